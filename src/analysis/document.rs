@@ -1,0 +1,199 @@
+//! `analysis.json`: what inference found. Rows are those of eligible users, in the baseline or the candidate.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bucket::Ratio,
+    metric::Metric,
+    qos::{GuardrailFinding, QosArm},
+    replay::{Arm, RowCounts, SourceFile},
+    scenario::Policy,
+    stats::{Known, effect::Effect, quantile::QuantileEstimate, ratio::RatioEstimate, srm::SrmTest, stages::Combinations},
+    time::Micros,
+};
+
+/// What inference found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// Digest of the scenario.
+    pub scenario_digest: String,
+    /// The plan's id.
+    pub plan_id: String,
+    /// The baseline's release id.
+    pub baseline: String,
+    /// The candidate's release id.
+    pub candidate: String,
+    /// First instant of the plan, microseconds.
+    pub start: Micros,
+    /// End of what is known, microseconds.
+    pub as_of: Micros,
+    /// Error levels and sequential method that the intervals were made with.
+    pub policy: Policy,
+    /// The declarations behind the metric ids.
+    pub metrics: Vec<Metric>,
+    /// Per tenant and layer, in plan order.
+    pub layers: Vec<LayerAnalysis>,
+    /// Where the log's rows went.
+    pub data: DataQuality,
+}
+
+/// Where the log's rows went, and which files they came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataQuality {
+    /// Rows by fate.
+    pub rows: RowCounts,
+    /// Files with digests.
+    pub sources: Vec<SourceFile>,
+}
+
+/// One layer of one tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerAnalysis {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// Users.
+    pub n_users: u64,
+    /// Users who consented to gray release.
+    pub n_eligible: u64,
+    /// Eligible users who were ever answered by the candidate.
+    pub n_exposed: u64,
+    /// Its stages, in time order; the last is the current one.
+    pub stages: Vec<StageAnalysis>,
+    /// Sample ratio over all stages: chi-squares added up; `None` without a stage of two arms.
+    pub srm: Option<SrmTest>,
+    /// Effects over all stages that have one.
+    pub combined: Vec<CombinedMetric>,
+    /// QoS over time.
+    pub series: Vec<SeriesPoint>,
+}
+
+impl LayerAnalysis {
+    /// The stage in force at `as_of`.
+    pub fn current(&self) -> Option<&StageAnalysis> {
+        self.stages.last()
+    }
+}
+
+/// One stage of a layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageAnalysis {
+    /// First instant, microseconds.
+    pub start: Micros,
+    /// End, exclusive, microseconds.
+    pub end: Micros,
+    /// The ratio in force.
+    pub ratio: Ratio,
+    /// Distinct users.
+    pub users: UserCounts,
+    /// Rows.
+    pub rows: ArmRows,
+    /// Sample ratio of the users; `None` when one arm was planned alone, or nobody came.
+    pub srm: Option<SrmTest>,
+    /// Every metric the log can tell.
+    pub metrics: Vec<MetricAnalysis>,
+    /// 95th percentile of latency, ms.
+    pub latency_p95_ms: LatencyAnalysis,
+    /// Quality of both releases.
+    pub qos: QosStage,
+    /// What the guardrails found.
+    pub guardrails: Vec<GuardrailFinding>,
+}
+
+/// Distinct eligible users of a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCounts {
+    /// Seen in the baseline only.
+    pub baseline: u64,
+    /// Seen in the candidate only.
+    pub candidate: u64,
+    /// Seen in both: in no comparison of users.
+    pub crossover: u64,
+    /// Users in an arm that was planned at 0.
+    pub leaked: u64,
+}
+
+/// Rows of a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmRows {
+    /// In the baseline.
+    pub baseline: u64,
+    /// In the candidate.
+    pub candidate: u64,
+}
+
+/// One metric in one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricAnalysis {
+    /// The metric's id.
+    pub metric: String,
+    /// The baseline's value: a point where the clusters are too few for an error.
+    pub baseline: MetricArm,
+    /// The candidate's value.
+    pub candidate: MetricArm,
+    /// Candidate minus baseline.
+    pub effect: Known<Effect>,
+}
+
+/// One metric of one release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricArm {
+    /// Sum of numerators; 0 without data.
+    pub numerator: f64,
+    /// Sum of denominators; 0 without data.
+    pub denominator: f64,
+    /// Their quotient.
+    pub estimate: Option<f64>,
+    /// The quotient with its cluster-robust error.
+    pub robust: Known<RatioEstimate>,
+}
+
+/// The 95th percentile of latency of both releases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyAnalysis {
+    /// The baseline's.
+    pub baseline: Known<QuantileEstimate>,
+    /// The candidate's.
+    pub candidate: Known<QuantileEstimate>,
+    /// Candidate minus baseline.
+    pub effect: Known<Effect>,
+}
+
+/// QoS of both releases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QosStage {
+    /// The baseline's.
+    pub baseline: Known<QosArm>,
+    /// The candidate's.
+    pub candidate: Known<QosArm>,
+    /// Candidate minus baseline.
+    pub effect: Known<Effect>,
+}
+
+/// One metric over all stages that have an effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CombinedMetric {
+    /// The metric's id.
+    pub metric: String,
+    /// Three weightings and their heterogeneity.
+    #[serde(flatten)]
+    pub combinations: Combinations,
+}
+
+/// QoS of one release over a run of windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoint {
+    /// First instant, microseconds.
+    pub start: Micros,
+    /// End, exclusive, microseconds.
+    pub end: Micros,
+    /// The release.
+    pub arm: Arm,
+    /// Rows.
+    pub n_rows: u64,
+    /// Quality.
+    pub qos: Known<QosArm>,
+}

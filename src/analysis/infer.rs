@@ -1,0 +1,286 @@
+//! The inference: cube in, analysis out. Pure.
+
+use super::{
+    document::{
+        Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
+        StageAnalysis, UserCounts,
+    },
+    sums::{CubeSums, GroupSums},
+};
+use crate::{
+    bucket::Ratio,
+    error::{Error, Result},
+    metric::{Better, Metric},
+    qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails},
+    replay::{Arm, Cube, Stage},
+    scenario::{Guardrail, GuardrailRule, LATENCY_P95, Scenario},
+    stats::{
+        Interval, Known, Reason,
+        effect::{self, Effect, EffectMethod, Estimate, Levels},
+        quantile::{self, QuantileEstimate},
+        ratio::{self, RatioEstimate},
+        sequential,
+        srm,
+        stages::{StageEffect, combine},
+    },
+};
+
+/// Points of a QoS series, at most.
+const MAX_POINTS: u32 = 48;
+/// Effects without a margin of their own are tuned to see this share of the control.
+const DEFAULT_RELATIVE_MDE: f64 = 0.05;
+/// Microseconds a millisecond: the latency histogram counts microseconds.
+const MICROS_A_MS: f64 = 1e3;
+
+/// Analyses a cube under a scenario's metrics, guardrails and policy.
+///
+/// # Errors
+/// When the cube is not of the scenario's plan.
+pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
+    let ids: Vec<&str> = scenario.plan.layers.iter().map(|layer| layer.id.as_str()).collect();
+    if cube.plan_id != scenario.plan.id || !cube.layers.iter().map(|layer| layer.id.as_str()).eq(ids.iter().copied()) {
+        return Err(Error::input("cube", format!("expected a cube of plan {}, found one of {}", scenario.plan.id, cube.plan_id))
+            .hint("make the cube anew with `sluice replay`"));
+    }
+    let n_windows = u32::try_from((cube.as_of - cube.start) / cube.window).unwrap_or(u32::MAX).max(1);
+    let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
+    let inference = Inference { cube, scenario, sums: CubeSums::new(cube, windows_a_bin), windows_a_bin };
+    let n_layers = cube.layers.len();
+    let layers = (0..cube.tenants.len() * n_layers).map(|idx| inference.layer((idx / n_layers) as u32, (idx % n_layers) as u8)).collect();
+    Ok(Analysis {
+        schema: "sluice.analysis/1".into(),
+        scenario_digest: scenario.digest.clone(),
+        plan_id: cube.plan_id.clone(),
+        baseline: cube.baseline.clone(),
+        candidate: cube.candidate.clone(),
+        start: cube.start,
+        as_of: cube.as_of,
+        policy: scenario.plan.policy.clone(),
+        metrics: scenario.metrics.clone(),
+        layers,
+        data: DataQuality { rows: cube.counts.clone(), sources: cube.sources.clone() },
+    })
+}
+
+struct Inference<'a> {
+    cube: &'a Cube,
+    scenario: &'a Scenario,
+    sums: CubeSums,
+    windows_a_bin: u32,
+}
+
+impl Inference<'_> {
+    fn alpha(&self) -> f64 {
+        self.scenario.plan.policy.alpha
+    }
+
+    fn layer(&self, tenant: u32, layer: u8) -> LayerAnalysis {
+        let cube_layer = &self.cube.layers[usize::from(layer)];
+        let population = self.cube.population.iter().find(|p| p.tenant == tenant && p.layer == layer);
+        let stages: Vec<StageAnalysis> =
+            cube_layer.stages.iter().enumerate().map(|(idx, stage)| self.stage(tenant, layer, idx as u8, stage)).collect();
+        LayerAnalysis {
+            tenant: self.cube.tenants[tenant as usize].clone(),
+            layer: cube_layer.id.clone(),
+            n_users: population.map_or(0, |p| p.n_users),
+            n_eligible: population.map_or(0, |p| p.n_eligible),
+            n_exposed: population.map_or(0, |p| p.n_exposed),
+            srm: srm::sum_of_chi_squares(stages.iter().filter_map(|stage| stage.srm.as_ref())),
+            combined: self.combined(&stages),
+            series: self.series(tenant, layer),
+            stages,
+        }
+    }
+
+    fn stage(&self, tenant: u32, layer: u8, idx: u8, stage: &Stage) -> StageAnalysis {
+        let [baseline, candidate] = [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(tenant, layer, idx, arm));
+        let users = self.users(tenant, layer, idx, stage.ratio);
+        let share = stage.ratio.share();
+        let metrics: Vec<MetricAnalysis> = self
+            .scenario
+            .metrics
+            .iter()
+            .filter(|metric| self.cube.metric_columns(metric).is_ok())
+            .map(|metric| self.metric(metric, &baseline, &candidate, stage.ratio))
+            .collect();
+        let latency_p95_ms = self.latency(tenant, layer, idx, stage.ratio);
+        let inputs: Vec<GuardrailInput> =
+            self.scenario.plan.guardrails.iter().map(|guardrail| self.guardrail_input(guardrail, &metrics, &latency_p95_ms)).collect();
+        StageAnalysis {
+            start: stage.start,
+            end: stage.end,
+            ratio: stage.ratio,
+            users,
+            rows: ArmRows {
+                baseline: self.sums.stage_rows(tenant, layer, idx, Arm::Baseline),
+                candidate: self.sums.stage_rows(tenant, layer, idx, Arm::Candidate),
+            },
+            srm: srm::chi_square(&[users.baseline, users.candidate], &[1.0 - share, share]),
+            qos: self.qos_stage(&baseline, &candidate, stage.ratio),
+            guardrails: judge_guardrails(&self.scenario.plan.guardrails, &inputs, &self.scenario.plan.policy),
+            metrics,
+            latency_p95_ms,
+        }
+    }
+
+    fn users(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> UserCounts {
+        let mut users = UserCounts::default();
+        for row in self.cube.exposures.iter().filter(|row| (row.tenant, row.layer, row.stage) == (tenant, layer, stage)) {
+            users.baseline += row.n_baseline;
+            users.candidate += row.n_candidate;
+            users.crossover += row.n_crossover;
+        }
+        users.leaked = match ratio {
+            Ratio::ZERO => users.candidate + users.crossover,
+            Ratio::FULL => users.baseline + users.crossover,
+            _ => 0,
+        };
+        users
+    }
+
+    fn metric(&self, metric: &Metric, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> MetricAnalysis {
+        let (control, treatment) = (baseline.metric(self.cube, metric), candidate.metric(self.cube, metric));
+        let effect = match (&control, &treatment) {
+            (Ok(control), Ok(treatment)) => concurrent(ratio).and_then(|()| {
+                let levels = self.levels(metric, ratio::point(control.iter().copied()).map(|(_, _, r)| r));
+                effect::between_clusters(control, treatment, metric.proportion, levels)
+            }),
+            (Err(reason), _) | (_, Err(reason)) => Err(*reason),
+        };
+        MetricAnalysis { metric: metric.id.clone(), baseline: metric_arm(&control), candidate: metric_arm(&treatment), effect: effect.into() }
+    }
+
+    /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the control.
+    fn levels(&self, metric: &Metric, control: Option<f64>) -> Levels {
+        let guardrail = self.scenario.plan.guardrails.iter().find(|guardrail| guardrail.metric == metric.id);
+        self.levels_for(guardrail, control)
+    }
+
+    fn levels_for(&self, guardrail: Option<&Guardrail>, control: Option<f64>) -> Levels {
+        let control = control.map_or(0.0, f64::abs);
+        let mde = match guardrail.map(|guardrail| guardrail.rule) {
+            Some(GuardrailRule::Margin(margin)) => margin,
+            Some(GuardrailRule::RelativeMargin(share)) if control > 0.0 => share * control,
+            _ if control > 0.0 => DEFAULT_RELATIVE_MDE * control,
+            _ => DEFAULT_RELATIVE_MDE,
+        };
+        Levels { alpha: self.alpha(), v_star: sequential::v_star_for(mde) }
+    }
+
+    fn latency(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> LatencyAnalysis {
+        let arm = |arm| self.p95(tenant, layer, stage, arm);
+        let (baseline, candidate) = (arm(Arm::Baseline), arm(Arm::Candidate));
+        let effect = concurrent(ratio).and_then(|()| {
+            let (control, treatment) = (baseline?, candidate?);
+            let guardrail = self.scenario.plan.guardrails.iter().find(|guardrail| guardrail.metric == LATENCY_P95);
+            let estimate = |q: QuantileEstimate| Estimate { estimate: q.estimate, std_error: q.std_error, df: (q.n_clusters - 1) as f64 };
+            let levels = self.levels_for(guardrail, Some(control.estimate));
+            Ok(effect::difference(estimate(control), estimate(treatment), levels, EffectMethod::Woodruff))
+        });
+        LatencyAnalysis { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
+    }
+
+    fn p95(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> Result<QuantileEstimate, Reason> {
+        let clusters = self.sums.latencies(tenant, layer, stage, arm);
+        let in_micros = quantile::woodruff(&clusters, 0.95, self.alpha())?;
+        Ok(QuantileEstimate {
+            estimate: in_micros.estimate / MICROS_A_MS,
+            std_error: in_micros.std_error / MICROS_A_MS,
+            ci: Interval { ci_lower: in_micros.ci.ci_lower / MICROS_A_MS, ci_upper: in_micros.ci.ci_upper / MICROS_A_MS },
+            ..in_micros
+        })
+    }
+
+    fn qos_arm(&self, sums: &GroupSums) -> Result<QosArm, Reason> {
+        let metrics: Vec<&Metric> = RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
+        let clusters = sums.metrics(self.cube, &metrics)?;
+        estimate_arm(&clusters, &self.scenario.qos, self.alpha(), self.scenario.plan.policy.qos_mde, self.scenario.seed)
+    }
+
+    fn qos_stage(&self, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> QosStage {
+        let (baseline, candidate) = (self.qos_arm(baseline), self.qos_arm(candidate));
+        let effect = concurrent(ratio).and_then(|()| {
+            let estimate = |arm: QosArm| Estimate { estimate: arm.value.qos, std_error: arm.std_error, df: arm.df };
+            let levels = Levels { alpha: self.alpha(), v_star: sequential::v_star_for(self.scenario.plan.policy.qos_mde) };
+            Ok(effect::difference(estimate(baseline?), estimate(candidate?), levels, EffectMethod::ClusterRobust))
+        });
+        QosStage { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
+    }
+
+    fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
+        if guardrail.metric == LATENCY_P95 {
+            let candidate = to_result(&latency.candidate).map(|q| (q.estimate, q.ci));
+            return GuardrailInput { better: Better::Lower, effect: to_result(&latency.effect), candidate_events: None, candidate };
+        }
+        let better = self.scenario.metric(&guardrail.metric).map_or(Better::Lower, |metric| metric.better);
+        let Some(found) = metrics.iter().find(|m| m.metric == guardrail.metric) else {
+            return GuardrailInput { better, effect: Err(Reason::NoColumn), candidate_events: None, candidate: Err(Reason::NoColumn) };
+        };
+        let own = |r: RatioEstimate| {
+            let v = r.std_error.powi(2);
+            let levels = self.levels_for(Some(guardrail), Some(r.estimate));
+            let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+            (r.estimate, Interval::around(r.estimate, sequential::half_width(v, tau2, levels.alpha)))
+        };
+        GuardrailInput {
+            better,
+            effect: to_result(&found.effect),
+            candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
+            candidate: to_result(&found.candidate.robust).map(own),
+        }
+    }
+
+    fn combined(&self, stages: &[StageAnalysis]) -> Vec<CombinedMetric> {
+        let combine_metric = |metric: &Metric| {
+            let effects: Vec<StageEffect> = stages.iter().filter_map(|stage| stage_effect(stage, &metric.id)).collect();
+            combine(&effects, self.alpha()).map(|combinations| CombinedMetric { metric: metric.id.clone(), combinations })
+        };
+        self.scenario.metrics.iter().filter_map(combine_metric).collect()
+    }
+
+    fn series(&self, tenant: u32, layer: u8) -> Vec<SeriesPoint> {
+        let length = self.cube.window * i64::from(self.windows_a_bin);
+        self.sums
+            .series(tenant, layer)
+            .map(|(bin, arm, n_rows, sums)| {
+                let start = self.cube.start + i64::from(bin) * length;
+                SeriesPoint { start, end: (start + length).min(self.cube.as_of), arm, n_rows, qos: self.qos_arm(sums).into() }
+            })
+            .collect()
+    }
+}
+
+/// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
+fn concurrent(ratio: Ratio) -> Result<(), Reason> {
+    if ratio == Ratio::ZERO || ratio == Ratio::FULL { Err(Reason::NoConcurrentControl) } else { Ok(()) }
+}
+
+fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
+    let point = clusters.as_ref().ok().and_then(|clusters| ratio::point(clusters.iter().copied()));
+    let robust = clusters.as_ref().map_err(|reason| *reason).and_then(|clusters| ratio::clusters(clusters));
+    MetricArm {
+        numerator: point.map_or(0.0, |(numerator, _, _)| numerator),
+        denominator: point.map_or(0.0, |(_, denominator, _)| denominator),
+        estimate: point.map(|(_, _, estimate)| estimate),
+        robust: robust.into(),
+    }
+}
+
+fn stage_effect(stage: &StageAnalysis, metric: &str) -> Option<StageEffect> {
+    let effect: &Effect = stage.metrics.iter().find(|m| m.metric == metric)?.effect.value()?;
+    let n_arms = [stage.users.baseline as f64, stage.users.candidate as f64];
+    let variance = effect.std_error.powi(2);
+    (variance > 0.0 && n_arms[0] > 0.0 && n_arms[1] > 0.0).then_some(StageEffect {
+        effect_size: effect.effect_size,
+        variance,
+        n_users: n_arms[0] + n_arms[1],
+        n_arms,
+    })
+}
+
+fn to_result<T: Copy>(known: &Known<T>) -> Result<T, Reason> {
+    match known {
+        Known::Value(value) => Ok(*value),
+        Known::Unknown { reason } => Err(*reason),
+    }
+}

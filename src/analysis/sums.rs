@@ -1,0 +1,104 @@
+//! Sums per bucket group: the clusters of every variance.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    bucket::N_GROUPS,
+    metric::Metric,
+    replay::{Arm, CellKey, Cube},
+    stats::{Reason, quantile::Histogram},
+};
+
+/// Integer sums of one set of cells: a row of measures per bucket group.
+#[derive(Debug, Clone)]
+pub(super) struct GroupSums {
+    n_measures: usize,
+    values: Vec<i128>,
+}
+
+impl GroupSums {
+    fn new(n_measures: usize) -> Self {
+        Self { n_measures, values: vec![0; usize::from(N_GROUPS) * n_measures] }
+    }
+
+    fn add(&mut self, group: u16, cell: &[i64]) {
+        let start = usize::from(group) * self.n_measures;
+        for (sum, value) in self.values[start..start + self.n_measures].iter_mut().zip(cell) {
+            *sum += i128::from(*value);
+        }
+    }
+
+    /// Numerator and denominator of a metric per group, in the metric's own units; groups without data are (0, 0).
+    pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<Vec<(f64, f64)>, Reason> {
+        let [num, den] = cube.metric_columns(metric)?;
+        let (num_units, den_units) = (cube.measures[num].units(), cube.measures[den].units());
+        Ok(self.values.chunks_exact(self.n_measures).map(|group| (group[num] as f64 / num_units, group[den] as f64 / den_units)).collect())
+    }
+
+    /// Several metrics side by side: numerator and denominator of each, for every group in which any denominator is above 0.
+    pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Vec<Vec<f64>>, Reason> {
+        let columns: Vec<Vec<(f64, f64)>> = metrics.iter().map(|metric| self.metric(cube, metric)).collect::<Result<_, _>>()?;
+        let group = |idx: usize| columns.iter().flat_map(|column| [column[idx].0, column[idx].1]).collect::<Vec<f64>>();
+        Ok((0..usize::from(N_GROUPS)).map(group).filter(|sums| sums.iter().skip(1).step_by(2).any(|den| *den > 0.0)).collect())
+    }
+}
+
+/// The cells of a cube, added up for the questions that inference asks.
+pub(super) struct CubeSums {
+    n_measures: usize,
+    stages: BTreeMap<(u32, u8, u8, Arm), GroupSums>,
+    bins: BTreeMap<(u32, u8, u32, Arm), GroupSums>,
+    latencies: BTreeMap<(u32, u8, u8, Arm), BTreeMap<u16, Histogram>>,
+    rows: BTreeMap<(u32, u8, u32, Arm), u64>,
+    stage_rows: BTreeMap<(u32, u8, u8, Arm), u64>,
+}
+
+impl CubeSums {
+    /// Adds up a cube; `windows_a_bin` windows make one point of a series.
+    pub(super) fn new(cube: &Cube, windows_a_bin: u32) -> Self {
+        let n = cube.measures.len();
+        let mut sums = Self {
+            n_measures: n,
+            stages: BTreeMap::new(),
+            bins: BTreeMap::new(),
+            latencies: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            stage_rows: BTreeMap::new(),
+        };
+        let rows_column = cube.measures.iter().position(|m| m.measure.column_name() == "rows");
+        for (CellKey { tenant, layer, stage, arm, window, group }, cell) in cube.cells() {
+            let bin = window / windows_a_bin;
+            sums.stages.entry((*tenant, *layer, *stage, *arm)).or_insert_with(|| GroupSums::new(n)).add(*group, cell);
+            sums.bins.entry((*tenant, *layer, bin, *arm)).or_insert_with(|| GroupSums::new(n)).add(*group, cell);
+            let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
+            *sums.rows.entry((*tenant, *layer, bin, *arm)).or_default() += n_rows;
+            *sums.stage_rows.entry((*tenant, *layer, *stage, *arm)).or_default() += n_rows;
+        }
+        for (row, n) in &cube.latencies {
+            let groups = sums.latencies.entry((row.tenant, row.layer, row.stage, row.arm)).or_default();
+            *groups.entry(row.group).or_default().entry(row.bin).or_default() += n;
+        }
+        sums
+    }
+
+    pub(super) fn stage(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> GroupSums {
+        self.stages.get(&(tenant, layer, stage, arm)).cloned().unwrap_or_else(|| GroupSums::new(self.n_measures))
+    }
+
+    pub(super) fn stage_rows(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> u64 {
+        self.stage_rows.get(&(tenant, layer, stage, arm)).copied().unwrap_or(0)
+    }
+
+    /// Latency histograms per group.
+    pub(super) fn latencies(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> Vec<Histogram> {
+        self.latencies.get(&(tenant, layer, stage, arm)).map_or_else(Vec::new, |groups| groups.values().cloned().collect())
+    }
+
+    /// The points of a layer's series, in time order: bin, release, rows, sums.
+    pub(super) fn series(&self, tenant: u32, layer: u8) -> impl Iterator<Item = (u32, Arm, u64, &GroupSums)> {
+        self.bins.range((tenant, layer, 0, Arm::Baseline)..=(tenant, layer, u32::MAX, Arm::Candidate)).map(|(key, sums)| {
+            let rows = self.rows.get(key).copied().unwrap_or(0);
+            (key.2, key.3, rows, sums)
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! Bucket groups: the cube's finest unit and the cluster of every variance.
+//!
+//! Groups get coarser as ratios grow, like a ladder does: one bucket wide below 1 %, ten below 10 %, fifty above.
+
+/// Number of bucket groups: 100 + 90 + 180.
+pub const N_GROUPS: u16 = 370;
+
+/// The group of a bucket (0..=9999).
+///
+/// ```
+/// use sluice::bucket::{group_of, N_GROUPS};
+/// assert_eq!(group_of(99), 99);
+/// assert_eq!(group_of(109), 100);
+/// assert_eq!(group_of(9_999), N_GROUPS - 1);
+/// ```
+pub fn group_of(bucket: u16) -> u16 {
+    match bucket {
+        0..100 => bucket,
+        100..1_000 => 100 + (bucket - 100) / 10,
+        _ => 190 + (bucket - 1_000) / 50,
+    }
+}
+
+/// The first bucket of a group; that of `N_GROUPS` is 10 000, the end.
+pub fn group_start(group: u16) -> u16 {
+    match group {
+        0..100 => group,
+        100..190 => 100 + (group - 100) * 10,
+        _ => 1_000 + (group - 190) * 50,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_runs_that_cover_all_buckets() {
+        assert_eq!(group_start(N_GROUPS), 10_000);
+        for bucket in 0..10_000 {
+            let group = group_of(bucket);
+            assert!(group_start(group) <= bucket && bucket < group_start(group + 1));
+        }
+    }
+}

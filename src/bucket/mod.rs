@@ -1,0 +1,14 @@
+//! Where a user stands in assignment space, and which ratio reaches that far.
+
+mod group;
+mod murmur3;
+mod profile;
+mod ratio;
+
+pub use group::{N_GROUPS, group_of, group_start};
+pub use murmur3::murmur3_x86_32;
+pub use profile::Profile;
+pub use ratio::Ratio;
+
+/// Number of buckets: positions 0..=9999.
+pub const N_BUCKETS: u16 = 10_000;

@@ -1,0 +1,83 @@
+//! Ratios as integer basis points, so that `bucket < ratio` is exact.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Share of a layer's eligible users who get the candidate: 0..=10000 basis points. In documents it is a decimal share, `0.01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ratio(u16);
+
+impl Ratio {
+    /// Nobody.
+    pub const ZERO: Self = Self(0);
+    /// Everybody.
+    pub const FULL: Self = Self(10_000);
+
+    /// A ratio from a share of 0..=1.
+    ///
+    /// # Errors
+    /// A share outside of 0..=1, or one finer than a basis point: it is refused, never rounded.
+    pub fn try_from_share(share: f64) -> Result<Self, String> {
+        let bps = share * 10_000.0;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(format!("expected a ratio from 0 to 1, found {share}"));
+        }
+        if (bps - bps.round()).abs() > 1e-6 {
+            return Err(format!("expected a ratio in steps of 0.0001, found {share}"));
+        }
+        Ok(Self(bps.round() as u16))
+    }
+
+    /// Basis points, 0..=10000: the end of the buckets that get the candidate.
+    pub fn bps(self) -> u16 {
+        self.0
+    }
+
+    /// The share, 0..=1.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+
+    /// Whether a user in this bucket gets the candidate.
+    pub fn reaches(self, bucket: u16) -> bool {
+        bucket < self.0
+    }
+}
+
+impl fmt::Display for Ratio {
+    /// Percent without needless digits: `0%`, `0.5%`, `100%`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}%", f64::from(self.0) / 100.0))
+    }
+}
+
+impl Serialize for Ratio {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.share())
+    }
+}
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from_share(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ratio;
+
+    #[test]
+    fn refuses_what_it_cannot_hold() {
+        let check = |share: f64, expected: Option<u16>| assert_eq!(Ratio::try_from_share(share).ok().map(Ratio::bps), expected, "{share}");
+        check(0.0, Some(0));
+        check(0.01, Some(100));
+        check(0.0001, Some(1));
+        check(0.29, Some(2_900));
+        check(1.0, Some(10_000));
+        check(0.00005, None);
+        check(1.1, None);
+        check(-0.1, None);
+        check(f64::NAN, None);
+    }
+}

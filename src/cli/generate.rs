@@ -1,0 +1,63 @@
+//! `sluice generate`: synthetic users and traffic with a known truth.
+
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+use super::{DONE, print};
+use crate::{
+    error::{Error, Result},
+    generate::{self, DATA_FILE},
+    output::StagedFolder,
+    progress::Progress,
+    scenario::{Overrides, Scenario},
+};
+
+/// The case study, for data without a scenario of one's own.
+const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
+
+/// Generate users and traffic with a known truth
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sluice generate ecommerce --out data\n  sluice generate ecommerce --rows 50000000 --users 5000000 --seed 7 --out data")]
+pub(super) struct GenerateArgs {
+    /// What to generate
+    kind: Kind,
+    /// Expected number of turns
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    rows: Option<u64>,
+    /// Number of users
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4_000_000_000))]
+    users: Option<u64>,
+    /// Another seed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Scenario with [input.generate], layers and ratio history; the shipped case study by default
+    #[arg(long, value_name = "SCENARIO")]
+    scenario: Option<PathBuf>,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// The case study: a customer-service agent of a shop
+    Ecommerce,
+}
+
+pub(super) fn run(args: &GenerateArgs) -> Result<u8> {
+    let Kind::Ecommerce = args.kind;
+    let overrides = Overrides { seed: args.seed, ..Overrides::default() };
+    let mut scenario = match &args.scenario {
+        Some(path) => Scenario::load(path, &overrides)?,
+        None => Scenario::parse(ECOMMERCE, "ecommerce", Path::new(""), &overrides).map_err(Error::scenario)?,
+    };
+    if let Some(generate) = &mut scenario.input.generate {
+        generate.n_turns = args.rows.unwrap_or(generate.n_turns);
+        generate.n_users = args.users.unwrap_or(generate.n_users);
+    }
+    let staged = StagedFolder::begin(&args.out, DATA_FILE)?;
+    generate::generate(&scenario, staged.path(), &Progress::on_terminal())?;
+    staged.commit()?;
+    print(&format!("written:\n  {}\n", args.out.display()))?;
+    Ok(DONE)
+}

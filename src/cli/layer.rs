@@ -1,0 +1,76 @@
+//! `sluice layer`: users to layers.
+
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+use super::{DONE, parse_instant, print, source_at, summary};
+use crate::{
+    error::{Error, Result},
+    output,
+    progress::Progress,
+    scenario::{Events, Overrides, Scenario, UsersFrom},
+    study,
+    time::{self, DAY, Micros},
+};
+
+/// The source document's four bands, for users tables that come without a scenario.
+const DEFAULT: &str = include_str!("layer_default.toml");
+
+/// Score users and sort them into layers
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sluice layer --users users.parquet --as-of 2026-05-25 --out layers.parquet\n  sluice layer --users 'users/*.csv.gz' --config scenarios/ecommerce.toml --out layers.parquet\n  sluice layer --config scenarios/cdnow.toml --out layers.parquet")]
+pub(super) struct LayerArgs {
+    /// Users: a file, a folder or a glob; the scenario's own by default
+    #[arg(long, value_name = "PATH")]
+    users: Option<PathBuf>,
+    /// An event log to build the users' features from
+    #[arg(long, value_name = "PATH", conflicts_with = "users")]
+    events: Option<PathBuf>,
+    /// Layer table to write; a summary is written beside it
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Scenario with layers, weights and column names; by default the four standard bands
+    #[arg(long, value_name = "SCENARIO")]
+    config: Option<PathBuf>,
+    /// Score as of this instant; by default the start of the scenario's plan
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    as_of: Option<Micros>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &LayerArgs) -> Result<u8> {
+    let scenario = scenario(args)?;
+    let users = users(args, &scenario)?;
+    let as_of = args.as_of.unwrap_or(scenario.plan.start);
+    let (_, found) = study::layer_at(&scenario, &users, as_of, &args.out, &Progress::on_terminal())?;
+    print(&if args.json { output::to_json(&found) } else { summary::layers_table(&found) })?;
+    Ok(DONE)
+}
+
+fn scenario(args: &LayerArgs) -> Result<Scenario> {
+    if let Some(path) = &args.config {
+        return Scenario::load(path, &Overrides::default());
+    }
+    let Some(as_of) = args.as_of else {
+        return Err(Error::usage("expected --as-of or --config, found neither").hint("recency needs an instant to be measured from, such as --as-of 2026-05-25"));
+    };
+    let text = DEFAULT.replace("{as_of}", &time::format(as_of));
+    Scenario::parse(&text, "default", Path::new(""), &Overrides::default()).map_err(Error::scenario)
+}
+
+fn users(args: &LayerArgs, scenario: &Scenario) -> Result<UsersFrom> {
+    let users = match (&args.users, &args.events, &scenario.input.users) {
+        (Some(path), _, UsersFrom::Table(like)) => UsersFrom::Table(source_at(path, Some(like))),
+        (Some(path), _, _) => UsersFrom::Table(source_at(path, None)),
+        (_, Some(path), UsersFrom::Events(like)) => UsersFrom::Events(Events { source: source_at(path, Some(&like.source)), ..like.clone() }),
+        (_, Some(path), _) => UsersFrom::Events(Events { source: source_at(path, None), use_window: 30 * DAY, value_window: 365 * DAY }),
+        (None, None, UsersFrom::Generator) => {
+            return Err(Error::usage("expected --users, found none").hint("this scenario generates its users: see `sluice generate --help`"));
+        }
+        (None, None, _) if args.config.is_none() => return Err(Error::usage("expected --users or --events, found neither")),
+        (None, None, own) => own.clone(),
+    };
+    Ok(users)
+}

@@ -1,0 +1,98 @@
+//! The commands: one file each. Data goes to files or stdout, everything else to stderr.
+
+mod analyze;
+mod generate;
+mod layer;
+mod replay;
+mod report;
+mod run;
+mod schedule;
+mod summary;
+
+use clap::{Parser, Subcommand};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::Path,
+};
+
+use crate::{
+    error::{Error, Result, exit_code},
+    scenario::Source,
+    time::{self, Micros},
+};
+
+/// Decides, from data, how fast a new release of an AI agent may reach which users.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Exit codes: 0 done or gate passed, 1 unexpected, 2 usage or scenario error, 3 bad input data, 10 gate failed, 11 gate inconclusive.\n\nExample:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce"
+)]
+pub struct Args {
+    /// Threads to use; all cores by default. The results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Layer(layer::LayerArgs),
+    Replay(replay::ReplayArgs),
+    Analyze(analyze::AnalyzeArgs),
+    Schedule(schedule::ScheduleArgs),
+    Report(report::ReportArgs),
+    Generate(generate::GenerateArgs),
+}
+
+/// Runs the command; returns the exit code of a command that did what it was asked.
+///
+/// # Errors
+/// Whatever the command reports.
+pub fn dispatch(args: Args) -> Result<u8> {
+    if let Some(n) = args.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(n))
+            .build_global()
+            .map_err(|error| Error::usage(format!("expected {n} threads, found: {error}")))?;
+    }
+    match args.command {
+        Command::Run(args) => run::run(&args),
+        Command::Layer(args) => layer::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Schedule(args) => schedule::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Generate(args) => generate::run(&args),
+    }
+}
+
+/// Prints an error to stderr as `error: where: expected, found`, with its hint.
+pub fn print_error(error: &Error) {
+    // Nobody is left to tell if stderr is gone.
+    let _ = writeln!(io::stderr(), "error: {error}");
+}
+
+/// Prints to stdout. A reader that has gone away is no error.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::write(Path::new("stdout"), &error)),
+        _ => Ok(()),
+    }
+}
+
+fn parse_instant(text: &str) -> std::result::Result<Micros, String> {
+    time::parse(text).ok_or_else(|| "expected an instant such as 2026-05-28T00:00:00Z".to_owned())
+}
+
+/// A source on the command line: the scenario's column names still apply.
+fn source_at(path: &Path, like: Option<&Source>) -> Source {
+    let (columns, constants) = like.map_or_else(|| (BTreeMap::new(), BTreeMap::new()), |s| (s.columns.clone(), s.constants.clone()));
+    Source { path: path.to_owned(), columns, constants }
+}
+
+/// The exit code of a command that did what it was asked.
+const DONE: u8 = exit_code::DONE;

@@ -1,0 +1,56 @@
+//! `sluice run`: a whole study.
+
+use clap::Args;
+use std::path::PathBuf;
+
+use super::{DONE, parse_instant, print, summary};
+use crate::{
+    error::Result,
+    progress::Progress,
+    scenario::{Overrides, Scenario},
+    study,
+    time::Micros,
+};
+
+/// Run a whole study: data, layers, cube, analysis, schedule, gate, report
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce\n  sluice run scenarios/ecommerce.toml --out out/large --scale 25\n  sluice run scenarios/ecommerce.toml --out out/early --as-of 2026-05-28T06:00:00Z --json")]
+pub(super) struct RunArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// Folder for everything that is written; an earlier output there is replaced in one step at the end
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Look back from this instant instead of the scenario's as_of
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    as_of: Option<Micros>,
+    /// Another seed for generated data
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Multiply the users and turns of generated data
+    #[arg(long, value_name = "FACTOR")]
+    scale: Option<f64>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+    /// Fail if a verdict differs from the scenario's [[expect]]
+    #[arg(long)]
+    verify: bool,
+    /// End with the gate's exit code: 0 passed, 10 failed, 11 inconclusive
+    #[arg(long)]
+    gate: bool,
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<u8> {
+    let overrides = Overrides { as_of: args.as_of, seed: args.seed, scale: args.scale };
+    let scenario = Scenario::load(&args.scenario, &overrides)?;
+    let study = study::run(&scenario, &args.out, &Progress::on_terminal())?;
+    print(&if args.json { summary::json(&scenario, &study, &args.out) } else { summary::text(&scenario, &study, &args.out) })?;
+    if args.verify {
+        study::verify(&scenario, study.ramp.as_ref().map(|ramp| &ramp.schedule))?;
+    }
+    Ok(match &study.ramp {
+        Some(ramp) if args.gate => ramp.gate.outcome.exit_code(),
+        _ => DONE,
+    })
+}

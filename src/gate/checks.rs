@@ -1,0 +1,149 @@
+//! The gate's checks: what the decisions found in each layer, and what the data itself says.
+
+use super::{GateCheck, GateOutcome};
+use crate::{
+    analysis::Analysis,
+    bucket::Ratio,
+    layer::LayerSummary,
+    ramp::{Check, LayerSchedule, Outcome, Schedule, Verdict},
+    scenario::Plan,
+    time,
+};
+
+/// Share of rows without a known user and release above which coverage is a warning.
+const UNCOVERED: f64 = 0.01;
+/// Share of rows in the wrong arm above which the placement of users is broken.
+const MISASSIGNED: f64 = 0.001;
+
+/// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then safe); its worse outcome counts.
+pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
+    let mut checks: Vec<GateCheck> = Vec::new();
+    for layer in schedule.layers.iter().filter(|layer| layer.ratio > Ratio::ZERO) {
+        for step in layer.trace.iter().filter(|step| step.outcome != Outcome::NotApplicable && step.check != "ladder") {
+            let name = step.check.replace("clear:", "guardrail:");
+            let outcome = outcome_of(step);
+            let check = GateCheck {
+                remedy: remedy(&name, outcome, step, layer),
+                check: name,
+                tenant: layer.tenant.clone(),
+                layer: layer.layer.clone(),
+                outcome,
+                detail: step.detail.clone(),
+            };
+            let same = |other: &&mut GateCheck| other.check == check.check && other.tenant == check.tenant && other.layer == check.layer;
+            match checks.iter_mut().find(same) {
+                Some(other) if other.outcome >= check.outcome => {}
+                Some(other) => *other = check,
+                None => checks.push(check),
+            }
+        }
+    }
+    checks
+}
+
+fn outcome_of(step: &Check) -> GateOutcome {
+    match step.outcome {
+        Outcome::Pass | Outcome::NotApplicable => GateOutcome::Pass,
+        Outcome::Block(Verdict::Rollback | Verdict::Invalid) => GateOutcome::Fail,
+        Outcome::Block(Verdict::Inconclusive) => GateOutcome::Inconclusive,
+        Outcome::Block(Verdict::Hold | Verdict::Promote) => GateOutcome::Warn,
+    }
+}
+
+fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule) -> Option<String> {
+    if outcome == GateOutcome::Pass {
+        return None;
+    }
+    let limit = step.limit.map_or_else(String::new, |limit| format!(" ({limit})"));
+    Some(match name.split(':').next().unwrap_or(name) {
+        "guardrail" if outcome == GateOutcome::Fail => format!("a new release whose harm is below the margin{limit}"),
+        "guardrail" => format!("more evidence until the interval lies below the margin{limit}"),
+        "srm" | "leak" => "find why users are missing from an arm or in the wrong one, then measure again".into(),
+        "qos_floor" => format!("a new release whose QoS is above the floor{limit}"),
+        "qos" if outcome == GateOutcome::Warn => format!("a new release whose QoS reaches the threshold{limit}"),
+        "qos" => format!("more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"),
+        "min_users" => format!("more exposed users{limit}"),
+        "dwell" => format!("wait until {}", time::format(layer.earliest_next)),
+        _ => "more evidence".into(),
+    })
+}
+
+/// Checks of the data: coverage, placement, colouring, exposure.
+pub(super) fn of_data(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> Vec<GateCheck> {
+    let rows = &analysis.data.rows;
+    let share = |n: u64, of: u64| if of == 0 { 0.0 } else { n as f64 / of as f64 };
+    let in_time = rows.n_rows - rows.n_before_start - rows.n_after_as_of;
+    let uncovered = rows.n_unknown_release + rows.n_unknown_user + rows.n_bad;
+    let in_arms = rows.n_baseline + rows.n_candidate;
+    let mut checks = vec![
+        data_check(
+            "coverage",
+            if share(uncovered, in_time) > UNCOVERED { GateOutcome::Warn } else { GateOutcome::Pass },
+            format!("{uncovered} of {in_time} rows without a known user and release"),
+            "colour every request with user, layer and release",
+        ),
+        data_check(
+            "evidence",
+            if in_arms == 0 { GateOutcome::Inconclusive } else { GateOutcome::Pass },
+            format!("{in_arms} rows of eligible users in the two releases"),
+            "traffic of both releases between the plan's start and as_of",
+        ),
+        data_check(
+            "layer_coloring",
+            if rows.n_layer_differs > 0 { GateOutcome::Warn } else { GateOutcome::Pass },
+            format!("{} of {in_arms} rows coloured with another layer than the layer table's", rows.n_layer_differs),
+            "serve with the layer table that the plan was frozen on",
+        ),
+    ];
+    if plan.profile.is_recomputable() {
+        checks.push(data_check(
+            "assignment",
+            if share(rows.n_misassigned, in_arms) > MISASSIGNED { GateOutcome::Fail } else { GateOutcome::Pass },
+            format!("{} of {in_arms} rows in another release than bucket and ratio say", rows.n_misassigned),
+            "place users by the plan's assignment profile and salt",
+        ));
+    }
+    checks.extend(too_small(layering, schedule));
+    checks.extend(exposure(plan, layering, analysis, schedule));
+    checks
+}
+
+fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
+    let on = |tenant: &str, layer: &str| schedule.layers.iter().any(|l| l.tenant == tenant && l.layer == layer && l.ratio > Ratio::ZERO);
+    let small: Vec<&str> = layering.layers.iter().filter(|l| l.too_small && on(&l.tenant, &l.layer)).map(|l| l.layer.as_str()).collect();
+    (!small.is_empty()).then(|| {
+        data_check(
+            "layer_size",
+            GateOutcome::Warn,
+            format!("fewer than 1000 eligible users in {}", small.join(", ")),
+            "evaluate offline first, or merge small layers",
+        )
+    })
+}
+
+/// Users that a candidate which is now rolled back has reached, against the plan's cap.
+fn exposure(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> Option<GateCheck> {
+    let cap = plan.policy.exposure_cap?;
+    let rolled_back = |tenant: &str, layer: &str| {
+        schedule.layers.iter().any(|l| l.tenant == tenant && l.layer == layer && l.verdict == Verdict::Rollback)
+    };
+    let n_hurt: u64 = analysis.layers.iter().filter(|l| rolled_back(&l.tenant, &l.layer)).map(|l| l.n_exposed).sum();
+    let share = n_hurt as f64 / layering.n_users.max(1) as f64;
+    Some(data_check(
+        "exposure_cap",
+        if share > cap { GateOutcome::Fail } else { GateOutcome::Pass },
+        format!("{n_hurt} of {} users ({:.3}%) reached by a release that is rolled back, cap {:.3}%", layering.n_users, share * 100.0, cap * 100.0),
+        "smaller first steps: the cap divided by the layer's share of users bounds its first ratio",
+    ))
+}
+
+fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -> GateCheck {
+    GateCheck {
+        check: check.to_owned(),
+        tenant: String::new(),
+        layer: String::new(),
+        outcome,
+        detail,
+        remedy: (outcome != GateOutcome::Pass).then(|| remedy.to_owned()),
+    }
+}

@@ -1,0 +1,111 @@
+//! Synthetic users and traffic with a known truth: the case study of the source document, at any size.
+
+mod ecommerce;
+mod traffic;
+mod users;
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, path::{Path, PathBuf}};
+
+use crate::{
+    error::{Error, Result},
+    input::UserReader,
+    layer, output,
+    progress::Progress,
+    scenario::{Generate, OnBadRow, Plan, Scenario, Source, TagRule},
+};
+
+/// The document that makes a folder a generated data set; it is written last.
+pub const DATA_FILE: &str = "data.json";
+const USERS: &str = "users.parquet";
+const TRAFFIC: &str = "traffic";
+
+/// What a data folder holds, and from what it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct DataDocument {
+    schema: String,
+    recipe: String,
+    n_users: u64,
+    n_turns: u64,
+    truth: ecommerce::Truth,
+    files: BTreeMap<String, String>,
+}
+
+/// Where generated data lies: the sources that the other stages read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeneratedData {
+    /// The users table.
+    pub users: Source,
+    /// The traffic log, one file a day.
+    pub traffic: Source,
+}
+
+impl GeneratedData {
+    /// The sources below a data folder.
+    pub fn at(folder: &Path) -> Self {
+        let source = |path: PathBuf| Source { path, columns: BTreeMap::new(), constants: BTreeMap::new() };
+        Self { users: source(folder.join(USERS)), traffic: source(folder.join(TRAFFIC)) }
+    }
+}
+
+/// Writes users, traffic and their truth into a folder. Same scenario, same bytes.
+///
+/// # Errors
+/// When the scenario has no `[input.generate]`, or a file cannot be written.
+pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Result<GeneratedData> {
+    let Some(spec) = &scenario.input.generate else {
+        return Err(Error::usage(format!("expected [input.generate] in scenario {}, found none", scenario.name)));
+    };
+    let data = GeneratedData::at(folder);
+    users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
+    // The log is coloured with the layers that the users really have: by the same code that layers them later.
+    let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
+    let reader = UserReader::open(&data.users, rules, OnBadRow::Error)?;
+    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, scenario.plan.start, &scenario.input);
+    let (layers, _) = layer::layer_table(&ctx, &reader, &Progress::silent())?;
+    let n_turns = traffic::write(spec, scenario, &layers, &folder.join(TRAFFIC), progress)?;
+    let mut files = BTreeMap::new();
+    for name in output::files_below(folder)? {
+        files.insert(name.display().to_string(), output::sha256_of_file(&folder.join(&name))?);
+    }
+    let document = DataDocument {
+        schema: "sluice.data/1".into(),
+        recipe: recipe(scenario, spec),
+        n_users: spec.n_users,
+        n_turns,
+        truth: ecommerce::truth(&scenario.plan, spec),
+        files,
+    };
+    output::write_json(&folder.join(DATA_FILE), &document)?;
+    Ok(data)
+}
+
+/// Puts data that an earlier run made from the same recipe into a new folder, without copying where the file system allows it.
+/// `false` if there is none, or if it is not what was written then.
+///
+/// # Errors
+/// When a file cannot be linked or copied.
+pub fn reuse(scenario: &Scenario, earlier: &Path, folder: &Path) -> Result<bool> {
+    let Some(spec) = &scenario.input.generate else { return Ok(false) };
+    let Ok(document) = output::read_json::<DataDocument>(&earlier.join(DATA_FILE)) else { return Ok(false) };
+    if document.recipe != recipe(scenario, spec) {
+        return Ok(false);
+    }
+    for (name, digest) in &document.files {
+        if output::sha256_of_file(&earlier.join(name)).as_ref() != Ok(digest) {
+            return Ok(false);
+        }
+    }
+    for name in document.files.keys().map(String::as_str).chain([DATA_FILE]) {
+        output::link_or_copy(&earlier.join(name), &folder.join(name))?;
+    }
+    fs::metadata(folder.join(DATA_FILE)).map(|_| true).map_err(|error| Error::read(folder, &error))
+}
+
+/// Digest of everything that the data depends on.
+fn recipe(scenario: &Scenario, spec: &Generate) -> String {
+    let Plan { start, baseline, candidate, profile, layers, operations, .. } = &scenario.plan;
+    let plan = format!("{start} {baseline} {candidate} {profile:?} {layers:?} {operations:?}");
+    let data = format!("{} {} {spec:?} {:?}", env!("CARGO_PKG_VERSION"), scenario.seed, scenario.layering);
+    output::sha256_of(&[plan.as_bytes(), data.as_bytes()])
+}

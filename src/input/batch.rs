@@ -1,0 +1,110 @@
+//! One batch of raw columns, and the rows of it that cannot be used.
+
+use arrow_array::{ArrayRef, StringArray};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use crate::{
+    error::{Error, Result},
+    scenario::OnBadRow,
+};
+
+/// Raw columns of some consecutive rows of one file.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Number of the first row in its file, from 0.
+    pub first_row: u64,
+    /// Rows.
+    pub n_rows: usize,
+    columns: Vec<Option<(String, ArrayRef)>>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(path: &'a Path, first_row: u64, n_rows: usize, n_columns: usize) -> Self {
+        Self { path, first_row, n_rows, columns: vec![None; n_columns] }
+    }
+
+    /// Puts a column in; text of any layout becomes plain text, so that `convert` knows one kind of text only.
+    pub(super) fn set(&mut self, idx: usize, name: &str, array: ArrayRef) {
+        let is_text = match array.data_type() {
+            DataType::Dictionary(_, value) => matches!(**value, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            other => matches!(other, DataType::LargeUtf8 | DataType::Utf8View),
+        };
+        let array = if is_text { cast(&array, &DataType::Utf8).unwrap_or(array) } else { array };
+        self.columns[idx] = Some((name.to_owned(), array));
+    }
+
+    pub(super) fn set_constant(&mut self, idx: usize, canonical: &str, template: &str) {
+        let rows = 0..self.n_rows as u64;
+        let array: StringArray = if template.contains("{row}") {
+            rows.map(|row| Some(template.replace("{row}", &(self.first_row + row).to_string()))).collect()
+        } else {
+            rows.map(|_| Some(template)).collect()
+        };
+        self.set(idx, canonical, Arc::new(array));
+    }
+
+    /// A column's name in the file and its values; `None` when the source does not have it.
+    pub(super) fn column(&self, idx: usize) -> Option<(&str, &ArrayRef)> {
+        self.columns[idx].as_ref().map(|(name, array)| (name.as_str(), array))
+    }
+
+    /// `file: column `c`, row 12` (rows from 1, headers not counted).
+    pub fn place(&self, column: &str, row: usize) -> String {
+        format!("{}: column `{column}`, row {}", self.path.display(), self.first_row + row as u64 + 1)
+    }
+
+    pub(super) fn wrong_type(&self, column: &str, expected: &str, found: &dyn std::fmt::Display) -> Error {
+        Error::input(format!("{}: column `{column}`", self.path.display()), format!("expected {expected}, found {found}"))
+    }
+}
+
+/// The rows of a batch that cannot be used, by the scenario's policy.
+#[derive(Debug)]
+pub struct RowFaults {
+    policy: OnBadRow,
+    bad: Vec<bool>,
+    n_bad: usize,
+    counts: BTreeMap<String, u64>,
+}
+
+impl RowFaults {
+    /// No fault yet, in a batch of so many rows.
+    pub fn new(policy: OnBadRow, n_rows: usize) -> Self {
+        Self { policy, bad: vec![false; n_rows], n_bad: 0, counts: BTreeMap::new() }
+    }
+
+    /// Notes a row that cannot be used: an error, or a row to leave out, counted once under its first reason.
+    ///
+    /// # Errors
+    /// Under the policy `error`, at once.
+    pub fn note(&mut self, batch: &Batch<'_>, column: &str, row: usize, expected: &str, found: &dyn std::fmt::Display) -> Result<()> {
+        if self.policy == OnBadRow::Error {
+            return Err(Error::input(batch.place(column, row), format!("expected {expected}, found {found}"))
+                .hint("rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"));
+        }
+        if !std::mem::replace(&mut self.bad[row], true) {
+            self.n_bad += 1;
+            *self.counts.entry(format!("column `{column}`: expected {expected}")).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether a row must be left out.
+    pub fn is_bad(&self, row: usize) -> bool {
+        self.bad[row]
+    }
+
+    /// Rows to leave out.
+    pub fn n_bad(&self) -> usize {
+        self.n_bad
+    }
+
+    /// Rows left out, by reason.
+    pub fn into_counts(self) -> BTreeMap<String, u64> {
+        self.counts
+    }
+}

@@ -1,0 +1,201 @@
+//! Raw columns to typed ones. Every value is checked once, here; nothing later sees a NaN or an illegal value.
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray,
+    cast::AsArray,
+    types::{Float64Type, Int64Type},
+};
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
+
+use super::batch::{Batch, RowFaults};
+use crate::{
+    error::Result,
+    metric::ColumnKind,
+    time::{self, Micros, SECOND},
+};
+
+/// Text columns: text of any width, dictionaries of text, or whole numbers written out.
+pub(super) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
+    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    let is_text = match array.data_type() {
+        DataType::Dictionary(_, value) => is_plain_text(value),
+        DataType::Null => true,
+        other => is_plain_text(other) || other.is_integer(),
+    };
+    if !is_text {
+        return Err(batch.wrong_type(name, "text or whole numbers", array.data_type()));
+    }
+    Ok(Some(cast_to(batch, name, array, &DataType::Utf8)?.as_string().clone()))
+}
+
+/// Text in which every row must hold something.
+pub(super) fn required_text(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<StringArray>> {
+    let Some(values) = text(batch, idx)? else { return Ok(None) };
+    let name = batch.column(idx).map_or("", |(name, _)| name);
+    for row in 0..values.len() {
+        if values.is_null(row) || values.value(row).is_empty() {
+            faults.note(batch, name, row, "a value", &"none")?;
+        }
+    }
+    Ok(Some(values))
+}
+
+/// Numbers, at least `min`; nulls stay null.
+pub(super) fn real(batch: &Batch<'_>, idx: usize, min: f64, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
+    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    let expected = if min == 0.0 { "a number >= 0" } else { "a number" };
+    let values = if let Some(texts) = array.as_string_opt::<i32>() {
+        parse_each(batch, name, texts, expected, faults, |text| text.trim().parse::<f64>().ok())?.into_iter().collect()
+    } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
+        cast_to(batch, name, array, &DataType::Float64)?.as_primitive::<Float64Type>().clone()
+    } else {
+        return Err(batch.wrong_type(name, "numbers", array.data_type()));
+    };
+    for (row, value) in values.iter().enumerate() {
+        if let Some(value) = value
+            && !(value.is_finite() && value >= min)
+        {
+            faults.note(batch, name, row, expected, &value)?;
+        }
+    }
+    Ok(Some(values))
+}
+
+/// True or false, 1 or 0; nulls stay null.
+pub(super) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<BooleanArray>> {
+    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    const EXPECTED: &str = "true or false";
+    if let Some(flags) = array.as_boolean_opt() {
+        return Ok(Some(flags.clone()));
+    }
+    let flags: Vec<Option<bool>> = if let Some(texts) = array.as_string_opt::<i32>() {
+        parse_each(batch, name, texts, EXPECTED, faults, |text| match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "t" | "1.0" => Some(true),
+            "false" | "0" | "no" | "f" | "0.0" => Some(false),
+            _ => None,
+        })?
+    } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
+        let numbers = cast_to(batch, name, array, &DataType::Float64)?;
+        let numbers = numbers.as_primitive::<Float64Type>();
+        let mut flags = Vec::with_capacity(numbers.len());
+        for (row, number) in numbers.iter().enumerate() {
+            if let Some(number) = number
+                && number != 0.0
+                && number != 1.0
+            {
+                faults.note(batch, name, row, EXPECTED, &number)?;
+            }
+            flags.push(number.map(|number| number == 1.0));
+        }
+        flags
+    } else {
+        return Err(batch.wrong_type(name, EXPECTED, array.data_type()));
+    };
+    Ok(Some(flags.into_iter().collect()))
+}
+
+/// Instants in microseconds: timestamps, dates, text (see [`time::parse`]) or epoch seconds; nulls stay null.
+pub(super) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
+    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    const EXPECTED: &str = "an instant";
+    let values: Int64Array = match array.data_type() {
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
+            let micros = cast_to(batch, name, array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            cast_to(batch, name, &micros, &DataType::Int64)?.as_primitive::<Int64Type>().clone()
+        }
+        DataType::Utf8 => {
+            let texts = array.as_string::<i32>();
+            let seconds = |text: &str| text.trim().parse::<f64>().ok().and_then(micros_of_seconds);
+            parse_each(batch, name, texts, EXPECTED, faults, |text| time::parse(text).or_else(|| seconds(text)))?.into_iter().collect()
+        }
+        other if other.is_numeric() => {
+            let seconds = cast_to(batch, name, array, &DataType::Float64)?;
+            let mut values = Vec::with_capacity(seconds.len());
+            for (row, second) in seconds.as_primitive::<Float64Type>().iter().enumerate() {
+                let micros = second.and_then(micros_of_seconds);
+                if let (Some(second), None) = (second, micros) {
+                    faults.note(batch, name, row, "epoch seconds", &second)?;
+                }
+                values.push(micros);
+            }
+            values.into_iter().collect()
+        }
+        other => return Err(batch.wrong_type(name, "instants", other)),
+    };
+    Ok(Some(values))
+}
+
+/// Instants as epoch seconds in a double: numbers as they are, everything else through [`instant`].
+pub(super) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
+    if batch.column(idx).is_some_and(|(_, array)| array.data_type().is_numeric()) {
+        return real(batch, idx, f64::NEG_INFINITY, faults);
+    }
+    let micros = instant(batch, idx, faults)?;
+    Ok(micros.map(|micros| micros.iter().map(|value| value.map(|value| value as f64 / SECOND as f64)).collect()))
+}
+
+/// A measured column in integer units of its kind; nulls stay null.
+pub(super) fn units(batch: &Batch<'_>, idx: usize, kind: ColumnKind, min: f64, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
+    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    if kind == ColumnKind::Flag {
+        return Ok(flag(batch, idx, faults)?.map(|flags| flags.iter().map(|flag| flag.map(i64::from)).collect()));
+    }
+    if kind != ColumnKind::Count && array.data_type() == &DataType::Boolean {
+        // A scenario's own column may be a flag: it counts 0 or 1.
+        let ones = flag(batch, idx, faults)?;
+        return Ok(ones.map(|flags| flags.iter().map(|flag| flag.map(|flag| i64::from(flag) * kind.units() as i64)).collect()));
+    }
+    let Some(values) = real(batch, idx, min, faults)? else { return Ok(None) };
+    // Above 2^53 units a double no longer tells neighbours apart, so the sum would not be what the log says.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    let mut units = Vec::with_capacity(values.len());
+    for (row, value) in values.iter().enumerate() {
+        let Some(value) = value.filter(|value| value.is_finite()) else {
+            units.push(None);
+            continue;
+        };
+        let scaled = value * kind.units();
+        if scaled.abs() > LARGEST {
+            faults.note(batch, name, row, &format!("a number up to {}", LARGEST / kind.units()), &value)?;
+        }
+        if kind == ColumnKind::Count && value.fract() != 0.0 {
+            faults.note(batch, name, row, "a whole number", &value)?;
+        }
+        units.push(Some(scaled.round_ties_even() as i64));
+    }
+    Ok(Some(units.into_iter().collect()))
+}
+
+fn micros_of_seconds(seconds: f64) -> Option<Micros> {
+    // Years 1 to 9999; anything else is milliseconds, or not a time.
+    (-62_135_596_800.0..253_402_300_800.0).contains(&seconds).then(|| (seconds * SECOND as f64).round() as Micros)
+}
+
+fn parse_each<T>(
+    batch: &Batch<'_>,
+    name: &str,
+    texts: &StringArray,
+    expected: &str,
+    faults: &mut RowFaults,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<Option<T>>> {
+    let mut values = Vec::with_capacity(texts.len());
+    for (row, text) in texts.iter().enumerate() {
+        let value = text.and_then(&parse);
+        if let (Some(text), None) = (text, &value) {
+            let shown: String = text.chars().take(60).collect();
+            faults.note(batch, name, row, expected, &format!("\"{shown}\""))?;
+        }
+        values.push(value);
+    }
+    Ok(values)
+}
+
+fn is_plain_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn cast_to(batch: &Batch<'_>, name: &str, array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    cast(array, to).map_err(|error| batch.wrong_type(name, &to.to_string(), &error))
+}

@@ -1,0 +1,17 @@
+//! Sources of rows: Parquet, CSV and NDJSON (plain or gzipped), as files, folders or globs, to canonical columns in Arrow batches.
+//!
+//! Another format is one more arm of `reader`; everything after it sees [`Batch`]es only.
+
+mod batch;
+mod convert;
+mod events;
+mod reader;
+mod source;
+mod traffic;
+mod users;
+
+pub use batch::{Batch, RowFaults};
+pub use events::{EventSummary, UserFeatures, read_events};
+pub use source::{Format, InputFile, Part, Table};
+pub use traffic::{TrafficBatch, TrafficReader};
+pub use users::{TagColumn, UserBatch, UserReader};

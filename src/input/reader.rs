@@ -1,0 +1,150 @@
+//! The formats: header and batches of Parquet, CSV and NDJSON. Text formats give text columns; `convert` gives them types.
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use flate2::read::MultiGzDecoder;
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    sync::Arc,
+};
+
+use super::source::Format;
+use crate::error::{Error, Result};
+
+/// Rows a batch.
+const BATCH_ROWS: usize = 65_536;
+/// Lines of an NDJSON file that are looked at to learn its columns.
+const NDJSON_HEADER_LINES: usize = 1_000;
+
+pub(super) struct Header {
+    pub(super) columns: Vec<String>,
+    /// Rows of each row group, for Parquet.
+    pub(super) row_groups: Option<Vec<u64>>,
+}
+
+type OnArrays<'a> = dyn FnMut(Vec<ArrayRef>, usize) -> Result<()> + 'a;
+
+pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
+    let header = match format {
+        Format::Parquet => parquet_header(path)?,
+        Format::Csv { gzip } => Header { columns: csv_columns(path, gzip)?, row_groups: None },
+        Format::Ndjson { gzip } => Header { columns: ndjson_columns(path, gzip)?, row_groups: None },
+    };
+    if header.columns.is_empty() {
+        return Err(Error::input(path.display().to_string(), "expected columns, found an empty file"));
+    }
+    Ok(header)
+}
+
+/// Reads the named columns, in the order of `names`.
+pub(super) fn read(path: &Path, format: Format, row_group: Option<usize>, all: &[String], names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+    match format {
+        Format::Parquet => read_parquet(path, row_group, names, on_arrays),
+        Format::Csv { gzip } => {
+            let schema = Schema::new(all.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
+            let mut order: Vec<usize> = names.iter().filter_map(|name| all.iter().position(|c| c == name)).collect();
+            order.sort_unstable();
+            order.dedup();
+            let reader = arrow_csv::ReaderBuilder::new(Arc::new(schema))
+                .with_header(true)
+                .with_batch_size(BATCH_ROWS)
+                .with_projection(order)
+                .build(open_text(path, gzip)?)
+                .map_err(|error| unreadable(path, &error))?;
+            read_batches(path, reader, names, on_arrays)
+        }
+        Format::Ndjson { gzip } => {
+            let wanted: BTreeSet<&str> = names.iter().copied().collect();
+            let schema = Schema::new(wanted.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>());
+            let reader = arrow_json::ReaderBuilder::new(Arc::new(schema))
+                .with_coerce_primitive(true)
+                .with_batch_size(BATCH_ROWS)
+                .build(open_text(path, gzip)?)
+                .map_err(|error| unreadable(path, &error))?;
+            read_batches(path, reader, names, on_arrays)
+        }
+    }
+}
+
+fn read_batches<E: std::fmt::Display>(
+    path: &Path,
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, E>>,
+    names: &[&str],
+    on_arrays: &mut OnArrays<'_>,
+) -> Result<()> {
+    for batch in batches {
+        let batch = batch.map_err(|error| unreadable(path, &error))?;
+        let arrays = names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+        on_arrays(arrays, batch.num_rows())?;
+    }
+    Ok(())
+}
+
+fn parquet_header(path: &Path) -> Result<Header> {
+    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|error| unreadable_parquet(path, &error))?;
+    let columns = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).collect();
+    Ok(Header { columns, row_groups: Some(rows) })
+}
+
+fn read_parquet(path: &Path, row_group: Option<usize>, names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable_parquet(path, &error))?;
+    let roots = builder.schema().fields().iter().enumerate().filter(|(_, f)| names.contains(&f.name().as_str())).map(|(idx, _)| idx);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
+    let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    if let Some(row_group) = row_group {
+        builder = builder.with_row_groups(vec![row_group]);
+    }
+    let reader = builder.build().map_err(|error| unreadable_parquet(path, &error))?;
+    read_batches(path, reader, names, on_arrays)
+}
+
+fn csv_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
+    let format = arrow_csv::reader::Format::default().with_header(true);
+    let (schema, _) = format.infer_schema(open_text(path, gzip)?, Some(1)).map_err(|error| unreadable(path, &error))?;
+    Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
+}
+
+/// Keys of the first lines, in order of appearance.
+fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
+    let mut columns: Vec<String> = Vec::new();
+    for (idx, line) in open_text(path, gzip)?.lines().take(NDJSON_HEADER_LINES).enumerate() {
+        let line = line.map_err(|error| Error::read(path, &error))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).map_err(|error| {
+            Error::input(format!("{}: line {}", path.display(), idx + 1), format!("expected a JSON object, found: {error}"))
+        })?;
+        for key in object.into_iter().map(|(key, _)| key) {
+            if !columns.contains(&key) {
+                columns.push(key);
+            }
+        }
+    }
+    Ok(columns)
+}
+
+fn open_text(path: &Path, gzip: bool) -> Result<BufReader<Box<dyn Read>>> {
+    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+    let reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+    Ok(BufReader::with_capacity(1 << 18, reader))
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::input(path.display().to_string(), format!("expected a readable file, found: {error}"))
+}
+
+fn unreadable_parquet(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {error}"))
+        .hint("the file may have been cut off while it was written; fetch or write it again")
+}

@@ -1,0 +1,183 @@
+//! The layer table: who is in which layer, in memory and as Parquet.
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray,
+    builder::{StringBuilder, StringDictionaryBuilder},
+    cast::AsArray,
+    types::{Float64Type, Int32Type},
+};
+use arrow_cast::cast;
+use arrow_schema::{DataType, Field, Schema};
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use std::{hash::BuildHasher, path::Path, sync::Arc};
+
+use crate::{
+    error::{Error, Result},
+    parquet_io,
+    scenario::Plan,
+};
+
+/// The tenant of rows that name none.
+pub const DEFAULT_TENANT: &str = "default";
+/// Rows a row group of the file: small enough that all cores find work in a small study.
+const ROW_GROUP_ROWS: usize = 131_072;
+
+/// Users with their scores and layers, in input order, and an index from id to user.
+#[derive(Default)]
+pub struct Layers {
+    /// Names of the tenants, in order of appearance.
+    pub tenants: Vec<String>,
+    /// Whether the users named tenants at all.
+    pub has_tenants: bool,
+    /// Tenant of each user, an index.
+    pub tenant: Vec<u32>,
+    /// Score of each user, ten-thousandths.
+    pub score: Vec<u16>,
+    /// Layer of each user, an index into the plan's layers.
+    pub layer: Vec<u8>,
+    /// Whether each user consented to gray release.
+    pub eligible: Vec<bool>,
+    id_bytes: String,
+    id_ends: Vec<usize>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl std::fmt::Debug for Layers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layers").field("n_users", &self.n_users()).field("tenants", &self.tenants).finish_non_exhaustive()
+    }
+}
+
+impl Layers {
+    /// Number of users.
+    pub fn n_users(&self) -> usize {
+        self.id_ends.len()
+    }
+
+    /// A user's id.
+    pub fn user_id(&self, user: usize) -> &str {
+        let start = if user == 0 { 0 } else { self.id_ends[user - 1] };
+        &self.id_bytes[start..self.id_ends[user]]
+    }
+
+    /// The user with this id, as an index.
+    pub fn find(&self, tenant: Option<&str>, user_id: &str) -> Option<usize> {
+        let tenant = self.tenant_idx(tenant)?;
+        let hash = self.hasher.hash_one((tenant, user_id));
+        self.index.find(hash, |user| self.is(*user as usize, tenant, user_id)).map(|user| *user as usize)
+    }
+
+    /// Appends a user without a layer yet; `None` if the tenant has that user already.
+    pub(super) fn push(&mut self, tenant: Option<&str>, user_id: &str, score: u16, eligible: bool) -> Option<usize> {
+        let tenant = match self.tenant_idx(tenant) {
+            Some(tenant) => tenant,
+            None => {
+                self.tenants.push(tenant.unwrap_or(DEFAULT_TENANT).to_owned());
+                self.tenants.len() as u32 - 1
+            }
+        };
+        let user = self.n_users();
+        let hash = self.hasher.hash_one((tenant, user_id));
+        let Self { id_bytes, id_ends, tenant: tenants, hasher, index, .. } = self;
+        let id_of = |user: usize| &id_bytes[if user == 0 { 0 } else { id_ends[user - 1] }..id_ends[user]];
+        let is_same = |other: &u32| tenants[*other as usize] == tenant && id_of(*other as usize) == user_id;
+        let rehash = |other: &u32| hasher.hash_one((tenants[*other as usize], id_of(*other as usize)));
+        match index.entry(hash, is_same, rehash) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(slot) => slot.insert(user as u32),
+        };
+        self.id_bytes.push_str(user_id);
+        self.id_ends.push(self.id_bytes.len());
+        self.tenant.push(tenant);
+        self.score.push(score);
+        self.eligible.push(eligible);
+        Some(user)
+    }
+
+    fn tenant_idx(&self, tenant: Option<&str>) -> Option<u32> {
+        let name = tenant.unwrap_or(DEFAULT_TENANT);
+        self.tenants.iter().position(|t| t == name).map(|idx| idx as u32)
+    }
+
+    fn is(&self, user: usize, tenant: u32, user_id: &str) -> bool {
+        self.tenant[user] == tenant && self.user_id(user) == user_id
+    }
+
+    /// Writes the table as Parquet: `user_id`, `score`, `layer`, `eligible`, then `tenant_id` if the users named tenants.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path, plan: &Plan) -> Result<()> {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let mut fields = vec![
+            Field::new("user_id", DataType::Utf8, false),
+            Field::new("score", DataType::Float64, false),
+            Field::new("layer", dictionary.clone(), false),
+            Field::new("eligible", DataType::Boolean, false),
+        ];
+        if self.has_tenants {
+            fields.push(Field::new("tenant_id", dictionary, false));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let chunks = (0..self.n_users()).step_by(ROW_GROUP_ROWS).map(|start| start..(start + ROW_GROUP_ROWS).min(self.n_users()));
+        parquet_io::write(path, &schema, chunks.map(|rows| self.to_batch(rows, &schema, plan)))
+    }
+
+    fn to_batch(&self, rows: std::ops::Range<usize>, schema: &Arc<Schema>, plan: &Plan) -> RecordBatch {
+        let mut ids = StringBuilder::new();
+        let mut layers = StringDictionaryBuilder::<Int32Type>::new();
+        let mut tenants = StringDictionaryBuilder::<Int32Type>::new();
+        for user in rows.clone() {
+            ids.append_value(self.user_id(user));
+            layers.append_value(&plan.layers[usize::from(self.layer[user])].id);
+            tenants.append_value(&self.tenants[self.tenant[user] as usize]);
+        }
+        let scores: Float64Array = self.score[rows.clone()].iter().map(|score| Some(f64::from(*score) / 10_000.0)).collect();
+        let eligible: BooleanArray = self.eligible[rows].iter().map(|eligible| Some(*eligible)).collect();
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids.finish()), Arc::new(scores), Arc::new(layers.finish()), Arc::new(eligible)];
+        if self.has_tenants {
+            columns.push(Arc::new(tenants.finish()));
+        }
+        parquet_io::batch(schema, columns)
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    ///
+    /// # Errors
+    /// A file that is not a layer table of this plan.
+    pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
+        let mut layers = Self::default();
+        let place = || path.display().to_string();
+        parquet_io::read(path, &mut |batch| {
+            let text = |name: &str| -> Result<Option<StringArray>> {
+                let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+                let cast = cast(column, &DataType::Utf8).map_err(|error| Error::input(place(), format!("expected text in `{name}`, found: {error}")))?;
+                Ok(Some(cast.as_string::<i32>().clone()))
+            };
+            let missing = || Error::input(place(), "expected the columns user_id, score, layer and eligible, found others");
+            let (ids, names, tenants) = (text("user_id")?.ok_or_else(missing)?, text("layer")?.ok_or_else(missing)?, text("tenant_id")?);
+            let scores = batch.column_by_name("score").and_then(|c| c.as_primitive_opt::<Float64Type>()).ok_or_else(missing)?;
+            let eligible = batch.column_by_name("eligible").and_then(|c| c.as_boolean_opt()).ok_or_else(missing)?;
+            layers.has_tenants |= tenants.is_some();
+            for row in 0..batch.num_rows() {
+                let Some(layer) = plan.layers.iter().position(|layer| layer.id == names.value(row)) else {
+                    return Err(Error::input(place(), format!("expected a layer of plan {}, found \"{}\"", plan.id, names.value(row))));
+                };
+                let score = (scores.value(row) * 10_000.0).round() as u16;
+                let tenant = tenants.as_ref().and_then(|tenants| text_at(tenants, row));
+                if layers.push(tenant, ids.value(row), score, eligible.value(row)).is_none() {
+                    return Err(Error::input(place(), format!("expected one row a user, found \"{}\" twice", ids.value(row))));
+                }
+                layers.layer.push(layer as u8);
+            }
+            Ok(())
+        })?;
+        Ok(layers)
+    }
+}
+
+/// The text of a row; null and empty are no text.
+pub(super) fn text_at(values: &StringArray, row: usize) -> Option<&str> {
+    (values.is_valid(row) && !values.value(row).is_empty()).then(|| values.value(row))
+}

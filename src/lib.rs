@@ -1,0 +1,23 @@
+//! draft
+pub mod error;
+pub mod time;
+pub mod output;
+mod parquet_io;
+mod parallel;
+pub mod progress;
+pub mod bucket;
+pub mod metric;
+pub mod scenario;
+pub mod input;
+pub mod layer;
+pub mod stats;
+pub mod replay;
+pub mod generate;
+pub mod qos;
+pub mod analysis;
+pub mod ramp;
+pub mod gate;
+pub mod report;
+pub mod study;
+mod tables;
+pub mod cli;

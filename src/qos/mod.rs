@@ -1,0 +1,7 @@
+//! Quality of service: one number from six rates, with its interval; and the guardrails that act before it.
+
+mod guardrail;
+mod score;
+
+pub use guardrail::{GuardrailFinding, GuardrailInput, judge_guardrails};
+pub use score::{QosArm, QosMethod, Rates, RATE_METRICS, estimate_arm, qos};

@@ -1,0 +1,201 @@
+//! QoS and its parts, as points and with intervals.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    layer::round_score,
+    scenario::QosConfig,
+    stats::{
+        Interval, Reason, bootstrap,
+        dist::norm_isf,
+        jackknife,
+        sequential,
+    },
+};
+
+/// The metrics that QoS is made of, in the order of [`Rates`].
+pub const RATE_METRICS: [&str; 6] =
+    ["bad_rate", "availability", "latency_mean_ms", "tool_success_rate", "task_completion_rate", "complaint_rate"];
+
+/// The six rates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Bad ratings, share.
+    pub bad_rate: f64,
+    /// Successful turns, share.
+    pub availability: f64,
+    /// Mean latency, ms.
+    pub latency_ms: f64,
+    /// Successful tool calls, share.
+    pub tool_success_rate: f64,
+    /// Completed tasks, share.
+    pub task_completion_rate: f64,
+    /// Complaints, share.
+    pub complaint_rate: f64,
+}
+
+/// QoS and its three parts, each 0..=1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Qos {
+    /// User experience: `1 - min(3 bad, 1)`.
+    pub u: f64,
+    /// Technical: `.4 availability + .3 (1 - min(latency / max, 1)) + .3 tool success`.
+    pub t: f64,
+    /// Business: `.6 completion + .4 (1 - min(10 complaint, 1))`.
+    pub b: f64,
+    /// `wU U + wT T + wB B`.
+    pub qos: f64,
+}
+
+/// QoS of some rates, not rounded, in the source document's order of operations.
+///
+/// ```
+/// use sluice::{metric::BadRateOf, qos::{qos, Rates}, scenario::QosConfig};
+/// let high_risk = QosConfig { weights: [0.3, 0.2, 0.5], max_latency_ms: 5000.0, bad_rate_of: BadRateOf::Rated };
+/// let rates = Rates { bad_rate: 0.1, availability: 1.0, latency_ms: 2500.0, tool_success_rate: 1.0, task_completion_rate: 0.5, complaint_rate: 0.05 };
+/// assert!((qos(&rates, &high_risk).qos - 0.63).abs() < 1e-12);
+/// ```
+///
+/// # References
+/// Source document A, 3.2 and 4.2.3.
+pub fn qos(rates: &Rates, config: &QosConfig) -> Qos {
+    let u = 1.0 - (rates.bad_rate * 3.0).min(1.0);
+    let latency_score = 1.0 - (rates.latency_ms / config.max_latency_ms).min(1.0);
+    let t = rates.availability * 0.4 + latency_score * 0.3 + rates.tool_success_rate * 0.3;
+    let b = rates.task_completion_rate * 0.6 + (1.0 - (rates.complaint_rate * 10.0).min(1.0)) * 0.4;
+    let [w_u, w_t, w_b] = config.weights;
+    Qos { u, t, b, qos: w_u * u + w_t * t + w_b * b }
+}
+
+/// How an interval of QoS was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QosMethod {
+    /// Delete-one-group jackknife.
+    Jackknife,
+    /// Bootstrap over groups, because a rate lies within 3 standard errors of a kink.
+    Bootstrap,
+}
+
+/// QoS of one release in one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct QosArm {
+    /// The rates it comes from.
+    pub rates: Rates,
+    /// QoS and its parts.
+    #[serde(flatten)]
+    pub value: Qos,
+    /// QoS rounded to four decimals, as the source document's code prints it.
+    pub point: f64,
+    /// Standard error.
+    pub std_error: f64,
+    /// Degrees of freedom.
+    pub df: f64,
+    /// Bucket groups with data.
+    pub n_clusters: usize,
+    /// Interval for one planned look.
+    #[serde(flatten)]
+    pub ci: Interval,
+    /// Interval that holds at every look.
+    pub anytime: Interval,
+    /// How the intervals were made.
+    pub method: QosMethod,
+}
+
+/// QoS of an arm from its clusters. A cluster is twelve sums: numerator and denominator of each of [`RATE_METRICS`].
+/// `mde` is the difference that the anytime interval is tuned to see.
+///
+/// # Errors
+/// A rate without a denominator, or too few clusters: QoS is never made from a part of its rates.
+///
+/// # References
+/// METHODS section 1.
+pub fn estimate_arm(clusters: &[Vec<f64>], config: &QosConfig, alpha: f64, mde: f64, seed: u64) -> Result<QosArm, Reason> {
+    let theta = |sums: &[f64]| rates_of(sums).map(|rates| qos(&rates, config).qos);
+    let jackknife = jackknife::delete_one(clusters, theta)?;
+    let rates = jackknife::totals(clusters).and_then(|sums| rates_of(&sums)).ok_or(Reason::NoData)?;
+    let value = qos(&rates, config);
+    let v = jackknife.std_error.powi(2);
+    let tau2 = sequential::mixture_variance(sequential::v_star_for(mde), alpha);
+    let (method, ci, anytime) = if near_kink(clusters, &rates, config)? {
+        let ci = bootstrap::percentile(clusters, theta, alpha, seed)?;
+        let widen = sequential::multiplier(v, tau2, alpha, true) / norm_isf(0.5 * alpha);
+        let anytime = Interval {
+            ci_lower: value.qos - widen * (value.qos - ci.ci_lower).max(0.0),
+            ci_upper: value.qos + widen * (ci.ci_upper - value.qos).max(0.0),
+        };
+        (QosMethod::Bootstrap, ci, anytime)
+    } else {
+        (QosMethod::Jackknife, jackknife.interval(alpha), Interval::around(value.qos, sequential::half_width(v, tau2, alpha)))
+    };
+    Ok(QosArm {
+        rates,
+        value,
+        point: f64::from(round_score(value.qos.clamp(0.0, 1.0))) / 10_000.0,
+        std_error: jackknife.std_error,
+        df: jackknife.df,
+        n_clusters: jackknife.n_clusters,
+        ci,
+        anytime,
+        method,
+    })
+}
+
+fn rates_of(sums: &[f64]) -> Option<Rates> {
+    let rate = |idx: usize| (sums[2 * idx + 1] > 0.0).then(|| sums[2 * idx] / sums[2 * idx + 1]);
+    Some(Rates {
+        bad_rate: rate(0)?,
+        availability: rate(1)?,
+        latency_ms: rate(2)?,
+        tool_success_rate: rate(3)?,
+        task_completion_rate: rate(4)?,
+        complaint_rate: rate(5)?,
+    })
+}
+
+/// Whether a rate lies within 3 standard errors of where a `min` bends.
+fn near_kink(clusters: &[Vec<f64>], rates: &Rates, config: &QosConfig) -> Result<bool, Reason> {
+    let bends = [(0, rates.bad_rate, 1.0 / 3.0), (2, rates.latency_ms, config.max_latency_ms), (5, rates.complaint_rate, 0.1)];
+    for (idx, rate, bend) in bends {
+        let estimate = jackknife::delete_one(clusters, |sums| (sums[2 * idx + 1] > 0.0).then(|| sums[2 * idx] / sums[2 * idx + 1]))?;
+        if (rate - bend).abs() <= 3.0 * estimate.std_error {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::BadRateOf;
+
+    const HIGH_RISK: QosConfig = QosConfig { weights: [0.3, 0.2, 0.5], max_latency_ms: 5000.0, bad_rate_of: BadRateOf::Rated };
+
+    #[test]
+    fn compensates_as_the_specification_says() {
+        let perfect_but_down =
+            Rates { bad_rate: 0.0, availability: 0.0, latency_ms: 300.0, tool_success_rate: 1.0, task_completion_rate: 1.0, complaint_rate: 0.0 };
+        assert!((qos(&perfect_but_down, &HIGH_RISK).qos - 0.9164).abs() < 1e-12);
+        let worst =
+            Rates { bad_rate: 1.0, availability: 0.0, latency_ms: 9e9, tool_success_rate: 0.0, task_completion_rate: 0.0, complaint_rate: 1.0 };
+        assert_eq!(qos(&worst, &HIGH_RISK).qos, 0.0);
+    }
+
+    #[test]
+    fn a_missing_rate_is_no_qos() {
+        let clusters = vec![vec![1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 0.0, 0.0, 5.0, 10.0, 0.0, 10.0]; 40];
+        assert_eq!(estimate_arm(&clusters, &HIGH_RISK, 0.05, 0.02, 1), Err(Reason::NoData));
+    }
+
+    #[test]
+    fn kinks_are_bootstrapped() {
+        let cluster = |g: u32| {
+            let complaints = f64::from(g % 3);
+            vec![1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 9.0, 10.0, f64::from(g % 5), 10.0, complaints, 10.0]
+        };
+        let arm = estimate_arm(&(0..60).map(cluster).collect::<Vec<_>>(), &HIGH_RISK, 0.05, 0.02, 1).unwrap();
+        assert_eq!(arm.method, QosMethod::Bootstrap);
+        assert!(arm.anytime.ci_lower <= arm.ci.ci_lower && arm.ci.ci_upper <= arm.anytime.ci_upper);
+    }
+}

@@ -1,0 +1,9 @@
+//! The ramp: one pure function decides; the schedule applies it to every layer and keeps the operation log.
+
+mod decide;
+mod schedule;
+mod state;
+
+pub use decide::{Check, Decision, Outcome, Situation, Verdict, decide};
+pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
+pub use state::{LayerState, RampState};

@@ -1,0 +1,221 @@
+//! The nightly schedule: decide every layer, move the state, write the operation log.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decide::{Check, Decision, Situation, Verdict, decide},
+    state::{LayerState, RampState},
+};
+use crate::{
+    analysis::Analysis,
+    bucket::Ratio,
+    error::{Error, Result},
+    output,
+    scenario::{Plan, RollbackScope},
+    time::{self, Micros},
+};
+
+/// `schedule.json`: the ratios from now on, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// The plan's id.
+    pub plan_id: String,
+    /// The release users have today.
+    pub baseline: String,
+    /// The release being ramped.
+    pub candidate: String,
+    /// When the decisions were made, microseconds.
+    pub as_of: Micros,
+    /// Digest of the analysis they rest on.
+    pub evidence_digest: String,
+    /// How production places users.
+    pub profile: String,
+    /// Text that is hashed before the user's id.
+    pub salt: String,
+    /// Per tenant and layer, in plan order.
+    pub layers: Vec<LayerSchedule>,
+}
+
+/// A layer's decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerSchedule {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// What to do.
+    pub verdict: Verdict,
+    /// The ratio until now.
+    pub ratio: Ratio,
+    /// The ratio from now on.
+    pub next_ratio: Ratio,
+    /// Users in buckets `lo_bucket..hi_bucket` get the candidate.
+    pub lo_bucket: u16,
+    /// See `lo_bucket`.
+    pub hi_bucket: u16,
+    /// The first check that kept the layer from being promoted.
+    pub first_blocking: Option<String>,
+    /// That check for people, or why the layer is promoted.
+    pub reason: String,
+    /// When looking again can first change the verdict, microseconds.
+    pub earliest_next: Micros,
+    /// Every check, in order.
+    pub trace: Vec<Check>,
+}
+
+/// A row of the operation log, with the source document's fields first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationRow {
+    /// The same for the same change on the same evidence.
+    pub log_id: String,
+    /// The plan's id.
+    pub plan_id: String,
+    /// `promote`, `rollback`, or `set` for changes that Sluice did not decide.
+    pub operation_type: String,
+    /// Ratio before.
+    pub old_value: Ratio,
+    /// Ratio after.
+    pub new_value: Ratio,
+    /// When, microseconds.
+    pub operate_time: Micros,
+    /// Who.
+    pub operator: String,
+    /// The tenant; empty for all.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// Digest of the evidence, empty for changes that Sluice did not decide.
+    pub evidence_digest: String,
+}
+
+/// Decides all layers. Returns the schedule, the state after it, and one log row for each ratio that changes.
+///
+/// # Errors
+/// When plan, analysis and state are not of one ramp.
+pub fn schedule(plan: &Plan, analysis: &Analysis, evidence_digest: &str, state: &RampState) -> Result<(Schedule, RampState, Vec<OperationRow>)> {
+    if state.plan_id != plan.id || analysis.plan_id != plan.id {
+        let found = format!("expected state and analysis of plan {}, found {} and {}", plan.id, state.plan_id, analysis.plan_id);
+        return Err(Error::input("schedule", found));
+    }
+    let mut decided: Vec<(&LayerState, Decision)> = Vec::new();
+    for of_tenant in state.layers.chunk_by(|a, b| a.tenant == b.tenant) {
+        for (layer, layer_state) in plan.layers.iter().zip(of_tenant) {
+            if layer.id != layer_state.layer {
+                return Err(Error::input("schedule", format!("expected layer {} in the state, found {}", layer.id, layer_state.layer)));
+            }
+            let evidence = analysis.layers.iter().find(|a| a.tenant == layer_state.tenant && a.layer == layer.id);
+            let situation = Situation { plan, layer, state: layer_state, tenant_states: of_tenant, evidence, as_of: analysis.as_of };
+            decided.push((layer_state, decide(&situation)));
+        }
+    }
+    if plan.policy.rollback_scope == RollbackScope::Plan {
+        roll_back_together(&mut decided);
+    }
+    let mut next = RampState { candidate: plan.candidate.clone(), evidence_digest: Some(evidence_digest.to_owned()), ..state.clone() };
+    let mut rows = Vec::new();
+    for ((before, decision), after) in decided.iter().zip(&mut next.layers) {
+        if decision.next_ratio == before.ratio {
+            continue;
+        }
+        after.ratio = decision.next_ratio;
+        after.since = analysis.as_of;
+        if decision.verdict == Verdict::Rollback {
+            after.rolled_back = Some((analysis.as_of, plan.candidate.clone()));
+        }
+        rows.push(operation_row(plan, before, decision, analysis.as_of, evidence_digest));
+    }
+    let layers = decided.into_iter().map(|(before, decision)| layer_schedule(before, decision)).collect();
+    let schedule = Schedule {
+        schema: "sluice.schedule/1".into(),
+        plan_id: plan.id.clone(),
+        baseline: plan.baseline.clone(),
+        candidate: plan.candidate.clone(),
+        as_of: analysis.as_of,
+        evidence_digest: evidence_digest.to_owned(),
+        profile: plan.profile.name().into(),
+        salt: plan.profile.salt().into(),
+        layers,
+    };
+    Ok((schedule, next, rows))
+}
+
+/// A rollback takes every layer of its tenant back.
+fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
+    let failed: Vec<(String, String)> =
+        decided.iter().filter(|(_, d)| d.verdict == Verdict::Rollback).map(|(s, _)| (s.tenant.clone(), s.layer.clone())).collect();
+    for (state, decision) in decided {
+        let cause = failed.iter().find(|(tenant, _)| *tenant == state.tenant);
+        if let Some((_, layer)) = cause.filter(|_| state.ratio > Ratio::ZERO && decision.verdict != Verdict::Rollback) {
+            decision.verdict = Verdict::Rollback;
+            decision.next_ratio = Ratio::ZERO;
+            decision.first_blocking = Some("rollback_scope".into());
+            decision.reason = format!("{layer} is rolled back, and the plan rolls back as a whole");
+        }
+    }
+}
+
+fn layer_schedule(before: &LayerState, decision: Decision) -> LayerSchedule {
+    LayerSchedule {
+        tenant: before.tenant.clone(),
+        layer: before.layer.clone(),
+        verdict: decision.verdict,
+        ratio: before.ratio,
+        next_ratio: decision.next_ratio,
+        lo_bucket: 0,
+        hi_bucket: decision.next_ratio.bps(),
+        first_blocking: decision.first_blocking,
+        reason: decision.reason,
+        earliest_next: decision.earliest_next,
+        trace: decision.trace,
+    }
+}
+
+fn operation_row(plan: &Plan, before: &LayerState, decision: &Decision, at: Micros, evidence_digest: &str) -> OperationRow {
+    let what = format!("{} {} {} {} {} {}", plan.id, before.tenant, before.layer, before.ratio, decision.next_ratio, time::format(at));
+    OperationRow {
+        log_id: log_id(&what, evidence_digest),
+        plan_id: plan.id.clone(),
+        operation_type: decision.verdict.name().into(),
+        old_value: before.ratio,
+        new_value: decision.next_ratio,
+        operate_time: at,
+        operator: plan.operator.clone(),
+        tenant: before.tenant.clone(),
+        layer: before.layer.clone(),
+        evidence_digest: evidence_digest.to_owned(),
+    }
+}
+
+impl OperationRow {
+    /// The plan's own operations before `as_of` as log rows.
+    pub fn history(plan: &Plan, as_of: Micros) -> Vec<Self> {
+        let mut ratios = vec![Ratio::ZERO; plan.layers.len()];
+        let mut rows = Vec::new();
+        for operation in plan.operations.iter().filter(|operation| operation.at < as_of) {
+            let old_value = std::mem::replace(&mut ratios[operation.layer_idx], operation.ratio);
+            let layer = &plan.layers[operation.layer_idx].id;
+            let what = format!("{} {layer} {old_value} {} {}", plan.id, operation.ratio, time::format(operation.at));
+            rows.push(Self {
+                log_id: log_id(&what, ""),
+                plan_id: plan.id.clone(),
+                operation_type: "set".into(),
+                old_value,
+                new_value: operation.ratio,
+                operate_time: operation.at,
+                operator: operation.operator.clone(),
+                tenant: String::new(),
+                layer: layer.clone(),
+                evidence_digest: String::new(),
+            });
+        }
+        rows
+    }
+}
+
+fn log_id(what: &str, evidence_digest: &str) -> String {
+    let digest = output::sha256_of(&[what.as_bytes(), evidence_digest.as_bytes()]);
+    let hex = digest.trim_start_matches("sha256:");
+    hex[..16.min(hex.len())].to_owned()
+}

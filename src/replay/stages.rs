@@ -1,0 +1,38 @@
+//! Stages: the runs of time in which a layer's ratio is constant.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{bucket::Ratio, scenario::Plan, time::Micros};
+
+/// A user's stages are kept as bits of one word.
+pub const MAX_STAGES: usize = 64;
+
+/// A run of time with one ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// First instant, microseconds.
+    pub start: Micros,
+    /// End, exclusive.
+    pub end: Micros,
+    /// The ratio in force: also the propensity of the candidate.
+    pub ratio: Ratio,
+}
+
+/// The stages of a layer from the plan's start to `as_of`. Operations at or after `as_of` have not happened yet; an operation that
+/// does not change the ratio does not end a stage.
+pub fn stages_of(plan: &Plan, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
+    let mut stages = vec![Stage { start: plan.start, end: as_of, ratio: Ratio::ZERO }];
+    for operation in plan.operations.iter().filter(|o| o.layer_idx == layer_idx && o.at < as_of) {
+        let last = stages.len() - 1;
+        if operation.ratio == stages[last].ratio {
+            continue;
+        }
+        if operation.at == stages[last].start {
+            stages[last].ratio = operation.ratio;
+        } else {
+            stages[last].end = operation.at;
+            stages.push(Stage { start: operation.at, end: as_of, ratio: operation.ratio });
+        }
+    }
+    stages
+}

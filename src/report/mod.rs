@@ -1,0 +1,10 @@
+//! Reports: one model, drawn as Markdown and as one self-contained HTML page.
+
+mod charts;
+mod html;
+mod markdown;
+mod model;
+
+pub use html::html;
+pub use markdown::markdown;
+pub use model::{LayerLine, Model, RampModel, layer_lines, number, percent};

@@ -1,0 +1,119 @@
+//! What a report shows, computed once. The drawings only format it.
+
+use crate::{
+    analysis::{Analysis, StageAnalysis},
+    gate::GateReport,
+    layer::LayerSummary,
+    ramp::{LayerSchedule, Schedule},
+    scenario::Sequential,
+    stats::{Interval, Known},
+    study::StudyDocument,
+};
+
+/// A study's documents.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What it is about.
+    pub study: StudyDocument,
+    /// What layering found.
+    pub layering: LayerSummary,
+    /// What the ramp's stages found.
+    pub ramp: Option<RampModel>,
+}
+
+/// The documents of a ramp.
+#[derive(Debug, Clone)]
+pub struct RampModel {
+    /// The inference.
+    pub analysis: Analysis,
+    /// The decisions.
+    pub schedule: Schedule,
+    /// The gate.
+    pub gate: GateReport,
+}
+
+/// One line of the table that everybody reads first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerLine {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// Users of the layer.
+    pub n_users: u64,
+    /// Users of the current stage who were answered by the candidate.
+    pub n_exposed: u64,
+    /// QoS of the baseline in the current stage.
+    pub qos_baseline: String,
+    /// QoS of the candidate with the interval that the policy looks at.
+    pub qos_candidate: String,
+    /// p-value of the sample ratio in the current stage.
+    pub srm: String,
+    /// The verdict.
+    pub verdict: &'static str,
+    /// `1% -> 0%`.
+    pub ratios: String,
+    /// The first blocking check, or why the layer is promoted.
+    pub reason: String,
+    /// The check's name.
+    pub first_blocking: String,
+}
+
+/// The lines of all layers, in plan order.
+pub fn layer_lines(analysis: &Analysis, schedule: &Schedule) -> Vec<LayerLine> {
+    schedule.layers.iter().map(|decided| line(analysis, decided)).collect()
+}
+
+fn line(analysis: &Analysis, decided: &LayerSchedule) -> LayerLine {
+    let layer = analysis.layers.iter().find(|l| l.tenant == decided.tenant && l.layer == decided.layer);
+    let stage: Option<&StageAnalysis> = layer.and_then(|layer| layer.current());
+    let interval_of = |anytime: Interval, fixed: Interval| match analysis.policy.sequential {
+        Sequential::Anytime => anytime,
+        Sequential::Fixed => fixed,
+    };
+    let unknown = |known: Option<String>| known.unwrap_or_else(|| "-".into());
+    let qos_baseline = stage.and_then(|s| match &s.qos.baseline {
+        Known::Value(qos) => Some(format!("{:.3}", qos.value.qos)),
+        Known::Unknown { .. } => None,
+    });
+    let qos_candidate = stage.and_then(|s| match &s.qos.candidate {
+        Known::Value(qos) => {
+            let interval = interval_of(qos.anytime, qos.ci);
+            Some(format!("{:.3} [{:.3}, {:.3}]", qos.value.qos, interval.ci_lower, interval.ci_upper))
+        }
+        Known::Unknown { .. } => None,
+    });
+    LayerLine {
+        tenant: decided.tenant.clone(),
+        layer: decided.layer.clone(),
+        n_users: layer.map_or(0, |layer| layer.n_users),
+        n_exposed: stage.map_or(0, |stage| stage.users.candidate),
+        qos_baseline: unknown(qos_baseline),
+        qos_candidate: unknown(qos_candidate),
+        srm: stage.and_then(|stage| stage.srm).map_or_else(|| "-".into(), |srm| format!("p={}", number(srm.p_value))),
+        verdict: decided.verdict.name(),
+        ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
+        reason: decided.reason.clone(),
+        first_blocking: decided.first_blocking.clone().unwrap_or_else(|| "-".into()),
+    }
+}
+
+/// A number with four significant digits, for people.
+pub fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    match magnitude {
+        -4..=5 => {
+            let text = format!("{value:.*}", (3 - magnitude).max(0) as usize);
+            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// A share in percent.
+pub fn percent(share: f64) -> String {
+    format!("{}%", number(share * 100.0))
+}

@@ -1,0 +1,575 @@
+//! From the file as written to a [`Scenario`] that can only hold legal values. Every problem is collected; none stops the check.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::raw::{
+    RawEvents, RawExpect, RawGenerate, RawGuardrail, RawInput, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos,
+    RawScenario, RawSource, RawTag,
+};
+use super::{
+    Consent, DecisionPolicy, Events, Expectation, Fault, Generate, Guardrail, GuardrailRule, Input, LATENCY_P95, Layer, LayerMode, Layering,
+    OnBadRow, OnDuplicate, OnUnknownRelease, Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario, Sequential, Source,
+    TagRule, TagTest, UnknownUsers, UsersFrom, sensitive_word,
+};
+use crate::{
+    bucket::{Profile, Ratio},
+    error::Problem,
+    metric::{self, BadRateOf, Better, Metric, Sum},
+    time::{self, DAY, HOUR, Micros, SECOND},
+};
+
+/// Checks a whole file. `problems` are those that reading it already found.
+pub(super) fn check(
+    raw: RawScenario,
+    name: &str,
+    folder: &Path,
+    overrides: &Overrides,
+    digest: String,
+    problems: Vec<Problem>,
+) -> Result<Scenario, Vec<Problem>> {
+    let mut c = Checker { problems };
+    let as_of = c.instant("as_of", raw.as_of.as_deref());
+    let qos = c.qos(raw.qos);
+    let layering = c.layering(&raw.layering);
+    let layers = c.layers(raw.layer, layering.mode, &raw.layering.sensitive);
+    let metrics = c.metrics(raw.metric, qos.bad_rate_of, &raw.layering.sensitive);
+    let guardrails = c.guardrails(raw.guardrail, &metrics);
+    let policy = c.policy(raw.policy);
+    let start = c.instant("plan.start", raw.plan.start.as_deref());
+    let operations = c.operations(raw.operation, &layers, start);
+    let input = c.input(raw.input, folder, &layers, as_of);
+    let plan = c.plan(raw.plan, start, layers, guardrails, policy, operations);
+    let expectations = c.expectations(raw.expect, &plan.layers);
+    if start > as_of {
+        c.problem("plan.start", format!("expected an instant not after as_of ({}), found {}", time::format(as_of), time::format(start)));
+    }
+    let mut scenario = Scenario {
+        name: name.to_owned(),
+        why: raw.why.unwrap_or_default(),
+        seed: raw.seed.unwrap_or(0),
+        as_of,
+        input,
+        layering,
+        plan,
+        qos,
+        metrics,
+        expectations,
+        digest,
+    };
+    c.apply(overrides, &mut scenario);
+    if c.problems.is_empty() { Ok(scenario) } else { Err(c.problems) }
+}
+
+struct Checker {
+    problems: Vec<Problem>,
+}
+
+impl Checker {
+    fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem::new(place, message));
+    }
+
+    fn require<T>(&mut self, place: &str, value: Option<T>, what: &str) -> Option<T> {
+        // A key that was there but of the wrong type has been reported already.
+        if value.is_none() && !self.problems.iter().any(|p| p.place == place) {
+            self.problem(place, format!("expected {what}, found nothing"));
+        }
+        value
+    }
+
+    fn instant(&mut self, place: &str, text: Option<&str>) -> Micros {
+        let Some(text) = self.require(place, text, "an instant such as \"2026-05-28T00:00:00Z\"") else { return 0 };
+        time::parse(text).unwrap_or_else(|| {
+            self.problem(place, format!("expected an instant such as \"2026-05-28T00:00:00Z\", found \"{text}\""));
+            0
+        })
+    }
+
+    /// A number within bounds, else the default and a problem.
+    fn number(&mut self, place: &str, value: Option<f64>, default: f64, low: f64, high: f64) -> f64 {
+        let Some(value) = value else { return default };
+        if value >= low && value <= high {
+            return value;
+        }
+        self.problem(place, format!("expected a number from {low} to {high}, found {value}"));
+        default
+    }
+
+    fn duration(&mut self, place: &str, value: Option<f64>, default: f64, unit: Micros) -> Micros {
+        let amount = self.number(place, value, default, 0.0, 1e6);
+        (amount * unit as f64).round() as Micros
+    }
+
+    /// One of several words, else the first and a problem.
+    fn choice<T: Copy>(&mut self, place: &str, value: Option<&str>, options: &[(&str, T)]) -> T {
+        let default = options[0].1;
+        let Some(value) = value else { return default };
+        if let Some((_, option)) = options.iter().find(|(word, _)| *word == value) {
+            return *option;
+        }
+        let words: Vec<String> = options.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.problem(place, format!("expected {}, found \"{value}\"", words.join(" or ")));
+        default
+    }
+
+    fn slug(&mut self, place: &str, value: Option<String>) -> String {
+        let Some(value) = self.require(place, value, "an id of ASCII letters, digits, `_`, `-`, `.`") else { return String::new() };
+        if value.is_empty() || !value.chars().all(|ch| ch.is_ascii_alphanumeric() || "_-.".contains(ch)) {
+            self.problem(place, format!("expected an id of ASCII letters, digits, `_`, `-`, `.`, found \"{value}\""));
+        }
+        value
+    }
+
+    fn text(&mut self, place: &str, value: Option<String>, what: &str) -> String {
+        let value = self.require(place, value, what).unwrap_or_default();
+        if value.chars().any(char::is_control) {
+            self.problem(place, "expected text without control characters, found some");
+        }
+        value
+    }
+
+    fn ratio(&mut self, place: &str, value: f64) -> Ratio {
+        Ratio::try_from_share(value).unwrap_or_else(|message| {
+            self.problem(place, message);
+            Ratio::ZERO
+        })
+    }
+
+    /// Weights that sum to 1: from a preset, or given in full.
+    fn weights<const N: usize>(&mut self, place: &str, preset: [f64; N], given: Option<Vec<f64>>) -> [f64; N] {
+        let Some(given) = given else { return preset };
+        let Ok(weights) = <[f64; N]>::try_from(given.clone()) else {
+            self.problem(place, format!("expected {N} weights, found {}", given.len()));
+            return preset;
+        };
+        let sum: f64 = weights.iter().sum();
+        if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || (sum - 1.0).abs() > 1e-9 {
+            self.problem(place, format!("expected weights >= 0 that sum to 1, found a sum of {sum}"));
+        }
+        weights
+    }
+
+    fn qos(&mut self, raw: RawQos) -> QosConfig {
+        let preset = self.choice("qos.preset", raw.preset.as_deref(), &[("high_risk", [0.3, 0.2, 0.5]), ("low_risk", [0.4, 0.3, 0.3])]);
+        QosConfig {
+            weights: self.weights("qos.weights", preset, raw.weights),
+            max_latency_ms: self.number("qos.max_latency_ms", raw.max_latency_ms, 5000.0, 1.0, 1e9),
+            bad_rate_of: self.choice("qos.bad_rate_of", raw.bad_rate_of.as_deref(), &[("rated", BadRateOf::Rated), ("all", BadRateOf::All)]),
+        }
+    }
+
+    fn layering(&mut self, raw: &RawLayering) -> Layering {
+        let presets = [("default", [0.2, 0.2, 0.3, 0.3]), ("high_risk", [0.15, 0.15, 0.5, 0.2]), ("consumer", [0.2, 0.2, 0.2, 0.4])];
+        let preset = self.choice("layering.preset", raw.preset.as_deref(), &presets);
+        let modes = [("threshold", LayerMode::Threshold), ("quota", LayerMode::Quota)];
+        let unknown = [("protect", UnknownUsers::Protect), ("score", UnknownUsers::Score)];
+        let consent = [("opt_in", Consent::OptIn), ("opt_out", Consent::OptOut)];
+        Layering {
+            mode: self.choice("layering.mode", raw.mode.as_deref(), &modes),
+            weights: self.weights("layering.weights", preset, raw.weights.clone()),
+            recency_cap_secs: self.number("layering.recency_cap_days", raw.recency_cap_days, 30.0, 1e-3, 1e5) * 86_400.0,
+            use_count_cap: self.number("layering.use_count_cap", raw.use_count_cap, 100.0, 1e-9, 1e15),
+            user_value_cap: self.number("layering.user_value_cap", raw.user_value_cap, 100_000.0, 1e-9, 1e15),
+            unknown: self.choice("layering.unknown", raw.unknown.as_deref(), &unknown),
+            consent: self.choice("layering.consent", raw.consent.as_deref(), &consent),
+        }
+    }
+
+    fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode, sensitive: &[String]) -> Vec<Layer> {
+        if raw.is_empty() {
+            self.problem("layer", "expected at least one [[layer]], found none");
+        }
+        let ids: Vec<String> = raw.iter().map(|l| l.id.clone().unwrap_or_default()).collect();
+        let n_layers = raw.len();
+        let mut layers: Vec<Layer> = Vec::with_capacity(n_layers);
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("layer[{}].{key}", idx + 1);
+            let id = self.slug(&at("id"), raw.id);
+            if ids[..idx].contains(&id) {
+                self.problem(at("id"), format!("expected ids that differ, found \"{id}\" twice"));
+            }
+            let initial = self.ratio(&at("initial_ratio"), raw.initial_ratio.unwrap_or(0.0));
+            let mut ladder: Vec<Ratio> =
+                raw.ladder.unwrap_or_else(|| vec![0.1, 0.5, 1.0]).into_iter().map(|step| self.ratio(&at("ladder"), step)).collect();
+            if !ladder.is_sorted_by(|a, b| a < b) || ladder.first().is_none_or(|step| *step == Ratio::ZERO) {
+                self.problem(at("ladder"), "expected rising ratios above 0, found another order");
+            }
+            if initial > Ratio::ZERO && !ladder.contains(&initial) {
+                ladder.push(initial);
+                ladder.sort_unstable();
+            }
+            let min_score = raw.min_score.map(|score| self.number(&at("min_score"), Some(score), 0.0, 0.0, 1.0));
+            let quota = raw.quota.map(|quota| self.number(&at("quota"), Some(quota), 0.0, 0.0, 1.0));
+            let tags: Vec<TagRule> =
+                raw.tags.into_iter().enumerate().filter_map(|(t, tag)| self.tag(&format!("layer[{}].tags[{}]", idx + 1, t + 1), tag, sensitive)).collect();
+            let last = idx + 1 == n_layers;
+            match mode {
+                LayerMode::Threshold if min_score.is_none() && tags.is_empty() && !last => {
+                    self.problem(at("min_score"), "expected a min_score or tags (only the last layer takes the rest), found neither");
+                }
+                LayerMode::Threshold if last && min_score.is_some() => {
+                    self.problem(at("min_score"), "expected no min_score in the last layer, which takes the rest, found one");
+                }
+                LayerMode::Quota if quota.is_none() && tags.is_empty() => {
+                    self.problem(at("quota"), "expected a quota or tags, found neither");
+                }
+                LayerMode::Quota if last && quota.is_none() => {
+                    self.problem(at("quota"), "expected a quota in the last layer, which takes the rest, found none");
+                }
+                _ => {}
+            }
+            let mut after = Vec::new();
+            for other in &raw.after {
+                match ids.iter().position(|id| id == other) {
+                    Some(other_idx) if other_idx != idx => after.push(other_idx),
+                    _ => self.problem(at("after"), format!("expected ids of other layers, found \"{other}\"")),
+                }
+            }
+            layers.push(Layer {
+                name: raw.name.unwrap_or_else(|| id.clone()),
+                id,
+                min_score,
+                quota,
+                tags,
+                ladder,
+                qos_threshold: self.number(&at("qos_threshold"), raw.qos_threshold, 0.8, 0.0, 1.0),
+                dwell: self.duration(&at("dwell_hours"), raw.dwell_hours, 72.0, HOUR),
+                min_users: raw.min_users.unwrap_or(100),
+                after,
+            });
+        }
+        self.layer_order(&layers, mode);
+        layers
+    }
+
+    fn layer_order(&mut self, layers: &[Layer], mode: LayerMode) {
+        let scores: Vec<f64> = layers.iter().filter_map(|l| l.min_score).collect();
+        if mode == LayerMode::Threshold && !scores.is_sorted_by(|a, b| a > b) {
+            self.problem("layer", "expected min_score to fall from layer to layer, found another order");
+        }
+        let quotas: Vec<f64> = layers.iter().filter_map(|l| l.quota).collect();
+        if mode == LayerMode::Quota && quotas.iter().sum::<f64>() <= 0.0 {
+            self.problem("layer", "expected quotas above 0, found none");
+        }
+        // Following `after` from any layer must end: a circle would never open.
+        for start in 0..layers.len() {
+            let (mut seen, mut todo) = (vec![false; layers.len()], layers[start].after.clone());
+            while let Some(idx) = todo.pop() {
+                if idx == start {
+                    self.problem(format!("layer[{}].after", start + 1), format!("expected an order, found that \"{}\" waits for itself", layers[start].id));
+                    break;
+                }
+                if !std::mem::replace(&mut seen[idx], true) {
+                    todo.extend(&layers[idx].after);
+                }
+            }
+        }
+    }
+
+    fn tag(&mut self, place: &str, raw: RawTag, sensitive: &[String]) -> Option<TagRule> {
+        let column = self.require(&format!("{place}.column"), raw.column, "a column of the users table")?;
+        self.refuse_sensitive(&format!("{place}.column"), &column, sensitive);
+        let test = match (raw.equals, raw.at_least) {
+            (Some(text), None) => TagTest::Equals(text),
+            (None, Some(number)) if number.is_finite() => TagTest::AtLeast(number),
+            _ => {
+                self.problem(place, "expected exactly one of `equals` and `at_least`, found another number of them");
+                return None;
+            }
+        };
+        Some(TagRule { column, test })
+    }
+
+    fn refuse_sensitive(&mut self, place: &str, column: &str, more: &[String]) {
+        if let Some(word) = sensitive_word(column, more) {
+            let problem = Problem::new(place, format!("expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"));
+            self.problems.push(problem.hint("who gets a release may not depend on it; use behaviour instead"));
+        }
+    }
+
+    fn metrics(&mut self, raw: Vec<RawMetric>, bad_rate_of: BadRateOf, sensitive: &[String]) -> Vec<Metric> {
+        let mut metrics = metric::built_in(bad_rate_of);
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("metric[{}].{key}", idx + 1);
+            let id = self.slug(&at("id"), raw.id);
+            if metrics.iter().any(|m| m.id == id) || id == LATENCY_P95 {
+                self.problem(at("id"), format!("expected an id that no other metric has, found \"{id}\""));
+            }
+            let numerator = self.sum(&at("numerator"), raw.numerator, sensitive);
+            let denominator = self.sum(&at("denominator"), raw.denominator, sensitive);
+            metrics.push(Metric {
+                id,
+                numerator,
+                denominator,
+                better: self.choice(&at("better"), raw.better.as_deref(), &[("higher", Better::Higher), ("lower", Better::Lower)]),
+                unit: raw.unit.unwrap_or_else(|| "per unit".into()),
+                delay: self.duration(&at("delay_hours"), raw.delay_hours, 0.0, HOUR),
+                proportion: raw.proportion.unwrap_or(false),
+            });
+        }
+        metrics
+    }
+
+    fn sum(&mut self, place: &str, text: Option<String>, sensitive: &[String]) -> Sum {
+        let Some(text) = self.require(place, text, "`rows`, `sum(column)` or `count(column)`") else { return Sum::Rows };
+        let Some(sum) = Sum::parse(&text) else {
+            self.problem(place, format!("expected `rows`, `sum(column)` or `count(column)`, found \"{text}\""));
+            return Sum::Rows;
+        };
+        if let Some(column) = sum.column() {
+            self.refuse_sensitive(place, column, sensitive);
+        }
+        sum
+    }
+
+    fn guardrails(&mut self, raw: Option<Vec<RawGuardrail>>, metrics: &[Metric]) -> Vec<Guardrail> {
+        let Some(raw) = raw else { return default_guardrails() };
+        let mut guardrails: Vec<Guardrail> = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("guardrail[{}].{key}", idx + 1);
+            let Some(metric) = self.require(&at("metric"), raw.metric, "a metric's id") else { continue };
+            if metric != LATENCY_P95 && !metrics.iter().any(|m| m.id == metric) {
+                let ids: Vec<&str> = metrics.iter().map(|m| m.id.as_str()).chain([LATENCY_P95]).collect();
+                self.problem(at("metric"), format!("expected one of {}, found \"{metric}\"", ids.join(", ")));
+            }
+            if guardrails.iter().any(|g| g.metric == metric) {
+                self.problem(at("metric"), format!("expected one guardrail a metric, found \"{metric}\" twice"));
+            }
+            let rule = match (raw.margin, raw.relative_margin, raw.max_count) {
+                (Some(margin), None, None) => GuardrailRule::Margin(self.number(&at("margin"), Some(margin), 0.0, 1e-12, 1e12)),
+                (None, Some(margin), None) => GuardrailRule::RelativeMargin(self.number(&at("relative_margin"), Some(margin), 0.0, 1e-12, 1e6)),
+                (None, None, Some(count)) => GuardrailRule::MaxCount(count),
+                _ => {
+                    self.problem(at("margin"), "expected exactly one of `margin`, `relative_margin`, `max_count`, found another number of them");
+                    continue;
+                }
+            };
+            if metric == LATENCY_P95 && matches!(rule, GuardrailRule::MaxCount(_)) {
+                self.problem(at("max_count"), "expected a margin for a percentile, found a count");
+            }
+            guardrails.push(Guardrail { metric, rule, limit: raw.limit.filter(|limit| limit.is_finite()) });
+        }
+        guardrails
+    }
+
+    fn policy(&mut self, raw: RawPolicy) -> Policy {
+        let decisions = [("interval", DecisionPolicy::Interval), ("point", DecisionPolicy::Point)];
+        Policy {
+            decision: self.choice("policy.decision", raw.decision.as_deref(), &decisions),
+            sequential: self.choice("policy.sequential", raw.sequential.as_deref(), &[("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)]),
+            alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
+            srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
+            srm_min_deviation: self.number("policy.srm_min_deviation", raw.srm_min_deviation, 0.001, 0.0, 1.0),
+            qos_floor: self.number("policy.qos_floor", raw.qos_floor, 0.6, 0.0, 1.0),
+            qos_mde: self.number("policy.qos_mde", raw.qos_mde, 0.02, 1e-6, 1.0),
+            cool_down: self.duration("policy.cool_down_hours", raw.cool_down_hours, 24.0, HOUR),
+            rollback_scope: self.choice("policy.rollback_scope", raw.rollback_scope.as_deref(), &[("layer", RollbackScope::Layer), ("plan", RollbackScope::Plan)]),
+            exposure_cap: raw.exposure_cap.map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),
+        }
+    }
+
+    fn operations(&mut self, raw: Vec<RawOperation>, layers: &[Layer], start: Micros) -> Vec<Operation> {
+        let mut operations: Vec<Operation> = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("operation[{}].{key}", idx + 1);
+            let instant = self.instant(&at("at"), raw.at.as_deref());
+            let layer_idx = self.layer_ref(&at("layer"), raw.layer, layers);
+            let ratio = self.require(&at("ratio"), raw.ratio, "a ratio from 0 to 1").map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share));
+            if instant < start {
+                self.problem(at("at"), format!("expected an instant not before plan.start ({}), found {}", time::format(start), time::format(instant)));
+            }
+            if operations.iter().any(|o| o.layer_idx == layer_idx && o.at >= instant) {
+                self.problem(at("at"), "expected operations of a layer in rising time order, found another order");
+            }
+            operations.push(Operation { at: instant, layer_idx, ratio, operator: raw.operator.unwrap_or_else(|| "sluice".into()) });
+        }
+        operations.sort_by_key(|o| (o.at, o.layer_idx));
+        operations
+    }
+
+    fn layer_ref(&mut self, place: &str, id: Option<String>, layers: &[Layer]) -> usize {
+        let Some(id) = self.require(place, id, "a layer's id") else { return 0 };
+        layers.iter().position(|layer| layer.id == id).unwrap_or_else(|| {
+            let ids: Vec<&str> = layers.iter().map(|l| l.id.as_str()).collect();
+            self.problem(place, format!("expected one of {}, found \"{id}\"", ids.join(", ")));
+            0
+        })
+    }
+
+    fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
+        let generate = raw.generate.map(|raw| self.generate(raw, layers, as_of));
+        let given = [raw.users.is_some(), raw.events.is_some(), raw.users_from_traffic == Some(true), generate.is_some()];
+        if given.iter().filter(|given| **given).count() != 1 {
+            self.problem("input", "expected exactly one of `users`, `events`, `users_from_traffic = true`, `generate`, found another number of them");
+        }
+        if generate.is_some() && !raw.traffic.is_empty() {
+            self.problem("input.traffic", "expected no traffic beside `input.generate`, which makes its own, found some");
+        }
+        let users = match (raw.users, raw.events) {
+            (Some(source), _) => UsersFrom::Table(self.source("input.users", source, folder)),
+            (_, Some(events)) => UsersFrom::Events(self.events(events, folder)),
+            _ if generate.is_some() => UsersFrom::Generator,
+            _ => UsersFrom::Traffic,
+        };
+        let traffic: Vec<Source> =
+            raw.traffic.into_iter().enumerate().map(|(idx, s)| self.source(&format!("input.traffic[{}]", idx + 1), s, folder)).collect();
+        if users == UsersFrom::Traffic && traffic.is_empty() {
+            self.problem("input.traffic", "expected traffic to take the users from, found none");
+        }
+        Input {
+            users,
+            traffic,
+            generate,
+            on_bad_row: self.choice("input.on_bad_row", raw.on_bad_row.as_deref(), &[("error", OnBadRow::Error), ("drop", OnBadRow::Drop)]),
+            on_duplicate_user: self.choice(
+                "input.on_duplicate_user",
+                raw.on_duplicate_user.as_deref(),
+                &[("error", OnDuplicate::Error), ("keep_first", OnDuplicate::KeepFirst)],
+            ),
+            on_unknown_release: self.choice(
+                "input.on_unknown_release",
+                raw.on_unknown_release.as_deref(),
+                &[("count", OnUnknownRelease::Count), ("error", OnUnknownRelease::Error)],
+            ),
+        }
+    }
+
+    fn source(&mut self, place: &str, raw: RawSource, folder: &Path) -> Source {
+        let path = self.text(&format!("{place}.path"), raw.path, "a file, a folder or a glob");
+        let both: Vec<&String> = raw.columns.keys().filter(|key| raw.constants.contains_key(*key)).collect();
+        if let Some(key) = both.first() {
+            self.problem(format!("{place}.constants.{key}"), "expected a column or a constant, found both");
+        }
+        Source { path: folder.join(path), columns: raw.columns, constants: raw.constants }
+    }
+
+    fn events(&mut self, raw: RawEvents, folder: &Path) -> Events {
+        let use_window = self.duration("input.events.use_window_days", raw.use_window_days, 30.0, DAY);
+        let value_window = self.duration("input.events.value_window_days", raw.value_window_days, 365.0, DAY);
+        let source = RawSource { path: raw.path, columns: raw.columns, constants: BTreeMap::default() };
+        if let Some(key) = raw.constants.keys().next() {
+            self.problem(format!("input.events.constants.{key}"), "expected no constants for events, found one");
+        }
+        Events { source: self.source("input.events", source, folder), use_window, value_window }
+    }
+
+    fn generate(&mut self, raw: RawGenerate, layers: &[Layer], as_of: Micros) -> Generate {
+        self.choice("input.generate.kind", raw.kind.as_deref(), &[("ecommerce", ())]);
+        let mut faults = Vec::new();
+        for (idx, raw) in raw.fault.into_iter().enumerate() {
+            let at = |key: &str| format!("input.generate.fault[{}].{key}", idx + 1);
+            let rate = |c: &mut Self, key: &str, value: Option<f64>| value.map(|v| c.number(&at(key), Some(v), 0.0, 0.0, 1.0));
+            faults.push(Fault {
+                layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
+                from: self.instant(&at("from"), raw.from.as_deref()),
+                until: raw.until.as_deref().map_or(as_of, |text| self.instant(&at("until"), Some(text))),
+                task_completion_rate: rate(self, "task_completion_rate", raw.task_completion_rate),
+                complaint_rate: rate(self, "complaint_rate", raw.complaint_rate),
+                bad_rate: rate(self, "bad_rate", raw.bad_rate),
+            });
+        }
+        let n_users = self.require("input.generate.users", raw.users, "a number of users").unwrap_or(1);
+        let n_turns = self.require("input.generate.turns", raw.turns, "a number of turns").unwrap_or(1);
+        self.number("input.generate.users", Some(n_users as f64), 1.0, 1.0, 4e9);
+        self.number("input.generate.turns", Some(n_turns as f64), 1.0, 1.0, 1e12);
+        Generate { n_users, n_turns, until: as_of, faults }
+    }
+
+    fn plan(
+        &mut self,
+        raw: RawPlan,
+        start: Micros,
+        layers: Vec<Layer>,
+        guardrails: Vec<Guardrail>,
+        policy: Policy,
+        operations: Vec<Operation>,
+    ) -> Plan {
+        let id = self.slug("plan.id", raw.id);
+        let salt = raw.salt.unwrap_or_else(|| id.clone());
+        let profile = match raw.profile.as_deref() {
+            None | Some("sluice") => Profile::Sluice { salt },
+            Some("external") => Profile::External { salt },
+            Some(other) => {
+                self.problem("plan.profile", format!("expected \"sluice\" or \"external\", found \"{other}\""));
+                Profile::Sluice { salt }
+            }
+        };
+        let baseline = self.text("plan.baseline", raw.baseline, "the id of the release that users have today");
+        let candidate = self.text("plan.candidate", raw.candidate, "the id of the release that is being ramped");
+        if baseline == candidate {
+            self.problem("plan.candidate", format!("expected a release other than the baseline, found \"{candidate}\" twice"));
+        }
+        let minutes = raw.window_minutes.unwrap_or(60);
+        if minutes == 0 || minutes > 7 * 24 * 60 {
+            self.problem("plan.window_minutes", format!("expected 1 to 10080 minutes, found {minutes}"));
+        }
+        Plan {
+            id,
+            start,
+            baseline,
+            candidate,
+            profile,
+            window: Micros::from(minutes.max(1)) * 60 * SECOND,
+            operator: raw.operator.unwrap_or_else(|| "sluice".into()),
+            layers,
+            guardrails,
+            policy,
+            operations,
+        }
+    }
+
+    fn expectations(&mut self, raw: Vec<RawExpect>, layers: &[Layer]) -> Vec<Expectation> {
+        let verdicts = ["promote", "hold", "rollback", "inconclusive", "invalid"];
+        let mut expectations = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("expect[{}].{key}", idx + 1);
+            let verdict = self.require(&at("verdict"), raw.verdict, "a verdict").unwrap_or_default();
+            if !verdicts.contains(&verdict.as_str()) {
+                self.problem(at("verdict"), format!("expected one of {}, found \"{verdict}\"", verdicts.join(", ")));
+            }
+            expectations.push(Expectation {
+                tenant: raw.tenant,
+                layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
+                verdict,
+                next_ratio: raw.next_ratio.map(|share| self.ratio(&at("next_ratio"), share)),
+            });
+        }
+        expectations
+    }
+
+    fn apply(&mut self, overrides: &Overrides, scenario: &mut Scenario) {
+        if let Some(as_of) = overrides.as_of {
+            if as_of < scenario.plan.start {
+                self.problem("--as-of", format!("expected an instant not before plan.start ({}), found {}", time::format(scenario.plan.start), time::format(as_of)));
+            }
+            scenario.as_of = as_of;
+        }
+        if let Some(seed) = overrides.seed {
+            scenario.seed = seed;
+        }
+        if let Some(scale) = overrides.scale {
+            let Some(generate) = &mut scenario.input.generate else {
+                self.problem("--scale", "expected a scenario with [input.generate], found one that reads files");
+                return;
+            };
+            if !(scale.is_finite() && scale > 0.0 && scale <= 1e4) {
+                self.problem("--scale", format!("expected a number above 0 and at most 10000, found {scale}"));
+                return;
+            }
+            generate.n_users = ((generate.n_users as f64 * scale).round() as u64).max(1);
+            generate.n_turns = ((generate.n_turns as f64 * scale).round() as u64).max(1);
+        }
+    }
+}
+
+/// SPEC: availability, task completion, complaint rate, incident count = 0, p95 latency.
+fn default_guardrails() -> Vec<Guardrail> {
+    let guardrail = |metric: &str, rule| Guardrail { metric: metric.into(), rule, limit: None };
+    vec![
+        guardrail("availability", GuardrailRule::Margin(0.005)),
+        guardrail("task_completion_rate", GuardrailRule::Margin(0.02)),
+        guardrail("complaint_rate", GuardrailRule::Margin(0.001)),
+        guardrail("incident_rate", GuardrailRule::MaxCount(0)),
+        guardrail(LATENCY_P95, GuardrailRule::RelativeMargin(0.2)),
+    ]
+}

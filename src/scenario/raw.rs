@@ -1,0 +1,304 @@
+//! The scenario file as it is written: every key optional, nothing checked but its type.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+use crate::error::Problem;
+
+/// A whole scenario file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawScenario {
+    pub(super) why: Option<String>,
+    pub(super) seed: Option<u64>,
+    pub(super) as_of: Option<String>,
+    pub(super) plan: RawPlan,
+    pub(super) input: RawInput,
+    pub(super) layering: RawLayering,
+    pub(super) layer: Vec<RawLayer>,
+    pub(super) operation: Vec<RawOperation>,
+    pub(super) qos: RawQos,
+    pub(super) metric: Vec<RawMetric>,
+    pub(super) guardrail: Option<Vec<RawGuardrail>>,
+    pub(super) policy: RawPolicy,
+    pub(super) expect: Vec<RawExpect>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPlan {
+    pub(super) id: Option<String>,
+    pub(super) start: Option<String>,
+    pub(super) baseline: Option<String>,
+    pub(super) candidate: Option<String>,
+    pub(super) salt: Option<String>,
+    pub(super) profile: Option<String>,
+    pub(super) window_minutes: Option<u32>,
+    pub(super) operator: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawInput {
+    pub(super) generate: Option<RawGenerate>,
+    pub(super) users: Option<RawSource>,
+    pub(super) events: Option<RawEvents>,
+    pub(super) users_from_traffic: Option<bool>,
+    pub(super) traffic: Vec<RawSource>,
+    pub(super) on_bad_row: Option<String>,
+    pub(super) on_duplicate_user: Option<String>,
+    pub(super) on_unknown_release: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSource {
+    pub(super) path: Option<String>,
+    pub(super) columns: BTreeMap<String, String>,
+    pub(super) constants: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEvents {
+    pub(super) path: Option<String>,
+    pub(super) columns: BTreeMap<String, String>,
+    pub(super) constants: BTreeMap<String, String>,
+    pub(super) use_window_days: Option<f64>,
+    pub(super) value_window_days: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawGenerate {
+    pub(super) kind: Option<String>,
+    pub(super) users: Option<u64>,
+    pub(super) turns: Option<u64>,
+    pub(super) fault: Vec<RawFault>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFault {
+    pub(super) layer: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) until: Option<String>,
+    pub(super) task_completion_rate: Option<f64>,
+    pub(super) complaint_rate: Option<f64>,
+    pub(super) bad_rate: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLayering {
+    pub(super) mode: Option<String>,
+    pub(super) preset: Option<String>,
+    pub(super) weights: Option<Vec<f64>>,
+    pub(super) recency_cap_days: Option<f64>,
+    pub(super) use_count_cap: Option<f64>,
+    pub(super) user_value_cap: Option<f64>,
+    pub(super) unknown: Option<String>,
+    pub(super) consent: Option<String>,
+    pub(super) sensitive: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLayer {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) min_score: Option<f64>,
+    pub(super) quota: Option<f64>,
+    pub(super) tags: Vec<RawTag>,
+    pub(super) initial_ratio: Option<f64>,
+    pub(super) ladder: Option<Vec<f64>>,
+    pub(super) qos_threshold: Option<f64>,
+    pub(super) dwell_hours: Option<f64>,
+    pub(super) min_users: Option<u64>,
+    pub(super) after: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTag {
+    pub(super) column: Option<String>,
+    pub(super) equals: Option<String>,
+    pub(super) at_least: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawOperation {
+    pub(super) at: Option<String>,
+    pub(super) layer: Option<String>,
+    pub(super) ratio: Option<f64>,
+    pub(super) operator: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawQos {
+    pub(super) preset: Option<String>,
+    pub(super) weights: Option<Vec<f64>>,
+    pub(super) max_latency_ms: Option<f64>,
+    pub(super) bad_rate_of: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMetric {
+    pub(super) id: Option<String>,
+    pub(super) numerator: Option<String>,
+    pub(super) denominator: Option<String>,
+    pub(super) better: Option<String>,
+    pub(super) unit: Option<String>,
+    pub(super) delay_hours: Option<f64>,
+    pub(super) proportion: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawGuardrail {
+    pub(super) metric: Option<String>,
+    pub(super) margin: Option<f64>,
+    pub(super) relative_margin: Option<f64>,
+    pub(super) max_count: Option<u64>,
+    pub(super) limit: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPolicy {
+    pub(super) decision: Option<String>,
+    pub(super) sequential: Option<String>,
+    pub(super) alpha: Option<f64>,
+    pub(super) srm_alpha: Option<f64>,
+    pub(super) srm_min_deviation: Option<f64>,
+    pub(super) qos_floor: Option<f64>,
+    pub(super) qos_mde: Option<f64>,
+    pub(super) cool_down_hours: Option<f64>,
+    pub(super) rollback_scope: Option<String>,
+    pub(super) exposure_cap: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawExpect {
+    pub(super) tenant: Option<String>,
+    pub(super) layer: Option<String>,
+    pub(super) verdict: Option<String>,
+    pub(super) next_ratio: Option<f64>,
+}
+
+/// Reads the tables into `T`, collecting every wrong key instead of stopping at the first.
+///
+/// serde stops at its first complaint, so each complaint is noted, the key it names is taken out, and the reading starts again.
+/// What comes back holds every key that was right.
+pub(super) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
+    loop {
+        match serde_path_to_error::deserialize(table.clone()) {
+            Ok(value) => return value,
+            Err(error) => {
+                let mut path: Vec<Step> = error.path().iter().filter_map(Step::from_segment).collect();
+                let message = error.inner().message().trim().to_owned();
+                let unknown = unknown_field(&message);
+                if let Some((name, _)) = &unknown
+                    && !matches!(path.last(), Some(Step::Key(key)) if key == name)
+                {
+                    path.push(Step::Key(name.clone()));
+                }
+                let place = show_path(&path);
+                problems.push(match unknown {
+                    Some((name, expected)) => unknown_key(place, &name, &expected),
+                    None => Problem::new(place, message),
+                });
+                if !remove(&mut table, &path) {
+                    return T::default();
+                }
+            }
+        }
+    }
+}
+
+/// One step of a key path.
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl Step {
+    fn from_segment(segment: &serde_path_to_error::Segment) -> Option<Self> {
+        match segment {
+            serde_path_to_error::Segment::Seq { index } => Some(Self::Index(*index)),
+            serde_path_to_error::Segment::Map { key } => Some(Self::Key(key.clone())),
+            _ => None,
+        }
+    }
+}
+
+fn show_path(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => {
+                text.push('.');
+                text.push_str(key);
+            }
+            Step::Index(idx) => text.push_str(&format!("[{}]", idx + 1)),
+        }
+    }
+    text
+}
+
+/// The field and the expected ones, from serde's "unknown field `a`, expected one of `b`, `c`".
+fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let mut quoted = rest.split('`');
+    let name = quoted.next()?.to_owned();
+    let expected = quoted.skip(1).step_by(2).map(str::to_owned).collect();
+    Some((name, expected))
+}
+
+fn unknown_key(place: String, name: &str, expected: &[String]) -> Problem {
+    let near = expected
+        .iter()
+        .map(|key| (strsim::jaro_winkler(key, name), key))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let problem = Problem::new(place, format!("expected a known key, found `{name}`"));
+    match near {
+        Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),
+        None => problem.hint(format!("known here: {}", expected.join(", "))),
+    }
+}
+
+/// Takes out what the path names; an array entry that cannot be taken out alone takes its array with it.
+fn remove(table: &mut Table, path: &[Step]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut parents = parents.iter();
+    let Some(Step::Key(first)) = parents.next() else {
+        return matches!(last, Step::Key(key) if table.remove(key).is_some());
+    };
+    let Some(mut node) = table.get_mut(first) else { return false };
+    for step in parents {
+        let next = match (step, node) {
+            (Step::Key(key), Value::Table(table)) => table.get_mut(key),
+            (Step::Index(idx), Value::Array(array)) => array.get_mut(*idx),
+            _ => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return false,
+        }
+    }
+    match (last, node) {
+        (Step::Key(key), Value::Table(table)) => table.remove(key).is_some(),
+        (Step::Index(idx), Value::Array(array)) if *idx < array.len() => {
+            array.remove(*idx);
+            true
+        }
+        _ => false,
+    }
+}

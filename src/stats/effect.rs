@@ -1,0 +1,209 @@
+//! The difference between two arms, with its intervals.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Interval, Reason,
+    dist::{norm_isf, norm_sf, t_isf, t_sf},
+    proportion, ratio,
+    ratio::RatioEstimate,
+    sequential,
+};
+
+/// Events (or non-events) in an arm below which a proportion is too rare for the usual interval.
+const FEW_EVENTS: f64 = 5.0;
+
+/// How an effect's interval was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectMethod {
+    /// Spread between clusters, t distribution.
+    ClusterRobust,
+    /// Newcombe's interval on the effective sample size, for rare events.
+    Newcombe,
+    /// From the arms' quantile intervals.
+    Woodruff,
+}
+
+/// A value with its standard error and degrees of freedom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The value.
+    pub estimate: f64,
+    /// Its standard error.
+    pub std_error: f64,
+    /// Degrees of freedom.
+    pub df: f64,
+}
+
+impl From<&RatioEstimate> for Estimate {
+    fn from(r: &RatioEstimate) -> Self {
+        Self { estimate: r.estimate, std_error: r.std_error, df: r.df }
+    }
+}
+
+/// An effect: treatment minus control.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The control's value.
+    pub control: f64,
+    /// The treatment's value.
+    pub treatment: f64,
+    /// Treatment minus control.
+    pub effect_size: f64,
+    /// Its standard error.
+    pub std_error: f64,
+    /// Welch-Satterthwaite degrees of freedom.
+    pub df: f64,
+    /// Two-sided, for one planned look.
+    pub p_value: f64,
+    /// Interval for one planned look.
+    #[serde(flatten)]
+    pub ci: Interval,
+    /// Interval that holds at every look.
+    pub anytime: Interval,
+    /// Always-valid p-value.
+    pub anytime_p_value: f64,
+    /// `treatment / control - 1` with its interval for one planned look; `None` if the control may be 0.
+    pub relative: Option<Relative>,
+    /// How the intervals were made.
+    pub method: EffectMethod,
+}
+
+/// A relative effect.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Relative {
+    /// `treatment / control - 1`.
+    pub rel_effect_size: f64,
+    /// Delta-method interval.
+    #[serde(flatten)]
+    pub ci: Interval,
+}
+
+/// Error level of the intervals, and the variance that anytime-valid ones are tuned for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Levels {
+    /// Two-sided.
+    pub alpha: f64,
+    /// See [`sequential::mixture_variance`].
+    pub v_star: f64,
+}
+
+/// `treatment - control` for arms with disjoint clusters: variances add, degrees of freedom combine by Welch-Satterthwaite.
+///
+/// # References
+/// METHODS section 1.
+pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method: EffectMethod) -> Effect {
+    let effect_size = treatment.estimate - control.estimate;
+    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
+    let v = v1 + v0;
+    let std_error = v.sqrt();
+    let df = if v > 0.0 { v * v / (v1 * v1 / treatment.df + v0 * v0 / control.df) } else { treatment.df.min(control.df) };
+    let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+    let p_value = if v > 0.0 { 2.0 * t_sf(effect_size.abs() / std_error, df) } else { 1.0 };
+    Effect {
+        control: control.estimate,
+        treatment: treatment.estimate,
+        effect_size,
+        std_error,
+        df,
+        p_value,
+        ci: Interval::around(effect_size, t_isf(0.5 * levels.alpha, df) * std_error),
+        anytime: Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha)),
+        anytime_p_value: sequential::p_value(effect_size, v, tau2),
+        relative: relative(control, treatment, levels.alpha, df),
+        method,
+    }
+}
+
+/// Delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`; `None` if the control's own interval contains 0.
+fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Option<Relative> {
+    let r0 = control.estimate;
+    if Interval::around(r0, t_isf(0.5 * alpha, control.df) * control.std_error).contains_zero() {
+        return None;
+    }
+    let variance = (treatment.std_error / r0).powi(2) + (treatment.estimate * control.std_error / (r0 * r0)).powi(2);
+    let rel_effect_size = treatment.estimate / r0 - 1.0;
+    Some(Relative { rel_effect_size, ci: Interval::around(rel_effect_size, t_isf(0.5 * alpha, df) * variance.sqrt()) })
+}
+
+/// The difference of a metric between arms given as clusters `(numerator, denominator)`.
+///
+/// Proportions with fewer than five events or non-events in an arm get Newcombe's interval on the effective sample size; its anytime
+/// form uses the mixture's multiplier in place of the normal quantile.
+///
+/// # Errors
+/// As [`ratio::clusters`].
+pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], proportion: bool, levels: Levels) -> Result<Effect, Reason> {
+    let (r0, r1) = (ratio::clusters(control)?, ratio::clusters(treatment)?);
+    let plain = difference((&r0).into(), (&r1).into(), levels, EffectMethod::ClusterRobust);
+    let is_rare = |r: &RatioEstimate| r.numerator.min(r.denominator - r.numerator) < FEW_EVENTS;
+    if !proportion || !(is_rare(&r0) || is_rare(&r1)) {
+        return Ok(plain);
+    }
+    let (n0, n1) = (effective_n(&r0), effective_n(&r1));
+    let (p0, p1) = (r0.estimate, r1.estimate);
+    let z = norm_isf(0.5 * levels.alpha);
+    let ci = proportion::newcombe(p1, n1, p0, n0, z);
+    // Without events the clusters show no spread; the interval itself says how uncertain the difference is.
+    let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
+    let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+    let p_value = proportion::newcombe_p_value(p1, n1, p0, n0);
+    // The same evidence at every look: the normal deviate of the p-value, judged by the mixture.
+    let deviate = norm_isf((0.5 * p_value).clamp(1e-300, 0.5));
+    Ok(Effect {
+        std_error: v.sqrt(),
+        p_value,
+        ci,
+        anytime: proportion::newcombe(p1, n1, p0, n0, sequential::multiplier(v, tau2, levels.alpha, true)),
+        anytime_p_value: sequential::p_value(deviate * v.sqrt(), v, tau2),
+        method: EffectMethod::Newcombe,
+        ..plain
+    })
+}
+
+/// The number of independent trials that would give the same error: `R (1 - R) / var R`, or the rows if there is no variance.
+/// Never more than the rows.
+fn effective_n(r: &RatioEstimate) -> f64 {
+    let variance = r.std_error.powi(2);
+    let binomial = r.estimate * (1.0 - r.estimate);
+    if variance > 0.0 && binomial > 0.0 { (binomial / variance).min(r.denominator) } else { r.denominator }
+}
+
+/// Two-sided normal p-value of a deviate.
+pub fn norm_p_value(z: f64) -> f64 {
+    2.0 * norm_sf(z.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEVELS: Levels = Levels { alpha: 0.05, v_star: 1e-4 };
+
+    #[test]
+    fn arms_add_their_variances() {
+        let arm = |estimate, std_error, df| Estimate { estimate, std_error, df };
+        let effect = difference(arm(0.5, 0.03, 50.0), arm(0.6, 0.04, 80.0), LEVELS, EffectMethod::ClusterRobust);
+        assert!((effect.std_error - 0.05).abs() < 1e-15);
+        assert!((effect.df - 0.05_f64.powi(4) / (0.03_f64.powi(4) / 50.0 + 0.04_f64.powi(4) / 80.0)).abs() < 1e-9);
+        assert!(effect.anytime.ci_lower < effect.ci.ci_lower && effect.ci.ci_upper < effect.anytime.ci_upper);
+        let relative = effect.relative.unwrap();
+        assert!((relative.rel_effect_size - 0.2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rare_events_are_not_certain() {
+        let none: Vec<(f64, f64)> = vec![(0.0, 50.0); 40];
+        let effect = between_clusters(&none, &none, true, LEVELS).unwrap();
+        assert_eq!(effect.method, EffectMethod::Newcombe);
+        assert!(effect.ci.ci_upper > 0.0 && effect.anytime.ci_upper > effect.ci.ci_upper);
+        assert!(effect.p_value > 0.99 && effect.anytime_p_value > 0.99);
+    }
+
+    #[test]
+    fn a_control_near_zero_has_no_relative_effect() {
+        let arm = |estimate, std_error| Estimate { estimate, std_error, df: 100.0 };
+        assert_eq!(difference(arm(0.01, 0.02), arm(0.5, 0.02), LEVELS, EffectMethod::ClusterRobust).relative, None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Proportions with few events, where the usual interval is wrong.
+
+use super::{
+    Interval,
+    dist::{beta_ppf, norm_sf},
+};
+
+/// Wilson's interval for a share `p` of `n` (effective) trials at the normal quantile `z`.
+///
+/// # References
+/// Wilson (1927).
+pub fn wilson(p: f64, n: f64, z: f64) -> Interval {
+    let z2 = z * z;
+    let center = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = z / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    Interval { ci_lower: (center - half).max(0.0), ci_upper: (center + half).min(1.0) }
+}
+
+/// Newcombe's hybrid interval for `p1 - p0`, from Wilson's intervals of the two.
+///
+/// # References
+/// Newcombe (1998), method 10.
+pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
+    let (w1, w0) = (wilson(p1, n1, z), wilson(p0, n0, z));
+    let d = p1 - p0;
+    let lower = ((p1 - w1.ci_lower).powi(2) + (w0.ci_upper - p0).powi(2)).sqrt();
+    let upper = ((w1.ci_upper - p1).powi(2) + (p0 - w0.ci_lower).powi(2)).sqrt();
+    Interval { ci_lower: d - lower, ci_upper: d + upper }
+}
+
+/// The two-sided p-value that goes with [`newcombe`]: the level at which the interval just reaches 0.
+pub fn newcombe_p_value(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 40.0);
+    for _ in 0..100 {
+        let z = 0.5 * (low + high);
+        if newcombe(p1, n1, p0, n0, z).contains_zero() { high = z } else { low = z }
+    }
+    (2.0 * norm_sf(0.5 * (low + high))).min(1.0)
+}
+
+/// The one-sided upper bound on a share of which `x` of `n` trials were events, at level `alpha`; `1 - alpha^(1/n)` for none.
+///
+/// # References
+/// Clopper & Pearson (1934).
+pub fn clopper_pearson_upper(x: f64, n: f64, alpha: f64) -> f64 {
+    if x >= n { 1.0 } else { beta_ppf(1.0 - alpha, x + 1.0, n - x) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
+    }
+
+    #[test]
+    fn published_values() {
+        // Newcombe (1998), table II, (a): 56/70 against 48/80, .0524 to .3339.
+        let interval = newcombe(56.0 / 70.0, 70.0, 48.0 / 80.0, 80.0, 1.959963984540054);
+        assert!((interval.ci_lower - 0.0524).abs() < 5e-5 && (interval.ci_upper - 0.3339).abs() < 5e-5, "{interval:?}");
+        // Wilson 10 of 100: .0552 to .1744.
+        let interval = wilson(0.1, 100.0, 1.959963984540054);
+        assert!((interval.ci_lower - 0.05523).abs() < 1e-5 && (interval.ci_upper - 0.17437).abs() < 1e-5, "{interval:?}");
+        close(clopper_pearson_upper(0.0, 100.0, 0.05), 1.0 - 0.05_f64.powf(0.01));
+        close(clopper_pearson_upper(5.0, 5.0, 0.05), 1.0);
+    }
+
+    #[test]
+    fn no_events_is_not_certainty() {
+        assert!(newcombe(0.0, 1_000.0, 0.0, 10.0, 2.0).ci_upper > 0.0);
+        close(newcombe_p_value(0.0, 100.0, 0.0, 100.0), 1.0);
+    }
+}

@@ -1,0 +1,131 @@
+//! Quantiles from mergeable log-linear histograms, with Woodruff's interval.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::{Interval, Reason, dist::norm_isf, ratio};
+
+/// Mantissa bits of a bin: 64 bins an octave, so a bin's middle is within 1 % of any value in it.
+const MANTISSA_BITS: u32 = 6;
+
+/// The bin of a value in integer units (at least 1).
+///
+/// ```
+/// use sluice::stats::quantile::{bin_of, bin_bounds};
+/// let (low, high) = bin_bounds(bin_of(1_234_567));
+/// assert!(low <= 1_234_567.0 && 1_234_567.0 < high && high / low < 1.0157);
+/// ```
+pub fn bin_of(value: u64) -> u16 {
+    let value = value.max(1);
+    let exponent = 63 - value.leading_zeros();
+    let mantissa = if exponent >= MANTISSA_BITS { value >> (exponent - MANTISSA_BITS) } else { value << (MANTISSA_BITS - exponent) };
+    ((exponent << MANTISSA_BITS) + (mantissa as u32 - (1 << MANTISSA_BITS))) as u16
+}
+
+/// Lower and upper end of a bin.
+pub fn bin_bounds(bin: u16) -> (f64, f64) {
+    let at = |bin: u32| {
+        let (exponent, mantissa) = (bin >> MANTISSA_BITS, bin & ((1 << MANTISSA_BITS) - 1));
+        f64::from((1 << MANTISSA_BITS) + mantissa) * 2.0_f64.powi(exponent as i32 - MANTISSA_BITS as i32)
+    };
+    (at(u32::from(bin)), at(u32::from(bin) + 1))
+}
+
+/// Counts per bin.
+pub type Histogram = BTreeMap<u16, u64>;
+
+/// A quantile with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct QuantileEstimate {
+    /// The quantile.
+    pub estimate: f64,
+    /// Half the interval's width over the normal quantile.
+    pub std_error: f64,
+    /// Woodruff's interval.
+    #[serde(flatten)]
+    pub ci: Interval,
+    /// Values.
+    pub n: u64,
+    /// Clusters with values.
+    pub n_clusters: usize,
+}
+
+/// The quantile `q` over clusters of counts, in the histogram's units. The error of the share of values below the quantile comes from
+/// the spread between clusters; the interval is the histogram inverted at that share's ends.
+///
+/// # Errors
+/// No value, or fewer than 20 clusters.
+///
+/// # References
+/// METHODS section 1; Woodruff (1952).
+pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEstimate, Reason> {
+    let mut pooled = Histogram::new();
+    for cluster in clusters {
+        for (bin, n) in cluster {
+            *pooled.entry(*bin).or_default() += n;
+        }
+    }
+    let n: u64 = pooled.values().sum();
+    let estimate = invert(&pooled, q).ok_or(Reason::NoData)?;
+    let shares: Vec<(f64, f64)> = clusters.iter().map(|c| (below(c, estimate), c.values().sum::<u64>() as f64)).collect();
+    let share = ratio::clusters(&shares)?;
+    let z = norm_isf(0.5 * alpha);
+    let end = |q: f64| invert(&pooled, q.clamp(0.0, 1.0)).ok_or(Reason::NoData);
+    let ci = Interval { ci_lower: end(q - z * share.std_error)?, ci_upper: end(q + z * share.std_error)? };
+    Ok(QuantileEstimate { estimate, std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * z), ci, n, n_clusters: share.n_clusters })
+}
+
+/// Values below `x`, straight within the bin that holds it.
+fn below(histogram: &Histogram, x: f64) -> f64 {
+    histogram
+        .iter()
+        .map(|(bin, n)| {
+            let (low, high) = bin_bounds(*bin);
+            *n as f64 * ((x - low) / (high - low)).clamp(0.0, 1.0)
+        })
+        .sum()
+}
+
+/// The value below which a share `q` lies.
+fn invert(histogram: &Histogram, q: f64) -> Option<f64> {
+    let n: u64 = histogram.values().sum();
+    let target = q * n as f64;
+    let mut seen = 0.0;
+    let mut end = None;
+    for (bin, count) in histogram {
+        let (low, high) = bin_bounds(*bin);
+        let count = *count as f64;
+        if seen + count >= target {
+            return Some(low + (high - low) * ((target - seen) / count).clamp(0.0, 1.0));
+        }
+        seen += count;
+        end = Some(high);
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_cover_every_value_within_one_percent() {
+        for value in (1..5_000).chain([1 << 20, (1 << 40) + 12_345, u64::MAX]) {
+            let (low, high) = bin_bounds(bin_of(value));
+            let value = value as f64;
+            assert!(low <= value && value <= high, "{value}: {low}..{high}");
+            assert!((0.5 * (low + high) / value - 1.0).abs() < 0.01);
+        }
+    }
+
+    #[test]
+    fn a_known_quantile() {
+        let clusters: Vec<Histogram> =
+            (0..50).map(|g| (0..200).map(|i| (bin_of(1_000 + (i * 50 + g) * 10), 1)).fold(Histogram::new(), |mut h, (b, n)| { *h.entry(b).or_default() += n; h })).collect();
+        let found = woodruff(&clusters, 0.95, 0.05).unwrap();
+        assert!((found.estimate / 96_000.0 - 1.0).abs() < 0.01, "{found:?}");
+        assert!(found.ci.ci_lower <= found.estimate && found.estimate <= found.ci.ci_upper);
+        assert_eq!(woodruff(&clusters[..5], 0.95, 0.05), Err(Reason::TooFewClusters));
+        assert_eq!(woodruff(&[], 0.95, 0.05), Err(Reason::NoData));
+    }
+}

@@ -1,0 +1,90 @@
+//! Effects of several stages together. Arms are never pooled over stages: with ratios that change, pooling can reverse signs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Interval, dist::{chi2_sf, norm_isf}};
+
+/// The effect of one stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageEffect {
+    /// Treatment minus control.
+    pub effect_size: f64,
+    /// Its variance, above 0.
+    pub variance: f64,
+    /// Users of the stage, both arms.
+    pub n_users: f64,
+    /// Users per arm: control, treatment.
+    pub n_arms: [f64; 2],
+}
+
+/// A weighted mean of stage effects.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Combined {
+    /// The mean.
+    pub effect_size: f64,
+    /// Its standard error.
+    pub std_error: f64,
+    /// Normal interval for one planned look.
+    #[serde(flatten)]
+    pub ci: Interval,
+}
+
+/// The three answers to "what is the effect over all stages".
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Combinations {
+    /// Stages with an effect.
+    pub n_stages: usize,
+    /// Weights: users of the stage. The primary answer.
+    pub population_weighted: Combined,
+    /// Weights: `n1 n0 / (n1 + n0)`.
+    pub mantel_haenszel: Combined,
+    /// Weights: 1 / variance.
+    pub precision_weighted: Combined,
+    /// `sum (d_s - d)^2 / v_s` around the precision-weighted mean.
+    pub q: f64,
+    /// Upper tail of chi-square with stages - 1 degrees of freedom; `None` for one stage.
+    pub q_p_value: Option<f64>,
+}
+
+/// Combines stage effects in three ways and tests whether they differ. `None` without a stage.
+///
+/// # References
+/// METHODS section 3; Cochran (1954).
+pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
+    if stages.is_empty() {
+        return None;
+    }
+    let z = norm_isf(0.5 * alpha);
+    let weigh = |weight: &dyn Fn(&StageEffect) -> f64| {
+        let sum: f64 = stages.iter().map(weight).sum();
+        let mean: f64 = stages.iter().map(|s| weight(s) * s.effect_size).sum::<f64>() / sum;
+        let variance: f64 = stages.iter().map(|s| (weight(s) / sum).powi(2) * s.variance).sum();
+        Combined { effect_size: mean, std_error: variance.sqrt(), ci: Interval::around(mean, z * variance.sqrt()) }
+    };
+    let precision_weighted = weigh(&|s| 1.0 / s.variance);
+    let q: f64 = stages.iter().map(|s| (s.effect_size - precision_weighted.effect_size).powi(2) / s.variance).sum();
+    Some(Combinations {
+        n_stages: stages.len(),
+        population_weighted: weigh(&|s| s.n_users),
+        mantel_haenszel: weigh(&|s| s.n_arms[0] * s.n_arms[1] / (s.n_arms[0] + s.n_arms[1])),
+        precision_weighted,
+        q,
+        q_p_value: (stages.len() > 1).then(|| chi2_sf(q, (stages.len() - 1) as f64)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_stage_is_itself() {
+        let stage = StageEffect { effect_size: 0.1, variance: 0.01, n_users: 10.0, n_arms: [9.0, 1.0] };
+        let all = combine(&[stage], 0.05).unwrap();
+        for combined in [all.population_weighted, all.mantel_haenszel, all.precision_weighted] {
+            assert!((combined.effect_size - 0.1).abs() < 1e-15 && (combined.std_error - 0.1).abs() < 1e-15);
+        }
+        assert_eq!((all.q, all.q_p_value), (0.0, None));
+        assert_eq!(combine(&[], 0.05), None);
+    }
+}

@@ -1,0 +1,408 @@
+//! The whole pipeline as one function, and its stages as functions from files to files.
+//!
+//! Every command is one of these stages; `run` is all of them in order, so both write the same bytes.
+
+use arrow_array::StringArray;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    analysis::{self, Analysis},
+    error::{Error, ErrorKind, Problem, Result},
+    gate::{self, GateReport},
+    generate::{self, GeneratedData},
+    input::{self, Table, TrafficReader, UserBatch, UserFeatures, UserReader},
+    layer::{self, LayerSummary, Layers},
+    output::{self, StagedFolder},
+    progress::Progress,
+    ramp::{self, OperationRow, RampState, Schedule},
+    replay::{self, Cube, SourceFile},
+    report,
+    scenario::{Events, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom},
+    tables,
+    time::Micros,
+};
+
+/// Names of a study's files.
+pub mod file {
+    /// Generated data.
+    pub const DATA: &str = "data";
+    /// What the study is about.
+    pub const STUDY: &str = "study.json";
+    /// Features built from events.
+    pub const FEATURES: &str = "features.parquet";
+    /// Who is in which layer.
+    pub const LAYERS: &str = "layers.parquet";
+    /// What layering found.
+    pub const LAYER_SUMMARY: &str = "layers.summary.json";
+    /// The reduced log, a folder.
+    pub const CUBE: &str = "cube";
+    /// What inference found.
+    pub const ANALYSIS: &str = "analysis.json";
+    /// The ratios from now on.
+    pub const SCHEDULE: &str = "schedule.json";
+    /// Where the ramp stands after the schedule.
+    pub const STATE: &str = "state.json";
+    /// The gate's checks.
+    pub const GATE_REPORT: &str = "gate_report.json";
+    /// The entity tables, a folder.
+    pub const TABLES: &str = "tables";
+    /// The report for a terminal or a pull request.
+    pub const REPORT_MD: &str = "report.md";
+    /// The report for a browser.
+    pub const REPORT_HTML: &str = "report.html";
+    /// Digests of everything; written last.
+    pub const MANIFEST: &str = "manifest.json";
+}
+
+/// What a finished study found.
+#[derive(Debug)]
+pub struct Study {
+    /// What layering found.
+    pub layering: LayerSummary,
+    /// What the ramp's stages found; `None` for a study that only layers.
+    pub ramp: Option<RampFindings>,
+    /// The files that were written, below the study's folder.
+    pub files: Vec<PathBuf>,
+}
+
+/// What the stages after layering found.
+#[derive(Debug)]
+pub struct RampFindings {
+    /// The inference.
+    pub analysis: Analysis,
+    /// The decisions.
+    pub schedule: Schedule,
+    /// The gate.
+    pub gate: GateReport,
+}
+
+/// Runs a scenario: data, layers, cube, analysis, schedule, gate, report. The folder appears, or is replaced, in one step at the end.
+///
+/// # Errors
+/// Whatever a stage reports; the previous output is untouched then.
+pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study> {
+    let staged = StagedFolder::begin(out, file::MANIFEST)?;
+    let dir = staged.path();
+    output::write_json(&dir.join(file::STUDY), &StudyDocument::new(scenario))?;
+
+    let data = ensure_data(scenario, out, dir, progress)?;
+    let (layers, layering) = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
+    let ramp = if traffic_sources(scenario, data.as_ref()).is_empty() {
+        None
+    } else {
+        let cube = replay(scenario, data.as_ref(), &layers, &dir.join(file::CUBE), progress)?;
+        let analysis = analyze(scenario, &cube, &dir.join(file::ANALYSIS))?;
+        let schedule = schedule(scenario, &analysis, None, dir)?;
+        let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
+        Some(RampFindings { analysis, schedule, gate })
+    };
+    report(dir)?;
+    let files = write_manifest(scenario, dir)?;
+
+    staged.commit()?;
+    Ok(Study { layering, ramp, files })
+}
+
+/// Generated data for a scenario that wants it: that of the previous run if it is the same, else new.
+fn ensure_data(scenario: &Scenario, out: &Path, dir: &Path, progress: &Progress) -> Result<Option<GeneratedData>> {
+    if scenario.input.generate.is_none() {
+        return Ok(None);
+    }
+    let folder = dir.join(file::DATA);
+    if generate::reuse(scenario, &out.join(file::DATA), &folder)? {
+        return Ok(Some(GeneratedData::at(&folder)));
+    }
+    generate::generate(scenario, &folder, progress).map(Some)
+}
+
+/// The layer stage: users to `layers.parquet` and `layers.summary.json` beside it. Layers are frozen at the plan's start,
+/// because during a ramp a user's behaviour, and with it the score, reacts to the release.
+///
+/// # Errors
+/// See [`layer::layer_table`].
+pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, progress: &Progress) -> Result<(Layers, LayerSummary)> {
+    let users = match (&scenario.input.users, data) {
+        (UsersFrom::Generator, Some(data)) => UsersFrom::Table(data.users.clone()),
+        (UsersFrom::Generator, None) => {
+            return Err(Error::usage("expected generated data, found none").hint("generate it with `sluice generate`, then name it with --users"));
+        }
+        (users, _) => users.clone(),
+    };
+    layer_at(scenario, &users, scenario.plan.start, path, progress)
+}
+
+/// The layer stage for given users and a given instant.
+///
+/// # Errors
+/// See [`layer::layer_table`].
+pub fn layer_at(scenario: &Scenario, users: &UsersFrom, as_of: Micros, path: &Path, progress: &Progress) -> Result<(Layers, LayerSummary)> {
+    let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
+    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, as_of, &scenario.input);
+    let (layers, mut summary) = match users {
+        UsersFrom::Table(source) => {
+            let reader = UserReader::open(source, rules, scenario.input.on_bad_row)?;
+            let (layers, mut summary) = layer::layer_table(&ctx, &reader, progress)?;
+            summary.sources = source_files(reader.table())?;
+            (layers, summary)
+        }
+        _ if !rules.is_empty() => {
+            return Err(Error::usage("expected a users table for layers with tags, found users without other columns"));
+        }
+        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, path)?,
+        UsersFrom::Traffic | UsersFrom::Generator => {
+            let users = users_of_traffic(&scenario.input.traffic)?;
+            layer::layer_batch(&ctx, &users, "traffic")?
+        }
+    };
+    summary.sources.sort_by(|a, b| a.name.cmp(&b.name));
+    layers.write(path, &scenario.plan)?;
+    output::write_json(&path.with_extension("summary.json"), &summary)?;
+    Ok((layers, summary))
+}
+
+fn layer_events(ctx: &layer::Context<'_>, events: &Events, scenario: &Scenario, path: &Path) -> Result<(Layers, LayerSummary)> {
+    let (features, read) = input::read_events(events, ctx.as_of, scenario.input.on_bad_row)?;
+    tables::write_features(&path.with_file_name(file::FEATURES), &features)?;
+    let (layers, mut summary) = layer::layer_batch(ctx, &UserFeatures::to_users(&features), &events.source.path.display().to_string())?;
+    summary.bad_rows = read.bad_rows.clone();
+    summary.events = Some(read);
+    summary.sources = source_files(&Table::open(&events.source)?)?;
+    Ok((layers, summary))
+}
+
+fn source_files(table: &Table) -> Result<Vec<SourceFile>> {
+    let file = |f: &input::InputFile| {
+        Ok(SourceFile { name: replay::name_below(&table.source.path, &f.path), digest: output::sha256_of_file(&f.path)? })
+    };
+    table.files.iter().map(file).collect()
+}
+
+/// Every user that a log names, in order of first appearance.
+fn users_of_traffic(sources: &[Source]) -> Result<UserBatch> {
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
+    for source in sources {
+        let reader = TrafficReader::open(source, &[], crate::scenario::OnBadRow::Drop)?;
+        has_tenants |= reader.has("tenant_id");
+        for part in &reader.table().parts {
+            reader.read(*part, &mut |batch| {
+                for row in (0..batch.raw.n_rows).filter(|row| !batch.faults.is_bad(*row)) {
+                    let tenant = batch.tenant_id.as_ref().map(|tenants| tenants.value(row).to_owned()).unwrap_or_default();
+                    let user = (tenant, batch.user_id.value(row).to_owned());
+                    if seen.insert(user.clone()) {
+                        tenants.push(user.0);
+                        ids.push(user.1);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+    let texts = |texts: Vec<String>| texts.into_iter().map(Some).collect::<StringArray>();
+    Ok(UserBatch::of_ids(texts(ids), has_tenants.then(|| texts(tenants))))
+}
+
+/// The replay stage: traffic and layers to a cube folder.
+///
+/// # Errors
+/// See [`replay::replay`].
+pub fn replay(scenario: &Scenario, data: Option<&GeneratedData>, layers: &Layers, folder: &Path, progress: &Progress) -> Result<Cube> {
+    let readers = replay::open_traffic(scenario, &traffic_sources(scenario, data))?;
+    let ctx = replay::Context {
+        plan: &scenario.plan,
+        metrics: &scenario.metrics,
+        as_of: scenario.as_of,
+        refuse_unknown_release: scenario.input.on_unknown_release == OnUnknownRelease::Error,
+    };
+    let cube = replay::replay(&ctx, &readers, layers, progress)?;
+    cube.write(folder)?;
+    Ok(cube)
+}
+
+fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Source> {
+    data.map_or_else(|| scenario.input.traffic.clone(), |data| vec![data.traffic.clone()])
+}
+
+/// The analysis stage: cube to `analysis.json`.
+///
+/// # Errors
+/// See [`analysis::analyze`].
+pub fn analyze(scenario: &Scenario, cube: &Cube, path: &Path) -> Result<Analysis> {
+    let analysis = analysis::analyze(cube, scenario)?;
+    output::write_json(path, &analysis)?;
+    Ok(analysis)
+}
+
+/// The schedule stage: analysis and state to `schedule.json`, `state.json` and the entity tables. Without a state, the plan's
+/// operations say where the ramp stands.
+///
+/// # Errors
+/// See [`ramp::schedule`].
+pub fn schedule(scenario: &Scenario, analysis: &Analysis, state: Option<&RampState>, dir: &Path) -> Result<Schedule> {
+    let plan = &scenario.plan;
+    let state = state.cloned().unwrap_or_else(|| RampState::from_plan(plan, &tenants(analysis), analysis.as_of));
+    let digest = output::sha256_of(&[output::to_json(analysis).as_bytes()]);
+    let (schedule, next, rows) = ramp::schedule(plan, analysis, &digest, &state)?;
+    output::write_json(&dir.join(file::SCHEDULE), &schedule)?;
+    let mut log = OperationRow::history(plan, analysis.as_of);
+    log.extend(rows);
+    tables::write_entities(&dir.join(file::TABLES), scenario, analysis, &schedule, &log)?;
+    output::write_json(&dir.join(file::STATE), &next)?;
+    Ok(schedule)
+}
+
+fn tenants(analysis: &Analysis) -> Vec<String> {
+    let mut tenants: Vec<String> = analysis.layers.iter().map(|layer| layer.tenant.clone()).collect();
+    tenants.dedup();
+    tenants
+}
+
+fn gate(scenario: &Scenario, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule, dir: &Path) -> Result<GateReport> {
+    let gate = gate::gate(&scenario.plan, layering, analysis, schedule);
+    output::write_json(&dir.join(file::GATE_REPORT), &gate)?;
+    Ok(gate)
+}
+
+/// The report stage: a study's documents to `report.md` and `report.html`.
+///
+/// # Errors
+/// When a document is missing, or a file cannot be written.
+pub fn report(dir: &Path) -> Result<()> {
+    let document = |name: &str| dir.join(name);
+    let model = report::Model {
+        study: output::read_json(&document(file::STUDY))?,
+        layering: output::read_json(&document(file::LAYER_SUMMARY))?,
+        ramp: if document(file::ANALYSIS).exists() {
+            Some(report::RampModel {
+                analysis: output::read_json(&document(file::ANALYSIS))?,
+                schedule: output::read_json(&document(file::SCHEDULE))?,
+                gate: output::read_json(&document(file::GATE_REPORT))?,
+            })
+        } else {
+            None
+        },
+    };
+    output::write_bytes(&document(file::REPORT_MD), report::markdown(&model).as_bytes())?;
+    output::write_bytes(&document(file::REPORT_HTML), report::html(&model)?.as_bytes())
+}
+
+/// `study.json`: what a study is about, for its report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudyDocument {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// The scenario's name.
+    pub name: String,
+    /// Why the study exists.
+    pub why: String,
+    /// Digest of the scenario and of the command line's overrides.
+    pub scenario_digest: String,
+    /// Version of Sluice.
+    pub version: String,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// End of what is known, microseconds.
+    pub as_of: Micros,
+    /// First instant of the plan, microseconds; layers are frozen here.
+    pub start: Micros,
+    /// The layers' ids with their names for people, in plan order.
+    pub layers: Vec<(String, String)>,
+}
+
+impl StudyDocument {
+    fn new(scenario: &Scenario) -> Self {
+        Self {
+            schema: "sluice.study/1".into(),
+            name: scenario.name.clone(),
+            why: scenario.why.clone(),
+            scenario_digest: scenario.digest.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed: scenario.seed,
+            as_of: scenario.as_of,
+            start: scenario.plan.start,
+            layers: scenario.plan.layers.iter().map(|layer| (layer.id.clone(), layer.name.clone())).collect(),
+        }
+    }
+}
+
+/// `manifest.json`: digests of everything in the folder. It is the last file written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// Version of Sluice.
+    pub version: String,
+    /// The scenario's name.
+    pub name: String,
+    /// Digest of the scenario and of the command line's overrides.
+    pub scenario_digest: String,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Digest and size of every file, by name.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// A file of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// `sha256:<hex>`.
+    pub digest: String,
+    /// Bytes.
+    pub n_bytes: u64,
+}
+
+fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut names = output::files_below(dir)?;
+    let mut files = BTreeMap::new();
+    for name in &names {
+        let path = dir.join(name);
+        let n_bytes = std::fs::metadata(&path).map_err(|error| Error::read(&path, &error))?.len();
+        files.insert(name.display().to_string(), FileEntry { digest: output::sha256_of_file(&path)?, n_bytes });
+    }
+    let manifest = Manifest {
+        schema: "sluice.manifest/1".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        name: scenario.name.clone(),
+        scenario_digest: scenario.digest.clone(),
+        seed: scenario.seed,
+        files,
+    };
+    output::write_json(&dir.join(file::MANIFEST), &manifest)?;
+    names.push(file::MANIFEST.into());
+    Ok(names)
+}
+
+/// Compares a schedule with what the scenario expects of it.
+///
+/// # Errors
+/// Every expectation that is not met.
+pub fn verify(scenario: &Scenario, schedule: Option<&Schedule>) -> Result<()> {
+    let mut problems = Vec::new();
+    for expected in &scenario.expectations {
+        let id = &scenario.plan.layers[expected.layer_idx].id;
+        let of_layer = schedule.into_iter().flat_map(|s| &s.layers).filter(|l| l.layer == *id);
+        let found: Vec<_> = of_layer.filter(|l| expected.tenant.as_ref().is_none_or(|tenant| *tenant == l.tenant)).collect();
+        if found.is_empty() {
+            problems.push(Problem::new(id.clone(), format!("expected {}, found no decision", expected.verdict)));
+        }
+        for layer in found {
+            let ratio_differs = expected.next_ratio.is_some_and(|ratio| ratio != layer.next_ratio);
+            if layer.verdict.name() != expected.verdict || ratio_differs {
+                let wanted = expected.next_ratio.map_or_else(String::new, |ratio| format!(" to {ratio}"));
+                problems.push(Problem::new(
+                    format!("{} {id}", layer.tenant),
+                    format!("expected {}{wanted}, found {} to {} ({})", expected.verdict, layer.verdict.name(), layer.next_ratio, layer.reason),
+                ));
+            }
+        }
+    }
+    let mut problems = problems.into_iter();
+    match problems.next() {
+        None => Ok(()),
+        Some(first) => Err(problems.fold(Error::new(ErrorKind::Expectation, first), Error::and)),
+    }
+}

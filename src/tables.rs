@@ -1,0 +1,175 @@
+//! Tables for others: the source document's entities as CSV, and features as Parquet.
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use std::{path::Path, sync::Arc};
+
+use crate::{
+    analysis::{Analysis, MetricArm, StageAnalysis},
+    bucket::Ratio,
+    error::{Error, Result},
+    input::UserFeatures,
+    output, parquet_io,
+    ramp::{OperationRow, Schedule, Verdict},
+    scenario::{Scenario, TagTest},
+    time,
+};
+
+/// Writes LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG, with the source document's fields, into a folder.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn write_entities(folder: &Path, scenario: &Scenario, analysis: &Analysis, schedule: &Schedule, log: &[OperationRow]) -> Result<()> {
+    let plan = &scenario.plan;
+    let layers = plan.layers.iter().enumerate().map(|(idx, layer)| {
+        let rules: Vec<serde_json::Value> = layer
+            .tags
+            .iter()
+            .map(|rule| match &rule.test {
+                TagTest::Equals(text) => serde_json::json!({"column": rule.column, "equals": text}),
+                TagTest::AtLeast(number) => serde_json::json!({"column": rule.column, "at_least": number}),
+            })
+            .collect();
+        let first = layer.ladder.first().copied().unwrap_or(Ratio::ZERO);
+        vec![
+            layer.id.clone(),
+            layer.name.clone(),
+            (idx + 1).to_string(),
+            first.share().to_string(),
+            serde_json::Value::from(rules).to_string(),
+            layer.qos_threshold.to_string(),
+        ]
+    });
+    write_csv(&folder.join("layer.csv"), &["layer_id", "layer_name", "priority", "default_flow_ratio", "tag_rules", "qos_threshold"], layers)?;
+
+    let ratios: Vec<serde_json::Value> = schedule
+        .layers
+        .iter()
+        .map(|layer| serde_json::json!({"tenant": layer.tenant, "layer": layer.layer, "ratio": layer.next_ratio.share()}))
+        .collect();
+    let row = vec![
+        plan.id.clone(),
+        scenario.name.clone(),
+        status(schedule).to_owned(),
+        time::format(plan.start),
+        serde_json::Value::from(ratios).to_string(),
+        plan.operator.clone(),
+    ];
+    let fields = ["plan_id", "plan_name", "status", "start_time", "layer_ratios", "operator"];
+    write_csv(&folder.join("release_plan.csv"), &fields, std::iter::once(row))?;
+
+    // Model, configuration and change log come with release records; the ids are all that a scenario says.
+    let versions = [&plan.baseline, &plan.candidate].map(|id| vec![id.clone(), id.clone(), String::new(), String::new(), String::new()]);
+    let fields = ["version_id", "version_code", "model_name", "agent_config", "changelog"];
+    write_csv(&folder.join("agent_version.csv"), &fields, versions.into_iter())?;
+
+    let fields = [
+        "metric_id", "version_id", "layer_id", "availability", "tool_success_rate", "task_completion_rate", "bad_rate", "complaint_rate",
+        "avg_latency", "stat_time", "tenant_id",
+    ];
+    write_csv(&folder.join("metric.csv"), &fields, metric_rows(analysis).into_iter())?;
+
+    let fields = [
+        "log_id", "plan_id", "operation_type", "old_value", "new_value", "operate_time", "operator", "tenant_id", "layer_id", "evidence_digest",
+    ];
+    let rows = log.iter().map(|row| {
+        vec![
+            row.log_id.clone(),
+            row.plan_id.clone(),
+            row.operation_type.clone(),
+            row.old_value.share().to_string(),
+            row.new_value.share().to_string(),
+            time::format(row.operate_time),
+            row.operator.clone(),
+            row.tenant.clone(),
+            row.layer.clone(),
+            row.evidence_digest.clone(),
+        ]
+    });
+    write_csv(&folder.join("operation_log.csv"), &fields, rows)
+}
+
+fn status(schedule: &Schedule) -> &'static str {
+    if schedule.layers.iter().any(|layer| layer.verdict == Verdict::Rollback) {
+        "rolled_back"
+    } else if schedule.layers.iter().all(|layer| layer.next_ratio == Ratio::FULL) {
+        "completed"
+    } else {
+        "running"
+    }
+}
+
+/// One row per tenant, layer, stage and release. A rate that is not known is an empty field.
+fn metric_rows(analysis: &Analysis) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for layer in &analysis.layers {
+        for (idx, stage) in layer.stages.iter().enumerate() {
+            for (release, is_candidate) in [(&analysis.baseline, false), (&analysis.candidate, true)] {
+                let rate = |metric: &str| value(stage, metric, is_candidate).map_or_else(String::new, |value| value.to_string());
+                rows.push(vec![
+                    format!("{}:{}:{}:{idx}:{release}", analysis.plan_id, layer.tenant, layer.layer),
+                    release.clone(),
+                    layer.layer.clone(),
+                    rate("availability"),
+                    rate("tool_success_rate"),
+                    rate("task_completion_rate"),
+                    rate("bad_rate"),
+                    rate("complaint_rate"),
+                    rate("latency_mean_ms"),
+                    time::format(stage.end),
+                    layer.tenant.clone(),
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+fn value(stage: &StageAnalysis, metric: &str, is_candidate: bool) -> Option<f64> {
+    let found = stage.metrics.iter().find(|m| m.metric == metric)?;
+    let arm: &MetricArm = if is_candidate { &found.candidate } else { &found.baseline };
+    arm.estimate
+}
+
+fn write_csv(path: &Path, fields: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<()> {
+    output::write_file(path, |file| {
+        let failed = |error: csv::Error| Error::write(path, &error);
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(fields).map_err(failed)?;
+        for row in rows {
+            writer.write_record(row).map_err(failed)?;
+        }
+        writer.flush().map_err(|error| Error::write(path, &error))
+    })
+}
+
+/// Writes features built from events: one row a user.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<()> {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("user_id", DataType::Utf8, false),
+        Field::new("first_event_time", instant.clone(), false),
+        Field::new("last_use_time", instant, false),
+        Field::new("n_events", DataType::Int64, false),
+        Field::new("n_days", DataType::Int64, false),
+        Field::new("use_count", DataType::Int64, false),
+        Field::new("user_value", DataType::Float64, false),
+    ]));
+    let instants = |f: fn(&UserFeatures) -> i64| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from_iter_values(features.iter().map(f)).with_timezone("UTC"))
+    };
+    let counts = |f: fn(&UserFeatures) -> u64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(features.iter().map(|u| f(u) as i64))) };
+    let columns = vec![
+        Arc::new(StringArray::from_iter_values(features.iter().map(|u| &u.user_id))) as ArrayRef,
+        instants(|u| u.first_event),
+        instants(|u| u.last_event),
+        counts(|u| u.n_events),
+        counts(|u| u.n_days),
+        counts(|u| u.use_count),
+        Arc::new(Float64Array::from_iter_values(features.iter().map(|u| u.value_micros as f64 / 1e6))),
+    ];
+    parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+}
