@@ -13,7 +13,11 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// The error of the lowest part that failed, on any number of threads.
-pub(crate) fn fold_parts<S: Send>(n: usize, new_state: impl Fn() -> S + Sync, step: impl Fn(&mut S, usize) -> Result<()> + Sync) -> Result<Vec<S>> {
+pub(crate) fn fold_parts<S: Send>(
+    n: usize,
+    new_state: impl Fn() -> S + Sync,
+    step: impl Fn(&mut S, usize) -> Result<()> + Sync,
+) -> Result<Vec<S>> {
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let lowest_failed = AtomicUsize::new(usize::MAX);
@@ -48,7 +52,11 @@ pub(crate) fn fold_parts<S: Send>(n: usize, new_state: impl Fn() -> S + Sync, st
 ///
 /// # Errors
 /// The error of the lowest part that failed, or the first that `consume` returns.
-pub(crate) fn map_in_order<T: Send>(n: usize, compute: impl Fn(usize) -> Result<T> + Sync, mut consume: impl FnMut(usize, T) -> Result<()>) -> Result<()> {
+pub(crate) fn map_in_order<T: Send>(
+    n: usize,
+    compute: impl Fn(usize) -> Result<T> + Sync,
+    mut consume: impl FnMut(usize, T) -> Result<()>,
+) -> Result<()> {
     let n_ahead = rayon::current_num_threads() * 2;
     for start in (0..n).step_by(n_ahead.max(1)) {
         let end = (start + n_ahead).min(n);

@@ -58,9 +58,12 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
 /// # Errors
 /// A file that is not Parquet, or whatever `on_batch` returns.
 pub(crate) fn read(path: &Path, on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-    let broken = |error: &dyn std::fmt::Display| Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {error}"));
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.with_batch_size(65_536).build()).map_err(|e| broken(&e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.with_batch_size(65_536).build())
+        .map_err(|e| broken(&e))?;
     for batch in reader {
         on_batch(&batch.map_err(|error| broken(&error))?)?;
     }

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Problem, Result},
     gate::{self, GateReport},
     generate::{self, GeneratedData},
-    input::{self, Table, TrafficReader, UserBatch, UserFeatures, UserReader},
+    input::{self, Table, UserBatch, UserFeatures, UserReader},
     layer::{self, LayerSummary, Layers},
     output::{self, StagedFolder},
     progress::Progress,
@@ -128,7 +128,9 @@ pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, pro
     let users = match (&scenario.input.users, data) {
         (UsersFrom::Generator, Some(data)) => UsersFrom::Table(data.users.clone()),
         (UsersFrom::Generator, None) => {
-            return Err(Error::usage("expected generated data, found none").hint("generate it with `sluice generate`, then name it with --users"));
+            return Err(
+                Error::usage("expected generated data, found none").hint("generate it with `sluice generate`, then name it with --users")
+            );
         }
         (users, _) => users.clone(),
     };
@@ -154,7 +156,7 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, as_of: Micros, path: &Pa
         }
         UsersFrom::Events(events) => layer_events(&ctx, events, scenario, path)?,
         UsersFrom::Traffic | UsersFrom::Generator => {
-            let users = users_of_traffic(&scenario.input.traffic)?;
+            let users = users_of_traffic(scenario)?;
             layer::layer_batch(&ctx, &users, "traffic")?
         }
     };
@@ -182,11 +184,10 @@ fn source_files(table: &Table) -> Result<Vec<SourceFile>> {
 }
 
 /// Every user that a log names, in order of first appearance.
-fn users_of_traffic(sources: &[Source]) -> Result<UserBatch> {
+fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     let mut seen = std::collections::BTreeSet::new();
     let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
-    for source in sources {
-        let reader = TrafficReader::open(source, &[], crate::scenario::OnBadRow::Drop)?;
+    for reader in replay::open_traffic(scenario, &scenario.input.traffic)? {
         has_tenants |= reader.has("tenant_id");
         for part in &reader.table().parts {
             reader.read(*part, &mut |batch| {
@@ -395,7 +396,13 @@ pub fn verify(scenario: &Scenario, schedule: Option<&Schedule>) -> Result<()> {
                 let wanted = expected.next_ratio.map_or_else(String::new, |ratio| format!(" to {ratio}"));
                 problems.push(Problem::new(
                     format!("{} {id}", layer.tenant),
-                    format!("expected {}{wanted}, found {} to {} ({})", expected.verdict, layer.verdict.name(), layer.next_ratio, layer.reason),
+                    format!(
+                        "expected {}{wanted}, found {} to {} ({})",
+                        expected.verdict,
+                        layer.verdict.name(),
+                        layer.next_ratio,
+                        layer.reason
+                    ),
                 ));
             }
         }

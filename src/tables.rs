@@ -19,7 +19,13 @@ use crate::{
 ///
 /// # Errors
 /// When a file cannot be written.
-pub(crate) fn write_entities(folder: &Path, scenario: &Scenario, analysis: &Analysis, schedule: &Schedule, log: &[OperationRow]) -> Result<()> {
+pub(crate) fn write_entities(
+    folder: &Path,
+    scenario: &Scenario,
+    analysis: &Analysis,
+    schedule: &Schedule,
+    log: &[OperationRow],
+) -> Result<()> {
     let plan = &scenario.plan;
     let layers = plan.layers.iter().enumerate().map(|(idx, layer)| {
         let rules: Vec<serde_json::Value> = layer
@@ -40,7 +46,11 @@ pub(crate) fn write_entities(folder: &Path, scenario: &Scenario, analysis: &Anal
             layer.qos_threshold.to_string(),
         ]
     });
-    write_csv(&folder.join("layer.csv"), &["layer_id", "layer_name", "priority", "default_flow_ratio", "tag_rules", "qos_threshold"], layers)?;
+    write_csv(
+        &folder.join("layer.csv"),
+        &["layer_id", "layer_name", "priority", "default_flow_ratio", "tag_rules", "qos_threshold"],
+        layers,
+    )?;
 
     let ratios: Vec<serde_json::Value> = schedule
         .layers
@@ -64,13 +74,31 @@ pub(crate) fn write_entities(folder: &Path, scenario: &Scenario, analysis: &Anal
     write_csv(&folder.join("agent_version.csv"), &fields, versions.into_iter())?;
 
     let fields = [
-        "metric_id", "version_id", "layer_id", "availability", "tool_success_rate", "task_completion_rate", "bad_rate", "complaint_rate",
-        "avg_latency", "stat_time", "tenant_id",
+        "metric_id",
+        "version_id",
+        "layer_id",
+        "availability",
+        "tool_success_rate",
+        "task_completion_rate",
+        "bad_rate",
+        "complaint_rate",
+        "avg_latency",
+        "stat_time",
+        "tenant_id",
     ];
     write_csv(&folder.join("metric.csv"), &fields, metric_rows(analysis).into_iter())?;
 
     let fields = [
-        "log_id", "plan_id", "operation_type", "old_value", "new_value", "operate_time", "operator", "tenant_id", "layer_id", "evidence_digest",
+        "log_id",
+        "plan_id",
+        "operation_type",
+        "old_value",
+        "new_value",
+        "operate_time",
+        "operator",
+        "tenant_id",
+        "layer_id",
+        "evidence_digest",
     ];
     let rows = log.iter().map(|row| {
         vec![

@@ -19,14 +19,13 @@ use crate::{
         effect::{self, Effect, EffectMethod, Estimate, Levels},
         quantile::{self, QuantileEstimate},
         ratio::{self, RatioEstimate},
-        sequential,
-        srm,
+        sequential, srm,
         stages::{StageEffect, combine},
     },
 };
 
 /// Points of a QoS series, at most.
-const MAX_POINTS: u32 = 48;
+const MAX_POINTS: u32 = 24;
 /// Effects without a margin of their own are tuned to see this share of the control.
 const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 /// Microseconds a millisecond: the latency histogram counts microseconds.
@@ -147,7 +146,12 @@ impl Inference<'_> {
             }),
             (Err(reason), _) | (_, Err(reason)) => Err(*reason),
         };
-        MetricAnalysis { metric: metric.id.clone(), baseline: metric_arm(&control), candidate: metric_arm(&treatment), effect: effect.into() }
+        MetricAnalysis {
+            metric: metric.id.clone(),
+            baseline: metric_arm(&control),
+            candidate: metric_arm(&treatment),
+            effect: effect.into(),
+        }
     }
 
     /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the control.
@@ -192,7 +196,8 @@ impl Inference<'_> {
     }
 
     fn qos_arm(&self, sums: &GroupSums) -> Result<QosArm, Reason> {
-        let metrics: Vec<&Metric> = RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
+        let metrics: Vec<&Metric> =
+            RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
         let clusters = sums.metrics(self.cube, &metrics)?;
         estimate_arm(&clusters, &self.scenario.qos, self.alpha(), self.scenario.plan.policy.qos_mde, self.scenario.seed)
     }

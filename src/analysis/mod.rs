@@ -4,5 +4,8 @@ mod document;
 mod infer;
 mod sums;
 
-pub use document::{Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint, StageAnalysis, UserCounts};
+pub use document::{
+    Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
+    StageAnalysis, UserCounts,
+};
 pub use infer::analyze;

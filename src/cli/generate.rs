@@ -17,7 +17,9 @@ const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
 
 /// Generate users and traffic with a known truth
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sluice generate ecommerce --out data\n  sluice generate ecommerce --rows 50000000 --users 5000000 --seed 7 --out data")]
+#[command(
+    after_help = "Examples:\n  sluice generate ecommerce --out data\n  sluice generate ecommerce --rows 50000000 --users 5000000 --seed 7 --out data"
+)]
 pub(super) struct GenerateArgs {
     /// What to generate
     kind: Kind,

@@ -18,7 +18,9 @@ const DEFAULT: &str = include_str!("layer_default.toml");
 
 /// Score users and sort them into layers
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sluice layer --users users.parquet --as-of 2026-05-25 --out layers.parquet\n  sluice layer --users 'users/*.csv.gz' --config scenarios/ecommerce.toml --out layers.parquet\n  sluice layer --config scenarios/cdnow.toml --out layers.parquet")]
+#[command(
+    after_help = "Examples:\n  sluice layer --users users.parquet --as-of 2026-05-25 --out layers.parquet\n  sluice layer --users 'users/*.csv.gz' --config scenarios/ecommerce.toml --out layers.parquet\n  sluice layer --config scenarios/cdnow.toml --out layers.parquet"
+)]
 pub(super) struct LayerArgs {
     /// Users: a file, a folder or a glob; the scenario's own by default
     #[arg(long, value_name = "PATH")]
@@ -54,7 +56,8 @@ fn scenario(args: &LayerArgs) -> Result<Scenario> {
         return Scenario::load(path, &Overrides::default());
     }
     let Some(as_of) = args.as_of else {
-        return Err(Error::usage("expected --as-of or --config, found neither").hint("recency needs an instant to be measured from, such as --as-of 2026-05-25"));
+        return Err(Error::usage("expected --as-of or --config, found neither")
+            .hint("recency needs an instant to be measured from, such as --as-of 2026-05-25"));
     };
     let text = DEFAULT.replace("{as_of}", &time::format(as_of));
     Scenario::parse(&text, "default", Path::new(""), &Overrides::default()).map_err(Error::scenario)
@@ -64,10 +67,14 @@ fn users(args: &LayerArgs, scenario: &Scenario) -> Result<UsersFrom> {
     let users = match (&args.users, &args.events, &scenario.input.users) {
         (Some(path), _, UsersFrom::Table(like)) => UsersFrom::Table(source_at(path, Some(like))),
         (Some(path), _, _) => UsersFrom::Table(source_at(path, None)),
-        (_, Some(path), UsersFrom::Events(like)) => UsersFrom::Events(Events { source: source_at(path, Some(&like.source)), ..like.clone() }),
+        (_, Some(path), UsersFrom::Events(like)) => {
+            UsersFrom::Events(Events { source: source_at(path, Some(&like.source)), ..like.clone() })
+        }
         (_, Some(path), _) => UsersFrom::Events(Events { source: source_at(path, None), use_window: 30 * DAY, value_window: 365 * DAY }),
         (None, None, UsersFrom::Generator) => {
-            return Err(Error::usage("expected --users, found none").hint("this scenario generates its users: see `sluice generate --help`"));
+            return Err(
+                Error::usage("expected --users, found none").hint("this scenario generates its users: see `sluice generate --help`")
+            );
         }
         (None, None, _) if args.config.is_none() => return Err(Error::usage("expected --users or --events, found neither")),
         (None, None, own) => own.clone(),

@@ -17,7 +17,9 @@ use crate::{
 
 /// Reduce a traffic log to a cube
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice replay --traffic out/ecommerce/data/traffic --layers layers.parquet --plan scenarios/ecommerce.toml --out cube")]
+#[command(
+    after_help = "Example:\n  sluice replay --traffic out/ecommerce/data/traffic --layers layers.parquet --plan scenarios/ecommerce.toml --out cube"
+)]
 pub(super) struct ReplayArgs {
     /// Traffic: a file, a folder or a glob; the scenario's own sources by default
     #[arg(long, value_name = "PATH")]

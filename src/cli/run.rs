@@ -14,7 +14,9 @@ use crate::{
 
 /// Run a whole study: data, layers, cube, analysis, schedule, gate, report
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce\n  sluice run scenarios/ecommerce.toml --out out/large --scale 25\n  sluice run scenarios/ecommerce.toml --out out/early --as-of 2026-05-28T06:00:00Z --json")]
+#[command(
+    after_help = "Examples:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce\n  sluice run scenarios/ecommerce.toml --out out/large --scale 25\n  sluice run scenarios/ecommerce.toml --out out/early --as-of 2026-05-28T06:00:00Z --json"
+)]
 pub(super) struct RunArgs {
     /// The scenario file
     scenario: PathBuf,

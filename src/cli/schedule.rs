@@ -16,7 +16,9 @@ use crate::{
 
 /// Decide every layer's next ratio and write the operation log
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --state ramp/state.json --out ramp")]
+#[command(
+    after_help = "Example:\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --state ramp/state.json --out ramp"
+)]
 pub(super) struct ScheduleArgs {
     /// Scenario with the plan
     #[arg(long, value_name = "SCENARIO")]
@@ -42,8 +44,11 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
     let analysis: Analysis = output::read_json(&args.analysis)?;
     if analysis.scenario_digest != scenario.digest {
-        return Err(Error::input(args.analysis.display().to_string(), format!("expected an analysis under {}, found one under another scenario", args.plan.display()))
-            .hint("make it anew with `sluice analyze`"));
+        return Err(Error::input(
+            args.analysis.display().to_string(),
+            format!("expected an analysis under {}, found one under another scenario", args.plan.display()),
+        )
+        .hint("make it anew with `sluice analyze`"));
     }
     let state: Option<RampState> = args.state.as_ref().map(|path| output::read_json(path)).transpose()?;
     let digest = output::sha256_of(&[output::to_json(&analysis).as_bytes()]);
@@ -58,7 +63,15 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     }
     let mut text = String::new();
     for layer in &schedule.layers {
-        text.push_str(&format!("{} / {}: {} {} → {}: {}\n", layer.tenant, layer.layer, layer.verdict.name(), layer.ratio, layer.next_ratio, layer.reason));
+        text.push_str(&format!(
+            "{} / {}: {} {} → {}: {}\n",
+            layer.tenant,
+            layer.layer,
+            layer.verdict.name(),
+            layer.ratio,
+            layer.next_ratio,
+            layer.reason
+        ));
     }
     text.push_str(&format!("written:\n  {}\n", args.out.join(study::file::SCHEDULE).display()));
     print(&text)?;

@@ -1,6 +1,6 @@
 //! What a finished study prints.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
 use std::path::Path;
 
@@ -23,7 +23,16 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
         None => text.push_str(&layers_table(&study.layering)),
     }
     text.push_str("\nwritten:\n");
-    let shown = [file::REPORT_HTML, file::REPORT_MD, file::SCHEDULE, file::GATE_REPORT, file::ANALYSIS, file::LAYERS, file::FEATURES, file::MANIFEST];
+    let shown = [
+        file::REPORT_HTML,
+        file::REPORT_MD,
+        file::SCHEDULE,
+        file::GATE_REPORT,
+        file::ANALYSIS,
+        file::LAYERS,
+        file::FEATURES,
+        file::MANIFEST,
+    ];
     for name in shown.into_iter().filter(|name| study.files.iter().any(|path| path == Path::new(name))) {
         text.push_str(&format!("  {}\n", out.join(name).display()));
     }
@@ -108,7 +117,7 @@ pub(super) fn layers_table(summary: &LayerSummary) -> String {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table
 }
 

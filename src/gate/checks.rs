@@ -7,7 +7,6 @@ use crate::{
     layer::LayerSummary,
     ramp::{Check, LayerSchedule, Outcome, Schedule, Verdict},
     scenario::Plan,
-    time,
 };
 
 /// Share of rows without a known user and release above which coverage is a warning.
@@ -63,7 +62,7 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
         "qos" if outcome == GateOutcome::Warn => format!("a new release whose QoS reaches the threshold{limit}"),
         "qos" => format!("more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"),
         "min_users" => format!("more exposed users{limit}"),
-        "dwell" => format!("wait until {}", time::format(layer.earliest_next)),
+        "dwell" => format!("so many hours at {}{limit}", layer.ratio),
         _ => "more evidence".into(),
     })
 }
@@ -132,7 +131,12 @@ fn exposure(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
     Some(data_check(
         "exposure_cap",
         if share > cap { GateOutcome::Fail } else { GateOutcome::Pass },
-        format!("{n_hurt} of {} users ({:.3}%) reached by a release that is rolled back, cap {:.3}%", layering.n_users, share * 100.0, cap * 100.0),
+        format!(
+            "{n_hurt} of {} users ({:.3}%) reached by a release that is rolled back, cap {:.3}%",
+            layering.n_users,
+            share * 100.0,
+            cap * 100.0
+        ),
         "smaller first steps: the cap divided by the layer's share of users bounds its first ratio",
     ))
 }

@@ -33,8 +33,7 @@ const RATED: f64 = 0.4;
 const CSAT: f64 = 0.2;
 const NPS: f64 = 0.05;
 /// Traffic per UTC hour, relative.
-const HOURS: [f64; 24] =
-    [9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14., 13., 9., 5., 3., 2., 1.5, 1.5, 2., 4., 7.];
+const HOURS: [f64; 24] = [9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14., 13., 9., 5., 3., 2., 1.5, 1.5, 2., 4., 7.];
 const FEATURES: [&str; 3] = ["order", "refund", "presale"];
 /// Nano-USD a token.
 const PRICE_IN: f64 = 150.0;
@@ -201,7 +200,14 @@ impl Model<'_> {
     }
 }
 
-fn turn(user: usize, at: Micros, is_candidate: bool, behavior: &Behavior, shift: f64, rng: &mut ChaCha8Rng) -> std::result::Result<Turn, rand_distr::NormalError> {
+fn turn(
+    user: usize,
+    at: Micros,
+    is_candidate: bool,
+    behavior: &Behavior,
+    shift: f64,
+    rng: &mut ChaCha8Rng,
+) -> std::result::Result<Turn, rand_distr::NormalError> {
     const LATENCY_SIGMA: f64 = 0.5;
     let latency = LogNormal::new(behavior.latency_ms.ln() - 0.5 * LATENCY_SIGMA * LATENCY_SIGMA, LATENCY_SIGMA)?;
     let tokens = LogNormal::new(-0.02, 0.2)?;

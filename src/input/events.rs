@@ -60,8 +60,7 @@ pub fn read_events(events: &Events, as_of: Micros, on_bad_row: OnBadRow) -> Resu
     for part in &table.parts {
         table.read(*part, &["user_id", "event_time", "value"], &mut |batch| {
             let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
-            let (Some(ids), Some(times)) =
-                (convert::required_text(&batch, 0, &mut faults)?, convert::instant(&batch, 1, &mut faults)?)
+            let (Some(ids), Some(times)) = (convert::required_text(&batch, 0, &mut faults)?, convert::instant(&batch, 1, &mut faults)?)
             else {
                 return Ok(());
             };
@@ -80,9 +79,9 @@ pub fn read_events(events: &Events, as_of: Micros, on_bad_row: OnBadRow) -> Resu
                     users.len() - 1
                 });
                 let value = values.as_ref().filter(|values| values.is_valid(row)).map_or(0, |values| values.value(row));
-                users[idx].add(events, as_of, at, value).ok_or_else(|| {
-                    Error::input(batch.place("value", row), "expected values whose sum fits, found an overflow")
-                })?;
+                users[idx]
+                    .add(events, as_of, at, value)
+                    .ok_or_else(|| Error::input(batch.place("value", row), "expected values whose sum fits, found an overflow"))?;
                 days.insert((idx, at.div_euclid(DAY)));
                 summary.n_events += 1;
             }

@@ -44,7 +44,14 @@ pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
 }
 
 /// Reads the named columns, in the order of `names`.
-pub(super) fn read(path: &Path, format: Format, row_group: Option<usize>, all: &[String], names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+pub(super) fn read(
+    path: &Path,
+    format: Format,
+    row_group: Option<usize>,
+    all: &[String],
+    names: &[&str],
+    on_arrays: &mut OnArrays<'_>,
+) -> Result<()> {
     match format {
         Format::Parquet => read_parquet(path, row_group, names, on_arrays),
         Format::Csv { gzip } => {

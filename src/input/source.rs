@@ -1,6 +1,9 @@
 //! From a scenario's source to files, and from files to parts that can be read at the same time.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{batch::Batch, reader};
 use crate::{
@@ -84,7 +87,10 @@ impl Table {
         let mut parts = Vec::new();
         for (file_idx, path) in find_files(&source.path)?.into_iter().enumerate() {
             let Some(format) = Format::of(&path) else {
-                return Err(Error::input(path.display().to_string(), "expected a name ending in .parquet, .csv, .csv.gz, .ndjson, .jsonl or their .gz, found another"));
+                return Err(Error::input(
+                    path.display().to_string(),
+                    "expected a name ending in .parquet, .csv, .csv.gz, .ndjson, .jsonl or their .gz, found another",
+                ));
             };
             let header = reader::read_header(&path, format)?;
             match header.row_groups {

@@ -64,7 +64,10 @@ impl TrafficReader {
                     source.path.display().to_string(),
                     format!("expected to rename a traffic column or a column of a metric, found `{canonical}`"),
                 )
-                .hint(format!("known here: {}", COLUMNS.iter().copied().chain(measured.iter().map(String::as_str)).collect::<Vec<_>>().join(", "))));
+                .hint(format!(
+                    "known here: {}",
+                    COLUMNS.iter().copied().chain(measured.iter().map(String::as_str)).collect::<Vec<_>>().join(", ")
+                )));
             }
         }
         Ok(Self { table, measured: measured.to_vec(), on_bad_row })
@@ -106,8 +109,7 @@ impl TrafficReader {
                 measured.push(convert::units(&batch, idx, column_kind(column), column_min(column), &mut faults)?);
             }
             let raw = &batch;
-            let typed =
-                TrafficBatch { raw, event_time, user_id, release_id, tenant_id, layer, is_shadow, measured, faults: &faults };
+            let typed = TrafficBatch { raw, event_time, user_id, release_id, tenant_id, layer, is_shadow, measured, faults: &faults };
             on_batch(&typed)?;
             for (reason, n) in faults.into_counts() {
                 *counts.entry(reason).or_default() += n;

@@ -54,8 +54,12 @@ pub fn score_users(users: &UserBatch, layering: &Layering, plan: &Plan, as_of: M
     let rules: Vec<(u8, &TagRule)> =
         plan.layers.iter().enumerate().flat_map(|(idx, layer)| layer.tags.iter().map(move |rule| (idx as u8, rule))).collect();
     let n = users.n_users();
-    let mut scored =
-        Scored { score: Vec::with_capacity(n), fixed_layer: Vec::with_capacity(n), eligible: Vec::with_capacity(n), counts: KernelCounts::default() };
+    let mut scored = Scored {
+        score: Vec::with_capacity(n),
+        fixed_layer: Vec::with_capacity(n),
+        eligible: Vec::with_capacity(n),
+        counts: KernelCounts::default(),
+    };
     for row in 0..n {
         let features = Features {
             last_use_secs: real_at(users.last_use_secs.as_ref(), row),
@@ -72,7 +76,8 @@ pub fn score_users(users: &UserBatch, layering: &Layering, plan: &Plan, as_of: M
         }
         let unknown = features.is_unknown();
         counts.n_unknown += u64::from(unknown);
-        let tagged = rules.iter().zip(&users.tags).find(|((_, rule), column)| matches(&rule.test, column, row)).map(|((layer, _), _)| *layer);
+        let tagged =
+            rules.iter().zip(&users.tags).find(|((_, rule), column)| matches(&rule.test, column, row)).map(|((layer, _), _)| *layer);
         counts.n_tagged += u64::from(tagged.is_some());
         let unknown_layer = (unknown && layering.unknown == UnknownUsers::Protect).then_some(protected);
         scored.score.push(score(&parts, &layering.weights));

@@ -90,7 +90,14 @@ struct Building<'a> {
 
 impl<'a> Building<'a> {
     fn new(ctx: &'a Context<'a>) -> Self {
-        Self { ctx, layers: Layers::default(), fixed: Vec::new(), counts: KernelCounts::default(), bad_rows: BTreeMap::new(), n_duplicates: 0 }
+        Self {
+            ctx,
+            layers: Layers::default(),
+            fixed: Vec::new(),
+            counts: KernelCounts::default(),
+            bad_rows: BTreeMap::new(),
+            n_duplicates: 0,
+        }
     }
 
     fn bad_rows(&mut self, more: BTreeMap<String, u64>) {
@@ -106,8 +113,13 @@ impl<'a> Building<'a> {
             if self.layers.push(tenant, user_id, scored.score[row], scored.eligible[row]).is_none() {
                 if self.ctx.on_duplicate_user == OnDuplicate::Error {
                     let shown: String = user_id.chars().take(60).collect();
-                    return Err(Error::input(format!("{place}: column `user_id`"), format!("expected one row a user, found \"{shown}\" twice"))
-                        .hint("the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`"));
+                    return Err(Error::input(
+                        format!("{place}: column `user_id`"),
+                        format!("expected one row a user, found \"{shown}\" twice"),
+                    )
+                    .hint(
+                        "the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`",
+                    ));
                 }
                 self.n_duplicates += 1;
                 continue;

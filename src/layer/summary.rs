@@ -82,7 +82,13 @@ impl Missing {
 }
 
 /// Counts a finished layer table.
-pub fn summarize(layers: &Layers, ctx: &Context<'_>, counts: KernelCounts, bad_rows: BTreeMap<String, u64>, n_duplicates: u64) -> LayerSummary {
+pub fn summarize(
+    layers: &Layers,
+    ctx: &Context<'_>,
+    counts: KernelCounts,
+    bad_rows: BTreeMap<String, u64>,
+    n_duplicates: u64,
+) -> LayerSummary {
     let n_layers = ctx.plan.layers.len();
     let mut n_users = vec![0_u64; layers.tenants.len() * n_layers];
     let mut n_eligible = n_users.clone();

@@ -152,7 +152,8 @@ impl Layers {
         parquet_io::read(path, &mut |batch| {
             let text = |name: &str| -> Result<Option<StringArray>> {
                 let Some(column) = batch.column_by_name(name) else { return Ok(None) };
-                let cast = cast(column, &DataType::Utf8).map_err(|error| Error::input(place(), format!("expected text in `{name}`, found: {error}")))?;
+                let cast = cast(column, &DataType::Utf8)
+                    .map_err(|error| Error::input(place(), format!("expected text in `{name}`, found: {error}")))?;
                 Ok(Some(cast.as_string::<i32>().clone()))
             };
             let missing = || Error::input(place(), "expected the columns user_id, score, layer and eligible, found others");

@@ -58,7 +58,8 @@ pub struct GuardrailFinding {
 /// # References
 /// METHODS sections 4 and 5.
 pub fn judge_guardrails(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy) -> Vec<GuardrailFinding> {
-    let p_values: Vec<f64> = inputs.iter().map(|input| input.effect.as_ref().map_or(1.0, |effect| harm_p_value(effect, input.better, policy))).collect();
+    let p_values: Vec<f64> =
+        inputs.iter().map(|input| input.effect.as_ref().map_or(1.0, |effect| harm_p_value(effect, input.better, policy))).collect();
     let adjusted = holm(&p_values);
     guardrails
         .iter()

@@ -5,12 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     layer::round_score,
     scenario::QosConfig,
-    stats::{
-        Interval, Reason, bootstrap,
-        dist::norm_isf,
-        jackknife,
-        sequential,
-    },
+    stats::{Interval, Reason, bootstrap, dist::norm_isf, jackknife, sequential},
 };
 
 /// The metrics that QoS is made of, in the order of [`Rates`].
@@ -174,11 +169,23 @@ mod tests {
 
     #[test]
     fn compensates_as_the_specification_says() {
-        let perfect_but_down =
-            Rates { bad_rate: 0.0, availability: 0.0, latency_ms: 300.0, tool_success_rate: 1.0, task_completion_rate: 1.0, complaint_rate: 0.0 };
+        let perfect_but_down = Rates {
+            bad_rate: 0.0,
+            availability: 0.0,
+            latency_ms: 300.0,
+            tool_success_rate: 1.0,
+            task_completion_rate: 1.0,
+            complaint_rate: 0.0,
+        };
         assert!((qos(&perfect_but_down, &HIGH_RISK).qos - 0.9164).abs() < 1e-12);
-        let worst =
-            Rates { bad_rate: 1.0, availability: 0.0, latency_ms: 9e9, tool_success_rate: 0.0, task_completion_rate: 0.0, complaint_rate: 1.0 };
+        let worst = Rates {
+            bad_rate: 1.0,
+            availability: 0.0,
+            latency_ms: 9e9,
+            tool_success_rate: 0.0,
+            task_completion_rate: 0.0,
+            complaint_rate: 1.0,
+        };
         assert_eq!(qos(&worst, &HIGH_RISK).qos, 0.0);
     }
 

@@ -281,7 +281,11 @@ fn sample_ratio(policy: &Policy, stage: &StageAnalysis) -> Check {
     Check {
         value: Some(srm.p_value),
         limit: Some(policy.srm_alpha),
-        ..check("srm", outcome, format!("sample ratio: p = {}, deviation {:.2} points{note}", short(srm.p_value), srm.max_abs_deviation * 100.0))
+        ..check(
+            "srm",
+            outcome,
+            format!("sample ratio: p = {}, deviation {:.2} points{note}", short(srm.p_value), srm.max_abs_deviation * 100.0),
+        )
     }
 }
 
@@ -290,7 +294,11 @@ fn leak(policy: &Policy, stage: &StageAnalysis) -> Check {
     let total = (users.baseline + users.candidate + users.crossover).max(1);
     let share = users.leaked as f64 / total as f64;
     let outcome = if share >= policy.srm_min_deviation && users.leaked > 0 { Outcome::Block(Verdict::Invalid) } else { Outcome::Pass };
-    Check { value: Some(share), limit: Some(policy.srm_min_deviation), ..check("leak", outcome, format!("{} users in an arm planned at 0", users.leaked)) }
+    Check {
+        value: Some(share),
+        limit: Some(policy.srm_min_deviation),
+        ..check("leak", outcome, format!("{} users in an arm planned at 0", users.leaked))
+    }
 }
 
 fn qos_floor(policy: &Policy, stage: &StageAnalysis) -> Check {

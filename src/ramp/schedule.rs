@@ -94,7 +94,12 @@ pub struct OperationRow {
 ///
 /// # Errors
 /// When plan, analysis and state are not of one ramp.
-pub fn schedule(plan: &Plan, analysis: &Analysis, evidence_digest: &str, state: &RampState) -> Result<(Schedule, RampState, Vec<OperationRow>)> {
+pub fn schedule(
+    plan: &Plan,
+    analysis: &Analysis,
+    evidence_digest: &str,
+    state: &RampState,
+) -> Result<(Schedule, RampState, Vec<OperationRow>)> {
     if state.plan_id != plan.id || analysis.plan_id != plan.id {
         let found = format!("expected state and analysis of plan {}, found {} and {}", plan.id, state.plan_id, analysis.plan_id);
         return Err(Error::input("schedule", found));

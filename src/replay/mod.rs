@@ -6,8 +6,8 @@ mod state;
 mod store;
 
 pub use cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts, SourceFile};
-pub use store::CUBE_FILE;
 pub use stages::{MAX_STAGES, Stage, stages_of};
+pub use store::CUBE_FILE;
 
 use std::path::Path;
 

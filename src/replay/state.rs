@@ -45,7 +45,10 @@ impl<'a> Scan<'a> {
         let stages: Vec<Vec<Stage>> = (0..ctx.plan.layers.len()).map(|idx| stages_of(ctx.plan, idx, ctx.as_of)).collect();
         if let Some(idx) = stages.iter().position(|stages| stages.len() > MAX_STAGES) {
             let id = &ctx.plan.layers[idx].id;
-            return Err(Error::usage(format!("expected at most {MAX_STAGES} ratio changes a layer, found {} in \"{id}\"", stages[idx].len())));
+            return Err(Error::usage(format!(
+                "expected at most {MAX_STAGES} ratio changes a layer, found {} in \"{id}\"",
+                stages[idx].len()
+            )));
         }
         let measured = measured_columns(ctx.metrics);
         let (mut measures, mut columns): (Vec<CubeMeasure>, Vec<Option<usize>>) = (Vec::new(), Vec::new());
@@ -76,7 +79,13 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(scan: &Scan<'_>) -> Self {
-        Self { cells: HashMap::new(), values: Vec::new(), n_measures: scan.measures.len(), latencies: HashMap::new(), counts: RowCounts::default() }
+        Self {
+            cells: HashMap::new(),
+            values: Vec::new(),
+            n_measures: scan.measures.len(),
+            latencies: HashMap::new(),
+            counts: RowCounts::default(),
+        }
     }
 
     /// Adds the rows of a batch.
@@ -136,8 +145,12 @@ impl State {
                 Arm::Candidate => self.counts.n_candidate += 1,
             }
             scan.seen[arm as usize][user].fetch_or(1 << stage, Ordering::Relaxed);
-            let window = u32::try_from((at - ctx.plan.start) / ctx.plan.window)
-                .map_err(|_| Error::input(batch.raw.place("event_time", row), "expected an instant within 2^32 windows of the plan's start, found a later one"))?;
+            let window = u32::try_from((at - ctx.plan.start) / ctx.plan.window).map_err(|_| {
+                Error::input(
+                    batch.raw.place("event_time", row),
+                    "expected an instant within 2^32 windows of the plan's start, found a later one",
+                )
+            })?;
             let (tenant, stage, group) = (layers.tenant[user], stage as u8, group_of(bucket));
             let key = CellKey { tenant, layer, stage, arm, window, group };
             self.add_row(scan, key, at, batch, row)?;
@@ -223,8 +236,13 @@ impl State {
         let values = cells.iter().flat_map(|(_, start)| &self.values[*start..start + n]).copied().collect();
         let mut latencies: Vec<(LatencyRow, u64)> = self.latencies.into_iter().collect();
         latencies.sort_unstable();
-        let cube_layers =
-            ctx.plan.layers.iter().zip(&scan.stages).map(|(layer, stages)| CubeLayer { id: layer.id.clone(), stages: stages.clone() }).collect();
+        let cube_layers = ctx
+            .plan
+            .layers
+            .iter()
+            .zip(&scan.stages)
+            .map(|(layer, stages)| CubeLayer { id: layer.id.clone(), stages: stages.clone() })
+            .collect();
         Cube {
             plan_id: ctx.plan.id.clone(),
             baseline: ctx.plan.baseline.clone(),
@@ -257,8 +275,11 @@ fn overflow(what: &str) -> Error {
 
 fn unknown_release(ctx: &Context<'_>, batch: &TrafficBatch<'_>, row: usize, found: Option<&str>) -> Error {
     let found = found.map_or_else(|| "none".to_owned(), |id| format!("\"{}\"", id.chars().take(60).collect::<String>()));
-    Error::input(batch.raw.place("release_id", row), format!("expected \"{}\" or \"{}\", found {found}", ctx.plan.baseline, ctx.plan.candidate))
-        .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
+    Error::input(
+        batch.raw.place("release_id", row),
+        format!("expected \"{}\" or \"{}\", found {found}", ctx.plan.baseline, ctx.plan.candidate),
+    )
+    .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
 }
 
 fn population(scan: &Scan<'_>, layers: &Layers) -> Vec<Population> {

@@ -79,7 +79,10 @@ impl Cube {
     pub fn read(folder: &Path) -> Result<Self> {
         let document: Document = output::read_json(&folder.join(CUBE_FILE))?;
         if document.schema != SCHEMA {
-            return Err(Error::input(folder.join(CUBE_FILE).display().to_string(), format!("expected {SCHEMA}, found {}", document.schema)));
+            return Err(Error::input(
+                folder.join(CUBE_FILE).display().to_string(),
+                format!("expected {SCHEMA}, found {}", document.schema),
+            ));
         }
         let mut cube = Self {
             plan_id: document.plan_id,
@@ -256,7 +259,11 @@ fn dictionary() -> DataType {
 }
 
 fn key_fields() -> Vec<Field> {
-    vec![Field::new("tenant_id", dictionary(), false), Field::new("layer", dictionary(), false), Field::new("stage", DataType::Int32, false)]
+    vec![
+        Field::new("tenant_id", dictionary(), false),
+        Field::new("layer", dictionary(), false),
+        Field::new("stage", DataType::Int32, false),
+    ]
 }
 
 fn names<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {

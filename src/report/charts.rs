@@ -1,14 +1,22 @@
 //! The report's plots, as SVG.
 
-use plotters::{coord::Shift, prelude::*};
+use plotters::{
+    coord::{
+        Shift,
+        ranged1d::{DefaultFormatting, KeyPointHint, Ranged},
+    },
+    prelude::*,
+};
+use std::ops::Range;
 
 use super::model::{Model, RampModel};
 use crate::{
+    bucket::Ratio,
     error::{Error, ErrorKind, Problem, Result},
     replay::Arm,
     scenario::Sequential,
     stats::Interval,
-    time::{self, DAY, HOUR},
+    time::{self, DAY, HOUR, Micros},
 };
 
 const BASELINE: RGBColor = RGBColor(0x5b, 0x67, 0x78);
@@ -34,12 +42,18 @@ pub(super) struct Chart {
     pub(super) svg: String,
 }
 
-fn draw(title: impl Into<String>, description: impl Into<String>, size: (u32, u32), plot: impl Fn(&DrawingArea<SVGBackend<'_>, Shift>) -> PlotResult) -> Result<Chart> {
+fn draw(
+    title: impl Into<String>,
+    description: impl Into<String>,
+    size: (u32, u32),
+    plot: impl Fn(&DrawingArea<SVGBackend<'_>, Shift>) -> PlotResult,
+) -> Result<Chart> {
     let title = title.into();
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Output, Problem::new(format!("plot `{title}`"), error.to_string()));
+        let failed =
+            |error: &dyn std::fmt::Display| Error::new(ErrorKind::Output, Problem::new(format!("plot `{title}`"), error.to_string()));
         root.fill(&WHITE).map_err(|error| failed(&error))?;
         plot(&root).map_err(|error| failed(&error))?;
         root.present().map_err(|error| failed(&error))?;
@@ -74,7 +88,11 @@ pub(super) fn layer_distribution(model: &Model) -> Result<Chart> {
             let width = |n: u64| if layer.n_users == 0 { 0 } else { (n as f64 / layer.n_users as f64 * layer.share / most * 400.0) as i32 };
             root.draw(&Rectangle::new([(150, y), (150 + width(layer.n_users), y + 22)], CANDIDATE.mix(0.35).filled()))?;
             root.draw(&Rectangle::new([(150, y), (150 + width(layer.n_eligible), y + 22)], CANDIDATE.filled()))?;
-            root.draw(&Text::new(format!("{} ({:.2}%)", layer.n_users, layer.share * 100.0), (158 + width(layer.n_users), y + 5), text(13)))?;
+            root.draw(&Text::new(
+                format!("{} ({:.2}%)", layer.n_users, layer.share * 100.0),
+                (158 + width(layer.n_users), y + 5),
+                text(13),
+            ))?;
         }
         root.draw(&Text::new("dark: eligible, light: did not consent", (150, height as i32 - 18), text(12)))?;
         Ok(())
@@ -125,8 +143,8 @@ pub(super) fn qos_over_time(ramp: &RampModel) -> Result<Vec<Chart>> {
         if all.is_empty() {
             continue;
         }
-        let low = all.iter().map(|p| p.2.ci_lower).fold(f64::INFINITY, f64::min).clamp(0.0, 0.98) - 0.02;
-        let high = all.iter().map(|p| p.2.ci_upper).fold(f64::NEG_INFINITY, f64::max).clamp(0.02, 1.0) + 0.02;
+        let low = all.iter().map(|p| p.2.ci_lower).fold(f64::INFINITY, f64::min).clamp(0.0, 0.95) - 0.01;
+        let high = all.iter().map(|p| p.2.ci_upper).fold(f64::NEG_INFINITY, f64::max).clamp(0.05, 1.0) + 0.01;
         let title = format!("QoS over time: {}", name(ramp, &layer.tenant, &layer.layer));
         let words: Vec<String> = arms
             .iter()
@@ -137,18 +155,27 @@ pub(super) fn qos_over_time(ramp: &RampModel) -> Result<Vec<Chart>> {
             })
             .collect();
         charts.push(draw(title, words.join("; "), (720, 280), |root| {
-            let mut chart = ChartBuilder::on(root).margin(12).x_label_area_size(36).y_label_area_size(56).build_cartesian_2d(
-                ramp.analysis.start as f64..ramp.analysis.as_of as f64,
-                low..high,
+            let mut chart = ChartBuilder::on(root)
+                .margin(12)
+                .margin_top(20)
+                .margin_right(30)
+                .x_label_area_size(36)
+                .y_label_area_size(56)
+                .build_cartesian_2d(
+                time_axis(ramp.analysis.start, ramp.analysis.as_of),
+                marked(low..high, round_marks(&(low..high), 6.0)),
             )?;
             time_mesh(&mut chart, "QoS", &|y| format!("{y:.2}"))?;
             for (arm, color, word) in arms {
                 let points = points(arm);
-                let Some(last) = points.last().copied() else { continue };
-                chart.draw_series(points.iter().map(|(x, _, ci)| PathElement::new(vec![(*x, ci.ci_lower), (*x, ci.ci_upper)], color.mix(0.45).stroke_width(3))))?;
+                // Quality lies in 0..=1, whatever a symmetric interval says.
+                let bar = |x: f64, ci: &Interval| vec![(x, ci.ci_lower.clamp(0.0, 1.0)), (x, ci.ci_upper.clamp(0.0, 1.0))];
+                chart.draw_series(points.iter().map(|(x, _, ci)| PathElement::new(bar(*x, ci), color.mix(0.45).stroke_width(3))))?;
                 chart.draw_series(LineSeries::new(points.iter().map(|(x, y, _)| (*x, *y)), color.stroke_width(2)))?;
                 chart.draw_series(points.iter().map(|(x, y, _)| Circle::new((*x, *y), 3, color.filled())))?;
-                label(&mut chart, (last.0, last.1), word, color)?;
+                let x = if arm == Arm::Baseline { 540 } else { 620 };
+                root.draw(&Circle::new((x, 8), 4, color.filled()))?;
+                root.draw(&Text::new(word, (x + 9, 1), (FONT, 13).into_font().color(&color)))?;
             }
             let changes = layer.stages.iter().skip(1).map(|stage| (stage.start as f64, stage.ratio));
             for (at, ratio) in changes {
@@ -162,7 +189,32 @@ pub(super) fn qos_over_time(ramp: &RampModel) -> Result<Vec<Chart>> {
     Ok(charts)
 }
 
-type TimeChart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>>;
+/// A straight axis with marks of our choice.
+#[derive(Clone)]
+struct Axis {
+    range: Range<f64>,
+    marks: Vec<f64>,
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let share = (value - self.range.start) / (self.range.end - self.range.start);
+        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.marks.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+type TimeChart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 fn time_mesh(chart: &mut TimeChart<'_, '_>, y_desc: &str, y_format: &dyn Fn(&f64) -> String) -> PlotResult {
     chart
@@ -170,23 +222,35 @@ fn time_mesh(chart: &mut TimeChart<'_, '_>, y_desc: &str, y_format: &dyn Fn(&f64
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(GRID)
-        .x_labels(8)
         .label_style(text(12))
         .y_desc(y_desc)
-        .x_label_formatter(&|x| time::format_short((*x / HOUR as f64).round() as i64 * HOUR))
+        .x_label_formatter(&|x| time::format_short(*x as i64))
         .y_label_formatter(y_format)
         .draw()?;
     Ok(())
 }
 
-/// Writes a series' name left above its last point.
-fn label(chart: &mut TimeChart<'_, '_>, at: (f64, f64), word: &str, color: RGBColor) -> PlotResult {
-    let style = (FONT, 13).into_font().color(&color).pos(plotters::style::text_anchor::Pos::new(
-        plotters::style::text_anchor::HPos::Right,
-        plotters::style::text_anchor::VPos::Bottom,
-    ));
-    chart.draw_series([EmptyElement::at(at) + Text::new(word.to_owned(), (-2, -6), style)])?;
-    Ok(())
+/// A time axis with marks at midnights, or at whole hours where there are few midnights.
+fn time_axis(start: Micros, end: Micros) -> Axis {
+    let steps = [HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY];
+    let longest = ((end - start) / 7).max(HOUR);
+    let step = steps.into_iter().find(|step| *step >= longest).unwrap_or(longest);
+    let first = start.div_euclid(step) * step;
+    let marks = (0..64).map(|k| first + k * step).filter(|mark| (start..=end).contains(mark)).map(|mark| mark as f64).collect();
+    marked(start as f64..end as f64, marks)
+}
+
+fn marked(range: Range<f64>, marks: Vec<f64>) -> Axis {
+    Axis { range, marks }
+}
+
+/// About `n` round marks over a range.
+fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
+    let rough = (range.end - range.start) / n;
+    let magnitude = 10.0_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|step| *step >= rough).unwrap_or(rough);
+    let first = (range.start / step).ceil() as i64;
+    (first..).map(|k| k as f64 * step).take_while(|mark| *mark <= range.end).collect()
 }
 
 /// The harm of every guardrail in every layer, in units of its margin: one scale for all metrics.
@@ -210,7 +274,10 @@ pub(super) fn harm_forest(ramp: &RampModel) -> Result<Option<Chart>> {
         Sequential::Anytime => "intervals hold at every look",
         Sequential::Fixed => "intervals hold at one look",
     };
-    let words: Vec<String> = rows.iter().map(|(what, harm, _, violated)| format!("{what} {harm:.2} margins{}", if *violated { " (violated)" } else { "" })).collect();
+    let words: Vec<String> = rows
+        .iter()
+        .map(|(what, harm, _, violated)| format!("{what} {harm:.2} margins{}", if *violated { " (violated)" } else { "" }))
+        .collect();
     let height = 90 + 26 * rows.len() as u32;
     let chart = draw(format!("Harm in units of the margin ({kind})"), words.join("; "), (720, height), |root| {
         let x_of = |value: f64| 300 + ((value.clamp(-FAR, FAR) + FAR) / (2.0 * FAR) * 390.0) as i32;
@@ -250,42 +317,48 @@ pub(super) fn harm_forest(ramp: &RampModel) -> Result<Option<Chart>> {
 pub(super) fn ratios_over_time(ramp: &RampModel) -> Result<Chart> {
     let analysis = &ramp.analysis;
     let ahead = ((analysis.as_of - analysis.start) / 8).max(DAY / 4);
-    let words: Vec<String> = ramp.schedule.layers.iter().map(|l| format!("{} {} to {}", name(ramp, &l.tenant, &l.layer), l.ratio, l.next_ratio)).collect();
+    let words: Vec<String> =
+        ramp.schedule.layers.iter().map(|l| format!("{} {} to {}", name(ramp, &l.tenant, &l.layer), l.ratio, l.next_ratio)).collect();
     draw("Ratios over time, and from now on", words.join("; "), (720, 320), |root| {
-        let mut chart = ChartBuilder::on(root)
-            .margin(12)
-            .margin_right(100)
-            .x_label_area_size(36)
-            .y_label_area_size(56)
-            .build_cartesian_2d(analysis.start as f64..(analysis.as_of + ahead) as f64, -0.03..1.05)?;
-        time_mesh(&mut chart, "ratio", &|y| if *y < -0.01 { String::new() } else { format!("{:.0}%", y * 100.0) })?;
+        let mut chart =
+            ChartBuilder::on(root).margin(12).margin_right(100).x_label_area_size(36).y_label_area_size(56).build_cartesian_2d(
+                time_axis(analysis.start, analysis.as_of + ahead),
+                marked(-0.03..1.05, [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0].map(f64::sqrt).to_vec()),
+            )?;
+        // A square-root axis: 1 % and 100 % are both to be seen.
+        time_mesh(&mut chart, "ratio", &|y| format!("{:.0}%", y * y * 100.0))?;
         let now = analysis.as_of as f64;
         chart.draw_series([PathElement::new(vec![(now, -0.03), (now, 1.05)], INK.mix(0.4))])?;
         let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();
         for (idx, layer) in analysis.layers.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
             // Layers at the same ratio would hide each other.
-            let shift = idx as f64 * 0.006;
+            let at = |ratio: Ratio| ratio.share().sqrt() + idx as f64 * 0.006;
             let mut steps = Vec::new();
             for stage in &layer.stages {
-                steps.push((stage.start as f64, stage.ratio.share() + shift));
-                steps.push((stage.end as f64, stage.ratio.share() + shift));
+                steps.push((stage.start as f64, at(stage.ratio)));
+                steps.push((stage.end as f64, at(stage.ratio)));
             }
             chart.draw_series(LineSeries::new(steps.iter().copied(), color.stroke_width(2)))?;
             let next = ramp.schedule.layers.iter().find(|l| l.tenant == layer.tenant && l.layer == layer.layer);
             if let (Some(next), Some(last)) = (next, steps.last().copied()) {
-                let y = next.next_ratio.share() + shift;
-                chart.draw_series(DashedLineSeries::new([last, (now, y), ((analysis.as_of + ahead) as f64, y)], 4, 3, color.stroke_width(2)))?;
+                let y = at(next.next_ratio);
+                chart.draw_series(DashedLineSeries::new(
+                    [last, (now, y), ((analysis.as_of + ahead) as f64, y)],
+                    4,
+                    3,
+                    color.stroke_width(2),
+                ))?;
                 ends.push((y, name(ramp, &layer.tenant, &layer.layer), color));
             }
         }
         // Names beside the ends, pushed apart where they would touch.
-        ends.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut free = i32::MIN;
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut free = i32::MAX;
         for (y, word, color) in ends {
             let (x, pixel) = chart.backend_coord(&((analysis.as_of + ahead) as f64, y));
-            let pixel = (pixel - 7).max(free);
-            free = pixel + 15;
+            let pixel = (pixel - 7).min(free);
+            free = pixel - 15;
             root.draw(&Text::new(word, (x + 6, pixel), (FONT, 13).into_font().color(&color)))?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::Result,
     gate::GateOutcome,
-    ramp::{Outcome, Verdict},
+    ramp::{LayerSchedule, Outcome, Verdict},
     stats::{Known, effect::Effect, srm::SrmTest},
     time,
 };
@@ -22,7 +22,9 @@ const STYLE: &str = include_str!("style.css");
 /// # Errors
 /// When a plot cannot be drawn.
 pub fn html(model: &Model) -> Result<String> {
-    let mut page = Page(String::new());
+    let tenant_of_first = model.layering.layers.first().map(|layer| &layer.tenant);
+    let several_tenants = model.layering.layers.iter().any(|layer| Some(&layer.tenant) != tenant_of_first);
+    let mut page = Page { html: String::new(), several_tenants };
     let study = &model.study;
     page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n");
@@ -53,35 +55,49 @@ pub fn html(model: &Model) -> Result<String> {
     quality(&mut page, model);
     inputs(&mut page, model);
     page.raw("</main>\n</body>\n</html>\n");
-    Ok(page.0)
+    Ok(page.html)
 }
 
-struct Page(String);
+/// The page so far, and whether its tables need a tenant column (their first one, then).
+struct Page {
+    html: String,
+    several_tenants: bool,
+}
 
 impl Page {
     fn raw(&mut self, html: &str) {
-        self.0.push_str(html);
+        self.html.push_str(html);
     }
 
     fn chart(&mut self, chart: &Chart) {
         let (title, words) = (escape(&chart.title), escape(&chart.description));
         // Writing into a string cannot fail.
-        let _ = write!(self.0, "<figure role=\"img\" aria-label=\"{title}: {words}\">\n<figcaption>{title}</figcaption>\n{}</figure>\n", chart.svg);
+        let _ = write!(
+            self.html,
+            "<figure role=\"img\" aria-label=\"{title}: {words}\">\n<figcaption>{title}</figcaption>\n{}</figure>\n",
+            chart.svg
+        );
     }
 
     fn table(&mut self, caption: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
-        let _ = write!(self.0, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table>\n<caption>{0}</caption>\n<thead><tr>", escape(caption));
-        for name in header {
-            let _ = write!(self.0, "<th scope=\"col\">{}</th>", escape(name));
+        let _ = write!(
+            self.html,
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table>\n<caption>{0}</caption>\n<thead><tr>",
+            escape(caption)
+        );
+        let skipped = usize::from(header.first() == Some(&"tenant") && !self.several_tenants);
+        for name in &header[skipped..] {
+            let _ = write!(self.html, "<th scope=\"col\">{}</th>", escape(name));
         }
         self.raw("</tr></thead>\n<tbody>\n");
         for row in rows {
             self.raw("<tr>");
-            for cell in row {
+            for cell in row.into_iter().skip(skipped) {
                 let _ = match cell {
-                    Cell::Text(text) => write!(self.0, "<td>{}</td>", escape(&text)),
-                    Cell::Number(text) => write!(self.0, "<td class=\"n\">{}</td>", escape(&text)),
-                    Cell::Badge(text) => write!(self.0, "<td><span class=\"badge {0}\">{0}</span></td>", escape(&text)),
+                    Cell::Text(text) => write!(self.html, "<td>{}</td>", escape(&text)),
+                    Cell::Number(text) => write!(self.html, "<td class=\"n\">{}</td>", escape(&text)),
+                    Cell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
+                    Cell::Badge(text) => write!(self.html, "<td><span class=\"badge {0}\">{0}</span></td>", escape(&text)),
                 };
             }
             self.raw("</tr>\n");
@@ -93,6 +109,8 @@ impl Page {
 enum Cell {
     Text(String),
     Number(String),
+    /// A digest, which may break anywhere.
+    Long(String),
     /// One of our own words, which is also a class of the style sheet.
     Badge(String),
 }
@@ -210,13 +228,19 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel) {
             ]);
         }
     }
-    page.table("Sample ratios", &["tenant", "layer", "from", "ratio", "baseline users", "candidate users", "chi-square", "p", "deviation", "leaked"], rows);
+    page.table(
+        "Sample ratios",
+        &["tenant", "layer", "from", "ratio", "baseline users", "candidate users", "chi-square", "p", "deviation", "leaked"],
+        rows,
+    );
 }
 
 fn traces(page: &mut Page, ramp: &RampModel) {
     page.raw("<h2>How each verdict came about</h2>\n");
+    let several = page.several_tenants;
+    let tenant = |layer: &LayerSchedule| if several { format!("{} / ", escape(&layer.tenant)) } else { String::new() };
     for layer in &ramp.schedule.layers {
-        page.raw(&format!("<details><summary>{} / {}: {}</summary>\n", escape(&layer.tenant), escape(&layer.layer), layer.verdict.name()));
+        page.raw(&format!("<details><summary>{}{}: {}</summary>\n", tenant(layer), escape(&layer.layer), layer.verdict.name()));
         page.table(
             "Checks in order",
             &["check", "outcome", "found"],
@@ -277,7 +301,7 @@ fn inputs(page: &mut Page, model: &Model) {
     page.table(
         "Files",
         &["file", "digest"],
-        model.layering.sources.iter().chain(traffic).map(|f| vec![word(f.name.clone()), word(f.digest.clone())]),
+        model.layering.sources.iter().chain(traffic).map(|f| vec![word(f.name.clone()), Cell::Long(f.digest.clone())]),
     );
 }
 

@@ -47,7 +47,16 @@ fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<Strin
 
 fn decisions(out: &mut String, ramp: &RampModel) {
     let schedule = &ramp.schedule;
-    line(out, &format!("`{}` against `{}`, as of {}. Gate: **{}**.", schedule.candidate, schedule.baseline, time::format(schedule.as_of), ramp.gate.outcome.name()));
+    line(
+        out,
+        &format!(
+            "`{}` against `{}`, as of {}. Gate: **{}**.",
+            schedule.candidate,
+            schedule.baseline,
+            time::format(schedule.as_of),
+            ramp.gate.outcome.name()
+        ),
+    );
     line(out, "");
     line(out, "## Decisions");
     line(out, "");
@@ -56,7 +65,18 @@ fn decisions(out: &mut String, ramp: &RampModel) {
         out,
         &["tenant", "layer", "users", "exposed", "QoS baseline", "QoS candidate", "SRM", "verdict", "ratio", "why"],
         lines.into_iter().map(|l| {
-            vec![l.tenant, l.layer, l.n_users.to_string(), l.n_exposed.to_string(), l.qos_baseline, l.qos_candidate, l.srm, l.verdict.into(), l.ratios, l.reason]
+            vec![
+                l.tenant,
+                l.layer,
+                l.n_users.to_string(),
+                l.n_exposed.to_string(),
+                l.qos_baseline,
+                l.qos_candidate,
+                l.srm,
+                l.verdict.into(),
+                l.ratios,
+                l.reason,
+            ]
         }),
     );
 }
@@ -71,7 +91,9 @@ fn gate(out: &mut String, ramp: &RampModel) {
     table(
         out,
         &["check", "layer", "outcome", "found", "what would make it pass"],
-        open.map(|c| vec![c.check.clone(), c.layer.clone(), c.outcome.name().into(), c.detail.clone(), c.remedy.clone().unwrap_or_default()]),
+        open.map(|c| {
+            vec![c.check.clone(), c.layer.clone(), c.outcome.name().into(), c.detail.clone(), c.remedy.clone().unwrap_or_default()]
+        }),
     );
 }
 
@@ -107,7 +129,13 @@ fn effects(out: &mut String, ramp: &RampModel) {
 fn layers(out: &mut String, model: &Model) {
     line(out, "## Layers");
     line(out, "");
-    line(out, &format!("{} users, {} of them eligible, by {} at {}.", model.layering.n_users, model.layering.n_eligible, model.layering.mode, model.layering.as_of));
+    line(
+        out,
+        &format!(
+            "{} users, {} of them eligible, by {} at {}.",
+            model.layering.n_users, model.layering.n_eligible, model.layering.mode, model.layering.as_of
+        ),
+    );
     line(out, "");
     table(
         out,
@@ -135,7 +163,10 @@ pub(super) fn quality_rows(model: &Model) -> Vec<(String, u64)> {
         ("users without an acceptance score (A counts as 0)".into(), l.missing.accept_score),
         ("users of whom nothing is known (placed by the unknown policy)".into(), l.n_unknown),
         ("users placed by a tag rule".into(), l.n_tagged),
-        ("parts clamped: recency, frequency, value, acceptance".into(), l.clamped.last_use_time + l.clamped.use_count + l.clamped.user_value + l.clamped.accept_score),
+        (
+            "parts clamped: recency, frequency, value, acceptance".into(),
+            l.clamped.last_use_time + l.clamped.use_count + l.clamped.user_value + l.clamped.accept_score,
+        ),
         ("further rows of users that were there already".into(), l.n_duplicates),
     ];
     if let Some(events) = &l.events {
@@ -156,9 +187,11 @@ pub(super) fn quality_rows(model: &Model) -> Vec<(String, u64)> {
             ("rows before the plan's start".into(), r.n_before_start),
             ("rows at or after as_of".into(), r.n_after_as_of),
             ("rows coloured with another layer".into(), r.n_layer_differs),
-            ("rows in another release than bucket and ratio say".into(), r.n_misassigned),
             ("bad rows left out".into(), r.n_bad),
         ]);
+        if ramp.schedule.profile != "external" {
+            rows.push(("rows in another release than bucket and ratio say".into(), r.n_misassigned));
+        }
         rows.extend(r.bad_rows.iter().map(|(reason, n)| (format!("traffic rows left out: {reason}"), *n)));
         let crossovers: u64 = ramp.analysis.layers.iter().flat_map(|l| &l.stages).map(|s| s.users.crossover).sum();
         rows.push(("users seen in both releases within a stage (left out of user counts)".into(), crossovers));

@@ -7,9 +7,9 @@ use super::raw::{
     RawScenario, RawSource, RawTag,
 };
 use super::{
-    Consent, DecisionPolicy, Events, Expectation, Fault, Generate, Guardrail, GuardrailRule, Input, LATENCY_P95, Layer, LayerMode, Layering,
-    OnBadRow, OnDuplicate, OnUnknownRelease, Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario, Sequential, Source,
-    TagRule, TagTest, UnknownUsers, UsersFrom, sensitive_word,
+    Consent, DecisionPolicy, Events, Expectation, Fault, Generate, Guardrail, GuardrailRule, Input, LATENCY_P95, Layer, LayerMode,
+    Layering, OnBadRow, OnDuplicate, OnUnknownRelease, Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario, Sequential,
+    Source, TagRule, TagTest, UnknownUsers, UsersFrom, sensitive_word,
 };
 use crate::{
     bucket::{Profile, Ratio},
@@ -154,7 +154,11 @@ impl Checker {
         QosConfig {
             weights: self.weights("qos.weights", preset, raw.weights),
             max_latency_ms: self.number("qos.max_latency_ms", raw.max_latency_ms, 5000.0, 1.0, 1e9),
-            bad_rate_of: self.choice("qos.bad_rate_of", raw.bad_rate_of.as_deref(), &[("rated", BadRateOf::Rated), ("all", BadRateOf::All)]),
+            bad_rate_of: self.choice(
+                "qos.bad_rate_of",
+                raw.bad_rate_of.as_deref(),
+                &[("rated", BadRateOf::Rated), ("all", BadRateOf::All)],
+            ),
         }
     }
 
@@ -200,8 +204,12 @@ impl Checker {
             }
             let min_score = raw.min_score.map(|score| self.number(&at("min_score"), Some(score), 0.0, 0.0, 1.0));
             let quota = raw.quota.map(|quota| self.number(&at("quota"), Some(quota), 0.0, 0.0, 1.0));
-            let tags: Vec<TagRule> =
-                raw.tags.into_iter().enumerate().filter_map(|(t, tag)| self.tag(&format!("layer[{}].tags[{}]", idx + 1, t + 1), tag, sensitive)).collect();
+            let tags: Vec<TagRule> = raw
+                .tags
+                .into_iter()
+                .enumerate()
+                .filter_map(|(t, tag)| self.tag(&format!("layer[{}].tags[{}]", idx + 1, t + 1), tag, sensitive))
+                .collect();
             let last = idx + 1 == n_layers;
             match mode {
                 LayerMode::Threshold if min_score.is_none() && tags.is_empty() && !last => {
@@ -256,7 +264,10 @@ impl Checker {
             let (mut seen, mut todo) = (vec![false; layers.len()], layers[start].after.clone());
             while let Some(idx) = todo.pop() {
                 if idx == start {
-                    self.problem(format!("layer[{}].after", start + 1), format!("expected an order, found that \"{}\" waits for itself", layers[start].id));
+                    self.problem(
+                        format!("layer[{}].after", start + 1),
+                        format!("expected an order, found that \"{}\" waits for itself", layers[start].id),
+                    );
                     break;
                 }
                 if !std::mem::replace(&mut seen[idx], true) {
@@ -282,7 +293,8 @@ impl Checker {
 
     fn refuse_sensitive(&mut self, place: &str, column: &str, more: &[String]) {
         if let Some(word) = sensitive_word(column, more) {
-            let problem = Problem::new(place, format!("expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"));
+            let problem =
+                Problem::new(place, format!("expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"));
             self.problems.push(problem.hint("who gets a release may not depend on it; use behaviour instead"));
         }
     }
@@ -337,10 +349,15 @@ impl Checker {
             }
             let rule = match (raw.margin, raw.relative_margin, raw.max_count) {
                 (Some(margin), None, None) => GuardrailRule::Margin(self.number(&at("margin"), Some(margin), 0.0, 1e-12, 1e12)),
-                (None, Some(margin), None) => GuardrailRule::RelativeMargin(self.number(&at("relative_margin"), Some(margin), 0.0, 1e-12, 1e6)),
+                (None, Some(margin), None) => {
+                    GuardrailRule::RelativeMargin(self.number(&at("relative_margin"), Some(margin), 0.0, 1e-12, 1e6))
+                }
                 (None, None, Some(count)) => GuardrailRule::MaxCount(count),
                 _ => {
-                    self.problem(at("margin"), "expected exactly one of `margin`, `relative_margin`, `max_count`, found another number of them");
+                    self.problem(
+                        at("margin"),
+                        "expected exactly one of `margin`, `relative_margin`, `max_count`, found another number of them",
+                    );
                     continue;
                 }
             };
@@ -356,14 +373,22 @@ impl Checker {
         let decisions = [("interval", DecisionPolicy::Interval), ("point", DecisionPolicy::Point)];
         Policy {
             decision: self.choice("policy.decision", raw.decision.as_deref(), &decisions),
-            sequential: self.choice("policy.sequential", raw.sequential.as_deref(), &[("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)]),
+            sequential: self.choice(
+                "policy.sequential",
+                raw.sequential.as_deref(),
+                &[("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)],
+            ),
             alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
             srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
             srm_min_deviation: self.number("policy.srm_min_deviation", raw.srm_min_deviation, 0.001, 0.0, 1.0),
             qos_floor: self.number("policy.qos_floor", raw.qos_floor, 0.6, 0.0, 1.0),
             qos_mde: self.number("policy.qos_mde", raw.qos_mde, 0.02, 1e-6, 1.0),
             cool_down: self.duration("policy.cool_down_hours", raw.cool_down_hours, 24.0, HOUR),
-            rollback_scope: self.choice("policy.rollback_scope", raw.rollback_scope.as_deref(), &[("layer", RollbackScope::Layer), ("plan", RollbackScope::Plan)]),
+            rollback_scope: self.choice(
+                "policy.rollback_scope",
+                raw.rollback_scope.as_deref(),
+                &[("layer", RollbackScope::Layer), ("plan", RollbackScope::Plan)],
+            ),
             exposure_cap: raw.exposure_cap.map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),
         }
     }
@@ -374,9 +399,13 @@ impl Checker {
             let at = |key: &str| format!("operation[{}].{key}", idx + 1);
             let instant = self.instant(&at("at"), raw.at.as_deref());
             let layer_idx = self.layer_ref(&at("layer"), raw.layer, layers);
-            let ratio = self.require(&at("ratio"), raw.ratio, "a ratio from 0 to 1").map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share));
+            let ratio =
+                self.require(&at("ratio"), raw.ratio, "a ratio from 0 to 1").map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share));
             if instant < start {
-                self.problem(at("at"), format!("expected an instant not before plan.start ({}), found {}", time::format(start), time::format(instant)));
+                self.problem(
+                    at("at"),
+                    format!("expected an instant not before plan.start ({}), found {}", time::format(start), time::format(instant)),
+                );
             }
             if operations.iter().any(|o| o.layer_idx == layer_idx && o.at >= instant) {
                 self.problem(at("at"), "expected operations of a layer in rising time order, found another order");
@@ -400,7 +429,10 @@ impl Checker {
         let generate = raw.generate.map(|raw| self.generate(raw, layers, as_of));
         let given = [raw.users.is_some(), raw.events.is_some(), raw.users_from_traffic == Some(true), generate.is_some()];
         if given.iter().filter(|given| **given).count() != 1 {
-            self.problem("input", "expected exactly one of `users`, `events`, `users_from_traffic = true`, `generate`, found another number of them");
+            self.problem(
+                "input",
+                "expected exactly one of `users`, `events`, `users_from_traffic = true`, `generate`, found another number of them",
+            );
         }
         if generate.is_some() && !raw.traffic.is_empty() {
             self.problem("input.traffic", "expected no traffic beside `input.generate`, which makes its own, found some");
@@ -540,7 +572,14 @@ impl Checker {
     fn apply(&mut self, overrides: &Overrides, scenario: &mut Scenario) {
         if let Some(as_of) = overrides.as_of {
             if as_of < scenario.plan.start {
-                self.problem("--as-of", format!("expected an instant not before plan.start ({}), found {}", time::format(scenario.plan.start), time::format(as_of)));
+                self.problem(
+                    "--as-of",
+                    format!(
+                        "expected an instant not before plan.start ({}), found {}",
+                        time::format(scenario.plan.start),
+                        time::format(as_of)
+                    ),
+                );
             }
             scenario.as_of = as_of;
         }

@@ -5,7 +5,10 @@ mod raw;
 mod sensitive;
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     bucket::{Profile, Ratio},
@@ -419,7 +422,8 @@ impl Scenario {
         let name = path.file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
         Self::parse(&text, &name, folder, overrides).map_err(|problems| {
             let file = path.display();
-            let placed = |p: Problem| Problem { place: if p.place.is_empty() { file.to_string() } else { format!("{file}: {}", p.place) }, ..p };
+            let placed =
+                |p: Problem| Problem { place: if p.place.is_empty() { file.to_string() } else { format!("{file}: {}", p.place) }, ..p };
             Error::scenario(problems.into_iter().map(placed).collect())
         })
     }

@@ -2,7 +2,10 @@
 
 use std::f64::consts::{PI, SQRT_2};
 
-use statrs::function::{beta::checked_beta_reg, gamma::{checked_gamma_ur, ln_gamma}};
+use statrs::function::{
+    beta::checked_beta_reg,
+    gamma::{checked_gamma_ur, ln_gamma},
+};
 
 /// P(Z > z) of the standard normal; relative accuracy holds far into the tail.
 pub fn norm_sf(z: f64) -> f64 {
@@ -71,7 +74,11 @@ fn solve_decreasing(p: f64, start: f64, tail: impl Fn(f64) -> f64, density: impl
     let mut t = start.clamp(low, high);
     for _ in 0..200 {
         let value = tail(t);
-        if value > p { low = t } else { high = t }
+        if value > p {
+            low = t
+        } else {
+            high = t
+        }
         let newton = t + (value / p).ln() * value / density(t);
         let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
         if (next - t).abs() <= 1e-15 * t.abs() {

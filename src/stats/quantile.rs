@@ -120,8 +120,14 @@ mod tests {
 
     #[test]
     fn a_known_quantile() {
-        let clusters: Vec<Histogram> =
-            (0..50).map(|g| (0..200).map(|i| (bin_of(1_000 + (i * 50 + g) * 10), 1)).fold(Histogram::new(), |mut h, (b, n)| { *h.entry(b).or_default() += n; h })).collect();
+        let clusters: Vec<Histogram> = (0..50)
+            .map(|g| {
+                (0..200).map(|i| (bin_of(1_000 + (i * 50 + g) * 10), 1)).fold(Histogram::new(), |mut h, (b, n)| {
+                    *h.entry(b).or_default() += n;
+                    h
+                })
+            })
+            .collect();
         let found = woodruff(&clusters, 0.95, 0.05).unwrap();
         assert!((found.estimate / 96_000.0 - 1.0).abs() < 0.01, "{found:?}");
         assert!(found.ci.ci_lower <= found.estimate && found.estimate <= found.ci.ci_upper);

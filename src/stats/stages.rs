@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, dist::{chi2_sf, norm_isf}};
+use super::{
+    Interval,
+    dist::{chi2_sf, norm_isf},
+};
 
 /// The effect of one stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
