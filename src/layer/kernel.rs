@@ -70,10 +70,8 @@ pub fn score_users(users: &UserBatch, layering: &Layering, plan: &Plan, as_of: M
         let parts = parts(&features, layering, as_of_secs);
         let counts = &mut scored.counts;
         let missing = [features.last_use_secs, features.use_count, features.user_value, features.accept_score].map(|f| f.is_none());
-        for idx in 0..4 {
-            counts.missing[idx] += u64::from(missing[idx]);
-            counts.clamped[idx] += u64::from(parts.clamped[idx]);
-        }
+        counts.missing.iter_mut().zip(missing).for_each(|(n, missing)| *n += u64::from(missing));
+        counts.clamped.iter_mut().zip(parts.clamped).for_each(|(n, clamped)| *n += u64::from(clamped));
         let unknown = features.is_unknown();
         counts.n_unknown += u64::from(unknown);
         let tagged =
