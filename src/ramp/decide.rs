@@ -397,3 +397,216 @@ fn are(names: &[&str]) -> String {
         many => format!("{} are", many.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        analysis::{ArmRows, LatencyAnalysis, QosStage, UserCounts},
+        qos::{QosMethod, Rates},
+        scenario::{GuardrailRule, Overrides, Scenario},
+        stats::srm::SrmTest,
+    };
+    use std::path::Path;
+
+    const NOW: Micros = 100 * HOUR;
+
+    fn plan(policy: &str) -> Plan {
+        let text = format!(
+            r#"
+            as_of = "2026-01-10"
+            plan = {{ id = "p", start = "1970-01-01", baseline = "a", candidate = "b" }}
+            input = {{ users_from_traffic = true, traffic = [{{ path = "t.csv" }}] }}
+            policy = {{ {policy} }}
+            [[layer]]
+            id = "early"
+            min_score = 0.8
+            ladder = [0.1, 0.5, 1.0]
+            qos_threshold = 0.8
+            dwell_hours = 48
+            min_users = 100
+            [[layer]]
+            id = "vip"
+            after = ["early"]
+            "#
+        );
+        Scenario::parse(&text, "test", Path::new(""), &Overrides::default()).unwrap().plan
+    }
+
+    /// A layer at 10 % for 50 hours with 1000 exposed users, good QoS and one safe guardrail.
+    fn healthy() -> (LayerState, LayerAnalysis) {
+        let since = NOW - 50 * HOUR;
+        let unknown = Reason::NoConcurrentControl;
+        let stage = StageAnalysis {
+            start: since,
+            end: NOW,
+            ratio: Ratio::try_from_share(0.1).unwrap(),
+            users: UserCounts { baseline: 9_000, candidate: 1_000, crossover: 0, leaked: 0 },
+            rows: ArmRows { baseline: 90_000, candidate: 10_000 },
+            srm: Some(SrmTest { statistic: 0.0, df: 1.0, p_value: 1.0, max_abs_deviation: 0.0 }),
+            metrics: Vec::new(),
+            latency_p95_ms: LatencyAnalysis {
+                baseline: Known::Unknown { reason: unknown },
+                candidate: Known::Unknown { reason: unknown },
+                effect: Known::Unknown { reason: unknown },
+            },
+            qos: QosStage { baseline: qos(0.8), candidate: qos(0.85), effect: Known::Unknown { reason: unknown } },
+            guardrails: vec![guardrail(HarmVerdict::Safe, None)],
+        };
+        let analysis = LayerAnalysis {
+            tenant: "default".into(),
+            layer: "early".into(),
+            n_users: 20_000,
+            n_eligible: 20_000,
+            n_exposed: 1_000,
+            stages: vec![stage],
+            srm: None,
+            combined: Vec::new(),
+            series: Vec::new(),
+        };
+        (state("early", 0.1, since), analysis)
+    }
+
+    fn state(layer: &str, ratio: f64, since: Micros) -> LayerState {
+        LayerState { tenant: "default".into(), layer: layer.into(), ratio: Ratio::try_from_share(ratio).unwrap(), since, rolled_back: None }
+    }
+
+    fn qos(value: f64) -> Known<QosArm> {
+        let rates = Rates {
+            bad_rate: 0.0,
+            availability: 1.0,
+            latency_ms: 0.0,
+            tool_success_rate: 1.0,
+            task_completion_rate: 1.0,
+            complaint_rate: 0.0,
+        };
+        let parts = crate::qos::Qos { u: value, t: value, b: value, qos: value };
+        Known::Value(QosArm {
+            rates,
+            value: parts,
+            point: value,
+            std_error: 0.01,
+            df: 99.0,
+            n_clusters: 100,
+            ci: Interval::around(value, 0.02),
+            anytime: Interval::around(value, 0.03),
+            method: QosMethod::Jackknife,
+        })
+    }
+
+    fn guardrail(verdict: HarmVerdict, reason: Option<Reason>) -> GuardrailFinding {
+        GuardrailFinding {
+            metric: "complaint_rate".into(),
+            rule: GuardrailRule::Margin(0.001),
+            limit: None,
+            verdict,
+            harm: None,
+            interval: None,
+            margin: None,
+            p_value: None,
+            p_value_adj: None,
+            reason,
+        }
+    }
+
+    fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) -> Decision {
+        let states = [state.clone(), self::state("vip", 0.0, 0)];
+        decide(&Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, as_of: NOW })
+    }
+
+    /// Changes the healthy layer and checks verdict and first blocking check.
+    fn check(change: impl Fn(&mut LayerState, &mut StageAnalysis), verdict: Verdict, blocking: Option<&str>) {
+        check_under("", change, verdict, blocking);
+    }
+
+    fn check_under(policy: &str, change: impl Fn(&mut LayerState, &mut StageAnalysis), verdict: Verdict, blocking: Option<&str>) {
+        let (mut state, mut analysis) = healthy();
+        change(&mut state, &mut analysis.stages[0]);
+        let decision = decided(&plan(policy), &state, Some(&analysis));
+        assert_eq!((decision.verdict, decision.first_blocking.as_deref()), (verdict, blocking), "{decision:#?}");
+        let expected = match verdict {
+            Verdict::Promote => 0.5,
+            Verdict::Rollback => 0.0,
+            _ => state.ratio.share(),
+        };
+        assert_eq!(decision.next_ratio.share(), expected);
+    }
+
+    #[test]
+    fn each_check_gives_its_verdict() {
+        check(|_, _| {}, Verdict::Promote, None);
+        check(|_, s| s.guardrails = vec![guardrail(HarmVerdict::Violated, None)], Verdict::Rollback, Some("guardrail:complaint_rate"));
+        check(|_, s| s.guardrails = vec![guardrail(HarmVerdict::Unclear, None)], Verdict::Inconclusive, Some("clear:complaint_rate"));
+        check(
+            |_, s| s.srm = Some(SrmTest { statistic: 99.0, df: 1.0, p_value: 1e-9, max_abs_deviation: 0.02 }),
+            Verdict::Invalid,
+            Some("srm"),
+        );
+        check(|_, s| s.srm = Some(SrmTest { statistic: 99.0, df: 1.0, p_value: 1e-9, max_abs_deviation: 1e-4 }), Verdict::Promote, None);
+        check(|_, s| s.users.leaked = 500, Verdict::Invalid, Some("leak"));
+        check(|_, s| s.qos.candidate = qos(0.5), Verdict::Rollback, Some("qos_floor"));
+        check(|_, s| s.users.candidate = 99, Verdict::Hold, Some("min_users"));
+        check(|_, s| s.qos.candidate = Known::Unknown { reason: Reason::NoData }, Verdict::Inconclusive, Some("qos"));
+        check(|_, s| s.qos.candidate = qos(0.81), Verdict::Inconclusive, Some("qos"));
+        check(|_, s| s.qos.candidate = qos(0.75), Verdict::Hold, Some("qos"));
+        let young = |state: &mut LayerState, stage: &mut StageAnalysis| {
+            state.since = NOW - 47 * HOUR;
+            stage.start = state.since;
+        };
+        check(young, Verdict::Hold, Some("dwell"));
+        check(|state, _| state.since += HOUR, Verdict::Inconclusive, Some("evidence"));
+        check_under("sequential = \"fixed\"", |_, s| s.qos.candidate = qos(0.825), Verdict::Promote, None);
+    }
+
+    #[test]
+    fn protective_checks_come_before_the_sample_is_large_enough() {
+        let tiny_and_bad = |_: &mut LayerState, stage: &mut StageAnalysis| {
+            stage.users.candidate = 5;
+            stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
+        };
+        check(tiny_and_bad, Verdict::Rollback, Some("guardrail:complaint_rate"));
+    }
+
+    #[test]
+    fn a_full_layer_is_still_watched() {
+        let full = |state: &mut LayerState, stage: &mut StageAnalysis| {
+            state.ratio = Ratio::FULL;
+            stage.ratio = Ratio::FULL;
+            stage.guardrails = vec![guardrail(HarmVerdict::Unclear, Some(Reason::NoConcurrentControl))];
+        };
+        check(full, Verdict::Hold, Some("ladder"));
+        let full_and_bad = |state: &mut LayerState, stage: &mut StageAnalysis| {
+            full(state, stage);
+            stage.qos.candidate = qos(0.5);
+        };
+        check(full_and_bad, Verdict::Rollback, Some("qos_floor"));
+    }
+
+    #[test]
+    fn the_point_policy_is_the_source_document_s_rule() {
+        let point = "decision = \"point\"";
+        check_under(point, |_, s| s.qos.candidate = qos(0.8), Verdict::Promote, None);
+        check_under(point, |_, s| s.qos.candidate = qos(0.7999), Verdict::Hold, Some("qos"));
+        check_under(point, |_, s| s.qos.candidate = qos(0.5999), Verdict::Rollback, Some("qos"));
+        // Neither guardrails nor users nor dwell keep it.
+        check_under(point, |_, s| s.users.candidate = 1, Verdict::Promote, None);
+    }
+
+    #[test]
+    fn layers_open_in_order_and_not_with_a_release_that_failed() {
+        let plan = plan("");
+        let vip = |early: f64, rolled_back: Option<(Micros, String)>| {
+            let mut vip = state("vip", 0.0, 0);
+            vip.rolled_back = rolled_back;
+            let states = [state("early", early, 0), vip.clone()];
+            let decision =
+                decide(&Situation { plan: &plan, layer: &plan.layers[1], state: &vip, tenant_states: &states, evidence: None, as_of: NOW });
+            (decision.verdict, decision.first_blocking)
+        };
+        assert_eq!(vip(0.5, None), (Verdict::Hold, Some("after".into())));
+        assert_eq!(vip(1.0, None), (Verdict::Promote, None));
+        assert_eq!(vip(1.0, Some((0, "b".into()))), (Verdict::Hold, Some("new_release".into())));
+        assert_eq!(vip(1.0, Some((0, "older".into()))), (Verdict::Promote, None));
+        assert_eq!(vip(1.0, Some((NOW - HOUR, "older".into()))), (Verdict::Hold, Some("cool_down".into())));
+    }
+}

@@ -50,9 +50,9 @@ fn decisions(out: &mut String, ramp: &RampModel) {
     line(
         out,
         &format!(
-            "`{}` against `{}`, as of {}. Gate: **{}**.",
-            schedule.candidate,
-            schedule.baseline,
+            "**{}** against **{}**, as of {}. Gate: **{}**.",
+            escape(&schedule.candidate),
+            escape(&schedule.baseline),
             time::format(schedule.as_of),
             ramp.gate.outcome.name()
         ),

@@ -264,9 +264,9 @@ fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
 fn unknown_key(place: String, name: &str, expected: &[String]) -> Problem {
     let near = expected
         .iter()
-        .map(|key| (strsim::jaro_winkler(key, name), key))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
+        .map(|key| (strsim::damerau_levenshtein(key, name), key))
+        .filter(|(distance, key)| *distance <= 1 + key.len() / 4)
+        .min_by_key(|(distance, _)| *distance);
     let problem = Problem::new(place, format!("expected a known key, found `{name}`"));
     match near {
         Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),

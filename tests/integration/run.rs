@@ -1,0 +1,219 @@
+//! `sluice run` and its stages as commands.
+
+use arrow_array::{Array, Float64Array, RecordBatch, StringArray, cast::AsArray};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::{collections::HashMap, fs, fs::File, path::Path};
+
+use crate::support::{assert_same_tree, ecommerce, json, ok, sluice, text, tree};
+
+#[test]
+fn the_case_study_is_decided_as_expected() {
+    let schedule = json(&ecommerce().join("schedule.json"));
+    let verdict = |layer: &str| {
+        let found = schedule["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer).unwrap();
+        (found["verdict"].as_str().unwrap().to_owned(), found["ratio"].as_f64().unwrap(), found["next_ratio"].as_f64().unwrap())
+    };
+    assert_eq!(verdict("internal"), ("hold".into(), 1.0, 1.0));
+    assert_eq!(verdict("early"), ("promote".into(), 0.1, 0.5));
+    assert_eq!(verdict("regular"), ("rollback".into(), 0.01, 0.0));
+    assert_eq!(verdict("high_value"), ("hold".into(), 0.0, 0.0));
+    assert_eq!(verdict("vip"), ("hold".into(), 0.0, 0.0));
+    let gate = json(&ecommerce().join("gate_report.json"));
+    assert_eq!(gate["outcome"], "fail");
+    for check in gate["checks"].as_array().unwrap() {
+        assert_eq!(check["outcome"] == "pass", check["remedy"].is_null(), "{check}");
+    }
+}
+
+#[test]
+fn the_regression_is_caught_hours_after_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("study");
+    // The same data, looked at six hours into day 4.
+    let summary = ok(&["run", "scenarios/ecommerce.toml", "--out", text(&out), "--as-of", "2026-05-28T06:00:00Z", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let regular = summary["schedule"]["layers"].as_array().unwrap().iter().find(|l| l["layer"] == "regular").unwrap().clone();
+    assert_eq!(regular["verdict"], "rollback", "{regular}");
+}
+
+#[test]
+fn one_thread_or_two_write_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("study");
+    ok(&["--threads", "1", "run", "scenarios/ecommerce.toml", "--out", text(&out)]);
+    assert_same_tree(ecommerce(), &out);
+    // And a second run over the first, which reuses its data.
+    ok(&["run", "scenarios/ecommerce.toml", "--out", text(&out)]);
+    assert_same_tree(ecommerce(), &out);
+    let hidden: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!hidden.iter().any(|name| name.to_string_lossy().contains("partial")), "{hidden:?}");
+}
+
+#[test]
+fn the_stages_write_what_run_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let study = ecommerce();
+    let plan = "scenarios/ecommerce.toml";
+
+    ok(&["generate", "ecommerce", "--out", text(&at("data"))]);
+    assert_same_tree(&study.join("data"), &at("data"));
+    ok(&["layer", "--users", text(&at("data/users.parquet")), "--config", plan, "--out", text(&at("layers.parquet"))]);
+    ok(&[
+        "replay",
+        "--traffic",
+        text(&at("data/traffic")),
+        "--layers",
+        text(&at("layers.parquet")),
+        "--plan",
+        plan,
+        "--out",
+        text(&at("cube")),
+    ]);
+    ok(&["analyze", "--cube", text(&at("cube")), "--plan", plan, "--out", text(&at("analysis.json"))]);
+    ok(&["schedule", "--plan", plan, "--analysis", text(&at("analysis.json")), "--out", text(dir.path())]);
+    for name in ["study.json", "gate_report.json"] {
+        fs::copy(study.join(name), at(name)).unwrap();
+    }
+    ok(&["report", text(dir.path())]);
+    let (ours, mut theirs) = (tree(dir.path()), tree(study));
+    theirs.retain(|name, _| name != Path::new("manifest.json"));
+    for (name, bytes) in theirs {
+        assert!(ours.get(&name) == Some(&bytes), "{} differs", name.display());
+    }
+}
+
+#[test]
+fn deciding_twice_on_the_same_evidence_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let study = ecommerce();
+    let args = |out: &Path| -> Vec<String> {
+        [
+            "schedule",
+            "--plan",
+            "scenarios/ecommerce.toml",
+            "--analysis",
+            text(&study.join("analysis.json")),
+            "--state",
+            text(&study.join("state.json")),
+            "--out",
+            text(out),
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    };
+    let out = dir.path().join("again");
+    let args = args(&out);
+    let printed = ok(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(printed.contains("nothing changed"), "{printed}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_gate_flag_gives_the_gate_s_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("study");
+    let output = sluice(&["run", "scenarios/open-bandit.toml", "--out", text(&out), "--gate"]);
+    assert_eq!(output.status.code(), Some(11));
+}
+
+#[test]
+fn verify_names_what_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = fs::read_to_string(crate::support::root().join("scenarios/open-bandit.toml")).unwrap();
+    let datasets = crate::support::root().join("datasets");
+    let scenario = scenario.replace("../datasets", text(&datasets)).replace("verdict = \"inconclusive\"", "verdict = \"promote\"");
+    let path = dir.path().join("wrong.toml");
+    fs::write(&path, scenario).unwrap();
+    let stderr = crate::support::fails(&["run", text(&path), "--out", text(&dir.path().join("out")), "--verify"], 1);
+    assert!(stderr.contains("expected promote to 50%, found inconclusive to 50%"), "{stderr}");
+}
+
+/// Counts and sums of one release in one stage, straight from the rows.
+#[derive(Default)]
+struct Naive {
+    n_rows: u64,
+    users: std::collections::HashSet<String>,
+    completed: f64,
+    complaints: f64,
+    bad: f64,
+    rated: f64,
+    latency: f64,
+}
+
+/// The cube and its inference against a plain loop over the rows: no groups, no threads, no integers.
+#[test]
+fn a_plain_loop_over_the_rows_finds_the_same_numbers() {
+    let study = ecommerce();
+    let mut layer_of: HashMap<String, (String, bool)> = HashMap::new();
+    each_batch(&study.join("layers.parquet"), |batch| {
+        let (ids, layers) = (texts(batch, "user_id"), texts(batch, "layer"));
+        let eligible = batch.column_by_name("eligible").unwrap().as_boolean();
+        for row in 0..batch.num_rows() {
+            layer_of.insert(ids.value(row).into(), (layers.value(row).into(), eligible.value(row)));
+        }
+    });
+    let analysis = json(&study.join("analysis.json"));
+    let mut naive: HashMap<(String, usize, String), Naive> = HashMap::new();
+    for day in ["25", "26", "27", "28"] {
+        each_batch(&study.join(format!("data/traffic/dt=2026-05-{day}/part-0.parquet")), |batch| {
+            let (ids, releases) = (texts(batch, "user_id"), texts(batch, "release_id"));
+            let times = batch.column_by_name("event_time").unwrap();
+            let times = times.as_primitive::<arrow_array::types::TimestampMicrosecondType>();
+            let flag = |name: &str| batch.column_by_name(name).unwrap().as_boolean().clone();
+            let (completed, complaint, bad) = (flag("task_completed"), flag("complaint"), flag("bad"));
+            let latency: &Float64Array = batch.column_by_name("latency_ms").unwrap().as_primitive();
+            for row in 0..batch.num_rows() {
+                let (layer, eligible) = &layer_of[ids.value(row)];
+                if !eligible {
+                    continue;
+                }
+                let of_layer = analysis["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer.as_str()).unwrap();
+                let stages = of_layer["stages"].as_array().unwrap();
+                let at = times.value(row);
+                let stage = stages.iter().position(|s| (s["start"].as_i64().unwrap()..s["end"].as_i64().unwrap()).contains(&at)).unwrap();
+                let cell = naive.entry((layer.clone(), stage, releases.value(row).into())).or_default();
+                cell.n_rows += 1;
+                cell.users.insert(ids.value(row).into());
+                cell.completed += f64::from(u8::from(completed.value(row)));
+                cell.complaints += f64::from(u8::from(complaint.value(row)));
+                cell.latency += latency.value(row);
+                if bad.is_valid(row) {
+                    cell.rated += 1.0;
+                    cell.bad += f64::from(u8::from(bad.value(row)));
+                }
+            }
+        });
+    }
+    let close = |found: &serde_json::Value, expected: f64| {
+        let found = found.as_f64().unwrap();
+        assert!((found - expected).abs() <= 1e-9 * expected.abs(), "{found} against {expected}");
+    };
+    let mut n_compared = 0;
+    for ((layer, stage, release), cell) in &naive {
+        let of_layer = analysis["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer.as_str()).unwrap();
+        let stage = &of_layer["stages"][stage];
+        let arm = if analysis["candidate"] == release.as_str() { "candidate" } else { "baseline" };
+        let estimate =
+            |metric: &str| &stage["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == metric).unwrap()[arm]["estimate"];
+        assert_eq!(stage["rows"][arm], cell.n_rows);
+        assert_eq!(stage["users"][arm], cell.users.len());
+        let n = cell.n_rows as f64;
+        close(estimate("task_completion_rate"), cell.completed / n);
+        close(estimate("complaint_rate"), cell.complaints / n);
+        close(estimate("latency_mean_ms"), cell.latency / n);
+        close(estimate("bad_rate"), cell.bad / cell.rated);
+        n_compared += 1;
+    }
+    assert!(n_compared >= 9, "{n_compared}");
+}
+
+fn each_batch(path: &Path, mut on_batch: impl FnMut(&RecordBatch)) {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap() {
+        on_batch(&batch.unwrap());
+    }
+}
+
+fn texts(batch: &RecordBatch, name: &str) -> StringArray {
+    arrow_cast::cast(batch.column_by_name(name).unwrap(), &arrow_schema::DataType::Utf8).unwrap().as_string().clone()
+}

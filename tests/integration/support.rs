@@ -1,0 +1,91 @@
+//! What the tests share: the program, folders, and the case study run once.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+use tempfile::TempDir;
+
+/// The folder of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A command of the program, run from the repository's folder.
+pub(crate) fn sluice(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sluice")).args(args).current_dir(root()).output().expect("the program starts")
+}
+
+/// Runs a command that must succeed; returns its stdout.
+pub(crate) fn ok(args: &[&str]) -> String {
+    let output = sluice(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with this exit code; returns its stderr.
+pub(crate) fn fails(args: &[&str], code: i32) -> String {
+    let output = sluice(args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A study of the case study, made once for all tests that only read it.
+pub(crate) fn ecommerce() -> &'static Path {
+    static STUDY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, out) = STUDY.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("study");
+        ok(&["--threads", "2", "run", "scenarios/ecommerce.toml", "--out", text(&out), "--verify"]);
+        (dir, out)
+    });
+    out
+}
+
+/// A JSON document.
+pub(crate) fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
+}
+
+/// Every file below a folder with its bytes.
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(current) = todo.pop() {
+        for entry in fs::read_dir(&current).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Asserts that two folders hold the same files with the same bytes.
+pub(crate) fn assert_same_tree(a: &Path, b: &Path) {
+    let (a, b) = (tree(a), tree(b));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, bytes) in &a {
+        assert!(bytes == &b[name], "{} differs", name.display());
+    }
+}
+
+/// Whether the tests run as root, for whom permissions do not count.
+pub(crate) fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().expect("id is there");
+    output.stdout.trim_ascii() == b"0"
+}
