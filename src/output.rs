@@ -4,8 +4,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -55,7 +56,7 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
     fs::create_dir_all(folder).map_err(io_error)?;
     let temporary = beside(path, "tmp");
     let attempt = || {
-        let mut file = BufWriter::with_capacity(1 << 18, File::create(&temporary).map_err(io_error)?);
+        let mut file = BufWriter::with_capacity(1 << 18, create_file(&temporary).map_err(io_error)?);
         write(&mut file)?;
         let file = file.into_inner().map_err(|error| io_error(error.into_error()))?;
         file.sync_all().map_err(io_error)?;
@@ -137,7 +138,7 @@ impl StagedFolder {
             return Err(Error::write(target, &found).hint("choose another --out"));
         }
         fs::create_dir_all(parent_of(target)).map_err(io_error)?;
-        let lock = File::create(beside(target, "lock")).map_err(io_error)?;
+        let lock = create_file(&beside(target, "lock")).map_err(io_error)?;
         if lock.try_lock().is_err() {
             return Err(Error::write(target, &"another sluice is writing there now").hint("wait for it, or choose another --out"));
         }
@@ -221,6 +222,11 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// A new or emptied file that others may read, and nobody else may write, whatever the umask says.
+fn create_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)
 }
 
 fn parent_of(path: &Path) -> &Path {

@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod crash;
+mod fuzz;
 mod help;
 mod layer;
 mod real_data;
 mod report;
 mod run;
+mod small;
 mod support;

@@ -4,7 +4,10 @@ use arrow_array::{Array, Float64Array, RecordBatch, StringArray, cast::AsArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::{collections::HashMap, fs, fs::File, path::Path};
 
-use crate::support::{assert_same_tree, ecommerce, json, ok, sluice, text, tree};
+use crate::{
+    small::Small,
+    support::{assert_same_tree, ecommerce, json, ok, sluice, text, tree},
+};
 
 #[test]
 fn the_case_study_is_decided_as_expected() {
@@ -216,4 +219,48 @@ fn each_batch(path: &Path, mut on_batch: impl FnMut(&RecordBatch)) {
 
 fn texts(batch: &RecordBatch, name: &str) -> StringArray {
     arrow_cast::cast(batch.column_by_name(name).unwrap(), &arrow_schema::DataType::Utf8).unwrap().as_string().clone()
+}
+
+/// However the rows are split, ordered and written, the cube is the same.
+#[test]
+fn splits_orders_and_formats_do_not_matter() {
+    let small = Small::new();
+    small.run();
+    let reference = tree(&small.path("out/cube"));
+    let csv = fs::read_to_string(small.path("traffic.csv")).unwrap();
+    let (header, rows) = csv.split_once('\n').unwrap();
+    let rows: Vec<&str> = rows.lines().collect();
+    fs::create_dir(small.path("parts")).unwrap();
+    for (idx, chunk) in rows.chunks(150).rev().enumerate() {
+        let reversed: Vec<&str> = chunk.iter().rev().copied().collect();
+        small.write(&format!("parts/{idx}.csv"), format!("{header}\n{}\n", reversed.join("\n")));
+    }
+    // The last part as NDJSON.
+    let last = fs::read_to_string(small.path("parts/2.csv")).unwrap();
+    fs::remove_file(small.path("parts/2.csv")).unwrap();
+    let objects: Vec<String> = last
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let f: Vec<&str> = line.split(',').collect();
+            format!(r#"{{"event_time":"{}","user_id":"{}","release_id":"{}","success":{},"latency_ms":{}}}"#, f[0], f[1], f[2], f[3], f[4])
+        })
+        .collect();
+    small.write("parts/2.ndjson", objects.join("\n"));
+    small.edit("study.toml", |t| t.replace("traffic.csv", "parts"));
+    small.run();
+    let cube = tree(&small.path("out/cube"));
+    for name in ["cells.parquet", "exposures.parquet", "latencies.parquet"] {
+        assert!(cube[Path::new(name)] == reference[Path::new(name)], "{name} differs");
+    }
+    assert_eq!(small.rows()["n_rows"], 400);
+}
+
+#[test]
+fn files_are_not_writable_by_others() {
+    use std::os::unix::fs::PermissionsExt;
+    for name in tree(ecommerce()).keys() {
+        let mode = fs::metadata(ecommerce().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o133, 0, "{}: {mode:o}", name.display());
+    }
 }
