@@ -19,7 +19,7 @@ use crate::{
     output::{self, StagedFolder},
     progress::Progress,
     ramp::{self, OperationRow, RampState, Schedule},
-    replay::{self, Cube, SourceFile},
+    replay::{self, Cube},
     report,
     scenario::{Events, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom},
     tables,
@@ -87,7 +87,7 @@ pub struct RampFindings {
 pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study> {
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
     let dir = staged.path();
-    output::write_json(&dir.join(file::STUDY), &StudyDocument::new(scenario))?;
+    output::write_json(&dir.join(file::STUDY), &report::StudyDocument::new(scenario))?;
 
     let data = ensure_data(scenario, out, dir, progress)?;
     let (layers, layering) = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
@@ -148,7 +148,7 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, as_of: Micros, path: &Pa
         UsersFrom::Table(source) => {
             let reader = UserReader::open(source, rules, scenario.input.on_bad_row)?;
             let (layers, mut summary) = layer::layer_table(&ctx, &reader, progress)?;
-            summary.sources = source_files(reader.table())?;
+            summary.sources = reader.table().digests()?;
             (layers, summary)
         }
         _ if !rules.is_empty() => {
@@ -172,15 +172,8 @@ fn layer_events(ctx: &layer::Context<'_>, events: &Events, scenario: &Scenario, 
     let (layers, mut summary) = layer::layer_batch(ctx, &UserFeatures::to_users(&features), &events.source.path.display().to_string())?;
     summary.bad_rows = read.bad_rows.clone();
     summary.events = Some(read);
-    summary.sources = source_files(&Table::open(&events.source)?)?;
+    summary.sources = Table::open(&events.source)?.digests()?;
     Ok((layers, summary))
-}
-
-fn source_files(table: &Table) -> Result<Vec<SourceFile>> {
-    let file = |f: &input::InputFile| {
-        Ok(SourceFile { name: replay::name_below(&table.source.path, &f.path), digest: output::sha256_of_file(&f.path)? })
-    };
-    table.files.iter().map(file).collect()
 }
 
 /// Every user that a log names, in order of first appearance.
@@ -289,45 +282,6 @@ pub fn report(dir: &Path) -> Result<()> {
     };
     output::write_bytes(&document(file::REPORT_MD), report::markdown(&model).as_bytes())?;
     output::write_bytes(&document(file::REPORT_HTML), report::html(&model)?.as_bytes())
-}
-
-/// `study.json`: what a study is about, for its report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StudyDocument {
-    /// Name and version of this document's form.
-    pub schema: String,
-    /// The scenario's name.
-    pub name: String,
-    /// Why the study exists.
-    pub why: String,
-    /// Digest of the scenario and of the command line's overrides.
-    pub scenario_digest: String,
-    /// Version of Sluice.
-    pub version: String,
-    /// Seed of every random stream.
-    pub seed: u64,
-    /// End of what is known, microseconds.
-    pub as_of: Micros,
-    /// First instant of the plan, microseconds; layers are frozen here.
-    pub start: Micros,
-    /// The layers' ids with their names for people, in plan order.
-    pub layers: Vec<(String, String)>,
-}
-
-impl StudyDocument {
-    fn new(scenario: &Scenario) -> Self {
-        Self {
-            schema: "sluice.study/1".into(),
-            name: scenario.name.clone(),
-            why: scenario.why.clone(),
-            scenario_digest: scenario.digest.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            seed: scenario.seed,
-            as_of: scenario.as_of,
-            start: scenario.plan.start,
-            layers: scenario.plan.layers.iter().map(|layer| (layer.id.clone(), layer.name.clone())).collect(),
-        }
-    }
 }
 
 /// `manifest.json`: digests of everything in the folder. It is the last file written.

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bucket::Ratio,
+    input::SourceFile,
     metric::Metric,
     qos::{GuardrailFinding, QosArm},
-    replay::{Arm, RowCounts, SourceFile},
+    replay::{Arm, RowCounts},
     scenario::Policy,
     stats::{Known, effect::Effect, quantile::QuantileEstimate, ratio::RatioEstimate, srm::SrmTest, stages::Combinations},
     time::Micros,

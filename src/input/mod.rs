@@ -5,6 +5,7 @@
 mod batch;
 mod convert;
 mod events;
+mod format;
 mod reader;
 mod source;
 mod traffic;
@@ -12,6 +13,7 @@ mod users;
 
 pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, read_events};
-pub use source::{Format, InputFile, Part, Table};
+pub use format::Format;
+pub use source::{InputFile, Part, SourceFile, Table};
 pub use traffic::{TrafficBatch, TrafficReader};
 pub use users::{TagColumn, UserBatch, UserReader};

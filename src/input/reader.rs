@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use super::source::Format;
+use super::format::Format;
 use crate::error::{Error, Result};
 
 /// Rows a batch.

@@ -1,46 +1,17 @@
 //! From a scenario's source to files, and from files to parts that can be read at the same time.
 
+use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use super::{batch::Batch, reader};
+use super::{batch::Batch, format::Format, reader};
 use crate::{
     error::{Error, Result},
+    output,
     scenario::Source,
 };
-
-/// How a file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Apache Parquet.
-    Parquet,
-    /// Comma-separated text with a header line.
-    Csv {
-        /// Compressed with gzip.
-        gzip: bool,
-    },
-    /// One JSON object a line.
-    Ndjson {
-        /// Compressed with gzip.
-        gzip: bool,
-    },
-}
-
-impl Format {
-    /// The format that a file's name announces.
-    pub fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_string_lossy().to_lowercase();
-        let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
-        match stem.rsplit_once('.')?.1 {
-            "parquet" if !gzip => Some(Self::Parquet),
-            "csv" => Some(Self::Csv { gzip }),
-            "ndjson" | "jsonl" => Some(Self::Ndjson { gzip }),
-            _ => None,
-        }
-    }
-}
 
 /// One file of a source.
 #[derive(Debug, Clone)]
@@ -51,6 +22,15 @@ pub struct InputFile {
     pub format: Format,
     /// Its column names, in order.
     pub columns: Vec<String>,
+}
+
+/// An input file and its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Name below its source: the same wherever the data lies.
+    pub name: String,
+    /// `sha256:<hex>`.
+    pub digest: String,
 }
 
 /// A piece of a source that is read on its own: a Parquet row group, or a whole file of another format.
@@ -106,6 +86,21 @@ impl Table {
             files.push(InputFile { path, format, columns: header.columns });
         }
         Ok(Self { source: source.clone(), files, parts })
+    }
+
+    /// The digests of all files.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn digests(&self) -> Result<Vec<SourceFile>> {
+        let digest = |file: &InputFile| {
+            let name = match file.path.strip_prefix(&self.source.path) {
+                Ok(below) if !below.as_os_str().is_empty() => below,
+                _ => file.path.file_name().map_or(file.path.as_path(), Path::new),
+            };
+            Ok(SourceFile { name: name.display().to_string(), digest: output::sha256_of_file(&file.path)? })
+        };
+        self.files.iter().map(digest).collect()
     }
 
     /// Rows of all parts, if every format says so beforehand.

@@ -1,7 +1,7 @@
 //! The traffic log: one row a user turn.
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use super::{
     batch::{Batch, RowFaults},
@@ -117,10 +117,5 @@ impl TrafficReader {
             Ok(())
         })?;
         Ok(counts)
-    }
-
-    /// The files of the log.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.table.files.iter().map(|file| file.path.as_path())
     }
 }

@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{Context, kernel::KernelCounts, table::Layers};
-use crate::{input::EventSummary, replay::SourceFile, scenario::LayerMode, time};
+use crate::{
+    input::{EventSummary, SourceFile},
+    scenario::LayerMode,
+    time,
+};
 
 /// Eligible users below which a layer is too small to judge.
 const TOO_SMALL: u64 = 1_000;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::stages::Stage;
 use crate::{
+    input::SourceFile,
     metric::{ColumnKind, Measure, Metric, Sum},
     stats::Reason,
     time::Micros,
@@ -146,15 +147,6 @@ pub struct RowCounts {
     pub n_misassigned: u64,
     /// Bad rows by reason.
     pub bad_rows: BTreeMap<String, u64>,
-}
-
-/// An input file and its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceFile {
-    /// Name below its source.
-    pub name: String,
-    /// `sha256:<hex>`.
-    pub digest: String,
 }
 
 /// The reduced log.

@@ -5,18 +5,16 @@ mod stages;
 mod state;
 mod store;
 
-pub use cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts, SourceFile};
+pub use cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts};
 pub use stages::{MAX_STAGES, Stage, stages_of};
 pub use store::CUBE_FILE;
 
-use std::path::Path;
-
 use crate::{
     error::{Error, Result},
-    input::TrafficReader,
+    input::{SourceFile, TrafficReader},
     layer::Layers,
     metric::Metric,
-    output, parallel,
+    parallel,
     progress::Progress,
     scenario::{Plan, Scenario},
     time::Micros,
@@ -91,21 +89,6 @@ pub fn replay(ctx: &Context<'_>, readers: &[TrafficReader], layers: &Layers, pro
 }
 
 fn source_files(readers: &[TrafficReader]) -> Result<Vec<SourceFile>> {
-    let mut files = Vec::new();
-    for reader in readers {
-        let root = &reader.table().source.path;
-        for path in reader.files() {
-            files.push(SourceFile { name: name_below(root, path), digest: output::sha256_of_file(path)? });
-        }
-    }
-    Ok(files)
-}
-
-/// A file's name below its source: the same wherever the data lies.
-pub(crate) fn name_below(root: &Path, path: &Path) -> String {
-    let name = match path.strip_prefix(root) {
-        Ok(relative) if !relative.as_os_str().is_empty() => relative,
-        _ => path.file_name().map_or(path, Path::new),
-    };
-    name.display().to_string()
+    let digests: Vec<Vec<SourceFile>> = readers.iter().map(|reader| reader.table().digests()).collect::<Result<_>>()?;
+    Ok(digests.concat())
 }

@@ -10,14 +10,14 @@ use std::{
 
 use super::{
     Context,
-    cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts, SourceFile},
+    cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts},
     measured_columns,
     stages::{MAX_STAGES, Stage, stages_of},
 };
 use crate::{
     bucket::group_of,
     error::{Error, Result},
-    input::{TrafficBatch, TrafficReader},
+    input::{SourceFile, TrafficBatch, TrafficReader},
     layer::Layers,
     metric::{Sum, column_kind},
     stats::quantile::bin_of,

@@ -11,9 +11,10 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
 
-use super::cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts, SourceFile};
+use super::cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts};
 use crate::{
     error::{Error, Result},
+    input::SourceFile,
     output, parquet_io,
     time::Micros,
 };

@@ -1,14 +1,56 @@
 //! What a report shows, computed once. The drawings only format it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     analysis::{Analysis, StageAnalysis},
     gate::GateReport,
     layer::LayerSummary,
     ramp::{LayerSchedule, Schedule},
-    scenario::Sequential,
+    scenario::{Scenario, Sequential},
     stats::{Interval, Known},
-    study::StudyDocument,
+    time::Micros,
 };
+
+/// `study.json`: what a study is about, for its report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudyDocument {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// The scenario's name.
+    pub name: String,
+    /// Why the study exists.
+    pub why: String,
+    /// Digest of the scenario and of the command line's overrides.
+    pub scenario_digest: String,
+    /// Version of Sluice.
+    pub version: String,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// End of what is known, microseconds.
+    pub as_of: Micros,
+    /// First instant of the plan, microseconds; layers are frozen here.
+    pub start: Micros,
+    /// The layers' ids with their names for people, in plan order.
+    pub layers: Vec<(String, String)>,
+}
+
+impl StudyDocument {
+    /// What a scenario says of its study.
+    pub fn new(scenario: &Scenario) -> Self {
+        Self {
+            schema: "sluice.study/1".into(),
+            name: scenario.name.clone(),
+            why: scenario.why.clone(),
+            scenario_digest: scenario.digest.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed: scenario.seed,
+            as_of: scenario.as_of,
+            start: scenario.plan.start,
+            layers: scenario.plan.layers.iter().map(|layer| (layer.id.clone(), layer.name.clone())).collect(),
+        }
+    }
+}
 
 /// A study's documents.
 #[derive(Debug, Clone)]

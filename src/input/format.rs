@@ -1,0 +1,34 @@
+//! File formats, by name.
+
+use std::path::Path;
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated text with a header line.
+    Csv {
+        /// Compressed with gzip.
+        gzip: bool,
+    },
+    /// One JSON object a line.
+    Ndjson {
+        /// Compressed with gzip.
+        gzip: bool,
+    },
+}
+
+impl Format {
+    /// The format that a file's name announces.
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().to_lowercase();
+        let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
+        match stem.rsplit_once('.')?.1 {
+            "parquet" if !gzip => Some(Self::Parquet),
+            "csv" => Some(Self::Csv { gzip }),
+            "ndjson" | "jsonl" => Some(Self::Ndjson { gzip }),
+            _ => None,
+        }
+    }
+}
