@@ -1,7 +1,7 @@
 //! Progress on a terminal: rows, rows per second, time left. Silent anywhere else.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::{io::IsTerminal, time::Duration};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::{fmt, io::IsTerminal, time::Duration};
 
 /// Makes progress bars, or nothing.
 #[derive(Debug, Clone)]
@@ -25,14 +25,19 @@ impl Progress {
     pub fn rows(&self, what: &'static str, n_rows: Option<u64>) -> Bar {
         let Some(bars) = &self.bars else { return Bar(ProgressBar::hidden()) };
         let (bar, template) = match n_rows {
-            Some(n) => (ProgressBar::new(n), "{prefix:>9} {bar:30} {human_pos}/{human_len} rows, {per_sec}, {eta} left"),
-            None => (ProgressBar::new_spinner(), "{prefix:>9} {spinner} {human_pos} rows, {per_sec}"),
+            Some(n) => (ProgressBar::new(n), "{prefix:>9} {bar:30} {human_pos}/{human_len} rows, {rate} rows/s, {eta} left"),
+            None => (ProgressBar::new_spinner(), "{prefix:>9} {spinner} {human_pos} rows, {rate} rows/s"),
         };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", whole_rate);
         let bar = bars.add(bar.with_style(style).with_prefix(what));
         bar.enable_steady_tick(Duration::from_millis(200));
         Bar(bar)
     }
+}
+
+/// Rows per second without decimals. Writing into the bar's buffer cannot fail.
+fn whole_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
 }
 
 /// One progress bar.

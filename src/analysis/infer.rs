@@ -75,7 +75,8 @@ impl Inference<'_> {
 
     fn layer(&self, tenant: u32, layer: u8) -> LayerAnalysis {
         let cube_layer = &self.cube.layers[usize::from(layer)];
-        let population = self.cube.population.iter().find(|p| p.tenant == tenant && p.layer == layer);
+        // Population rows stand in tenant and layer order.
+        let population = self.cube.population.get(tenant as usize * self.cube.layers.len() + usize::from(layer));
         let stages: Vec<StageAnalysis> =
             cube_layer.stages.iter().enumerate().map(|(idx, stage)| self.stage(tenant, layer, idx as u8, stage)).collect();
         LayerAnalysis {
@@ -123,12 +124,7 @@ impl Inference<'_> {
     }
 
     fn users(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> UserCounts {
-        let mut users = UserCounts::default();
-        for row in self.cube.exposures.iter().filter(|row| (row.tenant, row.layer, row.stage) == (tenant, layer, stage)) {
-            users.baseline += row.n_baseline;
-            users.candidate += row.n_candidate;
-            users.crossover += row.n_crossover;
-        }
+        let mut users = self.sums.users(tenant, layer, stage);
         users.leaked = match ratio {
             Ratio::ZERO => users.candidate + users.crossover,
             Ratio::FULL => users.baseline + users.crossover,

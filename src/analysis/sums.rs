@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::document::UserCounts;
 use crate::{
     bucket::N_GROUPS,
     metric::Metric,
@@ -51,6 +52,7 @@ pub(super) struct CubeSums {
     latencies: BTreeMap<(u32, u8, u8, Arm), BTreeMap<u16, Histogram>>,
     rows: BTreeMap<(u32, u8, u32, Arm), u64>,
     stage_rows: BTreeMap<(u32, u8, u8, Arm), u64>,
+    users: BTreeMap<(u32, u8, u8), UserCounts>,
 }
 
 impl CubeSums {
@@ -64,6 +66,7 @@ impl CubeSums {
             latencies: BTreeMap::new(),
             rows: BTreeMap::new(),
             stage_rows: BTreeMap::new(),
+            users: BTreeMap::new(),
         };
         let rows_column = cube.measures.iter().position(|m| m.measure.column_name() == "rows");
         for (CellKey { tenant, layer, stage, arm, window, group }, cell) in cube.cells() {
@@ -73,6 +76,12 @@ impl CubeSums {
             let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
             *sums.rows.entry((*tenant, *layer, bin, *arm)).or_default() += n_rows;
             *sums.stage_rows.entry((*tenant, *layer, *stage, *arm)).or_default() += n_rows;
+        }
+        for row in &cube.exposures {
+            let users = sums.users.entry((row.tenant, row.layer, row.stage)).or_default();
+            users.baseline += row.n_baseline;
+            users.candidate += row.n_candidate;
+            users.crossover += row.n_crossover;
         }
         for (row, n) in &cube.latencies {
             let groups = sums.latencies.entry((row.tenant, row.layer, row.stage, row.arm)).or_default();
@@ -87,6 +96,11 @@ impl CubeSums {
 
     pub(super) fn stage_rows(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> u64 {
         self.stage_rows.get(&(tenant, layer, stage, arm)).copied().unwrap_or(0)
+    }
+
+    /// Distinct users; leaks are not judged here.
+    pub(super) fn users(&self, tenant: u32, layer: u8, stage: u8) -> UserCounts {
+        self.users.get(&(tenant, layer, stage)).copied().unwrap_or_default()
     }
 
     /// Latency histograms per group.

@@ -8,7 +8,7 @@ use arrow_array::{
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema};
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
 use std::{hash::BuildHasher, path::Path, sync::Arc};
 
 use crate::{
@@ -37,6 +37,7 @@ pub struct Layers {
     pub layer: Vec<u8>,
     /// Whether each user consented to gray release.
     pub eligible: Vec<bool>,
+    tenant_index: HashMap<String, u32>,
     id_bytes: String,
     id_ends: Vec<usize>,
     index: HashTable<u32>,
@@ -73,8 +74,10 @@ impl Layers {
         let tenant = match self.tenant_idx(tenant) {
             Some(tenant) => tenant,
             None => {
-                self.tenants.push(tenant.unwrap_or(DEFAULT_TENANT).to_owned());
-                self.tenants.len() as u32 - 1
+                let (name, idx) = (tenant.unwrap_or(DEFAULT_TENANT), self.tenants.len() as u32);
+                self.tenants.push(name.to_owned());
+                self.tenant_index.insert(name.to_owned(), idx);
+                idx
             }
         };
         let user = self.n_users();
@@ -96,8 +99,7 @@ impl Layers {
     }
 
     fn tenant_idx(&self, tenant: Option<&str>) -> Option<u32> {
-        let name = tenant.unwrap_or(DEFAULT_TENANT);
-        self.tenants.iter().position(|t| t == name).map(|idx| idx as u32)
+        self.tenant_index.get(tenant.unwrap_or(DEFAULT_TENANT)).copied()
     }
 
     fn is(&self, user: usize, tenant: u32, user_id: &str) -> bool {

@@ -228,8 +228,12 @@ fn interval_checks(situation: &Situation<'_>, stage: &StageAnalysis) -> Vec<Chec
 }
 
 fn violation(finding: &GuardrailFinding) -> Check {
-    let violated = finding.verdict == HarmVerdict::Violated;
-    guardrail_check("guardrail", finding, if violated { Outcome::Block(Verdict::Rollback) } else { Outcome::Pass })
+    let outcome = match (finding.verdict, finding.reason) {
+        (HarmVerdict::Violated, _) => Outcome::Block(Verdict::Rollback),
+        (_, Some(_)) => Outcome::NotApplicable,
+        _ => Outcome::Pass,
+    };
+    guardrail_check("guardrail", finding, outcome)
 }
 
 /// What promotion needs of a guardrail: to be safe, not just not violated. At ratio 1 there is nothing to compare with.

@@ -8,6 +8,7 @@ use arrow_array::{
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
 
@@ -288,19 +289,21 @@ struct KeyReader<'a> {
     tenants: StringArray,
     layers: StringArray,
     stages: &'a Int32Array,
+    tenant_index: HashMap<&'a str, u32>,
 }
 
 impl<'a> KeyReader<'a> {
     fn new(cube: &'a Cube, path: &'a Path, batch: &'a RecordBatch) -> Result<Self> {
         let (tenants, layers) = (text(path, batch, "tenant_id")?, text(path, batch, "layer")?);
-        Ok(Self { cube, path, tenants, layers, stages: integer(path, batch, "stage")? })
+        let tenant_index = (0..).zip(&cube.tenants).map(|(idx, name)| (name.as_str(), idx)).collect();
+        Ok(Self { cube, path, tenants, layers, stages: integer(path, batch, "stage")?, tenant_index })
     }
 
     fn at(&self, row: usize) -> Result<(u32, u8, u8)> {
-        let tenant = self.cube.tenants.iter().position(|t| t == self.tenants.value(row));
+        let tenant = self.tenant_index.get(self.tenants.value(row)).copied();
         let layer = self.cube.layers.iter().position(|l| l.id == self.layers.value(row));
         match (tenant, layer) {
-            (Some(tenant), Some(layer)) => Ok((tenant as u32, layer as u8, self.stages.value(row) as u8)),
+            (Some(tenant), Some(layer)) => Ok((tenant, layer as u8, self.stages.value(row) as u8)),
             _ => Err(Error::input(self.path.display().to_string(), "expected tenants and layers of the cube, found others")),
         }
     }
