@@ -53,6 +53,9 @@ fn show_digest(hasher: Sha256) -> String {
 pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let io_error = |error: io::Error| Error::write(path, &error);
     let folder = parent_of(path);
+    if path.exists() && !path.is_file() {
+        return Err(Error::write(path, &"expected a file or nothing there, found a folder or a device"));
+    }
     fs::create_dir_all(folder).map_err(io_error)?;
     let temporary = beside(path, "tmp");
     let attempt = || {
@@ -132,9 +135,11 @@ impl StagedFolder {
         if target.is_file() {
             return Err(Error::write(target, &"expected a folder, found a file"));
         }
-        let is_empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
-        if target.exists() && !target.join(marker).exists() && !is_empty() {
-            let found = format!("expected an empty folder or an earlier output (with {marker}), found other files, which would be lost");
+        // A link stays a link: what it points to is replaced.
+        let resolved = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        let target = resolved.as_path();
+        if let Some(foreign) = foreign_file(target, marker) {
+            let found = format!("expected an empty folder or an earlier output, found {}, which would be lost", foreign.display());
             return Err(Error::write(target, &found).hint("choose another --out"));
         }
         fs::create_dir_all(parent_of(target)).map_err(io_error)?;
@@ -188,6 +193,25 @@ impl Drop for StagedFolder {
             remove_folder(&self.staging).ok();
         }
     }
+}
+
+/// A file in a folder that its marker does not say Sluice wrote. The marker is a document of ours that lists the folder's files
+/// (`manifest.json`, `data.json`), or that stands beside known ones (`cube.json`).
+fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Marker {
+        schema: String,
+        #[serde(default)]
+        files: std::collections::BTreeMap<String, serde_json::Value>,
+    }
+    let found = files_below(folder).ok()?;
+    let marked: Option<Marker> = fs::read(folder.join(marker)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let own = |name: &Path| match &marked {
+        Some(m) if m.schema.starts_with("sluice.cube/") => name.components().count() == 1,
+        Some(m) if m.schema.starts_with("sluice.") => name == Path::new(marker) || m.files.contains_key(&name.display().to_string()),
+        _ => false,
+    };
+    found.into_iter().find(|name| !own(name))
 }
 
 /// Makes `copy` hold the same bytes as `original`: a second name where the file system allows it, else a copy.

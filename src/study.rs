@@ -85,6 +85,7 @@ pub struct RampFindings {
 /// # Errors
 /// Whatever a stage reports; the previous output is untouched then.
 pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study> {
+    keep_inputs(scenario, out)?;
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
     let dir = staged.path();
     output::write_json(&dir.join(file::STUDY), &report::StudyDocument::new(scenario))?;
@@ -105,6 +106,23 @@ pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study
 
     staged.commit()?;
     Ok(Study { layering, ramp, files })
+}
+
+/// Refuses a study that would replace its own inputs.
+fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
+    let Ok(out) = std::fs::canonicalize(out) else { return Ok(()) };
+    let users = match &scenario.input.users {
+        UsersFrom::Table(source) => Some(source),
+        UsersFrom::Events(events) => Some(&events.source),
+        UsersFrom::Traffic | UsersFrom::Generator => None,
+    };
+    for source in scenario.input.traffic.iter().chain(users) {
+        if std::fs::canonicalize(&source.path).is_ok_and(|path| path.starts_with(&out)) {
+            let found = format!("expected an --out without the study's inputs, found {} in it", source.path.display());
+            return Err(Error::write(&out, &found).hint("choose another --out"));
+        }
+    }
+    Ok(())
 }
 
 /// Generated data for a scenario that wants it: that of the previous run if it is the same, else new.
@@ -142,6 +160,12 @@ pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, pro
 /// # Errors
 /// See [`layer::layer_table`].
 pub fn layer_at(scenario: &Scenario, users: &UsersFrom, as_of: Micros, path: &Path, progress: &Progress) -> Result<(Layers, LayerSummary)> {
+    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
+        && path.exists()
+        && std::fs::canonicalize(path).ok() == std::fs::canonicalize(&source.path).ok()
+    {
+        return Err(Error::usage(format!("expected --out to differ from the input, found {} for both", path.display())));
+    }
     let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
     let ctx = layer::Context::new(&scenario.layering, &scenario.plan, as_of, &scenario.input);
     let (layers, mut summary) = match users {
@@ -255,7 +279,11 @@ fn tenants(analysis: &Analysis) -> Vec<String> {
     tenants
 }
 
-fn gate(scenario: &Scenario, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule, dir: &Path) -> Result<GateReport> {
+/// The gate: every check folded to `gate_report.json`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn gate(scenario: &Scenario, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule, dir: &Path) -> Result<GateReport> {
     let gate = gate::gate(&scenario.plan, layering, analysis, schedule);
     output::write_json(&dir.join(file::GATE_REPORT), &gate)?;
     Ok(gate)
@@ -270,7 +298,7 @@ pub fn report(dir: &Path) -> Result<()> {
     let model = report::Model {
         study: output::read_json(&document(file::STUDY))?,
         layering: output::read_json(&document(file::LAYER_SUMMARY))?,
-        ramp: if document(file::ANALYSIS).exists() {
+        ramp: if [file::ANALYSIS, file::SCHEDULE, file::GATE_REPORT].iter().any(|name| document(name).exists()) {
             Some(report::RampModel {
                 analysis: output::read_json(&document(file::ANALYSIS))?,
                 schedule: output::read_json(&document(file::SCHEDULE))?,

@@ -36,12 +36,11 @@ pub(crate) fn write_entities(
                 TagTest::AtLeast(number) => serde_json::json!({"column": rule.column, "at_least": number}),
             })
             .collect();
-        let first = layer.ladder.first().copied().unwrap_or(Ratio::ZERO);
         vec![
             layer.id.clone(),
             layer.name.clone(),
             (idx + 1).to_string(),
-            first.share().to_string(),
+            layer.initial_ratio.share().to_string(),
             serde_json::Value::from(rules).to_string(),
             layer.qos_threshold.to_string(),
         ]

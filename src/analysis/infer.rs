@@ -12,8 +12,8 @@ use crate::{
     error::{Error, Result},
     metric::{Better, Metric},
     qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails},
-    replay::{Arm, Cube, Stage},
-    scenario::{Guardrail, GuardrailRule, LATENCY_P95, Scenario},
+    replay::{Arm, Cube, CubeLayer, Stage, stages_of},
+    scenario::{Guardrail, GuardrailRule, LATENCY_P95, Scenario, Sequential},
     stats::{
         Interval, Known, Reason,
         effect::{self, Effect, EffectMethod, Estimate, Levels},
@@ -36,16 +36,11 @@ const MICROS_A_MS: f64 = 1e3;
 /// # Errors
 /// When the cube is not of the scenario's plan.
 pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
-    let ids: Vec<&str> = scenario.plan.layers.iter().map(|layer| layer.id.as_str()).collect();
-    if cube.plan_id != scenario.plan.id || !cube.layers.iter().map(|layer| layer.id.as_str()).eq(ids.iter().copied()) {
-        return Err(Error::input("cube", format!("expected a cube of plan {}, found one of {}", scenario.plan.id, cube.plan_id))
-            .hint("make the cube anew with `sluice replay`"));
-    }
+    check_plan(cube, scenario)?;
     let n_windows = u32::try_from((cube.as_of - cube.start) / cube.window).unwrap_or(u32::MAX).max(1);
     let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
     let inference = Inference { cube, scenario, sums: CubeSums::new(cube, windows_a_bin), windows_a_bin };
-    let n_layers = cube.layers.len();
-    let layers = (0..cube.tenants.len() * n_layers).map(|idx| inference.layer((idx / n_layers) as u32, (idx % n_layers) as u8)).collect();
+    let layers = cube.layers.iter().map(|layer| inference.layer(layer)).collect();
     Ok(Analysis {
         schema: "sluice.analysis/1".into(),
         scenario_digest: scenario.digest.clone(),
@@ -61,6 +56,33 @@ pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
     })
 }
 
+/// A cube under another plan would be read with the wrong releases, stages or layers.
+fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
+    let plan = &scenario.plan;
+    let differs = |what: &str| {
+        Err(Error::input("cube", format!("expected a cube of plan {} with its {what}, found another", plan.id))
+            .hint("make the cube anew with `sluice replay`"))
+    };
+    if cube.plan_id != plan.id {
+        return differs("id");
+    }
+    if (&cube.baseline, &cube.candidate) != (&plan.baseline, &plan.candidate) {
+        return differs("releases");
+    }
+    if !cube.layer_ids.iter().eq(plan.layers.iter().map(|layer| &layer.id)) {
+        return differs("layers");
+    }
+    if (cube.start, cube.window, cube.as_of) != (plan.start, plan.window, scenario.as_of) {
+        return differs("start, window and as_of");
+    }
+    let same_stages =
+        |layer: &CubeLayer| layer.stages == stages_of(plan, &cube.tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of);
+    if !cube.layers.iter().all(same_stages) {
+        return differs("operations");
+    }
+    Ok(())
+}
+
 struct Inference<'a> {
     cube: &'a Cube,
     scenario: &'a Scenario,
@@ -73,18 +95,16 @@ impl Inference<'_> {
         self.scenario.plan.policy.alpha
     }
 
-    fn layer(&self, tenant: u32, layer: u8) -> LayerAnalysis {
-        let cube_layer = &self.cube.layers[usize::from(layer)];
-        // Population rows stand in tenant and layer order.
-        let population = self.cube.population.get(tenant as usize * self.cube.layers.len() + usize::from(layer));
+    fn layer(&self, cube_layer: &CubeLayer) -> LayerAnalysis {
+        let (tenant, layer) = (cube_layer.tenant, cube_layer.layer);
         let stages: Vec<StageAnalysis> =
             cube_layer.stages.iter().enumerate().map(|(idx, stage)| self.stage(tenant, layer, idx as u8, stage)).collect();
         LayerAnalysis {
             tenant: self.cube.tenants[tenant as usize].clone(),
-            layer: cube_layer.id.clone(),
-            n_users: population.map_or(0, |p| p.n_users),
-            n_eligible: population.map_or(0, |p| p.n_eligible),
-            n_exposed: population.map_or(0, |p| p.n_exposed),
+            layer: self.cube.layer_ids[usize::from(layer)].clone(),
+            n_users: cube_layer.n_users,
+            n_eligible: cube_layer.n_eligible,
+            n_exposed: cube_layer.n_exposed,
             srm: srm::sum_of_chi_squares(stages.iter().filter_map(|stage| stage.srm.as_ref())),
             combined: self.combined(&stages),
             series: self.series(tenant, layer),
@@ -210,7 +230,10 @@ impl Inference<'_> {
 
     fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
         if guardrail.metric == LATENCY_P95 {
-            let candidate = to_result(&latency.candidate).map(|q| (q.estimate, q.ci));
+            let candidate = to_result(&latency.candidate).map(|q| {
+                let levels = self.levels_for(Some(guardrail), Some(q.estimate));
+                (q.estimate, self.own_interval(q.estimate, q.std_error, q.ci, levels))
+            });
             return GuardrailInput { better: Better::Lower, effect: to_result(&latency.effect), candidate_events: None, candidate };
         }
         let better = self.scenario.metric(&guardrail.metric).map_or(Better::Lower, |metric| metric.better);
@@ -218,16 +241,25 @@ impl Inference<'_> {
             return GuardrailInput { better, effect: Err(Reason::NoColumn), candidate_events: None, candidate: Err(Reason::NoColumn) };
         };
         let own = |r: RatioEstimate| {
-            let v = r.std_error.powi(2);
             let levels = self.levels_for(Some(guardrail), Some(r.estimate));
-            let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-            (r.estimate, Interval::around(r.estimate, sequential::half_width(v, tau2, levels.alpha)))
+            (r.estimate, self.own_interval(r.estimate, r.std_error, r.interval(levels.alpha), levels))
         };
         GuardrailInput {
             better,
             effect: to_result(&found.effect),
             candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
             candidate: to_result(&found.candidate.robust).map(own),
+        }
+    }
+
+    /// The interval of one release's own value, as the policy looks at it.
+    fn own_interval(&self, estimate: f64, std_error: f64, one_look: Interval, levels: Levels) -> Interval {
+        match self.scenario.plan.policy.sequential {
+            Sequential::Fixed => one_look,
+            Sequential::Anytime => {
+                let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+                Interval::around(estimate, sequential::half_width(std_error.powi(2), tau2, levels.alpha))
+            }
         }
     }
 

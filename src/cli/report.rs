@@ -4,17 +4,30 @@ use clap::Args;
 use std::path::PathBuf;
 
 use super::{DONE, print};
-use crate::{error::Result, study};
+use crate::{
+    error::Result,
+    output,
+    report::StudyDocument,
+    scenario::{Overrides, Scenario},
+    study,
+};
 
 /// Draw report.md and report.html from a study's documents
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice report out/ecommerce")]
+#[command(after_help = "Example:\n  sluice report out/ecommerce\n  sluice report stages --plan scenarios/ecommerce.toml")]
 pub(super) struct ReportArgs {
-    /// The study's folder
+    /// The study's folder: of `run`, or with what the stage commands wrote
     dir: PathBuf,
+    /// Scenario of a study that the stage commands made: study.json is written first
+    #[arg(long, value_name = "SCENARIO")]
+    plan: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &ReportArgs) -> Result<u8> {
+    if let Some(plan) = &args.plan {
+        let scenario = Scenario::load(plan, &Overrides::default())?;
+        output::write_json(&args.dir.join(study::file::STUDY), &StudyDocument::new(&scenario))?;
+    }
     study::report(&args.dir)?;
     let path = |name: &str| args.dir.join(name).display().to_string();
     print(&format!("written:\n  {}\n  {}\n", path(study::file::REPORT_HTML), path(study::file::REPORT_MD)))?;

@@ -29,6 +29,9 @@ pub(super) struct ScheduleArgs {
     /// Where the ramp stands, from an earlier schedule; by default the plan's own operations say so
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Layer summary, from `sluice layer`: with it, gate_report.json is written too
+    #[arg(long, value_name = "FILE")]
+    layer_summary: Option<PathBuf>,
     /// Folder for schedule.json, state.json and tables/
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -53,10 +56,13 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     let state: Option<RampState> = args.state.as_ref().map(|path| output::read_json(path)).transpose()?;
     let digest = output::sha256_of(&[output::to_json(&analysis).as_bytes()]);
     if state.as_ref().is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest)) {
-        print("the state rests on this evidence already: nothing changed\n")?;
+        print(if args.json { "{\"changed\": false}\n" } else { "the state rests on this evidence already: nothing changed\n" })?;
         return Ok(DONE);
     }
     let schedule = study::schedule(&scenario, &analysis, state.as_ref(), &args.out)?;
+    if let Some(path) = &args.layer_summary {
+        study::gate(&scenario, &output::read_json(path)?, &analysis, &schedule, &args.out)?;
+    }
     if args.json {
         print(&output::to_json(&schedule))?;
         return Ok(DONE);

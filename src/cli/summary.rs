@@ -45,11 +45,15 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings) {
     let lines = layer_lines(&ramp.analysis, &ramp.schedule);
     text.push_str(&decisions_table(&lines));
     text.push('\n');
+    let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
     for line in &lines {
-        text.push_str(&format!("{}: {}\n", line.layer, line.reason));
+        let tenant = if several { format!("{} / ", line.tenant) } else { String::new() };
+        text.push_str(&format!("{tenant}{}: {}\n", line.layer, line.reason));
     }
-    let open: Vec<&str> = ramp.gate.checks.iter().filter(|c| c.outcome > GateOutcome::Warn).map(|c| c.check.as_str()).collect();
-    let open = if open.is_empty() { String::new() } else { format!(" ({})", open.join(", ")) };
+    let decisive = ramp.gate.checks.iter().filter(|c| c.outcome == ramp.gate.outcome && c.outcome > GateOutcome::Warn);
+    let names: Vec<String> =
+        decisive.map(|c| if c.layer.is_empty() { c.check.clone() } else { format!("{} in {}", c.check, c.layer) }).collect();
+    let open = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
     text.push_str(&format!("\ngate: {}{open}\n", ramp.gate.outcome.name()));
 }
 

@@ -5,20 +5,33 @@ use crate::{
     analysis::Analysis,
     bucket::Ratio,
     layer::LayerSummary,
-    ramp::{Check, LayerSchedule, Outcome, Schedule, Verdict},
+    ramp::{Check, LayerSchedule, MAX_MISASSIGNED, Outcome, Schedule, Verdict},
     scenario::Plan,
 };
 
 /// Share of rows without a known user and release above which coverage is a warning.
 const UNCOVERED: f64 = 0.01;
-/// Share of rows in the wrong arm above which the placement of users is broken.
-const MISASSIGNED: f64 = 0.001;
+
+/// Steps of a trace that are about the plan, not about the release, and those that the data checks repeat for the whole log.
+const UNGATED: [&str; 6] = ["ladder", "after", "new_release", "cool_down", "rollback_scope", "assignment"];
 
 /// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then safe); its worse outcome counts.
 pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
-    for layer in schedule.layers.iter().filter(|layer| layer.ratio > Ratio::ZERO) {
-        for step in layer.trace.iter().filter(|step| step.outcome != Outcome::NotApplicable && step.check != "ladder") {
+    for layer in schedule.layers.iter().filter(|layer| layer.rolled_back && layer.ratio == Ratio::ZERO) {
+        checks.push(GateCheck {
+            check: "rolled_back".into(),
+            tenant: layer.tenant.clone(),
+            layer: layer.layer.clone(),
+            outcome: GateOutcome::Fail,
+            detail: format!("{} was rolled back here", schedule.candidate),
+            remedy: Some("a new release".into()),
+        });
+    }
+    // A layer at 0 has nothing to show, unless the candidate leaked into it.
+    let leaks = |layer: &LayerSchedule| layer.trace.iter().any(|step| step.check == "leak" && step.outcome != Outcome::Pass);
+    for layer in schedule.layers.iter().filter(|layer| layer.ratio > Ratio::ZERO || leaks(layer)) {
+        for step in layer.trace.iter().filter(|step| step.outcome != Outcome::NotApplicable && !UNGATED.contains(&step.check.as_str())) {
             let name = step.check.replace("clear:", "guardrail:");
             let outcome = outcome_of(step);
             let check = GateCheck {
@@ -57,7 +70,7 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
     Some(match name.split(':').next().unwrap_or(name) {
         "guardrail" if outcome == GateOutcome::Fail => format!("a new release whose harm is below the margin{limit}"),
         "guardrail" => format!("more evidence until the interval lies below the margin{limit}"),
-        "srm" | "leak" => "find why users are missing from an arm or in the wrong one, then measure again".into(),
+        "srm" | "leak" | "crossover" => "find why users are missing from an arm or in the wrong one, then measure again".into(),
         "qos_floor" => format!("a new release whose QoS is above the floor{limit}"),
         "qos" if outcome == GateOutcome::Warn => format!("a new release whose QoS reaches the threshold{limit}"),
         "qos" => format!("more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"),
@@ -94,10 +107,19 @@ pub(super) fn of_data(plan: &Plan, layering: &LayerSummary, analysis: &Analysis,
             "serve with the layer table that the plan was frozen on",
         ),
     ];
+    checks.push(data_check(
+        "consent",
+        if rows.n_ineligible_candidate > 0 { GateOutcome::Fail } else { GateOutcome::Pass },
+        format!(
+            "{} of {} rows of users who did not consent were answered by the candidate",
+            rows.n_ineligible_candidate, rows.n_ineligible
+        ),
+        "serve users who did not consent with the baseline",
+    ));
     if plan.profile.is_recomputable() {
         checks.push(data_check(
             "assignment",
-            if share(rows.n_misassigned, in_arms) > MISASSIGNED { GateOutcome::Fail } else { GateOutcome::Pass },
+            if share(rows.n_misassigned, in_arms) > MAX_MISASSIGNED { GateOutcome::Fail } else { GateOutcome::Pass },
             format!("{} of {in_arms} rows in another release than bucket and ratio say", rows.n_misassigned),
             "place users by the plan's assignment profile and salt",
         ));
@@ -123,9 +145,7 @@ fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> 
 /// Users that a candidate which is now rolled back has reached, against the plan's cap.
 fn exposure(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> Option<GateCheck> {
     let cap = plan.policy.exposure_cap?;
-    let rolled_back = |tenant: &str, layer: &str| {
-        schedule.layers.iter().any(|l| l.tenant == tenant && l.layer == layer && l.verdict == Verdict::Rollback)
-    };
+    let rolled_back = |tenant: &str, layer: &str| schedule.layers.iter().any(|l| l.tenant == tenant && l.layer == layer && l.rolled_back);
     let n_hurt: u64 = analysis.layers.iter().filter(|l| rolled_back(&l.tenant, &l.layer)).map(|l| l.n_exposed).sum();
     let share = n_hurt as f64 / layering.n_users.max(1) as f64;
     Some(data_check(

@@ -14,7 +14,7 @@ use std::{path::Path, sync::Arc};
 use super::ecommerce::{Behavior, Stream, Truth, stream, truth};
 use crate::{
     error::{Error, Result},
-    layer::Layers,
+    layer::{DEFAULT_TENANT, Layers},
     output, parallel, parquet_io,
     progress::Progress,
     replay::{Stage, stages_of},
@@ -46,7 +46,7 @@ pub(super) fn write(spec: &Generate, scenario: &Scenario, layers: &Layers, folde
         plan,
         layers,
         truth: truth(plan, spec),
-        stages: (0..plan.layers.len()).map(|idx| stages_of(plan, idx, spec.until)).collect(),
+        stages: (0..plan.layers.len()).map(|idx| stages_of(plan, DEFAULT_TENANT, idx, spec.until)).collect(),
         seed: scenario.seed,
         turns_per_user_day: spec.n_turns as f64 / spec.n_users as f64 / ((spec.until - plan.start) as f64 / DAY as f64).max(1e-9),
     };

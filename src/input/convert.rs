@@ -102,6 +102,9 @@ pub(super) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
     let values: Int64Array = match array.data_type() {
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
             let micros = cast_to(batch, name, array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            for row in (0..array.len()).filter(|row| array.is_valid(*row) && micros.is_null(*row)) {
+                faults.note(batch, name, row, EXPECTED, &"one beyond the range of microseconds")?;
+            }
             cast_to(batch, name, &micros, &DataType::Int64)?.as_primitive::<Int64Type>().clone()
         }
         DataType::Utf8 => {
@@ -129,7 +132,14 @@ pub(super) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
 /// Instants as epoch seconds in a double: numbers as they are, everything else through [`instant`].
 pub(super) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
     if batch.column(idx).is_some_and(|(_, array)| array.data_type().is_numeric()) {
-        return real(batch, idx, f64::NEG_INFINITY, faults);
+        let seconds = real(batch, idx, f64::NEG_INFINITY, faults)?;
+        let name = batch.column(idx).map_or("", |(name, _)| name);
+        for (row, second) in seconds.iter().flatten().enumerate() {
+            if let Some(second) = second.filter(|second| second.is_finite() && micros_of_seconds(*second).is_none()) {
+                faults.note(batch, name, row, "epoch seconds", &second)?;
+            }
+        }
+        return Ok(seconds);
     }
     let micros = instant(batch, idx, faults)?;
     Ok(micros.map(|micros| micros.iter().map(|value| value.map(|value| value as f64 / SECOND as f64)).collect()))

@@ -7,26 +7,25 @@ use parquet::arrow::{
     ProjectionMask,
     arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
 };
+use serde::de::IgnoredAny;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
     sync::Arc,
 };
 
-use super::format::Format;
+use super::{format::Format, source::InputFile};
 use crate::error::{Error, Result};
 
 /// Rows a batch.
 const BATCH_ROWS: usize = 65_536;
-/// Lines of an NDJSON file that are looked at to learn its columns.
-const NDJSON_HEADER_LINES: usize = 1_000;
 
 pub(super) struct Header {
     pub(super) columns: Vec<String>,
-    /// Rows of each row group, for Parquet.
-    pub(super) row_groups: Option<Vec<u64>>,
+    /// Of a Parquet file.
+    pub(super) footer: Option<ArrowReaderMetadata>,
 }
 
 type OnArrays<'a> = dyn FnMut(Vec<ArrayRef>, usize) -> Result<()> + 'a;
@@ -34,8 +33,8 @@ type OnArrays<'a> = dyn FnMut(Vec<ArrayRef>, usize) -> Result<()> + 'a;
 pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
     let header = match format {
         Format::Parquet => parquet_header(path)?,
-        Format::Csv { gzip } => Header { columns: csv_columns(path, gzip)?, row_groups: None },
-        Format::Ndjson { gzip } => Header { columns: ndjson_columns(path, gzip)?, row_groups: None },
+        Format::Csv { gzip } => Header { columns: csv_columns(path, gzip)?, footer: None },
+        Format::Ndjson { gzip } => Header { columns: ndjson_columns(path, gzip)?, footer: None },
     };
     if header.columns.is_empty() {
         return Err(Error::input(path.display().to_string(), "expected columns, found an empty file"));
@@ -44,16 +43,10 @@ pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
 }
 
 /// Reads the named columns, in the order of `names`.
-pub(super) fn read(
-    path: &Path,
-    format: Format,
-    row_group: Option<usize>,
-    all: &[String],
-    names: &[&str],
-    on_arrays: &mut OnArrays<'_>,
-) -> Result<()> {
-    match format {
-        Format::Parquet => read_parquet(path, row_group, names, on_arrays),
+pub(super) fn read(input: &InputFile, row_group: Option<usize>, names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+    let (path, all) = (input.path.as_path(), &input.columns);
+    match input.format {
+        Format::Parquet => read_parquet(input, row_group, names, on_arrays),
         Format::Csv { gzip } => {
             let schema = Schema::new(all.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
             let mut order: Vec<usize> = names.iter().filter_map(|name| all.iter().position(|c| c == name)).collect();
@@ -98,13 +91,16 @@ fn parquet_header(path: &Path) -> Result<Header> {
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|error| unreadable_parquet(path, &error))?;
     let columns = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).collect();
-    Ok(Header { columns, row_groups: Some(rows) })
+    Ok(Header { columns, footer: Some(metadata) })
 }
 
-fn read_parquet(path: &Path, row_group: Option<usize>, names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+fn read_parquet(input: &InputFile, row_group: Option<usize>, names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+    let path = input.path.as_path();
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable_parquet(path, &error))?;
+    let builder = match &input.footer {
+        Some(footer) => ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone()),
+        None => ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable_parquet(path, &error))?,
+    };
     let roots = builder.schema().fields().iter().enumerate().filter(|(_, f)| names.contains(&f.name().as_str())).map(|(idx, _)| idx);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
     let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
@@ -121,19 +117,23 @@ fn csv_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
 }
 
-/// Keys of the first lines, in order of appearance.
+/// Keys of all lines, in order of appearance: a key may come late, and a column must not be missed.
 fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     let mut columns: Vec<String> = Vec::new();
-    for (idx, line) in open_text(path, gzip)?.lines().take(NDJSON_HEADER_LINES).enumerate() {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for (idx, line) in open_text(path, gzip)?.lines().enumerate() {
         let line = line.map_err(|error| Error::read(path, &error))?;
         if line.trim().is_empty() {
             continue;
         }
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).map_err(|error| {
-            Error::input(format!("{}: line {}", path.display(), idx + 1), format!("expected a JSON object, found: {error}"))
+        let object: BTreeMap<String, IgnoredAny> = serde_json::from_str(&line).map_err(|error| {
+            let what = error.to_string();
+            let what = what.split(" at line").next().unwrap_or_default();
+            Error::input(format!("{}: line {}", path.display(), idx + 1), format!("expected a JSON object, found: {what}"))
         })?;
-        for key in object.into_iter().map(|(key, _)| key) {
-            if !columns.contains(&key) {
+        for key in object.into_keys() {
+            if !seen.contains(&key) {
+                seen.insert(key.clone());
                 columns.push(key);
             }
         }

@@ -1,7 +1,9 @@
 //! From a scenario's source to files, and from files to parts that can be read at the same time.
 
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -22,6 +24,8 @@ pub struct InputFile {
     pub format: Format,
     /// Its column names, in order.
     pub columns: Vec<String>,
+    /// The footer of a Parquet file, read once for all its row groups.
+    pub(super) footer: Option<ArrowReaderMetadata>,
 }
 
 /// An input file and its digest.
@@ -73,17 +77,18 @@ impl Table {
                 ));
             };
             let header = reader::read_header(&path, format)?;
-            match header.row_groups {
-                Some(row_groups) => {
+            match &header.footer {
+                Some(footer) => {
                     let mut first_row = 0;
-                    for (row_group, n_rows) in row_groups.into_iter().enumerate() {
+                    let row_groups = footer.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs());
+                    for (row_group, n_rows) in row_groups.enumerate() {
                         parts.push(Part { file_idx, row_group: Some(row_group), first_row, n_rows: Some(n_rows) });
                         first_row += n_rows;
                     }
                 }
                 None => parts.push(Part { file_idx, row_group: None, first_row: 0, n_rows: None }),
             }
-            files.push(InputFile { path, format, columns: header.columns });
+            files.push(InputFile { path, format, columns: header.columns, footer: header.footer });
         }
         Ok(Self { source: source.clone(), files, parts })
     }
@@ -116,7 +121,7 @@ impl Table {
     /// Whether a canonical column is there: in the first file, or as a constant.
     pub fn has(&self, canonical: &str) -> bool {
         let name = self.name_in_file(canonical);
-        self.source.constants.contains_key(canonical) || self.files.first().is_some_and(|file| file.columns.iter().any(|c| c == name))
+        self.source.constants.contains_key(canonical) || self.files.iter().any(|file| file.columns.iter().any(|c| c == name))
     }
 
     /// Refuses a source without a required column, or with a renamed column that no file has.
@@ -148,12 +153,15 @@ impl Table {
         for (idx, canonical) in wanted.iter().enumerate() {
             let name = self.name_in_file(canonical);
             if !self.source.constants.contains_key(*canonical) && file.columns.iter().any(|column| column == name) {
+                if file.columns.iter().filter(|column| *column == name).count() > 1 {
+                    return Err(Error::input(file.path.display().to_string(), format!("expected one column `{name}`, found several")));
+                }
                 columns.push((idx, name.to_owned()));
             }
         }
         let names: Vec<&str> = columns.iter().map(|(_, name)| name.as_str()).collect();
         let mut first_row = part.first_row;
-        reader::read(&file.path, file.format, part.row_group, &file.columns, &names, &mut |arrays, n_rows| {
+        reader::read(file, part.row_group, &names, &mut |arrays, n_rows| {
             let mut batch = Batch::new(&file.path, first_row, n_rows, wanted.len());
             for ((idx, name), array) in columns.iter().zip(arrays) {
                 batch.set(*idx, name, array);
@@ -175,12 +183,20 @@ fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         let mut files = Vec::new();
         let mut todo = vec![path.to_owned()];
+        // Links may lead in circles; every folder is read once.
+        let mut seen = BTreeSet::new();
         while let Some(folder) = todo.pop() {
+            if !seen.insert(fs::canonicalize(&folder).map_err(|error| Error::read(&folder, &error))?) {
+                continue;
+            }
             for entry in fs::read_dir(&folder).map_err(|error| Error::read(&folder, &error))? {
                 let entry = entry.map_err(|error| Error::read(&folder, &error))?.path();
+                if is_hidden(&entry) {
+                    continue;
+                }
                 if entry.is_dir() {
                     todo.push(entry);
-                } else if Format::of(&entry).is_some() && !is_hidden(&entry) {
+                } else if Format::of(&entry).is_some() {
                     files.push(entry);
                 }
             }

@@ -1,6 +1,6 @@
 //! From scores to layers, by bands or by exact quotas.
 
-use super::table::Layers;
+use super::{kernel::Placement, table::Layers};
 use crate::{
     bucket::murmur3_x86_32,
     scenario::{LayerMode, Layering, Plan},
@@ -9,15 +9,15 @@ use crate::{
 /// Scores have this many values: 0..=10000 ten-thousandths.
 const N_SCORES: usize = 10_001;
 
-/// The layer of every user. `fixed` are the layers that tags or the unknown policy gave.
-pub fn assign(layers: &Layers, fixed: &[Option<u8>], layering: &Layering, plan: &Plan) -> Vec<u8> {
+/// The layer of every user. `placements` say what places each of them.
+pub fn assign(layers: &Layers, placements: &[Placement], layering: &Layering, plan: &Plan) -> Vec<u8> {
     match layering.mode {
-        LayerMode::Threshold => by_threshold(layers, fixed, plan),
-        LayerMode::Quota => by_quota(layers, fixed, plan),
+        LayerMode::Threshold => by_threshold(layers, placements, plan),
+        LayerMode::Quota => by_quota(layers, placements, plan),
     }
 }
 
-fn by_threshold(layers: &Layers, fixed: &[Option<u8>], plan: &Plan) -> Vec<u8> {
+fn by_threshold(layers: &Layers, placements: &[Placement], plan: &Plan) -> Vec<u8> {
     let last = plan.layers.len().saturating_sub(1) as u8;
     let layer_of_score: Vec<u8> = (0..N_SCORES)
         .map(|score| {
@@ -25,15 +25,20 @@ fn by_threshold(layers: &Layers, fixed: &[Option<u8>], plan: &Plan) -> Vec<u8> {
             plan.layers.iter().position(|layer| layer.min_score.is_some_and(|min| share >= min)).map_or(last, |idx| idx as u8)
         })
         .collect();
-    layers.score.iter().zip(fixed).map(|(score, fixed)| fixed.unwrap_or(layer_of_score[usize::from(*score)])).collect()
+    let layer_of = |(score, placement): (&u16, &Placement)| match placement {
+        Placement::Tag(layer) => *layer,
+        Placement::Protected => last,
+        Placement::Score => layer_of_score[usize::from(*score)],
+    };
+    layers.score.iter().zip(placements).map(layer_of).collect()
 }
 
-/// Users without a fixed layer are ranked by score within their tenant; each layer takes its share of them, highest scores first.
+/// Users that no tag placed are ranked by score within their tenant; each layer takes its share of them, highest scores first.
 /// Scores have 10,001 values, so a histogram gives the cuts; only users tied at a cut are ranked one by one, by a hash of their id.
 ///
 /// That hash is not the assignment hash: cutting ties by bucket would fill the upper layer with low buckets, which get the candidate
 /// first, and show as a sample-ratio mismatch.
-fn by_quota(layers: &Layers, fixed: &[Option<u8>], plan: &Plan) -> Vec<u8> {
+fn by_quota(layers: &Layers, placements: &[Placement], plan: &Plan) -> Vec<u8> {
     let last = plan.layers.len().saturating_sub(1) as u8;
     let with_quota: Vec<(u8, f64)> =
         plan.layers.iter().enumerate().filter_map(|(idx, layer)| layer.quota.map(|quota| (idx as u8, quota))).collect();
@@ -43,10 +48,10 @@ fn by_quota(layers: &Layers, fixed: &[Option<u8>], plan: &Plan) -> Vec<u8> {
     let mut n_protected = vec![0_u64; n_tenants];
     for user in 0..layers.n_users() {
         let tenant = layers.tenant[user] as usize;
-        match fixed[user] {
-            None => histogram[tenant * N_SCORES + usize::from(layers.score[user])] += 1,
-            Some(layer) if layer == last && plan.layers[usize::from(last)].tags.is_empty() => n_protected[tenant] += 1,
-            Some(_) => {}
+        match placements[user] {
+            Placement::Score => histogram[tenant * N_SCORES + usize::from(layers.score[user])] += 1,
+            Placement::Protected => n_protected[tenant] += 1,
+            Placement::Tag(_) => {}
         }
     }
     let mut places: Vec<Place> = Vec::with_capacity(histogram.len());
@@ -67,9 +72,10 @@ fn by_quota(layers: &Layers, fixed: &[Option<u8>], plan: &Plan) -> Vec<u8> {
     let mut assigned: Vec<u8> = (0..layers.n_users())
         .map(|user| {
             let place = places[layers.tenant[user] as usize * N_SCORES + usize::from(layers.score[user])];
-            match (fixed[user], place) {
-                (Some(layer), _) | (None, Place::Layer(layer)) => layer,
-                (None, Place::Cut(cut)) => {
+            match (placements[user], place) {
+                (Placement::Protected, _) => last,
+                (Placement::Tag(layer), _) | (Placement::Score, Place::Layer(layer)) => layer,
+                (Placement::Score, Place::Cut(cut)) => {
                     let id = layers.user_id(user);
                     tied.push((cut, tie_hash(plan.profile.salt(), id), id, user));
                     last

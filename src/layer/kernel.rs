@@ -14,12 +14,32 @@ use crate::{
 pub struct Scored {
     /// Ten-thousandths.
     pub score: Vec<u16>,
-    /// The layer that a tag rule or the unknown policy gives, before any score.
-    pub fixed_layer: Vec<Option<u8>>,
+    /// What places each user, before any score does.
+    pub placement: Vec<Placement>,
     /// Consented to gray release.
     pub eligible: Vec<bool>,
-    /// What was odd about the batch.
-    pub counts: KernelCounts,
+    /// What was odd about each user.
+    pub oddities: Vec<Oddities>,
+}
+
+/// What places a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// The score.
+    Score,
+    /// A tag rule of this layer.
+    Tag(u8),
+    /// Nothing is known of the user, and the policy protects: the last layer.
+    Protected,
+}
+
+/// What was odd about a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Recency, use count, value, acceptance not known.
+    pub missing: [bool; 4],
+    /// Parts that had to be clamped to 0..=1, in the same order.
+    pub clamped: [bool; 4],
 }
 
 /// What was odd about some users.
@@ -36,29 +56,28 @@ pub struct KernelCounts {
 }
 
 impl KernelCounts {
-    /// Adds other users' counts.
-    pub fn merge(&mut self, other: &Self) {
+    /// Counts a user.
+    pub fn add(&mut self, oddities: &Oddities, placement: Placement) {
         for idx in 0..4 {
-            self.missing[idx] += other.missing[idx];
-            self.clamped[idx] += other.clamped[idx];
+            self.missing[idx] += u64::from(oddities.missing[idx]);
+            self.clamped[idx] += u64::from(oddities.clamped[idx]);
         }
-        self.n_unknown += other.n_unknown;
-        self.n_tagged += other.n_tagged;
+        self.n_unknown += u64::from(oddities.missing == [true; 4]);
+        self.n_tagged += u64::from(matches!(placement, Placement::Tag(_)));
     }
 }
 
 /// Scores every user of a batch.
 pub fn score_users(users: &UserBatch, layering: &Layering, plan: &Plan, as_of: Micros) -> Scored {
     let as_of_secs = as_of as f64 / SECOND as f64;
-    let protected = plan.layers.len().saturating_sub(1) as u8;
     let rules: Vec<(u8, &TagRule)> =
         plan.layers.iter().enumerate().flat_map(|(idx, layer)| layer.tags.iter().map(move |rule| (idx as u8, rule))).collect();
     let n = users.n_users();
     let mut scored = Scored {
         score: Vec::with_capacity(n),
-        fixed_layer: Vec::with_capacity(n),
+        placement: Vec::with_capacity(n),
         eligible: Vec::with_capacity(n),
-        counts: KernelCounts::default(),
+        oddities: Vec::with_capacity(n),
     };
     for row in 0..n {
         let features = Features {
@@ -68,18 +87,16 @@ pub fn score_users(users: &UserBatch, layering: &Layering, plan: &Plan, as_of: M
             accept_score: real_at(users.accept_score.as_ref(), row),
         };
         let parts = parts(&features, layering, as_of_secs);
-        let counts = &mut scored.counts;
         let missing = [features.last_use_secs, features.use_count, features.user_value, features.accept_score].map(|f| f.is_none());
-        counts.missing.iter_mut().zip(missing).for_each(|(n, missing)| *n += u64::from(missing));
-        counts.clamped.iter_mut().zip(parts.clamped).for_each(|(n, clamped)| *n += u64::from(clamped));
-        let unknown = features.is_unknown();
-        counts.n_unknown += u64::from(unknown);
         let tagged =
             rules.iter().zip(&users.tags).find(|((_, rule), column)| matches(&rule.test, column, row)).map(|((layer, _), _)| *layer);
-        counts.n_tagged += u64::from(tagged.is_some());
-        let unknown_layer = (unknown && layering.unknown == UnknownUsers::Protect).then_some(protected);
         scored.score.push(score(&parts, &layering.weights));
-        scored.fixed_layer.push(tagged.or(unknown_layer));
+        scored.oddities.push(Oddities { missing, clamped: parts.clamped });
+        scored.placement.push(match tagged {
+            Some(layer) => Placement::Tag(layer),
+            None if features.is_unknown() && layering.unknown == UnknownUsers::Protect => Placement::Protected,
+            None => Placement::Score,
+        });
         scored.eligible.push(flag_at(users.is_allow_gray.as_ref(), row).unwrap_or(layering.consent == Consent::OptOut));
     }
     scored

@@ -7,7 +7,7 @@ mod summary;
 mod table;
 
 pub use assign::{assign, quota_targets};
-pub use kernel::{KernelCounts, Scored, score_users};
+pub use kernel::{KernelCounts, Oddities, Placement, Scored, score_users};
 pub use score::{Features, Parts, parts, round_score, score};
 pub use summary::{LayerCount, LayerSummary, Missing, summarize};
 pub use table::{DEFAULT_TENANT, Layers};
@@ -82,7 +82,7 @@ pub fn layer_batch(ctx: &Context<'_>, users: &UserBatch, place: &str) -> Result<
 struct Building<'a> {
     ctx: &'a Context<'a>,
     layers: Layers,
-    fixed: Vec<Option<u8>>,
+    placements: Vec<Placement>,
     counts: KernelCounts,
     bad_rows: BTreeMap<String, u64>,
     n_duplicates: u64,
@@ -93,7 +93,7 @@ impl<'a> Building<'a> {
         Self {
             ctx,
             layers: Layers::default(),
-            fixed: Vec::new(),
+            placements: Vec::new(),
             counts: KernelCounts::default(),
             bad_rows: BTreeMap::new(),
             n_duplicates: 0,
@@ -124,10 +124,10 @@ impl<'a> Building<'a> {
                 self.n_duplicates += 1;
                 continue;
             }
-            self.fixed.push(scored.fixed_layer[row]);
+            self.placements.push(scored.placement[row]);
+            self.counts.add(&scored.oddities[row], scored.placement[row]);
         }
         self.layers.has_tenants |= users.tenant_id.is_some();
-        self.counts.merge(&scored.counts);
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl<'a> Building<'a> {
         if self.layers.n_users() == 0 {
             return Err(Error::input(place.to_owned(), "expected users, found none"));
         }
-        self.layers.layer = assign(&self.layers, &self.fixed, self.ctx.layering, self.ctx.plan);
+        self.layers.layer = assign(&self.layers, &self.placements, self.ctx.layering, self.ctx.plan);
         let summary = summarize(&self.layers, self.ctx, self.counts, self.bad_rows, self.n_duplicates);
         Ok((self.layers, summary))
     }

@@ -2,7 +2,8 @@
 
 use crate::scenario::Layering;
 
-/// What is known of a user. `None` is not known, and takes the worst part: no recency, no use, no acceptance, and no value at risk.
+/// What is known of a user. `None` is not known, and counts as the source document's code counts it:
+/// no recency, no use, no value, no acceptance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
     /// Epoch seconds of the last use.

@@ -164,6 +164,13 @@ impl Layers {
             let eligible = batch.column_by_name("eligible").and_then(|c| c.as_boolean_opt()).ok_or_else(missing)?;
             layers.has_tenants |= tenants.is_some();
             for row in 0..batch.num_rows() {
+                let known = !(ids.is_null(row) || names.is_null(row) || scores.is_null(row) || eligible.is_null(row));
+                if !known || !(0.0..=1.0).contains(&scores.value(row)) {
+                    return Err(Error::input(
+                        place(),
+                        "expected an id, a layer, a score of 0..=1 and a consent in every row, found others",
+                    ));
+                }
                 let Some(layer) = plan.layers.iter().position(|layer| layer.id == names.value(row)) else {
                     return Err(Error::input(place(), format!("expected a layer of plan {}, found \"{}\"", plan.id, names.value(row))));
                 };

@@ -60,7 +60,14 @@ pub struct GuardrailFinding {
 pub fn judge_guardrails(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy) -> Vec<GuardrailFinding> {
     let p_values: Vec<f64> =
         inputs.iter().map(|input| input.effect.as_ref().map_or(1.0, |effect| harm_p_value(effect, input.better, policy))).collect();
-    let adjusted = holm(&p_values);
+    // Only guardrails with a margin and an effect are tests; the others must not cost them error level.
+    let tested: Vec<usize> = (0..inputs.len().min(guardrails.len()))
+        .filter(|idx| inputs[*idx].effect.is_ok() && !matches!(guardrails[*idx].rule, GuardrailRule::MaxCount(_)))
+        .collect();
+    let mut adjusted = vec![1.0; p_values.len()];
+    for (idx, p) in tested.iter().zip(holm(&tested.iter().map(|idx| p_values[*idx]).collect::<Vec<_>>())) {
+        adjusted[*idx] = p;
+    }
     guardrails
         .iter()
         .zip(inputs)
@@ -111,12 +118,14 @@ fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (
         }
     }
     if let (Some(limit), Ok((_, interval))) = (guardrail.limit, &input.candidate) {
-        let is_beyond = match input.better {
-            Better::Lower => interval.ci_lower > limit,
-            Better::Higher => interval.ci_upper < limit,
+        let (is_beyond, is_within) = match input.better {
+            Better::Lower => (interval.ci_lower > limit, interval.ci_upper <= limit),
+            Better::Higher => (interval.ci_upper < limit, interval.ci_lower >= limit),
         };
         if is_beyond {
             finding.verdict = HarmVerdict::Violated;
+        } else if !is_within && finding.verdict == HarmVerdict::Safe {
+            finding.verdict = HarmVerdict::Unclear;
         }
     }
     finding

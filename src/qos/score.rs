@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     layer::round_score,
     scenario::QosConfig,
-    stats::{Interval, Reason, bootstrap, dist::norm_isf, jackknife, sequential},
+    stats::{Interval, Reason, bootstrap, dist::norm_isf, jackknife, ratio::MIN_CLUSTERS, sequential},
 };
 
 /// The metrics that QoS is made of, in the order of [`Rates`].
@@ -107,6 +107,13 @@ pub struct QosArm {
 /// METHODS section 1.
 pub fn estimate_arm(clusters: &[Vec<f64>], config: &QosConfig, alpha: f64, mde: f64, seed: u64) -> Result<QosArm, Reason> {
     let theta = |sums: &[f64]| rates_of(sums).map(|rates| qos(&rates, config).qos);
+    for rate in 0..RATE_METRICS.len() {
+        match clusters.iter().filter(|sums| sums[2 * rate + 1] > 0.0).count() {
+            0 => return Err(Reason::NoData),
+            n if n < MIN_CLUSTERS => return Err(Reason::TooFewClusters),
+            _ => {}
+        }
+    }
     let jackknife = jackknife::delete_one(clusters, theta)?;
     let rates = jackknife::totals(clusters).and_then(|sums| rates_of(&sums)).ok_or(Reason::NoData)?;
     let value = qos(&rates, config);

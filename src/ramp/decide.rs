@@ -101,13 +101,16 @@ pub struct Situation<'a> {
     pub tenant_states: &'a [LayerState],
     /// What is known; `None` when the log says nothing of the layer.
     pub evidence: Option<&'a LayerAnalysis>,
+    /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be recomputed.
+    pub misassigned: f64,
     /// Now.
     pub as_of: Micros,
 }
 
 /// Decides one layer. Checks run in order, all of them are traced, and the first that blocks gives the verdict:
-/// guardrails violated -> rollback; sample ratio -> invalid; QoS below the floor -> rollback; too few users, dwell -> hold;
-/// evidence missing or a guardrail unclear -> inconclusive; QoS against its threshold; end of the ladder -> hold. Else promote.
+/// guardrails violated -> rollback; sample ratio, leak, users in both arms, users in the wrong arm -> invalid; QoS below the floor ->
+/// rollback; end of the ladder, too few users, dwell -> hold; a guardrail unclear or QoS not known -> inconclusive; QoS against its
+/// threshold. Else promote.
 ///
 /// # References
 /// SPEC section 3; METHODS sections 4 and 5.
@@ -150,6 +153,10 @@ fn conclude(situation: &Situation<'_>, trace: Vec<Check>) -> Decision {
 fn opening_checks(situation: &Situation<'_>) -> Vec<Check> {
     let Situation { plan, layer, state, tenant_states, as_of, .. } = situation;
     let mut trace = Vec::new();
+    // Nobody should have the candidate: who has it all the same shows that production does not follow the schedule.
+    if let Ok(stage) = current_stage(situation) {
+        trace.push(leak(&plan.policy, stage));
+    }
     if let Some((at, release)) = &state.rolled_back {
         let same = *release == plan.candidate;
         trace.push(check(
@@ -197,7 +204,7 @@ fn current_stage<'a>(situation: &Situation<'a>) -> Result<&'a StageAnalysis, Che
 /// The source document's rule to the letter: the point alone decides, every time it is looked at.
 fn point_checks(situation: &Situation<'_>, stage: &StageAnalysis) -> Vec<Check> {
     let (policy, layer) = (&situation.plan.policy, situation.layer);
-    let mut trace = vec![ladder_end(situation)];
+    let mut trace = Vec::new();
     trace.push(match &stage.qos.candidate {
         Known::Unknown { reason } => check("qos", Outcome::Block(Verdict::Inconclusive), format!("QoS is not known: {reason}")),
         Known::Value(qos) => {
@@ -211,6 +218,7 @@ fn point_checks(situation: &Situation<'_>, stage: &StageAnalysis) -> Vec<Check> 
             Check { value: Some(qos.point), limit: Some(layer.qos_threshold), ..check("qos", outcome, detail) }
         }
     });
+    trace.push(ladder_end(situation));
     trace
 }
 
@@ -218,6 +226,8 @@ fn interval_checks(situation: &Situation<'_>, stage: &StageAnalysis) -> Vec<Chec
     let mut trace: Vec<Check> = stage.guardrails.iter().map(violation).collect();
     trace.push(sample_ratio(&situation.plan.policy, stage));
     trace.push(leak(&situation.plan.policy, stage));
+    trace.push(crossover(&situation.plan.policy, stage));
+    trace.push(assignment(situation));
     trace.push(qos_floor(&situation.plan.policy, stage));
     trace.push(ladder_end(situation));
     trace.push(min_users(situation.layer, stage));
@@ -305,6 +315,30 @@ fn leak(policy: &Policy, stage: &StageAnalysis) -> Check {
     }
 }
 
+/// Users seen in both arms of a stage: placement is not sticky, and the arms are not independent.
+fn crossover(policy: &Policy, stage: &StageAnalysis) -> Check {
+    let users = &stage.users;
+    let share = users.crossover as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
+    let outcome = if share > policy.max_crossover { Outcome::Block(Verdict::Invalid) } else { Outcome::Pass };
+    Check {
+        value: Some(share),
+        limit: Some(policy.max_crossover),
+        ..check("crossover", outcome, format!("{} users seen in both releases", users.crossover))
+    }
+}
+
+/// Share of rows in the wrong release above which the placement of users is broken.
+pub(crate) const MAX_MISASSIGNED: f64 = 0.001;
+
+fn assignment(situation: &Situation<'_>) -> Check {
+    if !situation.plan.profile.is_recomputable() {
+        return check("assignment", Outcome::NotApplicable, "placement cannot be recomputed".into());
+    }
+    let outcome = if situation.misassigned > MAX_MISASSIGNED { Outcome::Block(Verdict::Invalid) } else { Outcome::Pass };
+    let detail = format!("{:.3}% of all rows in another release than bucket and ratio say", situation.misassigned * 100.0);
+    Check { value: Some(situation.misassigned), limit: Some(MAX_MISASSIGNED), ..check("assignment", outcome, detail) }
+}
+
 fn qos_floor(policy: &Policy, stage: &StageAnalysis) -> Check {
     let Some(qos) = stage.qos.candidate.value() else {
         return check("qos_floor", Outcome::NotApplicable, "QoS is not known".into());
@@ -378,7 +412,7 @@ fn looked_at(policy: &Policy, qos: &QosArm) -> Interval {
     }
 }
 
-fn check(name: &str, outcome: Outcome, detail: String) -> Check {
+pub(super) fn check(name: &str, outcome: Outcome, detail: String) -> Check {
     Check { check: name.to_owned(), outcome, value: None, interval: None, limit: None, detail }
 }
 
@@ -515,7 +549,7 @@ mod tests {
 
     fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) -> Decision {
         let states = [state.clone(), self::state("vip", 0.0, 0)];
-        decide(&Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, as_of: NOW })
+        decide(&Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, misassigned: 0.0, as_of: NOW })
     }
 
     /// Changes the healthy layer and checks verdict and first blocking check.
@@ -548,6 +582,7 @@ mod tests {
         );
         check(|_, s| s.srm = Some(SrmTest { statistic: 99.0, df: 1.0, p_value: 1e-9, max_abs_deviation: 1e-4 }), Verdict::Promote, None);
         check(|_, s| s.users.leaked = 500, Verdict::Invalid, Some("leak"));
+        check(|_, s| s.users.crossover = 500, Verdict::Invalid, Some("crossover"));
         check(|_, s| s.qos.candidate = qos(0.5), Verdict::Rollback, Some("qos_floor"));
         check(|_, s| s.users.candidate = 99, Verdict::Hold, Some("min_users"));
         check(|_, s| s.qos.candidate = Known::Unknown { reason: Reason::NoData }, Verdict::Inconclusive, Some("qos"));
@@ -592,6 +627,12 @@ mod tests {
         check_under(point, |_, s| s.qos.candidate = qos(0.8), Verdict::Promote, None);
         check_under(point, |_, s| s.qos.candidate = qos(0.7999), Verdict::Hold, Some("qos"));
         check_under(point, |_, s| s.qos.candidate = qos(0.5999), Verdict::Rollback, Some("qos"));
+        let full = |state: &mut LayerState, stage: &mut StageAnalysis| {
+            state.ratio = Ratio::FULL;
+            stage.ratio = Ratio::FULL;
+            stage.qos.candidate = qos(0.59);
+        };
+        check_under(point, full, Verdict::Rollback, Some("qos"));
         // Neither guardrails nor users nor dwell keep it.
         check_under(point, |_, s| s.users.candidate = 1, Verdict::Promote, None);
     }
@@ -603,8 +644,15 @@ mod tests {
             let mut vip = state("vip", 0.0, 0);
             vip.rolled_back = rolled_back;
             let states = [state("early", early, 0), vip.clone()];
-            let decision =
-                decide(&Situation { plan: &plan, layer: &plan.layers[1], state: &vip, tenant_states: &states, evidence: None, as_of: NOW });
+            let decision = decide(&Situation {
+                plan: &plan,
+                layer: &plan.layers[1],
+                state: &vip,
+                tenant_states: &states,
+                evidence: None,
+                misassigned: 0.0,
+                as_of: NOW,
+            });
             (decision.verdict, decision.first_blocking)
         };
         assert_eq!(vip(0.5, None), (Verdict::Hold, Some("after".into())));
@@ -612,5 +660,15 @@ mod tests {
         assert_eq!(vip(1.0, Some((0, "b".into()))), (Verdict::Hold, Some("new_release".into())));
         assert_eq!(vip(1.0, Some((0, "older".into()))), (Verdict::Promote, None));
         assert_eq!(vip(1.0, Some((NOW - HOUR, "older".into()))), (Verdict::Hold, Some("cool_down".into())));
+    }
+
+    #[test]
+    fn a_layer_planned_at_nothing_that_has_the_candidate_does_not_open() {
+        let (_, mut analysis) = healthy();
+        let idle = state("early", 0.0, analysis.stages[0].start);
+        analysis.stages[0].ratio = Ratio::ZERO;
+        assert_eq!(decided(&plan(""), &idle, Some(&analysis)).verdict, Verdict::Promote);
+        analysis.stages[0].users.leaked = 500;
+        assert_eq!(decided(&plan(""), &idle, Some(&analysis)).first_blocking.as_deref(), Some("leak"));
     }
 }

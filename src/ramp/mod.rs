@@ -4,6 +4,7 @@ mod decide;
 mod schedule;
 mod state;
 
+pub(crate) use decide::MAX_MISASSIGNED;
 pub use decide::{Check, Decision, Outcome, Situation, Verdict, decide};
 pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
 pub use state::{LayerState, RampState};

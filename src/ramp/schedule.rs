@@ -1,13 +1,15 @@
 //! The nightly schedule: decide every layer, move the state, write the operation log.
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use super::{
-    decide::{Check, Decision, Situation, Verdict, decide},
+    decide::{Check, Decision, Outcome, Situation, Verdict, check, decide},
     state::{LayerState, RampState},
 };
 use crate::{
-    analysis::Analysis,
+    analysis::{Analysis, LayerAnalysis},
     bucket::Ratio,
     error::{Error, Result},
     output,
@@ -47,6 +49,8 @@ pub struct LayerSchedule {
     pub layer: String,
     /// What to do.
     pub verdict: Verdict,
+    /// This candidate has been rolled back here, now or earlier.
+    pub rolled_back: bool,
     /// The ratio until now.
     pub ratio: Ratio,
     /// The ratio from now on.
@@ -100,18 +104,26 @@ pub fn schedule(
     evidence_digest: &str,
     state: &RampState,
 ) -> Result<(Schedule, RampState, Vec<OperationRow>)> {
-    if state.plan_id != plan.id || analysis.plan_id != plan.id {
-        let found = format!("expected state and analysis of plan {}, found {} and {}", plan.id, state.plan_id, analysis.plan_id);
-        return Err(Error::input("schedule", found));
+    if analysis.plan_id != plan.id || analysis.candidate != plan.candidate {
+        let found = format!(
+            "expected an analysis of {} under plan {}, found one of {} under {}",
+            plan.candidate, plan.id, analysis.candidate, analysis.plan_id
+        );
+        return Err(Error::input("analysis", found));
     }
+    let mut tenants: Vec<String> = analysis.layers.iter().map(|layer| layer.tenant.clone()).collect();
+    tenants.dedup();
+    let state = state.clone().for_plan(plan, &tenants, analysis.as_of)?;
+    let rows = &analysis.data.rows;
+    let misassigned = rows.n_misassigned as f64 / (rows.n_baseline + rows.n_candidate).max(1) as f64;
     let mut decided: Vec<(&LayerState, Decision)> = Vec::new();
+    let evidence_of: HashMap<(&str, &str), &LayerAnalysis> =
+        analysis.layers.iter().map(|layer| ((layer.tenant.as_str(), layer.layer.as_str()), layer)).collect();
     for of_tenant in state.layers.chunk_by(|a, b| a.tenant == b.tenant) {
         for (layer, layer_state) in plan.layers.iter().zip(of_tenant) {
-            if layer.id != layer_state.layer {
-                return Err(Error::input("schedule", format!("expected layer {} in the state, found {}", layer.id, layer_state.layer)));
-            }
-            let evidence = analysis.layers.iter().find(|a| a.tenant == layer_state.tenant && a.layer == layer.id);
-            let situation = Situation { plan, layer, state: layer_state, tenant_states: of_tenant, evidence, as_of: analysis.as_of };
+            let evidence = evidence_of.get(&(layer_state.tenant.as_str(), layer.id.as_str())).copied();
+            let situation =
+                Situation { plan, layer, state: layer_state, tenant_states: of_tenant, evidence, misassigned, as_of: analysis.as_of };
             decided.push((layer_state, decide(&situation)));
         }
     }
@@ -121,17 +133,18 @@ pub fn schedule(
     let mut next = RampState { candidate: plan.candidate.clone(), evidence_digest: Some(evidence_digest.to_owned()), ..state.clone() };
     let mut rows = Vec::new();
     for ((before, decision), after) in decided.iter().zip(&mut next.layers) {
-        if decision.next_ratio == before.ratio {
-            continue;
-        }
-        after.ratio = decision.next_ratio;
-        after.since = analysis.as_of;
-        if decision.verdict == Verdict::Rollback {
+        let together = decision.first_blocking.as_deref() == Some(TOGETHER);
+        if decision.verdict == Verdict::Rollback || together {
             after.rolled_back = Some((analysis.as_of, plan.candidate.clone()));
         }
-        rows.push(operation_row(plan, before, decision, analysis.as_of, evidence_digest));
+        if decision.next_ratio != before.ratio {
+            after.ratio = decision.next_ratio;
+            after.since = analysis.as_of;
+            rows.push(operation_row(plan, before, decision, analysis.as_of, evidence_digest));
+        }
     }
-    let layers = decided.into_iter().map(|(before, decision)| layer_schedule(before, decision)).collect();
+    let layers =
+        decided.into_iter().zip(&next.layers).map(|((before, decision), after)| layer_schedule(before, decision, after, plan)).collect();
     let schedule = Schedule {
         schema: "sluice.schedule/1".into(),
         plan_id: plan.id.clone(),
@@ -146,23 +159,34 @@ pub fn schedule(
     Ok((schedule, next, rows))
 }
 
-/// A rollback takes every layer of its tenant back.
+/// The check that a rollback of the whole plan leaves in the other layers' traces.
+const TOGETHER: &str = "rollback_scope";
+
+/// A rollback takes every layer of its tenant back, and none opens.
 fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
-    let failed: Vec<(String, String)> =
-        decided.iter().filter(|(_, d)| d.verdict == Verdict::Rollback).map(|(s, _)| (s.tenant.clone(), s.layer.clone())).collect();
+    let failed: Vec<(String, String)> = decided
+        .iter()
+        .filter(|(_, decision)| decision.verdict == Verdict::Rollback)
+        .map(|(state, _)| (state.tenant.clone(), state.layer.clone()))
+        .collect();
     for (state, decision) in decided {
-        let cause = failed.iter().find(|(tenant, _)| *tenant == state.tenant);
-        if let Some((_, layer)) = cause.filter(|_| state.ratio > Ratio::ZERO && decision.verdict != Verdict::Rollback) {
-            decision.verdict = Verdict::Rollback;
-            decision.next_ratio = Ratio::ZERO;
-            decision.first_blocking = Some("rollback_scope".into());
-            decision.reason = format!("{layer} is rolled back, and the plan rolls back as a whole");
+        let Some((_, cause)) = failed.iter().find(|(tenant, _)| *tenant == state.tenant) else { continue };
+        if decision.verdict == Verdict::Rollback {
+            continue;
         }
+        let verdict = if state.ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
+        let reason = format!("{cause} is rolled back, and the plan rolls back as a whole");
+        decision.trace.insert(0, check(TOGETHER, Outcome::Block(verdict), reason.clone()));
+        decision.verdict = verdict;
+        decision.next_ratio = Ratio::ZERO;
+        decision.first_blocking = Some(TOGETHER.into());
+        decision.reason = reason;
     }
 }
 
-fn layer_schedule(before: &LayerState, decision: Decision) -> LayerSchedule {
+fn layer_schedule(before: &LayerState, decision: Decision, after: &LayerState, plan: &Plan) -> LayerSchedule {
     LayerSchedule {
+        rolled_back: after.rolled_back.as_ref().is_some_and(|(_, release)| *release == plan.candidate),
         tenant: before.tenant.clone(),
         layer: before.layer.clone(),
         verdict: decision.verdict,
@@ -196,12 +220,16 @@ fn operation_row(plan: &Plan, before: &LayerState, decision: &Decision, at: Micr
 impl OperationRow {
     /// The plan's own operations before `as_of` as log rows.
     pub fn history(plan: &Plan, as_of: Micros) -> Vec<Self> {
-        let mut ratios = vec![Ratio::ZERO; plan.layers.len()];
+        let mut ratios: BTreeMap<(String, usize), Ratio> = BTreeMap::new();
         let mut rows = Vec::new();
         for operation in plan.operations.iter().filter(|operation| operation.at < as_of) {
-            let old_value = std::mem::replace(&mut ratios[operation.layer_idx], operation.ratio);
+            let tenant = operation.tenant.clone().unwrap_or_default();
+            let before = ratios.insert((tenant.clone(), operation.layer_idx), operation.ratio);
+            let old_value = before
+                .or_else(|| ratios.get(&(String::new(), operation.layer_idx)).copied().filter(|_| !tenant.is_empty()))
+                .unwrap_or(Ratio::ZERO);
             let layer = &plan.layers[operation.layer_idx].id;
-            let what = format!("{} {layer} {old_value} {} {}", plan.id, operation.ratio, time::format(operation.at));
+            let what = format!("{} {tenant} {layer} {old_value} {} {}", plan.id, operation.ratio, time::format(operation.at));
             rows.push(Self {
                 log_id: log_id(&what, ""),
                 plan_id: plan.id.clone(),
@@ -210,7 +238,7 @@ impl OperationRow {
                 new_value: operation.ratio,
                 operate_time: operation.at,
                 operator: operation.operator.clone(),
-                tenant: String::new(),
+                tenant,
                 layer: layer.clone(),
                 evidence_digest: String::new(),
             });

@@ -2,7 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bucket::Ratio, replay::stages_of, scenario::Plan, time::Micros};
+use crate::{
+    bucket::Ratio,
+    error::{Error, Result},
+    replay::stages_of,
+    scenario::Plan,
+    time::Micros,
+};
+
+const SCHEMA: &str = "sluice.state/1";
 
 /// Where every layer of every tenant stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +46,7 @@ impl RampState {
     /// The state that the plan's operations lead to at `as_of`, for these tenants.
     pub fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Self {
         let layer_state = |tenant: &String, idx: usize| {
-            let stages = stages_of(plan, idx, as_of);
+            let stages = stages_of(plan, tenant, idx, as_of);
             let fell = stages.windows(2).rfind(|pair| pair[1].ratio == Ratio::ZERO && pair[0].ratio > Ratio::ZERO);
             let current = stages.last();
             LayerState {
@@ -50,7 +58,7 @@ impl RampState {
             }
         };
         Self {
-            schema: "sluice.state/1".into(),
+            schema: SCHEMA.into(),
             plan_id: plan.id.clone(),
             candidate: plan.candidate.clone(),
             evidence_digest: None,
@@ -58,8 +66,37 @@ impl RampState {
         }
     }
 
-    /// The state of a layer.
-    pub fn layer(&self, tenant: &str, layer: &str) -> Option<&LayerState> {
-        self.layers.iter().find(|state| state.tenant == tenant && state.layer == layer)
+    /// The state that a schedule of this plan starts from: every tenant of the evidence, and, under a new release, everybody back on
+    /// the baseline.
+    ///
+    /// # Errors
+    /// A state of another plan, or of one with other layers.
+    pub fn for_plan(mut self, plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
+        let differs =
+            |found: String| Err(Error::input("state", format!("expected the state of plan {} and its layers, found {found}", plan.id)));
+        if self.plan_id != plan.id {
+            return differs(format!("that of plan {}", self.plan_id));
+        }
+        for of_tenant in self.layers.chunk_by(|a, b| a.tenant == b.tenant) {
+            if !of_tenant.iter().map(|state| &state.layer).eq(plan.layers.iter().map(|layer| &layer.id)) {
+                let ids: Vec<&str> = of_tenant.iter().map(|state| state.layer.as_str()).collect();
+                return differs(format!("layers {}", ids.join(", ")));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let unique = self.layers.iter().all(|state| seen.insert((&state.tenant, &state.layer)));
+        let in_time = self.layers.iter().all(|state| (plan.start..=as_of).contains(&state.since));
+        if self.schema != SCHEMA || !unique || !in_time {
+            return differs("one of another version, with layers twice, or with instants outside of the plan".into());
+        }
+        if self.candidate != plan.candidate {
+            for state in self.layers.iter_mut().filter(|state| state.ratio > Ratio::ZERO) {
+                state.ratio = Ratio::ZERO;
+                state.since = as_of;
+            }
+        }
+        let new: Vec<String> = tenants.iter().filter(|tenant| !self.layers.iter().any(|state| state.tenant == **tenant)).cloned().collect();
+        self.layers.extend(Self::from_plan(plan, &new, as_of).layers);
+        Ok(self)
     }
 }

@@ -38,15 +38,6 @@ pub struct CellKey {
     pub group: u16,
 }
 
-/// A layer of the cube.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CubeLayer {
-    /// The layer's id.
-    pub id: String,
-    /// Its stages, in time order.
-    pub stages: Vec<Stage>,
-}
-
 /// One accumulated quantity and the unit it is stored in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CubeMeasure {
@@ -67,9 +58,9 @@ impl CubeMeasure {
     }
 }
 
-/// Users of a tenant in a layer, whether they came or not.
+/// A tenant's layer: who is in it, whether they came or not, and its ratios over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Population {
+pub struct CubeLayer {
     /// Index of the tenant.
     pub tenant: u32,
     /// Index of the layer.
@@ -80,6 +71,8 @@ pub struct Population {
     pub n_eligible: u64,
     /// Eligible users who were ever answered by the candidate.
     pub n_exposed: u64,
+    /// Stages, in time order.
+    pub stages: Vec<Stage>,
 }
 
 /// Distinct eligible users of a stage and bucket group, by the arm they were seen in.
@@ -118,7 +111,7 @@ pub struct LatencyRow {
     pub bin: u16,
 }
 
-/// Where every row of the log went: `n_rows` is the sum of the counts below it, up to `n_bad`.
+/// Where every row of the log went: `n_rows` is the sum of the counts below it, up to `n_bad`, but for those that start with "of these".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Rows read.
@@ -129,6 +122,8 @@ pub struct RowCounts {
     pub n_candidate: u64,
     /// Rows of users who did not consent: in neither arm.
     pub n_ineligible: u64,
+    /// Of these: answered by the candidate all the same.
+    pub n_ineligible_candidate: u64,
     /// Rows without a release, or with one that is neither baseline nor candidate.
     pub n_unknown_release: u64,
     /// Rows of users who are not in the layer table.
@@ -166,10 +161,10 @@ pub struct Cube {
     pub window: Micros,
     /// Names of the tenants.
     pub tenants: Vec<String>,
-    /// The layers with their stages, in plan order.
+    /// The layers' ids, in plan order.
+    pub layer_ids: Vec<String>,
+    /// Per tenant and layer, ascending.
     pub layers: Vec<CubeLayer>,
-    /// Users per tenant and layer.
-    pub population: Vec<Population>,
     /// What the cells hold.
     pub measures: Vec<CubeMeasure>,
     /// Where the rows went.

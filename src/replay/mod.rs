@@ -5,7 +5,7 @@ mod stages;
 mod state;
 mod store;
 
-pub use cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts};
+pub use cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, RowCounts};
 pub use stages::{MAX_STAGES, Stage, stages_of};
 pub use store::CUBE_FILE;
 

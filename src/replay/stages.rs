@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bucket::Ratio, scenario::Plan, time::Micros};
+use crate::{
+    bucket::Ratio,
+    scenario::{Operation, Plan},
+    time::Micros,
+};
 
 /// A user's stages are kept as bits of one word.
 pub const MAX_STAGES: usize = 64;
@@ -18,11 +22,12 @@ pub struct Stage {
     pub ratio: Ratio,
 }
 
-/// The stages of a layer from the plan's start to `as_of`. Operations at or after `as_of` have not happened yet; an operation that
+/// The stages of a tenant's layer from the plan's start to `as_of`. Operations at or after `as_of` have not happened yet; an operation that
 /// does not change the ratio does not end a stage.
-pub fn stages_of(plan: &Plan, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
+pub fn stages_of(plan: &Plan, tenant: &str, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
     let mut stages = vec![Stage { start: plan.start, end: as_of, ratio: Ratio::ZERO }];
-    for operation in plan.operations.iter().filter(|o| o.layer_idx == layer_idx && o.at < as_of) {
+    let concerns = |o: &&Operation| o.layer_idx == layer_idx && o.at < as_of && o.tenant.as_ref().is_none_or(|other| other == tenant);
+    for operation in plan.operations.iter().filter(concerns) {
         let last = stages.len() - 1;
         if operation.ratio == stages[last].ratio {
             continue;

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Context,
-    cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts},
+    cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, RowCounts},
     measured_columns,
     stages::{MAX_STAGES, Stage, stages_of},
 };
@@ -28,6 +28,7 @@ use crate::{
 pub(super) struct Scan<'a> {
     ctx: &'a Context<'a>,
     layers: &'a Layers,
+    /// Stages of each tenant's layers: tenant by tenant, layer by layer.
     stages: Vec<Vec<Stage>>,
     /// Bucket of each user.
     buckets: Vec<u16>,
@@ -42,9 +43,11 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(super) fn new(ctx: &'a Context<'a>, readers: &[TrafficReader], layers: &'a Layers) -> Result<Self> {
-        let stages: Vec<Vec<Stage>> = (0..ctx.plan.layers.len()).map(|idx| stages_of(ctx.plan, idx, ctx.as_of)).collect();
+        let of_tenant =
+            |tenant: &String| (0..ctx.plan.layers.len()).map(|idx| stages_of(ctx.plan, tenant, idx, ctx.as_of)).collect::<Vec<_>>();
+        let stages: Vec<Vec<Stage>> = layers.tenants.iter().flat_map(of_tenant).collect();
         if let Some(idx) = stages.iter().position(|stages| stages.len() > MAX_STAGES) {
-            let id = &ctx.plan.layers[idx].id;
+            let id = &ctx.plan.layers[idx % ctx.plan.layers.len()].id;
             return Err(Error::usage(format!(
                 "expected at most {MAX_STAGES} ratio changes a layer, found {} in \"{id}\"",
                 stages[idx].len()
@@ -65,6 +68,12 @@ impl<'a> Scan<'a> {
         let unseen = || (0..layers.n_users()).map(|_| AtomicU64::new(0)).collect();
         let latency_column = measured.iter().position(|column| column == "latency_ms");
         Ok(Self { ctx, layers, stages, buckets, measures, columns, latency_column, seen: [unseen(), unseen()] })
+    }
+}
+
+impl Scan<'_> {
+    fn stages_of(&self, tenant: u32, layer: u8) -> &[Stage] {
+        &self.stages[tenant as usize * self.ctx.plan.layers.len() + usize::from(layer)]
     }
 }
 
@@ -129,13 +138,14 @@ impl State {
             };
             if !layers.eligible[user] {
                 self.counts.n_ineligible += 1;
+                self.counts.n_ineligible_candidate += u64::from(arm == Arm::Candidate);
                 continue;
             }
             let layer = layers.layer[user];
             if batch.layer.as_ref().is_some_and(|l| l.is_valid(row) && l.value(row) != ctx.plan.layers[usize::from(layer)].id) {
                 self.counts.n_layer_differs += 1;
             }
-            let stages = &scan.stages[usize::from(layer)];
+            let stages = scan.stages_of(layers.tenant[user], layer);
             let stage = stages.partition_point(|stage| stage.start <= at).saturating_sub(1);
             let bucket = scan.buckets[user];
             let expected = if stages[stage].ratio.reaches(bucket) { Arm::Candidate } else { Arm::Baseline };
@@ -216,6 +226,7 @@ impl State {
         mine.n_baseline += theirs.n_baseline;
         mine.n_candidate += theirs.n_candidate;
         mine.n_ineligible += theirs.n_ineligible;
+        mine.n_ineligible_candidate += theirs.n_ineligible_candidate;
         mine.n_unknown_release += theirs.n_unknown_release;
         mine.n_unknown_user += theirs.n_unknown_user;
         mine.n_shadow += theirs.n_shadow;
@@ -236,13 +247,6 @@ impl State {
         let values = cells.iter().flat_map(|(_, start)| &self.values[*start..start + n]).copied().collect();
         let mut latencies: Vec<(LatencyRow, u64)> = self.latencies.into_iter().collect();
         latencies.sort_unstable();
-        let cube_layers = ctx
-            .plan
-            .layers
-            .iter()
-            .zip(&scan.stages)
-            .map(|(layer, stages)| CubeLayer { id: layer.id.clone(), stages: stages.clone() })
-            .collect();
         Cube {
             plan_id: ctx.plan.id.clone(),
             baseline: ctx.plan.baseline.clone(),
@@ -251,8 +255,8 @@ impl State {
             as_of: ctx.as_of,
             window: ctx.plan.window,
             tenants: layers.tenants.clone(),
-            layers: cube_layers,
-            population: population(scan, layers),
+            layer_ids: ctx.plan.layers.iter().map(|layer| layer.id.clone()).collect(),
+            layers: cube_layers(scan, layers),
             measures: scan.measures.clone(),
             counts: self.counts,
             sources,
@@ -282,11 +286,17 @@ fn unknown_release(ctx: &Context<'_>, batch: &TrafficBatch<'_>, row: usize, foun
     .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
 }
 
-fn population(scan: &Scan<'_>, layers: &Layers) -> Vec<Population> {
-    let n_layers = scan.stages.len();
-    let mut rows: Vec<Population> = (0..layers.tenants.len() * n_layers)
-        .map(|idx| Population { tenant: (idx / n_layers) as u32, layer: (idx % n_layers) as u8, n_users: 0, n_eligible: 0, n_exposed: 0 })
-        .collect();
+fn cube_layers(scan: &Scan<'_>, layers: &Layers) -> Vec<CubeLayer> {
+    let n_layers = scan.ctx.plan.layers.len();
+    let row = |(idx, stages): (usize, &Vec<Stage>)| CubeLayer {
+        tenant: (idx / n_layers) as u32,
+        layer: (idx % n_layers) as u8,
+        n_users: 0,
+        n_eligible: 0,
+        n_exposed: 0,
+        stages: stages.clone(),
+    };
+    let mut rows: Vec<CubeLayer> = scan.stages.iter().enumerate().map(row).collect();
     for user in 0..layers.n_users() {
         let row = &mut rows[layers.tenant[user] as usize * n_layers + usize::from(layers.layer[user])];
         row.n_users += 1;

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
 
-use super::cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, Population, RowCounts};
+use super::cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, RowCounts};
 use crate::{
     error::{Error, Result},
     input::SourceFile,
@@ -38,8 +38,8 @@ struct Document {
     as_of: Micros,
     window: Micros,
     tenants: Vec<String>,
+    layer_ids: Vec<String>,
     layers: Vec<CubeLayer>,
-    population: Vec<Population>,
     measures: Vec<CubeMeasure>,
     counts: RowCounts,
     sources: Vec<SourceFile>,
@@ -65,8 +65,8 @@ impl Cube {
             as_of: self.as_of,
             window: self.window,
             tenants: self.tenants.clone(),
+            layer_ids: self.layer_ids.clone(),
             layers: self.layers.clone(),
-            population: self.population.clone(),
             measures: self.measures.clone(),
             counts: self.counts.clone(),
             sources: self.sources.clone(),
@@ -86,6 +86,15 @@ impl Cube {
                 format!("expected {SCHEMA}, found {}", document.schema),
             ));
         }
+        let n_layers = document.tenants.len() * document.layer_ids.len();
+        let whole = document.layers.len() == n_layers && document.layers.iter().all(|layer| !layer.stages.is_empty());
+        if document.window <= 0 || document.as_of < document.start || !whole {
+            return Err(Error::input(
+                folder.join(CUBE_FILE).display().to_string(),
+                "expected a whole cube, found a document that was changed",
+            )
+            .hint("make the cube anew with `sluice replay`"));
+        }
         let mut cube = Self {
             plan_id: document.plan_id,
             baseline: document.baseline,
@@ -94,8 +103,8 @@ impl Cube {
             as_of: document.as_of,
             window: document.window,
             tenants: document.tenants,
+            layer_ids: document.layer_ids,
             layers: document.layers,
-            population: document.population,
             measures: document.measures,
             counts: document.counts,
             sources: document.sources,
@@ -250,7 +259,7 @@ impl Cube {
     fn key_columns(&self, keys: impl Iterator<Item = (u32, u8, u8)> + Clone) -> Vec<ArrayRef> {
         vec![
             names(keys.clone().map(|(tenant, _, _)| self.tenants[tenant as usize].as_str())),
-            names(keys.clone().map(|(_, layer, _)| self.layers[usize::from(layer)].id.as_str())),
+            names(keys.clone().map(|(_, layer, _)| self.layer_ids[usize::from(layer)].as_str())),
             integers(keys.map(|(_, _, stage)| i32::from(stage))),
         ]
     }
@@ -301,7 +310,7 @@ impl<'a> KeyReader<'a> {
 
     fn at(&self, row: usize) -> Result<(u32, u8, u8)> {
         let tenant = self.tenant_index.get(self.tenants.value(row)).copied();
-        let layer = self.cube.layers.iter().position(|l| l.id == self.layers.value(row));
+        let layer = self.cube.layer_ids.iter().position(|id| id == self.layers.value(row));
         match (tenant, layer) {
             (Some(tenant), Some(layer)) => Ok((tenant, layer as u8, self.stages.value(row) as u8)),
             _ => Err(Error::input(self.path.display().to_string(), "expected tenants and layers of the cube, found others")),

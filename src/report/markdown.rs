@@ -181,6 +181,7 @@ pub(super) fn quality_rows(model: &Model) -> Vec<(String, u64)> {
             ("rows in the baseline".into(), r.n_baseline),
             ("rows in the candidate".into(), r.n_candidate),
             ("rows of users who did not consent (in neither arm)".into(), r.n_ineligible),
+            ("of these: answered by the candidate all the same".into(), r.n_ineligible_candidate),
             ("rows of an unknown release".into(), r.n_unknown_release),
             ("rows of users without a layer".into(), r.n_unknown_user),
             ("shadow rows".into(), r.n_shadow),

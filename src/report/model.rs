@@ -1,9 +1,10 @@
 //! What a report shows, computed once. The drawings only format it.
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    analysis::{Analysis, StageAnalysis},
+    analysis::{Analysis, LayerAnalysis, StageAnalysis},
     gate::GateReport,
     layer::LayerSummary,
     ramp::{LayerSchedule, Schedule},
@@ -83,7 +84,7 @@ pub struct LayerLine {
     pub layer: String,
     /// Users of the layer.
     pub n_users: u64,
-    /// Users of the current stage who were answered by the candidate.
+    /// Eligible users who were ever answered by the candidate.
     pub n_exposed: u64,
     /// QoS of the baseline in the current stage.
     pub qos_baseline: String,
@@ -103,11 +104,13 @@ pub struct LayerLine {
 
 /// The lines of all layers, in plan order.
 pub fn layer_lines(analysis: &Analysis, schedule: &Schedule) -> Vec<LayerLine> {
-    schedule.layers.iter().map(|decided| line(analysis, decided)).collect()
+    let of_layer: HashMap<(&str, &str), &LayerAnalysis> =
+        analysis.layers.iter().map(|l| ((l.tenant.as_str(), l.layer.as_str()), l)).collect();
+    let find = |decided: &LayerSchedule| of_layer.get(&(decided.tenant.as_str(), decided.layer.as_str())).copied();
+    schedule.layers.iter().map(|decided| line(analysis, find(decided), decided)).collect()
 }
 
-fn line(analysis: &Analysis, decided: &LayerSchedule) -> LayerLine {
-    let layer = analysis.layers.iter().find(|l| l.tenant == decided.tenant && l.layer == decided.layer);
+fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSchedule) -> LayerLine {
     let stage: Option<&StageAnalysis> = layer.and_then(|layer| layer.current());
     let interval_of = |anytime: Interval, fixed: Interval| match analysis.policy.sequential {
         Sequential::Anytime => anytime,
@@ -129,7 +132,7 @@ fn line(analysis: &Analysis, decided: &LayerSchedule) -> LayerLine {
         tenant: decided.tenant.clone(),
         layer: decided.layer.clone(),
         n_users: layer.map_or(0, |layer| layer.n_users),
-        n_exposed: stage.map_or(0, |stage| stage.users.candidate),
+        n_exposed: layer.map_or(0, |layer| layer.n_exposed),
         qos_baseline: unknown(qos_baseline),
         qos_candidate: unknown(qos_candidate),
         srm: stage.and_then(|stage| stage.srm).map_or_else(|| "-".into(), |srm| format!("p={}", number(srm.p_value))),

@@ -18,6 +18,9 @@ use crate::{
     time::{self, DAY, HOUR, Micros, SECOND},
 };
 
+/// Layers are kept as one byte a user.
+const MAX_LAYERS: usize = 100;
+
 /// Checks a whole file. `problems` are those that reading it already found.
 pub(super) fn check(
     raw: RawScenario,
@@ -183,6 +186,9 @@ impl Checker {
         if raw.is_empty() {
             self.problem("layer", "expected at least one [[layer]], found none");
         }
+        if raw.len() > MAX_LAYERS {
+            self.problem("layer", format!("expected at most {MAX_LAYERS} layers, found {}", raw.len()));
+        }
         let ids: Vec<String> = raw.iter().map(|l| l.id.clone().unwrap_or_default()).collect();
         let n_layers = raw.len();
         let mut layers: Vec<Layer> = Vec::with_capacity(n_layers);
@@ -239,6 +245,7 @@ impl Checker {
                 min_score,
                 quota,
                 tags,
+                initial_ratio: initial,
                 ladder,
                 qos_threshold: self.number(&at("qos_threshold"), raw.qos_threshold, 0.8, 0.0, 1.0),
                 dwell: self.duration(&at("dwell_hours"), raw.dwell_hours, 72.0, HOUR),
@@ -309,6 +316,9 @@ impl Checker {
             }
             let numerator = self.sum(&at("numerator"), raw.numerator, sensitive);
             let denominator = self.sum(&at("denominator"), raw.denominator, sensitive);
+            if raw.delay_hours.is_some_and(|hours| hours.fract() != 0.0) {
+                self.problem(at("delay_hours"), "expected whole hours, found a fraction");
+            }
             metrics.push(Metric {
                 id,
                 numerator,
@@ -361,10 +371,20 @@ impl Checker {
                     continue;
                 }
             };
+            if matches!(rule, GuardrailRule::MaxCount(_)) && metrics.iter().any(|m| m.id == metric && m.better == Better::Higher) {
+                self.problem(
+                    at("max_count"),
+                    format!("expected a metric of which less is better, found \"{metric}\": its events are good"),
+                );
+            }
             if metric == LATENCY_P95 && matches!(rule, GuardrailRule::MaxCount(_)) {
                 self.problem(at("max_count"), "expected a margin for a percentile, found a count");
             }
-            guardrails.push(Guardrail { metric, rule, limit: raw.limit.filter(|limit| limit.is_finite()) });
+            guardrails.push(Guardrail {
+                metric,
+                rule,
+                limit: raw.limit.map(|limit| self.number(&at("limit"), Some(limit), 0.0, -1e15, 1e15)),
+            });
         }
         guardrails
     }
@@ -381,6 +401,7 @@ impl Checker {
             alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
             srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
             srm_min_deviation: self.number("policy.srm_min_deviation", raw.srm_min_deviation, 0.001, 0.0, 1.0),
+            max_crossover: self.number("policy.max_crossover", raw.max_crossover, 0.01, 0.0, 1.0),
             qos_floor: self.number("policy.qos_floor", raw.qos_floor, 0.6, 0.0, 1.0),
             qos_mde: self.number("policy.qos_mde", raw.qos_mde, 0.02, 1e-6, 1.0),
             cool_down: self.duration("policy.cool_down_hours", raw.cool_down_hours, 24.0, HOUR),
@@ -407,10 +428,16 @@ impl Checker {
                     format!("expected an instant not before plan.start ({}), found {}", time::format(start), time::format(instant)),
                 );
             }
-            if operations.iter().any(|o| o.layer_idx == layer_idx && o.at >= instant) {
+            if operations.iter().any(|o| o.layer_idx == layer_idx && o.tenant == raw.tenant && o.at >= instant) {
                 self.problem(at("at"), "expected operations of a layer in rising time order, found another order");
             }
-            operations.push(Operation { at: instant, layer_idx, ratio, operator: raw.operator.unwrap_or_else(|| "sluice".into()) });
+            operations.push(Operation {
+                at: instant,
+                tenant: raw.tenant,
+                layer_idx,
+                ratio,
+                operator: raw.operator.unwrap_or_else(|| "sluice".into()),
+            });
         }
         operations.sort_by_key(|o| (o.at, o.layer_idx));
         operations
@@ -467,7 +494,7 @@ impl Checker {
     }
 
     fn source(&mut self, place: &str, raw: RawSource, folder: &Path) -> Source {
-        let path = self.text(&format!("{place}.path"), raw.path, "a file, a folder or a glob");
+        let path = self.text(&format!("{place}.path"), raw.path.filter(|path| !path.is_empty()), "a file, a folder or a glob");
         let both: Vec<&String> = raw.columns.keys().filter(|key| raw.constants.contains_key(*key)).collect();
         if let Some(key) = both.first() {
             self.problem(format!("{place}.constants.{key}"), "expected a column or a constant, found both");

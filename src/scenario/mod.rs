@@ -271,7 +271,9 @@ pub struct Layer {
     pub quota: Option<f64>,
     /// Any of these puts a user here, before any score.
     pub tags: Vec<TagRule>,
-    /// Ratios in rising order, the initial one first if it is above 0.
+    /// The ratio a layer opens with; 0 for the ladder's first.
+    pub initial_ratio: Ratio,
+    /// Ratios in rising order, the initial one among them.
     pub ladder: Vec<Ratio>,
     /// QoS from which the layer may go up.
     pub qos_threshold: f64,
@@ -286,6 +288,9 @@ pub struct Layer {
 impl Layer {
     /// The next step above a ratio, if there is one.
     pub fn next_step(&self, ratio: Ratio) -> Option<Ratio> {
+        if ratio == Ratio::ZERO && self.initial_ratio > Ratio::ZERO {
+            return Some(self.initial_ratio);
+        }
         self.ladder.iter().copied().find(|step| *step > ratio)
     }
 }
@@ -295,6 +300,8 @@ impl Layer {
 pub struct Operation {
     /// When.
     pub at: Micros,
+    /// Of which tenant; `None` for all.
+    pub tenant: Option<String>,
     /// Index of the layer.
     pub layer_idx: usize,
     /// The new ratio.
@@ -342,6 +349,8 @@ pub struct Policy {
     pub srm_alpha: f64,
     /// Sample-ratio deviations below this share are called low impact.
     pub srm_min_deviation: f64,
+    /// Share of a stage's users who may be seen in both arms; more, and users are not placed by bucket.
+    pub max_crossover: f64,
     /// QoS below which a layer rolls back.
     pub qos_floor: f64,
     /// The QoS difference that intervals are tuned to see.

@@ -131,6 +131,7 @@ pub(super) struct RawTag {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawOperation {
     pub(super) at: Option<String>,
+    pub(super) tenant: Option<String>,
     pub(super) layer: Option<String>,
     pub(super) ratio: Option<f64>,
     pub(super) operator: Option<String>,
@@ -175,6 +176,7 @@ pub(super) struct RawPolicy {
     pub(super) alpha: Option<f64>,
     pub(super) srm_alpha: Option<f64>,
     pub(super) srm_min_deviation: Option<f64>,
+    pub(super) max_crossover: Option<f64>,
     pub(super) qos_floor: Option<f64>,
     pub(super) qos_mde: Option<f64>,
     pub(super) cool_down_hours: Option<f64>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Interval, Reason,
-    dist::{norm_isf, norm_sf, t_isf, t_sf},
+    dist::{norm_isf, t_isf, t_sf},
     proportion, ratio,
     ratio::RatioEstimate,
     sequential,
@@ -138,7 +138,8 @@ pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], propor
     let (r0, r1) = (ratio::clusters(control)?, ratio::clusters(treatment)?);
     let plain = difference((&r0).into(), (&r1).into(), levels, EffectMethod::ClusterRobust);
     let is_rare = |r: &RatioEstimate| r.numerator.min(r.denominator - r.numerator) < FEW_EVENTS;
-    if !proportion || !(is_rare(&r0) || is_rare(&r1)) {
+    let is_share = |r: &RatioEstimate| (0.0..=1.0).contains(&r.estimate);
+    if !proportion || !is_share(&r0) || !is_share(&r1) || !(is_rare(&r0) || is_rare(&r1)) {
         return Ok(plain);
     }
     let (n0, n1) = (effective_n(&r0), effective_n(&r1));
@@ -157,6 +158,8 @@ pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], propor
         ci,
         anytime: proportion::newcombe(p1, n1, p0, n0, sequential::multiplier(v, tau2, levels.alpha, true)),
         anytime_p_value: sequential::p_value(deviate * v.sqrt(), v, tau2),
+        // The delta method would be as falsely certain as the spread of clusters without events.
+        relative: None,
         method: EffectMethod::Newcombe,
         ..plain
     })
@@ -168,11 +171,6 @@ fn effective_n(r: &RatioEstimate) -> f64 {
     let variance = r.std_error.powi(2);
     let binomial = r.estimate * (1.0 - r.estimate);
     if variance > 0.0 && binomial > 0.0 { (binomial / variance).min(r.denominator) } else { r.denominator }
-}
-
-/// Two-sided normal p-value of a deviate.
-pub fn norm_p_value(z: f64) -> f64 {
-    2.0 * norm_sf(z.abs())
 }
 
 #[cfg(test)]

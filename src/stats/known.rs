@@ -18,8 +18,6 @@ pub enum Reason {
     NoConcurrentControl,
     /// A cluster holds nearly all of the denominator, so leaving it out leaves nothing.
     DominatingCluster,
-    /// The control's own interval contains 0, so a share of it means nothing.
-    ControlNearZero,
 }
 
 impl fmt::Display for Reason {
@@ -30,7 +28,6 @@ impl fmt::Display for Reason {
             Self::TooFewClusters => "fewer than 20 clusters in an arm",
             Self::NoConcurrentControl => "no concurrent control",
             Self::DominatingCluster => "one cluster holds nearly everything",
-            Self::ControlNearZero => "the control is too close to 0",
         })
     }
 }

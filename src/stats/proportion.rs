@@ -1,9 +1,6 @@
 //! Proportions with few events, where the usual interval is wrong.
 
-use super::{
-    Interval,
-    dist::{beta_ppf, norm_sf},
-};
+use super::{Interval, dist::norm_sf};
 
 /// Wilson's interval for a share `p` of `n` (effective) trials at the normal quantile `z`.
 ///
@@ -38,14 +35,6 @@ pub fn newcombe_p_value(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
     (2.0 * norm_sf(0.5 * (low + high))).min(1.0)
 }
 
-/// The one-sided upper bound on a share of which `x` of `n` trials were events, at level `alpha`; `1 - alpha^(1/n)` for none.
-///
-/// # References
-/// Clopper & Pearson (1934).
-pub fn clopper_pearson_upper(x: f64, n: f64, alpha: f64) -> f64 {
-    if x >= n { 1.0 } else { beta_ppf(1.0 - alpha, x + 1.0, n - x) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,8 +51,6 @@ mod tests {
         // Wilson 10 of 100: .0552 to .1744.
         let interval = wilson(0.1, 100.0, 1.959963984540054);
         assert!((interval.ci_lower - 0.05523).abs() < 1e-5 && (interval.ci_upper - 0.17437).abs() < 1e-5, "{interval:?}");
-        close(clopper_pearson_upper(0.0, 100.0, 0.05), 1.0 - 0.05_f64.powf(0.01));
-        close(clopper_pearson_upper(5.0, 5.0, 0.05), 1.0);
     }
 
     #[test]

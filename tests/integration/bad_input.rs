@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use crate::{
     small::{Small, USERS},
-    support::{assert_same_tree, is_root, json, sluice, text, tree},
+    support::{assert_same_tree, fails, is_root, json, ok, sluice, text, tree},
 };
 
 /// Runs the study, breaks it, and checks that the error says all of `parts` and that the first output is untouched.
@@ -155,13 +155,72 @@ fn all_problems_of_a_scenario_at_once() {
 }
 
 #[test]
-fn a_folder_that_is_not_ours_is_not_replaced() {
+fn files_of_others_are_not_lost() {
     let small = Small::new();
+    let refuses = |file: &str| {
+        let stderr = small.fails(1);
+        assert!(stderr.contains("expected an empty folder or an earlier output") && stderr.contains(file), "{stderr}");
+    };
     fs::create_dir(small.path("out")).unwrap();
     small.write("out/thesis.txt", "years of work");
-    let stderr = small.fails(1);
-    assert!(stderr.contains("expected an empty folder or an earlier output"), "{stderr}");
-    assert_eq!(fs::read_to_string(small.path("out/thesis.txt")).unwrap(), "years of work");
+    refuses("thesis.txt");
+    // A marker's name alone does not make the folder ours.
+    small.write("out/manifest.json", "{}");
+    refuses("manifest.json");
+    fs::remove_dir_all(small.path("out")).unwrap();
+    small.run();
+    small.write("out/notes.txt", "mine");
+    refuses("notes.txt");
+    assert_eq!(fs::read_to_string(small.path("out/notes.txt")).unwrap(), "mine");
+    fs::remove_file(small.path("out/notes.txt")).unwrap();
+    // A link stays a link.
+    fs::rename(small.path("out"), small.path("real")).unwrap();
+    std::os::unix::fs::symlink(small.path("real"), small.path("out")).unwrap();
+    small.run();
+    assert!(fs::symlink_metadata(small.path("out")).unwrap().is_symlink());
+}
+
+#[test]
+fn a_study_does_not_replace_its_inputs() {
+    let small = Small::new();
+    ok(&["run", text(&small.path("study.toml")), "--out", text(&small.path("out"))]);
+    small.edit("study.toml", |t| t.replace("users.csv", "out/layers.parquet"));
+    assert!(small.fails(1).contains("without the study's inputs"));
+    let users = small.path("users.csv");
+    let stderr = fails(&["layer", "--users", text(&users), "--as-of", "2026-05-25", "--out", text(&users)], 2);
+    assert!(stderr.contains("expected --out to differ from the input"), "{stderr}");
+    fails(&["layer", "--users", text(&users), "--as-of", "2026-05-25", "--out", "/dev/null"], 1);
+}
+
+#[test]
+fn late_columns_hidden_folders_and_loops() {
+    let small = Small::new();
+    small.run();
+    let n_rows = small.rows()["n_rows"].clone();
+    let csv = fs::read_to_string(small.path("traffic.csv")).unwrap();
+    fs::create_dir_all(small.path("t/_temporary")).unwrap();
+    small.write("t/_temporary/part.csv", &csv);
+    std::os::unix::fs::symlink(".", small.path("t/latest")).unwrap();
+    // NDJSON in which `complaint` is known from the last row only, and is not in the first file at all.
+    let objects: Vec<String> = csv
+        .lines()
+        .skip(1)
+        .enumerate()
+        .map(|(idx, line)| {
+            let f: Vec<&str> = line.split(',').collect();
+            let complaint = if idx == 399 { ",\"complaint\":true" } else { "" };
+            format!(r#"{{"event_time":"{}","user_id":"{}","release_id":"{}"{complaint}}}"#, f[0], f[1], f[2])
+        })
+        .collect();
+    small.write("t/a.ndjson", objects[..100].join("\n"));
+    small.write("t/b.ndjson", objects[100..].join("\n"));
+    small.edit("study.toml", |t| t.replace("traffic.csv", "t"));
+    small.run();
+    assert_eq!(small.rows()["n_rows"], n_rows);
+    let analysis = json(&small.path("out/analysis.json"));
+    let metrics = analysis["layers"][0]["stages"][0]["metrics"].as_array().unwrap();
+    let complaint = metrics.iter().find(|m| m["metric"] == "complaint_rate").expect("the column was found");
+    assert_eq!(complaint["baseline"]["numerator"].as_f64().unwrap() + complaint["candidate"]["numerator"].as_f64().unwrap(), 1.0);
 }
 
 #[test]

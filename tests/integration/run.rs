@@ -74,11 +74,18 @@ fn the_stages_write_what_run_writes() {
         text(&at("cube")),
     ]);
     ok(&["analyze", "--cube", text(&at("cube")), "--plan", plan, "--out", text(&at("analysis.json"))]);
-    ok(&["schedule", "--plan", plan, "--analysis", text(&at("analysis.json")), "--out", text(dir.path())]);
-    for name in ["study.json", "gate_report.json"] {
-        fs::copy(study.join(name), at(name)).unwrap();
-    }
-    ok(&["report", text(dir.path())]);
+    ok(&[
+        "schedule",
+        "--plan",
+        plan,
+        "--analysis",
+        text(&at("analysis.json")),
+        "--layer-summary",
+        text(&at("layers.summary.json")),
+        "--out",
+        text(dir.path()),
+    ]);
+    ok(&["report", text(dir.path()), "--plan", plan]);
     let (ours, mut theirs) = (tree(dir.path()), tree(study));
     theirs.retain(|name, _| name != Path::new("manifest.json"));
     for (name, bytes) in theirs {
@@ -262,5 +269,130 @@ fn files_are_not_writable_by_others() {
     for name in tree(ecommerce()).keys() {
         let mode = fs::metadata(ecommerce().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o133, 0, "{}: {mode:o}", name.display());
+    }
+}
+
+/// A case-study scenario with changes, at a tenth of its size.
+fn changed(dir: &Path, edit: impl Fn(String) -> String) -> std::path::PathBuf {
+    let text = fs::read_to_string(crate::support::root().join("scenarios/ecommerce.toml")).unwrap();
+    let path = dir.join("changed.toml");
+    fs::write(&path, edit(text.replace("users = 200_000", "users = 40_000").replace("turns = 2_000_000", "turns = 400_000"))).unwrap();
+    path
+}
+
+fn layer_of(schedule: &serde_json::Value, layer: &str) -> serde_json::Value {
+    schedule["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer).unwrap().clone()
+}
+
+#[test]
+fn a_release_that_was_rolled_back_stays_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("study");
+    let scenario = changed(dir.path(), |text| {
+        text.split("[[expect]]").next().unwrap().to_owned()
+            + "[[operation]]\nat = \"2026-05-28T12:00:00Z\"\nlayer = \"regular\"\nratio = 0.0\n"
+    });
+    ok(&["run", text(&scenario), "--out", text(&out)]);
+    let regular = layer_of(&json(&out.join("schedule.json")), "regular");
+    assert_eq!((regular["verdict"].clone(), regular["first_blocking"].clone()), ("hold".into(), "new_release".into()));
+    let gate = json(&out.join("gate_report.json"));
+    let outcome = |check: &str| gate["checks"].as_array().unwrap().iter().find(|c| c["check"] == check).unwrap()["outcome"].clone();
+    assert_eq!((outcome("rolled_back"), outcome("exposure_cap"), gate["outcome"].clone()), ("fail".into(), "fail".into(), "fail".into()));
+}
+
+#[test]
+fn a_plan_that_rolls_back_as_a_whole_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("study");
+    let scenario = changed(dir.path(), |text| {
+        text.split("[[expect]]")
+            .next()
+            .unwrap()
+            .replace("after = [\"regular\"]", "")
+            .replace("[policy]", "[policy]\nrollback_scope = \"plan\"")
+            .replace("task_completion_rate = 0.47", "task_completion_rate = 0.2")
+    });
+    ok(&["run", text(&scenario), "--out", text(&out)]);
+    let schedule = json(&out.join("schedule.json"));
+    for layer in schedule["layers"].as_array().unwrap() {
+        assert_eq!((layer["next_ratio"].clone(), layer["rolled_back"].clone()), (0.0.into(), true.into()), "{layer}");
+        let blocking = &layer["first_blocking"];
+        assert!(layer["trace"].as_array().unwrap().iter().any(|step| step["check"] == *blocking), "{layer}");
+    }
+}
+
+#[test]
+fn tenants_have_ratios_of_their_own() {
+    let small = Small::new();
+    small.edit("users.csv", |t| {
+        t.replace("user_id,", "tenant_id,user_id,").replace("\nu", "\nx,u")
+            + &t.split_once('\n').unwrap().1.replace("u", "y,u").replace("try,ue", "true")
+    });
+    small.edit("traffic.csv", |t| {
+        let rows: Vec<&str> = t.lines().skip(1).collect();
+        let x = rows.iter().map(|row| format!("x,{row}\n")).collect::<String>();
+        let y = rows.iter().map(|row| format!("y,{}\n", row.replace(",new,", ",old,"))).collect::<String>();
+        format!("tenant_id,event_time,user_id,release_id,success,latency_ms\n{x}{y}")
+    });
+    small.edit("study.toml", |t| t.replace("layer = \"all\"", "layer = \"all\"\ntenant = \"x\""));
+    small.run();
+    let schedule = json(&small.path("out/schedule.json"));
+    let ratios: Vec<(String, f64)> = schedule["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| (l["tenant"].as_str().unwrap().into(), l["ratio"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(ratios, [("x".to_owned(), 0.5), ("y".to_owned(), 0.0)]);
+    assert_eq!(small.rows()["n_misassigned"], 0);
+}
+
+#[test]
+fn users_in_both_arms_make_the_data_invalid() {
+    let small = Small::new();
+    // A coin for each request: the second turn of every user gets the other release.
+    small.edit("traffic.csv", |t| {
+        t.lines().map(|line| if line.starts_with("2026-05-26") { line.replace(",new,", ",NEW,").replace(",old,", ",new,").replace(",NEW,", ",old,") } else { line.to_owned() } + "\n").collect()
+    });
+    small.edit("study.toml", |t| t.replace("id = \"small\"", "id = \"small\"\nprofile = \"external\""));
+    small.run();
+    let layer = layer_of(&json(&small.path("out/schedule.json")), "all");
+    assert_eq!((layer["verdict"].clone(), layer["first_blocking"].clone()), ("invalid".into(), "crossover".into()));
+}
+
+#[test]
+fn evidence_of_another_plan_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let cube = ecommerce().join("cube");
+    let out = dir.path().join("analysis.json");
+    for (from, to) in [
+        ("candidate = \"cs-agent-2026.05\"", "candidate = \"newer\""),
+        ("ratio = 0.01", "ratio = 0.02"),
+        ("as_of = \"2026-05-29", "as_of = \"2026-05-28"),
+    ] {
+        let scenario = changed(dir.path(), |text| text.replace(from, to));
+        let stderr = crate::support::fails(&["analyze", "--cube", text(&cube), "--plan", text(&scenario), "--out", text(&out)], 3);
+        assert!(stderr.contains("expected a cube of plan") && stderr.contains("hint:"), "{stderr}");
+    }
+    // A state that was tampered with.
+    let state = dir.path().join("state.json");
+    let whole = fs::read_to_string(ecommerce().join("state.json")).unwrap();
+    for (from, to) in
+        [("sluice.state/1", "sluice.state/7"), ("\"layer\": \"vip\"", "\"layer\": \"early\""), ("\"plan_id\": \"cs", "\"plan_id\": \"xx")]
+    {
+        fs::write(&state, whole.replacen(from, to, 1).replace("\"evidence_digest\": \"sha256:", "\"evidence_digest\": \"other:")).unwrap();
+        let analysis = ecommerce().join("analysis.json");
+        let args = [
+            "schedule",
+            "--plan",
+            "scenarios/ecommerce.toml",
+            "--analysis",
+            text(&analysis),
+            "--state",
+            text(&state),
+            "--out",
+            text(dir.path()),
+        ];
+        crate::support::fails(&args, 3);
     }
 }
