@@ -7,7 +7,15 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
-use std::{fs::File, io::Write, path::Path, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt::Display,
+    fs::File,
+    io::Write,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::{Arc, Once},
+};
 
 use crate::{
     error::{Error, Result},
@@ -58,16 +66,47 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
 /// # Errors
 /// A file that is not Parquet, or whatever `on_batch` returns.
 pub(crate) fn read(path: &Path, on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-    let broken =
-        |error: &dyn std::fmt::Display| Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {error}"));
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.with_batch_size(65_536).build())
-        .map_err(|e| broken(&e))?;
-    for batch in reader {
-        on_batch(&batch.map_err(|error| broken(&error))?)?;
+    let mut reader = guard(path, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536).build())?;
+    while let Some(batch) = guard(path, || reader.next().transpose())? {
+        on_batch(&batch)?;
     }
     Ok(())
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls the Parquet reader on bytes of unknown origin: the crate panics on some broken files, and that is an error like any other.
+///
+/// # Errors
+/// A file that is not whole.
+pub(crate) fn guard<T, E: Display>(path: &Path, read: impl FnOnce() -> std::result::Result<T, E>) -> Result<T> {
+    static HOOK: Once = Once::new();
+    // A panic that is caught here is reported here; all others are as loud as ever.
+    HOOK.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                loud(info);
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    let caught = panic::catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(before);
+    let broken = |found: &dyn Display| {
+        Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {found}"))
+            .hint("the file may have been cut off while it was written; fetch or write it again")
+    };
+    match caught {
+        Ok(result) => result.map_err(|error| broken(&error)),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+            Err(broken(&text.unwrap_or("a broken structure")))
+        }
+    }
 }
 
 /// A batch of columns that were built for this schema.

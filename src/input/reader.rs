@@ -17,7 +17,10 @@ use std::{
 };
 
 use super::{format::Format, source::InputFile};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    parquet_io::guard,
+};
 
 /// Rows a batch.
 const BATCH_ROWS: usize = 65_536;
@@ -89,7 +92,7 @@ fn read_batches<E: std::fmt::Display>(
 
 fn parquet_header(path: &Path) -> Result<Header> {
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|error| unreadable_parquet(path, &error))?;
+    let metadata = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
     let columns = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     Ok(Header { columns, footer: Some(metadata) })
 }
@@ -99,7 +102,7 @@ fn read_parquet(input: &InputFile, row_group: Option<usize>, names: &[&str], on_
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
     let builder = match &input.footer {
         Some(footer) => ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone()),
-        None => ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable_parquet(path, &error))?,
+        None => guard(path, || ParquetRecordBatchReaderBuilder::try_new(file))?,
     };
     let roots = builder.schema().fields().iter().enumerate().filter(|(_, f)| names.contains(&f.name().as_str())).map(|(idx, _)| idx);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
@@ -107,8 +110,12 @@ fn read_parquet(input: &InputFile, row_group: Option<usize>, names: &[&str], on_
     if let Some(row_group) = row_group {
         builder = builder.with_row_groups(vec![row_group]);
     }
-    let reader = builder.build().map_err(|error| unreadable_parquet(path, &error))?;
-    read_batches(path, reader, names, on_arrays)
+    let mut reader = guard(path, || builder.build())?;
+    while let Some(batch) = guard(path, || reader.next().transpose())? {
+        let arrays = names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+        on_arrays(arrays, batch.num_rows())?;
+    }
+    Ok(())
 }
 
 fn csv_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
@@ -149,9 +156,4 @@ fn open_text(path: &Path, gzip: bool) -> Result<BufReader<Box<dyn Read>>> {
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::input(path.display().to_string(), format!("expected a readable file, found: {error}"))
-}
-
-fn unreadable_parquet(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {error}"))
-        .hint("the file may have been cut off while it was written; fetch or write it again")
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     charts::{self, Chart},
     markdown::quality_rows,
-    model::{Model, RampModel, layer_lines, number, percent},
+    model::{Model, RampModel, layer_lines, number, p_value, percent},
 };
 use crate::{
     error::Result,
@@ -43,8 +43,14 @@ pub fn html(model: &Model) -> Result<String> {
         if let Some(chart) = charts::harm_forest(ramp)? {
             page.chart(&chart);
         }
-        page.raw("<h2>Quality over time</h2>\n<p>Points with intervals for one look; vertical lines mark ratio changes.</p>\n");
-        for chart in charts::qos_over_time(ramp)? {
+        let charts = charts::qos_over_time(ramp)?;
+        let note = if charts.is_empty() {
+            "QoS is not known in any layer."
+        } else {
+            "Points with intervals for one look; vertical lines mark ratio changes."
+        };
+        page.raw(&format!("<h2>Quality over time</h2>\n<p>{note}</p>\n"));
+        for chart in charts {
             page.chart(&chart);
         }
         effects(&mut page, ramp);
@@ -193,7 +199,7 @@ fn effects(page: &mut Page, ramp: &RampModel) {
                     num(number(e.effect_size)),
                     num(format!("[{}, {}]", number(e.anytime.ci_lower), number(e.anytime.ci_upper))),
                     num(relative),
-                    num(number(e.anytime_p_value)),
+                    num(p_value(e.anytime_p_value)),
                 ]);
             }
         };
@@ -211,8 +217,8 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel) {
         for stage in layer.stages.iter().filter(|stage| stage.users.baseline + stage.users.candidate > 0) {
             let test = |f: &dyn Fn(&SrmTest) -> String| stage.srm.as_ref().map_or_else(|| "-".into(), f);
             let p = match &stage.srm {
-                Some(srm) if srm.p_value < ramp.analysis.policy.srm_alpha => format!("{} (alarm)", number(srm.p_value)),
-                _ => test(&|srm| number(srm.p_value)),
+                Some(srm) if srm.p_value < ramp.analysis.policy.srm_alpha => format!("{} (alarm)", p_value(srm.p_value)),
+                _ => test(&|srm| p_value(srm.p_value)),
             };
             rows.push(vec![
                 word(layer.tenant.clone()),

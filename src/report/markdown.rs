@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::model::{Model, RampModel, layer_lines, number, percent};
+use super::model::{Model, RampModel, layer_lines, number, p_value, percent};
 use crate::{
     gate::GateOutcome,
     stats::{Known, effect::Effect},
@@ -115,7 +115,7 @@ fn effects(out: &mut String, ramp: &RampModel) {
                     number(e.treatment),
                     number(e.effect_size),
                     format!("[{}, {}]", number(e.anytime.ci_lower), number(e.anytime.ci_upper)),
-                    number(e.anytime_p_value),
+                    p_value(e.anytime_p_value),
                 ]);
             }
         };

@@ -135,7 +135,7 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         n_exposed: layer.map_or(0, |layer| layer.n_exposed),
         qos_baseline: unknown(qos_baseline),
         qos_candidate: unknown(qos_candidate),
-        srm: stage.and_then(|stage| stage.srm).map_or_else(|| "-".into(), |srm| format!("p={}", number(srm.p_value))),
+        srm: stage.and_then(|stage| stage.srm).map_or_else(|| "-".into(), |srm| format!("p={}", p_value(srm.p_value))),
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
@@ -156,6 +156,11 @@ pub fn number(value: f64) -> String {
         }
         _ => format!("{value:.2e}"),
     }
+}
+
+/// A p-value: those below what a double can hold are not 0.
+pub fn p_value(p: f64) -> String {
+    if p < 1e-300 { "<1e-300".into() } else { number(p) }
 }
 
 /// A share in percent.
