@@ -1,10 +1,11 @@
 //! The ramp: one pure function decides; the schedule applies it to every layer and keeps the operation log.
 
+mod checks;
 mod decide;
 mod schedule;
 mod state;
 
-pub(crate) use decide::MAX_MISASSIGNED;
+pub(crate) use checks::MAX_MISASSIGNED;
 pub use decide::{Check, Decision, Outcome, Situation, Verdict, decide};
 pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
 pub use state::{LayerState, RampState};

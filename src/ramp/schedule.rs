@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{
-    decide::{Check, Decision, Outcome, Situation, Verdict, check, decide},
+    checks::check,
+    decide::{Check, Decision, Outcome, Situation, Verdict, decide},
     state::{LayerState, RampState},
 };
 use crate::{

@@ -1,21 +1,19 @@
 //! From the file as written to a [`Scenario`] that can only hold legal values. Every problem is collected; none stops the check.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use super::raw::{
-    RawEvents, RawExpect, RawGenerate, RawGuardrail, RawInput, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos,
-    RawScenario, RawSource, RawTag,
+    RawExpect, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
 };
 use super::{
-    Consent, DecisionPolicy, Events, Expectation, Fault, Generate, Guardrail, GuardrailRule, Input, LATENCY_P95, Layer, LayerMode,
-    Layering, OnBadRow, OnDuplicate, OnUnknownRelease, Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario, Sequential,
-    Source, TagRule, TagTest, UnknownUsers, UsersFrom, sensitive_word,
+    Consent, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer, LayerMode, Layering, Operation, Overrides, Plan,
+    Policy, QosConfig, RollbackScope, Scenario, Sequential, TagRule, TagTest, UnknownUsers, sensitive_word,
 };
 use crate::{
     bucket::{Profile, Ratio},
     error::Problem,
     metric::{self, BadRateOf, Better, Metric, Sum},
-    time::{self, DAY, HOUR, Micros, SECOND},
+    time::{self, HOUR, Micros, SECOND},
 };
 
 /// Layers are kept as one byte a user.
@@ -63,16 +61,16 @@ pub(super) fn check(
     if c.problems.is_empty() { Ok(scenario) } else { Err(c.problems) }
 }
 
-struct Checker {
+pub(super) struct Checker {
     problems: Vec<Problem>,
 }
 
 impl Checker {
-    fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem::new(place, message));
     }
 
-    fn require<T>(&mut self, place: &str, value: Option<T>, what: &str) -> Option<T> {
+    pub(super) fn require<T>(&mut self, place: &str, value: Option<T>, what: &str) -> Option<T> {
         // A key that was there but of the wrong type has been reported already.
         if value.is_none() && !self.problems.iter().any(|p| p.place == place) {
             self.problem(place, format!("expected {what}, found nothing"));
@@ -80,7 +78,7 @@ impl Checker {
         value
     }
 
-    fn instant(&mut self, place: &str, text: Option<&str>) -> Micros {
+    pub(super) fn instant(&mut self, place: &str, text: Option<&str>) -> Micros {
         let Some(text) = self.require(place, text, "an instant such as \"2026-05-28T00:00:00Z\"") else { return 0 };
         time::parse(text).unwrap_or_else(|| {
             self.problem(place, format!("expected an instant such as \"2026-05-28T00:00:00Z\", found \"{text}\""));
@@ -89,7 +87,7 @@ impl Checker {
     }
 
     /// A number within bounds, else the default and a problem.
-    fn number(&mut self, place: &str, value: Option<f64>, default: f64, low: f64, high: f64) -> f64 {
+    pub(super) fn number(&mut self, place: &str, value: Option<f64>, default: f64, low: f64, high: f64) -> f64 {
         let Some(value) = value else { return default };
         if value >= low && value <= high {
             return value;
@@ -98,13 +96,13 @@ impl Checker {
         default
     }
 
-    fn duration(&mut self, place: &str, value: Option<f64>, default: f64, unit: Micros) -> Micros {
+    pub(super) fn duration(&mut self, place: &str, value: Option<f64>, default: f64, unit: Micros) -> Micros {
         let amount = self.number(place, value, default, 0.0, 1e6);
         (amount * unit as f64).round() as Micros
     }
 
     /// One of several words, else the first and a problem.
-    fn choice<T: Copy>(&mut self, place: &str, value: Option<&str>, options: &[(&str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(&mut self, place: &str, value: Option<&str>, options: &[(&str, T)]) -> T {
         let default = options[0].1;
         let Some(value) = value else { return default };
         if let Some((_, option)) = options.iter().find(|(word, _)| *word == value) {
@@ -123,7 +121,7 @@ impl Checker {
         value
     }
 
-    fn text(&mut self, place: &str, value: Option<String>, what: &str) -> String {
+    pub(super) fn text(&mut self, place: &str, value: Option<String>, what: &str) -> String {
         let value = self.require(place, value, what).unwrap_or_default();
         if value.chars().any(char::is_control) {
             self.problem(place, "expected text without control characters, found some");
@@ -443,95 +441,13 @@ impl Checker {
         operations
     }
 
-    fn layer_ref(&mut self, place: &str, id: Option<String>, layers: &[Layer]) -> usize {
+    pub(super) fn layer_ref(&mut self, place: &str, id: Option<String>, layers: &[Layer]) -> usize {
         let Some(id) = self.require(place, id, "a layer's id") else { return 0 };
         layers.iter().position(|layer| layer.id == id).unwrap_or_else(|| {
             let ids: Vec<&str> = layers.iter().map(|l| l.id.as_str()).collect();
             self.problem(place, format!("expected one of {}, found \"{id}\"", ids.join(", ")));
             0
         })
-    }
-
-    fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
-        let generate = raw.generate.map(|raw| self.generate(raw, layers, as_of));
-        let given = [raw.users.is_some(), raw.events.is_some(), raw.users_from_traffic == Some(true), generate.is_some()];
-        if given.iter().filter(|given| **given).count() != 1 {
-            self.problem(
-                "input",
-                "expected exactly one of `users`, `events`, `users_from_traffic = true`, `generate`, found another number of them",
-            );
-        }
-        if generate.is_some() && !raw.traffic.is_empty() {
-            self.problem("input.traffic", "expected no traffic beside `input.generate`, which makes its own, found some");
-        }
-        let users = match (raw.users, raw.events) {
-            (Some(source), _) => UsersFrom::Table(self.source("input.users", source, folder)),
-            (_, Some(events)) => UsersFrom::Events(self.events(events, folder)),
-            _ if generate.is_some() => UsersFrom::Generator,
-            _ => UsersFrom::Traffic,
-        };
-        let traffic: Vec<Source> =
-            raw.traffic.into_iter().enumerate().map(|(idx, s)| self.source(&format!("input.traffic[{}]", idx + 1), s, folder)).collect();
-        if users == UsersFrom::Traffic && traffic.is_empty() {
-            self.problem("input.traffic", "expected traffic to take the users from, found none");
-        }
-        Input {
-            users,
-            traffic,
-            generate,
-            on_bad_row: self.choice("input.on_bad_row", raw.on_bad_row.as_deref(), &[("error", OnBadRow::Error), ("drop", OnBadRow::Drop)]),
-            on_duplicate_user: self.choice(
-                "input.on_duplicate_user",
-                raw.on_duplicate_user.as_deref(),
-                &[("error", OnDuplicate::Error), ("keep_first", OnDuplicate::KeepFirst)],
-            ),
-            on_unknown_release: self.choice(
-                "input.on_unknown_release",
-                raw.on_unknown_release.as_deref(),
-                &[("count", OnUnknownRelease::Count), ("error", OnUnknownRelease::Error)],
-            ),
-        }
-    }
-
-    fn source(&mut self, place: &str, raw: RawSource, folder: &Path) -> Source {
-        let path = self.text(&format!("{place}.path"), raw.path.filter(|path| !path.is_empty()), "a file, a folder or a glob");
-        let both: Vec<&String> = raw.columns.keys().filter(|key| raw.constants.contains_key(*key)).collect();
-        if let Some(key) = both.first() {
-            self.problem(format!("{place}.constants.{key}"), "expected a column or a constant, found both");
-        }
-        Source { path: folder.join(path), columns: raw.columns, constants: raw.constants }
-    }
-
-    fn events(&mut self, raw: RawEvents, folder: &Path) -> Events {
-        let use_window = self.duration("input.events.use_window_days", raw.use_window_days, 30.0, DAY);
-        let value_window = self.duration("input.events.value_window_days", raw.value_window_days, 365.0, DAY);
-        let source = RawSource { path: raw.path, columns: raw.columns, constants: BTreeMap::default() };
-        if let Some(key) = raw.constants.keys().next() {
-            self.problem(format!("input.events.constants.{key}"), "expected no constants for events, found one");
-        }
-        Events { source: self.source("input.events", source, folder), use_window, value_window }
-    }
-
-    fn generate(&mut self, raw: RawGenerate, layers: &[Layer], as_of: Micros) -> Generate {
-        self.choice("input.generate.kind", raw.kind.as_deref(), &[("ecommerce", ())]);
-        let mut faults = Vec::new();
-        for (idx, raw) in raw.fault.into_iter().enumerate() {
-            let at = |key: &str| format!("input.generate.fault[{}].{key}", idx + 1);
-            let rate = |c: &mut Self, key: &str, value: Option<f64>| value.map(|v| c.number(&at(key), Some(v), 0.0, 0.0, 1.0));
-            faults.push(Fault {
-                layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
-                from: self.instant(&at("from"), raw.from.as_deref()),
-                until: raw.until.as_deref().map_or(as_of, |text| self.instant(&at("until"), Some(text))),
-                task_completion_rate: rate(self, "task_completion_rate", raw.task_completion_rate),
-                complaint_rate: rate(self, "complaint_rate", raw.complaint_rate),
-                bad_rate: rate(self, "bad_rate", raw.bad_rate),
-            });
-        }
-        let n_users = self.require("input.generate.users", raw.users, "a number of users").unwrap_or(1);
-        let n_turns = self.require("input.generate.turns", raw.turns, "a number of turns").unwrap_or(1);
-        self.number("input.generate.users", Some(n_users as f64), 1.0, 1.0, 4e9);
-        self.number("input.generate.turns", Some(n_turns as f64), 1.0, 1.0, 1e12);
-        Generate { n_users, n_turns, until: as_of, faults }
     }
 
     fn plan(

@@ -1,6 +1,7 @@
 //! One TOML file says everything a study needs. `raw` mirrors the file; what comes out of [`Scenario::load`] can only hold legal values.
 
 mod check;
+mod check_input;
 mod raw;
 mod sensitive;
 
