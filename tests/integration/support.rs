@@ -16,7 +16,7 @@ pub(crate) fn root() -> &'static Path {
 
 /// A command of the program, run from the repository's folder.
 pub(crate) fn sluice(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sluice")).args(args).current_dir(root()).output().expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_sluice")).args(args).current_dir(root()).env_remove("COLUMNS").output().expect("the program starts")
 }
 
 /// Runs a command that must succeed; returns its stdout.
