@@ -62,6 +62,7 @@ pub mod cli;
 
 // What all of them stand on.
 pub mod error;
+pub mod number;
 pub mod output;
 mod parallel;
 mod parquet_io;

@@ -262,7 +262,7 @@ pub fn analyze(scenario: &Scenario, cube: &Cube, path: &Path) -> Result<Analysis
 /// See [`ramp::schedule`].
 pub fn schedule(scenario: &Scenario, analysis: &Analysis, state: Option<&RampState>, dir: &Path) -> Result<Schedule> {
     let plan = &scenario.plan;
-    let state = state.cloned().unwrap_or_else(|| RampState::from_plan(plan, &tenants(analysis), analysis.as_of));
+    let state = state.cloned().unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
     let digest = output::sha256_of(&[output::to_json(analysis).as_bytes()]);
     let (schedule, next, rows) = ramp::schedule(plan, analysis, &digest, &state)?;
     output::write_json(&dir.join(file::SCHEDULE), &schedule)?;
@@ -271,12 +271,6 @@ pub fn schedule(scenario: &Scenario, analysis: &Analysis, state: Option<&RampSta
     tables::write_entities(&dir.join(file::TABLES), scenario, analysis, &schedule, &log)?;
     output::write_json(&dir.join(file::STATE), &next)?;
     Ok(schedule)
-}
-
-fn tenants(analysis: &Analysis) -> Vec<String> {
-    let mut tenants: Vec<String> = analysis.layers.iter().map(|layer| layer.tenant.clone()).collect();
-    tenants.dedup();
-    tenants
 }
 
 /// The gate: every check folded to `gate_report.json`.

@@ -40,6 +40,15 @@ pub struct Analysis {
     pub data: DataQuality,
 }
 
+impl Analysis {
+    /// The tenants, in order.
+    pub fn tenants(&self) -> Vec<String> {
+        let mut tenants: Vec<String> = self.layers.iter().map(|layer| layer.tenant.clone()).collect();
+        tenants.dedup();
+        tenants
+    }
+}
+
 /// Where the log's rows went, and which files they came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataQuality {

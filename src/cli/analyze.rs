@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::{DONE, parse_instant, print};
 use crate::{
     error::Result,
+    number::number,
     output,
     replay::Cube,
-    report::number,
     scenario::{Overrides, Scenario},
     stats::Known,
     study,

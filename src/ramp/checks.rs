@@ -4,6 +4,7 @@ use super::decide::{Check, Outcome, Situation, Verdict};
 use crate::{
     analysis::{LayerAnalysis, StageAnalysis},
     bucket::Ratio,
+    number::number,
     qos::{GuardrailFinding, QosArm},
     scenario::{Layer, Policy, Sequential},
     stats::{Interval, Known, Reason, non_inferiority::HarmVerdict},
@@ -127,10 +128,10 @@ fn guardrail_check(kind: &str, finding: &GuardrailFinding, outcome: Outcome) -> 
         (Some(harm), Some(interval), Some(margin), _) => format!(
             "{} {word}: harm {} in [{}, {}], margin {}",
             finding.metric,
-            short(harm),
-            short(interval.ci_lower),
-            short(interval.ci_upper),
-            short(margin)
+            number(harm),
+            number(interval.ci_lower),
+            number(interval.ci_upper),
+            number(margin)
         ),
         (_, _, _, Some(reason)) => format!("{} {word}: {reason}", finding.metric),
         _ => format!("{} {word}", finding.metric),
@@ -159,7 +160,7 @@ fn sample_ratio(policy: &Policy, stage: &StageAnalysis) -> Check {
         ..check(
             "srm",
             outcome,
-            format!("sample ratio: p = {}, deviation {:.2} points{note}", short(srm.p_value), srm.max_abs_deviation * 100.0),
+            format!("sample ratio: p = {}, deviation {:.2} points{note}", number(srm.p_value), srm.max_abs_deviation * 100.0),
         )
     }
 }
@@ -279,15 +280,6 @@ pub(super) fn check(name: &str, outcome: Outcome, detail: String) -> Check {
 
 fn show(value: f64, interval: Interval) -> String {
     format!("{value:.4} in [{:.4}, {:.4}]", interval.ci_lower, interval.ci_upper)
-}
-
-/// Four significant digits, plain where that is short.
-fn short(value: f64) -> String {
-    if value == 0.0 {
-        return "0".into();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if (-5..6).contains(&magnitude) { format!("{value:.*}", (3 - magnitude).max(0) as usize) } else { format!("{value:.3e}") }
 }
 
 fn are(names: &[&str]) -> String {

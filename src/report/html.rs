@@ -5,11 +5,12 @@ use std::fmt::Write;
 use super::{
     charts::{self, Chart},
     markdown::quality_rows,
-    model::{Model, RampModel, layer_lines, number, p_value, percent},
+    model::{Model, RampModel, layer_lines, p_value, percent},
 };
 use crate::{
     error::Result,
     gate::GateOutcome,
+    number::number,
     ramp::{LayerSchedule, Outcome, Verdict},
     stats::{Known, effect::Effect, srm::SrmTest},
     time,

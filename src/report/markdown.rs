@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use super::model::{Model, RampModel, layer_lines, number, p_value, percent};
+use super::model::{Model, RampModel, layer_lines, p_value, percent};
 use crate::{
     gate::GateOutcome,
+    number::number,
     stats::{Known, effect::Effect},
     time,
 };

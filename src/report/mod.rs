@@ -7,4 +7,4 @@ mod model;
 
 pub use html::html;
 pub use markdown::markdown;
-pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, number, p_value, percent};
+pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, p_value, percent};

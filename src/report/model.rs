@@ -7,6 +7,7 @@ use crate::{
     analysis::{Analysis, LayerAnalysis, StageAnalysis},
     gate::GateReport,
     layer::LayerSummary,
+    number::number,
     ramp::{LayerSchedule, Schedule},
     scenario::{Scenario, Sequential},
     stats::{Interval, Known},
@@ -140,21 +141,6 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
         first_blocking: decided.first_blocking.clone().unwrap_or_else(|| "-".into()),
-    }
-}
-
-/// A number with four significant digits, for people.
-pub fn number(value: f64) -> String {
-    if value == 0.0 {
-        return "0".into();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    match magnitude {
-        -4..=5 => {
-            let text = format!("{value:.*}", (3 - magnitude).max(0) as usize);
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-        }
-        _ => format!("{value:.2e}"),
     }
 }
 
