@@ -67,5 +67,6 @@ pub mod output;
 mod parallel;
 mod parquet_io;
 pub mod progress;
+mod spill;
 mod tables;
 pub mod time;

@@ -3,6 +3,9 @@
 use clap::Parser;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match sluice::cli::dispatch(sluice::cli::Args::parse()) {
         Ok(code) => ExitCode::from(code),

@@ -1,9 +1,12 @@
 //! Work over parts on all threads, with results that do not depend on how many there are.
 
 use rayon::prelude::*;
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::error::{Error, Result};
@@ -33,7 +36,7 @@ pub(crate) fn fold_parts<S: Send>(
                     return state;
                 }
                 if let Err(error) = step(&mut state, part) {
-                    let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                     if failed.as_ref().is_none_or(|(other, _)| part < *other) {
                         *failed = Some((part, error));
                         lowest_failed.store(part, Ordering::Relaxed);
@@ -42,13 +45,13 @@ pub(crate) fn fold_parts<S: Send>(
             }
         })
         .collect();
-    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((_, error)) => Err(error),
         None => Ok(states),
     }
 }
 
-/// Computes parts 0..n on all threads and hands the results over in order. Only a few parts are held at a time.
+/// Computes parts 0..n on all threads and hands the results over in order, on the calling thread. Only a few results wait at a time.
 ///
 /// # Errors
 /// The error of the lowest part that failed, or the first that `consume` returns.
@@ -57,13 +60,101 @@ pub(crate) fn map_in_order<T: Send>(
     compute: impl Fn(usize) -> Result<T> + Sync,
     mut consume: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
-    let n_ahead = rayon::current_num_threads() * 2;
-    for start in (0..n).step_by(n_ahead.max(1)) {
-        let end = (start + n_ahead).min(n);
-        let results: Vec<Result<T>> = (start..end).into_par_iter().map(&compute).collect();
-        for (idx, result) in (start..end).zip(results) {
-            consume(idx, result?)?;
+    let n_threads = rayon::current_num_threads().min(n);
+    if n_threads <= 1 {
+        return (0..n).try_for_each(|idx| consume(idx, compute(idx)?));
+    }
+    let line = Line { state: Mutex::default(), changed: Condvar::new(), n, n_ahead: n_threads * 2 };
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads {
+            scope.spawn(|| line.work(&compute));
+        }
+        // However this ends, nobody may go on waiting for a place in the line.
+        let _stop = StopOnDrop(&line);
+        for idx in 0..n {
+            let result = line.take(idx);
+            match result {
+                Some(result) => consume(idx, result?)?,
+                // Its worker panicked; the scope passes the panic on.
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Results on their way from workers to the one that takes them in order.
+struct Line<T> {
+    state: Mutex<LineState<T>>,
+    changed: Condvar,
+    n: usize,
+    n_ahead: usize,
+}
+
+struct LineState<T> {
+    n_started: usize,
+    n_taken: usize,
+    stopped: bool,
+    ready: BTreeMap<usize, Result<T>>,
+}
+
+impl<T> Default for LineState<T> {
+    fn default() -> Self {
+        Self { n_started: 0, n_taken: 0, stopped: false, ready: BTreeMap::new() }
+    }
+}
+
+struct StopOnDrop<'a, T>(&'a Line<T>);
+
+impl<T> Drop for StopOnDrop<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<T> Line<T> {
+    fn lock(&self) -> MutexGuard<'_, LineState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, LineState<T>>) -> MutexGuard<'a, LineState<T>> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, compute: &(impl Fn(usize) -> Result<T> + Sync)) {
+        // A worker that panics must not leave the others waiting for its result.
+        let stop = StopOnDrop(self);
+        loop {
+            let mut state = self.lock();
+            while !state.stopped && state.n_started < self.n && state.n_started >= state.n_taken + self.n_ahead {
+                state = self.wait(state);
+            }
+            if state.stopped || state.n_started == self.n {
+                std::mem::forget(stop);
+                return;
+            }
+            let idx = state.n_started;
+            state.n_started += 1;
+            drop(state);
+            let result = compute(idx);
+            self.lock().ready.insert(idx, result);
+            self.changed.notify_all();
         }
     }
-    Ok(())
+
+    fn take(&self, idx: usize) -> Option<Result<T>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(result) = state.ready.remove(&idx) {
+                state.n_taken = idx + 1;
+                self.changed.notify_all();
+                return Some(result);
+            }
+            if state.stopped {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     gate::{self, GateReport},
     generate::{self, GeneratedData},
     input::{self, Table, UserBatch, UserFeatures, UserReader},
-    layer::{self, LayerSummary, Layers},
+    layer::{self, Audit, LayerSummary, Layers, Users},
     output::{self, StagedFolder},
     progress::Progress,
     ramp::{self, OperationRow, RampState, Schedule},
@@ -91,10 +91,11 @@ pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study
     output::write_json(&dir.join(file::STUDY), &report::StudyDocument::new(scenario))?;
 
     let data = ensure_data(scenario, out, dir, progress)?;
-    let (layers, layering) = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
+    let layering = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
     let ramp = if traffic_sources(scenario, data.as_ref()).is_empty() {
         None
     } else {
+        let layers = Layers::read(&dir.join(file::LAYERS), &scenario.plan)?;
         let cube = replay(scenario, data.as_ref(), &layers, &dir.join(file::CUBE), progress)?;
         let analysis = analyze(scenario, &cube, &dir.join(file::ANALYSIS))?;
         let schedule = schedule(scenario, &analysis, None, dir)?;
@@ -141,8 +142,8 @@ fn ensure_data(scenario: &Scenario, out: &Path, dir: &Path, progress: &Progress)
 /// because during a ramp a user's behaviour, and with it the score, reacts to the release.
 ///
 /// # Errors
-/// See [`layer::layer_table`].
-pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, progress: &Progress) -> Result<(Layers, LayerSummary)> {
+/// See [`layer::layer_users`].
+pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, progress: &Progress) -> Result<LayerSummary> {
     let users = match (&scenario.input.users, data) {
         (UsersFrom::Generator, Some(data)) => UsersFrom::Table(data.users.clone()),
         (UsersFrom::Generator, None) => {
@@ -152,14 +153,23 @@ pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, pro
         }
         (users, _) => users.clone(),
     };
-    layer_at(scenario, &users, scenario.plan.start, path, progress)
+    layer_at(scenario, &users, &LayerOptions { as_of: scenario.plan.start, audit: Audit::Auto }, path, progress)
+}
+
+/// What the command line says of a layering.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerOptions {
+    /// Recency is measured from here.
+    pub as_of: Micros,
+    /// Whether to prove that ids are unique, and to take the inputs' digests.
+    pub audit: Audit,
 }
 
 /// The layer stage for given users and a given instant.
 ///
 /// # Errors
-/// See [`layer::layer_table`].
-pub fn layer_at(scenario: &Scenario, users: &UsersFrom, as_of: Micros, path: &Path, progress: &Progress) -> Result<(Layers, LayerSummary)> {
+/// See [`layer::layer_users`].
+pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
         && path.exists()
         && std::fs::canonicalize(path).ok() == std::fs::canonicalize(&source.path).ok()
@@ -167,37 +177,38 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, as_of: Micros, path: &Pa
         return Err(Error::usage(format!("expected --out to differ from the input, found {} for both", path.display())));
     }
     let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
-    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, as_of, &scenario.input);
-    let (layers, mut summary) = match users {
+    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, options.as_of, &scenario.input, options.audit);
+    let mut summary = match users {
         UsersFrom::Table(source) => {
-            let reader = UserReader::open(source, rules, scenario.input.on_bad_row)?;
-            let (layers, mut summary) = layer::layer_table(&ctx, &reader, progress)?;
-            summary.sources = reader.table().digests()?;
-            (layers, summary)
+            let users = Users::Table(UserReader::open(source, rules, scenario.input.on_bad_row)?);
+            layer::layer_users(&ctx, &users, path, progress)?
         }
         _ if !rules.is_empty() => {
             return Err(Error::usage("expected a users table for layers with tags, found users without other columns"));
         }
-        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, path)?,
+        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, path, progress)?,
         UsersFrom::Traffic | UsersFrom::Generator => {
-            let users = users_of_traffic(scenario)?;
-            layer::layer_batch(&ctx, &users, "traffic")?
+            layer::layer_users(&ctx, &Users::Memory(users_of_traffic(scenario)?, "traffic".into()), path, progress)?
         }
     };
-    summary.sources.sort_by(|a, b| a.name.cmp(&b.name));
-    layers.write(path, &scenario.plan)?;
+    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
+        && options.audit.applies(Some(summary.n_users))
+    {
+        summary.sources = Table::open(source)?.digests()?;
+        summary.sources.sort_by(|a, b| a.name.cmp(&b.name));
+    }
     output::write_json(&path.with_extension("summary.json"), &summary)?;
-    Ok((layers, summary))
+    Ok(summary)
 }
 
-fn layer_events(ctx: &layer::Context<'_>, events: &Events, scenario: &Scenario, path: &Path) -> Result<(Layers, LayerSummary)> {
+fn layer_events(ctx: &layer::Context<'_>, events: &Events, scenario: &Scenario, path: &Path, progress: &Progress) -> Result<LayerSummary> {
     let (features, read) = input::read_events(events, ctx.as_of, scenario.input.on_bad_row)?;
     tables::write_features(&path.with_file_name(file::FEATURES), &features)?;
-    let (layers, mut summary) = layer::layer_batch(ctx, &UserFeatures::to_users(&features), &events.source.path.display().to_string())?;
+    let users = Users::Memory(UserFeatures::to_users(&features), events.source.path.display().to_string());
+    let mut summary = layer::layer_users(ctx, &users, path, progress)?;
     summary.bad_rows = read.bad_rows.clone();
     summary.events = Some(read);
-    summary.sources = Table::open(&events.source)?.digests()?;
-    Ok((layers, summary))
+    Ok(summary)
 }
 
 /// Every user that a log names, in order of first appearance.

@@ -16,6 +16,9 @@ pub const HOUR: Micros = 3_600 * SECOND;
 /// Microseconds in a day of 24 hours.
 pub const DAY: Micros = 24 * HOUR;
 
+/// Epoch seconds of the years 1 to 9999; any other number is milliseconds, or not a time.
+pub(crate) const SECONDS: std::ops::Range<f64> = -62_135_596_800.0..253_402_300_800.0;
+
 /// Reads an instant: RFC 3339 with an offset, the same without one (taken as UTC), or a date (`2026-05-28`, `19970101`: its first instant, UTC).
 ///
 /// `None` if the text is none of these.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::{DONE, parse_instant, print, source_at, summary};
 use crate::{
     error::{Error, Result},
+    layer::Audit,
     output,
     progress::Progress,
     scenario::{Events, Overrides, Scenario, UsersFrom},
-    study,
+    study::{self, LayerOptions},
     time::{self, DAY, Micros},
 };
 
@@ -37,6 +38,9 @@ pub(super) struct LayerArgs {
     /// Score as of this instant; by default the start of the scenario's plan
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// Prove that no user comes twice, and take the input files' digests; auto: for up to 1,048,576 users
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    audit: Audit,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +50,8 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     let scenario = scenario(args)?;
     let users = users(args, &scenario)?;
     let as_of = args.as_of.unwrap_or(scenario.plan.start);
-    let (_, found) = study::layer_at(&scenario, &users, as_of, &args.out, &Progress::on_terminal())?;
+    let options = LayerOptions { as_of, audit: args.audit };
+    let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
     print(&if args.json { output::to_json(&found) } else { summary::layers_table(&found) })?;
     Ok(DONE)
 }

@@ -14,7 +14,8 @@ use std::{
 use crate::{
     error::{Error, Result},
     input::UserReader,
-    layer, output,
+    layer::{self, Audit, Layers, Users},
+    output,
     progress::Progress,
     scenario::{Generate, OnBadRow, Plan, Scenario, Source, TagRule},
 };
@@ -65,8 +66,11 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     // The log is coloured with the layers that the users really have: by the same code that layers them later.
     let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
     let reader = UserReader::open(&data.users, rules, OnBadRow::Error)?;
-    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, scenario.plan.start, &scenario.input);
-    let (layers, _) = layer::layer_table(&ctx, &reader, &Progress::silent())?;
+    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, scenario.plan.start, &scenario.input, Audit::Never);
+    let layered = folder.join("layers.parquet");
+    layer::layer_users(&ctx, &Users::Table(reader), &layered, &Progress::silent())?;
+    let layers = Layers::read(&layered, &scenario.plan)?;
+    fs::remove_file(&layered).map_err(|error| Error::write(&layered, &error))?;
     let n_turns = traffic::write(spec, scenario, &layers, &folder.join(TRAFFIC), progress)?;
     let mut files = BTreeMap::new();
     for name in output::files_below(folder)? {

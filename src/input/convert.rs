@@ -178,8 +178,7 @@ pub(super) fn units(batch: &Batch<'_>, idx: usize, kind: ColumnKind, min: f64, f
 }
 
 fn micros_of_seconds(seconds: f64) -> Option<Micros> {
-    // Years 1 to 9999; anything else is milliseconds, or not a time.
-    (-62_135_596_800.0..253_402_300_800.0).contains(&seconds).then(|| (seconds * SECOND as f64).round() as Micros)
+    time::SECONDS.contains(&seconds).then(|| (seconds * SECOND as f64).round() as Micros)
 }
 
 fn parse_each<T>(

@@ -25,7 +25,7 @@ pub struct InputFile {
     /// Its column names, in order.
     pub columns: Vec<String>,
     /// The footer of a Parquet file, read once for all its row groups.
-    pub(super) footer: Option<ArrowReaderMetadata>,
+    pub(crate) footer: Option<ArrowReaderMetadata>,
 }
 
 /// An input file and its digest.

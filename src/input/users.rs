@@ -5,7 +5,7 @@ use arrow_select::filter::filter;
 use std::collections::BTreeMap;
 
 use super::{
-    batch::RowFaults,
+    batch::{Batch, RowFaults},
     convert,
     source::{Part, Table},
 };
@@ -15,6 +15,9 @@ use crate::{
 };
 
 const COLUMNS: [&str; 7] = ["user_id", "tenant_id", "last_use_time", "use_count", "user_value", "accept_score", "is_allow_gray"];
+
+/// The first of them say who a user is.
+const N_ID_COLUMNS: usize = 2;
 
 /// Users with typed columns. A feature column that the table does not have is `None`; a value that a user does not have is null.
 #[derive(Debug, Clone)]
@@ -65,6 +68,50 @@ impl UserBatch {
     pub fn n_users(&self) -> usize {
         self.user_id.len()
     }
+
+    /// The users that `keep` marks.
+    ///
+    /// # Errors
+    /// When `keep` is not as long as the batch.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
+        let pick = |array: &dyn Array| -> Result<ArrayRef> {
+            filter(array, keep).map_err(|error| Error::input("users", format!("expected rows to leave out, found: {error}")))
+        };
+        self.map(&pick)
+    }
+
+    /// Some consecutive users.
+    ///
+    /// # Errors
+    /// None; a range must lie within the batch.
+    pub fn slice(&self, start: usize, n_users: usize) -> Result<Self> {
+        self.map(&|array| Ok(array.slice(start, n_users)))
+    }
+
+    fn map(&self, pick: &dyn Fn(&dyn Array) -> Result<ArrayRef>) -> Result<Self> {
+        let texts = |array: &Option<StringArray>| -> Result<Option<StringArray>> {
+            array.as_ref().map(|a| Ok(pick(a)?.as_string().clone())).transpose()
+        };
+        let reals = |array: &Option<Float64Array>| -> Result<Option<Float64Array>> {
+            array.as_ref().map(|a| Ok(pick(a)?.as_primitive().clone())).transpose()
+        };
+        let tags = self.tags.iter().map(|tag| {
+            Ok(match tag {
+                TagColumn::Text(a) => TagColumn::Text(pick(a)?.as_string().clone()),
+                TagColumn::Real(a) => TagColumn::Real(pick(a)?.as_primitive().clone()),
+            })
+        });
+        Ok(Self {
+            user_id: pick(&self.user_id)?.as_string().clone(),
+            tenant_id: texts(&self.tenant_id)?,
+            last_use_secs: reals(&self.last_use_secs)?,
+            use_count: reals(&self.use_count)?,
+            user_value: reals(&self.user_value)?,
+            accept_score: reals(&self.accept_score)?,
+            is_allow_gray: self.is_allow_gray.as_ref().map(|a| Ok::<_, Error>(pick(a)?.as_boolean().clone())).transpose()?,
+            tags: tags.collect::<Result<_>>()?,
+        })
+    }
 }
 
 /// Reads a users table part by part.
@@ -101,75 +148,65 @@ impl<'a> UserReader<'a> {
         &self.table
     }
 
-    /// Reads one part; returns the users of each batch, with the rows left out and counted by reason.
+    /// Reads one part, batch by batch: users, and the rows left out and counted by reason.
     ///
     /// # Errors
-    /// A file that cannot be read, or a bad row under the policy `error`.
-    pub fn read(&self, part: Part) -> Result<(Vec<UserBatch>, BTreeMap<String, u64>)> {
-        let wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.rules.iter().map(|rule| rule.column.as_str())).collect();
-        let mut batches = Vec::new();
-        let mut counts = BTreeMap::new();
+    /// A file that cannot be read, a bad row under the policy `error`, or whatever `on_users` returns.
+    pub fn read(&self, part: Part, on_users: &mut dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()>) -> Result<()> {
+        self.read_columns(part, COLUMNS.len() + self.rules.len(), on_users)
+    }
+
+    /// Like [`Self::read`] for ids and tenants alone; features come as `None`.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_ids(&self, part: Part, on_users: &mut dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()>) -> Result<()> {
+        self.read_columns(part, N_ID_COLUMNS, on_users)
+    }
+
+    /// Rows that cannot be used.
+    pub fn on_bad_row(&self) -> OnBadRow {
+        self.on_bad_row
+    }
+
+    fn read_columns(
+        &self,
+        part: Part,
+        n_columns: usize,
+        on_users: &mut dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()>,
+    ) -> Result<()> {
+        let all = COLUMNS.iter().copied().chain(self.rules.iter().map(|rule| rule.column.as_str()));
+        let wanted: Vec<&str> = all.take(n_columns).collect();
         self.table.read(part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
-            // Numbers out of range are clamped and counted by the score, so any finite one is legal here.
-            let any = f64::NEG_INFINITY;
             let Some(user_id) = convert::required_text(&batch, 0, &mut faults)? else { return Ok(()) };
-            let mut tags = Vec::with_capacity(self.rules.len());
-            for (offset, rule) in self.rules.iter().enumerate() {
-                let idx = COLUMNS.len() + offset;
-                tags.extend(match rule.test {
-                    TagTest::Equals(_) => convert::text(&batch, idx)?.map(TagColumn::Text),
-                    TagTest::AtLeast(_) => convert::real(&batch, idx, any, &mut faults)?.map(TagColumn::Real),
-                });
+            let mut users = UserBatch::of_ids(user_id, convert::text(&batch, 1)?);
+            if n_columns > N_ID_COLUMNS {
+                self.read_features(&batch, &mut users, &mut faults)?;
             }
-            let users = UserBatch {
-                user_id,
-                tenant_id: convert::text(&batch, 1)?,
-                last_use_secs: convert::epoch_secs(&batch, 2, &mut faults)?,
-                use_count: convert::real(&batch, 3, any, &mut faults)?,
-                user_value: convert::real(&batch, 4, any, &mut faults)?,
-                accept_score: convert::real(&batch, 5, any, &mut faults)?,
-                is_allow_gray: convert::flag(&batch, 6, &mut faults)?,
-                tags,
-            };
-            batches.push(if faults.n_bad() == 0 { users } else { without_bad(&users, &faults)? });
-            for (reason, n) in faults.into_counts() {
-                *counts.entry(reason).or_default() += n;
+            if faults.n_bad() > 0 {
+                let keep: BooleanArray = (0..users.n_users()).map(|row| Some(!faults.is_bad(row))).collect();
+                users = users.filter(&keep)?;
             }
-            Ok(())
-        })?;
-        Ok((batches, counts))
+            on_users(users, faults.into_counts())
+        })
     }
-}
 
-fn without_bad(users: &UserBatch, faults: &RowFaults) -> Result<UserBatch> {
-    let keep: BooleanArray = (0..users.n_users()).map(|row| Some(!faults.is_bad(row))).collect();
-    let pick = |array: &dyn Array| -> Result<ArrayRef> {
-        filter(array, &keep).map_err(|error| Error::input("users", format!("expected rows to leave out, found: {error}")))
-    };
-    let texts = |array: &Option<StringArray>| -> Result<Option<StringArray>> {
-        array.as_ref().map(|a| Ok(pick(a)?.as_string().clone())).transpose()
-    };
-    let reals = |array: &Option<Float64Array>| -> Result<Option<Float64Array>> {
-        array.as_ref().map(|a| Ok(pick(a)?.as_primitive().clone())).transpose()
-    };
-    Ok(UserBatch {
-        user_id: pick(&users.user_id)?.as_string().clone(),
-        tenant_id: texts(&users.tenant_id)?,
-        last_use_secs: reals(&users.last_use_secs)?,
-        use_count: reals(&users.use_count)?,
-        user_value: reals(&users.user_value)?,
-        accept_score: reals(&users.accept_score)?,
-        is_allow_gray: users.is_allow_gray.as_ref().map(|a| Ok::<_, Error>(pick(a)?.as_boolean().clone())).transpose()?,
-        tags: users
-            .tags
-            .iter()
-            .map(|tag| {
-                Ok(match tag {
-                    TagColumn::Text(a) => TagColumn::Text(pick(a)?.as_string().clone()),
-                    TagColumn::Real(a) => TagColumn::Real(pick(a)?.as_primitive().clone()),
-                })
-            })
-            .collect::<Result<_>>()?,
-    })
+    fn read_features(&self, batch: &Batch<'_>, users: &mut UserBatch, faults: &mut RowFaults) -> Result<()> {
+        // Numbers out of range are clamped and counted by the score, so any finite one is legal here.
+        let any = f64::NEG_INFINITY;
+        for (offset, rule) in self.rules.iter().enumerate() {
+            let idx = COLUMNS.len() + offset;
+            users.tags.extend(match rule.test {
+                TagTest::Equals(_) => convert::text(batch, idx)?.map(TagColumn::Text),
+                TagTest::AtLeast(_) => convert::real(batch, idx, any, faults)?.map(TagColumn::Real),
+            });
+        }
+        users.last_use_secs = convert::epoch_secs(batch, 2, faults)?;
+        users.use_count = convert::real(batch, 3, any, faults)?;
+        users.user_value = convert::real(batch, 4, any, faults)?;
+        users.accept_score = convert::real(batch, 5, any, faults)?;
+        users.is_allow_gray = convert::flag(batch, 6, faults)?;
+        Ok(())
+    }
 }

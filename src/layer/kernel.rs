@@ -1,45 +1,52 @@
-//! Scores of a batch: arrays in, arrays out.
+//! Scores of one part of a users table: columns in, columns out.
+//!
+//! There are two ways in, and one kernel. Parquet columns of ordinary types come straight from their pages ([`score_row_group`]);
+//! everything else, and every row group with something odd in it, comes as Arrow arrays from the general reader ([`score_batches`]).
 
-use arrow_array::{Array, BooleanArray, Float64Array, StringArray};
+use arrow_array::{Array, BooleanArray, Float64Array};
+use hashbrown::HashMap;
+use std::{cell::RefCell, fs::File, sync::Arc};
 
-use super::score::{Features, parts, score};
+use super::{
+    N_SCORES,
+    score::{MISSING, acceptance, frequency, monetary, recency, score_many},
+    table::{DEFAULT_TENANT, text_at},
+};
 use crate::{
-    input::{TagColumn, UserBatch},
+    input::{ColumnScan, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits},
     scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers},
-    time::{Micros, SECOND},
+    time::{self, Micros, SECOND},
 };
 
-/// Scores of a batch of users.
-#[derive(Debug, Clone, PartialEq)]
+/// The last layer, for a user of whom nothing is known.
+pub const PROTECTED: u8 = 254;
+/// No rule places the user: the score does.
+const BY_SCORE: u8 = 255;
+
+/// What the kernel needs to know.
+#[derive(Debug, Clone)]
+pub struct Kernel<'a> {
+    layering: &'a Layering,
+    as_of_secs: f64,
+    /// Each rule with its layer, in the order in which they are tried.
+    rules: Vec<(u8, &'a TagRule)>,
+}
+
+/// Scores of some consecutive users.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scored {
     /// Ten-thousandths.
     pub score: Vec<u16>,
-    /// What places each user, before any score does.
-    pub placement: Vec<Placement>,
-    /// Consented to gray release.
-    pub eligible: Vec<bool>,
-    /// What was odd about each user.
-    pub oddities: Vec<Oddities>,
-}
-
-/// What places a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
-    /// The score.
-    Score,
-    /// A tag rule of this layer.
-    Tag(u8),
-    /// Nothing is known of the user, and the policy protects: the last layer.
-    Protected,
-}
-
-/// What was odd about a user.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Oddities {
-    /// Recency, use count, value, acceptance not known.
-    pub missing: [bool; 4],
-    /// Parts that had to be clamped to 0..=1, in the same order.
-    pub clamped: [bool; 4],
+    /// Consented to gray release: 1 or 0.
+    pub eligible: Vec<u8>,
+    /// Rows that no score places, in order, with their layer or [`PROTECTED`].
+    pub placed: Vec<(u32, u8)>,
+    /// Names of the tenants, in order of appearance.
+    pub tenants: Vec<String>,
+    /// Each user's tenant, an index; empty if all are of the first.
+    pub tenant: Vec<u32>,
+    /// What was odd about the users.
+    pub counts: KernelCounts,
 }
 
 /// What was odd about some users.
@@ -56,68 +63,375 @@ pub struct KernelCounts {
 }
 
 impl KernelCounts {
-    /// Counts a user.
-    pub fn add(&mut self, oddities: &Oddities, placement: Placement) {
+    /// Adds the counts of other users.
+    pub fn merge(&mut self, other: &Self) {
         for idx in 0..4 {
-            self.missing[idx] += u64::from(oddities.missing[idx]);
-            self.clamped[idx] += u64::from(oddities.clamped[idx]);
+            self.missing[idx] += other.missing[idx];
+            self.clamped[idx] += other.clamped[idx];
         }
-        self.n_unknown += u64::from(oddities.missing == [true; 4]);
-        self.n_tagged += u64::from(matches!(placement, Placement::Tag(_)));
+        self.n_unknown += other.n_unknown;
+        self.n_tagged += other.n_tagged;
     }
 }
 
-/// Scores every user of a batch.
-pub fn score_users(users: &UserBatch, layering: &Layering, plan: &Plan, as_of: Micros) -> Scored {
-    let as_of_secs = as_of as f64 / SECOND as f64;
-    let rules: Vec<(u8, &TagRule)> =
-        plan.layers.iter().enumerate().flat_map(|(idx, layer)| layer.tags.iter().map(move |rule| (idx as u8, rule))).collect();
-    let n = users.n_users();
-    let mut scored = Scored {
-        score: Vec::with_capacity(n),
-        placement: Vec::with_capacity(n),
-        eligible: Vec::with_capacity(n),
-        oddities: Vec::with_capacity(n),
-    };
-    for row in 0..n {
-        let features = Features {
-            last_use_secs: real_at(users.last_use_secs.as_ref(), row),
-            use_count: real_at(users.use_count.as_ref(), row),
-            user_value: real_at(users.user_value.as_ref(), row),
-            accept_score: real_at(users.accept_score.as_ref(), row),
-        };
-        let parts = parts(&features, layering, as_of_secs);
-        let missing = [features.last_use_secs, features.use_count, features.user_value, features.accept_score].map(|f| f.is_none());
-        let tagged =
-            rules.iter().zip(&users.tags).find(|((_, rule), column)| matches(&rule.test, column, row)).map(|((layer, _), _)| *layer);
-        scored.score.push(score(&parts, &layering.weights));
-        scored.oddities.push(Oddities { missing, clamped: parts.clamped });
-        scored.placement.push(match tagged {
-            Some(layer) => Placement::Tag(layer),
-            None if features.is_unknown() && layering.unknown == UnknownUsers::Protect => Placement::Protected,
-            None => Placement::Score,
-        });
-        scored.eligible.push(flag_at(users.is_allow_gray.as_ref(), row).unwrap_or(layering.consent == Consent::OptOut));
+impl Scored {
+    /// How many users have each score.
+    pub fn histogram(&self) -> Vec<u32> {
+        let mut histogram = vec![0; N_SCORES];
+        for score in &self.score {
+            histogram[usize::from(*score)] += 1;
+        }
+        histogram
     }
-    scored
+}
+
+impl<'a> Kernel<'a> {
+    /// The kernel of a plan's layers at an instant.
+    pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros) -> Self {
+        let rules = plan.layers.iter().enumerate().flat_map(|(idx, layer)| layer.tags.iter().map(move |rule| (idx as u8, rule)));
+        Self { layering, as_of_secs: as_of as f64 / SECOND as f64, rules: rules.collect() }
+    }
+
+    fn without_consent(&self) -> f64 {
+        f64::from(u8::from(self.layering.consent == Consent::OptOut))
+    }
+
+    fn recency(&self, last_use_secs: f64) -> f64 {
+        recency(last_use_secs, self.as_of_secs, self.layering.recency_cap_secs)
+    }
+
+    /// Scores users of whom the general reader made arrays.
+    pub fn score_batches(&self, batches: &[UserBatch]) -> Scored {
+        let n_users = batches.iter().map(UserBatch::n_users).sum();
+        let mut scoring = Scoring::new(self, n_users);
+        let mut tenants = Tenants::default();
+        let has_tenants = batches.iter().any(|users| users.tenant_id.is_some());
+        for users in batches {
+            let layering = self.layering;
+            let features: [(&Option<Float64Array>, &dyn Fn(f64) -> f64); 4] = [
+                (&users.last_use_secs, &|secs| self.recency(secs)),
+                (&users.use_count, &|count| frequency(count, layering.use_count_cap)),
+                (&users.user_value, &|value| monetary(value, layering.user_value_cap)),
+                (&users.accept_score, &acceptance),
+            ];
+            for start in (0..users.n_users()).step_by(STEP) {
+                let rows = start..(start + STEP).min(users.n_users());
+                let step = scoring.step(rows.len());
+                for (feature, (values, part)) in features.iter().enumerate() {
+                    step.n_absent[feature] =
+                        fill(values.as_ref(), rows.clone(), part, &mut step.parts[feature], MISSING[feature], &mut step.absent[feature]);
+                }
+                fill_flags(users.is_allow_gray.as_ref(), rows.clone(), self.without_consent(), &mut step.consent);
+                for (rule, column) in users.tags.iter().enumerate() {
+                    for (at, row) in rows.clone().enumerate() {
+                        step.tags[rule][at] = f64::from(u8::from(matches(&self.rules[rule].1.test, column, row)));
+                    }
+                }
+                scoring.finish_step(rows.len());
+            }
+            for row in (0..users.n_users()).filter(|_| has_tenants) {
+                let tenant = users.tenant_id.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT);
+                let code = tenants.code(tenant.as_bytes());
+                tenants.push(code);
+            }
+        }
+        let (names, of_user) = tenants.finish().unwrap_or_default();
+        scoring.finish(names, of_user)
+    }
+
+    /// Scores a row group straight from its pages.
+    ///
+    /// # Errors
+    /// Anything but ordinary columns with legal values: the general reader shall look at this row group.
+    pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, NotFlat> {
+        let table = reader.table();
+        let file = &table.files[part.file_idx];
+        let (Some(footer), Some(row_group), Some(n_rows)) = (&file.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
+        let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
+        let open = Arc::new(File::open(&file.path).map_err(|_| NotFlat)?);
+        let scan = |canonical: &str, missing: f64, mapping| {
+            let name = table.name_in_file(canonical);
+            let mut columns = (0..file.columns.len()).filter(|idx| file.columns[*idx] == name);
+            match (columns.next(), columns.next()) {
+                _ if table.source.constants.contains_key(canonical) => Err(NotFlat),
+                (None, _) => Ok(None),
+                (Some(column), None) => ColumnScan::open(&open, footer, row_group, column, missing, mapping).map(Some),
+                (Some(_), Some(_)) => Err(NotFlat),
+            }
+        };
+
+        let layering = self.layering;
+        let of_seconds = |values: &mut [f64]| map(values, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
+        let of_count = |values: &mut [f64]| map(values, f64::is_finite, |count| frequency(count, layering.use_count_cap));
+        let of_value = |values: &mut [f64]| map(values, f64::is_finite, |value| monetary(value, layering.user_value_cap));
+        let of_accept = |values: &mut [f64]| map(values, f64::is_finite, acceptance);
+        let mut features = [
+            scan("last_use_time", MISSING[0], Mapping::Seconds(&of_seconds))?,
+            scan("use_count", MISSING[1], Mapping::Number(&of_count))?,
+            scan("user_value", MISSING[2], Mapping::Number(&of_value))?,
+            scan("accept_score", MISSING[3], Mapping::Number(&of_accept))?,
+        ];
+        let mut consent = scan("is_allow_gray", self.without_consent(), Mapping::Flag)?;
+        let tests: Vec<TagMap<'_>> = self.rules.iter().map(|(_, rule)| tag_map(&rule.test)).collect();
+        let mut tags = Vec::with_capacity(tests.len());
+        for ((_, rule), test) in self.rules.iter().zip(&tests) {
+            let mapping = match test {
+                TagMap::Text(test) => Mapping::Text(&**test),
+                TagMap::Number(test) => Mapping::Number(&**test),
+            };
+            tags.push(scan(&rule.column, 0.0, mapping)?.ok_or(NotFlat)?);
+        }
+        let tenants = RefCell::new(Tenants::default());
+        let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
+        let of_tenant = |name: &[u8]| {
+            let name = if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name };
+            f64::from(tenants.borrow_mut().code(name))
+        };
+        let mut tenant = scan("tenant_id", f64::from(default_tenant), Mapping::Text(&of_tenant))?;
+
+        let mut scoring = Scoring::new(self, n_rows);
+        let mut tenant_step = vec![0.0; STEP];
+        let mut unused = [0; STEP_WORDS];
+        for start in (0..n_rows).step_by(STEP) {
+            let n = (n_rows - start).min(STEP);
+            let step = scoring.step(n);
+            for (feature, scan) in features.iter_mut().enumerate() {
+                step.n_absent[feature] = match scan {
+                    Some(scan) => scan.fill(&mut step.parts[feature][..n], &mut step.absent[feature])?,
+                    None => step.nothing(feature, n),
+                };
+            }
+            match &mut consent {
+                Some(scan) => scan.fill(&mut step.consent[..n], &mut unused)?,
+                None => step.all_consent(self.without_consent(), n),
+            };
+            for (scan, tag) in tags.iter_mut().zip(&mut step.tags) {
+                scan.fill(&mut tag[..n], &mut unused)?;
+            }
+            scoring.finish_step(n);
+            if let Some(scan) = &mut tenant {
+                scan.fill(&mut tenant_step[..n], &mut unused)?;
+                let mut tenants = tenants.borrow_mut();
+                tenant_step[..n].iter().for_each(|code| tenants.push(*code as u32));
+            }
+        }
+        drop(tenant);
+        let (names, of_user) = tenants.into_inner().finish()?;
+        Ok(scoring.finish(names, of_user))
+    }
+}
+
+type TextTest<'a> = Box<dyn Fn(&[u8]) -> f64 + 'a>;
+type NumberTest<'a> = Box<dyn Fn(&mut [f64]) -> bool + 'a>;
+
+/// A rule's test over raw values: 1 for a match.
+enum TagMap<'a> {
+    Text(TextTest<'a>),
+    Number(NumberTest<'a>),
+}
+
+fn tag_map(test: &TagTest) -> TagMap<'_> {
+    match test {
+        TagTest::Equals(wanted) => TagMap::Text(Box::new(move |text| f64::from(u8::from(text == wanted.as_bytes())))),
+        TagTest::AtLeast(least) => {
+            let least = *least;
+            TagMap::Number(Box::new(move |values| map(values, f64::is_finite, |value| f64::from(u8::from(value >= least)))))
+        }
+    }
+}
+
+/// Maps values if all of them are legal.
+fn map(values: &mut [f64], legal: impl Fn(f64) -> bool, map: impl Fn(f64) -> f64) -> bool {
+    let all_legal = values.iter().fold(true, |all, value| all & legal(*value));
+    values.iter_mut().for_each(|value| *value = map(*value));
+    all_legal
 }
 
 fn matches(test: &TagTest, column: &TagColumn, row: usize) -> bool {
     match (test, column) {
-        (TagTest::Equals(text), TagColumn::Text(values)) => text_at(values, row) == Some(text),
-        (TagTest::AtLeast(least), TagColumn::Real(values)) => real_at(Some(values), row).is_some_and(|value| value >= *least),
+        (TagTest::Equals(text), TagColumn::Text(values)) => values.is_valid(row) && values.value(row) == text,
+        (TagTest::AtLeast(least), TagColumn::Real(values)) => values.is_valid(row) && values.value(row) >= *least,
         _ => false,
     }
 }
 
-fn text_at(values: &StringArray, row: usize) -> Option<&str> {
-    values.is_valid(row).then(|| values.value(row))
+/// Users on their way to scores, a step at a time.
+struct Scoring<'a> {
+    kernel: &'a Kernel<'a>,
+    step: Box<Step>,
+    scored: Scored,
 }
 
-fn real_at(values: Option<&Float64Array>, row: usize) -> Option<f64> {
-    values.filter(|values| values.is_valid(row)).map(|values| values.value(row))
+/// The columns of one step, as the kernel wants them: missing values have been replaced, parts need not be clamped yet.
+struct Step {
+    parts: [Vec<f64>; 4],
+    absent: [[u64; STEP_WORDS]; 4],
+    n_absent: [usize; 4],
+    consent: Vec<f64>,
+    /// One column a rule: 1 where it matches.
+    tags: Vec<Vec<f64>>,
+    sums: Vec<f64>,
+    placed: [u8; STEP],
 }
 
-fn flag_at(values: Option<&BooleanArray>, row: usize) -> Option<bool> {
-    values.filter(|values| values.is_valid(row)).map(|values| values.value(row))
+impl Step {
+    /// A feature of which the table knows nothing.
+    fn nothing(&mut self, feature: usize, n: usize) -> usize {
+        self.parts[feature][..n].fill(MISSING[feature]);
+        for (idx, word) in self.absent[feature].iter_mut().enumerate() {
+            *word = low_bits(n.saturating_sub(idx * 64).min(64));
+        }
+        n
+    }
+
+    fn all_consent(&mut self, consent: f64, n: usize) -> usize {
+        self.consent[..n].fill(consent);
+        n
+    }
+}
+
+impl<'a> Scoring<'a> {
+    fn new(kernel: &'a Kernel<'a>, n_users: usize) -> Self {
+        let step = Step {
+            parts: std::array::from_fn(|_| vec![0.0; STEP]),
+            absent: [[0; STEP_WORDS]; 4],
+            n_absent: [0; 4],
+            consent: vec![0.0; STEP],
+            tags: vec![vec![0.0; STEP]; kernel.rules.len()],
+            sums: vec![0.0; STEP],
+            placed: [BY_SCORE; STEP],
+        };
+        let scored = Scored { score: Vec::with_capacity(n_users), eligible: Vec::with_capacity(n_users), ..Scored::default() };
+        Self { kernel, step: Box::new(step), scored }
+    }
+
+    fn step(&mut self, n: usize) -> &mut Step {
+        debug_assert!(n <= STEP);
+        &mut self.step
+    }
+
+    /// Scores the users of the step.
+    fn finish_step(&mut self, n: usize) {
+        let (step, scored) = (&mut *self.step, &mut self.scored);
+        let start = scored.score.len();
+        scored.score.resize(start + n, 0);
+        let parts = [&step.parts[0][..n], &step.parts[1][..n], &step.parts[2][..n], &step.parts[3][..n]];
+        let clamped = score_many(parts, &self.kernel.layering.weights, &mut step.sums, &mut scored.score[start..]);
+        scored.eligible.extend(step.consent[..n].iter().map(|consent| u8::from(*consent > 0.5)));
+        for feature in 0..4 {
+            scored.counts.missing[feature] += step.n_absent[feature] as u64;
+            scored.counts.clamped[feature] += clamped[feature];
+        }
+        self.place(start, n);
+    }
+
+    /// Finds the users whom no score places: rules first, in their order, then those of whom nothing is known.
+    fn place(&mut self, start: usize, n: usize) {
+        let (step, scored) = (&mut *self.step, &mut self.scored);
+        let may_be_unknown = step.n_absent.iter().all(|n| *n > 0);
+        if step.tags.is_empty() && !may_be_unknown {
+            return;
+        }
+        step.placed[..n].fill(BY_SCORE);
+        if may_be_unknown {
+            for idx in 0..n.div_ceil(64) {
+                let mut word = step.absent.iter().fold(u64::MAX, |all, absent| all & absent[idx]);
+                scored.counts.n_unknown += u64::from(word.count_ones());
+                while word != 0 && self.kernel.layering.unknown == UnknownUsers::Protect {
+                    step.placed[idx * 64 + word.trailing_zeros() as usize] = PROTECTED;
+                    word &= word - 1;
+                }
+            }
+        }
+        for ((layer, _), matches) in self.kernel.rules.iter().zip(&step.tags).rev() {
+            for (placed, is_match) in step.placed[..n].iter_mut().zip(matches) {
+                *placed = if *is_match > 0.5 { *layer } else { *placed };
+            }
+        }
+        for (row, placed) in step.placed[..n].iter().enumerate() {
+            if *placed != BY_SCORE {
+                scored.counts.n_tagged += u64::from(*placed != PROTECTED);
+                scored.placed.push(((start + row) as u32, *placed));
+            }
+        }
+    }
+
+    fn finish(mut self, tenants: Vec<String>, of_user: Vec<u32>) -> Scored {
+        (self.scored.tenants, self.scored.tenant) = (tenants, of_user);
+        self.scored
+    }
+}
+
+/// Tenants of users, by codes.
+#[derive(Default)]
+struct Tenants {
+    codes: HashMap<Vec<u8>, u32>,
+    of_user: Vec<u32>,
+}
+
+impl Tenants {
+    fn code(&mut self, name: &[u8]) -> u32 {
+        let next = self.codes.len() as u32;
+        *self.codes.entry_ref(name).or_insert(next)
+    }
+
+    fn push(&mut self, code: u32) {
+        self.of_user.push(code);
+    }
+
+    /// Names in order of appearance, and each user's; none for users who are all of one tenant.
+    fn finish(mut self) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
+        if self.of_user.is_empty() {
+            return Ok((vec![DEFAULT_TENANT.to_owned()], Vec::new()));
+        }
+        let mut names = vec![String::new(); self.codes.len()];
+        for (name, code) in self.codes {
+            names[code as usize] = String::from_utf8(name).map_err(|_| NotFlat)?;
+        }
+        // Codes were given as a dictionary lists its values; tenants come as users name them.
+        let mut renamed = vec![u32::MAX; names.len()];
+        let mut order = Vec::new();
+        for code in &mut self.of_user {
+            let new = &mut renamed[*code as usize];
+            if *new == u32::MAX {
+                *new = order.len() as u32;
+                order.push(names[*code as usize].clone());
+            }
+            *code = *new;
+        }
+        if order.len() == 1 {
+            self.of_user.clear();
+        }
+        Ok((order, self.of_user))
+    }
+}
+
+/// One step of a feature column: each value's part, and which rows have none.
+fn fill(
+    values: Option<&Float64Array>,
+    rows: std::ops::Range<usize>,
+    part: &dyn Fn(f64) -> f64,
+    out: &mut [f64],
+    missing: f64,
+    absent: &mut [u64; STEP_WORDS],
+) -> usize {
+    *absent = [0; STEP_WORDS];
+    let mut n_absent = 0;
+    for (at, row) in rows.enumerate() {
+        out[at] = match values.filter(|values| values.is_valid(row)) {
+            Some(values) => part(values.value(row)),
+            None => {
+                absent[at / 64] |= 1 << (at % 64);
+                n_absent += 1;
+                missing
+            }
+        };
+    }
+    n_absent
+}
+
+fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missing: f64, out: &mut [f64]) {
+    for (at, row) in rows.enumerate() {
+        out[at] = values.filter(|values| values.is_valid(row)).map_or(missing, |values| f64::from(u8::from(values.value(row))));
+    }
 }

@@ -1,27 +1,45 @@
 //! Users to layers: A-RFM score, tag rules, quotas, consent.
+//!
+//! A users table goes through here part by part, so memory does not grow with the number of users. Bands take one pass; quotas one or
+//! more before it, to find the cuts.
+//!
+//! ```text
+//! part of the input ─► kernel: scores, placements ─► layers ─► encode: result columns ─┐
+//!        └─► ids, tenants: copied as encoded column chunks, or encoded anew ───────────┴─► file: one row group
+//! ```
 
-mod assign;
+mod encode;
+mod file;
 mod kernel;
+mod passes;
+mod quota;
 mod score;
+mod source;
 mod summary;
 mod table;
+mod unique;
 
-pub use assign::{assign, quota_targets};
-pub use kernel::{KernelCounts, Oddities, Placement, Scored, score_users};
+pub use kernel::{Kernel, KernelCounts, PROTECTED, Scored};
+pub use quota::quota_targets;
 pub use score::{Features, Parts, parts, round_score, score};
-pub use summary::{LayerCount, LayerSummary, Missing, summarize};
+pub use source::Users;
+pub use summary::{LayerCount, LayerSummary, Missing};
 pub use table::{DEFAULT_TENANT, Layers};
 
-use std::collections::BTreeMap;
+use clap::ValueEnum;
+use std::path::Path;
 
 use crate::{
-    error::{Error, Result},
-    input::{UserBatch, UserReader},
-    parallel,
+    error::Result,
     progress::Progress,
-    scenario::{Input, Layering, OnDuplicate, Plan},
+    scenario::{Input, LayerMode, Layering, OnDuplicate, Plan},
     time::Micros,
 };
+
+/// Scores have this many values: 0..=10000 ten-thousandths.
+pub const N_SCORES: usize = 10_001;
+/// Users up to which [`Audit::Auto`] audits.
+pub const SMALL_TABLE: u64 = 1 << 20;
 
 /// What layering needs to know.
 #[derive(Debug, Clone, Copy)]
@@ -34,109 +52,50 @@ pub struct Context<'a> {
     pub as_of: Micros,
     /// What to do with a second row for a user.
     pub on_duplicate_user: OnDuplicate,
+    /// Whether to prove that no user comes twice.
+    pub audit: Audit,
+}
+
+/// Whether to look at what the scores do not need: that no user comes twice, and the digests of the input files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Audit {
+    /// For up to 1,048,576 users, where it costs next to nothing.
+    #[default]
+    Auto,
+    /// For any number of users.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl Audit {
+    /// Whether a table of so many users is audited; `None` if that is not known beforehand, as in text files.
+    pub fn applies(self, n_users: Option<u64>) -> bool {
+        match self {
+            Self::Auto => n_users.is_none_or(|n| n <= SMALL_TABLE),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 impl<'a> Context<'a> {
     /// The context of a scenario's parts.
-    pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros, input: &Input) -> Self {
-        Self { layering, plan, as_of, on_duplicate_user: input.on_duplicate_user }
+    pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros, input: &Input, audit: Audit) -> Self {
+        Self { layering, plan, as_of, on_duplicate_user: input.on_duplicate_user, audit }
     }
 }
 
-/// Scores a users table and sorts the users into layers, in input order.
+/// Scores users, sorts them into layers and writes the layer table, in input order.
 ///
 /// # Errors
-/// A table that cannot be read, or holds no user, or holds rows that the scenario's policies refuse.
-pub fn layer_table(ctx: &Context<'_>, reader: &UserReader<'_>, progress: &Progress) -> Result<(Layers, LayerSummary)> {
-    let parts = &reader.table().parts;
-    let bar = progress.rows("layer", reader.table().n_rows());
-    let mut building = Building::new(ctx);
-    parallel::map_in_order(
-        parts.len(),
-        |idx| {
-            let (batches, bad_rows) = reader.read(parts[idx])?;
-            let scored: Vec<_> = batches.iter().map(|users| score_users(users, ctx.layering, ctx.plan, ctx.as_of)).collect();
-            bar.advance(batches.iter().map(|b| b.n_users() as u64).sum());
-            Ok((batches, scored, bad_rows))
-        },
-        |idx, (batches, scored, bad_rows)| {
-            let file = &reader.table().files[parts[idx].file_idx];
-            building.bad_rows(bad_rows);
-            batches.iter().zip(scored).try_for_each(|(users, scored)| building.push(&file.path.display().to_string(), users, &scored))
-        },
-    )?;
-    building.finish(&reader.table().source.path.display().to_string())
-}
-
-/// Like [`layer_table`] for users that are in memory already; `place` names their origin in messages.
-///
-/// # Errors
-/// No user, or a duplicate one under the policy `error`.
-pub fn layer_batch(ctx: &Context<'_>, users: &UserBatch, place: &str) -> Result<(Layers, LayerSummary)> {
-    let mut building = Building::new(ctx);
-    building.push(place, users, &score_users(users, ctx.layering, ctx.plan, ctx.as_of))?;
-    building.finish(place)
-}
-
-/// Layers of which not all users have been read.
-struct Building<'a> {
-    ctx: &'a Context<'a>,
-    layers: Layers,
-    placements: Vec<Placement>,
-    counts: KernelCounts,
-    bad_rows: BTreeMap<String, u64>,
-    n_duplicates: u64,
-}
-
-impl<'a> Building<'a> {
-    fn new(ctx: &'a Context<'a>) -> Self {
-        Self {
-            ctx,
-            layers: Layers::default(),
-            placements: Vec::new(),
-            counts: KernelCounts::default(),
-            bad_rows: BTreeMap::new(),
-            n_duplicates: 0,
-        }
-    }
-
-    fn bad_rows(&mut self, more: BTreeMap<String, u64>) {
-        for (reason, n) in more {
-            *self.bad_rows.entry(reason).or_default() += n;
-        }
-    }
-
-    fn push(&mut self, place: &str, users: &UserBatch, scored: &Scored) -> Result<()> {
-        for row in 0..users.n_users() {
-            let tenant = users.tenant_id.as_ref().and_then(|tenants| table::text_at(tenants, row));
-            let user_id = users.user_id.value(row);
-            if self.layers.push(tenant, user_id, scored.score[row], scored.eligible[row]).is_none() {
-                if self.ctx.on_duplicate_user == OnDuplicate::Error {
-                    let shown: String = user_id.chars().take(60).collect();
-                    return Err(Error::input(
-                        format!("{place}: column `user_id`"),
-                        format!("expected one row a user, found \"{shown}\" twice"),
-                    )
-                    .hint(
-                        "the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`",
-                    ));
-                }
-                self.n_duplicates += 1;
-                continue;
-            }
-            self.placements.push(scored.placement[row]);
-            self.counts.add(&scored.oddities[row], scored.placement[row]);
-        }
-        self.layers.has_tenants |= users.tenant_id.is_some();
-        Ok(())
-    }
-
-    fn finish(mut self, place: &str) -> Result<(Layers, LayerSummary)> {
-        if self.layers.n_users() == 0 {
-            return Err(Error::input(place.to_owned(), "expected users, found none"));
-        }
-        self.layers.layer = assign(&self.layers, &self.placements, self.ctx.layering, self.ctx.plan);
-        let summary = summarize(&self.layers, self.ctx, self.counts, self.bad_rows, self.n_duplicates);
-        Ok((self.layers, summary))
-    }
+/// Users that cannot be read, no user at all, rows that the scenario's policies refuse, or a file that cannot be written.
+pub fn layer_users(ctx: &Context<'_>, users: &Users<'_>, path: &Path, progress: &Progress) -> Result<LayerSummary> {
+    let dropped = unique::find_duplicates(ctx, users, path, progress)?;
+    let passes = passes::Passes::new(ctx, users, &dropped, progress);
+    let assignment = match ctx.layering.mode {
+        LayerMode::Threshold => passes::Assignment::bands(ctx.plan),
+        LayerMode::Quota => passes::Assignment::Quotas(passes.find_cuts()?),
+    };
+    passes.write(&assignment, path)
 }

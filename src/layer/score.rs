@@ -32,22 +32,96 @@ pub struct Parts {
     pub clamped: [bool; 4],
 }
 
-/// Recency, frequency, monetary value and acceptance as shares.
-///
-/// `R = 1 - min((as_of - last_use) / cap, 1)`, `F = min(use_count / cap, 1)`, `M = 1 - min(value / cap, 1)`, `A = accept / 10`,
-/// in the source document's order of operations; each is then clamped to 0..=1.
+/// What a missing recency, frequency, value and acceptance count as, as parts.
+pub(super) const MISSING: [f64; 4] = [0.0, 0.0, 1.0, 0.0];
+
+/// `R = 1 - min((as_of - last_use) / cap, 1)`, in the source document's order of operations; not clamped yet.
+#[inline]
+pub(super) fn recency(last_use_secs: f64, as_of_secs: f64, cap: f64) -> f64 {
+    1.0 - at_most_one((as_of_secs - last_use_secs) / cap)
+}
+
+/// `F = min(use_count / cap, 1)`.
+#[inline]
+pub(super) fn frequency(use_count: f64, cap: f64) -> f64 {
+    at_most_one(use_count / cap)
+}
+
+/// `M = 1 - min(value / cap, 1)`.
+#[inline]
+pub(super) fn monetary(user_value: f64, cap: f64) -> f64 {
+    1.0 - at_most_one(user_value / cap)
+}
+
+/// `A = accept / 10`.
+#[inline]
+pub(super) fn acceptance(accept_score: f64) -> f64 {
+    accept_score / 10.0
+}
+
+/// No value is NaN here, so one comparison does, where `f64::min` needs two.
+#[inline]
+fn at_most_one(x: f64) -> f64 {
+    if x > 1.0 { 1.0 } else { x }
+}
+
+/// Recency, frequency, monetary value and acceptance as shares, each clamped to 0..=1.
 ///
 /// # References
 /// Source document A, 3.1 and 4.2.1.
 pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> Parts {
-    let capped = |value: f64, cap: f64| (value / cap).min(1.0);
     let raw = [
-        features.last_use_secs.map_or(0.0, |last| 1.0 - capped(as_of_secs - last, layering.recency_cap_secs)),
-        features.use_count.map_or(0.0, |count| capped(count, layering.use_count_cap)),
-        features.user_value.map_or(1.0, |value| 1.0 - capped(value, layering.user_value_cap)),
-        features.accept_score.map_or(0.0, |accept| accept / 10.0),
+        features.last_use_secs.map_or(MISSING[0], |last| recency(last, as_of_secs, layering.recency_cap_secs)),
+        features.use_count.map_or(MISSING[1], |count| frequency(count, layering.use_count_cap)),
+        features.user_value.map_or(MISSING[2], |value| monetary(value, layering.user_value_cap)),
+        features.accept_score.map_or(MISSING[3], acceptance),
     ];
-    Parts { values: raw.map(|part| part.clamp(0.0, 1.0)), clamped: raw.map(|part| !(0.0..=1.0).contains(&part)) }
+    Parts { values: raw.map(clamp), clamped: raw.map(|part| !(0.0..=1.0).contains(&part)) }
+}
+
+#[inline]
+fn clamp(part: f64) -> f64 {
+    let above = if part > 0.0 { part } else { 0.0 };
+    at_most_one(above)
+}
+
+/// Scores of many users from their four parts, which come as long slices of one length and need not be clamped yet.
+/// `out` gets ten-thousandths; returned is how many of each part had to be clamped.
+///
+/// The loops have no branch, so that they become vector instructions; a sum that is near a half is rare and decided afterwards.
+pub(super) fn score_many(parts: [&[f64]; 4], weights: &[f64; 4], sums: &mut [f64], out: &mut [u16]) -> [u64; 4] {
+    let n = out.len();
+    let [r, f, m, a] = parts.map(|part| &part[..n]);
+    let sums = &mut sums[..n];
+    let [w_r, w_f, w_m, w_a] = *weights;
+    for idx in 0..n {
+        sums[idx] = weighted([clamp(r[idx]), clamp(f[idx]), clamp(m[idx]), clamp(a[idx])], [w_r, w_f, w_m, w_a]);
+    }
+    let mut farthest = 0.0_f64;
+    for (sum, out) in sums.iter().zip(out.iter_mut()) {
+        let scaled = sum * 10_000.0;
+        // Adding 2^52 leaves no bits below 1, so the sum is rounded to the nearest integer, and its lowest bits are that integer.
+        let rounded = scaled + INTEGERS;
+        let off = (scaled - (rounded - INTEGERS)).abs();
+        farthest = if off > farthest { off } else { farthest };
+        *out = rounded.to_bits() as u16;
+    }
+    if farthest > 0.5 - NEAR_HALF {
+        for (sum, out) in sums.iter().zip(out.iter_mut()) {
+            *out = round_score(*sum);
+        }
+    }
+    [r, f, m, a].map(|part| part.iter().map(|x| u64::from(!(*x >= 0.0 && *x <= 1.0))).sum())
+}
+
+/// From here on doubles are integers.
+const INTEGERS: f64 = 4_503_599_627_370_496.0;
+/// A product with 10 000 is off by at most half an ulp of 10 000, far less than this.
+const NEAR_HALF: f64 = 1e-9;
+
+#[inline]
+fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
+    w_r * r + w_f * f + w_m * m + w_a * a
 }
 
 /// The score in ten-thousandths: `wR R + wF F + wM M + wA A`, added in this order, rounded to four decimals.
@@ -63,9 +137,7 @@ pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> Parts
 /// assert_eq!(score(&parts(&user, &layering, 0.0), &layering.weights), 8667);
 /// ```
 pub fn score(parts: &Parts, weights: &[f64; 4]) -> u16 {
-    let [r, f, m, a] = parts.values;
-    let [w_r, w_f, w_m, w_a] = weights;
-    round_score(w_r * r + w_f * f + w_m * m + w_a * a)
+    round_score(weighted(parts.values, *weights))
 }
 
 /// Rounds to four decimals as Python's `round(x, 4)` does: the exact binary value decides, halves go to the even digit.
@@ -74,8 +146,7 @@ pub fn round_score(x: f64) -> u16 {
     let scaled = x * 10_000.0;
     let floor = scaled.floor();
     let above = scaled - floor;
-    // The product is off by at most half an ulp of 10 000, far less than this band, so only near halves need the exact answer.
-    let up = if (above - 0.5).abs() > 1e-9 { above > 0.5 } else { rounds_up_exactly(x, floor as u64) };
+    let up = if (above - 0.5).abs() > NEAR_HALF { above > 0.5 } else { rounds_up_exactly(x, floor as u64) };
     (floor as u16 + u16::from(up)).min(10_000)
 }
 

@@ -1,9 +1,14 @@
 //! What a night's layering found, for people and for the next stage's report.
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{Context, kernel::KernelCounts, table::Layers};
+use super::{
+    Context, N_SCORES,
+    kernel::{KernelCounts, Scored},
+    source::add_counts,
+};
 use crate::{
     input::{EventSummary, SourceFile},
     scenario::LayerMode,
@@ -38,6 +43,8 @@ pub struct LayerSummary {
     pub n_unknown: u64,
     /// Users that a tag rule placed.
     pub n_tagged: u64,
+    /// `true` when every id was compared with all others; `None` when that was left out, as for large tables by default.
+    pub ids_are_unique: Option<bool>,
     /// Further rows of users that were there already.
     pub n_duplicates: u64,
     /// Rows left out, by reason.
@@ -85,56 +92,132 @@ impl Missing {
     }
 }
 
-/// Counts a finished layer table.
-pub fn summarize(
-    layers: &Layers,
-    ctx: &Context<'_>,
+/// Counts of some users, added up part by part.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Names of the tenants, in order of appearance.
+    tenants: Vec<String>,
+    index: HashMap<String, usize>,
+    /// By tenant, then by layer: users, and eligible ones.
+    cells: Vec<Vec<[u64; 2]>>,
+    scores: Vec<u64>,
     counts: KernelCounts,
     bad_rows: BTreeMap<String, u64>,
     n_duplicates: u64,
-) -> LayerSummary {
-    let n_layers = ctx.plan.layers.len();
-    let mut n_users = vec![0_u64; layers.tenants.len() * n_layers];
-    let mut n_eligible = n_users.clone();
-    let mut score_histogram = vec![0_u64; N_BINS];
-    for user in 0..layers.n_users() {
-        let cell = layers.tenant[user] as usize * n_layers + usize::from(layers.layer[user]);
-        n_users[cell] += 1;
-        n_eligible[cell] += u64::from(layers.eligible[user]);
-        score_histogram[(usize::from(layers.score[user]) * N_BINS / 10_000).min(N_BINS - 1)] += 1;
-    }
-    let mut rows = Vec::new();
-    for (tenant_idx, tenant) in layers.tenants.iter().enumerate() {
-        let cells = tenant_idx * n_layers..(tenant_idx + 1) * n_layers;
-        let total: u64 = n_users[cells.clone()].iter().sum();
-        for (cell, layer) in cells.zip(&ctx.plan.layers) {
-            rows.push(LayerCount {
-                tenant: tenant.clone(),
-                layer: layer.id.clone(),
-                n_users: n_users[cell],
-                n_eligible: n_eligible[cell],
-                share: if total == 0 { 0.0 } else { n_users[cell] as f64 / total as f64 },
-                too_small: n_eligible[cell] < TOO_SMALL,
-            });
+}
+
+/// Counts of one part.
+pub(super) struct PartTally {
+    tenants: Vec<String>,
+    cells: Vec<Vec<[u64; 2]>>,
+    histogram: Vec<u32>,
+    counts: KernelCounts,
+    pub(super) bad_rows: BTreeMap<String, u64>,
+    pub(super) n_duplicates: u64,
+}
+
+impl PartTally {
+    pub(super) fn new(scored: &Scored, layers: &[u8], n_layers: usize, histogram: Vec<u32>) -> Self {
+        let mut cells = vec![vec![[0, 0]; n_layers]; scored.tenants.len()];
+        if scored.tenant.is_empty() {
+            // One layer after the other: comparisons of whole vectors of bytes. 255 ones fit in a byte.
+            for (layer, cell) in cells.iter_mut().flatten().enumerate() {
+                for (layers, eligible) in layers.chunks(255).zip(scored.eligible.chunks(255)) {
+                    let (mut n_users, mut n_eligible) = (0_u8, 0_u8);
+                    for (of_user, eligible) in layers.iter().zip(eligible) {
+                        let is_in = u8::from(*of_user == layer as u8);
+                        n_users += is_in;
+                        n_eligible += is_in & eligible;
+                    }
+                    cell[0] += u64::from(n_users);
+                    cell[1] += u64::from(n_eligible);
+                }
+            }
+        } else {
+            for ((layer, eligible), tenant) in layers.iter().zip(&scored.eligible).zip(&scored.tenant) {
+                let cell = &mut cells[*tenant as usize][usize::from(*layer)];
+                cell[0] += 1;
+                cell[1] += u64::from(*eligible);
+            }
         }
+        let (tenants, counts) = (scored.tenants.clone(), scored.counts.clone());
+        Self { tenants, cells, histogram, counts, bad_rows: BTreeMap::new(), n_duplicates: 0 }
     }
-    LayerSummary {
-        as_of: time::format(ctx.as_of),
-        mode: match ctx.layering.mode {
-            LayerMode::Threshold => "threshold".into(),
-            LayerMode::Quota => "quota".into(),
-        },
-        n_users: n_users.iter().sum(),
-        n_eligible: n_eligible.iter().sum(),
-        layers: rows,
-        score_histogram,
-        missing: Missing::new(counts.missing),
-        clamped: Missing::new(counts.clamped),
-        n_unknown: counts.n_unknown,
-        n_tagged: counts.n_tagged,
-        n_duplicates,
-        bad_rows,
-        events: None,
-        sources: Vec::new(),
+
+    /// Users of each layer, over all tenants.
+    pub(super) fn layer_counts(&self, n_layers: usize) -> Vec<u64> {
+        (0..n_layers).map(|layer| self.cells.iter().map(|cells| cells[layer][0]).sum()).collect()
+    }
+
+    pub(super) fn histogram(&self) -> &[u32] {
+        &self.histogram
+    }
+}
+
+impl Tally {
+    /// Adds the next part.
+    pub(super) fn add(&mut self, part: PartTally) {
+        self.scores.resize(N_SCORES, 0);
+        self.scores.iter_mut().zip(&part.histogram).for_each(|(n, more)| *n += u64::from(*more));
+        for (name, cells) in part.tenants.into_iter().zip(part.cells) {
+            let idx = *self.index.entry_ref(name.as_str()).or_insert_with(|| {
+                self.tenants.push(name.clone());
+                self.cells.push(vec![[0, 0]; cells.len()]);
+                self.tenants.len() - 1
+            });
+            for (cell, more) in self.cells[idx].iter_mut().zip(cells) {
+                cell[0] += more[0];
+                cell[1] += more[1];
+            }
+        }
+        self.counts.merge(&part.counts);
+        self.n_duplicates += part.n_duplicates;
+        add_counts(&mut self.bad_rows, part.bad_rows);
+    }
+
+    pub(super) fn n_users(&self) -> u64 {
+        self.scores.iter().sum()
+    }
+
+    /// What was found.
+    pub(super) fn finish(self, ctx: &Context<'_>, ids_are_unique: bool) -> LayerSummary {
+        let mut layers = Vec::new();
+        for (tenant, cells) in self.tenants.iter().zip(&self.cells) {
+            let total: u64 = cells.iter().map(|cell| cell[0]).sum();
+            for ([n_users, n_eligible], layer) in cells.iter().zip(&ctx.plan.layers) {
+                layers.push(LayerCount {
+                    tenant: tenant.clone(),
+                    layer: layer.id.clone(),
+                    n_users: *n_users,
+                    n_eligible: *n_eligible,
+                    share: if total == 0 { 0.0 } else { *n_users as f64 / total as f64 },
+                    too_small: *n_eligible < TOO_SMALL,
+                });
+            }
+        }
+        let mut score_histogram = vec![0_u64; N_BINS];
+        for (score, n) in self.scores.iter().enumerate() {
+            score_histogram[(score * N_BINS / 10_000).min(N_BINS - 1)] += n;
+        }
+        LayerSummary {
+            as_of: time::format(ctx.as_of),
+            mode: match ctx.layering.mode {
+                LayerMode::Threshold => "threshold".into(),
+                LayerMode::Quota => "quota".into(),
+            },
+            n_users: layers.iter().map(|layer| layer.n_users).sum(),
+            n_eligible: layers.iter().map(|layer| layer.n_eligible).sum(),
+            layers,
+            score_histogram,
+            missing: Missing::new(self.counts.missing),
+            clamped: Missing::new(self.counts.clamped),
+            n_unknown: self.counts.n_unknown,
+            n_tagged: self.counts.n_tagged,
+            ids_are_unique: ids_are_unique.then_some(true),
+            n_duplicates: self.n_duplicates,
+            bad_rows: self.bad_rows,
+            events: None,
+            sources: Vec::new(),
+        }
     }
 }

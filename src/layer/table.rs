@@ -1,15 +1,10 @@
-//! The layer table: who is in which layer, in memory and as Parquet.
+//! The layer table in memory: who is in which layer, found by id.
 
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray,
-    builder::{StringBuilder, StringDictionaryBuilder},
-    cast::AsArray,
-    types::{Float64Type, Int32Type},
-};
+use arrow_array::{Array, StringArray, cast::AsArray, types::Float64Type};
 use arrow_cast::cast;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::DataType;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
-use std::{hash::BuildHasher, path::Path, sync::Arc};
+use std::{hash::BuildHasher, path::Path};
 
 use crate::{
     error::{Error, Result},
@@ -19,8 +14,6 @@ use crate::{
 
 /// The tenant of rows that name none.
 pub const DEFAULT_TENANT: &str = "default";
-/// Rows a row group of the file: small enough that all cores find work in a small study.
-const ROW_GROUP_ROWS: usize = 131_072;
 
 /// Users with their scores and layers, in input order, and an index from id to user.
 #[derive(Default)]
@@ -70,7 +63,7 @@ impl Layers {
     }
 
     /// Appends a user without a layer yet; `None` if the tenant has that user already.
-    pub(super) fn push(&mut self, tenant: Option<&str>, user_id: &str, score: u16, eligible: bool) -> Option<usize> {
+    fn push(&mut self, tenant: Option<&str>, user_id: &str, score: u16, eligible: bool) -> Option<usize> {
         let tenant = match self.tenant_idx(tenant) {
             Some(tenant) => tenant,
             None => {
@@ -106,45 +99,7 @@ impl Layers {
         self.tenant[user] == tenant && self.user_id(user) == user_id
     }
 
-    /// Writes the table as Parquet: `user_id`, `score`, `layer`, `eligible`, then `tenant_id` if the users named tenants.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path, plan: &Plan) -> Result<()> {
-        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let mut fields = vec![
-            Field::new("user_id", DataType::Utf8, false),
-            Field::new("score", DataType::Float64, false),
-            Field::new("layer", dictionary.clone(), false),
-            Field::new("eligible", DataType::Boolean, false),
-        ];
-        if self.has_tenants {
-            fields.push(Field::new("tenant_id", dictionary, false));
-        }
-        let schema = Arc::new(Schema::new(fields));
-        let chunks = (0..self.n_users()).step_by(ROW_GROUP_ROWS).map(|start| start..(start + ROW_GROUP_ROWS).min(self.n_users()));
-        parquet_io::write(path, &schema, chunks.map(|rows| self.to_batch(rows, &schema, plan)))
-    }
-
-    fn to_batch(&self, rows: std::ops::Range<usize>, schema: &Arc<Schema>, plan: &Plan) -> RecordBatch {
-        let mut ids = StringBuilder::new();
-        let mut layers = StringDictionaryBuilder::<Int32Type>::new();
-        let mut tenants = StringDictionaryBuilder::<Int32Type>::new();
-        for user in rows.clone() {
-            ids.append_value(self.user_id(user));
-            layers.append_value(&plan.layers[usize::from(self.layer[user])].id);
-            tenants.append_value(&self.tenants[self.tenant[user] as usize]);
-        }
-        let scores: Float64Array = self.score[rows.clone()].iter().map(|score| Some(f64::from(*score) / 10_000.0)).collect();
-        let eligible: BooleanArray = self.eligible[rows].iter().map(|eligible| Some(*eligible)).collect();
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids.finish()), Arc::new(scores), Arc::new(layers.finish()), Arc::new(eligible)];
-        if self.has_tenants {
-            columns.push(Arc::new(tenants.finish()));
-        }
-        parquet_io::batch(schema, columns)
-    }
-
-    /// Reads what [`Self::write`] wrote.
+    /// Reads a layer table, with ids of any type as text.
     ///
     /// # Errors
     /// A file that is not a layer table of this plan.

@@ -1,0 +1,274 @@
+//! The layer table as a Parquet file: result columns encoded here, columns that only pass through copied as they are.
+
+use arrow_array::{ArrayRef, StringArray};
+use arrow_cast::cast;
+use arrow_schema::{DataType, SchemaRef};
+use parquet::{
+    arrow::{
+        arrow_reader::ArrowReaderMetadata,
+        arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves},
+        parquet_to_arrow_schema,
+    },
+    basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel},
+    column::writer::ColumnCloseResult,
+    errors::{ParquetError, Result as ParquetResult},
+    file::{
+        metadata::{ColumnChunkMetaData, KeyValue},
+        properties::WriterProperties,
+        statistics::Statistics,
+        writer::SerializedFileWriter,
+    },
+    schema::types::{ColumnDescPtr, Type, TypePtr},
+};
+use std::{fs::File, io::Write, path::Path, sync::Arc};
+
+use super::encode::{Chunk, ZSTD_LEVEL};
+use crate::{
+    error::{Error, Result},
+    input::Table,
+};
+
+/// Positions of the columns.
+pub(super) const USER_ID: usize = 0;
+const SCORE: usize = 1;
+const LAYER: usize = 2;
+const ELIGIBLE: usize = 3;
+pub(super) const TENANT_ID: usize = 4;
+
+/// A column that passes through: its type in the layer table.
+#[derive(Debug, Clone)]
+pub(super) struct PassThrough {
+    column: TypePtr,
+    /// Whether the input's encoded chunks may be copied.
+    pub(super) can_copy: bool,
+}
+
+impl PassThrough {
+    /// Text that is encoded anew.
+    pub(super) fn text(name: &str, repetition: Repetition) -> ParquetResult<Self> {
+        let column = Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
+            .with_repetition(repetition)
+            .with_converted_type(ConvertedType::UTF8)
+            .with_logical_type(Some(LogicalType::String))
+            .build()?;
+        Ok(Self { column: Arc::new(column), can_copy: false })
+    }
+
+    /// The type of a table's column, if all its files are Parquet and agree on it; else text.
+    pub(super) fn of(table: &Table, canonical: &str, repetition: Repetition) -> ParquetResult<Self> {
+        let mut found: Option<Type> = None;
+        for file in &table.files {
+            let of_file = file.footer.as_ref().and_then(|footer| copyable(footer, table.name_in_file(canonical), canonical));
+            match (of_file, &found) {
+                (Some(column), None) => found = Some(column),
+                (Some(column), Some(other)) if column == *other => {}
+                _ => return Self::text(canonical, repetition),
+            }
+        }
+        match found {
+            Some(column) if !table.source.constants.contains_key(canonical) => Ok(Self { column: Arc::new(column), can_copy: true }),
+            _ => Self::text(canonical, repetition),
+        }
+    }
+}
+
+/// A flat column of text or whole numbers, under its canonical name.
+fn copyable(footer: &ArrowReaderMetadata, name: &str, canonical: &str) -> Option<Type> {
+    let leaf = leaf_of(footer, name)?;
+    let descr = footer.metadata().file_metadata().schema_descr().column(leaf);
+    let field = footer.schema().field_with_name(name).ok()?;
+    let value = match field.data_type() {
+        DataType::Dictionary(_, value) => value,
+        other => other,
+    };
+    let is_text = matches!(value, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    if !(is_text || value.is_integer()) {
+        return None;
+    }
+    let Type::PrimitiveType { basic_info, physical_type, .. } = descr.self_type() else { return None };
+    Type::primitive_type_builder(canonical, *physical_type)
+        .with_repetition(basic_info.repetition())
+        .with_converted_type(basic_info.converted_type())
+        .with_logical_type(basic_info.logical_type_ref().cloned())
+        .build()
+        .ok()
+}
+
+/// The number of a flat top-level column; `None` if there is none of that name, or it is not flat.
+pub(super) fn leaf_of(footer: &ArrowReaderMetadata, name: &str) -> Option<usize> {
+    let schema = footer.metadata().file_metadata().schema_descr();
+    let mut leaves = (0..schema.num_columns()).filter(|leaf| schema.column(*leaf).path().parts() == [name]);
+    let leaf = leaves.next()?;
+    let descr = schema.column(leaf);
+    (leaves.next().is_none() && descr.max_rep_level() == 0 && descr.max_def_level() <= 1).then_some(leaf)
+}
+
+/// One column of a row group that passes through.
+pub(super) enum Passed {
+    /// Bytes of an input file.
+    Copy { file: Arc<File>, close: Box<ColumnCloseResult> },
+    /// Encoded anew.
+    Encoded(Box<ArrowColumnChunk>),
+}
+
+/// One row group, ready to be written.
+pub(super) struct RowGroup {
+    pub(super) user_id: Passed,
+    pub(super) score: Chunk,
+    pub(super) layer: Chunk,
+    pub(super) eligible: Chunk,
+    pub(super) tenant_id: Option<Passed>,
+}
+
+/// What it takes to encode the columns of a row group; shared by all threads.
+pub(super) struct Columns {
+    descrs: Vec<ColumnDescPtr>,
+    arrow: SchemaRef,
+    writers: ArrowRowGroupWriterFactory,
+    pub(super) user_id: PassThrough,
+    pub(super) tenant_id: Option<PassThrough>,
+}
+
+impl Columns {
+    pub(super) fn score(&self) -> ColumnDescPtr {
+        Arc::clone(&self.descrs[SCORE])
+    }
+
+    pub(super) fn layer(&self) -> ColumnDescPtr {
+        Arc::clone(&self.descrs[LAYER])
+    }
+
+    pub(super) fn eligible(&self) -> ColumnDescPtr {
+        Arc::clone(&self.descrs[ELIGIBLE])
+    }
+
+    /// A column of text or whole numbers, encoded as the file wants it.
+    pub(super) fn encode(&self, column: usize, texts: &StringArray) -> ParquetResult<Passed> {
+        let field = self.arrow.field(column);
+        let array: ArrayRef = cast(texts, field.data_type()).map_err(|error| ParquetError::ArrowError(error.to_string()))?;
+        let mut writer = self.writers.create_column_writers(0)?.swap_remove(column);
+        for leaf in compute_leaves(field, &array)? {
+            writer.write(&leaf)?;
+        }
+        Ok(Passed::Encoded(Box::new(writer.close()?)))
+    }
+
+    /// A column chunk of an input file, to be copied byte by byte.
+    pub(super) fn copy(&self, column: usize, file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u64) -> ParquetResult<Passed> {
+        let mut metadata = ColumnChunkMetaData::builder(Arc::clone(&self.descrs[column]))
+            .set_compression_codec(chunk.compression_codec())
+            .set_encodings_mask(*chunk.encodings_mask())
+            .set_total_compressed_size(chunk.compressed_size())
+            .set_total_uncompressed_size(chunk.uncompressed_size())
+            .set_num_values(chunk.num_values())
+            .set_data_page_offset(chunk.data_page_offset())
+            .set_dictionary_page_offset(chunk.dictionary_page_offset())
+            .set_unencoded_byte_array_data_bytes(chunk.unencoded_byte_array_data_bytes());
+        if let Some(statistics) = chunk.statistics() {
+            metadata = metadata.set_statistics(statistics.clone());
+        }
+        if let Some(stats) = chunk.page_encoding_stats() {
+            metadata = metadata.set_page_encoding_stats(stats.clone());
+        }
+        let close = ColumnCloseResult {
+            bytes_written: chunk.compressed_size() as u64,
+            rows_written: n_rows,
+            metadata: metadata.build()?,
+            bloom_filter: None,
+            column_index: None,
+            offset_index: None,
+        };
+        Ok(Passed::Copy { file: Arc::clone(file), close: Box::new(close) })
+    }
+}
+
+/// Whether a chunk's statistics say that every row holds something: no null, and no empty text.
+pub(super) fn is_complete(chunk: &ColumnChunkMetaData) -> bool {
+    let descr = chunk.column_descr();
+    let statistics = chunk.statistics();
+    let no_null = descr.max_def_level() == 0 || statistics.and_then(Statistics::null_count_opt) == Some(0);
+    let no_empty = match statistics {
+        Some(Statistics::ByteArray(texts)) => {
+            // Deprecated bounds were compared as signed bytes, but no text is below the empty one in any order.
+            texts.min_opt().is_some_and(|min| !min.data().is_empty())
+        }
+        Some(_) => true,
+        None => descr.physical_type() != Physical::BYTE_ARRAY,
+    };
+    no_null && no_empty
+}
+
+/// The layer table being written, one row group after the other.
+pub(super) struct LayerFile<'a, W: Write + Send> {
+    path: &'a Path,
+    writer: SerializedFileWriter<W>,
+}
+
+impl<'a, W: Write + Send> LayerFile<'a, W> {
+    pub(super) fn begin(path: &'a Path, sink: W, user_id: PassThrough, tenant_id: Option<PassThrough>) -> Result<(Self, Columns)> {
+        let begin = || -> ParquetResult<(SerializedFileWriter<W>, Columns)> {
+            let result = |name: &str, physical: Physical, logical: Option<LogicalType>| {
+                Type::primitive_type_builder(name, physical)
+                    .with_repetition(Repetition::REQUIRED)
+                    .with_logical_type(logical)
+                    .build()
+                    .map(Arc::new)
+            };
+            let mut fields = vec![
+                Arc::clone(&user_id.column),
+                result("score", Physical::DOUBLE, None)?,
+                result("layer", Physical::BYTE_ARRAY, Some(LogicalType::String))?,
+                result("eligible", Physical::BOOLEAN, None)?,
+            ];
+            fields.extend(tenant_id.as_ref().map(|tenant| Arc::clone(&tenant.column)));
+            let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+                .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
+                .build();
+            let writer = SerializedFileWriter::new(sink, Arc::new(schema), Arc::new(properties))?;
+            let descr = writer.schema_descr();
+            let arrow = Arc::new(parquet_to_arrow_schema(descr, None)?);
+            let descrs = descr.columns().to_vec();
+            let writers = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&arrow));
+            Ok((writer, Columns { descrs, arrow, writers, user_id, tenant_id }))
+        };
+        let (writer, columns) = begin().map_err(|error| Error::write(path, &error))?;
+        Ok((Self { path, writer }, columns))
+    }
+
+    pub(super) fn write(&mut self, group: RowGroup) -> Result<()> {
+        let write = || -> ParquetResult<()> {
+            let mut writer = self.writer.next_row_group()?;
+            let pass = |writer: &mut _, passed| match passed {
+                Passed::Copy { file, close } => append(writer, &*file, *close),
+                Passed::Encoded(chunk) => chunk.append_to_row_group(writer),
+            };
+            pass(&mut writer, group.user_id)?;
+            for chunk in [group.score, group.layer, group.eligible] {
+                append(&mut writer, &chunk.bytes, chunk.close)?;
+            }
+            if let Some(tenants) = group.tenant_id {
+                pass(&mut writer, tenants)?;
+            }
+            writer.close().map(|_| ())
+        };
+        write().map_err(|error| Error::write(self.path, &error))
+    }
+
+    /// Writes the footer, with a text under a key.
+    pub(super) fn finish(mut self, note: Option<(&str, String)>) -> Result<()> {
+        if let Some((key, text)) = note {
+            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), text));
+        }
+        self.writer.close().map(|_| ()).map_err(|error| Error::write(self.path, &error))
+    }
+}
+
+fn append<W: Write + Send>(
+    writer: &mut parquet::file::writer::SerializedRowGroupWriter<'_, W>,
+    from: &impl parquet::file::reader::ChunkReader,
+    close: ColumnCloseResult,
+) -> ParquetResult<()> {
+    writer.append_column(from, close)
+}

@@ -1,0 +1,423 @@
+//! Layers by exact shares, in a few streaming passes and in memory that does not depend on the number of users.
+//!
+//! Scores have 10,001 values, so one pass that counts them gives the cuts. A cut goes through users of one score; those are ranked by a
+//! hash of their id, and the hash at the cut is found by counting, too: small sets of hashes are collected and sorted, large ones are
+//! narrowed down, pass by pass, to the stretch of hashes that holds the cut.
+//!
+//! The hash is not the one that assigns releases: cutting ties by assignment bucket would fill the upper layer with low buckets, which
+//! get the candidate first, and show as a sample-ratio mismatch.
+
+use std::collections::BTreeMap;
+
+use super::{
+    N_SCORES,
+    kernel::{PROTECTED, Scored},
+};
+use crate::{bucket::murmur3_x86_32, scenario::Plan};
+
+/// Hashes that may be collected at the same time.
+const COLLECTED: u64 = 4_000_000;
+/// Stretches that a set of hashes is narrowed down by.
+const N_STRETCHES: u64 = 4_096;
+/// From here on a tenant's scores are counted in an array.
+const MANY_SCORES: usize = 1_024;
+
+/// How many users have each score, per tenant.
+#[derive(Debug, Default)]
+pub(super) struct ScoreCounts {
+    tenants: BTreeMap<String, TenantCounts>,
+}
+
+#[derive(Debug, Default)]
+struct TenantCounts {
+    scores: Counts,
+    /// Users of unknown merit that the policy protects are in the last layer already: they fill its quota first.
+    n_protected: u64,
+}
+
+/// Counts of scores. A tenant with few users has few scores.
+#[derive(Debug)]
+enum Counts {
+    Few(BTreeMap<u16, u64>),
+    Many(Vec<u64>),
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::Few(BTreeMap::new())
+    }
+}
+
+impl Counts {
+    fn add(&mut self, score: u16, n: u64) {
+        match self {
+            Self::Many(counts) => counts[usize::from(score)] += n,
+            Self::Few(counts) => {
+                *counts.entry(score).or_default() += n;
+                if counts.len() > MANY_SCORES {
+                    let mut many = vec![0; N_SCORES];
+                    counts.iter().for_each(|(score, n)| many[usize::from(*score)] = *n);
+                    *self = Self::Many(many);
+                }
+            }
+        }
+    }
+
+    /// Scores that occur, highest first.
+    fn from_the_top(&self) -> Vec<(u16, u64)> {
+        match self {
+            Self::Few(counts) => counts.iter().rev().map(|(score, n)| (*score, *n)).collect(),
+            Self::Many(counts) => counts.iter().enumerate().rev().filter(|(_, n)| **n > 0).map(|(score, n)| (score as u16, *n)).collect(),
+        }
+    }
+}
+
+impl ScoreCounts {
+    /// Counts the users of a part. Users that a rule placed take no part in quotas.
+    pub(super) fn add(&mut self, scored: &Scored) {
+        if scored.tenant.is_empty() {
+            let Some(name) = scored.tenants.first() else { return };
+            let tenant = self.tenants.entry(name.clone()).or_default();
+            let mut histogram = scored.histogram();
+            for (row, layer) in &scored.placed {
+                histogram[usize::from(scored.score[*row as usize])] -= 1;
+                tenant.n_protected += u64::from(*layer == PROTECTED);
+            }
+            let counted = histogram.iter().enumerate().filter(|(_, n)| **n > 0);
+            counted.for_each(|(score, n)| tenant.scores.add(score as u16, u64::from(*n)));
+            return;
+        }
+        let mut of_part: Vec<TenantCounts> = scored.tenants.iter().map(|_| TenantCounts::default()).collect();
+        let mut placed = scored.placed.iter().peekable();
+        for (row, (score, tenant)) in scored.score.iter().zip(&scored.tenant).enumerate() {
+            let tenant = &mut of_part[*tenant as usize];
+            match placed.next_if(|(placed, _)| *placed as usize == row) {
+                None => tenant.scores.add(*score, 1),
+                Some((_, layer)) => tenant.n_protected += u64::from(*layer == PROTECTED),
+            }
+        }
+        for (name, counts) in scored.tenants.iter().zip(of_part) {
+            self.tenants.entry(name.clone()).or_default().merge(&counts);
+        }
+    }
+
+    /// Adds the counts of other users.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (name, counts) in other.tenants {
+            self.tenants.entry(name).or_default().merge(&counts);
+        }
+    }
+}
+
+impl TenantCounts {
+    fn merge(&mut self, other: &Self) {
+        self.n_protected += other.n_protected;
+        other.scores.from_the_top().into_iter().for_each(|(score, n)| self.scores.add(score, n));
+    }
+}
+
+/// Where users of one score go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Layer(u8),
+    /// A cut goes through them: their ids decide.
+    Tied,
+}
+
+/// The cuts of every tenant.
+#[derive(Debug, Default)]
+pub(super) struct Quotas {
+    tenants: BTreeMap<String, TenantCuts>,
+}
+
+/// The cuts of a tenant.
+#[derive(Debug, Default)]
+pub(super) struct TenantCuts {
+    /// Lowest score of a run of scores that go to one place, highest run first.
+    runs: Vec<(u16, Place)>,
+    /// Scores that a cut goes through.
+    ties: BTreeMap<u16, Vec<Boundary>>,
+}
+
+/// The tied users whose hash is below go to this layer, unless an earlier boundary took them; the last has no end.
+#[derive(Debug)]
+struct Boundary {
+    layer: u8,
+    /// First hash behind it, once known; `None` for the last.
+    end: Option<Search>,
+}
+
+/// The search for the hash with a given rank.
+#[derive(Debug, Clone, Copy)]
+struct Search {
+    /// Hashes of this stretch are looked at; both ends belong to it.
+    first: u64,
+    last: u64,
+    /// Rank among them.
+    rank: u64,
+    /// How many they are; 0 when the search is over and `first` is the hash.
+    n: u64,
+}
+
+impl Quotas {
+    /// The cuts that these counts lead to.
+    pub(super) fn new(counts: &ScoreCounts, plan: &Plan) -> Self {
+        let with_quota: Vec<(u8, f64)> =
+            plan.layers.iter().enumerate().filter_map(|(idx, layer)| layer.quota.map(|quota| (idx as u8, quota))).collect();
+        let quotas: Vec<f64> = with_quota.iter().map(|(_, quota)| *quota).collect();
+        let last = plan.layers.len().saturating_sub(1) as u8;
+        let cut = |tenant: &TenantCounts| {
+            let scores = tenant.scores.from_the_top();
+            let n_users = scores.iter().map(|(_, n)| n).sum::<u64>() + tenant.n_protected;
+            let targets = quota_targets(n_users, &quotas);
+            let mut cuts = TenantCuts::default();
+            let mut rank = 0;
+            for (score, n) in scores {
+                let pieces = pieces(rank, n, &targets, &with_quota, last);
+                let place = match pieces.as_slice() {
+                    [] => Place::Layer(last),
+                    [(layer, _)] => Place::Layer(*layer),
+                    _ => {
+                        cuts.ties.insert(score, boundaries(&pieces));
+                        Place::Tied
+                    }
+                };
+                match cuts.runs.last_mut() {
+                    Some((lowest, same)) if *same == place && place != Place::Tied => *lowest = score,
+                    _ => cuts.runs.push((score, place)),
+                }
+                rank += n;
+            }
+            cuts
+        };
+        Self { tenants: counts.tenants.iter().map(|(name, counts)| (name.clone(), cut(counts))).collect() }
+    }
+
+    /// The cuts of these tenants, in order.
+    pub(super) fn of<'a>(&'a self, tenants: &[String]) -> Vec<Option<&'a TenantCuts>> {
+        tenants.iter().map(|name| self.tenants.get(name)).collect()
+    }
+
+    /// Whether every cut is known to the user.
+    pub(super) fn is_final(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Search> {
+        let boundaries = self.tenants.values().flat_map(|tenant| tenant.ties.values()).flatten();
+        boundaries.filter_map(|boundary| boundary.end.as_ref()).filter(|search| search.n > 0)
+    }
+
+    /// A pass over the tied users brings every open cut closer, or finds it.
+    pub(super) fn pass(&self) -> TiePass {
+        let limit = COLLECTED / (self.open().count() as u64).max(1);
+        TiePass { limit: limit.max(1), found: BTreeMap::new() }
+    }
+
+    /// Takes in what a pass found.
+    pub(super) fn narrow(&mut self, pass: TiePass) {
+        for ((tenant, score, idx), found) in pass.found {
+            let boundary = self.tenants.get_mut(&tenant).and_then(|cuts| cuts.ties.get_mut(&score)).and_then(|ties| ties.get_mut(idx));
+            if let Some(search) = boundary.and_then(|boundary| boundary.end.as_mut()) {
+                search.narrow(found);
+            }
+        }
+    }
+}
+
+impl TenantCuts {
+    /// Where users of a score go.
+    pub(super) fn place(&self, score: u16) -> Place {
+        let run = self.runs.partition_point(|(lowest, _)| *lowest > score);
+        self.runs.get(run).map_or(Place::Tied, |(_, place)| *place)
+    }
+
+    /// The layer of a user whose score a cut goes through.
+    pub(super) fn layer_of_tied(&self, score: u16, hash: u64) -> Option<u8> {
+        let boundaries = self.ties.get(&score)?;
+        boundaries.iter().find(|boundary| boundary.end.is_none_or(|end| hash < end.first)).map(|boundary| boundary.layer)
+    }
+}
+
+impl Search {
+    fn holds(&self, hash: u64) -> bool {
+        self.n > 0 && (self.first..=self.last).contains(&hash)
+    }
+
+    fn stretch_len(&self) -> u64 {
+        (self.last - self.first) / N_STRETCHES + 1
+    }
+
+    fn narrow(&mut self, found: Found) {
+        match found {
+            Found::Hashes(mut hashes) => {
+                let rank = (self.rank as usize).min(hashes.len().saturating_sub(1));
+                if !hashes.is_empty() {
+                    self.first = *hashes.select_nth_unstable(rank).1;
+                }
+                self.n = 0;
+            }
+            Found::Stretches(counts) => {
+                let len = self.stretch_len();
+                for (idx, n) in counts.iter().enumerate() {
+                    if self.rank < *n {
+                        self.first += idx as u64 * len;
+                        self.last = self.last.min(self.first.saturating_add(len - 1));
+                        // Users of one hash are one user, listed many times: there is nothing to choose between.
+                        self.n = if self.first == self.last { 0 } else { *n };
+                        return;
+                    }
+                    self.rank -= n;
+                }
+                self.n = 0;
+            }
+        }
+    }
+}
+
+/// What one pass over the tied users has seen. Passes of other users merge into it.
+#[derive(Debug)]
+pub(super) struct TiePass {
+    limit: u64,
+    /// By tenant, score, and the boundary's number.
+    found: BTreeMap<(String, u16, usize), Found>,
+}
+
+#[derive(Debug)]
+enum Found {
+    Hashes(Vec<u64>),
+    Stretches(Vec<u64>),
+}
+
+impl TiePass {
+    /// Whether users of this tenant and score are looked for.
+    pub(super) fn wants(cuts: &TenantCuts, score: u16) -> bool {
+        cuts.place(score) == Place::Tied
+    }
+
+    /// Looks at a tied user.
+    pub(super) fn add(&mut self, tenant: &str, cuts: &TenantCuts, score: u16, hash: u64) {
+        let Some(boundaries) = cuts.ties.get(&score) else { return };
+        for (idx, boundary) in boundaries.iter().enumerate() {
+            let Some(search) = boundary.end.filter(|search| search.holds(hash)) else { continue };
+            let collect = search.n <= self.limit;
+            let new = || if collect { Found::Hashes(Vec::new()) } else { Found::Stretches(vec![0; N_STRETCHES as usize]) };
+            match self.found.entry((tenant.to_owned(), score, idx)).or_insert_with(new) {
+                Found::Hashes(hashes) => hashes.push(hash),
+                Found::Stretches(counts) => counts[((hash - search.first) / search.stretch_len()) as usize] += 1,
+            }
+        }
+    }
+
+    /// Adds what another pass over other users has seen.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (key, more) in other.found {
+            match (self.found.entry(key), more) {
+                (std::collections::btree_map::Entry::Vacant(slot), more) => {
+                    slot.insert(more);
+                }
+                (std::collections::btree_map::Entry::Occupied(mut slot), more) => match (slot.get_mut(), more) {
+                    (Found::Hashes(hashes), Found::Hashes(more)) => hashes.extend(more),
+                    (Found::Stretches(counts), Found::Stretches(more)) => counts.iter_mut().zip(more).for_each(|(n, more)| *n += more),
+                    // Both passes search the same stretch, so they count the same way.
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+/// Users ranked `rank..rank + n` share a score: how many of them go to which layer, in order.
+fn pieces(rank: u64, n: u64, targets: &[u64], with_quota: &[(u8, f64)], last: u8) -> Vec<(u8, u64)> {
+    let mut pieces: Vec<(u8, u64)> = Vec::new();
+    let (mut start, mut from) = (0, rank);
+    for (target, (layer, _)) in targets.iter().zip(with_quota) {
+        let end = start + target;
+        let to = (rank + n).min(end);
+        if from < to && from >= start {
+            pieces.push((*layer, to - from));
+            from = to;
+        }
+        start = end;
+    }
+    if from < rank + n {
+        pieces.push((last, rank + n - from));
+    }
+    pieces
+}
+
+fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
+    let n: u64 = pieces.iter().map(|(_, n)| n).sum();
+    let mut rank = 0;
+    let boundary = |(idx, (layer, of_piece)): (usize, &(u8, u64))| {
+        rank += of_piece;
+        let end = (idx + 1 < pieces.len()).then_some(Search { first: 0, last: u64::MAX, rank, n });
+        Boundary { layer: *layer, end }
+    };
+    pieces.iter().enumerate().map(boundary).collect()
+}
+
+/// How many of `n` users each quota takes: largest remainders, so the counts sum to `n` and each is within one user of its share.
+/// Quotas are shares of their sum.
+pub fn quota_targets(n: u64, quotas: &[f64]) -> Vec<u64> {
+    let sum: f64 = quotas.iter().sum();
+    let exact: Vec<f64> = quotas.iter().map(|quota| quota / sum * n as f64).collect();
+    let mut targets: Vec<u64> = exact.iter().map(|share| share.floor() as u64).collect();
+    let mut order: Vec<usize> = (0..quotas.len()).collect();
+    order.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()).then(a.cmp(b)));
+    let left = n.saturating_sub(targets.iter().sum());
+    for idx in order.into_iter().cycle().take(left as usize) {
+        targets[idx] += 1;
+    }
+    targets
+}
+
+/// Where a user stands among others of the same score.
+pub(super) fn tie_hash(salt: &str, user_id: &str) -> u64 {
+    let text = format!("layer-tie:{salt}:{user_id}");
+    u64::from(murmur3_x86_32(text.as_bytes(), 0)) << 32 | u64::from(murmur3_x86_32(text.as_bytes(), 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_sum_to_all_users() {
+        let check = |n: u64, quotas: &[f64], expected: &[u64]| assert_eq!(quota_targets(n, quotas), expected);
+        check(1000, &[0.1, 0.7, 0.15, 0.05], &[100, 700, 150, 50]);
+        check(1, &[0.1, 0.7, 0.2], &[0, 1, 0]);
+        check(0, &[0.5, 0.5], &[0, 0]);
+        check(7, &[1.0, 1.0], &[4, 3]);
+        check(3, &[0.2, 0.0], &[3, 0]);
+    }
+
+    #[test]
+    fn a_search_by_stretches_ends_at_the_same_hash_as_one_by_collecting() {
+        let hashes: Vec<u64> = (0..20_000).map(|user| tie_hash("salt", &format!("u{user}"))).collect();
+        let mut sorted = hashes.clone();
+        sorted.sort_unstable();
+        for (rank, limit) in [(0, 1), (7_000, 1), (19_999, 2), (7_000, 100), (7_000, 1_000_000)] {
+            let mut cuts = TenantCuts::default();
+            cuts.runs.push((5, Place::Tied));
+            cuts.ties.insert(5, boundaries(&[(0, rank), (1, 20_000 - rank)]));
+            let mut quotas = Quotas { tenants: BTreeMap::from([("t".to_owned(), cuts)]) };
+            while !quotas.is_final() {
+                // Two passes over two halves, as two threads make them.
+                let halves = hashes.chunks(9_000).map(|half| {
+                    let mut pass = TiePass { limit, found: BTreeMap::new() };
+                    half.iter().for_each(|hash| pass.add("t", &quotas.tenants["t"], 5, *hash));
+                    pass
+                });
+                let pass = halves.reduce(|mut a, b| {
+                    a.merge(b);
+                    a
+                });
+                quotas.narrow(pass.unwrap());
+            }
+            let upper = hashes.iter().filter(|hash| quotas.tenants["t"].layer_of_tied(5, **hash) == Some(0)).count();
+            assert_eq!(upper as u64, rank, "limit {limit}");
+            assert_eq!(quotas.tenants["t"].ties[&5][0].end.unwrap().first, sorted[rank as usize]);
+        }
+    }
+}

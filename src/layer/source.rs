@@ -1,0 +1,249 @@
+//! Users part by part, scored: straight from Parquet pages where that is possible, through the general reader otherwise.
+
+use arrow_array::{BooleanArray, StringArray};
+use arrow_select::concat::concat;
+use std::collections::BTreeMap;
+
+use super::{
+    file::{is_complete, leaf_of},
+    kernel::{Kernel, Scored},
+    unique::{Dropped, LeaveOut},
+};
+use crate::{
+    error::{Error, Result},
+    input::{Part, UserBatch, UserReader},
+    parallel, parquet_io,
+    scenario::OnBadRow,
+};
+
+/// Rows a row group of users that do not come in row groups: small enough that all cores find work in a small study.
+const GROUP_ROWS: usize = 131_072;
+
+/// Where users come from.
+#[derive(Debug)]
+pub enum Users<'a> {
+    /// A table that is read part by part.
+    Table(UserReader<'a>),
+    /// Users in memory; the text names their origin in messages.
+    Memory(UserBatch, String),
+}
+
+/// Some consecutive users, scored.
+pub(super) struct ScoredPart {
+    pub(super) scored: Scored,
+    /// The row group they are, all of it; `None` for users from elsewhere, or if rows were left out.
+    pub(super) row_group: Option<Part>,
+    /// Their ids and tenants, if something needed them.
+    pub(super) ids: Option<Vec<UserBatch>>,
+    /// Rows left out, by reason.
+    pub(super) bad_rows: BTreeMap<String, u64>,
+    pub(super) n_duplicates: u64,
+}
+
+impl Users<'_> {
+    /// The origin, for messages.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Table(reader) => reader.table().source.path.display().to_string(),
+            Self::Memory(_, place) => place.clone(),
+        }
+    }
+
+    /// The origin of a part, for messages.
+    pub(super) fn place_of(&self, part: usize) -> String {
+        match self {
+            Self::Table(reader) => reader.table().files[reader.table().parts[part].file_idx].path.display().to_string(),
+            Self::Memory(_, place) => place.clone(),
+        }
+    }
+
+    /// Users, if that is known beforehand.
+    pub fn n_users(&self) -> Option<u64> {
+        match self {
+            Self::Table(reader) => reader.table().n_rows(),
+            Self::Memory(users, _) => Some(users.n_users() as u64),
+        }
+    }
+
+    /// Whether users name their tenants.
+    pub(super) fn has_tenants(&self) -> bool {
+        match self {
+            Self::Table(reader) => reader.table().has("tenant_id"),
+            Self::Memory(users, _) => users.tenant_id.is_some(),
+        }
+    }
+
+    /// Scores all users, part by part, on all threads; the results come in order.
+    pub(super) fn for_each<T: Send>(
+        &self,
+        kernel: &Kernel<'_>,
+        dropped: &Dropped,
+        compute: impl Fn(ScoredPart) -> Result<T> + Sync,
+        mut consume: impl FnMut(T) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Self::Memory(users, _) => {
+                let starts: Vec<usize> = (0..users.n_users()).step_by(GROUP_ROWS).collect();
+                parallel::map_in_order(
+                    starts.len(),
+                    |idx| {
+                        let n = GROUP_ROWS.min(users.n_users() - starts[idx]);
+                        let first = starts[idx] as u64;
+                        compute(score_batches(kernel, vec![users.slice(starts[idx], n)?], BTreeMap::new(), &mut dropped.from(0, first))?)
+                    },
+                    |_, result| consume(result),
+                )
+            }
+            Self::Table(reader) if reader.table().parts.iter().all(|part| part.row_group.is_some()) => {
+                let parts = &reader.table().parts;
+                parallel::map_in_order(
+                    parts.len(),
+                    |idx| compute(score_row_group(kernel, reader, idx, dropped)?),
+                    |_, result| consume(result),
+                )
+            }
+            // A text file is one part of any length: its batches are scored as they come.
+            Self::Table(reader) => {
+                for (idx, part) in reader.table().parts.iter().enumerate() {
+                    let mut dropped = dropped.from(idx, 0);
+                    let mut waiting = Waiting::default();
+                    reader.read(*part, &mut |users, bad_rows| {
+                        if waiting.n_users + users.n_users() > GROUP_ROWS {
+                            let (batches, bad_rows) = waiting.take();
+                            consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
+                        }
+                        waiting.push(users, bad_rows);
+                        Ok(())
+                    })?;
+                    let (batches, bad_rows) = waiting.take();
+                    consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ids and tenants of a part, as the general reader gives them.
+    pub(super) fn ids(&self, part: Part) -> Result<Vec<UserBatch>> {
+        let mut ids = Vec::new();
+        if let Self::Table(reader) = self {
+            reader.read_ids(part, &mut |users, _| {
+                ids.push(users);
+                Ok(())
+            })?;
+        }
+        Ok(ids)
+    }
+
+    /// Ids and tenants of all users, part by part: those that [`Self::for_each`] scores, with the number of each part and of its first row.
+    pub(super) fn for_each_id(&self, mut on_ids: impl FnMut(usize, u64, &UserBatch) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Memory(users, _) => on_ids(0, 0, users),
+            Self::Table(reader) => {
+                for (idx, part) in reader.table().parts.iter().enumerate() {
+                    let mut first = 0;
+                    let mut next = |users: UserBatch, _: BTreeMap<String, u64>| {
+                        on_ids(idx, first, &users)?;
+                        first += users.n_users() as u64;
+                        Ok(())
+                    };
+                    // Rows are numbered among those that can be used, and other columns may hold what makes a row useless.
+                    match reader.on_bad_row() {
+                        OnBadRow::Error => reader.read_ids(*part, &mut next)?,
+                        OnBadRow::Drop => reader.read(*part, &mut next)?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Batches that wait to become a row group.
+#[derive(Default)]
+struct Waiting {
+    batches: Vec<UserBatch>,
+    bad_rows: BTreeMap<String, u64>,
+    n_users: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, users: UserBatch, bad_rows: BTreeMap<String, u64>) {
+        self.n_users += users.n_users();
+        self.batches.push(users);
+        add_counts(&mut self.bad_rows, bad_rows);
+    }
+
+    fn take(&mut self) -> (Vec<UserBatch>, BTreeMap<String, u64>) {
+        let Self { batches, bad_rows, .. } = std::mem::take(self);
+        (batches, bad_rows)
+    }
+}
+
+fn score_row_group(kernel: &Kernel<'_>, reader: &UserReader<'_>, part_idx: usize, dropped: &Dropped) -> Result<ScoredPart> {
+    let part = reader.table().parts[part_idx];
+    let file = &reader.table().files[part.file_idx];
+    if !dropped.any_of(part_idx)
+        && let Ok(scored) = parquet_io::guard(&file.path, || kernel.score_row_group(reader, part))
+    {
+        let part_of = |scored, ids| ScoredPart { scored, row_group: Some(part), ids, bad_rows: BTreeMap::new(), n_duplicates: 0 };
+        let chunk = file.footer.as_ref().zip(part.row_group).and_then(|(footer, row_group)| {
+            let leaf = leaf_of(footer, reader.table().name_in_file("user_id"))?;
+            Some(footer.metadata().row_group(row_group).column(leaf))
+        });
+        if chunk.is_some_and(is_complete) {
+            return Ok(part_of(scored, None));
+        }
+        // The file does not say that every user has an id: look.
+        let (mut ids, mut n_bad) = (Vec::new(), 0);
+        reader.read_ids(part, &mut |users, bad_rows| {
+            n_bad += bad_rows.values().sum::<u64>();
+            ids.push(users);
+            Ok(())
+        })?;
+        if n_bad == 0 {
+            return Ok(part_of(scored, Some(ids)));
+        }
+    }
+    let mut waiting = Waiting::default();
+    reader.read(part, &mut |users, bad_rows| {
+        waiting.push(users, bad_rows);
+        Ok(())
+    })?;
+    let (batches, bad_rows) = waiting.take();
+    score_batches(kernel, batches, bad_rows, &mut dropped.from(part_idx, 0))
+}
+
+fn score_batches(
+    kernel: &Kernel<'_>,
+    batches: Vec<UserBatch>,
+    bad_rows: BTreeMap<String, u64>,
+    dropped: &mut LeaveOut<'_>,
+) -> Result<ScoredPart> {
+    let n_read: usize = batches.iter().map(UserBatch::n_users).sum();
+    let batches: Vec<UserBatch> = batches.into_iter().map(|users| dropped.filter(users)).collect::<Result<_>>()?;
+    let scored = kernel.score_batches(&batches);
+    let n_duplicates = (n_read - scored.score.len()) as u64;
+    Ok(ScoredPart { scored, row_group: None, ids: Some(batches), bad_rows, n_duplicates })
+}
+
+/// A text column of several batches as one array.
+pub(super) fn one_column<'b>(batches: impl Iterator<Item = &'b StringArray>) -> Result<StringArray> {
+    let arrays: Vec<&dyn arrow_array::Array> = batches.map(|array| array as &dyn arrow_array::Array).collect();
+    let array = concat(&arrays).map_err(|error| Error::input("users", format!("expected ids that fit in memory, found: {error}")))?;
+    Ok(arrow_array::cast::AsArray::as_string::<i32>(&array).clone())
+}
+
+/// Adds counts by reason.
+pub(super) fn add_counts(counts: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (reason, n) in more {
+        *counts.entry(reason).or_default() += n;
+    }
+}
+
+/// Marks the rows of a batch that stay.
+pub(super) fn keep(n_rows: usize, dropped: &[usize]) -> BooleanArray {
+    let mut keep = vec![true; n_rows];
+    dropped.iter().for_each(|row| keep[*row] = false);
+    BooleanArray::from(keep)
+}

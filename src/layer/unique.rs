@@ -1,0 +1,112 @@
+//! Users that come more than once: found by fingerprint, in memory that does not grow with the number of users.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    Context,
+    source::{Users, keep},
+    table::{DEFAULT_TENANT, text_at},
+};
+use crate::{
+    error::{Error, Result},
+    input::UserBatch,
+    progress::Progress,
+    scenario::OnDuplicate,
+    spill::{Spill, fingerprint},
+};
+
+/// Bits of a position that number the row within its part.
+const ROW_BITS: u32 = 40;
+
+/// Rows that are left out because their user came before.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// Whether all ids were looked at.
+    pub(super) checked: bool,
+    /// By part; rows are numbered among those that can be used, in order.
+    rows: BTreeMap<usize, Vec<u64>>,
+}
+
+impl Dropped {
+    pub(super) fn any_of(&self, part: usize) -> bool {
+        self.rows.contains_key(&part)
+    }
+
+    /// The rows of a part, to be left out batch by batch, from a row on.
+    pub(super) fn from(&self, part: usize, first: u64) -> LeaveOut<'_> {
+        let rows = self.rows.get(&part).map_or(&[][..], Vec::as_slice);
+        LeaveOut { rows: &rows[rows.partition_point(|row| *row < first)..], next: first }
+    }
+}
+
+/// Leaves rows out of consecutive batches.
+pub(super) struct LeaveOut<'a> {
+    rows: &'a [u64],
+    next: u64,
+}
+
+impl LeaveOut<'_> {
+    /// The users of the next batch that stay.
+    pub(super) fn filter(&mut self, users: UserBatch) -> Result<UserBatch> {
+        let end = self.next + users.n_users() as u64;
+        let n = self.rows.partition_point(|row| *row < end);
+        let (now, later) = self.rows.split_at(n);
+        let rows: Vec<usize> = now.iter().map(|row| (row - self.next) as usize).collect();
+        (self.rows, self.next) = (later, end);
+        if rows.is_empty() { Ok(users) } else { users.filter(&keep(users.n_users(), &rows)) }
+    }
+}
+
+/// Looks for users that come more than once, if the context asks for it.
+///
+/// # Errors
+/// A second row for a user, under the policy `error`.
+pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path, progress: &Progress) -> Result<Dropped> {
+    if ctx.on_duplicate_user == OnDuplicate::Error && !ctx.audit.applies(users.n_users()) {
+        return Ok(Dropped::default());
+    }
+    let bar = progress.rows("ids", users.n_users());
+    let mut spill = Spill::new(path);
+    users.for_each_id(|part, first, batch| {
+        for row in 0..batch.n_users() {
+            let tenant = batch.tenant_id.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT);
+            let position = (part as u64) << ROW_BITS | (first + row as u64);
+            spill.push(fingerprint(tenant, batch.user_id.value(row)), position)?;
+        }
+        bar.advance(batch.n_users() as u64);
+        Ok(())
+    })?;
+    let mut positions: Vec<u64> = Vec::new();
+    spill.for_each_partition(|_, records| {
+        positions.extend(records.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1));
+        Ok(())
+    })?;
+    positions.sort_unstable();
+    let part_and_row = |position: u64| ((position >> ROW_BITS) as usize, position & ((1 << ROW_BITS) - 1));
+    if let (OnDuplicate::Error, Some(first)) = (ctx.on_duplicate_user, positions.first()) {
+        return Err(twice(users, part_and_row(*first)));
+    }
+    let mut rows: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+    for (part, row) in positions.into_iter().map(part_and_row) {
+        rows.entry(part).or_default().push(row);
+    }
+    Ok(Dropped { checked: true, rows })
+}
+
+/// The error that names a user's second row.
+fn twice(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
+    let mut id = String::new();
+    let found = users.for_each_id(|of_part, first, batch| {
+        if of_part == part && (first..first + batch.n_users() as u64).contains(&row) {
+            id = batch.user_id.value((row - first) as usize).chars().take(60).collect();
+        }
+        Ok(())
+    });
+    match found {
+        Err(error) => error,
+        Ok(()) => {
+            Error::input(format!("{}: column `user_id`", users.place_of(part)), format!("expected one row a user, found \"{id}\" twice"))
+                .hint("the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`")
+        }
+    }
+}
