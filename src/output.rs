@@ -261,7 +261,7 @@ fn parent_of(path: &Path) -> &Path {
 }
 
 /// `.name.<suffix>` in the same folder.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned());
     parent_of(path).join(format!(".{name}.{suffix}"))
 }

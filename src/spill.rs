@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    hash::{BuildHasher, RandomState},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -11,24 +12,28 @@ use crate::error::{Error, Result};
 
 const N_PARTITIONS: usize = 64;
 /// Bytes of a record in a file: key, then value.
-const RECORD: usize = 24;
-/// Records that are held in memory, 48 MB.
-const HELD: usize = 2_000_000;
+const RECORD: usize = 32;
+/// Records that are held in memory, 32 MB.
+const HELD: usize = 1_000_000;
 
-/// 128 bits of BLAKE3 over a tenant and a user id: among a billion users, two of one fingerprint are less likely than a broken disk.
-pub(crate) fn fingerprint(tenant: &str, user_id: &str) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(tenant.len() as u64).to_le_bytes()).update(tenant.as_bytes()).update(user_id.as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_le_bytes(bytes)
+/// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so that nobody can choose ids that
+/// collide. Among a billion users, two of one fingerprint are less likely than a broken disk. Only whether two are equal may be used:
+/// the values differ from run to run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fingerprints(RandomState, RandomState);
+
+impl Fingerprints {
+    pub(crate) fn of(&self, tenant: &str, user_id: &str) -> u128 {
+        let user = (tenant, user_id);
+        u128::from(self.0.hash_one(user)) << 64 | u128::from(self.1.hash_one(user))
+    }
 }
 
 /// Records of a key and a value, dealt into partitions by key.
 pub(crate) struct Spill {
     /// Where files are made: beside the output, where there is room for what is written anyway.
     near: PathBuf,
-    held: Vec<Vec<(u128, u64)>>,
+    held: Vec<Vec<(u128, u128)>>,
     n_held: usize,
     files: Option<Vec<File>>,
 }
@@ -39,7 +44,7 @@ impl Spill {
         Self { near: near.to_owned(), held: vec![Vec::new(); N_PARTITIONS], n_held: 0, files: None }
     }
 
-    pub(crate) fn push(&mut self, key: u128, value: u64) -> Result<()> {
+    pub(crate) fn push(&mut self, key: u128, value: u128) -> Result<()> {
         self.held[(key >> 122) as usize].push((key, value));
         self.n_held += 1;
         if self.n_held >= HELD { self.write_out().map_err(|error| Error::write(&self.near, &error)) } else { Ok(()) }
@@ -63,7 +68,7 @@ impl Spill {
     }
 
     /// Hands over the records of each partition, sorted by key and value. All records of a key are in one partition.
-    pub(crate) fn for_each_partition(&mut self, mut on_records: impl FnMut(usize, &[(u128, u64)]) -> Result<()>) -> Result<()> {
+    pub(crate) fn for_each_partition(&mut self, mut on_records: impl FnMut(usize, &[(u128, u128)]) -> Result<()>) -> Result<()> {
         for idx in 0..N_PARTITIONS {
             let records = self.partition(idx)?;
             on_records(idx, &records)?;
@@ -72,17 +77,17 @@ impl Spill {
     }
 
     /// The records of one partition, sorted by key and value; they are gone from here then.
-    pub(crate) fn partition(&mut self, idx: usize) -> Result<Vec<(u128, u64)>> {
+    pub(crate) fn partition(&mut self, idx: usize) -> Result<Vec<(u128, u128)>> {
         let mut records = std::mem::take(&mut self.held[idx]);
         if let Some(file) = self.files.as_mut().map(|files| &mut files[idx]) {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).map_err(|error| Error::read(&self.near, &error))?;
             let (found, _) = bytes.as_chunks::<RECORD>();
             records.extend(found.iter().map(|record| {
-                let (mut key, mut value) = ([0; 16], [0; 8]);
+                let (mut key, mut value) = ([0; 16], [0; 16]);
                 key.copy_from_slice(&record[..16]);
                 value.copy_from_slice(&record[16..]);
-                (u128::from_le_bytes(key), u64::from_le_bytes(value))
+                (u128::from_le_bytes(key), u128::from_le_bytes(value))
             }));
         }
         records.sort_unstable();
@@ -114,10 +119,11 @@ mod tests {
     #[test]
     fn records_come_back_by_key_from_memory_and_from_files() {
         let dir = tempfile::tempdir().unwrap();
+        let fingerprints = Fingerprints::default();
         for n in [1_000, 2 * HELD as u64 + 7] {
             let mut spill = Spill::new(&dir.path().join("out"));
             for record in 0..n {
-                spill.push(fingerprint("t", &(record % 500).to_string()), record).unwrap();
+                spill.push(fingerprints.of("t", &(record % 500).to_string()), record.into()).unwrap();
             }
             let (mut n_records, mut n_keys) = (0, 0);
             spill

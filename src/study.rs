@@ -153,31 +153,72 @@ pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, pro
         }
         (users, _) => users.clone(),
     };
-    layer_at(scenario, &users, &LayerOptions { as_of: scenario.plan.start, audit: Audit::Auto }, path, progress)
+    layer_at(scenario, &users, &LayerOptions::at(scenario.plan.start), path, progress)
 }
 
 /// What the command line says of a layering.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LayerOptions {
     /// Recency is measured from here.
     pub as_of: Micros,
     /// Whether to prove that ids are unique, and to take the inputs' digests.
     pub audit: Audit,
+    /// Last night's layer table.
+    pub previous: Option<PathBuf>,
+    /// Write the changed users here as well.
+    pub changes: Option<PathBuf>,
+    /// Write only the changed users.
+    pub changed_only: bool,
 }
 
-/// The layer stage for given users and a given instant.
+impl LayerOptions {
+    /// A layering at an instant, without a night before.
+    pub fn at(as_of: Micros) -> Self {
+        Self { as_of, audit: Audit::Auto, previous: None, changes: None, changed_only: false }
+    }
+}
+
+/// The layer stage for given users and options.
 ///
 /// # Errors
-/// See [`layer::layer_users`].
+/// See [`layer::layer_users`] and [`layer::compare`].
 pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
-    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
-        && path.exists()
-        && std::fs::canonicalize(path).ok() == std::fs::canonicalize(&source.path).ok()
-    {
-        return Err(Error::usage(format!("expected --out to differ from the input, found {} for both", path.display())));
+    let same = |a: &Path, b: &Path| a == b || std::fs::canonicalize(a).is_ok_and(|a| std::fs::canonicalize(b).is_ok_and(|b| a == b));
+    let input = match users {
+        UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) => Some(source.path.as_path()),
+        UsersFrom::Traffic | UsersFrom::Generator => None,
+    };
+    let written: Vec<&Path> = [Some(path), options.changes.as_deref()].into_iter().flatten().collect();
+    for file in &written {
+        if let Some(taken) = [input, options.previous.as_deref()].into_iter().flatten().find(|read| same(file, read)) {
+            return Err(Error::usage(format!("expected other files to write than to read, found {} for both", taken.display())));
+        }
     }
+    if written.len() == 2 && same(written[0], written[1]) {
+        return Err(Error::usage(format!("expected two files to write, found {} twice", path.display())));
+    }
+
+    // Only the whole table can be compared; where just the changes are wanted, it is a step on the way.
+    let whole = if options.changed_only { output::beside(path, "whole") } else { path.to_owned() };
+    let mut summary = layer_table(scenario, users, options, &whole, progress)?;
+    if let Some(previous) = &options.previous {
+        let (moves, changed) = layer::compare(previous, &whole, progress)?;
+        for changes in options.changes.iter().map(PathBuf::as_path).chain(options.changed_only.then_some(path)) {
+            layer::write_changed(&whole, &changed, changes)?;
+        }
+        summary.moves = Some(moves);
+    }
+    if options.changed_only {
+        std::fs::remove_file(&whole).map_err(|error| Error::write(&whole, &error))?;
+    }
+    output::write_json(&path.with_extension("summary.json"), &summary)?;
+    Ok(summary)
+}
+
+fn layer_table(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
     let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
     let ctx = layer::Context::new(&scenario.layering, &scenario.plan, options.as_of, &scenario.input, options.audit);
+    let ctx = layer::Context { previous: options.previous.as_deref(), ..ctx };
     let mut summary = match users {
         UsersFrom::Table(source) => {
             let users = Users::Table(UserReader::open(source, rules, scenario.input.on_bad_row)?);
@@ -197,7 +238,6 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, 
         summary.sources = Table::open(source)?.digests()?;
         summary.sources.sort_by(|a, b| a.name.cmp(&b.name));
     }
-    output::write_json(&path.with_extension("summary.json"), &summary)?;
     Ok(summary)
 }
 

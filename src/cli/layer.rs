@@ -20,7 +20,7 @@ const DEFAULT: &str = include_str!("layer_default.toml");
 /// Score users and sort them into layers
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sluice layer --users users.parquet --as-of 2026-05-25 --out layers.parquet\n  sluice layer --users 'users/*.csv.gz' --config scenarios/ecommerce.toml --out layers.parquet\n  sluice layer --config scenarios/cdnow.toml --out layers.parquet"
+    after_help = "Examples:\n  sluice layer --users users.parquet --as-of 2026-05-25 --out layers.parquet\n  sluice layer --users 'users/*.csv.gz' --config scenarios/ecommerce.toml --out layers.parquet\n  sluice layer --config scenarios/cdnow.toml --out layers.parquet\n  sluice layer --users users.parquet --as-of 2026-05-26 --previous layers.parquet --changes changes.parquet --out layers-26.parquet"
 )]
 pub(super) struct LayerArgs {
     /// Users: a file, a folder or a glob; the scenario's own by default
@@ -38,6 +38,15 @@ pub(super) struct LayerArgs {
     /// Score as of this instant; by default the start of the scenario's plan
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// Last night's layer table: report who moved, and score only what changed
+    #[arg(long, value_name = "FILE")]
+    previous: Option<PathBuf>,
+    /// Write users who are new or changed their layer here as well: what a store needs to update
+    #[arg(long, value_name = "FILE", requires = "previous")]
+    changes: Option<PathBuf>,
+    /// Write only those users to --out
+    #[arg(long, requires = "previous", conflicts_with = "changes")]
+    changed_only: bool,
     /// Prove that no user comes twice, and take the input files' digests; auto: for up to 1,048,576 users
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     audit: Audit,
@@ -50,7 +59,13 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     let scenario = scenario(args)?;
     let users = users(args, &scenario)?;
     let as_of = args.as_of.unwrap_or(scenario.plan.start);
-    let options = LayerOptions { as_of, audit: args.audit };
+    let options = LayerOptions {
+        as_of,
+        audit: args.audit,
+        previous: args.previous.clone(),
+        changes: args.changes.clone(),
+        changed_only: args.changed_only,
+    };
     let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
     print(&if args.json { output::to_json(&found) } else { summary::layers_table(&found) })?;
     Ok(DONE)

@@ -18,4 +18,4 @@ pub use format::Format;
 pub(crate) use scan::{ColumnScan, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
 pub use source::{InputFile, Part, SourceFile, Table};
 pub use traffic::{TrafficBatch, TrafficReader};
-pub use users::{TagColumn, UserBatch, UserReader};
+pub use users::{OnUsers, TagColumn, UserBatch, UserReader};

@@ -114,6 +114,9 @@ impl UserBatch {
     }
 }
 
+/// Takes some users, and the rows left out on the way to them, by reason.
+pub type OnUsers<'a> = dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()> + 'a;
+
 /// Reads a users table part by part.
 #[derive(Debug)]
 pub struct UserReader<'a> {
@@ -148,11 +151,16 @@ impl<'a> UserReader<'a> {
         &self.table
     }
 
+    /// Canonical names of the columns that a user's layer rests on: all but the id.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        COLUMNS.iter().skip(1).copied().chain(self.rules.iter().map(|rule| rule.column.as_str()))
+    }
+
     /// Reads one part, batch by batch: users, and the rows left out and counted by reason.
     ///
     /// # Errors
     /// A file that cannot be read, a bad row under the policy `error`, or whatever `on_users` returns.
-    pub fn read(&self, part: Part, on_users: &mut dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()>) -> Result<()> {
+    pub fn read(&self, part: Part, on_users: &mut OnUsers<'_>) -> Result<()> {
         self.read_columns(part, COLUMNS.len() + self.rules.len(), on_users)
     }
 
@@ -160,7 +168,7 @@ impl<'a> UserReader<'a> {
     ///
     /// # Errors
     /// As `read`.
-    pub fn read_ids(&self, part: Part, on_users: &mut dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()>) -> Result<()> {
+    pub fn read_ids(&self, part: Part, on_users: &mut OnUsers<'_>) -> Result<()> {
         self.read_columns(part, N_ID_COLUMNS, on_users)
     }
 
@@ -169,12 +177,7 @@ impl<'a> UserReader<'a> {
         self.on_bad_row
     }
 
-    fn read_columns(
-        &self,
-        part: Part,
-        n_columns: usize,
-        on_users: &mut dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()>,
-    ) -> Result<()> {
+    fn read_columns(&self, part: Part, n_columns: usize, on_users: &mut OnUsers<'_>) -> Result<()> {
         let all = COLUMNS.iter().copied().chain(self.rules.iter().map(|rule| rule.column.as_str()));
         let wanted: Vec<&str> = all.take(n_columns).collect();
         self.table.read(part, &wanted, &mut |batch| {

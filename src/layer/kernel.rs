@@ -5,6 +5,7 @@
 
 use arrow_array::{Array, BooleanArray, Float64Array};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, fs::File, sync::Arc};
 
 use super::{
@@ -50,7 +51,7 @@ pub struct Scored {
 }
 
 /// What was odd about some users.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelCounts {
     /// Users without recency, use count, value, acceptance.
     pub missing: [u64; 4],
@@ -364,23 +365,23 @@ impl<'a> Scoring<'a> {
 
 /// Tenants of users, by codes.
 #[derive(Default)]
-struct Tenants {
+pub(super) struct Tenants {
     codes: HashMap<Vec<u8>, u32>,
     of_user: Vec<u32>,
 }
 
 impl Tenants {
-    fn code(&mut self, name: &[u8]) -> u32 {
+    pub(super) fn code(&mut self, name: &[u8]) -> u32 {
         let next = self.codes.len() as u32;
         *self.codes.entry_ref(name).or_insert(next)
     }
 
-    fn push(&mut self, code: u32) {
+    pub(super) fn push(&mut self, code: u32) {
         self.of_user.push(code);
     }
 
     /// Names in order of appearance, and each user's; none for users who are all of one tenant.
-    fn finish(mut self) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
+    pub(super) fn finish(mut self) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
         if self.of_user.is_empty() {
             return Ok((vec![DEFAULT_TENANT.to_owned()], Vec::new()));
         }

@@ -11,8 +11,10 @@
 mod encode;
 mod file;
 mod kernel;
+mod nightly;
 mod passes;
 mod quota;
+mod reuse;
 mod score;
 mod source;
 mod summary;
@@ -20,6 +22,7 @@ mod table;
 mod unique;
 
 pub use kernel::{Kernel, KernelCounts, PROTECTED, Scored};
+pub use nightly::{Changed, Join, LayerMoves, Move, TenantPsi, compare, write_changed};
 pub use quota::quota_targets;
 pub use score::{Features, Parts, parts, round_score, score};
 pub use source::Users;
@@ -54,6 +57,8 @@ pub struct Context<'a> {
     pub on_duplicate_user: OnDuplicate,
     /// Whether to prove that no user comes twice.
     pub audit: Audit,
+    /// Last night's layer table: row groups of which nothing changed are taken from there.
+    pub previous: Option<&'a Path>,
 }
 
 /// Whether to look at what the scores do not need: that no user comes twice, and the digests of the input files.
@@ -82,7 +87,7 @@ impl Audit {
 impl<'a> Context<'a> {
     /// The context of a scenario's parts.
     pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros, input: &Input, audit: Audit) -> Self {
-        Self { layering, plan, as_of, on_duplicate_user: input.on_duplicate_user, audit }
+        Self { layering, plan, as_of, on_duplicate_user: input.on_duplicate_user, audit, previous: None }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     file::{Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, leaf_of},
     kernel::{Kernel, PROTECTED},
     quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash},
+    reuse::{NOTES_KEY, Note, Notes, Reuse},
     source::{ScoredPart, Users, one_column},
     summary::{LayerSummary, PartTally, Tally},
     unique::Dropped,
@@ -54,6 +55,7 @@ pub(super) struct Passes<'a> {
 /// What a part becomes.
 struct Layered {
     group: Option<RowGroup>,
+    note: Option<Note>,
     tally: PartTally,
 }
 
@@ -69,6 +71,7 @@ impl<'a> Passes<'a> {
         self.users.for_each(
             &self.kernel,
             self.dropped,
+            None,
             |part| {
                 let mut counts = ScoreCounts::default();
                 counts.add(&part.scored);
@@ -88,6 +91,7 @@ impl<'a> Passes<'a> {
             self.users.for_each(
                 &self.kernel,
                 self.dropped,
+                None,
                 |part| {
                     let mut found = quotas.pass();
                     self.for_each_tied(&part, &quotas, |row, tenant, cuts, hash| {
@@ -189,13 +193,21 @@ impl<'a> Passes<'a> {
     /// Writes the layer table.
     pub(super) fn write(&self, assignment: &Assignment, path: &Path) -> Result<LayerSummary> {
         let bar = self.progress.rows("layer", self.users.n_users());
-        let mut tally = Tally::default();
+        let (mut tally, mut notes) = (Tally::default(), Notes::default());
+        let reuse = match assignment {
+            Assignment::Bands(_) if self.ctx.previous.is_some() || self.ctx.audit.applies(self.users.n_users()) => {
+                Some(Reuse::new(self.ctx, self.ctx.previous)?)
+            }
+            // Quotas look at all users, so what a part becomes does not rest on the part alone.
+            _ => None,
+        };
         output::write_file(path, |sink| {
             let (user_id, tenant_id) = self.pass_through().map_err(|error| Error::write(path, &error))?;
             let (mut file, columns) = LayerFile::begin(path, sink, user_id, tenant_id)?;
             self.users.for_each(
                 &self.kernel,
                 self.dropped,
+                reuse.as_ref(),
                 |mut part| {
                     let layered = self.encode(&mut part, assignment, &columns, path)?;
                     bar.advance(part.scored.score.len() as u64);
@@ -203,13 +215,16 @@ impl<'a> Passes<'a> {
                 },
                 |layered| {
                     tally.add(layered.tally);
-                    layered.group.map_or(Ok(()), |group| file.write(group))
+                    let Some(group) = layered.group else { return Ok(()) };
+                    notes.0.push(layered.note);
+                    file.write(group)
                 },
             )?;
             if tally.n_users() == 0 {
                 return Err(Error::input(self.users.place(), "expected users, found none"));
             }
-            file.finish(None)
+            let notes = reuse.as_ref().map(|_| (NOTES_KEY, serde_json::to_string(&notes).unwrap_or_default()));
+            file.finish(notes)
         })?;
         Ok(tally.finish(self.ctx, self.dropped.checked))
     }
@@ -230,13 +245,18 @@ impl<'a> Passes<'a> {
     }
 
     fn encode(&self, part: &mut ScoredPart, assignment: &Assignment, columns: &Columns, path: &Path) -> Result<Layered> {
-        let layers = self.layers(part, assignment)?;
+        let is_reused = part.layers.is_some();
+        let layers = match part.layers.take() {
+            Some(layers) => layers,
+            None => self.layers(part, assignment)?,
+        };
         let n_layers = self.ctx.plan.layers.len();
         let mut tally = PartTally::new(&part.scored, &layers, n_layers, part.scored.histogram());
         tally.bad_rows = std::mem::take(&mut part.bad_rows);
         tally.n_duplicates = part.n_duplicates;
+        tally.is_reused = is_reused;
         if layers.is_empty() {
-            return Ok(Layered { group: None, tally });
+            return Ok(Layered { group: None, note: None, tally });
         }
         let ids: Vec<&str> = self.ctx.plan.layers.iter().map(|layer| layer.id.as_str()).collect();
         let result = || -> parquet::errors::Result<_> {
@@ -259,7 +279,9 @@ impl<'a> Passes<'a> {
                 None => columns.encode(TENANT_ID, &self.tenant_ids(part)?).map_err(|error| Error::write(path, &error))?,
             }),
         };
-        Ok(Layered { group: Some(RowGroup { user_id, score, layer, eligible, tenant_id }), tally })
+        let digest = part.digest.take().filter(|_| part.row_group.is_some());
+        let note = digest.map(|digest| Reuse::note(digest, &part.scored.counts));
+        Ok(Layered { group: Some(RowGroup { user_id, score, layer, eligible, tenant_id }), note, tally })
     }
 
     fn tenant_ids(&self, part: &ScoredPart) -> Result<StringArray> {

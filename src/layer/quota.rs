@@ -37,7 +37,7 @@ struct TenantCounts {
 
 /// Counts of scores. A tenant with few users has few scores.
 #[derive(Debug)]
-enum Counts {
+pub(super) enum Counts {
     Few(BTreeMap<u16, u64>),
     Many(Vec<u64>),
 }
@@ -49,7 +49,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    fn add(&mut self, score: u16, n: u64) {
+    pub(super) fn add(&mut self, score: u16, n: u64) {
         match self {
             Self::Many(counts) => counts[usize::from(score)] += n,
             Self::Few(counts) => {
@@ -61,6 +61,13 @@ impl Counts {
                 }
             }
         }
+    }
+
+    /// Counts of all 10,001 scores.
+    pub(super) fn histogram(&self) -> Vec<u64> {
+        let mut histogram = vec![0; N_SCORES];
+        self.from_the_top().into_iter().for_each(|(score, n)| histogram[usize::from(score)] = n);
+        histogram
     }
 
     /// Scores that occur, highest first.

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use super::{
     file::{is_complete, leaf_of},
     kernel::{Kernel, Scored},
+    reuse::Reuse,
     unique::{Dropped, LeaveOut},
 };
 use crate::{
     error::{Error, Result},
-    input::{Part, UserBatch, UserReader},
+    input::{OnUsers, Part, UserBatch, UserReader},
     parallel, parquet_io,
     scenario::OnBadRow,
 };
@@ -38,6 +39,10 @@ pub(super) struct ScoredPart {
     /// Rows left out, by reason.
     pub(super) bad_rows: BTreeMap<String, u64>,
     pub(super) n_duplicates: u64,
+    /// What the row group rests on, if someone asked.
+    pub(super) digest: Option<String>,
+    /// The layers, if they were taken from the previous night.
+    pub(super) layers: Option<Vec<u8>>,
 }
 
 impl Users<'_> {
@@ -78,6 +83,7 @@ impl Users<'_> {
         &self,
         kernel: &Kernel<'_>,
         dropped: &Dropped,
+        reuse: Option<&Reuse<'_>>,
         compute: impl Fn(ScoredPart) -> Result<T> + Sync,
         mut consume: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
@@ -98,7 +104,7 @@ impl Users<'_> {
                 let parts = &reader.table().parts;
                 parallel::map_in_order(
                     parts.len(),
-                    |idx| compute(score_row_group(kernel, reader, idx, dropped)?),
+                    |idx| compute(score_row_group(kernel, reader, idx, dropped, reuse)?),
                     |_, result| consume(result),
                 )
             }
@@ -135,27 +141,49 @@ impl Users<'_> {
         Ok(ids)
     }
 
-    /// Ids and tenants of all users, part by part: those that [`Self::for_each`] scores, with the number of each part and of its first row.
-    pub(super) fn for_each_id(&self, mut on_ids: impl FnMut(usize, u64, &UserBatch) -> Result<()>) -> Result<()> {
-        match self {
-            Self::Memory(users, _) => on_ids(0, 0, users),
-            Self::Table(reader) => {
-                for (idx, part) in reader.table().parts.iter().enumerate() {
-                    let mut first = 0;
-                    let mut next = |users: UserBatch, _: BTreeMap<String, u64>| {
-                        on_ids(idx, first, &users)?;
-                        first += users.n_users() as u64;
-                        Ok(())
-                    };
-                    // Rows are numbered among those that can be used, and other columns may hold what makes a row useless.
-                    match reader.on_bad_row() {
-                        OnBadRow::Error => reader.read_ids(*part, &mut next)?,
-                        OnBadRow::Drop => reader.read(*part, &mut next)?,
-                    }
-                }
-                Ok(())
-            }
+    /// Ids and tenants of all users, batch by batch: those that [`Self::for_each`] scores. `consume` gets the number of each batch's part
+    /// and that of its first row, and what `compute` made of it, in order.
+    pub(super) fn for_each_ids<T: Send>(
+        &self,
+        compute: impl Fn(&UserBatch) -> T + Sync,
+        mut consume: impl FnMut(usize, u64, T) -> Result<()>,
+    ) -> Result<()> {
+        let reader = match self {
+            Self::Memory(users, _) => return consume(0, 0, compute(users)),
+            Self::Table(reader) => reader,
+        };
+        let parts = &reader.table().parts;
+        // Rows are numbered among those that can be used, and other columns may hold what makes a row useless.
+        let read = |part, on_users: &mut OnUsers<'_>| match reader.on_bad_row() {
+            OnBadRow::Error => reader.read_ids(part, on_users),
+            OnBadRow::Drop => reader.read(part, on_users),
+        };
+        if parts.iter().any(|part| part.row_group.is_none()) {
+            return parts.iter().enumerate().try_for_each(|(idx, part)| {
+                let mut first = 0;
+                read(*part, &mut |users, _| {
+                    consume(idx, first, compute(&users))?;
+                    first += users.n_users() as u64;
+                    Ok(())
+                })
+            });
         }
+        let of_part = |idx: usize| {
+            let mut batches = Vec::new();
+            read(parts[idx], &mut |users, _| {
+                batches.push((users.n_users() as u64, compute(&users)));
+                Ok(())
+            })?;
+            Ok(batches)
+        };
+        parallel::map_in_order(parts.len(), of_part, |idx, batches| {
+            let mut first = 0;
+            batches.into_iter().try_for_each(|(n, batch)| {
+                consume(idx, first, batch)?;
+                first += n;
+                Ok(())
+            })
+        })
     }
 }
 
@@ -180,13 +208,30 @@ impl Waiting {
     }
 }
 
-fn score_row_group(kernel: &Kernel<'_>, reader: &UserReader<'_>, part_idx: usize, dropped: &Dropped) -> Result<ScoredPart> {
+fn score_row_group(
+    kernel: &Kernel<'_>,
+    reader: &UserReader<'_>,
+    part_idx: usize,
+    dropped: &Dropped,
+    reuse: Option<&Reuse<'_>>,
+) -> Result<ScoredPart> {
     let part = reader.table().parts[part_idx];
     let file = &reader.table().files[part.file_idx];
-    if !dropped.any_of(part_idx)
-        && let Ok(scored) = parquet_io::guard(&file.path, || kernel.score_row_group(reader, part))
-    {
-        let part_of = |scored, ids| ScoredPart { scored, row_group: Some(part), ids, bad_rows: BTreeMap::new(), n_duplicates: 0 };
+    let dropped_of_part = dropped.any_of(part_idx);
+    let digest = match reuse.filter(|_| !dropped_of_part) {
+        Some(reuse) => reuse.digest(reader, file, part)?,
+        None => None,
+    };
+    let reused = reuse.zip(digest.as_deref()).and_then(|(reuse, digest)| reuse.find(digest));
+    let reused = reused.filter(|reused| Some(reused.layers.len() as u64) == part.n_rows);
+    let scored = match reused {
+        Some(reused) => Some((reused.scored, Some(reused.layers))),
+        None if dropped_of_part => None,
+        None => parquet_io::guard(&file.path, || kernel.score_row_group(reader, part)).ok().map(|scored| (scored, None)),
+    };
+    if let Some((scored, layers)) = scored {
+        let part_of =
+            |scored, ids| ScoredPart { scored, row_group: Some(part), ids, bad_rows: BTreeMap::new(), n_duplicates: 0, digest, layers };
         let chunk = file.footer.as_ref().zip(part.row_group).and_then(|(footer, row_group)| {
             let leaf = leaf_of(footer, reader.table().name_in_file("user_id"))?;
             Some(footer.metadata().row_group(row_group).column(leaf))
@@ -224,7 +269,7 @@ fn score_batches(
     let batches: Vec<UserBatch> = batches.into_iter().map(|users| dropped.filter(users)).collect::<Result<_>>()?;
     let scored = kernel.score_batches(&batches);
     let n_duplicates = (n_read - scored.score.len()) as u64;
-    Ok(ScoredPart { scored, row_group: None, ids: Some(batches), bad_rows, n_duplicates })
+    Ok(ScoredPart { scored, row_group: None, ids: Some(batches), bad_rows, n_duplicates, digest: None, layers: None })
 }
 
 /// A text column of several batches as one array.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::{
     Context, N_SCORES,
     kernel::{KernelCounts, Scored},
+    nightly::LayerMoves,
     source::add_counts,
 };
 use crate::{
@@ -49,6 +50,10 @@ pub struct LayerSummary {
     pub n_duplicates: u64,
     /// Rows left out, by reason.
     pub bad_rows: BTreeMap<String, u64>,
+    /// Row groups whose scores were taken from the previous night, because nothing that they rest on changed.
+    pub n_reused_row_groups: u64,
+    /// What changed since the previous night; `None` without one.
+    pub moves: Option<LayerMoves>,
     /// What was read of an event log, for users built from one.
     pub events: Option<EventSummary>,
     /// The files the users came from; empty for users taken from the traffic.
@@ -104,6 +109,7 @@ pub(super) struct Tally {
     counts: KernelCounts,
     bad_rows: BTreeMap<String, u64>,
     n_duplicates: u64,
+    n_reused: u64,
 }
 
 /// Counts of one part.
@@ -114,6 +120,7 @@ pub(super) struct PartTally {
     counts: KernelCounts,
     pub(super) bad_rows: BTreeMap<String, u64>,
     pub(super) n_duplicates: u64,
+    pub(super) is_reused: bool,
 }
 
 impl PartTally {
@@ -141,7 +148,7 @@ impl PartTally {
             }
         }
         let (tenants, counts) = (scored.tenants.clone(), scored.counts.clone());
-        Self { tenants, cells, histogram, counts, bad_rows: BTreeMap::new(), n_duplicates: 0 }
+        Self { tenants, cells, histogram, counts, bad_rows: BTreeMap::new(), n_duplicates: 0, is_reused: false }
     }
 
     /// Users of each layer, over all tenants.
@@ -172,6 +179,7 @@ impl Tally {
         }
         self.counts.merge(&part.counts);
         self.n_duplicates += part.n_duplicates;
+        self.n_reused += u64::from(part.is_reused);
         add_counts(&mut self.bad_rows, part.bad_rows);
     }
 
@@ -216,6 +224,8 @@ impl Tally {
             ids_are_unique: ids_are_unique.then_some(true),
             n_duplicates: self.n_duplicates,
             bad_rows: self.bad_rows,
+            n_reused_row_groups: self.n_reused,
+            moves: None,
             events: None,
             sources: Vec::new(),
         }

@@ -12,7 +12,7 @@ use crate::{
     input::UserBatch,
     progress::Progress,
     scenario::OnDuplicate,
-    spill::{Spill, fingerprint},
+    spill::{Fingerprints, Spill},
 };
 
 /// Bits of a position that number the row within its part.
@@ -67,18 +67,21 @@ pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path,
     }
     let bar = progress.rows("ids", users.n_users());
     let mut spill = Spill::new(path);
-    users.for_each_id(|part, first, batch| {
-        for row in 0..batch.n_users() {
-            let tenant = batch.tenant_id.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT);
-            let position = (part as u64) << ROW_BITS | (first + row as u64);
-            spill.push(fingerprint(tenant, batch.user_id.value(row)), position)?;
-        }
-        bar.advance(batch.n_users() as u64);
-        Ok(())
-    })?;
+    let fingerprints = Fingerprints::default();
+    users.for_each_ids(
+        |batch| {
+            let tenant = |row| batch.tenant_id.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT);
+            bar.advance(batch.n_users() as u64);
+            (0..batch.n_users()).map(|row| fingerprints.of(tenant(row), batch.user_id.value(row))).collect::<Vec<u128>>()
+        },
+        |part, first, of_batch| {
+            let position = (part as u64) << ROW_BITS | first;
+            of_batch.into_iter().zip(position..).try_for_each(|(key, position)| spill.push(key, position.into()))
+        },
+    )?;
     let mut positions: Vec<u64> = Vec::new();
     spill.for_each_partition(|_, records| {
-        positions.extend(records.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1));
+        positions.extend(records.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1 as u64));
         Ok(())
     })?;
     positions.sort_unstable();
@@ -96,7 +99,7 @@ pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path,
 /// The error that names a user's second row.
 fn twice(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
     let mut id = String::new();
-    let found = users.for_each_id(|of_part, first, batch| {
+    let found = users.for_each_ids(UserBatch::clone, |of_part, first, batch| {
         if of_part == part && (first..first + batch.n_users() as u64).contains(&row) {
             id = batch.user_id.value((row - first) as usize).chars().take(60).collect();
         }

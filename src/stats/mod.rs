@@ -8,6 +8,7 @@ mod known;
 pub mod multiplicity;
 pub mod non_inferiority;
 pub mod proportion;
+mod psi;
 pub mod quantile;
 pub mod ratio;
 pub mod sequential;
@@ -15,3 +16,4 @@ pub mod srm;
 pub mod stages;
 
 pub use known::{Interval, Known, Reason};
+pub use psi::psi;

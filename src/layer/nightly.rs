@@ -1,0 +1,629 @@
+//! One night's layer table against the one before: who moved, who is new, who is gone.
+//!
+//! Tables of two nights mostly hold the same users in the same order. They are read side by side then, and only users that are not where
+//! they are looked for wait in memory. If too many wait, the orders differ: both tables are dealt into partitions by user, and joined
+//! partition by partition. Both ways find the same.
+
+use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchReader, StringArray, cast::AsArray, types::Float64Type};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use arrow_select::filter::filter_record_batch;
+use hashbrown::HashMap;
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+};
+use serde::{Deserialize, Serialize};
+use std::{cell::RefCell, fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
+
+use super::{
+    N_SCORES,
+    file::leaf_of,
+    quota::Counts,
+    table::{DEFAULT_TENANT, text_at},
+};
+use crate::{
+    error::{Error, Result},
+    input::{ColumnScan, Mapping, NotFlat, STEP, STEP_WORDS},
+    parquet_io::{self, guard},
+    progress::Progress,
+    spill::{Fingerprints, Spill},
+    stats::psi,
+};
+
+const BATCH_ROWS: usize = 65_536;
+/// Users that may wait to be found in the other table, about 60 MB.
+const MAX_WAITING: usize = 1_000_000;
+
+/// What changed since the previous night.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerMoves {
+    /// How the two nights were joined: `same_order` or `partitioned`. The result does not depend on it.
+    pub join: Join,
+    /// Users in both nights and in the same layer.
+    pub n_stayed: u64,
+    /// Users in both nights whose layer changed.
+    pub n_moved: u64,
+    /// Users whom the previous night did not have.
+    pub n_new: u64,
+    /// Users whom only the previous night had.
+    pub n_gone: u64,
+    /// Users per tenant, previous layer and layer, those who stayed included.
+    pub moves: Vec<Move>,
+    /// Population stability index of the score per tenant.
+    pub psi: Vec<TenantPsi>,
+}
+
+/// How two nights were joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// Side by side.
+    SameOrder,
+    /// By partitions.
+    Partitioned,
+}
+
+/// Users who went from one layer to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The tenant.
+    pub tenant: String,
+    /// The previous layer; `None` for new users.
+    pub from: Option<String>,
+    /// The layer; `None` for users who are gone.
+    pub to: Option<String>,
+    /// Users.
+    pub n_users: u64,
+}
+
+/// The score's population stability index of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantPsi {
+    /// The tenant.
+    pub tenant: String,
+    /// Over the deciles of the previous night's scores; `None` if the tenant has no users in one of the nights.
+    pub psi: Option<f64>,
+}
+
+/// The rows of a night whose users are new or changed their layer.
+#[derive(Debug, Default)]
+pub struct Changed {
+    words: Vec<u64>,
+}
+
+impl Changed {
+    fn mark(&mut self, row: u64) {
+        let word = (row / 64) as usize;
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << (row % 64);
+    }
+
+    fn holds(&self, row: u64) -> bool {
+        self.words.get((row / 64) as usize).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+}
+
+/// Compares two layer tables.
+///
+/// # Errors
+/// A file that is not a layer table, or holds a user twice.
+pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(LayerMoves, Changed)> {
+    let bar = progress.rows("compare", None);
+    let mut sides = [Side::open(previous)?, Side::open(current)?];
+    let found = match side_by_side(&mut sides, &mut |n| bar.advance(n))? {
+        Some(found) => found,
+        None => partitioned([previous, current], &mut |n| bar.advance(n))?,
+    };
+    Ok(found.finish())
+}
+
+/// Writes the changed rows of a layer table, with all its columns.
+///
+/// # Errors
+/// A table that cannot be read, or a file that cannot be written.
+pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
+    let file = File::open(table).map_err(|error| Error::read(table, &error))?;
+    let mut reader = guard(table, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build())?;
+    let schema = reader.schema();
+    let mut first = 0;
+    let mut failed = None;
+    let batches = std::iter::from_fn(|| {
+        loop {
+            let batch = match guard(table, || reader.next().transpose()) {
+                Ok(batch) => batch?,
+                Err(error) => {
+                    failed = Some(error);
+                    return None;
+                }
+            };
+            let keep: BooleanArray = (first..first + batch.num_rows() as u64).map(|row| Some(changed.holds(row))).collect();
+            first += batch.num_rows() as u64;
+            match filter_record_batch(&batch, &keep) {
+                Ok(kept) if kept.num_rows() == 0 => {}
+                Ok(kept) => return Some(kept),
+                Err(error) => {
+                    failed = Some(Error::input(table.display().to_string(), format!("expected rows to pick from, found: {error}")));
+                    return None;
+                }
+            }
+        }
+    });
+    parquet_io::write(path, &schema, batches)?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// A user of one night.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    row: u64,
+    tenant: u32,
+    score: u16,
+    layer: u16,
+}
+
+impl Member {
+    fn pack(self) -> u128 {
+        u128::from(self.row) << 64 | u128::from(self.tenant) << 32 | u128::from(self.score) << 16 | u128::from(self.layer)
+    }
+
+    fn unpack(word: u128) -> Self {
+        Self { row: (word >> 64) as u64, tenant: (word >> 32) as u32, score: (word >> 16) as u16, layer: word as u16 }
+    }
+}
+
+/// Names, numbered as they come.
+#[derive(Debug, Default)]
+struct Names {
+    names: Vec<String>,
+    index: HashMap<String, u32>,
+    /// The last one asked for: names come in runs.
+    last: u32,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if self.names.get(self.last as usize).is_none_or(|last| last != name) {
+            self.last = *self.index.entry_ref(name).or_insert_with(|| {
+                self.names.push(name.to_owned());
+                self.names.len() as u32 - 1
+            });
+        }
+        self.last
+    }
+}
+
+/// What the join has found so far.
+#[derive(Debug, Default)]
+struct Found {
+    tenants: Names,
+    layers: Names,
+    /// By tenant, previous layer and layer.
+    moves: HashMap<(u32, Option<u16>, Option<u16>), u64>,
+    /// By tenant: the scores of the previous night and of this one.
+    scores: Vec<[Counts; 2]>,
+    changed: Changed,
+    partitioned: bool,
+}
+
+impl Found {
+    fn count_score(&mut self, night: usize, member: Member) {
+        let tenant = member.tenant as usize;
+        if self.scores.len() <= tenant {
+            self.scores.resize_with(tenant + 1, Default::default);
+        }
+        self.scores[tenant][night].add(member.score, 1);
+    }
+
+    /// Two nights of one user, or one of them.
+    fn add(&mut self, before: Option<Member>, after: Option<Member>) {
+        let Some(tenant) = after.or(before).map(|member| member.tenant) else { return };
+        let (from, to) = (before.map(|member| member.layer), after.map(|member| member.layer));
+        *self.moves.entry((tenant, from, to)).or_default() += 1;
+        if let Some(after) = after.filter(|_| from != to) {
+            self.changed.mark(after.row);
+        }
+    }
+
+    fn finish(self) -> (LayerMoves, Changed) {
+        let layer_name = |layer: Option<u16>| layer.map(|layer| self.layers.names[usize::from(layer)].clone());
+        let sum = |wanted: &dyn Fn(Option<u16>, Option<u16>) -> bool| {
+            self.moves.iter().filter(|((_, from, to), _)| wanted(*from, *to)).map(|(_, n)| n).sum()
+        };
+        let mut moves: Vec<Move> = self
+            .moves
+            .iter()
+            .map(|((tenant, from, to), n_users)| Move {
+                tenant: self.tenants.names[*tenant as usize].clone(),
+                from: layer_name(*from),
+                to: layer_name(*to),
+                n_users: *n_users,
+            })
+            .collect();
+        // The order of reading depends on the join; the order of names does not.
+        moves.sort_by(|a, b| (&a.tenant, &a.from, &a.to).cmp(&(&b.tenant, &b.from, &b.to)));
+        let mut of_tenants: Vec<TenantPsi> = self
+            .scores
+            .iter()
+            .zip(&self.tenants.names)
+            .map(|([before, after], tenant)| TenantPsi { tenant: tenant.clone(), psi: psi(&before.histogram(), &after.histogram()) })
+            .collect();
+        of_tenants.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        let moves = LayerMoves {
+            join: if self.partitioned { Join::Partitioned } else { Join::SameOrder },
+            n_stayed: sum(&|from, to| from.is_some() && from == to),
+            n_moved: sum(&|from, to| from.is_some() && to.is_some() && from != to),
+            n_new: sum(&|from, _| from.is_none()),
+            n_gone: sum(&|_, to| to.is_none()),
+            moves,
+            psi: of_tenants,
+        };
+        (moves, self.changed)
+    }
+}
+
+/// One night's table, read row group by row group, batch by batch.
+struct Side<'a> {
+    path: &'a Path,
+    file: Arc<File>,
+    footer: ArrowReaderMetadata,
+    /// The row group that comes next.
+    group: usize,
+    reader: Option<ParquetRecordBatchReader>,
+    batch: Option<Rows>,
+    /// Row within the batch, and of the batch within the table.
+    at: usize,
+    first: u64,
+}
+
+/// The columns of one batch.
+struct Rows {
+    ids: StringArray,
+    tenants: Option<StringArray>,
+    scores: Vec<u16>,
+    layers: StringArray,
+}
+
+impl<'a> Side<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+        Ok(Self { path, file: Arc::new(file), footer, group: 0, reader: None, batch: None, at: 0, first: 0 })
+    }
+
+    fn n_groups(&self) -> usize {
+        self.footer.metadata().num_row_groups()
+    }
+
+    /// Whether the next row is the first of a row group that has not been opened.
+    fn is_at_group(&self) -> bool {
+        self.group < self.n_groups() && self.reader.is_none() && self.batch.as_ref().is_none_or(|rows| self.at == rows.ids.len())
+    }
+
+    /// The bytes of a column of the next row group, and what it takes to read them; nothing for a column that is not there.
+    fn chunk(&self, name: &str) -> Option<(String, Vec<u8>)> {
+        let Some(leaf) = leaf_of(&self.footer, name) else { return Some((String::new(), Vec::new())) };
+        let chunk = self.footer.metadata().row_group(self.group).column(leaf);
+        let (start, n_bytes) = chunk.byte_range();
+        let mut bytes = vec![0; usize::try_from(n_bytes).ok()?];
+        self.file.read_exact_at(&mut bytes, start).ok()?;
+        Some((format!("{:?} {:?}", chunk.column_descr().self_type(), chunk.compression()), bytes))
+    }
+
+    /// The users of the next row group without their ids.
+    fn scan(&self, found: &mut Found) -> std::result::Result<Vec<Member>, NotFlat> {
+        let Found { tenants, layers, .. } = found;
+        let (tenants, layers) = (RefCell::new(tenants), RefCell::new(layers));
+        let default_tenant = f64::from(tenants.borrow_mut().number(DEFAULT_TENANT));
+        let of_score = |scores: &mut [f64]| {
+            scores.iter_mut().for_each(|score| *score = (*score * 10_000.0).round());
+            scores.iter().all(|score| (0.0..N_SCORES as f64).contains(score))
+        };
+        let text = |bytes: &[u8], names: &RefCell<&mut Names>| {
+            std::str::from_utf8(bytes).map_or(f64::NAN, |name| f64::from(names.borrow_mut().number(name)))
+        };
+        let of_layer = |name: &[u8]| text(name, &layers);
+        let of_tenant = |name: &[u8]| if name.is_empty() { default_tenant } else { text(name, &tenants) };
+        let column = |name: &str| self.footer.schema().fields().iter().position(|field| field.name() == name);
+        let open = |idx, missing, mapping| ColumnScan::open(&self.file, &self.footer, self.group, idx, missing, mapping);
+        let mut scans = vec![
+            open(column("score").ok_or(NotFlat)?, f64::NAN, Mapping::Number(&of_score))?,
+            open(column("layer").ok_or(NotFlat)?, f64::NAN, Mapping::Text(&of_layer))?,
+        ];
+        if let Some(column) = column("tenant_id") {
+            scans.push(open(column, default_tenant, Mapping::Text(&of_tenant))?);
+        }
+        let n_rows = usize::try_from(self.footer.metadata().row_group(self.group).num_rows()).map_err(|_| NotFlat)?;
+        let mut members = Vec::with_capacity(n_rows);
+        let (mut values, mut absent) = ([vec![0.0; STEP], vec![0.0; STEP], vec![default_tenant; STEP]], [0; STEP_WORDS]);
+        for start in (0..n_rows).step_by(STEP) {
+            let n = (n_rows - start).min(STEP);
+            for (scan, values) in scans.iter_mut().zip(&mut values) {
+                scan.fill(&mut values[..n], &mut absent)?;
+                if values[..n].iter().any(|value| value.is_nan()) {
+                    return Err(NotFlat);
+                }
+            }
+            let [scores, layers, tenants] = &values;
+            members.extend((0..n).map(|at| Member {
+                row: self.first + (start + at) as u64,
+                tenant: tenants[at] as u32,
+                score: scores[at] as u16,
+                layer: layers[at] as u16,
+            }));
+        }
+        Ok(members)
+    }
+
+    /// Goes on to the next batch of the row group, if this one has been read to its end.
+    fn settle(&mut self) -> Result<()> {
+        while self.batch.as_ref().is_none_or(|rows| self.at == rows.ids.len())
+            && let Some(reader) = &mut self.reader
+        {
+            self.first += self.batch.take().map_or(0, |rows| rows.ids.len() as u64);
+            self.at = 0;
+            match guard(self.path, || reader.next().transpose())? {
+                Some(batch) => self.batch = Some(Rows::of(&batch, self.path)?),
+                None => self.reader = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is a row to look at; `false` at the end.
+    fn ready(&mut self) -> Result<bool> {
+        self.settle()?;
+        while self.batch.as_ref().is_none_or(|rows| self.at == rows.ids.len()) {
+            if self.group == self.n_groups() {
+                return Ok(false);
+            }
+            let file = self.file.try_clone().map_err(|error| Error::read(self.path, &error))?;
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
+            let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id", "score", "layer", "tenant_id"]);
+            let builder = builder.with_projection(mask).with_row_groups(vec![self.group]).with_batch_size(BATCH_ROWS);
+            self.reader = Some(guard(self.path, || builder.build())?);
+            self.group += 1;
+            self.settle()?;
+        }
+        Ok(true)
+    }
+
+    /// Goes to the row group after the next.
+    fn skip_group(&mut self, n_rows: u64) {
+        self.first += self.batch.take().map_or(0, |rows| rows.ids.len() as u64) + n_rows;
+        self.at = 0;
+        self.group += 1;
+    }
+
+    fn id(&self) -> (&str, &str) {
+        self.batch.as_ref().map_or(("", ""), |rows| (rows.tenant(self.at), rows.ids.value(self.at)))
+    }
+
+    fn take(&mut self, found: &mut Found, night: usize) -> Member {
+        let Some(rows) = &self.batch else { return Member { row: 0, tenant: 0, score: 0, layer: 0 } };
+        let member = Member {
+            row: self.first + self.at as u64,
+            tenant: found.tenants.number(rows.tenant(self.at)),
+            score: rows.scores[self.at],
+            layer: found.layers.number(rows.layers.value(self.at)) as u16,
+        };
+        found.count_score(night, member);
+        self.at += 1;
+        member
+    }
+
+    fn twice(&self, id: &str) -> Error {
+        let shown: String = id.chars().take(60).collect();
+        Error::input(self.path.display().to_string(), format!("expected one row a user, found \"{shown}\" twice"))
+    }
+}
+
+impl Rows {
+    fn of(batch: &RecordBatch, path: &Path) -> Result<Self> {
+        let wrong = || {
+            Error::input(path.display().to_string(), "expected a layer table with user_id, score and layer, found another table")
+                .hint("--previous takes what an earlier `sluice layer` wrote to --out")
+        };
+        let text = |name: &str| -> Result<Option<StringArray>> {
+            let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+            Ok(Some(cast(column, &DataType::Utf8).map_err(|_| wrong())?.as_string::<i32>().clone()))
+        };
+        let (ids, layers) = (text("user_id")?.ok_or_else(wrong)?, text("layer")?.ok_or_else(wrong)?);
+        let scores = batch.column_by_name("score").and_then(|column| column.as_primitive_opt::<Float64Type>()).ok_or_else(wrong)?;
+        let legal = |score: &f64| (0.0..=1.0).contains(score);
+        if ids.null_count() + layers.null_count() + scores.null_count() > 0 || !scores.values().iter().all(legal) {
+            return Err(wrong());
+        }
+        let scores = scores.values().iter().map(|score| ((score * 10_000.0).round() as u16).min(N_SCORES as u16 - 1)).collect();
+        Ok(Self { ids, tenants: text("tenant_id")?, scores, layers })
+    }
+
+    fn tenant(&self, row: usize) -> &str {
+        self.tenants.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT)
+    }
+}
+
+/// Users of a night that wait to be found in the other.
+type Waiting = HashMap<u128, Member>;
+
+/// Joins two row groups whose ids are the same bytes, without decoding the ids; `None` if they are not, or not so simple.
+fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
+    let n_rows = [0, 1].map(|night| sides[night].footer.metadata().row_group(sides[night].group).num_rows());
+    let same = |name: &str| Some(sides[0].chunk(name)? == sides[1].chunk(name)?);
+    if n_rows[0] != n_rows[1] || !same("user_id")? || !same("tenant_id")? {
+        return None;
+    }
+    // A batch that was read to its end still counts the rows before the row group.
+    for side in sides.iter_mut() {
+        side.first += side.batch.take().map_or(0, |rows| rows.ids.len() as u64);
+        side.at = 0;
+    }
+    let path = sides[0].path;
+    let [before, after] = [0, 1].map(|night| guard(path, || sides[night].scan(found)).ok());
+    for (before, after) in before?.into_iter().zip(after?) {
+        found.count_score(0, before);
+        found.count_score(1, after);
+        found.add(Some(before), Some(after));
+    }
+    sides.iter_mut().for_each(|side| side.skip_group(n_rows[0] as u64));
+    Some(n_rows[0] as u64)
+}
+
+/// Joins tables in the same order; `None` if the orders differ too much.
+fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Option<Found>> {
+    let mut found = Found::default();
+    let fingerprints = Fingerprints::default();
+    let mut waiting: [Waiting; 2] = [Waiting::new(), Waiting::new()];
+    let mut n_read = 0;
+    loop {
+        sides.iter_mut().try_for_each(Side::settle)?;
+        if sides.iter().all(Side::is_at_group)
+            && let Some(n_rows) = same_groups(sides, &mut found)
+        {
+            on_rows(n_rows);
+            continue;
+        }
+        n_read += 1;
+        if n_read % BATCH_ROWS == 0 {
+            on_rows(BATCH_ROWS as u64);
+        }
+        let there = [sides[0].ready()?, sides[1].ready()?];
+        if there == [false, false] {
+            break;
+        }
+        if there == [true, true] && sides[0].id() == sides[1].id() {
+            let [before, after] = [0, 1].map(|night| sides[night].take(&mut found, night));
+            found.add(Some(before), Some(after));
+            continue;
+        }
+        // A user whom the other night had before: that night is ahead, so only this one goes on.
+        let keys = [0, 1].map(|night| there[night].then(|| fingerprints.of(sides[night].id().0, sides[night].id().1)));
+        if let Some(after) = keys[0].and_then(|key| waiting[1].remove(&key)) {
+            let before = sides[0].take(&mut found, 0);
+            found.add(Some(before), Some(after));
+        } else if let Some(before) = keys[1].and_then(|key| waiting[0].remove(&key)) {
+            let after = sides[1].take(&mut found, 1);
+            found.add(Some(before), Some(after));
+        } else {
+            for night in [0, 1] {
+                let Some(key) = keys[night] else { continue };
+                let id = sides[night].id().1.to_owned();
+                let member = sides[night].take(&mut found, night);
+                if waiting[night].insert(key, member).is_some() {
+                    return Err(sides[night].twice(&id));
+                }
+            }
+        }
+        if waiting[0].len() + waiting[1].len() > MAX_WAITING {
+            return Ok(None);
+        }
+    }
+    let [gone, new] = waiting;
+    gone.into_values().for_each(|before| found.add(Some(before), None));
+    new.into_values().for_each(|after| found.add(None, Some(after)));
+    Ok(Some(found))
+}
+
+/// Joins tables in any order, partition by partition.
+fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found> {
+    let mut found = Found { partitioned: true, ..Found::default() };
+    let fingerprints = Fingerprints::default();
+    let mut spills = [Spill::new(paths[1]), Spill::new(paths[1])];
+    for night in [0, 1] {
+        let mut side = Side::open(paths[night])?;
+        while side.ready()? {
+            let key = fingerprints.of(side.id().0, side.id().1);
+            let member = side.take(&mut found, night);
+            spills[night].push(key, member.pack())?;
+            if member.row % BATCH_ROWS as u64 == 0 {
+                on_rows(BATCH_ROWS as u64);
+            }
+        }
+    }
+    for idx in 0..Spill::n_partitions() {
+        let [before, after] = [spills[0].partition(idx)?, spills[1].partition(idx)?];
+        for (night, records) in [&before, &after].into_iter().enumerate() {
+            if let Some(pair) = records.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                let rows = [pair[0].1, pair[1].1].map(|member| Member::unpack(member).row + 1);
+                return Err(Error::input(
+                    paths[night].display().to_string(),
+                    format!("expected one row a user, found the same in rows {} and {}", rows[0], rows[1]),
+                ));
+            }
+        }
+        let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
+        loop {
+            let (was, is) = match (before.peek(), after.peek()) {
+                (None, None) => break,
+                (Some(was), Some(is)) => (was.0 <= is.0, is.0 <= was.0),
+                (was, is) => (was.is_some(), is.is_some()),
+            };
+            let was = if was { before.next().map(|(_, member)| Member::unpack(member)) } else { None };
+            let is = if is { after.next().map(|(_, member)| Member::unpack(member)) } else { None };
+            found.add(was, is);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parquet_io;
+    use arrow_array::{ArrayRef, Float64Array};
+    use arrow_schema::{Field, Schema};
+    use rand::{SeedableRng, seq::SliceRandom};
+    use std::sync::Arc;
+
+    fn write(path: &Path, users: &[(usize, &str)]) {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("user_id", DataType::Utf8, false),
+            Field::new("score", DataType::Float64, false),
+            Field::new("layer", DataType::Utf8, false),
+        ]));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(users.iter().map(|(id, _)| format!("u{id}")))),
+            Arc::new(Float64Array::from_iter_values(users.iter().map(|(id, _)| (id % 10_001) as f64 / 1e4))),
+            Arc::new(StringArray::from_iter_values(users.iter().map(|(_, layer)| *layer))),
+        ];
+        parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns))).unwrap();
+    }
+
+    #[test]
+    fn both_joins_find_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (before, after) = (dir.path().join("a.parquet"), dir.path().join("b.parquet"));
+        let first: Vec<(usize, &str)> = (0..5_000).map(|id| (id, if id % 3 == 0 { "early" } else { "vip" })).collect();
+        // Every 100th user is gone, every 50th moved, 70 are new, some in the middle.
+        let mut second: Vec<(usize, &str)> =
+            first.iter().filter(|(id, _)| id % 100 != 7).map(|(id, layer)| (*id, if id % 50 == 1 { "new" } else { *layer })).collect();
+        for id in 9_000..9_070 {
+            second.insert((id - 9_000) * 60, (id, "early"));
+        }
+        write(&before, &first);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for shuffled in [false, true] {
+            if shuffled {
+                second.shuffle(&mut rng);
+            }
+            write(&after, &second);
+            let mut sides = [Side::open(&before).unwrap(), Side::open(&after).unwrap()];
+            let (near, changed) = side_by_side(&mut sides, &mut |_| {}).unwrap().unwrap().finish();
+            let (far, other) = partitioned([&before, &after], &mut |_| {}).unwrap().finish();
+            assert_eq!(LayerMoves { join: Join::Partitioned, ..near.clone() }, far);
+            assert_eq!(changed.words, other.words);
+            assert_eq!((near.n_stayed, near.n_moved, near.n_new, near.n_gone), (4_850, 100, 70, 50));
+            assert_eq!(changed.words.iter().map(|word| word.count_ones()).sum::<u32>(), 170);
+            write_changed(&after, &changed, &dir.path().join("c.parquet")).unwrap();
+            let mut rows = 0;
+            parquet_io::read(&dir.path().join("c.parquet"), &mut |batch| {
+                rows += batch.num_rows();
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(rows, 170);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Population stability index: how far a distribution has moved.
+
+/// Shares below this count as this: the logarithm of an empty cell has no value.
+const FLOOR: f64 = 1e-6;
+const N_CELLS: u64 = 10;
+
+/// The index of `after` against `before`, two histograms over the same bins, in order.
+///
+/// `PSI = sum (q - p) ln(q / p)` over the deciles of `before`, with `p` and `q` the shares of the two in a cell, floored at 1e-6. A decile
+/// that falls into a bin with the one before it has no cell of its own. Below .1 little has moved, above .25 much has; these marks are
+/// custom, not a test.
+///
+/// `None` if either holds nothing.
+///
+/// ```
+/// use sluice::stats::psi;
+/// assert_eq!(psi(&[5, 5], &[50, 50]), Some(0.0));
+/// assert!((psi(&[50, 50], &[20, 80]).unwrap() - 0.3 * (1.6_f64.ln() - 0.4_f64.ln())).abs() < 1e-12);
+/// assert_eq!(psi(&[0, 0], &[1, 2]), None);
+/// ```
+pub fn psi(before: &[u64], after: &[u64]) -> Option<f64> {
+    let (n_before, n_after) = (before.iter().sum::<u64>(), after.iter().sum::<u64>());
+    if n_before == 0 || n_after == 0 {
+        return None;
+    }
+    let share = |n: u64, of: u64| (n as f64 / of as f64).max(FLOOR);
+    let (mut psi, mut p, mut q) = (0.0, 0, 0);
+    let (mut seen, mut edge) = (0_u64, 1);
+    for (idx, (more_before, more_after)) in before.iter().zip(after).enumerate() {
+        (p, q, seen) = (p + more_before, q + more_after, seen + more_before);
+        let is_edge = edge < N_CELLS && u128::from(seen) * u128::from(N_CELLS) >= u128::from(edge) * u128::from(n_before);
+        if is_edge || idx + 1 == before.len() {
+            let (p_share, q_share) = (share(p, n_before), share(q, n_after));
+            psi += (q_share - p_share) * (q_share / p_share).ln();
+            (p, q) = (0, 0);
+            edge = (u128::from(seen) * u128::from(N_CELLS) / u128::from(n_before)) as u64 + 1;
+        }
+    }
+    Some(psi)
+}
