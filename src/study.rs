@@ -15,7 +15,7 @@ use crate::{
     gate::{self, GateReport},
     generate::{self, GeneratedData},
     input::{self, Table, UserBatch, UserFeatures, UserReader},
-    layer::{self, Audit, LayerSummary, Layers, Users},
+    layer::{self, Audit, LayerSummary, Layers, Period, Ties, Users},
     output::{self, StagedFolder},
     progress::Progress,
     ramp::{self, OperationRow, RampState, Schedule},
@@ -169,12 +169,25 @@ pub struct LayerOptions {
     pub changes: Option<PathBuf>,
     /// Write only the changed users.
     pub changed_only: bool,
+    /// Write the classic RFM summary as well, for users built from events.
+    pub rfm_table: Option<RfmTable>,
+}
+
+/// The classic RFM summary to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RfmTable {
+    /// The file; `.csv` for CSV, else Parquet.
+    pub path: PathBuf,
+    /// What a purchase is counted by.
+    pub period: Period,
+    /// Who gets the better score of users that are equal.
+    pub ties: Ties,
 }
 
 impl LayerOptions {
     /// A layering at an instant, without a night before.
     pub fn at(as_of: Micros) -> Self {
-        Self { as_of, audit: Audit::Auto, previous: None, changes: None, changed_only: false }
+        Self { as_of, audit: Audit::Auto, previous: None, changes: None, changed_only: false, rfm_table: None }
     }
 }
 
@@ -227,7 +240,7 @@ fn layer_table(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, p
         _ if !rules.is_empty() => {
             return Err(Error::usage("expected a users table for layers with tags, found users without other columns"));
         }
-        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, path, progress)?,
+        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, path, progress)?,
         UsersFrom::Traffic | UsersFrom::Generator => {
             layer::layer_users(&ctx, &Users::Memory(users_of_traffic(scenario)?, "traffic".into()), path, progress)?
         }
@@ -241,9 +254,20 @@ fn layer_table(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, p
     Ok(summary)
 }
 
-fn layer_events(ctx: &layer::Context<'_>, events: &Events, scenario: &Scenario, path: &Path, progress: &Progress) -> Result<LayerSummary> {
-    let (features, read) = input::read_events(events, ctx.as_of, scenario.input.on_bad_row)?;
+fn layer_events(
+    ctx: &layer::Context<'_>,
+    events: &Events,
+    scenario: &Scenario,
+    options: &LayerOptions,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let observed_until = options.rfm_table.as_ref().map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of));
+    let (features, read) = input::read_events(events, ctx.as_of, observed_until, scenario.input.on_bad_row, progress)?;
     tables::write_features(&path.with_file_name(file::FEATURES), &features)?;
+    if let Some(rfm) = &options.rfm_table {
+        tables::write_rfm(&rfm.path, &features, &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties))?;
+    }
     let users = Users::Memory(UserFeatures::to_users(&features), events.source.path.display().to_string());
     let mut summary = layer::layer_users(ctx, &users, path, progress)?;
     summary.bad_rows = read.bad_rows.clone();

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::{DONE, parse_instant, print, source_at, summary};
 use crate::{
     error::{Error, Result},
-    layer::Audit,
+    layer::{Audit, Period, Ties},
     output,
     progress::Progress,
     scenario::{Events, Overrides, Scenario, UsersFrom},
-    study::{self, LayerOptions},
+    study::{self, LayerOptions, RfmTable},
     time::{self, DAY, Micros},
 };
 
@@ -38,6 +38,18 @@ pub(super) struct LayerArgs {
     /// Score as of this instant; by default the start of the scenario's plan
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// A column under another name, such as user_id=customer_id; may be given several times
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
+    columns: Vec<(String, String)>,
+    /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value, quintile scores (.csv or .parquet)
+    #[arg(long, value_name = "FILE")]
+    rfm_table: Option<PathBuf>,
+    /// What a purchase is counted by in --rfm-table
+    #[arg(long, value_enum, value_name = "PERIOD", default_value_t, requires = "rfm_table")]
+    rfm_period: Period,
+    /// Who gets the better score of equal users in --rfm-table
+    #[arg(long, value_enum, value_name = "RULE", default_value_t, requires = "rfm_table")]
+    rfm_ties: Ties,
     /// Last night's layer table: report who moved, and score only what changed
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
@@ -57,7 +69,13 @@ pub(super) struct LayerArgs {
 
 pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     let scenario = scenario(args)?;
-    let users = users(args, &scenario)?;
+    let mut users = users(args, &scenario)?;
+    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = &mut users {
+        source.columns.extend(args.columns.iter().cloned());
+    }
+    if args.rfm_table.is_some() && !matches!(users, UsersFrom::Events(_)) {
+        return Err(Error::usage("expected --events for --rfm-table, found users without events"));
+    }
     let as_of = args.as_of.unwrap_or(scenario.plan.start);
     let options = LayerOptions {
         as_of,
@@ -65,10 +83,18 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
         previous: args.previous.clone(),
         changes: args.changes.clone(),
         changed_only: args.changed_only,
+        rfm_table: args.rfm_table.clone().map(|path| RfmTable { path, period: args.rfm_period, ties: args.rfm_ties }),
     };
     let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
     print(&if args.json { output::to_json(&found) } else { summary::layers_table(&found) })?;
     Ok(DONE)
+}
+
+fn parse_column(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, column)) if !name.is_empty() && !column.is_empty() => Ok((name.to_owned(), column.to_owned())),
+        _ => Err("expected NAME=COLUMN, such as user_id=customer_id".to_owned()),
+    }
 }
 
 fn scenario(args: &LayerArgs) -> Result<Scenario> {

@@ -3,11 +3,12 @@
 use arrow_array::{Array, Float64Array, StringArray};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{batch::RowFaults, convert, source::Table, users::UserBatch};
 use crate::{
     error::{Error, Result},
+    progress::Progress,
     scenario::{Events, OnBadRow},
     time::{self, DAY, Micros, SECOND},
 };
@@ -15,6 +16,8 @@ use crate::{
 /// What the events before `as_of` say of one user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserFeatures {
+    /// The tenant, if the log names one.
+    pub tenant_id: Option<String>,
     /// The user.
     pub user_id: String,
     /// First event.
@@ -23,12 +26,14 @@ pub struct UserFeatures {
     pub last_event: Micros,
     /// Events.
     pub n_events: u64,
-    /// Distinct UTC days with events.
-    pub n_days: u64,
     /// Events in the use window before `as_of`: `use_count`.
     pub use_count: u64,
     /// Sum of `value` in the value window before `as_of`, in millionths: `user_value`.
     pub value_micros: i64,
+    /// UTC days with events, numbered from 1970-01-01 and in order, each with its sum of `value` in millionths.
+    pub days: Vec<(i32, i64)>,
+    /// The same from `as_of` until the end of observation, which nothing but the RFM summary may look at.
+    pub later_days: Vec<(i32, i64)>,
 }
 
 /// What was read to build features.
@@ -44,21 +49,31 @@ pub struct EventSummary {
     pub bad_rows: BTreeMap<String, u64>,
 }
 
-/// Reads an event log: canonical columns `user_id`, `event_time` and, optionally, `value`. Users come in order of first appearance.
+/// Reads an event log: canonical columns `user_id`, `event_time` and, optionally, `value` and `tenant_id`. Users come in order of first
+/// appearance. Rows are streamed; what is kept grows with users and their days.
 ///
-/// Values are quantised to millionths and added as integers, so the order of rows does not matter.
+/// Events from `as_of` until `observed_until` are kept apart for the RFM summary; users of whom nothing else is known are not users yet.
+///
+/// Values are quantised to millionths and added as integers, so the order of rows does not matter to the sums.
 ///
 /// # Errors
 /// A file that cannot be read, a required column that is not there, or a bad row under the policy `error`.
-pub fn read_events(events: &Events, as_of: Micros, on_bad_row: OnBadRow) -> Result<(Vec<UserFeatures>, EventSummary)> {
+pub fn read_events(
+    events: &Events,
+    as_of: Micros,
+    observed_until: Micros,
+    on_bad_row: OnBadRow,
+    progress: &Progress,
+) -> Result<(Vec<UserFeatures>, EventSummary)> {
     let table = Table::open(&events.source)?;
     table.check_columns(&["user_id", "event_time"])?;
+    let bar = progress.rows("events", table.n_rows());
     let mut users: Vec<UserFeatures> = Vec::new();
-    let mut index: HashMap<String, usize> = HashMap::new();
-    let mut days: BTreeSet<(usize, i64)> = BTreeSet::new();
+    let mut index: HashMap<String, HashMap<String, usize>> = HashMap::new();
+    let mut later: Vec<(String, String, Micros, i64)> = Vec::new();
     let mut summary = EventSummary { n_events: 0, n_users: 0, n_after_as_of: 0, bad_rows: BTreeMap::new() };
     for part in &table.parts {
-        table.read(*part, &["user_id", "event_time", "value"], &mut |batch| {
+        table.read(*part, &["user_id", "event_time", "value", "tenant_id"], &mut |batch| {
             let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
             let (Some(ids), Some(times)) = (convert::required_text(&batch, 0, &mut faults)?, convert::instant(&batch, 1, &mut faults)?)
             else {
@@ -68,23 +83,33 @@ pub fn read_events(events: &Events, as_of: Micros, on_bad_row: OnBadRow) -> Resu
                 faults.note(&batch, table.name_in_file("event_time"), row, "an instant", &"none")?;
             }
             let values = convert::units(&batch, 2, crate::metric::ColumnKind::Real, f64::NEG_INFINITY, &mut faults)?;
+            let tenants = convert::text(&batch, 3)?;
             for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
                 let at = times.value(row);
+                let tenant = tenants.as_ref().filter(|tenants| tenants.is_valid(row)).map_or("", |tenants| tenants.value(row));
+                let value = values.as_ref().filter(|values| values.is_valid(row)).map_or(0, |values| values.value(row));
                 if at >= as_of {
                     summary.n_after_as_of += 1;
+                    if at < observed_until {
+                        later.push((tenant.to_owned(), ids.value(row).to_owned(), at, value));
+                    }
                     continue;
                 }
-                let idx = *index.entry_ref(ids.value(row)).or_insert_with(|| {
-                    users.push(UserFeatures::new(ids.value(row), at));
+                let of_tenant = match index.get_mut(tenant) {
+                    Some(of_tenant) => of_tenant,
+                    None => index.entry(tenant.to_owned()).or_default(),
+                };
+                let idx = *of_tenant.entry_ref(ids.value(row)).or_insert_with(|| {
+                    let tenant_id = tenants.is_some().then(|| tenant.to_owned());
+                    users.push(UserFeatures::new(tenant_id, ids.value(row), at));
                     users.len() - 1
                 });
-                let value = values.as_ref().filter(|values| values.is_valid(row)).map_or(0, |values| values.value(row));
                 users[idx]
                     .add(events, as_of, at, value)
                     .ok_or_else(|| Error::input(batch.place("value", row), "expected values whose sum fits, found an overflow"))?;
-                days.insert((idx, at.div_euclid(DAY)));
                 summary.n_events += 1;
             }
+            bar.advance(batch.n_rows as u64);
             for (reason, n) in faults.into_counts() {
                 *summary.bad_rows.entry(reason).or_default() += n;
             }
@@ -97,16 +122,29 @@ pub fn read_events(events: &Events, as_of: Micros, on_bad_row: OnBadRow) -> Resu
             format!("expected events before {}, found none", time::format(as_of)),
         ));
     }
-    for (idx, _) in days {
-        users[idx].n_days += 1;
+    for (tenant, user_id, at, value) in later {
+        if let Some(idx) = index.get(&tenant).and_then(|of_tenant| of_tenant.get(&user_id)) {
+            add_day(&mut users[*idx].later_days, at, value)
+                .ok_or_else(|| Error::input(events.source.path.display().to_string(), "expected values whose sum fits, found an overflow"))?;
+        }
     }
     summary.n_users = users.len() as u64;
     Ok((users, summary))
 }
 
 impl UserFeatures {
-    fn new(user_id: &str, at: Micros) -> Self {
-        Self { user_id: user_id.to_owned(), first_event: at, last_event: at, n_events: 0, n_days: 0, use_count: 0, value_micros: 0 }
+    fn new(tenant_id: Option<String>, user_id: &str, at: Micros) -> Self {
+        Self {
+            tenant_id,
+            user_id: user_id.to_owned(),
+            first_event: at,
+            last_event: at,
+            n_events: 0,
+            use_count: 0,
+            value_micros: 0,
+            days: Vec::new(),
+            later_days: Vec::new(),
+        }
     }
 
     fn add(&mut self, events: &Events, as_of: Micros, at: Micros, value: i64) -> Option<()> {
@@ -119,17 +157,29 @@ impl UserFeatures {
         if at >= as_of.saturating_sub(events.value_window) {
             self.value_micros = self.value_micros.checked_add(value)?;
         }
-        Some(())
+        add_day(&mut self.days, at, value)
     }
 
     /// The users as a table that the layer kernel reads: recency, frequency and value, no acceptance score.
     pub fn to_users(features: &[Self]) -> UserBatch {
         let column = |value: &dyn Fn(&Self) -> f64| Some(features.iter().map(|user| Some(value(user))).collect::<Float64Array>());
+        let has_tenants = features.iter().any(|user| user.tenant_id.is_some());
+        let tenants = has_tenants.then(|| features.iter().map(|user| user.tenant_id.as_deref()).collect::<StringArray>());
         UserBatch {
             last_use_secs: column(&|user| user.last_event as f64 / SECOND as f64),
             use_count: column(&|user| user.use_count as f64),
             user_value: column(&|user| user.value_micros as f64 / 1e6),
-            ..UserBatch::of_ids(features.iter().map(|user| Some(user.user_id.as_str())).collect::<StringArray>(), None)
+            ..UserBatch::of_ids(features.iter().map(|user| Some(user.user_id.as_str())).collect::<StringArray>(), tenants)
         }
     }
+}
+
+/// Adds a value to its day; `None` if the sum does not fit.
+fn add_day(days: &mut Vec<(i32, i64)>, at: Micros, value: i64) -> Option<()> {
+    let day = i32::try_from(at.div_euclid(DAY)).ok()?;
+    match days.binary_search_by_key(&day, |(day, _)| *day) {
+        Ok(idx) => days[idx].1 = days[idx].1.checked_add(value)?,
+        Err(idx) => days.insert(idx, (day, value)),
+    }
+    Some(())
 }

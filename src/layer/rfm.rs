@@ -1,0 +1,172 @@
+//! The classic summary of transactions: recency, frequency, value and their quintile scores.
+
+use clap::ValueEnum;
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use crate::{
+    input::UserFeatures,
+    time::{DAY, Micros},
+};
+
+/// What a purchase is counted by: several in one period are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Period {
+    /// UTC days.
+    #[default]
+    Day,
+    /// Weeks that start on Monday.
+    Week,
+}
+
+impl Period {
+    /// The number of the period that a day, counted from 1970-01-01, is in.
+    fn number(self, day: i64) -> i64 {
+        match self {
+            Self::Day => day,
+            // 1970-01-01 was a Thursday.
+            Self::Week => (day + 3).div_euclid(7),
+        }
+    }
+
+    /// The first instant behind the period that holds the last instant before `as_of`.
+    pub fn end(self, as_of: Micros) -> Micros {
+        let day = (as_of - 1).div_euclid(DAY);
+        match self {
+            Self::Day => (day + 1) * DAY,
+            Self::Week => (self.number(day) * 7 + 4) * DAY,
+        }
+    }
+}
+
+/// Who gets the better score of users that are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Ties {
+    /// Equal users are ranked by id, whole numbers by their value: every score holds a fifth of the users.
+    #[default]
+    First,
+    /// Equal users share their average rank, and so their score.
+    Average,
+}
+
+/// One user's line of the summary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RfmRow {
+    /// Index of the user.
+    pub user: usize,
+    /// Periods with purchases after the first.
+    pub frequency: i64,
+    /// Periods from the first purchase to the last.
+    pub recency: i64,
+    /// Periods from the first purchase to the end of observation.
+    pub age: i64,
+    /// Mean value of the periods after the first; 0 if there are none.
+    pub monetary_value: f64,
+    /// Days from the last purchase to the day after observation.
+    pub days_since_last: i64,
+    /// Purchases.
+    pub n_transactions: u64,
+    /// Sum of all values.
+    pub total_value: f64,
+    /// Quintiles of `days_since_last`, `n_transactions` and `total_value`, 1..=5; 5 is the most recent, most frequent, most valuable.
+    pub scores: [u8; 3],
+}
+
+/// The summary of users' transactions before `as_of`, in their order. Scores compare the users of one tenant.
+///
+/// Frequency, recency, age and monetary value are those of `lifetimes.utils.summary_data_from_transaction_data`: observation lasts until
+/// the end of the period that `as_of` ends, so a log that knows more has a week's later days in that week. A score is
+/// `ceil(5 rank / n)`, of what happened before `as_of`.
+///
+/// # References
+/// Fader, Hardie and Lee (2005), \"RFM and CLV: Using Iso-Value Curves for Customer Base Analysis\".
+pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) -> Vec<RfmRow> {
+    // Observation ends with the last day that is wholly or partly before `as_of`.
+    let end = (as_of - 1).div_euclid(DAY);
+    let number = |day: i64| period.number(day);
+    let mut totals = Vec::with_capacity(users.len());
+    let mut rows: Vec<RfmRow> = Vec::with_capacity(users.len());
+    for (idx, user) in users.iter().enumerate() {
+        let mut periods: BTreeMap<i64, i128> = BTreeMap::new();
+        for (day, value) in user.days.iter().chain(&user.later_days) {
+            *periods.entry(number(i64::from(*day))).or_default() += i128::from(*value);
+        }
+        let first = periods.keys().next().copied().unwrap_or_default();
+        let last = periods.keys().next_back().copied().unwrap_or_default();
+        let n_repeats = periods.len().saturating_sub(1);
+        let repeated: i128 = periods.values().skip(1).sum();
+        let total: i128 = user.days.iter().map(|(_, value)| i128::from(*value)).sum();
+        totals.push(total);
+        rows.push(RfmRow {
+            user: idx,
+            frequency: n_repeats as i64,
+            recency: last - first,
+            age: number(end) - first,
+            monetary_value: if n_repeats == 0 { 0.0 } else { repeated as f64 / 1e6 / n_repeats as f64 },
+            days_since_last: end + 1 - user.last_event.div_euclid(DAY),
+            n_transactions: user.n_events,
+            total_value: total as f64 / 1e6,
+            scores: [0; 3],
+        });
+    }
+    let mut tenants: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
+    for (idx, user) in users.iter().enumerate() {
+        tenants.entry(user.tenant_id.as_deref()).or_default().push(idx);
+    }
+    for of_tenant in tenants.values_mut() {
+        of_tenant.sort_by(|a, b| by_id(&users[*a].user_id, &users[*b].user_id));
+        let days: Vec<i128> = of_tenant.iter().map(|idx| -i128::from(rows[*idx].days_since_last)).collect();
+        let counts: Vec<i128> = of_tenant.iter().map(|idx| i128::from(rows[*idx].n_transactions)).collect();
+        let values: Vec<i128> = of_tenant.iter().map(|idx| totals[*idx]).collect();
+        for (measure, values) in [days, counts, values].iter().enumerate() {
+            for (idx, score) in of_tenant.iter().zip(quintiles(values, ties)) {
+                rows[*idx].scores[measure] = score;
+            }
+        }
+    }
+    rows
+}
+
+/// Whole numbers by value, before all other ids, which go by their bytes.
+fn by_id(a: &str, b: &str) -> Ordering {
+    match (a.parse::<i128>(), b.parse::<i128>()) {
+        (Ok(a_number), Ok(b_number)) => a_number.cmp(&b_number).then_with(|| a.cmp(b)),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
+        (Err(_), Err(_)) => a.cmp(b),
+    }
+}
+
+/// `ceil(5 rank / n)` of each value, larger values ranked higher; of equal values the earlier one is ranked lower, or both are alike.
+fn quintiles(values: &[i128], ties: Ties) -> Vec<u8> {
+    let n = values.len() as u128;
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by_key(|idx| values[*idx]);
+    let mut scores = vec![0; values.len()];
+    let mut rank = 0;
+    for equal in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let (first, last) = (rank + 1, rank + equal.len() as u128);
+        for (of_equal, idx) in equal.iter().enumerate() {
+            let twice_rank = match ties {
+                Ties::First => 2 * (first + of_equal as u128),
+                Ties::Average => first + last,
+            };
+            scores[*idx] = (5 * twice_rank).div_ceil(2 * n) as u8;
+        }
+        rank = last;
+    }
+    scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_go_by_rank_or_by_average() {
+        let values = [3, 1, 1, 1, 1, 1, 1, 2, 4, 5];
+        assert_eq!(quintiles(&values, Ties::First), [4, 1, 1, 2, 2, 3, 3, 4, 5, 5]);
+        assert_eq!(quintiles(&values, Ties::Average), [4, 2, 2, 2, 2, 2, 2, 4, 5, 5]);
+        assert_eq!(quintiles(&[7], Ties::First), [5]);
+        assert!(by_id("9", "10").is_lt() && by_id("a10", "a9").is_lt() && by_id("10", "a").is_lt() && by_id("01", "1").is_lt());
+    }
+}
