@@ -48,6 +48,9 @@ pub mod analysis;
 // Evidence to verdicts and the next ratios.
 pub mod ramp;
 
+// Who gets the candidate at a step.
+pub mod who;
+
 // All checks to one outcome.
 pub mod gate;
 

@@ -231,8 +231,7 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
         });
         return write_csv(path, &names, lines);
     }
-    let integers =
-        |f: &dyn Fn(&RfmRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) };
+    let integers = |f: &dyn Fn(&RfmRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) };
     let reals = |f: &dyn Fn(&RfmRow) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.iter().map(f))) };
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &users[row.user].user_id))),

@@ -56,6 +56,8 @@ pub struct DataQuality {
     pub rows: RowCounts,
     /// Files with digests.
     pub sources: Vec<SourceFile>,
+    /// Digest of the layer table that coloured the rows.
+    pub layers_digest: String,
 }
 
 /// One layer of one tenant.

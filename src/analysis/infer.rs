@@ -52,7 +52,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
         policy: scenario.plan.policy.clone(),
         metrics: scenario.metrics.clone(),
         layers,
-        data: DataQuality { rows: cube.counts.clone(), sources: cube.sources.clone() },
+        data: DataQuality { rows: cube.counts.clone(), sources: cube.sources.clone(), layers_digest: cube.layers_digest.clone() },
     })
 }
 

@@ -8,6 +8,7 @@ mod report;
 mod run;
 mod schedule;
 mod summary;
+mod who;
 
 use clap::{Parser, Subcommand};
 use std::{
@@ -41,6 +42,7 @@ pub struct Args {
 enum Command {
     Run(run::RunArgs),
     Layer(layer::LayerArgs),
+    Who(who::WhoArgs),
     Replay(replay::ReplayArgs),
     Analyze(analyze::AnalyzeArgs),
     Schedule(schedule::ScheduleArgs),
@@ -62,6 +64,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
     match args.command {
         Command::Run(args) => run::run(&args),
         Command::Layer(args) => layer::run(&args),
+        Command::Who(args) => who::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Schedule(args) => schedule::run(&args),

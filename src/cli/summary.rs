@@ -119,7 +119,7 @@ pub(super) fn layers_table(summary: &LayerSummary) -> String {
     format!("{} users by {} at {}\n\n{}\n{missing}\n", summary.n_users, summary.mode, summary.as_of, table.trim_fmt())
 }
 
-fn new_table() -> Table {
+pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table

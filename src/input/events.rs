@@ -124,8 +124,9 @@ pub fn read_events(
     }
     for (tenant, user_id, at, value) in later {
         if let Some(idx) = index.get(&tenant).and_then(|of_tenant| of_tenant.get(&user_id)) {
-            add_day(&mut users[*idx].later_days, at, value)
-                .ok_or_else(|| Error::input(events.source.path.display().to_string(), "expected values whose sum fits, found an overflow"))?;
+            add_day(&mut users[*idx].later_days, at, value).ok_or_else(|| {
+                Error::input(events.source.path.display().to_string(), "expected values whose sum fits, found an overflow")
+            })?;
         }
     }
     summary.n_users = users.len() as u64;

@@ -10,8 +10,8 @@ use std::{cell::RefCell, fs::File, sync::Arc};
 
 use super::{
     N_SCORES,
+    rows::{DEFAULT_TENANT, text_at},
     score::{MISSING, acceptance, frequency, monetary, recency, score_many},
-    table::{DEFAULT_TENANT, text_at},
 };
 use crate::{
     input::{ColumnScan, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits},

@@ -4,9 +4,7 @@
 //! they are looked for wait in memory. If too many wait, the orders differ: both tables are dealt into partitions by user, and joined
 //! partition by partition. Both ways find the same.
 
-use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchReader, StringArray, cast::AsArray, types::Float64Type};
-use arrow_cast::cast;
-use arrow_schema::DataType;
+use arrow_array::{BooleanArray, RecordBatchReader};
 use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
 use parquet::arrow::{
@@ -20,7 +18,7 @@ use super::{
     N_SCORES,
     file::leaf_of,
     quota::Counts,
-    table::{DEFAULT_TENANT, text_at},
+    rows::{DEFAULT_TENANT, LayerRows},
 };
 use crate::{
     error::{Error, Result},
@@ -272,18 +270,10 @@ struct Side<'a> {
     /// The row group that comes next.
     group: usize,
     reader: Option<ParquetRecordBatchReader>,
-    batch: Option<Rows>,
+    batch: Option<LayerRows>,
     /// Row within the batch, and of the batch within the table.
     at: usize,
     first: u64,
-}
-
-/// The columns of one batch.
-struct Rows {
-    ids: StringArray,
-    tenants: Option<StringArray>,
-    scores: Vec<u16>,
-    layers: StringArray,
 }
 
 impl<'a> Side<'a> {
@@ -299,7 +289,7 @@ impl<'a> Side<'a> {
 
     /// Whether the next row is the first of a row group that has not been opened.
     fn is_at_group(&self) -> bool {
-        self.group < self.n_groups() && self.reader.is_none() && self.batch.as_ref().is_none_or(|rows| self.at == rows.ids.len())
+        self.group < self.n_groups() && self.reader.is_none() && self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
     }
 
     /// The bytes of a column of the next row group, and what it takes to read them; nothing for a column that is not there.
@@ -359,13 +349,13 @@ impl<'a> Side<'a> {
 
     /// Goes on to the next batch of the row group, if this one has been read to its end.
     fn settle(&mut self) -> Result<()> {
-        while self.batch.as_ref().is_none_or(|rows| self.at == rows.ids.len())
+        while self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
             && let Some(reader) = &mut self.reader
         {
-            self.first += self.batch.take().map_or(0, |rows| rows.ids.len() as u64);
+            self.first += self.batch.take().map_or(0, |rows| rows.len() as u64);
             self.at = 0;
             match guard(self.path, || reader.next().transpose())? {
-                Some(batch) => self.batch = Some(Rows::of(&batch, self.path)?),
+                Some(batch) => self.batch = Some(LayerRows::of(&batch, self.path)?),
                 None => self.reader = None,
             }
         }
@@ -375,13 +365,13 @@ impl<'a> Side<'a> {
     /// Makes sure that there is a row to look at; `false` at the end.
     fn ready(&mut self) -> Result<bool> {
         self.settle()?;
-        while self.batch.as_ref().is_none_or(|rows| self.at == rows.ids.len()) {
+        while self.batch.as_ref().is_none_or(|rows| self.at == rows.len()) {
             if self.group == self.n_groups() {
                 return Ok(false);
             }
             let file = self.file.try_clone().map_err(|error| Error::read(self.path, &error))?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-            let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id", "score", "layer", "tenant_id"]);
+            let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id", "score", "layer", "eligible", "tenant_id"]);
             let builder = builder.with_projection(mask).with_row_groups(vec![self.group]).with_batch_size(BATCH_ROWS);
             self.reader = Some(guard(self.path, || builder.build())?);
             self.group += 1;
@@ -392,7 +382,7 @@ impl<'a> Side<'a> {
 
     /// Goes to the row group after the next.
     fn skip_group(&mut self, n_rows: u64) {
-        self.first += self.batch.take().map_or(0, |rows| rows.ids.len() as u64) + n_rows;
+        self.first += self.batch.take().map_or(0, |rows| rows.len() as u64) + n_rows;
         self.at = 0;
         self.group += 1;
     }
@@ -420,31 +410,6 @@ impl<'a> Side<'a> {
     }
 }
 
-impl Rows {
-    fn of(batch: &RecordBatch, path: &Path) -> Result<Self> {
-        let wrong = || {
-            Error::input(path.display().to_string(), "expected a layer table with user_id, score and layer, found another table")
-                .hint("--previous takes what an earlier `sluice layer` wrote to --out")
-        };
-        let text = |name: &str| -> Result<Option<StringArray>> {
-            let Some(column) = batch.column_by_name(name) else { return Ok(None) };
-            Ok(Some(cast(column, &DataType::Utf8).map_err(|_| wrong())?.as_string::<i32>().clone()))
-        };
-        let (ids, layers) = (text("user_id")?.ok_or_else(wrong)?, text("layer")?.ok_or_else(wrong)?);
-        let scores = batch.column_by_name("score").and_then(|column| column.as_primitive_opt::<Float64Type>()).ok_or_else(wrong)?;
-        let legal = |score: &f64| (0.0..=1.0).contains(score);
-        if ids.null_count() + layers.null_count() + scores.null_count() > 0 || !scores.values().iter().all(legal) {
-            return Err(wrong());
-        }
-        let scores = scores.values().iter().map(|score| ((score * 10_000.0).round() as u16).min(N_SCORES as u16 - 1)).collect();
-        Ok(Self { ids, tenants: text("tenant_id")?, scores, layers })
-    }
-
-    fn tenant(&self, row: usize) -> &str {
-        self.tenants.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT)
-    }
-}
-
 /// Users of a night that wait to be found in the other.
 type Waiting = HashMap<u128, Member>;
 
@@ -457,7 +422,7 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
     }
     // A batch that was read to its end still counts the rows before the row group.
     for side in sides.iter_mut() {
-        side.first += side.batch.take().map_or(0, |rows| rows.ids.len() as u64);
+        side.first += side.batch.take().map_or(0, |rows| rows.len() as u64);
         side.at = 0;
     }
     let path = sides[0].path;
@@ -572,8 +537,8 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found>
 mod tests {
     use super::*;
     use crate::parquet_io;
-    use arrow_array::{ArrayRef, Float64Array};
-    use arrow_schema::{Field, Schema};
+    use arrow_array::{ArrayRef, Float64Array, StringArray};
+    use arrow_schema::{DataType, Field, Schema};
     use rand::{SeedableRng, seq::SliceRandom};
     use std::sync::Arc;
 
@@ -582,11 +547,13 @@ mod tests {
             Field::new("user_id", DataType::Utf8, false),
             Field::new("score", DataType::Float64, false),
             Field::new("layer", DataType::Utf8, false),
+            Field::new("eligible", DataType::Boolean, false),
         ]));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(users.iter().map(|(id, _)| format!("u{id}")))),
             Arc::new(Float64Array::from_iter_values(users.iter().map(|(id, _)| (id % 10_001) as f64 / 1e4))),
             Arc::new(StringArray::from_iter_values(users.iter().map(|(_, layer)| *layer))),
+            Arc::new(BooleanArray::from(vec![true; users.len()])),
         ];
         parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns))).unwrap();
     }

@@ -1,23 +1,20 @@
 //! The layer table in memory: who is in which layer, found by id.
 
-use arrow_array::{Array, StringArray, cast::AsArray, types::Float64Type};
-use arrow_cast::cast;
-use arrow_schema::DataType;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
 use std::{hash::BuildHasher, path::Path};
 
+use super::rows::{DEFAULT_TENANT, LayerRows};
 use crate::{
     error::{Error, Result},
-    parquet_io,
+    output, parquet_io,
     scenario::Plan,
 };
-
-/// The tenant of rows that name none.
-pub const DEFAULT_TENANT: &str = "default";
 
 /// Users with their scores and layers, in input order, and an index from id to user.
 #[derive(Default)]
 pub struct Layers {
+    /// Digest of the file.
+    pub digest: String,
     /// Names of the tenants, in order of appearance.
     pub tenants: Vec<String>,
     /// Whether the users named tenants at all.
@@ -63,11 +60,11 @@ impl Layers {
     }
 
     /// Appends a user without a layer yet; `None` if the tenant has that user already.
-    fn push(&mut self, tenant: Option<&str>, user_id: &str, score: u16, eligible: bool) -> Option<usize> {
-        let tenant = match self.tenant_idx(tenant) {
+    fn push(&mut self, tenant: &str, user_id: &str, score: u16, eligible: bool) -> Option<usize> {
+        let tenant = match self.tenant_idx(Some(tenant)) {
             Some(tenant) => tenant,
             None => {
-                let (name, idx) = (tenant.unwrap_or(DEFAULT_TENANT), self.tenants.len() as u32);
+                let (name, idx) = (tenant, self.tenants.len() as u32);
                 self.tenants.push(name.to_owned());
                 self.tenant_index.insert(name.to_owned(), idx);
                 idx
@@ -99,40 +96,27 @@ impl Layers {
         self.tenant[user] == tenant && self.user_id(user) == user_id
     }
 
-    /// Reads a layer table, with ids of any type as text.
+    /// Reads a layer table, with ids of any type as text, and its digest.
     ///
     /// # Errors
-    /// A file that is not a layer table of this plan.
+    /// A file that is not a layer table of this plan, or not the one that the plan pins.
     pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
-        let mut layers = Self::default();
-        let place = || path.display().to_string();
+        let mut layers = Self { digest: output::sha256_of_file(path)?, ..Self::default() };
+        plan.check_layers_digest(&layers.digest, path)?;
         parquet_io::read(path, &mut |batch| {
-            let text = |name: &str| -> Result<Option<StringArray>> {
-                let Some(column) = batch.column_by_name(name) else { return Ok(None) };
-                let cast = cast(column, &DataType::Utf8)
-                    .map_err(|error| Error::input(place(), format!("expected text in `{name}`, found: {error}")))?;
-                Ok(Some(cast.as_string::<i32>().clone()))
-            };
-            let missing = || Error::input(place(), "expected the columns user_id, score, layer and eligible, found others");
-            let (ids, names, tenants) = (text("user_id")?.ok_or_else(missing)?, text("layer")?.ok_or_else(missing)?, text("tenant_id")?);
-            let scores = batch.column_by_name("score").and_then(|c| c.as_primitive_opt::<Float64Type>()).ok_or_else(missing)?;
-            let eligible = batch.column_by_name("eligible").and_then(|c| c.as_boolean_opt()).ok_or_else(missing)?;
-            layers.has_tenants |= tenants.is_some();
-            for row in 0..batch.num_rows() {
-                let known = !(ids.is_null(row) || names.is_null(row) || scores.is_null(row) || eligible.is_null(row));
-                if !known || !(0.0..=1.0).contains(&scores.value(row)) {
+            let rows = LayerRows::of(batch, path)?;
+            layers.has_tenants |= rows.tenants.is_some();
+            for row in 0..rows.len() {
+                let place = || path.display().to_string();
+                let Some(layer) = plan.layers.iter().position(|layer| layer.id == rows.layers.value(row)) else {
                     return Err(Error::input(
                         place(),
-                        "expected an id, a layer, a score of 0..=1 and a consent in every row, found others",
+                        format!("expected a layer of plan {}, found \"{}\"", plan.id, rows.layers.value(row)),
                     ));
-                }
-                let Some(layer) = plan.layers.iter().position(|layer| layer.id == names.value(row)) else {
-                    return Err(Error::input(place(), format!("expected a layer of plan {}, found \"{}\"", plan.id, names.value(row))));
                 };
-                let score = (scores.value(row) * 10_000.0).round() as u16;
-                let tenant = tenants.as_ref().and_then(|tenants| text_at(tenants, row));
-                if layers.push(tenant, ids.value(row), score, eligible.value(row)).is_none() {
-                    return Err(Error::input(place(), format!("expected one row a user, found \"{}\" twice", ids.value(row))));
+                let (id, tenant) = (rows.ids.value(row), rows.tenant(row));
+                if layers.push(tenant, id, rows.scores[row], rows.eligible.value(row)).is_none() {
+                    return Err(Error::input(place(), format!("expected one row a user, found \"{id}\" twice")));
                 }
                 layers.layer.push(layer as u8);
             }
@@ -140,9 +124,4 @@ impl Layers {
         })?;
         Ok(layers)
     }
-}
-
-/// The text of a row; null and empty are no text.
-pub(super) fn text_at(values: &StringArray, row: usize) -> Option<&str> {
-    (values.is_valid(row) && !values.value(row).is_empty()).then(|| values.value(row))
 }

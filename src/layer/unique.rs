@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Context,
+    rows::{DEFAULT_TENANT, text_at},
     source::{Users, keep},
-    table::{DEFAULT_TENANT, text_at},
 };
 use crate::{
     error::{Error, Result},

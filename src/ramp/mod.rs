@@ -4,8 +4,10 @@ mod checks;
 mod decide;
 mod schedule;
 mod state;
+mod step;
 
 pub(crate) use checks::MAX_MISASSIGNED;
 pub use decide::{Check, Decision, Outcome, Situation, Verdict, decide};
 pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
 pub use state::{LayerState, RampState};
+pub use step::Step;

@@ -112,7 +112,7 @@ pub fn schedule(
         );
         return Err(Error::input("analysis", found));
     }
-    let state = state.clone().for_plan(plan, &analysis.tenants(), analysis.as_of)?;
+    let state = state.clone().for_plan(plan, &analysis.tenants(), analysis.as_of, &analysis.data.layers_digest)?;
     let rows = &analysis.data.rows;
     let misassigned = rows.n_misassigned as f64 / (rows.n_baseline + rows.n_candidate).max(1) as f64;
     let mut decided: Vec<(&LayerState, Decision)> = Vec::new();

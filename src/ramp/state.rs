@@ -21,6 +21,9 @@ pub struct RampState {
     pub plan_id: String,
     /// The release being ramped.
     pub candidate: String,
+    /// Digest of the layer table that the ramp started with: its evidence rests on that table. `None` before the first decisions.
+    #[serde(default)]
+    pub layers_digest: Option<String>,
     /// Digest of the evidence that the last decisions rest on; `None` before the first.
     pub evidence_digest: Option<String>,
     /// Per tenant and layer, in plan order.
@@ -61,6 +64,7 @@ impl RampState {
             schema: SCHEMA.into(),
             plan_id: plan.id.clone(),
             candidate: plan.candidate.clone(),
+            layers_digest: None,
             evidence_digest: None,
             layers: tenants.iter().flat_map(|tenant| (0..plan.layers.len()).map(move |idx| layer_state(tenant, idx))).collect(),
         }
@@ -70,8 +74,8 @@ impl RampState {
     /// the baseline.
     ///
     /// # Errors
-    /// A state of another plan, or of one with other layers.
-    pub fn for_plan(mut self, plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
+    /// A state of another plan, or of one with other layers, or evidence that rests on another layer table than the ramp's.
+    pub fn for_plan(mut self, plan: &Plan, tenants: &[String], as_of: Micros, layers_digest: &str) -> Result<Self> {
         let differs =
             |found: String| Err(Error::input("state", format!("expected the state of plan {} and its layers, found {found}", plan.id)));
         if self.plan_id != plan.id {
@@ -90,11 +94,21 @@ impl RampState {
             return differs("one of another version, with layers twice, or with instants outside of the plan".into());
         }
         if self.candidate != plan.candidate {
+            // A new release is a new ramp, with layers of its own.
+            self.layers_digest = None;
             for state in self.layers.iter_mut().filter(|state| state.ratio > Ratio::ZERO) {
                 state.ratio = Ratio::ZERO;
                 state.since = as_of;
             }
         }
+        if let Some(pinned) = self.layers_digest.as_ref().filter(|pinned| *pinned != layers_digest) {
+            return Err(Error::input(
+                "analysis",
+                format!("expected evidence on the layer table that the ramp started with, {pinned}, found evidence on {layers_digest}"),
+            )
+            .hint("layers are frozen while a release is ramped: replay the traffic with the table of the plan's start"));
+        }
+        self.layers_digest = Some(layers_digest.to_owned());
         let new: Vec<String> = tenants.iter().filter(|tenant| !self.layers.iter().any(|state| state.tenant == **tenant)).cloned().collect();
         self.layers.extend(Self::from_plan(plan, &new, as_of).layers);
         Ok(self)

@@ -171,6 +171,8 @@ pub struct Cube {
     pub counts: RowCounts,
     /// The log's files.
     pub sources: Vec<SourceFile>,
+    /// Digest of the layer table that coloured the rows.
+    pub layers_digest: String,
     /// Keys of the cells, ascending.
     pub keys: Vec<CellKey>,
     /// Sums of the cells: one row of `measures.len()` per key.

@@ -260,6 +260,7 @@ impl State {
             measures: scan.measures.clone(),
             counts: self.counts,
             sources,
+            layers_digest: layers.digest.clone(),
             keys: cells.into_iter().map(|(key, _)| key).collect(),
             values,
             exposures: exposures(scan, layers),

@@ -43,6 +43,7 @@ struct Document {
     measures: Vec<CubeMeasure>,
     counts: RowCounts,
     sources: Vec<SourceFile>,
+    layers_digest: String,
 }
 
 const SCHEMA: &str = "sluice.cube/1";
@@ -70,6 +71,7 @@ impl Cube {
             measures: self.measures.clone(),
             counts: self.counts.clone(),
             sources: self.sources.clone(),
+            layers_digest: self.layers_digest.clone(),
         };
         output::write_json(&folder.join(CUBE_FILE), &document)
     }
@@ -108,6 +110,7 @@ impl Cube {
             measures: document.measures,
             counts: document.counts,
             sources: document.sources,
+            layers_digest: document.layers_digest,
             keys: Vec::new(),
             values: Vec::new(),
             exposures: Vec::new(),

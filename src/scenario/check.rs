@@ -478,8 +478,16 @@ impl Checker {
         if minutes == 0 || minutes > 7 * 24 * 60 {
             self.problem("plan.window_minutes", format!("expected 1 to 10080 minutes, found {minutes}"));
         }
+        let layers_digest = raw.layers_digest;
+        if let Some(digest) = &layers_digest {
+            let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+            if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
+                self.problem("plan.layers_digest", format!("expected sha256: and 64 hexadecimal digits, found \"{digest}\""));
+            }
+        }
         Plan {
             id,
+            layers_digest,
             start,
             baseline,
             candidate,

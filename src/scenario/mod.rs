@@ -245,6 +245,8 @@ pub struct Plan {
     pub candidate: String,
     /// How production places users.
     pub profile: Profile,
+    /// Digest of the layer table that the plan started with, if it pins one: comparisons rest on the layers of that moment.
+    pub layers_digest: Option<String>,
     /// Length of a cube window, microseconds.
     pub window: Micros,
     /// Who signs operation-log rows.
@@ -284,6 +286,23 @@ pub struct Layer {
     pub min_users: u64,
     /// Layers that must be full first, as indices.
     pub after: Vec<usize>,
+}
+
+impl Plan {
+    /// Refuses a layer table that is not the one the plan pins.
+    ///
+    /// # Errors
+    /// Another digest than the plan's.
+    pub fn check_layers_digest(&self, digest: &str, path: &Path) -> Result<()> {
+        match &self.layers_digest {
+            Some(pinned) if pinned != digest => Err(Error::input(
+                path.display().to_string(),
+                format!("expected the layer table that plan {} pins, {pinned}, found {digest}", self.id),
+            )
+            .hint("layers are frozen at the plan's start: use the table of that night, or start a new plan")),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Layer {

@@ -1,0 +1,127 @@
+//! `sluice who`: which users get the candidate at a step of a plan.
+
+use arrow_array::RecordBatch;
+use clap::Args;
+use comfy_table::CellAlignment;
+use std::path::{Path, PathBuf};
+
+use super::{DONE, parse_instant, print, summary};
+use crate::{
+    error::{Error, Result},
+    output, parquet_io,
+    progress::Progress,
+    ramp::Step,
+    scenario::{Overrides, Scenario},
+    time::Micros,
+    who::{self, Question, WhoRow},
+};
+
+/// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A step is `initial`, an instant, a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list"
+)]
+pub(super) struct WhoArgs {
+    /// Scenario with the plan
+    #[arg(long, value_name = "SCENARIO")]
+    plan: PathBuf,
+    /// Layer table, from `sluice layer`
+    #[arg(long, value_name = "FILE")]
+    layers: PathBuf,
+    /// The step that is asked about
+    #[arg(long, value_name = "STEP")]
+    at: Option<String>,
+    /// The step before: who switches
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
+    /// The instant whose operations are in force, if not the scenario's
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    as_of: Option<Micros>,
+    /// Write the users to a file (.csv or .parquet): those with the candidate or, with --from, those who switch
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print the users as CSV, not the counts
+    #[arg(long, conflicts_with_all = ["out", "json"])]
+    list: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &WhoArgs) -> Result<u8> {
+    let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let plan = &scenario.plan;
+    let step = |text: &Option<String>| text.as_ref().map(|text| Step::parse(text, plan, scenario.as_of)).transpose();
+    let at = step(&args.at)?.unwrap_or_else(|| Step::in_force(scenario.as_of));
+    let question = Question { plan, at, from: step(&args.from)? };
+    let progress = Progress::on_terminal();
+    if args.list {
+        let mut has_header = false;
+        who::who(
+            &question,
+            &args.layers,
+            &progress,
+            Some(&mut |batch| {
+                let header = !std::mem::replace(&mut has_header, true);
+                print(&csv(batch, header)?)
+            }),
+        )?;
+        return Ok(DONE);
+    }
+    let rows = match &args.out {
+        None => who::who(&question, &args.layers, &progress, None)?,
+        Some(path) => write(&question, &args.layers, path, &progress)?,
+    };
+    print(&if args.json { output::to_json(&rows) } else { table(&rows) })?;
+    Ok(DONE)
+}
+
+fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progress) -> Result<Vec<WhoRow>> {
+    let mut rows = Vec::new();
+    output::write_file(path, |file| {
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+            let write =
+                |file: &mut dyn std::io::Write, text: &str| file.write_all(text.as_bytes()).map_err(|error| Error::write(path, &error));
+            let header: Vec<String> = who::list_schema().fields().iter().map(|field| field.name().clone()).collect();
+            write(file, &format!("{}\n", header.join(",")))?;
+            rows = who::who(question, layers, progress, Some(&mut |batch| write(file, &csv(batch, false)?)))?;
+            return Ok(());
+        }
+        let schema = who::list_schema();
+        let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
+        rows = who::who(question, layers, progress, Some(&mut |batch| writer.write(batch)))?;
+        writer.finish()
+    })?;
+    Ok(rows)
+}
+
+fn csv(batch: &RecordBatch, header: bool) -> Result<String> {
+    let mut bytes = Vec::new();
+    arrow_csv::WriterBuilder::new()
+        .with_header(header)
+        .build(&mut bytes)
+        .write(batch)
+        .map_err(|error| Error::write(Path::new("users"), &error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn table(rows: &[WhoRow]) -> String {
+    let mut table = summary::new_table();
+    let switches = rows.iter().any(|row| row.n_to_candidate.is_some());
+    let mut header = vec!["tenant", "layer", "ratio", "users", "eligible", "candidate"];
+    header.extend(if switches { ["to candidate", "to baseline"].as_slice() } else { &[] });
+    table.set_header(header);
+    for row in rows {
+        let mut line = vec![row.tenant.clone(), row.layer.clone(), row.ratio.to_string()];
+        line.extend([row.n_users, row.n_eligible, row.n_candidate].map(|n| n.to_string()));
+        line.extend([row.n_to_candidate, row.n_to_baseline].into_iter().flatten().map(|n| n.to_string()));
+        table.add_row(line);
+    }
+    for idx in 2..8 {
+        if let Some(column) = table.column_mut(idx) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let n: u64 = rows.iter().map(|row| row.n_candidate).sum();
+    format!("{}\n\n{n} users get the candidate\n", table.trim_fmt())
+}

@@ -1,0 +1,74 @@
+//! Batches of a layer table, checked once.
+
+use arrow_array::{Array, BooleanArray, RecordBatch, StringArray, cast::AsArray, types::Float64Type};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use std::path::Path;
+
+use super::N_SCORES;
+use crate::error::{Error, Result};
+
+/// The tenant of rows that name none.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// The columns of one batch of a layer table.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerRows {
+    /// Ids of any type, as text; none is null.
+    pub(crate) ids: StringArray,
+    /// Null or empty: the default tenant.
+    pub(crate) tenants: Option<StringArray>,
+    /// Ten-thousandths.
+    pub(crate) scores: Vec<u16>,
+    /// Ids of the layers; none is null.
+    pub(crate) layers: StringArray,
+    /// None is null.
+    pub(crate) eligible: BooleanArray,
+}
+
+impl LayerRows {
+    /// Checks the columns of a batch.
+    ///
+    /// # Errors
+    /// A table that `sluice layer` did not write.
+    pub(crate) fn of(batch: &RecordBatch, path: &Path) -> Result<Self> {
+        let wrong = |found: &str| {
+            let expected = "expected a layer table: an id, a layer, a score of 0..=1 and a consent in every row";
+            Error::input(path.display().to_string(), format!("{expected}, found {found}"))
+                .hint("layer tables are what `sluice layer` writes to --out")
+        };
+        let text = |name: &str| -> Result<Option<StringArray>> {
+            let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+            let texts = cast(column, &DataType::Utf8).map_err(|error| wrong(&format!("in `{name}`: {error}")))?;
+            Ok(Some(texts.as_string::<i32>().clone()))
+        };
+        let missing = |name: &str| wrong(&format!("no usable column `{name}`"));
+        let ids = text("user_id")?.ok_or_else(|| missing("user_id"))?;
+        let layers = text("layer")?.ok_or_else(|| missing("layer"))?;
+        let scores = batch.column_by_name("score").and_then(|c| c.as_primitive_opt::<Float64Type>()).ok_or_else(|| missing("score"))?;
+        let eligible = batch.column_by_name("eligible").and_then(|c| c.as_boolean_opt()).ok_or_else(|| missing("eligible"))?;
+        if ids.null_count() + layers.null_count() + scores.null_count() + eligible.null_count() > 0 {
+            return Err(wrong("a row without one of them"));
+        }
+        if let Some(score) = scores.values().iter().find(|score| !(0.0..=1.0).contains(*score)) {
+            return Err(wrong(&format!("a score of {score}")));
+        }
+        let scores = scores.values().iter().map(|score| ((score * 10_000.0).round() as u16).min(N_SCORES as u16 - 1)).collect();
+        Ok(Self { ids, tenants: text("tenant_id")?, scores, layers, eligible: eligible.clone() })
+    }
+
+    /// Users in the batch.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// A row's tenant.
+    pub(crate) fn tenant(&self, row: usize) -> &str {
+        self.tenants.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT)
+    }
+}
+
+/// The text of a row; null and empty are no text.
+pub(super) fn text_at(values: &StringArray, row: usize) -> Option<&str> {
+    (values.is_valid(row) && !values.value(row).is_empty()).then(|| values.value(row))
+}
