@@ -204,7 +204,7 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, 
     let written: Vec<&Path> = [Some(path), options.changes.as_deref()].into_iter().flatten().collect();
     for file in &written {
         if let Some(taken) = [input, options.previous.as_deref()].into_iter().flatten().find(|read| same(file, read)) {
-            return Err(Error::usage(format!("expected other files to write than to read, found {} for both", taken.display())));
+            return Err(Error::usage(format!("expected --out to differ from the input, found {} for both", taken.display())));
         }
     }
     if written.len() == 2 && same(written[0], written[1]) {

@@ -18,15 +18,15 @@ const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
 /// Generate users and traffic with a known truth
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sluice generate ecommerce --out data\n  sluice generate ecommerce --rows 50000000 --users 5000000 --seed 7 --out data"
+    after_help = "Examples:\n  sluice generate ecommerce --out data\n  sluice generate ecommerce --rows 50000000 --users 5000000 --seed 7 --out data\n  sluice generate users --rows 20000000 --out users"
 )]
 pub(super) struct GenerateArgs {
     /// What to generate
     kind: Kind,
-    /// Expected number of turns
+    /// Rows: users for `users`, the expected number of turns for `ecommerce`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
     rows: Option<u64>,
-    /// Number of users
+    /// Number of users of `ecommerce`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4_000_000_000))]
     users: Option<u64>,
     /// Another seed
@@ -44,21 +44,29 @@ pub(super) struct GenerateArgs {
 enum Kind {
     /// The case study: a customer-service agent of a shop
     Ecommerce,
+    /// The case study's users alone
+    Users,
 }
 
 pub(super) fn run(args: &GenerateArgs) -> Result<u8> {
-    let Kind::Ecommerce = args.kind;
     let overrides = Overrides { seed: args.seed, ..Overrides::default() };
     let mut scenario = match &args.scenario {
         Some(path) => Scenario::load(path, &overrides)?,
         None => Scenario::parse(ECOMMERCE, "ecommerce", Path::new(""), &overrides).map_err(Error::scenario)?,
     };
     if let Some(generate) = &mut scenario.input.generate {
-        generate.n_turns = args.rows.unwrap_or(generate.n_turns);
-        generate.n_users = args.users.unwrap_or(generate.n_users);
+        let (turns, users) = match args.kind {
+            Kind::Ecommerce => (args.rows, args.users),
+            Kind::Users => (None, args.rows.or(args.users)),
+        };
+        generate.n_turns = turns.unwrap_or(generate.n_turns);
+        generate.n_users = users.unwrap_or(generate.n_users);
     }
     let staged = StagedFolder::begin(&args.out, DATA_FILE)?;
-    generate::generate(&scenario, staged.path(), &Progress::on_terminal())?;
+    match args.kind {
+        Kind::Ecommerce => generate::generate(&scenario, staged.path(), &Progress::on_terminal()).map(|_| ())?,
+        Kind::Users => generate::generate_users(&scenario, staged.path(), &Progress::on_terminal())?,
+    }
     staged.commit()?;
     print(&format!("written:\n  {}\n", args.out.display()))?;
     Ok(DONE)

@@ -58,9 +58,7 @@ impl GeneratedData {
 /// # Errors
 /// When the scenario has no `[input.generate]`, or a file cannot be written.
 pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Result<GeneratedData> {
-    let Some(spec) = &scenario.input.generate else {
-        return Err(Error::usage(format!("expected [input.generate] in scenario {}, found none", scenario.name)));
-    };
+    let spec = generator(scenario)?;
     let data = GeneratedData::at(folder);
     users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
     // The log is coloured with the layers that the users really have: by the same code that layers them later.
@@ -72,20 +70,40 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     let layers = Layers::read(&layered, &scenario.plan)?;
     fs::remove_file(&layered).map_err(|error| Error::write(&layered, &error))?;
     let n_turns = traffic::write(spec, scenario, &layers, &folder.join(TRAFFIC), progress)?;
+    write_document(scenario, spec, recipe(scenario, spec), n_turns, folder)?;
+    Ok(data)
+}
+
+/// Writes users alone into a folder: the same users that [`generate`] writes.
+///
+/// # Errors
+/// As `generate`.
+pub fn generate_users(scenario: &Scenario, folder: &Path, progress: &Progress) -> Result<()> {
+    let spec = generator(scenario)?;
+    users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
+    // No study may take this for data that has traffic, too.
+    write_document(scenario, spec, format!("users of {}", recipe(scenario, spec)), 0, folder)
+}
+
+fn generator(scenario: &Scenario) -> Result<&Generate> {
+    let missing = || Error::usage(format!("expected [input.generate] in scenario {}, found none", scenario.name));
+    scenario.input.generate.as_ref().ok_or_else(missing)
+}
+
+fn write_document(scenario: &Scenario, spec: &Generate, recipe: String, n_turns: u64, folder: &Path) -> Result<()> {
     let mut files = BTreeMap::new();
     for name in output::files_below(folder)? {
         files.insert(name.display().to_string(), output::sha256_of_file(&folder.join(&name))?);
     }
     let document = DataDocument {
         schema: "sluice.data/1".into(),
-        recipe: recipe(scenario, spec),
+        recipe,
         n_users: spec.n_users,
         n_turns,
         truth: ecommerce::truth(&scenario.plan, spec),
         files,
     };
-    output::write_json(&folder.join(DATA_FILE), &document)?;
-    Ok(data)
+    output::write_json(&folder.join(DATA_FILE), &document)
 }
 
 /// Puts data that an earlier run made from the same recipe into a new folder, without copying where the file system allows it.

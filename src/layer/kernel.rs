@@ -436,3 +436,81 @@ fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missi
         out[at] = values.filter(|values| values.is_valid(row)).map_or(missing, |values| f64::from(u8::from(values.value(row))));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Overrides, Scenario, Source};
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
+    use parquet::arrow::ArrowWriter;
+    use std::{collections::BTreeMap, path::Path};
+
+    const SCENARIO: &str = r#"
+as_of = "2026-05-25"
+plan = { id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }
+input = { users = { path = "." } }
+layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" }, { column = "use_count", at_least = 90 } ] }, { id = "y" } ]
+"#;
+
+    fn score(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<Scored, NotFlat> {
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let scenario = Scenario::parse(SCENARIO, "q", Path::new(""), &Overrides::default()).unwrap();
+        let source = Source { path: path.to_owned(), columns: BTreeMap::new(), constants: BTreeMap::new() };
+        let rules = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
+        let reader = UserReader::open(&source, rules, crate::scenario::OnBadRow::Error).unwrap();
+        let kernel = Kernel::new(&scenario.layering, &scenario.plan, scenario.as_of);
+        let part = reader.table().parts[0];
+        let scored = kernel.score_row_group(&reader, part);
+        let mut batches = Vec::new();
+        let read = reader.read(part, &mut |users, _| {
+            batches.push(users);
+            Ok(())
+        });
+        if let (Ok(scored), Ok(())) = (&scored, read) {
+            assert_eq!(*scored, kernel.score_batches(&batches));
+        }
+        scored
+    }
+
+    /// Ordinary columns do take the short way, tags and tenants included; others, and values that are not legal, do not.
+    #[test]
+    fn ordinary_columns_are_scored_from_their_pages() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.parquet");
+        let texts = |of: &dyn Fn(i64) -> Option<String>| -> ArrayRef { Arc::new((0..3_000).map(of).collect::<StringArray>()) };
+        let columns = |count: ArrayRef, value: f64| {
+            vec![
+                ("user_id", texts(&|n| Some(format!("u{n}")))),
+                ("tenant_id", texts(&|n| (n % 3 > 0).then(|| ["b", "a"][n as usize % 2].to_owned()))),
+                (
+                    "last_use_time",
+                    Arc::new(
+                        (0..3_000)
+                            .map(|n| (n % 5 > 0).then_some(1_779_667_200_000_000 - n * 1_000_000_000))
+                            .collect::<TimestampMicrosecondArray>(),
+                    ),
+                ),
+                ("use_count", count),
+                (
+                    "user_value",
+                    Arc::new((0..3_000).map(|n| Some(if n == 2_999 { value } else { f64::from(n) * 50.0 })).collect::<Float64Array>()),
+                ),
+                ("accept_score", Arc::new((0..3_000).map(|n| (n % 7 > 0).then(|| f64::from(n % 21) / 2.0)).collect::<Float64Array>())),
+                ("is_allow_gray", Arc::new((0..3_000).map(|n| (n % 11 > 0).then_some(n % 2 == 0)).collect::<BooleanArray>())),
+                ("kind", texts(&|n| (n % 13 > 0).then(|| ["a", "b", "c"][n as usize % 3].to_owned()))),
+            ]
+        };
+        let counts = || -> ArrayRef { Arc::new((0..3_000).map(|n| (n % 4 > 0).then_some(n % 120)).collect::<Int64Array>()) };
+        let scored = score(&path, columns(counts(), 1.0)).unwrap();
+        assert_eq!(scored.tenants, ["default", "a", "b"]);
+        assert!(scored.counts.n_tagged > 1_000);
+        let others: ArrayRef = Arc::new((0..3_000).map(|n| Some(n % 120)).collect::<UInt64Array>());
+        assert_eq!(score(&path, columns(others, 1.0)), Err(NotFlat));
+        for value in [f64::NAN, f64::INFINITY] {
+            assert_eq!(score(&path, columns(counts(), value)), Err(NotFlat));
+        }
+    }
+}

@@ -201,6 +201,28 @@ mod tests {
 
     proptest! {
         #[test]
+        fn many_users_score_like_each_of_them(
+            users in proptest::collection::vec(proptest::array::uniform4(-0.5..1.5_f64), 1..70),
+            weights in prop_oneof![Just([0.2, 0.2, 0.3, 0.3]), Just([0.15, 0.15, 0.5, 0.2]), Just([0.25, 0.25, 0.25, 0.25])],
+            // On a grid, sums fall on halves.
+            grid in prop_oneof![Just(0.0), Just(0.125), Just(0.0002), Just(0.03125)],
+        ) {
+            let snap = |x: f64| if grid > 0.0 { (x / grid).round() * grid } else { x };
+            let columns: [Vec<f64>; 4] = std::array::from_fn(|part| users.iter().map(|user| snap(user[part])).collect());
+            let (mut sums, mut out) = (vec![0.0; users.len()], vec![0; users.len()]);
+            let clamped = score_many([&columns[0], &columns[1], &columns[2], &columns[3]], &weights, &mut sums, &mut out);
+            let mut expected = [0; 4];
+            for (idx, found) in out.iter().enumerate() {
+                let raw: [f64; 4] = std::array::from_fn(|part| columns[part][idx]);
+                let parts = Parts { values: raw.map(|x| x.clamp(0.0, 1.0)), clamped: raw.map(|x| !(0.0..=1.0).contains(&x)) };
+                prop_assert_eq!(*found, score(&parts, &weights));
+                prop_assert_eq!(*found, slowly(weighted(parts.values, weights)).min(10_000));
+                parts.clamped.iter().zip(&mut expected).for_each(|(clamped, n)| *n += u64::from(*clamped));
+            }
+            prop_assert_eq!(clamped, expected);
+        }
+
+        #[test]
         fn rounds_like_the_exact_expansion(x in 0.0..=1.0_f64) {
             prop_assert_eq!(round_score(x), slowly(x));
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{fails, json, ok, text};
+use crate::support::{arg, fails, json, ok, text};
 
 /// The three users of the source document, as of 2026-05-25.
 const ARTICLE: &str = "user_id,last_use_time,use_count,user_value,accept_score,is_allow_gray
@@ -111,6 +111,112 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
     let top: Vec<u16> = rows(&out).iter().filter(|r| r.2 == "x").map(|r| salted.bucket(&r.0)).collect();
     let mean = top.iter().map(|b| f64::from(*b)).sum::<f64>() / top.len() as f64;
     assert!((3_500.0..6_500.0).contains(&mean), "{mean}");
+}
+
+/// Skewed and heavily tied scores, protected and tagged users, tenants of very different sizes: every share is met to one user, and who
+/// goes where does not depend on the order of rows, the format, or the number of threads.
+#[test]
+fn quotas_are_met_on_skewed_data_whatever_the_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let mut lines: Vec<String> = Vec::new();
+    for (tenant, n) in [("big", 40_000_u64), ("small", 13), ("one", 1), ("tied", 5_000)] {
+        for user in 0..n {
+            let mixed = (user * 2_654_435_761) % 4_294_967_296;
+            let count = if tenant == "tied" || mixed % 3 > 0 { 7 } else { mixed % 100 };
+            let (count, kind) = match user % 50 {
+                3 => (String::new(), "customer"),
+                4 => (count.to_string(), "internal"),
+                _ => (count.to_string(), "customer"),
+            };
+            lines.push(format!("u{user},{tenant},{count},{kind}"));
+        }
+    }
+    let config = |input: &str| {
+        format!(
+            r#"
+as_of = "2026-05-25"
+plan = {{ id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }}
+input = {{ users = {{ path = "{input}" }} }}
+layering = {{ mode = "quota" }}
+layer = [
+  {{ id = "internal", tags = [ {{ column = "user_type", equals = "internal" }} ] }},
+  {{ id = "early", quota = 0.1 }}, {{ id = "regular", quota = 0.7 }}, {{ id = "high_value", quota = 0.15 }}, {{ id = "vip", quota = 0.05 }},
+]
+"#
+        )
+    };
+    let mut layered = Vec::new();
+    for (name, reversed) in [("a.csv", false), ("b.csv", true)] {
+        if reversed {
+            lines.reverse();
+        }
+        fs::write(at(name), format!("user_id,tenant_id,use_count,user_type\n{}\n", lines.join("\n"))).unwrap();
+        fs::write(at("c.toml"), config(name)).unwrap();
+        for threads in ["1", "2"] {
+            ok(&["--threads", threads, "layer", "--config", text(&at("c.toml")), "--out", text(&at("l.parquet"))]);
+            let mut found = crate::layer_parquet::rows(&at("l.parquet"));
+            found.sort();
+            layered.push(found);
+        }
+        let summary = json(&at("l.summary.json"));
+        let layers = summary["layers"].as_array().unwrap();
+        let count = |tenant: &str, layer: &str| {
+            layers.iter().find(|l| l["tenant"] == tenant && l["layer"] == layer).map_or(0, |l| l["n_users"].as_u64().unwrap())
+        };
+        for (tenant, n) in [("big", 40_000), ("small", 13), ("one", 1), ("tied", 5_000)] {
+            let n = (n - count(tenant, "internal")) as f64;
+            for (layer, quota) in [("early", 0.1), ("regular", 0.7), ("high_value", 0.15), ("vip", 0.05)] {
+                let found = count(tenant, layer) as f64;
+                assert!((found - quota * n).abs() <= 1.0, "{tenant} {layer}: {found} of {n}");
+            }
+        }
+    }
+    // The same table as Parquet, in small row groups: ids are read only where a cut goes through.
+    let column = |idx: usize| -> Vec<String> { lines.iter().map(|line| line.split(',').nth(idx).unwrap().to_owned()).collect() };
+    let counts: Vec<Option<i64>> = column(2).iter().map(|count| count.parse().ok()).collect();
+    let texts = |idx| std::sync::Arc::new(arrow_array::StringArray::from(column(idx))) as arrow_array::ArrayRef;
+    let columns = vec![
+        ("user_id", texts(0)),
+        ("tenant_id", texts(1)),
+        ("use_count", std::sync::Arc::new(arrow_array::Int64Array::from(counts)) as arrow_array::ArrayRef),
+        ("user_type", texts(3)),
+    ];
+    let properties = parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(999)).build();
+    crate::layer_parquet::write(&at("p.parquet"), columns, properties);
+    fs::write(at("c.toml"), config("p.parquet")).unwrap();
+    ok(&["layer", "--config", text(&at("c.toml")), "--out", text(&at("l.parquet"))]);
+    let mut found = crate::layer_parquet::rows(&at("l.parquet"));
+    found.sort();
+    layered.push(found);
+    assert!(layered.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn users_who_come_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let csv = "user_id,tenant_id,use_count\na,x,1\nb,x,2\na,y,3\nb,x,4\nc,x,5\na,x,6\n";
+    fs::write(at("users.csv"), csv).unwrap();
+    let args = ["layer", "--users", arg(at("users.csv")), "--as-of", "2026-05-25", "--out", arg(at("l.parquet"))];
+    // Another tenant's `a` is another user.
+    assert!(fails(&args, 3).contains("expected one row a user, found \"b\" twice"));
+    ok(&[&args[..], &["--audit", "never"]].concat());
+    let summary = json(&at("l.summary.json"));
+    assert_eq!((summary["n_users"].as_u64(), summary["ids_are_unique"].is_null()), (Some(6), true));
+    let config = r#"
+as_of = "2026-05-25"
+plan = { id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }
+input = { users = { path = "users.csv" }, on_duplicate_user = "keep_first" }
+layer = [ { id = "all" } ]
+"#;
+    fs::write(at("c.toml"), config).unwrap();
+    ok(&["layer", "--config", text(&at("c.toml")), "--out", text(&at("l.parquet"))]);
+    let found: Vec<(String, String)> = crate::layer_parquet::rows(&at("l.parquet")).into_iter().map(|row| (row.0, row.4)).collect();
+    let expected = [("a", "x"), ("b", "x"), ("a", "y"), ("c", "x")].map(|(id, tenant)| (id.to_owned(), tenant.to_owned()));
+    assert_eq!(found, expected);
+    let summary = json(&at("l.summary.json"));
+    assert_eq!((summary["n_duplicates"].as_u64(), summary["ids_are_unique"].as_bool()), (Some(2), Some(true)));
 }
 
 #[test]

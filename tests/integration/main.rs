@@ -4,9 +4,12 @@
 
 mod bad_input;
 mod crash;
+mod exact;
 mod fuzz;
 mod help;
 mod layer;
+mod layer_parquet;
+mod nightly;
 mod real_data;
 mod report;
 mod run;

@@ -41,6 +41,11 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// A path as an argument that outlives its line.
+pub(crate) fn arg(path: PathBuf) -> &'static str {
+    text(Box::leak(path.into_boxed_path()))
+}
+
 /// A study of the case study, made once for all tests that only read it.
 pub(crate) fn ecommerce() -> &'static Path {
     static STUDY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
