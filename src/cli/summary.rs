@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{
     gate::GateOutcome,
-    layer::LayerSummary,
+    layer::{Join, LayerMoves, LayerSummary, Move},
     output,
     ramp::Schedule,
     report::{LayerLine, layer_lines, percent},
@@ -116,7 +116,57 @@ pub(super) fn layers_table(summary: &LayerSummary) -> String {
         "without recency {}, use count {}, value {}, acceptance {}; nothing known of {}",
         m.last_use_time, m.use_count, m.user_value, m.accept_score, summary.n_unknown
     );
-    format!("{} users by {} at {}\n\n{}\n{missing}\n", summary.n_users, summary.mode, summary.as_of, table.trim_fmt())
+    let mut text = format!("{} users by {} at {}\n\n{}\n{missing}\n", summary.n_users, summary.mode, summary.as_of, table.trim_fmt());
+    if summary.ids_are_unique.is_none() {
+        text.push_str("whether a user comes twice was not checked: `--audit always` does\n");
+    }
+    if let Some(moves) = &summary.moves {
+        text.push_str(&moves_table(moves, summary));
+    }
+    text
+}
+
+/// Who moved since the previous night: a matrix a tenant, from the rows' layers to the columns'.
+fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
+    let how = match moves.join {
+        Join::SameOrder => "both nights are in the same order",
+        Join::Partitioned => "the nights are in different orders: joined by partitions",
+    };
+    let n_reused = summary.n_reused_row_groups;
+    let mut text = format!(
+        "\nsince last night: {} stayed, {} moved, {} new, {} gone ({how}; {n_reused} row groups reused)\n",
+        moves.n_stayed, moves.n_moved, moves.n_new, moves.n_gone
+    );
+    for psi in &moves.psi {
+        let of_tenant: Vec<&Move> = moves.moves.iter().filter(|m| m.tenant == psi.tenant).collect();
+        // In the order of the plan; layers that it no longer has, then nobody, at the end.
+        let rank = |name: &Option<String>| {
+            let place = summary.layers.iter().position(|layer| Some(&layer.layer) == name.as_ref());
+            (name.is_none(), place.unwrap_or(usize::MAX), name.clone())
+        };
+        let names = |pick: &dyn Fn(&Move) -> Option<String>| -> Vec<Option<String>> {
+            let mut names: Vec<Option<String>> = of_tenant.iter().map(|m| pick(m)).collect();
+            names.sort_by_key(rank);
+            names.dedup();
+            names
+        };
+        let (from, to) = (names(&|m| m.from.clone()), names(&|m| m.to.clone()));
+        let mut table = new_table();
+        let shown = |name: &Option<String>, nobody: &str| name.clone().unwrap_or_else(|| nobody.to_owned());
+        table.set_header([psi.tenant.clone()].into_iter().chain(to.iter().map(|name| shown(name, "(gone)"))));
+        for from in &from {
+            let cell = |to: &Option<String>| of_tenant.iter().find(|m| m.from == *from && m.to == *to).map_or(0, |m| m.n_users);
+            table.add_row([shown(from, "(new)")].into_iter().chain(to.iter().map(|to| cell(to).to_string())));
+        }
+        for idx in 1..=to.len() {
+            if let Some(column) = table.column_mut(idx) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let index = psi.psi.map_or_else(|| "not known: one of the nights has no users".to_owned(), |psi| format!("{psi:.4}"));
+        text.push_str(&format!("\n{}\nPSI of the score: {index}\n", table.trim_fmt()));
+    }
+    text
 }
 
 pub(super) fn new_table() -> Table {

@@ -231,8 +231,7 @@ fn the_classic_summary_is_that_of_lifetimes() {
     let columns = ["user_id=customer_id", "event_time=date", "value=dollar_value"].map(|pair| ["--column", pair]).concat();
     for (period, file) in [("day", "rfm_master_1997-09-30_D.csv.gz"), ("week", "rfm_master_1997-09-30_W.csv.gz")] {
         for (ties, first_score) in [("first", 4), ("average", 5)] {
-            let args =
-                ["layer", "--events", "datasets/cdnow/transactions.csv.gz", "--as-of", "1997-10-01", "--out", arg(at("l.parquet"))];
+            let args = ["layer", "--events", "datasets/cdnow/transactions.csv.gz", "--as-of", "1997-10-01", "--out", arg(at("l.parquet"))];
             let rfm = ["--rfm-table", arg(at("rfm.csv")), "--rfm-period", period, "--rfm-ties", ties];
             ok(&[&args[..], &columns, &rfm].concat());
             let csv = fs::read_to_string(at("rfm.csv")).unwrap();
