@@ -8,6 +8,7 @@
 //!        └─► ids, tenants: copied as encoded column chunks, or encoded anew ───────────┴─► file: one row group
 //! ```
 
+mod dropped;
 mod encode;
 mod file;
 mod kernel;

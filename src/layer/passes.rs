@@ -6,6 +6,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use super::{
     Context, N_SCORES,
+    dropped::Dropped,
     encode::Encoder,
     file::{Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, leaf_of},
     kernel::{Kernel, PROTECTED},
@@ -13,7 +14,6 @@ use super::{
     reuse::{NOTES_KEY, Note, Notes, Reuse},
     source::{ScoredPart, Users, one_column},
     summary::{LayerSummary, PartTally, Tally},
-    unique::Dropped,
 };
 use crate::{
     error::{Error, Result},

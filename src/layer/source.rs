@@ -1,14 +1,14 @@
 //! Users part by part, scored: straight from Parquet pages where that is possible, through the general reader otherwise.
 
-use arrow_array::{BooleanArray, StringArray};
+use arrow_array::StringArray;
 use arrow_select::concat::concat;
 use std::collections::BTreeMap;
 
 use super::{
+    dropped::{Dropped, LeaveOut},
     file::{is_complete, leaf_of},
     kernel::{Kernel, Scored},
     reuse::Reuse,
-    unique::{Dropped, LeaveOut},
 };
 use crate::{
     error::{Error, Result},
@@ -284,11 +284,4 @@ pub(super) fn add_counts(counts: &mut BTreeMap<String, u64>, more: BTreeMap<Stri
     for (reason, n) in more {
         *counts.entry(reason).or_default() += n;
     }
-}
-
-/// Marks the rows of a batch that stay.
-pub(super) fn keep(n_rows: usize, dropped: &[usize]) -> BooleanArray {
-    let mut keep = vec![true; n_rows];
-    dropped.iter().for_each(|row| keep[*row] = false);
-    BooleanArray::from(keep)
 }
