@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -59,7 +59,11 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
     fs::create_dir_all(folder).map_err(io_error)?;
     let temporary = beside(path, "tmp");
     let attempt = || {
-        let mut file = BufWriter::with_capacity(1 << 18, create_file(&temporary).map_err(io_error)?);
+        let mut file = BufWriter::with_capacity(
+            1 << 18,
+            lock_file(&temporary)?
+                .ok_or_else(|| Error::write(path, &"another sluice is writing there now").hint("wait for it, or choose another --out"))?,
+        );
         write(&mut file)?;
         let file = file.into_inner().map_err(|error| io_error(error.into_error()))?;
         file.sync_all().map_err(io_error)?;
@@ -67,10 +71,33 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
         sync_folder(folder).map_err(io_error)
     };
     let result = attempt();
-    if result.is_err() {
+    if result.is_err() && !is_locked(&temporary) {
         fs::remove_file(&temporary).ok();
     }
     result
+}
+
+/// Opens a temporary file for this process alone and empties it; `None` if another process is writing it. The lock goes with the
+/// process, so what a killed job left is taken over.
+fn lock_file(path: &Path) -> Result<Option<File>> {
+    let io_error = |error: io::Error| Error::write(path, &error);
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path).map_err(io_error)?;
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        // Another process may have renamed the file between opening and locking it: then it is no longer ours to write.
+        let opened = file.metadata().map_err(io_error)?;
+        if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            file.set_len(0).map_err(io_error)?;
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Whether another process is writing a temporary file.
+fn is_locked(path: &Path) -> bool {
+    OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// Writes bytes with [`write_file`].
@@ -257,6 +284,57 @@ fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+/// Refuses to write a file that is read, or two files of one name.
+///
+/// # Errors
+/// Names the file.
+pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
+    // A file that is not there yet is known by its folder.
+    let real = |path: &Path| {
+        let folder = fs::canonicalize(parent_of(path)).unwrap_or_else(|_| parent_of(path).to_owned());
+        fs::canonicalize(path).unwrap_or_else(|_| folder.join(path.file_name().unwrap_or_default()))
+    };
+    let reads: Vec<PathBuf> = read.iter().map(|path| real(path)).collect();
+    for (idx, path) in written.iter().enumerate() {
+        let target = real(path);
+        if reads.contains(&target) {
+            return Err(Error::usage(format!("expected --out to differ from the input, found {} for both", path.display())));
+        }
+        if let Some(inside) = reads.iter().find(|read| read.is_dir() && target.starts_with(read)) {
+            let found = format!("expected files to write outside of the input folder {}, found {}", inside.display(), path.display());
+            return Err(Error::usage(found).hint("the next run would read them as input"));
+        }
+        if written[..idx].iter().any(|other| real(other) == target) {
+            return Err(Error::usage(format!("expected different files to write, found {} twice", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Puts a finished file in its place.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    let io_error = |error: io::Error| Error::write(to, &error);
+    if to.exists() && !to.is_file() {
+        return Err(Error::write(to, &"expected a file or nothing there, found a folder or a device"));
+    }
+    fs::rename(from, to).map_err(io_error)?;
+    sync_folder(parent_of(to)).map_err(io_error)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path, &error)),
+        _ => Ok(()),
     }
 }
 

@@ -97,6 +97,14 @@ pub(crate) fn guard<T, E: Display>(path: &Path, read: impl FnOnce() -> std::resu
     let caught = panic::catch_unwind(AssertUnwindSafe(read));
     GUARDED.set(before);
     let broken = |found: &dyn Display| {
+        // The crate speaks of its own features here; what the reader of the message has is a file.
+        if let Some((_, codec)) = found.to_string().split_once("Disabled feature at compile time: ") {
+            return Error::input(
+                path.display().to_string(),
+                format!("expected columns that are not compressed, or with snappy, zstd, gzip or lz4, found {codec}"),
+            )
+            .hint("write the file again with another compression");
+        }
         Error::input(path.display().to_string(), format!("expected a whole Parquet file, found: {found}"))
             .hint("the file may have been cut off while it was written; fetch or write it again")
     };

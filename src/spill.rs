@@ -17,8 +17,8 @@ const RECORD: usize = 32;
 const HELD: usize = 1_000_000;
 
 /// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so that nobody can choose ids that
-/// collide. Among a billion users, two of one fingerprint are less likely than a broken disk. Only whether two are equal may be used:
-/// the values differ from run to run.
+/// collide. Among a billion users, two of one fingerprint are less likely than a broken disk. The values differ from run to run, so
+/// nothing that is written may depend on them or on their order, only on whether two are equal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fingerprints(RandomState, RandomState);
 
@@ -107,7 +107,15 @@ fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder)?;
     }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let open = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+    let file = match open() {
+        // Left by a job of the same number that was killed between these lines.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&path)?;
+            open()?
+        }
+        other => other?,
+    };
     fs::remove_file(&path)?;
     Ok(file)
 }

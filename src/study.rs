@@ -196,36 +196,57 @@ impl LayerOptions {
 /// # Errors
 /// See [`layer::layer_users`] and [`layer::compare`].
 pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
-    let same = |a: &Path, b: &Path| a == b || std::fs::canonicalize(a).is_ok_and(|a| std::fs::canonicalize(b).is_ok_and(|b| a == b));
-    let input = match users {
-        UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) => Some(source.path.as_path()),
-        UsersFrom::Traffic | UsersFrom::Generator => None,
+    let summary_path = path.with_extension("summary.json");
+    let features_path = path.with_file_name(file::FEATURES);
+    let mut read: Vec<PathBuf> = options.previous.iter().cloned().collect();
+    let mut written = vec![path, &summary_path];
+    written.extend(options.changes.as_deref());
+    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users {
+        read.push(source.path.clone());
+        read.extend(input::find_files(&source.path)?);
+    }
+    if matches!(users, UsersFrom::Events(_)) {
+        written.push(&features_path);
+        written.extend(options.rfm_table.as_ref().map(|rfm| rfm.path.as_path()));
+    }
+    output::keep_apart(&read, &written)?;
+    let Some(previous) = &options.previous else {
+        let summary = layer_table(scenario, users, options, path, progress)?;
+        output::write_json(&summary_path, &summary)?;
+        return Ok(summary);
     };
-    let written: Vec<&Path> = [Some(path), options.changes.as_deref()].into_iter().flatten().collect();
-    for file in &written {
-        if let Some(taken) = [input, options.previous.as_deref()].into_iter().flatten().find(|read| same(file, read)) {
-            return Err(Error::usage(format!("expected --out to differ from the input, found {} for both", taken.display())));
-        }
-    }
-    if written.len() == 2 && same(written[0], written[1]) {
-        return Err(Error::usage(format!("expected two files to write, found {} twice", path.display())));
-    }
 
-    // Only the whole table can be compared; where just the changes are wanted, it is a step on the way.
-    let whole = if options.changed_only { output::beside(path, "whole") } else { path.to_owned() };
-    let mut summary = layer_table(scenario, users, options, &whole, progress)?;
-    if let Some(previous) = &options.previous {
-        let (moves, changed) = layer::compare(previous, &whole, progress)?;
-        for changes in options.changes.iter().map(PathBuf::as_path).chain(options.changed_only.then_some(path)) {
-            layer::write_changed(&whole, &changed, changes)?;
-        }
-        summary.moves = Some(moves);
+    // The whole table is compared under another name, so that nothing is replaced before everything has gone well.
+    layer::check_previous(previous)?;
+    let whole = WholeTable(output::beside(path, "whole"));
+    let mut summary = layer_table(scenario, users, options, &whole.0, progress)?;
+    let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
+    if let Some(changes) = &options.changes {
+        layer::write_changed(&whole.0, &changed, changes)?;
     }
     if options.changed_only {
-        std::fs::remove_file(&whole).map_err(|error| Error::write(&whole, &error))?;
+        layer::write_changed(&whole.0, &changed, path)?;
+        // Notes are of the whole table, which is not kept.
+        output::remove_if_there(&layer::notes_path(path))?;
+    } else {
+        output::rename(&whole.0, path)?;
+        if layer::notes_path(&whole.0).exists() {
+            output::rename(&layer::notes_path(&whole.0), &layer::notes_path(path))?;
+        }
     }
-    output::write_json(&path.with_extension("summary.json"), &summary)?;
+    summary.moves = Some(moves);
+    output::write_json(&summary_path, &summary)?;
     Ok(summary)
+}
+
+/// A layer table on its way; what is left of it goes when the job ends.
+struct WholeTable(PathBuf);
+
+impl Drop for WholeTable {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+        std::fs::remove_file(layer::notes_path(&self.0)).ok();
+    }
 }
 
 fn layer_table(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
@@ -284,7 +305,7 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
         for part in &reader.table().parts {
             reader.read(*part, &mut |batch| {
                 for row in (0..batch.raw.n_rows).filter(|row| !batch.faults.is_bad(*row)) {
-                    let tenant = batch.tenant_id.as_ref().map(|tenants| tenants.value(row).to_owned()).unwrap_or_default();
+                    let tenant = input::tenant_at(batch.tenant_id.as_ref(), row).to_owned();
                     let user = (tenant, batch.user_id.value(row).to_owned());
                     if seen.insert(user.clone()) {
                         tenants.push(user.0);

@@ -96,14 +96,14 @@ pub fn who(question: &Question<'_>, layers: &Path, progress: &Progress, on_list:
             let file = File::open(layers).map_err(|error| Error::read(layers, &error))?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone());
             let mut reader = guard(layers, || builder.with_row_groups(vec![group]).with_batch_size(BATCH_ROWS).build())?;
-            let mut part = Part::default();
+            let mut part = Counted::default();
             while let Some(batch) = guard(layers, || reader.next().transpose())? {
                 part.add(question, &LayerRows::of(&batch, layers)?, layers, wants_list)?;
                 bar.advance(batch.num_rows() as u64);
             }
             Ok(part)
         },
-        |_, part: Part| {
+        |_, part: Counted| {
             for (tenant, more) in part.cells {
                 match cells.entry(tenant) {
                     Entry::Vacant(slot) => _ = slot.insert(more),
@@ -146,13 +146,13 @@ impl Cell {
 
 /// What a row group adds.
 #[derive(Default)]
-struct Part {
+struct Counted {
     /// By tenant, a cell a layer.
     cells: BTreeMap<String, Vec<Cell>>,
     lists: Vec<RecordBatch>,
 }
 
-impl Part {
+impl Counted {
     fn add(&mut self, question: &Question<'_>, rows: &LayerRows, path: &Path, wants_list: bool) -> Result<()> {
         let plan = question.plan;
         let (mut ids, mut layers, mut buckets, mut arms, mut tenants) = (vec![], vec![], vec![], vec![], vec![]);

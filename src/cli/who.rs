@@ -56,21 +56,16 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
     let question = Question { plan, at, from: step(&args.from)? };
     let progress = Progress::on_terminal();
     if args.list {
-        let mut has_header = false;
-        who::who(
-            &question,
-            &args.layers,
-            &progress,
-            Some(&mut |batch| {
-                let header = !std::mem::replace(&mut has_header, true);
-                print(&csv(batch, header)?)
-            }),
-        )?;
+        print(&header())?;
+        who::who(&question, &args.layers, &progress, Some(&mut |batch| print(&csv(batch)?)))?;
         return Ok(DONE);
     }
     let rows = match &args.out {
         None => who::who(&question, &args.layers, &progress, None)?,
-        Some(path) => write(&question, &args.layers, path, &progress)?,
+        Some(path) => {
+            output::keep_apart(&[args.layers.clone(), args.plan.clone()], &[path])?;
+            write(&question, &args.layers, path, &progress)?
+        }
     };
     print(&if args.json { output::to_json(&rows) } else { table(&rows) })?;
     Ok(DONE)
@@ -82,9 +77,8 @@ fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progres
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
             let write =
                 |file: &mut dyn std::io::Write, text: &str| file.write_all(text.as_bytes()).map_err(|error| Error::write(path, &error));
-            let header: Vec<String> = who::list_schema().fields().iter().map(|field| field.name().clone()).collect();
-            write(file, &format!("{}\n", header.join(",")))?;
-            rows = who::who(question, layers, progress, Some(&mut |batch| write(file, &csv(batch, false)?)))?;
+            write(file, &header())?;
+            rows = who::who(question, layers, progress, Some(&mut |batch| write(file, &csv(batch)?)))?;
             return Ok(());
         }
         let schema = who::list_schema();
@@ -95,10 +89,15 @@ fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progres
     Ok(rows)
 }
 
-fn csv(batch: &RecordBatch, header: bool) -> Result<String> {
+fn header() -> String {
+    let names: Vec<String> = who::list_schema().fields().iter().map(|field| field.name().clone()).collect();
+    format!("{}\n", names.join(","))
+}
+
+fn csv(batch: &RecordBatch) -> Result<String> {
     let mut bytes = Vec::new();
     arrow_csv::WriterBuilder::new()
-        .with_header(header)
+        .with_header(false)
         .build(&mut bytes)
         .write(batch)
         .map_err(|error| Error::write(Path::new("users"), &error))?;

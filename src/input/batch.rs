@@ -27,12 +27,14 @@ impl<'a> Batch<'a> {
         Self { path, first_row, n_rows, columns: vec![None; n_columns] }
     }
 
-    /// Puts a column in; text of any layout becomes plain text, so that `convert` knows one kind of text only.
+    /// Puts a column in; dictionaries become plain, text of any layout plain text, so that `convert` knows one kind of text only.
     pub(super) fn set(&mut self, idx: usize, name: &str, array: ArrayRef) {
-        let is_text = match array.data_type() {
-            DataType::Dictionary(_, value) => matches!(**value, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
-            other => matches!(other, DataType::LargeUtf8 | DataType::Utf8View),
+        let plain = match array.data_type() {
+            DataType::Dictionary(_, value) => Some((**value).clone()),
+            _ => None,
         };
+        let array = plain.and_then(|plain| cast(&array, &plain).ok()).unwrap_or(array);
+        let is_text = matches!(array.data_type(), DataType::LargeUtf8 | DataType::Utf8View);
         let array = if is_text { cast(&array, &DataType::Utf8).unwrap_or(array) } else { array };
         self.columns[idx] = Some((name.to_owned(), array));
     }

@@ -124,6 +124,7 @@ pub(super) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
             }
             values.into_iter().collect()
         }
+        DataType::Null => Int64Array::new_null(array.len()),
         other => return Err(batch.wrong_type(name, "instants", other)),
     };
     Ok(Some(values))

@@ -5,7 +5,12 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{batch::RowFaults, convert, source::Table, users::UserBatch};
+use super::{
+    batch::RowFaults,
+    convert,
+    source::Table,
+    users::{UserBatch, tenant_at},
+};
 use crate::{
     error::{Error, Result},
     progress::Progress,
@@ -86,7 +91,7 @@ pub fn read_events(
             let tenants = convert::text(&batch, 3)?;
             for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
                 let at = times.value(row);
-                let tenant = tenants.as_ref().filter(|tenants| tenants.is_valid(row)).map_or("", |tenants| tenants.value(row));
+                let tenant = tenant_at(tenants.as_ref(), row);
                 let value = values.as_ref().filter(|values| values.is_valid(row)).map_or(0, |values| values.value(row));
                 if at >= as_of {
                     summary.n_after_as_of += 1;

@@ -16,6 +16,6 @@ pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, read_events};
 pub use format::Format;
 pub(crate) use scan::{ColumnScan, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
-pub use source::{InputFile, Part, SourceFile, Table};
+pub use source::{InputFile, Part, SourceFile, Table, find_files};
 pub use traffic::{TrafficBatch, TrafficReader};
-pub use users::{OnUsers, TagColumn, UserBatch, UserReader};
+pub use users::{DEFAULT_TENANT, OnUsers, TagColumn, UserBatch, UserReader, tenant_at};

@@ -1,11 +1,14 @@
 //! The formats: header and batches of Parquet, CSV and NDJSON. Text formats give text columns; `convert` gives them types.
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use flate2::read::MultiGzDecoder;
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
+    basic::Type,
 };
 use serde::de::IgnoredAny;
 use std::{
@@ -92,7 +95,22 @@ fn read_batches<E: std::fmt::Display>(
 
 fn parquet_header(path: &Path) -> Result<Header> {
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let metadata = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+    let mut metadata = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+    // Old timestamps of 96 bits would be read as nanoseconds, which end in 2262 and wrap: sentinels such as 9999-12-31 are common.
+    let descr = metadata.metadata().file_metadata().schema_descr();
+    let is_old = |root: usize| {
+        (0..descr.num_columns()).any(|leaf| descr.get_column_root_idx(leaf) == root && descr.column(leaf).physical_type() == Type::INT96)
+    };
+    if (0..metadata.schema().fields().len()).any(is_old) {
+        let fields = metadata.schema().fields().iter().enumerate().map(|(root, field)| match field.data_type() {
+            DataType::Timestamp(_, zone) if is_old(root) => {
+                Field::new(field.name(), DataType::Timestamp(TimeUnit::Microsecond, zone.clone()), field.is_nullable())
+            }
+            _ => field.as_ref().clone(),
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        metadata = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_schema(schema)))?;
+    }
     let columns = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     Ok(Header { columns, footer: Some(metadata) })
 }

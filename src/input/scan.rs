@@ -12,9 +12,12 @@ use parquet::{
     column::page::{Page, PageReader},
     file::serialized_reader::SerializedPageReader,
 };
-use std::{fmt, fs::File, sync::Arc};
+use std::{fmt, fs::File, path::PathBuf, sync::Arc};
 
-use crate::time::{DAY, SECOND};
+use crate::{
+    parquet_io::guard,
+    time::{DAY, SECOND},
+};
 
 /// Rows a step: four columns of it stay in the first-level cache.
 pub(crate) const STEP: usize = 1_024;
@@ -127,7 +130,7 @@ impl Kind {
             Self::F64 => each(bytes, out, f64::from_le_bytes),
             Self::I64 => each(bytes, out, |b| i64::from_le_bytes(b) as f64),
             Self::Micros => each(bytes, out, |b| seconds(i64::from_le_bytes(b))),
-            Self::Days => each(bytes, out, |b| seconds(i64::from(i32::from_le_bytes(b)) * DAY)),
+            Self::Days => each(bytes, out, |b| seconds(i64::from(i32::from_le_bytes(b)).saturating_mul(DAY))),
             // A product that does not fit is no instant; the largest microsecond is refused like any other far ones.
             Self::Millis => each(bytes, out, |b| seconds(i64::from_le_bytes(b).saturating_mul(1_000))),
             Self::Nanos => each(bytes, out, |b| seconds(i64::from_le_bytes(b) / 1_000)),
@@ -149,6 +152,8 @@ fn each<const N: usize>(bytes: &[u8], out: &mut [f64], read: impl Fn([u8; N]) ->
 
 /// One flat column of one row group, read from its start to its end.
 pub(crate) struct ColumnScan<'a> {
+    /// For messages that nobody reads: what goes wrong here, the general reader says.
+    path: PathBuf,
     pages: SerializedPageReader<File>,
     kind: Kind,
     optional: bool,
@@ -202,8 +207,10 @@ impl<'a> ColumnScan<'a> {
         let kind = Kind::of(field.data_type(), descr.physical_type()).filter(|kind| mapping.accepts(*kind)).ok_or(NotFlat)?;
         let group = footer.metadata().row_group(row_group);
         let n_rows = usize::try_from(group.num_rows()).map_err(|_| NotFlat)?;
-        let pages = SerializedPageReader::new(Arc::clone(file), group.column(leaf), n_rows, None).map_err(|_| NotFlat)?;
+        let path = PathBuf::from(descr.name());
+        let pages = guard(&path, || SerializedPageReader::new(Arc::clone(file), group.column(leaf), n_rows, None)).map_err(|_| NotFlat)?;
         Ok(Self {
+            path,
             pages,
             kind,
             optional: descr.max_def_level() == 1,
@@ -248,7 +255,8 @@ impl<'a> ColumnScan<'a> {
     }
 
     fn next_page(&mut self) -> Flat<()> {
-        match self.pages.get_next_page().map_err(|_| NotFlat)?.ok_or(NotFlat)? {
+        let page = guard(&self.path, || self.pages.get_next_page());
+        match page.map_err(|_| NotFlat)?.ok_or(NotFlat)? {
             Page::DictionaryPage { buf, num_values, encoding, .. } => {
                 if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY)
                     || !self.dictionary.is_empty()

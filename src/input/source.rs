@@ -178,7 +178,10 @@ impl Table {
 }
 
 /// The files behind a path: itself, all readable files below a folder, or the matches of a glob; sorted by name.
-fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// Nothing there, or a folder without readable files.
+pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     let place = || path.display().to_string();
     if path.is_dir() {
         let mut files = Vec::new();

@@ -19,6 +19,15 @@ const COLUMNS: [&str; 7] = ["user_id", "tenant_id", "last_use_time", "use_count"
 /// The first of them say who a user is.
 const N_ID_COLUMNS: usize = 2;
 
+/// The tenant of rows that name none.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// A row's tenant: null and empty are no name.
+pub fn tenant_at(tenants: Option<&StringArray>, row: usize) -> &str {
+    let named = tenants.filter(|tenants| tenants.is_valid(row)).map(|tenants| tenants.value(row));
+    named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_TENANT)
+}
+
 /// Users with typed columns. A feature column that the table does not have is `None`; a value that a user does not have is null.
 #[derive(Debug, Clone)]
 pub struct UserBatch {

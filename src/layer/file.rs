@@ -13,10 +13,10 @@ use parquet::{
     column::writer::ColumnCloseResult,
     errors::{ParquetError, Result as ParquetResult},
     file::{
-        metadata::{ColumnChunkMetaData, KeyValue},
+        metadata::ColumnChunkMetaData,
         properties::WriterProperties,
         statistics::Statistics,
-        writer::SerializedFileWriter,
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
     },
     schema::types::{ColumnDescPtr, Type, TypePtr},
 };
@@ -240,13 +240,13 @@ impl<'a, W: Write + Send> LayerFile<'a, W> {
     pub(super) fn write(&mut self, group: RowGroup) -> Result<()> {
         let write = || -> ParquetResult<()> {
             let mut writer = self.writer.next_row_group()?;
-            let pass = |writer: &mut _, passed| match passed {
-                Passed::Copy { file, close } => append(writer, &*file, *close),
+            let pass = |writer: &mut SerializedRowGroupWriter<'_, W>, passed| match passed {
+                Passed::Copy { file, close } => writer.append_column(&*file, *close),
                 Passed::Encoded(chunk) => chunk.append_to_row_group(writer),
             };
             pass(&mut writer, group.user_id)?;
             for chunk in [group.score, group.layer, group.eligible] {
-                append(&mut writer, &chunk.bytes, chunk.close)?;
+                writer.append_column(&chunk.bytes, chunk.close)?;
             }
             if let Some(tenants) = group.tenant_id {
                 pass(&mut writer, tenants)?;
@@ -256,19 +256,8 @@ impl<'a, W: Write + Send> LayerFile<'a, W> {
         write().map_err(|error| Error::write(self.path, &error))
     }
 
-    /// Writes the footer, with a text under a key.
-    pub(super) fn finish(mut self, note: Option<(&str, String)>) -> Result<()> {
-        if let Some((key, text)) = note {
-            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), text));
-        }
+    /// Writes the footer.
+    pub(super) fn finish(self) -> Result<()> {
         self.writer.close().map(|_| ()).map_err(|error| Error::write(self.path, &error))
     }
-}
-
-fn append<W: Write + Send>(
-    writer: &mut parquet::file::writer::SerializedRowGroupWriter<'_, W>,
-    from: &impl parquet::file::reader::ChunkReader,
-    close: ColumnCloseResult,
-) -> ParquetResult<()> {
-    writer.append_column(from, close)
 }

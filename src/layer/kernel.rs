@@ -5,16 +5,19 @@
 
 use arrow_array::{Array, BooleanArray, Float64Array};
 use hashbrown::HashMap;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, fs::File, sync::Arc};
 
 use super::{
     N_SCORES,
-    rows::{DEFAULT_TENANT, text_at},
     score::{MISSING, acceptance, frequency, monetary, recency, score_many},
 };
 use crate::{
-    input::{ColumnScan, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits},
+    input::{
+        ColumnScan, DEFAULT_TENANT, InputFile, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table, TagColumn, UserBatch, UserReader, low_bits,
+        tenant_at,
+    },
     scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers},
     time::{self, Micros, SECOND},
 };
@@ -117,7 +120,7 @@ impl<'a> Kernel<'a> {
             ];
             for start in (0..users.n_users()).step_by(STEP) {
                 let rows = start..(start + STEP).min(users.n_users());
-                let step = scoring.step(rows.len());
+                let step = &mut *scoring.step;
                 for (feature, (values, part)) in features.iter().enumerate() {
                     step.n_absent[feature] =
                         fill(values.as_ref(), rows.clone(), part, &mut step.parts[feature], MISSING[feature], &mut step.absent[feature]);
@@ -131,12 +134,11 @@ impl<'a> Kernel<'a> {
                 scoring.finish_step(rows.len());
             }
             for row in (0..users.n_users()).filter(|_| has_tenants) {
-                let tenant = users.tenant_id.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT);
-                let code = tenants.code(tenant.as_bytes());
+                let code = tenants.code(tenant_at(users.tenant_id.as_ref(), row).as_bytes());
                 tenants.push(code);
             }
         }
-        let (names, of_user) = tenants.finish().unwrap_or_default();
+        let (names, of_user) = tenants.finish(n_users).unwrap_or_default();
         scoring.finish(names, of_user)
     }
 
@@ -150,16 +152,8 @@ impl<'a> Kernel<'a> {
         let (Some(footer), Some(row_group), Some(n_rows)) = (&file.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
         let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
         let open = Arc::new(File::open(&file.path).map_err(|_| NotFlat)?);
-        let scan = |canonical: &str, missing: f64, mapping| {
-            let name = table.name_in_file(canonical);
-            let mut columns = (0..file.columns.len()).filter(|idx| file.columns[*idx] == name);
-            match (columns.next(), columns.next()) {
-                _ if table.source.constants.contains_key(canonical) => Err(NotFlat),
-                (None, _) => Ok(None),
-                (Some(column), None) => ColumnScan::open(&open, footer, row_group, column, missing, mapping).map(Some),
-                (Some(_), Some(_)) => Err(NotFlat),
-            }
-        };
+        let scan =
+            |canonical: &str, missing: f64, mapping| scan_column(table, file, &open, (footer, row_group), canonical, missing, mapping);
 
         let layering = self.layering;
         let of_seconds = |values: &mut [f64]| map(values, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
@@ -182,20 +176,11 @@ impl<'a> Kernel<'a> {
             };
             tags.push(scan(&rule.column, 0.0, mapping)?.ok_or(NotFlat)?);
         }
-        let tenants = RefCell::new(Tenants::default());
-        let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
-        let of_tenant = |name: &[u8]| {
-            let name = if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name };
-            f64::from(tenants.borrow_mut().code(name))
-        };
-        let mut tenant = scan("tenant_id", f64::from(default_tenant), Mapping::Text(&of_tenant))?;
-
         let mut scoring = Scoring::new(self, n_rows);
-        let mut tenant_step = vec![0.0; STEP];
         let mut unused = [0; STEP_WORDS];
         for start in (0..n_rows).step_by(STEP) {
             let n = (n_rows - start).min(STEP);
-            let step = scoring.step(n);
+            let step = &mut *scoring.step;
             for (feature, scan) in features.iter_mut().enumerate() {
                 step.n_absent[feature] = match scan {
                     Some(scan) => scan.fill(&mut step.parts[feature][..n], &mut step.absent[feature])?,
@@ -203,22 +188,66 @@ impl<'a> Kernel<'a> {
                 };
             }
             match &mut consent {
-                Some(scan) => scan.fill(&mut step.consent[..n], &mut unused)?,
-                None => step.all_consent(self.without_consent(), n),
-            };
+                Some(scan) => _ = scan.fill(&mut step.consent[..n], &mut unused)?,
+                None => step.consent[..n].fill(self.without_consent()),
+            }
             for (scan, tag) in tags.iter_mut().zip(&mut step.tags) {
                 scan.fill(&mut tag[..n], &mut unused)?;
             }
             scoring.finish_step(n);
-            if let Some(scan) = &mut tenant {
-                scan.fill(&mut tenant_step[..n], &mut unused)?;
+        }
+        let (names, of_user) = self.tenants_of(reader, part)?;
+        Ok(scoring.finish(names, of_user))
+    }
+
+    /// The tenants of a row group: names in order of appearance, and each user's, as in [`Scored`].
+    ///
+    /// # Errors
+    /// As [`Self::score_row_group`].
+    pub(super) fn tenants_of(&self, reader: &UserReader<'_>, part: Part) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
+        let table = reader.table();
+        let file = &table.files[part.file_idx];
+        let (Some(footer), Some(row_group), Some(n_rows)) = (&file.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
+        let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
+        let open = Arc::new(File::open(&file.path).map_err(|_| NotFlat)?);
+        let tenants = RefCell::new(Tenants::default());
+        let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
+        let of_tenant = |name: &[u8]| {
+            let name = if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name };
+            f64::from(tenants.borrow_mut().code(name))
+        };
+        let mapping = Mapping::Text(&of_tenant);
+        let scan = scan_column(table, file, &open, (footer, row_group), "tenant_id", f64::from(default_tenant), mapping)?;
+        if let Some(mut scan) = scan {
+            let (mut codes, mut unused) = (vec![0.0; STEP], [0; STEP_WORDS]);
+            for start in (0..n_rows).step_by(STEP) {
+                let codes = &mut codes[..(n_rows - start).min(STEP)];
+                scan.fill(codes, &mut unused)?;
                 let mut tenants = tenants.borrow_mut();
-                tenant_step[..n].iter().for_each(|code| tenants.push(*code as u32));
+                codes.iter().for_each(|code| tenants.push(*code as u32));
             }
         }
-        drop(tenant);
-        let (names, of_user) = tenants.into_inner().finish()?;
-        Ok(scoring.finish(names, of_user))
+        tenants.into_inner().finish(n_rows)
+    }
+}
+
+/// A canonical column of a row group, if the file has it.
+fn scan_column<'a>(
+    table: &Table,
+    file: &InputFile,
+    open: &Arc<File>,
+    (footer, row_group): (&ArrowReaderMetadata, usize),
+    canonical: &str,
+    missing: f64,
+    mapping: Mapping<'a>,
+) -> Result<Option<ColumnScan<'a>>, NotFlat> {
+    let name = table.name_in_file(canonical);
+    let mut columns = (0..file.columns.len()).filter(|idx| file.columns[*idx] == name);
+    match (columns.next(), columns.next()) {
+        _ if table.source.constants.contains_key(canonical) => Err(NotFlat),
+        (None, _) => Ok(None),
+        (Some(column), None) => ColumnScan::open(open, footer, row_group, column, missing, mapping).map(Some),
+        (Some(_), Some(_)) => Err(NotFlat),
     }
 }
 
@@ -284,11 +313,6 @@ impl Step {
         }
         n
     }
-
-    fn all_consent(&mut self, consent: f64, n: usize) -> usize {
-        self.consent[..n].fill(consent);
-        n
-    }
 }
 
 impl<'a> Scoring<'a> {
@@ -304,11 +328,6 @@ impl<'a> Scoring<'a> {
         };
         let scored = Scored { score: Vec::with_capacity(n_users), eligible: Vec::with_capacity(n_users), ..Scored::default() };
         Self { kernel, step: Box::new(step), scored }
-    }
-
-    fn step(&mut self, n: usize) -> &mut Step {
-        debug_assert!(n <= STEP);
-        &mut self.step
     }
 
     /// Scores the users of the step.
@@ -365,25 +384,27 @@ impl<'a> Scoring<'a> {
 
 /// Tenants of users, by codes.
 #[derive(Default)]
-pub(super) struct Tenants {
+struct Tenants {
     codes: HashMap<Vec<u8>, u32>,
     of_user: Vec<u32>,
 }
 
 impl Tenants {
-    pub(super) fn code(&mut self, name: &[u8]) -> u32 {
+    fn code(&mut self, name: &[u8]) -> u32 {
         let next = self.codes.len() as u32;
         *self.codes.entry_ref(name).or_insert(next)
     }
 
-    pub(super) fn push(&mut self, code: u32) {
+    fn push(&mut self, code: u32) {
         self.of_user.push(code);
     }
 
     /// Names in order of appearance, and each user's; none for users who are all of one tenant.
-    pub(super) fn finish(mut self) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
+    fn finish(mut self, n_users: usize) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
         if self.of_user.is_empty() {
-            return Ok((vec![DEFAULT_TENANT.to_owned()], Vec::new()));
+            // Nobody is of no tenant.
+            let names = if n_users == 0 { Vec::new() } else { vec![DEFAULT_TENANT.to_owned()] };
+            return Ok((names, Vec::new()));
         }
         let mut names = vec![String::new(); self.codes.len()];
         for (name, code) in self.codes {

@@ -5,24 +5,25 @@
 //! partition by partition. Both ways find the same.
 
 use arrow_array::{BooleanArray, RecordBatchReader};
-use arrow_select::filter::filter_record_batch;
+use arrow_select::{concat::concat_batches, filter::filter_record_batch};
 use hashbrown::HashMap;
 use parquet::arrow::{
     ProjectionMask,
     arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
 };
 use serde::{Deserialize, Serialize};
-use std::{cell::RefCell, fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use super::{
-    N_SCORES,
     file::leaf_of,
     quota::Counts,
-    rows::{DEFAULT_TENANT, LayerRows},
+    rows::LayerRows,
+    scan::{LayerRow, scan_row_group},
 };
 use crate::{
     error::{Error, Result},
-    input::{ColumnScan, Mapping, NotFlat, STEP, STEP_WORDS},
+    input::NotFlat,
+    output,
     parquet_io::{self, guard},
     progress::Progress,
     spill::{Fingerprints, Spill},
@@ -46,6 +47,8 @@ pub struct LayerMoves {
     pub n_new: u64,
     /// Users whom only the previous night had.
     pub n_gone: u64,
+    /// Users in both nights whose consent changed.
+    pub n_consent_changed: u64,
     /// Users per tenant, previous layer and layer, those who stayed included.
     pub moves: Vec<Move>,
     /// Population stability index of the score per tenant.
@@ -84,7 +87,7 @@ pub struct TenantPsi {
     pub psi: Option<f64>,
 }
 
-/// The rows of a night whose users are new or changed their layer.
+/// The rows of a night whose users are new, or changed their layer or their consent: what a store needs to update.
 #[derive(Debug, Default)]
 pub struct Changed {
     words: Vec<u64>,
@@ -106,8 +109,10 @@ impl Changed {
 
 /// Compares two layer tables.
 ///
+/// A user who comes twice in a table is not looked for, but may be found; who does not is new or gone.
+///
 /// # Errors
-/// A file that is not a layer table, or holds a user twice.
+/// A file that is not a layer table, or was found to hold a user twice.
 pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(LayerMoves, Changed)> {
     let bar = progress.rows("compare", None);
     let mut sides = [Side::open(previous)?, Side::open(current)?];
@@ -118,57 +123,67 @@ pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(
     Ok(found.finish())
 }
 
+/// Refuses a file that cannot be the previous night's table, before anything is written.
+///
+/// # Errors
+/// A file that cannot be read, or lacks a column of a layer table.
+pub fn check_previous(path: &Path) -> Result<()> {
+    let mut side = Side::open(path)?;
+    let named: Vec<&str> = side.footer.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    if let Some(missing) = ["user_id", "score", "layer", "eligible"].into_iter().find(|name| !named.contains(name)) {
+        return Err(Error::input(path.display().to_string(), format!("expected a layer table, found no column `{missing}`"))
+            .hint("--previous takes what an earlier `sluice layer` wrote to --out"));
+    }
+    side.ready().map(|_| ())
+}
+
 /// Writes the changed rows of a layer table, with all its columns.
 ///
 /// # Errors
-/// A table that cannot be read, or a file that cannot be written.
+/// A table that cannot be read, or a file that cannot be written; the previous file is untouched then.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
     let file = File::open(table).map_err(|error| Error::read(table, &error))?;
     let mut reader = guard(table, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build())?;
     let schema = reader.schema();
-    let mut first = 0;
-    let mut failed = None;
-    let batches = std::iter::from_fn(|| {
-        loop {
-            let batch = match guard(table, || reader.next().transpose()) {
-                Ok(batch) => batch?,
-                Err(error) => {
-                    failed = Some(error);
-                    return None;
-                }
-            };
+    let unusable =
+        |error: &dyn std::fmt::Display| Error::input(table.display().to_string(), format!("expected rows to pick from, found: {error}"));
+    output::write_file(path, |file| {
+        let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
+        let (mut first, mut gathered, mut n_gathered) = (0, Vec::new(), 0);
+        while let Some(batch) = guard(table, || reader.next().transpose())? {
             let keep: BooleanArray = (first..first + batch.num_rows() as u64).map(|row| Some(changed.holds(row))).collect();
             first += batch.num_rows() as u64;
-            match filter_record_batch(&batch, &keep) {
-                Ok(kept) if kept.num_rows() == 0 => {}
-                Ok(kept) => return Some(kept),
-                Err(error) => {
-                    failed = Some(Error::input(table.display().to_string(), format!("expected rows to pick from, found: {error}")));
-                    return None;
-                }
+            let kept = filter_record_batch(&batch, &keep).map_err(|error| unusable(&error))?;
+            n_gathered += kept.num_rows();
+            gathered.push(kept);
+            if n_gathered >= BATCH_ROWS {
+                writer.write(&concat_batches(&schema, &gathered).map_err(|error| unusable(&error))?)?;
+                (gathered, n_gathered) = (Vec::new(), 0);
             }
         }
-    });
-    parquet_io::write(path, &schema, batches)?;
-    failed.map_or(Ok(()), Err)
+        if n_gathered > 0 {
+            writer.write(&concat_batches(&schema, &gathered).map_err(|error| unusable(&error))?)?;
+        }
+        writer.finish()
+    })
 }
 
 /// A user of one night.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Member {
     row: u64,
-    tenant: u32,
-    score: u16,
-    layer: u16,
+    user: LayerRow,
 }
 
 impl Member {
     fn pack(self) -> u128 {
-        u128::from(self.row) << 64 | u128::from(self.tenant) << 32 | u128::from(self.score) << 16 | u128::from(self.layer)
+        let LayerRow { score, layer, eligible, tenant } = self.user;
+        u128::from(self.row) << 65 | u128::from(eligible) << 64 | u128::from(tenant) << 32 | u128::from(score) << 16 | u128::from(layer)
     }
 
     fn unpack(word: u128) -> Self {
-        Self { row: (word >> 64) as u64, tenant: (word >> 32) as u32, score: (word >> 16) as u16, layer: word as u16 }
+        let (tenant, score, layer) = ((word >> 32) as u32, (word >> 16) as u16, word as u16);
+        Self { row: (word >> 65) as u64, user: LayerRow { score, layer, eligible: word >> 64 & 1 == 1, tenant } }
     }
 }
 
@@ -203,26 +218,35 @@ struct Found {
     /// By tenant: the scores of the previous night and of this one.
     scores: Vec<[Counts; 2]>,
     changed: Changed,
+    n_consent_changed: u64,
     partitioned: bool,
 }
 
 impl Found {
     fn count_score(&mut self, night: usize, member: Member) {
-        let tenant = member.tenant as usize;
+        let tenant = member.user.tenant as usize;
         if self.scores.len() <= tenant {
             self.scores.resize_with(tenant + 1, Default::default);
         }
-        self.scores[tenant][night].add(member.score, 1);
+        self.scores[tenant][night].add(member.user.score, 1);
     }
 
-    /// Two nights of one user, or one of them.
-    fn add(&mut self, before: Option<Member>, after: Option<Member>) {
-        let Some(tenant) = after.or(before).map(|member| member.tenant) else { return };
-        let (from, to) = (before.map(|member| member.layer), after.map(|member| member.layer));
-        *self.moves.entry((tenant, from, to)).or_default() += 1;
-        if let Some(after) = after.filter(|_| from != to) {
+    /// A user of both nights.
+    fn stays(&mut self, before: Member, after: Member) {
+        *self.moves.entry((after.user.tenant, Some(before.user.layer), Some(after.user.layer))).or_default() += 1;
+        self.n_consent_changed += u64::from(before.user.eligible != after.user.eligible);
+        if before.user.layer != after.user.layer || before.user.eligible != after.user.eligible {
             self.changed.mark(after.row);
         }
+    }
+
+    fn comes(&mut self, after: Member) {
+        *self.moves.entry((after.user.tenant, None, Some(after.user.layer))).or_default() += 1;
+        self.changed.mark(after.row);
+    }
+
+    fn goes(&mut self, before: Member) {
+        *self.moves.entry((before.user.tenant, Some(before.user.layer), None)).or_default() += 1;
     }
 
     fn finish(self) -> (LayerMoves, Changed) {
@@ -246,6 +270,7 @@ impl Found {
             .scores
             .iter()
             .zip(&self.tenants.names)
+            .filter(|(nights, _)| nights.iter().any(|counts| !counts.is_empty()))
             .map(|([before, after], tenant)| TenantPsi { tenant: tenant.clone(), psi: psi(&before.histogram(), &after.histogram()) })
             .collect();
         of_tenants.sort_by(|a, b| a.tenant.cmp(&b.tenant));
@@ -255,6 +280,7 @@ impl Found {
             n_moved: sum(&|from, to| from.is_some() && to.is_some() && from != to),
             n_new: sum(&|from, _| from.is_none()),
             n_gone: sum(&|_, to| to.is_none()),
+            n_consent_changed: self.n_consent_changed,
             moves,
             psi: of_tenants,
         };
@@ -305,46 +331,11 @@ impl<'a> Side<'a> {
     /// The users of the next row group without their ids.
     fn scan(&self, found: &mut Found) -> std::result::Result<Vec<Member>, NotFlat> {
         let Found { tenants, layers, .. } = found;
-        let (tenants, layers) = (RefCell::new(tenants), RefCell::new(layers));
-        let default_tenant = f64::from(tenants.borrow_mut().number(DEFAULT_TENANT));
-        let of_score = |scores: &mut [f64]| {
-            scores.iter_mut().for_each(|score| *score = (*score * 10_000.0).round());
-            scores.iter().all(|score| (0.0..N_SCORES as f64).contains(score))
-        };
-        let text = |bytes: &[u8], names: &RefCell<&mut Names>| {
-            std::str::from_utf8(bytes).map_or(f64::NAN, |name| f64::from(names.borrow_mut().number(name)))
-        };
-        let of_layer = |name: &[u8]| text(name, &layers);
-        let of_tenant = |name: &[u8]| if name.is_empty() { default_tenant } else { text(name, &tenants) };
-        let column = |name: &str| self.footer.schema().fields().iter().position(|field| field.name() == name);
-        let open = |idx, missing, mapping| ColumnScan::open(&self.file, &self.footer, self.group, idx, missing, mapping);
-        let mut scans = vec![
-            open(column("score").ok_or(NotFlat)?, f64::NAN, Mapping::Number(&of_score))?,
-            open(column("layer").ok_or(NotFlat)?, f64::NAN, Mapping::Text(&of_layer))?,
-        ];
-        if let Some(column) = column("tenant_id") {
-            scans.push(open(column, default_tenant, Mapping::Text(&of_tenant))?);
-        }
-        let n_rows = usize::try_from(self.footer.metadata().row_group(self.group).num_rows()).map_err(|_| NotFlat)?;
-        let mut members = Vec::with_capacity(n_rows);
-        let (mut values, mut absent) = ([vec![0.0; STEP], vec![0.0; STEP], vec![default_tenant; STEP]], [0; STEP_WORDS]);
-        for start in (0..n_rows).step_by(STEP) {
-            let n = (n_rows - start).min(STEP);
-            for (scan, values) in scans.iter_mut().zip(&mut values) {
-                scan.fill(&mut values[..n], &mut absent)?;
-                if values[..n].iter().any(|value| value.is_nan()) {
-                    return Err(NotFlat);
-                }
-            }
-            let [scores, layers, tenants] = &values;
-            members.extend((0..n).map(|at| Member {
-                row: self.first + (start + at) as u64,
-                tenant: tenants[at] as u32,
-                score: scores[at] as u16,
-                layer: layers[at] as u16,
-            }));
-        }
-        Ok(members)
+        let mut layer_number = |id: &str| Some(layers.number(id));
+        let mut tenant_number = |name: &str| Some(tenants.number(name));
+        let rows = scan_row_group(&self.file, &self.footer, self.group, &mut layer_number, &mut tenant_number)?;
+        let members = rows.into_iter().enumerate().map(|(at, user)| Member { row: self.first + at as u64, user });
+        Ok(members.collect())
     }
 
     /// Goes on to the next batch of the row group, if this one has been read to its end.
@@ -391,17 +382,19 @@ impl<'a> Side<'a> {
         self.batch.as_ref().map_or(("", ""), |rows| (rows.tenant(self.at), rows.ids.value(self.at)))
     }
 
-    fn take(&mut self, found: &mut Found, night: usize) -> Member {
-        let Some(rows) = &self.batch else { return Member { row: 0, tenant: 0, score: 0, layer: 0 } };
-        let member = Member {
-            row: self.first + self.at as u64,
+    /// The next user, if there is a row to look at.
+    fn take(&mut self, found: &mut Found, night: usize) -> Option<Member> {
+        let rows = self.batch.as_ref()?;
+        let user = LayerRow {
             tenant: found.tenants.number(rows.tenant(self.at)),
             score: rows.scores[self.at],
             layer: found.layers.number(rows.layers.value(self.at)) as u16,
+            eligible: rows.eligible.value(self.at),
         };
+        let member = Member { row: self.first + self.at as u64, user };
         found.count_score(night, member);
         self.at += 1;
-        member
+        Some(member)
     }
 
     fn twice(&self, id: &str) -> Error {
@@ -430,7 +423,7 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
     for (before, after) in before?.into_iter().zip(after?) {
         found.count_score(0, before);
         found.count_score(1, after);
-        found.add(Some(before), Some(after));
+        found.stays(before, after);
     }
     sides.iter_mut().for_each(|side| side.skip_group(n_rows[0] as u64));
     Some(n_rows[0] as u64)
@@ -459,23 +452,23 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
             break;
         }
         if there == [true, true] && sides[0].id() == sides[1].id() {
-            let [before, after] = [0, 1].map(|night| sides[night].take(&mut found, night));
-            found.add(Some(before), Some(after));
+            if let [Some(before), Some(after)] = [0, 1].map(|night| sides[night].take(&mut found, night)) {
+                found.stays(before, after);
+            }
             continue;
         }
         // A user whom the other night had before: that night is ahead, so only this one goes on.
         let keys = [0, 1].map(|night| there[night].then(|| fingerprints.of(sides[night].id().0, sides[night].id().1)));
         if let Some(after) = keys[0].and_then(|key| waiting[1].remove(&key)) {
             let before = sides[0].take(&mut found, 0);
-            found.add(Some(before), Some(after));
+            before.into_iter().for_each(|before| found.stays(before, after));
         } else if let Some(before) = keys[1].and_then(|key| waiting[0].remove(&key)) {
             let after = sides[1].take(&mut found, 1);
-            found.add(Some(before), Some(after));
+            after.into_iter().for_each(|after| found.stays(before, after));
         } else {
             for night in [0, 1] {
-                let Some(key) = keys[night] else { continue };
                 let id = sides[night].id().1.to_owned();
-                let member = sides[night].take(&mut found, night);
+                let Some((key, member)) = keys[night].and_then(|key| Some((key, sides[night].take(&mut found, night)?))) else { continue };
                 if waiting[night].insert(key, member).is_some() {
                     return Err(sides[night].twice(&id));
                 }
@@ -486,8 +479,8 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
         }
     }
     let [gone, new] = waiting;
-    gone.into_values().for_each(|before| found.add(Some(before), None));
-    new.into_values().for_each(|after| found.add(None, Some(after)));
+    gone.into_values().for_each(|before| found.goes(before));
+    new.into_values().for_each(|after| found.comes(after));
     Ok(Some(found))
 }
 
@@ -500,23 +493,20 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found>
         let mut side = Side::open(paths[night])?;
         while side.ready()? {
             let key = fingerprints.of(side.id().0, side.id().1);
-            let member = side.take(&mut found, night);
+            let Some(member) = side.take(&mut found, night) else { continue };
             spills[night].push(key, member.pack())?;
             if member.row % BATCH_ROWS as u64 == 0 {
                 on_rows(BATCH_ROWS as u64);
             }
         }
     }
+    let mut twice: Option<(usize, [u64; 2])> = None;
     for idx in 0..Spill::n_partitions() {
         let [before, after] = [spills[0].partition(idx)?, spills[1].partition(idx)?];
         for (night, records) in [&before, &after].into_iter().enumerate() {
-            if let Some(pair) = records.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                let rows = [pair[0].1, pair[1].1].map(|member| Member::unpack(member).row + 1);
-                return Err(Error::input(
-                    paths[night].display().to_string(),
-                    format!("expected one row a user, found the same in rows {} and {}", rows[0], rows[1]),
-                ));
-            }
+            let pairs = records.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+            let rows = pairs.map(|pair| [pair[1].1, pair[0].1].map(|member| Member::unpack(member).row + 1));
+            twice = twice.into_iter().chain(rows.map(|rows| (night, rows))).min();
         }
         let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
         loop {
@@ -527,10 +517,21 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found>
             };
             let was = if was { before.next().map(|(_, member)| Member::unpack(member)) } else { None };
             let is = if is { after.next().map(|(_, member)| Member::unpack(member)) } else { None };
-            found.add(was, is);
+            match (was, is) {
+                (Some(before), Some(after)) => found.stays(before, after),
+                (Some(before), None) => found.goes(before),
+                (None, Some(after)) => found.comes(after),
+                (None, None) => {}
+            }
         }
     }
-    Ok(found)
+    match twice {
+        None => Ok(found),
+        Some((night, [second, first])) => Err(Error::input(
+            paths[night].display().to_string(),
+            format!("expected one row a user, found the same in rows {first} and {second}"),
+        )),
+    }
 }
 
 #[cfg(test)]

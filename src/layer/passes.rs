@@ -11,7 +11,7 @@ use super::{
     file::{Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, leaf_of},
     kernel::{Kernel, PROTECTED},
     quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash},
-    reuse::{NOTES_KEY, Note, Notes, Reuse},
+    reuse::{Note, Notes, Reuse, notes_path},
     source::{ScoredPart, Users, one_column},
     summary::{LayerSummary, PartTally, Tally},
 };
@@ -85,18 +85,16 @@ impl<'a> Passes<'a> {
         )?;
         drop(bar);
         let mut quotas = Quotas::new(&counts, self.ctx.plan);
-        while !quotas.is_final() {
+        while quotas.prepare_pass() {
             let bar = self.progress.rows("cut", self.users.n_users());
-            let mut found = quotas.pass();
+            let mut found = TiePass::default();
             self.users.for_each(
                 &self.kernel,
                 self.dropped,
                 None,
                 |part| {
-                    let mut found = quotas.pass();
-                    self.for_each_tied(&part, &quotas, |row, tenant, cuts, hash| {
-                        found.add(tenant, cuts, part.scored.score[row], hash);
-                    })?;
+                    let mut found = TiePass::default();
+                    self.for_each_tied(&part, &quotas, |row, cuts, hash| found.add(cuts, part.scored.score[row], hash))?;
                     bar.advance(part.scored.score.len() as u64);
                     Ok(found)
                 },
@@ -111,7 +109,7 @@ impl<'a> Passes<'a> {
     }
 
     /// Calls back for every user whose score a cut goes through, with the user's row and hash.
-    fn for_each_tied(&self, part: &ScoredPart, quotas: &Quotas, mut on_tied: impl FnMut(usize, &str, &TenantCuts, u64)) -> Result<()> {
+    fn for_each_tied(&self, part: &ScoredPart, quotas: &Quotas, mut on_tied: impl FnMut(usize, &TenantCuts, u64)) -> Result<()> {
         let scored = &part.scored;
         let cuts = quotas.of(&scored.tenants);
         let tenant_of = |row: usize| if scored.tenant.is_empty() { 0 } else { scored.tenant[row] as usize };
@@ -128,7 +126,7 @@ impl<'a> Passes<'a> {
             }
             let is_tied = match &of_score {
                 Some(of_score) => of_score[usize::from(*score)],
-                None => cuts[tenant_of(row)].is_some_and(|cuts| TiePass::wants(cuts, *score)),
+                None => cuts[tenant_of(row)].is_some_and(|cuts| cuts.place(*score) == Place::Tied),
             };
             if is_tied {
                 tied.push(row);
@@ -141,7 +139,7 @@ impl<'a> Passes<'a> {
         for row in tied {
             let tenant = tenant_of(row);
             if let Some(cuts) = cuts[tenant] {
-                on_tied(row, &scored.tenants[tenant], cuts, tie_hash(self.ctx.plan.profile.salt(), ids.value(row)));
+                on_tied(row, cuts, tie_hash(self.ctx.plan.profile.salt(), ids.value(row)));
             }
         }
         Ok(())
@@ -178,7 +176,7 @@ impl<'a> Passes<'a> {
                 } else {
                     scored.score.iter().zip(&scored.tenant).map(|(score, tenant)| layer(*tenant as usize, *score)).collect()
                 };
-                self.for_each_tied(part, quotas, |row, _, cuts, hash| {
+                self.for_each_tied(part, quotas, |row, cuts, hash| {
                     layers[row] = cuts.layer_of_tied(scored.score[row], hash).unwrap_or(last);
                 })?;
                 layers
@@ -193,10 +191,10 @@ impl<'a> Passes<'a> {
     /// Writes the layer table.
     pub(super) fn write(&self, assignment: &Assignment, path: &Path) -> Result<LayerSummary> {
         let bar = self.progress.rows("layer", self.users.n_users());
-        let (mut tally, mut notes) = (Tally::default(), Notes::default());
+        let (mut tally, mut notes) = (Tally::default(), Notes::new());
         let reuse = match assignment {
             Assignment::Bands(_) if self.ctx.previous.is_some() || self.ctx.audit.applies(self.users.n_users()) => {
-                Some(Reuse::new(self.ctx, self.ctx.previous)?)
+                Some(Reuse::new(self.ctx)?)
             }
             // Quotas look at all users, so what a part becomes does not rest on the part alone.
             _ => None,
@@ -216,16 +214,20 @@ impl<'a> Passes<'a> {
                 |layered| {
                     tally.add(layered.tally);
                     let Some(group) = layered.group else { return Ok(()) };
-                    notes.0.push(layered.note);
+                    notes.push(layered.note);
                     file.write(group)
                 },
             )?;
             if tally.n_users() == 0 {
                 return Err(Error::input(self.users.place(), "expected users, found none"));
             }
-            let notes = reuse.as_ref().map(|_| (NOTES_KEY, serde_json::to_string(&notes).unwrap_or_default()));
-            file.finish(notes)
+            file.finish()
         })?;
+        match &reuse {
+            Some(_) => output::write_json(&notes_path(path), &notes)?,
+            // Notes of an earlier table would not fit this one.
+            None => output::remove_if_there(&notes_path(path))?,
+        }
         Ok(tally.finish(self.ctx, self.dropped.checked))
     }
 
@@ -280,7 +282,7 @@ impl<'a> Passes<'a> {
             }),
         };
         let digest = part.digest.take().filter(|_| part.row_group.is_some());
-        let note = digest.map(|digest| Reuse::note(digest, &part.scored.counts));
+        let note = digest.map(|digest| Note::new(digest, [&score.bytes, &layer.bytes, &eligible.bytes], &part.scored.counts));
         Ok(Layered { group: Some(RowGroup { user_id, score, layer, eligible, tenant_id }), note, tally })
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Scores have 10,001 values, so one pass that counts them gives the cuts. A cut goes through users of one score; those are ranked by a
 //! hash of their id, and the hash at the cut is found by counting, too: small sets of hashes are collected and sorted, large ones are
-//! narrowed down, pass by pass, to the stretch of hashes that holds the cut.
+//! narrowed down, pass by pass, to the stretch of hashes that holds the cut. With very many tenants, a pass looks for some of the cuts.
 //!
 //! The hash is not the one that assigns releases: cutting ties by assignment bucket would fill the upper layer with low buckets, which
 //! get the candidate first, and show as a sample-ratio mismatch.
 
+use hashbrown::{HashMap, hash_map::Entry};
 use std::collections::BTreeMap;
 
 use super::{
@@ -15,9 +16,9 @@ use super::{
 };
 use crate::{bucket::murmur3_x86_32, scenario::Plan};
 
-/// Hashes that may be collected at the same time.
+/// Hashes and counts that a pass may hold, 32 MB.
 const COLLECTED: u64 = 4_000_000;
-/// Stretches that a set of hashes is narrowed down by.
+/// Stretches that a set of hashes is narrowed down by; fewer hashes than that are collected.
 const N_STRETCHES: u64 = 4_096;
 /// From here on a tenant's scores are counted in an array.
 const MANY_SCORES: usize = 1_024;
@@ -68,6 +69,10 @@ impl Counts {
         let mut histogram = vec![0; N_SCORES];
         self.from_the_top().into_iter().for_each(|(score, n)| histogram[usize::from(score)] = n);
         histogram
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Few(counts) if counts.is_empty())
     }
 
     /// Scores that occur, highest first.
@@ -140,6 +145,8 @@ pub(super) struct Quotas {
 /// The cuts of a tenant.
 #[derive(Debug, Default)]
 pub(super) struct TenantCuts {
+    /// Number among the tenants.
+    idx: u32,
     /// Lowest score of a run of scores that go to one place, highest run first.
     runs: Vec<(u16, Place)>,
     /// Scores that a cut goes through.
@@ -164,6 +171,8 @@ struct Search {
     rank: u64,
     /// How many they are; 0 when the search is over and `first` is the hash.
     n: u64,
+    /// Whether the next pass looks for it: as many do as fit in memory.
+    is_due: bool,
 }
 
 impl Quotas {
@@ -173,11 +182,19 @@ impl Quotas {
             plan.layers.iter().enumerate().filter_map(|(idx, layer)| layer.quota.map(|quota| (idx as u8, quota))).collect();
         let quotas: Vec<f64> = with_quota.iter().map(|(_, quota)| *quota).collect();
         let last = plan.layers.len().saturating_sub(1) as u8;
-        let cut = |tenant: &TenantCounts| {
+        let cut = |idx: usize, tenant: &TenantCounts| {
             let scores = tenant.scores.from_the_top();
-            let n_users = scores.iter().map(|(_, n)| n).sum::<u64>() + tenant.n_protected;
-            let targets = quota_targets(n_users, &quotas);
-            let mut cuts = TenantCuts::default();
+            let n_ranked: u64 = scores.iter().map(|(_, n)| n).sum();
+            let mut targets = quota_targets(n_ranked + tenant.n_protected, &quotas);
+            let of_last = with_quota.iter().position(|(layer, _)| *layer == last);
+            if let Some(of_last) = of_last.filter(|of_last| tenant.n_protected > targets[*of_last]) {
+                // Protected users alone overfill the last layer: the others share who is left.
+                let others: Vec<f64> = quotas.iter().enumerate().map(|(idx, quota)| if idx == of_last { 0.0 } else { *quota }).collect();
+                if others.iter().sum::<f64>() > 0.0 {
+                    targets = quota_targets(n_ranked, &others);
+                }
+            }
+            let mut cuts = TenantCuts { idx: idx as u32, ..TenantCuts::default() };
             let mut rank = 0;
             for (score, n) in scores {
                 let pieces = pieces(rank, n, &targets, &with_quota, last);
@@ -197,7 +214,7 @@ impl Quotas {
             }
             cuts
         };
-        Self { tenants: counts.tenants.iter().map(|(name, counts)| (name.clone(), cut(counts))).collect() }
+        Self { tenants: counts.tenants.iter().enumerate().map(|(idx, (name, counts))| (name.clone(), cut(idx, counts))).collect() }
     }
 
     /// The cuts of these tenants, in order.
@@ -205,28 +222,32 @@ impl Quotas {
         tenants.iter().map(|name| self.tenants.get(name)).collect()
     }
 
-    /// Whether every cut is known to the user.
-    pub(super) fn is_final(&self) -> bool {
-        self.open().next().is_none()
+    /// Chooses the cuts that the next pass looks for: as many as fit in memory. `false` when all cuts are known to the user.
+    pub(super) fn prepare_pass(&mut self) -> bool {
+        let mut room = COLLECTED;
+        for search in self.searches() {
+            let cost = search.n.min(N_STRETCHES);
+            search.is_due = search.n > 0 && (room >= cost || room == COLLECTED);
+            room = room.saturating_sub(if search.is_due { cost } else { 0 });
+        }
+        room < COLLECTED
     }
 
-    fn open(&self) -> impl Iterator<Item = &Search> {
-        let boundaries = self.tenants.values().flat_map(|tenant| tenant.ties.values()).flatten();
-        boundaries.filter_map(|boundary| boundary.end.as_ref()).filter(|search| search.n > 0)
+    fn searches(&mut self) -> impl Iterator<Item = &mut Search> {
+        let boundaries = self.tenants.values_mut().flat_map(|tenant| tenant.ties.values_mut()).flatten();
+        boundaries.filter_map(|boundary| boundary.end.as_mut())
     }
 
-    /// A pass over the tied users brings every open cut closer, or finds it.
-    pub(super) fn pass(&self) -> TiePass {
-        let limit = COLLECTED / (self.open().count() as u64).max(1);
-        TiePass { limit: limit.max(1), found: BTreeMap::new() }
-    }
-
-    /// Takes in what a pass found.
-    pub(super) fn narrow(&mut self, pass: TiePass) {
-        for ((tenant, score, idx), found) in pass.found {
-            let boundary = self.tenants.get_mut(&tenant).and_then(|cuts| cuts.ties.get_mut(&score)).and_then(|ties| ties.get_mut(idx));
-            if let Some(search) = boundary.and_then(|boundary| boundary.end.as_mut()) {
-                search.narrow(found);
+    /// Takes in what a pass over the tied users found: every cut that it looked for is closer, or known.
+    pub(super) fn narrow(&mut self, mut pass: TiePass) {
+        for cuts in self.tenants.values_mut() {
+            for (score, boundaries) in &mut cuts.ties {
+                for (idx, boundary) in boundaries.iter_mut().enumerate() {
+                    let found = pass.found.remove(&(cuts.idx, *score, idx));
+                    if let (Some(search), Some(found)) = (boundary.end.as_mut(), found) {
+                        search.narrow(found);
+                    }
+                }
             }
         }
     }
@@ -248,11 +269,16 @@ impl TenantCuts {
 
 impl Search {
     fn holds(&self, hash: u64) -> bool {
-        self.n > 0 && (self.first..=self.last).contains(&hash)
+        self.is_due && (self.first..=self.last).contains(&hash)
     }
 
     fn stretch_len(&self) -> u64 {
         (self.last - self.first) / N_STRETCHES + 1
+    }
+
+    /// Whether the hashes are few enough to be collected.
+    fn is_small(&self) -> bool {
+        self.n <= N_STRETCHES
     }
 
     fn narrow(&mut self, found: Found) {
@@ -282,12 +308,11 @@ impl Search {
     }
 }
 
-/// What one pass over the tied users has seen. Passes of other users merge into it.
-#[derive(Debug)]
+/// What one pass over the tied users has seen. Passes over other users merge into it.
+#[derive(Debug, Default)]
 pub(super) struct TiePass {
-    limit: u64,
-    /// By tenant, score, and the boundary's number.
-    found: BTreeMap<(String, u16, usize), Found>,
+    /// By tenant's number, score, and the boundary's number.
+    found: HashMap<(u32, u16, usize), Found>,
 }
 
 #[derive(Debug)]
@@ -297,19 +322,13 @@ enum Found {
 }
 
 impl TiePass {
-    /// Whether users of this tenant and score are looked for.
-    pub(super) fn wants(cuts: &TenantCuts, score: u16) -> bool {
-        cuts.place(score) == Place::Tied
-    }
-
     /// Looks at a tied user.
-    pub(super) fn add(&mut self, tenant: &str, cuts: &TenantCuts, score: u16, hash: u64) {
+    pub(super) fn add(&mut self, cuts: &TenantCuts, score: u16, hash: u64) {
         let Some(boundaries) = cuts.ties.get(&score) else { return };
         for (idx, boundary) in boundaries.iter().enumerate() {
             let Some(search) = boundary.end.filter(|search| search.holds(hash)) else { continue };
-            let collect = search.n <= self.limit;
-            let new = || if collect { Found::Hashes(Vec::new()) } else { Found::Stretches(vec![0; N_STRETCHES as usize]) };
-            match self.found.entry((tenant.to_owned(), score, idx)).or_insert_with(new) {
+            let new = || if search.is_small() { Found::Hashes(Vec::new()) } else { Found::Stretches(vec![0; N_STRETCHES as usize]) };
+            match self.found.entry((cuts.idx, score, idx)).or_insert_with(new) {
                 Found::Hashes(hashes) => hashes.push(hash),
                 Found::Stretches(counts) => counts[((hash - search.first) / search.stretch_len()) as usize] += 1,
             }
@@ -320,10 +339,10 @@ impl TiePass {
     pub(super) fn merge(&mut self, other: Self) {
         for (key, more) in other.found {
             match (self.found.entry(key), more) {
-                (std::collections::btree_map::Entry::Vacant(slot), more) => {
+                (Entry::Vacant(slot), more) => {
                     slot.insert(more);
                 }
-                (std::collections::btree_map::Entry::Occupied(mut slot), more) => match (slot.get_mut(), more) {
+                (Entry::Occupied(mut slot), more) => match (slot.get_mut(), more) {
                     (Found::Hashes(hashes), Found::Hashes(more)) => hashes.extend(more),
                     (Found::Stretches(counts), Found::Stretches(more)) => counts.iter_mut().zip(more).for_each(|(n, more)| *n += more),
                     // Both passes search the same stretch, so they count the same way.
@@ -358,7 +377,7 @@ fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
     let mut rank = 0;
     let boundary = |(idx, (layer, of_piece)): (usize, &(u8, u64))| {
         rank += of_piece;
-        let end = (idx + 1 < pieces.len()).then_some(Search { first: 0, last: u64::MAX, rank, n });
+        let end = (idx + 1 < pieces.len()).then_some(Search { first: 0, last: u64::MAX, rank, n, is_due: false });
         Boundary { layer: *layer, end }
     };
     pieces.iter().enumerate().map(boundary).collect()
@@ -404,16 +423,18 @@ mod tests {
         let hashes: Vec<u64> = (0..20_000).map(|user| tie_hash("salt", &format!("u{user}"))).collect();
         let mut sorted = hashes.clone();
         sorted.sort_unstable();
-        for (rank, limit) in [(0, 1), (7_000, 1), (19_999, 2), (7_000, 100), (7_000, 1_000_000)] {
+        for rank in [0, 1, 7_000, 19_999] {
             let mut cuts = TenantCuts::default();
             cuts.runs.push((5, Place::Tied));
             cuts.ties.insert(5, boundaries(&[(0, rank), (1, 20_000 - rank)]));
             let mut quotas = Quotas { tenants: BTreeMap::from([("t".to_owned(), cuts)]) };
-            while !quotas.is_final() {
+            let mut n_passes = 0;
+            while quotas.prepare_pass() {
+                n_passes += 1;
                 // Two passes over two halves, as two threads make them.
                 let halves = hashes.chunks(9_000).map(|half| {
-                    let mut pass = TiePass { limit, found: BTreeMap::new() };
-                    half.iter().for_each(|hash| pass.add("t", &quotas.tenants["t"], 5, *hash));
+                    let mut pass = TiePass::default();
+                    half.iter().for_each(|hash| pass.add(&quotas.tenants["t"], 5, *hash));
                     pass
                 });
                 let pass = halves.reduce(|mut a, b| {
@@ -423,7 +444,7 @@ mod tests {
                 quotas.narrow(pass.unwrap());
             }
             let upper = hashes.iter().filter(|hash| quotas.tenants["t"].layer_of_tied(5, **hash) == Some(0)).count();
-            assert_eq!(upper as u64, rank, "limit {limit}");
+            assert_eq!((upper as u64, n_passes), (rank, 2), "20,000 hashes are counted, then a stretch of them is collected");
             assert_eq!(quotas.tenants["t"].ties[&5][0].end.unwrap().first, sorted[rank as usize]);
         }
     }

@@ -1,42 +1,81 @@
 //! Row groups that need no scoring, because the previous night's table holds what they would become.
 //!
-//! A layer table notes in its footer, for every row group that came from one of the input, a digest of everything that the row group
-//! rests on: the settings, and the bytes of the columns that were read. A row group of the same digest has the same scores, layers and
-//! counts, and takes them from there. Quotas look at all users, so layers by quota are never reused.
+//! Beside a layer table, `NAME.row_groups.json` says for every row group that came from one of the input: a digest of everything that it
+//! rests on (the settings, and the bytes of the columns that were read), what was counted in it, and a digest of the result. A row
+//! group of the same digest has the same scores, layers and counts, and takes them from there, if the result is still what it was.
+//! Quotas look at all users, so layers by quota are never reused.
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     fs::File,
     io::{Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
-    Context, DEFAULT_TENANT,
-    kernel::{KernelCounts, Scored, Tenants},
+    Context,
+    file::leaf_of,
+    kernel::{KernelCounts, Scored},
+    scan::scan_row_group,
 };
 use crate::{
     error::{Error, Result},
-    input::{ColumnScan, InputFile, Mapping, NotFlat, Part, STEP, STEP_WORDS, UserReader},
+    input::{InputFile, NotFlat, Part, UserReader},
+    output,
     parquet_io::guard,
 };
 
-/// The footer's key for what [`Notes`] says.
-pub(super) const NOTES_KEY: &str = "sluice.row_groups";
+const SCHEMA: &str = "sluice.row_groups/1";
 
-/// What a layer table says of its row groups, in order; `None` for one that did not come from a row group of the input.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Notes(pub(super) Vec<Option<Note>>);
+/// What is known of a layer table's row groups, in order; `None` for one that did not come from a row group of the input.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Notes {
+    schema: String,
+    row_groups: Vec<Option<Note>>,
+}
 
-/// What a row group rests on, and what was counted in it.
+/// What a row group rests on, what was counted in it, and what it became.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Note {
-    digest: String,
+    /// Of the settings and the columns that were read.
+    input_digest: String,
+    /// Of the result columns' bytes.
+    result_digest: String,
     counts: KernelCounts,
+}
+
+impl Notes {
+    pub(super) fn new() -> Self {
+        Self { schema: SCHEMA.into(), row_groups: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, note: Option<Note>) {
+        self.row_groups.push(note);
+    }
+}
+
+impl Note {
+    /// The note of a row group that became these result columns.
+    pub(super) fn new(input_digest: String, results: [&[u8]; 3], counts: &KernelCounts) -> Self {
+        Self { input_digest, result_digest: digest_of(results), counts: counts.clone() }
+    }
+}
+
+fn digest_of(results: [&[u8]; 3]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for bytes in results {
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Where the notes of a layer table are.
+pub(crate) fn notes_path(table: &Path) -> PathBuf {
+    table.with_extension("row_groups.json")
 }
 
 /// A row group of the previous night that can be taken over.
@@ -55,18 +94,16 @@ pub(super) struct Reuse<'a> {
 struct Previous {
     path: PathBuf,
     footer: ArrowReaderMetadata,
-    by_digest: BTreeMap<String, (usize, KernelCounts)>,
+    by_digest: BTreeMap<String, (usize, Note)>,
 }
 
 impl<'a> Reuse<'a> {
-    /// `previous` is last night's table, if there was one.
-    ///
     /// # Errors
     /// A previous table that cannot be read.
-    pub(super) fn new(ctx: &'a Context<'a>, previous: Option<&Path>) -> Result<Self> {
+    pub(super) fn new(ctx: &'a Context<'a>) -> Result<Self> {
         let layers: Vec<_> = ctx.plan.layers.iter().map(|layer| (&layer.id, layer.min_score, &layer.tags)).collect();
-        let settings = format!("{} {:?} {layers:?} {}", env!("CARGO_PKG_VERSION"), ctx.layering, ctx.as_of);
-        Ok(Self { ctx, settings, previous: previous.map(Previous::open).transpose()? })
+        let settings = format!("{} {:?} {layers:?}", env!("CARGO_PKG_VERSION"), ctx.layering);
+        Ok(Self { ctx, settings, previous: ctx.previous.map(Previous::open).transpose()? })
     }
 
     /// The digest of a row group.
@@ -76,6 +113,9 @@ impl<'a> Reuse<'a> {
             let mut open = File::open(path)?;
             let mut hasher = blake3::Hasher::new();
             hasher.update(self.settings.as_bytes());
+            if reader.table().has("last_use_time") {
+                hasher.update(&self.ctx.as_of.to_le_bytes());
+            }
             let schema = footer.metadata().file_metadata().schema_descr();
             let mut buffer = vec![0; 1 << 17];
             for canonical in reader.columns() {
@@ -104,16 +144,11 @@ impl<'a> Reuse<'a> {
         read(&file.path).map(Some).map_err(|error| Error::read(&file.path, &error))
     }
 
-    /// The row group of the previous night with this digest.
+    /// The row group of the previous night with this digest. Its tenants are those of the input, which the digest covers.
     pub(super) fn find(&self, digest: &str) -> Option<Reused> {
         let previous = self.previous.as_ref()?;
-        let (row_group, counts) = previous.by_digest.get(digest)?;
-        guard(&previous.path, || previous.read(*row_group, counts, self.ctx)).ok()
-    }
-
-    /// What the table's footer shall say of a row group.
-    pub(super) fn note(digest: String, counts: &KernelCounts) -> Note {
-        Note { digest, counts: counts.clone() }
+        let (row_group, note) = previous.by_digest.get(digest)?;
+        previous.read(*row_group, note, self.ctx).ok()
     }
 }
 
@@ -121,58 +156,34 @@ impl Previous {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::read(path, &error))?;
         let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
-        let pairs = footer.metadata().file_metadata().key_value_metadata();
-        let text = pairs.into_iter().flatten().find(|pair| pair.key == NOTES_KEY).and_then(|pair| pair.value.as_deref());
-        // A table without notes, or with others' notes, is one that nothing can be taken from.
-        let notes: Notes = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let n_groups = footer.metadata().num_row_groups();
-        let by_digest = notes.0.into_iter().take(n_groups).enumerate();
-        let by_digest = by_digest.filter_map(|(idx, note)| note.map(|note| (note.digest, (idx, note.counts)))).collect();
+        // A table without notes, or with notes that do not fit it, is one that nothing can be taken from.
+        let notes: Option<Notes> = output::read_json(&notes_path(path)).ok();
+        let notes = notes.filter(|notes| notes.schema == SCHEMA && notes.row_groups.len() == footer.metadata().num_row_groups());
+        let row_groups = notes.map_or_else(Vec::new, |notes| notes.row_groups).into_iter().enumerate();
+        let by_digest = row_groups.filter_map(|(idx, note)| note.map(|note| (note.input_digest.clone(), (idx, note)))).collect();
         Ok(Self { path: path.to_owned(), footer, by_digest })
     }
 
-    fn read(&self, row_group: usize, counts: &KernelCounts, ctx: &Context<'_>) -> std::result::Result<Reused, NotFlat> {
+    fn read(&self, row_group: usize, note: &Note, ctx: &Context<'_>) -> std::result::Result<Reused, NotFlat> {
         let file = Arc::new(File::open(&self.path).map_err(|_| NotFlat)?);
-        let column = |name: &str| self.footer.schema().fields().iter().position(|field| field.name() == name);
-        let n_rows = usize::try_from(self.footer.metadata().row_group(row_group).num_rows()).map_err(|_| NotFlat)?;
-        let of_score = |scores: &mut [f64]| {
-            scores.iter_mut().for_each(|score| *score = (*score * 10_000.0).round());
-            scores.iter().all(|score| (0.0..=10_000.0).contains(score))
+        let chunk = |name: &str| -> std::result::Result<Vec<u8>, NotFlat> {
+            let leaf = leaf_of(&self.footer, name).ok_or(NotFlat)?;
+            let (start, n_bytes) = self.footer.metadata().row_group(row_group).column(leaf).byte_range();
+            let mut bytes = vec![0; usize::try_from(n_bytes).map_err(|_| NotFlat)?];
+            file.read_exact_at(&mut bytes, start).map_err(|_| NotFlat)?;
+            Ok(bytes)
         };
-        let of_layer = |id: &[u8]| ctx.plan.layers.iter().position(|layer| layer.id.as_bytes() == id).map_or(-1.0, |idx| idx as f64);
-        let tenants = RefCell::new(Tenants::default());
-        let default_tenant = f64::from(tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes()));
-        let of_tenant = |name: &[u8]| if name.is_empty() { default_tenant } else { f64::from(tenants.borrow_mut().code(name)) };
-        let open = |name: &str, missing: f64, mapping| {
-            ColumnScan::open(&file, &self.footer, row_group, column(name).ok_or(NotFlat)?, missing, mapping)
-        };
-        let mut scores = open("score", -1.0, Mapping::Number(&of_score))?;
-        let mut layers = open("layer", -1.0, Mapping::Text(&of_layer))?;
-        let mut flags = open("eligible", 0.0, Mapping::Flag)?;
-        let mut of_tenants = column("tenant_id").map(|_| open("tenant_id", default_tenant, Mapping::Text(&of_tenant))).transpose()?;
-        let mut reused = Reused { scored: Scored { counts: counts.clone(), ..Scored::default() }, layers: Vec::with_capacity(n_rows) };
-        let (mut values, mut absent) = (vec![0.0; STEP], [0; STEP_WORDS]);
-        for start in (0..n_rows).step_by(STEP) {
-            let values = &mut values[..(n_rows - start).min(STEP)];
-            if scores.fill(values, &mut absent)? > 0 {
-                return Err(NotFlat);
-            }
-            reused.scored.score.extend(values.iter().map(|score| *score as u16));
-            layers.fill(values, &mut absent)?;
-            if values.iter().any(|layer| *layer < 0.0) {
-                return Err(NotFlat);
-            }
-            reused.layers.extend(values.iter().map(|layer| *layer as u8));
-            flags.fill(values, &mut absent)?;
-            reused.scored.eligible.extend(values.iter().map(|flag| *flag as u8));
-            if let Some(scan) = &mut of_tenants {
-                scan.fill(values, &mut absent)?;
-                let mut tenants = tenants.borrow_mut();
-                values.iter().for_each(|code| tenants.push(*code as u32));
-            }
+        if digest_of([&chunk("score")?, &chunk("layer")?, &chunk("eligible")?]) != note.result_digest {
+            return Err(NotFlat);
         }
-        drop(of_tenants);
-        (reused.scored.tenants, reused.scored.tenant) = tenants.into_inner().finish()?;
-        Ok(reused)
+        let mut of_layer = |id: &str| ctx.plan.layers.iter().position(|layer| layer.id == id).map(|idx| idx as u32);
+        let rows = scan_row_group(&file, &self.footer, row_group, &mut of_layer, &mut |_| Some(0))?;
+        let scored = Scored {
+            score: rows.iter().map(|row| row.score).collect(),
+            eligible: rows.iter().map(|row| u8::from(row.eligible)).collect(),
+            counts: note.counts.clone(),
+            ..Scored::default()
+        };
+        Ok(Reused { scored, layers: rows.iter().map(|row| row.layer as u8).collect() })
     }
 }

@@ -5,11 +5,11 @@ use arrow_cast::cast;
 use arrow_schema::DataType;
 use std::path::Path;
 
-use super::N_SCORES;
-use crate::error::{Error, Result};
-
-/// The tenant of rows that name none.
-pub const DEFAULT_TENANT: &str = "default";
+use super::score::ten_thousandths;
+use crate::{
+    error::{Error, Result},
+    input::tenant_at,
+};
 
 /// The columns of one batch of a layer table.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl LayerRows {
         if let Some(score) = scores.values().iter().find(|score| !(0.0..=1.0).contains(*score)) {
             return Err(wrong(&format!("a score of {score}")));
         }
-        let scores = scores.values().iter().map(|score| ((score * 10_000.0).round() as u16).min(N_SCORES as u16 - 1)).collect();
+        let scores = scores.values().iter().map(|score| ten_thousandths(*score)).collect();
         Ok(Self { ids, tenants: text("tenant_id")?, scores, layers, eligible: eligible.clone() })
     }
 
@@ -64,11 +64,6 @@ impl LayerRows {
 
     /// A row's tenant.
     pub(crate) fn tenant(&self, row: usize) -> &str {
-        self.tenants.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT)
+        tenant_at(self.tenants.as_ref(), row)
     }
-}
-
-/// The text of a row; null and empty are no text.
-pub(super) fn text_at(values: &StringArray, row: usize) -> Option<&str> {
-    (values.is_valid(row) && !values.value(row).is_empty()).then(|| values.value(row))
 }

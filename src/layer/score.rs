@@ -150,6 +150,11 @@ pub fn round_score(x: f64) -> u16 {
     (floor as u16 + u16::from(up)).min(10_000)
 }
 
+/// A rounded score, 0..=1, as the integer it stands for.
+pub(super) fn ten_thousandths(score: f64) -> u16 {
+    (score * 10_000.0).round() as u16
+}
+
 /// Whether `x`, close to `(n + 1/2) / 10000`, is above it, or on it with an odd `n`. With `x = m / 2^k` the question is whether
 /// `20000 m > (2 n + 1) 2^k`, all integers.
 fn rounds_up_exactly(x: f64, n: u64) -> bool {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     input::{OnUsers, Part, UserBatch, UserReader},
-    parallel, parquet_io,
+    parallel,
     scenario::OnBadRow,
 };
 
@@ -112,16 +112,16 @@ impl Users<'_> {
             Self::Table(reader) => {
                 for (idx, part) in reader.table().parts.iter().enumerate() {
                     let mut dropped = dropped.from(idx, 0);
-                    let mut waiting = Waiting::default();
+                    let mut gathered = Gathered::default();
                     reader.read(*part, &mut |users, bad_rows| {
-                        if waiting.n_users + users.n_users() > GROUP_ROWS {
-                            let (batches, bad_rows) = waiting.take();
+                        if gathered.n_users + users.n_users() > GROUP_ROWS {
+                            let (batches, bad_rows) = gathered.take();
                             consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
                         }
-                        waiting.push(users, bad_rows);
+                        gathered.push(users, bad_rows);
                         Ok(())
                     })?;
-                    let (batches, bad_rows) = waiting.take();
+                    let (batches, bad_rows) = gathered.take();
                     consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
                 }
                 Ok(())
@@ -187,15 +187,15 @@ impl Users<'_> {
     }
 }
 
-/// Batches that wait to become a row group.
+/// Batches that are to become a row group.
 #[derive(Default)]
-struct Waiting {
+struct Gathered {
     batches: Vec<UserBatch>,
     bad_rows: BTreeMap<String, u64>,
     n_users: usize,
 }
 
-impl Waiting {
+impl Gathered {
     fn push(&mut self, users: UserBatch, bad_rows: BTreeMap<String, u64>) {
         self.n_users += users.n_users();
         self.batches.push(users);
@@ -225,9 +225,12 @@ fn score_row_group(
     let reused = reuse.zip(digest.as_deref()).and_then(|(reuse, digest)| reuse.find(digest));
     let reused = reused.filter(|reused| Some(reused.layers.len() as u64) == part.n_rows);
     let scored = match reused {
-        Some(reused) => Some((reused.scored, Some(reused.layers))),
+        Some(mut reused) => kernel.tenants_of(reader, part).ok().map(|(tenants, tenant)| {
+            (reused.scored.tenants, reused.scored.tenant) = (tenants, tenant);
+            (reused.scored, Some(reused.layers))
+        }),
         None if dropped_of_part => None,
-        None => parquet_io::guard(&file.path, || kernel.score_row_group(reader, part)).ok().map(|scored| (scored, None)),
+        None => kernel.score_row_group(reader, part).ok().map(|scored| (scored, None)),
     };
     if let Some((scored, layers)) = scored {
         let part_of =
@@ -250,12 +253,12 @@ fn score_row_group(
             return Ok(part_of(scored, Some(ids)));
         }
     }
-    let mut waiting = Waiting::default();
+    let mut gathered = Gathered::default();
     reader.read(part, &mut |users, bad_rows| {
-        waiting.push(users, bad_rows);
+        gathered.push(users, bad_rows);
         Ok(())
     })?;
-    let (batches, bad_rows) = waiting.take();
+    let (batches, bad_rows) = gathered.take();
     score_batches(kernel, batches, bad_rows, &mut dropped.from(part_idx, 0))
 }
 

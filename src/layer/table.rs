@@ -3,7 +3,7 @@
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
 use std::{hash::BuildHasher, path::Path};
 
-use super::rows::{DEFAULT_TENANT, LayerRows};
+use super::{DEFAULT_TENANT, rows::LayerRows};
 use crate::{
     error::{Error, Result},
     output, parquet_io,

@@ -1,16 +1,11 @@
-//! Users that come more than once: found by fingerprint, in memory that does not grow with the number of users.
+//! Users that come more than once: found by fingerprint, a sixty-fourth of the users in memory at a time.
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{
-    Context,
-    dropped::Dropped,
-    rows::{DEFAULT_TENANT, text_at},
-    source::Users,
-};
+use super::{Context, dropped::Dropped, source::Users};
 use crate::{
     error::{Error, Result},
-    input::UserBatch,
+    input::{UserBatch, tenant_at},
     progress::Progress,
     scenario::OnDuplicate,
     spill::{Fingerprints, Spill},
@@ -32,7 +27,7 @@ pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path,
     let fingerprints = Fingerprints::default();
     users.for_each_ids(
         |batch| {
-            let tenant = |row| batch.tenant_id.as_ref().and_then(|tenants| text_at(tenants, row)).unwrap_or(DEFAULT_TENANT);
+            let tenant = |row| tenant_at(batch.tenant_id.as_ref(), row);
             bar.advance(batch.n_users() as u64);
             (0..batch.n_users()).map(|row| fingerprints.of(tenant(row), batch.user_id.value(row))).collect::<Vec<u128>>()
         },
@@ -42,14 +37,19 @@ pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path,
         },
     )?;
     let mut positions: Vec<u64> = Vec::new();
+    let mut lowest: Option<[u64; 2]> = None;
     spill.for_each_partition(|_, records| {
-        positions.extend(records.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1 as u64));
+        let pairs = records.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| [pair[1].1 as u64, pair[0].1 as u64]);
+        match ctx.on_duplicate_user {
+            OnDuplicate::Error => lowest = lowest.into_iter().chain(pairs).min(),
+            OnDuplicate::KeepFirst => positions.extend(pairs.map(|[second, _]| second)),
+        }
         Ok(())
     })?;
     positions.sort_unstable();
     let part_and_row = |position: u64| ((position >> ROW_BITS) as usize, position & ((1 << ROW_BITS) - 1));
-    if let (OnDuplicate::Error, Some(first)) = (ctx.on_duplicate_user, positions.first()) {
-        return Err(twice(users, part_and_row(*first)));
+    if let Some([second, _]) = lowest {
+        return Err(twice(users, part_and_row(second)));
     }
     let mut rows: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     for (part, row) in positions.into_iter().map(part_and_row) {
@@ -60,18 +60,23 @@ pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path,
 
 /// The error that names a user's second row.
 fn twice(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
-    let mut id = String::new();
+    let (mut id, mut of_tenant) = (String::new(), String::new());
     let found = users.for_each_ids(UserBatch::clone, |of_part, first, batch| {
         if of_part == part && (first..first + batch.n_users() as u64).contains(&row) {
-            id = batch.user_id.value((row - first) as usize).chars().take(60).collect();
+            let at = (row - first) as usize;
+            id = batch.user_id.value(at).chars().take(60).collect();
+            if batch.tenant_id.is_some() {
+                of_tenant = format!(" of tenant \"{}\"", tenant_at(batch.tenant_id.as_ref(), at));
+            }
         }
         Ok(())
     });
     match found {
         Err(error) => error,
-        Ok(()) => {
-            Error::input(format!("{}: column `user_id`", users.place_of(part)), format!("expected one row a user, found \"{id}\" twice"))
-                .hint("the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`")
-        }
+        Ok(()) => Error::input(
+            format!("{}: column `user_id`", users.place_of(part)),
+            format!("expected one row a user, found \"{id}\" twice{of_tenant}"),
+        )
+        .hint("the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`"),
     }
 }

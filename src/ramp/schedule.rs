@@ -18,6 +18,8 @@ use crate::{
     time::{self, Micros},
 };
 
+pub(super) const SCHEMA: &str = "sluice.schedule/1";
+
 /// `schedule.json`: the ratios from now on, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -145,7 +147,7 @@ pub fn schedule(
     let layers =
         decided.into_iter().zip(&next.layers).map(|((before, decision), after)| layer_schedule(before, decision, after, plan)).collect();
     let schedule = Schedule {
-        schema: "sluice.schedule/1".into(),
+        schema: SCHEMA.into(),
         plan_id: plan.id.clone(),
         baseline: plan.baseline.clone(),
         candidate: plan.candidate.clone(),

@@ -10,7 +10,7 @@ use crate::{
     time::Micros,
 };
 
-const SCHEMA: &str = "sluice.state/1";
+pub(super) const SCHEMA: &str = "sluice.state/1";
 
 /// Where every layer of every tenant stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

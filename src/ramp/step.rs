@@ -1,8 +1,12 @@
 //! Steps of a plan: the ratio of every layer at a moment, planned, scheduled or supposed.
 
-use std::{collections::BTreeMap, path::Path};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use super::{RampState, Schedule};
+use super::{RampState, Schedule, schedule::SCHEMA as SCHEDULE_SCHEMA, state::SCHEMA as STATE_SCHEMA};
 use crate::{
     bucket::Ratio,
     error::{Error, Result},
@@ -39,13 +43,17 @@ impl Step {
     }
 
     /// Reads a step from the command line:
-    /// `initial`, an instant, a ratio (`0.1`), ratios by layer (`early=0.5,regular=0.01`, the others as in force at `as_of`), or the path
+    /// `initial`, an instant (with what changes then), a ratio (`0.1`), ratios by layer (`early=0.5,regular=0.01`, the others as in force at `as_of`), or the path
     /// of a `schedule.json` or `state.json`.
     ///
     /// # Errors
     /// A text that is none of these, a layer that the plan does not have, a ratio finer than a basis point, or a file of another plan.
     pub fn parse(text: &str, plan: &Plan, as_of: Micros) -> Result<Self> {
         let of = |origin| Ok(Self { origin, supposed: BTreeMap::new() });
+        let path = Path::new(text);
+        if path.is_file() {
+            return of(Origin::Listed(listed(path, plan)?));
+        }
         if text == "initial" {
             return of(Origin::Initial);
         }
@@ -57,32 +65,22 @@ impl Step {
                     let ids: Vec<&str> = plan.layers.iter().map(|layer| layer.id.as_str()).collect();
                     return Err(Error::usage(format!("expected one of the layers {}, found `{id}`", ids.join(", "))));
                 };
-                step.supposed.insert(layer, parse_ratio(ratio)?);
+                if step.supposed.insert(layer, parse_ratio(ratio)?).is_some() {
+                    return Err(Error::usage(format!("expected each layer once, found `{id}` twice")));
+                }
             }
             return Ok(step);
         }
         if text.parse::<f64>().is_ok_and(|share| share <= 1.0) {
             return of(Origin::Everywhere(parse_ratio(text)?));
         }
-        if let Some(instant) = time::parse(text) {
-            return Ok(Self::in_force(instant));
+        match time::parse(text) {
+            // What changes at an instant is in force at that instant.
+            Some(instant) => Ok(Self::in_force(instant.saturating_add(1))),
+            None => Err(Error::usage(format!("expected a step, found `{text}`")).hint(
+                "a step is `initial`, an instant, a ratio such as 0.1, ratios such as early=0.5,regular=0.01, or a schedule.json or state.json",
+            )),
         }
-        let path = Path::new(text);
-        if !path.is_file() {
-            return Err(Error::usage(format!("expected a step, found `{text}`"))
-                .hint("a step is `initial`, an instant, a ratio such as 0.1, ratios such as early=0.5,regular=0.01, or a schedule.json"));
-        }
-        let (plan_id, ratios) = match output::read_json::<Schedule>(path) {
-            Ok(schedule) => (schedule.plan_id, schedule.layers.into_iter().map(|l| ((l.tenant, l.layer), l.next_ratio)).collect()),
-            Err(_) => {
-                let state: RampState = output::read_json(path)?;
-                (state.plan_id, state.layers.into_iter().map(|l| ((l.tenant, l.layer), l.ratio)).collect())
-            }
-        };
-        if plan_id != plan.id {
-            return Err(Error::input(text, format!("expected a document of plan {}, found one of {plan_id}", plan.id)));
-        }
-        of(Origin::Listed(ratios))
     }
 
     /// A tenant's ratio of a layer. A tenant that a document does not list has nobody on the candidate.
@@ -97,6 +95,36 @@ impl Step {
             Origin::Listed(ratios) => ratios.get(&(tenant.to_owned(), plan.layers[layer].id.clone())).copied().unwrap_or(Ratio::ZERO),
         }
     }
+}
+
+/// The ratios of a `schedule.json` or a `state.json` of this plan and its candidate.
+fn listed(path: &Path, plan: &Plan) -> Result<BTreeMap<(String, String), Ratio>> {
+    #[derive(Deserialize)]
+    struct Header {
+        schema: String,
+        plan_id: String,
+        candidate: String,
+    }
+    let wrong = |found: String| {
+        let expected = format!("expected a schedule.json or state.json of {} under plan {}", plan.candidate, plan.id);
+        Err(Error::input(path.display().to_string(), format!("{expected}, found {found}")))
+    };
+    let header: Header = output::read_json(path)?;
+    if header.plan_id != plan.id || header.candidate != plan.candidate {
+        return wrong(format!("one of {} under {}", header.candidate, header.plan_id));
+    }
+    let ratios: BTreeMap<(String, String), Ratio> = match header.schema.as_str() {
+        SCHEDULE_SCHEMA => output::read_json::<Schedule>(path)?.layers.into_iter().map(|l| ((l.tenant, l.layer), l.next_ratio)).collect(),
+        STATE_SCHEMA => output::read_json::<RampState>(path)?.layers.into_iter().map(|l| ((l.tenant, l.layer), l.ratio)).collect(),
+        other => return wrong(format!("a document of form {other}")),
+    };
+    let tenants: BTreeSet<&String> = ratios.keys().map(|(tenant, _)| tenant).collect();
+    for tenant in tenants {
+        if let Some(missing) = plan.layers.iter().find(|layer| !ratios.contains_key(&(tenant.clone(), layer.id.clone()))) {
+            return wrong(format!("none for layer {} of tenant {tenant}", missing.id));
+        }
+    }
+    Ok(ratios)
 }
 
 fn parse_ratio(text: &str) -> Result<Ratio> {

@@ -16,6 +16,8 @@ const N_CELLS: u64 = 10;
 /// use sluice::stats::psi;
 /// assert_eq!(psi(&[5, 5], &[50, 50]), Some(0.0));
 /// assert!((psi(&[50, 50], &[20, 80]).unwrap() - 0.3 * (1.6_f64.ln() - 0.4_f64.ln())).abs() < 1e-12);
+/// // Beyond the highest score there is no cell: those who moved up a little from the top decile are in it still.
+/// assert_eq!(psi(&[4, 1, 0], &[4, 0, 1]), Some(0.0));
 /// assert_eq!(psi(&[0, 0], &[1, 2]), None);
 /// ```
 pub fn psi(before: &[u64], after: &[u64]) -> Option<f64> {
@@ -28,7 +30,8 @@ pub fn psi(before: &[u64], after: &[u64]) -> Option<f64> {
     let (mut seen, mut edge) = (0_u64, 1);
     for (idx, (more_before, more_after)) in before.iter().zip(after).enumerate() {
         (p, q, seen) = (p + more_before, q + more_after, seen + more_before);
-        let is_edge = edge < N_CELLS && u128::from(seen) * u128::from(N_CELLS) >= u128::from(edge) * u128::from(n_before);
+        // The last cell is open above, as the first is below: it takes what lies beyond the highest score of `before`.
+        let is_edge = seen < n_before && u128::from(seen) * u128::from(N_CELLS) >= u128::from(edge) * u128::from(n_before);
         if is_edge || idx + 1 == before.len() {
             let (p_share, q_share) = (share(p, n_before), share(q, n_after));
             psi += (q_share - p_share) * (q_share / p_share).ln();

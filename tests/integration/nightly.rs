@@ -116,19 +116,109 @@ fn unchanged_row_groups_are_reused_and_equal() {
     for key in ["layers", "score_histogram", "missing", "clamped", "n_unknown", "n_tagged"] {
         assert_eq!(with[key], without[key], "{key}");
     }
-    // Another instant changes every score that has a recency; another file of last night has no digests at all.
-    ok(&[
-        "layer",
-        "--users",
-        text(&at("users.parquet")),
-        "--as-of",
-        "2026-05-26",
-        "--previous",
-        text(&at("l1.parquet")),
-        "--out",
-        text(&at("later.parquet")),
-    ]);
-    assert_eq!(json(&at("later.summary.json"))["n_reused_row_groups"], 0);
+    // These users have no recency, so another instant changes nothing; with one, it changes everything.
+    let later = |users: &Path| {
+        ok(&[
+            "layer",
+            "--users",
+            text(users),
+            "--as-of",
+            "2026-05-26",
+            "--previous",
+            text(&at("l1.parquet")),
+            "--out",
+            text(&at("later.parquet")),
+        ]);
+        json(&at("later.summary.json"))["n_reused_row_groups"].as_u64().unwrap()
+    };
+    assert_eq!(later(&at("users.parquet")), 8);
+    let last: ArrayRef = Arc::new((0..50).map(|n| Some(1_779_000_000 + n)).collect::<Int64Array>());
+    let ids: ArrayRef = Arc::new((0..50).map(Some).collect::<Int64Array>());
+    write(&at("recent.parquet"), vec![("user_id", ids), ("last_use_time", last)], WriterProperties::builder().build());
+    layer(&at("recent.parquet"), &at("l1.parquet"), &[]);
+    assert_eq!(later(&at("recent.parquet")), 0);
+}
+
+/// What is taken over from last night is checked: a table that was changed since is not trusted.
+#[test]
+fn a_changed_table_of_last_night_is_not_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let users: Vec<(i64, i64)> = (0..1_000).map(|id| (id, id % 100)).collect();
+    write_users(&at("users.parquet"), &users);
+    layer(&at("users.parquet"), &at("l1.parquet"), &[]);
+    let honest = fs::read(at("l1.parquet")).unwrap();
+    // Another table of the same shape under the notes of the first.
+    let others: Vec<(i64, i64)> = (0..1_000).map(|id| (id, 100 - id % 100)).collect();
+    write_users(&at("others.parquet"), &others);
+    layer(&at("others.parquet"), &at("l2.parquet"), &[]);
+    fs::copy(at("l2.parquet"), at("l1.parquet")).unwrap();
+    let summary = layer(&at("users.parquet"), &at("l3.parquet"), &["--previous", text(&at("l1.parquet"))]);
+    assert_eq!(summary["n_reused_row_groups"], 0);
+    assert!(fs::read(at("l3.parquet")).unwrap() == honest);
+    // The table does not depend on whether anybody took notes.
+    layer(&at("users.parquet"), &at("l4.parquet"), &["--audit", "never"]);
+    assert!(fs::read(at("l4.parquet")).unwrap() == honest);
+}
+
+/// Consent that was withdrawn must reach the store, and a night that cannot be compared replaces nothing.
+#[test]
+fn consent_is_a_change_and_a_wrong_previous_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let write = |consents: &dyn Fn(i64) -> bool| {
+        let lines: String = (0..50).map(|id| format!("u{id},{id},{}\n", consents(id))).collect();
+        fs::write(at("users.csv"), format!("user_id,use_count,is_allow_gray\n{lines}")).unwrap();
+    };
+    write(&|_| true);
+    layer(&at("users.csv"), &at("l1.parquet"), &[]);
+    write(&|id| id % 10 > 0);
+    let summary = layer(&at("users.csv"), &at("l2.parquet"), &["--previous", text(&at("l1.parquet")), "--changes", text(&at("c.parquet"))]);
+    assert_eq!((summary["moves"]["n_consent_changed"].as_u64(), summary["moves"]["n_moved"].as_u64()), (Some(5), Some(0)));
+    let changed: Vec<(String, bool)> = rows(&at("c.parquet")).into_iter().map(|row| (row.0, row.3)).collect();
+    assert_eq!(changed, [0, 10, 20, 30, 40].map(|id| (format!("u{id}"), false)));
+
+    let before = crate::support::tree(dir.path());
+    fs::write(at("no.parquet"), b"PAR1 not a table PAR1").unwrap();
+    for more in [["--previous", arg(at("no.parquet"))].as_slice(), &["--previous", arg(at("no.parquet")), "--changed-only"]] {
+        fails(
+            &[&["layer", "--users", text(&at("users.csv")), "--as-of", "2026-05-25", "--out", text(&at("l2.parquet"))], more].concat(),
+            3,
+        );
+    }
+    fs::remove_file(at("no.parquet")).unwrap();
+    assert!(crate::support::tree(dir.path()) == before, "files changed");
+}
+
+#[test]
+fn nothing_that_is_read_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| arg(dir.path().join(name));
+    fs::create_dir(at("in")).unwrap();
+    fs::write(at("in/a.csv"), "user_id,event_time,value\nu1,2026-05-01,3\n").unwrap();
+    fs::write(at("features.parquet"), "an event log by that name").unwrap();
+    let base = ["--as-of", "2026-05-25"];
+    let refused: [&[&str]; 6] = [
+        &["--users", at("in"), "--out", at("in/a.csv")],
+        &["--users", at("in"), "--out", at("in/l.parquet")],
+        &["--users", at("in/*.csv"), "--out", at("in/a.csv")],
+        &["--events", at("in/a.csv"), "--out", at("l.parquet"), "--rfm-table", at("in/a.csv")],
+        &["--events", at("in/a.csv"), "--out", at("l.parquet"), "--rfm-table", at("l.parquet")],
+        &["--events", at("features.parquet"), "--out", at("l.parquet")],
+    ];
+    for args in refused {
+        let stderr = fails(&[&["layer"], args, &base].concat(), 2);
+        assert!(
+            stderr.contains("expected --out to differ")
+                || stderr.contains("expected files to write outside")
+                || stderr.contains("expected different files"),
+            "{stderr}"
+        );
+    }
+    let small = Small::new();
+    small.run();
+    let (plan, layers) = (arg(small.path("study.toml")), arg(small.path("out/layers.parquet")));
+    assert!(fails(&["who", "--plan", plan, "--layers", layers, "--at", "1", "--out", layers], 2).contains("expected --out to differ"));
 }
 
 #[test]
@@ -142,6 +232,7 @@ fn who_gets_the_candidate() {
     let counts = |more: &[&str]| -> serde_json::Value { serde_json::from_str(&who(&[more, &["--json"]].concat())).unwrap() };
     assert_eq!(counts(&[])[0]["n_candidate"], reached(5_000), "the operations say .5");
     assert_eq!(counts(&["--at", "2026-05-24"])[0]["n_candidate"], 0, "before the plan");
+    assert_eq!(counts(&["--at", "2026-05-25"])[0]["n_candidate"], reached(5_000), "what changes at an instant is in force then");
     assert_eq!(counts(&["--at", "0.1"])[0]["n_candidate"], reached(1_000));
     assert_eq!(counts(&["--at", "all=0.25"])[0]["n_candidate"], reached(2_500));
     let schedule = small.path("out/schedule.json");

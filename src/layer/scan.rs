@@ -1,0 +1,88 @@
+//! The result columns of a row group of a layer table, straight from their pages.
+
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use std::{cell::RefCell, fs::File, sync::Arc};
+
+use super::{DEFAULT_TENANT, score::ten_thousandths};
+use crate::input::{ColumnScan, Mapping, NotFlat, STEP, STEP_WORDS};
+
+/// What a layer table says of a user, without the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LayerRow {
+    /// Ten-thousandths.
+    pub(super) score: u16,
+    /// The number that the caller gave to the layer's id.
+    pub(super) layer: u16,
+    pub(super) eligible: bool,
+    /// The number that the caller gave to the tenant's name.
+    pub(super) tenant: u32,
+}
+
+/// Gives numbers to names; `None` refuses one.
+pub(super) type Number<'a> = &'a mut dyn FnMut(&str) -> Option<u32>;
+
+/// The users of a row group, in order. Layers and tenants are numbered by the caller.
+///
+/// # Errors
+/// A row group that did not come from here, or holds a name that the caller refuses.
+pub(super) fn scan_row_group(
+    file: &Arc<File>,
+    footer: &ArrowReaderMetadata,
+    row_group: usize,
+    layer_number: Number<'_>,
+    tenant_number: Number<'_>,
+) -> Result<Vec<LayerRow>, NotFlat> {
+    // Names become numbers page by page; what is refused is not a number.
+    let (layer_number, tenant_number) = (RefCell::new(layer_number), RefCell::new(tenant_number));
+    let number = |bytes: &[u8], numbers: &RefCell<Number<'_>>| {
+        let number = std::str::from_utf8(bytes).ok().and_then(|name| (numbers.borrow_mut())(name));
+        number.map_or(f64::NAN, f64::from)
+    };
+    let of_score = |scores: &mut [f64]| {
+        let legal = scores.iter().all(|score| (0.0..=1.0).contains(score));
+        scores.iter_mut().for_each(|score| *score = f64::from(ten_thousandths(*score)));
+        legal
+    };
+    let of_layer = |id: &[u8]| number(id, &layer_number);
+    let of_tenant = |name: &[u8]| number(if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name }, &tenant_number);
+    let column = |name: &str| footer.schema().fields().iter().position(|field| field.name() == name);
+    let open = |column, mapping| ColumnScan::open(file, footer, row_group, column, f64::NAN, mapping);
+    let mut scores = open(column("score").ok_or(NotFlat)?, Mapping::Number(&of_score))?;
+    let mut layers = open(column("layer").ok_or(NotFlat)?, Mapping::Text(&of_layer))?;
+    let mut flags = open(column("eligible").ok_or(NotFlat)?, Mapping::Flag)?;
+    let mut tenants = column("tenant_id").map(|column| open(column, Mapping::Text(&of_tenant))).transpose()?;
+
+    let n_rows = usize::try_from(footer.metadata().row_group(row_group).num_rows()).map_err(|_| NotFlat)?;
+    let mut rows = Vec::with_capacity(n_rows);
+    let mut values: [Vec<f64>; 4] = std::array::from_fn(|_| vec![0.0; STEP]);
+    let mut absent = [0; STEP_WORDS];
+    for start in (0..n_rows).step_by(STEP) {
+        let n = (n_rows - start).min(STEP);
+        let [of_score, of_layer, of_flag, of_tenant] = values.each_mut().map(|values| &mut values[..n]);
+        scores.fill(of_score, &mut absent)?;
+        layers.fill(of_layer, &mut absent)?;
+        flags.fill(of_flag, &mut absent)?;
+        let n_without = match &mut tenants {
+            Some(tenants) => tenants.fill(of_tenant, &mut absent)?,
+            None => {
+                of_tenant.fill(f64::NAN);
+                n
+            }
+        };
+        if n_without > 0 {
+            let default = number(DEFAULT_TENANT.as_bytes(), &tenant_number);
+            of_tenant.iter_mut().filter(|tenant| tenant.is_nan()).for_each(|tenant| *tenant = default);
+        }
+        if values.iter().any(|values| values[..n].iter().any(|value| value.is_nan())) {
+            return Err(NotFlat);
+        }
+        let [of_score, of_layer, of_flag, of_tenant] = values.each_ref().map(|values| &values[..n]);
+        rows.extend((0..n).map(|at| LayerRow {
+            score: of_score[at] as u16,
+            layer: of_layer[at] as u16,
+            eligible: of_flag[at] > 0.5,
+            tenant: of_tenant[at] as u32,
+        }));
+    }
+    Ok(rows)
+}
