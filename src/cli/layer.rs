@@ -50,10 +50,10 @@ pub(super) struct LayerArgs {
     /// Who gets the better score of equal users in --rfm-table
     #[arg(long, value_enum, value_name = "RULE", default_value_t, requires = "rfm_table")]
     rfm_ties: Ties,
-    /// Last night's layer table: report who moved, and score only what changed
+    /// Last night's layer table: report who moved, and take over row groups of which nothing changed
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// Write users who are new or changed their layer here as well: what a store needs to update
+    /// Write users who are new, or changed their layer or consent, here as well: what a store needs to update
     #[arg(long, value_name = "FILE", requires = "previous")]
     changes: Option<PathBuf>,
     /// Write only those users to --out

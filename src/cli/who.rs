@@ -19,7 +19,7 @@ use crate::{
 /// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A step is `initial`, an instant, a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list"
+    after_help = "A step is `initial`, an instant (with what changes then), a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list"
 )]
 pub(super) struct WhoArgs {
     /// Scenario with the plan

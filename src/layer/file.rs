@@ -10,11 +10,12 @@ use parquet::{
         parquet_to_arrow_schema,
     },
     basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel},
-    column::writer::ColumnCloseResult,
+    column::{page::PageReader, writer::ColumnCloseResult},
     errors::{ParquetError, Result as ParquetResult},
     file::{
         metadata::ColumnChunkMetaData,
         properties::WriterProperties,
+        serialized_reader::SerializedPageReader,
         statistics::Statistics,
         writer::{SerializedFileWriter, SerializedRowGroupWriter},
     },
@@ -196,6 +197,21 @@ pub(super) fn is_complete(chunk: &ColumnChunkMetaData) -> bool {
         None => descr.physical_type() != Physical::BYTE_ARRAY,
     };
     no_null && no_empty
+}
+
+/// Whether a flat chunk's page headers lead from its start to its end and announce so many rows. Pages are not decompressed.
+///
+/// # Errors
+/// A header that cannot be read.
+pub(super) fn has_rows(file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u64) -> ParquetResult<bool> {
+    let n_expected = usize::try_from(n_rows).unwrap_or(usize::MAX);
+    let mut pages = SerializedPageReader::new(Arc::clone(file), chunk, n_expected, None)?;
+    let mut n_found = 0;
+    while let Some(page) = pages.peek_next_page()? {
+        n_found += if page.is_dict { 0 } else { page.num_levels.or(page.num_rows).unwrap_or(0) };
+        pages.skip_next_page()?;
+    }
+    Ok(n_found == n_expected)
 }
 
 /// The layer table being written, one row group after the other.

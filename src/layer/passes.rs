@@ -8,7 +8,7 @@ use super::{
     Context, N_SCORES,
     dropped::Dropped,
     encode::Encoder,
-    file::{Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, leaf_of},
+    file::{Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, has_rows, leaf_of},
     kernel::{Kernel, PROTECTED},
     quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash},
     reuse::{Note, Notes, Reuse, notes_path},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     input::UserBatch,
-    output,
+    output, parquet_io,
     progress::Progress,
     scenario::Plan,
 };
@@ -310,6 +310,10 @@ impl<'a> Passes<'a> {
         }
         let open = Arc::new(File::open(&file.path).map_err(|error| Error::read(&file.path, &error))?);
         let n_rows = part.scored.score.len() as u64;
+        // Nor is one whose page headers do not add up: the general reader shall look at it.
+        if !parquet_io::guard(&file.path, || has_rows(&open, chunk, n_rows)).unwrap_or(false) {
+            return Ok(None);
+        }
         columns
             .copy(column, &open, chunk, n_rows)
             .map(Some)
