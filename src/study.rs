@@ -263,7 +263,7 @@ fn layer_table(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, p
         }
         UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, path, progress)?,
         UsersFrom::Traffic | UsersFrom::Generator => {
-            layer::layer_users(&ctx, &Users::Memory(users_of_traffic(scenario)?, "traffic".into()), path, progress)?
+            layer::layer_users(&ctx, &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()), path, progress)?
         }
     };
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
@@ -289,7 +289,7 @@ fn layer_events(
     if let Some(rfm) = &options.rfm_table {
         tables::write_rfm(&rfm.path, &features, &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties))?;
     }
-    let users = Users::Memory(UserFeatures::to_users(&features), events.source.path.display().to_string());
+    let users = Users::Memory(Box::new(UserFeatures::to_users(&features)), events.source.path.display().to_string());
     let mut summary = layer::layer_users(ctx, &users, path, progress)?;
     summary.bad_rows = read.bad_rows.clone();
     summary.events = Some(read);

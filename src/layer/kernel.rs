@@ -112,7 +112,7 @@ impl<'a> Kernel<'a> {
         let has_tenants = batches.iter().any(|users| users.tenant_id.is_some());
         for users in batches {
             let layering = self.layering;
-            let features: [(&Option<Float64Array>, &dyn Fn(f64) -> f64); 4] = [
+            let features: [(&Option<Float64Array>, ToPart<'_>); 4] = [
                 (&users.last_use_secs, &|secs| self.recency(secs)),
                 (&users.use_count, &|count| frequency(count, layering.use_count_cap)),
                 (&users.user_value, &|value| monetary(value, layering.user_value_cap)),
@@ -251,6 +251,8 @@ fn scan_column<'a>(
     }
 }
 
+/// Maps a feature's value to its part of the score.
+type ToPart<'a> = &'a dyn Fn(f64) -> f64;
 type TextTest<'a> = Box<dyn Fn(&[u8]) -> f64 + 'a>;
 type NumberTest<'a> = Box<dyn Fn(&mut [f64]) -> bool + 'a>;
 
@@ -338,9 +340,9 @@ impl<'a> Scoring<'a> {
         let parts = [&step.parts[0][..n], &step.parts[1][..n], &step.parts[2][..n], &step.parts[3][..n]];
         let clamped = score_many(parts, &self.kernel.layering.weights, &mut step.sums, &mut scored.score[start..]);
         scored.eligible.extend(step.consent[..n].iter().map(|consent| u8::from(*consent > 0.5)));
-        for feature in 0..4 {
+        for (feature, n_clamped) in clamped.into_iter().enumerate() {
             scored.counts.missing[feature] += step.n_absent[feature] as u64;
-            scored.counts.clamped[feature] += clamped[feature];
+            scored.counts.clamped[feature] += n_clamped;
         }
         self.place(start, n);
     }
@@ -432,7 +434,7 @@ impl Tenants {
 fn fill(
     values: Option<&Float64Array>,
     rows: std::ops::Range<usize>,
-    part: &dyn Fn(f64) -> f64,
+    part: ToPart<'_>,
     out: &mut [f64],
     missing: f64,
     absent: &mut [u64; STEP_WORDS],

@@ -67,7 +67,7 @@ impl Counts {
     /// Counts of all 10,001 scores.
     pub(super) fn histogram(&self) -> Vec<u64> {
         let mut histogram = vec![0; N_SCORES];
-        self.from_the_top().into_iter().for_each(|(score, n)| histogram[usize::from(score)] = n);
+        self.highest_first().into_iter().for_each(|(score, n)| histogram[usize::from(score)] = n);
         histogram
     }
 
@@ -76,7 +76,7 @@ impl Counts {
     }
 
     /// Scores that occur, highest first.
-    fn from_the_top(&self) -> Vec<(u16, u64)> {
+    fn highest_first(&self) -> Vec<(u16, u64)> {
         match self {
             Self::Few(counts) => counts.iter().rev().map(|(score, n)| (*score, *n)).collect(),
             Self::Many(counts) => counts.iter().enumerate().rev().filter(|(_, n)| **n > 0).map(|(score, n)| (score as u16, *n)).collect(),
@@ -124,7 +124,7 @@ impl ScoreCounts {
 impl TenantCounts {
     fn merge(&mut self, other: &Self) {
         self.n_protected += other.n_protected;
-        other.scores.from_the_top().into_iter().for_each(|(score, n)| self.scores.add(score, n));
+        other.scores.highest_first().into_iter().for_each(|(score, n)| self.scores.add(score, n));
     }
 }
 
@@ -183,7 +183,7 @@ impl Quotas {
         let quotas: Vec<f64> = with_quota.iter().map(|(_, quota)| *quota).collect();
         let last = plan.layers.len().saturating_sub(1) as u8;
         let cut = |idx: usize, tenant: &TenantCounts| {
-            let scores = tenant.scores.from_the_top();
+            let scores = tenant.scores.highest_first();
             let n_ranked: u64 = scores.iter().map(|(_, n)| n).sum();
             let mut targets = quota_targets(n_ranked + tenant.n_protected, &quotas);
             let of_last = with_quota.iter().position(|(layer, _)| *layer == last);

@@ -26,7 +26,7 @@ pub enum Users<'a> {
     /// A table that is read part by part.
     Table(UserReader<'a>),
     /// Users in memory; the text names their origin in messages.
-    Memory(UserBatch, String),
+    Memory(Box<UserBatch>, String),
 }
 
 /// Some consecutive users, scored.

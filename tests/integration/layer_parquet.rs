@@ -236,7 +236,7 @@ fn ids_and_tenants_pass_through_as_they_are() {
     let at = |name: &str| dir.path().join(name);
     std::fs::create_dir(at("users")).unwrap();
     let ids = |from: i64| -> ArrayRef { Arc::new((from..from + 100).map(|id| Some(id * 1_000_000_007)).collect::<Int64Array>()) };
-    let counts = || -> ArrayRef { Arc::new((0..100).map(|n| Some(n)).collect::<Int64Array>()) };
+    let counts = || -> ArrayRef { Arc::new((0..100).map(Some).collect::<Int64Array>()) };
     let tenants = || -> ArrayRef { Arc::new((0..100).map(|n| [Some("甲"), None, Some("")][n % 3]).collect::<StringArray>()) };
     let file = |name: &str, ids: ArrayRef| {
         let columns = vec![("uid", ids), ("use_count", counts()), ("tenant_id", tenants())];
