@@ -244,8 +244,11 @@ impl Quotas {
             for (score, boundaries) in &mut cuts.ties {
                 for (idx, boundary) in boundaries.iter_mut().enumerate() {
                     let found = pass.found.remove(&(cuts.idx, *score, idx));
-                    if let (Some(search), Some(found)) = (boundary.end.as_mut(), found) {
-                        search.narrow(found);
+                    match (boundary.end.as_mut().filter(|search| search.is_due), found) {
+                        (Some(search), Some(found)) => search.narrow(found),
+                        // The users changed between the passes: there is nobody left to choose between.
+                        (Some(search), None) => search.n = 0,
+                        (None, _) => {}
                     }
                 }
             }

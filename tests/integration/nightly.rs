@@ -191,6 +191,22 @@ fn consent_is_a_change_and_a_wrong_previous_changes_nothing() {
 }
 
 #[test]
+fn two_jobs_do_not_write_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| arg(dir.path().join(name));
+    fs::write(at("users.csv"), "user_id,use_count\na,1\n").unwrap();
+    let args = ["layer", "--users", at("users.csv"), "--as-of", "2026-05-25", "--out", at("l.parquet")];
+    let other_job = fs::File::create(at(".l.parquet.tmp")).unwrap();
+    other_job.lock().unwrap();
+    assert!(fails(&args, 1).contains("another sluice is writing there now"));
+    assert!(fs::exists(at(".l.parquet.tmp")).unwrap(), "the other job's file is not ours to remove");
+    // A job that was killed holds no lock: what it left is taken over.
+    drop(other_job);
+    ok(&args);
+    assert!(!fs::exists(at(".l.parquet.tmp")).unwrap());
+}
+
+#[test]
 fn nothing_that_is_read_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| arg(dir.path().join(name));
