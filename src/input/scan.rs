@@ -362,7 +362,7 @@ fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
     Ok(bytes.split_off(4))
 }
 
-/// Puts dense values where there is one, and `missing` elsewhere. Row `i` of `out` is bit `at + i`.
+/// Puts dense values, at least one, where there is one, and `missing` elsewhere. Row `i` of `out` is bit `at + i`.
 fn spread(dense: &[f64], absent: &[u64; STEP_WORDS], at: usize, missing: f64, out: &mut [f64]) {
     let mut next = 0;
     let mut row = 0;
@@ -374,13 +374,12 @@ fn spread(dense: &[f64], absent: &[u64; STEP_WORDS], at: usize, missing: f64, ou
             out[row..row + n].copy_from_slice(&dense[next..next + n]);
             next += n;
         } else {
+            // Whether a value is there cannot be predicted, so nothing branches on it: one is read in any case.
             for (idx, out) in out[row..row + n].iter_mut().enumerate() {
-                if word >> idx & 1 == 0 {
-                    *out = dense[next];
-                    next += 1;
-                } else {
-                    *out = missing;
-                }
+                let is_there = word >> idx & 1 == 0;
+                let value = dense[next.min(dense.len() - 1)];
+                *out = if is_there { value } else { missing };
+                next += usize::from(is_there);
             }
         }
         row += n;
