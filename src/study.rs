@@ -199,7 +199,8 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, 
     let summary_path = path.with_extension("summary.json");
     let features_path = path.with_file_name(file::FEATURES);
     let mut read: Vec<PathBuf> = options.previous.iter().cloned().collect();
-    let mut written = vec![path, &summary_path];
+    let notes_path = layer::notes_path(path);
+    let mut written = vec![path, &summary_path, &notes_path];
     written.extend(options.changes.as_deref());
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users {
         read.push(source.path.clone());
@@ -224,15 +225,14 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, 
     if let Some(changes) = &options.changes {
         layer::write_changed(&whole.0, &changed, changes)?;
     }
+    // Notes are of the whole table: those of an earlier one would not fit, and none fit the changes alone.
+    let notes = layer::notes_path(&whole.0);
     if options.changed_only {
         layer::write_changed(&whole.0, &changed, path)?;
-        // Notes are of the whole table, which is not kept.
-        output::remove_if_there(&layer::notes_path(path))?;
+        output::remove_if_there(&notes_path)?;
     } else {
         output::rename(&whole.0, path)?;
-        if layer::notes_path(&whole.0).exists() {
-            output::rename(&layer::notes_path(&whole.0), &layer::notes_path(path))?;
-        }
+        if notes.exists() { output::rename(&notes, &notes_path)? } else { output::remove_if_there(&notes_path)? }
     }
     summary.moves = Some(moves);
     output::write_json(&summary_path, &summary)?;

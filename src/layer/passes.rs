@@ -223,10 +223,11 @@ impl<'a> Passes<'a> {
             }
             file.finish()
         })?;
-        match &reuse {
-            Some(_) => output::write_json(&notes_path(path), &notes)?,
-            // Notes of an earlier table would not fit this one.
-            None => output::remove_if_there(&notes_path(path))?,
+        // Notes of an earlier table would not fit this one.
+        if notes.is_empty() {
+            output::remove_if_there(&notes_path(path))?
+        } else {
+            output::write_json(&notes_path(path), &notes)?
         }
         Ok(tally.finish(self.ctx, self.dropped.checked))
     }

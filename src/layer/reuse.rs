@@ -53,6 +53,11 @@ impl Notes {
         Self { schema: SCHEMA.into(), row_groups: Vec::new() }
     }
 
+    /// Whether there is nothing to take over from the table.
+    pub(super) fn is_empty(&self) -> bool {
+        self.row_groups.iter().all(Option::is_none)
+    }
+
     pub(super) fn push(&mut self, note: Option<Note>) {
         self.row_groups.push(note);
     }
@@ -98,6 +103,8 @@ struct Previous {
 }
 
 impl<'a> Reuse<'a> {
+    /// Opens the context's previous table, if it has one.
+    ///
     /// # Errors
     /// A previous table that cannot be read.
     pub(super) fn new(ctx: &'a Context<'a>) -> Result<Self> {
