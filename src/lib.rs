@@ -65,6 +65,8 @@ pub mod cli;
 
 // What all of them stand on.
 pub mod error;
+mod hash;
+mod memory;
 pub mod number;
 pub mod output;
 mod parallel;

@@ -1,6 +1,6 @@
 //! The one metric table: what a metric divides by what, which way is good, when it is mature.
 //!
-//! Every stage reads these declarations: replay accumulates their [`Measure`]s, analysis estimates them, guardrails name them, reports print them.
+//! Every stage reads these declarations: replay accumulates their [`Sum`]s, analysis estimates them, guardrails name them, reports print them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -42,39 +42,224 @@ impl ColumnKind {
     }
 }
 
+/// Above this many units a double no longer tells neighbors apart, so a sum would not be what the log says.
+pub const MAX_UNITS: f64 = 9_007_199_254_740_992.0;
+
+impl ColumnKind {
+    /// A value in integer units, half-even.
+    ///
+    /// # Errors
+    /// What was expected instead: a number at least `min`, small enough to be exact, whole for a count, 0 or 1 for a flag.
+    pub fn quantize(self, value: f64, min: f64) -> Result<i64, String> {
+        let scaled = value * self.units();
+        if !value.is_finite() || value < min {
+            return Err(if min == 0.0 { "a number >= 0".into() } else { "a number".into() });
+        }
+        if scaled.abs() > MAX_UNITS {
+            return Err(format!("a number up to {}", MAX_UNITS / self.units()));
+        }
+        match self {
+            Self::Flag if value != 0.0 && value != 1.0 => Err("true or false".into()),
+            Self::Count if value.fract() != 0.0 => Err("a whole number".into()),
+            _ => Ok(scaled.round_ties_even() as i64),
+        }
+    }
+
+    /// [`Self::quantize`] for many values at once; `false` if one of them is illegal, or so large that it needs a closer look.
+    pub(crate) fn quantize_all(self, values: &[f64], min: f64, out: &mut [i64]) -> bool {
+        // Next to this number doubles are one apart, so adding it rounds half-even, and the sum's bits count from it.
+        const ROUND: f64 = 6_755_399_441_055_744.0;
+        let units = self.units();
+        let (mut legal, mut whole, mut flags) = (true, true, true);
+        for (value, out) in values.iter().zip(out) {
+            let scaled = value * units;
+            legal &= (*value >= min) & (scaled.abs() <= MAX_UNITS / 4.0);
+            let rounded = scaled + ROUND;
+            whole &= rounded - ROUND == scaled;
+            flags &= (*value == 0.0) | (*value == 1.0);
+            *out = (rounded.to_bits() as i64).wrapping_sub(ROUND.to_bits() as i64);
+        }
+        legal && (self != Self::Count || whole) && (self != Self::Flag || flags)
+    }
+}
+
+/// A column as metrics read it: its values, or whether they pass a test.
+///
+/// ```
+/// use sluice::metric::Reading;
+/// assert_eq!(Reading::parse("latency_ms > 2000").unwrap().column, "latency_ms");
+/// assert_eq!(Reading::parse("feature='refund'").unwrap().to_string(), "feature = 'refund'");
+/// assert!(Reading::parse("mean of latency").is_none());
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The traffic column.
+    pub column: String,
+    /// 1 for a value that passes, 0 for another; null stays null.
+    pub test: Option<Test>,
+}
+
+/// A test of a column's values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// Of numbers; true counts as 1.
+    Number(Comparison, f64),
+    /// The text is this one.
+    Is(String),
+    /// The text is another one.
+    IsNot(String),
+}
+
+/// How numbers are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `=`
+    Equal,
+    /// `!=`
+    Different,
+}
+
+/// The longer ones first: `<=` starts with `<`.
+const COMPARISONS: [(&str, Comparison); 6] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("!=", Comparison::Different),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+    ("=", Comparison::Equal),
+];
+
+impl Reading {
+    /// Reads `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`) or `column = 'text'` (also `!=`).
+    pub fn parse(text: &str) -> Option<Self> {
+        let end = text.find(['<', '>', '=', '!']).unwrap_or(text.len());
+        let (column, rest) = (text[..end].trim(), text[end..].trim());
+        let legal = !column.is_empty() && column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !legal {
+            return None;
+        }
+        if rest.is_empty() {
+            return Some(Self { column: column.into(), test: None });
+        }
+        let (sign, comparison) = COMPARISONS.iter().find(|(sign, _)| rest.starts_with(sign))?;
+        let value = rest[sign.len()..].trim();
+        let quoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).filter(|value| !value.contains('\''));
+        let test = match (quoted, comparison) {
+            (Some(text), Comparison::Equal) => Test::Is(text.into()),
+            (Some(text), Comparison::Different) => Test::IsNot(text.into()),
+            (Some(_), _) => return None,
+            (None, comparison) => Test::Number(*comparison, value.parse().ok().filter(|value: &f64| value.is_finite())?),
+        };
+        Some(Self { column: column.into(), test: Some(test) })
+    }
+
+    /// How it is stored.
+    pub fn kind(&self) -> ColumnKind {
+        if self.test.is_some() { ColumnKind::Flag } else { column_kind(&self.column) }
+    }
+
+    /// Whether it reads text.
+    pub fn is_of_text(&self) -> bool {
+        matches!(self.test, Some(Test::Is(_) | Test::IsNot(_)))
+    }
+}
+
+impl Test {
+    /// Whether a number passes; texts never do.
+    pub fn of_number(&self, value: f64) -> bool {
+        let Self::Number(comparison, limit) = self else { return false };
+        match comparison {
+            Comparison::Less => value < *limit,
+            Comparison::AtMost => value <= *limit,
+            Comparison::Greater => value > *limit,
+            Comparison::AtLeast => value >= *limit,
+            Comparison::Equal => value == *limit,
+            Comparison::Different => value != *limit,
+        }
+    }
+
+    /// Whether a text passes; numbers never do.
+    pub fn of_text(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Number(..) => false,
+            Self::Is(text) => value == text.as_bytes(),
+            Self::IsNot(text) => value != text.as_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
+        match &self.test {
+            None => f.write_str(column),
+            Some(Test::Is(text)) => write!(f, "{column} = '{text}'"),
+            Some(Test::IsNot(text)) => write!(f, "{column} != '{text}'"),
+            Some(Test::Number(comparison, limit)) => {
+                let sign = COMPARISONS.iter().find(|(_, c)| c == comparison).map_or("", |(sign, _)| sign);
+                write!(f, "{column} {sign} {limit}")
+            }
+        }
+    }
+}
+
 /// What is added up over rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sum {
     /// Every row counts 1.
     Rows,
-    /// The values of a column; null adds nothing.
+    /// The values of a column, or the rows that pass a test, as a [`Reading`] prints; null adds nothing.
     Of(String),
-    /// The rows in which a column is not null.
+    /// The rows in which it is not null.
     Known(String),
 }
 
 impl Sum {
-    /// The column it reads, if it reads one.
-    pub fn column(&self) -> Option<&str> {
+    /// What it reads, if it reads a column.
+    pub fn reading(&self) -> Option<Reading> {
         match self {
             Self::Rows => None,
-            Self::Of(column) | Self::Known(column) => Some(column),
+            Self::Of(text) | Self::Known(text) => Reading::parse(text),
         }
     }
 
-    /// Reads `rows`, `sum(column)` or `count(column)`.
+    /// Integer units per unit of the sum.
+    pub fn units(&self) -> f64 {
+        match self {
+            Self::Of(_) => self.reading().map_or(1.0, |reading| reading.kind().units()),
+            Self::Rows | Self::Known(_) => 1.0,
+        }
+    }
+
+    /// Its column in the cube: `rows`, `sum_latency_ms`, `count_csat`; tests stay as they are: `sum(latency_ms > 2000)`.
+    pub fn column_name(&self) -> String {
+        match self {
+            Self::Of(text) if self.reading().is_some_and(|r| r.test.is_none()) => format!("sum_{text}"),
+            Self::Known(text) if self.reading().is_some_and(|r| r.test.is_none()) => format!("count_{text}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// Reads `rows`, `sum(column)` or `count(column)`; a column may come with a test, see [`Reading::parse`].
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "rows" {
             return Some(Self::Rows);
         }
         let (function, rest) = text.split_once('(')?;
-        let column = rest.strip_suffix(')')?.trim();
-        let legal = !column.is_empty() && column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        match (function.trim(), legal) {
-            ("sum", true) => Some(Self::Of(column.into())),
-            ("count", true) => Some(Self::Known(column.into())),
+        let reading = Reading::parse(rest.strip_suffix(')')?)?.to_string();
+        match function.trim() {
+            "sum" => Some(Self::Of(reading)),
+            "count" => Some(Self::Known(reading)),
             _ => None,
         }
     }
@@ -87,27 +272,6 @@ impl fmt::Display for Sum {
             Self::Of(column) => write!(f, "sum({column})"),
             Self::Known(column) => write!(f, "count({column})"),
         }
-    }
-}
-
-/// One accumulated quantity: a sum over the rows that are old enough.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Measure {
-    /// What is added up.
-    pub sum: Sum,
-    /// Rows younger than this at `as_of` are left out (their outcome may still arrive), microseconds.
-    pub delay: Micros,
-}
-
-impl Measure {
-    /// The column name of this measure in the cube: `rows`, `sum_latency_ms`, `count_csat_after_48h`.
-    pub fn column_name(&self) -> String {
-        let base = match &self.sum {
-            Sum::Rows => "rows".to_owned(),
-            Sum::Of(column) => format!("sum_{column}"),
-            Sum::Known(column) => format!("count_{column}"),
-        };
-        if self.delay == 0 { base } else { format!("{base}_after_{}h", self.delay / HOUR) }
     }
 }
 
@@ -131,9 +295,9 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// Numerator and denominator as the cube stores them.
-    pub fn measures(&self) -> [Measure; 2] {
-        [&self.numerator, &self.denominator].map(|sum| Measure { sum: sum.clone(), delay: self.delay })
+    /// Numerator and denominator.
+    pub fn sums(&self) -> [&Sum; 2] {
+        [&self.numerator, &self.denominator]
     }
 }
 
@@ -237,6 +401,35 @@ mod tests {
         for wrong in ["", "mean(x)", "sum()", "sum(a b)", "sum(a", "rows()"] {
             assert_eq!(Sum::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn values_are_quantized_alike_one_by_one_and_all_at_once() {
+        let values = [0.0, 1.0, -0.0, 0.5, 1.5, 2.5, 1e-6, 5e-7, 1.5e-6, 2.5e-6, 1234.567_89, 1e9, -3.0, 7.0, f64::NAN, f64::INFINITY, 1e15];
+        for kind in [ColumnKind::Flag, ColumnKind::Count, ColumnKind::Real, ColumnKind::Usd] {
+            for min in [0.0, f64::NEG_INFINITY] {
+                for value in values {
+                    let mut out = [0];
+                    let is_legal = kind.quantize_all(&[value], min, &mut out);
+                    match kind.quantize(value, min) {
+                        Ok(one) => assert!(!is_legal || out == [one], "{kind:?} {value}"),
+                        Err(_) => assert!(!is_legal, "{kind:?} {value}"),
+                    }
+                    assert!(is_legal || value.abs() > 1e5 || kind.quantize(value, min).is_err(), "{kind:?} {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tests_read_back_what_they_print() {
+        for text in ["a > 5", "a >= -0.5", "a < 1", "a <= 2", "a = 0", "a != 3", "a = 'x y'", "a != ''"] {
+            assert_eq!(Reading::parse(text).unwrap().to_string(), text);
+        }
+        for wrong in ["a >", "> 5", "a ~ 5", "a > 'x'", "a = 'x", "a = x", "a > inf", "a b > 1", "a = 'it's'"] {
+            assert_eq!(Reading::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Sum::parse("sum( latency_ms>2e3 )").unwrap().to_string(), "sum(latency_ms > 2000)");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -27,14 +27,31 @@ pub fn sha256_of(parts: &[&[u8]]) -> String {
 /// # Errors
 /// A file that cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
-    let read = || -> io::Result<String> {
-        let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
-        let mut hasher = Sha256::new();
+    let mut hasher = Sha256::new();
+    read_through(path, &mut |bytes| hasher.update(bytes))?;
+    Ok(show_digest(hasher))
+}
+
+/// Digest of a file's bytes: `blake3:<hex>`. For logs, of which there is too much for sha256.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn blake3_of_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    read_through(path, &mut |bytes| {
+        hasher.update(bytes);
+    })?;
+    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+}
+
+fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let mut read = || -> io::Result<()> {
+        let mut file = File::open(path)?;
         let mut buffer = vec![0; 1 << 18];
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(show_digest(hasher)),
-                n => hasher.update(&buffer[..n]),
+                0 => return Ok(()),
+                n => on_bytes(&buffer[..n]),
             }
         }
     };

@@ -12,7 +12,8 @@ use std::{
 use crate::error::{Error, Result};
 
 /// Folds parts 0..n into one state a thread and returns the states. Which parts a state has seen depends on the threads,
-/// so merging them must not care: integer sums and sets.
+/// so merging them must not care: integer sums and sets. Each thread starts with a run of parts of its own, so that states of data in
+/// some order share little, and helps the others when it is done.
 ///
 /// # Errors
 /// The error of the lowest part that failed, on any number of threads.
@@ -21,28 +22,32 @@ pub(crate) fn fold_parts<S: Send>(
     new_state: impl Fn() -> S + Sync,
     step: impl Fn(&mut S, usize) -> Result<()> + Sync,
 ) -> Result<Vec<S>> {
-    let next = AtomicUsize::new(0);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let lowest_failed = AtomicUsize::new(usize::MAX);
     let n_workers = rayon::current_num_threads().min(n).max(1);
+    let start_of = |worker: usize| n * worker / n_workers;
+    let next: Vec<AtomicUsize> = (0..n_workers).map(|worker| AtomicUsize::new(start_of(worker))).collect();
     let states = (0..n_workers)
         .into_par_iter()
-        .map(|_| {
+        .map(|worker| {
             let mut state = new_state();
-            loop {
-                let part = next.fetch_add(1, Ordering::Relaxed);
-                // A part before the failed one may still fail itself, and then it is the one to report.
-                if part >= n || part > lowest_failed.load(Ordering::Relaxed) {
-                    return state;
-                }
-                if let Err(error) = step(&mut state, part) {
-                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    if failed.as_ref().is_none_or(|(other, _)| part < *other) {
-                        *failed = Some((part, error));
-                        lowest_failed.store(part, Ordering::Relaxed);
+            for owner in (worker..n_workers).chain(0..worker) {
+                loop {
+                    let part = next[owner].fetch_add(1, Ordering::Relaxed);
+                    // A part before the failed one may still fail itself, and then it is the one to report.
+                    if part >= start_of(owner + 1) || part > lowest_failed.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if let Err(error) = step(&mut state, part) {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        if failed.as_ref().is_none_or(|(other, _)| part < *other) {
+                            *failed = Some((part, error));
+                            lowest_failed.store(part, Ordering::Relaxed);
+                        }
                     }
                 }
             }
+            state
         })
         .collect();
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {

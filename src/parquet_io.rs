@@ -4,7 +4,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-    basic::{Compression, ZstdLevel},
+    basic::{Compression, Encoding, ZstdLevel},
     file::properties::WriterProperties,
 };
 use std::{
@@ -52,6 +52,18 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
         Ok(Self { path, writer })
     }
 
+    /// For whole numbers of which most differ: differences to the one before are stored.
+    pub(crate) fn of_numbers(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_dictionary_enabled(false)
+            .set_encoding(Encoding::DELTA_BINARY_PACKED)
+            .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
+            .build();
+        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(|error| Error::write(path, &error))?;
+        Ok(Self { path, writer })
+    }
+
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer.write(batch).and_then(|()| self.writer.flush()).map_err(|error| Error::write(self.path, &error))
     }
@@ -66,12 +78,18 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
 /// # Errors
 /// A file that is not Parquet, or whatever `on_batch` returns.
 pub(crate) fn read(path: &Path, on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let mut reader = guard(path, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536).build())?;
-    while let Some(batch) = guard(path, || reader.next().transpose())? {
-        on_batch(&batch)?;
-    }
-    Ok(())
+    batches(path)?.try_for_each(|batch| on_batch(&batch?))
+}
+
+/// The batches of a file that Sluice wrote, one by one.
+///
+/// # Errors
+/// A file that is not Parquet.
+pub(crate) fn batches(path: &Path) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+    let path = path.to_owned();
+    let file = File::open(&path).map_err(|error| Error::read(&path, &error))?;
+    let mut reader = guard(&path, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536).build())?;
+    Ok(std::iter::from_fn(move || guard(&path, || reader.next().transpose()).transpose()))
 }
 
 thread_local! {

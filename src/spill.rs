@@ -101,7 +101,7 @@ impl Spill {
 }
 
 /// A file that has no name any more, so that nothing is left of it when the job ends, however it ends.
-fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
+pub(crate) fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
     let name = near.file_name().map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned());
     let path = near.with_file_name(format!(".{name}.{}.{idx}.spill", std::process::id()));
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

@@ -15,13 +15,13 @@ use crate::{
     gate::{self, GateReport},
     generate::{self, GeneratedData},
     input::{self, Table, UserBatch, UserFeatures, UserReader},
-    layer::{self, Audit, LayerSummary, Layers, Period, Ties, Users},
+    layer::{self, Audit, LayerSummary, Period, Ties, Users},
     output::{self, StagedFolder},
     progress::Progress,
     ramp::{self, OperationRow, RampState, Schedule},
     replay::{self, Cube},
     report,
-    scenario::{Events, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom},
+    scenario::{Events, Input as ScenarioInput, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom},
     tables,
     time::Micros,
 };
@@ -95,8 +95,9 @@ pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study
     let ramp = if traffic_sources(scenario, data.as_ref()).is_empty() {
         None
     } else {
-        let layers = Layers::read(&dir.join(file::LAYERS), &scenario.plan)?;
-        let cube = replay(scenario, data.as_ref(), &layers, &dir.join(file::CUBE), progress)?;
+        let layers = dir.join(file::LAYERS);
+        let inputs = replay_inputs(scenario, data.as_ref(), &layers)?;
+        let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
         let analysis = analyze(scenario, &cube, &dir.join(file::ANALYSIS))?;
         let schedule = schedule(scenario, &analysis, None, dir)?;
         let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
@@ -117,7 +118,8 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
         UsersFrom::Events(events) => Some(&events.source),
         UsersFrom::Traffic | UsersFrom::Generator => None,
     };
-    for source in scenario.input.traffic.iter().chain(users) {
+    let ScenarioInput { traffic, shadow, outcomes, .. } = &scenario.input;
+    for source in traffic.iter().chain(shadow).chain(outcomes).chain(users) {
         if std::fs::canonicalize(&source.path).is_ok_and(|path| path.starts_with(&out)) {
             let found = format!("expected an --out without the study's inputs, found {} in it", source.path.display());
             return Err(Error::write(&out, &found).hint("choose another --out"));
@@ -300,7 +302,7 @@ fn layer_events(
 fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     let mut seen = std::collections::BTreeSet::new();
     let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
-    for reader in replay::open_traffic(scenario, &scenario.input.traffic)? {
+    for reader in replay::open_traffic(&scenario.metrics, &scenario.input.traffic, scenario.input.on_bad_row)? {
         has_tenants |= reader.has("tenant_id");
         for part in &reader.table().parts {
             reader.read(*part, &mut |batch| {
@@ -320,21 +322,33 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     Ok(UserBatch::of_ids(texts(ids), has_tenants.then(|| texts(tenants))))
 }
 
+/// What the replay stage reads: traffic and layers, shadow answers and late outcomes, as the scenario says.
+///
+/// # Errors
+/// A source without readable files or required columns.
+pub fn replay_inputs<'a>(scenario: &Scenario, data: Option<&GeneratedData>, layers: &'a Path) -> Result<replay::Inputs<'a>> {
+    let (metrics, input) = (&scenario.metrics, &scenario.input);
+    let traffic = replay::open_traffic(metrics, &traffic_sources(scenario, data), input.on_bad_row)?;
+    Ok(replay::Inputs {
+        shadows: replay::open_outcomes(metrics, &input.shadow, true, input.on_bad_row)?,
+        outcomes: replay::open_outcomes(metrics, &input.outcomes, false, input.on_bad_row)?,
+        count_sessions: input.count_sessions,
+        ..replay::Inputs::of(traffic, layers)
+    })
+}
+
 /// The replay stage: traffic and layers to a cube folder.
 ///
 /// # Errors
 /// See [`replay::replay`].
-pub fn replay(scenario: &Scenario, data: Option<&GeneratedData>, layers: &Layers, folder: &Path, progress: &Progress) -> Result<Cube> {
-    let readers = replay::open_traffic(scenario, &traffic_sources(scenario, data))?;
+pub fn replay(scenario: &Scenario, inputs: &replay::Inputs<'_>, folder: &Path, progress: &Progress) -> Result<Cube> {
     let ctx = replay::Context {
         plan: &scenario.plan,
         metrics: &scenario.metrics,
         as_of: scenario.as_of,
         refuse_unknown_release: scenario.input.on_unknown_release == OnUnknownRelease::Error,
     };
-    let cube = replay::replay(&ctx, &readers, layers, progress)?;
-    cube.write(folder)?;
-    Ok(cube)
+    replay::replay(&ctx, inputs, folder, progress)
 }
 
 fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Source> {

@@ -82,7 +82,7 @@ pub fn who(question: &Question<'_>, layers: &Path, progress: &Progress, on_list:
             .hint("only the system that placed the users knows who gets what"));
     }
     if plan.layers_digest.is_some() {
-        plan.check_layers_digest(&output::sha256_of_file(layers)?, layers)?;
+        plan.check_layers_digest(&output::blake3_of_file(layers)?, layers)?;
     }
     let file = File::open(layers).map_err(|error| Error::read(layers, &error))?;
     let footer = guard(layers, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;

@@ -39,7 +39,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
     check_plan(cube, scenario)?;
     let n_windows = u32::try_from((cube.as_of - cube.start) / cube.window).unwrap_or(u32::MAX).max(1);
     let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
-    let inference = Inference { cube, scenario, sums: CubeSums::new(cube, windows_a_bin), windows_a_bin };
+    let inference = Inference { cube, scenario, sums: CubeSums::new(cube, &scenario.metrics, windows_a_bin), windows_a_bin };
     let layers = cube.layers.iter().map(|layer| inference.layer(layer)).collect();
     Ok(Analysis {
         schema: "sluice.analysis/1".into(),
@@ -52,7 +52,11 @@ pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
         policy: scenario.plan.policy.clone(),
         metrics: scenario.metrics.clone(),
         layers,
-        data: DataQuality { rows: cube.counts.clone(), sources: cube.sources.clone(), layers_digest: cube.layers_digest.clone() },
+        data: DataQuality {
+            rows: cube.counts.clone(),
+            sources: cube.sources.iter().map(|source| source.file.clone()).collect(),
+            layers_digest: cube.layers_digest.clone(),
+        },
     })
 }
 

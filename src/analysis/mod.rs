@@ -3,9 +3,11 @@
 mod document;
 mod infer;
 mod sums;
+mod what_if;
 
 pub use document::{
     Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
     StageAnalysis, UserCounts,
 };
 pub use infer::analyze;
+pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

@@ -1,39 +1,72 @@
 //! Sums per bucket group: the clusters of every variance.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::document::UserCounts;
 use crate::{
     bucket::N_GROUPS,
-    metric::Metric,
+    metric::{Metric, Sum},
     replay::{Arm, CellKey, Cube},
     stats::{Reason, quantile::Histogram},
+    time::Micros,
 };
 
-/// Integer sums of one set of cells: a row of measures per bucket group.
+/// A measure as one metric reads it: its column in the cube, how late its outcomes arrive, its units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct View {
+    column: usize,
+    delay: Micros,
+    units: f64,
+}
+
+/// The views of all metrics that the cube can tell, without repetition.
+fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
+    let mut views: Vec<View> = Vec::new();
+    for metric in metrics {
+        let Ok(columns) = cube.metric_columns(metric) else { continue };
+        for (column, sum) in columns.into_iter().zip(metric.sums()) {
+            let view = View { column, delay: metric.delay, units: sum.units() };
+            if !views.contains(&view) {
+                views.push(view);
+            }
+        }
+    }
+    views.into()
+}
+
+/// Integer sums of one set of cells: a row of views per bucket group.
 #[derive(Debug, Clone)]
 pub(super) struct GroupSums {
-    n_measures: usize,
+    views: Rc<[View]>,
     values: Vec<i128>,
 }
 
 impl GroupSums {
-    fn new(n_measures: usize) -> Self {
-        Self { n_measures, values: vec![0; usize::from(N_GROUPS) * n_measures] }
+    fn new(views: &Rc<[View]>) -> Self {
+        Self { views: Rc::clone(views), values: vec![0; usize::from(N_GROUPS) * views.len()] }
     }
 
-    fn add(&mut self, group: u16, cell: &[i64]) {
-        let start = usize::from(group) * self.n_measures;
-        for (sum, value) in self.values[start..start + self.n_measures].iter_mut().zip(cell) {
-            *sum += i128::from(*value);
+    /// Adds a cell; views whose outcomes may still arrive are left out.
+    fn add(&mut self, group: u16, cell: &[i64], is_mature: &[bool]) {
+        let start = usize::from(group) * self.views.len();
+        for ((sum, view), is_mature) in self.values[start..].iter_mut().zip(self.views.iter()).zip(is_mature) {
+            if *is_mature {
+                *sum += i128::from(cell[view.column]);
+            }
         }
     }
 
     /// Numerator and denominator of a metric per group, in the metric's own units; groups without data are (0, 0).
     pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<Vec<(f64, f64)>, Reason> {
-        let [num, den] = cube.metric_columns(metric)?;
-        let (num_units, den_units) = (cube.measures[num].units(), cube.measures[den].units());
-        Ok(self.values.chunks_exact(self.n_measures).map(|group| (group[num] as f64 / num_units, group[den] as f64 / den_units)).collect())
+        let columns = cube.metric_columns(metric)?;
+        let view = |which: usize| {
+            let wanted = View { column: columns[which], delay: metric.delay, units: metric.sums()[which].units() };
+            self.views.iter().position(|view| *view == wanted).ok_or(Reason::NoColumn)
+        };
+        let (num, den) = (view(0)?, view(1)?);
+        let (num_units, den_units) = (self.views[num].units, self.views[den].units);
+        let groups = self.values.chunks_exact(self.views.len());
+        Ok(groups.map(|group| (group[num] as f64 / num_units, group[den] as f64 / den_units)).collect())
     }
 
     /// Several metrics side by side: numerator and denominator of each, for every group in which any denominator is above 0.
@@ -46,7 +79,7 @@ impl GroupSums {
 
 /// The cells of a cube, added up for the questions that inference asks.
 pub(super) struct CubeSums {
-    n_measures: usize,
+    views: Rc<[View]>,
     stages: BTreeMap<(u32, u8, u8, Arm), GroupSums>,
     bins: BTreeMap<(u32, u8, u32, Arm), GroupSums>,
     latencies: BTreeMap<(u32, u8, u8, Arm), BTreeMap<u16, Histogram>>,
@@ -56,11 +89,11 @@ pub(super) struct CubeSums {
 }
 
 impl CubeSums {
-    /// Adds up a cube; `windows_a_bin` windows make one point of a series.
-    pub(super) fn new(cube: &Cube, windows_a_bin: u32) -> Self {
-        let n = cube.measures.len();
+    /// Adds up a cube for some metrics; `windows_a_bin` windows make one point of a series.
+    pub(super) fn new(cube: &Cube, metrics: &[Metric], windows_a_bin: u32) -> Self {
+        let views = views_of(cube, metrics);
         let mut sums = Self {
-            n_measures: n,
+            views: Rc::clone(&views),
             stages: BTreeMap::new(),
             bins: BTreeMap::new(),
             latencies: BTreeMap::new(),
@@ -68,20 +101,26 @@ impl CubeSums {
             stage_rows: BTreeMap::new(),
             users: BTreeMap::new(),
         };
-        let rows_column = cube.measures.iter().position(|m| m.measure.column_name() == "rows");
-        for (CellKey { tenant, layer, stage, arm, window, group }, cell) in cube.cells() {
+        let rows_column = cube.measures.iter().position(|m| m.sum == Sum::Rows);
+        let mut is_mature = (u32::MAX, Vec::new());
+        for (CellKey { tenant, layer, stage, arm, window, group }, cell) in cube.cells.iter() {
+            if is_mature.0 != *window {
+                is_mature = (*window, views.iter().map(|view| cube.is_mature(*window, view.delay)).collect());
+            }
             let bin = window / windows_a_bin;
-            sums.stages.entry((*tenant, *layer, *stage, *arm)).or_insert_with(|| GroupSums::new(n)).add(*group, cell);
-            sums.bins.entry((*tenant, *layer, bin, *arm)).or_insert_with(|| GroupSums::new(n)).add(*group, cell);
+            let of_stage = sums.stages.entry((*tenant, *layer, *stage, *arm)).or_insert_with(|| GroupSums::new(&views));
+            of_stage.add(*group, cell, &is_mature.1);
+            let of_bin = sums.bins.entry((*tenant, *layer, bin, *arm)).or_insert_with(|| GroupSums::new(&views));
+            of_bin.add(*group, cell, &is_mature.1);
             let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
             *sums.rows.entry((*tenant, *layer, bin, *arm)).or_default() += n_rows;
             *sums.stage_rows.entry((*tenant, *layer, *stage, *arm)).or_default() += n_rows;
         }
         for row in &cube.exposures {
             let users = sums.users.entry((row.tenant, row.layer, row.stage)).or_default();
-            users.baseline += row.n_baseline;
-            users.candidate += row.n_candidate;
-            users.crossover += row.n_crossover;
+            users.baseline += row.users.n_baseline;
+            users.candidate += row.users.n_candidate;
+            users.crossover += row.users.n_crossover;
         }
         for (row, n) in &cube.latencies {
             let groups = sums.latencies.entry((row.tenant, row.layer, row.stage, row.arm)).or_default();
@@ -91,7 +130,7 @@ impl CubeSums {
     }
 
     pub(super) fn stage(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> GroupSums {
-        self.stages.get(&(tenant, layer, stage, arm)).cloned().unwrap_or_else(|| GroupSums::new(self.n_measures))
+        self.stages.get(&(tenant, layer, stage, arm)).cloned().unwrap_or_else(|| GroupSums::new(&self.views))
     }
 
     pub(super) fn stage_rows(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> u64 {

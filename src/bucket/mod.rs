@@ -7,7 +7,7 @@ mod ratio;
 
 pub use group::{N_GROUPS, group_of, group_start};
 pub use murmur3::murmur3_x86_32;
-pub use profile::Profile;
+pub use profile::{BucketHasher, Profile};
 pub use ratio::Ratio;
 
 /// Number of buckets: positions 0..=9999.

@@ -6,20 +6,60 @@
 /// assert_eq!(sluice::bucket::murmur3_x86_32(b"hello", 0), 0x248b_fa47);
 /// ```
 pub fn murmur3_x86_32(bytes: &[u8], seed: u32) -> u32 {
-    let mut hash = seed;
-    let mut chunks = bytes.chunks_exact(4);
-    for chunk in &mut chunks {
-        hash ^= scramble(u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
-        hash = hash.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+    Prefix::new(&[], seed).hash(bytes)
+}
+
+/// The hash's state behind some first bytes, for many texts that start alike.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prefix {
+    hash: u32,
+    n_bytes: u32,
+    /// Bytes that do not fill a word yet, and how many bits they are.
+    rest: u64,
+    n_rest_bits: u32,
+}
+
+impl Prefix {
+    pub(super) fn new(bytes: &[u8], seed: u32) -> Self {
+        let (words, tail) = bytes.as_chunks::<4>();
+        let hash = words.iter().fold(seed, |hash, word| mix(hash, u32::from_le_bytes(*word)));
+        Self { hash, n_bytes: bytes.len() as u32, rest: little_endian(tail), n_rest_bits: 8 * tail.len() as u32 }
     }
-    let tail = chunks.remainder().iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
-    hash ^= scramble(tail);
-    hash ^= bytes.len() as u32;
-    hash ^= hash >> 16;
-    hash = hash.wrapping_mul(0x85eb_ca6b);
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(0xc2b2_ae35);
-    hash ^ hash >> 16
+
+    /// The hash of the prefix and the bytes.
+    #[inline]
+    pub(super) fn hash(&self, bytes: &[u8]) -> u32 {
+        let (mut hash, mut rest) = (self.hash, self.rest);
+        let (words, tail) = bytes.as_chunks::<4>();
+        for word in words {
+            // The rest of the word before comes first.
+            let both = rest | u64::from(u32::from_le_bytes(*word)) << self.n_rest_bits;
+            hash = mix(hash, both as u32);
+            rest = both >> 32;
+        }
+        let both = rest | little_endian(tail) << self.n_rest_bits;
+        if self.n_rest_bits as usize + 8 * tail.len() >= 32 {
+            hash = mix(hash, both as u32);
+            hash ^= scramble((both >> 32) as u32);
+        } else {
+            hash ^= scramble(both as u32);
+        }
+        hash ^= self.n_bytes.wrapping_add(bytes.len() as u32);
+        hash ^= hash >> 16;
+        hash = hash.wrapping_mul(0x85eb_ca6b);
+        hash ^= hash >> 13;
+        hash = hash.wrapping_mul(0xc2b2_ae35);
+        hash ^ hash >> 16
+    }
+}
+
+/// At most three bytes as a number.
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn mix(hash: u32, word: u32) -> u32 {
+    (hash ^ scramble(word)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
 }
 
 fn scramble(word: u32) -> u32 {
@@ -28,7 +68,7 @@ fn scramble(word: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur3_x86_32;
+    use super::{Prefix, murmur3_x86_32};
 
     #[test]
     fn published_values() {
@@ -40,5 +80,15 @@ mod tests {
         check(b"Hello, world!", 0, 0xc036_3e43);
         check(b"The quick brown fox jumps over the lazy dog", 0, 0x2e4f_f723);
         check("用户42".as_bytes(), 0, murmur3_x86_32(b"\xe7\x94\xa8\xe6\x88\xb742", 0));
+    }
+
+    #[test]
+    fn a_prefix_may_end_anywhere() {
+        let text = "cs-agent-2026-05:u00012345".as_bytes();
+        for len in 0..=text.len() {
+            for end in 0..=len {
+                assert_eq!(Prefix::new(&text[..end], 7).hash(&text[end..len]), murmur3_x86_32(&text[..len], 7), "{end} of {len}");
+            }
+        }
     }
 }

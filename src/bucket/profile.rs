@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{N_BUCKETS, murmur3_x86_32};
+use super::{N_BUCKETS, murmur3::Prefix};
 
 /// How users are placed in buckets 0..=9999.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,13 +23,13 @@ pub enum Profile {
 impl Profile {
     /// The user's bucket, 0..=9999. Ids are hashed as their UTF-8 bytes, never normalised.
     pub fn bucket(&self, user_id: &str) -> u16 {
+        self.hasher().bucket(user_id.as_bytes())
+    }
+
+    /// For the buckets of many users.
+    pub fn hasher(&self) -> BucketHasher {
         let (Self::Sluice { salt } | Self::External { salt }) = self;
-        let mut bytes = Vec::with_capacity(salt.len() + 1 + user_id.len());
-        bytes.extend_from_slice(salt.as_bytes());
-        bytes.push(b':');
-        bytes.extend_from_slice(user_id.as_bytes());
-        let hash = u64::from(murmur3_x86_32(&bytes, 0));
-        ((hash * u64::from(N_BUCKETS)) >> 32) as u16
+        BucketHasher(Prefix::new(format!("{salt}:").as_bytes(), 0))
     }
 
     /// Whether production's placement can be recomputed from the user's id.
@@ -49,6 +49,18 @@ impl Profile {
     pub fn salt(&self) -> &str {
         let (Self::Sluice { salt } | Self::External { salt }) = self;
         salt
+    }
+}
+
+/// A profile, ready for many users.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketHasher(Prefix);
+
+impl BucketHasher {
+    /// See [`Profile::bucket`].
+    #[inline]
+    pub fn bucket(&self, user_id: &[u8]) -> u16 {
+        ((u64::from(self.0.hash(user_id)) * u64::from(N_BUCKETS)) >> 32) as u16
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands: one file each. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
+mod cube;
 mod generate;
 mod layer;
 mod replay;
@@ -44,6 +45,7 @@ enum Command {
     Layer(layer::LayerArgs),
     Who(who::WhoArgs),
     Replay(replay::ReplayArgs),
+    Cube(cube::CubeArgs),
     Analyze(analyze::AnalyzeArgs),
     Schedule(schedule::ScheduleArgs),
     Report(report::ReportArgs),
@@ -66,6 +68,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Layer(args) => layer::run(&args),
         Command::Who(args) => who::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Cube(args) => cube::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Schedule(args) => schedule::run(&args),
         Command::Report(args) => report::run(&args),
@@ -89,6 +92,25 @@ fn print(text: &str) -> Result<()> {
 
 fn parse_instant(text: &str) -> std::result::Result<Micros, String> {
     time::parse(text).ok_or_else(|| "expected an instant such as 2026-05-28T00:00:00Z".to_owned())
+}
+
+/// Bytes from `300MB`, `2GB`, `512MiB` or a plain number.
+fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    let expected = || "expected a size such as 300MB or 2GB".to_owned();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..end].parse().map_err(|_| expected())?;
+    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(expected()),
+    };
+    let bytes = number * unit;
+    if (1e6..1e15).contains(&bytes) { Ok(bytes as u64) } else { Err("expected at least 1MB".to_owned()) }
 }
 
 /// A source on the command line: the scenario's column names still apply.

@@ -1,48 +1,81 @@
 //! `sluice replay`: traffic to a cube.
 
 use clap::Args;
-use std::path::PathBuf;
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
 
-use super::{DONE, parse_instant, print, source_at};
+use super::{DONE, parse_instant, parse_size, print, source_at, summary::new_table};
 use crate::{
+    analysis::{PairedEffect, WhatIf, WhatIfCube},
     error::{Error, Result},
-    layer::Layers,
+    memory::memory_limit,
     output::{self, StagedFolder},
     progress::Progress,
-    replay::CUBE_FILE,
-    scenario::{Overrides, Scenario},
+    replay::{CUBE_FILE, Cube, Inputs},
+    scenario::{Overrides, Scenario, Source},
+    stats::Known,
     study,
     time::Micros,
 };
 
 /// Reduce a traffic log to a cube
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  sluice replay --traffic out/ecommerce/data/traffic --layers layers.parquet --plan scenarios/ecommerce.toml --out cube"
-)]
+#[command(after_help = "Examples:
+  sluice replay --traffic log/ --layers layers.parquet --plan scenarios/ecommerce.toml --out cube
+  sluice replay --traffic log/ --layers layers.parquet --plan plan.toml --since cube --out cube-tonight
+  sluice replay --traffic log/ --layers layers.parquet --plan plan.toml --shadow shadow/ --out cube
+  sluice replay --what-if plans/*.toml --cube cube")]
 pub(super) struct ReplayArgs {
     /// Traffic: a file, a folder or a glob; the scenario's own sources by default
     #[arg(long, value_name = "PATH")]
     traffic: Option<PathBuf>,
     /// Layer table, from `sluice layer`
-    #[arg(long, value_name = "FILE")]
-    layers: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "what_if")]
+    layers: Option<PathBuf>,
     /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO")]
-    plan: PathBuf,
+    #[arg(long, value_name = "SCENARIO", required_unless_present = "what_if")]
+    plan: Option<PathBuf>,
     /// Folder for the cube
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "what_if")]
+    out: Option<PathBuf>,
     /// Look back from this instant instead of the scenario's as_of
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Print where the rows went as JSON
+    /// The candidate's answers to logged requests: a file, a folder or a glob, with trace_id and release_id
+    #[arg(long, value_name = "PATH")]
+    shadow: Option<PathBuf>,
+    /// Outcomes that came after their rows were logged: a file, a folder or a glob, with trace_id
+    #[arg(long, value_name = "PATH")]
+    outcomes: Option<PathBuf>,
+    /// Go on from an earlier cube: files that it holds are not scanned again
+    #[arg(long, value_name = "CUBE")]
+    since: Option<PathBuf>,
+    /// Memory for the job, e.g. 300MB: users that take more than half of it are dealt into partitions on disk. By default half of the
+    /// machine's
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory_limit: Option<u64>,
+    /// Count distinct sessions too: eight bytes each in the cube
+    #[arg(long)]
+    sessions: bool,
+    /// What the operations of these scenarios would have done to the same traffic, from a cube with shadow outcomes
+    #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "plan", "out", "shadow", "outcomes", "since", "sessions", "as_of"])]
+    what_if: Vec<PathBuf>,
+    /// The cube that --what-if asks
+    #[arg(long, value_name = "CUBE", requires = "what_if")]
+    cube: Option<PathBuf>,
+    /// Print where the rows went, or what would have happened, as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
-    let mut scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    if let Some(cube) = &args.cube {
+        return what_if(&args.what_if, cube, args.json);
+    }
+    let (Some(layers), Some(plan), Some(out)) = (&args.layers, &args.plan, &args.out) else {
+        return Err(Error::usage("expected --layers, --plan and --out, found only some of them"));
+    };
+    let mut scenario = Scenario::load(plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
     if let Some(path) = &args.traffic {
         let like = scenario.input.traffic.first().cloned();
         scenario.input.traffic = vec![source_at(path, like.as_ref())];
@@ -50,26 +83,103 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
     if scenario.input.traffic.is_empty() {
         return Err(Error::usage("expected --traffic, found none").hint("this scenario names no traffic of its own"));
     }
-    let layers = Layers::read(&args.layers, &scenario.plan)?;
-    let staged = StagedFolder::begin(&args.out, CUBE_FILE)?;
-    let cube = study::replay(&scenario, None, &layers, staged.path(), &Progress::on_terminal())?;
+    let at = |path: &PathBuf, like: &[Source]| vec![source_at(path, like.first())];
+    if let Some(path) = &args.shadow {
+        scenario.input.shadow = at(path, &scenario.input.shadow);
+    }
+    if let Some(path) = &args.outcomes {
+        scenario.input.outcomes = at(path, &scenario.input.outcomes);
+    }
+    scenario.input.count_sessions |= args.sessions;
+    let inputs = Inputs {
+        since: args.since.as_deref(),
+        memory_limit: args.memory_limit.unwrap_or_else(memory_limit),
+        ..study::replay_inputs(&scenario, None, layers)?
+    };
+    let staged = StagedFolder::begin(out, CUBE_FILE)?;
+    let cube = study::replay(&scenario, &inputs, staged.path(), &Progress::on_terminal())?;
     staged.commit()?;
     let rows = &cube.counts;
-    print(&if args.json {
-        output::to_json(rows)
-    } else {
-        format!(
-            "{} rows to {} cells: baseline {}, candidate {}, ineligible {}, unknown release {}, unknown user {}, bad {}\nwritten:\n  {}\n",
-            rows.n_rows,
-            cube.keys.len(),
-            rows.n_baseline,
-            rows.n_candidate,
-            rows.n_ineligible,
-            rows.n_unknown_release,
-            rows.n_unknown_user,
-            rows.n_bad,
-            args.out.display()
-        )
-    })?;
+    print(&if args.json { output::to_json(rows) } else { format!("{}written:\n  {}\n", rows_text(&cube), out.display()) })?;
     Ok(DONE)
+}
+
+/// Where the rows went, for people.
+pub(super) fn rows_text(cube: &Cube) -> String {
+    let rows = &cube.counts;
+    let mut text = format!(
+        "{} rows to {} cells: baseline {}, candidate {}, ineligible {}, unknown release {}, unknown user {}, bad {}\n",
+        rows.n_rows,
+        cube.cells.keys.len(),
+        rows.n_baseline,
+        rows.n_candidate,
+        rows.n_ineligible,
+        rows.n_unknown_release,
+        rows.n_unknown_user,
+        rows.n_bad,
+    );
+    let notes = [
+        (rows.n_before_start, "before the plan's start"),
+        (rows.n_after_as_of, "at or after as_of"),
+        (rows.n_shadow, "shadow rows in the log"),
+        (rows.n_eval, "rows of evaluation runs"),
+        (rows.n_layer_differs, "colored with another layer than the layer table's"),
+        (rows.n_misassigned, "in the other release than bucket and ratio say"),
+        (rows.n_propensity_differs, "with another propensity than the plan's ratio"),
+        (rows.n_pairs, "paired with the candidate's answer to the same request"),
+    ];
+    for (n, what) in notes.iter().filter(|(n, _)| *n > 0) {
+        text.push_str(&format!("{n} {what}\n"));
+    }
+    text
+}
+
+fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
+    let cube = Cube::read(cube)?;
+    let index = WhatIfCube::new(&cube)?;
+    let answer = |path: &PathBuf| index.of(&Scenario::load(path, &Overrides::default())?);
+    let answers: Vec<WhatIf> = scenarios.par_iter().map(answer).collect::<Result<_>>()?;
+    print(&if json { output::to_json(&answers) } else { what_if_table(&answers) })?;
+    Ok(DONE)
+}
+
+fn what_if_table(answers: &[WhatIf]) -> String {
+    let mut table = new_table();
+    table.set_header(["schedule", "tenant", "layer", "exposed users", "requests", "paired", "QoS baseline", "QoS candidate", "effect", "worst harm"]);
+    for answer in answers {
+        for layer in answer.layers.iter().filter(|layer| layer.exposed_requests > 0) {
+            let users = if layer.users_are_bound { format!("<= {}", layer.exposed_users) } else { layer.exposed_users.to_string() };
+            let quality = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            let effect = match &layer.qos.effect {
+                Known::Value(effect) => {
+                    format!("{:+.4} ({:+.4} to {:+.4})", effect.effect_size, effect.ci.ci_lower, effect.ci.ci_upper)
+                }
+                Known::Unknown { reason } => reason.to_string(),
+            };
+            // The metric whose harm stands out most from its error.
+            let certainty = |effect: &PairedEffect| if effect.std_error > 0.0 { effect.effect_size / effect.std_error } else { 0.0 };
+            let harms = layer.metrics.iter().filter_map(|metric| Some((metric, metric.harm.value()?)));
+            let worst = harms.filter(|(_, harm)| harm.ci.ci_lower > 0.0).max_by(|a, b| certainty(a.1).total_cmp(&certainty(b.1)));
+            let worst = worst.map_or_else(
+                || "none shown".to_owned(),
+                |(metric, harm)| format!("{}: {:+.1} ({:+.1} to {:+.1})", metric.metric, harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper),
+            );
+            table.add_row([
+                answer.name.clone(),
+                layer.tenant.clone(),
+                layer.layer.clone(),
+                users,
+                layer.exposed_requests.to_string(),
+                layer.paired_requests.to_string(),
+                quality(layer.qos.baseline),
+                quality(layer.qos.candidate),
+                effect,
+                worst,
+            ]);
+        }
+        let users = if answer.users_are_bound { format!("<= {}", answer.exposed_users) } else { answer.exposed_users.to_string() };
+        let (requests, pairs) = (answer.exposed_requests.to_string(), answer.paired_requests.to_string());
+        table.add_row([answer.name.as_str(), "", "all", &users, &requests, &pairs, "", "", "", ""]);
+    }
+    format!("{}\n", table.trim_fmt())
 }

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, TimeUnit};
 use super::batch::{Batch, RowFaults};
 use crate::{
     error::Result,
-    metric::ColumnKind,
+    metric::{ColumnKind, Reading, column_kind, column_min},
     time::{self, Micros, SECOND},
 };
 
@@ -146,34 +146,39 @@ pub(super) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) 
     Ok(micros.map(|micros| micros.iter().map(|value| value.map(|value| value as f64 / SECOND as f64)).collect()))
 }
 
-/// A measured column in integer units of its kind; nulls stay null.
-pub(super) fn units(batch: &Batch<'_>, idx: usize, kind: ColumnKind, min: f64, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
+/// A measured column in integer units of its kind, or 1 and 0 by its test; nulls stay null.
+pub(super) fn units(batch: &Batch<'_>, idx: usize, reading: &Reading, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
     let Some((name, array)) = batch.column(idx) else { return Ok(None) };
-    if kind == ColumnKind::Flag {
-        return Ok(flag(batch, idx, faults)?.map(|flags| flags.iter().map(|flag| flag.map(i64::from)).collect()));
+    let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
+    if let Some(test) = reading.test.as_ref().filter(|_| reading.is_of_text()) {
+        return Ok(text(batch, idx)?.map(|texts| texts.iter().map(|text| Some(i64::from(test.of_text(text?.as_bytes())))).collect()));
     }
-    if kind != ColumnKind::Count && array.data_type() == &DataType::Boolean {
+    let is_flag = kind == ColumnKind::Flag || (kind != ColumnKind::Count && array.data_type() == &DataType::Boolean);
+    let values: Float64Array = if is_flag {
         // A scenario's own column may be a flag: it counts 0 or 1.
-        let ones = flag(batch, idx, faults)?;
-        return Ok(ones.map(|flags| flags.iter().map(|flag| flag.map(|flag| i64::from(flag) * kind.units() as i64)).collect()));
-    }
-    let Some(values) = real(batch, idx, min, faults)? else { return Ok(None) };
-    // Above 2^53 units a double no longer tells neighbours apart, so the sum would not be what the log says.
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
+        let Some(flags) = flag(batch, idx, faults)? else { return Ok(None) };
+        flags.iter().map(|flag| flag.map(|flag| f64::from(u8::from(flag)))).collect()
+    } else {
+        let Some(values) = real(batch, idx, min, faults)? else { return Ok(None) };
+        values
+    };
     let mut units = Vec::with_capacity(values.len());
     for (row, value) in values.iter().enumerate() {
-        let Some(value) = value.filter(|value| value.is_finite()) else {
+        // Numbers that are none have been noted already.
+        let Some(value) = value.filter(|value| value.is_finite() && *value >= min) else {
             units.push(None);
             continue;
         };
-        let scaled = value * kind.units();
-        if scaled.abs() > LARGEST {
-            faults.note(batch, name, row, &format!("a number up to {}", LARGEST / kind.units()), &value)?;
-        }
-        if kind == ColumnKind::Count && value.fract() != 0.0 {
-            faults.note(batch, name, row, "a whole number", &value)?;
-        }
-        units.push(Some(scaled.round_ties_even() as i64));
+        units.push(match &reading.test {
+            Some(test) => Some(i64::from(test.of_number(value))),
+            None => match kind.quantize(value, min) {
+                Ok(units) => Some(units),
+                Err(expected) => {
+                    faults.note(batch, name, row, &expected, &value)?;
+                    None
+                }
+            },
+        });
     }
     Ok(Some(units.into_iter().collect()))
 }

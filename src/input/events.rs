@@ -12,6 +12,7 @@ use super::{
     users::{UserBatch, tenant_at},
 };
 use crate::{
+    metric::Reading,
     error::{Error, Result},
     progress::Progress,
     scenario::{Events, OnBadRow},
@@ -77,6 +78,7 @@ pub fn read_events(
     let mut index: HashMap<String, HashMap<String, usize>> = HashMap::new();
     let mut later: Vec<(String, String, Micros, i64)> = Vec::new();
     let mut summary = EventSummary { n_events: 0, n_users: 0, n_after_as_of: 0, bad_rows: BTreeMap::new() };
+    let value = Reading { column: "value".into(), test: None };
     for part in &table.parts {
         table.read(*part, &["user_id", "event_time", "value", "tenant_id"], &mut |batch| {
             let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
@@ -87,7 +89,7 @@ pub fn read_events(
             for row in (0..batch.n_rows).filter(|row| times.is_null(*row)) {
                 faults.note(&batch, table.name_in_file("event_time"), row, "an instant", &"none")?;
             }
-            let values = convert::units(&batch, 2, crate::metric::ColumnKind::Real, f64::NEG_INFINITY, &mut faults)?;
+            let values = convert::units(&batch, 2, &value, &mut faults)?;
             let tenants = convert::text(&batch, 3)?;
             for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
                 let at = times.value(row);

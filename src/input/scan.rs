@@ -1,7 +1,7 @@
-//! Flat Parquet columns as doubles, a few thousand rows at a time, straight from their pages.
+//! Flat Parquet columns as values of the caller's own type, a thousand rows at a time, straight from their pages.
 //!
-//! The general reader turns a column into Arrow arrays of a whole batch; this one serves the score kernel, which wants four columns in
-//! step, in cache, and every distinct value of a dictionary mapped once. It knows the plain and the dictionary encoding. Whatever else a
+//! The general reader turns a column into Arrow arrays of a whole batch; this one serves the score and the replay kernel, which want some
+//! columns in step, in cache, and every distinct value of a dictionary mapped once. It knows the plain and the dictionary encoding. Whatever else a
 //! file holds, or whatever is wrong with it, is left to the general reader: see [`NotFlat`].
 
 use arrow_schema::{DataType, TimeUnit};
@@ -14,6 +14,7 @@ use parquet::{
 };
 use std::{fmt, fs::File, path::PathBuf, sync::Arc};
 
+use super::source::{InputFile, Part, Table};
 use crate::{
     parquet_io::guard,
     time::{DAY, SECOND},
@@ -38,39 +39,42 @@ impl fmt::Display for NotFlat {
 
 type Flat<T> = Result<T, NotFlat>;
 
-/// What a column must hold, and what becomes of its values. Slices are mapped in place; `false` refuses them.
-#[derive(Clone, Copy)]
-pub(crate) enum Mapping<'a> {
-    Number(&'a dyn Fn(&mut [f64]) -> bool),
+/// Maps a slice to another of its length; `false` refuses a value.
+pub(crate) type MapSlice<'a, T, V> = &'a dyn Fn(&[T], &mut [V]) -> bool;
+
+/// What a column must hold, and what becomes of its values.
+pub(crate) enum Mapping<'a, V> {
+    Number(MapSlice<'a, f64, V>),
     /// Instants, or numbers that are epoch seconds already.
-    Seconds(&'a dyn Fn(&mut [f64]) -> bool),
-    /// Booleans, as 0 and 1.
-    Flag,
-    Text(&'a dyn Fn(&[u8]) -> f64),
+    Seconds(MapSlice<'a, f64, V>),
+    /// Instants, in whole microseconds.
+    Micros(MapSlice<'a, i64, V>),
+    /// Booleans: what false and true become.
+    Flag([V; 2]),
+    Text(&'a dyn Fn(&[u8]) -> V),
+    /// Text, or whole numbers written out.
+    Id(&'a dyn Fn(&[u8]) -> V),
 }
 
-impl Mapping<'_> {
-    fn accepts(self, kind: Kind) -> bool {
+// Derived, these would ask the values' type for them.
+impl<V: Copy> Clone for Mapping<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V: Copy> Copy for Mapping<'_, V> {}
+
+impl<V> Mapping<'_, V> {
+    fn accepts(&self, kind: Kind) -> bool {
         let is_instant = matches!(kind, Kind::Days | Kind::Millis | Kind::Micros | Kind::Nanos);
         match self {
             Self::Number(_) => !is_instant && !matches!(kind, Kind::Bool | Kind::Text),
             Self::Seconds(_) => !matches!(kind, Kind::Bool | Kind::Text),
-            Self::Flag => kind == Kind::Bool,
+            Self::Micros(_) => is_instant,
+            Self::Flag(_) => kind == Kind::Bool,
             Self::Text(_) => kind == Kind::Text,
-        }
-    }
-
-    fn apply(self, values: &mut [f64]) -> Flat<()> {
-        match self {
-            Self::Number(map) | Self::Seconds(map) => {
-                if map(values) {
-                    Ok(())
-                } else {
-                    Err(NotFlat)
-                }
-            }
-            Self::Flag => Ok(()),
-            Self::Text(_) => Err(NotFlat),
+            Self::Id(_) => matches!(kind, Kind::Text | Kind::I32 | Kind::U32 | Kind::I64),
         }
     }
 }
@@ -121,7 +125,7 @@ impl Kind {
         }
     }
 
-    /// Decodes plain values of a fixed width.
+    /// Decodes plain values of a fixed width as numbers; instants as seconds.
     fn decode(self, bytes: &[u8], out: &mut [f64]) {
         match self {
             Self::I32 => each(bytes, out, |b| f64::from(i32::from_le_bytes(b))),
@@ -137,33 +141,98 @@ impl Kind {
             Self::Bool | Self::Text => {}
         }
     }
+
+    /// Decodes whole numbers; instants as microseconds.
+    fn decode_whole(self, bytes: &[u8], out: &mut [i64]) {
+        match self {
+            Self::I32 => each(bytes, out, |b| i64::from(i32::from_le_bytes(b))),
+            Self::U32 => each(bytes, out, |b| i64::from(u32::from_le_bytes(b))),
+            Self::I64 | Self::Micros => each(bytes, out, i64::from_le_bytes),
+            Self::Days => each(bytes, out, |b| i64::from(i32::from_le_bytes(b)).saturating_mul(DAY)),
+            Self::Millis => each(bytes, out, |b| i64::from_le_bytes(b).saturating_mul(1_000)),
+            Self::Nanos => each(bytes, out, |b| i64::from_le_bytes(b) / 1_000),
+            Self::F32 | Self::F64 | Self::Bool | Self::Text => {}
+        }
+    }
 }
 
 fn seconds(micros: i64) -> f64 {
     micros as f64 / SECOND as f64
 }
 
-fn each<const N: usize>(bytes: &[u8], out: &mut [f64], read: impl Fn([u8; N]) -> f64) {
+fn each<T, const N: usize>(bytes: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> T) {
     let (values, _) = bytes.as_chunks::<N>();
     for (out, value) in out.iter_mut().zip(values) {
         *out = read(*value);
     }
 }
 
+/// A row group whose columns can be scanned.
+pub(crate) struct FlatPart<'a> {
+    table: &'a Table,
+    input: &'a InputFile,
+    footer: &'a ArrowReaderMetadata,
+    row_group: usize,
+    file: Arc<File>,
+    /// Rows in it.
+    pub(crate) n_rows: usize,
+}
+
+impl<'a> FlatPart<'a> {
+    /// Opens a part that is a row group of a Parquet file.
+    pub(crate) fn open(table: &'a Table, part: Part) -> Flat<Self> {
+        let input = &table.files[part.file_idx];
+        let (Some(footer), Some(row_group), Some(n_rows)) = (&input.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
+        let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
+        let file = Arc::new(File::open(&input.path).map_err(|_| NotFlat)?);
+        Ok(Self { table, input, footer, row_group, file, n_rows })
+    }
+
+    /// A canonical column, if the file has it.
+    pub(crate) fn column<'m, V: Copy>(&self, canonical: &str, missing: V, mapping: Mapping<'m, V>) -> Flat<Option<ColumnScan<'m, V>>> {
+        match self.find(canonical)? {
+            Some(column) => ColumnScan::open(&self.file, self.footer, self.row_group, column, missing, mapping).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the file stores a canonical column as booleans.
+    pub(crate) fn is_flag(&self, canonical: &str) -> Flat<bool> {
+        Ok(self.find(canonical)?.is_some_and(|column| self.footer.schema().field(column).data_type() == &DataType::Boolean))
+    }
+
+    fn find(&self, canonical: &str) -> Flat<Option<usize>> {
+        let name = self.table.name_in_file(canonical);
+        let mut columns = (0..self.input.columns.len()).filter(|idx| self.input.columns[*idx] == name);
+        match (columns.next(), columns.next()) {
+            _ if self.table.source.constants.contains_key(canonical) => Err(NotFlat),
+            (Some(_), Some(_)) => Err(NotFlat),
+            (found, _) => Ok(found),
+        }
+    }
+}
+
 /// One flat column of one row group, read from its start to its end.
-pub(crate) struct ColumnScan<'a> {
+pub(crate) struct ColumnScan<'a, V> {
     /// For messages that nobody reads: what goes wrong here, the general reader says.
     path: PathBuf,
     pages: SerializedPageReader<File>,
     kind: Kind,
     optional: bool,
-    mapping: Mapping<'a>,
+    mapping: Mapping<'a, V>,
     /// What a missing value counts as.
-    missing: f64,
-    dictionary: Vec<f64>,
+    missing: V,
+    dictionary: Vec<V>,
     page: OpenPage,
-    dense: Vec<f64>,
+    dense: Vec<V>,
+    scratch: Scratch,
+}
+
+/// Values on their way from a page to the caller's type, a step of each.
+struct Scratch {
     indices: Vec<u32>,
+    numbers: Vec<f64>,
+    whole: Vec<i64>,
 }
 
 /// The page being read.
@@ -186,15 +255,15 @@ enum Values {
     Runs(Hybrid),
 }
 
-impl<'a> ColumnScan<'a> {
+impl<'a, V: Copy> ColumnScan<'a, V> {
     /// Opens a top-level column by its number; a row without a value counts as `missing`, which is not mapped.
     pub(crate) fn open(
         file: &Arc<File>,
         footer: &ArrowReaderMetadata,
         row_group: usize,
         column: usize,
-        missing: f64,
-        mapping: Mapping<'a>,
+        missing: V,
+        mapping: Mapping<'a, V>,
     ) -> Flat<Self> {
         let schema = footer.metadata().file_metadata().schema_descr();
         let field = footer.schema().fields().get(column).ok_or(NotFlat)?;
@@ -218,13 +287,13 @@ impl<'a> ColumnScan<'a> {
             missing,
             dictionary: Vec::new(),
             page: OpenPage::default(),
-            dense: vec![0.0; STEP],
-            indices: vec![0; STEP],
+            dense: vec![missing; STEP],
+            scratch: Scratch { indices: vec![0; STEP], numbers: vec![0.0; STEP], whole: vec![0; STEP] },
         })
     }
 
     /// Fills `out` with the next rows, at most [`STEP`], and marks in `absent` those without a value; returns how many those are.
-    pub(crate) fn fill(&mut self, out: &mut [f64], absent: &mut [u64; STEP_WORDS]) -> Flat<usize> {
+    pub(crate) fn fill(&mut self, out: &mut [V], absent: &mut [u64; STEP_WORDS]) -> Flat<usize> {
         *absent = [0; STEP_WORDS];
         let (mut at, mut n_absent) = (0, 0);
         while at < out.len() {
@@ -239,12 +308,12 @@ impl<'a> ColumnScan<'a> {
             };
             let out = &mut out[at..at + n];
             if n_missing == 0 {
-                self.page.values.read(self.kind, self.mapping, &self.dictionary, &mut self.indices, out)?;
+                self.page.values.read(self.kind, self.mapping, &self.dictionary, &mut self.scratch, out)?;
             } else if n_missing == n {
                 out.fill(self.missing);
             } else {
                 let dense = &mut self.dense[..n - n_missing];
-                self.page.values.read(self.kind, self.mapping, &self.dictionary, &mut self.indices, dense)?;
+                self.page.values.read(self.kind, self.mapping, &self.dictionary, &mut self.scratch, dense)?;
                 spread(dense, absent, at, self.missing, out);
             }
             self.page.n_left -= n;
@@ -264,8 +333,11 @@ impl<'a> ColumnScan<'a> {
                 {
                     return Err(NotFlat);
                 }
-                let mut dictionary = vec![0.0; num_values as usize];
-                Values::Plain(buf).read(self.kind, self.mapping, &[], &mut [], &mut dictionary)?;
+                let mut dictionary = vec![self.missing; num_values as usize];
+                let mut values = Values::Plain(buf);
+                for step in dictionary.chunks_mut(STEP) {
+                    values.read(self.kind, self.mapping, &[], &mut self.scratch, step)?;
+                }
                 self.dictionary = dictionary;
             }
             Page::DataPage { mut buf, num_values, encoding, def_level_encoding, .. } => {
@@ -307,12 +379,19 @@ impl<'a> ColumnScan<'a> {
 }
 
 impl Values {
-    /// The next values, mapped.
-    fn read(&mut self, kind: Kind, mapping: Mapping<'_>, dictionary: &[f64], indices: &mut [u32], out: &mut [f64]) -> Flat<()> {
+    /// The next values, at most [`STEP`], mapped.
+    fn read<V: Copy>(
+        &mut self,
+        kind: Kind,
+        mapping: Mapping<'_, V>,
+        dictionary: &[V],
+        scratch: &mut Scratch,
+        out: &mut [V],
+    ) -> Flat<()> {
         match self {
             Self::None => return Err(NotFlat),
             Self::Indices(hybrid) => {
-                let indices = &mut indices[..out.len()];
+                let indices = &mut scratch.indices[..out.len()];
                 let largest = hybrid.read(indices)?;
                 if largest as usize >= dictionary.len() {
                     return Err(NotFlat);
@@ -320,35 +399,68 @@ impl Values {
                 for (out, idx) in out.iter_mut().zip(indices) {
                     *out = dictionary[*idx as usize];
                 }
-                return Ok(());
             }
             Self::Plain(buf) if kind == Kind::Text => {
-                let Mapping::Text(map) = mapping else { return Err(NotFlat) };
+                let (Mapping::Text(map) | Mapping::Id(map)) = mapping else { return Err(NotFlat) };
+                let mut rest: &[u8] = buf;
                 for out in out.iter_mut() {
-                    *out = map(&prefixed(buf)?);
+                    let n = rest.first_chunk::<4>().map(|n| u32::from_le_bytes(*n) as usize).ok_or(NotFlat)?;
+                    *out = map(rest.get(4..4 + n).ok_or(NotFlat)?);
+                    rest = &rest[4 + n..];
                 }
-                return Ok(());
+                let n_read = buf.len() - rest.len();
+                drop(buf.split_to(n_read));
             }
             Self::Plain(buf) => {
                 let n_bytes = out.len().checked_mul(kind.width()).filter(|n| *n <= buf.len()).ok_or(NotFlat)?;
-                kind.decode(&buf.split_to(n_bytes), out);
-            }
-            Self::Bits(buf, next) => {
-                for out in out.iter_mut() {
-                    let byte = buf.get(*next / 8).ok_or(NotFlat)?;
-                    *out = f64::from(byte >> (*next % 8) & 1);
-                    *next += 1;
+                let bytes = buf.split_to(n_bytes);
+                let is_legal = match mapping {
+                    Mapping::Number(map) | Mapping::Seconds(map) => {
+                        let numbers = &mut scratch.numbers[..out.len()];
+                        kind.decode(&bytes, numbers);
+                        map(numbers, out)
+                    }
+                    Mapping::Micros(map) => {
+                        let whole = &mut scratch.whole[..out.len()];
+                        kind.decode_whole(&bytes, whole);
+                        map(whole, out)
+                    }
+                    Mapping::Id(map) => {
+                        let whole = &mut scratch.whole[..out.len()];
+                        kind.decode_whole(&bytes, whole);
+                        let mut digits = itoa::Buffer::new();
+                        for (out, number) in out.iter_mut().zip(whole) {
+                            *out = map(digits.format(*number).as_bytes());
+                        }
+                        true
+                    }
+                    Mapping::Flag(_) | Mapping::Text(_) => false,
+                };
+                if !is_legal {
+                    return Err(NotFlat);
                 }
             }
+            Self::Bits(buf, next) => {
+                let Mapping::Flag(flags) = mapping else { return Err(NotFlat) };
+                if (*next + out.len()).div_ceil(8) > buf.len() {
+                    return Err(NotFlat);
+                }
+                for (idx, out) in out.iter_mut().enumerate() {
+                    let bit = *next + idx;
+                    *out = flags[usize::from(buf[bit / 8] >> (bit % 8) & 1)];
+                }
+                *next += out.len();
+            }
             Self::Runs(hybrid) => {
-                let indices = &mut indices[..out.len()];
+                let Mapping::Flag(flags) = mapping else { return Err(NotFlat) };
+                let indices = &mut scratch.indices[..out.len()];
                 hybrid.read(indices)?;
                 for (out, bit) in out.iter_mut().zip(indices) {
-                    *out = f64::from(*bit);
+                    *out = flags[*bit as usize & 1];
                 }
             }
         }
-        mapping.apply(out)
+        Ok(())
     }
 }
 
@@ -363,7 +475,7 @@ fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
 }
 
 /// Puts dense values, at least one, where there is one, and `missing` elsewhere. Row `i` of `out` is bit `at + i`.
-fn spread(dense: &[f64], absent: &[u64; STEP_WORDS], at: usize, missing: f64, out: &mut [f64]) {
+fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: V, out: &mut [V]) {
     let mut next = 0;
     let mut row = 0;
     while row < out.len() {

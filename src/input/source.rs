@@ -1,9 +1,10 @@
 //! From a scenario's source to files, and from files to parts that can be read at the same time.
 
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -29,11 +30,11 @@ pub struct InputFile {
 }
 
 /// An input file and its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceFile {
     /// Name below its source: the same wherever the data lies.
     pub name: String,
-    /// `sha256:<hex>`.
+    /// `blake3:<hex>`.
     pub digest: String,
 }
 
@@ -67,15 +68,32 @@ impl Table {
     /// # Errors
     /// No file, a file of an unknown format, or one whose header cannot be read.
     pub fn open(source: &Source) -> Result<Self> {
-        let mut files = Vec::new();
-        let mut parts = Vec::new();
-        for (file_idx, path) in find_files(&source.path)?.into_iter().enumerate() {
+        let mut found = Vec::new();
+        for path in find_files(&source.path)? {
             let Some(format) = Format::of(&path) else {
                 return Err(Error::input(
                     path.display().to_string(),
                     "expected a name ending in .parquet, .csv, .csv.gz, .ndjson, .jsonl or their .gz, found another",
                 ));
             };
+            found.push((path, format));
+        }
+        Self::of_files(source, found)
+    }
+
+    /// One Parquet file, whatever its name.
+    ///
+    /// # Errors
+    /// One whose header cannot be read.
+    pub fn of_parquet(path: &Path) -> Result<Self> {
+        let source = Source { path: path.to_owned(), columns: BTreeMap::new(), constants: BTreeMap::new() };
+        Self::of_files(&source, vec![(path.to_owned(), Format::Parquet)])
+    }
+
+    fn of_files(source: &Source, found: Vec<(PathBuf, Format)>) -> Result<Self> {
+        let mut files = Vec::new();
+        let mut parts = Vec::new();
+        for (file_idx, (path, format)) in found.into_iter().enumerate() {
             let header = reader::read_header(&path, format)?;
             match &header.footer {
                 Some(footer) => {
@@ -103,9 +121,9 @@ impl Table {
                 Ok(below) if !below.as_os_str().is_empty() => below,
                 _ => file.path.file_name().map_or(file.path.as_path(), Path::new),
             };
-            Ok(SourceFile { name: name.display().to_string(), digest: output::sha256_of_file(&file.path)? })
+            Ok(SourceFile { name: name.display().to_string(), digest: output::blake3_of_file(&file.path)? })
         };
-        self.files.iter().map(digest).collect()
+        self.files.par_iter().map(digest).collect()
     }
 
     /// Rows of all parts, if every format says so beforehand.

@@ -10,13 +10,15 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    metric::{column_kind, column_min},
+    metric::Reading,
     scenario::{OnBadRow, Source},
 };
 
-const COLUMNS: [&str; 6] = ["event_time", "user_id", "release_id", "tenant_id", "layer", "is_shadow"];
-/// Canonical columns that a source may rename though no metric reads them.
-const PASSIVE: [&str; 4] = ["trace_id", "session_id", "feature", "propensity"];
+/// The columns that say what a row is.
+pub(super) const COLUMNS: [&str; 10] =
+    ["event_time", "user_id", "release_id", "tenant_id", "layer", "is_shadow", "is_eval", "trace_id", "session_id", "propensity"];
+/// A canonical column that a source may rename though no metric reads it.
+const PASSIVE: [&str; 1] = ["feature"];
 
 /// Turns with typed columns.
 #[derive(Debug)]
@@ -31,10 +33,18 @@ pub struct TrafficBatch<'a> {
     pub release_id: StringArray,
     /// Null or absent: the default tenant.
     pub tenant_id: Option<StringArray>,
-    /// As coloured at serving time.
+    /// As colored at serving time.
     pub layer: Option<StringArray>,
     /// Answered beside the real one, not shown to the user.
     pub is_shadow: Option<BooleanArray>,
+    /// A turn of an evaluation run.
+    pub is_eval: Option<BooleanArray>,
+    /// The request.
+    pub trace_id: Option<StringArray>,
+    /// The conversation.
+    pub session_id: Option<StringArray>,
+    /// With which probability this release answered, millionths.
+    pub propensity: Option<Int64Array>,
     /// The measured columns, in the reader's order, in integer units of their kind.
     pub measured: Vec<Option<Int64Array>>,
     /// Rows that must be left out.
@@ -45,7 +55,7 @@ pub struct TrafficBatch<'a> {
 #[derive(Debug)]
 pub struct TrafficReader {
     table: Table,
-    measured: Vec<String>,
+    measured: Vec<Reading>,
     on_bad_row: OnBadRow,
 }
 
@@ -54,11 +64,24 @@ impl TrafficReader {
     ///
     /// # Errors
     /// No readable file, or a required column that is not there.
-    pub fn open(source: &Source, measured: &[String], on_bad_row: OnBadRow) -> Result<Self> {
+    pub fn open(source: &Source, measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
+        Self::open_with(source, &["event_time", "user_id", "release_id"], measured, on_bad_row)
+    }
+
+    /// Opens outcomes of logged requests: rows with a trace and the columns that metrics read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_outcomes(source: &Source, required: &[&str], measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
+        Self::open_with(source, required, measured, on_bad_row)
+    }
+
+    fn open_with(source: &Source, required: &[&str], measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
         let table = Table::open(source)?;
-        table.check_columns(&["event_time", "user_id", "release_id"])?;
+        table.check_columns(required)?;
+        let is_measured = |canonical: &String| measured.iter().any(|reading| reading.column == *canonical);
         for canonical in source.columns.keys().chain(source.constants.keys()) {
-            let known = COLUMNS.contains(&canonical.as_str()) || PASSIVE.contains(&canonical.as_str()) || measured.contains(canonical);
+            let known = COLUMNS.contains(&canonical.as_str()) || PASSIVE.contains(&canonical.as_str()) || is_measured(canonical);
             if !known {
                 return Err(Error::input(
                     source.path.display().to_string(),
@@ -66,7 +89,7 @@ impl TrafficReader {
                 )
                 .hint(format!(
                     "known here: {}",
-                    COLUMNS.iter().copied().chain(measured.iter().map(String::as_str)).collect::<Vec<_>>().join(", ")
+                    COLUMNS.iter().copied().chain(measured.iter().map(|reading| reading.column.as_str())).collect::<Vec<_>>().join(", ")
                 )));
             }
         }
@@ -78,7 +101,12 @@ impl TrafficReader {
         &self.table
     }
 
-    /// Whether the log has a measured column.
+    /// The columns that metrics read.
+    pub fn measured(&self) -> &[Reading] {
+        &self.measured
+    }
+
+    /// Whether the log has a column.
     pub fn has(&self, column: &str) -> bool {
         self.table.has(column)
     }
@@ -88,7 +116,8 @@ impl TrafficReader {
     /// # Errors
     /// A file that cannot be read, a bad row under the policy `error`, or what `on_batch` returns.
     pub fn read(&self, part: Part, on_batch: &mut dyn FnMut(&TrafficBatch<'_>) -> Result<()>) -> Result<BTreeMap<String, u64>> {
-        let wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(String::as_str)).collect();
+        let wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(|reading| reading.column.as_str())).collect();
+        let propensity = Reading { column: "propensity".into(), test: None };
         let mut counts = BTreeMap::new();
         self.table.read(part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
@@ -100,16 +129,22 @@ impl TrafficReader {
             for row in (0..batch.n_rows).filter(|row| event_time.is_null(*row)) {
                 faults.note(&batch, self.table.name_in_file("event_time"), row, "an instant", &"none")?;
             }
-            let tenant_id = convert::text(&batch, 3)?;
-            let layer = convert::text(&batch, 4)?;
-            let is_shadow = convert::flag(&batch, 5, &mut faults)?;
-            let mut measured = Vec::with_capacity(self.measured.len());
-            for (offset, column) in self.measured.iter().enumerate() {
-                let idx = COLUMNS.len() + offset;
-                measured.push(convert::units(&batch, idx, column_kind(column), column_min(column), &mut faults)?);
-            }
-            let raw = &batch;
-            let typed = TrafficBatch { raw, event_time, user_id, release_id, tenant_id, layer, is_shadow, measured, faults: &faults };
+            let measured = self.read_measured(&batch, &mut faults)?;
+            let typed = TrafficBatch {
+                raw: &batch,
+                event_time,
+                user_id,
+                release_id,
+                tenant_id: convert::text(&batch, 3)?,
+                layer: convert::text(&batch, 4)?,
+                is_shadow: convert::flag(&batch, 5, &mut faults)?,
+                is_eval: convert::flag(&batch, 6, &mut faults)?,
+                trace_id: convert::text(&batch, 7)?,
+                session_id: convert::text(&batch, 8)?,
+                propensity: convert::units(&batch, 9, &propensity, &mut faults)?,
+                measured,
+                faults: &faults,
+            };
             on_batch(&typed)?;
             for (reason, n) in faults.into_counts() {
                 *counts.entry(reason).or_default() += n;
@@ -118,4 +153,40 @@ impl TrafficReader {
         })?;
         Ok(counts)
     }
+
+    fn read_measured(&self, batch: &Batch<'_>, faults: &mut RowFaults) -> Result<Vec<Option<Int64Array>>> {
+        let column = |(offset, reading)| convert::units(batch, COLUMNS.len() + offset, reading, faults);
+        self.measured.iter().enumerate().map(column).collect()
+    }
+
+    /// Reads outcomes: the trace, the release and whether it is a shadow, if there, and the measured columns.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_outcomes(&self, part: Part, on_batch: &mut dyn FnMut(&Outcomes<'_>) -> Result<()>) -> Result<u64> {
+        let wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(|reading| reading.column.as_str())).collect();
+        let mut n_bad = 0;
+        self.table.read(part, &wanted, &mut |batch| {
+            let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
+            let Some(trace_id) = convert::required_text(&batch, 7, &mut faults)? else { return Ok(()) };
+            let measured = self.read_measured(&batch, &mut faults)?;
+            let release_id = convert::text(&batch, 2)?;
+            on_batch(&Outcomes { trace_id, release_id, measured, faults: &faults })?;
+            n_bad += faults.n_bad() as u64;
+            Ok(())
+        })?;
+        Ok(n_bad)
+    }
+}
+
+/// Outcomes of logged requests.
+pub(crate) struct Outcomes<'a> {
+    /// The request; never null in a row that is used.
+    pub(crate) trace_id: StringArray,
+    /// Whose outcome it is, where the source says so.
+    pub(crate) release_id: Option<StringArray>,
+    /// The measured columns, in the reader's order, in integer units of their kind.
+    pub(crate) measured: Vec<Option<Int64Array>>,
+    /// Rows that must be left out.
+    pub(crate) faults: &'a RowFaults,
 }

@@ -5,9 +5,8 @@
 
 use arrow_array::{Array, BooleanArray, Float64Array};
 use hashbrown::HashMap;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::{Deserialize, Serialize};
-use std::{cell::RefCell, fs::File, sync::Arc};
+use std::cell::RefCell;
 
 use super::{
     N_SCORES,
@@ -15,8 +14,7 @@ use super::{
 };
 use crate::{
     input::{
-        ColumnScan, DEFAULT_TENANT, InputFile, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table, TagColumn, UserBatch, UserReader, low_bits,
-        tenant_at,
+        DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits, tenant_at,
     },
     scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers},
     time::{self, Micros, SECOND},
@@ -147,26 +145,20 @@ impl<'a> Kernel<'a> {
     /// # Errors
     /// Anything but ordinary columns with legal values: the general reader shall look at this row group.
     pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, NotFlat> {
-        let table = reader.table();
-        let file = &table.files[part.file_idx];
-        let (Some(footer), Some(row_group), Some(n_rows)) = (&file.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
-        let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
-        let open = Arc::new(File::open(&file.path).map_err(|_| NotFlat)?);
-        let scan =
-            |canonical: &str, missing: f64, mapping| scan_column(table, file, &open, (footer, row_group), canonical, missing, mapping);
-
+        let flat = FlatPart::open(reader.table(), part)?;
+        let n_rows = flat.n_rows;
         let layering = self.layering;
-        let of_seconds = |values: &mut [f64]| map(values, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
-        let of_count = |values: &mut [f64]| map(values, f64::is_finite, |count| frequency(count, layering.use_count_cap));
-        let of_value = |values: &mut [f64]| map(values, f64::is_finite, |value| monetary(value, layering.user_value_cap));
-        let of_accept = |values: &mut [f64]| map(values, f64::is_finite, acceptance);
+        let of_seconds = |secs: &[f64], parts: &mut [f64]| map(secs, parts, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
+        let of_count = |counts: &[f64], parts: &mut [f64]| map(counts, parts, f64::is_finite, |n| frequency(n, layering.use_count_cap));
+        let of_value = |values: &[f64], parts: &mut [f64]| map(values, parts, f64::is_finite, |v| monetary(v, layering.user_value_cap));
+        let of_accept = |scores: &[f64], parts: &mut [f64]| map(scores, parts, f64::is_finite, acceptance);
         let mut features = [
-            scan("last_use_time", MISSING[0], Mapping::Seconds(&of_seconds))?,
-            scan("use_count", MISSING[1], Mapping::Number(&of_count))?,
-            scan("user_value", MISSING[2], Mapping::Number(&of_value))?,
-            scan("accept_score", MISSING[3], Mapping::Number(&of_accept))?,
+            flat.column("last_use_time", MISSING[0], Mapping::Seconds(&of_seconds))?,
+            flat.column("use_count", MISSING[1], Mapping::Number(&of_count))?,
+            flat.column("user_value", MISSING[2], Mapping::Number(&of_value))?,
+            flat.column("accept_score", MISSING[3], Mapping::Number(&of_accept))?,
         ];
-        let mut consent = scan("is_allow_gray", self.without_consent(), Mapping::Flag)?;
+        let mut consent = flat.column("is_allow_gray", self.without_consent(), Mapping::Flag([0.0, 1.0]))?;
         let tests: Vec<TagMap<'_>> = self.rules.iter().map(|(_, rule)| tag_map(&rule.test)).collect();
         let mut tags = Vec::with_capacity(tests.len());
         for ((_, rule), test) in self.rules.iter().zip(&tests) {
@@ -174,7 +166,7 @@ impl<'a> Kernel<'a> {
                 TagMap::Text(test) => Mapping::Text(&**test),
                 TagMap::Number(test) => Mapping::Number(&**test),
             };
-            tags.push(scan(&rule.column, 0.0, mapping)?.ok_or(NotFlat)?);
+            tags.push(flat.column(&rule.column, 0.0, mapping)?.ok_or(NotFlat)?);
         }
         let mut scoring = Scoring::new(self, n_rows);
         let mut unused = [0; STEP_WORDS];
@@ -205,11 +197,8 @@ impl<'a> Kernel<'a> {
     /// # Errors
     /// As [`Self::score_row_group`].
     pub(super) fn tenants_of(&self, reader: &UserReader<'_>, part: Part) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
-        let table = reader.table();
-        let file = &table.files[part.file_idx];
-        let (Some(footer), Some(row_group), Some(n_rows)) = (&file.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
-        let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
-        let open = Arc::new(File::open(&file.path).map_err(|_| NotFlat)?);
+        let flat = FlatPart::open(reader.table(), part)?;
+        let n_rows = flat.n_rows;
         let tenants = RefCell::new(Tenants::default());
         let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
         let of_tenant = |name: &[u8]| {
@@ -217,8 +206,7 @@ impl<'a> Kernel<'a> {
             f64::from(tenants.borrow_mut().code(name))
         };
         let mapping = Mapping::Text(&of_tenant);
-        let scan = scan_column(table, file, &open, (footer, row_group), "tenant_id", f64::from(default_tenant), mapping)?;
-        if let Some(mut scan) = scan {
+        if let Some(mut scan) = flat.column("tenant_id", f64::from(default_tenant), mapping)? {
             let (mut codes, mut unused) = (vec![0.0; STEP], [0; STEP_WORDS]);
             for start in (0..n_rows).step_by(STEP) {
                 let codes = &mut codes[..(n_rows - start).min(STEP)];
@@ -231,30 +219,10 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// A canonical column of a row group, if the file has it.
-fn scan_column<'a>(
-    table: &Table,
-    file: &InputFile,
-    open: &Arc<File>,
-    (footer, row_group): (&ArrowReaderMetadata, usize),
-    canonical: &str,
-    missing: f64,
-    mapping: Mapping<'a>,
-) -> Result<Option<ColumnScan<'a>>, NotFlat> {
-    let name = table.name_in_file(canonical);
-    let mut columns = (0..file.columns.len()).filter(|idx| file.columns[*idx] == name);
-    match (columns.next(), columns.next()) {
-        _ if table.source.constants.contains_key(canonical) => Err(NotFlat),
-        (None, _) => Ok(None),
-        (Some(column), None) => ColumnScan::open(open, footer, row_group, column, missing, mapping).map(Some),
-        (Some(_), Some(_)) => Err(NotFlat),
-    }
-}
-
 /// Maps a feature's value to its part of the score.
 type ToPart<'a> = &'a dyn Fn(f64) -> f64;
 type TextTest<'a> = Box<dyn Fn(&[u8]) -> f64 + 'a>;
-type NumberTest<'a> = Box<dyn Fn(&mut [f64]) -> bool + 'a>;
+type NumberTest<'a> = Box<dyn Fn(&[f64], &mut [f64]) -> bool + 'a>;
 
 /// A rule's test over raw values: 1 for a match.
 enum TagMap<'a> {
@@ -267,16 +235,15 @@ fn tag_map(test: &TagTest) -> TagMap<'_> {
         TagTest::Equals(wanted) => TagMap::Text(Box::new(move |text| f64::from(u8::from(text == wanted.as_bytes())))),
         TagTest::AtLeast(least) => {
             let least = *least;
-            TagMap::Number(Box::new(move |values| map(values, f64::is_finite, |value| f64::from(u8::from(value >= least)))))
+            TagMap::Number(Box::new(move |values, out| map(values, out, f64::is_finite, |value| f64::from(u8::from(value >= least)))))
         }
     }
 }
 
 /// Maps values if all of them are legal.
-fn map(values: &mut [f64], legal: impl Fn(f64) -> bool, map: impl Fn(f64) -> f64) -> bool {
-    let all_legal = values.iter().fold(true, |all, value| all & legal(*value));
-    values.iter_mut().for_each(|value| *value = map(*value));
-    all_legal
+fn map(values: &[f64], out: &mut [f64], legal: impl Fn(f64) -> bool, map: impl Fn(f64) -> f64) -> bool {
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = map(*value));
+    values.iter().fold(true, |all, value| all & legal(*value))
 }
 
 fn matches(test: &TagTest, column: &TagColumn, row: usize) -> bool {
@@ -463,6 +430,7 @@ fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs::File, sync::Arc};
     use crate::scenario::{Overrides, Scenario, Source};
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
     use parquet::arrow::ArrowWriter;

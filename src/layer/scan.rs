@@ -38,10 +38,9 @@ pub(super) fn scan_row_group(
         let number = std::str::from_utf8(bytes).ok().and_then(|name| (numbers.borrow_mut())(name));
         number.map_or(f64::NAN, f64::from)
     };
-    let of_score = |scores: &mut [f64]| {
-        let legal = scores.iter().all(|score| (0.0..=1.0).contains(score));
-        scores.iter_mut().for_each(|score| *score = f64::from(ten_thousandths(*score)));
-        legal
+    let of_score = |scores: &[f64], out: &mut [f64]| {
+        out.iter_mut().zip(scores).for_each(|(out, score)| *out = f64::from(ten_thousandths(*score)));
+        scores.iter().all(|score| (0.0..=1.0).contains(score))
     };
     let of_layer = |id: &[u8]| number(id, &layer_number);
     let of_tenant = |name: &[u8]| number(if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name }, &tenant_number);
@@ -49,7 +48,7 @@ pub(super) fn scan_row_group(
     let open = |column, mapping| ColumnScan::open(file, footer, row_group, column, f64::NAN, mapping);
     let mut scores = open(column("score").ok_or(NotFlat)?, Mapping::Number(&of_score))?;
     let mut layers = open(column("layer").ok_or(NotFlat)?, Mapping::Text(&of_layer))?;
-    let mut flags = open(column("eligible").ok_or(NotFlat)?, Mapping::Flag)?;
+    let mut flags = open(column("eligible").ok_or(NotFlat)?, Mapping::Flag([0.0, 1.0]))?;
     let mut tenants = column("tenant_id").map(|column| open(column, Mapping::Text(&of_tenant))).transpose()?;
 
     let n_rows = usize::try_from(footer.metadata().row_group(row_group).num_rows()).map_err(|_| NotFlat)?;

@@ -1,16 +1,16 @@
-//! The layer table in memory: who is in which layer, found by id.
+//! The layer table in memory: who is in which layer.
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
-use std::{hash::BuildHasher, path::Path};
+use hashbrown::HashMap;
+use std::path::Path;
 
-use super::{DEFAULT_TENANT, rows::LayerRows};
+use super::rows::LayerRows;
 use crate::{
     error::{Error, Result},
     output, parquet_io,
     scenario::Plan,
 };
 
-/// Users with their scores and layers, in input order, and an index from id to user.
+/// Users with their scores and layers, in input order.
 #[derive(Default)]
 pub struct Layers {
     /// Digest of the file.
@@ -30,8 +30,6 @@ pub struct Layers {
     tenant_index: HashMap<String, u32>,
     id_bytes: String,
     id_ends: Vec<usize>,
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
 }
 
 impl std::fmt::Debug for Layers {
@@ -52,48 +50,23 @@ impl Layers {
         &self.id_bytes[start..self.id_ends[user]]
     }
 
-    /// The user with this id, as an index.
-    pub fn find(&self, tenant: Option<&str>, user_id: &str) -> Option<usize> {
-        let tenant = self.tenant_idx(tenant)?;
-        let hash = self.hasher.hash_one((tenant, user_id));
-        self.index.find(hash, |user| self.is(*user as usize, tenant, user_id)).map(|user| *user as usize)
-    }
-
-    /// Appends a user without a layer yet; `None` if the tenant has that user already.
-    fn push(&mut self, tenant: &str, user_id: &str, score: u16, eligible: bool) -> Option<usize> {
-        let tenant = match self.tenant_idx(Some(tenant)) {
-            Some(tenant) => tenant,
+    /// Appends a user.
+    fn push(&mut self, tenant: &str, user_id: &str, score: u16, eligible: bool, layer: u8) {
+        let tenant = match self.tenant_index.get(tenant) {
+            Some(tenant) => *tenant,
             None => {
-                let (name, idx) = (tenant, self.tenants.len() as u32);
-                self.tenants.push(name.to_owned());
-                self.tenant_index.insert(name.to_owned(), idx);
+                let idx = self.tenants.len() as u32;
+                self.tenants.push(tenant.to_owned());
+                self.tenant_index.insert(tenant.to_owned(), idx);
                 idx
             }
-        };
-        let user = self.n_users();
-        let hash = self.hasher.hash_one((tenant, user_id));
-        let Self { id_bytes, id_ends, tenant: tenants, hasher, index, .. } = self;
-        let id_of = |user: usize| &id_bytes[if user == 0 { 0 } else { id_ends[user - 1] }..id_ends[user]];
-        let is_same = |other: &u32| tenants[*other as usize] == tenant && id_of(*other as usize) == user_id;
-        let rehash = |other: &u32| hasher.hash_one((tenants[*other as usize], id_of(*other as usize)));
-        match index.entry(hash, is_same, rehash) {
-            Entry::Occupied(_) => return None,
-            Entry::Vacant(slot) => slot.insert(user as u32),
         };
         self.id_bytes.push_str(user_id);
         self.id_ends.push(self.id_bytes.len());
         self.tenant.push(tenant);
         self.score.push(score);
         self.eligible.push(eligible);
-        Some(user)
-    }
-
-    fn tenant_idx(&self, tenant: Option<&str>) -> Option<u32> {
-        self.tenant_index.get(tenant.unwrap_or(DEFAULT_TENANT)).copied()
-    }
-
-    fn is(&self, user: usize, tenant: u32, user_id: &str) -> bool {
-        self.tenant[user] == tenant && self.user_id(user) == user_id
+        self.layer.push(layer);
     }
 
     /// Reads a layer table, with ids of any type as text, and its digest.
@@ -101,7 +74,7 @@ impl Layers {
     /// # Errors
     /// A file that is not a layer table of this plan, or not the one that the plan pins.
     pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
-        let mut layers = Self { digest: output::sha256_of_file(path)?, ..Self::default() };
+        let mut layers = Self { digest: output::blake3_of_file(path)?, ..Self::default() };
         plan.check_layers_digest(&layers.digest, path)?;
         parquet_io::read(path, &mut |batch| {
             let rows = LayerRows::of(batch, path)?;
@@ -115,10 +88,7 @@ impl Layers {
                     ));
                 };
                 let (id, tenant) = (rows.ids.value(row), rows.tenant(row));
-                if layers.push(tenant, id, rows.scores[row], rows.eligible.value(row)).is_none() {
-                    return Err(Error::input(place(), format!("expected one row a user, found \"{id}\" twice")));
-                }
-                layers.layer.push(layer as u8);
+                layers.push(tenant, id, rows.scores[row], rows.eligible.value(row), layer as u8);
             }
             Ok(())
         })?;

@@ -4,4 +4,4 @@ mod guardrail;
 mod score;
 
 pub use guardrail::{GuardrailFinding, GuardrailInput, judge_guardrails};
-pub use score::{Qos, QosArm, QosMethod, RATE_METRICS, Rates, estimate_arm, qos};
+pub use score::{Qos, QosArm, QosMethod, RATE_METRICS, Rates, estimate_arm, qos, qos_of_sums};

@@ -106,7 +106,7 @@ pub struct QosArm {
 /// # References
 /// METHODS section 1.
 pub fn estimate_arm(clusters: &[Vec<f64>], config: &QosConfig, alpha: f64, mde: f64, seed: u64) -> Result<QosArm, Reason> {
-    let theta = |sums: &[f64]| rates_of(sums).map(|rates| qos(&rates, config).qos);
+    let theta = |sums: &[f64]| qos_of_sums(sums, config);
     for rate in 0..RATE_METRICS.len() {
         match clusters.iter().filter(|sums| sums[2 * rate + 1] > 0.0).count() {
             0 => return Err(Reason::NoData),
@@ -141,6 +141,11 @@ pub fn estimate_arm(clusters: &[Vec<f64>], config: &QosConfig, alpha: f64, mde: 
         anytime,
         method,
     })
+}
+
+/// QoS of twelve sums: numerator and denominator of each of [`RATE_METRICS`]; `None` without a denominator.
+pub fn qos_of_sums(sums: &[f64], config: &QosConfig) -> Option<f64> {
+    rates_of(sums).map(|rates| qos(&rates, config).qos)
 }
 
 fn rates_of(sums: &[f64]) -> Option<Rates> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::stages::Stage;
 use crate::{
     input::SourceFile,
-    metric::{ColumnKind, Measure, Metric, Sum},
+    metric::{Metric, Sum},
     stats::Reason,
     time::Micros,
 };
@@ -38,24 +38,13 @@ pub struct CellKey {
     pub group: u16,
 }
 
-/// One accumulated quantity and the unit it is stored in.
+/// One accumulated quantity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CubeMeasure {
     /// What is added up, over which rows.
-    #[serde(flatten)]
-    pub measure: Measure,
-    /// How the column is quantised.
-    pub kind: ColumnKind,
-}
-
-impl CubeMeasure {
-    /// Integer units per unit of the sum.
-    pub fn units(&self) -> f64 {
-        match self.measure.sum {
-            Sum::Of(_) => self.kind.units(),
-            Sum::Rows | Sum::Known(_) => 1.0,
-        }
-    }
+    pub sum: Sum,
+    /// Whether any file of the log has its column; without one there is nothing to add up.
+    pub present: bool,
 }
 
 /// A tenant's layer: who is in it, whether they came or not, and its ratios over time.
@@ -86,12 +75,95 @@ pub struct ExposureRow {
     pub stage: u8,
     /// Bucket group.
     pub group: u16,
-    /// Users seen in the baseline only.
+    /// Users.
+    pub users: Exposure,
+}
+
+/// Distinct users.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// Seen in the baseline only.
     pub n_baseline: u64,
-    /// Users seen in the candidate only.
+    /// Seen in the candidate only.
     pub n_candidate: u64,
-    /// Users seen in both within the stage; they are in neither count above.
+    /// Seen in both within the stage; they are in neither count above.
     pub n_crossover: u64,
+    /// Of `n_baseline`: seen in no earlier stage.
+    pub n_new_baseline: u64,
+    /// Of `n_candidate`: seen in no earlier stage.
+    pub n_new_candidate: u64,
+    /// Of all: first answered by the candidate in this stage.
+    pub n_first_candidate: u64,
+}
+
+impl Exposure {
+    /// Adds the users of other groups or stages.
+    pub fn add(&mut self, other: &Self) {
+        self.n_baseline += other.n_baseline;
+        self.n_candidate += other.n_candidate;
+        self.n_crossover += other.n_crossover;
+        self.n_new_baseline += other.n_new_baseline;
+        self.n_new_candidate += other.n_new_candidate;
+        self.n_first_candidate += other.n_first_candidate;
+    }
+}
+
+/// Distinct eligible users of a bucket group by the last window in which they came, whatever release answered: whoever came last in or
+/// after a window would have been exposed by any ratio that reached the group by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActivityRow {
+    /// Index of the tenant.
+    pub tenant: u32,
+    /// Index of the layer.
+    pub layer: u8,
+    /// Bucket group.
+    pub group: u16,
+    /// Windows since the plan's start.
+    pub last_window: u32,
+    /// Users.
+    pub n_users: u64,
+}
+
+/// Distinct sessions of a release in a stage; one that goes on in another stage counts there too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Index of the tenant.
+    pub tenant: u32,
+    /// Index of the layer.
+    pub layer: u8,
+    /// Index of the stage.
+    pub stage: u8,
+    /// The release.
+    pub arm: Arm,
+    /// Sessions.
+    pub n_sessions: u64,
+}
+
+/// A file of the log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CubeSource {
+    /// The file.
+    #[serde(flatten)]
+    pub file: SourceFile,
+    /// Rows at or after `as_of`: what a later scan still has to look at.
+    pub n_after_as_of: u64,
+}
+
+/// Cells: keys, and a row of sums for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cells {
+    /// Keys, ascending.
+    pub keys: Vec<CellKey>,
+    /// One row of measures per key.
+    pub values: Vec<i64>,
+}
+
+impl Cells {
+    /// Keys with their sums, in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&CellKey, &[i64])> {
+        let width = self.values.len().checked_div(self.keys.len()).unwrap_or(0).max(1);
+        self.keys.iter().zip(self.values.chunks_exact(width))
+    }
 }
 
 /// Latencies of a stage, release and bucket group in one histogram bin.
@@ -130,6 +202,9 @@ pub struct RowCounts {
     pub n_unknown_user: u64,
     /// Rows that were answered beside the real ones.
     pub n_shadow: u64,
+    /// Rows of evaluation runs.
+    #[serde(default)]
+    pub n_eval: u64,
     /// Rows before the plan's start.
     pub n_before_start: u64,
     /// Rows at or after `as_of`.
@@ -140,8 +215,67 @@ pub struct RowCounts {
     pub n_layer_differs: u64,
     /// Of the rows in an arm: in the other release than their bucket and the ratio say (assignment profiles that can be recomputed).
     pub n_misassigned: u64,
+    /// Of the rows in an arm: logged with another propensity than the plan's ratio.
+    #[serde(default)]
+    pub n_propensity_differs: u64,
+    /// Of the baseline's rows: paired with the candidate's answer to the same request.
+    #[serde(default)]
+    pub n_pairs: u64,
     /// Bad rows by reason.
     pub bad_rows: BTreeMap<String, u64>,
+}
+
+impl RowCounts {
+    /// Adds the counts of other rows.
+    pub(super) fn merge(&mut self, other: Self) {
+        let mut theirs = other;
+        for (reason, n) in std::mem::take(&mut theirs.bad_rows) {
+            *self.bad_rows.entry(reason).or_default() += n;
+        }
+        for (mine, theirs) in self.numbers().into_iter().zip(theirs.numbers()) {
+            *mine += *theirs;
+        }
+    }
+
+    fn numbers(&mut self) -> [&mut u64; 16] {
+        let Self {
+            n_rows,
+            n_baseline,
+            n_candidate,
+            n_ineligible,
+            n_ineligible_candidate,
+            n_unknown_release,
+            n_unknown_user,
+            n_shadow,
+            n_eval,
+            n_before_start,
+            n_after_as_of,
+            n_bad,
+            n_layer_differs,
+            n_misassigned,
+            n_propensity_differs,
+            n_pairs,
+            bad_rows: _,
+        } = self;
+        [
+            n_rows,
+            n_baseline,
+            n_candidate,
+            n_ineligible,
+            n_ineligible_candidate,
+            n_unknown_release,
+            n_unknown_user,
+            n_shadow,
+            n_eval,
+            n_before_start,
+            n_after_as_of,
+            n_bad,
+            n_layer_differs,
+            n_misassigned,
+            n_propensity_differs,
+            n_pairs,
+        ]
+    }
 }
 
 /// The reduced log.
@@ -169,32 +303,44 @@ pub struct Cube {
     pub measures: Vec<CubeMeasure>,
     /// Where the rows went.
     pub counts: RowCounts,
-    /// The log's files.
-    pub sources: Vec<SourceFile>,
-    /// Digest of the layer table that coloured the rows.
+    /// The log's files, by name.
+    pub sources: Vec<CubeSource>,
+    /// Files of candidate outcomes that were paired with the log.
+    pub shadow_sources: Vec<SourceFile>,
+    /// Files of outcomes that came late.
+    pub outcome_sources: Vec<SourceFile>,
+    /// Digest of the layer table that colored the rows.
     pub layers_digest: String,
-    /// Keys of the cells, ascending.
-    pub keys: Vec<CellKey>,
-    /// Sums of the cells: one row of `measures.len()` per key.
-    pub values: Vec<i64>,
+    /// Whether sessions were counted.
+    pub counts_sessions: bool,
+    /// Sums by tenant, layer, stage, release, window and bucket group.
+    pub cells: Cells,
+    /// Sums of requests that both releases answered: what the log says under the baseline, the other answer under the candidate.
+    pub pairs: Cells,
     /// Distinct users, ascending by key.
     pub exposures: Vec<ExposureRow>,
+    /// Users by the last window in which they came, ascending by key.
+    pub activity: Vec<ActivityRow>,
+    /// Distinct sessions, ascending by key; none when they were not counted.
+    pub sessions: Vec<SessionRow>,
     /// Latency histograms, ascending by key.
     pub latencies: Vec<(LatencyRow, u64)>,
 }
 
 impl Cube {
-    /// The cells with their sums, in key order.
-    pub fn cells(&self) -> impl Iterator<Item = (&CellKey, &[i64])> {
-        self.keys.iter().zip(self.values.chunks_exact(self.measures.len().max(1)))
-    }
-
     /// Columns of a metric's numerator and denominator in the cells.
     ///
     /// # Errors
     /// When the log lacks a column of the metric.
     pub fn metric_columns(&self, metric: &Metric) -> Result<[usize; 2], Reason> {
-        let [numerator, denominator] = metric.measures().map(|measure| self.measures.iter().position(|m| m.measure == measure));
-        Ok([numerator.ok_or(Reason::NoColumn)?, denominator.ok_or(Reason::NoColumn)?])
+        let [numerator, denominator] =
+            metric.sums().map(|sum| self.measures.iter().position(|m| m.sum == *sum && m.present).ok_or(Reason::NoColumn));
+        Ok([numerator?, denominator?])
+    }
+
+    /// Whether all rows of a window are old enough at `as_of` for outcomes that arrive up to `delay` after them. Cells keep what is known
+    /// of younger rows; only what has had its time is compared.
+    pub fn is_mature(&self, window: u32, delay: Micros) -> bool {
+        delay == 0 || self.start + (i64::from(window) + 1) * self.window + delay <= self.as_of
     }
 }

@@ -1,205 +1,387 @@
-//! The mergeable state of a scan: update with rows, merge with another state, finish as a cube.
+//! The mergeable state of a scan: update with turns, merge with another state, finish as a cube.
 
-use arrow_array::{Array, Int64Array};
 use hashbrown::HashMap;
-use rayon::prelude::*;
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::collections::BTreeMap;
 
 use super::{
     Context,
-    cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, RowCounts},
-    measured_columns,
-    stages::{MAX_STAGES, Stage, stages_of},
+    cube::{Arm, CellKey, Cells, Cube, CubeMeasure, LatencyRow, RowCounts},
+    finish::UserRow,
+    index::UNKNOWN,
+    keyed::{AHEAD, Keyed},
+    places::Places,
+    sessions::Sessions,
+    traces::Traces,
+    users::{Seen, User, Users},
 };
 use crate::{
     bucket::group_of,
     error::{Error, Result},
-    input::{SourceFile, TrafficBatch, TrafficReader},
-    layer::Layers,
-    metric::{Sum, column_kind},
+    input::{Turns, color, release, rows_without},
+    metric::{Reading, Sum},
     stats::quantile::bin_of,
     time::Micros,
 };
 
+/// Bins of one row of the latency histograms: an octave.
+const OCTAVE: u16 = 64;
+/// The largest difference between a logged propensity and the plan's ratio, millionths: half a basis point.
+const PROPENSITY_TOLERANCE: i64 = 50;
+
 /// What all threads of a scan share.
 pub(super) struct Scan<'a> {
-    ctx: &'a Context<'a>,
-    layers: &'a Layers,
-    /// Stages of each tenant's layers: tenant by tenant, layer by layer.
-    stages: Vec<Vec<Stage>>,
-    /// Bucket of each user.
-    buckets: Vec<u16>,
-    measures: Vec<CubeMeasure>,
-    /// Where each measure comes from: its column among the measured ones, if it reads one.
-    columns: Vec<Option<usize>>,
-    /// The column that the latency histogram reads.
-    latency_column: Option<usize>,
-    /// Stages in which each user was seen, one bit a stage: baseline, candidate. Setting bits commutes, so threads share them.
-    seen: [Vec<AtomicU64>; 2],
+    pub(super) ctx: &'a Context<'a>,
+    pub(super) places: Places,
+    pub(super) sums: Sums,
+    /// Candidate outcomes of logged requests, to be paired.
+    pub(super) shadows: Option<Traces>,
+    /// Outcomes that came after their rows were logged.
+    pub(super) outcomes: Option<Traces>,
+    pub(super) count_sessions: bool,
 }
 
-impl<'a> Scan<'a> {
-    pub(super) fn new(ctx: &'a Context<'a>, readers: &[TrafficReader], layers: &'a Layers) -> Result<Self> {
-        let of_tenant =
-            |tenant: &String| (0..ctx.plan.layers.len()).map(|idx| stages_of(ctx.plan, tenant, idx, ctx.as_of)).collect::<Vec<_>>();
-        let stages: Vec<Vec<Stage>> = layers.tenants.iter().flat_map(of_tenant).collect();
-        if let Some(idx) = stages.iter().position(|stages| stages.len() > MAX_STAGES) {
-            let id = &ctx.plan.layers[idx % ctx.plan.layers.len()].id;
-            return Err(Error::usage(format!(
-                "expected at most {MAX_STAGES} ratio changes a layer, found {} in \"{id}\"",
-                stages[idx].len()
-            )));
+/// What cells add up, and where each sum comes from. Slot 0 counts rows. A count of known values is stored as the count of missing ones,
+/// because few columns miss any.
+pub(super) struct Sums {
+    pub(super) measures: Vec<CubeMeasure>,
+    /// Measured columns and the slots of their sums.
+    of: Vec<(usize, usize)>,
+    /// Measured columns and the slots of their missing values.
+    missing: Vec<(usize, usize)>,
+    /// The slot of each measure.
+    slots: Vec<Slot>,
+    n_slots: usize,
+    /// The column that the latency histogram reads.
+    latency: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Is(usize),
+    /// Rows minus this.
+    RowsBut(usize),
+    /// No file has the column.
+    Absent,
+}
+
+impl Sums {
+    /// The sums of some metrics over measured columns, of which `present` tells which any file has.
+    pub(super) fn new(measures: &[Sum], measured: &[Reading], present: &[bool]) -> Self {
+        let (mut of, mut missing, mut slots, mut n_slots) = (Vec::new(), Vec::new(), Vec::new(), 1);
+        for sum in measures {
+            let column = sum.reading().and_then(|reading| measured.iter().position(|m| *m == reading));
+            slots.push(match (sum, column.filter(|column| present[*column])) {
+                (Sum::Rows, _) => Slot::Is(0),
+                (_, None) => Slot::Absent,
+                (Sum::Of(_), Some(column)) => {
+                    of.push((column, n_slots));
+                    n_slots += 1;
+                    Slot::Is(n_slots - 1)
+                }
+                (Sum::Known(_), Some(column)) => {
+                    missing.push((column, n_slots));
+                    n_slots += 1;
+                    Slot::RowsBut(n_slots - 1)
+                }
+            });
         }
-        let measured = measured_columns(ctx.metrics);
-        let (mut measures, mut columns): (Vec<CubeMeasure>, Vec<Option<usize>>) = (Vec::new(), Vec::new());
-        for measure in ctx.metrics.iter().flat_map(|metric| metric.measures()) {
-            let column = measure.sum.column().map(str::to_owned);
-            let is_there = column.as_ref().is_none_or(|column| readers.iter().any(|reader| reader.has(column)));
-            if is_there && !measures.iter().any(|m| m.measure == measure) {
-                columns.push(column.as_ref().and_then(|column| measured.iter().position(|m| m == column)));
-                measures.push(CubeMeasure { kind: column.as_deref().map_or(crate::metric::ColumnKind::Count, column_kind), measure });
+        let measure = |(sum, slot): (&Sum, &Slot)| CubeMeasure { sum: sum.clone(), present: *slot != Slot::Absent };
+        let measures = measures.iter().zip(&slots).map(measure).collect();
+        let latency = measured.iter().position(|reading| reading.column == "latency_ms" && reading.test.is_none());
+        let latency = latency.filter(|column| present[*column]);
+        Self { measures, of, missing, slots, n_slots, latency }
+    }
+
+    /// The sums of cubes that are merged: every measure in a slot of its own.
+    pub(super) fn of_measures(measures: Vec<CubeMeasure>) -> Self {
+        let slots: Vec<Slot> = (0..measures.len()).map(Slot::Is).collect();
+        Self { n_slots: slots.len().max(1), measures, of: Vec::new(), missing: Vec::new(), slots, latency: None }
+    }
+
+    /// A row of measures from a row of slots.
+    fn finish(&self, slots: &[i64], out: &mut Vec<i64>) {
+        out.extend(self.slots.iter().map(|slot| match slot {
+            Slot::Is(slot) => slots[*slot],
+            Slot::RowsBut(slot) => slots[0] - slots[*slot],
+            Slot::Absent => 0,
+        }));
+    }
+
+    /// The other way round. Rows that were counted when a column was not there count as missing it.
+    fn unfinish(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
+        out[0] = rows;
+        for (slot, value) in self.slots.iter().zip(measures) {
+            match slot {
+                Slot::Is(slot) => out[*slot] = *value,
+                Slot::RowsBut(slot) => out[*slot] = rows - value,
+                Slot::Absent => {}
             }
         }
-        let profile = &ctx.plan.profile;
-        let buckets = (0..layers.n_users()).into_par_iter().map(|user| profile.bucket(layers.user_id(user))).collect();
-        let unseen = || (0..layers.n_users()).map(|_| AtomicU64::new(0)).collect();
-        let latency_column = measured.iter().position(|column| column == "latency_ms");
-        Ok(Self { ctx, layers, stages, buckets, measures, columns, latency_column, seen: [unseen(), unseen()] })
-    }
-}
-
-impl Scan<'_> {
-    fn stages_of(&self, tenant: u32, layer: u8) -> &[Stage] {
-        &self.stages[tenant as usize * self.ctx.plan.layers.len() + usize::from(layer)]
     }
 }
 
 /// One thread's share of a scan.
 pub(super) struct State {
-    cells: HashMap<CellKey, usize>,
-    values: Vec<i64>,
-    n_measures: usize,
-    latencies: HashMap<LatencyRow, u64>,
-    counts: RowCounts,
+    cells: Keyed<i64>,
+    /// Logged and shadow outcomes of the same requests.
+    pairs: Keyed<i64>,
+    /// Latencies by octave.
+    latencies: Keyed<i64>,
+    pub(super) counts: RowCounts,
+    /// Users who were served under another layer than their own, by row and place.
+    recolored: HashMap<(u32, u32), (User, Seen)>,
+    sessions: Sessions,
+    as_of: Micros,
+    buffers: Buffers,
+}
+
+/// Kept from step to step.
+#[derive(Default)]
+struct Buffers {
+    rows: Vec<u16>,
+    hashes: Vec<u64>,
+    found: Vec<u32>,
+    turns: Vec<Turn>,
+    keys: Vec<u64>,
+    cells: Vec<u32>,
+}
+
+/// A turn in an arm, on its way to its cell.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    row: u16,
+    user: u32,
+    arm: Arm,
+    group: u16,
+    series: u32,
+    window: u32,
+}
+
+/// Where the rows of a part count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// Rows before this instant have been counted by an earlier scan of the same file.
+    pub(super) counted_until: Option<Micros>,
 }
 
 impl State {
     pub(super) fn new(scan: &Scan<'_>) -> Self {
+        Self::empty(&scan.sums, scan.ctx.as_of)
+    }
+
+    /// A state that has seen nothing.
+    pub(super) fn empty(sums: &Sums, as_of: Micros) -> Self {
         Self {
-            cells: HashMap::new(),
-            values: Vec::new(),
-            n_measures: scan.measures.len(),
-            latencies: HashMap::new(),
+            cells: Keyed::new(sums.n_slots),
+            pairs: Keyed::new(sums.n_slots),
+            latencies: Keyed::new(usize::from(OCTAVE)),
             counts: RowCounts::default(),
+            recolored: HashMap::new(),
+            sessions: Sessions::default(),
+            as_of,
+            buffers: Buffers::default(),
         }
     }
 
-    /// Adds the rows of a batch.
-    pub(super) fn update(&mut self, scan: &Scan<'_>, batch: &TrafficBatch<'_>) -> Result<()> {
-        let (ctx, layers) = (scan.ctx, scan.layers);
-        for row in 0..batch.raw.n_rows {
-            self.counts.n_rows += 1;
-            if batch.faults.is_bad(row) {
-                self.counts.n_bad += 1;
+    /// Counts a step's rows and keeps those that can be in an arm, before anything is known of their users. Returns the number of rows
+    /// after `as_of`.
+    pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &Turns, since: Since) -> u64 {
+        let (plan, as_of, counts) = (scan.ctx.plan, scan.ctx.as_of, &mut self.counts);
+        let rows = &mut self.buffers.rows;
+        rows_without(&turns.bad, turns.n, rows);
+        if let Some(until) = since.counted_until {
+            rows.retain(|row| turns.at.values[usize::from(*row)] >= until);
+            counts.n_rows += rows.len() as u64;
+        } else {
+            counts.n_rows += turns.n as u64;
+            counts.n_bad += (turns.n - rows.len()) as u64;
+        }
+        let keep = |rows: &mut Vec<u16>, keep: &dyn Fn(usize) -> bool| {
+            let n = rows.len();
+            rows.retain(|row| keep(usize::from(*row)));
+            (n - rows.len()) as u64
+        };
+        counts.n_before_start += keep(rows, &|row| turns.at.values[row] >= plan.start);
+        let n_after = keep(rows, &|row| turns.at.values[row] < as_of);
+        counts.n_after_as_of += n_after;
+        if turns.is_shadow.n_absent < turns.n {
+            counts.n_shadow += keep(rows, &|row| turns.is_shadow.values[row] == 0);
+        }
+        if turns.is_eval.n_absent < turns.n {
+            counts.n_eval += keep(rows, &|row| turns.is_eval.values[row] == 0);
+        }
+        n_after
+    }
+
+    /// Takes a step whose rows have been admitted before.
+    pub(super) fn admit_all(&mut self, turns: &Turns) {
+        self.buffers.rows.clear();
+        self.buffers.rows.extend(0..turns.n as u16);
+    }
+
+    /// The rows that the last [`Self::admit`] kept.
+    pub(super) fn admitted(&self) -> &[u16] {
+        &self.buffers.rows
+    }
+
+    /// Adds the rows that were admitted.
+    ///
+    /// # Errors
+    /// A sum that overflows.
+    pub(super) fn update(&mut self, scan: &Scan<'_>, users: &Users, turns: &mut Turns) -> Result<()> {
+        if let Some(outcomes) = &scan.outcomes {
+            outcomes.update(turns, &self.buffers.rows);
+        }
+        self.find_users(users, turns);
+        self.place(scan, users, turns);
+        let Buffers { turns: placed, keys, cells, .. } = &mut self.buffers;
+        keys.clear();
+        keys.extend(placed.iter().map(|turn| Places::key(turn.series, turn.window, turn.group)));
+        self.cells.rows(keys, cells);
+        add(&mut self.cells, &scan.sums, cells, placed, turns)?;
+        self.add_latencies(scan, turns);
+        self.add_pairs(scan, turns)?;
+        if scan.count_sessions && turns.session.n_absent < turns.n {
+            self.add_sessions(users, turns);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn find_users(&mut self, users: &Users, turns: &Turns) {
+        let Buffers { rows, hashes, found, .. } = &mut self.buffers;
+        hashes.clear();
+        hashes.extend(rows.iter().map(|row| turns.user_hash(usize::from(*row))));
+        users.find(hashes, found);
+    }
+
+    /// Sorts out whose rows are in which arm, and marks where users were seen.
+    #[inline(never)]
+    fn place(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) {
+        let Buffers { rows, found, turns: placed, .. } = &mut self.buffers;
+        let counts = &mut self.counts;
+        let (places, profile) = (&scan.places, &scan.ctx.plan.profile);
+        let is_recomputable = profile.is_recomputable();
+        placed.clear();
+        for (idx, (row, user_idx)) in rows.iter().zip(found.iter()).enumerate() {
+            if let Some(next) = found.get(idx + AHEAD) {
+                users.prefetch(*next);
+            }
+            if *user_idx == UNKNOWN {
+                counts.n_unknown_user += 1;
                 continue;
             }
-            let at = batch.event_time.value(row);
-            if at < ctx.plan.start {
-                self.counts.n_before_start += 1;
-                continue;
-            }
-            if at >= ctx.as_of {
-                self.counts.n_after_as_of += 1;
-                continue;
-            }
-            if batch.is_shadow.as_ref().is_some_and(|shadow| shadow.is_valid(row) && shadow.value(row)) {
-                self.counts.n_shadow += 1;
-                continue;
-            }
-            let tenant = batch.tenant_id.as_ref().filter(|t| t.is_valid(row) && !t.value(row).is_empty()).map(|t| t.value(row));
-            let Some(user) = layers.find(tenant, batch.user_id.value(row)) else {
-                self.counts.n_unknown_user += 1;
-                continue;
-            };
-            let release = batch.release_id.is_valid(row).then(|| batch.release_id.value(row));
-            let arm = match release {
-                Some(id) if id == ctx.plan.baseline => Arm::Baseline,
-                Some(id) if id == ctx.plan.candidate => Arm::Candidate,
-                other => {
-                    if ctx.refuse_unknown_release {
-                        return Err(unknown_release(ctx, batch, row, other));
-                    }
-                    self.counts.n_unknown_release += 1;
+            let at = usize::from(*row);
+            let arm = match turns.release.values[at] {
+                release::BASELINE => Arm::Baseline,
+                release::CANDIDATE => Arm::Candidate,
+                _ => {
+                    counts.n_unknown_release += 1;
                     continue;
                 }
             };
-            if !layers.eligible[user] {
-                self.counts.n_ineligible += 1;
-                self.counts.n_ineligible_candidate += u64::from(arm == Arm::Candidate);
+            let user = users.user(*user_idx);
+            if !user.eligible {
+                counts.n_ineligible += 1;
+                counts.n_ineligible_candidate += u64::from(arm == Arm::Candidate);
                 continue;
             }
-            let layer = layers.layer[user];
-            if batch.layer.as_ref().is_some_and(|l| l.is_valid(row) && l.value(row) != ctx.plan.layers[usize::from(layer)].id) {
-                self.counts.n_layer_differs += 1;
-            }
-            let stages = scan.stages_of(layers.tenant[user], layer);
-            let stage = stages.partition_point(|stage| stage.start <= at).saturating_sub(1);
-            let bucket = scan.buckets[user];
-            let expected = if stages[stage].ratio.reaches(bucket) { Arm::Candidate } else { Arm::Baseline };
-            self.counts.n_misassigned += u64::from(ctx.plan.profile.is_recomputable() && expected != arm);
-            match arm {
-                Arm::Baseline => self.counts.n_baseline += 1,
-                Arm::Candidate => self.counts.n_candidate += 1,
-            }
-            scan.seen[arm as usize][user].fetch_or(1 << stage, Ordering::Relaxed);
-            let window = u32::try_from((at - ctx.plan.start) / ctx.plan.window).map_err(|_| {
-                Error::input(
-                    batch.raw.place("event_time", row),
-                    "expected an instant within 2^32 windows of the plan's start, found a later one",
-                )
-            })?;
-            let (tenant, stage, group) = (layers.tenant[user], stage as u8, group_of(bucket));
-            let key = CellKey { tenant, layer, stage, arm, window, group };
-            self.add_row(scan, key, at, batch, row)?;
-            if let Some(latency) = scan.latency_column.and_then(|column| value_at(batch.measured[column].as_ref(), row)) {
-                // Stored in millionths of a millisecond; the histogram counts microseconds.
-                let bin = bin_of(latency.unsigned_abs() / 1_000);
-                *self.latencies.entry(LatencyRow { tenant, layer, stage, arm, group, bin }).or_default() += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn add_row(&mut self, scan: &Scan<'_>, key: CellKey, at: Micros, batch: &TrafficBatch<'_>, row: usize) -> Result<()> {
-        let start = self.cell(key);
-        let cell = &mut self.values[start..start + scan.measures.len()];
-        for ((measure, column), sum) in scan.measures.iter().zip(&scan.columns).zip(cell) {
-            if at + measure.measure.delay > scan.ctx.as_of {
-                continue;
-            }
-            let value = match (&measure.measure.sum, column) {
-                (Sum::Rows, _) => Some(1),
-                (Sum::Of(_), Some(column)) => value_at(batch.measured[*column].as_ref(), row),
-                (Sum::Known(_), Some(column)) => value_at(batch.measured[*column].as_ref(), row).map(|_| 1),
-                _ => None,
+            let place = match turns.layer.values[at] {
+                color::NONE => user.place,
+                color::UNKNOWN => {
+                    counts.n_layer_differs += 1;
+                    user.place
+                }
+                layer => {
+                    // The color decided the ratio that the user was served under.
+                    let place = user.place - user.place % places.n_layers as u32 + layer as u32;
+                    counts.n_layer_differs += u64::from(place != user.place);
+                    place
+                }
             };
-            if let Some(value) = value {
-                *sum = sum.checked_add(value).ok_or_else(|| overflow(&measure.measure.column_name()))?;
+            let instant = turns.at.values[at];
+            let stage = places.stage_at(place, instant);
+            let ratio = places.stages[place as usize][stage].ratio;
+            let is_reached = ratio.reaches(user.bucket);
+            counts.n_misassigned += u64::from(is_recomputable && is_reached != (arm == Arm::Candidate));
+            if turns.propensity.n_absent < turns.n && !turns.propensity.is_absent(at) {
+                let bps = i64::from(if arm == Arm::Candidate { ratio.bps() } else { 10_000 - ratio.bps() });
+                let differs = (turns.propensity.values[at] - bps * 100).abs() > PROPENSITY_TOLERANCE;
+                counts.n_propensity_differs += u64::from(differs);
             }
+            match arm {
+                Arm::Baseline => counts.n_baseline += 1,
+                Arm::Candidate => counts.n_candidate += 1,
+            }
+            let window = places.window_at(instant);
+            if place == user.place {
+                users.mark(*user_idx, stage, arm as usize, window);
+            } else {
+                let (_, seen) = self.recolored.entry((users.row(*user_idx), place)).or_insert((user, Seen::default()));
+                seen.stages[arm as usize] |= 1 << stage;
+                seen.last = seen.last.max(window + 1);
+            }
+            let series = places.series(place, stage, arm);
+            placed.push(Turn { row: *row, user: *user_idx, arm, group: group_of(user.bucket), series, window });
+        }
+    }
+
+    #[inline(never)]
+    fn add_latencies(&mut self, scan: &Scan<'_>, turns: &Turns) {
+        let Some(latency) = scan.sums.latency.map(|column| &turns.measured[column]).filter(|column| column.n_absent < turns.n) else {
+            return;
+        };
+        let Buffers { turns: placed, keys, cells, found, .. } = &mut self.buffers;
+        keys.clear();
+        // From here on the users have been used: their buffer keeps the bins.
+        found.clear();
+        for turn in placed.iter().filter(|turn| !latency.is_absent(usize::from(turn.row))) {
+            // Stored in millionths of a millisecond; the histogram counts microseconds.
+            let bin = bin_of(latency.values[usize::from(turn.row)].unsigned_abs() / 1_000);
+            keys.push(Places::key(turn.series, u32::from(bin / OCTAVE), turn.group));
+            found.push(u32::from(bin % OCTAVE));
+        }
+        self.latencies.rows(keys, cells);
+        let counts = self.latencies.all_mut();
+        let at = |row: u32, bin: u32| row as usize * usize::from(OCTAVE) + bin as usize;
+        for (idx, (row, bin)) in cells.iter().zip(found.iter()).enumerate() {
+            if let (Some(next), Some(bin)) = (cells.get(idx + AHEAD), found.get(idx + AHEAD)) {
+                crate::memory::prefetch(counts, at(*next, *bin));
+            }
+            counts[at(*row, *bin)] += 1;
+        }
+    }
+
+    #[inline(never)]
+    fn add_pairs(&mut self, scan: &Scan<'_>, turns: &Turns) -> Result<()> {
+        let Some(shadows) = &scan.shadows else { return Ok(()) };
+        let mut row = Vec::new();
+        for turn in self.buffers.turns.iter().filter(|turn| turn.arm == Arm::Baseline) {
+            let at = usize::from(turn.row);
+            if turns.trace.n_absent == turns.n || turns.trace.is_absent(at) {
+                continue;
+            }
+            let Some(outcome) = shadows.find(turns.trace.values[at] as u64) else { continue };
+            self.counts.n_pairs += 1;
+            let [logged, shadow] = [turn.series, turn.series + 1].map(|series| Places::key(series, turn.window, turn.group));
+            let logged_value = |column: usize| {
+                let column = &turns.measured[column];
+                (!column.is_absent(at)).then(|| column.values[at])
+            };
+            self.pairs.rows(&[logged], &mut row);
+            add_row(self.pairs.sums_mut(row[0]), &scan.sums, logged_value)?;
+            self.pairs.rows(&[shadow], &mut row);
+            add_row(self.pairs.sums_mut(row[0]), &scan.sums, |column| shadows.value(outcome, column))?;
         }
         Ok(())
     }
 
-    /// Where the sums of a cell start.
-    fn cell(&mut self, key: CellKey) -> usize {
-        let (values, n) = (&mut self.values, self.n_measures);
-        *self.cells.entry(key).or_insert_with(|| {
-            values.resize(values.len() + n, 0);
-            values.len() - n
-        })
+    fn add_sessions(&mut self, users: &Users, turns: &Turns) {
+        for turn in self.buffers.turns.iter().filter(|turn| !turns.session.is_absent(usize::from(turn.row))) {
+            // Ids of sessions need not differ between users.
+            let session = crate::hash::join(turns.session.values[usize::from(turn.row)] as u64, u64::from(users.row(turn.user)));
+            self.sessions.insert(turn.series, session);
+        }
     }
 
     /// Notes rows that were left out.
@@ -208,69 +390,57 @@ impl State {
             *self.counts.bad_rows.entry(reason).or_default() += n;
         }
     }
-
-    /// Adds another state: associative and commutative, because every sum is an integer.
-    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
-        let n = self.n_measures;
-        for (key, from) in other.cells {
-            let start = self.cell(key);
-            for (sum, value) in self.values[start..start + n].iter_mut().zip(&other.values[from..from + n]) {
-                *sum = sum.checked_add(*value).ok_or_else(|| overflow("a cell"))?;
-            }
-        }
-        for (key, count) in other.latencies {
-            *self.latencies.entry(key).or_default() += count;
-        }
-        let (mine, theirs) = (&mut self.counts, other.counts);
-        mine.n_rows += theirs.n_rows;
-        mine.n_baseline += theirs.n_baseline;
-        mine.n_candidate += theirs.n_candidate;
-        mine.n_ineligible += theirs.n_ineligible;
-        mine.n_ineligible_candidate += theirs.n_ineligible_candidate;
-        mine.n_unknown_release += theirs.n_unknown_release;
-        mine.n_unknown_user += theirs.n_unknown_user;
-        mine.n_shadow += theirs.n_shadow;
-        mine.n_before_start += theirs.n_before_start;
-        mine.n_after_as_of += theirs.n_after_as_of;
-        mine.n_bad += theirs.n_bad;
-        mine.n_layer_differs += theirs.n_layer_differs;
-        mine.n_misassigned += theirs.n_misassigned;
-        self.bad_rows(theirs.bad_rows);
-        Ok(())
-    }
-
-    /// Sorts everything by key.
-    pub(super) fn finish(self, scan: &Scan<'_>, ctx: &Context<'_>, layers: &Layers, sources: Vec<SourceFile>) -> Cube {
-        let n = self.n_measures;
-        let mut cells: Vec<(CellKey, usize)> = self.cells.into_iter().collect();
-        cells.sort_unstable();
-        let values = cells.iter().flat_map(|(_, start)| &self.values[*start..start + n]).copied().collect();
-        let mut latencies: Vec<(LatencyRow, u64)> = self.latencies.into_iter().collect();
-        latencies.sort_unstable();
-        Cube {
-            plan_id: ctx.plan.id.clone(),
-            baseline: ctx.plan.baseline.clone(),
-            candidate: ctx.plan.candidate.clone(),
-            start: ctx.plan.start,
-            as_of: ctx.as_of,
-            window: ctx.plan.window,
-            tenants: layers.tenants.clone(),
-            layer_ids: ctx.plan.layers.iter().map(|layer| layer.id.clone()).collect(),
-            layers: cube_layers(scan, layers),
-            measures: scan.measures.clone(),
-            counts: self.counts,
-            sources,
-            layers_digest: layers.digest.clone(),
-            keys: cells.into_iter().map(|(key, _)| key).collect(),
-            values,
-            exposures: exposures(scan, layers),
-            latencies,
-        }
-    }
 }
 
-fn value_at(values: Option<&Int64Array>, row: usize) -> Option<i64> {
-    values.filter(|values| values.is_valid(row)).map(|values| values.value(row))
+/// Adds placed turns to their cells, row by row: a cell's sums lie side by side, and the columns of a step are in the cache.
+#[inline(never)]
+fn add(cells: &mut Keyed<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns: &Turns) -> Result<()> {
+    let width = sums.n_slots;
+    let all = cells.all_mut();
+    let of: Vec<(&[i64], usize)> = sums
+        .of
+        .iter()
+        .filter(|(column, _)| turns.measured[*column].n_absent < turns.n)
+        .map(|(column, slot)| (turns.measured[*column].values.as_slice(), *slot))
+        .collect();
+    let missing: Vec<(&[u64], usize)> = sums
+        .missing
+        .iter()
+        .filter(|(column, _)| turns.measured[*column].n_absent > 0)
+        .map(|(column, slot)| (turns.measured[*column].absent.as_slice(), *slot))
+        .collect();
+    let mut overflowed = false;
+    for (idx, (cell, turn)) in rows.iter().zip(placed).enumerate() {
+        if let Some(next) = rows.get(idx + AHEAD / 2) {
+            for line in (0..width).step_by(8) {
+                crate::memory::prefetch(all, *next as usize * width + line);
+            }
+        }
+        let row = usize::from(turn.row);
+        let cell = &mut all[*cell as usize * width..(*cell as usize + 1) * width];
+        cell[0] += 1;
+        for (values, slot) in &of {
+            let (sum, over) = cell[*slot].overflowing_add(values[row]);
+            cell[*slot] = sum;
+            overflowed |= over;
+        }
+        for (absent, slot) in &missing {
+            cell[*slot] += (absent[row / 64] >> (row % 64) & 1) as i64;
+        }
+    }
+    if overflowed { Err(overflow("a cell")) } else { Ok(()) }
+}
+
+/// Adds one turn, whose values come from anywhere.
+fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) -> Result<()> {
+    cell[0] += 1;
+    for (column, slot) in &sums.of {
+        cell[*slot] = cell[*slot].checked_add(value(*column).unwrap_or(0)).ok_or_else(|| overflow("a pair"))?;
+    }
+    for (column, slot) in &sums.missing {
+        cell[*slot] += i64::from(value(*column).is_none());
+    }
+    Ok(())
 }
 
 fn overflow(what: &str) -> Error {
@@ -278,61 +448,96 @@ fn overflow(what: &str) -> Error {
         .hint("use a shorter plan.window_minutes, or check the column's unit")
 }
 
-fn unknown_release(ctx: &Context<'_>, batch: &TrafficBatch<'_>, row: usize, found: Option<&str>) -> Error {
-    let found = found.map_or_else(|| "none".to_owned(), |id| format!("\"{}\"", id.chars().take(60).collect::<String>()));
-    Error::input(
-        batch.raw.place("release_id", row),
-        format!("expected \"{}\" or \"{}\", found {found}", ctx.plan.baseline, ctx.plan.candidate),
-    )
-    .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
+/// What a state comes to.
+pub(super) struct Finished {
+    pub(super) cells: Cells,
+    pub(super) pairs: Cells,
+    pub(super) latencies: Vec<(LatencyRow, u64)>,
+    pub(super) counts: RowCounts,
+    /// Users who were served under another layer than their own, in order.
+    pub(super) recolored: Vec<UserRow>,
+    pub(super) sessions: BTreeMap<u32, Vec<u64>>,
 }
 
-fn cube_layers(scan: &Scan<'_>, layers: &Layers) -> Vec<CubeLayer> {
-    let n_layers = scan.ctx.plan.layers.len();
-    let row = |(idx, stages): (usize, &Vec<Stage>)| CubeLayer {
-        tenant: (idx / n_layers) as u32,
-        layer: (idx % n_layers) as u8,
-        n_users: 0,
-        n_eligible: 0,
-        n_exposed: 0,
-        stages: stages.clone(),
-    };
-    let mut rows: Vec<CubeLayer> = scan.stages.iter().enumerate().map(row).collect();
-    for user in 0..layers.n_users() {
-        let row = &mut rows[layers.tenant[user] as usize * n_layers + usize::from(layers.layer[user])];
-        row.n_users += 1;
-        row.n_eligible += u64::from(layers.eligible[user]);
-        row.n_exposed += u64::from(scan.seen[Arm::Candidate as usize][user].load(Ordering::Relaxed) != 0);
-    }
-    rows
-}
-
-/// Distinct users by tenant, layer, stage and group.
-fn exposures(scan: &Scan<'_>, layers: &Layers) -> Vec<ExposureRow> {
-    let mut rows: BTreeMap<(u32, u8, u8, u16), [u64; 3]> = BTreeMap::new();
-    for user in 0..layers.n_users() {
-        let [baseline, candidate] = [0, 1].map(|arm| scan.seen[arm][user].load(Ordering::Relaxed));
-        let mut seen = baseline | candidate;
-        while seen != 0 {
-            let stage = seen.trailing_zeros() as u8;
-            seen &= seen - 1;
-            let which = match (baseline >> stage & 1, candidate >> stage & 1) {
-                (1, 1) => 2,
-                (_, 1) => 1,
-                _ => 0,
-            };
-            rows.entry((layers.tenant[user], layers.layer[user], stage, group_of(scan.buckets[user]))).or_default()[which] += 1;
+impl State {
+    /// Adds what an earlier cube counted.
+    ///
+    /// # Errors
+    /// A sum that overflows.
+    pub(super) fn load(&mut self, cube: &Cube, places: &Places, sums: &Sums) -> Result<()> {
+        let mut row = Vec::new();
+        for (mine, theirs) in [(&mut self.cells, &cube.cells), (&mut self.pairs, &cube.pairs)] {
+            let mut slots = vec![0; sums.n_slots];
+            for (key, values) in theirs.iter() {
+                sums.unfinish(values[0], values, &mut slots);
+                mine.rows(&[places.key_of(key)], &mut row);
+                for (sum, more) in mine.sums_mut(row[0]).iter_mut().zip(&slots) {
+                    *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
+                }
+            }
         }
+        for (key, n) in &cube.latencies {
+            let series = places.series(places.place(key.tenant, key.layer), usize::from(key.stage), key.arm);
+            self.latencies.rows(&[Places::key(series, u32::from(key.bin / OCTAVE), key.group)], &mut row);
+            self.latencies.sums_mut(row[0])[usize::from(key.bin % OCTAVE)] += *n as i64;
+        }
+        self.counts.merge(cube.counts.clone());
+        Ok(())
     }
-    rows.into_iter()
-        .map(|((tenant, layer, stage, group), [n_baseline, n_candidate, n_crossover])| ExposureRow {
-            tenant,
-            layer,
-            stage,
-            group,
-            n_baseline,
-            n_candidate,
-            n_crossover,
-        })
-        .collect()
+
+    /// Later rows are not known yet.
+    pub(super) fn as_of(&self) -> Micros {
+        self.as_of
+    }
+
+    /// Adds a session that an earlier cube counted.
+    pub(super) fn load_session(&mut self, series: u32, session: u64) {
+        self.sessions.insert(series, session);
+    }
+
+    /// Adds the threads' states up, in any order: every sum is an integer. Sorts everything by key.
+    ///
+    /// # Errors
+    /// A sum that overflows.
+    pub(super) fn finish(states: Vec<Self>, places: &Places, sums: &Sums) -> Result<Finished> {
+        let add = |a: i64, b: i64| a.checked_add(b).ok_or_else(|| overflow("a cell"));
+        let finish_cells = |parts: Vec<Keyed<i64>>| -> Result<Cells> {
+            let mut cells = Cells::default();
+            let n_most = parts.iter().map(Keyed::len).sum::<usize>();
+            cells.keys.reserve_exact(n_most);
+            cells.values.reserve_exact(n_most * sums.measures.len());
+            Keyed::for_each_sorted(parts, add, |key, slots| {
+                cells.keys.push(places.cell_key(key));
+                sums.finish(slots, &mut cells.values);
+            })?;
+            Ok(cells)
+        };
+        let (mut cells, mut pairs, mut octaves) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut counts, mut sessions) = (RowCounts::default(), Sessions::default());
+        let mut seen: HashMap<(u32, u32), (User, Seen)> = HashMap::new();
+        for state in states {
+            cells.push(state.cells);
+            pairs.push(state.pairs);
+            octaves.push(state.latencies);
+            counts.merge(state.counts);
+            sessions.merge(state.sessions);
+            for (key, (user, more)) in state.recolored {
+                seen.entry(key).or_insert((user, Seen::default())).1.merge(more);
+            }
+        }
+        let (cells, pairs) = (finish_cells(cells)?, finish_cells(pairs)?);
+        let mut latencies = Vec::new();
+        Keyed::for_each_sorted(octaves, add, |key, counts| {
+            let CellKey { tenant, layer, stage, arm, window: octave, group } = places.cell_key(key);
+            for (bin, n) in counts.iter().enumerate().filter(|(_, n)| **n != 0) {
+                let bin = octave as u16 * OCTAVE + bin as u16;
+                latencies.push((LatencyRow { tenant, layer, stage, arm, group, bin }, *n as u64));
+            }
+        })?;
+        latencies.sort_unstable();
+        let user_row = |((row, place), (user, seen)): ((u32, u32), (User, Seen))| UserRow { row, place, bucket: user.bucket, seen };
+        let mut recolored: Vec<UserRow> = seen.into_iter().map(user_row).collect();
+        recolored.sort_unstable_by_key(|user| (user.row, user.place));
+        Ok(Finished { cells, pairs, latencies, counts, recolored, sessions: sessions.finish() })
+    }
 }

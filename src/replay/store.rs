@@ -1,4 +1,4 @@
-//! The cube on disk: three Parquet tables and one document, readable by anything that reads Parquet.
+//! The cube on disk: Parquet tables and one document, readable by anything that reads Parquet.
 
 use arrow_array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -12,7 +12,13 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
 
-use super::cube::{Arm, CellKey, Cube, CubeLayer, CubeMeasure, ExposureRow, LatencyRow, RowCounts};
+use super::{
+    cube::{
+        ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
+    },
+    finish::{UserRow, UserRun},
+    users::Seen,
+};
 use crate::{
     error::{Error, Result},
     input::SourceFile,
@@ -23,6 +29,10 @@ use crate::{
 /// The document that makes a folder a cube; it is written last.
 pub const CUBE_FILE: &str = "cube.json";
 const CELLS: &str = "cells.parquet";
+const PAIRS: &str = "pairs.parquet";
+pub(super) const USERS: &str = "users.parquet";
+const SESSIONS: &str = "sessions.parquet";
+const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
 const ROW_GROUP_ROWS: usize = 262_144;
@@ -42,11 +52,15 @@ struct Document {
     layers: Vec<CubeLayer>,
     measures: Vec<CubeMeasure>,
     counts: RowCounts,
-    sources: Vec<SourceFile>,
+    sources: Vec<CubeSource>,
+    shadow_sources: Vec<SourceFile>,
+    outcome_sources: Vec<SourceFile>,
     layers_digest: String,
+    counts_sessions: bool,
+    sessions: Vec<SessionRow>,
 }
 
-const SCHEMA: &str = "sluice.cube/1";
+const SCHEMA: &str = "sluice.cube/2";
 
 impl Cube {
     /// Writes the cube's files into a folder.
@@ -54,8 +68,10 @@ impl Cube {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        self.write_cells(&folder.join(CELLS))?;
+        self.write_cells(&self.cells, &folder.join(CELLS))?;
+        self.write_cells(&self.pairs, &folder.join(PAIRS))?;
         self.write_exposures(&folder.join(EXPOSURES))?;
+        self.write_activity(&folder.join(ACTIVITY))?;
         self.write_latencies(&folder.join(LATENCIES))?;
         let document = Document {
             schema: SCHEMA.into(),
@@ -71,7 +87,11 @@ impl Cube {
             measures: self.measures.clone(),
             counts: self.counts.clone(),
             sources: self.sources.clone(),
+            shadow_sources: self.shadow_sources.clone(),
+            outcome_sources: self.outcome_sources.clone(),
             layers_digest: self.layers_digest.clone(),
+            counts_sessions: self.counts_sessions,
+            sessions: self.sessions.clone(),
         };
         output::write_json(&folder.join(CUBE_FILE), &document)
     }
@@ -110,78 +130,123 @@ impl Cube {
             measures: document.measures,
             counts: document.counts,
             sources: document.sources,
+            shadow_sources: document.shadow_sources,
+            outcome_sources: document.outcome_sources,
             layers_digest: document.layers_digest,
-            keys: Vec::new(),
-            values: Vec::new(),
+            counts_sessions: document.counts_sessions,
+            cells: Cells::default(),
+            pairs: Cells::default(),
             exposures: Vec::new(),
+            activity: Vec::new(),
+            sessions: document.sessions,
             latencies: Vec::new(),
         };
-        cube.read_cells(&folder.join(CELLS))?;
+        cube.cells = cube.read_cells(&folder.join(CELLS))?;
+        cube.pairs = cube.read_cells(&folder.join(PAIRS))?;
         cube.read_exposures(&folder.join(EXPOSURES))?;
+        cube.read_activity(&folder.join(ACTIVITY))?;
         cube.read_latencies(&folder.join(LATENCIES))?;
         Ok(cube)
     }
 
-    fn write_cells(&self, path: &Path) -> Result<()> {
+    fn write_cells(&self, cells: &Cells, path: &Path) -> Result<()> {
         let mut fields = key_fields();
         fields.push(Field::new("release", dictionary(), false));
         fields.push(Field::new("window_start", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false));
         fields.push(Field::new("bucket_group", DataType::Int32, false));
-        fields.extend(self.measures.iter().map(|m| Field::new(m.measure.column_name(), DataType::Int64, false)));
+        let there: Vec<usize> = (0..self.measures.len()).filter(|idx| self.measures[*idx].present).collect();
+        fields.extend(there.iter().map(|idx| Field::new(self.measures[*idx].sum.column_name(), DataType::Int64, false)));
         let schema = Arc::new(Schema::new(fields));
         let n = self.measures.len();
-        let chunks = (0..self.keys.len()).step_by(ROW_GROUP_ROWS).map(|start| start..(start + ROW_GROUP_ROWS).min(self.keys.len()));
+        let chunks = (0..cells.keys.len()).step_by(ROW_GROUP_ROWS).map(|start| start..(start + ROW_GROUP_ROWS).min(cells.keys.len()));
         parquet_io::write(
             path,
             &schema,
             chunks.map(|rows| {
-                let keys = &self.keys[rows.clone()];
+                let keys = &cells.keys[rows.clone()];
                 let mut columns = self.key_columns(keys.iter().map(|k| (k.tenant, k.layer, k.stage)));
                 columns.push(names(keys.iter().map(|k| self.release(k.arm))));
                 let starts = keys.iter().map(|k| self.start + i64::from(k.window) * self.window);
                 columns.push(Arc::new(TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC")));
                 columns.push(integers(keys.iter().map(|k| i32::from(k.group))));
-                for measure in 0..n {
-                    columns.push(Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| self.values[row * n + measure]))));
+                for measure in &there {
+                    columns.push(Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| cells.values[row * n + measure]))));
                 }
                 parquet_io::batch(&schema, columns)
             }),
         )
     }
 
-    fn read_cells(&mut self, path: &Path) -> Result<()> {
-        let names: Vec<String> = self.measures.iter().map(|m| m.measure.column_name()).collect();
+    fn read_cells(&self, path: &Path) -> Result<Cells> {
+        let names: Vec<(usize, String)> =
+            self.measures.iter().enumerate().filter(|(_, m)| m.present).map(|(idx, m)| (idx, m.sum.column_name())).collect();
         let (start, window) = (self.start, self.window.max(1));
+        let n = self.measures.len();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         parquet_io::read(path, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
             let (arms, groups) = (text(path, batch, "release")?, integer(path, batch, "bucket_group")?);
             let starts = batch.column_by_name("window_start").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
             let starts = starts.ok_or_else(|| missing(path, "window_start"))?;
-            let sums: Vec<&Int64Array> = names.iter().map(|name| long(path, batch, name)).collect::<Result<_>>()?;
+            let first = values.len();
+            values.resize(first + batch.num_rows() * n, 0);
+            for (idx, name) in &names {
+                let sums = long(path, batch, name)?;
+                for (row, sum) in sums.values().iter().enumerate() {
+                    values[first + row * n + idx] = *sum;
+                }
+            }
             for row in 0..batch.num_rows() {
                 let (tenant, layer, stage) = key.at(row)?;
                 let window = ((starts.value(row) - start) / window) as u32;
                 keys.push(CellKey { tenant, layer, stage, arm: self.arm(path, arms.value(row))?, window, group: groups.value(row) as u16 });
-                values.extend(sums.iter().map(|sum| sum.value(row)));
             }
             Ok(())
         })?;
-        (self.keys, self.values) = (keys, values);
+        Ok(Cells { keys, values })
+    }
+
+    fn write_activity(&self, path: &Path) -> Result<()> {
+        let mut fields = key_fields();
+        fields.truncate(2);
+        fields.push(Field::new("bucket_group", DataType::Int32, false));
+        fields.push(Field::new("last_window", DataType::Int32, false));
+        fields.push(Field::new("n_users", DataType::Int64, false));
+        let schema = Arc::new(Schema::new(fields));
+        let rows = &self.activity;
+        let mut columns = self.key_columns(rows.iter().map(|r| (r.tenant, r.layer, 0)));
+        columns.truncate(2);
+        columns.push(integers(rows.iter().map(|r| i32::from(r.group))));
+        columns.push(integers(rows.iter().map(|r| r.last_window as i32)));
+        columns.push(longs(rows.iter().map(|r| r.n_users)));
+        parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+    }
+
+    fn read_activity(&mut self, path: &Path) -> Result<()> {
+        let mut rows = Vec::new();
+        parquet_io::read(path, &mut |batch| {
+            let key = KeyReader::new(self, path, batch)?;
+            let (groups, windows, users) = (integer(path, batch, "bucket_group")?, integer(path, batch, "last_window")?, long(path, batch, "n_users")?);
+            for row in 0..batch.num_rows() {
+                let (tenant, layer, _) = key.at(row)?;
+                let (group, last_window) = (groups.value(row) as u16, windows.value(row) as u32);
+                rows.push(ActivityRow { tenant, layer, group, last_window, n_users: users.value(row) as u64 });
+            }
+            Ok(())
+        })?;
+        self.activity = rows;
         Ok(())
     }
 
     fn write_exposures(&self, path: &Path) -> Result<()> {
         let mut fields = key_fields();
         fields.push(Field::new("bucket_group", DataType::Int32, false));
-        fields.extend(["n_baseline", "n_candidate", "n_crossover"].map(|name| Field::new(name, DataType::Int64, false)));
+        fields.extend(EXPOSURE_COLUMNS.map(|(name, _)| Field::new(name, DataType::Int64, false)));
         let schema = Arc::new(Schema::new(fields));
         let rows = &self.exposures;
         let mut columns = self.key_columns(rows.iter().map(|r| (r.tenant, r.layer, r.stage)));
         columns.push(integers(rows.iter().map(|r| i32::from(r.group))));
-        columns.push(longs(rows.iter().map(|r| r.n_baseline)));
-        columns.push(longs(rows.iter().map(|r| r.n_candidate)));
-        columns.push(longs(rows.iter().map(|r| r.n_crossover)));
+        columns.extend(EXPOSURE_COLUMNS.map(|(_, of)| longs(rows.iter().map(|r| *of(&mut r.users.clone())))));
         parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
     }
 
@@ -190,19 +255,14 @@ impl Cube {
         parquet_io::read(path, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
             let groups = integer(path, batch, "bucket_group")?;
-            let [baseline, candidate, crossover] = ["n_baseline", "n_candidate", "n_crossover"].map(|name| long(path, batch, name));
-            let (baseline, candidate, crossover) = (baseline?, candidate?, crossover?);
+            let counts = EXPOSURE_COLUMNS.iter().map(|(name, _)| long(path, batch, name)).collect::<Result<Vec<_>>>()?;
             for row in 0..batch.num_rows() {
                 let (tenant, layer, stage) = key.at(row)?;
-                rows.push(ExposureRow {
-                    tenant,
-                    layer,
-                    stage,
-                    group: groups.value(row) as u16,
-                    n_baseline: baseline.value(row) as u64,
-                    n_candidate: candidate.value(row) as u64,
-                    n_crossover: crossover.value(row) as u64,
-                });
+                let mut users = Exposure::default();
+                for ((_, of), counts) in EXPOSURE_COLUMNS.iter().zip(&counts) {
+                    *of(&mut users) = counts.value(row) as u64;
+                }
+                rows.push(ExposureRow { tenant, layer, stage, group: groups.value(row) as u16, users });
             }
             Ok(())
         })?;
@@ -268,6 +328,151 @@ impl Cube {
     }
 }
 
+/// A count of distinct users: its column, and its field.
+type ExposureColumn = (&'static str, fn(&mut Exposure) -> &mut u64);
+
+const EXPOSURE_COLUMNS: [ExposureColumn; 6] = [
+    ("n_baseline", |users| &mut users.n_baseline),
+    ("n_candidate", |users| &mut users.n_candidate),
+    ("n_crossover", |users| &mut users.n_crossover),
+    ("n_new_baseline", |users| &mut users.n_new_baseline),
+    ("n_new_candidate", |users| &mut users.n_new_candidate),
+    ("n_first_candidate", |users| &mut users.n_first_candidate),
+];
+
+/// Users a row group, and a chunk of work.
+pub(super) const CHUNK: usize = 262_144;
+
+/// Writes the users that were seen, one row a user and layer: what a merge with another cube needs.
+pub(super) struct UsersWriter<'a> {
+    sink: &'a mut dyn FnMut(&RecordBatch) -> Result<()>,
+    rows: Vec<UserRow>,
+}
+
+impl UsersWriter<'_> {
+    /// Writes a file of users; `fill` pushes them in order.
+    pub(super) fn write(path: &Path, fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>) -> Result<()> {
+        output::write_file(path, |file| {
+            let mut file = parquet_io::BatchWriter::of_numbers(path, file, &user_schema())?;
+            let mut sink = |batch: &RecordBatch| file.write(batch);
+            let mut writer = UsersWriter { sink: &mut sink, rows: Vec::new() };
+            fill(&mut writer)?;
+            writer.flush()?;
+            file.finish()
+        })
+    }
+
+    /// Row groups end where rows of the layer table say, so that the bytes do not depend on where the users came from.
+    pub(super) fn push(&mut self, user: &UserRow) -> Result<()> {
+        if self.rows.last().is_some_and(|last| last.row as usize / CHUNK != user.row as usize / CHUNK) {
+            self.flush()?;
+        }
+        self.rows.push(*user);
+        Ok(())
+    }
+
+    /// Writes users after those that were pushed.
+    pub(super) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.flush()?;
+        if batch.num_rows() > 0 { (self.sink)(batch) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.is_empty() { Ok(()) } else { (self.sink)(&writer_batch(&rows)) }
+    }
+}
+
+fn user_schema() -> Arc<Schema> {
+    Arc::new(Schema::new(USER_COLUMNS.map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
+}
+
+/// Users as a batch for [`UsersWriter`].
+pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
+    let column = |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
+    let columns = vec![
+        column(|user| i64::from(user.row)),
+        column(|user| i64::from(user.place)),
+        column(|user| i64::from(user.bucket)),
+        column(|user| user.seen.stages[0] as i64),
+        column(|user| user.seen.stages[1] as i64),
+        column(|user| i64::from(user.seen.last) - 1),
+    ];
+    parquet_io::batch(&user_schema(), columns)
+}
+
+const USER_COLUMNS: [&str; 6] = ["user_row", "tenant_layer", "bucket", "baseline_stages", "candidate_stages", "last_window"];
+
+/// The users of a cube, in order.
+///
+/// # Errors
+/// A file that is not a cube's.
+pub(super) fn read_users(folder: &Path, n_places: usize) -> Result<UserRun<'static>> {
+    let path = folder.join(USERS);
+    let mut batches = parquet_io::batches(&path)?;
+    let mut rows = Vec::new().into_iter();
+    Ok(Box::new(std::iter::from_fn(move || {
+        loop {
+            if let Some(row) = rows.next() {
+                return Some(Ok(row));
+            }
+            match batches.next()? {
+                Ok(batch) => match user_rows(&path, &batch, n_places) {
+                    Ok(more) => rows = more.into_iter(),
+                    Err(error) => return Some(Err(error)),
+                },
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    })))
+}
+
+fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<UserRow>> {
+    let columns = USER_COLUMNS.iter().map(|name| long(path, batch, name)).collect::<Result<Vec<_>>>()?;
+    let row = |row: usize| {
+        let [user, place, bucket, baseline, candidate, last] = std::array::from_fn(|column| columns[column].value(row));
+        let whole = (0..n_places as i64).contains(&place) && (0..i64::from(u32::MAX)).contains(&user) && (0..10_000).contains(&bucket);
+        if !whole || !(-1..i64::from(u32::MAX - 1)).contains(&last) {
+            return Err(Error::input(path.display().to_string(), "expected the users of a cube, found numbers out of range"));
+        }
+        let seen = Seen { stages: [baseline as u64, candidate as u64], last: (last + 1) as u32 };
+        Ok(UserRow { row: user as u32, place: place as u32, bucket: bucket as u16, seen })
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// Writes the hashes of sessions, by series; nothing when they are not counted.
+pub(super) fn write_sessions(folder: &Path, sessions: &std::collections::BTreeMap<u32, Vec<u64>>) -> Result<()> {
+    let schema = Arc::new(Schema::new(vec![Field::new("series", DataType::Int64, false), Field::new("session", DataType::Int64, false)]));
+    let path = folder.join(SESSIONS);
+    let batches = sessions.iter().flat_map(|(series, hashes)| {
+        hashes.chunks(ROW_GROUP_ROWS).map(|hashes| {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Int64Array::from_value(i64::from(*series), hashes.len())),
+                Arc::new(Int64Array::from_iter_values(hashes.iter().map(|hash| *hash as i64))),
+            ];
+            parquet_io::batch(&schema, columns)
+        })
+    });
+    output::write_file(&path, |file| {
+        let mut file = parquet_io::BatchWriter::of_numbers(&path, file, &schema)?;
+        for batch in batches {
+            file.write(&batch)?;
+        }
+        file.finish()
+    })
+}
+
+/// Hands over the sessions of a cube: series and hash.
+pub(super) fn read_sessions(folder: &Path, on_session: &mut dyn FnMut(u32, u64)) -> Result<()> {
+    let path = folder.join(SESSIONS);
+    parquet_io::read(&path, &mut |batch| {
+        let (series, sessions) = (long(&path, batch, "series")?, long(&path, batch, "session")?);
+        series.values().iter().zip(sessions.values()).for_each(|(series, session)| on_session(*series as u32, *session as u64));
+        Ok(())
+    })
+}
+
 fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
@@ -300,7 +505,8 @@ struct KeyReader<'a> {
     path: &'a Path,
     tenants: StringArray,
     layers: StringArray,
-    stages: &'a Int32Array,
+    /// Not in every table.
+    stages: Option<&'a Int32Array>,
     tenant_index: HashMap<&'a str, u32>,
 }
 
@@ -308,14 +514,14 @@ impl<'a> KeyReader<'a> {
     fn new(cube: &'a Cube, path: &'a Path, batch: &'a RecordBatch) -> Result<Self> {
         let (tenants, layers) = (text(path, batch, "tenant_id")?, text(path, batch, "layer")?);
         let tenant_index = (0..).zip(&cube.tenants).map(|(idx, name)| (name.as_str(), idx)).collect();
-        Ok(Self { cube, path, tenants, layers, stages: integer(path, batch, "stage")?, tenant_index })
+        Ok(Self { cube, path, tenants, layers, stages: integer(path, batch, "stage").ok(), tenant_index })
     }
 
     fn at(&self, row: usize) -> Result<(u32, u8, u8)> {
         let tenant = self.tenant_index.get(self.tenants.value(row)).copied();
         let layer = self.cube.layer_ids.iter().position(|id| id == self.layers.value(row));
         match (tenant, layer) {
-            (Some(tenant), Some(layer)) => Ok((tenant, layer as u8, self.stages.value(row) as u8)),
+            (Some(tenant), Some(layer)) => Ok((tenant, layer as u8, self.stages.map_or(0, |stages| stages.value(row) as u8))),
             _ => Err(Error::input(self.path.display().to_string(), "expected tenants and layers of the cube, found others")),
         }
     }

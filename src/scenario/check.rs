@@ -331,13 +331,14 @@ impl Checker {
     }
 
     fn sum(&mut self, place: &str, text: Option<String>, sensitive: &[String]) -> Sum {
-        let Some(text) = self.require(place, text, "`rows`, `sum(column)` or `count(column)`") else { return Sum::Rows };
+        const EXPECTED: &str = "`rows`, `sum(column)`, `count(column)` or a test like `sum(latency_ms > 2000)`";
+        let Some(text) = self.require(place, text, EXPECTED) else { return Sum::Rows };
         let Some(sum) = Sum::parse(&text) else {
-            self.problem(place, format!("expected `rows`, `sum(column)` or `count(column)`, found \"{text}\""));
+            self.problem(place, format!("expected {EXPECTED}, found \"{text}\""));
             return Sum::Rows;
         };
-        if let Some(column) = sum.column() {
-            self.refuse_sensitive(place, column, sensitive);
+        if let Some(reading) = sum.reading() {
+            self.refuse_sensitive(place, &reading.column, sensitive);
         }
         sum
     }

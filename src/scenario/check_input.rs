@@ -28,14 +28,18 @@ impl Checker {
             _ if generate.is_some() => UsersFrom::Generator,
             _ => UsersFrom::Traffic,
         };
-        let traffic: Vec<Source> =
-            raw.traffic.into_iter().enumerate().map(|(idx, s)| self.source(&format!("input.traffic[{}]", idx + 1), s, folder)).collect();
+        let traffic = self.sources("input.traffic", raw.traffic, folder);
+        let shadow = self.sources("input.shadow", raw.shadow, folder);
+        let outcomes = self.sources("input.outcomes", raw.outcomes, folder);
         if users == UsersFrom::Traffic && traffic.is_empty() {
             self.problem("input.traffic", "expected traffic to take the users from, found none");
         }
         Input {
             users,
             traffic,
+            shadow,
+            outcomes,
+            count_sessions: raw.count_sessions.unwrap_or(false),
             generate,
             on_bad_row: self.choice("input.on_bad_row", raw.on_bad_row.as_deref(), &[("error", OnBadRow::Error), ("drop", OnBadRow::Drop)]),
             on_duplicate_user: self.choice(
@@ -49,6 +53,10 @@ impl Checker {
                 &[("count", OnUnknownRelease::Count), ("error", OnUnknownRelease::Error)],
             ),
         }
+    }
+
+    fn sources(&mut self, place: &str, raw: Vec<RawSource>, folder: &Path) -> Vec<Source> {
+        raw.into_iter().enumerate().map(|(idx, source)| self.source(&format!("{place}[{}]", idx + 1), source, folder)).collect()
     }
 
     fn source(&mut self, place: &str, raw: RawSource, folder: &Path) -> Source {

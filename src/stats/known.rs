@@ -18,6 +18,8 @@ pub enum Reason {
     NoConcurrentControl,
     /// A cluster holds nearly all of the denominator, so leaving it out leaves nothing.
     DominatingCluster,
+    /// The quantity is a mean: added up over requests it says nothing.
+    NotAdditive,
 }
 
 impl fmt::Display for Reason {
@@ -28,6 +30,7 @@ impl fmt::Display for Reason {
             Self::TooFewClusters => "fewer than 20 clusters in an arm",
             Self::NoConcurrentControl => "no concurrent control",
             Self::DominatingCluster => "one cluster holds nearly everything",
+            Self::NotAdditive => "not a quantity that adds up",
         })
     }
 }

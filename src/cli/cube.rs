@@ -1,0 +1,253 @@
+//! `sluice cube`: cubes merged, shown, cut.
+
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::CellAlignment;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{DONE, parse_instant, print, replay::rows_text, summary::new_table};
+use crate::{
+    error::{Error, Result},
+    output::{self, StagedFolder},
+    replay::{self, Arm, CUBE_FILE, CellKey, Cube, Exposure},
+    report::percent,
+    time::{self, Micros},
+};
+
+/// Merge, show or slice cubes
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sluice cube show cube
+  sluice cube merge monday tuesday --out both
+  sluice cube slice cube --layer vip --by release,window")]
+pub(super) struct CubeArgs {
+    #[command(subcommand)]
+    command: CubeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CubeCommand {
+    /// Merge cubes of different files into the cube of all of them
+    Merge {
+        /// Cubes of one ramp, at one as_of
+        #[arg(required = true, num_args = 2.., value_name = "CUBE")]
+        cubes: Vec<PathBuf>,
+        /// Folder for the merged cube
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Print what a cube holds: rows, users and sessions by layer and stage
+    Show {
+        /// The cube
+        #[arg(value_name = "CUBE")]
+        cube: PathBuf,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print sums of a part of a cube as CSV, in the cube's integer units
+    Slice(SliceArgs),
+}
+
+#[derive(Debug, Args)]
+struct SliceArgs {
+    /// The cube
+    #[arg(value_name = "CUBE")]
+    cube: PathBuf,
+    /// Only this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// Only this layer
+    #[arg(long, value_name = "LAYER")]
+    layer: Option<String>,
+    /// Only this release
+    #[arg(long, value_name = "RELEASE")]
+    release: Option<String>,
+    /// Only windows that start at this instant or later
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    from: Option<Micros>,
+    /// Only windows that start before this instant
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    until: Option<Micros>,
+    /// What to add up by
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [By::Tenant, By::Layer, By::Stage, By::Release], value_name = "KEY,...")]
+    by: Vec<By>,
+    /// The paired sums instead of those of the log
+    #[arg(long)]
+    pairs: bool,
+}
+
+/// A part of a cell's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum By {
+    Tenant,
+    Layer,
+    Stage,
+    Release,
+    Window,
+    Group,
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant_id",
+            Self::Layer => "layer",
+            Self::Stage => "stage",
+            Self::Release => "release",
+            Self::Window => "window_start",
+            Self::Group => "bucket_group",
+        }
+    }
+
+    /// The key's part as a number that sorts like it.
+    fn of(self, key: &CellKey) -> u64 {
+        match self {
+            Self::Tenant => key.tenant.into(),
+            Self::Layer => key.layer.into(),
+            Self::Stage => key.stage.into(),
+            Self::Release => key.arm as u64,
+            Self::Window => key.window.into(),
+            Self::Group => key.group.into(),
+        }
+    }
+
+    fn show(self, cube: &Cube, number: u64) -> String {
+        match self {
+            Self::Tenant => cube.tenants[number as usize].clone(),
+            Self::Layer => cube.layer_ids[number as usize].clone(),
+            Self::Release => if number == 0 { cube.baseline.clone() } else { cube.candidate.clone() },
+            Self::Window => time::format(cube.start + number as i64 * cube.window),
+            Self::Stage | Self::Group => number.to_string(),
+        }
+    }
+}
+
+pub(super) fn run(args: &CubeArgs) -> Result<u8> {
+    match &args.command {
+        CubeCommand::Merge { cubes, out } => merge(cubes, out),
+        CubeCommand::Show { cube, json } => show(&Cube::read(cube)?, *json),
+        CubeCommand::Slice(args) => slice(args),
+    }
+}
+
+fn merge(cubes: &[PathBuf], out: &Path) -> Result<u8> {
+    let staged = StagedFolder::begin(out, CUBE_FILE)?;
+    let cube = replay::merge(cubes, staged.path())?;
+    staged.commit()?;
+    print(&format!("{}written:\n  {}\n", rows_text(&cube), out.display()))?;
+    Ok(DONE)
+}
+
+fn show(cube: &Cube, json: bool) -> Result<u8> {
+    let mut stages: BTreeMap<(u32, u8, u8), (Exposure, [u64; 2], [u64; 2])> = BTreeMap::new();
+    for row in &cube.exposures {
+        let users = &mut stages.entry((row.tenant, row.layer, row.stage)).or_default().0;
+        users.add(&row.users);
+    }
+    for (key, values) in cube.cells.iter() {
+        stages.entry((key.tenant, key.layer, key.stage)).or_default().1[key.arm as usize] += values[0].unsigned_abs();
+    }
+    for row in &cube.sessions {
+        stages.entry((row.tenant, row.layer, row.stage)).or_default().2[row.arm as usize] += row.n_sessions;
+    }
+    if json {
+        let stage = |(tenant, layer, stage): &(u32, u8, u8)| {
+            cube.layers.iter().find(|row| (row.tenant, row.layer) == (*tenant, *layer)).and_then(|row| row.stages.get(usize::from(*stage)))
+        };
+        let rows: Vec<serde_json::Value> = stages
+            .iter()
+            .map(|(key, (users, rows, sessions))| {
+                serde_json::json!({
+                    "tenant": cube.tenants[key.0 as usize], "layer": cube.layer_ids[usize::from(key.1)], "stage": key.2,
+                    "start": stage(key).map(|stage| time::format(stage.start)), "ratio": stage(key).map(|stage| stage.ratio),
+                    "rows": {"baseline": rows[0], "candidate": rows[1]}, "users": users,
+                    "sessions": cube.counts_sessions.then(|| serde_json::json!({"baseline": sessions[0], "candidate": sessions[1]})),
+                })
+            })
+            .collect();
+        let document = serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
+        print(&output::to_json(&document))?;
+        return Ok(DONE);
+    }
+    let mut text = format!(
+        "cube of plan {}: {} against {}, {} to {}\n{}\n",
+        cube.plan_id,
+        cube.candidate,
+        cube.baseline,
+        time::format(cube.start),
+        time::format(cube.as_of),
+        rows_text(cube)
+    );
+    let mut table = new_table();
+    let mut header = vec!["tenant", "layer", "stage", "from", "ratio", "rows baseline", "candidate", "users baseline", "candidate", "both", "first exposed"];
+    if cube.counts_sessions {
+        header.extend(["sessions baseline", "candidate"]);
+    }
+    table.set_header(header);
+    for ((tenant, layer, stage), (users, rows, sessions)) in &stages {
+        let of = cube.layers.iter().find(|row| (row.tenant, row.layer) == (*tenant, *layer)).and_then(|row| row.stages.get(usize::from(*stage)));
+        let mut cells = vec![
+            cube.tenants[*tenant as usize].clone(),
+            cube.layer_ids[usize::from(*layer)].clone(),
+            stage.to_string(),
+            of.map_or_else(String::new, |stage| time::format(stage.start)),
+            of.map_or_else(String::new, |stage| percent(stage.ratio.share())),
+        ];
+        cells.extend(rows.iter().map(u64::to_string));
+        cells.extend([users.n_baseline, users.n_candidate, users.n_crossover, users.n_first_candidate].map(|n| n.to_string()));
+        if cube.counts_sessions {
+            cells.extend(sessions.iter().map(u64::to_string));
+        }
+        table.add_row(cells);
+    }
+    table.column_iter_mut().skip(4).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    text.push_str(&format!("{}\n", table.trim_fmt()));
+    print(&text)?;
+    Ok(DONE)
+}
+
+fn slice(args: &SliceArgs) -> Result<u8> {
+    let cube = Cube::read(&args.cube)?;
+    let known = |what: &str, name: &Option<String>, names: &[&String]| match name {
+        Some(name) if !names.contains(&name) => {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            Err(Error::usage(format!("expected {what} {}, found \"{name}\"", names.join(", "))))
+        }
+        _ => Ok(()),
+    };
+    known("a layer out of", &args.layer, &cube.layer_ids.iter().collect::<Vec<_>>())?;
+    known("a release out of", &args.release, &[&cube.baseline, &cube.candidate])?;
+    if args.tenant.as_ref().is_some_and(|tenant| !cube.tenants.contains(tenant)) {
+        return Err(Error::usage(format!("expected a tenant of the cube, found \"{}\"", args.tenant.as_deref().unwrap_or_default())));
+    }
+    let is_wanted = |key: &CellKey| {
+        let at = cube.start + i64::from(key.window) * cube.window;
+        let release = if key.arm == Arm::Baseline { &cube.baseline } else { &cube.candidate };
+        args.tenant.as_ref().is_none_or(|tenant| *tenant == cube.tenants[key.tenant as usize])
+            && args.layer.as_ref().is_none_or(|layer| *layer == cube.layer_ids[usize::from(key.layer)])
+            && args.release.as_ref().is_none_or(|wanted| wanted == release)
+            && args.from.is_none_or(|from| at >= from)
+            && args.until.is_none_or(|until| at < until)
+    };
+    let cells = if args.pairs { &cube.pairs } else { &cube.cells };
+    let mut sums: BTreeMap<Vec<u64>, Vec<i128>> = BTreeMap::new();
+    for (key, values) in cells.iter().filter(|(key, _)| is_wanted(key)) {
+        let total = sums.entry(args.by.iter().map(|by| by.of(key)).collect()).or_insert_with(|| vec![0; values.len()]);
+        total.iter_mut().zip(values).for_each(|(total, value)| *total += i128::from(*value));
+    }
+    let there: Vec<usize> = (0..cube.measures.len()).filter(|idx| cube.measures[*idx].present).collect();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| Error::usage(format!("expected to write CSV, found: {error}"));
+    let names = args.by.iter().map(|by| by.name().to_owned()).chain(there.iter().map(|idx| cube.measures[*idx].sum.column_name()));
+    writer.write_record(names).map_err(failed)?;
+    for (key, total) in &sums {
+        let parts = args.by.iter().zip(key).map(|(by, number)| by.show(&cube, *number));
+        writer.write_record(parts.chain(there.iter().map(|idx| total[*idx].to_string()))).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| Error::usage(format!("expected to write CSV, found: {error}")))?;
+    print(&String::from_utf8_lossy(&bytes))?;
+    Ok(DONE)
+}

@@ -1,0 +1,543 @@
+//! Turns on their way to the replay kernel: a thousand rows at a time, every column as integers, every id as a hash.
+//!
+//! There are two ways here. Parquet columns of ordinary types come straight from their pages; everything else, and the rest of every row
+//! group with something odd in it, comes through [`TrafficReader::read`]. Both give the same turns.
+
+use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
+use std::{collections::BTreeMap, ops::Range};
+
+use super::{
+    scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits},
+    source::Part,
+    traffic::{TrafficBatch, TrafficReader},
+    users::{DEFAULT_TENANT, tenant_at},
+};
+use crate::{
+    error::{Error, Result},
+    hash,
+    metric::{ColumnKind, Reading, column_kind, column_min},
+    time::Micros,
+};
+
+/// What the log's names mean to a plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Names<'a> {
+    pub(crate) baseline: &'a str,
+    pub(crate) candidate: &'a str,
+    /// The layers' ids, in plan order.
+    pub(crate) layers: Vec<&'a str>,
+    /// A row of another release is an error, if it is of these instants and no shadow.
+    pub(crate) refuse_unknown_release: Option<Range<Micros>>,
+    /// Of the hashes of users.
+    pub(crate) seed: u64,
+    /// Something is looked up by trace.
+    pub(crate) wants_traces: bool,
+    /// Sessions are counted.
+    pub(crate) wants_sessions: bool,
+}
+
+/// Codes of [`Turns::release`].
+pub(crate) mod release {
+    //! Which release a row ran.
+
+    pub(crate) const BASELINE: i64 = 0;
+    pub(crate) const CANDIDATE: i64 = 1;
+    pub(crate) const UNKNOWN: i64 = 2;
+}
+
+/// Codes of [`Turns::layer`] above the plan's layers.
+pub(crate) mod color {
+    //! Rows that no layer of the plan colored.
+
+    /// The row was not colored.
+    pub(crate) const NONE: i64 = -1;
+    /// Colored with a layer that the plan does not have.
+    pub(crate) const UNKNOWN: i64 = -2;
+}
+
+impl Names<'_> {
+    fn release(&self, id: &[u8]) -> i64 {
+        match id {
+            id if id == self.baseline.as_bytes() => release::BASELINE,
+            id if id == self.candidate.as_bytes() => release::CANDIDATE,
+            _ => release::UNKNOWN,
+        }
+    }
+
+    /// The first row with a release that is refused.
+    fn find_refused(&self, turns: &Turns) -> Option<usize> {
+        let known = self.refuse_unknown_release.as_ref()?;
+        let is_refused = |row: &usize| {
+            turns.release.values[*row] == release::UNKNOWN
+                && known.contains(&turns.at.values[*row])
+                && turns.is_shadow.values[*row] == 0
+                && turns.bad[row / 64] >> (row % 64) & 1 == 0
+        };
+        (0..turns.n).find(is_refused)
+    }
+
+    fn layer(&self, id: &[u8]) -> i64 {
+        if id.is_empty() {
+            return color::NONE;
+        }
+        self.layers.iter().position(|layer| layer.as_bytes() == id).map_or(color::UNKNOWN, |idx| idx as i64)
+    }
+}
+
+/// One column of a step.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    /// What a missing value is stored as.
+    missing: i64,
+    pub(crate) values: Vec<i64>,
+    /// One bit a row without a value.
+    pub(crate) absent: [u64; STEP_WORDS],
+    pub(crate) n_absent: usize,
+}
+
+impl Column {
+    pub(crate) fn new(missing: i64) -> Self {
+        Self { missing, values: vec![missing; STEP], absent: [u64::MAX; STEP_WORDS], n_absent: STEP }
+    }
+
+    /// Whether a row has no value.
+    pub(crate) fn is_absent(&self, row: usize) -> bool {
+        self.absent[row / 64] >> (row % 64) & 1 == 1
+    }
+
+    /// Gives a row a value, or takes it away.
+    pub(crate) fn put(&mut self, row: usize, value: Option<i64>) {
+        self.n_absent -= usize::from(self.is_absent(row));
+        self.values[row] = value.unwrap_or(self.missing);
+        self.absent[row / 64] &= !(1 << (row % 64));
+        if value.is_none() {
+            self.absent[row / 64] |= 1 << (row % 64);
+            self.n_absent += 1;
+        }
+    }
+
+    /// All rows of a step at once.
+    fn fill_with(&mut self, n: usize, value: impl Fn(usize) -> Option<i64>) {
+        (self.absent, self.n_absent) = ([0; STEP_WORDS], 0);
+        for row in 0..n {
+            let value = value(row);
+            self.values[row] = value.unwrap_or(self.missing);
+            if value.is_none() {
+                self.absent[row / 64] |= 1 << (row % 64);
+                self.n_absent += 1;
+            }
+        }
+    }
+
+    fn fill_absent(&mut self, n: usize) {
+        self.values[..n].fill(self.missing);
+        (self.absent, self.n_absent) = ([u64::MAX; STEP_WORDS], n);
+    }
+}
+
+/// A step of a log: at most [`STEP`] turns.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns {
+    pub(crate) n: usize,
+    /// Microseconds.
+    pub(crate) at: Column,
+    /// Hash of the user's id.
+    pub(crate) user: Column,
+    /// Hash of the tenant's name.
+    pub(crate) tenant: Column,
+    /// See [`release`].
+    pub(crate) release: Column,
+    /// Index of the layer, or a [`color`].
+    pub(crate) layer: Column,
+    pub(crate) is_shadow: Column,
+    pub(crate) is_eval: Column,
+    /// Hash of the request's id.
+    pub(crate) trace: Column,
+    /// Hash of the session's id.
+    pub(crate) session: Column,
+    /// Millionths.
+    pub(crate) propensity: Column,
+    /// In the reader's order, in integer units; a missing value is 0.
+    pub(crate) measured: Vec<Column>,
+    /// One bit a row that must be left out.
+    pub(crate) bad: [u64; STEP_WORDS],
+}
+
+impl Turns {
+    pub(crate) fn new(n_measured: usize) -> Self {
+        let column = || Column::new(0);
+        Self {
+            n: 0,
+            at: column(),
+            user: column(),
+            tenant: Column::new(hash::of_id(DEFAULT_TENANT.as_bytes()) as i64),
+            release: Column::new(release::UNKNOWN),
+            layer: Column::new(color::NONE),
+            is_shadow: column(),
+            is_eval: column(),
+            trace: column(),
+            session: column(),
+            propensity: column(),
+            measured: vec![column(); n_measured],
+            bad: [0; STEP_WORDS],
+        }
+    }
+
+    /// The hash of a row's user within its tenant.
+    pub(crate) fn user_hash(&self, row: usize) -> u64 {
+        hash::join(self.tenant.values[row] as u64, self.user.values[row] as u64)
+    }
+}
+
+/// Takes some turns.
+pub(crate) type OnTurns<'a> = dyn FnMut(&mut Turns) -> Result<()> + 'a;
+
+impl TrafficReader {
+    /// Reads one part step by step; returns the rows left out, counted by reason.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn turns(&self, part: Part, names: &Names<'_>, on_turns: &mut OnTurns<'_>) -> Result<BTreeMap<String, u64>> {
+        let mut turns = Turns::new(self.measured().len());
+        let mut n_done = 0;
+        match self.flat_turns(part, names, &mut turns, &mut n_done, on_turns) {
+            Ok(()) => return Ok(BTreeMap::new()),
+            Err(Stopped::Failed(error)) => return Err(error),
+            Err(Stopped::NotFlat) => {}
+        }
+        // What has been handed over already had no faults, or it would have stopped there.
+        let mut n_skip = n_done;
+        self.read(part, &mut |batch| {
+            for start in (0..batch.raw.n_rows).step_by(STEP) {
+                let n = (batch.raw.n_rows - start).min(STEP);
+                if n_skip >= n {
+                    n_skip -= n;
+                    continue;
+                }
+                let skip = std::mem::take(&mut n_skip);
+                turns.fill(batch, start + skip, n - skip, names, self.table().name_in_file("release_id"))?;
+                on_turns(&mut turns)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn flat_turns(
+        &self,
+        part: Part,
+        names: &Names<'_>,
+        turns: &mut Turns,
+        n_done: &mut usize,
+        on_turns: &mut OnTurns<'_>,
+    ) -> Result<(), Stopped> {
+        let flat = FlatPart::open(self.table(), part)?;
+        let micros = |values: &[i64], out: &mut [i64]| {
+            out.copy_from_slice(values);
+            // What saturated on the way to microseconds is no instant.
+            values.iter().all(|at| at.unsigned_abs() < 1 << 62)
+        };
+        let propensities = |values: &[f64], out: &mut [i64]| ColumnKind::Real.quantize_all(values, f64::NEG_INFINITY, out);
+        let of_id = |id: &[u8]| hash::of_id(id) as i64;
+        let of_user = |id: &[u8]| hash::of_user_id(id, names.seed) as i64;
+        let of_tenant = |id: &[u8]| hash::of_id(if id.is_empty() { DEFAULT_TENANT.as_bytes() } else { id }) as i64;
+        let of_release = |id: &[u8]| names.release(id);
+        let of_layer = |id: &[u8]| names.layer(id);
+        let flags = |values: &[f64], out: &mut [i64]| ColumnKind::Flag.quantize_all(values, 0.0, out);
+        let readings: Vec<ReadingMap<'_>> = self.measured().iter().map(ReadingMap::of).collect();
+
+        let mut at = flat.column("event_time", 0, Mapping::Micros(&micros))?.ok_or(NotFlat)?;
+        let mut user = flat.column("user_id", 0, Mapping::Id(&of_user))?.ok_or(NotFlat)?;
+        let mut release = flat.column("release_id", turns.release.missing, Mapping::Id(&of_release))?.ok_or(NotFlat)?;
+        let flag = |name: &str| {
+            let mapping = if flat.is_flag(name)? { Mapping::Flag([0, 1]) } else { Mapping::Number(&flags) };
+            flat.column(name, 0, mapping)
+        };
+        let mut tenant = flat.column("tenant_id", turns.tenant.missing, Mapping::Id(&of_tenant))?;
+        let mut layer = flat.column("layer", turns.layer.missing, Mapping::Id(&of_layer))?;
+        let (mut is_shadow, mut is_eval) = (flag("is_shadow")?, flag("is_eval")?);
+        let mut trace = if names.wants_traces { flat.column("trace_id", 0, Mapping::Id(&of_id))? } else { None };
+        let mut session = if names.wants_sessions { flat.column("session_id", 0, Mapping::Id(&of_id))? } else { None };
+        let mut propensity = flat.column("propensity", 0, Mapping::Number(&propensities))?;
+        let mut measured = Vec::with_capacity(readings.len());
+        for map in &readings {
+            measured.push(flat.column(&map.reading.column, 0, map.mapping(flat.is_flag(&map.reading.column)?))?);
+        }
+        while *n_done < flat.n_rows {
+            let n = (flat.n_rows - *n_done).min(STEP);
+            turns.n = n;
+            turns.bad = [0; STEP_WORDS];
+            fill(Some(&mut at), &mut turns.at, n)?;
+            fill(Some(&mut user), &mut turns.user, n)?;
+            fill(Some(&mut release), &mut turns.release, n)?;
+            fill(tenant.as_mut(), &mut turns.tenant, n)?;
+            fill(layer.as_mut(), &mut turns.layer, n)?;
+            fill(is_shadow.as_mut(), &mut turns.is_shadow, n)?;
+            fill(is_eval.as_mut(), &mut turns.is_eval, n)?;
+            fill(trace.as_mut(), &mut turns.trace, n)?;
+            fill(session.as_mut(), &mut turns.session, n)?;
+            fill(propensity.as_mut(), &mut turns.propensity, n)?;
+            for (scan, column) in measured.iter_mut().zip(&mut turns.measured) {
+                fill(scan.as_mut(), column, n)?;
+            }
+            let is_odd = turns.at.n_absent > 0
+                || turns.user.values[..n].contains(&(hash::EMPTY as i64))
+                || names.find_refused(turns).is_some();
+            if is_odd {
+                return Err(Stopped::NotFlat);
+            }
+            on_turns(turns).map_err(Stopped::Failed)?;
+            *n_done += n;
+        }
+        Ok(())
+    }
+}
+
+/// Why a flat scan ended early.
+enum Stopped {
+    NotFlat,
+    Failed(Error),
+}
+
+impl From<NotFlat> for Stopped {
+    fn from(_: NotFlat) -> Self {
+        Self::NotFlat
+    }
+}
+
+fn fill(scan: Option<&mut ColumnScan<'_, i64>>, column: &mut Column, n: usize) -> Result<(), NotFlat> {
+    match scan {
+        Some(scan) => column.n_absent = scan.fill(&mut column.values[..n], &mut column.absent)?,
+        None => column.fill_absent(n),
+    }
+    Ok(())
+}
+
+/// A measured column's way from stored values to units.
+struct ReadingMap<'a> {
+    reading: &'a Reading,
+    numbers: NumberMap<'a>,
+    texts: TextMap<'a>,
+}
+
+type NumberMap<'a> = Box<dyn Fn(&[f64], &mut [i64]) -> bool + 'a>;
+type TextMap<'a> = Box<dyn Fn(&[u8]) -> i64 + 'a>;
+
+impl<'a> ReadingMap<'a> {
+    fn of(reading: &'a Reading) -> Self {
+        let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
+        let numbers: NumberMap<'a> = match &reading.test {
+            None => Box::new(move |values, out| kind.quantize_all(values, min, out)),
+            Some(test) => Box::new(move |values, out| {
+                out.iter_mut().zip(values).for_each(|(out, value)| *out = i64::from(test.of_number(*value)));
+                let is_flag = kind == ColumnKind::Flag;
+                values.iter().all(|value| value.is_finite() && *value >= min && (!is_flag || *value == 0.0 || *value == 1.0))
+            }),
+        };
+        Self { reading, numbers, texts: Box::new(move |text| i64::from(reading.test.as_ref().is_some_and(|test| test.of_text(text)))) }
+    }
+
+    fn mapping(&self, is_flag: bool) -> Mapping<'_, i64> {
+        if self.reading.is_of_text() {
+            return Mapping::Id(&*self.texts);
+        }
+        let kind = column_kind(&self.reading.column);
+        if !is_flag || kind == ColumnKind::Count {
+            return Mapping::Number(&*self.numbers);
+        }
+        let of = |value: f64| match &self.reading.test {
+            Some(test) => i64::from(test.of_number(value)),
+            None => (value * kind.units()) as i64,
+        };
+        Mapping::Flag([of(0.0), of(1.0)])
+    }
+}
+
+impl Turns {
+    /// Takes rows of a batch.
+    fn fill(&mut self, batch: &TrafficBatch<'_>, start: usize, n: usize, names: &Names<'_>, name_of_release: &str) -> Result<()> {
+        let text_at = |texts: Option<&StringArray>, row: usize| -> Option<u64> {
+            texts.filter(|texts| texts.is_valid(row)).map(|texts| hash::of_id(texts.value(row).as_bytes()))
+        };
+        let hashed = |column: &mut Column, texts: Option<&StringArray>| {
+            column.fill_with(n, |row| text_at(texts, start + row).map(|hash| hash as i64));
+        };
+        let flag = |column: &mut Column, flags: Option<&BooleanArray>| {
+            column.fill_with(n, |row| flags.filter(|f| f.is_valid(start + row)).map(|f| i64::from(f.value(start + row))));
+        };
+        let whole = |column: &mut Column, values: Option<&Int64Array>| {
+            column.fill_with(n, |row| values.filter(|v| v.is_valid(start + row)).map(|v| v.value(start + row)));
+        };
+        self.n = n;
+        whole(&mut self.at, Some(&batch.event_time));
+        let users = &batch.user_id;
+        self.user.fill_with(n, |row| {
+            users.is_valid(start + row).then(|| hash::of_user_id(users.value(start + row).as_bytes(), names.seed) as i64)
+        });
+        self.tenant.fill_with(n, |row| Some(hash::of_id(tenant_at(batch.tenant_id.as_ref(), start + row).as_bytes()) as i64));
+        let valid = |texts: &StringArray, row: usize| texts.is_valid(start + row);
+        let releases = &batch.release_id;
+        self.release.fill_with(n, |row| valid(releases, row).then(|| names.release(releases.value(start + row).as_bytes())));
+        self.layer.fill_with(n, |row| {
+            batch.layer.as_ref().filter(|layers| valid(layers, row)).map(|layers| names.layer(layers.value(start + row).as_bytes()))
+        });
+        flag(&mut self.is_shadow, batch.is_shadow.as_ref());
+        flag(&mut self.is_eval, batch.is_eval.as_ref());
+        hashed(&mut self.trace, batch.trace_id.as_ref());
+        hashed(&mut self.session, batch.session_id.as_ref());
+        whole(&mut self.propensity, batch.propensity.as_ref());
+        for (column, values) in self.measured.iter_mut().zip(&batch.measured) {
+            whole(column, values.as_ref());
+        }
+        self.bad = [0; STEP_WORDS];
+        for row in (0..n).filter(|row| batch.faults.is_bad(start + row)) {
+            self.bad[row / 64] |= 1 << (row % 64);
+        }
+        match names.find_refused(self) {
+            Some(row) => Err(unknown_release(batch, start + row, names, name_of_release)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &Names<'_>, column: &str) -> Error {
+    let id = batch.release_id.is_valid(row).then(|| batch.release_id.value(row));
+    let found = id.map_or_else(|| "none".to_owned(), |id| format!("\"{}\"", id.chars().take(60).collect::<String>()));
+    Error::input(batch.raw.place(column, row), format!("expected \"{}\" or \"{}\", found {found}", names.baseline, names.candidate))
+        .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
+}
+
+/// The first `n` bits that are not set, as row numbers.
+pub(crate) fn rows_without(bits: &[u64; STEP_WORDS], n: usize, out: &mut Vec<u16>) {
+    out.clear();
+    for (idx, word) in bits.iter().enumerate().take(n.div_ceil(64)) {
+        let mut rest = !word & low_bits((n - idx * 64).min(64));
+        while rest != 0 {
+            out.push((idx * 64) as u16 + rest.trailing_zeros() as u16);
+            rest &= rest - 1;
+        }
+    }
+}
+
+impl Column {
+    /// Smallest value, and how many bytes the difference to it takes: 0, 1, 2, 4 or 8.
+    fn range(&self, n: usize) -> (i64, usize) {
+        let values = &self.values[..n];
+        let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(*value), max.max(*value)));
+        let width = match (max as u64).wrapping_sub(min as u64) {
+            0 => 0,
+            1..=0xff => 1,
+            0x100..=0xffff => 2,
+            0x1_0000..=0xffff_ffff => 4,
+            _ => 8,
+        };
+        (min, width)
+    }
+}
+
+impl Turns {
+    fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
+        let Self { n: _, at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity, measured, bad: _ } = self;
+        [at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity].into_iter().chain(measured)
+    }
+
+    /// No turns.
+    pub(crate) fn clear(&mut self) {
+        self.n = 0;
+        self.bad = [0; STEP_WORDS];
+        self.columns().for_each(|column| (column.absent, column.n_absent) = ([0; STEP_WORDS], 0));
+    }
+
+    /// Appends a row of other turns; `true` if there is no room for another.
+    pub(crate) fn take(&mut self, other: &mut Self, row: usize) -> bool {
+        let n = self.n;
+        if n == 0 {
+            self.clear();
+        }
+        for (mine, theirs) in self.columns().zip(other.columns()) {
+            mine.values[n] = theirs.values[row];
+            if theirs.is_absent(row) {
+                mine.absent[n / 64] |= 1 << (n % 64);
+                mine.n_absent += 1;
+            }
+        }
+        self.n += 1;
+        self.n == STEP
+    }
+}
+
+/// Writes turns behind the length of what is written: each column as differences to its smallest value, in as few bytes as they need.
+pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
+    let (n, start) = (turns.n, out.len());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(n as u32).to_le_bytes());
+    for column in turns.columns() {
+        let (min, width) = column.range(n);
+        out.push(width as u8);
+        out.push(u8::from(column.n_absent > 0));
+        out.extend_from_slice(&min.to_le_bytes());
+        if column.n_absent > 0 {
+            column.absent[..n.div_ceil(64)].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        }
+        for value in &column.values[..n] {
+            out.extend_from_slice(&(*value as u64).wrapping_sub(min as u64).to_le_bytes()[..width]);
+        }
+    }
+    let length = (out.len() - start - 4) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Reads what [`encode_turns`] wrote, without the length.
+pub(crate) fn decode_turns(mut bytes: &[u8], turns: &mut Turns) {
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let mut next = |n: usize| {
+        let (head, rest) = bytes.split_at(n);
+        bytes = rest;
+        head
+    };
+    turns.clear();
+    let n = number(next(4)) as usize;
+    turns.n = n;
+    for column in turns.columns() {
+        let (width, has_absent) = (usize::from(next(1)[0]), next(1)[0] == 1);
+        let min = number(next(8));
+        if has_absent {
+            for word in 0..n.div_ceil(64) {
+                column.absent[word] = number(next(8));
+                column.n_absent += column.absent[word].count_ones() as usize;
+            }
+        }
+        let values = next(n * width);
+        for (row, value) in column.values[..n].iter_mut().enumerate() {
+            *value = min.wrapping_add(number(&values[row * width..(row + 1) * width])) as i64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_survive_a_file() {
+        let mut turns = Turns::new(2);
+        turns.clear();
+        let mut source = Turns::new(2);
+        source.n = STEP;
+        for (idx, column) in source.columns().enumerate() {
+            column.fill_with(STEP, |row| ((row + idx) % 7 != 3).then(|| (row as i64 - 300).pow(idx as u32 % 6)));
+        }
+        for row in 0..700 {
+            assert!(!turns.take(&mut source, row * 3 % STEP));
+        }
+        let mut bytes = Vec::new();
+        encode_turns(&mut turns, &mut bytes);
+        assert_eq!(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize, bytes.len() - 4);
+        let mut back = Turns::new(2);
+        decode_turns(&bytes[4..], &mut back);
+        assert_eq!(back.n, turns.n);
+        for (back, turns) in back.columns().zip(turns.columns()) {
+            assert_eq!((&back.values[..700], back.n_absent), (&turns.values[..700], turns.n_absent));
+            assert!((0..700).all(|row| back.is_absent(row) == turns.is_absent(row)));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! From the marks on users to distinct users: by stage, by first exposure, by last window. Runs of users in row order come from the
+//! scan, from partitions of it, and from earlier cubes; merged, they are the users of all of them together.
+
+use std::{convert::Infallible, iter::Peekable, path::Path};
+
+use super::{
+    cube::{ActivityRow, Arm, CellKey, Exposure, ExposureRow},
+    keyed::Keyed,
+    places::Places,
+    store::{CHUNK, UsersWriter, writer_batch},
+    users::Seen,
+};
+use crate::{bucket::group_of, error::Result, parallel};
+
+/// A user who was seen, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UserRow {
+    /// Row in the layer table.
+    pub(super) row: u32,
+    /// Tenant times layers plus the layer that the user was served under.
+    pub(super) place: u32,
+    pub(super) bucket: u16,
+    pub(super) seen: Seen,
+}
+
+/// Users in ascending order of row and place.
+pub(super) type UserRun<'a> = Box<dyn Iterator<Item = Result<UserRow>> + 'a>;
+
+/// Distinct users, counted.
+pub(super) struct UserCounts {
+    pub(super) exposures: Vec<ExposureRow>,
+    pub(super) activity: Vec<ActivityRow>,
+    /// Users that the candidate ever answered, by place.
+    pub(super) n_exposed: Vec<u64>,
+}
+
+/// Users that lie in memory, in row order, read from any place on.
+pub(super) trait UserList: Sync {
+    fn len(&self) -> usize;
+    /// The user at an index, if it was seen.
+    fn get(&self, idx: usize) -> Option<UserRow>;
+}
+
+/// Counts the users of a list and of runs beside it, and writes them down for later merges.
+///
+/// # Errors
+/// What a run returns, or a file that cannot be written.
+pub(super) fn count_users(list: &dyn UserList, runs: Vec<UserRun<'_>>, places: &Places, path: &Path) -> Result<UserCounts> {
+    let mut counter = Counter::new(places);
+    let mut runs: Vec<Peekable<UserRun<'_>>> = runs.into_iter().map(Iterator::peekable).collect();
+    let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
+    UsersWriter::write(path, |writer| {
+        if is_alone {
+            // Nothing to merge with: chunks are counted and laid out on all threads, and written in order.
+            return parallel::map_in_order(
+                list.len().div_ceil(CHUNK),
+                |chunk| {
+                    let users: Vec<UserRow> =
+                        (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len())).filter_map(|idx| list.get(idx)).collect();
+                    let mut counter = Counter::new(places);
+                    users.iter().for_each(|user| counter.add(user));
+                    counter.flush();
+                    Ok((writer_batch(&users), counter))
+                },
+                |_, (batch, other)| {
+                    counter.merge(&other);
+                    writer.write_batch(&batch)
+                },
+            );
+        }
+        let listed: UserRun<'_> = Box::new((0..list.len()).filter_map(|idx| list.get(idx)).map(Ok));
+        runs.push(listed.peekable());
+        merge(runs, &mut |user| {
+            counter.add(&user);
+            writer.push(&user)
+        })
+    })?;
+    Ok(counter.finish())
+}
+
+/// No users.
+pub(super) struct NoUsers;
+
+impl UserList for NoUsers {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn get(&self, _: usize) -> Option<UserRow> {
+        None
+    }
+}
+
+/// Hands over the users of all runs in order, each once.
+fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) -> Result<()>) -> Result<()> {
+    loop {
+        let mut least: Option<(u32, u32)> = None;
+        for run in &mut runs {
+            match run.peek() {
+                Some(Ok(user)) => least = Some(least.map_or((user.row, user.place), |least| least.min((user.row, user.place)))),
+                // An error is handed over next.
+                Some(Err(_)) => least = Some((0, 0)),
+                None => {}
+            }
+        }
+        let Some(least) = least else { return Ok(()) };
+        let mut merged: Option<UserRow> = None;
+        for run in &mut runs {
+            let is_next = |user: &Result<UserRow>| user.as_ref().map_or(true, |user| (user.row, user.place) == least);
+            while let Some(user) = run.next_if(is_next) {
+                let user = user?;
+                merged.get_or_insert(UserRow { seen: Seen::default(), ..user }).seen.merge(user.seen);
+            }
+        }
+        if let Some(user) = merged {
+            on_user(user)?;
+        }
+    }
+}
+
+struct Counter<'a> {
+    places: &'a Places,
+    exposures: Keyed<u64>,
+    activity: Keyed<u64>,
+    n_exposed: Vec<u64>,
+    /// Users on their way: keys of stages, and what each adds; keys of last windows.
+    keys: Vec<u64>,
+    added: Vec<[u64; 6]>,
+    active: Vec<u64>,
+}
+
+impl<'a> Counter<'a> {
+    fn new(places: &'a Places) -> Self {
+        Self {
+            places,
+            exposures: Keyed::new(6),
+            activity: Keyed::new(1),
+            n_exposed: vec![0; places.len()],
+            keys: Vec::new(),
+            added: Vec::new(),
+            active: Vec::new(),
+        }
+    }
+
+    /// Adds what another one has counted.
+    fn merge(&mut self, other: &Self) {
+        let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
+        let Ok(()) = self.exposures.merge(&other.exposures, add);
+        let Ok(()) = self.activity.merge(&other.activity, add);
+        self.n_exposed.iter_mut().zip(&other.n_exposed).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    fn add(&mut self, user: &UserRow) {
+        let [baseline, candidate] = user.seen.stages;
+        let group = group_of(user.bucket);
+        let first = (baseline | candidate).trailing_zeros();
+        let mut stages = baseline | candidate;
+        while stages != 0 {
+            let stage = stages.trailing_zeros();
+            stages &= stages - 1;
+            let is_new = u64::from(stage == first);
+            let is_first_candidate = u64::from(candidate.trailing_zeros() == stage);
+            self.added.push(match (baseline >> stage & 1, candidate >> stage & 1) {
+                (1, 1) => [0, 0, 1, 0, 0, is_first_candidate],
+                (_, 1) => [0, 1, 0, 0, is_new, is_first_candidate],
+                _ => [1, 0, 0, is_new, 0, 0],
+            });
+            self.keys.push(Places::key(self.places.series(user.place, stage as usize, Arm::Baseline), 0, group));
+        }
+        if user.seen.last > 0 {
+            self.active.push(Places::key(self.places.series(user.place, 0, Arm::Baseline), user.seen.last - 1, group));
+        }
+        self.n_exposed[user.place as usize] += u64::from(candidate != 0);
+        if self.keys.len() >= 1_024 || self.active.len() >= 1_024 {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut rows = Vec::new();
+        self.exposures.rows(&self.keys, &mut rows);
+        for (row, added) in rows.iter().zip(&self.added) {
+            self.exposures.sums_mut(*row).iter_mut().zip(added).for_each(|(sum, more)| *sum += more);
+        }
+        self.activity.rows(&self.active, &mut rows);
+        rows.iter().for_each(|row| self.activity.sums_mut(*row)[0] += 1);
+        self.keys.clear();
+        self.added.clear();
+        self.active.clear();
+    }
+
+    fn finish(mut self) -> UserCounts {
+        self.flush();
+        let (mut exposures, mut activity) = (Vec::new(), Vec::new());
+        let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
+        let Ok(()) = Keyed::for_each_sorted(vec![self.exposures], add, |key, n| {
+            let key = self.places.cell_key(key);
+            let users = Exposure {
+                n_baseline: n[0],
+                n_candidate: n[1],
+                n_crossover: n[2],
+                n_new_baseline: n[3],
+                n_new_candidate: n[4],
+                n_first_candidate: n[5],
+            };
+            exposures.push(ExposureRow { tenant: key.tenant, layer: key.layer, stage: key.stage, group: key.group, users });
+        });
+        let Ok(()) = Keyed::for_each_sorted(vec![self.activity], add, |key, n| {
+            let key = self.places.cell_key(key);
+            let CellKey { tenant, layer, group, window: last_window, .. } = key;
+            activity.push(ActivityRow { tenant, layer, group, last_window, n_users: n[0] });
+        });
+        UserCounts { exposures, activity, n_exposed: self.n_exposed }
+    }
+}

@@ -1,0 +1,138 @@
+//! From a user's hash to its row, for all users of a layer table: eight bytes a user.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::keyed::AHEAD;
+use crate::memory::{self, prefetch};
+
+/// No user has this row.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+/// Slots a user: with one in four empty, a search looks at three slots or so, most often in one cache line.
+const SLOTS: (usize, usize) = (4, 3);
+
+/// An open-addressing table of rows by hash. A slot holds the row and, in the bits that rows do not need, the hash's low bits as a tag.
+/// A hash that was never inserted is taken for a user only if it meets an equal tag near its home: see [`Self::collision_probability`].
+/// That two users that were inserted are taken for each other cannot happen unseen: [`Self::insert`] reports equal tags.
+pub(super) struct Index {
+    slots: Vec<AtomicU64>,
+    /// Bits of a row, counted from 1.
+    row_bits: u32,
+    tag_mask: u64,
+}
+
+impl Index {
+    /// Room for `n` users. `tag_bits` may be fewer than there is room for, to see collisions happen.
+    pub(super) fn new(n: usize, tag_bits: u32) -> Self {
+        let row_bits = usize::BITS - (n + 1).leading_zeros();
+        let tag_bits = tag_bits.min(u64::BITS - row_bits);
+        let n_slots = (n * SLOTS.0).div_ceil(SLOTS.1) + 8;
+        let tag_mask = if tag_bits == 0 { 0 } else { u64::MAX >> (u64::BITS - tag_bits) };
+        Self { slots: memory::table(n_slots, || AtomicU64::new(0)), row_bits, tag_mask }
+    }
+
+    /// Bytes that an index of `n` users takes.
+    pub(super) fn n_bytes(n: usize) -> usize {
+        ((n * SLOTS.0).div_ceil(SLOTS.1) + 8) * 8
+    }
+
+    /// Where the search for a hash starts: by its high bits, so that the low ones tell apart what starts at one place.
+    fn home(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
+    }
+
+    /// Inserts some users, from any thread; hands rows whose tags cannot be told apart to `on_equal`.
+    pub(super) fn insert(&self, users: &[(u64, u32)], on_equal: &mut dyn FnMut(u32, u32)) {
+        for (idx, (hash, row)) in users.iter().enumerate() {
+            if let Some((next, _)) = users.get(idx + AHEAD) {
+                prefetch(&self.slots, self.home(*next));
+            }
+            let tag = (hash & self.tag_mask) << self.row_bits;
+            let entry = tag | (u64::from(*row) + 1);
+            let mut slot = self.home(*hash);
+            loop {
+                let mut other = self.slots[slot].load(Ordering::Relaxed);
+                if other == 0 {
+                    match self.slots[slot].compare_exchange(0, entry, Ordering::Relaxed, Ordering::Relaxed) {
+                        Ok(_) => break,
+                        Err(found) => other = found,
+                    }
+                }
+                if other >> self.row_bits == tag >> self.row_bits {
+                    on_equal(self.row_of(other), *row);
+                }
+                slot = if slot + 1 == self.slots.len() { 0 } else { slot + 1 };
+            }
+        }
+    }
+
+    /// The row of each hash, or [`UNKNOWN`].
+    pub(super) fn find(&self, hashes: &[u64], rows: &mut Vec<u32>) {
+        rows.clear();
+        for (idx, hash) in hashes.iter().enumerate() {
+            if let Some(next) = hashes.get(idx + AHEAD) {
+                prefetch(&self.slots, self.home(*next));
+            }
+            let tag = hash & self.tag_mask;
+            let mut slot = self.home(*hash);
+            rows.push(loop {
+                let entry = self.slots[slot].load(Ordering::Relaxed);
+                if entry == 0 {
+                    break UNKNOWN;
+                }
+                if entry >> self.row_bits == tag {
+                    break self.row_of(entry);
+                }
+                slot = if slot + 1 == self.slots.len() { 0 } else { slot + 1 };
+            });
+        }
+    }
+
+    fn row_of(&self, entry: u64) -> u32 {
+        let row = entry & ((1 << self.row_bits) - 1);
+        (row - 1) as u32
+    }
+
+    /// An upper bound on how likely a user who is not in the table is taken for one who is: slots that a vain search looks at, about
+    /// eight and a half at this load, times the tag's chance.
+    #[cfg(test)]
+    fn collision_probability(&self) -> f64 {
+        8.5 / (self.tag_mask as f64 + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash;
+
+    fn users(n: u32) -> Vec<(u64, u32)> {
+        (0..n).map(|row| (hash::of_user_id(format!("u{row}").as_bytes(), 0), row)).collect()
+    }
+
+    #[test]
+    fn finds_all_and_only_them() {
+        for n in [0, 1, 2, 3, 1_000, 50_000] {
+            let (index, users) = (Index::new(n as usize, 64), users(n));
+            index.insert(&users, &mut |_, _| panic!("tags of 47 bits"));
+            let (mut rows, hashes) = (Vec::new(), users.iter().map(|(hash, _)| *hash).collect::<Vec<_>>());
+            index.find(&hashes, &mut rows);
+            assert!(rows.iter().zip(0..).all(|(row, expected)| *row == expected));
+            let strangers: Vec<u64> = (0..1_000).map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0)).collect();
+            index.find(&strangers, &mut rows);
+            assert!(rows.iter().all(|row| *row == UNKNOWN));
+        }
+    }
+
+    #[test]
+    fn equal_tags_are_reported_and_strangers_met_as_often_as_stated() {
+        let (index, users) = (Index::new(20_000, 12), users(20_000));
+        let mut n_equal = 0;
+        index.insert(&users, &mut |_, _| n_equal += 1);
+        assert!(n_equal > 0);
+        let strangers: Vec<u64> = (0..200_000).map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0)).collect();
+        let mut rows = Vec::new();
+        index.find(&strangers, &mut rows);
+        let met = rows.iter().filter(|row| **row != UNKNOWN).count() as f64 / 200_000.0;
+        assert!(met > 0.0 && met < 1.2 * index.collision_probability(), "{met}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Cubes of different files, merged to the cube of all of them: byte for byte what one scan of all the files gives.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Context, Inputs, Sources,
+    cube::{Cube, CubeSource, SessionRow},
+    finish::{NoUsers, UserRun, count_users},
+    places::Places,
+    state::{Since, State, Sums},
+    stages::stages_of,
+    store, sums_of,
+};
+use crate::{
+    error::{Error, Result},
+    input::SourceFile,
+    metric::Reading,
+    time::Micros,
+};
+
+/// An earlier cube of the same ramp.
+pub(super) struct Earlier {
+    folder: PathBuf,
+    cube: Cube,
+}
+
+impl Earlier {
+    /// Reads the cube that a scan goes on from; `None` when there is none, or when its outcomes are not those of this scan: they could
+    /// belong to any row, so nothing of it can stay.
+    ///
+    /// # Errors
+    /// A cube of another ramp, or of files that have changed since.
+    pub(super) fn open(
+        ctx: &Context<'_>,
+        inputs: &Inputs<'_>,
+        sources: &Sources,
+        places: &Places,
+        tenants: &[String],
+        layers_digest: &str,
+    ) -> Result<Option<Self>> {
+        let Some(folder) = inputs.since else { return Ok(None) };
+        let cube = Cube::read(folder)?;
+        let plan = ctx.plan;
+        let differs = |what: &str| {
+            Err(Error::input(folder.display().to_string(), format!("expected a cube of plan {} with its {what}, found another", plan.id))
+                .hint("scan the whole log: leave out --since"))
+        };
+        if cube.plan_id != plan.id || (&cube.baseline, &cube.candidate) != (&plan.baseline, &plan.candidate) {
+            return differs("id and releases");
+        }
+        if cube.layers_digest != layers_digest || cube.tenants != tenants {
+            return differs("layer table");
+        }
+        if (cube.start, cube.window) != (plan.start, plan.window) || !cube.layer_ids.iter().eq(plan.layers.iter().map(|layer| &layer.id)) {
+            return differs("start, window and layers");
+        }
+        if cube.as_of > ctx.as_of {
+            return differs("as_of or an earlier one");
+        }
+        if !cube.measures.iter().map(|measure| &measure.sum).eq(&sums_of(ctx.metrics)) {
+            return differs("metrics");
+        }
+        let same_history = cube.layers.iter().all(|layer| {
+            layer.stages == stages_of(plan, &tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of)
+        });
+        if !same_history || cube.layers.len() != places.len() {
+            return differs("operations");
+        }
+        if cube.counts_sessions != inputs.count_sessions {
+            return differs("choice to count sessions or not");
+        }
+        if (&cube.shadow_sources, &cube.outcome_sources) != (&sources.shadows, &sources.outcomes) {
+            return Ok(None);
+        }
+        for file in sources.traffic.iter().flatten() {
+            let same_name = |known: &&CubeSource| known.file.name == file.name && known.file.digest != file.digest;
+            let is_known = cube.sources.iter().any(|known| known.file == *file);
+            if let Some(known) = cube.sources.iter().find(same_name).filter(|_| !is_known) {
+                let found = format!("expected {} as the earlier cube counted it ({}), found {}", file.name, known.file.digest, file.digest);
+                return Err(Error::input(folder.display().to_string(), found)
+                    .hint("a file that was counted has changed: scan the whole log, without --since"));
+            }
+        }
+        Ok(Some(Self { folder: folder.to_owned(), cube }))
+    }
+
+    /// Whether it holds a column.
+    pub(super) fn has(&self, reading: &Reading) -> bool {
+        let text = reading.to_string();
+        self.cube.measures.iter().any(|m| m.present && m.sum.reading().is_some_and(|reading| reading.to_string() == text))
+    }
+
+    /// From when on the rows of a file are still to be counted; `None` if all have been.
+    pub(super) fn since(&self, file: &SourceFile, as_of: Micros) -> Option<Since> {
+        match self.cube.sources.iter().find(|known| known.file == *file) {
+            None => Some(Since { counted_until: None }),
+            Some(known) if known.n_after_as_of > 0 && self.cube.as_of < as_of => Some(Since { counted_until: Some(self.cube.as_of) }),
+            Some(_) => None,
+        }
+    }
+
+    /// Adds what this cube holds to the state of a scan of the other files; returns the files of both.
+    ///
+    /// # Errors
+    /// A sum that overflows.
+    pub(super) fn load(&self, scanned: Vec<CubeSource>, state: &mut State, places: &Places, sums: &Sums) -> Result<Vec<CubeSource>> {
+        state.load(&self.cube, places, sums)?;
+        let mut files = self.cube.sources.clone();
+        for file in scanned {
+            match files.iter_mut().find(|known| known.file == file.file) {
+                None => files.push(file),
+                // The rows that were after the earlier `as_of` have been looked at again.
+                Some(known) if self.since(&file.file, state.as_of()).is_some() => {
+                    state.counts.n_rows -= known.n_after_as_of;
+                    state.counts.n_after_as_of -= known.n_after_as_of;
+                    known.n_after_as_of = file.n_after_as_of;
+                }
+                Some(_) => {}
+            }
+        }
+        if self.cube.counts_sessions {
+            load_sessions(&self.folder, &Places::of_cube(&self.cube), places, state)?;
+        }
+        Ok(files)
+    }
+
+    /// The users that this cube saw.
+    ///
+    /// # Errors
+    /// A folder that is not a whole cube.
+    pub(super) fn users(&self, n_places: usize) -> Result<UserRun<'static>> {
+        store::read_users(&self.folder, n_places)
+    }
+}
+
+/// The sessions of a cube; series are numbered anew where stages have been added.
+fn load_sessions(folder: &Path, theirs: &Places, mine: &Places, state: &mut State) -> Result<()> {
+    store::read_sessions(folder, &mut |series, session| {
+        let key = theirs.cell_key(Places::key(series, 0, 0));
+        state.load_session(mine.series(mine.place(key.tenant, key.layer), usize::from(key.stage), key.arm), session);
+    })
+}
+
+/// Counts of sessions by series.
+pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, places: &Places) -> Vec<SessionRow> {
+    let row = |(series, hashes): (&u32, &Vec<u64>)| {
+        let key = places.cell_key(Places::key(*series, 0, 0));
+        SessionRow { tenant: key.tenant, layer: key.layer, stage: key.stage, arm: key.arm, n_sessions: hashes.len() as u64 }
+    };
+    sessions.iter().map(row).collect()
+}
+
+/// Merges cubes of different files into the cube of all of them, and writes it to a folder.
+///
+/// # Errors
+/// Cubes of different ramps, or of the same file, or a sum that overflows.
+pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
+    let cubes: Vec<Cube> = folders.iter().map(|folder| Cube::read(folder)).collect::<Result<_>>()?;
+    let Some((first, others)) = cubes.split_first() else {
+        return Err(Error::usage("expected cubes to merge, found none"));
+    };
+    for (cube, folder) in others.iter().zip(&folders[1..]) {
+        check_alike(first, &folders[0], cube, folder)?;
+    }
+    let mut sources: Vec<CubeSource> = cubes.iter().flat_map(|cube| cube.sources.iter().cloned()).collect();
+    sources.sort();
+    if let Some(twice) = sources.windows(2).find(|pair| pair[0].file == pair[1].file) {
+        return Err(Error::input(folders[0].display().to_string(), format!("expected cubes of different files, found {} in two", twice[0].file.name))
+            .hint("rows of that file would count twice"));
+    }
+    let mut measures = first.measures.clone();
+    for (idx, measure) in measures.iter_mut().enumerate() {
+        measure.present = cubes.iter().any(|cube| cube.measures[idx].present);
+    }
+    let (places, sums) = (Places::of_cube(first), Sums::of_measures(measures));
+    let mut state = State::empty(&sums, first.as_of);
+    for (cube, folder) in cubes.iter().zip(folders) {
+        state.load(cube, &places, &sums)?;
+        if cube.counts_sessions {
+            load_sessions(folder, &places, &places, &mut state)?;
+        }
+    }
+    let runs = folders.iter().map(|folder| store::read_users(folder, places.len())).collect::<Result<Vec<_>>>()?;
+    let users = count_users(&NoUsers, runs, &places, &out.join(store::USERS))?;
+    let finished = State::finish(vec![state], &places, &sums)?;
+    let mut cube = first.clone();
+    for (layer, n_exposed) in cube.layers.iter_mut().zip(&users.n_exposed) {
+        layer.n_exposed = *n_exposed;
+    }
+    let cube = Cube {
+        measures: sums.measures,
+        counts: finished.counts,
+        sources,
+        cells: finished.cells,
+        pairs: finished.pairs,
+        exposures: users.exposures,
+        activity: users.activity,
+        sessions: session_rows(&finished.sessions, &places),
+        latencies: finished.latencies,
+        ..cube
+    };
+    store::write_sessions(out, &finished.sessions)?;
+    cube.write(out)?;
+    Ok(cube)
+}
+
+fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) -> Result<()> {
+    let stages = |cube: &Cube| cube.layers.iter().map(|layer| layer.stages.clone()).collect::<Vec<_>>();
+    let sums = |cube: &Cube| cube.measures.iter().map(|measure| measure.sum.clone()).collect::<Vec<_>>();
+    let pairs = [
+        ("plan", first.plan_id == cube.plan_id),
+        ("releases", (&first.baseline, &first.candidate) == (&cube.baseline, &cube.candidate)),
+        ("start, window and as_of", (first.start, first.window, first.as_of) == (cube.start, cube.window, cube.as_of)),
+        ("layers", first.layer_ids == cube.layer_ids),
+        ("layer table", (&first.layers_digest, &first.tenants) == (&cube.layers_digest, &cube.tenants)),
+        ("operations", stages(first) == stages(cube)),
+        ("metrics", sums(first) == sums(cube)),
+        ("choice to count sessions or not", first.counts_sessions == cube.counts_sessions),
+        (
+            "shadow and late outcomes",
+            (&first.shadow_sources, &first.outcome_sources) == (&cube.shadow_sources, &cube.outcome_sources),
+        ),
+    ];
+    match pairs.iter().find(|(_, alike)| !alike) {
+        Some((what, _)) => Err(Error::input(
+            folder.display().to_string(),
+            format!("expected the {what} of {}, found another", first_folder.display()),
+        )
+        .hint("only cubes of one ramp at one as_of can be merged")),
+        None => Ok(()),
+    }
+}

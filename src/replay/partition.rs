@@ -1,0 +1,317 @@
+//! A join whose users do not fit in memory: users and turns are dealt into partitions by the user's hash, on disk, and partitions are
+//! joined one after the other. Sums are integers and users are merged by row, so the cube is the same to the last byte.
+
+use rayon::prelude::*;
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    path::Path,
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+};
+
+use super::{
+    Inputs, LogPart, Share,
+    finish::{UserList, UserRow, UserRun},
+    state::{Scan, State},
+    users::{LayerTable, Roster, Seen, User, UserKey, Users, count_places},
+};
+use crate::{
+    error::{Error, Result},
+    hash,
+    input::{Turns, decode_turns, encode_turns},
+    progress::Progress,
+    spill::nameless_file,
+};
+
+/// Most partitions: each keeps a file open and a step of turns a thread.
+const MAX_PARTITIONS: usize = 256;
+/// Most files of turns that are open at a time.
+const MAX_FILES: usize = 512;
+/// Part of the memory that the users of one partition may take; sums and steps of turns need the rest.
+const USERS_SHARE: u64 = 4;
+const KEY_BYTES: usize = 20;
+const ROW_BYTES: usize = 32;
+
+/// Bytes that a user takes while its partition is made ready: read and sorted, then found by hash.
+const READY_BYTES: u64 = 80;
+
+/// How many partitions `n_users` need that would take so many bytes at once.
+pub(super) fn n_partitions(n_users: usize, user_bytes: usize, memory_limit: u64) -> usize {
+    if user_bytes as u64 <= memory_limit / 2 {
+        return 1;
+    }
+    let wanted = (n_users as u64 * READY_BYTES).div_ceil((memory_limit / USERS_SHARE).max(1));
+    usize::try_from(wanted).unwrap_or(MAX_PARTITIONS).clamp(2, MAX_PARTITIONS).next_power_of_two()
+}
+
+/// Threads that deal into files of their own, as far as files go. A lane's turns are a stretch of the log, and its sums those of some
+/// windows; in one file for all, every lane would come to hold all sums.
+fn n_lanes(n_partitions: usize) -> usize {
+    rayon::current_num_threads().min(MAX_FILES / n_partitions).max(1)
+}
+
+/// Which partition a user is in. The hash is hashed once more: tags and homes of a partition's index use all its bits.
+fn partition_of(hash: u64, n: usize) -> usize {
+    (hash::join(hash, 1) % n as u64) as usize
+}
+
+/// Files without names, one a partition, appended to by all threads.
+struct Partitions<'a> {
+    near: &'a Path,
+    files: Vec<Mutex<File>>,
+}
+
+impl<'a> Partitions<'a> {
+    /// `n` files; while they are made, their names count from `first`.
+    fn create(near: &'a Path, n: usize, first: usize) -> Result<Self> {
+        let files = (0..n).map(|idx| nameless_file(near, first + idx).map(Mutex::new)).collect::<io::Result<_>>();
+        Ok(Self { near, files: files.map_err(|error| Error::write(near, &error))? })
+    }
+
+    fn append(&self, partition: usize, bytes: &[u8]) -> Result<()> {
+        let mut file = self.files[partition].lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(bytes).map_err(|error| Error::write(self.near, &error))
+    }
+
+    /// A partition's file from its start; its bytes are freed when it is dropped.
+    fn take(&mut self, partition: usize) -> Result<File> {
+        let empty = nameless_file(self.near, partition).map_err(|error| Error::write(self.near, &error))?;
+        let file = std::mem::replace(&mut self.files[partition], Mutex::new(empty));
+        let mut file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(0)).map_err(|error| Error::read(self.near, &error))?;
+        Ok(file)
+    }
+}
+
+/// Everything a partitioned scan found.
+pub(super) struct Joined {
+    pub(super) roster: Roster,
+    pub(super) shares: Vec<Share>,
+    /// The users that were seen, partition by partition.
+    pub(super) runs: Vec<UserRun<'static>>,
+}
+
+/// Scans a log in `n` partitions of users.
+///
+/// # Errors
+/// As a scan in memory; or a disk that is full.
+pub(super) fn scan(
+    scan: &Scan<'_>,
+    inputs: &Inputs<'_>,
+    parts: &[LogPart],
+    layers: &LayerTable<'_>,
+    tenants: &[String],
+    n: usize,
+    near: &Path,
+    progress: &Progress,
+) -> Result<Joined> {
+    let mut seed = 0;
+    loop {
+        match scan_under(scan, inputs, parts, layers, tenants, (n, seed), near, progress)? {
+            Some(joined) => return Ok(joined),
+            None => seed += 1,
+        }
+    }
+}
+
+/// `None` if two users look alike under this seed.
+fn scan_under(
+    scan: &Scan<'_>,
+    inputs: &Inputs<'_>,
+    parts: &[LogPart],
+    layers: &LayerTable<'_>,
+    tenants: &[String],
+    (n, seed): (usize, u64),
+    near: &Path,
+    progress: &Progress,
+) -> Result<Option<Joined>> {
+    let mut keys = Partitions::create(near, n, 0)?;
+    let places = deal_users(layers, tenants, seed, n, scan.places.len(), &keys)?;
+    let roster = Roster { digest: layers.digest().to_owned(), tenants: tenants.to_vec(), seed, places };
+
+    let mut blocks = Partitions::create(near, n * n_lanes(n), MAX_PARTITIONS)?;
+    let dealt = deal_turns(scan, inputs, parts, &roster, n, &blocks, progress)?;
+
+    // One state a lane, and all of them for every partition.
+    let mut shares = dealt;
+    let mut states: Vec<State> = (0..n_lanes(n)).map(|_| State::new(scan)).collect();
+    let mut seen = Partitions::create(near, n, 0)?;
+    for partition in 0..n {
+        let users = read_keys(keys.take(partition)?, near)?;
+        let mut alike = Vec::new();
+        let users = Users::new(users.len(), scan.places.len(), scan.places.max_stages(), scan.n_windows(), u64::BITS).of_keys(&users, &mut alike);
+        if !alike.is_empty() {
+            layers.check_unique(&alike)?;
+            return Ok(None);
+        }
+        let lanes = (0..n_lanes(n)).map(|lane| blocks.take(lane * n + partition)).collect::<Result<Vec<_>>>()?;
+        let join = |(state, file)| join_blocks(scan, &users, file, state, near);
+        states.par_iter_mut().zip(lanes).try_for_each(join)?;
+        write_seen(&users.into_seen(), partition, &seen)?;
+    }
+    shares.extend(states.into_iter().map(|state| (state, Vec::new())));
+    let runs = (0..n).map(|partition| Ok(seen_run(seen.take(partition)?, near))).collect::<Result<_>>()?;
+    Ok(Some(Joined { roster, shares, runs }))
+}
+
+/// Deals the users; returns how many each place has.
+fn deal_users(
+    layers: &LayerTable<'_>,
+    tenants: &[String],
+    seed: u64,
+    n: usize,
+    n_places: usize,
+    keys: &Partitions<'_>,
+) -> Result<Vec<[u64; 2]>> {
+    let places: Vec<[AtomicU64; 2]> = (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+    layers.for_each(tenants, seed, &|users| {
+        count_places(&places, users);
+        let mut dealt: Vec<Vec<u8>> = vec![Vec::new(); n];
+        for user in users {
+            let bytes = &mut dealt[partition_of(user.hash, n)];
+            bytes.extend_from_slice(&user.hash.to_le_bytes());
+            bytes.extend_from_slice(&user.row.to_le_bytes());
+            bytes.extend_from_slice(&user.user.pack().to_le_bytes());
+        }
+        dealt.iter().enumerate().try_for_each(|(partition, bytes)| keys.append(partition, bytes))
+    })?;
+    Ok(places.into_iter().map(|counts| counts.map(AtomicU64::into_inner)).collect())
+}
+
+fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
+    let mut keys = Vec::new();
+    read_records::<KEY_BYTES>(file, &mut |bytes| {
+        keys.push(UserKey { hash: number(bytes, 0), row: number(bytes, 8) as u32, user: User::unpack(number(bytes, 12)) });
+    })
+    .map_err(|error| Error::read(near, &error))?;
+    // In row order, so that users come out of the partition in order.
+    keys.par_sort_unstable_by_key(|key| key.row);
+    Ok(keys)
+}
+
+/// Deals the turns that can be in an arm; returns what was counted on the way.
+fn deal_turns(
+    scan: &Scan<'_>,
+    inputs: &Inputs<'_>,
+    parts: &[LogPart],
+    roster: &Roster,
+    n: usize,
+    blocks: &Partitions<'_>,
+    progress: &Progress,
+) -> Result<Vec<Share>> {
+    let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n)).map(|_| Mutex::new(vec![Turns::new(scan.n_measured()); n])).collect();
+    let write = |turns: &mut Turns, lane: usize, partition: usize| {
+        let mut bytes = Vec::new();
+        encode_turns(turns, &mut bytes);
+        turns.clear();
+        blocks.append(lane * n + partition, &bytes)
+    };
+    let shares = super::scan_parts(scan, inputs, parts, roster, progress, &|state, turns| {
+        let lane = rayon::current_thread_index().unwrap_or(0) % held.len();
+        let mut held = held[lane].lock().unwrap_or_else(PoisonError::into_inner);
+        for row in state.admitted().iter().map(|row| usize::from(*row)) {
+            let partition = partition_of(turns.user_hash(row), n);
+            if held[partition].take(turns, row) {
+                write(&mut held[partition], lane, partition)?;
+            }
+        }
+        Ok(())
+    })?;
+    for (lane, held) in held.into_iter().enumerate() {
+        for (partition, mut turns) in held.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().enumerate() {
+            if turns.n > 0 {
+                write(&mut turns, lane, partition)?;
+            }
+        }
+    }
+    Ok(shares)
+}
+
+fn join_blocks(scan: &Scan<'_>, users: &Users, file: File, state: &mut State, near: &Path) -> Result<()> {
+    let mut file = BufReader::with_capacity(1 << 18, file);
+    let (mut turns, mut bytes) = (Turns::new(scan.n_measured()), Vec::new());
+    while read_block(&mut file, &mut bytes).map_err(|error| Error::read(near, &error))? {
+        decode_turns(&bytes, &mut turns);
+        state.admit_all(&turns);
+        state.update(scan, users, &mut turns)?;
+    }
+    Ok(())
+}
+
+/// Reads a block behind its length; `false` at the end.
+fn read_block(file: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    let mut length = [0; 4];
+    match file.read(&mut length[..1])? {
+        0 => return Ok(false),
+        _ => file.read_exact(&mut length[1..])?,
+    }
+    bytes.resize(u32::from_le_bytes(length) as usize, 0);
+    file.read_exact(bytes)?;
+    Ok(true)
+}
+
+fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> Result<()> {
+    let mut bytes = Vec::new();
+    for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
+        bytes.extend_from_slice(&user.row.to_le_bytes());
+        bytes.extend_from_slice(&(u64::from(user.place) << 16 | u64::from(user.bucket)).to_le_bytes());
+        user.seen.stages.iter().for_each(|stages| bytes.extend_from_slice(&stages.to_le_bytes()));
+        bytes.extend_from_slice(&user.seen.last.to_le_bytes());
+        if bytes.len() >= 1 << 20 {
+            seen.append(partition, &bytes)?;
+            bytes.clear();
+        }
+    }
+    seen.append(partition, &bytes)
+}
+
+/// The users of a partition that were seen, in row order.
+fn seen_run(file: File, near: &Path) -> UserRun<'static> {
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let near = near.to_owned();
+    Box::new(std::iter::from_fn(move || {
+        let mut bytes = [0; ROW_BYTES];
+        match file.read(&mut bytes[..1]) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(error) => return Some(Err(Error::read(&near, &error))),
+        }
+        if let Err(error) = file.read_exact(&mut bytes[1..]) {
+            return Some(Err(Error::read(&near, &error)));
+        }
+        let packed = number(&bytes, 4);
+        let seen = Seen { stages: [number(&bytes, 12), number(&bytes, 20)], last: number(&bytes, 28) as u32 };
+        Some(Ok(UserRow { row: number(&bytes, 0) as u32, place: (packed >> 16) as u32, bucket: packed as u16, seen }))
+    }))
+}
+
+/// Up to eight bytes from `at` on, as a number.
+fn number(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..].iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn read_records<const N: usize>(file: File, on_record: &mut dyn FnMut(&[u8; N])) -> io::Result<()> {
+    let n = file.metadata()?.len() / N as u64;
+    let mut file = BufReader::with_capacity(1 << 18, file);
+    let mut record = [0; N];
+    for _ in 0..n {
+        file.read_exact(&mut record)?;
+        on_record(&record);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_as_many_as_needed() {
+        let check = |n_users: usize, limit: u64, expected: usize| assert_eq!(n_partitions(n_users, n_users * 19, limit), expected);
+        check(0, 1_000_000, 1);
+        check(20_000, 1_000_000, 1);
+        check(27_000, 1_000_000, 16);
+        check(20_000_000, 300_000_000, 32);
+        check(1 << 40, 1_000_000, MAX_PARTITIONS);
+    }
+}
