@@ -110,7 +110,7 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
         _ => return Err(expected()),
     };
     let bytes = number * unit;
-    if (1e6..1e15).contains(&bytes) { Ok(bytes as u64) } else { Err("expected at least 1MB".to_owned()) }
+    if (1e3..1e15).contains(&bytes) { Ok(bytes as u64) } else { Err("expected at least 1kB".to_owned()) }
 }
 
 /// A source on the command line: the scenario's column names still apply.

@@ -11,6 +11,7 @@ mod layer;
 mod layer_parquet;
 mod nightly;
 mod real_data;
+mod replay;
 mod report;
 mod run;
 mod small;
