@@ -240,7 +240,7 @@ impl Drop for StagedFolder {
 }
 
 /// A file in a folder that its marker does not say Sluice wrote. The marker is a document of ours that lists the folder's files
-/// (`manifest.json`, `data.json`), or that stands beside known ones (`cube.json`).
+/// (`manifest.json`, `data.json`, `cube.json`).
 fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Marker {
@@ -251,7 +251,6 @@ fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     let found = files_below(folder).ok()?;
     let marked: Option<Marker> = fs::read(folder.join(marker)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let own = |name: &Path| match &marked {
-        Some(m) if m.schema.starts_with("sluice.cube/") => name.components().count() == 1,
         Some(m) if m.schema.starts_with("sluice.") => name == Path::new(marker) || m.files.contains_key(&name.display().to_string()),
         _ => false,
     };

@@ -3,7 +3,7 @@
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, Encoding, ZstdLevel},
     file::properties::WriterProperties,
 };
@@ -81,14 +81,33 @@ pub(crate) fn read(path: &Path, on_batch: &mut dyn FnMut(&RecordBatch) -> Result
     batches(path)?.try_for_each(|batch| on_batch(&batch?))
 }
 
+/// Reads some columns of a file that Sluice wrote; those that are not there are left out.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_columns(path: &Path, columns: &[&str], on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+    batches_of(path, Some(columns))?.try_for_each(|batch| on_batch(&batch?))
+}
+
 /// The batches of a file that Sluice wrote, one by one.
 ///
 /// # Errors
 /// A file that is not Parquet.
 pub(crate) fn batches(path: &Path) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+    batches_of(path, None)
+}
+
+fn batches_of(path: &Path, columns: Option<&[&str]>) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let path = path.to_owned();
     let file = File::open(&path).map_err(|error| Error::read(&path, &error))?;
-    let mut reader = guard(&path, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536).build())?;
+    let mut reader = guard(&path, || {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536);
+        let mask = match columns {
+            Some(columns) => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+            None => ProjectionMask::all(),
+        };
+        builder.with_projection(mask).build()
+    })?;
     Ok(std::iter::from_fn(move || guard(&path, || reader.next().transpose()).transpose()))
 }
 

@@ -2,6 +2,7 @@
 //! touched, so a thousand schedules cost what one does.
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -40,7 +41,8 @@ pub struct WhatIfLayer {
     pub layer: String,
     /// Distinct eligible users whom the candidate would have answered.
     pub exposed_users: u64,
-    /// The schedule takes a ratio back, and the cube does not know who came only after that: `exposed_users` is an upper bound.
+    /// `exposed_users` is an upper bound: the schedule takes a ratio back, and the cube does not know who came only after that; or the log
+    /// colored users with several layers, and they count in each.
     pub users_are_bound: bool,
     /// Requests that the candidate would have answered.
     pub exposed_requests: u64,
@@ -125,7 +127,7 @@ impl Running {
     /// Adds the sums of some windows of a group to `total`.
     fn add(&self, group: u16, windows: &std::ops::Range<u32>, total: &mut [i64]) {
         let (known, sums) = (&self.windows[usize::from(group)], &self.sums[usize::from(group)]);
-        let row = |window: u32| known.partition_point(|w| *w < window) * self.width;
+        let row = |window: u32| first_at(known, window) * self.width;
         let (start, end) = (row(windows.start), row(windows.end));
         if start != end {
             for (column, total) in total.iter_mut().enumerate() {
@@ -135,7 +137,7 @@ impl Running {
     }
 }
 
-/// A cube, ready for any number of schedules of scenarios that measure the same.
+/// A cube, ready for any number of schedules.
 pub struct WhatIfCube<'a> {
     cube: &'a Cube,
     /// Columns that are kept: of the cube's measures.
@@ -147,28 +149,31 @@ pub struct WhatIfCube<'a> {
 struct Layer {
     pairs: [Running; 2],
     requests: Running,
-    /// By group: windows and how many users came last in each, ascending.
-    activity: Vec<Vec<(u32, u64)>>,
+    /// By group: users by the last window in which they came.
+    users: Running,
 }
 
 impl<'a> WhatIfCube<'a> {
-    /// Sums a cube up once.
+    /// Sums a cube up once, as far as these scenarios ask.
     ///
     /// # Errors
     /// A cube without pairs.
-    pub fn new(cube: &'a Cube) -> Result<Self> {
+    pub fn new(cube: &'a Cube, scenarios: &[Scenario]) -> Result<Self> {
         if cube.pairs.keys.is_empty() {
             return Err(Error::input("cube", "expected requests that both releases answered, found none")
                 .hint("give the candidate's answers to logged requests with `sluice replay --shadow`, joined by trace_id"));
         }
-        let columns: Vec<usize> = (0..cube.measures.len()).filter(|idx| cube.measures[*idx].present).collect();
+        // Rows first; what nobody asks for would only take room in the cache.
+        let asked = scenarios.iter().flat_map(|scenario| scenario.metrics.iter().filter(|metric| is_asked(metric, scenario)));
+        let mut columns: Vec<usize> = asked.filter_map(|metric| cube.metric_columns(metric).ok()).flatten().chain([0]).collect();
+        columns.sort_unstable();
+        columns.dedup();
         let mut layers: HashMap<(u32, u8), Layer> = HashMap::new();
-        let groups = usize::from(N_GROUPS);
         for layer in &cube.layers {
             let empty = Layer {
                 pairs: [Running::new(columns.len()), Running::new(columns.len())],
                 requests: Running::new(1),
-                activity: vec![Vec::new(); groups],
+                users: Running::new(1),
             };
             layers.insert((layer.tenant, layer.layer), empty);
         }
@@ -186,18 +191,45 @@ impl<'a> WhatIfCube<'a> {
         }
         for row in &cube.activity {
             if let Some(layer) = layers.get_mut(&(row.tenant, row.layer)) {
-                layer.activity[usize::from(row.group)].push((row.last_window, row.n_users));
+                layer.users.push(row.group, row.last_window, std::iter::once(row.n_users as i64));
             }
         }
         Ok(Self { cube, columns, layers })
     }
 
-    /// What the operations of a scenario's plan would have done. A step takes effect with the first whole window after it, and reaches
-    /// the bucket groups that lie wholly below its ratio.
+    /// What the operations of some scenarios' plans would have done. A step takes effect with the first whole window after it, and
+    /// reaches the bucket groups that lie wholly below its ratio.
     ///
     /// # Errors
     /// A scenario of another ramp than the cube's.
-    pub fn of(&self, scenario: &Scenario) -> Result<WhatIf> {
+    pub fn of(&self, scenarios: &[Scenario]) -> Result<Vec<WhatIf>> {
+        scenarios.iter().try_for_each(|scenario| self.check(scenario))?;
+        let mut answers: Vec<WhatIf> = scenarios
+            .iter()
+            .map(|scenario| WhatIf {
+                name: scenario.name.clone(),
+                layers: Vec::new(),
+                exposed_users: 0,
+                users_are_bound: false,
+                exposed_requests: 0,
+                paired_requests: 0,
+            })
+            .collect();
+        // Layer by layer, so that the sums of one stay in the cache for all schedules.
+        for of_cube in &self.cube.layers {
+            let layers = scenarios.par_iter().map(|scenario| self.layer(scenario, of_cube.tenant, of_cube.layer));
+            for (answer, layer) in answers.iter_mut().zip(layers.collect::<Vec<_>>()) {
+                answer.exposed_users += layer.exposed_users;
+                answer.users_are_bound |= layer.users_are_bound;
+                answer.exposed_requests += layer.exposed_requests;
+                answer.paired_requests += layer.paired_requests;
+                answer.layers.push(layer);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn check(&self, scenario: &Scenario) -> Result<()> {
         let (cube, plan) = (self.cube, &scenario.plan);
         let differs = |what: &str| {
             let found = format!("expected the cube's {what} in what-if scenario {}, found another", scenario.name);
@@ -212,16 +244,7 @@ impl<'a> WhatIfCube<'a> {
         if !plan.layers.iter().map(|layer| &layer.id).eq(&cube.layer_ids) {
             return differs("layers");
         }
-        let layers: Vec<WhatIfLayer> =
-            cube.layers.iter().map(|layer| self.layer(scenario, layer.tenant, layer.layer)).collect();
-        Ok(WhatIf {
-            name: scenario.name.clone(),
-            exposed_users: layers.iter().map(|layer| layer.exposed_users).sum(),
-            users_are_bound: layers.iter().any(|layer| layer.users_are_bound),
-            exposed_requests: layers.iter().map(|layer| layer.exposed_requests).sum(),
-            paired_requests: layers.iter().map(|layer| layer.paired_requests).sum(),
-            layers,
-        })
+        Ok(())
     }
 
     fn layer(&self, scenario: &Scenario, tenant: u32, layer_idx: u8) -> WhatIfLayer {
@@ -231,7 +254,7 @@ impl<'a> WhatIfCube<'a> {
             tenant: cube.tenants[tenant as usize].clone(),
             layer: cube.layer_ids[usize::from(layer_idx)].clone(),
             exposed_users: 0,
-            users_are_bound: stages.windows(2).any(|pair| pair[1].ratio < pair[0].ratio),
+            users_are_bound: cube.counts.n_layer_differs > 0 || stages.windows(2).any(|pair| pair[1].ratio < pair[0].ratio),
             exposed_requests: 0,
             paired_requests: 0,
             qos: WhatIfQos { baseline: None, candidate: None, effect: Known::from(Err(Reason::NoData)) },
@@ -241,13 +264,13 @@ impl<'a> WhatIfCube<'a> {
         let exposures: Vec<(std::ops::Range<u32>, u16)> = stages.iter().filter_map(|stage| self.exposure(stage)).collect();
         let mut groups: Vec<[Vec<i64>; 2]> = Vec::new();
         for group in 0..N_GROUPS {
-            let reached = || exposures.iter().filter(|(_, bps)| group_start(group + 1) <= *bps).map(|(windows, _)| windows);
-            let Some(first) = reached().map(|windows| windows.start).min() else { break };
-            let active = &layer.activity[usize::from(group)];
-            result.exposed_users += active[active.partition_point(|(last, _)| *last < first)..].iter().map(|(_, n)| n).sum::<u64>();
-            let mut requests = [0];
+            let reached = runs_of(exposures.iter().filter(|(_, bps)| group_start(group + 1) <= *bps).map(|(windows, _)| windows));
+            let Some(first) = reached.first().map(|windows| windows.start) else { break };
+            let (mut users, mut requests) = ([0], [0]);
+            layer.users.add(group, &(first..u32::MAX), &mut users);
+            result.exposed_users += users[0].unsigned_abs();
             let mut sums = [vec![0; self.columns.len()], vec![0; self.columns.len()]];
-            for windows in reached() {
+            for windows in &reached {
                 layer.requests.add(group, windows, &mut requests);
                 for (sums, pairs) in sums.iter_mut().zip(&layer.pairs) {
                     pairs.add(group, windows, sums);
@@ -261,10 +284,8 @@ impl<'a> WhatIfCube<'a> {
         }
         let scale = result.exposed_requests as f64 / (result.paired_requests as f64).max(1.0);
         result.qos = self.qos(scenario, &groups);
-        let wanted = |metric: &&Metric| {
-            scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == metric.id) || metric.id == "cost_per_turn_usd"
-        };
-        result.metrics = scenario.metrics.iter().filter(wanted).map(|metric| self.metric(metric, &groups, scale, scenario)).collect();
+        let shown = scenario.metrics.iter().filter(|metric| is_shown(metric, scenario));
+        result.metrics = shown.map(|metric| self.metric(metric, &groups, scale, scenario)).collect();
         result
     }
 
@@ -336,6 +357,38 @@ impl<'a> WhatIfCube<'a> {
     }
 }
 
+/// Index of the first of some rising windows that is not before `window`. Few logs have gaps, so it is most often where it would be
+/// without any.
+fn first_at(windows: &[u32], window: u32) -> usize {
+    match (windows.first(), windows.last()) {
+        (Some(first), _) if window <= *first => 0,
+        (_, Some(last)) if window > *last => windows.len(),
+        (Some(first), _) if windows.get((window - first) as usize) == Some(&window) => (window - first) as usize,
+        _ => windows.partition_point(|other| *other < window),
+    }
+}
+
+/// Windows that follow on each other as one run: most schedules never take a ratio back.
+fn runs_of<'a>(windows: impl Iterator<Item = &'a std::ops::Range<u32>>) -> Vec<std::ops::Range<u32>> {
+    let mut runs: Vec<std::ops::Range<u32>> = Vec::with_capacity(1);
+    for windows in windows {
+        match runs.last_mut() {
+            Some(last) if last.end == windows.start => last.end = windows.end,
+            _ => runs.push(windows.clone()),
+        }
+    }
+    runs
+}
+
+/// Whether a metric's numbers are part of the answer.
+fn is_shown(metric: &Metric, scenario: &Scenario) -> bool {
+    scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == metric.id) || metric.id == "cost_per_turn_usd"
+}
+
+fn is_asked(metric: &Metric, scenario: &Scenario) -> bool {
+    is_shown(metric, scenario) || RATE_METRICS.contains(&metric.id.as_str())
+}
+
 fn paired(clusters: &[Vec<f64>], theta: impl Fn(&[f64]) -> Option<f64>, scenario: &Scenario) -> Result<PairedEffect, Reason> {
     let estimate = jackknife::delete_one(clusters, theta)?;
     let ci = estimate.interval(scenario.plan.policy.alpha);
@@ -355,3 +408,17 @@ fn row(cells: &Cells, idx: u32) -> (&crate::replay::CellKey, &[i64]) {
 }
 
 const _: () = assert!(Arm::Baseline as usize == 0 && Arm::Candidate as usize == 1, "arms are indices");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_found_with_gaps_and_without() {
+        for windows in [vec![], vec![3], vec![3, 4, 5, 6], vec![0, 1, 4, 5, 9], vec![7, 8, 20]] {
+            for window in 0..25 {
+                assert_eq!(first_at(&windows, window), windows.partition_point(|other| *other < window), "{windows:?} {window}");
+            }
+        }
+    }
+}

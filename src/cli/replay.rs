@@ -1,7 +1,6 @@
 //! `sluice replay`: traffic to a cube.
 
 use clap::Args;
-use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 use super::{DONE, parse_instant, parse_size, print, source_at, summary::new_table};
@@ -135,10 +134,11 @@ pub(super) fn rows_text(cube: &Cube) -> String {
 }
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
-    let cube = Cube::read(cube)?;
-    let index = WhatIfCube::new(&cube)?;
-    let answer = |path: &PathBuf| index.of(&Scenario::load(path, &Overrides::default())?);
-    let answers: Vec<WhatIf> = scenarios.par_iter().map(answer).collect::<Result<_>>()?;
+    let load = |path: &PathBuf| Scenario::load(path, &Overrides::default());
+    let (cube, scenarios) =
+        rayon::join(|| Cube::read_for_what_if(cube), || scenarios.iter().map(load).collect::<Result<Vec<Scenario>>>());
+    let (cube, scenarios) = (cube?, scenarios?);
+    let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
     print(&if json { output::to_json(&answers) } else { what_if_table(&answers) })?;
     Ok(DONE)
 }

@@ -142,9 +142,11 @@ pub struct SessionRow {
 /// A file of the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CubeSource {
-    /// The file.
+    /// The file. What it is called depends on where it was read from; its digest is what it is.
     #[serde(flatten)]
     pub file: SourceFile,
+    /// Rows in it.
+    pub n_rows: u64,
     /// Rows at or after `as_of`: what a later scan still has to look at.
     pub n_after_as_of: u64,
 }

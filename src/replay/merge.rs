@@ -1,5 +1,6 @@
 //! Cubes of different files, merged to the cube of all of them: byte for byte what one scan of all the files gives.
 
+use hashbrown::HashMap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -72,18 +73,33 @@ impl Earlier {
         if cube.counts_sessions != inputs.count_sessions {
             return differs("choice to count sessions or not");
         }
+        // The files that are to be looked at again must be there.
+        let listed = |known: &&CubeSource| sources.traffic.iter().flatten().any(|file| file.digest == known.file.digest);
+        let gone = |what: &str, wanted: &dyn Fn(&CubeSource) -> bool| match cube.sources.iter().filter(|known| !listed(known)).find(|k| wanted(k)) {
+            Some(known) => Err(Error::input(
+                folder.display().to_string(),
+                format!("expected {} in --traffic, {what}, found other files", known.file.name),
+            )
+            .hint("name the files of the earlier cube as well as the new ones")),
+            None => Ok(()),
+        };
         if (&cube.shadow_sources, &cube.outcome_sources) != (&sources.shadows, &sources.outcomes) {
+            gone("because outcomes have changed and may belong to any row", &|_| true)?;
             return Ok(None);
         }
-        for file in sources.traffic.iter().flatten() {
-            let same_name = |known: &&CubeSource| known.file.name == file.name && known.file.digest != file.digest;
-            let is_known = cube.sources.iter().any(|known| known.file == *file);
-            if let Some(known) = cube.sources.iter().find(same_name).filter(|_| !is_known) {
+        if cube.as_of < ctx.as_of {
+            gone("because it has rows after the earlier as_of", &|known| known.n_after_as_of > 0)?;
+        }
+        let is_known = |file: &SourceFile| cube.sources.iter().any(|known| known.file.digest == file.digest);
+        for file in sources.traffic.iter().flatten().filter(|file| !is_known(file)) {
+            if let Some(known) = cube.sources.iter().filter(|known| !listed(known)).find(|known| known.file.name == file.name) {
                 let found = format!("expected {} as the earlier cube counted it ({}), found {}", file.name, known.file.digest, file.digest);
-                return Err(Error::input(folder.display().to_string(), found)
-                    .hint("a file that was counted has changed: scan the whole log, without --since"));
+                return Err(Error::input(folder.display().to_string(), found).hint(
+                    "if the file has changed, scan the whole log, without --since; if it is another file of that name, give --traffic a folder above both",
+                ));
             }
         }
+        store::check_tables(folder, &[store::USERS, store::SESSIONS])?;
         Ok(Some(Self { folder: folder.to_owned(), cube }))
     }
 
@@ -95,7 +111,7 @@ impl Earlier {
 
     /// From when on the rows of a file are still to be counted; `None` if all have been.
     pub(super) fn since(&self, file: &SourceFile, as_of: Micros) -> Option<Since> {
-        match self.cube.sources.iter().find(|known| known.file == *file) {
+        match self.cube.sources.iter().find(|known| known.file.digest == file.digest) {
             None => Some(Since { counted_until: None }),
             Some(known) if known.n_after_as_of > 0 && self.cube.as_of < as_of => Some(Since { counted_until: Some(self.cube.as_of) }),
             Some(_) => None,
@@ -110,16 +126,17 @@ impl Earlier {
         state.load(&self.cube, places, sums)?;
         let mut files = self.cube.sources.clone();
         for file in scanned {
-            match files.iter_mut().find(|known| known.file == file.file) {
-                None => files.push(file),
+            let Some(known) = files.iter_mut().find(|known| known.file.digest == file.file.digest) else {
+                files.push(file);
+                continue;
+            };
+            if self.since(&file.file, state.as_of()).is_some() {
                 // The rows that were after the earlier `as_of` have been looked at again.
-                Some(known) if self.since(&file.file, state.as_of()).is_some() => {
-                    state.counts.n_rows -= known.n_after_as_of;
-                    state.counts.n_after_as_of -= known.n_after_as_of;
-                    known.n_after_as_of = file.n_after_as_of;
-                }
-                Some(_) => {}
+                state.counts.n_rows -= known.n_after_as_of;
+                state.counts.n_after_as_of -= known.n_after_as_of;
+                known.n_after_as_of = file.n_after_as_of;
             }
+            known.file.name = file.file.name;
         }
         if self.cube.counts_sessions {
             load_sessions(&self.folder, &Places::of_cube(&self.cube), places, state)?;
@@ -167,9 +184,9 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     }
     let mut sources: Vec<CubeSource> = cubes.iter().flat_map(|cube| cube.sources.iter().cloned()).collect();
     sources.sort();
-    if let Some(twice) = sources.windows(2).find(|pair| pair[0].file == pair[1].file) {
-        return Err(Error::input(folders[0].display().to_string(), format!("expected cubes of different files, found {} in two", twice[0].file.name))
-            .hint("rows of that file would count twice"));
+    check_distinct(&sources)?;
+    for folder in folders {
+        store::check_tables(folder, &[store::USERS, store::SESSIONS])?;
     }
     let mut measures = first.measures.clone();
     for (idx, measure) in measures.iter_mut().enumerate() {
@@ -205,6 +222,21 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     store::write_sessions(out, &finished.sessions)?;
     cube.write(out)?;
     Ok(cube)
+}
+
+/// Refuses files with the same bytes: their rows would count twice. Without rows, they may be as many as they like.
+///
+/// # Errors
+/// Two files with one digest.
+pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    for source in sources.iter().filter(|source| source.n_rows > 0) {
+        if let Some(other) = seen.insert(&source.file.digest, &source.file.name) {
+            return Err(Error::input("traffic", format!("expected different files, found {other} and {} with the same bytes", source.file.name))
+                .hint("their rows would count twice: take one of them away"));
+        }
+    }
+    Ok(())
 }
 
 fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) -> Result<()> {

@@ -241,8 +241,8 @@ fn parts_of(inputs: &Inputs<'_>, sources: &Sources, earlier: Option<&Earlier>, a
     parts
 }
 
-/// One thread's share of a scan, and the rows after `as_of` of each file it met.
-type Share = (State, Vec<(usize, usize, u64)>);
+/// One thread's share of a scan, and of each part it met the reader, the file, its rows, and those after `as_of`.
+type Share = (State, Vec<(usize, usize, [u64; 2])>);
 
 fn scan_parts(
     scan: &Scan<'_>,
@@ -260,13 +260,14 @@ fn scan_parts(
         || (State::new(scan), Vec::new()),
         |(state, after), idx| {
             let LogPart { reader, part, since } = parts[idx];
-            let mut n_after = 0;
+            let mut n = [0; 2];
             let bad = inputs.traffic[reader].turns(part, &names, &mut |turns| {
                 bar.advance(turns.n as u64);
-                n_after += state.admit(scan, turns, since);
+                n[0] += turns.n as u64;
+                n[1] += state.admit(scan, turns, since);
                 on_admitted(state, turns)
             })?;
-            after.push((reader, part.file_idx, n_after));
+            after.push((reader, part.file_idx, n));
             if since.counted_until.is_none() {
                 state.bad_rows(bad);
             }
@@ -286,11 +287,15 @@ fn finish_cube(
     mut runs: Vec<UserRun<'_>>,
     folder: &Path,
 ) -> Result<Cube> {
-    let mut after: Vec<Vec<u64>> = sources.traffic.iter().map(|files| vec![0; files.len()]).collect();
+    let mut rows: Vec<Vec<[u64; 2]>> = sources.traffic.iter().map(|files| vec![[0; 2]; files.len()]).collect();
     let (mut states, noted): (Vec<State>, Vec<Vec<_>>) = shares.into_iter().unzip();
-    noted.into_iter().flatten().for_each(|(reader, file, n)| after[reader][file] += n);
-    let files = sources.traffic.into_iter().zip(after).flat_map(|(files, after)| files.into_iter().zip(after));
-    let mut files: Vec<CubeSource> = files.map(|(file, n_after_as_of)| CubeSource { file, n_after_as_of }).collect();
+    for (reader, file, n) in noted.into_iter().flatten() {
+        rows[reader][file].iter_mut().zip(n).for_each(|(rows, n)| *rows += n);
+    }
+    let files = sources.traffic.into_iter().zip(rows).flat_map(|(files, rows)| files.into_iter().zip(rows));
+    let mut files: Vec<CubeSource> =
+        files.map(|(file, [n_rows, n_after_as_of])| CubeSource { file, n_rows, n_after_as_of }).collect();
+    merge::check_distinct(&files)?;
     if let Some(earlier) = earlier {
         let mut state = State::new(scan);
         files = earlier.load(files, &mut state, &scan.places, &scan.sums)?;

@@ -1,7 +1,7 @@
 //! The cube on disk: Parquet tables and one document, readable by anything that reads Parquet.
 
 use arrow_array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
     builder::StringDictionaryBuilder,
     cast::AsArray,
     types::{Int32Type, Int64Type, TimestampMicrosecondType},
@@ -9,19 +9,22 @@ use arrow_array::{
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     cube::{
         ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
     },
     finish::{UserRow, UserRun},
+    stages::MAX_STAGES,
     users::Seen,
 };
 use crate::{
     error::{Error, Result},
     input::SourceFile,
+    metric::Sum,
     output, parquet_io,
     time::Micros,
 };
@@ -31,7 +34,7 @@ pub const CUBE_FILE: &str = "cube.json";
 const CELLS: &str = "cells.parquet";
 const PAIRS: &str = "pairs.parquet";
 pub(super) const USERS: &str = "users.parquet";
-const SESSIONS: &str = "sessions.parquet";
+pub(super) const SESSIONS: &str = "sessions.parquet";
 const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
@@ -58,12 +61,66 @@ struct Document {
     layers_digest: String,
     counts_sessions: bool,
     sessions: Vec<SessionRow>,
+    /// The tables and their digests: numbers that do not belong together are not read together.
+    files: BTreeMap<String, String>,
+}
+
+/// Every table of a cube.
+const TABLES: [&str; 7] = [CELLS, PAIRS, USERS, SESSIONS, ACTIVITY, EXPOSURES, LATENCIES];
+
+/// Refuses tables that were not written with their document.
+///
+/// # Errors
+/// A table that is not there, or has changed.
+pub(super) fn check_tables(folder: &Path, names: &[&str]) -> Result<()> {
+    let document: Document = output::read_json(&folder.join(CUBE_FILE))?;
+    document.check_tables(folder, names)
+}
+
+impl Document {
+    fn check_tables(&self, folder: &Path, names: &[&str]) -> Result<()> {
+        names.par_iter().try_for_each(|name| {
+            let path = folder.join(name);
+            let digest = output::blake3_of_file(&path)?;
+            if self.files.get(*name) == Some(&digest) {
+                return Ok(());
+            }
+            Err(changed(&path, &format!("{digest}, and another digest in {CUBE_FILE}")))
+        })
+    }
+
+    /// Refuses a document whose parts do not fit each other.
+    fn check(&self, path: &Path) -> Result<()> {
+        let n_layers = self.layer_ids.len();
+        let in_order = |(idx, layer): (usize, &CubeLayer)| {
+            layer.tenant as usize == idx / n_layers && usize::from(layer.layer) == idx % n_layers && (1..=MAX_STAGES).contains(&layer.stages.len())
+        };
+        let n_stages = |tenant: u32, layer: u8| {
+            let place = tenant as usize * n_layers + usize::from(layer);
+            if usize::from(layer) < n_layers { self.layers.get(place).map_or(0, |layer| layer.stages.len()) } else { 0 }
+        };
+        let whole = self.window > 0
+            && self.as_of >= self.start
+            && (self.as_of - self.start) / self.window < i64::from(u32::MAX)
+            && self.layers.len() == self.tenants.len() * n_layers
+            && self.layers.iter().enumerate().all(in_order)
+            && self.measures.first().is_some_and(|measure| measure.sum == Sum::Rows && measure.present)
+            && self.sessions.iter().all(|row| usize::from(row.stage) < n_stages(row.tenant, row.layer))
+            && self.sources.iter().try_fold(0_u64, |sum, source| sum.checked_add(source.n_after_as_of)) == Some(self.counts.n_after_as_of)
+            && self.counts.n_after_as_of <= self.counts.n_rows;
+        if whole { Ok(()) } else { Err(changed(path, "parts that do not fit each other")) }
+    }
+}
+
+fn changed(path: &Path, found: &str) -> Error {
+    Error::input(path.display().to_string(), format!("expected a whole cube as it was written, found {found}"))
+        .hint("make the cube anew with `sluice replay`")
 }
 
 const SCHEMA: &str = "sluice.cube/2";
 
 impl Cube {
-    /// Writes the cube's files into a folder.
+    /// Writes the cube's files into a folder in which its users and sessions are already; the document, which makes it a cube, last.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -92,6 +149,10 @@ impl Cube {
             layers_digest: self.layers_digest.clone(),
             counts_sessions: self.counts_sessions,
             sessions: self.sessions.clone(),
+            files: TABLES
+                .par_iter()
+                .map(|name| Ok(((*name).to_owned(), output::blake3_of_file(&folder.join(name))?)))
+                .collect::<Result<_>>()?,
         };
         output::write_json(&folder.join(CUBE_FILE), &document)
     }
@@ -101,6 +162,22 @@ impl Cube {
     /// # Errors
     /// A folder that is not a cube of this version.
     pub fn read(folder: &Path) -> Result<Self> {
+        let mut cube = Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY, EXPOSURES, LATENCIES], &|_| true)?;
+        cube.read_exposures(&folder.join(EXPOSURES))?;
+        cube.read_latencies(&folder.join(LATENCIES))?;
+        Ok(cube)
+    }
+
+    /// Reads what a what-if needs: pairs, rows of the cells, and when users came last.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_for_what_if(folder: &Path) -> Result<Self> {
+        Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY], &|sum| *sum == Sum::Rows)
+    }
+
+    /// Reads a cube without users and latencies; of the cells' measures only some.
+    fn read_sums(folder: &Path, tables: &[&str], of_cells: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Self> {
         let document: Document = output::read_json(&folder.join(CUBE_FILE))?;
         if document.schema != SCHEMA {
             return Err(Error::input(
@@ -108,15 +185,8 @@ impl Cube {
                 format!("expected {SCHEMA}, found {}", document.schema),
             ));
         }
-        let n_layers = document.tenants.len() * document.layer_ids.len();
-        let whole = document.layers.len() == n_layers && document.layers.iter().all(|layer| !layer.stages.is_empty());
-        if document.window <= 0 || document.as_of < document.start || !whole {
-            return Err(Error::input(
-                folder.join(CUBE_FILE).display().to_string(),
-                "expected a whole cube, found a document that was changed",
-            )
-            .hint("make the cube anew with `sluice replay`"));
-        }
+        document.check(&folder.join(CUBE_FILE))?;
+        document.check_tables(folder, tables)?;
         let mut cube = Self {
             plan_id: document.plan_id,
             baseline: document.baseline,
@@ -141,11 +211,10 @@ impl Cube {
             sessions: document.sessions,
             latencies: Vec::new(),
         };
-        cube.cells = cube.read_cells(&folder.join(CELLS))?;
-        cube.pairs = cube.read_cells(&folder.join(PAIRS))?;
-        cube.read_exposures(&folder.join(EXPOSURES))?;
+        let (cells, pairs) =
+            rayon::join(|| cube.read_cells(&folder.join(CELLS), of_cells), || cube.read_cells(&folder.join(PAIRS), &|_| true));
+        (cube.cells, cube.pairs) = (cells?, pairs?);
         cube.read_activity(&folder.join(ACTIVITY))?;
-        cube.read_latencies(&folder.join(LATENCIES))?;
         Ok(cube)
     }
 
@@ -177,15 +246,17 @@ impl Cube {
         )
     }
 
-    fn read_cells(&self, path: &Path) -> Result<Cells> {
-        let names: Vec<(usize, String)> =
-            self.measures.iter().enumerate().filter(|(_, m)| m.present).map(|(idx, m)| (idx, m.sum.column_name())).collect();
+    fn read_cells(&self, path: &Path, wanted: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Cells> {
+        let there = self.measures.iter().enumerate().filter(|(_, m)| m.present && wanted(&m.sum));
+        let names: Vec<(usize, String)> = there.map(|(idx, m)| (idx, m.sum.column_name())).collect();
+        let mut columns = KEY_COLUMNS.to_vec();
+        columns.extend(names.iter().map(|(_, name)| name.as_str()));
         let (start, window) = (self.start, self.window.max(1));
         let n = self.measures.len();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
-        parquet_io::read(path, &mut |batch| {
+        parquet_io::read_columns(path, &columns, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
-            let (arms, groups) = (text(path, batch, "release")?, integer(path, batch, "bucket_group")?);
+            let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
             let starts = batch.column_by_name("window_start").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
             let starts = starts.ok_or_else(|| missing(path, "window_start"))?;
             let first = values.len();
@@ -197,9 +268,9 @@ impl Cube {
                 }
             }
             for row in 0..batch.num_rows() {
-                let (tenant, layer, stage) = key.at(row)?;
+                let (tenant, layer, stage) = key.at(row);
                 let window = ((starts.value(row) - start) / window) as u32;
-                keys.push(CellKey { tenant, layer, stage, arm: self.arm(path, arms.value(row))?, window, group: groups.value(row) as u16 });
+                keys.push(CellKey { tenant, layer, stage, arm: arms[row], window, group: groups.value(row) as u16 });
             }
             Ok(())
         })?;
@@ -228,7 +299,7 @@ impl Cube {
             let key = KeyReader::new(self, path, batch)?;
             let (groups, windows, users) = (integer(path, batch, "bucket_group")?, integer(path, batch, "last_window")?, long(path, batch, "n_users")?);
             for row in 0..batch.num_rows() {
-                let (tenant, layer, _) = key.at(row)?;
+                let (tenant, layer, _) = key.at(row);
                 let (group, last_window) = (groups.value(row) as u16, windows.value(row) as u32);
                 rows.push(ActivityRow { tenant, layer, group, last_window, n_users: users.value(row) as u64 });
             }
@@ -257,7 +328,7 @@ impl Cube {
             let groups = integer(path, batch, "bucket_group")?;
             let counts = EXPOSURE_COLUMNS.iter().map(|(name, _)| long(path, batch, name)).collect::<Result<Vec<_>>>()?;
             for row in 0..batch.num_rows() {
-                let (tenant, layer, stage) = key.at(row)?;
+                let (tenant, layer, stage) = key.at(row);
                 let mut users = Exposure::default();
                 for ((_, of), counts) in EXPOSURE_COLUMNS.iter().zip(&counts) {
                     *of(&mut users) = counts.value(row) as u64;
@@ -290,11 +361,11 @@ impl Cube {
         let mut rows = Vec::new();
         parquet_io::read(path, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
-            let (arms, groups) = (text(path, batch, "release")?, integer(path, batch, "bucket_group")?);
+            let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
             let (bins, counts) = (integer(path, batch, "bin")?, long(path, batch, "n")?);
             for row in 0..batch.num_rows() {
-                let (tenant, layer, stage) = key.at(row)?;
-                let arm = self.arm(path, arms.value(row))?;
+                let (tenant, layer, stage) = key.at(row);
+                let arm = arms[row];
                 let (group, bin) = (groups.value(row) as u16, bins.value(row) as u16);
                 rows.push((LatencyRow { tenant, layer, stage, arm, group, bin }, counts.value(row) as u64));
             }
@@ -311,12 +382,10 @@ impl Cube {
         }
     }
 
-    fn arm(&self, path: &Path, release: &str) -> Result<Arm> {
-        match release {
-            id if id == self.baseline => Ok(Arm::Baseline),
-            id if id == self.candidate => Ok(Arm::Candidate),
-            other => Err(Error::input(path.display().to_string(), format!("expected a release of the cube, found \"{other}\""))),
-        }
+    fn arms(&self, path: &Path, batch: &RecordBatch) -> Result<Vec<Arm>> {
+        let code = |release: &str| [&self.baseline, &self.candidate].iter().position(|id| *id == release).map(|arm| arm as u32);
+        let codes = codes(path, batch, "release", &code)?;
+        Ok(codes.into_iter().map(|code| if code == 0 { Arm::Baseline } else { Arm::Candidate }).collect())
     }
 
     fn key_columns(&self, keys: impl Iterator<Item = (u32, u8, u8)> + Clone) -> Vec<ArrayRef> {
@@ -442,7 +511,7 @@ fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<Us
 }
 
 /// Writes the hashes of sessions, by series; nothing when they are not counted.
-pub(super) fn write_sessions(folder: &Path, sessions: &std::collections::BTreeMap<u32, Vec<u64>>) -> Result<()> {
+pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) -> Result<()> {
     let schema = Arc::new(Schema::new(vec![Field::new("series", DataType::Int64, false), Field::new("session", DataType::Int64, false)]));
     let path = folder.join(SESSIONS);
     let batches = sessions.iter().flat_map(|(series, hashes)| {
@@ -477,6 +546,9 @@ fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
+/// The columns that cells start with.
+const KEY_COLUMNS: [&str; 6] = ["tenant_id", "layer", "stage", "release", "window_start", "bucket_group"];
+
 fn key_fields() -> Vec<Field> {
     vec![
         Field::new("tenant_id", dictionary(), false),
@@ -499,41 +571,42 @@ fn longs(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values.map(|value| value as i64)))
 }
 
-/// The columns that every table starts with.
-struct KeyReader<'a> {
-    cube: &'a Cube,
-    path: &'a Path,
-    tenants: StringArray,
-    layers: StringArray,
+/// The columns that every table starts with, as numbers.
+struct KeyReader {
+    tenants: Vec<u32>,
+    layers: Vec<u32>,
     /// Not in every table.
-    stages: Option<&'a Int32Array>,
-    tenant_index: HashMap<&'a str, u32>,
+    stages: Option<Int32Array>,
 }
 
-impl<'a> KeyReader<'a> {
-    fn new(cube: &'a Cube, path: &'a Path, batch: &'a RecordBatch) -> Result<Self> {
-        let (tenants, layers) = (text(path, batch, "tenant_id")?, text(path, batch, "layer")?);
-        let tenant_index = (0..).zip(&cube.tenants).map(|(idx, name)| (name.as_str(), idx)).collect();
-        Ok(Self { cube, path, tenants, layers, stages: integer(path, batch, "stage").ok(), tenant_index })
+impl KeyReader {
+    fn new(cube: &Cube, path: &Path, batch: &RecordBatch) -> Result<Self> {
+        let tenants: HashMap<&str, u32> = cube.tenants.iter().map(String::as_str).zip(0..).collect();
+        let layers: HashMap<&str, u32> = cube.layer_ids.iter().map(String::as_str).zip(0..).collect();
+        Ok(Self {
+            tenants: codes(path, batch, "tenant_id", &|name| tenants.get(name).copied())?,
+            layers: codes(path, batch, "layer", &|name| layers.get(name).copied())?,
+            stages: integer(path, batch, "stage").ok().cloned(),
+        })
     }
 
-    fn at(&self, row: usize) -> Result<(u32, u8, u8)> {
-        let tenant = self.tenant_index.get(self.tenants.value(row)).copied();
-        let layer = self.cube.layer_ids.iter().position(|id| id == self.layers.value(row));
-        match (tenant, layer) {
-            (Some(tenant), Some(layer)) => Ok((tenant, layer as u8, self.stages.map_or(0, |stages| stages.value(row) as u8))),
-            _ => Err(Error::input(self.path.display().to_string(), "expected tenants and layers of the cube, found others")),
-        }
+    fn at(&self, row: usize) -> (u32, u8, u8) {
+        (self.tenants[row], self.layers[row] as u8, self.stages.as_ref().map_or(0, |stages| stages.value(row) as u8))
     }
+}
+
+/// A column of names as numbers: each name is looked up once.
+fn codes(path: &Path, batch: &RecordBatch, name: &str, code: &dyn Fn(&str) -> Option<u32>) -> Result<Vec<u32>> {
+    let other = || Error::input(path.display().to_string(), format!("expected names of the cube in `{name}`, found others"));
+    let column = batch.column_by_name(name).and_then(|column| cast(column, &dictionary()).ok()).ok_or_else(|| missing(path, name))?;
+    let column = column.as_dictionary::<Int32Type>();
+    let names = column.values().as_string_opt::<i32>().ok_or_else(|| missing(path, name))?;
+    let of_name: Vec<Option<u32>> = names.iter().map(|name| name.and_then(code)).collect();
+    column.keys().iter().map(|key| key.and_then(|key| *of_name.get(key as usize)?).ok_or_else(other)).collect()
 }
 
 fn missing(path: &Path, name: &str) -> Error {
     Error::input(path.display().to_string(), format!("expected a column `{name}` of a cube, found none"))
-}
-
-fn text(path: &Path, batch: &RecordBatch, name: &str) -> Result<StringArray> {
-    let column = batch.column_by_name(name).and_then(|column| cast(column, &DataType::Utf8).ok()).ok_or_else(|| missing(path, name))?;
-    Ok(column.as_string::<i32>().clone())
 }
 
 fn integer<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int32Array> {

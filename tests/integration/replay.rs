@@ -84,7 +84,7 @@ struct Dice(u64);
 impl Dice {
     fn roll(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
+        (self.0 >> 11) % n
     }
 }
 
@@ -554,7 +554,7 @@ fn cubes_of_parts_merge_to_the_cube_of_all() {
     assert!(tree(&study.path("all")) == whole);
 
     let stderr = study.fails(&["cube", "merge", "c1", "two", "--out", "twice"], 3);
-    assert!(stderr.contains("expected cubes of different files, found 1.parquet in two"), "{stderr}");
+    assert!(stderr.contains("expected different files, found 1.parquet and 1.parquet with the same bytes"), "{stderr}");
     fs::write(study.path("other.toml"), SCENARIO.replace("ratio = 0.2", "ratio = 0.3")).unwrap();
     study.ok(&["replay", "--traffic", "p0", "--layers", "layers.parquet", "--plan", "other.toml", "--sessions", "--out", "other"]);
     let stderr = study.fails(&["cube", "merge", "c1", "other", "--out", "no"], 3);
@@ -595,8 +595,47 @@ fn a_night_goes_on_from_the_night_before() {
     let replay = ["replay", "--traffic", "log", "--layers", "layers.parquet", "--plan", "plan.toml", "--sessions", "--out", "no", "--since", "night1"];
     let stderr = study.fails(&replay, 3);
     assert!(stderr.contains("expected 9.csv as the earlier cube counted it"), "{stderr}");
+    // Nor may files be missing that have to be looked at again.
+    let alone = |traffic: &'static str| [&replay[..2], &[traffic], &replay[3..]].concat();
+    let stderr = study.fails(&alone("log/0.parquet"), 3);
+    assert!(stderr.contains("because it has rows after the earlier as_of"), "{stderr}");
     let stderr = study.fails(&[replay.as_slice(), &["--as-of", "2026-05-26"]].concat(), 3);
     assert!(stderr.contains("as_of or an earlier one"), "{stderr}");
+}
+
+#[test]
+fn a_file_is_its_bytes_whatever_its_name() {
+    let log = Log::new(4_000, 6);
+    let study = Study::new(&log);
+    let how = Written::Parquet(500, true, Compression::SNAPPY, false);
+    for (day, turns) in log.turns.chunks(2_000).enumerate() {
+        write(&log, turns, &study.path(&format!("log/dt={day}/part-0.parquet")), how);
+    }
+    // A day alone, then the folder above: the day's file has another name there.
+    study.replay("log/dt=0", "day", &[]);
+    study.replay("log", "both", &["--since", "day"]);
+    study.replay("log", "whole", &[]);
+    assert!(tree(&study.path("both")) == tree(&study.path("whole")));
+    let stderr = study.fails(&["cube", "merge", "day", "whole", "--out", "twice"], 3);
+    assert!(stderr.contains("with the same bytes"), "{stderr}");
+    fs::copy(study.path("log/dt=0/part-0.parquet"), study.path("log/copy.parquet")).unwrap();
+    let args = ["replay", "--traffic", "log", "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "no"];
+    let stderr = study.fails(&args, 3);
+    assert!(stderr.contains("with the same bytes"), "{stderr}");
+
+    // A cube is what was written together, and a folder with something else in it is not replaced.
+    fs::copy(study.path("day/cells.parquet"), study.path("both/cells.parquet")).unwrap();
+    for args in [vec!["cube", "show", "both"], vec!["cube", "merge", "both", "day", "--out", "no"]] {
+        let stderr = study.fails(&args, 3);
+        assert!(stderr.contains("expected a whole cube as it was written"), "{stderr}");
+    }
+    let document = fs::read_to_string(study.path("whole/cube.json")).unwrap();
+    fs::write(study.path("whole/cube.json"), document.replacen("\"tenant\": 0", "\"tenant\": 9", 1)).unwrap();
+    let stderr = study.fails(&["cube", "show", "whole"], 3);
+    assert!(stderr.contains("parts that do not fit each other"), "{stderr}");
+    fs::write(study.path("day/mine.txt"), "mine").unwrap();
+    let stderr = study.fails(&["replay", "--traffic", "log/dt=0", "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "day"], 1);
+    assert!(stderr.contains("found mine.txt, which would be lost"), "{stderr}");
 }
 
 /// A log in which every request has an answer of each release, and a shadow file with the candidate's.
