@@ -405,7 +405,8 @@ mod tests {
 
     #[test]
     fn values_are_quantized_alike_one_by_one_and_all_at_once() {
-        let values = [0.0, 1.0, -0.0, 0.5, 1.5, 2.5, 1e-6, 5e-7, 1.5e-6, 2.5e-6, 1234.567_89, 1e9, -3.0, 7.0, f64::NAN, f64::INFINITY, 1e15];
+        let values =
+            [0.0, 1.0, -0.0, 0.5, 1.5, 2.5, 1e-6, 5e-7, 1.5e-6, 2.5e-6, 1_234.567_89, 1e9, -3.0, 7.0, f64::NAN, f64::INFINITY, 1e15];
         for kind in [ColumnKind::Flag, ColumnKind::Count, ColumnKind::Real, ColumnKind::Usd] {
             for min in [0.0, f64::NEG_INFINITY] {
                 for value in values {

@@ -308,10 +308,8 @@ impl<'a> WhatIfCube<'a> {
     }
 
     fn qos(&self, scenario: &Scenario, groups: &[[Vec<i64>; 2]]) -> WhatIfQos {
-        let columns: Result<Vec<[(usize, f64); 2]>, Reason> = RATE_METRICS
-            .iter()
-            .map(|id| scenario.metric(id).ok_or(Reason::NoColumn).and_then(|metric| self.columns_of(metric)))
-            .collect();
+        let columns: Result<Vec<[(usize, f64); 2]>, Reason> =
+            RATE_METRICS.iter().map(|id| scenario.metric(id).ok_or(Reason::NoColumn).and_then(|metric| self.columns_of(metric))).collect();
         let columns = match columns {
             Ok(columns) => columns.concat(),
             Err(reason) => return WhatIfQos { baseline: None, candidate: None, effect: Known::from(Err(reason)) },
@@ -346,7 +344,8 @@ impl<'a> WhatIfCube<'a> {
         let theta = |sums: &[f64]| Some(ratio(sums[2], sums[3])? - ratio(sums[0], sums[1])?);
         let bad = if metric.better == Better::Lower { 1.0 } else { -1.0 };
         let adds_up = metric.proportion || metric.denominator == Sum::Rows;
-        let harm = if adds_up { paired(&clusters, |sums| Some(bad * scale * (sums[2] - sums[0])), scenario) } else { Err(Reason::NotAdditive) };
+        let harm =
+            if adds_up { paired(&clusters, |sums| Some(bad * scale * (sums[2] - sums[0])), scenario) } else { Err(Reason::NotAdditive) };
         WhatIfMetric {
             metric: metric.id.clone(),
             baseline: value(0),

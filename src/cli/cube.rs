@@ -118,7 +118,13 @@ impl By {
         match self {
             Self::Tenant => cube.tenants[number as usize].clone(),
             Self::Layer => cube.layer_ids[number as usize].clone(),
-            Self::Release => if number == 0 { cube.baseline.clone() } else { cube.candidate.clone() },
+            Self::Release => {
+                if number == 0 {
+                    cube.baseline.clone()
+                } else {
+                    cube.candidate.clone()
+                }
+            }
             Self::Window => time::format(cube.start + number as i64 * cube.window),
             Self::Stage | Self::Group => number.to_string(),
         }
@@ -141,8 +147,11 @@ fn merge(cubes: &[PathBuf], out: &Path) -> Result<u8> {
     Ok(DONE)
 }
 
+/// Users of a stage, and rows and sessions by release.
+type StageCounts = (Exposure, [u64; 2], [u64; 2]);
+
 fn show(cube: &Cube, json: bool) -> Result<u8> {
-    let mut stages: BTreeMap<(u32, u8, u8), (Exposure, [u64; 2], [u64; 2])> = BTreeMap::new();
+    let mut stages: BTreeMap<(u32, u8, u8), StageCounts> = BTreeMap::new();
     for row in &cube.exposures {
         let users = &mut stages.entry((row.tenant, row.layer, row.stage)).or_default().0;
         users.add(&row.users);
@@ -168,7 +177,8 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
                 })
             })
             .collect();
-        let document = serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
+        let document =
+            serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
         print(&output::to_json(&document))?;
         return Ok(DONE);
     }
@@ -182,13 +192,26 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
         rows_text(cube)
     );
     let mut table = new_table();
-    let mut header = vec!["tenant", "layer", "stage", "from", "ratio", "rows baseline", "candidate", "users baseline", "candidate", "both", "first exposed"];
+    let mut header = vec![
+        "tenant",
+        "layer",
+        "stage",
+        "from",
+        "ratio",
+        "rows baseline",
+        "candidate",
+        "users baseline",
+        "candidate",
+        "both",
+        "first exposed",
+    ];
     if cube.counts_sessions {
         header.extend(["sessions baseline", "candidate"]);
     }
     table.set_header(header);
     for ((tenant, layer, stage), (users, rows, sessions)) in &stages {
-        let of = cube.layers.iter().find(|row| (row.tenant, row.layer) == (*tenant, *layer)).and_then(|row| row.stages.get(usize::from(*stage)));
+        let of =
+            cube.layers.iter().find(|row| (row.tenant, row.layer) == (*tenant, *layer)).and_then(|row| row.stages.get(usize::from(*stage)));
         let mut cells = vec![
             cube.tenants[*tenant as usize].clone(),
             cube.layer_ids[usize::from(*layer)].clone(),

@@ -135,8 +135,7 @@ pub(super) fn rows_text(cube: &Cube) -> String {
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
     let load = |path: &PathBuf| Scenario::load(path, &Overrides::default());
-    let (cube, scenarios) =
-        rayon::join(|| Cube::read_for_what_if(cube), || scenarios.iter().map(load).collect::<Result<Vec<Scenario>>>());
+    let (cube, scenarios) = rayon::join(|| Cube::read_for_what_if(cube), || scenarios.iter().map(load).collect::<Result<Vec<Scenario>>>());
     let (cube, scenarios) = (cube?, scenarios?);
     let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
     print(&if json { output::to_json(&answers) } else { what_if_table(&answers) })?;
@@ -145,7 +144,18 @@ fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
 
 fn what_if_table(answers: &[WhatIf]) -> String {
     let mut table = new_table();
-    table.set_header(["schedule", "tenant", "layer", "exposed users", "requests", "paired", "QoS baseline", "QoS candidate", "effect", "worst harm"]);
+    table.set_header([
+        "schedule",
+        "tenant",
+        "layer",
+        "exposed users",
+        "requests",
+        "paired",
+        "QoS baseline",
+        "QoS candidate",
+        "effect",
+        "worst harm",
+    ]);
     for answer in answers {
         for layer in answer.layers.iter().filter(|layer| layer.exposed_requests > 0) {
             let users = if layer.users_are_bound { format!("<= {}", layer.exposed_users) } else { layer.exposed_users.to_string() };
@@ -162,7 +172,9 @@ fn what_if_table(answers: &[WhatIf]) -> String {
             let worst = harms.filter(|(_, harm)| harm.ci.ci_lower > 0.0).max_by(|a, b| certainty(a.1).total_cmp(&certainty(b.1)));
             let worst = worst.map_or_else(
                 || "none shown".to_owned(),
-                |(metric, harm)| format!("{}: {:+.1} ({:+.1} to {:+.1})", metric.metric, harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper),
+                |(metric, harm)| {
+                    format!("{}: {:+.1} ({:+.1} to {:+.1})", metric.metric, harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper)
+                },
             );
             table.add_row([
                 answer.name.clone(),

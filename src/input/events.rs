@@ -12,8 +12,8 @@ use super::{
     users::{UserBatch, tenant_at},
 };
 use crate::{
-    metric::Reading,
     error::{Error, Result},
+    metric::Reading,
     progress::Progress,
     scenario::{Events, OnBadRow},
     time::{self, DAY, Micros, SECOND},

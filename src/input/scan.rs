@@ -380,14 +380,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
 
 impl Values {
     /// The next values, at most [`STEP`], mapped.
-    fn read<V: Copy>(
-        &mut self,
-        kind: Kind,
-        mapping: Mapping<'_, V>,
-        dictionary: &[V],
-        scratch: &mut Scratch,
-        out: &mut [V],
-    ) -> Flat<()> {
+    fn read<V: Copy>(&mut self, kind: Kind, mapping: Mapping<'_, V>, dictionary: &[V], scratch: &mut Scratch, out: &mut [V]) -> Flat<()> {
         match self {
             Self::None => return Err(NotFlat),
             Self::Indices(hybrid) => {

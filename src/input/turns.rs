@@ -38,8 +38,6 @@ pub(crate) struct Names<'a> {
 
 /// Codes of [`Turns::release`].
 pub(crate) mod release {
-    //! Which release a row ran.
-
     pub(crate) const BASELINE: i64 = 0;
     pub(crate) const CANDIDATE: i64 = 1;
     pub(crate) const UNKNOWN: i64 = 2;
@@ -47,8 +45,6 @@ pub(crate) mod release {
 
 /// Codes of [`Turns::layer`] above the plan's layers.
 pub(crate) mod color {
-    //! Rows that no layer of the plan colored.
-
     /// The row was not colored.
     pub(crate) const NONE: i64 = -1;
     /// Colored with a layer that the plan does not have.
@@ -279,9 +275,8 @@ impl TrafficReader {
             for (scan, column) in measured.iter_mut().zip(&mut turns.measured) {
                 fill(scan.as_mut(), column, n)?;
             }
-            let is_odd = turns.at.n_absent > 0
-                || turns.user.values[..n].contains(&(hash::EMPTY as i64))
-                || names.find_refused(turns).is_some();
+            let is_odd =
+                turns.at.n_absent > 0 || turns.user.values[..n].contains(&(hash::EMPTY as i64)) || names.find_refused(turns).is_some();
             if is_odd {
                 return Err(Stopped::NotFlat);
             }

@@ -13,9 +13,7 @@ use super::{
     score::{MISSING, acceptance, frequency, monetary, recency, score_many},
 };
 use crate::{
-    input::{
-        DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits, tenant_at,
-    },
+    input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits, tenant_at},
     scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers},
     time::{self, Micros, SECOND},
 };
@@ -148,7 +146,8 @@ impl<'a> Kernel<'a> {
         let flat = FlatPart::open(reader.table(), part)?;
         let n_rows = flat.n_rows;
         let layering = self.layering;
-        let of_seconds = |secs: &[f64], parts: &mut [f64]| map(secs, parts, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
+        let of_seconds =
+            |secs: &[f64], parts: &mut [f64]| map(secs, parts, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
         let of_count = |counts: &[f64], parts: &mut [f64]| map(counts, parts, f64::is_finite, |n| frequency(n, layering.use_count_cap));
         let of_value = |values: &[f64], parts: &mut [f64]| map(values, parts, f64::is_finite, |v| monetary(v, layering.user_value_cap));
         let of_accept = |scores: &[f64], parts: &mut [f64]| map(scores, parts, f64::is_finite, acceptance);
@@ -430,11 +429,11 @@ fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs::File, sync::Arc};
     use crate::scenario::{Overrides, Scenario, Source};
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
     use parquet::arrow::ArrowWriter;
     use std::{collections::BTreeMap, path::Path};
+    use std::{fs::File, sync::Arc};
 
     const SCENARIO: &str = r#"
 as_of = "2026-05-25"

@@ -40,15 +40,16 @@ impl Index {
         ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// Inserts some users, from any thread; hands rows whose tags cannot be told apart to `on_equal`.
-    pub(super) fn insert(&self, users: &[(u64, u32)], on_equal: &mut dyn FnMut(u32, u32)) {
-        for (idx, (hash, row)) in users.iter().enumerate() {
-            if let Some((next, _)) = users.get(idx + AHEAD) {
-                prefetch(&self.slots, self.home(*next));
+    /// Inserts some users, each under `entry`'s hash and row, from any thread; hands rows whose tags cannot be told apart to `on_equal`.
+    pub(super) fn insert<U>(&self, users: &[U], entry: impl Fn(usize, &U) -> (u64, u32), on_equal: &mut dyn FnMut(u32, u32)) {
+        for (idx, user) in users.iter().enumerate() {
+            if let Some(next) = users.get(idx + AHEAD) {
+                prefetch(&self.slots, self.home(entry(idx + AHEAD, next).0));
             }
+            let (hash, row) = entry(idx, user);
             let tag = (hash & self.tag_mask) << self.row_bits;
-            let entry = tag | (u64::from(*row) + 1);
-            let mut slot = self.home(*hash);
+            let entry = tag | (u64::from(row) + 1);
+            let mut slot = self.home(hash);
             loop {
                 let mut other = self.slots[slot].load(Ordering::Relaxed);
                 if other == 0 {
@@ -58,7 +59,7 @@ impl Index {
                     }
                 }
                 if other >> self.row_bits == tag >> self.row_bits {
-                    on_equal(self.row_of(other), *row);
+                    on_equal(self.row_of(other), row);
                 }
                 slot = if slot + 1 == self.slots.len() { 0 } else { slot + 1 };
             }
@@ -113,7 +114,7 @@ mod tests {
     fn finds_all_and_only_them() {
         for n in [0, 1, 2, 3, 1_000, 50_000] {
             let (index, users) = (Index::new(n as usize, 64), users(n));
-            index.insert(&users, &mut |_, _| panic!("tags of 47 bits"));
+            index.insert(&users, |_, user| *user, &mut |_, _| panic!("tags of 47 bits"));
             let (mut rows, hashes) = (Vec::new(), users.iter().map(|(hash, _)| *hash).collect::<Vec<_>>());
             index.find(&hashes, &mut rows);
             assert!(rows.iter().zip(0..).all(|(row, expected)| *row == expected));
@@ -127,7 +128,7 @@ mod tests {
     fn equal_tags_are_reported_and_strangers_met_as_often_as_stated() {
         let (index, users) = (Index::new(20_000, 12), users(20_000));
         let mut n_equal = 0;
-        index.insert(&users, &mut |_, _| n_equal += 1);
+        index.insert(&users, |_, user| *user, &mut |_, _| n_equal += 1);
         assert!(n_equal > 0);
         let strangers: Vec<u64> = (0..200_000).map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0)).collect();
         let mut rows = Vec::new();

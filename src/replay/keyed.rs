@@ -77,7 +77,11 @@ impl<T: Copy + Default> Keyed<T> {
     ///
     /// # Errors
     /// What `add` returns for a sum that overflows.
-    pub(super) fn for_each_sorted<E>(parts: Vec<Self>, add: impl Fn(T, T) -> Result<T, E>, mut on_row: impl FnMut(u64, &[T])) -> Result<(), E> {
+    pub(super) fn for_each_sorted<E>(
+        parts: Vec<Self>,
+        add: impl Fn(T, T) -> Result<T, E>,
+        mut on_row: impl FnMut(u64, &[T]),
+    ) -> Result<(), E> {
         let mut order: Vec<(u64, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
         let mut tables = Vec::with_capacity(parts.len());
         for (idx, Self { width, slots, keys, sums }) in parts.into_iter().enumerate() {
@@ -156,7 +160,7 @@ mod tests {
         let mut rows = Vec::new();
         for round in 0..3 {
             for start in (0..5_000_u64).step_by(100) {
-                let keys: Vec<u64> = (start..start + 100).map(|key| key * key << 9).collect();
+                let keys: Vec<u64> = (start..start + 100).map(|key| (key * key) << 9).collect();
                 keyed.rows(&keys, &mut rows);
                 for (key, row) in keys.iter().zip(&rows) {
                     let sums = keyed.sums_mut(*row);

@@ -11,8 +11,8 @@ use super::{
     cube::{Cube, CubeSource, SessionRow},
     finish::{NoUsers, UserRun, count_users},
     places::Places,
-    state::{Since, State, Sums},
     stages::stages_of,
+    state::{Since, State, Sums},
     store, sums_of,
 };
 use crate::{
@@ -64,9 +64,10 @@ impl Earlier {
         if !cube.measures.iter().map(|measure| &measure.sum).eq(&sums_of(ctx.metrics)) {
             return differs("metrics");
         }
-        let same_history = cube.layers.iter().all(|layer| {
-            layer.stages == stages_of(plan, &tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of)
-        });
+        let same_history = cube
+            .layers
+            .iter()
+            .all(|layer| layer.stages == stages_of(plan, &tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of));
         if !same_history || cube.layers.len() != places.len() {
             return differs("operations");
         }
@@ -75,14 +76,16 @@ impl Earlier {
         }
         // The files that are to be looked at again must be there.
         let listed = |known: &&CubeSource| sources.traffic.iter().flatten().any(|file| file.digest == known.file.digest);
-        let gone = |what: &str, wanted: &dyn Fn(&CubeSource) -> bool| match cube.sources.iter().filter(|known| !listed(known)).find(|k| wanted(k)) {
-            Some(known) => Err(Error::input(
-                folder.display().to_string(),
-                format!("expected {} in --traffic, {what}, found other files", known.file.name),
-            )
-            .hint("name the files of the earlier cube as well as the new ones")),
-            None => Ok(()),
-        };
+        let gone =
+            |what: &str, wanted: &dyn Fn(&CubeSource) -> bool| match cube.sources.iter().filter(|known| !listed(known)).find(|k| wanted(k))
+            {
+                Some(known) => Err(Error::input(
+                    folder.display().to_string(),
+                    format!("expected {} in --traffic, {what}, found other files", known.file.name),
+                )
+                .hint("name the files of the earlier cube as well as the new ones")),
+                None => Ok(()),
+            };
         if (&cube.shadow_sources, &cube.outcome_sources) != (&sources.shadows, &sources.outcomes) {
             gone("because outcomes have changed and may belong to any row", &|_| true)?;
             return Ok(None);
@@ -232,8 +235,11 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
     let mut seen: HashMap<&str, &str> = HashMap::new();
     for source in sources.iter().filter(|source| source.n_rows > 0) {
         if let Some(other) = seen.insert(&source.file.digest, &source.file.name) {
-            return Err(Error::input("traffic", format!("expected different files, found {other} and {} with the same bytes", source.file.name))
-                .hint("their rows would count twice: take one of them away"));
+            return Err(Error::input(
+                "traffic",
+                format!("expected different files, found {other} and {} with the same bytes", source.file.name),
+            )
+            .hint("their rows would count twice: take one of them away"));
         }
     }
     Ok(())
@@ -251,17 +257,13 @@ fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) ->
         ("operations", stages(first) == stages(cube)),
         ("metrics", sums(first) == sums(cube)),
         ("choice to count sessions or not", first.counts_sessions == cube.counts_sessions),
-        (
-            "shadow and late outcomes",
-            (&first.shadow_sources, &first.outcome_sources) == (&cube.shadow_sources, &cube.outcome_sources),
-        ),
+        ("shadow and late outcomes", (&first.shadow_sources, &first.outcome_sources) == (&cube.shadow_sources, &cube.outcome_sources)),
     ];
     match pairs.iter().find(|(_, alike)| !alike) {
-        Some((what, _)) => Err(Error::input(
-            folder.display().to_string(),
-            format!("expected the {what} of {}, found another", first_folder.display()),
-        )
-        .hint("only cubes of one ramp at one as_of can be merged")),
+        Some((what, _)) => {
+            Err(Error::input(folder.display().to_string(), format!("expected the {what} of {}, found another", first_folder.display()))
+                .hint("only cubes of one ramp at one as_of can be merged"))
+        }
         None => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! The traffic log, reduced to the cube in one scan.
 //!
-//! Turns come from [`crate::input`] a step at a time. [`state`] finds their users in [`users`], places each row by tenant, layer, stage,
-//! release, window and bucket group, and adds it up in [`keyed`] sums; [`finish`] counts distinct users. What does not fit in memory
-//! is dealt into partitions of users first ([`partition`]). Cubes of different files [`merge`] to the cube of all of them.
+//! Turns come from [`crate::input`] a step at a time. `state` finds their users in `users`, places each row by tenant, layer, stage,
+//! release, window and bucket group, and adds it up in `keyed` sums; `finish` counts distinct users. What does not fit in memory
+//! is dealt into partitions of users first (`partition`). Cubes of different files [`merge()`] to the cube of all of them.
 
 mod cube;
 mod finish;
@@ -36,7 +36,7 @@ use crate::{
     scenario::{OnBadRow, Plan, Source},
     time::Micros,
 };
-use finish::{NoUsers, UserList, UserRun, count_users};
+use finish::{UserList, UserRow, UserRun, count_users};
 use merge::Earlier;
 use places::Places;
 use state::{Scan, Since, State, Sums};
@@ -148,13 +148,37 @@ pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &
     let user_bytes = Users::n_bytes(n_users, n_places, n_stages, n_windows);
     let n_partitions = partition::n_partitions(n_users, user_bytes, inputs.memory_limit);
     if n_partitions > 1 {
-        let joined = partition::scan(&scan, inputs, &parts, &layers, &tenants, n_partitions, folder, progress)?;
-        return finish_cube(&scan, sources, earlier, joined.roster, joined.shares, &NoUsers, joined.runs, folder);
+        let job = partition::Job { scan: &scan, inputs, parts: &parts, layers: &layers, tenants: &tenants, near: folder, progress };
+        let mut scanned = partition::scan(&job, n_partitions)?;
+        if let Some(earlier) = &earlier {
+            scanned.runs.push(earlier.users(n_places)?);
+        }
+        return finish_cube(&scan, sources, earlier, scanned, folder);
     }
     let new_users = || Users::new(n_users, n_places, n_stages, n_windows, u64::BITS);
     let (roster, users) = layers.load(tenants, &new_users)?;
     let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| state.update(&scan, &users, turns))?;
-    finish_cube(&scan, sources, earlier, roster, shares, &users.into_seen(), Vec::new(), folder)
+    // Before anything else is counted, so that the users of both come from one list.
+    let mut others: Vec<UserRow> = Vec::new();
+    if let Some(earlier) = &earlier {
+        for user in earlier.users(n_places)? {
+            let user = user?;
+            if !users.take_over(&user) {
+                others.push(user);
+            }
+        }
+    }
+    let runs: Vec<UserRun<'static>> = vec![Box::new(others.into_iter().map(Ok))];
+    finish_cube(&scan, sources, earlier, Scanned { roster, shares, seen: Box::new(users.into_seen()), runs }, folder)
+}
+
+/// What a scan found, before it is added up.
+struct Scanned {
+    roster: Roster,
+    shares: Vec<Share>,
+    /// The users that were seen: those of a list, and those of runs beside it.
+    seen: Box<dyn UserList>,
+    runs: Vec<UserRun<'static>>,
 }
 
 /// The log's files with their digests, reader by reader.
@@ -277,35 +301,25 @@ fn scan_parts(
 }
 
 /// Merges the threads' shares and the earlier cube, counts the users, and writes the cube.
-fn finish_cube(
-    scan: &Scan<'_>,
-    sources: Sources,
-    earlier: Option<Earlier>,
-    roster: Roster,
-    shares: Vec<Share>,
-    seen: &dyn UserList,
-    mut runs: Vec<UserRun<'_>>,
-    folder: &Path,
-) -> Result<Cube> {
+fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scanned: Scanned, folder: &Path) -> Result<Cube> {
+    let Scanned { roster, shares, seen, mut runs } = scanned;
     let mut rows: Vec<Vec<[u64; 2]>> = sources.traffic.iter().map(|files| vec![[0; 2]; files.len()]).collect();
     let (mut states, noted): (Vec<State>, Vec<Vec<_>>) = shares.into_iter().unzip();
     for (reader, file, n) in noted.into_iter().flatten() {
         rows[reader][file].iter_mut().zip(n).for_each(|(rows, n)| *rows += n);
     }
     let files = sources.traffic.into_iter().zip(rows).flat_map(|(files, rows)| files.into_iter().zip(rows));
-    let mut files: Vec<CubeSource> =
-        files.map(|(file, [n_rows, n_after_as_of])| CubeSource { file, n_rows, n_after_as_of }).collect();
+    let mut files: Vec<CubeSource> = files.map(|(file, [n_rows, n_after_as_of])| CubeSource { file, n_rows, n_after_as_of }).collect();
     merge::check_distinct(&files)?;
     if let Some(earlier) = earlier {
         let mut state = State::new(scan);
         files = earlier.load(files, &mut state, &scan.places, &scan.sums)?;
         states.push(state);
-        runs.push(earlier.users(scan.places.len())?);
     }
     files.sort();
     let finished = State::finish(states, &scan.places, &scan.sums)?;
     runs.push(Box::new(finished.recolored.into_iter().map(Ok)));
-    let users = count_users(seen, runs, &scan.places, &folder.join(store::USERS))?;
+    let users = count_users(&*seen, runs, &scan.places, &folder.join(store::USERS))?;
 
     let plan = scan.ctx.plan;
     let layers = scan.places.stages.iter().zip(&roster.places).zip(&users.n_exposed).enumerate();

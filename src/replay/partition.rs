@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
-    Inputs, LogPart, Share,
-    finish::{UserList, UserRow, UserRun},
+    Inputs, LogPart, Scanned, Share,
+    finish::{NoUsers, UserList, UserRow, UserRun},
     state::{Scan, State},
-    users::{LayerTable, Roster, Seen, User, UserKey, Users, count_places},
+    users::{LayerTable, MAX_SEEDS, Roster, Seen, User, UserKey, Users, count_places},
 };
 use crate::{
     error::{Error, Result},
@@ -83,54 +83,40 @@ impl<'a> Partitions<'a> {
     }
 }
 
-/// Everything a partitioned scan found.
-pub(super) struct Joined {
-    pub(super) roster: Roster,
-    pub(super) shares: Vec<Share>,
-    /// The users that were seen, partition by partition.
-    pub(super) runs: Vec<UserRun<'static>>,
+/// A scan that is to be partitioned.
+pub(super) struct Job<'a> {
+    pub(super) scan: &'a Scan<'a>,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) parts: &'a [LogPart],
+    pub(super) layers: &'a LayerTable<'a>,
+    pub(super) tenants: &'a [String],
+    /// Partitions lie beside this.
+    pub(super) near: &'a Path,
+    pub(super) progress: &'a Progress,
 }
 
 /// Scans a log in `n` partitions of users.
 ///
 /// # Errors
 /// As a scan in memory; or a disk that is full.
-pub(super) fn scan(
-    scan: &Scan<'_>,
-    inputs: &Inputs<'_>,
-    parts: &[LogPart],
-    layers: &LayerTable<'_>,
-    tenants: &[String],
-    n: usize,
-    near: &Path,
-    progress: &Progress,
-) -> Result<Joined> {
-    let mut seed = 0;
-    loop {
-        match scan_under(scan, inputs, parts, layers, tenants, (n, seed), near, progress)? {
-            Some(joined) => return Ok(joined),
-            None => seed += 1,
+pub(super) fn scan(job: &Job<'_>, n: usize) -> Result<Scanned> {
+    for seed in 0..MAX_SEEDS {
+        if let Some(joined) = scan_under(job, n, seed)? {
+            return Ok(joined);
         }
     }
+    Err(job.layers.never_apart())
 }
 
 /// `None` if two users look alike under this seed.
-fn scan_under(
-    scan: &Scan<'_>,
-    inputs: &Inputs<'_>,
-    parts: &[LogPart],
-    layers: &LayerTable<'_>,
-    tenants: &[String],
-    (n, seed): (usize, u64),
-    near: &Path,
-    progress: &Progress,
-) -> Result<Option<Joined>> {
+fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
+    let Job { scan, layers, tenants, near, .. } = *job;
     let mut keys = Partitions::create(near, n, 0)?;
     let places = deal_users(layers, tenants, seed, n, scan.places.len(), &keys)?;
     let roster = Roster { digest: layers.digest().to_owned(), tenants: tenants.to_vec(), seed, places };
 
     let mut blocks = Partitions::create(near, n * n_lanes(n), MAX_PARTITIONS)?;
-    let dealt = deal_turns(scan, inputs, parts, &roster, n, &blocks, progress)?;
+    let dealt = deal_turns(job, &roster, n, &blocks)?;
 
     // One state a lane, and all of them for every partition.
     let mut shares = dealt;
@@ -139,7 +125,8 @@ fn scan_under(
     for partition in 0..n {
         let users = read_keys(keys.take(partition)?, near)?;
         let mut alike = Vec::new();
-        let users = Users::new(users.len(), scan.places.len(), scan.places.max_stages(), scan.n_windows(), u64::BITS).of_keys(&users, &mut alike);
+        let users =
+            Users::new(users.len(), scan.places.len(), scan.places.max_stages(), scan.n_windows(), u64::BITS).of_keys(&users, &mut alike);
         if !alike.is_empty() {
             layers.check_unique(&alike)?;
             return Ok(None);
@@ -151,7 +138,7 @@ fn scan_under(
     }
     shares.extend(states.into_iter().map(|state| (state, Vec::new())));
     let runs = (0..n).map(|partition| Ok(seen_run(seen.take(partition)?, near))).collect::<Result<_>>()?;
-    Ok(Some(Joined { roster, shares, runs }))
+    Ok(Some(Scanned { roster, shares, seen: Box::new(NoUsers), runs }))
 }
 
 /// Deals the users; returns how many each place has.
@@ -190,15 +177,8 @@ fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
 }
 
 /// Deals the turns that can be in an arm; returns what was counted on the way.
-fn deal_turns(
-    scan: &Scan<'_>,
-    inputs: &Inputs<'_>,
-    parts: &[LogPart],
-    roster: &Roster,
-    n: usize,
-    blocks: &Partitions<'_>,
-    progress: &Progress,
-) -> Result<Vec<Share>> {
+fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>) -> Result<Vec<Share>> {
+    let scan = job.scan;
     let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n)).map(|_| Mutex::new(vec![Turns::new(scan.n_measured()); n])).collect();
     let write = |turns: &mut Turns, lane: usize, partition: usize| {
         let mut bytes = Vec::new();
@@ -206,7 +186,7 @@ fn deal_turns(
         turns.clear();
         blocks.append(lane * n + partition, &bytes)
     };
-    let shares = super::scan_parts(scan, inputs, parts, roster, progress, &|state, turns| {
+    let shares = super::scan_parts(scan, job.inputs, job.parts, roster, job.progress, &|state, turns| {
         let lane = rayon::current_thread_index().unwrap_or(0) % held.len();
         let mut held = held[lane].lock().unwrap_or_else(PoisonError::into_inner);
         for row in state.admitted().iter().map(|row| usize::from(*row)) {

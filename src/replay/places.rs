@@ -25,6 +25,7 @@ pub(super) struct Places {
     first_series: Vec<u32>,
     start: Micros,
     window: Micros,
+    windows_a_micro: f64,
 }
 
 impl Places {
@@ -64,7 +65,7 @@ impl Places {
         for stages in &stages {
             first_series.push(first_series.last().copied().unwrap_or(0) + 2 * stages.len() as u32);
         }
-        Self { n_layers, stages, first_series, start, window }
+        Self { n_layers, stages, first_series, start, window, windows_a_micro: 1.0 / window as f64 }
     }
 
     /// Number of tenants' layers.
@@ -96,7 +97,11 @@ impl Places {
     /// Windows since the plan's start.
     #[inline]
     pub(super) fn window_at(&self, at: Micros) -> u32 {
-        ((at - self.start) as u64 / self.window as u64) as u32
+        // A product and a look at its neighbors take a fraction of a division; the product is off by at most one.
+        let since = at - self.start;
+        let window = (since as f64 * self.windows_a_micro) as i64;
+        let past = since - window * self.window;
+        (window + i64::from(past >= self.window) - i64::from(past < 0)) as u32
     }
 
     #[inline]
@@ -124,6 +129,15 @@ impl Places {
         }
     }
 
+    /// The place of another layer of the same tenant.
+    #[inline]
+    pub(super) fn sibling(&self, place: u32, layer: u8) -> u32 {
+        if self.stages.len() == self.n_layers {
+            return u32::from(layer);
+        }
+        place - place % self.n_layers as u32 + u32::from(layer)
+    }
+
     /// The key of a cell.
     pub(super) fn key_of(&self, cell: &CellKey) -> u64 {
         Self::key(self.series(self.place(cell.tenant, cell.layer), usize::from(cell.stage), cell.arm), cell.window, cell.group)
@@ -131,5 +145,22 @@ impl Places {
 
     pub(super) fn place(&self, tenant: u32, layer: u8) -> u32 {
         tenant * self.n_layers as u32 + u32::from(layer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_quotients() {
+        for window in [60_000_000, 3_600_000_000, 604_800_000_000, 7] {
+            let places = Places::new(1, vec![Vec::new()], -5, window);
+            for n in [0, 1, 2, 1_000, 87_600, 4_294_967] {
+                for at in [n * window, n * window + 1, (n + 1) * window - 1] {
+                    assert_eq!(i64::from(places.window_at(at - 5)), at / window, "{window} {at}");
+                }
+            }
+        }
     }
 }

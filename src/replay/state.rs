@@ -294,7 +294,7 @@ impl State {
                 }
                 layer => {
                     // The color decided the ratio that the user was served under.
-                    let place = user.place - user.place % places.n_layers as u32 + layer as u32;
+                    let place = places.sibling(user.place, layer as u8);
                     counts.n_layer_differs += u64::from(place != user.place);
                     place
                 }

@@ -15,7 +15,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     cube::{
-        ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
+        ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts,
+        SessionRow,
     },
     finish::{UserRow, UserRun},
     stages::MAX_STAGES,
@@ -93,7 +94,9 @@ impl Document {
     fn check(&self, path: &Path) -> Result<()> {
         let n_layers = self.layer_ids.len();
         let in_order = |(idx, layer): (usize, &CubeLayer)| {
-            layer.tenant as usize == idx / n_layers && usize::from(layer.layer) == idx % n_layers && (1..=MAX_STAGES).contains(&layer.stages.len())
+            layer.tenant as usize == idx / n_layers
+                && usize::from(layer.layer) == idx % n_layers
+                && (1..=MAX_STAGES).contains(&layer.stages.len())
         };
         let n_stages = |tenant: u32, layer: u8| {
             let place = tenant as usize * n_layers + usize::from(layer);
@@ -267,10 +270,10 @@ impl Cube {
                     values[first + row * n + idx] = *sum;
                 }
             }
-            for row in 0..batch.num_rows() {
+            for (row, arm) in arms.into_iter().enumerate() {
                 let (tenant, layer, stage) = key.at(row);
                 let window = ((starts.value(row) - start) / window) as u32;
-                keys.push(CellKey { tenant, layer, stage, arm: arms[row], window, group: groups.value(row) as u16 });
+                keys.push(CellKey { tenant, layer, stage, arm, window, group: groups.value(row) as u16 });
             }
             Ok(())
         })?;
@@ -297,7 +300,8 @@ impl Cube {
         let mut rows = Vec::new();
         parquet_io::read(path, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
-            let (groups, windows, users) = (integer(path, batch, "bucket_group")?, integer(path, batch, "last_window")?, long(path, batch, "n_users")?);
+            let (groups, windows, users) =
+                (integer(path, batch, "bucket_group")?, integer(path, batch, "last_window")?, long(path, batch, "n_users")?);
             for row in 0..batch.num_rows() {
                 let (tenant, layer, _) = key.at(row);
                 let (group, last_window) = (groups.value(row) as u16, windows.value(row) as u32);
@@ -363,9 +367,8 @@ impl Cube {
             let key = KeyReader::new(self, path, batch)?;
             let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
             let (bins, counts) = (integer(path, batch, "bin")?, long(path, batch, "n")?);
-            for row in 0..batch.num_rows() {
+            for (row, arm) in arms.into_iter().enumerate() {
                 let (tenant, layer, stage) = key.at(row);
-                let arm = arms[row];
                 let (group, bin) = (groups.value(row) as u16, bins.value(row) as u16);
                 rows.push((LatencyRow { tenant, layer, stage, arm, group, bin }, counts.value(row) as u64));
             }

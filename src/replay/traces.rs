@@ -57,9 +57,8 @@ impl Traces {
                         if batch.faults.is_bad(row) {
                             continue;
                         }
-                        let is_other = |release: &str| {
-                            batch.release_id.as_ref().is_some_and(|ids| ids.is_null(row) || ids.value(row) != release)
-                        };
+                        let is_other =
+                            |release: &str| batch.release_id.as_ref().is_some_and(|ids| ids.is_null(row) || ids.value(row) != release);
                         if release.is_some_and(is_other) {
                             traces.counts.n_other += 1;
                             continue;

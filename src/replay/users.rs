@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail twice.
-const MAX_SEEDS: u64 = 4;
+pub(super) const MAX_SEEDS: u64 = 4;
 /// Bits of a bucket.
 const BUCKET_BITS: u32 = 14;
 /// Stages and windows up to which a user takes eight bytes.
@@ -125,8 +125,7 @@ impl Users {
 
     /// The users of a partition, whose rows are not their indices; rows that look alike go to `alike`.
     pub(super) fn of_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
-        let entries: Vec<(u64, u32)> = keys.iter().zip(0..).map(|(key, idx)| (key.hash, idx)).collect();
-        self.index.insert(&entries, &mut |a, b| alike.push((keys[a as usize].row, keys[b as usize].row)));
+        self.index.insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| alike.push((keys[a as usize].row, keys[b as usize].row)));
         for (idx, key) in keys.iter().enumerate() {
             self.put(idx, key.user);
         }
@@ -196,6 +195,28 @@ impl Users {
         }
     }
 
+    /// Takes over where an earlier scan saw a user; `false` if that was under another layer than the user's own, or there is no such row.
+    pub(super) fn take_over(&self, earlier: &UserRow) -> bool {
+        if earlier.row as usize >= self.records.len() || self.user(earlier.row).place != earlier.place {
+            return false;
+        }
+        match &self.records {
+            Records::Narrow(records) => {
+                let (record, [baseline, candidate]) = (&records[earlier.row as usize], earlier.seen.stages);
+                let word = record.load(Ordering::Relaxed);
+                let last = (word >> 16 & 0xffff).max(u64::from(earlier.seen.last));
+                record.store(word & 0xffff_ffff_0000_ffff | last << 16 | candidate << 8 | baseline, Ordering::Relaxed);
+            }
+            Records::Wide(records) => {
+                let record = &records[earlier.row as usize];
+                record[1].fetch_or(earlier.seen.stages[0], Ordering::Relaxed);
+                record[2].fetch_or(earlier.seen.stages[1], Ordering::Relaxed);
+                record[3].fetch_max(u64::from(earlier.seen.last), Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
     /// Ends the scan: nobody is looked up any more.
     pub(super) fn into_seen(self) -> SeenUsers {
         SeenUsers { records: self.records, rows: self.rows }
@@ -210,10 +231,7 @@ pub(super) struct SeenUsers {
 
 impl UserList for SeenUsers {
     fn len(&self) -> usize {
-        match &self.records {
-            Records::Narrow(records) => records.len(),
-            Records::Wide(records) => records.len(),
-        }
+        self.records.len()
     }
 
     fn get(&self, idx: usize) -> Option<UserRow> {
@@ -224,6 +242,13 @@ impl UserList for SeenUsers {
 }
 
 impl Records {
+    fn len(&self) -> usize {
+        match self {
+            Self::Narrow(records) => records.len(),
+            Self::Wide(records) => records.len(),
+        }
+    }
+
     fn get(&self, idx: usize) -> (User, Seen) {
         match self {
             Self::Narrow(records) => {
@@ -445,19 +470,16 @@ impl<'a> LayerTable<'a> {
     ///
     /// # Errors
     /// As [`Self::for_each`], or a user who is there twice.
-    pub(super) fn load(
-        &self,
-        tenants: Vec<String>,
-        new_users: &dyn Fn() -> Users,
-    ) -> Result<(Roster, Users)> {
+    pub(super) fn load(&self, tenants: Vec<String>, new_users: &dyn Fn() -> Users) -> Result<(Roster, Users)> {
         let n_places = tenants.len() * self.plan.layers.len();
         for seed in 0..MAX_SEEDS {
             let users = new_users();
             let alike = Mutex::new(Vec::new());
             let places: Vec<[AtomicU64; 2]> = (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
             self.for_each(&tenants, seed, &|keys| {
-                let entries: Vec<(u64, u32)> = keys.iter().map(|key| (key.hash, key.row)).collect();
-                users.index.insert(&entries, &mut |a, b| alike.lock().unwrap_or_else(PoisonError::into_inner).push((a, b)));
+                users.index.insert(keys, |_, key| (key.hash, key.row), &mut |a, b| {
+                    alike.lock().unwrap_or_else(PoisonError::into_inner).push((a, b))
+                });
                 for key in keys {
                     users.put(key.row as usize, key.user);
                 }
@@ -472,7 +494,12 @@ impl<'a> LayerTable<'a> {
                 return Ok((roster, users));
             }
         }
-        Err(Error::input(self.path.display().to_string(), "expected ids whose hashes differ, found two that stay alike"))
+        Err(self.never_apart())
+    }
+
+    /// Two users look alike under every seed.
+    pub(super) fn never_apart(&self) -> Error {
+        Error::input(self.path.display().to_string(), "expected ids whose hashes differ, found two that stay alike")
     }
 
     /// Refuses a user who is there twice; two users who only look alike may stay.
@@ -490,9 +517,7 @@ impl<'a> LayerTable<'a> {
         })?;
         let twice = alike.iter().filter(|(a, b)| ids.get(a) == ids.get(b)).map(|(a, b)| *a.max(b)).min();
         match twice.and_then(|row| ids.get(&row)) {
-            Some((_, id)) => {
-                Err(Error::input(self.path.display().to_string(), format!("expected one row a user, found \"{id}\" twice")))
-            }
+            Some((_, id)) => Err(Error::input(self.path.display().to_string(), format!("expected one row a user, found \"{id}\" twice"))),
             None => Ok(()),
         }
     }

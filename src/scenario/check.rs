@@ -481,9 +481,9 @@ impl Checker {
         }
         let layers_digest = raw.layers_digest;
         if let Some(digest) = &layers_digest {
-            let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+            let hex = digest.strip_prefix("blake3:").or_else(|| digest.strip_prefix("sha256:")).unwrap_or_default();
             if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
-                self.problem("plan.layers_digest", format!("expected sha256: and 64 hexadecimal digits, found \"{digest}\""));
+                self.problem("plan.layers_digest", format!("expected blake3: or sha256: and 64 hexadecimal digits, found \"{digest}\""));
             }
         }
         Plan {

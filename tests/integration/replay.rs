@@ -152,7 +152,13 @@ impl Log {
                     0 => bucket > 5_000,
                     _ => bucket < 1_500,
                 };
-                let release = if !has_release { None } else if dice.roll(33) == 0 { Some("other") } else { Some(["old", "new"][usize::from(candidate)]) };
+                let release = if !has_release {
+                    None
+                } else if dice.roll(33) == 0 {
+                    Some("other")
+                } else {
+                    Some(["old", "new"][usize::from(candidate)])
+                };
                 Turn {
                     at,
                     user,
@@ -212,9 +218,10 @@ impl Study {
         args.iter()
             .enumerate()
             .map(|(idx, arg)| {
-                let is_path = ["--config", "--out", "--traffic", "--layers", "--plan", "--shadow", "--outcomes", "--since", "--cube", "--what-if"]
-                    .contains(&previous)
-                    || (idx > 0 && self.path(arg).exists());
+                let is_path =
+                    ["--config", "--out", "--traffic", "--layers", "--plan", "--shadow", "--outcomes", "--since", "--cube", "--what-if"]
+                        .contains(&previous)
+                        || (idx > 0 && self.path(arg).exists());
                 previous = arg;
                 if is_path { text(&self.path(arg)).to_owned() } else { (*arg).to_owned() }
             })
@@ -232,7 +239,8 @@ impl Study {
     }
 
     fn replay(&self, traffic: &str, out: &str, more: &[&str]) -> String {
-        let args = [&["replay", "--traffic", traffic, "--layers", "layers.parquet", "--plan", "plan.toml", "--out", out, "--json"], more].concat();
+        let args =
+            [&["replay", "--traffic", traffic, "--layers", "layers.parquet", "--plan", "plan.toml", "--out", out, "--json"], more].concat();
         self.ok(&args)
     }
 
@@ -256,8 +264,22 @@ fn write(log: &Log, turns: &[Turn], path: &Path, how: Written) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let show = |value: &dyn std::fmt::Display| value.to_string();
     let columns = [
-        "event_time", "user_id", "tenant_id", "release_id", "trace_id", "session_id", "feature", "layer", "is_shadow", "is_eval", "success",
-        "latency_ms", "tool_calls", "bad", "csat", "cost_usd",
+        "event_time",
+        "user_id",
+        "tenant_id",
+        "release_id",
+        "trace_id",
+        "session_id",
+        "feature",
+        "layer",
+        "is_shadow",
+        "is_eval",
+        "success",
+        "latency_ms",
+        "tool_calls",
+        "bad",
+        "csat",
+        "cost_usd",
     ];
     let instant = |at: i64| sluice::time::format(at);
     let cells = |turn: &Turn| -> Vec<Option<String>> {
@@ -448,8 +470,11 @@ impl Expected {
             let sums = names.iter().map(|name| (*name, line[column(name)].parse().unwrap()));
             found.insert((tenant, layer, line[2].parse().unwrap(), release), sums.filter(|(_, sum)| *sum != 0).collect());
         }
-        let known: BTreeMap<_, BTreeMap<_, _>> =
-            self.sums.iter().map(|(key, sums)| (*key, sums.iter().map(|(name, sum)| (*name, *sum)).filter(|(_, sum)| *sum != 0).collect())).collect();
+        let known: BTreeMap<_, BTreeMap<_, _>> = self
+            .sums
+            .iter()
+            .map(|(key, sums)| (*key, sums.iter().map(|(name, sum)| (*name, *sum)).filter(|(_, sum)| *sum != 0).collect()))
+            .collect();
         assert_eq!(found, known);
 
         let shown: serde_json::Value = serde_json::from_str(&study.ok(&["cube", "show", cube, "--json"])).unwrap();
@@ -520,7 +545,11 @@ fn a_cube_does_not_depend_on_how_the_log_is_written_or_read() {
         };
         for (part, turns) in turns.chunks(5_000).enumerate() {
             // One row a row group is slow to write: a few are enough.
-            let rows = if matches!(how, Written::Parquet(1, ..)) && part == 0 { Written::Parquet(4_999, false, Compression::UNCOMPRESSED, false) } else { how };
+            let rows = if matches!(how, Written::Parquet(1, ..)) && part == 0 {
+                Written::Parquet(4_999, false, Compression::UNCOMPRESSED, false)
+            } else {
+                how
+            };
             write(&log, turns, &study.path(&format!("log{idx}/{part}.{name}")), rows);
         }
         for threads in ["1", "8"] {
@@ -592,7 +621,20 @@ fn a_night_goes_on_from_the_night_before() {
 
     // A file that was counted may not change, and another ramp is not gone on from.
     write(&log, &log.turns[3_000..3_400], &study.path("log/9.csv"), Written::Csv);
-    let replay = ["replay", "--traffic", "log", "--layers", "layers.parquet", "--plan", "plan.toml", "--sessions", "--out", "no", "--since", "night1"];
+    let replay = [
+        "replay",
+        "--traffic",
+        "log",
+        "--layers",
+        "layers.parquet",
+        "--plan",
+        "plan.toml",
+        "--sessions",
+        "--out",
+        "no",
+        "--since",
+        "night1",
+    ];
     let stderr = study.fails(&replay, 3);
     assert!(stderr.contains("expected 9.csv as the earlier cube counted it"), "{stderr}");
     // Nor may files be missing that have to be looked at again.
@@ -685,7 +727,9 @@ fn shadow_answers_are_paired_and_answer_what_if() {
     let schedules = ["layer = \"rest\"\nratio = 0.25", "layer = \"rest\"\nratio = 1.0", "layer = \"first\"\nratio = 0.055"];
     for (number, operation) in schedules.into_iter().enumerate() {
         let plan = SCENARIO.split("[[operation]]").next().unwrap();
-        let plan = format!("{plan}[[operation]]\nat = \"2026-05-25T10:00:00Z\"\n{operation}\n[[operation]]\nat = \"2026-05-27T03:20:00Z\"\nlayer = \"rest\"\nratio = 1.0\n");
+        let plan = format!(
+            "{plan}[[operation]]\nat = \"2026-05-25T10:00:00Z\"\n{operation}\n[[operation]]\nat = \"2026-05-27T03:20:00Z\"\nlayer = \"rest\"\nratio = 1.0\n"
+        );
         fs::write(study.path(&format!("plan{number}.toml")), plan).unwrap();
     }
     let shown = study.ok(&["replay", "--what-if", "plan0.toml", "plan1.toml", "plan2.toml", "--cube", "cube", "--json"]);
@@ -719,7 +763,9 @@ fn shadow_answers_are_paired_and_answer_what_if() {
                 LAYERS[user.layer] == layer["layer"] && user.tenant == layer["tenant"]
             };
             let pairs: Vec<usize> = pairs.iter().filter(of_layer).copied().collect();
-            let Some(metric) = layer["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "availability") else { continue };
+            let Some(metric) = layer["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "availability") else {
+                continue;
+            };
             let rate = |known: usize, good: usize| if known == 0 { serde_json::Value::Null } else { (good as f64 / known as f64).into() };
             let good = pairs.iter().filter(|idx| answers[idx].0).count();
             assert_eq!(metric["candidate"], rate(pairs.len(), good));
@@ -764,13 +810,15 @@ fn only_rows_that_had_their_time_count_for_metrics_that_come_late() {
     study.ok(&["replay", "--traffic", "log", "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "cube"]);
     study.ok(&["analyze", "--cube", "cube", "--plan", "plan.toml", "--out", text(&study.path("analysis.json"))]);
     let analysis = json(&study.path("analysis.json"));
-    let layer = analysis["layers"].as_array().unwrap().iter().find(|layer| layer["layer"] == "rest" && layer["tenant"] == "default").unwrap();
+    let layer =
+        analysis["layers"].as_array().unwrap().iter().find(|layer| layer["layer"] == "rest" && layer["tenant"] == "default").unwrap();
     let metric = layer["stages"][0]["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "csat_mean").unwrap();
     let counts = |turn: &&Turn| {
-        turn.at + 48 * HOUR <= AS_OF && turn.user.as_ref().is_ok_and(|user| {
-            let user = &log.users[*user];
-            user.eligible && user.layer == 2 && user.tenant == "default"
-        })
+        turn.at + 48 * HOUR <= AS_OF
+            && turn.user.as_ref().is_ok_and(|user| {
+                let user = &log.users[*user];
+                user.eligible && user.layer == 2 && user.tenant == "default"
+            })
     };
     let known: Vec<f64> = log.turns.iter().filter(counts).filter_map(|turn| turn.csat).collect();
     assert_eq!(metric["baseline"]["denominator"], known.len() as f64);
@@ -810,7 +858,8 @@ fn what_is_odd_in_a_log_is_said() {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     for limit in ["1GB", "4kB"] {
-        let args = ["replay", "--traffic", "log", "--layers", "twice.parquet", "--plan", "plan.toml", "--out", "no", "--memory-limit", limit];
+        let args =
+            ["replay", "--traffic", "log", "--layers", "twice.parquet", "--plan", "plan.toml", "--out", "no", "--memory-limit", limit];
         let stderr = study.fails(&args, 3);
         assert!(stderr.contains("expected one row a user, found \"u7\" twice"), "{limit}: {stderr}");
     }
