@@ -65,18 +65,14 @@ impl TrafficReader {
     /// # Errors
     /// No readable file, or a required column that is not there.
     pub fn open(source: &Source, measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
-        Self::open_with(source, &["event_time", "user_id", "release_id"], measured, on_bad_row)
+        Self::open_outcomes(source, &["event_time", "user_id", "release_id"], measured, on_bad_row)
     }
 
-    /// Opens outcomes of logged requests: rows with a trace and the columns that metrics read.
+    /// Opens rows with other required columns, such as outcomes of logged requests.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn open_outcomes(source: &Source, required: &[&str], measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
-        Self::open_with(source, required, measured, on_bad_row)
-    }
-
-    fn open_with(source: &Source, required: &[&str], measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
         let table = Table::open(source)?;
         table.check_columns(required)?;
         let is_measured = |canonical: &String| measured.iter().any(|reading| reading.column == *canonical);

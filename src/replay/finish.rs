@@ -7,7 +7,7 @@ use super::{
     cube::{ActivityRow, Arm, CellKey, Exposure, ExposureRow},
     keyed::Keyed,
     places::Places,
-    store::{CHUNK, UsersWriter, writer_batch},
+    user_store::{CHUNK, UsersWriter, writer_batch},
     users::Seen,
 };
 use crate::{bucket::group_of, error::Result, parallel};

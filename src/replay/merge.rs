@@ -13,7 +13,7 @@ use super::{
     places::Places,
     stages::stages_of,
     state::{Since, State, Sums},
-    store, sums_of,
+    store, sums_of, user_store,
 };
 use crate::{
     error::{Error, Result},
@@ -102,7 +102,7 @@ impl Earlier {
                 ));
             }
         }
-        store::check_tables(folder, &[store::USERS, store::SESSIONS])?;
+        store::check_tables(folder, &[user_store::USERS, user_store::SESSIONS])?;
         Ok(Some(Self { folder: folder.to_owned(), cube }))
     }
 
@@ -152,13 +152,13 @@ impl Earlier {
     /// # Errors
     /// A folder that is not a whole cube.
     pub(super) fn users(&self, n_places: usize) -> Result<UserRun<'static>> {
-        store::read_users(&self.folder, n_places)
+        user_store::read_users(&self.folder, n_places)
     }
 }
 
 /// The sessions of a cube; series are numbered anew where stages have been added.
 fn load_sessions(folder: &Path, theirs: &Places, mine: &Places, state: &mut State) -> Result<()> {
-    store::read_sessions(folder, &mut |series, session| {
+    user_store::read_sessions(folder, &mut |series, session| {
         let key = theirs.cell_key(Places::key(series, 0, 0));
         state.load_session(mine.series(mine.place(key.tenant, key.layer), usize::from(key.stage), key.arm), session);
     })
@@ -189,7 +189,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     sources.sort();
     check_distinct(&sources)?;
     for folder in folders {
-        store::check_tables(folder, &[store::USERS, store::SESSIONS])?;
+        store::check_tables(folder, &[user_store::USERS, user_store::SESSIONS])?;
     }
     let mut measures = first.measures.clone();
     for (idx, measure) in measures.iter_mut().enumerate() {
@@ -203,8 +203,8 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
             load_sessions(folder, &places, &places, &mut state)?;
         }
     }
-    let runs = folders.iter().map(|folder| store::read_users(folder, places.len())).collect::<Result<Vec<_>>>()?;
-    let users = count_users(&NoUsers, runs, &places, &out.join(store::USERS))?;
+    let runs = folders.iter().map(|folder| user_store::read_users(folder, places.len())).collect::<Result<Vec<_>>>()?;
+    let users = count_users(&NoUsers, runs, &places, &out.join(user_store::USERS))?;
     let finished = State::finish(vec![state], &places, &sums)?;
     let mut cube = first.clone();
     for (layer, n_exposed) in cube.layers.iter_mut().zip(&users.n_exposed) {
@@ -222,7 +222,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         latencies: finished.latencies,
         ..cube
     };
-    store::write_sessions(out, &finished.sessions)?;
+    user_store::write_sessions(out, &finished.sessions)?;
     cube.write(out)?;
     Ok(cube)
 }

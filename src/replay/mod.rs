@@ -16,6 +16,7 @@ mod stages;
 mod state;
 mod store;
 mod traces;
+mod user_store;
 mod users;
 
 pub use cube::{
@@ -319,7 +320,7 @@ fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scan
     files.sort();
     let finished = State::finish(states, &scan.places, &scan.sums)?;
     runs.push(Box::new(finished.recolored.into_iter().map(Ok)));
-    let users = count_users(&*seen, runs, &scan.places, &folder.join(store::USERS))?;
+    let users = count_users(&*seen, runs, &scan.places, &folder.join(user_store::USERS))?;
 
     let plan = scan.ctx.plan;
     let layers = scan.places.stages.iter().zip(&roster.places).zip(&users.n_exposed).enumerate();
@@ -357,7 +358,7 @@ fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scan
         sessions: merge::session_rows(&finished.sessions, &scan.places),
         latencies: finished.latencies,
     };
-    store::write_sessions(folder, &finished.sessions)?;
+    user_store::write_sessions(folder, &finished.sessions)?;
     cube.write(folder)?;
     Ok(cube)
 }

@@ -18,9 +18,8 @@ use super::{
         ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts,
         SessionRow,
     },
-    finish::{UserRow, UserRun},
     stages::MAX_STAGES,
-    users::Seen,
+    user_store::{SESSIONS, USERS},
 };
 use crate::{
     error::{Error, Result},
@@ -34,8 +33,6 @@ use crate::{
 pub const CUBE_FILE: &str = "cube.json";
 const CELLS: &str = "cells.parquet";
 const PAIRS: &str = "pairs.parquet";
-pub(super) const USERS: &str = "users.parquet";
-pub(super) const SESSIONS: &str = "sessions.parquet";
 const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
@@ -412,139 +409,6 @@ const EXPOSURE_COLUMNS: [ExposureColumn; 6] = [
     ("n_first_candidate", |users| &mut users.n_first_candidate),
 ];
 
-/// Users a row group, and a chunk of work.
-pub(super) const CHUNK: usize = 262_144;
-
-/// Writes the users that were seen, one row a user and layer: what a merge with another cube needs.
-pub(super) struct UsersWriter<'a> {
-    sink: &'a mut dyn FnMut(&RecordBatch) -> Result<()>,
-    rows: Vec<UserRow>,
-}
-
-impl UsersWriter<'_> {
-    /// Writes a file of users; `fill` pushes them in order.
-    pub(super) fn write(path: &Path, fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>) -> Result<()> {
-        output::write_file(path, |file| {
-            let mut file = parquet_io::BatchWriter::of_numbers(path, file, &user_schema())?;
-            let mut sink = |batch: &RecordBatch| file.write(batch);
-            let mut writer = UsersWriter { sink: &mut sink, rows: Vec::new() };
-            fill(&mut writer)?;
-            writer.flush()?;
-            file.finish()
-        })
-    }
-
-    /// Row groups end where rows of the layer table say, so that the bytes do not depend on where the users came from.
-    pub(super) fn push(&mut self, user: &UserRow) -> Result<()> {
-        if self.rows.last().is_some_and(|last| last.row as usize / CHUNK != user.row as usize / CHUNK) {
-            self.flush()?;
-        }
-        self.rows.push(*user);
-        Ok(())
-    }
-
-    /// Writes users after those that were pushed.
-    pub(super) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.flush()?;
-        if batch.num_rows() > 0 { (self.sink)(batch) } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() { Ok(()) } else { (self.sink)(&writer_batch(&rows)) }
-    }
-}
-
-fn user_schema() -> Arc<Schema> {
-    Arc::new(Schema::new(USER_COLUMNS.map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
-}
-
-/// Users as a batch for [`UsersWriter`].
-pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
-    let column = |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
-    let columns = vec![
-        column(|user| i64::from(user.row)),
-        column(|user| i64::from(user.place)),
-        column(|user| i64::from(user.bucket)),
-        column(|user| user.seen.stages[0] as i64),
-        column(|user| user.seen.stages[1] as i64),
-        column(|user| i64::from(user.seen.last) - 1),
-    ];
-    parquet_io::batch(&user_schema(), columns)
-}
-
-const USER_COLUMNS: [&str; 6] = ["user_row", "tenant_layer", "bucket", "baseline_stages", "candidate_stages", "last_window"];
-
-/// The users of a cube, in order.
-///
-/// # Errors
-/// A file that is not a cube's.
-pub(super) fn read_users(folder: &Path, n_places: usize) -> Result<UserRun<'static>> {
-    let path = folder.join(USERS);
-    let mut batches = parquet_io::batches(&path)?;
-    let mut rows = Vec::new().into_iter();
-    Ok(Box::new(std::iter::from_fn(move || {
-        loop {
-            if let Some(row) = rows.next() {
-                return Some(Ok(row));
-            }
-            match batches.next()? {
-                Ok(batch) => match user_rows(&path, &batch, n_places) {
-                    Ok(more) => rows = more.into_iter(),
-                    Err(error) => return Some(Err(error)),
-                },
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    })))
-}
-
-fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<UserRow>> {
-    let columns = USER_COLUMNS.iter().map(|name| long(path, batch, name)).collect::<Result<Vec<_>>>()?;
-    let row = |row: usize| {
-        let [user, place, bucket, baseline, candidate, last] = std::array::from_fn(|column| columns[column].value(row));
-        let whole = (0..n_places as i64).contains(&place) && (0..i64::from(u32::MAX)).contains(&user) && (0..10_000).contains(&bucket);
-        if !whole || !(-1..i64::from(u32::MAX - 1)).contains(&last) {
-            return Err(Error::input(path.display().to_string(), "expected the users of a cube, found numbers out of range"));
-        }
-        let seen = Seen { stages: [baseline as u64, candidate as u64], last: (last + 1) as u32 };
-        Ok(UserRow { row: user as u32, place: place as u32, bucket: bucket as u16, seen })
-    };
-    (0..batch.num_rows()).map(row).collect()
-}
-
-/// Writes the hashes of sessions, by series; nothing when they are not counted.
-pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) -> Result<()> {
-    let schema = Arc::new(Schema::new(vec![Field::new("series", DataType::Int64, false), Field::new("session", DataType::Int64, false)]));
-    let path = folder.join(SESSIONS);
-    let batches = sessions.iter().flat_map(|(series, hashes)| {
-        hashes.chunks(ROW_GROUP_ROWS).map(|hashes| {
-            let columns: Vec<ArrayRef> = vec![
-                Arc::new(Int64Array::from_value(i64::from(*series), hashes.len())),
-                Arc::new(Int64Array::from_iter_values(hashes.iter().map(|hash| *hash as i64))),
-            ];
-            parquet_io::batch(&schema, columns)
-        })
-    });
-    output::write_file(&path, |file| {
-        let mut file = parquet_io::BatchWriter::of_numbers(&path, file, &schema)?;
-        for batch in batches {
-            file.write(&batch)?;
-        }
-        file.finish()
-    })
-}
-
-/// Hands over the sessions of a cube: series and hash.
-pub(super) fn read_sessions(folder: &Path, on_session: &mut dyn FnMut(u32, u64)) -> Result<()> {
-    let path = folder.join(SESSIONS);
-    parquet_io::read(&path, &mut |batch| {
-        let (series, sessions) = (long(&path, batch, "series")?, long(&path, batch, "session")?);
-        series.values().iter().zip(sessions.values()).for_each(|(series, session)| on_session(*series as u32, *session as u64));
-        Ok(())
-    })
-}
-
 fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
@@ -616,6 +480,6 @@ fn integer<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a In
     batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>()).ok_or_else(|| missing(path, name))
 }
 
-fn long<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
+pub(super) fn long<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
     batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>()).ok_or_else(|| missing(path, name))
 }

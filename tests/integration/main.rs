@@ -9,6 +9,7 @@ mod fuzz;
 mod help;
 mod layer;
 mod layer_parquet;
+mod logs;
 mod nightly;
 mod real_data;
 mod replay;
