@@ -7,7 +7,7 @@ use crate::{
     bucket::N_GROUPS,
     metric::{Metric, Sum},
     replay::{Arm, CellKey, Cube},
-    stats::{Reason, quantile::Histogram},
+    stats::{Clusters, Reason, quantile::Histogram},
     time::Micros,
 };
 
@@ -70,7 +70,7 @@ impl GroupSums {
     }
 
     /// Several metrics side by side: numerator and denominator of each, for every group in which any denominator is above 0.
-    pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Vec<Vec<f64>>, Reason> {
+    pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Clusters, Reason> {
         let columns: Vec<Vec<(f64, f64)>> = metrics.iter().map(|metric| self.metric(cube, metric)).collect::<Result<_, _>>()?;
         let group = |idx: usize| columns.iter().flat_map(|column| [column[idx].0, column[idx].1]).collect::<Vec<f64>>();
         Ok((0..usize::from(N_GROUPS)).map(group).filter(|sums| sums.iter().skip(1).step_by(2).any(|den| *den > 0.0)).collect())

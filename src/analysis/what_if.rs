@@ -1,18 +1,18 @@
 //! What another schedule would have done to the same traffic: prefix sums over requests that both releases answered. The log is not
 //! touched, so a thousand schedules cost what one does.
 
-use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::path::Path;
 
 use crate::{
     bucket::{N_GROUPS, group_start},
     error::{Error, Result},
     metric::{Better, Metric, Sum},
     qos::{RATE_METRICS, qos_of_sums},
-    replay::{Arm, Cells, Cube, Stage, stages_of},
+    replay::{Arm, CellKey, Cells, Cube, CubeLayer, Stage, stages_of},
     scenario::Scenario,
-    stats::{Interval, Known, Reason, jackknife},
+    stats::{Clusters, Interval, Known, Reason, jackknife},
 };
 
 /// What a schedule would have done.
@@ -95,62 +95,77 @@ pub struct PairedEffect {
     pub n_clusters: usize,
 }
 
-/// Running sums over windows, group by group.
-struct Running {
-    width: usize,
-    /// By group: first windows behind each sum.
-    windows: Vec<Vec<u32>>,
-    /// By group: a row of sums before each of these windows, and one behind the last.
-    sums: Vec<Vec<i64>>,
-}
-
-impl Running {
-    fn new(width: usize) -> Self {
-        let groups = usize::from(N_GROUPS);
-        Self { width, windows: vec![Vec::new(); groups], sums: vec![vec![0; width]; groups] }
-    }
-
-    /// Adds sums of a window; windows come in rising order.
-    fn push(&mut self, group: u16, window: u32, added: impl Iterator<Item = i64>) {
-        let (windows, sums) = (&mut self.windows[usize::from(group)], &mut self.sums[usize::from(group)]);
-        let last = sums.len() - self.width;
-        if windows.last() != Some(&window) {
-            windows.push(window);
-            sums.extend_from_within(last..);
-        }
-        let last = sums.len() - self.width;
-        for (sum, added) in sums[last..].iter_mut().zip(added) {
-            *sum += added;
-        }
-    }
-
-    /// Adds the sums of some windows of a group to `total`.
-    fn add(&self, group: u16, windows: &std::ops::Range<u32>, total: &mut [i64]) {
-        let (known, sums) = (&self.windows[usize::from(group)], &self.sums[usize::from(group)]);
-        let row = |window: u32| first_at(known, window) * self.width;
-        let (start, end) = (row(windows.start), row(windows.end));
-        if start != end {
-            for (column, total) in total.iter_mut().enumerate() {
-                *total += sums[end + column] - sums[start + column];
-            }
-        }
-    }
-}
-
 /// A cube, ready for any number of schedules.
 pub struct WhatIfCube<'a> {
     cube: &'a Cube,
-    /// Columns that are kept: of the cube's measures.
+    /// Columns that are kept: of the cube's measures, rows first. What nobody asks for would only take room in the cache.
     columns: Vec<usize>,
-    /// By tenant and layer: paired sums of both releases, and rows of all requests.
-    layers: HashMap<(u32, u8), Layer>,
 }
 
-struct Layer {
-    pairs: [Running; 2],
-    requests: Running,
-    /// By group: users by the last window in which they came.
-    users: Running,
+/// A layer's sums before each window in which some schedule changes something. Only there do answers differ, and for one schedule the groups
+/// that a ratio reaches lie side by side.
+struct Running {
+    width: usize,
+    /// Rising, each once; the last is the end of time.
+    windows: Vec<u32>,
+    /// By window and group, a row: requests, users whose last window came before, baseline's and candidate's columns of pairs.
+    sums: Vec<i64>,
+}
+
+/// Where a row of [`Running`] keeps what.
+const REQUESTS: usize = 0;
+const USERS: usize = 1;
+const PAIRS: usize = 2;
+
+impl Running {
+    fn new(cube: &Cube, columns: &[usize], (tenant, layer): (u32, u8), mut windows: Vec<u32>) -> Self {
+        windows.push(u32::MAX);
+        windows.sort_unstable();
+        windows.dedup();
+        let width = PAIRS + 2 * columns.len();
+        let row = width * usize::from(N_GROUPS);
+        let mut running = Self { width, sums: vec![0; row * windows.len()], windows };
+        for (key, values) in of_layer(&cube.cells, tenant, layer) {
+            running.row_behind(key.window, key.group)[REQUESTS] += values[0];
+        }
+        for (key, values) in of_layer(&cube.pairs, tenant, layer) {
+            let of_arm = PAIRS + columns.len() * key.arm as usize;
+            let sums = &mut running.row_behind(key.window, key.group)[of_arm..];
+            sums.iter_mut().zip(columns).for_each(|(sum, column)| *sum += values[*column]);
+        }
+        for users in cube.activity.iter().filter(|row| (row.tenant, row.layer) == (tenant, layer)) {
+            running.row_behind(users.last_window, users.group)[USERS] += users.n_users as i64;
+        }
+        for idx in row..running.sums.len() {
+            running.sums[idx] += running.sums[idx - row];
+        }
+        running
+    }
+
+    /// The row of the first kept window behind this one.
+    fn row_behind(&mut self, window: u32, group: u16) -> &mut [i64] {
+        let idx = self.windows.partition_point(|kept| *kept <= window).min(self.windows.len() - 1);
+        let start = (idx * usize::from(N_GROUPS) + usize::from(group)) * self.width;
+        &mut self.sums[start..start + self.width]
+    }
+
+    fn row(&self, idx: usize, group: u16) -> &[i64] {
+        let start = (idx * usize::from(N_GROUPS) + usize::from(group)) * self.width;
+        &self.sums[start..start + self.width]
+    }
+
+    /// Adds the sums of some windows of a group to `total`; users are those whose last window lies among them.
+    fn add(&self, group: u16, (start, end): (usize, usize), total: &mut [i64]) {
+        for ((total, until), before) in total.iter_mut().zip(self.row(end, group)).zip(self.row(start, group)) {
+            *total += until - before;
+        }
+    }
+
+    /// Kept windows that a run goes from and to.
+    fn ends(&self, windows: &std::ops::Range<u32>) -> (usize, usize) {
+        let idx = |window: u32| self.windows.partition_point(|kept| *kept < window);
+        (idx(windows.start), idx(windows.end))
+    }
 }
 
 impl<'a> WhatIfCube<'a> {
@@ -163,38 +178,21 @@ impl<'a> WhatIfCube<'a> {
             return Err(Error::input("cube", "expected requests that both releases answered, found none")
                 .hint("give the candidate's answers to logged requests with `sluice replay --shadow`, joined by trace_id"));
         }
-        // Rows first; what nobody asks for would only take room in the cache.
         let asked = scenarios.iter().flat_map(|scenario| scenario.metrics.iter().filter(|metric| is_asked(metric, scenario)));
         let mut columns: Vec<usize> = asked.filter_map(|metric| cube.metric_columns(metric).ok()).flatten().chain([0]).collect();
         columns.sort_unstable();
         columns.dedup();
-        let mut layers: HashMap<(u32, u8), Layer> = HashMap::new();
-        for layer in &cube.layers {
-            let empty = Layer {
-                pairs: [Running::new(columns.len()), Running::new(columns.len())],
-                requests: Running::new(1),
-                users: Running::new(1),
-            };
-            layers.insert((layer.tenant, layer.layer), empty);
-        }
-        for idx in in_time(&cube.pairs) {
-            let (key, values) = row(&cube.pairs, idx);
-            if let Some(layer) = layers.get_mut(&(key.tenant, key.layer)) {
-                layer.pairs[key.arm as usize].push(key.group, key.window, columns.iter().map(|column| values[*column]));
-            }
-        }
-        for idx in in_time(&cube.cells) {
-            let (key, values) = row(&cube.cells, idx);
-            if let Some(layer) = layers.get_mut(&(key.tenant, key.layer)) {
-                layer.requests.push(key.group, key.window, std::iter::once(values[0]));
-            }
-        }
-        for row in &cube.activity {
-            if let Some(layer) = layers.get_mut(&(row.tenant, row.layer)) {
-                layer.users.push(row.group, row.last_window, std::iter::once(row.n_users as i64));
-            }
-        }
-        Ok(Self { cube, columns, layers })
+        Ok(Self { cube, columns })
+    }
+
+    /// Reads what these scenarios ask of a cube on disk, and no more.
+    ///
+    /// # Errors
+    /// As [`Cube::read`].
+    pub fn read(folder: &Path, scenarios: &[Scenario]) -> Result<Cube> {
+        let asked = scenarios.iter().flat_map(|scenario| scenario.metrics.iter().filter(|metric| is_asked(metric, scenario)));
+        let sums: Vec<&Sum> = asked.flat_map(Metric::sums).collect();
+        Cube::read_pairs(folder, &|sum| *sum == Sum::Rows || sums.contains(&sum))
     }
 
     /// What the operations of some scenarios' plans would have done. A step takes effect with the first whole window after it, and
@@ -215,9 +213,12 @@ impl<'a> WhatIfCube<'a> {
                 paired_requests: 0,
             })
             .collect();
-        // Layer by layer, so that the sums of one stay in the cache for all schedules.
+        // Layer by layer, so that the sums of one are in memory at a time.
         for of_cube in &self.cube.layers {
-            let layers = scenarios.par_iter().map(|scenario| self.layer(scenario, of_cube.tenant, of_cube.layer));
+            let exposures: Vec<Exposures> = scenarios.iter().map(|scenario| self.exposures(scenario, of_cube)).collect();
+            let windows = exposures.iter().flat_map(|exposures| exposures.reached.iter().flat_map(|(windows, _)| [windows.start, windows.end]));
+            let running = Running::new(self.cube, &self.columns, (of_cube.tenant, of_cube.layer), windows.collect());
+            let layers = scenarios.par_iter().zip(&exposures).map(|(scenario, exposures)| self.layer(scenario, exposures, of_cube, &running));
             for (answer, layer) in answers.iter_mut().zip(layers.collect::<Vec<_>>()) {
                 answer.exposed_users += layer.exposed_users;
                 answer.users_are_bound |= layer.users_are_bound;
@@ -247,38 +248,43 @@ impl<'a> WhatIfCube<'a> {
         Ok(())
     }
 
-    fn layer(&self, scenario: &Scenario, tenant: u32, layer_idx: u8) -> WhatIfLayer {
+    fn exposures(&self, scenario: &Scenario, of_cube: &CubeLayer) -> Exposures {
+        let tenant = &self.cube.tenants[of_cube.tenant as usize];
+        let stages = stages_of(&scenario.plan, tenant, usize::from(of_cube.layer), self.cube.as_of);
+        let goes_back = stages.windows(2).any(|pair| pair[1].ratio < pair[0].ratio);
+        Exposures { reached: stages.iter().filter_map(|stage| self.exposure(stage)).collect(), goes_back }
+    }
+
+    fn layer(&self, scenario: &Scenario, exposures: &Exposures, of_cube: &CubeLayer, running: &Running) -> WhatIfLayer {
         let cube = self.cube;
-        let stages = stages_of(&scenario.plan, &cube.tenants[tenant as usize], usize::from(layer_idx), cube.as_of);
         let mut result = WhatIfLayer {
-            tenant: cube.tenants[tenant as usize].clone(),
-            layer: cube.layer_ids[usize::from(layer_idx)].clone(),
+            tenant: cube.tenants[of_cube.tenant as usize].clone(),
+            layer: cube.layer_ids[usize::from(of_cube.layer)].clone(),
             exposed_users: 0,
-            users_are_bound: cube.counts.n_layer_differs > 0 || stages.windows(2).any(|pair| pair[1].ratio < pair[0].ratio),
+            users_are_bound: cube.counts.n_layer_differs > 0 || exposures.goes_back,
             exposed_requests: 0,
             paired_requests: 0,
             qos: WhatIfQos { baseline: None, candidate: None, effect: Known::from(Err(Reason::NoData)) },
             metrics: Vec::new(),
         };
-        let Some(layer) = self.layers.get(&(tenant, layer_idx)) else { return result };
-        let exposures: Vec<(std::ops::Range<u32>, u16)> = stages.iter().filter_map(|stage| self.exposure(stage)).collect();
-        let mut groups: Vec<[Vec<i64>; 2]> = Vec::new();
+        let end = running.windows.len() - 1;
+        let n_pairs = PAIRS + self.columns.len() * Arm::Baseline as usize;
+        let mut groups: Vec<Vec<i64>> = Vec::new();
+        let (mut n_reaching, mut runs) = (usize::MAX, Vec::new());
         for group in 0..N_GROUPS {
-            let reached = runs_of(exposures.iter().filter(|(_, bps)| group_start(group + 1) <= *bps).map(|(windows, _)| windows));
-            let Some(first) = reached.first().map(|windows| windows.start) else { break };
-            let (mut users, mut requests) = ([0], [0]);
-            layer.users.add(group, &(first..u32::MAX), &mut users);
-            result.exposed_users += users[0].unsigned_abs();
-            let mut sums = [vec![0; self.columns.len()], vec![0; self.columns.len()]];
-            for windows in &reached {
-                layer.requests.add(group, windows, &mut requests);
-                for (sums, pairs) in sums.iter_mut().zip(&layer.pairs) {
-                    pairs.add(group, windows, sums);
-                }
+            // Ratios reach the first groups: as many as reach this one are the same ones.
+            let reaching = || exposures.reached.iter().filter(|(_, bps)| group_start(group + 1) <= *bps).map(|(windows, _)| windows);
+            if reaching().count() != n_reaching {
+                n_reaching = reaching().count();
+                runs = runs_of(reaching()).iter().map(|windows| running.ends(windows)).collect();
             }
-            result.exposed_requests += requests[0].unsigned_abs();
-            result.paired_requests += sums[0][0].unsigned_abs();
-            if sums[0][0] > 0 {
+            let Some((first, _)) = runs.first() else { break };
+            let mut sums = vec![0; running.width];
+            runs.iter().for_each(|run| running.add(group, *run, &mut sums));
+            result.exposed_users += (running.row(end, group)[USERS] - running.row(*first, group)[USERS]).unsigned_abs();
+            result.exposed_requests += sums[REQUESTS].unsigned_abs();
+            result.paired_requests += sums[n_pairs].unsigned_abs();
+            if sums[n_pairs] > 0 {
                 groups.push(sums);
             }
         }
@@ -287,6 +293,17 @@ impl<'a> WhatIfCube<'a> {
         let shown = scenario.metrics.iter().filter(|metric| is_shown(metric, scenario));
         result.metrics = shown.map(|metric| self.metric(metric, &groups, scale, scenario)).collect();
         result
+    }
+
+    /// Sums of pairs in their units, group by group: first the baseline's columns, then the candidate's.
+    fn clusters(&self, groups: &[Vec<i64>], columns: &[(usize, f64)]) -> Clusters {
+        let mut values = Vec::with_capacity(2 * columns.len() * groups.len());
+        for sums in groups {
+            for arm in sums[PAIRS..].chunks_exact(self.columns.len()) {
+                values.extend(columns.iter().map(|(column, units)| arm[*column] as f64 / units));
+            }
+        }
+        Clusters::from_sums(2 * columns.len(), values)
     }
 
     /// Whole windows of a stage, and the buckets that it reaches; `None` if that is nothing.
@@ -307,26 +324,22 @@ impl<'a> WhatIfCube<'a> {
         Ok([kept(0)?, kept(1)?])
     }
 
-    fn qos(&self, scenario: &Scenario, groups: &[[Vec<i64>; 2]]) -> WhatIfQos {
+    fn qos(&self, scenario: &Scenario, groups: &[Vec<i64>]) -> WhatIfQos {
         let columns: Result<Vec<[(usize, f64); 2]>, Reason> =
             RATE_METRICS.iter().map(|id| scenario.metric(id).ok_or(Reason::NoColumn).and_then(|metric| self.columns_of(metric))).collect();
         let columns = match columns {
             Ok(columns) => columns.concat(),
             Err(reason) => return WhatIfQos { baseline: None, candidate: None, effect: Known::from(Err(reason)) },
         };
-        let clusters: Vec<Vec<f64>> = groups
-            .iter()
-            .map(|sums| sums.iter().flat_map(|sums| columns.iter().map(|(column, units)| sums[*column] as f64 / units)).collect())
-            .collect();
+        let clusters = self.clusters(groups, &columns);
+        let totals = clusters.totals();
         let n = columns.len();
         let of = |sums: &[f64]| qos_of_sums(sums, &scenario.qos);
-        let totals = jackknife::totals(&clusters);
-        let value = |arm: usize| totals.as_ref().and_then(|sums| of(&sums[arm * n..(arm + 1) * n]));
         let theta = |sums: &[f64]| Some(of(&sums[n..])? - of(&sums[..n])?);
-        WhatIfQos { baseline: value(0), candidate: value(1), effect: paired(&clusters, theta, scenario).into() }
+        WhatIfQos { baseline: of(&totals[..n]), candidate: of(&totals[n..]), effect: paired(&clusters, theta, scenario).into() }
     }
 
-    fn metric(&self, metric: &Metric, groups: &[[Vec<i64>; 2]], scale: f64, scenario: &Scenario) -> WhatIfMetric {
+    fn metric(&self, metric: &Metric, groups: &[Vec<i64>], scale: f64, scenario: &Scenario) -> WhatIfMetric {
         let columns = match self.columns_of(metric) {
             Ok(columns) => columns,
             Err(reason) => {
@@ -334,13 +347,9 @@ impl<'a> WhatIfCube<'a> {
                 return WhatIfMetric { metric: metric.id.clone(), baseline: None, candidate: None, effect: unknown(), harm: unknown() };
             }
         };
-        let clusters: Vec<Vec<f64>> = groups
-            .iter()
-            .map(|sums| sums.iter().flat_map(|sums| columns.map(|(column, units)| sums[column] as f64 / units)).collect())
-            .collect();
+        let clusters = self.clusters(groups, &columns);
+        let totals = clusters.totals();
         let ratio = |num: f64, den: f64| (den > 0.0).then(|| num / den);
-        let totals = jackknife::totals(&clusters);
-        let value = |arm: usize| totals.as_ref().and_then(|sums| ratio(sums[2 * arm], sums[2 * arm + 1]));
         let theta = |sums: &[f64]| Some(ratio(sums[2], sums[3])? - ratio(sums[0], sums[1])?);
         let bad = if metric.better == Better::Lower { 1.0 } else { -1.0 };
         let adds_up = metric.proportion || metric.denominator == Sum::Rows;
@@ -348,23 +357,19 @@ impl<'a> WhatIfCube<'a> {
             if adds_up { paired(&clusters, |sums| Some(bad * scale * (sums[2] - sums[0])), scenario) } else { Err(Reason::NotAdditive) };
         WhatIfMetric {
             metric: metric.id.clone(),
-            baseline: value(0),
-            candidate: value(1),
+            baseline: ratio(totals[0], totals[1]),
+            candidate: ratio(totals[2], totals[3]),
             effect: paired(&clusters, theta, scenario).into(),
             harm: harm.into(),
         }
     }
 }
 
-/// Index of the first of some rising windows that is not before `window`. Few logs have gaps, so it is most often where it would be
-/// without any.
-fn first_at(windows: &[u32], window: u32) -> usize {
-    match (windows.first(), windows.last()) {
-        (Some(first), _) if window <= *first => 0,
-        (_, Some(last)) if window > *last => windows.len(),
-        (Some(first), _) if windows.get((window - first) as usize) == Some(&window) => (window - first) as usize,
-        _ => windows.partition_point(|other| *other < window),
-    }
+/// What a schedule reaches in a layer: windows, and the end of the buckets.
+struct Exposures {
+    reached: Vec<(std::ops::Range<u32>, u16)>,
+    /// Some ratio is lower than the one before.
+    goes_back: bool,
 }
 
 /// Windows that follow on each other as one run: most schedules never take a ratio back.
@@ -388,36 +393,18 @@ fn is_asked(metric: &Metric, scenario: &Scenario) -> bool {
     is_shown(metric, scenario) || RATE_METRICS.contains(&metric.id.as_str())
 }
 
-fn paired(clusters: &[Vec<f64>], theta: impl Fn(&[f64]) -> Option<f64>, scenario: &Scenario) -> Result<PairedEffect, Reason> {
+fn paired(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, scenario: &Scenario) -> Result<PairedEffect, Reason> {
     let estimate = jackknife::delete_one(clusters, theta)?;
     let ci = estimate.interval(scenario.plan.policy.alpha);
     Ok(PairedEffect { effect_size: estimate.estimate, std_error: estimate.std_error, ci, n_clusters: estimate.n_clusters })
 }
 
-/// Row numbers of cells in the order of windows.
-fn in_time(cells: &Cells) -> Vec<u32> {
-    let mut rows: Vec<u32> = (0..cells.keys.len() as u32).collect();
-    rows.sort_by_key(|row| cells.keys[*row as usize].window);
-    rows
-}
-
-fn row(cells: &Cells, idx: u32) -> (&crate::replay::CellKey, &[i64]) {
-    let width = cells.values.len() / cells.keys.len();
-    (&cells.keys[idx as usize], &cells.values[idx as usize * width..(idx as usize + 1) * width])
+/// The cells of a layer: keys are in order.
+fn of_layer(cells: &Cells, tenant: u32, layer: u8) -> impl Iterator<Item = (&CellKey, &[i64])> {
+    let at = |layer: (u32, u8)| cells.keys.partition_point(|key| (key.tenant, key.layer) < layer);
+    let range = at((tenant, layer))..cells.keys.partition_point(|key| (key.tenant, key.layer) <= (tenant, layer));
+    let width = cells.values.len().checked_div(cells.keys.len()).unwrap_or(0);
+    cells.keys[range.clone()].iter().zip(cells.values[range.start * width..range.end * width].chunks_exact(width.max(1)))
 }
 
 const _: () = assert!(Arm::Baseline as usize == 0 && Arm::Candidate as usize == 1, "arms are indices");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_are_found_with_gaps_and_without() {
-        for windows in [vec![], vec![3], vec![3, 4, 5, 6], vec![0, 1, 4, 5, 9], vec![7, 8, 20]] {
-            for window in 0..25 {
-                assert_eq!(first_at(&windows, window), windows.partition_point(|other| *other < window), "{windows:?} {window}");
-            }
-        }
-    }
-}

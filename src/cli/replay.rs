@@ -1,6 +1,7 @@
 //! `sluice replay`: traffic to a cube.
 
 use clap::Args;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 use super::{DONE, parse_instant, parse_size, print, source_at, summary::new_table};
@@ -135,8 +136,8 @@ pub(super) fn rows_text(cube: &Cube) -> String {
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
     let load = |path: &PathBuf| Scenario::load(path, &Overrides::default());
-    let (cube, scenarios) = rayon::join(|| Cube::read_for_what_if(cube), || scenarios.iter().map(load).collect::<Result<Vec<Scenario>>>());
-    let (cube, scenarios) = (cube?, scenarios?);
+    let scenarios = scenarios.par_iter().map(load).collect::<Result<Vec<Scenario>>>()?;
+    let cube = WhatIfCube::read(cube, &scenarios)?;
     let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
     print(&if json { output::to_json(&answers) } else { what_if_table(&answers) })?;
     Ok(DONE)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     layer::round_score,
     scenario::QosConfig,
-    stats::{Interval, Reason, bootstrap, dist::norm_isf, jackknife, ratio::MIN_CLUSTERS, sequential},
+    stats::{Clusters, Interval, Reason, bootstrap, dist::norm_isf, jackknife, ratio::MIN_CLUSTERS, sequential},
 };
 
 /// The metrics that QoS is made of, in the order of [`Rates`].
@@ -105,7 +105,7 @@ pub struct QosArm {
 ///
 /// # References
 /// METHODS section 1.
-pub fn estimate_arm(clusters: &[Vec<f64>], config: &QosConfig, alpha: f64, mde: f64, seed: u64) -> Result<QosArm, Reason> {
+pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f64, seed: u64) -> Result<QosArm, Reason> {
     let theta = |sums: &[f64]| qos_of_sums(sums, config);
     for rate in 0..RATE_METRICS.len() {
         match clusters.iter().filter(|sums| sums[2 * rate + 1] > 0.0).count() {
@@ -115,7 +115,7 @@ pub fn estimate_arm(clusters: &[Vec<f64>], config: &QosConfig, alpha: f64, mde: 
         }
     }
     let jackknife = jackknife::delete_one(clusters, theta)?;
-    let rates = jackknife::totals(clusters).and_then(|sums| rates_of(&sums)).ok_or(Reason::NoData)?;
+    let rates = rates_of(&clusters.totals()).ok_or(Reason::NoData)?;
     let value = qos(&rates, config);
     let v = jackknife.std_error.powi(2);
     let tau2 = sequential::mixture_variance(sequential::v_star_for(mde), alpha);
@@ -161,7 +161,7 @@ fn rates_of(sums: &[f64]) -> Option<Rates> {
 }
 
 /// Whether a rate lies within 3 standard errors of where a `min` bends.
-fn near_kink(clusters: &[Vec<f64>], rates: &Rates, config: &QosConfig) -> Result<bool, Reason> {
+fn near_kink(clusters: &Clusters, rates: &Rates, config: &QosConfig) -> Result<bool, Reason> {
     let bends = [(0, rates.bad_rate, 1.0 / 3.0), (2, rates.latency_ms, config.max_latency_ms), (5, rates.complaint_rate, 0.1)];
     for (idx, rate, bend) in bends {
         let estimate = jackknife::delete_one(clusters, |sums| (sums[2 * idx + 1] > 0.0).then(|| sums[2 * idx] / sums[2 * idx + 1]))?;
@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_missing_rate_is_no_qos() {
-        let clusters = vec![vec![1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 0.0, 0.0, 5.0, 10.0, 0.0, 10.0]; 40];
+        let row = [1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 0.0, 0.0, 5.0, 10.0, 0.0, 10.0];
+        let clusters = std::iter::repeat_n(row, 40).collect();
         assert_eq!(estimate_arm(&clusters, &HIGH_RISK, 0.05, 0.02, 1), Err(Reason::NoData));
     }
 
@@ -211,9 +212,9 @@ mod tests {
     fn kinks_are_bootstrapped() {
         let cluster = |g: u32| {
             let complaints = f64::from(g % 3);
-            vec![1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 9.0, 10.0, f64::from(g % 5), 10.0, complaints, 10.0]
+            [1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 9.0, 10.0, f64::from(g % 5), 10.0, complaints, 10.0]
         };
-        let arm = estimate_arm(&(0..60).map(cluster).collect::<Vec<_>>(), &HIGH_RISK, 0.05, 0.02, 1).unwrap();
+        let arm = estimate_arm(&(0..60).map(cluster).collect(), &HIGH_RISK, 0.05, 0.02, 1).unwrap();
         assert_eq!(arm.method, QosMethod::Bootstrap);
         assert!(arm.anytime.ci_lower <= arm.ci.ci_lower && arm.ci.ci_upper <= arm.anytime.ci_upper);
     }

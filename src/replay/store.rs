@@ -162,22 +162,28 @@ impl Cube {
     /// # Errors
     /// A folder that is not a cube of this version.
     pub fn read(folder: &Path) -> Result<Self> {
-        let mut cube = Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY, EXPOSURES, LATENCIES], &|_| true)?;
+        let mut cube = Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY, EXPOSURES, LATENCIES], &|_| true, &|_| true)?;
         cube.read_exposures(&folder.join(EXPOSURES))?;
         cube.read_latencies(&folder.join(LATENCIES))?;
         Ok(cube)
     }
 
-    /// Reads what a what-if needs: pairs, rows of the cells, and when users came last.
+    /// Reads the wanted measures of pairs, with rows of the cells and when users came last. What is not wanted is not among the cube's
+    /// measures.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn read_for_what_if(folder: &Path) -> Result<Self> {
-        Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY], &|sum| *sum == Sum::Rows)
+    pub fn read_pairs(folder: &Path, wanted: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Self> {
+        Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY], wanted, &|sum| *sum == Sum::Rows)
     }
 
-    /// Reads a cube without users and latencies; of the cells' measures only some.
-    fn read_sums(folder: &Path, tables: &[&str], of_cells: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Self> {
+    /// Reads a cube without users and latencies, as far as its measures are wanted; of the cells' measures only some.
+    fn read_sums(
+        folder: &Path,
+        tables: &[&str],
+        wanted: &(dyn Fn(&Sum) -> bool + Sync),
+        of_cells: &(dyn Fn(&Sum) -> bool + Sync),
+    ) -> Result<Self> {
         let document: Document = output::read_json(&folder.join(CUBE_FILE))?;
         if document.schema != SCHEMA {
             return Err(Error::input(
@@ -197,7 +203,7 @@ impl Cube {
             tenants: document.tenants,
             layer_ids: document.layer_ids,
             layers: document.layers,
-            measures: document.measures,
+            measures: document.measures.into_iter().filter(|measure| wanted(&measure.sum)).collect(),
             counts: document.counts,
             sources: document.sources,
             shadow_sources: document.shadow_sources,

@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Interval, Reason};
+use super::{Clusters, Interval, Reason};
 
 /// Replicates of an interval.
 pub const REPLICATES: usize = 1_000;
@@ -15,13 +15,15 @@ pub const REPLICATES: usize = 1_000;
 ///
 /// # References
 /// METHODS section 1; Chamandy et al. (2012).
-pub fn percentile(clusters: &[Vec<f64>], theta: impl Fn(&[f64]) -> Option<f64>, alpha: f64, seed: u64) -> Result<Interval, Reason> {
-    let n_sums = clusters.first().ok_or(Reason::NoData)?.len();
+pub fn percentile(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, alpha: f64, seed: u64) -> Result<Interval, Reason> {
+    if clusters.is_empty() {
+        return Err(Reason::NoData);
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut values = Vec::with_capacity(REPLICATES);
     for _ in 0..REPLICATES {
-        let mut sums = vec![0.0; n_sums];
-        for cluster in clusters {
+        let mut sums = vec![0.0; clusters.width()];
+        for cluster in clusters.iter() {
             let weight = poisson_one(&mut rng);
             if weight > 0.0 {
                 sums.iter_mut().zip(cluster).for_each(|(sum, own)| *sum += weight * own);

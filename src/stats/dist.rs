@@ -81,7 +81,16 @@ fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
 pub fn t_isf(p: f64, df: f64) -> f64 {
     let norm = gamma_half_ratio(0.5 * df) / (df * PI).sqrt();
     let density = |t: f64| norm * (-0.5 * (df + 1.0) * (t * t / df).ln_1p()).exp();
-    solve_decreasing(p, norm_isf(p), |t| t_sf(t, df), density)
+    let z = norm_isf(p);
+    // Cornish-Fisher (Abramowitz & Stegun 26.7.5): close enough for two steps of Newton wherever clusters are not few.
+    let (z2, i) = (z * z, 1.0 / df);
+    let series = [
+        (z2 + 1.0) / 4.0,
+        ((5.0 * z2 + 16.0) * z2 + 3.0) / 96.0,
+        (((3.0 * z2 + 19.0) * z2 + 17.0) * z2 - 15.0) / 384.0,
+    ];
+    let start = z * (1.0 + i * (series[0] + i * (series[1] + i * series[2])));
+    solve_decreasing(p, start, |t| t_sf(t, df), density)
 }
 
 /// P(X > x) of chi-square with `df` degrees of freedom.
@@ -91,13 +100,9 @@ pub fn chi2_sf(x: f64, df: f64) -> f64 {
 
 /// Solves `tail(t) = p` for a decreasing tail on t >= 0: Newton on the log tail, kept inside a bracket.
 fn solve_decreasing(p: f64, start: f64, tail: impl Fn(f64) -> f64, density: impl Fn(f64) -> f64) -> f64 {
-    let (mut low, mut high) = (0.0, start.max(1.0));
-    while tail(high) > p && high < 1e300 {
-        low = high;
-        high *= 2.0;
-    }
-    let mut t = start.clamp(low, high);
-    for _ in 0..200 {
+    let (mut low, mut high) = (0.0_f64, f64::INFINITY);
+    let mut t = start.max(0.0);
+    for _ in 0..2_000 {
         let value = tail(t);
         if value > p {
             low = t
@@ -105,11 +110,15 @@ fn solve_decreasing(p: f64, start: f64, tail: impl Fn(f64) -> f64, density: impl
             high = t
         }
         let newton = t + (value / p).ln() * value / density(t);
-        // The tail itself is good to some 1e-15; smaller steps are noise.
-        if (newton - t).abs() <= 4e-15 * t.abs() {
+        // What is left after a step is about its square.
+        if (newton - t).abs() <= 1e-9 * t {
             return newton;
         }
-        t = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        t = match high {
+            _ if newton > low && newton < high => newton,
+            f64::INFINITY => (2.0 * low).clamp(1.0, 1e300),
+            _ => 0.5 * (low + high),
+        };
     }
     t
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Interval, Reason,
+    Clusters, Interval, Reason,
     dist::t_isf,
     ratio::{MIN_CLUSTERS, jackknife_variance},
 };
@@ -29,43 +29,35 @@ impl JackknifeEstimate {
 }
 
 /// `theta(sums)` with `var = (G - 1) / G * sum (theta_(g) - mean)^2`, each `theta_(g)` from the sums without cluster g.
-/// `clusters` are rows of `n_sums` sums; `theta` returns `None` where a denominator is missing.
+/// `theta` returns `None` where a denominator is missing.
 ///
 /// # Errors
 /// No value at all, fewer than 20 clusters, or none without some cluster.
 ///
 /// # References
 /// METHODS section 1; Efron & Stein (1981).
-pub fn delete_one(clusters: &[Vec<f64>], theta: impl Fn(&[f64]) -> Option<f64>) -> Result<JackknifeEstimate, Reason> {
+pub fn delete_one(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>) -> Result<JackknifeEstimate, Reason> {
     let n_clusters = clusters.len();
-    let totals = totals(clusters).ok_or(Reason::NoData)?;
+    if n_clusters == 0 {
+        return Err(Reason::NoData);
+    }
+    let totals = clusters.totals();
     let estimate = theta(&totals).ok_or(Reason::NoData)?;
     if n_clusters < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
     let mut left = totals.clone();
     let mut thetas = Vec::with_capacity(n_clusters);
-    for cluster in clusters {
+    for cluster in clusters.iter() {
         for ((left, total), own) in left.iter_mut().zip(&totals).zip(cluster) {
             *left = total - own;
         }
         thetas.push(theta(&left).ok_or(Reason::DominatingCluster)?);
     }
     let mean = thetas.iter().sum::<f64>() / n_clusters as f64;
-    let squares: Vec<f64> = thetas.iter().map(|t| (t - mean).powi(2)).collect();
-    let (variance, df) = jackknife_variance(&squares);
+    thetas.iter_mut().for_each(|theta| *theta = (*theta - mean).powi(2));
+    let (variance, df) = jackknife_variance(&thetas);
     Ok(JackknifeEstimate { estimate, std_error: variance.sqrt(), df, n_clusters })
-}
-
-/// Sums over clusters; `None` for no cluster.
-pub fn totals(clusters: &[Vec<f64>]) -> Option<Vec<f64>> {
-    let mut totals = clusters.first()?.clone();
-    for cluster in &clusters[1..] {
-        for (total, own) in totals.iter_mut().zip(cluster) {
-            *total += own;
-        }
-    }
-    Some(totals)
 }
 
 #[cfg(test)]
@@ -75,7 +67,7 @@ mod tests {
     #[test]
     fn agrees_with_the_mean_s_textbook_error() {
         let values: Vec<f64> = (0..50).map(|i| f64::from(i * i % 17)).collect();
-        let clusters: Vec<Vec<f64>> = values.iter().map(|v| vec![*v, 1.0]).collect();
+        let clusters: Clusters = values.iter().map(|v| [*v, 1.0]).collect();
         let found = delete_one(&clusters, |s| Some(s[0] / s[1])).unwrap();
         let mean = values.iter().sum::<f64>() / 50.0;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 49.0 / 50.0;

@@ -1,6 +1,7 @@
 //! Pure statistics: numbers in, numbers or a reason out. One method a file.
 
 pub mod bootstrap;
+mod clusters;
 pub mod dist;
 pub mod effect;
 pub mod jackknife;
@@ -15,5 +16,6 @@ pub mod sequential;
 pub mod srm;
 pub mod stages;
 
+pub use clusters::Clusters;
 pub use known::{Interval, Known, Reason};
 pub use psi::psi;

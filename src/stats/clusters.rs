@@ -1,0 +1,62 @@
+//! Sums by cluster: the table that every cluster-robust method starts from.
+
+/// Rows of `width` sums, one row a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clusters {
+    width: usize,
+    sums: Vec<f64>,
+}
+
+impl Clusters {
+    /// Clusters from their rows, one after the other.
+    ///
+    /// # Panics
+    /// A width of 0, and numbers that are not whole rows.
+    pub fn from_sums(width: usize, sums: Vec<f64>) -> Self {
+        assert!(sums.len().is_multiple_of(width), "rows are {width} sums wide");
+        Self { width, sums }
+    }
+
+    /// Clusters.
+    pub fn len(&self) -> usize {
+        self.sums.len() / self.width
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// Sums a cluster.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The rows.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.sums.chunks_exact(self.width)
+    }
+
+    /// Sums over all clusters.
+    pub fn totals(&self) -> Vec<f64> {
+        let mut totals = vec![0.0; self.width];
+        for row in self.iter() {
+            totals.iter_mut().zip(row).for_each(|(total, own)| *total += own);
+        }
+        totals
+    }
+}
+
+impl<R: IntoIterator<Item = f64>> FromIterator<R> for Clusters {
+    /// All rows are as wide as the first.
+    fn from_iter<I: IntoIterator<Item = R>>(rows: I) -> Self {
+        let mut rows = rows.into_iter();
+        let mut sums: Vec<f64> = rows.next().into_iter().flatten().collect();
+        let width = sums.len().max(1);
+        for (n, row) in (2..).zip(rows) {
+            sums.extend(row);
+            assert_eq!(sums.len(), n * width, "rows are {width} sums wide");
+        }
+        Self::from_sums(width, sums)
+    }
+}
