@@ -39,6 +39,9 @@ pub mod replay;
 // Numbers to numbers.
 pub mod stats;
 
+// Logs to what another assignment would have earned.
+pub mod ope;
+
 // Rates to quality, and the guardrails before it.
 pub mod qos;
 
@@ -56,6 +59,9 @@ pub mod gate;
 
 // Documents to pages.
 pub mod report;
+
+// One number at a time.
+pub mod calc;
 
 // The pipeline.
 pub mod study;

@@ -139,7 +139,7 @@ impl Inference<'_> {
                 baseline: self.sums.stage_rows(tenant, layer, idx, Arm::Baseline),
                 candidate: self.sums.stage_rows(tenant, layer, idx, Arm::Candidate),
             },
-            srm: srm::chi_square(&[users.baseline, users.candidate], &[1.0 - share, share]),
+            srm: srm::chi_square(&[users.baseline as f64, users.candidate as f64], &[1.0 - share, share]),
             qos: self.qos_stage(&baseline, &candidate, stage.ratio),
             guardrails: judge_guardrails(&self.scenario.plan.guardrails, &inputs, &self.scenario.plan.policy),
             metrics,

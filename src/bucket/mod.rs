@@ -4,6 +4,7 @@ mod group;
 mod murmur3;
 mod profile;
 mod ratio;
+pub mod systems;
 
 pub use group::{N_GROUPS, group_of, group_start};
 pub use murmur3::murmur3_x86_32;

@@ -1,6 +1,7 @@
 //! The commands: one file each. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
+mod calc;
 mod cube;
 mod generate;
 mod layer;
@@ -47,6 +48,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Cube(cube::CubeArgs),
     Analyze(analyze::AnalyzeArgs),
+    Calc(calc::CalcArgs),
     Schedule(schedule::ScheduleArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
@@ -70,6 +72,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Replay(args) => replay::run(&args),
         Command::Cube(args) => cube::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Calc(args) => calc::run(&args),
         Command::Schedule(args) => schedule::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),

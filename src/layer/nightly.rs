@@ -27,7 +27,7 @@ use crate::{
     parquet_io::{self, guard},
     progress::Progress,
     spill::{Fingerprints, Spill},
-    stats::psi,
+    stats::psi::psi,
 };
 
 const BATCH_ROWS: usize = 65_536;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod decide;
+pub mod exact;
 mod schedule;
 mod state;
 mod step;

@@ -2,8 +2,12 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-use super::{Clusters, Interval, Reason};
+use super::{
+    Clusters, Interval, Reason,
+    dist::{norm_isf, norm_sf},
+};
 
 /// Replicates of an interval.
 pub const REPLICATES: usize = 1_000;
@@ -37,6 +41,138 @@ pub fn percentile(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, al
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((share * values.len() as f64) as usize).min(values.len() - 1)];
     Ok(Interval { ci_lower: at(0.5 * alpha), ci_upper: at(1.0 - 0.5 * alpha) })
+}
+
+/// Draws of a statistic with replacement, and what the whole sample and the samples without one row say.
+pub struct Resampled {
+    /// The statistic of the sample.
+    pub estimate: f64,
+    /// Of each replicate that has one, ascending.
+    pub replicates: Vec<f64>,
+    /// Without one row each; empty if they were not asked for.
+    pub without_one: Vec<f64>,
+}
+
+/// How ends are taken from replicates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BootstrapMethod {
+    /// Bias-corrected and accelerated.
+    #[default]
+    Bca,
+    /// The replicates' quantiles.
+    Percentile,
+}
+
+/// A statistic of resampled rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Statistic<'a> {
+    /// Mean of a sample.
+    Mean(&'a [f64]),
+    /// Ratio of the sums of two columns of the same rows.
+    Ratio(&'a [f64], &'a [f64]),
+    /// Mean of the first sample less mean of the second, resampled apart.
+    Difference(&'a [f64], &'a [f64]),
+}
+
+/// Resamples rows with replacement.
+///
+/// # Errors
+/// No rows, or columns of different lengths.
+pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Result<Resampled, Reason> {
+    let sum = |rows: &[f64]| rows.iter().sum::<f64>();
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let n_rows = match statistic {
+        Statistic::Mean(x) => x.len(),
+        Statistic::Ratio(x, y) if x.len() == y.len() => x.len(),
+        Statistic::Ratio(..) => 0,
+        Statistic::Difference(x, y) => x.len().min(y.len()),
+    };
+    if n_rows == 0 {
+        return Err(Reason::NoData);
+    }
+    let (estimate, without_one): (f64, Vec<f64>) = match statistic {
+        Statistic::Mean(x) => {
+            let (total, n) = (sum(x), x.len() as f64);
+            (total / n, x.iter().map(|own| (total - own) / (n - 1.0)).collect())
+        }
+        Statistic::Ratio(x, y) => {
+            let (num, den) = (sum(x), sum(y));
+            (num / den, x.iter().zip(y).map(|(a, b)| (num - a) / (den - b)).collect())
+        }
+        Statistic::Difference(x, y) => {
+            let (a, b, n, m) = (sum(x), sum(y), x.len() as f64, y.len() as f64);
+            let first = x.iter().map(|own| (a - own) / (n - 1.0) - b / m);
+            (a / n - b / m, first.chain(y.iter().map(|own| a / n - (b - own) / (m - 1.0))).collect())
+        }
+    };
+    // Each replicate has a stream of its own, so threads change nothing.
+    let replicate = |idx: usize| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(idx as u64);
+        let mut mean = |rows: &[f64]| (0..rows.len()).map(|_| rows[below(&mut rng, rows.len())]).sum::<f64>() / rows.len() as f64;
+        finite(match statistic {
+            Statistic::Mean(x) => mean(x),
+            Statistic::Difference(x, y) => mean(x) - mean(y),
+            Statistic::Ratio(x, y) => {
+                let (mut num, mut den) = (0.0, 0.0);
+                for _ in 0..x.len() {
+                    let row = below(&mut rng, x.len());
+                    num += x[row];
+                    den += y[row];
+                }
+                num / den
+            }
+        })
+    };
+    let mut replicates: Vec<f64> = (0..n_replicates).into_par_iter().filter_map(replicate).collect();
+    replicates.sort_by(f64::total_cmp);
+    Ok(Resampled { estimate: finite(estimate).ok_or(Reason::NoData)?, replicates, without_one })
+}
+
+impl Resampled {
+    /// The interval of one planned look.
+    ///
+    /// # Errors
+    /// When fewer than nine in ten of `n_replicates` have a value.
+    ///
+    /// # References
+    /// Efron (1987).
+    pub fn interval(&self, method: BootstrapMethod, n_replicates: usize, alpha: f64) -> Result<Interval, Reason> {
+        let n = self.replicates.len();
+        if n == 0 || n * 10 < n_replicates * 9 {
+            return Err(Reason::DominatingCluster);
+        }
+        let at = |share: f64| {
+            let place = share.clamp(0.0, 1.0) * (n - 1) as f64;
+            let (low, rest) = (place.floor() as usize, place.fract());
+            let high = (low + 1).min(n - 1);
+            self.replicates[low] + rest * (self.replicates[high] - self.replicates[low])
+        };
+        if method == BootstrapMethod::Percentile {
+            return Ok(Interval { ci_lower: at(0.5 * alpha), ci_upper: at(1.0 - 0.5 * alpha) });
+        }
+        let below = self.replicates.partition_point(|value| *value < self.estimate);
+        let up_to = self.replicates.partition_point(|value| *value <= self.estimate);
+        let share = (below + up_to) as f64 / (2 * n) as f64;
+        // All replicates on one side leave no bias to correct by.
+        let half = 0.5 / n as f64;
+        let z0 = -norm_isf(share.clamp(half, 1.0 - half));
+        let mean = self.without_one.iter().sum::<f64>() / self.without_one.len().max(1) as f64;
+        let moment = |power: i32| self.without_one.iter().map(|value| (mean - value).powi(power)).sum::<f64>();
+        let square = moment(2);
+        let acceleration = if square > 0.0 { moment(3) / (6.0 * square.powf(1.5)) } else { 0.0 };
+        let end = |z: f64| {
+            let shifted = z0 + z;
+            at(norm_sf(-(z0 + shifted / (1.0 - acceleration * shifted))))
+        };
+        let z = norm_isf(0.5 * alpha);
+        Ok(Interval { ci_lower: end(-z), ci_upper: end(z) })
+    }
+}
+
+/// A whole number below `n`, each as likely but for n in 2^64.
+fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
+    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
 }
 
 /// A draw from Poisson(1), by inversion.

@@ -20,6 +20,26 @@ pub enum Reason {
     DominatingCluster,
     /// The quantity is a mean: added up over requests it says nothing.
     NotAdditive,
+    /// Fewer rows than the method needs.
+    TooFewRows,
+    /// All values are alike, so nothing says how far chance reaches.
+    NoVariance,
+    /// The control's own interval contains 0: nothing is a multiple of it.
+    ControlNearZero,
+    /// The weights of an off-policy estimate rest on too few rows, or do not average to 1.
+    NoOverlap,
+    /// A one-sided interval has no other end.
+    OneSided,
+    /// A number on the way does not fit a double.
+    OutOfRange,
+    /// More work than can be done for one number.
+    TooLarge,
+    /// No value within the range of the method meets the conditions.
+    NoSolution,
+    /// Two causes always came together: their effects cannot be told apart.
+    Aliased,
+    /// A judge no better than a coin says nothing.
+    UselessJudge,
 }
 
 impl fmt::Display for Reason {
@@ -31,6 +51,16 @@ impl fmt::Display for Reason {
             Self::NoConcurrentControl => "no concurrent control",
             Self::DominatingCluster => "one cluster holds nearly everything",
             Self::NotAdditive => "not a quantity that adds up",
+            Self::TooFewRows => "too few rows",
+            Self::NoVariance => "no variance",
+            Self::ControlNearZero => "the control's interval contains 0",
+            Self::NoOverlap => "no overlap",
+            Self::OneSided => "one-sided: no end on this side",
+            Self::OutOfRange => "out of the range of double precision",
+            Self::TooLarge => "too large to be computed exactly",
+            Self::NoSolution => "no value meets the conditions",
+            Self::Aliased => "aliased: the causes always came together",
+            Self::UselessJudge => "sensitivity + specificity is at most 1",
         })
     }
 }

@@ -1,21 +1,34 @@
 //! Pure statistics: numbers in, numbers or a reason out. One method a file.
 
+pub mod attribution;
 pub mod bootstrap;
 mod clusters;
+pub mod confidence_sequence;
+pub mod contrast;
 pub mod dist;
 pub mod effect;
+pub mod exact;
+pub mod group_sequential;
 pub mod jackknife;
+pub mod judge;
 mod known;
+pub mod late;
+pub mod mcnemar;
+pub mod moments;
 pub mod multiplicity;
 pub mod non_inferiority;
+pub mod pass_k;
+pub mod power;
 pub mod proportion;
-mod psi;
+pub mod psi;
 pub mod quantile;
+pub mod ranks;
 pub mod ratio;
 pub mod sequential;
+pub mod special;
 pub mod srm;
 pub mod stages;
+pub mod two_proportions;
 
 pub use clusters::Clusters;
 pub use known::{Interval, Known, Reason};
-pub use psi::psi;

@@ -17,6 +17,49 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
+/// Bonferroni's adjustment.
+pub fn bonferroni(p_values: &[f64]) -> Vec<f64> {
+    p_values.iter().map(|p| (p * p_values.len() as f64).min(1.0)).collect()
+}
+
+/// Hochberg's step-up adjustment, valid for independent or positively dependent tests.
+///
+/// # References
+/// Hochberg (1988).
+pub fn hochberg(p_values: &[f64]) -> Vec<f64> {
+    step_up(p_values, |rank, n| (n - rank) as f64)
+}
+
+/// Benjamini and Hochberg's adjustment: of what is rejected, at most alpha is false on average.
+///
+/// # References
+/// Benjamini & Hochberg (1995).
+pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
+    step_up(p_values, |rank, n| n as f64 / (rank + 1) as f64)
+}
+
+/// Benjamini and Yekutieli's adjustment, for any dependence.
+///
+/// # References
+/// Benjamini & Yekutieli (2001).
+pub fn benjamini_yekutieli(p_values: &[f64]) -> Vec<f64> {
+    let harmonic: f64 = (1..=p_values.len()).map(|k| 1.0 / k as f64).sum();
+    step_up(p_values, |rank, n| harmonic * n as f64 / (rank + 1) as f64)
+}
+
+/// From the largest p-value down: the least of `factor(rank, n) p` so far. Ranks count from 0. Order is kept.
+fn step_up(p_values: &[f64], factor: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));
+    let mut adjusted = vec![1.0; p_values.len()];
+    let mut least: f64 = 1.0;
+    for (from_top, idx) in order.into_iter().enumerate() {
+        least = least.min(p_values[idx] * factor(p_values.len() - 1 - from_top, p_values.len()));
+        adjusted[idx] = least;
+    }
+    adjusted
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

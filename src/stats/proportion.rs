@@ -1,6 +1,56 @@
 //! Proportions with few events, where the usual interval is wrong.
 
-use super::{Interval, dist::norm_sf};
+use super::{
+    Interval,
+    dist::{norm_isf, norm_sf},
+    special::beta_inverse,
+};
+
+/// Intervals of a single proportion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShareMethod {
+    /// Wilson's score interval.
+    #[default]
+    Wilson,
+    /// Clopper and Pearson's: never covers less than it says.
+    ClopperPearson,
+    /// Jeffreys's, from Beta(1/2, 1/2).
+    Jeffreys,
+    /// The textbook's, wrong near 0 and 1.
+    Wald,
+    /// Agresti and Coull's.
+    AgrestiCoull,
+}
+
+/// The interval of `x` successes of `n` trials, at two-sided level `alpha`.
+///
+/// # References
+/// Brown, Cai & DasGupta (2001).
+pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interval {
+    let z = norm_isf(0.5 * alpha);
+    let within = |lower: f64, upper: f64| Interval { ci_lower: lower.max(0.0), ci_upper: upper.min(1.0) };
+    match method {
+        ShareMethod::Wilson => wilson(x / n, n, z),
+        ShareMethod::ClopperPearson => within(
+            if x > 0.0 { beta_inverse(x, n - x + 1.0, 0.5 * alpha).0 } else { 0.0 },
+            if x < n { beta_inverse(x + 1.0, n - x, 1.0 - 0.5 * alpha).0 } else { 1.0 },
+        ),
+        ShareMethod::Jeffreys => within(
+            beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0,
+            beta_inverse(x + 0.5, n - x + 0.5, 1.0 - 0.5 * alpha).0,
+        ),
+        ShareMethod::Wald => {
+            let (p, half) = (x / n, z * (x / n * (1.0 - x / n) / n).sqrt());
+            within(p - half, p + half)
+        }
+        ShareMethod::AgrestiCoull => {
+            let more = n + z * z;
+            let p = (x + 0.5 * z * z) / more;
+            let half = z * (p * (1.0 - p) / more).sqrt();
+            within(p - half, p + half)
+        }
+    }
+}
 
 /// Wilson's interval for a share `p` of `n` (effective) trials at the normal quantile `z`.
 ///

@@ -75,6 +75,38 @@ pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEs
     Ok(QuantileEstimate { estimate, std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * z), ci, n, n_clusters: share.n_clusters })
 }
 
+/// The quantile `q` of values in clusters, as [`woodruff`] does it from histograms: the value is numpy's default (straight between the
+/// two nearest values).
+///
+/// # Errors
+/// No value; for the interval, fewer than 20 clusters.
+///
+/// # References
+/// METHODS section 1; Woodruff (1952), Hyndman & Fan (1996), type 7.
+pub fn woodruff_of_values(clusters: &[Vec<f64>], q: f64, alpha: f64) -> Result<(f64, Result<QuantileEstimate, Reason>), Reason> {
+    let mut values: Vec<f64> = clusters.iter().flatten().copied().collect();
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let place = share.clamp(0.0, 1.0) * (values.len() - 1) as f64;
+        let (low, rest) = (place.floor() as usize, place.fract());
+        values[low] + rest * (values[(low + 1).min(values.len() - 1)] - values[low])
+    };
+    if values.is_empty() {
+        return Err(Reason::NoData);
+    }
+    let estimate = at(q);
+    let interval = || {
+        let shares: Vec<(f64, f64)> =
+            clusters.iter().map(|c| (c.iter().filter(|value| **value <= estimate).count() as f64, c.len() as f64)).collect();
+        let share = ratio::clusters(&shares)?;
+        let z = norm_isf(0.5 * alpha);
+        let ci = Interval { ci_lower: at(q - z * share.std_error), ci_upper: at(q + z * share.std_error) };
+        let std_error = (ci.ci_upper - ci.ci_lower) / (2.0 * z);
+        Ok(QuantileEstimate { estimate, std_error, ci, n: values.len() as u64, n_clusters: share.n_clusters })
+    };
+    Ok((estimate, interval()))
+}
+
 /// Values below `x`, straight within the bin that holds it.
 fn below(histogram: &Histogram, x: f64) -> f64 {
     histogram

@@ -51,22 +51,99 @@ pub fn point(clusters: impl IntoIterator<Item = (f64, f64)>) -> Option<(f64, f64
 /// # References
 /// METHODS section 1; Bell & McCaffrey (2002), Cameron & Miller (2015).
 pub fn clusters(clusters: &[(f64, f64)]) -> Result<RatioEstimate, Reason> {
+    clusters_by(clusters, ClusterVariance::Cr3)
+}
+
+/// How the spread between clusters becomes a variance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClusterVariance {
+    /// The jackknife, with degrees of freedom from the data.
+    #[default]
+    Cr3,
+    /// `G / (G - 1) sum u^2`, G - 1 degrees of freedom.
+    Cr1,
+    /// `sum u^2`, G - 1 degrees of freedom.
+    Cr0,
+}
+
+/// As [`clusters`], by another variance.
+///
+/// # Errors
+/// As [`clusters`].
+pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result<RatioEstimate, Reason> {
     let (numerator, denominator, estimate) = point(clusters.iter().copied()).ok_or(Reason::NoData)?;
-    let used: Vec<(f64, f64)> = clusters.iter().copied().filter(|(_, den)| *den > 0.0).collect();
-    let n_clusters = used.len();
+    let squares = residuals(clusters, denominator, estimate, variance)?.map(|u| u * u).collect::<Vec<_>>();
+    let n_clusters = squares.len();
     if n_clusters < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
-    let mut squares = Vec::with_capacity(n_clusters);
-    for (num, den) in used {
-        let leverage = den / denominator;
-        if leverage >= 1.0 - 1e-9 {
-            return Err(Reason::DominatingCluster);
-        }
-        squares.push(((num - estimate * den) / denominator / (1.0 - leverage)).powi(2));
-    }
-    let (variance, df) = jackknife_variance(&squares);
+    let (variance, df) = variance.of(&squares);
     Ok(RatioEstimate { estimate, numerator, denominator, std_error: variance.sqrt(), df, n_clusters, unstable: df < UNSTABLE_DF })
+}
+
+/// Two ratios over the same clusters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairedRatios {
+    /// The control's and the treatment's ratio.
+    pub estimates: [f64; 2],
+    /// Standard error of treatment minus control, from `d_g = u1_g - u0_g`.
+    pub std_error: f64,
+    /// Degrees of freedom.
+    pub df: f64,
+    /// Clusters with a denominator above 0 in both arms.
+    pub n_clusters: usize,
+}
+
+/// The difference of two ratios over the same clusters, in the same order; clusters that one arm lacks are left out of both.
+///
+/// # Errors
+/// As [`clusters`].
+///
+/// # References
+/// METHODS section 1.
+pub fn paired(control: &[(f64, f64)], treatment: &[(f64, f64)], variance: ClusterVariance) -> Result<PairedRatios, Reason> {
+    let both = control.iter().zip(treatment).filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
+    let (control, treatment): (Vec<_>, Vec<_>) = both.map(|(c, t)| (*c, *t)).unzip();
+    let arm = |rows: &[(f64, f64)]| {
+        let (_, denominator, estimate) = point(rows.iter().copied()).ok_or(Reason::NoData)?;
+        Ok((estimate, residuals(rows, denominator, estimate, variance)?.collect::<Vec<f64>>()))
+    };
+    let ((r0, u0), (r1, u1)) = (arm(&control)?, arm(&treatment)?);
+    let squares: Vec<f64> = u1.iter().zip(&u0).map(|(a, b)| (a - b) * (a - b)).collect();
+    if squares.len() < MIN_CLUSTERS {
+        return Err(Reason::TooFewClusters);
+    }
+    let (variance, df) = variance.of(&squares);
+    Ok(PairedRatios { estimates: [r0, r1], std_error: variance.sqrt(), df, n_clusters: squares.len() })
+}
+
+/// `u_g = (N_g - R D_g) / sum D` of clusters with data, for CR3 over `1 - h_g`.
+fn residuals(
+    clusters: &[(f64, f64)],
+    denominator: f64,
+    estimate: f64,
+    variance: ClusterVariance,
+) -> Result<impl Iterator<Item = f64>, Reason> {
+    let used = clusters.iter().filter(|(_, den)| *den > 0.0);
+    if variance == ClusterVariance::Cr3 && used.clone().any(|(_, den)| den / denominator >= 1.0 - 1e-9) && used.clone().count() >= MIN_CLUSTERS {
+        return Err(Reason::DominatingCluster);
+    }
+    Ok(used.map(move |(num, den)| {
+        let residual = (num - estimate * den) / denominator;
+        if variance == ClusterVariance::Cr3 { residual / (1.0 - den / denominator) } else { residual }
+    }))
+}
+
+impl ClusterVariance {
+    /// Variance and degrees of freedom from squared residuals.
+    fn of(self, squares: &[f64]) -> (f64, f64) {
+        let (n, sum) = (squares.len() as f64, squares.iter().sum::<f64>());
+        match self {
+            Self::Cr3 => jackknife_variance(squares),
+            Self::Cr1 => (n / (n - 1.0) * sum, n - 1.0),
+            Self::Cr0 => (sum, n - 1.0),
+        }
+    }
 }
 
 /// Variance and degrees of freedom from squared leave-one-out deviations.

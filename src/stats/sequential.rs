@@ -1,6 +1,10 @@
 //! Anytime-valid inference: the normal mixture e-process. Intervals hold at every look, so looking often costs nothing.
 
-use super::dist::norm_isf;
+use super::{
+    contrast::PValue,
+    dist::{ln_norm_sf, norm_isf},
+    special::root,
+};
 
 /// The mixture's variance that makes intervals at level `alpha` tightest when an effect's variance is `v_star`:
 /// `v_star (-2 ln alpha + ln(-2 ln alpha + 1))`.
@@ -32,8 +36,37 @@ pub fn p_value(d: f64, v: f64, tau2: f64) -> f64 {
     if v <= 0.0 {
         return 1.0;
     }
-    let log_e = tau2 * d * d / (2.0 * v * (v + tau2)) - 0.5 * (tau2 / v).ln_1p();
-    (-log_e).exp().min(1.0)
+    (-ln_e_value(d, v, tau2)).exp().min(1.0)
+}
+
+/// As [`p_value`], one-sided, with its decimal logarithm: the mixture is over effects above 0 alone,
+/// `ln E = ln 2 + tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 / v) / 2 + ln Phi(d sqrt(tau2 / (v (v + tau2))))`.
+pub fn one_sided_p_value(d: f64, v: f64, tau2: f64) -> PValue {
+    if v <= 0.0 {
+        return PValue::of(1.0);
+    }
+    let root = (tau2 / (v * (v + tau2))).sqrt() * d;
+    PValue::of_ln(-(std::f64::consts::LN_2 + 0.5 * root * root - 0.5 * (tau2 / v).ln_1p() + ln_norm_sf(-root)))
+}
+
+/// Distance of the one-sided confidence sequence's end: where [`one_sided_p_value`] is alpha.
+pub fn one_sided_half_width(v: f64, tau2: f64, alpha: f64) -> f64 {
+    let excess = |d: f64| one_sided_p_value(d, v, tau2).log10_p - alpha.log10();
+    let most = half_width(v, tau2, alpha);
+    root(excess, 0.0, 2.0 * most).unwrap_or(most)
+}
+
+/// A closed form that is never below [`one_sided_half_width`]: `sqrt(2 v (1 + v / tau2) ln(1 + sqrt(1 + tau2 / v) / (2 alpha)))`.
+///
+/// # References
+/// Waudby-Smith et al. (2023), equation 134 of the appendix; GrowthBook uses it.
+pub fn one_sided_bound(v: f64, tau2: f64, alpha: f64) -> f64 {
+    (2.0 * v * (1.0 + v / tau2) * ((1.0 + tau2 / v).sqrt() / (2.0 * alpha)).ln_1p()).sqrt()
+}
+
+/// `ln E` of the two-sided mixture: how strongly the data speak against "no effect".
+pub fn ln_e_value(d: f64, v: f64, tau2: f64) -> f64 {
+    tau2 * d * d / (2.0 * v * (v + tau2)) - 0.5 * (tau2 / v).ln_1p()
 }
 
 /// How many standard errors wide each side of an interval is: at one planned look, or at every look.

@@ -23,9 +23,9 @@ pub struct SrmTest {
 ///
 /// # References
 /// METHODS section 2; Fabijan et al. (2019).
-pub fn chi_square(observed: &[u64], planned: &[f64]) -> Option<SrmTest> {
+pub fn chi_square(observed: &[f64], planned: &[f64]) -> Option<SrmTest> {
     let arms: Vec<(f64, f64)> =
-        observed.iter().zip(planned).filter(|(_, share)| **share > 0.0).map(|(n, share)| (*n as f64, *share)).collect();
+        observed.iter().zip(planned).filter(|(_, share)| **share > 0.0).map(|(n, share)| (*n, *share)).collect();
     let total: f64 = arms.iter().map(|(n, _)| n).sum();
     if arms.len() < 2 || total == 0.0 {
         return None;
@@ -48,17 +48,68 @@ pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> O
     (sum.df > 0.0).then_some(sum)
 }
 
+/// Looks at growing counts: the evidence against the planned shares so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SequentialSrm {
+    /// `ln` of the Bayes factor after each look.
+    pub log_bayes_factor: Vec<f64>,
+    /// Always-valid p-values: the least `1 / BF` so far.
+    pub p_value: Vec<f64>,
+    /// Their decimal logarithms.
+    pub log10_p_value: Vec<f64>,
+}
+
+/// The multinomial-Dirichlet mixture martingale over looks, each the counts that came since the one before. Prior `Dirichlet(a)`, with
+/// `a_i = concentration * planned_i`:
+/// `BF = Gamma(sum a) / Gamma(sum a + n) * prod Gamma(a_i + n_i) / Gamma(a_i) / prod planned_i^n_i`.
+/// Stages with other planned shares multiply: start the next from the last one's `log_bayes_factor`. Arms planned at 0 are left out.
+///
+/// # References
+/// METHODS section 2; Lindon & Malek (2022).
+pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_before: f64) -> SequentialSrm {
+    let mut counts = vec![0.0; planned.len()];
+    let prior: Vec<f64> = planned.iter().map(|share| share * concentration).collect();
+    let mut result = SequentialSrm { log_bayes_factor: Vec::new(), p_value: Vec::new(), log10_p_value: Vec::new() };
+    let mut least = -log_before.max(0.0);
+    for look in looks {
+        counts.iter_mut().zip(look).for_each(|(count, more)| *count += more);
+        let used = || counts.iter().zip(&prior).filter(|(_, a)| **a > 0.0);
+        let (n, all): (f64, f64) = used().fold((0.0, 0.0), |(n, all), (count, a)| (n + count, all + a));
+        // Stirling's formula on both sides; what is the same in the sum over arms and in the total is left out, so nothing cancels:
+        // ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n / all) (1 + shift).
+        let arm = |(count, a): (&f64, &f64)| {
+            let shift = (count / a * all - n) / (all + n);
+            (a + count - 0.5) * shift.ln_1p() - 0.5 * (n / all).ln_1p() + gamma_error(a + count) - gamma_error(*a)
+        };
+        let log_bf = log_before + used().map(arm).sum::<f64>() + 0.5 * (n / all).ln_1p() - gamma_error(all + n) + gamma_error(all);
+        least = least.min(-log_bf);
+        result.log_bayes_factor.push(log_bf);
+        result.p_value.push(least.exp());
+        result.log10_p_value.push(least / std::f64::consts::LN_10);
+    }
+    result
+}
+
+/// `ln Gamma(x)` less `(x - 1/2) ln x - x + ln(2 pi) / 2`.
+fn gamma_error(x: f64) -> f64 {
+    if x < 16.0 {
+        return libm::lgamma(x) - (x - 0.5) * x.ln() + x - 0.5 * (2.0 * std::f64::consts::PI).ln();
+    }
+    let i2 = 1.0 / (x * x);
+    (1.0 / 12.0 - i2 * (1.0 / 360.0 - i2 * (1.0 / 1260.0 - i2 * (1.0 / 1680.0 - i2 / 1188.0)))) / x
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn known_values() {
-        let test = chi_square(&[821_588, 815_482], &[0.5, 0.5]).unwrap();
+        let test = chi_square(&[821_588.0, 815_482.0], &[0.5, 0.5]).unwrap();
         // Fabijan et al. (2019), section 1: p = 1.8e-6.
         assert!((test.p_value - 1.82e-6).abs() < 1e-8, "{test:?}");
-        assert_eq!(chi_square(&[10_000, 10_000], &[0.5, 0.5]).unwrap().p_value, 1.0);
-        assert_eq!(chi_square(&[5, 100], &[0.0, 1.0]), None);
-        assert_eq!(chi_square(&[0, 0], &[0.5, 0.5]), None);
+        assert_eq!(chi_square(&[10_000.0, 10_000.0], &[0.5, 0.5]).unwrap().p_value, 1.0);
+        assert_eq!(chi_square(&[5.0, 100.0], &[0.0, 1.0]), None);
+        assert_eq!(chi_square(&[0.0, 0.0], &[0.5, 0.5]), None);
     }
 }

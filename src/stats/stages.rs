@@ -12,7 +12,7 @@ use super::{
 pub struct StageEffect {
     /// Treatment minus control.
     pub effect_size: f64,
-    /// Its variance, above 0.
+    /// Its variance. A stage without variance has no weight where weights are 1 / variance.
     pub variance: f64,
     /// Users of the stage, both arms.
     pub n_users: f64,
@@ -41,11 +41,11 @@ pub struct Combinations {
     pub population_weighted: Combined,
     /// Weights: `n1 n0 / (n1 + n0)`.
     pub mantel_haenszel: Combined,
-    /// Weights: 1 / variance.
-    pub precision_weighted: Combined,
+    /// Weights: 1 / variance; `None` if no stage has a variance.
+    pub precision_weighted: Option<Combined>,
     /// `sum (d_s - d)^2 / v_s` around the precision-weighted mean.
     pub q: f64,
-    /// Upper tail of chi-square with stages - 1 degrees of freedom; `None` for one stage.
+    /// Upper tail of chi-square with one degree of freedom less than stages with a variance; `None` for one.
     pub q_p_value: Option<f64>,
 }
 
@@ -64,15 +64,19 @@ pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
         let variance: f64 = stages.iter().map(|s| (weight(s) / sum).powi(2) * s.variance).sum();
         Combined { effect_size: mean, std_error: variance.sqrt(), ci: Interval::around(mean, z * variance.sqrt()) }
     };
-    let precision_weighted = weigh(&|s| 1.0 / s.variance);
-    let q: f64 = stages.iter().map(|s| (s.effect_size - precision_weighted.effect_size).powi(2) / s.variance).sum();
+    let n_with_variance = stages.iter().filter(|s| s.variance > 0.0).count();
+    let precision_weighted = (n_with_variance > 0).then(|| weigh(&|s| if s.variance > 0.0 { 1.0 / s.variance } else { 0.0 }));
+    let squares = |mean: Combined| {
+        stages.iter().filter(|s| s.variance > 0.0).map(|s| (s.effect_size - mean.effect_size).powi(2) / s.variance).sum::<f64>()
+    };
+    let q = precision_weighted.map_or(0.0, squares);
     Some(Combinations {
         n_stages: stages.len(),
         population_weighted: weigh(&|s| s.n_users),
         mantel_haenszel: weigh(&|s| s.n_arms[0] * s.n_arms[1] / (s.n_arms[0] + s.n_arms[1])),
         precision_weighted,
         q,
-        q_p_value: (stages.len() > 1).then(|| chi2_sf(q, (stages.len() - 1) as f64)),
+        q_p_value: (n_with_variance > 1).then(|| chi2_sf(q, (n_with_variance - 1) as f64)),
     })
 }
 
@@ -84,7 +88,7 @@ mod tests {
     fn one_stage_is_itself() {
         let stage = StageEffect { effect_size: 0.1, variance: 0.01, n_users: 10.0, n_arms: [9.0, 1.0] };
         let all = combine(&[stage], 0.05).unwrap();
-        for combined in [all.population_weighted, all.mantel_haenszel, all.precision_weighted] {
+        for combined in [all.population_weighted, all.mantel_haenszel, all.precision_weighted.unwrap()] {
             assert!((combined.effect_size - 0.1).abs() < 1e-15 && (combined.std_error - 0.1).abs() < 1e-15);
         }
         assert_eq!((all.q, all.q_p_value), (0.0, None));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
 mod bad_input;
+mod calc;
 mod crash;
 mod exact;
 mod fuzz;

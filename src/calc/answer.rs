@@ -1,0 +1,183 @@
+//! Results of a calculation: named values in order, and why some do not exist.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use crate::stats::{
+    Reason,
+    contrast::{Contrast, Ends, PValue},
+};
+
+/// A value of a result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Item {
+    /// A finite number.
+    Number(f64),
+    /// A whole number.
+    Whole(u64),
+    /// A word.
+    Text(String),
+    /// True or false.
+    Flag(bool),
+    /// No value; the result says why.
+    Missing(()),
+    /// Several values.
+    List(Vec<Item>),
+    /// A result within a result.
+    Part(Answer),
+}
+
+/// A result: values by name, in the order in which they were found. A value that does not exist is null, with the reason beside it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// The values.
+    pub items: Vec<(&'static str, Item)>,
+    /// Why values are missing, each reason once.
+    pub reasons: Vec<String>,
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, item) in &self.items {
+            map.serialize_entry(name, item)?;
+        }
+        if !self.reasons.is_empty() {
+            map.serialize_entry("reason", &self.reasons.join("; "))?;
+        }
+        map.end()
+    }
+}
+
+impl Answer {
+    /// Adds a value; a number that is not finite becomes a missing one.
+    pub(super) fn put(&mut self, name: &'static str, item: impl Into<Item>) {
+        let item = item.into();
+        match item {
+            Item::Number(x) if !x.is_finite() => self.miss(name, Reason::OutOfRange),
+            Item::List(ref items) if items.iter().any(|item| matches!(item, Item::Number(x) if !x.is_finite())) => {
+                self.because(&Reason::OutOfRange.to_string());
+                let Item::List(items) = item else { return };
+                let finite = |item| if matches!(item, Item::Number(x) if !f64::is_finite(x)) { Item::Missing(()) } else { item };
+                self.items.push((name, Item::List(items.into_iter().map(finite).collect())));
+            }
+            item => self.items.push((name, item)),
+        }
+    }
+
+    /// Adds a value, or why there is none.
+    pub(super) fn put_known<T: Into<Item>>(&mut self, name: &'static str, value: Result<T, Reason>) {
+        match value {
+            Ok(value) => self.put(name, value),
+            Err(reason) => self.miss(name, reason),
+        }
+    }
+
+    /// Adds a missing value.
+    pub(super) fn miss(&mut self, name: &'static str, reason: Reason) {
+        self.miss_for(name, &reason.to_string());
+    }
+
+    pub(super) fn miss_for(&mut self, name: &'static str, reason: &str) {
+        self.because(reason);
+        self.items.push((name, Item::Missing(())));
+    }
+
+    pub(super) fn because(&mut self, reason: &str) {
+        if !self.reasons.iter().any(|other| other == reason) {
+            self.reasons.push(reason.to_owned());
+        }
+    }
+
+    /// Adds both ends of an interval.
+    pub(super) fn put_ends(&mut self, names: [&'static str; 2], ends: Result<Ends, Reason>) {
+        for (name, end) in names.into_iter().zip([|ends: Ends| ends.lower, |ends: Ends| ends.upper]) {
+            self.put_known(name, ends.and_then(|ends| end(ends).ok_or(Reason::OneSided)));
+        }
+    }
+
+    pub(super) fn put_p_value(&mut self, p_value: Result<PValue, Reason>) {
+        match p_value {
+            Ok(p_value) => {
+                self.put("p_value", p_value.p);
+                if p_value.log10_p.is_finite() {
+                    self.put("log10_p_value", p_value.log10_p);
+                }
+            }
+            Err(reason) => self.miss("p_value", reason),
+        }
+    }
+
+    /// Adds a comparison of two arms.
+    pub(super) fn put_contrast(&mut self, contrast: &Contrast) {
+        self.put("control", contrast.control);
+        self.put("treatment", contrast.treatment);
+        self.put("effect_size", contrast.effect_size);
+        self.put_known("rel_effect_size", contrast.relative.map(|relative| relative.rel_effect_size));
+        self.put_optional("std_error", contrast.std_error);
+        self.put_optional("statistic", contrast.statistic);
+        self.put_optional("df", contrast.df);
+        self.put_p_value(contrast.p_value);
+        self.put_ends(["ci_lower", "ci_upper"], contrast.ci);
+        self.put_ends(["rel_ci_lower", "rel_ci_upper"], contrast.relative.map(|relative| relative.ci));
+        if let Ok(Some(log_ci)) = contrast.relative.map(|relative| relative.log_ci) {
+            self.put_ends(["rel_log_ci_lower", "rel_log_ci_upper"], Ok(log_ci));
+        }
+    }
+
+    /// Adds a value that the method may not have: its absence needs no reason.
+    pub(super) fn put_optional(&mut self, name: &'static str, value: Option<f64>) {
+        match value {
+            Some(value) => self.put(name, value),
+            None => self.items.push((name, Item::Missing(()))),
+        }
+    }
+}
+
+impl From<f64> for Item {
+    fn from(value: f64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<u64> for Item {
+    fn from(value: u64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<usize> for Item {
+    fn from(value: usize) -> Self {
+        Self::Whole(value as u64)
+    }
+}
+
+impl From<bool> for Item {
+    fn from(value: bool) -> Self {
+        Self::Flag(value)
+    }
+}
+
+impl From<&str> for Item {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<Answer> for Item {
+    fn from(value: Answer) -> Self {
+        Self::Part(value)
+    }
+}
+
+impl<T: Into<Item>> From<Vec<T>> for Item {
+    fn from(values: Vec<T>) -> Self {
+        Self::List(values.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Item>> From<Option<T>> for Item {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Missing(()), Into::into)
+    }
+}

@@ -1,0 +1,68 @@
+//! Many calculations: one JSON object a line, answered in order.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Answer, Function,
+    fields::{Refusal, short},
+};
+
+/// What a line gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// A JSON object, without a line break.
+    pub text: String,
+    /// Whether the inputs could be used.
+    pub is_good: bool,
+}
+
+#[derive(Serialize)]
+struct Good<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Value>,
+    #[serde(flatten)]
+    answer: &'a Answer,
+}
+
+#[derive(Serialize)]
+struct Bad<'a> {
+    id: Option<&'a Value>,
+    error: BadInput,
+}
+
+#[derive(Serialize)]
+struct BadInput {
+    #[serde(rename = "where")]
+    place: String,
+    expected: String,
+    found: String,
+}
+
+/// Answers a line.
+pub fn answer_line(function: &Function, line: &str) -> Line {
+    let value = match serde_json::from_str::<Value>(line) {
+        Ok(value) => value,
+        Err(error) => return bad(None, Refusal { place: format!("column {}", error.column()), expected: "a JSON object".to_owned(), found: short(line) }),
+    };
+    let id = value.get("id");
+    match function.answer(&value) {
+        Ok(answer) => Line { text: write(&Good { id, answer: &answer }), is_good: true },
+        Err(refusal) => bad(id, refusal),
+    }
+}
+
+fn bad(id: Option<&Value>, refusal: Refusal) -> Line {
+    let error = BadInput { place: refusal.place, expected: refusal.expected, found: refusal.found };
+    Line { text: write(&Bad { id, error }), is_good: false }
+}
+
+fn write(line: &impl Serialize) -> String {
+    serde_json::to_string(line).unwrap_or_default()
+}
+
+/// Answers lines on all threads, in their order.
+pub fn answer_lines(function: &Function, lines: &[&str]) -> Vec<Line> {
+    lines.par_iter().with_min_len(64).map(|line| answer_line(function, line)).collect()
+}

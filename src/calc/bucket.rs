@@ -1,0 +1,224 @@
+//! Where an assignment profile places a user.
+
+use serde_json::Value;
+
+use super::{
+    answer::Answer,
+    fields::{Fields, Taken},
+};
+use crate::bucket::{Profile, systems};
+
+/// How a profile places users, from the inputs that its own documents name.
+#[derive(Clone, Copy, PartialEq)]
+enum System {
+    Sluice,
+    GrowthbookV1,
+    GrowthbookV2,
+    GrowthbookV2Utf8,
+    GrowthbookUnknown,
+    Unleash,
+    UnleashNode,
+    LaunchDarkly,
+    FlagdV1,
+    FlagdV2,
+    FlagdV2Js,
+    FlagdV3,
+    Optimizely,
+    Planout,
+    Statsig,
+    Eppo,
+    Flagsmith,
+    Posthog,
+    Split,
+}
+
+const SYSTEMS: super::fields::Words<System> = &[
+    ("sluice", System::Sluice),
+    ("growthbook-1", System::GrowthbookV1),
+    ("growthbook.hash.v1", System::GrowthbookV1),
+    ("growthbook", System::GrowthbookV2),
+    ("growthbook-2", System::GrowthbookV2),
+    ("growthbook.hash.v2", System::GrowthbookV2),
+    ("growthbook-2-utf8", System::GrowthbookV2Utf8),
+    ("growthbook.hash.v2.utf8bytes", System::GrowthbookV2Utf8),
+    ("growthbook.hash.unknown", System::GrowthbookUnknown),
+    ("growthbook.feature.coverage", System::GrowthbookV2),
+    ("unleash", System::Unleash),
+    ("unleash.normalized", System::Unleash),
+    ("unleash-node", System::UnleashNode),
+    ("unleash.normalized.node", System::UnleashNode),
+    ("launchdarkly", System::LaunchDarkly),
+    ("launchdarkly.bucket", System::LaunchDarkly),
+    ("flagd-1", System::FlagdV1),
+    ("flagd.fractional.v1", System::FlagdV1),
+    ("flagd-2", System::FlagdV2),
+    ("flagd.fractional.v2", System::FlagdV2),
+    ("flagd-2-js", System::FlagdV2Js),
+    ("flagd.fractional.v2.js", System::FlagdV2Js),
+    ("flagd", System::FlagdV3),
+    ("flagd-3", System::FlagdV3),
+    ("flagd.fractional.v3", System::FlagdV3),
+    ("optimizely", System::Optimizely),
+    ("optimizely.bucket", System::Optimizely),
+    ("planout", System::Planout),
+    ("planout.sha1", System::Planout),
+    ("planout.sha1.error", System::Planout),
+    ("statsig", System::Statsig),
+    ("statsig.passPercentage", System::Statsig),
+    ("eppo", System::Eppo),
+    ("eppo.shard", System::Eppo),
+    ("flagsmith", System::Flagsmith),
+    ("flagsmith.percentage", System::Flagsmith),
+    ("posthog", System::Posthog),
+    ("posthog.hash", System::Posthog),
+    ("split", System::Split),
+    ("split.murmur", System::Split),
+];
+
+pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
+    fields.text("profile")?;
+    let mut answer = Answer::default();
+    match fields.choice("profile", SYSTEMS, System::Sluice)? {
+        System::Sluice => {
+            let profile = Profile::Sluice { salt: fields.text("salt")?.to_owned() };
+            let bucket = profile.bucket(fields.text("user_id")?);
+            answer.put("bucket", u64::from(bucket));
+            answer.put("value", f64::from(bucket) / 10_000.0);
+        }
+        system @ (System::GrowthbookV1 | System::GrowthbookV2 | System::GrowthbookV2Utf8 | System::GrowthbookUnknown) => growthbook(fields, system, &mut answer)?,
+        system @ (System::Unleash | System::UnleashNode) => {
+            let (group, id) = (fields.text("groupId")?, fields.text("stickinessValue")?);
+            let total = fields.number_or("totalWeight", 1_000.0, "a whole number from 1 to 1000000", |n| (1.0..=1e6).contains(&n) && n.fract() == 0.0)?;
+            let place = if system == System::Unleash { systems::unleash } else { systems::unleash_node };
+            answer.put("bucket", u64::from(place(group, id, 100, false)));
+            answer.put("variant", u64::from(place(group, id, total as u32, true)));
+        }
+        System::LaunchDarkly => {
+            let seed = fields.nullable("seed")?;
+            let (flag, salt) = if seed.is_some() { ("", "") } else { (fields.text("flagKey")?, fields.text("salt")?) };
+            if seed.is_some() {
+                // They may be given all the same; the seed takes their place.
+                let _ = (fields.raw("flagKey"), fields.raw("salt"));
+            }
+            let share = systems::launchdarkly(flag, salt, seed.map(|seed| seed as i64), fields.text("contextKey")?);
+            answer.put("bucket", (share * 100_000.0) as u64);
+            answer.put("value", share);
+        }
+        system @ (System::FlagdV1 | System::FlagdV2 | System::FlagdV2Js | System::FlagdV3) => flagd(fields, system, &mut answer)?,
+        System::Optimizely => {
+            let bucket = systems::optimizely(fields.text("bucketingId")?, fields.text("parentId")?);
+            answer.put("bucket", bucket);
+            answer.put("value", bucket as f64 / 10_000.0);
+        }
+        System::Planout => match systems::planout(fields.text("experiment_salt")?, fields.text("salt")?, fields.text("unit")?) {
+            Some(hash) => {
+                answer.put("bucket", hash % 10_000);
+                answer.put("value", systems::planout_share(hash));
+            }
+            None => {
+                answer.miss_for("bucket", "PlanOut hashes ASCII only");
+                answer.miss_for("value", "PlanOut hashes ASCII only");
+            }
+        },
+        System::Statsig => {
+            let bucket = systems::statsig(fields.text("configSalt")?, fields.text("ruleSalt")?, fields.text("unitID")?);
+            answer.put("bucket", bucket);
+            answer.put("value", bucket as f64 / 10_000.0);
+        }
+        System::Eppo => {
+            let total = fields.number_or("totalShards", 10_000.0, "a whole number from 1 to 2^32", |n| (1.0..=4_294_967_296.0).contains(&n) && n.fract() == 0.0)?;
+            answer.put("bucket", systems::eppo(fields.text("salt")?, fields.text("subjectKey")?, total as u64));
+        }
+        System::Flagsmith => {
+            let expected = "a list of texts";
+            let ids = fields.raw("object_ids").and_then(Value::as_array).ok_or_else(|| fields.refuse("object_ids", expected))?;
+            let ids: Option<Vec<&str>> = ids.iter().map(Value::as_str).collect();
+            answer.put("value", systems::flagsmith(&ids.ok_or_else(|| fields.refuse("object_ids", expected))?));
+        }
+        System::Posthog => {
+            let salt = if fields.has("salt") { fields.text("salt")? } else { "" };
+            answer.put("value", systems::posthog(fields.text("key")?, fields.text("bucketing_value")?, salt));
+        }
+        System::Split => {
+            let seed = fields.number_where("seed", "a whole number that fits 32 bits", |n| n.fract() == 0.0 && (-2_147_483_648.0..4_294_967_296.0).contains(&n))?;
+            answer.put("bucket", u64::from(systems::split(fields.text("key")?, seed as i64 as u32)));
+        }
+    }
+    Ok(answer)
+}
+
+fn growthbook(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> {
+    let seed = fields.text("seed")?;
+    let value = if fields.has("id") { fields.text("id")? } else { fields.text("value")? };
+    let version = fields.number_or("hashVersion", if system == System::GrowthbookV1 { 1.0 } else { 2.0 }, "a whole number", |n| n.fract() == 0.0)?;
+    let _ = (fields.raw("feature"), fields.raw("coverage"));
+    let (bucket, of) = match (version, system) {
+        (1.0, _) => (systems::growthbook_v1(seed, value), 1_000.0),
+        (2.0, System::GrowthbookV2Utf8) => (systems::growthbook_v2_utf8(seed, value), 10_000.0),
+        (2.0, _) => (systems::growthbook_v2(seed, value), 10_000.0),
+        _ => {
+            answer.miss_for("bucket", "GrowthBook knows hash versions 1 and 2");
+            answer.miss_for("value", "GrowthBook knows hash versions 1 and 2");
+            return Ok(());
+        }
+    };
+    answer.put("bucket", u64::from(bucket));
+    answer.put("value", f64::from(bucket) / of);
+    Ok(())
+}
+
+fn flagd(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> {
+    let whole = |n: f64| (1.0..=2_147_483_647.0).contains(&n) && n.fract() == 0.0;
+    let weights: Option<Vec<(String, f64)>> = match fields.raw("weights") {
+        None => None,
+        Some(value) => {
+            let expected = "an object of whole numbers";
+            let object = value.as_object().ok_or_else(|| fields.refuse("weights", expected))?;
+            let pair = |(name, weight): (&String, &Value)| Some((name.clone(), weight.as_f64().filter(|w| *w >= 0.0 && w.fract() == 0.0)?));
+            Some(object.iter().map(pair).collect::<Option<_>>().ok_or_else(|| fields.refuse("weights", expected))?)
+        }
+    };
+    let total = match &weights {
+        Some(weights) => weights.iter().map(|(_, weight)| weight).sum::<f64>(),
+        None => fields.number_or("totalWeight", 100.0, "a whole number from 1 to 2^31 - 1", whole)?,
+    };
+    let _ = fields.raw("form");
+    // The short form buckets by flag and user; version 3 keeps the two apart.
+    let (text, value) = match fields.raw("bucketBy") {
+        Some(value) => (value.as_str().map(str::to_owned), value.clone()),
+        None => {
+            let (flag, key) = (fields.text("flagKey")?, fields.text("targetingKey")?);
+            (Some(format!("{flag}{key}")), Value::from(vec![flag, key]))
+        }
+    };
+    let _ = (fields.raw("flagKey"), fields.raw("targetingKey"));
+    let text = || text.ok_or_else(|| fields.refuse("bucketBy", "a text"));
+    if system == System::FlagdV1 {
+        let percent = systems::flagd_v1(&text()?);
+        answer.put("value", percent);
+        if let Some(weights) = weights {
+            let mut end = 0.0;
+            let variant = weights.iter().find(|(_, weight)| {
+                end += weight / total * 100.0;
+                percent < end
+            });
+            answer.put("variant", variant.map(|(name, _)| name.as_str()));
+        }
+        return Ok(());
+    }
+    let bucket = match system {
+        System::FlagdV2 => systems::flagd_v2(&text()?, total as u64),
+        System::FlagdV2Js => systems::flagd_v2_js(&text()?, total as u64),
+        _ => systems::flagd_v3(&value, total as u64),
+    };
+    answer.put("bucket", bucket);
+    if let Some(weights) = weights {
+        let mut end = 0;
+        let variant = weights.iter().find(|(_, weight)| {
+            end += *weight as u64;
+            bucket < end
+        });
+        answer.put("variant", variant.map(|(name, _)| name.as_str()));
+    }
+    Ok(())
+}

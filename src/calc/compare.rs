@@ -1,0 +1,428 @@
+//! Comparisons of two arms.
+
+use super::{
+    answer::Answer,
+    arms::{self, Arm},
+    fields::{Fields, Taken},
+};
+use crate::stats::{
+    Interval, Reason,
+    contrast::{self, Alternative, Contrast, Ends, PValue},
+    dist::norm_isf,
+    effect::Estimate,
+    moments::{self, CupedSums, MeanMethod, Moments, RatioSums},
+    non_inferiority::{self, HarmVerdict},
+    proportion::{self, ShareMethod},
+    quantile,
+    ratio::{self, ClusterVariance},
+    sequential,
+    stages::{self, Combined, StageEffect},
+    two_proportions::{self, Counts, ProportionMethod},
+};
+
+/// The sample size that anytime intervals are tuned for when nothing else is said: GrowthBook's default.
+const N_TUNING: f64 = 5_000.0;
+
+/// Rows in each arm from which t and normal differ by less than a reader cares.
+const ENOUGH_ROWS: f64 = 200.0;
+
+fn both<T>(fields: &Fields<'_>, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<(T, T)> {
+    Ok((fields.object("control", &take)?, fields.object("treatment", &take)?))
+}
+
+/// A comparison, or null everywhere with the reason.
+fn put(contrast: Result<Contrast, Reason>) -> Answer {
+    let mut answer = Answer::default();
+    match contrast {
+        Ok(contrast) => answer.put_contrast(&contrast),
+        Err(reason) => {
+            for name in ["control", "treatment", "effect_size", "rel_effect_size", "std_error", "statistic", "df", "p_value", "ci_lower", "ci_upper", "rel_ci_lower", "rel_ci_upper"] {
+                answer.miss(name, reason);
+            }
+        }
+    }
+    answer
+}
+
+pub(super) fn proportion(fields: &Fields<'_>) -> Taken<Answer> {
+    let (control, treatment) = both(fields, arms::proportion)?;
+    let methods = &[
+        ("z", ProportionMethod::Z),
+        ("z-unpooled", ProportionMethod::ZUnpooled),
+        ("pearson", ProportionMethod::Pearson),
+        ("pearson-yates", ProportionMethod::PearsonYates),
+        ("g", ProportionMethod::G),
+        ("fisher", ProportionMethod::Fisher),
+        ("newcombe", ProportionMethod::Newcombe),
+        ("welch", ProportionMethod::Welch),
+    ];
+    let method = fields.choice("method", methods, ProportionMethod::Z)?;
+    Ok(put(two_proportions::compare(control, treatment, method, arms::plan(fields)?)))
+}
+
+pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
+    let counts = arms::proportion(fields)?;
+    let methods = &[
+        ("wilson", ShareMethod::Wilson),
+        ("clopper-pearson", ShareMethod::ClopperPearson),
+        ("jeffreys", ShareMethod::Jeffreys),
+        ("wald", ShareMethod::Wald),
+        ("agresti-coull", ShareMethod::AgrestiCoull),
+    ];
+    let (method, alpha) = (fields.choice("method", methods, ShareMethod::Wilson)?, fields.alpha()?);
+    let known = if counts.n > 0.0 { Ok(()) } else { Err(Reason::NoData) };
+    let mut answer = Answer::default();
+    answer.put_known("estimate", known.map(|()| counts.share()));
+    answer.put_ends(
+        ["ci_lower", "ci_upper"],
+        known.map(|()| two_ends(proportion::share_interval(counts.x, counts.n, method, alpha))),
+    );
+    Ok(answer)
+}
+
+fn two_ends(interval: Interval) -> Ends {
+    Ends { lower: Some(interval.ci_lower), upper: Some(interval.ci_upper) }
+}
+
+pub(super) fn mean(fields: &Fields<'_>) -> Taken<Answer> {
+    let (control, treatment) = both(fields, arms::mean)?;
+    let methods = &[("welch", MeanMethod::Welch), ("student", MeanMethod::Student), ("z", MeanMethod::Z)];
+    let method = fields.choice("method", methods, MeanMethod::Welch)?;
+    Ok(put(moments::compare(&control, &treatment, method, arms::plan(fields)?)))
+}
+
+pub(super) fn ratio(fields: &Fields<'_>) -> Taken<Answer> {
+    let (control, treatment) = both(fields, arms::ratio_sums)?;
+    let plan = arms::plan(fields)?;
+    let contrast = || Ok(contrast::independent(control.estimate()?, treatment.estimate()?, plan));
+    Ok(put(contrast()))
+}
+
+pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
+    let (control, treatment) = both(fields, arms::clusters)?;
+    let variances = &[("cr3", ClusterVariance::Cr3), ("cr1", ClusterVariance::Cr1), ("cr0", ClusterVariance::Cr0)];
+    let variance = fields.choice("variance", variances, ClusterVariance::Cr3)?;
+    let plan = arms::plan(fields)?;
+    if fields.flag_or("paired", false)? {
+        if control.len() != treatment.len() {
+            return Err(fields.refuse("treatment", "as many clusters as in control, in the same order"));
+        }
+        let paired = ratio::paired(&control, &treatment, variance);
+        let contrast = paired.map(|paired| {
+            let exact = |estimate| Estimate { estimate, std_error: 0.0, df: paired.df };
+            let whole = contrast::with_error(exact(paired.estimates[0]), exact(paired.estimates[1]), paired.std_error, paired.df, plan);
+            Contrast { relative: paired_relative(&control, &treatment, variance, plan), ..whole }
+        });
+        let mut answer = put(contrast);
+        answer.put_known("n_clusters", paired.map(|paired| paired.n_clusters));
+        return Ok(answer);
+    }
+    let (c, t) = (ratio::clusters_by(&control, variance), ratio::clusters_by(&treatment, variance));
+    let both = c.and_then(|c| t.map(|t| (c, t)));
+    let mut answer = put(both.map(|(c, t)| contrast::independent((&c).into(), (&t).into(), plan)));
+    let used = |rows: &[(f64, f64)]| rows.iter().filter(|(_, den)| *den > 0.0).count();
+    answer.put("n_clusters", used(&control) + used(&treatment));
+    answer.put("n_clusters_control", used(&control));
+    answer.put("n_clusters_treatment", used(&treatment));
+    Ok(answer)
+}
+
+/// `R1 / R0 - 1` of paired clusters: the residuals of the quotient are `u1 / R0 - R1 u0 / R0^2`.
+fn paired_relative(
+    control: &[(f64, f64)],
+    treatment: &[(f64, f64)],
+    variance: ClusterVariance,
+    plan: contrast::Plan,
+) -> Result<contrast::RelativeContrast, Reason> {
+    let own = ratio::clusters_by(control, variance)?;
+    let r0 = own.estimate;
+    if own.interval(plan.alpha).contains_zero() {
+        return Err(Reason::ControlNearZero);
+    }
+    let r1 = ratio::point(treatment.iter().copied()).ok_or(Reason::NoData)?.2;
+    let scaled = |rows: &[(f64, f64)], by: f64| rows.iter().map(|(num, den)| (num * by, *den)).collect::<Vec<_>>();
+    let paired = ratio::paired(&scaled(control, r1 / (r0 * r0)), &scaled(treatment, 1.0 / r0), variance)?;
+    let rel_effect_size = (r1 - r0) / r0;
+    let zero = Estimate { estimate: 0.0, std_error: 0.0, df: paired.df };
+    let moved = contrast::with_error(zero, Estimate { estimate: rel_effect_size, ..zero }, paired.std_error, paired.df, plan);
+    Ok(contrast::RelativeContrast { rel_effect_size, ci: moved.ci?, log_ci: None })
+}
+
+pub(super) fn cuped(fields: &Fields<'_>) -> Taken<Answer> {
+    let arm = |fields: &Fields<'_>| {
+        let n = fields.count("n")?;
+        let pair = |sum_name, squares_name| {
+            let sum = fields.number(sum_name)?;
+            Ok([sum, arms::sum_squares(fields, squares_name, sum, n)?])
+        };
+        let (post, pre) = (pair("post_sum", "post_sum_squares")?, pair("pre_sum", "pre_sum_squares")?);
+        Ok(CupedSums { n, post, pre, post_pre: fields.number("post_pre_sum")? })
+    };
+    let (control, treatment) = both(fields, arm)?;
+    let cuped = moments::cuped(&control, &treatment, arms::plan(fields)?);
+    let mut answer = put(cuped.map(|cuped| cuped.contrast));
+    answer.put_known("theta", cuped.map(|cuped| cuped.theta));
+    answer.put_known("variance_reduction", cuped.map(|cuped| cuped.variance_reduction));
+    Ok(answer)
+}
+
+pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
+    let q = fields.number_where("q", "a number between 0 and 1", |q| q > 0.0 && q < 1.0)?;
+    let plan = arms::plan(fields)?;
+    let arm = |fields: &Fields<'_>| fields.rows_where("clusters", "a list of lists of numbers", |_| true);
+    let (control, treatment) = both(fields, arm)?;
+    let estimate = |clusters: &[Vec<f64>]| quantile::woodruff_of_values(clusters, q, plan.alpha);
+    let (c, t) = (estimate(&control), estimate(&treatment));
+    let of = |arm: &Result<(f64, Result<quantile::QuantileEstimate, Reason>), Reason>| {
+        arm.and_then(|(_, interval)| interval).map(|q| Estimate { estimate: q.estimate, std_error: q.std_error, df: (q.n_clusters - 1) as f64 })
+    };
+    let mut answer = match of(&c).and_then(|c| of(&t).map(|t| (c, t))) {
+        Ok((c, t)) => put(Ok(contrast::independent(c, t, plan))),
+        Err(reason) => {
+            // Points without errors are still points.
+            let mut answer = Answer::default();
+            let (c, t) = (c.map(|c| c.0), t.map(|t| t.0));
+            answer.put_known("control", c);
+            answer.put_known("treatment", t);
+            answer.put_known("effect_size", c.and_then(|c| t.map(|t| t - c)));
+            for name in ["rel_effect_size", "std_error", "statistic", "df", "p_value", "ci_lower", "ci_upper", "rel_ci_lower", "rel_ci_upper"] {
+                answer.miss(name, reason);
+            }
+            answer
+        }
+    };
+    for (names, arm) in [(["control_ci_lower", "control_ci_upper"], &c), (["treatment_ci_lower", "treatment_ci_upper"], &t)] {
+        answer.put_ends(names, arm.and_then(|(_, interval)| interval).map(|q| two_ends(q.ci)));
+    }
+    Ok(answer)
+}
+
+pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
+    let (control, treatment) = both(fields, arms::any)?;
+    let plan = arms::plan(fields)?;
+    if fields.has("v_star") && fields.has("n_tuning") {
+        return Err(fields.refuse("n_tuning", "v_star or n_tuning, not both"));
+    }
+    let v_star = if fields.has("v_star") { Some(fields.positive("v_star")?) } else { None };
+    let n_tuning = fields.number_or("n_tuning", N_TUNING, "a number above 0", |n| n > 0.0)?;
+    let relative = fields.flag_or("relative", false)?;
+    let estimates = control.estimate().and_then(|c| treatment.estimate().map(|t| (c, t)));
+    let mut answer = put(estimates.map(|(c, t)| contrast::independent(c, t, plan)));
+    let found = estimates.and_then(|(c, t)| sequence(c, t, relative));
+    // One side of a level is half of a two-sided one twice as large.
+    let level = if plan.alternative == Alternative::TwoSided { plan.alpha } else { (2.0 * plan.alpha).min(0.999) };
+    let tau2 = found.map(|(_, v)| match v_star {
+        Some(v_star) => sequential::mixture_variance(v_star, level),
+        None => v * (control.n() + treatment.n()) * sequential::mixture_variance(1.0 / n_tuning, level),
+    });
+    let (ends, p_value) = match found.and_then(|(d, v)| tau2.map(|tau2| (d, v, tau2))) {
+        Ok((d, v, tau2)) => {
+            let half = match plan.alternative {
+                Alternative::TwoSided => sequential::half_width(v, tau2, plan.alpha),
+                _ if v_star.is_none() => sequential::one_sided_bound(v, tau2, plan.alpha),
+                _ => sequential::one_sided_half_width(v, tau2, plan.alpha),
+            };
+            let ends = plan.alternative.ends(d, plan.alpha, |_| half);
+            let p_value = match plan.alternative {
+                Alternative::TwoSided => PValue::of_ln(-sequential::ln_e_value(d, v, tau2)),
+                Alternative::Greater => sequential::one_sided_p_value(d, v, tau2),
+                Alternative::Less => sequential::one_sided_p_value(-d, v, tau2),
+            };
+            (Ok(ends), Ok(p_value))
+        }
+        Err(reason) => (Err(reason), Err(reason)),
+    };
+    let (taken, shown) = if relative { (["rel_ci_lower", "rel_ci_upper"], ["ci_lower", "ci_upper"]) } else { (["ci_lower", "ci_upper"], ["rel_ci_lower", "rel_ci_upper"]) };
+    // What the fixed-horizon comparison said of intervals and p-values does not hold at every look.
+    let stays = |name: &str| !name.starts_with("rel_log") && !name.ends_with("p_value") && !taken.contains(&name) && !shown.contains(&name);
+    answer.items.retain(|(name, _)| stays(name));
+    answer.put_p_value(p_value);
+    answer.put_ends(taken, ends);
+    answer.put_known("tau2", tau2);
+    if let (Ok((d, v)), Ok(tau2), Alternative::TwoSided) = (found, tau2, plan.alternative) {
+        answer.put("log_e_value", sequential::ln_e_value(d, v, tau2));
+    }
+    Ok(answer)
+}
+
+/// Effect and variance, absolute or relative by the delta method.
+fn sequence(control: Estimate, treatment: Estimate, relative: bool) -> Result<(f64, f64), Reason> {
+    let (v0, v1) = (control.std_error.powi(2), treatment.std_error.powi(2));
+    let (r0, r1) = (control.estimate, treatment.estimate);
+    let (d, v) = if relative {
+        if r0 == 0.0 {
+            return Err(Reason::ControlNearZero);
+        }
+        ((r1 - r0) / r0, v1 / (r0 * r0) + r1 * r1 * v0 / r0.powi(4))
+    } else {
+        (r1 - r0, v0 + v1)
+    };
+    if v > 0.0 { Ok((d, v)) } else { Err(Reason::NoVariance) }
+}
+
+pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
+    let alpha = fields.alpha()?;
+    let strata = fields.objects("strata", |fields| both(fields, arms::any))?;
+    let effect = |(control, treatment): &(Arm, Arm)| -> Result<StageEffect, Reason> {
+        let (c, t) = (control.estimate()?, treatment.estimate()?);
+        let n_arms = [control.n(), treatment.n()];
+        let variance = c.std_error.powi(2) + t.std_error.powi(2);
+        Ok(StageEffect { effect_size: t.estimate - c.estimate, variance, n_users: n_arms[0] + n_arms[1], n_arms })
+    };
+    // A stratum with one arm says nothing about a difference.
+    let effects: Vec<StageEffect> = strata.iter().filter_map(|stratum| effect(stratum).ok()).collect();
+    let all = stages::combine(&effects, alpha).ok_or(Reason::NoData);
+    let mut answer = Answer::default();
+    answer.put_known("pooled", pooled(&strata).map(|(effect_size, std_error)| part(effect_size, std_error)));
+    let combined = |combined: Combined| {
+        let mut part = part(combined.effect_size, combined.std_error);
+        part.put("ci_lower", combined.ci.ci_lower);
+        part.put("ci_upper", combined.ci.ci_upper);
+        part
+    };
+    answer.put_known("population_weighted", all.map(|all| combined(all.population_weighted)));
+    answer.put_known("precision_weighted", all.and_then(|all| all.precision_weighted.map(combined).ok_or(Reason::NoVariance)));
+    answer.put_known("mantel_haenszel", all.map(|all| combined(all.mantel_haenszel)));
+    answer.put_known("q", all.map(|all| all.q));
+    answer.put_known("q_p_value", all.and_then(|all| all.q_p_value.ok_or(Reason::TooFewRows)));
+    answer.put("n_strata", effects.len());
+    if effects.len() < strata.len() {
+        answer.because("strata without data in both arms are left out");
+    }
+    Ok(answer)
+}
+
+fn part(effect_size: f64, std_error: f64) -> Answer {
+    let mut part = Answer::default();
+    part.put("effect_size", effect_size);
+    part.put("std_error", std_error);
+    part
+}
+
+/// Arms added up over strata as if shares had never changed: what not to believe.
+fn pooled(strata: &[(Arm, Arm)]) -> Result<(f64, f64), Reason> {
+    let sum = |which: fn(&(Arm, Arm)) -> &Arm| strata.iter().map(which).try_fold(None, add).and_then(|arm| arm.ok_or(Reason::NoData)?.estimate());
+    let (c, t) = (sum(|stratum| &stratum.0)?, sum(|stratum| &stratum.1)?);
+    Ok((t.estimate - c.estimate, c.std_error.hypot(t.std_error)))
+}
+
+fn add(sum: Option<Arm>, more: &Arm) -> Result<Option<Arm>, Reason> {
+    let pair = |a: [f64; 2], b: [f64; 2]| [a[0] + b[0], a[1] + b[1]];
+    Ok(Some(match (sum, more) {
+        (None, Arm::Proportion(a)) => Arm::Proportion(*a),
+        (None, Arm::Mean(a)) => Arm::Mean(*a),
+        (None, Arm::Ratio(a)) => Arm::Ratio(*a),
+        (None, Arm::Clusters(a)) => Arm::Clusters(a.clone()),
+        (Some(Arm::Proportion(a)), Arm::Proportion(b)) => Arm::Proportion(Counts { n: a.n + b.n, x: a.x + b.x }),
+        (Some(Arm::Mean(a)), Arm::Mean(b)) => Arm::Mean(merge(&a, b)),
+        (Some(Arm::Ratio(a)), Arm::Ratio(b)) => {
+            Arm::Ratio(RatioSums { n: a.n + b.n, num: pair(a.num, b.num), den: pair(a.den, b.den), num_den: a.num_den + b.num_den })
+        }
+        (Some(Arm::Clusters(a)), Arm::Clusters(b)) => Arm::Clusters([a, b.clone()].concat()),
+        _ => return Err(Reason::NotAdditive),
+    }))
+}
+
+/// Moments of two samples together (Chan et al., 1979).
+fn merge(a: &Moments, b: &Moments) -> Moments {
+    if a.n == 0.0 {
+        return *b;
+    }
+    let n = a.n + b.n;
+    let shift = b.mean - a.mean;
+    let squares = (a.n - 1.0).max(0.0) * a.var + (b.n - 1.0).max(0.0) * b.var + shift * shift * a.n * b.n / n;
+    Moments { n, mean: a.mean + shift * b.n / n, var: squares / (n - 1.0).max(1.0) }
+}
+
+/// What a margin is a share of.
+#[derive(Clone, Copy, PartialEq)]
+enum MarginKind {
+    Absolute,
+    Relative,
+}
+
+pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
+    let (control, treatment) = both(fields, arms::any)?;
+    let margin = fields.positive("margin")?;
+    let kind = fields.choice("margin_kind", &[("absolute", MarginKind::Absolute), ("relative", MarginKind::Relative)], MarginKind::Absolute)?;
+    let bad = fields.choice("higher_is", &[("better", -1.0), ("worse", 1.0)], -1.0)?;
+    let alpha = fields.alpha()?;
+    let plan = contrast::Plan { alternative: Alternative::TwoSided, alpha };
+    // The normal distribution serves from some hundred rows on; below, or on request, Welch's t.
+    let by_t = fields.choice("method", &[("welch", true), ("z", false)], control.n().min(treatment.n()) < ENOUGH_ROWS)?;
+    let clustered = matches!(control, Arm::Clusters(_)) || matches!(treatment, Arm::Clusters(_));
+    let estimate = |arm: &Arm| arm.estimate().map(|e| if by_t || clustered { e } else { Estimate { df: f64::INFINITY, ..e } });
+    let contrast = estimate(&control).and_then(|c| estimate(&treatment).map(|t| contrast::independent(c, t, plan)));
+    let rare = match (&control, &treatment) {
+        (Arm::Proportion(c), Arm::Proportion(t)) if is_rare(c) || is_rare(t) => Some((*c, *t)),
+        _ => None,
+    };
+    let judged = contrast.and_then(|contrast| {
+        let limit = if kind == MarginKind::Relative { margin * contrast.control.abs() } else { margin };
+        if let Some((c, t)) = rare {
+            return Ok(by_newcombe(c, t, bad, limit, alpha));
+        }
+        let std_error = contrast.std_error.filter(|se| *se > 0.0).ok_or(Reason::NoVariance)?;
+        let harm = bad * contrast.effect_size;
+        let ends = contrast.ci?;
+        let interval = Interval { ci_lower: ends.lower.ok_or(Reason::OneSided)?, ci_upper: ends.upper.ok_or(Reason::OneSided)? };
+        let interval = if bad < 0.0 { interval.negated() } else { interval };
+        let statistic = (harm - limit) / std_error;
+        let p_value = Alternative::Less.p_value(statistic, contrast.df.unwrap_or(f64::INFINITY));
+        let verdict = non_inferiority::judge(harm, interval, limit, true);
+        Ok(Judged { harm, limit, std_error: Some(std_error), statistic: Some(statistic), interval, p_value, verdict })
+    });
+    let mut answer = Answer::default();
+    answer.put_known("verdict", judged.map(|judged| word(judged.verdict)));
+    answer.put_known("harm", judged.map(|judged| judged.harm));
+    answer.put_known("margin", judged.map(|judged| judged.limit));
+    answer.put_known("std_error", judged.map(|judged| judged.std_error));
+    answer.put_known("statistic", judged.map(|judged| judged.statistic));
+    answer.put_ends(["ci_lower", "ci_upper"], judged.map(|judged| two_ends(judged.interval)));
+    answer.put_p_value(judged.map(|judged| judged.p_value));
+    Ok(answer)
+}
+
+/// A harm held against its margin.
+#[derive(Clone, Copy)]
+struct Judged {
+    harm: f64,
+    limit: f64,
+    std_error: Option<f64>,
+    statistic: Option<f64>,
+    interval: Interval,
+    p_value: PValue,
+    verdict: HarmVerdict,
+}
+
+/// Fewer than five events, or failures: the usual interval is wrong.
+fn is_rare(counts: &Counts) -> bool {
+    counts.x.min(counts.n - counts.x) < 5.0
+}
+
+/// With Newcombe's interval; p is the one-sided level at which it just reaches the margin.
+fn by_newcombe(control: Counts, treatment: Counts, bad: f64, limit: f64, alpha: f64) -> Judged {
+    let interval = |z: f64| {
+        let interval = proportion::newcombe(treatment.share(), treatment.n, control.share(), control.n, z);
+        if bad < 0.0 { interval.negated() } else { interval }
+    };
+    let harm = bad * (treatment.share() - control.share());
+    let (mut low, mut high) = (0.0, 40.0);
+    for _ in 0..100 {
+        let z = 0.5 * (low + high);
+        let ends = interval(z);
+        if (ends.ci_lower..=ends.ci_upper).contains(&limit) { high = z } else { low = z }
+    }
+    let z = 0.5 * (low + high);
+    let p_value = Alternative::Less.p_value(if harm <= limit { -z } else { z }, f64::INFINITY);
+    let interval = interval(norm_isf(0.5 * alpha));
+    Judged { harm, limit, std_error: None, statistic: None, interval, p_value, verdict: non_inferiority::judge(harm, interval, limit, true) }
+}
+
+fn word(verdict: HarmVerdict) -> &'static str {
+    match verdict {
+        HarmVerdict::Safe => "safe",
+        HarmVerdict::Unclear => "unclear",
+        HarmVerdict::Violated => "violated",
+    }
+}

@@ -1,0 +1,213 @@
+//! `sluice calc`: one calculation, or one a line.
+
+use clap::Args;
+use serde_json::{Map, Value};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{DONE, print, summary::new_table};
+use crate::{
+    calc::{Answer, FUNCTIONS, Function, Item, answer_lines},
+    error::{Error, Result, exit_code},
+    output,
+};
+
+/// Lines that are answered together.
+const LINES_AT_ONCE: usize = 16_384;
+
+/// Compute one statistic: a test, an interval, a sample size, a score, a bucket
+#[derive(Debug, Args)]
+#[command(after_help = after_help())]
+pub(super) struct CalcArgs {
+    /// What to compute; without a name, all of them are listed
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Inputs: --key value, where a value is JSON or a word
+    #[arg(value_name = "--KEY VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
+    inputs: Vec<String>,
+    /// Answer a file of inputs instead, one JSON object a line (- is stdin): one JSON object a line, in the same order
+    #[arg(long, value_name = "FILE")]
+    batch: Option<PathBuf>,
+    /// Print JSON on a terminal, too
+    #[arg(long)]
+    json: bool,
+}
+
+fn after_help() -> String {
+    let mut text = "Names:\n".to_owned();
+    for function in FUNCTIONS {
+        text.push_str(&format!("  {:<20} {}\n", function.name, function.about));
+    }
+    text.push_str(
+        "\nExamples:
+  sluice calc proportion --control '{\"n\": 95000, \"x\": 9500}' --treatment '{\"n\": 5000, \"x\": 540}'
+  sluice calc srm --observed '[990210, 9790]' --planned '[0.99, 0.01]'
+  sluice calc power --kind proportion --p 0.1 --effect 0.01 --power 0.8
+  sluice calc mean --batch inputs.ndjson > results.ndjson
+  sluice calc power            (without inputs: what it takes, by example)",
+    );
+    text
+}
+
+pub(super) fn run(args: &CalcArgs) -> Result<u8> {
+    let Some(name) = &args.name else {
+        return print(&format!("{}\n", after_help())).map(|()| DONE);
+    };
+    let function = find(name)?;
+    let (inputs, batch, json) = options(args)?;
+    if let Some(path) = batch {
+        if !inputs.is_empty() {
+            return Err(Error::usage("expected --batch or inputs, found both"));
+        }
+        return answer_file(function, &path);
+    }
+    if inputs.is_empty() {
+        return print(&format!(
+            "{}: {}\n\nexample inputs:\n  {}\n\nas a command:\n  {}\n",
+            function.name,
+            function.about,
+            function.example,
+            as_command(function)
+        ))
+        .map(|()| DONE);
+    }
+    let answer = function.answer(&Value::Object(inputs)).map_err(|refusal| {
+        Error::input(format!("{name} {}", refusal.place), format!("expected {}, found {}", refusal.expected, refusal.found))
+            .hint(format!("an example: {}", as_command(function)))
+    })?;
+    let as_table = io::stdout().is_terminal() && !json;
+    print(&if as_table { table(&answer) } else { format!("{}\n", serde_json::to_string(&answer).unwrap_or_default()) })?;
+    Ok(DONE)
+}
+
+fn find(name: &str) -> Result<&'static Function> {
+    Function::find(name).ok_or_else(|| {
+        let near = FUNCTIONS.iter().max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
+        let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+        Error::usage(format!("expected a calculation, found \"{name}\""))
+            .hint(format!("did you mean {}? There are {}", near.map_or("", |function| function.name), names.join(", ")))
+    })
+}
+
+/// The inputs; options of the command itself may stand among them.
+fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool)> {
+    let (mut inputs, mut batch, mut json) = (Map::new(), args.batch.clone(), args.json);
+    let mut words = args.inputs.iter();
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix("--") else {
+            return Err(Error::usage(format!("expected --key value, found \"{word}\"")).hint("a value that starts with a dash works as --key=-1"));
+        };
+        if option == "json" {
+            json = true;
+            continue;
+        }
+        let (key, value) = match option.split_once('=') {
+            Some((key, value)) => (key, value.to_owned()),
+            None => (option, words.next().cloned().ok_or_else(|| Error::usage(format!("expected a value behind --{option}, found nothing")))?),
+        };
+        if key == "batch" {
+            batch = Some(PathBuf::from(value));
+            continue;
+        }
+        let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+        // Names may be written with dashes, as options are.
+        if inputs.insert(key.replace('-', "_"), value).is_some() {
+            return Err(Error::usage(format!("expected --{key} once, found it twice")));
+        }
+    }
+    Ok((inputs, batch, json))
+}
+
+/// An example as one would type it.
+fn as_command(function: &Function) -> String {
+    let inputs: Map<String, Value> = serde_json::from_str(function.example).unwrap_or_default();
+    let mut text = format!("sluice calc {}", function.name);
+    for (key, value) in inputs {
+        match value {
+            Value::String(word) => text.push_str(&format!(" --{key} {word}")),
+            Value::Number(number) => text.push_str(&format!(" --{key} {number}")),
+            other => text.push_str(&format!(" --{key} '{other}'")),
+        }
+    }
+    text
+}
+
+/// Answers a file line by line; memory does not grow with it.
+fn answer_file(function: &Function, path: &Path) -> Result<u8> {
+    let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::with_capacity(1 << 20, File::open(path).map_err(|error| Error::read(path, &error))?))
+    };
+    let mut out = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    let mut all_good = true;
+    let (mut text, mut ends) = (Vec::new(), Vec::new());
+    loop {
+        text.clear();
+        ends.clear();
+        while ends.len() < LINES_AT_ONCE && reader.read_until(b'\n', &mut text).map_err(|error| Error::read(path, &error))? > 0 {
+            ends.push(text.len());
+        }
+        if ends.is_empty() {
+            break;
+        }
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let lines: Vec<std::borrow::Cow<'_, str>> = starts.zip(&ends).map(|(start, end)| String::from_utf8_lossy(&text[start..*end])).collect();
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+        for line in answer_lines(function, &lines) {
+            all_good &= line.is_good;
+            match writeln!(out, "{}", line.text) {
+                // A reader that has gone away has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(DONE),
+                Err(error) => return Err(Error::write(Path::new("stdout"), &error)),
+                Ok(()) => {}
+            }
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::write(Path::new("stdout"), &error)),
+        _ => Ok(if all_good { DONE } else { exit_code::BAD_INPUT }),
+    }
+}
+
+fn table(answer: &Answer) -> String {
+    let mut table = new_table();
+    rows(&mut table, "", answer);
+    let mut text = format!("{}\n", table.trim_fmt());
+    for reason in &answer.reasons {
+        text.push_str(&format!("-: {reason}\n"));
+    }
+    text
+}
+
+fn rows(table: &mut comfy_table::Table, prefix: &str, answer: &Answer) {
+    for (name, item) in &answer.items {
+        let name = format!("{prefix}{name}");
+        match item {
+            Item::Part(part) => rows(table, &format!("{name}."), part),
+            Item::List(items) => {
+                table.add_row([name, items.iter().map(cell).collect::<Vec<_>>().join("  ")]);
+            }
+            item => {
+                table.add_row([name, cell(item)]);
+            }
+        }
+    }
+}
+
+fn cell(item: &Item) -> String {
+    match item {
+        Item::Number(x) if *x != 0.0 && !(1e-4..1e15).contains(&x.abs()) => format!("{x:.6e}"),
+        Item::Number(x) => {
+            // Seven digits are more than people compare; scripts get them all.
+            let digits = (6 - x.abs().max(1e-4).log10().floor() as i32).clamp(0, 10) as usize;
+            let text = format!("{x:.digits$}");
+            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+        Item::Missing(()) => "-".to_owned(),
+        other => output::to_json(other).trim().trim_matches('"').to_owned(),
+    }
+}

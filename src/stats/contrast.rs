@@ -1,0 +1,200 @@
+//! One planned test of an estimate, by z or t: statistic, p-value, interval, for each alternative.
+
+use super::{
+    Reason,
+    dist::{ln_t_sf, t_isf, t_sf},
+    effect::Estimate,
+};
+
+/// What is held against "no difference".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Alternative {
+    /// Some difference.
+    #[default]
+    TwoSided,
+    /// Treatment above control.
+    Greater,
+    /// Treatment below control.
+    Less,
+}
+
+/// Ends of an interval; one-sided ones have a single end.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Ends {
+    /// Lower end.
+    pub lower: Option<f64>,
+    /// Upper end.
+    pub upper: Option<f64>,
+}
+
+/// A p-value with its logarithm, which holds where the p-value itself is 0 in double precision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PValue {
+    /// Between 0 and 1.
+    pub p: f64,
+    /// Its decimal logarithm.
+    pub log10_p: f64,
+}
+
+impl PValue {
+    /// From the p-value alone.
+    pub fn of(p: f64) -> Self {
+        let p = p.clamp(0.0, 1.0);
+        Self { p, log10_p: p.log10() }
+    }
+
+    /// From the natural logarithm of a p-value, or of a sum of tails.
+    pub fn of_ln(ln_p: f64) -> Self {
+        let ln_p = ln_p.min(0.0);
+        Self { p: ln_p.exp(), log10_p: ln_p / std::f64::consts::LN_10 }
+    }
+}
+
+impl Alternative {
+    /// The tail beyond a z (infinite `df`) or t statistic.
+    pub fn p_value(self, statistic: f64, df: f64) -> PValue {
+        let (signed, sides) = match self {
+            Self::TwoSided => (statistic.abs(), 2.0),
+            Self::Greater => (statistic, 1.0),
+            Self::Less => (-statistic, 1.0),
+        };
+        let p = (sides * t_sf(signed, df)).min(1.0);
+        let log10_p = if p > 1e-290 { p.log10() } else { (ln_t_sf(signed, df) + f64::ln(sides)) / std::f64::consts::LN_10 };
+        PValue { p, log10_p }
+    }
+
+    /// Ends at level `alpha`, where `half_width` gives the distance of an end that leaves a tail out.
+    pub fn ends(self, center: f64, alpha: f64, half_width: impl Fn(f64) -> f64) -> Ends {
+        match self {
+            Self::TwoSided => {
+                let half = half_width(0.5 * alpha);
+                Ends { lower: Some(center - half), upper: Some(center + half) }
+            }
+            Self::Greater => Ends { lower: Some(center - half_width(alpha)), upper: None },
+            Self::Less => Ends { lower: None, upper: Some(center + half_width(alpha)) },
+        }
+    }
+}
+
+impl Ends {
+    /// The ends through a rising function.
+    #[must_use]
+    pub fn map(self, f: impl Fn(f64) -> f64) -> Self {
+        Self { lower: self.lower.map(&f), upper: self.upper.map(&f) }
+    }
+}
+
+/// Treatment minus control, tested once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Contrast {
+    /// The control's value.
+    pub control: f64,
+    /// The treatment's value.
+    pub treatment: f64,
+    /// Treatment minus control.
+    pub effect_size: f64,
+    /// Its standard error, as the test takes it; `None` for tests without one.
+    pub std_error: Option<f64>,
+    /// The test's statistic; `None` for tests without one.
+    pub statistic: Option<f64>,
+    /// Degrees of freedom; `None` for the normal distribution and exact tests.
+    pub df: Option<f64>,
+    /// The p-value, or why there is none.
+    pub p_value: Result<PValue, Reason>,
+    /// Interval of the effect.
+    pub ci: Result<Ends, Reason>,
+    /// `treatment / control - 1`, or why there is none.
+    pub relative: Result<RelativeContrast, Reason>,
+}
+
+/// A relative effect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RelativeContrast {
+    /// `treatment / control - 1`.
+    pub rel_effect_size: f64,
+    /// Delta-method interval.
+    pub ci: Ends,
+    /// Interval on the log scale; `None` unless both values are above 0.
+    pub log_ci: Option<Ends>,
+}
+
+/// What a test is told beside the two estimates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// The alternative.
+    pub alternative: Alternative,
+    /// Error level of intervals.
+    pub alpha: f64,
+}
+
+/// Welch-Satterthwaite degrees of freedom of a sum of two variances; infinite if both are, and the fewer without variance.
+pub fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
+    // Shares of the sum, whose squares cannot overflow.
+    let share = v1 / (v1 + v0);
+    if v1 + v0 > 0.0 { 1.0 / (share * share / df1 + (1.0 - share) * (1.0 - share) / df0) } else { df1.min(df0) }
+}
+
+/// Compares two independent estimates: variances add, degrees of freedom combine by Welch-Satterthwaite.
+///
+/// # References
+/// METHODS section 1; Welch (1947).
+pub fn independent(control: Estimate, treatment: Estimate, plan: Plan) -> Contrast {
+    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
+    let ln_df = welch_df((treatment.std_error / treatment.estimate).powi(2), treatment.df, (control.std_error / control.estimate).powi(2), control.df);
+    let df = welch_df(v1, treatment.df, v0, control.df);
+    let relative = relative(control, treatment, df, ln_df, plan);
+    Contrast { relative, ..with_error(control, treatment, (v1 + v0).sqrt(), df, plan) }
+}
+
+/// As [`independent`], with the effect's standard error and degrees of freedom given.
+pub fn with_error(control: Estimate, treatment: Estimate, std_error: f64, df: f64, plan: Plan) -> Contrast {
+    let effect_size = treatment.estimate - control.estimate;
+    let statistic = effect_size / std_error;
+    let error = if !std_error.is_finite() || !df.is_finite() && df != f64::INFINITY || !statistic.is_finite() && std_error > 0.0 {
+        Err(Reason::OutOfRange)
+    } else if std_error > 0.0 {
+        Ok(())
+    } else {
+        Err(Reason::NoVariance)
+    };
+    let quantile = |tail: f64| t_quantile(tail, df);
+    Contrast {
+        control: control.estimate,
+        treatment: treatment.estimate,
+        effect_size,
+        std_error: Some(std_error),
+        statistic: error.is_ok().then_some(statistic),
+        df: df.is_finite().then_some(df),
+        p_value: error.map(|()| plan.alternative.p_value(statistic, df)),
+        ci: error.map(|()| plan.alternative.ends(effect_size, plan.alpha, |tail| quantile(tail) * std_error)),
+        relative: if error == Err(Reason::OutOfRange) { Err(Reason::OutOfRange) } else { relative(control, treatment, df, df, plan) },
+    }
+}
+
+/// The t (or z) with an upper tail, also above one half.
+fn t_quantile(tail: f64, df: f64) -> f64 {
+    if tail > 0.5 { -t_isf(1.0 - tail, df) } else { t_isf(tail, df) }
+}
+
+/// Relative effect by the delta method, `var = v1 / R0^2 + R1^2 v0 / R0^4`, and on the log scale, where degrees of freedom are others.
+fn relative(control: Estimate, treatment: Estimate, df: f64, ln_df: f64, plan: Plan) -> Result<RelativeContrast, Reason> {
+    let (r0, r1) = (control.estimate, treatment.estimate);
+    let own = t_quantile(0.5 * plan.alpha, control.df) * control.std_error;
+    if r0 == 0.0 || own >= r0.abs() {
+        return Err(Reason::ControlNearZero);
+    }
+    let (c0, c1) = (control.std_error / r0, treatment.std_error / r0);
+    let std_error = c1.hypot(r1 / r0 * c0);
+    if std_error == 0.0 {
+        return Err(Reason::NoVariance);
+    }
+    if !std_error.is_finite() {
+        return Err(Reason::OutOfRange);
+    }
+    let rel_effect_size = (r1 - r0) / r0;
+    let log_ci = (r0 > 0.0 && r1 > 0.0).then(|| {
+        let log_error = (treatment.std_error / r1).hypot(c0);
+        plan.alternative.ends((r1 / r0).ln(), plan.alpha, |tail| t_quantile(tail, ln_df) * log_error).map(f64::exp_m1)
+    });
+    Ok(RelativeContrast { rel_effect_size, ci: plan.alternative.ends(rel_effect_size, plan.alpha, |tail| t_quantile(tail, df) * std_error), log_ci })
+}

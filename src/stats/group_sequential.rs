@@ -1,0 +1,227 @@
+//! Group sequential tests by recursive numerical integration: what looks at chosen fractions of the information cost, and where their
+//! boundaries lie.
+
+use super::{
+    Reason,
+    dist::{ln_norm_sf, norm_isf, norm_pdf, norm_sf},
+    special::root,
+};
+
+/// How much of the error level is spent by a fraction of the information.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Spending {
+    /// Lan and DeMets's approximation of O'Brien and Fleming: `2 (1 - Phi(z_(1 - a/2) / sqrt t))`.
+    ObrienFleming,
+    /// Lan and DeMets's approximation of Pocock: `a ln(1 + (e - 1) t)`.
+    Pocock,
+    /// Kim and DeMets: `a t^rho`.
+    KimDeMets(f64),
+    /// Hwang, Shih and DeCani: `a (1 - exp(-gamma t)) / (1 - exp(-gamma))`.
+    HwangShihDeCani(f64),
+}
+
+impl Spending {
+    /// What has been spent at a fraction of the information.
+    ///
+    /// # References
+    /// METHODS section 4; Lan & DeMets (1983), Kim & DeMets (1987), Hwang, Shih & DeCani (1990).
+    pub fn spent(self, alpha: f64, t: f64) -> f64 {
+        let t = t.min(1.0);
+        match self {
+            Self::ObrienFleming => 2.0 * norm_sf(norm_isf(0.5 * alpha) / t.sqrt()),
+            Self::Pocock => alpha * ((std::f64::consts::E - 1.0) * t).ln_1p(),
+            Self::KimDeMets(rho) => alpha * t.powf(rho),
+            Self::HwangShihDeCani(0.0) => alpha * t,
+            Self::HwangShihDeCani(gamma) => alpha * (-gamma * t).exp_m1() / (-gamma).exp_m1(),
+        }
+    }
+}
+
+/// On which sides of 0 a test stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    /// Above.
+    One,
+    /// Above and below alike.
+    Two,
+}
+
+/// Nodes and weights of Gauss and Legendre's rule on -1..1: half of each, the others mirror them.
+const RULE: [(f64, f64); 8] = [
+    (0.095_012_509_837_637_44, 0.189_450_610_455_068_5),
+    (0.281_603_550_779_258_9, 0.182_603_415_044_923_6),
+    (0.458_016_777_657_227_4, 0.169_156_519_395_002_54),
+    (0.617_876_244_402_643_7, 0.149_595_988_816_576_73),
+    (0.755_404_408_355_003, 0.124_628_971_255_533_87),
+    (0.865_631_202_387_831_7, 0.095_158_511_682_492_78),
+    (0.944_575_023_073_232_6, 0.062_253_523_938_647_9),
+    (0.989_400_934_991_649_9, 0.027_152_459_411_754_1),
+];
+/// Standard deviations that the recursion looks to each side: boundaries that spend next to nothing lie far out.
+const REACH: f64 = 26.0;
+/// Panels above which looks are too close to each other to be told apart.
+const MAX_PANELS: f64 = 20_000.0;
+
+/// The score process `S ~ N(drift * I, I)` while it has not stopped.
+pub struct Process {
+    drift: f64,
+    information: f64,
+    /// Places, weights times density; none before the first look.
+    nodes: Vec<(f64, f64)>,
+}
+
+impl Process {
+    /// Before any look. `drift` is the mean of S per unit of information.
+    pub fn new(drift: f64) -> Self {
+        Self { drift, information: 0.0, nodes: Vec::new() }
+    }
+
+    /// `P(S beyond a bound at the next look)`, above or below, without having stopped before.
+    pub fn beyond(&self, information: f64, bound: f64, above: bool) -> f64 {
+        let step = information - self.information;
+        let (mean, sd) = (self.drift * step, step.sqrt());
+        let tail = |from: f64| norm_sf(if above { (bound - from - mean) / sd } else { (from + mean - bound) / sd });
+        if self.information == 0.0 { tail(0.0) } else { self.nodes.iter().map(|(place, mass)| mass * tail(*place)).sum() }
+    }
+
+    /// Goes on to the next look, for what stays between two bounds; `next` is the information of the look behind it, if there is one.
+    ///
+    /// # Errors
+    /// Looks that are too close to each other.
+    pub fn advance(&mut self, information: f64, bounds: (f64, f64), next: Option<f64>) -> Result<(), Reason> {
+        let step = information - self.information;
+        let (center, spread) = (self.drift * information, information.sqrt());
+        let low = bounds.0.max(center - REACH * spread);
+        let high = bounds.1.min(center + REACH * spread);
+        // The density changes over the last step's spread, the next kernel over the next step's.
+        let scale = next.map_or(step, |next| step.min(next - information)).sqrt();
+        let n_panels = ((high - low) / (1.5 * scale)).ceil().max(1.0);
+        if n_panels > MAX_PANELS {
+            return Err(Reason::TooLarge);
+        }
+        let mut nodes = Vec::new();
+        if high > low {
+            let half = 0.5 * (high - low) / n_panels;
+            for panel in 0..n_panels as usize {
+                let middle = low + half * (2 * panel + 1) as f64;
+                for (node, weight) in RULE.iter().rev().map(|(x, w)| (-x, w)).chain(RULE.iter().map(|(x, w)| (*x, w))) {
+                    let place = middle + half * node;
+                    nodes.push((place, half * weight * self.density(place, step)));
+                }
+            }
+        }
+        (self.nodes, self.information) = (nodes, information);
+        Ok(())
+    }
+
+    fn density(&self, place: f64, step: f64) -> f64 {
+        let (mean, sd) = (self.drift * step, step.sqrt());
+        let kernel = |from: f64| norm_pdf((place - from - mean) / sd) / sd;
+        if self.information == 0.0 {
+            return kernel(0.0);
+        }
+        // Nodes are in order: only those within reach count.
+        let reach = REACH * sd;
+        let start = self.nodes.partition_point(|(from, _)| *from < place - mean - reach);
+        let end = self.nodes.partition_point(|(from, _)| *from <= place - mean + reach);
+        self.nodes[start..end].iter().map(|(from, mass)| mass * kernel(*from)).sum()
+    }
+}
+
+/// A design: boundaries of the z statistic, and what they cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Design {
+    /// Boundaries; `None` where nothing is spent.
+    pub bounds: Vec<Option<f64>>,
+    /// Error spent up to each look.
+    pub alpha_spent: Vec<f64>,
+}
+
+/// Checks information: rising, above 0.
+fn check(information: &[f64]) -> Result<(), Reason> {
+    let rises = information.windows(2).all(|pair| pair[0] < pair[1]);
+    if information.first().is_some_and(|first| *first > 0.0) && rises { Ok(()) } else { Err(Reason::NoData) }
+}
+
+/// Boundaries that spend an error level as a spending function says. Two sides spend half of it on each.
+///
+/// # Errors
+/// Information that does not rise from above 0, or looks too close to each other.
+///
+/// # References
+/// METHODS section 4; Armitage, McPherson & Rowe (1969), Lan & DeMets (1983).
+pub fn design(information: &[f64], alpha: f64, sides: Sides, spending: Spending) -> Result<Design, Reason> {
+    check(information)?;
+    let n_sides = if sides == Sides::Two { 2.0 } else { 1.0 };
+    let mut process = Process::new(0.0);
+    let (mut bounds, mut alpha_spent) = (Vec::new(), Vec::new());
+    let mut before = 0.0;
+    for (look, at) in information.iter().enumerate() {
+        let spent = n_sides * spending.spent(alpha / n_sides, *at);
+        let target = (spent - before) / n_sides;
+        let bound = boundary(&process, *at, target);
+        let edge = bound.map_or(f64::INFINITY, |z| z * at.sqrt());
+        let low = if sides == Sides::Two { -edge } else { f64::NEG_INFINITY };
+        process.advance(*at, (low, edge), information.get(look + 1).copied())?;
+        bounds.push(bound);
+        alpha_spent.push(spent);
+        before = spent;
+    }
+    Ok(Design { bounds, alpha_spent })
+}
+
+/// The z above which a probability lies at the next look.
+fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
+    if target < 1e-300 {
+        return None;
+    }
+    let excess = |z: f64| process.beyond(information, z * information.sqrt(), true).max(f64::MIN_POSITIVE).ln() - target.ln();
+    root(excess, -12.0, 39.0)
+}
+
+/// Boundaries of one shape over all looks, scaled until the error level is met exactly: 0 is Pocock's shape, 1/2 is O'Brien and
+/// Fleming's, between them Wang and Tsiatis's: `z_k = c t_k^(delta - 1/2)`, with delta = 1/2 - shape.
+///
+/// # Errors
+/// As [`design`].
+pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Result<Design, Reason> {
+    check(information)?;
+    let last = information[information.len() - 1];
+    let at = |c: f64| information.iter().map(|t| c * (t / last).powf(-shape)).collect::<Vec<f64>>();
+    let total = |c: f64| crossings(information, &at(c), sides, 0.0).map_or(f64::NAN, |stops| stops.iter().sum::<f64>().ln() - alpha.ln());
+    let c = root(total, 0.0, 39.0).ok_or(Reason::NoSolution)?;
+    let bounds = at(c);
+    let mut sum = 0.0;
+    let stops = crossings(information, &bounds, sides, 0.0)?;
+    let alpha_spent = stops.iter().map(|stop| {
+        sum += stop;
+        sum
+    });
+    Ok(Design { alpha_spent: alpha_spent.collect(), bounds: bounds.into_iter().map(Some).collect() })
+}
+
+/// The probability to stop at each look, with a drift per unit of information, for boundaries of z (infinite ones never stop).
+///
+/// # Errors
+/// As [`design`], or as many boundaries as looks are not there.
+pub fn crossings(information: &[f64], bounds: &[f64], sides: Sides, drift: f64) -> Result<Vec<f64>, Reason> {
+    check(information)?;
+    if bounds.len() != information.len() {
+        return Err(Reason::NoData);
+    }
+    let mut process = Process::new(drift);
+    let mut stops = Vec::new();
+    for (look, (at, z)) in information.iter().zip(bounds).enumerate() {
+        let edge = z * at.sqrt();
+        let below = if sides == Sides::Two { process.beyond(*at, -edge, false) } else { 0.0 };
+        stops.push(process.beyond(*at, edge, true) + below);
+        let low = if sides == Sides::Two { -edge } else { f64::NEG_INFINITY };
+        process.advance(*at, (low, edge), information.get(look + 1).copied())?;
+    }
+    Ok(stops)
+}
+
+/// `log10` of the nominal p-value of a boundary, for tables.
+pub fn log10_nominal(z: f64) -> f64 {
+    ln_norm_sf(z) / std::f64::consts::LN_10
+}

@@ -1,0 +1,51 @@
+//! A judge's verdicts, corrected for the judge's own errors.
+
+use super::{Interval, Reason, dist::norm_isf};
+
+/// How a judge does on cases whose truth is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JudgeQuality {
+    /// Share of true positives that it calls positive.
+    pub sensitivity: f64,
+    /// Share of true negatives that it calls negative.
+    pub specificity: f64,
+    /// Cases behind the two; `None`: taken as known exactly.
+    pub n: Option<[f64; 2]>,
+}
+
+/// A corrected share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Corrected {
+    /// Within 0..=1.
+    pub p: f64,
+    /// Standard error before clamping.
+    pub std_error: f64,
+    /// Interval, within 0..=1.
+    pub ci: Interval,
+}
+
+/// `p = (p_obs + specificity - 1) / (sensitivity + specificity - 1)`, variance by the delta method including the calibration cases.
+///
+/// # Errors
+/// A judge no better than a coin; no cases.
+///
+/// # References
+/// METHODS section 9; Rogan & Gladen (1978).
+pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<Corrected, Reason> {
+    let youden = judge.sensitivity + judge.specificity - 1.0;
+    if youden <= 0.0 {
+        return Err(Reason::UselessJudge);
+    }
+    if n <= 0.0 || judge.n.is_some_and(|n| n[0] <= 0.0 || n[1] <= 0.0) {
+        return Err(Reason::NoData);
+    }
+    let raw = (p_obs + judge.specificity - 1.0) / youden;
+    let binomial = |p: f64, n: f64| p * (1.0 - p) / n;
+    let calibration = judge.n.map_or(0.0, |[positives, negatives]| {
+        raw * raw * binomial(judge.sensitivity, positives) + (1.0 - raw).powi(2) * binomial(judge.specificity, negatives)
+    });
+    let std_error = ((binomial(p_obs, n) + calibration) / (youden * youden)).sqrt();
+    let half = norm_isf(0.5 * alpha) * std_error;
+    let clamp = |p: f64| p.clamp(0.0, 1.0);
+    Ok(Corrected { p: clamp(raw), std_error, ci: Interval { ci_lower: clamp(raw - half), ci_upper: clamp(raw + half) } })
+}

@@ -1,0 +1,39 @@
+//! Outcomes that arrive late: the share that has come by each day, from exposures of every age.
+
+/// Exposures of one age.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Age {
+    /// Days since the exposure.
+    pub day: f64,
+    /// Outcomes that came on this day, of exposures that were at least this old.
+    pub events: f64,
+    /// Exposures that were still without an outcome and at least this old.
+    pub at_risk: f64,
+}
+
+/// The share with an outcome up to a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ByDay {
+    /// Days since the exposure.
+    pub day: f64,
+    /// One less Kaplan and Meier's estimate.
+    pub rate: f64,
+    /// Greenwood's standard error.
+    pub std_error: f64,
+}
+
+/// Kaplan and Meier's rate by day, with Greenwood's variance; ages ascending, those without anybody at risk are left out.
+///
+/// # References
+/// METHODS section 12; Kaplan & Meier (1958), Greenwood (1926).
+pub fn kaplan_meier(ages: &[Age]) -> Vec<ByDay> {
+    let (mut left, mut sum) = (1.0, 0.0);
+    let step = |age: &Age| {
+        left *= 1.0 - age.events / age.at_risk;
+        if age.events < age.at_risk {
+            sum += age.events / (age.at_risk * (age.at_risk - age.events));
+        }
+        ByDay { day: age.day, rate: 1.0 - left, std_error: left * f64::sqrt(sum) }
+    };
+    ages.iter().filter(|age| age.at_risk > 0.0).map(step).collect()
+}

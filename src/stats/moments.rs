@@ -1,0 +1,171 @@
+//! Means and ratios from sums: n, sums, sums of squares and cross products.
+
+use super::{
+    Reason,
+    contrast::{self, Contrast, Plan},
+    effect::Estimate,
+};
+
+/// A sample's size, mean and variance (with n - 1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// Rows.
+    pub n: f64,
+    /// Mean.
+    pub mean: f64,
+    /// Variance with n - 1.
+    pub var: f64,
+}
+
+impl Moments {
+    /// From sums. What cancels below 0 is 0.
+    pub fn from_sums(n: f64, sum: f64, sum_squares: f64) -> Self {
+        let mean = sum / n;
+        Self { n, mean, var: ((sum_squares - sum * mean) / (n - 1.0)).max(0.0) }
+    }
+
+    /// The mean, its standard error, n - 1 degrees of freedom.
+    ///
+    /// # Errors
+    /// Fewer than two rows.
+    pub fn estimate(&self) -> Result<Estimate, Reason> {
+        if self.n < 2.0 {
+            return Err(Reason::TooFewRows);
+        }
+        Ok(Estimate { estimate: self.mean, std_error: (self.var / self.n).sqrt(), df: self.n - 1.0 })
+    }
+}
+
+/// How the variance of a difference of means is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MeanMethod {
+    /// Each arm its own variance, t.
+    #[default]
+    Welch,
+    /// One variance for both, t.
+    Student,
+    /// Each arm its own variance, normal.
+    Z,
+}
+
+/// Compares two means.
+///
+/// # Errors
+/// An arm with fewer than two rows.
+///
+/// # References
+/// METHODS section 1; Student (1908), Welch (1947).
+pub fn compare(control: &Moments, treatment: &Moments, method: MeanMethod, plan: Plan) -> Result<Contrast, Reason> {
+    let (mut e0, mut e1) = (control.estimate()?, treatment.estimate()?);
+    match method {
+        MeanMethod::Welch => Ok(contrast::independent(e0, e1, plan)),
+        MeanMethod::Z => {
+            (e0.df, e1.df) = (f64::INFINITY, f64::INFINITY);
+            Ok(contrast::independent(e0, e1, plan))
+        }
+        MeanMethod::Student => {
+            let df = control.n + treatment.n - 2.0;
+            let pooled = ((control.n - 1.0) * control.var + (treatment.n - 1.0) * treatment.var) / df;
+            (e0.df, e1.df) = (df, df);
+            Ok(contrast::with_error(e0, e1, (pooled / control.n + pooled / treatment.n).sqrt(), df, plan))
+        }
+    }
+}
+
+/// Sums of a numerator and a denominator over independent rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RatioSums {
+    /// Rows.
+    pub n: f64,
+    /// Sum of numerators, and of their squares.
+    pub num: [f64; 2],
+    /// Sum of denominators, and of their squares.
+    pub den: [f64; 2],
+    /// Sum of products.
+    pub num_den: f64,
+}
+
+impl RatioSums {
+    /// The ratio of sums with its delta-method error, `var = (var N - 2 R cov + R^2 var D) / (n mean D^2)`, n - 1 degrees of freedom.
+    ///
+    /// # Errors
+    /// Fewer than two rows, or denominators that sum to 0.
+    ///
+    /// # References
+    /// METHODS section 1; Deng et al. (2018).
+    pub fn estimate(&self) -> Result<Estimate, Reason> {
+        if self.n < 2.0 {
+            return Err(Reason::TooFewRows);
+        }
+        if self.den[0] == 0.0 {
+            return Err(Reason::NoData);
+        }
+        let (num, den) = (Moments::from_sums(self.n, self.num[0], self.num[1]), Moments::from_sums(self.n, self.den[0], self.den[1]));
+        let cov = (self.num_den - self.num[0] * den.mean) / (self.n - 1.0);
+        let ratio = self.num[0] / self.den[0];
+        let var = ((num.var - 2.0 * ratio * cov + ratio * ratio * den.var) / (den.mean * den.mean)).max(0.0);
+        Ok(Estimate { estimate: ratio, std_error: (var / self.n).sqrt(), df: self.n - 1.0 })
+    }
+}
+
+/// Sums of an outcome and of a covariate from before the exposure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CupedSums {
+    /// Rows.
+    pub n: f64,
+    /// Sum of outcomes, and of their squares.
+    pub post: [f64; 2],
+    /// Sum of the covariate, and of its squares.
+    pub pre: [f64; 2],
+    /// Sum of products.
+    pub post_pre: f64,
+}
+
+/// Outcomes adjusted for a covariate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cuped {
+    /// The adjusted comparison.
+    pub contrast: Contrast,
+    /// The slope, pooled over both arms.
+    pub theta: f64,
+    /// Share of the effect's variance that the covariate takes away.
+    pub variance_reduction: f64,
+}
+
+/// Compares `Y - theta (X - mean X)`, with `theta = cov(Y, X) / var X` over the rows of both arms.
+///
+/// # Errors
+/// An arm with fewer than two rows; a covariate without variance.
+///
+/// # References
+/// METHODS section 1; Deng et al. (2013).
+pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: Plan) -> Result<Cuped, Reason> {
+    let moments = |arm: &CupedSums| {
+        let (post, pre) = (Moments::from_sums(arm.n, arm.post[0], arm.post[1]), Moments::from_sums(arm.n, arm.pre[0], arm.pre[1]));
+        (post, pre, (arm.post_pre - arm.post[0] * pre.mean) / (arm.n - 1.0))
+    };
+    if control.n < 2.0 || treatment.n < 2.0 {
+        return Err(Reason::TooFewRows);
+    }
+    let (c, t) = (moments(control), moments(treatment));
+    let (_, pre, cov) = moments(&CupedSums {
+        n: control.n + treatment.n,
+        post: [control.post[0] + treatment.post[0], control.post[1] + treatment.post[1]],
+        pre: [control.pre[0] + treatment.pre[0], control.pre[1] + treatment.pre[1]],
+        post_pre: control.post_pre + treatment.post_pre,
+    });
+    if pre.var == 0.0 {
+        return Err(Reason::NoVariance);
+    }
+    let theta = cov / pre.var;
+    // Both arms are shifted to the covariate's common mean, so each keeps a value of its own.
+    let common = (control.pre[0] + treatment.pre[0]) / (control.n + treatment.n);
+    let adjusted = |(post, pre, cov): &(Moments, Moments, f64)| {
+        let var = (post.var - 2.0 * theta * cov + theta * theta * pre.var).max(0.0);
+        Moments { n: post.n, mean: post.mean - theta * (pre.mean - common), var }
+    };
+    let (a, b) = (adjusted(&c), adjusted(&t));
+    let plain = c.0.var / c.0.n + t.0.var / t.0.n;
+    let variance_reduction = if plain > 0.0 { 1.0 - (a.var / a.n + b.var / b.n) / plain } else { 0.0 };
+    Ok(Cuped { contrast: compare(&a, &b, MeanMethod::Welch, plan)?, theta, variance_reduction })
+}

@@ -1,0 +1,152 @@
+//! Tests on ranks and signs.
+
+use super::{
+    Reason, exact,
+    contrast::{Alternative, PValue},
+};
+
+/// Non-zero differences, and rows of both samples, up to which tests on ranks are exact.
+pub const EXACT_UP_TO: usize = 50;
+
+/// A test on ranks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RankTest {
+    /// Sum of the ranks of positive differences, or Mann and Whitney's U of the first sample.
+    pub statistic: f64,
+    /// The p-value.
+    pub p_value: PValue,
+    /// Whether the whole distribution was counted.
+    pub is_exact: bool,
+    /// Non-zero differences, or pairs of rows.
+    pub n: usize,
+}
+
+/// Twice the mid-ranks of some values, and the sum of `t^3 - t` over ties.
+fn double_ranks(values: &[f64]) -> (Vec<u32>, f64) {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0; values.len()];
+    let mut ties = 0.0;
+    let mut start = 0;
+    while start < order.len() {
+        let end = start + order[start..].iter().take_while(|idx| values[**idx] == values[order[start]]).count();
+        order[start..end].iter().for_each(|idx| ranks[*idx] = (start + 1 + end) as u32);
+        let t = (end - start) as f64;
+        ties += t * t * t - t;
+        start = end;
+    }
+    (ranks, ties)
+}
+
+/// Both tails of a distribution given by weights, at a place: up to it, and from it on.
+fn tails(weights: &[f64], at: usize) -> (f64, f64) {
+    let total: f64 = weights.iter().sum();
+    (weights[..=at].iter().sum::<f64>() / total, weights[at..].iter().sum::<f64>() / total)
+}
+
+fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
+    PValue::of(match alternative {
+        Alternative::TwoSided => 2.0 * lower.min(upper),
+        Alternative::Greater => upper,
+        Alternative::Less => lower,
+    })
+}
+
+/// Wilcoxon's signed-rank test of differences against a median of 0; zeros are left out. Exact up to [`EXACT_UP_TO`] differences (ties
+/// share their mid-ranks, whose distribution is counted as it is), else normal with the variance corrected for ties.
+///
+/// # Errors
+/// No difference that is not 0.
+///
+/// # References
+/// METHODS section 9; Wilcoxon (1945).
+pub fn wilcoxon(differences: &[f64], alternative: Alternative, may_be_exact: bool) -> Result<RankTest, Reason> {
+    let used: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    let n = used.len();
+    if n == 0 {
+        return Err(Reason::NoData);
+    }
+    let (ranks, ties) = double_ranks(&used.iter().map(|d| d.abs()).collect::<Vec<_>>());
+    let positive: u64 = ranks.iter().zip(&used).filter(|(_, d)| **d > 0.0).map(|(rank, _)| u64::from(*rank)).sum();
+    let statistic = positive as f64 / 2.0;
+    if may_be_exact && n <= EXACT_UP_TO {
+        // Ways to choose signs, by twice the sum of positive ranks.
+        let mut ways = vec![0.0_f64; ranks.iter().sum::<u32>() as usize + 1];
+        ways[0] = 1.0;
+        let mut reached = 0;
+        for rank in ranks {
+            let rank = rank as usize;
+            reached += rank;
+            for sum in (rank..=reached).rev() {
+                ways[sum] += ways[sum - rank];
+            }
+        }
+        let (lower, upper) = tails(&ways, positive as usize);
+        return Ok(RankTest { statistic, p_value: p_of_tails(lower, upper, alternative), is_exact: true, n });
+    }
+    let rows = n as f64;
+    let variance = rows * (rows + 1.0) * (2.0 * rows + 1.0) / 24.0 - ties / 48.0;
+    let z = (statistic - rows * (rows + 1.0) / 4.0) / variance.sqrt();
+    Ok(RankTest { statistic, p_value: alternative.p_value(z, f64::INFINITY), is_exact: false, n })
+}
+
+/// Mann and Whitney's test; `Greater`: the first sample tends to be above the second. Exact without ties up to [`EXACT_UP_TO`] rows in
+/// each sample, else normal with corrections for ties and continuity.
+///
+/// # Errors
+/// An empty sample, or values that are all alike.
+///
+/// # References
+/// METHODS section 9; Mann & Whitney (1947).
+pub fn mann_whitney(x: &[f64], y: &[f64], alternative: Alternative, may_be_exact: bool) -> Result<RankTest, Reason> {
+    let (n1, n2) = (x.len(), y.len());
+    if n1 == 0 || n2 == 0 {
+        return Err(Reason::NoData);
+    }
+    let (ranks, ties) = double_ranks(&[x, y].concat());
+    let own: u64 = ranks[..n1].iter().map(|rank| u64::from(*rank)).sum();
+    let (a, b) = (n1 as f64, n2 as f64);
+    let statistic = own as f64 / 2.0 - a * (a + 1.0) / 2.0;
+    if may_be_exact && ties == 0.0 && n1.max(n2) <= EXACT_UP_TO {
+        // Ways to get U from i rows of the first sample, one row of the second after the other: counts[i][u].
+        let mut counts = vec![vec![0.0_f64; n1 * n2 + 1]; n1 + 1];
+        counts.iter_mut().for_each(|row| row[0] = 1.0);
+        for j in 1..=n2 {
+            for i in 1..=n1 {
+                let (before, own) = counts.split_at_mut(i);
+                // own[0] holds f(i, j - 1, .): the largest value is a row of the second sample (u unchanged) or of the first (u - j).
+                for u in (j..=i * j).rev() {
+                    own[0][u] = before[i - 1][u - j] + if u <= i * (j - 1) { own[0][u] } else { 0.0 };
+                }
+            }
+        }
+        let (lower, upper) = tails(&counts[n1], statistic as usize);
+        return Ok(RankTest { statistic, p_value: p_of_tails(lower, upper, alternative), is_exact: true, n: n1 * n2 });
+    }
+    let n = a + b;
+    let variance = a * b / 12.0 * (n + 1.0 - ties / (n * (n - 1.0)));
+    if variance <= 0.0 {
+        return Err(Reason::NoVariance);
+    }
+    let center = a * b / 2.0;
+    let p_value = match alternative {
+        Alternative::TwoSided => alternative.p_value(((statistic - center).abs() - 0.5).max(0.0) / variance.sqrt(), f64::INFINITY),
+        Alternative::Greater => alternative.p_value((statistic - center - 0.5) / variance.sqrt(), f64::INFINITY),
+        Alternative::Less => alternative.p_value((statistic - center + 0.5) / variance.sqrt(), f64::INFINITY),
+    };
+    Ok(RankTest { statistic, p_value, is_exact: false, n: n1 * n2 })
+}
+
+/// The sign test: are positive and negative differences equally many? Zeros are left out.
+///
+/// # Errors
+/// No difference that is not 0.
+pub fn sign(differences: &[f64], alternative: Alternative) -> Result<RankTest, Reason> {
+    let n_positive = differences.iter().filter(|d| **d > 0.0).count();
+    let n = n_positive + differences.iter().filter(|d| **d < 0.0).count();
+    if n == 0 {
+        return Err(Reason::NoData);
+    }
+    let p_value = exact::binomial(n_positive as f64, n as f64, 0.5, alternative);
+    Ok(RankTest { statistic: n_positive as f64, p_value, is_exact: true, n })
+}

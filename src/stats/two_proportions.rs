@@ -1,0 +1,137 @@
+//! Two proportions from counts, without clusters.
+
+use super::{
+    Reason,
+    contrast::{self, Contrast, Ends, PValue, Plan},
+    dist::{chi2_sf, ln_chi2_sf, norm_isf},
+    effect::Estimate,
+    exact, proportion,
+};
+
+/// Successes of trials.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Counts {
+    /// Trials.
+    pub n: f64,
+    /// Successes.
+    pub x: f64,
+}
+
+impl Counts {
+    /// The share.
+    pub fn share(&self) -> f64 {
+        self.x / self.n
+    }
+
+    /// The share with its binomial error.
+    pub fn estimate(&self) -> Estimate {
+        let p = self.share();
+        Estimate { estimate: p, std_error: (p * (1.0 - p) / self.n).sqrt(), df: f64::INFINITY }
+    }
+}
+
+/// How two proportions are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProportionMethod {
+    /// z test with the pooled variance, interval with each arm's own.
+    #[default]
+    Z,
+    /// z test and interval with each arm's own variance.
+    ZUnpooled,
+    /// Pearson's chi-square.
+    Pearson,
+    /// Pearson's chi-square with Yates's correction; the interval is corrected as well.
+    PearsonYates,
+    /// Likelihood-ratio chi-square.
+    G,
+    /// Fisher's exact test.
+    Fisher,
+    /// Newcombe's interval and the p-value that goes with it.
+    Newcombe,
+    /// Welch's t with variances p (1 - p).
+    Welch,
+}
+
+/// Compares two proportions.
+///
+/// # Errors
+/// An arm without trials, or one trial for [`ProportionMethod::Welch`].
+///
+/// # References
+/// METHODS section 1; Newcombe (1998); Yates (1934).
+pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, plan: Plan) -> Result<Contrast, Reason> {
+    if control.n == 0.0 || treatment.n == 0.0 {
+        return Err(Reason::NoData);
+    }
+    let (e0, e1) = (control.estimate(), treatment.estimate());
+    let unpooled = contrast::independent(e0, e1, plan);
+    let pooled = (control.x + treatment.x) / (control.n + treatment.n);
+    let pooled_error = (pooled * (1.0 - pooled) * (1.0 / control.n + 1.0 / treatment.n)).sqrt();
+    let d = unpooled.effect_size;
+    match method {
+        ProportionMethod::ZUnpooled => Ok(unpooled),
+        ProportionMethod::Z => {
+            let statistic = d / pooled_error;
+            let p_value = if pooled_error > 0.0 { Ok(plan.alternative.p_value(statistic, f64::INFINITY)) } else { Err(Reason::NoVariance) };
+            Ok(Contrast { statistic: (pooled_error > 0.0).then_some(statistic), p_value, ..unpooled })
+        }
+        ProportionMethod::Welch => {
+            if control.n < 2.0 || treatment.n < 2.0 {
+                return Err(Reason::TooFewRows);
+            }
+            let (mut e0, mut e1) = (e0, e1);
+            (e0.df, e1.df) = (control.n - 1.0, treatment.n - 1.0);
+            Ok(contrast::independent(e0, e1, plan))
+        }
+        ProportionMethod::Pearson | ProportionMethod::PearsonYates | ProportionMethod::G => {
+            let by_n = 1.0 / control.n + 1.0 / treatment.n;
+            // Yates moves each count by half, but never past its expectation.
+            let shift = if method == ProportionMethod::PearsonYates { (0.5_f64).min(d.abs() / by_n) * by_n } else { 0.0 };
+            let statistic = if method == ProportionMethod::G {
+                likelihood_ratio(control, treatment, pooled)
+            } else {
+                ((d.abs() - shift) / pooled_error).powi(2)
+            };
+            let has_variance = pooled_error > 0.0;
+            let two_sided = || PValue { p: chi2_sf(statistic, 1.0), log10_p: ln_chi2_sf(statistic, 1.0) / std::f64::consts::LN_10 };
+            let p_value = match plan.alternative {
+                _ if !has_variance => Err(Reason::NoVariance),
+                contrast::Alternative::TwoSided => Ok(two_sided()),
+                // The signed root of one degree of freedom is a normal deviate.
+                side => Ok(side.p_value(statistic.sqrt() * d.signum(), f64::INFINITY)),
+            };
+            let ci = unpooled.ci.map(|ends| Ends { lower: ends.lower.map(|end| end - shift), upper: ends.upper.map(|end| end + shift) });
+            Ok(Contrast { statistic: has_variance.then_some(statistic), df: has_variance.then_some(1.0), p_value, ci, ..unpooled })
+        }
+        ProportionMethod::Fisher => {
+            let p_value = exact::fisher(treatment.x, treatment.n - treatment.x, control.x, control.n - control.x, plan.alternative);
+            Ok(Contrast { statistic: None, df: None, p_value, ..unpooled })
+        }
+        ProportionMethod::Newcombe => {
+            let (p1, p0) = (treatment.share(), control.share());
+            let ends = |tail: f64| proportion::newcombe(p1, treatment.n, p0, control.n, norm_isf(tail));
+            let ci = match plan.alternative {
+                contrast::Alternative::TwoSided => {
+                    let ends = ends(0.5 * plan.alpha);
+                    Ends { lower: Some(ends.ci_lower), upper: Some(ends.ci_upper) }
+                }
+                contrast::Alternative::Greater => Ends { lower: Some(ends(plan.alpha).ci_lower), upper: None },
+                contrast::Alternative::Less => Ends { lower: None, upper: Some(ends(plan.alpha).ci_upper) },
+            };
+            let both = proportion::newcombe_p_value(p1, treatment.n, p0, control.n);
+            let p = match plan.alternative {
+                contrast::Alternative::TwoSided => both,
+                contrast::Alternative::Greater => if d >= 0.0 { 0.5 * both } else { 1.0 - 0.5 * both },
+                contrast::Alternative::Less => if d <= 0.0 { 0.5 * both } else { 1.0 - 0.5 * both },
+            };
+            Ok(Contrast { statistic: None, df: None, p_value: Ok(PValue::of(p)), ci: Ok(ci), ..unpooled })
+        }
+    }
+}
+
+/// `2 sum observed ln(observed / expected)` of the two by two table.
+fn likelihood_ratio(control: Counts, treatment: Counts, pooled: f64) -> f64 {
+    let term = |observed: f64, expected: f64| if observed > 0.0 { observed * (observed / expected).ln() } else { 0.0 };
+    let arm = |c: Counts| term(c.x, c.n * pooled) + term(c.n - c.x, c.n * (1.0 - pooled));
+    (2.0 * (arm(control) + arm(treatment))).max(0.0)
+}
