@@ -1,10 +1,12 @@
 //! From the cube to everything that can be said about a ramp: per tenant, layer and stage, with intervals.
 
+mod calibrate;
 mod document;
 mod infer;
 mod sums;
 mod what_if;
 
+pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, calibrate};
 pub use document::{
     Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
     StageAnalysis, UserCounts,

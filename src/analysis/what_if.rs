@@ -216,9 +216,11 @@ impl<'a> WhatIfCube<'a> {
         // Layer by layer, so that the sums of one are in memory at a time.
         for of_cube in &self.cube.layers {
             let exposures: Vec<Exposures> = scenarios.iter().map(|scenario| self.exposures(scenario, of_cube)).collect();
-            let windows = exposures.iter().flat_map(|exposures| exposures.reached.iter().flat_map(|(windows, _)| [windows.start, windows.end]));
+            let windows =
+                exposures.iter().flat_map(|exposures| exposures.reached.iter().flat_map(|(windows, _)| [windows.start, windows.end]));
             let running = Running::new(self.cube, &self.columns, (of_cube.tenant, of_cube.layer), windows.collect());
-            let layers = scenarios.par_iter().zip(&exposures).map(|(scenario, exposures)| self.layer(scenario, exposures, of_cube, &running));
+            let layers =
+                scenarios.par_iter().zip(&exposures).map(|(scenario, exposures)| self.layer(scenario, exposures, of_cube, &running));
             for (answer, layer) in answers.iter_mut().zip(layers.collect::<Vec<_>>()) {
                 answer.exposed_users += layer.exposed_users;
                 answer.users_are_bound |= layer.users_are_bound;

@@ -97,7 +97,8 @@ fn imurmurhash(text: &str) -> u32 {
     };
     let scramble = |k: u32| k.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
     let (words, rest) = units.as_chunks::<4>();
-    let mut hash = words.iter().fold(0_u32, |hash, units| (hash ^ scramble(word(units))).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64));
+    let mut hash =
+        words.iter().fold(0_u32, |hash, units| (hash ^ scramble(word(units))).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64));
     let rest = word(rest);
     if rest as i32 > 0 {
         hash ^= scramble(rest);

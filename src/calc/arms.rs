@@ -84,7 +84,11 @@ pub(super) fn any(fields: &Fields<'_>) -> Taken<Arm> {
         mean(fields).map(Arm::Mean)
     } else {
         let expected = "x (a proportion), mean and var or sum and sum_squares (a mean), num_sum ... (a ratio) or clusters";
-        Err(Refusal { place: fields.refuse("n", "").place.trim_end_matches('n').trim_end_matches('.').to_owned(), expected: expected.to_owned(), found: "none of them".to_owned() })
+        Err(Refusal {
+            place: fields.refuse("n", "").place.trim_end_matches('n').trim_end_matches('.').to_owned(),
+            expected: expected.to_owned(),
+            found: "none of them".to_owned(),
+        })
     }
 }
 

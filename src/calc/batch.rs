@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Answer, Function,
+    Function,
     fields::{Refusal, short},
 };
 
@@ -16,14 +16,6 @@ pub struct Line {
     pub text: String,
     /// Whether the inputs could be used.
     pub is_good: bool,
-}
-
-#[derive(Serialize)]
-struct Good<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
-    #[serde(flatten)]
-    answer: &'a Answer,
 }
 
 #[derive(Serialize)]
@@ -44,11 +36,27 @@ struct BadInput {
 pub fn answer_line(function: &Function, line: &str) -> Line {
     let value = match serde_json::from_str::<Value>(line) {
         Ok(value) => value,
-        Err(error) => return bad(None, Refusal { place: format!("column {}", error.column()), expected: "a JSON object".to_owned(), found: short(line) }),
+        Err(error) => {
+            return bad(
+                None,
+                Refusal { place: format!("column {}", error.column()), expected: "a JSON object".to_owned(), found: short(line) },
+            );
+        }
     };
     let id = value.get("id");
     match function.answer(&value) {
-        Ok(answer) => Line { text: write(&Good { id, answer: &answer }), is_good: true },
+        Ok(answer) => {
+            let mut bytes = Vec::with_capacity(512);
+            bytes.push(b'{');
+            if let Some(id) = id {
+                bytes.extend_from_slice(b"\"id\":");
+                drop(serde_json::to_writer(&mut bytes, id));
+                bytes.push(b',');
+            }
+            answer.write_fields(&mut bytes);
+            bytes.push(b'}');
+            Line { text: String::from_utf8(bytes).unwrap_or_default(), is_good: true }
+        }
         Err(refusal) => bad(id, refusal),
     }
 }

@@ -85,10 +85,13 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             answer.put("bucket", u64::from(bucket));
             answer.put("value", f64::from(bucket) / 10_000.0);
         }
-        system @ (System::GrowthbookV1 | System::GrowthbookV2 | System::GrowthbookV2Utf8 | System::GrowthbookUnknown) => growthbook(fields, system, &mut answer)?,
+        system @ (System::GrowthbookV1 | System::GrowthbookV2 | System::GrowthbookV2Utf8 | System::GrowthbookUnknown) => {
+            growthbook(fields, system, &mut answer)?
+        }
         system @ (System::Unleash | System::UnleashNode) => {
             let (group, id) = (fields.text("groupId")?, fields.text("stickinessValue")?);
-            let total = fields.number_or("totalWeight", 1_000.0, "a whole number from 1 to 1000000", |n| (1.0..=1e6).contains(&n) && n.fract() == 0.0)?;
+            let total = fields
+                .number_or("totalWeight", 1_000.0, "a whole number from 1 to 1000000", |n| (1.0..=1e6).contains(&n) && n.fract() == 0.0)?;
             let place = if system == System::Unleash { systems::unleash } else { systems::unleash_node };
             answer.put("bucket", u64::from(place(group, id, 100, false)));
             answer.put("variant", u64::from(place(group, id, total as u32, true)));
@@ -126,7 +129,9 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             answer.put("value", bucket as f64 / 10_000.0);
         }
         System::Eppo => {
-            let total = fields.number_or("totalShards", 10_000.0, "a whole number from 1 to 2^32", |n| (1.0..=4_294_967_296.0).contains(&n) && n.fract() == 0.0)?;
+            let total = fields.number_or("totalShards", 10_000.0, "a whole number from 1 to 2^32", |n| {
+                (1.0..=4_294_967_296.0).contains(&n) && n.fract() == 0.0
+            })?;
             answer.put("bucket", systems::eppo(fields.text("salt")?, fields.text("subjectKey")?, total as u64));
         }
         System::Flagsmith => {
@@ -140,7 +145,9 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             answer.put("value", systems::posthog(fields.text("key")?, fields.text("bucketing_value")?, salt));
         }
         System::Split => {
-            let seed = fields.number_where("seed", "a whole number that fits 32 bits", |n| n.fract() == 0.0 && (-2_147_483_648.0..4_294_967_296.0).contains(&n))?;
+            let seed = fields.number_where("seed", "a whole number that fits 32 bits", |n| {
+                n.fract() == 0.0 && (-2_147_483_648.0..4_294_967_296.0).contains(&n)
+            })?;
             answer.put("bucket", u64::from(systems::split(fields.text("key")?, seed as i64 as u32)));
         }
     }
@@ -150,7 +157,8 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
 fn growthbook(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> {
     let seed = fields.text("seed")?;
     let value = if fields.has("id") { fields.text("id")? } else { fields.text("value")? };
-    let version = fields.number_or("hashVersion", if system == System::GrowthbookV1 { 1.0 } else { 2.0 }, "a whole number", |n| n.fract() == 0.0)?;
+    let version =
+        fields.number_or("hashVersion", if system == System::GrowthbookV1 { 1.0 } else { 2.0 }, "a whole number", |n| n.fract() == 0.0)?;
     let _ = (fields.raw("feature"), fields.raw("coverage"));
     let (bucket, of) = match (version, system) {
         (1.0, _) => (systems::growthbook_v1(seed, value), 1_000.0),

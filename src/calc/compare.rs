@@ -36,7 +36,20 @@ fn put(contrast: Result<Contrast, Reason>) -> Answer {
     match contrast {
         Ok(contrast) => answer.put_contrast(&contrast),
         Err(reason) => {
-            for name in ["control", "treatment", "effect_size", "rel_effect_size", "std_error", "statistic", "df", "p_value", "ci_lower", "ci_upper", "rel_ci_lower", "rel_ci_upper"] {
+            for name in [
+                "control",
+                "treatment",
+                "effect_size",
+                "rel_effect_size",
+                "std_error",
+                "statistic",
+                "df",
+                "p_value",
+                "ci_lower",
+                "ci_upper",
+                "rel_ci_lower",
+                "rel_ci_upper",
+            ] {
                 answer.miss(name, reason);
             }
         }
@@ -73,10 +86,7 @@ pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
     let known = if counts.n > 0.0 { Ok(()) } else { Err(Reason::NoData) };
     let mut answer = Answer::default();
     answer.put_known("estimate", known.map(|()| counts.share()));
-    answer.put_ends(
-        ["ci_lower", "ci_upper"],
-        known.map(|()| two_ends(proportion::share_interval(counts.x, counts.n, method, alpha))),
-    );
+    answer.put_ends(["ci_lower", "ci_upper"], known.map(|()| two_ends(proportion::share_interval(counts.x, counts.n, method, alpha))));
     Ok(answer)
 }
 
@@ -174,7 +184,11 @@ pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
     let estimate = |clusters: &[Vec<f64>]| quantile::woodruff_of_values(clusters, q, plan.alpha);
     let (c, t) = (estimate(&control), estimate(&treatment));
     let of = |arm: &Result<(f64, Result<quantile::QuantileEstimate, Reason>), Reason>| {
-        arm.and_then(|(_, interval)| interval).map(|q| Estimate { estimate: q.estimate, std_error: q.std_error, df: (q.n_clusters - 1) as f64 })
+        arm.and_then(|(_, interval)| interval).map(|q| Estimate {
+            estimate: q.estimate,
+            std_error: q.std_error,
+            df: (q.n_clusters - 1) as f64,
+        })
     };
     let mut answer = match of(&c).and_then(|c| of(&t).map(|t| (c, t))) {
         Ok((c, t)) => put(Ok(contrast::independent(c, t, plan))),
@@ -185,7 +199,9 @@ pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
             answer.put_known("control", c);
             answer.put_known("treatment", t);
             answer.put_known("effect_size", c.and_then(|c| t.map(|t| t - c)));
-            for name in ["rel_effect_size", "std_error", "statistic", "df", "p_value", "ci_lower", "ci_upper", "rel_ci_lower", "rel_ci_upper"] {
+            for name in
+                ["rel_effect_size", "std_error", "statistic", "df", "p_value", "ci_lower", "ci_upper", "rel_ci_lower", "rel_ci_upper"]
+            {
                 answer.miss(name, reason);
             }
             answer
@@ -232,7 +248,11 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
         }
         Err(reason) => (Err(reason), Err(reason)),
     };
-    let (taken, shown) = if relative { (["rel_ci_lower", "rel_ci_upper"], ["ci_lower", "ci_upper"]) } else { (["ci_lower", "ci_upper"], ["rel_ci_lower", "rel_ci_upper"]) };
+    let (taken, shown) = if relative {
+        (["rel_ci_lower", "rel_ci_upper"], ["ci_lower", "ci_upper"])
+    } else {
+        (["ci_lower", "ci_upper"], ["rel_ci_lower", "rel_ci_upper"])
+    };
     // What the fixed-horizon comparison said of intervals and p-values does not hold at every look.
     let stays = |name: &str| !name.starts_with("rel_log") && !name.ends_with("p_value") && !taken.contains(&name) && !shown.contains(&name);
     answer.items.retain(|(name, _)| stays(name));
@@ -301,7 +321,8 @@ fn part(effect_size: f64, std_error: f64) -> Answer {
 
 /// Arms added up over strata as if shares had never changed: what not to believe.
 fn pooled(strata: &[(Arm, Arm)]) -> Result<(f64, f64), Reason> {
-    let sum = |which: fn(&(Arm, Arm)) -> &Arm| strata.iter().map(which).try_fold(None, add).and_then(|arm| arm.ok_or(Reason::NoData)?.estimate());
+    let sum =
+        |which: fn(&(Arm, Arm)) -> &Arm| strata.iter().map(which).try_fold(None, add).and_then(|arm| arm.ok_or(Reason::NoData)?.estimate());
     let (c, t) = (sum(|stratum| &stratum.0)?, sum(|stratum| &stratum.1)?);
     Ok((t.estimate - c.estimate, c.std_error.hypot(t.std_error)))
 }
@@ -344,7 +365,8 @@ enum MarginKind {
 pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     let (control, treatment) = both(fields, arms::any)?;
     let margin = fields.positive("margin")?;
-    let kind = fields.choice("margin_kind", &[("absolute", MarginKind::Absolute), ("relative", MarginKind::Relative)], MarginKind::Absolute)?;
+    let kind =
+        fields.choice("margin_kind", &[("absolute", MarginKind::Absolute), ("relative", MarginKind::Relative)], MarginKind::Absolute)?;
     let bad = fields.choice("higher_is", &[("better", -1.0), ("worse", 1.0)], -1.0)?;
     let alpha = fields.alpha()?;
     let plan = contrast::Plan { alternative: Alternative::TwoSided, alpha };
@@ -416,7 +438,15 @@ fn by_newcombe(control: Counts, treatment: Counts, bad: f64, limit: f64, alpha: 
     let z = 0.5 * (low + high);
     let p_value = Alternative::Less.p_value(if harm <= limit { -z } else { z }, f64::INFINITY);
     let interval = interval(norm_isf(0.5 * alpha));
-    Judged { harm, limit, std_error: None, statistic: None, interval, p_value, verdict: non_inferiority::judge(harm, interval, limit, true) }
+    Judged {
+        harm,
+        limit,
+        std_error: None,
+        statistic: None,
+        interval,
+        p_value,
+        verdict: non_inferiority::judge(harm, interval, limit, true),
+    }
 }
 
 fn word(verdict: HarmVerdict) -> &'static str {

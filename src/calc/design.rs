@@ -21,7 +21,11 @@ use crate::{
 fn spending(fields: &Fields<'_>) -> Taken<Spending> {
     if fields.raw("spending").is_some_and(serde_json::Value::is_object) {
         return fields.object("spending", |fields| {
-            if fields.has("kim_demets") { fields.positive("kim_demets").map(Spending::KimDeMets) } else { fields.number("hsd").map(Spending::HwangShihDeCani) }
+            if fields.has("kim_demets") {
+                fields.positive("kim_demets").map(Spending::KimDeMets)
+            } else {
+                fields.number("hsd").map(Spending::HwangShihDeCani)
+            }
         });
     }
     fields.choice("spending", &[("obf", Spending::ObrienFleming), ("pocock", Spending::Pocock)], Spending::ObrienFleming)
@@ -81,7 +85,13 @@ pub(super) fn group_sequential(fields: &Fields<'_>) -> Taken<Answer> {
 
 fn running(stops: &[f64]) -> Vec<f64> {
     let mut sum = 0.0;
-    stops.iter().map(|stop| { sum += stop; sum }).collect()
+    stops
+        .iter()
+        .map(|stop| {
+            sum += stop;
+            sum
+        })
+        .collect()
 }
 
 /// How a ramp's gates are set.

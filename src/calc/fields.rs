@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
 
     fn of(value: &'a Value, path: Path<'a>) -> Taken<Self> {
         match value {
-            Value::Object(object) => Ok(Self { object, path, asked: RefCell::new(Vec::new()) }),
+            Value::Object(object) => Ok(Self { object, path, asked: RefCell::new(Vec::with_capacity(8)) }),
             other => Err(refusal(&path, "an object", other)),
         }
     }
@@ -68,21 +68,21 @@ impl<'a> Fields<'a> {
         let asked = self.asked.borrow();
         match self.object.keys().find(|name| !asked.contains(&name.as_str())) {
             Some(name) => {
+                let mut known = asked.clone();
+                known.sort_unstable();
+                known.dedup();
                 let place = match self.path.text() {
                     path if path.is_empty() => name.clone(),
                     path => format!("{path}.{name}"),
                 };
-                Err(Refusal { place, expected: format!("only {}", asked.join(", ")), found: short(name) })
+                Err(Refusal { place, expected: format!("only {}", known.join(", ")), found: short(name) })
             }
             None => Ok(()),
         }
     }
 
     fn get(&self, name: &'static str) -> Option<&'a Value> {
-        let mut asked = self.asked.borrow_mut();
-        if !asked.contains(&name) {
-            asked.push(name);
-        }
+        self.asked.borrow_mut().push(name);
         self.object.get(name).filter(|value| !value.is_null())
     }
 
@@ -96,7 +96,11 @@ impl<'a> Fields<'a> {
     }
 
     fn need(&self, name: &'static str, expected: &str) -> Taken<&'a Value> {
-        self.get(name).ok_or_else(|| Refusal { place: Path::Field(&self.path, name).text(), expected: expected.to_owned(), found: "nothing".to_owned() })
+        self.get(name).ok_or_else(|| Refusal {
+            place: Path::Field(&self.path, name).text(),
+            expected: expected.to_owned(),
+            found: "nothing".to_owned(),
+        })
     }
 
     /// A number, or digits in a text: some writers keep decimals that way.
@@ -188,9 +192,10 @@ impl<'a> Fields<'a> {
     pub(super) fn numbers_where(&self, name: &'static str, expected: &str, test: impl Fn(f64) -> bool) -> Taken<Vec<f64>> {
         let list = self.need(name, expected)?.as_array().ok_or_else(|| self.refuse(name, expected))?;
         let place = Path::Field(&self.path, name);
-        let numbers = list.iter().enumerate().map(|(idx, value)| {
-            Self::finite(value).filter(|x| test(*x)).ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value))
-        });
+        let numbers = list
+            .iter()
+            .enumerate()
+            .map(|(idx, value)| Self::finite(value).filter(|x| test(*x)).ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value)));
         numbers.collect()
     }
 
@@ -242,7 +247,11 @@ impl<'a> Fields<'a> {
 }
 
 fn refusal(path: &Path<'_>, expected: &str, found: &Value) -> Refusal {
-    Refusal { place: path.text(), expected: expected.to_owned(), found: if found.is_null() { "nothing".to_owned() } else { short(&found.to_string()) } }
+    Refusal {
+        place: path.text(),
+        expected: expected.to_owned(),
+        found: if found.is_null() { "nothing".to_owned() } else { short(&found.to_string()) },
+    }
 }
 
 /// A piece of an input, no longer than an error should be.

@@ -169,7 +169,12 @@ pub const FUNCTIONS: &[Function] = &[
         example: r#"{"x": [1, 1, 2, 2, 3, 3, 3, 4], "y": [2, 3, 3, 4, 4, 5, 5, 6]}"#,
         answer: tests::mann_whitney,
     },
-    Function { name: "fisher", about: "A two by two table, exactly", example: r#"{"table": [[0, 1000], [7, 993]]}"#, answer: tests::fisher },
+    Function {
+        name: "fisher",
+        about: "A two by two table, exactly",
+        example: r#"{"table": [[0, 1000], [7, 993]]}"#,
+        answer: tests::fisher,
+    },
     Function {
         name: "paired-t",
         about: "Mean of paired differences",
@@ -188,7 +193,12 @@ pub const FUNCTIONS: &[Function] = &[
         example: r#"{"x": [3.2, 1.5, 7.7, 2.2, 9.1, 4.4, 6.3, 5.0, 8.8, 0.4], "seed": 1}"#,
         answer: tests::bootstrap,
     },
-    Function { name: "pass-k", about: "Chance that all of k attempts succeed", example: r#"{"n": 5, "c": [5, 4, 3], "k": [1, 2, 3]}"#, answer: other::pass_k },
+    Function {
+        name: "pass-k",
+        about: "Chance that all of k attempts succeed",
+        example: r#"{"n": 5, "c": [5, 4, 3], "k": [1, 2, 3]}"#,
+        answer: other::pass_k,
+    },
     Function {
         name: "judge",
         about: "A judged share, corrected for the judge's errors",

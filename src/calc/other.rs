@@ -189,7 +189,8 @@ pub(super) fn multiplicity(fields: &Fields<'_>) -> Taken<Answer> {
 
 pub(super) fn pass_k(fields: &Fields<'_>) -> Taken<Answer> {
     let successes = fields.counts("c")?;
-    let attempts = if fields.raw("n").is_some_and(Value::is_array) { fields.counts("n")? } else { vec![fields.count("n")?; successes.len()] };
+    let attempts =
+        if fields.raw("n").is_some_and(Value::is_array) { fields.counts("n")? } else { vec![fields.count("n")?; successes.len()] };
     if attempts.len() != successes.len() || attempts.iter().zip(&successes).any(|(n, c)| c > n) {
         return Err(fields.refuse("c", "successes of each case, at most n"));
     }
@@ -239,14 +240,16 @@ fn ends(interval: Interval) -> Ends {
 pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     let reward = fields.numbers("reward")?;
     let n = reward.len();
-    let as_many = |name: &'static str, len: usize| if len == n { Ok(()) } else { Err(fields.refuse(name, &format!("{n} rows, as in reward"))) };
+    let as_many =
+        |name: &'static str, len: usize| if len == n { Ok(()) } else { Err(fields.refuse(name, &format!("{n} rows, as in reward"))) };
     let action = fields.counts("action")?;
     as_many("action", action.len())?;
     let pscore = fields.numbers_where("pscore", "a list of numbers above 0, at most 1", |p| p > 0.0 && p <= 1.0)?;
     as_many("pscore", pscore.len())?;
     let policy = fields.rows_where("pi_e", "rows of action probabilities", |p| (0.0..=1.0).contains(&p))?;
     as_many("pi_e", policy.len())?;
-    let model = if fields.has("q_hat") { Some(fields.rows_where("q_hat", "rows of modelled rewards, one per action", |_| true)?) } else { None };
+    let model =
+        if fields.has("q_hat") { Some(fields.rows_where("q_hat", "rows of modelled rewards, one per action", |_| true)?) } else { None };
     if let Some(model) = &model {
         as_many("q_hat", model.len())?;
     }
@@ -281,9 +284,10 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     let log = Log {
         weight: (0..n).map(|row| policy[row][action[row] as usize] / pscore[row]).collect(),
         q: model.as_ref().map_or_else(|| vec![0.0; n], |model| (0..n).map(|row| model[row][action[row] as usize]).collect()),
-        v: model.as_ref().map_or_else(|| vec![0.0; n], |model| {
-            policy.iter().zip(model).map(|(pi, q)| pi.iter().zip(q).map(|(pi, q)| pi * q).sum()).collect()
-        }),
+        v: model.as_ref().map_or_else(
+            || vec![0.0; n],
+            |model| policy.iter().zip(model).map(|(pi, q)| pi.iter().zip(q).map(|(pi, q)| pi * q).sum()).collect(),
+        ),
         reward,
         cluster,
     };
@@ -293,13 +297,16 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
             answer.miss_for(name, "estimators with a model need q_hat");
             continue;
         }
-        answer.put_known(name, estimator.value(&log, &lambdas, alpha).map(|(estimate, value)| {
-            let mut part = Answer::default();
-            part.put("estimate", estimate);
-            part.put_known("std_error", value.map(|value| value.std_error));
-            part.put_ends(["ci_lower", "ci_upper"], value.map(|value| ends(value.ci)));
-            part
-        }));
+        answer.put_known(
+            name,
+            estimator.value(&log, &lambdas, alpha).map(|(estimate, value)| {
+                let mut part = Answer::default();
+                part.put("estimate", estimate);
+                part.put_known("std_error", value.map(|value| value.std_error));
+                part.put_ends(["ci_lower", "ci_upper"], value.map(|value| ends(value.ci)));
+                part
+            }),
+        );
     }
     answer.put_known("replay", replay(&log, &policy, &action, &pscore));
     let overlap = Overlap::of(&log).ok_or(Reason::NoOverlap);
@@ -311,7 +318,12 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     let is_enough = overlap.is_ok_and(|overlap| overlap.is_enough());
     answer.put("overlap", is_enough);
     if !is_enough {
-        answer.because(&format!("{}: do not decide by these (ess below {} or |mean_weight_z| above {})", Reason::NoOverlap, ope::MIN_ESS, ope::MAX_WEIGHT_Z));
+        answer.because(&format!(
+            "{}: do not decide by these (ess below {} or |mean_weight_z| above {})",
+            Reason::NoOverlap,
+            ope::MIN_ESS,
+            ope::MAX_WEIGHT_Z
+        ));
     }
     Ok(answer)
 }

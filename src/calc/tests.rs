@@ -182,7 +182,8 @@ pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
     let y = if fields.has("y") { fields.numbers("y")? } else { Vec::new() };
     let default = if y.is_empty() { Kind::Mean } else { Kind::Difference };
     let kind = fields.choice("statistic", &[("mean", Kind::Mean), ("ratio", Kind::Ratio), ("difference", Kind::Difference)], default)?;
-    let method = fields.choice("method", &[("bca", BootstrapMethod::Bca), ("percentile", BootstrapMethod::Percentile)], BootstrapMethod::Bca)?;
+    let method =
+        fields.choice("method", &[("bca", BootstrapMethod::Bca), ("percentile", BootstrapMethod::Percentile)], BootstrapMethod::Bca)?;
     let whole = |n: f64| (1.0..=REPLICATES.1).contains(&n) && n.fract() == 0.0;
     let replicates = fields.number_or("replicates", REPLICATES.0, "a whole number from 1 to 1000000", whole)? as usize;
     let seed = fields.number_or("seed", 0.0, "a whole number of at least 0", |n| n >= 0.0 && n.fract() == 0.0)? as u64;
@@ -203,6 +204,9 @@ pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
         Err(reason) => Err(*reason),
     };
     answer.put_known("estimate", resampled.map(|resampled| resampled.estimate));
-    answer.put_ends(["ci_lower", "ci_upper"], interval.map(|Interval { ci_lower, ci_upper }| Ends { lower: Some(ci_lower), upper: Some(ci_upper) }));
+    answer.put_ends(
+        ["ci_lower", "ci_upper"],
+        interval.map(|Interval { ci_lower, ci_upper }| Ends { lower: Some(ci_lower), upper: Some(ci_upper) }),
+    );
     Ok(answer)
 }

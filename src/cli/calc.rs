@@ -87,8 +87,11 @@ fn find(name: &str) -> Result<&'static Function> {
     Function::find(name).ok_or_else(|| {
         let near = FUNCTIONS.iter().max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
         let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
-        Error::usage(format!("expected a calculation, found \"{name}\""))
-            .hint(format!("did you mean {}? There are {}", near.map_or("", |function| function.name), names.join(", ")))
+        Error::usage(format!("expected a calculation, found \"{name}\"")).hint(format!(
+            "did you mean {}? There are {}",
+            near.map_or("", |function| function.name),
+            names.join(", ")
+        ))
     })
 }
 
@@ -98,7 +101,9 @@ fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool
     let mut words = args.inputs.iter();
     while let Some(word) = words.next() {
         let Some(option) = word.strip_prefix("--") else {
-            return Err(Error::usage(format!("expected --key value, found \"{word}\"")).hint("a value that starts with a dash works as --key=-1"));
+            return Err(
+                Error::usage(format!("expected --key value, found \"{word}\"")).hint("a value that starts with a dash works as --key=-1")
+            );
         };
         if option == "json" {
             json = true;
@@ -106,7 +111,9 @@ fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool
         }
         let (key, value) = match option.split_once('=') {
             Some((key, value)) => (key, value.to_owned()),
-            None => (option, words.next().cloned().ok_or_else(|| Error::usage(format!("expected a value behind --{option}, found nothing")))?),
+            None => {
+                (option, words.next().cloned().ok_or_else(|| Error::usage(format!("expected a value behind --{option}, found nothing")))?)
+            }
         };
         if key == "batch" {
             batch = Some(PathBuf::from(value));
@@ -155,7 +162,13 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
             break;
         }
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        let lines: Vec<std::borrow::Cow<'_, str>> = starts.zip(&ends).map(|(start, end)| String::from_utf8_lossy(&text[start..*end])).collect();
+        // Plain text is checked at once; what is not is answered as well, line by line.
+        let whole = std::str::from_utf8(&text);
+        let line = |(start, end): (usize, &usize)| match whole {
+            Ok(whole) => std::borrow::Cow::Borrowed(&whole[start..*end]),
+            Err(_) => String::from_utf8_lossy(&text[start..*end]),
+        };
+        let lines: Vec<std::borrow::Cow<'_, str>> = starts.zip(&ends).map(line).collect();
         let lines: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
         for line in answer_lines(function, &lines) {
             all_good &= line.is_good;

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod calc;
+mod calibrate;
 mod cube;
 mod generate;
 mod layer;
@@ -49,6 +50,7 @@ enum Command {
     Cube(cube::CubeArgs),
     Analyze(analyze::AnalyzeArgs),
     Calc(calc::CalcArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Schedule(schedule::ScheduleArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
@@ -73,6 +75,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Cube(args) => cube::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Calc(args) => calc::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Schedule(args) => schedule::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),

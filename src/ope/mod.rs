@@ -99,9 +99,29 @@ impl Estimator {
     fn weight(self, w: f64, lambdas: &Lambdas) -> f64 {
         match self {
             Self::ClippedIps | Self::ClippedDr => w.min(lambdas.clip),
-            Self::SwitchDr => if w <= lambdas.switch { w } else { 0.0 },
-            Self::DrOs => if lambdas.os.is_infinite() { w } else if w == 0.0 { 0.0 } else { lambdas.os * w / (w * w + lambdas.os) },
-            Self::SgIps | Self::SgDr => if w == 0.0 { 0.0 } else { w / (1.0 - lambdas.sg + lambdas.sg * w) },
+            Self::SwitchDr => {
+                if w <= lambdas.switch {
+                    w
+                } else {
+                    0.0
+                }
+            }
+            Self::DrOs => {
+                if lambdas.os.is_infinite() {
+                    w
+                } else if w == 0.0 {
+                    0.0
+                } else {
+                    lambdas.os * w / (w * w + lambdas.os)
+                }
+            }
+            Self::SgIps | Self::SgDr => {
+                if w == 0.0 {
+                    0.0
+                } else {
+                    w / (1.0 - lambdas.sg + lambdas.sg * w)
+                }
+            }
             Self::Dm => 0.0,
             _ => w,
         }

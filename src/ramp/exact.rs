@@ -38,7 +38,14 @@ impl ExactRamp {
     pub fn gates(&self) -> (Vec<usize>, Vec<f64>) {
         let mut sum = 0.0;
         let gated = self.information().into_iter().enumerate().filter(|(_, information)| *information > 0.0);
-        gated.map(|(stage, information)| (stage, { sum += information; sum })).unzip()
+        gated
+            .map(|(stage, information)| {
+                (stage, {
+                    sum += information;
+                    sum
+                })
+            })
+            .unzip()
     }
 
     /// Rolls back after a gate whose score is at or below `-c`, for an effect `delta` (below 0 is harm).

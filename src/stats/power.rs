@@ -114,7 +114,13 @@ impl Comparison {
     pub fn effect(&self, n: f64, power: f64) -> Result<f64, Reason> {
         let sign = if self.alternative == Alternative::Less { -1.0 } else { 1.0 };
         let most = match self.baseline {
-            Baseline::Proportion(p) => if sign > 0.0 { 1.0 - p } else { p },
+            Baseline::Proportion(p) => {
+                if sign > 0.0 {
+                    1.0 - p
+                } else {
+                    p
+                }
+            }
             Baseline::Mean { var } => 1e3 * var.sqrt(),
         };
         let excess = |d: f64| self.power(n, sign * d) - power;

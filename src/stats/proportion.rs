@@ -35,10 +35,9 @@ pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interv
             if x > 0.0 { beta_inverse(x, n - x + 1.0, 0.5 * alpha).0 } else { 0.0 },
             if x < n { beta_inverse(x + 1.0, n - x, 1.0 - 0.5 * alpha).0 } else { 1.0 },
         ),
-        ShareMethod::Jeffreys => within(
-            beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0,
-            beta_inverse(x + 0.5, n - x + 0.5, 1.0 - 0.5 * alpha).0,
-        ),
+        ShareMethod::Jeffreys => {
+            within(beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0, beta_inverse(x + 0.5, n - x + 0.5, 1.0 - 0.5 * alpha).0)
+        }
         ShareMethod::Wald => {
             let (p, half) = (x / n, z * (x / n * (1.0 - x / n) / n).sqrt());
             within(p - half, p + half)

@@ -1,8 +1,9 @@
 //! Tests on ranks and signs.
 
 use super::{
-    Reason, exact,
+    Reason,
     contrast::{Alternative, PValue},
+    exact,
 };
 
 /// Non-zero differences, and rows of both samples, up to which tests on ranks are exact.

@@ -125,7 +125,10 @@ fn residuals(
     variance: ClusterVariance,
 ) -> Result<impl Iterator<Item = f64>, Reason> {
     let used = clusters.iter().filter(|(_, den)| *den > 0.0);
-    if variance == ClusterVariance::Cr3 && used.clone().any(|(_, den)| den / denominator >= 1.0 - 1e-9) && used.clone().count() >= MIN_CLUSTERS {
+    if variance == ClusterVariance::Cr3
+        && used.clone().any(|(_, den)| den / denominator >= 1.0 - 1e-9)
+        && used.clone().count() >= MIN_CLUSTERS
+    {
         return Err(Reason::DominatingCluster);
     }
     Ok(used.map(move |(num, den)| {

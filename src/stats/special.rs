@@ -126,7 +126,8 @@ fn beta_tails_of_many(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     let (x0, y0) = (a / n, b / n);
     let half_square = (deviance(a, n * x) + deviance(b, n * y)) / n;
     let eta = (2.0 * half_square).sqrt() * (x - x0).signum();
-    let correction = if (x - x0).abs() > 1e-7 * x0.min(y0) { 1.0 / eta - (x0 * y0).sqrt() / (x - x0) } else { (y0 - x0) / (3.0 * (x0 * y0).sqrt()) };
+    let correction =
+        if (x - x0).abs() > 1e-7 * x0.min(y0) { 1.0 / eta - (x0 * y0).sqrt() / (x - x0) } else { (y0 - x0) / (3.0 * (x0 * y0).sqrt()) };
     let rest = correction * (-n * half_square).exp() / (2.0 * PI * n).sqrt();
     let tail = |sign: f64| (0.5 * libm::erfc(-sign * eta * (0.5 * n).sqrt()) + sign * rest).clamp(0.0, 1.0);
     (tail(1.0), tail(-1.0))
@@ -183,7 +184,7 @@ pub(super) fn solve_decreasing(p: f64, start: f64, tail: impl Fn(f64) -> f64, de
         }
         let newton = t + (value / p).ln() * value / density(t);
         // What is left after a step is about its square.
-        if (newton - t).abs() <= 1e-9 * t {
+        if (newton - t).abs() <= 3e-8 * t {
             return newton;
         }
         t = match high {

@@ -24,8 +24,7 @@ pub struct SrmTest {
 /// # References
 /// METHODS section 2; Fabijan et al. (2019).
 pub fn chi_square(observed: &[f64], planned: &[f64]) -> Option<SrmTest> {
-    let arms: Vec<(f64, f64)> =
-        observed.iter().zip(planned).filter(|(_, share)| **share > 0.0).map(|(n, share)| (*n, *share)).collect();
+    let arms: Vec<(f64, f64)> = observed.iter().zip(planned).filter(|(_, share)| **share > 0.0).map(|(n, share)| (*n, *share)).collect();
     let total: f64 = arms.iter().map(|(n, _)| n).sum();
     if arms.len() < 2 || total == 0.0 {
         return None;

@@ -121,8 +121,20 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
             let both = proportion::newcombe_p_value(p1, treatment.n, p0, control.n);
             let p = match plan.alternative {
                 contrast::Alternative::TwoSided => both,
-                contrast::Alternative::Greater => if d >= 0.0 { 0.5 * both } else { 1.0 - 0.5 * both },
-                contrast::Alternative::Less => if d <= 0.0 { 0.5 * both } else { 1.0 - 0.5 * both },
+                contrast::Alternative::Greater => {
+                    if d >= 0.0 {
+                        0.5 * both
+                    } else {
+                        1.0 - 0.5 * both
+                    }
+                }
+                contrast::Alternative::Less => {
+                    if d <= 0.0 {
+                        0.5 * both
+                    } else {
+                        1.0 - 0.5 * both
+                    }
+                }
             };
             Ok(Contrast { statistic: None, df: None, p_value: Ok(PValue::of(p)), ci: Ok(ci), ..unpooled })
         }

@@ -79,7 +79,11 @@ fn cases(vector: &Value) -> Vec<Case> {
                 "alpha": config["alpha"], "alternative": alternative,
             });
             let mut expected = if relative {
-                vec![("rel_effect_size", out["expected"].clone()), ("rel_ci_lower", out["ci"][0].clone()), ("rel_ci_upper", out["ci"][1].clone())]
+                vec![
+                    ("rel_effect_size", out["expected"].clone()),
+                    ("rel_ci_lower", out["ci"][0].clone()),
+                    ("rel_ci_upper", out["ci"][1].clone()),
+                ]
             } else {
                 vec![("effect_size", out["expected"].clone()), ("ci_lower", out["ci"][0].clone()), ("ci_upper", out["ci"][1].clone())]
             };
@@ -150,9 +154,17 @@ fn cases(vector: &Value) -> Vec<Case> {
             let absolute = inputs["absolute"] != json!(false);
             let mut expected = vec![("p_value", out["p-value"].clone())];
             if absolute {
-                expected.extend([("effect_size", out["difference"].clone()), ("ci_lower", out["ci_lower"].clone()), ("ci_upper", out["ci_upper"].clone())]);
+                expected.extend([
+                    ("effect_size", out["difference"].clone()),
+                    ("ci_lower", out["ci_lower"].clone()),
+                    ("ci_upper", out["ci_upper"].clone()),
+                ]);
             }
-            one(if is_proportion { "proportion" } else { "mean" }, json!({"control": arm(0), "treatment": arm(1), "method": kind}), expected)
+            one(
+                if is_proportion { "proportion" } else { "mean" },
+                json!({"control": arm(0), "treatment": arm(1), "method": kind}),
+                expected,
+            )
         }
         "two_prop" if method.contains("rel CI on log scale") => {
             let corrected = inputs["correction"] == json!(true);
@@ -194,7 +206,12 @@ fn cases(vector: &Value) -> Vec<Case> {
         "two_prop" if method.starts_with("prop.test") => one(
             "proportion",
             with(arms(), json!({"method": "pearson-yates"})),
-            vec![("statistic", out["chi2"].clone()), ("p_value", out["p_value"].clone()), ("ci_lower", out["ci"][0].clone()), ("ci_upper", out["ci"][1].clone())],
+            vec![
+                ("statistic", out["chi2"].clone()),
+                ("p_value", out["p_value"].clone()),
+                ("ci_lower", out["ci"][0].clone()),
+                ("ci_upper", out["ci"][1].clone()),
+            ],
         ),
         "two_prop" if method.starts_with("chi-squared") => one(
             "proportion",
@@ -222,17 +239,25 @@ fn cases(vector: &Value) -> Vec<Case> {
                 expected: vec![("p_value", out[side].clone())],
             })
             .collect(),
-        "two_prop_exact" if method.starts_with("fisher") => {
-            one("proportion", with(arms(), json!({"method": "fisher", "alternative": alternative})), vec![("p_value", out["p_value"].clone())])
-        }
-        "one_prop_ci" => [("wald", "normal"), ("wilson", "wilson"), ("clopper-pearson", "beta"), ("jeffreys", "jeffreys"), ("agresti-coull", "agresti_coull")]
-            .into_iter()
-            .map(|(kind, key)| Case {
-                name: "proportion-interval",
-                inputs: json!({"n": inputs["n"], "x": inputs["x"], "method": kind}),
-                expected: vec![("ci_lower", out[key][0].clone()), ("ci_upper", out[key][1].clone())],
-            })
-            .collect(),
+        "two_prop_exact" if method.starts_with("fisher") => one(
+            "proportion",
+            with(arms(), json!({"method": "fisher", "alternative": alternative})),
+            vec![("p_value", out["p_value"].clone())],
+        ),
+        "one_prop_ci" => [
+            ("wald", "normal"),
+            ("wilson", "wilson"),
+            ("clopper-pearson", "beta"),
+            ("jeffreys", "jeffreys"),
+            ("agresti-coull", "agresti_coull"),
+        ]
+        .into_iter()
+        .map(|(kind, key)| Case {
+            name: "proportion-interval",
+            inputs: json!({"n": inputs["n"], "x": inputs["x"], "method": kind}),
+            expected: vec![("ci_lower", out[key][0].clone()), ("ci_upper", out[key][1].clone())],
+        })
+        .collect(),
         "srm_chi2" if inputs["weights"].is_array() => one(
             "srm",
             json!({"observed": inputs["users"], "planned": inputs["weights"]}),
@@ -257,8 +282,12 @@ fn cases(vector: &Value) -> Vec<Case> {
             let sided = |idx: usize| args.get(idx).cloned().unwrap_or(json!(true));
             let level = |idx: usize| args.get(idx).cloned().unwrap_or(json!(0.05));
             let call = match method {
-                "normal_mixture_bound" => json!({"family": "normal-mixture", "v_opt": args[2], "alpha_opt": level(3), "one_sided": sided(4)}),
-                "gamma_exponential_mixture_bound" => json!({"family": "gamma-exponential", "v_opt": args[2], "c": args[3], "alpha_opt": level(4)}),
+                "normal_mixture_bound" => {
+                    json!({"family": "normal-mixture", "v_opt": args[2], "alpha_opt": level(3), "one_sided": sided(4)})
+                }
+                "gamma_exponential_mixture_bound" => {
+                    json!({"family": "gamma-exponential", "v_opt": args[2], "c": args[3], "alpha_opt": level(4)})
+                }
                 "beta_binomial_mixture_bound" => {
                     json!({"family": "beta-binomial", "v_opt": args[2], "g": args[3], "h": args[4], "alpha_opt": level(5), "one_sided": sided(6)})
                 }
@@ -289,14 +318,20 @@ fn cases(vector: &Value) -> Vec<Case> {
                 "alpha*t^2" => json!({"kim_demets": 2}),
                 other => panic!("{other}"),
             };
-            let call = json!({"information": inputs["information"], "alpha": inputs["alpha"], "sides": inputs["sides"], "spending": spending});
-            one("group-sequential", call, vec![("bounds", out["z_bounds"].clone()), ("alpha_spent", out.get("alpha_spent").cloned().unwrap_or(Value::Null))])
+            let call =
+                json!({"information": inputs["information"], "alpha": inputs["alpha"], "sides": inputs["sides"], "spending": spending});
+            one(
+                "group-sequential",
+                call,
+                vec![("bounds", out["z_bounds"].clone()), ("alpha_spent", out.get("alpha_spent").cloned().unwrap_or(Value::Null))],
+            )
         }
         "non_inferiority" if inputs["rows"].is_array() && inputs["nim"].is_array() => {
             let arm = |idx: usize| spotify_arm(&inputs["rows"][idx]);
             // The peer says which direction is preferred.
             let higher = if inputs["nim"][1] == json!("increase") { "better" } else { "worse" };
-            let call = json!({"control": arm(0), "treatment": arm(1), "margin": inputs["nim"][0], "margin_kind": "relative", "higher_is": higher});
+            let call =
+                json!({"control": arm(0), "treatment": arm(1), "margin": inputs["nim"][0], "margin_kind": "relative", "higher_is": higher});
             one("non-inferiority", call, vec![("p_value", out["p-value"].clone())])
         }
         "non_inferiority" if inputs["margin"].is_number() => one(
@@ -304,16 +339,20 @@ fn cases(vector: &Value) -> Vec<Case> {
             with(arms(), json!({"margin": inputs["margin"], "higher_is": "better"})),
             vec![("p_value", out["wald"]["p"].clone())],
         ),
-        "multiple_testing" => [("bonferroni", "bonferroni"), ("holm", "holm"), ("hochberg", "simes-hochberg"), ("bh", "fdr_bh"), ("by", "fdr_by")]
-            .into_iter()
-            .map(|(kind, key)| (kind, if vector["id"] == format!("R-padjust-{}", if kind == "by" { "BY" } else { kind }) { "adjusted" } else { key }))
-            .filter(|(_, key)| out[key].is_array())
-            .map(|(kind, key)| Case {
-                name: "multiplicity",
-                inputs: json!({"p_values": inputs["p"], "method": kind}),
-                expected: vec![("p_value_adj", out[key].clone())],
-            })
-            .collect(),
+        "multiple_testing" => {
+            [("bonferroni", "bonferroni"), ("holm", "holm"), ("hochberg", "simes-hochberg"), ("bh", "fdr_bh"), ("by", "fdr_by")]
+                .into_iter()
+                .map(|(kind, key)| {
+                    (kind, if vector["id"] == format!("R-padjust-{}", if kind == "by" { "BY" } else { kind }) { "adjusted" } else { key })
+                })
+                .filter(|(_, key)| out[key].is_array())
+                .map(|(kind, key)| Case {
+                    name: "multiplicity",
+                    inputs: json!({"p_values": inputs["p"], "method": kind}),
+                    expected: vec![("p_value_adj", out[key].clone())],
+                })
+                .collect()
+        }
         "stratified_combination" if inputs["strata"].is_array() => one(
             "stratified",
             json!({"strata": inputs["strata"]}),
@@ -384,7 +423,11 @@ fn cases(vector: &Value) -> Vec<Case> {
             .map(|side| Case {
                 name: "mann-whitney",
                 inputs: json!({"x": inputs["x"], "y": inputs["y"], "alternative": side}),
-                expected: vec![("statistic", out[side]["U1"].clone()), ("p_value", out[side]["p_asymptotic_cc"].clone()), ("effect_size", out["cles"].clone())],
+                expected: vec![
+                    ("statistic", out[side]["U1"].clone()),
+                    ("p_value", out[side]["p_asymptotic_cc"].clone()),
+                    ("effect_size", out["cles"].clone()),
+                ],
             })
             .collect(),
         "mann_whitney" => one(
@@ -448,7 +491,11 @@ fn cases(vector: &Value) -> Vec<Case> {
         }
         "power" if method.starts_with("power.prop.test") => {
             let (p1, p2) = (inputs["p1"].as_f64().unwrap(), inputs["p2"].as_f64().unwrap());
-            one("power", json!({"kind": "proportion", "p": p1, "effect": p2 - p1, "power": inputs["power"], "alpha": inputs["alpha"]}), vec![("n_control", out["n_per_group"].clone())])
+            one(
+                "power",
+                json!({"kind": "proportion", "p": p1, "effect": p2 - p1, "power": inputs["power"], "alpha": inputs["alpha"]}),
+                vec![("n_control", out["n_per_group"].clone())],
+            )
         }
         _ => Vec::new(),
     }
@@ -483,7 +530,9 @@ fn found<'a>(answer: &'a Value, path: &str) -> &'a Value {
 /// Whether a result is what was expected; `nan`, infinities and null are no numbers anywhere.
 fn differs(found: &Value, expected: &Value, rel: f64, abs: f64) -> bool {
     match (found, expected) {
-        (Value::Array(found), Value::Array(expected)) => found.len() != expected.len() || found.iter().zip(expected).any(|(a, b)| differs(a, b, rel, abs)),
+        (Value::Array(found), Value::Array(expected)) => {
+            found.len() != expected.len() || found.iter().zip(expected).any(|(a, b)| differs(a, b, rel, abs))
+        }
         (_, Value::Number(_)) => {
             let expected = number(expected).unwrap();
             number(found).is_none_or(|found| (found - expected).abs() > abs.max(rel * expected.abs()).max(1e-300))
@@ -549,14 +598,28 @@ fn buckets_are_those_of_the_real_clients() {
         let pairs: Vec<(&str, Value)> = match algo {
             "launchdarkly.bucket" => vec![("value", out["bucket"].clone()), ("bucket", out["weight_100000"].clone())],
             "planout.sha1" => vec![("bucket", out["RandomInteger_0_9999"].clone())],
-            _ => [("n", "value"), ("bucket", "bucket"), ("normalized_1_100", "bucket"), ("variant_1_1000", "variant"), ("variant", "variant"),
-                ("percent", "value"), ("bucket_10000", "bucket"), ("shard", "bucket"), ("hash", "value"), ("bucket_1_100", "bucket")]
-                .into_iter()
-                .filter_map(|(theirs, ours)| Some((ours, out.get(theirs)?.clone())))
-                .collect(),
+            _ => [
+                ("n", "value"),
+                ("bucket", "bucket"),
+                ("normalized_1_100", "bucket"),
+                ("variant_1_1000", "variant"),
+                ("variant", "variant"),
+                ("percent", "value"),
+                ("bucket_10000", "bucket"),
+                ("shard", "bucket"),
+                ("hash", "value"),
+                ("bucket_1_100", "bucket"),
+            ]
+            .into_iter()
+            .filter_map(|(theirs, ours)| Some((ours, out.get(theirs)?.clone())))
+            .collect(),
         };
         for (name, expected) in pairs.iter().filter(|(_, expected)| !expected.is_null()) {
-            assert!(&answer[name] == expected || !differs(&answer[name], expected, 1e-15, 0.0) && expected.is_number(), "{vector}\n{}", line.text);
+            assert!(
+                &answer[name] == expected || !differs(&answer[name], expected, 1e-15, 0.0) && expected.is_number(),
+                "{vector}\n{}",
+                line.text
+            );
             n_used += 1;
         }
     }
@@ -575,9 +638,19 @@ fn off_policy_estimates_are_those_of_obp() {
         });
         let line = answer_line(ope, &inputs.to_string());
         let answer: Value = serde_json::from_str(&line.text).unwrap();
-        for (theirs, ours) in [("ipw", "ips"), ("ipw_clip", "ips_clip"), ("snipw", "snips"), ("dm", "dm"), ("dr", "dr"), ("dr_clip", "dr_clip"),
-            ("sndr", "sndr"), ("switch_dr", "switch_dr"), ("dr_os", "dr_os"), ("sg_ipw", "sg_ips"), ("sg_dr", "sg_dr")]
-        {
+        for (theirs, ours) in [
+            ("ipw", "ips"),
+            ("ipw_clip", "ips_clip"),
+            ("snipw", "snips"),
+            ("dm", "dm"),
+            ("dr", "dr"),
+            ("dr_clip", "dr_clip"),
+            ("sndr", "sndr"),
+            ("switch_dr", "switch_dr"),
+            ("dr_os", "dr_os"),
+            ("sg_ipw", "sg_ips"),
+            ("sg_dr", "sg_dr"),
+        ] {
             let expected = &vector["estimates"][theirs];
             assert!(!differs(&answer[ours]["estimate"], expected, 1e-9, 1e-15), "{} {ours} {expected}: {}", vector["id"], line.text);
             n_used += 1;
@@ -611,7 +684,14 @@ fn ramps_are_those_of_recursive_integration() {
     let step = Function::find("risk-of-ruin").unwrap();
     for vector in vectors["risk_of_ruin_step"].as_array().unwrap() {
         let mut inputs = Map::new();
-        for (theirs, ours) in [("budget", "budget"), ("post_mean", "post_mean"), ("post_var", "post_var"), ("sigma2", "sigma2"), ("Delta", "delta"), ("cap", "cap")] {
+        for (theirs, ours) in [
+            ("budget", "budget"),
+            ("post_mean", "post_mean"),
+            ("post_var", "post_var"),
+            ("sigma2", "sigma2"),
+            ("Delta", "delta"),
+            ("cap", "cap"),
+        ] {
             inputs.insert(ours.to_owned(), vector[theirs].clone());
         }
         let line = answer_line(step, &Value::Object(inputs).to_string());
@@ -623,8 +703,26 @@ fn ramps_are_those_of_recursive_integration() {
 /// Every example of every calculation with one value after another replaced by something hostile.
 #[test]
 fn hostile_inputs_are_answered_or_refused() {
-    let hostile = [json!(null), json!(-1), json!(0), json!(1), json!(0.5), json!(1e15), json!(1e300), json!(-1e300), json!(1e-300), json!("NaN"), json!([]), json!({}),
-        json!(true), json!([[]]), json!([0, 0]), json!([1e308, 1e308]), json!([-1]), json!("x".repeat(1_000))];
+    let hostile = [
+        json!(null),
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(0.5),
+        json!(1e15),
+        json!(1e300),
+        json!(-1e300),
+        json!(1e-300),
+        json!("NaN"),
+        json!([]),
+        json!({}),
+        json!(true),
+        json!([[]]),
+        json!([0, 0]),
+        json!([1e308, 1e308]),
+        json!([-1]),
+        json!("x".repeat(1_000)),
+    ];
     fn places(value: &Value, path: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
         let mut visit = |key: String, value: &Value| {
             path.push(key);
@@ -651,7 +749,12 @@ fn hostile_inputs_are_answered_or_refused() {
                 let line = answer_line(function, &inputs.to_string());
                 let answer: Value = serde_json::from_str(&line.text).unwrap_or_else(|error| panic!("{error}: {}", line.text));
                 let lower = line.text.to_lowercase();
-                assert!(!lower.contains("nan\"") && !lower.contains(":inf") && answer.is_object(), "{} {inputs}: {}", function.name, line.text);
+                assert!(
+                    !lower.contains("nan\"") && !lower.contains(":inf") && answer.is_object(),
+                    "{} {inputs}: {}",
+                    function.name,
+                    line.text
+                );
                 assert_eq!(answer.get("error").is_some(), !line.is_good);
                 n += 1;
             }

@@ -1,0 +1,322 @@
+//! Do the methods hold on this traffic? Users who all had the baseline are dealt into two arms at random, again and again: every effect
+//! found is false, so the shares of false alarms and of intervals that miss 0 can be counted.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::sums::CubeSums;
+use crate::{
+    bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start},
+    metric::Metric,
+    replay::{Arm, Cube, CubeLayer},
+    scenario::Scenario,
+    stats::{
+        Interval, Known, Reason,
+        dist::{norm_isf, norm_sf},
+        effect::{self, Levels},
+        proportion, sequential, srm,
+    },
+};
+
+/// Clusters from which an even share of all widths is enough.
+const ENOUGH_CLUSTERS: u16 = 30;
+/// p below which a sample ratio is called mismatched.
+const SRM_ALPHA: f64 = 0.001;
+/// The difference that anytime intervals are tuned for, as a share of the value.
+const RELATIVE_MDE: f64 = 0.05;
+
+/// What A/A splits found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibration {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// The plan's id.
+    pub plan_id: String,
+    /// Splits per layer and ratio.
+    pub n_splits: usize,
+    /// Seed of the splits.
+    pub seed: u64,
+    /// Error level of the intervals.
+    pub alpha: f64,
+    /// Per tenant, layer and ratio.
+    pub splits: Vec<SplitCalibration>,
+}
+
+/// A layer, split at a ratio.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SplitCalibration {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// Share of the users in the smaller role of a candidate.
+    pub ratio: Ratio,
+    /// Bucket groups in that role.
+    pub n_clusters: usize,
+    /// The ratio is so small that only narrow groups fit it: all splits deal the same few users, whose own chance differences are in every
+    /// one of them. Rates vary more from log to log than their errors say.
+    pub from_few_users: bool,
+    /// Share of splits whose sample ratio was called mismatched at p < .001, with users counted exactly.
+    pub srm_alarms: Known<Rate>,
+    /// Per metric.
+    pub metrics: Vec<MetricCalibration>,
+}
+
+/// A metric over all splits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricCalibration {
+    /// The metric's id.
+    pub metric: String,
+    /// Share of splits with p below alpha.
+    pub false_positives: Known<Rate>,
+    /// Share of splits whose interval for one look contains 0.
+    pub coverage: Known<Rate>,
+    /// Share of splits whose interval for all looks contains 0: at least the level, most often more.
+    pub anytime_coverage: Known<Rate>,
+    /// What it would be if rows were taken as independent: shares of proportions only.
+    pub naive_false_positives: Option<Rate>,
+    /// Splits without an answer.
+    pub n_unknown: usize,
+}
+
+/// A share of splits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// The share.
+    pub rate: f64,
+    /// Monte Carlo standard error.
+    pub mc_error: f64,
+    /// 95 % interval of the share, by Wilson. Splits share their users, so it is a little too narrow.
+    #[serde(flatten)]
+    pub ci: Interval,
+    /// Splits.
+    pub n: usize,
+}
+
+impl Rate {
+    fn of(hits: usize, n: usize) -> Result<Self, Reason> {
+        if n == 0 {
+            return Err(Reason::NoData);
+        }
+        let (rate, rows) = (hits as f64 / n as f64, n as f64);
+        let ci = proportion::wilson(rate, rows, norm_isf(0.025));
+        Ok(Self { rate, mc_error: (rate * (1.0 - rate) / rows).sqrt(), ci, n })
+    }
+}
+
+/// What one split says of one metric.
+#[derive(Debug, Clone, Copy)]
+struct Finding {
+    is_positive: bool,
+    is_covered: bool,
+    is_covered_anytime: bool,
+    is_naive_positive: Option<bool>,
+}
+
+/// Splits the baseline's users of each layer at each of the plan's ratios.
+///
+/// # References
+/// METHODS sections 1, 2 and 4; Kohavi, Tang & Xu (2020), chapter 19.
+pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -> Calibration {
+    let sums = CubeSums::new(cube, &scenario.metrics, u32::MAX);
+    let splits = cube.layers.iter().flat_map(|layer| {
+        let plan = &scenario.plan.layers[usize::from(layer.layer)];
+        let mut ratios: Vec<Ratio> =
+            plan.ladder.iter().copied().chain([plan.initial_ratio]).chain(layer.stages.iter().map(|s| s.ratio)).collect();
+        ratios.retain(|ratio| *ratio > Ratio::ZERO && *ratio < Ratio::FULL);
+        ratios.sort_unstable();
+        ratios.dedup();
+        ratios.into_iter().map(|ratio| split_layer(cube, scenario, &sums, layer, ratio, (n_splits, seed))).collect::<Vec<_>>()
+    });
+    Calibration {
+        schema: "sluice.calibration/1".to_owned(),
+        plan_id: cube.plan_id.clone(),
+        n_splits,
+        seed,
+        alpha: scenario.plan.policy.alpha,
+        splits: splits.collect(),
+    }
+}
+
+fn split_layer(
+    cube: &Cube,
+    scenario: &Scenario,
+    sums: &CubeSums,
+    layer: &CubeLayer,
+    ratio: Ratio,
+    (n_splits, seed): (usize, u64),
+) -> SplitCalibration {
+    let stages = baseline_stages(layer);
+    let alpha = scenario.plan.policy.alpha;
+    let metrics: Vec<(&Metric, Vec<(f64, f64)>)> = scenario
+        .metrics
+        .iter()
+        .filter_map(|metric| {
+            let mut groups = vec![(0.0, 0.0); usize::from(N_GROUPS)];
+            for stage in &stages {
+                let of_stage = sums.stage(layer.tenant, layer.layer, *stage, Arm::Baseline).metric(cube, metric).ok()?;
+                groups.iter_mut().zip(of_stage).for_each(|(sum, more)| *sum = (sum.0 + more.0, sum.1 + more.1));
+            }
+            groups.iter().any(|(_, den)| *den > 0.0).then_some((metric, groups))
+        })
+        .collect();
+    let mut users = vec![0.0; usize::from(N_GROUPS)];
+    for row in cube.activity.iter().filter(|row| (row.tenant, row.layer) == (layer.tenant, layer.layer)) {
+        users[usize::from(row.group)] += row.n_users as f64;
+    }
+    // A stream of its own for each layer and ratio; each split another part of it.
+    let place = u64::from(layer.tenant) << 32 | u64::from(layer.layer) << 16 | u64::from(ratio.bps());
+    let findings: Vec<(bool, Vec<Result<Finding, Reason>>)> = (0..n_splits)
+        .into_par_iter()
+        .map(|split| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            rng.set_stream(split as u64);
+            let is_candidate = deal(ratio, &mut rng);
+            let n: [f64; 2] = [false, true].map(|arm| users.iter().zip(&is_candidate).filter(|(_, is)| **is == arm).map(|(n, _)| n).sum());
+            let alarm = srm::chi_square(&n, &[1.0 - ratio.share(), ratio.share()]).is_some_and(|test| test.p_value < SRM_ALPHA);
+            (alarm, metrics.iter().map(|(metric, groups)| finding(metric, groups, &is_candidate, alpha)).collect())
+        })
+        .collect();
+    let of_metric = |idx: usize, metric: &Metric| {
+        let known: Vec<Finding> = findings.iter().filter_map(|(_, metrics)| metrics[idx].ok()).collect();
+        let first_reason = findings.iter().find_map(|(_, metrics)| metrics[idx].err()).unwrap_or(Reason::NoData);
+        let rate = |hit: &dyn Fn(&Finding) -> bool| {
+            Known::from(Rate::of(known.iter().filter(|f| hit(f)).count(), known.len()).map_err(|_| first_reason))
+        };
+        let naive: Vec<bool> = known.iter().filter_map(|finding| finding.is_naive_positive).collect();
+        MetricCalibration {
+            metric: metric.id.clone(),
+            false_positives: rate(&|f| f.is_positive),
+            coverage: rate(&|f| f.is_covered),
+            anytime_coverage: rate(&|f| f.is_covered_anytime),
+            naive_false_positives: Rate::of(naive.iter().filter(|is| **is).count(), naive.len()).ok(),
+            n_unknown: findings.len() - known.len(),
+        }
+    };
+    let has_users = users.iter().sum::<f64>() > 0.0;
+    let alarms =
+        if has_users { Rate::of(findings.iter().filter(|(alarm, _)| *alarm).count(), findings.len()) } else { Err(Reason::NoData) };
+    SplitCalibration {
+        tenant: cube.tenants[layer.tenant as usize].clone(),
+        layer: cube.layer_ids[usize::from(layer.layer)].clone(),
+        ratio,
+        n_clusters: deal(ratio, &mut ChaCha8Rng::seed_from_u64(seed)).iter().filter(|is| **is).count(),
+        from_few_users: is_narrow(ratio.bps()),
+        srm_alarms: alarms.into(),
+        metrics: metrics.iter().enumerate().map(|(idx, (metric, _))| of_metric(idx, metric)).collect(),
+    }
+}
+
+/// Stages in which everybody had the baseline; if there is none, all: their baseline rows are of fewer groups.
+fn baseline_stages(layer: &CubeLayer) -> Vec<u8> {
+    let all = || (0..layer.stages.len()).map(|idx| idx as u8);
+    let alone: Vec<u8> = all().filter(|idx| layer.stages[usize::from(*idx)].ratio == Ratio::ZERO).collect();
+    if alone.is_empty() { all().collect() } else { alone }
+}
+
+/// Deals bucket groups at random to a candidate of exactly a ratio's buckets.
+fn deal(ratio: Ratio, rng: &mut ChaCha8Rng) -> Vec<bool> {
+    // Above one half, the control is dealt.
+    let inverted = ratio.bps() > N_BUCKETS / 2;
+    let counts = counts_by_width(if inverted { N_BUCKETS - ratio.bps() } else { ratio.bps() });
+    let mut is_candidate = vec![inverted; usize::from(N_GROUPS)];
+    for (width, n) in WIDTHS.into_iter().zip(counts) {
+        let mut groups: Vec<u16> = (0..N_GROUPS).filter(|group| group_start(group + 1) - group_start(*group) == width).collect();
+        shuffle(&mut groups, rng);
+        groups.iter().take(usize::from(n)).for_each(|group| is_candidate[usize::from(*group)] = !inverted);
+    }
+    is_candidate
+}
+
+/// Buckets of the groups' widths.
+const WIDTHS: [u16; 3] = [1, 10, 50];
+
+/// Whether so few buckets can only be dealt from narrow groups, and so from the same few users again and again.
+fn is_narrow(bps: u16) -> bool {
+    let bps = bps.min(N_BUCKETS - bps);
+    even_counts(bps).iter().sum::<u16>() < ENOUGH_CLUSTERS
+}
+
+/// How many groups of each width make so many buckets (at most half of all): an even share of each width, if those are enough clusters;
+/// else up to half of the narrow ones first.
+fn counts_by_width(bps: u16) -> [u16; 3] {
+    if !is_narrow(bps) {
+        return even_counts(bps);
+    }
+    let mut left = bps;
+    let mut counts = [0; 3];
+    for (idx, (most, wider)) in [(50, 10), (45, 50), (90, 1)].into_iter().enumerate() {
+        let width = WIDTHS[idx];
+        let n = most.min(left / width);
+        // What is left must be a whole number of the next wider groups.
+        let over = (left - n * width) % wider;
+        counts[idx] = if over == 0 { n } else { n - (wider - over) / width };
+        left -= counts[idx] * width;
+    }
+    counts
+}
+
+fn even_counts(bps: u16) -> [u16; 3] {
+    let share = f64::from(bps) / f64::from(N_BUCKETS);
+    let fifties = (share * 180.0 + 1e-9) as u16;
+    let mut tens = (share * 90.0 + 1e-9) as u16;
+    let mut ones = bps - 50 * fifties - 10 * tens;
+    while ones > 60 {
+        (tens, ones) = (tens + 1, ones - 10);
+    }
+    [ones, tens, fifties]
+}
+
+/// Fisher and Yates's shuffle.
+fn shuffle(groups: &mut [u16], rng: &mut ChaCha8Rng) {
+    for idx in (1..groups.len()).rev() {
+        let other = ((u128::from(rng.next_u64()) * (idx as u128 + 1)) >> 64) as usize;
+        groups.swap(idx, other);
+    }
+}
+
+fn finding(metric: &Metric, groups: &[(f64, f64)], is_candidate: &[bool], alpha: f64) -> Result<Finding, Reason> {
+    let arm = |which: bool| groups.iter().zip(is_candidate).filter(|(_, is)| **is == which).map(|(sums, _)| *sums).collect::<Vec<_>>();
+    let (control, treatment) = (arm(false), arm(true));
+    let value = crate::stats::ratio::point(control.iter().copied()).ok_or(Reason::NoData)?.2;
+    let mde = if value == 0.0 { RELATIVE_MDE } else { RELATIVE_MDE * value.abs() };
+    let levels = Levels { alpha, v_star: sequential::v_star_for(mde) };
+    let effect = effect::between_clusters(&control, &treatment, metric.proportion, levels)?;
+    let is_naive_positive = metric.proportion.then(|| {
+        let ((x0, n0), (x1, n1)) = (sum(&control), sum(&treatment));
+        let pooled = (x0 + x1) / (n0 + n1);
+        let error = (pooled * (1.0 - pooled) * (1.0 / n0 + 1.0 / n1)).sqrt();
+        error > 0.0 && 2.0 * norm_sf((x1 / n1 - x0 / n0).abs() / error) < alpha
+    });
+    Ok(Finding {
+        is_positive: effect.p_value < alpha,
+        is_covered: effect.ci.contains_zero(),
+        is_covered_anytime: effect.anytime.contains_zero(),
+        is_naive_positive,
+    })
+}
+
+fn sum(rows: &[(f64, f64)]) -> (f64, f64) {
+    rows.iter().fold((0.0, 0.0), |(num, den), (n, d)| (num + n, den + d))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deals_meet_their_ratio_to_the_bucket() {
+        for bps in (1..10_000).step_by(7).chain([100, 1_000, 5_000, 9_900, 9_999]) {
+            let ratio = Ratio::try_from_share(f64::from(bps) / 10_000.0).unwrap();
+            let mut rng = ChaCha8Rng::seed_from_u64(u64::from(bps as u16));
+            let dealt = deal(ratio, &mut rng);
+            let n: u16 =
+                (0..N_GROUPS).filter(|group| dealt[usize::from(*group)]).map(|group| group_start(group + 1) - group_start(group)).sum();
+            assert_eq!(n, ratio.bps());
+        }
+        let one_percent = deal(Ratio::try_from_share(0.01).unwrap(), &mut ChaCha8Rng::seed_from_u64(1));
+        assert!(one_percent.iter().filter(|is| **is).count() >= 50);
+    }
+}
