@@ -107,8 +107,12 @@ pub struct StageAnalysis {
     pub srm: Option<SrmTest>,
     /// Every metric the log can tell.
     pub metrics: Vec<MetricAnalysis>,
+    /// Median of latency, ms.
+    pub latency_p50_ms: LatencyAnalysis,
     /// 95th percentile of latency, ms.
     pub latency_p95_ms: LatencyAnalysis,
+    /// 99th percentile of latency, ms.
+    pub latency_p99_ms: LatencyAnalysis,
     /// Quality of both releases.
     pub qos: QosStage,
     /// What the guardrails found.
@@ -163,7 +167,7 @@ pub struct MetricArm {
     pub robust: Known<RatioEstimate>,
 }
 
-/// The 95th percentile of latency of both releases.
+/// A quantile of latency of both releases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatencyAnalysis {
     /// The baseline's.

@@ -127,7 +127,7 @@ impl Inference<'_> {
             .filter(|metric| self.cube.metric_columns(metric).is_ok())
             .map(|metric| self.metric(metric, &baseline, &candidate, stage.ratio))
             .collect();
-        let latency_p95_ms = self.latency(tenant, layer, idx, stage.ratio);
+        let [latency_p50_ms, latency_p95_ms, latency_p99_ms] = [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
         let inputs: Vec<GuardrailInput> =
             self.scenario.plan.guardrails.iter().map(|guardrail| self.guardrail_input(guardrail, &metrics, &latency_p95_ms)).collect();
         StageAnalysis {
@@ -143,7 +143,9 @@ impl Inference<'_> {
             qos: self.qos_stage(&baseline, &candidate, stage.ratio),
             guardrails: judge_guardrails(&self.scenario.plan.guardrails, &inputs, &self.scenario.plan.policy),
             metrics,
+            latency_p50_ms,
             latency_p95_ms,
+            latency_p99_ms,
         }
     }
 
@@ -191,8 +193,8 @@ impl Inference<'_> {
         Levels { alpha: self.alpha(), v_star: sequential::v_star_for(mde) }
     }
 
-    fn latency(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> LatencyAnalysis {
-        let arm = |arm| self.p95(tenant, layer, stage, arm);
+    fn latency(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio, q: f64) -> LatencyAnalysis {
+        let arm = |arm| self.latency_quantile(tenant, layer, stage, arm, q);
         let (baseline, candidate) = (arm(Arm::Baseline), arm(Arm::Candidate));
         let effect = concurrent(ratio).and_then(|()| {
             let (control, treatment) = (baseline?, candidate?);
@@ -204,9 +206,9 @@ impl Inference<'_> {
         LatencyAnalysis { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
     }
 
-    fn p95(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> Result<QuantileEstimate, Reason> {
+    fn latency_quantile(&self, tenant: u32, layer: u8, stage: u8, arm: Arm, q: f64) -> Result<QuantileEstimate, Reason> {
         let clusters = self.sums.latencies(tenant, layer, stage, arm);
-        let in_micros = quantile::woodruff(&clusters, 0.95, self.alpha())?;
+        let in_micros = quantile::woodruff(&clusters, q, self.alpha())?;
         Ok(QuantileEstimate {
             estimate: in_micros.estimate / MICROS_A_MS,
             std_error: in_micros.std_error / MICROS_A_MS,
@@ -219,7 +221,7 @@ impl Inference<'_> {
         let metrics: Vec<&Metric> =
             RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
         let clusters = sums.metrics(self.cube, &metrics)?;
-        estimate_arm(&clusters, &self.scenario.qos, self.alpha(), self.scenario.plan.policy.qos_mde, self.scenario.seed)
+        estimate_arm(&clusters, &self.scenario.qos, self.alpha(), self.scenario.plan.policy.qos_mde)
     }
 
     fn qos_stage(&self, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> QosStage {

@@ -34,6 +34,7 @@ struct BadInput {
 
 /// Answers a line.
 pub fn answer_line(function: &Function, line: &str) -> Line {
+    let line = line.trim_start_matches('\u{feff}');
     let value = match serde_json::from_str::<Value>(line) {
         Ok(value) => value,
         Err(error) => {

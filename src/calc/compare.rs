@@ -117,6 +117,9 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
         if control.len() != treatment.len() {
             return Err(fields.refuse("treatment", "as many clusters as in control, in the same order"));
         }
+        // Clusters that one arm lacks are in neither.
+        let both = control.into_iter().zip(treatment).filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
+        let (control, treatment): (Vec<_>, Vec<_>) = both.unzip();
         let paired = ratio::paired(&control, &treatment, variance);
         let contrast = paired.map(|paired| {
             let exact = |estimate| Estimate { estimate, std_error: 0.0, df: paired.df };
@@ -125,6 +128,7 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
         });
         let mut answer = put(contrast);
         answer.put_known("n_clusters", paired.map(|paired| paired.n_clusters));
+        answer.put_known("unstable", paired.map(|paired| paired.df < ratio::UNSTABLE_DF));
         return Ok(answer);
     }
     let (c, t) = (ratio::clusters_by(&control, variance), ratio::clusters_by(&treatment, variance));
@@ -134,6 +138,8 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put("n_clusters", used(&control) + used(&treatment));
     answer.put("n_clusters_control", used(&control));
     answer.put("n_clusters_treatment", used(&treatment));
+    // Fewer than ten degrees of freedom: a few clusters carry the error.
+    answer.put_known("unstable", both.map(|(c, t)| c.unstable || t.unstable));
     Ok(answer)
 }
 
@@ -241,6 +247,9 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
             let ends = plan.alternative.ends(d, plan.alpha, |_| half);
             let p_value = match plan.alternative {
                 Alternative::TwoSided => PValue::of_ln(-sequential::ln_e_value(d, v, tau2)),
+                // The p-value at which the interval's own form just reaches 0.
+                Alternative::Greater if v_star.is_none() => sequential::one_sided_bound_p_value(d, v, tau2),
+                Alternative::Less if v_star.is_none() => sequential::one_sided_bound_p_value(-d, v, tau2),
                 Alternative::Greater => sequential::one_sided_p_value(d, v, tau2),
                 Alternative::Less => sequential::one_sided_p_value(-d, v, tau2),
             };

@@ -178,7 +178,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "paired-t",
         about: "Mean of paired differences",
-        example: r#"{"x": [1.1, 2.2, 3.3, 4.4], "y": [0.9, 2.5, 2.8, 3.9]}"#,
+        example: r#"{"x": [1.1, 2.2, 3.3, 4.4, 5.5, 6.1], "y": [0.9, 2.5, 2.8, 3.9, 5.1, 5.2]}"#,
         answer: tests::paired_t,
     },
     Function {
@@ -232,6 +232,8 @@ impl Function {
     pub fn answer(&self, inputs: &Value) -> Result<Answer, Refusal> {
         let fields = Fields::top(inputs)?;
         let _ = fields.raw("id");
+        // Scripts give one level to whatever they call, p-values or not.
+        fields.alpha()?;
         let answer = (self.answer)(&fields)?;
         fields.finish()?;
         Ok(answer)

@@ -15,8 +15,9 @@ use crate::{
     stats::{
         Interval, Reason,
         contrast::Ends,
-        dist::ln_chi2_sf,
+        dist::{ln_chi2_sf, t_isf},
         judge::{self, JudgeQuality},
+        moments::Moments,
         multiplicity, pass_k, psi, srm,
     },
 };
@@ -281,6 +282,9 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     if action.iter().any(|action| *action >= n_actions as f64) {
         return Err(fields.refuse("action", &format!("actions from 0 to {}", n_actions.saturating_sub(1))));
     }
+    if policy.iter().any(|row| (row.iter().sum::<f64>() - 1.0).abs() > 1e-6) {
+        return Err(fields.refuse("pi_e", "rows of action probabilities that sum to 1"));
+    }
     let log = Log {
         weight: (0..n).map(|row| policy[row][action[row] as usize] / pscore[row]).collect(),
         q: model.as_ref().map_or_else(|| vec![0.0; n], |model| (0..n).map(|row| model[row][action[row] as usize]).collect()),
@@ -308,7 +312,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
             }),
         );
     }
-    answer.put_known("replay", replay(&log, &policy, &action, &pscore));
+    answer.put_known("replay", replay(&log, &policy, &action, &pscore, alpha));
     let overlap = Overlap::of(&log).ok_or(Reason::NoOverlap);
     answer.put_known("ess", overlap.map(|overlap| overlap.ess));
     answer.put_known("max_weight", overlap.map(|overlap| overlap.max_weight));
@@ -329,12 +333,23 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
 }
 
 /// The mean reward of rows in which the policy would have done the same: only for a policy without chance, and a log with even chances.
-fn replay(log: &Log, policy: &[Vec<f64>], action: &[f64], pscore: &[f64]) -> Result<f64, Reason> {
+fn replay(log: &Log, policy: &[Vec<f64>], action: &[f64], pscore: &[f64], alpha: f64) -> Result<Answer, Reason> {
     let is_sure = policy.iter().flatten().all(|p| *p == 0.0 || *p == 1.0);
     let is_even = policy.iter().zip(pscore).all(|(row, p)| (p * row.len() as f64 - 1.0).abs() < 1e-9);
     if !is_sure || !is_even {
         return Err(Reason::NoOverlap);
     }
     let same: Vec<f64> = (0..action.len()).filter(|row| policy[*row][action[*row] as usize] == 1.0).map(|row| log.reward[row]).collect();
-    if same.is_empty() { Err(Reason::NoData) } else { Ok(same.iter().sum::<f64>() / same.len() as f64) }
+    if same.is_empty() {
+        return Err(Reason::NoData);
+    }
+    let n = same.len() as f64;
+    let mean = same.iter().sum::<f64>() / n;
+    let moments = Moments { n, mean, var: same.iter().map(|reward| (reward - mean).powi(2)).sum::<f64>() / (n - 1.0) };
+    let estimate = moments.estimate();
+    let mut part = Answer::default();
+    part.put("estimate", mean);
+    part.put_known("std_error", estimate.map(|e| e.std_error));
+    part.put_ends(["ci_lower", "ci_upper"], estimate.map(|e| ends(Interval::around(e.estimate, t_isf(0.5 * alpha, e.df) * e.std_error))));
+    Ok(part)
 }

@@ -154,7 +154,7 @@ pub(super) fn paired_t(fields: &Fields<'_>) -> Taken<Answer> {
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
     let var = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let estimate = if differences.len() < 2 { Err(Reason::TooFewRows) } else { Moments { n, mean, var }.estimate() };
+    let estimate = if differences.len() < MIN_PAIRS { Err(Reason::TooFewRows) } else { Moments { n, mean, var }.estimate() };
     let contrast = estimate.map(|estimate: Estimate| {
         let zero = Estimate { estimate: 0.0, std_error: 0.0, df: estimate.df };
         contrast::with_error(zero, estimate, estimate.std_error, estimate.df, plan)
@@ -199,7 +199,7 @@ pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
     let resampled = bootstrap::resample(statistic, replicates, seed);
     let mut answer = Answer::default();
     let interval = match &resampled {
-        Ok(resampled) if x.len() >= 2 => resampled.interval(method, replicates, alpha),
+        Ok(resampled) if x.len() >= 2 && (y.is_empty() || y.len() >= 2) => resampled.interval(method, replicates, alpha),
         Ok(_) => Err(Reason::TooFewRows),
         Err(reason) => Err(*reason),
     };

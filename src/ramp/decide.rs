@@ -191,6 +191,11 @@ mod tests {
     fn healthy() -> (LayerState, LayerAnalysis) {
         let since = NOW - 50 * HOUR;
         let unknown = Reason::NoConcurrentControl;
+        let latency = LatencyAnalysis {
+            baseline: Known::Unknown { reason: unknown },
+            candidate: Known::Unknown { reason: unknown },
+            effect: Known::Unknown { reason: unknown },
+        };
         let stage = StageAnalysis {
             start: since,
             end: NOW,
@@ -199,11 +204,9 @@ mod tests {
             rows: ArmRows { baseline: 90_000, candidate: 10_000 },
             srm: Some(SrmTest { statistic: 0.0, df: 1.0, p_value: 1.0, max_abs_deviation: 0.0 }),
             metrics: Vec::new(),
-            latency_p95_ms: LatencyAnalysis {
-                baseline: Known::Unknown { reason: unknown },
-                candidate: Known::Unknown { reason: unknown },
-                effect: Known::Unknown { reason: unknown },
-            },
+            latency_p50_ms: latency.clone(),
+            latency_p95_ms: latency.clone(),
+            latency_p99_ms: latency,
             qos: QosStage { baseline: qos(0.8), candidate: qos(0.85), effect: Known::Unknown { reason: unknown } },
             guardrails: vec![guardrail(HarmVerdict::Safe, None)],
         };

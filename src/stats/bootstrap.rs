@@ -163,7 +163,9 @@ impl Resampled {
         let acceleration = if square > 0.0 { moment(3) / (6.0 * square.powf(1.5)) } else { 0.0 };
         let end = |z: f64| {
             let shifted = z0 + z;
-            at(norm_sf(-(z0 + shifted / (1.0 - acceleration * shifted))))
+            let scale = 1.0 - acceleration * shifted;
+            // So far out that the correction would fold over, the replicates end.
+            at(if scale > 0.0 { norm_sf(-(z0 + shifted / scale)) } else { f64::from(u8::from(z > 0.0)) })
         };
         let z = norm_isf(0.5 * alpha);
         Ok(Interval { ci_lower: end(-z), ci_upper: end(z) })

@@ -11,6 +11,9 @@ use super::{
 /// Doublings that a search for a boundary's upper end takes.
 const MAX_DOUBLINGS: usize = 60;
 
+/// Largest shape of a mixture's distribution that keeps nine digits.
+const LARGEST_SHAPE: f64 = 1e8;
+
 /// What a boundary is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tuning {
@@ -88,6 +91,15 @@ impl Family {
     /// No such sum within reach.
     pub fn boundary(self, v: f64, alpha: f64, tuning: Tuning) -> Result<f64, Reason> {
         let excess = |s: f64| self.ln_mixture(s, v, tuning) + alpha.ln();
+        // Beyond, what is left of differences of large terms is noise.
+        let size = match self {
+            Self::NormalMixture => 0.0,
+            Self::GammaExponential { c } => (v + tuning.rho()) / (c * c),
+            Self::BetaBinomial { g, h } => (v + tuning.rho()) / (g * h),
+        };
+        if size > LARGEST_SHAPE {
+            return Err(Reason::TooLarge);
+        }
         match self {
             Self::NormalMixture if !tuning.one_sided => {
                 let rho = tuning.rho();
@@ -103,7 +115,7 @@ impl Family {
             }
             _ => {}
         }
-        let mut high = v.max(f64::MIN_POSITIVE.sqrt());
+        let mut high = v.max(tuning.rho().sqrt());
         for _ in 0..MAX_DOUBLINGS {
             if excess(high) > 0.0 {
                 return root(excess, 0.0, high).ok_or(Reason::NoSolution);

@@ -43,6 +43,11 @@ impl PValue {
         Self { p, log10_p: p.log10() }
     }
 
+    /// Not a number is no p-value.
+    fn checked(self) -> Result<Self, Reason> {
+        if self.p.is_nan() { Err(Reason::OutOfRange) } else { Ok(self) }
+    }
+
     /// From the natural logarithm of a p-value, or of a sum of tails.
     pub fn of_ln(ln_p: f64) -> Self {
         let ln_p = ln_p.min(0.0);
@@ -58,8 +63,10 @@ impl Alternative {
             Self::Greater => (statistic, 1.0),
             Self::Less => (-statistic, 1.0),
         };
-        let p = (sides * t_sf(signed, df)).min(1.0);
-        let log10_p = if p > 1e-290 { p.log10() } else { (ln_t_sf(signed, df) + f64::ln(sides)) / std::f64::consts::LN_10 };
+        let tail = sides * t_sf(signed, df);
+        // Of two numbers, `min` takes the one that is one.
+        let p = if tail > 1.0 { 1.0 } else { tail };
+        let log10_p = if p.is_nan() || p > 1e-290 { p.log10() } else { (ln_t_sf(signed, df) + f64::ln(sides)) / std::f64::consts::LN_10 };
         PValue { p, log10_p }
     }
 
@@ -170,7 +177,7 @@ pub fn with_error(control: Estimate, treatment: Estimate, std_error: f64, df: f6
         std_error: Some(std_error),
         statistic: error.is_ok().then_some(statistic),
         df: df.is_finite().then_some(df),
-        p_value: error.map(|()| plan.alternative.p_value(statistic, df)),
+        p_value: error.map(|()| plan.alternative.p_value(statistic, df)).and_then(PValue::checked),
         ci: error.map(|()| plan.alternative.ends(effect_size, plan.alpha, |tail| quantile(tail) * std_error)),
         relative: if error == Err(Reason::OutOfRange) { Err(Reason::OutOfRange) } else { relative(control, treatment, df, df, plan) },
     }

@@ -169,13 +169,21 @@ pub fn ln_t_sf(t: f64, df: f64) -> f64 {
 /// `(df/2, x, 1 - x)` of the incomplete beta function that is the tail of t.
 fn t_to_beta(t: f64, df: f64) -> (f64, f64, f64) {
     let square = t * t;
+    if square > 1e16 * df {
+        return (0.5 * df, (-ln_one_plus_square(t, df)).exp(), 1.0);
+    }
     (0.5 * df, df / (df + square), square / (df + square))
+}
+
+/// `ln(1 + t^2 / df)` of any t: the square of a large one does not fit a double.
+fn ln_one_plus_square(t: f64, df: f64) -> f64 {
+    if t > 1e8 * df.sqrt() { 2.0 * (t.ln() - 0.5 * df.ln()) } else { (t * t / df).ln_1p() }
 }
 
 /// The logarithm of `x^a (1 - x)^(1/2) / B(a, 1/2)`.
 fn ln_t_front(t: f64, df: f64) -> f64 {
     let (a, _, y) = t_to_beta(t, df);
-    -a * (t * t / df).ln_1p() + 0.5 * y.ln() + gamma_half_ratio(a).ln() - 0.5 * PI.ln()
+    -a * ln_one_plus_square(t, df) + 0.5 * y.ln() + gamma_half_ratio(a).ln() - 0.5 * PI.ln()
 }
 
 /// The t with P(T > t) = p, for 0 < p <= 1/2.

@@ -10,8 +10,9 @@ use super::{
     sequential,
 };
 
-/// Events (or non-events) in an arm below which a proportion is too rare for the usual interval.
-const FEW_EVENTS: f64 = 5.0;
+/// Events (or non-events) in an arm, as many as independent rows would need to be as uncertain, below which a proportion is too rare for
+/// the usual interval. Counted events would not do: a thousand of one user are one.
+pub const FEW_EVENTS: f64 = 20.0;
 
 /// How an effect's interval was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +130,7 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
 
 /// The difference of a metric between arms given as clusters `(numerator, denominator)`.
 ///
-/// Proportions with fewer than five events or non-events in an arm get Newcombe's interval on the effective sample size; its anytime
+/// Proportions with few events or non-events in an arm ([`FEW_EVENTS`]) get Newcombe's interval on the effective sample size; its anytime
 /// form uses the mixture's multiplier in place of the normal quantile.
 ///
 /// # Errors
@@ -137,19 +138,19 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
 pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], proportion: bool, levels: Levels) -> Result<Effect, Reason> {
     let (r0, r1) = (ratio::clusters(control)?, ratio::clusters(treatment)?);
     let plain = difference((&r0).into(), (&r1).into(), levels, EffectMethod::ClusterRobust);
-    let is_rare = |r: &RatioEstimate| r.numerator.min(r.denominator - r.numerator) < FEW_EVENTS;
+    let is_rare = |r: &RatioEstimate| effective_n(r) * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
     let is_share = |r: &RatioEstimate| (0.0..=1.0).contains(&r.estimate);
     if !proportion || !is_share(&r0) || !is_share(&r1) || !(is_rare(&r0) || is_rare(&r1)) {
         return Ok(plain);
     }
     let (n0, n1) = (effective_n(&r0), effective_n(&r1));
     let (p0, p1) = (r0.estimate, r1.estimate);
-    let z = norm_isf(0.5 * levels.alpha);
+    let z = t_isf(0.5 * levels.alpha, plain.df);
     let ci = proportion::newcombe(p1, n1, p0, n0, z);
     // Without events the clusters show no spread; the interval itself says how uncertain the difference is.
     let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-    let p_value = proportion::newcombe_p_value(p1, n1, p0, n0);
+    let p_value = (2.0 * t_sf(proportion::newcombe_deviate(p1, n1, p0, n0), plain.df)).min(1.0);
     // The same evidence at every look: the normal deviate of the p-value, judged by the mixture.
     let deviate = norm_isf((0.5 * p_value).clamp(1e-300, 0.5));
     Ok(Effect {

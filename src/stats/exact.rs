@@ -118,9 +118,21 @@ pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Resul
         };
         other.map_or(own, |other| own.max(other) + (-(own - other).abs()).exp().ln_1p())
     };
+    // Through the mode, a tail is what the short one on the other side leaves.
+    let one_sided = |upwards: bool| {
+        let is_short = if upwards { a >= mode } else { a <= mode };
+        let before = if upwards { a - 1.0 } else { a + 1.0 };
+        if is_short {
+            tail(a, upwards)
+        } else if before < low || before > high {
+            0.0
+        } else {
+            (-tail(before, !upwards).exp()).ln_1p()
+        }
+    };
     Ok(PValue::of_ln(match alternative {
         Alternative::TwoSided => two_sided(),
-        Alternative::Greater => tail(a, true),
-        Alternative::Less => tail(a, false),
+        Alternative::Greater => one_sided(true),
+        Alternative::Less => one_sided(false),
     }))
 }

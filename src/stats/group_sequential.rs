@@ -59,6 +59,9 @@ const RULE: [(f64, f64); 8] = [
 ];
 /// Standard deviations that the recursion looks to each side: boundaries that spend next to nothing lie far out.
 const REACH: f64 = 26.0;
+/// Standard deviations below (of a step, to each side) that still matter: what wanders off farther does not come back.
+const BELOW: f64 = 10.0;
+const STEP_REACH: f64 = 14.0;
 /// Panels above which looks are too close to each other to be told apart.
 const MAX_PANELS: f64 = 20_000.0;
 
@@ -91,7 +94,7 @@ impl Process {
     pub fn advance(&mut self, information: f64, bounds: (f64, f64), next: Option<f64>) -> Result<(), Reason> {
         let step = information - self.information;
         let (center, spread) = (self.drift * information, information.sqrt());
-        let low = bounds.0.max(center - REACH * spread);
+        let low = bounds.0.max(center - BELOW * spread);
         let high = bounds.1.min(center + REACH * spread);
         // The density changes over the last step's spread, the next kernel over the next step's.
         let scale = next.map_or(step, |next| step.min(next - information)).sqrt();
@@ -121,7 +124,7 @@ impl Process {
             return kernel(0.0);
         }
         // Nodes are in order: only those within reach count.
-        let reach = REACH * sd;
+        let reach = STEP_REACH * sd;
         let start = self.nodes.partition_point(|(from, _)| *from < place - mean - reach);
         let end = self.nodes.partition_point(|(from, _)| *from <= place - mean + reach);
         self.nodes[start..end].iter().map(|(from, mass)| mass * kernel(*from)).sum()
@@ -205,6 +208,9 @@ pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Resu
 /// # Errors
 /// As [`design`], or as many boundaries as looks are not there.
 pub fn crossings(information: &[f64], bounds: &[f64], sides: Sides, drift: f64) -> Result<Vec<f64>, Reason> {
+    if information.is_empty() && bounds.is_empty() {
+        return Ok(Vec::new());
+    }
     check(information)?;
     if bounds.len() != information.len() {
         return Err(Reason::NoData);

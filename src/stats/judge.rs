@@ -47,5 +47,7 @@ pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<C
     let std_error = ((binomial(p_obs, n) + calibration) / (youden * youden)).sqrt();
     let half = norm_isf(0.5 * alpha) * std_error;
     let clamp = |p: f64| p.clamp(0.0, 1.0);
-    Ok(Corrected { p: clamp(raw), std_error, ci: Interval { ci_lower: clamp(raw - half), ci_upper: clamp(raw + half) } })
+    // Around the clamped share: an interval that is clamped to a point would claim certainty.
+    let p = clamp(raw);
+    Ok(Corrected { p, std_error, ci: Interval { ci_lower: clamp(p - half), ci_upper: clamp(p + half) } })
 }

@@ -103,7 +103,11 @@ impl Comparison {
     /// An effect in the other direction, or none; a power that needs no rows, or more than can be counted.
     pub fn n_total(&self, effect: f64, power: f64) -> Result<f64, Reason> {
         let excess = |ln_n: f64| self.power(ln_n.exp(), effect) - power;
-        let least = if self.by_t { (2.0 + 1e-2) * (1.0 + self.ratio.max(1.0 / self.ratio)) / 2.0 * self.design_effect } else { 1e-6 };
+        // A t test needs a degree of freedom.
+        let least = if self.by_t { 3.0 * self.design_effect } else { 1e-6 };
+        if self.by_t && self.power(least, effect) >= power {
+            return Ok(least);
+        }
         root(excess, least.ln(), MOST_ROWS.ln()).map(f64::exp).ok_or(Reason::NoSolution)
     }
 

@@ -30,13 +30,17 @@ pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interv
     let z = norm_isf(0.5 * alpha);
     let within = |lower: f64, upper: f64| Interval { ci_lower: lower.max(0.0), ci_upper: upper.min(1.0) };
     match method {
-        ShareMethod::Wilson => wilson(x / n, n, z),
+        ShareMethod::Wilson => {
+            let ends = wilson(x / n, n, z);
+            within(if x == 0.0 { 0.0 } else { ends.ci_lower }, if x == n { 1.0 } else { ends.ci_upper })
+        }
         ShareMethod::ClopperPearson => within(
             if x > 0.0 { beta_inverse(x, n - x + 1.0, 0.5 * alpha).0 } else { 0.0 },
-            if x < n { beta_inverse(x + 1.0, n - x, 1.0 - 0.5 * alpha).0 } else { 1.0 },
+            // An upper tail is the lower one of the other outcome.
+            if x < n { beta_inverse(n - x, x + 1.0, 0.5 * alpha).1 } else { 1.0 },
         ),
         ShareMethod::Jeffreys => {
-            within(beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0, beta_inverse(x + 0.5, n - x + 0.5, 1.0 - 0.5 * alpha).0)
+            within(beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0, beta_inverse(n - x + 0.5, x + 0.5, 0.5 * alpha).1)
         }
         ShareMethod::Wald => {
             let (p, half) = (x / n, z * (x / n * (1.0 - x / n) / n).sqrt());
@@ -76,12 +80,17 @@ pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
 
 /// The two-sided p-value that goes with [`newcombe`]: the level at which the interval just reaches 0.
 pub fn newcombe_p_value(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
-    let (mut low, mut high) = (0.0, 40.0);
+    (2.0 * norm_sf(newcombe_deviate(p1, n1, p0, n0))).min(1.0)
+}
+
+/// The quantile at which [`newcombe`]'s interval just reaches 0.
+pub fn newcombe_deviate(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1e4);
     for _ in 0..100 {
         let z = 0.5 * (low + high);
         if newcombe(p1, n1, p0, n0, z).contains_zero() { high = z } else { low = z }
     }
-    (2.0 * norm_sf(0.5 * (low + high))).min(1.0)
+    0.5 * (low + high)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{Interval, Reason, dist::norm_isf, ratio};
+use super::{Interval, Reason, dist::t_isf, proportion, ratio};
 
 /// Mantissa bits of a bin: 64 bins an octave, so a bin's middle is within 1 % of any value in it.
 const MANTISSA_BITS: u32 = 6;
@@ -68,11 +68,10 @@ pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEs
     let n: u64 = pooled.values().sum();
     let estimate = invert(&pooled, q).ok_or(Reason::NoData)?;
     let shares: Vec<(f64, f64)> = clusters.iter().map(|c| (below(c, estimate), c.values().sum::<u64>() as f64)).collect();
-    let share = ratio::clusters(&shares)?;
-    let z = norm_isf(0.5 * alpha);
-    let end = |q: f64| invert(&pooled, q.clamp(0.0, 1.0)).ok_or(Reason::NoData);
-    let ci = Interval { ci_lower: end(q - z * share.std_error)?, ci_upper: end(q + z * share.std_error)? };
-    Ok(QuantileEstimate { estimate, std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * z), ci, n, n_clusters: share.n_clusters })
+    let (ends, t, n_clusters) = share_ends(&shares, q, alpha)?;
+    let end = |q: f64| invert(&pooled, q).ok_or(Reason::NoData);
+    let ci = Interval { ci_lower: end(ends.ci_lower)?, ci_upper: end(ends.ci_upper)? };
+    Ok(QuantileEstimate { estimate, std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * t), ci, n, n_clusters })
 }
 
 /// The quantile `q` of values in clusters, as [`woodruff`] does it from histograms: the value is numpy's default (straight between the
@@ -98,13 +97,23 @@ pub fn woodruff_of_values(clusters: &[Vec<f64>], q: f64, alpha: f64) -> Result<(
     let interval = || {
         let shares: Vec<(f64, f64)> =
             clusters.iter().map(|c| (c.iter().filter(|value| **value <= estimate).count() as f64, c.len() as f64)).collect();
-        let share = ratio::clusters(&shares)?;
-        let z = norm_isf(0.5 * alpha);
-        let ci = Interval { ci_lower: at(q - z * share.std_error), ci_upper: at(q + z * share.std_error) };
-        let std_error = (ci.ci_upper - ci.ci_lower) / (2.0 * z);
-        Ok(QuantileEstimate { estimate, std_error, ci, n: values.len() as u64, n_clusters: share.n_clusters })
+        let (ends, t, n_clusters) = share_ends(&shares, q, alpha)?;
+        let ci = Interval { ci_lower: at(ends.ci_lower), ci_upper: at(ends.ci_upper) };
+        let std_error = (ci.ci_upper - ci.ci_lower) / (2.0 * t);
+        Ok(QuantileEstimate { estimate, std_error, ci, n: values.len() as u64, n_clusters })
     };
     Ok((estimate, interval()))
+}
+
+/// Shares between which the quantile `q` lies, from the spread between clusters of the share below the point: Wilson's interval on the
+/// rows that would be as uncertain were they independent, with the t quantile of the spread's own degrees of freedom. With it and the
+/// clusters.
+fn share_ends(shares: &[(f64, f64)], q: f64, alpha: f64) -> Result<(Interval, f64, usize), Reason> {
+    let share = ratio::clusters(shares)?;
+    let t = t_isf(0.5 * alpha, share.df);
+    let variance = share.std_error.powi(2);
+    let n = if variance > 0.0 { (q * (1.0 - q) / variance).min(share.denominator) } else { share.denominator };
+    Ok((proportion::wilson(q, n, t), t, share.n_clusters))
 }
 
 /// Values below `x`, straight within the bin that holds it.

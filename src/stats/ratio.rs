@@ -7,7 +7,7 @@ use super::{Interval, Reason, dist::t_isf};
 /// Clusters below which no variance is given.
 pub const MIN_CLUSTERS: usize = 20;
 /// Degrees of freedom below which a variance is called unstable.
-const UNSTABLE_DF: f64 = 10.0;
+pub const UNSTABLE_DF: f64 = 10.0;
 
 /// A ratio with its cluster-robust error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

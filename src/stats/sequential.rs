@@ -64,6 +64,17 @@ pub fn one_sided_bound(v: f64, tau2: f64, alpha: f64) -> f64 {
     (2.0 * v * (1.0 + v / tau2) * ((1.0 + tau2 / v).sqrt() / (2.0 * alpha)).ln_1p()).sqrt()
 }
 
+/// The level at which [`one_sided_bound`] reaches as far as `d`.
+pub fn one_sided_bound_p_value(d: f64, v: f64, tau2: f64) -> PValue {
+    let exponent = d * d / (2.0 * v * (1.0 + v / tau2));
+    if d <= 0.0 {
+        return PValue::of(1.0);
+    }
+    // ln(e^x - 1), without overflow.
+    let ln_odds = if exponent > 30.0 { exponent } else { exponent.exp_m1().ln() };
+    PValue::of_ln(0.5 * (tau2 / v).ln_1p() - std::f64::consts::LN_2 - ln_odds)
+}
+
 /// `ln E` of the two-sided mixture: how strongly the data speak against "no effect".
 pub fn ln_e_value(d: f64, v: f64, tau2: f64) -> f64 {
     tau2 * d * d / (2.0 * v * (v + tau2)) - 0.5 * (tau2 / v).ln_1p()

@@ -48,7 +48,7 @@ fn stirling_error(n: f64) -> f64 {
 }
 
 /// `x ln(x / m) + m - x` without cancellation where x is near m.
-fn deviance(x: f64, m: f64) -> f64 {
+pub(super) fn deviance(x: f64, m: f64) -> f64 {
     if (x - m).abs() > 0.1 * (x + m) {
         return x * (x / m).ln() + m - x;
     }
@@ -236,7 +236,8 @@ pub(super) fn scaled_chi(df: f64, f: impl Fn(f64) -> f64) -> f64 {
     // Density of u = ln s, up to its constant: exp(df (u - e^(2u) / 2)); 1 / sqrt(2 df) wide around 0, longer to the left.
     let spread = (0.5 / df).sqrt();
     let (low, high) = (-(40.0_f64 / df).max(12.0 * spread), (12.0 * spread).min(6.0));
-    let n = 400;
+    // Few degrees of freedom spread wide, and what is averaged may fall steeply.
+    let n = if df < 30.0 { 6_000 } else { 600 };
     let step = (high - low) / f64::from(n);
     let (mut sum, mut mass) = (0.0, 0.0);
     for k in 0..=n {

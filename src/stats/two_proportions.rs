@@ -6,6 +6,7 @@ use super::{
     dist::{chi2_sf, ln_chi2_sf, norm_isf},
     effect::Estimate,
     exact, proportion,
+    special::deviance,
 };
 
 /// Successes of trials.
@@ -26,7 +27,7 @@ impl Counts {
     /// The share with its binomial error.
     pub fn estimate(&self) -> Estimate {
         let p = self.share();
-        Estimate { estimate: p, std_error: (p * (1.0 - p) / self.n).sqrt(), df: f64::INFINITY }
+        Estimate { estimate: p, std_error: (p * ((self.n - self.x) / self.n) / self.n).sqrt(), df: f64::INFINITY }
     }
 }
 
@@ -66,7 +67,8 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
     let (e0, e1) = (control.estimate(), treatment.estimate());
     let unpooled = contrast::independent(e0, e1, plan);
     let pooled = (control.x + treatment.x) / (control.n + treatment.n);
-    let pooled_error = (pooled * (1.0 - pooled) * (1.0 / control.n + 1.0 / treatment.n)).sqrt();
+    let rest = (control.n - control.x + treatment.n - treatment.x) / (control.n + treatment.n);
+    let pooled_error = (pooled * rest * (1.0 / control.n + 1.0 / treatment.n)).sqrt();
     let d = unpooled.effect_size;
     match method {
         ProportionMethod::ZUnpooled => Ok(unpooled),
@@ -118,32 +120,17 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
                 contrast::Alternative::Greater => Ends { lower: Some(ends(plan.alpha).ci_lower), upper: None },
                 contrast::Alternative::Less => Ends { lower: None, upper: Some(ends(plan.alpha).ci_upper) },
             };
-            let both = proportion::newcombe_p_value(p1, treatment.n, p0, control.n);
-            let p = match plan.alternative {
-                contrast::Alternative::TwoSided => both,
-                contrast::Alternative::Greater => {
-                    if d >= 0.0 {
-                        0.5 * both
-                    } else {
-                        1.0 - 0.5 * both
-                    }
-                }
-                contrast::Alternative::Less => {
-                    if d <= 0.0 {
-                        0.5 * both
-                    } else {
-                        1.0 - 0.5 * both
-                    }
-                }
-            };
-            Ok(Contrast { statistic: None, df: None, p_value: Ok(PValue::of(p)), ci: Ok(ci), ..unpooled })
+            let deviate = proportion::newcombe_deviate(p1, treatment.n, p0, control.n);
+            let p_value = plan.alternative.p_value(if d < 0.0 { -deviate } else { deviate }, f64::INFINITY);
+            Ok(Contrast { statistic: None, df: None, p_value: Ok(p_value), ci: Ok(ci), ..unpooled })
         }
     }
 }
 
 /// `2 sum observed ln(observed / expected)` of the two by two table.
 fn likelihood_ratio(control: Counts, treatment: Counts, pooled: f64) -> f64 {
-    let term = |observed: f64, expected: f64| if observed > 0.0 { observed * (observed / expected).ln() } else { 0.0 };
+    // Observed and expected counts have one sum, so the terms may be those that do not cancel: O ln(O / E) + E - O.
+    let term = |observed: f64, expected: f64| if observed > 0.0 { deviance(observed, expected) } else { expected };
     let arm = |c: Counts| term(c.x, c.n * pooled) + term(c.n - c.x, c.n * (1.0 - pooled));
     (2.0 * (arm(control) + arm(treatment))).max(0.0)
 }

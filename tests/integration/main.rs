@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod calc;
+mod coverage;
 mod crash;
 mod exact;
 mod fuzz;

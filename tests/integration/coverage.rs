@@ -1,0 +1,42 @@
+//! Do intervals hold what they promise? A small count; `cargo run --release --example coverage` is the large one.
+
+#[path = "../../benches/coverage/sim.rs"]
+mod sim;
+
+use sim::{Case, Covered, Measure, anytime_error, coverage};
+
+fn check(measure: Measure, share: f64, n_users: usize, n_runs: usize) -> Covered {
+    let found = coverage(Case { measure, share, n_users, most_turns: 20 }, n_runs, 7);
+    assert_eq!(found.n, n_runs, "{measure:?}");
+    let rate = found.own as f64 / found.n as f64;
+    // Four standard errors of the count to each side.
+    let error = 4.0 * (0.95 * 0.05 / n_runs as f64).sqrt();
+    assert!((0.95 - error - 0.01..=1.0).contains(&rate), "{measure:?} at {share}: {rate}");
+    found
+}
+
+#[test]
+fn intervals_hold_the_truth() {
+    for p in [0.01, 0.5, 0.99] {
+        check(Measure::Rate(p), 0.5, 5_000, 400);
+    }
+    check(Measure::Cost, 0.5, 5_000, 300);
+    check(Measure::Qos(0.1), 0.5, 5_000, 200);
+    check(Measure::Qos(1.0 / 3.0), 0.5, 5_000, 60);
+    check(Measure::LatencyP95, 0.5, 5_000, 100);
+}
+
+#[test]
+fn one_percent_against_the_rest_needs_clusters_and_groups_agree_with_users() {
+    let found = coverage(Case { measure: Measure::Rate(0.3), share: 0.01, n_users: 100_000, most_turns: 1_000 }, 150, 5);
+    let share = |hits: usize| hits as f64 / found.n_others as f64;
+    // A user's rows are alike, and a few users have a thousand of them: rows taken for independent are far too sure.
+    assert!(share(found.naive) < 0.75, "{found:?}");
+    assert!((share(found.by_user) - share(found.own)).abs() < 0.08, "{found:?}");
+}
+
+#[test]
+fn intervals_for_every_look_hold_at_every_look() {
+    let error = anytime_error(60, 200, 100, 3);
+    assert!(error <= 0.05 + 0.05, "{error}");
+}
