@@ -98,3 +98,40 @@ fn inverse(matrix: &[f64], p: usize) -> Option<Vec<f64>> {
     }
     Some((0..p * p).map(|k| rows[k / p * width + p + k % p] / (scale[k / p] * scale[k % p])).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_told_apart_by_their_parts() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/statistics.json")).unwrap();
+        let vector = vectors["vectors"].as_array().unwrap().iter().find(|vector| vector["family"] == "attribution").unwrap();
+        let cells: Vec<Cell> = vector["inputs"]["cells"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cell| {
+                let [model, prompt, tool, n, mean, var] =
+                    ["model", "prompt", "tool", "n", "mean", "var"].map(|key| cell[key].as_f64().unwrap());
+                Cell { design: vec![1.0, model, prompt, tool, model * prompt], value: mean, variance: var / n }
+            })
+            .collect();
+        let found = fit(&cells).unwrap();
+        let expected = |key: &str| vector["expected"][key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>();
+        for (found, expected) in found.beta.iter().zip(expected("beta")).chain(found.std_error.iter().zip(expected("se"))) {
+            assert!((found - expected).abs() < 1e-8 * expected.abs(), "{found} {expected}");
+        }
+        assert!((found.q - vector["expected"]["lack_of_fit_Q"].as_f64().unwrap()).abs() < 1e-8);
+        assert!((found.q_p_value.unwrap() - vector["expected"]["Q_p"].as_f64().unwrap()).abs() < 1e-8);
+    }
+
+    #[test]
+    fn what_always_came_together_is_not_told_apart() {
+        let cell = |model: f64, value: f64| Cell { design: vec![1.0, model, model], value, variance: 0.01 };
+        let cells = [cell(0.0, 1.0), cell(1.0, 2.0), cell(1.0, 2.1), cell(0.0, 0.9)];
+        assert_eq!(fit(&cells), Err(Reason::Aliased));
+        assert_eq!(aliases(&cells), vec![(1, 2)]);
+        assert_eq!(fit(&[]), Err(Reason::NoData));
+    }
+}

@@ -188,3 +188,23 @@ fn poisson_one(rng: &mut ChaCha8Rng) -> f64 {
     }
     k
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resampling_rows_and_clusters_finds_the_mean_s_error() {
+        let values: Vec<f64> = (0..400).map(|i| f64::from(i * 37 % 101)).collect();
+        let mean = values.iter().sum::<f64>() / 400.0;
+        let error = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 399.0 / 400.0).sqrt();
+        let close = |interval: Interval| ((interval.ci_upper - interval.ci_lower) / (2.0 * 1.96 * error) - 1.0).abs() < 0.1;
+        let resampled = resample(Statistic::Mean(&values), 4_000, 1).unwrap();
+        for method in [BootstrapMethod::Bca, BootstrapMethod::Percentile] {
+            assert!(close(resampled.interval(method, 4_000, 0.05).unwrap()), "{method:?}");
+        }
+        let clusters: Clusters = values.iter().map(|v| [*v, 1.0]).collect();
+        assert!(close(percentile(&clusters, |sums| Some(sums[0] / sums[1]), 0.05, 1).unwrap()));
+        assert!(resample(Statistic::Ratio(&values, &values[1..]), 10, 1).is_err());
+    }
+}

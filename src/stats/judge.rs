@@ -51,3 +51,23 @@ pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<C
     let p = clamp(raw);
     Ok(Corrected { p, std_error, ci: Interval { ci_lower: clamp(p - half), ci_upper: clamp(p + half) } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judge_s_errors_are_taken_back() {
+        let judge = JudgeQuality { sensitivity: 0.9, specificity: 0.8, n: None };
+        // Of 60 % true positives it calls .9 * .6 + .2 * .4 = 62 % positive.
+        let exact = correct(0.62, 1_000.0, &judge, 0.05).unwrap();
+        assert!((exact.p - 0.6).abs() < 1e-12);
+        assert!((exact.std_error - (0.62 * 0.38 / 1_000.0_f64).sqrt() / 0.7).abs() < 1e-15);
+        let measured = correct(0.62, 1_000.0, &JudgeQuality { n: Some([50.0, 50.0]), ..judge }, 0.05).unwrap();
+        assert!(measured.std_error > exact.std_error);
+        assert_eq!(correct(0.5, 10.0, &JudgeQuality { sensitivity: 0.4, specificity: 0.6, n: None }, 0.05), Err(Reason::UselessJudge));
+        // Below what a perfect zero would show, the share is 0, but not surely.
+        let none = correct(0.1, 100.0, &judge, 0.05).unwrap();
+        assert!(none.p == 0.0 && none.ci.ci_upper > 0.0);
+    }
+}

@@ -37,3 +37,19 @@ pub fn kaplan_meier(ages: &[Age]) -> Vec<ByDay> {
     };
     ages.iter().filter(|age| age.at_risk > 0.0).map(step).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn censored_exposures_leave_the_risk_set() {
+        // Ten exposures; one outcome on day 1; four are too young for day 2, on which one of the five left has its outcome.
+        let age = |day: f64, events: f64, at_risk: f64| Age { day, events, at_risk };
+        let found = kaplan_meier(&[age(1.0, 1.0, 10.0), age(2.0, 1.0, 5.0), age(3.0, 0.0, 0.0)]);
+        assert_eq!(found.len(), 2);
+        assert!((found[1].rate - (1.0 - 0.9 * 0.8)).abs() < 1e-15);
+        let greenwood = 0.72 * (1.0 / 90.0 + 1.0 / 20.0_f64).sqrt();
+        assert!((found[1].std_error - greenwood).abs() < 1e-15);
+    }
+}

@@ -22,3 +22,21 @@ pub fn pass_hat_k(attempts: &[u64], successes: &[u64], k: u64) -> Result<f64, Re
     };
     Ok(attempts.iter().zip(successes).map(case).sum::<f64>() / attempts.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_ways_as_binomials_say() {
+        let check = |n: &[u64], c: &[u64], k: u64, expected: f64| {
+            assert!((pass_hat_k(n, c, k).unwrap() - expected).abs() < 1e-15, "{n:?} {c:?} {k}");
+        };
+        check(&[5], &[4], 2, 6.0 / 10.0);
+        check(&[5, 5], &[5, 3], 3, (1.0 + 1.0 / 10.0) / 2.0);
+        check(&[5], &[2], 3, 0.0);
+        check(&[1_000], &[999], 998, 999.0 / 499_500.0);
+        assert_eq!(pass_hat_k(&[2], &[2], 3), Err(Reason::TooFewRows));
+        assert_eq!(pass_hat_k(&[], &[], 1), Err(Reason::NoData));
+    }
+}
