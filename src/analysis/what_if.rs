@@ -271,7 +271,8 @@ impl<'a> WhatIfCube<'a> {
         };
         let end = running.windows.len() - 1;
         let n_pairs = PAIRS + self.columns.len() * Arm::Baseline as usize;
-        let mut groups: Vec<Vec<i64>> = Vec::new();
+        let mut groups: Vec<i64> = Vec::new();
+        let mut sums = vec![0; running.width];
         let (mut n_reaching, mut runs) = (usize::MAX, Vec::new());
         for group in 0..N_GROUPS {
             // Ratios reach the first groups: as many as reach this one are the same ones.
@@ -281,13 +282,13 @@ impl<'a> WhatIfCube<'a> {
                 runs = runs_of(reaching()).iter().map(|windows| running.ends(windows)).collect();
             }
             let Some((first, _)) = runs.first() else { break };
-            let mut sums = vec![0; running.width];
+            sums.fill(0);
             runs.iter().for_each(|run| running.add(group, *run, &mut sums));
             result.exposed_users += (running.row(end, group)[USERS] - running.row(*first, group)[USERS]).unsigned_abs();
             result.exposed_requests += sums[REQUESTS].unsigned_abs();
             result.paired_requests += sums[n_pairs].unsigned_abs();
             if sums[n_pairs] > 0 {
-                groups.push(sums);
+                groups.extend_from_slice(&sums[PAIRS..]);
             }
         }
         let scale = result.exposed_requests as f64 / (result.paired_requests as f64).max(1.0);
@@ -297,13 +298,11 @@ impl<'a> WhatIfCube<'a> {
         result
     }
 
-    /// Sums of pairs in their units, group by group: first the baseline's columns, then the candidate's.
-    fn clusters(&self, groups: &[Vec<i64>], columns: &[(usize, f64)]) -> Clusters {
-        let mut values = Vec::with_capacity(2 * columns.len() * groups.len());
-        for sums in groups {
-            for arm in sums[PAIRS..].chunks_exact(self.columns.len()) {
-                values.extend(columns.iter().map(|(column, units)| arm[*column] as f64 / units));
-            }
+    /// Sums of pairs in their units, from those of both arms in turn, group by group: first the baseline's columns, then the candidate's.
+    fn clusters(&self, groups: &[i64], columns: &[(usize, f64)]) -> Clusters {
+        let mut values = Vec::with_capacity(columns.len() * groups.len() / self.columns.len());
+        for arm in groups.chunks_exact(self.columns.len()) {
+            values.extend(columns.iter().map(|(column, units)| arm[*column] as f64 / units));
         }
         Clusters::from_sums(2 * columns.len(), values)
     }
@@ -326,7 +325,7 @@ impl<'a> WhatIfCube<'a> {
         Ok([kept(0)?, kept(1)?])
     }
 
-    fn qos(&self, scenario: &Scenario, groups: &[Vec<i64>]) -> WhatIfQos {
+    fn qos(&self, scenario: &Scenario, groups: &[i64]) -> WhatIfQos {
         let columns: Result<Vec<[(usize, f64); 2]>, Reason> =
             RATE_METRICS.iter().map(|id| scenario.metric(id).ok_or(Reason::NoColumn).and_then(|metric| self.columns_of(metric))).collect();
         let columns = match columns {
@@ -341,7 +340,7 @@ impl<'a> WhatIfCube<'a> {
         WhatIfQos { baseline: of(&totals[..n]), candidate: of(&totals[n..]), effect: paired(&clusters, theta, scenario).into() }
     }
 
-    fn metric(&self, metric: &Metric, groups: &[Vec<i64>], scale: f64, scenario: &Scenario) -> WhatIfMetric {
+    fn metric(&self, metric: &Metric, groups: &[i64], scale: f64, scenario: &Scenario) -> WhatIfMetric {
         let columns = match self.columns_of(metric) {
             Ok(columns) => columns,
             Err(reason) => {
