@@ -1,12 +1,12 @@
 //! Do the methods hold on this traffic? Users who all had the baseline are dealt into two arms at random, again and again: every effect
 //! found is false, so the shares of false alarms and of intervals that miss 0 can be counted.
 
-use rand::{Rng, SeedableRng};
+use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::sums::CubeSums;
+use super::{infer::DEFAULT_RELATIVE_MDE, sums::CubeSums};
 use crate::{
     bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start},
     metric::Metric,
@@ -14,9 +14,11 @@ use crate::{
     scenario::Scenario,
     stats::{
         Interval, Known, Reason,
-        dist::{norm_isf, norm_sf},
+        contrast::{Alternative, Plan},
+        dist::norm_isf,
         effect::{self, Levels},
         proportion, sequential, srm,
+        two_proportions::{self, Counts, ProportionMethod},
     },
 };
 
@@ -24,8 +26,6 @@ use crate::{
 const ENOUGH_CLUSTERS: u16 = 30;
 /// p below which a sample ratio is called mismatched.
 const SRM_ALPHA: f64 = 0.001;
-/// The difference that anytime intervals are tuned for, as a share of the value.
-const RELATIVE_MDE: f64 = 0.05;
 
 /// What A/A splits found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -224,7 +224,7 @@ fn deal(ratio: Ratio, rng: &mut ChaCha8Rng) -> Vec<bool> {
     let mut is_candidate = vec![inverted; usize::from(N_GROUPS)];
     for (width, n) in WIDTHS.into_iter().zip(counts) {
         let mut groups: Vec<u16> = (0..N_GROUPS).filter(|group| group_start(group + 1) - group_start(*group) == width).collect();
-        shuffle(&mut groups, rng);
+        groups.shuffle(rng);
         groups.iter().take(usize::from(n)).for_each(|group| is_candidate[usize::from(*group)] = !inverted);
     }
     is_candidate
@@ -269,27 +269,18 @@ fn even_counts(bps: u16) -> [u16; 3] {
     [ones, tens, fifties]
 }
 
-/// Fisher and Yates's shuffle.
-fn shuffle(groups: &mut [u16], rng: &mut ChaCha8Rng) {
-    for idx in (1..groups.len()).rev() {
-        let other = ((u128::from(rng.next_u64()) * (idx as u128 + 1)) >> 64) as usize;
-        groups.swap(idx, other);
-    }
-}
-
 fn finding(metric: &Metric, groups: &[(f64, f64)], is_candidate: &[bool], alpha: f64) -> Result<Finding, Reason> {
     let arm = |which: bool| groups.iter().zip(is_candidate).filter(|(_, is)| **is == which).map(|(sums, _)| *sums).collect::<Vec<_>>();
     let (control, treatment) = (arm(false), arm(true));
     let value = crate::stats::ratio::point(control.iter().copied()).ok_or(Reason::NoData)?.2;
-    let mde = if value == 0.0 { RELATIVE_MDE } else { RELATIVE_MDE * value.abs() };
+    let mde = if value == 0.0 { DEFAULT_RELATIVE_MDE } else { DEFAULT_RELATIVE_MDE * value.abs() };
     let levels = Levels { alpha, v_star: sequential::v_star_for(mde) };
     let effect = effect::between_clusters(&control, &treatment, metric.proportion, levels)?;
-    let is_naive_positive = metric.proportion.then(|| {
-        let ((x0, n0), (x1, n1)) = (sum(&control), sum(&treatment));
-        let pooled = (x0 + x1) / (n0 + n1);
-        let error = (pooled * (1.0 - pooled) * (1.0 / n0 + 1.0 / n1)).sqrt();
-        error > 0.0 && 2.0 * norm_sf((x1 / n1 - x0 / n0).abs() / error) < alpha
+    let naive = metric.proportion.then(|| {
+        let plan = Plan { alternative: Alternative::TwoSided, alpha };
+        two_proportions::compare(sum(&control), sum(&treatment), ProportionMethod::Z, plan)
     });
+    let is_naive_positive = naive.map(|contrast| contrast.is_ok_and(|contrast| contrast.p_value.is_ok_and(|p| p.p < alpha)));
     Ok(Finding {
         is_positive: effect.p_value < alpha,
         is_covered: effect.ci.contains_zero(),
@@ -298,8 +289,8 @@ fn finding(metric: &Metric, groups: &[(f64, f64)], is_candidate: &[bool], alpha:
     })
 }
 
-fn sum(rows: &[(f64, f64)]) -> (f64, f64) {
-    rows.iter().fold((0.0, 0.0), |(num, den), (n, d)| (num + n, den + d))
+fn sum(rows: &[(f64, f64)]) -> Counts {
+    rows.iter().fold(Counts { n: 0.0, x: 0.0 }, |sum, (num, den)| Counts { n: sum.n + den, x: sum.x + num })
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::{
 /// Points of a QoS series, at most.
 const MAX_POINTS: u32 = 24;
 /// Effects without a margin of their own are tuned to see this share of the control.
-const DEFAULT_RELATIVE_MDE: f64 = 0.05;
+pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 /// Microseconds a millisecond: the latency histogram counts microseconds.
 const MICROS_A_MS: f64 = 1e3;
 

@@ -86,12 +86,8 @@ pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
     let known = if counts.n > 0.0 { Ok(()) } else { Err(Reason::NoData) };
     let mut answer = Answer::default();
     answer.put_known("estimate", known.map(|()| counts.share()));
-    answer.put_ends(["ci_lower", "ci_upper"], known.map(|()| two_ends(proportion::share_interval(counts.x, counts.n, method, alpha))));
+    answer.put_ends(["ci_lower", "ci_upper"], known.map(|()| Ends::from(proportion::share_interval(counts.x, counts.n, method, alpha))));
     Ok(answer)
-}
-
-fn two_ends(interval: Interval) -> Ends {
-    Ends { lower: Some(interval.ci_lower), upper: Some(interval.ci_upper) }
 }
 
 pub(super) fn mean(fields: &Fields<'_>) -> Taken<Answer> {
@@ -214,7 +210,7 @@ pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
         }
     };
     for (names, arm) in [(["control_ci_lower", "control_ci_upper"], &c), (["treatment_ci_lower", "treatment_ci_upper"], &t)] {
-        answer.put_ends(names, arm.and_then(|(_, interval)| interval).map(|q| two_ends(q.ci)));
+        answer.put_ends(names, arm.and_then(|(_, interval)| interval).map(|q| Ends::from(q.ci)));
     }
     Ok(answer)
 }
@@ -409,7 +405,7 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put_known("margin", judged.map(|judged| judged.limit));
     answer.put_known("std_error", judged.map(|judged| judged.std_error));
     answer.put_known("statistic", judged.map(|judged| judged.statistic));
-    answer.put_ends(["ci_lower", "ci_upper"], judged.map(|judged| two_ends(judged.interval)));
+    answer.put_ends(["ci_lower", "ci_upper"], judged.map(|judged| Ends::from(judged.interval)));
     answer.put_p_value(judged.map(|judged| judged.p_value));
     Ok(answer)
 }

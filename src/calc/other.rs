@@ -230,12 +230,8 @@ pub(super) fn judge(fields: &Fields<'_>) -> Taken<Answer> {
     let mut answer = Answer::default();
     answer.put_known("p", corrected.map(|corrected| corrected.p));
     answer.put_known("std_error", corrected.map(|corrected| corrected.std_error));
-    answer.put_ends(["ci_lower", "ci_upper"], corrected.map(|corrected| ends(corrected.ci)));
+    answer.put_ends(["ci_lower", "ci_upper"], corrected.map(|corrected| Ends::from(corrected.ci)));
     Ok(answer)
-}
-
-fn ends(interval: Interval) -> Ends {
-    Ends { lower: Some(interval.ci_lower), upper: Some(interval.ci_upper) }
 }
 
 pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
@@ -307,7 +303,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
                 let mut part = Answer::default();
                 part.put("estimate", estimate);
                 part.put_known("std_error", value.map(|value| value.std_error));
-                part.put_ends(["ci_lower", "ci_upper"], value.map(|value| ends(value.ci)));
+                part.put_ends(["ci_lower", "ci_upper"], value.map(|value| Ends::from(value.ci)));
                 part
             }),
         );
@@ -350,6 +346,9 @@ fn replay(log: &Log, policy: &[Vec<f64>], action: &[f64], pscore: &[f64], alpha:
     let mut part = Answer::default();
     part.put("estimate", mean);
     part.put_known("std_error", estimate.map(|e| e.std_error));
-    part.put_ends(["ci_lower", "ci_upper"], estimate.map(|e| ends(Interval::around(e.estimate, t_isf(0.5 * alpha, e.df) * e.std_error))));
+    part.put_ends(
+        ["ci_lower", "ci_upper"],
+        estimate.map(|e| Ends::from(Interval::around(e.estimate, t_isf(0.5 * alpha, e.df) * e.std_error))),
+    );
     Ok(part)
 }

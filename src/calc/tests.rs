@@ -6,7 +6,7 @@ use super::{
     fields::{Fields, Taken},
 };
 use crate::stats::{
-    Interval, Reason,
+    Reason,
     bootstrap::{self, BootstrapMethod, Statistic},
     contrast::{self, Alternative, Ends},
     effect::Estimate,
@@ -204,9 +204,6 @@ pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
         Err(reason) => Err(*reason),
     };
     answer.put_known("estimate", resampled.map(|resampled| resampled.estimate));
-    answer.put_ends(
-        ["ci_lower", "ci_upper"],
-        interval.map(|Interval { ci_lower, ci_upper }| Ends { lower: Some(ci_lower), upper: Some(ci_upper) }),
-    );
+    answer.put_ends(["ci_lower", "ci_upper"], interval.map(Ends::from));
     Ok(answer)
 }

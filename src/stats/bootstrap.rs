@@ -1,6 +1,6 @@
 //! Bootstrap over clusters, for functions with kinks, where the jackknife's straight line is wrong.
 
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -109,14 +109,14 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
     let replicate = |idx: usize| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(idx as u64);
-        let mut mean = |rows: &[f64]| (0..rows.len()).map(|_| rows[below(&mut rng, rows.len())]).sum::<f64>() / rows.len() as f64;
+        let mut mean = |rows: &[f64]| (0..rows.len()).map(|_| rows[rng.random_range(0..rows.len())]).sum::<f64>() / rows.len() as f64;
         finite(match statistic {
             Statistic::Mean(x) => mean(x),
             Statistic::Difference(x, y) => mean(x) - mean(y),
             Statistic::Ratio(x, y) => {
                 let (mut num, mut den) = (0.0, 0.0);
                 for _ in 0..x.len() {
-                    let row = below(&mut rng, x.len());
+                    let row = rng.random_range(0..x.len());
                     num += x[row];
                     den += y[row];
                 }
@@ -170,11 +170,6 @@ impl Resampled {
         let z = norm_isf(0.5 * alpha);
         Ok(Interval { ci_lower: end(-z), ci_upper: end(z) })
     }
-}
-
-/// A whole number below `n`, each as likely but for n in 2^64.
-fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
-    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
 }
 
 /// A draw from Poisson(1), by inversion.

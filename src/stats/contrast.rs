@@ -1,7 +1,7 @@
 //! One planned test of an estimate, by z or t: statistic, p-value, interval, for each alternative.
 
 use super::{
-    Reason,
+    Interval, Reason,
     dist::{ln_t_sf, t_isf, t_sf},
     effect::Estimate,
 };
@@ -80,6 +80,12 @@ impl Alternative {
             Self::Greater => Ends { lower: Some(center - half_width(alpha)), upper: None },
             Self::Less => Ends { lower: None, upper: Some(center + half_width(alpha)) },
         }
+    }
+}
+
+impl From<Interval> for Ends {
+    fn from(interval: Interval) -> Self {
+        Self { lower: Some(interval.ci_lower), upper: Some(interval.ci_upper) }
     }
 }
 

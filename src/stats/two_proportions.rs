@@ -113,10 +113,7 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
             let (p1, p0) = (treatment.share(), control.share());
             let ends = |tail: f64| proportion::newcombe(p1, treatment.n, p0, control.n, norm_isf(tail));
             let ci = match plan.alternative {
-                contrast::Alternative::TwoSided => {
-                    let ends = ends(0.5 * plan.alpha);
-                    Ends { lower: Some(ends.ci_lower), upper: Some(ends.ci_upper) }
-                }
+                contrast::Alternative::TwoSided => ends(0.5 * plan.alpha).into(),
                 contrast::Alternative::Greater => Ends { lower: Some(ends(plan.alpha).ci_lower), upper: None },
                 contrast::Alternative::Less => Ends { lower: None, upper: Some(ends(plan.alpha).ci_upper) },
             };

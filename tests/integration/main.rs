@@ -19,3 +19,4 @@ mod report;
 mod run;
 mod small;
 mod support;
+mod vectors;
