@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::off_policy::RatioValue;
 use crate::{
     bucket::Ratio,
     input::SourceFile,
@@ -9,7 +10,14 @@ use crate::{
     qos::{GuardrailFinding, QosArm},
     replay::{Arm, RowCounts},
     scenario::Policy,
-    stats::{Known, effect::Effect, quantile::QuantileEstimate, ratio::RatioEstimate, srm::SrmTest, stages::Combinations},
+    stats::{
+        Interval, Known,
+        effect::Effect,
+        quantile::QuantileEstimate,
+        ratio::RatioEstimate,
+        srm::{FirstExposures, SrmTest},
+        stages::Combinations,
+    },
     time::Micros,
 };
 
@@ -36,6 +44,9 @@ pub struct Analysis {
     pub metrics: Vec<Metric>,
     /// Per tenant and layer, in plan order.
     pub layers: Vec<LayerAnalysis>,
+    /// What other ratios would be worth, where that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<RatioValue>,
     /// Where the log's rows went.
     pub data: DataQuality,
 }
@@ -77,6 +88,8 @@ pub struct LayerAnalysis {
     pub stages: Vec<StageAnalysis>,
     /// Sample ratio over all stages: chi-squares added up; `None` without a stage of two arms.
     pub srm: Option<SrmTest>,
+    /// Sample ratio of users by first exposure, over all stages; `None` without a stage of two arms.
+    pub srm_first: Option<FirstExposures>,
     /// Effects over all stages that have one.
     pub combined: Vec<CombinedMetric>,
     /// QoS over time.
@@ -152,6 +165,12 @@ pub struct MetricAnalysis {
     pub candidate: MetricArm,
     /// Candidate minus baseline.
     pub effect: Known<Effect>,
+    /// p-value of one look after Benjamini and Hochberg's correction over the stage's metrics that no guardrail watches; `None` for those
+    /// that one does (guardrails are corrected by Holm) and where there is no effect.
+    pub p_value_adj: Option<f64>,
+    /// Of the stage's rows, the share that is old enough for the metric's outcomes to have come; only they count. `None` without a delay
+    /// or rows.
+    pub mature_share: Option<f64>,
 }
 
 /// One metric of one release.
@@ -197,6 +216,21 @@ pub struct CombinedMetric {
     /// Three weightings and their heterogeneity.
     #[serde(flatten)]
     pub combinations: Combinations,
+    /// The score process over stages, as it stands: what tests at every look rest on. `None` without a variance.
+    pub score: Option<ScoreProcess>,
+}
+
+/// `S = sum I_s d_s`, `V = sum I_s`, `I_s = 1 / v_s`: its increments are independent whatever the ratios do.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScoreProcess {
+    /// `S`.
+    pub score: f64,
+    /// `V`.
+    pub information: f64,
+    /// Always-valid interval of `S / V`.
+    pub anytime: Interval,
+    /// Always-valid p-value of no effect.
+    pub anytime_p_value: f64,
 }
 
 /// QoS of one release over a run of windows.

@@ -3,8 +3,9 @@
 use super::{
     document::{
         Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
-        StageAnalysis, UserCounts,
+        ScoreProcess, StageAnalysis, UserCounts,
     },
+    off_policy::RatioValue,
     sums::{CubeSums, GroupSums},
 };
 use crate::{
@@ -17,10 +18,11 @@ use crate::{
     stats::{
         Interval, Known, Reason,
         effect::{self, Effect, EffectMethod, Estimate, Levels},
+        multiplicity::benjamini_hochberg,
         quantile::{self, QuantileEstimate},
         ratio::{self, RatioEstimate},
         sequential, srm,
-        stages::{StageEffect, combine},
+        stages::{Combined, StageEffect, combine},
     },
 };
 
@@ -31,12 +33,22 @@ pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 /// Microseconds a millisecond: the latency histogram counts microseconds.
 const MICROS_A_MS: f64 = 1e3;
 
+/// What is asked of an analysis beside what it always tells.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asked {
+    /// Layers, and ratios at which their value is wanted.
+    pub ratios: Vec<(String, Ratio)>,
+}
+
 /// Analyses a cube under a scenario's metrics, guardrails and policy.
 ///
 /// # Errors
-/// When the cube is not of the scenario's plan.
-pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
+/// When the cube is not of the scenario's plan, or a layer is asked for that the plan does not have.
+pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &Asked) -> Result<Analysis> {
     check_plan(cube, scenario)?;
+    if let Some((layer, _)) = asked.ratios.iter().find(|(layer, _)| !cube.layer_ids.contains(layer)) {
+        return Err(Error::usage(format!("expected one of the layers {}, found \"{layer}\"", cube.layer_ids.join(", "))));
+    }
     let n_windows = u32::try_from((cube.as_of - cube.start) / cube.window).unwrap_or(u32::MAX).max(1);
     let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
     let inference = Inference { cube, scenario, sums: CubeSums::new(cube, &scenario.metrics, windows_a_bin), windows_a_bin };
@@ -52,6 +64,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario) -> Result<Analysis> {
         policy: scenario.plan.policy.clone(),
         metrics: scenario.metrics.clone(),
         layers,
+        values: inference.values(asked),
         data: DataQuality {
             rows: cube.counts.clone(),
             sources: cube.sources.iter().map(|source| source.file.clone()).collect(),
@@ -87,10 +100,10 @@ fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-struct Inference<'a> {
-    cube: &'a Cube,
-    scenario: &'a Scenario,
-    sums: CubeSums,
+pub(super) struct Inference<'a> {
+    pub(super) cube: &'a Cube,
+    pub(super) scenario: &'a Scenario,
+    pub(super) sums: CubeSums,
     windows_a_bin: u32,
 }
 
@@ -110,23 +123,43 @@ impl Inference<'_> {
             n_eligible: cube_layer.n_eligible,
             n_exposed: cube_layer.n_exposed,
             srm: srm::sum_of_chi_squares(stages.iter().filter_map(|stage| stage.srm.as_ref())),
+            srm_first: srm::first_exposures(&self.first_exposures(cube_layer)),
             combined: self.combined(&stages),
             series: self.series(tenant, layer),
             stages,
         }
     }
 
+    fn values(&self, asked: &Asked) -> Vec<RatioValue> {
+        let of = |(id, ratio): &(String, Ratio)| {
+            let is_asked = |layer: &&CubeLayer| self.cube.layer_ids[usize::from(layer.layer)] == *id;
+            self.cube.layers.iter().filter(is_asked).map(|layer| self.ratio_value(layer, *ratio)).collect::<Vec<_>>()
+        };
+        asked.ratios.iter().flat_map(of).collect()
+    }
+
+    /// Users who had not been seen before, and the candidate's share, by stage.
+    fn first_exposures(&self, layer: &CubeLayer) -> Vec<([f64; 2], f64)> {
+        let of_stage = |(idx, stage): (usize, &Stage)| {
+            let new = self.sums.new_users(layer.tenant, layer.layer, idx as u8);
+            (new.map(|n| n as f64), stage.ratio.share())
+        };
+        layer.stages.iter().enumerate().map(of_stage).collect()
+    }
+
     fn stage(&self, tenant: u32, layer: u8, idx: u8, stage: &Stage) -> StageAnalysis {
         let [baseline, candidate] = [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(tenant, layer, idx, arm));
         let users = self.users(tenant, layer, idx, stage.ratio);
         let share = stage.ratio.share();
-        let metrics: Vec<MetricAnalysis> = self
-            .scenario
-            .metrics
-            .iter()
-            .filter(|metric| self.cube.metric_columns(metric).is_ok())
-            .map(|metric| self.metric(metric, &baseline, &candidate, stage.ratio))
-            .collect();
+        let n_rows = self.sums.stage_rows(tenant, layer, idx, Arm::Baseline) + self.sums.stage_rows(tenant, layer, idx, Arm::Candidate);
+        let known = self.scenario.metrics.iter().filter(|metric| self.cube.metric_columns(metric).is_ok());
+        let analyzed = known.map(|metric| MetricAnalysis {
+            mature_share: (metric.delay > 0 && n_rows > 0)
+                .then(|| self.sums.mature_rows(tenant, layer, idx, metric.delay) as f64 / n_rows as f64),
+            ..self.metric(metric, &baseline, &candidate, stage.ratio)
+        });
+        let mut metrics: Vec<MetricAnalysis> = analyzed.collect();
+        self.correct_signals(&mut metrics);
         let [latency_p50_ms, latency_p95_ms, latency_p99_ms] = [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
         let inputs: Vec<GuardrailInput> =
             self.scenario.plan.guardrails.iter().map(|guardrail| self.guardrail_input(guardrail, &metrics, &latency_p95_ms)).collect();
@@ -173,6 +206,22 @@ impl Inference<'_> {
             baseline: metric_arm(&control),
             candidate: metric_arm(&treatment),
             effect: effect.into(),
+            p_value_adj: None,
+            mature_share: None,
+        }
+    }
+
+    /// Metrics that no guardrail watches are looked at for whatever may have moved: their false discoveries are held down together.
+    fn correct_signals(&self, metrics: &mut [MetricAnalysis]) {
+        let is_guarded = |id: &str| self.scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == id);
+        let mut signals: Vec<(&mut MetricAnalysis, f64)> = metrics
+            .iter_mut()
+            .filter(|metric| !is_guarded(&metric.metric))
+            .filter_map(|metric| metric.effect.value().map(|effect| effect.p_value).map(|p| (metric, p)))
+            .collect();
+        let p_values: Vec<f64> = signals.iter().map(|(_, p)| *p).collect();
+        for ((metric, _), adjusted) in signals.iter_mut().zip(benjamini_hochberg(&p_values)) {
+            metric.p_value_adj = Some(adjusted);
         }
     }
 
@@ -272,7 +321,10 @@ impl Inference<'_> {
     fn combined(&self, stages: &[StageAnalysis]) -> Vec<CombinedMetric> {
         let combine_metric = |metric: &Metric| {
             let effects: Vec<StageEffect> = stages.iter().filter_map(|stage| stage_effect(stage, &metric.id)).collect();
-            combine(&effects, self.alpha()).map(|combinations| CombinedMetric { metric: metric.id.clone(), combinations })
+            let control = stages.iter().rev().find_map(|stage| stage.metrics.iter().find(|m| m.metric == metric.id)?.baseline.estimate);
+            let combinations = combine(&effects, self.alpha())?;
+            let score = combinations.precision_weighted.map(|mean| score_process(mean, self.levels(metric, control)));
+            Some(CombinedMetric { metric: metric.id.clone(), combinations, score })
         };
         self.scenario.metrics.iter().filter_map(combine_metric).collect()
     }
@@ -292,6 +344,18 @@ impl Inference<'_> {
 /// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
 fn concurrent(ratio: Ratio) -> Result<(), Reason> {
     if ratio == Ratio::ZERO || ratio == Ratio::FULL { Err(Reason::NoConcurrentControl) } else { Ok(()) }
+}
+
+/// The precision-weighted mean is `S / V`, and its variance `1 / V`.
+fn score_process(mean: Combined, levels: Levels) -> ScoreProcess {
+    let v = mean.std_error.powi(2);
+    let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+    ScoreProcess {
+        score: mean.effect_size / v,
+        information: 1.0 / v,
+        anytime: Interval::around(mean.effect_size, sequential::half_width(v, tau2, levels.alpha)),
+        anytime_p_value: sequential::p_value(mean.effect_size, v, tau2),
+    }
 }
 
 fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {

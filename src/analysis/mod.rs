@@ -3,13 +3,15 @@
 mod calibrate;
 mod document;
 mod infer;
+mod off_policy;
 mod sums;
 mod what_if;
 
 pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, calibrate};
 pub use document::{
-    Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
-    StageAnalysis, UserCounts,
+    Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, ScoreProcess,
+    SeriesPoint, StageAnalysis, UserCounts,
 };
-pub use infer::analyze;
+pub use infer::{Asked, analyze};
+pub use off_policy::{MetricValue, RatioValue, UserOverlap};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

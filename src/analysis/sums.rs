@@ -86,6 +86,9 @@ pub(super) struct CubeSums {
     rows: BTreeMap<(u32, u8, u32, Arm), u64>,
     stage_rows: BTreeMap<(u32, u8, u8, Arm), u64>,
     users: BTreeMap<(u32, u8, u8), UserCounts>,
+    new_users: BTreeMap<(u32, u8, u8), [u64; 2]>,
+    /// By tenant, layer, stage and delay.
+    mature_rows: BTreeMap<(u32, u8, u8, Micros), u64>,
 }
 
 impl CubeSums {
@@ -100,7 +103,12 @@ impl CubeSums {
             rows: BTreeMap::new(),
             stage_rows: BTreeMap::new(),
             users: BTreeMap::new(),
+            new_users: BTreeMap::new(),
+            mature_rows: BTreeMap::new(),
         };
+        let mut delays: Vec<Micros> = metrics.iter().map(|metric| metric.delay).filter(|delay| *delay > 0).collect();
+        delays.sort_unstable();
+        delays.dedup();
         let rows_column = cube.measures.iter().position(|m| m.sum == Sum::Rows);
         let mut is_mature = (u32::MAX, Vec::new());
         for (CellKey { tenant, layer, stage, arm, window, group }, cell) in cube.cells.iter() {
@@ -115,12 +123,18 @@ impl CubeSums {
             let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
             *sums.rows.entry((*tenant, *layer, bin, *arm)).or_default() += n_rows;
             *sums.stage_rows.entry((*tenant, *layer, *stage, *arm)).or_default() += n_rows;
+            for delay in delays.iter().filter(|delay| cube.is_mature(*window, **delay)) {
+                *sums.mature_rows.entry((*tenant, *layer, *stage, *delay)).or_default() += n_rows;
+            }
         }
         for row in &cube.exposures {
             let users = sums.users.entry((row.tenant, row.layer, row.stage)).or_default();
             users.baseline += row.users.n_baseline;
             users.candidate += row.users.n_candidate;
             users.crossover += row.users.n_crossover;
+            let new = sums.new_users.entry((row.tenant, row.layer, row.stage)).or_default();
+            new[0] += row.users.n_new_baseline;
+            new[1] += row.users.n_new_candidate;
         }
         for (row, n) in &cube.latencies {
             let groups = sums.latencies.entry((row.tenant, row.layer, row.stage, row.arm)).or_default();
@@ -140,6 +154,16 @@ impl CubeSums {
     /// Distinct users; leaks are not judged here.
     pub(super) fn users(&self, tenant: u32, layer: u8, stage: u8) -> UserCounts {
         self.users.get(&(tenant, layer, stage)).copied().unwrap_or_default()
+    }
+
+    /// Users seen in no earlier stage: baseline, candidate.
+    pub(super) fn new_users(&self, tenant: u32, layer: u8, stage: u8) -> [u64; 2] {
+        self.new_users.get(&(tenant, layer, stage)).copied().unwrap_or_default()
+    }
+
+    /// Rows of a stage, both releases, that are old enough for outcomes of this delay.
+    pub(super) fn mature_rows(&self, tenant: u32, layer: u8, stage: u8, delay: Micros) -> u64 {
+        self.mature_rows.get(&(tenant, layer, stage, delay)).copied().unwrap_or(0)
     }
 
     /// Latency histograms per group.

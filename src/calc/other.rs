@@ -9,7 +9,7 @@ use super::{
 use crate::{
     layer::{self, Features},
     metric::BadRateOf,
-    ope::{self, Estimator, Lambdas, Log, Overlap},
+    ope::{self, Bounds, Estimator, Lambdas, Log, Overlap},
     qos,
     scenario::{Consent, LayerMode, Layering, QosConfig, UnknownUsers},
     stats::{
@@ -241,7 +241,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
         |name: &'static str, len: usize| if len == n { Ok(()) } else { Err(fields.refuse(name, &format!("{n} rows, as in reward"))) };
     let action = fields.counts("action")?;
     as_many("action", action.len())?;
-    let pscore = fields.numbers_where("pscore", "a list of numbers above 0, at most 1", |p| p > 0.0 && p <= 1.0)?;
+    let pscore = propensities(fields)?;
     as_many("pscore", pscore.len())?;
     let policy = fields.rows_where("pi_e", "rows of action probabilities", |p| (0.0..=1.0).contains(&p))?;
     as_many("pi_e", policy.len())?;
@@ -309,6 +309,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
         );
     }
     answer.put_known("replay", replay(&log, &policy, &action, &pscore, alpha));
+    put_bounded(&mut answer, fields, &log, alpha)?;
     let overlap = Overlap::of(&log).ok_or(Reason::NoOverlap);
     answer.put_known("ess", overlap.map(|overlap| overlap.ess));
     answer.put_known("max_weight", overlap.map(|overlap| overlap.max_weight));
@@ -326,6 +327,54 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
         ));
     }
     Ok(answer)
+}
+
+/// The probability of each row's action: as it was logged, or balanced over several loggers.
+fn propensities(fields: &Fields<'_>) -> Taken<Vec<f64>> {
+    const EXPECTED: &str = "a list of numbers above 0, at most 1";
+    let is_legal = |p: f64| p > 0.0 && p <= 1.0;
+    if !fields.has("logger") {
+        return fields.numbers_where("pscore", EXPECTED, is_legal);
+    }
+    let logger: Vec<usize> = fields.counts("logger")?.into_iter().map(|logger| logger as usize).collect();
+    let rows = fields.rows_where("pscores", "rows with the probability under each logger", |p| (0.0..=1.0).contains(&p))?;
+    if rows.len() != logger.len() {
+        return Err(fields.refuse("pscores", &format!("{} rows, as in logger", logger.len())));
+    }
+    match ope::balanced_propensity(&logger, &rows) {
+        Some(balanced) if balanced.iter().all(|p| is_legal(*p)) => Ok(balanced),
+        _ => Err(fields.refuse("pscores", "one probability per logger, not all 0, and loggers numbered from 0")),
+    }
+}
+
+/// Estimates and intervals that need bounds of rewards and weights.
+fn put_bounded(answer: &mut Answer, fields: &Fields<'_>, log: &Log, alpha: f64) -> Taken<()> {
+    let is_unit = log.reward.iter().all(|r| (0.0..=1.0).contains(r));
+    let reward = if fields.has("reward_range") {
+        let range = fields.numbers("reward_range")?;
+        match range[..] {
+            [low, high] if low < high => Some([low, high]),
+            _ => return Err(fields.refuse("reward_range", "the least and the largest reward that can be")),
+        }
+    } else {
+        is_unit.then_some([0.0, 1.0])
+    };
+    let weight = fields.number_or("weight_max", f64::INFINITY, "a number above 1", |w| w > 1.0)?;
+    let Some(reward) = reward else {
+        for name in ["cressie_read", "anytime"] {
+            answer.miss_for(name, "rewards are not in [0, 1]: needs reward_range");
+        }
+        return Ok(());
+    };
+    let bounds = Bounds { reward, weight };
+    let mut part = Answer::default();
+    part.put_known("estimate", ope::cressie_read(log, bounds));
+    part.put_ends(["ci_lower", "ci_upper"], ope::cressie_read_interval(log, bounds, alpha).map(Ends::from));
+    answer.put("cressie_read", part);
+    let mut part = Answer::default();
+    part.put_ends(["ci_lower", "ci_upper"], ope::anytime(log, bounds, alpha).map(Ends::from));
+    answer.put("anytime", part);
+    Ok(())
 }
 
 /// The mean reward of rows in which the policy would have done the same: only for a policy without chance, and a log with even chances.

@@ -1,5 +1,9 @@
 //! Off-policy estimates: what another assignment would have earned on the same log, and whether the log can say.
 
+mod intervals;
+
+pub use intervals::{Bounds, anytime, cressie_read, cressie_read_interval};
+
 use hashbrown::HashMap;
 
 use crate::stats::{Interval, Reason, dist::t_isf};
@@ -223,6 +227,21 @@ impl Overlap {
     pub fn is_enough(&self) -> bool {
         self.ess >= MIN_ESS && self.mean_weight_z.is_some_and(|z| z.abs() <= MAX_WEIGHT_Z)
     }
+}
+
+/// The probability with which several loggers together took each row's action: `sum_k share_k p_k`, with `share_k` the rows of logger k.
+/// Weights made with it are balanced: a logger that hardly ever took the action does not blow them up. `None` if a row lacks a logger.
+///
+/// # References
+/// METHODS section 7; Agarwal, Basu, Schnabel & Joachims (2017).
+pub fn balanced_propensity(logger: &[usize], probabilities: &[Vec<f64>]) -> Option<Vec<f64>> {
+    let n_loggers = probabilities.first().map_or(0, Vec::len);
+    let mut share = vec![0.0; n_loggers];
+    for logger in logger {
+        *share.get_mut(*logger)? += 1.0 / probabilities.len() as f64;
+    }
+    let balance = |row: &Vec<f64>| (row.len() == n_loggers).then(|| row.iter().zip(&share).map(|(p, share)| p * share).sum());
+    probabilities.iter().map(balance).collect()
 }
 
 /// Numbers for names of clusters, in order of appearance.

@@ -65,13 +65,7 @@ impl Family {
                 let both = 0.5 * (rho / (v + rho)).ln() + s * s / (2.0 * (v + rho));
                 if tuning.one_sided { both + std::f64::consts::LN_2 + ln_norm_sf(-s / (v + rho).sqrt()) } else { both }
             }
-            Self::GammaExponential { c } => {
-                let square = c * c;
-                let (prior, shape) = (rho / square, (v + rho) / square);
-                let rate = (c * s + v) / square + prior;
-                let leading = prior * prior.ln() - libm::lgamma(prior) - lower_gamma(prior, prior).ln();
-                leading + libm::lgamma(shape) + lower_gamma(shape, rate).ln() - shape * rate.ln() + (c * s + v) / square
-            }
+            Self::GammaExponential { c } => ln_gamma_mixture(s, v, c, rho),
             Self::BetaBinomial { g, h } => {
                 let r = (rho - g * h).max(1e-3 * g * h);
                 let ln_incomplete = |a: f64, b: f64| {
@@ -124,6 +118,18 @@ impl Family {
         }
         Err(Reason::NoSolution)
     }
+}
+
+/// `ln` of the gamma-exponential mixture of precision `rho`, for sub-exponential sums of scale `c`.
+///
+/// # References
+/// METHODS section 4; Howard, Ramdas, McAuliffe & Sekhon (2021), proposition 9.
+pub fn ln_gamma_mixture(s: f64, v: f64, c: f64, rho: f64) -> f64 {
+    let square = c * c;
+    let (prior, shape) = (rho / square, (v + rho) / square);
+    let rate = (c * s + v) / square + prior;
+    let leading = prior * prior.ln() - libm::lgamma(prior) - lower_gamma(prior, prior).ln();
+    leading + libm::lgamma(shape) + lower_gamma(shape, rate).ln() - shape * rate.ln() + (c * s + v) / square
 }
 
 fn lower_gamma(a: f64, x: f64) -> f64 {

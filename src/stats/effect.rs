@@ -76,7 +76,7 @@ pub struct Effect {
 pub struct Relative {
     /// `treatment / control - 1`.
     pub rel_effect_size: f64,
-    /// Delta-method interval.
+    /// By the delta method; Fieller's where the control is within 5 standard errors of 0.
     #[serde(flatten)]
     pub ci: Interval,
 }
@@ -117,15 +117,29 @@ pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method
     }
 }
 
-/// Delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`; `None` if the control's own interval contains 0.
+/// Standard errors from 0 within which a control's ratio is too skewed for the delta method.
+const FIELLER_WITHIN: f64 = 5.0;
+
+/// Delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`; Fieller's interval where the control is within 5 standard errors of 0: the ratios
+/// `x` for which `(R1 - x R0)^2 <= t^2 (v1 + x^2 v0)`. `None` if the control's own interval contains 0.
 fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Option<Relative> {
     let r0 = control.estimate;
     if Interval::around(r0, t_isf(0.5 * alpha, control.df) * control.std_error).contains_zero() {
         return None;
     }
-    let variance = (treatment.std_error / r0).powi(2) + (treatment.estimate * control.std_error / (r0 * r0)).powi(2);
-    let rel_effect_size = treatment.estimate / r0 - 1.0;
-    Some(Relative { rel_effect_size, ci: Interval::around(rel_effect_size, t_isf(0.5 * alpha, df) * variance.sqrt()) })
+    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
+    let (rel_effect_size, t) = (treatment.estimate / r0 - 1.0, t_isf(0.5 * alpha, df));
+    if r0.abs() < FIELLER_WITHIN * control.std_error {
+        let (a, b, c) = (r0 * r0 - t * t * v0, r0 * treatment.estimate, treatment.estimate.powi(2) - t * t * v1);
+        let root = (b * b - a * c).sqrt();
+        // With few degrees of freedom the set of ratios may have no end.
+        return (a > 0.0 && root.is_finite()).then(|| Relative {
+            rel_effect_size,
+            ci: Interval { ci_lower: (b - root) / a - 1.0, ci_upper: (b + root) / a - 1.0 },
+        });
+    }
+    let variance = v1 / (r0 * r0) + (treatment.estimate / (r0 * r0)).powi(2) * v0;
+    Some(Relative { rel_effect_size, ci: Interval::around(rel_effect_size, t * variance.sqrt()) })
 }
 
 /// The difference of a metric between arms given as clusters `(numerator, denominator)`.
@@ -198,6 +212,18 @@ mod tests {
         assert_eq!(effect.method, EffectMethod::Newcombe);
         assert!(effect.ci.ci_upper > 0.0 && effect.anytime.ci_upper > effect.ci.ci_upper);
         assert!(effect.p_value > 0.99 && effect.anytime_p_value > 0.99);
+    }
+
+    #[test]
+    fn a_control_close_to_zero_has_fieller_s_interval() {
+        let arm = |estimate, std_error| Estimate { estimate, std_error, df: 1e9 };
+        let relative = relative(arm(0.04, 0.01), arm(0.06, 0.01), 0.05, 1e9).unwrap();
+        let t = t_isf(0.025, 1e9);
+        for end in [relative.ci.ci_lower, relative.ci.ci_upper] {
+            let x = end + 1.0;
+            assert!(((0.06 - x * 0.04_f64).powi(2) / (1e-4 + x * x * 1e-4) / (t * t) - 1.0).abs() < 1e-9);
+        }
+        assert!(relative.ci.ci_upper - relative.rel_effect_size > relative.rel_effect_size - relative.ci.ci_lower);
     }
 
     #[test]

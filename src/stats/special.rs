@@ -198,7 +198,7 @@ pub(super) fn solve_decreasing(p: f64, start: f64, tail: impl Fn(f64) -> f64, de
 
 /// Where a function that falls (or rises) through 0 does so, between two ends with different signs: bisection after regula falsi
 /// (Illinois). `None` if the signs do not differ.
-pub(super) fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
+pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     let (mut a, mut b) = (low, high);
     let (mut fa, mut fb) = (f(a), f(b));
     if fa == 0.0 {

@@ -47,6 +47,53 @@ pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> O
     (sum.df > 0.0).then_some(sum)
 }
 
+/// Users by their first exposure, over stages: each user counts once, so stages are independent and evidence adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FirstExposures {
+    /// Chi-squares and degrees of freedom of the stages, added up.
+    #[serde(flatten)]
+    pub test: SrmTest,
+    /// `sum (O - E) / sqrt(sum n e (1 - e))` of the candidate's users: finds a small lack that is the same in every stage.
+    pub pooled_z: f64,
+    /// `ln` of the Bayes factor of the multinomial-Dirichlet martingale: the stages' multiplied.
+    pub log_bayes_factor: f64,
+    /// Valid at every look: `min(1, 1 / BF)`.
+    pub anytime_p_value: f64,
+    /// The largest deviation is below [`LOW_IMPACT`].
+    pub low_impact: bool,
+}
+
+/// Absolute deviation of a share below which an alarm matters little.
+pub const LOW_IMPACT: f64 = 0.001;
+
+/// Stages of users who had not been seen before: counts of baseline and candidate, and the candidate's share. Stages with one arm only say
+/// nothing and are left out; `None` if all do.
+///
+/// # References
+/// METHODS section 2; Lindon & Malek (2022).
+pub fn first_exposures(stages: &[([f64; 2], f64)]) -> Option<FirstExposures> {
+    let tests: Vec<SrmTest> = stages.iter().filter_map(|(users, share)| chi_square(users, &[1.0 - share, *share])).collect();
+    let test = sum_of_chi_squares(&tests)?;
+    let (mut excess, mut variance, mut log_bayes_factor) = (0.0, 0.0, 0.0);
+    for (users, share) in stages.iter().filter(|(_, share)| *share > 0.0 && *share < 1.0) {
+        let n = users[0] + users[1];
+        excess += users[1] - n * share;
+        variance += n * share * (1.0 - share);
+        let looks = sequential(&[users.to_vec()], &[1.0 - share, *share], CONCENTRATION, log_bayes_factor);
+        log_bayes_factor = looks.log_bayes_factor.last().copied().unwrap_or(log_bayes_factor);
+    }
+    Some(FirstExposures {
+        test,
+        pooled_z: excess / variance.sqrt(),
+        log_bayes_factor,
+        anytime_p_value: (-log_bayes_factor).exp().min(1.0),
+        low_impact: test.max_abs_deviation < LOW_IMPACT,
+    })
+}
+
+/// Concentration of the martingale's prior around the planned shares.
+pub const CONCENTRATION: f64 = 10_000.0;
+
 /// Looks at growing counts: the evidence against the planned shares so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SequentialSrm {
@@ -101,6 +148,19 @@ fn gamma_error(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_lack_in_every_stage_is_found_together() {
+        // A twentieth of the candidate's users is missing in each of four stages.
+        let stages: Vec<([f64; 2], f64)> = [0.01, 0.1, 0.3, 0.5].map(|share| ([20_000.0 * (1.0 - share), 19_000.0 * share], share)).to_vec();
+        let found = first_exposures(&stages).unwrap();
+        assert_eq!(found.test.df, 4.0);
+        assert!(found.pooled_z < -4.0 && found.anytime_p_value < 1.0, "{found:?}");
+        let alone = first_exposures(&[stages[2], ([5.0, 0.0], 0.0)]).unwrap();
+        let bf = sequential(&[stages[2].0.to_vec()], &[0.7, 0.3], CONCENTRATION, 0.0).log_bayes_factor[0];
+        assert_eq!((alone.log_bayes_factor, alone.test.df), (bf, 1.0));
+        assert_eq!(first_exposures(&[([5.0, 0.0], 0.0)]), None);
+    }
 
     #[test]
     fn known_values() {

@@ -660,6 +660,54 @@ fn off_policy_estimates_are_those_of_obp() {
 }
 
 #[test]
+fn bounded_off_policy_intervals_are_those_of_vowpal_wabbit_s_estimators() {
+    let logs: Value = serde_json::from_str(include_str!("../vectors/ope.json")).unwrap();
+    let intervals: Value = serde_json::from_str(include_str!("../vectors/ope_intervals.json")).unwrap();
+    let ope = Function::find("ope").unwrap();
+    for case in intervals["cases"].as_array().unwrap() {
+        let vector = logs["synthetic"].as_array().unwrap().iter().find(|vector| vector["id"] == case["id"]).unwrap();
+        for (name, weight_max) in [("cressieread_wmax_inf", None), ("cressieread_wmax_50", Some(50.0))] {
+            let mut inputs = json!({
+                "reward": vector["reward"], "action": vector["action"], "pscore": vector["pscore"], "pi_e": vector["pi_e_at_position"],
+            });
+            if let Some(weight_max) = weight_max {
+                inputs["weight_max"] = json!(weight_max);
+            }
+            let line = answer_line(ope, &inputs.to_string());
+            let answer: Value = serde_json::from_str(&line.text).unwrap();
+            let check = |found: &Value, expected: &Value| {
+                assert!(!differs(found, expected, 1e-8, 1e-9), "{} {name} {expected}: {found}", case["id"]);
+            };
+            let part = &answer["cressie_read"];
+            check(&part["estimate"], &case["estimates"][name]);
+            check(&json!([part["ci_lower"], part["ci_upper"]]), &case["intervals_alpha0.05"][name]);
+            let part = &answer["anytime"];
+            check(&json!([part["ci_lower"], part["ci_upper"]]), &case["intervals_alpha0.05"]["cs_anytime"]);
+        }
+    }
+}
+
+#[test]
+fn several_loggers_are_balanced_as_obp_does() {
+    let vectors: Value = serde_json::from_str(include_str!("../vectors/ope.json")).unwrap();
+    let ope = Function::find("ope").unwrap();
+    for vector in vectors["multi_logger"].as_array().unwrap() {
+        let list = |key: &str| vector[key].as_array().unwrap();
+        let shares: Vec<f64> = list("treat_share").iter().map(|share| share.as_f64().unwrap()).collect();
+        let of_action = |action: &Value| shares.iter().map(|share| if action == 1 { *share } else { 1.0 - share }).collect::<Vec<f64>>();
+        let inputs = json!({
+            "reward": vector["reward"], "action": vector["action"], "logger": vector["stratum"],
+            "pscores": list("action").iter().map(of_action).collect::<Vec<_>>(),
+            "pi_e": vec![[0, 1]; list("action").len()], "q_hat": vector["q_hat"],
+        });
+        let answer: Value = serde_json::from_str(&answer_line(ope, &inputs.to_string()).text).unwrap();
+        for (ours, theirs) in [("ips", "balanced_ipw"), ("dr", "balanced_dr")] {
+            assert!(!differs(&answer[ours]["estimate"], &vector["estimates"][theirs], 1e-9, 0.0), "{} {ours}: {answer}", vector["id"]);
+        }
+    }
+}
+
+#[test]
 fn ramps_are_those_of_recursive_integration() {
     let vectors: Value = serde_json::from_str(include_str!("../vectors/ramp.json")).unwrap();
     let ramp = Function::find("ramp").unwrap();

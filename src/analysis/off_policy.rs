@@ -1,0 +1,137 @@
+//! What other ratios would have been worth, from a log that ran its own: rows of each release are weighted by how much more (or less) often
+//! the other ratio would have let it answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::{infer::Inference, sums::GroupSums};
+use crate::{
+    bucket::Ratio,
+    metric::Metric,
+    ope::{MAX_WEIGHT_Z, MIN_ESS},
+    qos::{QosArm, RATE_METRICS, estimate_arm},
+    replay::{Arm, CubeLayer},
+    stats::{Clusters, Known, Reason, ratio, ratio::RatioEstimate},
+};
+
+/// A layer's quality, had it been at another ratio in all stages in which both releases ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatioValue {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// The ratio that was asked for.
+    pub ratio: Ratio,
+    /// Whether the log can say; `None` if no stage ran both releases.
+    pub overlap: Option<UserOverlap>,
+    /// QoS of all of the layer's requests together.
+    pub qos: Known<QosArm>,
+    /// Every metric that the log can tell.
+    pub metrics: Vec<MetricValue>,
+}
+
+/// A metric under another ratio.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// The metric's id.
+    pub metric: String,
+    /// Its value, with the error between bucket groups.
+    pub value: Known<RatioEstimate>,
+}
+
+/// Weights of users: the propensity is the ratio in force, so it is exact.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct UserOverlap {
+    /// `(sum w)^2 / sum w^2` over users of a stage and release.
+    pub ess: f64,
+    /// Largest weight.
+    pub max_weight: f64,
+    /// Standard errors by which the mean weight differs from 1.
+    pub mean_weight_z: f64,
+}
+
+impl UserOverlap {
+    fn is_enough(&self) -> bool {
+        self.ess >= MIN_ESS && self.mean_weight_z.abs() <= MAX_WEIGHT_Z
+    }
+}
+
+/// A stage's users and sums under the weights of another ratio.
+struct Weighted {
+    weights: [f64; 2],
+    users: [f64; 2],
+    /// Expected square of a user's weight, less 1.
+    variance: f64,
+    sums: [GroupSums; 2],
+}
+
+impl Inference<'_> {
+    /// A layer's value at another ratio.
+    pub(super) fn ratio_value(&self, layer: &CubeLayer, target: Ratio) -> RatioValue {
+        let stages: Vec<Weighted> = (0..layer.stages.len()).filter_map(|idx| self.weighted(layer, idx, target)).collect();
+        let overlap = overlap(&stages);
+        let trusted = overlap.filter(UserOverlap::is_enough).ok_or(Reason::NoOverlap);
+        let metrics = self.scenario.metrics.iter().filter(|metric| self.cube.metric_columns(metric).is_ok());
+        let value = |metric: &Metric| -> Result<RatioEstimate, Reason> {
+            trusted?;
+            let clusters = self.weighted_clusters(&stages, &[metric])?;
+            ratio::clusters(&clusters.iter().map(|sums| (sums[0], sums[1])).collect::<Vec<_>>())
+        };
+        let qos = trusted.and_then(|_| {
+            let rates: Vec<&Metric> =
+                RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
+            let policy = &self.scenario.plan.policy;
+            estimate_arm(&self.weighted_clusters(&stages, &rates)?, &self.scenario.qos, policy.alpha, policy.qos_mde)
+        });
+        RatioValue {
+            tenant: self.cube.tenants[layer.tenant as usize].clone(),
+            layer: self.cube.layer_ids[usize::from(layer.layer)].clone(),
+            ratio: target,
+            overlap,
+            qos: qos.into(),
+            metrics: metrics.map(|metric| MetricValue { metric: metric.id.clone(), value: value(metric).into() }).collect(),
+        }
+    }
+
+    /// A stage in which both releases ran.
+    fn weighted(&self, layer: &CubeLayer, idx: usize, target: Ratio) -> Option<Weighted> {
+        let (logged, target) = (layer.stages[idx].ratio.share(), target.share());
+        if logged <= 0.0 || logged >= 1.0 {
+            return None;
+        }
+        let users = self.sums.users(layer.tenant, layer.layer, idx as u8);
+        Some(Weighted {
+            weights: [(1.0 - target) / (1.0 - logged), target / logged],
+            users: [users.baseline as f64, users.candidate as f64],
+            variance: (1.0 - target).powi(2) / (1.0 - logged) + target * target / logged - 1.0,
+            sums: [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(layer.tenant, layer.layer, idx as u8, arm)),
+        })
+    }
+
+    /// Numerators and denominators of both releases' groups in all stages, weighted.
+    fn weighted_clusters(&self, stages: &[Weighted], metrics: &[&Metric]) -> Result<Clusters, Reason> {
+        let mut rows: Vec<Vec<f64>> = Vec::new();
+        for stage in stages {
+            for (sums, weight) in stage.sums.iter().zip(stage.weights).filter(|(_, weight)| *weight > 0.0) {
+                rows.extend(sums.metrics(self.cube, metrics)?.iter().map(|sums| sums.iter().map(|sum| sum * weight).collect()));
+            }
+        }
+        Ok(rows.into_iter().collect())
+    }
+}
+
+fn overlap(stages: &[Weighted]) -> Option<UserOverlap> {
+    let (mut n, mut sum, mut squares, mut variance, mut max_weight) = (0.0, 0.0, 0.0, 0.0, 0.0_f64);
+    for stage in stages {
+        let of_stage: f64 = stage.users.iter().sum();
+        n += of_stage;
+        variance += of_stage * stage.variance;
+        for (users, weight) in stage.users.iter().zip(stage.weights) {
+            sum += users * weight;
+            squares += users * weight * weight;
+            max_weight = if *users > 0.0 { max_weight.max(weight) } else { max_weight };
+        }
+    }
+    let mean_weight_z = if variance > 0.0 { (sum - n) / variance.sqrt() } else { 0.0 };
+    (sum > 0.0).then(|| UserOverlap { ess: sum * sum / squares, max_weight, mean_weight_z })
+}
