@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    analysis::{self, Analysis},
+    analysis::{self, Analysis, Asked},
     error::{Error, ErrorKind, Problem, Result},
     gate::{self, GateReport},
     generate::{self, GeneratedData},
@@ -98,7 +98,7 @@ pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study
         let layers = dir.join(file::LAYERS);
         let inputs = replay_inputs(scenario, data.as_ref(), &layers)?;
         let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
-        let analysis = analyze(scenario, &cube, &dir.join(file::ANALYSIS))?;
+        let analysis = analyze(scenario, &cube, &Asked::default(), &dir.join(file::ANALYSIS))?;
         let schedule = schedule(scenario, &analysis, None, dir)?;
         let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
         Some(RampFindings { analysis, schedule, gate })
@@ -302,7 +302,7 @@ fn layer_events(
 fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     let mut seen = std::collections::BTreeSet::new();
     let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
-    for reader in replay::open_traffic(&scenario.metrics, &scenario.input.traffic, scenario.input.on_bad_row)? {
+    for reader in replay::open_traffic(&scenario.metrics, &[], &scenario.input.traffic, scenario.input.on_bad_row)? {
         has_tenants |= reader.has("tenant_id");
         for part in &reader.table().parts {
             reader.read(*part, &mut |batch| {
@@ -328,7 +328,7 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
 /// A source without readable files or required columns.
 pub fn replay_inputs<'a>(scenario: &Scenario, data: Option<&GeneratedData>, layers: &'a Path) -> Result<replay::Inputs<'a>> {
     let (metrics, input) = (&scenario.metrics, &scenario.input);
-    let traffic = replay::open_traffic(metrics, &traffic_sources(scenario, data), input.on_bad_row)?;
+    let traffic = replay::open_traffic(metrics, &scenario.breakdowns, &traffic_sources(scenario, data), input.on_bad_row)?;
     Ok(replay::Inputs {
         shadows: replay::open_outcomes(metrics, &input.shadow, true, input.on_bad_row)?,
         outcomes: replay::open_outcomes(metrics, &input.outcomes, false, input.on_bad_row)?,
@@ -346,6 +346,7 @@ pub fn replay(scenario: &Scenario, inputs: &replay::Inputs<'_>, folder: &Path, p
         plan: &scenario.plan,
         metrics: &scenario.metrics,
         as_of: scenario.as_of,
+        breakdowns: &scenario.breakdowns,
         refuse_unknown_release: scenario.input.on_unknown_release == OnUnknownRelease::Error,
     };
     replay::replay(&ctx, inputs, folder, progress)
@@ -359,8 +360,8 @@ fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Sou
 ///
 /// # Errors
 /// See [`analysis::analyze`].
-pub fn analyze(scenario: &Scenario, cube: &Cube, path: &Path) -> Result<Analysis> {
-    let analysis = analysis::analyze(cube, scenario)?;
+pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &Asked, path: &Path) -> Result<Analysis> {
+    let analysis = analysis::analyze(cube, scenario, asked)?;
     output::write_json(path, &analysis)?;
     Ok(analysis)
 }

@@ -130,6 +130,24 @@ pub struct StageAnalysis {
     pub qos: QosStage,
     /// What the guardrails found.
     pub guardrails: Vec<GuardrailFinding>,
+    /// The same for the values of declared columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breakdowns: Vec<BreakdownAnalysis>,
+}
+
+/// A stage's rows with one value in a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BreakdownAnalysis {
+    /// The column.
+    pub column: String,
+    /// Its value; empty for rows without one.
+    pub value: String,
+    /// Rows.
+    pub rows: ArmRows,
+    /// Quality of both releases.
+    pub qos: QosStage,
+    /// Every metric the log can tell.
+    pub metrics: Vec<MetricAnalysis>,
 }
 
 /// Distinct eligible users of a stage.

@@ -2,21 +2,21 @@
 
 use super::{
     document::{
-        Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, SeriesPoint,
-        ScoreProcess, StageAnalysis, UserCounts,
+        Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm,
+        QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
     },
     off_policy::RatioValue,
-    sums::{CubeSums, GroupSums},
+    sums::{BrokenSums, CubeSums, GroupSums},
 };
 use crate::{
     bucket::Ratio,
     error::{Error, Result},
     metric::{Better, Metric},
     qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails},
-    replay::{Arm, Cube, CubeLayer, Stage, stages_of},
+    replay::{Arm, BreakdownBy, Cube, CubeLayer, Stage, stages_of},
     scenario::{Guardrail, GuardrailRule, LATENCY_P95, Scenario, Sequential},
     stats::{
-        Interval, Known, Reason,
+        Interval, Reason,
         effect::{self, Effect, EffectMethod, Estimate, Levels},
         multiplicity::benjamini_hochberg,
         quantile::{self, QuantileEstimate},
@@ -97,6 +97,9 @@ fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     if !cube.layers.iter().all(same_stages) {
         return differs("operations");
     }
+    if !cube.breakdowns.iter().map(|breakdown| &breakdown.by).eq(&scenario.breakdowns) {
+        return differs("breakdowns and clusters");
+    }
     Ok(())
 }
 
@@ -160,6 +163,7 @@ impl Inference<'_> {
         });
         let mut metrics: Vec<MetricAnalysis> = analyzed.collect();
         self.correct_signals(&mut metrics);
+        let breakdowns = self.breakdowns(tenant, layer, idx, stage.ratio);
         let [latency_p50_ms, latency_p95_ms, latency_p99_ms] = [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
         let inputs: Vec<GuardrailInput> =
             self.scenario.plan.guardrails.iter().map(|guardrail| self.guardrail_input(guardrail, &metrics, &latency_p95_ms)).collect();
@@ -179,7 +183,29 @@ impl Inference<'_> {
             latency_p50_ms,
             latency_p95_ms,
             latency_p99_ms,
+            breakdowns,
         }
+    }
+
+    fn breakdowns(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> Vec<BreakdownAnalysis> {
+        let known: Vec<&Metric> = self.scenario.metrics.iter().filter(|metric| self.cube.metric_columns(metric).is_ok()).collect();
+        let of_value = |(column, value, [baseline, candidate]): (usize, u32, &[BrokenSums; 2])| {
+            let breakdown = &self.cube.breakdowns[column];
+            let mut metrics: Vec<MetricAnalysis> =
+                known.iter().map(|metric| self.metric(metric, &baseline.sums, &candidate.sums, ratio)).collect();
+            self.correct_signals(&mut metrics);
+            BreakdownAnalysis {
+                column: match &breakdown.by {
+                    BreakdownBy::Column(column) => column.clone(),
+                    BreakdownBy::User => String::new(),
+                },
+                value: breakdown.values[value as usize].clone(),
+                rows: ArmRows { baseline: baseline.n_rows, candidate: candidate.n_rows },
+                qos: self.qos_stage(&baseline.sums, &candidate.sums, ratio),
+                metrics,
+            }
+        };
+        self.sums.breakdowns(tenant, layer, stage).map(of_value).collect()
     }
 
     fn users(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> UserCounts {
@@ -285,11 +311,11 @@ impl Inference<'_> {
 
     fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
         if guardrail.metric == LATENCY_P95 {
-            let candidate = to_result(&latency.candidate).map(|q| {
+            let candidate = latency.candidate.result().map(|q| {
                 let levels = self.levels_for(Some(guardrail), Some(q.estimate));
                 (q.estimate, self.own_interval(q.estimate, q.std_error, q.ci, levels))
             });
-            return GuardrailInput { better: Better::Lower, effect: to_result(&latency.effect), candidate_events: None, candidate };
+            return GuardrailInput { better: Better::Lower, effect: latency.effect.result(), candidate_events: None, candidate };
         }
         let better = self.scenario.metric(&guardrail.metric).map_or(Better::Lower, |metric| metric.better);
         let Some(found) = metrics.iter().find(|m| m.metric == guardrail.metric) else {
@@ -301,9 +327,9 @@ impl Inference<'_> {
         };
         GuardrailInput {
             better,
-            effect: to_result(&found.effect),
+            effect: found.effect.result(),
             candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
-            candidate: to_result(&found.candidate.robust).map(own),
+            candidate: found.candidate.robust.result().map(own),
         }
     }
 
@@ -379,11 +405,4 @@ fn stage_effect(stage: &StageAnalysis, metric: &str) -> Option<StageEffect> {
         n_users: n_arms[0] + n_arms[1],
         n_arms,
     })
-}
-
-fn to_result<T: Copy>(known: &Known<T>) -> Result<T, Reason> {
-    match known {
-        Known::Value(value) => Ok(*value),
-        Known::Unknown { reason } => Err(*reason),
-    }
 }

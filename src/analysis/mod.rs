@@ -9,8 +9,8 @@ mod what_if;
 
 pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, calibrate};
 pub use document::{
-    Analysis, ArmRows, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage, ScoreProcess,
-    SeriesPoint, StageAnalysis, UserCounts,
+    Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage,
+    ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
 pub use infer::{Asked, analyze};
 pub use off_policy::{MetricValue, RatioValue, UserOverlap};

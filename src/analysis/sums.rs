@@ -1,12 +1,13 @@
-//! Sums per bucket group: the clusters of every variance.
+//! Sums per cluster of every variance: bucket groups, or users where the scenario says so.
 
+use hashbrown::HashMap;
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::document::UserCounts;
 use crate::{
     bucket::N_GROUPS,
     metric::{Metric, Sum},
-    replay::{Arm, CellKey, Cube},
+    replay::{Arm, BreakdownBy, CellKey, Cube},
     stats::{Clusters, Reason, quantile::Histogram},
     time::Micros,
 };
@@ -34,21 +35,39 @@ fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
     views.into()
 }
 
-/// Integer sums of one set of cells: a row of views per bucket group.
+/// Integer sums of one set of cells: a row of views per cluster.
 #[derive(Debug, Clone)]
 pub(super) struct GroupSums {
     views: Rc<[View]>,
     values: Vec<i128>,
+    /// Rows of users, where users are the clusters; bucket groups are their own rows.
+    rows_of_users: Option<HashMap<u32, usize>>,
 }
 
 impl GroupSums {
     fn new(views: &Rc<[View]>) -> Self {
-        Self { views: Rc::clone(views), values: vec![0; usize::from(N_GROUPS) * views.len()] }
+        Self { views: Rc::clone(views), values: vec![0; usize::from(N_GROUPS) * views.len()], rows_of_users: None }
+    }
+
+    fn by_user(views: &Rc<[View]>) -> Self {
+        Self { views: Rc::clone(views), values: Vec::new(), rows_of_users: Some(HashMap::new()) }
+    }
+
+    fn n_clusters(&self) -> usize {
+        self.values.len().checked_div(self.views.len()).unwrap_or(0)
     }
 
     /// Adds a cell; views whose outcomes may still arrive are left out.
-    fn add(&mut self, group: u16, cell: &[i64], is_mature: &[bool]) {
-        let start = usize::from(group) * self.views.len();
+    fn add(&mut self, cluster: u32, cell: &[i64], is_mature: &[bool]) {
+        let n = self.n_clusters();
+        let row = match &mut self.rows_of_users {
+            Some(rows) => *rows.entry(cluster).or_insert(n),
+            None => cluster as usize,
+        };
+        let start = row * self.views.len();
+        if start == self.values.len() {
+            self.values.resize(start + self.views.len(), 0);
+        }
         for ((sum, view), is_mature) in self.values[start..].iter_mut().zip(self.views.iter()).zip(is_mature) {
             if *is_mature {
                 *sum += i128::from(cell[view.column]);
@@ -73,7 +92,19 @@ impl GroupSums {
     pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Clusters, Reason> {
         let columns: Vec<Vec<(f64, f64)>> = metrics.iter().map(|metric| self.metric(cube, metric)).collect::<Result<_, _>>()?;
         let group = |idx: usize| columns.iter().flat_map(|column| [column[idx].0, column[idx].1]).collect::<Vec<f64>>();
-        Ok((0..usize::from(N_GROUPS)).map(group).filter(|sums| sums.iter().skip(1).step_by(2).any(|den| *den > 0.0)).collect())
+        Ok((0..self.n_clusters()).map(group).filter(|sums| sums.iter().skip(1).step_by(2).any(|den| *den > 0.0)).collect())
+    }
+}
+
+/// Rows and sums of one release where a column has one value.
+pub(super) struct BrokenSums {
+    pub(super) n_rows: u64,
+    pub(super) sums: GroupSums,
+}
+
+impl BrokenSums {
+    fn new(views: &Rc<[View]>) -> Self {
+        Self { n_rows: 0, sums: GroupSums::new(views) }
     }
 }
 
@@ -87,6 +118,8 @@ pub(super) struct CubeSums {
     stage_rows: BTreeMap<(u32, u8, u8, Arm), u64>,
     users: BTreeMap<(u32, u8, u8), UserCounts>,
     new_users: BTreeMap<(u32, u8, u8), [u64; 2]>,
+    /// By tenant, layer and stage, then column and value.
+    breakdowns: BTreeMap<(u32, u8, u8, usize, u32), [BrokenSums; 2]>,
     /// By tenant, layer, stage and delay.
     mature_rows: BTreeMap<(u32, u8, u8, Micros), u64>,
 }
@@ -105,21 +138,28 @@ impl CubeSums {
             users: BTreeMap::new(),
             new_users: BTreeMap::new(),
             mature_rows: BTreeMap::new(),
+            breakdowns: BTreeMap::new(),
         };
         let mut delays: Vec<Micros> = metrics.iter().map(|metric| metric.delay).filter(|delay| *delay > 0).collect();
         delays.sort_unstable();
         delays.dedup();
         let rows_column = cube.measures.iter().position(|m| m.sum == Sum::Rows);
+        let has_users = cube.breakdowns.iter().any(|breakdown| breakdown.by == BreakdownBy::User);
         let mut is_mature = (u32::MAX, Vec::new());
         for (CellKey { tenant, layer, stage, arm, window, group }, cell) in cube.cells.iter() {
             if is_mature.0 != *window {
                 is_mature = (*window, views.iter().map(|view| cube.is_mature(*window, view.delay)).collect());
             }
             let bin = window / windows_a_bin;
-            let of_stage = sums.stages.entry((*tenant, *layer, *stage, *arm)).or_insert_with(|| GroupSums::new(&views));
-            of_stage.add(*group, cell, &is_mature.1);
+            let of_stage = sums
+                .stages
+                .entry((*tenant, *layer, *stage, *arm))
+                .or_insert_with(|| if has_users { GroupSums::by_user(&views) } else { GroupSums::new(&views) });
+            if !has_users {
+                of_stage.add(u32::from(*group), cell, &is_mature.1);
+            }
             let of_bin = sums.bins.entry((*tenant, *layer, bin, *arm)).or_insert_with(|| GroupSums::new(&views));
-            of_bin.add(*group, cell, &is_mature.1);
+            of_bin.add(u32::from(*group), cell, &is_mature.1);
             let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
             *sums.rows.entry((*tenant, *layer, bin, *arm)).or_default() += n_rows;
             *sums.stage_rows.entry((*tenant, *layer, *stage, *arm)).or_default() += n_rows;
@@ -127,6 +167,7 @@ impl CubeSums {
                 *sums.mature_rows.entry((*tenant, *layer, *stage, *delay)).or_default() += n_rows;
             }
         }
+        sums.add_breakdowns(cube, rows_column);
         for row in &cube.exposures {
             let users = sums.users.entry((row.tenant, row.layer, row.stage)).or_default();
             users.baseline += row.users.n_baseline;
@@ -141,6 +182,32 @@ impl CubeSums {
             *groups.entry(row.group).or_default().entry(row.bin).or_default() += n;
         }
         sums
+    }
+
+    /// Adds cells that are broken down: users to the stages, whose clusters they are, values of columns by themselves.
+    fn add_breakdowns(&mut self, cube: &Cube, rows_column: Option<usize>) {
+        let views = Rc::clone(&self.views);
+        for (idx, breakdown) in cube.breakdowns.iter().enumerate() {
+            for ((key, cell), value) in breakdown.cells.iter().zip(&breakdown.value_of) {
+                let CellKey { tenant, layer, stage, arm, window, group } = *key;
+                let is_mature: Vec<bool> = views.iter().map(|view| cube.is_mature(window, view.delay)).collect();
+                if breakdown.by == BreakdownBy::User {
+                    let of_stage = self.stages.entry((tenant, layer, stage, arm)).or_insert_with(|| GroupSums::by_user(&views));
+                    of_stage.add(*value, cell, &is_mature);
+                    continue;
+                }
+                let of_value = self.breakdowns.entry((tenant, layer, stage, idx, *value));
+                let of_arm = &mut of_value.or_insert_with(|| [BrokenSums::new(&views), BrokenSums::new(&views)])[arm as usize];
+                of_arm.sums.add(u32::from(group), cell, &is_mature);
+                of_arm.n_rows += rows_column.map_or(0, |column| cell[column].unsigned_abs());
+            }
+        }
+    }
+
+    /// The values of a stage: column, value, and both releases.
+    pub(super) fn breakdowns(&self, tenant: u32, layer: u8, stage: u8) -> impl Iterator<Item = (usize, u32, &[BrokenSums; 2])> {
+        let range = (tenant, layer, stage, 0, 0)..=(tenant, layer, stage, usize::MAX, u32::MAX);
+        self.breakdowns.range(range).map(|(key, sums)| (key.3, key.4, sums))
     }
 
     pub(super) fn stage(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> GroupSums {

@@ -4,6 +4,7 @@ mod answer;
 mod arms;
 mod batch;
 mod bucket;
+mod causes;
 mod compare;
 mod design;
 mod fields;
@@ -210,6 +211,18 @@ pub const FUNCTIONS: &[Function] = &[
         about: "Off-policy value of another assignment, by eleven estimators",
         example: r#"{"reward": [0, 1, 1, 0], "action": [0, 1, 1, 0], "pscore": [0.5, 0.5, 0.5, 0.5], "pi_e": [[0.2, 0.8], [0.2, 0.8], [0.2, 0.8], [0.2, 0.8]]}"#,
         answer: other::ope,
+    },
+    Function {
+        name: "attribution",
+        about: "Which changed part of a release did it: effects of single changes, and what each revert would give",
+        example: r#"{"releases": [{"model": "m1", "prompt": "p1", "value": 0.8, "variance": 1e-4}, {"model": "m2", "prompt": "p1", "value": 0.83, "variance": 1e-4}, {"model": "m1", "prompt": "p2", "value": 0.7, "variance": 1e-4}, {"model": "m2", "prompt": "p2", "value": 0.73, "variance": 1e-4}]}"#,
+        answer: causes::attribution,
+    },
+    Function {
+        name: "late",
+        about: "Share with an outcome up to each day, from exposures of every age (Kaplan-Meier)",
+        example: r#"{"ages": [{"day": 1, "events": 10, "at_risk": 100}, {"day": 2, "events": 5, "at_risk": 60}]}"#,
+        answer: causes::late,
     },
     Function {
         name: "bucket",

@@ -5,20 +5,25 @@ use std::path::PathBuf;
 
 use super::{DONE, parse_instant, print, summary::new_table};
 use crate::{
-    analysis::Analysis,
+    analysis::{Analysis, Asked, RatioValue},
+    bucket::Ratio,
     error::Result,
     number::number,
     output,
+    qos::QosArm,
     replay::Cube,
+    report::percent,
     scenario::{Overrides, Scenario},
-    stats::{Interval, Known, effect::Effect, quantile::QuantileEstimate},
+    stats::{Interval, Known, Reason, effect::Effect, quantile::QuantileEstimate},
     study,
     time::Micros,
 };
 
 /// Infer QoS, sample ratios and effects from a cube
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json")]
+#[command(after_help = "Examples:
+  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json
+  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json --value-at early=0.5 --value-at early=1")]
 pub(super) struct AnalyzeArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR")]
@@ -32,6 +37,12 @@ pub(super) struct AnalyzeArgs {
     /// The instant the cube was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// Tell as well what a layer would be worth at another ratio, off-policy, from the stages in which both releases ran
+    #[arg(long, value_name = "LAYER=RATIO", value_parser = parse_layer_ratio)]
+    value_at: Vec<(String, Ratio)>,
+    /// Show the breakdowns of `analysis.breakdowns` as well
+    #[arg(long)]
+    breakdowns: bool,
     /// Show every stage, not only the current one
     #[arg(long)]
     all_stages: bool,
@@ -43,21 +54,66 @@ pub(super) struct AnalyzeArgs {
 pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
     let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
     let cube = Cube::read(&args.cube)?;
-    let analysis = study::analyze(&scenario, &cube, &args.out)?;
+    let analysis = study::analyze(&scenario, &cube, &Asked { ratios: args.value_at.clone() }, &args.out)?;
     if args.json {
         print(&output::to_json(&analysis))?;
         return Ok(DONE);
     }
-    let mut text = text(&analysis, args.all_stages);
+    let mut text = text(&analysis, args.all_stages, args.breakdowns);
+    if !analysis.values.is_empty() {
+        text.push_str(&values_text(&analysis.values, &scenario));
+    }
     text.push_str(&format!("written:\n  {}\n", args.out.display()));
     print(&text)?;
     Ok(DONE)
 }
 
-/// Every layer's effects: those of the current stage, or of all.
-fn text(analysis: &Analysis, all_stages: bool) -> String {
+fn parse_layer_ratio(text: &str) -> std::result::Result<(String, Ratio), String> {
+    let parsed = text.split_once('=').and_then(|(layer, share)| Some((layer.trim().to_owned(), share.trim().parse::<f64>().ok()?)));
+    let (layer, share) = parsed.ok_or_else(|| format!("expected LAYER=RATIO such as early=0.5, found {text}"))?;
+    Ok((layer, Ratio::try_from_share(share)?))
+}
+
+/// Layers at other ratios: QoS and the guardrails' metrics.
+fn values_text(values: &[RatioValue], scenario: &Scenario) -> String {
     let mut table = new_table();
-    table.set_header(["tenant", "layer", "ratio", "metric", "baseline", "candidate", "effect", "one look", "every look", "p"]);
+    table.set_header(["tenant", "layer", "at ratio", "metric", "off-policy value", "interval"]);
+    for value in values {
+        let place = [value.tenant.clone(), value.layer.clone(), value.ratio.to_string()];
+        let mut add = |name: &str, estimate: Result<(f64, Interval), Reason>| {
+            let cells = match estimate {
+                Ok((estimate, ci)) => [number(estimate), format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper))],
+                Err(reason) => [reason.to_string(), String::new()],
+            };
+            table.add_row(place.iter().cloned().chain([name.to_owned()]).chain(cells));
+        };
+        add("QoS", value.qos.result().map(|q| (q.value.qos, q.ci)));
+        let guarded = |id: &str| scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == id);
+        for metric in value.metrics.iter().filter(|metric| guarded(&metric.metric)) {
+            add(&metric.metric, metric.value.result().map(|r| (r.estimate, r.interval(scenario.plan.policy.alpha))));
+        }
+    }
+    let overlap = values.iter().map(|value| {
+        let what = value.overlap.map_or_else(
+            || "no stage ran both releases".to_owned(),
+            |o| {
+                format!(
+                    "effective users {}, largest weight {}, mean weight z {}",
+                    number(o.ess),
+                    number(o.max_weight),
+                    number(o.mean_weight_z)
+                )
+            },
+        );
+        format!("{} / {} at {}: {what}\n", value.tenant, value.layer, value.ratio)
+    });
+    format!("\n{}\n\n{}", table.trim_fmt(), overlap.collect::<String>())
+}
+
+/// Every layer's effects: those of the current stage, or of all.
+fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
+    let mut table = new_table();
+    table.set_header(["tenant", "layer", "ratio", "metric", "baseline", "candidate", "effect", "one look", "every look", "p", "p (BH)"]);
     let mut notes = String::new();
     for layer in &analysis.layers {
         let first = if all_stages { 0 } else { layer.stages.len().saturating_sub(1) };
@@ -68,21 +124,28 @@ fn text(analysis: &Analysis, all_stages: bool) -> String {
                 "{} / {} at {}: users {} baseline, {} candidate, {} in both; SRM p {srm}\n",
                 layer.tenant, layer.layer, stage.ratio, users.baseline, users.candidate, users.crossover
             ));
-            let mut add = |name: &str, control: Option<f64>, treatment: Option<f64>, effect: &Known<Effect>| {
+            for metric in stage.metrics.iter().filter(|metric| metric.mature_share.is_some_and(|share| share < 1.0)) {
+                let share = percent(metric.mature_share.unwrap_or(0.0));
+                notes.push_str(&format!("  {}: {share} of the rows are old enough for their outcomes\n", metric.metric));
+            }
+            let mut add = |name: &str, control: Option<f64>, treatment: Option<f64>, effect: &Known<Effect>, adjusted: Option<f64>| {
                 let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
                 let interval = |ci: &Interval| format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper));
                 let cells = match effect {
-                    Known::Value(e) => [number(e.effect_size), interval(&e.ci), interval(&e.anytime), number(e.p_value)],
-                    Known::Unknown { reason } => [reason.to_string(), String::new(), String::new(), String::new()],
+                    Known::Value(e) => {
+                        let adjusted = adjusted.map_or_else(|| "-".to_owned(), number);
+                        [number(e.effect_size), interval(&e.ci), interval(&e.anytime), number(e.p_value), adjusted]
+                    }
+                    Known::Unknown { reason } => [reason.to_string(), String::new(), String::new(), String::new(), String::new()],
                 };
                 let place =
                     [layer.tenant.clone(), layer.layer.clone(), stage.ratio.to_string(), name.to_owned(), value(control), value(treatment)];
                 table.add_row(place.into_iter().chain(cells));
             };
             let qos = &stage.qos;
-            add("QoS", qos.baseline.value().map(|q| q.value.qos), qos.candidate.value().map(|q| q.value.qos), &qos.effect);
+            add("QoS", qos.baseline.value().map(|q| q.value.qos), qos.candidate.value().map(|q| q.value.qos), &qos.effect, None);
             for metric in &stage.metrics {
-                add(&metric.metric, metric.baseline.estimate, metric.candidate.estimate, &metric.effect);
+                add(&metric.metric, metric.baseline.estimate, metric.candidate.estimate, &metric.effect, metric.p_value_adj);
             }
             let quantiles = [
                 ("latency_p50_ms", &stage.latency_p50_ms),
@@ -91,9 +154,31 @@ fn text(analysis: &Analysis, all_stages: bool) -> String {
             ];
             for (name, latency) in quantiles {
                 let point = |arm: &Known<QuantileEstimate>| arm.value().map(|q| q.estimate);
-                add(name, point(&latency.baseline), point(&latency.candidate), &latency.effect);
+                add(name, point(&latency.baseline), point(&latency.candidate), &latency.effect, None);
+            }
+            for part in stage.breakdowns.iter().filter(|_| breakdowns) {
+                let name =
+                    |what: &str| format!("{what} where {} = {}", part.column, if part.value.is_empty() { "(none)" } else { &part.value });
+                let qos = &part.qos;
+                let point = |arm: &Known<QosArm>| arm.value().map(|q| q.value.qos);
+                add(&name("QoS"), point(&qos.baseline), point(&qos.candidate), &qos.effect, None);
+                for metric in &part.metrics {
+                    add(&name(&metric.metric), metric.baseline.estimate, metric.candidate.estimate, &metric.effect, metric.p_value_adj);
+                }
             }
         }
+    }
+    for layer in &analysis.layers {
+        let Some(srm) = layer.srm_first else { continue };
+        notes.push_str(&format!(
+            "{} / {} by first exposure over all stages: chi-square p {}, pooled z {}, p at every look {}{}\n",
+            layer.tenant,
+            layer.layer,
+            number(srm.test.p_value),
+            number(srm.pooled_z),
+            number(srm.anytime_p_value),
+            if srm.low_impact { " (deviation below .1 %)" } else { "" },
+        ));
     }
     format!("{}\n\n{notes}", table.trim_fmt())
 }

@@ -11,7 +11,7 @@ use super::{DONE, parse_instant, print, replay::rows_text, summary::new_table};
 use crate::{
     error::{Error, Result},
     output::{self, StagedFolder},
-    replay::{self, Arm, CUBE_FILE, CellKey, Cube, Exposure},
+    replay::{self, Arm, Breakdown, BreakdownBy, CUBE_FILE, CellKey, Cube, Exposure},
     report::percent,
     time::{self, Micros},
 };
@@ -77,6 +77,9 @@ struct SliceArgs {
     /// The paired sums instead of those of the log
     #[arg(long)]
     pairs: bool,
+    /// Add up by the values of this column as well; it must be one of `analysis.breakdowns`
+    #[arg(long, value_name = "COLUMN", conflicts_with = "pairs")]
+    breakdown: Option<String>,
 }
 
 /// A part of a cell's key.
@@ -232,6 +235,14 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
     Ok(DONE)
 }
 
+fn find_breakdown<'a>(cube: &'a Cube, column: &str) -> Result<&'a Breakdown> {
+    let wanted = BreakdownBy::Column(column.to_owned());
+    cube.breakdowns.iter().find(|breakdown| breakdown.by == wanted).ok_or_else(|| {
+        Error::usage(format!("expected a column that the cube is broken down by, found \"{column}\""))
+            .hint("name it in the scenario's `analysis.breakdowns`, and make the cube anew with `sluice replay`")
+    })
+}
+
 fn slice(args: &SliceArgs) -> Result<u8> {
     let cube = Cube::read(&args.cube)?;
     let known = |what: &str, name: &Option<String>, names: &[&String]| match name {
@@ -255,19 +266,27 @@ fn slice(args: &SliceArgs) -> Result<u8> {
             && args.from.is_none_or(|from| at >= from)
             && args.until.is_none_or(|until| at < until)
     };
-    let cells = if args.pairs { &cube.pairs } else { &cube.cells };
+    let breakdown = args.breakdown.as_ref().map(|column| find_breakdown(&cube, column)).transpose()?;
+    let cells = if args.pairs { &cube.pairs } else { breakdown.map_or(&cube.cells, |breakdown| &breakdown.cells) };
     let mut sums: BTreeMap<Vec<u64>, Vec<i128>> = BTreeMap::new();
-    for (key, values) in cells.iter().filter(|(key, _)| is_wanted(key)) {
-        let total = sums.entry(args.by.iter().map(|by| by.of(key)).collect()).or_insert_with(|| vec![0; values.len()]);
+    for (idx, (key, values)) in cells.iter().enumerate().filter(|(_, (key, _))| is_wanted(key)) {
+        let value = breakdown.map(|breakdown| u64::from(breakdown.value_of[idx]));
+        let total = sums.entry(args.by.iter().map(|by| by.of(key)).chain(value).collect()).or_insert_with(|| vec![0; values.len()]);
         total.iter_mut().zip(values).for_each(|(total, value)| *total += i128::from(*value));
     }
     let there: Vec<usize> = (0..cube.measures.len()).filter(|idx| cube.measures[*idx].present).collect();
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Error::usage(format!("expected to write CSV, found: {error}"));
-    let names = args.by.iter().map(|by| by.name().to_owned()).chain(there.iter().map(|idx| cube.measures[*idx].sum.column_name()));
+    let names = args
+        .by
+        .iter()
+        .map(|by| by.name().to_owned())
+        .chain(args.breakdown.clone())
+        .chain(there.iter().map(|idx| cube.measures[*idx].sum.column_name()));
     writer.write_record(names).map_err(failed)?;
     for (key, total) in &sums {
-        let parts = args.by.iter().zip(key).map(|(by, number)| by.show(&cube, *number));
+        let value = breakdown.and_then(|breakdown| breakdown.values.get(*key.last()? as usize).cloned());
+        let parts = args.by.iter().zip(key).map(|(by, number)| by.show(&cube, *number)).chain(value);
         writer.write_record(parts.chain(there.iter().map(|idx| total[*idx].to_string()))).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|error| Error::usage(format!("expected to write CSV, found: {error}")))?;

@@ -47,6 +47,8 @@ pub struct TrafficBatch<'a> {
     pub propensity: Option<Int64Array>,
     /// The measured columns, in the reader's order, in integer units of their kind.
     pub measured: Vec<Option<Int64Array>>,
+    /// The columns that cells are broken down by, in the reader's order.
+    pub breakdowns: Vec<Option<StringArray>>,
     /// Rows that must be left out.
     pub faults: &'a RowFaults,
 }
@@ -56,16 +58,18 @@ pub struct TrafficBatch<'a> {
 pub struct TrafficReader {
     table: Table,
     measured: Vec<Reading>,
+    breakdowns: Vec<String>,
     on_bad_row: OnBadRow,
 }
 
 impl TrafficReader {
-    /// Opens a log. `measured` are the columns that metrics read; those that the log does not have stay empty.
+    /// Opens a log. `measured` are the columns that metrics read, `breakdowns` those that cells are broken down by; those that the log does
+    /// not have stay empty.
     ///
     /// # Errors
     /// No readable file, or a required column that is not there.
-    pub fn open(source: &Source, measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
-        Self::open_outcomes(source, &["event_time", "user_id", "release_id"], measured, on_bad_row)
+    pub fn open(source: &Source, measured: &[Reading], breakdowns: &[String], on_bad_row: OnBadRow) -> Result<Self> {
+        Self::open_columns(source, &["event_time", "user_id", "release_id"], measured, breakdowns, on_bad_row)
     }
 
     /// Opens rows with other required columns, such as outcomes of logged requests.
@@ -73,9 +77,14 @@ impl TrafficReader {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_outcomes(source: &Source, required: &[&str], measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
+        Self::open_columns(source, required, measured, &[], on_bad_row)
+    }
+
+    fn open_columns(source: &Source, required: &[&str], measured: &[Reading], breakdowns: &[String], on_bad_row: OnBadRow) -> Result<Self> {
         let table = Table::open(source)?;
         table.check_columns(required)?;
-        let is_measured = |canonical: &String| measured.iter().any(|reading| reading.column == *canonical);
+        let is_measured =
+            |canonical: &String| measured.iter().any(|reading| reading.column == *canonical) || breakdowns.contains(canonical);
         for canonical in source.columns.keys().chain(source.constants.keys()) {
             let known = COLUMNS.contains(&canonical.as_str()) || PASSIVE.contains(&canonical.as_str()) || is_measured(canonical);
             if !known {
@@ -89,7 +98,7 @@ impl TrafficReader {
                 )));
             }
         }
-        Ok(Self { table, measured: measured.to_vec(), on_bad_row })
+        Ok(Self { table, measured: measured.to_vec(), breakdowns: breakdowns.to_vec(), on_bad_row })
     }
 
     /// The files and their parts.
@@ -102,6 +111,11 @@ impl TrafficReader {
         &self.measured
     }
 
+    /// The columns that cells are broken down by.
+    pub fn breakdowns(&self) -> &[String] {
+        &self.breakdowns
+    }
+
     /// Whether the log has a column.
     pub fn has(&self, column: &str) -> bool {
         self.table.has(column)
@@ -112,7 +126,9 @@ impl TrafficReader {
     /// # Errors
     /// A file that cannot be read, a bad row under the policy `error`, or what `on_batch` returns.
     pub fn read(&self, part: Part, on_batch: &mut dyn FnMut(&TrafficBatch<'_>) -> Result<()>) -> Result<BTreeMap<String, u64>> {
-        let wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(|reading| reading.column.as_str())).collect();
+        let mut wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(|reading| reading.column.as_str())).collect();
+        wanted.extend(self.breakdowns.iter().map(String::as_str));
+        let first_breakdown = COLUMNS.len() + self.measured.len();
         let propensity = Reading { column: "propensity".into(), test: None };
         let mut counts = BTreeMap::new();
         self.table.read(part, &wanted, &mut |batch| {
@@ -139,6 +155,7 @@ impl TrafficReader {
                 session_id: convert::text(&batch, 8)?,
                 propensity: convert::units(&batch, 9, &propensity, &mut faults)?,
                 measured,
+                breakdowns: (0..self.breakdowns.len()).map(|idx| convert::text(&batch, first_breakdown + idx)).collect::<Result<_>>()?,
                 faults: &faults,
             };
             on_batch(&typed)?;

@@ -4,7 +4,8 @@
 //! group with something odd in it, comes through [`TrafficReader::read`]. Both give the same turns.
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
-use std::{collections::BTreeMap, ops::Range};
+use hashbrown::HashSet;
+use std::{cell::RefCell, collections::BTreeMap, ops::Range};
 
 use super::{
     scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits},
@@ -155,12 +156,16 @@ pub(crate) struct Turns {
     pub(crate) propensity: Column,
     /// In the reader's order, in integer units; a missing value is 0.
     pub(crate) measured: Vec<Column>,
+    /// Hashes of the texts of columns that are broken down by.
+    pub(crate) breakdowns: Vec<Column>,
+    /// Of each of these columns: texts that this step was the first of its part to have, with their hashes.
+    pub(crate) names: Vec<Vec<(i64, String)>>,
     /// One bit a row that must be left out.
     pub(crate) bad: [u64; STEP_WORDS],
 }
 
 impl Turns {
-    pub(crate) fn new(n_measured: usize) -> Self {
+    pub(crate) fn new(n_measured: usize, n_breakdowns: usize) -> Self {
         let column = || Column::new(0);
         Self {
             n: 0,
@@ -175,6 +180,8 @@ impl Turns {
             session: column(),
             propensity: column(),
             measured: vec![column(); n_measured],
+            breakdowns: vec![column(); n_breakdowns],
+            names: vec![Vec::new(); n_breakdowns],
             bad: [0; STEP_WORDS],
         }
     }
@@ -194,7 +201,7 @@ impl TrafficReader {
     /// # Errors
     /// As [`Self::read`].
     pub(crate) fn turns(&self, part: Part, names: &Names<'_>, on_turns: &mut OnTurns<'_>) -> Result<BTreeMap<String, u64>> {
-        let mut turns = Turns::new(self.measured().len());
+        let mut turns = Turns::new(self.measured().len(), self.breakdowns().len());
         let mut n_done = 0;
         match self.flat_turns(part, names, &mut turns, &mut n_done, on_turns) {
             Ok(()) => return Ok(BTreeMap::new()),
@@ -241,6 +248,12 @@ impl TrafficReader {
         let flags = |values: &[f64], out: &mut [i64]| ColumnKind::Flag.quantize_all(values, 0.0, out);
         let readings: Vec<ReadingMap<'_>> = self.measured().iter().map(ReadingMap::of).collect();
 
+        let spellings: Vec<Spellings> = self.breakdowns().iter().map(|_| Spellings::default()).collect();
+        let spell: Vec<_> = spellings.iter().map(|spellings| |text: &[u8]| spellings.hash(text)).collect();
+        let mut breakdowns = Vec::with_capacity(spell.len());
+        for (column, spell) in self.breakdowns().iter().zip(&spell) {
+            breakdowns.push(flat.column(column, 0, Mapping::Id(spell))?);
+        }
         let mut at = flat.column("event_time", 0, Mapping::Micros(&micros))?.ok_or(NotFlat)?;
         let mut user = flat.column("user_id", 0, Mapping::Id(&of_user))?.ok_or(NotFlat)?;
         let mut release = flat.column("release_id", turns.release.missing, Mapping::Id(&of_release))?.ok_or(NotFlat)?;
@@ -275,6 +288,10 @@ impl TrafficReader {
             for (scan, column) in measured.iter_mut().zip(&mut turns.measured) {
                 fill(scan.as_mut(), column, n)?;
             }
+            for (scan, column) in breakdowns.iter_mut().zip(&mut turns.breakdowns) {
+                fill(scan.as_mut(), column, n)?;
+            }
+            turns.names.iter_mut().zip(&spellings).for_each(|(names, spellings)| spellings.take(names));
             let is_odd =
                 turns.at.n_absent > 0 || turns.user.values[..n].contains(&(hash::EMPTY as i64)) || names.find_refused(turns).is_some();
             if is_odd {
@@ -284,6 +301,27 @@ impl TrafficReader {
             *n_done += n;
         }
         Ok(())
+    }
+}
+
+/// The texts behind hashes, each once.
+#[derive(Default)]
+struct Spellings {
+    known: RefCell<HashSet<i64>>,
+    new: RefCell<Vec<(i64, String)>>,
+}
+
+impl Spellings {
+    fn hash(&self, text: &[u8]) -> i64 {
+        let hash = hash::of_id(text) as i64;
+        if self.known.borrow_mut().insert(hash) {
+            self.new.borrow_mut().push((hash, String::from_utf8_lossy(text).into_owned()));
+        }
+        hash
+    }
+
+    fn take(&self, names: &mut Vec<(i64, String)>) {
+        names.append(&mut self.new.borrow_mut());
     }
 }
 
@@ -383,6 +421,13 @@ impl Turns {
         for (column, values) in self.measured.iter_mut().zip(&batch.measured) {
             whole(column, values.as_ref());
         }
+        for ((column, names), texts) in self.breakdowns.iter_mut().zip(&mut self.names).zip(&batch.breakdowns) {
+            let spellings = Spellings::default();
+            column.fill_with(n, |row| {
+                texts.as_ref().filter(|texts| valid(texts, row)).map(|texts| spellings.hash(texts.value(start + row).as_bytes()))
+            });
+            spellings.take(names);
+        }
         self.bad = [0; STEP_WORDS];
         for row in (0..n).filter(|row| batch.faults.is_bad(start + row)) {
             self.bad[row / 64] |= 1 << (row % 64);
@@ -431,8 +476,10 @@ impl Column {
 
 impl Turns {
     fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
-        let Self { n: _, at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity, measured, bad: _ } = self;
-        [at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity].into_iter().chain(measured)
+        let Self { n: _, at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity, measured, breakdowns, .. } =
+            self;
+        let first = [at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity];
+        first.into_iter().chain(measured).chain(breakdowns)
     }
 
     /// No turns.
@@ -514,9 +561,9 @@ mod tests {
 
     #[test]
     fn turns_survive_a_file() {
-        let mut turns = Turns::new(2);
+        let mut turns = Turns::new(2, 1);
         turns.clear();
-        let mut source = Turns::new(2);
+        let mut source = Turns::new(2, 1);
         source.n = STEP;
         for (idx, column) in source.columns().enumerate() {
             column.fill_with(STEP, |row| ((row + idx) % 7 != 3).then(|| (row as i64 - 300).pow(idx as u32 % 6)));
@@ -527,7 +574,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode_turns(&mut turns, &mut bytes);
         assert_eq!(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize, bytes.len() - 4);
-        let mut back = Turns::new(2);
+        let mut back = Turns::new(2, 1);
         decode_turns(&bytes[4..], &mut back);
         assert_eq!(back.n, turns.n);
         for (back, turns) in back.columns().zip(turns.columns()) {

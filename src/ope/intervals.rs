@@ -1,12 +1,7 @@
 //! Intervals of an off-policy value for small or extreme logs: rewards and weights are bounded, nothing else is assumed.
 
 use super::Log;
-use crate::stats::{
-    Interval, Reason,
-    confidence_sequence::ln_gamma_mixture,
-    dist::t_isf,
-    special::root,
-};
+use crate::stats::{Interval, Reason, confidence_sequence::ln_gamma_mixture, dist::t_isf, special::root};
 
 /// What rewards and weights can be at all: not what they happened to be.
 #[derive(Debug, Clone, Copy, PartialEq)]

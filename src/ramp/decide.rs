@@ -209,6 +209,7 @@ mod tests {
             latency_p99_ms: latency,
             qos: QosStage { baseline: qos(0.8), candidate: qos(0.85), effect: Known::Unknown { reason: unknown } },
             guardrails: vec![guardrail(HarmVerdict::Safe, None)],
+            breakdowns: Vec::new(),
         };
         let analysis = LayerAnalysis {
             tenant: "default".into(),
@@ -218,6 +219,7 @@ mod tests {
             n_exposed: 1_000,
             stages: vec![stage],
             srm: None,
+            srm_first: None,
             combined: Vec::new(),
             series: Vec::new(),
         };

@@ -168,6 +168,36 @@ impl Cells {
     }
 }
 
+/// What cells are broken down by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakdownBy {
+    /// The values of a column of the log.
+    Column(String),
+    /// The user, as a row of the layer table: the clusters of a small log.
+    User,
+}
+
+/// Cells, broken down by one thing more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breakdown {
+    /// By what.
+    pub by: BreakdownBy,
+    /// The column's values, ascending; the empty text is what rows without a value have. None for users.
+    pub values: Vec<String>,
+    /// Cells, ascending by series, value, window and group.
+    pub cells: Cells,
+    /// Of each cell: index of its value, or row of its user.
+    pub value_of: Vec<u32>,
+}
+
+impl Breakdown {
+    /// No cells.
+    pub fn empty(by: BreakdownBy) -> Self {
+        Self { by, values: Vec::new(), cells: Cells::default(), value_of: Vec::new() }
+    }
+}
+
 /// Latencies of a stage, release and bucket group in one histogram bin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LatencyRow {
@@ -319,6 +349,8 @@ pub struct Cube {
     pub cells: Cells,
     /// Sums of requests that both releases answered: what the log says under the baseline, the other answer under the candidate.
     pub pairs: Cells,
+    /// Cells by the values of declared columns, and by user where users are the clusters.
+    pub breakdowns: Vec<Breakdown>,
     /// Distinct users, ascending by key.
     pub exposures: Vec<ExposureRow>,
     /// Users by the last window in which they came, ascending by key.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Context, Inputs, Sources,
-    cube::{Cube, CubeSource, SessionRow},
+    cube::{BreakdownBy, Cube, CubeSource, SessionRow},
     finish::{NoUsers, UserRun, count_users},
     places::Places,
     stages::stages_of,
@@ -70,6 +70,9 @@ impl Earlier {
             .all(|layer| layer.stages == stages_of(plan, &tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of));
         if !same_history || cube.layers.len() != places.len() {
             return differs("operations");
+        }
+        if !cube.breakdowns.iter().map(|breakdown| &breakdown.by).eq(ctx.breakdowns) {
+            return differs("breakdowns and clusters");
         }
         if cube.counts_sessions != inputs.count_sessions {
             return differs("choice to count sessions or not");
@@ -196,7 +199,8 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         measure.present = cubes.iter().any(|cube| cube.measures[idx].present);
     }
     let (places, sums) = (Places::of_cube(first), Sums::of_measures(measures));
-    let mut state = State::empty(&sums, first.as_of);
+    let by: Vec<BreakdownBy> = first.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect();
+    let mut state = State::empty(&sums, first.as_of, &by, places.window_at(first.as_of) + 1);
     for (cube, folder) in cubes.iter().zip(folders) {
         state.load(cube, &places, &sums)?;
         if cube.counts_sessions {
@@ -216,6 +220,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         sources,
         cells: finished.cells,
         pairs: finished.pairs,
+        breakdowns: finished.breakdowns,
         exposures: users.exposures,
         activity: users.activity,
         sessions: session_rows(&finished.sessions, &places),
@@ -247,6 +252,7 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
 
 fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) -> Result<()> {
     let stages = |cube: &Cube| cube.layers.iter().map(|layer| layer.stages.clone()).collect::<Vec<_>>();
+    let breakdowns = |cube: &Cube| cube.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect::<Vec<_>>();
     let sums = |cube: &Cube| cube.measures.iter().map(|measure| measure.sum.clone()).collect::<Vec<_>>();
     let pairs = [
         ("plan", first.plan_id == cube.plan_id),
@@ -256,6 +262,7 @@ fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) ->
         ("layer table", (&first.layers_digest, &first.tenants) == (&cube.layers_digest, &cube.tenants)),
         ("operations", stages(first) == stages(cube)),
         ("metrics", sums(first) == sums(cube)),
+        ("breakdowns and clusters", breakdowns(first) == breakdowns(cube)),
         ("choice to count sessions or not", first.counts_sessions == cube.counts_sessions),
         ("shadow and late outcomes", (&first.shadow_sources, &first.outcome_sources) == (&cube.shadow_sources, &cube.outcome_sources)),
     ];

@@ -4,6 +4,7 @@
 //! release, window and bucket group, and adds it up in `keyed` sums; `finish` counts distinct users. What does not fit in memory
 //! is dealt into partitions of users first (`partition`). Cubes of different files [`merge()`] to the cube of all of them.
 
+mod breakdown;
 mod cube;
 mod finish;
 mod index;
@@ -20,7 +21,8 @@ mod user_store;
 mod users;
 
 pub use cube::{
-    ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
+    ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow,
+    RowCounts, SessionRow,
 };
 pub use merge::merge;
 pub use stages::{MAX_STAGES, Stage, stages_of};
@@ -55,6 +57,8 @@ pub struct Context<'a> {
     pub as_of: Micros,
     /// Stop at a release that is neither baseline nor candidate.
     pub refuse_unknown_release: bool,
+    /// What cells are broken down by, beside what they always are.
+    pub breakdowns: &'a [BreakdownBy],
 }
 
 /// Where the rows come from.
@@ -88,9 +92,20 @@ impl<'a> Inputs<'a> {
 ///
 /// # Errors
 /// A source without readable files or required columns.
-pub fn open_traffic(metrics: &[Metric], sources: &[Source], on_bad_row: OnBadRow) -> Result<Vec<TrafficReader>> {
-    let measured = measured_columns(metrics);
-    sources.iter().map(|source| TrafficReader::open(source, &measured, on_bad_row)).collect()
+pub fn open_traffic(
+    metrics: &[Metric],
+    breakdowns: &[BreakdownBy],
+    sources: &[Source],
+    on_bad_row: OnBadRow,
+) -> Result<Vec<TrafficReader>> {
+    let (measured, columns) = (measured_columns(metrics), breakdown_columns(breakdowns));
+    let readers: Vec<TrafficReader> =
+        sources.iter().map(|source| TrafficReader::open(source, &measured, &columns, on_bad_row)).collect::<Result<_>>()?;
+    match columns.iter().find(|column| !readers.is_empty() && !readers.iter().any(|reader| reader.has(column))) {
+        Some(column) => Err(Error::usage(format!("expected a column `{column}` in the traffic to break down by, found none"))
+            .hint("see `analysis.breakdowns`; if it has another name, say so: columns.NAME = \"...\"")),
+        None => Ok(readers),
+    }
 }
 
 /// Opens outcomes of logged requests. A shadow says which release answered; a late outcome need not.
@@ -101,6 +116,15 @@ pub fn open_outcomes(metrics: &[Metric], sources: &[Source], is_shadow: bool, on
     let measured = measured_columns(metrics);
     let required: &[&str] = if is_shadow { &["trace_id", "release_id"] } else { &["trace_id"] };
     sources.iter().map(|source| TrafficReader::open_outcomes(source, required, &measured, on_bad_row)).collect()
+}
+
+/// The columns that cells are broken down by.
+fn breakdown_columns(breakdowns: &[BreakdownBy]) -> Vec<String> {
+    let column = |by: &BreakdownBy| match by {
+        BreakdownBy::Column(column) => Some(column.clone()),
+        BreakdownBy::User => None,
+    };
+    breakdowns.iter().filter_map(column).collect()
 }
 
 /// The columns that metrics read, without repetition, in order of first use.
@@ -145,6 +169,9 @@ pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &
     let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
 
     let n_users = layers.n_users();
+    if ctx.breakdowns.contains(&BreakdownBy::User) {
+        breakdown::check_users(n_users, scan.n_windows())?;
+    }
     let (n_places, n_stages, n_windows) = (scan.places.len(), scan.places.max_stages(), scan.n_windows());
     let user_bytes = Users::n_bytes(n_users, n_places, n_stages, n_windows);
     let n_partitions = partition::n_partitions(n_users, user_bytes, inputs.memory_limit);
@@ -226,6 +253,16 @@ impl<'a> Scan<'a> {
     /// Columns that metrics read.
     fn n_measured(&self) -> usize {
         measured_columns(self.ctx.metrics).len()
+    }
+
+    /// Columns that cells are broken down by.
+    fn n_breakdowns(&self) -> usize {
+        breakdown_columns(self.ctx.breakdowns).len()
+    }
+
+    /// A step without rows.
+    fn turns(&self) -> Turns {
+        Turns::new(self.n_measured(), self.n_breakdowns())
     }
 
     fn n_windows(&self) -> u32 {
@@ -353,6 +390,7 @@ fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scan
         counts_sessions: scan.count_sessions,
         cells: finished.cells,
         pairs: finished.pairs,
+        breakdowns: finished.breakdowns,
         exposures: users.exposures,
         activity: users.activity,
         sessions: merge::session_rows(&finished.sessions, &scan.places),

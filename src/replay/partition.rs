@@ -179,7 +179,7 @@ fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
 /// Deals the turns that can be in an arm; returns what was counted on the way.
 fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>) -> Result<Vec<Share>> {
     let scan = job.scan;
-    let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n)).map(|_| Mutex::new(vec![Turns::new(scan.n_measured()); n])).collect();
+    let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n)).map(|_| Mutex::new(vec![scan.turns(); n])).collect();
     let write = |turns: &mut Turns, lane: usize, partition: usize| {
         let mut bytes = Vec::new();
         encode_turns(turns, &mut bytes);
@@ -209,7 +209,7 @@ fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>)
 
 fn join_blocks(scan: &Scan<'_>, users: &Users, file: File, state: &mut State, near: &Path) -> Result<()> {
     let mut file = BufReader::with_capacity(1 << 18, file);
-    let (mut turns, mut bytes) = (Turns::new(scan.n_measured()), Vec::new());
+    let (mut turns, mut bytes) = (scan.turns(), Vec::new());
     while read_block(&mut file, &mut bytes).map_err(|error| Error::read(near, &error))? {
         decode_turns(&bytes, &mut turns);
         state.admit_all(&turns);

@@ -114,6 +114,12 @@ impl Places {
         u64::from(series) << (WINDOW_BITS + GROUP_BITS) | u64::from(window) << GROUP_BITS | u64::from(group)
     }
 
+    /// A key with another number in place of its window.
+    pub(super) fn with_window(key: u64, of: impl Fn(u32) -> u32) -> u64 {
+        let mask = u64::from(u32::MAX) << GROUP_BITS;
+        key & !mask | u64::from(of((key >> GROUP_BITS) as u32)) << GROUP_BITS
+    }
+
     /// What a key stands for.
     pub(super) fn cell_key(&self, key: u64) -> CellKey {
         let series = (key >> (WINDOW_BITS + GROUP_BITS)) as u32;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Context,
-    cube::{Arm, CellKey, Cells, Cube, CubeMeasure, LatencyRow, RowCounts},
+    breakdown::Breaking,
+    cube::{Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeMeasure, LatencyRow, RowCounts},
     finish::UserRow,
     index::UNKNOWN,
     keyed::{AHEAD, Keyed},
@@ -98,8 +99,13 @@ impl Sums {
         Self { n_slots: slots.len().max(1), measures, of: Vec::new(), missing: Vec::new(), slots, latency: None }
     }
 
+    /// Sums that are kept for a cell.
+    pub(super) fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
     /// A row of measures from a row of slots.
-    fn finish(&self, slots: &[i64], out: &mut Vec<i64>) {
+    pub(super) fn finish(&self, slots: &[i64], out: &mut Vec<i64>) {
         out.extend(self.slots.iter().map(|slot| match slot {
             Slot::Is(slot) => slots[*slot],
             Slot::RowsBut(slot) => slots[0] - slots[*slot],
@@ -108,7 +114,7 @@ impl Sums {
     }
 
     /// The other way round. Rows that were counted when a column was not there count as missing it.
-    fn unfinish(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
+    pub(super) fn unfinish(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
         out[0] = rows;
         for (slot, value) in self.slots.iter().zip(measures) {
             match slot {
@@ -127,6 +133,7 @@ pub(super) struct State {
     pairs: Keyed<i64>,
     /// Latencies by octave.
     latencies: Keyed<i64>,
+    breakdowns: Vec<Breaking>,
     pub(super) counts: RowCounts,
     /// Users who were served under another layer than their own, by row and place.
     recolored: HashMap<(u32, u32), (User, Seen)>,
@@ -166,15 +173,16 @@ pub(super) struct Since {
 
 impl State {
     pub(super) fn new(scan: &Scan<'_>) -> Self {
-        Self::empty(&scan.sums, scan.ctx.as_of)
+        Self::empty(&scan.sums, scan.ctx.as_of, scan.ctx.breakdowns, scan.n_windows())
     }
 
     /// A state that has seen nothing.
-    pub(super) fn empty(sums: &Sums, as_of: Micros) -> Self {
+    pub(super) fn empty(sums: &Sums, as_of: Micros, breakdowns: &[BreakdownBy], n_windows: u32) -> Self {
         Self {
             cells: Keyed::new(sums.n_slots),
             pairs: Keyed::new(sums.n_slots),
             latencies: Keyed::new(usize::from(OCTAVE)),
+            breakdowns: breakdowns.iter().map(|by| Breaking::new(by, n_windows, sums.n_slots)).collect(),
             counts: RowCounts::default(),
             recolored: HashMap::new(),
             sessions: Sessions::default(),
@@ -185,7 +193,9 @@ impl State {
 
     /// Counts a step's rows and keeps those that can be in an arm, before anything is known of their users. Returns the number of rows
     /// after `as_of`.
-    pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &Turns, since: Since) -> u64 {
+    pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &mut Turns, since: Since) -> u64 {
+        let of_columns = self.breakdowns.iter_mut().zip(scan.ctx.breakdowns).filter(|(_, by)| **by != BreakdownBy::User);
+        of_columns.zip(&mut turns.names).for_each(|((breaking, _), names)| breaking.learn(names));
         let (plan, as_of, counts) = (scan.ctx.plan, scan.ctx.as_of, &mut self.counts);
         let rows = &mut self.buffers.rows;
         rows_without(&turns.bad, turns.n, rows);
@@ -239,6 +249,7 @@ impl State {
         keys.extend(placed.iter().map(|turn| Places::key(turn.series, turn.window, turn.group)));
         self.cells.rows(keys, cells);
         add(&mut self.cells, &scan.sums, cells, placed, turns)?;
+        self.add_breakdowns(scan, users, turns)?;
         self.add_latencies(scan, turns);
         self.add_pairs(scan, turns)?;
         if scan.count_sessions && turns.session.n_absent < turns.n {
@@ -324,6 +335,27 @@ impl State {
             let series = places.series(place, stage, arm);
             placed.push(Turn { row: *row, user: *user_idx, arm, group: group_of(user.bucket), series, window });
         }
+    }
+
+    fn add_breakdowns(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) -> Result<()> {
+        let Buffers { turns: placed, keys, cells, .. } = &mut self.buffers;
+        let mut columns = turns.breakdowns.iter();
+        for (breaking, by) in self.breakdowns.iter_mut().zip(scan.ctx.breakdowns) {
+            let column = if *by == BreakdownBy::User { None } else { columns.next() };
+            keys.clear();
+            for turn in placed.iter() {
+                let row = usize::from(turn.row);
+                let value = match column {
+                    Some(column) => breaking.number((!column.is_absent(row)).then(|| column.values[row])),
+                    None => users.row(turn.user),
+                };
+                keys.push(breaking.key(turn.series, value, turn.window, turn.group));
+            }
+            breaking.check()?;
+            breaking.cells.rows(keys, cells);
+            add(&mut breaking.cells, &scan.sums, cells, placed, turns)?;
+        }
+        Ok(())
     }
 
     #[inline(never)]
@@ -443,7 +475,7 @@ fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) 
     Ok(())
 }
 
-fn overflow(what: &str) -> Error {
+pub(super) fn overflow(what: &str) -> Error {
     Error::input("traffic", format!("expected sums that fit 63 bits, found an overflow in {what}"))
         .hint("use a shorter plan.window_minutes, or check the column's unit")
 }
@@ -453,6 +485,7 @@ pub(super) struct Finished {
     pub(super) cells: Cells,
     pub(super) pairs: Cells,
     pub(super) latencies: Vec<(LatencyRow, u64)>,
+    pub(super) breakdowns: Vec<Breakdown>,
     pub(super) counts: RowCounts,
     /// Users who were served under another layer than their own, in order.
     pub(super) recolored: Vec<UserRow>,
@@ -480,6 +513,9 @@ impl State {
             let series = places.series(places.place(key.tenant, key.layer), usize::from(key.stage), key.arm);
             self.latencies.rows(&[Places::key(series, u32::from(key.bin / OCTAVE), key.group)], &mut row);
             self.latencies.sums_mut(row[0])[usize::from(key.bin % OCTAVE)] += *n as i64;
+        }
+        for (mine, theirs) in self.breakdowns.iter_mut().zip(&cube.breakdowns) {
+            mine.load(theirs, places, sums)?;
         }
         self.counts.merge(cube.counts.clone());
         Ok(())
@@ -515,7 +551,10 @@ impl State {
         let (mut cells, mut pairs, mut octaves) = (Vec::new(), Vec::new(), Vec::new());
         let (mut counts, mut sessions) = (RowCounts::default(), Sessions::default());
         let mut seen: HashMap<(u32, u32), (User, Seen)> = HashMap::new();
+        let mut broken: Vec<Vec<Breaking>> = Vec::new();
         for state in states {
+            broken.resize_with(state.breakdowns.len(), Vec::new);
+            broken.iter_mut().zip(state.breakdowns).for_each(|(all, own)| all.push(own));
             cells.push(state.cells);
             pairs.push(state.pairs);
             octaves.push(state.latencies);
@@ -538,6 +577,10 @@ impl State {
         let user_row = |((row, place), (user, seen)): ((u32, u32), (User, Seen))| UserRow { row, place, bucket: user.bucket, seen };
         let mut recolored: Vec<UserRow> = seen.into_iter().map(user_row).collect();
         recolored.sort_unstable_by_key(|user| (user.row, user.place));
-        Ok(Finished { cells, pairs, latencies, counts, recolored, sessions: sessions.finish() })
+        let mut breakdowns = Vec::new();
+        for parts in broken {
+            breakdowns.extend(Breaking::finish(parts, places, sums)?);
+        }
+        Ok(Finished { cells, pairs, latencies, breakdowns, counts, recolored, sessions: sessions.finish() })
     }
 }

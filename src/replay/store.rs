@@ -11,12 +11,12 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use super::{
     cube::{
-        ActivityRow, Arm, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow, RowCounts,
-        SessionRow,
+        ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
+        LatencyRow, RowCounts, SessionRow,
     },
     stages::MAX_STAGES,
     user_store::{SESSIONS, USERS},
@@ -36,6 +36,8 @@ const PAIRS: &str = "pairs.parquet";
 const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
+/// A breakdown's own column: the value, or the user's row in the layer table.
+const VALUE: &str = "value";
 const ROW_GROUP_ROWS: usize = 262_144;
 
 /// Everything of a cube but its tables.
@@ -58,6 +60,8 @@ struct Document {
     outcome_sources: Vec<SourceFile>,
     layers_digest: String,
     counts_sessions: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    breakdowns: Vec<BreakdownBy>,
     sessions: Vec<SessionRow>,
     /// The tables and their digests: numbers that do not belong together are not read together.
     files: BTreeMap<String, String>,
@@ -65,6 +69,11 @@ struct Document {
 
 /// Every table of a cube.
 const TABLES: [&str; 7] = [CELLS, PAIRS, USERS, SESSIONS, ACTIVITY, EXPOSURES, LATENCIES];
+
+/// A breakdown's table.
+fn breakdown_file(idx: usize) -> String {
+    format!("breakdown_{idx}.parquet")
+}
 
 /// Refuses tables that were not written with their document.
 ///
@@ -130,6 +139,11 @@ impl Cube {
         self.write_exposures(&folder.join(EXPOSURES))?;
         self.write_activity(&folder.join(ACTIVITY))?;
         self.write_latencies(&folder.join(LATENCIES))?;
+        let broken: Vec<String> = (0..self.breakdowns.len()).map(breakdown_file).collect();
+        for (breakdown, name) in self.breakdowns.iter().zip(&broken) {
+            self.write_breakdown(breakdown, &folder.join(name))?;
+        }
+        let tables: Vec<&str> = TABLES.into_iter().chain(broken.iter().map(String::as_str)).collect();
         let document = Document {
             schema: SCHEMA.into(),
             plan_id: self.plan_id.clone(),
@@ -148,8 +162,9 @@ impl Cube {
             outcome_sources: self.outcome_sources.clone(),
             layers_digest: self.layers_digest.clone(),
             counts_sessions: self.counts_sessions,
+            breakdowns: self.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect(),
             sessions: self.sessions.clone(),
-            files: TABLES
+            files: tables
                 .par_iter()
                 .map(|name| Ok(((*name).to_owned(), output::blake3_of_file(&folder.join(name))?)))
                 .collect::<Result<_>>()?,
@@ -165,6 +180,7 @@ impl Cube {
         let mut cube = Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY, EXPOSURES, LATENCIES], &|_| true, &|_| true)?;
         cube.read_exposures(&folder.join(EXPOSURES))?;
         cube.read_latencies(&folder.join(LATENCIES))?;
+        cube.read_breakdowns(folder)?;
         Ok(cube)
     }
 
@@ -212,6 +228,7 @@ impl Cube {
             counts_sessions: document.counts_sessions,
             cells: Cells::default(),
             pairs: Cells::default(),
+            breakdowns: document.breakdowns.into_iter().map(Breakdown::empty).collect(),
             exposures: Vec::new(),
             activity: Vec::new(),
             sessions: document.sessions,
@@ -225,12 +242,29 @@ impl Cube {
     }
 
     fn write_cells(&self, cells: &Cells, path: &Path) -> Result<()> {
+        self.write_cells_with(cells, &|_| None, path)
+    }
+
+    /// Writes cells, each with its value.
+    fn write_breakdown(&self, breakdown: &Breakdown, path: &Path) -> Result<()> {
+        let value = |rows: Range<usize>| -> Option<ArrayRef> {
+            let values = &breakdown.value_of[rows];
+            Some(match breakdown.by {
+                BreakdownBy::User => longs(values.iter().map(|row| u64::from(*row))),
+                BreakdownBy::Column(_) => names(values.iter().map(|value| breakdown.values[*value as usize].as_str())),
+            })
+        };
+        self.write_cells_with(&breakdown.cells, &value, path)
+    }
+
+    fn write_cells_with(&self, cells: &Cells, extra: &dyn Fn(Range<usize>) -> Option<ArrayRef>, path: &Path) -> Result<()> {
         let mut fields = key_fields();
         fields.push(Field::new("release", dictionary(), false));
         fields.push(Field::new("window_start", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false));
         fields.push(Field::new("bucket_group", DataType::Int32, false));
         let there: Vec<usize> = (0..self.measures.len()).filter(|idx| self.measures[*idx].present).collect();
         fields.extend(there.iter().map(|idx| Field::new(self.measures[*idx].sum.column_name(), DataType::Int64, false)));
+        fields.extend(extra(0..0).map(|column| Field::new(VALUE, column.data_type().clone(), false)));
         let schema = Arc::new(Schema::new(fields));
         let n = self.measures.len();
         let chunks = (0..cells.keys.len()).step_by(ROW_GROUP_ROWS).map(|start| start..(start + ROW_GROUP_ROWS).min(cells.keys.len()));
@@ -247,20 +281,72 @@ impl Cube {
                 for measure in &there {
                     columns.push(Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| cells.values[row * n + measure]))));
                 }
+                columns.extend(extra(rows));
                 parquet_io::batch(&schema, columns)
             }),
         )
     }
 
     fn read_cells(&self, path: &Path, wanted: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Cells> {
+        self.read_cells_with(path, wanted, None)
+    }
+
+    fn read_breakdowns(&mut self, folder: &Path) -> Result<()> {
+        let by: Vec<BreakdownBy> = self.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect();
+        for (idx, by) in by.into_iter().enumerate() {
+            let name = breakdown_file(idx);
+            check_tables(folder, &[&name])?;
+            let path = folder.join(&name);
+            let (mut values, mut value_of): (Vec<String>, Vec<u32>) = (Vec::new(), Vec::new());
+            let mut on_batch = |batch: &RecordBatch| -> Result<()> {
+                if by == BreakdownBy::User {
+                    value_of.extend(long(&path, batch, VALUE)?.values().iter().map(|row| *row as u32));
+                    return Ok(());
+                }
+                let known = RefCell::new(std::mem::take(&mut values));
+                let code = |name: &str| {
+                    let mut known = known.borrow_mut();
+                    let idx = known.iter().position(|value| value == name).unwrap_or_else(|| {
+                        known.push(name.to_owned());
+                        known.len() - 1
+                    });
+                    Some(idx as u32)
+                };
+                value_of.extend(codes(&path, batch, VALUE, &code)?);
+                values = known.into_inner();
+                Ok(())
+            };
+            let cells = self.read_cells_with(&path, &|_| true, Some(&mut on_batch))?;
+            // Values are numbered in the order of their names.
+            let mut sorted = values.clone();
+            sorted.sort();
+            let new: Vec<u32> = values.iter().map(|value| sorted.binary_search(value).map_or(0, |idx| idx as u32)).collect();
+            if by != BreakdownBy::User {
+                value_of.iter_mut().for_each(|value| *value = new[*value as usize]);
+            }
+            self.breakdowns[idx] = Breakdown { by, values: sorted, cells, value_of };
+        }
+        Ok(())
+    }
+
+    fn read_cells_with(
+        &self,
+        path: &Path,
+        wanted: &(dyn Fn(&Sum) -> bool + Sync),
+        mut on_batch: Option<&mut dyn FnMut(&RecordBatch) -> Result<()>>,
+    ) -> Result<Cells> {
         let there = self.measures.iter().enumerate().filter(|(_, m)| m.present && wanted(&m.sum));
         let names: Vec<(usize, String)> = there.map(|(idx, m)| (idx, m.sum.column_name())).collect();
         let mut columns = KEY_COLUMNS.to_vec();
         columns.extend(names.iter().map(|(_, name)| name.as_str()));
+        columns.extend(on_batch.as_ref().map(|_| VALUE));
         let (start, window) = (self.start, self.window.max(1));
         let n = self.measures.len();
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         parquet_io::read_columns(path, &columns, &mut |batch| {
+            if let Some(on_batch) = &mut on_batch {
+                on_batch(batch)?;
+            }
             let key = KeyReader::new(self, path, batch)?;
             let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
             let starts = batch.column_by_name("window_start").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());

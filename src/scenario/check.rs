@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::raw::{
-    RawExpect, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
+    RawAnalysis, RawExpect, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
 };
 use super::{
     Consent, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer, LayerMode, Layering, Operation, Overrides, Plan,
@@ -13,6 +13,7 @@ use crate::{
     bucket::{Profile, Ratio},
     error::Problem,
     metric::{self, BadRateOf, Better, Metric, Sum},
+    replay::BreakdownBy,
     time::{self, HOUR, Micros, SECOND},
 };
 
@@ -39,6 +40,7 @@ pub(super) fn check(
     let start = c.instant("plan.start", raw.plan.start.as_deref());
     let operations = c.operations(raw.operation, &layers, start);
     let input = c.input(raw.input, folder, &layers, as_of);
+    let breakdowns = c.breakdowns(raw.analysis, &raw.layering.sensitive);
     let plan = c.plan(raw.plan, start, layers, guardrails, policy, operations);
     let expectations = c.expectations(raw.expect, &plan.layers);
     if start > as_of {
@@ -54,6 +56,7 @@ pub(super) fn check(
         plan,
         qos,
         metrics,
+        breakdowns,
         expectations,
         digest,
     };
@@ -302,6 +305,22 @@ impl Checker {
                 Problem::new(place, format!("expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"));
             self.problems.push(problem.hint("who gets a release may not depend on it; use behaviour instead"));
         }
+    }
+
+    fn breakdowns(&mut self, raw: RawAnalysis, sensitive: &[String]) -> Vec<BreakdownBy> {
+        let is_user = self.choice("analysis.clusters", raw.clusters.as_deref(), &[("group", false), ("user", true)]);
+        let mut breakdowns: Vec<BreakdownBy> = is_user.then_some(BreakdownBy::User).into_iter().collect();
+        for (idx, column) in raw.breakdowns.into_iter().enumerate() {
+            let place = format!("analysis.breakdowns[{}]", idx + 1);
+            self.refuse_sensitive(&place, &column, sensitive);
+            let by = BreakdownBy::Column(column.clone());
+            if column.trim().is_empty() || breakdowns.contains(&by) {
+                self.problem(place, format!("expected columns of the traffic, each once, found \"{column}\""));
+            } else {
+                breakdowns.push(by);
+            }
+        }
+        breakdowns
     }
 
     fn metrics(&mut self, raw: Vec<RawMetric>, bad_rate_of: BadRateOf, sensitive: &[String]) -> Vec<Metric> {

@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Problem, Result},
     metric::{BadRateOf, Metric},
     output,
+    replay::BreakdownBy,
     time::Micros,
 };
 
@@ -42,6 +43,8 @@ pub struct Scenario {
     pub qos: QosConfig,
     /// Every metric: the built-in ones, then the scenario's own.
     pub metrics: Vec<Metric>,
+    /// What the cube's cells are broken down by: declared columns, and the user where users are the clusters.
+    pub breakdowns: Vec<BreakdownBy>,
     /// What `--verify` checks.
     pub expectations: Vec<Expectation>,
     /// Digest of the file's bytes and of the command line's overrides.

@@ -22,7 +22,15 @@ pub(super) struct RawScenario {
     pub(super) metric: Vec<RawMetric>,
     pub(super) guardrail: Option<Vec<RawGuardrail>>,
     pub(super) policy: RawPolicy,
+    pub(super) analysis: RawAnalysis,
     pub(super) expect: Vec<RawExpect>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAnalysis {
+    pub(super) clusters: Option<String>,
+    pub(super) breakdowns: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -68,6 +68,113 @@ pub fn aliases(cells: &[Cell]) -> Vec<(usize, usize)> {
     (0..p).flat_map(|i| (i + 1..p).map(move |j| (i, j))).filter(|(i, j)| same(*i, *j)).collect()
 }
 
+/// A release as its parts, with what was measured of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    /// One reference per dimension (model, prompt ...), in one order for all releases.
+    pub refs: Vec<String>,
+    /// What was measured: an effect against a common control, or a level.
+    pub value: f64,
+    /// Its variance, above 0.
+    pub variance: f64,
+}
+
+/// The effect of changing one dimension to another reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Index of the dimension.
+    pub dimension: usize,
+    /// The reference it is changed to; from that of the first release.
+    pub to: String,
+    /// What it does.
+    pub effect_size: f64,
+    /// Its standard error.
+    pub std_error: f64,
+}
+
+/// What the last release would be with one dimension as in the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revert {
+    /// Index of the dimension.
+    pub dimension: usize,
+    /// The value then.
+    pub value: f64,
+    /// Its standard error.
+    pub std_error: f64,
+}
+
+/// Effects of single changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribution {
+    /// Of every reference that is not the first release's.
+    pub changes: Vec<Change>,
+    /// Of every dimension in which the last release differs from the first.
+    pub reverts: Vec<Revert>,
+    /// The fit behind them; its first coefficient is the first release's value.
+    pub fit: Fit,
+}
+
+/// Which dimension did it: effects of single changes add up, as far as the misfit `q` allows. The first release is the baseline, the last
+/// the one to be explained.
+///
+/// # Errors
+/// Fewer releases than effects; or changes that always came together: [`together`] names them.
+///
+/// # References
+/// METHODS section 11.
+pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
+    let (changes, cells) = design(releases).ok_or(Reason::NoData)?;
+    let fit = fit(&cells)?;
+    let p = changes.len() + 1;
+    let last = &cells[cells.len() - 1].design;
+    let predicted = |x: &[f64]| -> (f64, f64) {
+        let value = x.iter().zip(&fit.beta).map(|(x, b)| x * b).sum();
+        let variance: f64 = (0..p).flat_map(|i| (0..p).map(move |j| (i, j))).map(|(i, j)| x[i] * fit.covariance[i * p + j] * x[j]).sum();
+        (value, variance.max(0.0).sqrt())
+    };
+    let mut dimensions: Vec<usize> = changes.iter().zip(&last[1..]).filter(|(_, x)| **x == 1.0).map(|((d, _), _)| *d).collect();
+    dimensions.dedup();
+    let reverts = dimensions.into_iter().map(|dimension| {
+        let kept: Vec<f64> =
+            std::iter::once(1.0).chain(changes.iter().zip(&last[1..]).map(|((d, _), x)| if *d == dimension { 0.0 } else { *x })).collect();
+        let (value, std_error) = predicted(&kept);
+        Revert { dimension, value, std_error }
+    });
+    let reverts = reverts.collect();
+    let changes = changes.into_iter().zip(fit.beta[1..].iter().zip(&fit.std_error[1..]));
+    let changes =
+        changes.map(|((dimension, to), (effect, error))| Change { dimension, to, effect_size: *effect, std_error: *error }).collect();
+    Ok(Attribution { changes, reverts, fit })
+}
+
+/// Changes that came together in every release, as pairs of dimension and reference: nothing tells them apart.
+pub fn together(releases: &[Release]) -> Vec<[(usize, String); 2]> {
+    let Some((changes, cells)) = design(releases) else { return Vec::new() };
+    aliases(&cells).into_iter().filter(|(i, _)| *i > 0).map(|(i, j)| [changes[i - 1].clone(), changes[j - 1].clone()]).collect()
+}
+
+/// The references that differ from the first release's, by dimension, and the cells of an intercept and one indicator for each.
+fn design(releases: &[Release]) -> Option<(Vec<(usize, String)>, Vec<Cell>)> {
+    let first = releases.first()?;
+    let mut changes: Vec<(usize, String)> = releases
+        .iter()
+        .flat_map(|release| release.refs.iter().zip(&first.refs).enumerate())
+        .filter(|(_, (own, base))| own != base)
+        .map(|(dimension, (own, _))| (dimension, own.clone()))
+        .collect();
+    changes.sort();
+    changes.dedup();
+    let cell = |release: &Release| Cell {
+        design: std::iter::once(1.0)
+            .chain(changes.iter().map(|(dimension, to)| f64::from(u8::from(release.refs.get(*dimension) == Some(to)))))
+            .collect(),
+        value: release.value,
+        variance: release.variance,
+    };
+    let cells = releases.iter().map(cell).collect();
+    Some((changes, cells))
+}
+
 /// The inverse of a symmetric positive matrix by Gauss and Jordan, scaled to a unit diagonal; `None` if it is singular.
 fn inverse(matrix: &[f64], p: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..p).map(|i| matrix[i * p + i].sqrt()).collect();
@@ -124,6 +231,22 @@ mod tests {
         }
         assert!((found.q - vector["expected"]["lack_of_fit_Q"].as_f64().unwrap()).abs() < 1e-8);
         assert!((found.q_p_value.unwrap() - vector["expected"]["Q_p"].as_f64().unwrap()).abs() < 1e-8);
+    }
+
+    #[test]
+    fn a_revert_is_predicted_from_the_other_changes() {
+        let release = |model: &str, prompt: &str, value: f64| Release { refs: vec![model.into(), prompt.into()], value, variance: 1e-4 };
+        let releases = [release("m1", "p1", 0.80), release("m2", "p1", 0.83), release("m1", "p2", 0.70), release("m2", "p2", 0.73)];
+        let found = attribute(&releases).unwrap();
+        let effects: Vec<f64> = found.changes.iter().map(|change| change.effect_size).collect();
+        assert!((effects[0] - 0.03).abs() < 1e-12 && (effects[1] + 0.10).abs() < 1e-12, "{effects:?}");
+        // Back to the old prompt it would be the second release.
+        assert_eq!(found.reverts[1].dimension, 1);
+        assert!((found.reverts[1].value - 0.83).abs() < 1e-12 && found.reverts[1].std_error < 0.01);
+        assert_eq!(attribute(&[releases[0].clone(), releases[3].clone()]), Err(Reason::TooFewRows));
+        let always = [releases[0].clone(), releases[3].clone(), releases[3].clone()];
+        assert_eq!(attribute(&always), Err(Reason::Aliased));
+        assert_eq!(together(&always), vec![[(0, "m2".to_owned()), (1, "p2".to_owned())]]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Binomial, Distribution};
 use rayon::prelude::*;
 
 use super::{
@@ -109,17 +110,12 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
     let replicate = |idx: usize| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(idx as u64);
-        let mut mean = |rows: &[f64]| (0..rows.len()).map(|_| rows[rng.random_range(0..rows.len())]).sum::<f64>() / rows.len() as f64;
+        let mut mean = |rows: &[f64]| draw_sums(&mut rng, rows, rows)[0] / rows.len() as f64;
         finite(match statistic {
             Statistic::Mean(x) => mean(x),
             Statistic::Difference(x, y) => mean(x) - mean(y),
             Statistic::Ratio(x, y) => {
-                let (mut num, mut den) = (0.0, 0.0);
-                for _ in 0..x.len() {
-                    let row = rng.random_range(0..x.len());
-                    num += x[row];
-                    den += y[row];
-                }
+                let [num, den] = draw_sums(&mut rng, x, y);
                 num / den
             }
         })
@@ -127,6 +123,60 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
     let mut replicates: Vec<f64> = (0..n_replicates).into_par_iter().filter_map(replicate).collect();
     replicates.sort_by(f64::total_cmp);
     Ok(Resampled { estimate: finite(estimate).ok_or(Reason::NoData)?, replicates, without_one })
+}
+
+/// Rows of a block: two columns of it fit the first cache, and a row's number is twelve bits.
+const BLOCK: usize = 1 << BLOCK_BITS;
+const BLOCK_BITS: u32 = 11;
+
+/// Sums of two columns over as many rows as there are, drawn with replacement. How many are drawn from each block of rows is binomial, and
+/// within a block every row is as likely: the law is that of drawing rows one by one, but memory is read in order.
+fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
+    let (mut left, mut rows_left) = (x.len() as u64, x.len());
+    let mut sums = [0.0; 2];
+    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
+        let n = if rows_left == x.len() { left } else { binomial(rng, left, x.len() as f64 / rows_left as f64) };
+        (left, rows_left) = (left - n, rows_left - x.len());
+        let of_block = match (<&[f64; BLOCK]>::try_from(x), <&[f64; BLOCK]>::try_from(y)) {
+            (Ok(x), Ok(y)) => draw_block(rng, x, y, n),
+            _ => {
+                let mut sums = [0.0; 2];
+                for _ in 0..n {
+                    let row = rng.random_range(0..x.len());
+                    sums = [sums[0] + x[row], sums[1] + y[row]];
+                }
+                sums
+            }
+        };
+        sums = [sums[0] + of_block[0], sums[1] + of_block[1]];
+    }
+    sums
+}
+
+fn draw_block(rng: &mut ChaCha8Rng, x: &[f64; BLOCK], y: &[f64; BLOCK], n: u64) -> [f64; 2] {
+    const PER_WORD: u32 = u64::BITS / BLOCK_BITS;
+    let row = |word: u64, idx: u32| (word >> (idx * BLOCK_BITS)) as usize % BLOCK;
+    // Several sums at a time, so that additions need not wait for each other.
+    let mut lanes = [[0.0; 2]; PER_WORD as usize];
+    for _ in 0..n / u64::from(PER_WORD) {
+        let word = rng.next_u64();
+        for (idx, lane) in (0..).zip(&mut lanes) {
+            let row = row(word, idx);
+            lane[0] += x[row];
+            lane[1] += y[row];
+        }
+    }
+    let word = rng.next_u64();
+    for idx in 0..(n % u64::from(PER_WORD)) as u32 {
+        lanes[0][0] += x[row(word, idx)];
+        lanes[0][1] += y[row(word, idx)];
+    }
+    lanes.iter().fold([0.0; 2], |sums, lane| [sums[0] + lane[0], sums[1] + lane[1]])
+}
+
+fn binomial(rng: &mut ChaCha8Rng, n: u64, p: f64) -> u64 {
+    // A share of 0..=1 is legal by construction.
+    Binomial::new(n, p).map_or(0, |law| law.sample(rng))
 }
 
 impl Resampled {
@@ -187,6 +237,25 @@ fn poisson_one(rng: &mut ChaCha8Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drawing_by_blocks_draws_every_row_alike() {
+        let n = 2 * BLOCK + 100;
+        let x: Vec<f64> = (0..n).map(|i| (i / 300 % 7) as f64).collect();
+        let ones = vec![1.0; n];
+        let mean = x.iter().sum::<f64>() / n as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+        let mut means = Vec::new();
+        for seed in 0..2_000 {
+            let [sum, count] = draw_sums(&mut ChaCha8Rng::seed_from_u64(seed), &x, &ones);
+            assert_eq!(count, n as f64);
+            means.push(sum / n as f64);
+        }
+        let grand = means.iter().sum::<f64>() / 2_000.0;
+        let spread = means.iter().map(|m| (m - grand).powi(2)).sum::<f64>() / 1_999.0;
+        assert!((grand - mean).abs() < 4.0 * (variance / n as f64 / 2_000.0).sqrt(), "{grand} {mean}");
+        assert!((spread / (variance / n as f64) - 1.0).abs() < 0.15, "{spread}");
+    }
 
     #[test]
     fn resampling_rows_and_clusters_finds_the_mean_s_error() {

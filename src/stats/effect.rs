@@ -133,10 +133,8 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
         let (a, b, c) = (r0 * r0 - t * t * v0, r0 * treatment.estimate, treatment.estimate.powi(2) - t * t * v1);
         let root = (b * b - a * c).sqrt();
         // With few degrees of freedom the set of ratios may have no end.
-        return (a > 0.0 && root.is_finite()).then(|| Relative {
-            rel_effect_size,
-            ci: Interval { ci_lower: (b - root) / a - 1.0, ci_upper: (b + root) / a - 1.0 },
-        });
+        return (a > 0.0 && root.is_finite())
+            .then(|| Relative { rel_effect_size, ci: Interval { ci_lower: (b - root) / a - 1.0, ci_upper: (b + root) / a - 1.0 } });
     }
     let variance = v1 / (r0 * r0) + (treatment.estimate / (r0 * r0)).powi(2) * v0;
     Some(Relative { rel_effect_size, ci: Interval::around(rel_effect_size, t * variance.sqrt()) })

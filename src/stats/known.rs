@@ -87,6 +87,20 @@ impl<T> Known<T> {
         }
     }
 
+    /// The value, or why there is none.
+    ///
+    /// # Errors
+    /// No value.
+    pub fn result(&self) -> Result<T, Reason>
+    where
+        T: Copy,
+    {
+        match self {
+            Self::Value(value) => Ok(*value),
+            Self::Unknown { reason } => Err(*reason),
+        }
+    }
+
     /// Why there is no value.
     pub fn reason(&self) -> Option<Reason> {
         match self {

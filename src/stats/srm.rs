@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn a_small_lack_in_every_stage_is_found_together() {
         // A twentieth of the candidate's users is missing in each of four stages.
-        let stages: Vec<([f64; 2], f64)> = [0.01, 0.1, 0.3, 0.5].map(|share| ([20_000.0 * (1.0 - share), 19_000.0 * share], share)).to_vec();
+        let stages: Vec<([f64; 2], f64)> =
+            [0.01, 0.1, 0.3, 0.5].map(|share| ([20_000.0 * (1.0 - share), 19_000.0 * share], share)).to_vec();
         let found = first_exposures(&stages).unwrap();
         assert_eq!(found.test.df, 4.0);
         assert!(found.pooled_z < -4.0 && found.anytime_p_value < 1.0, "{found:?}");

@@ -28,6 +28,9 @@ id = "replay"
 start = "2026-05-25"
 baseline = "old"
 candidate = "new"
+[analysis]
+clusters = "user"
+breakdowns = ["feature"]
 [input]
 users = { path = "users.csv" }
 [[layer]]

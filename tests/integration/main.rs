@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+mod analyze;
 mod bad_input;
 mod calc;
 mod coverage;

@@ -23,6 +23,8 @@ struct Expected {
     sums: BTreeMap<Series, BTreeMap<&'static str, i128>>,
     /// Users by tenant, layer and stage: seen in the baseline, in the candidate.
     users: BTreeMap<(&'static str, usize, usize), [BTreeSet<String>; 2]>,
+    /// Rows, successes and cost by series and feature.
+    features: BTreeMap<(Series, &'static str), [i128; 3]>,
     sessions: BTreeMap<Series, BTreeSet<(String, String)>>,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -96,6 +98,10 @@ impl Expected {
         add("sum_cost_usd", (turn.cost_usd * 1e9).round_ties_even() as i128);
         add("sum(feature = 'refund')", i128::from(turn.feature == "refund"));
         self.users.entry((user.tenant, layer, stage)).or_default()[usize::from(is_candidate)].insert(user.id.clone());
+        let of_feature = self.features.entry((series, turn.feature)).or_default();
+        of_feature[0] += 1;
+        of_feature[1] += i128::from(turn.success == Some(true));
+        of_feature[2] += (turn.cost_usd * 1e9).round_ties_even() as i128;
         self.sessions.entry(series).or_default().insert((user.id.clone(), turn.session.clone()));
         if is_candidate { "n_candidate" } else { "n_baseline" }
     }
@@ -122,6 +128,23 @@ impl Expected {
             .map(|(key, sums)| (*key, sums.iter().map(|(name, sum)| (*name, *sum)).filter(|(_, sum)| *sum != 0).collect()))
             .collect();
         assert_eq!(found, known);
+
+        let csv = study.ok(&["cube", "slice", cube, "--breakdown", "feature"]);
+        let mut lines = csv::Reader::from_reader(csv.as_bytes());
+        let header = lines.headers().unwrap().clone();
+        let column = |name: &str| header.iter().position(|column| column == name).unwrap_or_else(|| panic!("{name} in {header:?}"));
+        let mut n_features = 0;
+        for line in lines.records() {
+            let line = line.unwrap();
+            let found = ["rows", "sum_success", "sum_cost_usd"].map(|name| line[column(name)].parse::<i128>().unwrap());
+            let is_it = |((tenant, layer, stage, release), feature): &(Series, &str)| {
+                let texts = [tenant, LAYERS[*layer], &stage.to_string(), release, feature].map(str::to_owned);
+                (0..4).chain([column("feature")]).zip(texts).all(|(at, text)| line[at] == text)
+            };
+            assert_eq!(self.features.iter().find(|(key, _)| is_it(key)).map(|(_, sums)| *sums), Some(found), "{line:?}");
+            n_features += 1;
+        }
+        assert_eq!(n_features, self.features.len());
 
         let shown: serde_json::Value = serde_json::from_str(&study.ok(&["cube", "show", cube, "--json"])).unwrap();
         for (name, n) in &self.counts {
@@ -480,11 +503,13 @@ fn what_is_odd_in_a_log_is_said() {
     };
     let refused = |args: &[String], code: i32| fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), code);
 
-    fs::write(study.path("no_trace.csv"), "event_time,user_id,release_id\n2026-05-25,u1,old\n").unwrap();
+    fs::write(study.path("no_trace.csv"), "event_time,user_id,release_id,feature\n2026-05-25,u1,old,x\n").unwrap();
+    let stderr = refused(&replay("no_trace.csv", &["--shadow", "no_trace.csv"]), 3);
+    assert!(stderr.contains("trace_id"), "{stderr}");
     fs::write(study.path("shadow.csv"), "trace_id,release_id,success\nt1,new,true\n").unwrap();
     let stderr = refused(&replay("no_trace.csv", &["--shadow", "shadow.csv"]), 2);
     assert!(stderr.contains("expected a column `trace_id` in the traffic"), "{stderr}");
-    fs::write(study.path("broken.csv"), b"event_time,user_id,release_id\n2026-05-25,u\xff1,old\n").unwrap();
+    fs::write(study.path("broken.csv"), b"event_time,user_id,release_id,feature\n2026-05-25,u\xff1,old,x\n").unwrap();
     refused(&replay("broken.csv", &[]), 3);
     let stderr = refused(&replay("log", &["--memory-limit", "many"]), 2);
     assert!(stderr.contains("expected a size such as 300MB"), "{stderr}");

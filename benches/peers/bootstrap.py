@@ -1,0 +1,46 @@
+"""Bootstrap of a ratio of 1e6 rows, 1,000 replicates: Sluice against numpy done as off-policy libraries do it (one choice of rows and
+one mean a replicate). Run from the repository: python3 benches/peers/bootstrap.py"""
+
+import json
+import resource
+import subprocess
+import time
+
+import numpy as np
+
+N, REPLICATES, MEASURED = 1_000_000, 1_000, 20
+
+
+def cpu(who):
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main():
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "bootstrap"], check=True)
+    before = cpu(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(["cargo", "run", "--release", "--quiet", "--example", "bootstrap"], check=True, capture_output=True, text=True)
+    ours = json.loads(done.stdout)
+    our_cpu = cpu(resource.RUSAGE_CHILDREN) - before
+
+    rng = np.random.RandomState(1)
+    y = 1 + rng.random_sample(N) * 9
+    x = y * rng.random_sample(N)
+    start, start_cpu = time.perf_counter(), cpu(resource.RUSAGE_SELF)
+    values = []
+    for _ in range(MEASURED):
+        rows = rng.choice(N, size=N, replace=True)
+        values.append(x[rows].sum() / y[rows].sum())
+    scale = REPLICATES / MEASURED
+    wall, theirs = (time.perf_counter() - start) * scale, (cpu(resource.RUSAGE_SELF) - start_cpu) * scale
+    print(json.dumps({
+        "sluice": {**ours, "cpu_of_all": our_cpu},
+        "numpy": {"seconds": wall, "cpu": theirs, "measured_replicates": MEASURED},
+        "rows_cpu_ratio_at_least": theirs / our_cpu,
+        "rows_wall_ratio": wall / ours["rows"]["seconds"],
+        "groups_wall_ratio": wall / ours["groups"]["seconds"],
+    }, indent=1))
+
+
+if __name__ == "__main__":
+    main()

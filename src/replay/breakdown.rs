@@ -1,0 +1,156 @@
+//! Cells by one thing more than cells have: the value of a column, or the user.
+
+use hashbrown::HashMap;
+
+use super::{
+    cube::{Breakdown, BreakdownBy, CellKey, Cells},
+    keyed::Keyed,
+    places::Places,
+    state::{Sums, overflow},
+};
+use crate::{
+    error::{Error, Result},
+    hash,
+};
+
+/// Most values of a column: more are ids, and no breakdown.
+const MAX_VALUES: usize = 1_000;
+/// Most cells of users: larger logs have bucket groups.
+const MAX_USER_CELLS: usize = 1 << 23;
+
+/// One thread's cells of a breakdown. A value takes the place of a window in the key: `value * n_windows + window`.
+pub(super) struct Breaking {
+    by: BreakdownBy,
+    n_windows: u32,
+    pub(super) cells: Keyed<i64>,
+    /// This thread's numbers of values, by their hashes.
+    numbers: HashMap<i64, u32>,
+    hashes: Vec<i64>,
+    names: HashMap<i64, String>,
+}
+
+impl Breaking {
+    pub(super) fn new(by: &BreakdownBy, n_windows: u32, n_slots: usize) -> Self {
+        Self { by: by.clone(), n_windows, cells: Keyed::new(n_slots), numbers: HashMap::new(), hashes: Vec::new(), names: HashMap::new() }
+    }
+
+    /// Takes names that a step brought.
+    pub(super) fn learn(&mut self, names: &mut Vec<(i64, String)>) {
+        self.names.extend(names.drain(..));
+    }
+
+    /// The number of a value; rows without one have the empty text.
+    pub(super) fn number(&mut self, value: Option<i64>) -> u32 {
+        let hash = value.unwrap_or(hash::of_id(b"") as i64);
+        *self.numbers.entry(hash).or_insert_with(|| {
+            self.hashes.push(hash);
+            self.hashes.len() as u32 - 1
+        })
+    }
+
+    pub(super) fn key(&self, series: u32, value: u32, window: u32, group: u16) -> u64 {
+        Places::key(series, value * self.n_windows + window, group)
+    }
+
+    /// Refuses what is too fine to be broken down by.
+    ///
+    /// # Errors
+    /// Too many values or cells.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.by {
+            BreakdownBy::Column(column) if self.hashes.len() > MAX_VALUES => {
+                Err(Error::input("traffic", format!("expected at most {MAX_VALUES} values in `{column}`, found more"))
+                    .hint("take it out of `analysis.breakdowns`: a column of ids is no breakdown"))
+            }
+            BreakdownBy::User if self.cells.len() > MAX_USER_CELLS => Err(too_large()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds what an earlier cube counted.
+    ///
+    /// # Errors
+    /// A sum that overflows.
+    pub(super) fn load(&mut self, earlier: &Breakdown, places: &Places, sums: &Sums) -> Result<()> {
+        for name in &earlier.values {
+            self.names.insert(hash::of_id(name.as_bytes()) as i64, name.clone());
+        }
+        let (mut row, mut slots) = (Vec::new(), vec![0; sums.n_slots()]);
+        for ((cell, values), value) in earlier.cells.iter().zip(&earlier.value_of) {
+            let number = match earlier.by {
+                BreakdownBy::User => *value,
+                BreakdownBy::Column(_) => self.number(Some(hash::of_id(earlier.values[*value as usize].as_bytes()) as i64)),
+            };
+            sums.unfinish(values[0], values, &mut slots);
+            let series = places.series(places.place(cell.tenant, cell.layer), usize::from(cell.stage), cell.arm);
+            self.cells.rows(&[self.key(series, number, cell.window, cell.group)], &mut row);
+            for (sum, more) in self.cells.sums_mut(row[0]).iter_mut().zip(&slots) {
+                *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the threads' cells up. Values are numbered in the order of their names, whoever saw them first.
+    ///
+    /// # Errors
+    /// A sum that overflows, or too many values.
+    pub(super) fn finish(parts: Vec<Self>, places: &Places, sums: &Sums) -> Result<Option<Breakdown>> {
+        let Some((by, n_windows)) = parts.first().map(|part| (part.by.clone(), part.n_windows)) else { return Ok(None) };
+        let mut names: HashMap<i64, String> = HashMap::new();
+        parts.iter().for_each(|part| names.extend(part.names.iter().map(|(hash, name)| (*hash, name.clone()))));
+        let name_of = |hash: &i64| names.get(hash).cloned().unwrap_or_default();
+        let mut values: Vec<String> = parts.iter().flat_map(|part| &part.hashes).map(name_of).collect();
+        values.sort();
+        values.dedup();
+        let mut all = Self::new(&by, n_windows, sums.n_slots());
+        all.hashes = vec![0; values.len()];
+        all.check()?;
+        let add = |a: i64, b: i64| a.checked_add(b).ok_or_else(|| overflow("a cell"));
+        for part in parts {
+            let new_number: Vec<u32> =
+                part.hashes.iter().map(|hash| values.binary_search(&name_of(hash)).map_or(0, |number| number as u32)).collect();
+            let mut row = Vec::new();
+            let mut failed = None;
+            Keyed::for_each_sorted(vec![part.cells], add, |key, slots| {
+                let key = Places::with_window(key, |window| {
+                    let (value, window) = (window / n_windows, window % n_windows);
+                    new_number.get(value as usize).copied().unwrap_or(value) * n_windows + window
+                });
+                all.cells.rows(&[key], &mut row);
+                for (sum, more) in all.cells.sums_mut(row[0]).iter_mut().zip(slots) {
+                    match add(*sum, *more) {
+                        Ok(total) => *sum = total,
+                        Err(error) => failed = Some(error),
+                    }
+                }
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        all.check()?;
+        let (mut cells, mut value_of) = (Cells::default(), Vec::new());
+        Keyed::for_each_sorted(vec![all.cells], add, |key, slots| {
+            let cell = places.cell_key(key);
+            value_of.push(cell.window / n_windows);
+            cells.keys.push(CellKey { window: cell.window % n_windows, ..cell });
+            sums.finish(slots, &mut cells.values);
+        })?;
+        Ok(Some(Breakdown { by, values, cells, value_of }))
+    }
+}
+
+/// Refuses users as clusters in a log whose users or windows are too many.
+///
+/// # Errors
+/// More than keys hold.
+pub(super) fn check_users(n_users: usize, n_windows: u32) -> Result<()> {
+    let is_held = n_users.checked_mul(n_windows as usize).is_some_and(|n| u32::try_from(n).is_ok());
+    if is_held { Ok(()) } else { Err(too_large()) }
+}
+
+fn too_large() -> Error {
+    Error::usage(format!("expected a log of at most {MAX_USER_CELLS} cells for `analysis.clusters = \"user\"`, found more"))
+        .hint("leave it out: bucket groups are the clusters then, and give the same intervals")
+}
