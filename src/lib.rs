@@ -54,6 +54,9 @@ pub mod ramp;
 // Who gets the candidate at a step.
 pub mod who;
 
+// Worlds that a plan may meet, run before it is carried out.
+pub mod simulate;
+
 // All checks to one outcome.
 pub mod gate;
 

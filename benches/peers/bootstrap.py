@@ -2,6 +2,7 @@
 one mean a replicate). Run from the repository: python3 benches/peers/bootstrap.py"""
 
 import json
+import os
 import resource
 import subprocess
 import time
@@ -19,7 +20,8 @@ def cpu(who):
 def main():
     subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "bootstrap"], check=True)
     before = cpu(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(["cargo", "run", "--release", "--quiet", "--example", "bootstrap"], check=True, capture_output=True, text=True)
+    program = os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "examples", "bootstrap")
+    done = subprocess.run([program], check=True, capture_output=True, text=True)
     ours = json.loads(done.stdout)
     our_cpu = cpu(resource.RUSAGE_CHILDREN) - before
 

@@ -17,7 +17,7 @@ use crate::{
     scenario::{Guardrail, GuardrailRule, LATENCY_P95, Scenario, Sequential},
     stats::{
         Interval, Reason,
-        effect::{self, Effect, EffectMethod, Estimate, Levels},
+        effect::{self, Effect, EffectMethod, Estimate, Levels, Look},
         multiplicity::benjamini_hochberg,
         quantile::{self, QuantileEstimate},
         ratio::{self, RatioEstimate},
@@ -29,7 +29,7 @@ use crate::{
 /// Points of a QoS series, at most.
 const MAX_POINTS: u32 = 24;
 /// Effects without a margin of their own are tuned to see this share of the control.
-pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
+pub(crate) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 /// Microseconds a millisecond: the latency histogram counts microseconds.
 const MICROS_A_MS: f64 = 1e3;
 
@@ -310,12 +310,14 @@ impl Inference<'_> {
     }
 
     fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
+        let every = self.scenario.plan.policy.sequential == Sequential::Anytime;
+        let look = |effect: Effect| Look::at(&effect, every);
         if guardrail.metric == LATENCY_P95 {
             let candidate = latency.candidate.result().map(|q| {
                 let levels = self.levels_for(Some(guardrail), Some(q.estimate));
                 (q.estimate, self.own_interval(q.estimate, q.std_error, q.ci, levels))
             });
-            return GuardrailInput { better: Better::Lower, effect: latency.effect.result(), candidate_events: None, candidate };
+            return GuardrailInput { better: Better::Lower, effect: latency.effect.result().map(look), candidate_events: None, candidate };
         }
         let better = self.scenario.metric(&guardrail.metric).map_or(Better::Lower, |metric| metric.better);
         let Some(found) = metrics.iter().find(|m| m.metric == guardrail.metric) else {
@@ -327,7 +329,7 @@ impl Inference<'_> {
         };
         GuardrailInput {
             better,
-            effect: found.effect.result(),
+            effect: found.effect.result().map(look),
             candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
             candidate: found.candidate.robust.result().map(own),
         }

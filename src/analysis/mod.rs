@@ -12,6 +12,7 @@ pub use document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage,
     ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
+pub(crate) use infer::DEFAULT_RELATIVE_MDE;
 pub use infer::{Asked, analyze};
 pub use off_policy::{MetricValue, RatioValue, UserOverlap};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

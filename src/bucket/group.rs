@@ -30,6 +30,16 @@ pub fn group_start(group: u16) -> u16 {
     }
 }
 
+/// Groups that lie wholly below a bucket: the clusters of the candidate at a ratio of so many basis points.
+pub fn groups_below(bucket: u16) -> u16 {
+    match bucket {
+        0..100 => bucket,
+        100..1_000 => 100 + (bucket - 100) / 10,
+        1_000..10_000 => 190 + (bucket - 1_000) / 50,
+        _ => N_GROUPS,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +47,10 @@ mod tests {
     #[test]
     fn groups_are_runs_that_cover_all_buckets() {
         assert_eq!(group_start(N_GROUPS), 10_000);
+        for bucket in 0..=10_000 {
+            let below = (0..N_GROUPS).filter(|group| group_start(group + 1) <= bucket).count();
+            assert_eq!(usize::from(groups_below(bucket)), below, "{bucket}");
+        }
         for bucket in 0..10_000 {
             let group = group_of(bucket);
             assert!(group_start(group) <= bucket && bucket < group_start(group + 1));

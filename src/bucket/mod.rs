@@ -6,7 +6,7 @@ mod profile;
 mod ratio;
 pub mod systems;
 
-pub use group::{N_GROUPS, group_of, group_start};
+pub use group::{N_GROUPS, group_of, group_start, groups_below};
 pub use murmur3::murmur3_x86_32;
 pub use profile::{BucketHasher, Profile};
 pub use ratio::Ratio;

@@ -10,6 +10,7 @@ mod replay;
 mod report;
 mod run;
 mod schedule;
+mod simulate;
 mod summary;
 mod who;
 
@@ -52,6 +53,7 @@ enum Command {
     Calc(calc::CalcArgs),
     Calibrate(calibrate::CalibrateArgs),
     Schedule(schedule::ScheduleArgs),
+    Simulate(simulate::SimulateArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -77,6 +79,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Calc(args) => calc::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Schedule(args) => schedule::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

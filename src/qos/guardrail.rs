@@ -4,22 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     metric::Better,
-    scenario::{Guardrail, GuardrailRule, Policy, Sequential},
+    scenario::{Guardrail, GuardrailRule, Policy},
     stats::{
         Interval, Reason,
-        effect::Effect,
-        multiplicity::holm,
+        effect::Look,
+        multiplicity::holm_in_place,
         non_inferiority::{HarmVerdict, judge},
     },
 };
+
+/// Guardrails that are judged without asking for memory: simulations judge a few, very often.
+const FEW: usize = 16;
 
 /// What is known of a guardrail's metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GuardrailInput {
     /// Which way the metric is good.
     pub better: Better,
-    /// Candidate against control.
-    pub effect: Result<Effect, Reason>,
+    /// Candidate against control, as the policy looks at it.
+    pub effect: Result<Look, Reason>,
     /// Events in the candidate (the metric's numerator); `None` without data.
     pub candidate_events: Option<f64>,
     /// The candidate's own value with its interval.
@@ -35,6 +38,14 @@ pub struct GuardrailFinding {
     pub rule: GuardrailRule,
     /// The absolute limit, if there is one.
     pub limit: Option<f64>,
+    /// What the evidence says of it.
+    #[serde(flatten)]
+    pub judged: Judged,
+}
+
+/// What the evidence says of a guardrail.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
     /// What the evidence says.
     pub verdict: HarmVerdict,
     /// The effect in the bad direction.
@@ -51,36 +62,54 @@ pub struct GuardrailFinding {
     pub reason: Option<Reason>,
 }
 
-/// Judges all guardrails of a layer together.
+/// Judges all guardrails of a layer together, for a document.
+///
+/// # References
+/// See [`judge_all`].
+pub fn judge_guardrails(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy) -> Vec<GuardrailFinding> {
+    let mut judged = Vec::new();
+    judge_all(guardrails, inputs, policy, &mut judged);
+    let finding = |(guardrail, judged): (&Guardrail, Judged)| GuardrailFinding {
+        metric: guardrail.metric.clone(),
+        rule: guardrail.rule,
+        limit: guardrail.limit,
+        judged,
+    };
+    guardrails.iter().zip(judged).map(finding).collect()
+}
+
+/// Judges all guardrails of a layer together; `out` holds one judgement a guardrail then.
 ///
 /// Violations are corrected for the number of guardrails (Holm); `safe` needs no correction, because all must be safe.
 ///
 /// # References
 /// METHODS sections 4 and 5.
-pub fn judge_guardrails(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy) -> Vec<GuardrailFinding> {
-    let p_values: Vec<f64> =
-        inputs.iter().map(|input| input.effect.as_ref().map_or(1.0, |effect| harm_p_value(effect, input.better, policy))).collect();
+pub fn judge_all(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy, out: &mut Vec<Judged>) {
+    out.clear();
+    let p_value = |input: &GuardrailInput| input.effect.as_ref().map_or(1.0, |effect| harm_p_value(effect, input.better));
     // Only guardrails with a margin and an effect are tests; the others must not cost them error level.
-    let tested: Vec<usize> = (0..inputs.len().min(guardrails.len()))
-        .filter(|idx| inputs[*idx].effect.is_ok() && !matches!(guardrails[*idx].rule, GuardrailRule::MaxCount(_)))
-        .collect();
-    let mut adjusted = vec![1.0; p_values.len()];
-    for (idx, p) in tested.iter().zip(holm(&tested.iter().map(|idx| p_values[*idx]).collect::<Vec<_>>())) {
-        adjusted[*idx] = p;
+    let is_tested =
+        |(guardrail, input): &(&Guardrail, &GuardrailInput)| input.effect.is_ok() && !matches!(guardrail.rule, GuardrailRule::MaxCount(_));
+    let pairs = || guardrails.iter().zip(inputs);
+    let n_tested = pairs().filter(is_tested).count();
+    let (mut few, mut many) = ([1.0; FEW], Vec::new());
+    let adjusted: &mut [f64] = if n_tested <= FEW {
+        &mut few[..n_tested]
+    } else {
+        many.resize(n_tested, 1.0);
+        &mut many
+    };
+    adjusted.iter_mut().zip(pairs().filter(is_tested)).for_each(|(p, (_, input))| *p = p_value(input));
+    holm_in_place(adjusted);
+    let mut adjusted = adjusted.iter().copied();
+    for (guardrail, input) in pairs() {
+        let p_value_adj = if is_tested(&(guardrail, input)) { adjusted.next().unwrap_or(1.0) } else { 1.0 };
+        out.push(find(guardrail, input, (p_value(input), p_value_adj), policy));
     }
-    guardrails
-        .iter()
-        .zip(inputs)
-        .zip(p_values.into_iter().zip(adjusted))
-        .map(|((guardrail, input), p)| find(guardrail, input, p, policy))
-        .collect()
 }
 
-fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (f64, f64), policy: &Policy) -> GuardrailFinding {
-    let mut finding = GuardrailFinding {
-        metric: guardrail.metric.clone(),
-        rule: guardrail.rule,
-        limit: guardrail.limit,
+fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (f64, f64), policy: &Policy) -> Judged {
+    let mut finding = Judged {
         verdict: HarmVerdict::Unclear,
         harm: None,
         interval: None,
@@ -96,13 +125,9 @@ fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (
         },
         (_, Err(reason)) => finding.reason = Some(*reason),
         (rule, Ok(effect)) => {
-            let interval = match policy.sequential {
-                Sequential::Anytime => effect.anytime,
-                Sequential::Fixed => effect.ci,
-            };
             let (harm, interval) = match input.better {
-                Better::Lower => (effect.effect_size, interval),
-                Better::Higher => (-effect.effect_size, interval.negated()),
+                Better::Lower => (effect.effect_size, effect.interval),
+                Better::Higher => (-effect.effect_size, effect.interval.negated()),
             };
             let margin = match rule {
                 GuardrailRule::RelativeMargin(share) => share * effect.control.abs(),
@@ -132,14 +157,10 @@ fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (
 }
 
 /// The p-value of "no effect" if the effect is harmful, else 1.
-fn harm_p_value(effect: &Effect, better: Better, policy: &Policy) -> f64 {
+fn harm_p_value(effect: &Look, better: Better) -> f64 {
     let is_harm = match better {
         Better::Lower => effect.effect_size > 0.0,
         Better::Higher => effect.effect_size < 0.0,
     };
-    match (is_harm, policy.sequential) {
-        (false, _) => 1.0,
-        (true, Sequential::Anytime) => effect.anytime_p_value,
-        (true, Sequential::Fixed) => effect.p_value,
-    }
+    if is_harm { effect.p_value } else { 1.0 }
 }

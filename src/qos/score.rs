@@ -163,6 +163,52 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
     arm.ok_or(Reason::NoData)
 }
 
+/// QoS of rates whose errors are known and independent, by the delta method; QoS is linear between its kinks. As [`estimate_arm`] sees it:
+/// near a kink, from the largest lower to the largest upper end of both sides. Gives the estimate, its rounded point, the interval of one
+/// look (by `t`) and that of every look (`tau2` is the mixture's variance).
+pub fn estimate_rates(rates: &Rates, variances: &[f64; 6], config: &QosConfig, t: f64, tau2: f64, alpha: f64) -> (f64, f64, [Interval; 2]) {
+    let value = qos(rates, config).qos;
+    let bends = bends(rates, config).map(|(idx, rate, bend)| (rate - bend).powi(2) <= 9.0 * variances[idx]);
+    let mut intervals: Option<[Interval; 2]> = None;
+    for sides in 0..8_u8 {
+        // Where no kink is near, the side is the one the rates are on.
+        let side = |kink: usize| sides >> kink & 1 == 1;
+        if (0..3).any(|kink| !bends[kink] && side(kink)) {
+            continue;
+        }
+        let mut forced = [None; 3];
+        (0..3).filter(|kink| bends[*kink]).for_each(|kink| forced[kink] = Some(side(kink)));
+        let slopes = slopes(rates, config, forced);
+        let v: f64 = slopes.iter().zip(variances).map(|(slope, v)| slope * slope * v).sum();
+        let center = qos_between(rates, config, forced).qos;
+        let own = [Interval::around(center, t * v.sqrt()), Interval::around(center, sequential::half_width(v, tau2, alpha))];
+        intervals = Some(intervals.map_or(own, |other| [larger(other[0], own[0]), larger(other[1], own[1])]));
+    }
+    let point = f64::from(round_score(value.clamp(0.0, 1.0))) / 10_000.0;
+    (value, point, intervals.unwrap_or([Interval::around(value, 0.0); 2]))
+}
+
+/// The rates at which QoS bends: which of [`RATE_METRICS`], its value, where.
+fn bends(rates: &Rates, config: &QosConfig) -> [(usize, f64, f64); 3] {
+    [(0, rates.bad_rate, 1.0 / 3.0), (2, rates.latency_ms, config.max_latency_ms), (5, rates.complaint_rate, 0.1)]
+}
+
+/// What QoS gains for a unit of each of [`RATE_METRICS`], on one side of each kink.
+fn slopes(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> [f64; 6] {
+    let [w_u, w_t, w_b] = config.weights;
+    let bends = bends(rates, config);
+    let is_flat = |kink: usize| forced[kink].unwrap_or(bends[kink].1 > bends[kink].2);
+    let unless = |kink: usize, slope: f64| if is_flat(kink) { 0.0 } else { slope };
+    [
+        unless(0, -3.0 * w_u),
+        0.4 * w_t,
+        unless(1, -0.3 * w_t / config.max_latency_ms),
+        0.3 * w_t,
+        0.6 * w_b,
+        unless(2, -4.0 * w_b),
+    ]
+}
+
 fn larger(a: Interval, b: Interval) -> Interval {
     Interval { ci_lower: a.ci_lower.max(b.ci_lower), ci_upper: a.ci_upper.max(b.ci_upper) }
 }
@@ -186,9 +232,8 @@ fn rates_of(sums: &[f64]) -> Option<Rates> {
 
 /// Kinks of [`qos_between`] that lie within 3 standard errors of their rates.
 fn near_kinks(clusters: &Clusters, rates: &Rates, config: &QosConfig) -> Result<Vec<usize>, Reason> {
-    let bends = [(0, rates.bad_rate, 1.0 / 3.0), (2, rates.latency_ms, config.max_latency_ms), (5, rates.complaint_rate, 0.1)];
     let mut near = Vec::new();
-    for (kink, (idx, rate, bend)) in bends.into_iter().enumerate() {
+    for (kink, (idx, rate, bend)) in bends(rates, config).into_iter().enumerate() {
         let estimate = jackknife::delete_one(clusters, |sums| (sums[2 * idx + 1] > 0.0).then(|| sums[2 * idx] / sums[2 * idx + 1]))?;
         if (rate - bend).abs() <= 3.0 * estimate.std_error {
             near.push(kink);

@@ -4,13 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    checks::{current_stage, interval_checks, opening_checks, point_checks},
+    checks::checks,
+    evidence::Evidence,
     state::LayerState,
+    trace::{CheckName, FirstBlock},
 };
 use crate::{
-    analysis::LayerAnalysis,
     bucket::Ratio,
-    scenario::{DecisionPolicy, Layer, Plan},
+    scenario::{Layer, Plan},
     stats::Interval,
     time::Micros,
 };
@@ -102,7 +103,7 @@ pub struct Situation<'a> {
     /// Where the tenant's layers stand, in plan order.
     pub tenant_states: &'a [LayerState],
     /// What is known; `None` when the log says nothing of the layer.
-    pub evidence: Option<&'a LayerAnalysis>,
+    pub evidence: Option<&'a Evidence>,
     /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be recomputed.
     pub misassigned: f64,
     /// Now.
@@ -111,39 +112,25 @@ pub struct Situation<'a> {
 
 /// Decides one layer. Checks run in order, all of them are traced, and the first that blocks gives the verdict:
 /// guardrails violated -> rollback; sample ratio, leak, users in both arms, users in the wrong arm -> invalid; QoS below the floor ->
-/// rollback; end of the ladder, too few users, dwell -> hold; a guardrail unclear or QoS not known -> inconclusive; QoS against its
-/// threshold. Else promote.
+/// rollback; end of the ladder, a signal violated, too few users, dwell -> hold; a guardrail unclear or QoS not known -> inconclusive; QoS
+/// against its threshold; freeze, approval missing -> hold. Else promote.
 ///
 /// # References
 /// SPEC section 3; METHODS sections 4 and 5.
 pub fn decide(situation: &Situation<'_>) -> Decision {
-    let trace = if situation.state.ratio == Ratio::ZERO {
-        opening_checks(situation)
-    } else {
-        match current_stage(situation) {
-            Err(check) => vec![check],
-            Ok(stage) if situation.plan.policy.decision == DecisionPolicy::Point => point_checks(situation, stage),
-            Ok(stage) => interval_checks(situation, stage),
-        }
-    };
-    conclude(situation, trace)
-}
-
-fn conclude(situation: &Situation<'_>, trace: Vec<Check>) -> Decision {
-    let (state, layer) = (situation.state, situation.layer);
+    let mut trace: Vec<Check> = Vec::new();
+    // A trace for people takes every check.
+    let _ = checks(situation, &mut trace);
     let blocking = trace.iter().find_map(|check| match check.outcome {
         Outcome::Block(verdict) => Some((verdict, check)),
         _ => None,
     });
-    let next_step = layer.next_step(state.ratio).unwrap_or(state.ratio);
-    let (verdict, first_blocking, reason) = match blocking {
-        Some((verdict, check)) => (verdict, Some(check.check.clone()), check.detail.clone()),
-        None => (Verdict::Promote, None, format!("every check passed: {} to {next_step}", state.ratio)),
-    };
-    let next_ratio = match verdict {
-        Verdict::Promote => next_step,
-        Verdict::Rollback => Ratio::ZERO,
-        Verdict::Hold | Verdict::Inconclusive | Verdict::Invalid => state.ratio,
+    let (state, layer) = (situation.state, situation.layer);
+    let verdict = blocking.map_or(Verdict::Promote, |(verdict, _)| verdict);
+    let next_ratio = next_ratio(situation, verdict);
+    let (first_blocking, reason) = match blocking {
+        Some((_, check)) => (Some(check.check.clone()), check.detail.clone()),
+        None => (None, format!("every check passed: {} to {next_ratio}", state.ratio)),
     };
     // A verdict can change with the next window's rows, but nothing goes up before the dwell is over.
     let next_window = situation.as_of + situation.plan.window;
@@ -151,12 +138,41 @@ fn conclude(situation: &Situation<'_>, trace: Vec<Check>) -> Decision {
     Decision { verdict, next_ratio, first_blocking, reason, earliest_next, trace }
 }
 
+/// What a decision comes to, without its words: for those who decide millions of times.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conclusion<'a> {
+    /// What to do.
+    pub verdict: Verdict,
+    /// The ratio from now on.
+    pub next_ratio: Ratio,
+    /// The first check that kept the layer from being promoted.
+    pub first_blocking: Option<CheckName<'a>>,
+}
+
+/// As [`decide`], no further than the first check that blocks, and without words. The checks are the same.
+pub fn conclude<'a>(situation: &Situation<'a>) -> Conclusion<'a> {
+    let mut first = FirstBlock::default();
+    // Ends early as soon as a check blocks.
+    let _ = checks(situation, &mut first);
+    let (verdict, first_blocking) = first.0.map_or((Verdict::Promote, None), |(verdict, name)| (verdict, Some(name)));
+    Conclusion { verdict, next_ratio: next_ratio(situation, verdict), first_blocking }
+}
+
+fn next_ratio(situation: &Situation<'_>, verdict: Verdict) -> Ratio {
+    let ratio = situation.state.ratio;
+    match verdict {
+        Verdict::Promote => situation.layer.next_step(ratio).unwrap_or(ratio),
+        Verdict::Rollback => Ratio::ZERO,
+        Verdict::Hold | Verdict::Inconclusive | Verdict::Invalid => ratio,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        analysis::{ArmRows, LatencyAnalysis, QosStage, StageAnalysis, UserCounts},
-        qos::{GuardrailFinding, QosArm, QosMethod, Rates},
+        analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts},
+        qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates},
         scenario::{GuardrailRule, Overrides, Scenario},
         stats::{Known, Reason, non_inferiority::HarmVerdict, srm::SrmTest},
         time::HOUR,
@@ -172,6 +188,7 @@ mod tests {
             plan = {{ id = "p", start = "1970-01-01", baseline = "a", candidate = "b" }}
             input = {{ users_from_traffic = true, traffic = [{{ path = "t.csv" }}] }}
             policy = {{ {policy} }}
+            guardrail = [{{ metric = "complaint_rate", margin = 0.001 }}]
             [[layer]]
             id = "early"
             min_score = 0.8
@@ -258,19 +275,19 @@ mod tests {
             metric: "complaint_rate".into(),
             rule: GuardrailRule::Margin(0.001),
             limit: None,
-            verdict,
-            harm: None,
-            interval: None,
-            margin: None,
-            p_value: None,
-            p_value_adj: None,
-            reason,
+            judged: Judged { verdict, harm: None, interval: None, margin: None, p_value: None, p_value_adj: None, reason },
         }
     }
 
     fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) -> Decision {
         let states = [state.clone(), self::state("vip", 0.0, 0)];
-        decide(&Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, misassigned: 0.0, as_of: NOW })
+        let evidence = evidence.and_then(Evidence::of);
+        let evidence = evidence.as_ref();
+        let situation = Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, misassigned: 0.0, as_of: NOW };
+        let (decision, conclusion) = (decide(&situation), conclude(&situation));
+        let first = conclusion.first_blocking.map(|name| name.to_string());
+        assert_eq!((decision.verdict, decision.next_ratio, decision.first_blocking.clone()), (conclusion.verdict, conclusion.next_ratio, first));
+        decision
     }
 
     /// Changes the healthy layer and checks verdict and first blocking check.

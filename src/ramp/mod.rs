@@ -2,13 +2,17 @@
 
 mod checks;
 mod decide;
+mod evidence;
 pub mod exact;
 mod schedule;
 mod state;
 mod step;
+mod trace;
 
 pub(crate) use checks::MAX_MISASSIGNED;
-pub use decide::{Check, Decision, Outcome, Situation, Verdict, decide};
+pub use decide::{Check, Conclusion, Decision, Outcome, Situation, Verdict, conclude, decide};
+pub use evidence::{Evidence, QosEvidence};
 pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
 pub use state::{LayerState, RampState};
 pub use step::Step;
+pub use trace::CheckName;

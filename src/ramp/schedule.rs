@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{
-    checks::check,
     decide::{Check, Decision, Outcome, Situation, Verdict, decide},
+    evidence::Evidence,
     state::{LayerState, RampState},
 };
 use crate::{
-    analysis::{Analysis, LayerAnalysis},
+    analysis::{Analysis, LayerAnalysis, StageAnalysis},
     bucket::Ratio,
     error::{Error, Result},
     output,
@@ -118,11 +118,19 @@ pub fn schedule(
     let rows = &analysis.data.rows;
     let misassigned = rows.n_misassigned as f64 / (rows.n_baseline + rows.n_candidate).max(1) as f64;
     let mut decided: Vec<(&LayerState, Decision)> = Vec::new();
-    let evidence_of: HashMap<(&str, &str), &LayerAnalysis> =
-        analysis.layers.iter().map(|layer| ((layer.tenant.as_str(), layer.layer.as_str()), layer)).collect();
+    let names = |stage: &StageAnalysis| stage.guardrails.iter().map(|finding| &finding.metric).eq(plan.guardrails.iter().map(|g| &g.metric));
+    if !analysis.layers.iter().filter_map(LayerAnalysis::current).all(names) {
+        return Err(Error::input("analysis", "expected findings on the guardrails of the plan, found others")
+            .hint("analyze the cube anew with `sluice analyze`"));
+    }
+    let evidence_of: HashMap<(&str, &str), Evidence> = analysis
+        .layers
+        .iter()
+        .filter_map(|layer| Some(((layer.tenant.as_str(), layer.layer.as_str()), Evidence::of(layer)?)))
+        .collect();
     for of_tenant in state.layers.chunk_by(|a, b| a.tenant == b.tenant) {
         for (layer, layer_state) in plan.layers.iter().zip(of_tenant) {
-            let evidence = evidence_of.get(&(layer_state.tenant.as_str(), layer.id.as_str())).copied();
+            let evidence = evidence_of.get(&(layer_state.tenant.as_str(), layer.id.as_str()));
             let situation =
                 Situation { plan, layer, state: layer_state, tenant_states: of_tenant, evidence, misassigned, as_of: analysis.as_of };
             decided.push((layer_state, decide(&situation)));
@@ -177,7 +185,9 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
         }
         let verdict = if state.ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
         let reason = format!("{cause} is rolled back, and the plan rolls back as a whole");
-        decision.trace.insert(0, check(TOGETHER, Outcome::Block(verdict), reason.clone()));
+        let outcome = Outcome::Block(verdict);
+        let check = Check { check: TOGETHER.into(), outcome, value: None, interval: None, limit: None, detail: reason.clone() };
+        decision.trace.insert(0, check);
         decision.verdict = verdict;
         decision.next_ratio = Ratio::ZERO;
         decision.first_blocking = Some(TOGETHER.into());

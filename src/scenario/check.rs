@@ -1,12 +1,12 @@
 //! From the file as written to a [`Scenario`] that can only hold legal values. Every problem is collected; none stops the check.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use super::raw::{
-    RawAnalysis, RawExpect, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
+    RawAnalysis, RawApproval, RawExpect, RawFreeze, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
 };
 use super::{
-    Consent, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer, LayerMode, Layering, Operation, Overrides, Plan,
+    Action, Approval, Consent, OnTrouble, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer, LayerMode, Layering, Operation, Overrides, Plan,
     Policy, QosConfig, RollbackScope, Scenario, Sequential, TagRule, TagTest, UnknownUsers, sensitive_word,
 };
 use crate::{
@@ -39,9 +39,12 @@ pub(super) fn check(
     let policy = c.policy(raw.policy);
     let start = c.instant("plan.start", raw.plan.start.as_deref());
     let operations = c.operations(raw.operation, &layers, start);
+    let freezes = c.freezes(raw.freeze);
+    let approvals = c.approvals(raw.approval, &layers, raw.plan.candidate.as_ref());
     let input = c.input(raw.input, folder, &layers, as_of);
     let breakdowns = c.breakdowns(raw.analysis, &raw.layering.sensitive);
-    let plan = c.plan(raw.plan, start, layers, guardrails, policy, operations);
+    let plan = Plan { freezes, approvals, ..c.plan(raw.plan, start, layers, guardrails, policy, operations) };
+    let simulation = raw.simulate.map(|raw| c.simulation(raw, &plan, &metrics));
     let expectations = c.expectations(raw.expect, &plan.layers);
     if start > as_of {
         c.problem("plan.start", format!("expected an instant not after as_of ({}), found {}", time::format(as_of), time::format(start)));
@@ -57,6 +60,7 @@ pub(super) fn check(
         qos,
         metrics,
         breakdowns,
+        simulation,
         expectations,
         digest,
     };
@@ -200,11 +204,7 @@ impl Checker {
                 self.problem(at("id"), format!("expected ids that differ, found \"{id}\" twice"));
             }
             let initial = self.ratio(&at("initial_ratio"), raw.initial_ratio.unwrap_or(0.0));
-            let mut ladder: Vec<Ratio> =
-                raw.ladder.unwrap_or_else(|| vec![0.1, 0.5, 1.0]).into_iter().map(|step| self.ratio(&at("ladder"), step)).collect();
-            if !ladder.is_sorted_by(|a, b| a < b) || ladder.first().is_none_or(|step| *step == Ratio::ZERO) {
-                self.problem(at("ladder"), "expected rising ratios above 0, found another order");
-            }
+            let mut ladder = self.ladder(&at("ladder"), &raw.ladder.unwrap_or_else(|| vec![0.1, 0.5, 1.0]));
             if initial > Ratio::ZERO && !ladder.contains(&initial) {
                 ladder.push(initial);
                 ladder.sort_unstable();
@@ -252,10 +252,19 @@ impl Checker {
                 dwell: self.duration(&at("dwell_hours"), raw.dwell_hours, 72.0, HOUR),
                 min_users: raw.min_users.unwrap_or(100),
                 after,
+                safety_critical: raw.safety_critical,
             });
         }
         self.layer_order(&layers, mode);
         layers
+    }
+
+    pub(super) fn ladder(&mut self, place: &str, shares: &[f64]) -> Vec<Ratio> {
+        let ladder: Vec<Ratio> = shares.iter().map(|step| self.ratio(place, *step)).collect();
+        if !ladder.is_sorted_by(|a, b| a < b) || ladder.first().is_none_or(|step| *step == Ratio::ZERO) {
+            self.problem(place, "expected rising ratios above 0, found another order");
+        }
+        ladder
     }
 
     fn layer_order(&mut self, layers: &[Layer], mode: LayerMode) {
@@ -402,12 +411,14 @@ impl Checker {
                 metric,
                 rule,
                 limit: raw.limit.map(|limit| self.number(&at("limit"), Some(limit), 0.0, -1e15, 1e15)),
+                action: self.choice(&at("action"), raw.action.as_deref(), &[("rollback", Action::Rollback), ("hold", Action::Hold)]),
             });
         }
         guardrails
     }
 
     fn policy(&mut self, raw: RawPolicy) -> Policy {
+        let troubles = [("hold", OnTrouble::Hold), ("rollback", OnTrouble::Rollback)];
         let decisions = [("interval", DecisionPolicy::Interval), ("point", DecisionPolicy::Point)];
         Policy {
             decision: self.choice("policy.decision", raw.decision.as_deref(), &decisions),
@@ -428,6 +439,8 @@ impl Checker {
                 raw.rollback_scope.as_deref(),
                 &[("layer", RollbackScope::Layer), ("plan", RollbackScope::Plan)],
             ),
+            srm_action: self.choice("policy.srm_action", raw.srm_action.as_deref(), &troubles),
+            no_data_action: self.choice("policy.no_data_action", raw.no_data_action.as_deref(), &troubles),
             exposure_cap: raw.exposure_cap.map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),
         }
     }
@@ -459,6 +472,36 @@ impl Checker {
         }
         operations.sort_by_key(|o| (o.at, o.layer_idx));
         operations
+    }
+
+    fn freezes(&mut self, raw: Vec<RawFreeze>) -> Vec<Range<Micros>> {
+        let mut freezes = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("freeze[{}].{key}", idx + 1);
+            let (from, until) = (self.instant(&at("from"), raw.from.as_deref()), self.instant(&at("until"), raw.until.as_deref()));
+            if until <= from {
+                self.problem(at("until"), format!("expected an instant after {}, found {}", time::format(from), time::format(until)));
+            }
+            freezes.push(from..until);
+        }
+        freezes
+    }
+
+    fn approvals(&mut self, raw: Vec<RawApproval>, layers: &[Layer], candidate: Option<&String>) -> Vec<Approval> {
+        let mut approvals = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("approval[{}].{key}", idx + 1);
+            approvals.push(Approval {
+                layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
+                candidate: raw.candidate.or_else(|| candidate.cloned()).unwrap_or_default(),
+                ratio: self
+                    .require(&at("ratio"), raw.ratio, "a ratio from 0 to 1")
+                    .map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share)),
+                at: self.instant(&at("at"), raw.at.as_deref()),
+                by: self.text(&at("by"), raw.by, "who signed"),
+            });
+        }
+        approvals
     }
 
     pub(super) fn layer_ref(&mut self, place: &str, id: Option<String>, layers: &[Layer]) -> usize {
@@ -518,6 +561,8 @@ impl Checker {
             guardrails,
             policy,
             operations,
+            freezes: Vec::new(),
+            approvals: Vec::new(),
         }
     }
 
@@ -574,7 +619,7 @@ impl Checker {
 
 /// SPEC: availability, task completion, complaint rate, incident count = 0, p95 latency.
 fn default_guardrails() -> Vec<Guardrail> {
-    let guardrail = |metric: &str, rule| Guardrail { metric: metric.into(), rule, limit: None };
+    let guardrail = |metric: &str, rule| Guardrail { metric: metric.into(), rule, limit: None, action: Action::Rollback };
     vec![
         guardrail("availability", GuardrailRule::Margin(0.005)),
         guardrail("task_completion_rate", GuardrailRule::Margin(0.02)),

@@ -4,10 +4,12 @@ mod check;
 mod check_input;
 mod raw;
 mod sensitive;
+mod simulation;
 
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -16,11 +18,13 @@ use crate::{
     error::{Error, Problem, Result},
     metric::{BadRateOf, Metric},
     output,
+    ramp::Verdict,
     replay::BreakdownBy,
     time::Micros,
 };
 
 pub use sensitive::sensitive_word;
+pub use simulation::{Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer};
 
 /// A study, checked.
 #[derive(Debug, Clone)]
@@ -45,6 +49,8 @@ pub struct Scenario {
     pub metrics: Vec<Metric>,
     /// What the cube's cells are broken down by: declared columns, and the user where users are the clusters.
     pub breakdowns: Vec<BreakdownBy>,
+    /// What is simulated, if anything.
+    pub simulation: Option<Simulation>,
     /// What `--verify` checks.
     pub expectations: Vec<Expectation>,
     /// Digest of the file's bytes and of the command line's overrides.
@@ -268,6 +274,25 @@ pub struct Plan {
     pub policy: Policy,
     /// Ratio changes so far, in time order.
     pub operations: Vec<Operation>,
+    /// When nothing is promoted.
+    pub freezes: Vec<Range<Micros>>,
+    /// What people signed for.
+    pub approvals: Vec<Approval>,
+}
+
+/// Somebody's signature under a ratio of a safety-critical layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Index of the layer.
+    pub layer_idx: usize,
+    /// For which release.
+    pub candidate: String,
+    /// Up to which ratio.
+    pub ratio: Ratio,
+    /// When.
+    pub at: Micros,
+    /// Who.
+    pub by: String,
 }
 
 /// One risk band of users, with its ramp.
@@ -295,6 +320,8 @@ pub struct Layer {
     pub min_users: u64,
     /// Layers that must be full first, as indices.
     pub after: Vec<usize>,
+    /// Every promotion needs an [`Approval`].
+    pub safety_critical: bool,
 }
 
 impl Plan {
@@ -324,6 +351,11 @@ impl Layer {
         }
         self.ladder.iter().copied().find(|step| *step > ratio)
     }
+
+    /// The end of the ladder; below 1 it keeps a holdback.
+    pub fn last_step(&self) -> Ratio {
+        self.ladder.last().copied().unwrap_or(Ratio::FULL)
+    }
 }
 
 /// A ratio change that happened.
@@ -350,6 +382,20 @@ pub struct Guardrail {
     pub rule: GuardrailRule,
     /// The candidate's own value must not be worse than this, whatever the control does.
     pub limit: Option<f64>,
+    /// What a violation does.
+    #[serde(default)]
+    pub action: Action,
+}
+
+/// What a violated guardrail does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The layer goes back to 0; and to go up, the guardrail must be safe.
+    #[default]
+    Rollback,
+    /// The layer stays: a signal.
+    Hold,
 }
 
 /// The metric id that names the 95th percentile of latency.
@@ -392,6 +438,33 @@ pub struct Policy {
     pub rollback_scope: RollbackScope,
     /// Largest share of all users that a rolled-back candidate may have reached.
     pub exposure_cap: Option<f64>,
+    /// What a sample-ratio mismatch does.
+    #[serde(default)]
+    pub srm_action: OnTrouble,
+    /// What missing evidence does.
+    #[serde(default)]
+    pub no_data_action: OnTrouble,
+}
+
+/// What to do where the evidence cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTrouble {
+    /// Stay.
+    #[default]
+    Hold,
+    /// Back to 0.
+    Rollback,
+}
+
+impl OnTrouble {
+    /// The verdict, if staying is called `hold`.
+    pub fn verdict(self, hold: Verdict) -> Verdict {
+        match self {
+            Self::Hold => hold,
+            Self::Rollback => Verdict::Rollback,
+        }
+    }
 }
 
 /// How a verdict weighs its evidence.

@@ -18,11 +18,14 @@ pub(super) struct RawScenario {
     pub(super) layering: RawLayering,
     pub(super) layer: Vec<RawLayer>,
     pub(super) operation: Vec<RawOperation>,
+    pub(super) freeze: Vec<RawFreeze>,
+    pub(super) approval: Vec<RawApproval>,
     pub(super) qos: RawQos,
     pub(super) metric: Vec<RawMetric>,
     pub(super) guardrail: Option<Vec<RawGuardrail>>,
     pub(super) policy: RawPolicy,
     pub(super) analysis: RawAnalysis,
+    pub(super) simulate: Option<RawSimulate>,
     pub(super) expect: Vec<RawExpect>,
 }
 
@@ -129,6 +132,7 @@ pub(super) struct RawLayer {
     pub(super) dwell_hours: Option<f64>,
     pub(super) min_users: Option<u64>,
     pub(super) after: Vec<String>,
+    pub(super) safety_critical: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -178,6 +182,7 @@ pub(super) struct RawGuardrail {
     pub(super) relative_margin: Option<f64>,
     pub(super) max_count: Option<u64>,
     pub(super) limit: Option<f64>,
+    pub(super) action: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -194,6 +199,25 @@ pub(super) struct RawPolicy {
     pub(super) cool_down_hours: Option<f64>,
     pub(super) rollback_scope: Option<String>,
     pub(super) exposure_cap: Option<f64>,
+    pub(super) srm_action: Option<String>,
+    pub(super) no_data_action: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFreeze {
+    pub(super) from: Option<String>,
+    pub(super) until: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawApproval {
+    pub(super) layer: Option<String>,
+    pub(super) candidate: Option<String>,
+    pub(super) ratio: Option<f64>,
+    pub(super) at: Option<String>,
+    pub(super) by: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -315,4 +339,102 @@ fn remove(table: &mut Table, path: &[Step]) -> bool {
         }
         _ => false,
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSimulate {
+    pub(super) runs: Option<f64>,
+    pub(super) days: Option<f64>,
+    pub(super) decide_every_windows: Option<f64>,
+    pub(super) layer: Vec<RawWorldLayer>,
+    pub(super) rate: Vec<RawRate>,
+    pub(super) world: Vec<RawWorld>,
+    pub(super) plan: Vec<RawPlanVariant>,
+    pub(super) cost: BTreeMap<String, f64>,
+    pub(super) budget: RawBudget,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawWorldLayer {
+    pub(super) id: Option<String>,
+    pub(super) users: Option<f64>,
+    pub(super) turns_per_user_day: Option<f64>,
+    pub(super) weekly_active: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRate {
+    pub(super) metric: Option<String>,
+    pub(super) layer: Option<String>,
+    pub(super) value: Option<f64>,
+    pub(super) sd: Option<f64>,
+    pub(super) user_sd: Option<f64>,
+    pub(super) share: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEffect {
+    pub(super) metric: Option<String>,
+    pub(super) layer: Option<String>,
+    pub(super) effect: Option<f64>,
+    pub(super) dimension: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFaultEffect {
+    pub(super) metric: Option<String>,
+    pub(super) layer: Option<String>,
+    pub(super) effect: Option<f64>,
+    pub(super) from_hours: Option<f64>,
+    pub(super) hours: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawWorld {
+    pub(super) id: Option<String>,
+    pub(super) effects: Vec<RawEffect>,
+    pub(super) faults: Vec<RawFaultEffect>,
+    pub(super) revert: Vec<String>,
+    pub(super) opt_out_per_day: Option<f64>,
+    pub(super) drift_per_day: Option<f64>,
+    pub(super) candidate_loss: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPlanVariant {
+    pub(super) id: Option<String>,
+    pub(super) ladder: Option<Vec<f64>>,
+    pub(super) dwell_hours: Option<f64>,
+    pub(super) layer: Vec<RawLayerVariant>,
+    pub(super) decision: Option<String>,
+    pub(super) sequential: Option<String>,
+    pub(super) alpha: Option<f64>,
+    pub(super) controller: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLayerVariant {
+    pub(super) id: Option<String>,
+    pub(super) ladder: Option<Vec<f64>>,
+    pub(super) dwell_hours: Option<f64>,
+    pub(super) min_users: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawBudget {
+    pub(super) metric: Option<String>,
+    pub(super) mde: Option<f64>,
+    pub(super) max_false_rollback: Option<f64>,
+    pub(super) max_missed: Option<f64>,
+    pub(super) max_harm: Option<f64>,
+    pub(super) max_overspend: Option<f64>,
 }

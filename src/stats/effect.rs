@@ -148,14 +148,16 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
 /// # Errors
 /// As [`ratio::clusters`].
 pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], proportion: bool, levels: Levels) -> Result<Effect, Reason> {
-    let (r0, r1) = (ratio::clusters(control)?, ratio::clusters(treatment)?);
-    let plain = difference((&r0).into(), (&r1).into(), levels, EffectMethod::ClusterRobust);
-    let is_rare = |r: &RatioEstimate| effective_n(r) * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
-    let is_share = |r: &RatioEstimate| (0.0..=1.0).contains(&r.estimate);
-    if !proportion || !is_share(&r0) || !is_share(&r1) || !(is_rare(&r0) || is_rare(&r1)) {
-        return Ok(plain);
+    Ok(between(&ratio::clusters(control)?, &ratio::clusters(treatment)?, proportion, levels))
+}
+
+/// The difference of a metric between arms with their cluster-robust errors; see [`between_clusters`].
+pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: Levels) -> Effect {
+    let plain = difference(r0.into(), r1.into(), levels, EffectMethod::ClusterRobust);
+    if !(proportion && is_rare(r0, r1)) {
+        return plain;
     }
-    let (n0, n1) = (effective_n(&r0), effective_n(&r1));
+    let (n0, n1) = (effective_n(r0), effective_n(r1));
     let (p0, p1) = (r0.estimate, r1.estimate);
     let z = t_isf(0.5 * levels.alpha, plain.df);
     let ci = proportion::newcombe(p1, n1, p0, n0, z);
@@ -165,7 +167,7 @@ pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], propor
     let p_value = (2.0 * t_sf(proportion::newcombe_deviate(p1, n1, p0, n0), plain.df)).min(1.0);
     // The same evidence at every look: the normal deviate of the p-value, judged by the mixture.
     let deviate = norm_isf((0.5 * p_value).clamp(1e-300, 0.5));
-    Ok(Effect {
+    Effect {
         std_error: v.sqrt(),
         p_value,
         ci,
@@ -175,7 +177,50 @@ pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], propor
         relative: None,
         method: EffectMethod::Newcombe,
         ..plain
-    })
+    }
+}
+
+/// Whether two shares have too few events (or others) for the usual interval.
+fn is_rare(r0: &RatioEstimate, r1: &RatioEstimate) -> bool {
+    let is_share = |r: &RatioEstimate| (0.0..=1.0).contains(&r.estimate);
+    let has_few = |r: &RatioEstimate| effective_n(r) * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
+    is_share(r0) && is_share(r1) && (has_few(r0) || has_few(r1))
+}
+
+/// An effect as a policy looks at it: one interval, one p-value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// The control's value.
+    pub control: f64,
+    /// Treatment minus control.
+    pub effect_size: f64,
+    /// For one planned look, or for every look.
+    pub interval: Interval,
+    /// Two-sided, likewise.
+    pub p_value: f64,
+}
+
+impl Look {
+    /// At an effect; `every` look or the one that was planned.
+    pub fn at(effect: &Effect, every: bool) -> Self {
+        let (interval, p_value) = if every { (effect.anytime, effect.anytime_p_value) } else { (effect.ci, effect.p_value) };
+        Self { control: effect.control, effect_size: effect.effect_size, interval, p_value }
+    }
+
+    /// The look at [`between`] two arms, without what a look does not need: simulations take millions. `tau2` is the mixture's variance
+    /// of `levels`.
+    pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: Levels, tau2: f64, every: bool) -> Self {
+        if !every || proportion && is_rare(r0, r1) {
+            return Self::at(&between(r0, r1, proportion, levels), every);
+        }
+        let (effect_size, v) = (r1.estimate - r0.estimate, r0.std_error.powi(2) + r1.std_error.powi(2));
+        Self {
+            control: r0.estimate,
+            effect_size,
+            interval: Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha)),
+            p_value: sequential::p_value(effect_size, v, tau2),
+        }
+    }
 }
 
 /// The number of independent trials that would give the same error: `R (1 - R) / var R`, or the rows if there is no variance.
@@ -210,6 +255,25 @@ mod tests {
         assert_eq!(effect.method, EffectMethod::Newcombe);
         assert!(effect.ci.ci_upper > 0.0 && effect.anytime.ci_upper > effect.ci.ci_upper);
         assert!(effect.p_value > 0.99 && effect.anytime_p_value > 0.99);
+    }
+
+    #[test]
+    fn a_look_is_the_effect_s() {
+        let arm = |numerator: f64, denominator: f64, std_error| RatioEstimate {
+            estimate: numerator / denominator,
+            numerator,
+            denominator,
+            std_error,
+            df: 80.0,
+            n_clusters: 81,
+            unstable: false,
+        };
+        for (r0, r1) in [(arm(600.0, 1e3, 0.02), arm(650.0, 1e3, 0.03)), (arm(3.0, 1e4, 2e-4), arm(1.0, 1e3, 1e-3))] {
+            for every in [false, true] {
+                let tau2 = sequential::mixture_variance(LEVELS.v_star, LEVELS.alpha);
+                assert_eq!(Look::between(&r0, &r1, true, LEVELS, tau2, every), Look::at(&between(&r0, &r1, true, LEVELS), every));
+            }
+        }
     }
 
     #[test]

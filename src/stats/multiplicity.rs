@@ -6,15 +6,30 @@
 /// # References
 /// Holm (1979).
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p_values.len()).collect();
-    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
-    let mut adjusted = vec![1.0; p_values.len()];
-    let mut largest: f64 = 0.0;
-    for (rank, idx) in order.into_iter().enumerate() {
-        largest = largest.max(p_values[idx] * (p_values.len() - rank) as f64).min(1.0);
-        adjusted[idx] = largest;
-    }
+    let mut adjusted = p_values.to_vec();
+    holm_in_place(&mut adjusted);
     adjusted
+}
+
+/// As [`holm`], in place of the p-values.
+pub fn holm_in_place(p_values: &mut [f64]) {
+    /// As many are put in order without asking for memory: simulations correct a few, very often.
+    const FEW: usize = 32;
+    let n = p_values.len();
+    let (mut few, mut many) = ([0; FEW], Vec::new());
+    let order: &mut [usize] = if n <= FEW {
+        &mut few[..n]
+    } else {
+        many.resize(n, 0);
+        &mut many
+    };
+    order.iter_mut().zip(0..).for_each(|(place, idx)| *place = idx);
+    order.sort_unstable_by(|a, b| p_values[*a].total_cmp(&p_values[*b]).then(a.cmp(b)));
+    let mut largest: f64 = 0.0;
+    for (rank, idx) in order.iter().enumerate() {
+        largest = largest.max(p_values[*idx] * (n - rank) as f64).min(1.0);
+        p_values[*idx] = largest;
+    }
 }
 
 /// Bonferroni's adjustment.

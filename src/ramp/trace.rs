@@ -1,0 +1,75 @@
+//! Where checks go: into a trace for people, or no further than the first that blocks. Checks are written once for both; the words of a
+//! check are made only where somebody reads them.
+
+use std::{fmt, ops::ControlFlow};
+
+use super::decide::{Check, Outcome, Verdict};
+use crate::stats::Interval;
+
+/// The name of a check: `dwell`, `guardrail:complaint_rate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckName<'a> {
+    /// What kind of check.
+    pub kind: &'static str,
+    /// The metric, for checks that there is one of for each guardrail.
+    pub metric: Option<&'a str>,
+}
+
+impl fmt::Display for CheckName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.metric {
+            Some(metric) => write!(f, "{}:{metric}", self.kind),
+            None => f.write_str(self.kind),
+        }
+    }
+}
+
+/// How a check came out, with the numbers behind it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Found {
+    pub(super) outcome: Outcome,
+    pub(super) value: Option<f64>,
+    pub(super) interval: Option<Interval>,
+    pub(super) limit: Option<f64>,
+}
+
+impl Found {
+    pub(super) fn new(outcome: Outcome) -> Self {
+        Self { outcome, value: None, interval: None, limit: None }
+    }
+
+    pub(super) fn with(outcome: Outcome, value: f64, limit: f64) -> Self {
+        Self { outcome, value: Some(value), interval: None, limit: Some(limit) }
+    }
+}
+
+/// Takes checks in their order.
+pub(super) trait Trace<'a> {
+    /// Takes a check; `Break` when no more are wanted.
+    fn push(&mut self, name: CheckName<'a>, found: Found, detail: impl FnOnce() -> String) -> ControlFlow<()>;
+}
+
+/// Every check, with its words.
+impl<'a> Trace<'a> for Vec<Check> {
+    fn push(&mut self, name: CheckName<'a>, found: Found, detail: impl FnOnce() -> String) -> ControlFlow<()> {
+        let Found { outcome, value, interval, limit } = found;
+        Self::push(self, Check { check: name.to_string(), outcome, value, interval, limit, detail: detail() });
+        ControlFlow::Continue(())
+    }
+}
+
+/// The first check that blocks, and its verdict.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FirstBlock<'a>(pub(super) Option<(Verdict, CheckName<'a>)>);
+
+impl<'a> Trace<'a> for FirstBlock<'a> {
+    fn push(&mut self, name: CheckName<'a>, found: Found, _: impl FnOnce() -> String) -> ControlFlow<()> {
+        match found.outcome {
+            Outcome::Block(verdict) => {
+                self.0 = Some((verdict, name));
+                ControlFlow::Break(())
+            }
+            Outcome::Pass | Outcome::NotApplicable => ControlFlow::Continue(()),
+        }
+    }
+}

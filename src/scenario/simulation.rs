@@ -1,0 +1,377 @@
+//! `[simulate]`: the worlds that a ramp may meet, and the plans that are compared in them.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Action, DecisionPolicy, Guardrail, Layer, Metric, Plan, Sequential,
+    check::Checker,
+    raw::{RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer},
+};
+use crate::{
+    bucket::Ratio,
+    qos::RATE_METRICS,
+    scenario::LATENCY_P95,
+    time::{DAY, HOUR, Micros},
+};
+
+/// What is simulated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Simulation {
+    /// Runs of each plan in each world.
+    pub n_runs: u32,
+    /// How long a run lasts at most.
+    pub horizon: Micros,
+    /// Windows between decisions.
+    pub decide_every: u32,
+    /// Layers' sizes and traffic; in plan order, `None` where a cube must tell.
+    pub layers: Vec<Option<WorldLayer>>,
+    /// Values of the metrics under the baseline; where several name one metric, the last that names the layer.
+    pub rates: Vec<Rate>,
+    /// Worlds.
+    pub worlds: Vec<World>,
+    /// Plans to compare; the scenario's own if none are declared.
+    pub plans: Vec<PlanVariant>,
+    /// What a unit of harm costs, by metric.
+    pub costs: BTreeMap<String, f64>,
+    /// Bounds for `--optimize`.
+    pub budget: Budget,
+}
+
+/// A layer's size and traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorldLayer {
+    /// Eligible users.
+    pub n_users: f64,
+    /// Turns of a user a day.
+    pub turns_per_user_day: f64,
+    /// Share of users who come at least once a week: how fast distinct users are seen.
+    pub weekly_active: f64,
+}
+
+/// A metric's value under the baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rate {
+    /// The metric.
+    pub metric: String,
+    /// Index of the layer; `None` for all.
+    pub layer_idx: Option<usize>,
+    /// The expected value.
+    pub value: f64,
+    /// Standard deviation of a row's value; `None` for a proportion.
+    pub sd: Option<f64>,
+    /// Standard deviation of users' own values.
+    pub user_sd: f64,
+    /// Rows of the metric's denominator a turn.
+    pub share: f64,
+}
+
+/// What the candidate does to a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorldEffect {
+    /// The metric.
+    pub metric: String,
+    /// Index of the layer; `None` for all.
+    pub layer_idx: Option<usize>,
+    /// What is added to the baseline's value.
+    pub effect: f64,
+    /// The changed part of the release that does it: `model`, `prompt`, `tool`, `kb`.
+    pub dimension: Option<String>,
+    /// From when since the plan's start, and how long; always if it is not a fault.
+    pub during: Option<(Micros, Micros)>,
+}
+
+/// A world that a ramp may meet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct World {
+    /// Its id.
+    pub id: String,
+    /// What the candidate does, faults among it.
+    pub effects: Vec<WorldEffect>,
+    /// Share of users who take back their consent, a day.
+    pub opt_out_per_day: f64,
+    /// Share of users who change their layer, a day, where layers are not frozen: they are seen in both releases.
+    pub drift_per_day: f64,
+    /// Share of the candidate's users whose rows are lost.
+    pub candidate_loss: f64,
+}
+
+/// A plan that differs from the scenario's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanVariant {
+    /// Its id.
+    pub id: String,
+    /// The whole plan.
+    pub plan: Plan,
+    /// Who decides.
+    pub controller: Controller,
+}
+
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controller {
+    /// The plan's policy: the same function as every night.
+    Policy,
+    /// Up after every dwell, whatever happens.
+    FixedTime,
+    /// Up when the harm that matters would have been seen with 80 % power and was not.
+    Power,
+    /// Up as far as the expected harm at the next step allows.
+    Risk,
+    /// The largest step that does not overspend the budget with more than the accepted probability.
+    Ruin,
+    /// Up unless a group-sequential boundary is crossed at the end of a dwell.
+    GroupSequential,
+}
+
+impl Controller {
+    /// Every controller with its word.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("policy", Self::Policy),
+        ("fixed_time", Self::FixedTime),
+        ("power", Self::Power),
+        ("risk", Self::Risk),
+        ("ruin", Self::Ruin),
+        ("group_sequential", Self::GroupSequential),
+    ];
+
+    /// The word of documents and scenarios.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, controller)| *controller == self).map_or("policy", |(name, _)| name)
+    }
+}
+
+/// What an optimal schedule must keep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    /// The metric whose harm is bounded; the first guardrail with a margin if none is named.
+    pub metric: Option<String>,
+    /// Harm that must not be missed, in the metric's unit; the guardrail's margin if none is named.
+    pub mde: Option<f64>,
+    /// Largest probability of a rollback without harm.
+    pub max_false_rollback: f64,
+    /// Largest probability to reach the end of the ladder with a harm of `mde`.
+    pub max_missed: f64,
+    /// Largest expected harm at `mde`, in events or units of the metric.
+    pub max_harm: Option<f64>,
+    /// Probability with which `max_harm` may be overspent, in place of the expectation.
+    pub max_overspend: Option<f64>,
+}
+
+impl Checker {
+    /// The metrics that a plan looks at: its guardrails' and those of QoS.
+    fn looked_at(guardrails: &[Guardrail]) -> Vec<String> {
+        let mut ids: Vec<String> = RATE_METRICS.iter().map(|id| (*id).to_owned()).collect();
+        for guardrail in guardrails {
+            if !ids.contains(&guardrail.metric) {
+                ids.push(guardrail.metric.clone());
+            }
+        }
+        ids
+    }
+
+    pub(super) fn simulation(&mut self, raw: RawSimulate, plan: &Plan, metrics: &[Metric]) -> Simulation {
+        let known = Self::looked_at(&plan.guardrails);
+        let mut layers: Vec<Option<WorldLayer>> = vec![None; plan.layers.len()];
+        for (idx, raw) in raw.layer.into_iter().enumerate() {
+            let at = |key: &str| format!("simulate.layer[{}].{key}", idx + 1);
+            let layer_idx = self.layer_ref(&at("id"), raw.id.clone(), &plan.layers);
+            let layer = self.world_layer(&at, &raw);
+            if let Some(place) = layers.get_mut(layer_idx) {
+                *place = Some(layer);
+            }
+        }
+        let rates = raw.rate.into_iter().enumerate().map(|(idx, raw)| self.rate(idx, raw, &known, &plan.layers, metrics)).collect();
+        let mut worlds: Vec<World> = Vec::new();
+        for (idx, raw) in raw.world.into_iter().enumerate() {
+            let world = self.world(idx, raw, &known, &plan.layers);
+            if worlds.iter().any(|other| other.id == world.id) {
+                self.problem(format!("simulate.world[{}].id", idx + 1), format!("expected ids that differ, found \"{}\" twice", world.id));
+            }
+            worlds.push(world);
+        }
+        let mut plans: Vec<PlanVariant> = Vec::new();
+        for (idx, raw) in raw.plan.into_iter().enumerate() {
+            let variant = self.plan_variant(idx, raw, plan);
+            if plans.iter().any(|other| other.id == variant.id) {
+                self.problem(format!("simulate.plan[{}].id", idx + 1), format!("expected ids that differ, found \"{}\" twice", variant.id));
+            }
+            plans.push(variant);
+        }
+        if plans.is_empty() {
+            plans.push(PlanVariant { id: plan.id.clone(), plan: plan.clone(), controller: Controller::Policy });
+        }
+        for metric in raw.cost.keys().filter(|metric| !known.contains(metric)) {
+            self.problem("simulate.cost", format!("expected metrics of {}, found \"{metric}\"", known.join(", ")));
+        }
+        let n_runs = self.number("simulate.runs", raw.runs, 2_000.0, 1.0, 1e7);
+        let every = self.number("simulate.decide_every_windows", raw.decide_every_windows, 1.0, 1.0, 1e4);
+        let budget = raw.budget;
+        let share = |c: &mut Self, key: &str, value: Option<f64>, default: f64| {
+            c.number(&format!("simulate.budget.{key}"), value, default, 1e-9, 1.0)
+        };
+        Simulation {
+            n_runs: n_runs as u32,
+            horizon: self.duration("simulate.days", raw.days, 20.0, DAY),
+            decide_every: every as u32,
+            layers,
+            rates,
+            worlds,
+            plans,
+            costs: raw.cost,
+            budget: Budget {
+                metric: budget.metric,
+                mde: budget.mde,
+                max_false_rollback: share(self, "max_false_rollback", budget.max_false_rollback, 0.05),
+                max_missed: share(self, "max_missed", budget.max_missed, 0.1),
+                max_harm: budget.max_harm,
+                max_overspend: budget.max_overspend.map(|p| share(self, "max_overspend", Some(p), 0.05)),
+            },
+        }
+    }
+
+    fn world_layer(&mut self, at: &dyn Fn(&str) -> String, raw: &RawWorldLayer) -> WorldLayer {
+        WorldLayer {
+            n_users: self.required_number(&at("users"), raw.users, 1.0, 1e12),
+            turns_per_user_day: self.required_number(&at("turns_per_user_day"), raw.turns_per_user_day, 1e-9, 1e6),
+            weekly_active: self.number(&at("weekly_active"), raw.weekly_active, 0.5, 1e-6, 1.0 - 1e-9),
+        }
+    }
+
+    fn required_number(&mut self, place: &str, value: Option<f64>, low: f64, high: f64) -> f64 {
+        match self.require(place, value, "a number") {
+            Some(value) => self.number(place, Some(value), low, low, high),
+            None => low,
+        }
+    }
+
+    fn known_metric(&mut self, place: &str, metric: Option<String>, known: &[String]) -> String {
+        let metric = self.require(place, metric, "a metric's id").unwrap_or_default();
+        if !metric.is_empty() && !known.contains(&metric) {
+            self.problem(place, format!("expected a metric of QoS or of a guardrail ({}), found \"{metric}\"", known.join(", ")));
+        }
+        metric
+    }
+
+    fn rate(&mut self, idx: usize, raw: RawRate, known: &[String], layers: &[Layer], metrics: &[Metric]) -> Rate {
+        let at = |key: &str| format!("simulate.rate[{}].{key}", idx + 1);
+        let metric = self.known_metric(&at("metric"), raw.metric, known);
+        let is_proportion = metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+        let high = if is_proportion { 1.0 } else { 1e12 };
+        if !is_proportion && raw.sd.is_none() && (metric == LATENCY_P95 || metrics.iter().any(|m| m.id == metric)) {
+            self.problem(at("sd"), "expected the standard deviation of a row's value, found nothing: the metric is no proportion");
+        }
+        Rate {
+            layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),
+            value: self.required_number(&at("value"), raw.value, if is_proportion { 0.0 } else { -1e12 }, high),
+            sd: if is_proportion { None } else { raw.sd.map(|sd| self.number(&at("sd"), Some(sd), 0.0, 0.0, 1e12)) },
+            user_sd: self.number(&at("user_sd"), raw.user_sd, 0.0, 0.0, 1e12),
+            share: self.number(&at("share"), raw.share, 1.0, 1e-9, 1e6),
+            metric,
+        }
+    }
+
+    fn effect(&mut self, place: &str, raw: RawEffect, known: &[String], layers: &[Layer]) -> WorldEffect {
+        let at = |key: &str| format!("{place}.{key}");
+        WorldEffect {
+            metric: self.known_metric(&at("metric"), raw.metric, known),
+            layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),
+            effect: self.required_number(&at("effect"), raw.effect, -1e12, 1e12),
+            dimension: raw.dimension,
+            during: None,
+        }
+    }
+
+    fn world(&mut self, idx: usize, raw: RawWorld, known: &[String], layers: &[Layer]) -> World {
+        let place = format!("simulate.world[{}]", idx + 1);
+        let id = self.text(&format!("{place}.id"), raw.id, "an id");
+        let mut effects: Vec<WorldEffect> = Vec::new();
+        for (n, effect) in raw.effects.into_iter().enumerate() {
+            effects.push(self.effect(&format!("{place}.effects[{}]", n + 1), effect, known, layers));
+        }
+        for dimension in &raw.revert {
+            if !effects.iter().any(|effect| effect.dimension.as_ref() == Some(dimension)) {
+                self.problem(format!("{place}.revert"), format!("expected a dimension of an effect, found \"{dimension}\""));
+            }
+        }
+        effects.retain(|effect| effect.dimension.as_ref().is_none_or(|dimension| !raw.revert.contains(dimension)));
+        for (n, fault) in raw.faults.into_iter().enumerate() {
+            let place = format!("{place}.faults[{}]", n + 1);
+            let RawFaultEffect { metric, layer, effect, from_hours, hours } = fault;
+            let from = self.duration(&format!("{place}.from_hours"), from_hours, 0.0, HOUR);
+            let length = self.duration(&format!("{place}.hours"), hours, 1e6, HOUR);
+            let effect = self.effect(&place, RawEffect { metric, layer, effect, dimension: None }, known, layers);
+            effects.push(WorldEffect { during: Some((from, length)), ..effect });
+        }
+        let mut share = |key: &str, value: Option<f64>| self.number(&format!("{place}.{key}"), value, 0.0, 0.0, 1.0);
+        World {
+            opt_out_per_day: share("opt_out_per_day", raw.opt_out_per_day),
+            drift_per_day: share("drift_per_day", raw.drift_per_day),
+            candidate_loss: share("candidate_loss", raw.candidate_loss),
+            id,
+            effects,
+        }
+    }
+
+    fn plan_variant(&mut self, idx: usize, raw: RawPlanVariant, base: &Plan) -> PlanVariant {
+        let at = |key: &str| format!("simulate.plan[{}].{key}", idx + 1);
+        let mut plan = base.clone();
+        for layer in &mut plan.layers {
+            if let Some(shares) = &raw.ladder {
+                layer.ladder = self.ladder(&at("ladder"), shares);
+                layer.initial_ratio = Ratio::ZERO;
+            }
+            if let Some(hours) = raw.dwell_hours {
+                layer.dwell = self.duration(&at("dwell_hours"), Some(hours), 0.0, HOUR);
+            }
+        }
+        for (n, of_layer) in raw.layer.into_iter().enumerate() {
+            let place = |key: &str| format!("{}[{}].{key}", at("layer"), n + 1);
+            let layer_idx = self.layer_ref(&place("id"), of_layer.id, &plan.layers);
+            let Some(layer) = plan.layers.get_mut(layer_idx) else { continue };
+            if let Some(shares) = &of_layer.ladder {
+                layer.ladder = self.ladder(&place("ladder"), shares);
+                layer.initial_ratio = Ratio::ZERO;
+            }
+            if let Some(hours) = of_layer.dwell_hours {
+                layer.dwell = self.duration(&place("dwell_hours"), Some(hours), 0.0, HOUR);
+            }
+            if let Some(min_users) = of_layer.min_users {
+                layer.min_users = min_users;
+            }
+        }
+        let policy = &mut plan.policy;
+        if raw.decision.is_some() {
+            let decisions = [("interval", DecisionPolicy::Interval), ("point", DecisionPolicy::Point)];
+            policy.decision = self.choice(&at("decision"), raw.decision.as_deref(), &decisions);
+        }
+        if raw.sequential.is_some() {
+            let methods = [("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)];
+            policy.sequential = self.choice(&at("sequential"), raw.sequential.as_deref(), &methods);
+        }
+        policy.alpha = self.number(&at("alpha"), raw.alpha, policy.alpha, 1e-9, 0.5);
+        plan.operations.clear();
+        PlanVariant {
+            id: self.text(&at("id"), raw.id, "an id"),
+            plan,
+            controller: self.choice(&at("controller"), raw.controller.as_deref(), &Controller::ALL),
+        }
+    }
+}
+
+impl Simulation {
+    /// A metric's value under the baseline in a layer.
+    pub fn rate(&self, metric: &str, layer_idx: usize) -> Option<&Rate> {
+        let of_metric = || self.rates.iter().filter(|rate| rate.metric == metric);
+        of_metric().rfind(|rate| rate.layer_idx == Some(layer_idx)).or_else(|| of_metric().rfind(|rate| rate.layer_idx.is_none()))
+    }
+}
+
+impl Plan {
+    /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with a margin that rolls back.
+    pub fn first_margin(&self) -> Option<&Guardrail> {
+        let has_margin = |guardrail: &&Guardrail| {
+            guardrail.action == Action::Rollback && !matches!(guardrail.rule, super::GuardrailRule::MaxCount(_))
+        };
+        self.guardrails.iter().find(has_margin)
+    }
+}

@@ -1,0 +1,151 @@
+//! Ways to climb a ladder that people use or have published, to be compared with the plan's policy in the same worlds. They watch one
+//! metric: that of the first guardrail with a margin.
+
+use super::model::Model;
+use crate::{
+    bucket::Ratio,
+    ramp::{
+        CheckName, Conclusion, Situation, Verdict,
+        exact::{RuinRisk, risk_of_ruin_step},
+    },
+    scenario::{Controller, GuardrailRule, Layer},
+    stats::{
+        dist::{norm_isf, norm_sf},
+        group_sequential::{Sides, Spending, design},
+    },
+    time::Micros,
+};
+
+/// Power with which a harm that matters must be seen before a stage is left.
+const POWER: f64 = 0.8;
+/// Probability with which a budget may be overspent.
+const RUIN: f64 = 0.05;
+
+/// What a controller remembers of a layer over its stages.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    /// Score and information of finished stages.
+    score: f64,
+    information: f64,
+    /// Looks taken.
+    n_looks: usize,
+}
+
+/// The law that controllers watch.
+pub(super) fn primary_law(model: &Model<'_>) -> usize {
+    let plan = model.plan();
+    let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
+    model.metrics.iter().position(|id| Some(id.as_str()) == metric).unwrap_or(0)
+}
+
+/// The harm that matters, in the metric's unit.
+fn margin(model: &Model<'_>, layer: usize) -> f64 {
+    let law = &model.layers[layer].laws[primary_law(model)];
+    match model.plan().first_margin().map(|guardrail| guardrail.rule) {
+        Some(GuardrailRule::Margin(margin)) => margin,
+        Some(GuardrailRule::RelativeMargin(share)) => share * law.baseline.abs(),
+        _ => 0.0,
+    }
+}
+
+/// What a controller does. `effect` is the metric's harm in this stage with its variance; `None` without a control.
+pub(super) fn conclude<'a>(
+    model: &Model<'_>,
+    idx: usize,
+    situation: &Situation<'a>,
+    effect: Option<(f64, f64)>,
+    progress: &mut Progress,
+) -> Conclusion<'a> {
+    let (layer, state, policy) = (situation.layer, situation.state, &situation.plan.policy);
+    let say = |verdict: Verdict, next_ratio: Ratio, kind: Option<&'static str>| Conclusion {
+        verdict,
+        next_ratio,
+        first_blocking: kind.map(|kind| CheckName { kind, metric: None }),
+    };
+    let hold = |kind| say(Verdict::Hold, state.ratio, Some(kind));
+    let Some(next) = layer.next_step(state.ratio) else { return hold("ladder") };
+    if situation.as_of - state.since < layer.dwell {
+        return hold("dwell");
+    }
+    let controller = model.variant.controller;
+    if controller == Controller::FixedTime {
+        return say(Verdict::Promote, next, None);
+    }
+    let Some((harm, v)) = effect.filter(|(_, v)| *v > 0.0) else { return hold("evidence") };
+    let (margin, error) = (margin(model, idx), v.sqrt());
+    let z = norm_isf(policy.alpha);
+    let rollback = |kind| say(Verdict::Rollback, Ratio::ZERO, Some(kind));
+    match controller {
+        Controller::Policy | Controller::FixedTime => say(Verdict::Promote, next, None),
+        Controller::Power => {
+            // N e (1 - e) >= sigma^2 (z_{1-a} + z_{1-b})^2 / MDE^2, which is to say that the error is small enough.
+            if error > margin / (z + norm_isf(1.0 - POWER)) {
+                return hold("power");
+            }
+            if harm > z * error { rollback("power") } else { say(Verdict::Promote, next, None) }
+        }
+        Controller::Risk => {
+            let budget = margin * model.layers[idx].n_users * 0.01;
+            let expected = |share: f64| {
+                let ratio = -harm / error;
+                let density = (-0.5 * ratio * ratio).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                model.layers[idx].n_users * share * (error * density + harm * norm_sf(ratio))
+            };
+            if harm > z * error {
+                return rollback("risk");
+            }
+            if expected(next.share()) <= budget { say(Verdict::Promote, next, None) } else { hold("risk") }
+        }
+        Controller::Ruin => {
+            if harm > z * error {
+                return rollback("ruin");
+            }
+            let law = &model.layers[idx].laws[primary_law(model)];
+            let sigma2 = if law.is_proportion { law.baseline * (1.0 - law.baseline) } else { law.within } + law.between;
+            let n_users = model.layers[idx].n_users;
+            let risk = RuinRisk { budget: margin * n_users * 0.05, posterior: (-harm, v), sigma2, delta: RUIN, cap: n_users };
+            let allowed = risk_of_ruin_step(&risk).unwrap_or(0.0) / n_users;
+            match layer.ladder.iter().copied().filter(|step| *step > state.ratio && step.share() <= allowed).max() {
+                Some(step) => say(Verdict::Promote, step, None),
+                None => hold("ruin"),
+            }
+        }
+        Controller::GroupSequential => {
+            let (score, information) = (progress.score + harm / v, progress.information + 1.0 / v);
+            let n_looks = progress.n_looks + 1;
+            // The boundary that was planned for this gate; a gate that was not planned spends nothing.
+            let bound = model.gates[idx].get(progress.n_looks).copied().flatten().unwrap_or(f64::INFINITY);
+            if score > bound * information.sqrt() {
+                return rollback("group_sequential");
+            }
+            *progress = Progress { score, information, n_looks };
+            say(Verdict::Promote, next, None)
+        }
+    }
+}
+
+/// Boundaries of the gates at the ends of a layer's dwells, spending Pocock-like over the information that is expected; as users come
+/// back, information goes with users.
+pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64) -> Vec<Option<f64>> {
+    let mut sum = 0.0;
+    let information: Vec<f64> = steps(layer)
+        .into_iter()
+        .map(|step| {
+            let come = -(-activity * (layer.dwell.max(window) as f64 / window as f64)).exp_m1();
+            sum += come * step.share() * (1.0 - step.share());
+            sum
+        })
+        .collect();
+    design(&information, alpha, Sides::One, Spending::Pocock).map_or_else(|_| Vec::new(), |design| design.bounds)
+}
+
+/// The steps that have a control, from the first on.
+fn steps(layer: &Layer) -> Vec<Ratio> {
+    let mut steps = Vec::new();
+    let mut ratio = Ratio::ZERO;
+    while let Some(next) = layer.next_step(ratio).filter(|next| *next < Ratio::FULL) {
+        steps.push(next);
+        ratio = next;
+    }
+    steps
+}

@@ -1,0 +1,368 @@
+//! What became of many runs: probabilities, times, exposure and harm, each with its Monte Carlo error.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use super::{
+    model::{Grounds, Model},
+    run::{Outcome, Run},
+};
+use crate::{
+    analysis::Analysis,
+    bucket::Ratio,
+    error::{Error, Result},
+    progress::Progress,
+    ramp::{self, Check},
+    scenario::{Scenario, Simulation},
+    time::{self, HOUR},
+};
+
+/// Points of a fan chart, at most.
+const FAN_POINTS: usize = 60;
+/// Points of an exceedance curve.
+const EXCEEDANCE_POINTS: usize = 21;
+
+/// `forecast.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forecast {
+    /// Name and version of this document's form.
+    pub schema: String,
+    /// Digest of the scenario.
+    pub scenario_digest: String,
+    /// What the numbers rest on: `assumed`, or `assumed` with a baseline that was `observed`.
+    pub basis: String,
+    /// Seed of the runs' streams.
+    pub seed: u64,
+    /// Runs of each plan in each world.
+    pub n_runs: u32,
+    /// How long a run lasts at most, hours.
+    pub horizon_hours: f64,
+    /// Every plan in every world.
+    pub plans: Vec<PlanForecast>,
+}
+
+/// A plan in a world.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanForecast {
+    /// The plan variant's id.
+    pub plan: String,
+    /// Who decided: `policy`, `fixed_time` ...
+    pub controller: String,
+    /// The world's id.
+    pub world: String,
+    /// Some guardrail's margin is overstepped in this world.
+    pub is_harmful: bool,
+    /// Some layer was rolled back.
+    pub p_rollback: Chance,
+    /// Some layer was rolled back though nothing was harmful; `None` in a harmful world.
+    pub p_false_rollback: Option<Chance>,
+    /// No layer was rolled back though something was harmful; `None` in a world without harm.
+    pub p_missed: Option<Chance>,
+    /// Some decision met a sample-ratio mismatch.
+    pub p_srm_halt: Chance,
+    /// Neither rolled back nor full within the horizon.
+    pub p_never_finishes: Chance,
+    /// Hours until every layer is at the end of its ladder, over the runs that get there.
+    pub hours_to_full: Quantity,
+    /// Hours until the first rollback, over the runs that have one.
+    pub hours_to_rollback: Quantity,
+    /// Which check the first rollback rested on, as shares of the runs that have one.
+    pub rollback_because: BTreeMap<String, f64>,
+    /// The ratio in force at the first rollback, likewise.
+    pub rollback_at: BTreeMap<String, f64>,
+    /// Distinct users whom the candidate answered.
+    pub users_exposed: Quantity,
+    /// Distinct users whom a coin per request would have exposed, on the same ratios.
+    pub users_exposed_by_coin: Quantity,
+    /// Users exposed when the first layer was rolled back.
+    pub users_at_rollback: Quantity,
+    /// Share of runs whose rollback came after more users than `policy.exposure_cap` allows; `None` without a cap.
+    pub p_over_exposure_cap: Option<Chance>,
+    /// Requests that the candidate answered.
+    pub requests_exposed: Quantity,
+    /// Harm by guardrail metric: events, or units of the metric times rows.
+    pub harm: BTreeMap<String, Quantity>,
+    /// The same in money, where `simulate.cost` says what a unit costs.
+    pub cost: Option<Quantity>,
+    /// How likely harm (money if it has a cost, else the first guardrail's units) exceeds an amount.
+    pub exceedance: Vec<Exceedance>,
+    /// Per layer.
+    pub layers: Vec<LayerForecast>,
+}
+
+/// A layer in a world.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerForecast {
+    /// The layer's id.
+    pub layer: String,
+    /// It was rolled back.
+    pub p_rollback: Chance,
+    /// Hours until it was at the end of its ladder, over the runs in which it got there.
+    pub hours_to_full: Quantity,
+    /// Its ratio over time.
+    pub fan: Vec<Fan>,
+}
+
+/// A share of runs, with its Monte Carlo error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Chance {
+    /// The share.
+    pub p: f64,
+    /// Its standard error, `sqrt(p (1 - p) / n)`.
+    pub mc_error: f64,
+    /// Runs with it.
+    pub n: u32,
+}
+
+/// A number over runs, with the Monte Carlo error of its mean; `None` where no run has one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Quantity {
+    /// Runs that have one.
+    pub n: u32,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Standard error of the mean; `None` for fewer than two.
+    pub mc_error: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+}
+
+/// Quantiles of a ratio at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Fan {
+    /// Hours since the plan's start.
+    pub hours: f64,
+    /// 5th percentile of the ratio, then the 25th, 50th, 75th and 95th.
+    pub ratio: [f64; 5],
+}
+
+/// The probability to exceed an amount.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Exceedance {
+    /// The amount.
+    pub amount: f64,
+    /// Share of runs above it.
+    pub p: f64,
+}
+
+impl Chance {
+    pub(super) fn of(n: usize, of: usize) -> Self {
+        let p = n as f64 / of.max(1) as f64;
+        Self { p, mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(), n: n as u32 }
+    }
+}
+
+impl Quantity {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        if values.is_empty() {
+            return Self::default();
+        }
+        // Sorted first, so that the sum does not depend on how runs were dealt to threads.
+        values.sort_by(f64::total_cmp);
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        Self {
+            n: values.len() as u32,
+            mean: Some(mean),
+            mc_error: (values.len() > 1).then(|| (variance / n).sqrt()),
+            p50: Some(quantile(&values, 0.5)),
+            p95: Some(quantile(&values, 0.95)),
+        }
+    }
+}
+
+/// A quantile of sorted values: the smallest that at least this share does not exceed.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    sorted[((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1]
+}
+
+/// Runs every plan in every world. The same seed gives the same numbers on any number of threads, and all plans meet the same luck.
+///
+/// # Errors
+/// A scenario without `[simulate]` or worlds, or one that leaves open what no analysis tells.
+///
+/// # References
+/// SPEC section 3.
+pub fn simulate(scenario: &Scenario, measured: Option<&Analysis>, progress: &Progress) -> Result<Forecast> {
+    let simulation = simulation(scenario)?;
+    let grounds = Grounds::new(scenario, simulation, measured)?;
+    let bar = progress.rows("simulate", Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64));
+    let mut plans = Vec::new();
+    for variant in &simulation.plans {
+        for (number, world) in simulation.worlds.iter().enumerate() {
+            let model = Model::new(scenario, simulation, &grounds, variant, world);
+            let outcomes: Vec<Outcome> = (0..simulation.n_runs)
+                .into_par_iter()
+                .map(|run| {
+                    let outcome = Run::new(&model, scenario.seed, stream(number, run)).run(&mut |_, _| {});
+                    bar.advance(1);
+                    outcome
+                })
+                .collect();
+            plans.push(summarize(&model, &outcomes));
+        }
+    }
+    Ok(Forecast {
+        schema: "sluice.forecast/1".into(),
+        scenario_digest: scenario.digest.clone(),
+        basis: if measured.is_some() { "assumed effects on an observed baseline".into() } else { "assumed".into() },
+        seed: scenario.seed,
+        n_runs: simulation.n_runs,
+        horizon_hours: simulation.horizon as f64 / HOUR as f64,
+        plans,
+    })
+}
+
+pub(super) fn simulation(scenario: &Scenario) -> Result<&Simulation> {
+    let simulation = scenario.simulation.as_ref().filter(|simulation| !simulation.worlds.is_empty());
+    simulation.ok_or_else(|| {
+        Error::usage("expected a scenario with [simulate] and at least one [[simulate.world]], found none")
+            .hint("scenarios/ramp.toml is one to start from")
+    })
+}
+
+fn stream(world: usize, run: u32) -> u64 {
+    (world as u64) << 32 | u64::from(run)
+}
+
+/// One decision of a traced run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TracedDecision {
+    /// When.
+    pub at: String,
+    /// The layer's id.
+    pub layer: String,
+    /// The ratio in force.
+    pub ratio: Ratio,
+    /// The verdict.
+    pub verdict: &'static str,
+    /// The ratio from now on.
+    pub next_ratio: Ratio,
+    /// The first check that blocked.
+    pub first_blocking: Option<String>,
+    /// The policy's trace; empty for other controllers.
+    pub trace: Vec<Check>,
+}
+
+/// One run of a plan in a world, decision by decision, with the policy's whole trace.
+///
+/// # Errors
+/// As [`simulate`], or a plan or world that is not declared.
+pub fn trace(scenario: &Scenario, measured: Option<&Analysis>, plan: &str, world: &str, run: u32) -> Result<Vec<TracedDecision>> {
+    let simulation = simulation(scenario)?;
+    let grounds = Grounds::new(scenario, simulation, measured)?;
+    let unknown = |what: &str, found: &str, ids: Vec<&str>| Error::usage(format!("expected one of the {what} {}, found \"{found}\"", ids.join(", ")));
+    let variant = simulation.plans.iter().find(|variant| variant.id == plan);
+    let variant = variant.ok_or_else(|| unknown("plans", plan, simulation.plans.iter().map(|v| v.id.as_str()).collect()))?;
+    let number = simulation.worlds.iter().position(|of| of.id == world);
+    let number = number.ok_or_else(|| unknown("worlds", world, simulation.worlds.iter().map(|w| w.id.as_str()).collect()))?;
+    let model = Model::new(scenario, simulation, &grounds, variant, &simulation.worlds[number]);
+    let mut decisions = Vec::new();
+    Run::new(&model, scenario.seed, stream(number, run)).run(&mut |situation, conclusion| {
+        let is_policy = variant.controller == crate::scenario::Controller::Policy;
+        decisions.push(TracedDecision {
+            at: time::format(situation.as_of),
+            layer: situation.layer.id.clone(),
+            ratio: situation.state.ratio,
+            verdict: conclusion.verdict.name(),
+            next_ratio: conclusion.next_ratio,
+            first_blocking: conclusion.first_blocking.map(|name| name.to_string()),
+            trace: if is_policy { ramp::decide(situation).trace } else { Vec::new() },
+        });
+    });
+    Ok(decisions)
+}
+
+pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast {
+    let plan = model.plan();
+    let hours = |window: u32| f64::from(window) * plan.window as f64 / HOUR as f64;
+    let chance = |is_so: &dyn Fn(&Outcome) -> bool| Chance::of(outcomes.iter().filter(|outcome| is_so(outcome)).count(), outcomes.len());
+    let is_harmful = model.is_harmful();
+    let p_rollback = chance(&|outcome| outcome.rollback().is_some());
+    let rollbacks = || outcomes.iter().filter_map(Outcome::rollback);
+    let shares = |names: Vec<String>| {
+        let mut shares: BTreeMap<String, f64> = BTreeMap::new();
+        let each = 1.0 / names.len().max(1) as f64;
+        names.into_iter().for_each(|name| *shares.entry(name).or_default() += each);
+        shares
+    };
+    let n_users: f64 = model.layers.iter().map(|layer| layer.n_users).sum();
+    let cap = plan.policy.exposure_cap.map(|cap| cap * n_users);
+    let costs: Vec<f64> = model.layers.first().map_or_else(Vec::new, |layer| layer.laws.iter().map(|law| law.cost).collect());
+    let money = |outcome: &Outcome| outcome.harm.iter().zip(&costs).map(|(harm, cost)| harm * cost).sum::<f64>();
+    let has_cost = costs.iter().any(|cost| *cost > 0.0);
+    let first_guardrail = model.law_of_guardrail.first().copied().unwrap_or(0);
+    let amount = |outcome: &Outcome| if has_cost { money(outcome) } else { outcome.harm[first_guardrail] };
+    PlanForecast {
+        plan: model.variant.id.clone(),
+        controller: model.variant.controller.name().into(),
+        world: model.world.id.clone(),
+        is_harmful,
+        p_rollback,
+        p_false_rollback: (!is_harmful).then_some(p_rollback),
+        p_missed: is_harmful.then(|| chance(&|outcome| outcome.rollback().is_none())),
+        p_srm_halt: chance(&|outcome| outcome.srm_halt),
+        p_never_finishes: chance(&|outcome| outcome.rollback().is_none() && outcome.full_at.is_none()),
+        hours_to_full: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours)),
+        hours_to_rollback: Quantity::of(rollbacks().map(|change| hours(change.window))),
+        rollback_because: shares(rollbacks().map(|change| change.because.unwrap_or("rollback_scope").to_owned()).collect()),
+        rollback_at: shares(
+            rollbacks().map(|change| format!("{} at {}", plan.layers[usize::from(change.layer)].id, change.from)).collect(),
+        ),
+        users_exposed: Quantity::of(outcomes.iter().map(|outcome| outcome.users)),
+        users_exposed_by_coin: Quantity::of(outcomes.iter().map(|outcome| outcome.coin_users)),
+        users_at_rollback: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.users_at_rollback)),
+        p_over_exposure_cap: cap.map(|cap| chance(&|outcome| outcome.users_at_rollback.is_some_and(|users| users > cap))),
+        requests_exposed: Quantity::of(outcomes.iter().map(|outcome| outcome.requests)),
+        harm: model
+            .law_of_guardrail
+            .iter()
+            .map(|idx| (model.metrics[*idx].clone(), Quantity::of(outcomes.iter().map(|outcome| outcome.harm[*idx]))))
+            .collect(),
+        cost: has_cost.then(|| Quantity::of(outcomes.iter().map(money))),
+        exceedance: exceedance(outcomes.iter().map(amount).collect()),
+        layers: (0..plan.layers.len()).map(|idx| layer_forecast(model, outcomes, idx, &hours)).collect(),
+    }
+}
+
+fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
+    amounts.sort_by(f64::total_cmp);
+    let most = amounts.last().copied().unwrap_or(0.0);
+    if most <= 0.0 {
+        return Vec::new();
+    }
+    let at = |point: usize| {
+        let amount = most * point as f64 / (EXCEEDANCE_POINTS - 1) as f64;
+        let above = amounts.len() - amounts.partition_point(|own| *own <= amount);
+        Exceedance { amount, p: above as f64 / amounts.len() as f64 }
+    };
+    (0..EXCEEDANCE_POINTS).map(at).collect()
+}
+
+fn layer_forecast(model: &Model<'_>, outcomes: &[Outcome], idx: usize, hours: &dyn Fn(u32) -> f64) -> LayerForecast {
+    let layer = &model.plan().layers[idx];
+    let of_layer = |outcome: &Outcome| outcome.changes.iter().filter(|change| usize::from(change.layer) == idx).copied().collect::<Vec<_>>();
+    let changes: Vec<Vec<_>> = outcomes.iter().map(of_layer).collect();
+    let n_rollbacks = changes.iter().filter(|changes| changes.iter().any(|change| change.to == Ratio::ZERO)).count();
+    let full = changes.iter().filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));
+    let every = (model.n_windows as usize).div_ceil(FAN_POINTS).max(1);
+    let fan = (0..=model.n_windows).step_by(every).map(|window| {
+        let ratio_at = |changes: &Vec<super::run::Change>| {
+            changes.iter().rev().find(|change| change.window <= window).map_or(0.0, |change| change.to.share())
+        };
+        let mut ratios: Vec<f64> = changes.iter().map(ratio_at).collect();
+        ratios.sort_by(f64::total_cmp);
+        Fan { hours: hours(window), ratio: [0.05, 0.25, 0.5, 0.75, 0.95].map(|q| quantile(&ratios, q)) }
+    });
+    LayerForecast {
+        layer: layer.id.clone(),
+        p_rollback: Chance::of(n_rollbacks, outcomes.len()),
+        fan: fan.collect(),
+        hours_to_full: Quantity::of(full.map(|change| hours(change.window))),
+    }
+}

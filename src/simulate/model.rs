@@ -1,0 +1,277 @@
+//! A plan in a world, made ready to run: every expectation that does not depend on chance is computed once.
+
+use super::controller;
+use crate::{
+    analysis::Analysis,
+    metric::Better,
+    qos::RATE_METRICS,
+    scenario::{LATENCY_P95, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation, World, WorldLayer},
+    stats::{Reason, sequential},
+    time::{DAY, Micros},
+};
+use crate::{
+    analysis::DEFAULT_RELATIVE_MDE,
+    error::{Error, Result},
+    scenario::GuardrailRule,
+};
+
+/// Where a metric's law lies in a layer's laws: those of QoS first, in their order.
+pub(super) const N_RATES: usize = RATE_METRICS.len();
+
+/// How a metric behaves in a layer.
+#[derive(Debug, Clone)]
+pub(super) struct Law {
+    pub(super) better: Better,
+    /// Rows give 0 or 1.
+    pub(super) is_proportion: bool,
+    /// Under the baseline.
+    pub(super) baseline: f64,
+    /// Under the candidate, by window.
+    pub(super) candidate: Vec<f64>,
+    /// Variance of a row of a mean, around its user's own value.
+    pub(super) within: f64,
+    /// Variance of users' own values.
+    pub(super) between: f64,
+    /// Rows of the denominator a turn.
+    pub(super) share: f64,
+    /// Windows until outcomes are known.
+    pub(super) delay: u32,
+    /// Variance of the mixture that its anytime intervals rest on, and the variance it is tuned for.
+    pub(super) tau2: f64,
+    pub(super) v_star: f64,
+    /// Money a unit of harm costs.
+    pub(super) cost: f64,
+}
+
+/// A layer, ready to run.
+#[derive(Debug, Clone)]
+pub(super) struct LayerModel {
+    pub(super) n_users: f64,
+    /// Turns a window.
+    pub(super) turns: f64,
+    /// Rate at which a user comes, a window.
+    pub(super) activity: f64,
+    pub(super) laws: Vec<Law>,
+}
+
+/// A plan in a world.
+#[derive(Debug, Clone)]
+pub(super) struct Model<'a> {
+    pub(super) variant: &'a PlanVariant,
+    pub(super) qos: &'a QosConfig,
+    pub(super) world: &'a World,
+    pub(super) n_windows: u32,
+    pub(super) decide_every: u32,
+    pub(super) layers: Vec<LayerModel>,
+    /// The law behind each guardrail.
+    pub(super) law_of_guardrail: Vec<usize>,
+    /// Metric ids of the laws.
+    pub(super) metrics: Vec<String>,
+    /// The mixture's variance of QoS.
+    pub(super) qos_tau2: f64,
+    /// Group-sequential boundaries of each layer's gates.
+    pub(super) gates: Vec<Vec<Option<f64>>>,
+}
+
+impl Model<'_> {
+    pub(super) fn plan(&self) -> &Plan {
+        &self.variant.plan
+    }
+
+    /// Whether some guardrail's margin is overstepped in some layer, at some time.
+    pub(super) fn is_harmful(&self) -> bool {
+        let oversteps = |layer: &LayerModel| {
+            self.plan().guardrails.iter().zip(&self.law_of_guardrail).any(|(guardrail, idx)| {
+                let law = &layer.laws[*idx];
+                let margin = match guardrail.rule {
+                    GuardrailRule::Margin(margin) => margin,
+                    GuardrailRule::RelativeMargin(share) => share * law.baseline.abs(),
+                    GuardrailRule::MaxCount(_) => 0.0,
+                };
+                law.candidate.iter().any(|value| law.harm_of(*value) > margin)
+            })
+        };
+        self.layers.iter().any(oversteps)
+    }
+}
+
+impl Law {
+    /// How much worse than the baseline a value is.
+    pub(super) fn harm_of(&self, candidate: f64) -> f64 {
+        match self.better {
+            Better::Lower => candidate - self.baseline,
+            Better::Higher => self.baseline - candidate,
+        }
+    }
+}
+
+/// What every layer and metric is like under the baseline: from the scenario, or measured.
+pub(super) struct Grounds {
+    pub(super) layers: Vec<WorldLayer>,
+    /// By layer, by metric; in the order of [`metrics_of`].
+    pub(super) rates: Vec<Vec<Rate>>,
+}
+
+/// The metrics that a plan looks at: those of QoS, then its guardrails'.
+pub(super) fn metrics_of(plan: &Plan) -> Vec<String> {
+    let mut ids: Vec<String> = RATE_METRICS.iter().map(|id| (*id).to_owned()).collect();
+    for guardrail in &plan.guardrails {
+        if !ids.contains(&guardrail.metric) {
+            ids.push(guardrail.metric.clone());
+        }
+    }
+    ids
+}
+
+impl Grounds {
+    /// What the scenario declares, and for the rest what an analysis has measured of the baseline.
+    ///
+    /// # Errors
+    /// A layer or a metric that neither tells.
+    pub(super) fn new(scenario: &Scenario, simulation: &Simulation, measured: Option<&Analysis>) -> Result<Self> {
+        let metrics = metrics_of(&scenario.plan);
+        let (mut layers, mut rates) = (Vec::new(), Vec::new());
+        for (idx, layer) in scenario.plan.layers.iter().enumerate() {
+            let declared = simulation.layers.get(idx).cloned().flatten();
+            let measured_layer = measured.and_then(|analysis| measure_layer(analysis, &layer.id));
+            layers.push(declared.or(measured_layer).ok_or_else(|| {
+                Error::usage(format!("expected size and traffic of layer \"{}\", found none", layer.id))
+                    .hint("declare them in [[simulate.layer]], or give the cube of a log with --cube")
+            })?);
+            let mut of_layer = Vec::new();
+            for metric in &metrics {
+                let declared = simulation.rate(metric, idx).cloned();
+                let found = declared.map_or_else(
+                    || measured.map_or(Err(Reason::NoData), |analysis| measure_rate(analysis, &layer.id, metric)),
+                    Ok,
+                );
+                of_layer.push(found.map_err(|reason| {
+                    Error::usage(format!("expected a value of {metric} in layer \"{}\", found none: {reason}", layer.id))
+                        .hint("declare it in [[simulate.rate]], or give the cube of a log that has it with --cube")
+                })?);
+            }
+            rates.push(of_layer);
+        }
+        Ok(Self { layers, rates })
+    }
+}
+
+/// A layer's size and traffic in a log.
+fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
+    let of_layer = || analysis.layers.iter().filter(|layer| layer.layer == id);
+    let n_users: f64 = of_layer().map(|layer| layer.n_eligible as f64).sum();
+    let (mut rows, mut days) = (0.0, 0.0_f64);
+    let (mut seen, mut eligible) = (0.0, 0.0);
+    for layer in of_layer() {
+        rows += layer.stages.iter().map(|stage| (stage.rows.baseline + stage.rows.candidate) as f64).sum::<f64>();
+        days = days.max((analysis.as_of - analysis.start) as f64 / DAY as f64);
+        // How fast distinct users come shows in the longest stage.
+        if let Some(longest) = layer.stages.iter().max_by_key(|stage| stage.end - stage.start) {
+            let users = longest.users.baseline + longest.users.candidate + longest.users.crossover;
+            let share = (users as f64 / layer.n_eligible.max(1) as f64).clamp(1e-6, 1.0 - 1e-6);
+            let week = 7.0 * DAY as f64 / (longest.end - longest.start).max(1) as f64;
+            seen += (1.0 - (1.0 - share).powf(week)) * layer.n_eligible as f64;
+            eligible += layer.n_eligible as f64;
+        }
+    }
+    (n_users > 0.0 && rows > 0.0 && days > 0.0).then(|| WorldLayer {
+        n_users,
+        turns_per_user_day: rows / n_users / days,
+        weekly_active: (seen / eligible).clamp(1e-6, 1.0 - 1e-9),
+    })
+}
+
+/// A metric under the baseline in a log: its value, and how much users differ, from the stage with most rows.
+fn measure_rate(analysis: &Analysis, id: &str, metric: &str) -> std::result::Result<Rate, Reason> {
+    let stages = analysis.layers.iter().filter(|layer| layer.layer == id).flat_map(|layer| &layer.stages);
+    let stage = stages.max_by_key(|stage| stage.rows.baseline).ok_or(Reason::NoData)?;
+    let n_users = stage.users.baseline.max(1) as f64;
+    let rate = |value, sd, user_sd, share| Rate { metric: metric.to_owned(), layer_idx: None, value, sd, user_sd, share };
+    if metric == LATENCY_P95 {
+        let found = stage.latency_p95_ms.baseline.result()?;
+        // As if each row told of the quantile with this error.
+        let sd = found.std_error * (stage.rows.baseline.max(1) as f64).sqrt();
+        return Ok(rate(found.estimate, Some(sd), 0.0, 1.0));
+    }
+    let found = stage.metrics.iter().find(|m| m.metric == metric).ok_or(Reason::NoColumn)?;
+    let robust = found.baseline.robust.result()?;
+    let is_proportion = analysis.metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+    let share = robust.denominator / stage.rows.baseline.max(1) as f64;
+    if is_proportion {
+        let excess = robust.std_error.powi(2) - robust.estimate * (1.0 - robust.estimate) / robust.denominator;
+        return Ok(rate(robust.estimate, None, (excess.max(0.0) * n_users).sqrt(), share));
+    }
+    Ok(rate(robust.estimate, Some(robust.std_error * robust.denominator.sqrt()), 0.0, share))
+}
+
+impl<'a> Model<'a> {
+    pub(super) fn new(scenario: &'a Scenario, simulation: &'a Simulation, grounds: &Grounds, variant: &'a PlanVariant, world: &'a World) -> Self {
+        let plan = &variant.plan;
+        let metrics = metrics_of(plan);
+        let n_windows = (simulation.horizon / plan.window).clamp(1, 1_000_000) as u32;
+        let alpha = plan.policy.alpha;
+        let law_of_guardrail: Vec<usize> =
+            plan.guardrails.iter().map(|g| metrics.iter().position(|metric| *metric == g.metric).unwrap_or(0)).collect();
+        let layer_model = |(idx, layer): (usize, &WorldLayer)| {
+            let windows_a_day = DAY as f64 / plan.window as f64;
+            let law = |(number, rate): (usize, &Rate)| {
+                let metric = scenario.metric(&metrics[number]);
+                let is_proportion = rate.sd.is_none();
+                let guardrail = plan.guardrails.iter().find(|guardrail| guardrail.metric == metrics[number]);
+                let mde = match guardrail.map(|guardrail| guardrail.rule) {
+                    Some(GuardrailRule::Margin(margin)) => margin,
+                    Some(GuardrailRule::RelativeMargin(share)) if rate.value != 0.0 => share * rate.value.abs(),
+                    _ if rate.value != 0.0 => DEFAULT_RELATIVE_MDE * rate.value.abs(),
+                    _ => DEFAULT_RELATIVE_MDE,
+                };
+                let v_star = sequential::v_star_for(mde);
+                Law {
+                    better: metric.map_or(Better::Lower, |metric| metric.better),
+                    is_proportion,
+                    baseline: rate.value,
+                    candidate: candidate_values(world, &metrics[number], idx, rate.value, is_proportion, n_windows, plan.window),
+                    within: rate.sd.map_or(0.0, |sd| sd * sd),
+                    between: rate.user_sd * rate.user_sd,
+                    share: rate.share,
+                    delay: metric.map_or(0, |metric| (metric.delay + plan.window - 1) / plan.window) as u32,
+                    tau2: sequential::mixture_variance(v_star, alpha),
+                    v_star,
+                    cost: simulation.costs.get(&metrics[number]).copied().unwrap_or(0.0),
+                }
+            };
+            LayerModel {
+                n_users: layer.n_users,
+                turns: layer.n_users * layer.turns_per_user_day / windows_a_day,
+                activity: -(-layer.weekly_active).ln_1p() / (7.0 * windows_a_day),
+                laws: grounds.rates[idx].iter().enumerate().map(law).collect(),
+            }
+        };
+        let layers: Vec<LayerModel> = grounds.layers.iter().enumerate().map(layer_model).collect();
+        let gates =
+            plan.layers.iter().zip(&layers).map(|(layer, model)| controller::gates(layer, model.activity, plan.window, alpha)).collect();
+        Self {
+            variant,
+            gates,
+            qos: &scenario.qos,
+            world,
+            n_windows,
+            decide_every: simulation.decide_every,
+            layers,
+            law_of_guardrail,
+            qos_tau2: sequential::mixture_variance(sequential::v_star_for(plan.policy.qos_mde), alpha),
+            metrics,
+        }
+    }
+}
+
+fn candidate_values(world: &World, metric: &str, layer: usize, value: f64, is_proportion: bool, n_windows: u32, window: Micros) -> Vec<f64> {
+    let effects: Vec<_> =
+        world.effects.iter().filter(|effect| effect.metric == metric && effect.layer_idx.is_none_or(|idx| idx == layer)).collect();
+    let at = |idx: u32| {
+        let since = i64::from(idx) * window;
+        let is_on = |during: Option<(Micros, Micros)>| during.is_none_or(|(from, length)| since >= from && since - from < length);
+        let sum: f64 = effects.iter().filter(|effect| is_on(effect.during)).map(|effect| effect.effect).sum();
+        if is_proportion { (value + sum).clamp(0.0, 1.0) } else { value + sum }
+    };
+    (0..n_windows).map(at).collect()
+}

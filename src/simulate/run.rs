@@ -1,0 +1,535 @@
+//! One run: windows pass, rows are drawn as sums, and the plan's own policy decides.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::{
+    controller::{self, Progress},
+    model::{Law, LayerModel, Model, N_RATES},
+};
+use crate::{
+    analysis::UserCounts,
+    bucket::{N_GROUPS, Ratio, groups_below},
+    qos::{self, GuardrailInput, Rates, judge_all},
+    ramp::{Conclusion, Evidence, LayerState, QosEvidence, Situation, Verdict, conclude},
+    scenario::{Controller, RollbackScope, Sequential},
+    stats::{
+        Interval, Reason,
+        dist::t_isf,
+        effect::{Levels, Look},
+        ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF},
+        srm,
+    },
+    time::{DAY, Micros},
+};
+
+/// Expected events (and others) from which a count is drawn from a normal law.
+const MANY_EVENTS: f64 = 16.0;
+
+/// A change of ratio.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Change {
+    pub(super) window: u32,
+    pub(super) layer: u8,
+    pub(super) from: Ratio,
+    pub(super) to: Ratio,
+    /// The check that a rollback rests on.
+    pub(super) because: Option<&'static str>,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Outcome {
+    /// Window in which the last layer reached the end of its ladder.
+    pub(super) full_at: Option<u32>,
+    pub(super) changes: Vec<Change>,
+    /// Some decision found a sample-ratio mismatch.
+    pub(super) srm_halt: bool,
+    /// Distinct users and requests that the candidate answered.
+    pub(super) users: f64,
+    pub(super) requests: f64,
+    /// Users whom a coin per request would have exposed instead.
+    pub(super) coin_users: f64,
+    /// Harm by law, in events or units of the metric.
+    pub(super) harm: Vec<f64>,
+    /// Users exposed when the first layer was rolled back.
+    pub(super) users_at_rollback: Option<f64>,
+}
+
+impl Outcome {
+    pub(super) fn rollback(&self) -> Option<&Change> {
+        self.changes.iter().find(|change| change.to == Ratio::ZERO)
+    }
+}
+
+/// Sums of a metric in an arm since the stage began.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    /// Numerator and denominator.
+    x: f64,
+    r: f64,
+    /// Users' own values, added up.
+    own: f64,
+}
+
+/// An arm since the stage began.
+#[derive(Debug, Clone, Default)]
+struct ArmRun {
+    users: f64,
+    rows: f64,
+    /// Squares of users' expected rows, added up: what users' own values weigh.
+    squares: f64,
+    laws: Vec<Sums>,
+    /// Sums whose outcomes have not come yet: a ring by window for each law with a delay.
+    waiting: Vec<Vec<Sums>>,
+}
+
+/// Users of a step of the ladder, once reached.
+#[derive(Debug, Clone, Copy)]
+struct Band {
+    below: f64,
+    width: f64,
+    unseen: f64,
+}
+
+#[derive(Debug, Clone)]
+struct LayerRun {
+    arms: [ArmRun; 2],
+    /// Windows of the stage.
+    age: u32,
+    /// Share of users who have not come in this stage.
+    unseen: f64,
+    /// Part of a user who has come.
+    carry: f64,
+    bands: Vec<Band>,
+    /// Expected requests of a user that a coin per request would have sent to the candidate.
+    coin_hazard: f64,
+    evidence: Evidence,
+    inputs: Vec<GuardrailInput>,
+    progress: Progress,
+    /// A quantile of t, for the degrees of freedom it was last wanted for.
+    t: (f64, f64),
+}
+
+/// One run of a model.
+pub(super) struct Run<'m> {
+    model: &'m Model<'m>,
+    rng: ChaCha8Rng,
+    layers: Vec<LayerRun>,
+    states: Vec<LayerState>,
+    outcome: Outcome,
+}
+
+impl<'m> Run<'m> {
+    /// A run of its own stream: the same for every plan, so that plans meet the same luck.
+    pub(super) fn new(model: &'m Model<'m>, seed: u64, stream: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        let plan = model.plan();
+        let state = |layer: &crate::scenario::Layer| LayerState {
+            tenant: String::new(),
+            layer: layer.id.clone(),
+            ratio: Ratio::ZERO,
+            since: plan.start,
+            rolled_back: None,
+        };
+        let arm = |layer: &LayerModel| ArmRun {
+            laws: vec![Sums::default(); layer.laws.len()],
+            waiting: layer.laws.iter().map(|law| vec![Sums::default(); law.delay as usize]).collect(),
+            ..ArmRun::default()
+        };
+        let layer = |layer: &LayerModel| LayerRun {
+            arms: [arm(layer), arm(layer)],
+            age: 0,
+            unseen: 1.0,
+            carry: 0.0,
+            bands: Vec::new(),
+            coin_hazard: 0.0,
+            evidence: Evidence {
+                start: plan.start,
+                ratio: Ratio::ZERO,
+                users: UserCounts::default(),
+                srm: None,
+                qos: Err(Reason::NoData),
+                guardrails: Vec::new(),
+            },
+            inputs: Vec::new(),
+            progress: Progress::default(),
+            t: (0.0, 0.0),
+        };
+        let n_laws = model.layers.first().map_or(0, |layer| layer.laws.len());
+        Self {
+            model,
+            rng,
+            layers: model.layers.iter().map(layer).collect(),
+            states: plan.layers.iter().map(state).collect(),
+            outcome: Outcome { harm: vec![0.0; n_laws], ..Outcome::default() },
+        }
+    }
+
+    /// Runs to the horizon. `on_decision` sees every decision, before it is carried out.
+    pub(super) fn run(mut self, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) -> Outcome {
+        let model = self.model;
+        for window in 0..model.n_windows {
+            if window % model.decide_every == 0 {
+                self.decide(window, on_decision);
+                if self.is_over() {
+                    break;
+                }
+            }
+            for idx in 0..self.layers.len() {
+                if self.states[idx].ratio > Ratio::ZERO {
+                    self.observe(idx, window);
+                }
+            }
+        }
+        self.decide(model.n_windows, on_decision);
+        (self.outcome.users, self.outcome.coin_users) = (0.0, 0.0);
+        for (layer, of_model) in self.layers.iter().zip(&model.layers) {
+            self.outcome.users += of_model.n_users * seen(layer);
+            self.outcome.coin_users += of_model.n_users * -(-layer.coin_hazard).exp_m1();
+        }
+        self.outcome
+    }
+
+    /// Nothing can happen any more: every layer was rolled back, or waits for one that was.
+    fn is_over(&self) -> bool {
+        if self.states.iter().any(|state| state.ratio > Ratio::ZERO) || self.outcome.rollback().is_none() {
+            return false;
+        }
+        let plan = self.model.plan();
+        let mut closed: Vec<bool> = self.states.iter().map(|state| state.rolled_back.is_some()).collect();
+        for _ in 0..closed.len() {
+            for (idx, layer) in plan.layers.iter().enumerate() {
+                closed[idx] |= layer.after.iter().any(|before| closed[*before]);
+            }
+        }
+        closed.into_iter().all(|closed| closed)
+    }
+
+    /// Draws what a window brings to a layer.
+    fn observe(&mut self, idx: usize, window: u32) {
+        let (model, of_model) = (self.model, &self.model.layers[idx]);
+        let (layer, rng, state) = (&mut self.layers[idx], &mut self.rng, &self.states[idx]);
+        let share = state.ratio.share();
+        let days = f64::from(window) * model.plan().window as f64 / DAY as f64;
+        let consenting = (1.0 - model.world.opt_out_per_day).powf(days);
+        let coming = -(-of_model.activity).exp_m1();
+
+        let arriving = of_model.n_users * consenting * layer.unseen * coming + layer.carry;
+        let new = arriving.floor();
+        layer.carry = arriving - new;
+        layer.unseen *= 1.0 - coming;
+        for band in layer.bands.iter_mut().filter(|band| band.below < share) {
+            band.unseen *= 1.0 - coming;
+        }
+        let of_candidate = draw_share(rng, new, share);
+        let logged = 1.0 - model.world.candidate_loss;
+        let new = [new - of_candidate, of_candidate * logged];
+
+        let turns = of_model.turns * consenting;
+        self.outcome.requests += turns * share;
+        layer.coin_hazard += turns * share / of_model.n_users;
+        let rows = [turns * (1.0 - share), turns * share * logged];
+        for (arm, of_arm) in layer.arms.iter_mut().enumerate() {
+            if rows[arm] <= 0.0 {
+                continue;
+            }
+            of_arm.users += new[arm];
+            if of_arm.users <= 0.0 {
+                continue;
+            }
+            let each = rows[arm] / of_arm.users;
+            of_arm.squares += 2.0 * each * of_arm.rows + each * rows[arm];
+            of_arm.rows += rows[arm];
+            for (number, law) in of_model.laws.iter().enumerate() {
+                let value = if arm == 0 { law.baseline } else { law.candidate[window as usize] };
+                let sums = &mut of_arm.laws[number];
+                let (x, r) = draw(rng, law, sums, value, rows[arm] * law.share, [new[arm], of_arm.users]);
+                let (x, r) = match of_arm.waiting[number].as_mut_slice() {
+                    [] => (x, r),
+                    ring => {
+                        let place = layer.age as usize % ring.len();
+                        let come = std::mem::replace(&mut ring[place], Sums { x, r, own: 0.0 });
+                        (come.x, come.r)
+                    }
+                };
+                sums.x += x;
+                sums.r += r;
+            }
+        }
+        for (harm, law) in self.outcome.harm.iter_mut().zip(&of_model.laws) {
+            *harm += turns * share * law.share * law.harm_of(law.candidate[window as usize]).max(0.0);
+        }
+        layer.age += 1;
+    }
+
+    /// What is known of a layer, as the nightly analysis would find it.
+    fn update_evidence(&mut self, idx: usize) {
+        let (model, of_model) = (self.model, &self.model.layers[idx]);
+        let (layer, state, plan) = (&mut self.layers[idx], &self.states[idx], self.model.plan());
+        let (share, policy) = (state.ratio.share(), &plan.policy);
+        let days = f64::from(layer.age) * plan.window as f64 / DAY as f64;
+        let drifted = -(-model.world.drift_per_day * days).exp_m1();
+        let both = drifted * 2.0 * share * (1.0 - share);
+        let users = [0, 1].map(|arm| layer.arms[arm].users * (1.0 - both));
+        let counts = users.map(|n| n as u64);
+        let crossover = ((layer.arms[0].users + layer.arms[1].users) * both) as u64;
+        let evidence = &mut layer.evidence;
+        evidence.start = state.since;
+        evidence.ratio = state.ratio;
+        evidence.users = UserCounts { baseline: counts[0], candidate: counts[1], crossover, leaked: 0 };
+        evidence.srm = srm::chi_square(&users, &[1.0 - share, share]);
+
+        // Groups that an arm has wholly, and of these those with somebody in them.
+        let below = groups_below(state.ratio.bps());
+        let with_users = |groups: u16, users: f64| {
+            let groups = f64::from(groups);
+            if groups > 0.0 { groups * -(-users / groups).exp_m1() } else { 0.0 }
+        };
+        let clusters = [with_users(N_GROUPS - below, users[0]), with_users(below, users[1])];
+        let estimate = |arm: usize, number: usize| arm_estimate(&layer.arms[arm], number, &of_model.laws[number], clusters[arm]);
+        let every = policy.sequential == Sequential::Anytime;
+
+        layer.inputs.clear();
+        for (guardrail, number) in plan.guardrails.iter().zip(&model.law_of_guardrail) {
+            let law = &of_model.laws[*number];
+            let levels = Levels { alpha: policy.alpha, v_star: law.v_star };
+            let treatment = estimate(1, *number);
+            let effect = if state.ratio == Ratio::FULL {
+                Err(Reason::NoConcurrentControl)
+            } else {
+                estimate(0, *number)
+                    .and_then(|control| Ok(Look::between(&control, &treatment?, law.is_proportion, levels, law.tau2, every)))
+            };
+            // Only guardrails with a limit look at the candidate alone.
+            let candidate = match (guardrail.limit, treatment) {
+                (Some(_), Ok(r)) => {
+                    let half = if every {
+                        crate::stats::sequential::half_width(r.std_error.powi(2), law.tau2, policy.alpha)
+                    } else {
+                        t_isf(0.5 * policy.alpha, r.df) * r.std_error
+                    };
+                    Ok((r.estimate, Interval::around(r.estimate, half)))
+                }
+                (Some(_), Err(reason)) => Err(reason),
+                (None, _) => Err(Reason::NoData),
+            };
+            let events = layer.arms[1].laws[*number];
+            layer.inputs.push(GuardrailInput {
+                better: law.better,
+                effect,
+                candidate_events: (events.r > 0.0).then_some(events.x.round()),
+                candidate,
+            });
+        }
+        judge_all(&plan.guardrails, &layer.inputs, policy, &mut layer.evidence.guardrails);
+
+        let mut rates = [0.0; N_RATES];
+        let mut variances = [0.0; N_RATES];
+        let mut failed = None;
+        for number in 0..N_RATES {
+            match estimate(1, number) {
+                Ok(r) => (rates[number], variances[number]) = (r.estimate, r.std_error * r.std_error),
+                Err(reason) => failed = Some(reason),
+            }
+        }
+        layer.evidence.qos = match failed {
+            Some(reason) => Err(reason),
+            None => {
+                if !every && layer.t.0 != clusters[1].floor() {
+                    layer.t = (clusters[1].floor(), t_isf(0.5 * policy.alpha, (clusters[1] - 1.0).max(1.0)));
+                }
+                let [bad_rate, availability, latency_ms, tool_success_rate, task_completion_rate, complaint_rate] = rates;
+                let rates = Rates { bad_rate, availability, latency_ms, tool_success_rate, task_completion_rate, complaint_rate };
+                let (qos, point, [ci, anytime]) =
+                    qos::estimate_rates(&rates, &variances, model.qos, layer.t.1, model.qos_tau2, policy.alpha);
+                Ok(QosEvidence { qos, point, ci, anytime })
+            }
+        };
+    }
+
+    fn decide(&mut self, window: u32, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) {
+        let (model, plan) = (self.model, self.model.plan());
+        let as_of: Micros = plan.start + i64::from(window) * plan.window;
+        let mut next: [(Verdict, Ratio, Option<&'static str>); 16] = [(Verdict::Hold, Ratio::ZERO, None); 16];
+        let mut more = Vec::new();
+        let decided: &mut [_] = if self.layers.len() <= next.len() {
+            &mut next[..self.layers.len()]
+        } else {
+            more.resize(self.layers.len(), (Verdict::Hold, Ratio::ZERO, None));
+            &mut more
+        };
+        for idx in 0..self.layers.len() {
+            let is_on = self.states[idx].ratio > Ratio::ZERO;
+            if is_on {
+                self.update_evidence(idx);
+            }
+            let layer = &mut self.layers[idx];
+            let situation = Situation {
+                plan,
+                layer: &plan.layers[idx],
+                state: &self.states[idx],
+                tenant_states: &self.states,
+                evidence: is_on.then_some(&layer.evidence),
+                misassigned: 0.0,
+                as_of,
+            };
+            let conclusion = if model.variant.controller == Controller::Policy || !is_on {
+                conclude(&situation)
+            } else {
+                let primary = primary_effect(model, &model.layers[idx], &layer.arms, &self.states[idx]);
+                controller::conclude(model, idx, &situation, primary, &mut layer.progress)
+            };
+            on_decision(&situation, &conclusion);
+            decided[idx] = (conclusion.verdict, conclusion.next_ratio, conclusion.first_blocking.map(|name| name.kind));
+        }
+        let rolls_back = decided.iter().any(|(verdict, ..)| *verdict == Verdict::Rollback);
+        if rolls_back && plan.policy.rollback_scope == RollbackScope::Plan {
+            for (idx, decision) in decided.iter_mut().enumerate().filter(|(_, decision)| decision.0 != Verdict::Rollback) {
+                let verdict = if self.states[idx].ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
+                *decision = (verdict, Ratio::ZERO, Some("rollback_scope"));
+            }
+        }
+        for idx in 0..self.layers.len() {
+            let (verdict, to, because) = decided[idx];
+            self.outcome.srm_halt |= verdict == Verdict::Invalid && because == Some("srm");
+            if to != self.states[idx].ratio {
+                self.change(idx, window, as_of, to, because.filter(|_| verdict == Verdict::Rollback));
+            }
+        }
+        let is_full = |(state, layer): (&LayerState, &crate::scenario::Layer)| state.ratio >= layer.last_step();
+        if self.outcome.full_at.is_none() && self.states.iter().zip(&plan.layers).all(is_full) {
+            self.outcome.full_at = Some(window);
+        }
+    }
+
+    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<&'static str>) {
+        let from = self.states[idx].ratio;
+        if to == Ratio::ZERO && self.outcome.users_at_rollback.is_none() {
+            let users = self.layers.iter().zip(&self.model.layers).map(|(layer, of_model)| of_model.n_users * seen(layer)).sum();
+            self.outcome.users_at_rollback = Some(users);
+        }
+        self.outcome.changes.push(Change { window, layer: idx as u8, from, to, because });
+        let (layer, state) = (&mut self.layers[idx], &mut self.states[idx]);
+        if to == Ratio::ZERO {
+            state.rolled_back = Some((as_of, self.model.plan().candidate.clone()));
+        }
+        (state.ratio, state.since) = (to, as_of);
+        let reached = layer.bands.iter().map(|band| band.below + band.width).fold(0.0, f64::max);
+        if to.share() > reached {
+            layer.bands.push(Band { below: reached, width: to.share() - reached, unseen: 1.0 });
+        }
+        (layer.age, layer.unseen, layer.carry) = (0, 1.0, 0.0);
+        for arm in &mut layer.arms {
+            (arm.users, arm.rows, arm.squares) = (0.0, 0.0, 0.0);
+            arm.laws.fill(Sums::default());
+            arm.waiting.iter_mut().for_each(|ring| ring.fill(Sums::default()));
+        }
+    }
+}
+
+/// Share of a layer's users whom the candidate has answered.
+fn seen(layer: &LayerRun) -> f64 {
+    layer.bands.iter().map(|band| band.width * (1.0 - band.unseen)).sum()
+}
+
+/// A metric of an arm with its error: rows of one user go together as far as users differ.
+fn arm_estimate(arm: &ArmRun, number: usize, law: &Law, clusters: f64) -> Result<RatioEstimate, Reason> {
+    let Sums { x, r, .. } = arm.laws[number];
+    if r <= 0.0 {
+        return Err(Reason::NoData);
+    }
+    if clusters < MIN_CLUSTERS as f64 {
+        return Err(Reason::TooFewClusters);
+    }
+    let estimate = x / r;
+    let row = if law.is_proportion { estimate * (1.0 - estimate) } else { law.within };
+    // Outcomes that come late are those of fewer rows.
+    let known = if arm.rows > 0.0 { r / (arm.rows * law.share) } else { 0.0 };
+    let together = law.between * arm.squares * (law.share * known).powi(2);
+    let df = clusters - 1.0;
+    Ok(RatioEstimate {
+        estimate,
+        numerator: x,
+        denominator: r,
+        std_error: ((row.max(0.0) * r + together).sqrt()) / r,
+        df,
+        n_clusters: clusters as usize,
+        unstable: df < UNSTABLE_DF,
+    })
+}
+
+/// Draws a window's numerator and denominator of a metric. `users` are the new ones and all of the arm.
+fn draw(rng: &mut ChaCha8Rng, law: &Law, sums: &mut Sums, value: f64, rows: f64, users: [f64; 2]) -> (f64, f64) {
+    let mut value = value;
+    if law.between > 0.0 {
+        if users[0] > 0.0 {
+            let own: f64 = StandardNormal.sample(rng);
+            sums.own += own * (users[0] * law.between).sqrt();
+        }
+        value += sums.own / users[1];
+    }
+    if !law.is_proportion {
+        let error: f64 = StandardNormal.sample(rng);
+        return (rows * value + error * (rows * law.within).sqrt(), rows);
+    }
+    let p = value.clamp(0.0, 1.0);
+    let rare = p.min(1.0 - p);
+    if rows * rare >= MANY_EVENTS {
+        let error: f64 = StandardNormal.sample(rng);
+        return ((rows * p + error * (rows * p * (1.0 - p)).sqrt()).clamp(0.0, rows), rows);
+    }
+    // Rows are whole ones here; the part of a row comes as often as it is large.
+    let n = rows.floor() + f64::from(u8::from(rng.random::<f64>() < rows.fract()));
+    let events = draw_rare(rng, n, rare);
+    (if p <= 0.5 { events } else { n - events }, n)
+}
+
+/// How many of `n` users fall below a share.
+fn draw_share(rng: &mut ChaCha8Rng, n: f64, share: f64) -> f64 {
+    if share >= 1.0 || n == 0.0 {
+        return n;
+    }
+    let rare = share.min(1.0 - share);
+    let events = if n * rare >= MANY_EVENTS {
+        let error: f64 = StandardNormal.sample(rng);
+        (n * rare + error * (n * rare * (1.0 - rare)).sqrt()).round().clamp(0.0, n)
+    } else {
+        draw_rare(rng, n, rare)
+    };
+    if share <= 0.5 { events } else { n - events }
+}
+
+/// A binomial count with few expected events, by inversion.
+fn draw_rare(rng: &mut ChaCha8Rng, n: f64, p: f64) -> f64 {
+    if p <= 0.0 || n <= 0.0 {
+        return 0.0;
+    }
+    let mut left = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    let odds = p / (1.0 - p);
+    let (mut k, mut probability) = (0.0, (n * (-p).ln_1p()).exp());
+    while left >= probability && k < n {
+        left -= probability;
+        probability *= odds * (n - k) / (k + 1.0);
+        k += 1.0;
+        if probability == 0.0 {
+            break;
+        }
+    }
+    k
+}
+
+/// The effect of the metric that controllers watch: in the bad direction, with its variance.
+fn primary_effect(model: &Model<'_>, of_model: &LayerModel, arms: &[ArmRun; 2], state: &LayerState) -> Option<(f64, f64)> {
+    if state.ratio == Ratio::FULL {
+        return None;
+    }
+    let number = controller::primary_law(model);
+    let law = &of_model.laws[number];
+    let [control, treatment] = [0, 1].map(|arm| arm_estimate(&arms[arm], number, law, f64::from(N_GROUPS)));
+    let (control, treatment) = (control.ok()?, treatment.ok()?);
+    let harm = law.harm_of(law.baseline + treatment.estimate - control.estimate);
+    Some((harm, control.std_error.powi(2) + treatment.std_error.powi(2)))
+}
