@@ -74,7 +74,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &Asked) -> Result<Analys
 }
 
 /// A cube under another plan would be read with the wrong releases, stages or layers.
-fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
+pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     let plan = &scenario.plan;
     let differs = |what: &str| {
         Err(Error::input("cube", format!("expected a cube of plan {} with its {what}, found another", plan.id))
@@ -107,7 +107,7 @@ pub(super) struct Inference<'a> {
     pub(super) cube: &'a Cube,
     pub(super) scenario: &'a Scenario,
     pub(super) sums: CubeSums,
-    windows_a_bin: u32,
+    pub(super) windows_a_bin: u32,
 }
 
 impl Inference<'_> {
@@ -218,7 +218,7 @@ impl Inference<'_> {
         users
     }
 
-    fn metric(&self, metric: &Metric, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> MetricAnalysis {
+    pub(super) fn metric(&self, metric: &Metric, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> MetricAnalysis {
         let (control, treatment) = (baseline.metric(self.cube, metric), candidate.metric(self.cube, metric));
         let effect = match (&control, &treatment) {
             (Ok(control), Ok(treatment)) => concurrent(ratio).and_then(|()| {
@@ -292,7 +292,7 @@ impl Inference<'_> {
         })
     }
 
-    fn qos_arm(&self, sums: &GroupSums) -> Result<QosArm, Reason> {
+    pub(super) fn qos_arm(&self, sums: &GroupSums) -> Result<QosArm, Reason> {
         let metrics: Vec<&Metric> =
             RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
         let clusters = sums.metrics(self.cube, &metrics)?;
@@ -309,7 +309,7 @@ impl Inference<'_> {
         QosStage { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
     }
 
-    fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
+    pub(super) fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
         let every = self.scenario.plan.policy.sequential == Sequential::Anytime;
         let look = |effect: Effect| Look::at(&effect, every);
         if guardrail.metric == LATENCY_P95 {
@@ -370,7 +370,7 @@ impl Inference<'_> {
 }
 
 /// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
-fn concurrent(ratio: Ratio) -> Result<(), Reason> {
+pub(super) fn concurrent(ratio: Ratio) -> Result<(), Reason> {
     if ratio == Ratio::ZERO || ratio == Ratio::FULL { Err(Reason::NoConcurrentControl) } else { Ok(()) }
 }
 

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod document;
+mod history;
 mod infer;
 mod off_policy;
 mod sums;
@@ -12,7 +13,9 @@ pub use document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage,
     ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
-pub(crate) use infer::DEFAULT_RELATIVE_MDE;
+pub use history::Basis;
+pub(crate) use history::{History, Stretch, is_known_in_time};
+pub(crate) use infer::{DEFAULT_RELATIVE_MDE, check_plan};
 pub use infer::{Asked, analyze};
 pub use off_policy::{MetricValue, RatioValue, UserOverlap};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

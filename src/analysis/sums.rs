@@ -58,7 +58,7 @@ impl GroupSums {
     }
 
     /// Adds a cell; views whose outcomes may still arrive are left out.
-    fn add(&mut self, cluster: u32, cell: &[i64], is_mature: &[bool]) {
+    pub(super) fn add(&mut self, cluster: u32, cell: &[i64], is_mature: &[bool]) {
         let n = self.n_clusters();
         let row = match &mut self.rows_of_users {
             Some(rows) => *rows.entry(cluster).or_insert(n),
@@ -221,6 +221,21 @@ impl CubeSums {
     /// Distinct users; leaks are not judged here.
     pub(super) fn users(&self, tenant: u32, layer: u8, stage: u8) -> UserCounts {
         self.users.get(&(tenant, layer, stage)).copied().unwrap_or_default()
+    }
+
+    /// No sums, of bucket groups.
+    pub(super) fn empty_groups(&self) -> GroupSums {
+        GroupSums::new(&self.views)
+    }
+
+    /// How late outcomes arrive, of all views.
+    pub(super) fn delays(&self) -> Vec<Micros> {
+        self.views.iter().map(|view| view.delay).collect()
+    }
+
+    /// The views whose outcomes arrive so late.
+    pub(super) fn has_delay(&self, delay: Micros) -> Vec<bool> {
+        self.views.iter().map(|view| view.delay == delay).collect()
     }
 
     /// Users seen in no earlier stage: baseline, candidate.

@@ -1,6 +1,7 @@
 //! The commands: one file each. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
+mod backtest;
 mod calc;
 mod calibrate;
 mod cube;
@@ -54,6 +55,7 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     Schedule(schedule::ScheduleArgs),
     Simulate(simulate::SimulateArgs),
+    Backtest(backtest::BacktestArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -80,6 +82,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Schedule(args) => schedule::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -8,13 +8,16 @@ use crate::{
     analysis::{self, Analysis, Asked},
     error::Result,
     number::number,
-    output,
+    output::{self, StagedFolder},
     progress::Progress,
     replay::Cube,
-    report::percent,
+    report::{self, percent},
     scenario::{Overrides, Scenario},
-    simulate::{self, Chance, Forecast, PlanForecast, Quantity},
+    simulate::{self, Chance, Forecast, Optimum, PlanForecast, Quantity},
 };
+
+/// The forecast's document: what makes a folder one of a forecast.
+const FORECAST: &str = "forecast.json";
 
 /// Simulate plans in worlds that they may meet, with the policy that decides every night
 #[derive(Debug, Args)]
@@ -42,6 +45,9 @@ pub(super) struct SimulateArgs {
     /// Another seed
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// Search ladders, dwells and boundaries for the fastest schedule within `simulate.budget`
+    #[arg(long)]
+    optimize: bool,
     /// Show as well whom a coin per request would have exposed, instead of a fixed bucket
     #[arg(long)]
     coin_per_request: bool,
@@ -71,11 +77,25 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
         print(&format!("{}\n", lines.join("\n")))?;
         return Ok(DONE);
     }
-    let forecast = simulate::simulate(&scenario, measured.as_ref(), &Progress::on_terminal())?;
+    let mut forecast = simulate::simulate(&scenario, measured.as_ref(), &Progress::on_terminal())?;
+    if args.optimize {
+        forecast.optimum = Some(simulate::optimize(&scenario, measured.as_ref())?);
+    }
+    if let Some(out) = &args.out {
+        let staged = StagedFolder::begin(out, FORECAST)?;
+        output::write_json(&staged.path().join(FORECAST), &forecast)?;
+        let page = report::forecast_html(&forecast, &scenario.name, &scenario.why)?;
+        output::write_bytes(&staged.path().join("report.html"), page.as_bytes())?;
+        staged.commit()?;
+    }
     if args.json {
         print(&output::to_json(&forecast))?;
     } else {
-        print(&text(&forecast, args.coin_per_request))?;
+        let mut text = text(&forecast, args.coin_per_request);
+        if let Some(out) = &args.out {
+            text.push_str(&format!("written:\n  {}\n  {}\n", out.join(FORECAST).display(), out.join("report.html").display()));
+        }
+        print(&text)?;
     }
     Ok(DONE)
 }
@@ -113,13 +133,65 @@ fn text(forecast: &Forecast, coin: bool) -> String {
         }
         table.add_row(row);
     }
+    let mut findings = String::new();
+    for finding in &forecast.findings {
+        findings.push_str(&format!("{}: {}\n", finding.plan, finding.finding));
+    }
+    if !findings.is_empty() {
+        findings.insert_str(0, "\nwhat does not add up\n");
+    }
+    let optimum = forecast.optimum.as_ref().map_or_else(String::new, optimum_text);
     format!(
         "{} runs of each plan in each world, {} days, {}; +- is the Monte Carlo error\n{}\n",
         forecast.n_runs,
         number(forecast.horizon_hours / 24.0),
         forecast.basis,
         table.trim_fmt()
+    ) + &findings + &optimum
+}
+
+fn optimum_text(optimum: &Optimum) -> String {
+    let mut table = new_table();
+    table.set_header(["layer", "ladder", "dwell", "decided by", "false rollback", "missed", "days if good", "harm"]);
+    for layer in &optimum.layers {
+        for candidate in layer.chosen.iter().chain(layer.front.iter().filter(|_| layer.chosen.is_none()).take(1)) {
+            table.add_row([
+                layer.layer.clone(),
+                steps(&candidate.ladder),
+                format!("{} h", number(candidate.dwell_hours)),
+                format!("{}, exactly", candidate.boundary),
+                percent(candidate.p_false_rollback),
+                percent(candidate.p_missed),
+                number(candidate.hours_if_good / 24.0),
+                number(candidate.expected_harm),
+            ]);
+        }
+        for run in &layer.finalists {
+            let (p_false, p_missed) = (chance(&run.p_false_rollback), chance(&run.p_missed));
+            table.add_row([
+                layer.layer.clone(),
+                steps(&run.ladder),
+                format!("{} h", number(run.dwell_hours)),
+                format!("{}, run", run.controller),
+                p_false,
+                p_missed,
+                days(&run.hours_to_full),
+                String::new(),
+            ]);
+        }
+    }
+    let whys: String = optimum.layers.iter().map(|layer| format!("{}: {}\n", layer.layer, layer.why)).collect();
+    format!(
+        "\nfastest schedules for {} with a harm of {} that must not be missed\n{}\n{whys}\n{}",
+        optimum.metric,
+        number(optimum.mde),
+        table.trim_fmt(),
+        optimum.toml
     )
+}
+
+fn steps(ladder: &[f64]) -> String {
+    ladder.iter().map(|share| percent(*share)).collect::<Vec<_>>().join(" ")
 }
 
 fn chance(chance: &Chance) -> String {

@@ -281,7 +281,7 @@ mod tests {
 
     fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) -> Decision {
         let states = [state.clone(), self::state("vip", 0.0, 0)];
-        let evidence = evidence.and_then(Evidence::of);
+        let evidence = evidence.and_then(|layer| Evidence::of(layer, &plan.policy));
         let evidence = evidence.as_ref();
         let situation = Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, misassigned: 0.0, as_of: NOW };
         let (decision, conclusion) = (decide(&situation), conclude(&situation));
@@ -313,16 +313,15 @@ mod tests {
         check(|_, _| {}, Verdict::Promote, None);
         check(|_, s| s.guardrails = vec![guardrail(HarmVerdict::Violated, None)], Verdict::Rollback, Some("guardrail:complaint_rate"));
         check(|_, s| s.guardrails = vec![guardrail(HarmVerdict::Unclear, None)], Verdict::Inconclusive, Some("clear:complaint_rate"));
-        check(
-            |_, s| s.srm = Some(SrmTest { statistic: 99.0, df: 1.0, p_value: 1e-9, max_abs_deviation: 0.02 }),
-            Verdict::Invalid,
-            Some("srm"),
-        );
-        check(|_, s| s.srm = Some(SrmTest { statistic: 99.0, df: 1.0, p_value: 1e-9, max_abs_deviation: 1e-4 }), Verdict::Promote, None);
+        check(|_, s| s.users.candidate = 800, Verdict::Invalid, Some("srm"));
+        // Many users make a small deviation certain, and leave it small.
+        let many = |candidate: u64| UserCounts { baseline: 90_000_000 - candidate, candidate, crossover: 0, leaked: 0 };
+        check(|_, s| s.users = many(9_000_000 + 80_000), Verdict::Promote, None);
+        check_under("sequential = \"fixed\"", |_, s| s.users.candidate = 800, Verdict::Invalid, Some("srm"));
         check(|_, s| s.users.leaked = 500, Verdict::Invalid, Some("leak"));
         check(|_, s| s.users.crossover = 500, Verdict::Invalid, Some("crossover"));
         check(|_, s| s.qos.candidate = qos(0.5), Verdict::Rollback, Some("qos_floor"));
-        check(|_, s| s.users.candidate = 99, Verdict::Hold, Some("min_users"));
+        check(|_, s| (s.users.candidate, s.users.baseline) = (99, 891), Verdict::Hold, Some("min_users"));
         check(|_, s| s.qos.candidate = Known::Unknown { reason: Reason::NoData }, Verdict::Inconclusive, Some("qos"));
         check(|_, s| s.qos.candidate = qos(0.81), Verdict::Inconclusive, Some("qos"));
         check(|_, s| s.qos.candidate = qos(0.75), Verdict::Hold, Some("qos"));
@@ -338,7 +337,7 @@ mod tests {
     #[test]
     fn protective_checks_come_before_the_sample_is_large_enough() {
         let tiny_and_bad = |_: &mut LayerState, stage: &mut StageAnalysis| {
-            stage.users.candidate = 5;
+            (stage.users.candidate, stage.users.baseline) = (5, 45);
             stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
         };
         check(tiny_and_bad, Verdict::Rollback, Some("guardrail:complaint_rate"));

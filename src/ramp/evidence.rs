@@ -5,7 +5,7 @@ use crate::{
     bucket::Ratio,
     qos::{Judged, QosArm},
     scenario::{Policy, Sequential},
-    stats::{Interval, Reason, srm::SrmTest},
+    stats::{Interval, Reason, srm},
     time::Micros,
 };
 
@@ -19,11 +19,40 @@ pub struct Evidence {
     /// Distinct users.
     pub users: UserCounts,
     /// Sample ratio of the users; `None` when one arm was planned alone, or nobody came.
-    pub srm: Option<SrmTest>,
+    pub srm: Option<SrmEvidence>,
     /// The candidate's quality.
     pub qos: Result<QosEvidence, Reason>,
     /// One judgement for each of the plan's guardrails, in their order.
     pub guardrails: Vec<Judged>,
+}
+
+/// A sample ratio, as a policy looks at it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SrmEvidence {
+    /// For one planned look, or for every look.
+    pub p_value: f64,
+    /// Largest absolute difference between an observed and a planned share.
+    pub max_abs_deviation: f64,
+}
+
+impl SrmEvidence {
+    /// Of users of both arms, as this policy looks at them. `None` where one arm was planned alone, or nobody came.
+    pub fn of(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
+        let planned = [1.0 - share, share];
+        match policy.sequential {
+            Sequential::Fixed => {
+                let test = srm::chi_square(&users, &planned)?;
+                Some(Self { p_value: test.p_value, max_abs_deviation: test.max_abs_deviation })
+            }
+            Sequential::Anytime => {
+                let is_tested = share > 0.0 && share < 1.0 && users[0] + users[1] > 0.0;
+                is_tested.then(|| Self {
+                    p_value: (-srm::log_bayes_factor(&users, &planned, srm::CONCENTRATION)).exp().min(1.0),
+                    max_abs_deviation: srm::max_abs_deviation(&users, &planned),
+                })
+            }
+        }
+    }
 }
 
 /// The candidate's quality, as far as a decision looks at it.
@@ -56,18 +85,19 @@ impl From<&QosArm> for QosEvidence {
 }
 
 impl Evidence {
-    /// What an analysis says of a layer now; `None` without a stage.
-    pub fn of(layer: &LayerAnalysis) -> Option<Self> {
-        layer.current().map(Self::of_stage)
+    /// What an analysis says of a layer now, as a policy looks at it; `None` without a stage.
+    pub fn of(layer: &LayerAnalysis, policy: &Policy) -> Option<Self> {
+        layer.current().map(|stage| Self::of_stage(stage, policy))
     }
 
     /// What an analysis says of a stage.
-    pub fn of_stage(stage: &StageAnalysis) -> Self {
+    pub fn of_stage(stage: &StageAnalysis, policy: &Policy) -> Self {
+        let users = [stage.users.baseline as f64, stage.users.candidate as f64];
         Self {
             start: stage.start,
             ratio: stage.ratio,
             users: stage.users,
-            srm: stage.srm,
+            srm: SrmEvidence::of(users, stage.ratio.share(), policy),
             qos: stage.qos.candidate.result().map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails.iter().map(|finding| finding.judged).collect(),
         }

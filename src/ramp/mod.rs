@@ -11,7 +11,7 @@ mod trace;
 
 pub(crate) use checks::MAX_MISASSIGNED;
 pub use decide::{Check, Conclusion, Decision, Outcome, Situation, Verdict, conclude, decide};
-pub use evidence::{Evidence, QosEvidence};
+pub use evidence::{Evidence, QosEvidence, SrmEvidence};
 pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
 pub use state::{LayerState, RampState};
 pub use step::Step;

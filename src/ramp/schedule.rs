@@ -126,7 +126,7 @@ pub fn schedule(
     let evidence_of: HashMap<(&str, &str), Evidence> = analysis
         .layers
         .iter()
-        .filter_map(|layer| Some(((layer.tenant.as_str(), layer.layer.as_str()), Evidence::of(layer)?)))
+        .filter_map(|layer| Some(((layer.tenant.as_str(), layer.layer.as_str()), Evidence::of(layer, &plan.policy)?)))
         .collect();
     for of_tenant in state.layers.chunk_by(|a, b| a.tenant == b.tenant) {
         for (layer, layer_state) in plan.layers.iter().zip(of_tenant) {

@@ -19,13 +19,13 @@ use crate::{
     time::{self, DAY, HOUR, Micros},
 };
 
-const BASELINE: RGBColor = RGBColor(0x5b, 0x67, 0x78);
-const CANDIDATE: RGBColor = RGBColor(0x0b, 0x6e, 0xd0);
+pub(super) const BASELINE: RGBColor = RGBColor(0x5b, 0x67, 0x78);
+pub(super) const CANDIDATE: RGBColor = RGBColor(0x0b, 0x6e, 0xd0);
 const ALARM: RGBColor = RGBColor(0xc4, 0x2b, 0x1c);
-const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
-const INK: RGBColor = RGBColor(0x22, 0x2b, 0x36);
+pub(super) const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x2b, 0x36);
 /// Lines of a plot with one series a layer; told apart by dashes and labels as well.
-const PALETTE: [RGBColor; 6] = [
+pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0x0b, 0x6e, 0xd0),
     RGBColor(0xd1, 0x6b, 0x00),
     RGBColor(0x1a, 0x7f, 0x4b),
@@ -33,7 +33,7 @@ const PALETTE: [RGBColor; 6] = [
     RGBColor(0xb0, 0x2a, 0x5b),
     RGBColor(0x4d, 0x5a, 0x6b),
 ];
-const FONT: &str = "system-ui, sans-serif";
+pub(super) const FONT: &str = "system-ui, sans-serif";
 
 /// A plot with the sentence that says the same in words.
 pub(super) struct Chart {
@@ -42,7 +42,7 @@ pub(super) struct Chart {
     pub(super) svg: String,
 }
 
-fn draw(
+pub(super) fn draw(
     title: impl Into<String>,
     description: impl Into<String>,
     size: (u32, u32),
@@ -69,7 +69,7 @@ fn scalable(svg: &str, (width, height): (u32, u32)) -> String {
     svg.replacen(&sized, "<svg role=\"presentation\"", 1)
 }
 
-fn text(size: i32) -> TextStyle<'static> {
+pub(super) fn text(size: i32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
 }
 

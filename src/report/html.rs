@@ -27,15 +27,7 @@ pub fn html(model: &Model) -> Result<String> {
     let several_tenants = model.layering.layers.iter().any(|layer| Some(&layer.tenant) != tenant_of_first);
     let mut page = Page { html: String::new(), several_tenants };
     let study = &model.study;
-    page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    page.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n");
-    page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    page.raw(&format!("<title>{} · Sluice</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n", escape(&study.name)));
-    page.raw(&format!("<header>\n<h1>{}</h1>\n", escape(&study.name)));
-    if !study.why.trim().is_empty() {
-        page.raw(&format!("<p>{}</p>\n", escape(study.why.trim())));
-    }
-    page.raw("</header>\n<main>\n");
+    page.open(&study.name, &study.why);
     if let Some(ramp) = &model.ramp {
         decisions(&mut page, ramp);
         page.chart(&charts::ratios_over_time(ramp)?);
@@ -61,22 +53,40 @@ pub fn html(model: &Model) -> Result<String> {
     layers(&mut page, model)?;
     quality(&mut page, model);
     inputs(&mut page, model);
-    page.raw("</main>\n</body>\n</html>\n");
-    Ok(page.html)
+    Ok(page.close())
 }
 
 /// The page so far, and whether its tables need a tenant column (their first one, then).
-struct Page {
-    html: String,
-    several_tenants: bool,
+pub(super) struct Page {
+    pub(super) html: String,
+    pub(super) several_tenants: bool,
 }
 
 impl Page {
-    fn raw(&mut self, html: &str) {
+    /// Everything before the content.
+    pub(super) fn open(&mut self, name: &str, why: &str) {
+        self.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+        self.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n");
+        self.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+        self.raw(&format!("<title>{} · Sluice</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n", escape(name)));
+        self.raw(&format!("<header>\n<h1>{}</h1>\n", escape(name)));
+        if !why.trim().is_empty() {
+            self.raw(&format!("<p>{}</p>\n", escape(why.trim())));
+        }
+        self.raw("</header>\n<main>\n");
+    }
+
+    /// The whole page.
+    pub(super) fn close(mut self) -> String {
+        self.raw("</main>\n</body>\n</html>\n");
+        self.html
+    }
+
+    pub(super) fn raw(&mut self, html: &str) {
         self.html.push_str(html);
     }
 
-    fn chart(&mut self, chart: &Chart) {
+    pub(super) fn chart(&mut self, chart: &Chart) {
         let (title, words) = (escape(&chart.title), escape(&chart.description));
         // Writing into a string cannot fail.
         let _ = write!(
@@ -86,7 +96,7 @@ impl Page {
         );
     }
 
-    fn table(&mut self, caption: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
+    pub(super) fn table(&mut self, caption: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
         let _ = write!(
             self.html,
             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table>\n<caption>{0}</caption>\n<thead><tr>",
@@ -113,7 +123,7 @@ impl Page {
     }
 }
 
-enum Cell {
+pub(super) enum Cell {
     Text(String),
     Number(String),
     /// A digest, which may break anywhere.
@@ -313,7 +323,7 @@ fn inputs(page: &mut Page, model: &Model) {
 }
 
 /// Text that cannot become markup, in elements and in quoted attributes.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for ch in text.chars() {
         match ch {

@@ -1,10 +1,12 @@
 //! Reports: one model, drawn as Markdown and as one self-contained HTML page.
 
 mod charts;
+mod forecast;
 mod html;
 mod markdown;
 mod model;
 
+pub use forecast::forecast_html;
 pub use html::html;
 pub use markdown::markdown;
 pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, p_value, percent};

@@ -437,4 +437,5 @@ pub(super) struct RawBudget {
     pub(super) max_missed: Option<f64>,
     pub(super) max_harm: Option<f64>,
     pub(super) max_overspend: Option<f64>,
+    pub(super) min_dwell_hours: Option<f64>,
 }

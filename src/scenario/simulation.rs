@@ -155,6 +155,8 @@ pub struct Budget {
     pub max_harm: Option<f64>,
     /// Probability with which `max_harm` may be overspent, in place of the expectation.
     pub max_overspend: Option<f64>,
+    /// Shortest dwell, hours: a day by default, so that every step sees all hours.
+    pub min_dwell_hours: f64,
 }
 
 impl Checker {
@@ -224,6 +226,7 @@ impl Checker {
                 max_false_rollback: share(self, "max_false_rollback", budget.max_false_rollback, 0.05),
                 max_missed: share(self, "max_missed", budget.max_missed, 0.1),
                 max_harm: budget.max_harm,
+                min_dwell_hours: self.number("simulate.budget.min_dwell_hours", budget.min_dwell_hours, 24.0, 1.0, 1e4),
                 max_overspend: budget.max_overspend.map(|p| share(self, "max_overspend", Some(p), 0.05)),
             },
         }

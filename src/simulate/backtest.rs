@@ -1,0 +1,247 @@
+//! What the policy would have decided, window by window, as things were known then.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use crate::{
+    analysis::{Basis, History, Stretch, is_known_in_time},
+    bucket::Ratio,
+    error::Result,
+    ramp::{Evidence, LayerState, RampState, Situation, Verdict, decide},
+    replay::{Cube, CubeLayer, stages_of},
+    scenario::{Plan, RollbackScope, Scenario},
+    time::{self, Micros},
+};
+
+/// A plan, decided again over a log.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Backtest {
+    /// The plan's or variant's id.
+    pub plan: String,
+    /// Ratios followed the log's; else the policy's own decisions were carried out.
+    pub follows_log: bool,
+    /// Guardrails that the cube cannot tell of before a stage ends; they were left out.
+    pub left_out: Vec<String>,
+    /// Distinct users are estimated from how often users come; their sample ratio was not tested.
+    pub users_are_estimated: bool,
+    /// Per tenant and layer, in plan order.
+    pub layers: Vec<BacktestLayer>,
+}
+
+/// A layer, decided again.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BacktestLayer {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// Decisions by verdict.
+    pub verdicts: BTreeMap<&'static str, u32>,
+    /// Decisions that differ from the one before.
+    pub decisions: Vec<BacktestDecision>,
+    /// The ratio at the end.
+    pub ratio: Ratio,
+    /// Requests that the candidate would have answered.
+    pub requests_exposed: u64,
+    /// The weakest ground that the evidence rests on; `None` if nobody ever had the candidate.
+    pub basis: Option<Basis>,
+    /// From when on the log could not tell: the ratio asked for a candidate that nobody had. Nothing is decided from there on.
+    pub refused_at: Option<String>,
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BacktestDecision {
+    /// When.
+    pub at: String,
+    /// The ratio in force in the log.
+    pub logged_ratio: Ratio,
+    /// The ratio in force in the backtest.
+    pub ratio: Ratio,
+    /// The verdict.
+    pub verdict: &'static str,
+    /// The ratio from then on.
+    pub next_ratio: Ratio,
+    /// The first check that blocked.
+    pub first_blocking: Option<String>,
+    /// That check for people.
+    pub reason: String,
+    /// What the evidence rests on; `None` without evidence.
+    pub basis: Option<Basis>,
+}
+
+/// A layer on its way through the log.
+struct Walk<'a> {
+    layer: &'a CubeLayer,
+    plan_idx: usize,
+    state: LayerState,
+    stretch: Stretch,
+    since: u32,
+    found: BacktestLayer,
+    last: Option<(Verdict, Option<String>, Ratio)>,
+    requests: u64,
+}
+
+/// Decides every `every` windows over the log of a cube. With `follows_log` the ratios are those that were in force and the verdicts are what
+/// the policy would have said; else its decisions are carried out, as far as the log can tell what would have been seen.
+///
+/// # Errors
+/// A cube of another plan.
+pub fn backtest(cube: &Cube, scenario: &Scenario, plan: &Plan, id: &str, follows_log: bool, every: u32) -> Result<Backtest> {
+    crate::analysis::check_plan(cube, scenario)?;
+    let history = History::new(cube, scenario);
+    let mut plan = plan.clone();
+    let (kept, left_out): (Vec<_>, Vec<_>) = plan.guardrails.into_iter().partition(|guardrail| is_known_in_time(&guardrail.metric));
+    plan.guardrails = kept;
+    let mut layers = Vec::new();
+    for of_tenant in cube.layers.chunk_by(|a, b| a.tenant == b.tenant) {
+        let tenant = &cube.tenants[of_tenant[0].tenant as usize];
+        let mut walks: Vec<Walk<'_>> = of_tenant.iter().map(|layer| Walk::new(layer, &history, &plan, tenant)).collect();
+        for now in 0..=history.n_windows {
+            for walk in &mut walks {
+                walk.advance(&history, scenario, tenant, now);
+            }
+            if now % every.max(1) == 0 {
+                step(&mut walks, &history, (scenario, &plan, tenant), now, follows_log);
+            }
+        }
+        layers.extend(walks.into_iter().map(Walk::finish));
+    }
+    Ok(Backtest {
+        plan: id.to_owned(),
+        follows_log,
+        left_out: left_out.into_iter().map(|guardrail| guardrail.metric).collect(),
+        users_are_estimated: true,
+        layers,
+    })
+}
+
+fn logged_ratio(scenario: &Scenario, tenant: &str, layer: usize, at: Micros) -> Ratio {
+    stages_of(&scenario.plan, tenant, layer, at + 1).last().map_or(Ratio::ZERO, |stage| stage.ratio)
+}
+
+fn step(walks: &mut [Walk<'_>], history: &History<'_>, (scenario, plan, tenant): (&Scenario, &Plan, &str), now: u32, follows_log: bool) {
+    let as_of = scenario.plan.start + i64::from(now) * plan.window;
+    if follows_log {
+        // Where the log's ratios had led by then.
+        let logged = RampState::from_plan(&scenario.plan, &[tenant.to_owned()], as_of + 1);
+        for (walk, state) in walks.iter_mut().zip(logged.layers) {
+            if (state.ratio, state.since) != (walk.state.ratio, walk.state.since) {
+                walk.restart(history, now);
+            }
+            walk.state = state;
+        }
+    }
+    let states: Vec<LayerState> = walks.iter().map(|walk| walk.state.clone()).collect();
+    let mut decided = Vec::new();
+    for walk in walks.iter_mut() {
+        let is_on = walk.state.ratio > Ratio::ZERO;
+        let evidence: Option<Evidence> =
+            is_on.then(|| history.evidence(plan, walk.layer, &walk.stretch, walk.state.since, (walk.state.ratio, as_of)));
+        if walk.stretch.is_refused && is_on && walk.found.refused_at.is_none() {
+            walk.found.refused_at = Some(time::format(as_of));
+        }
+        if walk.found.refused_at.is_some() {
+            decided.push(None);
+            continue;
+        }
+        let situation = Situation {
+            plan,
+            layer: &plan.layers[walk.plan_idx],
+            state: &walk.state,
+            tenant_states: &states,
+            evidence: evidence.as_ref(),
+            misassigned: 0.0,
+            as_of,
+        };
+        decided.push(Some(decide(&situation)));
+    }
+    let rolls_back = decided.iter().flatten().any(|decision| decision.verdict == Verdict::Rollback);
+    let together = rolls_back && plan.policy.rollback_scope == RollbackScope::Plan;
+    for (walk, decision) in walks.iter_mut().zip(decided) {
+        let Some(mut decision) = decision else { continue };
+        if together && decision.verdict != Verdict::Rollback {
+            decision.next_ratio = Ratio::ZERO;
+            decision.verdict = if walk.state.ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
+        }
+        *walk.found.verdicts.entry(decision.verdict.name()).or_default() += 1;
+        let key = (decision.verdict, decision.first_blocking.clone(), walk.state.ratio);
+        if walk.last.as_ref() != Some(&key) {
+            walk.last = Some(key);
+            walk.found.decisions.push(BacktestDecision {
+                at: time::format(as_of),
+                logged_ratio: logged_ratio(scenario, tenant, walk.plan_idx, as_of),
+                ratio: walk.state.ratio,
+                verdict: decision.verdict.name(),
+                next_ratio: decision.next_ratio,
+                first_blocking: decision.first_blocking,
+                reason: decision.reason,
+                basis: walk.stretch.basis.filter(|_| walk.state.ratio > Ratio::ZERO),
+            });
+        }
+        if !follows_log && decision.next_ratio != walk.state.ratio {
+            if decision.next_ratio == Ratio::ZERO {
+                walk.state.rolled_back = Some((as_of, plan.candidate.clone()));
+            }
+            (walk.state.ratio, walk.state.since) = (decision.next_ratio, as_of);
+            walk.restart(history, now);
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(layer: &'a CubeLayer, history: &History<'_>, plan: &Plan, tenant: &str) -> Self {
+        let plan_idx = usize::from(layer.layer);
+        let id = plan.layers[plan_idx].id.clone();
+        Self {
+            layer,
+            plan_idx,
+            state: LayerState {
+                tenant: tenant.to_owned(),
+                layer: id.clone(),
+                ratio: Ratio::ZERO,
+                since: plan.start,
+                rolled_back: None,
+            },
+            stretch: history.stretch(),
+            since: 0,
+            found: BacktestLayer {
+                tenant: tenant.to_owned(),
+                layer: id,
+                verdicts: BTreeMap::new(),
+                decisions: Vec::new(),
+                ratio: Ratio::ZERO,
+                requests_exposed: 0,
+                basis: None,
+                refused_at: None,
+            },
+            last: None,
+            requests: 0,
+        }
+    }
+
+    /// Takes what became known with the window before `now`.
+    fn advance(&mut self, history: &History<'_>, scenario: &Scenario, tenant: &str, now: u32) {
+        if self.state.ratio > Ratio::ZERO && self.found.refused_at.is_none() {
+            let plan = &scenario.plan;
+            let logged = |window: u32| logged_ratio(scenario, tenant, self.plan_idx, plan.start + i64::from(window) * plan.window);
+            history.advance(self.layer, &mut self.stretch, (self.since, now), self.state.ratio, &logged);
+        }
+    }
+
+    fn restart(&mut self, history: &History<'_>, now: u32) {
+        self.keep();
+        self.stretch = history.stretch();
+        self.since = now;
+    }
+
+    fn keep(&mut self) {
+        self.requests += self.stretch.requests;
+        self.found.basis = self.found.basis.max(self.stretch.basis);
+    }
+
+    fn finish(mut self) -> BacktestLayer {
+        self.keep();
+        BacktestLayer { ratio: self.state.ratio, requests_exposed: self.requests, ..self.found }
+    }
+}

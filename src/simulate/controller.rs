@@ -128,7 +128,7 @@ pub(super) fn conclude<'a>(
 /// back, information goes with users.
 pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64) -> Vec<Option<f64>> {
     let mut sum = 0.0;
-    let information: Vec<f64> = steps(layer)
+    let mut information: Vec<f64> = steps(layer)
         .into_iter()
         .map(|step| {
             let come = -(-activity * (layer.dwell.max(window) as f64 / window as f64)).exp_m1();
@@ -136,6 +136,8 @@ pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64) ->
             sum
         })
         .collect();
+    // Designs are made in fractions of all information.
+    information.iter_mut().for_each(|part| *part /= sum);
     design(&information, alpha, Sides::One, Spending::Pocock).map_or_else(|_| Vec::new(), |design| design.bounds)
 }
 

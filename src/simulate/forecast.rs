@@ -14,8 +14,9 @@ use crate::{
     error::{Error, Result},
     progress::Progress,
     ramp::{self, Check},
-    scenario::{Scenario, Simulation},
-    time::{self, HOUR},
+    number::number,
+    scenario::{DecisionPolicy, Plan, Scenario, Simulation},
+    time::{self, DAY, HOUR},
 };
 
 /// Points of a fan chart, at most.
@@ -38,8 +39,13 @@ pub struct Forecast {
     pub n_runs: u32,
     /// How long a run lasts at most, hours.
     pub horizon_hours: f64,
+    /// What does not add up in the plans, whatever the world.
+    pub findings: Vec<Finding>,
     /// Every plan in every world.
     pub plans: Vec<PlanForecast>,
+    /// What `--optimize` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimum: Option<super::Optimum>,
 }
 
 /// A plan in a world.
@@ -57,7 +63,7 @@ pub struct PlanForecast {
     pub p_rollback: Chance,
     /// Some layer was rolled back though nothing was harmful; `None` in a harmful world.
     pub p_false_rollback: Option<Chance>,
-    /// No layer was rolled back though something was harmful; `None` in a world without harm.
+    /// Every layer reached the end of its ladder though something was harmful; `None` in a world without harm.
     pub p_missed: Option<Chance>,
     /// Some decision met a sample-ratio mismatch.
     pub p_srm_halt: Chance,
@@ -75,9 +81,9 @@ pub struct PlanForecast {
     pub users_exposed: Quantity,
     /// Distinct users whom a coin per request would have exposed, on the same ratios.
     pub users_exposed_by_coin: Quantity,
-    /// Users exposed when the first layer was rolled back.
+    /// Users whom the candidate had answered in the layers that were rolled back first, when they were.
     pub users_at_rollback: Quantity,
-    /// Share of runs whose rollback came after more users than `policy.exposure_cap` allows; `None` without a cap.
+    /// Share of runs whose first rollback came after more of these than `policy.exposure_cap` allows; `None` without a cap.
     pub p_over_exposure_cap: Option<Chance>,
     /// Requests that the candidate answered.
     pub requests_exposed: Quantity,
@@ -85,6 +91,8 @@ pub struct PlanForecast {
     pub harm: BTreeMap<String, Quantity>,
     /// The same in money, where `simulate.cost` says what a unit costs.
     pub cost: Option<Quantity>,
+    /// Share of runs in which every layer was at the end of its ladder by then.
+    pub full_by: Vec<FullBy>,
     /// How likely harm (money if it has a cost, else the first guardrail's units) exceeds an amount.
     pub exceedance: Vec<Exceedance>,
     /// Per layer.
@@ -102,6 +110,15 @@ pub struct LayerForecast {
     pub hours_to_full: Quantity,
     /// Its ratio over time.
     pub fan: Vec<Fan>,
+}
+
+/// Something in a plan that does not add up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The plan variant's id.
+    pub plan: String,
+    /// What was found, in words.
+    pub finding: String,
 }
 
 /// A share of runs, with its Monte Carlo error.
@@ -137,6 +154,15 @@ pub struct Fan {
     pub hours: f64,
     /// 5th percentile of the ratio, then the 25th, 50th, 75th and 95th.
     pub ratio: [f64; 5],
+}
+
+/// The share of runs that were full by a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FullBy {
+    /// Hours since the plan's start.
+    pub hours: f64,
+    /// Share of runs.
+    pub p: f64,
 }
 
 /// The probability to exceed an amount.
@@ -214,8 +240,65 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Analysis>, progress: &Pro
         seed: scenario.seed,
         n_runs: simulation.n_runs,
         horizon_hours: simulation.horizon as f64 / HOUR as f64,
+        findings: findings(simulation, &grounds),
         plans,
+        optimum: None,
     })
+}
+
+/// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that are longer than the horizon.
+fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
+    let n_users: f64 = grounds.layers.iter().map(|layer| layer.n_users).sum();
+    let mut findings = Vec::new();
+    for variant in &simulation.plans {
+        let plan = &variant.plan;
+        let mut say = |finding: String| findings.push(Finding { plan: variant.id.clone(), finding });
+        for (layer, ground) in plan.layers.iter().zip(&grounds.layers) {
+            let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else { continue };
+            let (reached, allowed) = (first.share() * ground.n_users, cap * n_users);
+            let weeks = layer.dwell as f64 / (7 * DAY) as f64;
+            let come = reached * (1.0 - (1.0 - ground.weekly_active).powf(weeks));
+            if come > allowed {
+                say(format!(
+                    "the first step of {}, {first}, reaches {} users, of whom {} come within its dwell; the cap of {}% of all users allows {}",
+                    layer.id,
+                    reached.round(),
+                    come.round(),
+                    cap * 100.0,
+                    allowed.round()
+                ));
+            }
+        }
+        let days = shortest_days(plan);
+        let horizon = simulation.horizon as f64 / DAY as f64;
+        let longest = days.iter().copied().fold(0.0, f64::max);
+        if longest > horizon && variant.plan.policy.decision == DecisionPolicy::Interval {
+            let layer = days.iter().position(|days| *days == longest).map_or("", |idx| plan.layers[idx].id.as_str());
+            say(format!(
+                "dwells alone take {} days until {layer} is at the end of its ladder; the horizon is {} days",
+                number(longest),
+                number(horizon)
+            ));
+        }
+    }
+    findings
+}
+
+/// Days until each layer can be at the end of its ladder: its dwells, and those of the layers before it.
+fn shortest_days(plan: &Plan) -> Vec<f64> {
+    let mut days = vec![0.0; plan.layers.len()];
+    // As often as there are layers: then the longest chain is through.
+    for _ in 0..plan.layers.len() {
+        for (idx, layer) in plan.layers.iter().enumerate() {
+            let before = layer.after.iter().map(|before| days[*before]).fold(0.0, f64::max);
+            let (mut n_steps, mut ratio) = (0, Ratio::ZERO);
+            while let Some(next) = layer.next_step(ratio) {
+                (n_steps, ratio) = (n_steps + 1, next);
+            }
+            days[idx] = before + f64::from(n_steps - 1) * layer.dwell as f64 / DAY as f64;
+        }
+    }
+    days
 }
 
 pub(super) fn simulation(scenario: &Scenario) -> Result<&Simulation> {
@@ -305,7 +388,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
         is_harmful,
         p_rollback,
         p_false_rollback: (!is_harmful).then_some(p_rollback),
-        p_missed: is_harmful.then(|| chance(&|outcome| outcome.rollback().is_none())),
+        p_missed: is_harmful.then(|| chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none())),
         p_srm_halt: chance(&|outcome| outcome.srm_halt),
         p_never_finishes: chance(&|outcome| outcome.rollback().is_none() && outcome.full_at.is_none()),
         hours_to_full: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours)),
@@ -325,9 +408,22 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
             .map(|idx| (model.metrics[*idx].clone(), Quantity::of(outcomes.iter().map(|outcome| outcome.harm[*idx]))))
             .collect(),
         cost: has_cost.then(|| Quantity::of(outcomes.iter().map(money))),
+        full_by: full_by(model, outcomes, &hours),
         exceedance: exceedance(outcomes.iter().map(amount).collect()),
         layers: (0..plan.layers.len()).map(|idx| layer_forecast(model, outcomes, idx, &hours)).collect(),
     }
+}
+
+fn full_by(model: &Model<'_>, outcomes: &[Outcome], hours: &dyn Fn(u32) -> f64) -> Vec<FullBy> {
+    let mut full: Vec<u32> = outcomes.iter().filter_map(|outcome| outcome.full_at).collect();
+    full.sort_unstable();
+    let share = |window: u32| full.partition_point(|at| *at <= window) as f64 / outcomes.len().max(1) as f64;
+    points(model).map(|window| FullBy { hours: hours(window), p: share(window) }).collect()
+}
+
+/// The windows of a chart over time.
+fn points(model: &Model<'_>) -> impl Iterator<Item = u32> {
+    (0..=model.n_windows).step_by((model.n_windows as usize).div_ceil(FAN_POINTS).max(1))
 }
 
 fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
@@ -350,8 +446,7 @@ fn layer_forecast(model: &Model<'_>, outcomes: &[Outcome], idx: usize, hours: &d
     let changes: Vec<Vec<_>> = outcomes.iter().map(of_layer).collect();
     let n_rollbacks = changes.iter().filter(|changes| changes.iter().any(|change| change.to == Ratio::ZERO)).count();
     let full = changes.iter().filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));
-    let every = (model.n_windows as usize).div_ceil(FAN_POINTS).max(1);
-    let fan = (0..=model.n_windows).step_by(every).map(|window| {
+    let fan = points(model).map(|window| {
         let ratio_at = |changes: &Vec<super::run::Change>| {
             changes.iter().rev().find(|change| change.window <= window).map_or(0.0, |change| change.to.share())
         };

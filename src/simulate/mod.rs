@@ -5,12 +5,16 @@
 //! of a night's analysis.
 
 
+mod backtest;
 mod controller;
 mod forecast;
 mod model;
+mod optimize;
 
 mod run;
 
 
-pub use forecast::{Chance, Exceedance, Fan, Forecast, LayerForecast, PlanForecast, Quantity, TracedDecision, simulate, trace};
+pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
+pub use optimize::{Candidate, Finalist, LayerOptimum, Optimum, optimize};
+pub use forecast::{Chance, Exceedance, Fan, Finding, FullBy, Forecast, LayerForecast, PlanForecast, Quantity, TracedDecision, simulate, trace};
 

@@ -41,6 +41,8 @@ pub(super) struct Law {
     pub(super) v_star: f64,
     /// Money a unit of harm costs.
     pub(super) cost: f64,
+    /// A guardrail compares it: only then is the control drawn.
+    pub(super) is_compared: bool,
 }
 
 /// A layer, ready to run.
@@ -49,8 +51,9 @@ pub(super) struct LayerModel {
     pub(super) n_users: f64,
     /// Turns a window.
     pub(super) turns: f64,
-    /// Rate at which a user comes, a window.
+    /// Rate at which a user comes, a window, and the probability to come in one.
     pub(super) activity: f64,
+    pub(super) coming: f64,
     pub(super) laws: Vec<Law>,
 }
 
@@ -62,6 +65,8 @@ pub(super) struct Model<'a> {
     pub(super) world: &'a World,
     pub(super) n_windows: u32,
     pub(super) decide_every: u32,
+    /// Share of users whose consent still stands, by window.
+    pub(super) consenting: Vec<f64>,
     pub(super) layers: Vec<LayerModel>,
     /// The law behind each guardrail.
     pub(super) law_of_guardrail: Vec<usize>,
@@ -205,9 +210,20 @@ fn measure_rate(analysis: &Analysis, id: &str, metric: &str) -> std::result::Res
 }
 
 impl<'a> Model<'a> {
-    pub(super) fn new(scenario: &'a Scenario, simulation: &'a Simulation, grounds: &Grounds, variant: &'a PlanVariant, world: &'a World) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, simulation: &Simulation, grounds: &Grounds, variant: &'a PlanVariant, world: &'a World) -> Self {
+        Self::new_with_metrics(scenario, simulation, grounds, variant, world, metrics_of(&variant.plan))
+    }
+
+    /// As [`Self::new`], for grounds whose rates are in the order of these metrics.
+    pub(super) fn new_with_metrics(
+        scenario: &'a Scenario,
+        simulation: &Simulation,
+        grounds: &Grounds,
+        variant: &'a PlanVariant,
+        world: &'a World,
+        metrics: Vec<String>,
+    ) -> Self {
         let plan = &variant.plan;
-        let metrics = metrics_of(plan);
         let n_windows = (simulation.horizon / plan.window).clamp(1, 1_000_000) as u32;
         let alpha = plan.policy.alpha;
         let law_of_guardrail: Vec<usize> =
@@ -236,13 +252,15 @@ impl<'a> Model<'a> {
                     delay: metric.map_or(0, |metric| (metric.delay + plan.window - 1) / plan.window) as u32,
                     tau2: sequential::mixture_variance(v_star, alpha),
                     v_star,
+                    is_compared: guardrail.is_some(),
                     cost: simulation.costs.get(&metrics[number]).copied().unwrap_or(0.0),
                 }
             };
             LayerModel {
                 n_users: layer.n_users,
                 turns: layer.n_users * layer.turns_per_user_day / windows_a_day,
-                activity: -(-layer.weekly_active).ln_1p() / (7.0 * windows_a_day),
+                activity: activity(layer, windows_a_day),
+                coming: -(-activity(layer, windows_a_day)).exp_m1(),
                 laws: grounds.rates[idx].iter().enumerate().map(law).collect(),
             }
         };
@@ -256,12 +274,19 @@ impl<'a> Model<'a> {
             world,
             n_windows,
             decide_every: simulation.decide_every,
+            consenting: (0..n_windows)
+                .map(|window| (1.0 - world.opt_out_per_day).powf(f64::from(window) * plan.window as f64 / DAY as f64))
+                .collect(),
             layers,
             law_of_guardrail,
             qos_tau2: sequential::mixture_variance(sequential::v_star_for(plan.policy.qos_mde), alpha),
             metrics,
         }
     }
+}
+
+fn activity(layer: &WorldLayer, windows_a_day: f64) -> f64 {
+    -(-layer.weekly_active).ln_1p() / (7.0 * windows_a_day)
 }
 
 fn candidate_values(world: &World, metric: &str, layer: usize, value: f64, is_proportion: bool, n_windows: u32, window: Micros) -> Vec<f64> {

@@ -1,0 +1,521 @@
+//! The fastest ladder that keeps its promises: every ladder of a grid, every dwell and every boundary, evaluated exactly; the best ones run
+//! again with the policies that would decide.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use std::sync::OnceLock;
+
+use super::{
+    forecast::{Chance, Quantity, simulation, summarize},
+    model::{Grounds, LayerModel, Model, metrics_of},
+    run::Run,
+};
+use crate::{
+    analysis::Analysis,
+    bucket::{Ratio, groups_below},
+    error::{Error, Result},
+    metric::Better,
+    number::number,
+    ramp::exact::ExactRamp,
+    scenario::{Budget, Controller, GuardrailRule, PlanVariant, Scenario, Simulation, World, WorldEffect},
+    stats::{
+        dist::{norm_isf, norm_sf},
+        effect::FEW_EVENTS,
+        group_sequential::{Sides, Spending, design},
+        ratio::MIN_CLUSTERS,
+    },
+    time::{HOUR, Micros},
+};
+
+/// Shares that a ladder may have below 1.
+const SHARES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
+/// Steps below 1, at most.
+const MAX_STEPS: usize = 5;
+/// Dwells, hours.
+const DWELLS: [f64; 10] = [6.0, 12.0, 24.0, 36.0, 48.0, 72.0, 96.0, 120.0, 168.0, 336.0];
+/// Schedules that are run again.
+const N_FINALISTS: usize = 3;
+/// Points of a front that are shown, at most.
+const MAX_FRONT: usize = 40;
+
+/// What an optimization found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Optimum {
+    /// The metric whose harm is bounded.
+    pub metric: String,
+    /// The harm that must not be missed, in the metric's unit.
+    pub mde: f64,
+    /// Largest probability of a rollback without harm.
+    pub max_false_rollback: f64,
+    /// Largest probability to miss a harm of `mde`.
+    pub max_missed: f64,
+    /// Largest expected harm at `mde`.
+    pub max_harm: Option<f64>,
+    /// Probability with which `max_harm` may be overspent, instead.
+    pub max_overspend: Option<f64>,
+    /// Each layer with users enough.
+    pub layers: Vec<LayerOptimum>,
+    /// The chosen ladders as TOML: paste them over the plan's layers.
+    pub toml: String,
+}
+
+/// The schedules of a layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerOptimum {
+    /// The layer's id.
+    pub layer: String,
+    /// Schedules of the grid.
+    pub n_schedules: usize,
+    /// Of these, how many were evaluated exactly: bounds told of the others that they are no better.
+    pub n_evaluated: usize,
+    /// The fastest that does; `None` if none does.
+    pub chosen: Option<Candidate>,
+    /// Why this one, or what is in the way.
+    pub why: String,
+    /// Time against harm: no schedule is both faster and less harmful. All keep the bounds on errors.
+    pub front: Vec<Candidate>,
+    /// The fastest ones, run with those who would decide.
+    pub finalists: Vec<Finalist>,
+}
+
+/// A schedule with its exact properties.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Ratios, in rising order; the last is 1.
+    pub ladder: Vec<f64>,
+    /// Dwell at each, hours.
+    pub dwell_hours: f64,
+    /// How the boundary spends its error: `pocock`, `obrien_fleming`, `bonferroni`.
+    pub boundary: String,
+    /// Roll back when the standardized harm at a gate is above this; `null` where nothing is spent.
+    pub bounds: Vec<Option<f64>>,
+    /// Users who come during a dwell, both arms.
+    pub users_per_stage: f64,
+    /// Variance of a user's mean outcome during a dwell.
+    pub sigma2: f64,
+    /// Hours until ratio 1 if nothing is rolled back.
+    pub hours_if_good: f64,
+    /// Probability of a rollback without any effect.
+    pub p_false_rollback: f64,
+    /// Probability of no rollback with a harm of `mde`.
+    pub p_missed: f64,
+    /// Probability to stop after each gate with a harm of `mde`.
+    pub stop_probability: Vec<f64>,
+    /// Expected harm before ratio 1, with a harm of `mde`, in events or units of the metric.
+    pub expected_harm: f64,
+    /// Probability that this harm exceeds the budget; `None` without one.
+    pub p_overspend: Option<f64>,
+    /// Expected users who get the candidate before ratio 1, with a harm of `mde`.
+    pub expected_exposed: f64,
+}
+
+/// A schedule, run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finalist {
+    /// Ratios.
+    pub ladder: Vec<f64>,
+    /// Dwell at each, hours.
+    pub dwell_hours: f64,
+    /// Who decided.
+    pub controller: String,
+    /// Rollbacks without any effect.
+    pub p_false_rollback: Chance,
+    /// Ratio 1 was reached with a harm of `mde`.
+    pub p_missed: Chance,
+    /// Hours to ratio 1 without any effect.
+    pub hours_to_full: Quantity,
+}
+
+/// A layer, as far as its schedules are concerned.
+struct Target<'a> {
+    model: &'a LayerModel,
+    law: usize,
+    mde: f64,
+    window: Micros,
+}
+
+impl Target<'_> {
+    /// Users who come during a dwell, and the variance of one's mean outcome.
+    fn stage(&self, dwell_hours: f64) -> (f64, f64) {
+        let law = &self.model.laws[self.law];
+        let windows = dwell_hours * HOUR as f64 / self.window as f64;
+        let users = self.model.n_users * -(-self.model.activity * windows).exp_m1();
+        let rows = self.model.turns * windows * law.share / users;
+        // A rare event that becomes less rare is also less certain: the larger variance of both worlds keeps the promise on misses.
+        let harmed = if law.better == Better::Lower { law.baseline + self.mde } else { law.baseline - self.mde }.clamp(0.0, 1.0);
+        let row = if law.is_proportion { (law.baseline * (1.0 - law.baseline)).max(harmed * (1.0 - harmed)) } else { law.within };
+        (users, row / rows.max(f64::MIN_POSITIVE) + law.between)
+    }
+
+    /// Whether the first step has bucket groups and events enough that its test is what it says.
+    fn is_measurable(&self, share: f64, dwell_hours: f64) -> bool {
+        let law = &self.model.laws[self.law];
+        let rows = self.model.turns * law.share * share * dwell_hours * HOUR as f64 / self.window as f64;
+        let events = if law.is_proportion { rows * law.baseline.min(1.0 - law.baseline) } else { rows };
+        usize::from(groups_below((share * 10_000.0).round() as u16)) >= MIN_CLUSTERS && events >= FEW_EVENTS
+    }
+
+    /// Harm at full exposure during a dwell.
+    fn harm(&self, dwell_hours: f64) -> f64 {
+        let windows = dwell_hours * HOUR as f64 / self.window as f64;
+        self.mde * self.model.turns * self.model.laws[self.law].share * windows
+    }
+}
+
+/// Searches the grid for each layer, exactly; runs the best again.
+///
+/// # Errors
+/// A scenario without `[simulate]`, without a guardrail with a margin, or one that leaves open what no analysis tells.
+///
+/// # References
+/// METHODS section 8.
+pub fn optimize(scenario: &Scenario, measured: Option<&Analysis>) -> Result<Optimum> {
+    let simulation = simulation(scenario)?;
+    let grounds = Grounds::new(scenario, simulation, measured)?;
+    let budget = &simulation.budget;
+    let (metric, mde_of) = objective(scenario, budget)?;
+    let none = World { id: "none".into(), effects: Vec::new(), opt_out_per_day: 0.0, drift_per_day: 0.0, candidate_loss: 0.0 };
+    let base = PlanVariant { id: "base".into(), plan: scenario.plan.clone(), controller: Controller::Policy };
+    let model = Model::new(scenario, simulation, &grounds, &base, &none);
+    let law = metrics_of(&scenario.plan).iter().position(|id| *id == metric).unwrap_or(0);
+    let grid = Grid::new(budget.max_false_rollback);
+    let mut layers = Vec::new();
+    let mut toml = String::new();
+    let mut largest: f64 = 0.0;
+    for (idx, of_model) in model.layers.iter().enumerate() {
+        let layer = &scenario.plan.layers[idx];
+        let mde = mde_of(of_model.laws[law].baseline);
+        largest = largest.max(mde);
+        let target = Target { model: of_model, law, mde, window: scenario.plan.window };
+        let mut found = search(&target, budget, &layer.id, &grid);
+        found.finalists = finalists(scenario, simulation, &grounds, idx, &found.front_or_chosen(), (&metric, mde));
+        if let Some(chosen) = &found.chosen {
+            let ladder: Vec<String> = chosen.ladder.iter().map(|share| format!("{share:?}")).collect();
+            toml.push_str(&format!(
+                "# {}: {}\n[[simulate.plan.layer]]\nid = \"{}\"\nladder = [{}]\ndwell_hours = {:?}\n",
+                layer.id,
+                found.why,
+                layer.id,
+                ladder.join(", "),
+                chosen.dwell_hours
+            ));
+        }
+        layers.push(found);
+    }
+    let toml = format!("[[simulate.plan]]\nid = \"optimized\"\ncontroller = \"group_sequential\"\nalpha = {:?}\n{toml}", budget.max_false_rollback);
+    Ok(Optimum {
+        metric,
+        mde: largest,
+        max_false_rollback: budget.max_false_rollback,
+        max_missed: budget.max_missed,
+        max_harm: budget.max_harm,
+        max_overspend: budget.max_overspend,
+        layers,
+        toml,
+    })
+}
+
+type MdeOf = Box<dyn Fn(f64) -> f64>;
+
+/// The metric, and the harm that must not be missed given the control's value.
+fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
+    let plan = &scenario.plan;
+    let guardrail = match &budget.metric {
+        Some(metric) => plan.guardrails.iter().find(|guardrail| guardrail.metric == *metric),
+        None => plan.first_margin(),
+    };
+    let guardrail = guardrail.ok_or_else(|| {
+        Error::usage("expected a guardrail with a margin for `simulate.budget.metric`, found none")
+            .hint("declare one as [[guardrail]], with the harm that matters as its margin")
+    })?;
+    let mde = budget.mde;
+    let rule = guardrail.rule;
+    let mde_of: MdeOf = Box::new(move |control: f64| match (mde, rule) {
+        (Some(mde), _) | (None, GuardrailRule::Margin(mde)) => mde,
+        (None, GuardrailRule::RelativeMargin(share)) => share * control.abs(),
+        (None, GuardrailRule::MaxCount(_)) => 0.05 * control.abs(),
+    });
+    Ok((guardrail.metric.clone(), mde_of))
+}
+
+impl LayerOptimum {
+    /// The schedules that are worth running: the fastest that keep every bound, else the fastest of the front.
+    fn front_or_chosen(&self) -> Vec<Candidate> {
+        let mut best: Vec<Candidate> = self.chosen.iter().cloned().collect();
+        best.extend(self.front.iter().filter(|candidate| !best.contains(candidate)).cloned().collect::<Vec<_>>());
+        best.truncate(N_FINALISTS);
+        best
+    }
+}
+
+/// Rising choices of shares.
+fn ladders() -> Vec<Vec<f64>> {
+    let mut ladders = Vec::new();
+    for bits in 1_u32..1 << SHARES.len() {
+        if bits.count_ones() as usize <= MAX_STEPS {
+            ladders.push((0..SHARES.len()).filter(|idx| bits >> idx & 1 == 1).map(|idx| SHARES[idx]).collect());
+        }
+    }
+    ladders
+}
+
+const BOUNDARIES: [&str; 3] = ["pocock", "obrien_fleming", "bonferroni"];
+
+/// Bounds of a ladder's gates. They depend on fractions of information alone, so one design serves every dwell.
+fn bounds_of(ladder: &[f64], boundary: &str, alpha: f64) -> Option<Vec<Option<f64>>> {
+    let mut sum = 0.0;
+    let mut information: Vec<f64> = ladder
+        .iter()
+        .map(|e| {
+            sum += e * (1.0 - e);
+            sum
+        })
+        .collect();
+    // Designs are made in fractions of all information.
+    information.iter_mut().for_each(|part| *part /= sum);
+    let spending = match boundary {
+        "pocock" => Spending::Pocock,
+        "obrien_fleming" => Spending::ObrienFleming,
+        _ => return Some(vec![Some(norm_isf(alpha / ladder.len() as f64)); ladder.len()]),
+    };
+    design(&information, alpha, Sides::One, spending).ok().map(|design| design.bounds)
+}
+
+/// Every ladder of the grid with every boundary; designs are made when they are first wanted, and serve all layers and dwells.
+struct Grid {
+    ladders: Vec<Vec<f64>>,
+    alpha: f64,
+    designs: Vec<OnceLock<Option<Vec<Option<f64>>>>>,
+}
+
+impl Grid {
+    fn new(alpha: f64) -> Self {
+        let ladders = ladders();
+        let designs = (0..ladders.len() * BOUNDARIES.len()).map(|_| OnceLock::new()).collect();
+        Self { ladders, alpha, designs }
+    }
+
+    fn bounds(&self, ladder: usize, boundary: usize) -> Option<&Vec<Option<f64>>> {
+        let design = &self.designs[ladder * BOUNDARIES.len() + boundary];
+        design.get_or_init(|| bounds_of(&self.ladders[ladder], BOUNDARIES[boundary], self.alpha)).as_ref()
+    }
+
+    /// Every schedule as ladder, boundary and dwell, fastest first.
+    fn schedules(&self) -> Vec<[usize; 3]> {
+        let mut all: Vec<[usize; 3]> = (0..self.ladders.len())
+            .flat_map(|l| (0..BOUNDARIES.len()).flat_map(move |b| (0..DWELLS.len()).map(move |d| [l, b, d])))
+            .collect();
+        let hours = |schedule: &[usize; 3]| DWELLS[schedule[2]] * self.ladders[schedule[0]].len() as f64;
+        all.sort_by(|a, b| hours(a).total_cmp(&hours(b)).then(a.cmp(b)));
+        all
+    }
+}
+
+/// Schedules that are evaluated side by side.
+const BATCH: usize = 256;
+
+fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> LayerOptimum {
+    let stages: Vec<(f64, f64, f64)> = DWELLS
+        .iter()
+        .map(|dwell| {
+            let (users, sigma2) = target.stage(*dwell);
+            (users, sigma2, target.harm(*dwell))
+        })
+        .collect();
+    let slack = 1e-9;
+    let keeps_errors = |c: &Candidate| c.p_false_rollback <= budget.max_false_rollback + slack && c.p_missed <= budget.max_missed;
+    let keeps_harm = |c: &Candidate| match (budget.max_harm, budget.max_overspend, c.p_overspend) {
+        (Some(_), Some(most), Some(p)) => p <= most,
+        (Some(most), None, _) => c.expected_harm <= most,
+        _ => true,
+    };
+    let schedules = grid.schedules();
+    let (mut n_evaluated, mut chosen): (usize, Option<Candidate>) = (0, None);
+    let mut front: Vec<Candidate> = Vec::new();
+    let mut rest = schedules.iter();
+    loop {
+        // Whatever is slower than the front must harm less to be of interest; a bound that needs no integral says whether it can.
+        let least = front.last().map_or(f64::INFINITY, |last| last.expected_harm);
+        let promises = |[l, b, d]: &[usize; 3]| DWELLS[*d] >= budget.min_dwell_hours && target.is_measurable(grid.ladders[*l][0], DWELLS[*d]) && may_be_better(target, budget, &grid.ladders[*l], stages[*d], &|| grid.bounds(*l, *b), least);
+        let batch: Vec<[usize; 3]> = rest.by_ref().filter(|schedule| promises(schedule)).take(BATCH).copied().collect();
+        if batch.is_empty() {
+            break;
+        }
+        n_evaluated += batch.len();
+        let exact = |[l, b, d]: [usize; 3]| {
+            let bounds = grid.bounds(l, b)?;
+            evaluate(target, budget, &grid.ladders[l], DWELLS[d], stages[d], (BOUNDARIES[b], bounds))
+        };
+        let found: Vec<Option<Candidate>> = batch.into_par_iter().map(exact).collect();
+        for candidate in found.into_iter().flatten().filter(keeps_errors) {
+            if chosen.is_none() && keeps_harm(&candidate) {
+                chosen = Some(candidate.clone());
+            }
+            match front.last_mut() {
+                Some(last) if candidate.expected_harm >= last.expected_harm => {}
+                Some(last) if candidate.hours_if_good == last.hours_if_good => *last = candidate,
+                _ => front.push(candidate),
+            }
+        }
+    }
+    // Of those that are as fast, the one that harms least.
+    if let (Some(first), Some(fast)) = (&mut chosen, front.iter().find(|candidate| keeps_harm(candidate))) {
+        if fast.hours_if_good <= first.hours_if_good {
+            *first = fast.clone();
+        }
+    }
+    front.truncate(MAX_FRONT);
+    let why = match (&chosen, front.last()) {
+        (Some(c), _) => format!(
+            "the fastest of {} schedules that keeps every bound: {} days if good, {} % missed, harm {}",
+            schedules.len(),
+            number(c.hours_if_good / 24.0),
+            number(c.p_missed * 100.0),
+            number(c.expected_harm)
+        ),
+        (None, Some(least)) => format!(
+            "no schedule keeps the harm budget: the least harmful that keeps the error bounds does {} in {} days",
+            number(least.expected_harm),
+            number(least.hours_if_good / 24.0)
+        ),
+        (None, None) => format!(
+            "no schedule of the grid sees a harm of {} with {} % power: too few users, or too small a harm",
+            number(target.mde),
+            number((1.0 - budget.max_missed) * 100.0)
+        ),
+    };
+    LayerOptimum { layer: layer.to_owned(), n_schedules: schedules.len(), n_evaluated, chosen, why, front, finalists: Vec::new() }
+}
+
+/// Whether a schedule can keep the bound on misses, and harm less than `least`: from the most powerful test there is, and from each gate by
+/// itself.
+fn may_be_better<'a>(
+    target: &Target<'_>,
+    budget: &Budget,
+    ladder: &[f64],
+    (users, sigma2, harm): (f64, f64, f64),
+    bounds: &dyn Fn() -> Option<&'a Vec<Option<f64>>>,
+    least: f64,
+) -> bool {
+    let ramp = ExactRamp { shares: ladder.to_vec(), n: vec![users; ladder.len()], sigma2 };
+    let (_, information) = ramp.gates();
+    let total = information.last().copied().unwrap_or(0.0);
+    if norm_sf(target.mde * total.sqrt() - norm_isf(budget.max_false_rollback)) > budget.max_missed || ladder[0] * harm >= least {
+        return false;
+    }
+    if least.is_infinite() {
+        return true;
+    }
+    let Some(bounds) = bounds() else { return false };
+    let (mut reached, mut sum) = (1.0_f64, 0.0);
+    for ((share, information), bound) in ladder.iter().zip(&information).zip(bounds) {
+        sum += reached.max(0.0) * share * harm;
+        reached -= bound.map_or(0.0, |c| norm_sf(c - target.mde * information.sqrt()));
+    }
+    sum < least
+}
+
+fn evaluate(
+    target: &Target<'_>,
+    budget: &Budget,
+    ladder: &[f64],
+    dwell_hours: f64,
+    (users, sigma2, harm): (f64, f64, f64),
+    (boundary, bounds): (&str, &[Option<f64>]),
+) -> Option<Candidate> {
+    let ramp = ExactRamp { shares: ladder.to_vec(), n: vec![users; ladder.len()], sigma2 };
+    let c: Vec<f64> = bounds.iter().map(|bound| bound.unwrap_or(f64::INFINITY)).collect();
+    let bad = ramp.outcome(&c, -target.mde).ok()?;
+    // What spends its error by design spends all of it, or as much as its gates reach; what does not is looked up.
+    let good = ramp.outcome(&c, 0.0).ok()?;
+    let (mut reached, mut expected_harm, mut so_far, mut over) = (1.0, 0.0, 0.0, 0.0);
+    for (share, stop) in ladder.iter().zip(&bad.stop_probability) {
+        expected_harm += reached * share * harm;
+        let before = so_far;
+        so_far += share * harm;
+        if budget.max_harm.is_some_and(|most| before <= most && so_far > most) {
+            over = reached;
+        }
+        reached -= stop;
+    }
+    Some(Candidate {
+        ladder: ladder.iter().copied().chain([1.0]).collect(),
+        dwell_hours,
+        boundary: boundary.to_owned(),
+        bounds: bounds.to_vec(),
+        users_per_stage: users,
+        sigma2,
+        hours_if_good: dwell_hours * ladder.len() as f64,
+        p_false_rollback: good.p_rollback,
+        p_missed: 1.0 - bad.p_rollback,
+        stop_probability: bad.stop_probability,
+        expected_harm,
+        p_overspend: budget.max_harm.map(|_| over),
+        expected_exposed: bad.expected_exposed,
+    })
+}
+
+/// Runs schedules of one layer under the exact boundary's controller and under the plan's own policy, without an effect and with the harm
+/// that must not be missed. Other layers stay closed: each layer's promise is its own.
+fn finalists(
+    scenario: &Scenario,
+    simulation: &Simulation,
+    grounds: &Grounds,
+    layer_idx: usize,
+    candidates: &[Candidate],
+    (metric, mde): (&str, f64),
+) -> Vec<Finalist> {
+    let better = scenario.metric(metric).map_or(Better::Lower, |metric| metric.better);
+    let effect = if better == Better::Lower { mde } else { -mde };
+    let world = |effects: Vec<WorldEffect>| World {
+        id: "finalist".into(),
+        effects,
+        opt_out_per_day: 0.0,
+        drift_per_day: 0.0,
+        candidate_loss: 0.0,
+    };
+    let bad = WorldEffect { metric: metric.to_owned(), layer_idx: None, effect, dimension: None, during: None };
+    let worlds = [world(Vec::new()), world(vec![bad])];
+    let mut finalists = Vec::new();
+    for candidate in candidates {
+        for controller in [Controller::GroupSequential, Controller::Policy] {
+            let mut plan = scenario.plan.clone();
+            plan.operations.clear();
+            plan.policy.alpha = if controller == Controller::GroupSequential { simulation.budget.max_false_rollback } else { plan.policy.alpha };
+            // The layer alone.
+            let mut layer = plan.layers.swap_remove(layer_idx);
+            layer.ladder = candidate.ladder.iter().filter_map(|share| Ratio::try_from_share(*share).ok()).collect();
+            layer.initial_ratio = Ratio::ZERO;
+            layer.dwell = (candidate.dwell_hours * HOUR as f64) as Micros;
+            layer.after.clear();
+            plan.layers = vec![layer];
+            if let Some(first) = plan.guardrails.iter().position(|guardrail| guardrail.metric == metric) {
+                plan.guardrails.swap(0, first);
+            }
+            let own = Grounds { layers: vec![grounds.layers[layer_idx].clone()], rates: vec![grounds.rates[layer_idx].clone()] };
+            // A run that waits longer than three times the plan's length is as good as stuck.
+            let horizon = ((candidate.hours_if_good * 3.0 + 24.0) * HOUR as f64) as Micros;
+            let simulation = Simulation { horizon, ..simulation.clone() };
+            let variant = PlanVariant { id: "finalist".into(), plan, controller };
+            let results = worlds.each_ref().map(|world| {
+                let model = Model::new_with_metrics(scenario, &simulation, &own, &variant, world, metrics_of(&scenario.plan));
+                let outcomes: Vec<_> = (0..simulation.n_runs)
+                    .into_par_iter()
+                    .map(|run| Run::new(&model, scenario.seed, u64::from(run)).run(&mut |_, _| {}))
+                    .collect();
+                summarize(&model, &outcomes)
+            });
+            let [none, harmed] = results;
+            let n = simulation.n_runs as usize;
+            finalists.push(Finalist {
+                ladder: candidate.ladder.clone(),
+                dwell_hours: candidate.dwell_hours,
+                controller: controller.name().into(),
+                p_false_rollback: none.p_rollback,
+                p_missed: Chance::of(harmed.p_missed.map_or(0, |missed| missed.n as usize), n),
+                hours_to_full: none.hours_to_full,
+            });
+        }
+    }
+    finalists
+}

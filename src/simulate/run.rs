@@ -11,15 +11,15 @@ use super::{
 use crate::{
     analysis::UserCounts,
     bucket::{N_GROUPS, Ratio, groups_below},
+    metric::Better,
     qos::{self, GuardrailInput, Rates, judge_all},
-    ramp::{Conclusion, Evidence, LayerState, QosEvidence, Situation, Verdict, conclude},
+    ramp::{Conclusion, Evidence, LayerState, QosEvidence, Situation, SrmEvidence, Verdict, conclude},
     scenario::{Controller, RollbackScope, Sequential},
     stats::{
         Interval, Reason,
         dist::t_isf,
         effect::{Levels, Look},
         ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF},
-        srm,
     },
     time::{DAY, Micros},
 };
@@ -53,7 +53,7 @@ pub(super) struct Outcome {
     pub(super) coin_users: f64,
     /// Harm by law, in events or units of the metric.
     pub(super) harm: Vec<f64>,
-    /// Users exposed when the first layer was rolled back.
+    /// Users exposed in the layers that were rolled back first, when they were.
     pub(super) users_at_rollback: Option<f64>,
 }
 
@@ -213,9 +213,7 @@ impl<'m> Run<'m> {
         let (model, of_model) = (self.model, &self.model.layers[idx]);
         let (layer, rng, state) = (&mut self.layers[idx], &mut self.rng, &self.states[idx]);
         let share = state.ratio.share();
-        let days = f64::from(window) * model.plan().window as f64 / DAY as f64;
-        let consenting = (1.0 - model.world.opt_out_per_day).powf(days);
-        let coming = -(-of_model.activity).exp_m1();
+        let (consenting, coming) = (model.consenting[window as usize], of_model.coming);
 
         let arriving = of_model.n_users * consenting * layer.unseen * coming + layer.carry;
         let new = arriving.floor();
@@ -243,7 +241,7 @@ impl<'m> Run<'m> {
             let each = rows[arm] / of_arm.users;
             of_arm.squares += 2.0 * each * of_arm.rows + each * rows[arm];
             of_arm.rows += rows[arm];
-            for (number, law) in of_model.laws.iter().enumerate() {
+            for (number, law) in of_model.laws.iter().enumerate().filter(|(_, law)| arm == 1 || law.is_compared) {
                 let value = if arm == 0 { law.baseline } else { law.candidate[window as usize] };
                 let sums = &mut of_arm.laws[number];
                 let (x, r) = draw(rng, law, sums, value, rows[arm] * law.share, [new[arm], of_arm.users]);
@@ -270,8 +268,10 @@ impl<'m> Run<'m> {
         let (model, of_model) = (self.model, &self.model.layers[idx]);
         let (layer, state, plan) = (&mut self.layers[idx], &self.states[idx], self.model.plan());
         let (share, policy) = (state.ratio.share(), &plan.policy);
-        let days = f64::from(layer.age) * plan.window as f64 / DAY as f64;
-        let drifted = -(-model.world.drift_per_day * days).exp_m1();
+        let drifted = match model.world.drift_per_day {
+            0.0 => 0.0,
+            rate => -(-rate * f64::from(layer.age) * plan.window as f64 / DAY as f64).exp_m1(),
+        };
         let both = drifted * 2.0 * share * (1.0 - share);
         let users = [0, 1].map(|arm| layer.arms[arm].users * (1.0 - both));
         let counts = users.map(|n| n as u64);
@@ -280,13 +280,14 @@ impl<'m> Run<'m> {
         evidence.start = state.since;
         evidence.ratio = state.ratio;
         evidence.users = UserCounts { baseline: counts[0], candidate: counts[1], crossover, leaked: 0 };
-        evidence.srm = srm::chi_square(&users, &[1.0 - share, share]);
+        evidence.srm = SrmEvidence::of(users, share, policy);
 
         // Groups that an arm has wholly, and of these those with somebody in them.
         let below = groups_below(state.ratio.bps());
         let with_users = |groups: u16, users: f64| {
             let groups = f64::from(groups);
-            if groups > 0.0 { groups * -(-users / groups).exp_m1() } else { 0.0 }
+            // With forty users a group, none is empty.
+            if users > 40.0 * groups { groups } else { groups * -(-users / groups.max(1.0)).exp_m1() }
         };
         let clusters = [with_users(N_GROUPS - below, users[0]), with_users(below, users[1])];
         let estimate = |arm: usize, number: usize| arm_estimate(&layer.arms[arm], number, &of_model.laws[number], clusters[arm]);
@@ -301,7 +302,7 @@ impl<'m> Run<'m> {
                 Err(Reason::NoConcurrentControl)
             } else {
                 estimate(0, *number)
-                    .and_then(|control| Ok(Look::between(&control, &treatment?, law.is_proportion, levels, law.tau2, every)))
+                    .and_then(|control| Ok(Look::between(&control, &treatment?, law.is_proportion, levels, law.tau2, (every, law.better == Better::Lower))))
             };
             // Only guardrails with a limit look at the candidate alone.
             let candidate = match (guardrail.limit, treatment) {
@@ -407,9 +408,10 @@ impl<'m> Run<'m> {
 
     fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<&'static str>) {
         let from = self.states[idx].ratio;
-        if to == Ratio::ZERO && self.outcome.users_at_rollback.is_none() {
-            let users = self.layers.iter().zip(&self.model.layers).map(|(layer, of_model)| of_model.n_users * seen(layer)).sum();
-            self.outcome.users_at_rollback = Some(users);
+        let is_first = self.outcome.rollback().is_none_or(|first| first.window == window);
+        if to == Ratio::ZERO && is_first {
+            let users = self.model.layers[idx].n_users * seen(&self.layers[idx]);
+            *self.outcome.users_at_rollback.get_or_insert(0.0) += users;
         }
         self.outcome.changes.push(Change { window, layer: idx as u8, from, to, because });
         let (layer, state) = (&mut self.layers[idx], &mut self.states[idx]);

@@ -99,7 +99,7 @@ pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method
     let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
     let v = v1 + v0;
     let std_error = v.sqrt();
-    let df = if v > 0.0 { v * v / (v1 * v1 / treatment.df + v0 * v0 / control.df) } else { treatment.df.min(control.df) };
+    let df = welch_df(control, treatment);
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
     let p_value = if v > 0.0 { 2.0 * t_sf(effect_size.abs() / std_error, df) } else { 1.0 };
     Effect {
@@ -115,6 +115,24 @@ pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method
         relative: relative(control, treatment, levels.alpha, df),
         method,
     }
+}
+
+/// Welch and Satterthwaite's degrees of freedom; without any variance, the smaller of both.
+fn welch_df(control: Estimate, treatment: Estimate) -> f64 {
+    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
+    let v = v1 + v0;
+    if v > 0.0 { v * v / (v1 * v1 / treatment.df + v0 * v0 / control.df) } else { treatment.df.min(control.df) }
+}
+
+/// Newcombe's intervals on effective sample sizes: for one look, and for every look; and the variance that the first comes to.
+fn newcombe_anytime(r0: &RatioEstimate, r1: &RatioEstimate, df: f64, levels: Levels, tau2: f64) -> (Interval, Interval, f64) {
+    let (n0, n1) = (effective_n(r0), effective_n(r1));
+    let (p0, p1) = (r0.estimate, r1.estimate);
+    let z = t_isf(0.5 * levels.alpha, df);
+    let ci = proportion::newcombe(p1, n1, p0, n0, z);
+    // Without events the clusters show no spread; the interval itself says how uncertain the difference is.
+    let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
+    (ci, proportion::newcombe(p1, n1, p0, n0, sequential::multiplier(v, tau2, levels.alpha, true)), v)
 }
 
 /// Standard errors from 0 within which a control's ratio is too skewed for the delta method.
@@ -159,11 +177,8 @@ pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels:
     }
     let (n0, n1) = (effective_n(r0), effective_n(r1));
     let (p0, p1) = (r0.estimate, r1.estimate);
-    let z = t_isf(0.5 * levels.alpha, plain.df);
-    let ci = proportion::newcombe(p1, n1, p0, n0, z);
-    // Without events the clusters show no spread; the interval itself says how uncertain the difference is.
-    let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+    let (ci, anytime, v) = newcombe_anytime(r0, r1, plain.df, levels, tau2);
     let p_value = (2.0 * t_sf(proportion::newcombe_deviate(p1, n1, p0, n0), plain.df)).min(1.0);
     // The same evidence at every look: the normal deviate of the p-value, judged by the mixture.
     let deviate = norm_isf((0.5 * p_value).clamp(1e-300, 0.5));
@@ -171,7 +186,7 @@ pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels:
         std_error: v.sqrt(),
         p_value,
         ci,
-        anytime: proportion::newcombe(p1, n1, p0, n0, sequential::multiplier(v, tau2, levels.alpha, true)),
+        anytime,
         anytime_p_value: sequential::p_value(deviate * v.sqrt(), v, tau2),
         // The delta method would be as falsely certain as the spread of clusters without events.
         relative: None,
@@ -207,19 +222,27 @@ impl Look {
         Self { control: effect.control, effect_size: effect.effect_size, interval, p_value }
     }
 
-    /// The look at [`between`] two arms, without what a look does not need: simulations take millions. `tau2` is the mixture's variance
-    /// of `levels`.
-    pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: Levels, tau2: f64, every: bool) -> Self {
-        if !every || proportion && is_rare(r0, r1) {
+    /// The look at [`between`] two arms, without what nobody acts on: simulations take millions. `tau2` is the mixture's variance of
+    /// `levels`. Where the interval contains 0 the p-value is above alpha, whatever its digits; there, and where the effect is not one
+    /// upwards or downwards as asked for, it stays 1.
+    pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: Levels, tau2: f64, (every, upwards): (bool, bool)) -> Self {
+        if !every {
             return Self::at(&between(r0, r1, proportion, levels), every);
         }
         let (effect_size, v) = (r1.estimate - r0.estimate, r0.std_error.powi(2) + r1.std_error.powi(2));
-        Self {
-            control: r0.estimate,
-            effect_size,
-            interval: Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha)),
-            p_value: sequential::p_value(effect_size, v, tau2),
-        }
+        let is_rare = proportion && is_rare(r0, r1);
+        let interval = if is_rare {
+            newcombe_anytime(r0, r1, welch_df(r0.into(), r1.into()), levels, tau2).1
+        } else {
+            Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha))
+        };
+        let is_nothing = if upwards { interval.ci_lower <= 0.0 } else { interval.ci_upper >= 0.0 };
+        let p_value = match (is_nothing, is_rare) {
+            (true, _) => 1.0,
+            (false, true) => between(r0, r1, proportion, levels).anytime_p_value,
+            (false, false) => sequential::p_value(effect_size, v, tau2),
+        };
+        Self { control: r0.estimate, effect_size, interval, p_value }
     }
 }
 
@@ -268,10 +291,16 @@ mod tests {
             n_clusters: 81,
             unstable: false,
         };
-        for (r0, r1) in [(arm(600.0, 1e3, 0.02), arm(650.0, 1e3, 0.03)), (arm(3.0, 1e4, 2e-4), arm(1.0, 1e3, 1e-3))] {
+        for (r0, r1) in [(arm(600.0, 1e3, 0.02), arm(650.0, 1e3, 0.03)), (arm(600.0, 1e3, 0.01), arm(800.0, 1e3, 0.01)), (arm(3.0, 1e4, 2e-4), arm(1.0, 1e3, 1e-3))] {
             for every in [false, true] {
                 let tau2 = sequential::mixture_variance(LEVELS.v_star, LEVELS.alpha);
-                assert_eq!(Look::between(&r0, &r1, true, LEVELS, tau2, every), Look::at(&between(&r0, &r1, true, LEVELS), every));
+                let whole = Look::at(&between(&r0, &r1, true, LEVELS), every);
+                for upwards in [false, true] {
+                    let quick = Look::between(&r0, &r1, true, LEVELS, tau2, (every, upwards));
+                    let is_acted_on = whole.interval.ci_lower > 0.0 && upwards || whole.interval.ci_upper < 0.0 && !upwards;
+                    assert_eq!(quick, Look { p_value: if every && !is_acted_on { 1.0 } else { whole.p_value }, ..whole });
+                }
+                assert!(whole.p_value > LEVELS.alpha || !whole.interval.contains_zero());
             }
         }
     }

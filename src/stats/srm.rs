@@ -24,15 +24,23 @@ pub struct SrmTest {
 /// # References
 /// METHODS section 2; Fabijan et al. (2019).
 pub fn chi_square(observed: &[f64], planned: &[f64]) -> Option<SrmTest> {
-    let arms: Vec<(f64, f64)> = observed.iter().zip(planned).filter(|(_, share)| **share > 0.0).map(|(n, share)| (*n, *share)).collect();
-    let total: f64 = arms.iter().map(|(n, _)| n).sum();
-    if arms.len() < 2 || total == 0.0 {
+    let arms = || observed.iter().zip(planned).filter(|(_, share)| **share > 0.0);
+    let total: f64 = arms().map(|(n, _)| n).sum();
+    let n_arms = arms().count();
+    if n_arms < 2 || total == 0.0 {
         return None;
     }
-    let statistic: f64 = arms.iter().map(|(n, share)| (n - total * share).powi(2) / (total * share)).sum();
-    let df = (arms.len() - 1) as f64;
-    let max_abs_deviation = arms.iter().map(|(n, share)| (n / total - share).abs()).fold(0.0, f64::max);
+    let statistic: f64 = arms().map(|(n, share)| (n - total * share).powi(2) / (total * share)).sum();
+    let df = (n_arms - 1) as f64;
+    let max_abs_deviation = max_abs_deviation(observed, planned);
     Some(SrmTest { statistic, df, p_value: chi2_sf(statistic, df), max_abs_deviation })
+}
+
+/// Largest absolute difference between an observed and a planned share; 0 if nobody came.
+pub fn max_abs_deviation(observed: &[f64], planned: &[f64]) -> f64 {
+    let arms = || observed.iter().zip(planned).filter(|(_, share)| **share > 0.0);
+    let total: f64 = arms().map(|(n, _)| n).sum();
+    if total > 0.0 { arms().map(|(n, share)| (n / total - share).abs()).fold(0.0, f64::max) } else { 0.0 }
 }
 
 /// Stages together: chi-squares and degrees of freedom added up. Never pooled counts: across different ratios that fakes and hides mismatches.
@@ -114,26 +122,30 @@ pub struct SequentialSrm {
 /// METHODS section 2; Lindon & Malek (2022).
 pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_before: f64) -> SequentialSrm {
     let mut counts = vec![0.0; planned.len()];
-    let prior: Vec<f64> = planned.iter().map(|share| share * concentration).collect();
     let mut result = SequentialSrm { log_bayes_factor: Vec::new(), p_value: Vec::new(), log10_p_value: Vec::new() };
     let mut least = -log_before.max(0.0);
     for look in looks {
         counts.iter_mut().zip(look).for_each(|(count, more)| *count += more);
-        let used = || counts.iter().zip(&prior).filter(|(_, a)| **a > 0.0);
-        let (n, all): (f64, f64) = used().fold((0.0, 0.0), |(n, all), (count, a)| (n + count, all + a));
-        // Stirling's formula on both sides; what is the same in the sum over arms and in the total is left out, so nothing cancels:
-        // ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n / all) (1 + shift).
-        let arm = |(count, a): (&f64, &f64)| {
-            let shift = (count / a * all - n) / (all + n);
-            (a + count - 0.5) * shift.ln_1p() - 0.5 * (n / all).ln_1p() + gamma_error(a + count) - gamma_error(*a)
-        };
-        let log_bf = log_before + used().map(arm).sum::<f64>() + 0.5 * (n / all).ln_1p() - gamma_error(all + n) + gamma_error(all);
+        let log_bf = log_before + log_bayes_factor(&counts, planned, concentration);
         least = least.min(-log_bf);
         result.log_bayes_factor.push(log_bf);
         result.p_value.push(least.exp());
         result.log10_p_value.push(least / std::f64::consts::LN_10);
     }
     result
+}
+
+/// `ln` of the Bayes factor of counts against planned shares; see [`sequential`].
+pub fn log_bayes_factor(counts: &[f64], planned: &[f64], concentration: f64) -> f64 {
+    let used = || counts.iter().zip(planned).map(|(count, share)| (count, share * concentration)).filter(|(_, a)| *a > 0.0);
+    let (n, all): (f64, f64) = used().fold((0.0, 0.0), |(n, all), (count, a)| (n + count, all + a));
+    // Stirling's formula on both sides; what is the same in the sum over arms and in the total is left out, so nothing cancels:
+    // ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n / all) (1 + shift).
+    let arm = |(count, a): (&f64, f64)| {
+        let shift = (count / a * all - n) / (all + n);
+        (a + count - 0.5) * shift.ln_1p() - 0.5 * (n / all).ln_1p() + gamma_error(a + count) - gamma_error(a)
+    };
+    used().map(arm).sum::<f64>() + 0.5 * (n / all).ln_1p() - gamma_error(all + n) + gamma_error(all)
 }
 
 /// `ln Gamma(x)` less `(x - 1/2) ln x - x + ln(2 pi) / 2`.

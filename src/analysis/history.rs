@@ -1,0 +1,188 @@
+//! A cube as it would have been known at every moment of the past: sums that grow window by window, outcomes when they had come, and what
+//! another ratio would have shown of them.
+
+use std::collections::BTreeMap;
+
+use super::{
+    infer::{Inference, concurrent},
+    sums::{CubeSums, GroupSums},
+};
+use crate::{
+    analysis::{LatencyAnalysis, UserCounts},
+    bucket::{Ratio, group_start},
+    qos::{GuardrailInput, judge_all},
+    ramp::{Evidence, QosEvidence},
+    replay::{Arm, Cube, CubeLayer},
+    scenario::{LATENCY_P95, Plan, Scenario},
+    stats::{Known, Reason},
+    time::{DAY, Micros},
+};
+
+/// What numbers about another ratio rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The ratio was in force.
+    Observed,
+    /// The users whom the ratio would have reached had the candidate anyway, or both releases answered them.
+    Paired,
+    /// Fewer users had the candidate than the ratio would have reached: they stand for the others.
+    OffPolicy,
+}
+
+/// A window's cells of a layer: places in the cube's cells, and in its pairs.
+#[derive(Debug, Clone, Default)]
+struct WindowCells {
+    logged: Vec<usize>,
+    paired: Vec<usize>,
+}
+
+/// A cube's history.
+pub(crate) struct History<'a> {
+    inference: Inference<'a>,
+    cells: BTreeMap<(u32, u8), Vec<WindowCells>>,
+    /// Delays of metrics, in windows, none first; each with the views it concerns.
+    delays: Vec<(u32, Vec<bool>)>,
+    width: usize,
+    pub(crate) n_windows: u32,
+}
+
+/// Sums of both arms since a ratio was taken.
+pub(crate) struct Stretch {
+    sums: [GroupSums; 2],
+    /// Requests in the groups that the ratio reaches.
+    pub(crate) requests: u64,
+    /// The weakest ground that a window of it rests on; `None` before the first.
+    pub(crate) basis: Option<Basis>,
+    /// Some window had nobody on the candidate where the ratio asks for somebody.
+    pub(crate) is_refused: bool,
+}
+
+impl<'a> History<'a> {
+    pub(crate) fn new(cube: &'a Cube, scenario: &'a Scenario) -> Self {
+        let n_windows = ((cube.as_of - cube.start) / cube.window).clamp(0, i64::from(u32::MAX)) as u32;
+        let inference = Inference::new(cube, scenario);
+        let mut cells: BTreeMap<(u32, u8), Vec<WindowCells>> = BTreeMap::new();
+        for (idx, key) in cube.cells.keys.iter().enumerate().filter(|(_, key)| key.window < n_windows) {
+            let windows = cells.entry((key.tenant, key.layer)).or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
+            windows[key.window as usize].logged.push(idx);
+        }
+        for (idx, key) in cube.pairs.keys.iter().enumerate().filter(|(_, key)| key.window < n_windows && key.arm == Arm::Candidate) {
+            let windows = cells.entry((key.tenant, key.layer)).or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
+            windows[key.window as usize].paired.push(idx);
+        }
+        let mut delays: Vec<Micros> = inference.sums.delays();
+        delays.push(0);
+        delays.sort_unstable();
+        delays.dedup();
+        let in_windows = |delay: &Micros| ((delay + cube.window - 1) / cube.window) as u32;
+        let delays = delays.iter().map(|delay| (in_windows(delay), inference.sums.has_delay(*delay))).collect();
+        Self { inference, cells, delays, width: cube.measures.len(), n_windows }
+    }
+
+    pub(crate) fn stretch(&self) -> Stretch {
+        let empty = || self.inference.sums.empty_groups();
+        Stretch { sums: [empty(), empty()], requests: 0, basis: None, is_refused: false }
+    }
+
+    /// Adds what became known in the window before `now`, to a stretch that began with window `since`. `logged` is the ratio that was in
+    /// force in a window.
+    pub(crate) fn advance(&self, layer: &CubeLayer, stretch: &mut Stretch, (since, now): (u32, u32), ratio: Ratio, logged: &dyn Fn(u32) -> Ratio) {
+        let Some(windows) = self.cells.get(&(layer.tenant, layer.layer)) else { return };
+        for (delay, views) in &self.delays {
+            let Some(window) = now.checked_sub(delay + 1).filter(|window| *window >= since && *window < self.n_windows) else { continue };
+            let cells = &windows[window as usize];
+            self.add(cells, stretch, views, (ratio, logged(window)), *delay == 0);
+        }
+    }
+
+    fn add(&self, cells: &WindowCells, stretch: &mut Stretch, views: &[bool], (ratio, logged): (Ratio, Ratio), is_first: bool) {
+        let cube = self.inference.cube;
+        let (asked, in_force) = (ratio.bps(), logged.bps());
+        let ends = |group: u16| group_start(group + 1);
+        let values = |of: &'a crate::replay::Cells, idx: usize| &of.values[idx * self.width..(idx + 1) * self.width];
+        for idx in &cells.logged {
+            let (key, values) = (&cube.cells.keys[*idx], values(&cube.cells, *idx));
+            let is_of = match key.arm {
+                Arm::Candidate => ends(key.group) <= asked.min(in_force),
+                Arm::Baseline => group_start(key.group) >= asked.max(in_force),
+            };
+            if is_of {
+                stretch.sums[key.arm as usize].add(u32::from(key.group), values, views);
+            }
+            if is_first && ends(key.group) <= asked {
+                stretch.requests += values[0].unsigned_abs();
+            }
+        }
+        let mut is_paired = false;
+        for idx in &cells.paired {
+            let (key, values) = (&cube.pairs.keys[*idx], values(&cube.pairs, *idx));
+            is_paired = true;
+            if group_start(key.group) >= in_force && ends(key.group) <= asked {
+                stretch.sums[Arm::Candidate as usize].add(u32::from(key.group), values, views);
+            }
+        }
+        if is_first {
+            let basis = match asked.cmp(&in_force) {
+                std::cmp::Ordering::Equal => Basis::Observed,
+                std::cmp::Ordering::Less => Basis::Paired,
+                std::cmp::Ordering::Greater if is_paired => Basis::Paired,
+                std::cmp::Ordering::Greater => Basis::OffPolicy,
+            };
+            stretch.basis = Some(stretch.basis.map_or(basis, |other| other.max(basis)));
+            stretch.is_refused |= basis == Basis::OffPolicy && in_force == 0;
+        }
+    }
+
+    /// What a decision would have looked at. Users are estimated, and their sample ratio is not known before a stage ends.
+    pub(crate) fn evidence(&self, plan: &Plan, layer: &CubeLayer, stretch: &Stretch, start: Micros, (ratio, now): (Ratio, Micros)) -> Evidence {
+        let (inference, scenario) = (&self.inference, self.inference.scenario);
+        let known = scenario.metrics.iter().filter(|metric| inference.cube.metric_columns(metric).is_ok());
+        let metrics: Vec<_> = known.map(|metric| inference.metric(metric, &stretch.sums[0], &stretch.sums[1], ratio)).collect();
+        let unknown = || Known::Unknown { reason: concurrent(ratio).err().unwrap_or(Reason::NoData) };
+        let latency = LatencyAnalysis {
+            baseline: Known::Unknown { reason: Reason::NoData },
+            candidate: Known::Unknown { reason: Reason::NoData },
+            effect: unknown(),
+        };
+        let inputs: Vec<GuardrailInput> =
+            plan.guardrails.iter().map(|guardrail| inference.guardrail_input(guardrail, &metrics, &latency)).collect();
+        let mut guardrails = Vec::new();
+        judge_all(&plan.guardrails, &inputs, &plan.policy, &mut guardrails);
+        let come = layer.n_eligible as f64 * -(-activity(layer, inference) * (now - start) as f64 / DAY as f64).exp_m1();
+        let share = ratio.share();
+        Evidence {
+            start,
+            ratio,
+            users: UserCounts {
+                baseline: (come * (1.0 - share)) as u64,
+                candidate: (come * share) as u64,
+                crossover: 0,
+                leaked: 0,
+            },
+            srm: None,
+            qos: inference.qos_arm(&stretch.sums[1]).map(|arm| QosEvidence::from(&arm)),
+            guardrails,
+        }
+    }
+}
+
+/// How often a user comes, a day, as the longest stage shows.
+fn activity(layer: &CubeLayer, inference: &Inference<'_>) -> f64 {
+    let Some((idx, stage)) = layer.stages.iter().enumerate().max_by_key(|(_, stage)| stage.end - stage.start) else { return 0.0 };
+    let users = inference.sums.users(layer.tenant, layer.layer, idx as u8);
+    let share = (users.baseline + users.candidate + users.crossover) as f64 / layer.n_eligible.max(1) as f64;
+    -(-share.clamp(0.0, 1.0 - 1e-6)).ln_1p() * DAY as f64 / (stage.end - stage.start).max(1) as f64
+}
+
+/// The guardrails that a cube cannot tell of before a stage ends.
+pub(crate) fn is_known_in_time(metric: &str) -> bool {
+    metric != LATENCY_P95
+}
+
+impl<'a> Inference<'a> {
+    fn new(cube: &'a Cube, scenario: &'a Scenario) -> Self {
+        Self { cube, scenario, sums: CubeSums::new(cube, &scenario.metrics, u32::MAX), windows_a_bin: u32::MAX }
+    }
+}
+
