@@ -1,9 +1,18 @@
 //! `sluice schedule`: analysis and state to the next ratios.
 
 use clap::Args;
-use std::path::PathBuf;
+use rand::{TryRng, rngs::SysRng};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use super::{DONE, parse_instant, print};
+use super::{DONE, parse_instant, print, print_error};
 use crate::{
     analysis::Analysis,
     error::{Error, Result},
@@ -17,7 +26,7 @@ use crate::{
 /// Decide every layer's next ratio and write the operation log
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --state ramp/state.json --out ramp"
+    after_help = "Example:\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --state ramp/state.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp --watch 1h"
 )]
 pub(super) struct ScheduleArgs {
     /// Scenario with the plan
@@ -38,22 +47,29 @@ pub(super) struct ScheduleArgs {
     /// The instant the analysis was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// Decide again every so often (30s, 15m, 1h), from the state in --out, until SIGTERM
+    #[arg(long, value_name = "INTERVAL", value_parser = parse_interval)]
+    watch: Option<Duration>,
     /// Print the schedule as JSON
     #[arg(long)]
     json: bool,
 }
 
+/// Held by the loop that watches a folder.
+const LOCK: &str = ".watch.lock";
+
+
 pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
-    let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
-    let analysis: Analysis = output::read_json(&args.analysis)?;
-    if analysis.scenario_digest != scenario.digest {
-        return Err(Error::input(
-            args.analysis.display().to_string(),
-            format!("expected an analysis under {}, found one under another scenario", args.plan.display()),
-        )
-        .hint("make it anew with `sluice analyze`"));
+    match args.watch {
+        None => once(args, args.state.as_deref()),
+        Some(interval) => watch(args, interval),
     }
-    let state: Option<RampState> = args.state.as_ref().map(|path| output::read_json(path)).transpose()?;
+}
+
+fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
+    let analysis: Analysis = output::read_json(&args.analysis)?;
+    let scenario = scenario_of(args, &analysis)?;
+    let state: Option<RampState> = state.map(output::read_json).transpose()?;
     let digest = output::sha256_of(&[output::to_json(&analysis).as_bytes()]);
     if state.as_ref().is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest)) {
         print(if args.json { "{\"changed\": false}\n" } else { "the state rests on this evidence already: nothing changed\n" })?;
@@ -82,4 +98,80 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     text.push_str(&format!("written:\n  {}\n", args.out.join(study::file::SCHEDULE).display()));
     print(&text)?;
     Ok(DONE)
+}
+
+/// The scenario that the analysis was made under: as the file says, or looking back from the analysis' own instant.
+fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
+    let load = |as_of: Option<Micros>| Scenario::load(&args.plan, &Overrides { as_of, ..Overrides::default() });
+    let scenario = load(args.as_of)?;
+    if analysis.scenario_digest == scenario.digest {
+        return Ok(scenario);
+    }
+    let at_its_instant = load(Some(analysis.as_of))?;
+    if args.as_of.is_none() && analysis.scenario_digest == at_its_instant.digest {
+        return Ok(at_its_instant);
+    }
+    Err(Error::input(
+        args.analysis.display().to_string(),
+        format!("expected an analysis under {}, found one under another scenario", args.plan.display()),
+    )
+    .hint("make it anew with `sluice analyze`"))
+}
+
+/// The control loop: decides again and again, from the state that it wrote, until it is told to stop. A decision that has begun is finished.
+fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
+    std::fs::create_dir_all(&args.out).map_err(|error| Error::write(&args.out, &error))?;
+    let _lock = lock(&args.out)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| Error::write(&args.out, &error))?;
+    }
+    let written = args.out.join(study::file::STATE);
+    let mut is_first = true;
+    while !stop.load(Ordering::Relaxed) {
+        let state = if written.exists() { Some(written.as_path()) } else { args.state.as_deref() };
+        match once(args, state) {
+            Ok(_) => {}
+            // What is wrong from the start stays wrong; later on a file may be on its way.
+            Err(error) if is_first => return Err(error),
+            Err(error) => print_error(&error),
+        }
+        is_first = false;
+        // A tenth of the interval at random, so that many loops do not look at the same moment.
+        let luck = SysRng.try_next_u32().map_or(0.0, |n| f64::from(n) / f64::from(u32::MAX));
+        let jitter = interval.mul_f64(0.1 * luck);
+        let until = Instant::now() + interval + jitter;
+        while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(100).min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+    print("stopped\n")?;
+    Ok(DONE)
+}
+
+/// One loop a folder.
+fn lock(out: &Path) -> Result<File> {
+    let path = out.join(LOCK);
+    let file = File::create(&path).map_err(|error| Error::write(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let found = "expected to be alone, found another `sluice schedule --watch` on this folder";
+            Err(Error::write(out, &found).hint("stop the other one, or choose another --out"))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::write(&path, &error)),
+    }
+}
+
+fn parse_interval(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("expected an interval such as 30s, 15m or 1h, found {text}");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    if number == 0 { Err(wrong()) } else { Ok(Duration::from_secs(number.saturating_mul(seconds).min(u64::from(u32::MAX)))) }
 }

@@ -13,6 +13,7 @@ use crate::{
     replay::Cube,
     report::{self, percent},
     scenario::{Overrides, Scenario},
+    study::file::REPORT_HTML,
     simulate::{self, Chance, Forecast, Optimum, PlanForecast, Quantity},
 };
 
@@ -83,9 +84,10 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
     }
     if let Some(out) = &args.out {
         let staged = StagedFolder::begin(out, FORECAST)?;
-        output::write_json(&staged.path().join(FORECAST), &forecast)?;
         let page = report::forecast_html(&forecast, &scenario.name, &scenario.why)?;
-        output::write_bytes(&staged.path().join("report.html"), page.as_bytes())?;
+        output::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
+        forecast.files.insert(REPORT_HTML.to_owned(), output::sha256_of(&[page.as_bytes()]));
+        output::write_json(&staged.path().join(FORECAST), &forecast)?;
         staged.commit()?;
     }
     if args.json {
@@ -93,7 +95,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
     } else {
         let mut text = text(&forecast, args.coin_per_request);
         if let Some(out) = &args.out {
-            text.push_str(&format!("written:\n  {}\n  {}\n", out.join(FORECAST).display(), out.join("report.html").display()));
+            text.push_str(&format!("written:\n  {}\n  {}\n", out.join(FORECAST).display(), out.join(REPORT_HTML).display()));
         }
         print(&text)?;
     }

@@ -43,6 +43,8 @@ pub struct Forecast {
     pub findings: Vec<Finding>,
     /// Every plan in every world.
     pub plans: Vec<PlanForecast>,
+    /// Files beside this one, with their digests.
+    pub files: BTreeMap<String, String>,
     /// What `--optimize` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimum: Option<super::Optimum>,
@@ -242,6 +244,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Analysis>, progress: &Pro
         horizon_hours: simulation.horizon as f64 / HOUR as f64,
         findings: findings(simulation, &grounds),
         plans,
+        files: BTreeMap::new(),
         optimum: None,
     })
 }
@@ -368,11 +371,19 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     let is_harmful = model.is_harmful();
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
     let rollbacks = || outcomes.iter().filter_map(Outcome::rollback);
+    let because = |change: &super::run::Change| {
+        let Some(because) = change.because else { return "no_data".to_owned() };
+        match because.guardrail.and_then(|idx| plan.guardrails.get(usize::from(idx))) {
+            Some(guardrail) => format!("{}:{}", because.kind, guardrail.metric),
+            None => because.kind.to_owned(),
+        }
+    };
     let shares = |names: Vec<String>| {
-        let mut shares: BTreeMap<String, f64> = BTreeMap::new();
-        let each = 1.0 / names.len().max(1) as f64;
-        names.into_iter().for_each(|name| *shares.entry(name).or_default() += each);
-        shares
+        let n = names.len() as f64;
+        let mut counts: BTreeMap<String, f64> = BTreeMap::new();
+        names.into_iter().for_each(|name| *counts.entry(name).or_default() += 1.0);
+        counts.values_mut().for_each(|count| *count /= n);
+        counts
     };
     let n_users: f64 = model.layers.iter().map(|layer| layer.n_users).sum();
     let cap = plan.policy.exposure_cap.map(|cap| cap * n_users);
@@ -393,7 +404,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
         p_never_finishes: chance(&|outcome| outcome.rollback().is_none() && outcome.full_at.is_none()),
         hours_to_full: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours)),
         hours_to_rollback: Quantity::of(rollbacks().map(|change| hours(change.window))),
-        rollback_because: shares(rollbacks().map(|change| change.because.unwrap_or("rollback_scope").to_owned()).collect()),
+        rollback_because: shares(rollbacks().map(because).collect()),
         rollback_at: shares(
             rollbacks().map(|change| format!("{} at {}", plan.layers[usize::from(change.layer)].id, change.from)).collect(),
         ),

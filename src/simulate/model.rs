@@ -54,7 +54,17 @@ pub(super) struct LayerModel {
     /// Rate at which a user comes, a window, and the probability to come in one.
     pub(super) activity: f64,
     pub(super) coming: f64,
+    /// Turns of a visit.
+    pub(super) visit: f64,
     pub(super) laws: Vec<Law>,
+}
+
+impl LayerModel {
+    /// What users' differences weigh in the variance of an arm's ratio with `r` rows: visits are Poisson, so users of `N_arm` have
+    /// `V ~ Poisson(t)` visits of m rows each, and `sum V^2 m^2 / r^2 = 1 / N_arm + m / r`.
+    pub(super) fn together(&self, law: &Law, r: f64, share: f64) -> f64 {
+        1.0 / (self.n_users * share).max(1.0) + law.share * self.visit / r
+    }
 }
 
 /// A plan in a world.
@@ -256,9 +266,11 @@ impl<'a> Model<'a> {
                     cost: simulation.costs.get(&metrics[number]).copied().unwrap_or(0.0),
                 }
             };
+            let turns = layer.n_users * layer.turns_per_user_day / windows_a_day;
             LayerModel {
                 n_users: layer.n_users,
-                turns: layer.n_users * layer.turns_per_user_day / windows_a_day,
+                turns,
+                visit: turns / (layer.n_users * activity(layer, windows_a_day)),
                 activity: activity(layer, windows_a_day),
                 coming: -(-activity(layer, windows_a_day)).exp_m1(),
                 laws: grounds.rates[idx].iter().enumerate().map(law).collect(),

@@ -144,7 +144,8 @@ impl Target<'_> {
         // A rare event that becomes less rare is also less certain: the larger variance of both worlds keeps the promise on misses.
         let harmed = if law.better == Better::Lower { law.baseline + self.mde } else { law.baseline - self.mde }.clamp(0.0, 1.0);
         let row = if law.is_proportion { (law.baseline * (1.0 - law.baseline)).max(harmed * (1.0 - harmed)) } else { law.within };
-        (users, row / rows.max(f64::MIN_POSITIVE) + law.between)
+        let all_rows = rows * users;
+        (users, row / rows.max(f64::MIN_POSITIVE) + law.between * users * self.model.together(law, all_rows, 1.0))
     }
 
     /// Whether the first step has bucket groups and events enough that its test is what it says.

@@ -35,7 +35,14 @@ pub(super) struct Change {
     pub(super) from: Ratio,
     pub(super) to: Ratio,
     /// The check that a rollback rests on.
-    pub(super) because: Option<&'static str>,
+    pub(super) because: Option<Because>,
+}
+
+/// A check, and the guardrail it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Because {
+    pub(super) kind: &'static str,
+    pub(super) guardrail: Option<u8>,
 }
 
 /// What became of a run.
@@ -69,7 +76,7 @@ struct Sums {
     /// Numerator and denominator.
     x: f64,
     r: f64,
-    /// Users' own values, added up.
+    /// How far the mean of the arm's users' own values lies from that of all users; drawn when the stage begins.
     own: f64,
 }
 
@@ -77,9 +84,6 @@ struct Sums {
 #[derive(Debug, Clone, Default)]
 struct ArmRun {
     users: f64,
-    rows: f64,
-    /// Squares of users' expected rows, added up: what users' own values weigh.
-    squares: f64,
     laws: Vec<Sums>,
     /// Sums whose outcomes have not come yet: a ring by window for each law with a delay.
     waiting: Vec<Vec<Sums>>,
@@ -235,16 +239,15 @@ impl<'m> Run<'m> {
                 continue;
             }
             of_arm.users += new[arm];
-            if of_arm.users <= 0.0 {
-                continue;
-            }
-            let each = rows[arm] / of_arm.users;
-            of_arm.squares += 2.0 * each * of_arm.rows + each * rows[arm];
-            of_arm.rows += rows[arm];
+            let all = of_model.n_users * if arm == 0 { 1.0 - share } else { share };
             for (number, law) in of_model.laws.iter().enumerate().filter(|(_, law)| arm == 1 || law.is_compared) {
                 let value = if arm == 0 { law.baseline } else { law.candidate[window as usize] };
                 let sums = &mut of_arm.laws[number];
-                let (x, r) = draw(rng, law, sums, value, rows[arm] * law.share, [new[arm], of_arm.users]);
+                if layer.age == 0 && law.between > 0.0 {
+                    let own: f64 = StandardNormal.sample(rng);
+                    sums.own = own * (law.between / all).sqrt();
+                }
+                let (x, r) = draw(rng, law, value + sums.own, rows[arm] * law.share, law.share * of_model.visit);
                 let (x, r) = match of_arm.waiting[number].as_mut_slice() {
                     [] => (x, r),
                     ring => {
@@ -290,7 +293,8 @@ impl<'m> Run<'m> {
             if users > 40.0 * groups { groups } else { groups * -(-users / groups.max(1.0)).exp_m1() }
         };
         let clusters = [with_users(N_GROUPS - below, users[0]), with_users(below, users[1])];
-        let estimate = |arm: usize, number: usize| arm_estimate(&layer.arms[arm], number, &of_model.laws[number], clusters[arm]);
+        let estimate =
+            |arm: usize, number: usize| arm_estimate(&layer.arms[arm], number, of_model, clusters[arm], [1.0 - share, share][arm]);
         let every = policy.sequential == Sequential::Anytime;
 
         layer.inputs.clear();
@@ -354,7 +358,7 @@ impl<'m> Run<'m> {
     fn decide(&mut self, window: u32, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) {
         let (model, plan) = (self.model, self.model.plan());
         let as_of: Micros = plan.start + i64::from(window) * plan.window;
-        let mut next: [(Verdict, Ratio, Option<&'static str>); 16] = [(Verdict::Hold, Ratio::ZERO, None); 16];
+        let mut next: [(Verdict, Ratio, Option<Because>); 16] = [(Verdict::Hold, Ratio::ZERO, None); 16];
         let mut more = Vec::new();
         let decided: &mut [_] = if self.layers.len() <= next.len() {
             &mut next[..self.layers.len()]
@@ -384,18 +388,21 @@ impl<'m> Run<'m> {
                 controller::conclude(model, idx, &situation, primary, &mut layer.progress)
             };
             on_decision(&situation, &conclusion);
-            decided[idx] = (conclusion.verdict, conclusion.next_ratio, conclusion.first_blocking.map(|name| name.kind));
+            decided[idx] = (conclusion.verdict, conclusion.next_ratio, conclusion.first_blocking.map(|name| {
+                let place = |metric| plan.guardrails.iter().position(|guardrail| guardrail.metric == metric);
+                Because { kind: name.kind, guardrail: name.metric.and_then(place).map(|idx| idx as u8) }
+            }));
         }
         let rolls_back = decided.iter().any(|(verdict, ..)| *verdict == Verdict::Rollback);
         if rolls_back && plan.policy.rollback_scope == RollbackScope::Plan {
             for (idx, decision) in decided.iter_mut().enumerate().filter(|(_, decision)| decision.0 != Verdict::Rollback) {
                 let verdict = if self.states[idx].ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
-                *decision = (verdict, Ratio::ZERO, Some("rollback_scope"));
+                *decision = (verdict, Ratio::ZERO, Some(Because { kind: "rollback_scope", guardrail: None }));
             }
         }
         for idx in 0..self.layers.len() {
             let (verdict, to, because) = decided[idx];
-            self.outcome.srm_halt |= verdict == Verdict::Invalid && because == Some("srm");
+            self.outcome.srm_halt |= verdict == Verdict::Invalid && because.is_some_and(|because| because.kind == "srm");
             if to != self.states[idx].ratio {
                 self.change(idx, window, as_of, to, because.filter(|_| verdict == Verdict::Rollback));
             }
@@ -406,7 +413,7 @@ impl<'m> Run<'m> {
         }
     }
 
-    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<&'static str>) {
+    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<Because>) {
         let from = self.states[idx].ratio;
         let is_first = self.outcome.rollback().is_none_or(|first| first.window == window);
         if to == Ratio::ZERO && is_first {
@@ -425,7 +432,7 @@ impl<'m> Run<'m> {
         }
         (layer.age, layer.unseen, layer.carry) = (0, 1.0, 0.0);
         for arm in &mut layer.arms {
-            (arm.users, arm.rows, arm.squares) = (0.0, 0.0, 0.0);
+            arm.users = 0.0;
             arm.laws.fill(Sums::default());
             arm.waiting.iter_mut().for_each(|ring| ring.fill(Sums::default()));
         }
@@ -438,8 +445,8 @@ fn seen(layer: &LayerRun) -> f64 {
 }
 
 /// A metric of an arm with its error: rows of one user go together as far as users differ.
-fn arm_estimate(arm: &ArmRun, number: usize, law: &Law, clusters: f64) -> Result<RatioEstimate, Reason> {
-    let Sums { x, r, .. } = arm.laws[number];
+fn arm_estimate(arm: &ArmRun, number: usize, of_model: &LayerModel, clusters: f64, share: f64) -> Result<RatioEstimate, Reason> {
+    let (law, Sums { x, r, .. }) = (&of_model.laws[number], arm.laws[number]);
     if r <= 0.0 {
         return Err(Reason::NoData);
     }
@@ -448,40 +455,31 @@ fn arm_estimate(arm: &ArmRun, number: usize, law: &Law, clusters: f64) -> Result
     }
     let estimate = x / r;
     let row = if law.is_proportion { estimate * (1.0 - estimate) } else { law.within };
-    // Outcomes that come late are those of fewer rows.
-    let known = if arm.rows > 0.0 { r / (arm.rows * law.share) } else { 0.0 };
-    let together = law.between * arm.squares * (law.share * known).powi(2);
+    let together = law.between * of_model.together(law, r, share);
     let df = clusters - 1.0;
     Ok(RatioEstimate {
         estimate,
         numerator: x,
         denominator: r,
-        std_error: ((row.max(0.0) * r + together).sqrt()) / r,
+        std_error: (row.max(0.0) / r + together).sqrt(),
         df,
         n_clusters: clusters as usize,
         unstable: df < UNSTABLE_DF,
     })
 }
 
-/// Draws a window's numerator and denominator of a metric. `users` are the new ones and all of the arm.
-fn draw(rng: &mut ChaCha8Rng, law: &Law, sums: &mut Sums, value: f64, rows: f64, users: [f64; 2]) -> (f64, f64) {
-    let mut value = value;
-    if law.between > 0.0 {
-        if users[0] > 0.0 {
-            let own: f64 = StandardNormal.sample(rng);
-            sums.own += own * (users[0] * law.between).sqrt();
-        }
-        value += sums.own / users[1];
-    }
+/// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit brings several rows of one user.
+fn draw(rng: &mut ChaCha8Rng, law: &Law, value: f64, rows: f64, rows_a_visit: f64) -> (f64, f64) {
+    let visits = law.between * rows_a_visit;
     if !law.is_proportion {
         let error: f64 = StandardNormal.sample(rng);
-        return (rows * value + error * (rows * law.within).sqrt(), rows);
+        return (rows * value + error * (rows * (law.within + visits)).sqrt(), rows);
     }
     let p = value.clamp(0.0, 1.0);
     let rare = p.min(1.0 - p);
     if rows * rare >= MANY_EVENTS {
         let error: f64 = StandardNormal.sample(rng);
-        return ((rows * p + error * (rows * p * (1.0 - p)).sqrt()).clamp(0.0, rows), rows);
+        return ((rows * p + error * (rows * (p * (1.0 - p) + visits)).sqrt()).clamp(0.0, rows), rows);
     }
     // Rows are whole ones here; the part of a row comes as often as it is large.
     let n = rows.floor() + f64::from(u8::from(rng.random::<f64>() < rows.fract()));
@@ -529,8 +527,8 @@ fn primary_effect(model: &Model<'_>, of_model: &LayerModel, arms: &[ArmRun; 2], 
         return None;
     }
     let number = controller::primary_law(model);
-    let law = &of_model.laws[number];
-    let [control, treatment] = [0, 1].map(|arm| arm_estimate(&arms[arm], number, law, f64::from(N_GROUPS)));
+    let (law, share) = (&of_model.laws[number], state.ratio.share());
+    let [control, treatment] = [0, 1].map(|arm| arm_estimate(&arms[arm], number, of_model, f64::from(N_GROUPS), [1.0 - share, share][arm]));
     let (control, treatment) = (control.ok()?, treatment.ok()?);
     let harm = law.harm_of(law.baseline + treatment.estimate - control.estimate);
     Some((harm, control.std_error.powi(2) + treatment.std_error.powi(2)))

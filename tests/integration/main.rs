@@ -18,6 +18,7 @@ mod real_data;
 mod replay;
 mod report;
 mod run;
+mod simulate;
 mod small;
 mod support;
 mod vectors;

@@ -1,0 +1,236 @@
+//! Ramps before they happen, and decided again: against exact integration, against themselves, against the case study's log.
+
+use serde_json::Value;
+use std::fs;
+
+use crate::support::{ecommerce, fails, ok, root, text};
+
+/// One layer with much traffic, so that sums are as normal as the exact recursion takes them to be.
+const ONE: &str = r#"
+why = "one layer"
+seed = 5
+as_of = "2026-05-25"
+[plan]
+id = "one"
+start = "2026-05-25"
+baseline = "old"
+candidate = "new"
+[input]
+users_from_traffic = true
+traffic = [{ path = "none.csv" }]
+[[layer]]
+id = "all"
+ladder = [0.05, 0.2, 1.0]
+dwell_hours = 24
+min_users = 100
+qos_threshold = 0.5
+[[guardrail]]
+metric = "task_completion_rate"
+margin = 0.02
+[simulate]
+runs = 4000
+days = 20
+[[simulate.layer]]
+id = "all"
+users = 400000
+turns_per_user_day = 0.5
+[[simulate.rate]]
+metric = "availability"
+value = 0.99
+[[simulate.rate]]
+metric = "latency_mean_ms"
+value = 800
+sd = 600
+[[simulate.rate]]
+metric = "tool_success_rate"
+value = 0.97
+[[simulate.rate]]
+metric = "task_completion_rate"
+value = 0.6
+user_sd = 0.2
+[[simulate.rate]]
+metric = "bad_rate"
+value = 0.08
+share = 0.3
+[[simulate.rate]]
+metric = "complaint_rate"
+value = 0.002
+[[simulate.world]]
+id = "none"
+[[simulate.world]]
+id = "bad"
+effects = [{ metric = "task_completion_rate", effect = -0.01 }]
+"#;
+
+fn forecast(scenario: &str, args: &[&str]) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ramp.toml");
+    fs::write(&path, scenario).unwrap();
+    let out = dir.path().join("out");
+    let all = [&["simulate", text(&path), "--out", text(&out), "--json"], args].concat();
+    let printed = ok(&all);
+    assert_eq!(fs::read_to_string(out.join("forecast.json")).unwrap().trim(), printed.trim());
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("<script") && page.contains("default-src 'none'"));
+    serde_json::from_str(&printed).unwrap()
+}
+
+fn plan<'a>(forecast: &'a Value, plan: &str, world: &str) -> &'a Value {
+    let is_it = |found: &&Value| found["plan"] == plan && found["world"] == world;
+    forecast["plans"].as_array().unwrap().iter().find(is_it).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value}"))
+}
+
+#[test]
+fn runs_agree_with_exact_integration() {
+    let scenario = format!("{ONE}\n[[simulate.plan]]\nid = \"gates\"\ncontroller = \"group_sequential\"\nalpha = 0.1\n");
+    let found = forecast(&scenario, &[]);
+    // The same ramp for the calculator: users who come in a day, and the variance of one's mean outcome.
+    let active = -(0.5_f64.ln()) / 7.0;
+    let users = 400_000.0 * (1.0 - (-active).exp());
+    let (rows, rows_a_visit) = (400_000.0 * 0.5, 0.5 / active);
+    let sigma2 = users * (0.24 / rows + 0.04 * (1.0 / 400_000.0 + rows_a_visit / rows));
+    for (world, delta) in [("none", 0.0), ("bad", -0.01)] {
+        let exact: Value = serde_json::from_str(&ok(&[
+            "calc",
+            "ramp",
+            "--shares",
+            "[0.05, 0.2]",
+            "--n",
+            &format!("[{users}, {users}]"),
+            "--sigma2",
+            &sigma2.to_string(),
+            "--delta",
+            &delta.to_string(),
+            "--gate",
+            "pocock",
+            "--alpha",
+            "0.1",
+        ]))
+        .unwrap();
+        let run = plan(&found, "gates", world);
+        let (p, error) = (number(&run["p_rollback"]["p"]), number(&run["p_rollback"]["mc_error"]));
+        let expected = number(&exact["p_rollback"]);
+        assert!((p - expected).abs() < 4.0 * error + 0.005, "{world}: run {p} +- {error}, exactly {expected}");
+        assert!((0.02..0.98).contains(&expected), "a test that can fail: {expected}");
+    }
+}
+
+#[test]
+fn sequential_policies_keep_their_error_and_others_do_not() {
+    let variants = "[[simulate.plan]]\nid = \"every look\"\n[[simulate.plan]]\nid = \"one look\"\nsequential = \"fixed\"\n";
+    // Nothing goes up, so that every look is at the same stage, hour after hour for twenty days.
+    let scenario = format!("{ONE}\n{variants}").replace("dwell_hours = 24", "dwell_hours = 1000").replace("margin = 0.02", "margin = 0.003");
+    let found = forecast(&scenario, &["--runs", "1000"]);
+    let p = |plan_id: &str| number(&plan(&found, plan_id, "none")["p_rollback"]["p"]);
+    assert!(p("every look") <= 0.05 + 3.0 * (0.05_f64 * 0.95 / 1000.0).sqrt(), "{}", p("every look"));
+    assert!(p("one look") > 0.1, "{}", p("one look"));
+    // And what is harmful is found.
+    assert!(number(&plan(&found, "every look", "bad")["p_rollback"]["p"]) > 0.95);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |threads: &str, out: &str| {
+        let out = dir.path().join(out);
+        ok(&["--threads", threads, "simulate", "scenarios/ramp.toml", "--runs", "40", "--out", text(&out), "--optimize"]);
+        (fs::read(out.join("forecast.json")).unwrap(), fs::read(out.join("report.html")).unwrap())
+    };
+    assert!(run("1", "a") == run("2", "b"));
+    let document: Value = serde_json::from_slice(&run("2", "a").0).unwrap();
+    // What the source document's own numbers hide.
+    let findings = document["findings"].to_string();
+    assert!(findings.contains("the first step of early, 10%, reaches 50000 users"), "{findings}");
+    let article = plan(&document, "article's rule", "day-4 fault");
+    assert!(number(&article["cost"]["mean"]) > 2e7 && number(&article["p_rollback"]["p"]) < 0.1, "{article}");
+    let planned = plan(&document, "as planned", "day-4 fault");
+    assert!(number(&planned["p_rollback"]["p"]) > 0.95 && number(&planned["cost"]["mean"]) < 1e5);
+    let capped = plan(&document, "under .1 %", "day-4 fault");
+    assert!(number(&capped["p_over_exposure_cap"]["p"]) < number(&planned["p_over_exposure_cap"]["p"]));
+    // A coin per request exposes more users than a fixed bucket.
+    assert!(number(&planned["users_exposed_by_coin"]["mean"]) > number(&planned["users_exposed"]["mean"]));
+}
+
+#[test]
+fn an_optimal_schedule_keeps_its_promises_when_it_is_run() {
+    let scenario = format!("{ONE}\n[simulate.budget]\nmde = 0.01\nmax_false_rollback = 0.1\nmax_missed = 0.2\nmax_harm = 300\n");
+    let found = forecast(&scenario, &["--optimize", "--runs", "2000"]);
+    let layer = &found["optimum"]["layers"][0];
+    let chosen = &layer["chosen"];
+    assert!(number(&chosen["p_false_rollback"]) <= 0.1 + 1e-9 && number(&chosen["p_missed"]) <= 0.2, "{layer}");
+    assert!(number(&chosen["expected_harm"]) <= 300.0);
+    for pair in layer["front"].as_array().unwrap().windows(2) {
+        assert!(number(&pair[0]["hours_if_good"]) < number(&pair[1]["hours_if_good"]));
+        assert!(number(&pair[0]["expected_harm"]) > number(&pair[1]["expected_harm"]));
+    }
+    let run = layer["finalists"].as_array().unwrap().iter().find(|run| run["controller"] == "group_sequential").unwrap();
+    assert_eq!(run["ladder"], chosen["ladder"]);
+    for (promise, bound) in [("p_false_rollback", 0.1), ("p_missed", 0.2)] {
+        assert!(number(&run[promise]["p"]) <= bound + 4.0 * number(&run[promise]["mc_error"]), "{promise}: {run}");
+    }
+    // The plan that comes out goes in again.
+    let again = format!("{scenario}\n{}", found["optimum"]["toml"].as_str().unwrap());
+    let again = forecast(&again, &["--runs", "200"]);
+    assert_eq!(plan(&again, "optimized", "none")["controller"], "group_sequential");
+}
+
+#[test]
+fn a_traced_run_tells_every_decision() {
+    let args = ["simulate", "scenarios/ramp.toml", "--trace-run", "3", "--trace-plan", "as planned", "--trace-world", "day-4 fault"];
+    let lines: Vec<Value> = ok(&args).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rollback = lines.iter().find(|line| line["verdict"] == "rollback").unwrap();
+    assert_eq!(rollback["layer"], "regular");
+    let blocking = rollback["trace"].as_array().unwrap().iter().find(|check| check["outcome"]["block"].is_string()).unwrap();
+    assert_eq!(blocking["check"], rollback["first_blocking"]);
+    assert!(lines[0]["at"] == "2026-05-25T00:00:00Z" && lines.len() > 100);
+    let stderr = fails(&["simulate", "scenarios/ramp.toml", "--trace-run", "3", "--trace-plan", "x", "--trace-world", "y"], 2);
+    assert!(stderr.contains("expected one of the plans as planned"), "{stderr}");
+}
+
+#[test]
+fn the_case_study_s_log_is_decided_again() {
+    let cube = ecommerce().join("cube");
+    let plan = root().join("scenarios/ecommerce.toml");
+    let found: Value = serde_json::from_str(&ok(&["backtest", "--cube", text(&cube), "--plan", text(&plan), "--json"])).unwrap();
+    let [along, own] = [0, 1].map(|idx| found[idx]["layers"].as_array().unwrap().clone());
+    let decisions = |layers: &[Value], id: &str| -> Vec<Value> {
+        layers.iter().find(|layer| layer["layer"] == id).unwrap()["decisions"].as_array().unwrap().clone()
+    };
+    let rollback = decisions(&along, "regular").into_iter().find(|decision| decision["verdict"] == "rollback").unwrap();
+    // The fault begins on the 28th with the layer's first step; it is seen within hours, not after the dwell of three days.
+    assert!(rollback["at"].as_str().unwrap().starts_with("2026-05-28T0"), "{rollback}");
+    assert!(rollback["first_blocking"].as_str().unwrap().starts_with("guardrail:"), "{rollback}");
+    let promote = decisions(&along, "early").into_iter().rfind(|decision| decision["verdict"] == "promote").unwrap();
+    assert_eq!((&promote["at"], &promote["next_ratio"]), (&Value::from("2026-05-28T00:00:00Z"), &Value::from(0.5)));
+    // On its own the plan opens regular at once, where nobody had the candidate: the log cannot tell.
+    let regular = own.iter().find(|layer| layer["layer"] == "regular").unwrap();
+    assert!(regular["refused_at"].is_string(), "{regular}");
+}
+
+#[test]
+fn what_a_simulation_cannot_know_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ramp.toml");
+    let out = dir.path().join("out");
+    let refused = |scenario: String| {
+        fs::write(&path, scenario).unwrap();
+        fails(&["simulate", text(&path), "--out", text(&out)], 2)
+    };
+    for (from, to, message) in [
+        ("[[simulate.rate]]\nmetric = \"bad_rate\"", "[[simulate.rate]]\nmetric = \"gone_rate\"", "expected a metric of QoS or of a guardrail"),
+        ("users = 400000\n", "", "simulate.layer[1].users"),
+        ("sd = 600\n", "", "expected the standard deviation of a row's value"),
+        ("[[simulate.rate]]\nmetric = \"complaint_rate\"\nvalue = 0.002\n", "", "expected a value of complaint_rate in layer \"all\""),
+        ("id = \"bad\"", "id = \"none\"", "expected ids that differ"),
+        ("runs = 4000", "rnus = 4000", "simulate.rnus"),
+    ] {
+        let stderr = refused(ONE.replacen(from, to, 1));
+        assert!(stderr.contains(message), "{message}: {stderr}");
+    }
+    let stderr = fails(&["simulate", "scenarios/ecommerce.toml", "--out", text(&out)], 2);
+    assert!(stderr.contains("[simulate]") && !out.exists(), "{stderr}");
+}
