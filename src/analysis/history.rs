@@ -87,7 +87,14 @@ impl<'a> History<'a> {
 
     /// Adds what became known in the window before `now`, to a stretch that began with window `since`. `logged` is the ratio that was in
     /// force in a window.
-    pub(crate) fn advance(&self, layer: &CubeLayer, stretch: &mut Stretch, (since, now): (u32, u32), ratio: Ratio, logged: &dyn Fn(u32) -> Ratio) {
+    pub(crate) fn advance(
+        &self,
+        layer: &CubeLayer,
+        stretch: &mut Stretch,
+        (since, now): (u32, u32),
+        ratio: Ratio,
+        logged: &dyn Fn(u32) -> Ratio,
+    ) {
         let Some(windows) = self.cells.get(&(layer.tenant, layer.layer)) else { return };
         for (delay, views) in &self.delays {
             let Some(window) = now.checked_sub(delay + 1).filter(|window| *window >= since && *window < self.n_windows) else { continue };
@@ -135,7 +142,14 @@ impl<'a> History<'a> {
     }
 
     /// What a decision would have looked at. Users are estimated, and their sample ratio is not known before a stage ends.
-    pub(crate) fn evidence(&self, plan: &Plan, layer: &CubeLayer, stretch: &Stretch, start: Micros, (ratio, now): (Ratio, Micros)) -> Evidence {
+    pub(crate) fn evidence(
+        &self,
+        plan: &Plan,
+        layer: &CubeLayer,
+        stretch: &Stretch,
+        start: Micros,
+        (ratio, now): (Ratio, Micros),
+    ) -> Evidence {
         let (inference, scenario) = (&self.inference, self.inference.scenario);
         let known = scenario.metrics.iter().filter(|metric| inference.cube.metric_columns(metric).is_ok());
         let metrics: Vec<_> = known.map(|metric| inference.metric(metric, &stretch.sums[0], &stretch.sums[1], ratio)).collect();
@@ -154,12 +168,7 @@ impl<'a> History<'a> {
         Evidence {
             start,
             ratio,
-            users: UserCounts {
-                baseline: (come * (1.0 - share)) as u64,
-                candidate: (come * share) as u64,
-                crossover: 0,
-                leaked: 0,
-            },
+            users: UserCounts { baseline: (come * (1.0 - share)) as u64, candidate: (come * share) as u64, crossover: 0, leaked: 0 },
             srm: None,
             qos: inference.qos_arm(&stretch.sums[1]).map(|arm| QosEvidence::from(&arm)),
             guardrails,
@@ -185,4 +194,3 @@ impl<'a> Inference<'a> {
         Self { cube, scenario, sums: CubeSums::new(cube, &scenario.metrics, u32::MAX), windows_a_bin: u32::MAX }
     }
 }
-

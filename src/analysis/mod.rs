@@ -15,7 +15,7 @@ pub use document::{
 };
 pub use history::Basis;
 pub(crate) use history::{History, Stretch, is_known_in_time};
-pub(crate) use infer::{DEFAULT_RELATIVE_MDE, check_plan};
 pub use infer::{Asked, analyze};
+pub(crate) use infer::{DEFAULT_RELATIVE_MDE, check_plan};
 pub use off_policy::{MetricValue, RatioValue, UserOverlap};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

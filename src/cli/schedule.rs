@@ -58,7 +58,6 @@ pub(super) struct ScheduleArgs {
 /// Held by the loop that watches a folder.
 const LOCK: &str = ".watch.lock";
 
-
 pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     match args.watch {
         None => once(args, args.state.as_deref()),

@@ -13,8 +13,8 @@ use crate::{
     replay::Cube,
     report::{self, percent},
     scenario::{Overrides, Scenario},
-    study::file::REPORT_HTML,
     simulate::{self, Chance, Forecast, Optimum, PlanForecast, Quantity},
+    study::file::REPORT_HTML,
 };
 
 /// The forecast's document: what makes a folder one of a forecast.
@@ -112,7 +112,18 @@ fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Analysis>>
 
 fn text(forecast: &Forecast, coin: bool) -> String {
     let mut table = new_table();
-    let mut header = vec!["plan", "world", "rollback", "SRM halt", "unfinished", "days to full", "days to rollback", "users exposed", "at rollback", "harm"];
+    let mut header = vec![
+        "plan",
+        "world",
+        "rollback",
+        "SRM halt",
+        "unfinished",
+        "days to full",
+        "days to rollback",
+        "users exposed",
+        "at rollback",
+        "harm",
+    ];
     if coin {
         header.insert(8, "by coin");
     }
@@ -137,7 +148,7 @@ fn text(forecast: &Forecast, coin: bool) -> String {
     }
     let mut findings = String::new();
     for finding in &forecast.findings {
-        findings.push_str(&format!("{}: {}\n", finding.plan, finding.finding));
+        findings.push_str(&format!("{}: {}\n", finding.plans.join(", "), finding.finding));
     }
     if !findings.is_empty() {
         findings.insert_str(0, "\nwhat does not add up\n");
@@ -149,7 +160,8 @@ fn text(forecast: &Forecast, coin: bool) -> String {
         number(forecast.horizon_hours / 24.0),
         forecast.basis,
         table.trim_fmt()
-    ) + &findings + &optimum
+    ) + &findings
+        + &optimum
 }
 
 fn optimum_text(optimum: &Optimum) -> String {
@@ -197,7 +209,7 @@ fn steps(ladder: &[f64]) -> String {
 }
 
 fn chance(chance: &Chance) -> String {
-    format!("{} +- {}", percent(chance.p), number(chance.mc_error * 100.0))
+    if chance.mc_error > 0.0 { format!("{} +- {}", percent(chance.p), number(chance.mc_error * 100.0)) } else { chance.bound() }
 }
 
 fn days(hours: &Quantity) -> String {

@@ -109,15 +109,8 @@ pub fn judge_all(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &P
 }
 
 fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (f64, f64), policy: &Policy) -> Judged {
-    let mut finding = Judged {
-        verdict: HarmVerdict::Unclear,
-        harm: None,
-        interval: None,
-        margin: None,
-        p_value: None,
-        p_value_adj: None,
-        reason: None,
-    };
+    let mut finding =
+        Judged { verdict: HarmVerdict::Unclear, harm: None, interval: None, margin: None, p_value: None, p_value_adj: None, reason: None };
     match (guardrail.rule, &input.effect) {
         (GuardrailRule::MaxCount(max), _) => match input.candidate_events {
             Some(events) => finding.verdict = if events > max as f64 { HarmVerdict::Violated } else { HarmVerdict::Safe },

@@ -199,14 +199,7 @@ fn slopes(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> [f64;
     let bends = bends(rates, config);
     let is_flat = |kink: usize| forced[kink].unwrap_or(bends[kink].1 > bends[kink].2);
     let unless = |kink: usize, slope: f64| if is_flat(kink) { 0.0 } else { slope };
-    [
-        unless(0, -3.0 * w_u),
-        0.4 * w_t,
-        unless(1, -0.3 * w_t / config.max_latency_ms),
-        0.3 * w_t,
-        0.6 * w_b,
-        unless(2, -4.0 * w_b),
-    ]
+    [unless(0, -3.0 * w_u), 0.4 * w_t, unless(1, -0.3 * w_t / config.max_latency_ms), 0.3 * w_t, 0.6 * w_b, unless(2, -4.0 * w_b)]
 }
 
 fn larger(a: Interval, b: Interval) -> Interval {

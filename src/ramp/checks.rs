@@ -182,9 +182,8 @@ fn guardrail_check<'a, T: Trace<'a>>(kind: &'static str, metric: &'a str, judged
 
 fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
     let Some(srm) = &evidence.srm else {
-        return trace.push(plain("srm"), Found::new(Outcome::NotApplicable), || {
-            "one arm was planned alone: no sample ratio to test".into()
-        });
+        return trace
+            .push(plain("srm"), Found::new(Outcome::NotApplicable), || "one arm was planned alone: no sample ratio to test".into());
     };
     let alarm = srm.p_value < policy.srm_alpha;
     let low_impact = srm.max_abs_deviation < policy.srm_min_deviation;

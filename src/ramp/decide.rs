@@ -286,7 +286,10 @@ mod tests {
         let situation = Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, misassigned: 0.0, as_of: NOW };
         let (decision, conclusion) = (decide(&situation), conclude(&situation));
         let first = conclusion.first_blocking.map(|name| name.to_string());
-        assert_eq!((decision.verdict, decision.next_ratio, decision.first_blocking.clone()), (conclusion.verdict, conclusion.next_ratio, first));
+        assert_eq!(
+            (decision.verdict, decision.next_ratio, decision.first_blocking.clone()),
+            (conclusion.verdict, conclusion.next_ratio, first)
+        );
         decision
     }
 

@@ -118,7 +118,8 @@ pub fn schedule(
     let rows = &analysis.data.rows;
     let misassigned = rows.n_misassigned as f64 / (rows.n_baseline + rows.n_candidate).max(1) as f64;
     let mut decided: Vec<(&LayerState, Decision)> = Vec::new();
-    let names = |stage: &StageAnalysis| stage.guardrails.iter().map(|finding| &finding.metric).eq(plan.guardrails.iter().map(|g| &g.metric));
+    let names =
+        |stage: &StageAnalysis| stage.guardrails.iter().map(|finding| &finding.metric).eq(plan.guardrails.iter().map(|g| &g.metric));
     if !analysis.layers.iter().filter_map(LayerAnalysis::current).all(names) {
         return Err(Error::input("analysis", "expected findings on the guardrails of the plan, found others")
             .hint("analyze the cube anew with `sluice analyze`"));

@@ -260,7 +260,9 @@ pub(super) fn harm_forest(ramp: &RampModel) -> Result<Option<Chart>> {
     let mut rows: Vec<(String, f64, Interval, bool)> = Vec::new();
     for layer in &ramp.analysis.layers {
         for finding in layer.current().into_iter().flat_map(|stage| &stage.guardrails) {
-            if let (Some(harm), Some(interval), Some(margin)) = (finding.judged.harm, finding.judged.interval, finding.judged.margin.filter(|m| *m > 0.0)) {
+            if let (Some(harm), Some(interval), Some(margin)) =
+                (finding.judged.harm, finding.judged.interval, finding.judged.margin.filter(|m| *m > 0.0))
+            {
                 let scaled = Interval { ci_lower: interval.ci_lower / margin, ci_upper: interval.ci_upper / margin };
                 let violated = finding.judged.verdict == crate::stats::non_inferiority::HarmVerdict::Violated;
                 rows.push((format!("{}: {}", name(ramp, &layer.tenant, &layer.layer), finding.metric), harm / margin, scaled, violated));

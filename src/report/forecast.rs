@@ -36,7 +36,7 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str) -> Result<Strin
     if !forecast.findings.is_empty() {
         page.raw("<h2>What does not add up</h2>\n<ul>\n");
         for finding in &forecast.findings {
-            page.raw(&format!("<li>{}: {}</li>\n", escape(&finding.plan), escape(&finding.finding)));
+            page.raw(&format!("<li>{}: {}</li>\n", escape(&finding.plans.join(", ")), escape(&finding.finding)));
         }
         page.raw("</ul>\n");
     }
@@ -67,7 +67,7 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str) -> Result<Strin
 }
 
 fn chance(chance: &Chance) -> String {
-    format!("{} ± {}", percent(chance.p), number(chance.mc_error * 100.0))
+    if chance.mc_error > 0.0 { format!("{} ± {}", percent(chance.p), number(chance.mc_error * 100.0)) } else { chance.bound() }
 }
 
 fn mean(quantity: &Quantity, unit: f64) -> String {
@@ -114,7 +114,9 @@ fn fan_chart(plan: &PlanForecast, horizon: f64) -> Result<Chart> {
     let words: Vec<String> = plan
         .layers
         .iter()
-        .map(|layer| format!("{}: {} rolled back, full after {} days", layer.layer, percent(layer.p_rollback.p), mean(&layer.hours_to_full, 24.0)))
+        .map(|layer| {
+            format!("{}: {} rolled back, full after {} days", layer.layer, percent(layer.p_rollback.p), mean(&layer.hours_to_full, 24.0))
+        })
         .collect();
     draw(format!("Ratios of \"{}\" in \"{}\"", plan.plan, plan.world), words.join("; "), (720, 280), |root| {
         let mut chart = ChartBuilder::on(root)
@@ -280,11 +282,8 @@ fn front_chart(layer: &LayerOptimum) -> Result<Chart> {
     let most = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).fold(1e-9, f64::max) * 1.1;
     let (x_max, y_max) = (most(&|point| point.0), most(&|point| point.1));
     draw(format!("Time against harm: {}", layer.layer), layer.why.clone(), (720, 260), |root| {
-        let mut chart = ChartBuilder::on(root)
-            .margin(12)
-            .x_label_area_size(36)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
+        let mut chart =
+            ChartBuilder::on(root).margin(12).x_label_area_size(36).y_label_area_size(64).build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)

@@ -3,11 +3,12 @@
 use std::{ops::Range, path::Path};
 
 use super::raw::{
-    RawAnalysis, RawApproval, RawExpect, RawFreeze, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
+    RawAnalysis, RawApproval, RawExpect, RawFreeze, RawGuardrail, RawLayer, RawLayering, RawMetric, RawOperation, RawPlan, RawPolicy,
+    RawQos, RawScenario, RawTag,
 };
 use super::{
-    Action, Approval, Consent, OnTrouble, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer, LayerMode, Layering, Operation, Overrides, Plan,
-    Policy, QosConfig, RollbackScope, Scenario, Sequential, TagRule, TagTest, UnknownUsers, sensitive_word,
+    Action, Approval, Consent, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer, LayerMode, Layering, OnTrouble,
+    Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario, Sequential, TagRule, TagTest, UnknownUsers, sensitive_word,
 };
 use crate::{
     bucket::{Profile, Ratio},

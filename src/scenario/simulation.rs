@@ -372,9 +372,8 @@ impl Simulation {
 impl Plan {
     /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with a margin that rolls back.
     pub fn first_margin(&self) -> Option<&Guardrail> {
-        let has_margin = |guardrail: &&Guardrail| {
-            guardrail.action == Action::Rollback && !matches!(guardrail.rule, super::GuardrailRule::MaxCount(_))
-        };
+        let has_margin =
+            |guardrail: &&Guardrail| guardrail.action == Action::Rollback && !matches!(guardrail.rule, super::GuardrailRule::MaxCount(_));
         self.guardrails.iter().find(has_margin)
     }
 }

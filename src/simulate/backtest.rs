@@ -196,13 +196,7 @@ impl<'a> Walk<'a> {
         Self {
             layer,
             plan_idx,
-            state: LayerState {
-                tenant: tenant.to_owned(),
-                layer: id.clone(),
-                ratio: Ratio::ZERO,
-                since: plan.start,
-                rolled_back: None,
-            },
+            state: LayerState { tenant: tenant.to_owned(), layer: id.clone(), ratio: Ratio::ZERO, since: plan.start, rolled_back: None },
             stretch: history.stretch(),
             since: 0,
             found: BacktestLayer {

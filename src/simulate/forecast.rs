@@ -12,10 +12,11 @@ use crate::{
     analysis::Analysis,
     bucket::Ratio,
     error::{Error, Result},
+    number::number,
     progress::Progress,
     ramp::{self, Check},
-    number::number,
     scenario::{DecisionPolicy, Plan, Scenario, Simulation},
+    stats::{Interval, dist::norm_isf, proportion},
     time::{self, DAY, HOUR},
 };
 
@@ -117,8 +118,8 @@ pub struct LayerForecast {
 /// Something in a plan that does not add up.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
-    /// The plan variant's id.
-    pub plan: String,
+    /// The plan variants' ids.
+    pub plans: Vec<String>,
     /// What was found, in words.
     pub finding: String,
 }
@@ -128,8 +129,11 @@ pub struct Finding {
 pub struct Chance {
     /// The share.
     pub p: f64,
-    /// Its standard error, `sqrt(p (1 - p) / n)`.
+    /// Its standard error, `sqrt(p (1 - p) / n)`; 0 where no run or every run has it: then the interval tells.
     pub mc_error: f64,
+    /// Wilson's 95 % interval.
+    #[serde(flatten)]
+    pub ci: Interval,
     /// Runs with it.
     pub n: u32,
 }
@@ -179,7 +183,20 @@ pub struct Exceedance {
 impl Chance {
     pub(super) fn of(n: usize, of: usize) -> Self {
         let p = n as f64 / of.max(1) as f64;
-        Self { p, mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(), n: n as u32 }
+        let ci = proportion::wilson(p, of.max(1) as f64, norm_isf(0.025));
+        Self { p, mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(), ci, n: n as u32 }
+    }
+}
+
+impl Chance {
+    /// What is known of a share that no run has, or every run: the end of its interval.
+    pub fn bound(&self) -> String {
+        let percent = |share: f64| format!("{}%", number(share * 100.0));
+        if self.p > 0.5 {
+            format!("100% (above {})", percent(self.ci.ci_lower))
+        } else {
+            format!("0% (below {})", percent(self.ci.ci_upper))
+        }
     }
 }
 
@@ -255,7 +272,10 @@ fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
     let mut findings = Vec::new();
     for variant in &simulation.plans {
         let plan = &variant.plan;
-        let mut say = |finding: String| findings.push(Finding { plan: variant.id.clone(), finding });
+        let mut say = |finding: String| match findings.iter_mut().find(|known: &&mut Finding| known.finding == finding) {
+            Some(known) => known.plans.push(variant.id.clone()),
+            None => findings.push(Finding { plans: vec![variant.id.clone()], finding }),
+        };
         for (layer, ground) in plan.layers.iter().zip(&grounds.layers) {
             let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else { continue };
             let (reached, allowed) = (first.share() * ground.n_users, cap * n_users);
@@ -342,7 +362,8 @@ pub struct TracedDecision {
 pub fn trace(scenario: &Scenario, measured: Option<&Analysis>, plan: &str, world: &str, run: u32) -> Result<Vec<TracedDecision>> {
     let simulation = simulation(scenario)?;
     let grounds = Grounds::new(scenario, simulation, measured)?;
-    let unknown = |what: &str, found: &str, ids: Vec<&str>| Error::usage(format!("expected one of the {what} {}, found \"{found}\"", ids.join(", ")));
+    let unknown =
+        |what: &str, found: &str, ids: Vec<&str>| Error::usage(format!("expected one of the {what} {}, found \"{found}\"", ids.join(", ")));
     let variant = simulation.plans.iter().find(|variant| variant.id == plan);
     let variant = variant.ok_or_else(|| unknown("plans", plan, simulation.plans.iter().map(|v| v.id.as_str()).collect()))?;
     let number = simulation.worlds.iter().position(|of| of.id == world);
@@ -453,7 +474,8 @@ fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
 
 fn layer_forecast(model: &Model<'_>, outcomes: &[Outcome], idx: usize, hours: &dyn Fn(u32) -> f64) -> LayerForecast {
     let layer = &model.plan().layers[idx];
-    let of_layer = |outcome: &Outcome| outcome.changes.iter().filter(|change| usize::from(change.layer) == idx).copied().collect::<Vec<_>>();
+    let of_layer =
+        |outcome: &Outcome| outcome.changes.iter().filter(|change| usize::from(change.layer) == idx).copied().collect::<Vec<_>>();
     let changes: Vec<Vec<_>> = outcomes.iter().map(of_layer).collect();
     let n_rollbacks = changes.iter().filter(|changes| changes.iter().any(|change| change.to == Ratio::ZERO)).count();
     let full = changes.iter().filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));

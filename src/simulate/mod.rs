@@ -4,7 +4,6 @@
 //! one by one: a window's rows are sums, drawn from the laws of sums. Decisions are those of [`crate::ramp::conclude`], on evidence like that
 //! of a night's analysis.
 
-
 mod backtest;
 mod controller;
 mod forecast;
@@ -13,8 +12,8 @@ mod optimize;
 
 mod run;
 
-
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
+pub use forecast::{
+    Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, TracedDecision, simulate, trace,
+};
 pub use optimize::{Candidate, Finalist, LayerOptimum, Optimum, optimize};
-pub use forecast::{Chance, Exceedance, Fan, Finding, FullBy, Forecast, LayerForecast, PlanForecast, Quantity, TracedDecision, simulate, trace};
-

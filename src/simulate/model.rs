@@ -156,10 +156,8 @@ impl Grounds {
             let mut of_layer = Vec::new();
             for metric in &metrics {
                 let declared = simulation.rate(metric, idx).cloned();
-                let found = declared.map_or_else(
-                    || measured.map_or(Err(Reason::NoData), |analysis| measure_rate(analysis, &layer.id, metric)),
-                    Ok,
-                );
+                let found =
+                    declared.map_or_else(|| measured.map_or(Err(Reason::NoData), |analysis| measure_rate(analysis, &layer.id, metric)), Ok);
                 of_layer.push(found.map_err(|reason| {
                     Error::usage(format!("expected a value of {metric} in layer \"{}\", found none: {reason}", layer.id))
                         .hint("declare it in [[simulate.rate]], or give the cube of a log that has it with --cube")
@@ -220,7 +218,13 @@ fn measure_rate(analysis: &Analysis, id: &str, metric: &str) -> std::result::Res
 }
 
 impl<'a> Model<'a> {
-    pub(super) fn new(scenario: &'a Scenario, simulation: &Simulation, grounds: &Grounds, variant: &'a PlanVariant, world: &'a World) -> Self {
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        simulation: &Simulation,
+        grounds: &Grounds,
+        variant: &'a PlanVariant,
+        world: &'a World,
+    ) -> Self {
         Self::new_with_metrics(scenario, simulation, grounds, variant, world, metrics_of(&variant.plan))
     }
 
@@ -301,7 +305,15 @@ fn activity(layer: &WorldLayer, windows_a_day: f64) -> f64 {
     -(-layer.weekly_active).ln_1p() / (7.0 * windows_a_day)
 }
 
-fn candidate_values(world: &World, metric: &str, layer: usize, value: f64, is_proportion: bool, n_windows: u32, window: Micros) -> Vec<f64> {
+fn candidate_values(
+    world: &World,
+    metric: &str,
+    layer: usize,
+    value: f64,
+    is_proportion: bool,
+    n_windows: u32,
+    window: Micros,
+) -> Vec<f64> {
     let effects: Vec<_> =
         world.effects.iter().filter(|effect| effect.metric == metric && effect.layer_idx.is_none_or(|idx| idx == layer)).collect();
     let at = |idx: u32| {

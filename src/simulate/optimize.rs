@@ -203,7 +203,10 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Analysis>) -> Result<Opti
         }
         layers.push(found);
     }
-    let toml = format!("[[simulate.plan]]\nid = \"optimized\"\ncontroller = \"group_sequential\"\nalpha = {:?}\n{toml}", budget.max_false_rollback);
+    let toml = format!(
+        "[[simulate.plan]]\nid = \"optimized\"\ncontroller = \"group_sequential\"\nalpha = {:?}\n{toml}",
+        budget.max_false_rollback
+    );
     Ok(Optimum {
         metric,
         mde: largest,
@@ -337,7 +340,11 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     loop {
         // Whatever is slower than the front must harm less to be of interest; a bound that needs no integral says whether it can.
         let least = front.last().map_or(f64::INFINITY, |last| last.expected_harm);
-        let promises = |[l, b, d]: &[usize; 3]| DWELLS[*d] >= budget.min_dwell_hours && target.is_measurable(grid.ladders[*l][0], DWELLS[*d]) && may_be_better(target, budget, &grid.ladders[*l], stages[*d], &|| grid.bounds(*l, *b), least);
+        let promises = |[l, b, d]: &[usize; 3]| {
+            DWELLS[*d] >= budget.min_dwell_hours
+                && target.is_measurable(grid.ladders[*l][0], DWELLS[*d])
+                && may_be_better(target, budget, &grid.ladders[*l], stages[*d], &|| grid.bounds(*l, *b), least)
+        };
         let batch: Vec<[usize; 3]> = rest.by_ref().filter(|schedule| promises(schedule)).take(BATCH).copied().collect();
         if batch.is_empty() {
             break;
@@ -468,13 +475,8 @@ fn finalists(
 ) -> Vec<Finalist> {
     let better = scenario.metric(metric).map_or(Better::Lower, |metric| metric.better);
     let effect = if better == Better::Lower { mde } else { -mde };
-    let world = |effects: Vec<WorldEffect>| World {
-        id: "finalist".into(),
-        effects,
-        opt_out_per_day: 0.0,
-        drift_per_day: 0.0,
-        candidate_loss: 0.0,
-    };
+    let world =
+        |effects: Vec<WorldEffect>| World { id: "finalist".into(), effects, opt_out_per_day: 0.0, drift_per_day: 0.0, candidate_loss: 0.0 };
     let bad = WorldEffect { metric: metric.to_owned(), layer_idx: None, effect, dimension: None, during: None };
     let worlds = [world(Vec::new()), world(vec![bad])];
     let mut finalists = Vec::new();
@@ -482,7 +484,8 @@ fn finalists(
         for controller in [Controller::GroupSequential, Controller::Policy] {
             let mut plan = scenario.plan.clone();
             plan.operations.clear();
-            plan.policy.alpha = if controller == Controller::GroupSequential { simulation.budget.max_false_rollback } else { plan.policy.alpha };
+            plan.policy.alpha =
+                if controller == Controller::GroupSequential { simulation.budget.max_false_rollback } else { plan.policy.alpha };
             // The layer alone.
             let mut layer = plan.layers.swap_remove(layer_idx);
             layer.ladder = candidate.ladder.iter().filter_map(|share| Ratio::try_from_share(*share).ok()).collect();

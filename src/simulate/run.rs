@@ -305,8 +305,9 @@ impl<'m> Run<'m> {
             let effect = if state.ratio == Ratio::FULL {
                 Err(Reason::NoConcurrentControl)
             } else {
-                estimate(0, *number)
-                    .and_then(|control| Ok(Look::between(&control, &treatment?, law.is_proportion, levels, law.tau2, (every, law.better == Better::Lower))))
+                estimate(0, *number).and_then(|control| {
+                    Ok(Look::between(&control, &treatment?, law.is_proportion, levels, law.tau2, (every, law.better == Better::Lower)))
+                })
             };
             // Only guardrails with a limit look at the candidate alone.
             let candidate = match (guardrail.limit, treatment) {
@@ -388,10 +389,14 @@ impl<'m> Run<'m> {
                 controller::conclude(model, idx, &situation, primary, &mut layer.progress)
             };
             on_decision(&situation, &conclusion);
-            decided[idx] = (conclusion.verdict, conclusion.next_ratio, conclusion.first_blocking.map(|name| {
-                let place = |metric| plan.guardrails.iter().position(|guardrail| guardrail.metric == metric);
-                Because { kind: name.kind, guardrail: name.metric.and_then(place).map(|idx| idx as u8) }
-            }));
+            decided[idx] = (
+                conclusion.verdict,
+                conclusion.next_ratio,
+                conclusion.first_blocking.map(|name| {
+                    let place = |metric| plan.guardrails.iter().position(|guardrail| guardrail.metric == metric);
+                    Because { kind: name.kind, guardrail: name.metric.and_then(place).map(|idx| idx as u8) }
+                }),
+            );
         }
         let rolls_back = decided.iter().any(|(verdict, ..)| *verdict == Verdict::Rollback);
         if rolls_back && plan.policy.rollback_scope == RollbackScope::Plan {

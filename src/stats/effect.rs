@@ -225,7 +225,14 @@ impl Look {
     /// The look at [`between`] two arms, without what nobody acts on: simulations take millions. `tau2` is the mixture's variance of
     /// `levels`. Where the interval contains 0 the p-value is above alpha, whatever its digits; there, and where the effect is not one
     /// upwards or downwards as asked for, it stays 1.
-    pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: Levels, tau2: f64, (every, upwards): (bool, bool)) -> Self {
+    pub fn between(
+        r0: &RatioEstimate,
+        r1: &RatioEstimate,
+        proportion: bool,
+        levels: Levels,
+        tau2: f64,
+        (every, upwards): (bool, bool),
+    ) -> Self {
         if !every {
             return Self::at(&between(r0, r1, proportion, levels), every);
         }
@@ -291,7 +298,11 @@ mod tests {
             n_clusters: 81,
             unstable: false,
         };
-        for (r0, r1) in [(arm(600.0, 1e3, 0.02), arm(650.0, 1e3, 0.03)), (arm(600.0, 1e3, 0.01), arm(800.0, 1e3, 0.01)), (arm(3.0, 1e4, 2e-4), arm(1.0, 1e3, 1e-3))] {
+        for (r0, r1) in [
+            (arm(600.0, 1e3, 0.02), arm(650.0, 1e3, 0.03)),
+            (arm(600.0, 1e3, 0.01), arm(800.0, 1e3, 0.01)),
+            (arm(3.0, 1e4, 2e-4), arm(1.0, 1e3, 1e-3)),
+        ] {
             for every in [false, true] {
                 let tau2 = sequential::mixture_variance(LEVELS.v_star, LEVELS.alpha);
                 let whole = Look::at(&between(&r0, &r1, true, LEVELS), every);

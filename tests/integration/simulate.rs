@@ -123,7 +123,8 @@ fn runs_agree_with_exact_integration() {
 fn sequential_policies_keep_their_error_and_others_do_not() {
     let variants = "[[simulate.plan]]\nid = \"every look\"\n[[simulate.plan]]\nid = \"one look\"\nsequential = \"fixed\"\n";
     // Nothing goes up, so that every look is at the same stage, hour after hour for twenty days.
-    let scenario = format!("{ONE}\n{variants}").replace("dwell_hours = 24", "dwell_hours = 1000").replace("margin = 0.02", "margin = 0.003");
+    let scenario =
+        format!("{ONE}\n{variants}").replace("dwell_hours = 24", "dwell_hours = 1000").replace("margin = 0.02", "margin = 0.003");
     let found = forecast(&scenario, &["--runs", "1000"]);
     let p = |plan_id: &str| number(&plan(&found, plan_id, "none")["p_rollback"]["p"]);
     assert!(p("every look") <= 0.05 + 3.0 * (0.05_f64 * 0.95 / 1000.0).sqrt(), "{}", p("every look"));
@@ -221,7 +222,11 @@ fn what_a_simulation_cannot_know_is_said() {
         fails(&["simulate", text(&path), "--out", text(&out)], 2)
     };
     for (from, to, message) in [
-        ("[[simulate.rate]]\nmetric = \"bad_rate\"", "[[simulate.rate]]\nmetric = \"gone_rate\"", "expected a metric of QoS or of a guardrail"),
+        (
+            "[[simulate.rate]]\nmetric = \"bad_rate\"",
+            "[[simulate.rate]]\nmetric = \"gone_rate\"",
+            "expected a metric of QoS or of a guardrail",
+        ),
         ("users = 400000\n", "", "simulate.layer[1].users"),
         ("sd = 600\n", "", "expected the standard deviation of a row's value"),
         ("[[simulate.rate]]\nmetric = \"complaint_rate\"\nvalue = 0.002\n", "", "expected a value of complaint_rate in layer \"all\""),
