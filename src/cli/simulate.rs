@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::{DONE, print, summary::new_table};
 use crate::{
-    analysis::{self, Analysis, Asked},
     error::Result,
     number::number,
     output::{self, StagedFolder},
@@ -13,7 +12,7 @@ use crate::{
     replay::Cube,
     report::{self, percent},
     scenario::{Overrides, Scenario},
-    simulate::{self, Chance, Forecast, Optimum, PlanForecast, Quantity},
+    simulate::{self, Chance, Forecast, Measured, Optimum, PlanForecast, Quantity},
     study::file::REPORT_HTML,
 };
 
@@ -103,11 +102,11 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
 }
 
 /// What the baseline is like in a log.
-fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Analysis>> {
+fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Measured>> {
     let Some(folder) = &args.cube else { return Ok(None) };
     let cube = Cube::read(folder)?;
     let other = args.cube_plan.as_ref().map(|path| Scenario::load(path, &Overrides::default())).transpose()?;
-    analysis::analyze(&cube, other.as_ref().unwrap_or(scenario), &Asked::default()).map(Some)
+    Measured::of(&cube, other.as_ref().unwrap_or(scenario)).map(Some)
 }
 
 fn text(forecast: &Forecast, coin: bool) -> String {

@@ -173,7 +173,7 @@ mod tests {
     use crate::{
         analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts},
         qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates},
-        scenario::{GuardrailRule, Overrides, Scenario},
+        scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Scenario},
         stats::{Known, Reason, non_inferiority::HarmVerdict, srm::SrmTest},
         time::HOUR,
     };
@@ -375,6 +375,50 @@ mod tests {
         check_under(point, full, Verdict::Rollback, Some("qos"));
         // Neither guardrails nor users nor dwell keep it.
         check_under(point, |_, s| s.users.candidate = 1, Verdict::Promote, None);
+    }
+
+    #[test]
+    fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
+        let (state, analysis) = healthy();
+        let verdict = |change: &dyn Fn(&mut Plan), stage: &dyn Fn(&mut StageAnalysis)| {
+            let mut plan = plan("");
+            change(&mut plan);
+            let mut analysis = analysis.clone();
+            stage(&mut analysis.stages[0]);
+            let decision = decided(&plan, &state, Some(&analysis));
+            (decision.verdict, decision.first_blocking)
+        };
+        let nothing = |_: &mut StageAnalysis| {};
+        let violated = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
+        let frozen = |plan: &mut Plan| plan.freezes = vec![NOW - HOUR..NOW + HOUR];
+        assert_eq!(verdict(&frozen, &nothing), (Verdict::Hold, Some("freeze".into())));
+        // What protects users is not frozen.
+        assert_eq!(verdict(&frozen, &violated).0, Verdict::Rollback);
+        assert_eq!(verdict(&|plan| plan.freezes = vec![NOW + HOUR..NOW + 2 * HOUR], &nothing).0, Verdict::Promote);
+
+        let approved = |candidate: &str, share: f64, at: Micros| {
+            let (candidate, ratio) = (candidate.to_owned(), Ratio::try_from_share(share).unwrap());
+            move |plan: &mut Plan| {
+                plan.layers[0].safety_critical = true;
+                plan.approvals = vec![Approval { layer_idx: 0, candidate: candidate.clone(), ratio, at, by: "li".into() }];
+            }
+        };
+        assert_eq!(verdict(&approved("b", 0.5, NOW), &nothing).0, Verdict::Promote);
+        for too_little in [approved("b", 0.4, NOW), approved("older", 0.5, NOW), approved("b", 0.5, NOW + HOUR)] {
+            assert_eq!(verdict(&too_little, &nothing), (Verdict::Hold, Some("approval".into())));
+        }
+        // A signal keeps the layer from going up; a guardrail takes it back.
+        let signal = |plan: &mut Plan| plan.guardrails[0].action = Action::Hold;
+        assert_eq!(verdict(&signal, &violated), (Verdict::Hold, Some("signal:complaint_rate".into())));
+        let unclear = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Unclear, None)];
+        assert_eq!(verdict(&signal, &unclear).0, Verdict::Promote);
+        // What cannot be used may be a reason to go back.
+        let strict = |plan: &mut Plan| (plan.policy.srm_action, plan.policy.no_data_action) = (OnTrouble::Rollback, OnTrouble::Rollback);
+        assert_eq!(verdict(&strict, &|stage| stage.users.candidate = 800), (Verdict::Rollback, Some("srm".into())));
+        assert_eq!(verdict(&strict, &|stage| stage.start += HOUR), (Verdict::Rollback, Some("evidence".into())));
+        // A holdback: the ladder ends below 1, and that is full.
+        let holdback = |plan: &mut Plan| plan.layers[0].ladder = vec![Ratio::try_from_share(0.1).unwrap()];
+        assert_eq!(verdict(&holdback, &nothing), (Verdict::Hold, Some("ladder".into())));
     }
 
     #[test]

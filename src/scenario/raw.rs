@@ -362,6 +362,7 @@ pub(super) struct RawWorldLayer {
     pub(super) users: Option<f64>,
     pub(super) turns_per_user_day: Option<f64>,
     pub(super) weekly_active: Option<f64>,
+    pub(super) rhythm: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

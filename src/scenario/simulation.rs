@@ -46,7 +46,12 @@ pub struct WorldLayer {
     pub turns_per_user_day: f64,
     /// Share of users who come at least once a week: how fast distinct users are seen.
     pub weekly_active: f64,
+    /// Traffic by hour of the week (UTC, from Monday on), around a mean of 1; empty for the same at all hours.
+    pub rhythm: Vec<f64>,
 }
+
+/// Hours of a week.
+pub(crate) const HOURS_A_WEEK: usize = 168;
 
 /// A metric's value under the baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,7 +242,21 @@ impl Checker {
             n_users: self.required_number(&at("users"), raw.users, 1.0, 1e12),
             turns_per_user_day: self.required_number(&at("turns_per_user_day"), raw.turns_per_user_day, 1e-9, 1e6),
             weekly_active: self.number(&at("weekly_active"), raw.weekly_active, 0.5, 1e-6, 1.0 - 1e-9),
+            rhythm: self.rhythm(&at("rhythm"), raw.rhythm.as_deref()),
         }
+    }
+
+    /// Weights by hour of the day or of the week, scaled to a mean of 1.
+    fn rhythm(&mut self, place: &str, weights: Option<&[f64]>) -> Vec<f64> {
+        let Some(weights) = weights else { return Vec::new() };
+        let sum: f64 = weights.iter().sum();
+        let is_legal =
+            [24, HOURS_A_WEEK].contains(&weights.len()) && weights.iter().all(|weight| (0.0..=1e9).contains(weight)) && sum > 0.0;
+        if !is_legal {
+            self.problem(place, format!("expected 24 or 168 weights of at least 0, not all 0, found {}", weights.len()));
+            return Vec::new();
+        }
+        weights.iter().map(|weight| weight * weights.len() as f64 / sum).cycle().take(HOURS_A_WEEK).collect()
     }
 
     fn required_number(&mut self, place: &str, value: Option<f64>, low: f64, high: f64) -> f64 {

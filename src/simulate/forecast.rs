@@ -5,11 +5,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::{
-    model::{Grounds, Model},
+    model::{Grounds, Measured, Model},
     run::{Outcome, Run},
 };
 use crate::{
-    analysis::Analysis,
     bucket::Ratio,
     error::{Error, Result},
     number::number,
@@ -233,7 +232,7 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 ///
 /// # References
 /// SPEC section 3.
-pub fn simulate(scenario: &Scenario, measured: Option<&Analysis>, progress: &Progress) -> Result<Forecast> {
+pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Progress) -> Result<Forecast> {
     let simulation = simulation(scenario)?;
     let grounds = Grounds::new(scenario, simulation, measured)?;
     let bar = progress.rows("simulate", Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64));
@@ -359,7 +358,7 @@ pub struct TracedDecision {
 ///
 /// # Errors
 /// As [`simulate`], or a plan or world that is not declared.
-pub fn trace(scenario: &Scenario, measured: Option<&Analysis>, plan: &str, world: &str, run: u32) -> Result<Vec<TracedDecision>> {
+pub fn trace(scenario: &Scenario, measured: Option<&Measured>, plan: &str, world: &str, run: u32) -> Result<Vec<TracedDecision>> {
     let simulation = simulation(scenario)?;
     let grounds = Grounds::new(scenario, simulation, measured)?;
     let unknown =

@@ -2,17 +2,18 @@
 
 use super::controller;
 use crate::{
-    analysis::Analysis,
-    metric::Better,
-    qos::RATE_METRICS,
-    scenario::{LATENCY_P95, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation, World, WorldLayer},
-    stats::{Reason, sequential},
-    time::{DAY, Micros},
-};
-use crate::{
     analysis::DEFAULT_RELATIVE_MDE,
     error::{Error, Result},
     scenario::GuardrailRule,
+};
+use crate::{
+    analysis::{self, Analysis, Asked},
+    metric::Better,
+    qos::RATE_METRICS,
+    replay::Cube,
+    scenario::{HOURS_A_WEEK, LATENCY_P95, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation, World, WorldLayer},
+    stats::{Reason, sequential},
+    time::{DAY, HOUR, Micros},
 };
 
 /// Where a metric's law lies in a layer's laws: those of QoS first, in their order.
@@ -49,11 +50,12 @@ pub(super) struct Law {
 #[derive(Debug, Clone)]
 pub(super) struct LayerModel {
     pub(super) n_users: f64,
-    /// Turns a window.
+    /// Turns a window, on average.
     pub(super) turns: f64,
-    /// Rate at which a user comes, a window, and the probability to come in one.
+    /// Rate at which a user comes, a window, on average.
     pub(super) activity: f64,
-    pub(super) coming: f64,
+    /// By window: traffic around a mean of 1, and the probability that a user comes.
+    pub(super) pace: Vec<[f64; 2]>,
     /// Turns of a visit.
     pub(super) visit: f64,
     pub(super) laws: Vec<Law>,
@@ -143,12 +145,15 @@ impl Grounds {
     ///
     /// # Errors
     /// A layer or a metric that neither tells.
-    pub(super) fn new(scenario: &Scenario, simulation: &Simulation, measured: Option<&Analysis>) -> Result<Self> {
+    pub(super) fn new(scenario: &Scenario, simulation: &Simulation, measured: Option<&Measured>) -> Result<Self> {
         let metrics = metrics_of(&scenario.plan);
         let (mut layers, mut rates) = (Vec::new(), Vec::new());
         for (idx, layer) in scenario.plan.layers.iter().enumerate() {
             let declared = simulation.layers.get(idx).cloned().flatten();
-            let measured_layer = measured.and_then(|analysis| measure_layer(analysis, &layer.id));
+            let measured_layer = measured.and_then(|measured| {
+                let rhythm = measured.rhythms.get(idx).cloned().unwrap_or_default();
+                Some(WorldLayer { rhythm, ..measure_layer(&measured.analysis, &layer.id)? })
+            });
             layers.push(declared.or(measured_layer).ok_or_else(|| {
                 Error::usage(format!("expected size and traffic of layer \"{}\", found none", layer.id))
                     .hint("declare them in [[simulate.layer]], or give the cube of a log with --cube")
@@ -156,8 +161,10 @@ impl Grounds {
             let mut of_layer = Vec::new();
             for metric in &metrics {
                 let declared = simulation.rate(metric, idx).cloned();
-                let found =
-                    declared.map_or_else(|| measured.map_or(Err(Reason::NoData), |analysis| measure_rate(analysis, &layer.id, metric)), Ok);
+                let found = declared.map_or_else(
+                    || measured.map_or(Err(Reason::NoData), |measured| measure_rate(&measured.analysis, &layer.id, metric)),
+                    Ok,
+                );
                 of_layer.push(found.map_err(|reason| {
                     Error::usage(format!("expected a value of {metric} in layer \"{}\", found none: {reason}", layer.id))
                         .hint("declare it in [[simulate.rate]], or give the cube of a log that has it with --cube")
@@ -191,6 +198,7 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
         n_users,
         turns_per_user_day: rows / n_users / days,
         weekly_active: (seen / eligible).clamp(1e-6, 1.0 - 1e-9),
+        rhythm: Vec::new(),
     })
 }
 
@@ -276,7 +284,7 @@ impl<'a> Model<'a> {
                 turns,
                 visit: turns / (layer.n_users * activity(layer, windows_a_day)),
                 activity: activity(layer, windows_a_day),
-                coming: -(-activity(layer, windows_a_day)).exp_m1(),
+                pace: pace(layer, plan, n_windows, activity(layer, windows_a_day)),
                 laws: grounds.rates[idx].iter().enumerate().map(law).collect(),
             }
         };
@@ -301,6 +309,67 @@ impl<'a> Model<'a> {
     }
 }
 
+/// Traffic of each window around a mean of 1, and the probability that a user comes in it.
+fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[f64; 2]> {
+    let of_window = |idx: u32| {
+        let start = plan.start + i64::from(idx) * plan.window;
+        // A long window has the mean of its hours.
+        let hours = (plan.window / HOUR).clamp(1, HOURS_A_WEEK as i64);
+        let weight = |hour: i64| layer.rhythm.get(hour_of_week(start + hour * HOUR)).copied().unwrap_or(1.0);
+        let pace = (0..hours).map(weight).sum::<f64>() / hours as f64;
+        [pace, -(-activity * pace).exp_m1()]
+    };
+    (0..n_windows).map(of_window).collect()
+}
+
+/// Hours since Monday, UTC. The epoch began on a Thursday.
+fn hour_of_week(at: Micros) -> usize {
+    (at.div_euclid(HOUR) + 3 * 24).rem_euclid(HOURS_A_WEEK as i64) as usize
+}
+
+/// What a log says of the baseline.
+#[derive(Debug)]
+pub struct Measured {
+    analysis: Analysis,
+    /// Traffic by hour of the week, for each of the plan's layers.
+    rhythms: Vec<Vec<f64>>,
+}
+
+impl Measured {
+    /// Measures a cube that was made under this scenario.
+    ///
+    /// # Errors
+    /// A cube of another plan.
+    pub fn of(cube: &Cube, scenario: &Scenario) -> Result<Self> {
+        let analysis = analysis::analyze(cube, scenario, &Asked::default())?;
+        let mut rows = vec![vec![0.0; HOURS_A_WEEK]; cube.layer_ids.len()];
+        for (key, values) in cube.cells.iter() {
+            let hour = hour_of_week(cube.start + i64::from(key.window) * cube.window);
+            rows[usize::from(key.layer)][hour] += values[0] as f64;
+        }
+        let n_windows = (cube.as_of - cube.start) / cube.window;
+        let mut windows = vec![0.0; HOURS_A_WEEK];
+        (0..n_windows).for_each(|idx| windows[hour_of_week(cube.start + idx * cube.window)] += 1.0);
+        // Windows of more than an hour, and logs of less than a day, have no rhythm to show.
+        let has_rhythm = cube.window <= HOUR && cube.as_of - cube.start >= DAY;
+        let rhythms = rows.iter().map(|rows| if has_rhythm { rhythm(rows, &windows) } else { Vec::new() }).collect();
+        Ok(Self { analysis, rhythms })
+    }
+}
+
+/// Traffic by hour of the week around a mean of 1: by the hour itself where the log has a whole week, else by the hour of the day.
+fn rhythm(rows: &[f64], windows: &[f64]) -> Vec<f64> {
+    let is_whole = windows.iter().all(|n| *n > 0.0);
+    let rate = |hour: usize| {
+        let same = |other: &usize| if is_whole { *other == hour } else { other % 24 == hour % 24 };
+        let (rows, windows) = (0..HOURS_A_WEEK).filter(same).fold((0.0, 0.0), |(r, w), idx| (r + rows[idx], w + windows[idx]));
+        if windows > 0.0 { rows / windows } else { 0.0 }
+    };
+    let rates: Vec<f64> = (0..HOURS_A_WEEK).map(rate).collect();
+    let mean = rates.iter().sum::<f64>() / HOURS_A_WEEK as f64;
+    if mean > 0.0 { rates.iter().map(|rate| rate / mean).collect() } else { Vec::new() }
+}
+
 fn activity(layer: &WorldLayer, windows_a_day: f64) -> f64 {
     -(-layer.weekly_active).ln_1p() / (7.0 * windows_a_day)
 }
@@ -323,4 +392,31 @@ fn candidate_values(
         if is_proportion { (value + sum).clamp(0.0, 1.0) } else { value + sum }
     };
     (0..n_windows).map(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_count_from_monday() {
+        // 2026-05-25 is a Monday.
+        let monday = crate::time::parse("2026-05-25T00:00:00Z").unwrap();
+        assert_eq!([monday, monday + 25 * HOUR, monday - HOUR, monday + 168 * HOUR].map(hour_of_week), [0, 25, 167, 0]);
+    }
+
+    #[test]
+    fn a_rhythm_is_that_of_the_log() {
+        let mut windows = vec![0.0; HOURS_A_WEEK];
+        let mut rows = vec![0.0; HOURS_A_WEEK];
+        // Two days: twice as much in the second half of the day.
+        for hour in 0..48 {
+            windows[hour] = 1.0;
+            rows[hour] = if hour % 24 < 12 { 10.0 } else { 20.0 };
+        }
+        let found = rhythm(&rows, &windows);
+        assert!((found[100] - 10.0 / 15.0).abs() < 1e-12 && (found[110] - 20.0 / 15.0).abs() < 1e-12, "{found:?}");
+        assert!((found.iter().sum::<f64>() - 168.0).abs() < 1e-9);
+        assert!(rhythm(&vec![0.0; HOURS_A_WEEK], &windows).is_empty());
+    }
 }

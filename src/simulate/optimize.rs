@@ -7,11 +7,10 @@ use std::sync::OnceLock;
 
 use super::{
     forecast::{Chance, Quantity, simulation, summarize},
-    model::{Grounds, LayerModel, Model, metrics_of},
+    model::{Grounds, LayerModel, Measured, Model, metrics_of},
     run::Run,
 };
 use crate::{
-    analysis::Analysis,
     bucket::{Ratio, groups_below},
     error::{Error, Result},
     metric::Better,
@@ -170,7 +169,7 @@ impl Target<'_> {
 ///
 /// # References
 /// METHODS section 8.
-pub fn optimize(scenario: &Scenario, measured: Option<&Analysis>) -> Result<Optimum> {
+pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Optimum> {
     let simulation = simulation(scenario)?;
     let grounds = Grounds::new(scenario, simulation, measured)?;
     let budget = &simulation.budget;

@@ -217,7 +217,7 @@ impl<'m> Run<'m> {
         let (model, of_model) = (self.model, &self.model.layers[idx]);
         let (layer, rng, state) = (&mut self.layers[idx], &mut self.rng, &self.states[idx]);
         let share = state.ratio.share();
-        let (consenting, coming) = (model.consenting[window as usize], of_model.coming);
+        let (consenting, [pace, coming]) = (model.consenting[window as usize], of_model.pace[window as usize]);
 
         let arriving = of_model.n_users * consenting * layer.unseen * coming + layer.carry;
         let new = arriving.floor();
@@ -230,7 +230,7 @@ impl<'m> Run<'m> {
         let logged = 1.0 - model.world.candidate_loss;
         let new = [new - of_candidate, of_candidate * logged];
 
-        let turns = of_model.turns * consenting;
+        let turns = of_model.turns * pace * consenting;
         self.outcome.requests += turns * share;
         layer.coin_hazard += turns * share / of_model.n_users;
         let rows = [turns * (1.0 - share), turns * share * logged];

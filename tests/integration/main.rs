@@ -22,3 +22,4 @@ mod simulate;
 mod small;
 mod support;
 mod vectors;
+mod watch;

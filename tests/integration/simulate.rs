@@ -213,6 +213,38 @@ fn the_case_study_s_log_is_decided_again() {
 }
 
 #[test]
+fn what_is_not_declared_is_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = fs::read_to_string(root().join("scenarios/ramp.toml")).unwrap();
+    // Sizes and traffic from the log, and the completion rate of all layers but the one that never had the baseline.
+    let (mut kept, mut skips) = (String::new(), false);
+    for line in whole.lines() {
+        if line.starts_with('[') {
+            skips = line == "[[simulate.layer]]";
+        }
+        if !skips {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    let scenario = kept
+        .replace("metric = \"task_completion_rate\"\nvalue = 0.6", "metric = \"task_completion_rate\"\nlayer = \"internal\"\nvalue = 0.6");
+    let path = dir.path().join("ramp.toml");
+    fs::write(&path, scenario).unwrap();
+    let (cube, plan_of_cube, out) = (ecommerce().join("cube"), root().join("scenarios/ecommerce.toml"), dir.path().join("out"));
+    let args =
+        ["simulate", text(&path), "--cube", text(&cube), "--cube-plan", text(&plan_of_cube), "--out", text(&out), "--runs", "20", "--json"];
+    let found: Value = serde_json::from_str(&ok(&args)).unwrap();
+    assert!(found["basis"].as_str().unwrap().contains("observed"));
+    // The case study's log has 200,000 users; all but those who did not consent can be reached.
+    let users = number(&plan(&found, "fixed time", "nothing changes")["users_exposed"]["mean"]);
+    assert!((100_000.0..200_000.0).contains(&users), "{users}");
+    assert!(number(&plan(&found, "as planned", "day-4 fault")["p_rollback"]["p"]) > 0.9);
+    let stderr = fails(&["simulate", text(&path), "--out", text(&out)], 2);
+    assert!(stderr.contains("expected size and traffic of layer \"internal\""), "{stderr}");
+}
+
+#[test]
 fn what_a_simulation_cannot_know_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ramp.toml");
@@ -232,6 +264,7 @@ fn what_a_simulation_cannot_know_is_said() {
         ("[[simulate.rate]]\nmetric = \"complaint_rate\"\nvalue = 0.002\n", "", "expected a value of complaint_rate in layer \"all\""),
         ("id = \"bad\"", "id = \"none\"", "expected ids that differ"),
         ("runs = 4000", "rnus = 4000", "simulate.rnus"),
+        ("turns_per_user_day = 0.5", "turns_per_user_day = 0.5\nrhythm = [1, 2]", "expected 24 or 168 weights"),
     ] {
         let stderr = refused(ONE.replacen(from, to, 1));
         assert!(stderr.contains(message), "{message}: {stderr}");
