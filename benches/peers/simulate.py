@@ -16,7 +16,8 @@ USERS, TURNS = 400_000.0, 400_000 * 0.5 / 24
 LADDER, DWELL, MIN_USERS, THRESHOLD, FLOOR = [0.0, 0.05, 0.2, 0.5, 1.0], 72, 100, 0.5, 0.6
 ALPHA, SRM_ALPHA, SRM_DEVIATION, MARGIN, QOS_MDE = 0.05, 0.001, 0.001, 0.02, 0.02
 RATE = -math.log(0.5) / (7 * 24)
-VISIT = TURNS / (USERS * RATE)
+# Other rows of the same visit, of a row.
+VISIT = TURNS / (USERS * RATE) - 1
 # bad, availability, latency, tools, completion, complaints
 VALUES = np.array([0.1, 0.9, 800.0, 0.9, 0.6, 0.05])
 ROW_SD = np.array([0, 0, 600.0, 0, 0, 0])

@@ -2,6 +2,7 @@
 //! the other ratio would have let it answer.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use super::{infer::Inference, sums::GroupSums};
 use crate::{
@@ -108,15 +109,19 @@ impl Inference<'_> {
         })
     }
 
-    /// Numerators and denominators of both releases' groups in all stages, weighted.
+    /// Numerators and denominators of each cluster, both releases and all stages together, weighted.
     fn weighted_clusters(&self, stages: &[Weighted], metrics: &[&Metric]) -> Result<Clusters, Reason> {
-        let mut rows: Vec<Vec<f64>> = Vec::new();
+        // The same users come in several stages: a cluster is the same in all of them.
+        let mut clusters: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for stage in stages {
             for (sums, weight) in stage.sums.iter().zip(stage.weights).filter(|(_, weight)| *weight > 0.0) {
-                rows.extend(sums.metrics(self.cube, metrics)?.iter().map(|sums| sums.iter().map(|sum| sum * weight).collect()));
+                for (cluster, own) in sums.numbered(self.cube, metrics)? {
+                    let sums = clusters.entry(cluster).or_insert_with(|| vec![0.0; own.len()]);
+                    sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own * weight);
+                }
             }
         }
-        Ok(rows.into_iter().collect())
+        Ok(clusters.into_values().collect())
     }
 }
 

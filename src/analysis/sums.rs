@@ -90,9 +90,21 @@ impl GroupSums {
 
     /// Several metrics side by side: numerator and denominator of each, for every group in which any denominator is above 0.
     pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Clusters, Reason> {
+        Ok(self.rows(cube, metrics)?.map(|(_, sums)| sums).collect())
+    }
+
+    /// As [`Self::metrics`], each with its bucket group or its user.
+    pub(super) fn numbered(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Vec<(u32, Vec<f64>)>, Reason> {
+        let mut users = vec![0; self.n_clusters()];
+        self.rows_of_users.iter().flatten().for_each(|(user, row)| users[*row] = *user);
+        let number = |row: usize| if self.rows_of_users.is_some() { users[row] } else { row as u32 };
+        Ok(self.rows(cube, metrics)?.map(|(row, sums)| (number(row), sums)).collect())
+    }
+
+    fn rows(&self, cube: &Cube, metrics: &[&Metric]) -> Result<impl Iterator<Item = (usize, Vec<f64>)>, Reason> {
         let columns: Vec<Vec<(f64, f64)>> = metrics.iter().map(|metric| self.metric(cube, metric)).collect::<Result<_, _>>()?;
-        let group = |idx: usize| columns.iter().flat_map(|column| [column[idx].0, column[idx].1]).collect::<Vec<f64>>();
-        Ok((0..self.n_clusters()).map(group).filter(|sums| sums.iter().skip(1).step_by(2).any(|den| *den > 0.0)).collect())
+        let row = move |idx: usize| (idx, columns.iter().flat_map(|column| [column[idx].0, column[idx].1]).collect::<Vec<f64>>());
+        Ok((0..self.n_clusters()).map(row).filter(|(_, sums)| sums.iter().skip(1).step_by(2).any(|den| *den > 0.0)))
     }
 }
 

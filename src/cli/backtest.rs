@@ -21,7 +21,8 @@ use crate::{
 
 The plan is decided twice: along the log's own ratios (what would have been said), and on its own (what would have been done). Plans of
 [[simulate.plan]] follow. Where both releases answered a request, or the log's ratio was at least as high, other ratios are exact; where it
-was lower, the users who had the candidate stand for the others (off_policy); where nobody had it, the backtest stops there.")]
+was lower, the users who had the candidate stand for the others (off_policy); where nobody had it, the backtest stops there. With --every,
+a change of the log's ratio is noticed at the next decision, and what came before in that stage is not used.")]
 pub(super) struct BacktestArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR")]
@@ -50,7 +51,12 @@ pub(super) fn run(args: &BacktestArgs) -> Result<u8> {
         simulate::backtest(&cube, &scenario, &scenario.plan, &scenario.plan.id, true, args.every)?,
         simulate::backtest(&cube, &scenario, &scenario.plan, &scenario.plan.id, false, args.every)?,
     ];
-    for variant in scenario.simulation.iter().flat_map(|simulation| &simulation.plans).filter(|variant| variant.id != scenario.plan.id) {
+    for variant in scenario
+        .simulation
+        .iter()
+        .flat_map(|simulation| &simulation.plans)
+        .filter(|variant| variant.plan.layers != scenario.plan.layers || variant.plan.policy != scenario.plan.policy)
+    {
         found.push(simulate::backtest(&cube, &scenario, &variant.plan, &variant.id, false, args.every)?);
     }
     if let Some(path) = &args.out {

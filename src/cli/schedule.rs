@@ -60,7 +60,11 @@ const LOCK: &str = ".watch.lock";
 
 pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     match args.watch {
-        None => once(args, args.state.as_deref()),
+        None => {
+            // A loop that watches the folder has it alone.
+            let _lock = if args.out.join(LOCK).exists() { Some(lock(&args.out)?) } else { None };
+            once(args, args.state.as_deref())
+        }
         Some(interval) => watch(args, interval),
     }
 }

@@ -77,12 +77,13 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
         print(&format!("{}\n", lines.join("\n")))?;
         return Ok(DONE);
     }
+    // Refused before the work, not after it.
+    let staged = args.out.as_ref().map(|out| StagedFolder::begin(out, FORECAST)).transpose()?;
     let mut forecast = simulate::simulate(&scenario, measured.as_ref(), &Progress::on_terminal())?;
     if args.optimize {
         forecast.optimum = Some(simulate::optimize(&scenario, measured.as_ref())?);
     }
-    if let Some(out) = &args.out {
-        let staged = StagedFolder::begin(out, FORECAST)?;
+    if let Some(staged) = staged {
         let page = report::forecast_html(&forecast, &scenario.name, &scenario.why)?;
         output::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
         forecast.files.insert(REPORT_HTML.to_owned(), output::sha256_of(&[page.as_bytes()]));
@@ -165,16 +166,17 @@ fn text(forecast: &Forecast, coin: bool) -> String {
 
 fn optimum_text(optimum: &Optimum) -> String {
     let mut table = new_table();
-    table.set_header(["layer", "ladder", "dwell", "decided by", "false rollback", "missed", "days if good", "harm"]);
+    table.set_header(["layer", "ladder", "dwell", "decided by", "false rollback", "missed", "unfinished", "days if good", "harm"]);
     for layer in &optimum.layers {
         for candidate in layer.chosen.iter().chain(layer.front.iter().filter(|_| layer.chosen.is_none()).take(1)) {
             table.add_row([
                 layer.layer.clone(),
                 steps(&candidate.ladder),
                 format!("{} h", number(candidate.dwell_hours)),
-                format!("{}, exactly", candidate.boundary),
+                format!("{}, exactly", candidate.boundary.name()),
                 percent(candidate.p_false_rollback),
                 percent(candidate.p_missed),
+                String::new(),
                 number(candidate.hours_if_good / 24.0),
                 number(candidate.expected_harm),
             ]);
@@ -188,6 +190,7 @@ fn optimum_text(optimum: &Optimum) -> String {
                 format!("{}, run", run.controller),
                 p_false,
                 p_missed,
+                chance(&run.p_never_finishes),
                 days(&run.hours_to_full),
                 String::new(),
             ]);

@@ -242,16 +242,17 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
     for layer in optimum.layers.iter().filter(|layer| !layer.front.is_empty()) {
         page.chart(&front_chart(layer)?);
     }
-    let header = ["layer", "ladder", "dwell, h", "decided by", "false rollback, %", "missed, %", "days to full"];
+    let header = ["layer", "ladder", "dwell, h", "decided by", "false rollback, %", "missed, %", "unfinished, %", "days to full"];
     let rows = optimum.layers.iter().flat_map(|layer| {
         let exact = layer.chosen.iter().map(|candidate| {
             vec![
                 Cell::Text(layer.layer.clone()),
                 Cell::Text(ladder(&candidate.ladder)),
                 Cell::Number(number(candidate.dwell_hours)),
-                Cell::Text(format!("{}, exactly", candidate.boundary)),
+                Cell::Text(format!("{}, exactly", candidate.boundary.name())),
                 Cell::Number(number(candidate.p_false_rollback * 100.0)),
                 Cell::Number(number(candidate.p_missed * 100.0)),
+                Cell::Text(String::new()),
                 Cell::Number(number(candidate.hours_if_good / 24.0)),
             ]
         });
@@ -263,6 +264,7 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
                 Cell::Text(format!("{}, run", run.controller)),
                 Cell::Number(chance(&run.p_false_rollback)),
                 Cell::Number(chance(&run.p_missed)),
+                Cell::Number(chance(&run.p_never_finishes)),
                 Cell::Number(mean(&run.hours_to_full, 24.0)),
             ]
         });

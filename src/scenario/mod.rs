@@ -25,7 +25,7 @@ use crate::{
 
 pub use sensitive::sensitive_word;
 pub(crate) use simulation::HOURS_A_WEEK;
-pub use simulation::{Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer};
+pub use simulation::{Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer};
 
 /// A study, checked.
 #[derive(Debug, Clone)]

@@ -418,6 +418,7 @@ pub(super) struct RawPlanVariant {
     pub(super) sequential: Option<String>,
     pub(super) alpha: Option<f64>,
     pub(super) controller: Option<String>,
+    pub(super) boundary: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -427,6 +428,7 @@ pub(super) struct RawLayerVariant {
     pub(super) ladder: Option<Vec<f64>>,
     pub(super) dwell_hours: Option<f64>,
     pub(super) min_users: Option<u64>,
+    pub(super) boundary: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,18 +1,26 @@
 //! `[simulate]`: the worlds that a ramp may meet, and the plans that are compared in them.
 
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::{
     Action, DecisionPolicy, Guardrail, Layer, Metric, Plan, Sequential,
     check::Checker,
-    raw::{RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer},
+    raw::{RawBudget, RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer},
 };
 use crate::{
     bucket::Ratio,
     qos::RATE_METRICS,
     scenario::LATENCY_P95,
+    stats::{
+        dist::norm_isf,
+        group_sequential::{Sides, Spending, design},
+    },
     time::{DAY, HOUR, Micros},
 };
+
+/// Windows of a run, at most.
+const MAX_WINDOWS: i64 = 1_000_000;
 
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +117,44 @@ pub struct PlanVariant {
     pub plan: Plan,
     /// Who decides.
     pub controller: Controller,
+    /// How each layer's group-sequential gates spend their error.
+    pub boundaries: Vec<Boundary>,
+}
+
+/// How group-sequential gates spend their error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundary {
+    /// About as much at every gate: Lan and DeMets's approximation of Pocock.
+    #[default]
+    Pocock,
+    /// Little early on: Lan and DeMets's approximation of O'Brien and Fleming.
+    ObrienFleming,
+    /// As much at every gate as if they were apart.
+    Bonferroni,
+}
+
+impl Boundary {
+    const ALL: [(&'static str, Self); 3] =
+        [("pocock", Self::Pocock), ("obrien_fleming", Self::ObrienFleming), ("bonferroni", Self::Bonferroni)];
+
+    /// The word of documents and scenarios.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, boundary)| *boundary == self).map_or("pocock", |(name, _)| name)
+    }
+
+    /// One-sided boundaries of gates with these informations (in any unit); `None` if they cannot be designed.
+    pub fn bounds(self, information: &[f64], alpha: f64) -> Option<Vec<Option<f64>>> {
+        let spending = match self {
+            Self::Pocock => Spending::Pocock,
+            Self::ObrienFleming => Spending::ObrienFleming,
+            Self::Bonferroni => return Some(vec![Some(norm_isf(alpha / information.len().max(1) as f64)); information.len()]),
+        };
+        // Designs are made in fractions of all information.
+        let all = information.last()?;
+        let fractions: Vec<f64> = information.iter().map(|part| part / all).collect();
+        design(&fractions, alpha, Sides::One, spending).ok().map(|design| design.bounds)
+    }
 }
 
 /// Who decides.
@@ -205,7 +251,15 @@ impl Checker {
             plans.push(variant);
         }
         if plans.is_empty() {
-            plans.push(PlanVariant { id: plan.id.clone(), plan: plan.clone(), controller: Controller::Policy });
+            plans.push(PlanVariant {
+                id: plan.id.clone(),
+                plan: plan.clone(),
+                controller: Controller::Policy,
+                boundaries: vec![Boundary::default(); plan.layers.len()],
+            });
+        }
+        for (metric, cost) in &raw.cost {
+            self.number(&format!("simulate.cost.{metric}"), Some(*cost), 0.0, 0.0, 1e15);
         }
         for metric in raw.cost.keys().filter(|metric| !known.contains(metric)) {
             self.problem("simulate.cost", format!("expected metrics of {}, found \"{metric}\"", known.join(", ")));
@@ -213,12 +267,13 @@ impl Checker {
         let n_runs = self.number("simulate.runs", raw.runs, 2_000.0, 1.0, 1e7);
         let every = self.number("simulate.decide_every_windows", raw.decide_every_windows, 1.0, 1.0, 1e4);
         let budget = raw.budget;
+        self.budget(&budget, plan);
         let share = |c: &mut Self, key: &str, value: Option<f64>, default: f64| {
             c.number(&format!("simulate.budget.{key}"), value, default, 1e-9, 1.0)
         };
         Simulation {
             n_runs: n_runs as u32,
-            horizon: self.duration("simulate.days", raw.days, 20.0, DAY),
+            horizon: self.horizon(raw.days, plan.window),
             decide_every: every as u32,
             layers,
             rates,
@@ -235,6 +290,15 @@ impl Checker {
                 max_overspend: budget.max_overspend.map(|p| share(self, "max_overspend", Some(p), 0.05)),
             },
         }
+    }
+
+    fn horizon(&mut self, days: Option<f64>, window: Micros) -> Micros {
+        let horizon = self.duration("simulate.days", days, 20.0, DAY);
+        let windows = horizon / window.max(1);
+        if !(1..=MAX_WINDOWS).contains(&windows) {
+            self.problem("simulate.days", format!("expected 1 to {MAX_WINDOWS} windows of the plan, found {windows}"));
+        }
+        horizon
     }
 
     fn world_layer(&mut self, at: &dyn Fn(&str) -> String, raw: &RawWorldLayer) -> WorldLayer {
@@ -272,6 +336,23 @@ impl Checker {
             self.problem(place, format!("expected a metric of QoS or of a guardrail ({}), found \"{metric}\"", known.join(", ")));
         }
         metric
+    }
+
+    /// A budget is about a guardrail that can roll back for a harm.
+    fn budget(&mut self, raw: &RawBudget, plan: &Plan) {
+        let is_bounded =
+            |guardrail: &&Guardrail| guardrail.action == Action::Rollback && !matches!(guardrail.rule, super::GuardrailRule::MaxCount(_));
+        let bounded: Vec<&str> = plan.guardrails.iter().filter(is_bounded).map(|guardrail| guardrail.metric.as_str()).collect();
+        if let Some(metric) = raw.metric.as_deref().filter(|metric| !bounded.contains(metric)) {
+            let found = format!("expected a guardrail with a margin that rolls back ({}), found \"{metric}\"", bounded.join(", "));
+            self.problem("simulate.budget.metric", found);
+        }
+        for (key, value) in [("mde", raw.mde), ("max_harm", raw.max_harm)] {
+            self.number(&format!("simulate.budget.{key}"), value, 1.0, 1e-12, 1e15);
+        }
+        if raw.max_overspend.is_some() && raw.max_harm.is_none() {
+            self.problem("simulate.budget.max_overspend", "expected `max_harm`, which it is about, found none");
+        }
     }
 
     fn rate(&mut self, idx: usize, raw: RawRate, known: &[String], layers: &[Layer], metrics: &[Metric]) -> Rate {
@@ -337,6 +418,8 @@ impl Checker {
     fn plan_variant(&mut self, idx: usize, raw: RawPlanVariant, base: &Plan) -> PlanVariant {
         let at = |key: &str| format!("simulate.plan[{}].{key}", idx + 1);
         let mut plan = base.clone();
+        let boundary = self.choice(&at("boundary"), raw.boundary.as_deref(), &Boundary::ALL);
+        let mut boundaries = vec![boundary; plan.layers.len()];
         for layer in &mut plan.layers {
             if let Some(shares) = &raw.ladder {
                 layer.ladder = self.ladder(&at("ladder"), shares);
@@ -357,6 +440,9 @@ impl Checker {
             if let Some(hours) = of_layer.dwell_hours {
                 layer.dwell = self.duration(&place("dwell_hours"), Some(hours), 0.0, HOUR);
             }
+            if of_layer.boundary.is_some() {
+                boundaries[layer_idx] = self.choice(&place("boundary"), of_layer.boundary.as_deref(), &Boundary::ALL);
+            }
             if let Some(min_users) = of_layer.min_users {
                 layer.min_users = min_users;
             }
@@ -376,6 +462,7 @@ impl Checker {
             id: self.text(&at("id"), raw.id, "an id"),
             plan,
             controller: self.choice(&at("controller"), raw.controller.as_deref(), &Controller::ALL),
+            boundaries,
         }
     }
 }

@@ -8,11 +8,8 @@ use crate::{
         CheckName, Conclusion, Situation, Verdict,
         exact::{RuinRisk, risk_of_ruin_step},
     },
-    scenario::{Controller, GuardrailRule, Layer},
-    stats::{
-        dist::{norm_isf, norm_sf},
-        group_sequential::{Sides, Spending, design},
-    },
+    scenario::{Boundary, Controller, GuardrailRule, Layer},
+    stats::dist::{norm_isf, norm_sf},
     time::Micros,
 };
 
@@ -124,11 +121,11 @@ pub(super) fn conclude<'a>(
     }
 }
 
-/// Boundaries of the gates at the ends of a layer's dwells, spending Pocock-like over the information that is expected; as users come
-/// back, information goes with users.
-pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64) -> Vec<Option<f64>> {
+/// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected; as users come back, information goes
+/// with users.
+pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64, boundary: Boundary) -> Vec<Option<f64>> {
     let mut sum = 0.0;
-    let mut information: Vec<f64> = steps(layer)
+    let information: Vec<f64> = steps(layer)
         .into_iter()
         .map(|step| {
             let come = -(-activity * (layer.dwell.max(window) as f64 / window as f64)).exp_m1();
@@ -136,9 +133,7 @@ pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64) ->
             sum
         })
         .collect();
-    // Designs are made in fractions of all information.
-    information.iter_mut().for_each(|part| *part /= sum);
-    design(&information, alpha, Sides::One, Spending::Pocock).map_or_else(|_| Vec::new(), |design| design.bounds)
+    boundary.bounds(&information, alpha).unwrap_or_default()
 }
 
 /// The steps that have a control, from the first on.

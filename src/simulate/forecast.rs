@@ -67,6 +67,8 @@ pub struct PlanForecast {
     pub p_false_rollback: Option<Chance>,
     /// Every layer reached the end of its ladder though something was harmful; `None` in a world without harm.
     pub p_missed: Option<Chance>,
+    /// Every layer reached the end of its ladder, and none was rolled back.
+    pub p_full: Chance,
     /// Some decision met a sample-ratio mismatch.
     pub p_srm_halt: Chance,
     /// Neither rolled back nor full within the horizon.
@@ -390,6 +392,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     let chance = |is_so: &dyn Fn(&Outcome) -> bool| Chance::of(outcomes.iter().filter(|outcome| is_so(outcome)).count(), outcomes.len());
     let is_harmful = model.is_harmful();
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
+    let p_full = chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none());
     let rollbacks = || outcomes.iter().filter_map(Outcome::rollback);
     let because = |change: &super::run::Change| {
         let Some(because) = change.because else { return "no_data".to_owned() };
@@ -419,7 +422,8 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
         is_harmful,
         p_rollback,
         p_false_rollback: (!is_harmful).then_some(p_rollback),
-        p_missed: is_harmful.then(|| chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none())),
+        p_missed: is_harmful.then_some(p_full),
+        p_full,
         p_srm_halt: chance(&|outcome| outcome.srm_halt),
         p_never_finishes: chance(&|outcome| outcome.rollback().is_none() && outcome.full_at.is_none()),
         hours_to_full: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours)),

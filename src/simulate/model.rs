@@ -62,10 +62,15 @@ pub(super) struct LayerModel {
 }
 
 impl LayerModel {
-    /// What users' differences weigh in the variance of an arm's ratio with `r` rows: visits are Poisson, so users of `N_arm` have
-    /// `V ~ Poisson(t)` visits of m rows each, and `sum V^2 m^2 / r^2 = 1 / N_arm + m / r`.
+    /// What users' differences weigh in the variance of an arm's ratio with `r` rows: pairs of rows of one user, over all pairs. Of
+    /// `N_arm` users each has `V ~ Poisson(t)` visits of m turns, so that is `1 / N_arm + share (m - 1) / r`.
     pub(super) fn together(&self, law: &Law, r: f64, share: f64) -> f64 {
-        1.0 / (self.n_users * share).max(1.0) + law.share * self.visit / r
+        1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(law) / r
+    }
+
+    /// Other rows of the same visit, of a row.
+    pub(super) fn pairs_of_a_visit(&self, law: &Law) -> f64 {
+        law.share * (self.visit - 1.0).max(0.0)
     }
 }
 
@@ -162,7 +167,7 @@ impl Grounds {
             for metric in &metrics {
                 let declared = simulation.rate(metric, idx).cloned();
                 let found = declared.map_or_else(
-                    || measured.map_or(Err(Reason::NoData), |measured| measure_rate(&measured.analysis, &layer.id, metric)),
+                    || measured.map_or(Err(Reason::NoData), |measured| measure_rate(&measured.analysis, &layers[idx], &layer.id, metric)),
                     Ok,
                 );
                 of_layer.push(found.map_err(|reason| {
@@ -203,10 +208,9 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
 }
 
 /// A metric under the baseline in a log: its value, and how much users differ, from the stage with most rows.
-fn measure_rate(analysis: &Analysis, id: &str, metric: &str) -> std::result::Result<Rate, Reason> {
+fn measure_rate(analysis: &Analysis, layer: &WorldLayer, id: &str, metric: &str) -> std::result::Result<Rate, Reason> {
     let stages = analysis.layers.iter().filter(|layer| layer.layer == id).flat_map(|layer| &layer.stages);
     let stage = stages.max_by_key(|stage| stage.rows.baseline).ok_or(Reason::NoData)?;
-    let n_users = stage.users.baseline.max(1) as f64;
     let rate = |value, sd, user_sd, share| Rate { metric: metric.to_owned(), layer_idx: None, value, sd, user_sd, share };
     if metric == LATENCY_P95 {
         let found = stage.latency_p95_ms.baseline.result()?;
@@ -220,7 +224,12 @@ fn measure_rate(analysis: &Analysis, id: &str, metric: &str) -> std::result::Res
     let share = robust.denominator / stage.rows.baseline.max(1) as f64;
     if is_proportion {
         let excess = robust.std_error.powi(2) - robust.estimate * (1.0 - robust.estimate) / robust.denominator;
-        return Ok(rate(robust.estimate, None, (excess.max(0.0) * n_users).sqrt(), share));
+        // As the model puts errors together, the other way round.
+        let visit = layer.turns_per_user_day / activity(layer, 1.0);
+        let n_arm = (layer.n_users * (1.0 - stage.ratio.share())).max(1.0);
+        let together = 1.0 / n_arm + share * (visit - 1.0).max(0.0) / robust.denominator;
+        let between = (excess.max(0.0) / together).min(robust.estimate * (1.0 - robust.estimate));
+        return Ok(rate(robust.estimate, None, between.sqrt(), share));
     }
     Ok(rate(robust.estimate, Some(robust.std_error * robust.denominator.sqrt()), 0.0, share))
 }
@@ -289,8 +298,13 @@ impl<'a> Model<'a> {
             }
         };
         let layers: Vec<LayerModel> = grounds.layers.iter().enumerate().map(layer_model).collect();
-        let gates =
-            plan.layers.iter().zip(&layers).map(|(layer, model)| controller::gates(layer, model.activity, plan.window, alpha)).collect();
+        let gates = plan
+            .layers
+            .iter()
+            .zip(&layers)
+            .zip(&variant.boundaries)
+            .map(|((layer, model), boundary)| controller::gates(layer, model.activity, plan.window, alpha, *boundary))
+            .collect();
         Self {
             variant,
             gates,

@@ -16,11 +16,10 @@ use crate::{
     metric::Better,
     number::number,
     ramp::exact::ExactRamp,
-    scenario::{Budget, Controller, GuardrailRule, PlanVariant, Scenario, Simulation, World, WorldEffect},
+    scenario::{Boundary, Budget, Controller, GuardrailRule, PlanVariant, Scenario, Simulation, World, WorldEffect},
     stats::{
         dist::{norm_isf, norm_sf},
         effect::FEW_EVENTS,
-        group_sequential::{Sides, Spending, design},
         ratio::MIN_CLUSTERS,
     },
     time::{HOUR, Micros},
@@ -84,8 +83,8 @@ pub struct Candidate {
     pub ladder: Vec<f64>,
     /// Dwell at each, hours.
     pub dwell_hours: f64,
-    /// How the boundary spends its error: `pocock`, `obrien_fleming`, `bonferroni`.
-    pub boundary: String,
+    /// How the boundary spends its error.
+    pub boundary: Boundary,
     /// Roll back when the standardized harm at a gate is above this; `null` where nothing is spent.
     pub bounds: Vec<Option<f64>>,
     /// Users who come during a dwell, both arms.
@@ -121,6 +120,8 @@ pub struct Finalist {
     pub p_false_rollback: Chance,
     /// Ratio 1 was reached with a harm of `mde`.
     pub p_missed: Chance,
+    /// Neither rolled back nor at ratio 1 within three times the schedule's length, without any effect.
+    pub p_never_finishes: Chance,
     /// Hours to ratio 1 without any effect.
     pub hours_to_full: Quantity,
 }
@@ -175,7 +176,8 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
     let budget = &simulation.budget;
     let (metric, mde_of) = objective(scenario, budget)?;
     let none = World { id: "none".into(), effects: Vec::new(), opt_out_per_day: 0.0, drift_per_day: 0.0, candidate_loss: 0.0 };
-    let base = PlanVariant { id: "base".into(), plan: scenario.plan.clone(), controller: Controller::Policy };
+    let boundaries = vec![Boundary::default(); scenario.plan.layers.len()];
+    let base = PlanVariant { id: "base".into(), plan: scenario.plan.clone(), controller: Controller::Policy, boundaries };
     let model = Model::new(scenario, simulation, &grounds, &base, &none);
     let law = metrics_of(&scenario.plan).iter().position(|id| *id == metric).unwrap_or(0);
     let grid = Grid::new(budget.max_false_rollback);
@@ -192,12 +194,13 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
         if let Some(chosen) = &found.chosen {
             let ladder: Vec<String> = chosen.ladder.iter().map(|share| format!("{share:?}")).collect();
             toml.push_str(&format!(
-                "# {}: {}\n[[simulate.plan.layer]]\nid = \"{}\"\nladder = [{}]\ndwell_hours = {:?}\n",
+                "# {}: {}\n[[simulate.plan.layer]]\nid = \"{}\"\nladder = [{}]\ndwell_hours = {:?}\nboundary = \"{}\"\n",
                 layer.id,
                 found.why,
                 layer.id,
                 ladder.join(", "),
-                chosen.dwell_hours
+                chosen.dwell_hours,
+                chosen.boundary.name()
             ));
         }
         layers.push(found);
@@ -262,26 +265,18 @@ fn ladders() -> Vec<Vec<f64>> {
     ladders
 }
 
-const BOUNDARIES: [&str; 3] = ["pocock", "obrien_fleming", "bonferroni"];
+const BOUNDARIES: [Boundary; 3] = [Boundary::Pocock, Boundary::ObrienFleming, Boundary::Bonferroni];
 
 /// Bounds of a ladder's gates. They depend on fractions of information alone, so one design serves every dwell.
-fn bounds_of(ladder: &[f64], boundary: &str, alpha: f64) -> Option<Vec<Option<f64>>> {
-    let mut sum = 0.0;
-    let mut information: Vec<f64> = ladder
+fn bounds_of(ladder: &[f64], boundary: Boundary, alpha: f64) -> Option<Vec<Option<f64>>> {
+    let information: Vec<f64> = ladder
         .iter()
-        .map(|e| {
-            sum += e * (1.0 - e);
-            sum
+        .scan(0.0, |sum, e| {
+            *sum += e * (1.0 - e);
+            Some(*sum)
         })
         .collect();
-    // Designs are made in fractions of all information.
-    information.iter_mut().for_each(|part| *part /= sum);
-    let spending = match boundary {
-        "pocock" => Spending::Pocock,
-        "obrien_fleming" => Spending::ObrienFleming,
-        _ => return Some(vec![Some(norm_isf(alpha / ladder.len() as f64)); ladder.len()]),
-    };
-    design(&information, alpha, Sides::One, spending).ok().map(|design| design.bounds)
+    boundary.bounds(&information, alpha)
 }
 
 /// Every ladder of the grid with every boundary; designs are made when they are first wanted, and serve all layers and dwells.
@@ -428,7 +423,7 @@ fn evaluate(
     ladder: &[f64],
     dwell_hours: f64,
     (users, sigma2, harm): (f64, f64, f64),
-    (boundary, bounds): (&str, &[Option<f64>]),
+    (boundary, bounds): (Boundary, &[Option<f64>]),
 ) -> Option<Candidate> {
     let ramp = ExactRamp { shares: ladder.to_vec(), n: vec![users; ladder.len()], sigma2 };
     let c: Vec<f64> = bounds.iter().map(|bound| bound.unwrap_or(f64::INFINITY)).collect();
@@ -448,7 +443,7 @@ fn evaluate(
     Some(Candidate {
         ladder: ladder.iter().copied().chain([1.0]).collect(),
         dwell_hours,
-        boundary: boundary.to_owned(),
+        boundary,
         bounds: bounds.to_vec(),
         users_per_stage: users,
         sigma2,
@@ -499,7 +494,7 @@ fn finalists(
             // A run that waits longer than three times the plan's length is as good as stuck.
             let horizon = ((candidate.hours_if_good * 3.0 + 24.0) * HOUR as f64) as Micros;
             let simulation = Simulation { horizon, ..simulation.clone() };
-            let variant = PlanVariant { id: "finalist".into(), plan, controller };
+            let variant = PlanVariant { id: "finalist".into(), plan, controller, boundaries: vec![candidate.boundary] };
             let results = worlds.each_ref().map(|world| {
                 let model = Model::new_with_metrics(scenario, &simulation, &own, &variant, world, metrics_of(&scenario.plan));
                 let outcomes: Vec<_> = (0..simulation.n_runs)
@@ -509,13 +504,13 @@ fn finalists(
                 summarize(&model, &outcomes)
             });
             let [none, harmed] = results;
-            let n = simulation.n_runs as usize;
             finalists.push(Finalist {
                 ladder: candidate.ladder.clone(),
                 dwell_hours: candidate.dwell_hours,
                 controller: controller.name().into(),
                 p_false_rollback: none.p_rollback,
-                p_missed: Chance::of(harmed.p_missed.map_or(0, |missed| missed.n as usize), n),
+                p_missed: harmed.p_full,
+                p_never_finishes: none.p_never_finishes,
                 hours_to_full: none.hours_to_full,
             });
         }

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Gamma, StandardNormal};
 
 use super::{
     controller::{self, Progress},
@@ -247,7 +247,7 @@ impl<'m> Run<'m> {
                     let own: f64 = StandardNormal.sample(rng);
                     sums.own = own * (law.between / all).sqrt();
                 }
-                let (x, r) = draw(rng, law, value + sums.own, rows[arm] * law.share, law.share * of_model.visit);
+                let (x, r) = draw(rng, law, value + sums.own, rows[arm] * law.share, of_model.pairs_of_a_visit(law));
                 let (x, r) = match of_arm.waiting[number].as_mut_slice() {
                     [] => (x, r),
                     ring => {
@@ -473,9 +473,9 @@ fn arm_estimate(arm: &ArmRun, number: usize, of_model: &LayerModel, clusters: f6
     })
 }
 
-/// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit brings several rows of one user.
-fn draw(rng: &mut ChaCha8Rng, law: &Law, value: f64, rows: f64, rows_a_visit: f64) -> (f64, f64) {
-    let visits = law.between * rows_a_visit;
+/// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit brings other rows of the same user.
+fn draw(rng: &mut ChaCha8Rng, law: &Law, value: f64, rows: f64, pairs_of_a_visit: f64) -> (f64, f64) {
+    let visits = law.between * pairs_of_a_visit;
     if !law.is_proportion {
         let error: f64 = StandardNormal.sample(rng);
         return (rows * value + error * (rows * (law.within + visits)).sqrt(), rows);
@@ -488,8 +488,18 @@ fn draw(rng: &mut ChaCha8Rng, law: &Law, value: f64, rows: f64, rows_a_visit: f6
     }
     // Rows are whole ones here; the part of a row comes as often as it is large.
     let n = rows.floor() + f64::from(u8::from(rng.random::<f64>() < rows.fract()));
-    let events = draw_rare(rng, n, rare);
+    let rate = rate_of_visitors(rng, rare, visits / rows);
+    let events = draw_rare(rng, n, rate);
     (if p <= 0.5 { events } else { n - events }, n)
+}
+
+/// The rate of those who happen to come: around the rate of all, never below 0.
+fn rate_of_visitors(rng: &mut ChaCha8Rng, rate: f64, variance: f64) -> f64 {
+    if variance <= 0.0 || rate <= 0.0 {
+        return rate;
+    }
+    // Shape and scale are above 0.
+    Gamma::new(rate * rate / variance, variance / rate).map_or(rate, |law| law.sample(rng).min(1.0))
 }
 
 /// How many of `n` users fall below a share.
@@ -513,6 +523,9 @@ fn draw_rare(rng: &mut ChaCha8Rng, n: f64, p: f64) -> f64 {
         return 0.0;
     }
     let mut left = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    if p >= 1.0 {
+        return n;
+    }
     let odds = p / (1.0 - p);
     let (mut k, mut probability) = (0.0, (n * (-p).ln_1p()).exp());
     while left >= probability && k < n {

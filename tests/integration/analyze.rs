@@ -182,6 +182,8 @@ fn other_ratios_are_worth_what_weighted_rows_say() {
         let estimate = found["value"]["estimate"].as_f64().unwrap();
         assert!((estimate - expected).abs() < 1e-12, "{value}: {expected}");
         assert!(found["value"]["std_error"].as_f64().unwrap() > 0.0);
+        // A bucket group is one cluster, whatever releases and stages it was in.
+        assert!(found["value"]["n_clusters"].as_f64().unwrap() <= 370.0);
     }
     // A tenth of the users were weighted up to all, and to none.
     assert!((analysis["values"][3]["overlap"]["max_weight"].as_f64().unwrap() - 1.0 / 0.9).abs() < 1e-12);

@@ -92,7 +92,7 @@ fn runs_agree_with_exact_integration() {
     let active = -(0.5_f64.ln()) / 7.0;
     let users = 400_000.0 * (1.0 - (-active).exp());
     let (rows, rows_a_visit) = (400_000.0 * 0.5, 0.5 / active);
-    let sigma2 = users * (0.24 / rows + 0.04 * (1.0 / 400_000.0 + rows_a_visit / rows));
+    let sigma2 = users * (0.24 / rows + 0.04 * (1.0 / 400_000.0 + (rows_a_visit - 1.0) / rows));
     for (world, delta) in [("none", 0.0), ("bad", -0.01)] {
         let exact: Value = serde_json::from_str(&ok(&[
             "calc",
@@ -173,10 +173,13 @@ fn an_optimal_schedule_keeps_its_promises_when_it_is_run() {
     for (promise, bound) in [("p_false_rollback", 0.1), ("p_missed", 0.2)] {
         assert!(number(&run[promise]["p"]) <= bound + 4.0 * number(&run[promise]["mc_error"]), "{promise}: {run}");
     }
-    // The plan that comes out goes in again.
+    // The plan that comes out goes in again, and keeps them too.
     let again = format!("{scenario}\n{}", found["optimum"]["toml"].as_str().unwrap());
-    let again = forecast(&again, &["--runs", "200"]);
-    assert_eq!(plan(&again, "optimized", "none")["controller"], "group_sequential");
+    assert!(again.contains(&format!("boundary = {}", chosen["boundary"])));
+    let again = forecast(&again, &["--runs", "2000"]);
+    let bad = plan(&again, "optimized", "bad");
+    assert_eq!(bad["controller"], "group_sequential");
+    assert!(number(&bad["p_full"]["p"]) <= 0.2 + 4.0 * number(&bad["p_full"]["mc_error"]), "{bad}");
 }
 
 #[test]
@@ -264,6 +267,13 @@ fn what_a_simulation_cannot_know_is_said() {
         ("[[simulate.rate]]\nmetric = \"complaint_rate\"\nvalue = 0.002\n", "", "expected a value of complaint_rate in layer \"all\""),
         ("id = \"bad\"", "id = \"none\"", "expected ids that differ"),
         ("runs = 4000", "rnus = 4000", "simulate.rnus"),
+        ("days = 20", "days = 0.01", "expected 1 to 1000000 windows of the plan, found 0"),
+        (
+            "[[simulate.world]]",
+            "[simulate.budget]\nmetric = \"bad_rate\"\nmde = nan\n[[simulate.world]]",
+            "that rolls back (task_completion_rate), found \"bad_rate\"",
+        ),
+        ("[[simulate.world]]", "[simulate.cost]\nbad_rate = -3\n[[simulate.world]]", "simulate.cost.bad_rate"),
         ("turns_per_user_day = 0.5", "turns_per_user_day = 0.5\nrhythm = [1, 2]", "expected 24 or 168 weights"),
     ] {
         let stderr = refused(ONE.replacen(from, to, 1));
