@@ -390,11 +390,11 @@ mod tests {
         };
         let nothing = |_: &mut StageAnalysis| {};
         let violated = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
-        let frozen = |plan: &mut Plan| plan.freezes = vec![NOW - HOUR..NOW + HOUR];
+        let frozen = |plan: &mut Plan| plan.freezes.push(NOW - HOUR..NOW + HOUR);
         assert_eq!(verdict(&frozen, &nothing), (Verdict::Hold, Some("freeze".into())));
         // What protects users is not frozen.
         assert_eq!(verdict(&frozen, &violated).0, Verdict::Rollback);
-        assert_eq!(verdict(&|plan| plan.freezes = vec![NOW + HOUR..NOW + 2 * HOUR], &nothing).0, Verdict::Promote);
+        assert_eq!(verdict(&|plan| plan.freezes.push(NOW + HOUR..NOW + 2 * HOUR), &nothing).0, Verdict::Promote);
 
         let approved = |candidate: &str, share: f64, at: Micros| {
             let (candidate, ratio) = (candidate.to_owned(), Ratio::try_from_share(share).unwrap());

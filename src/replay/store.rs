@@ -70,6 +70,9 @@ struct Document {
 /// Every table of a cube.
 const TABLES: [&str; 7] = [CELLS, PAIRS, USERS, SESSIONS, ACTIVITY, EXPOSURES, LATENCIES];
 
+/// Takes a batch of a table.
+type OnBatch<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
+
 /// A breakdown's table.
 fn breakdown_file(idx: usize) -> String {
     format!("breakdown_{idx}.parquet")
@@ -333,7 +336,7 @@ impl Cube {
         &self,
         path: &Path,
         wanted: &(dyn Fn(&Sum) -> bool + Sync),
-        mut on_batch: Option<&mut dyn FnMut(&RecordBatch) -> Result<()>>,
+        mut on_batch: Option<&mut OnBatch<'_>>,
     ) -> Result<Cells> {
         let there = self.measures.iter().enumerate().filter(|(_, m)| m.present && wanted(&m.sum));
         let names: Vec<(usize, String)> = there.map(|(idx, m)| (idx, m.sum.column_name())).collect();

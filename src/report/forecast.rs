@@ -156,13 +156,23 @@ fn names(
     mut ends: Vec<(f64, String, RGBColor)>,
     place: impl Fn(f64) -> (i32, i32),
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut free = i32::MAX;
-    for (y, word, color) in ends {
-        let (x, pixel) = place(y);
-        let pixel = (pixel - 7).min(free);
-        free = pixel - 15;
-        root.draw(&Text::new(word, (x + 6, pixel), (FONT, 13).into_font().color(&color)))?;
+    /// Pixels a name takes.
+    const LINE: i32 = 15;
+    ends.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // From the top down, then up again from the bottom, so that none leaves the picture.
+    let mut places: Vec<(i32, i32)> = ends.iter().map(|end| place(end.0)).map(|(x, pixel)| (x + 6, pixel - 7)).collect();
+    let mut free = 0;
+    for (_, pixel) in &mut places {
+        *pixel = (*pixel).max(free);
+        free = *pixel + LINE;
+    }
+    let mut free = root.dim_in_pixel().1 as i32 - LINE;
+    for (_, pixel) in places.iter_mut().rev() {
+        *pixel = (*pixel).min(free);
+        free = *pixel - LINE;
+    }
+    for ((_, word, color), at) in ends.into_iter().zip(places) {
+        root.draw(&Text::new(word, at, (FONT, 13).into_font().color(&color)))?;
     }
     Ok(())
 }

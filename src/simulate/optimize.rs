@@ -361,10 +361,10 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
         }
     }
     // Of those that are as fast, the one that harms least.
-    if let (Some(first), Some(fast)) = (&mut chosen, front.iter().find(|candidate| keeps_harm(candidate))) {
-        if fast.hours_if_good <= first.hours_if_good {
-            *first = fast.clone();
-        }
+    if let (Some(first), Some(fast)) = (&mut chosen, front.iter().find(|candidate| keeps_harm(candidate)))
+        && fast.hours_if_good <= first.hours_if_good
+    {
+        *first = fast.clone();
     }
     front.truncate(MAX_FRONT);
     let why = match (&chosen, front.last()) {

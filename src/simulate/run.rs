@@ -367,7 +367,7 @@ impl<'m> Run<'m> {
             more.resize(self.layers.len(), (Verdict::Hold, Ratio::ZERO, None));
             &mut more
         };
-        for idx in 0..self.layers.len() {
+        for (idx, decision) in decided.iter_mut().enumerate() {
             let is_on = self.states[idx].ratio > Ratio::ZERO;
             if is_on {
                 self.update_evidence(idx);
@@ -389,7 +389,7 @@ impl<'m> Run<'m> {
                 controller::conclude(model, idx, &situation, primary, &mut layer.progress)
             };
             on_decision(&situation, &conclusion);
-            decided[idx] = (
+            *decision = (
                 conclusion.verdict,
                 conclusion.next_ratio,
                 conclusion.first_blocking.map(|name| {
@@ -405,8 +405,7 @@ impl<'m> Run<'m> {
                 *decision = (verdict, Ratio::ZERO, Some(Because { kind: "rollback_scope", guardrail: None }));
             }
         }
-        for idx in 0..self.layers.len() {
-            let (verdict, to, because) = decided[idx];
+        for (idx, (verdict, to, because)) in decided.iter().copied().enumerate() {
             self.outcome.srm_halt |= verdict == Verdict::Invalid && because.is_some_and(|because| because.kind == "srm");
             if to != self.states[idx].ratio {
                 self.change(idx, window, as_of, to, because.filter(|_| verdict == Verdict::Rollback));

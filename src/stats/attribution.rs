@@ -148,13 +148,16 @@ pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
 }
 
 /// Changes that came together in every release, as pairs of dimension and reference: nothing tells them apart.
-pub fn together(releases: &[Release]) -> Vec<[(usize, String); 2]> {
+pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
     let Some((changes, cells)) = design(releases) else { return Vec::new() };
     aliases(&cells).into_iter().filter(|(i, _)| *i > 0).map(|(i, j)| [changes[i - 1].clone(), changes[j - 1].clone()]).collect()
 }
 
+/// A dimension, and what it refers to.
+type Reference = (usize, String);
+
 /// The references that differ from the first release's, by dimension, and the cells of an intercept and one indicator for each.
-fn design(releases: &[Release]) -> Option<(Vec<(usize, String)>, Vec<Cell>)> {
+fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<Cell>)> {
     let first = releases.first()?;
     let mut changes: Vec<(usize, String)> = releases
         .iter()
