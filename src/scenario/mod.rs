@@ -353,6 +353,11 @@ impl Layer {
         self.ladder.iter().copied().find(|step| *step > ratio)
     }
 
+    /// The ratios that the layer goes through, from its first on.
+    pub fn steps(&self) -> impl Iterator<Item = Ratio> {
+        std::iter::successors(self.next_step(Ratio::ZERO), |ratio| self.next_step(*ratio))
+    }
+
     /// The end of the ladder; below 1 it keeps a holdback.
     pub fn last_step(&self) -> Ratio {
         self.ladder.last().copied().unwrap_or(Ratio::FULL)
@@ -386,6 +391,13 @@ pub struct Guardrail {
     /// What a violation does.
     #[serde(default)]
     pub action: Action,
+}
+
+impl Guardrail {
+    /// Whether it takes a layer back for a harm above a margin: then schedules can be made to keep it.
+    pub fn bounds_harm(&self) -> bool {
+        self.action == Action::Rollback && !matches!(self.rule, GuardrailRule::MaxCount(_))
+    }
 }
 
 /// What a violated guardrail does.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::{
-    Action, DecisionPolicy, Guardrail, Layer, Metric, Plan, Sequential,
+    DecisionPolicy, Guardrail, Layer, Metric, Plan, Sequential,
     check::Checker,
     raw::{RawBudget, RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer},
 };
@@ -340,9 +340,8 @@ impl Checker {
 
     /// A budget is about a guardrail that can roll back for a harm.
     fn budget(&mut self, raw: &RawBudget, plan: &Plan) {
-        let is_bounded =
-            |guardrail: &&Guardrail| guardrail.action == Action::Rollback && !matches!(guardrail.rule, super::GuardrailRule::MaxCount(_));
-        let bounded: Vec<&str> = plan.guardrails.iter().filter(is_bounded).map(|guardrail| guardrail.metric.as_str()).collect();
+        let bounded = plan.guardrails.iter().filter(|guardrail| guardrail.bounds_harm());
+        let bounded: Vec<&str> = bounded.map(|guardrail| guardrail.metric.as_str()).collect();
         if let Some(metric) = raw.metric.as_deref().filter(|metric| !bounded.contains(metric)) {
             let found = format!("expected a guardrail with a margin that rolls back ({}), found \"{metric}\"", bounded.join(", "));
             self.problem("simulate.budget.metric", found);
@@ -478,8 +477,6 @@ impl Simulation {
 impl Plan {
     /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with a margin that rolls back.
     pub fn first_margin(&self) -> Option<&Guardrail> {
-        let has_margin =
-            |guardrail: &&Guardrail| guardrail.action == Action::Rollback && !matches!(guardrail.rule, super::GuardrailRule::MaxCount(_));
-        self.guardrails.iter().find(has_margin)
+        self.guardrails.iter().find(|guardrail| guardrail.bounds_harm())
     }
 }

@@ -125,8 +125,9 @@ pub(super) fn conclude<'a>(
 /// with users.
 pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64, boundary: Boundary) -> Vec<Option<f64>> {
     let mut sum = 0.0;
-    let information: Vec<f64> = steps(layer)
-        .into_iter()
+    let information: Vec<f64> = layer
+        .steps()
+        .filter(|step| *step < Ratio::FULL)
         .map(|step| {
             let come = -(-activity * (layer.dwell.max(window) as f64 / window as f64)).exp_m1();
             sum += come * step.share() * (1.0 - step.share());
@@ -134,15 +135,4 @@ pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64, bo
         })
         .collect();
     boundary.bounds(&information, alpha).unwrap_or_default()
-}
-
-/// The steps that have a control, from the first on.
-fn steps(layer: &Layer) -> Vec<Ratio> {
-    let mut steps = Vec::new();
-    let mut ratio = Ratio::ZERO;
-    while let Some(next) = layer.next_step(ratio).filter(|next| *next < Ratio::FULL) {
-        steps.push(next);
-        ratio = next;
-    }
-    steps
 }

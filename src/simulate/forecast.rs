@@ -315,11 +315,8 @@ fn shortest_days(plan: &Plan) -> Vec<f64> {
     for _ in 0..plan.layers.len() {
         for (idx, layer) in plan.layers.iter().enumerate() {
             let before = layer.after.iter().map(|before| days[*before]).fold(0.0, f64::max);
-            let (mut n_steps, mut ratio) = (0, Ratio::ZERO);
-            while let Some(next) = layer.next_step(ratio) {
-                (n_steps, ratio) = (n_steps + 1, next);
-            }
-            days[idx] = before + f64::from(n_steps - 1) * layer.dwell as f64 / DAY as f64;
+            let n_dwells = layer.steps().count().saturating_sub(1);
+            days[idx] = before + n_dwells as f64 * layer.dwell as f64 / DAY as f64;
         }
     }
     days
