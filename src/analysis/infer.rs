@@ -14,7 +14,7 @@ use crate::{
     metric::{Better, Metric},
     qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails},
     replay::{Arm, BreakdownBy, Cube, CubeLayer, Stage, stages_of},
-    scenario::{Guardrail, GuardrailRule, LATENCY_P95, Scenario, Sequential},
+    scenario::{Guardrail, LATENCY_P95, Scenario, Sequential},
     stats::{
         Interval, Reason,
         effect::{self, Effect, EffectMethod, Estimate, Levels, Look},
@@ -29,7 +29,14 @@ use crate::{
 /// Points of a QoS series, at most.
 const MAX_POINTS: u32 = 24;
 /// Effects without a margin of their own are tuned to see this share of the control.
-pub(crate) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
+pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
+
+/// The effect that a metric's intervals are tuned to see: its guardrail's margin, else a twentieth of the control.
+pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
+    let share = if control == 0.0 { 1.0 } else { control.abs() };
+    let margin = guardrail.and_then(|guardrail| guardrail.rule.margin(control)).filter(|margin| *margin > 0.0);
+    margin.unwrap_or(DEFAULT_RELATIVE_MDE * share)
+}
 /// Microseconds a millisecond: the latency histogram counts microseconds.
 const MICROS_A_MS: f64 = 1e3;
 
@@ -258,14 +265,7 @@ impl Inference<'_> {
     }
 
     fn levels_for(&self, guardrail: Option<&Guardrail>, control: Option<f64>) -> Levels {
-        let control = control.map_or(0.0, f64::abs);
-        let mde = match guardrail.map(|guardrail| guardrail.rule) {
-            Some(GuardrailRule::Margin(margin)) => margin,
-            Some(GuardrailRule::RelativeMargin(share)) if control > 0.0 => share * control,
-            _ if control > 0.0 => DEFAULT_RELATIVE_MDE * control,
-            _ => DEFAULT_RELATIVE_MDE,
-        };
-        Levels { alpha: self.alpha(), v_star: sequential::v_star_for(mde) }
+        Levels { alpha: self.alpha(), v_star: sequential::v_star_for(tuned_for(guardrail, control.unwrap_or(0.0))) }
     }
 
     fn latency(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio, q: f64) -> LatencyAnalysis {

@@ -16,6 +16,6 @@ pub use document::{
 pub use history::Basis;
 pub(crate) use history::{History, Stretch, is_known_in_time};
 pub use infer::{Asked, analyze};
-pub(crate) use infer::{DEFAULT_RELATIVE_MDE, check_plan};
+pub(crate) use infer::{check_plan, tuned_for};
 pub use off_policy::{MetricValue, RatioValue, UserOverlap};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

@@ -122,11 +122,7 @@ fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (
                 Better::Lower => (effect.effect_size, effect.interval),
                 Better::Higher => (-effect.effect_size, effect.interval.negated()),
             };
-            let margin = match rule {
-                GuardrailRule::RelativeMargin(share) => share * effect.control.abs(),
-                GuardrailRule::Margin(margin) => margin,
-                GuardrailRule::MaxCount(_) => 0.0,
-            };
+            let margin = rule.margin(effect.control).unwrap_or(0.0);
             finding.verdict = judge(harm, interval, margin, p_value_adj <= policy.alpha);
             finding.harm = Some(harm);
             finding.interval = Some(interval);

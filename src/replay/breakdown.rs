@@ -49,7 +49,8 @@ impl Breaking {
     }
 
     pub(super) fn key(&self, series: u32, value: u32, window: u32, group: u16) -> u64 {
-        Places::key(series, value * self.n_windows + window, group)
+        // What does not fit is refused by `check`, before a key is used.
+        Places::key(series, value.wrapping_mul(self.n_windows).wrapping_add(window), group)
     }
 
     /// Refuses what is too fine to be broken down by.
@@ -61,6 +62,10 @@ impl Breaking {
             BreakdownBy::Column(column) if self.hashes.len() > MAX_VALUES => {
                 Err(Error::input("traffic", format!("expected at most {MAX_VALUES} values in `{column}`, found more"))
                     .hint("take it out of `analysis.breakdowns`: a column of ids is no breakdown"))
+            }
+            BreakdownBy::Column(column) if self.hashes.len() as u64 * u64::from(self.n_windows) > u64::from(u32::MAX) => {
+                Err(Error::usage(format!("expected fewer than 2^32 values of `{column}` times windows, found more"))
+                    .hint("use a longer plan.window_minutes"))
             }
             BreakdownBy::User if self.cells.len() > MAX_USER_CELLS => Err(too_large()),
             _ => Ok(()),

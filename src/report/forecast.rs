@@ -1,6 +1,6 @@
 //! A forecast as a page: plans side by side, ratios as fans, time to full, harm, and the front of time against harm.
 
-use plotters::prelude::*;
+use plotters::{coord::types::RangedCoordf64, prelude::*};
 
 use super::{
     charts::{Chart, FONT, GRID, INK, PALETTE, draw, text},
@@ -126,16 +126,7 @@ fn fan_chart(plan: &PlanForecast, horizon: f64) -> Result<Chart> {
             .y_label_area_size(56)
             .build_cartesian_2d(0.0..horizon / 24.0, -0.03..1.05)?;
         // A square-root axis: 1 % and 100 % are both to be seen.
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK.mix(0.5))
-            .label_style(text(12))
-            .x_desc("days")
-            .y_desc("ratio")
-            .y_label_formatter(&|y: &f64| format!("{:.0}%", y * y.abs() * 100.0))
-            .draw()?;
+        mesh(&mut chart, ("days", "ratio"), &|y| format!("{:.0}%", y * y.abs() * 100.0))?;
         let mut ends = Vec::new();
         for (idx, layer) in plan.layers.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
@@ -148,6 +139,26 @@ fn fan_chart(plan: &PlanForecast, horizon: f64) -> Result<Chart> {
         }
         names(root, ends, |y| chart.backend_coord(&(horizon / 24.0, y)))
     })
+}
+
+/// Axes and grid, alike in all plots.
+fn mesh(
+    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
+    (x_name, y_name): (&str, &str),
+    y_label: &dyn Fn(f64) -> String,
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK.mix(0.5))
+        .label_style(text(12))
+        .x_desc(x_name)
+        .y_desc(y_name)
+        .x_label_formatter(&|x| number(*x))
+        .y_label_formatter(&|y| y_label(*y))
+        .draw()?;
+    Ok(())
 }
 
 /// Names beside the ends of lines, pushed apart where they would touch.
@@ -186,17 +197,7 @@ fn lines_chart(title: String, words: String, lines: &[Line], (x_name, y_name): (
             .x_label_area_size(36)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..x_max, 0.0..y_max * 1.05)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK.mix(0.5))
-            .label_style(text(12))
-            .x_desc(x_name)
-            .y_desc(y_name)
-            .x_label_formatter(&|x| number(*x))
-            .y_label_formatter(&|y| number(*y))
-            .draw()?;
+        mesh(&mut chart, (x_name, y_name), &|y| number(y))?;
         let mut ends = Vec::new();
         for (idx, line) in lines.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
@@ -296,17 +297,7 @@ fn front_chart(layer: &LayerOptimum) -> Result<Chart> {
     draw(format!("Time against harm: {}", layer.layer), layer.why.clone(), (720, 260), |root| {
         let mut chart =
             ChartBuilder::on(root).margin(12).x_label_area_size(36).y_label_area_size(64).build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK.mix(0.5))
-            .label_style(text(12))
-            .x_desc("days to full if good")
-            .y_desc("expected harm if bad")
-            .x_label_formatter(&|x| number(*x))
-            .y_label_formatter(&|y| number(*y))
-            .draw()?;
+        mesh(&mut chart, ("days to full if good", "expected harm if bad"), &|y| number(y))?;
         chart.draw_series(LineSeries::new(points.iter().copied(), PALETTE[0].mix(0.5)))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 4, PALETTE[0].filled())))?;
         if let Some(chosen) = &layer.chosen {

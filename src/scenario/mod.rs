@@ -426,6 +426,17 @@ pub enum GuardrailRule {
     MaxCount(u64),
 }
 
+impl GuardrailRule {
+    /// The margin in the metric's unit, given the control's value; `None` for counts.
+    pub fn margin(self, control: f64) -> Option<f64> {
+        match self {
+            Self::Margin(margin) => Some(margin),
+            Self::RelativeMargin(share) => Some(share * control.abs()),
+            Self::MaxCount(_) => None,
+        }
+    }
+}
+
 /// How verdicts are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {

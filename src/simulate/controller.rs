@@ -8,7 +8,7 @@ use crate::{
         CheckName, Conclusion, Situation, Verdict,
         exact::{RuinRisk, risk_of_ruin_step},
     },
-    scenario::{Boundary, Controller, GuardrailRule, Layer},
+    scenario::{Boundary, Controller, Layer},
     stats::dist::{norm_isf, norm_sf},
     time::Micros,
 };
@@ -38,11 +38,7 @@ pub(super) fn primary_law(model: &Model<'_>) -> usize {
 /// The harm that matters, in the metric's unit.
 fn margin(model: &Model<'_>, layer: usize) -> f64 {
     let law = &model.layers[layer].laws[primary_law(model)];
-    match model.plan().first_margin().map(|guardrail| guardrail.rule) {
-        Some(GuardrailRule::Margin(margin)) => margin,
-        Some(GuardrailRule::RelativeMargin(share)) => share * law.baseline.abs(),
-        _ => 0.0,
-    }
+    model.plan().first_margin().and_then(|guardrail| guardrail.rule.margin(law.baseline)).unwrap_or(0.0)
 }
 
 /// What a controller does. `effect` is the metric's harm in this stage with its variance; `None` without a control.

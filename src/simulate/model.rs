@@ -1,11 +1,7 @@
 //! A plan in a world, made ready to run: every expectation that does not depend on chance is computed once.
 
 use super::controller;
-use crate::{
-    analysis::DEFAULT_RELATIVE_MDE,
-    error::{Error, Result},
-    scenario::GuardrailRule,
-};
+use crate::error::{Error, Result};
 use crate::{
     analysis::{self, Analysis, Asked},
     metric::Better,
@@ -105,11 +101,7 @@ impl Model<'_> {
         let oversteps = |layer: &LayerModel| {
             self.plan().guardrails.iter().zip(&self.law_of_guardrail).any(|(guardrail, idx)| {
                 let law = &layer.laws[*idx];
-                let margin = match guardrail.rule {
-                    GuardrailRule::Margin(margin) => margin,
-                    GuardrailRule::RelativeMargin(share) => share * law.baseline.abs(),
-                    GuardrailRule::MaxCount(_) => 0.0,
-                };
+                let margin = guardrail.rule.margin(law.baseline).unwrap_or(0.0);
                 law.candidate.iter().any(|value| law.harm_of(*value) > margin)
             })
         };
@@ -265,13 +257,7 @@ impl<'a> Model<'a> {
                 let metric = scenario.metric(&metrics[number]);
                 let is_proportion = rate.sd.is_none();
                 let guardrail = plan.guardrails.iter().find(|guardrail| guardrail.metric == metrics[number]);
-                let mde = match guardrail.map(|guardrail| guardrail.rule) {
-                    Some(GuardrailRule::Margin(margin)) => margin,
-                    Some(GuardrailRule::RelativeMargin(share)) if rate.value != 0.0 => share * rate.value.abs(),
-                    _ if rate.value != 0.0 => DEFAULT_RELATIVE_MDE * rate.value.abs(),
-                    _ => DEFAULT_RELATIVE_MDE,
-                };
-                let v_star = sequential::v_star_for(mde);
+                let v_star = sequential::v_star_for(analysis::tuned_for(guardrail, rate.value));
                 Law {
                     better: metric.map_or(Better::Lower, |metric| metric.better),
                     is_proportion,

@@ -16,7 +16,7 @@ use crate::{
     metric::Better,
     number::number,
     ramp::exact::ExactRamp,
-    scenario::{Boundary, Budget, Controller, GuardrailRule, PlanVariant, Scenario, Simulation, World, WorldEffect},
+    scenario::{Boundary, Budget, Controller, PlanVariant, Scenario, Simulation, World, WorldEffect},
     stats::{
         dist::{norm_isf, norm_sf},
         effect::FEW_EVENTS,
@@ -236,11 +236,8 @@ fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
     })?;
     let mde = budget.mde;
     let rule = guardrail.rule;
-    let mde_of: MdeOf = Box::new(move |control: f64| match (mde, rule) {
-        (Some(mde), _) | (None, GuardrailRule::Margin(mde)) => mde,
-        (None, GuardrailRule::RelativeMargin(share)) => share * control.abs(),
-        (None, GuardrailRule::MaxCount(_)) => 0.05 * control.abs(),
-    });
+    // A budget is about a guardrail with a margin: the scenario has been checked for it.
+    let mde_of: MdeOf = Box::new(move |control: f64| mde.or(rule.margin(control)).unwrap_or(0.0));
     Ok((guardrail.metric.clone(), mde_of))
 }
 
