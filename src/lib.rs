@@ -57,6 +57,12 @@ pub mod who;
 // Worlds that a plan may meet, run before it is carried out.
 pub mod simulate;
 
+// What a release is made of.
+pub mod release;
+
+// What its tools take and give, and whom a change breaks.
+pub mod tools;
+
 // All checks to one outcome.
 pub mod gate;
 

@@ -22,6 +22,13 @@ pub fn sha256_of(parts: &[&[u8]]) -> String {
     show_digest(hasher)
 }
 
+/// `sha256:<hex>` of bytes, as `sha256sum` prints it.
+pub fn sha256_of_bytes(bytes: &[u8]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(bytes);
+    show_digest(hasher)
+}
+
 /// `sha256:<hex>` of a file's bytes, as `sha256sum` prints it.
 ///
 /// # Errors

@@ -1,0 +1,15 @@
+//! Release records: the one immutable combination of model, prompt, tool schema and knowledge base that a release id names.
+
+mod changes;
+mod json;
+mod record;
+mod reference;
+mod registry;
+mod rollback;
+
+pub use changes::{Change, DIMENSIONS, Dimension, changes};
+pub use json::{canonical, parse_json};
+pub use record::{Approver, ApproverKind, ReleaseRecord, RiskLevel, read_records};
+pub use reference::ArtifactRef;
+pub use registry::{Registry, Seen};
+pub use rollback::{Rollback, RollbackStep, Signal, SignalKind, rollback, signals_of};

@@ -1,0 +1,135 @@
+//! References to artifacts: a name, a version, a digest, and how far each pins what it points to.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Words that point to whatever is newest, not to one thing.
+const FLOATING: [&str; 14] = [
+    "latest",
+    "current",
+    "prod",
+    "production",
+    "stable",
+    "staging",
+    "main",
+    "master",
+    "head",
+    "default",
+    "live",
+    "newest",
+    "nightly",
+    "edge",
+];
+/// Hex digits of a whole digest, by algorithm.
+const DIGEST_LENGTHS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
+
+/// A reference to one artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArtifactRef {
+    /// As written: `cs_main@7`, `kb_alias:v12`, `litellm:smart=gpt-4o-mini-2025-11`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// `sha256:<hex>` of the artifact, if the record knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The record says itself that what it points to may change.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mutable: bool,
+    /// Hours that the artifact is kept after another one has taken its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_hours: Option<u64>,
+    /// When the artifact was made, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// What else the record says of it (`dict_version`, `chunker_version`, `max_tokens` ...): part of what is compared.
+    #[serde(flatten)]
+    pub attributes: Map<String, Value>,
+}
+
+impl ArtifactRef {
+    /// A reference without anything else. A digest behind `@sha256:` or `@sha` is taken as one.
+    pub fn of_text(text: &str) -> Self {
+        let digest = text.rsplit_once('@').map(|(_, version)| version).filter(|version| version.starts_with("sha"));
+        Self {
+            reference: text.to_owned(),
+            digest: digest.map(str::to_owned),
+            mutable: false,
+            retention_hours: None,
+            created_at: None,
+            attributes: Map::new(),
+        }
+    }
+
+    /// Whether the digest is there and whole.
+    pub fn has_whole_digest(&self) -> bool {
+        self.digest.as_deref().is_some_and(is_whole_digest)
+    }
+
+    /// Why the reference may point to something else tomorrow; `None` if it cannot.
+    pub fn floats_because(&self) -> Option<String> {
+        if self.has_whole_digest() {
+            return None;
+        }
+        if self.mutable {
+            return Some("the record says it is mutable, and it has no digest".into());
+        }
+        let words = || self.reference.split(['@', ':', '=', '/', '_', '-', '#']).map(str::to_ascii_lowercase);
+        if let Some(word) = words().find(|word| FLOATING.contains(&word.as_str())) {
+            return Some(format!("`{word}` points to whatever is there, and there is no digest"));
+        }
+        if words().any(|word| word == "alias") {
+            return Some("an alias can be moved, and there is no digest".into());
+        }
+        if !self.reference.contains(['@', ':', '=']) && self.digest.is_none() {
+            return Some("neither a version nor a digest".into());
+        }
+        None
+    }
+
+    /// Whether both name the same artifact, as far as the records say; `None` where a digest differs under one name.
+    pub fn is_same(&self, other: &Self) -> Option<bool> {
+        let same_ref = self.reference == other.reference;
+        let same_attributes = self.attributes == other.attributes;
+        match (&self.digest, &other.digest) {
+            (Some(a), Some(b)) if is_whole_digest(a) && is_whole_digest(b) => {
+                if same_ref && a != b {
+                    return None;
+                }
+                Some(a == b && same_attributes)
+            }
+            _ => Some(same_ref && same_attributes),
+        }
+    }
+}
+
+/// Whether a digest names an algorithm and has all its digits.
+pub(crate) fn is_whole_digest(digest: &str) -> bool {
+    let Some((algorithm, hex)) = digest.split_once(':') else { return false };
+    let length = DIGEST_LENGTHS.iter().find(|(name, _)| *name == algorithm).map(|(_, length)| *length);
+    Some(hex.len()) == length && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_floats_and_what_is_pinned() {
+        let floats = |text: &str| ArtifactRef::of_text(text).floats_because().is_some();
+        for floating in ["kb_alias:v12", "kb_current", "cs_main@latest", "litellm:smart:prod", "golden_cs", "kb/HEAD"] {
+            assert!(floats(floating), "{floating}");
+        }
+        let whole = format!("golden_cs@sha256:{}", "0".repeat(64));
+        for pinned in ["cs_main@7", "tools_bundle@2.4.0", "litellm:smart=gpt-4o-mini-2025-11", &whole] {
+            assert!(!floats(pinned), "{pinned}");
+        }
+        let truncated = ArtifactRef::of_text("golden_cs@sha256:9f3a0c…");
+        assert!(truncated.digest.is_some() && !truncated.has_whole_digest());
+        assert!(
+            ArtifactRef { digest: Some(format!("sha256:{}", "a".repeat(64))), ..ArtifactRef::of_text("kb_alias:v12") }
+                .floats_because()
+                .is_none()
+        );
+        assert!(ArtifactRef { mutable: true, ..ArtifactRef::of_text("m@1") }.floats_because().is_some());
+    }
+}

@@ -1,0 +1,68 @@
+//! The digests of releases that were seen: a record does not change under its id.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+use super::ReleaseRecord;
+use crate::{
+    error::{Error, Result},
+    input::DEFAULT_TENANT,
+    output,
+};
+
+const SCHEMA: &str = "sluice.releases/1";
+
+/// `releases.json`: by tenant and release, the digest of its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    schema: String,
+    releases: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// What a registry knew of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: it knows it now.
+    New,
+    /// The same record.
+    Same,
+    /// Another record under the same id, with this digest.
+    Changed(String),
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { schema: SCHEMA.into(), releases: BTreeMap::new() }
+    }
+}
+
+impl Registry {
+    /// Reads a registry; an empty one if the file is not there yet.
+    ///
+    /// # Errors
+    /// A file that holds something else.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let registry: Self = output::read_json(path)?;
+        if registry.schema != SCHEMA {
+            return Err(Error::input(path.display().to_string(), format!("expected {SCHEMA}, found {}", registry.schema)));
+        }
+        Ok(registry)
+    }
+
+    /// What is known of a record; a new one is noted.
+    pub fn note(&mut self, record: &ReleaseRecord) -> Seen {
+        let tenant = record.tenant_id.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
+        let known = self.releases.entry(tenant).or_default();
+        match known.get(&record.release_id) {
+            None => {
+                known.insert(record.release_id.clone(), record.digest.clone());
+                Seen::New
+            }
+            Some(digest) if *digest == record.digest => Seen::Same,
+            Some(digest) => Seen::Changed(digest.clone()),
+        }
+    }
+}

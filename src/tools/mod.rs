@@ -1,0 +1,12 @@
+//! Tools: their bundles, what changed between two, and whom that breaks.
+
+mod arguments;
+mod bundle;
+mod bundle_diff;
+mod schema_diff;
+mod view;
+
+pub use arguments::{Call, Replayed, read_calls, replay_arguments};
+pub use bundle::{Annotations, Tool, ToolBundle};
+pub use bundle_diff::{BundleDiff, ToolChange, diff_bundles};
+pub use schema_diff::{Level, SchemaChange, Side, diff_schemas};
