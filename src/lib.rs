@@ -63,6 +63,9 @@ pub mod release;
 // What its tools take and give, and whom a change breaks.
 pub mod tools;
 
+// Results of evaluations, case by case.
+pub mod evals;
+
 // All checks to one outcome.
 pub mod gate;
 

@@ -39,7 +39,7 @@ pub(super) struct LayerArgs {
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
     /// A column under another name, such as user_id=customer_id; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
     columns: Vec<(String, String)>,
     /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value, quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]
@@ -88,13 +88,6 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
     print(&if args.json { output::to_json(&found) } else { summary::layers_table(&found) })?;
     Ok(DONE)
-}
-
-fn parse_column(text: &str) -> std::result::Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, column)) if !name.is_empty() && !column.is_empty() => Ok((name.to_owned(), column.to_owned())),
-        _ => Err("expected NAME=COLUMN, such as user_id=customer_id".to_owned()),
-    }
 }
 
 fn scenario(args: &LayerArgs) -> Result<Scenario> {

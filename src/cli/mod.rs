@@ -5,14 +5,17 @@ mod backtest;
 mod calc;
 mod calibrate;
 mod cube;
+mod gate;
 mod generate;
 mod layer;
+mod record;
 mod replay;
 mod report;
 mod run;
 mod schedule;
 mod simulate;
 mod summary;
+mod tools;
 mod who;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +59,9 @@ enum Command {
     Schedule(schedule::ScheduleArgs),
     Simulate(simulate::SimulateArgs),
     Backtest(backtest::BacktestArgs),
+    Gate(gate::GateArgs),
+    Record(record::RecordArgs),
+    Tools(tools::ToolsArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -83,6 +89,9 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Schedule(args) => schedule::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Gate(args) => gate::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Tools(args) => tools::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
@@ -123,6 +132,13 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
     };
     let bytes = number * unit;
     if (1e3..1e15).contains(&bytes) { Ok(bytes as u64) } else { Err("expected at least 1kB".to_owned()) }
+}
+
+fn parse_column(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, column)) if !name.is_empty() && !column.is_empty() => Ok((name.to_owned(), column.to_owned())),
+        _ => Err("expected NAME=COLUMN, such as user_id=customer_id".to_owned()),
+    }
 }
 
 /// A source on the command line: the scenario's column names still apply.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::path::Path;
 
 use crate::{
-    gate::GateOutcome,
+    gate::{GateCheck, GateOutcome},
     layer::{Join, LayerMoves, LayerSummary, Move},
     output,
     ramp::Schedule,
@@ -173,6 +173,23 @@ pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table
+}
+
+/// Checks of a gate, one a line.
+pub(super) fn checks_table(checks: &[GateCheck]) -> Table {
+    let mut table = new_table();
+    table.set_header(["gate", "check", "outcome", "found"]);
+    for check in checks {
+        let place = if check.layer.is_empty() { check.check.clone() } else { format!("{} ({})", check.check, check.layer) };
+        let lifted = check.lifted_by.as_ref().map_or_else(String::new, |by| format!(" (lifted by {by})"));
+        table.add_row([check.gate.clone(), place, check.outcome.name().to_owned(), format!("{}{lifted}", short(&check.detail))]);
+    }
+    table
+}
+
+/// As much of a text as a line of a table holds.
+fn short(text: &str) -> String {
+    if text.chars().count() > 110 { format!("{}…", text.chars().take(109).collect::<String>()) } else { text.to_owned() }
 }
 
 /// The summary for scripts.

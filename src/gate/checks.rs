@@ -1,5 +1,7 @@
 //! The gate's checks: what the decisions found in each layer, and what the data itself says.
 
+use serde_json::Value;
+
 use super::{GateCheck, GateOutcome};
 use crate::{
     analysis::Analysis,
@@ -20,6 +22,9 @@ pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
     for layer in schedule.layers.iter().filter(|layer| layer.rolled_back && layer.ratio == Ratio::ZERO) {
         checks.push(GateCheck {
+            gate: "ramp".into(),
+            evidence: Value::Null,
+            lifted_by: None,
             check: "rolled_back".into(),
             tenant: layer.tenant.clone(),
             layer: layer.layer.clone(),
@@ -35,6 +40,9 @@ pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
             let name = step.check.replace("clear:", "guardrail:");
             let outcome = outcome_of(step);
             let check = GateCheck {
+                gate: "ramp".into(),
+                evidence: Value::Null,
+                lifted_by: None,
                 remedy: remedy(&name, outcome, step, layer),
                 check: name,
                 tenant: layer.tenant.clone(),
@@ -163,6 +171,9 @@ fn exposure(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
 
 fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -> GateCheck {
     GateCheck {
+        gate: "ramp".into(),
+        evidence: Value::Null,
+        lifted_by: None,
         check: check.to_owned(),
         tenant: String::new(),
         layer: String::new(),

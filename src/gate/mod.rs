@@ -1,10 +1,30 @@
 //! The gate: every check of a ramp folded to one outcome that a pipeline can act on. Missing evidence is inconclusive, never a pass.
 
+mod approvals;
+mod canary;
 mod checks;
+mod cost;
+mod evaluation;
+mod forbidden;
+mod injection;
+mod policy;
+mod record;
+mod release;
+mod statement;
+mod tool_schema;
+mod write_tools;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{analysis::Analysis, error::exit_code, layer::LayerSummary, ramp::Schedule, scenario::Plan, time::Micros};
+use crate::{analysis::Analysis, error::exit_code, input::SourceFile, layer::LayerSummary, ramp::Schedule, scenario::Plan, time::Micros};
+
+pub use approvals::{Approval, read_approvals};
+pub use policy::{CHECKS, Policy, Strictness};
+pub use release::{Evals, Evidence, gate_release};
+pub use statement::Statement;
+
+const SCHEMA: &str = "sluice.gate/2";
 
 /// How a check or the whole gate came out, mildest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +64,8 @@ impl GateOutcome {
 /// One check of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateCheck {
+    /// `C1` to `C5`, `record`, `output`, `approval`, `canary`, or `ramp` for checks of a schedule.
+    pub gate: String,
     /// Which check.
     pub check: String,
     /// The tenant; empty where the check is about the whole study.
@@ -56,6 +78,31 @@ pub struct GateCheck {
     pub detail: String,
     /// What would make it pass; `None` if it does.
     pub remedy: Option<String>,
+    /// The numbers and cases behind it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub evidence: Value,
+    /// Who lifted it, until when and why; it warns then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted_by: Option<String>,
+}
+
+impl GateCheck {
+    /// Its name among the tests of a statement.
+    fn test_name(&self) -> String {
+        let place =
+            [&self.tenant, &self.layer].into_iter().filter(|part| !part.is_empty()).map(|part| format!(":{part}")).collect::<String>();
+        let how = if self.outcome == GateOutcome::Inconclusive { ":inconclusive" } else { "" };
+        format!("{}:{}{place}{how}", self.gate, self.check)
+    }
+}
+
+/// A release that a report is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its id.
+    pub release_id: String,
+    /// `sha256:<hex>` of its record.
+    pub digest: String,
 }
 
 /// `gate_report.json`.
@@ -63,20 +110,38 @@ pub struct GateCheck {
 pub struct GateReport {
     /// Name and version of this document's form.
     pub schema: String,
-    /// The plan's id.
+    /// The plan's id; empty for the gate of a release.
     pub plan_id: String,
     /// The release users have today.
     pub baseline: String,
     /// The release being ramped.
     pub candidate: String,
-    /// End of what is known, microseconds.
-    pub as_of: Micros,
-    /// Digest of the analysis that the checks rest on.
+    /// End of what is known, microseconds; `None` where nothing depends on it.
+    pub as_of: Option<Micros>,
+    /// Digest of what the checks rest on: the analysis, or the list of inputs.
     pub evidence_digest: String,
     /// The worst outcome of all checks.
     pub outcome: GateOutcome,
     /// Every check: those of the layers in plan order, then those of the data.
     pub checks: Vec<GateCheck>,
+    /// Candidate and baseline, by their records' digests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Subject>,
+    /// Digest of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_digest: Option<String>,
+    /// What was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<SourceFile>,
+    /// What was not checked, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
+    /// Every metric that was compared, with its numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Value>,
+    /// What to return first, if something got worse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Value>,
 }
 
 /// Folds a schedule's decisions and the data's quality to one report.
@@ -86,13 +151,19 @@ pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
     // A ramp that nobody is on yet has shown nothing.
     let worst = checks.iter().map(|check| check.outcome).max().unwrap_or(GateOutcome::Inconclusive);
     GateReport {
-        schema: "sluice.gate/1".into(),
+        schema: SCHEMA.into(),
         plan_id: schedule.plan_id.clone(),
         baseline: schedule.baseline.clone(),
         candidate: schedule.candidate.clone(),
-        as_of: schedule.as_of,
+        as_of: Some(schedule.as_of),
         evidence_digest: schedule.evidence_digest.clone(),
         outcome: worst,
         checks,
+        subjects: Vec::new(),
+        policy_digest: None,
+        inputs: Vec::new(),
+        not_asked: Vec::new(),
+        comparisons: Vec::new(),
+        rollback: None,
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Text columns: text of any width, dictionaries of text, or whole numbers written out.
-pub(super) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
+pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
     let Some((name, array)) = batch.column(idx) else { return Ok(None) };
     let is_text = match array.data_type() {
         DataType::Dictionary(_, value) => is_plain_text(value),
@@ -30,7 +30,7 @@ pub(super) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>>
 }
 
 /// Text in which every row must hold something.
-pub(super) fn required_text(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<StringArray>> {
+pub(crate) fn required_text(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<StringArray>> {
     let Some(values) = text(batch, idx)? else { return Ok(None) };
     let name = batch.column(idx).map_or("", |(name, _)| name);
     for row in 0..values.len() {
@@ -42,7 +42,7 @@ pub(super) fn required_text(batch: &Batch<'_>, idx: usize, faults: &mut RowFault
 }
 
 /// Numbers, at least `min`; nulls stay null.
-pub(super) fn real(batch: &Batch<'_>, idx: usize, min: f64, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
+pub(crate) fn real(batch: &Batch<'_>, idx: usize, min: f64, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
     let Some((name, array)) = batch.column(idx) else { return Ok(None) };
     let expected = if min == 0.0 { "a number >= 0" } else { "a number" };
     let values = if let Some(texts) = array.as_string_opt::<i32>() {
@@ -62,8 +62,19 @@ pub(super) fn real(batch: &Batch<'_>, idx: usize, min: f64, faults: &mut RowFaul
     Ok(Some(values))
 }
 
+/// Whether each row says something: a flag that is true, or a text that is neither empty nor a flag that is false.
+pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<bool>>> {
+    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    if let Some(flags) = array.as_boolean_opt() {
+        return Ok(Some(flags.iter().map(|flag| flag == Some(true)).collect()));
+    }
+    let texts = cast_to(batch, name, array, &DataType::Utf8)?;
+    let is_said = |text: &str| !["", "false", "0", "no", "null", "none"].contains(&text.trim().to_ascii_lowercase().as_str());
+    Ok(Some(texts.as_string::<i32>().iter().map(|text| text.is_some_and(is_said)).collect()))
+}
+
 /// True or false, 1 or 0; nulls stay null.
-pub(super) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<BooleanArray>> {
+pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<BooleanArray>> {
     let Some((name, array)) = batch.column(idx) else { return Ok(None) };
     const EXPECTED: &str = "true or false";
     if let Some(flags) = array.as_boolean_opt() {
@@ -96,7 +107,7 @@ pub(super) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
 }
 
 /// Instants in microseconds: timestamps, dates, text (see [`time::parse`]) or epoch seconds; nulls stay null.
-pub(super) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
+pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
     let Some((name, array)) = batch.column(idx) else { return Ok(None) };
     const EXPECTED: &str = "an instant";
     let values: Int64Array = match array.data_type() {
@@ -131,7 +142,7 @@ pub(super) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
 }
 
 /// Instants as epoch seconds in a double: numbers as they are, everything else through [`instant`].
-pub(super) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
+pub(crate) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
     if batch.column(idx).is_some_and(|(_, array)| array.data_type().is_numeric()) {
         let seconds = real(batch, idx, f64::NEG_INFINITY, faults)?;
         let name = batch.column(idx).map_or("", |(name, _)| name);
@@ -147,7 +158,7 @@ pub(super) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) 
 }
 
 /// A measured column in integer units of its kind, or 1 and 0 by its test; nulls stay null.
-pub(super) fn units(batch: &Batch<'_>, idx: usize, reading: &Reading, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
+pub(crate) fn units(batch: &Batch<'_>, idx: usize, reading: &Reading, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
     let Some((name, array)) = batch.column(idx) else { return Ok(None) };
     let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
     if let Some(test) = reading.test.as_ref().filter(|_| reading.is_of_text()) {

@@ -3,7 +3,7 @@
 //! Another format is one more arm of `reader`; everything after it sees [`Batch`]es only.
 
 mod batch;
-mod convert;
+pub(crate) mod convert;
 mod events;
 mod format;
 mod reader;

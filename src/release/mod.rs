@@ -3,7 +3,7 @@
 mod changes;
 mod json;
 mod record;
-mod reference;
+pub(crate) mod reference;
 mod registry;
 mod rollback;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dimension, ReleaseRecord, changes};
 use crate::{
     analysis::Analysis,
-    metric::Better,
+    metric::{self, BadRateOf, Better},
     number::number,
     stats::{Interval, non_inferiority::HarmVerdict},
 };
@@ -165,7 +165,9 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
 }
 
 /// What an analysis shows to be worse: guardrails that are violated, and rates whose interval (valid at every look) lies on the bad side of 0.
-pub fn signals_of(analysis: &Analysis, metrics: &[(String, Better)]) -> Vec<Signal> {
+pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
+    // Which direction of a metric is good does not depend on how ratings are counted.
+    let metrics = metric::built_in(BadRateOf::Rated);
     let mut signals: Vec<Signal> = Vec::new();
     for layer in &analysis.layers {
         let Some(stage) = layer.current() else { continue };
@@ -188,7 +190,7 @@ pub fn signals_of(analysis: &Analysis, metrics: &[(String, Better)]) -> Vec<Sign
         }
         for metric in &stage.metrics {
             let Some(effect) = metric.effect.value() else { continue };
-            let Some((_, better)) = metrics.iter().find(|(id, _)| *id == metric.metric) else { continue };
+            let Some(better) = metrics.iter().find(|known| known.id == metric.metric).map(|known| known.better) else { continue };
             let ends = Interval { ci_lower: effect.anytime.ci_lower, ci_upper: effect.anytime.ci_upper };
             let (harm, interval) = match better {
                 Better::Higher => (-effect.effect_size, ends.negated()),

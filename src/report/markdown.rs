@@ -32,11 +32,11 @@ pub fn markdown(model: &Model) -> String {
 }
 
 /// Writing into a string cannot fail.
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     let _ = writeln!(out, "{text}");
 }
 
-fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+pub(super) fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     line(out, &format!("| {} |", header.join(" | ")));
     line(out, &format!("|{}", "---|".repeat(header.len())));
     for row in rows {
@@ -212,6 +212,6 @@ fn inputs(out: &mut String, model: &Model) {
 }
 
 /// Keeps text from becoming markup; newlines become spaces.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ")
 }

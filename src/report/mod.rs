@@ -2,11 +2,13 @@
 
 mod charts;
 mod forecast;
+mod gate;
 mod html;
 mod markdown;
 mod model;
 
 pub use forecast::forecast_html;
+pub use gate::{gate_html, gate_markdown};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, p_value, percent};

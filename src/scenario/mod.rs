@@ -570,16 +570,11 @@ impl Scenario {
     /// # Errors
     /// Every problem of the text.
     pub fn parse(text: &str, name: &str, folder: &Path, overrides: &Overrides) -> std::result::Result<Self, Vec<Problem>> {
-        let table: toml::Table = match text.parse() {
-            Ok(table) => table,
-            Err(error) => {
-                let error: toml::de::Error = error;
-                let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-                return Err(vec![Problem::new(format!("line {line}"), format!("expected TOML, found: {}", error.message()))]);
-            }
-        };
         let mut problems = Vec::new();
-        let raw = raw::read_all(table, &mut problems);
+        let raw = match parse_table(text) {
+            Ok(table) => raw::read_all(table, &mut problems),
+            Err(problem) => return Err(vec![problem]),
+        };
         let digest = output::sha256_of(&[text.as_bytes(), format!("{overrides:?}").as_bytes()]);
         check::check(raw, name, folder, overrides, digest, problems)
     }
@@ -592,5 +587,23 @@ impl Scenario {
     /// The metric with this id.
     pub fn metric(&self, id: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.id == id)
+    }
+}
+
+fn parse_table(text: &str) -> std::result::Result<toml::Table, Problem> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        Problem::new(format!("line {line}"), format!("expected TOML, found: {}", error.message()))
+    })
+}
+
+/// Reads a TOML text into `T`, all that is wrong with it at once; what is wrong has its default.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
+    match parse_table(text) {
+        Ok(table) => raw::read_all(table, problems),
+        Err(problem) => {
+            problems.push(problem);
+            T::default()
+        }
     }
 }

@@ -59,6 +59,13 @@ pub struct Tool {
     pub has_hint: [bool; 4],
 }
 
+impl Tool {
+    /// Whether it changes things: by the registry's word, else by its hints, which are taken at their worst.
+    pub fn writes(&self) -> bool {
+        self.risk_level.map_or(!self.annotations.read_only, |risk| risk >= RiskLevel::Write)
+    }
+}
+
 /// Tools with a version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolBundle {

@@ -88,9 +88,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
     }
     let added: Vec<&Tool> = new.tools.iter().filter(|after| old.tool(&after.name).is_none()).collect();
     for after in &added {
-        let writes =
-            after.risk_level.is_some_and(|risk| risk >= RiskLevel::Write) || (after.risk_level.is_none() && !after.annotations.read_only);
-        let (rule, level) = if writes { ("write-tool-added", Level::Warning) } else { ("tool-added", Level::Info) };
+        let (rule, level) = if after.writes() { ("write-tool-added", Level::Warning) } else { ("tool-added", Level::Info) };
         changes.push(beside(&after.name, rule, Concern::Schema, level, format!("`{}` is new", after.name)));
     }
     for after in &new.tools {

@@ -6,7 +6,7 @@ mod bundle_diff;
 mod schema_diff;
 mod view;
 
-pub use arguments::{Call, Replayed, read_calls, replay_arguments};
+pub use arguments::{Call, RejectedCall, Replayed, read_calls, replay_arguments};
 pub use bundle::{Annotations, Tool, ToolBundle};
-pub use bundle_diff::{BundleDiff, ToolChange, diff_bundles};
+pub use bundle_diff::{BundleDiff, Concern, ToolChange, diff_bundles};
 pub use schema_diff::{Level, SchemaChange, Side, diff_schemas};

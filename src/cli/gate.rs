@@ -1,0 +1,214 @@
+//! `sluice gate`: may this release go on? Records, tools, evaluations and canary in one report.
+
+use clap::Args;
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{DONE, parse_instant, print, record, summary};
+use crate::{
+    error::{Error, Result},
+    evals,
+    gate::{self, Evals, Evidence, Policy},
+    input::SourceFile,
+    output,
+    release::{self, ReleaseRecord},
+    report,
+    scenario::Source,
+    time::Micros,
+    tools::{self, ToolBundle},
+};
+
+/// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed) or 11 (evidence is missing)
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Evaluation results are files of promptfoo, Inspect (.eval, .json), DeepEval, lm-eval, OpenAI evals, Ragas, MLflow, or tables (Parquet, CSV, NDJSON) with case_id and passed or score_*.\nRows belong to a release by their release id, else by a prompt or model that only one release has, else by the option that names their file.\n\nExamples:\n  sluice gate --candidate rel_001.json --baseline rel_000.json --evals results.json --out gate/\n  sluice gate --candidate rel_001.json --baseline prod.json --tools tools@2.4.0.json --baseline-tools tools@2.3.0.json --calls calls.ndjson \\\n    --evals new.eval --baseline-evals old.eval --analysis out/analysis.json --policy gate.toml --approvals approvals.toml --out gate/\n  sluice gate --print-policy > gate.toml"
+)]
+pub(super) struct GateArgs {
+    /// The candidate's record
+    #[arg(long, value_name = "RECORD", required_unless_present = "print_policy")]
+    candidate: Option<PathBuf>,
+    /// The record of the release that users have today (or a `prod_pointer`)
+    #[arg(long, value_name = "RECORD", required_unless_present = "print_policy")]
+    baseline: Option<PathBuf>,
+    /// Other records: rollback targets are looked for among them
+    #[arg(long, value_name = "PATH")]
+    records: Option<PathBuf>,
+    /// Digests of releases that were seen; the candidate is noted, and refused if it changed
+    #[arg(long, value_name = "FILE")]
+    registry: Option<PathBuf>,
+    /// The candidate's bundle of tools
+    #[arg(long, value_name = "PATH")]
+    tools: Option<PathBuf>,
+    /// The baseline's bundle of tools
+    #[arg(long, value_name = "PATH")]
+    baseline_tools: Option<PathBuf>,
+    /// Logged calls of tools (one a line: trace_id, tool, arguments), replayed against the candidate's schemas
+    #[arg(long, value_name = "PATH", requires = "tools")]
+    calls: Option<PathBuf>,
+    /// Evaluation results, of both releases or of the candidate
+    #[arg(long, value_name = "PATH")]
+    evals: Option<PathBuf>,
+    /// Evaluation results of the baseline
+    #[arg(long, value_name = "PATH")]
+    baseline_evals: Option<PathBuf>,
+    /// A column of plain results has another name
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    columns: Vec<(String, String)>,
+    /// The same for the baseline's results; those of --column by default
+    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = super::parse_column, requires = "baseline_evals")]
+    baseline_columns: Vec<(String, String)>,
+    /// The evaluation's report, whose digest the record holds
+    #[arg(long, value_name = "FILE")]
+    eval_report: Option<PathBuf>,
+    /// What a canary shows, from `sluice analyze` or `sluice run`
+    #[arg(long, value_name = "FILE")]
+    analysis: Option<PathBuf>,
+    /// Thresholds, margins and how strictly checks count
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Recorded exceptions, each for one check of one record until a day
+    #[arg(long, value_name = "FILE")]
+    approvals: Option<PathBuf>,
+    /// Now, for approvals that expire; by default the end of the analysis
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    as_of: Option<Micros>,
+    /// Where the report will lie, for the statement and the record of the evaluation
+    #[arg(long, value_name = "URI", default_value = "gate_report.json")]
+    uri: String,
+    /// Write gate_report.json, .md, .html, the in-toto statement and eval_report.json into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the policy that would be used as TOML, and stop
+    #[arg(long)]
+    print_policy: bool,
+}
+
+pub(super) fn run(args: &GateArgs) -> Result<u8> {
+    let policy = args.policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
+    let (Some(candidate), Some(baseline)) = (&args.candidate, &args.baseline) else {
+        print(&policy.to_toml())?;
+        return Ok(DONE);
+    };
+    if args.print_policy {
+        print(&policy.to_toml())?;
+        return Ok(DONE);
+    }
+    let mut inputs = Vec::new();
+    let mut noted = |what: &str, path: &Path| -> Result<()> {
+        // The name of a file, never where it lies on this machine.
+        let name = path.file_name().map_or_else(|| what.to_owned(), |name| format!("{what}: {}", name.to_string_lossy()));
+        if path.is_file() {
+            inputs.push(SourceFile { name, digest: output::sha256_of_file(path)? });
+        }
+        Ok(())
+    };
+    noted("candidate", candidate)?;
+    noted("baseline", baseline)?;
+    let (candidate, baseline) = (ReleaseRecord::read(candidate)?, ReleaseRecord::read(baseline)?);
+    let mut records = args.records.as_deref().map(release::read_records).transpose()?.unwrap_or_default();
+    records.retain(|record| !record.is_production);
+    let bundle = |path: &Option<PathBuf>| path.as_deref().map(ToolBundle::read).transpose();
+    let (own_tools, baseline_tools) = (bundle(&args.tools)?, bundle(&args.baseline_tools)?);
+    let calls = match (&args.calls, &own_tools) {
+        (Some(path), Some(new)) => Some(tools::replay_arguments(path, baseline_tools.as_ref(), new)?),
+        _ => None,
+    };
+    let columns: BTreeMap<String, String> = args.columns.iter().cloned().collect();
+    let baseline_columns = if args.baseline_columns.is_empty() { columns.clone() } else { args.baseline_columns.iter().cloned().collect() };
+    let with_outputs = !policy.forbidden_substrings.is_empty();
+    let table = |path: &Option<PathBuf>, columns| {
+        let read = |path: &PathBuf| evals::read_evals(&Source { path: path.clone(), columns, constants: BTreeMap::new() }, with_outputs);
+        path.as_ref().map(read).transpose()
+    };
+    let (own_evals, baseline_evals) = (table(&args.evals, columns)?, table(&args.baseline_evals, baseline_columns)?);
+    for (what, path) in [
+        ("tools", &args.tools),
+        ("baseline tools", &args.baseline_tools),
+        ("calls", &args.calls),
+        ("evals", &args.evals),
+        ("baseline evals", &args.baseline_evals),
+        ("analysis", &args.analysis),
+        ("approvals", &args.approvals),
+    ] {
+        path.iter().try_for_each(|path| noted(what, path))?;
+    }
+    let dealt = (own_evals.is_some() || baseline_evals.is_some())
+        .then(|| Evals::of(&candidate, &baseline, [baseline_evals.as_ref(), own_evals.as_ref()]));
+    let analysis = args.analysis.as_deref().map(output::read_json).transpose()?;
+    let approvals = args.approvals.as_deref().map(gate::read_approvals).transpose()?.unwrap_or_default();
+    let evidence = Evidence {
+        records: &records,
+        seen: args.registry.as_deref().map(|path| record::note(path, &candidate)).transpose()?,
+        tools: own_tools.as_ref(),
+        baseline_tools: baseline_tools.as_ref(),
+        calls: calls.as_deref(),
+        evals: dealt.as_ref(),
+        eval_report: args.eval_report.as_deref().map(output::sha256_of_file).transpose()?,
+        analysis: analysis.as_ref(),
+        approvals: &approvals,
+        as_of: args.as_of,
+        inputs,
+        ..Evidence::of(&candidate, &baseline)
+    };
+    let report = gate::gate_release(&evidence, &policy);
+    if let Some(out) = &args.out {
+        write(&report, &args.uri, out, args)?;
+    }
+    if args.json {
+        print(&output::to_json(&report))?;
+    } else {
+        let mut text = format!("{}\n", summary::checks_table(&report.checks).trim_fmt());
+        for check in report.checks.iter().filter(|check| check.outcome > gate::GateOutcome::Warn) {
+            text.push_str(&format!("\n{}: {}\n  to pass: {}\n", check.check, check.detail, check.remedy.as_deref().unwrap_or("-")));
+        }
+        if let Some(rollback) = evidence.analysis.and(report.rollback.as_ref()) {
+            let first = rollback["steps"][0]["why"].as_str().unwrap_or_default();
+            text.push_str(&format!("\nroll back first: {first}\n"));
+        }
+        let others = dealt.as_ref().map_or(0, |dealt| dealt.n_others);
+        if others > 0 {
+            text.push_str(&format!("\n{others} evaluation results are of other releases, and left out\n"));
+        }
+        text.push_str(&format!("\ngate of {}: {}\n", report.candidate, report.outcome.name()));
+        print(&text)?;
+    }
+    Ok(report.outcome.exit_code())
+}
+
+fn write(report: &gate::GateReport, uri: &str, out: &Path, args: &GateArgs) -> Result<()> {
+    if out.is_file() {
+        return Err(Error::write(out, &"expected a folder, found a file"));
+    }
+    let files = ["gate_report.json", "gate_report.md", "gate_report.html", "gate_report.intoto.json", "eval_report.json"]
+        .map(|name| out.join(name));
+    let read: Vec<PathBuf> =
+        [&args.candidate, &args.baseline, &args.tools, &args.baseline_tools, &args.evals, &args.baseline_evals, &args.analysis]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+    output::keep_apart(&read, &files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let text = output::to_json(report);
+    let digest = output::sha256_of_bytes(text.as_bytes());
+    output::write_bytes(&files[0], text.as_bytes())?;
+    output::write_bytes(&files[1], report::gate_markdown(report).as_bytes())?;
+    output::write_bytes(&files[2], report::gate_html(report).as_bytes())?;
+    output::write_json(&files[3], &report.statement(uri, &digest))?;
+    let subject = report.subjects.first();
+    output::write_json(
+        &files[4],
+        &json!({
+            "release_id": report.candidate,
+            "release_digest": subject.map(|subject| subject.digest.clone()),
+            "eval_report_uri": uri,
+            "eval_report_digest": digest,
+            "outcome": report.outcome,
+        }),
+    )
+}

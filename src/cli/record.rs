@@ -1,0 +1,229 @@
+//! `sluice record`: release records, read, checked, compared.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+
+use super::{DONE, print, summary};
+use crate::{
+    error::{Error, Problem, Result},
+    gate::{self, Evidence, GateCheck, GateOutcome, Policy},
+    output,
+    release::{self, DIMENSIONS, Registry, ReleaseRecord, Seen, Signal, SignalKind},
+};
+
+/// Read, check and compare release records: model + prompt + tool schema + knowledge base
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A file holds one record, a list of them, one a line, or a `prod_pointer`.\n\nExamples:\n  sluice record show rel_001.json\n  sluice record check rel_001.json --baseline rel_000.json --registry releases.json\n  sluice record diff rel_000.json rel_001.json\n  sluice record rollback rel_001.json --target rel_000.json --signal faithfulness"
+)]
+pub(super) struct RecordArgs {
+    #[command(subcommand)]
+    command: RecordCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecordCommand {
+    Show(ShowArgs),
+    Check(CheckArgs),
+    Diff(DiffArgs),
+    Rollback(RollbackArgs),
+}
+
+/// Print a record as it was understood, with the digest of its canonical form (RFC 8785)
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// A file or a folder of records
+    #[arg(value_name = "RECORD")]
+    records: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Check a record by itself and against its baseline; ends with 10 if a check fails, 11 if evidence is missing
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The record
+    #[arg(value_name = "RECORD")]
+    record: PathBuf,
+    /// The record of the release that users have today (or a `prod_pointer`)
+    #[arg(long, value_name = "RECORD")]
+    baseline: PathBuf,
+    /// Other records: rollback targets are looked for among them
+    #[arg(long, value_name = "PATH")]
+    records: Option<PathBuf>,
+    /// Digests of releases that were seen; the record is noted, and refused if it changed
+    #[arg(long, value_name = "FILE")]
+    registry: Option<PathBuf>,
+    /// The gate's policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print what is different between two releases, dimension by dimension
+#[derive(Debug, Args)]
+struct DiffArgs {
+    /// The record before
+    #[arg(value_name = "BASELINE")]
+    baseline: PathBuf,
+    /// The record after
+    #[arg(value_name = "CANDIDATE")]
+    candidate: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print which one dimension to return first, and where to
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    /// The release that got worse
+    #[arg(value_name = "CANDIDATE")]
+    candidate: PathBuf,
+    /// The release to return to
+    #[arg(long, value_name = "RECORD")]
+    target: PathBuf,
+    /// What got worse: faithfulness, cost, tool_errors or latency
+    #[arg(long, value_name = "SIGNAL", required_unless_present = "analysis")]
+    signal: Vec<String>,
+    /// What an analysis shows to be worse
+    #[arg(long, value_name = "FILE")]
+    analysis: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &RecordArgs) -> Result<u8> {
+    match &args.command {
+        RecordCommand::Show(args) => show(args),
+        RecordCommand::Check(args) => check(args),
+        RecordCommand::Diff(args) => diff(args),
+        RecordCommand::Rollback(args) => rollback(args),
+    }
+}
+
+fn show(args: &ShowArgs) -> Result<u8> {
+    let records = release::read_records(&args.records)?;
+    if args.json {
+        print(&output::to_json(&records))?;
+        return Ok(DONE);
+    }
+    for record in &records {
+        let mut table = summary::new_table();
+        table.set_header(["", record.release_id.as_str()]);
+        let mut row = |name: &str, value: Option<&str>| {
+            table.add_row([name, value.unwrap_or("-")]);
+        };
+        row("tenant", record.tenant_id.as_deref());
+        row("digest", Some(&record.digest));
+        row("git_sha", record.git_sha.as_deref());
+        for dimension in DIMENSIONS {
+            row(dimension.name(), record.artifact(dimension).map(|artifact| artifact.reference.as_str()));
+        }
+        row("eval_set", record.eval_set.as_ref().map(|artifact| artifact.reference.as_str()));
+        row("eval_report", record.eval_report_uri.as_deref());
+        row("rollback_target", record.rollback_target.as_deref());
+        let approvers = record.approvers.iter().map(|approver| approver.id.clone()).collect::<Vec<_>>().join(", ");
+        row("approvers", Some(&approvers));
+        row("in production", Some(if record.is_production { "yes" } else { "not said" }));
+        print(&format!("{}\n\n", table.trim_fmt()))?;
+    }
+    Ok(DONE)
+}
+
+fn check(args: &CheckArgs) -> Result<u8> {
+    let candidate = ReleaseRecord::read(&args.record)?;
+    let baseline = ReleaseRecord::read(&args.baseline)?;
+    let records = args.records.as_deref().map(release::read_records).transpose()?.unwrap_or_default();
+    let policy = args.policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
+    let seen = args.registry.as_deref().map(|path| note(path, &candidate)).transpose()?;
+    let evidence = Evidence { records: &records, seen, ..Evidence::of(&candidate, &baseline) };
+    let report = gate::gate_release(&evidence, &policy);
+    let checks: Vec<GateCheck> = report.checks.into_iter().filter(|check| ["record", "approval"].contains(&check.gate.as_str())).collect();
+    let outcome = checks.iter().map(|check| check.outcome).max().unwrap_or(GateOutcome::Inconclusive);
+    if args.json {
+        print(&output::to_json(
+            &json!({"release_id": candidate.release_id, "digest": candidate.digest, "outcome": outcome, "checks": checks}),
+        ))?;
+    } else {
+        print(&format!("{}\n\n{}: {}\n", summary::checks_table(&checks).trim_fmt(), candidate.release_id, outcome.name()))?;
+    }
+    Ok(outcome.exit_code())
+}
+
+/// Notes a record in a registry; a changed one is left as it was.
+pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<Seen> {
+    let mut registry = Registry::open(path)?;
+    let seen = registry.note(record);
+    if seen == Seen::New {
+        output::write_json(path, &registry)?;
+    }
+    Ok(seen)
+}
+
+fn diff(args: &DiffArgs) -> Result<u8> {
+    let (baseline, candidate) = (ReleaseRecord::read(&args.baseline)?, ReleaseRecord::read(&args.candidate)?);
+    let changes = release::changes(&baseline, &candidate);
+    if args.json {
+        print(&output::to_json(&json!({"baseline": baseline.release_id, "candidate": candidate.release_id, "changes": changes})))?;
+        return Ok(DONE);
+    }
+    let mut table = summary::new_table();
+    table.set_header(["dimension", baseline.release_id.as_str(), candidate.release_id.as_str(), ""]);
+    for change in &changes {
+        let name = |artifact: &Option<release::ArtifactRef>| {
+            artifact.as_ref().map_or_else(|| "-".to_owned(), |artifact| artifact.reference.clone())
+        };
+        let note = if change.moved {
+            "moved: another content under one name"
+        } else if change.changed {
+            "changed"
+        } else {
+            ""
+        };
+        table.add_row([change.dimension.name().to_owned(), name(&change.from), name(&change.to), note.to_owned()]);
+    }
+    print(&format!("{}\n", table.trim_fmt()))?;
+    Ok(DONE)
+}
+
+fn rollback(args: &RollbackArgs) -> Result<u8> {
+    let (candidate, target) = (ReleaseRecord::read(&args.candidate)?, ReleaseRecord::read(&args.target)?);
+    let mut signals = match &args.analysis {
+        Some(path) => release::signals_of(&output::read_json(path)?),
+        None => Vec::new(),
+    };
+    for word in &args.signal {
+        let kind = SignalKind::of(word).ok_or_else(|| {
+            Error::new(
+                crate::error::ErrorKind::Usage,
+                Problem::new("--signal", format!("expected faithfulness, cost, tool_errors or latency, found `{word}`")),
+            )
+        })?;
+        signals.push(Signal { kind, metric: String::new(), place: String::new(), harm: None });
+    }
+    let plan = release::rollback(&candidate, &target, signals);
+    if args.json {
+        print(&output::to_json(&plan))?;
+        return Ok(DONE);
+    }
+    if plan.steps.is_empty() {
+        print("nothing is worse: no rollback\n")?;
+    }
+    for (idx, step) in plan.steps.iter().enumerate() {
+        let what = match (&step.dimension, &step.from, &step.to) {
+            (Some(dimension), from, to) => {
+                format!("{}: {} -> {}", dimension.name(), from.as_deref().unwrap_or("-"), to.as_deref().unwrap_or("-"))
+            }
+            (None, Some(from), Some(to)) => format!("{from} -> {to}"),
+            _ => "outside of the record".into(),
+        };
+        print(&format!("{}. {what}\n   {}\n", idx + 1, step.why))?;
+    }
+    Ok(DONE)
+}

@@ -1,0 +1,99 @@
+//! `sluice tools`: bundles of tool schemas, compared, and replayed against logged calls.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+
+use super::{DONE, print, summary};
+use crate::{
+    error::{Result, exit_code},
+    number::number,
+    output,
+    tools::{self, BundleDiff, Concern, Level, Replayed, ToolBundle},
+};
+
+/// Compare bundles of tool schemas: whom does a change break?
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A bundle is JSON or YAML: {bundle, version, tools}, MCP's tools/list, OpenAI functions, one tool, or a folder of tools.\n\nExamples:\n  sluice tools diff tools_bundle@2.3.0.json tools_bundle@2.4.0.json\n  sluice tools diff old/ new/ --calls last-week.ndjson --json"
+)]
+pub(super) struct ToolsArgs {
+    #[command(subcommand)]
+    command: ToolsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ToolsCommand {
+    Diff(DiffArgs),
+}
+
+/// Print every change, with its rule, place and level; ends with 10 if something breaks without a major version and a migration, or a tool may do more
+#[derive(Debug, Args)]
+struct DiffArgs {
+    /// The bundle before
+    #[arg(value_name = "BEFORE")]
+    before: PathBuf,
+    /// The bundle after
+    #[arg(value_name = "AFTER")]
+    after: PathBuf,
+    /// Logged calls (one a line: trace_id, tool, arguments), replayed against the new schemas
+    #[arg(long, value_name = "FILE")]
+    calls: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
+    let ToolsCommand::Diff(args) = &args.command;
+    let (before, after) = (ToolBundle::read(&args.before)?, ToolBundle::read(&args.after)?);
+    let diff = tools::diff_bundles(&before, &after, false);
+    let calls = args.calls.as_deref().map(|path| tools::replay_arguments(path, Some(&before), &after)).transpose()?;
+    if args.json {
+        print(&output::to_json(&json!({"diff": diff, "calls": calls})))?;
+    } else {
+        print(&text(&diff, calls.as_deref()))?;
+    }
+    let breaks = diff.of(Concern::Schema, Level::Error).next().is_some() && diff.of(Concern::Version, Level::Error).next().is_some();
+    let loosened = diff.of(Concern::Safety, Level::Error).next().is_some();
+    Ok(if breaks || loosened { exit_code::GATE_FAILED } else { DONE })
+}
+
+fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
+    let mut table = summary::new_table();
+    table.set_header(["tool", "level", "rule", "where", "found"]);
+    for change in &diff.changes {
+        let place = match change.side {
+            Some(side) => format!("{} {}", if side == tools::Side::Input { "input" } else { "output" }, change.path),
+            None => String::new(),
+        };
+        let tool = if change.tool.is_empty() { "(bundle)" } else { &change.tool };
+        table.add_row([tool, change.level.name(), change.rule, &place, &change.detail]);
+    }
+    let versions = diff.versions.clone().map(|version| version.unwrap_or_else(|| "no version".into()));
+    let [both, gone, new] = diff.n_tools;
+    let n = |level: Level| diff.changes.iter().filter(|change| change.level == level).count();
+    let mut text = format!(
+        "{} to {}: {both} tools in both, {gone} gone, {new} new; {} errors, {} warnings\n",
+        versions[0],
+        versions[1],
+        n(Level::Error),
+        n(Level::Warning)
+    );
+    if !diff.changes.is_empty() {
+        text = format!("{}\n\n{text}", table.trim_fmt());
+    }
+    for tool in calls.unwrap_or_default() {
+        text.push_str(&format!(
+            "{}: {} of {} logged calls refused anew, {}% [{}, {}]{}\n",
+            tool.tool,
+            tool.n_rejected,
+            tool.n_calls,
+            number(tool.share * 100.0),
+            number(tool.interval.ci_lower * 100.0),
+            number(tool.interval.ci_upper * 100.0),
+            tool.examples.iter().map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path)).collect::<String>()
+        ));
+    }
+    text
+}

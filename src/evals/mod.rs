@@ -1,0 +1,12 @@
+//! Results of evaluations: one table from many tools, and two releases compared case by case.
+
+mod cases;
+mod compare;
+mod forms;
+mod plain;
+mod row;
+
+pub use cases::{Case, Measure, Suite, suites};
+pub use compare::{Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, clusters_of, compare, pass_hat, single};
+pub use forms::{Form, read_evals};
+pub use row::{EvalRow, EvalTable, Outcome};

@@ -1,0 +1,142 @@
+//! Who approved: the people a release needs, and recorded exceptions that lift one check, for a time, for one record.
+
+use serde::Deserialize;
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    GateCheck, GateOutcome,
+    release::{Checks, Evidence},
+};
+use crate::{
+    error::{Error, Problem, Result},
+    release::{ApproverKind, RiskLevel},
+    scenario,
+    time::{self, Micros},
+};
+
+/// Checks that no approval lifts: they say whether the other ones are about this release at all.
+const NEVER_LIFTED: [&str; 3] = ["immutable", "moved_reference", "approvers"];
+
+/// A recorded exception.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The check that is lifted.
+    pub check: String,
+    /// The record it is for: another content, another approval.
+    pub release_digest: String,
+    /// The person.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// It counts before this instant.
+    pub expires: Micros,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ApprovalFile {
+    approval: Vec<RawApproval>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApproval {
+    check: String,
+    release_digest: String,
+    by: String,
+    reason: String,
+    expires: toml::Value,
+}
+
+/// Reads `[[approval]]` of a TOML file: `check`, `release_digest`, `by`, `reason`, `expires`.
+///
+/// # Errors
+/// Every key or value that is wrong.
+pub fn read_approvals(path: &Path) -> Result<Vec<Approval>> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::read(path, &error))?;
+    let mut problems = Vec::new();
+    let file: ApprovalFile = scenario::read_toml(&text, &mut problems);
+    let mut approvals = Vec::new();
+    for (idx, raw) in file.approval.into_iter().enumerate() {
+        let mut wrong = |key: &str, expected: &str| {
+            problems.push(Problem::new(format!("approval[{}].{key}", idx + 1), format!("expected {expected}, found another value")))
+        };
+        let known = super::policy::CHECKS.iter().any(|(name, _, _)| *name == raw.check);
+        if !known || NEVER_LIFTED.contains(&raw.check.as_str()) {
+            wrong("check", "a check that can be lifted");
+        }
+        if !crate::release::reference::is_whole_digest(&raw.release_digest) {
+            wrong("release_digest", "`sha256:` and 64 hex digits (`sluice record show` prints it)");
+        }
+        for (key, text) in [("by", &raw.by), ("reason", &raw.reason)] {
+            if text.trim().is_empty() {
+                wrong(key, "text that is not empty");
+            }
+        }
+        let at = match &raw.expires {
+            toml::Value::String(text) => time::parse(text),
+            other => time::parse(&other.to_string()),
+        };
+        match at {
+            None => wrong("expires", "an instant such as 2026-06-30T00:00:00Z"),
+            Some(expires) => {
+                approvals.push(Approval { check: raw.check, release_digest: raw.release_digest, by: raw.by, reason: raw.reason, expires })
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(approvals);
+    }
+    let placed = |p: Problem| Problem { place: format!("{}: {}", path.display(), p.place), ..p };
+    Err(Error::scenario(problems.into_iter().map(placed).collect()))
+}
+
+/// Lifts checks that a valid approval names: they warn, and say who lifted them.
+pub(super) fn lift(checks: &mut [GateCheck], evidence: &Evidence<'_>) {
+    for check in checks.iter_mut().filter(|check| check.outcome > GateOutcome::Warn && !NEVER_LIFTED.contains(&check.check.as_str())) {
+        for approval in evidence.approvals.iter().filter(|approval| approval.check == check.check) {
+            let why_not = if approval.release_digest != evidence.candidate.digest {
+                Some("is for another record".to_owned())
+            } else {
+                match evidence.as_of.or(evidence.analysis.map(|analysis| analysis.as_of)) {
+                    None => Some("cannot be checked without --as-of".to_owned()),
+                    Some(now) if now >= approval.expires => Some(format!("expired at {}", time::format(approval.expires))),
+                    Some(_) => None,
+                }
+            };
+            match why_not {
+                None => {
+                    check.outcome = GateOutcome::Warn;
+                    check.lifted_by = Some(format!("{} until {}: {}", approval.by, time::format(approval.expires), approval.reason));
+                    break;
+                }
+                Some(why) => check.detail.push_str(&format!("; the approval by {} {why}", approval.by)),
+            }
+        }
+    }
+}
+
+/// A release of high risk needs two people; bots and names without a kind do not count as people.
+pub(super) fn approvers(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let record = evidence.candidate;
+    let people: BTreeSet<&str> = record.approvers.iter().filter(|a| a.kind == ApproverKind::Human).map(|a| a.id.trim()).collect();
+    let unknown: BTreeSet<&str> = record.approvers.iter().filter(|a| a.kind == ApproverKind::Unknown).map(|a| a.id.trim()).collect();
+    let needed = checks.policy.record.high_risk_approvers;
+    let list = record.approvers.iter().map(|a| a.id.as_str()).collect::<Vec<_>>().join(", ");
+    match record.risk_level {
+        Some(RiskLevel::High) if people.len() < needed => {
+            let detail = format!("risk level high with {} people ({list})", people.len());
+            let outcome = if people.len() + unknown.len() >= needed { GateOutcome::Inconclusive } else { GateOutcome::Fail };
+            checks.note("approvers", outcome, detail, &format!("{needed} people, `{{id, kind = \"human\"}}` each"));
+        }
+        None if record.approvers.len() < needed => {
+            let detail = format!("no risk level, approved by {}", if list.is_empty() { "nobody" } else { &list });
+            checks.note("approvers", GateOutcome::Inconclusive, detail, "`risk_level`: high needs two people");
+        }
+        _ if record.approvers.is_empty() => drop(checks.note("approvers", GateOutcome::Fail, "approved by nobody", "an approver")),
+        level => {
+            let level = level.map_or("not said", RiskLevel::name);
+            checks.note("approvers", GateOutcome::Pass, format!("risk level {level}, approved by {list}"), "");
+        }
+    }
+}

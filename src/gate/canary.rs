@@ -1,0 +1,138 @@
+//! The canary's checklist: the sample ratio, no incident, proxies of the slow metrics, and these once they have matured.
+
+use serde_json::json;
+
+use super::{
+    GateOutcome,
+    release::{Checks, Evidence},
+};
+use crate::{
+    analysis::{Analysis, LayerAnalysis, MetricAnalysis, StageAnalysis},
+    number::number,
+    stats::{
+        Interval,
+        dist::norm_isf,
+        non_inferiority::{self, HarmVerdict},
+    },
+};
+
+pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
+    if *candidate != evidence.candidate.release_id || *baseline != evidence.baseline.release_id {
+        let detail = format!("the analysis compares {candidate} with {baseline}");
+        checks.note("canary", GateOutcome::Fail, detail, "the analysis of these two releases");
+        return;
+    }
+    let stages: Vec<(&LayerAnalysis, &StageAnalysis)> =
+        analysis.layers.iter().filter_map(|layer| Some((layer, layer.current()?))).filter(|(_, stage)| stage.users.candidate > 0).collect();
+    if stages.is_empty() {
+        checks.note("canary", GateOutcome::Inconclusive, "nobody has had the candidate yet", "a first step of the ramp");
+        return;
+    }
+    for (layer, stage) in stages {
+        let first = checks.list.len();
+        sample_ratio(stage, checks);
+        incidents(stage, checks);
+        proxies(stage, checks);
+        slow(stage, checks);
+        for check in &mut checks.list[first..] {
+            check.tenant.clone_from(&layer.tenant);
+            check.layer.clone_from(&layer.layer);
+        }
+    }
+}
+
+/// Chi-square below the policy's p, or a share further off than the policy allows while even its interval lies outside.
+fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
+    let rule = &checks.policy.canary;
+    let Some(srm) = &stage.srm else {
+        checks.note("canary", GateOutcome::Pass, format!("sample ratio: one release only at {}", stage.ratio), "");
+        return;
+    };
+    let n = (stage.users.baseline + stage.users.candidate) as f64;
+    let share = stage.users.candidate as f64 / n;
+    let planned = stage.ratio.share();
+    let reach = norm_isf(0.5 * rule.srm_alpha) * (planned * (1.0 - planned) / n).sqrt();
+    let off = (share - planned).abs();
+    let remedy = "find why users are missing from an arm, then measure again";
+    let detail = format!("sample ratio: {} of {n} users, planned {}, p {}", stage.users.candidate, stage.ratio, number(srm.p_value));
+    let note = if srm.p_value < rule.srm_alpha || (off > rule.max_deviation && off > reach) {
+        checks.note("canary", GateOutcome::Fail, detail, remedy)
+    } else if off > rule.max_deviation {
+        checks.note(
+            "canary",
+            GateOutcome::Warn,
+            format!("{detail}; off by {}, as chance allows with so few users", number(off)),
+            "more users",
+        )
+    } else {
+        checks.note("canary", GateOutcome::Pass, detail, "")
+    };
+    note.evidence = json!(srm);
+}
+
+fn metric<'a>(stage: &'a StageAnalysis, id: &str) -> Option<&'a MetricAnalysis> {
+    stage.metrics.iter().find(|metric| metric.metric == id)
+}
+
+fn incidents(stage: &StageAnalysis, checks: &mut Checks<'_>) {
+    match metric(stage, "incident_rate").map(|metric| &metric.candidate).filter(|arm| arm.denominator > 0.0) {
+        None => checks.note("canary", GateOutcome::Inconclusive, "incidents: the log does not say", "a column `incident`"),
+        Some(arm) if arm.numerator > 0.0 => checks.note(
+            "canary",
+            GateOutcome::Fail,
+            format!("{} incidents among {} turns", arm.numerator, arm.denominator),
+            "a release without incidents",
+        ),
+        Some(arm) => checks.note("canary", GateOutcome::Pass, format!("no incident among {} turns", arm.denominator), ""),
+    };
+}
+
+fn proxies(stage: &StageAnalysis, checks: &mut Checks<'_>) {
+    for (id, margin) in checks.policy.canary.proxies.clone() {
+        // What users ask for, or are refused, more often is worse.
+        harm_of(stage, &id, margin, 1.0, None, checks);
+    }
+}
+
+fn slow(stage: &StageAnalysis, checks: &mut Checks<'_>) {
+    let rule = checks.policy.canary.clone();
+    harm_of(stage, &rule.slow_metric, rule.slow_margin, -1.0, Some(rule.min_mature_share), checks);
+}
+
+/// Judges one metric with the interval that holds at every look. `bad`: 1 where more is worse.
+fn harm_of(stage: &StageAnalysis, id: &str, margin: f64, bad: f64, min_mature: Option<f64>, checks: &mut Checks<'_>) {
+    let Some(metric) = metric(stage, id) else {
+        checks.note("canary", GateOutcome::Inconclusive, format!("{id}: the log does not say"), "its column in the log");
+        return;
+    };
+    if let (Some(min), Some(share)) = (min_mature, metric.mature_share)
+        && share < min
+    {
+        let detail = format!("{id}: {}% of the rows are old enough", number(share * 100.0));
+        checks.note("canary", GateOutcome::Inconclusive, detail, "wait until it has matured");
+        return;
+    }
+    let Some(effect) = metric.effect.value() else {
+        let why = metric.effect.reason().map_or_else(String::new, |reason| format!(": {reason}"));
+        checks.note("canary", GateOutcome::Inconclusive, format!("{id}: no effect{why}"), "more users in both releases");
+        return;
+    };
+    let ends = Interval { ci_lower: effect.anytime.ci_lower, ci_upper: effect.anytime.ci_upper };
+    let (harm, interval) = if bad > 0.0 { (effect.effect_size, ends) } else { (-effect.effect_size, ends.negated()) };
+    let outcome = match non_inferiority::judge(harm, interval, margin, true) {
+        HarmVerdict::Violated => GateOutcome::Fail,
+        HarmVerdict::Safe => GateOutcome::Pass,
+        HarmVerdict::Unclear => GateOutcome::Inconclusive,
+    };
+    let detail = format!(
+        "{id}: worse by {} [{}, {}], allowed {}",
+        number(harm),
+        number(interval.ci_lower),
+        number(interval.ci_upper),
+        number(margin)
+    );
+    let remedy =
+        if outcome == GateOutcome::Fail { "a release that is not worse" } else { "more evidence until the interval lies below the margin" };
+    checks.note("canary", outcome, detail, remedy);
+}

@@ -1,0 +1,111 @@
+//! C4: cost per case and per successful task, the candidate's against the baseline's on the same cases.
+
+use serde_json::json;
+
+use super::{
+    GateOutcome,
+    release::{Checks, Evals},
+};
+use crate::{
+    evals::{self, Case, Suite},
+    number::number,
+    stats::{Clusters, Interval, Reason, dist::t_isf, jackknife},
+};
+
+/// A relative change: its point and interval, in multiples of the baseline less 1.
+struct Change {
+    point: f64,
+    interval: Result<Interval, Reason>,
+    n: usize,
+}
+
+pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
+    let remedy = "results of both releases on the same cases, with `cost_usd`";
+    let suites: Vec<&Suite> = evals.iter().flat_map(|evals| &evals.suites).filter(|suite| !checks.policy.is_attack(&suite.name)).collect();
+    let cases: Vec<&Case> = suites.iter().flat_map(|suite| &suite.cases).collect();
+    let per_case = change_per_case(&cases, checks.policy.alpha);
+    let per_task = change_per_task(&cases, checks.policy.alpha);
+    let Some(per_case) = per_case else {
+        checks.note("cost", GateOutcome::Inconclusive, "no case has a cost above 0 in both releases", remedy);
+        return;
+    };
+    judge("per case", &per_case, checks);
+    match per_task {
+        Some(per_task) => judge("per successful task", &per_task, checks),
+        None => drop(checks.note(
+            "cost",
+            GateOutcome::Inconclusive,
+            "cost per successful task: no case that passed in both releases has a cost",
+            remedy,
+        )),
+    }
+}
+
+/// The mean logarithm of each case's ratio of costs.
+fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
+    let cost = |case: &Case, arm: usize| case.arms[arm].cost.mean().filter(|cost| *cost > 0.0);
+    let kept: Vec<(&Case, f64)> = cases.iter().filter_map(|case| Some((*case, (cost(case, 1)? / cost(case, 0)?).ln()))).collect();
+    let clusters = evals::clusters_of(kept.iter().map(|(case, _)| *case));
+    let values: Vec<(f64, usize)> = kept.iter().map(|(_, ratio)| *ratio).zip(clusters).collect();
+    let mean = evals::single(&values)?;
+    let interval = mean.std_error.result().and_then(|std_error| {
+        if values.len() < evals::MIN_PAIRS {
+            return Err(Reason::TooFewRows);
+        }
+        let interval = Interval::around(mean.mean, t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
+        Ok(Interval { ci_lower: interval.ci_lower.exp_m1(), ci_upper: interval.ci_upper.exp_m1() })
+    });
+    Some(Change { point: mean.mean.exp_m1(), interval, n: values.len() })
+}
+
+/// The logarithm of the ratio of costs per pass, with the jackknife over clusters of cases.
+fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
+    let kept: Vec<&&Case> = cases.iter().filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0 && runs.passed.n > 0)).collect();
+    let clusters = evals::clusters_of(kept.iter().map(|case| **case));
+    let n_clusters = clusters.iter().max().map_or(0, |most| most + 1);
+    let mut sums = vec![0.0; 4 * n_clusters];
+    for (case, cluster) in kept.iter().zip(&clusters) {
+        for (arm, runs) in case.arms.iter().enumerate() {
+            sums[4 * cluster + 2 * arm] += runs.cost.sum;
+            sums[4 * cluster + 2 * arm + 1] += runs.passed.sum;
+        }
+    }
+    let theta = |sums: &[f64]| {
+        let ratio = (sums[2] / sums[3]) / (sums[0] / sums[1]);
+        (ratio.is_finite() && ratio > 0.0).then(|| ratio.ln())
+    };
+    let clusters = Clusters::from_sums(4, sums);
+    let point = theta(&clusters.totals()).filter(|_| !clusters.is_empty())?;
+    let interval = jackknife::delete_one(&clusters, theta).map(|estimate| {
+        let interval = estimate.interval(alpha);
+        Interval { ci_lower: interval.ci_lower.exp_m1(), ci_upper: interval.ci_upper.exp_m1() }
+    });
+    Some(Change { point: point.exp_m1(), interval, n: kept.len() })
+}
+
+fn judge(what: &str, change: &Change, checks: &mut Checks<'_>) {
+    let margin = checks.policy.cost.margin;
+    let percent = |share: f64| format!("{}{}%", if share > 0.0 { "+" } else { "" }, number(share * 100.0));
+    let remedy = format!("a release that costs at most {} more, or a business approval of `cost`", percent(margin).trim_start_matches('+'));
+    let Ok(interval) = change.interval else {
+        let detail = format!("cost {what}: {}, from {} cases, without an interval", percent(change.point), change.n);
+        checks.note("cost", GateOutcome::Inconclusive, detail, &format!("more cases with costs; {remedy}"));
+        return;
+    };
+    let detail = format!(
+        "cost {what}: {} [{}, {}] from {} cases, allowed {}",
+        percent(change.point),
+        percent(interval.ci_lower),
+        percent(interval.ci_upper),
+        change.n,
+        percent(margin)
+    );
+    let outcome = if interval.ci_lower > margin {
+        GateOutcome::Fail
+    } else if interval.ci_upper > margin {
+        GateOutcome::Inconclusive
+    } else {
+        GateOutcome::Pass
+    };
+    checks.note("cost", outcome, detail, &remedy).evidence = json!({"change": change.point, "interval": interval, "n_cases": change.n});
+}

@@ -1,0 +1,306 @@
+//! C2: thresholds of the candidate, and no metric worse than the baseline's on the same cases.
+
+use serde_json::json;
+
+use super::{
+    GateOutcome,
+    policy::{JudgeRule, Threshold},
+    release::{Checks, Evals, Evidence},
+};
+use crate::{
+    evals::{self, Case, Comparison, Correction, Design, Suite},
+    metric::Better,
+    number::number,
+    stats::{
+        Interval, Reason,
+        judge::{self, JudgeQuality},
+        multiplicity,
+        non_inferiority::{self, HarmVerdict},
+        proportion,
+    },
+};
+
+/// Takes a metric of a case's runs.
+fn value_of<'a>(suite: &Suite, metric: &'a str) -> Option<Box<dyn Fn(&Case, usize) -> Option<f64> + 'a>> {
+    Some(match metric {
+        "passed" => Box::new(|case, arm| case.arms[arm].passed.mean()),
+        "cost_usd" => Box::new(|case, arm| case.arms[arm].cost.mean()),
+        "latency_ms" => Box::new(|case, arm| case.arms[arm].latency.mean()),
+        name => {
+            let idx = suite.metrics.iter().position(|known| **known == *name)?;
+            Box::new(move |case, arm| case.arms[arm].scores[idx].mean())
+        }
+    })
+}
+
+pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks: &mut Checks<'_>) -> Vec<Comparison> {
+    let Some(evals) = evals.filter(|evals| evals.n_rows[1] > 0) else {
+        let found = evals.map_or_else(
+            || "no evaluation results were given".to_owned(),
+            |evals| format!("no evaluation result of the candidate among {} rows", evals.n_rows[0] + evals.n_others),
+        );
+        for check in ["eval_threshold", "eval_regression"] {
+            if check != "eval_threshold" || !checks.policy.thresholds.is_empty() {
+                checks.note(
+                    check,
+                    GateOutcome::Inconclusive,
+                    found.clone(),
+                    "--evals FILE, with the candidate's release id or named as the candidate's",
+                );
+            }
+        }
+        return Vec::new();
+    };
+    let suites: Vec<&Suite> = evals.suites.iter().filter(|suite| !checks.policy.is_attack(&suite.name)).collect();
+    for rule in checks.policy.thresholds.clone() {
+        threshold(&rule, &evals.suites, evidence, checks);
+    }
+    regressions(evals, &suites, evidence, checks)
+}
+
+fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let wanted: Vec<&Suite> = suites
+        .iter()
+        .filter(|suite| rule.suite.as_deref().map_or(!checks.policy.is_attack(&suite.name), |name| *suite.name == *name))
+        .collect();
+    let limits = [rule.min.map(|min| format!("at least {}", number(min))), rule.max.map(|max| format!("at most {}", number(max)))];
+    let limits = limits.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let what = format!("{} of {}", rule.metric, rule.suite.as_deref().unwrap_or("all suites"));
+    if wanted.is_empty() {
+        checks.note("eval_threshold", GateOutcome::Inconclusive, format!("{what}: no such suite"), "results of that suite");
+        return;
+    }
+    for suite in wanted {
+        let what = format!("{} of {}", rule.metric, suite.name);
+        if let Some(k) = rule.metric.strip_prefix("pass^") {
+            let k: usize = k.parse().unwrap_or(0);
+            match evals::pass_hat(suite, 1).map(|by_k| by_k.get(k.wrapping_sub(1)).copied()) {
+                Ok(Some(value)) => {
+                    let fails = rule.min.is_some_and(|min| value < min) || rule.max.is_some_and(|max| value > max);
+                    let outcome = if fails { GateOutcome::Fail } else { GateOutcome::Pass };
+                    checks.note(
+                        "eval_threshold",
+                        outcome,
+                        format!("{what} is {}, expected {limits}", number(value)),
+                        &format!("{what} {limits}"),
+                    );
+                }
+                _ => drop(checks.note(
+                    "eval_threshold",
+                    GateOutcome::Inconclusive,
+                    format!("{what}: not every case has {k} runs"),
+                    "as many runs of every case",
+                )),
+            }
+            continue;
+        }
+        let Some(value) = value_of(suite, &rule.metric) else {
+            checks.note("eval_threshold", GateOutcome::Inconclusive, format!("{what}: no result has it"), "results with that metric");
+            continue;
+        };
+        let clusters = evals::clusters_of(suite.cases.iter());
+        let values: Vec<(f64, usize)> =
+            suite.cases.iter().zip(clusters).filter_map(|(case, cluster)| Some((value(case, 1)?, cluster))).collect();
+        let Some(mean) = evals::single(&values).filter(|_| values.len() >= evals::MIN_PAIRS) else {
+            let detail = format!("{what}: {} cases", values.len());
+            checks.note("eval_threshold", GateOutcome::Inconclusive, detail, &format!("at least {} cases", evals::MIN_PAIRS));
+            continue;
+        };
+        let is_share = values.iter().all(|(value, _)| (0.0..=1.0).contains(value));
+        let interval = one_arm(&mean, is_share, checks.policy.alpha);
+        let judged = quality(checks, &rule.metric, &evidence.candidate.release_id).filter(|_| is_share);
+        let (point, interval, corrected) = match judged {
+            Some(rule) => match judge::correct(mean.mean, values.len() as f64, &rule, checks.policy.alpha) {
+                Ok(corrected) => (corrected.p, Ok(corrected.ci), ", corrected for its judge"),
+                Err(reason) => (mean.mean, Err(reason), ""),
+            },
+            None => (mean.mean, interval, ""),
+        };
+        let Ok(interval) = interval else {
+            checks.note(
+                "eval_threshold",
+                GateOutcome::Inconclusive,
+                format!("{what} is {}, without an interval", number(point)),
+                "more cases from more sources, or a better judge",
+            );
+            continue;
+        };
+        // Below the threshold with the whole interval, or above it; between, the cases are too few.
+        let fails = rule.min.is_some_and(|min| interval.ci_upper < min) || rule.max.is_some_and(|max| interval.ci_lower > max);
+        let passes = rule.min.is_none_or(|min| point >= min) && rule.max.is_none_or(|max| point <= max);
+        let surely = rule.min.is_none_or(|min| interval.ci_lower >= min) && rule.max.is_none_or(|max| interval.ci_upper <= max);
+        let outcome = match (fails, passes, surely) {
+            (true, _, _) => GateOutcome::Fail,
+            (_, true, true) => GateOutcome::Pass,
+            (_, true, false) => GateOutcome::Warn,
+            _ => GateOutcome::Inconclusive,
+        };
+        let detail = format!(
+            "{what} is {} [{}, {}] of {} cases{corrected}, expected {limits}",
+            number(point),
+            number(interval.ci_lower),
+            number(interval.ci_upper),
+            values.len()
+        );
+        checks.note("eval_threshold", outcome, detail, &format!("{what} {limits}, with its whole interval")).evidence =
+            json!({"mean": point, "interval": interval, "n_cases": values.len(), "n_clusters": mean.n_clusters});
+    }
+}
+
+/// The interval of one release's mean: by t over clusters; for shares also Wilson's, which does not shrink to a point at 0 or 1.
+fn one_arm(mean: &evals::Mean, is_share: bool, alpha: f64) -> Result<Interval, Reason> {
+    let std_error = mean.std_error.result()?;
+    let by_t = Interval::around(mean.mean, crate::stats::dist::t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
+    if !is_share {
+        return Ok(by_t);
+    }
+    let wilson = proportion::wilson(mean.mean, mean.n_clusters as f64, crate::stats::dist::norm_isf(0.5 * alpha));
+    let few = mean.mean * (mean.n_clusters as f64) < 5.0 || (1.0 - mean.mean) * (mean.n_clusters as f64) < 5.0;
+    Ok(if few { wilson } else { Interval { ci_lower: by_t.ci_lower.max(0.0), ci_upper: by_t.ci_upper.min(1.0) } })
+}
+
+fn quality(checks: &Checks<'_>, metric: &str, release: &str) -> Option<JudgeQuality> {
+    let fits = |rule: &&JudgeRule| rule.metric == metric && rule.release.as_deref().is_none_or(|id| id == release);
+    // The rule that names the release comes before the one for all.
+    let rule = checks.policy.judges.iter().filter(fits).max_by_key(|rule| rule.release.is_some())?;
+    let n = rule.n_sensitivity.zip(rule.n_specificity).map(|(a, b)| [a, b]);
+    Some(JudgeQuality { sensitivity: rule.sensitivity, specificity: rule.specificity, n })
+}
+
+fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) -> Vec<Comparison> {
+    let policy = checks.policy;
+    if policy.comparisons.is_empty() {
+        return Vec::new();
+    }
+    if evals.n_rows[0] == 0 {
+        checks.note(
+            "eval_regression",
+            GateOutcome::Inconclusive,
+            "no evaluation result of the baseline",
+            "the baseline's results on the same cases (--baseline-evals FILE)",
+        );
+        return Vec::new();
+    }
+    let mut comparisons = Vec::new();
+    let mut notes = Vec::new();
+    for rule in &policy.comparisons {
+        let wanted: Vec<&&Suite> = suites.iter().filter(|suite| rule.suite.as_deref().is_none_or(|name| *suite.name == *name)).collect();
+        if wanted.is_empty() {
+            notes.push(format!("{} of {}: no such suite", rule.metric, rule.suite.as_deref().unwrap_or("any suite")));
+        }
+        for suite in wanted {
+            let Some(value) = value_of(suite, &rule.metric) else {
+                notes.push(format!("{} of {}: no result has it", rule.metric, suite.name));
+                continue;
+            };
+            let is_share =
+                suite.cases.iter().all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
+            let design = Design { better: rule.better, margin: rule.margin, alpha: policy.alpha, is_share, seed: policy.seed };
+            let mut comparison = evals::compare(suite, &rule.metric, &*value, &design);
+            correct_for_judges(&mut comparison, evidence, checks, &design);
+            comparisons.push(comparison);
+        }
+    }
+    for note in notes {
+        checks.note("eval_regression", GateOutcome::Inconclusive, note, "results of both releases with that suite and metric");
+    }
+    correct_for_each_other(&mut comparisons, policy.correction);
+    for comparison in &comparisons {
+        regression(comparison, checks);
+    }
+    comparisons
+}
+
+/// Rates by a judge whose errors are known: both arms corrected, as if they were independent, which is the wider interval.
+fn correct_for_judges(comparison: &mut Comparison, evidence: &Evidence<'_>, checks: &Checks<'_>, design: &Design) {
+    let releases = [&evidence.baseline.release_id, &evidence.candidate.release_id];
+    let [Some(before), Some(after)] = releases.map(|release| quality(checks, &comparison.metric, release)) else { return };
+    if !design.is_share || comparison.n_pairs < evals::MIN_PAIRS {
+        return;
+    }
+    let n = comparison.n_pairs as f64;
+    let corrected =
+        [judge::correct(comparison.means[0], n, &before, design.alpha), judge::correct(comparison.means[1], n, &after, design.alpha)];
+    let [Ok(control), Ok(treatment)] = corrected else {
+        comparison.interval = Err(Reason::UselessJudge).into();
+        comparison.verdict = None;
+        return;
+    };
+    comparison.means = [control.p, treatment.p];
+    comparison.difference = treatment.p - control.p;
+    let half = crate::stats::dist::norm_isf(0.5 * design.alpha) * control.std_error.hypot(treatment.std_error);
+    let interval = Interval::around(comparison.difference, half);
+    let (harm, of_harm) = match design.better {
+        Better::Higher => (-comparison.difference, interval.negated()),
+        Better::Lower => (comparison.difference, interval),
+    };
+    comparison.harm = harm;
+    comparison.interval = Ok(interval).into();
+    comparison.interval_method = "judge";
+    comparison.verdict = Some(non_inferiority::judge(harm, of_harm, design.margin, true));
+}
+
+/// p-values corrected over all metrics; harm that only looks certain because many were looked at is not certain.
+fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction) {
+    let known: Vec<usize> = (0..comparisons.len()).filter(|idx| comparisons[*idx].test.value().is_some()).collect();
+    let p_values: Vec<f64> = known.iter().filter_map(|idx| comparisons[*idx].test.value().map(evals::PairTest::p_value)).collect();
+    let adjusted = match correction {
+        Correction::Holm => multiplicity::holm(&p_values),
+        Correction::BenjaminiHochberg => multiplicity::benjamini_hochberg(&p_values),
+        Correction::None => p_values,
+    };
+    for (idx, p) in known.into_iter().zip(adjusted) {
+        comparisons[idx].p_value_adj = Some(p);
+    }
+}
+
+fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
+    let what = format!("{} of {}", comparison.metric, comparison.suite);
+    let Some(interval) = comparison.interval.value().copied() else {
+        let detail = format!("{what}: {} pairs, {} and {} runs broke", comparison.n_pairs, comparison.n_errors[0], comparison.n_errors[1]);
+        let remedy = format!("at least {} cases that both releases answered, from several sources", evals::MIN_PAIRS);
+        checks.note("eval_regression", GateOutcome::Inconclusive, detail, &remedy).evidence = json!(comparison);
+        return;
+    };
+    let numbers = format!(
+        "{what}: {} to {}, {} [{}, {}], margin {}, {} pairs, {} better, {} worse{}",
+        number(comparison.means[0]),
+        number(comparison.means[1]),
+        number(comparison.difference),
+        number(interval.ci_lower),
+        number(interval.ci_upper),
+        number(comparison.margin),
+        comparison.n_pairs,
+        comparison.n_gained,
+        comparison.n_lost,
+        comparison.mde.value().map_or_else(String::new, |mde| format!(", finds differences of {}", number(*mde))),
+    );
+    let certain = comparison.p_value_adj.is_none_or(|p| p < checks.policy.alpha);
+    let (outcome, detail) = match comparison.verdict {
+        Some(HarmVerdict::Violated) if certain => (GateOutcome::Fail, numbers),
+        Some(HarmVerdict::Violated) => (
+            GateOutcome::Inconclusive,
+            format!("{numbers}; not certain among so many metrics (corrected p {})", number(comparison.p_value_adj.unwrap_or(1.0))),
+        ),
+        Some(HarmVerdict::Safe) if comparison.n_pairs < evals::FEW_PAIRS => (GateOutcome::Warn, format!("{numbers}; few pairs")),
+        Some(HarmVerdict::Safe) => (GateOutcome::Pass, numbers),
+        Some(HarmVerdict::Unclear) | None => (GateOutcome::Inconclusive, numbers),
+    };
+    let remedy = match outcome {
+        GateOutcome::Fail => format!(
+            "a release that is not worse by more than {}: see the {} cases that got worse",
+            number(comparison.margin),
+            comparison.n_lost
+        ),
+        _ => {
+            let mde = comparison.mde.value().copied().unwrap_or(f64::INFINITY);
+            let more = (mde / comparison.margin).powi(2) * comparison.n_pairs as f64;
+            if more.is_finite() && more > comparison.n_pairs as f64 {
+                format!("about {more:.0} cases, to find a difference of {}", number(comparison.margin))
+            } else {
+                "more cases".into()
+            }
+        }
+    };
+    checks.note("eval_regression", outcome, detail, &remedy).evidence = json!(comparison);
+}

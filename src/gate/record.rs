@@ -1,0 +1,250 @@
+//! Checks of the record itself: does it stay what it is, does it say what it points to, can one go back.
+
+use serde_json::json;
+
+use super::{
+    GateOutcome,
+    release::{Checks, Evidence, rollback_target},
+};
+use crate::{
+    release::{ReleaseRecord, Seen, changes, reference},
+    time::{self, Micros},
+};
+
+pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let (candidate, baseline) = (evidence.candidate, evidence.baseline);
+    immutable(evidence, checks);
+    let named = candidate.baseline_release_id.as_deref();
+    match named {
+        Some(named) if named != baseline.release_id => {
+            checks.note(
+                "baseline",
+                GateOutcome::Fail,
+                format!("the record names {named} as its baseline, compared with {}", baseline.release_id),
+                "compare with the baseline that the record names",
+            );
+        }
+        _ if baseline.digest == candidate.digest || baseline.release_id == candidate.release_id => {
+            checks.note("baseline", GateOutcome::Fail, "baseline and candidate are the same release", "name two releases");
+        }
+        _ => drop(checks.note("baseline", GateOutcome::Pass, format!("compared with {}", baseline.release_id), "")),
+    }
+    references(candidate, checks);
+    dimensions(evidence, checks);
+    going_back(evidence, checks);
+    tenancy(evidence, checks);
+    evaluation(evidence, checks);
+}
+
+fn immutable(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    match &evidence.seen {
+        None => {}
+        Some(Seen::Changed(before)) => {
+            let detail = format!("{} was {before} before, is {} now", evidence.candidate.release_id, evidence.candidate.digest);
+            checks.note("immutable", GateOutcome::Fail, detail, "a new release with a new id: records do not change");
+        }
+        Some(Seen::New | Seen::Same) => drop(checks.note("immutable", GateOutcome::Pass, evidence.candidate.digest.clone(), "")),
+    }
+}
+
+fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
+    let named = candidate.artifacts.iter().flatten().chain(&candidate.eval_set);
+    let floating: Vec<String> =
+        named.clone().filter_map(|artifact| Some(format!("{}: {}", artifact.reference, artifact.floats_because()?))).collect();
+    let remedy = "the digest of what was tested, beside each reference";
+    if floating.is_empty() {
+        checks.note("references", GateOutcome::Pass, "every reference names one version", "");
+    } else {
+        checks.note("references", GateOutcome::Fail, floating.join("; "), remedy).evidence = json!(floating);
+    }
+    let mut cut: Vec<String> = named
+        .filter(|artifact| artifact.digest.is_some() && !artifact.has_whole_digest())
+        .map(|artifact| artifact.reference.clone())
+        .collect();
+    if let Some(sha) =
+        candidate.git_sha.as_ref().filter(|sha| !(sha.len() == 40 || sha.len() == 64) || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        cut.push(format!("git_sha {sha}"));
+    }
+    if candidate.git_sha.is_none() {
+        cut.push("git_sha is missing".into());
+    }
+    if candidate.eval_report_digest.as_deref().is_some_and(|digest| !reference::is_whole_digest(digest)) {
+        cut.push("eval_report_digest".into());
+    }
+    if cut.is_empty() {
+        checks.note("digests", GateOutcome::Pass, "every digest is whole", "");
+    } else {
+        checks
+            .note(
+                "digests",
+                GateOutcome::Fail,
+                format!("not whole: {}", cut.join(", ")),
+                "all hex digits: a part of a digest can be met by something else",
+            )
+            .evidence = json!(cut);
+    }
+}
+
+fn dimensions(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let changed = changes(evidence.baseline, evidence.candidate);
+    let moved: Vec<&str> = changed.iter().filter(|change| change.moved).map(|change| change.dimension.name()).collect();
+    if moved.is_empty() {
+        checks.note("moved_reference", GateOutcome::Pass, "no reference has moved to another content", "");
+    } else {
+        let detail = format!("the same reference with another digest: {}", moved.join(", "));
+        checks.note("moved_reference", GateOutcome::Fail, detail, "a new version for new content");
+    }
+    let names: Vec<&str> = changed.iter().filter(|change| change.changed).map(|change| change.dimension.name()).collect();
+    let most = checks.policy.record.max_changed_dimensions;
+    let outcome = if names.len() > most { GateOutcome::Fail } else { GateOutcome::Pass };
+    let detail = if names.is_empty() { "nothing changed but the code".into() } else { format!("changed: {}", names.join(", ")) };
+    let remedy = "one release a dimension: when several change at once, nobody can tell which one did it";
+    checks.note("single_dimension", outcome, detail, remedy).evidence =
+        json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
+}
+
+fn going_back(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let target = rollback_target(evidence);
+    let named = evidence.candidate.rollback_target.as_deref();
+    match (named, target) {
+        (None, _) => {
+            checks.note("rollback_target", GateOutcome::Inconclusive, "the record names none", "`rollback_target`: the last stable release")
+        }
+        (Some(named), None) => {
+            checks.note("rollback_target", GateOutcome::Fail, format!("{named} is not among the records"), "its record, with --records")
+        }
+        (Some(named), Some(_)) if named == evidence.candidate.release_id => {
+            checks.note("rollback_target", GateOutcome::Fail, "the release names itself", "the last stable release")
+        }
+        (Some(named), Some(_)) => checks.note("rollback_target", GateOutcome::Pass, named, ""),
+    };
+    let rule = &checks.policy.record;
+    let (needed, default) = (rule.maturity_hours, rule.retention_hours);
+    let Some(target) = target else {
+        checks.note("retention", GateOutcome::Inconclusive, "no record to go back to", "the record of the rollback target");
+        return;
+    };
+    let kept: Vec<(String, Option<u64>)> =
+        target.artifacts.iter().flatten().map(|artifact| (artifact.reference.clone(), artifact.retention_hours.or(default))).collect();
+    let short: Vec<String> = kept
+        .iter()
+        .filter_map(|(name, hours)| hours.filter(|hours| *hours < needed).map(|hours| format!("{name} is kept {hours} h")))
+        .collect();
+    let unknown: Vec<&str> = kept.iter().filter(|(_, hours)| hours.is_none()).map(|(name, _)| name.as_str()).collect();
+    let remedy = format!(
+        "keep what is rolled back to for {needed} h, until the slowest deciding metric has matured (`retention_hours` in the record, or in [gate.record])"
+    );
+    if !short.is_empty() {
+        checks.note(
+            "retention",
+            GateOutcome::Fail,
+            format!("{}; the slowest deciding metric matures after {needed} h", short.join(", ")),
+            &remedy,
+        );
+    } else if !unknown.is_empty() {
+        checks.note(
+            "retention",
+            GateOutcome::Inconclusive,
+            format!("nothing says how long these are kept: {}", unknown.join(", ")),
+            &remedy,
+        );
+    } else {
+        checks.note("retention", GateOutcome::Pass, format!("all kept for {needed} h"), "");
+    }
+}
+
+fn tenancy(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    match (&evidence.baseline.tenant_id, &evidence.candidate.tenant_id) {
+        (Some(a), Some(b)) if a != b => {
+            checks.note("tenant", GateOutcome::Fail, format!("baseline of {a}, candidate of {b}"), "records of one tenant")
+        }
+        (_, Some(tenant)) => checks.note("tenant", GateOutcome::Pass, tenant.clone(), ""),
+        (_, None) => checks.note(
+            "tenant",
+            GateOutcome::Warn,
+            "the candidate's record names no tenant",
+            "`tenant_id`: ids are only unique within one",
+        ),
+    };
+    if let Some(parts) = &evidence.candidate.cache_key {
+        let has = |word: &str| parts.iter().any(|part| part.to_ascii_lowercase().contains(word));
+        let missing: Vec<&str> =
+            [("tenant", "tenant_id"), ("release", "release_id")].into_iter().filter(|(word, _)| !has(word)).map(|(_, name)| name).collect();
+        if missing.is_empty() {
+            checks.note("cache_key", GateOutcome::Pass, parts.join(", "), "");
+        } else {
+            let detail = format!("{} without {}", parts.join(", "), missing.join(" and "));
+            checks.note("cache_key", GateOutcome::Fail, detail, "tenant and release in the key: else one answers from the other's cache");
+        }
+    } else {
+        checks.note(
+            "cache_key",
+            GateOutcome::Inconclusive,
+            "the record does not say what caches are found by",
+            "`cache_key = [\"tenant_id\", \"release_id\", ...]`",
+        );
+    }
+}
+
+fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let candidate = evidence.candidate;
+    let made: Vec<(String, Option<Micros>)> = changes(evidence.baseline, candidate)
+        .into_iter()
+        .filter(|change| change.changed)
+        .filter_map(|change| change.to)
+        .map(|artifact| (artifact.reference.clone(), artifact.created_at.as_deref().and_then(time::parse)))
+        .collect();
+    let remedy = "`evaluated_at` in the record and `created_at` in each changed artifact, the evaluation the later one";
+    match candidate.evaluated_at {
+        _ if made.is_empty() => checks.note("eval_fresh", GateOutcome::Pass, "no dimension changed", ""),
+        None => checks.note("eval_fresh", GateOutcome::Inconclusive, "the record does not say when it was evaluated", remedy),
+        Some(at) => {
+            let older: Vec<&str> =
+                made.iter().filter(|(_, made)| made.is_some_and(|made| made > at)).map(|(name, _)| name.as_str()).collect();
+            let unknown: Vec<&str> = made.iter().filter(|(_, made)| made.is_none()).map(|(name, _)| name.as_str()).collect();
+            if !older.is_empty() {
+                checks.note(
+                    "eval_fresh",
+                    GateOutcome::Fail,
+                    format!("evaluated at {} before these were made: {}", time::format(at), older.join(", ")),
+                    "evaluate what is released",
+                )
+            } else if !unknown.is_empty() {
+                checks.note(
+                    "eval_fresh",
+                    GateOutcome::Inconclusive,
+                    format!("nothing says when these were made: {}", unknown.join(", ")),
+                    remedy,
+                )
+            } else {
+                checks.note("eval_fresh", GateOutcome::Pass, format!("evaluated at {}, after every change", time::format(at)), "")
+            }
+        }
+    };
+    let uri = candidate.eval_report_uri.as_deref();
+    match (uri, &candidate.eval_report_digest, &evidence.eval_report) {
+        (None, _, _) => checks.note(
+            "eval_report",
+            GateOutcome::Inconclusive,
+            "the record names no report",
+            "`eval_report_uri`, with its digest as `eval_report_digest`",
+        ),
+        (Some(uri), Some(noted), Some(found)) if noted != found => checks.note(
+            "eval_report",
+            GateOutcome::Fail,
+            format!("{uri} is {found}, the record says {noted}"),
+            "the report that the record was approved on",
+        ),
+        (Some(uri), Some(_), Some(_)) => checks.note("eval_report", GateOutcome::Pass, format!("{uri}, digest checked"), ""),
+        (Some(uri), Some(_), None) => {
+            checks.note("eval_report", GateOutcome::Warn, format!("{uri}, digest not checked"), "--eval-report FILE")
+        }
+        (Some(uri), None, _) => checks.note(
+            "eval_report",
+            GateOutcome::Inconclusive,
+            format!("{uri} without a digest: what it says may change"),
+            "`eval_report_digest` in the record",
+        ),
+    };
+}

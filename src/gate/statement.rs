@@ -1,0 +1,57 @@
+//! The gate's result as an in-toto statement: unsigned, for others to sign.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{GateCheck, GateOutcome, GateReport};
+
+/// An in-toto statement of type `test-result/v0.1`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Statement {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    subject: Vec<Value>,
+    #[serde(rename = "predicateType")]
+    predicate_type: &'static str,
+    predicate: Value,
+}
+
+impl GateReport {
+    /// The report as a statement. `url`: where the report is, `digest`: of its JSON. What is inconclusive has not passed: the statement says `FAILED`, and names it.
+    pub fn statement(&self, url: &str, digest: &str) -> Statement {
+        let hex = |digest: &str| digest.split_once(':').map_or_else(|| json!({}), |(algorithm, hex)| json!({ algorithm: hex }));
+        let names = |keep: &dyn Fn(&GateCheck) -> bool| -> Vec<String> {
+            self.checks.iter().filter(|check| keep(check)).map(GateCheck::test_name).collect()
+        };
+        let configuration: Vec<Value> = self
+            .policy_digest
+            .iter()
+            .map(|digest| json!({"name": "gate policy", "digest": hex(digest)}))
+            .chain(self.inputs.iter().map(|input| json!({"name": input.name, "digest": hex(&input.digest)})))
+            .chain([json!({"name": "gate_report.json", "digest": hex(digest)})])
+            .collect();
+        let result = match self.outcome {
+            GateOutcome::Pass => "PASSED",
+            GateOutcome::Warn => "WARNED",
+            GateOutcome::Inconclusive | GateOutcome::Fail => "FAILED",
+        };
+        Statement {
+            kind: "https://in-toto.io/Statement/v1",
+            subject: self
+                .subjects
+                .iter()
+                .take(1)
+                .map(|subject| json!({"name": subject.release_id, "digest": hex(&subject.digest)}))
+                .collect(),
+            predicate_type: "https://in-toto.io/attestation/test-result/v0.1",
+            predicate: json!({
+                "result": result,
+                "configuration": configuration,
+                "url": url,
+                "passedTests": names(&|check| check.outcome == GateOutcome::Pass),
+                "warnedTests": names(&|check| check.outcome == GateOutcome::Warn),
+                "failedTests": names(&|check| check.outcome > GateOutcome::Warn),
+            }),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! C1: what tools take and give, what they may do, and whom a change breaks.
+
+use serde_json::json;
+
+use super::{
+    GateOutcome,
+    release::{Checks, Evidence},
+};
+use crate::{
+    number::number,
+    release::{ArtifactRef, Dimension},
+    tools::{BundleDiff, Concern, Level, ToolBundle, ToolChange},
+};
+
+/// Changes that are told in words; all of them are in the evidence.
+const TOLD: usize = 5;
+
+pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks: &mut Checks<'_>) {
+    let Some(diff) = diff else {
+        let same = |record: &crate::release::ReleaseRecord| record.artifact(Dimension::ToolSchema).cloned();
+        let (before, after): (Option<ArtifactRef>, Option<ArtifactRef>) = (same(evidence.baseline), same(evidence.candidate));
+        // One reference with a digest is one content: nothing can have changed.
+        let unchanged = match (&before, &after) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.has_whole_digest() && a.is_same(b) == Some(true),
+            _ => false,
+        };
+        for check in ["tool_schema", "tool_safety"] {
+            if unchanged {
+                checks.note(check, GateOutcome::Pass, "both releases have the same tools, by digest", "");
+            } else {
+                checks.note(
+                    check,
+                    GateOutcome::Inconclusive,
+                    "the bundles of both releases were not given",
+                    "--tools FILE and --baseline-tools FILE",
+                );
+            }
+        }
+        return;
+    };
+    for (what, record, bundle) in
+        [("candidate", evidence.candidate, evidence.tools), ("baseline", evidence.baseline, evidence.baseline_tools)]
+    {
+        let noted = record.artifact(Dimension::ToolSchema).filter(|artifact| artifact.has_whole_digest());
+        if let (Some(noted), Some(bundle)) = (noted.and_then(|noted| noted.digest.as_deref()), bundle)
+            && noted != bundle.digest
+        {
+            let detail = format!("the {what}'s bundle is {}, its record says {noted}", bundle.digest);
+            checks.note("tool_schema", GateOutcome::Fail, detail, "the bundle that the record names");
+        }
+    }
+    let breaking: Vec<&ToolChange> = diff.of(Concern::Schema, Level::Error).collect();
+    let unversioned: Vec<&ToolChange> = diff.of(Concern::Version, Level::Error).collect();
+    let warnings: Vec<&ToolChange> =
+        diff.changes.iter().filter(|change| change.level == Level::Warning && change.concern != Concern::Safety).collect();
+    let versions = diff.versions.clone().map(|version| version.unwrap_or_else(|| "none".into()));
+    let note = if !breaking.is_empty() && !unversioned.is_empty() {
+        let detail = format!(
+            "{} breaking changes from {} to {}: {}; {}",
+            breaking.len(),
+            versions[0],
+            versions[1],
+            told(&breaking),
+            told(&unversioned)
+        );
+        checks.note(
+            "tool_schema",
+            GateOutcome::Fail,
+            detail,
+            "a new major version and `migration`, which says how callers move on; or a change that breaks nobody",
+        )
+    } else if !breaking.is_empty() {
+        let detail = format!(
+            "{} breaking changes from {} to {}, with a major version and a migration: {}",
+            breaking.len(),
+            versions[0],
+            versions[1],
+            told(&breaking)
+        );
+        checks.note("tool_schema", GateOutcome::Warn, detail, "a change that breaks nobody")
+    } else if !warnings.is_empty() {
+        checks.note(
+            "tool_schema",
+            GateOutcome::Warn,
+            format!("{} changes to look at: {}", warnings.len(), told(&warnings)),
+            "look at them; a changed description is a changed prompt",
+        )
+    } else {
+        checks.note("tool_schema", GateOutcome::Pass, format!("{} changes, none of which breaks anybody", diff.changes.len()), "")
+    };
+    note.evidence = json!(diff);
+    let loosened: Vec<&ToolChange> = diff.of(Concern::Safety, Level::Error).collect();
+    let odd: Vec<&ToolChange> = diff.of(Concern::Safety, Level::Warning).collect();
+    if !loosened.is_empty() {
+        checks.note("tool_safety", GateOutcome::Fail, told(&loosened), "as strict as before, or an approval of tool_safety");
+    } else if !odd.is_empty() {
+        checks.note("tool_safety", GateOutcome::Warn, told(&odd), "look at them");
+    } else {
+        checks.note("tool_safety", GateOutcome::Pass, "no tool may do more, unwatched, than before", "");
+    }
+    arguments(evidence, checks);
+}
+
+fn told(changes: &[&ToolChange]) -> String {
+    let mut texts: Vec<String> = changes
+        .iter()
+        .take(TOLD)
+        .map(|change| {
+            let place = [change.tool.as_str(), change.path.trim_start_matches('/')]
+                .iter()
+                .filter(|part| !part.is_empty())
+                .copied()
+                .collect::<Vec<_>>()
+                .join(" /");
+            format!("{}{}{} ({})", place, if place.is_empty() { "" } else { ": " }, change.rule, change.detail)
+        })
+        .collect();
+    if changes.len() > TOLD {
+        texts.push(format!("and {} more", changes.len() - TOLD));
+    }
+    texts.join("; ")
+}
+
+fn arguments(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let Some(calls) = evidence.calls else { return };
+    let most = checks.policy.tools.max_rejected;
+    let n_calls: u64 = calls.iter().map(|tool| tool.n_calls).sum();
+    if n_calls == 0 {
+        checks.note("tool_arguments", GateOutcome::Inconclusive, "no logged call", "a log with calls of tools");
+        return;
+    }
+    let worst = calls.iter().filter(|tool| tool.n_rejected > 0).max_by(|a, b| a.share.total_cmp(&b.share));
+    let note = match worst {
+        Some(tool) if tool.share > most => {
+            let detail = format!(
+                "{} refuses {} of {} logged calls ({}% [{}, {}]), for {}: traces {}",
+                tool.tool,
+                tool.n_rejected,
+                tool.n_calls,
+                number(tool.share * 100.0),
+                number(tool.interval.ci_lower * 100.0),
+                number(tool.interval.ci_upper * 100.0),
+                tool.examples.first().map_or(String::new(), |example| format!("{} at {}", example.rule, example.path)),
+                tool.examples.iter().map(|example| example.trace_id.as_str()).collect::<Vec<_>>().join(", ")
+            );
+            checks.note(
+                "tool_arguments",
+                GateOutcome::Fail,
+                detail,
+                "a schema that takes what is sent today, or callers that send something else first",
+            )
+        }
+        _ => checks.note("tool_arguments", GateOutcome::Pass, format!("{n_calls} logged calls fit the new schemas"), ""),
+    };
+    note.evidence = json!(calls);
+}
+
+/// Tools that change things, by the registry's word first.
+pub(super) fn write_tools(bundle: &ToolBundle) -> impl Iterator<Item = &crate::tools::Tool> {
+    bundle.tools.iter().filter(|tool| tool.writes())
+}

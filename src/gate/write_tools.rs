@@ -1,0 +1,47 @@
+//! C5: every tool that changes things has proof that a person confirms.
+
+use serde_json::json;
+
+use super::{
+    GateOutcome,
+    release::{Checks, Evidence},
+    tool_schema,
+};
+use crate::release::Dimension;
+
+pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    let Some(bundle) = evidence.tools else {
+        if evidence.candidate.artifact(Dimension::ToolSchema).is_none() {
+            checks.note("write_tools", GateOutcome::Pass, "the release has no tools", "");
+        } else {
+            checks.note("write_tools", GateOutcome::Inconclusive, "the candidate's bundle was not given", "--tools FILE");
+        }
+        return;
+    };
+    let writing: Vec<_> = tool_schema::write_tools(bundle).collect();
+    let is_required =
+        |word: &Option<String>| word.as_deref().is_some_and(|word| ["required", "always"].contains(&word.to_ascii_lowercase().as_str()));
+    let unproven: Vec<&str> = writing.iter().filter(|tool| !is_required(&tool.hitl)).map(|tool| tool.name.as_str()).collect();
+    let unsaid: Vec<&str> = bundle.tools.iter().filter(|tool| tool.risk_level.is_none()).map(|tool| tool.name.as_str()).collect();
+    let n_proofs = writing.iter().filter(|tool| tool.hitl_proof.is_some()).count();
+    if !unproven.is_empty() {
+        let detail = format!(
+            "{} of {} tools that change things run without a person's word: {}",
+            unproven.len(),
+            writing.len(),
+            unproven.join(", ")
+        );
+        let remedy = "`hitl: required` for each, or `risk_level: read` for those that change nothing";
+        checks.note("write_tools", GateOutcome::Fail, detail, remedy).evidence = json!(unproven);
+    } else if !unsaid.is_empty() {
+        let detail = format!("no risk level, judged by hints alone: {}", unsaid.join(", "));
+        checks.note("write_tools", GateOutcome::Warn, detail, "`risk_level` for every tool");
+    } else {
+        checks.note(
+            "write_tools",
+            GateOutcome::Pass,
+            format!("{} tools change things, a person confirms each ({n_proofs} name the proof)", writing.len()),
+            "",
+        );
+    }
+}
