@@ -195,7 +195,14 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
             };
             let is_share =
                 suite.cases.iter().all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
-            let design = Design { better: rule.better, margin: rule.margin, alpha: policy.alpha, is_share, seed: policy.seed };
+            let design = Design {
+                better: rule.better,
+                margin: rule.margin,
+                alpha: policy.alpha,
+                is_share,
+                seed: policy.seed,
+                n_replicates: evals::REPLICATES,
+            };
             let mut comparison = evals::compare(suite, &rule.metric, &*value, &design);
             correct_for_judges(&mut comparison, evidence, checks, &design);
             comparisons.push(comparison);
