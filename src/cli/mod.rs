@@ -5,6 +5,7 @@ mod backtest;
 mod calc;
 mod calibrate;
 mod cube;
+mod evals;
 mod gate;
 mod generate;
 mod layer;
@@ -60,6 +61,7 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Backtest(backtest::BacktestArgs),
     Gate(gate::GateArgs),
+    Evals(evals::EvalsArgs),
     Record(record::RecordArgs),
     Tools(tools::ToolsArgs),
     Report(report::ReportArgs),
@@ -90,6 +92,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Gate(args) => gate::run(&args),
+        Command::Evals(args) => evals::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tools(args) => tools::run(&args),
         Command::Report(args) => report::run(&args),

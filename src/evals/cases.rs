@@ -125,3 +125,19 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
     suites.sort_by(|a, b| a.name.cmp(&b.name));
     suites
 }
+
+/// Takes a metric of a case's runs: the mean of the runs that have it.
+pub type ValueOf = Box<dyn Fn(&Case, usize) -> Option<f64>>;
+
+/// What takes a metric (`passed`, `cost_usd`, `latency_ms` or a score) of a suite's cases; `None` for a score that no case has.
+pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
+    Some(match metric {
+        "passed" => Box::new(|case, arm| case.arms[arm].passed.mean()),
+        "cost_usd" => Box::new(|case, arm| case.arms[arm].cost.mean()),
+        "latency_ms" => Box::new(|case, arm| case.arms[arm].latency.mean()),
+        name => {
+            let idx = suite.metrics.iter().position(|known| **known == *name)?;
+            Box::new(move |case, arm| case.arms[arm].scores[idx].mean())
+        }
+    })
+}
