@@ -143,13 +143,17 @@ impl Page {
     pub(super) fn table(&mut self, caption: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
         let _ = write!(
             self.html,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table>\n<caption>{0}</caption>\n<thead><tr>",
-            escape(caption)
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table{1}>\n<caption>{0}</caption>\n<thead><tr>",
+            escape(caption),
+            if header.len() > 10 { " class=\"wide\"" } else { "" }
         );
         let skipped = usize::from(header.first().and_then(|name| Words::key_of(name)) == Some("tenant") && !self.several_tenants);
-        for name in &header[skipped..] {
+        let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
+        for (column, name) in header.iter().enumerate().skip(skipped) {
             let key = Words::key_of(name).map_or_else(String::new, |key| format!(" data-key=\"{key}\""));
-            let _ = write!(self.html, "<th scope=\"col\"{key}>{}</th>", escape(name));
+            let is_numeric = matches!(rows.first().and_then(|row| row.get(column)), Some(Cell::Number(_) | Cell::Interval(..)));
+            let class = if is_numeric { " class=\"n\"" } else { "" };
+            let _ = write!(self.html, "<th scope=\"col\"{key}{class}>{}</th>", escape(name));
         }
         self.raw("</tr></thead>\n<tbody>\n");
         let words = self.words;
@@ -157,10 +161,14 @@ impl Page {
             self.raw("<tr>");
             for cell in row.into_iter().skip(skipped) {
                 let _ = match cell {
+                    // A sentence keeps some width where the table is squeezed.
+                    Cell::Text(text) if text.chars().count() > 24 => write!(self.html, "<td class=\"t\">{}</td>", escape(&text)),
                     Cell::Text(text) => write!(self.html, "<td>{}</td>", escape(&text)),
                     Cell::Number(text) => write!(self.html, "<td class=\"n\">{}</td>", escape(&text)),
                     Cell::Keyed(text, key) => write!(self.html, "<td data-value=\"{}\">{}</td>", escape(&key), escape(&text)),
-                    Cell::Interval(text, estimate) => write!(self.html, "<td class=\"n\" data-sort=\"{estimate}\">{}</td>", escape(&text)),
+                    Cell::Interval(text, estimate) => {
+                        write!(self.html, "<td class=\"n\" data-sort=\"{}\">{}</td>", number(estimate), escape(&text))
+                    }
                     Cell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
                     Cell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
                 };
@@ -450,7 +458,7 @@ mod tests {
 
     #[test]
     fn markup_in_text_stays_text() {
-        assert_eq!(super::escape("<script>\"x\" & 'y'</script>"), "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;");
+        assert_eq!(escape("<script>\"x\" & 'y'</script>"), "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;");
     }
 
     #[test]

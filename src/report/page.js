@@ -289,7 +289,7 @@
         cursor: { y: false, drag: { x: true, y: false } },
         scales: { x: { time: data.t0 !== undefined, range: (_, low, high) => [low ?? first, high ?? last] }, y },
         axes: [
-          { ...axis, space: 64, label: data.t0 === undefined ? data.x : undefined, values: (_, at) => at.map((x) => showX(x, true)) },
+          { ...axis, space: 64, size: 34, label: data.t0 === undefined ? data.x : undefined, values: (_, at) => at.map((x) => showX(x, true)) },
           { ...axis, size: 56, label: data.y_name, ...yAxis },
         ],
         series,

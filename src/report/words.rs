@@ -98,7 +98,7 @@ words! {
     worse: "worse than allowed", "差于允许";
     quality: "Quality over time", "质量随时间变化";
     quality_none: "QoS is not known in any layer.", "所有分层的 QoS 均未知。";
-    quality_note: "Points with intervals for one look; vertical lines mark ratio changes.", "点及单次查看的区间；竖线表示放量比例变化。";
+    quality_note: "Curves with the intervals for one look as bands; vertical lines mark ratio changes.", "曲线及其单次查看的区间带；竖线表示放量比例变化。";
     qos_over_time: "QoS over time: {0}", "QoS 随时间变化：{0}";
     from_to: "{0} from {1} to {2}", "{0} 由 {1} 变为 {2}";
     ratios: "Ratios over time, and from now on", "放量比例：历史与后续";
