@@ -1,6 +1,6 @@
 //! The report's plots, as SVG.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use plotters::{
     coord::{
         Shift,
@@ -97,18 +97,69 @@ pub(super) fn draw(
 
 pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Lets the picture shrink with the page, and take its colours and its font from there.
+/// Lets the picture shrink with the page, and take its colours and its font from there. Axes and grids are most of a plot's text, and
+/// a page may have hundreds: their lines become one path, and what is the same everywhere is said once.
 fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
+    const LABELS: &str = " font-size=\"9.68\" fill=\"var(--ink)\"";
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
     let mut svg = svg.replacen(&sized, "<svg role=\"presentation\"", 1);
     for (RGBColor(r, g, b), name) in COLORS {
         svg = svg.replace(&format!("\"#{r:02X}{g:02X}{b:02X}\""), &format!("\"var(--{name})\""));
     }
-    // What is said by default, or by the style sheet.
-    for needless in [&format!(" font-family=\"{FONT}\""), " opacity=\"1\"", " stroke=\"none\""] {
+    let font = format!(" font-family=\"{FONT}\"");
+    for needless in [font.as_str(), " opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", " text-anchor=\"start\""] {
         svg = svg.replace(needless, "");
     }
-    svg
+    svg = two_digits(&svg).replace(LABELS, "").replacen("<svg ", &format!("<svg{LABELS} "), 1);
+    let (mut page, mut grid) = (String::with_capacity(svg.len()), String::new());
+    for line in svg.lines() {
+        match grid_line(line) {
+            Some(path) => grid.push_str(&path),
+            None => page.push_str(line),
+        }
+    }
+    // Behind everything: after the opening tag.
+    let grid = if grid.is_empty() { grid } else { format!("<path d=\"{grid}\" stroke=\"var(--line)\"/>") };
+    page.replacen('>', &format!(">{grid}"), 1) + "\n"
+}
+
+/// A line of the grid or of an axis as a part of a path.
+fn grid_line(element: &str) -> Option<String> {
+    if let Some(ends) = element.strip_prefix("<polyline fill=\"none\" stroke=\"var(--line)\" points=\"") {
+        return Some(format!("M{}", ends.strip_suffix(" \"/>")?));
+    }
+    let ends = element.strip_prefix("<line stroke=\"var(--line)\" ")?;
+    let numbers: Vec<&str> = ends.split('"').skip(1).step_by(2).collect();
+    let [x1, y1, x2, y2] = numbers.as_slice() else { return None };
+    Some(format!("M{x1},{y1} {x2},{y2}"))
+}
+
+/// Numbers inside of tags with two digits behind the point; text is as it was.
+fn two_digits(svg: &str) -> String {
+    let (mut short, mut in_tag, mut n_behind) = (String::with_capacity(svg.len()), false, None);
+    for ch in svg.chars() {
+        match ch {
+            '<' => in_tag = true,
+            '>' => in_tag = false,
+            _ => {}
+        }
+        n_behind = match (ch, n_behind) {
+            ('.', _) if in_tag => Some(0),
+            ('0'..='9', Some(n)) => Some(n + 1),
+            _ => None,
+        };
+        if n_behind.is_none_or(|n| n <= 2) {
+            short.push(ch);
+        }
+    }
+    short
+}
+
+/// What a picture shows, for those who do not see it; tables have the rest.
+fn sentence(parts: &[String]) -> String {
+    const SOME: usize = 16;
+    let some = parts[..parts.len().min(SOME)].join("; ");
+    if parts.len() > SOME { format!("{some}; … ({})", parts.len()) } else { some }
 }
 
 pub(super) fn text(size: i32) -> TextStyle<'static> {
@@ -129,14 +180,14 @@ pub(super) fn layer_distribution(model: &Model, words: &Words) -> Chart {
         let (all, eligible) = (width(layer.n_users), width(layer.n_eligible));
         let share = format!("{:.2}%", layer.share * 100.0);
         let shapes = format!(
-            "<rect x=\"300\" y=\"4\" width=\"{all:.1}\" height=\"22\" opacity=\"0.35\" fill=\"var(--c0)\"/><rect x=\"300\" y=\"4\" width=\"{eligible:.1}\" height=\"22\" fill=\"var(--c0)\"/><text x=\"{:.1}\" y=\"19\" font-size=\"13\" fill=\"var(--ink)\">{} ({share})</text>",
+            "<rect x=\"300\" y=\"4\" width=\"{all:.1}\" height=\"22\" opacity=\"0.35\" fill=\"var(--c0)\"/><rect x=\"300\" y=\"4\" width=\"{eligible:.1}\" height=\"22\" fill=\"var(--c0)\"/><text x=\"{:.1}\" y=\"19\">{} ({share})</text>",
             308.0 + all,
             layer.n_users,
         );
         let says = fill(words.users_eligible, &[&label, &layer.n_users.to_string(), &share, &layer.n_eligible.to_string()]);
         rows.row(&[("tenant", &layer.tenant), ("layer", &layer.layer)], &label, &says, &shapes);
     }
-    rows.chart(words.users_per_layer.into(), said.join(", "))
+    rows.chart(words.users_per_layer.into(), sentence(&said))
 }
 
 /// Users per fiftieth of the score range.
@@ -219,7 +270,7 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
                 marked(low..high, round_marks(&(low..high), 6.0)),
             )?;
             time_mesh(&mut chart, "QoS", &|y| format!("{y:.2}"))?;
-            for (idx, (points, color, word)) in drawn.iter().enumerate() {
+            for (idx, (points, color, word)) in drawn.iter().enumerate().filter(|(_, arm)| !arm.0.is_empty()) {
                 let upper = points.iter().map(|point| (point.x, point.high()));
                 let around: Vec<(f64, f64)> = upper.chain(points.iter().rev().map(|point| (point.x, point.low()))).collect();
                 chart.draw_series([Polygon::new(around, color.mix(0.18))])?;
@@ -366,7 +417,7 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
             format!("M{x:.1} 7l{} 6l{} 6z", if *harm > 0.0 { 8 } else { -8 }, if *harm > 0.0 { -8 } else { 8 })
         };
         let shapes = format!(
-            "<path d=\"M{:.1} 13H{:.1}\" stroke=\"var(--{color})\" stroke-width=\"3\"/><path d=\"{shape}\" fill=\"var(--{color})\"/>",
+            "<path d=\"M{:.1} 13H{:.1}\" stroke=\"var(--{color})\"/><path d=\"{shape}\" fill=\"var(--{color})\"/>",
             x_of(interval.ci_lower),
             x_of(interval.ci_upper)
         );
@@ -374,7 +425,7 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
         rows.row(&[("tenant", &layer.tenant), ("layer", &layer.layer), ("metric", metric)], &label, &tip, &shapes);
         said.push(says);
     }
-    Some(rows.chart(fill(words.harm_title, &[kind]), said.join("; ")))
+    Some(rows.chart(fill(words.harm_title, &[kind]), sentence(&said)))
 }
 
 /// Ratios over time, with the next step after `as_of`.
@@ -414,7 +465,7 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
             curves.add(Curve { dash: true, ..curve() }, &points, points.len());
         }
     }
-    let chart = draw(words.ratios, said.join("; "), (720, 320), |root| {
+    let chart = draw(words.ratios, sentence(&said), (720, 320), |root| {
         let mut chart =
             ChartBuilder::on(root).margin(12).margin_right(130).x_label_area_size(36).y_label_area_size(56).build_cartesian_2d(
                 time_axis(analysis.start, end),
@@ -425,18 +476,20 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
         let now = analysis.as_of as f64;
         chart.draw_series([PathElement::new(vec![(now, -0.03), (now, 1.05)], INK.mix(0.4))])?;
         let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();
-        // Layers at the same ratio would hide each other.
-        let apart = 0.006_f64.min(0.05 / analysis.layers.len().max(1) as f64);
+        // A few layers stand apart where their ratios are the same; of many, each course is drawn once.
+        let is_few = analysis.layers.len() <= NAMED;
+        let mut courses = HashSet::new();
         for (idx, layer) in analysis.layers.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
-            let at = |ratio: Ratio| ratio.share().sqrt() + idx as f64 * apart;
-            let mut steps = Vec::new();
-            for stage in &layer.stages {
-                steps.push((stage.start as f64, at(stage.ratio)));
-                steps.push((stage.end as f64, at(stage.ratio)));
-            }
-            chart.draw_series(LineSeries::new(steps.iter().copied(), color.stroke_width(2)))?;
             let next = next.get(&(layer.tenant.as_str(), layer.layer.as_str()));
+            let course: Vec<(i64, i64, Ratio)> = layer.stages.iter().map(|stage| (stage.start, stage.end, stage.ratio)).collect();
+            if !is_few && !courses.insert((course.clone(), next)) {
+                continue;
+            }
+            let at = |ratio: Ratio| ratio.share().sqrt() + if is_few { idx as f64 * 0.006 } else { 0.0 };
+            let steps: Vec<(f64, f64)> =
+                course.iter().flat_map(|(start, end, ratio)| [(*start as f64, at(*ratio)), (*end as f64, at(*ratio))]).collect();
+            chart.draw_series(LineSeries::new(steps.iter().copied(), color.stroke_width(2)))?;
             if let (Some(next), Some(last)) = (next, steps.last().copied()) {
                 let y = at(*next);
                 let style = color.stroke_width(2);
@@ -444,7 +497,7 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
                 ends.push((y, label(&layer.tenant, &layer.layer), color));
             }
         }
-        if ends.len() > NAMED {
+        if !is_few {
             let mut n_at: BTreeMap<Ratio, usize> = BTreeMap::new();
             ramp.schedule.layers.iter().for_each(|layer| *n_at.entry(layer.next_ratio).or_default() += 1);
             ends = n_at.into_iter().map(|(at, n)| (at.share().sqrt(), fill(words.n_layers, &[&n.to_string()]), INK)).collect();
@@ -485,4 +538,22 @@ pub(super) fn names(
 fn name(ramp: &RampModel, tenant: &str, layer: &str) -> String {
     let several = ramp.analysis.layers.iter().any(|l| l.tenant != tenant);
     if several { format!("{tenant} / {layer}") } else { layer.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plots_follow_the_page() {
+        let chart = draw("t", "d", (720, 100), |root| {
+            root.draw(&PathElement::new(vec![(1, 2), (3, 4)], GRID))?;
+            root.draw(&Text::new("0.12345 <b>", (5, 6), text(12)))?;
+            root.draw(&PathElement::new(vec![(5, 6), (7, 8)], CANDIDATE))?;
+            Ok(())
+        });
+        let svg = chart.map(|chart| chart.svg).unwrap_or_default();
+        assert!(svg.contains("<path d=\"M1,2 3,4\" stroke=\"var(--line)\"/>"), "{svg}");
+        assert!(svg.contains("0.12345 &lt;b&gt;") && svg.contains("stroke=\"var(--c0)\"") && !svg.contains('#'), "{svg}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Curves for the page's script, which draws them with values and zoom; without it, their picture stays.
 
 use serde::Serialize;
+use serde_json::Number;
 
 use crate::time::Micros;
 
@@ -43,6 +44,16 @@ pub(super) enum Scale {
     Number,
 }
 
+impl Scale {
+    /// With a digit more than the page shows.
+    fn as_shown(self, value: f64) -> f64 {
+        match self {
+            Self::Quality => (value * 1e4).round() / 1e4,
+            Self::Ratio | Self::Number => six_digits(value),
+        }
+    }
+}
+
 /// One curve, and what filters know it by.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Curve {
@@ -67,12 +78,12 @@ pub(super) struct Curve {
 pub(super) struct Columns {
     /// `None` where they are those of the curve before.
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
-    xs: Option<Vec<f64>>,
-    ys: Vec<f64>,
+    xs: Option<Vec<Number>>,
+    ys: Vec<Number>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    lo: Vec<f64>,
+    lo: Vec<Number>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    hi: Vec<f64>,
+    hi: Vec<Number>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -129,8 +140,8 @@ impl Curves {
         if points.is_empty() {
             return;
         }
-        let xs: Vec<f64> = points.iter().map(|point| self.place(point.x)).collect();
-        let of = |value: &dyn Fn(&Point) -> f64| points.iter().map(|point| six_digits(value(point))).collect::<Vec<_>>();
+        let xs: Vec<Number> = points.iter().map(|point| short(self.place(point.x))).collect();
+        let of = |value: &dyn Fn(&Point) -> f64| points.iter().map(|point| short(self.y.as_shown(value(point)))).collect::<Vec<_>>();
         let has_intervals = points.iter().any(|point| point.around.is_some());
         let (lo, hi) = if has_intervals { (of(&Point::low), of(&Point::high)) } else { (Vec::new(), Vec::new()) };
         let before = self.lines.iter().rev().find_map(|line| line.points.xs.as_ref());
@@ -161,6 +172,12 @@ pub(super) fn json_in_script(json: &str) -> String {
         }
     }
     escaped
+}
+
+/// Whole numbers without a point.
+fn short(value: f64) -> Number {
+    let whole = (value.fract() == 0.0 && value.abs() < 1e15).then(|| Number::from(value as i64));
+    whole.or_else(|| Number::from_f64(value)).unwrap_or_else(|| 0.into())
 }
 
 /// Six significant digits are more than a screen shows.
@@ -222,7 +239,7 @@ mod tests {
         curves.add(Curve { name: "b".into(), color: "c1", ..Curve::default() }, &points, 2);
         assert_eq!(curves.counts(), (4, 9));
         let json = curves.to_json();
-        assert_eq!(json.matches("\"x\":[1.0,2.0]").count(), 1, "{json}");
-        assert!(json.contains("0.123457") && json.contains("\\u003ca\\u003e"), "{json}");
+        assert_eq!(json.matches("\"x\":[1,2]").count(), 1, "{json}");
+        assert!(json.contains("[0.1235,0.5]") && json.contains("\\u003ca\\u003e"), "{json}");
     }
 }

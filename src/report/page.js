@@ -128,7 +128,7 @@
     if (!short) return `${day} ${hour}`;
     return hour === "00:00" ? day : hour;
   };
-  const plain = (v) => (Math.abs(v) >= 1e6 || (v !== 0 && Math.abs(v) < 1e-4) ? v.toExponential(2) : String(Number(v.toPrecision(4))));
+  const plain = (v) => (Math.abs(v) >= 1e6 || (v !== 0 && Math.abs(v) < 1e-4) ? v.toExponential(2).replace("e+", "e").replace(".00e", "e") : String(Number(v.toPrecision(4))));
   const showY = {
     ratio: (v) => `${plain(v * v * 100)}%`,
     quality: (v) => v.toFixed(3),

@@ -26,7 +26,7 @@ impl Rows {
         let n_all = n_rows as u32;
         let height = top + step * n_all + bottom;
         let svg = format!(
-            "<svg class=\"rows\" role=\"presentation\" viewBox=\"0 0 {WIDTH} {height}\" data-top=\"{top}\" data-step=\"{step}\" data-bottom=\"{bottom}\" xmlns=\"http://www.w3.org/2000/svg\">\n"
+            "<svg class=\"rows\" font-size=\"13\" stroke-width=\"3\" fill=\"var(--ink)\" role=\"presentation\" viewBox=\"0 0 {WIDTH} {height}\" data-top=\"{top}\" data-step=\"{step}\" data-bottom=\"{bottom}\" xmlns=\"http://www.w3.org/2000/svg\">\n"
         );
         Self { svg, top, step, bottom, n: 0, n_all }
     }
@@ -40,8 +40,7 @@ impl Rows {
     /// Words of the head.
     pub(super) fn head(&mut self, x: f64, y: u32, anchor: &str, words: &str) {
         let words = escape(words);
-        let _ =
-            writeln!(self.svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\" font-size=\"12\" fill=\"var(--ink)\">{words}</text>");
+        let _ = writeln!(self.svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\" font-size=\"12\">{words}</text>");
     }
 
     /// A row: its label, its shapes (around y = 0), and what it says to a pointer that rests on it.
@@ -49,7 +48,7 @@ impl Rows {
         let y = self.top + self.step * self.n;
         let _ = writeln!(
             self.svg,
-            "<g class=\"row\"{} transform=\"translate(0 {y})\"><title>{}</title><text x=\"8\" y=\"{}\" font-size=\"13\" fill=\"var(--ink)\">{}</text>{shapes}</g>",
+            "<g class=\"row\"{} transform=\"translate(0 {y})\"><title>{}</title><text x=\"8\" y=\"{}\">{}</text>{shapes}</g>",
             attributes(keys.iter().copied()),
             escape(says),
             self.step / 2 + 4,
