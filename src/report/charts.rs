@@ -100,7 +100,7 @@ pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>
 /// Lets the picture shrink with the page, and take its colours and its font from there. Axes and grids are most of a plot's text, and
 /// a page may have hundreds: their lines become one path, and what is the same everywhere is said once.
 fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
-    const LABELS: &str = " font-size=\"9.68\" fill=\"var(--ink)\"";
+    const LABELS: &str = " font-size=\"9.67\" fill=\"var(--ink)\"";
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
     let mut svg = svg.replacen(&sized, "<svg role=\"presentation\"", 1);
     for (RGBColor(r, g, b), name) in COLORS {
@@ -115,7 +115,7 @@ fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
     for line in svg.lines() {
         match grid_line(line) {
             Some(path) => grid.push_str(&path),
-            None => page.push_str(line),
+            None => page.push_str(&course(line).unwrap_or_else(|| line.to_owned())),
         }
     }
     // Behind everything: after the opening tag.
@@ -132,6 +132,32 @@ fn grid_line(element: &str) -> Option<String> {
     let numbers: Vec<&str> = ends.split('"').skip(1).step_by(2).collect();
     let [x1, y1, x2, y2] = numbers.as_slice() else { return None };
     Some(format!("M{x1},{y1} {x2},{y2}"))
+}
+
+/// A curve or an area as a path of steps, which are shorter than places.
+fn course(element: &str) -> Option<String> {
+    let (tag, rest) = element.split_once(' ')?;
+    let end = match tag {
+        "<polyline" => "",
+        "<polygon" => "z",
+        _ => return None,
+    };
+    let (style, points) = rest.split_once("points=\"")?;
+    let mut at: Option<(i32, i32)> = None;
+    let mut path = String::new();
+    for point in points.strip_suffix("\"/>")?.split_whitespace() {
+        let (x, y) = point.split_once(',')?;
+        let (x, y): (i32, i32) = (x.parse().ok()?, y.parse().ok()?);
+        let (dx, dy) = at.map_or((x, y), |from| (x - from.0, y - from.1));
+        // A sign parts numbers as well as a space does.
+        let gap = |number: i32| if number < 0 { "" } else { " " };
+        path.push_str(&match at {
+            None => format!("M{x} {y}l"),
+            Some(_) => format!("{}{dx}{}{dy}", gap(dx), gap(dy)),
+        });
+        at = Some((x, y));
+    }
+    at.map(|_| format!("<path {style}d=\"{}{end}\"/>", path.replace("l ", "l").trim_end_matches('l')))
 }
 
 /// Numbers inside of tags with two digits behind the point; text is as it was.
@@ -549,11 +575,14 @@ mod tests {
         let chart = draw("t", "d", (720, 100), |root| {
             root.draw(&PathElement::new(vec![(1, 2), (3, 4)], GRID))?;
             root.draw(&Text::new("0.12345 <b>", (5, 6), text(12)))?;
-            root.draw(&PathElement::new(vec![(5, 6), (7, 8)], CANDIDATE))?;
+            root.draw(&PathElement::new(vec![(5, 6), (7, 4), (9, 9)], CANDIDATE))?;
             Ok(())
         });
         let svg = chart.map(|chart| chart.svg).unwrap_or_default();
         assert!(svg.contains("<path d=\"M1,2 3,4\" stroke=\"var(--line)\"/>"), "{svg}");
-        assert!(svg.contains("0.12345 &lt;b&gt;") && svg.contains("stroke=\"var(--c0)\"") && !svg.contains('#'), "{svg}");
+        assert!(
+            svg.contains("0.12345 &lt;b&gt;") && svg.contains("stroke=\"var(--c0)\" d=\"M5 6l2-2 2 5\"/>") && !svg.contains('#'),
+            "{svg}"
+        );
     }
 }

@@ -6,11 +6,11 @@ use serde_json::Number;
 use crate::time::Micros;
 
 /// Points that a page draws at most; pages of hundreds of curves share them, so that no page grows beyond a few megabytes.
-const POINTS: usize = 24_000;
+const POINTS: usize = 14_000;
 
 /// Points that each of `n` curves may have.
 pub(super) fn points_of_each(n: usize) -> usize {
-    (POINTS / n.max(1)).clamp(48, 3000)
+    (POINTS / n.max(1)).clamp(36, 3000)
 }
 
 /// The curves of one chart.
@@ -45,10 +45,10 @@ pub(super) enum Scale {
 }
 
 impl Scale {
-    /// With a digit more than the page shows.
+    /// With a digit more than the page shows; qualities in units of that digit.
     fn as_shown(self, value: f64) -> f64 {
         match self {
-            Self::Quality => (value * 1e4).round() / 1e4,
+            Self::Quality => (value * 1e4).round(),
             Self::Ratio | Self::Number => six_digits(value),
         }
     }
@@ -240,6 +240,6 @@ mod tests {
         assert_eq!(curves.counts(), (4, 9));
         let json = curves.to_json();
         assert_eq!(json.matches("\"x\":[1,2]").count(), 1, "{json}");
-        assert!(json.contains("[0.1235,0.5]") && json.contains("\\u003ca\\u003e"), "{json}");
+        assert!(json.contains("[1235,5000]") && json.contains("\\u003ca\\u003e"), "{json}");
     }
 }

@@ -141,18 +141,24 @@ impl Page {
     }
 
     pub(super) fn table(&mut self, caption: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
-        let _ = write!(
-            self.html,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table{1}>\n<caption>{0}</caption>\n<thead><tr>",
-            escape(caption),
-            if header.len() > 10 { " class=\"wide\"" } else { "" }
-        );
         let skipped = usize::from(header.first().and_then(|name| Words::key_of(name)) == Some("tenant") && !self.several_tenants);
         let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
+        let is_number = |column: usize| matches!(rows.first().and_then(|row| row.get(column)), Some(Cell::Number(_)));
+        // Columns of numbers are named once, not in every cell.
+        let mut classes: Vec<String> =
+            (skipped..header.len()).filter(|idx| is_number(*idx)).map(|idx| format!("n{}", idx - skipped + 1)).collect();
+        if header.len() > 10 {
+            classes.push("wide".into());
+        }
+        let _ = write!(
+            self.html,
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table class=\"{1}\">\n<caption>{0}</caption>\n<thead><tr>",
+            escape(caption),
+            classes.join(" ")
+        );
         for (column, name) in header.iter().enumerate().skip(skipped) {
             let key = Words::key_of(name).map_or_else(String::new, |key| format!(" data-key=\"{key}\""));
-            let is_numeric = matches!(rows.first().and_then(|row| row.get(column)), Some(Cell::Number(_) | Cell::Interval(..)));
-            let class = if is_numeric { " class=\"n\"" } else { "" };
+            let class = if is_number(column) { " class=\"n\"" } else { "" };
             let _ = write!(self.html, "<th scope=\"col\"{key}{class}>{}</th>", escape(name));
         }
         self.raw("</tr></thead>\n<tbody>\n");
@@ -161,14 +167,8 @@ impl Page {
             self.raw("<tr>");
             for cell in row.into_iter().skip(skipped) {
                 let _ = match cell {
-                    // A sentence keeps some width where the table is squeezed.
-                    Cell::Text(text) if text.chars().count() > 24 => write!(self.html, "<td class=\"t\">{}</td>", escape(&text)),
-                    Cell::Text(text) => write!(self.html, "<td>{}</td>", escape(&text)),
-                    Cell::Number(text) => write!(self.html, "<td class=\"n\">{}</td>", escape(&text)),
+                    Cell::Text(text) | Cell::Number(text) => write!(self.html, "<td>{}</td>", escape(&text)),
                     Cell::Keyed(text, key) => write!(self.html, "<td data-value=\"{}\">{}</td>", escape(&key), escape(&text)),
-                    Cell::Interval(text, estimate) => {
-                        write!(self.html, "<td class=\"n\" data-sort=\"{}\">{}</td>", number(estimate), escape(&text))
-                    }
                     Cell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
                     Cell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
                 };
@@ -181,11 +181,11 @@ impl Page {
 
 pub(super) enum Cell {
     Text(String),
+    /// A number, or text that begins with one; an interval alone is sorted by the column before it, its estimate. A column's first cell
+    /// decides how the column is set.
     Number(String),
     /// Text that filters know by a key of its own.
     Keyed(String, String),
-    /// An interval without its estimate, which it is sorted by.
-    Interval(String, f64),
     /// A digest, which may break anywhere.
     Long(String),
     /// One of our own words, which is also a class of the style sheet.
@@ -303,7 +303,7 @@ fn effects(page: &mut Page, ramp: &RampModel) {
                     num(number(e.control)),
                     num(number(e.treatment)),
                     num(number(e.effect_size)),
-                    Cell::Interval(format!("[{}, {}]", number(e.anytime.ci_lower), number(e.anytime.ci_upper)), e.effect_size),
+                    num(format!("[{}, {}]", number(e.anytime.ci_lower), number(e.anytime.ci_upper))),
                     num(relative),
                     num(p_value(e.anytime_p_value)),
                 ]);

@@ -29,14 +29,15 @@
   // Sorting: by the number that a cell shows first, its estimate; by text where there are none.
   const NUMBER = /[-−+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?/i;
   const order = (cell) => {
-    if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
-    const found = cell.textContent.replace("−", "-").match(NUMBER);
+    // An interval alone goes by its estimate, which stands before it.
+    const shown = cell.textContent.startsWith("[") ? cell.previousElementSibling : cell;
+    const found = shown.textContent.replace("−", "-").match(NUMBER);
     return found ? Number(found[0].replace(/,/g, "")) : NaN;
   };
   const sortBy = (table, column, direction) => {
     const body = table.tBodies[0];
     const rows = [...body.rows];
-    const isNumeric = rows.some((row) => row.cells[column].classList.contains("n"));
+    const isNumeric = table.tHead.rows[0].cells[column].classList.contains("n");
     const collator = new Intl.Collator(root.lang, { numeric: true });
     const value = (row) => (isNumeric ? order(row.cells[column]) : row.cells[column].textContent);
     const compare = (a, b) => {
@@ -136,7 +137,8 @@
   };
   // One axis for all curves; a ratio holds until it is changed, so steps are carried on.
   const join = (data) => {
-    const scaled = data.y === "ratio" ? (values) => values.map((v) => (v === null ? v : Math.sqrt(v))) : (values) => values;
+    const scale = { ratio: Math.sqrt, quality: (v) => v / 1e4, number: (v) => v }[data.y];
+    const scaled = (values) => values.map(scale);
     let xs = [];
     const tables = data.lines.map((line) => {
       xs = line.x ? line.x.map((x) => (data.t0 ?? 0) + x) : xs;
