@@ -21,8 +21,8 @@ pub(super) struct ReportArgs {
     /// Scenario of a study that the stage commands made: study.json is written first
     #[arg(long, value_name = "SCENARIO")]
     plan: Option<PathBuf>,
-    /// Language of the report
-    #[arg(long, value_enum, default_value_t)]
+    /// Language of the report: en or zh
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     lang: Lang,
 }
 

@@ -33,8 +33,8 @@ pub(super) struct RunArgs {
     /// Multiply the users and turns of generated data
     #[arg(long, value_name = "FACTOR")]
     scale: Option<f64>,
-    /// Language of the report
-    #[arg(long, value_enum, default_value_t)]
+    /// Language of the report: en or zh
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     lang: Lang,
     /// Print the summary as JSON
     #[arg(long)]

@@ -60,8 +60,8 @@ pub(super) struct SimulateArgs {
     /// The world of the traced run
     #[arg(long, value_name = "WORLD", requires = "trace_run")]
     trace_world: Option<String>,
-    /// Language of report.html
-    #[arg(long, value_enum, default_value_t)]
+    /// Language of report.html: en or zh
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     lang: Lang,
     /// Print the forecast as JSON
     #[arg(long)]
