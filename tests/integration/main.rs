@@ -4,6 +4,7 @@
 
 mod analyze;
 mod bad_input;
+mod browser;
 mod calc;
 mod coverage;
 mod crash;
