@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    bucket::Ratio,
+    bucket::{Profile, Ratio},
     error::{Error, Result},
     layer::LayerRows,
     output, parallel,
@@ -33,6 +33,8 @@ pub struct Question<'a> {
     pub at: Step,
     /// The step before, to see who switches.
     pub from: Option<Step>,
+    /// Another assignment of the same users, to see who would be placed otherwise.
+    pub against: Option<Profile>,
 }
 
 /// Users of a tenant's layer at a step.
@@ -54,6 +56,9 @@ pub struct WhoRow {
     pub n_to_candidate: Option<u64>,
     /// Users who go from the candidate to the baseline; `None` without a step before.
     pub n_to_baseline: Option<u64>,
+    /// Users whom the other assignment would give the other release; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_disagree: Option<u64>,
 }
 
 /// Takes lists of users, in the order of the layer table.
@@ -114,7 +119,7 @@ pub fn who(question: &Question<'_>, layers: &Path, progress: &Progress, on_list:
         },
     )?;
     let row = |tenant: &str, layer: usize, cell: &Cell| {
-        let [n_users, n_eligible, n_candidate, n_to_candidate, n_to_baseline] = cell.counts;
+        let [n_users, n_eligible, n_candidate, n_to_candidate, n_to_baseline, n_disagree] = cell.counts;
         let switches = question.from.is_some();
         WhoRow {
             tenant: tenant.to_owned(),
@@ -125,6 +130,7 @@ pub fn who(question: &Question<'_>, layers: &Path, progress: &Progress, on_list:
             n_candidate,
             n_to_candidate: switches.then_some(n_to_candidate),
             n_to_baseline: switches.then_some(n_to_baseline),
+            n_disagree: question.against.is_some().then_some(n_disagree),
         }
     };
     Ok(cells.iter().flat_map(|(tenant, cells)| cells.iter().enumerate().map(|(layer, cell)| row(tenant, layer, cell))).collect())
@@ -134,12 +140,12 @@ pub fn who(question: &Question<'_>, layers: &Path, progress: &Progress, on_list:
 struct Cell {
     now: Ratio,
     before: Ratio,
-    /// Users, eligible ones, those with the candidate, those who go to it, those who go back.
-    counts: [u64; 5],
+    /// Users, eligible ones, those with the candidate, those who go to it, those who go back, those whom another assignment would place otherwise.
+    counts: [u64; 6],
 }
 
 impl Cell {
-    fn add(&mut self, more: &[u64; 5]) {
+    fn add(&mut self, more: &[u64; 6]) {
         self.counts.iter_mut().zip(more).for_each(|(n, more)| *n += more);
     }
 }
@@ -156,6 +162,7 @@ impl Counted {
     fn add(&mut self, question: &Question<'_>, rows: &LayerRows, path: &Path, wants_list: bool) -> Result<()> {
         let plan = question.plan;
         let (mut ids, mut layers, mut buckets, mut arms, mut tenants) = (vec![], vec![], vec![], vec![], vec![]);
+        let (own, other) = (plan.profile.hasher(), question.against.as_ref().map(Profile::hasher));
         let mut last = 0;
         for row in 0..rows.len() {
             let (tenant, id) = (rows.tenant(row), rows.layers.value(row));
@@ -171,7 +178,7 @@ impl Counted {
                 let cell = |layer: usize| Cell {
                     now: question.at.ratio(plan, tenant, layer),
                     before: question.from.as_ref().map_or(Ratio::ZERO, |from| from.ratio(plan, tenant, layer)),
-                    counts: [0; 5],
+                    counts: [0; 6],
                 };
                 self.cells.insert(tenant.to_owned(), (0..plan.layers.len()).map(cell).collect());
             }
@@ -180,12 +187,15 @@ impl Counted {
             if !rows.eligible.value(row) {
                 continue;
             }
-            let bucket = plan.profile.bucket(rows.ids.value(row));
+            let bucket = own.bucket(rows.ids.value(row).as_bytes());
             let (now, before) = (cell.now.reaches(bucket), cell.before.reaches(bucket));
             cell.counts[1] += 1;
             cell.counts[2] += u64::from(now);
             cell.counts[3] += u64::from(now && !before);
             cell.counts[4] += u64::from(before && !now);
+            if let Some(other) = &other {
+                cell.counts[5] += u64::from(cell.now.reaches(other.bucket(rows.ids.value(row).as_bytes())) != now);
+            }
             let is_listed = if question.from.is_some() { now != before } else { now };
             if wants_list && is_listed {
                 ids.push(rows.ids.value(row));

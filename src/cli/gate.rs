@@ -130,16 +130,17 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         path.as_ref().map(read).transpose()
     };
     let (own_evals, baseline_evals) = (table(&args.evals, columns)?, table(&args.baseline_evals, baseline_columns)?);
-    let others = [
-        ("tools", &args.tools),
-        ("baseline tools", &args.baseline_tools),
-        ("calls", &args.calls),
-        ("analysis", &args.analysis),
-        ("approvals", &args.approvals),
-    ];
+    let others = [("calls", &args.calls), ("analysis", &args.analysis), ("approvals", &args.approvals)];
     for (what, path) in others {
         path.iter().try_for_each(|path| noted(what, path))?;
     }
+    for (what, path, bundle) in [("tools", &args.tools, &own_tools), ("baseline tools", &args.baseline_tools, &baseline_tools)] {
+        let name = path.as_deref().and_then(Path::file_name).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        inputs.extend(bundle.as_ref().map(|bundle| SourceFile { name: format!("{what}: {name}"), digest: bundle.digest.clone() }));
+    }
+    inputs.extend(
+        records.iter().map(|record| SourceFile { name: format!("record of {}", record.release_id), digest: record.digest.clone() }),
+    );
     for (what, table) in [("evals", &own_evals), ("baseline evals", &baseline_evals)] {
         let named = |(file, form): &(SourceFile, evals::Form)| SourceFile {
             name: format!("{what} ({}): {}", form.name(), file.name),

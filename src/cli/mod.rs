@@ -106,6 +106,11 @@ pub fn print_error(error: &Error) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }
 
+/// Says something beside the result, to stderr.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints to stdout. A reader that has gone away is no error.
 fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {

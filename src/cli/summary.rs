@@ -189,7 +189,8 @@ pub(super) fn checks_table(checks: &[GateCheck]) -> Table {
 
 /// As much of a text as a line of a table holds.
 fn short(text: &str) -> String {
-    if text.chars().count() > 110 { format!("{}…", text.chars().take(109).collect::<String>()) } else { text.to_owned() }
+    let text = text.replace(char::is_control, " ");
+    if text.chars().count() > 110 { format!("{}…", text.chars().take(109).collect::<String>()) } else { text }
 }
 
 /// The summary for scripts.

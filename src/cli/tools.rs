@@ -27,7 +27,7 @@ enum ToolsCommand {
     Diff(DiffArgs),
 }
 
-/// Print every change, with its rule, place and level; ends with 10 if something breaks without a major version and a migration, or a tool may do more
+/// Print every change, with its rule, place and level; ends with 10 if something breaks without a major version and a migration, or a tool may do more, 11 if a place could not be compared
 #[derive(Debug, Args)]
 struct DiffArgs {
     /// The bundle before
@@ -54,9 +54,14 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
     } else {
         print(&text(&diff, calls.as_deref()))?;
     }
-    let breaks = diff.of(Concern::Schema, Level::Error).next().is_some() && diff.of(Concern::Version, Level::Error).next().is_some();
+    let unversioned = diff.of(Concern::Version, Level::Error).next().is_some();
     let loosened = diff.of(Concern::Safety, Level::Error).next().is_some();
-    Ok(if breaks || loosened { exit_code::GATE_FAILED } else { DONE })
+    let unknown = diff.changes.iter().any(|change| tools::NOT_COMPARED.contains(&change.rule));
+    Ok(match unknown {
+        _ if unversioned || loosened => exit_code::GATE_FAILED,
+        true => exit_code::GATE_INCONCLUSIVE,
+        false => DONE,
+    })
 }
 
 fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::{DONE, parse_instant, print, summary};
 use crate::{
+    bucket::{PLATFORMS, Profile},
     error::{Error, Result},
+    input::DEFAULT_TENANT,
     output, parquet_io,
     progress::Progress,
     ramp::Step,
@@ -19,7 +21,7 @@ use crate::{
 /// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A step is `initial`, an instant (with what changes then), a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list"
+    after_help = "A step is `initial`, an instant (with what changes then), a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at 0.1 --profile growthbook/2 --against growthbook/2-utf8"
 )]
 pub(super) struct WhoArgs {
     /// Scenario with the plan
@@ -37,6 +39,12 @@ pub(super) struct WhoArgs {
     /// The instant whose operations are in force, if not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// Place users as this system does, with the plan's salt: sluice, growthbook/2, unleash, launchdarkly, flagd/2 ...
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Count the users whom another system would give the other release
+    #[arg(long, value_name = "PROFILE")]
+    against: Option<String>,
     /// Write the users to a file (.csv or .parquet): those with the candidate or, with --from, those who switch
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -50,10 +58,19 @@ pub(super) struct WhoArgs {
 
 pub(super) fn run(args: &WhoArgs) -> Result<u8> {
     let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let mut scenario = scenario;
+    if let Some(name) = &args.profile {
+        scenario.plan.profile = profile(&scenario, name)?;
+    }
+    let against = args.against.as_ref().map(|name| profile(&scenario, name)).transpose()?;
     let plan = &scenario.plan;
+    for warning in [Some(&plan.profile), against.as_ref()].into_iter().flatten().flat_map(Profile::warnings) {
+        super::note(&format!("warning: {warning}"));
+    }
     let step = |text: &Option<String>| text.as_ref().map(|text| Step::parse(text, plan, scenario.as_of)).transpose();
     let at = step(&args.at)?.unwrap_or_else(|| Step::in_force(scenario.as_of));
-    let question = Question { plan, at, from: step(&args.from)? };
+    let question = Question { plan, at, from: step(&args.from)?, against };
+    refuse_roundings(&question)?;
     let progress = Progress::on_terminal();
     if args.list {
         print(&header())?;
@@ -69,6 +86,32 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
     };
     print(&if args.json { output::to_json(&rows) } else { table(&rows) })?;
     Ok(DONE)
+}
+
+/// Another system with the plan's salt and flag.
+fn profile(scenario: &Scenario, name: &str) -> Result<Profile> {
+    let plan = &scenario.plan;
+    Profile::by_name(name, plan.profile.flag().unwrap_or(&plan.id), plan.profile.salt()).ok_or_else(|| {
+        let known = PLATFORMS.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");
+        Error::usage(format!("expected sluice, external or one of {known}, found `{name}`"))
+    })
+}
+
+/// Refuses ratios that a system cannot tell apart.
+fn refuse_roundings(question: &Question<'_>) -> Result<()> {
+    let plan = question.plan;
+    for profile in [Some(&plan.profile), question.against.as_ref()].into_iter().flatten() {
+        let steps = std::iter::once(&question.at).chain(&question.from);
+        let ratios = steps.flat_map(|step| (0..plan.layers.len()).map(move |layer| step.ratio(plan, DEFAULT_TENANT, layer)));
+        if let Some(ratio) = ratios.into_iter().find(|ratio| ratio.bps() % profile.step() != 0) {
+            let step = f64::from(profile.step()) / 100.0;
+            return Err(Error::usage(format!(
+                "expected ratios in steps of {step}%, all that {} can tell apart, found {ratio}",
+                profile.name()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progress) -> Result<Vec<WhoRow>> {
@@ -109,14 +152,15 @@ fn table(rows: &[WhoRow]) -> String {
     let switches = rows.iter().any(|row| row.n_to_candidate.is_some());
     let mut header = vec!["tenant", "layer", "ratio", "users", "eligible", "candidate"];
     header.extend(if switches { ["to candidate", "to baseline"].as_slice() } else { &[] });
+    header.extend(rows.iter().any(|row| row.n_disagree.is_some()).then_some("placed otherwise"));
     table.set_header(header);
     for row in rows {
         let mut line = vec![row.tenant.clone(), row.layer.clone(), row.ratio.to_string()];
         line.extend([row.n_users, row.n_eligible, row.n_candidate].map(|n| n.to_string()));
-        line.extend([row.n_to_candidate, row.n_to_baseline].into_iter().flatten().map(|n| n.to_string()));
+        line.extend([row.n_to_candidate, row.n_to_baseline, row.n_disagree].into_iter().flatten().map(|n| n.to_string()));
         table.add_row(line);
     }
-    for idx in 2..8 {
+    for idx in 2..9 {
         if let Some(column) = table.column_mut(idx) {
             column.set_cell_alignment(CellAlignment::Right);
         }

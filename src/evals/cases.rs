@@ -41,6 +41,8 @@ pub struct Runs {
     pub cost: Measure,
     /// Milliseconds.
     pub latency: Measure,
+    /// Passes among the runs whose cost is known, broken ones included: what was paid for.
+    pub paid_passes: f64,
 }
 
 /// One case of both releases.
@@ -105,7 +107,10 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
             }
             runs.scores[metric].add(*value);
         }
-        row.cost_usd.into_iter().for_each(|cost| runs.cost.add(cost));
+        if let Some(cost) = row.cost_usd {
+            runs.cost.add(cost);
+            runs.paid_passes += f64::from(u8::from(row.outcome == Outcome::Passed));
+        }
         row.latency_ms.into_iter().for_each(|latency| runs.latency.add(latency));
     }
     // What comes out does not depend on the order of files.

@@ -231,10 +231,17 @@ pub fn compare(suite: &Suite, metric: &str, value: &dyn Fn(&Case, usize) -> Opti
     let by_counts = design.is_share && ((is_binary && !has_clusters) || up + down < FEW_DIFFERENCES);
     let interval = match std_error {
         Err(reason) => Err(reason),
-        Ok(_) if by_counts => {
+        Ok(std_error) if by_counts => {
             let units = if has_clusters { n_clusters } else { n } as f64;
-            let counted = |sign: f64| if has_clusters { clusters_with(&clustered, sign) } else { if sign > 0.0 { up } else { down } };
-            Ok(discordant_interval(difference, counted(1.0) as f64, counted(-1.0) as f64, units, design.alpha))
+            let counted = |sign: f64| match has_clusters {
+                true => clusters_with(&clustered, sign),
+                false if sign > 0.0 => up,
+                false => down,
+            };
+            let by_counts = discordant_interval(difference, counted(1.0) as f64, counted(-1.0) as f64, units, design.alpha);
+            // Clusters of different sizes: counts do not know them, their spread does.
+            let reach = if has_clusters { t_isf(0.5 * design.alpha, df) * std_error } else { 0.0 };
+            Ok(Interval { ci_lower: by_counts.ci_lower.min(difference - reach), ci_upper: by_counts.ci_upper.max(difference + reach) })
         }
         Ok(std_error) => Ok(Interval::around(difference, t_isf(0.5 * design.alpha, df) * std_error)),
     };

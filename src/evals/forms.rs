@@ -22,7 +22,9 @@ use crate::{
 };
 
 /// Bytes of one member of an `.eval` archive beyond which it is refused, and of all that are read.
-const MAX_MEMBER: u64 = 1 << 30;
+const MAX_MEMBER: u64 = 256 << 20;
+/// Samples of an archive: a small file may claim any number.
+const MAX_SAMPLES: usize = 2_000_000;
 /// Bytes of a whole JSON document.
 const MAX_DOCUMENT: u64 = 4 << 30;
 /// Bytes of a line.
@@ -83,7 +85,14 @@ pub fn read_evals(source: &Source, with_outputs: bool) -> Result<EvalTable> {
             ));
         }
         let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        table.sources.push((SourceFile { name, digest: output::blake3_of_file(&file)? }, form));
+        let digest = output::blake3_of_file(&file)?;
+        if let Some((other, _)) = table.sources.iter().find(|(other, _)| other.digest == digest) {
+            return Err(Error::input(
+                file.display().to_string(),
+                format!("expected different files, found the bytes of {}: its runs would count twice", other.name),
+            ));
+        }
+        table.sources.push((SourceFile { name, digest }, form));
     }
     Ok(table)
 }
@@ -123,6 +132,7 @@ fn read_file(source: &Source, file: &Path, with_outputs: bool, rows: &mut Vec<Ev
 
 /// What the first line of a file of lines says of its form; `None` for a plain table.
 fn form_of_line(line: &[u8]) -> Option<Form> {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
     let has = |keys: &[&str]| keys.iter().all(|key| object.contains_key(*key));
     if has(&["case_id"]) && !has(&["user_input"]) {
@@ -170,8 +180,9 @@ fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Result<()>) ->
         if n == MAX_LINE {
             return Err(Error::input(place, format!("expected lines below {MAX_LINE} bytes, found a longer one")));
         }
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
         if !line.trim_ascii().is_empty() {
-            on_line(&place, &line)?;
+            on_line(&place, line)?;
         }
     }
 }
@@ -619,6 +630,9 @@ fn inspect_archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) -> 
     let mut names = Interner::default();
     for (name, bytes) in &summaries {
         let samples: Vec<InspectSample> = parse(&format!("{place}: {name}"), bytes, "summaries of samples")?;
+        if rows.len() + samples.len() > MAX_SAMPLES {
+            return Err(Error::input(format!("{place}: {name}"), format!("expected at most {MAX_SAMPLES} samples, found more")));
+        }
         for mut sample in samples {
             if with_outputs {
                 // Summaries hold what a scorer took for the answer, not all that was said.

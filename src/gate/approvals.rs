@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Checks that no approval lifts: they say whether the other ones are about this release at all.
-const NEVER_LIFTED: [&str; 3] = ["immutable", "moved_reference", "approvers"];
+const NEVER_LIFTED: [&str; 4] = ["immutable", "moved_reference", "tool_bundle", "approvers"];
 
 /// A recorded exception.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,24 +119,31 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &Evidence<'_>) {
 /// A release of high risk needs two people; bots and names without a kind do not count as people.
 pub(super) fn approvers(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let record = evidence.candidate;
-    let people: BTreeSet<&str> = record.approvers.iter().filter(|a| a.kind == ApproverKind::Human).map(|a| a.id.trim()).collect();
-    let unknown: BTreeSet<&str> = record.approvers.iter().filter(|a| a.kind == ApproverKind::Unknown).map(|a| a.id.trim()).collect();
-    let needed = checks.policy.record.high_risk_approvers;
+    let named = |kind: ApproverKind| -> BTreeSet<String> {
+        record.approvers.iter().filter(|a| a.kind == kind).map(|a| a.id.trim().to_lowercase()).collect()
+    };
+    let people = named(ApproverKind::Human);
+    let unknown: BTreeSet<String> = named(ApproverKind::Unknown).difference(&people).cloned().collect();
+    let needed = match record.risk_level {
+        Some(RiskLevel::High) | None => checks.policy.record.high_risk_approvers,
+        Some(_) => 1,
+    };
+    let level = record.risk_level.map_or("not said", RiskLevel::name);
     let list = record.approvers.iter().map(|a| a.id.as_str()).collect::<Vec<_>>().join(", ");
-    match record.risk_level {
-        Some(RiskLevel::High) if people.len() < needed => {
-            let detail = format!("risk level high with {} people ({list})", people.len());
-            let outcome = if people.len() + unknown.len() >= needed { GateOutcome::Inconclusive } else { GateOutcome::Fail };
-            checks.note("approvers", outcome, detail, &format!("{needed} people, `{{id, kind = \"human\"}}` each"));
-        }
-        None if record.approvers.len() < needed => {
-            let detail = format!("no risk level, approved by {}", if list.is_empty() { "nobody" } else { &list });
-            checks.note("approvers", GateOutcome::Inconclusive, detail, "`risk_level`: high needs two people");
-        }
-        _ if record.approvers.is_empty() => drop(checks.note("approvers", GateOutcome::Fail, "approved by nobody", "an approver")),
-        level => {
-            let level = level.map_or("not said", RiskLevel::name);
-            checks.note("approvers", GateOutcome::Pass, format!("risk level {level}, approved by {list}"), "");
-        }
-    }
+    let detail = format!("risk level {level}, approved by {}", if list.is_empty() { "nobody" } else { &list });
+    let remedy = format!(
+        "{needed} different people, `{{id, kind = \"human\"}}` each{}",
+        if record.risk_level.is_none() { ", or a `risk_level` below high" } else { "" }
+    );
+    let outcome = if people.len() >= needed {
+        GateOutcome::Pass
+    } else if people.len() + unknown.len() >= needed && record.risk_level.is_some_and(|level| level < RiskLevel::High) {
+        // A name without a kind is somebody, for what one person may approve.
+        GateOutcome::Pass
+    } else if people.len() + unknown.len() >= needed || record.risk_level.is_none() {
+        GateOutcome::Inconclusive
+    } else {
+        GateOutcome::Fail
+    };
+    checks.note("approvers", outcome, detail, &remedy);
 }

@@ -32,7 +32,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut 
     for (layer, stage) in stages {
         let first = checks.list.len();
         sample_ratio(stage, checks);
-        incidents(stage, checks);
+        incidents(layer, checks);
         proxies(stage, checks);
         slow(stage, checks);
         for check in &mut checks.list[first..] {
@@ -75,17 +75,17 @@ fn metric<'a>(stage: &'a StageAnalysis, id: &str) -> Option<&'a MetricAnalysis> 
     stage.metrics.iter().find(|metric| metric.metric == id)
 }
 
-fn incidents(stage: &StageAnalysis, checks: &mut Checks<'_>) {
-    match metric(stage, "incident_rate").map(|metric| &metric.candidate).filter(|arm| arm.denominator > 0.0) {
-        None => checks.note("canary", GateOutcome::Inconclusive, "incidents: the log does not say", "a column `incident`"),
-        Some(arm) if arm.numerator > 0.0 => checks.note(
-            "canary",
-            GateOutcome::Fail,
-            format!("{} incidents among {} turns", arm.numerator, arm.denominator),
-            "a release without incidents",
-        ),
-        Some(arm) => checks.note("canary", GateOutcome::Pass, format!("no incident among {} turns", arm.denominator), ""),
-    };
+/// Of all stages: an incident is not forgotten at the next step.
+fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
+    let arms = layer.stages.iter().filter_map(|stage| Some(&metric(stage, "incident_rate")?.candidate));
+    let (n, of) = arms.fold((0.0, 0.0), |(n, of), arm| (n + arm.numerator, of + arm.denominator));
+    if of == 0.0 {
+        checks.note("canary", GateOutcome::Inconclusive, "incidents: the log does not say", "a column `incident`");
+    } else if n > 0.0 {
+        checks.note("canary", GateOutcome::Fail, format!("{n} incidents among {of} turns"), "a release without incidents");
+    } else {
+        checks.note("canary", GateOutcome::Pass, format!("no incident among {of} turns"), "");
+    }
 }
 
 fn proxies(stage: &StageAnalysis, checks: &mut Checks<'_>) {

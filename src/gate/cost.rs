@@ -29,6 +29,13 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         checks.note("cost", GateOutcome::Inconclusive, "no case has a cost above 0 in both releases", remedy);
         return;
     };
+    // Cases that ran in both releases, and those of them whose cost one of the two does not say.
+    let ran: Vec<&&Case> = cases.iter().filter(|case| case.arms.iter().all(|runs| runs.n_runs > 0)).collect();
+    let n_missing = ran.iter().filter(|case| case.arms.iter().any(|runs| runs.cost.n < runs.n_runs)).count() as u64;
+    if checks.policy.too_many_missing(n_missing, ran.len() as u64) {
+        let detail = format!("{n_missing} of {} cases have runs without a cost", ran.len());
+        checks.note("cost", GateOutcome::Inconclusive, detail, "the cost of every run, failed and repeated ones too");
+    }
     judge("per case", &per_case, checks);
     match per_task {
         Some(per_task) => judge("per successful task", &per_task, checks),
@@ -53,15 +60,15 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
 
 /// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with its clustered error.
 fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
-    let kept: Vec<&Case> = cases.iter().copied().filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0 && runs.passed.n > 0)).collect();
+    let kept: Vec<&Case> = cases.iter().copied().filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0)).collect();
     let total = |of: &dyn Fn(&Case) -> f64| kept.iter().map(|case| of(case)).sum::<f64>();
     let costs = [0, 1].map(|arm| total(&|case| case.arms[arm].cost.sum));
-    let passes = [0, 1].map(|arm| total(&|case| case.arms[arm].passed.sum));
+    let passes = [0, 1].map(|arm| total(&|case| case.arms[arm].paid_passes));
     if costs.iter().chain(&passes).any(|sum| *sum <= 0.0) {
         return None;
     }
     let n = kept.len() as f64;
-    let share = |case: &Case, arm: usize| case.arms[arm].cost.sum / costs[arm] - case.arms[arm].passed.sum / passes[arm];
+    let share = |case: &Case, arm: usize| case.arms[arm].cost.sum / costs[arm] - case.arms[arm].paid_passes / passes[arm];
     let clusters = evals::clusters_of(kept.iter().copied());
     let values: Vec<(f64, usize)> = kept.iter().map(|case| n * (share(case, 1) - share(case, 0))).zip(clusters).collect();
     let mean = evals::single(&values)?;

@@ -45,6 +45,22 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks:
     regressions(evals, &suites, evidence, checks)
 }
 
+/// Whether a metric is a share of 0..=1 by what it is; costs and times are not, however small.
+fn is_share(metric: &str) -> bool {
+    !["cost", "latency", "token"].iter().any(|word| metric.contains(word))
+}
+
+/// Of the suite's cases and the candidate's runs, those without a value: cases that it did not answer, runs that broke.
+fn missing(suite: &Suite, has_value: &dyn Fn(&evals::Case) -> bool) -> (u64, u64) {
+    let runs = suite.cases.iter().map(|case| &case.arms[1]);
+    let n_broken: u64 = runs.clone().map(|runs| u64::from(runs.n_errors)).sum();
+    let n_runs: u64 = runs.map(|runs| u64::from(runs.n_runs)).sum();
+    let n_without = suite.cases.iter().filter(|case| !has_value(case)).count() as u64;
+    // Whichever share is larger decides.
+    let n_cases = suite.cases.len() as u64;
+    if n_broken * n_cases > n_without * n_runs { (n_broken, n_runs) } else { (n_without, n_cases) }
+}
+
 fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let wanted: Vec<&Suite> = suites
         .iter()
@@ -61,7 +77,9 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
         let what = format!("{} of {}", rule.metric, suite.name);
         if let Some(k) = rule.metric.strip_prefix("pass^") {
             let k: usize = k.parse().unwrap_or(0);
-            match evals::pass_hat(suite, 1).map(|by_k| by_k.get(k.wrapping_sub(1)).copied()) {
+            let (n_missing, n) = missing(suite, &|case| case.arms[1].passed.n > 0);
+            let by_k = if checks.policy.too_many_missing(n_missing, n) { Err(Reason::NoData) } else { evals::pass_hat(suite, 1) };
+            match by_k.map(|by_k| by_k.get(k.wrapping_sub(1)).copied()) {
                 Ok(Some(value)) => {
                     let fails = rule.min.is_some_and(|min| value < min) || rule.max.is_some_and(|max| value > max);
                     let outcome = if fails { GateOutcome::Fail } else { GateOutcome::Pass };
@@ -88,20 +106,26 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
         let clusters = evals::clusters_of(suite.cases.iter());
         let values: Vec<(f64, usize)> =
             suite.cases.iter().zip(clusters).filter_map(|(case, cluster)| Some((value(case, 1)?, cluster))).collect();
+        let (n_missing, n) = missing(suite, &|case| value(case, 1).is_some());
+        if checks.policy.too_many_missing(n_missing, n) {
+            let detail = format!("{what}: {n_missing} of {n} cases and runs of the candidate are missing, broken or not rated");
+            checks.note("eval_threshold", GateOutcome::Inconclusive, detail, "results of every case");
+            continue;
+        }
         let Some(mean) = evals::single(&values).filter(|_| values.len() >= evals::MIN_PAIRS) else {
             let detail = format!("{what}: {} cases", values.len());
             checks.note("eval_threshold", GateOutcome::Inconclusive, detail, &format!("at least {} cases", evals::MIN_PAIRS));
             continue;
         };
-        let is_share = values.iter().all(|(value, _)| (0.0..=1.0).contains(value));
+        let is_share = is_share(&rule.metric) && values.iter().all(|(value, _)| (0.0..=1.0).contains(value));
         let interval = one_arm(&mean, is_share, checks.policy.alpha);
         let judged = quality(checks, &rule.metric, &evidence.candidate.release_id).filter(|_| is_share);
-        let (point, interval, corrected) = match judged {
-            Some(rule) => match judge::correct(mean.mean, values.len() as f64, &rule, checks.policy.alpha) {
+        let (point, interval, corrected) = match (judged, interval) {
+            (Some(rule), Ok(interval)) => match judge::correct_interval(mean.mean, interval, &rule, checks.policy.alpha) {
                 Ok(corrected) => (corrected.p, Ok(corrected.ci), ", corrected for its judge"),
                 Err(reason) => (mean.mean, Err(reason), ""),
             },
-            None => (mean.mean, interval, ""),
+            (_, interval) => (mean.mean, interval, ""),
         };
         let Ok(interval) = interval else {
             checks.note(
@@ -180,8 +204,11 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
                 notes.push(format!("{} of {}: no result has it", rule.metric, suite.name));
                 continue;
             };
-            let is_share =
-                suite.cases.iter().all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
+            let is_share = is_share(&rule.metric)
+                && suite
+                    .cases
+                    .iter()
+                    .all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
             let design = Design {
                 better: rule.better,
                 margin: rule.margin,
@@ -192,6 +219,13 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
             };
             let mut comparison = evals::compare(suite, &rule.metric, &*value, &design);
             correct_for_judges(&mut comparison, evidence, checks, &design);
+            let (n_missing, n) = missing(suite, &|case| value(case, 1).is_some());
+            if policy.too_many_missing(n_missing, n) {
+                notes.push(format!(
+                    "{} of {}: {n_missing} of {n} cases and runs of the candidate are missing, broken or not rated",
+                    rule.metric, suite.name
+                ));
+            }
             comparisons.push(comparison);
         }
     }
@@ -205,30 +239,32 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
     comparisons
 }
 
-/// Rates by a judge whose errors are known: both arms corrected, as if they were independent, which is the wider interval.
+/// Rates by a judge whose errors are known. The interval of the pairs is stretched by the weaker judge, and widened by what both judges' own trials leave open.
 fn correct_for_judges(comparison: &mut Comparison, evidence: &Evidence<'_>, checks: &Checks<'_>, design: &Design) {
     let releases = [&evidence.baseline.release_id, &evidence.candidate.release_id];
-    let [Some(before), Some(after)] = releases.map(|release| quality(checks, &comparison.metric, release)) else { return };
-    if !design.is_share || comparison.n_pairs < evals::MIN_PAIRS {
-        return;
-    }
-    let n = comparison.n_pairs as f64;
-    let corrected =
-        [judge::correct(comparison.means[0], n, &before, design.alpha), judge::correct(comparison.means[1], n, &after, design.alpha)];
+    let judges = releases.map(|release| quality(checks, &comparison.metric, release));
+    let [Some(before), Some(after)] = judges else { return };
+    let Some(interval) = comparison.interval.value().copied().filter(|_| design.is_share) else { return };
+    let corrected = [judge::correct_point(comparison.means[0], &before), judge::correct_point(comparison.means[1], &after)];
     let [Ok(control), Ok(treatment)] = corrected else {
         comparison.interval = Err(Reason::UselessJudge).into();
         comparison.verdict = None;
         return;
     };
-    comparison.means = [control.p, treatment.p];
-    comparison.difference = treatment.p - control.p;
-    let half = crate::stats::dist::norm_isf(0.5 * design.alpha) * control.std_error.hypot(treatment.std_error);
-    let interval = Interval::around(comparison.difference, half);
+    let z = crate::stats::dist::norm_isf(0.5 * design.alpha);
+    let open = z * (control.calibration + treatment.calibration).sqrt();
+    let youden = before.youden().min(after.youden());
+    let reach = |end: f64| ((end - comparison.difference) / youden).hypot(open);
+    let difference = treatment.p - control.p;
+    let interval = Interval { ci_lower: difference - reach(interval.ci_lower), ci_upper: difference + reach(interval.ci_upper) };
     let (harm, of_harm) = match design.better {
-        Better::Higher => (-comparison.difference, interval.negated()),
-        Better::Lower => (comparison.difference, interval),
+        Better::Higher => (-difference, interval.negated()),
+        Better::Lower => (difference, interval),
     };
+    comparison.means = [control.p, treatment.p];
+    comparison.difference = difference;
     comparison.harm = harm;
+    comparison.mde = comparison.mde.result().map(|mde| (mde / youden).hypot(open)).into();
     comparison.interval = Ok(interval).into();
     comparison.interval_method = "judge";
     comparison.verdict = Some(non_inferiority::judge(harm, of_harm, design.margin, true));

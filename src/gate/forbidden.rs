@@ -2,11 +2,13 @@
 
 use aho_corasick::AhoCorasick;
 use serde_json::json;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{
     GateOutcome,
     release::{Checks, Evals},
 };
+use crate::evals::Outcome;
 
 /// Findings that are listed.
 const LISTED: usize = 100;
@@ -17,9 +19,10 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         return;
     }
     let rows: Vec<_> = evals.iter().flat_map(|evals| &evals.rows).filter(|(arm, _)| *arm == 1).map(|(_, row)| row).collect();
+    // What broke has nothing to say.
+    let n_silent = rows.iter().filter(|row| row.output.is_none() && row.outcome != Outcome::Error).count() as u64;
     let n_outputs = rows.iter().filter(|row| row.output.is_some()).count();
-    // Both sides in lower case: a capital letter, Latin or not, does not make a promise harmless.
-    let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    let lower: Vec<String> = words.iter().map(|word| plain(word)).collect();
     let Ok(search) = AhoCorasick::new(&lower) else {
         checks.note(
             "forbidden_substrings",
@@ -33,7 +36,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     let mut found = Vec::new();
     for row in &rows {
         let Some(output) = &row.output else { continue };
-        if let Some(hit) = search.find(&output.to_lowercase()) {
+        if let Some(hit) = search.find(&plain(output)) {
             n_found += 1;
             if found.len() < LISTED {
                 found.push(json!({"suite": *row.suite, "case_id": *row.case_id, "substring": words[hit.pattern().as_usize()]}));
@@ -52,10 +55,26 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             "no evaluation result of the candidate has an output",
             "results with outputs",
         );
-    } else if n_outputs < rows.len() {
-        let detail = format!("none in {n_outputs} outputs; {} results have no output", rows.len() - n_outputs);
-        checks.note("forbidden_substrings", GateOutcome::Warn, detail, "results with outputs");
+    } else if n_silent > 0 {
+        let detail = format!("none in {n_outputs} outputs; {n_silent} results have no output");
+        let outcome =
+            if checks.policy.too_many_missing(n_silent, rows.len() as u64) { GateOutcome::Inconclusive } else { GateOutcome::Warn };
+        checks.note("forbidden_substrings", outcome, detail, "results with outputs");
     } else {
         checks.note("forbidden_substrings", GateOutcome::Pass, format!("none in {n_outputs} outputs"), "");
     }
+}
+
+/// A text as it reads: in lower case, wide and composed letters as the plain ones (NFKC), without what is invisible, every run of blanks one blank.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let invisible = |ch: char| matches!(ch, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{202a}'..='\u{202e}');
+    for ch in text.nfkc().filter(|ch| !invisible(*ch)).flat_map(char::to_lowercase) {
+        if !ch.is_whitespace() {
+            plain.push(ch);
+        } else if !plain.ends_with(' ') {
+            plain.push(' ');
+        }
+    }
+    plain
 }

@@ -34,9 +34,9 @@ impl Strictness {
 }
 
 /// Every check of a release, its gate, and how strictly it counts unless the policy says otherwise.
-pub const CHECKS: [(&str, &str, Strictness); 23] = [
+pub const CHECKS: [(&str, &str, Strictness); 24] = [
     ("immutable", "record", Strictness::Block),
-    ("baseline", "record", Strictness::Warn),
+    ("baseline", "record", Strictness::Block),
     ("references", "record", Strictness::Warn),
     ("digests", "record", Strictness::Warn),
     ("moved_reference", "record", Strictness::Block),
@@ -47,6 +47,7 @@ pub const CHECKS: [(&str, &str, Strictness); 23] = [
     ("cache_key", "record", Strictness::Warn),
     ("eval_fresh", "record", Strictness::Warn),
     ("eval_report", "record", Strictness::Block),
+    ("tool_bundle", "C1", Strictness::Block),
     ("tool_schema", "C1", Strictness::Block),
     ("tool_safety", "C1", Strictness::Block),
     ("tool_arguments", "C1", Strictness::Block),
@@ -71,6 +72,8 @@ pub(super) fn gate_of(check: &str) -> &'static str {
 pub struct Policy {
     /// Error of an interval.
     pub alpha: f64,
+    /// Share of cases or runs that may be missing, broken or not rated: above it, what is left says nothing.
+    pub max_missing: f64,
     /// Over the metrics that are compared.
     pub correction: Correction,
     /// How strictly checks count, by name.
@@ -222,6 +225,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             alpha: 0.05,
+            max_missing: 0.01,
             correction: Correction::Holm,
             checks: BTreeMap::new(),
             thresholds: Vec::new(),
@@ -327,7 +331,17 @@ impl Policy {
 
     /// Whether a suite is one of attacks.
     pub fn is_attack(&self, suite: &str) -> bool {
-        self.injection.suites.iter().any(|name| suite.to_ascii_lowercase().starts_with(&name.to_ascii_lowercase()))
+        names(&self.injection.suites, suite)
+    }
+
+    /// Whether `passed` means that an attack of the suite succeeded.
+    pub fn is_inverted(&self, suite: &str) -> bool {
+        names(&self.injection.passed_means_success, suite)
+    }
+
+    /// Whether so many missing ones of so many leave too little.
+    pub fn too_many_missing(&self, n_missing: u64, n: u64) -> bool {
+        n_missing as f64 > self.max_missing * n as f64
     }
 
     fn check(&self, problems: &mut Vec<Problem>) {
@@ -337,6 +351,8 @@ impl Policy {
             }
         };
         expect(self.alpha > 0.0 && self.alpha < 0.5, "gate.alpha".into(), "a share in 0..0.5");
+        expect((0.0..=1.0).contains(&self.max_missing), "gate.max_missing".into(), "a share in 0..=1");
+        expect(self.record.high_risk_approvers >= 1, "gate.record.high_risk_approvers".into(), "at least 1");
         for name in self.checks.keys() {
             let known = CHECKS.iter().map(|(name, _, _)| *name).collect::<Vec<_>>().join(", ");
             expect(CHECKS.iter().any(|(known, _, _)| known == name), format!("gate.checks.{name}"), &format!("a check ({known})"));
@@ -369,4 +385,9 @@ impl Policy {
         }
         expect(self.record.max_changed_dimensions >= 1, "gate.record.max_changed_dimensions".into(), "at least 1");
     }
+}
+
+/// Whether a list names a suite, or the beginning of its name.
+fn names(list: &[String], suite: &str) -> bool {
+    list.iter().any(|name| suite.to_lowercase().starts_with(&name.to_lowercase()))
 }

@@ -89,7 +89,16 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
 fn dimensions(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let changed = changes(evidence.baseline, evidence.candidate);
     let moved: Vec<&str> = changed.iter().filter(|change| change.moved).map(|change| change.dimension.name()).collect();
-    if moved.is_empty() {
+    // Under one name, with a digest before and none now: nobody can tell.
+    let lost = changed.iter().filter(|change| match (&change.from, &change.to) {
+        (Some(from), Some(to)) => from.reference == to.reference && from.has_whole_digest() && !to.has_whole_digest(),
+        _ => false,
+    });
+    let lost: Vec<&str> = lost.map(|change| change.dimension.name()).collect();
+    if moved.is_empty() && !lost.is_empty() {
+        let detail = format!("the baseline knows the digest, the candidate does not: {}", lost.join(", "));
+        checks.note("moved_reference", GateOutcome::Inconclusive, detail, "the digest of what was tested");
+    } else if moved.is_empty() {
         checks.note("moved_reference", GateOutcome::Pass, "no reference has moved to another content", "");
     } else {
         let detail = format!("the same reference with another digest: {}", moved.join(", "));
@@ -224,17 +233,17 @@ fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     };
     let uri = candidate.eval_report_uri.as_deref();
     match (uri, &candidate.eval_report_digest, &evidence.eval_report) {
+        (_, Some(noted), Some(found)) if noted != found => checks.note(
+            "eval_report",
+            GateOutcome::Fail,
+            format!("the report is {found}, the record says {noted}"),
+            "the report that the record was approved on",
+        ),
         (None, _, _) => checks.note(
             "eval_report",
             GateOutcome::Warn,
             "the record names no report",
             "`eval_report_uri`, with its digest as `eval_report_digest`",
-        ),
-        (Some(uri), Some(noted), Some(found)) if noted != found => checks.note(
-            "eval_report",
-            GateOutcome::Fail,
-            format!("{uri} is {found}, the record says {noted}"),
-            "the report that the record was approved on",
         ),
         (Some(uri), Some(_), Some(_)) => checks.note("eval_report", GateOutcome::Pass, format!("{uri}, digest checked"), ""),
         (Some(uri), Some(_), None) => {

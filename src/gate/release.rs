@@ -84,16 +84,12 @@ impl<'a> Evals<'a> {
         let mut evals = Self { rows: Vec::new(), suites: Vec::new(), n_others: 0, n_rows: [0, 0] };
         let arm_of = |row: &EvalRow, named: usize| -> Option<usize> {
             if let Some(release) = &row.release {
-                if **release == *candidate.release_id {
-                    return Some(1);
-                }
-                if **release == *baseline.release_id {
-                    return Some(0);
-                }
+                // A release of another name is another release, whatever else the row says.
+                return [(1, candidate), (0, baseline)].into_iter().find(|(_, record)| **release == *record.release_id).map(|(arm, _)| arm);
             }
             // What a run is called may be a release, or anything.
             for (arm, record) in [(1, candidate), (0, baseline)] {
-                if row.release.is_none() && row.run.as_deref() == Some(&record.release_id) {
+                if row.run.as_deref() == Some(&record.release_id) {
                     return Some(arm);
                 }
             }
@@ -106,8 +102,7 @@ impl<'a> Evals<'a> {
                     _ => {}
                 }
             }
-            // A release of another name is another release, unless the file was named as one side's.
-            if row.release.is_some() && tables[0].is_none() { None } else { Some(named) }
+            Some(named)
         };
         for (named, table) in tables.into_iter().enumerate() {
             for row in table.iter().flat_map(|table| &table.rows) {
@@ -175,9 +170,14 @@ pub fn gate_release(evidence: &Evidence<'_>, policy: &Policy) -> GateReport {
         Some(analysis) => canary::checks(analysis, evidence, &mut checks),
         None => not_asked.push("canary: no analysis was given".into()),
     }
-    if policy.forbidden_substrings.is_empty() {
-        not_asked.push("forbidden_substrings: the policy names none".into());
-    }
+    let empty = [
+        (policy.forbidden_substrings.is_empty(), "forbidden_substrings: the policy names none"),
+        (policy.thresholds.is_empty(), "eval_threshold: the policy names none"),
+        (policy.comparisons.is_empty(), "eval_regression: the policy compares nothing"),
+        (evidence.seen.is_none(), "immutable: no registry was given"),
+        (evidence.calls.is_none(), "tool_arguments: no logged calls were given"),
+    ];
+    not_asked.extend(empty.into_iter().filter(|(is_empty, _)| *is_empty).map(|(_, what)| what.to_owned()));
     let mut list: Vec<GateCheck> = checks.list.into_iter().filter(|check| policy.strictness(&check.check) != Strictness::Off).collect();
     approvals::lift(&mut list, evidence);
     let signals = evidence.analysis.map(signals_of).unwrap_or_default();

@@ -9,13 +9,14 @@ use super::{
 use crate::{
     number::number,
     release::{ArtifactRef, Dimension},
-    tools::{BundleDiff, Concern, Level, ToolBundle, ToolChange},
+    tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange},
 };
 
 /// Changes that are told in words; all of them are in the evidence.
 const TOLD: usize = 5;
 
 pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks: &mut Checks<'_>) {
+    bundles(evidence, checks);
     let Some(diff) = diff else {
         let same = |record: &crate::release::ReleaseRecord| record.artifact(Dimension::ToolSchema).cloned();
         let (before, after): (Option<ArtifactRef>, Option<ArtifactRef>) = (same(evidence.baseline), same(evidence.candidate));
@@ -39,23 +40,13 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
         }
         return;
     };
-    for (what, record, bundle) in
-        [("candidate", evidence.candidate, evidence.tools), ("baseline", evidence.baseline, evidence.baseline_tools)]
-    {
-        let noted = record.artifact(Dimension::ToolSchema).filter(|artifact| artifact.has_whole_digest());
-        if let (Some(noted), Some(bundle)) = (noted.and_then(|noted| noted.digest.as_deref()), bundle)
-            && noted != bundle.digest
-        {
-            let detail = format!("the {what}'s bundle is {}, its record says {noted}", bundle.digest);
-            checks.note("tool_schema", GateOutcome::Fail, detail, "the bundle that the record names");
-        }
-    }
     let breaking: Vec<&ToolChange> = diff.of(Concern::Schema, Level::Error).collect();
     let unversioned: Vec<&ToolChange> = diff.of(Concern::Version, Level::Error).collect();
     let warnings: Vec<&ToolChange> =
         diff.changes.iter().filter(|change| change.level == Level::Warning && change.concern != Concern::Safety).collect();
     let versions = diff.versions.clone().map(|version| version.unwrap_or_else(|| "none".into()));
-    let note = if !breaking.is_empty() && !unversioned.is_empty() {
+    let unknown: Vec<&ToolChange> = diff.changes.iter().filter(|change| NOT_COMPARED.contains(&change.rule)).collect();
+    let note = if !unversioned.is_empty() {
         let detail = format!(
             "{} breaking changes from {} to {}: {}; {}",
             breaking.len(),
@@ -70,6 +61,9 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
             detail,
             "a new major version and `migration`, which says how callers move on; or a change that breaks nobody",
         )
+    } else if !unknown.is_empty() {
+        let detail = format!("{} places could not be compared: {}", unknown.len(), told(&unknown));
+        checks.note("tool_schema", GateOutcome::Inconclusive, detail, "schemas whose references lead somewhere within the bundle")
     } else if !breaking.is_empty() {
         let detail = format!(
             "{} breaking changes from {} to {}, with a major version and a migration: {}",
@@ -102,6 +96,49 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
     arguments(evidence, checks);
 }
 
+/// Whether the bundles that were given are those that the records name: by digest, else by name and version.
+fn bundles(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+    for (what, record, bundle) in
+        [("candidate", evidence.candidate, evidence.tools), ("baseline", evidence.baseline, evidence.baseline_tools)]
+    {
+        let Some(bundle) = bundle else { continue };
+        let Some(named) = record.artifact(Dimension::ToolSchema) else {
+            checks.note(
+                "tool_bundle",
+                GateOutcome::Fail,
+                format!("the {what}'s record names no tools"),
+                "the bundle that the record names",
+            );
+            continue;
+        };
+        let own = format!("{}@{}", bundle.name, bundle.version.as_deref().unwrap_or("?"));
+        let remedy = "the bundle that the record names, by digest";
+        match named.digest.as_deref().filter(|_| named.has_whole_digest()) {
+            Some(digest) if digest == bundle.digest => {
+                checks.note("tool_bundle", GateOutcome::Pass, format!("the {what}'s bundle is the one of its record, by digest"), "")
+            }
+            Some(digest) => checks.note(
+                "tool_bundle",
+                GateOutcome::Fail,
+                format!("the {what}'s bundle is {}, its record says {digest}", bundle.digest),
+                remedy,
+            ),
+            None if named.reference == own => checks.note(
+                "tool_bundle",
+                GateOutcome::Warn,
+                format!("the {what}'s bundle is {own} by its own word; its record has no digest"),
+                remedy,
+            ),
+            None => checks.note(
+                "tool_bundle",
+                GateOutcome::Inconclusive,
+                format!("the {what}'s record names {}, the bundle calls itself {own}", named.reference),
+                remedy,
+            ),
+        };
+    }
+}
+
 fn told(changes: &[&ToolChange]) -> String {
     let mut texts: Vec<String> = changes
         .iter()
@@ -129,6 +166,11 @@ fn arguments(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     if n_calls == 0 {
         checks.note("tool_arguments", GateOutcome::Inconclusive, "no logged call", "a log with calls of tools");
         return;
+    }
+    let n_unreadable: u64 = calls.iter().map(|tool| tool.n_unreadable).sum();
+    if n_unreadable > 0 && n_unreadable as f64 > most * n_calls as f64 {
+        let detail = format!("the arguments of {n_unreadable} of {n_calls} logged calls are no JSON");
+        checks.note("tool_arguments", GateOutcome::Inconclusive, detail, "a log with readable arguments");
     }
     let worst = calls.iter().filter(|tool| tool.n_rejected > 0).max_by(|a, b| a.share.total_cmp(&b.share));
     let note = match worst {

@@ -23,7 +23,8 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         |word: &Option<String>| word.as_deref().is_some_and(|word| ["required", "always"].contains(&word.to_ascii_lowercase().as_str()));
     let unproven: Vec<&str> = writing.iter().filter(|tool| !is_required(&tool.hitl)).map(|tool| tool.name.as_str()).collect();
     let unsaid: Vec<&str> = bundle.tools.iter().filter(|tool| tool.risk_level.is_none()).map(|tool| tool.name.as_str()).collect();
-    let n_proofs = writing.iter().filter(|tool| tool.hitl_proof.is_some()).count();
+    let has_proof = |tool: &&&crate::tools::Tool| tool.hitl_proof.is_some() || evidence.candidate.hitl_proof.contains_key(&tool.name);
+    let without: Vec<&str> = writing.iter().filter(|tool| !has_proof(tool)).map(|tool| tool.name.as_str()).collect();
     if !unproven.is_empty() {
         let detail = format!(
             "{} of {} tools that change things run without a person's word: {}",
@@ -33,6 +34,10 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         );
         let remedy = "`hitl: required` for each, or `risk_level: read` for those that change nothing";
         checks.note("write_tools", GateOutcome::Fail, detail, remedy).evidence = json!(unproven);
+    } else if !without.is_empty() {
+        let detail = format!("nothing proves that a person confirms: {}", without.join(", "));
+        let remedy = "`hitl_proof` of each tool, in the bundle or in the record: where the review or the test is";
+        checks.note("write_tools", GateOutcome::Fail, detail, remedy).evidence = json!(without);
     } else if !unsaid.is_empty() {
         let detail = format!("no risk level, judged by hints alone: {}", unsaid.join(", "));
         checks.note("write_tools", GateOutcome::Warn, detail, "`risk_level` for every tool");
@@ -40,7 +45,7 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         checks.note(
             "write_tools",
             GateOutcome::Pass,
-            format!("{} tools change things, a person confirms each ({n_proofs} name the proof)", writing.len()),
+            format!("{} tools change things, each with proof that a person confirms", writing.len()),
             "",
         );
     }

@@ -39,6 +39,9 @@ pub struct Schedule {
     pub profile: String,
     /// Text that is hashed before the user's id.
     pub salt: String,
+    /// The flag's key, for systems that hash it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag: Option<String>,
     /// Per tenant and layer, in plan order.
     pub layers: Vec<LayerSchedule>,
 }
@@ -164,6 +167,7 @@ pub fn schedule(
         evidence_digest: evidence_digest.to_owned(),
         profile: plan.profile.name().into(),
         salt: plan.profile.salt().into(),
+        flag: plan.profile.flag().map(str::to_owned),
         layers,
     };
     Ok((schedule, next, rows))

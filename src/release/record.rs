@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     changes::Dimension,
@@ -118,6 +121,8 @@ pub struct ReleaseRecord {
     pub cache_key: Option<Vec<String>>,
     /// A cap on the share of users, 0..=100. Ratios belong to the plan.
     pub canary_percent: Option<f64>,
+    /// By tool, where the proof is that a person confirms what it does.
+    pub hitl_proof: BTreeMap<String, String>,
     /// Where the change of the tool schema says how callers move on.
     pub migration: Option<String>,
     /// `sha256:<hex>` of the record's canonical form (RFC 8785).
@@ -178,6 +183,7 @@ impl ReleaseRecord {
             data_snapshot_id: reader.text("data_snapshot_id"),
             cache_key: reader.texts("cache_key"),
             canary_percent: reader.canary(),
+            hitl_proof: reader.proofs(),
             migration: reader.text("migration"),
             digest,
             is_production,
@@ -267,10 +273,28 @@ impl Reader<'_> {
 
     fn text(&mut self, key: &str) -> Option<String> {
         match self.get(key)? {
-            Value::String(text) if !text.trim().is_empty() => Some(text),
+            Value::String(text) if is_plain(&text) => Some(text),
             other => {
-                self.wrong(key, "text that is not empty", &other);
+                self.wrong(key, PLAIN, &other);
                 None
+            }
+        }
+    }
+
+    /// `hitl_proof`: by tool, a reference.
+    fn proofs(&mut self) -> BTreeMap<String, String> {
+        let Some(value) = self.get("hitl_proof") else { return BTreeMap::new() };
+        let entries = value.as_object().map(|fields| {
+            fields
+                .iter()
+                .map(|(tool, proof)| Some((tool.clone(), proof.as_str().filter(|text| is_plain(text))?.to_owned())))
+                .collect::<Option<_>>()
+        });
+        match entries.flatten() {
+            Some(entries) => entries,
+            None => {
+                self.wrong("hitl_proof", "an object of texts, by tool", &value);
+                BTreeMap::new()
             }
         }
     }
@@ -311,7 +335,7 @@ impl Reader<'_> {
 
     fn reference_of(&mut self, path: &str, value: &Value) -> Option<ArtifactRef> {
         match value {
-            Value::String(text) if !text.trim().is_empty() => Some(ArtifactRef::of_text(text)),
+            Value::String(text) if is_plain(text) => Some(ArtifactRef::of_text(text)),
             Value::Object(fields) => {
                 let known = ["ref", "digest", "mutable", "retention_hours", "created_at"];
                 let mut expect = |key: &str, expected: &str, fits: &dyn Fn(&Value) -> bool| {
@@ -326,8 +350,8 @@ impl Reader<'_> {
                 let retention_hours = expect("retention_hours", "whole hours", &Value::is_u64).and_then(Value::as_u64);
                 let is_instant = |value: &Value| value.as_str().and_then(time::parse).is_some();
                 let created_at = expect("created_at", "an instant", &is_instant).and_then(Value::as_str).map(str::to_owned);
-                let Some(reference) = fields.get("ref").and_then(Value::as_str).filter(|text| !text.trim().is_empty()) else {
-                    self.wrong(&format!("{path}.ref"), "text that is not empty", fields.get("ref").unwrap_or(&Value::Null));
+                let Some(reference) = fields.get("ref").and_then(Value::as_str).filter(|text| is_plain(text)) else {
+                    self.wrong(&format!("{path}.ref"), PLAIN, fields.get("ref").unwrap_or(&Value::Null));
                     return None;
                 };
                 let of_text = ArtifactRef::of_text(reference);
@@ -414,7 +438,7 @@ impl Reader<'_> {
                     }
                     match fields.get("id").and_then(Value::as_str).filter(|id| !id.trim().is_empty()) {
                         Some(id) => approvers.push(Approver { id: id.to_owned(), kind, at: parsed }),
-                        None => self.wrong(&format!("{path}.id"), "text that is not empty", fields.get("id").unwrap_or(&Value::Null)),
+                        None => self.wrong(&format!("{path}.id"), PLAIN, fields.get("id").unwrap_or(&Value::Null)),
                     }
                 }
                 other => self.wrong(&path, "a name or {id, kind, at}", other),
@@ -448,6 +472,13 @@ impl Reader<'_> {
             Some(first) => Err(problems.fold(Error::new(ErrorKind::Input, first), Error::and)),
         }
     }
+}
+
+/// What ids and references must be: two that look alike are alike.
+const PLAIN: &str = "text without blanks around it or control characters";
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 fn kind_of(value: &Value) -> String {

@@ -73,11 +73,14 @@ impl ArtifactRef {
         if self.mutable {
             return Some("the record says it is mutable, and it has no digest".into());
         }
-        let words = || self.reference.split(['@', ':', '=', '/', '_', '-', '#']).map(str::to_ascii_lowercase);
-        if let Some(word) = words().find(|word| FLOATING.contains(&word.as_str())) {
+        // What stands behind a separator is the version; without one, any word of the name may say that it moves.
+        let parts: Vec<String> = self.reference.split(['@', ':', '=', '/', '#']).map(str::to_ascii_lowercase).collect();
+        let words: Vec<&str> =
+            if parts.len() > 1 { parts[1..].iter().map(String::as_str).collect() } else { parts[0].split(['_', '-', '.']).collect() };
+        if let Some(word) = words.into_iter().find(|word| FLOATING.contains(word)) {
             return Some(format!("`{word}` points to whatever is there, and there is no digest"));
         }
-        if words().any(|word| word == "alias") {
+        if parts.iter().flat_map(|part| part.split(['_', '-', '.'])).any(|word| word == "alias") {
             return Some("an alias can be moved, and there is no digest".into());
         }
         if !self.reference.contains(['@', ':', '=']) && self.digest.is_none() {

@@ -55,6 +55,11 @@ impl Registry {
     /// What is known of a record; a new one is noted.
     pub fn note(&mut self, record: &ReleaseRecord) -> Seen {
         let tenant = record.tenant_id.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
+        // A record that names no tenant may be anybody's: it must not pass for a new one by leaving its tenant out.
+        let elsewhere = self.releases.iter().filter(|(other, _)| **other != tenant).find_map(|(_, known)| known.get(&record.release_id));
+        if let Some(digest) = elsewhere.filter(|digest| record.tenant_id.is_none() && **digest != record.digest) {
+            return Seen::Changed(digest.clone());
+        }
         let known = self.releases.entry(tenant).or_default();
         match known.get(&record.release_id) {
             None => {

@@ -221,8 +221,11 @@ fn harm_of(comparison: &Value) -> Option<Harm<'_>> {
     let (lower, upper, harm, difference) =
         (end("ci_lower")?, end("ci_upper")?, comparison["harm"].as_f64()?, comparison["difference"].as_f64()?);
     // Where less is better the harm is the difference itself.
-    let interval =
-        if harm == difference { Interval { ci_lower: lower, ci_upper: upper } } else { Interval { ci_lower: -upper, ci_upper: -lower } };
+    let interval = if harm == difference && harm != 0.0 {
+        Interval { ci_lower: lower, ci_upper: upper }
+    } else {
+        Interval { ci_lower: -upper, ci_upper: -lower }
+    };
     let metric = comparison["metric"].as_str()?;
     Some(Harm {
         keys: vec![("metric", metric)],

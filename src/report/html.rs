@@ -451,6 +451,8 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
+            // Nothing that a page may hold.
+            ch if ch.is_control() && !['\n', '\t'].contains(&ch) => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }
     }

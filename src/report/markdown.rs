@@ -223,5 +223,6 @@ fn inputs(out: &mut String, model: &Model, words: &Words) {
 
 /// Keeps text from becoming markup; newlines become spaces.
 pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ")
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace(|ch: char| ch.is_control(), " ")
 }

@@ -11,7 +11,7 @@ use super::{
     Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario, Sequential, TagRule, TagTest, UnknownUsers, sensitive_word,
 };
 use crate::{
-    bucket::{Profile, Ratio},
+    bucket::{PLATFORMS, Profile, Ratio},
     error::Problem,
     metric::{self, BadRateOf, Better, Metric, Sum},
     replay::BreakdownBy,
@@ -514,6 +514,23 @@ impl Checker {
         })
     }
 
+    /// Refuses ratios that the system cannot tell apart: rounding would give the candidate to users that nobody planned.
+    fn steps(&mut self, profile: &Profile, layers: &[Layer], operations: &[Operation]) {
+        if profile.name() == "split" && profile.salt().parse::<u32>().is_err() {
+            self.problem("plan.salt", format!("expected Split's seed, a whole number, found \"{}\"", profile.salt()));
+        }
+        let of_layers = layers.iter().enumerate().flat_map(|(idx, layer)| {
+            layer.ladder.iter().chain([&layer.initial_ratio]).map(move |ratio| (format!("layer[{}]", idx + 1), *ratio))
+        });
+        let of_operations =
+            operations.iter().enumerate().map(|(idx, operation)| (format!("operation[{}].ratio", idx + 1), operation.ratio));
+        let wrong: Vec<(String, Ratio)> = of_layers.chain(of_operations).filter(|(_, ratio)| ratio.bps() % profile.step() != 0).collect();
+        for (place, ratio) in wrong {
+            let step = f64::from(profile.step()) / 100.0;
+            self.problem(place, format!("expected ratios in steps of {step}%, all that {} can tell apart, found {ratio}", profile.name()));
+        }
+    }
+
     fn plan(
         &mut self,
         raw: RawPlan,
@@ -525,14 +542,14 @@ impl Checker {
     ) -> Plan {
         let id = self.slug("plan.id", raw.id);
         let salt = raw.salt.unwrap_or_else(|| id.clone());
-        let profile = match raw.profile.as_deref() {
-            None | Some("sluice") => Profile::Sluice { salt },
-            Some("external") => Profile::External { salt },
-            Some(other) => {
-                self.problem("plan.profile", format!("expected \"sluice\" or \"external\", found \"{other}\""));
-                Profile::Sluice { salt }
-            }
-        };
+        let flag = raw.flag.unwrap_or_else(|| id.clone());
+        let name = raw.profile.as_deref().unwrap_or("sluice");
+        let profile = Profile::by_name(name, &flag, &salt).unwrap_or_else(|| {
+            let known = PLATFORMS.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");
+            self.problem("plan.profile", format!("expected sluice, external or one of {known}, found \"{name}\""));
+            Profile::Sluice { salt }
+        });
+        self.steps(&profile, &layers, &operations);
         let baseline = self.text("plan.baseline", raw.baseline, "the id of the release that users have today");
         let candidate = self.text("plan.candidate", raw.candidate, "the id of the release that is being ramped");
         if baseline == candidate {

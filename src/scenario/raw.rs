@@ -45,6 +45,7 @@ pub(super) struct RawPlan {
     pub(super) candidate: Option<String>,
     pub(super) salt: Option<String>,
     pub(super) profile: Option<String>,
+    pub(super) flag: Option<String>,
     pub(super) layers_digest: Option<String>,
     pub(super) window_minutes: Option<u32>,
     pub(super) operator: Option<String>,

@@ -52,6 +52,59 @@ pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<C
     Ok(Corrected { p, std_error, ci: Interval { ci_lower: clamp(p - half), ci_upper: clamp(p + half) } })
 }
 
+impl JudgeQuality {
+    /// Sensitivity + specificity - 1.
+    pub fn youden(&self) -> f64 {
+        self.sensitivity + self.specificity - 1.0
+    }
+}
+
+/// A corrected share, and the variance that the judge's own trials leave in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CorrectedPoint {
+    /// Within 0..=1.
+    pub p: f64,
+    /// Variance from the calibration cases; 0 if the judge is taken as known.
+    pub calibration: f64,
+}
+
+/// The point of [`correct`] with the part of its variance that is the judge's.
+///
+/// # Errors
+/// A judge no better than a coin; no calibration cases.
+pub fn correct_point(p_obs: f64, judge: &JudgeQuality) -> Result<CorrectedPoint, Reason> {
+    let youden = judge.youden();
+    if youden <= 0.0 {
+        return Err(Reason::UselessJudge);
+    }
+    if judge.n.is_some_and(|n| n[0] <= 0.0 || n[1] <= 0.0) {
+        return Err(Reason::NoData);
+    }
+    let p = ((p_obs + judge.specificity - 1.0) / youden).clamp(0.0, 1.0);
+    // A judge that never erred among n cases may err once among three times as many: Laplace's estimate keeps its variance above 0.
+    let variance = |share: f64, n: f64| {
+        let share = (share * n + 1.0) / (n + 2.0);
+        share * (1.0 - share) / n
+    };
+    let calibration = judge.n.map_or(0.0, |[positives, negatives]| {
+        p * p * variance(judge.sensitivity, positives) + (1.0 - p).powi(2) * variance(judge.specificity, negatives)
+    });
+    Ok(CorrectedPoint { p, calibration: calibration / (youden * youden) })
+}
+
+/// A share's own interval, corrected: its ends are moved as the point is, and the judge's trials widen it.
+///
+/// # Errors
+/// As [`correct_point`].
+pub fn correct_interval(p_obs: f64, interval: Interval, judge: &JudgeQuality, alpha: f64) -> Result<Corrected, Reason> {
+    let point = correct_point(p_obs, judge)?;
+    let open = norm_isf(0.5 * alpha) * point.calibration.sqrt();
+    let reach = |end: f64| ((end - p_obs) / judge.youden()).hypot(open);
+    let (lower, upper) = (reach(interval.ci_lower), reach(interval.ci_upper));
+    let ci = Interval { ci_lower: (point.p - lower).max(0.0), ci_upper: (point.p + upper).min(1.0) };
+    Ok(Corrected { p: point.p, std_error: 0.5 * (lower + upper) / norm_isf(0.5 * alpha), ci })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -122,7 +122,11 @@ impl ToolBundle {
             Value::Array(tools) => tools.as_slice(),
             Value::Object(fields) => match fields.get("tools") {
                 Some(Value::Array(tools)) => {
-                    let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+                    let text = |key: &str| match fields.get(key)? {
+                        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+                        Value::Number(number) if key == "version" => Some(number.to_string()),
+                        _ => None,
+                    };
                     self.name = text("bundle").or_else(|| text("name")).unwrap_or_default();
                     self.version = text("version");
                     self.migration = text("migration");
@@ -171,6 +175,7 @@ fn tool_of(place: &str, value: &Value) -> Result<Tool> {
     let wrong = |key: &str, expected: &str| Error::input(format!("{place}.{key}"), format!("expected {expected}, found something else"));
     let text = |key: &str| match fields.get(key) {
         None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() && ["migration", "hitl_proof"].contains(&key) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         // Versions are numbers in careless YAML.
         Some(Value::Number(number)) if key == "version" => Ok(Some(number.to_string())),
@@ -179,7 +184,7 @@ fn tool_of(place: &str, value: &Value) -> Result<Tool> {
         Some(_) => Err(wrong(key, "text")),
     };
     let name = text("name")?.filter(|name| !name.trim().is_empty()).ok_or_else(|| wrong("name", "a name"))?;
-    let first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key)).filter(|schema| !schema.is_null()).cloned();
+    let first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key).filter(|schema| !schema.is_null())).cloned();
     let schema = |keys: &[&str]| match first(keys) {
         Some(schema) if !(schema.is_object() || schema.is_boolean()) => Err(wrong(keys[0], "a JSON Schema (an object)")),
         found => Ok(found),

@@ -76,7 +76,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
                 tool(before, after, &mut changes);
                 let breaks = changes.iter().any(|c| c.tool == before.name && c.concern == Concern::Schema && c.level == Level::Error);
                 let touched = changes.iter().any(|c| c.tool == before.name && c.level > Level::Info);
-                let has_migration = migration || new.migration.is_some() || after.migration.is_some();
+                let has_migration = migration || is_new(&old.migration, &new.migration) || is_new(&before.migration, &after.migration);
                 versions(&before.name, [&before.version, &after.version], [breaks, touched], has_migration, &mut changes);
             }
             None => {
@@ -102,7 +102,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
         "",
         [&old.version, &new.version],
         [breaks, touched],
-        migration || new.migration.is_some() || all_migrate(new, &changes),
+        migration || is_new(&old.migration, &new.migration) || all_migrate(old, new, &changes),
         &mut changes,
     );
     changes.sort_by(|a, b| (&a.tool, std::cmp::Reverse(a.level)).cmp(&(&b.tool, std::cmp::Reverse(b.level))));
@@ -115,9 +115,16 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
 }
 
 /// Whether every tool that breaks somebody says itself how callers move on.
-fn all_migrate(new: &ToolBundle, changes: &[ToolChange]) -> bool {
+fn all_migrate(old: &ToolBundle, new: &ToolBundle, changes: &[ToolChange]) -> bool {
     let mut breaking = changes.iter().filter(|c| c.concern == Concern::Schema && c.level == Level::Error);
-    breaking.all(|c| new.tool(&c.tool).is_some_and(|tool| tool.migration.is_some()))
+    breaking.all(|c| {
+        new.tool(&c.tool).is_some_and(|tool| is_new(&old.tool(&c.tool).and_then(|before| before.migration.clone()), &tool.migration))
+    })
+}
+
+/// Whether a migration is there, and is not that of the version before.
+fn is_new(before: &Option<String>, now: &Option<String>) -> bool {
+    now.is_some() && before != now
 }
 
 fn beside(tool: &str, rule: &'static str, concern: Concern, level: Level, detail: String) -> ToolChange {
@@ -152,6 +159,9 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
             note(rule, Concern::Words, Level::Warning, "the model reads it: the prompt changes with it".into());
         }
     }
+    if old.hitl_proof.is_some() && new.hitl_proof.is_none() {
+        note("hitl-proof-removed", Concern::Safety, Level::Error, "nothing proves any more that a person confirms".into());
+    }
     if old.risk_level != new.risk_level {
         let risk = |tool: &Tool| tool.risk_level.map_or("none", RiskLevel::name);
         let detail = format!("{} to {}", risk(old), risk(new));
@@ -160,13 +170,14 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
         if weight(new) > weight(old) {
             note("risk-level-raised", Concern::Safety, Level::Error, detail);
         } else {
-            note("risk-level-lowered", Concern::Safety, Level::Warning, format!("{detail}: fewer checks apply now"));
+            note("risk-level-lowered", Concern::Safety, Level::Error, format!("{detail}: fewer checks apply now"));
         }
     }
     let strength = |word: &Option<String>| match word.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("required" | "always" | "true") => 2,
-        None | Some("none" | "never" | "false" | "off" | "not_required") => 0,
-        Some(_) => 1,
+        Some("conditional" | "optional" | "recommended" | "sampled" | "key" | "supported") => 1,
+        // A word that nobody knows promises nothing.
+        _ => 0,
     };
     for (rules, before, after) in [
         (["hitl-loosened", "hitl-tightened"], &old.hitl, &new.hitl),
@@ -210,7 +221,7 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
 /// Hints are not to be trusted: the registry's level counts, and a contradiction is shown.
 fn contradictions(tool: &Tool, changes: &mut Vec<ToolChange>) {
     let [says_read_only, says_destructive, _, _] = tool.has_hint;
-    let reads = tool.risk_level == Some(RiskLevel::Read);
+    let reads = tool.risk_level.is_some_and(|risk| risk < RiskLevel::Write);
     let writes = tool.risk_level.is_some_and(|risk| risk >= RiskLevel::Write);
     let contradicts = (reads && says_destructive && tool.annotations.destructive)
         || (reads && says_read_only && !tool.annotations.read_only)
@@ -239,6 +250,8 @@ fn versions(name: &str, versions: [&Option<String>; 2], [breaks, touched]: [bool
             let major = |version: &Version| if version.major == 0 { (0, version.minor) } else { (version.major, 0) };
             if breaks && major(&after) <= major(&before) {
                 note("major-version-missing", Level::Error, format!("{detail}: {what} breaks somebody without a new major version"));
+            } else if after.major > before.major && !breaks && !migration {
+                note("migration-missing", Level::Error, format!("{detail}: a new major version, and nothing says how to move on"));
             } else if after < before {
                 note("version-decreased", Level::Warning, detail.clone());
             } else if touched && after == before {

@@ -9,4 +9,4 @@ mod view;
 pub use arguments::{Call, RejectedCall, Replayed, read_calls, replay_arguments};
 pub use bundle::{Annotations, Tool, ToolBundle};
 pub use bundle_diff::{BundleDiff, Concern, ToolChange, diff_bundles};
-pub use schema_diff::{Level, SchemaChange, Side, diff_schemas};
+pub use schema_diff::{Level, NOT_COMPARED, SchemaChange, Side, diff_schemas};

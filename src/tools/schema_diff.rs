@@ -1,12 +1,13 @@
 //! What changed between two JSON Schemas, and whom it breaks: callers for what a tool takes, readers for what it gives.
 //!
-//! Every rule has an id that stays, a level a side, and a place. The rules are those of OpenAPI change checkers (oasdiff), for tools.
+//! Every rule has an id that stays, a level a side, and a place. The rules are those of OpenAPI change checkers (oasdiff), for tools. A place is everything
+//! that holds there at once: a reference and what stands beside it are compared together.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Number, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::view::{View, type_of};
+use super::view::{Document, View, is_anything, is_tighter, is_union_of_types, same};
 
 /// Levels of nesting beyond which schemas are not compared.
 const MAX_DEPTH: usize = 96;
@@ -14,6 +15,11 @@ const MAX_DEPTH: usize = 96;
 const MAX_CHANGES: usize = 1_000;
 /// Places of one schema that are compared.
 const MAX_PLACES: usize = 100_000;
+/// Branches of a union that are paired by how well they fit.
+const MAX_PAIRED: usize = 8;
+
+/// Rules that say that something was not compared: nobody knows whom it breaks.
+pub const NOT_COMPARED: [&str; 2] = ["too-deep", "unresolvable-ref"];
 
 /// Which side of a tool a schema is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,9 +69,10 @@ pub struct SchemaChange {
 
 /// Compares two schemas of one side. Recursive schemas are compared once a pair of places; nothing is fetched.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
+    let documents = [Document::new(old), Document::new(new)];
     let mut walk =
-        Walk { roots: [old, new], side, seen: HashSet::new(), changes: Vec::new(), path: Vec::new(), fuel: MAX_PLACES, tries: 0 };
-    walk.schemas(Some(old), Some(new));
+        Walk { documents: &documents, side, seen: HashSet::new(), changes: Vec::new(), path: Vec::new(), fuel: MAX_PLACES, tries: 0 };
+    walk.places(&[old], &[new]);
     let mut changes = walk.changes;
     changes.sort();
     changes.dedup();
@@ -73,10 +80,10 @@ pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
     changes
 }
 
-struct Walk<'a> {
-    roots: [&'a Value; 2],
+struct Walk<'a, 'd> {
+    documents: &'d [Document<'a>; 2],
     side: Side,
-    seen: HashSet<(usize, usize)>,
+    seen: HashSet<(Vec<usize>, Vec<usize>)>,
     changes: Vec<SchemaChange>,
     path: Vec<String>,
     /// Places that may still be compared, tries included.
@@ -93,9 +100,10 @@ struct Matched<'a> {
 }
 
 impl<'a> Matched<'a> {
-    fn of(old: &'a [Value], new: &'a [Value]) -> Self {
-        let keyed =
-            |branches: &'a [Value]| -> HashMap<String, &'a Value> { branches.iter().map(|branch| (branch.to_string(), branch)).collect() };
+    fn of(old: &[&'a Value], new: &[&'a Value]) -> Self {
+        let keyed = |branches: &[&'a Value]| -> HashMap<String, &'a Value> {
+            branches.iter().map(|branch| (branch.to_string(), *branch)).collect()
+        };
         let (of_old, of_new) = (keyed(old), keyed(new));
         let mut matched = Self { same: Vec::new(), old_left: Vec::new(), new_left: Vec::new() };
         for branch in old {
@@ -109,17 +117,9 @@ impl<'a> Matched<'a> {
     }
 }
 
-/// Lower bounds and upper bounds: the keyword, whether it is a lower one.
-const BOUNDS: [(&str, bool); 8] = [
-    ("minLength", true),
-    ("maxLength", false),
-    ("minItems", true),
-    ("maxItems", false),
-    ("minProperties", true),
-    ("maxProperties", false),
-    ("minContains", true),
-    ("maxContains", false),
-];
+/// Lower bounds and upper bounds of counts: the keyword, whether it is a lower one.
+const COUNTS: [(&str, bool); 6] =
+    [("minLength", true), ("maxLength", false), ("minItems", true), ("maxItems", false), ("minProperties", true), ("maxProperties", false)];
 
 /// Keywords that hold one schema and allow everything when they are absent.
 const INNER: [(&str, &str, &str, &str); 4] = [
@@ -131,7 +131,7 @@ const INNER: [(&str, &str, &str, &str); 4] = [
 
 use Level::{Error, Info, Warning};
 
-impl<'a> Walk<'a> {
+impl<'a> Walk<'a, '_> {
     /// Notes a change with its level on the input side and on the output side.
     fn note(&mut self, rule: &'static str, [input, output]: [Level; 2], detail: impl Into<String>) {
         let level = if self.side == Side::Input { input } else { output };
@@ -142,19 +142,21 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn below(&mut self, step: impl Into<String>, old: Option<&'a Value>, new: Option<&'a Value>) {
+    fn below(&mut self, step: &str, old: &[&'a Value], new: &[&'a Value]) {
         // Property names may hold what separates steps.
-        self.path.push(step.into().replace('~', "~0").replace('/', "~1"));
-        self.schemas(old, new);
+        self.path.push(step.replace('~', "~0").replace('/', "~1"));
+        self.places(old, new);
         self.path.pop();
     }
 
-    /// Compares two places; `None` allows everything.
-    fn schemas(&mut self, old: Option<&'a Value>, new: Option<&'a Value>) {
-        static ANY: Value = Value::Bool(true);
-        let (old, new) = (old.unwrap_or(&ANY), new.unwrap_or(&ANY));
-        let identity = (std::ptr::from_ref(old) as usize, std::ptr::from_ref(new) as usize);
-        if !self.seen.insert(identity) {
+    /// Compares two places: schemas that all hold there; none allows everything.
+    fn places(&mut self, old: &[&'a Value], new: &[&'a Value]) {
+        let address = |schemas: &[&'a Value]| {
+            let mut addresses: Vec<usize> = schemas.iter().map(|schema| std::ptr::from_ref(*schema) as usize).collect();
+            addresses.sort_unstable();
+            addresses
+        };
+        if !self.seen.insert((address(old), address(new))) {
             return;
         }
         self.fuel = self.fuel.saturating_sub(1);
@@ -162,20 +164,22 @@ impl<'a> Walk<'a> {
             self.note("too-deep", [Warning, Warning], "not compared any deeper");
             return;
         }
-        let (a, b) = (View::of(self.roots[0], old), View::of(self.roots[1], new));
-        if let Some(reference) = b.unresolved.or(a.unresolved) {
-            if a.unresolved != b.unresolved {
-                self.note("unresolvable-ref", [Error, Error], format!("`{reference}` leads nowhere in this document"));
+        let (a, b) = (View::of(&self.documents[0], old), View::of(&self.documents[1], new));
+        for reference in a.unresolved.union(&b.unresolved) {
+            let level = if a.unresolved.contains(reference) && b.unresolved.contains(reference) { Warning } else { Error };
+            self.note("unresolvable-ref", [level, level], format!("`{reference}` leads nowhere in this document: not compared"));
+        }
+        if a.is_false || b.is_false {
+            match (a.is_false, b.is_false) {
+                (false, true) => self.note("nothing-allowed", [Error, Info], "`false` allows nothing"),
+                (true, false) => self.note("something-allowed", [Info, Error], "`false` allowed nothing"),
+                _ => {}
             }
             return;
         }
-        if a.is_false != b.is_false {
-            let (rule, levels) = if b.is_false { ("nothing-allowed", [Error, Info]) } else { ("something-allowed", [Info, Error]) };
-            self.note(rule, levels, "`false` allows nothing");
-            return;
-        }
-        if a.is_pure_union() != b.is_pure_union() {
-            self.one_against_many((&a, old), (&b, new));
+        let (union_before, union_now) = (a.pure_union(), b.pure_union());
+        if union_before.is_some() != union_now.is_some() {
+            self.one_against_many(union_before.or(union_now).unwrap_or((&[], false)), union_before.is_some(), old, new);
             return self.words(&a, &b);
         }
         self.types(&a, &b);
@@ -194,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     fn types(&mut self, a: &View<'a>, b: &View<'a>) {
-        let (old, new) = (a.types(self.roots[0]), b.types(self.roots[1]));
+        let (old, new) = (a.types(&self.documents[0]), b.types(&self.documents[1]));
         let show = |types: &Option<BTreeSet<&str>>| {
             types.as_ref().map_or("any".into(), |types| types.iter().copied().collect::<Vec<_>>().join(" or "))
         };
@@ -224,26 +228,24 @@ impl<'a> Walk<'a> {
 
     fn values(&mut self, a: &View<'a>, b: &View<'a>) {
         let show = |values: &[&Value]| values.iter().take(5).map(|value| brief(value)).collect::<Vec<_>>().join(", ");
+        let (had_const, has_const) = (a.get("const").is_some(), b.get("const").is_some());
         match (a.values(), b.values()) {
             (None, None) => {}
             (None, Some(new)) => {
-                let rule = if b.get("const").is_some() { "const-added" } else { "became-enum" };
+                let rule = if has_const { "const-added" } else { "became-enum" };
                 self.note(rule, [Error, Info], format!("only {}", show(&new)));
             }
             (Some(old), None) => {
-                let (rule, output) = if a.get("const").is_some() { ("const-removed", Error) } else { ("enum-removed", Warning) };
+                let (rule, output) = if had_const { ("const-removed", Error) } else { ("enum-removed", Warning) };
                 self.note(rule, [Info, output], format!("no longer only {}", show(&old)));
             }
             (Some(old), Some(new)) => {
-                let (old_keys, new_keys): (HashSet<String>, HashSet<String>) =
-                    (old.iter().map(|v| same_numbers(v)).collect(), new.iter().map(|v| same_numbers(v)).collect());
-                let gone: Vec<&Value> = old.into_iter().filter(|value| !new_keys.contains(&same_numbers(value))).collect();
-                let come: Vec<&Value> = new.into_iter().filter(|value| !old_keys.contains(&same_numbers(value))).collect();
-                if a.get("const").is_some() && b.get("const").is_some() {
-                    if !come.is_empty() {
-                        self.note("const-changed", [Error, Error], format!("{} to {}", show(&gone), show(&come)));
-                    }
-                    return;
+                let keys = |values: &[&Value]| -> HashSet<String> { values.iter().map(|value| same(value)).collect() };
+                let (old_keys, new_keys) = (keys(&old), keys(&new));
+                let gone: Vec<&Value> = old.into_iter().filter(|value| !new_keys.contains(&same(value))).collect();
+                let come: Vec<&Value> = new.into_iter().filter(|value| !old_keys.contains(&same(value))).collect();
+                if had_const && has_const && !gone.is_empty() && !come.is_empty() {
+                    return self.note("const-changed", [Error, Error], format!("{} to {}", show(&gone), show(&come)));
                 }
                 if !gone.is_empty() {
                     self.note("enum-value-removed", [Error, Info], show(&gone));
@@ -256,25 +258,35 @@ impl<'a> Walk<'a> {
     }
 
     fn bounds(&mut self, a: &View<'a>, b: &View<'a>) {
-        for (key, is_lower) in BOUNDS {
-            let bound = |view: &View<'a>| {
-                view.get(key).and_then(Value::as_f64).filter(|value| !(is_lower && *value == 0.0)).map(|value| (value, false))
+        for (key, is_lower) in COUNTS {
+            let limits = |part: &'a Map<String, Value>| -> Vec<(&'a Number, bool)> {
+                // At least none is no bound.
+                number(part, key)
+                    .into_iter()
+                    .filter(|number| !(is_lower && number.as_f64() == Some(0.0)))
+                    .map(|number| (number, false))
+                    .collect()
             };
-            self.bound(key, is_lower, bound(a), bound(b));
+            self.bound(key, is_lower, [a.bound(is_lower, limits), b.bound(is_lower, limits)], false);
         }
-        self.bound("minimum", true, limit(a, true), limit(b, true));
-        self.bound("maximum", false, limit(a, false), limit(b, false));
-        match (a.get("multipleOf").and_then(Value::as_f64), b.get("multipleOf").and_then(Value::as_f64)) {
-            (None, Some(new)) => self.note("multiple-of-added", [Error, Info], format!("multiples of {new}")),
-            (Some(old), None) => self.note("multiple-of-removed", [Info, Error], format!("multiples of {old}")),
-            (Some(old), Some(new)) if old != new => {
-                let is_multiple = |of: f64, by: f64| by > 0.0 && (of / by).fract() == 0.0;
-                let levels = [if is_multiple(old, new) { Info } else { Error }, if is_multiple(new, old) { Info } else { Error }];
-                self.note("multiple-of-changed", levels, format!("{old} to {new}"));
-            }
-            _ => {}
+        let integers =
+            |view: &View<'a>, idx: usize| view.types(&self.documents[idx]).is_some_and(|types| types.iter().all(|name| *name == "integer"));
+        let whole = integers(a, 0) && integers(b, 1);
+        for (key, exclusive, is_lower) in [("minimum", "exclusiveMinimum", true), ("maximum", "exclusiveMaximum", false)] {
+            let limits = |part: &'a Map<String, Value>| -> Vec<(&'a Number, bool)> {
+                // Drafts before 6 wrote `exclusiveMinimum: true`.
+                let is_out = part.get(exclusive) == Some(&Value::Bool(true));
+                number(part, key)
+                    .map(|number| (number, is_out))
+                    .into_iter()
+                    .chain(number(part, exclusive).map(|number| (number, true)))
+                    .collect()
+            };
+            self.bound(key, is_lower, [a.bound(is_lower, limits), b.bound(is_lower, limits)], whole);
         }
-        let unique = |view: &View<'a>| view.get("uniqueItems") == Some(&Value::Bool(true));
+        self.how_many_contained(a, b);
+        self.multiples(a, b);
+        let unique = |view: &View<'a>| view.says("uniqueItems", &Value::Bool(true));
         match (unique(a), unique(b)) {
             (false, true) => self.note("unique-items-added", [Error, Info], "items must differ"),
             (true, false) => self.note("unique-items-removed", [Info, Error], "items may be alike"),
@@ -282,21 +294,65 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A bound is a value and whether the value itself is out.
-    fn bound(&mut self, key: &str, is_lower: bool, old: Option<(f64, bool)>, new: Option<(f64, bool)>) {
-        let show = |bound: Option<(f64, bool)>| {
-            bound.map_or("none".into(), |(value, out)| format!("{value}{}", if out { " (excluded)" } else { "" }))
+    /// A bound is a number and whether the number itself is out.
+    fn bound(&mut self, key: &str, is_lower: bool, [old, new]: [Option<(&'a Number, bool)>; 2], whole: bool) {
+        let show = |bound: Option<(&Number, bool)>| {
+            bound.map_or("none".into(), |(number, out)| format!("{number}{}", if out { " (excluded)" } else { "" }))
         };
         let detail = format!("{key} {} to {}", show(old), show(new));
+        // Above 0 is from 1 on, where only whole numbers come.
+        let included = |(number, out): (&Number, bool)| {
+            number.as_i128().filter(|_| whole).map(|n| {
+                if !out {
+                    n
+                } else if is_lower {
+                    n + 1
+                } else {
+                    n - 1
+                }
+            })
+        };
         match (old, new) {
             (None, Some(_)) => self.note("limit-set", [Warning, Info], detail),
             (Some(_), None) => self.note("limit-removed", [Info, Error], detail),
-            (Some(old), Some(new)) if old != new => {
-                let is_tighter = if is_lower { new > old } else { new.0 < old.0 || (new.0 == old.0 && new.1) };
-                let (rule, levels) = if is_tighter { ("limit-tightened", [Error, Info]) } else { ("limit-loosened", [Info, Error]) };
-                self.note(rule, levels, detail);
-            }
+            (Some(old), Some(new)) if included(old).is_some() && included(old) == included(new) => {}
+            (Some(old), Some(new)) if is_tighter(is_lower, new, old) => self.note("limit-tightened", [Error, Info], detail),
+            (Some(old), Some(new)) if is_tighter(is_lower, old, new) => self.note("limit-loosened", [Info, Error], detail),
             _ => {}
+        }
+    }
+
+    /// `minContains` and `maxContains` mean something beside `contains` only; then at least one is asked for unless something else is said.
+    fn how_many_contained(&mut self, a: &View<'a>, b: &View<'a>) {
+        let counts = |view: &View<'a>| {
+            let count = |key: &str| view.get(key).and_then(Value::as_u64);
+            let (least, most) = (count("minContains").unwrap_or(1), count("maxContains").unwrap_or(u64::MAX));
+            (!view.schemas("contains").is_empty()).then_some((least, most))
+        };
+        let (Some(old), Some(new)) = (counts(a), counts(b)) else { return };
+        if new.0 > old.0 || new.1 < old.1 {
+            self.note("limit-tightened", [Error, Info], "items that must be contained");
+        }
+        if new.0 < old.0 || new.1 > old.1 {
+            self.note("limit-loosened", [Info, Error], "items that must be contained");
+        }
+    }
+
+    fn multiples(&mut self, a: &View<'a>, b: &View<'a>) {
+        let of = |view: &View<'a>| -> Vec<f64> { view.all("multipleOf").filter_map(Value::as_f64).filter(|by| *by > 0.0).collect() };
+        let (old, new) = (of(a), of(b));
+        // Thirds of decimals are not whole in binary.
+        let divides = |by: f64, of: f64| ((of / by) - (of / by).round()).abs() < 1e-9;
+        let needs_more = new.iter().any(|by| !old.iter().any(|of| divides(*by, *of)));
+        let needs_less = old.iter().any(|by| !new.iter().any(|of| divides(*by, *of)));
+        let rule = match (old.is_empty(), new.is_empty()) {
+            (true, false) => "multiple-of-added",
+            (false, true) => "multiple-of-removed",
+            _ => "multiple-of-changed",
+        };
+        if needs_more || needs_less {
+            let level = |is: bool| if is { Error } else { Info };
+            self.note(rule, [level(needs_more), level(needs_less)], format!("multiples of {old:?} to {new:?}"));
         }
     }
 
@@ -307,13 +363,16 @@ impl<'a> Walk<'a> {
             ("contentEncoding", ["content-added", "content-changed", "content-removed"], [Warning, Warning, Info]),
             ("contentMediaType", ["content-added", "content-changed", "content-removed"], [Warning, Warning, Info]),
         ] {
-            match (a.get(key), b.get(key)) {
-                (None, Some(new)) => self.note(added, [levels[0], Info], format!("{key} {}", brief(new))),
-                (Some(old), None) => self.note(removed, [levels[2], Info], format!("{key} {}", brief(old))),
-                (Some(old), Some(new)) if old != new => {
-                    self.note(changed, [levels[1], Info], format!("{key} {} to {}", brief(old), brief(new)))
-                }
-                _ => {}
+            let of = |view: &View<'a>| -> BTreeSet<&'a str> { view.all(key).filter_map(Value::as_str).collect() };
+            let (old, new) = (of(a), of(b));
+            let detail = || format!("{key} {} to {}", show_set(&old), show_set(&new));
+            if old == new {
+            } else if old.is_subset(&new) {
+                self.note(added, [levels[0], Info], detail());
+            } else if new.is_subset(&old) {
+                self.note(removed, [levels[2], Info], detail());
+            } else {
+                self.note(changed, [levels[1], Info], detail());
             }
         }
     }
@@ -321,27 +380,34 @@ impl<'a> Walk<'a> {
     fn properties(&mut self, a: &View<'a>, b: &View<'a>) {
         let (old, new) = (a.entries("properties"), b.entries("properties"));
         let (old_required, new_required) = (a.texts("required"), b.texts("required"));
-        let is_closed = |view: &View<'a>| view.get("additionalProperties") == Some(&Value::Bool(false));
-        let names: BTreeSet<&str> =
-            old.keys().chain(new.keys()).copied().chain(old_required.iter().copied()).chain(new_required.iter().copied()).collect();
+        let no = Value::Bool(false);
+        let is_closed = b.says("additionalProperties", &no) || b.says("unevaluatedProperties", &no);
+        let (others_before, others_now) = (a.schemas("additionalProperties"), b.schemas("additionalProperties"));
+        let names: BTreeSet<&str> = old.keys().chain(new.keys()).chain(&old_required).chain(&new_required).copied().collect();
         for name in names {
             let (was, is) = (old_required.contains(name), new_required.contains(name));
-            let step = name.replace('~', "~0").replace('/', "~1");
-            self.path.push(step);
+            self.path.push(name.replace('~', "~0").replace('/', "~1"));
             match (old.get(name), new.get(name)) {
+                (None, Some(schemas)) if schemas.contains(&&Value::Bool(false)) => {
+                    self.note("property-forbidden", [Error, Info], format!("`{name}` may not be given"));
+                }
                 (None, Some(_)) if is && !was => self.note("required-property-added", [Error, Info], format!("`{name}` must be given")),
                 (None, Some(_)) if !was => self.note("optional-property-added", [Info, Info], format!("`{name}` may be given")),
                 (Some(_), None) => {
                     // Where nothing else is allowed, what was sent is refused now.
-                    let input = if is_closed(b) { Error } else { Warning };
+                    let input = if is_closed { Error } else { Warning };
                     self.note("property-removed", [input, if was { Error } else { Warning }], format!("`{name}` is gone"));
                 }
                 _ if is && !was => self.note("became-required", [Error, Info], format!("`{name}` must be given")),
                 _ if was && !is => self.note("became-optional", [Info, Error], format!("`{name}` may be missing")),
                 _ => {}
             }
-            if let (Some(old), Some(new)) = (old.get(name), new.get(name)) {
-                self.schemas(Some(old), Some(new));
+            match (old.get(name), new.get(name)) {
+                (Some(old), Some(new)) => self.places(old, new),
+                // What was declared must fit what holds for all others, and the other way round.
+                (Some(old), None) if !is_closed && !others_now.is_empty() => self.places(old, &others_now),
+                (None, Some(new)) if !others_before.is_empty() && !a.says("additionalProperties", &no) => self.places(&others_before, new),
+                _ => {}
             }
             self.path.pop();
         }
@@ -351,36 +417,48 @@ impl<'a> Walk<'a> {
     }
 
     fn additional(&mut self, a: &View<'a>, b: &View<'a>) {
-        match (a.get("additionalProperties"), b.get("additionalProperties")) {
-            (None, Some(Value::Bool(false))) => {
-                self.note("additional-properties-closed", [Warning, Info], "properties that are not declared are refused")
+        const KEY: &str = "additionalProperties";
+        let no = Value::Bool(false);
+        let (was_closed, is_closed) = (a.says(KEY, &no), b.says(KEY, &no));
+        let (old, new) = (a.schemas(KEY), b.schemas(KEY));
+        match (was_closed, is_closed) {
+            (false, true) => {
+                let level = if a.get(KEY).is_some() { Error } else { Warning };
+                self.note("additional-properties-closed", [level, Info], "properties that are not declared are refused");
             }
-            (old, Some(Value::Bool(false))) if old != Some(&Value::Bool(false)) => {
-                self.note("additional-properties-closed", [Error, Info], "properties that are not declared are refused");
+            (true, false) => self.note("additional-properties-opened", [Info, Info], "properties that are not declared are allowed"),
+            (true, true) => {}
+            (false, false) if old.is_empty() && !new.is_empty() && a.get(KEY).is_none() => {
+                self.note("additional-properties-narrowed", [Warning, Info], "properties that are not declared have a schema");
             }
-            (Some(Value::Bool(false)), _) if b.get("additionalProperties") != Some(&Value::Bool(false)) => {
-                self.note("additional-properties-opened", [Info, Info], "properties that are not declared are allowed");
-            }
-            (old, new) if old != new || old.is_some_and(Value::is_object) => self.below("{other}", old, new),
+            (false, false) if !(old.is_empty() && new.is_empty()) => self.below("{other}", &old, &new),
             _ => {}
         }
     }
 
     fn patterns(&mut self, a: &View<'a>, b: &View<'a>) {
         let (old, new) = (a.entries("patternProperties"), b.entries("patternProperties"));
+        let no = Value::Bool(false);
+        let is_closed = b.says("additionalProperties", &no) || b.says("unevaluatedProperties", &no);
         for pattern in old.keys().chain(new.keys()).copied().collect::<BTreeSet<&str>>() {
             match (old.get(pattern), new.get(pattern)) {
                 (None, Some(_)) => self.note("pattern-properties-added", [Error, Info], format!("names like {pattern}")),
-                (Some(_), None) => self.note("pattern-properties-removed", [Info, Error], format!("names like {pattern}")),
-                (old, new) => self.below(format!("{{{pattern}}}"), old.copied(), new.copied()),
+                (Some(_), None) => {
+                    let input = if is_closed { Error } else { Info };
+                    self.note("pattern-properties-removed", [input, Error], format!("names like {pattern}"));
+                }
+                (old, new) => self.below(&format!("{{{pattern}}}"), old.map_or(&[], Vec::as_slice), new.map_or(&[], Vec::as_slice)),
             }
         }
     }
 
     fn dependents(&mut self, a: &View<'a>, b: &View<'a>) {
         // Drafts before 2019-09 had one keyword for both.
+        let of = |view: &View<'a>, key: &str| -> Vec<(&'a str, &'a Value)> {
+            view.entries(key).into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name, value))).collect()
+        };
         let needs = |view: &View<'a>| -> BTreeSet<(&'a str, String)> {
-            let entries = view.entries("dependentRequired").into_iter().chain(view.entries("dependencies"));
+            let entries = of(view, "dependentRequired").into_iter().chain(of(view, "dependencies"));
             entries.flat_map(|(name, needed)| needed.as_array().into_iter().flatten().map(move |other| (name, brief(other)))).collect()
         };
         let (old, new) = (needs(a), needs(b));
@@ -390,9 +468,12 @@ impl<'a> Walk<'a> {
         for (name, other) in old.difference(&new) {
             self.note("dependent-required-removed", [Info, Error], format!("with `{name}`, {other} may be missing"));
         }
-        let schemas = |view: &View<'a>| {
-            let mut schemas = view.entries("dependentSchemas");
-            schemas.extend(view.entries("dependencies").into_iter().filter(|(_, schema)| !schema.is_array()));
+        let schemas = |view: &View<'a>| -> HashMap<&'a str, Vec<&'a Value>> {
+            let mut schemas: HashMap<&str, Vec<&Value>> = HashMap::new();
+            let entries = of(view, "dependentSchemas").into_iter().chain(of(view, "dependencies"));
+            for (name, schema) in entries.filter(|(_, schema)| !schema.is_array() && !is_anything(schema)) {
+                schemas.entry(name).or_default().push(schema);
+            }
             schemas
         };
         let (old, new) = (schemas(a), schemas(b));
@@ -400,61 +481,79 @@ impl<'a> Walk<'a> {
             match (old.get(name), new.get(name)) {
                 (None, Some(_)) => self.note("dependent-schema-added", [Error, Info], format!("with `{name}`")),
                 (Some(_), None) => self.note("dependent-schema-removed", [Info, Error], format!("with `{name}`")),
-                (old, new) => self.below(format!("{{with {name}}}"), old.copied(), new.copied()),
+                (old, new) => self.below(&format!("{{with {name}}}"), old.map_or(&[], Vec::as_slice), new.map_or(&[], Vec::as_slice)),
             }
         }
     }
 
     fn items(&mut self, a: &View<'a>, b: &View<'a>) {
-        for idx in 0..a.prefix().len().max(b.prefix().len()) {
-            match (a.item(idx), b.item(idx)) {
-                (None, Some(_)) => self.note("prefix-item-added", [Error, Info], format!("item {idx} has a schema")),
-                (Some(_), None) => self.note("prefix-item-removed", [Info, Error], format!("item {idx} has no schema")),
-                (old, new) => self.below(format!("[{idx}]"), old, new),
+        for idx in 0..a.n_prefix().max(b.n_prefix()) {
+            let (old, new) = (a.item(idx), b.item(idx));
+            match (old.is_empty(), new.is_empty()) {
+                (true, true) => {}
+                (true, false) => self.note("prefix-item-added", [Error, Info], format!("item {idx} has a schema")),
+                (false, true) => self.note("prefix-item-removed", [Info, Error], format!("item {idx} has no schema")),
+                _ => self.below(&format!("[{idx}]"), &old, &new),
             }
         }
-        match (a.rest(), b.rest()) {
-            (None, None) => {}
-            (None, Some(Value::Bool(true))) | (Some(Value::Bool(true)), None) => {}
-            (None, Some(_)) => self.note("items-added", [Error, Info], "items have a schema"),
-            (Some(_), None) => self.note("items-removed", [Info, Error], "items have no schema"),
-            (old, new) => self.below("[]", old, new),
+        let (old, new) = (a.rest(), b.rest());
+        match (old.is_empty(), new.is_empty()) {
+            (true, true) => {}
+            (true, false) => self.note("items-added", [Error, Info], "items have a schema"),
+            (false, true) => self.note("items-removed", [Info, Error], "items have no schema"),
+            _ => self.below("[]", &old, &new),
         }
     }
 
     fn inner(&mut self, key: &str, [added, removed]: [&'static str; 2], step: &str, a: &View<'a>, b: &View<'a>) {
-        let schema = |view: &View<'a>| view.get(key).filter(|schema| **schema != Value::Bool(true));
-        match (schema(a), schema(b)) {
-            (None, None) => {}
-            (None, Some(_)) => self.note(added, [Error, Info], key),
-            (Some(_), None) => self.note(removed, [Info, Error], key),
-            (old, new) => self.below(step, old, new),
+        let schemas = |view: &View<'a>| -> Vec<&'a Value> {
+            let says_nothing = |schema: &&Value| {
+                key == "propertyNames"
+                    && schema.as_object().is_some_and(|fields| fields.len() == 1 && fields.get("type") == Some(&"string".into()))
+            };
+            let none_is_enough = key == "contains" && view.get("minContains") == Some(&0.into()) && view.get("maxContains").is_none();
+            view.schemas(key).into_iter().filter(|schema| !says_nothing(schema) && !none_is_enough).collect()
+        };
+        let (old, new) = (schemas(a), schemas(b));
+        match (old.is_empty(), new.is_empty()) {
+            (true, true) => {}
+            (true, false) => self.note(added, [Error, Info], key),
+            (false, true) => self.note(removed, [Info, Error], key),
+            _ => self.below(step, &old, &new),
         }
     }
 
     /// One shape on one side, several on the other.
-    fn one_against_many(&mut self, (a, old): (&View<'a>, &'a Value), (b, new): (&View<'a>, &'a Value)) {
-        let was_union = a.is_pure_union();
-        let branches = if was_union { a } else { b }.union().unwrap_or(&[]);
+    fn one_against_many(&mut self, (branches, is_one): (&'a [Value], bool), was_union: bool, old: &[&'a Value], new: &[&'a Value]) {
         // What had to be taken must be taken still, whichever branch it was; what may come must have been among the branches.
         let every = was_union == (self.side == Side::Input);
         for (idx, branch) in branches.iter().enumerate().filter(|_| every) {
             let step = format!("{{branch {idx}}}");
-            if was_union { self.below(step, Some(branch), Some(new)) } else { self.below(step, Some(old), Some(branch)) }
+            if was_union { self.below(&step, &[branch], new) } else { self.below(&step, old, &[branch]) }
         }
         let (rule, detail) = if was_union { ("union-removed", "several shapes to one") } else { ("union-added", "one shape to several") };
-        let fits = every || branches.iter().any(|branch| if was_union { self.fits(branch, new) } else { self.fits(old, branch) });
-        let level = if fits { Info } else { Error };
+        let mut level = Info;
+        if !every {
+            level = branches
+                .iter()
+                .map(|branch| if was_union { self.worst(&[branch], new) } else { self.worst(old, &[branch]) })
+                .min()
+                .unwrap_or(Error);
+            // Exactly one shape: what fits two is refused.
+            if is_one && !was_union && !self.are_disjoint(branches, 1) {
+                level = level.max(Warning);
+            }
+        }
         self.note(rule, [level, level], detail);
     }
 
-    /// Whether a change breaks nobody, tried apart.
-    fn fits(&mut self, old: &'a Value, new: &'a Value) -> bool {
+    /// The worst of a change, tried apart.
+    fn worst(&mut self, old: &[&'a Value], new: &[&'a Value]) -> Level {
         if self.tries > 4 || self.fuel == 0 {
-            return false;
+            return Error;
         }
         let mut walk = Walk {
-            roots: self.roots,
+            documents: self.documents,
             side: self.side,
             seen: HashSet::new(),
             changes: Vec::new(),
@@ -462,75 +561,119 @@ impl<'a> Walk<'a> {
             fuel: self.fuel,
             tries: self.tries + 1,
         };
-        walk.schemas(Some(old), Some(new));
+        walk.places(old, new);
         self.fuel = walk.fuel;
-        walk.changes.iter().all(|change| change.level < Error) && walk.fuel > 0
+        if walk.fuel == 0 { Error } else { walk.changes.iter().map(|change| change.level).max().unwrap_or(Info) }
+    }
+
+    /// Whether no value can fit two branches, as far as their types say.
+    fn are_disjoint(&self, branches: &[Value], document: usize) -> bool {
+        let document = &self.documents[document];
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        branches.iter().all(|branch| {
+            let Some(types) =
+                View::of(document, &[branch]).types(document).map(|types| types.into_iter().map(str::to_owned).collect::<Vec<_>>())
+            else {
+                return false;
+            };
+            // Every integer is a number.
+            types.into_iter().all(|name| seen.insert(if name == "integer" { "number".into() } else { name }))
+        })
     }
 
     fn unions(&mut self, a: &View<'a>, b: &View<'a>) {
-        // Unions of nothing but types were compared as types.
-        if a.is_union_of_types() && b.is_union_of_types() {
-            return;
+        let of = |view: &View<'a>, key: &str| -> Vec<&'a [Value]> {
+            view.unions(key).into_iter().filter(|union| !is_union_of_types(union)).collect()
+        };
+        let [(any_before, one_before), (any_now, one_now)] = [a, b].map(|view| (of(view, "anyOf"), of(view, "oneOf")));
+        let (kind_before, kind_now) = (any_before.len() > one_before.len(), any_now.len() > one_now.len());
+        if any_before.len() + one_before.len() == 1 && any_now.len() + one_now.len() == 1 && kind_before != kind_now {
+            let branches = if kind_before { one_now[0] } else { one_before[0] };
+            if !self.are_disjoint(branches, usize::from(kind_before)) {
+                let (rule, levels) =
+                    if kind_before { ("any-of-became-one-of", [Error, Info]) } else { ("one-of-became-any-of", [Info, Error]) };
+                self.note(rule, levels, "what fits several branches");
+            }
+            return self.union(if kind_before { any_before[0] } else { one_before[0] }, if kind_now { any_now[0] } else { one_now[0] });
         }
-        let (old, new) = (a.union().unwrap_or(&[]), b.union().unwrap_or(&[]));
-        match (old.is_empty(), new.is_empty()) {
-            (true, true) => return,
-            // From one shape to several, or back: the one shape is a branch that says nothing here.
-            (true, false) => return self.note("union-added", [Error, Info], format!("{} branches", new.len())),
-            (false, true) => return self.note("union-removed", [Info, Error], format!("{} branches", old.len())),
-            _ => {}
+        for (old, new) in [(any_before, any_now), (one_before, one_now)] {
+            for (old, new) in old.iter().zip(&new) {
+                self.union(old, new);
+            }
+            for union in new.iter().skip(old.len()) {
+                self.note("union-added", [Error, Info], format!("{} branches", union.len()));
+            }
+            for union in old.iter().skip(new.len()) {
+                self.note("union-removed", [Info, Error], format!("{} branches", union.len()));
+            }
         }
-        let Matched { same, old_left, new_left } = Matched::of(old, new);
+    }
+
+    fn union(&mut self, old: &'a [Value], new: &'a [Value]) {
+        let Matched { same, old_left, mut new_left } = Matched::of(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
         // What stays in both by its words may still point to other things.
         for (old, new) in same {
-            self.below("{branch}", Some(old), Some(new));
+            self.below("{branch}", &[old], &[new]);
         }
-        for (idx, (old, new)) in old_left.iter().zip(&new_left).enumerate() {
-            self.below(format!("{{branch {idx}}}"), Some(old), Some(new));
+        let mut gone = Vec::new();
+        for (idx, old) in old_left.into_iter().enumerate() {
+            if new_left.is_empty() {
+                gone.push(old);
+                continue;
+            }
+            // The branch it fits best; the next one where there are too many to try.
+            let place = if new_left.len() > MAX_PAIRED {
+                0
+            } else {
+                (0..new_left.len()).min_by_key(|at| self.worst(&[old], &[new_left[*at]])).unwrap_or(0)
+            };
+            let partner = new_left.remove(place);
+            self.below(&format!("{{branch {idx}}}"), &[old], &[partner]);
         }
-        let n = old_left.len().min(new_left.len());
-        for branch in &old_left[n..] {
+        for branch in gone {
             self.note("branch-removed", [Error, Info], brief(branch));
         }
-        for branch in &new_left[n..] {
+        for branch in new_left {
             self.note("branch-added", [Info, Error], brief(branch));
         }
     }
 
+    /// Branches of `allOf` were compared with everything else that holds; that something more must hold is said as well.
     fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
-        let Matched { same, old_left, new_left } = Matched::of(a.list("allOf"), b.list("allOf"));
-        for (old, new) in same {
-            self.below("{all}", Some(old), Some(new));
-        }
-        for (old, new) in old_left.iter().zip(&new_left) {
-            self.below("{all}", Some(old), Some(new));
-        }
-        // A branch that says what stood there before adds nothing.
-        let says_more = |branch: &Value, other: &View<'a>| {
-            branch.as_object().is_none_or(|fields| fields.iter().any(|(key, value)| other.get(key) != Some(value)))
+        let Matched { old_left, new_left, .. } = Matched::of(&a.branches(), &b.branches());
+        let says_more = |branch: &Value, other: &View<'a>| match branch {
+            Value::Object(fields) => fields.iter().any(|(key, value)| !other.says(key, value)),
+            other => other != &Value::Bool(true),
         };
-        let n = old_left.len().min(new_left.len());
-        for branch in new_left[n..].iter().filter(|branch| says_more(branch, a)) {
-            self.note("all-of-added", [Error, Info], brief(branch));
-        }
-        for branch in old_left[n..].iter().filter(|branch| says_more(branch, b)) {
-            self.note("all-of-removed", [Info, Error], brief(branch));
+        let count = |branches: &[&Value], other: &View<'a>| branches.iter().filter(|branch| says_more(branch, other)).count();
+        let (more, less) = (count(&new_left, a), count(&old_left, b));
+        if more > less {
+            self.note("all-of-added", [Error, Info], format!("{} more must hold", more - less));
+        } else if less > more {
+            self.note("all-of-removed", [Info, Error], format!("{} less must hold", less - more));
         }
     }
 
-    /// What depends on other values: compared by its words, for whether it allows more or less nobody can tell.
+    /// What depends on other values: compared as text with its references written out, for whether it allows more or less nobody can tell.
     fn conditions(&mut self, a: &View<'a>, b: &View<'a>) {
+        let conditions = |view: &View<'a>, idx: usize, key: &str| -> BTreeSet<String> {
+            let document = &self.documents[idx];
+            match key {
+                "not" => view.all("not").filter(|schema| **schema != Value::Bool(false)).map(|schema| document.text(schema)).collect(),
+                _ => {
+                    let parts: &[&str] = if view.get("if").is_some() { &["if", "then", "else"] } else { &[] };
+                    parts.iter().flat_map(|part| view.all(part).map(move |schema| format!("{part} {}", document.text(schema)))).collect()
+                }
+            }
+        };
         for (key, [added, changed, removed]) in
             [("not", ["not-added", "not-changed", "not-removed"]), ("if", ["condition-added", "condition-changed", "condition-removed"])]
         {
-            let parts = |view: &View<'a>| match key {
-                "if" => view.get("if").map(|_| ["if", "then", "else"].map(|part| view.get(part))),
-                _ => view.get(key).map(|value| [Some(value), None, None]),
-            };
-            match (parts(a), parts(b)) {
-                (None, Some(_)) => self.note(added, [Error, Info], key),
-                (Some(_), None) => self.note(removed, [Info, Error], key),
-                (Some(old), Some(new)) if old != new => self.note(changed, [Error, Error], key),
+            let (old, new) = (conditions(a, 0, key), conditions(b, 1, key));
+            match (old.is_empty(), new.is_empty()) {
+                (true, false) => self.note(added, [Error, Info], key),
+                (false, true) => self.note(removed, [Info, Error], key),
+                _ if old != new => self.note(changed, [Error, Error], key),
                 _ => {}
             }
         }
@@ -562,7 +705,7 @@ impl<'a> Walk<'a> {
                 self.note(rule, [Info, Info], key);
             }
         }
-        let unknown = |view: &View<'a>| view.keywords.keys().copied().filter(|key| !KNOWN.contains(key)).collect::<BTreeSet<&str>>();
+        let unknown = |view: &View<'a>| view.keywords().into_iter().filter(|key| !KNOWN.contains(key)).collect::<BTreeSet<&str>>();
         for key in unknown(a).union(&unknown(b)) {
             if a.get(key) != b.get(key) {
                 self.note("unknown-keyword-changed", [Warning, Warning], format!("`{key}`: not compared"));
@@ -571,13 +714,28 @@ impl<'a> Walk<'a> {
     }
 }
 
+fn number<'a>(part: &'a Map<String, Value>, key: &str) -> Option<&'a Number> {
+    match part.get(key) {
+        Some(Value::Number(number)) => Some(number),
+        _ => None,
+    }
+}
+
+fn show_set(texts: &BTreeSet<&str>) -> String {
+    if texts.is_empty() { "none".into() } else { texts.iter().copied().collect::<Vec<_>>().join(" and ") }
+}
+
 /// Keywords that some rule looks at, or that say nothing of values.
-const KNOWN: [&str; 57] = [
+const KNOWN: [&str; 63] = [
     "$anchor",
     "$comment",
     "$defs",
     "$dynamicAnchor",
+    "$dynamicRef",
     "$id",
+    "$recursiveAnchor",
+    "$recursiveRef",
+    "$ref",
     "$schema",
     "$vocabulary",
     "additionalItems",
@@ -597,8 +755,8 @@ const KNOWN: [&str; 57] = [
     "description",
     "else",
     "enum",
-    "examples",
     "example",
+    "examples",
     "exclusiveMaximum",
     "exclusiveMinimum",
     "format",
@@ -629,28 +787,10 @@ const KNOWN: [&str; 57] = [
     "then",
     "title",
     "type",
+    "unevaluatedItems",
+    "unevaluatedProperties",
     "uniqueItems",
 ];
-
-/// The tightest limit of numbers on a side; drafts before 6 wrote `exclusiveMinimum: true`.
-fn limit(view: &View<'_>, is_lower: bool) -> Option<(f64, bool)> {
-    let (plain, exclusive) = if is_lower { ("minimum", "exclusiveMinimum") } else { ("maximum", "exclusiveMaximum") };
-    let number = |key: &str| view.get(key).and_then(Value::as_f64);
-    let is_out = view.get(exclusive) == Some(&Value::Bool(true));
-    let limits = [number(plain).map(|value| (value, is_out)), number(exclusive).map(|value| (value, true))];
-    limits.into_iter().flatten().reduce(|a, b| {
-        let b_is_tighter = if is_lower { b.0 > a.0 } else { b.0 < a.0 } || (b.0 == a.0 && b.1);
-        if b_is_tighter { b } else { a }
-    })
-}
-
-/// A value's text in which 1 and 1.0 are one.
-fn same_numbers(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), |x| x.to_string()),
-        other => format!("{} {other}", type_of(other)),
-    }
-}
 
 /// A value in few characters.
 fn brief(value: &Value) -> String {
@@ -729,11 +869,71 @@ mod tests {
             (json!({"minimum": 1, "exclusiveMinimum": true}), json!({"exclusiveMinimum": 1})),
             (json!({"items": [{"type": "string"}]}), json!({"prefixItems": [{"type": "string"}]})),
             (json!({"type": "string"}), json!({"allOf": [{"type": "string"}]})),
+            (json!({"items": {}}), json!({})),
+            (json!({"not": false}), json!({"unevaluatedProperties": {}})),
+            (json!({"type": "integer", "exclusiveMinimum": 0}), json!({"type": "integer", "minimum": 1})),
+            (json!({"contains": {"type": "null"}, "minContains": 0}), json!({})),
             (json!({"dependencies": {"a": ["b"]}}), json!({"dependentRequired": {"a": ["b"]}})),
         ] {
             for side in [Side::Input, Side::Output] {
                 assert_eq!(diff_schemas(&old, &new, side), [], "{old} {new}");
             }
         }
+    }
+
+    /// What stands beside a reference, in a conjunction, or behind a condition holds as well.
+    #[test]
+    fn nothing_hides_behind_something_else() {
+        let referred = |own: Value, base: Value| {
+            let mut schema = own;
+            schema["$ref"] = json!("#/$defs/base");
+            schema["$defs"] = json!({"base": base});
+            schema
+        };
+        let pairs = [
+            (referred(json!({"required": ["z"]}), json!({})), referred(json!({"required": ["z"]}), json!({"required": ["a"]}))),
+            (referred(json!({"maxLength": 50}), json!({"maxLength": 9})), referred(json!({"maxLength": 50}), json!({"maxLength": 2}))),
+            (referred(json!({"enum": [1, 2]}), json!({"enum": [1, 2]})), referred(json!({"enum": [1, 2]}), json!({"enum": [1]}))),
+            (referred(json!({"pattern": "a"}), json!({})), referred(json!({"pattern": "a"}), json!({"pattern": "b"}))),
+            (
+                referred(json!({"properties": {"x": {}}}), json!({"properties": {"a": {"type": "number"}}})),
+                referred(json!({"properties": {"x": {}}}), json!({"properties": {"a": {"type": "string"}}})),
+            ),
+            (
+                json!({"if": {"required": ["k"]}, "then": {"$ref": "#/$defs/t"}, "$defs": {"t": {}}}),
+                json!({"if": {"required": ["k"]}, "then": {"$ref": "#/$defs/t"}, "$defs": {"t": {"required": ["b"]}}}),
+            ),
+            (
+                json!({"allOf": [{"$ref": "common.json"}], "properties": {"a": {"type": "string"}}}),
+                json!({"allOf": [{"$ref": "common.json"}], "properties": {"a": {"type": "integer"}}}),
+            ),
+            (
+                json!({"anyOf": [{"type": "number"}, {"type": "integer", "minimum": 0}]}),
+                json!({"oneOf": [{"type": "number"}, {"type": "integer", "minimum": 0}]}),
+            ),
+            (json!({"patternProperties": {"^x": {}}, "additionalProperties": false}), json!({"additionalProperties": false})),
+            (json!({"properties": {"a": {}}, "unevaluatedProperties": false}), json!({"unevaluatedProperties": false})),
+            (json!({}), json!({"properties": {"x": false}})),
+            (
+                json!({"additionalProperties": {"type": "string"}}),
+                json!({"additionalProperties": {"type": "string"}, "properties": {"x": {"type": "integer"}}}),
+            ),
+            (json!({"contains": {"const": 1}, "minContains": 0}), json!({"contains": {"const": 1}})),
+            (json!({"maximum": 9_007_199_254_740_993_i64}), json!({"maximum": 9_007_199_254_740_992_i64})),
+        ];
+        for (old, new) in pairs {
+            assert_eq!(worst(&old, &new, Side::Input), Some(Error), "{old} {new}");
+        }
+        // Circles through unions, and doublings that would take for ever.
+        let circle = json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "string"}]}}});
+        assert_eq!(worst(&circle, &circle, Side::Input), None);
+        let mut definitions = serde_json::Map::new();
+        for idx in 0..40 {
+            let next = json!({"$ref": format!("#/$defs/d{}", idx + 1)});
+            definitions.insert(format!("d{idx}"), json!({"anyOf": [next, next], "allOf": [next, next]}));
+        }
+        definitions.insert("d40".into(), json!({"type": "string"}));
+        let doubling = json!({"$ref": "#/$defs/d0", "$defs": definitions});
+        assert!(worst(&doubling, &doubling, Side::Input) <= Some(Warning));
     }
 }

@@ -208,6 +208,57 @@ fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> Pat
     out.join("report.html")
 }
 
+/// The page of the gate's own case, with something more in the names of the candidate, its cases and its outputs.
+fn gate_page(folder: &Path, lang: &str, more: &str) -> PathBuf {
+    let case = root().join("scenarios/gate");
+    let mut record = document(&case.join("candidate.json"));
+    let id = format!("{}{more}", record["release_id"].as_str().unwrap());
+    record["release_id"] = json!(id);
+    let candidate = folder.join("candidate.json");
+    write(&candidate, &record);
+    let evals = folder.join("evals.csv");
+    let quoted = more.replace('"', "\"\"");
+    let rows = fs::read_to_string(case.join("evals.csv")).unwrap();
+    let rows = rows.replace("rel_2026_05_28_001", &format!("\"rel_2026_05_28_001{quoted}\""));
+    fs::write(
+        &evals,
+        rows.lines()
+            .map(|row| {
+                if let Some(rest) = row.strip_prefix("case-") {
+                    format!("\"{quoted}case-{}\"{}\n", &rest[..3], &rest[3..])
+                } else {
+                    format!("{row}\n")
+                }
+            })
+            .collect::<String>(),
+    )
+    .unwrap();
+    let out = folder.join(format!("gate-{lang}"));
+    let [baseline, policy, old, new] =
+        ["baseline.json", "gate.toml", "tools_bundle@2.3.0.json", "tools_bundle@2.4.0.json"].map(|name| case.join(name));
+    let output = crate::support::sluice(&[
+        "gate",
+        "--candidate",
+        text(&candidate),
+        "--baseline",
+        text(&baseline),
+        "--policy",
+        text(&policy),
+        "--baseline-tools",
+        text(&old),
+        "--tools",
+        text(&new),
+        "--evals",
+        text(&evals),
+        "--out",
+        text(&out),
+        "--lang",
+        lang,
+    ]);
+    assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
+    out.join("gate_report.html")
+}
+
 #[test]
 fn charts_show_values_and_zoom() {
     let mut tab = Tab::new();
@@ -342,7 +393,8 @@ fn names_cannot_run() {
             .replace("The case study", &quoted(evil).replace("\\\"", "'"))
     });
     let mut tab = Tab::new();
-    for page in [dir.path().join("report.html"), forecast] {
+    let gate = gate_page(dir.path(), "en", evil);
+    for page in [dir.path().join("report.html"), forecast, gate] {
         tab.open(&page);
         tab.draw_all();
         tab.eval("[...document.querySelectorAll('select')].forEach((s) => { s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })");
@@ -382,7 +434,8 @@ fn pages_have_no_barriers() {
     tab.call("Page.setBypassCSP", json!({"enabled": true}));
     for lang in ["en", "zh"] {
         ok(&["report", text(dir.path()), "--lang", lang]);
-        for page in [dir.path().join("report.html"), forecast(dir.path(), lang, |scenario| scenario)] {
+        let pages = [dir.path().join("report.html"), forecast(dir.path(), lang, |scenario| scenario), gate_page(dir.path(), lang, "")];
+        for page in pages {
             tab.media("screen", "light");
             tab.open(&page);
             tab.draw_all();

@@ -125,7 +125,7 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
     let samples = sluice::output::files_below(&root().join("tests/samples")).unwrap();
     let (mut n_read, mut n_refused) = (0, 0);
     for name in samples.iter().filter(|name| name.extension().is_some_and(|extension| extension != "md")) {
-        let original = std::fs::read(root().join("tests/samples").join(name)).unwrap();
+        let original = fs::read(root().join("tests/samples").join(name)).unwrap();
         let path = folder.path().join(name.file_name().unwrap());
         for round in 0..60 {
             let mut bytes = original.clone();
@@ -148,7 +148,7 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
                     bytes = original.clone();
                 }
             }
-            std::fs::write(&path, &bytes).unwrap();
+            fs::write(&path, &bytes).unwrap();
             let mut note = |result: Result<(), sluice::error::Error>| match result {
                 Ok(()) => n_read += 1,
                 Err(error) => {
@@ -161,7 +161,7 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
             } else if name.starts_with("registry") {
                 note(sluice::release::read_records(&path).map(drop));
             } else {
-                let source = sluice::scenario::Source { path: path.clone(), columns: BTreeMap::new(), constants: BTreeMap::new() };
+                let source = Source { path: path.clone(), columns: BTreeMap::new(), constants: BTreeMap::new() };
                 note(sluice::evals::read_evals(&source, round % 2 == 0).map(|table| {
                     let numbers = table
                         .rows

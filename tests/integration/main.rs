@@ -17,6 +17,7 @@ mod layer;
 mod layer_parquet;
 mod logs;
 mod nightly;
+mod profiles;
 mod real_data;
 mod replay;
 mod report;

@@ -1,0 +1,172 @@
+//! Systems that place users by hashes of their own, on one scale: buckets 0..=9999, so that a ratio reaches whom the system would.
+
+use serde::{Deserialize, Serialize};
+
+use super::{N_BUCKETS, systems};
+
+/// A system that places users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Platform {
+    /// GrowthBook, hash version 1: thousandths.
+    #[serde(rename = "growthbook/1")]
+    Growthbook1,
+    /// GrowthBook, hash version 2.
+    #[serde(rename = "growthbook/2")]
+    Growthbook2,
+    /// GrowthBook, hash version 2, clients that hash UTF-8.
+    #[serde(rename = "growthbook/2-utf8")]
+    Growthbook2Utf8,
+    /// Unleash: percents.
+    #[serde(rename = "unleash")]
+    Unleash,
+    /// Unleash's Node client.
+    #[serde(rename = "unleash-node")]
+    UnleashNode,
+    /// LaunchDarkly.
+    #[serde(rename = "launchdarkly")]
+    LaunchDarkly,
+    /// flagd, fractional version 1.
+    #[serde(rename = "flagd/1")]
+    Flagd1,
+    /// flagd, fractional version 2.
+    #[serde(rename = "flagd/2")]
+    Flagd2,
+    /// flagd, fractional version 2, JavaScript core.
+    #[serde(rename = "flagd/2-js")]
+    Flagd2Js,
+    /// flagd, fractional version 3.
+    #[serde(rename = "flagd/3")]
+    Flagd3,
+    /// Optimizely.
+    #[serde(rename = "optimizely")]
+    Optimizely,
+    /// PlanOut: ASCII ids only.
+    #[serde(rename = "planout")]
+    Planout,
+    /// Statsig.
+    #[serde(rename = "statsig")]
+    Statsig,
+    /// Eppo.
+    #[serde(rename = "eppo")]
+    Eppo,
+    /// Flagsmith.
+    #[serde(rename = "flagsmith")]
+    Flagsmith,
+    /// PostHog.
+    #[serde(rename = "posthog")]
+    Posthog,
+    /// Split: percents.
+    #[serde(rename = "split")]
+    Split,
+}
+
+/// Every system with its name in plans and its smallest step, in ten-thousandths.
+pub const PLATFORMS: [(Platform, &str, u16); 17] = [
+    (Platform::Growthbook1, "growthbook/1", 10),
+    (Platform::Growthbook2, "growthbook/2", 1),
+    (Platform::Growthbook2Utf8, "growthbook/2-utf8", 1),
+    (Platform::Unleash, "unleash", 100),
+    (Platform::UnleashNode, "unleash-node", 100),
+    (Platform::LaunchDarkly, "launchdarkly", 1),
+    (Platform::Flagd1, "flagd/1", 1),
+    (Platform::Flagd2, "flagd/2", 1),
+    (Platform::Flagd2Js, "flagd/2-js", 1),
+    (Platform::Flagd3, "flagd/3", 1),
+    (Platform::Optimizely, "optimizely", 1),
+    (Platform::Planout, "planout", 1),
+    (Platform::Statsig, "statsig", 1),
+    (Platform::Eppo, "eppo", 1),
+    (Platform::Flagsmith, "flagsmith", 1),
+    (Platform::Posthog, "posthog", 1),
+    (Platform::Split, "split", 100),
+];
+
+impl Platform {
+    /// The system of a name.
+    pub fn of(name: &str) -> Option<Self> {
+        PLATFORMS.iter().find(|(_, known, _)| *known == name).map(|(platform, _, _)| *platform)
+    }
+
+    /// Its name in plans.
+    pub fn name(self) -> &'static str {
+        PLATFORMS.iter().find(|(platform, _, _)| *platform == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// The smallest ratio that it can tell apart, in ten-thousandths.
+    pub fn step(self) -> u16 {
+        PLATFORMS.iter().find(|(platform, _, _)| *platform == self).map_or(1, |(_, _, step)| *step)
+    }
+
+    /// The user's bucket: the system gives the candidate at a ratio iff the bucket lies below it. `flag` and `salt` are what the system hashes beside the id: GrowthBook's
+    /// seed, Unleash's group, Optimizely's parent, Eppo's and Flagsmith's key are the salt; LaunchDarkly, PlanOut, Statsig and PostHog hash both; flagd
+    /// hashes `salt:id` (version 3: the pair); Split's seed is the salt's number. `None` for an id that the system refuses.
+    pub fn bucket(self, flag: &str, salt: &str, user_id: &str) -> Option<u16> {
+        let whole = |bucket: u64| bucket as u16;
+        Some(match self {
+            Self::Growthbook1 => systems::growthbook_v1(salt, user_id) as u16 * 10,
+            Self::Growthbook2 => systems::growthbook_v2(salt, user_id) as u16,
+            Self::Growthbook2Utf8 => systems::growthbook_v2_utf8(salt, user_id) as u16,
+            Self::Unleash => (systems::unleash(salt, user_id, 100, false) as u16 - 1) * 100,
+            Self::UnleashNode => (systems::unleash_node(salt, user_id, 100, false) as u16 - 1) * 100,
+            // Its weights are hundred-thousandths, divided in floats.
+            Self::LaunchDarkly => {
+                let share = systems::launchdarkly(flag, salt, None, user_id);
+                first(|bps| share < f64::from(bps * 10) / 100_000.0)
+            }
+            Self::Flagd1 => {
+                let percent = systems::flagd_v1(&format!("{salt}:{user_id}"));
+                first(|bps| percent < f64::from(bps) / f64::from(N_BUCKETS) * 100.0)
+            }
+            Self::Flagd2 => whole(systems::flagd_v2(&format!("{salt}:{user_id}"), u64::from(N_BUCKETS))),
+            Self::Flagd2Js => whole(systems::flagd_v2_js(&format!("{salt}:{user_id}"), u64::from(N_BUCKETS))),
+            Self::Flagd3 => whole(systems::flagd_v3(&serde_json::json!([salt, user_id]), u64::from(N_BUCKETS))),
+            Self::Optimizely => whole(systems::optimizely(user_id, salt)),
+            Self::Planout => {
+                let share = systems::planout_share(systems::planout(flag, salt, user_id)?);
+                first(|bps| share <= f64::from(bps) / f64::from(N_BUCKETS))
+            }
+            Self::Statsig => whole(systems::statsig(flag, salt, user_id)),
+            Self::Eppo => whole(systems::eppo(salt, user_id, u64::from(N_BUCKETS))),
+            Self::Flagsmith => {
+                let percent = systems::flagsmith(&[salt, user_id]);
+                first(|bps| percent <= f64::from(bps) / 100.0)
+            }
+            Self::Posthog => {
+                let share = systems::posthog(flag, user_id, salt);
+                first(|bps| share <= f64::from(bps) / 100.0 / 100.0)
+            }
+            Self::Split => (systems::split(user_id, salt.parse().ok()?) as u16 - 1) * 100,
+        })
+    }
+}
+
+/// The last ratio that does not reach: one below the first that does, found by halving, for a larger ratio never loses anybody.
+fn first(reaches: impl Fn(u32) -> bool) -> u16 {
+    let (mut out, mut reached) = (0_u32, u32::from(N_BUCKETS));
+    while reached - out > 1 {
+        let middle = (out + reached) / 2;
+        if reaches(middle) { reached = middle } else { out = middle }
+    }
+    out as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_deals_users_evenly_and_in_its_own_steps() {
+        for (platform, name, step) in PLATFORMS {
+            assert_eq!(Platform::of(name), Some(platform));
+            let salt = if platform == Platform::Split { "7" } else { "plan" };
+            let buckets: Vec<u16> = (0..20_000).filter_map(|i| platform.bucket("agent", salt, &format!("u{i}"))).collect();
+            assert_eq!(buckets.len(), 20_000, "{name}");
+            assert!(buckets.iter().all(|bucket| *bucket < N_BUCKETS && bucket % step == 0), "{name}");
+            // Binomial(20 000, .1): mean 2000, sd 42.
+            let n = buckets.iter().filter(|bucket| **bucket < 1_000).count();
+            assert!((1_800..2_200).contains(&n), "{name}: {n}");
+        }
+        assert_eq!(Platform::Planout.bucket("a", "b", "用户"), None);
+        assert_eq!(Platform::Split.bucket("a", "no number", "u"), None);
+    }
+}
