@@ -1,11 +1,13 @@
 //! The commands: one file each. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
+
 mod backtest;
 mod calc;
 mod calibrate;
 mod cube;
 mod gate;
+mod finops;
 mod generate;
 mod layer;
 mod record;
@@ -62,6 +64,8 @@ enum Command {
     Gate(gate::GateArgs),
     Record(record::RecordArgs),
     Tools(tools::ToolsArgs),
+    Finops(finops::FinopsArgs),
+
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -92,6 +96,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Gate(args) => gate::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tools(args) => tools::run(&args),
+        Command::Finops(args) => finops::run(&args),
+
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
