@@ -262,7 +262,7 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
     text
 }
 
-fn percent(n: u64, of: u64) -> String {
+pub(super) fn percent(n: u64, of: u64) -> String {
     // All is only what is all.
     if n == of { "100%".to_owned() } else { format!("{:.1}%", (100.0 * n as f64 / of as f64).min(99.9)) }
 }

@@ -1,7 +1,7 @@
 //! The commands: one file each. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
-
+mod audit;
 mod backtest;
 mod calc;
 mod calibrate;
@@ -65,7 +65,7 @@ enum Command {
     Record(record::RecordArgs),
     Tools(tools::ToolsArgs),
     Finops(finops::FinopsArgs),
-
+    Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -97,7 +97,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Record(args) => record::run(&args),
         Command::Tools(args) => tools::run(&args),
         Command::Finops(args) => finops::run(&args),
-
+        Command::Audit(args) => audit::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
