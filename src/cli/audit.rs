@@ -89,7 +89,16 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
         print(&if args.json { output::to_json(&found) } else { completeness_text(&found) })?;
         found.is_complete
     } else {
-        let chains = audit::chains(&args.traces, &reader, &records, &progress)?;
+        let mut traces: Vec<String> = Vec::new();
+        args.traces.iter().filter(|trace| !trace.is_empty()).for_each(|trace| {
+            if !traces.contains(trace) {
+                traces.push(trace.clone());
+            }
+        });
+        if traces.is_empty() {
+            return Err(Error::usage("expected --trace to name a trace, found an empty name"));
+        }
+        let chains = audit::chains(&traces, &reader, &records, &progress)?;
         print(&if args.json { output::to_json(&chains) } else { chains.iter().map(chain_text).collect::<Vec<_>>().join("\n") })?;
         chains.iter().all(|chain| chain.is_complete)
     };

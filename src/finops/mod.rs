@@ -267,10 +267,12 @@ pub fn chargeback(question: &Question<'_>, reader: &TrafficReader, progress: &Pr
     let columns = Columns::of(question, reader);
     let mut counted = counted.into_iter();
     let mut found: Vec<(&Vec<String>, Line)> =
-        lines.iter().zip(counted.by_ref()).map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, &counted))).collect();
+        lines.iter().zip(counted.by_ref()).map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, counted))).collect();
     // The order of keys, where two cost the same.
     found.sort_by_key(|(_, line)| std::cmp::Reverse(line.cost_nano_usd));
-    let total = counted.next().map_or_else(|| columns.line(&[], &[], &total, &Counted::of(&total)), |c| columns.line(&[], &[], &total, &c));
+    // The last one is that of all lines together.
+    let counted = counted.next().unwrap_or_else(|| Counted::of(&total));
+    let total = columns.line(&[], &[], &total, counted);
     let found: Vec<Line> = found.into_iter().map(|(_, line)| line).collect();
     let budgets = question.budgets.iter().zip(&budgets).map(|(budget, days)| budget::judge(budget, days)).collect::<Result<_>>()?;
     Ok(Chargeback {
@@ -339,10 +341,10 @@ impl Columns {
         }
     }
 
-    fn line(&self, by: &[By], keys: &[String], sums: &Sums, counted: &Counted) -> Line {
+    fn line(&self, by: &[By], keys: &[String], sums: &Sums, counted: Counted) -> Line {
         let n_cost_unknown = sums.n_rows - sums.n_cost;
         let coverage = if sums.n_rows == 0 { Err(Reason::NoData) } else { Ok(sums.n_cost as f64 / sums.n_rows as f64) };
-        let unit = |nano: i64, clusters: &Option<Vec<f64>>| self.unit_cost(nano, clusters.as_deref(), counted);
+        let unit = |nano: i64, clusters: Option<Vec<f64>>| self.unit_cost(nano, clusters, counted.n_successes);
         Line {
             keys: by.iter().map(|by| by.column()).zip(keys.iter().cloned()).collect(),
             n_rows: sums.n_rows,
@@ -360,25 +362,25 @@ impl Columns {
             tool_cost_nano_usd: self.tools.then_some(sums.tools),
             tokens_in: self.tokens[0].then_some(sums.tokens[0]),
             tokens_out: self.tokens[1].then_some(sums.tokens[1]),
-            usd_per_success: unit(sums.cost, &counted.costs),
-            usd_per_success_repriced: self.prices.then(|| unit(sums.repriced, &counted.repriced)),
+            usd_per_success: unit(sums.cost, counted.costs),
+            usd_per_success_repriced: self.prices.then(|| unit(sums.repriced, counted.repriced)),
             shadow: sums.shadow,
             eval: sums.eval,
         }
     }
 
-    fn unit_cost(&self, nano: i64, clusters: Option<&[f64]>, counted: &Counted) -> UnitCost {
+    fn unit_cost(&self, nano: i64, clusters: Option<Vec<f64>>, n_successes: u64) -> UnitCost {
         let refused = |reason: Reason| UnitCost { estimate: Err(reason).into(), robust: Err(reason).into() };
         if !self.outcomes || !self.costs {
             return refused(Reason::NoColumn);
         }
         let Some(clusters) = clusters else { return refused(Reason::Incomplete) };
-        if counted.n_successes == 0 {
+        if n_successes == 0 {
             return refused(Reason::NoData);
         }
         let usd = 1e-9;
         // Users without a success cost money, too, so they are clusters like all others.
-        let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters.to_vec()), |sums| (sums[1] > 0.0).then(|| sums[0] / sums[1]));
+        let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| (sums[1] > 0.0).then(|| sums[0] / sums[1]));
         let robust = robust.map(|found| {
             let interval = found.interval(ALPHA);
             RobustUnitCost {
@@ -389,7 +391,7 @@ impl Columns {
                 ci_upper: interval.ci_upper * usd,
             }
         });
-        UnitCost { estimate: Known::Value(nano as f64 * usd / counted.n_successes as f64), robust: robust.into() }
+        UnitCost { estimate: Known::Value(nano as f64 * usd / n_successes as f64), robust: robust.into() }
     }
 }
 

@@ -69,8 +69,7 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
         ("usd_per_success_repriced_upper", real(|line| line.usd_per_success_repriced.as_ref().and_then(ends).map(|ends| ends.1))),
     ];
     columns.extend(named.into_iter().map(|(name, values)| (name.to_owned(), values)));
-    let unseen: [(&str, fn(&Line) -> &Unseen); 2] = [("shadow", |line| &line.shadow), ("eval", |line| &line.eval)];
-    for (name, of) in unseen {
+    for (name, of) in [("shadow", (|line| &line.shadow) as fn(&Line) -> &Unseen), ("eval", |line| &line.eval)] {
         let count = |value: fn(&Unseen) -> u64| Values::Count(lines.iter().map(|line| i64::try_from(value(of(line))).ok()).collect());
         columns.push((format!("n_{name}_rows"), count(|unseen| unseen.n_rows)));
         columns.push((format!("{name}_cost"), Values::Money(lines.iter().map(|line| Some(of(line).cost_nano_usd)).collect())));

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
 mod analyze;
+mod audit;
 mod bad_input;
 mod calc;
 mod coverage;
 mod crash;
 mod exact;
+mod finops;
 mod fuzz;
 mod help;
 mod layer;
