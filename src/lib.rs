@@ -65,6 +65,7 @@ pub mod tools;
 
 // Results of evaluations, case by case.
 pub mod evals;
+
 // What the log's rows cost, and who pays.
 pub mod finops;
 

@@ -15,7 +15,7 @@ use crate::{
     input::{DEFAULT_TENANT, Link, TrafficReader},
     parallel,
     progress::Progress,
-    release::{RiskLevel, canonical},
+    release::canonical,
     time::Micros,
     tools::{Tool, ToolBundle, read_calls},
 };
@@ -124,9 +124,9 @@ pub struct WriteCalls {
     n_without_trace: u64,
 }
 
-/// Whether a tool writes: by its risk level or, without one, unless it only reads. One that nobody knows is taken at its worst.
+/// Whether a tool writes; one that nobody knows is taken at its worst.
 fn writes(tool: Option<&Tool>) -> bool {
-    tool.is_none_or(|tool| tool.risk_level.map_or(!tool.annotations.read_only, |level| level >= RiskLevel::Write))
+    tool.is_none_or(Tool::writes)
 }
 
 impl WriteCalls {

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::{
     DONE,
     finops::{BadRowArg, check_out, check_period, source},
-    layer::parse_column,
     parse_instant, print,
     summary::{new_table, shown},
 };
@@ -41,7 +40,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as trace_id=request; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
     columns: Vec<(String, String)>,
     /// Release records: a file or a folder
     #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]

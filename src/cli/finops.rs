@@ -8,9 +8,7 @@ use std::{
 };
 
 use super::{
-    DONE,
-
-    parse_instant, print,
+    DONE, parse_instant, print,
     summary::{new_table, shown},
 };
 use crate::{

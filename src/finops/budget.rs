@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{overflow, prices::model_name};
 use crate::{
-    error::{Error, ErrorKind, Problem, Result},
+    error::{Error, Problem, Result},
     metric::ColumnKind,
     time::{DAY, Micros},
 };
@@ -98,13 +98,13 @@ impl Budget {
     /// # Errors
     /// As [`Self::read_all`].
     pub fn parse_all(place: &str, bytes: &[u8]) -> Result<Vec<Self>> {
-        let raw: RawBudgets = super::toml_of(place, bytes)?;
         let (mut budgets, mut problems) = (Vec::new(), Vec::new());
-        if raw.budget.is_empty() {
+        let raw: RawBudgets = super::toml_of(place, bytes, &mut problems);
+        if raw.budget.is_empty() && problems.is_empty() {
             problems.push(Problem::new(place, "expected at least one [[budget]], found none"));
         }
         for (idx, budget) in raw.budget.into_iter().enumerate() {
-            let at = |key: &str| format!("{place}: budget[{idx}].{key}");
+            let at = |key: &str| format!("{place}: budget[{}].{key}", idx + 1);
             let limit = match budget.usd.map(|usd| (usd, ColumnKind::Usd.quantize(usd, 0.0))) {
                 None => Err("expected USD, found nothing".to_owned()),
                 Some((usd, Err(expected))) => Err(format!("expected USD, {expected}, found {usd}")),
@@ -133,11 +133,7 @@ impl Budget {
                 rows: budget.rows,
             });
         }
-        let mut problems = problems.into_iter();
-        match problems.next() {
-            None => Ok(budgets),
-            Some(first) => Err(problems.fold(Error::new(ErrorKind::Input, first), Error::and)),
-        }
+        super::unless(budgets, problems)
     }
 
     /// Whether it pays for these rows.
@@ -282,7 +278,7 @@ mod tests {
     fn budgets_that_are_none_are_refused_together() {
         let toml = "[[budget]]\nusd = -1\nper = 'day'\n[[budget]]\nusd = nan\n[[budget]]\ntenant = 'a'\nper = 'total'";
         let error = Budget::parse_all("b", toml.as_bytes()).unwrap_err().to_string();
-        for part in ["budget[0].usd", "budget[1].usd", "budget[1].per", "budget[2].usd"] {
+        for part in ["budget[1].usd", "budget[2].usd", "budget[2].per", "budget[3].usd"] {
             assert!(error.contains(part), "{part}: {error}");
         }
         for wrong in ["", "[[budget]]\nusd = 1\nper = 'week'", "[[budget]]\nusd = 1\nper = 'day'\ntenent = 'a'", "\u{0}"] {

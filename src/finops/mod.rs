@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::Path};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Problem, Result},
     input::TrafficReader,
     metric::Reading,
     parallel,
     progress::Progress,
     release::RecordIndex,
-    scenario::{OnBadRow, Source},
+    scenario::{OnBadRow, Source, read_toml},
     stats::{Clusters, Known, Reason, jackknife},
     time::Micros,
 };
@@ -400,12 +400,27 @@ fn overflow(what: &str) -> Error {
         .hint("check the units of cost_usd and tokens, or take a shorter period: --from, --until")
 }
 
-/// Reads a TOML file into what it should hold.
-fn toml_of<T: DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T> {
-    let wrong = |at: &str, found: &dyn std::fmt::Display| Error::input(at.to_owned(), format!("expected other TOML, found: {found}"));
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::input(place.to_owned(), "expected UTF-8, found other bytes"))?;
-    let table: toml::Table = toml::from_str(text).map_err(|error| wrong(place, &error.message()))?;
-    serde_path_to_error::deserialize(table).map_err(|error| wrong(&format!("{place}: {}", error.path()), &error.inner().message()))
+/// Reads a TOML file into what it should hold; all that is wrong is noted with the file's name.
+fn toml_of<T: DeserializeOwned + Default>(place: &str, bytes: &[u8], problems: &mut Vec<Problem>) -> T {
+    let mut wrong = Vec::new();
+    let found = match std::str::from_utf8(bytes) {
+        Ok(text) => read_toml(text, &mut wrong),
+        Err(_) => {
+            problems.push(Problem::new(place, "expected UTF-8, found other bytes"));
+            T::default()
+        }
+    };
+    problems.extend(wrong.into_iter().map(|problem| Problem { place: format!("{place}: {}", problem.place), ..problem }));
+    found
+}
+
+/// What was read, unless something was wrong with it.
+fn unless<T>(value: T, problems: Vec<Problem>) -> Result<T> {
+    let mut problems = problems.into_iter();
+    match problems.next() {
+        None => Ok(value),
+        Some(first) => Err(problems.fold(Error::new(ErrorKind::Input, first), Error::and)),
+    }
 }
 
 /// Nano-USD as USD with nine digits: exact.

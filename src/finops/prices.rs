@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
-    error::{Error, ErrorKind, Problem, Result},
+    error::{Error, Problem, Result},
     metric::ColumnKind,
     release::parse_json,
     time::{self, Micros},
@@ -101,27 +101,27 @@ impl Prices {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(place: &str, extension: &str, bytes: &[u8]) -> Result<Self> {
-        let raw = match extension {
+        let mut problems = Vec::new();
+        let raw: RawPrices = match extension {
             "csv" => of_csv(place, bytes)?,
             "json" => {
                 let value = parse_json(place, bytes)?;
                 let value = if value.is_array() { Value::Object([("price".to_owned(), value)].into_iter().collect()) } else { value };
                 typed(place, value)?
             }
-            "toml" => super::toml_of(place, bytes)?,
+            "toml" => super::toml_of(place, bytes, &mut problems),
             _ => return Err(Error::input(place.to_owned(), "expected a name ending in .toml, .csv or .json, found another")),
         };
-        Self::of_raw(place, raw)
+        Self::of_raw(place, raw, problems)
     }
 
-    fn of_raw(place: &str, raw: RawPrices) -> Result<Self> {
-        let mut problems = Vec::new();
+    fn of_raw(place: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
         let mut by_model: BTreeMap<String, Vec<(Micros, Price)>> = BTreeMap::new();
-        if raw.price.is_empty() {
+        if raw.price.is_empty() && problems.is_empty() {
             problems.push(Problem::new(place, "expected `price` with at least one model, found none"));
         }
         for (idx, price) in raw.price.into_iter().enumerate() {
-            let at = |key: &str| format!("{place}: price[{idx}].{key}");
+            let at = |key: &str| format!("{place}: price[{}].{key}", idx + 1);
             let mut number = |key: &str, value: Option<f64>| match value.map(|value| (value, ColumnKind::Usd.quantize(value, 0.0))) {
                 Some((_, Ok(nano))) => Some(nano),
                 Some((value, Err(expected))) => {
@@ -157,11 +157,7 @@ impl Prices {
             }
         }
         by_model.values_mut().for_each(|history| history.sort_by_key(|(from, _)| *from));
-        let mut problems = problems.into_iter();
-        match problems.next() {
-            None => Ok(Self { by_model }),
-            Some(first) => Err(problems.fold(Error::new(ErrorKind::Input, first), Error::and)),
-        }
+        super::unless(Self { by_model }, problems)
     }
 
     /// The prices of a model in time order: of the whole reference or, if the table does not have it, of the model's name.
@@ -257,7 +253,7 @@ mod tests {
     fn all_that_is_wrong_is_said_at_once() {
         let csv = "model,input,output,from\na,NaN,1,\nb,-1,1,\nc,1,,\nd,1,1,soon\n,1,1,\nd,1,1,\nd,2,2,\n";
         let error = Prices::parse("p.csv", "csv", csv.as_bytes()).unwrap_err().to_string();
-        for part in ["price[0].input", "price[1].input", "price[2].output", "price[3].from", "price[4].model", "price[6].from"] {
+        for part in ["price[1].input", "price[2].input", "price[3].output", "price[4].from", "price[5].model", "price[7].from"] {
             assert!(error.contains(part), "{part}: {error}");
         }
         for (extension, text) in
