@@ -20,7 +20,7 @@ use crate::{
     progress::Progress,
     ramp::{self, OperationRow, RampState, Schedule},
     replay::{self, Cube},
-    report,
+    report::{self, Lang},
     scenario::{Events, Input as ScenarioInput, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom},
     tables,
     time::Micros,
@@ -84,7 +84,7 @@ pub struct RampFindings {
 ///
 /// # Errors
 /// Whatever a stage reports; the previous output is untouched then.
-pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study> {
+pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> Result<Study> {
     keep_inputs(scenario, out)?;
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
     let dir = staged.path();
@@ -103,7 +103,7 @@ pub fn run(scenario: &Scenario, out: &Path, progress: &Progress) -> Result<Study
         let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
         Some(RampFindings { analysis, schedule, gate })
     };
-    report(dir)?;
+    report(dir, lang)?;
     let files = write_manifest(scenario, dir)?;
 
     staged.commit()?;
@@ -398,7 +398,7 @@ pub fn gate(scenario: &Scenario, layering: &LayerSummary, analysis: &Analysis, s
 ///
 /// # Errors
 /// When a document is missing, or a file cannot be written.
-pub fn report(dir: &Path) -> Result<()> {
+pub fn report(dir: &Path, lang: Lang) -> Result<()> {
     let document = |name: &str| dir.join(name);
     let model = report::Model {
         study: output::read_json(&document(file::STUDY))?,
@@ -413,8 +413,8 @@ pub fn report(dir: &Path) -> Result<()> {
             None
         },
     };
-    output::write_bytes(&document(file::REPORT_MD), report::markdown(&model).as_bytes())?;
-    output::write_bytes(&document(file::REPORT_HTML), report::html(&model)?.as_bytes())
+    output::write_bytes(&document(file::REPORT_MD), report::markdown(&model, lang).as_bytes())?;
+    output::write_bytes(&document(file::REPORT_HTML), report::html(&model, lang)?.as_bytes())
 }
 
 /// `manifest.json`: digests of everything in the folder. It is the last file written.

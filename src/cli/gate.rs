@@ -127,16 +127,22 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         path.as_ref().map(read).transpose()
     };
     let (own_evals, baseline_evals) = (table(&args.evals, columns)?, table(&args.baseline_evals, baseline_columns)?);
-    for (what, path) in [
+    let others = [
         ("tools", &args.tools),
         ("baseline tools", &args.baseline_tools),
         ("calls", &args.calls),
-        ("evals", &args.evals),
-        ("baseline evals", &args.baseline_evals),
         ("analysis", &args.analysis),
         ("approvals", &args.approvals),
-    ] {
+    ];
+    for (what, path) in others {
         path.iter().try_for_each(|path| noted(what, path))?;
+    }
+    for (what, table) in [("evals", &own_evals), ("baseline evals", &baseline_evals)] {
+        let named = |(file, form): &(SourceFile, evals::Form)| SourceFile {
+            name: format!("{what} ({}): {}", form.name(), file.name),
+            digest: file.digest.clone(),
+        };
+        inputs.extend(table.iter().flat_map(|table| &table.sources).map(named));
     }
     let dealt = (own_evals.is_some() || baseline_evals.is_some())
         .then(|| Evals::of(&candidate, &baseline, [baseline_evals.as_ref(), own_evals.as_ref()]));

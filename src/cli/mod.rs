@@ -6,6 +6,7 @@ mod backtest;
 mod calc;
 mod calibrate;
 mod cube;
+mod evals;
 mod finops;
 mod gate;
 mod generate;
@@ -62,6 +63,7 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Backtest(backtest::BacktestArgs),
     Gate(gate::GateArgs),
+    Evals(evals::EvalsArgs),
     Record(record::RecordArgs),
     Tools(tools::ToolsArgs),
     Finops(finops::FinopsArgs),
@@ -94,6 +96,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Gate(args) => gate::run(&args),
+        Command::Evals(args) => evals::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tools(args) => tools::run(&args),
         Command::Finops(args) => finops::run(&args),

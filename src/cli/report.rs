@@ -7,7 +7,7 @@ use super::{DONE, print};
 use crate::{
     error::Result,
     output,
-    report::StudyDocument,
+    report::{Lang, StudyDocument},
     scenario::{Overrides, Scenario},
     study,
 };
@@ -21,6 +21,9 @@ pub(super) struct ReportArgs {
     /// Scenario of a study that the stage commands made: study.json is written first
     #[arg(long, value_name = "SCENARIO")]
     plan: Option<PathBuf>,
+    /// Language of the report: en or zh
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    lang: Lang,
 }
 
 pub(super) fn run(args: &ReportArgs) -> Result<u8> {
@@ -28,7 +31,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<u8> {
         let scenario = Scenario::load(plan, &Overrides::default())?;
         output::write_json(&args.dir.join(study::file::STUDY), &StudyDocument::new(&scenario))?;
     }
-    study::report(&args.dir)?;
+    study::report(&args.dir, args.lang)?;
     let path = |name: &str| args.dir.join(name).display().to_string();
     print(&format!("written:\n  {}\n  {}\n", path(study::file::REPORT_HTML), path(study::file::REPORT_MD)))?;
     Ok(DONE)

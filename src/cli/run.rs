@@ -7,6 +7,7 @@ use super::{DONE, parse_instant, print, summary};
 use crate::{
     error::Result,
     progress::Progress,
+    report::Lang,
     scenario::{Overrides, Scenario},
     study,
     time::Micros,
@@ -32,6 +33,9 @@ pub(super) struct RunArgs {
     /// Multiply the users and turns of generated data
     #[arg(long, value_name = "FACTOR")]
     scale: Option<f64>,
+    /// Language of the report: en or zh
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    lang: Lang,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +50,7 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> Result<u8> {
     let overrides = Overrides { as_of: args.as_of, seed: args.seed, scale: args.scale };
     let scenario = Scenario::load(&args.scenario, &overrides)?;
-    let study = study::run(&scenario, &args.out, &Progress::on_terminal())?;
+    let study = study::run(&scenario, &args.out, args.lang, &Progress::on_terminal())?;
     print(&if args.json { summary::json(&scenario, &study, &args.out) } else { summary::text(&scenario, &study, &args.out) })?;
     if args.verify {
         study::verify(&scenario, study.ramp.as_ref().map(|ramp| &ramp.schedule))?;

@@ -10,7 +10,7 @@ use crate::{
     output::{self, StagedFolder},
     progress::Progress,
     replay::Cube,
-    report::{self, percent},
+    report::{self, Lang, percent},
     scenario::{Overrides, Scenario},
     simulate::{self, Chance, Forecast, Measured, Optimum, PlanForecast, Quantity},
     study::file::REPORT_HTML,
@@ -60,6 +60,9 @@ pub(super) struct SimulateArgs {
     /// The world of the traced run
     #[arg(long, value_name = "WORLD", requires = "trace_run")]
     trace_world: Option<String>,
+    /// Language of report.html: en or zh
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    lang: Lang,
     /// Print the forecast as JSON
     #[arg(long)]
     json: bool,
@@ -84,7 +87,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
         forecast.optimum = Some(simulate::optimize(&scenario, measured.as_ref())?);
     }
     if let Some(staged) = staged {
-        let page = report::forecast_html(&forecast, &scenario.name, &scenario.why)?;
+        let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, args.lang)?;
         output::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
         forecast.files.insert(REPORT_HTML.to_owned(), output::sha256_of(&[page.as_bytes()]));
         output::write_json(&staged.path().join(FORECAST), &forecast)?;

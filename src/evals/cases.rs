@@ -69,7 +69,8 @@ pub struct Suite {
 pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
     let mut of_suite: HashMap<&str, usize> = HashMap::new();
-    let mut of_case: HashMap<(usize, &str), usize> = HashMap::new();
+    let rows = rows.into_iter();
+    let mut of_case: HashMap<(usize, &str), usize> = HashMap::with_capacity(rows.size_hint().0 / 2);
     let mut of_metric: HashMap<(usize, &str), usize> = HashMap::new();
     for (arm, row) in rows {
         let suite_idx = *of_suite.entry(&row.suite).or_insert_with(|| {
@@ -111,13 +112,32 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
     for suite in &mut suites {
         let mut order: Vec<usize> = (0..suite.metrics.len()).collect();
         order.sort_by(|a, b| suite.metrics[*a].cmp(&suite.metrics[*b]));
+        let is_in_order = order.is_sorted();
         for runs in suite.cases.iter_mut().flat_map(|case| &mut case.arms) {
             runs.scores.resize(order.len(), Measure::default());
-            runs.scores = order.iter().map(|idx| runs.scores[*idx]).collect();
+            if !is_in_order {
+                runs.scores = order.iter().map(|idx| runs.scores[*idx]).collect();
+            }
         }
         suite.metrics = order.iter().map(|idx| suite.metrics[*idx].clone()).collect();
         suite.cases.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     }
     suites.sort_by(|a, b| a.name.cmp(&b.name));
     suites
+}
+
+/// Takes a metric of a case's runs: the mean of the runs that have it.
+pub type ValueOf = Box<dyn Fn(&Case, usize) -> Option<f64>>;
+
+/// What takes a metric (`passed`, `cost_usd`, `latency_ms` or a score) of a suite's cases; `None` for a score that no case has.
+pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
+    Some(match metric {
+        "passed" => Box::new(|case, arm| case.arms[arm].passed.mean()),
+        "cost_usd" => Box::new(|case, arm| case.arms[arm].cost.mean()),
+        "latency_ms" => Box::new(|case, arm| case.arms[arm].latency.mean()),
+        name => {
+            let idx = suite.metrics.iter().position(|known| **known == *name)?;
+            Box::new(move |case, arm| case.arms[arm].scores[idx].mean())
+        }
+    })
 }

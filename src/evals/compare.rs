@@ -1,7 +1,7 @@
 //! Two releases on the same cases: paired, clustered, against a margin.
 
+use hashbrown::HashMap;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use super::cases::{Case, Suite};
 use crate::{
@@ -23,8 +23,8 @@ pub const MIN_PAIRS: usize = 6;
 pub const FEW_PAIRS: usize = 10;
 /// Pairs that differ below which their spread says too little, and shares are bounded as counts.
 const FEW_DIFFERENCES: usize = 25;
-/// Replicates of the bootstrap.
-const REPLICATES: usize = 10_000;
+/// Replicates of the bootstrap, unless a design says otherwise.
+pub const REPLICATES: usize = 10_000;
 /// Draws beyond which no bootstrap is made: the interval by t is the same then.
 const MAX_DRAWS: usize = 200_000_000;
 /// Cases that are listed.
@@ -56,6 +56,8 @@ pub struct Design {
     pub is_share: bool,
     /// Of the bootstrap.
     pub seed: u64,
+    /// Replicates of the bootstrap; 0: none.
+    pub n_replicates: usize,
 }
 
 /// The test of a comparison.
@@ -182,15 +184,12 @@ pub fn single(values: &[(f64, usize)]) -> Option<Mean> {
     }
     let n = values.len() as f64;
     let mean = values.iter().map(|(value, _)| value).sum::<f64>() / n;
-    let mut sums: BTreeMap<usize, f64> = BTreeMap::new();
-    for (value, cluster) in values {
-        *sums.entry(*cluster).or_default() += value - mean;
-    }
+    let sums = sums_of(values.iter().map(|(value, cluster)| (value - mean, *cluster)));
     let c = sums.len() as f64;
     let std_error = if sums.len() < 2 {
         Err(Reason::TooFewClusters)
     } else {
-        Ok((c / (c - 1.0) * sums.values().map(|sum| sum * sum).sum::<f64>()).sqrt() / n)
+        Ok((c / (c - 1.0) * sums.iter().map(|(sum, _)| sum * sum).sum::<f64>()).sqrt() / n)
     };
     Some(Mean { mean, std_error: std_error.into(), n_clusters: sums.len() })
 }
@@ -299,7 +298,7 @@ pub fn compare(suite: &Suite, metric: &str, value: &dyn Fn(&Case, usize) -> Opti
 
 /// Each case's cluster as a number from 0; a case without one is its own.
 pub fn clusters_of<'a>(cases: impl Iterator<Item = &'a Case>) -> Vec<usize> {
-    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
     let mut next = 0;
     let mut fresh = || {
         next += 1;
@@ -313,13 +312,23 @@ pub fn clusters_of<'a>(cases: impl Iterator<Item = &'a Case>) -> Vec<usize> {
         .collect()
 }
 
+/// Sum and size of each cluster that has a value; clusters are numbers from 0.
+fn sums_of(values: impl Iterator<Item = (f64, usize)>) -> Vec<(f64, f64)> {
+    let mut sums: Vec<(f64, f64)> = Vec::new();
+    for (value, cluster) in values {
+        if sums.len() <= cluster {
+            sums.resize(cluster + 1, (0.0, 0.0));
+        }
+        sums[cluster].0 += value;
+        sums[cluster].1 += 1.0;
+    }
+    sums.retain(|(_, n)| *n > 0.0);
+    sums
+}
+
 /// Clusters that moved in a direction, as a whole.
 fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
-    let mut sums: BTreeMap<usize, f64> = BTreeMap::new();
-    for (value, cluster) in values {
-        *sums.entry(*cluster).or_default() += value;
-    }
-    sums.values().filter(|sum| **sum * sign > 0.0).count()
+    sums_of(values.iter().copied()).iter().filter(|(sum, _)| sum * sign > 0.0).count()
 }
 
 /// The interval of a mean difference of `n` pairs within -1..=1, of which `up` rose and `down` fell: Wilson's ends of both shares, squared and added,
@@ -340,21 +349,16 @@ fn discordant_interval(difference: f64, up: f64, down: f64, n: f64, alpha: f64) 
 }
 
 fn bootstrap_interval(values: &[(f64, usize)], has_clusters: bool, design: &Design) -> Result<Interval, Reason> {
-    let mut sums: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
-    for (value, cluster) in values {
-        let (sum, n) = sums.entry(*cluster).or_default();
-        *sum += value;
-        *n += 1.0;
-    }
-    if sums.len() * REPLICATES > MAX_DRAWS {
+    let sums = sums_of(values.iter().copied());
+    if design.n_replicates == 0 || sums.len() * design.n_replicates > MAX_DRAWS {
         return Err(Reason::TooLarge);
     }
-    let (tops, sizes): (Vec<f64>, Vec<f64>) = sums.into_values().unzip();
+    let (tops, sizes): (Vec<f64>, Vec<f64>) = sums.into_iter().unzip();
     if tops.iter().all(|top| *top == tops[0]) && sizes.iter().all(|size| *size == sizes[0]) {
         return Err(Reason::NoVariance);
     }
     let statistic = if has_clusters { Statistic::Ratio(&tops, &sizes) } else { Statistic::Mean(&tops) };
-    bootstrap::resample(statistic, REPLICATES, design.seed)?.interval(BootstrapMethod::Bca, REPLICATES, design.alpha)
+    bootstrap::resample(statistic, design.n_replicates, design.seed)?.interval(BootstrapMethod::Bca, design.n_replicates, design.alpha)
 }
 
 /// How surely a release passes all of k runs of a case, for every k that all cases have runs for.

@@ -402,6 +402,7 @@ impl PromptfooResult {
         let output = self.response.as_ref().map(|response| &response.output).filter(|output| !output.is_null());
         EvalRow {
             release: meta("release_id").map(|text| names.get(&text)),
+            run: None,
             prompt: self.prompt.as_ref().and_then(|prompt| prompt.label.as_deref()).map(|text| names.get(text)),
             model: provider.map(|text| names.get(&text)),
             suite: names.get(&meta("suite").unwrap_or_else(|| if plugin.is_some() { "injection" } else { "golden" }.to_owned())),
@@ -533,6 +534,7 @@ impl InspectSample {
         let output = self.output.and_then(|output| output.completion);
         EvalRow {
             release: of_case("release_id").or_else(|| of_run("release_id")).map(|text| names.get(&text)),
+            run: None,
             prompt: of_run("prompt_ref").map(|text| names.get(&text)),
             model: eval.model.as_deref().map(|text| names.get(text)),
             suite: names.get(
@@ -703,7 +705,8 @@ impl DeepEvalRun {
             let case_id =
                 meta("case_id").or_else(|| case.name.clone().filter(|name| !name.is_empty())).unwrap_or_else(|| hash_of(&case.input));
             EvalRow {
-                release: meta("release_id").or_else(|| self.identifier.clone()).map(|text| names.get(&text)),
+                release: meta("release_id").map(|text| names.get(&text)),
+                run: self.identifier.as_deref().map(|text| names.get(text)),
                 prompt: prompt.as_deref().map(|text| names.get(text)),
                 model: model.as_deref().map(|text| names.get(text)),
                 suite: names.get(&meta("suite").unwrap_or_else(|| "golden".into())),
@@ -777,6 +780,7 @@ impl LmSample {
         };
         EvalRow {
             release: None,
+            run: None,
             prompt: None,
             model: None,
             suite,
@@ -810,7 +814,8 @@ fn ragas(row: &Map<String, Value>, suite: Arc<str>, names: &mut Interner) -> Eva
     });
     let has_null = row.values().any(Value::is_null);
     EvalRow {
-        release: text("release_id").map(|text| names.get(&text)).or_else(|| Some(suite.clone())),
+        release: text("release_id").map(|text| names.get(&text)),
+        run: Some(suite),
         prompt: text("prompt_ref").map(|text| names.get(&text)),
         model: text("model_ref").map(|text| names.get(&text)),
         suite: names.get(&text("suite").unwrap_or_else(|| "golden".into())),
@@ -861,6 +866,7 @@ fn openai_events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner) -> 
         let idx = *place_of.entry(case_id.clone()).or_insert_with(|| {
             rows.push(EvalRow {
                 release: None,
+                run: None,
                 prompt: None,
                 model: model.clone(),
                 suite: suite.clone(),
@@ -992,6 +998,7 @@ impl MlflowTrace {
         let failed_run = info.state == "ERROR" || info.state == "STATE_ERROR";
         EvalRow {
             release: tag("release_id").map(|text| names.get(&text)),
+            run: None,
             prompt: prompt.map(|text| names.get(&text)),
             model: None,
             suite: names.get(&tag("suite").unwrap_or_else(|| "golden".into())),

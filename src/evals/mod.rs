@@ -6,7 +6,9 @@ mod forms;
 mod plain;
 mod row;
 
-pub use cases::{Case, Measure, Suite, suites};
-pub use compare::{Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, clusters_of, compare, pass_hat, single};
+pub use cases::{Case, Measure, Runs, Suite, ValueOf, suites, value_of};
+pub use compare::{
+    Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, REPLICATES, clusters_of, compare, pass_hat, single,
+};
 pub use forms::{Form, read_evals};
 pub use row::{EvalRow, EvalTable, Outcome};

@@ -48,6 +48,8 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
     let wanted: Vec<&str> = TEXTS.into_iter().chain(measures).chain(REALS).chain(scores.iter().map(String::as_str)).collect();
     let names: Vec<Arc<str>> = scores.iter().map(|name| name["score_".len()..].into()).collect();
     let (mut interner, golden) = (Interner::default(), Arc::<str>::from("golden"));
+    rows.reserve(table.n_rows().map_or(0, |n| n as usize));
+    let mut last: [Option<Arc<str>>; TEXTS.len()] = Default::default();
     for part in &table.parts {
         table.read(*part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(OnBadRow::Error, batch.n_rows);
@@ -64,12 +66,18 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                 reals.push(convert::real(&batch, idx, min, &mut faults)?);
             }
             let (reals, score_columns) = reals.split_at(REALS.len());
-            rows.reserve(batch.n_rows);
             for row in 0..batch.n_rows {
                 let mut text = |idx: usize| {
                     let column = texts[idx].as_ref().filter(|column| column.is_valid(row) && !column.value(row).is_empty())?;
-                    // Outputs are all different.
-                    Some(if idx == 6 { column.value(row).into() } else { interner.get(column.value(row)) })
+                    let text = column.value(row);
+                    // Outputs are all different; suites and releases are those of the row before.
+                    if idx == 6 {
+                        return Some(text.into());
+                    }
+                    if last[idx].as_deref() != Some(text) {
+                        last[idx] = Some(interner.get(text));
+                    }
+                    last[idx].clone()
                 };
                 let real =
                     |column: &Option<Float64Array>| column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row));
@@ -93,6 +101,7 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                     case_id: text(0).unwrap_or_else(|| "".into()),
                     suite: text(1).unwrap_or_else(|| golden.clone()),
                     release: text(2),
+                    run: None,
                     prompt: text(3),
                     model: text(4),
                     cluster: text(5),

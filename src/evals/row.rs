@@ -25,6 +25,8 @@ pub enum Outcome {
 pub struct EvalRow {
     /// The release that answered, if the file says so.
     pub release: Option<Arc<str>>,
+    /// What the run or its file is called: often a release, sometimes anything.
+    pub run: Option<Arc<str>>,
     /// The prompt that answered, if the file says so: tells releases apart where it has no release.
     pub prompt: Option<Arc<str>>,
     /// The model that answered.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     evals::{self, Case, Suite},
     number::number,
-    stats::{Clusters, Interval, Reason, dist::t_isf, jackknife},
+    stats::{Interval, Reason, dist::t_isf},
 };
 
 /// A relative change: its point and interval, in multiples of the baseline less 1.
@@ -48,39 +48,35 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
     let clusters = evals::clusters_of(kept.iter().map(|(case, _)| *case));
     let values: Vec<(f64, usize)> = kept.iter().map(|(_, ratio)| *ratio).zip(clusters).collect();
     let mean = evals::single(&values)?;
-    let interval = mean.std_error.result().and_then(|std_error| {
-        if values.len() < evals::MIN_PAIRS {
-            return Err(Reason::TooFewRows);
-        }
-        let interval = Interval::around(mean.mean, t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
-        Ok(Interval { ci_lower: interval.ci_lower.exp_m1(), ci_upper: interval.ci_upper.exp_m1() })
-    });
-    Some(Change { point: mean.mean.exp_m1(), interval, n: values.len() })
+    Some(Change { point: mean.mean.exp_m1(), interval: interval(mean.mean, &mean, values.len(), alpha), n: values.len() })
 }
 
-/// The logarithm of the ratio of costs per pass, with the jackknife over clusters of cases.
+/// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with its clustered error.
 fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
-    let kept: Vec<&&Case> = cases.iter().filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0 && runs.passed.n > 0)).collect();
-    let clusters = evals::clusters_of(kept.iter().map(|case| **case));
-    let n_clusters = clusters.iter().max().map_or(0, |most| most + 1);
-    let mut sums = vec![0.0; 4 * n_clusters];
-    for (case, cluster) in kept.iter().zip(&clusters) {
-        for (arm, runs) in case.arms.iter().enumerate() {
-            sums[4 * cluster + 2 * arm] += runs.cost.sum;
-            sums[4 * cluster + 2 * arm + 1] += runs.passed.sum;
-        }
+    let kept: Vec<&Case> = cases.iter().copied().filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0 && runs.passed.n > 0)).collect();
+    let total = |of: &dyn Fn(&Case) -> f64| kept.iter().map(|case| of(case)).sum::<f64>();
+    let costs = [0, 1].map(|arm| total(&|case| case.arms[arm].cost.sum));
+    let passes = [0, 1].map(|arm| total(&|case| case.arms[arm].passed.sum));
+    if costs.iter().chain(&passes).any(|sum| *sum <= 0.0) {
+        return None;
     }
-    let theta = |sums: &[f64]| {
-        let ratio = (sums[2] / sums[3]) / (sums[0] / sums[1]);
-        (ratio.is_finite() && ratio > 0.0).then(|| ratio.ln())
-    };
-    let clusters = Clusters::from_sums(4, sums);
-    let point = theta(&clusters.totals()).filter(|_| !clusters.is_empty())?;
-    let interval = jackknife::delete_one(&clusters, theta).map(|estimate| {
-        let interval = estimate.interval(alpha);
-        Interval { ci_lower: interval.ci_lower.exp_m1(), ci_upper: interval.ci_upper.exp_m1() }
-    });
-    Some(Change { point: point.exp_m1(), interval, n: kept.len() })
+    let n = kept.len() as f64;
+    let share = |case: &Case, arm: usize| case.arms[arm].cost.sum / costs[arm] - case.arms[arm].passed.sum / passes[arm];
+    let clusters = evals::clusters_of(kept.iter().copied());
+    let values: Vec<(f64, usize)> = kept.iter().map(|case| n * (share(case, 1) - share(case, 0))).zip(clusters).collect();
+    let mean = evals::single(&values)?;
+    let ratio = ((costs[1] / passes[1]) / (costs[0] / passes[0])).ln();
+    Some(Change { point: ratio.exp_m1(), interval: interval(ratio, &mean, kept.len(), alpha), n: kept.len() })
+}
+
+/// The interval of a logarithm, in multiples less 1.
+fn interval(log_ratio: f64, mean: &evals::Mean, n_cases: usize, alpha: f64) -> Result<Interval, Reason> {
+    let std_error = mean.std_error.result()?;
+    if n_cases < evals::MIN_PAIRS {
+        return Err(Reason::TooFewRows);
+    }
+    let ends = Interval::around(log_ratio, t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
+    Ok(Interval { ci_lower: ends.ci_lower.exp_m1(), ci_upper: ends.ci_upper.exp_m1() })
 }
 
 fn judge(what: &str, change: &Change, checks: &mut Checks<'_>) {

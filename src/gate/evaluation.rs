@@ -20,19 +20,6 @@ use crate::{
     },
 };
 
-/// Takes a metric of a case's runs.
-fn value_of<'a>(suite: &Suite, metric: &'a str) -> Option<Box<dyn Fn(&Case, usize) -> Option<f64> + 'a>> {
-    Some(match metric {
-        "passed" => Box::new(|case, arm| case.arms[arm].passed.mean()),
-        "cost_usd" => Box::new(|case, arm| case.arms[arm].cost.mean()),
-        "latency_ms" => Box::new(|case, arm| case.arms[arm].latency.mean()),
-        name => {
-            let idx = suite.metrics.iter().position(|known| **known == *name)?;
-            Box::new(move |case, arm| case.arms[arm].scores[idx].mean())
-        }
-    })
-}
-
 pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks: &mut Checks<'_>) -> Vec<Comparison> {
     let Some(evals) = evals.filter(|evals| evals.n_rows[1] > 0) else {
         let found = evals.map_or_else(
@@ -94,7 +81,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
             }
             continue;
         }
-        let Some(value) = value_of(suite, &rule.metric) else {
+        let Some(value) = evals::value_of(suite, &rule.metric) else {
             checks.note("eval_threshold", GateOutcome::Inconclusive, format!("{what}: no result has it"), "results with that metric");
             continue;
         };
@@ -189,13 +176,20 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
             notes.push(format!("{} of {}: no such suite", rule.metric, rule.suite.as_deref().unwrap_or("any suite")));
         }
         for suite in wanted {
-            let Some(value) = value_of(suite, &rule.metric) else {
+            let Some(value) = evals::value_of(suite, &rule.metric) else {
                 notes.push(format!("{} of {}: no result has it", rule.metric, suite.name));
                 continue;
             };
             let is_share =
                 suite.cases.iter().all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
-            let design = Design { better: rule.better, margin: rule.margin, alpha: policy.alpha, is_share, seed: policy.seed };
+            let design = Design {
+                better: rule.better,
+                margin: rule.margin,
+                alpha: policy.alpha,
+                is_share,
+                seed: policy.seed,
+                n_replicates: evals::REPLICATES,
+            };
             let mut comparison = evals::compare(suite, &rule.metric, &*value, &design);
             correct_for_judges(&mut comparison, evidence, checks, &design);
             comparisons.push(comparison);

@@ -46,7 +46,7 @@ pub const CHECKS: [(&str, &str, Strictness); 23] = [
     ("tenant", "record", Strictness::Block),
     ("cache_key", "record", Strictness::Warn),
     ("eval_fresh", "record", Strictness::Warn),
-    ("eval_report", "record", Strictness::Warn),
+    ("eval_report", "record", Strictness::Block),
     ("tool_schema", "C1", Strictness::Block),
     ("tool_safety", "C1", Strictness::Block),
     ("tool_arguments", "C1", Strictness::Block),

@@ -226,7 +226,7 @@ fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     match (uri, &candidate.eval_report_digest, &evidence.eval_report) {
         (None, _, _) => checks.note(
             "eval_report",
-            GateOutcome::Inconclusive,
+            GateOutcome::Warn,
             "the record names no report",
             "`eval_report_uri`, with its digest as `eval_report_digest`",
         ),
@@ -242,7 +242,7 @@ fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         }
         (Some(uri), None, _) => checks.note(
             "eval_report",
-            GateOutcome::Inconclusive,
+            GateOutcome::Warn,
             format!("{uri} without a digest: what it says may change"),
             "`eval_report_digest` in the record",
         ),

@@ -79,7 +79,7 @@ pub struct Evals<'a> {
 }
 
 impl<'a> Evals<'a> {
-    /// Deals rows to releases: by release id, else by the prompt or model that only one of them has, else by the file they were named with.
+    /// Deals rows to releases: by release id, by the name of their run, by the prompt or model that only one of them has, else by the file they were named with.
     pub fn of(candidate: &ReleaseRecord, baseline: &ReleaseRecord, tables: [Option<&'a EvalTable>; 2]) -> Self {
         let mut evals = Self { rows: Vec::new(), suites: Vec::new(), n_others: 0, n_rows: [0, 0] };
         let arm_of = |row: &EvalRow, named: usize| -> Option<usize> {
@@ -89,6 +89,12 @@ impl<'a> Evals<'a> {
                 }
                 if **release == *baseline.release_id {
                     return Some(0);
+                }
+            }
+            // What a run is called may be a release, or anything.
+            for (arm, record) in [(1, candidate), (0, baseline)] {
+                if row.release.is_none() && row.run.as_deref() == Some(&record.release_id) {
+                    return Some(arm);
                 }
             }
             for (idx, own) in [(1, &row.prompt), (0, &row.model)] {

@@ -1,5 +1,6 @@
 //! The report's plots, as SVG.
 
+use hashbrown::{HashMap, HashSet};
 use plotters::{
     coord::{
         Shift,
@@ -7,10 +8,16 @@ use plotters::{
     },
     prelude::*,
 };
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
-use super::model::{Model, RampModel};
+use super::{
+    curves::{Curve, Curves, Point, Scale, points_of_each, thin},
+    model::{Model, RampModel},
+    rows::{Rows, short},
+    words::{Words, fill},
+};
 use crate::{
+    analysis::LayerAnalysis,
     bucket::Ratio,
     error::{Error, ErrorKind, Problem, Result},
     replay::Arm,
@@ -33,6 +40,19 @@ pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0xb0, 0x2a, 0x5b),
     RGBColor(0x4d, 0x5a, 0x6b),
 ];
+/// The colours with their names in the style sheet, which has each for light and for dark.
+const COLORS: [(RGBColor, &str); 10] = [
+    (BASELINE, "baseline"),
+    (ALARM, "alarm"),
+    (GRID, "line"),
+    (INK, "ink"),
+    (PALETTE[0], "c0"),
+    (PALETTE[1], "c1"),
+    (PALETTE[2], "c2"),
+    (PALETTE[3], "c3"),
+    (PALETTE[4], "c4"),
+    (PALETTE[5], "c5"),
+];
 pub(super) const FONT: &str = "system-ui, sans-serif";
 
 /// A plot with the sentence that says the same in words.
@@ -40,6 +60,21 @@ pub(super) struct Chart {
     pub(super) title: String,
     pub(super) description: String,
     pub(super) svg: String,
+    /// What filters know the whole chart by: `("layer", "early")`.
+    pub(super) keys: Vec<(&'static str, String)>,
+    /// The same for the page's script, which draws it in the picture's place.
+    pub(super) curves: Option<Curves>,
+}
+
+impl Chart {
+    pub(super) fn with_curves(self, curves: Curves) -> Self {
+        Self { curves: Some(curves), ..self }
+    }
+}
+
+/// The name of a colour in the style sheet.
+pub(super) fn color_name(color: RGBColor) -> &'static str {
+    COLORS.iter().find(|(other, _)| *other == color).map_or("ink", |(_, name)| name)
 }
 
 pub(super) fn draw(
@@ -54,19 +89,103 @@ pub(super) fn draw(
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let failed =
             |error: &dyn std::fmt::Display| Error::new(ErrorKind::Output, Problem::new(format!("plot `{title}`"), error.to_string()));
-        root.fill(&WHITE).map_err(|error| failed(&error))?;
         plot(&root).map_err(|error| failed(&error))?;
         root.present().map_err(|error| failed(&error))?;
     }
-    Ok(Chart { title, description: description.into(), svg: scalable(&svg, size) })
+    Ok(Chart { title, description: description.into(), svg: for_page(&svg, size), keys: Vec::new(), curves: None })
 }
 
-type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>;
+pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Lets the picture shrink with the page.
-fn scalable(svg: &str, (width, height): (u32, u32)) -> String {
+/// Lets the picture shrink with the page, and take its colours and its font from there. Axes and grids are most of a plot's text, and
+/// a page may have hundreds: their lines become one path, and what is the same everywhere is said once.
+fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
+    const LABELS: &str = " font-size=\"9.67\" fill=\"var(--ink)\"";
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
-    svg.replacen(&sized, "<svg role=\"presentation\"", 1)
+    let mut svg = svg.replacen(&sized, "<svg role=\"presentation\"", 1);
+    for (RGBColor(r, g, b), name) in COLORS {
+        svg = svg.replace(&format!("\"#{r:02X}{g:02X}{b:02X}\""), &format!("\"var(--{name})\""));
+    }
+    let font = format!(" font-family=\"{FONT}\"");
+    for needless in [font.as_str(), " opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", " text-anchor=\"start\""] {
+        svg = svg.replace(needless, "");
+    }
+    svg = two_digits(&svg).replace(LABELS, "").replacen("<svg ", &format!("<svg{LABELS} "), 1);
+    let (mut page, mut grid) = (String::with_capacity(svg.len()), String::new());
+    for line in svg.lines() {
+        match grid_line(line) {
+            Some(path) => grid.push_str(&path),
+            None => page.push_str(&course(line).unwrap_or_else(|| line.to_owned())),
+        }
+    }
+    // Behind everything: after the opening tag.
+    let grid = if grid.is_empty() { grid } else { format!("<path d=\"{grid}\" stroke=\"var(--line)\"/>") };
+    page.replacen('>', &format!(">{grid}"), 1) + "\n"
+}
+
+/// A line of the grid or of an axis as a part of a path.
+fn grid_line(element: &str) -> Option<String> {
+    if let Some(ends) = element.strip_prefix("<polyline fill=\"none\" stroke=\"var(--line)\" points=\"") {
+        return Some(format!("M{}", ends.strip_suffix(" \"/>")?));
+    }
+    let ends = element.strip_prefix("<line stroke=\"var(--line)\" ")?;
+    let numbers: Vec<&str> = ends.split('"').skip(1).step_by(2).collect();
+    let [x1, y1, x2, y2] = numbers.as_slice() else { return None };
+    Some(format!("M{x1},{y1} {x2},{y2}"))
+}
+
+/// A curve or an area as a path of steps, which are shorter than places.
+fn course(element: &str) -> Option<String> {
+    let (tag, rest) = element.split_once(' ')?;
+    let end = match tag {
+        "<polyline" => "",
+        "<polygon" => "z",
+        _ => return None,
+    };
+    let (style, points) = rest.split_once("points=\"")?;
+    let mut at: Option<(i32, i32)> = None;
+    let mut path = String::new();
+    for point in points.strip_suffix("\"/>")?.split_whitespace() {
+        let (x, y) = point.split_once(',')?;
+        let (x, y): (i32, i32) = (x.parse().ok()?, y.parse().ok()?);
+        let (dx, dy) = at.map_or((x, y), |from| (x - from.0, y - from.1));
+        // A sign parts numbers as well as a space does.
+        let gap = |number: i32| if number < 0 { "" } else { " " };
+        path.push_str(&match at {
+            None => format!("M{x} {y}l"),
+            Some(_) => format!("{}{dx}{}{dy}", gap(dx), gap(dy)),
+        });
+        at = Some((x, y));
+    }
+    at.map(|_| format!("<path {style}d=\"{}{end}\"/>", path.replace("l ", "l").trim_end_matches('l')))
+}
+
+/// Numbers inside of tags with two digits behind the point; text is as it was.
+fn two_digits(svg: &str) -> String {
+    let (mut short, mut in_tag, mut n_behind) = (String::with_capacity(svg.len()), false, None);
+    for ch in svg.chars() {
+        match ch {
+            '<' => in_tag = true,
+            '>' => in_tag = false,
+            _ => {}
+        }
+        n_behind = match (ch, n_behind) {
+            ('.', _) if in_tag => Some(0),
+            ('0'..='9', Some(n)) => Some(n + 1),
+            _ => None,
+        };
+        if n_behind.is_none_or(|n| n <= 2) {
+            short.push(ch);
+        }
+    }
+    short
+}
+
+/// What a picture shows, for those who do not see it; tables have the rest.
+fn sentence(parts: &[String]) -> String {
+    const SOME: usize = 16;
+    let some = parts[..parts.len().min(SOME)].join("; ");
+    if parts.len() > SOME { format!("{some}; … ({})", parts.len()) } else { some }
 }
 
 pub(super) fn text(size: i32) -> TextStyle<'static> {
@@ -74,38 +193,37 @@ pub(super) fn text(size: i32) -> TextStyle<'static> {
 }
 
 /// Users per layer.
-pub(super) fn layer_distribution(model: &Model) -> Result<Chart> {
+pub(super) fn layer_distribution(model: &Model, words: &Words) -> Chart {
     let layers = &model.layering.layers;
     let most = layers.iter().map(|l| l.share).fold(0.0, f64::max).max(1e-9);
-    let height = 46 + 34 * layers.len() as u32;
-    let words: Vec<String> = layers.iter().map(|l| format!("{} {:.1}%", l.layer, l.share * 100.0)).collect();
-    draw("Users per layer", words.join(", "), (720, height), |root| {
-        let several = layers.iter().any(|l| l.tenant != layers[0].tenant);
-        for (idx, layer) in layers.iter().enumerate() {
-            let y = 20 + 34 * idx as i32;
-            let label = if several { format!("{} / {}", layer.tenant, layer.layer) } else { layer.layer.clone() };
-            root.draw(&Text::new(label, (8, y + 5), text(14)))?;
-            let width = |n: u64| if layer.n_users == 0 { 0 } else { (n as f64 / layer.n_users as f64 * layer.share / most * 400.0) as i32 };
-            root.draw(&Rectangle::new([(150, y), (150 + width(layer.n_users), y + 22)], CANDIDATE.mix(0.35).filled()))?;
-            root.draw(&Rectangle::new([(150, y), (150 + width(layer.n_eligible), y + 22)], CANDIDATE.filled()))?;
-            root.draw(&Text::new(
-                format!("{} ({:.2}%)", layer.n_users, layer.share * 100.0),
-                (158 + width(layer.n_users), y + 5),
-                text(13),
-            ))?;
-        }
-        root.draw(&Text::new("dark: eligible, light: did not consent", (150, height as i32 - 18), text(12)))?;
-        Ok(())
-    })
+    let several = layers.iter().any(|l| l.tenant != layers[0].tenant);
+    let said: Vec<String> = layers.iter().map(|l| format!("{} {:.1}%", l.layer, l.share * 100.0)).collect();
+    let mut rows = Rows::new(layers.len(), 24, 30, 0);
+    rows.head(300.0, 14, "start", words.users_legend);
+    for layer in layers {
+        let label = if several { format!("{} / {}", layer.tenant, layer.layer) } else { layer.layer.clone() };
+        let width = |n: u64| if layer.n_users == 0 { 0.0 } else { n as f64 / layer.n_users as f64 * layer.share / most * 290.0 };
+        let (all, eligible) = (width(layer.n_users), width(layer.n_eligible));
+        let share = format!("{:.2}%", layer.share * 100.0);
+        let shapes = format!(
+            "<rect x=\"300\" y=\"4\" width=\"{all:.1}\" height=\"22\" opacity=\"0.35\" fill=\"var(--c0)\"/><rect x=\"300\" y=\"4\" width=\"{eligible:.1}\" height=\"22\" fill=\"var(--c0)\"/><text x=\"{:.1}\" y=\"19\">{} ({share})</text>",
+            308.0 + all,
+            layer.n_users,
+        );
+        let says = fill(words.users_eligible, &[&label, &layer.n_users.to_string(), &share, &layer.n_eligible.to_string()]);
+        rows.row(&[("tenant", &layer.tenant), ("layer", &layer.layer)], &label, &says, &shapes);
+    }
+    rows.chart(words.users_per_layer.into(), sentence(&said))
 }
 
 /// Users per fiftieth of the score range.
-pub(super) fn score_histogram(model: &Model) -> Result<Chart> {
+pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
     let bins = &model.layering.score_histogram;
     let most = bins.iter().copied().max().unwrap_or(1).max(1);
     let n_bins = bins.len().max(1) as f64;
     let mode = bins.iter().position(|n| *n == most).unwrap_or(0) as f64 / n_bins;
-    draw("A-RFM scores", format!("most users score between {mode:.2} and {:.2}", mode + 1.0 / n_bins), (720, 260), |root| {
+    let said = fill(words.scores_note, &[&format!("{mode:.2}"), &format!("{:.2}", mode + 1.0 / n_bins)]);
+    draw(words.scores, said, (720, 260), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
             .x_label_area_size(36)
@@ -117,8 +235,8 @@ pub(super) fn score_histogram(model: &Model) -> Result<Chart> {
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
             .axis_style(GRID)
-            .x_desc("score")
-            .y_desc("users")
+            .x_desc(words.score)
+            .y_desc(words.users)
             .label_style(text(12))
             .y_label_formatter(&|y| format!("{y:.0}"))
             .draw()?;
@@ -131,33 +249,45 @@ pub(super) fn score_histogram(model: &Model) -> Result<Chart> {
 }
 
 /// QoS of both releases over time, one plot a layer that the candidate reached.
-pub(super) fn qos_over_time(ramp: &RampModel) -> Result<Vec<Chart>> {
+pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart>> {
+    let reached: Vec<&LayerAnalysis> = ramp.analysis.layers.iter().filter(|layer| layer.n_exposed > 0).collect();
+    let most = points_of_each(2 * reached.len());
     let mut charts = Vec::new();
-    for layer in ramp.analysis.layers.iter().filter(|layer| layer.n_exposed > 0) {
-        let points = |arm: Arm| -> Vec<(f64, f64, Interval)> {
+    for layer in reached {
+        let points = |arm: Arm| -> Vec<Point> {
             let of_arm = layer.series.iter().filter(|point| point.arm == arm);
-            of_arm.filter_map(|p| p.qos.value().map(|qos| (0.5 * (p.start + p.end) as f64, qos.value.qos, qos.ci))).collect()
+            let known = of_arm.filter_map(|p| p.qos.value().map(|qos| (0.5 * (p.start + p.end) as f64, qos)));
+            // Quality lies in 0..=1, whatever a symmetric interval says.
+            let around = |ci: Interval| Some((ci.ci_lower.clamp(0.0, 1.0), ci.ci_upper.clamp(0.0, 1.0)));
+            known.map(|(x, qos)| Point { x, y: qos.value.qos, around: around(qos.ci) }).collect()
         };
-        let arms = [(Arm::Baseline, BASELINE, "baseline"), (Arm::Candidate, CANDIDATE, "candidate")];
-        let all: Vec<(f64, f64, Interval)> = arms.iter().flat_map(|(arm, _, _)| points(*arm)).collect();
-        if all.is_empty() {
+        let arms = [(Arm::Baseline, BASELINE, words.baseline), (Arm::Candidate, CANDIDATE, words.candidate)];
+        let arms = arms.map(|(arm, color, word)| (points(arm), color, word));
+        let all = || arms.iter().flat_map(|arm| &arm.0);
+        if all().next().is_none() {
             continue;
         }
-        let low = all.iter().map(|p| p.2.ci_lower).fold(f64::INFINITY, f64::min).clamp(0.0, 0.95) - 0.01;
-        let high = all.iter().map(|p| p.2.ci_upper).fold(f64::NEG_INFINITY, f64::max).clamp(0.05, 1.0) + 0.01;
-        let title = format!("QoS over time: {}", name(ramp, &layer.tenant, &layer.layer));
-        let words: Vec<String> = arms
-            .iter()
-            .filter_map(|(arm, _, word)| {
-                let points = points(*arm);
-                let (first, last) = (points.first()?, points.last()?);
-                Some(format!("{word} from {:.3} to {:.3}", first.1, last.1))
-            })
-            .collect();
-        charts.push(draw(title, words.join("; "), (720, 280), |root| {
+        let low = all().map(Point::low).fold(f64::INFINITY, f64::min).clamp(0.0, 0.95) - 0.01;
+        let high = all().map(Point::high).fold(f64::NEG_INFINITY, f64::max).clamp(0.05, 1.0) + 0.01;
+        let said = arms.iter().filter_map(|(points, _, word)| {
+            let (first, last) = (points.first()?, points.last()?);
+            Some(fill(words.from_to, &[word, &format!("{:.3}", first.y), &format!("{:.3}", last.y)]))
+        });
+        let said: Vec<String> = said.collect();
+        let changes: Vec<(f64, Ratio)> = layer.stages.iter().skip(1).map(|stage| (stage.start as f64, stage.ratio)).collect();
+        let mut curves = Curves::over_time((ramp.analysis.start, ramp.analysis.as_of), "QoS", Scale::Quality);
+        let drawn = arms.map(|(points, color, word)| {
+            let kept = thin(&points, most);
+            let curve = Curve { name: word.into(), color: color_name(color), ..Curve::default() };
+            curves.add(curve, &kept, points.len());
+            (kept, color, word)
+        });
+        changes.iter().for_each(|(at, ratio)| curves.mark(*at, ratio.to_string()));
+        let title = fill(words.qos_over_time, &[&name(ramp, &layer.tenant, &layer.layer)]);
+        let chart = draw(title, said.join("; "), (720, 280), |root| {
             let mut chart = ChartBuilder::on(root)
                 .margin(12)
-                .margin_top(20)
+                .margin_top(32)
                 .margin_right(30)
                 .x_label_area_size(36)
                 .y_label_area_size(56)
@@ -166,25 +296,33 @@ pub(super) fn qos_over_time(ramp: &RampModel) -> Result<Vec<Chart>> {
                 marked(low..high, round_marks(&(low..high), 6.0)),
             )?;
             time_mesh(&mut chart, "QoS", &|y| format!("{y:.2}"))?;
-            for (arm, color, word) in arms {
-                let points = points(arm);
-                // Quality lies in 0..=1, whatever a symmetric interval says.
-                let bar = |x: f64, ci: &Interval| vec![(x, ci.ci_lower.clamp(0.0, 1.0)), (x, ci.ci_upper.clamp(0.0, 1.0))];
-                chart.draw_series(points.iter().map(|(x, _, ci)| PathElement::new(bar(*x, ci), color.mix(0.45).stroke_width(3))))?;
-                chart.draw_series(LineSeries::new(points.iter().map(|(x, y, _)| (*x, *y)), color.stroke_width(2)))?;
-                chart.draw_series(points.iter().map(|(x, y, _)| Circle::new((*x, *y), 3, color.filled())))?;
-                let x = if arm == Arm::Baseline { 540 } else { 620 };
+            for (idx, (points, color, word)) in drawn.iter().enumerate().filter(|(_, arm)| !arm.0.is_empty()) {
+                let upper = points.iter().map(|point| (point.x, point.high()));
+                let around: Vec<(f64, f64)> = upper.chain(points.iter().rev().map(|point| (point.x, point.low()))).collect();
+                chart.draw_series([Polygon::new(around, color.mix(0.18))])?;
+                chart.draw_series(LineSeries::new(points.iter().map(|point| (point.x, point.y)), color.stroke_width(2)))?;
+                if let [only] = points.as_slice() {
+                    chart.draw_series([PathElement::new(vec![(only.x, only.low()), (only.x, only.high())], color.stroke_width(2))])?;
+                    chart.draw_series([Circle::new((only.x, only.y), 3, color.filled())])?;
+                }
+                let x = 540 + 80 * idx as i32;
                 root.draw(&Circle::new((x, 8), 4, color.filled()))?;
-                root.draw(&Text::new(word, (x + 9, 1), (FONT, 13).into_font().color(&color)))?;
+                root.draw(&Text::new(*word, (x + 9, 1), (FONT, 13).into_font().color(color)))?;
             }
-            let changes = layer.stages.iter().skip(1).map(|stage| (stage.start as f64, stage.ratio));
-            for (at, ratio) in changes {
-                chart.draw_series([PathElement::new(vec![(at, low), (at, high)], INK.mix(0.3))])?;
-                let text = Text::new(format!("{ratio}"), (at, high), text(12));
-                chart.draw_series([text])?;
+            let mut free = i32::MIN;
+            for (at, ratio) in &changes {
+                chart.draw_series([PathElement::new(vec![(*at, low), (*at, high)], INK.mix(0.3))])?;
+                let (x, y) = chart.backend_coord(&(*at, high));
+                // Changes that follow each other closely share a place; the first is named.
+                if x >= free {
+                    root.draw(&Text::new(ratio.to_string(), (x - 10, y - 14), text(12)))?;
+                    free = x + 44;
+                }
             }
             Ok(())
-        })?);
+        })?;
+        let keys = vec![("tenant", layer.tenant.clone()), ("layer", layer.layer.clone()), ("metric", "QoS".to_owned())];
+        charts.push(Chart { keys, ..chart }.with_curves(curves));
     }
     Ok(charts)
 }
@@ -254,121 +392,197 @@ fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
 }
 
 /// The harm of every guardrail in every layer, in units of its margin: one scale for all metrics.
-pub(super) fn harm_forest(ramp: &RampModel) -> Result<Option<Chart>> {
+pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
     /// Margins that are drawn; further out is an arrow's end.
     const FAR: f64 = 4.0;
-    let mut rows: Vec<(String, f64, Interval, bool)> = Vec::new();
-    for layer in &ramp.analysis.layers {
-        for finding in layer.current().into_iter().flat_map(|stage| &stage.guardrails) {
-            if let (Some(harm), Some(interval), Some(margin)) =
-                (finding.judged.harm, finding.judged.interval, finding.judged.margin.filter(|m| *m > 0.0))
-            {
-                let scaled = Interval { ci_lower: interval.ci_lower / margin, ci_upper: interval.ci_upper / margin };
-                let violated = finding.judged.verdict == crate::stats::non_inferiority::HarmVerdict::Violated;
-                rows.push((format!("{}: {}", name(ramp, &layer.tenant, &layer.layer), finding.metric), harm / margin, scaled, violated));
-            }
-        }
-    }
-    if rows.is_empty() {
-        return Ok(None);
+    let of_stage = |layer: &'_ LayerAnalysis| layer.current().map_or(&[][..], |stage| &stage.guardrails).to_vec();
+    let findings = ramp.analysis.layers.iter().flat_map(|layer| of_stage(layer).into_iter().map(move |finding| (layer, finding)));
+    let scaled: Vec<_> = findings
+        .filter_map(|(layer, finding)| {
+            let judged = &finding.judged;
+            let margin = judged.margin.filter(|margin| *margin > 0.0)?;
+            let (harm, interval) = (judged.harm? / margin, judged.interval?);
+            let interval = Interval { ci_lower: interval.ci_lower / margin, ci_upper: interval.ci_upper / margin };
+            let violated = judged.verdict == crate::stats::non_inferiority::HarmVerdict::Violated;
+            Some((layer, finding.metric, harm, interval, violated))
+        })
+        .collect();
+    if scaled.is_empty() {
+        return None;
     }
     let kind = match ramp.analysis.policy.sequential {
-        Sequential::Anytime => "intervals hold at every look",
-        Sequential::Fixed => "intervals hold at one look",
+        Sequential::Anytime => words.harm_anytime,
+        Sequential::Fixed => words.harm_fixed,
     };
-    let words: Vec<String> = rows
-        .iter()
-        .map(|(what, harm, _, violated)| format!("{what} {harm:.2} margins{}", if *violated { " (violated)" } else { "" }))
-        .collect();
-    let height = 90 + 26 * rows.len() as u32;
-    let chart = draw(format!("Harm in units of the margin ({kind})"), words.join("; "), (720, height), |root| {
-        let x_of = |value: f64| 300 + ((value.clamp(-FAR, FAR) + FAR) / (2.0 * FAR) * 390.0) as i32;
-        let (top, bottom) = (24, height as i32 - 46);
-        for tick in -4..=4 {
-            let x = x_of(f64::from(tick));
-            let style = match tick {
-                0 => INK.mix(0.6).stroke_width(1),
-                1 => ALARM.mix(0.7).stroke_width(2),
-                _ => GRID.stroke_width(1),
-            };
-            root.draw(&PathElement::new(vec![(x, top), (x, bottom)], style))?;
-            root.draw(&Text::new(tick.to_string(), (x - 4, bottom + 6), text(12)))?;
+    let x_of = |value: f64| 310.0 + (value.clamp(-FAR, FAR) + FAR) / (2.0 * FAR) * 390.0;
+    let mut rows = Rows::new(scaled.len(), 44, 26, 4);
+    for tick in -4..=4 {
+        let (color, width) = match tick {
+            0 => ("edge", 1),
+            1 => ("alarm", 2),
+            _ => ("line", 1),
+        };
+        rows.rule(x_of(f64::from(tick)), color, width);
+        rows.head(x_of(f64::from(tick)), 34, "middle", &tick.to_string());
+    }
+    for (at, anchor, word) in [(-FAR, "start", words.better), (1.0, "middle", words.margin), (FAR, "end", words.worse)] {
+        rows.head(x_of(at), 14, anchor, word);
+    }
+    let mut said = Vec::new();
+    for (layer, metric, harm, interval, violated) in &scaled {
+        let label = format!("{}: {metric}", name(ramp, &layer.tenant, &layer.layer));
+        let mut says = fill(words.harm_row, &[&label, &format!("{harm:.2}")]);
+        if *violated {
+            says = fill(words.harm_violated, &[&says]);
         }
-        root.draw(&Text::new("better", (x_of(-3.0), bottom + 22), text(12)))?;
-        root.draw(&Text::new("margin", (x_of(1.0) - 18, top - 18), text(12)))?;
-        root.draw(&Text::new("worse than allowed", (x_of(1.6), bottom + 22), text(12)))?;
-        for (idx, (what, harm, interval, violated)) in rows.iter().enumerate() {
-            let y = top + 16 + 26 * idx as i32;
-            let color = if *violated { ALARM } else { CANDIDATE };
-            root.draw(&Text::new(what.clone(), (8, y - 7), text(13)))?;
-            root.draw(&PathElement::new(vec![(x_of(interval.ci_lower), y), (x_of(interval.ci_upper), y)], color.stroke_width(3)))?;
-            if harm.abs() <= FAR {
-                root.draw(&Rectangle::new([(x_of(*harm) - 4, y - 4), (x_of(*harm) + 4, y + 4)], color.filled()))?;
-            } else {
-                let x = x_of(*harm);
-                let tip = if *harm > 0.0 { 8 } else { -8 };
-                root.draw(&Polygon::new(vec![(x, y - 6), (x + tip, y), (x, y + 6)], color.filled()))?;
-            }
-        }
-        Ok(())
-    })?;
-    Ok(Some(chart))
+        let color = if *violated { "alarm" } else { "c0" };
+        let x = x_of(*harm);
+        let shape = if harm.abs() <= FAR {
+            format!("M{:.1} 9h8v8h-8z", x - 4.0)
+        } else {
+            format!("M{x:.1} 7l{} 6l{} 6z", if *harm > 0.0 { 8 } else { -8 }, if *harm > 0.0 { -8 } else { 8 })
+        };
+        let shapes = format!(
+            "<path d=\"M{:.1} 13H{:.1}\" stroke=\"var(--{color})\"/><path d=\"{shape}\" fill=\"var(--{color})\"/>",
+            x_of(interval.ci_lower),
+            x_of(interval.ci_upper)
+        );
+        let tip = format!("{says} [{:.2}, {:.2}]", interval.ci_lower, interval.ci_upper);
+        rows.row(&[("tenant", &layer.tenant), ("layer", &layer.layer), ("metric", metric)], &label, &tip, &shapes);
+        said.push(says);
+    }
+    Some(rows.chart(fill(words.harm_title, &[kind]), sentence(&said)))
 }
 
 /// Ratios over time, with the next step after `as_of`.
-pub(super) fn ratios_over_time(ramp: &RampModel) -> Result<Chart> {
+pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart> {
+    /// Layers whose names fit beside the plot's curves.
+    const NAMED: usize = 16;
     let analysis = &ramp.analysis;
     let ahead = ((analysis.as_of - analysis.start) / 8).max(DAY / 4);
-    let words: Vec<String> =
-        ramp.schedule.layers.iter().map(|l| format!("{} {} to {}", name(ramp, &l.tenant, &l.layer), l.ratio, l.next_ratio)).collect();
-    draw("Ratios over time, and from now on", words.join("; "), (720, 320), |root| {
+    let end = analysis.as_of + ahead;
+    let label = |tenant: &str, layer: &str| name(ramp, tenant, layer);
+    let said: Vec<String> = ramp
+        .schedule
+        .layers
+        .iter()
+        .map(|l| fill(words.ratio_to, &[&label(&l.tenant, &l.layer), &l.ratio.to_string(), &l.next_ratio.to_string()]))
+        .collect();
+    let next: HashMap<(&str, &str), Ratio> =
+        ramp.schedule.layers.iter().map(|l| ((l.tenant.as_str(), l.layer.as_str()), l.next_ratio)).collect();
+    let mut curves = Curves::over_time((analysis.start, end), words.ratio, Scale::Ratio);
+    curves.mark(analysis.as_of as f64, words.now.to_owned());
+    for (idx, layer) in analysis.layers.iter().enumerate() {
+        let Some(last) = layer.stages.last() else { continue };
+        let curve = || Curve {
+            name: label(&layer.tenant, &layer.layer),
+            tenant: layer.tenant.clone(),
+            layer: layer.layer.clone(),
+            color: color_name(PALETTE[idx % PALETTE.len()]),
+            step: true,
+            ..Curve::default()
+        };
+        let at = |time: i64, ratio: Ratio| Point::new(time as f64, ratio.share());
+        let mut points: Vec<Point> = layer.stages.iter().map(|stage| at(stage.start, stage.ratio)).collect();
+        points.push(at(analysis.as_of, last.ratio));
+        curves.add(curve(), &points, points.len());
+        if let Some(next) = next.get(&(layer.tenant.as_str(), layer.layer.as_str())) {
+            let points = [at(analysis.as_of, *next), at(end, *next)];
+            curves.add(Curve { dash: true, ..curve() }, &points, points.len());
+        }
+    }
+    let chart = draw(words.ratios, sentence(&said), (720, 320), |root| {
         let mut chart =
-            ChartBuilder::on(root).margin(12).margin_right(100).x_label_area_size(36).y_label_area_size(56).build_cartesian_2d(
-                time_axis(analysis.start, analysis.as_of + ahead),
+            ChartBuilder::on(root).margin(12).margin_right(130).x_label_area_size(36).y_label_area_size(56).build_cartesian_2d(
+                time_axis(analysis.start, end),
                 marked(-0.03..1.05, [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0].map(f64::sqrt).to_vec()),
             )?;
         // A square-root axis: 1 % and 100 % are both to be seen.
-        time_mesh(&mut chart, "ratio", &|y| format!("{:.0}%", y * y * 100.0))?;
+        time_mesh(&mut chart, words.ratio, &|y| format!("{:.0}%", y * y * 100.0))?;
         let now = analysis.as_of as f64;
         chart.draw_series([PathElement::new(vec![(now, -0.03), (now, 1.05)], INK.mix(0.4))])?;
         let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();
+        // A few layers stand apart where their ratios are the same; of many, each course is drawn once.
+        let is_few = analysis.layers.len() <= NAMED;
+        let mut courses = HashSet::new();
         for (idx, layer) in analysis.layers.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
-            // Layers at the same ratio would hide each other.
-            let at = |ratio: Ratio| ratio.share().sqrt() + idx as f64 * 0.006;
-            let mut steps = Vec::new();
-            for stage in &layer.stages {
-                steps.push((stage.start as f64, at(stage.ratio)));
-                steps.push((stage.end as f64, at(stage.ratio)));
+            let next = next.get(&(layer.tenant.as_str(), layer.layer.as_str()));
+            let course: Vec<(i64, i64, Ratio)> = layer.stages.iter().map(|stage| (stage.start, stage.end, stage.ratio)).collect();
+            if !is_few && !courses.insert((course.clone(), next)) {
+                continue;
             }
+            let at = |ratio: Ratio| ratio.share().sqrt() + if is_few { idx as f64 * 0.006 } else { 0.0 };
+            let steps: Vec<(f64, f64)> =
+                course.iter().flat_map(|(start, end, ratio)| [(*start as f64, at(*ratio)), (*end as f64, at(*ratio))]).collect();
             chart.draw_series(LineSeries::new(steps.iter().copied(), color.stroke_width(2)))?;
-            let next = ramp.schedule.layers.iter().find(|l| l.tenant == layer.tenant && l.layer == layer.layer);
             if let (Some(next), Some(last)) = (next, steps.last().copied()) {
-                let y = at(next.next_ratio);
-                chart.draw_series(DashedLineSeries::new(
-                    [last, (now, y), ((analysis.as_of + ahead) as f64, y)],
-                    4,
-                    3,
-                    color.stroke_width(2),
-                ))?;
-                ends.push((y, name(ramp, &layer.tenant, &layer.layer), color));
+                let y = at(*next);
+                let style = color.stroke_width(2);
+                chart.draw_series(DashedLineSeries::new([last, (now, y), (end as f64, y)], 4, 3, style))?;
+                ends.push((y, label(&layer.tenant, &layer.layer), color));
             }
         }
-        // Names beside the ends, pushed apart where they would touch.
-        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut free = i32::MAX;
-        for (y, word, color) in ends {
-            let (x, pixel) = chart.backend_coord(&((analysis.as_of + ahead) as f64, y));
-            let pixel = (pixel - 7).min(free);
-            free = pixel - 15;
-            root.draw(&Text::new(word, (x + 6, pixel), (FONT, 13).into_font().color(&color)))?;
+        if !is_few {
+            let mut n_at: BTreeMap<Ratio, usize> = BTreeMap::new();
+            ramp.schedule.layers.iter().for_each(|layer| *n_at.entry(layer.next_ratio).or_default() += 1);
+            ends = n_at.into_iter().map(|(at, n)| (at.share().sqrt(), fill(words.n_layers, &[&n.to_string()]), INK)).collect();
         }
-        Ok(())
-    })
+        names(root, ends, |y| chart.backend_coord(&(end as f64, y)))
+    })?;
+    Ok(chart.with_curves(curves))
+}
+
+/// Names beside the ends of curves, pushed apart where they would touch.
+pub(super) fn names(
+    root: &DrawingArea<SVGBackend<'_>, Shift>,
+    mut ends: Vec<(f64, String, RGBColor)>,
+    place: impl Fn(f64) -> (i32, i32),
+) -> PlotResult {
+    /// Pixels a name takes.
+    const LINE: i32 = 15;
+    ends.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // From the top down, then up again from the bottom, so that none leaves the picture.
+    let mut places: Vec<(i32, i32)> = ends.iter().map(|end| place(end.0)).map(|(x, pixel)| (x + 6, pixel - 7)).collect();
+    let mut free = 0;
+    for (_, pixel) in &mut places {
+        *pixel = (*pixel).max(free);
+        free = *pixel + LINE;
+    }
+    let mut free = root.dim_in_pixel().1 as i32 - LINE;
+    for (_, pixel) in places.iter_mut().rev() {
+        *pixel = (*pixel).min(free);
+        free = *pixel - LINE;
+    }
+    for ((_, word, color), at) in ends.into_iter().zip(places) {
+        root.draw(&Text::new(short(&word, 18), at, (FONT, 13).into_font().color(&color)))?;
+    }
+    Ok(())
 }
 
 /// The layer's id, with its tenant where there are several.
 fn name(ramp: &RampModel, tenant: &str, layer: &str) -> String {
     let several = ramp.analysis.layers.iter().any(|l| l.tenant != tenant);
     if several { format!("{tenant} / {layer}") } else { layer.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plots_follow_the_page() {
+        let chart = draw("t", "d", (720, 100), |root| {
+            root.draw(&PathElement::new(vec![(1, 2), (3, 4)], GRID))?;
+            root.draw(&Text::new("0.12345 <b>", (5, 6), text(12)))?;
+            root.draw(&PathElement::new(vec![(5, 6), (7, 4), (9, 9)], CANDIDATE))?;
+            Ok(())
+        });
+        let svg = chart.map(|chart| chart.svg).unwrap_or_default();
+        assert!(svg.contains("<path d=\"M1,2 3,4\" stroke=\"var(--line)\"/>"), "{svg}");
+        assert!(
+            svg.contains("0.12345 &lt;b&gt;") && svg.contains("stroke=\"var(--c0)\" d=\"M5 6l2-2 2 5\"/>") && !svg.contains('#'),
+            "{svg}"
+        );
+    }
 }

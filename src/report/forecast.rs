@@ -3,9 +3,11 @@
 use plotters::{coord::types::RangedCoordf64, prelude::*};
 
 use super::{
-    charts::{Chart, FONT, GRID, INK, PALETTE, draw, text},
-    html::{Cell, Page, escape},
+    charts::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, names, text},
+    curves::{Curve, Curves, Point, Scale, points_of_each, thin},
+    html::{Cell, Page, attributes, escape},
     model::percent,
+    words::{Lang, Words, fill},
 };
 use crate::{
     error::Result,
@@ -16,25 +18,31 @@ use crate::{
 /// Lines with names at their ends.
 struct Line {
     name: String,
-    points: Vec<(f64, f64)>,
+    points: Vec<Point>,
+}
+
+/// What all charts of a forecast share.
+struct Style {
+    words: &'static Words,
+    /// Days that were simulated.
+    days: f64,
+    /// Points that a curve may have.
+    most: usize,
 }
 
 /// Draws a forecast as an HTML page.
 ///
 /// # Errors
 /// When a plot cannot be drawn.
-pub fn forecast_html(forecast: &Forecast, name: &str, why: &str) -> Result<String> {
-    let mut page = Page { html: String::new(), several_tenants: false };
-    page.open(&format!("{name}: forecast"), why);
-    page.raw(&format!(
-        "<p>{} runs of each plan in each world, {} days, seed {}. Numbers rest on: {}.</p>\n",
-        forecast.n_runs,
-        number(forecast.horizon_hours / 24.0),
-        forecast.seed,
-        escape(&forecast.basis)
-    ));
+pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> Result<String> {
+    let mut page = Page::new(lang, false);
+    let words = page.words;
+    page.open(&fill(words.forecast, &[name]), why);
+    let days = forecast.horizon_hours / 24.0;
+    page.text(&fill(words.forecast_note, &[&forecast.n_runs.to_string(), &number(days), &forecast.seed.to_string(), &forecast.basis]));
     if !forecast.findings.is_empty() {
-        page.raw("<h2>What does not add up</h2>\n<ul>\n");
+        page.heading(words.findings);
+        page.raw("<ul>\n");
         for finding in &forecast.findings {
             page.raw(&format!("<li>{}: {}</li>\n", escape(&finding.plans.join(", ")), escape(&finding.finding)));
         }
@@ -47,18 +55,21 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str) -> Result<Strin
             worlds.push(&plan.world);
         }
     }
+    // A fan, and one curve in each of the world's other two charts.
+    let n_curves: usize = forecast.plans.iter().map(|plan| plan.layers.len() + 2).sum();
+    let style = Style { words, days, most: points_of_each(n_curves) };
     for world in worlds {
         let plans: Vec<&PlanForecast> = forecast.plans.iter().filter(|plan| plan.world == world).collect();
-        page.raw(&format!("<h2>World: {}</h2>\n", escape(world)));
-        if let Some(chart) = full_chart(world, &plans, forecast.horizon_hours)? {
-            page.chart(&chart);
-        }
-        if let Some(chart) = harm_chart(world, &plans)? {
-            page.chart(&chart);
-        }
+        page.raw(&format!("<section{}>\n", attributes([("world", world)].into_iter())));
+        page.heading(&fill(words.world_title, &[world]));
+        let mut charts: Vec<Chart> = Vec::new();
+        charts.extend(full_chart(world, &plans, &style)?);
+        charts.extend(harm_chart(world, &plans, &style)?);
         for plan in plans {
-            page.chart(&fan_chart(plan, forecast.horizon_hours)?);
+            charts.push(fan_chart(plan, &style)?);
         }
+        page.charts(&charts);
+        page.raw("</section>\n");
     }
     if let Some(optimum) = &forecast.optimum {
         optimum_part(&mut page, optimum)?;
@@ -78,24 +89,26 @@ fn mean(quantity: &Quantity, unit: f64) -> String {
 }
 
 fn plans_table(page: &mut Page, forecast: &Forecast) {
+    let words = page.words;
+    page.heading(words.plans);
     let header = [
-        "plan",
-        "decided by",
-        "world",
-        "rollback, %",
-        "SRM halt, %",
-        "unfinished, %",
-        "days to full",
-        "days to rollback",
-        "users exposed",
-        "users at rollback",
-        "cost",
+        words.plan,
+        words.decided_by,
+        words.world,
+        words.rollback_percent,
+        words.srm_percent,
+        words.unfinished_percent,
+        words.days_to_full,
+        words.days_to_rollback,
+        words.users_exposed,
+        words.users_at_rollback,
+        words.cost,
     ];
     let row = |plan: &PlanForecast| {
         vec![
             Cell::Text(plan.plan.clone()),
             Cell::Text(plan.controller.clone()),
-            Cell::Text(format!("{}{}", plan.world, if plan.is_harmful { " (harmful)" } else { "" })),
+            Cell::Keyed(if plan.is_harmful { fill(words.harmful, &[&plan.world]) } else { plan.world.clone() }, plan.world.clone()),
             Cell::Number(chance(&plan.p_rollback)),
             Cell::Number(chance(&plan.p_srm_halt)),
             Cell::Number(chance(&plan.p_never_finishes)),
@@ -106,39 +119,48 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
             Cell::Number(plan.cost.as_ref().map_or_else(|| "-".into(), |cost| mean(cost, 1.0))),
         ]
     };
-    page.table("Plans side by side; ± is the Monte Carlo error, in points", &header, forecast.plans.iter().map(row));
+    page.table(words.plans_caption, &header, forecast.plans.iter().map(row));
 }
 
 /// Median ratio of every layer with the range of nine runs in ten.
-fn fan_chart(plan: &PlanForecast, horizon: f64) -> Result<Chart> {
-    let words: Vec<String> = plan
-        .layers
-        .iter()
-        .map(|layer| {
-            format!("{}: {} rolled back, full after {} days", layer.layer, percent(layer.p_rollback.p), mean(&layer.hours_to_full, 24.0))
-        })
-        .collect();
-    draw(format!("Ratios of \"{}\" in \"{}\"", plan.plan, plan.world), words.join("; "), (720, 280), |root| {
+fn fan_chart(plan: &PlanForecast, style: &Style) -> Result<Chart> {
+    let words = style.words;
+    let mut said: Vec<String> = vec![words.fan_note.to_owned()];
+    said.extend(
+        plan.layers
+            .iter()
+            .map(|layer| fill(words.fan_words, &[&layer.layer, &percent(layer.p_rollback.p), &mean(&layer.hours_to_full, 24.0)])),
+    );
+    let mut curves = Curves::of_numbers(words.days, style.days, words.ratio, Scale::Ratio);
+    let fans = plan.layers.iter().enumerate().map(|(idx, layer)| {
+        let all = layer.fan.iter().map(|fan| Point { x: fan.hours / 24.0, y: fan.ratio[2], around: Some((fan.ratio[0], fan.ratio[4])) });
+        let all: Vec<Point> = all.collect();
+        let (kept, color) = (thin(&all, style.most), PALETTE[idx % PALETTE.len()]);
+        let (name, layer) = (layer.layer.clone(), layer.layer.clone());
+        curves.add(Curve { name, layer: layer.clone(), color: color_name(color), ..Curve::default() }, &kept, all.len());
+        (layer, kept, color)
+    });
+    let fans: Vec<(String, Vec<Point>, RGBColor)> = fans.collect();
+    let chart = draw(fill(words.fan_title, &[&plan.plan, &plan.world]), said.join("; "), (720, 280), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
-            .margin_right(100)
+            .margin_right(130)
             .x_label_area_size(36)
             .y_label_area_size(56)
-            .build_cartesian_2d(0.0..horizon / 24.0, -0.03..1.05)?;
+            .build_cartesian_2d(0.0..style.days, -0.03..1.05)?;
         // A square-root axis: 1 % and 100 % are both to be seen.
-        mesh(&mut chart, ("days", "ratio"), &|y| format!("{:.0}%", y * y.abs() * 100.0))?;
+        mesh(&mut chart, (words.days, words.ratio), &|y| format!("{:.0}%", y * y.abs() * 100.0))?;
         let mut ends = Vec::new();
-        for (idx, layer) in plan.layers.iter().enumerate() {
-            let color = PALETTE[idx % PALETTE.len()];
-            let at = |q: usize| layer.fan.iter().map(move |fan| (fan.hours / 24.0, fan.ratio[q].sqrt())).collect::<Vec<_>>();
-            let (low, middle, high) = (at(0), at(2), at(4));
-            let around: Vec<(f64, f64)> = high.into_iter().chain(low.into_iter().rev()).collect();
+        for (layer, points, color) in &fans {
+            let upper = points.iter().map(|point| (point.x, point.high().sqrt()));
+            let around: Vec<(f64, f64)> = upper.chain(points.iter().rev().map(|point| (point.x, point.low().sqrt()))).collect();
             chart.draw_series([Polygon::new(around, color.mix(0.15))])?;
-            chart.draw_series(LineSeries::new(middle.iter().copied(), color.stroke_width(2)))?;
-            ends.push((middle.last().map_or(0.0, |point| point.1), layer.layer.clone(), color));
+            chart.draw_series(LineSeries::new(points.iter().map(|point| (point.x, point.y.sqrt())), color.stroke_width(2)))?;
+            ends.push((points.last().map_or(0.0, |point| point.y.sqrt()), layer.clone(), *color));
         }
-        names(root, ends, |y| chart.backend_coord(&(horizon / 24.0, y)))
-    })
+        names(root, ends, |y| chart.backend_coord(&(style.days, y)))
+    })?;
+    Ok(chart.with_curves(curves))
 }
 
 /// Axes and grid, alike in all plots.
@@ -146,7 +168,7 @@ fn mesh(
     chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     (x_name, y_name): (&str, &str),
     y_label: &dyn Fn(f64) -> String,
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
+) -> PlotResult {
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -161,39 +183,17 @@ fn mesh(
     Ok(())
 }
 
-/// Names beside the ends of lines, pushed apart where they would touch.
-fn names(
-    root: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    mut ends: Vec<(f64, String, RGBColor)>,
-    place: impl Fn(f64) -> (i32, i32),
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    /// Pixels a name takes.
-    const LINE: i32 = 15;
-    ends.sort_by(|a, b| b.0.total_cmp(&a.0));
-    // From the top down, then up again from the bottom, so that none leaves the picture.
-    let mut places: Vec<(i32, i32)> = ends.iter().map(|end| place(end.0)).map(|(x, pixel)| (x + 6, pixel - 7)).collect();
-    let mut free = 0;
-    for (_, pixel) in &mut places {
-        *pixel = (*pixel).max(free);
-        free = *pixel + LINE;
+fn lines_chart(title: String, said: String, lines: &[Line], (x_name, y_name): (&'static str, &'static str), x_max: f64) -> Result<Chart> {
+    let y_max = lines.iter().flat_map(|line| &line.points).map(|point| point.y).fold(1e-9, f64::max);
+    let mut curves = Curves::of_numbers(x_name, x_max, y_name, Scale::Number);
+    for (idx, line) in lines.iter().enumerate() {
+        let curve = Curve { name: line.name.clone(), color: color_name(PALETTE[idx % PALETTE.len()]), ..Curve::default() };
+        curves.add(curve, &line.points, line.points.len());
     }
-    let mut free = root.dim_in_pixel().1 as i32 - LINE;
-    for (_, pixel) in places.iter_mut().rev() {
-        *pixel = (*pixel).min(free);
-        free = *pixel - LINE;
-    }
-    for ((_, word, color), at) in ends.into_iter().zip(places) {
-        root.draw(&Text::new(word, at, (FONT, 13).into_font().color(&color)))?;
-    }
-    Ok(())
-}
-
-fn lines_chart(title: String, words: String, lines: &[Line], (x_name, y_name): (&str, &str), x_max: f64) -> Result<Chart> {
-    let y_max = lines.iter().flat_map(|line| &line.points).map(|point| point.1).fold(1e-9, f64::max);
-    draw(title, words, (720, 260), |root| {
+    let chart = draw(title, said, (720, 260), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
-            .margin_right(130)
+            .margin_right(150)
             .x_label_area_size(36)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..x_max, 0.0..y_max * 1.05)?;
@@ -201,66 +201,76 @@ fn lines_chart(title: String, words: String, lines: &[Line], (x_name, y_name): (
         let mut ends = Vec::new();
         for (idx, line) in lines.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
-            chart.draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
-            ends.push((line.points.last().map_or(0.0, |point| point.1), line.name.clone(), color));
+            chart.draw_series(LineSeries::new(line.points.iter().map(|point| (point.x, point.y)), color.stroke_width(2)))?;
+            ends.push((line.points.last().map_or(0.0, |point| point.y), line.name.clone(), color));
         }
         names(root, ends, |y| chart.backend_coord(&(x_max, y)))
-    })
+    })?;
+    Ok(chart.with_curves(curves))
 }
 
 /// The share of runs that are full by a day; `None` if none ever is.
-fn full_chart(world: &str, plans: &[&PlanForecast], horizon: f64) -> Result<Option<Chart>> {
+fn full_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Option<Chart>> {
     let some: Vec<&&PlanForecast> = plans.iter().filter(|plan| plan.hours_to_full.n > 0).collect();
     if some.is_empty() {
         return Ok(None);
     }
-    let lines: Vec<Line> = some
-        .iter()
-        .map(|plan| Line { name: plan.plan.clone(), points: plan.full_by.iter().map(|by| (by.hours / 24.0, by.p)).collect() })
-        .collect();
-    let words: Vec<String> = some.iter().map(|plan| format!("{}: {} days", plan.plan, mean(&plan.hours_to_full, 24.0))).collect();
-    let title = format!("Time until every layer is full, in \"{world}\"");
-    lines_chart(title, words.join("; "), &lines, ("days", "share of runs"), horizon / 24.0).map(Some)
+    let words = style.words;
+    let line = |plan: &&&PlanForecast| {
+        let points: Vec<Point> = plan.full_by.iter().map(|by| Point::new(by.hours / 24.0, by.p)).collect();
+        Line { name: plan.plan.clone(), points: thin(&points, style.most) }
+    };
+    let lines: Vec<Line> = some.iter().map(line).collect();
+    let said: Vec<String> = some.iter().map(|plan| fill(words.full_words, &[&plan.plan, &mean(&plan.hours_to_full, 24.0)])).collect();
+    let title = fill(words.full_title, &[world]);
+    lines_chart(title, said.join("; "), &lines, (words.days, words.share_of_runs), style.days).map(Some)
 }
 
 /// The probability to exceed an amount of harm; `None` where nothing is harmed.
-fn harm_chart(world: &str, plans: &[&PlanForecast]) -> Result<Option<Chart>> {
+fn harm_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Option<Chart>> {
     let some: Vec<&&PlanForecast> = plans.iter().filter(|plan| !plan.exceedance.is_empty()).collect();
     if some.is_empty() {
         return Ok(None);
     }
+    let words = style.words;
     let most = some.iter().flat_map(|plan| &plan.exceedance).map(|point| point.amount).fold(0.0, f64::max);
-    let lines: Vec<Line> = some
-        .iter()
-        .map(|plan| {
-            let points = plan.exceedance.iter().map(|point| (point.amount, point.p)).collect::<Vec<_>>();
-            Line { name: plan.plan.clone(), points: points.into_iter().chain([(most, 0.0)]).collect() }
-        })
-        .collect();
+    let line = |plan: &&&PlanForecast| {
+        let points = plan.exceedance.iter().map(|point| Point::new(point.amount, point.p));
+        let points: Vec<Point> = points.chain([Point::new(most, 0.0)]).collect();
+        Line { name: plan.plan.clone(), points: thin(&points, style.most) }
+    };
+    let lines: Vec<Line> = some.iter().map(line).collect();
     let has_cost = some.iter().any(|plan| plan.cost.is_some());
-    let words: Vec<String> =
+    let said: Vec<String> =
         some.iter().filter_map(|plan| plan.cost.as_ref().map(|cost| format!("{}: {}", plan.plan, mean(cost, 1.0)))).collect();
-    let unit = if has_cost { "cost" } else { "harm" };
-    lines_chart(format!("Probability to exceed a {unit}, in \"{world}\""), words.join("; "), &lines, (unit, "probability"), most).map(Some)
+    let unit = if has_cost { words.cost } else { words.harm_amount };
+    lines_chart(fill(words.exceed_title, &[unit, world]), said.join("; "), &lines, (unit, words.probability), most).map(Some)
 }
 
 fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
-    page.raw(&format!(
-        "<h2>Fastest schedules</h2>\n<p>For {}, with a harm of {} that must not be missed.</p>\n",
-        escape(&optimum.metric),
-        number(optimum.mde)
-    ));
+    let words = page.words;
+    page.heading(words.fastest);
+    page.text(&fill(words.fastest_note, &[&optimum.metric, &number(optimum.mde)]));
     for layer in optimum.layers.iter().filter(|layer| !layer.front.is_empty()) {
-        page.chart(&front_chart(layer)?);
+        page.chart(&front_chart(layer, words)?);
     }
-    let header = ["layer", "ladder", "dwell, h", "decided by", "false rollback, %", "missed, %", "unfinished, %", "days to full"];
+    let header = [
+        words.layer,
+        words.ladder,
+        words.dwell,
+        words.decided_by,
+        words.false_rollback,
+        words.missed,
+        words.unfinished_percent,
+        words.days_to_full,
+    ];
     let rows = optimum.layers.iter().flat_map(|layer| {
         let exact = layer.chosen.iter().map(|candidate| {
             vec![
                 Cell::Text(layer.layer.clone()),
                 Cell::Text(ladder(&candidate.ladder)),
                 Cell::Number(number(candidate.dwell_hours)),
-                Cell::Text(format!("{}, exactly", candidate.boundary.name())),
+                Cell::Text(fill(words.exactly, &[candidate.boundary.name()])),
                 Cell::Number(number(candidate.p_false_rollback * 100.0)),
                 Cell::Number(number(candidate.p_missed * 100.0)),
                 Cell::Text(String::new()),
@@ -272,7 +282,7 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
                 Cell::Text(layer.layer.clone()),
                 Cell::Text(ladder(&run.ladder)),
                 Cell::Number(number(run.dwell_hours)),
-                Cell::Text(format!("{}, run", run.controller)),
+                Cell::Text(fill(words.as_run, &[&run.controller])),
                 Cell::Number(chance(&run.p_false_rollback)),
                 Cell::Number(chance(&run.p_missed)),
                 Cell::Number(chance(&run.p_never_finishes)),
@@ -281,7 +291,7 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
         });
         exact.chain(run).collect::<Vec<_>>()
     });
-    page.table("Chosen schedules, exactly and as run", &header, rows);
+    page.table(words.chosen_caption, &header, rows);
     page.raw(&format!("<pre>{}</pre>\n", escape(&optimum.toml)));
     Ok(())
 }
@@ -290,14 +300,14 @@ fn ladder(ladder: &[f64]) -> String {
     ladder.iter().map(|share| percent(*share)).collect::<Vec<_>>().join(" ")
 }
 
-fn front_chart(layer: &LayerOptimum) -> Result<Chart> {
+fn front_chart(layer: &LayerOptimum, words: &Words) -> Result<Chart> {
     let points: Vec<(f64, f64)> = layer.front.iter().map(|c| (c.hours_if_good / 24.0, c.expected_harm)).collect();
     let most = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).fold(1e-9, f64::max) * 1.1;
     let (x_max, y_max) = (most(&|point| point.0), most(&|point| point.1));
-    draw(format!("Time against harm: {}", layer.layer), layer.why.clone(), (720, 260), |root| {
+    let chart = draw(fill(words.front_title, &[&layer.layer]), layer.why.clone(), (720, 260), |root| {
         let mut chart =
             ChartBuilder::on(root).margin(12).x_label_area_size(36).y_label_area_size(64).build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
-        mesh(&mut chart, ("days to full if good", "expected harm if bad"), &|y| number(y))?;
+        mesh(&mut chart, (words.days_if_good, words.harm_if_bad), &|y| number(y))?;
         chart.draw_series(LineSeries::new(points.iter().copied(), PALETTE[0].mix(0.5)))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 4, PALETTE[0].filled())))?;
         if let Some(chosen) = &layer.chosen {
@@ -305,5 +315,6 @@ fn front_chart(layer: &LayerOptimum) -> Result<Chart> {
             chart.draw_series([Circle::new(place, 8, PALETTE[1].stroke_width(2))])?;
         }
         Ok(())
-    })
+    })?;
+    Ok(Chart { keys: vec![("layer", layer.layer.clone())], ..chart })
 }

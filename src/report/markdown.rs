@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::model::{Model, RampModel, layer_lines, p_value, percent};
+use super::{
+    model::{Model, RampModel, layer_lines, p_value, percent},
+    words::{Lang, Words, fill},
+};
 use crate::{
     gate::GateOutcome,
     number::number,
@@ -11,7 +14,8 @@ use crate::{
 };
 
 /// Draws a report as Markdown.
-pub fn markdown(model: &Model) -> String {
+pub fn markdown(model: &Model, lang: Lang) -> String {
+    let words = lang.words();
     let mut out = String::new();
     let study = &model.study;
     line(&mut out, &format!("# {}", escape(&study.name)));
@@ -21,14 +25,19 @@ pub fn markdown(model: &Model) -> String {
         line(&mut out, "");
     }
     if let Some(ramp) = &model.ramp {
-        decisions(&mut out, ramp);
-        gate(&mut out, ramp);
-        effects(&mut out, ramp);
+        decisions(&mut out, ramp, words);
+        gate(&mut out, ramp, words);
+        effects(&mut out, ramp, words);
     }
-    layers(&mut out, model);
-    quality(&mut out, model);
-    inputs(&mut out, model);
+    layers(&mut out, model, words);
+    quality(&mut out, model, words);
+    inputs(&mut out, model, words);
     out
+}
+
+fn heading(out: &mut String, words: &str) {
+    line(out, &format!("## {words}"));
+    line(out, "");
 }
 
 /// Writing into a string cannot fail.
@@ -46,25 +55,29 @@ pub(super) fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item 
     line(out, "");
 }
 
-fn decisions(out: &mut String, ramp: &RampModel) {
+fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
     let schedule = &ramp.schedule;
-    line(
-        out,
-        &format!(
-            "**{}** against **{}**, as of {}. Gate: **{}**.",
-            escape(&schedule.candidate),
-            escape(&schedule.baseline),
-            time::format(schedule.as_of),
-            ramp.gate.outcome.name()
-        ),
-    );
+    let bold = |text: &str| format!("**{}**", escape(text));
+    let (candidate, baseline) = (bold(&schedule.candidate), bold(&schedule.baseline));
+    let gate = bold(&words.badge(ramp.gate.outcome.name()));
+    line(out, &fill(words.against, &[&candidate, &baseline, &time::format(schedule.as_of), &gate]));
     line(out, "");
-    line(out, "## Decisions");
-    line(out, "");
+    heading(out, words.decisions);
     let lines = layer_lines(&ramp.analysis, schedule);
     table(
         out,
-        &["tenant", "layer", "users", "exposed", "QoS baseline", "QoS candidate", "SRM", "verdict", "ratio", "why"],
+        &[
+            words.tenant,
+            words.layer,
+            words.users,
+            words.exposed,
+            words.qos_baseline,
+            words.qos_candidate,
+            words.srm,
+            words.verdict,
+            words.ratio,
+            words.why,
+        ],
         lines.into_iter().map(|l| {
             vec![
                 l.tenant,
@@ -74,7 +87,7 @@ fn decisions(out: &mut String, ramp: &RampModel) {
                 l.qos_baseline,
                 l.qos_candidate,
                 l.srm,
-                l.verdict.into(),
+                words.badge(l.verdict),
                 l.ratios,
                 l.reason,
             ]
@@ -82,26 +95,28 @@ fn decisions(out: &mut String, ramp: &RampModel) {
     );
 }
 
-fn gate(out: &mut String, ramp: &RampModel) {
-    line(out, "## Gate");
+fn gate(out: &mut String, ramp: &RampModel, words: &Words) {
+    heading(out, words.gate);
+    let open: Vec<_> = ramp.gate.checks.iter().filter(|check| check.outcome != GateOutcome::Pass).collect();
+    let n_all = ramp.gate.checks.len();
+    line(out, &fill(words.gate_passed, &[&(n_all - open.len()).to_string(), &n_all.to_string()]));
     line(out, "");
-    let open = ramp.gate.checks.iter().filter(|check| check.outcome != GateOutcome::Pass);
-    let n_passed = ramp.gate.checks.iter().filter(|check| check.outcome == GateOutcome::Pass).count();
-    line(out, &format!("{n_passed} of {} checks passed. The others:", ramp.gate.checks.len()));
-    line(out, "");
+    if open.is_empty() {
+        return;
+    }
     table(
         out,
-        &["check", "layer", "outcome", "found", "what would make it pass"],
-        open.map(|c| {
-            vec![c.check.clone(), c.layer.clone(), c.outcome.name().into(), c.detail.clone(), c.remedy.clone().unwrap_or_default()]
+        &[words.check, words.layer, words.outcome, words.found, words.remedy],
+        open.into_iter().map(|c| {
+            let outcome = words.badge(c.outcome.name());
+            vec![c.check.clone(), c.layer.clone(), outcome, c.detail.clone(), c.remedy.clone().unwrap_or_default()]
         }),
     );
 }
 
-fn effects(out: &mut String, ramp: &RampModel) {
-    line(out, "## Effects in the current stage");
-    line(out, "");
-    line(out, "Candidate minus baseline, same layer, same time. The interval holds at every look.");
+fn effects(out: &mut String, ramp: &RampModel, words: &Words) {
+    heading(out, words.effects);
+    line(out, words.effects_note);
     line(out, "");
     let mut rows = Vec::new();
     for layer in &ramp.analysis.layers {
@@ -124,91 +139,86 @@ fn effects(out: &mut String, ramp: &RampModel) {
         stage.metrics.iter().for_each(|metric| add(&metric.metric, &metric.effect));
         add("latency_p95_ms", &stage.latency_p95_ms.effect);
     }
-    table(out, &["tenant", "layer", "metric", "baseline", "candidate", "effect", "interval", "p"], rows.into_iter());
+    let header = [words.tenant, words.layer, words.metric, words.baseline, words.candidate, words.effect, words.interval, words.p];
+    table(out, &header, rows.into_iter());
 }
 
-fn layers(out: &mut String, model: &Model) {
-    line(out, "## Layers");
-    line(out, "");
-    line(
-        out,
-        &format!(
-            "{} users, {} of them eligible, by {} at {}.",
-            model.layering.n_users, model.layering.n_eligible, model.layering.mode, model.layering.as_of
-        ),
-    );
+fn layers(out: &mut String, model: &Model, words: &Words) {
+    heading(out, words.layers);
+    let l = &model.layering;
+    line(out, &escape(&fill(words.layers_note, &[&l.n_users.to_string(), &l.n_eligible.to_string(), &l.mode, &l.as_of])));
     line(out, "");
     table(
         out,
-        &["tenant", "layer", "users", "share", "eligible", ""],
+        &[words.tenant, words.layer, words.users, words.share, words.eligible, words.note],
         model.layering.layers.iter().map(|l| {
-            let note = if l.too_small { "too small to judge" } else { "" };
+            let note = if l.too_small { words.too_small } else { "" };
             vec![l.tenant.clone(), l.layer.clone(), l.n_users.to_string(), percent(l.share), l.n_eligible.to_string(), note.into()]
         }),
     );
 }
 
-fn quality(out: &mut String, model: &Model) {
-    line(out, "## Data quality");
-    line(out, "");
-    table(out, &["what", "count"], quality_rows(model).into_iter().map(|(what, n)| vec![what, n.to_string()]));
+fn quality(out: &mut String, model: &Model, words: &Words) {
+    heading(out, words.data_quality);
+    table(out, &[words.what, words.count], quality_rows(model, words).into_iter().map(|(what, n)| vec![what, n.to_string()]));
 }
 
 /// Counts of the data's quality with their names for people; shared with the HTML report.
-pub(super) fn quality_rows(model: &Model) -> Vec<(String, u64)> {
+pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
     let l = &model.layering;
     let mut rows: Vec<(String, u64)> = vec![
-        ("users without a last use".into(), l.missing.last_use_time),
-        ("users without a use count".into(), l.missing.use_count),
-        ("users without a value".into(), l.missing.user_value),
-        ("users without an acceptance score (A counts as 0)".into(), l.missing.accept_score),
-        ("users of whom nothing is known (placed by the unknown policy)".into(), l.n_unknown),
-        ("users placed by a tag rule".into(), l.n_tagged),
-        (
-            "parts clamped: recency, frequency, value, acceptance".into(),
-            l.clamped.last_use_time + l.clamped.use_count + l.clamped.user_value + l.clamped.accept_score,
-        ),
-        ("further rows of users that were there already".into(), l.n_duplicates),
+        (words.no_last_use.into(), l.missing.last_use_time),
+        (words.no_use_count.into(), l.missing.use_count),
+        (words.no_value.into(), l.missing.user_value),
+        (words.no_accept.into(), l.missing.accept_score),
+        (words.unknown_users.into(), l.n_unknown),
+        (words.tagged.into(), l.n_tagged),
+        (words.clamped.into(), l.clamped.last_use_time + l.clamped.use_count + l.clamped.user_value + l.clamped.accept_score),
+        (words.duplicates.into(), l.n_duplicates),
     ];
     if let Some(events) = &l.events {
-        rows.push(("events used".into(), events.n_events));
-        rows.push(("events at or after as_of (not known yet)".into(), events.n_after_as_of));
+        rows.push((words.events_used.into(), events.n_events));
+        rows.push((words.events_after.into(), events.n_after_as_of));
     }
-    rows.extend(l.bad_rows.iter().map(|(reason, n)| (format!("user rows left out: {reason}"), *n)));
+    rows.extend(l.bad_rows.iter().map(|(reason, n)| (fill(words.user_rows_out, &[reason]), *n)));
     if let Some(ramp) = &model.ramp {
         let r = &ramp.analysis.data.rows;
         rows.extend([
-            ("traffic rows".into(), r.n_rows),
-            ("rows in the baseline".into(), r.n_baseline),
-            ("rows in the candidate".into(), r.n_candidate),
-            ("rows of users who did not consent (in neither arm)".into(), r.n_ineligible),
-            ("of these: answered by the candidate all the same".into(), r.n_ineligible_candidate),
-            ("rows of an unknown release".into(), r.n_unknown_release),
-            ("rows of users without a layer".into(), r.n_unknown_user),
-            ("shadow rows".into(), r.n_shadow),
-            ("rows before the plan's start".into(), r.n_before_start),
-            ("rows at or after as_of".into(), r.n_after_as_of),
-            ("rows coloured with another layer".into(), r.n_layer_differs),
-            ("bad rows left out".into(), r.n_bad),
+            (words.traffic_rows.into(), r.n_rows),
+            (words.rows_baseline.into(), r.n_baseline),
+            (words.rows_candidate.into(), r.n_candidate),
+            (words.rows_ineligible.into(), r.n_ineligible),
+            (words.rows_ineligible_candidate.into(), r.n_ineligible_candidate),
+            (words.rows_unknown_release.into(), r.n_unknown_release),
+            (words.rows_unknown_user.into(), r.n_unknown_user),
+            (words.rows_shadow.into(), r.n_shadow),
+            (words.rows_before.into(), r.n_before_start),
+            (words.rows_after.into(), r.n_after_as_of),
+            (words.rows_other_layer.into(), r.n_layer_differs),
+            (words.rows_bad.into(), r.n_bad),
         ]);
         if ramp.schedule.profile != "external" {
-            rows.push(("rows in another release than bucket and ratio say".into(), r.n_misassigned));
+            rows.push((words.rows_misassigned.into(), r.n_misassigned));
         }
-        rows.extend(r.bad_rows.iter().map(|(reason, n)| (format!("traffic rows left out: {reason}"), *n)));
+        rows.extend(r.bad_rows.iter().map(|(reason, n)| (fill(words.traffic_rows_out, &[reason]), *n)));
         let crossovers: u64 = ramp.analysis.layers.iter().flat_map(|l| &l.stages).map(|s| s.users.crossover).sum();
-        rows.push(("users seen in both releases within a stage (left out of user counts)".into(), crossovers));
+        rows.push((words.crossovers.into(), crossovers));
     }
     rows
 }
 
-fn inputs(out: &mut String, model: &Model) {
+fn inputs(out: &mut String, model: &Model, words: &Words) {
     let study = &model.study;
-    line(out, "## Inputs");
-    line(out, "");
-    line(out, &format!("sluice {}, seed {}, scenario `{}`.", study.version, study.seed, study.scenario_digest));
+    heading(out, words.inputs);
+    let scenario = format!("`{}`", study.scenario_digest);
+    line(out, &fill(words.inputs_note, &[&study.version, &study.seed.to_string(), &scenario]));
     line(out, "");
     let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
-    table(out, &["file", "digest"], model.layering.sources.iter().chain(traffic).map(|f| vec![f.name.clone(), format!("`{}`", f.digest)]));
+    table(
+        out,
+        &[words.file, words.digest],
+        model.layering.sources.iter().chain(traffic).map(|f| vec![f.name.clone(), format!("`{}`", f.digest)]),
+    );
 }
 
 /// Keeps text from becoming markup; newlines become spaces.

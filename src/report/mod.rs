@@ -1,14 +1,18 @@
 //! Reports: one model, drawn as Markdown and as one self-contained HTML page.
 
 mod charts;
+mod curves;
 mod forecast;
 mod gate;
 mod html;
 mod markdown;
 mod model;
+mod rows;
+mod words;
 
 pub use forecast::forecast_html;
 pub use gate::{gate_html, gate_markdown};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, p_value, percent};
+pub use words::Lang;

@@ -2,6 +2,7 @@
 
 use semver::Version;
 use serde::Serialize;
+use std::collections::HashMap;
 
 use super::{
     bundle::{Tool, ToolBundle},
@@ -66,6 +67,8 @@ impl BundleDiff {
 pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> BundleDiff {
     let mut changes = Vec::new();
     let mut n_both = 0;
+    let added: Vec<&Tool> = new.tools.iter().filter(|after| old.tool(&after.name).is_none()).collect();
+    let added_by_schema: HashMap<String, &Tool> = added.iter().rev().map(|tool| (tool.input_schema.to_string(), *tool)).collect();
     for before in &old.tools {
         match new.tool(&before.name) {
             Some(after) => {
@@ -77,7 +80,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
                 versions(&before.name, [&before.version, &after.version], [breaks, touched], has_migration, &mut changes);
             }
             None => {
-                let renamed = new.tools.iter().find(|after| old.tool(&after.name).is_none() && after.input_schema == before.input_schema);
+                let renamed = added_by_schema.get(&before.input_schema.to_string());
                 let (rule, detail) = match renamed {
                     Some(after) => ("tool-renamed", format!("`{}` is called `{}` now", before.name, after.name)),
                     None => ("tool-removed", format!("`{}` is gone", before.name)),
@@ -86,7 +89,6 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
             }
         }
     }
-    let added: Vec<&Tool> = new.tools.iter().filter(|after| old.tool(&after.name).is_none()).collect();
     for after in &added {
         let (rule, level) = if after.writes() { ("write-tool-added", Level::Warning) } else { ("tool-added", Level::Info) };
         changes.push(beside(&after.name, rule, Concern::Schema, level, format!("`{}` is new", after.name)));

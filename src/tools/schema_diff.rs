@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::view::{View, type_of};
 
@@ -63,7 +63,8 @@ pub struct SchemaChange {
 
 /// Compares two schemas of one side. Recursive schemas are compared once a pair of places; nothing is fetched.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
-    let mut walk = Walk { roots: [old, new], side, seen: HashSet::new(), changes: Vec::new(), path: Vec::new() };
+    let mut walk =
+        Walk { roots: [old, new], side, seen: HashSet::new(), changes: Vec::new(), path: Vec::new(), fuel: MAX_PLACES, tries: 0 };
     walk.schemas(Some(old), Some(new));
     let mut changes = walk.changes;
     changes.sort();
@@ -78,6 +79,34 @@ struct Walk<'a> {
     seen: HashSet<(usize, usize)>,
     changes: Vec<SchemaChange>,
     path: Vec<String>,
+    /// Places that may still be compared, tries included.
+    fuel: usize,
+    /// Tries within tries.
+    tries: usize,
+}
+
+/// Branches of two lists: those in both, and the others.
+struct Matched<'a> {
+    same: Vec<(&'a Value, &'a Value)>,
+    old_left: Vec<&'a Value>,
+    new_left: Vec<&'a Value>,
+}
+
+impl<'a> Matched<'a> {
+    fn of(old: &'a [Value], new: &'a [Value]) -> Self {
+        let keyed =
+            |branches: &'a [Value]| -> HashMap<String, &'a Value> { branches.iter().map(|branch| (branch.to_string(), branch)).collect() };
+        let (of_old, of_new) = (keyed(old), keyed(new));
+        let mut matched = Self { same: Vec::new(), old_left: Vec::new(), new_left: Vec::new() };
+        for branch in old {
+            match of_new.get(&branch.to_string()) {
+                Some(other) => matched.same.push((branch, other)),
+                None => matched.old_left.push(branch),
+            }
+        }
+        matched.new_left.extend(new.iter().filter(|branch| !of_old.contains_key(&branch.to_string())));
+        matched
+    }
 }
 
 /// Lower bounds and upper bounds: the keyword, whether it is a lower one.
@@ -105,8 +134,9 @@ use Level::{Error, Info, Warning};
 impl<'a> Walk<'a> {
     /// Notes a change with its level on the input side and on the output side.
     fn note(&mut self, rule: &'static str, [input, output]: [Level; 2], detail: impl Into<String>) {
-        if self.changes.len() < MAX_CHANGES {
-            let level = if self.side == Side::Input { input } else { output };
+        let level = if self.side == Side::Input { input } else { output };
+        // What is not listed for lack of room is never an error.
+        if self.changes.len() < MAX_CHANGES || (level == Error && self.changes.len() < 2 * MAX_CHANGES) {
             let path = if self.path.is_empty() { "/".to_owned() } else { format!("/{}", self.path.join("/")) };
             self.changes.push(SchemaChange { rule, path, level, detail: detail.into() });
         }
@@ -127,7 +157,8 @@ impl<'a> Walk<'a> {
         if !self.seen.insert(identity) {
             return;
         }
-        if self.path.len() > MAX_DEPTH || self.seen.len() > MAX_PLACES {
+        self.fuel = self.fuel.saturating_sub(1);
+        if self.path.len() > MAX_DEPTH || self.fuel == 0 {
             self.note("too-deep", [Warning, Warning], "not compared any deeper");
             return;
         }
@@ -142,6 +173,10 @@ impl<'a> Walk<'a> {
             let (rule, levels) = if b.is_false { ("nothing-allowed", [Error, Info]) } else { ("something-allowed", [Info, Error]) };
             self.note(rule, levels, "`false` allows nothing");
             return;
+        }
+        if a.is_pure_union() != b.is_pure_union() {
+            self.one_against_many((&a, old), (&b, new));
+            return self.words(&a, &b);
         }
         self.types(&a, &b);
         self.values(&a, &b);
@@ -397,6 +432,41 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// One shape on one side, several on the other.
+    fn one_against_many(&mut self, (a, old): (&View<'a>, &'a Value), (b, new): (&View<'a>, &'a Value)) {
+        let was_union = a.is_pure_union();
+        let branches = if was_union { a } else { b }.union().unwrap_or(&[]);
+        // What had to be taken must be taken still, whichever branch it was; what may come must have been among the branches.
+        let every = was_union == (self.side == Side::Input);
+        for (idx, branch) in branches.iter().enumerate().filter(|_| every) {
+            let step = format!("{{branch {idx}}}");
+            if was_union { self.below(step, Some(branch), Some(new)) } else { self.below(step, Some(old), Some(branch)) }
+        }
+        let (rule, detail) = if was_union { ("union-removed", "several shapes to one") } else { ("union-added", "one shape to several") };
+        let fits = every || branches.iter().any(|branch| if was_union { self.fits(branch, new) } else { self.fits(old, branch) });
+        let level = if fits { Info } else { Error };
+        self.note(rule, [level, level], detail);
+    }
+
+    /// Whether a change breaks nobody, tried apart.
+    fn fits(&mut self, old: &'a Value, new: &'a Value) -> bool {
+        if self.tries > 4 || self.fuel == 0 {
+            return false;
+        }
+        let mut walk = Walk {
+            roots: self.roots,
+            side: self.side,
+            seen: HashSet::new(),
+            changes: Vec::new(),
+            path: self.path.clone(),
+            fuel: self.fuel,
+            tries: self.tries + 1,
+        };
+        walk.schemas(Some(old), Some(new));
+        self.fuel = walk.fuel;
+        walk.changes.iter().all(|change| change.level < Error) && walk.fuel > 0
+    }
+
     fn unions(&mut self, a: &View<'a>, b: &View<'a>) {
         // Unions of nothing but types were compared as types.
         if a.is_union_of_types() && b.is_union_of_types() {
@@ -410,12 +480,10 @@ impl<'a> Walk<'a> {
             (false, true) => return self.note("union-removed", [Info, Error], format!("{} branches", old.len())),
             _ => {}
         }
-        let old_left: Vec<&'a Value> = old.iter().filter(|branch| !new.contains(branch)).collect();
-        let new_left: Vec<&'a Value> = new.iter().filter(|branch| !old.contains(branch)).collect();
+        let Matched { same, old_left, new_left } = Matched::of(old, new);
         // What stays in both by its words may still point to other things.
-        for branch in old.iter().filter(|branch| new.contains(branch)) {
-            let other = new.iter().find(|other| *other == branch);
-            self.below("{branch}", Some(branch), other);
+        for (old, new) in same {
+            self.below("{branch}", Some(old), Some(new));
         }
         for (idx, (old, new)) in old_left.iter().zip(&new_left).enumerate() {
             self.below(format!("{{branch {idx}}}"), Some(old), Some(new));
@@ -430,12 +498,9 @@ impl<'a> Walk<'a> {
     }
 
     fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
-        let (old, new) = (a.list("allOf"), b.list("allOf"));
-        let old_left: Vec<&'a Value> = old.iter().filter(|branch| !new.contains(branch)).collect();
-        let new_left: Vec<&'a Value> = new.iter().filter(|branch| !old.contains(branch)).collect();
-        for branch in old.iter().filter(|branch| new.contains(branch)) {
-            let other = new.iter().find(|other| *other == branch);
-            self.below("{all}", Some(branch), other);
+        let Matched { same, old_left, new_left } = Matched::of(a.list("allOf"), b.list("allOf"));
+        for (old, new) in same {
+            self.below("{all}", Some(old), Some(new));
         }
         for (old, new) in old_left.iter().zip(&new_left) {
             self.below("{all}", Some(old), Some(new));

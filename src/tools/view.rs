@@ -111,6 +111,12 @@ impl<'a> View<'a> {
         self.union().is_none_or(|branches| branches.iter().all(only_type))
     }
 
+    /// Whether it says nothing but that it is one of several shapes, of which some say more than their type.
+    pub(super) fn is_pure_union(&self) -> bool {
+        const BESIDE: [&str; 9] = ["anyOf", "oneOf", "title", "description", "default", "examples", "$defs", "definitions", "$schema"];
+        self.union().is_some() && !self.is_union_of_types() && self.keywords.keys().all(|key| BESIDE.contains(key))
+    }
+
     /// The schema of an array's item at a place: its own, that of all, or none.
     pub(super) fn item(&self, idx: usize) -> Option<&'a Value> {
         self.prefix().get(idx).or_else(|| self.rest())

@@ -112,3 +112,65 @@ static PARQUET: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
     crate::support::ok(&["layer", "--users", crate::support::text(&users), "--as-of", "2026-05-25", "--out", crate::support::text(&out)]);
     fs::read(out).unwrap()
 });
+
+/// Files of other systems with bytes changed, cut out or doubled: read or refused with the file's name, never a panic, never a number that is none.
+#[test]
+fn mutated_records_bundles_and_results_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = 7_u64;
+    let mut below = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n.max(1)
+    };
+    let samples = sluice::output::files_below(&root().join("tests/samples")).unwrap();
+    let (mut n_read, mut n_refused) = (0, 0);
+    for name in samples.iter().filter(|name| name.extension().is_some_and(|extension| extension != "md")) {
+        let original = std::fs::read(root().join("tests/samples").join(name)).unwrap();
+        let path = folder.path().join(name.file_name().unwrap());
+        for round in 0..60 {
+            let mut bytes = original.clone();
+            for _ in 0..=below(3) {
+                let (at, length) = (below(bytes.len()), 1 + below(40));
+                let end = (at + length).min(bytes.len());
+                match below(4) {
+                    0 => drop(bytes.drain(at..end)),
+                    1 => bytes[at] = below(256) as u8,
+                    2 => {
+                        let again = bytes[at..end].to_vec();
+                        bytes.splice(at..at, again);
+                    }
+                    _ => drop(
+                        bytes
+                            .splice(at..end, [b"1e999".as_slice(), b"null", b"-1", b"\"\\ud800\"", b"[]", b"{}"][below(6)].iter().copied()),
+                    ),
+                }
+                if bytes.is_empty() {
+                    bytes = original.clone();
+                }
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let mut note = |result: Result<(), sluice::error::Error>| match result {
+                Ok(()) => n_read += 1,
+                Err(error) => {
+                    assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+                    n_refused += 1;
+                }
+            };
+            if name.starts_with("registry/tools") {
+                note(sluice::tools::ToolBundle::read(&path).map(|bundle| drop(sluice::tools::diff_bundles(&bundle, &bundle, false))));
+            } else if name.starts_with("registry") {
+                note(sluice::release::read_records(&path).map(drop));
+            } else {
+                let source = sluice::scenario::Source { path: path.clone(), columns: BTreeMap::new(), constants: BTreeMap::new() };
+                note(sluice::evals::read_evals(&source, round % 2 == 0).map(|table| {
+                    let numbers = table
+                        .rows
+                        .iter()
+                        .flat_map(|row| row.scores.iter().map(|(_, score)| *score).chain(row.cost_usd).chain(row.latency_ms));
+                    numbers.for_each(|number| assert!(number.is_finite()));
+                }));
+            }
+        }
+    }
+    assert!(n_read > 50 && n_refused > 300, "{n_read} {n_refused}");
+}

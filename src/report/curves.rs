@@ -1,0 +1,245 @@
+//! Curves for the page's script, which draws them with values and zoom; without it, their picture stays.
+
+use serde::Serialize;
+use serde_json::Number;
+
+use crate::time::Micros;
+
+/// Points that a page draws at most; pages of hundreds of curves share them, so that no page grows beyond a few megabytes.
+const POINTS: usize = 14_000;
+
+/// Points that each of `n` curves may have.
+pub(super) fn points_of_each(n: usize) -> usize {
+    (POINTS / n.max(1)).clamp(36, 3000)
+}
+
+/// The curves of one chart.
+#[derive(Debug, Serialize)]
+pub(super) struct Curves {
+    /// Seconds since 1970 that times count from; `None` for an axis of numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    t0: Option<i64>,
+    /// The horizontal axis: its name, and where it ends.
+    x: &'static str,
+    min: f64,
+    max: f64,
+    y: Scale,
+    y_name: &'static str,
+    lines: Vec<Curve>,
+    /// Vertical lines with words.
+    marks: Vec<(f64, String)>,
+    #[serde(skip)]
+    n_points: usize,
+}
+
+/// How the vertical axis is read.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Scale {
+    /// Shares on a square-root axis: 1 % and 100 % are both to be seen.
+    Ratio,
+    /// From 0 to 1, as near as the curves allow.
+    Quality,
+    /// From zero on.
+    Number,
+}
+
+impl Scale {
+    /// With a digit more than the page shows; qualities in units of that digit.
+    fn as_shown(self, value: f64) -> f64 {
+        match self {
+            Self::Quality => (value * 1e4).round(),
+            Self::Ratio | Self::Number => six_digits(value),
+        }
+    }
+}
+
+/// One curve, and what filters know it by.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Curve {
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) tenant: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) layer: String,
+    /// A colour of the style sheet.
+    pub(super) color: &'static str,
+    /// The value holds until the next point.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) step: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) dash: bool,
+    #[serde(flatten)]
+    pub(super) points: Columns,
+}
+
+/// A curve's points, as [`Curves::add`] takes them.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Columns {
+    /// `None` where they are those of the curve before.
+    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+    xs: Option<Vec<Number>>,
+    ys: Vec<Number>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lo: Vec<Number>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hi: Vec<Number>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A point with the interval around it, if it has one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) around: Option<(f64, f64)>,
+}
+
+impl Point {
+    pub(super) fn new(x: f64, y: f64) -> Self {
+        Self { x, y, around: None }
+    }
+
+    pub(super) fn low(&self) -> f64 {
+        self.around.map_or(self.y, |around| around.0)
+    }
+
+    pub(super) fn high(&self) -> f64 {
+        self.around.map_or(self.y, |around| around.1)
+    }
+}
+
+impl Curves {
+    /// Over numbers of a unit, up to `max`.
+    pub(super) fn of_numbers(x: &'static str, max: f64, y_name: &'static str, y: Scale) -> Self {
+        Self { t0: None, x, min: 0.0, max, y, y_name, lines: Vec::new(), marks: Vec::new(), n_points: 0 }
+    }
+
+    /// Over time: the points' `x` are microseconds.
+    pub(super) fn over_time((start, end): (Micros, Micros), y_name: &'static str, y: Scale) -> Self {
+        let mut curves = Self::of_numbers("", 0.0, y_name, y);
+        curves.t0 = Some(start.div_euclid(1_000_000));
+        (curves.min, curves.max) = (curves.place(start as f64), curves.place(end as f64));
+        curves
+    }
+
+    fn place(&self, x: f64) -> f64 {
+        self.t0.map_or_else(|| six_digits(x), |t0| (x / 1e6).round() - t0 as f64)
+    }
+
+    pub(super) fn mark(&mut self, x: f64, words: String) {
+        self.marks.push((self.place(x), words));
+    }
+
+    /// Adds a curve; `n_points` is how many it had before it was thinned.
+    pub(super) fn add(&mut self, curve: Curve, points: &[Point], n_points: usize) {
+        if points.is_empty() {
+            return;
+        }
+        let xs: Vec<Number> = points.iter().map(|point| short(self.place(point.x))).collect();
+        let of = |value: &dyn Fn(&Point) -> f64| points.iter().map(|point| short(self.y.as_shown(value(point)))).collect::<Vec<_>>();
+        let has_intervals = points.iter().any(|point| point.around.is_some());
+        let (lo, hi) = if has_intervals { (of(&Point::low), of(&Point::high)) } else { (Vec::new(), Vec::new()) };
+        let before = self.lines.iter().rev().find_map(|line| line.points.xs.as_ref());
+        let xs = (before != Some(&xs)).then_some(xs);
+        let columns = Columns { xs, ys: of(&|point| point.y), lo, hi };
+        self.lines.push(Curve { points: columns, ..curve });
+        self.n_points += n_points;
+    }
+
+    /// Points that are drawn, and that there were.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.lines.iter().map(|line| line.points.ys.len()).sum(), self.n_points)
+    }
+
+    /// As the text of a script element: no character of it can end the element or begin a comment.
+    pub(super) fn to_json(&self) -> String {
+        json_in_script(&serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// JSON that cannot become markup. What is escaped only ever stands in its texts.
+pub(super) fn json_in_script(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for ch in json.chars() {
+        match ch {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", u32::from(ch))),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// Whole numbers without a point.
+fn short(value: f64) -> Number {
+    let whole = (value.fract() == 0.0 && value.abs() < 1e15).then(|| Number::from(value as i64));
+    whole.or_else(|| Number::from_f64(value)).unwrap_or_else(|| 0.into())
+}
+
+/// Six significant digits are more than a screen shows.
+fn six_digits(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let unit = 10.0_f64.powi(5 - value.abs().log10().floor() as i32);
+    let rounded = (value * unit).round() / unit;
+    if rounded.is_finite() { rounded } else { value }
+}
+
+/// At most about `most` points: of each stretch the first, the last, the lowest and the highest, so that no peak is lost.
+pub(super) fn thin(points: &[Point], most: usize) -> Vec<Point> {
+    if points.len() <= most {
+        return points.to_vec();
+    }
+    let n_stretches = (most / 4).max(1);
+    let mut kept = Vec::with_capacity(most);
+    for stretch in 0..n_stretches {
+        let (from, to) = (stretch * points.len() / n_stretches, (stretch + 1) * points.len() / n_stretches);
+        let by = |value: &dyn Fn(&Point) -> f64| (from..to).min_by(|a, b| value(&points[*a]).total_cmp(&value(&points[*b])));
+        let mut chosen: Vec<usize> =
+            [Some(from), by(&Point::low), by(&|point| -point.high()), Some(to - 1)].into_iter().flatten().collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        kept.extend(chosen.into_iter().map(|idx| points[idx]));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinned_curves_keep_their_peaks_and_ends() {
+        let points: Vec<Point> = (0..10_000).map(|k| Point::new(f64::from(k), if k == 4321 { 9.0 } else { f64::from(k % 7) })).collect();
+        let kept = thin(&points, 100);
+        assert!(kept.len() <= 100, "{}", kept.len());
+        assert!(kept.contains(&points[4321]) && kept.contains(&points[0]) && kept.contains(&points[9999]));
+        assert!(kept.windows(2).all(|pair| pair[0].x < pair[1].x));
+        assert_eq!(thin(&points[..50], 100), points[..50]);
+    }
+
+    #[test]
+    fn json_cannot_end_its_element() {
+        let text = serde_json::to_string("</script><!--&\u{2028}\"").unwrap();
+        let escaped = json_in_script(&text);
+        assert!(!escaped.contains(['<', '>', '&', '\u{2028}']));
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), "</script><!--&\u{2028}\"");
+    }
+
+    #[test]
+    fn curves_share_their_times() {
+        let mut curves = Curves::over_time((0, 9_000_000), "QoS", Scale::Quality);
+        let points = [Point { x: 1e6, y: 0.123_456_789, around: Some((0.1, 0.2)) }, Point { x: 2e6, y: 0.5, around: Some((0.4, 0.6)) }];
+        curves.add(Curve { name: "<a>".into(), color: "c0", ..Curve::default() }, &points, 7);
+        curves.add(Curve { name: "b".into(), color: "c1", ..Curve::default() }, &points, 2);
+        assert_eq!(curves.counts(), (4, 9));
+        let json = curves.to_json();
+        assert_eq!(json.matches("\"x\":[1,2]").count(), 1, "{json}");
+        assert!(json.contains("[1235,5000]") && json.contains("\\u003ca\\u003e"), "{json}");
+    }
+}

@@ -1,0 +1,286 @@
+//! Everything that reports say themselves, in every language: one table, in which a missing translation does not compile.
+//!
+//! Ids, names of checks and what documents say stay as they are, so that a report can be compared with its documents.
+
+use clap::ValueEnum;
+
+/// The language of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Lang {
+    /// English
+    #[default]
+    En,
+    /// Chinese
+    Zh,
+}
+
+impl Lang {
+    pub(super) fn words(self) -> &'static Words {
+        match self {
+            Self::En => &EN,
+            Self::Zh => &ZH,
+        }
+    }
+}
+
+macro_rules! words {
+    ($($name:ident: $en:literal, $zh:literal;)*) => {
+        /// The words of one language. `{0}`, `{1}` ... stand for what [`fill`] puts there.
+        #[derive(Debug)]
+        pub(super) struct Words {
+            $(pub(super) $name: &'static str,)*
+        }
+
+        static EN: Words = Words { $($name: $en,)* };
+        static ZH: Words = Words { $($name: $zh,)* };
+
+        #[cfg(test)]
+        const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
+    };
+}
+
+words! {
+    lang: "en", "zh-CN";
+
+    // Columns.
+    tenant: "tenant", "租户";
+    layer: "layer", "分层";
+    metric: "metric", "指标";
+    users: "users", "用户数";
+    exposed: "exposed", "已触达";
+    qos_baseline: "QoS baseline", "基线 QoS";
+    qos_candidate: "QoS candidate", "候选 QoS";
+    srm: "SRM", "样本比（SRM）";
+    verdict: "verdict", "结论";
+    ratio: "ratio", "放量比例";
+    why: "why", "原因";
+    check: "check", "检查项";
+    outcome: "outcome", "结果";
+    found: "found", "观测值";
+    remedy: "what would make it pass", "如何才能通过";
+    baseline: "baseline", "基线";
+    candidate: "candidate", "候选";
+    effect: "effect", "效应";
+    interval: "interval", "置信区间";
+    relative: "relative", "相对变化";
+    p: "p", "p 值";
+    from: "from", "起始时间";
+    baseline_users: "baseline users", "基线用户";
+    candidate_users: "candidate users", "候选用户";
+    chi_square: "chi-square", "卡方";
+    deviation: "deviation", "偏差";
+    leaked: "leaked", "泄漏";
+    name: "name", "名称";
+    share: "share", "占比";
+    eligible: "eligible", "可参与";
+    note: "note", "备注";
+    what: "what", "项目";
+    count: "count", "数量";
+    file: "file", "文件";
+    digest: "digest", "摘要";
+
+    // The study's report.
+    against: "{0} against {1}, as of {2}. Gate: {3}", "{0} 对比 {1}，数据截至 {2}。门禁：{3}";
+    decisions: "Decisions", "放量决策";
+    decisions_caption: "What happens to each layer, and why", "各分层的处置及原因";
+    gate: "Gate", "门禁";
+    gate_passed: "{0} of {1} checks passed.", "{1} 项检查中 {0} 项通过。";
+    gate_open: "Checks that did not pass", "未通过的检查";
+    harm: "Harm against the margins", "损害与容忍界限";
+    harm_title: "Harm in units of the margin ({0})", "损害（以容忍界限为单位，{0}）";
+    harm_anytime: "intervals hold at every look", "区间在任意时刻查看均有效";
+    harm_fixed: "intervals hold at one look", "区间仅对单次查看有效";
+    harm_row: "{0} {1} margins", "{0}：{1} 倍界限";
+    harm_violated: "{0} (violated)", "{0}（已越界）";
+    harm_none: "No guardrail has an interval yet.", "尚无护栏指标得到区间。";
+    better: "better", "更好";
+    margin: "margin", "界限";
+    worse: "worse than allowed", "差于允许";
+    quality: "Quality over time", "质量随时间变化";
+    quality_none: "QoS is not known in any layer.", "所有分层的 QoS 均未知。";
+    quality_note: "Curves with the intervals for one look as bands; vertical lines mark ratio changes.", "曲线及其单次查看的区间带；竖线表示放量比例变化。";
+    qos_over_time: "QoS over time: {0}", "QoS 随时间变化：{0}";
+    from_to: "{0} from {1} to {2}", "{0} 由 {1} 变为 {2}";
+    ratios: "Ratios over time, and from now on", "放量比例：历史与后续";
+    ratio_to: "{0} {1} to {2}", "{0}：{1} 变为 {2}";
+    n_layers: "{0} layers", "{0} 个分层";
+    now: "now", "现在";
+    effects: "Effects in the current stage", "当前阶段的效应";
+    effects_note: "Candidate minus baseline, same layer, same time. The interval holds at every look.", "候选减基线，同一分层、同一时段。区间在任意时刻查看均有效。";
+    effects_caption: "Effects", "效应";
+    sample_ratios: "Sample ratios", "样本比";
+    sample_ratios_note: "Distinct eligible users of each stage against the planned ratio.", "各阶段去重的可参与用户数与计划比例之比较。";
+    alarm: "{0} (alarm)", "{0}（告警）";
+    traces: "How each verdict came about", "各结论如何得出";
+    traces_caption: "Checks in order: {0}", "依次检查：{0}";
+    layers: "Layers", "用户分层";
+    layers_note: "{0} users, {1} of them eligible, by {2} at {3}.", "共 {0} 名用户，其中 {1} 名可参与；分层方式 {2}，时刻 {3}。";
+    users_per_layer: "Users per layer", "各分层用户数";
+    users_legend: "dark: eligible, light: did not consent", "深色：可参与；浅色：未同意";
+    users_eligible: "{0}: {1} users ({2}), {3} eligible", "{0}：{1} 名用户（{2}），{3} 名可参与";
+    scores: "A-RFM scores", "A-RFM 得分";
+    scores_note: "most users score between {0} and {1}", "多数用户得分在 {0} 到 {1} 之间";
+    score: "score", "得分";
+    too_small: "too small to judge", "人数过少，无法判断";
+    data_quality: "Data quality", "数据质量";
+    counts: "Counts", "计数";
+    inputs: "Inputs", "输入";
+    inputs_note: "sluice {0}, seed {1}, scenario {2}.", "sluice {0}，随机种子 {1}，场景 {2}。";
+    files: "Files", "文件";
+    thinned: "Of {0} points of curves {1} are drawn: a curve of many points keeps the first, last, lowest and highest of each stretch. The documents hold all.", "曲线共 {0} 个点，绘出 {1} 个：点数过多的曲线，每段保留首、末、最低、最高点。完整数据见各 JSON 文档。";
+
+    // Counts of the data's quality.
+    no_last_use: "users without a last use", "缺少最近使用时间的用户";
+    no_use_count: "users without a use count", "缺少使用次数的用户";
+    no_value: "users without a value", "缺少价值的用户";
+    no_accept: "users without an acceptance score (A counts as 0)", "缺少接受度得分的用户（A 按 0 计）";
+    unknown_users: "users of whom nothing is known (placed by the unknown policy)", "一无所知的用户（按未知策略归层）";
+    tagged: "users placed by a tag rule", "按标签规则归层的用户";
+    clamped: "parts clamped: recency, frequency, value, acceptance", "被截断的分量：近度、频度、价值、接受度";
+    duplicates: "further rows of users that were there already", "重复用户的多余行";
+    events_used: "events used", "使用的事件";
+    events_after: "events at or after as_of (not known yet)", "as_of 及之后的事件（尚不可知）";
+    user_rows_out: "user rows left out: {0}", "剔除的用户行：{0}";
+    traffic_rows: "traffic rows", "流量行";
+    rows_baseline: "rows in the baseline", "基线的行";
+    rows_candidate: "rows in the candidate", "候选的行";
+    rows_ineligible: "rows of users who did not consent (in neither arm)", "未同意用户的行（不计入任何一方）";
+    rows_ineligible_candidate: "of these: answered by the candidate all the same", "其中仍由候选应答";
+    rows_unknown_release: "rows of an unknown release", "未知版本的行";
+    rows_unknown_user: "rows of users without a layer", "无分层用户的行";
+    rows_shadow: "shadow rows", "影子流量行";
+    rows_before: "rows before the plan's start", "计划开始前的行";
+    rows_after: "rows at or after as_of", "as_of 及之后的行";
+    rows_other_layer: "rows coloured with another layer", "标记为其他分层的行";
+    rows_bad: "bad rows left out", "剔除的坏行";
+    rows_misassigned: "rows in another release than bucket and ratio say", "版本与分桶和比例不符的行";
+    traffic_rows_out: "traffic rows left out: {0}", "剔除的流量行：{0}";
+    crossovers: "users seen in both releases within a stage (left out of user counts)", "同一阶段内两个版本都出现的用户（不计入用户数）";
+
+    // The forecast.
+    forecast: "{0}: forecast", "{0}：推演";
+    forecast_note: "{0} runs of each plan in each world, {1} days, seed {2}. Numbers rest on: {3}.", "每个方案在每个情景下运行 {0} 次，{1} 天，随机种子 {2}。数据依据：{3}。";
+    findings: "What does not add up", "自相矛盾之处";
+    plans: "Plans", "方案";
+    plans_caption: "Plans side by side; ± is the Monte Carlo error, in points", "方案对比；± 为蒙特卡洛误差（百分点）";
+    plan: "plan", "方案";
+    decided_by: "decided by", "决策规则";
+    world: "world", "情景";
+    world_title: "World: {0}", "情景：{0}";
+    harmful: "{0} (harmful)", "{0}（有害）";
+    rollback_percent: "rollback, %", "回滚（%）";
+    srm_percent: "SRM halt, %", "SRM 停止（%）";
+    unfinished_percent: "unfinished, %", "未完成（%）";
+    days_to_full: "days to full", "全量所需天数";
+    days_to_rollback: "days to rollback", "回滚所需天数";
+    users_exposed: "users exposed", "触达用户";
+    users_at_rollback: "users at rollback", "回滚时用户";
+    cost: "cost", "成本";
+    fan_title: "Ratios of \"{0}\" in \"{1}\"", "“{0}”在“{1}”中的放量比例";
+    fan_note: "median and the range of nine runs in ten", "中位数及九成运行的范围";
+    fan_words: "{0}: {1} rolled back, full after {2} days", "{0}：{1} 回滚，{2} 天后全量";
+    full_title: "Time until every layer is full, in \"{0}\"", "“{0}”中所有分层达到全量的时间";
+    full_words: "{0}: {1} days", "{0}：{1} 天";
+    days: "days", "天";
+    share_of_runs: "share of runs", "运行占比";
+    exceed_title: "Probability to exceed a {0}, in \"{1}\"", "“{1}”中超过给定{0}的概率";
+    harm_amount: "harm", "损害";
+    probability: "probability", "概率";
+    fastest: "Fastest schedules", "最快排期";
+    fastest_note: "For {0}, with a harm of {1} that must not be missed.", "针对 {0}，不得漏检的损害为 {1}。";
+    ladder: "ladder", "阶梯";
+    dwell: "dwell, h", "停留（小时）";
+    false_rollback: "false rollback, %", "误回滚（%）";
+    missed: "missed, %", "漏检（%）";
+    exactly: "{0}, exactly", "{0}，精确计算";
+    as_run: "{0}, run", "{0}，模拟运行";
+    chosen_caption: "Chosen schedules, exactly and as run", "选中的排期：精确计算与模拟运行";
+    front_title: "Time against harm: {0}", "时间与损害的权衡：{0}";
+    days_if_good: "days to full if good", "良好版本全量天数";
+    harm_if_bad: "expected harm if bad", "不良版本预期损害";
+
+    // Controls.
+    filter: "Filter", "筛选";
+    all: "all", "全部";
+    show_all: "Show all", "显示全部";
+    rows_shown: "{0} of {1} rows", "显示 {0}/{1} 行";
+    to_dark: "Dark", "深色";
+    to_light: "Light", "浅色";
+    reset_zoom: "Reset zoom", "重置缩放";
+    chart_keys: "Arrow keys show values, plus and minus zoom, zero resets", "方向键查看数值，加减号缩放，数字 0 重置";
+}
+
+impl Words {
+    /// A word of the documents with its translation beside it.
+    pub(super) fn badge(&self, word: &str) -> String {
+        let translated = match word {
+            _ if std::ptr::eq(self, &raw const EN) => None,
+            "promote" => Some("放量"),
+            "hold" => Some("保持"),
+            "rollback" => Some("回滚"),
+            "inconclusive" => Some("证据不足"),
+            "invalid" => Some("数据无效"),
+            "pass" => Some("通过"),
+            "warn" => Some("警告"),
+            "fail" => Some("未通过"),
+            "skip" => Some("不适用"),
+            _ => None,
+        };
+        translated.map_or_else(|| word.to_owned(), |translated| format!("{translated} {word}"))
+    }
+
+    /// Which filter a column belongs to, in any language: pages name their columns in their own.
+    pub(super) fn key_of(column: &str) -> Option<&'static str> {
+        let of = |word: fn(&Self) -> &'static str| [&EN, &ZH].into_iter().any(|words| word(words) == column);
+        [("tenant", of(|w| w.tenant)), ("layer", of(|w| w.layer)), ("metric", of(|w| w.metric)), ("world", of(|w| w.world))]
+            .into_iter()
+            .find_map(|(key, is)| is.then_some(key))
+    }
+}
+
+/// A sentence with its gaps filled, in one pass: what is put in is not searched for gaps.
+pub(super) fn fill(sentence: &str, parts: &[&str]) -> String {
+    let mut filled = String::with_capacity(sentence.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let part = after.split_once('}').and_then(|(idx, tail)| Some((parts.get(idx.parse::<usize>().ok()?)?, tail)));
+        if let Some((part, tail)) = part {
+            filled.push_str(part);
+            rest = tail;
+        } else {
+            filled.push('{');
+            rest = after;
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn translations_have_the_same_gaps() {
+        for (name, en, zh) in ALL {
+            let gaps = |text: &str| (0..6).map(|idx| text.matches(&format!("{{{idx}}}")).count()).collect::<Vec<_>>();
+            assert_eq!(gaps(en), gaps(zh), "{name}");
+            assert!(!zh.trim().is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_is_not_searched() {
+        assert_eq!(fill("{0} and {1}", &["{1}", "b"]), "{1} and b");
+        assert_eq!(fill("{no} {7} {", &["a"]), "{no} {7} {");
+    }
+
+    #[test]
+    fn columns_have_the_same_key_in_every_language() {
+        for words in [&EN, &ZH] {
+            assert_eq!(Words::key_of(words.layer), Some("layer"));
+            assert_eq!(Words::key_of(words.why), None);
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! The pages in a browser: headless Chromium, spoken to through its DevTools protocol. `scripts/test` installs it, and axe-core.
+
+use serde_json::{Value, json};
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+use crate::support::{ecommerce, json as document, ok, root, text};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const NO_BROWSER: &str = "Chromium answers: run scripts/test, which installs it";
+
+/// One tab of a browser of its own.
+struct Tab {
+    child: Child,
+    to: ChildStdin,
+    from: Receiver<Vec<u8>>,
+    session: Option<String>,
+    next_id: u64,
+    events: Vec<Value>,
+    page: String,
+    _profile: TempDir,
+}
+
+impl Drop for Tab {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Tab {
+    fn new() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        // The protocol's pipes are files 3 and 4: no port, no handshake.
+        let mut child = Command::new("sh")
+            .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null", "sh"])
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (to, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (send, from) = channel();
+        std::thread::spawn(move || {
+            for message in BufReader::new(answers).split(0) {
+                if message.is_err() || send.send(message.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut tab = Self { child, to, from, session: None, next_id: 0, events: Vec::new(), page: String::new(), _profile: profile };
+        let target = tab.call("Target.createTarget", json!({"url": "about:blank"}));
+        let session = tab.call("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
+        tab.session = session["sessionId"].as_str().map(str::to_owned);
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            tab.call(&format!("{domain}.enable"), json!({}));
+        }
+        tab.size(1200, 900);
+        tab
+    }
+
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        self.next_id += 1;
+        let mut message = json!({"id": self.next_id, "method": method, "params": params});
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        self.to.write_all(format!("{message}\0").as_bytes()).expect(NO_BROWSER);
+        loop {
+            let answer = self.read();
+            if answer["id"] == self.next_id {
+                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+                return answer["result"].clone();
+            }
+        }
+    }
+
+    fn read(&mut self) -> Value {
+        let message = self.from.recv_timeout(PATIENCE).expect(NO_BROWSER);
+        let message: Value = serde_json::from_slice(&message).unwrap();
+        if message["method"].is_string() {
+            self.events.push(message.clone());
+        }
+        message
+    }
+
+    fn size(&mut self, width: u32, height: u32) {
+        self.call("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}));
+    }
+
+    fn media(&mut self, media: &str, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", json!({"media": media, "features": features}));
+    }
+
+    fn open(&mut self, path: &Path) {
+        self.page = format!("file://{}", path.display());
+        self.events.clear();
+        self.call("Page.navigate", json!({"url": self.page}));
+        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+            self.read();
+        }
+    }
+
+    fn eval(&mut self, script: &str) -> Value {
+        let answer = self.call("Runtime.evaluate", json!({"expression": script, "returnByValue": true, "awaitPromise": true}));
+        assert!(answer["exceptionDetails"].is_null(), "{script}: {}", answer["exceptionDetails"]);
+        answer["result"]["value"].clone()
+    }
+
+    fn holds(&mut self, condition: &str) {
+        let since = Instant::now();
+        while self.eval(condition) != json!(true) {
+            assert!(since.elapsed() < PATIENCE, "never true: {condition}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Errors, warnings, and requests to anything but the page itself.
+    fn complaints(&mut self) -> Vec<String> {
+        self.eval("1");
+        let complaint = |event: &Value| {
+            let params = &event["params"];
+            let bad = match event["method"].as_str().unwrap_or_default() {
+                "Runtime.exceptionThrown" => true,
+                "Runtime.consoleAPICalled" => ["error", "warning", "assert"].iter().any(|kind| params["type"] == *kind),
+                "Log.entryAdded" => ["error", "warning"].iter().any(|level| params["entry"]["level"] == *level),
+                "Network.requestWillBeSent" => {
+                    let url = params["request"]["url"].as_str().unwrap_or_default();
+                    url != self.page && !url.starts_with("data:")
+                }
+                _ => false,
+            };
+            bad.then(|| params.to_string())
+        };
+        self.events.iter().filter_map(complaint).collect()
+    }
+
+    /// Draws every chart, by scrolling past it.
+    fn draw_all(&mut self) {
+        self.eval("(async () => { for (let y = 0; y < document.documentElement.scrollHeight; y += 500) { scrollTo(0, y); await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20))); } scrollTo(0, 0); })()");
+        self.holds("[...document.querySelectorAll('figure')].every((f) => !f.querySelector('script.curves') || f.classList.contains('drawn') || f.closest('.out'))");
+    }
+
+    /// Charts without a few hundred painted pixels.
+    fn empty_charts(&mut self) -> Value {
+        self.eval(
+            "[...document.querySelectorAll('.live')].filter((live) => { const c = live.querySelector('canvas'); \
+             const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0; \
+             for (let k = 3; k < d.length; k += 4) if (d[k] > 40) n += 1; return n < 300; }).length",
+        )
+    }
+
+    fn press(&mut self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" && key.len() == 1 { key } else { "" };
+            self.call("Input.dispatchKeyEvent", json!({"type": kind, "key": key, "text": text}));
+        }
+    }
+
+    fn choose(&mut self, key: &str, value: &str) {
+        let value = json!(value);
+        self.eval(&format!(
+            "(() => {{ const s = document.getElementById('filter-{key}'); s.value = {value}; s.dispatchEvent(new Event('change')); }})()"
+        ));
+    }
+
+    /// Serious and critical findings of axe-core.
+    fn barriers(&mut self) -> Vec<String> {
+        let path = env::var("SLUICE_AXE").expect("SLUICE_AXE names axe-core: run scripts/test, which installs it");
+        let axe = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}: run scripts/test, which installs it"));
+        self.eval(&format!("{axe}\n1"));
+        let found = self.eval(
+            "axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations \
+             .filter((v) => ['serious', 'critical'].includes(v.impact)) \
+             .map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200) + ' ' + n.failureSummary).join(' | ')}`))",
+        );
+        found.as_array().unwrap().iter().map(Value::to_string).collect()
+    }
+}
+
+/// The case study's documents, which a test may change before the report is drawn.
+fn copy_of_documents(folder: &Path) {
+    for name in ["study.json", "layers.summary.json", "analysis.json", "schedule.json", "gate_report.json"] {
+        fs::copy(ecommerce().join(name), folder.join(name)).unwrap();
+    }
+}
+
+fn write(path: &Path, value: &Value) {
+    fs::write(path, serde_json::to_vec(value).unwrap()).unwrap();
+}
+
+/// A forecast of few runs.
+fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> PathBuf {
+    let scenario = folder.join("ramp.toml");
+    fs::write(&scenario, change(fs::read_to_string(root().join("scenarios/ramp.toml")).unwrap())).unwrap();
+    let out = folder.join(format!("ramp-{lang}"));
+    ok(&["simulate", text(&scenario), "--out", text(&out), "--runs", "4", "--lang", lang]);
+    out.join("report.html")
+}
+
+#[test]
+fn charts_show_values_and_zoom() {
+    let mut tab = Tab::new();
+    tab.open(&ecommerce().join("report.html"));
+    tab.draw_all();
+    assert_eq!(tab.eval("document.querySelectorAll('.live').length"), 4);
+    assert_eq!(tab.empty_charts(), 0);
+    // The picture is for those without scripts, and for paper.
+    assert_eq!(tab.eval("[...document.querySelectorAll('.drawn .picture')].filter((p) => p.checkVisibility()).length"), 0);
+
+    let reset = "document.querySelectorAll('figure.drawn')[1].querySelector('.reset')";
+    let area = "document.querySelectorAll('figure.drawn')[1].querySelector('.plot')";
+    let value = "document.querySelectorAll('figure.drawn')[1].querySelector('.value').textContent";
+    assert_eq!(tab.eval(&format!("{reset}.disabled")), true);
+    tab.eval(&format!("{area}.scrollIntoView({{block: 'center'}})"));
+    let place = tab.eval(&format!(
+        "(() => {{ const r = {area}.querySelector('.u-over').getBoundingClientRect(); return [r.left, r.top, r.width]; }})()"
+    ));
+    let (left, y, width) = (place[0].as_f64().unwrap(), place[1].as_f64().unwrap() + 50.0, place[2].as_f64().unwrap());
+    let mouse = |tab: &mut Tab, kind: &str, share: f64, buttons: u32| {
+        let button = if kind == "mouseMoved" && buttons == 0 { "none" } else { "left" };
+        tab.call(
+            "Input.dispatchMouseEvent",
+            json!({"type": kind, "x": left + width * share, "y": y, "button": button, "buttons": buttons, "clickCount": 1}),
+        );
+    };
+    mouse(&mut tab, "mouseMoved", 0.1, 0);
+    tab.holds(&format!("/^0\\.\\d+ \\[0\\.\\d+, [01]\\.\\d+\\]$/.test({value})"));
+    let first = tab.eval(value);
+    mouse(&mut tab, "mouseMoved", 0.6, 0);
+    tab.holds(&format!("{value} !== {first}"));
+    mouse(&mut tab, "mousePressed", 0.3, 1);
+    mouse(&mut tab, "mouseMoved", 0.5, 1);
+    mouse(&mut tab, "mouseMoved", 0.6, 1);
+    mouse(&mut tab, "mouseReleased", 0.6, 0);
+    tab.holds(&format!("!{reset}.disabled"));
+    tab.eval(&format!("{reset}.click()"));
+    tab.holds(&format!("{reset}.disabled"));
+
+    // The same by keys.
+    tab.eval(&format!("{area}.focus()"));
+    let before = tab.eval(value);
+    tab.press("ArrowLeft");
+    tab.press("ArrowLeft");
+    tab.holds(&format!("{value} !== {before}"));
+    tab.press("+");
+    tab.holds(&format!("!{reset}.disabled"));
+    tab.press("0");
+    tab.holds(&format!("{reset}.disabled"));
+    assert_eq!(tab.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn filters_sorting_and_themes() {
+    let mut tab = Tab::new();
+    tab.media("screen", "light");
+    tab.open(&ecommerce().join("report.html"));
+    tab.draw_all();
+    let seen = |of: &str| {
+        format!(
+            "[...new Set([...document.querySelectorAll('{of}')].filter((r) => r.getBoundingClientRect().height > 0).map((r) => r.dataset.layer))]"
+        )
+    };
+    tab.choose("layer", "regular");
+    // What is about the whole study stays.
+    for of in ["tbody tr[data-layer]", "figure[data-layer]", "g.row", "details"] {
+        let layers = tab.eval(&seen(of));
+        assert!(layers.as_array().unwrap().iter().all(|layer| layer == "regular" || layer == ""), "{of}: {layers}");
+    }
+    tab.holds("[...document.querySelectorAll('.legend')][0].querySelectorAll('li:not(.out)').length === 1");
+    tab.choose("metric", "complaint_rate");
+    assert_eq!(tab.eval("document.querySelectorAll('tbody tr[data-metric=complaint_rate]:not(.out)').length"), 1);
+    tab.eval("document.querySelector('.all').click()");
+    assert_eq!(tab.eval("document.querySelectorAll('.out').length"), 0);
+
+    // Effects by interval: in the order of the estimates, and back.
+    let sorted = "(() => { const table = [...document.querySelectorAll('table')].find((t) => t.rows[1].cells[5]?.textContent.startsWith('[')); \
+                  const th = table.tHead.rows[0].cells[5]; const at = () => [...table.tBodies[0].rows].map((r) => Number(r.cells[4].textContent)); \
+                  th.firstChild.click(); const up = at(); const kind = th.ariaSort; th.firstChild.click(); const down = at(); \
+                  return up.length > 9 && kind === 'ascending' && th.ariaSort === 'descending' \
+                  && up.every((v, k) => k === 0 || up[k - 1] <= v) && down.every((v, k) => k === 0 || down[k - 1] >= v); })()";
+    assert_eq!(tab.eval(sorted), true);
+    let users = "(() => { const t = document.querySelector('table'); t.tHead.rows[0].cells[1].firstChild.click(); \
+                 return [...t.tBodies[0].rows].map((r) => Number(r.cells[1].textContent)); })()";
+    assert_eq!(tab.eval(users), json!([1052, 8998, 19995, 29992, 139_963]));
+
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    let light = tab.eval(paper);
+    tab.eval("document.querySelector('.theme').click()");
+    let dark = tab.eval(paper);
+    assert_ne!(light, dark);
+    assert_eq!(tab.empty_charts(), 0);
+    tab.eval("document.querySelector('.theme').click()");
+    assert_eq!(tab.eval(paper), light);
+
+    // Paper: no controls, every row, every detail, in light colours.
+    tab.choose("layer", "vip");
+    tab.media("print", "dark");
+    for hidden in [".controls", ".live"] {
+        assert_eq!(
+            tab.eval(&format!("[...document.querySelectorAll('{hidden}')].filter((part) => part.checkVisibility()).length")),
+            0,
+            "{hidden}"
+        );
+    }
+    tab.holds("[...document.querySelectorAll('details')].every((part) => part.open)");
+    assert_eq!(tab.eval("[...document.querySelectorAll('tbody tr, .picture')].every((part) => part.checkVisibility())"), true);
+    assert_eq!(tab.eval(paper), light);
+    tab.media("screen", "light");
+    tab.holds("![...document.querySelectorAll('details')].some((part) => part.open)");
+    assert_eq!(tab.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn names_cannot_run() {
+    let evil = "</script><img src=x onerror=\"window.__pwned=1\">\u{2028}'\"&<!--";
+    let dir = tempfile::tempdir().unwrap();
+    copy_of_documents(dir.path());
+    for name in ["study.json", "layers.summary.json", "analysis.json", "schedule.json", "gate_report.json"] {
+        let path = dir.path().join(name);
+        let mut value = document(&path);
+        value["why"] = if value["why"].is_null() { Value::Null } else { json!(evil) };
+        poison(&mut value, evil);
+        write(&path, &value);
+    }
+    ok(&["report", text(dir.path())]);
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\u{2028}', "");
+    let forecast = forecast(dir.path(), "en", |scenario| {
+        scenario
+            .replace("\"as hoped\"", &format!("\"{}\"", quoted(evil)))
+            .replace("\"fixed time\"", &format!("\"fixed {}\"", quoted(evil)))
+            .replace("The case study", &quoted(evil).replace("\\\"", "'"))
+    });
+    let mut tab = Tab::new();
+    for page in [dir.path().join("report.html"), forecast] {
+        tab.open(&page);
+        tab.draw_all();
+        tab.eval("[...document.querySelectorAll('select')].forEach((s) => { s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })");
+        assert_eq!(tab.eval("typeof window.__pwned"), "undefined");
+        assert_eq!(tab.eval("document.querySelectorAll('img').length"), 0);
+        assert_eq!(tab.eval("document.body.textContent.includes('<img src=x onerror=')"), true, "{}", page.display());
+        assert_eq!(tab.complaints(), Vec::<String>::new());
+    }
+}
+
+/// Puts markup into every name of a document.
+fn poison(value: &mut Value, evil: &str) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| poison(item, evil)),
+        Value::Object(fields) => {
+            // A reason beside a verdict is a sentence; elsewhere it is one of a few words.
+            let is_verdict = fields.contains_key("next_ratio");
+            for (key, field) in fields.iter_mut() {
+                let is_name = ["tenant", "layer", "metric", "check", "detail", "remedy", "candidate", "baseline", "name"]
+                    .contains(&key.as_str())
+                    || key == "reason" && is_verdict;
+                match field {
+                    Value::String(text) if is_name => text.push_str(evil),
+                    other => poison(other, evil),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn pages_have_no_barriers() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_of_documents(dir.path());
+    let mut tab = Tab::new();
+    tab.call("Page.setBypassCSP", json!({"enabled": true}));
+    for lang in ["en", "zh"] {
+        ok(&["report", text(dir.path()), "--lang", lang]);
+        for page in [dir.path().join("report.html"), forecast(dir.path(), lang, |scenario| scenario)] {
+            tab.media("screen", "light");
+            tab.open(&page);
+            tab.draw_all();
+            tab.eval("document.querySelectorAll('details').forEach((part) => { part.open = true; })");
+            for scheme in ["light", "dark"] {
+                tab.media("screen", scheme);
+                assert_eq!(tab.barriers(), Vec::<String>::new(), "{} in {lang}, {scheme}", page.display());
+            }
+            assert_eq!(tab.eval("document.documentElement.lang.slice(0, 2)"), lang);
+            // Everything that the page says itself is in its language.
+            let is_foreign =
+                "[...document.querySelectorAll('h2, th')].filter((part) => !/[\\u4e00-\\u9fff]/.test(part.textContent)).length";
+            assert_eq!(tab.eval(is_foreign) == 0, lang == "zh");
+        }
+        // Nothing is wider than a narrow screen.
+        tab.size(400, 800);
+        tab.open(&dir.path().join("report.html"));
+        tab.draw_all();
+        assert_eq!(tab.eval("document.documentElement.scrollWidth <= 400"), true);
+        tab.size(1200, 900);
+    }
+}
+
+#[test]
+fn hundreds_of_curves_stay_small() {
+    const TENANTS: usize = 100;
+    let dir = tempfile::tempdir().unwrap();
+    copy_of_documents(dir.path());
+    for (name, field) in [("layers.summary.json", "layers"), ("analysis.json", "layers"), ("schedule.json", "layers")] {
+        let path = dir.path().join(name);
+        let mut value = document(&path);
+        let (start, as_of) = (value["start"].as_i64().unwrap_or(0), value["as_of"].as_i64().unwrap_or(0));
+        let mut layers = value[field].as_array().unwrap().clone();
+        layers.retain(|layer| layer["layer"] == "early" || layer["layer"] == "regular");
+        let all = (0..TENANTS).flat_map(|tenant| {
+            layers.iter().cloned().map(move |mut layer| {
+                layer["tenant"] = json!(format!("tenant {tenant}"));
+                if let Some(series) = layer["series"].as_array_mut().filter(|series| !series.is_empty()) {
+                    *series = two_weeks_of_hours(series, start, as_of);
+                }
+                layer
+            })
+        });
+        value[field] = all.collect();
+        write(&path, &value);
+    }
+    ok(&["report", text(dir.path())]);
+    let path = dir.path().join("report.html");
+    let html = fs::read_to_string(&path).unwrap();
+    writeln!(io::stderr(), "a page of {} curves takes {} bytes", TENANTS * 4, html.len()).unwrap();
+    assert!(html.len() < 3_000_000, "{}", html.len());
+    assert!(html.contains("points of curves"), "the page says that it is thinned");
+    let mut tab = Tab::new();
+    tab.open(&path);
+    tab.choose("tenant", "tenant 7");
+    tab.draw_all();
+    assert_eq!(tab.eval("document.querySelectorAll('figure.drawn[data-tenant=\"tenant 7\"]').length"), 2);
+    assert_eq!(tab.empty_charts(), 0);
+    assert_eq!(tab.complaints(), Vec::<String>::new());
+}
+
+/// As many points as two weeks by the hour have, between the study's ends.
+fn two_weeks_of_hours(series: &[Value], start: i64, as_of: i64) -> Vec<Value> {
+    const HOURS: i64 = 336;
+    let mut points = Vec::new();
+    for arm in ["baseline", "candidate"] {
+        let of_arm: Vec<&Value> = series.iter().filter(|point| point["arm"] == arm).collect();
+        for hour in 0..if of_arm.is_empty() { 0 } else { HOURS } {
+            let mut point = of_arm[hour as usize % of_arm.len()].clone();
+            point["start"] = json!(start + (as_of - start) / HOURS * hour);
+            point["end"] = json!(start + (as_of - start) / HOURS * (hour + 1));
+            points.push(point);
+        }
+    }
+    points
+}
