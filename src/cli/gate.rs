@@ -81,6 +81,9 @@ pub(super) struct GateArgs {
     /// Write gate_report.json, .md, .html, the in-toto statement and eval_report.json into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Language of the page and the Markdown
+    #[arg(long, value_enum, default_value_t)]
+    lang: report::Lang,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -203,8 +206,8 @@ fn write(report: &gate::GateReport, uri: &str, out: &Path, args: &GateArgs) -> R
     let text = output::to_json(report);
     let digest = output::sha256_of_bytes(text.as_bytes());
     output::write_bytes(&files[0], text.as_bytes())?;
-    output::write_bytes(&files[1], report::gate_markdown(report).as_bytes())?;
-    output::write_bytes(&files[2], report::gate_html(report).as_bytes())?;
+    output::write_bytes(&files[1], report::gate_markdown(report, args.lang).as_bytes())?;
+    output::write_bytes(&files[2], report::gate_html(report, args.lang).as_bytes())?;
     output::write_json(&files[3], &report.statement(uri, &digest))?;
     let subject = report.subjects.first();
     output::write_json(

@@ -8,7 +8,7 @@ use super::{
     release::{Checks, Evals, Evidence},
 };
 use crate::{
-    evals::{self, Case, Comparison, Correction, Design, Suite},
+    evals::{self, Comparison, Correction, Design, Suite},
     metric::Better,
     number::number,
     stats::{

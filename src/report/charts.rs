@@ -393,8 +393,6 @@ fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
 
 /// The harm of every guardrail in every layer, in units of its margin: one scale for all metrics.
 pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
-    /// Margins that are drawn; further out is an arrow's end.
-    const FAR: f64 = 4.0;
     let of_stage = |layer: &'_ LayerAnalysis| layer.current().map_or(&[][..], |stage| &stage.guardrails).to_vec();
     let findings = ramp.analysis.layers.iter().flat_map(|layer| of_stage(layer).into_iter().map(move |finding| (layer, finding)));
     let scaled: Vec<_> = findings
@@ -414,8 +412,35 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
         Sequential::Anytime => words.harm_anytime,
         Sequential::Fixed => words.harm_fixed,
     };
+    let harms: Vec<Harm<'_>> = scaled
+        .iter()
+        .map(|(layer, metric, harm, interval, violated)| Harm {
+            keys: vec![("tenant", layer.tenant.as_str()), ("layer", layer.layer.as_str()), ("metric", metric.as_str())],
+            label: format!("{}: {metric}", name(ramp, &layer.tenant, &layer.layer)),
+            harm: *harm,
+            interval: *interval,
+            violated: *violated,
+        })
+        .collect();
+    Some(harms_in_margins(&harms, fill(words.harm_title, &[kind]), words))
+}
+
+/// A harm in units of its margin.
+pub(super) struct Harm<'a> {
+    /// What filters know it by.
+    pub(super) keys: Vec<(&'a str, &'a str)>,
+    pub(super) label: String,
+    pub(super) harm: f64,
+    pub(super) interval: Interval,
+    pub(super) violated: bool,
+}
+
+/// Harms on one scale, a row each: left of 0 is better, right of 1 worse than allowed.
+pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words) -> Chart {
+    /// Margins that are drawn; further out is an arrow's end.
+    const FAR: f64 = 4.0;
     let x_of = |value: f64| 310.0 + (value.clamp(-FAR, FAR) + FAR) / (2.0 * FAR) * 390.0;
-    let mut rows = Rows::new(scaled.len(), 44, 26, 4);
+    let mut rows = Rows::new(harms.len(), 44, 26, 4);
     for tick in -4..=4 {
         let (color, width) = match tick {
             0 => ("edge", 1),
@@ -429,9 +454,8 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
         rows.head(x_of(at), 14, anchor, word);
     }
     let mut said = Vec::new();
-    for (layer, metric, harm, interval, violated) in &scaled {
-        let label = format!("{}: {metric}", name(ramp, &layer.tenant, &layer.layer));
-        let mut says = fill(words.harm_row, &[&label, &format!("{harm:.2}")]);
+    for Harm { keys, label, harm, interval, violated } in harms {
+        let mut says = fill(words.harm_row, &[label, &format!("{harm:.2}")]);
         if *violated {
             says = fill(words.harm_violated, &[&says]);
         }
@@ -448,10 +472,10 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
             x_of(interval.ci_upper)
         );
         let tip = format!("{says} [{:.2}, {:.2}]", interval.ci_lower, interval.ci_upper);
-        rows.row(&[("tenant", &layer.tenant), ("layer", &layer.layer), ("metric", metric)], &label, &tip, &shapes);
+        rows.row(keys, label, &tip, &shapes);
         said.push(says);
     }
-    Some(rows.chart(fill(words.harm_title, &[kind]), sentence(&said)))
+    rows.chart(title, sentence(&said))
 }
 
 /// Ratios over time, with the next step after `as_of`.

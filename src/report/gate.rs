@@ -3,75 +3,83 @@
 use serde_json::Value;
 
 use super::{
+    charts::{self, Harm},
     html::{Cell, Page},
     markdown,
+    words::{Lang, Words, fill},
 };
 use crate::{
     gate::{GateCheck, GateOutcome, GateReport},
     number::number,
+    stats::Interval,
 };
 
-/// The gates of a release, in order, and what each is about.
-const GATES: [(&str, &str); 8] = [
-    ("record", "Record"),
-    ("C1", "C1: tool schemas"),
-    ("C2", "C2: evaluations"),
-    ("C3", "C3: injection"),
-    ("C4", "C4: cost"),
-    ("C5", "C5: tools that change things"),
-    ("output", "Forbidden outputs"),
-    ("approval", "Approvals"),
-];
+/// Cases that a pull request shows.
+const SHOWN: usize = 20;
+
+/// The gates, in order, and what each is called.
+fn gates(words: &Words) -> [(&'static str, &'static str); 10] {
+    [
+        ("record", words.gate_record),
+        ("C1", words.gate_c1),
+        ("C2", words.gate_c2),
+        ("C3", words.gate_c3),
+        ("C4", words.gate_c4),
+        ("C5", words.gate_c5),
+        ("output", words.gate_output),
+        ("approval", words.gate_approval),
+        ("canary", words.gate_canary),
+        ("ramp", words.gate_ramp),
+    ]
+}
 
 /// Draws the report of a release's gate as Markdown.
-pub fn gate_markdown(report: &GateReport) -> String {
+pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
+    let (words, escape) = (lang.words(), markdown::escape);
     let mut out = String::new();
-    let escape = markdown::escape;
-    markdown::line(&mut out, &format!("# Gate of {}: {}", escape(&report.candidate), report.outcome.name()));
-    markdown::line(&mut out, "");
-    markdown::line(&mut out, &format!("Compared with {}.", escape(&report.baseline)));
-    markdown::line(&mut out, "");
-    let row = |check: &GateCheck| {
-        let remedy = check.lifted_by.as_ref().map(|by| format!("lifted by {by}")).or_else(|| check.remedy.clone()).unwrap_or_default();
-        vec![check.gate.clone(), place(check), check.outcome.name().to_owned(), check.detail.clone(), remedy]
+    let mut line = |text: &str| {
+        markdown::line(&mut out, text);
+        markdown::line(&mut out, "");
     };
+    line(&format!("# {}: {}", escape(&fill(words.gate_title, &[&report.candidate])), words.badge(report.outcome.name())));
+    line(&escape(&fill(words.compared_with, &[&report.baseline])));
     let (open, passed): (Vec<&GateCheck>, Vec<&GateCheck>) = report.checks.iter().partition(|check| check.outcome != GateOutcome::Pass);
     if !open.is_empty() {
-        markdown::table(&mut out, &["gate", "check", "outcome", "found", "to pass"], open.into_iter().map(row));
+        let row = |check: &GateCheck| {
+            vec![check.gate.clone(), place(check), words.badge(check.outcome.name()), check.detail.clone(), remedy(check, words)]
+        };
+        markdown::table(&mut out, &[words.gate, words.check, words.outcome, words.found, words.remedy], open.into_iter().map(row));
     }
-    for (what, key) in [("got worse", "lost"), ("got better", "gained")] {
+    let mut line = |text: &str| {
+        markdown::line(&mut out, text);
+        markdown::line(&mut out, "");
+    };
+    for (key, title) in [("lost", words.cases_lost), ("gained", words.cases_gained)] {
         for comparison in &report.comparisons {
-            let cases: Vec<&str> = comparison[key].as_array().into_iter().flatten().filter_map(Value::as_str).take(20).collect();
+            let cases: Vec<&str> = comparison[key].as_array().into_iter().flatten().filter_map(Value::as_str).take(SHOWN).collect();
             if !cases.is_empty() {
-                let n = comparison[format!("n_{key}")].as_u64().unwrap_or_default();
-                let of = format!("{} of {}", text(&comparison["metric"]), text(&comparison["suite"]));
-                markdown::line(&mut out, &format!("Cases that {what} ({}), {n}: {}", escape(&of), escape(&cases.join(", "))));
-                markdown::line(&mut out, "");
+                let n = comparison[format!("n_{key}")].as_u64().unwrap_or_default().to_string();
+                let of = fill(words.cases_of, &[&text(&comparison["metric"]), &text(&comparison["suite"]), &n, &cases.join(", ")]);
+                line(&format!("{title}: {}", escape(&of)));
             }
         }
     }
-    if let Some(steps) = report.rollback.as_ref().and_then(|rollback| rollback["steps"].as_array()) {
-        markdown::line(&mut out, "Roll back, one at a time:");
-        markdown::line(&mut out, "");
+    if let Some(steps) = steps(report) {
+        line(&format!("{}:", words.roll_back));
         for (idx, step) in steps.iter().enumerate() {
-            markdown::line(&mut out, &format!("{}. {}", idx + 1, escape(&step_of(step))));
+            line(&format!("{}. {}", idx + 1, escape(&step_of(step))));
         }
-        markdown::line(&mut out, "");
-    }
-    if !passed.is_empty() {
-        markdown::line(&mut out, &format!("{} checks passed:", passed.len()));
-        markdown::line(&mut out, "");
-        markdown::table(
-            &mut out,
-            &["gate", "check", "found"],
-            passed.into_iter().map(|check| vec![check.gate.clone(), place(check), check.detail.clone()]),
-        );
     }
     for not_asked in &report.not_asked {
-        markdown::line(&mut out, &format!("Not asked: {}", escape(not_asked)));
-        markdown::line(&mut out, "");
+        line(&format!("{}: {}", words.not_asked, escape(not_asked)));
     }
-    markdown::table(&mut out, &["input", "digest"], digests(report).into_iter().map(|(name, digest)| vec![name, format!("`{digest}`")]));
+    if !passed.is_empty() {
+        line(&format!("{}:", fill(words.passed_checks, &[&passed.len().to_string()])));
+        let row = |check: &GateCheck| vec![check.gate.clone(), place(check), check.detail.clone()];
+        markdown::table(&mut out, &[words.gate, words.check, words.found], passed.into_iter().map(row));
+    }
+    let row = |(name, digest): (String, String)| vec![name, format!("`{digest}`")];
+    markdown::table(&mut out, &[words.input, words.digest], digests(report).into_iter().map(row));
     out
 }
 
@@ -87,6 +95,17 @@ fn place(check: &GateCheck) -> String {
     if layer.is_empty() { check.check.clone() } else { format!("{} ({layer})", check.check) }
 }
 
+fn remedy(check: &GateCheck, words: &Words) -> String {
+    match &check.lifted_by {
+        Some(by) => fill(words.lifted_by, &[by]),
+        None => check.remedy.clone().unwrap_or_default(),
+    }
+}
+
+fn steps(report: &GateReport) -> Option<&Vec<Value>> {
+    report.rollback.as_ref()?["steps"].as_array()
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -98,48 +117,45 @@ fn step_of(step: &Value) -> String {
 }
 
 /// Draws the report of a release's gate as a page.
-pub fn gate_html(report: &GateReport) -> String {
-    let mut page = Page { html: String::new(), several_tenants: false };
-    page.open(&format!("Gate of {}", report.candidate), &format!("Compared with {}.", report.baseline));
-    page.raw(&format!("<p>Gate: <span class=\"badge {0}\">{0}</span></p>\n", report.outcome.name()));
-    let word = |text: String| Cell::Text(text);
-    let mut gates: Vec<(&str, &str)> = GATES.to_vec();
-    gates.extend(report.checks.iter().any(|check| check.gate == "canary").then_some(("canary", "Canary")));
-    gates.extend(report.checks.iter().any(|check| check.gate == "ramp").then_some(("ramp", "Ramp")));
-    for (gate, title) in gates {
+pub fn gate_html(report: &GateReport, lang: Lang) -> String {
+    let mut page = Page::new(lang, false);
+    let words = page.words;
+    page.open(&fill(words.gate_title, &[&report.candidate]), &fill(words.compared_with, &[&report.baseline]));
+    page.badge(words.gate, report.outcome.name());
+    for (gate, title) in gates(words) {
         let checks: Vec<&GateCheck> = report.checks.iter().filter(|check| check.gate == gate).collect();
         if checks.is_empty() {
             continue;
         }
-        page.raw(&format!("<h2>{title}</h2>\n"));
+        page.heading(title);
         page.table(
             title,
-            &["check", "outcome", "found", "what would make it pass"],
+            &[words.check, words.outcome, words.found, words.remedy],
             checks.into_iter().map(|check| {
-                let remedy =
-                    check.lifted_by.as_ref().map(|by| format!("lifted by {by}")).or_else(|| check.remedy.clone()).unwrap_or_default();
-                vec![word(place(check)), Cell::Badge(check.outcome.name().into()), word(check.detail.clone()), word(remedy)]
+                vec![
+                    Cell::Text(place(check)),
+                    Cell::Badge(check.outcome.name().into()),
+                    Cell::Text(check.detail.clone()),
+                    Cell::Text(remedy(check, words)),
+                ]
             }),
         );
     }
     comparisons(&mut page, report);
-    if let Some(steps) = report.rollback.as_ref().and_then(|rollback| rollback["steps"].as_array()) {
-        page.raw("<h2>Roll back, one dimension at a time</h2>\n");
-        page.table(
-            "The next one only if the one before did not help",
-            &["step", "what"],
-            steps.iter().enumerate().map(|(idx, step)| vec![Cell::Number((idx + 1).to_string()), word(step_of(step))]),
-        );
+    if let Some(steps) = steps(report) {
+        page.heading(words.roll_back);
+        let row = |(idx, step): (usize, &Value)| vec![Cell::Number((idx + 1).to_string()), Cell::Text(step_of(step))];
+        page.table(words.roll_back_note, &[words.step, words.what], steps.iter().enumerate().map(row));
     }
     if !report.not_asked.is_empty() {
-        page.raw("<h2>Not asked</h2>\n");
-        page.table("What was not checked", &["what"], report.not_asked.iter().map(|text| vec![word(text.clone())]));
+        page.heading(words.not_asked);
+        page.table(words.not_asked, &[words.what], report.not_asked.iter().map(|text| vec![Cell::Text(text.clone())]));
     }
-    page.raw("<h2>Inputs</h2>\n");
+    page.heading(words.inputs);
     page.table(
-        "What the report rests on",
-        &["input", "digest"],
-        digests(report).into_iter().map(|(name, digest)| vec![word(name), Cell::Long(digest)]),
+        words.rests_on,
+        &[words.input, words.digest],
+        digests(report).into_iter().map(|(name, digest)| vec![Cell::Text(name), Cell::Long(digest)]),
     );
     page.close()
 }
@@ -148,24 +164,30 @@ fn comparisons(page: &mut Page, report: &GateReport) {
     if report.comparisons.is_empty() {
         return;
     }
+    let words = page.words;
     let show = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), number);
-    page.raw("<h2>Candidate against baseline, case by case</h2>\n");
+    page.heading(words.case_by_case);
+    let harms: Vec<Harm<'_>> = report.comparisons.iter().filter_map(harm_of).collect();
+    if !harms.is_empty() {
+        page.chart(&charts::harms_in_margins(&harms, words.harm_of_cases.to_owned(), words));
+    }
+    let header = [
+        words.suite,
+        words.metric,
+        words.pairs,
+        words.baseline,
+        words.candidate,
+        words.difference,
+        words.interval,
+        words.allowed,
+        words.p_adj,
+        words.finds,
+        words.n_better,
+        words.n_worse,
+    ];
     page.table(
-        "Metrics on the same cases",
-        &[
-            "suite",
-            "metric",
-            "pairs",
-            "baseline",
-            "candidate",
-            "difference",
-            "interval",
-            "margin",
-            "p (corrected)",
-            "finds",
-            "better",
-            "worse",
-        ],
+        words.same_cases,
+        &header,
         report.comparisons.iter().map(|c| {
             let interval = &c["interval"];
             let ends = if interval["ci_lower"].is_number() {
@@ -173,37 +195,40 @@ fn comparisons(page: &mut Page, report: &GateReport) {
             } else {
                 "-".into()
             };
-            let mut cells = vec![Cell::Text(text(&c["suite"])), Cell::Text(text(&c["metric"]))];
-            let numbers = [
-                show(&c["n_pairs"]),
-                show(&c["means"][0]),
-                show(&c["means"][1]),
-                show(&c["difference"]),
-                ends,
-                show(&c["margin"]),
-                show(&c["p_value_adj"]),
-                show(&c["mde"]),
-                show(&c["n_gained"]),
-                show(&c["n_lost"]),
-            ];
-            cells.extend(numbers.map(Cell::Number));
-            cells
+            let numbers = [&c["n_pairs"], &c["means"][0], &c["means"][1], &c["difference"]].map(show).into_iter().chain([ends]);
+            let rest = [&c["margin"], &c["p_value_adj"], &c["mde"], &c["n_gained"], &c["n_lost"]].map(show);
+            let cells = numbers.chain(rest).map(Cell::Number);
+            [&c["suite"], &c["metric"]].map(|name| Cell::Text(text(name))).into_iter().chain(cells).collect()
         }),
     );
-    for (key, title) in [("lost", "Cases that got worse"), ("gained", "Cases that got better")] {
-        let cases: Vec<Vec<Cell>> = report
-            .comparisons
-            .iter()
-            .flat_map(|c| {
-                c[key]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(move |case| vec![Cell::Text(text(&c["suite"])), Cell::Text(text(&c["metric"])), Cell::Text(text(case))])
-            })
-            .collect();
+    for (key, title) in [("lost", words.cases_lost), ("gained", words.cases_gained)] {
+        let of = |c: &Value| {
+            let name = [text(&c["suite"]), text(&c["metric"])];
+            let cases: Vec<String> = c[key].as_array().into_iter().flatten().map(text).collect();
+            cases.into_iter().map(move |case| name.iter().cloned().chain([case]).map(Cell::Text).collect::<Vec<Cell>>())
+        };
+        let cases: Vec<Vec<Cell>> = report.comparisons.iter().flat_map(of).collect();
         if !cases.is_empty() {
-            page.table(title, &["suite", "metric", "case"], cases);
+            page.table(title, &[words.suite, words.metric, words.case], cases);
         }
     }
+}
+
+/// A comparison's harm in units of its margin; `None` without an interval.
+fn harm_of(comparison: &Value) -> Option<Harm<'_>> {
+    let margin = comparison["margin"].as_f64().filter(|margin| *margin > 0.0)?;
+    let end = |key: &str| comparison["interval"][key].as_f64();
+    let (lower, upper, harm, difference) =
+        (end("ci_lower")?, end("ci_upper")?, comparison["harm"].as_f64()?, comparison["difference"].as_f64()?);
+    // Where less is better the harm is the difference itself.
+    let interval =
+        if harm == difference { Interval { ci_lower: lower, ci_upper: upper } } else { Interval { ci_lower: -upper, ci_upper: -lower } };
+    let metric = comparison["metric"].as_str()?;
+    Some(Harm {
+        keys: vec![("metric", metric)],
+        label: format!("{}: {metric}", comparison["suite"].as_str()?),
+        harm: harm / margin,
+        interval: Interval { ci_lower: interval.ci_lower / margin, ci_upper: interval.ci_upper / margin },
+        violated: comparison["verdict"].as_str() == Some("violated"),
+    })
 }

@@ -207,6 +207,43 @@ words! {
     to_dark: "Dark", "深色";
     to_light: "Light", "浅色";
     reset_zoom: "Reset zoom", "重置缩放";
+
+    // The gate of a release.
+    gate_title: "Gate of {0}", "{0} 的发布门禁";
+    compared_with: "Compared with {0}.", "对照版本：{0}。";
+    gate_record: "Record", "发布记录";
+    gate_c1: "C1: tool schemas", "C1：工具 schema";
+    gate_c2: "C2: evaluations", "C2：评测";
+    gate_c3: "C3: injection", "C3：注入";
+    gate_c4: "C4: cost", "C4：成本";
+    gate_c5: "C5: tools that change things", "C5：写操作工具";
+    gate_output: "Forbidden outputs", "禁用输出";
+    gate_approval: "Approvals", "审批";
+    gate_canary: "Canary", "灰度检查";
+    gate_ramp: "Ramp", "放量";
+    lifted_by: "lifted by {0}", "由 {0} 放行";
+    case_by_case: "Candidate against baseline, case by case", "候选与基线逐例对比";
+    same_cases: "Metrics on the same cases", "同一批用例上的指标";
+    suite: "suite", "用例集";
+    pairs: "pairs", "配对数";
+    difference: "difference", "差值";
+    allowed: "allowed", "允许劣化";
+    p_adj: "p (corrected)", "校正 p 值";
+    finds: "finds", "可检出差异";
+    n_better: "better", "变好";
+    n_worse: "worse", "变差";
+    case: "case", "用例";
+    cases_lost: "Cases that got worse", "变差的用例";
+    cases_gained: "Cases that got better", "变好的用例";
+    cases_of: "{0} of {1}, {2}: {3}", "{1} 的 {0}，共 {2} 例：{3}";
+    harm_of_cases: "Harm in units of what is allowed, on the same cases", "同一批用例上的劣化（以允许值为单位）";
+    roll_back: "Roll back, one dimension at a time", "逐维回滚";
+    roll_back_note: "The next one only if the one before did not help", "上一步无效再做下一步";
+    step: "step", "步骤";
+    not_asked: "Not asked", "未检查";
+    passed_checks: "{0} checks passed", "{0} 项检查通过";
+    rests_on: "What the report rests on", "报告依据";
+    input: "input", "输入";
     chart_keys: "Arrow keys show values, plus and minus zoom, zero resets", "方向键查看数值，加减号缩放，数字 0 重置";
 }
 
