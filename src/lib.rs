@@ -66,6 +66,12 @@ pub mod tools;
 // Results of evaluations, case by case.
 pub mod evals;
 
+// What the log's rows cost, and who pays.
+pub mod finops;
+
+// From a trace to what answered it, and from a release to whom it reached.
+pub mod audit;
+
 // All checks to one outcome.
 pub mod gate;
 

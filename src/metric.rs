@@ -301,7 +301,7 @@ impl Metric {
     }
 }
 
-/// The traffic columns that built-in metrics read, in canonical order, with how each is stored.
+/// The traffic columns that built-in metrics and chargeback read, in canonical order, with how each is stored.
 pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("success", ColumnKind::Flag),
     ("latency_ms", ColumnKind::Real),
@@ -318,6 +318,8 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("tokens_in", ColumnKind::Count),
     ("tokens_out", ColumnKind::Count),
     ("cost_usd", ColumnKind::Usd),
+    ("cached_tokens_in", ColumnKind::Count),
+    ("tool_cost_usd", ColumnKind::Usd),
 ];
 
 /// The smallest legal value of a column: 0 for the built-in ones but `nps`, none for a scenario's own.

@@ -1,11 +1,13 @@
 //! The commands: one file each. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
+mod audit;
 mod backtest;
 mod calc;
 mod calibrate;
 mod cube;
 mod evals;
+mod finops;
 mod gate;
 mod generate;
 mod layer;
@@ -64,6 +66,8 @@ enum Command {
     Evals(evals::EvalsArgs),
     Record(record::RecordArgs),
     Tools(tools::ToolsArgs),
+    Finops(finops::FinopsArgs),
+    Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -95,6 +99,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Evals(args) => evals::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Tools(args) => tools::run(&args),
+        Command::Finops(args) => finops::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

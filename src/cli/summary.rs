@@ -169,6 +169,16 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
     text
 }
 
+/// A name from a log, for a terminal: without the characters that would command it, and not longer than a line takes.
+pub(super) fn shown(name: &str) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut text: String = name.chars().take(60).map(plain).collect();
+    if name.chars().nth(60).is_some() {
+        text.push('…');
+    }
+    text
+}
+
 pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));

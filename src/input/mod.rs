@@ -18,6 +18,7 @@ pub use events::{EventSummary, UserFeatures, read_events};
 pub use format::Format;
 pub(crate) use scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
 pub use source::{InputFile, Part, SourceFile, Table, find_files};
+pub(crate) use traffic::{Link, Links};
 pub use traffic::{TrafficBatch, TrafficReader};
-pub(crate) use turns::{Names, Turns, color, decode_turns, encode_turns, release, rows_without};
+pub(crate) use turns::{Column, Names, Turns, color, decode_turns, encode_turns, release, rows_without};
 pub use users::{DEFAULT_TENANT, OnUsers, TagColumn, UserBatch, UserReader, tenant_at};

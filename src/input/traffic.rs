@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     metric::Reading,
     scenario::{OnBadRow, Source},
+    time::Micros,
 };
 
 /// The columns that say what a row is.
@@ -202,4 +203,78 @@ pub(crate) struct Outcomes<'a> {
     pub(crate) measured: Vec<Option<Int64Array>>,
     /// Rows that must be left out.
     pub(crate) faults: &'a RowFaults,
+}
+
+/// What says of rows who asked, when, and what answered: nothing of it is required.
+pub(crate) struct Links<'a> {
+    /// Where the rows come from, for messages.
+    pub(crate) raw: &'a Batch<'a>,
+    /// Microseconds.
+    pub(crate) event_time: Option<Int64Array>,
+    /// The texts, in the order of [`Link`].
+    texts: [Option<StringArray>; 6],
+    flags: [Option<BooleanArray>; 2],
+    /// Rows that must be left out.
+    pub(crate) faults: &'a RowFaults,
+}
+
+/// A text of [`Links`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    User,
+    Release,
+    Tenant,
+    Layer,
+    Trace,
+    Session,
+}
+
+impl Links<'_> {
+    /// Rows.
+    pub(crate) fn len(&self) -> usize {
+        self.raw.n_rows
+    }
+
+    /// A row's text; an empty one says as little as none.
+    pub(crate) fn text(&self, link: Link, row: usize) -> Option<&str> {
+        let texts = self.texts[link as usize].as_ref().filter(|texts| texts.is_valid(row))?;
+        Some(texts.value(row)).filter(|text| !text.is_empty())
+    }
+
+    /// A row's instant.
+    pub(crate) fn at(&self, row: usize) -> Option<Micros> {
+        self.event_time.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row))
+    }
+
+    /// Whether a row was answered beside the real one.
+    pub(crate) fn is_shadow(&self, row: usize) -> bool {
+        self.flags[0].as_ref().is_some_and(|flags| flags.is_valid(row) && flags.value(row))
+    }
+
+    /// Whether a row is of an evaluation run.
+    pub(crate) fn is_eval(&self, row: usize) -> bool {
+        self.flags[1].as_ref().is_some_and(|flags| flags.is_valid(row) && flags.value(row))
+    }
+}
+
+impl TrafficReader {
+    /// Reads what says of rows who asked, when, and what answered; returns the rows left out.
+    ///
+    /// # Errors
+    /// As [`Self::read`], but a value that is not there is no fault.
+    pub(crate) fn read_links(&self, part: Part, on_batch: &mut dyn FnMut(&Links<'_>) -> Result<()>) -> Result<u64> {
+        const WANTED: [&str; 9] =
+            ["event_time", "user_id", "release_id", "tenant_id", "layer", "trace_id", "session_id", "is_shadow", "is_eval"];
+        let mut n_bad = 0;
+        self.table.read(part, &WANTED, &mut |batch| {
+            let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
+            let event_time = convert::instant(&batch, 0, &mut faults)?;
+            let flags = [convert::flag(&batch, 7, &mut faults)?, convert::flag(&batch, 8, &mut faults)?];
+            let text = |idx: usize| convert::text(&batch, idx);
+            let texts = [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
+            n_bad += faults.n_bad() as u64;
+            on_batch(&Links { raw: &batch, event_time, texts, flags, faults: &faults })
+        })?;
+        Ok(n_bad)
+    }
 }

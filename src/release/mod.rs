@@ -1,6 +1,7 @@
 //! Release records: the one immutable combination of model, prompt, tool schema and knowledge base that a release id names.
 
 mod changes;
+mod index;
 mod json;
 mod record;
 pub(crate) mod reference;
@@ -8,6 +9,7 @@ mod registry;
 mod rollback;
 
 pub use changes::{Change, DIMENSIONS, Dimension, changes};
+pub use index::RecordIndex;
 pub use json::{canonical, parse_json};
 pub use record::{Approver, ApproverKind, ReleaseRecord, RiskLevel, read_records};
 pub use reference::ArtifactRef;

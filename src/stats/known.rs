@@ -40,6 +40,8 @@ pub enum Reason {
     Aliased,
     /// A judge no better than a coin says nothing.
     UselessJudge,
+    /// Some of the rows do not say, and what they would say may be anything.
+    Incomplete,
 }
 
 impl fmt::Display for Reason {
@@ -61,6 +63,7 @@ impl fmt::Display for Reason {
             Self::NoSolution => "no value meets the conditions",
             Self::Aliased => "aliased: the causes always came together",
             Self::UselessJudge => "sensitivity + specificity is at most 1",
+            Self::Incomplete => "not known of some rows",
         })
     }
 }

@@ -4,7 +4,22 @@ use crate::support::{ok, text};
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "run", "layer", "who", "replay", "analyze", "calc", "calibrate", "schedule", "simulate", "report", "generate"] {
+    for command in [
+        "",
+        "run",
+        "layer",
+        "who",
+        "replay",
+        "analyze",
+        "calc",
+        "calibrate",
+        "schedule",
+        "simulate",
+        "finops",
+        "audit",
+        "report",
+        "generate",
+    ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = ok(&args);
         assert!(help.contains("Example"), "{command}");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
 mod analyze;
+mod audit;
 mod bad_input;
 mod browser;
 mod calc;
@@ -10,6 +11,7 @@ mod coverage;
 mod crash;
 mod evals;
 mod exact;
+mod finops;
 mod fuzz;
 mod gate;
 mod help;

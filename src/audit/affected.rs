@@ -1,0 +1,354 @@
+//! Whom a release reached that was rolled back, and what its tools wrote.
+
+use hashbrown::HashSet;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::Path,
+};
+
+use super::user_hash;
+use crate::{
+    error::Result,
+    hash,
+    input::{DEFAULT_TENANT, Link, TrafficReader},
+    parallel,
+    progress::Progress,
+    release::canonical,
+    time::Micros,
+    tools::{Tool, ToolBundle, read_calls},
+};
+
+/// Names of releases that are told when a release has no rows.
+const MAX_NAMES: usize = 20;
+
+/// What to find out.
+#[derive(Debug, Clone)]
+pub struct AffectedQuestion<'a> {
+    /// The release that was rolled back.
+    pub release: &'a str,
+    /// From when until when; rows without an instant are in no period.
+    pub period: Range<Option<Micros>>,
+}
+
+/// A request that the release answered, or a call of a tool that writes, on its behalf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AffectedRow {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The user; `None` where the log does not say.
+    pub user_id: Option<String>,
+    /// When.
+    pub event_time: Option<Micros>,
+    /// The request.
+    pub trace_id: Option<String>,
+    /// The conversation.
+    pub session_id: Option<String>,
+    /// The tool that was called.
+    pub tool: Option<String>,
+    /// Of the arguments' canonical JSON; `None` if they were none.
+    pub arguments_sha256: Option<String>,
+    /// Whether the bundle has the tool: one that it does not have is taken for one that writes.
+    pub in_bundle: Option<bool>,
+}
+
+/// Calls of one tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToolCount {
+    /// The tool.
+    pub tool: String,
+    /// Calls on behalf of the release.
+    pub n_calls: u64,
+    /// Whether the bundle has it.
+    pub in_bundle: bool,
+}
+
+/// Whom a release reached.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Affected {
+    /// The release.
+    pub release_id: String,
+    /// Rows before were left out.
+    pub from: Option<Micros>,
+    /// Rows from here on were left out.
+    pub until: Option<Micros>,
+    /// Requests that it answered.
+    pub n_requests: u64,
+    /// Distinct users.
+    pub n_users: u64,
+    /// Requests whose user the log does not name.
+    pub n_without_user: u64,
+    /// Distinct sessions of users; `None` if the log has none.
+    pub n_sessions: Option<u64>,
+    /// The first request.
+    pub first: Option<Micros>,
+    /// The last request.
+    pub last: Option<Micros>,
+    /// Its answers that no user saw: left out.
+    pub n_shadow: u64,
+    /// Its answers in evaluation runs: left out.
+    pub n_eval: u64,
+    /// Rows that could not be read as rows.
+    pub n_bad: u64,
+    /// Calls that wrote on behalf of the release, by tool; `None` without logged calls.
+    pub tools: Option<Vec<ToolCount>>,
+    /// Logged calls that write, of whatever release, whose trace is not logged: any of them may belong here.
+    pub n_calls_without_trace: Option<u64>,
+    /// The calls, in the order of the log.
+    pub calls: Option<Vec<AffectedRow>>,
+    /// Releases that the log has, if it has no row of this one.
+    pub releases: Vec<String>,
+}
+
+/// Whether an instant is within a period; one that is not known is only within all time.
+pub(super) fn is_within(period: &Range<Option<Micros>>, at: Option<Micros>) -> bool {
+    match at {
+        Some(at) => period.start.is_none_or(|from| at >= from) && period.end.is_none_or(|until| at < until),
+        None => period.start.is_none() && period.end.is_none(),
+    }
+}
+
+/// One logged call of a tool that writes.
+#[derive(Debug, Clone)]
+struct WriteCall {
+    tool: usize,
+    arguments_sha256: Option<String>,
+}
+
+/// Logged calls of tools that write, by trace. The arguments themselves are not kept.
+#[derive(Debug, Clone, Default)]
+pub struct WriteCalls {
+    tools: Vec<(String, bool)>,
+    by_trace: BTreeMap<String, Vec<WriteCall>>,
+    n_without_trace: u64,
+}
+
+/// Whether a tool writes; one that nobody knows is taken at its worst.
+fn writes(tool: Option<&Tool>) -> bool {
+    tool.is_none_or(Tool::writes)
+}
+
+impl WriteCalls {
+    /// Reads logged calls and keeps those of tools that write.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that is no call.
+    pub fn read(path: &Path, bundle: &ToolBundle) -> Result<Self> {
+        let mut calls = Self::default();
+        let mut numbers: BTreeMap<String, Option<usize>> = BTreeMap::new();
+        let mut failed = None;
+        let mut n = 0_u64;
+        read_calls(path, &mut |call| {
+            n += 1;
+            if !numbers.contains_key(&call.tool) {
+                let tool = bundle.tool(&call.tool);
+                let number = writes(tool).then_some(calls.tools.len());
+                if number.is_some() {
+                    calls.tools.push((call.tool.clone(), tool.is_some()));
+                }
+                numbers.insert(call.tool.clone(), number);
+            }
+            let Some(Some(tool)) = numbers.get(&call.tool).copied() else { return };
+            if call.trace_id.is_empty() {
+                calls.n_without_trace += 1;
+                return;
+            }
+            let digest = call.arguments.map(|arguments| canonical(&format!("{}: call {n}", path.display()), &arguments)).transpose();
+            match digest {
+                Ok(digest) => {
+                    let arguments_sha256 = digest.map(|(_, digest)| digest);
+                    calls.by_trace.entry(call.trace_id).or_default().push(WriteCall { tool, arguments_sha256 });
+                }
+                Err(error) => failed = failed.take().or(Some(error)),
+            }
+        })?;
+        failed.map_or(Ok(calls), Err)
+    }
+}
+
+/// What one part of the log adds.
+#[derive(Default)]
+struct Part {
+    rows: Vec<AffectedRow>,
+    n_shadow: u64,
+    n_eval: u64,
+    n_bad: u64,
+    releases: BTreeSet<String>,
+}
+
+/// Takes rows, in the order of the log.
+pub type OnRows<'a> = dyn FnMut(&[AffectedRow]) -> Result<()> + 'a;
+
+/// Finds the requests that a release answered; with logged calls, also what its tools wrote. `on_rows` gets the calls if there are any
+/// logged, else the requests.
+///
+/// # Errors
+/// A log that cannot be read, or whatever `on_rows` returns.
+pub fn affected(
+    question: &AffectedQuestion<'_>,
+    reader: &TrafficReader,
+    calls: Option<WriteCalls>,
+    progress: &Progress,
+    on_rows: &mut OnRows<'_>,
+) -> Result<Affected> {
+    let parts = &reader.table().parts;
+    let bar = progress.rows("audit", reader.table().n_rows());
+    let (mut users, mut sessions) = (HashSet::new(), HashSet::new());
+    let mut found = Affected {
+        release_id: question.release.to_owned(),
+        from: question.period.start,
+        until: question.period.end,
+        n_requests: 0,
+        n_users: 0,
+        n_without_user: 0,
+        n_sessions: None,
+        first: None,
+        last: None,
+        n_shadow: 0,
+        n_eval: 0,
+        n_bad: 0,
+        tools: None,
+        n_calls_without_trace: calls.as_ref().map(|calls| calls.n_without_trace),
+        calls: calls.as_ref().map(|_| Vec::new()),
+        releases: Vec::new(),
+    };
+    let mut calls = calls;
+    let mut releases = BTreeSet::new();
+    parallel::map_in_order(
+        parts.len(),
+        |part| {
+            let mut found = Part::default();
+            found.n_bad = reader.read_links(parts[part], &mut |links| {
+                bar.advance(links.len() as u64);
+                for row in (0..links.len()).filter(|row| !links.faults.is_bad(*row)) {
+                    let release = links.text(Link::Release, row);
+                    if release != Some(question.release) {
+                        note_release(&mut found.releases, release);
+                        continue;
+                    }
+                    if !is_within(&question.period, links.at(row)) {
+                        continue;
+                    }
+                    if links.is_shadow(row) {
+                        found.n_shadow += 1;
+                    } else if links.is_eval(row) {
+                        found.n_eval += 1;
+                    } else {
+                        let text = |link: Link| links.text(link, row).map(str::to_owned);
+                        found.rows.push(AffectedRow {
+                            tenant_id: text(Link::Tenant).unwrap_or_else(|| DEFAULT_TENANT.to_owned()),
+                            user_id: text(Link::User),
+                            event_time: links.at(row),
+                            trace_id: text(Link::Trace),
+                            session_id: text(Link::Session),
+                            tool: None,
+                            arguments_sha256: None,
+                            in_bundle: None,
+                        });
+                    }
+                }
+                Ok(())
+            })?;
+            Ok(found)
+        },
+        |_, part: Part| {
+            found.n_shadow += part.n_shadow;
+            found.n_eval += part.n_eval;
+            found.n_bad += part.n_bad;
+            releases.extend(part.releases);
+            for row in &part.rows {
+                found.n_requests += 1;
+                let user = row.user_id.as_ref().map(|user| user_hash(&row.tenant_id, user));
+                match user {
+                    Some(user) => drop(users.insert(user)),
+                    None => found.n_without_user += 1,
+                }
+                if let Some(session) = &row.session_id {
+                    sessions.insert(hash::join(hash::of_id(session.as_bytes()), user.unwrap_or(0)));
+                }
+                found.first = found.first.into_iter().chain(row.event_time).min();
+                found.last = found.last.into_iter().chain(row.event_time).max();
+            }
+            match (&mut calls, &mut found.calls) {
+                (Some(calls), Some(listed)) => {
+                    let first = listed.len();
+                    part.rows.iter().for_each(|row| list_calls(calls, row, listed));
+                    on_rows(&listed[first..])
+                }
+                _ => on_rows(&part.rows),
+            }
+        },
+    )?;
+    found.n_users = users.len() as u64;
+    found.n_sessions = reader.has("session_id").then_some(sessions.len() as u64);
+    if found.n_requests + found.n_shadow + found.n_eval == 0 {
+        found.releases = releases.into_iter().take(MAX_NAMES).collect();
+    }
+    found.tools = found.calls.as_deref().map(count_tools);
+    Ok(found)
+}
+
+/// Notes the first names of releases, in their order.
+fn note_release(releases: &mut BTreeSet<String>, release: Option<&str>) {
+    let Some(release) = release.filter(|release| !releases.contains(*release)) else { return };
+    if releases.len() < MAX_NAMES || releases.last().is_some_and(|last| release < last.as_str()) {
+        releases.insert(release.to_owned());
+        if releases.len() > MAX_NAMES {
+            releases.pop_last();
+        }
+    }
+}
+
+/// Lists the calls of a row's trace. They are listed once, however many rows the trace has.
+fn list_calls(calls: &mut WriteCalls, row: &AffectedRow, listed: &mut Vec<AffectedRow>) {
+    let Some(trace) = &row.trace_id else { return };
+    for call in calls.by_trace.remove(trace).unwrap_or_default() {
+        let (tool, in_bundle) = &calls.tools[call.tool];
+        listed.push(AffectedRow {
+            tool: Some(tool.clone()),
+            arguments_sha256: call.arguments_sha256,
+            in_bundle: Some(*in_bundle),
+            ..row.clone()
+        });
+    }
+}
+
+fn count_tools(calls: &[AffectedRow]) -> Vec<ToolCount> {
+    let mut counts: BTreeMap<&str, ToolCount> = BTreeMap::new();
+    for call in calls {
+        let tool = call.tool.as_deref().unwrap_or_default();
+        let none = || ToolCount { tool: tool.to_owned(), n_calls: 0, in_bundle: call.in_bundle == Some(true) };
+        counts.entry(tool).or_insert_with(none).n_calls += 1;
+    }
+    counts.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_writes_unless_something_says_that_it_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tools.json");
+        let bundle = r#"[{"name": "write", "risk_level": "write"}, {"name": "high", "risk_level": "critical"}, {"name": "medium", "risk_level": "medium"},
+            {"name": "hinted", "annotations": {"readOnlyHint": true}}, {"name": "silent"},
+            {"name": "liar", "risk_level": "write", "annotations": {"readOnlyHint": true}}]"#;
+        std::fs::write(&path, bundle).unwrap();
+        let bundle = ToolBundle::read(&path).unwrap();
+        let expected =
+            [("write", true), ("high", true), ("medium", false), ("hinted", false), ("silent", true), ("liar", true), ("gone", true)];
+        for (tool, expected) in expected {
+            assert_eq!(writes(bundle.tool(tool)), expected, "{tool}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_names_of_releases_are_kept() {
+        let mut releases = BTreeSet::new();
+        (0..1_000).rev().for_each(|n| note_release(&mut releases, Some(&format!("r{n:03}"))));
+        assert_eq!(releases.len(), MAX_NAMES);
+        assert_eq!((releases.first().unwrap().as_str(), releases.last().unwrap().as_str()), ("r000", "r019"));
+    }
+}

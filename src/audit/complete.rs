@@ -1,0 +1,192 @@
+//! How much of a log can be traced to what answered it and who approved that.
+
+use serde::Serialize;
+use std::{collections::BTreeMap, ops::Range};
+
+use super::chain::{Hold, links_of_record};
+use crate::{
+    error::Result,
+    finops::UNKNOWN,
+    input::{DEFAULT_TENANT, Link, TrafficReader},
+    parallel,
+    progress::Progress,
+    release::{DIMENSIONS, RecordIndex},
+    stats::{Known, Reason},
+    time::Micros,
+};
+
+/// How many rows have a link.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LinkShare {
+    /// Its name.
+    pub link: &'static str,
+    /// Rows that have it.
+    pub n: u64,
+    /// Their share.
+    pub share: Known<f64>,
+}
+
+/// The rows of a release, and what is behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseLinks {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The release; `unknown` where rows name none.
+    pub release_id: String,
+    /// Its rows.
+    pub n_rows: u64,
+    /// Rows with a user.
+    pub n_user: u64,
+    /// Rows with an instant.
+    pub n_time: u64,
+    /// Rows with a layer.
+    pub n_layer: u64,
+    /// Rows with a trace.
+    pub n_trace: u64,
+    /// There is a record.
+    pub has_record: bool,
+    /// All four artifacts are named, or said not to be there, and none of the names floats.
+    pub has_refs: bool,
+    /// An evaluation's report is named.
+    pub has_eval_report: bool,
+    /// Somebody approved.
+    pub has_approvers: bool,
+    /// What the record lacks, by name.
+    pub missing: Vec<&'static str>,
+}
+
+/// How much of a log can be traced.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Completeness {
+    /// Rows that were looked at.
+    pub n_rows: u64,
+    /// Rows that could not be read as rows.
+    pub n_bad: u64,
+    /// Rows outside of the period.
+    pub n_outside: u64,
+    /// Every row has every link.
+    pub is_complete: bool,
+    /// Link by link.
+    pub links: Vec<LinkShare>,
+    /// Release by release; the most rows first.
+    pub releases: Vec<ReleaseLinks>,
+}
+
+/// Counts of a release: rows, and those with user, instant, layer and trace.
+type Counts = [u64; 5];
+
+#[derive(Default)]
+struct State {
+    /// By tenant and release; rows without a release under the empty name, which no release has.
+    by_tenant: BTreeMap<String, BTreeMap<String, Counts>>,
+    n_bad: u64,
+    n_outside: u64,
+}
+
+impl State {
+    fn add(&mut self, tenant: &str, release: &str, counts: Counts) {
+        // A text is made once a release, not once a row.
+        if let Some(sums) = self.by_tenant.get_mut(tenant).and_then(|releases| releases.get_mut(release)) {
+            sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
+        } else {
+            self.by_tenant.entry(tenant.to_owned()).or_default().insert(release.to_owned(), counts);
+        }
+    }
+}
+
+/// Counts the rows that have each link.
+///
+/// # Errors
+/// A log that cannot be read.
+pub fn completeness(
+    period: Range<Option<Micros>>,
+    reader: &TrafficReader,
+    records: &RecordIndex,
+    progress: &Progress,
+) -> Result<Completeness> {
+    let parts = &reader.table().parts;
+    let bar = progress.rows("audit", reader.table().n_rows());
+    let states = parallel::fold_parts(parts.len(), State::default, |state, part| {
+        let mut n_outside = 0;
+        let n_bad = reader.read_links(parts[part], &mut |links| {
+            bar.advance(links.len() as u64);
+            for row in (0..links.len()).filter(|row| !links.faults.is_bad(*row)) {
+                if !super::affected::is_within(&period, links.at(row)) {
+                    n_outside += 1;
+                    continue;
+                }
+                let has = |link: Link| u64::from(links.text(link, row).is_some());
+                let counts = [1, has(Link::User), u64::from(links.at(row).is_some()), has(Link::Layer), has(Link::Trace)];
+                let release = links.text(Link::Release, row).unwrap_or_default();
+                state.add(links.text(Link::Tenant, row).unwrap_or(DEFAULT_TENANT), release, counts);
+            }
+            Ok(())
+        })?;
+        state.n_bad += n_bad;
+        state.n_outside += n_outside;
+        Ok(())
+    })?;
+    let mut all = State::default();
+    for state in states {
+        all.n_bad += state.n_bad;
+        all.n_outside += state.n_outside;
+        for (tenant, releases) in &state.by_tenant {
+            releases.iter().for_each(|(release, counts)| all.add(tenant, release, *counts));
+        }
+    }
+    Ok(judge(&all, records))
+}
+
+fn judge(all: &State, records: &RecordIndex) -> Completeness {
+    let mut releases = Vec::new();
+    let mut n_release = 0;
+    for (tenant, of_tenant) in &all.by_tenant {
+        for (release, [n_rows, n_user, n_time, n_layer, n_trace]) in of_tenant {
+            let is_named = !release.is_empty();
+            n_release += if is_named { *n_rows } else { 0 };
+            let record = if is_named { records.find(tenant, release) } else { None };
+            let links = record.map(|record| links_of_record(record, tenant, records)).unwrap_or_default();
+            let has = |name: &str| links.iter().any(|link| link.link == name && link.hold != Hold::Missing);
+            releases.push(ReleaseLinks {
+                tenant_id: tenant.clone(),
+                release_id: if is_named { release.clone() } else { UNKNOWN.to_owned() },
+                n_rows: *n_rows,
+                n_user: *n_user,
+                n_time: *n_time,
+                n_layer: *n_layer,
+                n_trace: *n_trace,
+                has_record: record.is_some(),
+                has_refs: DIMENSIONS.iter().all(|dimension| has(dimension.name())),
+                has_eval_report: has("eval_report"),
+                has_approvers: has("approvers"),
+                missing: match record {
+                    None => vec!["record"],
+                    Some(_) => links.iter().filter(|link| link.hold == Hold::Missing).map(|link| link.link).collect(),
+                },
+            });
+        }
+    }
+    let n_rows = releases.iter().map(|release| release.n_rows).sum();
+    let sum = |of: &dyn Fn(&ReleaseLinks) -> u64| releases.iter().map(of).sum::<u64>();
+    let rows_if = |has: fn(&ReleaseLinks) -> bool| sum(&|release| if has(release) { release.n_rows } else { 0 });
+    let links: Vec<LinkShare> = [
+        ("user", sum(&|release| release.n_user)),
+        ("time", sum(&|release| release.n_time)),
+        ("release", n_release),
+        ("layer", sum(&|release| release.n_layer)),
+        ("trace", sum(&|release| release.n_trace)),
+        ("record", rows_if(|release| release.has_record)),
+        ("refs", rows_if(|release| release.has_refs)),
+        ("eval_report", rows_if(|release| release.has_eval_report)),
+        ("approvers", rows_if(|release| release.has_approvers)),
+    ]
+    .into_iter()
+    .map(|(link, n)| {
+        let share = if n_rows == 0 { Err(Reason::NoData) } else { Ok(n as f64 / n_rows as f64) };
+        LinkShare { link, n, share: share.into() }
+    })
+    .collect();
+    releases.sort_by_key(|release| std::cmp::Reverse(release.n_rows));
+    let is_complete = n_rows > 0 && all.n_bad == 0 && links.iter().all(|link| link.n == n_rows);
+    Completeness { n_rows, n_bad: all.n_bad, n_outside: all.n_outside, is_complete, links, releases }
+}

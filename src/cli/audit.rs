@@ -1,0 +1,271 @@
+//! `sluice audit`: from a trace to who approved what answered it, and from a release to whom it reached.
+
+use clap::Args;
+use comfy_table::CellAlignment;
+use std::path::PathBuf;
+
+use super::{
+    DONE,
+    finops::{BadRowArg, check_out, check_period, source},
+    parse_instant, print,
+    summary::{new_table, shown},
+};
+use crate::{
+    audit::{self, Affected, AffectedQuestion, Chain, Completeness, Hold, WriteCalls},
+    error::{Error, Result, exit_code},
+    output,
+    progress::Progress,
+    release::{RecordIndex, read_records},
+    time::{self, Micros},
+    tools::ToolBundle,
+};
+
+/// Rows that a terminal shows.
+const SHOWN: usize = 20;
+
+/// Follow a trace to the release, its artifacts, evaluation and approvers; say how much of a log can be followed so, and whom a rolled-back release reached
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code 11: a link of the chain is missing (it is named, with what would mend it), or some rows of the log lack one.
+Arguments of tools are never printed or written: only the sha256 of their canonical JSON (RFC 8785).
+
+Examples:
+  sluice audit --traffic log/ --records releases/ --trace 4bf92f3577b34da6
+  sluice audit --traffic log/ --records releases/
+  sluice audit --traffic log/ --rolled-back agent-2.1 --from 2026-05-27 --out affected.parquet
+  sluice audit --traffic log/ --rolled-back agent-2.1 --tool-calls calls.ndjson --tools tools.json --out audit.parquet"
+)]
+pub(super) struct AuditArgs {
+    /// Traffic: a file, a folder or a glob
+    #[arg(long, value_name = "PATH")]
+    traffic: PathBuf,
+    /// A column under another name, such as trace_id=request; may be given several times
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    columns: Vec<(String, String)>,
+    /// Release records: a file or a folder
+    #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]
+    records: Option<PathBuf>,
+    /// Follow this trace; may be given several times. Without: how much of the log can be followed
+    #[arg(long = "trace", value_name = "ID", conflicts_with_all = ["rolled_back", "from", "until"])]
+    traces: Vec<String>,
+    /// Whom this release reached, and what its tools wrote
+    #[arg(long, value_name = "RELEASE")]
+    rolled_back: Option<String>,
+    /// Leave out rows before this instant
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    from: Option<Micros>,
+    /// Leave out rows from this instant on
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    until: Option<Micros>,
+    /// Logged calls of tools, one JSON object a line: trace_id, tool, arguments
+    #[arg(long, value_name = "FILE", requires = "rolled_back", requires = "tools")]
+    tool_calls: Option<PathBuf>,
+    /// The tools: a bundle that says which of them write
+    #[arg(long, value_name = "BUNDLE", requires = "tool_calls")]
+    tools: Option<PathBuf>,
+    /// Write the affected requests or, with --tool-calls, the calls that wrote to a file (.csv or .parquet)
+    #[arg(long, value_name = "FILE", requires = "rolled_back")]
+    out: Option<PathBuf>,
+    /// What to do with a row that cannot be used: stop, or leave it out and count it
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    on_bad_row: BadRowArg,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &AuditArgs) -> Result<u8> {
+    check_period(args.from, args.until)?;
+    if let Some(release) = &args.rolled_back {
+        return rolled_back(args, release);
+    }
+    let Some(records) = &args.records else { return Err(Error::usage("expected --records, found none")) };
+    let records = RecordIndex::new(read_records(records)?);
+    let reader = audit::open(&source(&args.traffic, &args.columns), args.on_bad_row.into())?;
+    let progress = Progress::on_terminal();
+    let is_complete = if args.traces.is_empty() {
+        let found = audit::completeness(args.from..args.until, &reader, &records, &progress)?;
+        print(&if args.json { output::to_json(&found) } else { completeness_text(&found) })?;
+        found.is_complete
+    } else {
+        let mut traces: Vec<String> = Vec::new();
+        args.traces.iter().filter(|trace| !trace.is_empty()).for_each(|trace| {
+            if !traces.contains(trace) {
+                traces.push(trace.clone());
+            }
+        });
+        if traces.is_empty() {
+            return Err(Error::usage("expected --trace to name a trace, found an empty name"));
+        }
+        let chains = audit::chains(&traces, &reader, &records, &progress)?;
+        print(&if args.json { output::to_json(&chains) } else { chains.iter().map(chain_text).collect::<Vec<_>>().join("\n") })?;
+        chains.iter().all(|chain| chain.is_complete)
+    };
+    Ok(if is_complete { DONE } else { exit_code::GATE_INCONCLUSIVE })
+}
+
+fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
+    if let Some(path) = &args.out {
+        check_out(path)?;
+        let mut read = vec![args.traffic.clone()];
+        read.extend([&args.tool_calls, &args.tools, &args.records].into_iter().flatten().cloned());
+        output::keep_apart(&read, &[path])?;
+    }
+    let calls = match (&args.tool_calls, &args.tools) {
+        (Some(calls), Some(tools)) => Some(WriteCalls::read(calls, &ToolBundle::read(tools)?)?),
+        _ => None,
+    };
+    let reader = audit::open(&source(&args.traffic, &args.columns), args.on_bad_row.into())?;
+    if calls.is_some() && !reader.has("trace_id") {
+        return Err(Error::input(
+            args.traffic.display().to_string(),
+            "expected a column `trace_id`, by which calls are joined, found none",
+        )
+        .hint("if the column has another name, say so: --column trace_id=..."));
+    }
+    let question = AffectedQuestion { release, period: args.from..args.until };
+    let progress = Progress::on_terminal();
+    let found = match &args.out {
+        None => audit::affected(&question, &reader, calls, &progress, &mut |_| Ok(()))?,
+        Some(path) => audit::write(path, release, |on_rows| audit::affected(&question, &reader, calls, &progress, on_rows))?,
+    };
+    print(&if args.json { output::to_json(&found) } else { affected_text(&found, args) })?;
+    Ok(DONE)
+}
+
+fn chain_text(chain: &Chain) -> String {
+    let is_whole = if chain.is_complete { "complete" } else { "incomplete" };
+    let mut text = format!("trace {}: {} rows, {is_whole}\n", shown(&chain.trace_id), chain.n_rows);
+    if let Some(mend) = &chain.mend {
+        text.push_str(&format!("  missing: {mend}\n"));
+    }
+    for row in &chain.rows {
+        let what = [(row.row.is_shadow, " (shadow)"), (row.row.is_eval, " (evaluation)")];
+        let what: String = what.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+        text.push_str(&format!("{}{what}\n", shown_whole(&row.row.place)));
+        let mut table = new_table();
+        table.set_header(["link", "", "value", "digest", "mended by"]);
+        for link in &row.links {
+            let hold = match link.hold {
+                Hold::Firm => "",
+                Hold::Weak => "weak",
+                Hold::Missing => "MISSING",
+            };
+            let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown_whole);
+            table.add_row([
+                link.link.to_owned(),
+                hold.to_owned(),
+                or_none(&link.value),
+                or_none(&link.digest),
+                link.mend.as_deref().map_or_else(String::new, shown_whole),
+            ]);
+        }
+        text.push_str(&format!("{}\n", table.trim_fmt()));
+    }
+    text
+}
+
+/// A text of others for a terminal, to its end: digests and places are no use in part.
+fn shown_whole(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn completeness_text(found: &Completeness) -> String {
+    let percent = |n: u64, of: u64| if of == 0 { "-".to_owned() } else { super::finops::percent(n, of) };
+    let mut table = new_table();
+    table.set_header(["link", "rows", "share"]);
+    for link in &found.links {
+        table.add_row([link.link.to_owned(), link.n.to_string(), percent(link.n, found.n_rows)]);
+    }
+    for idx in [1, 2] {
+        if let Some(column) = table.column_mut(idx) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = format!("{} rows, {}", found.n_rows, if found.is_complete { "complete" } else { "incomplete" });
+    let rest = [(found.n_outside, "outside of the period"), (found.n_bad, "bad")];
+    rest.iter().filter(|(n, _)| *n > 0).for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
+    text.push_str(&format!("\n\n{}\n\n", table.trim_fmt()));
+    let mut table = new_table();
+    table.set_header(["tenant", "release", "rows", "user", "time", "layer", "trace", "lacks"]);
+    for release in found.releases.iter().take(SHOWN) {
+        let share = |n: u64| percent(n, release.n_rows);
+        table.add_row([
+            shown(&release.tenant_id),
+            shown(&release.release_id),
+            release.n_rows.to_string(),
+            share(release.n_user),
+            share(release.n_time),
+            share(release.n_layer),
+            share(release.n_trace),
+            release.missing.join(", "),
+        ]);
+    }
+    for idx in 2..7 {
+        if let Some(column) = table.column_mut(idx) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    text.push_str(&format!("{}\n", table.trim_fmt()));
+    if found.releases.len() > SHOWN {
+        text.push_str(&format!("{} more releases: --json shows them all\n", found.releases.len() - SHOWN));
+    }
+    text
+}
+
+fn affected_text(found: &Affected, args: &AuditArgs) -> String {
+    let mut text = format!("{}: {} requests of {} users", shown(&found.release_id), found.n_requests, found.n_users);
+    text.push_str(&found.n_sessions.map_or_else(String::new, |n| format!(" in {n} sessions")));
+    if let (Some(first), Some(last)) = (found.first, found.last) {
+        text.push_str(&format!(", {} to {}", time::format(first), time::format(last)));
+    }
+    text.push('\n');
+    for (n, what) in [(found.n_without_user, "requests without a user"), (found.n_bad, "bad rows")] {
+        if n > 0 {
+            text.push_str(&format!("{n} {what}\n"));
+        }
+    }
+    if found.n_shadow + found.n_eval > 0 {
+        text.push_str(&format!(
+            "left out: {} shadow answers, {} rows of evaluation runs: no user saw them\n",
+            found.n_shadow, found.n_eval
+        ));
+    }
+    if !found.releases.is_empty() {
+        let names: Vec<String> = found.releases.iter().map(|name| shown(name)).collect();
+        text.push_str(&format!("the log has releases {}\n", names.join(", ")));
+    }
+    if let (Some(calls), Some(tools)) = (&found.calls, &found.tools) {
+        text.push_str(&format!("{} calls of tools that write\n", calls.len()));
+        for tool in tools {
+            let known = if tool.in_bundle { "" } else { " (not in the bundle: taken for one that writes)" };
+            text.push_str(&format!("  {}: {}{known}\n", shown(&tool.tool), tool.n_calls));
+        }
+        let mut table = new_table();
+        table.set_header(["tenant", "user", "time", "trace", "tool", "arguments"]);
+        for call in calls.iter().take(SHOWN) {
+            let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown_whole);
+            table.add_row([
+                shown(&call.tenant_id),
+                or_none(&call.user_id),
+                call.event_time.map_or_else(|| "-".to_owned(), time::format),
+                or_none(&call.trace_id),
+                or_none(&call.tool),
+                call.arguments_sha256.clone().unwrap_or_else(|| "no JSON".to_owned()),
+            ]);
+        }
+        if !calls.is_empty() {
+            text.push_str(&format!("\n{}\n", table.trim_fmt()));
+        }
+        if calls.len() > SHOWN {
+            text.push_str(&format!("{} more: --json or --out shows them all\n", calls.len() - SHOWN));
+        }
+    }
+    if let Some(n) = found.n_calls_without_trace.filter(|n| *n > 0) {
+        text.push_str(&format!("{n} calls that write have no trace: nobody knows for which release\n"));
+    }
+    if let Some(path) = &args.out {
+        text.push_str(&format!("written:\n  {}\n", path.display()));
+    }
+    text
+}

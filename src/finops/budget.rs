@@ -1,0 +1,296 @@
+//! Budgets, and when they were passed.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::{overflow, prices::model_name};
+use crate::{
+    error::{Error, Problem, Result},
+    metric::ColumnKind,
+    time::{DAY, Micros},
+};
+
+/// How long a budget lasts; then it begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// A day, UTC.
+    Day,
+    /// A calendar month, UTC.
+    Month,
+    /// For ever.
+    Total,
+}
+
+/// Whose rows a budget pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Rows that a user saw.
+    #[default]
+    UserFacing,
+    /// Shadow and evaluation rows, too.
+    All,
+}
+
+/// One budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// For people; by default what it is for.
+    pub name: String,
+    /// Of this tenant only.
+    pub tenant: Option<String>,
+    /// Of this feature only.
+    pub feature: Option<String>,
+    /// Of this release only.
+    pub release: Option<String>,
+    /// Of this model only: its reference or its name.
+    pub model: Option<String>,
+    /// How much, nano-USD.
+    pub limit_nano_usd: i64,
+    /// How long.
+    pub per: Per,
+    /// Of which rows.
+    pub rows: Scope,
+}
+
+/// What a row is, to budgets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spender<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) feature: &'a str,
+    pub(super) release: &'a str,
+    pub(super) model: &'a str,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawBudgets {
+    budget: Vec<RawBudget>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawBudget {
+    name: Option<String>,
+    tenant: Option<String>,
+    feature: Option<String>,
+    release: Option<String>,
+    model: Option<String>,
+    usd: Option<f64>,
+    per: Option<Per>,
+    rows: Scope,
+}
+
+impl Budget {
+    /// Reads `[[budget]]` from a TOML file.
+    ///
+    /// # Errors
+    /// A file that cannot be read; every budget that is none, at its place.
+    pub fn read_all(path: &Path) -> Result<Vec<Self>> {
+        let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+        Self::parse_all(&path.display().to_string(), &bytes)
+    }
+
+    /// Takes budgets from the bytes of a file. `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::read_all`].
+    pub fn parse_all(place: &str, bytes: &[u8]) -> Result<Vec<Self>> {
+        let (mut budgets, mut problems) = (Vec::new(), Vec::new());
+        let raw: RawBudgets = super::toml_of(place, bytes, &mut problems);
+        if raw.budget.is_empty() && problems.is_empty() {
+            problems.push(Problem::new(place, "expected at least one [[budget]], found none"));
+        }
+        for (idx, budget) in raw.budget.into_iter().enumerate() {
+            let at = |key: &str| format!("{place}: budget[{}].{key}", idx + 1);
+            let limit = match budget.usd.map(|usd| (usd, ColumnKind::Usd.quantize(usd, 0.0))) {
+                None => Err("expected USD, found nothing".to_owned()),
+                Some((usd, Err(expected))) => Err(format!("expected USD, {expected}, found {usd}")),
+                Some((_, Ok(nano))) => Ok(nano),
+            };
+            let limit_nano_usd = limit.unwrap_or_else(|message| {
+                problems.push(Problem::new(at("usd"), message));
+                0
+            });
+            let per = budget.per.unwrap_or_else(|| {
+                problems.push(Problem::new(at("per"), "expected day, month or total, found nothing"));
+                Per::Total
+            });
+            let filters =
+                [("tenant", &budget.tenant), ("feature", &budget.feature), ("release", &budget.release), ("model", &budget.model)];
+            let named: Vec<String> = filters.iter().filter_map(|(key, value)| Some(format!("{key} {}", value.as_ref()?))).collect();
+            let what = if named.is_empty() { "everything".to_owned() } else { named.join(", ") };
+            budgets.push(Self {
+                name: budget.name.unwrap_or(what),
+                tenant: budget.tenant,
+                feature: budget.feature,
+                release: budget.release,
+                model: budget.model,
+                limit_nano_usd,
+                per,
+                rows: budget.rows,
+            });
+        }
+        super::unless(budgets, problems)
+    }
+
+    /// Whether it pays for these rows.
+    pub(super) fn pays(&self, spender: Spender<'_>) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        is(&self.tenant, spender.tenant)
+            && is(&self.feature, spender.feature)
+            && is(&self.release, spender.release)
+            && (is(&self.model, spender.model) || is(&self.model, model_name(spender.model)))
+    }
+}
+
+/// What a day cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Day {
+    pub(super) nano_usd: i64,
+    pub(super) n_unknown: u64,
+}
+
+impl Day {
+    pub(super) fn add(&mut self, cost: Option<i64>) -> Result<()> {
+        match cost {
+            Some(cost) => self.nano_usd = self.nano_usd.checked_add(cost).ok_or_else(|| overflow("a day's cost"))?,
+            None => self.n_unknown += 1,
+        }
+        Ok(())
+    }
+
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        self.n_unknown += other.n_unknown;
+        self.add(Some(other.nano_usd))
+    }
+}
+
+/// A budget that was passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Breach {
+    /// The day, the month, or `total`.
+    pub period: String,
+    /// The first day on whose end the period's cost was above the budget.
+    pub first_day: String,
+    /// What the whole period cost, nano-USD.
+    pub spent_nano_usd: i64,
+    /// How much of it was above the budget, nano-USD.
+    pub over_nano_usd: i64,
+    /// Rows of the period whose cost nobody knows: it cost more than this.
+    pub n_cost_unknown: u64,
+}
+
+/// A budget, what was spent of it, and when it was passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BudgetUse {
+    /// The budget.
+    #[serde(flatten)]
+    pub budget: Budget,
+    /// All that it paid for, nano-USD.
+    pub spent_nano_usd: i64,
+    /// Rows whose cost nobody knows.
+    pub n_cost_unknown: u64,
+    /// In time order.
+    pub breaches: Vec<Breach>,
+}
+
+/// What became of a budget, given what its days cost.
+pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<BudgetUse> {
+    let mut total = Day::default();
+    // The breach of the period that is open, and what the period cost so far.
+    let mut periods: Vec<(String, Day, Option<String>)> = Vec::new();
+    for (day, cost) in days {
+        total.merge(*cost)?;
+        let date = date_of(*day);
+        let period = match budget.per {
+            Per::Day => date.clone(),
+            Per::Month => date.rsplit_once('-').map_or_else(|| date.clone(), |(month, _)| month.to_owned()),
+            Per::Total => "total".to_owned(),
+        };
+        if periods.last().is_none_or(|(open, ..)| *open != period) {
+            periods.push((period, Day::default(), None));
+        }
+        if let Some((_, spent, first)) = periods.last_mut() {
+            spent.merge(*cost)?;
+            if spent.nano_usd > budget.limit_nano_usd && first.is_none() {
+                *first = Some(date);
+            }
+        }
+    }
+    let breach = |(period, spent, first): (String, Day, Option<String>)| {
+        Some(Breach {
+            period,
+            first_day: first?,
+            spent_nano_usd: spent.nano_usd,
+            over_nano_usd: spent.nano_usd - budget.limit_nano_usd,
+            n_cost_unknown: spent.n_unknown,
+        })
+    };
+    Ok(BudgetUse {
+        budget: budget.clone(),
+        spent_nano_usd: total.nano_usd,
+        n_cost_unknown: total.n_unknown,
+        breaches: periods.into_iter().filter_map(breach).collect(),
+    })
+}
+
+/// The day of an instant, UTC, as days since 1970-01-01.
+pub(super) fn day_of(at: Micros) -> i64 {
+    at.div_euclid(DAY)
+}
+
+fn date_of(day: i64) -> String {
+    let instant = day.checked_mul(DAY).and_then(|at| Timestamp::from_microsecond(at).ok());
+    instant.map_or_else(|| format!("day {day}"), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time;
+
+    fn days(costs: &[(&str, i64)]) -> BTreeMap<i64, Day> {
+        costs.iter().map(|(date, nano_usd)| (day_of(time::parse(date).unwrap()), Day { nano_usd: *nano_usd, n_unknown: 1 })).collect()
+    }
+
+    #[test]
+    fn a_breach_has_its_first_day_and_a_month_begins_anew() {
+        let costs = days(&[("2026-05-30", 60), ("2026-05-31", 50), ("2026-06-01", 100), ("2026-06-02", 1), ("2026-06-03", 5)]);
+        let check = |per, limit: i64, expected: &[(&str, &str, i64)]| {
+            let toml = "[[budget]]\nusd = 1\nper = 'day'";
+            let budget = Budget { per, limit_nano_usd: limit, ..Budget::parse_all("b", toml.as_bytes()).unwrap().remove(0) };
+            let found = judge(&budget, &costs).unwrap();
+            assert_eq!(found.spent_nano_usd, 216);
+            let found: Vec<_> = found.breaches.iter().map(|b| (b.period.as_str(), b.first_day.as_str(), b.over_nano_usd)).collect();
+            assert_eq!(found, expected, "{per:?} {limit}");
+        };
+        check(Per::Day, 60, &[("2026-06-01", "2026-06-01", 40)]);
+        check(Per::Month, 100, &[("2026-05", "2026-05-31", 10), ("2026-06", "2026-06-02", 6)]);
+        // A budget that is just used up is not passed.
+        check(Per::Month, 110, &[]);
+        check(Per::Total, 100, &[("total", "2026-05-31", 116)]);
+    }
+
+    #[test]
+    fn budgets_that_are_none_are_refused_together() {
+        let toml = "[[budget]]\nusd = -1\nper = 'day'\n[[budget]]\nusd = nan\n[[budget]]\ntenant = 'a'\nper = 'total'";
+        let error = Budget::parse_all("b", toml.as_bytes()).unwrap_err().to_string();
+        for part in ["budget[1].usd", "budget[2].usd", "budget[2].per", "budget[3].usd"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        for wrong in ["", "[[budget]]\nusd = 1\nper = 'week'", "[[budget]]\nusd = 1\nper = 'day'\ntenent = 'a'", "\u{0}"] {
+            assert!(Budget::parse_all("b", wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_named_by_reference_or_name() {
+        let budget = &Budget::parse_all("b", b"[[budget]]\nusd = 1\nper = 'day'\nmodel = 'gpt-4o'\ntenant = 'a'").unwrap()[0];
+        let spender = |tenant, model| Spender { tenant, feature: "f", release: "r", model };
+        assert!(budget.pays(spender("a", "litellm:smart=gpt-4o")) && budget.pays(spender("a", "gpt-4o")));
+        assert!(!budget.pays(spender("b", "gpt-4o")) && !budget.pays(spender("a", "gpt-4o-mini")));
+    }
+}

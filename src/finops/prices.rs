@@ -1,0 +1,269 @@
+//! What tokens cost: a table of prices by model, which may change with time.
+
+use serde::Deserialize;
+use serde_json::Value;
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::{
+    error::{Error, Problem, Result},
+    metric::ColumnKind,
+    release::parse_json,
+    time::{self, Micros},
+};
+
+/// Bytes of a file of prices beyond which it is refused.
+const MAX_BYTES: u64 = 64 << 20;
+/// Tokens that a price is for.
+const PER_TOKENS: i128 = 1_000_000;
+
+/// What a million tokens cost, nano-USD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Price {
+    /// Tokens that go in.
+    pub input: i64,
+    /// Tokens that come out.
+    pub output: i64,
+    /// Tokens that go in and were kept from an earlier request; as `input` where the table does not say.
+    pub cached_input: i64,
+}
+
+impl Price {
+    /// What a request costs, nano-USD, half-even, rounded once. `cached` are those of `tokens_in` that were kept from an earlier request.
+    /// `None` for counts below 0, more cached tokens than tokens, or a cost that no `i64` holds.
+    pub fn cost_nano(&self, tokens_in: i64, cached: i64, tokens_out: i64) -> Option<i64> {
+        if cached < 0 || cached > tokens_in || tokens_out < 0 {
+            return None;
+        }
+        let term = |tokens: i64, price: i64| i128::from(tokens) * i128::from(price);
+        // Three products of 126 bits do not fit 127 bits if all of them are as large as can be.
+        let sum = term(tokens_in - cached, self.input)
+            .checked_add(term(cached, self.cached_input))?
+            .checked_add(term(tokens_out, self.output))?;
+        i64::try_from(half_even(sum)).ok()
+    }
+}
+
+/// `sum / 1e6`, half-even; the sum is not below 0.
+fn half_even(sum: i128) -> i128 {
+    let (whole, rest) = (sum / PER_TOKENS, sum % PER_TOKENS);
+    let up = rest * 2 > PER_TOKENS || (rest * 2 == PER_TOKENS && whole % 2 == 1);
+    whole + i128::from(up)
+}
+
+/// Prices by model. A model is named as the log or the release record names it (`litellm:smart=gpt-4o-mini-2025-11`) or by its name alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Prices {
+    /// From when on, in time order.
+    by_model: BTreeMap<String, Vec<(Micros, Price)>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPrices {
+    price: Vec<RawPrice>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPrice {
+    model: String,
+    input: Option<f64>,
+    output: Option<f64>,
+    cached_input: Option<f64>,
+    from: Option<String>,
+}
+
+/// A model's name without its route and its digest: what stands behind the last `=`, up to an `@`.
+pub fn model_name(model_ref: &str) -> &str {
+    let name = model_ref.rsplit_once('=').map_or(model_ref, |(_, name)| name);
+    name.split_once('@').map_or(name, |(name, _)| name)
+}
+
+impl Prices {
+    /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV; `model`, `input`, `output`, and optionally `cached_input` (USD
+    /// per million tokens) and `from` (an instant).
+    ///
+    /// # Errors
+    /// A file that cannot be read; every price that is none, at its place.
+    pub fn read(path: &Path) -> Result<Self> {
+        let size = fs::metadata(path).map_err(|error| Error::read(path, &error))?.len();
+        let place = path.display().to_string();
+        if size > MAX_BYTES {
+            return Err(Error::input(place, format!("expected prices, found a file of {size} bytes")));
+        }
+        let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        Self::parse(&place, extension.as_deref().and_then(std::ffi::OsStr::to_str).unwrap_or_default(), &bytes)
+    }
+
+    /// Takes prices from the bytes of a file. `place` names it in errors, its extension says how it is written.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(place: &str, extension: &str, bytes: &[u8]) -> Result<Self> {
+        let mut problems = Vec::new();
+        let raw: RawPrices = match extension {
+            "csv" => of_csv(place, bytes)?,
+            "json" => {
+                let value = parse_json(place, bytes)?;
+                let value = if value.is_array() { Value::Object([("price".to_owned(), value)].into_iter().collect()) } else { value };
+                typed(place, value)?
+            }
+            "toml" => super::toml_of(place, bytes, &mut problems),
+            _ => return Err(Error::input(place.to_owned(), "expected a name ending in .toml, .csv or .json, found another")),
+        };
+        Self::of_raw(place, raw, problems)
+    }
+
+    fn of_raw(place: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
+        let mut by_model: BTreeMap<String, Vec<(Micros, Price)>> = BTreeMap::new();
+        if raw.price.is_empty() && problems.is_empty() {
+            problems.push(Problem::new(place, "expected `price` with at least one model, found none"));
+        }
+        for (idx, price) in raw.price.into_iter().enumerate() {
+            let at = |key: &str| format!("{place}: price[{}].{key}", idx + 1);
+            let mut number = |key: &str, value: Option<f64>| match value.map(|value| (value, ColumnKind::Usd.quantize(value, 0.0))) {
+                Some((_, Ok(nano))) => Some(nano),
+                Some((value, Err(expected))) => {
+                    problems.push(Problem::new(at(key), format!("expected USD per million tokens, {expected}, found {value}")));
+                    None
+                }
+                None => None,
+            };
+            let (has_input, has_output) = (price.input.is_some(), price.output.is_some());
+            let (input, output) = (number("input", price.input), number("output", price.output));
+            let cached = number("cached_input", price.cached_input);
+            for (key, is_there) in [("input", has_input), ("output", has_output)] {
+                if !is_there {
+                    problems.push(Problem::new(at(key), "expected USD per million tokens, found nothing"));
+                }
+            }
+            if price.model.trim().is_empty() {
+                problems.push(Problem::new(at("model"), "expected a model, found nothing"));
+            }
+            let from = match price.from.as_deref().map(str::trim).filter(|from| !from.is_empty()) {
+                None => Micros::MIN,
+                Some(text) => time::parse(text).unwrap_or_else(|| {
+                    problems.push(Problem::new(at("from"), format!("expected an instant such as 2026-05-28, found `{text}`")));
+                    Micros::MIN
+                }),
+            };
+            if let (Some(input), Some(output)) = (input, output) {
+                let history = by_model.entry(price.model).or_default();
+                if history.iter().any(|(other, _)| *other == from) {
+                    problems.push(Problem::new(at("from"), "expected one price a model and instant, found another one above"));
+                }
+                history.push((from, Price { input, output, cached_input: cached.unwrap_or(input) }));
+            }
+        }
+        by_model.values_mut().for_each(|history| history.sort_by_key(|(from, _)| *from));
+        super::unless(Self { by_model }, problems)
+    }
+
+    /// The prices of a model in time order: of the whole reference or, if the table does not have it, of the model's name.
+    pub(super) fn history(&self, model: &str) -> Option<&[(Micros, Price)]> {
+        self.by_model.get(model).or_else(|| self.by_model.get(model_name(model))).map(Vec::as_slice)
+    }
+
+    /// What a million tokens of a model cost at an instant; `None` where the table does not say.
+    pub fn price(&self, model: &str, at: Micros) -> Option<Price> {
+        price_at(self.history(model)?, at)
+    }
+
+    /// What a request costs, nano-USD, half-even. `None` where the table has no price for the model at that instant: never 0.
+    pub fn cost_nano(&self, model: &str, tokens_in: i64, tokens_out: i64, at: Micros) -> Option<i64> {
+        self.price(model, at)?.cost_nano(tokens_in, 0, tokens_out)
+    }
+}
+
+/// The price in force at an instant.
+pub(super) fn price_at(history: &[(Micros, Price)], at: Micros) -> Option<Price> {
+    let n = history.partition_point(|(from, _)| *from <= at);
+    history[..n].last().map(|(_, price)| *price)
+}
+
+fn typed(place: &str, value: Value) -> Result<RawPrices> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Error::input(format!("{place}: {}", error.path()), format!("expected prices, found: {}", error.inner())))
+}
+
+fn of_csv(place: &str, bytes: &[u8]) -> Result<RawPrices> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let price = reader
+        .deserialize()
+        .collect::<std::result::Result<Vec<RawPrice>, _>>()
+        .map_err(|error| Error::input(place.to_owned(), format!("expected prices (model, input, output), found: {error}")))?;
+    Ok(RawPrices { price })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOML: &str = r#"
+        [[price]]
+        model = "gpt-4o-mini"
+        input = 0.15
+        output = 0.60
+        cached_input = 0.075
+        [[price]]
+        model = "gpt-4o-mini"
+        from = "2026-06-01"
+        input = 0.10
+        output = 0.40
+        [[price]]
+        model = "litellm:smart=gpt-4o"
+        from = "2026-06-01"
+        input = 2.5
+        output = 10
+    "#;
+
+    #[test]
+    fn prices_change_and_are_found_by_reference_or_name() {
+        let prices = Prices::parse("p", "toml", TOML.as_bytes()).unwrap();
+        let at = |text: &str| time::parse(text).unwrap();
+        let check = |model: &str, day: &str, expected| assert_eq!(prices.cost_nano(model, 1_000, 100, at(day)), expected, "{model} {day}");
+        check("gpt-4o-mini", "2026-05-31T23:59:59Z", Some(150_000 + 60_000));
+        check("gpt-4o-mini", "2026-06-01", Some(100_000 + 40_000));
+        check("litellm:fast=gpt-4o-mini@sha256:00", "2026-06-01", Some(140_000));
+        check("litellm:smart=gpt-4o", "2026-06-01", Some(2_500_000 + 1_000_000));
+        // Before its first price, and models that only look alike.
+        check("litellm:smart=gpt-4o", "2026-05-31", None);
+        for unknown in ["gpt-4o", "gpt-4o-mini-2025", "litellm:smart", ""] {
+            check(unknown, "2026-06-01", None);
+        }
+        let cached = prices.price("gpt-4o-mini", at("2026-01-01")).unwrap();
+        assert_eq!(cached.cost_nano(1_000, 400, 0), Some(90_000 + 30_000));
+        assert_eq!(cached.cost_nano(10, 11, 0), None);
+    }
+
+    #[test]
+    fn money_is_rounded_once_half_even_and_never_wraps() {
+        let price = |nano: i64| Price { input: nano, output: nano, cached_input: nano };
+        for (nano, expected) in [(500_000, 0), (1_500_000, 2), (2_500_000, 2), (2_500_001, 3), (499_999, 0)] {
+            assert_eq!(price(nano).cost_nano(1, 0, 0), Some(expected), "{nano}");
+        }
+        // Half a nano-USD in and half out are one.
+        assert_eq!(price(500_000).cost_nano(1, 0, 1), Some(1));
+        assert_eq!(price(i64::MAX).cost_nano(i64::MAX, 0, i64::MAX), None);
+        assert_eq!(price(1).cost_nano(-1, 0, 0), None);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let csv = "model,input,output,from\na,NaN,1,\nb,-1,1,\nc,1,,\nd,1,1,soon\n,1,1,\nd,1,1,\nd,2,2,\n";
+        let error = Prices::parse("p.csv", "csv", csv.as_bytes()).unwrap_err().to_string();
+        for part in ["price[1].input", "price[2].input", "price[3].output", "price[4].from", "price[5].model", "price[7].from"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        for (extension, text) in
+            [("toml", "[[price]]\nmodle = 'x'"), ("json", "[{\"model\": 3}]"), ("toml", ""), ("yaml", ""), ("csv", "a,b\n1,2\n")]
+        {
+            assert!(Prices::parse("p", extension, text.as_bytes()).is_err(), "{text}");
+        }
+        assert_eq!(
+            Prices::parse("p", "json", br#"[{"model": "a", "input": 1, "output": 2}]"#),
+            Prices::parse("p", "csv", b"model,input,output\na,1,2\n")
+        );
+    }
+}

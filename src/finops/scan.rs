@@ -1,0 +1,393 @@
+//! Rows to lines: one scan of the log, on all threads.
+
+use hashbrown::HashMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use super::{
+    By, Question, UNKNOWN, Unseen,
+    budget::{Day, Scope, Spender, day_of},
+    clusters::{HELD, Record, Records},
+    overflow,
+    prices::{Price, price_at},
+};
+use crate::{
+    error::Result,
+    hash,
+    input::{DEFAULT_TENANT, Names, TrafficReader, Turns},
+    parallel,
+    progress::Progress,
+    release::Dimension,
+    time::Micros,
+};
+
+/// The measured columns, in the order of the constants below.
+pub(super) const MEASURED: [&str; 7] =
+    ["cost_usd", "tool_cost_usd", "tokens_in", "tokens_out", "cached_tokens_in", "task_completed", "tool_calls"];
+const COST: usize = 0;
+const TOOL_COST: usize = 1;
+const TOKENS_IN: usize = 2;
+const TOKENS_OUT: usize = 3;
+const CACHED: usize = 4;
+const COMPLETED: usize = 5;
+const TOOL_CALLS: usize = 6;
+
+/// What a line's rows come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) n_rows: u64,
+    pub(super) n_outcome_unknown: u64,
+    /// Rows whose cost is known, and those costs.
+    pub(super) n_cost: u64,
+    pub(super) cost: i64,
+    pub(super) n_logged: u64,
+    pub(super) logged: i64,
+    pub(super) n_repriced: u64,
+    pub(super) repriced: i64,
+    pub(super) tools: i64,
+    pub(super) tokens: [i64; 2],
+    pub(super) shadow: Unseen,
+    pub(super) eval: Unseen,
+}
+
+fn add(sum: &mut i64, more: i64) -> Result<()> {
+    *sum = sum.checked_add(more).ok_or_else(|| overflow("the sum of a line"))?;
+    Ok(())
+}
+
+impl Unseen {
+    fn add(&mut self, cost: Option<i64>) -> Result<()> {
+        self.n_rows += 1;
+        self.n_cost_unknown += u64::from(cost.is_none());
+        add(&mut self.cost_nano_usd, cost.unwrap_or(0))
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        self.n_rows += other.n_rows;
+        self.n_cost_unknown += other.n_cost_unknown;
+        add(&mut self.cost_nano_usd, other.cost_nano_usd)
+    }
+}
+
+impl Sums {
+    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+        self.n_rows += other.n_rows;
+        self.n_outcome_unknown += other.n_outcome_unknown;
+        self.n_cost += other.n_cost;
+        self.n_logged += other.n_logged;
+        self.n_repriced += other.n_repriced;
+        add(&mut self.cost, other.cost)?;
+        add(&mut self.logged, other.logged)?;
+        add(&mut self.repriced, other.repriced)?;
+        add(&mut self.tools, other.tools)?;
+        add(&mut self.tokens[0], other.tokens[0])?;
+        add(&mut self.tokens[1], other.tokens[1])?;
+        self.shadow.merge(&other.shadow)?;
+        self.eval.merge(&other.eval)
+    }
+}
+
+/// What a scan found.
+pub(super) struct Found {
+    /// Of each thread its records, and the number of each of its lines among all lines.
+    pub(super) threads: Vec<(Records, Vec<u32>)>,
+    /// By their keys.
+    pub(super) lines: BTreeMap<Vec<String>, Sums>,
+    pub(super) n_rows: u64,
+    pub(super) n_outside: u64,
+    pub(super) bad_rows: BTreeMap<String, u64>,
+    pub(super) unpriced: BTreeMap<String, u64>,
+    /// Of each budget, its days.
+    pub(super) budgets: Vec<BTreeMap<i64, Day>>,
+}
+
+/// Rows with the same tenant, feature, release, model and prompt.
+struct Cell<'a> {
+    line: u32,
+    model: String,
+    history: Option<&'a [(Micros, Price)]>,
+    n_unpriced: u64,
+    /// Those that pay, and whether for all rows.
+    budgets: Vec<(usize, bool)>,
+}
+
+/// What one thread has seen.
+struct State<'a> {
+    question: &'a Question<'a>,
+    /// By column, the texts behind hashes.
+    names: [HashMap<i64, String>; 5],
+    cells: Vec<Cell<'a>>,
+    cell_of: HashMap<[i64; 5], u32>,
+    last: ([i64; 5], u32),
+    lines: Vec<Sums>,
+    line_of: HashMap<Vec<String>, u32>,
+    records: Records,
+    budgets: Vec<HashMap<i64, Day>>,
+    has_tools: bool,
+    n_rows: u64,
+    n_outside: u64,
+    bad_rows: BTreeMap<String, u64>,
+}
+
+/// Scans a log.
+pub(super) fn scan(question: &Question<'_>, reader: &TrafficReader, progress: &Progress) -> Result<Found> {
+    let names = Names {
+        baseline: "",
+        candidate: "",
+        layers: Vec::new(),
+        refuse_unknown_release: None,
+        seed: 0,
+        wants_traces: false,
+        wants_sessions: reader.has("session_id"),
+    };
+    let parts = &reader.table().parts;
+    let bar = progress.rows("finops", reader.table().n_rows());
+    let n_threads = AtomicUsize::new(0);
+    let has_tools = reader.has("tool_cost_usd");
+    let states = parallel::fold_parts(
+        parts.len(),
+        || State::new(question, has_tools, n_threads.fetch_add(1, Ordering::Relaxed)),
+        |state, idx| {
+            let bad = reader.turns(parts[idx], &names, &mut |turns| {
+                bar.advance(turns.n as u64);
+                state.take(turns)
+            })?;
+            for (reason, n) in bad {
+                *state.bad_rows.entry(reason).or_default() += n;
+            }
+            Ok(())
+        },
+    )?;
+    merge(states, question.budgets.len())
+}
+
+fn merge(states: Vec<State<'_>>, n_budgets: usize) -> Result<Found> {
+    let mut found = Found {
+        threads: Vec::new(),
+        lines: BTreeMap::new(),
+        n_rows: 0,
+        n_outside: 0,
+        bad_rows: BTreeMap::new(),
+        unpriced: BTreeMap::new(),
+        budgets: vec![BTreeMap::new(); n_budgets],
+    };
+    for state in &states {
+        for (keys, line) in &state.line_of {
+            found.lines.entry(keys.clone()).or_default().merge(&state.lines[*line as usize])?;
+        }
+    }
+    let numbers: HashMap<&Vec<String>, u32> = found.lines.keys().zip(0..).collect();
+    let number_lines = |state: &State<'_>| {
+        let mut line_of = vec![0; state.lines.len()];
+        state.line_of.iter().for_each(|(keys, line)| line_of[*line as usize] = numbers[keys]);
+        line_of
+    };
+    let numbered: Vec<Vec<u32>> = states.iter().map(number_lines).collect();
+    drop(numbers);
+    for (state, line_of) in states.into_iter().zip(numbered) {
+        found.threads.push((state.records, line_of));
+        found.n_rows += state.n_rows;
+        found.n_outside += state.n_outside;
+        for (reason, n) in state.bad_rows {
+            *found.bad_rows.entry(reason).or_default() += n;
+        }
+        for cell in state.cells.into_iter().filter(|cell| cell.n_unpriced > 0) {
+            *found.unpriced.entry(cell.model).or_default() += cell.n_unpriced;
+        }
+        for (days, more) in found.budgets.iter_mut().zip(state.budgets) {
+            for (day, cost) in more {
+                days.entry(day).or_default().merge(cost)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What a row cost.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    logged: Option<i64>,
+    repriced: Option<i64>,
+    tools: Option<i64>,
+}
+
+impl Cost {
+    /// What is charged.
+    fn charged(&self) -> Option<i64> {
+        self.logged.or(self.repriced)
+    }
+}
+
+impl<'a> State<'a> {
+    fn new(question: &'a Question<'a>, has_tools: bool, thread: usize) -> Self {
+        Self {
+            question,
+            names: Default::default(),
+            cells: Vec::new(),
+            cell_of: HashMap::new(),
+            last: ([0; 5], u32::MAX),
+            lines: Vec::new(),
+            line_of: HashMap::new(),
+            records: Records::new(question.near, thread, HELD),
+            budgets: vec![HashMap::new(); question.budgets.len()],
+            has_tools,
+            n_rows: 0,
+            n_outside: 0,
+            bad_rows: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, turns: &mut Turns) -> Result<()> {
+        for (names, new) in self.names.iter_mut().zip(&mut turns.names) {
+            names.extend(new.drain(..));
+        }
+        self.n_rows += turns.n as u64;
+        let (from, until) = (self.question.from.unwrap_or(Micros::MIN), self.question.until.unwrap_or(Micros::MAX));
+        for row in 0..turns.n {
+            if turns.bad[row / 64] >> (row % 64) & 1 == 1 {
+                continue;
+            }
+            let at = turns.at.values[row];
+            if at < from || at >= until {
+                self.n_outside += 1;
+                continue;
+            }
+            self.add(turns, row, at)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, turns: &Turns, row: usize, at: Micros) -> Result<()> {
+        let cell = self.cell(turns, row);
+        let cost = self.cost(turns, row, at, cell)?;
+        let (line, charged) = (self.cells[cell].line, cost.charged());
+        let (is_shadow, is_eval) = (turns.is_shadow.values[row] != 0, turns.is_eval.values[row] != 0);
+        for (budget, pays_all) in &self.cells[cell].budgets {
+            if *pays_all || !(is_shadow || is_eval) {
+                self.budgets[*budget].entry(day_of(at)).or_default().add(charged)?;
+            }
+        }
+        let sums = &mut self.lines[line as usize];
+        if is_shadow {
+            return sums.shadow.add(charged);
+        }
+        if is_eval {
+            return sums.eval.add(charged);
+        }
+        let measured = |column: usize| {
+            let column = &turns.measured[column];
+            (!column.is_absent(row)).then(|| column.values[row])
+        };
+        let completed = measured(COMPLETED);
+        sums.n_rows += 1;
+        sums.n_outcome_unknown += u64::from(completed.is_none());
+        sums.n_cost += u64::from(charged.is_some());
+        sums.n_logged += u64::from(cost.logged.is_some());
+        sums.n_repriced += u64::from(cost.repriced.is_some());
+        add(&mut sums.cost, charged.unwrap_or(0))?;
+        add(&mut sums.logged, cost.logged.unwrap_or(0))?;
+        add(&mut sums.repriced, cost.repriced.unwrap_or(0))?;
+        add(&mut sums.tools, cost.tools.unwrap_or(0))?;
+        add(&mut sums.tokens[0], measured(TOKENS_IN).unwrap_or(0))?;
+        add(&mut sums.tokens[1], measured(TOKENS_OUT).unwrap_or(0))?;
+        self.records.push(Record {
+            user: turns.user_hash(row),
+            line,
+            session: hash_of_text(&turns.session, row).map_or(0, |session| (session as u64).max(1)),
+            tasks: u32::from(completed == Some(1)),
+            cost: charged.unwrap_or(0),
+            repriced: cost.repriced.unwrap_or(0),
+        })
+    }
+
+    fn cost(&mut self, turns: &Turns, row: usize, at: Micros, cell: usize) -> Result<Cost> {
+        let measured = |column: usize| {
+            let column = &turns.measured[column];
+            (!column.is_absent(row)).then(|| column.values[row])
+        };
+        // Where no tool was called, none cost anything.
+        let no_calls = || (measured(TOOL_CALLS) == Some(0)).then_some(0);
+        let tools = if self.has_tools { measured(TOOL_COST).or_else(no_calls) } else { Some(0) };
+        let with_tools = |cost: Option<i64>| match (cost, tools) {
+            (Some(cost), Some(tools)) => cost.checked_add(tools).map(Some).ok_or_else(|| overflow("the cost of a row")),
+            _ => Ok(None),
+        };
+        let mut repriced = None;
+        if self.question.prices.is_some() {
+            let cell = &mut self.cells[cell];
+            let price = cell.history.and_then(|history| price_at(history, at));
+            cell.n_unpriced += u64::from(price.is_none());
+            let cached = measured(CACHED).unwrap_or(0);
+            if let (Some(price), Some(tokens_in), Some(tokens_out)) = (price, measured(TOKENS_IN), measured(TOKENS_OUT))
+                && cached <= tokens_in
+            {
+                repriced = Some(price.cost_nano(tokens_in, cached, tokens_out).ok_or_else(|| overflow("the tokens of a row"))?);
+            }
+        }
+        Ok(Cost { logged: with_tools(measured(COST))?, repriced: with_tools(repriced)?, tools })
+    }
+
+    /// The number of a row's cell.
+    fn cell(&mut self, turns: &Turns, row: usize) -> usize {
+        let key: [i64; 5] = std::array::from_fn(|column| hash_of_text(&turns.breakdowns[column], row).unwrap_or(0));
+        if self.last.1 != u32::MAX && self.last.0 == key {
+            return self.last.1 as usize;
+        }
+        let cell = match self.cell_of.get(&key) {
+            Some(cell) => *cell,
+            None => self.new_cell(key),
+        };
+        self.last = (key, cell);
+        cell as usize
+    }
+
+    fn new_cell(&mut self, key: [i64; 5]) -> u32 {
+        let question = self.question;
+        let text = |by: By| self.names[by as usize].get(&key[by as usize]).filter(|_| key[by as usize] != 0).map(String::as_str);
+        let tenant = text(By::Tenant).unwrap_or(DEFAULT_TENANT);
+        let release = text(By::Release).unwrap_or(UNKNOWN);
+        let record = question.records.and_then(|records| records.find(tenant, release));
+        let of_record =
+            |dimension: Dimension| record.and_then(|record| record.artifact(dimension)).map(|artifact| artifact.reference.as_str());
+        let model = text(By::Model).or_else(|| of_record(Dimension::Model)).unwrap_or(UNKNOWN);
+        let prompt = text(By::Prompt).or_else(|| of_record(Dimension::Prompt)).unwrap_or(UNKNOWN);
+        let feature = text(By::Feature).unwrap_or(UNKNOWN);
+        let keys: Vec<String> = question
+            .by
+            .iter()
+            .map(|by| match by {
+                By::Tenant => tenant.to_owned(),
+                By::Feature => feature.to_owned(),
+                By::Release => release.to_owned(),
+                By::Model => model.to_owned(),
+                By::Prompt => prompt.to_owned(),
+            })
+            .collect();
+        let spender = Spender { tenant, feature, release, model };
+        let paying = question.budgets.iter().enumerate().filter(|(_, budget)| budget.pays(spender));
+        let cell = Cell {
+            line: 0,
+            model: model.to_owned(),
+            history: question.prices.and_then(|prices| prices.history(model)),
+            n_unpriced: 0,
+            budgets: paying.map(|(idx, budget)| (idx, budget.rows == Scope::All)).collect(),
+        };
+        let n_lines = self.lines.len() as u32;
+        let line = *self.line_of.entry(keys).or_insert(n_lines);
+        if line == n_lines {
+            self.lines.push(Sums::default());
+        }
+        let number = self.cells.len() as u32;
+        self.cells.push(Cell { line, ..cell });
+        self.cell_of.insert(key, number);
+        number
+    }
+}
+
+/// The hash of a row's text; an empty one says as little as none.
+fn hash_of_text(column: &crate::input::Column, row: usize) -> Option<i64> {
+    let hash = column.values[row];
+    (!column.is_absent(row) && hash != hash::of_id(b"") as i64).then_some(hash)
+}

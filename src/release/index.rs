@@ -1,0 +1,35 @@
+//! Records by what a log says of its rows: tenant and release.
+
+use std::collections::BTreeMap;
+
+use super::ReleaseRecord;
+use crate::input::DEFAULT_TENANT;
+
+/// Records to look up.
+#[derive(Debug, Clone, Default)]
+pub struct RecordIndex {
+    by_release: BTreeMap<String, Vec<ReleaseRecord>>,
+}
+
+impl RecordIndex {
+    /// Takes records as [`super::read_records`] returns them.
+    pub fn new(records: Vec<ReleaseRecord>) -> Self {
+        let mut by_release: BTreeMap<String, Vec<ReleaseRecord>> = BTreeMap::new();
+        for record in records {
+            by_release.entry(record.release_id.clone()).or_default().push(record);
+        }
+        Self { by_release }
+    }
+
+    /// The record of a tenant's release: the tenant's own, else one that names no tenant. The record itself goes before a pointer to it.
+    pub fn find(&self, tenant: &str, release: &str) -> Option<&ReleaseRecord> {
+        let records = self.by_release.get(release)?;
+        let rank = |record: &&ReleaseRecord| match &record.tenant_id {
+            Some(own) if own == tenant => Some((0, record.is_production)),
+            None if tenant == DEFAULT_TENANT => Some((0, record.is_production)),
+            None => Some((1, record.is_production)),
+            Some(_) => None,
+        };
+        records.iter().filter(|record| rank(record).is_some()).min_by_key(rank)
+    }
+}
