@@ -12,7 +12,6 @@ use crate::{
     number::number,
     output,
     scenario::Source,
-    stats::dist::t_isf,
 };
 
 /// Summarise evaluation results, and compare two releases on the same cases
@@ -70,10 +69,7 @@ pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
                 } else {
                     Better::Higher
                 };
-                let is_share = suite
-                    .cases
-                    .iter()
-                    .all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
+                let is_share = evals::is_share(&metric, suite.cases.iter().flat_map(|case| [value(case, 0), value(case, 1)]).flatten());
                 let design = Design { better, margin: args.margin, alpha: args.alpha, is_share, seed: 0, n_replicates: evals::REPLICATES };
                 comparisons.push(evals::compare(suite, &metric, &*value, &design));
             }
@@ -108,11 +104,11 @@ fn one(suite: &Suite, metric: &str, value: &dyn Fn(&evals::Case, usize) -> Optio
     let mean = evals::single(&values)?;
     let n_runs: u64 = suite.cases.iter().map(|case| u64::from(case.arms[1].n_runs)).sum();
     let n_errors: u64 = suite.cases.iter().map(|case| u64::from(case.arms[1].n_errors)).sum();
-    let half = mean.std_error.value().map(|std_error| t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
+    let interval = mean.interval(evals::is_share(metric, values.iter().map(|(value, _)| *value)), alpha).ok();
     let pass_hat = if metric == "passed" { evals::pass_hat(suite, 1).ok() } else { None };
     Some(json!({
         "suite": *suite.name, "metric": metric, "n_cases": values.len(), "n_runs": n_runs, "n_errors": n_errors, "n_clusters": mean.n_clusters,
-        "mean": mean.mean, "std_error": mean.std_error, "ci_lower": half.map(|half| mean.mean - half), "ci_upper": half.map(|half| mean.mean + half),
+        "mean": mean.mean, "std_error": mean.std_error, "ci_lower": interval.map(|interval| interval.ci_lower), "ci_upper": interval.map(|interval| interval.ci_upper),
         "pass_hat_k": pass_hat,
     }))
 }

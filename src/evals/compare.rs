@@ -174,6 +174,30 @@ pub struct Mean {
     pub n_clusters: usize,
 }
 
+impl Mean {
+    /// The interval by t over clusters; for shares where few events are seen Wilson's over clusters, which does not shrink to a point at 0 or 1.
+    ///
+    /// # Errors
+    /// Fewer than two clusters.
+    pub fn interval(&self, is_share: bool, alpha: f64) -> Result<Interval, Reason> {
+        let std_error = self.std_error.result()?;
+        let n = self.n_clusters as f64;
+        let by_t = Interval::around(self.mean, t_isf(0.5 * alpha, n - 1.0) * std_error);
+        if !is_share {
+            return Ok(by_t);
+        }
+        if self.mean.min(1.0 - self.mean) * n < 5.0 {
+            return Ok(proportion::wilson(self.mean, n, norm_isf(0.5 * alpha)));
+        }
+        Ok(Interval { ci_lower: by_t.ci_lower.max(0.0), ci_upper: by_t.ci_upper.min(1.0) })
+    }
+}
+
+/// Whether a metric is a share: by what it is, for costs and times are none, however small, and by its values.
+pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
+    !["cost", "latency", "token"].iter().any(|word| metric.contains(word)) && values.all(|value| (0.0..=1.0).contains(&value))
+}
+
 /// The mean of one release's values, with each value's cluster.
 ///
 /// # References

@@ -8,7 +8,7 @@ mod row;
 
 pub use cases::{Case, Measure, Runs, Suite, ValueOf, suites, value_of};
 pub use compare::{
-    Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, REPLICATES, clusters_of, compare, pass_hat, single,
+    Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, REPLICATES, clusters_of, compare, is_share, pass_hat, single,
 };
 pub use forms::{Form, read_evals};
 pub use row::{EvalRow, EvalTable, Outcome};

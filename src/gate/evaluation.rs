@@ -16,7 +16,6 @@ use crate::{
         judge::{self, JudgeQuality},
         multiplicity,
         non_inferiority::{self, HarmVerdict},
-        proportion,
     },
 };
 
@@ -43,11 +42,6 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks:
         threshold(&rule, &evals.suites, evidence, checks);
     }
     regressions(evals, &suites, evidence, checks)
-}
-
-/// Whether a metric is a share of 0..=1 by what it is; costs and times are not, however small.
-fn is_share(metric: &str) -> bool {
-    !["cost", "latency", "token"].iter().any(|word| metric.contains(word))
 }
 
 /// Of the suite's cases and the candidate's runs, those without a value: cases that it did not answer, runs that broke.
@@ -117,8 +111,8 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
             checks.note("eval_threshold", GateOutcome::Inconclusive, detail, &format!("at least {} cases", evals::MIN_PAIRS));
             continue;
         };
-        let is_share = is_share(&rule.metric) && values.iter().all(|(value, _)| (0.0..=1.0).contains(value));
-        let interval = one_arm(&mean, is_share, checks.policy.alpha);
+        let is_share = evals::is_share(&rule.metric, values.iter().map(|(value, _)| *value));
+        let interval = mean.interval(is_share, checks.policy.alpha);
         let judged = quality(checks, &rule.metric, &evidence.candidate.release_id).filter(|_| is_share);
         let (point, interval, corrected) = match (judged, interval) {
             (Some(rule), Ok(interval)) => match judge::correct_interval(mean.mean, interval, &rule, checks.policy.alpha) {
@@ -158,18 +152,6 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
     }
 }
 
-/// The interval of one release's mean: by t over clusters; for shares also Wilson's, which does not shrink to a point at 0 or 1.
-fn one_arm(mean: &evals::Mean, is_share: bool, alpha: f64) -> Result<Interval, Reason> {
-    let std_error = mean.std_error.result()?;
-    let by_t = Interval::around(mean.mean, crate::stats::dist::t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
-    if !is_share {
-        return Ok(by_t);
-    }
-    let wilson = proportion::wilson(mean.mean, mean.n_clusters as f64, crate::stats::dist::norm_isf(0.5 * alpha));
-    let few = mean.mean * (mean.n_clusters as f64) < 5.0 || (1.0 - mean.mean) * (mean.n_clusters as f64) < 5.0;
-    Ok(if few { wilson } else { Interval { ci_lower: by_t.ci_lower.max(0.0), ci_upper: by_t.ci_upper.min(1.0) } })
-}
-
 fn quality(checks: &Checks<'_>, metric: &str, release: &str) -> Option<JudgeQuality> {
     let fits = |rule: &&JudgeRule| rule.metric == metric && rule.release.as_deref().is_none_or(|id| id == release);
     // The rule that names the release comes before the one for all.
@@ -204,11 +186,7 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
                 notes.push(format!("{} of {}: no result has it", rule.metric, suite.name));
                 continue;
             };
-            let is_share = is_share(&rule.metric)
-                && suite
-                    .cases
-                    .iter()
-                    .all(|case| [0, 1].iter().all(|arm| value(case, *arm).is_none_or(|value| (0.0..=1.0).contains(&value))));
+            let is_share = evals::is_share(&rule.metric, suite.cases.iter().flat_map(|case| [value(case, 0), value(case, 1)]).flatten());
             let design = Design {
                 better: rule.better,
                 margin: rule.margin,

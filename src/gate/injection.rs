@@ -64,5 +64,6 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     } else {
         GateOutcome::Pass
     };
+    let remedy = if n_attacks < policy.injection.min_cases { remedy } else { "the attacks that broke, run again".into() };
     checks.note("injection", outcome, detail, &remedy).evidence = json!({"n": n_attacks, "upper_bound": bound, "n_broken": n_broken});
 }

@@ -852,7 +852,7 @@ mod tests {
         // A reference in a circle, and a chain of ten thousand.
         let circle = json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}});
         assert_eq!(worst(&circle, &circle, Side::Input), None);
-        let mut definitions = serde_json::Map::new();
+        let mut definitions = Map::new();
         for idx in 0..10_000 {
             definitions
                 .insert(format!("d{idx}"), json!({"type": "object", "properties": {"next": {"$ref": format!("#/$defs/d{}", idx + 1)}}}));
@@ -927,7 +927,7 @@ mod tests {
         // Circles through unions, and doublings that would take for ever.
         let circle = json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "string"}]}}});
         assert_eq!(worst(&circle, &circle, Side::Input), None);
-        let mut definitions = serde_json::Map::new();
+        let mut definitions = Map::new();
         for idx in 0..40 {
             let next = json!({"$ref": format!("#/$defs/d{}", idx + 1)});
             definitions.insert(format!("d{idx}"), json!({"anyOf": [next, next], "allOf": [next, next]}));

@@ -39,7 +39,8 @@ fn record(id: &str, prompt: &str, letter: char) -> Value {
         "rollback_target": BASELINE,
         "approvers": [{"id": "tl_ai", "kind": "human"}],
         "risk_level": "write",
-        "cache_key": ["tenant_id", "release_id", "prompt"]
+        "cache_key": ["tenant_id", "release_id", "prompt"],
+        "hitl_proof": {"refund_api": "reviews/refund_api@2.0.0"}
     })
 }
 
@@ -195,7 +196,7 @@ fn attacks_that_broke_are_no_defence_and_one_that_worked_fails() {
     let (code, report) = release.gate(&["--evals", text(&sample)]);
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "injection").unwrap();
     assert_eq!((code, check["outcome"].as_str()), (10, Some("fail")));
-    assert!(check["detail"].as_str().unwrap().starts_with("1 of 6 attacks succeeded"), "{check}");
+    assert!(check["detail"].as_str().unwrap().starts_with("1 of 2 attacks succeeded"), "{check}");
     // Twenty of twenty withstood: too few to say much.
     let mut csv = String::from("case_id,suite,passed\n");
     (0..20).for_each(|idx| writeln!(csv, "a{idx},injection,true").unwrap());
@@ -219,7 +220,14 @@ fn forbidden_words_are_found_in_any_case_and_language() {
     assert_eq!(outcome(&["fine", "we can look into it"]), "pass");
     assert_eq!(outcome(&["fine", "a GUARANTEED compensation"]), "fail");
     assert_eq!(outcome(&["我们保证赔偿您"]), "fail");
-    assert_eq!(outcome(&["fine", ""]), "warn");
+    assert_eq!(outcome(&["fine", ""]), "inconclusive");
+    let mut many = vec!["fine"; 200];
+    many.push("");
+    assert_eq!(outcome(&many), "warn");
+    // As people read it, not as bytes: wide letters, invisible ones, other blanks.
+    for hidden in ["guaranteed\u{a0}compensation", "guar\u{200b}anteed   compensation", "ｇｕａｒａｎｔｅｅｄ compensation"] {
+        assert_eq!(outcome(&[hidden]), "fail", "{hidden}");
+    }
     assert_eq!(outcome(&["", ""]), "inconclusive");
 }
 
@@ -393,4 +401,97 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
         let error = fails(&["record", "check", text(&candidate), "--baseline", text(&baseline)], 3);
         expected.iter().for_each(|word| assert!(error.contains(word), "{word}: {error}"));
     }
+}
+
+/// What is missing, broken or of another release must not look like success.
+#[test]
+fn half_an_evaluation_is_no_evaluation() {
+    let release = Release::new();
+    let rows = |candidate: &dyn Fn(usize) -> String| {
+        let mut csv = String::from("case_id,suite,release_id,passed,error,cost_usd\n");
+        for idx in 0..400 {
+            writeln!(csv, "c{idx},golden,{BASELINE},true,,0.001").unwrap();
+            csv += &candidate(idx);
+        }
+        release.write("evals.csv", &csv)
+    };
+    let all = |evals: &Path, check: &str| -> Vec<String> {
+        let policy = release.write("gate.toml", "[gate]\n[[gate.threshold]]\nmin = 0.8\n[[gate.compare]]\nmargin = 0.02\n");
+        let (_, report) = release.gate(&["--evals", text(evals), "--policy", text(&policy)]);
+        outcomes(&report, check).into_iter().map(str::to_owned).collect()
+    };
+    let whole = rows(&|idx| format!("c{idx},golden,{CANDIDATE},true,,0.001\n"));
+    assert_eq!((all(&whole, "eval_regression"), all(&whole, "eval_threshold")), (vec!["pass".to_owned()], vec!["pass".to_owned()]));
+    let half = |idx: usize, other: String| if idx % 2 == 0 { format!("c{idx},golden,{CANDIDATE},true,,0.001\n") } else { other };
+    let cases: [(&dyn Fn(usize) -> String, &[&str]); 4] = [
+        (&|_| String::new(), &["eval_regression", "eval_threshold"]),
+        (&|idx| format!("c{idx},golden,{CANDIDATE},,boom,\n"), &["eval_regression", "eval_threshold"]),
+        (&|idx| format!("c{idx},golden,{CANDIDATE},,,0.001\n"), &["eval_regression", "eval_threshold"]),
+        (&|idx| format!("c{idx},golden,{CANDIDATE},true,,\n"), &["cost"]),
+    ];
+    for (other, checks) in cases {
+        let evals = rows(&|idx| half(idx, other(idx)));
+        for check in checks {
+            assert!(all(&evals, check).contains(&"inconclusive".to_owned()), "{check}");
+        }
+    }
+    // Results of another release, whatever file they are named with.
+    fs::copy(rows(&|_| String::new()), release.path("before.csv")).unwrap();
+    let before = release.path("before.csv");
+    let other = rows(&|idx| format!("c{idx},golden,rel_other,true,,0.001\n"));
+    let (_, report) = release.gate(&["--evals", text(&other), "--baseline-evals", text(&before)]);
+    assert_eq!(outcomes(&report, "eval_regression"), ["inconclusive"]);
+    // One attack sixty times is one attack.
+    let mut csv = String::from("case_id,suite,release_id,passed\n");
+    (0..60).for_each(|_| writeln!(csv, "a,injection,{CANDIDATE},true").unwrap());
+    let repeated = release.write("attacks.csv", &csv);
+    assert_eq!(outcomes(&release.gate(&["--evals", text(&repeated)]).1, "injection"), ["inconclusive"]);
+    // Suites of attacks and those where a pass means success are matched alike.
+    let mut csv = String::from("case_id,suite,release_id,passed\n");
+    (0..60).for_each(|idx| writeln!(csv, "a{idx},RedTeam_v2,{CANDIDATE},true").unwrap());
+    let attacks = release.write("attacks.csv", &csv);
+    let policy = release.write("gate.toml", "[gate.injection]\nsuites = [\"redteam\"]\npassed_means_success = [\"redteam\"]\n");
+    assert_eq!(outcomes(&release.gate(&["--evals", text(&attacks), "--policy", text(&policy)]).1, "injection"), ["fail"]);
+}
+
+/// A bundle that the record does not name says nothing of the release.
+#[test]
+fn another_bundle_proves_nothing() {
+    let release = Release::new();
+    let tools = root().join("tests/samples/registry/tools/tools_bundle@2.4.0.json");
+    let (code, report) = release.gate(&["--tools", text(&tools)]);
+    assert_eq!((code, outcomes(&report, "tool_bundle")), (10, vec!["fail"]));
+    let mut content = record(CANDIDATE, "cs_main@7", '7');
+    content["artifacts"]["tool_schema_ref"] = json!("tools_bundle@2.4.0");
+    release.write("candidate.json", &content.to_string());
+    assert_eq!(outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"), ["warn"]);
+    content["artifacts"]["tool_schema_ref"] = json!("other@1.0.0");
+    release.write("candidate.json", &content.to_string());
+    assert_eq!(outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"), ["inconclusive"]);
+    // Without proof that a person confirms, C5 fails.
+    content["artifacts"]["tool_schema_ref"] = json!("tools_bundle@2.4.0");
+    content["hitl_proof"] = json!({});
+    release.write("candidate.json", &content.to_string());
+    assert_eq!(outcomes(&release.gate(&["--tools", text(&tools)]).1, "write_tools"), ["fail"]);
+}
+
+/// A record that changes must not pass for a new one, or for somebody else's.
+#[test]
+fn leaving_things_out_is_no_way_around() {
+    let release = Release::new();
+    let registry = release.path("releases.json");
+    let args = ["--registry", text(&registry)];
+    assert_eq!(outcomes(&release.gate(&args).1, "immutable"), ["pass"]);
+    let mut content = record(CANDIDATE, "cs_main@8", '8');
+    content.as_object_mut().unwrap().remove("tenant_id");
+    release.write("candidate.json", &content.to_string());
+    assert_eq!(outcomes(&release.gate(&args).1, "immutable"), ["fail"]);
+    let mut content = record(CANDIDATE, "cs_main@7", '7');
+    content["artifacts"]["kb_index_ref"]["digest"] = Value::Null;
+    release.write("candidate.json", &content.to_string());
+    assert_eq!(outcomes(&release.gate(&[]).1, "moved_reference"), ["inconclusive"]);
+    let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
+    content["release_id"] = json!(format!("{CANDIDATE} "));
+    release.write("candidate.json", &content.to_string());
+    fails(&["gate", "--candidate", text(&candidate), "--baseline", text(&baseline)], 3);
 }
