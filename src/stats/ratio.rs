@@ -43,7 +43,8 @@ pub fn point(clusters: impl IntoIterator<Item = (f64, f64)>) -> Option<(f64, f64
 
 /// `R = sum N_g / sum D_g` over clusters `(N_g, D_g)`, `D_g >= 0`, with the jackknife variance CR3:
 /// `var R = (G - 1) / G * sum z_g`, `z_g = (u_g / (1 - h_g))^2`, `u_g = (N_g - R D_g) / sum D`, `h_g = D_g / sum D`, and
-/// `df = 2 (sum z)^2 / (sum z^2 - (sum z)^2 / G)`, at most `G - 1`. Clusters with `D_g = 0` are not counted.
+/// `df = 2 (sum z)^2 / (sum z^2 - (sum z)^2 / G)`, at most `G - 1`. Clusters with neither are not counted; one with a numerator
+/// alone (a cost without a completed task) is.
 ///
 /// # Errors
 /// No data, fewer than 20 clusters, or one cluster that holds everything.
@@ -124,7 +125,7 @@ fn residuals(
     estimate: f64,
     variance: ClusterVariance,
 ) -> Result<impl Iterator<Item = f64>, Reason> {
-    let used = clusters.iter().filter(|(_, den)| *den > 0.0);
+    let used = clusters.iter().filter(|(num, den)| *den > 0.0 || *num != 0.0);
     if variance == ClusterVariance::Cr3
         && used.clone().any(|(_, den)| den / denominator >= 1.0 - 1e-9)
         && used.clone().count() >= MIN_CLUSTERS
@@ -188,5 +189,16 @@ mod tests {
         let (n, d, r) = point(data.iter().copied()).unwrap();
         let deleted: f64 = data.iter().map(|(num, den)| ((n - num) / (d - den) - r).powi(2)).sum();
         assert!((estimate.std_error.powi(2) - deleted * 59.0 / 60.0).abs() < 1e-15);
+    }
+
+    /// What a cluster spends without a success is part of what a success costs, and of how far that varies.
+    #[test]
+    fn a_numerator_alone_counts() {
+        let mut rows: Vec<(f64, f64)> = (0..40).map(|idx| (1.0 + f64::from(idx % 3), 1.0)).collect();
+        let before = clusters(&rows).unwrap();
+        rows.extend([(30.0, 0.0); 5]);
+        let after = clusters(&rows).unwrap();
+        assert_eq!((after.n_clusters, after.denominator), (45, 40.0));
+        assert!(after.std_error > 3.0 * before.std_error, "{before:?} {after:?}");
     }
 }
