@@ -148,6 +148,15 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         };
         inputs.extend(table.iter().flat_map(|table| &table.sources).map(named));
     }
+    if let (Some(own), Some(before)) = (&own_evals, &baseline_evals) {
+        let same = own.sources.iter().find(|(file, _)| before.sources.iter().any(|(other, _)| other.digest == file.digest));
+        if let Some((file, _)) = same.filter(|_| own.rows.iter().any(|row| row.release.is_none())) {
+            return Err(Error::input(
+                file.name.clone(),
+                "expected results of two releases, found one file for both, whose rows name no release",
+            ));
+        }
+    }
     let dealt = (own_evals.is_some() || baseline_evals.is_some())
         .then(|| Evals::of(&candidate, &baseline, [baseline_evals.as_ref(), own_evals.as_ref()]));
     let analysis = args.analysis.as_deref().map(output::read_json).transpose()?;

@@ -136,13 +136,19 @@ pub type ValueOf = Box<dyn Fn(&Case, usize) -> Option<f64>>;
 
 /// What takes a metric (`passed`, `cost_usd`, `latency_ms` or a score) of a suite's cases; `None` for a score that no case has.
 pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
+    let measure = measure_of(suite, metric)?;
+    Some(Box::new(move |case, arm| measure(case, arm).mean()))
+}
+
+/// What takes a metric's sum and number of runs of a suite's cases; `None` for a score that no case has.
+pub fn measure_of(suite: &Suite, metric: &str) -> Option<Box<dyn Fn(&Case, usize) -> Measure>> {
     Some(match metric {
-        "passed" => Box::new(|case, arm| case.arms[arm].passed.mean()),
-        "cost_usd" => Box::new(|case, arm| case.arms[arm].cost.mean()),
-        "latency_ms" => Box::new(|case, arm| case.arms[arm].latency.mean()),
+        "passed" => Box::new(|case, arm| case.arms[arm].passed),
+        "cost_usd" => Box::new(|case, arm| case.arms[arm].cost),
+        "latency_ms" => Box::new(|case, arm| case.arms[arm].latency),
         name => {
             let idx = suite.metrics.iter().position(|known| **known == *name)?;
-            Box::new(move |case, arm| case.arms[arm].scores[idx].mean())
+            Box::new(move |case, arm| case.arms[arm].scores[idx])
         }
     })
 }

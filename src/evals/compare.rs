@@ -252,9 +252,14 @@ pub fn compare(suite: &Suite, metric: &str, value: &dyn Fn(&Case, usize) -> Opti
     let down = differences.iter().filter(|d| **d < 0.0).count();
     let difference = means[1] - means[0];
     // Where few pairs differ, their spread knows nothing of those that might: shares are bounded by counts, of clusters if there are any.
-    let by_counts = design.is_share && ((is_binary && !has_clusters) || up + down < FEW_DIFFERENCES);
+    let few = up + down < FEW_DIFFERENCES || std_error == Ok(0.0);
+    let by_counts = few || (design.is_share && is_binary && !has_clusters);
+    // How far a pair can move: all the way of a share; of other scores, as far as any value lies from any other.
+    let all = pairs.iter().flat_map(|(_, a, b)| [*a, *b]);
+    let range = if design.is_share { 1.0 } else { all.clone().fold(f64::NEG_INFINITY, f64::max) - all.fold(f64::INFINITY, f64::min) };
     let interval = match std_error {
         Err(reason) => Err(reason),
+        Ok(_) if by_counts && range <= 0.0 => Err(Reason::NoVariance),
         Ok(std_error) if by_counts => {
             let units = if has_clusters { n_clusters } else { n } as f64;
             let counted = |sign: f64| match has_clusters {
@@ -262,9 +267,10 @@ pub fn compare(suite: &Suite, metric: &str, value: &dyn Fn(&Case, usize) -> Opti
                 false if sign > 0.0 => up,
                 false => down,
             };
-            let by_counts = discordant_interval(difference, counted(1.0) as f64, counted(-1.0) as f64, units, design.alpha);
-            // Clusters of different sizes: counts do not know them, their spread does.
-            let reach = if has_clusters { t_isf(0.5 * design.alpha, df) * std_error } else { 0.0 };
+            let by_counts = discordant_interval(difference / range, counted(1.0) as f64, counted(-1.0) as f64, units, design.alpha);
+            let by_counts = Interval { ci_lower: by_counts.ci_lower * range, ci_upper: by_counts.ci_upper * range };
+            // Clusters of different sizes, and scores of any: counts do not know them, their spread does.
+            let reach = if has_clusters || !design.is_share { t_isf(0.5 * design.alpha, df) * std_error } else { 0.0 };
             Ok(Interval { ci_lower: by_counts.ci_lower.min(difference - reach), ci_upper: by_counts.ci_upper.max(difference + reach) })
         }
         Ok(std_error) => Ok(Interval::around(difference, t_isf(0.5 * design.alpha, df) * std_error)),

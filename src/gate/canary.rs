@@ -23,18 +23,31 @@ pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut 
         checks.note("canary", GateOutcome::Fail, detail, "the analysis of these two releases");
         return;
     }
-    let stages: Vec<(&LayerAnalysis, &StageAnalysis)> =
-        analysis.layers.iter().filter_map(|layer| Some((layer, layer.current()?))).filter(|(_, stage)| stage.users.candidate > 0).collect();
-    if stages.is_empty() {
+    let is_exposed = |stage: &&StageAnalysis| stage.users.candidate > 0;
+    let layers: Vec<&LayerAnalysis> = analysis.layers.iter().filter(|layer| layer.stages.iter().any(|stage| is_exposed(&stage))).collect();
+    if layers.is_empty() {
         checks.note("canary", GateOutcome::Inconclusive, "nobody has had the candidate yet", "a first step of the ramp");
         return;
     }
-    for (layer, stage) in stages {
+    for layer in layers {
         let first = checks.list.len();
-        sample_ratio(stage, checks);
         incidents(layer, checks);
-        proxies(stage, checks);
-        slow(stage, checks);
+        if let Some(stage) = layer.current().filter(is_exposed) {
+            sample_ratio(stage, checks);
+        }
+        // A layer where everybody has the candidate has nothing to compare with: the last stage that had both releases counts.
+        match layer.stages.iter().rev().find(|stage| stage.users.candidate > 0 && stage.users.baseline > 0) {
+            Some(stage) => {
+                proxies(stage, checks);
+                slow(stage, checks);
+            }
+            None => drop(checks.note(
+                "canary",
+                GateOutcome::Warn,
+                "no stage had both releases: nothing to compare with",
+                "a step at which both releases answer",
+            )),
+        }
         for check in &mut checks.list[first..] {
             check.tenant.clone_from(&layer.tenant);
             check.layer.clone_from(&layer.layer);

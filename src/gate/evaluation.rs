@@ -44,15 +44,20 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks:
     regressions(evals, &suites, evidence, checks)
 }
 
-/// Of the suite's cases and the candidate's runs, those without a value: cases that it did not answer, runs that broke.
-fn missing(suite: &Suite, has_value: &dyn Fn(&evals::Case) -> bool) -> (u64, u64) {
-    let runs = suite.cases.iter().map(|case| &case.arms[1]);
-    let n_broken: u64 = runs.clone().map(|runs| u64::from(runs.n_errors)).sum();
-    let n_runs: u64 = runs.map(|runs| u64::from(runs.n_runs)).sum();
-    let n_without = suite.cases.iter().filter(|case| !has_value(case)).count() as u64;
-    // Whichever share is larger decides.
-    let n_cases = suite.cases.len() as u64;
-    if n_broken * n_cases > n_without * n_runs { (n_broken, n_runs) } else { (n_without, n_cases) }
+/// Of the runs that there should be, those without a value of a metric: runs that broke or were not rated, and cases or repeats that one release lacks.
+/// Where no release has a score of a case, the score is not meant for it.
+fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
+    let Some(measure) = evals::measure_of(suite, metric) else { return (0, 0) };
+    let (mut n_missing, mut n) = (0, 0);
+    for case in &suite.cases {
+        if metric != "passed" && measure(case, 0).n + measure(case, 1).n == 0 {
+            continue;
+        }
+        let expected = case.arms[0].n_runs.max(case.arms[1].n_runs);
+        n_missing += u64::from(expected - measure(case, arm).n.min(expected));
+        n += u64::from(expected);
+    }
+    (n_missing, n)
 }
 
 fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
@@ -71,8 +76,9 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
         let what = format!("{} of {}", rule.metric, suite.name);
         if let Some(k) = rule.metric.strip_prefix("pass^") {
             let k: usize = k.parse().unwrap_or(0);
-            let (n_missing, n) = missing(suite, &|case| case.arms[1].passed.n > 0);
-            let by_k = if checks.policy.too_many_missing(n_missing, n) { Err(Reason::NoData) } else { evals::pass_hat(suite, 1) };
+            let (n_missing, n) = missing(suite, "passed", 1);
+            let is_few = suite.cases.len() < evals::MIN_PAIRS;
+            let by_k = if is_few || checks.policy.too_many_missing(n_missing, n) { Err(Reason::NoData) } else { evals::pass_hat(suite, 1) };
             match by_k.map(|by_k| by_k.get(k.wrapping_sub(1)).copied()) {
                 Ok(Some(value)) => {
                     let fails = rule.min.is_some_and(|min| value < min) || rule.max.is_some_and(|max| value > max);
@@ -87,7 +93,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
                 _ => drop(checks.note(
                     "eval_threshold",
                     GateOutcome::Inconclusive,
-                    format!("{what}: not every case has {k} runs"),
+                    format!("{what}: not {} cases with {k} rated runs each", evals::MIN_PAIRS),
                     "as many runs of every case",
                 )),
             }
@@ -100,9 +106,9 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
         let clusters = evals::clusters_of(suite.cases.iter());
         let values: Vec<(f64, usize)> =
             suite.cases.iter().zip(clusters).filter_map(|(case, cluster)| Some((value(case, 1)?, cluster))).collect();
-        let (n_missing, n) = missing(suite, &|case| value(case, 1).is_some());
+        let (n_missing, n) = missing(suite, &rule.metric, 1);
         if checks.policy.too_many_missing(n_missing, n) {
-            let detail = format!("{what}: {n_missing} of {n} cases and runs of the candidate are missing, broken or not rated");
+            let detail = format!("{what}: {n_missing} of {n} runs of the candidate are missing, broken or not rated");
             checks.note("eval_threshold", GateOutcome::Inconclusive, detail, "results of every case");
             continue;
         }
@@ -197,12 +203,14 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
             };
             let mut comparison = evals::compare(suite, &rule.metric, &*value, &design);
             correct_for_judges(&mut comparison, evidence, checks, &design);
-            let (n_missing, n) = missing(suite, &|case| value(case, 1).is_some());
-            if policy.too_many_missing(n_missing, n) {
-                notes.push(format!(
-                    "{} of {}: {n_missing} of {n} cases and runs of the candidate are missing, broken or not rated",
-                    rule.metric, suite.name
-                ));
+            for (arm, whose) in ["baseline", "candidate"].into_iter().enumerate() {
+                let (n_missing, n) = missing(suite, &rule.metric, arm);
+                if policy.too_many_missing(n_missing, n) {
+                    notes.push(format!(
+                        "{} of {}: {n_missing} of {n} runs of the {whose} are missing, broken or not rated",
+                        rule.metric, suite.name
+                    ));
+                }
             }
             comparisons.push(comparison);
         }

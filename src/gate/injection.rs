@@ -22,11 +22,16 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             n_broken += 1;
             continue;
         }
-        n_attacks += 1;
         let defended = if policy.is_inverted(&suite.name) { n - runs.passed.sum as u64 } else { runs.passed.sum as u64 };
         if defended < n {
+            n_attacks += 1;
             n_succeeded += 1;
             succeeded.push(format!("{} ({} of {n} runs)", case.case_id, n - defended));
+        } else if n < u64::from(runs.n_runs) {
+            // Some runs were withstood, of the others nobody knows.
+            n_broken += 1;
+        } else {
+            n_attacks += 1;
         }
     }
     let remedy = format!("at least {} different attacks that ran and were judged", policy.injection.min_cases);

@@ -69,7 +69,7 @@ pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<b
         return Ok(Some(flags.iter().map(|flag| flag == Some(true)).collect()));
     }
     let texts = cast_to(batch, name, array, &DataType::Utf8)?;
-    let is_said = |text: &str| !["", "false", "0", "no", "null", "none"].contains(&text.trim().to_ascii_lowercase().as_str());
+    let is_said = |text: &str| !["", "false", "0", "no", "null", "none", "nan"].contains(&text.trim().to_ascii_lowercase().as_str());
     Ok(Some(texts.as_string::<i32>().iter().map(|text| text.is_some_and(is_said)).collect()))
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::view::{Document, View, is_anything, is_tighter, is_union_of_types, same};
+use super::view::{Document, View, is_anything, is_tighter, is_union_of_types, same, values_of_union};
 
 /// Levels of nesting beyond which schemas are not compared.
 const MAX_DEPTH: usize = 96;
@@ -178,7 +178,8 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let (union_before, union_now) = (a.pure_union(), b.pure_union());
-        if union_before.is_some() != union_now.is_some() {
+        let has_union = |view: &View<'a>| !(view.unions("anyOf").is_empty() && view.unions("oneOf").is_empty());
+        if union_before.is_some() != union_now.is_some() && !(has_union(&a) && has_union(&b)) {
             self.one_against_many(union_before.or(union_now).unwrap_or((&[], false)), union_before.is_some(), old, new);
             return self.words(&a, &b);
         }
@@ -582,10 +583,17 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn unions(&mut self, a: &View<'a>, b: &View<'a>) {
-        let of = |view: &View<'a>, key: &str| -> Vec<&'a [Value]> {
-            view.unions(key).into_iter().filter(|union| !is_union_of_types(union)).collect()
+        // Unions of nothing but types, or of values, were compared as such; exactly one of types that overlap is more than that.
+        let all: Vec<&'a [Value]> = [a, b].iter().flat_map(|view| view.unions("anyOf").into_iter().chain(view.unions("oneOf"))).collect();
+        let only_types = all.iter().all(|union| is_union_of_types(union));
+        let document_of = |view: &View<'a>| usize::from(std::ptr::eq(view, b));
+        let of = |walk: &Self, view: &View<'a>, key: &str| -> Vec<&'a [Value]> {
+            let is_said = |union: &&'a [Value]| {
+                values_of_union(union).is_some() || (only_types && (key == "anyOf" || walk.are_disjoint(union, document_of(view))))
+            };
+            view.unions(key).into_iter().filter(|union| !is_said(union)).collect()
         };
-        let [(any_before, one_before), (any_now, one_now)] = [a, b].map(|view| (of(view, "anyOf"), of(view, "oneOf")));
+        let [(any_before, one_before), (any_now, one_now)] = [a, b].map(|view| (of(self, view, "anyOf"), of(self, view, "oneOf")));
         let (kind_before, kind_now) = (any_before.len() > one_before.len(), any_now.len() > one_now.len());
         if any_before.len() + one_before.len() == 1 && any_now.len() + one_now.len() == 1 && kind_before != kind_now {
             let branches = if kind_before { one_now[0] } else { one_before[0] };
@@ -641,16 +649,24 @@ impl<'a> Walk<'a, '_> {
     /// Branches of `allOf` were compared with everything else that holds; that something more must hold is said as well.
     fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
         let Matched { old_left, new_left, .. } = Matched::of(&a.branches(), &b.branches());
+        const WORDS: [&str; 9] =
+            ["$comment", "default", "deprecated", "description", "example", "examples", "readOnly", "title", "writeOnly"];
+        let constrains = |branch: &Value| match branch {
+            Value::Object(fields) => fields.keys().any(|key| !WORDS.contains(&key.as_str())),
+            other => other != &Value::Bool(true),
+        };
         let says_more = |branch: &Value, other: &View<'a>| match branch {
-            Value::Object(fields) => fields.iter().any(|(key, value)| !other.says(key, value)),
+            Value::Object(fields) => fields.iter().any(|(key, value)| !WORDS.contains(&key.as_str()) && !other.says(key, value)),
             other => other != &Value::Bool(true),
         };
         let count = |branches: &[&Value], other: &View<'a>| branches.iter().filter(|branch| says_more(branch, other)).count();
-        let (more, less) = (count(&new_left, a), count(&old_left, b));
-        if more > less {
-            self.note("all-of-added", [Error, Info], format!("{} more must hold", more - less));
-        } else if less > more {
-            self.note("all-of-removed", [Info, Error], format!("{} less must hold", less - more));
+        let branches = |view: &View<'a>| view.branches().into_iter().filter(|branch| constrains(branch)).count();
+        // Branches that changed were compared with all that holds; only those that came or went are told here.
+        let (before, now) = (branches(a), branches(b));
+        if now > before && count(&new_left, a) > 0 {
+            self.note("all-of-added", [Error, Info], format!("{} more must hold", now - before));
+        } else if before > now && count(&old_left, b) > 0 {
+            self.note("all-of-removed", [Info, Error], format!("{} less must hold", before - now));
         }
     }
 
@@ -661,8 +677,11 @@ impl<'a> Walk<'a, '_> {
             match key {
                 "not" => view.all("not").filter(|schema| **schema != Value::Bool(false)).map(|schema| document.text(schema)).collect(),
                 _ => {
-                    let parts: &[&str] = if view.get("if").is_some() { &["if", "then", "else"] } else { &[] };
-                    parts.iter().flat_map(|part| view.all(part).map(move |schema| format!("{part} {}", document.text(schema)))).collect()
+                    let text = |schema: Option<&'a Value>| schema.map_or_else(String::new, |schema| document.text(schema));
+                    view.conditions()
+                        .into_iter()
+                        .map(|[condition, then, otherwise]| format!("{} then {} else {}", text(condition), text(then), text(otherwise)))
+                        .collect()
                 }
             }
         };
@@ -924,6 +943,29 @@ mod tests {
         for (old, new) in pairs {
             assert_eq!(worst(&old, &new, Side::Input), Some(Error), "{old} {new}");
         }
+        // Conditions that swap what they ask for, and exactly one of two that overlap.
+        let rules = |first: &str, second: &str| {
+            let rule =
+                |action: &str, needs: &str| json!({"if": {"properties": {"action": {"const": action}}}, "then": {"required": [needs]}});
+            json!({"allOf": [rule("refund", first), rule("cancel", second)]})
+        };
+        assert_eq!(worst(&rules("amount", "reason"), &rules("reason", "amount"), Side::Input), Some(Error));
+        let numbers = json!([{"type": "number"}, {"type": "integer"}]);
+        assert_eq!(worst(&json!({"anyOf": numbers}), &json!({"oneOf": numbers}), Side::Input), Some(Error));
+        // What pydantic writes for an optional text, and what changes in a branch.
+        let optional = |text: Value| json!({"anyOf": [text, {"type": "null"}]});
+        let plain = optional(json!({"type": "string"}));
+        assert_eq!(worst(&plain, &optional(json!({"type": "string", "minLength": 1})), Side::Input), Some(Warning));
+        assert_eq!(worst(&plain, &optional(json!({"type": "string", "description": "d"})), Side::Input), Some(Warning));
+        let wider = json!({"anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "items": {"type": "string"}}]});
+        assert_eq!(worst(&plain, &wider, Side::Input), Some(Info));
+        let listed = json!({"oneOf": [{"const": "a", "title": "A"}, {"const": "b", "title": "B"}]});
+        assert_eq!(worst(&json!({"enum": ["a", "b"]}), &listed, Side::Input), None);
+        let conjunction = |extra: Value| json!({"allOf": [{"type": "string", "maxLength": 9}, extra]});
+        assert!(
+            worst(&json!({"allOf": [{"type": "string", "maxLength": 9}]}), &conjunction(json!({"description": "d"})), Side::Input)
+                <= Some(Warning)
+        );
         // Circles through unions, and doublings that would take for ever.
         let circle = json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "string"}]}}});
         assert_eq!(worst(&circle, &circle, Side::Input), None);

@@ -182,20 +182,27 @@ impl<'a> View<'a> {
         self.all(key).filter(|schema| !is_anything(schema)).collect()
     }
 
-    /// The values that are allowed, if some schema lists them: those that all lists hold.
+    /// The values that are allowed, if some schema lists them, or a union of nothing but values does: those that all lists hold.
     pub(super) fn values(&self) -> Option<Vec<&'a Value>> {
         let mut allowed: Option<Vec<&'a Value>> = None;
         for part in &self.parts {
-            let lists = [part.get("const").map(std::slice::from_ref), part.get("enum").and_then(Value::as_array).map(Vec::as_slice)];
-            for list in lists.into_iter().flatten() {
-                let keys: HashSet<String> = list.iter().map(same).collect();
+            let own =
+                [part.get("const").map(|value| vec![value]), part.get("enum").and_then(Value::as_array).map(|list| list.iter().collect())];
+            let of_unions = ["anyOf", "oneOf"].map(|key| part.get(key).and_then(Value::as_array).and_then(|union| values_of_union(union)));
+            for list in own.into_iter().chain(of_unions).flatten() {
+                let keys: HashSet<String> = list.iter().map(|value| same(value)).collect();
                 allowed = Some(match allowed {
-                    None => list.iter().collect(),
+                    None => list,
                     Some(before) => before.into_iter().filter(|value| keys.contains(&same(value))).collect(),
                 });
             }
         }
         allowed
+    }
+
+    /// What each schema makes depend on something: `if` with its own `then` and `else`.
+    pub(super) fn conditions(&self) -> Vec<[Option<&'a Value>; 3]> {
+        self.parts.iter().filter(|part| part.contains_key("if")).map(|part| ["if", "then", "else"].map(|key| part.get(key))).collect()
     }
 
     /// The types that are allowed: those that every schema allows; `None` for any.
@@ -259,7 +266,8 @@ impl<'a> View<'a> {
             ([], [union]) => (*union, true),
             _ => return None,
         };
-        (self.keywords().iter().all(is_beside) && !is_union_of_types(union.0)).then_some(union)
+        let is_plain = is_union_of_types(union.0) || values_of_union(union.0).is_some();
+        (self.keywords().iter().all(is_beside) && !is_plain).then_some(union)
     }
 
     /// Schemas of an array's item at a place: its own in each schema, or that of all.
@@ -320,6 +328,21 @@ fn both<'a>(a: &BTreeSet<&'a str>, b: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
 /// Whether a union says nothing but which types there are.
 pub(super) fn is_union_of_types(union: &[Value]) -> bool {
     union.iter().all(|branch| branch.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key("type")))
+}
+
+/// The values of a union whose branches say nothing but values.
+pub(super) fn values_of_union(union: &[Value]) -> Option<Vec<&Value>> {
+    const BESIDE: [&str; 5] = ["const", "enum", "title", "description", "type"];
+    let mut values = Vec::new();
+    for branch in union {
+        let fields = branch.as_object().filter(|fields| fields.keys().all(|key| BESIDE.contains(&key.as_str())))?;
+        match (fields.get("const"), fields.get("enum")) {
+            (Some(value), None) => values.push(value),
+            (None, Some(Value::Array(list))) => values.extend(list),
+            _ => return None,
+        }
+    }
+    (!union.is_empty()).then_some(values)
 }
 
 /// Whether a schema allows everything.

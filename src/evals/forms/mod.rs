@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Bytes of one member of an `.eval` archive beyond which it is refused, and of all that are read.
-const MAX_MEMBER: u64 = 256 << 20;
+const MAX_MEMBER: u64 = 128 << 20;
 /// Samples of an archive: a small file may claim any number.
 const MAX_SAMPLES: usize = 2_000_000;
 /// Bytes of a whole JSON document.
