@@ -140,8 +140,11 @@ pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
     Some(Box::new(move |case, arm| measure(case, arm).mean()))
 }
 
+/// Takes a metric's sum and number of runs of a case.
+pub type MeasureOf = Box<dyn Fn(&Case, usize) -> Measure>;
+
 /// What takes a metric's sum and number of runs of a suite's cases; `None` for a score that no case has.
-pub fn measure_of(suite: &Suite, metric: &str) -> Option<Box<dyn Fn(&Case, usize) -> Measure>> {
+pub fn measure_of(suite: &Suite, metric: &str) -> Option<MeasureOf> {
     Some(match metric {
         "passed" => Box::new(|case, arm| case.arms[arm].passed),
         "cost_usd" => Box::new(|case, arm| case.arms[arm].cost),

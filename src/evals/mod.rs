@@ -6,7 +6,7 @@ mod forms;
 mod plain;
 mod row;
 
-pub use cases::{Case, Measure, Runs, Suite, ValueOf, measure_of, suites, value_of};
+pub use cases::{Case, Measure, MeasureOf, Runs, Suite, ValueOf, measure_of, suites, value_of};
 pub use compare::{
     Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, REPLICATES, clusters_of, compare, is_share, pass_hat, single,
 };
