@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::{DONE, print, summary};
 use crate::{
     error::{Result, exit_code},
-    number::number,
     output,
     tools::{self, BundleDiff, Concern, Level, Replayed, ToolBundle},
 };
@@ -89,16 +88,8 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
         text = format!("{}\n\n{text}", table.trim_fmt());
     }
     for tool in calls.unwrap_or_default() {
-        text.push_str(&format!(
-            "{}: {} of {} logged calls refused anew, {}% [{}, {}]{}\n",
-            tool.tool,
-            tool.n_rejected,
-            tool.n_calls,
-            number(tool.share * 100.0),
-            number(tool.interval.ci_lower * 100.0),
-            number(tool.interval.ci_upper * 100.0),
-            tool.examples.iter().map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path)).collect::<String>()
-        ));
+        let examples = tool.examples.iter().map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path));
+        text.push_str(&format!("{}{}\n", tool.told(), examples.collect::<String>()));
     }
     text
 }

@@ -7,7 +7,6 @@ use super::{
     release::{Checks, Evidence},
 };
 use crate::{
-    number::number,
     release::{ArtifactRef, Dimension},
     tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange},
 };
@@ -176,13 +175,8 @@ fn arguments(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let note = match worst {
         Some(tool) if tool.share > most => {
             let detail = format!(
-                "{} refuses {} of {} logged calls ({}% [{}, {}]), for {}: traces {}",
-                tool.tool,
-                tool.n_rejected,
-                tool.n_calls,
-                number(tool.share * 100.0),
-                number(tool.interval.ci_lower * 100.0),
-                number(tool.interval.ci_upper * 100.0),
+                "{}, for {}: traces {}",
+                tool.told(),
                 tool.examples.first().map_or(String::new(), |example| format!("{} at {}", example.rule, example.path)),
                 tool.examples.iter().map(|example| example.trace_id.as_str()).collect::<Vec<_>>().join(", ")
             );

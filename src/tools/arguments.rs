@@ -13,6 +13,7 @@ use super::bundle::{Tool, ToolBundle};
 use crate::{
     error::{Error, Result},
     input,
+    number::number,
     stats::{Interval, proportion},
 };
 
@@ -49,6 +50,21 @@ pub struct Replayed {
     pub interval: Interval,
     /// Refused calls: their trace, the place and the keyword that refused them. Never the arguments themselves.
     pub examples: Vec<RejectedCall>,
+}
+
+impl Replayed {
+    /// How many calls are refused, in words.
+    pub fn told(&self) -> String {
+        let percent = |share: f64| number(share * 100.0);
+        let (lower, upper) = (percent(self.interval.ci_lower), percent(self.interval.ci_upper));
+        format!(
+            "{}: {} of {} logged calls refused anew, {}% [{lower}, {upper}]",
+            self.tool,
+            self.n_rejected,
+            self.n_calls,
+            percent(self.share)
+        )
+    }
 }
 
 /// One refused call.
