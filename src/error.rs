@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Output,
     /// A published or expected result differs from what was asked for.
     Expectation,
+    /// A store, or another target of publishing, refused or could not be reached.
+    Target,
 }
 
 /// A failure with its place, what was expected there, what was found, and a hint.
@@ -123,6 +125,11 @@ impl Error {
         Self::new(ErrorKind::Output, problem)
     }
 
+    /// A target that refused, or could not be reached. `place` is its address without credentials.
+    pub fn target(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Target, Problem::new(place, message))
+    }
+
     /// The same error with one more problem.
     #[must_use]
     pub fn and(mut self, problem: Problem) -> Self {
@@ -155,6 +162,7 @@ impl Error {
             ErrorKind::Usage | ErrorKind::Scenario => exit_code::USAGE,
             ErrorKind::Input => exit_code::BAD_INPUT,
             ErrorKind::Output | ErrorKind::Expectation => exit_code::UNEXPECTED,
+            ErrorKind::Target => exit_code::TARGET,
         }
     }
 }

@@ -81,6 +81,9 @@ pub mod report;
 // One number at a time.
 pub mod calc;
 
+// Schedules to what production stores consume.
+pub mod publish;
+
 // The pipeline.
 pub mod study;
 

@@ -6,12 +6,11 @@ use std::{path::Path, sync::Arc};
 
 use crate::{
     analysis::{Analysis, MetricArm, StageAnalysis},
-    bucket::Ratio,
     error::{Error, Result},
     input::{Format, UserFeatures},
     layer::RfmRow,
     output, parquet_io,
-    ramp::{OperationRow, Schedule, Verdict},
+    ramp::{OperationRow, Schedule},
     scenario::{Scenario, TagTest},
     time,
 };
@@ -60,7 +59,7 @@ pub(crate) fn write_entities(
     let row = vec![
         plan.id.clone(),
         scenario.name.clone(),
-        status(schedule).to_owned(),
+        schedule.status().name().to_owned(),
         time::format(plan.start),
         serde_json::Value::from(ratios).to_string(),
         plan.operator.clone(),
@@ -115,16 +114,6 @@ pub(crate) fn write_entities(
         ]
     });
     write_csv(&folder.join("operation_log.csv"), &fields, rows)
-}
-
-fn status(schedule: &Schedule) -> &'static str {
-    if schedule.layers.iter().any(|layer| layer.verdict == Verdict::Rollback) {
-        "rolled_back"
-    } else if schedule.layers.iter().all(|layer| layer.next_ratio == Ratio::FULL) {
-        "completed"
-    } else {
-        "running"
-    }
 }
 
 /// One row per tenant, layer, stage and release. A rate that is not known is an empty field.

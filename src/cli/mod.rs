@@ -11,6 +11,7 @@ mod finops;
 mod gate;
 mod generate;
 mod layer;
+mod publish;
 mod record;
 mod replay;
 mod report;
@@ -39,7 +40,7 @@ use crate::{
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 done or gate passed, 1 unexpected, 2 usage or scenario error, 3 bad input data, 10 gate failed, 11 gate inconclusive.\n\nExample:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce"
+    after_help = "Exit codes: 0 done or gate passed, 1 unexpected, 2 usage or scenario error, 3 bad input data, 4 a target refused or could not be reached, 10 gate failed, 11 gate inconclusive.\n\nExample:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce"
 )]
 pub struct Args {
     /// Threads to use; all cores by default. The results do not depend on it.
@@ -68,6 +69,7 @@ enum Command {
     Tools(tools::ToolsArgs),
     Finops(finops::FinopsArgs),
     Audit(audit::AuditArgs),
+    Publish(publish::PublishArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
 }
@@ -101,6 +103,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Tools(args) => tools::run(&args),
         Command::Finops(args) => finops::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -12,7 +12,7 @@ mod trace;
 pub(crate) use checks::MAX_MISASSIGNED;
 pub use decide::{Check, Conclusion, Decision, Outcome, Situation, Verdict, conclude, decide};
 pub use evidence::{Evidence, QosEvidence, SrmEvidence};
-pub use schedule::{LayerSchedule, OperationRow, Schedule, schedule};
+pub use schedule::{LayerRamp, LayerSchedule, OperationRow, RampStatus, Schedule, schedule};
 pub use state::{LayerState, RampState};
 pub use step::Step;
 pub use trace::CheckName;

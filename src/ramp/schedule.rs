@@ -14,7 +14,7 @@ use crate::{
     bucket::Ratio,
     error::{Error, Result},
     output,
-    scenario::{Plan, RollbackScope},
+    scenario::{Layer, Plan, RollbackScope},
     time::{self, Micros},
 };
 
@@ -35,6 +35,9 @@ pub struct Schedule {
     pub as_of: Micros,
     /// Digest of the analysis they rest on.
     pub evidence_digest: String,
+    /// Digest of the layer table they rest on.
+    #[serde(default)]
+    pub layers_digest: Option<String>,
     /// How production places users.
     pub profile: String,
     /// Text that is hashed before the user's id.
@@ -44,6 +47,42 @@ pub struct Schedule {
     pub flag: Option<String>,
     /// Per tenant and layer, in plan order.
     pub layers: Vec<LayerSchedule>,
+}
+
+/// Where a ramp stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RampStatus {
+    /// Some users have the candidate, or will.
+    Running,
+    /// Everybody has it.
+    Completed,
+    /// It was taken back, in a layer or in all.
+    RolledBack,
+}
+
+impl RampStatus {
+    /// Its name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
+impl Schedule {
+    /// Where the ramp stands after these decisions.
+    pub fn status(&self) -> RampStatus {
+        if self.layers.iter().any(|layer| layer.verdict == Verdict::Rollback) {
+            RampStatus::RolledBack
+        } else if self.layers.iter().all(|layer| layer.next_ratio == Ratio::FULL) {
+            RampStatus::Completed
+        } else {
+            RampStatus::Running
+        }
+    }
 }
 
 /// A layer's decision.
@@ -65,6 +104,9 @@ pub struct LayerSchedule {
     pub lo_bucket: u16,
     /// See `lo_bucket`.
     pub hi_bucket: u16,
+    /// The layer's part of the plan.
+    #[serde(default)]
+    pub ramp: LayerRamp,
     /// The first check that kept the layer from being promoted.
     pub first_blocking: Option<String>,
     /// That check for people, or why the layer is promoted.
@@ -73,6 +115,21 @@ pub struct LayerSchedule {
     pub earliest_next: Micros,
     /// Every check, in order.
     pub trace: Vec<Check>,
+}
+
+/// What a plan says of a layer, for systems that go up by themselves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerRamp {
+    /// Ratios in rising order.
+    pub ladder: Vec<Ratio>,
+    /// QoS from which the layer may go up.
+    pub qos_threshold: f64,
+    /// QoS below which it rolls back.
+    pub qos_floor: f64,
+    /// How long a ratio must have held, hours.
+    pub dwell_hours: f64,
+    /// Exposed users below which nothing is promoted.
+    pub min_users: u64,
 }
 
 /// A row of the operation log, with the source document's fields first.
@@ -156,8 +213,12 @@ pub fn schedule(
             rows.push(operation_row(plan, before, decision, analysis.as_of, evidence_digest));
         }
     }
-    let layers =
-        decided.into_iter().zip(&next.layers).map(|((before, decision), after)| layer_schedule(before, decision, after, plan)).collect();
+    let layers = decided
+        .into_iter()
+        .zip(&next.layers)
+        .zip(plan.layers.iter().cycle())
+        .map(|(((before, decision), after), layer)| layer_schedule(before, decision, after, plan, layer))
+        .collect();
     let schedule = Schedule {
         schema: SCHEMA.into(),
         plan_id: plan.id.clone(),
@@ -165,6 +226,7 @@ pub fn schedule(
         candidate: plan.candidate.clone(),
         as_of: analysis.as_of,
         evidence_digest: evidence_digest.to_owned(),
+        layers_digest: next.layers_digest.clone(),
         profile: plan.profile.name().into(),
         salt: plan.profile.salt().into(),
         flag: plan.profile.flag().map(str::to_owned),
@@ -200,7 +262,7 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
     }
 }
 
-fn layer_schedule(before: &LayerState, decision: Decision, after: &LayerState, plan: &Plan) -> LayerSchedule {
+fn layer_schedule(before: &LayerState, decision: Decision, after: &LayerState, plan: &Plan, layer: &Layer) -> LayerSchedule {
     LayerSchedule {
         rolled_back: after.rolled_back.as_ref().is_some_and(|(_, release)| *release == plan.candidate),
         tenant: before.tenant.clone(),
@@ -210,6 +272,13 @@ fn layer_schedule(before: &LayerState, decision: Decision, after: &LayerState, p
         next_ratio: decision.next_ratio,
         lo_bucket: 0,
         hi_bucket: decision.next_ratio.bps(),
+        ramp: LayerRamp {
+            ladder: layer.ladder.clone(),
+            qos_threshold: layer.qos_threshold,
+            qos_floor: plan.policy.qos_floor,
+            dwell_hours: layer.dwell as f64 / time::HOUR as f64,
+            min_users: layer.min_users,
+        },
         first_blocking: decision.first_blocking,
         reason: decision.reason,
         earliest_next: decision.earliest_next,

@@ -1,0 +1,121 @@
+//! `sluice publish`: a study's schedule and layers to production stores.
+
+use clap::Args;
+use std::path::PathBuf;
+
+use super::{DONE, print};
+use crate::{
+    error::{Error, Result, exit_code},
+    output,
+    progress::Progress,
+    publish::{self, Outcome, PublishReport, Source, TargetReport},
+    time::Micros,
+};
+
+/// Put a schedule and its layers into the stores, flag systems and gateways that production reads
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Targets (docs/FORMAT.md has their settings and what they hold):\n  redis://HOST:PORT/DB, rediss:// (TLS)      layers, ratios, plan; ?profile=harness-v1 for the source document's keys, ?cluster=true\n  postgres://USER@HOST/DB                    the entity tables, gate results and layer assignments\n  s3://BUCKET/PREFIX, FOLDER                 reports and tables\n  flagd:, growthbook:, unleash:, launchdarkly:, argo:, flagger:, envoy:, istio:, litellm:FILE    configurations\n  langfuse:, milvus:, elasticsearch:FILE     change requests\n  prometheus:FILE, grafana:FILE              metrics for scraping, a dashboard\nPasswords come from the URL or from REDIS_PASSWORD, PGPASSWORD, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; they are never printed.\n\nEvery target takes a version in one step, data first, then the pointer; run it again to finish what was cut off. Ends with 4 if a target failed.\n\nExamples:\n  sluice publish out/ecommerce --to redis://localhost:6379/0 --dry-run\n  sluice publish out/ecommerce --to redis://localhost:6379/0 --to postgres://sluice@localhost/releases --to flagd:flags.json\n  sluice publish out/ecommerce --to redis://localhost:6379/0 --to flagd:flags.json --rollback"
+)]
+pub(super) struct PublishArgs {
+    /// Folder with schedule.json: of `run`, or of `schedule`
+    dir: PathBuf,
+    /// Where to publish; may be given several times
+    #[arg(long, value_name = "TARGET", required = true)]
+    to: Vec<String>,
+    /// Layer table, if it is not in the folder
+    #[arg(long, value_name = "FILE", conflicts_with = "no_users")]
+    layers: Option<PathBuf>,
+    /// Publish ratios alone, not who is in which layer
+    #[arg(long)]
+    no_users: bool,
+    /// Write every user, not only those that changed
+    #[arg(long, conflicts_with = "no_users")]
+    all_users: bool,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Take the candidate back from everybody, now: every ratio to 0, through the targets in reverse
+    #[arg(long)]
+    rollback: bool,
+    /// Open a candidate again that was taken back with --rollback
+    #[arg(long, conflicts_with = "rollback")]
+    reopen: bool,
+    /// How long a store keeps a user's layer that nothing refreshes
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = publish::parse_duration)]
+    ttl: Micros,
+    /// At most so many writes a second to a store
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_qps: Option<u32>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &PublishArgs) -> Result<u8> {
+    let mut source = Source::open(&args.dir, args.layers.as_deref())?;
+    if args.no_users {
+        source.layers = None;
+    }
+    let mut targets = publish::open(&args.to)?;
+    let options = publish::Options {
+        dry_run: args.dry_run,
+        rollback: args.rollback,
+        reopen: args.reopen,
+        all_users: args.all_users,
+        ttl: args.ttl,
+        max_qps: args.max_qps,
+        ..publish::Options::at(now()?)
+    };
+    let report = publish::publish(&source, &mut targets, &options, &Progress::on_terminal());
+    print(&if args.json { output::to_json(&report) } else { table(&report) })?;
+    for target in &report.targets {
+        for warning in &target.warnings {
+            super::note(&format!("warning: {}: {warning}", target.target));
+        }
+        if let Some(error) = &target.error {
+            super::note(&format!("error: {error}"));
+        }
+    }
+    Ok(if report.has_failed() { exit_code::TARGET } else { DONE })
+}
+
+fn now() -> Result<Micros> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let micros = since.ok().and_then(|since| Micros::try_from(since.as_micros()).ok());
+    micros.ok_or_else(|| Error::usage("expected a clock after 1970, found one before"))
+}
+
+/// Changes of a target that are shown; the rest are counted.
+const N_SHOWN: usize = 20;
+
+fn table(report: &PublishReport) -> String {
+    let mut text = format!("plan {}, version {}\n", report.plan_id, report.version);
+    for target in &report.targets {
+        text.push_str(&format!("\n{:<9}  {}", target.outcome.name(), target.target));
+        if let Some(users) = &target.users {
+            text.push_str(&format!(
+                "  ({} of {} users {}",
+                users.n_written,
+                users.n_users,
+                if target.outcome == Outcome::Planned { "to write" } else { "written" }
+            ));
+            text.push_str(&if users.n_gone > 0 { format!(", {} gone)", users.n_gone) } else { ")".into() });
+        }
+        text.push('\n');
+        text.push_str(&changes(target));
+    }
+    text
+}
+
+fn changes(target: &TargetReport) -> String {
+    let mut text = String::new();
+    for change in target.changes.iter().take(N_SHOWN) {
+        let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
+        text.push_str(&format!("  {}: {} → {}\n", change.what, show(&change.before), show(&change.after)));
+    }
+    if target.changes.len() > N_SHOWN {
+        text.push_str(&format!("  and {} more: --json shows them\n", target.changes.len() - N_SHOWN));
+    }
+    text
+}

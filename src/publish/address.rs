@@ -1,0 +1,206 @@
+//! Where to publish: an address from the command line, and how it is shown without its credentials.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::{
+    error::{Error, Result},
+    time::{DAY, HOUR, Micros, SECOND},
+};
+
+/// An address that was told apart: what kind of target, where, and with which settings.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    /// `redis`, `postgres`, `s3`, `flagd` ...
+    pub kind: String,
+    /// What stands between the kind and the settings, credentials included: never shown.
+    pub(super) rest: String,
+    /// `?name=value&...`.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+impl fmt::Display for Address {
+    /// The address without user, password and settings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_url() { write!(f, "{}://{}", self.kind, without_credentials(&self.rest)) } else { write!(f, "{}:{}", self.kind, self.rest) }
+    }
+}
+
+/// Kinds of targets that are reached over a network.
+const URLS: [&str; 5] = ["redis", "rediss", "postgres", "postgresql", "s3"];
+
+fn without_credentials(rest: &str) -> &str {
+    // Whatever stands before the last @ ahead of the path may be a password, and a password may hold a slash.
+    let end = rest.rfind('@').map_or(0, |at| at + 1);
+    &rest[end..]
+}
+
+impl Address {
+    /// Tells an address apart. A path without a kind is a folder.
+    ///
+    /// # Errors
+    /// A kind that nobody knows. The address itself is never in the error: it may hold a password.
+    pub fn parse(text: &str, kinds: &[&str]) -> Result<Self> {
+        let (kind, rest) = match text.split_once(':') {
+            Some((kind, rest)) if kinds.contains(&kind) => (kind, rest),
+            Some((kind, _)) if !kind.is_empty() && !kind.contains(['/', '.']) => {
+                let nearest = kinds.iter().max_by(|a, b| strsim::jaro(kind, a).total_cmp(&strsim::jaro(kind, b)));
+                let shown: String = kind.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(20).collect();
+                let error = Error::usage(format!("expected a target of {}, found one of `{shown}`", kinds.join(", ")));
+                return Err(match nearest {
+                    Some(nearest) => error.hint(format!("did you mean `{nearest}:`?")),
+                    None => error,
+                });
+            }
+            _ => ("folder", text),
+        };
+        let is_url = URLS.contains(&kind);
+        let Some(rest) = (if is_url { rest.strip_prefix("//") } else { Some(rest) }) else {
+            return Err(Error::usage(format!("expected `{kind}://...`, found `{kind}:` without slashes")));
+        };
+        // A password may hold a question mark.
+        let after = if is_url { rest.rfind('@').map_or(0, |at| at + 1) } else { 0 };
+        let (rest, query) = match rest[after..].find('?') {
+            Some(at) => (&rest[..after + at], &rest[after + at + 1..]),
+            None => (rest, ""),
+        };
+        if rest.is_empty() && kind != "redis" {
+            return Err(Error::usage(format!("expected a place after `{kind}:`, found none")));
+        }
+        let mut settings = BTreeMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let Some((name, value)) = pair.split_once('=') else {
+                return Err(Error::usage(format!("expected settings of {kind} as name=value, found one without `=`")));
+            };
+            let decoded = percent_decoded(value).ok_or_else(|| Error::usage(format!("expected text in `{name}` of {kind}, found broken %-signs")))?;
+            if settings.insert(name.to_owned(), decoded).is_some() {
+                return Err(Error::usage(format!("expected `{name}` of {kind} once, found it twice")));
+            }
+        }
+        Ok(Self { kind: kind.to_owned(), rest: rest.to_owned(), settings })
+    }
+
+    fn is_url(&self) -> bool {
+        URLS.contains(&self.kind.as_str())
+    }
+
+    /// Refuses settings that a kind does not have.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn allow(&self, known: &[&str]) -> Result<()> {
+        match self.settings.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                let expected = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(Error::usage(format!("expected settings of {self}: {expected}; found `{name}`")))
+            }
+        }
+    }
+
+    /// A setting.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// A setting, or what stands for it.
+    pub fn get_or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.get(name).unwrap_or(default)
+    }
+
+    /// A length of time, such as `24h`; microseconds.
+    ///
+    /// # Errors
+    /// Other text.
+    pub fn duration(&self, name: &str) -> Result<Option<Micros>> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        parse_duration(text).map(Some).map_err(|expected| Error::usage(format!("{self}: {expected} in `{name}`, found `{text}`")))
+    }
+
+    /// A yes or no.
+    ///
+    /// # Errors
+    /// Other text.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        match self.get(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => Err(Error::usage(format!("{self}: expected true or false in `{name}`, found `{other}`"))),
+        }
+    }
+}
+
+/// Microseconds from `30s`, `15m`, `24h`, `7d`.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_duration(text: &str) -> Result<Micros, String> {
+    let expected = || "expected a length of time such as 30s, 15m, 24h or 7d".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => SECOND,
+        Some('m') => 60 * SECOND,
+        Some('h') => HOUR,
+        Some('d') => DAY,
+        _ => return Err(expected()),
+    };
+    let n: i64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    if (1..=100_000_000).contains(&n) { n.checked_mul(unit).ok_or_else(expected) } else { Err(expected()) }
+}
+
+/// Text without its %-signs; `None` if they are broken or hide no text.
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        if *first == b'%' {
+            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [&str; 4] = ["redis", "rediss", "flagd", "postgres"];
+
+    #[test]
+    fn credentials_are_never_shown() {
+        for text in [
+            "redis://user:s3cret@host:6379/0?ttl=24h",
+            "redis://:s3c/ret@host/1",
+            "rediss://:s3c?ret@host",
+            "postgres://a:s3c@ret@host/db",
+        ] {
+            let address = Address::parse(text, &KINDS).unwrap();
+            assert!(!format!("{address} {address:?}").contains("s3c") && address.to_string().contains("://host"), "{address}");
+        }
+        let wrong = ["redis:user:s3cret@host", "mysql://user:s3cret@host", "redis://:s3cret@host?ttl", "s3cret:x@y"];
+        for text in wrong {
+            let error = Address::parse(text, &KINDS).unwrap_err().to_string();
+            assert!(!error.contains("s3cret@") && !error.contains(":s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_told_apart() {
+        let address = Address::parse("flagd:out/flags.json?flag=agent%20x", &KINDS).unwrap();
+        assert_eq!((address.kind.as_str(), address.rest.as_str(), address.get("flag")), ("flagd", "out/flags.json", Some("agent x")));
+        assert_eq!(Address::parse("out/copy", &KINDS).unwrap().kind, "folder");
+        assert_eq!(Address::parse("./a:b", &KINDS).unwrap().kind, "folder");
+        assert!(address.allow(&["flag"]).is_ok() && address.allow(&["other"]).is_err());
+        assert_eq!(parse_duration("24h"), Ok(DAY));
+        assert!(["", "h", "-1h", "1w", "1.5h", "99999999999999d", "时"].iter().all(|text| parse_duration(text).is_err()));
+    }
+}
