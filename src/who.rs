@@ -2,11 +2,9 @@
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    fs::File,
     path::Path,
     sync::Arc,
 };
@@ -14,15 +12,12 @@ use std::{
 use crate::{
     bucket::{Profile, Ratio},
     error::{Error, Result},
-    layer::LayerRows,
+    layer::{LayerFile, LayerRows},
     output, parallel,
-    parquet_io::guard,
     progress::Progress,
     ramp::Step,
     scenario::Plan,
 };
-
-const BATCH_ROWS: usize = 65_536;
 
 /// What to find out.
 #[derive(Debug, Clone)]
@@ -89,23 +84,19 @@ pub fn who(question: &Question<'_>, layers: &Path, progress: &Progress, on_list:
     if plan.layers_digest.is_some() {
         plan.check_layers_digest(&output::blake3_of_file(layers)?, layers)?;
     }
-    let file = File::open(layers).map_err(|error| Error::read(layers, &error))?;
-    let footer = guard(layers, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
-    let bar = progress.rows("who", Some(footer.metadata().file_metadata().num_rows().unsigned_abs()));
+    let file = LayerFile::open(layers)?;
+    let bar = progress.rows("who", Some(file.n_rows()));
     let wants_list = on_list.is_some();
     let mut on_list = on_list;
     let mut cells: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
     parallel::map_in_order(
-        footer.metadata().num_row_groups(),
-        |group| {
-            let file = File::open(layers).map_err(|error| Error::read(layers, &error))?;
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone());
-            let mut reader = guard(layers, || builder.with_row_groups(vec![group]).with_batch_size(BATCH_ROWS).build())?;
+        file.n_parts(),
+        |idx| {
             let mut part = Counted::default();
-            while let Some(batch) = guard(layers, || reader.next().transpose())? {
-                part.add(question, &LayerRows::of(&batch, layers)?, layers, wants_list)?;
-                bar.advance(batch.num_rows() as u64);
-            }
+            file.read(idx, |rows| {
+                bar.advance(rows.len() as u64);
+                part.add(question, rows, layers, wants_list)
+            })?;
             Ok(part)
         },
         |_, part: Counted| {

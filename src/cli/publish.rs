@@ -41,9 +41,9 @@ pub(super) struct PublishArgs {
     /// Open a candidate again that was taken back with --rollback
     #[arg(long, conflicts_with = "rollback")]
     reopen: bool,
-    /// How long a store keeps a user's layer that nothing refreshes
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = publish::parse_duration)]
-    ttl: Micros,
+    /// How long a store keeps a user's layer that nothing refreshes: 24h, 7d; by default a week, for harness-v1 a day
+    #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
+    ttl: Option<Micros>,
     /// At most so many writes a second to a store
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_qps: Option<u32>,

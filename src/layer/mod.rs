@@ -31,7 +31,7 @@ pub use nightly::{Changed, Join, LayerMoves, Move, TenantPsi, check_previous, co
 pub use quota::quota_targets;
 pub(crate) use reuse::notes_path;
 pub use rfm::{Period, RfmRow, Ties, rfm};
-pub(crate) use rows::LayerRows;
+pub(crate) use rows::{LayerFile, LayerRows};
 pub use score::{Features, Parts, parts, round_score, score};
 pub use source::Users;
 pub use summary::{LayerCount, LayerSummary, Missing};

@@ -3,13 +3,61 @@
 use arrow_array::{Array, BooleanArray, RecordBatch, StringArray, cast::AsArray, types::Float64Type};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use std::path::Path;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use std::{fs::File, path::Path};
 
 use super::score::ten_thousandths;
 use crate::{
     error::{Error, Result},
     input::tenant_at,
+    parquet_io::guard,
 };
+
+const BATCH_ROWS: usize = 65_536;
+
+/// A layer table on disk, to be read part by part.
+#[derive(Debug)]
+pub(crate) struct LayerFile<'a> {
+    path: &'a Path,
+    footer: ArrowReaderMetadata,
+}
+
+impl<'a> LayerFile<'a> {
+    /// Opens a table.
+    ///
+    /// # Errors
+    /// A file that is not Parquet.
+    pub(crate) fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+        Ok(Self { path, footer })
+    }
+
+    /// Users.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.footer.metadata().file_metadata().num_rows().unsigned_abs()
+    }
+
+    /// Parts that can be read at once.
+    pub(crate) fn n_parts(&self) -> usize {
+        self.footer.metadata().num_row_groups()
+    }
+
+    /// Hands over a part's users, some thousands at a time.
+    ///
+    /// # Errors
+    /// A table that `sluice layer` did not write, or whatever `on_rows` returns.
+    pub(crate) fn read(&self, part: usize, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
+        let path = self.path;
+        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
+        let mut reader = guard(path, || builder.with_row_groups(vec![part]).with_batch_size(BATCH_ROWS).build())?;
+        while let Some(batch) = guard(path, || reader.next().transpose())? {
+            on_rows(&LayerRows::of(&batch, path)?)?;
+        }
+        Ok(())
+    }
+}
 
 /// The columns of one batch of a layer table.
 #[derive(Debug, Clone)]

@@ -7,6 +7,8 @@
 mod address;
 mod document;
 mod publication;
+#[cfg(feature = "stores")]
+mod redis;
 
 pub use address::{Address, parse_duration};
 pub use publication::{Publication, RatioRow, Source};
@@ -18,7 +20,7 @@ use crate::{
     bucket::Ratio,
     error::{Error, Result},
     progress::Progress,
-    time::{self, DAY, Micros},
+    time::{self, Micros},
 };
 
 /// How to publish.
@@ -34,8 +36,8 @@ pub struct Options {
     pub reopen: bool,
     /// Write every user, not only those that changed.
     pub all_users: bool,
-    /// How long a user's layer is kept if nothing refreshes it, microseconds.
-    pub ttl: Micros,
+    /// How long a store keeps a user's layer if nothing refreshes it, microseconds; the store's own default if `None`.
+    pub ttl: Option<Micros>,
     /// Writes a second to a store; no limit if `None`.
     pub max_qps: Option<u32>,
 }
@@ -43,7 +45,7 @@ pub struct Options {
 impl Options {
     /// Publish now, with the defaults.
     pub fn at(now: Micros) -> Self {
-        Self { now, dry_run: false, rollback: false, reopen: false, all_users: false, ttl: 7 * DAY, max_qps: None }
+        Self { now, dry_run: false, rollback: false, reopen: false, all_users: false, ttl: None, max_qps: None }
     }
 }
 
@@ -185,7 +187,7 @@ impl PublishReport {
 
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
-    let mut kinds = vec!["folder"];
+    let mut kinds = vec!["folder", "redis", "rediss"];
     kinds.extend(document::FORMS.iter().map(|form| form.kind));
     kinds
 }
@@ -200,6 +202,15 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     for text in addresses {
         let address = Address::parse(text, &kinds)?;
         let target: Box<dyn Target> = match address.kind.as_str() {
+            #[cfg(feature = "stores")]
+            "redis" | "rediss" => Box::new(redis::Redis::open(address)?),
+            #[cfg(not(feature = "stores"))]
+            "redis" | "rediss" => {
+                return Err(Error::usage(format!(
+                    "expected a program with clients of stores, found one without: {address} cannot be reached"
+                ))
+                .hint("build it with `--features stores`"));
+            }
             kind => match document::FORMS.iter().find(|form| form.kind == kind) {
                 Some(form) => Box::new(document::Document::open(form, address)?),
                 None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
@@ -221,7 +232,8 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
     let layers = if options.rollback { None } else { source.layers.as_deref() };
     let wanted = Wanted { publication: &publication, dir: &source.dir, layers, options };
 
-    let planned: Vec<(TargetReport, Option<Inspection>)> = targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
+    let planned: Vec<(TargetReport, Option<Inspection>)> =
+        targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
     let (mut reports, inspections): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
     if !options.dry_run {
         // First in, last out.
@@ -240,12 +252,24 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
             }
         }
     }
-    PublishReport { schema: "sluice.publish/1".into(), plan_id: publication.plan_id.clone(), version: publication.version.clone(), targets: reports }
+    PublishReport {
+        schema: "sluice.publish/1".into(),
+        plan_id: publication.plan_id.clone(),
+        version: publication.version.clone(),
+        targets: reports,
+    }
 }
 
 fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (TargetReport, Option<Inspection>) {
-    let mut report =
-        TargetReport { target: target.place(), outcome: Outcome::Failed, held: None, changes: vec![], users: None, warnings: vec![], error: None };
+    let mut report = TargetReport {
+        target: target.place(),
+        outcome: Outcome::Failed,
+        held: None,
+        changes: vec![],
+        users: None,
+        warnings: vec![],
+        error: None,
+    };
     let inspected = target.inspect(wanted, wanted.options.dry_run, progress).and_then(|inspection| {
         if let Some(held) = &inspection.held {
             refuse_reopening(held, wanted, &report.target)?;

@@ -204,16 +204,20 @@ impl Source {
         let study: Option<StudyDocument> = if study_path.exists() { Some(output::read_json(&study_path)?) } else { None };
         let own = dir.join(file::LAYERS);
         let layers = layers.map(Path::to_owned).or_else(|| own.exists().then_some(own));
-        if let (Some(path), Some(expected)) = (&layers, &schedule.layers_digest) {
+        let mut publication = Publication::new(&schedule, study.as_ref());
+        if let Some(path) = &layers {
             let found = output::blake3_of_file(path)?;
-            if found != *expected {
+            if publication.layers_digest.as_ref().is_some_and(|expected| *expected != found) {
+                let expected = publication.layers_digest.unwrap_or_default();
                 return Err(Error::input(
                     path.display().to_string(),
                     format!("expected the layer table that the schedule rests on, {expected}, found {found}"),
                 )
                 .hint("layers are frozen while a release is ramped: name the table of the plan's start with --layers"));
             }
+            publication.layers_digest = Some(found);
+            publication = publication.named();
         }
-        Ok(Self { dir: dir.to_owned(), publication: Publication::new(&schedule, study.as_ref()), layers })
+        Ok(Self { dir: dir.to_owned(), publication, layers })
     }
 }

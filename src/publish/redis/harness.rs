@@ -1,0 +1,208 @@
+//! The keys of the source document's middleware, name by name: `user:layer:{id}`, `user:allow_gray:{id}`, `release:plan:{release}:layer:{layer}:ratio`.
+//!
+//! They have no versions. So ratios that fall do so first, all at once; then users are written; then ratios that rise do so, all at once, with the
+//! note of what is in force. Whoever reads in between gives the candidate to nobody whom neither version gives it.
+
+use std::{collections::BTreeMap, str};
+
+use super::{
+    Context, Inspection, Publication, UserCounts, ask,
+    keys::PlanKeys,
+    link::{Batch, Link},
+    lock::Lock,
+    users::{Counts, Texts, pass, values},
+};
+use crate::{
+    bucket::Ratio,
+    error::{Error, Result},
+    layer::LayerRows,
+    publish::Change,
+    time::{Micros, SECOND},
+};
+
+/// What is in force, as the last publication noted it.
+struct Held {
+    publication: Publication,
+    layers_digest: Option<String>,
+    n_users: u64,
+    refreshed_at: Micros,
+}
+
+impl Held {
+    fn read(ctx: &Context<'_>, key: &str) -> Result<Option<Self>> {
+        let place = ctx.pool.place();
+        let fields: BTreeMap<String, String> = ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
+        let Some(publication) = fields.get("publication") else { return Ok(None) };
+        let number = |name: &str| {
+            let number = fields.get(name).and_then(|text| text.parse().ok());
+            number.ok_or_else(|| Error::target(place, format!("expected a number in `{name}` of {key}, found none")))
+        };
+        Ok(Some(Self {
+            publication: Publication::from_json(publication, place)?,
+            layers_digest: fields.get("layers_digest").filter(|text| !text.is_empty()).cloned(),
+            n_users: number("n_users")? as u64,
+            refreshed_at: number("refreshed_at")?,
+        }))
+    }
+}
+
+fn ratio_key(release: &str, layer: &str) -> String {
+    format!("release:plan:{release}:layer:{layer}:ratio")
+}
+
+/// The one tenant whose keys these are.
+fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &str) -> Result<&'a str> {
+    let tenants = publication.tenants();
+    match (tenant, tenants.as_slice()) {
+        (Some(tenant), _) if tenants.contains(&tenant) => Ok(tenant),
+        (None, [tenant]) => Ok(tenant),
+        (asked, _) => {
+            let found = asked.map_or_else(|| format!("{} tenants", tenants.len()), |asked| format!("no tenant `{asked}`"));
+            Err(Error::target(place, format!("expected one tenant, as keys of harness-v1 have none, found {found}"))
+                .hint(format!("say which with ?tenant=, one of {}", tenants.join(", "))))
+        }
+    }
+}
+
+/// Every ratio key with what it shall hold: those of this plan and, back to 0, those of a release or a layer that is no longer in it.
+fn ratios(publication: &Publication, tenant: &str, held: Option<&Held>) -> BTreeMap<String, Ratio> {
+    let of_tenant = |publication: &Publication| -> Vec<(String, Ratio)> {
+        let rows = publication.ratios.iter().filter(|row| row.tenant == tenant);
+        rows.map(|row| (ratio_key(&publication.candidate, &row.layer), row.ratio)).collect()
+    };
+    let mut ratios: BTreeMap<String, Ratio> =
+        held.into_iter().flat_map(|held| of_tenant(&held.publication)).map(|(key, _)| (key, Ratio::ZERO)).collect();
+    ratios.extend(of_tenant(publication));
+    ratios
+}
+
+/// What the keys hold now; `None` for nothing or something that is no ratio.
+fn held_ratios(ctx: &Context<'_>, keys: impl Iterator<Item = String>) -> Result<BTreeMap<String, Option<f64>>> {
+    let keys: Vec<String> = keys.collect();
+    let mut texts = Texts::default();
+    keys.iter().for_each(|key| texts.push(&[key]));
+    let found = ask(ctx.pool, |link| values(link, ctx.pool, &texts))?;
+    let number = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| str::from_utf8(&bytes).ok()?.parse::<f64>().ok());
+    Ok(keys.into_iter().zip(found.into_iter().map(number)).collect())
+}
+
+pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> Result<Inspection> {
+    let tenant = tenant_of(ctx.publication(), tenant, ctx.pool.place())?;
+    let note = PlanKeys::new(&ctx.publication().plan_id).harness();
+    let held = Held::read(ctx, &note)?;
+    let wanted = ratios(ctx.publication(), tenant, held.as_ref());
+    let mut changes = Vec::new();
+    for (key, before) in held_ratios(ctx, wanted.keys().cloned())? {
+        let after = wanted[&key].share();
+        if before.is_none_or(|before| before.to_bits() != after.to_bits()) {
+            changes.push(Change::new(key, before.map(|before| before.to_string()), Some(after.to_string())));
+        }
+    }
+    let version = &ctx.publication().version;
+    if held.as_ref().is_none_or(|held| held.publication.version != *version) {
+        changes.push(Change::new(note, held.as_ref().map(|held| held.publication.version.clone()), Some(version.clone())));
+    }
+    let mut users = None;
+    if are_due(ctx, held.as_ref()) {
+        let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
+        changes.push(Change::new("user:layer:*, user:allow_gray:*", digest, ctx.publication().layers_digest.clone()));
+        if count {
+            let counts = pass_over(ctx, None, tenant, held.as_ref())?;
+            users = Some(counts.users(0));
+        }
+    }
+    Ok(Inspection { held: held.map(|held| held.publication), changes, users })
+}
+
+fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
+    ctx.users_are_due(held.and_then(|held| held.layers_digest.as_deref()), held.map_or(Micros::MIN, |held| held.refreshed_at))
+}
+
+pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>) -> Result<Option<UserCounts>> {
+    let publication = ctx.publication();
+    let tenant = tenant_of(publication, tenant, ctx.pool.place())?;
+    let keys = PlanKeys::new(&publication.plan_id);
+    let lock = Lock::take(ctx.pool, keys.lock(), ctx.wanted.options.rollback)?;
+    let held = Held::read(ctx, &keys.harness())?;
+    let wanted = ratios(publication, tenant, held.as_ref());
+
+    let now = held_ratios(ctx, wanted.keys().cloned())?;
+    let falling: Vec<(&str, Ratio)> = wanted
+        .iter()
+        .filter(|(key, ratio)| now[*key].is_none_or(|now| now > ratio.share()))
+        .map(|(key, ratio)| (key.as_str(), if now[key].is_some() { *ratio } else { Ratio::ZERO }))
+        .collect();
+    set_together(&lock, &falling, &[])?;
+
+    let mut users = None;
+    let (mut digest, mut n_users, mut refreshed_at) =
+        held.as_ref().map_or((None, 0, 0), |held| (held.layers_digest.clone(), held.n_users, held.refreshed_at));
+    if are_due(ctx, held.as_ref()) {
+        let counts = pass_over(ctx, Some(&lock), tenant, held.as_ref())?;
+        if held.as_ref().is_none_or(|held| ctx.refresh_is_due(held.refreshed_at)) {
+            refreshed_at = ctx.wanted.options.now;
+        }
+        digest.clone_from(&publication.layers_digest);
+        n_users = counts.n_users;
+        // Users who are gone keep their keys until these expire: nobody asks for them.
+        users = Some(counts.users(0));
+    }
+
+    let all: Vec<(&str, Ratio)> = wanted.iter().map(|(key, ratio)| (key.as_str(), *ratio)).collect();
+    let note = [
+        ("publication", ctx.document()),
+        ("layers_digest", digest.unwrap_or_default()),
+        ("n_users", n_users.to_string()),
+        ("refreshed_at", refreshed_at.to_string()),
+    ];
+    let note_key = keys.harness();
+    let fields: Vec<(&str, &str, &str)> = note.iter().map(|(name, value)| (note_key.as_str(), *name, value.as_str())).collect();
+    set_together(&lock, &all, &fields)?;
+    Ok(users)
+}
+
+/// Sets keys, and fields of hashes, in one step of the server.
+fn set_together(lock: &Lock<'_>, ratios: &[(&str, Ratio)], fields: &[(&str, &str, &str)]) -> Result<()> {
+    let body = "local n = tonumber(ARGV[2])\nfor i = 1, n do redis.call('SET', KEYS[i + 1], ARGV[i + 2]) end\n\
+                for i = n + 2, #KEYS do local at = n + 3 + 2 * (i - n - 2); redis.call('HSET', KEYS[i], ARGV[at], ARGV[at + 1]) end";
+    let keys: Vec<&str> = ratios.iter().map(|(key, _)| *key).chain(fields.iter().map(|(key, _, _)| *key)).collect();
+    let mut args = vec![ratios.len().to_string()];
+    args.extend(ratios.iter().map(|(_, ratio)| ratio.share().to_string()));
+    args.extend(fields.iter().flat_map(|(_, name, value)| [(*name).to_owned(), (*value).to_owned()]));
+    let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+    lock.guarded(body, &keys, &args)
+}
+
+fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, tenant: &str, held: Option<&Held>) -> Result<Counts> {
+    let ttl = (ctx.ttl / SECOND).max(1).to_string();
+    // Keys that live on are compared; all are written anew when it is time.
+    let reads = held.is_some_and(|held| held.layers_digest.is_some() && !ctx.refresh_is_due(held.refreshed_at));
+    pass(ctx, lock, &|link: &mut Link, rows: &LayerRows, range, batch: &mut Batch| {
+        let rows_of_tenant: Vec<usize> = range.filter(|row| rows.tenant(*row) == tenant).collect();
+        let mut keys = Texts::default();
+        for row in &rows_of_tenant {
+            let id = rows.ids.value(*row);
+            keys.push(&["user:layer:", id]);
+            keys.push(&["user:allow_gray:", id]);
+        }
+        let found = if reads { values(link, ctx.pool, &keys)? } else { Vec::new() };
+        let mut counts = Counts { n_users: rows_of_tenant.len() as u64, ..Counts::default() };
+        for (idx, row) in rows_of_tenant.into_iter().enumerate() {
+            let (layer, gray) = (rows.layers.value(row).as_bytes(), if rows.eligible.value(row) { b"1" } else { b"0" }.as_slice());
+            let mut is_written = false;
+            // Consent that is taken back goes first, consent that is given comes last.
+            let mut both = [(2 * idx, layer), (2 * idx + 1, gray)];
+            if gray == b"0" {
+                both.reverse();
+            }
+            for (key, value) in both {
+                if found.get(key).and_then(Option::as_deref) != Some(value) {
+                    batch.push(&[b"SET", keys.get(key), value, b"EX", ttl.as_bytes()]);
+                    is_written = true;
+                }
+            }
+            counts.n_written += u64::from(is_written);
+        }
+        Ok(counts)
+    })
+}

@@ -1,0 +1,140 @@
+//! Our own keys, and what a user's key holds.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `sluice:{PLAN}:current` | the version in force: the pointer |
+//! | `sluice:{PLAN}:version:VERSION` | hash: `generation`, `since`, `salt`, `profile`, `ratio:TENANT:LAYER` ... |
+//! | `sluice:PLAN:user:TENANT:USER` | `GENERATION:LAYER:ELIGIBLE`, newest first, separated by a bar |
+//!
+//! The braces keep a plan's own keys on one server of a cluster; users are spread.
+
+/// A plan's keys.
+#[derive(Debug, Clone)]
+pub(super) struct PlanKeys {
+    plan: String,
+}
+
+impl PlanKeys {
+    pub(super) fn new(plan_id: &str) -> Self {
+        Self { plan: plan_id.to_owned() }
+    }
+
+    pub(super) fn current(&self) -> String {
+        format!("sluice:{{{}}}:current", self.plan)
+    }
+
+    pub(super) fn version(&self, version: &str) -> String {
+        format!("sluice:{{{}}}:version:{version}", self.plan)
+    }
+
+    /// Which table is being written, and under which generation.
+    pub(super) fn writing(&self) -> String {
+        format!("sluice:{{{}}}:writing", self.plan)
+    }
+
+    /// Who may write.
+    pub(super) fn lock(&self) -> String {
+        format!("sluice:{{{}}}:lock", self.plan)
+    }
+
+    /// What the source document's keys hold, in our words.
+    pub(super) fn harness(&self) -> String {
+        format!("sluice:{{{}}}:harness-v1", self.plan)
+    }
+
+    /// What all users' keys begin with.
+    pub(super) fn user_prefix(&self) -> String {
+        format!("sluice:{}:user:", self.plan)
+    }
+
+    /// What a tenant's users' keys begin with.
+    pub(super) fn tenant_prefix(&self, tenant: &str) -> String {
+        format!("{}{}:", self.user_prefix(), escaped(tenant))
+    }
+
+    /// The field of a layer's ratio.
+    pub(super) fn ratio_field(tenant: &str, layer: &str) -> String {
+        format!("ratio:{}:{layer}", escaped(tenant))
+    }
+}
+
+/// A tenant, with the separator and the sign that escapes it written as %-signs: two tenants never share a key.
+fn escaped(tenant: &str) -> String {
+    tenant.replace('%', "%25").replace(':', "%3A")
+}
+
+/// A user's place in a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place<'a> {
+    /// The layer; empty for a user who is gone.
+    pub(super) layer: &'a str,
+    pub(super) is_eligible: bool,
+}
+
+impl Place<'_> {
+    /// Nowhere: the user is no longer in the table.
+    pub(super) const GONE: Self = Place { layer: "", is_eligible: false };
+}
+
+/// The place that holds in a generation: that of the newest entry that is not newer, nor older than `since`. `None` for a user without one, and for one
+/// who is gone.
+pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Place<'_>> {
+    let entry = value.split('|').find_map(|entry| {
+        let (own, rest) = entry.split_once(':')?;
+        let own: u64 = own.parse().ok()?;
+        (own <= generation).then_some((own, rest))
+    });
+    let (own, rest) = entry?;
+    let (layer, is_eligible) = rest.split_once(':')?;
+    (own >= since && !layer.is_empty()).then_some(Place { layer, is_eligible: is_eligible == "1" })
+}
+
+/// Writes a user's key: the new place, and the one that holds until the pointer switches.
+pub(super) fn write_value(out: &mut Vec<u8>, generation: u64, new: Place<'_>, until_then: Option<(u64, Place<'_>)>) {
+    out.clear();
+    let mut entry = |generation: u64, place: Place<'_>| {
+        if !out.is_empty() {
+            out.push(b'|');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(generation).as_bytes());
+        out.push(b':');
+        out.extend_from_slice(place.layer.as_bytes());
+        out.extend_from_slice(if place.is_eligible { b":1" } else { b":0" });
+    };
+    entry(generation, new);
+    if let Some((generation, place)) = until_then {
+        entry(generation, place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_where_the_generation_says() {
+        let early = Place { layer: "early", is_eligible: true };
+        let vip = Place { layer: "vip", is_eligible: false };
+        let mut value = Vec::new();
+        write_value(&mut value, 8, vip, Some((7, early)));
+        let value = String::from_utf8(value).unwrap();
+        assert_eq!(value, "8:vip:0|7:early:1");
+        assert_eq!(place_at(&value, 7, 1), Some(early));
+        assert_eq!(place_at(&value, 8, 1), Some(vip));
+        assert_eq!(place_at(&value, 9, 1), Some(vip));
+        assert_eq!(place_at(&value, 6, 1), None);
+        // A full table makes older entries void.
+        assert_eq!(place_at(&value, 9, 9), None);
+        let mut gone = Vec::new();
+        write_value(&mut gone, 9, Place::GONE, Some((8, vip)));
+        assert_eq!(place_at(std::str::from_utf8(&gone).unwrap(), 9, 1), None);
+        assert!(["", "x", "1", ":", "a:b:c", "1:x", "99999999999999999999:a:1"].iter().all(|text| place_at(text, 5, 0).is_none()));
+    }
+
+    #[test]
+    fn tenants_do_not_share_keys() {
+        let keys = PlanKeys::new("p");
+        assert_ne!(format!("{}b:c", keys.tenant_prefix("a")), format!("{}c", keys.tenant_prefix("a:b")));
+        assert_ne!(keys.tenant_prefix("a%3A"), keys.tenant_prefix("a:"));
+    }
+}

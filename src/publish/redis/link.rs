@@ -1,0 +1,199 @@
+//! Connections to a server or a cluster, and batches of commands that go out together.
+
+use redis::{
+    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, Value,
+    cluster::{ClusterClient, ClusterConnection, ClusterPipeline, cluster_pipe},
+};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Address, CONNECT_TIMEOUT, TIMEOUT};
+use crate::error::{Error, Result};
+
+/// One connection.
+pub(super) struct Link {
+    wire: Wire,
+    place: String,
+}
+
+enum Wire {
+    One(Box<Connection>),
+    Cluster(Box<ClusterConnection>),
+}
+
+/// Connections that wait for work.
+pub(super) struct Pool {
+    source: Source,
+    place: String,
+    idle: Mutex<Vec<Link>>,
+}
+
+enum Source {
+    One(Client),
+    Cluster(ClusterClient),
+}
+
+impl Pool {
+    /// Tells an address apart; nothing is reached yet. User and password come from it, or from the environment.
+    pub(super) fn new(address: &Address, is_cluster: bool) -> Result<Self> {
+        let place = address.to_string();
+        let wrong = |error: RedisError| {
+            // The detail of a bad address may hold the address.
+            let why = if error.kind() == ErrorKind::InvalidClientConfig { "a broken address or missing certificates" } else { "another" };
+            Error::usage(format!("expected an address such as redis://localhost:6379/0 instead of {place}, found {why}"))
+        };
+        let rest = if address.rest.is_empty() { "localhost" } else { &address.rest };
+        let info = format!("{}://{rest}", address.kind).into_connection_info().map_err(wrong)?;
+        let mut settings = info.redis_settings().clone();
+        let from_env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        if settings.password().is_none()
+            && let Some(password) = from_env("REDIS_PASSWORD")
+        {
+            settings = settings.set_password(password);
+        }
+        if settings.username().is_none()
+            && let Some(user) = from_env("REDIS_USERNAME")
+        {
+            settings = settings.set_username(user);
+        }
+        // Who else is connected may see a name, nothing more.
+        let info = info.set_redis_settings(settings.set_lib_name("sluice", env!("CARGO_PKG_VERSION")));
+        let source =
+            if is_cluster { Source::Cluster(cluster(&info).map_err(wrong)?) } else { Source::One(Client::open(info).map_err(wrong)?) };
+        Ok(Self { source, place, idle: Mutex::default() })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.source, Source::Cluster(_))
+    }
+
+    /// A connection: one that waits, or a new one.
+    pub(super) fn take(&self) -> Result<Link> {
+        if let Some(link) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(link);
+        }
+        let wire = match &self.source {
+            Source::One(client) => client.get_connection_with_timeout(CONNECT_TIMEOUT).and_then(|connection| {
+                connection.set_read_timeout(Some(TIMEOUT))?;
+                connection.set_write_timeout(Some(TIMEOUT))?;
+                Ok(Wire::One(Box::new(connection)))
+            }),
+            Source::Cluster(client) => client.get_connection().and_then(|connection| {
+                connection.set_read_timeout(Some(TIMEOUT))?;
+                connection.set_write_timeout(Some(TIMEOUT))?;
+                Ok(Wire::Cluster(Box::new(connection)))
+            }),
+        };
+        let wire = wire.map_err(|error| {
+            Error::target(&self.place, format!("expected a Redis server, found: {}", told(&error)))
+                .hint("check host, port, user and password; what it held before is in force")
+        })?;
+        Ok(Link { wire, place: self.place.clone() })
+    }
+
+    /// Gives back a connection that is still good. One that failed is dropped instead.
+    pub(super) fn give(&self, link: Link) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+    }
+}
+
+fn cluster(info: &ConnectionInfo) -> RedisResult<ClusterClient> {
+    if let ConnectionAddr::Unix(_) = info.addr() {
+        return Err((ErrorKind::InvalidClientConfig, "a cluster is reached over TCP").into());
+    }
+    ClusterClient::builder(vec![info.clone()]).connection_timeout(CONNECT_TIMEOUT).response_timeout(TIMEOUT).build()
+}
+
+/// An error in words that hold no credentials.
+fn told(error: &RedisError) -> String {
+    if error.is_timeout() {
+        return "no answer in time".into();
+    }
+    // The server's own words name commands and keys, never a password.
+    error.to_string()
+}
+
+impl Link {
+    fn lost(&self, error: &RedisError) -> Error {
+        Error::target(&self.place, format!("expected an answer, found: {}", told(error)))
+            .hint("what was in force before still is; run it again to finish")
+    }
+
+    /// One command.
+    pub(super) fn ask<T: redis::FromRedisValue>(&mut self, command: &Cmd) -> Result<T> {
+        let answer = match &mut self.wire {
+            Wire::One(connection) => command.query(connection.as_mut()),
+            Wire::Cluster(connection) => command.query(connection.as_mut()),
+        };
+        answer.map_err(|error| self.lost(&error))
+    }
+
+    /// Sends what a batch holds, waits for all answers, and empties it.
+    pub(super) fn send(&mut self, batch: &mut Batch) -> Result<Vec<Value>> {
+        let sent = match (&mut self.wire, batch) {
+            (_, batch) if batch.n == 0 => return Ok(Vec::new()),
+            (Wire::One(connection), batch) => {
+                let answers = connection.req_packed_commands(&batch.packed, 0, batch.n);
+                batch.packed.clear();
+                batch.n = 0;
+                answers
+            }
+            (Wire::Cluster(connection), batch) => {
+                batch.n = 0;
+                let pipe = batch.pipe.replace(cluster_pipe()).unwrap_or_else(cluster_pipe);
+                pipe.query(connection.as_mut())
+            }
+        };
+        let answers = sent.map_err(|error| self.lost(&error))?;
+        match answers.iter().find_map(|answer| if let Value::ServerError(error) = answer { Some(error) } else { None }) {
+            None => Ok(answers),
+            Some(error) => Err(self.lost(&RedisError::from(error.clone()))),
+        }
+    }
+}
+
+/// Commands that go out together.
+pub(super) struct Batch {
+    /// In the protocol's own form: for one server, nothing else is fast enough.
+    packed: Vec<u8>,
+    n: usize,
+    /// For a cluster, where every command finds its own server.
+    pipe: Option<ClusterPipeline>,
+}
+
+impl Batch {
+    pub(super) fn new(pool: &Pool) -> Self {
+        Self { packed: Vec::new(), n: 0, pipe: pool.is_cluster().then(cluster_pipe) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Adds a command.
+    pub(super) fn push(&mut self, parts: &[&[u8]]) {
+        self.n += 1;
+        if let Some(pipe) = &mut self.pipe {
+            let mut command = Cmd::new();
+            parts.iter().for_each(|part| {
+                command.arg(*part);
+            });
+            pipe.add_command(command);
+            return;
+        }
+        let mut number = itoa::Buffer::new();
+        self.packed.push(b'*');
+        self.packed.extend_from_slice(number.format(parts.len()).as_bytes());
+        self.packed.extend_from_slice(b"\r\n");
+        for part in parts {
+            self.packed.push(b'$');
+            self.packed.extend_from_slice(number.format(part.len()).as_bytes());
+            self.packed.extend_from_slice(b"\r\n");
+            self.packed.extend_from_slice(part);
+            self.packed.extend_from_slice(b"\r\n");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Users on their way to a server: read part by part, compared with what is there, written in batches.
+
+use rayon::slice::ParallelSliceMut;
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use twox_hash::XxHash3_64;
+
+use super::{
+    Context, UserCounts,
+    link::{Batch, Link, Pool},
+    lock::Lock,
+};
+use crate::{
+    error::{Error, Result},
+    layer::{LayerFile, LayerRows},
+    parallel,
+};
+
+/// Users that are looked up, and written, together.
+const CHUNK: usize = 4_096;
+
+/// What a chunk of users came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) n_users: u64,
+    /// Users that are, or would be, written.
+    pub(super) n_written: u64,
+    /// Users whom the version in force has too.
+    pub(super) n_known: u64,
+}
+
+impl Counts {
+    pub(super) fn users(self, n_gone: u64) -> UserCounts {
+        UserCounts { n_users: self.n_users, n_written: self.n_written, n_gone }
+    }
+}
+
+/// Text pieces one after the other: keys, without an allocation each.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    pub(super) fn push(&mut self, pieces: &[&str]) {
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece.as_bytes()));
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(super) fn push_bytes(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(super) fn get(&self, idx: usize) -> &[u8] {
+        let start = if idx == 0 { 0 } else { self.ends[idx - 1] };
+        &self.bytes[start..self.ends[idx]]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+/// What keys hold; `None` for nothing. One server answers them all at once; in a cluster every key is asked for by itself.
+pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<Option<Vec<u8>>>> {
+    let mut batch = Batch::new(pool);
+    if pool.is_cluster() {
+        (0..keys.len()).for_each(|idx| batch.push(&[b"GET", keys.get(idx)]));
+    } else {
+        let parts: Vec<&[u8]> = std::iter::once(b"MGET".as_slice()).chain((0..keys.len()).map(|idx| keys.get(idx))).collect();
+        batch.push(&parts);
+    }
+    let mut answers = link.send(&mut batch)?;
+    if let [redis::Value::Array(_)] = answers.as_slice()
+        && let Some(redis::Value::Array(values)) = answers.pop()
+    {
+        answers = values;
+    }
+    let wrong = |found: &str| {
+        Error::target(pool.place(), format!("expected text under the keys of users, found {found}"))
+            .hint("another program writes keys of these names: publish to another database")
+    };
+    if answers.len() != keys.len() {
+        return Err(wrong("another number of answers"));
+    }
+    let text = |value| match value {
+        redis::Value::Nil => Ok(None),
+        redis::Value::BulkString(bytes) => Ok(Some(bytes)),
+        _ => Err(wrong("something else")),
+    };
+    answers.into_iter().map(text).collect()
+}
+
+/// Digests of the keys of everybody in the layer table, sorted: eight bytes a user.
+pub(super) fn digests(ctx: &Context<'_>, path: &Path, key_of: &(dyn Fn(&mut Vec<u8>, &LayerRows, usize) + Sync)) -> Result<Vec<u64>> {
+    let file = LayerFile::open(path)?;
+    let bar = ctx.progress.rows("look up", Some(file.n_rows()));
+    let mut digests = Vec::with_capacity(file.n_rows() as usize);
+    parallel::map_in_order(
+        file.n_parts(),
+        |part| {
+            let (mut found, mut key) = (Vec::new(), Vec::new());
+            file.read(part, |rows| {
+                for row in 0..rows.len() {
+                    key.clear();
+                    key_of(&mut key, rows, row);
+                    found.push(XxHash3_64::oneshot(&key));
+                }
+                bar.advance(rows.len() as u64);
+                Ok(())
+            })?;
+            Ok(found)
+        },
+        |_, found| {
+            digests.extend(found);
+            Ok(())
+        },
+    )?;
+    digests.par_sort_unstable();
+    Ok(digests)
+}
+
+/// Goes through all keys that begin with a prefix, thousands at a time, and hands over those whose digests are not among the sorted ones.
+pub(super) fn others(
+    ctx: &Context<'_>,
+    prefix: &str,
+    digests: &[u64],
+    mut on_keys: impl FnMut(&mut Link, &Texts) -> Result<()>,
+) -> Result<()> {
+    let bar = ctx.progress.rows("search", None);
+    let pattern = format!("{prefix}*");
+    let mut link = ctx.pool.take()?;
+    let mut cursor = 0_u64;
+    loop {
+        let mut command = redis::cmd("SCAN");
+        command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(8_192);
+        let (next, keys): (u64, Vec<Vec<u8>>) = link.ask(&command)?;
+        bar.advance(keys.len() as u64);
+        let mut strange = Texts::default();
+        for key in keys.iter().filter(|key| digests.binary_search(&XxHash3_64::oneshot(key)).is_err()) {
+            strange.push_bytes(key);
+        }
+        if strange.len() > 0 {
+            on_keys(&mut link, &strange)?;
+        }
+        cursor = next;
+        if cursor == 0 {
+            ctx.pool.give(link);
+            return Ok(());
+        }
+    }
+}
+
+/// How many writes a second.
+struct Pace {
+    per_second: Option<u32>,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    /// Waits until so many writes may go out.
+    fn wait(&self, n: usize) {
+        let Some(per_second) = self.per_second else { return };
+        let start = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let start = (*next).max(Instant::now());
+            *next = start + Duration::from_secs_f64(n as f64 / f64::from(per_second));
+            start
+        };
+        std::thread::sleep(start.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Looks at some users, adds what has to be written to the batch, and counts them.
+pub(super) type OnChunk<'a> = dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<Counts> + Sync + 'a;
+
+/// Goes through the layer table on all threads. Without a lock nothing is sent: what would be is only counted.
+pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChunk<'_>) -> Result<Counts> {
+    let Some(path) = ctx.wanted.layers else { return Ok(Counts::default()) };
+    let file = LayerFile::open(path)?;
+    let bar = ctx.progress.rows(if lock.is_some() { "publish" } else { "compare" }, Some(file.n_rows()));
+    let pace = Pace { per_second: ctx.wanted.options.max_qps, next: Mutex::new(Instant::now()) };
+    // A slow pace is kept in small steps, so that the lock is renewed in time.
+    let chunk = ctx.wanted.options.max_qps.map_or(CHUNK, |qps| CHUNK.min(qps as usize / 2).max(1));
+    let mut total = Counts::default();
+    parallel::map_in_order(
+        file.n_parts(),
+        |part| {
+            let mut link = ctx.pool.take()?;
+            let mut batch = Batch::new(ctx.pool);
+            let mut counts = Counts::default();
+            file.read(part, |rows| {
+                let mut start = 0;
+                while start < rows.len() {
+                    let range = start..rows.len().min(start + chunk);
+                    start = range.end;
+                    bar.advance(range.len() as u64);
+                    let more = on_chunk(&mut link, rows, range, &mut batch)?;
+                    counts.n_users += more.n_users;
+                    counts.n_written += more.n_written;
+                    counts.n_known += more.n_known;
+                    if let Some(lock) = lock {
+                        pace.wait(batch.len());
+                        link.send(&mut batch)?;
+                        lock.renew(&mut link)?;
+                    } else {
+                        batch = Batch::new(ctx.pool);
+                    }
+                }
+                Ok(())
+            })?;
+            ctx.pool.give(link);
+            Ok(counts)
+        },
+        |_, counts| {
+            total.n_users += counts.n_users;
+            total.n_written += counts.n_written;
+            total.n_known += counts.n_known;
+            Ok(())
+        },
+    )?;
+    Ok(total)
+}

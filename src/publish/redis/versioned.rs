@@ -1,0 +1,320 @@
+//! Our own keys: data under a new version, then the pointer, then the old version expires.
+
+use std::{collections::BTreeMap, str};
+
+use super::{
+    Context, Inspection, Publication, UserCounts, ask,
+    keys::{Place, PlanKeys, place_at, write_value},
+    link::{Batch, Link},
+    lock::Lock,
+    users::{Counts, Texts, digests, others, pass, values},
+};
+use crate::{
+    error::{Error, Result},
+    layer::LayerRows,
+    publish::Change,
+    time::{Micros, SECOND},
+};
+
+const SCHEMA: &str = "sluice.redis/1";
+
+/// How long a version is kept after the pointer has left it, for readers that have read the pointer already; seconds.
+const GRACE: u64 = 3_600;
+
+/// What the pointer leads to.
+#[derive(Debug, Clone)]
+struct Held {
+    /// What the pointer holds.
+    name: String,
+    /// Entries of users up to this generation hold.
+    generation: u64,
+    /// Entries of users before this generation are void.
+    since: u64,
+    /// Users of the table.
+    n_users: u64,
+    /// Digest of the table that the users are of.
+    layers_digest: Option<String>,
+    /// When every user was written last, microseconds.
+    refreshed_at: Micros,
+    publication: Publication,
+}
+
+impl Held {
+    fn read(ctx: &Context<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
+        let place = ctx.pool.place();
+        ask(ctx.pool, |link| {
+            let Some(name) = link.ask::<Option<String>>(redis::cmd("GET").arg(keys.current()))? else { return Ok(None) };
+            let key = keys.version(&name);
+            let fields: BTreeMap<String, String> = link.ask(redis::cmd("HGETALL").arg(&key))?;
+            let wrong = |found: &str| {
+                Error::target(place, format!("expected a version of Sluice under {key}, found {found}"))
+                    .hint("remove the key of the pointer to publish everything anew")
+            };
+            let field = |name: &str| fields.get(name).map(String::as_str);
+            match field("schema") {
+                Some(SCHEMA) => {}
+                Some(_) => return Err(wrong("one of another program version")),
+                None => return Err(wrong("none")),
+            }
+            let number =
+                |name: &str| field(name).and_then(|text| text.parse().ok()).ok_or_else(|| wrong(&format!("no number in `{name}`")));
+            Ok(Some(Self {
+                generation: number("generation")?,
+                since: number("since")?,
+                n_users: number("n_users")?,
+                layers_digest: field("layers_digest").filter(|text| !text.is_empty()).map(str::to_owned),
+                refreshed_at: number("refreshed_at")? as Micros,
+                publication: Publication::from_json(field("publication").unwrap_or_default(), place)?,
+                name,
+            }))
+        })
+    }
+}
+
+/// A table on its way: what a killed run leaves behind, so that the next one goes on, or makes it void.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Writing {
+    generation: u64,
+    since: u64,
+    layers_digest: String,
+}
+
+impl Writing {
+    fn read(ctx: &Context<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
+        let text: Option<String> = ask(ctx.pool, |link| link.ask(redis::cmd("GET").arg(keys.writing())))?;
+        let parse = |text: &str| {
+            let mut parts = text.splitn(3, ' ');
+            let mut number = || parts.next()?.parse().ok();
+            Some(Self { generation: number()?, since: number()?, layers_digest: parts.next()?.to_owned() })
+        };
+        Ok(text.as_deref().and_then(parse))
+    }
+}
+
+/// Which entries a pass over the users compares and writes.
+struct Plan<'a> {
+    keys: &'a PlanKeys,
+    /// Generation in force, and where it begins; generation 0 for none.
+    held: (u64, u64),
+    /// Generation that is written, and where it begins.
+    new: (u64, u64),
+    /// Whether the server may hold anything of these users.
+    reads: bool,
+}
+
+pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
+    let keys = PlanKeys::new(&ctx.publication().plan_id);
+    let held = Held::read(ctx, &keys)?;
+    let mut changes = Vec::new();
+    let wanted = &ctx.publication().version;
+    if held.as_ref().is_none_or(|held| held.publication.version != *wanted) {
+        changes.push(Change::new(keys.current(), held.as_ref().map(|held| held.name.clone()), Some(wanted.clone())));
+    }
+    let mut users = None;
+    if are_due(ctx, held.as_ref()) {
+        let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
+        changes.push(Change::new(format!("{}*", keys.user_prefix()), digest, ctx.publication().layers_digest.clone()));
+        if count {
+            let (generation, since) = held.as_ref().map_or((0, 0), |held| (held.generation, held.since));
+            let is_full = held.as_ref().is_none_or(|held| ctx.refresh_is_due(held.refreshed_at));
+            let new = if is_full { (generation + 1, generation + 1) } else { (generation + 1, since) };
+            let counts = pass_over(ctx, None, &Plan { keys: &keys, held: (generation, since), new, reads: generation > 0 })?;
+            users = Some(counts.users(held.as_ref().map_or(0, |held| held.n_users).saturating_sub(counts.n_known)));
+        }
+    }
+    Ok(Inspection { held: held.map(|held| held.publication), changes, users })
+}
+
+fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
+    let digest = held.and_then(|held| held.layers_digest.as_deref());
+    ctx.users_are_due(digest, held.map_or(Micros::MIN, |held| held.refreshed_at))
+}
+
+pub(super) fn apply(ctx: &Context<'_>) -> Result<Option<UserCounts>> {
+    let keys = PlanKeys::new(&ctx.publication().plan_id);
+    let lock = Lock::take(ctx.pool, keys.lock(), ctx.wanted.options.rollback)?;
+    let held = Held::read(ctx, &keys)?;
+    let mut next = NextUsers::of(held.as_ref());
+    let mut users = None;
+    if are_due(ctx, held.as_ref()) {
+        users = Some(write_users(ctx, &keys, &lock, held.as_ref(), &mut next)?);
+    }
+    switch(ctx, &keys, &lock, held.as_ref(), &next)?;
+    Ok(users)
+}
+
+/// What the new version says of users.
+#[derive(Debug, Clone, Default)]
+struct NextUsers {
+    generation: u64,
+    since: u64,
+    n_users: u64,
+    layers_digest: String,
+    refreshed_at: Micros,
+}
+
+impl NextUsers {
+    fn of(held: Option<&Held>) -> Self {
+        held.map_or_else(Self::default, |held| Self {
+            generation: held.generation,
+            since: held.since,
+            n_users: held.n_users,
+            layers_digest: held.layers_digest.clone().unwrap_or_default(),
+            refreshed_at: held.refreshed_at,
+        })
+    }
+}
+
+/// Writes users under a new generation, which nobody reads before the pointer switches. Only those who changed, unless it is time to refresh
+/// them all, or somebody is gone: a full table makes everything older void, whoever it was of.
+fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Held>, next: &mut NextUsers) -> Result<UserCounts> {
+    let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
+    let left = Writing::read(ctx, keys)?;
+    let resumed = left.as_ref().filter(|left| left.layers_digest == digest && left.generation > next.generation);
+    let base = next.generation.max(left.as_ref().map_or(0, |left| left.generation));
+    let has_users = held.is_some_and(|held| held.layers_digest.is_some());
+    // Entries that a killed run left of another table hold for nobody once a full table is there.
+    let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed_at);
+    let (generation, since) = match resumed {
+        Some(left) => (left.generation, left.since),
+        None if only_changed => (base + 1, next.since),
+        None => (base + 1, base + 1),
+    };
+    let n_held = next.n_users;
+    let in_force = (next.generation, next.since);
+    let mut plan = Plan { keys, held: in_force, new: (generation, since), reads: has_users || left.is_some() };
+    mark(ctx, keys, lock, plan.new, &digest)?;
+    let mut counts = pass_over(ctx, Some(lock), &plan)?;
+    // With a full table, whoever is not in it is void. With changes alone, those who are gone have to be found.
+    let n_gone = n_held.saturating_sub(counts.n_known);
+    if plan.new.0 != plan.new.1 && n_gone > 0 {
+        if ctx.pool.is_cluster() {
+            // No command goes through the keys of all servers of a cluster: a full table needs none.
+            plan.new = (plan.new.0 + 1, plan.new.0 + 1);
+            plan.reads = true;
+            mark(ctx, keys, lock, plan.new, &digest)?;
+            counts = pass_over(ctx, Some(lock), &plan)?;
+        } else {
+            bury(ctx, lock, &plan)?;
+        }
+    }
+    let new = plan.new;
+    next.generation = new.0;
+    next.since = new.1;
+    next.n_users = counts.n_users;
+    next.layers_digest = digest;
+    if new.0 == new.1 {
+        next.refreshed_at = ctx.wanted.options.now;
+    }
+    Ok(counts.users(n_gone))
+}
+
+fn mark(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, (generation, since): (u64, u64), digest: &str) -> Result<()> {
+    let text = format!("{generation} {since} {digest}");
+    let ttl = (ctx.ttl / SECOND).max(1).to_string();
+    lock.guarded("redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])", &[&keys.writing()], &[text.as_bytes(), ttl.as_bytes()])
+}
+
+fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, plan: &Plan<'_>) -> Result<Counts> {
+    let ttl = (ctx.ttl / SECOND).max(1).to_string();
+    pass(ctx, lock, &|link, rows, range, batch| chunk(ctx, plan, &ttl, link, rows, range, batch))
+}
+
+fn chunk(
+    ctx: &Context<'_>,
+    plan: &Plan<'_>,
+    ttl: &str,
+    link: &mut Link,
+    rows: &LayerRows,
+    range: std::ops::Range<usize>,
+    batch: &mut Batch,
+) -> Result<Counts> {
+    let mut keys = Texts::default();
+    let mut prefix: Option<(&str, String)> = None;
+    for row in range.clone() {
+        let tenant = rows.tenant(row);
+        if prefix.as_ref().is_none_or(|(of, _)| *of != tenant) {
+            prefix = Some((tenant, plan.keys.tenant_prefix(tenant)));
+        }
+        let prefix = prefix.as_ref().map_or("", |(_, prefix)| prefix);
+        keys.push(&[prefix, rows.ids.value(row)]);
+    }
+    let found = if plan.reads { values(link, ctx.pool, &keys)? } else { Vec::new() };
+    let mut counts = Counts { n_users: range.len() as u64, ..Counts::default() };
+    let mut value = Vec::new();
+    for (idx, row) in range.enumerate() {
+        let place = Place { layer: rows.layers.value(row), is_eligible: rows.eligible.value(row) };
+        let before = found.get(idx).and_then(Option::as_deref).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default();
+        let in_force = if plan.held.0 > 0 { place_at(before, plan.held.0, plan.held.1) } else { None };
+        counts.n_known += u64::from(in_force.is_some());
+        if place_at(before, plan.new.0, plan.new.1) == Some(place) {
+            continue;
+        }
+        counts.n_written += 1;
+        write_value(&mut value, plan.new.0, place, in_force.map(|place| (plan.held.0, place)));
+        batch.push(&[b"SET", keys.get(idx), &value, b"EX", ttl.as_bytes()]);
+    }
+    Ok(counts)
+}
+
+/// Writes that users whom the table no longer has are gone.
+fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
+    let Some(path) = ctx.wanted.layers else { return Ok(()) };
+    let ttl = (ctx.ttl / SECOND).max(1).to_string();
+    let present = digests(ctx, path, &|key, rows, row| {
+        key.extend_from_slice(plan.keys.tenant_prefix(rows.tenant(row)).as_bytes());
+        key.extend_from_slice(rows.ids.value(row).as_bytes());
+    })?;
+    others(ctx, &plan.keys.user_prefix(), &present, |link, keys| {
+        let mut batch = Batch::new(ctx.pool);
+        let mut value = Vec::new();
+        for (idx, found) in values(link, ctx.pool, keys)?.into_iter().enumerate() {
+            let before = found.as_deref().and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default();
+            if place_at(before, plan.new.0, plan.new.1).is_some() {
+                let in_force = place_at(before, plan.held.0, plan.held.1);
+                write_value(&mut value, plan.new.0, Place::GONE, in_force.map(|place| (plan.held.0, place)));
+                batch.push(&[b"SET", keys.get(idx), &value, b"EX", ttl.as_bytes()]);
+            }
+        }
+        link.send(&mut batch)?;
+        lock.renew(link)
+    })
+}
+
+/// Writes the new version, then switches the pointer and lets the old version expire, in one step of the server.
+fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Held>, next: &NextUsers) -> Result<()> {
+    let publication = ctx.publication();
+    let name = format!("{}.{}", publication.version, next.generation);
+    let mut fields: Vec<(String, String)> = [
+        ("schema", SCHEMA.to_owned()),
+        ("plan_id", publication.plan_id.clone()),
+        ("baseline", publication.baseline.clone()),
+        ("candidate", publication.candidate.clone()),
+        ("as_of", publication.as_of.to_string()),
+        ("status", publication.status.name().to_owned()),
+        ("profile", publication.profile.clone()),
+        ("salt", publication.salt.clone()),
+        ("flag", publication.flag.clone().unwrap_or_default()),
+        ("generation", next.generation.to_string()),
+        ("since", next.since.to_string()),
+        ("n_users", next.n_users.to_string()),
+        ("layers_digest", next.layers_digest.clone()),
+        ("refreshed_at", next.refreshed_at.to_string()),
+        ("publication", ctx.document()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    fields.extend(publication.ratios.iter().map(|row| (PlanKeys::ratio_field(&row.tenant, &row.layer), row.ratio.bps().to_string())));
+    let args: Vec<&[u8]> = fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+    let new_key = keys.version(&name);
+    lock.guarded(
+        "redis.call('DEL', KEYS[2])\nfor i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end",
+        &[&new_key],
+        &args,
+    )?;
+
+    let old_key = held.map_or_else(|| new_key.clone(), |held| keys.version(&held.name));
+    let body = "redis.call('SET', KEYS[2], ARGV[2])\nredis.call('DEL', KEYS[5])\nif KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
+    let grace = GRACE.to_string();
+    lock.guarded(body, &[&keys.current(), &new_key, &old_key, &keys.writing()], &[name.as_bytes(), grace.as_bytes()])
+}
