@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{infer::DEFAULT_RELATIVE_MDE, sums::CubeSums};
+use super::{levels::DEFAULT_RELATIVE_MDE, sums::CubeSums};
 use crate::{
     bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start},
     metric::Metric,

@@ -160,7 +160,7 @@ impl<'a> History<'a> {
             effect: unknown(),
         };
         let inputs: Vec<GuardrailInput> =
-            plan.guardrails.iter().map(|guardrail| inference.guardrail_input(guardrail, &metrics, &latency)).collect();
+            plan.guardrails.iter().map(|guardrail| inference.levelled().guardrail_input(guardrail, &metrics, &latency)).collect();
         let mut guardrails = Vec::new();
         judge_all(&plan.guardrails, &inputs, &plan.policy, &mut guardrails);
         let come = layer.n_eligible as f64 * -(-activity(layer, inference) * (now - start) as f64 / DAY as f64).exp_m1();

@@ -5,38 +5,29 @@ use super::{
         Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm,
         QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
     },
+    levels::Levelled,
     off_policy::RatioValue,
     sums::{BrokenSums, CubeSums, GroupSums},
 };
 use crate::{
     bucket::Ratio,
     error::{Error, Result},
-    metric::{Better, Metric},
+    metric::Metric,
     qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails},
     replay::{Arm, BreakdownBy, Cube, CubeLayer, Stage, stages_of},
-    scenario::{Guardrail, LATENCY_P95, Scenario, Sequential},
+    scenario::{LATENCY_P95, Scenario},
     stats::{
         Interval, Reason,
-        effect::{self, Effect, EffectMethod, Estimate, Levels, Look},
+        effect::{self, Effect, EffectMethod, Estimate, Levels},
         multiplicity::benjamini_hochberg,
         quantile::{self, QuantileEstimate},
-        ratio::{self, RatioEstimate},
-        sequential, srm,
+        ratio, sequential, srm,
         stages::{Combined, StageEffect, combine},
     },
 };
 
 /// Points of a QoS series, at most.
 const MAX_POINTS: u32 = 24;
-/// Effects without a margin of their own are tuned to see this share of the control.
-pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
-
-/// The effect that a metric's intervals are tuned to see: its guardrail's margin, else a twentieth of the control.
-pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
-    let share = if control == 0.0 { 1.0 } else { control.abs() };
-    let margin = guardrail.and_then(|guardrail| guardrail.rule.margin(control)).filter(|margin| *margin > 0.0);
-    margin.unwrap_or(DEFAULT_RELATIVE_MDE * share)
-}
 /// Microseconds a millisecond: the latency histogram counts microseconds.
 const MICROS_A_MS: f64 = 1e3;
 
@@ -118,8 +109,12 @@ pub(super) struct Inference<'a> {
 }
 
 impl Inference<'_> {
+    pub(super) fn levelled(&self) -> Levelled<'_> {
+        Levelled(self.scenario)
+    }
+
     fn alpha(&self) -> f64 {
-        self.scenario.plan.policy.alpha
+        self.levelled().alpha()
     }
 
     fn layer(&self, cube_layer: &CubeLayer) -> LayerAnalysis {
@@ -172,8 +167,13 @@ impl Inference<'_> {
         self.correct_signals(&mut metrics);
         let breakdowns = self.breakdowns(tenant, layer, idx, stage.ratio);
         let [latency_p50_ms, latency_p95_ms, latency_p99_ms] = [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
-        let inputs: Vec<GuardrailInput> =
-            self.scenario.plan.guardrails.iter().map(|guardrail| self.guardrail_input(guardrail, &metrics, &latency_p95_ms)).collect();
+        let inputs: Vec<GuardrailInput> = self
+            .scenario
+            .plan
+            .guardrails
+            .iter()
+            .map(|guardrail| self.levelled().guardrail_input(guardrail, &metrics, &latency_p95_ms))
+            .collect();
         StageAnalysis {
             start: stage.start,
             end: stage.end,
@@ -229,7 +229,7 @@ impl Inference<'_> {
         let (control, treatment) = (baseline.metric(self.cube, metric), candidate.metric(self.cube, metric));
         let effect = match (&control, &treatment) {
             (Ok(control), Ok(treatment)) => concurrent(ratio).and_then(|()| {
-                let levels = self.levels(metric, ratio::point(control.iter().copied()).map(|(_, _, r)| r));
+                let levels = self.levelled().levels(metric, ratio::point(control.iter().copied()).map(|(_, _, r)| r));
                 effect::between_clusters(control, treatment, metric.proportion, levels)
             }),
             (Err(reason), _) | (_, Err(reason)) => Err(*reason),
@@ -258,16 +258,6 @@ impl Inference<'_> {
         }
     }
 
-    /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the control.
-    fn levels(&self, metric: &Metric, control: Option<f64>) -> Levels {
-        let guardrail = self.scenario.plan.guardrails.iter().find(|guardrail| guardrail.metric == metric.id);
-        self.levels_for(guardrail, control)
-    }
-
-    fn levels_for(&self, guardrail: Option<&Guardrail>, control: Option<f64>) -> Levels {
-        Levels { alpha: self.alpha(), v_star: sequential::v_star_for(tuned_for(guardrail, control.unwrap_or(0.0))) }
-    }
-
     fn latency(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio, q: f64) -> LatencyAnalysis {
         let arm = |arm| self.latency_quantile(tenant, layer, stage, arm, q);
         let (baseline, candidate) = (arm(Arm::Baseline), arm(Arm::Candidate));
@@ -275,7 +265,7 @@ impl Inference<'_> {
             let (control, treatment) = (baseline?, candidate?);
             let guardrail = self.scenario.plan.guardrails.iter().find(|guardrail| guardrail.metric == LATENCY_P95);
             let estimate = |q: QuantileEstimate| Estimate { estimate: q.estimate, std_error: q.std_error, df: (q.n_clusters - 1) as f64 };
-            let levels = self.levels_for(guardrail, Some(control.estimate));
+            let levels = self.levelled().levels_for(guardrail, Some(control.estimate));
             Ok(effect::difference(estimate(control), estimate(treatment), levels, EffectMethod::Woodruff))
         });
         LatencyAnalysis { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
@@ -301,49 +291,8 @@ impl Inference<'_> {
 
     fn qos_stage(&self, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> QosStage {
         let (baseline, candidate) = (self.qos_arm(baseline), self.qos_arm(candidate));
-        let effect = concurrent(ratio).and_then(|()| {
-            let estimate = |arm: QosArm| Estimate { estimate: arm.value.qos, std_error: arm.std_error, df: arm.df };
-            let levels = Levels { alpha: self.alpha(), v_star: sequential::v_star_for(self.scenario.plan.policy.qos_mde) };
-            Ok(effect::difference(estimate(baseline?), estimate(candidate?), levels, EffectMethod::ClusterRobust))
-        });
+        let effect = self.levelled().qos_effect(baseline, candidate, ratio);
         QosStage { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
-    }
-
-    pub(super) fn guardrail_input(&self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
-        let every = self.scenario.plan.policy.sequential == Sequential::Anytime;
-        let look = |effect: Effect| Look::at(&effect, every);
-        if guardrail.metric == LATENCY_P95 {
-            let candidate = latency.candidate.result().map(|q| {
-                let levels = self.levels_for(Some(guardrail), Some(q.estimate));
-                (q.estimate, self.own_interval(q.estimate, q.std_error, q.ci, levels))
-            });
-            return GuardrailInput { better: Better::Lower, effect: latency.effect.result().map(look), candidate_events: None, candidate };
-        }
-        let better = self.scenario.metric(&guardrail.metric).map_or(Better::Lower, |metric| metric.better);
-        let Some(found) = metrics.iter().find(|m| m.metric == guardrail.metric) else {
-            return GuardrailInput { better, effect: Err(Reason::NoColumn), candidate_events: None, candidate: Err(Reason::NoColumn) };
-        };
-        let own = |r: RatioEstimate| {
-            let levels = self.levels_for(Some(guardrail), Some(r.estimate));
-            (r.estimate, self.own_interval(r.estimate, r.std_error, r.interval(levels.alpha), levels))
-        };
-        GuardrailInput {
-            better,
-            effect: found.effect.result().map(look),
-            candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
-            candidate: found.candidate.robust.result().map(own),
-        }
-    }
-
-    /// The interval of one release's own value, as the policy looks at it.
-    fn own_interval(&self, estimate: f64, std_error: f64, one_look: Interval, levels: Levels) -> Interval {
-        match self.scenario.plan.policy.sequential {
-            Sequential::Fixed => one_look,
-            Sequential::Anytime => {
-                let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-                Interval::around(estimate, sequential::half_width(std_error.powi(2), tau2, levels.alpha))
-            }
-        }
     }
 
     fn combined(&self, stages: &[StageAnalysis]) -> Vec<CombinedMetric> {
@@ -351,7 +300,7 @@ impl Inference<'_> {
             let effects: Vec<StageEffect> = stages.iter().filter_map(|stage| stage_effect(stage, &metric.id)).collect();
             let control = stages.iter().rev().find_map(|stage| stage.metrics.iter().find(|m| m.metric == metric.id)?.baseline.estimate);
             let combinations = combine(&effects, self.alpha())?;
-            let score = combinations.precision_weighted.map(|mean| score_process(mean, self.levels(metric, control)));
+            let score = combinations.precision_weighted.map(|mean| score_process(mean, self.levelled().levels(metric, control)));
             Some(CombinedMetric { metric: metric.id.clone(), combinations, score })
         };
         self.scenario.metrics.iter().filter_map(combine_metric).collect()
@@ -386,7 +335,7 @@ fn score_process(mean: Combined, levels: Levels) -> ScoreProcess {
     }
 }
 
-fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
+pub(super) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
     let point = clusters.as_ref().ok().and_then(|clusters| ratio::point(clusters.iter().copied()));
     let robust = clusters.as_ref().map_err(|reason| *reason).and_then(|clusters| ratio::clusters(clusters));
     MetricArm {

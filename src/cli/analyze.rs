@@ -1,13 +1,13 @@
 //! `sluice analyze`: cube to analysis.
 
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{DONE, parse_instant, print, summary::new_table};
 use crate::{
-    analysis::{Analysis, Asked, RatioValue},
+    analysis::{Analysis, Asked, RatioValue, analyze_counters},
     bucket::Ratio,
-    error::Result,
+    error::{Error, Result},
     number::number,
     output,
     qos::QosArm,
@@ -23,11 +23,18 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json
-  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json --value-at early=0.5 --value-at early=1")]
+  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json --value-at early=0.5 --value-at early=1
+  sluice analyze --prometheus http://localhost:9090 --plan scenarios/ecommerce.toml --as-of 2026-05-29 --out analysis.json")]
 pub(super) struct AnalyzeArgs {
     /// Cube folder, from `sluice replay`
-    #[arg(long, value_name = "DIR")]
-    cube: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "prometheus")]
+    cube: Option<PathBuf>,
+    /// Server with the source document's counters, such as http://localhost:9090, in place of a cube
+    #[arg(long, value_name = "URL", conflicts_with_all = ["cube", "value_at", "breakdowns"])]
+    prometheus: Option<String>,
+    /// Length of the windows that counters are read in: the clusters of their intervals
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::publish::parse_duration, requires = "prometheus")]
+    window: Micros,
     /// Scenario with the plan
     #[arg(long, value_name = "SCENARIO")]
     plan: PathBuf,
@@ -53,8 +60,11 @@ pub(super) struct AnalyzeArgs {
 
 pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
     let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
-    let cube = Cube::read(&args.cube)?;
-    let analysis = study::analyze(&scenario, &cube, &Asked { ratios: args.value_at.clone() }, &args.out)?;
+    let analysis = match (&args.cube, &args.prometheus) {
+        (Some(cube), _) => study::analyze(&scenario, &Cube::read(cube)?, &Asked { ratios: args.value_at.clone() }, &args.out)?,
+        (None, Some(address)) => of_prometheus(&scenario, address, args.window, &args.out)?,
+        (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
+    };
     if args.json {
         print(&output::to_json(&analysis))?;
         return Ok(DONE);
@@ -66,6 +76,20 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
     text.push_str(&format!("written:\n  {}\n", args.out.display()));
     print(&text)?;
     Ok(DONE)
+}
+
+#[cfg(feature = "stores")]
+fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
+    let windows = crate::input::Prometheus::new(address)?.windows(scenario, window)?;
+    let analysis = analyze_counters(&windows, scenario);
+    output::write_json(out, &analysis)?;
+    Ok(analysis)
+}
+
+#[cfg(not(feature = "stores"))]
+fn of_prometheus(_: &Scenario, _: &str, _: Micros, _: &Path) -> Result<Analysis> {
+    Err(Error::usage("expected a program with clients of stores, found one without: Prometheus cannot be asked")
+        .hint("build it with `--features stores`"))
 }
 
 fn parse_layer_ratio(text: &str) -> std::result::Result<(String, Ratio), String> {

@@ -6,6 +6,8 @@ mod batch;
 pub(crate) mod convert;
 mod events;
 mod format;
+#[cfg(feature = "stores")]
+mod prometheus;
 mod reader;
 mod scan;
 mod source;
@@ -16,6 +18,8 @@ mod users;
 pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, read_events};
 pub use format::Format;
+#[cfg(feature = "stores")]
+pub use prometheus::Prometheus;
 pub(crate) use scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
 pub use source::{InputFile, Part, SourceFile, Table, find_files};
 pub(crate) use traffic::{Link, Links};

@@ -158,7 +158,7 @@ pub fn parse_duration(text: &str) -> Result<Micros, String> {
 }
 
 /// Text without its %-signs; `None` if they are broken or hide no text.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

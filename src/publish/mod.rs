@@ -10,6 +10,8 @@ mod publication;
 #[cfg(feature = "stores")]
 mod redis;
 
+#[cfg(feature = "stores")]
+pub(crate) use address::percent_decoded;
 pub use address::{Address, parse_duration};
 pub use publication::{Publication, RatioRow, Source};
 

@@ -101,14 +101,17 @@ impl RampState {
                 state.since = as_of;
             }
         }
-        if let Some(pinned) = self.layers_digest.as_ref().filter(|pinned| *pinned != layers_digest) {
-            return Err(Error::input(
-                "analysis",
-                format!("expected evidence on the layer table that the ramp started with, {pinned}, found evidence on {layers_digest}"),
-            )
-            .hint("layers are frozen while a release is ramped: replay the traffic with the table of the plan's start"));
+        // Counters know no users: whatever table the ramp started with is still its own.
+        if !layers_digest.is_empty() {
+            if let Some(pinned) = self.layers_digest.as_ref().filter(|pinned| *pinned != layers_digest) {
+                return Err(Error::input(
+                    "analysis",
+                    format!("expected evidence on the layer table that the ramp started with, {pinned}, found evidence on {layers_digest}"),
+                )
+                .hint("layers are frozen while a release is ramped: replay the traffic with the table of the plan's start"));
+            }
+            self.layers_digest = Some(layers_digest.to_owned());
         }
-        self.layers_digest = Some(layers_digest.to_owned());
         let new: Vec<String> = tenants.iter().filter(|tenant| !self.layers.iter().any(|state| state.tenant == **tenant)).cloned().collect();
         self.layers.extend(Self::from_plan(plan, &new, as_of).layers);
         Ok(self)

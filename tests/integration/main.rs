@@ -20,6 +20,9 @@ mod layer_parquet;
 mod logs;
 mod nightly;
 mod profiles;
+#[cfg(feature = "stores")]
+mod prometheus;
+#[cfg(feature = "stores")]
 mod publish_redis;
 mod publish_support;
 mod real_data;

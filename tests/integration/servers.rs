@@ -74,10 +74,6 @@ impl RedisServer {
         }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
     }

@@ -1,0 +1,176 @@
+//! Reading counters from a Prometheus server: its HTTP API, `query_range`.
+
+use serde::Deserialize;
+use std::{collections::BTreeMap, time::Duration};
+
+use super::SourceFile;
+use crate::{
+    analysis::{CounterWindows, counters},
+    error::{Error, Result},
+    output,
+    replay::Arm,
+    scenario::Scenario,
+    time::{Micros, SECOND},
+};
+
+/// Points of a series that a server gives at most.
+const MAX_POINTS: i64 = 11_000;
+/// The largest answer that is read.
+const MAX_BYTES: u64 = 64 << 20;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A server, and how to be let in.
+pub struct Prometheus {
+    /// Without credentials.
+    url: String,
+    authorization: Option<String>,
+    agent: ureq::Agent,
+}
+
+/// What the server answers.
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    #[serde(default)]
+    error: String,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "resultType")]
+    result_type: String,
+    result: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    metric: BTreeMap<String, String>,
+    /// Seconds, and the value as text.
+    values: Vec<(f64, String)>,
+}
+
+impl Prometheus {
+    /// Makes ready to ask; nothing is reached yet. User and password come from the address or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, a token
+    /// from PROMETHEUS_TOKEN.
+    ///
+    /// # Errors
+    /// Something else than an address of HTTP. It is not in the error: it may hold a password.
+    pub fn new(address: &str) -> Result<Self> {
+        let wrong = || Error::usage("expected an address of a Prometheus server such as http://localhost:9090, found another");
+        let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;
+        if !matches!(scheme, "http" | "https") || rest.contains(['?', '#']) {
+            return Err(wrong());
+        }
+        let (credentials, rest) = rest.rsplit_once('@').map_or((None, rest), |(credentials, rest)| (Some(credentials), rest));
+        let env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let credentials = match credentials {
+            Some(text) => {
+                let (user, password) = text.split_once(':').unwrap_or((text, ""));
+                let decoded = |text: &str| crate::publish::percent_decoded(text).ok_or_else(wrong);
+                Some((decoded(user)?, decoded(password)?))
+            }
+            None => env("PROMETHEUS_USERNAME").map(|user| (user, env("PROMETHEUS_PASSWORD").unwrap_or_default())),
+        };
+        let basic = credentials.map(|(user, password)| {
+            use base64::{Engine, engine::general_purpose::STANDARD};
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+        });
+        let authorization = basic.or_else(|| env("PROMETHEUS_TOKEN").map(|token| format!("Bearer {token}")));
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            // Credentials do not travel on.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build()
+            .into();
+        Ok(Self { url: format!("{scheme}://{}", rest.trim_end_matches('/')), authorization, agent })
+    }
+
+    /// The server's address, without credentials.
+    pub fn place(&self) -> &str {
+        &self.url
+    }
+
+    /// The increases of every counter in windows from the plan's start to the scenario's instant. Labels `layer` (id or name) and `version` (release)
+    /// say whose they are; what other labels there are is added up.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses, or a plan with too many windows.
+    pub fn windows(&self, scenario: &Scenario, window: Micros) -> Result<CounterWindows> {
+        let plan = &scenario.plan;
+        let n_windows = (scenario.as_of - plan.start) / window;
+        if window < SECOND || window % SECOND != 0 || !(1..=MAX_POINTS).contains(&n_windows) {
+            return Err(Error::usage(format!(
+                "expected windows of whole seconds, from 1 to {MAX_POINTS} of them between the plan's start and its instant, found {n_windows}"
+            ))
+            .hint("choose another --window"));
+        }
+        let (start, end) = (plan.start + window, plan.start + n_windows * window);
+        let mut series = BTreeMap::new();
+        let mut told = Vec::new();
+        for counter in counters() {
+            for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
+                // A label's value is quoted as in Go, which JSON's quoting is a part of.
+                let release = serde_json::Value::from(release.as_str());
+                let query = format!("sum by (layer) (increase({counter}{{version={release}}}[{}s]))", window / SECOND);
+                let text = self.ask(&query, start, end, window)?;
+                for found in self.series_of(&text)? {
+                    let label = found.metric.get("layer").map_or("", String::as_str);
+                    let Some(layer) = plan.layers.iter().position(|layer| layer.id == label || layer.name == label) else { continue };
+                    let slots: &mut Vec<Option<f64>> =
+                        series.entry((layer, arm, counter)).or_insert_with(|| vec![None; n_windows as usize]);
+                    for (at, value) in &found.values {
+                        // The window that ends there. NaN and infinity are what the server says where it does not know.
+                        let idx = ((at * SECOND as f64).round() as Micros - start) / window;
+                        let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
+                        if let (Some(slot), Some(value)) = (usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)), value) {
+                            // An id and a name of one layer.
+                            *slot = Some(slot.unwrap_or(0.0) + value);
+                        }
+                    }
+                }
+                told.push(text);
+            }
+        }
+        let digest = output::sha256_of(&told.iter().map(String::as_bytes).collect::<Vec<_>>());
+        Ok(CounterWindows { start: plan.start, window, series, source: SourceFile { name: self.url.clone(), digest } })
+    }
+
+    fn failed(&self, found: &str) -> Error {
+        let found: String = found.chars().filter(|c| !c.is_control()).take(300).collect();
+        Error::target(&self.url, format!("expected an answer of Prometheus, found: {found}"))
+            .hint("check the address; user and password come from it or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD")
+    }
+
+    fn ask(&self, query: &str, start: Micros, end: Micros, step: Micros) -> Result<String> {
+        let seconds = |instant: Micros| (instant as f64 / SECOND as f64).to_string();
+        let mut request = self
+            .agent
+            .get(format!("{}/api/v1/query_range", self.url))
+            .query("query", query)
+            .query("start", seconds(start))
+            .query("end", seconds(end))
+            .query("step", seconds(step));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let mut response = request.call().map_err(|error| self.failed(&error.to_string()))?;
+        let status = response.status();
+        let text = response.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|error| self.failed(&error.to_string()))?;
+        // Refused questions come with reasons in the same form.
+        if !status.is_success() && !text.starts_with('{') {
+            return Err(self.failed(&format!("status {status}")));
+        }
+        Ok(text)
+    }
+
+    fn series_of(&self, text: &str) -> Result<Vec<Series>> {
+        let answer: Answer = serde_json::from_str(text).map_err(|error| self.failed(&format!("{error}")))?;
+        match answer.data {
+            Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
+            _ => Err(self.failed(if answer.error.is_empty() { "no series" } else { &answer.error })),
+        }
+    }
+}
