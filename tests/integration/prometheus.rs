@@ -151,7 +151,7 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
     let t = 0.4 * 39.0 / 40.0 + 0.3 * (1.0 - 1_000.0 / 5_000.0) + 0.3 * 19.0 / 20.0;
     let b = 0.6 * 27.0 / 30.0 + 0.4 * (1.0 - 10.0 * 0.2 / 40.0);
     let qos = &stage(0)["qos"]["candidate"];
-    assert!((qos["value"]["qos"].as_f64().unwrap() - (0.3 * u + 0.2 * t + 0.5 * b)).abs() < 1e-6, "{qos}");
+    assert!((qos["qos"].as_f64().unwrap() - (0.3 * u + 0.2 * t + 0.5 * b)).abs() < 1e-6, "{qos}");
     // No complaint was ever counted, so nobody knows whether any would be; NaN is not a number.
     assert!(metric(1, "complaint_rate")["estimate"].is_null() && metric(1, "availability")["estimate"].is_f64());
     assert!(metric(2, "task_completion_rate")["estimate"].is_null());

@@ -252,7 +252,7 @@ fn chunk(
         }
         counts.n_written += 1;
         write_value(&mut value, plan.new.0, place, in_force.map(|place| (plan.held.0, place)));
-        batch.push(&[b"SET", keys.get(idx), &value, b"EX", ttl.as_bytes()]);
+        batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
     }
     Ok(counts)
 }
@@ -273,7 +273,7 @@ fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
             if place_at(before, plan.new.0, plan.new.1).is_some() {
                 let in_force = place_at(before, plan.held.0, plan.held.1);
                 write_value(&mut value, plan.new.0, Place::GONE, in_force.map(|place| (plan.held.0, place)));
-                batch.push(&[b"SET", keys.get(idx), &value, b"EX", ttl.as_bytes()]);
+                batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
             }
         }
         link.send(&mut batch)?;
