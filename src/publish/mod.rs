@@ -6,6 +6,7 @@
 
 mod address;
 mod document;
+mod forms;
 mod publication;
 
 pub use address::{Address, parse_duration};
@@ -98,6 +99,8 @@ pub struct Inspection {
     pub changes: Vec<Change>,
     /// Users, if they were counted.
     pub users: Option<UserCounts>,
+    /// What a reader should know of what the target does with it.
+    pub warnings: Vec<String>,
 }
 
 /// A place to publish to.
@@ -186,7 +189,7 @@ impl PublishReport {
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
     let mut kinds = vec!["folder"];
-    kinds.extend(document::FORMS.iter().map(|form| form.kind));
+    kinds.extend(forms::FORMS.iter().map(|form| form.kind));
     kinds
 }
 
@@ -200,7 +203,7 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     for text in addresses {
         let address = Address::parse(text, &kinds)?;
         let target: Box<dyn Target> = match address.kind.as_str() {
-            kind => match document::FORMS.iter().find(|form| form.kind == kind) {
+            kind => match forms::FORMS.iter().find(|form| form.kind == kind) {
                 Some(form) => Box::new(document::Document::open(form, address)?),
                 None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
             },
@@ -221,7 +224,8 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
     let layers = if options.rollback { None } else { source.layers.as_deref() };
     let wanted = Wanted { publication: &publication, dir: &source.dir, layers, options };
 
-    let planned: Vec<(TargetReport, Option<Inspection>)> = targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
+    let planned: Vec<(TargetReport, Option<Inspection>)> =
+        targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
     let (mut reports, inspections): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
     if !options.dry_run {
         // First in, last out.
@@ -240,12 +244,24 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
             }
         }
     }
-    PublishReport { schema: "sluice.publish/1".into(), plan_id: publication.plan_id.clone(), version: publication.version.clone(), targets: reports }
+    PublishReport {
+        schema: "sluice.publish/1".into(),
+        plan_id: publication.plan_id.clone(),
+        version: publication.version.clone(),
+        targets: reports,
+    }
 }
 
 fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (TargetReport, Option<Inspection>) {
-    let mut report =
-        TargetReport { target: target.place(), outcome: Outcome::Failed, held: None, changes: vec![], users: None, warnings: vec![], error: None };
+    let mut report = TargetReport {
+        target: target.place(),
+        outcome: Outcome::Failed,
+        held: None,
+        changes: vec![],
+        users: None,
+        warnings: vec![],
+        error: None,
+    };
     let inspected = target.inspect(wanted, wanted.options.dry_run, progress).and_then(|inspection| {
         if let Some(held) = &inspection.held {
             refuse_reopening(held, wanted, &report.target)?;
@@ -258,6 +274,7 @@ fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (T
                 let (theirs, ours) = (time::format(held.as_of), time::format(wanted.publication.as_of));
                 report.warnings.push(format!("it held a schedule of {theirs}, which is newer than this one of {ours}"));
             }
+            report.warnings.extend(inspection.warnings.iter().cloned());
             report.held = inspection.held.as_ref().map(|held| held.version.clone());
             report.outcome = if inspection.changes.is_empty() { Outcome::Unchanged } else { Outcome::Planned };
             report.users = inspection.users;

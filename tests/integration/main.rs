@@ -20,6 +20,7 @@ mod layer_parquet;
 mod logs;
 mod nightly;
 mod profiles;
+mod publish_forms;
 mod real_data;
 mod replay;
 mod report;
