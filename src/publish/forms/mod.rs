@@ -6,7 +6,7 @@ mod elasticsearch;
 mod envoy;
 mod flagd;
 mod flagger;
-//mod grafana;
+mod grafana;
 mod growthbook;
 mod headers;
 mod istio;
@@ -15,7 +15,7 @@ mod langfuse;
 mod launchdarkly;
 mod litellm;
 mod milvus;
-//mod prometheus;
+mod prometheus;
 mod unleash;
 
 use serde::Serialize;
