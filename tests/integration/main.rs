@@ -21,6 +21,7 @@ mod logs;
 mod nightly;
 mod profiles;
 mod publish_forms;
+mod publish_gateways;
 mod real_data;
 mod replay;
 mod report;

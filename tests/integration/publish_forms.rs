@@ -28,7 +28,7 @@ pub(crate) struct Wish<'a> {
 }
 
 /// Layers of one tenant: none, some, half, all.
-const LAYERS: [(&str, &str, f64); 4] =
+pub(crate) const LAYERS: [(&str, &str, f64); 4] =
     [("default", "L1_new", 0.0), ("default", "L3_steady", 0.1), ("default", "沉睡-低AI接受", 0.5), ("default", "L4_all", 1.0)];
 
 impl Wish<'_> {
@@ -74,12 +74,12 @@ impl Wish<'_> {
         folder
     }
 
-    fn of(profile: &str) -> Wish<'_> {
+    pub(crate) fn of(profile: &str) -> Wish<'_> {
         Wish { profile, salt: "cs-20261103", flag: "agent-release", ratios: &LAYERS }
     }
 
     /// Publishes to a file; `kind` and the settings of its address.
-    fn publish(&self, kind: &str, name: &str, settings: &str) -> (TempDir, PathBuf, Value) {
+    pub(crate) fn publish(&self, kind: &str, name: &str, settings: &str) -> (TempDir, PathBuf, Value) {
         let folder = self.folder();
         let file = folder.path().join(name);
         let report = ok(&["publish", text(folder.path()), "--to", &format!("{kind}:{}{settings}", file.display()), "--json"]);

@@ -6,6 +6,7 @@ mod elasticsearch;
 mod envoy;
 mod flagd;
 mod flagger;
+mod gate;
 mod grafana;
 mod growthbook;
 mod headers;
@@ -23,9 +24,11 @@ use std::path::Path;
 
 use super::{Address, Publication, RatioRow, Wanted};
 use crate::{
+    analysis::Analysis,
     bucket::{Platform, Profile, Ratio},
     error::{Error, Result},
     output,
+    study::file,
 };
 
 /// A file's form.
@@ -54,8 +57,9 @@ pub(super) const FORMS: &[Form] = &[
     langfuse::FORM,
     milvus::FORM,
     elasticsearch::FORM,
-    //    prometheus::FORM,
-    //    grafana::FORM,
+    gate::FORM,
+    prometheus::FORM,
+    grafana::FORM,
 ];
 
 /// Settings of systems with conditions on what callers say of a user.
@@ -90,6 +94,24 @@ impl<'a> Conditions<'a> {
         }
         Ok(Self { texts, consent })
     }
+}
+
+/// What the folder's schedule rests on, if it is there.
+fn analysis(wanted: &Wanted<'_>) -> Result<Option<Analysis>> {
+    let path = wanted.dir.join(file::ANALYSIS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let analysis: Analysis = output::read_json(&path)?;
+    let (found, expected) = (&analysis, wanted.publication);
+    if (&found.plan_id, &found.candidate) != (&expected.plan_id, &expected.candidate) {
+        let expected = format!("expected an analysis of {} under {}", expected.candidate, expected.plan_id);
+        return Err(Error::input(
+            path.display().to_string(),
+            format!("{expected}, found one of {} under {}", found.candidate, found.plan_id),
+        ));
+    }
+    Ok(Some(analysis))
 }
 
 /// A setting that an address must have.

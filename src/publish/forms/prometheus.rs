@@ -2,14 +2,12 @@
 
 use std::{fmt::Write, path::Path};
 
-use super::{Form, Wanted};
+use super::{Form, Wanted, analysis};
 use crate::{
     analysis::{Analysis, LayerAnalysis},
     error::{Error, Result},
-    output,
     publish::{Address, Publication, RatioRow},
     ramp::{RampStatus, Verdict},
-    study::file,
     time::{Micros, SECOND},
 };
 
@@ -40,13 +38,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let mut text = String::new();
     of_publication(publication, &mut text);
     of_layers(publication, &mut text);
-    let path = wanted.dir.join(file::ANALYSIS);
-    if path.exists() {
-        let analysis: Analysis = output::read_json(&path)?;
-        if (&analysis.plan_id, &analysis.candidate) != (&publication.plan_id, &publication.candidate) {
-            let found = format!("expected an analysis of {} under {}, found one of another", publication.candidate, publication.plan_id);
-            return Err(Error::input(path.display().to_string(), found));
-        }
+    if let Some(analysis) = analysis(wanted)? {
         of_analysis(publication, &analysis, &mut text);
     }
     Ok(text)
