@@ -79,3 +79,16 @@ fn duration(secs: u64) -> String {
         _ => format!("{secs}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn lengths_of_time_are_exact() {
+        let check = |secs: u64, expected: &str| assert_eq!(duration(secs), expected);
+        check(86_400, "24h");
+        check(5_400, "90m");
+        check(61, "61s");
+    }
+}

@@ -66,3 +66,18 @@ pub(super) fn ladder(row: &RatioRow, system: &str, address: &Address) -> Result<
 pub(super) fn dwell_secs(row: &RatioRow) -> u64 {
     (row.ramp.dwell_hours * 3_600.0).round().max(0.0) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_kubernetes_takes() {
+        let address = Address::parse("argo:x", &["argo"]).unwrap();
+        let check = |name: &str, is_legal: bool| assert_eq!(object_name(&address, "name", name).is_ok(), is_legal, "{name}");
+        check("agent-1.prod", true);
+        for name in ["", "Agent", "a_b", "-a", "a-", "a..b", ".a", "代理", "a b", &"a".repeat(254)] {
+            check(name, false);
+        }
+    }
+}
