@@ -4,25 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Address, Change, Inspection, Publication, Target, UserCounts, Wanted};
+use super::{Address, Change, Inspection, Publication, Target, UserCounts, Wanted, forms::Form};
 use crate::{
     error::{Error, Result},
     output,
     progress::Progress,
 };
-
-/// A file's form.
-pub(super) struct Form {
-    /// Its name in addresses.
-    pub(super) kind: &'static str,
-    /// Settings that its addresses may have.
-    pub(super) settings: &'static [&'static str],
-    /// Writes it. Fails where the system cannot express what is wanted.
-    pub(super) write: fn(&Publication, &Address) -> Result<String>,
-}
-
-/// Every form.
-pub(super) const FORMS: &[Form] = &[];
 
 /// A file to write.
 pub(super) struct Document {
@@ -62,7 +49,7 @@ impl Target for Document {
     }
 
     fn inspect(&mut self, wanted: &Wanted<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
-        let after = (self.form.write)(wanted.publication, &self.address)?;
+        let after = (self.form.write)(wanted, &self.address)?;
         let before = match std::fs::read_to_string(self.path()) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -77,11 +64,11 @@ impl Target for Document {
             let version = held.as_ref().map(|held| held.version.clone());
             changes.push(Change::new(self.publication_path().display().to_string(), version, Some(wanted.publication.version.clone())));
         }
-        Ok(Inspection { held, changes, users: None })
+        Ok(Inspection { held, changes, users: None, warnings: (self.form.warnings)(wanted.publication, &self.address) })
     }
 
     fn apply(&mut self, wanted: &Wanted<'_>, _held: Option<&Publication>, _progress: &Progress) -> Result<Option<UserCounts>> {
-        let text = (self.form.write)(wanted.publication, &self.address)?;
+        let text = (self.form.write)(wanted, &self.address)?;
         let refused = |error: Error| Error::target(self.place(), error.problems().first().map_or_else(String::new, |p| p.message.clone()));
         output::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
         output::write_json(&self.publication_path(), wanted.publication).map_err(refused)?;

@@ -6,6 +6,7 @@
 
 mod address;
 mod document;
+mod forms;
 mod publication;
 #[cfg(feature = "stores")]
 mod redis;
@@ -102,6 +103,8 @@ pub struct Inspection {
     pub changes: Vec<Change>,
     /// Users, if they were counted.
     pub users: Option<UserCounts>,
+    /// What a reader should know of what the target does with it.
+    pub warnings: Vec<String>,
 }
 
 /// A place to publish to.
@@ -190,7 +193,7 @@ impl PublishReport {
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
     let mut kinds = vec!["folder", "redis", "rediss"];
-    kinds.extend(document::FORMS.iter().map(|form| form.kind));
+    kinds.extend(forms::FORMS.iter().map(|form| form.kind));
     kinds
 }
 
@@ -213,7 +216,7 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
                 ))
                 .hint("build it with `--features stores`"));
             }
-            kind => match document::FORMS.iter().find(|form| form.kind == kind) {
+            kind => match forms::FORMS.iter().find(|form| form.kind == kind) {
                 Some(form) => Box::new(document::Document::open(form, address)?),
                 None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
             },
@@ -284,6 +287,7 @@ fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (T
                 let (theirs, ours) = (time::format(held.as_of), time::format(wanted.publication.as_of));
                 report.warnings.push(format!("it held a schedule of {theirs}, which is newer than this one of {ours}"));
             }
+            report.warnings.extend(inspection.warnings.iter().cloned());
             report.held = inspection.held.as_ref().map(|held| held.version.clone());
             report.outcome = if inspection.changes.is_empty() { Outcome::Unchanged } else { Outcome::Planned };
             report.users = inspection.users;

@@ -22,6 +22,8 @@ mod nightly;
 mod profiles;
 #[cfg(feature = "stores")]
 mod prometheus;
+mod publish_forms;
+mod publish_gateways;
 #[cfg(feature = "stores")]
 mod publish_redis;
 mod publish_support;

@@ -104,7 +104,9 @@ fn samples() -> String {
 
 fn plan(folder: &Path) -> std::path::PathBuf {
     let layer = |id: &str, name: &str, rest: &str| {
-        format!("[[layer]]\nid = \"{id}\"\nname = \"{name}\"\n{rest}initial_ratio = 0.1\nqos_threshold = 0.8\ndwell_hours = 1\nmin_users = 0\n")
+        format!(
+            "[[layer]]\nid = \"{id}\"\nname = \"{name}\"\n{rest}initial_ratio = 0.1\nqos_threshold = 0.8\ndwell_hours = 1\nmin_users = 0\n"
+        )
     };
     let operation = |layer: &str| format!("[[operation]]\nat = \"2026-05-25T00:00:00Z\"\nlayer = \"{layer}\"\nratio = 0.1\n");
     let toml = format!(
@@ -133,7 +135,9 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
     let found = json(&analysis);
     assert!(!found.to_string().contains("s3cret"));
     let stage = |layer: usize| &found["layers"][layer]["stages"][0];
-    let metric = |layer: usize, id: &str| stage(layer)["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == id).unwrap()["candidate"].clone();
+    let metric = |layer: usize, id: &str| {
+        stage(layer)["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == id).unwrap()["candidate"].clone()
+    };
     // Rates are those that the counters were written with.
     for (id, expected) in [
         ("availability", 39.0 / 40.0),
@@ -167,7 +171,19 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
     assert_eq!(verdicts[0], "promote", "{}", schedule["layers"][0]["reason"]);
     assert!(verdicts[1..].iter().all(|verdict| *verdict != "promote" && *verdict != "rollback"), "{verdicts:?}");
     // Nothing in it, nothing of it.
-    let none = ok(&["analyze", "--prometheus", &url, "--plan", text(&plan), "--as-of", "2026-05-25T09:00:00Z", "--window", "1h", "--out", text(&analysis)]);
+    let none = ok(&[
+        "analyze",
+        "--prometheus",
+        &url,
+        "--plan",
+        text(&plan),
+        "--as-of",
+        "2026-05-25T09:00:00Z",
+        "--window",
+        "1h",
+        "--out",
+        text(&analysis),
+    ]);
     assert!(none.contains("written"));
 }
 

@@ -111,7 +111,7 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
             users = Some(counts.users(0));
         }
     }
-    Ok(Inspection { held: held.map(|held| held.publication), changes, users })
+    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings()? })
 }
 
 fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
@@ -158,6 +158,7 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>) -> Result<Option<Us
     let note_key = keys.harness();
     let fields: Vec<(&str, &str, &str)> = note.iter().map(|(name, value)| (note_key.as_str(), *name, value.as_str())).collect();
     set_together(&lock, &all, &fields)?;
+    ctx.note_salt()?;
     Ok(users)
 }
 

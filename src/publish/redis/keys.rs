@@ -4,9 +4,13 @@
 //! |---|---|
 //! | `sluice:{PLAN}:current` | the version in force: the pointer |
 //! | `sluice:{PLAN}:version:VERSION` | hash: `generation`, `since`, `salt`, `profile`, `ratio:TENANT:LAYER` ... |
+//! | `sluice:salts` | hash of every plan's assignment and salt |
 //! | `sluice:PLAN:user:TENANT:USER` | `GENERATION:LAYER:ELIGIBLE`, newest first, separated by a bar |
 //!
 //! The braces keep a plan's own keys on one server of a cluster; users are spread.
+
+/// Every plan's assignment and salt: a hash by plan.
+pub(super) const SALTS: &str = "sluice:salts";
 
 /// A plan's keys.
 #[derive(Debug, Clone)]

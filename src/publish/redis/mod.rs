@@ -11,7 +11,7 @@ mod lock;
 mod users;
 mod versioned;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Address, Inspection, Publication, Target, UserCounts, Wanted};
 use crate::{
@@ -114,9 +114,30 @@ impl Context<'_> {
         self.wanted.options.all_users || self.wanted.options.now.saturating_sub(refreshed_at) >= self.ttl / 2
     }
 
+    /// Other plans on this server that deal users with the same salt.
+    fn warnings(&self) -> Result<Vec<String>> {
+        let salts: BTreeMap<String, String> = ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS)))?;
+        let publication = self.publication();
+        let same = salts.iter().filter(|(plan, salt)| **salt == salt_of(publication) && **plan != publication.plan_id);
+        Ok(same.map(|(plan, _)| format!("plan {plan} has the same salt: the same users are the first to get both candidates")).collect())
+    }
+
+    /// Remembers this plan's salt for other plans to look at.
+    fn note_salt(&self) -> Result<()> {
+        let publication = self.publication();
+        let mut command = redis::cmd("HSET");
+        command.arg(keys::SALTS).arg(&publication.plan_id).arg(salt_of(publication));
+        ask(self.pool, |link| link.ask::<i64>(&command)).map(|_| ())
+    }
+
     fn document(&self) -> String {
         output::to_json(self.publication())
     }
+}
+
+/// What deals users: the assignment and its salt.
+fn salt_of(publication: &Publication) -> String {
+    format!("{} {}", publication.profile, publication.salt)
 }
 
 /// How long a server may take to answer.

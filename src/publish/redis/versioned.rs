@@ -122,7 +122,7 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
             users = Some(counts.users(held.as_ref().map_or(0, |held| held.n_users).saturating_sub(counts.n_known)));
         }
     }
-    Ok(Inspection { held: held.map(|held| held.publication), changes, users })
+    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings()? })
 }
 
 fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
@@ -140,6 +140,7 @@ pub(super) fn apply(ctx: &Context<'_>) -> Result<Option<UserCounts>> {
         users = Some(write_users(ctx, &keys, &lock, held.as_ref(), &mut next)?);
     }
     switch(ctx, &keys, &lock, held.as_ref(), &next)?;
+    ctx.note_salt()?;
     Ok(users)
 }
 
