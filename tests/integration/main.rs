@@ -27,6 +27,8 @@ mod publish_gateways;
 #[cfg(feature = "stores")]
 mod publish_redis;
 mod publish_support;
+#[cfg(feature = "stores")]
+mod publish_targets;
 mod real_data;
 mod replay;
 mod report;
