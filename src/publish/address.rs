@@ -27,7 +27,11 @@ impl fmt::Debug for Address {
 impl fmt::Display for Address {
     /// The address without user, password and settings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_url() { write!(f, "{}://{}", self.kind, without_credentials(&self.rest)) } else { write!(f, "{}:{}", self.kind, self.rest) }
+        if self.is_url() {
+            write!(f, "{}://{}", self.kind, without_credentials(&self.rest))
+        } else {
+            write!(f, "{}:{}", self.kind, self.rest)
+        }
     }
 }
 
@@ -77,7 +81,8 @@ impl Address {
             let Some((name, value)) = pair.split_once('=') else {
                 return Err(Error::usage(format!("expected settings of {kind} as name=value, found one without `=`")));
             };
-            let decoded = percent_decoded(value).ok_or_else(|| Error::usage(format!("expected text in `{name}` of {kind}, found broken %-signs")))?;
+            let decoded =
+                percent_decoded(value).ok_or_else(|| Error::usage(format!("expected text in `{name}` of {kind}, found broken %-signs")))?;
             if settings.insert(name.to_owned(), decoded).is_some() {
                 return Err(Error::usage(format!("expected `{name}` of {kind} once, found it twice")));
             }
@@ -177,12 +182,9 @@ mod tests {
 
     #[test]
     fn credentials_are_never_shown() {
-        for text in [
-            "redis://user:s3cret@host:6379/0?ttl=24h",
-            "redis://:s3c/ret@host/1",
-            "rediss://:s3c?ret@host",
-            "postgres://a:s3c@ret@host/db",
-        ] {
+        for text in
+            ["redis://user:s3cret@host:6379/0?ttl=24h", "redis://:s3c/ret@host/1", "rediss://:s3c?ret@host", "postgres://a:s3c@ret@host/db"]
+        {
             let address = Address::parse(text, &KINDS).unwrap();
             assert!(!format!("{address} {address:?}").contains("s3c") && address.to_string().contains("://host"), "{address}");
         }

@@ -97,7 +97,11 @@ fn line_changes(before: &str, after: &str) -> Vec<Change> {
     let same_end = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[..old.len() - same_end], &new[..new.len() - same_end]);
     let line = |number: usize, before: Option<&&str>, after: Option<&&str>| {
-        Change::new(format!("line {}", same_start + number + 1), before.map(|text| (*text).to_owned()), after.map(|text| (*text).to_owned()))
+        Change::new(
+            format!("line {}", same_start + number + 1),
+            before.map(|text| (*text).to_owned()),
+            after.map(|text| (*text).to_owned()),
+        )
     };
     (0..old.len().max(new.len()))
         .filter(|number| old.get(*number) != new.get(*number))

@@ -6,6 +6,8 @@
 
 mod address;
 mod document;
+#[cfg(feature = "stores")]
+mod postgres;
 mod publication;
 
 pub use address::{Address, parse_duration};
@@ -185,7 +187,7 @@ impl PublishReport {
 
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
-    let mut kinds = vec!["folder"];
+    let mut kinds = vec!["folder", "postgres", "postgresql"];
     kinds.extend(document::FORMS.iter().map(|form| form.kind));
     kinds
 }
@@ -200,6 +202,10 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     for text in addresses {
         let address = Address::parse(text, &kinds)?;
         let target: Box<dyn Target> = match address.kind.as_str() {
+            #[cfg(feature = "stores")]
+            "postgres" | "postgresql" => Box::new(postgres::Postgres::open(&address)?),
+            #[cfg(not(feature = "stores"))]
+            kind @ ("postgres" | "postgresql") => return Err(without_stores(kind)),
             kind => match document::FORMS.iter().find(|form| form.kind == kind) {
                 Some(form) => Box::new(document::Document::open(form, address)?),
                 None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
@@ -213,6 +219,12 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     Ok(targets)
 }
 
+#[cfg(not(feature = "stores"))]
+fn without_stores(kind: &str) -> Error {
+    Error::usage(format!("expected a target that this build can reach, found one of `{kind}`"))
+        .hint("build with `--features stores`, which is in the default features")
+}
+
 /// Publishes to every target. A target that fails does not keep the others from going on: each is consistent by itself, and the next run
 /// finishes what is missing.
 pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Options, progress: &Progress) -> PublishReport {
@@ -221,7 +233,8 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
     let layers = if options.rollback { None } else { source.layers.as_deref() };
     let wanted = Wanted { publication: &publication, dir: &source.dir, layers, options };
 
-    let planned: Vec<(TargetReport, Option<Inspection>)> = targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
+    let planned: Vec<(TargetReport, Option<Inspection>)> =
+        targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
     let (mut reports, inspections): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
     if !options.dry_run {
         // First in, last out.
@@ -240,12 +253,24 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
             }
         }
     }
-    PublishReport { schema: "sluice.publish/1".into(), plan_id: publication.plan_id.clone(), version: publication.version.clone(), targets: reports }
+    PublishReport {
+        schema: "sluice.publish/1".into(),
+        plan_id: publication.plan_id.clone(),
+        version: publication.version.clone(),
+        targets: reports,
+    }
 }
 
 fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (TargetReport, Option<Inspection>) {
-    let mut report =
-        TargetReport { target: target.place(), outcome: Outcome::Failed, held: None, changes: vec![], users: None, warnings: vec![], error: None };
+    let mut report = TargetReport {
+        target: target.place(),
+        outcome: Outcome::Failed,
+        held: None,
+        changes: vec![],
+        users: None,
+        warnings: vec![],
+        error: None,
+    };
     let inspected = target.inspect(wanted, wanted.options.dry_run, progress).and_then(|inspection| {
         if let Some(held) = &inspection.held {
             refuse_reopening(held, wanted, &report.target)?;

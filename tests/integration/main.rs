@@ -20,6 +20,8 @@ mod layer_parquet;
 mod logs;
 mod nightly;
 mod profiles;
+#[cfg(feature = "stores")]
+mod publish_postgres;
 mod real_data;
 mod replay;
 mod report;
