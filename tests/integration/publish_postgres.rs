@@ -395,7 +395,7 @@ fn ratios_and_users_change_and_a_dry_run_counts_them() {
     let stderr = sluice(&["publish", second.path(), "--to", &url]);
     assert_eq!(stderr.status.code(), Some(4));
     let stderr = String::from_utf8(stderr.stderr).unwrap();
-    assert!(stderr.contains("every user once") && stderr.contains("(default, 7)"), "{stderr}");
+    assert!(stderr.contains("every user once") && stderr.contains("(7, default)"), "{stderr}");
     assert_eq!(look(&mut client, "p"), before);
     let planned = publish(second.path(), &url, &["--dry-run", "--no-users"]);
     assert!(planned["changes"].to_string().contains("a load that nothing points to"), "{planned}");
