@@ -7,6 +7,8 @@
 mod address;
 mod document;
 mod forms;
+#[cfg(feature = "stores")]
+mod postgres;
 mod publication;
 #[cfg(feature = "stores")]
 mod redis;
@@ -192,7 +194,7 @@ impl PublishReport {
 
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
-    let mut kinds = vec!["folder", "redis", "rediss"];
+    let mut kinds = vec!["folder", "redis", "rediss", "postgres", "postgresql"];
     kinds.extend(forms::FORMS.iter().map(|form| form.kind));
     kinds
 }
@@ -209,13 +211,10 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
         let target: Box<dyn Target> = match address.kind.as_str() {
             #[cfg(feature = "stores")]
             "redis" | "rediss" => Box::new(redis::Redis::open(address)?),
+            #[cfg(feature = "stores")]
+            "postgres" | "postgresql" => Box::new(postgres::Postgres::open(&address)?),
             #[cfg(not(feature = "stores"))]
-            "redis" | "rediss" => {
-                return Err(Error::usage(format!(
-                    "expected a program with clients of stores, found one without: {address} cannot be reached"
-                ))
-                .hint("build it with `--features stores`"));
-            }
+            kind @ ("redis" | "rediss" | "postgres" | "postgresql") => return Err(without_stores(kind)),
             kind => match forms::FORMS.iter().find(|form| form.kind == kind) {
                 Some(form) => Box::new(document::Document::open(form, address)?),
                 None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
@@ -227,6 +226,12 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
         targets.push(target);
     }
     Ok(targets)
+}
+
+#[cfg(not(feature = "stores"))]
+fn without_stores(kind: &str) -> Error {
+    Error::usage(format!("expected a target that this build can reach, found one of `{kind}`"))
+        .hint("build with `--features stores`, which is in the default features")
 }
 
 /// Publishes to every target. A target that fails does not keep the others from going on: each is consistent by itself, and the next run
@@ -322,6 +327,12 @@ fn refuse_reopening(held: &Publication, wanted: &Wanted<'_>, place: &str) -> Res
         format!("expected a release other than {}, which was taken back by hand at {}", held.candidate, time::format(at)),
     )
     .hint("publish a new release, or this one again with --reopen"))
+}
+
+/// Says that another plan deals users as this one does.
+#[cfg(feature = "stores")]
+fn same_salt(plan_id: &str) -> String {
+    format!("plan {plan_id} has the same salt: the same users are the first to get both candidates")
 }
 
 /// The ratios that differ, layer by layer.

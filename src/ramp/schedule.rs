@@ -303,6 +303,30 @@ fn operation_row(plan: &Plan, before: &LayerState, decision: &Decision, at: Micr
 }
 
 impl OperationRow {
+    /// A change that somebody made while publishing: of a tenant's layer, from one ratio to another, at an instant, by somebody.
+    #[cfg(feature = "stores")]
+    pub(crate) fn by_hand(
+        operation_type: &str,
+        plan_id: &str,
+        (tenant, layer): (&str, &str),
+        (old_value, new_value): (Ratio, Ratio),
+        (at, operator): (Micros, &str),
+    ) -> Self {
+        let what = format!("{plan_id} {tenant} {layer} {old_value} {new_value} {}", time::format(at));
+        Self {
+            log_id: log_id(&what, ""),
+            plan_id: plan_id.to_owned(),
+            operation_type: operation_type.to_owned(),
+            old_value,
+            new_value,
+            operate_time: at,
+            operator: operator.to_owned(),
+            tenant: tenant.to_owned(),
+            layer: layer.to_owned(),
+            evidence_digest: String::new(),
+        }
+    }
+
     /// The plan's own operations before `as_of` as log rows.
     pub fn history(plan: &Plan, as_of: Micros) -> Vec<Self> {
         let mut ratios: BTreeMap<(String, usize), Ratio> = BTreeMap::new();

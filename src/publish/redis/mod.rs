@@ -119,7 +119,7 @@ impl Context<'_> {
         let salts: BTreeMap<String, String> = ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS)))?;
         let publication = self.publication();
         let same = salts.iter().filter(|(plan, salt)| **salt == salt_of(publication) && **plan != publication.plan_id);
-        Ok(same.map(|(plan, _)| format!("plan {plan} has the same salt: the same users are the first to get both candidates")).collect())
+        Ok(same.map(|(plan, _)| super::same_salt(plan)).collect())
     }
 
     /// Remembers this plan's salt for other plans to look at.

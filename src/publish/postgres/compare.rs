@@ -1,0 +1,59 @@
+//! How many users differ: both tables read once or a few times, each time a part of the users held in memory.
+
+use hashbrown::HashMap;
+use postgres::GenericClient;
+use std::io::BufReader;
+
+use super::{
+    assignments::{LayerTable, table_of},
+    connect::Server,
+    copy,
+};
+use crate::{
+    error::{Error, Result},
+    progress::Progress,
+    publish::UserCounts,
+};
+
+/// Users held at a time: 16 bytes each and the room of a hash table, 300 MB at most.
+const USERS_A_PASS: u64 = 8 << 20;
+
+/// Compares a load with a layer table, user by user, by 64-bit hashes.
+pub(super) fn compare(
+    server: &Server,
+    client: &mut impl GenericClient,
+    load_id: i32,
+    table: &LayerTable<'_>,
+    progress: &Progress,
+) -> Result<UserCounts> {
+    let n_passes = table.n_users.div_ceil(USERS_A_PASS).max(1);
+    let bar = progress.rows("compare", Some(table.n_users * n_passes));
+    let mut counts = UserCounts { n_users: table.n_users, ..UserCounts::default() };
+    for pass in 0..n_passes {
+        let mut wanted: HashMap<u64, u64> = HashMap::new();
+        table.read_all(&mut |rows| {
+            for row in 0..rows.len() {
+                let key = copy::key(rows.tenant(row).as_bytes(), rows.ids.value(row).as_bytes());
+                if key % n_passes == pass {
+                    wanted.insert(key, copy::value_of(rows, row));
+                }
+            }
+            bar.advance(rows.len() as u64);
+            Ok(())
+        })?;
+        let mut n_changed = 0;
+        let sql = format!("copy (select {} from {}) to stdout (format binary)", copy::COLUMNS, table_of(load_id));
+        let reader = client.copy_out(&sql).map_err(|error| server.failed("expected to read the assignments", &error))?;
+        let read = copy::decode(BufReader::with_capacity(1 << 18, reader), &mut |key, value| {
+            if key % n_passes == pass {
+                match wanted.remove(&key) {
+                    Some(other) => n_changed += u64::from(other != value),
+                    None => counts.n_gone += 1,
+                }
+            }
+        });
+        read.map_err(|error| Error::target(&server.place, format!("expected to read the assignments, found: {error}")))?;
+        counts.n_written += n_changed + wanted.len() as u64;
+    }
+    Ok(counts)
+}

@@ -1,0 +1,233 @@
+//! A study's entity tables and its gate's checks as rows. Every value goes to the server as text and gets its type there.
+
+use postgres::{GenericClient, types::ToSql};
+use std::{fs, path::Path};
+
+use super::connect::Server;
+use crate::{
+    error::{Error, Result},
+    gate::GateReport,
+    output,
+    study::file,
+};
+
+/// One row: its values as text, or null.
+pub(super) type Row = Vec<Option<String>>;
+
+/// A table's columns and their types, the plan's id first.
+pub(super) struct Form {
+    pub(super) table: &'static str,
+    pub(super) columns: &'static [(&'static str, &'static str)],
+}
+
+/// Tables of a study's folder `tables/`, with the fields of their CSV files after the plan's id.
+const ENTITIES: &[Form] = &[
+    Form {
+        table: "layer",
+        columns: &[
+            ("plan_id", "text"),
+            ("layer_id", "text"),
+            ("layer_name", "text"),
+            ("priority", "integer"),
+            ("default_flow_ratio", "numeric"),
+            ("tag_rules", "jsonb"),
+            ("qos_threshold", "double precision"),
+        ],
+    },
+    Form {
+        table: "release_plan",
+        columns: &[
+            ("plan_id", "text"),
+            ("plan_name", "text"),
+            ("status", "text"),
+            ("start_time", "timestamptz"),
+            ("layer_ratios", "jsonb"),
+            ("operator", "text"),
+        ],
+    },
+    Form {
+        table: "agent_version",
+        columns: &[
+            ("plan_id", "text"),
+            ("version_id", "text"),
+            ("version_code", "text"),
+            ("model_name", "text"),
+            ("agent_config", "text"),
+            ("changelog", "text"),
+        ],
+    },
+    Form {
+        table: "metric",
+        columns: &[
+            ("plan_id", "text"),
+            ("metric_id", "text"),
+            ("version_id", "text"),
+            ("layer_id", "text"),
+            ("availability", "double precision"),
+            ("tool_success_rate", "double precision"),
+            ("task_completion_rate", "double precision"),
+            ("bad_rate", "double precision"),
+            ("complaint_rate", "double precision"),
+            ("avg_latency", "double precision"),
+            ("stat_time", "timestamptz"),
+            ("tenant_id", "text"),
+        ],
+    },
+];
+
+/// The log of changes: rows are only ever added.
+pub(super) const OPERATIONS: Form = Form {
+    table: "operation_log",
+    columns: &[
+        ("plan_id", "text"),
+        ("log_id", "text"),
+        ("operation_type", "text"),
+        ("old_value", "numeric"),
+        ("new_value", "numeric"),
+        ("operate_time", "timestamptz"),
+        ("operator", "text"),
+        ("tenant_id", "text"),
+        ("layer_id", "text"),
+        ("evidence_digest", "text"),
+    ],
+};
+
+const GATE_REPORT: Form = Form { table: "gate_report", columns: &[("plan_id", "text"), ("outcome", "text"), ("document", "jsonb")] };
+
+const GATE_RESULT: Form = Form {
+    table: "gate_result",
+    columns: &[
+        ("plan_id", "text"),
+        ("check_no", "integer"),
+        ("gate", "text"),
+        ("check_name", "text"),
+        ("tenant_id", "text"),
+        ("layer_id", "text"),
+        ("outcome", "text"),
+        ("detail", "text"),
+        ("remedy", "text"),
+        ("lifted_by", "text"),
+    ],
+};
+
+/// The rows of a study's folder that are kept beside the schedule.
+pub(super) struct Documents {
+    tables: Vec<(&'static Form, Vec<Row>)>,
+    operations: Vec<Row>,
+    /// Digest of all of them.
+    pub(super) digest: String,
+}
+
+impl Documents {
+    /// Reads what the folder has; a table that it does not have stays as it is in the database.
+    ///
+    /// # Errors
+    /// A file that Sluice did not write, or one of another plan.
+    pub(super) fn read(dir: &Path, plan_id: &str) -> Result<Self> {
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let mut tables = Vec::new();
+        for form in ENTITIES {
+            if let Some(rows) = read_csv(dir, form, plan_id, &mut parts)? {
+                tables.push((form, rows));
+            }
+        }
+        let operations = read_csv(dir, &OPERATIONS, plan_id, &mut parts)?.unwrap_or_default();
+        let path = dir.join(file::GATE_REPORT);
+        if path.exists() {
+            let text = fs::read_to_string(&path).map_err(|error| Error::read(&path, &error))?;
+            let report: GateReport = output::read_json(&path)?;
+            if report.plan_id != plan_id {
+                let found = format!("expected the gate report of plan {plan_id}, found one of {:?}", report.plan_id);
+                return Err(Error::input(path.display().to_string(), found));
+            }
+            let plan = || Some(plan_id.to_owned());
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let checks = report.checks.iter().enumerate().map(|(idx, check)| {
+                vec![
+                    plan(),
+                    Some((idx + 1).to_string()),
+                    Some(check.gate.clone()),
+                    Some(check.check.clone()),
+                    some(&check.tenant),
+                    some(&check.layer),
+                    Some(check.outcome.name().to_owned()),
+                    Some(check.detail.clone()),
+                    check.remedy.clone(),
+                    check.lifted_by.clone(),
+                ]
+            });
+            tables.push((&GATE_RESULT, checks.collect()));
+            parts.push(text.clone().into_bytes());
+            tables.push((&GATE_REPORT, vec![vec![plan(), Some(report.outcome.name().to_owned()), Some(text)]]));
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        Ok(Self { tables, operations, digest: output::sha256_of(&parts) })
+    }
+
+    /// Makes the tables hold these rows of the plan and no others; the log of operations only grows.
+    pub(super) fn write(&self, server: &Server, client: &mut impl GenericClient, plan_id: &str) -> Result<()> {
+        for (form, rows) in &self.tables {
+            replace(server, client, form, plan_id, rows)?;
+        }
+        insert(server, client, &OPERATIONS, &self.operations)
+    }
+}
+
+/// A file's rows in the form's order, empty fields as null where the source has no value.
+fn read_csv(dir: &Path, form: &Form, plan_id: &str, parts: &mut Vec<Vec<u8>>) -> Result<Option<Vec<Row>>> {
+    let path = dir.join(file::TABLES).join(format!("{}.csv", form.table));
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = fs::read(&path).map_err(|error| Error::read(&path, &error))?;
+    let wrong = |found: String| {
+        let expected = format!("expected a table of Sluice for plan {plan_id}");
+        Error::input(path.display().to_string(), format!("{expected}, found {found}")).hint("write it anew with `sluice run`")
+    };
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+    let place = |name: &str| header.iter().position(|field| field == name);
+    let places: Vec<Option<usize>> = form.columns.iter().map(|(name, _)| place(name)).collect();
+    if let Some(idx) = (0..places.len()).find(|idx| places[*idx].is_none() && form.columns[*idx].0 != "plan_id") {
+        return Err(wrong(format!("no column `{}`", form.columns[idx].0)));
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| wrong(error.to_string()))?;
+        let field = |place: Option<usize>| place.map_or(plan_id, |place| record.get(place).unwrap_or_default());
+        if field(places[0]) != plan_id {
+            return Err(wrong(format!("a row of plan {:?}", field(places[0]))));
+        }
+        rows.push(places.iter().map(|place| Some(field(*place)).filter(|text| !text.is_empty()).map(str::to_owned)).collect());
+    }
+    parts.push(bytes);
+    Ok(Some(rows))
+}
+
+/// Makes a table hold these rows of a plan and no others.
+pub(super) fn replace(server: &Server, client: &mut impl GenericClient, form: &Form, plan_id: &str, rows: &[Row]) -> Result<()> {
+    let failed = |error| server.failed(&format!("expected to replace rows of {}", form.table), &error);
+    client.execute(&format!("delete from {} where plan_id = $1", form.table), &[&plan_id]).map_err(failed)?;
+    insert(server, client, form, rows)
+}
+
+/// Adds rows; one whose key is there already stays as it is.
+pub(super) fn insert(server: &Server, client: &mut impl GenericClient, form: &Form, rows: &[Row]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = form.columns.iter().map(|(name, _)| *name).collect();
+    let numbered = |write: &dyn Fn(usize) -> String| (0..names.len()).map(write).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "insert into {} ({}) select {} from unnest({}) as row ({}) on conflict do nothing",
+        form.table,
+        names.join(", "),
+        numbered(&|idx| format!("c{idx}::{}", form.columns[idx].1)),
+        numbered(&|idx| format!("${}::text[]", idx + 1)),
+        numbered(&|idx| format!("c{idx}"))
+    );
+    let columns: Vec<Vec<Option<&str>>> = (0..names.len()).map(|idx| rows.iter().map(|row| row[idx].as_deref()).collect()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+    let failed = |error| server.failed(&format!("expected {} to take rows", form.table), &error);
+    client.execute(&sql, &values).map(|_| ()).map_err(failed)
+}

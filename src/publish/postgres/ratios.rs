@@ -1,0 +1,160 @@
+//! The schedule's rows, the pointer, and what a change by hand leaves in the log of operations.
+
+use postgres::GenericClient;
+
+use super::{
+    connect::Server,
+    documents::{Form, OPERATIONS, Row, insert, replace},
+};
+use crate::{
+    bucket::Ratio,
+    error::Result,
+    publish::Publication,
+    ramp::{OperationRow, RampStatus, Verdict},
+    time::{self, Micros},
+};
+
+const RATIOS: Form = Form {
+    table: "ratio_schedule",
+    columns: &[
+        ("plan_id", "text"),
+        ("tenant", "text"),
+        ("layer", "text"),
+        ("release", "text"),
+        ("step", "integer"),
+        ("ratio", "numeric"),
+        ("lo_bucket", "integer"),
+        ("hi_bucket", "integer"),
+        ("salt", "text"),
+        ("algo", "text"),
+        ("not_before", "timestamptz"),
+        ("min_n", "bigint"),
+        ("state", "text"),
+    ],
+};
+
+fn rows(publication: &Publication) -> Vec<Row> {
+    let row = |row: &crate::publish::RatioRow| {
+        let state = match (row.verdict, row.ratio) {
+            (Verdict::Rollback, _) => RampStatus::RolledBack,
+            (_, Ratio::FULL) => RampStatus::Completed,
+            _ => RampStatus::Running,
+        };
+        [
+            publication.plan_id.clone(),
+            row.tenant.clone(),
+            row.layer.clone(),
+            publication.candidate.clone(),
+            row.step.to_string(),
+            row.ratio.share().to_string(),
+            row.lo_bucket.to_string(),
+            row.hi_bucket.to_string(),
+            publication.salt.clone(),
+            publication.profile.clone(),
+            time::format(row.not_before),
+            row.ramp.min_users.to_string(),
+            state.name().to_owned(),
+        ]
+        .map(Some)
+        .into()
+    };
+    publication.ratios.iter().map(row).collect()
+}
+
+/// Makes the table hold the publication's rows of its plan, and the plan's own row agree with them.
+pub(super) fn write(server: &Server, client: &mut impl GenericClient, publication: &Publication) -> Result<()> {
+    replace(server, client, &RATIOS, &publication.plan_id, &rows(publication))?;
+    let ratios: Vec<serde_json::Value> = publication
+        .ratios
+        .iter()
+        .map(|row| serde_json::json!({"tenant": row.tenant, "layer": row.layer, "ratio": row.ratio.share()}))
+        .collect();
+    let (ratios, status) = (serde_json::Value::from(ratios).to_string(), publication.status.name());
+    client
+        .execute(
+            "update release_plan set status = $2, layer_ratios = $3::text::jsonb where plan_id = $1",
+            &[&publication.plan_id, &status, &ratios],
+        )
+        .map(|_| ())
+        .map_err(|error| server.failed("expected release_plan to take the ratios", &error))
+}
+
+/// How many rows of the schedule are not as they should be.
+pub(super) fn n_wrong(server: &Server, client: &mut impl GenericClient, publication: &Publication) -> Result<usize> {
+    let failed = |error| server.failed("expected to read ratio_schedule", &error);
+    // Typed on both sides, so that 0.5 and 0.5000 are one value.
+    let shown: Vec<String> = RATIOS.columns.iter().map(|(name, kind)| shown(name, kind)).collect();
+    let sql = format!("select {} from ratio_schedule where plan_id = $1", shown.join(", "));
+    let mut found: Vec<Row> = client
+        .query(&sql, &[&publication.plan_id])
+        .map_err(failed)?
+        .iter()
+        .map(|row| (0..RATIOS.columns.len()).map(|idx| row.get(idx)).collect())
+        .collect();
+    let mut n_missing = 0;
+    for row in rows(publication) {
+        match found.iter().position(|other| *other == row) {
+            Some(idx) => _ = found.swap_remove(idx),
+            None => n_missing += 1,
+        }
+    }
+    Ok(n_missing.max(found.len()))
+}
+
+/// A column as the text that `rows` writes.
+fn shown(name: &str, kind: &str) -> String {
+    match kind {
+        "numeric" => format!("trim_scale({name})::text"),
+        "timestamptz" => format!(
+            "to_char({name} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS') || case when extract(microseconds from {name})::bigint % 1000000 = 0 \
+             then '' else '.' || rtrim(to_char({name}, 'US'), '0') end || 'Z'"
+        ),
+        _ => format!("{name}::text"),
+    }
+}
+
+/// What somebody did by hand, as rows of the log: a rollback, or the opening of what was rolled back. The same change gives the same rows.
+pub(super) fn log_by_hand(
+    server: &Server,
+    client: &mut impl GenericClient,
+    held: Option<&Publication>,
+    publication: &Publication,
+    now: Micros,
+) -> Result<()> {
+    let Some(held) = held.filter(|held| held.candidate == publication.candidate) else { return Ok(()) };
+    let (operation, at) = match (held.rolled_back_at, publication.rolled_back_at) {
+        (_, Some(at)) => ("rollback", at),
+        (Some(_), None) => ("set", now),
+        (None, None) => return Ok(()),
+    };
+    let failed = |error| server.failed("expected to read release_plan", &error);
+    let signed = client.query_opt("select operator from release_plan where plan_id = $1", &[&publication.plan_id]).map_err(failed)?;
+    let operator = signed.map_or_else(|| "publish".to_owned(), |row| row.get(0));
+    let mut rows: Vec<Row> = Vec::new();
+    for row in &publication.ratios {
+        let before = held.ratios.iter().find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer));
+        let before = before.map_or(Ratio::ZERO, |old| old.ratio);
+        if before == row.ratio {
+            continue;
+        }
+        let row = OperationRow::by_hand(operation, &publication.plan_id, (&row.tenant, &row.layer), (before, row.ratio), (at, &operator));
+        rows.push(
+            [
+                row.plan_id,
+                row.log_id,
+                row.operation_type,
+                row.old_value.share().to_string(),
+                row.new_value.share().to_string(),
+                time::format(row.operate_time),
+                row.operator,
+                row.tenant,
+                row.layer,
+            ]
+            .map(Some)
+            .into_iter()
+            .chain([None])
+            .collect(),
+        );
+    }
+    insert(server, client, &OPERATIONS, &rows)
+}
