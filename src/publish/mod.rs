@@ -6,6 +6,7 @@
 
 mod address;
 mod document;
+mod objects;
 #[cfg(feature = "stores")]
 mod postgres;
 mod publication;
@@ -187,7 +188,7 @@ impl PublishReport {
 
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
-    let mut kinds = vec!["folder", "postgres", "postgresql"];
+    let mut kinds = vec!["folder", "file", "s3", "postgres", "postgresql"];
     kinds.extend(document::FORMS.iter().map(|form| form.kind));
     kinds
 }
@@ -202,6 +203,7 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     for text in addresses {
         let address = Address::parse(text, &kinds)?;
         let target: Box<dyn Target> = match address.kind.as_str() {
+            "folder" | "file" | "s3" => Box::new(objects::ObjectTarget::open(&address)?),
             #[cfg(feature = "stores")]
             "postgres" | "postgresql" => Box::new(postgres::Postgres::open(&address)?),
             #[cfg(not(feature = "stores"))]
