@@ -127,7 +127,11 @@ impl Bucket {
                 ("the store refuses these credentials".to_owned(), "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do")
             }
             object_store::Error::Precondition { .. } => ("it changed meanwhile".to_owned(), "run it again"),
-            other => (without_secrets(&other.to_string()), "run it again: what was sent is not sent twice"),
+            other => {
+                let told = told(&without_secrets(&other.to_string()));
+                let is_bucket = told.starts_with("NoSuchBucket");
+                (told, if is_bucket { "make the bucket first: Sluice does not" } else { "run it again: what was sent is not sent twice" })
+            }
         };
         Error::target(format!("{}/{key}", self.place), format!("expected {expected}, found: {found}")).hint(hint)
     }
@@ -279,6 +283,18 @@ impl Bucket {
 
 fn attributes(digest: &str) -> Attributes {
     Attributes::from_iter([(Attribute::Metadata(DIGEST.into()), AttributeValue::from(digest.to_owned()))])
+}
+
+/// What a store said: the code and the message of its answer, else everything.
+fn told(text: &str) -> String {
+    let part = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(part, _)| part)
+    };
+    match (part("Code"), part("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// A store's answer may repeat what it was asked with.

@@ -21,6 +21,8 @@ mod logs;
 mod nightly;
 mod profiles;
 #[cfg(feature = "stores")]
+mod publish_objects;
+#[cfg(feature = "stores")]
 mod publish_postgres;
 mod real_data;
 mod replay;

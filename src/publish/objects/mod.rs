@@ -90,6 +90,8 @@ struct Prepared {
 /// An object store or a folder to publish to.
 pub(super) struct ObjectTarget {
     place: String,
+    /// Where a folder is.
+    root: Option<PathBuf>,
     store: Box<dyn Store>,
     /// Versions that stay; all if `None`.
     keep: Option<usize>,
@@ -117,7 +119,8 @@ impl ObjectTarget {
             #[cfg_attr(not(feature = "stores"), expect(unreachable_code, reason = "this build has no such store"))]
             opened
         };
-        Ok(Self { place, store, keep, tag: None, prepared: None })
+        let root = is_folder.then(|| PathBuf::from(&address.rest));
+        Ok(Self { place, root, store, keep, tag: None, prepared: None })
     }
 
     fn current(&self, plan: &str) -> Result<(Option<Current>, Option<String>)> {
@@ -258,6 +261,10 @@ impl Target for ObjectTarget {
 
     fn inspect(&mut self, wanted: &Wanted<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
         let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
+        let real = |path: &Path| std::path::absolute(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())).unwrap_or_default();
+        if self.root.as_ref().is_some_and(|root| real(root).starts_with(real(wanted.dir))) {
+            return Err(Error::target(&self.place, "expected a folder outside of the study's, found one in it").hint("name another folder"));
+        }
         let prepared = prepare(wanted)?;
         let (current, tag) = self.current(&plan)?;
         let held = self.store.sizes(&format!("{plan}/{}", prepared.folder))?;
