@@ -95,6 +95,7 @@ pub mod error;
 mod hash;
 mod memory;
 pub mod number;
+mod objects;
 pub mod output;
 mod parallel;
 mod parquet_io;

@@ -7,7 +7,7 @@ use super::{DONE, parse_instant, print, source_at, summary};
 use crate::{
     error::{Error, Result},
     layer::{Audit, Period, Ties},
-    output,
+    objects, output,
     progress::Progress,
     scenario::{Events, Overrides, Scenario, UsersFrom},
     study::{self, LayerOptions, RfmTable},
@@ -80,7 +80,7 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     let options = LayerOptions {
         as_of,
         audit: args.audit,
-        previous: args.previous.clone(),
+        previous: args.previous.as_deref().map(objects::local_file).transpose()?,
         changes: args.changes.clone(),
         changed_only: args.changed_only,
         rfm_table: args.rfm_table.clone().map(|path| RfmTable { path, period: args.rfm_period, ties: args.rfm_ties }),

@@ -31,6 +31,7 @@ use std::{
 
 use crate::{
     error::{Error, Result, exit_code},
+    objects,
     scenario::Source,
     time::{self, Micros},
 };
@@ -79,6 +80,12 @@ enum Command {
 /// # Errors
 /// Whatever the command reports.
 pub fn dispatch(args: Args) -> Result<u8> {
+    let result = run_command(args).map_err(objects::named_as_asked);
+    objects::remove_fetched();
+    result
+}
+
+fn run_command(args: Args) -> Result<u8> {
     if let Some(n) = args.threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(n))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{DONE, print};
 use crate::{
     error::{Error, Result, exit_code},
-    output,
+    objects, output,
     progress::Progress,
     publish::{self, Outcome, PublishReport, Source, TargetReport},
     time::Micros,
@@ -53,7 +53,8 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) fn run(args: &PublishArgs) -> Result<u8> {
-    let mut source = Source::open(&args.dir, args.layers.as_deref())?;
+    let layers = args.layers.as_deref().map(objects::local_file).transpose()?;
+    let mut source = Source::open(&args.dir, layers.as_deref())?;
     if args.no_users {
         source.layers = None;
     }

@@ -9,6 +9,7 @@ use crate::{
     analysis::{PairedEffect, WhatIf, WhatIfCube},
     error::{Error, Result},
     memory::memory_limit,
+    objects,
     output::{self, StagedFolder},
     progress::Progress,
     replay::{CUBE_FILE, Cube, Inputs},
@@ -75,6 +76,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
     let (Some(layers), Some(plan), Some(out)) = (&args.layers, &args.plan, &args.out) else {
         return Err(Error::usage("expected --layers, --plan and --out, found only some of them"));
     };
+    let layers = &objects::local_file(layers)?;
     let mut scenario = Scenario::load(plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
     if let Some(path) = &args.traffic {
         let like = scenario.input.traffic.first().cloned();

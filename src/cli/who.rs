@@ -10,7 +10,7 @@ use crate::{
     bucket::{PLATFORMS, Profile},
     error::{Error, Result},
     input::DEFAULT_TENANT,
-    output, parquet_io,
+    objects, output, parquet_io,
     progress::Progress,
     ramp::Step,
     scenario::{Overrides, Scenario},
@@ -67,6 +67,7 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
     for warning in [Some(&plan.profile), against.as_ref()].into_iter().flatten().flat_map(Profile::warnings) {
         super::note(&format!("warning: {warning}"));
     }
+    let layers = objects::local_file(&args.layers)?;
     let step = |text: &Option<String>| text.as_ref().map(|text| Step::parse(text, plan, scenario.as_of)).transpose();
     let at = step(&args.at)?.unwrap_or_else(|| Step::in_force(scenario.as_of));
     let question = Question { plan, at, from: step(&args.from)?, against };
@@ -74,14 +75,14 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
     let progress = Progress::on_terminal();
     if args.list {
         print(&header())?;
-        who::who(&question, &args.layers, &progress, Some(&mut |batch| print(&csv(batch)?)))?;
+        who::who(&question, &layers, &progress, Some(&mut |batch| print(&csv(batch)?)))?;
         return Ok(DONE);
     }
     let rows = match &args.out {
-        None => who::who(&question, &args.layers, &progress, None)?,
+        None => who::who(&question, &layers, &progress, None)?,
         Some(path) => {
-            output::keep_apart(&[args.layers.clone(), args.plan.clone()], &[path])?;
-            write(&question, &args.layers, path, &progress)?
+            output::keep_apart(&[layers.clone(), args.plan.clone()], &[path])?;
+            write(&question, &layers, path, &progress)?
         }
     };
     print(&if args.json { output::to_json(&rows) } else { table(&rows) })?;

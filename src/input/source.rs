@@ -12,7 +12,7 @@ use std::{
 use super::{batch::Batch, format::Format, reader};
 use crate::{
     error::{Error, Result},
-    output,
+    objects, output,
     scenario::Source,
 };
 
@@ -116,8 +116,10 @@ impl Table {
     /// # Errors
     /// A file that cannot be read.
     pub fn digests(&self) -> Result<Vec<SourceFile>> {
+        let fetched = objects::local_root(&self.source.path);
+        let root = fetched.as_deref().unwrap_or(&self.source.path);
         let digest = |file: &InputFile| {
-            let name = match file.path.strip_prefix(&self.source.path) {
+            let name = match file.path.strip_prefix(root) {
                 Ok(below) if !below.as_os_str().is_empty() => below,
                 _ => file.path.file_name().map_or(file.path.as_path(), Path::new),
             };
@@ -195,11 +197,14 @@ impl Table {
     }
 }
 
-/// The files behind a path: itself, all readable files below a folder, or the matches of a glob; sorted by name.
+/// The files behind a path: itself, all readable files below a folder, or the matches of a glob; sorted by name. Of a URL, local copies.
 ///
 /// # Errors
 /// Nothing there, or a folder without readable files.
 pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if objects::is_url(path) {
+        return objects::fetch(path);
+    }
     let place = || path.display().to_string();
     if path.is_dir() {
         let mut files = Vec::new();

@@ -58,7 +58,10 @@ impl Target for Document {
         let held = self.held()?;
         let mut changes = Vec::new();
         if before.as_ref() != Some(&after) {
-            changes = line_changes(before.as_deref().unwrap_or_default(), &after);
+            changes = match &before {
+                Some(before) => line_changes(before, &after),
+                None => vec![Change::new(self.path().display().to_string(), None, Some(format!("{} lines", after.lines().count())))],
+            };
         }
         if held.as_ref() != Some(wanted.publication) {
             let version = held.as_ref().map(|held| held.version.clone());

@@ -7,6 +7,7 @@
 mod address;
 mod document;
 mod forms;
+mod objects;
 #[cfg(feature = "stores")]
 mod postgres;
 mod publication;
@@ -194,7 +195,7 @@ impl PublishReport {
 
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
-    let mut kinds = vec!["folder", "redis", "rediss", "postgres", "postgresql"];
+    let mut kinds = vec!["folder", "file", "s3", "redis", "rediss", "postgres", "postgresql"];
     kinds.extend(forms::FORMS.iter().map(|form| form.kind));
     kinds
 }
@@ -209,6 +210,7 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     for text in addresses {
         let address = Address::parse(text, &kinds)?;
         let target: Box<dyn Target> = match address.kind.as_str() {
+            "folder" | "file" | "s3" => Box::new(objects::ObjectTarget::open(&address)?),
             #[cfg(feature = "stores")]
             "redis" | "rediss" => Box::new(redis::Redis::open(address)?),
             #[cfg(feature = "stores")]

@@ -7,7 +7,10 @@ use super::{
     check::Checker,
     raw::{RawEvents, RawGenerate, RawInput, RawSource},
 };
-use crate::time::{DAY, Micros};
+use crate::{
+    objects,
+    time::{DAY, Micros},
+};
 
 impl Checker {
     pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
@@ -65,7 +68,8 @@ impl Checker {
         if let Some(key) = both.first() {
             self.problem(format!("{place}.constants.{key}"), "expected a column or a constant, found both");
         }
-        Source { path: folder.join(path), columns: raw.columns, constants: raw.constants }
+        let path = if objects::is_url(Path::new(&path)) { path.into() } else { folder.join(path) };
+        Source { path, columns: raw.columns, constants: raw.constants }
     }
 
     fn events(&mut self, raw: RawEvents, folder: &Path) -> Events {

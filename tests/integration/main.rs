@@ -25,6 +25,8 @@ mod prometheus;
 mod publish_forms;
 mod publish_gateways;
 #[cfg(feature = "stores")]
+mod publish_objects;
+#[cfg(feature = "stores")]
 mod publish_postgres;
 #[cfg(feature = "stores")]
 mod publish_redis;

@@ -1,0 +1,131 @@
+//! A local folder, or one that is mounted: files are written in one step each, the pointer under a lock.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use super::Store;
+use crate::{
+    error::{Error, Result},
+    output,
+    study::FileEntry,
+};
+
+pub(super) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(path: &str) -> Self {
+        Self { root: PathBuf::from(path) }
+    }
+
+    fn failed(&self, name: &str, error: &dyn std::fmt::Display) -> Error {
+        Error::target(self.root.join(name).display().to_string(), format!("expected to read and write there, found: {error}"))
+    }
+}
+
+/// `None` for what is not there.
+fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same refusal, by a target.
+fn refused(error: Error) -> Error {
+    match error.problems() {
+        [problem] => Error::new(crate::error::ErrorKind::Target, problem.clone()),
+        _ => error,
+    }
+}
+
+impl Store for Folder {
+    fn read(&self, name: &str) -> Result<Option<(Vec<u8>, String)>> {
+        let bytes = there(fs::read(self.root.join(name))).map_err(|error| self.failed(name, &error))?;
+        Ok(bytes.map(|bytes| {
+            let tag = output::sha256_of_bytes(&bytes);
+            (bytes, tag)
+        }))
+    }
+
+    fn has(&self, name: &str, entry: &FileEntry) -> Result<bool> {
+        let path = self.root.join(name);
+        let found = there(fs::metadata(&path)).map_err(|error| self.failed(name, &error))?;
+        Ok(found.is_some_and(|found| found.len() == entry.n_bytes) && output::sha256_of_file(&path).map_err(refused)? == entry.digest)
+    }
+
+    fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
+        let path = self.root.join(folder);
+        if !path.is_dir() {
+            return Ok(BTreeMap::new());
+        }
+        let mut sizes = BTreeMap::new();
+        for name in output::files_below(&path).map_err(refused)? {
+            let found = fs::metadata(path.join(&name)).map_err(|error| self.failed(folder, &error))?;
+            sizes.insert(name.display().to_string(), found.len());
+        }
+        Ok(sizes)
+    }
+
+    fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.root.join(folder)).map_err(|error| self.failed(folder, &error))? {
+            let entry = entry.map_err(|error| self.failed(folder, &error))?;
+            if entry.path().is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn written(&self, name: &str) -> Result<Option<i64>> {
+        let found =
+            there(fs::metadata(self.root.join(name)).and_then(|found| found.modified())).map_err(|error| self.failed(name, &error))?;
+        Ok(found.map(|written| written.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))))
+    }
+
+    fn send(&self, name: &str, path: &Path, _entry: &FileEntry) -> Result<()> {
+        let target = self.root.join(name);
+        output::write_file(&target, |to| {
+            let mut from = File::open(path).map_err(|error| Error::read(path, &error))?;
+            io::copy(&mut from, to).map(|_| ()).map_err(|error| Error::write(&target, &error))
+        })
+        .map_err(refused)
+    }
+
+    fn write(&self, name: &str, bytes: Vec<u8>, _entry: &FileEntry) -> Result<()> {
+        output::write_bytes(&self.root.join(name), &bytes).map_err(refused)
+    }
+
+    fn swap(&self, name: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool> {
+        let path = self.root.join(name);
+        // A file system replaces a file unasked: whoever holds the lock looks, then replaces.
+        let lock = output::beside(&path, "lock");
+        let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(|error| self.failed(name, &error))?;
+        let held = self.read(name)?.map(|(_, tag)| tag);
+        let is_same = held.as_deref() == tag;
+        if is_same {
+            output::write_bytes(&path, &bytes).map_err(refused)?;
+        }
+        drop(lock);
+        Ok(is_same)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.root.join(name);
+        output::remove_if_there(&path).map_err(refused)?;
+        // An empty folder is nothing; one that is not stays.
+        let mut folder = path.parent();
+        while let Some(path) = folder.filter(|path| path.starts_with(&self.root) && *path != self.root && fs::remove_dir(path).is_ok()) {
+            folder = path.parent();
+        }
+        Ok(())
+    }
+}
