@@ -38,6 +38,9 @@ pub fn counters() -> Vec<&'static str> {
     names
 }
 
+/// Numerator and denominator of a rate, window by window; `None` where one of them is not known.
+type Windows = Vec<Option<(f64, f64)>>;
+
 /// Increases of counters, window by window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CounterWindows {
@@ -53,7 +56,7 @@ pub struct CounterWindows {
 
 impl CounterWindows {
     /// Numerator and denominator of a rate, in the windows of a stage. Neither where one of them is not known.
-    fn rate(&self, layer: usize, arm: Arm, rate: usize, stage: &Stage) -> Vec<Option<(f64, f64)>> {
+    fn rate(&self, layer: usize, arm: Arm, rate: usize, stage: &Stage) -> Windows {
         let of = |counter: &'static str| self.series.get(&(layer, arm, counter)).map(Vec::as_slice).unwrap_or_default();
         let [numerator, denominator] = RATE_COUNTERS[rate].map(of);
         let is_of_stage = |idx: &usize| {
@@ -116,7 +119,7 @@ pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analys
 fn analyze_stage(windows: &CounterWindows, scenario: &Scenario, layer: usize, stage: &Stage) -> StageAnalysis {
     let plan = &scenario.plan;
     let levelled = Levelled(scenario);
-    let rates: Vec<[Vec<Option<(f64, f64)>>; 2]> =
+    let rates: Vec<[Windows; 2]> =
         (0..RATE_METRICS.len()).map(|rate| [Arm::Baseline, Arm::Candidate].map(|arm| windows.rate(layer, arm, rate, stage))).collect();
     let known = RATE_METRICS.iter().zip(&rates).filter_map(|(id, arms)| Some((scenario.metric(id)?, arms)));
     let metrics: Vec<MetricAnalysis> = known.map(|(metric, arms)| analyze_metric(&levelled, metric, arms, stage)).collect();
@@ -150,7 +153,7 @@ fn analyze_stage(windows: &CounterWindows, scenario: &Scenario, layer: usize, st
     }
 }
 
-fn analyze_metric(levelled: &Levelled<'_>, metric: &Metric, arms: &[Vec<Option<(f64, f64)>>; 2], stage: &Stage) -> MetricAnalysis {
+fn analyze_metric(levelled: &Levelled<'_>, metric: &Metric, arms: &[Windows; 2], stage: &Stage) -> MetricAnalysis {
     let [control, treatment] = [0, 1].map(|arm| {
         let known: Vec<(f64, f64)> = arms[arm].iter().flatten().copied().collect();
         if known.is_empty() { Err(Reason::NoData) } else { Ok(known) }
@@ -163,7 +166,7 @@ fn analyze_metric(levelled: &Levelled<'_>, metric: &Metric, arms: &[Vec<Option<(
     MetricAnalysis { metric: metric.id.clone(), baseline, candidate, effect: effect.into(), p_value_adj: None, mature_share: None }
 }
 
-fn qos_of(scenario: &Scenario, rates: &[[Vec<Option<(f64, f64)>>; 2]], arm: usize) -> Result<QosArm, Reason> {
+fn qos_of(scenario: &Scenario, rates: &[[Windows; 2]], arm: usize) -> Result<QosArm, Reason> {
     let n_windows = rates.iter().map(|rate| rate[arm].len()).max().unwrap_or(0);
     let sums = (0..n_windows).flat_map(|window| {
         rates.iter().flat_map(move |rate| {
