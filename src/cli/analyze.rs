@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DONE, parse_instant, print, summary::new_table};
 use crate::{
-    analysis::{Analysis, Asked, RatioValue, analyze_counters},
+    analysis::{Analysis, Asked, RatioValue},
     bucket::Ratio,
     error::{Error, Result},
     number::number,
@@ -81,7 +81,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
 #[cfg(feature = "stores")]
 fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
     let windows = crate::input::Prometheus::new(address)?.windows(scenario, window)?;
-    let analysis = analyze_counters(&windows, scenario);
+    let analysis = crate::analysis::analyze_counters(&windows, scenario);
     output::write_json(out, &analysis)?;
     Ok(analysis)
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -143,6 +143,7 @@ fn download(url: &str, _root: &Path) -> Result<Fetch> {
 fn download(url: &str, root: &Path) -> Result<Fetch> {
     use super::{Bucket, Location};
     use crate::input::Format;
+    use std::path::Component;
 
     let wrong = |message: &str| Error::input(url, message);
     let (location, key) = Location::parse(url.trim_start_matches("s3://"))?;

@@ -109,16 +109,7 @@ impl ObjectTarget {
             Some(Ok(n @ 1..=10_000)) => Some(n),
             Some(_) => return Err(Error::usage(format!("{address}: expected to keep 1 to 10000 versions, found another number"))),
         };
-        let (place, store): (String, Box<dyn Store>) = if is_folder {
-            (address.rest.clone(), Box::new(folder::Folder::new(&address.rest)))
-        } else {
-            #[cfg(feature = "stores")]
-            let opened = s3::open(address)?;
-            #[cfg(not(feature = "stores"))]
-            let opened = return Err(super::without_stores(&address.kind));
-            #[cfg_attr(not(feature = "stores"), expect(unreachable_code, reason = "this build has no such store"))]
-            opened
-        };
+        let (place, store) = open_store(address, is_folder)?;
         let root = is_folder.then(|| PathBuf::from(&address.rest));
         Ok(Self { place, root, store, keep, tag: None, prepared: None })
     }
@@ -158,6 +149,16 @@ impl ObjectTarget {
         }
         Ok(())
     }
+}
+
+fn open_store(address: &Address, is_folder: bool) -> Result<(String, Box<dyn Store>)> {
+    if is_folder {
+        return Ok((address.rest.clone(), Box::new(folder::Folder::new(&address.rest))));
+    }
+    #[cfg(feature = "stores")]
+    return s3::open(address);
+    #[cfg(not(feature = "stores"))]
+    return Err(super::without_stores(&address.kind));
 }
 
 /// The plan's id as a folder's name.
