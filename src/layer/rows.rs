@@ -43,6 +43,21 @@ impl<'a> LayerFile<'a> {
         self.footer.metadata().num_row_groups()
     }
 
+    /// The file.
+    #[cfg(feature = "stores")]
+    pub(crate) fn path(&self) -> &Path {
+        self.path
+    }
+
+    /// Hands over all users, part by part.
+    ///
+    /// # Errors
+    /// As [`LayerFile::read`].
+    #[cfg(feature = "stores")]
+    pub(crate) fn read_all(&self, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
+        (0..self.n_parts()).try_for_each(|part| self.read(part, &mut on_rows))
+    }
+
     /// Hands over a part's users, some thousands at a time.
     ///
     /// # Errors

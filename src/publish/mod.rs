@@ -9,6 +9,8 @@ mod document;
 mod forms;
 mod objects;
 #[cfg(feature = "stores")]
+mod pace;
+#[cfg(feature = "stores")]
 mod postgres;
 mod publication;
 #[cfg(feature = "stores")]

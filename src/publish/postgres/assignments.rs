@@ -1,62 +1,23 @@
 //! Who is in which layer: a table a load, filled beside the readers and then pointed to.
 
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use postgres::{Client, GenericClient, error::SqlState};
 use std::{
-    fs::File,
     io::Write,
-    path::Path,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{connect::Server, copy};
 use crate::{
     error::{Error, Result},
-    layer::LayerRows,
-    parquet_io::guard,
+    layer::LayerFile,
     progress::{Bar, Progress},
+    publish::pace::Pace,
 };
 
-/// Rows that are decoded and sent at a time.
-const BATCH_ROWS: usize = 16_384;
-
-/// The layer table of a publication: a file with rows to read in any number of threads.
-pub(super) struct LayerTable<'a> {
-    path: &'a Path,
-    footer: ArrowReaderMetadata,
-    pub(super) n_users: u64,
-}
-
-impl<'a> LayerTable<'a> {
-    pub(super) fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-        let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
-        let n_users = footer.metadata().file_metadata().num_rows().unsigned_abs();
-        Ok(Self { path, footer, n_users })
-    }
-
-    fn n_groups(&self) -> usize {
-        self.footer.metadata().num_row_groups()
-    }
-
-    /// Hands a row group over, batch by batch.
-    fn read(&self, group: usize, on_rows: &mut dyn FnMut(&LayerRows) -> Result<()>) -> Result<()> {
-        let file = File::open(self.path).map_err(|error| Error::read(self.path, &error))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-        let mut reader = guard(self.path, || builder.with_row_groups(vec![group]).with_batch_size(BATCH_ROWS).build())?;
-        while let Some(batch) = guard(self.path, || reader.next().transpose())? {
-            on_rows(&LayerRows::of(&batch, self.path)?)?;
-        }
-        Ok(())
-    }
-
-    /// Hands all rows over.
-    pub(super) fn read_all(&self, on_rows: &mut dyn FnMut(&LayerRows) -> Result<()>) -> Result<()> {
-        (0..self.n_groups()).try_for_each(|group| self.read(group, on_rows))
-    }
-}
+/// Rows that are sent at a time.
+const CHUNK: usize = 16_384;
 
 /// The table of a load.
 pub(super) fn table_of(load_id: i32) -> String {
@@ -121,13 +82,13 @@ fn retrying(mut step: impl FnMut() -> std::result::Result<(), postgres::Error>) 
 pub(super) fn load(
     server: &Server,
     client: &mut Client,
-    (plan_id, digest, table): (&str, &str, &LayerTable<'_>),
+    (plan_id, digest, table): (&str, &str, &LayerFile<'_>),
     max_qps: Option<u32>,
     progress: &Progress,
 ) -> Result<i32> {
     let failed = |error| server.failed("expected to make a table for the assignments", &error);
     let mut begin = client.transaction().map_err(failed)?;
-    let n_users = i64::try_from(table.n_users).unwrap_or(i64::MAX);
+    let n_users = i64::try_from(table.n_rows()).unwrap_or(i64::MAX);
     let load_id: i32 = begin
         .query_one(
             "insert into assignment_load (plan_id, layers_digest, n_users) values ($1, $2, $3) returning load_id",
@@ -146,8 +107,8 @@ pub(super) fn load(
     begin.commit().map_err(failed)?;
 
     let n_copied = copy_all(server, client, &name, table, max_qps, progress)?;
-    if n_copied != table.n_users {
-        return Err(Error::target(&server.place, format!("expected {} users in {name}, found {n_copied}", table.n_users))
+    if n_copied != table.n_rows() {
+        return Err(Error::target(&server.place, format!("expected {} users in {name}, found {n_copied}", table.n_rows()))
             .hint("run it again: the table is made anew"));
     }
     // Users first: the tenant, which is often the same, would keep the server from sorting by the first bytes of a key.
@@ -155,7 +116,7 @@ pub(super) fn load(
     client.batch_execute(&index).map_err(|error| match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => {
             let detail = error.as_db_error().and_then(|told| told.detail()).unwrap_or("a user twice").to_owned();
-            Error::input(table.path.display().to_string(), format!("expected every user once in a tenant, found: {detail}"))
+            Error::input(table.path().display().to_string(), format!("expected every user once in a tenant, found: {detail}"))
                 .hint("layer tables with users twice come of unchecked ids: `sluice layer --audit always` names the rows")
         }
         _ => server.failed("expected to index the assignments", &error),
@@ -170,16 +131,16 @@ fn copy_all(
     server: &Server,
     client: &mut Client,
     name: &str,
-    table: &LayerTable<'_>,
+    table: &LayerFile<'_>,
     max_qps: Option<u32>,
     progress: &Progress,
 ) -> Result<u64> {
-    let bar = progress.rows("postgres", Some(table.n_users));
+    let bar = progress.rows("postgres", Some(table.n_rows()));
     let next_group = AtomicUsize::new(0);
-    let pace = Pace { started: Instant::now(), n_sent: AtomicU64::new(0), max_qps };
+    let pace = Pace::new(max_qps);
     let copy = |client: &mut Client| copy_some(server, client, name, table, &next_group, &pace, &bar);
     thread::scope(|scope| {
-        let helpers: Vec<_> = (1..server.n_connections.min(table.n_groups()))
+        let helpers: Vec<_> = (1..server.n_connections.min(table.n_parts()))
             .map(|_| {
                 scope.spawn(|| {
                     let copied = server.connect().and_then(|mut client| copy(&mut client));
@@ -196,28 +157,12 @@ fn copy_all(
     })
 }
 
-/// Keeps to a number of rows a second over all connections.
-struct Pace {
-    started: Instant,
-    n_sent: AtomicU64,
-    max_qps: Option<u32>,
-}
-
-impl Pace {
-    fn wait_after(&self, n_rows: usize) {
-        let Some(max_qps) = self.max_qps else { return };
-        let n_sent = self.n_sent.fetch_add(n_rows as u64, Ordering::Relaxed) + n_rows as u64;
-        let due = Duration::from_secs_f64(n_sent as f64 / f64::from(max_qps));
-        thread::sleep(due.saturating_sub(self.started.elapsed()));
-    }
-}
-
 /// Copies row groups over one connection until none is left.
 fn copy_some(
     server: &Server,
     client: &mut Client,
     name: &str,
-    table: &LayerTable<'_>,
+    table: &LayerFile<'_>,
     next_group: &AtomicUsize,
     pace: &Pace,
     bar: &Bar,
@@ -233,15 +178,20 @@ fn copy_some(
     let mut bytes = copy::HEADER.to_vec();
     loop {
         let group = next_group.fetch_add(1, Ordering::Relaxed);
-        if group >= table.n_groups() {
+        if group >= table.n_parts() {
             break;
         }
-        table.read(group, &mut |rows| {
-            copy::encode(rows, table.path, &mut bytes)?;
-            sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(sent)?;
-            bytes.clear();
-            bar.advance(rows.len() as u64);
-            pace.wait_after(rows.len());
+        table.read(group, |rows| {
+            let mut start = 0;
+            while start < rows.len() {
+                let range = start..rows.len().min(start + pace.chunk(CHUNK));
+                start = range.end;
+                pace.wait(range.len());
+                bar.advance(range.len() as u64);
+                copy::encode(rows, range, table.path(), &mut bytes)?;
+                sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(sent)?;
+                bytes.clear();
+            }
             Ok(())
         })?;
     }

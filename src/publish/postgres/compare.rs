@@ -4,13 +4,10 @@ use hashbrown::HashMap;
 use postgres::GenericClient;
 use std::io::BufReader;
 
-use super::{
-    assignments::{LayerTable, table_of},
-    connect::Server,
-    copy,
-};
+use super::{assignments::table_of, connect::Server, copy};
 use crate::{
     error::{Error, Result},
+    layer::LayerFile,
     progress::Progress,
     publish::UserCounts,
 };
@@ -23,15 +20,15 @@ pub(super) fn compare(
     server: &Server,
     client: &mut impl GenericClient,
     load_id: i32,
-    table: &LayerTable<'_>,
+    table: &LayerFile<'_>,
     progress: &Progress,
 ) -> Result<UserCounts> {
-    let n_passes = table.n_users.div_ceil(USERS_A_PASS).max(1);
-    let bar = progress.rows("compare", Some(table.n_users * n_passes));
-    let mut counts = UserCounts { n_users: table.n_users, ..UserCounts::default() };
+    let n_passes = table.n_rows().div_ceil(USERS_A_PASS).max(1);
+    let bar = progress.rows("compare", Some(table.n_rows() * n_passes));
+    let mut counts = UserCounts { n_users: table.n_rows(), ..UserCounts::default() };
     for pass in 0..n_passes {
         let mut wanted: HashMap<u64, u64> = HashMap::new();
-        table.read_all(&mut |rows| {
+        table.read_all(|rows| {
             for row in 0..rows.len() {
                 let key = copy::key(rows.tenant(row).as_bytes(), rows.ids.value(row).as_bytes());
                 if key % n_passes == pass {

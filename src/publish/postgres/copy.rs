@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read},
+    ops::Range,
     path::Path,
 };
 
@@ -25,7 +26,7 @@ pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 ///
 /// # Errors
 /// An id that PostgreSQL's text cannot hold.
-pub(super) fn encode(rows: &LayerRows, path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
+pub(super) fn encode(rows: &LayerRows, range: Range<usize>, path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
     let text = |bytes: &mut Vec<u8>, text: &str| -> Result<()> {
         if text.as_bytes().contains(&0) {
             return Err(Error::input(
@@ -39,7 +40,7 @@ pub(super) fn encode(rows: &LayerRows, path: &Path, bytes: &mut Vec<u8>) -> Resu
         bytes.extend_from_slice(text.as_bytes());
         Ok(())
     };
-    for row in 0..rows.len() {
+    for row in range {
         bytes.extend_from_slice(&N_COLUMNS.to_be_bytes());
         text(bytes, rows.tenant(row))?;
         text(bytes, rows.ids.value(row))?;

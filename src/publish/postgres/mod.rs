@@ -16,10 +16,11 @@ mod tls;
 use postgres::{Client, GenericClient, IsolationLevel};
 use std::{thread, time::Duration};
 
-use self::{assignments::LayerTable, connect::Server, documents::Documents};
+use self::{connect::Server, documents::Documents};
 use super::{Address, Change, Inspection, Publication, Target, UserCounts, Wanted};
 use crate::{
     error::{Error, Result},
+    layer::LayerFile,
     output,
     progress::Progress,
 };
@@ -125,21 +126,21 @@ impl Target for Postgres {
         }
         let mut users = None;
         if let (Some(path), Some(digest)) = (wanted.layers, layers_digest(wanted)?) {
-            let table = LayerTable::open(path)?;
+            let table = LayerFile::open(path)?;
             let same = held.as_ref().map_or(Ok(None), |held| held.load_of(server, &mut look, &digest))?;
             let is_same = same.is_some() && !wanted.options.all_users;
             let load = held.as_ref().and_then(|held| held.load.as_ref());
             if !is_same {
                 let before = load.map(|load| format!("{} users of {}", load.n_users, load.layers_digest));
-                changes.push(Change::new("layer_assignment", before, Some(format!("{} users of {digest}", table.n_users))));
+                changes.push(Change::new("layer_assignment", before, Some(format!("{} users of {digest}", table.n_rows()))));
             }
             if count {
                 users = Some(match load {
-                    _ if is_same => UserCounts { n_users: table.n_users, ..UserCounts::default() },
+                    _ if is_same => UserCounts { n_users: table.n_rows(), ..UserCounts::default() },
                     Some(load) if assignments::is_attached(server, &mut look, load.load_id)? => {
                         compare::compare(server, &mut look, load.load_id, &table, progress)?
                     }
-                    _ => UserCounts { n_users: table.n_users, n_written: table.n_users, n_gone: 0 },
+                    _ => UserCounts { n_users: table.n_rows(), n_written: table.n_rows(), n_gone: 0 },
                 });
             }
         }
@@ -168,10 +169,10 @@ impl Target for Postgres {
         let mut users = None;
         let mut new_load = None;
         if let (Some(path), Some(digest)) = (wanted.layers, layers_digest(wanted)?) {
-            let table = LayerTable::open(path)?;
+            let table = LayerFile::open(path)?;
             let same = before.as_ref().map_or(Ok(None), |held| held.load_of(server, &mut client, &digest))?;
             let is_same = same.is_some() && !wanted.options.all_users;
-            users = Some(UserCounts { n_users: table.n_users, n_written: if is_same { 0 } else { table.n_users }, n_gone: 0 });
+            users = Some(UserCounts { n_users: table.n_rows(), n_written: if is_same { 0 } else { table.n_rows() }, n_gone: 0 });
             if !is_same {
                 new_load = Some(assignments::load(server, &mut client, (plan_id, &digest, &table), wanted.options.max_qps, progress)?);
             }

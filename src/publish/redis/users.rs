@@ -1,12 +1,7 @@
 //! Users on their way to a server: read part by part, compared with what is there, written in batches.
 
 use rayon::slice::ParallelSliceMut;
-use std::{
-    ops::Range,
-    path::Path,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{ops::Range, path::Path};
 use twox_hash::XxHash3_64;
 
 use super::{
@@ -18,6 +13,7 @@ use crate::{
     error::{Error, Result},
     layer::{LayerFile, LayerRows},
     parallel,
+    publish::pace::Pace,
 };
 
 /// Users that are looked up, and written, together.
@@ -157,26 +153,6 @@ pub(super) fn others(
     }
 }
 
-/// How many writes a second.
-struct Pace {
-    per_second: Option<u32>,
-    next: Mutex<Instant>,
-}
-
-impl Pace {
-    /// Waits until so many writes may go out.
-    fn wait(&self, n: usize) {
-        let Some(per_second) = self.per_second else { return };
-        let start = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = (*next).max(Instant::now());
-            *next = start + Duration::from_secs_f64(n as f64 / f64::from(per_second));
-            start
-        };
-        std::thread::sleep(start.saturating_duration_since(Instant::now()));
-    }
-}
-
 /// Looks at some users, adds what has to be written to the batch, and counts them.
 pub(super) type OnChunk<'a> = dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<Counts> + Sync + 'a;
 
@@ -185,9 +161,9 @@ pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChun
     let Some(path) = ctx.wanted.layers else { return Ok(Counts::default()) };
     let file = LayerFile::open(path)?;
     let bar = ctx.progress.rows(if lock.is_some() { "publish" } else { "compare" }, Some(file.n_rows()));
-    let pace = Pace { per_second: ctx.wanted.options.max_qps, next: Mutex::new(Instant::now()) };
+    let pace = Pace::new(ctx.wanted.options.max_qps);
     // A slow pace is kept in small steps, so that the lock is renewed in time.
-    let chunk = ctx.wanted.options.max_qps.map_or(CHUNK, |qps| CHUNK.min(qps as usize / 2).max(1));
+    let chunk = pace.chunk(CHUNK);
     let mut total = Counts::default();
     parallel::map_in_order(
         file.n_parts(),
