@@ -30,6 +30,9 @@ pub const RATE_COUNTERS: [[&str; 2]; 6] = [
     ["agent_complaint_count", "agent_chat_total"],
 ];
 
+/// The rate that is no share.
+const LATENCY: &str = "latency_mean_ms";
+
 /// All counters, each once.
 pub fn counters() -> Vec<&'static str> {
     let mut names: Vec<&str> = RATE_COUNTERS.into_iter().flatten().collect();
@@ -52,6 +55,8 @@ pub struct CounterWindows {
     pub series: BTreeMap<(usize, Arm, &'static str), Vec<Option<f64>>>,
     /// Where they come from, without credentials.
     pub source: SourceFile,
+    /// What of them was left out, and what the server warned of.
+    pub warnings: Vec<String>,
 }
 
 impl CounterWindows {
@@ -65,7 +70,11 @@ impl CounterWindows {
         };
         let pair = |idx: usize| {
             let (numerator, denominator) = (numerator.get(idx).copied()??, denominator.get(idx).copied()??);
-            (numerator.is_finite() && denominator.is_finite() && numerator >= 0.0 && denominator > 0.0).then_some((numerator, denominator))
+            let is_known = numerator.is_finite() && denominator.is_finite() && numerator >= 0.0 && denominator > 0.0;
+            // A share above 1 is a counter of something else; a little above it is what extrapolation to a window's ends does.
+            let is_share = RATE_METRICS[rate] != LATENCY;
+            let fits = !is_share || numerator <= 1.01 * denominator;
+            (is_known && fits).then_some((if is_share { numerator.min(denominator) } else { numerator }, denominator))
         };
         (0..numerator.len().max(denominator.len())).filter(is_of_stage).map(pair).collect()
     }
@@ -188,6 +197,7 @@ mod tests {
             window: 10,
             series: BTreeMap::new(),
             source: SourceFile { name: "prometheus".into(), digest: String::new() },
+            warnings: vec![],
         };
         let stage = Stage { start: 10, end: 40, ratio: crate::bucket::Ratio::FULL };
         windows.series.insert((0, Arm::Candidate, "agent_chat_total"), vec![Some(9.0), Some(10.0), None, Some(0.0), Some(5.0)]);
@@ -198,6 +208,6 @@ mod tests {
         // Of the windows 1, 2 and 3: known, unknown, and without a turn.
         assert_eq!(windows.rate(0, Arm::Candidate, 1, &stage), [Some((8.0, 10.0)), None, None]);
         assert!(windows.rate(0, Arm::Baseline, 1, &stage).is_empty());
-        assert_eq!(counters().len(), 9);
+        assert_eq!(counters().len(), 10);
     }
 }

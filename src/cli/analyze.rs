@@ -81,6 +81,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
 #[cfg(feature = "stores")]
 fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
     let windows = crate::input::Prometheus::new(address)?.windows(scenario, window)?;
+    windows.warnings.iter().for_each(|warning| super::note(&format!("warning: {warning}")));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
     output::write_json(out, &analysis)?;
     Ok(analysis)

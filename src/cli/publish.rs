@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result, exit_code},
     objects, output,
     progress::Progress,
-    publish::{self, Outcome, PublishReport, Source, TargetReport},
+    publish::{self, Outcome, Parts, PublishReport, Source, TargetReport},
     time::Micros,
 };
 
@@ -54,10 +54,12 @@ pub(super) struct PublishArgs {
 
 pub(super) fn run(args: &PublishArgs) -> Result<u8> {
     let layers = args.layers.as_deref().map(objects::local_file).transpose()?;
-    let mut source = Source::open(&args.dir, layers.as_deref())?;
-    if args.no_users {
-        source.layers = None;
-    }
+    let parts = match (args.rollback, args.no_users) {
+        (true, _) => Parts::Rollback,
+        (false, true) => Parts::Ratios,
+        (false, false) => Parts::All,
+    };
+    let source = Source::open(&args.dir, layers.as_deref(), parts)?;
     let mut targets = publish::open(&args.to)?;
     let options = publish::Options {
         dry_run: args.dry_run,

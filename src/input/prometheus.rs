@@ -1,7 +1,10 @@
 //! Reading counters from a Prometheus server: its HTTP API, `query_range`.
 
 use serde::Deserialize;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::SourceFile;
 use crate::{
@@ -34,6 +37,8 @@ struct Answer {
     #[serde(default)]
     error: String,
     data: Option<Data>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -110,15 +115,19 @@ impl Prometheus {
         let (start, end) = (plan.start + window, plan.start + n_windows * window);
         let mut series = BTreeMap::new();
         let mut told = Vec::new();
+        let mut warnings = BTreeSet::new();
         for counter in counters() {
             for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
                 // A label's value is quoted as in Go, which JSON's quoting is a part of.
                 let release = serde_json::Value::from(release.as_str());
                 let query = format!("sum by (layer) (increase({counter}{{version={release}}}[{}s]))", window / SECOND);
                 let text = self.ask(&query, start, end, window)?;
-                for found in self.series_of(&text)? {
+                for found in self.series_of(&text, &mut warnings)? {
                     let label = found.metric.get("layer").map_or("", String::as_str);
-                    let Some(layer) = plan.layers.iter().position(|layer| layer.id == label || layer.name == label) else { continue };
+                    let Some(layer) = plan.layers.iter().position(|layer| layer.id == label || layer.name == label) else {
+                        warnings.insert(format!("left out: layer {label:?}, which the plan does not have"));
+                        continue;
+                    };
                     let slots: &mut Vec<Option<f64>> =
                         series.entry((layer, arm, counter)).or_insert_with(|| vec![None; n_windows as usize]);
                     for (at, value) in &found.values {
@@ -135,7 +144,13 @@ impl Prometheus {
             }
         }
         let digest = output::sha256_of(&told.iter().map(String::as_bytes).collect::<Vec<_>>());
-        Ok(CounterWindows { start: plan.start, window, series, source: SourceFile { name: self.url.clone(), digest } })
+        Ok(CounterWindows {
+            start: plan.start,
+            window,
+            series,
+            source: SourceFile { name: self.url.clone(), digest },
+            warnings: warnings.into_iter().collect(),
+        })
     }
 
     fn failed(&self, found: &str) -> Error {
@@ -166,8 +181,9 @@ impl Prometheus {
         Ok(text)
     }
 
-    fn series_of(&self, text: &str) -> Result<Vec<Series>> {
+    fn series_of(&self, text: &str, warnings: &mut BTreeSet<String>) -> Result<Vec<Series>> {
         let answer: Answer = serde_json::from_str(text).map_err(|error| self.failed(&format!("{error}")))?;
+        warnings.extend(answer.warnings.iter().map(|warning| format!("the server says: {warning}")));
         match answer.data {
             Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
             _ => Err(self.failed(if answer.error.is_empty() { "no series" } else { &answer.error })),

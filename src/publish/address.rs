@@ -39,7 +39,6 @@ impl fmt::Display for Address {
 const URLS: [&str; 5] = ["redis", "rediss", "postgres", "postgresql", "s3"];
 
 fn without_credentials(rest: &str) -> &str {
-    // Whatever stands before the last @ ahead of the path may be a password, and a password may hold a slash.
     let end = rest.rfind('@').map_or(0, |at| at + 1);
     &rest[end..]
 }
@@ -67,12 +66,15 @@ impl Address {
         let Some(rest) = (if is_url { rest.strip_prefix("//") } else { Some(rest) }) else {
             return Err(Error::usage(format!("expected `{kind}://...`, found `{kind}:` without slashes")));
         };
-        // A password may hold a question mark.
-        let after = if is_url { rest.rfind('@').map_or(0, |at| at + 1) } else { 0 };
-        let (rest, query) = match rest[after..].find('?') {
-            Some(at) => (&rest[..after + at], &rest[after + at + 1..]),
-            None => (rest, ""),
-        };
+        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        if is_url && rest[authority.len()..].contains('@') {
+            // A password with a slash, or a setting? Whatever is guessed may be shown, or lost.
+            return Err(Error::usage(format!(
+                "expected an address of {kind} with one @ at most, ahead of the host, found another behind it"
+            ))
+            .hint("write @ as %40, / as %2F and ? as %3F in passwords and settings"));
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest.is_empty() && kind != "redis" {
             return Err(Error::usage(format!("expected a place after `{kind}:`, found none")));
         }
@@ -182,13 +184,18 @@ mod tests {
 
     #[test]
     fn credentials_are_never_shown() {
-        for text in
-            ["redis://user:s3cret@host:6379/0?ttl=24h", "redis://:s3c/ret@host/1", "rediss://:s3c?ret@host", "postgres://a:s3c@ret@host/db"]
-        {
+        for text in ["redis://user:s3cret@host:6379/0?ttl=24h", "redis://:s3c%2Fret@host/1", "postgres://a:s3c@ret@host/db"] {
             let address = Address::parse(text, &KINDS).unwrap();
             assert!(!format!("{address} {address:?}").contains("s3c") && address.to_string().contains("://host"), "{address}");
         }
-        let wrong = ["redis:user:s3cret@host", "mysql://user:s3cret@host", "redis://:s3cret@host?ttl", "s3cret:x@y"];
+        let wrong = [
+            "redis:user:s3cret@host",
+            "mysql://user:s3cret@host",
+            "redis://:s3cret@host?ttl",
+            "s3cret:x@y",
+            "redis://:s3cret/x@host/1",
+            "rediss://:s3cret?x@host",
+        ];
         for text in wrong {
             let error = Address::parse(text, &KINDS).unwrap_err().to_string();
             assert!(!error.contains("s3cret@") && !error.contains(":s3cret"), "{error}");
@@ -202,6 +209,9 @@ mod tests {
         assert_eq!(Address::parse("out/copy", &KINDS).unwrap().kind, "folder");
         assert_eq!(Address::parse("./a:b", &KINDS).unwrap().kind, "folder");
         assert!(address.allow(&["flag"]).is_ok() && address.allow(&["other"]).is_err());
+        let address = Address::parse("redis://host/0?tenant=a%40b", &KINDS).unwrap();
+        assert_eq!((address.to_string().as_str(), address.get("tenant")), ("redis://host/0", Some("a@b")));
+        assert!(Address::parse("redis://host/0?tenant=a@b", &KINDS).is_err());
         assert_eq!(parse_duration("24h"), Ok(DAY));
         assert!(["", "h", "-1h", "1w", "1.5h", "99999999999999d", "时"].iter().all(|text| parse_duration(text).is_err()));
     }

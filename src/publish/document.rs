@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Address, Change, Inspection, Publication, Target, UserCounts, Wanted, forms::Form};
+use super::{Address, Change, Inspection, Publication, Target, UserCounts, Wanted, forms::Form, refuse_change};
 use crate::{
     error::{Error, Result},
     output,
@@ -15,16 +15,20 @@ use crate::{
 pub(super) struct Document {
     form: &'static Form,
     address: Address,
+    path: PathBuf,
 }
 
 impl Document {
     pub(super) fn open(form: &'static Form, address: Address) -> Result<Self> {
         address.allow(form.settings)?;
-        Ok(Self { form, address })
+        // A link stays a link: what it points to is replaced.
+        let path = std::path::absolute(&address.rest).unwrap_or_else(|_| PathBuf::from(&address.rest));
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        Ok(Self { form, address, path })
     }
 
     fn path(&self) -> &Path {
-        Path::new(&self.address.rest)
+        &self.path
     }
 
     fn publication_path(&self) -> PathBuf {
@@ -33,13 +37,11 @@ impl Document {
         name.into()
     }
 
-    fn held(&self) -> Result<Option<Publication>> {
+    /// The publication beside the file. A rollback does not fail because it cannot be read.
+    fn held(&self, is_rollback: bool) -> Result<Option<Publication>> {
         let path = self.publication_path();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Publication::from_json(&text, &path.display().to_string()).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::target(path.display().to_string(), format!("expected a readable file, found: {error}"))),
-        }
+        let found = read(&path).and_then(|text| text.map(|text| Publication::from_json(&text, &path.display().to_string())).transpose());
+        if is_rollback { Ok(found.unwrap_or_default()) } else { found }
     }
 }
 
@@ -48,34 +50,47 @@ impl Target for Document {
         self.address.to_string()
     }
 
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
     fn inspect(&mut self, wanted: &Wanted<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
         let after = (self.form.write)(wanted, &self.address)?;
-        let before = match std::fs::read_to_string(self.path()) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::target(self.place(), format!("expected a file to replace, found: {error}"))),
-        };
-        let held = self.held()?;
+        let before = read(self.path())?;
+        let held = self.held(wanted.options.rollback)?;
         let mut changes = Vec::new();
         if before.as_ref() != Some(&after) {
             changes = match &before {
                 Some(before) => line_changes(before, &after),
-                None => vec![Change::new(self.path().display().to_string(), None, Some(format!("{} lines", after.lines().count())))],
+                None => vec![Change::new(&self.address.rest, None, Some(format!("{} lines", after.lines().count())))],
             };
         }
         if held.as_ref() != Some(wanted.publication) {
             let version = held.as_ref().map(|held| held.version.clone());
-            changes.push(Change::new(self.publication_path().display().to_string(), version, Some(wanted.publication.version.clone())));
+            changes.push(Change::new(format!("{}.sluice.json", self.address.rest), version, Some(wanted.publication.version.clone())));
         }
         Ok(Inspection { held, changes, users: None, warnings: (self.form.warnings)(wanted.publication, &self.address) })
     }
 
-    fn apply(&mut self, wanted: &Wanted<'_>, _held: Option<&Publication>, _progress: &Progress) -> Result<Option<UserCounts>> {
+    fn apply(&mut self, wanted: &Wanted<'_>, held: Option<&Publication>, _progress: &Progress) -> Result<Option<UserCounts>> {
+        refuse_change(self.held(wanted.options.rollback)?.as_ref(), held, wanted, &self.place())?;
         let text = (self.form.write)(wanted, &self.address)?;
         let refused = |error: Error| Error::target(self.place(), error.problems().first().map_or_else(String::new, |p| p.message.clone()));
         output::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
         output::write_json(&self.publication_path(), wanted.publication).map_err(refused)?;
         Ok(None)
+    }
+}
+
+/// A file's text; `None` if it is not there. What is no plain file (a folder, a device) is not read, and not replaced.
+fn read(path: &Path) -> Result<Option<String>> {
+    let wrong =
+        |found: &dyn std::fmt::Display| Error::target(path.display().to_string(), format!("expected a file to replace, found {found}"));
+    match std::fs::metadata(path) {
+        Ok(about) if !about.is_file() => Err(wrong(&"a folder or a device")),
+        Ok(_) => std::fs::read(path).map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned())).map_err(|error| wrong(&error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(wrong(&error)),
     }
 }
 

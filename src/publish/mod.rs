@@ -19,7 +19,7 @@ mod redis;
 #[cfg(feature = "stores")]
 pub(crate) use address::percent_decoded;
 pub use address::{Address, parse_duration};
-pub use publication::{Publication, RatioRow, Source};
+pub use publication::{Parts, Publication, RatioRow, Source};
 
 use serde::Serialize;
 use std::path::Path;
@@ -116,6 +116,11 @@ pub struct Inspection {
 pub trait Target: Send {
     /// Its address, without credentials.
     fn place(&self) -> String;
+
+    /// The file that it is, if it is one: two targets of one file would replace each other.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 
     /// Looks at what it holds; writes nothing. With `count`, users are compared one by one.
     ///
@@ -224,7 +229,7 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
                 None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
             },
         };
-        if targets.iter().any(|other| other.place() == target.place()) {
+        if targets.iter().any(|other| other.place() == target.place() || (other.file().is_some() && other.file() == target.file())) {
             return Err(Error::usage(format!("expected every target once, found {} twice", target.place())));
         }
         targets.push(target);
@@ -246,18 +251,17 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
     let layers = if options.rollback { None } else { source.layers.as_deref() };
     let wanted = Wanted { publication: &publication, dir: &source.dir, layers, options };
 
-    let planned: Vec<(TargetReport, Option<Inspection>)> =
+    let mut planned: Vec<(TargetReport, Option<Step>)> =
         targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
-    let (mut reports, inspections): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
     if !options.dry_run {
         // First in, last out.
         let order: Vec<usize> = if options.rollback { (0..targets.len()).rev().collect() } else { (0..targets.len()).collect() };
         for idx in order {
-            let (Some(inspection), report) = (&inspections[idx], &mut reports[idx]) else { continue };
+            let (report, Some(step)) = &mut planned[idx] else { continue };
             if report.outcome != Outcome::Planned {
                 continue;
             }
-            match targets[idx].apply(&wanted, inspection.held.as_ref(), progress) {
+            match targets[idx].apply(&Wanted { publication: &step.publication, ..wanted }, step.held.as_ref(), progress) {
                 Ok(users) => {
                     report.outcome = Outcome::Applied;
                     report.users = users.or(report.users);
@@ -270,11 +274,19 @@ pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Optio
         schema: "sluice.publish/1".into(),
         plan_id: publication.plan_id.clone(),
         version: publication.version.clone(),
-        targets: reports,
+        targets: planned.into_iter().map(|(report, _)| report).collect(),
     }
 }
 
-fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (TargetReport, Option<Inspection>) {
+/// What is going to happen at a target.
+struct Step {
+    /// What it holds.
+    held: Option<Publication>,
+    /// What it will hold.
+    publication: Publication,
+}
+
+fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (TargetReport, Option<Step>) {
     let mut report = TargetReport {
         target: target.place(),
         outcome: Outcome::Failed,
@@ -284,34 +296,55 @@ fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (T
         warnings: vec![],
         error: None,
     };
-    let inspected = target.inspect(wanted, wanted.options.dry_run, progress).and_then(|inspection| {
+    let mut look = || {
+        let inspection = target.inspect(wanted, wanted.options.dry_run, progress)?;
+        let publication = wanted.publication.over(inspection.held.as_ref(), wanted.options);
         if let Some(held) = &inspection.held {
             refuse_reopening(held, wanted, &report.target)?;
         }
-        Ok(inspection)
-    });
-    match inspected {
-        Ok(inspection) => {
-            if let Some(held) = inspection.held.as_ref().filter(|held| held.as_of > wanted.publication.as_of) {
-                let (theirs, ours) = (time::format(held.as_of), time::format(wanted.publication.as_of));
+        // What was taken back there is a part of what will be held.
+        let inspection = if publication == *wanted.publication {
+            inspection
+        } else {
+            target.inspect(&Wanted { publication: &publication, ..*wanted }, wanted.options.dry_run, progress)?
+        };
+        Ok((inspection, publication))
+    };
+    match look() {
+        Ok((inspection, publication)) => {
+            if let Some(held) = inspection.held.as_ref().filter(|held| held.as_of > publication.as_of) {
+                let (theirs, ours) = (time::format(held.as_of), time::format(publication.as_of));
                 report.warnings.push(format!("it held a schedule of {theirs}, which is newer than this one of {ours}"));
             }
-            report.warnings.extend(inspection.warnings.iter().cloned());
+            report.warnings.extend(inspection.warnings);
             report.held = inspection.held.as_ref().map(|held| held.version.clone());
-            report.outcome = if inspection.changes.is_empty() { Outcome::Unchanged } else { Outcome::Planned };
             report.users = inspection.users;
-            report.changes = ratio_changes(inspection.held.as_ref(), wanted.publication);
-            report.changes.extend(inspection.changes.iter().cloned());
-            if report.outcome == Outcome::Unchanged {
-                report.changes.clear();
+            if inspection.changes.is_empty() {
+                report.outcome = Outcome::Unchanged;
+            } else {
+                report.outcome = Outcome::Planned;
+                report.changes = ratio_changes(inspection.held.as_ref(), &publication);
+                report.changes.extend(inspection.changes);
             }
-            (report, Some(inspection))
+            (report, Some(Step { held: inspection.held, publication }))
         }
         Err(error) => {
             fail(&mut report, &error);
             (report, None)
         }
     }
+}
+
+/// Refuses to go on where somebody else has published, or taken back, since the target was looked at. A rollback goes on.
+fn refuse_change(found: Option<&Publication>, inspected: Option<&Publication>, wanted: &Wanted<'_>, place: &str) -> Result<()> {
+    let version = |publication: Option<&Publication>| publication.map(|publication| publication.version.clone());
+    let (found, inspected) = (version(found), version(inspected));
+    if wanted.options.rollback || found == inspected || found.as_ref() == Some(&wanted.publication.version) {
+        return Ok(());
+    }
+    let show = |version: Option<String>| version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"));
+    Err(Error::target(place, format!("expected to replace {}, found {}", show(inspected), show(found)))
+        .hint("somebody else published meanwhile: run it again to see what would change"))
 }
 
 fn fail(report: &mut TargetReport, error: &Error) {
@@ -321,14 +354,14 @@ fn fail(report: &mut TargetReport, error: &Error) {
 
 /// A nightly job must not undo what somebody did by hand in the night.
 fn refuse_reopening(held: &Publication, wanted: &Wanted<'_>, place: &str) -> Result<()> {
-    let Some(at) = held.rolled_back_at else { return Ok(()) };
     let publication = wanted.publication;
-    if publication.candidate != held.candidate || !publication.is_open() || wanted.options.reopen {
+    let Some(at) = held.taken_back.get(&publication.candidate) else { return Ok(()) };
+    if !publication.is_open() || wanted.options.reopen {
         return Ok(());
     }
     Err(Error::target(
         place,
-        format!("expected a release other than {}, which was taken back by hand at {}", held.candidate, time::format(at)),
+        format!("expected a release other than {}, which was taken back by hand at {}", publication.candidate, time::format(*at)),
     )
     .hint("publish a new release, or this one again with --reopen"))
 }

@@ -1,8 +1,12 @@
 //! What is to be true at every target: the ratios from now on, whom they are of, and what they rest on.
 
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
+use super::Options;
 use crate::{
     bucket::{Platform, Ratio},
     error::{Error, Result},
@@ -36,6 +40,9 @@ pub struct Publication {
     pub status: RampStatus,
     /// When somebody took the candidate back by hand, microseconds. Such a candidate is not opened again unasked.
     pub rolled_back_at: Option<Micros>,
+    /// Every candidate of the plan that was taken back by hand and not opened again since, and when, microseconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken_back: BTreeMap<String, Micros>,
     /// How production places users.
     pub profile: String,
     /// Text that is hashed beside the user's id.
@@ -108,6 +115,7 @@ impl Publication {
             as_of: schedule.as_of,
             status: schedule.status(),
             rolled_back_at: None,
+            taken_back: BTreeMap::new(),
             profile: schedule.profile.clone(),
             salt: schedule.salt.clone(),
             flag: schedule.flag.clone(),
@@ -130,9 +138,28 @@ impl Publication {
             row.reason = "taken back by hand".into();
         }
         back.as_of = at;
+        back.taken_back.insert(back.candidate.clone(), at);
         back.rolled_back_at = Some(at);
         back.status = RampStatus::RolledBack;
         back.named()
+    }
+
+    /// The same for a target that holds another publication: what was taken back there stays so, unless this candidate is opened again on purpose.
+    #[must_use]
+    pub fn over(&self, held: Option<&Self>, options: &Options) -> Self {
+        let mut next = self.clone();
+        let Some(held) = held else { return next };
+        for (candidate, at) in &held.taken_back {
+            if !(options.reopen && *candidate == next.candidate) {
+                next.taken_back.entry(candidate.clone()).or_insert(*at);
+            }
+        }
+        if options.rollback && held.is_open() {
+            // Whatever was open there is what somebody wants closed.
+            next.taken_back.entry(held.candidate.clone()).or_insert(options.now);
+        }
+        next.rolled_back_at = next.taken_back.get(&next.candidate).copied();
+        next.named()
     }
 
     fn named(mut self) -> Self {
@@ -177,6 +204,47 @@ impl Publication {
     }
 }
 
+/// What of a folder is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// Ratios, and who is in which layer.
+    All,
+    /// Ratios alone: users stay as they are.
+    Ratios,
+    /// No ratio at all: the candidate is taken back, and only the schedule has to be readable.
+    Rollback,
+}
+
+/// Refuses a schedule that says two things at once.
+fn check(schedule: &Schedule, path: &Path) -> Result<()> {
+    let wrong = |found: String| {
+        Err(Error::input(path.display().to_string(), format!("expected a schedule of Sluice, found {found}"))
+            .hint("make it anew with `sluice schedule`"))
+    };
+    if schedule.schema != "sluice.schedule/1" {
+        return wrong(format!("one of form {}", schedule.schema));
+    }
+    let mut seen = BTreeSet::new();
+    for layer in &schedule.layers {
+        if !seen.insert((&layer.tenant, &layer.layer)) {
+            return wrong(format!("layer {} twice", layer.layer));
+        }
+        if (layer.lo_bucket, layer.hi_bucket) != (0, layer.next_ratio.bps()) {
+            return wrong(format!(
+                "buckets {}..{} for a ratio of {} in {}",
+                layer.lo_bucket, layer.hi_bucket, layer.next_ratio, layer.layer
+            ));
+        }
+        if layer.layer.is_empty() || layer.layer.contains([':', '|']) {
+            return wrong(format!("a layer \"{}\", whose id is no slug", layer.layer));
+        }
+    }
+    if schedule.layers.is_empty() {
+        return wrong("one without layers".into());
+    }
+    Ok(())
+}
+
 /// A folder whose outputs are published.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -193,7 +261,7 @@ impl Source {
     ///
     /// # Errors
     /// A folder without a schedule, or one whose schedule rests on another layer table.
-    pub fn open(dir: &Path, layers: Option<&Path>) -> Result<Self> {
+    pub fn open(dir: &Path, layers: Option<&Path>, parts: Parts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {
             return Err(Error::input(dir.display().to_string(), format!("expected {} in it, found none", file::SCHEDULE))
@@ -201,9 +269,15 @@ impl Source {
         }
         let schedule: Schedule = output::read_json(&schedule_path)?;
         let study_path = dir.join(file::STUDY);
-        let study: Option<StudyDocument> = if study_path.exists() { Some(output::read_json(&study_path)?) } else { None };
+        check(&schedule, &schedule_path)?;
+        let study: Option<StudyDocument> = match output::read_json(&study_path) {
+            Ok(study) => Some(study),
+            // Names for people are not worth a rollback.
+            Err(_) if !study_path.exists() || parts == Parts::Rollback => None,
+            Err(error) => return Err(error),
+        };
         let own = dir.join(file::LAYERS);
-        let layers = layers.map(Path::to_owned).or_else(|| own.exists().then_some(own));
+        let layers = layers.map(Path::to_owned).or_else(|| own.exists().then_some(own)).filter(|_| parts == Parts::All);
         let mut publication = Publication::new(&schedule, study.as_ref());
         if let Some(path) = &layers {
             let found = output::blake3_of_file(path)?;

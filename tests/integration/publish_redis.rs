@@ -458,3 +458,92 @@ fn publish_redis_to_a_cluster() {
     let stderr = fails(&["publish", text(&monday), "--to", &format!("{to}&profile=harness-v1")], 2);
     assert!(stderr.contains("in a cluster"), "{stderr}");
 }
+
+#[test]
+fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
+    for profile in ["sluice", "harness-v1"] {
+        let small = Small::new("stays", "sluice");
+        let a = small.study("a", &small.layers("a", 0..2_000, 0), [0.5, 0.0, 0.2, 0.0], 0);
+        // Another table: other layers, and a thousand users more.
+        let b = small.study("b", &small.layers("b", 0..3_000, 1), [0.2, 0.6, 0.0, 0.3], 1);
+        let c = small.study("c", &small.layers("c", 0..2_000, 2), [0.0, 0.3, 0.0, 0.9], 2);
+        let closed = small.study("closed", &a.join("layers.parquet"), [0.0; 4], 3);
+        let server = RedisServer::start(&[]);
+        let to = format!("{}?profile={profile}", server.url());
+        let refused = |study: &Path| {
+            let output = sluice(&["publish", text(study), "--to", &to]);
+            assert_eq!(output.status.code(), Some(4), "{profile}: {}", String::from_utf8_lossy(&output.stdout));
+            String::from_utf8(output.stderr).unwrap()
+        };
+        publish(&a, &to, &[]);
+        let mut slow = Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(["publish", text(&b), "--to", &to, "--max-qps", "1000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(1_500));
+        assert_eq!(outcome(&publish(&a, &to, &["--rollback"])), "applied");
+        assert!(routed(&server, profile, &small, 3_000).is_empty());
+        // Another table comes while the first is still being written: nothing of the first may be left.
+        publish(&c, &to, &["--reopen"]);
+        assert_eq!(slow.wait().unwrap().code(), Some(4), "the publication that was under way goes on");
+        assert_eq!(routed(&server, profile, &small, 2_000), small.who(&c), "{profile}");
+        if profile == "sluice" {
+            assert_eq!(routed(&server, profile, &small, 3_000), small.who(&c), "users of a table that never came into force");
+        }
+
+        // Closed at 0 %, it is still what somebody took back.
+        publish(&c, &to, &["--rollback"]);
+        publish(&closed, &to, &[]);
+        assert!(refused(&a).contains("--reopen"));
+        // The table that was in force before is written again where another had begun.
+        publish(&a, &to, &["--reopen"]);
+        let mut child = spawn(&b, &format!("{to}&ttl=6d"));
+        sleep(Duration::from_millis(30));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        server.ask(&["DEL", "sluice:{stays}:lock"]);
+        publish(&a, &to, &[]);
+        assert_eq!(routed(&server, profile, &small, 2_000), small.who(&a), "{profile}");
+
+        // What cannot be read, and a full server, keep no candidate open.
+        server.ask(&["SET", "sluice:salts", "x"]);
+        server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        assert_eq!(outcome(&publish(&a, &to, &["--rollback"])), "applied");
+        assert!(routed(&server, profile, &small, 2_000).is_empty());
+    }
+}
+
+#[test]
+fn publish_redis_users_are_refreshed_before_they_expire() {
+    let small = Small::new("fresh", "sluice");
+    let a = small.study("a", &small.layers("a", 0..500, 0), [0.5; 4], 0);
+    for profile in ["sluice", "harness-v1"] {
+        let server = RedisServer::start(&[]);
+        let to = format!("{}?profile={profile}", server.url());
+        publish(&a, &to, &["--ttl", "2s"]);
+        sleep(Duration::from_millis(2_200));
+        assert!(routed(&server, profile, &small, 500).is_empty());
+        // The usual time to live is longer; what was written was not.
+        assert_eq!(publish(&a, &to, &[])["targets"][0]["users"]["n_written"], 500, "{profile}");
+        assert_eq!(routed(&server, profile, &small, 500), small.who(&a));
+    }
+    let server = RedisServer::start(&[]);
+    let to = format!("{}?profile=harness-v1&tenant=default", server.url());
+    publish(&a, &to, &[]);
+    let mut schedule = crate::support::json(&a.join("schedule.json"));
+    for layer in schedule["layers"].as_array_mut().unwrap() {
+        layer["tenant"] = "other".into();
+    }
+    fs::write(a.join("schedule.json"), schedule.to_string()).unwrap();
+    let stderr = fails_quietly(&["publish", text(&a), "--to", &format!("{}?profile=harness-v1&tenant=other", server.url())]);
+    assert!(stderr.contains("tenant"), "{stderr}");
+}
+
+/// A command that ends with 4, after its report; what it said.
+fn fails_quietly(args: &[&str]) -> String {
+    let output = sluice(args);
+    assert_eq!(output.status.code(), Some(4));
+    String::from_utf8(output.stderr).unwrap()
+}

@@ -38,7 +38,9 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let mut text = String::new();
     of_publication(publication, &mut text);
     of_layers(publication, &mut text);
-    if let Some(analysis) = analysis(wanted)? {
+    // A rollback does not fail because an analysis is of something else.
+    let found = if wanted.options.rollback { analysis(wanted).unwrap_or_default() } else { analysis(wanted)? };
+    if let Some(analysis) = found {
         of_analysis(publication, &analysis, &mut text);
     }
     Ok(text)

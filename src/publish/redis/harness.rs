@@ -6,18 +6,18 @@
 use std::{collections::BTreeMap, str};
 
 use super::{
-    Context, Inspection, Publication, UserCounts, ask,
+    Context, Inspection, Publication, Refreshed, UserCounts, ask,
     keys::PlanKeys,
     link::{Batch, Link},
     lock::Lock,
-    users::{Counts, Texts, pass, values},
+    users::{Counts, Texts, others, pass, values},
 };
 use crate::{
     bucket::Ratio,
     error::{Error, Result},
     layer::LayerRows,
-    publish::Change,
-    time::{Micros, SECOND},
+    publish::{Change, refuse_change},
+    time::SECOND,
 };
 
 /// What is in force, as the last publication noted it.
@@ -25,7 +25,9 @@ struct Held {
     publication: Publication,
     layers_digest: Option<String>,
     n_users: u64,
-    refreshed_at: Micros,
+    /// When every user was written last; `None` if none was.
+    refreshed: Option<Refreshed>,
+    tenant: String,
 }
 
 impl Held {
@@ -41,7 +43,8 @@ impl Held {
             publication: Publication::from_json(publication, place)?,
             layers_digest: fields.get("layers_digest").filter(|text| !text.is_empty()).cloned(),
             n_users: number("n_users")? as u64,
-            refreshed_at: number("refreshed_at")?,
+            refreshed: Some(Refreshed { at: number("refreshed_at")?, ttl: number("ttl")? }).filter(|refreshed| refreshed.ttl > 0),
+            tenant: fields.get("tenant").cloned().unwrap_or_default(),
         }))
     }
 }
@@ -89,7 +92,7 @@ fn held_ratios(ctx: &Context<'_>, keys: impl Iterator<Item = String>) -> Result<
 pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> Result<Inspection> {
     let tenant = tenant_of(ctx.publication(), tenant, ctx.pool.place())?;
     let note = PlanKeys::new(&ctx.publication().plan_id).harness();
-    let held = Held::read(ctx, &note)?;
+    let held = read_held(ctx, &note, tenant)?;
     let wanted = ratios(ctx.publication(), tenant, held.as_ref());
     let mut changes = Vec::new();
     for (key, before) in held_ratios(ctx, wanted.keys().cloned())? {
@@ -111,20 +114,53 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
             users = Some(counts.users(0));
         }
     }
-    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings()? })
+    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings() })
 }
 
 fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
-    ctx.users_are_due(held.and_then(|held| held.layers_digest.as_deref()), held.map_or(Micros::MIN, |held| held.refreshed_at))
+    ctx.users_are_due(held.and_then(|held| held.layers_digest.as_deref()), held.and_then(|held| held.refreshed))
 }
 
-pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>) -> Result<Option<UserCounts>> {
+/// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are not taken over.
+fn read_held(ctx: &Context<'_>, note: &str, tenant: &str) -> Result<Option<Held>> {
+    let held = match Held::read(ctx, note) {
+        Err(_) if ctx.wanted.options.rollback => return Ok(None),
+        other => other?,
+    };
+    match held {
+        Some(held) if held.tenant != tenant => Err(Error::target(
+            ctx.pool.place(),
+            format!("expected keys of tenant {tenant}, found those of {}: the source document's keys have room for one", held.tenant),
+        )
+        .hint("publish every tenant to a database of its own, or with the usual keys")),
+        held => Ok(held),
+    }
+}
+
+/// Ratio keys of a release that no note tells of: a rollback takes them all back.
+fn unknown_ratios(ctx: &Context<'_>) -> Result<Vec<String>> {
+    let escaped: String =
+        ctx.publication().candidate.chars().flat_map(|c| [Some('\\').filter(|_| "*?[]\\^-".contains(c)), Some(c)]).flatten().collect();
+    let mut found = Vec::new();
+    others(ctx, &ratio_key(&escaped, "*"), &[], |_, keys| {
+        found.extend((0..keys.len()).filter_map(|idx| str::from_utf8(keys.get(idx)).ok()).map(str::to_owned));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>, inspected: Option<&Publication>) -> Result<Option<UserCounts>> {
     let publication = ctx.publication();
     let tenant = tenant_of(publication, tenant, ctx.pool.place())?;
     let keys = PlanKeys::new(&publication.plan_id);
+    let note_key = keys.harness();
     let lock = Lock::take(ctx.pool, keys.lock(), ctx.wanted.options.rollback)?;
-    let held = Held::read(ctx, &keys.harness())?;
-    let wanted = ratios(publication, tenant, held.as_ref());
+    let held = read_held(ctx, &note_key, tenant)?;
+    refuse_change(held.as_ref().map(|held| &held.publication), inspected, ctx.wanted, ctx.pool.place())?;
+    let mut wanted = ratios(publication, tenant, held.as_ref());
+    if ctx.wanted.options.rollback && held.is_none() {
+        wanted.extend(unknown_ratios(ctx)?.into_iter().map(|key| (key, Ratio::ZERO)));
+    }
 
     let now = held_ratios(ctx, wanted.keys().cloned())?;
     let falling: Vec<(&str, Ratio)> = wanted
@@ -132,15 +168,18 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>) -> Result<Option<Us
         .filter(|(key, ratio)| now[*key].is_none_or(|now| now > ratio.share()))
         .map(|(key, ratio)| (key.as_str(), if now[key].is_some() { *ratio } else { Ratio::ZERO }))
         .collect();
-    set_together(&lock, &falling, &[])?;
+    // Users on their way are of no table until all are there: a run that is cut off leaves that to be seen.
+    let is_due = are_due(ctx, held.as_ref());
+    let begun = [(note_key.as_str(), "layers_digest", "")];
+    set_together(&lock, &falling, if is_due { &begun } else { &[] })?;
 
     let mut users = None;
-    let (mut digest, mut n_users, mut refreshed_at) =
-        held.as_ref().map_or((None, 0, 0), |held| (held.layers_digest.clone(), held.n_users, held.refreshed_at));
-    if are_due(ctx, held.as_ref()) {
+    let (mut digest, mut n_users, mut refreshed) =
+        held.as_ref().map_or((None, 0, None), |held| (held.layers_digest.clone(), held.n_users, held.refreshed));
+    if is_due {
         let counts = pass_over(ctx, Some(&lock), tenant, held.as_ref())?;
-        if held.as_ref().is_none_or(|held| ctx.refresh_is_due(held.refreshed_at)) {
-            refreshed_at = ctx.wanted.options.now;
+        if ctx.refresh_is_due(held.as_ref().and_then(|held| held.refreshed)) {
+            refreshed = Some(Refreshed { at: ctx.wanted.options.now, ttl: ctx.ttl });
         }
         digest.clone_from(&publication.layers_digest);
         n_users = counts.n_users;
@@ -153,12 +192,13 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>) -> Result<Option<Us
         ("publication", ctx.document()),
         ("layers_digest", digest.unwrap_or_default()),
         ("n_users", n_users.to_string()),
-        ("refreshed_at", refreshed_at.to_string()),
+        ("refreshed_at", refreshed.unwrap_or_default().at.to_string()),
+        ("ttl", refreshed.unwrap_or_default().ttl.to_string()),
+        ("tenant", tenant.to_owned()),
     ];
-    let note_key = keys.harness();
     let fields: Vec<(&str, &str, &str)> = note.iter().map(|(name, value)| (note_key.as_str(), *name, value.as_str())).collect();
     set_together(&lock, &all, &fields)?;
-    ctx.note_salt()?;
+    ctx.note_salt();
     Ok(users)
 }
 
@@ -177,7 +217,7 @@ fn set_together(lock: &Lock<'_>, ratios: &[(&str, Ratio)], fields: &[(&str, &str
 fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, tenant: &str, held: Option<&Held>) -> Result<Counts> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     // Keys that live on are compared; all are written anew when it is time.
-    let reads = held.is_some_and(|held| held.layers_digest.is_some() && !ctx.refresh_is_due(held.refreshed_at));
+    let reads = held.is_some() && !ctx.refresh_is_due(held.and_then(|held| held.refreshed));
     pass(ctx, lock, &|link: &mut Link, rows: &LayerRows, range, batch: &mut Batch| {
         let rows_of_tenant: Vec<usize> = range.filter(|row| rows.tenant(*row) == tenant).collect();
         let mut keys = Texts::default();

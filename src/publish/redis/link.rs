@@ -34,8 +34,7 @@ enum Source {
 
 impl Pool {
     /// Tells an address apart; nothing is reached yet. User and password come from it, or from the environment.
-    pub(super) fn new(address: &Address, is_cluster: bool) -> Result<Self> {
-        let place = address.to_string();
+    pub(super) fn new(address: &Address, place: String, is_cluster: bool) -> Result<Self> {
         let wrong = |error: RedisError| {
             // The detail of a bad address may hold the address.
             let why = if error.kind() == ErrorKind::InvalidClientConfig { "a broken address or missing certificates" } else { "another" };

@@ -20,6 +20,7 @@ pub(super) struct Lock<'a> {
     pool: &'a Pool,
     key: String,
     token: String,
+    by_force: bool,
     renewed: Mutex<Instant>,
 }
 
@@ -34,14 +35,18 @@ impl<'a> Lock<'a> {
         let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let since = Instant::now();
         loop {
-            let mut command = redis::cmd("SET");
-            command.arg(&key).arg(&token);
-            if !by_force {
-                command.arg("NX");
+            if by_force {
+                let lock = Self { pool, key, token, by_force, renewed: Mutex::new(Instant::now()) };
+                lock.run("redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1", &[], &[LIFE.as_millis().to_string().as_bytes()])?;
+                lock.cut_off_others();
+                return Ok(lock);
             }
-            command.arg("PX").arg(LIFE.as_millis() as u64);
+            let mut command = redis::cmd("SET");
+            command.arg(&key).arg(&token).arg("NX").arg("PX").arg(LIFE.as_millis() as u64);
             if ask(pool, |link| link.ask::<Option<String>>(&command))?.is_some() {
-                return Ok(Self { pool, key, token, renewed: Mutex::new(Instant::now()) });
+                let lock = Self { pool, key, token, by_force, renewed: Mutex::new(Instant::now()) };
+                lock.cut_off_others();
+                return Ok(lock);
             }
             if since.elapsed() > LIFE + Duration::from_secs(2) {
                 return Err(Error::target(pool.place(), "expected to publish alone, found another publication under way")
@@ -51,26 +56,64 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Makes the lock live on. To be called between steps.
-    pub(super) fn renew(&self, link: &mut Link) -> Result<()> {
-        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if renewed.elapsed() < LIFE / 4 {
-            return Ok(());
+    /// Ends the connections of those who held the lock before: one that was stopped for a while, and does not know that its time is over, writes
+    /// nothing more. Where the server does not allow this, and in a cluster, `renew` alone keeps others out.
+    fn cut_off_others(&self) {
+        let clients: String = ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
+        for client in clients.lines() {
+            let field = |name: &str| client.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+            if let (Some(id), Some(name)) = (field("id"), field("name"))
+                && name.strip_prefix(self.key.as_str()).is_some_and(|rest| rest.strip_prefix(':').is_some_and(|token| token != self.token))
+            {
+                let _ = ask(self.pool, |link| link.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id)));
+            }
         }
+    }
+
+    /// Makes a connection one that the next holder of the lock can cut off. To be called before it writes users.
+    pub(super) fn sign(&self, link: &mut Link) -> Result<()> {
+        let name = format!("{}:{}", self.key, self.token);
+        // Not every server allows names.
+        let _ = link.ask::<()>(redis::cmd("CLIENT").arg("SETNAME").arg(name));
+        self.prove(link)
+    }
+
+    /// Makes the lock live on. To be called before every step.
+    pub(super) fn renew(&self, link: &mut Link) -> Result<()> {
+        let is_fresh = self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LIFE / 10;
+        if is_fresh { Ok(()) } else { self.prove(link) }
+    }
+
+    fn prove(&self, link: &mut Link) -> Result<()> {
         let script = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";
         let mut command = redis::cmd("EVAL");
         command.arg(script).arg(1).arg(&self.key).arg(&self.token).arg(LIFE.as_millis() as u64);
         if link.ask::<i64>(&command)? == 0 {
             return Err(self.is_lost());
         }
-        *renewed = Instant::now();
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         Ok(())
     }
 
     /// Runs a script that changes keys only if the lock is still held: its first lines check that. `KEYS[1]` is the lock's key and `ARGV[1]` its token.
     pub(super) fn guarded(&self, body: &str, keys: &[&str], args: &[&[u8]]) -> Result<()> {
+        let script = format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n{body}\nreturn 1");
+        if self.run(&script, keys, args)? == 0 { Err(self.is_lost()) } else { Ok(()) }
+    }
+
+    fn run(&self, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<i64> {
+        // A rollback goes on where memory is full; servers before version 7 cannot be told so.
+        if self.by_force
+            && let Ok(answer) = self.eval(&format!("#!lua flags=allow-oom\n{script}"), keys, args)
+        {
+            return Ok(answer);
+        }
+        self.eval(script, keys, args)
+    }
+
+    fn eval(&self, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<i64> {
         let mut command = redis::cmd("EVAL");
-        command.arg(format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n{body}\nreturn 1"));
+        command.arg(script);
         command.arg(keys.len() + 1).arg(&self.key);
         keys.iter().for_each(|key| {
             command.arg(*key);
@@ -79,12 +122,15 @@ impl<'a> Lock<'a> {
         args.iter().for_each(|arg| {
             command.arg(*arg);
         });
-        if ask(self.pool, |link| link.ask::<i64>(&command))? == 0 { Err(self.is_lost()) } else { Ok(()) }
+        ask(self.pool, |link| link.ask::<i64>(&command))
     }
 
     fn is_lost(&self) -> Error {
-        Error::target(self.pool.place(), "expected to publish alone, found that another publication or a rollback has taken over")
-            .hint("what it published is in force; run it again if this one is still wanted")
+        Error::target(
+            self.pool.place(),
+            "expected to publish alone, found that its time was over, or that another publication or a rollback has taken over",
+        )
+        .hint("run it again, if this one is still wanted")
     }
 }
 

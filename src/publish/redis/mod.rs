@@ -56,7 +56,12 @@ impl Redis {
             "harness-v1" => KeySet::Harness { tenant: address.get("tenant").map(str::to_owned) },
             other => return Err(Error::usage(format!("{address}: expected profile sluice or harness-v1, found `{other}`"))),
         };
-        let pool = Pool::new(&address, is_cluster)?;
+        let place = match &keys {
+            KeySet::Versioned => address.to_string(),
+            KeySet::Harness { tenant: None } => format!("{address}?profile=harness-v1"),
+            KeySet::Harness { tenant: Some(tenant) } => format!("{address}?profile=harness-v1&tenant={tenant}"),
+        };
+        let pool = Pool::new(&address, place, is_cluster)?;
         Ok(Self { address, keys, pool })
     }
 
@@ -69,7 +74,7 @@ impl Redis {
 
 impl Target for Redis {
     fn place(&self) -> String {
-        self.address.to_string()
+        self.pool.place().to_owned()
     }
 
     fn inspect(&mut self, wanted: &Wanted<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
@@ -80,14 +85,23 @@ impl Target for Redis {
         }
     }
 
-    fn apply(&mut self, wanted: &Wanted<'_>, _held: Option<&Publication>, progress: &Progress) -> Result<Option<UserCounts>> {
-        // What is held is read anew under the lock.
+    fn apply(&mut self, wanted: &Wanted<'_>, held: Option<&Publication>, progress: &Progress) -> Result<Option<UserCounts>> {
+        // What is held is read anew under the lock, and must be what was looked at.
         let ctx = Context { pool: &self.pool, wanted, ttl: self.ttl(wanted)?, progress };
         match &self.keys {
-            KeySet::Versioned => versioned::apply(&ctx),
-            KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref()),
+            KeySet::Versioned => versioned::apply(&ctx, held),
+            KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref(), held),
         }
     }
+}
+
+/// When every user was written last, and for how long.
+#[derive(Debug, Clone, Copy, Default)]
+struct Refreshed {
+    /// Microseconds.
+    at: Micros,
+    /// Microseconds.
+    ttl: Micros,
 }
 
 /// What both sets of keys work with.
@@ -105,29 +119,31 @@ impl Context<'_> {
     }
 
     /// Whether users have to be looked at: the target holds another table of them, or has not been refreshed for half of their time to live.
-    fn users_are_due(&self, held_digest: Option<&str>, refreshed_at: Micros) -> bool {
-        self.wanted.layers.is_some() && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed_at))
+    fn users_are_due(&self, held_digest: Option<&str>, refreshed: Option<Refreshed>) -> bool {
+        self.wanted.layers.is_some() && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed))
     }
 
     /// Whether every user is written, changed or not.
-    fn refresh_is_due(&self, refreshed_at: Micros) -> bool {
-        self.wanted.options.all_users || self.wanted.options.now.saturating_sub(refreshed_at) >= self.ttl / 2
+    fn refresh_is_due(&self, refreshed: Option<Refreshed>) -> bool {
+        let is_old = |refreshed: Refreshed| self.wanted.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2;
+        self.wanted.options.all_users || refreshed.is_none_or(is_old)
     }
 
     /// Other plans on this server that deal users with the same salt.
-    fn warnings(&self) -> Result<Vec<String>> {
-        let salts: BTreeMap<String, String> = ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS)))?;
+    fn warnings(&self) -> Vec<String> {
+        // A warning is not worth a failure.
+        let salts: BTreeMap<String, String> = ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS))).unwrap_or_default();
         let publication = self.publication();
         let same = salts.iter().filter(|(plan, salt)| **salt == salt_of(publication) && **plan != publication.plan_id);
-        Ok(same.map(|(plan, _)| super::same_salt(plan)).collect())
+        same.map(|(plan, _)| super::same_salt(plan)).collect()
     }
 
     /// Remembers this plan's salt for other plans to look at.
-    fn note_salt(&self) -> Result<()> {
+    fn note_salt(&self) {
         let publication = self.publication();
         let mut command = redis::cmd("HSET");
         command.arg(keys::SALTS).arg(&publication.plan_id).arg(salt_of(publication));
-        ask(self.pool, |link| link.ask::<i64>(&command)).map(|_| ())
+        let _ = ask(self.pool, |link| link.ask::<i64>(&command));
     }
 
     fn document(&self) -> String {

@@ -122,20 +122,19 @@ pub(super) fn digests(ctx: &Context<'_>, path: &Path, key_of: &(dyn Fn(&mut Vec<
     Ok(digests)
 }
 
-/// Goes through all keys that begin with a prefix, thousands at a time, and hands over those whose digests are not among the sorted ones.
+/// Goes through all keys of a pattern, thousands at a time, and hands over those whose digests are not among the sorted ones.
 pub(super) fn others(
     ctx: &Context<'_>,
-    prefix: &str,
+    pattern: &str,
     digests: &[u64],
     mut on_keys: impl FnMut(&mut Link, &Texts) -> Result<()>,
 ) -> Result<()> {
     let bar = ctx.progress.rows("search", None);
-    let pattern = format!("{prefix}*");
     let mut link = ctx.pool.take()?;
     let mut cursor = 0_u64;
     loop {
         let mut command = redis::cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(8_192);
+        command.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(8_192);
         let (next, keys): (u64, Vec<Vec<u8>>) = link.ask(&command)?;
         bar.advance(keys.len() as u64);
         let mut strange = Texts::default();
@@ -169,6 +168,9 @@ pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChun
         file.n_parts(),
         |part| {
             let mut link = ctx.pool.take()?;
+            if let Some(lock) = lock {
+                lock.sign(&mut link)?;
+            }
             let mut batch = Batch::new(ctx.pool);
             let mut counts = Counts::default();
             file.read(part, |rows| {
@@ -183,8 +185,8 @@ pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChun
                     counts.n_known += more.n_known;
                     if let Some(lock) = lock {
                         pace.wait(batch.len());
-                        link.send(&mut batch)?;
                         lock.renew(&mut link)?;
+                        link.send(&mut batch)?;
                     } else {
                         batch = Batch::new(ctx.pool);
                     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, str};
 
 use super::{
-    Context, Inspection, Publication, UserCounts, ask,
+    Context, Inspection, Publication, Refreshed, UserCounts, ask,
     keys::{Place, PlanKeys, place_at, write_value},
     link::{Batch, Link},
     lock::Lock,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     layer::LayerRows,
-    publish::Change,
+    publish::{Change, refuse_change},
     time::{Micros, SECOND},
 };
 
@@ -34,8 +34,8 @@ struct Held {
     n_users: u64,
     /// Digest of the table that the users are of.
     layers_digest: Option<String>,
-    /// When every user was written last, microseconds.
-    refreshed_at: Micros,
+    /// When every user was written last; `None` if none was.
+    refreshed: Option<Refreshed>,
     publication: Publication,
 }
 
@@ -63,7 +63,8 @@ impl Held {
                 since: number("since")?,
                 n_users: number("n_users")?,
                 layers_digest: field("layers_digest").filter(|text| !text.is_empty()).map(str::to_owned),
-                refreshed_at: number("refreshed_at")? as Micros,
+                refreshed: Some(Refreshed { at: number("refreshed_at")? as Micros, ttl: number("ttl")? as Micros })
+                    .filter(|refreshed| refreshed.ttl > 0),
                 publication: Publication::from_json(field("publication").unwrap_or_default(), place)?,
                 name,
             }))
@@ -76,6 +77,8 @@ impl Held {
 struct Writing {
     generation: u64,
     since: u64,
+    /// When it was begun, microseconds.
+    begun: Micros,
     layers_digest: String,
 }
 
@@ -83,9 +86,9 @@ impl Writing {
     fn read(ctx: &Context<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
         let text: Option<String> = ask(ctx.pool, |link| link.ask(redis::cmd("GET").arg(keys.writing())))?;
         let parse = |text: &str| {
-            let mut parts = text.splitn(3, ' ');
+            let mut parts = text.splitn(4, ' ');
             let mut number = || parts.next()?.parse().ok();
-            Some(Self { generation: number()?, since: number()?, layers_digest: parts.next()?.to_owned() })
+            Some(Self { generation: number()?, since: number()?, begun: number()? as Micros, layers_digest: parts.next()?.to_owned() })
         };
         Ok(text.as_deref().and_then(parse))
     }
@@ -104,7 +107,11 @@ struct Plan<'a> {
 
 pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
-    let held = Held::read(ctx, &keys)?;
+    let held = match Held::read(ctx, &keys) {
+        // What cannot be read does not keep a candidate open.
+        Err(_) if ctx.wanted.options.rollback => None,
+        other => other?,
+    };
     let mut changes = Vec::new();
     let wanted = &ctx.publication().version;
     if held.as_ref().is_none_or(|held| held.publication.version != *wanted) {
@@ -116,31 +123,43 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
         changes.push(Change::new(format!("{}*", keys.user_prefix()), digest, ctx.publication().layers_digest.clone()));
         if count {
             let (generation, since) = held.as_ref().map_or((0, 0), |held| (held.generation, held.since));
-            let is_full = held.as_ref().is_none_or(|held| ctx.refresh_is_due(held.refreshed_at));
+            let is_full = ctx.refresh_is_due(held.as_ref().and_then(|held| held.refreshed));
             let new = if is_full { (generation + 1, generation + 1) } else { (generation + 1, since) };
             let counts = pass_over(ctx, None, &Plan { keys: &keys, held: (generation, since), new, reads: generation > 0 })?;
             users = Some(counts.users(held.as_ref().map_or(0, |held| held.n_users).saturating_sub(counts.n_known)));
         }
     }
-    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings()? })
+    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings() })
 }
 
 fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
     let digest = held.and_then(|held| held.layers_digest.as_deref());
-    ctx.users_are_due(digest, held.map_or(Micros::MIN, |held| held.refreshed_at))
+    ctx.users_are_due(digest, held.and_then(|held| held.refreshed))
 }
 
-pub(super) fn apply(ctx: &Context<'_>) -> Result<Option<UserCounts>> {
+pub(super) fn apply(ctx: &Context<'_>, inspected: Option<&Publication>) -> Result<Option<UserCounts>> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
-    let lock = Lock::take(ctx.pool, keys.lock(), ctx.wanted.options.rollback)?;
-    let held = Held::read(ctx, &keys)?;
-    let mut next = NextUsers::of(held.as_ref());
+    let is_rollback = ctx.wanted.options.rollback;
+    let lock = Lock::take(ctx.pool, keys.lock(), is_rollback)?;
+    let (held, mut next) = match Held::read(ctx, &keys) {
+        Ok(held) => {
+            let next = NextUsers::of(held.as_ref());
+            (held, next)
+        }
+        // Nobody can be placed by what is there. The new generation is above any that may be.
+        Err(_) if is_rollback => {
+            let generation = u64::try_from(ctx.wanted.options.now / SECOND).unwrap_or(0);
+            (None, NextUsers { generation, since: generation, ..NextUsers::default() })
+        }
+        Err(error) => return Err(error),
+    };
+    refuse_change(held.as_ref().map(|held| &held.publication), inspected, ctx.wanted, ctx.pool.place())?;
     let mut users = None;
     if are_due(ctx, held.as_ref()) {
         users = Some(write_users(ctx, &keys, &lock, held.as_ref(), &mut next)?);
     }
-    switch(ctx, &keys, &lock, held.as_ref(), &next)?;
-    ctx.note_salt()?;
+    switch(ctx, &keys, &lock, held.as_ref(), (&next, users.is_some()))?;
+    ctx.note_salt();
     Ok(users)
 }
 
@@ -151,7 +170,7 @@ struct NextUsers {
     since: u64,
     n_users: u64,
     layers_digest: String,
-    refreshed_at: Micros,
+    refreshed: Option<Refreshed>,
 }
 
 impl NextUsers {
@@ -161,7 +180,7 @@ impl NextUsers {
             since: held.since,
             n_users: held.n_users,
             layers_digest: held.layers_digest.clone().unwrap_or_default(),
-            refreshed_at: held.refreshed_at,
+            refreshed: held.refreshed,
         })
     }
 }
@@ -175,7 +194,8 @@ fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option
     let base = next.generation.max(left.as_ref().map_or(0, |left| left.generation));
     let has_users = held.is_some_and(|held| held.layers_digest.is_some());
     // Entries that a killed run left of another table hold for nobody once a full table is there.
-    let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed_at);
+    let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
+    let begun = resumed.map_or(ctx.wanted.options.now, |left| left.begun);
     let (generation, since) = match resumed {
         Some(left) => (left.generation, left.since),
         None if only_changed => (base + 1, next.since),
@@ -184,7 +204,7 @@ fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option
     let n_held = next.n_users;
     let in_force = (next.generation, next.since);
     let mut plan = Plan { keys, held: in_force, new: (generation, since), reads: has_users || left.is_some() };
-    mark(ctx, keys, lock, plan.new, &digest)?;
+    mark(ctx, keys, lock, plan.new, (begun, &digest))?;
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
     // With a full table, whoever is not in it is void. With changes alone, those who are gone have to be found.
     let n_gone = n_held.saturating_sub(counts.n_known);
@@ -193,7 +213,7 @@ fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option
             // No command goes through the keys of all servers of a cluster: a full table needs none.
             plan.new = (plan.new.0 + 1, plan.new.0 + 1);
             plan.reads = true;
-            mark(ctx, keys, lock, plan.new, &digest)?;
+            mark(ctx, keys, lock, plan.new, (begun, &digest))?;
             counts = pass_over(ctx, Some(lock), &plan)?;
         } else {
             bury(ctx, lock, &plan)?;
@@ -205,13 +225,20 @@ fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option
     next.n_users = counts.n_users;
     next.layers_digest = digest;
     if new.0 == new.1 {
-        next.refreshed_at = ctx.wanted.options.now;
+        // From when it was begun: what a killed run wrote first expires first.
+        next.refreshed = Some(Refreshed { at: begun, ttl: ctx.ttl });
     }
     Ok(counts.users(n_gone))
 }
 
-fn mark(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, (generation, since): (u64, u64), digest: &str) -> Result<()> {
-    let text = format!("{generation} {since} {digest}");
+fn mark(
+    ctx: &Context<'_>,
+    keys: &PlanKeys,
+    lock: &Lock<'_>,
+    (generation, since): (u64, u64),
+    (begun, digest): (Micros, &str),
+) -> Result<()> {
+    let text = format!("{generation} {since} {begun} {digest}");
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     lock.guarded("redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])", &[&keys.writing()], &[text.as_bytes(), ttl.as_bytes()])
 }
@@ -266,7 +293,7 @@ fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
         key.extend_from_slice(plan.keys.tenant_prefix(rows.tenant(row)).as_bytes());
         key.extend_from_slice(rows.ids.value(row).as_bytes());
     })?;
-    others(ctx, &plan.keys.user_prefix(), &present, |link, keys| {
+    others(ctx, &format!("{}*", plan.keys.user_prefix()), &present, |link, keys| {
         let mut batch = Batch::new(ctx.pool);
         let mut value = Vec::new();
         for (idx, found) in values(link, ctx.pool, keys)?.into_iter().enumerate() {
@@ -283,7 +310,7 @@ fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
 }
 
 /// Writes the new version, then switches the pointer and lets the old version expire, in one step of the server.
-fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Held>, next: &NextUsers) -> Result<()> {
+fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Held>, (next, has_written): (&NextUsers, bool)) -> Result<()> {
     let publication = ctx.publication();
     let name = format!("{}.{}", publication.version, next.generation);
     let mut fields: Vec<(String, String)> = [
@@ -300,7 +327,8 @@ fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Hel
         ("since", next.since.to_string()),
         ("n_users", next.n_users.to_string()),
         ("layers_digest", next.layers_digest.clone()),
-        ("refreshed_at", next.refreshed_at.to_string()),
+        ("refreshed_at", next.refreshed.unwrap_or_default().at.to_string()),
+        ("ttl", next.refreshed.unwrap_or_default().ttl.to_string()),
         ("publication", ctx.document()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -315,7 +343,10 @@ fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Hel
     )?;
 
     let old_key = held.map_or_else(|| new_key.clone(), |held| keys.version(&held.name));
-    let body = "redis.call('SET', KEYS[2], ARGV[2])\nredis.call('DEL', KEYS[5])\nif KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
+    // A table that another run has begun stays marked: its entries hold for nobody, and the next run must know.
+    let body = "redis.call('SET', KEYS[2], ARGV[2])\nif ARGV[4] == '1' then redis.call('DEL', KEYS[5]) end\n\
+                if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
+    let has_written = if has_written { b"1" } else { b"0" };
     let grace = GRACE.to_string();
-    lock.guarded(body, &[&keys.current(), &new_key, &old_key, &keys.writing()], &[name.as_bytes(), grace.as_bytes()])
+    lock.guarded(body, &[&keys.current(), &new_key, &old_key, &keys.writing()], &[name.as_bytes(), grace.as_bytes(), has_written])
 }
