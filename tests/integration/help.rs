@@ -21,6 +21,7 @@ fn help_of_every_command() {
         "gate",
         "finops",
         "audit",
+        "publish",
         "report",
         "generate",
     ] {
