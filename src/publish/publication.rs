@@ -10,7 +10,8 @@ use super::Options;
 use crate::{
     bucket::{Platform, Ratio},
     error::{Error, Result},
-    output,
+    layer::LayerFile,
+    output, parallel,
     ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict},
     report::StudyDocument,
     study::file,
@@ -245,6 +246,23 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads a layer table once, before any target is reached: every row must be whole, and of a layer that the schedule has. Anything else would
+/// be found when a store is half written, or by its readers.
+fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
+    let known: BTreeSet<&str> = publication.ratios.iter().map(|row| row.layer.as_str()).collect();
+    let file = LayerFile::open(path)?;
+    let check_part = |part| {
+        file.read(part, |rows| match (0..rows.len()).map(|row| rows.layers.value(row)).find(|layer| !known.contains(layer)) {
+            None => Ok(()),
+            Some(layer) => {
+                Err(Error::input(path.display().to_string(), format!("expected layers of plan {}, found \"{layer}\"", publication.plan_id))
+                    .hint("name the layer table of this plan with --layers"))
+            }
+        })
+    };
+    parallel::map_in_order(file.n_parts(), check_part, |_, ()| Ok(()))
+}
+
 /// A folder whose outputs are published.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -289,6 +307,7 @@ impl Source {
                 )
                 .hint("layers are frozen while a release is ramped: name the table of the plan's start with --layers"));
             }
+            check_layers(path, &publication)?;
             publication.layers_digest = Some(found);
             publication = publication.named();
         }

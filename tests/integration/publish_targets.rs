@@ -70,6 +70,17 @@ fn publish_targets_are_checked_before_anything_is_reached() {
     schedule["layers_digest"] = "blake3:00".into();
     fs::write(study.join("schedule.json"), schedule.to_string()).unwrap();
     assert!(publish(&["redis://h/0"], 3).contains("layer table that the schedule rests on"));
+    // One that is cut off, or has layers of another plan: found before anything is reached.
+    schedule.as_object_mut().unwrap().remove("layers_digest");
+    fs::write(study.join("schedule.json"), schedule.to_string()).unwrap();
+    let bytes = fs::read(&layers).unwrap();
+    fs::write(study.join("layers.parquet"), &bytes[..bytes.len() / 2]).unwrap();
+    assert!(publish(&["redis://h/0"], 3).contains("whole Parquet file"));
+    fs::write(study.join("layers.parquet"), b"").unwrap();
+    publish(&["redis://h/0"], 3);
+    fs::copy(&layers, study.join("layers.parquet")).unwrap();
+    fs::write(study.join("schedule.json"), schedule.to_string().replace("\"vip\"", "\"other\"")).unwrap();
+    assert!(publish(&["redis://h/0"], 3).contains("found \"vip\""));
     let nothing = small.dir.path().join("nothing");
     fs::create_dir(&nothing).unwrap();
     assert!(fails(&["publish", text(&nothing), "--to", "redis://h/0"], 3).contains("schedule.json"));
