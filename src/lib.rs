@@ -15,91 +15,52 @@
 //! values and return values. Files, terminal and command line are at the rim: [`input`], [`output`], [`report`], [`cli`], [`study`].
 //! Time is an argument (`as_of`), never read inside.
 
-// The modules stand in the order of the flow; a line between them keeps rustfmt from sorting them.
+// The rooms stand in the order of the flow, ground first: a room imports only rooms above it in this list.
+// `tests/integration/architecture.rs` holds this. A comment between two rooms keeps rustfmt from sorting them.
 
-// What a study is: one TOML file.
-pub mod scenario;
-// What is measured: the one metric table.
-pub mod metric;
-// Where a user stands in assignment space.
+// The ground: errors, files, time, numbers, threads, memory.
+pub mod base;
+// Pure statistics: numbers in, numbers or a reason out.
+pub mod stats;
+// Hashes of users to positions, as Sluice and other systems compute them.
 pub mod bucket;
-
-// Users and traffic with a known truth.
-pub mod generate;
-
+// The one table of metrics.
+pub mod metric;
+// A study as one TOML file: plan, policy, inputs, worlds.
+pub mod scenario;
 // Files to typed columns.
 pub mod input;
-
-// Users to layers.
+// `sluice layer`: users to layers.
 pub mod layer;
-
-// Traffic to the cube.
+// `sluice generate`: users and traffic with a known truth.
+pub mod generate;
+// `sluice replay`: the traffic log to the cube.
 pub mod replay;
-
-// Numbers to numbers.
-pub mod stats;
-
-// Logs to what another assignment would have earned.
-pub mod ope;
-
-// Rates to quality, and the guardrails before it.
+// Rates to quality of service, and the guardrails.
 pub mod qos;
-
-// The cube to everything that can be said about it.
+// `sluice analyze`, `sluice calibrate`: the cube to estimates.
 pub mod analysis;
-
-// Evidence to verdicts and the next ratios.
+// `sluice schedule`, `sluice who`: evidence to verdicts and the next ratios.
 pub mod ramp;
-
-// Who gets the candidate at a step.
-pub mod who;
-
-// Worlds that a plan may meet, run before it is carried out.
+// `sluice simulate`, `sluice backtest`: plans run before they are carried out.
 pub mod simulate;
-
-// What a release is made of.
+// `sluice record`, `sluice tools`, `sluice evals`: what a release is made of.
 pub mod release;
-
-// What its tools take and give, and whom a change breaks.
-pub mod tools;
-
-// Results of evaluations, case by case.
-pub mod evals;
-
-// What the log's rows cost, and who pays.
+// `sluice finops`: what the log's rows cost, and who pays.
 pub mod finops;
-
-// From a trace to what answered it, and from a release to whom it reached.
+// `sluice audit`: from a trace to its release, and from a release to its users.
 pub mod audit;
-
-// All checks to one outcome.
+// `sluice gate`: all checks to one outcome.
 pub mod gate;
-
-// Documents to pages.
+// `sluice report`: documents to pages.
 pub mod report;
-
-// One number at a time.
+// `sluice calc`: one number at a time.
 pub mod calc;
-
-// Schedules to what production stores consume.
-pub mod publish;
-
-// The pipeline.
+// `sluice run`: the pipeline.
 pub mod study;
-
-// The commands.
+// `sluice publish`: schedules to what production stores consume.
+pub mod publish;
+// The command line.
 pub mod cli;
 
-// What all of them stand on.
-pub mod error;
-mod hash;
-mod memory;
-pub mod number;
-mod objects;
-pub mod output;
-mod parallel;
-mod parquet_io;
-pub mod progress;
-mod spill;
 mod tables;
-pub mod time;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::time::{HOUR, Micros};
+use crate::base::time::{HOUR, Micros};
 
 /// Which direction of a metric is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,11 @@ impl ColumnKind {
     pub fn quantize(self, value: f64, min: f64) -> Result<i64, String> {
         let scaled = value * self.units();
         if !value.is_finite() || value < min {
-            return Err(if min == 0.0 { "a number >= 0".into() } else { "a number".into() });
+            return Err(if min == 0.0 {
+                "a number >= 0".into()
+            } else {
+                "a number".into()
+            });
         }
         if scaled.abs() > MAX_UNITS {
             return Err(format!("a number up to {}", MAX_UNITS / self.units()));
@@ -86,7 +90,7 @@ impl ColumnKind {
 /// A column as metrics read it: its values, or whether they pass a test.
 ///
 /// ```
-/// use sluice::metric::Reading;
+/// use crate::metric::Reading;
 /// assert_eq!(Reading::parse("latency_ms > 2000").unwrap().column, "latency_ms");
 /// assert_eq!(Reading::parse("feature='refund'").unwrap().to_string(), "feature = 'refund'");
 /// assert!(Reading::parse("mean of latency").is_none());
@@ -147,23 +151,39 @@ impl Reading {
             return None;
         }
         if rest.is_empty() {
-            return Some(Self { column: column.into(), test: None });
+            return Some(Self {
+                column: column.into(),
+                test: None,
+            });
         }
         let (sign, comparison) = COMPARISONS.iter().find(|(sign, _)| rest.starts_with(sign))?;
         let value = rest[sign.len()..].trim();
-        let quoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).filter(|value| !value.contains('\''));
+        let quoted = value
+            .strip_prefix('\'')
+            .and_then(|value| value.strip_suffix('\''))
+            .filter(|value| !value.contains('\''));
         let test = match (quoted, comparison) {
             (Some(text), Comparison::Equal) => Test::Is(text.into()),
             (Some(text), Comparison::Different) => Test::IsNot(text.into()),
             (Some(_), _) => return None,
-            (None, comparison) => Test::Number(*comparison, value.parse().ok().filter(|value: &f64| value.is_finite())?),
+            (None, comparison) => Test::Number(
+                *comparison,
+                value.parse().ok().filter(|value: &f64| value.is_finite())?,
+            ),
         };
-        Some(Self { column: column.into(), test: Some(test) })
+        Some(Self {
+            column: column.into(),
+            test: Some(test),
+        })
     }
 
     /// How it is stored.
     pub fn kind(&self) -> ColumnKind {
-        if self.test.is_some() { ColumnKind::Flag } else { column_kind(&self.column) }
+        if self.test.is_some() {
+            ColumnKind::Flag
+        } else {
+            column_kind(&self.column)
+        }
     }
 
     /// Whether it reads text.
@@ -175,7 +195,9 @@ impl Reading {
 impl Test {
     /// Whether a number passes; texts never do.
     pub fn of_number(&self, value: f64) -> bool {
-        let Self::Number(comparison, limit) = self else { return false };
+        let Self::Number(comparison, limit) = self else {
+            return false;
+        };
         match comparison {
             Comparison::Less => value < *limit,
             Comparison::AtMost => value <= *limit,
@@ -204,7 +226,10 @@ impl fmt::Display for Reading {
             Some(Test::Is(text)) => write!(f, "{column} = '{text}'"),
             Some(Test::IsNot(text)) => write!(f, "{column} != '{text}'"),
             Some(Test::Number(comparison, limit)) => {
-                let sign = COMPARISONS.iter().find(|(_, c)| c == comparison).map_or("", |(sign, _)| sign);
+                let sign = COMPARISONS
+                    .iter()
+                    .find(|(_, c)| c == comparison)
+                    .map_or("", |(sign, _)| sign);
                 write!(f, "{column} {sign} {limit}")
             }
         }
@@ -325,12 +350,19 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
 /// The smallest legal value of a column: 0 for the built-in ones but `nps`, none for a scenario's own.
 pub fn column_min(column: &str) -> f64 {
     let is_built_in = COLUMNS.iter().any(|(name, _)| *name == column);
-    if is_built_in && column != "nps" { 0.0 } else { f64::NEG_INFINITY }
+    if is_built_in && column != "nps" {
+        0.0
+    } else {
+        f64::NEG_INFINITY
+    }
 }
 
 /// How a column is stored: as the built-in table says, else as a real number.
 pub fn column_kind(column: &str) -> ColumnKind {
-    COLUMNS.iter().find(|(name, _)| *name == column).map_or(ColumnKind::Real, |(_, kind)| *kind)
+    COLUMNS
+        .iter()
+        .find(|(name, _)| *name == column)
+        .map_or(ColumnKind::Real, |(_, kind)| *kind)
 }
 
 /// Whether the bad rate divides by rated rows or by all rows.
@@ -374,8 +406,20 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     csat.delay = 48 * HOUR;
     vec![
         rate("availability", "success", Higher),
-        ratio("latency_mean_ms", of("latency_ms"), known("latency_ms"), Lower, "ms"),
-        ratio("tool_success_rate", of("tool_successes"), of("tool_calls"), Higher, "share"),
+        ratio(
+            "latency_mean_ms",
+            of("latency_ms"),
+            known("latency_ms"),
+            Lower,
+            "ms",
+        ),
+        ratio(
+            "tool_success_rate",
+            of("tool_successes"),
+            of("tool_calls"),
+            Higher,
+            "share",
+        ),
         rate("task_completion_rate", "task_completed", Higher),
         bad_rate,
         rate("complaint_rate", "complaint", Lower),
@@ -384,10 +428,28 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
         rate("escalation_rate", "escalated", Lower),
         rate("refusal_rate", "refused", Lower),
         rate("incident_rate", "incident", Lower),
-        ratio("tokens_in_mean", of("tokens_in"), known("tokens_in"), Lower, "tokens"),
-        ratio("tokens_out_mean", of("tokens_out"), known("tokens_out"), Lower, "tokens"),
+        ratio(
+            "tokens_in_mean",
+            of("tokens_in"),
+            known("tokens_in"),
+            Lower,
+            "tokens",
+        ),
+        ratio(
+            "tokens_out_mean",
+            of("tokens_out"),
+            known("tokens_out"),
+            Lower,
+            "tokens",
+        ),
         ratio("cost_per_turn_usd", of("cost_usd"), Sum::Rows, Lower, "USD"),
-        ratio("cost_per_completed_task_usd", of("cost_usd"), of("task_completed"), Lower, "USD"),
+        ratio(
+            "cost_per_completed_task_usd",
+            of("cost_usd"),
+            of("task_completed"),
+            Lower,
+            "USD",
+        ),
     ]
 }
 
@@ -407,9 +469,31 @@ mod tests {
 
     #[test]
     fn values_are_quantized_alike_one_by_one_and_all_at_once() {
-        let values =
-            [0.0, 1.0, -0.0, 0.5, 1.5, 2.5, 1e-6, 5e-7, 1.5e-6, 2.5e-6, 1_234.567_89, 1e9, -3.0, 7.0, f64::NAN, f64::INFINITY, 1e15];
-        for kind in [ColumnKind::Flag, ColumnKind::Count, ColumnKind::Real, ColumnKind::Usd] {
+        let values = [
+            0.0,
+            1.0,
+            -0.0,
+            0.5,
+            1.5,
+            2.5,
+            1e-6,
+            5e-7,
+            1.5e-6,
+            2.5e-6,
+            1_234.567_89,
+            1e9,
+            -3.0,
+            7.0,
+            f64::NAN,
+            f64::INFINITY,
+            1e15,
+        ];
+        for kind in [
+            ColumnKind::Flag,
+            ColumnKind::Count,
+            ColumnKind::Real,
+            ColumnKind::Usd,
+        ] {
             for min in [0.0, f64::NEG_INFINITY] {
                 for value in values {
                     let mut out = [0];
@@ -418,7 +502,10 @@ mod tests {
                         Ok(one) => assert!(!is_legal || out == [one], "{kind:?} {value}"),
                         Err(_) => assert!(!is_legal, "{kind:?} {value}"),
                     }
-                    assert!(is_legal || value.abs() > 1e5 || kind.quantize(value, min).is_err(), "{kind:?} {value}");
+                    assert!(
+                        is_legal || value.abs() > 1e5 || kind.quantize(value, min).is_err(),
+                        "{kind:?} {value}"
+                    );
                 }
             }
         }
@@ -426,13 +513,35 @@ mod tests {
 
     #[test]
     fn tests_read_back_what_they_print() {
-        for text in ["a > 5", "a >= -0.5", "a < 1", "a <= 2", "a = 0", "a != 3", "a = 'x y'", "a != ''"] {
+        for text in [
+            "a > 5",
+            "a >= -0.5",
+            "a < 1",
+            "a <= 2",
+            "a = 0",
+            "a != 3",
+            "a = 'x y'",
+            "a != ''",
+        ] {
             assert_eq!(Reading::parse(text).unwrap().to_string(), text);
         }
-        for wrong in ["a >", "> 5", "a ~ 5", "a > 'x'", "a = 'x", "a = x", "a > inf", "a b > 1", "a = 'it's'"] {
+        for wrong in [
+            "a >",
+            "> 5",
+            "a ~ 5",
+            "a > 'x'",
+            "a = 'x",
+            "a = x",
+            "a > inf",
+            "a b > 1",
+            "a = 'it's'",
+        ] {
             assert_eq!(Reading::parse(wrong), None, "{wrong}");
         }
-        assert_eq!(Sum::parse("sum( latency_ms>2e3 )").unwrap().to_string(), "sum(latency_ms > 2000)");
+        assert_eq!(
+            Sum::parse("sum( latency_ms>2e3 )").unwrap().to_string(),
+            "sum(latency_ms > 2000)"
+        );
     }
 
     #[test]

@@ -9,22 +9,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    analysis::{self, Analysis, Asked},
-    error::{Error, ErrorKind, Problem, Result},
-    gate::{self, GateReport},
-    generate::{self, GeneratedData},
-    input::{self, Table, UserBatch, UserFeatures, UserReader},
-    layer::{self, Audit, LayerSummary, Period, Ties, Users},
-    output::{self, StagedFolder},
-    progress::Progress,
-    ramp::{self, OperationRow, RampState, Schedule},
-    replay::{self, Cube},
-    report::{self, Lang},
-    scenario::{Events, Input as ScenarioInput, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom},
-    tables,
-    time::Micros,
+use crate::analysis::{Analysis, Asked};
+use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::output;
+use crate::base::output::StagedFolder;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::gate::GateReport;
+use crate::generate::GeneratedData;
+use crate::input::{Table, UserBatch, UserFeatures, UserReader};
+use crate::layer::{Audit, LayerSummary, Period, Ties, Users};
+use crate::ramp::{OperationRow, RampState, Schedule};
+use crate::replay::Cube;
+use crate::report::Lang;
+use crate::scenario::{
+    Events, Input as ScenarioInput, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom,
 };
+use crate::{analysis, gate, generate, input, layer, ramp, replay, report, tables};
 
 /// Names of a study's files.
 pub mod file {
@@ -101,27 +102,45 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
         let analysis = analyze(scenario, &cube, &Asked::default(), &dir.join(file::ANALYSIS))?;
         let schedule = schedule(scenario, &analysis, None, dir)?;
         let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
-        Some(RampFindings { analysis, schedule, gate })
+        Some(RampFindings {
+            analysis,
+            schedule,
+            gate,
+        })
     };
     report(dir, lang)?;
     let files = write_manifest(scenario, dir)?;
 
     staged.commit()?;
-    Ok(Study { layering, ramp, files })
+    Ok(Study {
+        layering,
+        ramp,
+        files,
+    })
 }
 
 /// Refuses a study that would replace its own inputs.
 fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
-    let Ok(out) = std::fs::canonicalize(out) else { return Ok(()) };
+    let Ok(out) = std::fs::canonicalize(out) else {
+        return Ok(());
+    };
     let users = match &scenario.input.users {
         UsersFrom::Table(source) => Some(source),
         UsersFrom::Events(events) => Some(&events.source),
         UsersFrom::Traffic | UsersFrom::Generator => None,
     };
-    let ScenarioInput { traffic, shadow, outcomes, .. } = &scenario.input;
+    let ScenarioInput {
+        traffic,
+        shadow,
+        outcomes,
+        ..
+    } = &scenario.input;
     for source in traffic.iter().chain(shadow).chain(outcomes).chain(users) {
         if std::fs::canonicalize(&source.path).is_ok_and(|path| path.starts_with(&out)) {
-            let found = format!("expected an --out without the study's inputs, found {} in it", source.path.display());
+            let found = format!(
+                "expected an --out without the study's inputs, found {} in it",
+                source.path.display()
+            );
             return Err(Error::write(&out, &found).hint("choose another --out"));
         }
     }
@@ -129,7 +148,12 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
 }
 
 /// Generated data for a scenario that wants it: that of the previous run if it is the same, else new.
-fn ensure_data(scenario: &Scenario, out: &Path, dir: &Path, progress: &Progress) -> Result<Option<GeneratedData>> {
+fn ensure_data(
+    scenario: &Scenario,
+    out: &Path,
+    dir: &Path,
+    progress: &Progress,
+) -> Result<Option<GeneratedData>> {
     if scenario.input.generate.is_none() {
         return Ok(None);
     }
@@ -145,17 +169,27 @@ fn ensure_data(scenario: &Scenario, out: &Path, dir: &Path, progress: &Progress)
 ///
 /// # Errors
 /// See [`layer::layer_users`].
-pub fn layer(scenario: &Scenario, data: Option<&GeneratedData>, path: &Path, progress: &Progress) -> Result<LayerSummary> {
+pub fn layer(
+    scenario: &Scenario,
+    data: Option<&GeneratedData>,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
     let users = match (&scenario.input.users, data) {
         (UsersFrom::Generator, Some(data)) => UsersFrom::Table(data.users.clone()),
         (UsersFrom::Generator, None) => {
-            return Err(
-                Error::usage("expected generated data, found none").hint("generate it with `sluice generate`, then name it with --users")
-            );
+            return Err(Error::usage("expected generated data, found none")
+                .hint("generate it with `sluice generate`, then name it with --users"));
         }
         (users, _) => users.clone(),
     };
-    layer_at(scenario, &users, &LayerOptions::at(scenario.plan.start), path, progress)
+    layer_at(
+        scenario,
+        &users,
+        &LayerOptions::at(scenario.plan.start),
+        path,
+        progress,
+    )
 }
 
 /// What the command line says of a layering.
@@ -189,7 +223,14 @@ pub struct RfmTable {
 impl LayerOptions {
     /// A layering at an instant, without a night before.
     pub fn at(as_of: Micros) -> Self {
-        Self { as_of, audit: Audit::Auto, previous: None, changes: None, changed_only: false, rfm_table: None }
+        Self {
+            as_of,
+            audit: Audit::Auto,
+            previous: None,
+            changes: None,
+            changed_only: false,
+            rfm_table: None,
+        }
     }
 }
 
@@ -197,7 +238,13 @@ impl LayerOptions {
 ///
 /// # Errors
 /// See [`layer::layer_users`] and [`layer::compare`].
-pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
+pub fn layer_at(
+    scenario: &Scenario,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
     let summary_path = path.with_extension("summary.json");
     let features_path = path.with_file_name(file::FEATURES);
     let mut read: Vec<PathBuf> = options.previous.iter().cloned().collect();
@@ -234,7 +281,11 @@ pub fn layer_at(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, 
         output::remove_if_there(&notes_path)?;
     } else {
         output::rename(&whole.0, path)?;
-        if notes.exists() { output::rename(&notes, &notes_path)? } else { output::remove_if_there(&notes_path)? }
+        if notes.exists() {
+            output::rename(&notes, &notes_path)?
+        } else {
+            output::remove_if_there(&notes_path)?
+        }
     }
     summary.moves = Some(moves);
     output::write_json(&summary_path, &summary)?;
@@ -251,22 +302,47 @@ impl Drop for WholeTable {
     }
 }
 
-fn layer_table(scenario: &Scenario, users: &UsersFrom, options: &LayerOptions, path: &Path, progress: &Progress) -> Result<LayerSummary> {
-    let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
-    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, options.as_of, &scenario.input, options.audit);
-    let ctx = layer::Context { previous: options.previous.as_deref(), ..ctx };
+fn layer_table(
+    scenario: &Scenario,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let rules: Vec<&TagRule> = scenario
+        .plan
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.tags)
+        .collect();
+    let ctx = layer::Context::new(
+        &scenario.layering,
+        &scenario.plan,
+        options.as_of,
+        &scenario.input,
+        options.audit,
+    );
+    let ctx = layer::Context {
+        previous: options.previous.as_deref(),
+        ..ctx
+    };
     let mut summary = match users {
         UsersFrom::Table(source) => {
             let users = Users::Table(UserReader::open(source, rules, scenario.input.on_bad_row)?);
             layer::layer_users(&ctx, &users, path, progress)?
         }
         _ if !rules.is_empty() => {
-            return Err(Error::usage("expected a users table for layers with tags, found users without other columns"));
+            return Err(Error::usage(
+                "expected a users table for layers with tags, found users without other columns",
+            ));
         }
         UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, path, progress)?,
-        UsersFrom::Traffic | UsersFrom::Generator => {
-            layer::layer_users(&ctx, &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()), path, progress)?
-        }
+        UsersFrom::Traffic | UsersFrom::Generator => layer::layer_users(
+            &ctx,
+            &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()),
+            path,
+            progress,
+        )?,
     };
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
         && options.audit.applies(Some(summary.n_users))
@@ -285,13 +361,29 @@ fn layer_events(
     path: &Path,
     progress: &Progress,
 ) -> Result<LayerSummary> {
-    let observed_until = options.rfm_table.as_ref().map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of));
-    let (features, read) = input::read_events(events, ctx.as_of, observed_until, scenario.input.on_bad_row, progress)?;
+    let observed_until = options
+        .rfm_table
+        .as_ref()
+        .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of));
+    let (features, read) = input::read_events(
+        events,
+        ctx.as_of,
+        observed_until,
+        scenario.input.on_bad_row,
+        progress,
+    )?;
     tables::write_features(&path.with_file_name(file::FEATURES), &features)?;
     if let Some(rfm) = &options.rfm_table {
-        tables::write_rfm(&rfm.path, &features, &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties))?;
+        tables::write_rfm(
+            &rfm.path,
+            &features,
+            &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties),
+        )?;
     }
-    let users = Users::Memory(Box::new(UserFeatures::to_users(&features)), events.source.path.display().to_string());
+    let users = Users::Memory(
+        Box::new(UserFeatures::to_users(&features)),
+        events.source.path.display().to_string(),
+    );
     let mut summary = layer::layer_users(ctx, &users, path, progress)?;
     summary.bad_rows = read.bad_rows.clone();
     summary.events = Some(read);
@@ -302,7 +394,12 @@ fn layer_events(
 fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     let mut seen = std::collections::BTreeSet::new();
     let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
-    for reader in replay::open_traffic(&scenario.metrics, &[], &scenario.input.traffic, scenario.input.on_bad_row)? {
+    for reader in replay::open_traffic(
+        &scenario.metrics,
+        &[],
+        &scenario.input.traffic,
+        scenario.input.on_bad_row,
+    )? {
         has_tenants |= reader.has("tenant_id");
         for part in &reader.table().parts {
             reader.read(*part, &mut |batch| {
@@ -326,9 +423,18 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
 ///
 /// # Errors
 /// A source without readable files or required columns.
-pub fn replay_inputs<'a>(scenario: &Scenario, data: Option<&GeneratedData>, layers: &'a Path) -> Result<replay::Inputs<'a>> {
+pub fn replay_inputs<'a>(
+    scenario: &Scenario,
+    data: Option<&GeneratedData>,
+    layers: &'a Path,
+) -> Result<replay::Inputs<'a>> {
     let (metrics, input) = (&scenario.metrics, &scenario.input);
-    let traffic = replay::open_traffic(metrics, &scenario.breakdowns, &traffic_sources(scenario, data), input.on_bad_row)?;
+    let traffic = replay::open_traffic(
+        metrics,
+        &scenario.breakdowns,
+        &traffic_sources(scenario, data),
+        input.on_bad_row,
+    )?;
     Ok(replay::Inputs {
         shadows: replay::open_outcomes(metrics, &input.shadow, true, input.on_bad_row)?,
         outcomes: replay::open_outcomes(metrics, &input.outcomes, false, input.on_bad_row)?,
@@ -341,7 +447,12 @@ pub fn replay_inputs<'a>(scenario: &Scenario, data: Option<&GeneratedData>, laye
 ///
 /// # Errors
 /// See [`replay::replay`].
-pub fn replay(scenario: &Scenario, inputs: &replay::Inputs<'_>, folder: &Path, progress: &Progress) -> Result<Cube> {
+pub fn replay(
+    scenario: &Scenario,
+    inputs: &replay::Inputs<'_>,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<Cube> {
     let ctx = replay::Context {
         plan: &scenario.plan,
         metrics: &scenario.metrics,
@@ -353,7 +464,10 @@ pub fn replay(scenario: &Scenario, inputs: &replay::Inputs<'_>, folder: &Path, p
 }
 
 fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Source> {
-    data.map_or_else(|| scenario.input.traffic.clone(), |data| vec![data.traffic.clone()])
+    data.map_or_else(
+        || scenario.input.traffic.clone(),
+        |data| vec![data.traffic.clone()],
+    )
 }
 
 /// The analysis stage: cube to `analysis.json`.
@@ -371,9 +485,16 @@ pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &Asked, path: &Path) -> 
 ///
 /// # Errors
 /// See [`ramp::schedule`].
-pub fn schedule(scenario: &Scenario, analysis: &Analysis, state: Option<&RampState>, dir: &Path) -> Result<Schedule> {
+pub fn schedule(
+    scenario: &Scenario,
+    analysis: &Analysis,
+    state: Option<&RampState>,
+    dir: &Path,
+) -> Result<Schedule> {
     let plan = &scenario.plan;
-    let state = state.cloned().unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
+    let state = state
+        .cloned()
+        .unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
     let digest = output::sha256_of(&[output::to_json(analysis).as_bytes()]);
     let (schedule, next, rows) = ramp::schedule(plan, analysis, &digest, &state)?;
     output::write_json(&dir.join(file::SCHEDULE), &schedule)?;
@@ -388,7 +509,13 @@ pub fn schedule(scenario: &Scenario, analysis: &Analysis, state: Option<&RampSta
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn gate(scenario: &Scenario, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule, dir: &Path) -> Result<GateReport> {
+pub fn gate(
+    scenario: &Scenario,
+    layering: &LayerSummary,
+    analysis: &Analysis,
+    schedule: &Schedule,
+    dir: &Path,
+) -> Result<GateReport> {
     let gate = gate::gate(&scenario.plan, layering, analysis, schedule);
     output::write_json(&dir.join(file::GATE_REPORT), &gate)?;
     Ok(gate)
@@ -403,7 +530,10 @@ pub fn report(dir: &Path, lang: Lang) -> Result<()> {
     let model = report::Model {
         study: output::read_json(&document(file::STUDY))?,
         layering: output::read_json(&document(file::LAYER_SUMMARY))?,
-        ramp: if [file::ANALYSIS, file::SCHEDULE, file::GATE_REPORT].iter().any(|name| document(name).exists()) {
+        ramp: if [file::ANALYSIS, file::SCHEDULE, file::GATE_REPORT]
+            .iter()
+            .any(|name| document(name).exists())
+        {
             Some(report::RampModel {
                 analysis: output::read_json(&document(file::ANALYSIS))?,
                 schedule: output::read_json(&document(file::SCHEDULE))?,
@@ -413,8 +543,14 @@ pub fn report(dir: &Path, lang: Lang) -> Result<()> {
             None
         },
     };
-    output::write_bytes(&document(file::REPORT_MD), report::markdown(&model, lang).as_bytes())?;
-    output::write_bytes(&document(file::REPORT_HTML), report::html(&model, lang)?.as_bytes())
+    output::write_bytes(
+        &document(file::REPORT_MD),
+        report::markdown(&model, lang).as_bytes(),
+    )?;
+    output::write_bytes(
+        &document(file::REPORT_HTML),
+        report::html(&model, lang)?.as_bytes(),
+    )
 }
 
 /// `manifest.json`: digests of everything in the folder. It is the last file written.
@@ -448,8 +584,16 @@ fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = BTreeMap::new();
     for name in &names {
         let path = dir.join(name);
-        let n_bytes = std::fs::metadata(&path).map_err(|error| Error::read(&path, &error))?.len();
-        files.insert(name.display().to_string(), FileEntry { digest: output::sha256_of_file(&path)?, n_bytes });
+        let n_bytes = std::fs::metadata(&path)
+            .map_err(|error| Error::read(&path, &error))?
+            .len();
+        files.insert(
+            name.display().to_string(),
+            FileEntry {
+                digest: output::sha256_of_file(&path)?,
+                n_bytes,
+            },
+        );
     }
     let manifest = Manifest {
         schema: "sluice.manifest/1".into(),
@@ -472,15 +616,25 @@ pub fn verify(scenario: &Scenario, schedule: Option<&Schedule>) -> Result<()> {
     let mut problems = Vec::new();
     for expected in &scenario.expectations {
         let id = &scenario.plan.layers[expected.layer_idx].id;
-        let of_layer = schedule.into_iter().flat_map(|s| &s.layers).filter(|l| l.layer == *id);
-        let found: Vec<_> = of_layer.filter(|l| expected.tenant.as_ref().is_none_or(|tenant| *tenant == l.tenant)).collect();
+        let of_layer = schedule
+            .into_iter()
+            .flat_map(|s| &s.layers)
+            .filter(|l| l.layer == *id);
+        let found: Vec<_> = of_layer
+            .filter(|l| expected.tenant.as_ref().is_none_or(|tenant| *tenant == l.tenant))
+            .collect();
         if found.is_empty() {
-            problems.push(Problem::new(id.clone(), format!("expected {}, found no decision", expected.verdict)));
+            problems.push(Problem::new(
+                id.clone(),
+                format!("expected {}, found no decision", expected.verdict),
+            ));
         }
         for layer in found {
             let ratio_differs = expected.next_ratio.is_some_and(|ratio| ratio != layer.next_ratio);
             if layer.verdict.name() != expected.verdict || ratio_differs {
-                let wanted = expected.next_ratio.map_or_else(String::new, |ratio| format!(" to {ratio}"));
+                let wanted = expected
+                    .next_ratio
+                    .map_or_else(String::new, |ratio| format!(" to {ratio}"));
                 problems.push(Problem::new(
                     format!("{} {id}", layer.tenant),
                     format!(

@@ -4,16 +4,13 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicr
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::{path::Path, sync::Arc};
 
-use crate::{
-    analysis::{Analysis, MetricArm, StageAnalysis},
-    error::{Error, Result},
-    input::{Format, UserFeatures},
-    layer::RfmRow,
-    output, parquet_io,
-    ramp::{OperationRow, Schedule},
-    scenario::{Scenario, TagTest},
-    time,
-};
+use crate::analysis::{Analysis, MetricArm, StageAnalysis};
+use crate::base::error::{Error, Result};
+use crate::base::{output, parquet_io, time};
+use crate::input::{Format, UserFeatures};
+use crate::layer::RfmRow;
+use crate::ramp::{OperationRow, Schedule};
+use crate::scenario::{Scenario, TagTest};
 
 /// Writes LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG, with the source document's fields, into a folder.
 ///
@@ -47,7 +44,14 @@ pub(crate) fn write_entities(
     });
     write_csv(
         &folder.join("layer.csv"),
-        &["layer_id", "layer_name", "priority", "default_flow_ratio", "tag_rules", "qos_threshold"],
+        &[
+            "layer_id",
+            "layer_name",
+            "priority",
+            "default_flow_ratio",
+            "tag_rules",
+            "qos_threshold",
+        ],
         layers,
     )?;
 
@@ -64,12 +68,33 @@ pub(crate) fn write_entities(
         serde_json::Value::from(ratios).to_string(),
         plan.operator.clone(),
     ];
-    let fields = ["plan_id", "plan_name", "status", "start_time", "layer_ratios", "operator"];
+    let fields = [
+        "plan_id",
+        "plan_name",
+        "status",
+        "start_time",
+        "layer_ratios",
+        "operator",
+    ];
     write_csv(&folder.join("release_plan.csv"), &fields, std::iter::once(row))?;
 
     // Model, configuration and change log come with release records; the ids are all that a scenario says.
-    let versions = [&plan.baseline, &plan.candidate].map(|id| vec![id.clone(), id.clone(), String::new(), String::new(), String::new()]);
-    let fields = ["version_id", "version_code", "model_name", "agent_config", "changelog"];
+    let versions = [&plan.baseline, &plan.candidate].map(|id| {
+        vec![
+            id.clone(),
+            id.clone(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]
+    });
+    let fields = [
+        "version_id",
+        "version_code",
+        "model_name",
+        "agent_config",
+        "changelog",
+    ];
     write_csv(&folder.join("agent_version.csv"), &fields, versions.into_iter())?;
 
     let fields = [
@@ -85,7 +110,11 @@ pub(crate) fn write_entities(
         "stat_time",
         "tenant_id",
     ];
-    write_csv(&folder.join("metric.csv"), &fields, metric_rows(analysis).into_iter())?;
+    write_csv(
+        &folder.join("metric.csv"),
+        &fields,
+        metric_rows(analysis).into_iter(),
+    )?;
 
     let fields = [
         "log_id",
@@ -122,9 +151,14 @@ fn metric_rows(analysis: &Analysis) -> Vec<Vec<String>> {
     for layer in &analysis.layers {
         for (idx, stage) in layer.stages.iter().enumerate() {
             for (release, is_candidate) in [(&analysis.baseline, false), (&analysis.candidate, true)] {
-                let rate = |metric: &str| value(stage, metric, is_candidate).map_or_else(String::new, |value| value.to_string());
+                let rate = |metric: &str| {
+                    value(stage, metric, is_candidate).map_or_else(String::new, |value| value.to_string())
+                };
                 rows.push(vec![
-                    format!("{}:{}:{}:{idx}:{release}", analysis.plan_id, layer.tenant, layer.layer),
+                    format!(
+                        "{}:{}:{}:{idx}:{release}",
+                        analysis.plan_id, layer.tenant, layer.layer
+                    ),
                     release.clone(),
                     layer.layer.clone(),
                     rate("availability"),
@@ -144,7 +178,11 @@ fn metric_rows(analysis: &Analysis) -> Vec<Vec<String>> {
 
 fn value(stage: &StageAnalysis, metric: &str, is_candidate: bool) -> Option<f64> {
     let found = stage.metrics.iter().find(|m| m.metric == metric)?;
-    let arm: &MetricArm = if is_candidate { &found.candidate } else { &found.baseline };
+    let arm: &MetricArm = if is_candidate {
+        &found.candidate
+    } else {
+        &found.baseline
+    };
     arm.estimate
 }
 
@@ -181,7 +219,9 @@ pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<(
     let instants = |f: fn(&UserFeatures) -> i64| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from_iter_values(features.iter().map(f)).with_timezone("UTC"))
     };
-    let counts = |f: fn(&UserFeatures) -> u64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(features.iter().map(|u| f(u) as i64))) };
+    let counts = |f: fn(&UserFeatures) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(features.iter().map(|u| f(u) as i64)))
+    };
     let mut columns = vec![
         Arc::new(StringArray::from_iter_values(features.iter().map(|u| &u.user_id))) as ArrayRef,
         instants(|u| u.first_event),
@@ -189,12 +229,23 @@ pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<(
         counts(|u| u.n_events),
         counts(|u| u.days.len() as u64),
         counts(|u| u.use_count),
-        Arc::new(Float64Array::from_iter_values(features.iter().map(|u| u.value_micros as f64 / 1e6))),
+        Arc::new(Float64Array::from_iter_values(
+            features.iter().map(|u| u.value_micros as f64 / 1e6),
+        )),
     ];
     if has_tenants {
-        columns.push(Arc::new(features.iter().map(|user| user.tenant_id.as_deref()).collect::<StringArray>()));
+        columns.push(Arc::new(
+            features
+                .iter()
+                .map(|user| user.tenant_id.as_deref())
+                .collect::<StringArray>(),
+        ));
     }
-    parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+    parquet_io::write(
+        path,
+        &schema,
+        std::iter::once(parquet_io::batch(&schema, columns)),
+    )
 }
 
 /// Writes the classic RFM summary, as CSV if the name says so, else as Parquet.
@@ -203,7 +254,16 @@ pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<(
 /// When the file cannot be written.
 pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) -> Result<()> {
     let has_tenants = users.iter().any(|user| user.tenant_id.is_some());
-    let mut names = vec!["user_id", "frequency", "recency", "T", "monetary_value", "days_since_last", "n_transactions", "total_value"];
+    let mut names = vec![
+        "user_id",
+        "frequency",
+        "recency",
+        "T",
+        "monetary_value",
+        "days_since_last",
+        "n_transactions",
+        "total_value",
+    ];
     names.extend(["r_score", "f_score", "m_score"]);
     names.extend(has_tenants.then_some("tenant_id"));
     let is_csv = Format::of(path).is_some_and(|format| format == Format::Csv { gzip: false });
@@ -213,17 +273,27 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
             let mut line = vec![user.user_id.clone()];
             line.extend([row.frequency, row.recency, row.age].map(|n| n.to_string()));
             line.push(row.monetary_value.to_string());
-            line.extend([row.days_since_last.to_string(), row.n_transactions.to_string(), row.total_value.to_string()]);
+            line.extend([
+                row.days_since_last.to_string(),
+                row.n_transactions.to_string(),
+                row.total_value.to_string(),
+            ]);
             line.extend(row.scores.map(|score| score.to_string()));
             line.extend(has_tenants.then(|| user.tenant_id.clone().unwrap_or_default()));
             line
         });
         return write_csv(path, &names, lines);
     }
-    let integers = |f: &dyn Fn(&RfmRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) };
-    let reals = |f: &dyn Fn(&RfmRow) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.iter().map(f))) };
+    let integers = |f: &dyn Fn(&RfmRow) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(f)))
+    };
+    let reals = |f: &dyn Fn(&RfmRow) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(f)))
+    };
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &users[row.user].user_id))),
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| &users[row.user].user_id),
+        )),
         integers(&|row| row.frequency),
         integers(&|row| row.recency),
         integers(&|row| row.age),
@@ -234,10 +304,21 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
     ];
     columns.extend([0, 1, 2].map(|measure| integers(&|row| i64::from(row.scores[measure]))));
     if has_tenants {
-        columns.push(Arc::new(rows.iter().map(|row| users[row.user].tenant_id.as_deref()).collect::<StringArray>()));
+        columns.push(Arc::new(
+            rows.iter()
+                .map(|row| users[row.user].tenant_id.as_deref())
+                .collect::<StringArray>(),
+        ));
     }
-    let fields: Vec<Field> =
-        names.iter().zip(&columns).map(|(name, column)| Field::new(*name, column.data_type().clone(), *name == "tenant_id")).collect();
+    let fields: Vec<Field> = names
+        .iter()
+        .zip(&columns)
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), *name == "tenant_id"))
+        .collect();
     let schema = Arc::new(Schema::new(fields));
-    parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+    parquet_io::write(
+        path,
+        &schema,
+        std::iter::once(parquet_io::batch(&schema, columns)),
+    )
 }

@@ -6,15 +6,36 @@ use sim::{Case, Measure, anytime_error, coverage};
 use std::io::Write;
 
 fn main() -> std::io::Result<()> {
-    let n_runs: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2_000);
+    let n_runs: usize = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(2_000);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "| what | arm | users | turns up to | runs | Sluice | users as clusters | CR1, G - 1 | rows as independent |")?;
+    writeln!(
+        out,
+        "| what | arm | users | turns up to | runs | Sluice | users as clusters | CR1, G - 1 | rows as independent |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
-    let case = |measure, share, n_users| Case { measure, share, n_users, most_turns: 1_000 };
-    let light = |measure, share, n_users| Case { measure, share, n_users, most_turns: 20 };
-    let mut cases: Vec<Case> = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999].map(|p| case(Measure::Rate(p), 0.5, 20_000)).into();
+    let case = |measure, share, n_users| Case {
+        measure,
+        share,
+        n_users,
+        most_turns: 1_000,
+    };
+    let light = |measure, share, n_users| Case {
+        measure,
+        share,
+        n_users,
+        most_turns: 20,
+    };
+    let mut cases: Vec<Case> = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]
+        .map(|p| case(Measure::Rate(p), 0.5, 20_000))
+        .into();
     cases.extend([0.01, 0.1, 0.5, 0.9].map(|p| case(Measure::Rate(p), 0.01, 200_000)));
-    cases.extend([case(Measure::Cost, 0.5, 20_000), case(Measure::Cost, 0.01, 200_000)]);
+    cases.extend([
+        case(Measure::Cost, 0.5, 20_000),
+        case(Measure::Cost, 0.01, 200_000),
+    ]);
     cases.extend([0.1, 0.3, 1.0 / 3.0, 0.4].map(|bad| case(Measure::Qos(bad), 0.5, 20_000)));
     cases.extend([
         case(Measure::Qos(0.1), 0.01, 200_000),
@@ -23,10 +44,19 @@ fn main() -> std::io::Result<()> {
     ]);
     cases.extend([0.01, 0.1, 0.5].map(|p| light(Measure::Rate(p), 0.01, 200_000)));
     cases.extend([0.1, 0.3, 1.0 / 3.0].map(|bad| light(Measure::Qos(bad), 0.5, 20_000)));
-    cases.extend([light(Measure::LatencyP95, 0.5, 20_000), light(Measure::LatencyP95, 0.01, 200_000)]);
+    cases.extend([
+        light(Measure::LatencyP95, 0.5, 20_000),
+        light(Measure::LatencyP95, 0.01, 200_000),
+    ]);
     for (seed, case) in (1..).zip(cases) {
         let found = coverage(case, n_runs, seed);
-        let share = |hits: usize, n: usize| if n == 0 { "-".to_owned() } else { format!("{:.3}", hits as f64 / n as f64) };
+        let share = |hits: usize, n: usize| {
+            if n == 0 {
+                "-".to_owned()
+            } else {
+                format!("{:.3}", hits as f64 / n as f64)
+            }
+        };
         writeln!(
             out,
             "| {:?} | {} % | {} | {} | {} | {} | {} | {} | {} |",
@@ -43,5 +73,9 @@ fn main() -> std::io::Result<()> {
         out.flush()?;
     }
     let error = anytime_error(500, 200, n_runs.min(1_000), 99);
-    writeln!(out, "\nIntervals for every look, 500 looks at a growing log: {error:.3} of {} runs ever missed the truth.", n_runs.min(1_000))
+    writeln!(
+        out,
+        "\nIntervals for every look, 500 looks at a growing log: {error:.3} of {} runs ever missed the truth.",
+        n_runs.min(1_000)
+    )
 }

@@ -5,19 +5,15 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Binomial, Distribution, StandardNormal};
 use rayon::prelude::*;
-use sluice::{
-    bucket::{N_GROUPS, group_of},
-    metric::BadRateOf,
-    qos::{self, Rates, estimate_arm},
-    scenario::QosConfig,
-    stats::{
-        Clusters, Reason,
-        effect::{self, Levels},
-        quantile::{self, Histogram, bin_of},
-        ratio::{self, ClusterVariance},
-        sequential,
-    },
-};
+use sluice::bucket::{N_GROUPS, group_of};
+use sluice::metric::BadRateOf;
+use sluice::qos;
+use sluice::qos::{Rates, estimate_arm};
+use sluice::scenario::QosConfig;
+use sluice::stats::effect::Levels;
+use sluice::stats::quantile::{Histogram, bin_of};
+use sluice::stats::ratio::ClusterVariance;
+use sluice::stats::{Clusters, Reason, effect, quantile, ratio, sequential};
 
 /// What is measured of the simulated users.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +58,11 @@ pub(crate) struct Covered {
     pub(crate) n_others: usize,
 }
 
-const HIGH_RISK: QosConfig = QosConfig { weights: [0.3, 0.2, 0.5], max_latency_ms: 5_000.0, bad_rate_of: BadRateOf::Rated };
+const HIGH_RISK: QosConfig = QosConfig {
+    weights: [0.3, 0.2, 0.5],
+    max_latency_ms: 5_000.0,
+    bad_rate_of: BadRateOf::Rated,
+};
 const ALPHA: f64 = 0.05;
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -103,12 +103,22 @@ pub(crate) fn coverage(case: Case, n_runs: usize, seed: u64) -> Covered {
 }
 
 fn one_arm(is_covered: Result<bool, Reason>) -> Covered {
-    is_covered.map_or_else(|_| Covered::default(), |is| Covered { n: 1, own: usize::from(is), ..Covered::default() })
+    is_covered.map_or_else(
+        |_| Covered::default(),
+        |is| Covered {
+            n: 1,
+            own: usize::from(is),
+            ..Covered::default()
+        },
+    )
 }
 
 /// A difference whose truth is 0.
 fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
-    let mut groups = [vec![(0.0, 0.0); usize::from(N_GROUPS)], vec![(0.0, 0.0); usize::from(N_GROUPS)]];
+    let mut groups = [
+        vec![(0.0, 0.0); usize::from(N_GROUPS)],
+        vec![(0.0, 0.0); usize::from(N_GROUPS)],
+    ];
     let mut users: [Vec<(f64, f64)>; 2] = [Vec::new(), Vec::new()];
     let mut squares = [0.0; 2];
     for _ in 0..case.n_users {
@@ -133,17 +143,25 @@ fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
         users[arm].push((num, n as f64));
         squares[arm] += square;
     }
-    let levels = Levels { alpha: ALPHA, v_star: 1e-4 };
+    let levels = Levels {
+        alpha: ALPHA,
+        v_star: 1e-4,
+    };
     let is_rate = matches!(case.measure, Measure::Rate(_));
-    let Ok(own) = effect::between_clusters(&groups[0], &groups[1], is_rate, levels) else { return Covered::default() };
-    let by_user = effect::between_clusters(&users[0], &users[1], is_rate, levels).is_ok_and(|effect| effect.ci.contains_zero());
+    let Ok(own) = effect::between_clusters(&groups[0], &groups[1], is_rate, levels) else {
+        return Covered::default();
+    };
+    let by_user = effect::between_clusters(&users[0], &users[1], is_rate, levels)
+        .is_ok_and(|effect| effect.ci.contains_zero());
     let textbook = [0, 1].map(|arm| ratio::clusters_by(&groups[arm], ClusterVariance::Cr1));
     let is_textbook = matches!(textbook, [Ok(r0), Ok(r1)] if {
         let error = r0.std_error.hypot(r1.std_error);
         (r1.estimate - r0.estimate).abs() <= sluice::stats::dist::t_isf(0.025, r0.df.min(r1.df)) * error
     });
     let naive = [0, 1].map(|arm| {
-        let (num, den) = users[arm].iter().fold((0.0, 0.0), |(a, b), (x, n)| (a + x, b + n));
+        let (num, den) = users[arm]
+            .iter()
+            .fold((0.0, 0.0), |(a, b), (x, n)| (a + x, b + n));
         let mean = num / den;
         (mean, (squares[arm] / den - mean * mean) / den)
     });
@@ -161,7 +179,10 @@ fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
 /// Arm and bucket group of a user.
 fn place(share: f64, rng: &mut ChaCha8Rng) -> (usize, usize) {
     let bucket = (rng.next_u64() % 10_000) as u16;
-    (usize::from(f64::from(bucket) < share * 10_000.0), usize::from(group_of(bucket)))
+    (
+        usize::from(f64::from(bucket) < share * 10_000.0),
+        usize::from(group_of(bucket)),
+    )
 }
 
 /// Whether the interval of QoS holds the QoS of the true rates.
@@ -215,7 +236,9 @@ fn latency(case: Case, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
         let level: f64 = StandardNormal.sample(rng);
         for _ in 0..n {
             let noise: f64 = StandardNormal.sample(rng);
-            *groups[group].entry(bin_of((14.0 + 0.4 * level + 0.3 * noise).exp() as u64)).or_default() += 1;
+            *groups[group]
+                .entry(bin_of((14.0 + 0.4 * level + 0.3 * noise).exp() as u64))
+                .or_default() += 1;
         }
     }
     groups.retain(|histogram| !histogram.is_empty());
@@ -230,16 +253,26 @@ pub(crate) fn anytime_error(n_looks: usize, users_a_look: usize, n_runs: usize, 
         .map(|run| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(run as u64);
-            let mut groups = [vec![(0.0, 0.0); usize::from(N_GROUPS)], vec![(0.0, 0.0); usize::from(N_GROUPS)]];
-            let levels = Levels { alpha: ALPHA, v_star: sequential::v_star_for(0.02) };
+            let mut groups = [
+                vec![(0.0, 0.0); usize::from(N_GROUPS)],
+                vec![(0.0, 0.0); usize::from(N_GROUPS)],
+            ];
+            let levels = Levels {
+                alpha: ALPHA,
+                v_star: sequential::v_star_for(0.02),
+            };
             let missed = (0..n_looks).any(|_| {
                 for _ in 0..users_a_look {
                     let (arm, group) = place(0.5, &mut rng);
                     let n = turns(1_000, &mut rng);
                     let sums = &mut groups[arm][group];
-                    *sums = (sums.0 + events(n, chance(0.3, &mut rng), &mut rng), sums.1 + n as f64);
+                    *sums = (
+                        sums.0 + events(n, chance(0.3, &mut rng), &mut rng),
+                        sums.1 + n as f64,
+                    );
                 }
-                effect::between_clusters(&groups[0], &groups[1], true, levels).is_ok_and(|effect| !effect.anytime.contains_zero())
+                effect::between_clusters(&groups[0], &groups[1], true, levels)
+                    .is_ok_and(|effect| !effect.anytime.contains_zero())
             });
             usize::from(missed)
         })

@@ -7,10 +7,8 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sluice::stats::{
-    Clusters,
-    bootstrap::{BootstrapMethod, REPLICATES, Statistic, percentile, resample},
-};
+use sluice::stats::Clusters;
+use sluice::stats::bootstrap::{BootstrapMethod, REPLICATES, Statistic, percentile, resample};
 
 const N_ROWS: usize = 1_000_000;
 const N_GROUPS: usize = 370;
@@ -22,7 +20,8 @@ fn main() {
     let group: Vec<usize> = (0..N_ROWS).map(|_| rng.random_range(0..N_GROUPS)).collect();
 
     let start = Instant::now();
-    let rows = resample(Statistic::Ratio(&x, &y), REPLICATES, 1).and_then(|r| r.interval(BootstrapMethod::Percentile, REPLICATES, 0.05));
+    let rows = resample(Statistic::Ratio(&x, &y), REPLICATES, 1)
+        .and_then(|r| r.interval(BootstrapMethod::Percentile, REPLICATES, 0.05));
     let row_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
@@ -32,11 +31,19 @@ fn main() {
         sums[*group][1] += y;
     }
     let clusters: Clusters = sums.into_iter().collect();
-    let grouped = percentile(&clusters, |sums| (sums[1] > 0.0).then(|| sums[0] / sums[1]), 0.05, 1);
+    let grouped = percentile(
+        &clusters,
+        |sums| (sums[1] > 0.0).then(|| sums[0] / sums[1]),
+        0.05,
+        1,
+    );
     let group_seconds = start.elapsed().as_secs_f64();
 
     let text = |interval: Result<sluice::stats::Interval, sluice::stats::Reason>| {
-        interval.map_or_else(|reason| format!("\"{reason}\""), |ci| format!("[{}, {}]", ci.ci_lower, ci.ci_upper))
+        interval.map_or_else(
+            |reason| format!("\"{reason}\""),
+            |ci| format!("[{}, {}]", ci.ci_lower, ci.ci_upper),
+        )
     };
     println!(
         "{{\"rows\": {{\"seconds\": {row_seconds}, \"interval\": {}}}, \"groups\": {{\"seconds\": {group_seconds}, \"interval\": {}}}}}",

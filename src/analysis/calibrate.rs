@@ -6,21 +6,17 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{levels::DEFAULT_RELATIVE_MDE, sums::CubeSums};
-use crate::{
-    bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start},
-    metric::Metric,
-    replay::{Arm, Cube, CubeLayer},
-    scenario::Scenario,
-    stats::{
-        Interval, Known, Reason,
-        contrast::{Alternative, Plan},
-        dist::norm_isf,
-        effect::{self, Levels},
-        proportion, sequential, srm,
-        two_proportions::{self, Counts, ProportionMethod},
-    },
-};
+use crate::analysis::levels::DEFAULT_RELATIVE_MDE;
+use crate::analysis::sums::CubeSums;
+use crate::bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start};
+use crate::metric::Metric;
+use crate::replay::{Arm, Cube, CubeLayer};
+use crate::scenario::Scenario;
+use crate::stats::contrast::{Alternative, Plan};
+use crate::stats::dist::norm_isf;
+use crate::stats::effect::Levels;
+use crate::stats::two_proportions::{Counts, ProportionMethod};
+use crate::stats::{Interval, Known, Reason, effect, proportion, sequential, srm, two_proportions};
 
 /// Clusters from which an even share of all widths is enough.
 const ENOUGH_CLUSTERS: u16 = 30;
@@ -102,7 +98,12 @@ impl Rate {
         }
         let (rate, rows) = (hits as f64 / n as f64, n as f64);
         let ci = proportion::wilson(rate, rows, norm_isf(0.025));
-        Ok(Self { rate, mc_error: (rate * (1.0 - rate) / rows).sqrt(), ci, n })
+        Ok(Self {
+            rate,
+            mc_error: (rate * (1.0 - rate) / rows).sqrt(),
+            ci,
+            n,
+        })
     }
 }
 
@@ -123,12 +124,20 @@ pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -
     let sums = CubeSums::new(cube, &scenario.metrics, u32::MAX);
     let splits = cube.layers.iter().flat_map(|layer| {
         let plan = &scenario.plan.layers[usize::from(layer.layer)];
-        let mut ratios: Vec<Ratio> =
-            plan.ladder.iter().copied().chain([plan.initial_ratio]).chain(layer.stages.iter().map(|s| s.ratio)).collect();
+        let mut ratios: Vec<Ratio> = plan
+            .ladder
+            .iter()
+            .copied()
+            .chain([plan.initial_ratio])
+            .chain(layer.stages.iter().map(|s| s.ratio))
+            .collect();
         ratios.retain(|ratio| *ratio > Ratio::ZERO && *ratio < Ratio::FULL);
         ratios.sort_unstable();
         ratios.dedup();
-        ratios.into_iter().map(|ratio| split_layer(cube, scenario, &sums, layer, ratio, (n_splits, seed))).collect::<Vec<_>>()
+        ratios
+            .into_iter()
+            .map(|ratio| split_layer(cube, scenario, &sums, layer, ratio, (n_splits, seed)))
+            .collect::<Vec<_>>()
     });
     Calibration {
         schema: "sluice.calibration/1".to_owned(),
@@ -156,14 +165,27 @@ fn split_layer(
         .filter_map(|metric| {
             let mut groups = vec![(0.0, 0.0); usize::from(N_GROUPS)];
             for stage in &stages {
-                let of_stage = sums.stage(layer.tenant, layer.layer, *stage, Arm::Baseline).metric(cube, metric).ok()?;
-                groups.iter_mut().zip(of_stage).for_each(|(sum, more)| *sum = (sum.0 + more.0, sum.1 + more.1));
+                let of_stage = sums
+                    .stage(layer.tenant, layer.layer, *stage, Arm::Baseline)
+                    .metric(cube, metric)
+                    .ok()?;
+                groups
+                    .iter_mut()
+                    .zip(of_stage)
+                    .for_each(|(sum, more)| *sum = (sum.0 + more.0, sum.1 + more.1));
             }
-            groups.iter().any(|(_, den)| *den > 0.0).then_some((metric, groups))
+            groups
+                .iter()
+                .any(|(_, den)| *den > 0.0)
+                .then_some((metric, groups))
         })
         .collect();
     let mut users = vec![0.0; usize::from(N_GROUPS)];
-    for row in cube.activity.iter().filter(|row| (row.tenant, row.layer) == (layer.tenant, layer.layer)) {
+    for row in cube
+        .activity
+        .iter()
+        .filter(|row| (row.tenant, row.layer) == (layer.tenant, layer.layer))
+    {
         users[usize::from(row.group)] += row.n_users as f64;
     }
     // A stream of its own for each layer and ratio; each split another part of it.
@@ -174,18 +196,43 @@ fn split_layer(
             let mut rng = ChaCha8Rng::seed_from_u64(seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             rng.set_stream(split as u64);
             let is_candidate = deal(ratio, &mut rng);
-            let n: [f64; 2] = [false, true].map(|arm| users.iter().zip(&is_candidate).filter(|(_, is)| **is == arm).map(|(n, _)| n).sum());
-            let alarm = srm::chi_square(&n, &[1.0 - ratio.share(), ratio.share()]).is_some_and(|test| test.p_value < SRM_ALPHA);
-            (alarm, metrics.iter().map(|(metric, groups)| finding(metric, groups, &is_candidate, alpha)).collect())
+            let n: [f64; 2] = [false, true].map(|arm| {
+                users
+                    .iter()
+                    .zip(&is_candidate)
+                    .filter(|(_, is)| **is == arm)
+                    .map(|(n, _)| n)
+                    .sum()
+            });
+            let alarm = srm::chi_square(&n, &[1.0 - ratio.share(), ratio.share()])
+                .is_some_and(|test| test.p_value < SRM_ALPHA);
+            (
+                alarm,
+                metrics
+                    .iter()
+                    .map(|(metric, groups)| finding(metric, groups, &is_candidate, alpha))
+                    .collect(),
+            )
         })
         .collect();
     let of_metric = |idx: usize, metric: &Metric| {
-        let known: Vec<Finding> = findings.iter().filter_map(|(_, metrics)| metrics[idx].ok()).collect();
-        let first_reason = findings.iter().find_map(|(_, metrics)| metrics[idx].err()).unwrap_or(Reason::NoData);
+        let known: Vec<Finding> = findings
+            .iter()
+            .filter_map(|(_, metrics)| metrics[idx].ok())
+            .collect();
+        let first_reason = findings
+            .iter()
+            .find_map(|(_, metrics)| metrics[idx].err())
+            .unwrap_or(Reason::NoData);
         let rate = |hit: &dyn Fn(&Finding) -> bool| {
-            Known::from(Rate::of(known.iter().filter(|f| hit(f)).count(), known.len()).map_err(|_| first_reason))
+            Known::from(
+                Rate::of(known.iter().filter(|f| hit(f)).count(), known.len()).map_err(|_| first_reason),
+            )
         };
-        let naive: Vec<bool> = known.iter().filter_map(|finding| finding.is_naive_positive).collect();
+        let naive: Vec<bool> = known
+            .iter()
+            .filter_map(|finding| finding.is_naive_positive)
+            .collect();
         MetricCalibration {
             metric: metric.id.clone(),
             false_positives: rate(&|f| f.is_positive),
@@ -196,23 +243,38 @@ fn split_layer(
         }
     };
     let has_users = users.iter().sum::<f64>() > 0.0;
-    let alarms =
-        if has_users { Rate::of(findings.iter().filter(|(alarm, _)| *alarm).count(), findings.len()) } else { Err(Reason::NoData) };
+    let alarms = if has_users {
+        Rate::of(
+            findings.iter().filter(|(alarm, _)| *alarm).count(),
+            findings.len(),
+        )
+    } else {
+        Err(Reason::NoData)
+    };
     SplitCalibration {
         tenant: cube.tenants[layer.tenant as usize].clone(),
         layer: cube.layer_ids[usize::from(layer.layer)].clone(),
         ratio,
-        n_clusters: deal(ratio, &mut ChaCha8Rng::seed_from_u64(seed)).iter().filter(|is| **is).count(),
+        n_clusters: deal(ratio, &mut ChaCha8Rng::seed_from_u64(seed))
+            .iter()
+            .filter(|is| **is)
+            .count(),
         from_few_users: is_narrow(ratio.bps()),
         srm_alarms: alarms.into(),
-        metrics: metrics.iter().enumerate().map(|(idx, (metric, _))| of_metric(idx, metric)).collect(),
+        metrics: metrics
+            .iter()
+            .enumerate()
+            .map(|(idx, (metric, _))| of_metric(idx, metric))
+            .collect(),
     }
 }
 
 /// Stages in which everybody had the baseline; if there is none, all: their baseline rows are of fewer groups.
 fn baseline_stages(layer: &CubeLayer) -> Vec<u8> {
     let all = || (0..layer.stages.len()).map(|idx| idx as u8);
-    let alone: Vec<u8> = all().filter(|idx| layer.stages[usize::from(*idx)].ratio == Ratio::ZERO).collect();
+    let alone: Vec<u8> = all()
+        .filter(|idx| layer.stages[usize::from(*idx)].ratio == Ratio::ZERO)
+        .collect();
     if alone.is_empty() { all().collect() } else { alone }
 }
 
@@ -220,12 +282,21 @@ fn baseline_stages(layer: &CubeLayer) -> Vec<u8> {
 fn deal(ratio: Ratio, rng: &mut ChaCha8Rng) -> Vec<bool> {
     // Above one half, the control is dealt.
     let inverted = ratio.bps() > N_BUCKETS / 2;
-    let counts = counts_by_width(if inverted { N_BUCKETS - ratio.bps() } else { ratio.bps() });
+    let counts = counts_by_width(if inverted {
+        N_BUCKETS - ratio.bps()
+    } else {
+        ratio.bps()
+    });
     let mut is_candidate = vec![inverted; usize::from(N_GROUPS)];
     for (width, n) in WIDTHS.into_iter().zip(counts) {
-        let mut groups: Vec<u16> = (0..N_GROUPS).filter(|group| group_start(group + 1) - group_start(*group) == width).collect();
+        let mut groups: Vec<u16> = (0..N_GROUPS)
+            .filter(|group| group_start(group + 1) - group_start(*group) == width)
+            .collect();
         groups.shuffle(rng);
-        groups.iter().take(usize::from(n)).for_each(|group| is_candidate[usize::from(*group)] = !inverted);
+        groups
+            .iter()
+            .take(usize::from(n))
+            .for_each(|group| is_candidate[usize::from(*group)] = !inverted);
     }
     is_candidate
 }
@@ -269,18 +340,43 @@ fn even_counts(bps: u16) -> [u16; 3] {
     [ones, tens, fifties]
 }
 
-fn finding(metric: &Metric, groups: &[(f64, f64)], is_candidate: &[bool], alpha: f64) -> Result<Finding, Reason> {
-    let arm = |which: bool| groups.iter().zip(is_candidate).filter(|(_, is)| **is == which).map(|(sums, _)| *sums).collect::<Vec<_>>();
+fn finding(
+    metric: &Metric,
+    groups: &[(f64, f64)],
+    is_candidate: &[bool],
+    alpha: f64,
+) -> Result<Finding, Reason> {
+    let arm = |which: bool| {
+        groups
+            .iter()
+            .zip(is_candidate)
+            .filter(|(_, is)| **is == which)
+            .map(|(sums, _)| *sums)
+            .collect::<Vec<_>>()
+    };
     let (control, treatment) = (arm(false), arm(true));
-    let value = crate::stats::ratio::point(control.iter().copied()).ok_or(Reason::NoData)?.2;
-    let mde = if value == 0.0 { DEFAULT_RELATIVE_MDE } else { DEFAULT_RELATIVE_MDE * value.abs() };
-    let levels = Levels { alpha, v_star: sequential::v_star_for(mde) };
+    let value = crate::stats::ratio::point(control.iter().copied())
+        .ok_or(Reason::NoData)?
+        .2;
+    let mde = if value == 0.0 {
+        DEFAULT_RELATIVE_MDE
+    } else {
+        DEFAULT_RELATIVE_MDE * value.abs()
+    };
+    let levels = Levels {
+        alpha,
+        v_star: sequential::v_star_for(mde),
+    };
     let effect = effect::between_clusters(&control, &treatment, metric.proportion, levels)?;
     let naive = metric.proportion.then(|| {
-        let plan = Plan { alternative: Alternative::TwoSided, alpha };
+        let plan = Plan {
+            alternative: Alternative::TwoSided,
+            alpha,
+        };
         two_proportions::compare(sum(&control), sum(&treatment), ProportionMethod::Z, plan)
     });
-    let is_naive_positive = naive.map(|contrast| contrast.is_ok_and(|contrast| contrast.p_value.is_ok_and(|p| p.p < alpha)));
+    let is_naive_positive =
+        naive.map(|contrast| contrast.is_ok_and(|contrast| contrast.p_value.is_ok_and(|p| p.p < alpha)));
     Ok(Finding {
         is_positive: effect.p_value < alpha,
         is_covered: effect.ci.contains_zero(),
@@ -290,7 +386,11 @@ fn finding(metric: &Metric, groups: &[(f64, f64)], is_candidate: &[bool], alpha:
 }
 
 fn sum(rows: &[(f64, f64)]) -> Counts {
-    rows.iter().fold(Counts { n: 0.0, x: 0.0 }, |sum, (num, den)| Counts { n: sum.n + den, x: sum.x + num })
+    rows.iter()
+        .fold(Counts { n: 0.0, x: 0.0 }, |sum, (num, den)| Counts {
+            n: sum.n + den,
+            x: sum.x + num,
+        })
 }
 
 #[cfg(test)]
@@ -303,11 +403,16 @@ mod tests {
             let ratio = Ratio::try_from_share(f64::from(bps) / 10_000.0).unwrap();
             let mut rng = ChaCha8Rng::seed_from_u64(u64::from(bps as u16));
             let dealt = deal(ratio, &mut rng);
-            let n: u16 =
-                (0..N_GROUPS).filter(|group| dealt[usize::from(*group)]).map(|group| group_start(group + 1) - group_start(group)).sum();
+            let n: u16 = (0..N_GROUPS)
+                .filter(|group| dealt[usize::from(*group)])
+                .map(|group| group_start(group + 1) - group_start(group))
+                .sum();
             assert_eq!(n, ratio.bps());
         }
-        let one_percent = deal(Ratio::try_from_share(0.01).unwrap(), &mut ChaCha8Rng::seed_from_u64(1));
+        let one_percent = deal(
+            Ratio::try_from_share(0.01).unwrap(),
+            &mut ChaCha8Rng::seed_from_u64(1),
+        );
         assert!(one_percent.iter().filter(|is| **is).count() >= 50);
     }
 }

@@ -2,24 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::off_policy::RatioValue;
-use crate::{
-    bucket::Ratio,
-    input::SourceFile,
-    metric::Metric,
-    qos::{GuardrailFinding, QosArm},
-    replay::{Arm, RowCounts},
-    scenario::Policy,
-    stats::{
-        Interval, Known,
-        effect::Effect,
-        quantile::QuantileEstimate,
-        ratio::RatioEstimate,
-        srm::{FirstExposures, SrmTest},
-        stages::Combinations,
-    },
-    time::Micros,
-};
+use crate::analysis::off_policy::RatioValue;
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::input::SourceFile;
+use crate::metric::Metric;
+use crate::qos::{GuardrailFinding, QosArm};
+use crate::replay::{Arm, RowCounts};
+use crate::scenario::Policy;
+use crate::stats::effect::Effect;
+use crate::stats::quantile::QuantileEstimate;
+use crate::stats::ratio::RatioEstimate;
+use crate::stats::srm::{FirstExposures, SrmTest};
+use crate::stats::stages::Combinations;
+use crate::stats::{Interval, Known};
 
 /// What inference found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

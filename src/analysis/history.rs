@@ -3,20 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    infer::{Inference, concurrent},
-    sums::{CubeSums, GroupSums},
-};
-use crate::{
-    analysis::{LatencyAnalysis, UserCounts},
-    bucket::{Ratio, group_start},
-    qos::{GuardrailInput, judge_all},
-    ramp::{Evidence, QosEvidence},
-    replay::{Arm, Cube, CubeLayer},
-    scenario::{LATENCY_P95, Plan, Scenario},
-    stats::{Known, Reason},
-    time::{DAY, Micros},
-};
+use crate::analysis::document::{LatencyAnalysis, UserCounts};
+use crate::analysis::infer::{Inference, concurrent};
+use crate::analysis::sums::{CubeSums, GroupSums};
+use crate::base::time::{DAY, Micros};
+use crate::bucket::{Ratio, group_start};
+use crate::qos::{GuardrailInput, judge_all};
+use crate::ramp::{Evidence, QosEvidence};
+use crate::replay::{Arm, Cube, CubeLayer};
+use crate::scenario::{LATENCY_P95, Plan, Scenario};
+use crate::stats::{Known, Reason};
 
 /// What numbers about another ratio rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -63,12 +59,28 @@ impl<'a> History<'a> {
         let n_windows = ((cube.as_of - cube.start) / cube.window).clamp(0, i64::from(u32::MAX)) as u32;
         let inference = Inference::new(cube, scenario);
         let mut cells: BTreeMap<(u32, u8), Vec<WindowCells>> = BTreeMap::new();
-        for (idx, key) in cube.cells.keys.iter().enumerate().filter(|(_, key)| key.window < n_windows) {
-            let windows = cells.entry((key.tenant, key.layer)).or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
+        for (idx, key) in cube
+            .cells
+            .keys
+            .iter()
+            .enumerate()
+            .filter(|(_, key)| key.window < n_windows)
+        {
+            let windows = cells
+                .entry((key.tenant, key.layer))
+                .or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
             windows[key.window as usize].logged.push(idx);
         }
-        for (idx, key) in cube.pairs.keys.iter().enumerate().filter(|(_, key)| key.window < n_windows && key.arm == Arm::Candidate) {
-            let windows = cells.entry((key.tenant, key.layer)).or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
+        for (idx, key) in cube
+            .pairs
+            .keys
+            .iter()
+            .enumerate()
+            .filter(|(_, key)| key.window < n_windows && key.arm == Arm::Candidate)
+        {
+            let windows = cells
+                .entry((key.tenant, key.layer))
+                .or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
             windows[key.window as usize].paired.push(idx);
         }
         let mut delays: Vec<Micros> = inference.sums.delays();
@@ -76,13 +88,27 @@ impl<'a> History<'a> {
         delays.sort_unstable();
         delays.dedup();
         let in_windows = |delay: &Micros| ((delay + cube.window - 1) / cube.window) as u32;
-        let delays = delays.iter().map(|delay| (in_windows(delay), inference.sums.has_delay(*delay))).collect();
-        Self { inference, cells, delays, width: cube.measures.len(), n_windows }
+        let delays = delays
+            .iter()
+            .map(|delay| (in_windows(delay), inference.sums.has_delay(*delay)))
+            .collect();
+        Self {
+            inference,
+            cells,
+            delays,
+            width: cube.measures.len(),
+            n_windows,
+        }
     }
 
     pub(crate) fn stretch(&self) -> Stretch {
         let empty = || self.inference.sums.empty_groups();
-        Stretch { sums: [empty(), empty()], requests: 0, basis: None, is_refused: false }
+        Stretch {
+            sums: [empty(), empty()],
+            requests: 0,
+            basis: None,
+            is_refused: false,
+        }
     }
 
     /// Adds what became known in the window before `now`, to a stretch that began with window `since`. `logged` is the ratio that was in
@@ -95,19 +121,34 @@ impl<'a> History<'a> {
         ratio: Ratio,
         logged: &dyn Fn(u32) -> Ratio,
     ) {
-        let Some(windows) = self.cells.get(&(layer.tenant, layer.layer)) else { return };
+        let Some(windows) = self.cells.get(&(layer.tenant, layer.layer)) else {
+            return;
+        };
         for (delay, views) in &self.delays {
-            let Some(window) = now.checked_sub(delay + 1).filter(|window| *window >= since && *window < self.n_windows) else { continue };
+            let Some(window) = now
+                .checked_sub(delay + 1)
+                .filter(|window| *window >= since && *window < self.n_windows)
+            else {
+                continue;
+            };
             let cells = &windows[window as usize];
             self.add(cells, stretch, views, (ratio, logged(window)), *delay == 0);
         }
     }
 
-    fn add(&self, cells: &WindowCells, stretch: &mut Stretch, views: &[bool], (ratio, logged): (Ratio, Ratio), is_first: bool) {
+    fn add(
+        &self,
+        cells: &WindowCells,
+        stretch: &mut Stretch,
+        views: &[bool],
+        (ratio, logged): (Ratio, Ratio),
+        is_first: bool,
+    ) {
         let cube = self.inference.cube;
         let (asked, in_force) = (ratio.bps(), logged.bps());
         let ends = |group: u16| group_start(group + 1);
-        let values = |of: &'a crate::replay::Cells, idx: usize| &of.values[idx * self.width..(idx + 1) * self.width];
+        let values =
+            |of: &'a crate::replay::Cells, idx: usize| &of.values[idx * self.width..(idx + 1) * self.width];
         for idx in &cells.logged {
             let (key, values) = (&cube.cells.keys[*idx], values(&cube.cells, *idx));
             let is_of = match key.arm {
@@ -151,26 +192,52 @@ impl<'a> History<'a> {
         (ratio, now): (Ratio, Micros),
     ) -> Evidence {
         let (inference, scenario) = (&self.inference, self.inference.scenario);
-        let known = scenario.metrics.iter().filter(|metric| inference.cube.metric_columns(metric).is_ok());
-        let metrics: Vec<_> = known.map(|metric| inference.metric(metric, &stretch.sums[0], &stretch.sums[1], ratio)).collect();
-        let unknown = || Known::Unknown { reason: concurrent(ratio).err().unwrap_or(Reason::NoData) };
+        let known = scenario
+            .metrics
+            .iter()
+            .filter(|metric| inference.cube.metric_columns(metric).is_ok());
+        let metrics: Vec<_> = known
+            .map(|metric| inference.metric(metric, &stretch.sums[0], &stretch.sums[1], ratio))
+            .collect();
+        let unknown = || Known::Unknown {
+            reason: concurrent(ratio).err().unwrap_or(Reason::NoData),
+        };
         let latency = LatencyAnalysis {
-            baseline: Known::Unknown { reason: Reason::NoData },
-            candidate: Known::Unknown { reason: Reason::NoData },
+            baseline: Known::Unknown {
+                reason: Reason::NoData,
+            },
+            candidate: Known::Unknown {
+                reason: Reason::NoData,
+            },
             effect: unknown(),
         };
-        let inputs: Vec<GuardrailInput> =
-            plan.guardrails.iter().map(|guardrail| inference.levelled().guardrail_input(guardrail, &metrics, &latency)).collect();
+        let inputs: Vec<GuardrailInput> = plan
+            .guardrails
+            .iter()
+            .map(|guardrail| {
+                inference
+                    .levelled()
+                    .guardrail_input(guardrail, &metrics, &latency)
+            })
+            .collect();
         let mut guardrails = Vec::new();
         judge_all(&plan.guardrails, &inputs, &plan.policy, &mut guardrails);
-        let come = layer.n_eligible as f64 * -(-activity(layer, inference) * (now - start) as f64 / DAY as f64).exp_m1();
+        let come = layer.n_eligible as f64
+            * -(-activity(layer, inference) * (now - start) as f64 / DAY as f64).exp_m1();
         let share = ratio.share();
         Evidence {
             start,
             ratio,
-            users: UserCounts { baseline: (come * (1.0 - share)) as u64, candidate: (come * share) as u64, crossover: 0, leaked: 0 },
+            users: UserCounts {
+                baseline: (come * (1.0 - share)) as u64,
+                candidate: (come * share) as u64,
+                crossover: 0,
+                leaked: 0,
+            },
             srm: None,
-            qos: inference.qos_arm(&stretch.sums[1]).map(|arm| QosEvidence::from(&arm)),
+            qos: inference
+                .qos_arm(&stretch.sums[1])
+                .map(|arm| QosEvidence::from(&arm)),
             guardrails,
         }
     }
@@ -178,7 +245,14 @@ impl<'a> History<'a> {
 
 /// How often a user comes, a day, as the longest stage shows.
 fn activity(layer: &CubeLayer, inference: &Inference<'_>) -> f64 {
-    let Some((idx, stage)) = layer.stages.iter().enumerate().max_by_key(|(_, stage)| stage.end - stage.start) else { return 0.0 };
+    let Some((idx, stage)) = layer
+        .stages
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, stage)| stage.end - stage.start)
+    else {
+        return 0.0;
+    };
     let users = inference.sums.users(layer.tenant, layer.layer, idx as u8);
     let share = (users.baseline + users.candidate + users.crossover) as f64 / layer.n_eligible.max(1) as f64;
     -(-share.clamp(0.0, 1.0 - 1e-6)).ln_1p() * DAY as f64 / (stage.end - stage.start).max(1) as f64
@@ -191,6 +265,11 @@ pub(crate) fn is_known_in_time(metric: &str) -> bool {
 
 impl<'a> Inference<'a> {
     fn new(cube: &'a Cube, scenario: &'a Scenario) -> Self {
-        Self { cube, scenario, sums: CubeSums::new(cube, &scenario.metrics, u32::MAX), windows_a_bin: u32::MAX }
+        Self {
+            cube,
+            scenario,
+            sums: CubeSums::new(cube, &scenario.metrics, u32::MAX),
+            windows_a_bin: u32::MAX,
+        }
     }
 }

@@ -1,30 +1,23 @@
 //! The inference: cube in, analysis out. Pure.
 
-use super::{
-    document::{
-        Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm,
-        QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
-    },
-    levels::Levelled,
-    off_policy::RatioValue,
-    sums::{BrokenSums, CubeSums, GroupSums},
+use crate::analysis::document::{
+    Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
+    MetricAnalysis, MetricArm, QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    metric::Metric,
-    qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails},
-    replay::{Arm, BreakdownBy, Cube, CubeLayer, Stage, stages_of},
-    scenario::{LATENCY_P95, Scenario},
-    stats::{
-        Interval, Reason,
-        effect::{self, Effect, EffectMethod, Estimate, Levels},
-        multiplicity::benjamini_hochberg,
-        quantile::{self, QuantileEstimate},
-        ratio, sequential, srm,
-        stages::{Combined, StageEffect, combine},
-    },
-};
+use crate::analysis::levels::Levelled;
+use crate::analysis::off_policy::RatioValue;
+use crate::analysis::sums::{BrokenSums, CubeSums, GroupSums};
+use crate::base::error::{Error, Result};
+use crate::bucket::Ratio;
+use crate::metric::Metric;
+use crate::qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails};
+use crate::replay::{Arm, BreakdownBy, Cube, CubeLayer, Stage, stages_of};
+use crate::scenario::{LATENCY_P95, Scenario};
+use crate::stats::effect::{Effect, EffectMethod, Estimate, Levels};
+use crate::stats::multiplicity::benjamini_hochberg;
+use crate::stats::quantile::QuantileEstimate;
+use crate::stats::stages::{Combined, StageEffect, combine};
+use crate::stats::{Interval, Reason, effect, quantile, ratio, sequential, srm};
 
 /// Points of a QoS series, at most.
 const MAX_POINTS: u32 = 24;
@@ -44,12 +37,26 @@ pub struct Asked {
 /// When the cube is not of the scenario's plan, or a layer is asked for that the plan does not have.
 pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &Asked) -> Result<Analysis> {
     check_plan(cube, scenario)?;
-    if let Some((layer, _)) = asked.ratios.iter().find(|(layer, _)| !cube.layer_ids.contains(layer)) {
-        return Err(Error::usage(format!("expected one of the layers {}, found \"{layer}\"", cube.layer_ids.join(", "))));
+    if let Some((layer, _)) = asked
+        .ratios
+        .iter()
+        .find(|(layer, _)| !cube.layer_ids.contains(layer))
+    {
+        return Err(Error::usage(format!(
+            "expected one of the layers {}, found \"{layer}\"",
+            cube.layer_ids.join(", ")
+        )));
     }
-    let n_windows = u32::try_from((cube.as_of - cube.start) / cube.window).unwrap_or(u32::MAX).max(1);
+    let n_windows = u32::try_from((cube.as_of - cube.start) / cube.window)
+        .unwrap_or(u32::MAX)
+        .max(1);
     let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
-    let inference = Inference { cube, scenario, sums: CubeSums::new(cube, &scenario.metrics, windows_a_bin), windows_a_bin };
+    let inference = Inference {
+        cube,
+        scenario,
+        sums: CubeSums::new(cube, &scenario.metrics, windows_a_bin),
+        windows_a_bin,
+    };
     let layers = cube.layers.iter().map(|layer| inference.layer(layer)).collect();
     Ok(Analysis {
         schema: "sluice.analysis/1".into(),
@@ -75,8 +82,14 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &Asked) -> Result<Analys
 pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     let plan = &scenario.plan;
     let differs = |what: &str| {
-        Err(Error::input("cube", format!("expected a cube of plan {} with its {what}, found another", plan.id))
-            .hint("make the cube anew with `sluice replay`"))
+        Err(Error::input(
+            "cube",
+            format!(
+                "expected a cube of plan {} with its {what}, found another",
+                plan.id
+            ),
+        )
+        .hint("make the cube anew with `sluice replay`"))
     };
     if cube.plan_id != plan.id {
         return differs("id");
@@ -84,18 +97,34 @@ pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     if (&cube.baseline, &cube.candidate) != (&plan.baseline, &plan.candidate) {
         return differs("releases");
     }
-    if !cube.layer_ids.iter().eq(plan.layers.iter().map(|layer| &layer.id)) {
+    if !cube
+        .layer_ids
+        .iter()
+        .eq(plan.layers.iter().map(|layer| &layer.id))
+    {
         return differs("layers");
     }
     if (cube.start, cube.window, cube.as_of) != (plan.start, plan.window, scenario.as_of) {
         return differs("start, window and as_of");
     }
-    let same_stages =
-        |layer: &CubeLayer| layer.stages == stages_of(plan, &cube.tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of);
+    let same_stages = |layer: &CubeLayer| {
+        layer.stages
+            == stages_of(
+                plan,
+                &cube.tenants[layer.tenant as usize],
+                usize::from(layer.layer),
+                cube.as_of,
+            )
+    };
     if !cube.layers.iter().all(same_stages) {
         return differs("operations");
     }
-    if !cube.breakdowns.iter().map(|breakdown| &breakdown.by).eq(&scenario.breakdowns) {
+    if !cube
+        .breakdowns
+        .iter()
+        .map(|breakdown| &breakdown.by)
+        .eq(&scenario.breakdowns)
+    {
         return differs("breakdowns and clusters");
     }
     Ok(())
@@ -119,8 +148,12 @@ impl Inference<'_> {
 
     fn layer(&self, cube_layer: &CubeLayer) -> LayerAnalysis {
         let (tenant, layer) = (cube_layer.tenant, cube_layer.layer);
-        let stages: Vec<StageAnalysis> =
-            cube_layer.stages.iter().enumerate().map(|(idx, stage)| self.stage(tenant, layer, idx as u8, stage)).collect();
+        let stages: Vec<StageAnalysis> = cube_layer
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(idx, stage)| self.stage(tenant, layer, idx as u8, stage))
+            .collect();
         LayerAnalysis {
             tenant: self.cube.tenants[tenant as usize].clone(),
             layer: self.cube.layer_ids[usize::from(layer)].clone(),
@@ -138,7 +171,12 @@ impl Inference<'_> {
     fn values(&self, asked: &Asked) -> Vec<RatioValue> {
         let of = |(id, ratio): &(String, Ratio)| {
             let is_asked = |layer: &&CubeLayer| self.cube.layer_ids[usize::from(layer.layer)] == *id;
-            self.cube.layers.iter().filter(is_asked).map(|layer| self.ratio_value(layer, *ratio)).collect::<Vec<_>>()
+            self.cube
+                .layers
+                .iter()
+                .filter(is_asked)
+                .map(|layer| self.ratio_value(layer, *ratio))
+                .collect::<Vec<_>>()
         };
         asked.ratios.iter().flat_map(of).collect()
     }
@@ -153,11 +191,17 @@ impl Inference<'_> {
     }
 
     fn stage(&self, tenant: u32, layer: u8, idx: u8, stage: &Stage) -> StageAnalysis {
-        let [baseline, candidate] = [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(tenant, layer, idx, arm));
+        let [baseline, candidate] =
+            [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(tenant, layer, idx, arm));
         let users = self.users(tenant, layer, idx, stage.ratio);
         let share = stage.ratio.share();
-        let n_rows = self.sums.stage_rows(tenant, layer, idx, Arm::Baseline) + self.sums.stage_rows(tenant, layer, idx, Arm::Candidate);
-        let known = self.scenario.metrics.iter().filter(|metric| self.cube.metric_columns(metric).is_ok());
+        let n_rows = self.sums.stage_rows(tenant, layer, idx, Arm::Baseline)
+            + self.sums.stage_rows(tenant, layer, idx, Arm::Candidate);
+        let known = self
+            .scenario
+            .metrics
+            .iter()
+            .filter(|metric| self.cube.metric_columns(metric).is_ok());
         let analyzed = known.map(|metric| MetricAnalysis {
             mature_share: (metric.delay > 0 && n_rows > 0)
                 .then(|| self.sums.mature_rows(tenant, layer, idx, metric.delay) as f64 / n_rows as f64),
@@ -166,13 +210,17 @@ impl Inference<'_> {
         let mut metrics: Vec<MetricAnalysis> = analyzed.collect();
         self.correct_signals(&mut metrics);
         let breakdowns = self.breakdowns(tenant, layer, idx, stage.ratio);
-        let [latency_p50_ms, latency_p95_ms, latency_p99_ms] = [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
+        let [latency_p50_ms, latency_p95_ms, latency_p99_ms] =
+            [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
         let inputs: Vec<GuardrailInput> = self
             .scenario
             .plan
             .guardrails
             .iter()
-            .map(|guardrail| self.levelled().guardrail_input(guardrail, &metrics, &latency_p95_ms))
+            .map(|guardrail| {
+                self.levelled()
+                    .guardrail_input(guardrail, &metrics, &latency_p95_ms)
+            })
             .collect();
         StageAnalysis {
             start: stage.start,
@@ -183,9 +231,16 @@ impl Inference<'_> {
                 baseline: self.sums.stage_rows(tenant, layer, idx, Arm::Baseline),
                 candidate: self.sums.stage_rows(tenant, layer, idx, Arm::Candidate),
             },
-            srm: srm::chi_square(&[users.baseline as f64, users.candidate as f64], &[1.0 - share, share]),
+            srm: srm::chi_square(
+                &[users.baseline as f64, users.candidate as f64],
+                &[1.0 - share, share],
+            ),
             qos: self.qos_stage(&baseline, &candidate, stage.ratio),
-            guardrails: judge_guardrails(&self.scenario.plan.guardrails, &inputs, &self.scenario.plan.policy),
+            guardrails: judge_guardrails(
+                &self.scenario.plan.guardrails,
+                &inputs,
+                &self.scenario.plan.policy,
+            ),
             metrics,
             latency_p50_ms,
             latency_p95_ms,
@@ -195,11 +250,18 @@ impl Inference<'_> {
     }
 
     fn breakdowns(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> Vec<BreakdownAnalysis> {
-        let known: Vec<&Metric> = self.scenario.metrics.iter().filter(|metric| self.cube.metric_columns(metric).is_ok()).collect();
+        let known: Vec<&Metric> = self
+            .scenario
+            .metrics
+            .iter()
+            .filter(|metric| self.cube.metric_columns(metric).is_ok())
+            .collect();
         let of_value = |(column, value, [baseline, candidate]): (usize, u32, &[BrokenSums; 2])| {
             let breakdown = &self.cube.breakdowns[column];
-            let mut metrics: Vec<MetricAnalysis> =
-                known.iter().map(|metric| self.metric(metric, &baseline.sums, &candidate.sums, ratio)).collect();
+            let mut metrics: Vec<MetricAnalysis> = known
+                .iter()
+                .map(|metric| self.metric(metric, &baseline.sums, &candidate.sums, ratio))
+                .collect();
             self.correct_signals(&mut metrics);
             BreakdownAnalysis {
                 column: match &breakdown.by {
@@ -207,7 +269,10 @@ impl Inference<'_> {
                     BreakdownBy::User => String::new(),
                 },
                 value: breakdown.values[value as usize].clone(),
-                rows: ArmRows { baseline: baseline.n_rows, candidate: candidate.n_rows },
+                rows: ArmRows {
+                    baseline: baseline.n_rows,
+                    candidate: candidate.n_rows,
+                },
                 qos: self.qos_stage(&baseline.sums, &candidate.sums, ratio),
                 metrics,
             }
@@ -225,11 +290,22 @@ impl Inference<'_> {
         users
     }
 
-    pub(super) fn metric(&self, metric: &Metric, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> MetricAnalysis {
-        let (control, treatment) = (baseline.metric(self.cube, metric), candidate.metric(self.cube, metric));
+    pub(super) fn metric(
+        &self,
+        metric: &Metric,
+        baseline: &GroupSums,
+        candidate: &GroupSums,
+        ratio: Ratio,
+    ) -> MetricAnalysis {
+        let (control, treatment) = (
+            baseline.metric(self.cube, metric),
+            candidate.metric(self.cube, metric),
+        );
         let effect = match (&control, &treatment) {
             (Ok(control), Ok(treatment)) => concurrent(ratio).and_then(|()| {
-                let levels = self.levelled().levels(metric, ratio::point(control.iter().copied()).map(|(_, _, r)| r));
+                let levels = self
+                    .levelled()
+                    .levels(metric, ratio::point(control.iter().copied()).map(|(_, _, r)| r));
                 effect::between_clusters(control, treatment, metric.proportion, levels)
             }),
             (Err(reason), _) | (_, Err(reason)) => Err(*reason),
@@ -246,11 +322,23 @@ impl Inference<'_> {
 
     /// Metrics that no guardrail watches are looked at for whatever may have moved: their false discoveries are held down together.
     fn correct_signals(&self, metrics: &mut [MetricAnalysis]) {
-        let is_guarded = |id: &str| self.scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == id);
+        let is_guarded = |id: &str| {
+            self.scenario
+                .plan
+                .guardrails
+                .iter()
+                .any(|guardrail| guardrail.metric == id)
+        };
         let mut signals: Vec<(&mut MetricAnalysis, f64)> = metrics
             .iter_mut()
             .filter(|metric| !is_guarded(&metric.metric))
-            .filter_map(|metric| metric.effect.value().map(|effect| effect.p_value).map(|p| (metric, p)))
+            .filter_map(|metric| {
+                metric
+                    .effect
+                    .value()
+                    .map(|effect| effect.p_value)
+                    .map(|p| (metric, p))
+            })
             .collect();
         let p_values: Vec<f64> = signals.iter().map(|(_, p)| *p).collect();
         for ((metric, _), adjusted) in signals.iter_mut().zip(benjamini_hochberg(&p_values)) {
@@ -263,45 +351,100 @@ impl Inference<'_> {
         let (baseline, candidate) = (arm(Arm::Baseline), arm(Arm::Candidate));
         let effect = concurrent(ratio).and_then(|()| {
             let (control, treatment) = (baseline?, candidate?);
-            let guardrail = self.scenario.plan.guardrails.iter().find(|guardrail| guardrail.metric == LATENCY_P95);
-            let estimate = |q: QuantileEstimate| Estimate { estimate: q.estimate, std_error: q.std_error, df: (q.n_clusters - 1) as f64 };
+            let guardrail = self
+                .scenario
+                .plan
+                .guardrails
+                .iter()
+                .find(|guardrail| guardrail.metric == LATENCY_P95);
+            let estimate = |q: QuantileEstimate| Estimate {
+                estimate: q.estimate,
+                std_error: q.std_error,
+                df: (q.n_clusters - 1) as f64,
+            };
             let levels = self.levelled().levels_for(guardrail, Some(control.estimate));
-            Ok(effect::difference(estimate(control), estimate(treatment), levels, EffectMethod::Woodruff))
+            Ok(effect::difference(
+                estimate(control),
+                estimate(treatment),
+                levels,
+                EffectMethod::Woodruff,
+            ))
         });
-        LatencyAnalysis { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
+        LatencyAnalysis {
+            baseline: baseline.into(),
+            candidate: candidate.into(),
+            effect: effect.into(),
+        }
     }
 
-    fn latency_quantile(&self, tenant: u32, layer: u8, stage: u8, arm: Arm, q: f64) -> Result<QuantileEstimate, Reason> {
+    fn latency_quantile(
+        &self,
+        tenant: u32,
+        layer: u8,
+        stage: u8,
+        arm: Arm,
+        q: f64,
+    ) -> Result<QuantileEstimate, Reason> {
         let clusters = self.sums.latencies(tenant, layer, stage, arm);
         let in_micros = quantile::woodruff(&clusters, q, self.alpha())?;
         Ok(QuantileEstimate {
             estimate: in_micros.estimate / MICROS_A_MS,
             std_error: in_micros.std_error / MICROS_A_MS,
-            ci: Interval { ci_lower: in_micros.ci.ci_lower / MICROS_A_MS, ci_upper: in_micros.ci.ci_upper / MICROS_A_MS },
+            ci: Interval {
+                ci_lower: in_micros.ci.ci_lower / MICROS_A_MS,
+                ci_upper: in_micros.ci.ci_upper / MICROS_A_MS,
+            },
             ..in_micros
         })
     }
 
     pub(super) fn qos_arm(&self, sums: &GroupSums) -> Result<QosArm, Reason> {
-        let metrics: Vec<&Metric> =
-            RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
+        let metrics: Vec<&Metric> = RATE_METRICS
+            .iter()
+            .map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn))
+            .collect::<Result<_, _>>()?;
         let clusters = sums.metrics(self.cube, &metrics)?;
-        estimate_arm(&clusters, &self.scenario.qos, self.alpha(), self.scenario.plan.policy.qos_mde)
+        estimate_arm(
+            &clusters,
+            &self.scenario.qos,
+            self.alpha(),
+            self.scenario.plan.policy.qos_mde,
+        )
     }
 
     fn qos_stage(&self, baseline: &GroupSums, candidate: &GroupSums, ratio: Ratio) -> QosStage {
         let (baseline, candidate) = (self.qos_arm(baseline), self.qos_arm(candidate));
         let effect = self.levelled().qos_effect(baseline, candidate, ratio);
-        QosStage { baseline: baseline.into(), candidate: candidate.into(), effect: effect.into() }
+        QosStage {
+            baseline: baseline.into(),
+            candidate: candidate.into(),
+            effect: effect.into(),
+        }
     }
 
     fn combined(&self, stages: &[StageAnalysis]) -> Vec<CombinedMetric> {
         let combine_metric = |metric: &Metric| {
-            let effects: Vec<StageEffect> = stages.iter().filter_map(|stage| stage_effect(stage, &metric.id)).collect();
-            let control = stages.iter().rev().find_map(|stage| stage.metrics.iter().find(|m| m.metric == metric.id)?.baseline.estimate);
+            let effects: Vec<StageEffect> = stages
+                .iter()
+                .filter_map(|stage| stage_effect(stage, &metric.id))
+                .collect();
+            let control = stages.iter().rev().find_map(|stage| {
+                stage
+                    .metrics
+                    .iter()
+                    .find(|m| m.metric == metric.id)?
+                    .baseline
+                    .estimate
+            });
             let combinations = combine(&effects, self.alpha())?;
-            let score = combinations.precision_weighted.map(|mean| score_process(mean, self.levelled().levels(metric, control)));
-            Some(CombinedMetric { metric: metric.id.clone(), combinations, score })
+            let score = combinations
+                .precision_weighted
+                .map(|mean| score_process(mean, self.levelled().levels(metric, control)));
+            Some(CombinedMetric {
+                metric: metric.id.clone(),
+                combinations,
+                score,
+            })
         };
         self.scenario.metrics.iter().filter_map(combine_metric).collect()
     }
@@ -312,7 +455,13 @@ impl Inference<'_> {
             .series(tenant, layer)
             .map(|(bin, arm, n_rows, sums)| {
                 let start = self.cube.start + i64::from(bin) * length;
-                SeriesPoint { start, end: (start + length).min(self.cube.as_of), arm, n_rows, qos: self.qos_arm(sums).into() }
+                SeriesPoint {
+                    start,
+                    end: (start + length).min(self.cube.as_of),
+                    arm,
+                    n_rows,
+                    qos: self.qos_arm(sums).into(),
+                }
             })
             .collect()
     }
@@ -320,7 +469,11 @@ impl Inference<'_> {
 
 /// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
 pub(super) fn concurrent(ratio: Ratio) -> Result<(), Reason> {
-    if ratio == Ratio::ZERO || ratio == Ratio::FULL { Err(Reason::NoConcurrentControl) } else { Ok(()) }
+    if ratio == Ratio::ZERO || ratio == Ratio::FULL {
+        Err(Reason::NoConcurrentControl)
+    } else {
+        Ok(())
+    }
 }
 
 /// The precision-weighted mean is `S / V`, and its variance `1 / V`.
@@ -336,8 +489,14 @@ fn score_process(mean: Combined, levels: Levels) -> ScoreProcess {
 }
 
 pub(super) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
-    let point = clusters.as_ref().ok().and_then(|clusters| ratio::point(clusters.iter().copied()));
-    let robust = clusters.as_ref().map_err(|reason| *reason).and_then(|clusters| ratio::clusters(clusters));
+    let point = clusters
+        .as_ref()
+        .ok()
+        .and_then(|clusters| ratio::point(clusters.iter().copied()));
+    let robust = clusters
+        .as_ref()
+        .map_err(|reason| *reason)
+        .and_then(|clusters| ratio::clusters(clusters));
     MetricArm {
         numerator: point.map_or(0.0, |(numerator, _, _)| numerator),
         denominator: point.map_or(0.0, |(_, denominator, _)| denominator),
@@ -347,7 +506,12 @@ pub(super) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricAr
 }
 
 fn stage_effect(stage: &StageAnalysis, metric: &str) -> Option<StageEffect> {
-    let effect: &Effect = stage.metrics.iter().find(|m| m.metric == metric)?.effect.value()?;
+    let effect: &Effect = stage
+        .metrics
+        .iter()
+        .find(|m| m.metric == metric)?
+        .effect
+        .value()?;
     let n_arms = [stage.users.baseline as f64, stage.users.candidate as f64];
     let variance = effect.std_error.powi(2);
     (variance > 0.0 && n_arms[0] > 0.0 && n_arms[1] > 0.0).then_some(StageEffect {

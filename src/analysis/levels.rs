@@ -1,21 +1,14 @@
 //! What an analysis takes from the plan alone: error levels, what intervals are tuned to see, and how guardrails look at a metric.
 
-use super::{
-    document::{LatencyAnalysis, MetricAnalysis},
-    infer::concurrent,
-};
-use crate::{
-    bucket::Ratio,
-    metric::{Better, Metric},
-    qos::{GuardrailInput, QosArm},
-    scenario::{Guardrail, LATENCY_P95, Scenario, Sequential},
-    stats::{
-        Interval, Reason,
-        effect::{self, Effect, EffectMethod, Estimate, Levels, Look},
-        ratio::RatioEstimate,
-        sequential,
-    },
-};
+use crate::analysis::document::{LatencyAnalysis, MetricAnalysis};
+use crate::analysis::infer::concurrent;
+use crate::bucket::Ratio;
+use crate::metric::{Better, Metric};
+use crate::qos::{GuardrailInput, QosArm};
+use crate::scenario::{Guardrail, LATENCY_P95, Scenario, Sequential};
+use crate::stats::effect::{Effect, EffectMethod, Estimate, Levels, Look};
+use crate::stats::ratio::RatioEstimate;
+use crate::stats::{Interval, Reason, effect, sequential};
 
 /// Effects without a margin of their own are tuned to see this share of the control.
 pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
@@ -23,7 +16,9 @@ pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 /// The effect that a metric's intervals are tuned to see: its guardrail's margin, else a twentieth of the control.
 pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
     let share = if control == 0.0 { 1.0 } else { control.abs() };
-    let margin = guardrail.and_then(|guardrail| guardrail.rule.margin(control)).filter(|margin| *margin > 0.0);
+    let margin = guardrail
+        .and_then(|guardrail| guardrail.rule.margin(control))
+        .filter(|margin| *margin > 0.0);
     margin.unwrap_or(DEFAULT_RELATIVE_MDE * share)
 }
 /// A scenario's error levels.
@@ -37,31 +32,63 @@ impl Levelled<'_> {
 
     /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the control.
     pub(super) fn levels(self, metric: &Metric, control: Option<f64>) -> Levels {
-        let guardrail = self.0.plan.guardrails.iter().find(|guardrail| guardrail.metric == metric.id);
+        let guardrail = self
+            .0
+            .plan
+            .guardrails
+            .iter()
+            .find(|guardrail| guardrail.metric == metric.id);
         self.levels_for(guardrail, control)
     }
 
     pub(super) fn levels_for(self, guardrail: Option<&Guardrail>, control: Option<f64>) -> Levels {
-        Levels { alpha: self.alpha(), v_star: sequential::v_star_for(tuned_for(guardrail, control.unwrap_or(0.0))) }
+        Levels {
+            alpha: self.alpha(),
+            v_star: sequential::v_star_for(tuned_for(guardrail, control.unwrap_or(0.0))),
+        }
     }
 
-    pub(super) fn guardrail_input(self, guardrail: &Guardrail, metrics: &[MetricAnalysis], latency: &LatencyAnalysis) -> GuardrailInput {
+    pub(super) fn guardrail_input(
+        self,
+        guardrail: &Guardrail,
+        metrics: &[MetricAnalysis],
+        latency: &LatencyAnalysis,
+    ) -> GuardrailInput {
         let every = self.0.plan.policy.sequential == Sequential::Anytime;
         let look = |effect: Effect| Look::at(&effect, every);
         if guardrail.metric == LATENCY_P95 {
             let candidate = latency.candidate.result().map(|q| {
                 let levels = self.levels_for(Some(guardrail), Some(q.estimate));
-                (q.estimate, self.own_interval(q.estimate, q.std_error, q.ci, levels))
+                (
+                    q.estimate,
+                    self.own_interval(q.estimate, q.std_error, q.ci, levels),
+                )
             });
-            return GuardrailInput { better: Better::Lower, effect: latency.effect.result().map(look), candidate_events: None, candidate };
+            return GuardrailInput {
+                better: Better::Lower,
+                effect: latency.effect.result().map(look),
+                candidate_events: None,
+                candidate,
+            };
         }
-        let better = self.0.metric(&guardrail.metric).map_or(Better::Lower, |metric| metric.better);
+        let better = self
+            .0
+            .metric(&guardrail.metric)
+            .map_or(Better::Lower, |metric| metric.better);
         let Some(found) = metrics.iter().find(|m| m.metric == guardrail.metric) else {
-            return GuardrailInput { better, effect: Err(Reason::NoColumn), candidate_events: None, candidate: Err(Reason::NoColumn) };
+            return GuardrailInput {
+                better,
+                effect: Err(Reason::NoColumn),
+                candidate_events: None,
+                candidate: Err(Reason::NoColumn),
+            };
         };
         let own = |r: RatioEstimate| {
             let levels = self.levels_for(Some(guardrail), Some(r.estimate));
-            (r.estimate, self.own_interval(r.estimate, r.std_error, r.interval(levels.alpha), levels))
+            (
+                r.estimate,
+                self.own_interval(r.estimate, r.std_error, r.interval(levels.alpha), levels),
+            )
         };
         GuardrailInput {
             better,
@@ -77,7 +104,10 @@ impl Levelled<'_> {
             Sequential::Fixed => one_look,
             Sequential::Anytime => {
                 let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-                Interval::around(estimate, sequential::half_width(std_error.powi(2), tau2, levels.alpha))
+                Interval::around(
+                    estimate,
+                    sequential::half_width(std_error.powi(2), tau2, levels.alpha),
+                )
             }
         }
     }
@@ -90,8 +120,20 @@ impl Levelled<'_> {
         ratio: Ratio,
     ) -> Result<Effect, Reason> {
         concurrent(ratio)?;
-        let estimate = |arm: QosArm| Estimate { estimate: arm.value.qos, std_error: arm.std_error, df: arm.df };
-        let levels = Levels { alpha: self.alpha(), v_star: sequential::v_star_for(self.0.plan.policy.qos_mde) };
-        Ok(effect::difference(estimate(baseline?), estimate(candidate?), levels, EffectMethod::ClusterRobust))
+        let estimate = |arm: QosArm| Estimate {
+            estimate: arm.value.qos,
+            std_error: arm.std_error,
+            df: arm.df,
+        };
+        let levels = Levels {
+            alpha: self.alpha(),
+            v_star: sequential::v_star_for(self.0.plan.policy.qos_mde),
+        };
+        Ok(effect::difference(
+            estimate(baseline?),
+            estimate(candidate?),
+            levels,
+            EffectMethod::ClusterRobust,
+        ))
     }
 }

@@ -13,8 +13,8 @@ mod what_if;
 pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, calibrate};
 pub use counters::{CounterWindows, RATE_COUNTERS, analyze_counters, counters};
 pub use document::{
-    Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage,
-    ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
+    Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
+    MetricAnalysis, MetricArm, QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
 pub use history::Basis;
 pub(crate) use history::{History, Stretch, is_known_in_time};

@@ -4,15 +4,15 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{infer::Inference, sums::GroupSums};
-use crate::{
-    bucket::Ratio,
-    metric::Metric,
-    ope::{MAX_WEIGHT_Z, MIN_ESS},
-    qos::{QosArm, RATE_METRICS, estimate_arm},
-    replay::{Arm, CubeLayer},
-    stats::{Clusters, Known, Reason, ratio, ratio::RatioEstimate},
-};
+use crate::analysis::infer::Inference;
+use crate::analysis::sums::GroupSums;
+use crate::bucket::Ratio;
+use crate::metric::Metric;
+use crate::qos::{QosArm, RATE_METRICS, estimate_arm};
+use crate::replay::{Arm, CubeLayer};
+use crate::stats::ope::{MAX_WEIGHT_Z, MIN_ESS};
+use crate::stats::ratio::RatioEstimate;
+use crate::stats::{Clusters, Known, Reason, ratio};
 
 /// A layer's quality, had it been at another ratio in all stages in which both releases ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,20 +69,33 @@ struct Weighted {
 impl Inference<'_> {
     /// A layer's value at another ratio.
     pub(super) fn ratio_value(&self, layer: &CubeLayer, target: Ratio) -> RatioValue {
-        let stages: Vec<Weighted> = (0..layer.stages.len()).filter_map(|idx| self.weighted(layer, idx, target)).collect();
+        let stages: Vec<Weighted> = (0..layer.stages.len())
+            .filter_map(|idx| self.weighted(layer, idx, target))
+            .collect();
         let overlap = overlap(&stages);
         let trusted = overlap.filter(UserOverlap::is_enough).ok_or(Reason::NoOverlap);
-        let metrics = self.scenario.metrics.iter().filter(|metric| self.cube.metric_columns(metric).is_ok());
+        let metrics = self
+            .scenario
+            .metrics
+            .iter()
+            .filter(|metric| self.cube.metric_columns(metric).is_ok());
         let value = |metric: &Metric| -> Result<RatioEstimate, Reason> {
             trusted?;
             let clusters = self.weighted_clusters(&stages, &[metric])?;
             ratio::clusters(&clusters.iter().map(|sums| (sums[0], sums[1])).collect::<Vec<_>>())
         };
         let qos = trusted.and_then(|_| {
-            let rates: Vec<&Metric> =
-                RATE_METRICS.iter().map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn)).collect::<Result<_, _>>()?;
+            let rates: Vec<&Metric> = RATE_METRICS
+                .iter()
+                .map(|id| self.scenario.metric(id).ok_or(Reason::NoColumn))
+                .collect::<Result<_, _>>()?;
             let policy = &self.scenario.plan.policy;
-            estimate_arm(&self.weighted_clusters(&stages, &rates)?, &self.scenario.qos, policy.alpha, policy.qos_mde)
+            estimate_arm(
+                &self.weighted_clusters(&stages, &rates)?,
+                &self.scenario.qos,
+                policy.alpha,
+                policy.qos_mde,
+            )
         });
         RatioValue {
             tenant: self.cube.tenants[layer.tenant as usize].clone(),
@@ -90,7 +103,12 @@ impl Inference<'_> {
             ratio: target,
             overlap,
             qos: qos.into(),
-            metrics: metrics.map(|metric| MetricValue { metric: metric.id.clone(), value: value(metric).into() }).collect(),
+            metrics: metrics
+                .map(|metric| MetricValue {
+                    metric: metric.id.clone(),
+                    value: value(metric).into(),
+                })
+                .collect(),
         }
     }
 
@@ -105,7 +123,8 @@ impl Inference<'_> {
             weights: [(1.0 - target) / (1.0 - logged), target / logged],
             users: [users.baseline as f64, users.candidate as f64],
             variance: (1.0 - target).powi(2) / (1.0 - logged) + target * target / logged - 1.0,
-            sums: [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(layer.tenant, layer.layer, idx as u8, arm)),
+            sums: [Arm::Baseline, Arm::Candidate]
+                .map(|arm| self.sums.stage(layer.tenant, layer.layer, idx as u8, arm)),
         })
     }
 
@@ -114,10 +133,17 @@ impl Inference<'_> {
         // The same users come in several stages: a cluster is the same in all of them.
         let mut clusters: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for stage in stages {
-            for (sums, weight) in stage.sums.iter().zip(stage.weights).filter(|(_, weight)| *weight > 0.0) {
+            for (sums, weight) in stage
+                .sums
+                .iter()
+                .zip(stage.weights)
+                .filter(|(_, weight)| *weight > 0.0)
+            {
                 for (cluster, own) in sums.numbered(self.cube, metrics)? {
                     let sums = clusters.entry(cluster).or_insert_with(|| vec![0.0; own.len()]);
-                    sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own * weight);
+                    sums.iter_mut()
+                        .zip(own)
+                        .for_each(|(sum, own)| *sum += own * weight);
                 }
             }
         }
@@ -134,9 +160,21 @@ fn overlap(stages: &[Weighted]) -> Option<UserOverlap> {
         for (users, weight) in stage.users.iter().zip(stage.weights) {
             sum += users * weight;
             squares += users * weight * weight;
-            max_weight = if *users > 0.0 { max_weight.max(weight) } else { max_weight };
+            max_weight = if *users > 0.0 {
+                max_weight.max(weight)
+            } else {
+                max_weight
+            };
         }
     }
-    let mean_weight_z = if variance > 0.0 { (sum - n) / variance.sqrt() } else { 0.0 };
-    (sum > 0.0).then(|| UserOverlap { ess: sum * sum / squares, max_weight, mean_weight_z })
+    let mean_weight_z = if variance > 0.0 {
+        (sum - n) / variance.sqrt()
+    } else {
+        0.0
+    };
+    (sum > 0.0).then(|| UserOverlap {
+        ess: sum * sum / squares,
+        max_weight,
+        mean_weight_z,
+    })
 }

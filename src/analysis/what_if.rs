@@ -5,15 +5,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
 
-use crate::{
-    bucket::{N_GROUPS, group_start},
-    error::{Error, Result},
-    metric::{Better, Metric, Sum},
-    qos::{RATE_METRICS, qos_of_sums},
-    replay::{Arm, CellKey, Cells, Cube, CubeLayer, Stage, stages_of},
-    scenario::Scenario,
-    stats::{Clusters, Interval, Known, Reason, jackknife},
-};
+use crate::base::error::{Error, Result};
+use crate::bucket::{N_GROUPS, group_start};
+use crate::metric::{Better, Metric, Sum};
+use crate::qos::{RATE_METRICS, qos_of_sums};
+use crate::replay::{Arm, CellKey, Cells, Cube, CubeLayer, Stage, stages_of};
+use crate::scenario::Scenario;
+use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 
 /// What a schedule would have done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -124,16 +122,26 @@ impl Running {
         windows.dedup();
         let width = PAIRS + 2 * columns.len();
         let row = width * usize::from(N_GROUPS);
-        let mut running = Self { width, sums: vec![0; row * windows.len()], windows };
+        let mut running = Self {
+            width,
+            sums: vec![0; row * windows.len()],
+            windows,
+        };
         for (key, values) in of_layer(&cube.cells, tenant, layer) {
             running.row_behind(key.window, key.group)[REQUESTS] += values[0];
         }
         for (key, values) in of_layer(&cube.pairs, tenant, layer) {
             let of_arm = PAIRS + columns.len() * key.arm as usize;
             let sums = &mut running.row_behind(key.window, key.group)[of_arm..];
-            sums.iter_mut().zip(columns).for_each(|(sum, column)| *sum += values[*column]);
+            sums.iter_mut()
+                .zip(columns)
+                .for_each(|(sum, column)| *sum += values[*column]);
         }
-        for users in cube.activity.iter().filter(|row| (row.tenant, row.layer) == (tenant, layer)) {
+        for users in cube
+            .activity
+            .iter()
+            .filter(|row| (row.tenant, row.layer) == (tenant, layer))
+        {
             running.row_behind(users.last_window, users.group)[USERS] += users.n_users as i64;
         }
         for idx in row..running.sums.len() {
@@ -144,7 +152,10 @@ impl Running {
 
     /// The row of the first kept window behind this one.
     fn row_behind(&mut self, window: u32, group: u16) -> &mut [i64] {
-        let idx = self.windows.partition_point(|kept| *kept <= window).min(self.windows.len() - 1);
+        let idx = self
+            .windows
+            .partition_point(|kept| *kept <= window)
+            .min(self.windows.len() - 1);
         let start = (idx * usize::from(N_GROUPS) + usize::from(group)) * self.width;
         &mut self.sums[start..start + self.width]
     }
@@ -156,7 +167,11 @@ impl Running {
 
     /// Adds the sums of some windows of a group to `total`; users are those whose last window lies among them.
     fn add(&self, group: u16, (start, end): (usize, usize), total: &mut [i64]) {
-        for ((total, until), before) in total.iter_mut().zip(self.row(end, group)).zip(self.row(start, group)) {
+        for ((total, until), before) in total
+            .iter_mut()
+            .zip(self.row(end, group))
+            .zip(self.row(start, group))
+        {
             *total += until - before;
         }
     }
@@ -178,8 +193,17 @@ impl<'a> WhatIfCube<'a> {
             return Err(Error::input("cube", "expected requests that both releases answered, found none")
                 .hint("give the candidate's answers to logged requests with `sluice replay --shadow`, joined by trace_id"));
         }
-        let asked = scenarios.iter().flat_map(|scenario| scenario.metrics.iter().filter(|metric| is_asked(metric, scenario)));
-        let mut columns: Vec<usize> = asked.filter_map(|metric| cube.metric_columns(metric).ok()).flatten().chain([0]).collect();
+        let asked = scenarios.iter().flat_map(|scenario| {
+            scenario
+                .metrics
+                .iter()
+                .filter(|metric| is_asked(metric, scenario))
+        });
+        let mut columns: Vec<usize> = asked
+            .filter_map(|metric| cube.metric_columns(metric).ok())
+            .flatten()
+            .chain([0])
+            .collect();
         columns.sort_unstable();
         columns.dedup();
         Ok(Self { cube, columns })
@@ -190,7 +214,12 @@ impl<'a> WhatIfCube<'a> {
     /// # Errors
     /// As [`Cube::read`].
     pub fn read(folder: &Path, scenarios: &[Scenario]) -> Result<Cube> {
-        let asked = scenarios.iter().flat_map(|scenario| scenario.metrics.iter().filter(|metric| is_asked(metric, scenario)));
+        let asked = scenarios.iter().flat_map(|scenario| {
+            scenario
+                .metrics
+                .iter()
+                .filter(|metric| is_asked(metric, scenario))
+        });
         let sums: Vec<&Sum> = asked.flat_map(Metric::sums).collect();
         Cube::read_pairs(folder, &|sum| *sum == Sum::Rows || sums.contains(&sum))
     }
@@ -215,12 +244,26 @@ impl<'a> WhatIfCube<'a> {
             .collect();
         // Layer by layer, so that the sums of one are in memory at a time.
         for of_cube in &self.cube.layers {
-            let exposures: Vec<Exposures> = scenarios.iter().map(|scenario| self.exposures(scenario, of_cube)).collect();
-            let windows =
-                exposures.iter().flat_map(|exposures| exposures.reached.iter().flat_map(|(windows, _)| [windows.start, windows.end]));
-            let running = Running::new(self.cube, &self.columns, (of_cube.tenant, of_cube.layer), windows.collect());
-            let layers =
-                scenarios.par_iter().zip(&exposures).map(|(scenario, exposures)| self.layer(scenario, exposures, of_cube, &running));
+            let exposures: Vec<Exposures> = scenarios
+                .iter()
+                .map(|scenario| self.exposures(scenario, of_cube))
+                .collect();
+            let windows = exposures.iter().flat_map(|exposures| {
+                exposures
+                    .reached
+                    .iter()
+                    .flat_map(|(windows, _)| [windows.start, windows.end])
+            });
+            let running = Running::new(
+                self.cube,
+                &self.columns,
+                (of_cube.tenant, of_cube.layer),
+                windows.collect(),
+            );
+            let layers = scenarios
+                .par_iter()
+                .zip(&exposures)
+                .map(|(scenario, exposures)| self.layer(scenario, exposures, of_cube, &running));
             for (answer, layer) in answers.iter_mut().zip(layers.collect::<Vec<_>>()) {
                 answer.exposed_users += layer.exposed_users;
                 answer.users_are_bound |= layer.users_are_bound;
@@ -235,7 +278,10 @@ impl<'a> WhatIfCube<'a> {
     fn check(&self, scenario: &Scenario) -> Result<()> {
         let (cube, plan) = (self.cube, &scenario.plan);
         let differs = |what: &str| {
-            let found = format!("expected the cube's {what} in what-if scenario {}, found another", scenario.name);
+            let found = format!(
+                "expected the cube's {what} in what-if scenario {}, found another",
+                scenario.name
+            );
             Err(Error::input("what-if", found).hint("a what-if changes operations and nothing else"))
         };
         if (&plan.baseline, &plan.candidate) != (&cube.baseline, &cube.candidate) {
@@ -252,12 +298,26 @@ impl<'a> WhatIfCube<'a> {
 
     fn exposures(&self, scenario: &Scenario, of_cube: &CubeLayer) -> Exposures {
         let tenant = &self.cube.tenants[of_cube.tenant as usize];
-        let stages = stages_of(&scenario.plan, tenant, usize::from(of_cube.layer), self.cube.as_of);
+        let stages = stages_of(
+            &scenario.plan,
+            tenant,
+            usize::from(of_cube.layer),
+            self.cube.as_of,
+        );
         let goes_back = stages.windows(2).any(|pair| pair[1].ratio < pair[0].ratio);
-        Exposures { reached: stages.iter().filter_map(|stage| self.exposure(stage)).collect(), goes_back }
+        Exposures {
+            reached: stages.iter().filter_map(|stage| self.exposure(stage)).collect(),
+            goes_back,
+        }
     }
 
-    fn layer(&self, scenario: &Scenario, exposures: &Exposures, of_cube: &CubeLayer, running: &Running) -> WhatIfLayer {
+    fn layer(
+        &self,
+        scenario: &Scenario,
+        exposures: &Exposures,
+        of_cube: &CubeLayer,
+        running: &Running,
+    ) -> WhatIfLayer {
         let cube = self.cube;
         let mut result = WhatIfLayer {
             tenant: cube.tenants[of_cube.tenant as usize].clone(),
@@ -266,7 +326,11 @@ impl<'a> WhatIfCube<'a> {
             users_are_bound: cube.counts.n_layer_differs > 0 || exposures.goes_back,
             exposed_requests: 0,
             paired_requests: 0,
-            qos: WhatIfQos { baseline: None, candidate: None, effect: Known::from(Err(Reason::NoData)) },
+            qos: WhatIfQos {
+                baseline: None,
+                candidate: None,
+                effect: Known::from(Err(Reason::NoData)),
+            },
             metrics: Vec::new(),
         };
         let end = running.windows.len() - 1;
@@ -276,15 +340,25 @@ impl<'a> WhatIfCube<'a> {
         let (mut n_reaching, mut runs) = (usize::MAX, Vec::new());
         for group in 0..N_GROUPS {
             // Ratios reach the first groups: as many as reach this one are the same ones.
-            let reaching = || exposures.reached.iter().filter(|(_, bps)| group_start(group + 1) <= *bps).map(|(windows, _)| windows);
+            let reaching = || {
+                exposures
+                    .reached
+                    .iter()
+                    .filter(|(_, bps)| group_start(group + 1) <= *bps)
+                    .map(|(windows, _)| windows)
+            };
             if reaching().count() != n_reaching {
                 n_reaching = reaching().count();
-                runs = runs_of(reaching()).iter().map(|windows| running.ends(windows)).collect();
+                runs = runs_of(reaching())
+                    .iter()
+                    .map(|windows| running.ends(windows))
+                    .collect();
             }
             let Some((first, _)) = runs.first() else { break };
             sums.fill(0);
             runs.iter().for_each(|run| running.add(group, *run, &mut sums));
-            result.exposed_users += (running.row(end, group)[USERS] - running.row(*first, group)[USERS]).unsigned_abs();
+            result.exposed_users +=
+                (running.row(end, group)[USERS] - running.row(*first, group)[USERS]).unsigned_abs();
             result.exposed_requests += sums[REQUESTS].unsigned_abs();
             result.paired_requests += sums[n_pairs].unsigned_abs();
             if sums[n_pairs] > 0 {
@@ -293,8 +367,13 @@ impl<'a> WhatIfCube<'a> {
         }
         let scale = result.exposed_requests as f64 / (result.paired_requests as f64).max(1.0);
         result.qos = self.qos(scenario, &groups);
-        let shown = scenario.metrics.iter().filter(|metric| is_shown(metric, scenario));
-        result.metrics = shown.map(|metric| self.metric(metric, &groups, scale, scenario)).collect();
+        let shown = scenario
+            .metrics
+            .iter()
+            .filter(|metric| is_shown(metric, scenario));
+        result.metrics = shown
+            .map(|metric| self.metric(metric, &groups, scale, scenario))
+            .collect();
         result
     }
 
@@ -319,25 +398,46 @@ impl<'a> WhatIfCube<'a> {
     fn columns_of(&self, metric: &Metric) -> Result<[(usize, f64); 2], Reason> {
         let columns = self.cube.metric_columns(metric)?;
         let kept = |which: usize| {
-            let column = self.columns.iter().position(|column| *column == columns[which]).ok_or(Reason::NoColumn)?;
+            let column = self
+                .columns
+                .iter()
+                .position(|column| *column == columns[which])
+                .ok_or(Reason::NoColumn)?;
             Ok((column, metric.sums()[which].units()))
         };
         Ok([kept(0)?, kept(1)?])
     }
 
     fn qos(&self, scenario: &Scenario, groups: &[i64]) -> WhatIfQos {
-        let columns: Result<Vec<[(usize, f64); 2]>, Reason> =
-            RATE_METRICS.iter().map(|id| scenario.metric(id).ok_or(Reason::NoColumn).and_then(|metric| self.columns_of(metric))).collect();
+        let columns: Result<Vec<[(usize, f64); 2]>, Reason> = RATE_METRICS
+            .iter()
+            .map(|id| {
+                scenario
+                    .metric(id)
+                    .ok_or(Reason::NoColumn)
+                    .and_then(|metric| self.columns_of(metric))
+            })
+            .collect();
         let columns = match columns {
             Ok(columns) => columns.concat(),
-            Err(reason) => return WhatIfQos { baseline: None, candidate: None, effect: Known::from(Err(reason)) },
+            Err(reason) => {
+                return WhatIfQos {
+                    baseline: None,
+                    candidate: None,
+                    effect: Known::from(Err(reason)),
+                };
+            }
         };
         let clusters = self.clusters(groups, &columns);
         let totals = clusters.totals();
         let n = columns.len();
         let of = |sums: &[f64]| qos_of_sums(sums, &scenario.qos);
         let theta = |sums: &[f64]| Some(of(&sums[n..])? - of(&sums[..n])?);
-        WhatIfQos { baseline: of(&totals[..n]), candidate: of(&totals[n..]), effect: paired(&clusters, theta, scenario).into() }
+        WhatIfQos {
+            baseline: of(&totals[..n]),
+            candidate: of(&totals[n..]),
+            effect: paired(&clusters, theta, scenario).into(),
+        }
     }
 
     fn metric(&self, metric: &Metric, groups: &[i64], scale: f64, scenario: &Scenario) -> WhatIfMetric {
@@ -345,7 +445,13 @@ impl<'a> WhatIfCube<'a> {
             Ok(columns) => columns,
             Err(reason) => {
                 let unknown = || Known::from(Err(reason));
-                return WhatIfMetric { metric: metric.id.clone(), baseline: None, candidate: None, effect: unknown(), harm: unknown() };
+                return WhatIfMetric {
+                    metric: metric.id.clone(),
+                    baseline: None,
+                    candidate: None,
+                    effect: unknown(),
+                    harm: unknown(),
+                };
             }
         };
         let clusters = self.clusters(groups, &columns);
@@ -354,8 +460,15 @@ impl<'a> WhatIfCube<'a> {
         let theta = |sums: &[f64]| Some(ratio(sums[2], sums[3])? - ratio(sums[0], sums[1])?);
         let bad = if metric.better == Better::Lower { 1.0 } else { -1.0 };
         let adds_up = metric.proportion || metric.denominator == Sum::Rows;
-        let harm =
-            if adds_up { paired(&clusters, |sums| Some(bad * scale * (sums[2] - sums[0])), scenario) } else { Err(Reason::NotAdditive) };
+        let harm = if adds_up {
+            paired(
+                &clusters,
+                |sums| Some(bad * scale * (sums[2] - sums[0])),
+                scenario,
+            )
+        } else {
+            Err(Reason::NotAdditive)
+        };
         WhatIfMetric {
             metric: metric.id.clone(),
             baseline: ratio(totals[0], totals[1]),
@@ -387,25 +500,47 @@ fn runs_of<'a>(windows: impl Iterator<Item = &'a std::ops::Range<u32>>) -> Vec<s
 
 /// Whether a metric's numbers are part of the answer.
 fn is_shown(metric: &Metric, scenario: &Scenario) -> bool {
-    scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == metric.id) || metric.id == "cost_per_turn_usd"
+    scenario
+        .plan
+        .guardrails
+        .iter()
+        .any(|guardrail| guardrail.metric == metric.id)
+        || metric.id == "cost_per_turn_usd"
 }
 
 fn is_asked(metric: &Metric, scenario: &Scenario) -> bool {
     is_shown(metric, scenario) || RATE_METRICS.contains(&metric.id.as_str())
 }
 
-fn paired(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, scenario: &Scenario) -> Result<PairedEffect, Reason> {
+fn paired(
+    clusters: &Clusters,
+    theta: impl Fn(&[f64]) -> Option<f64>,
+    scenario: &Scenario,
+) -> Result<PairedEffect, Reason> {
     let estimate = jackknife::delete_one(clusters, theta)?;
     let ci = estimate.interval(scenario.plan.policy.alpha);
-    Ok(PairedEffect { effect_size: estimate.estimate, std_error: estimate.std_error, ci, n_clusters: estimate.n_clusters })
+    Ok(PairedEffect {
+        effect_size: estimate.estimate,
+        std_error: estimate.std_error,
+        ci,
+        n_clusters: estimate.n_clusters,
+    })
 }
 
 /// The cells of a layer: keys are in order.
 fn of_layer(cells: &Cells, tenant: u32, layer: u8) -> impl Iterator<Item = (&CellKey, &[i64])> {
     let at = |layer: (u32, u8)| cells.keys.partition_point(|key| (key.tenant, key.layer) < layer);
-    let range = at((tenant, layer))..cells.keys.partition_point(|key| (key.tenant, key.layer) <= (tenant, layer));
+    let range = at((tenant, layer))
+        ..cells
+            .keys
+            .partition_point(|key| (key.tenant, key.layer) <= (tenant, layer));
     let width = cells.values.len().checked_div(cells.keys.len()).unwrap_or(0);
-    cells.keys[range.clone()].iter().zip(cells.values[range.start * width..range.end * width].chunks_exact(width.max(1)))
+    cells.keys[range.clone()]
+        .iter()
+        .zip(cells.values[range.start * width..range.end * width].chunks_exact(width.max(1)))
 }
 
-const _: () = assert!(Arm::Baseline as usize == 0 && Arm::Candidate as usize == 1, "arms are indices");
+const _: () = assert!(
+    Arm::Baseline as usize == 0 && Arm::Candidate as usize == 1,
+    "arms are indices"
+);

@@ -8,17 +8,14 @@ use std::{
     path::Path,
 };
 
-use super::user_hash;
-use crate::{
-    error::Result,
-    hash,
-    input::{DEFAULT_TENANT, Link, TrafficReader},
-    parallel,
-    progress::Progress,
-    release::canonical,
-    time::Micros,
-    tools::{Tool, ToolBundle, read_calls},
-};
+use crate::audit::user_hash;
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{hash, parallel};
+use crate::input::{DEFAULT_TENANT, Link, TrafficReader};
+use crate::release::canonical;
+use crate::release::tools::{Tool, ToolBundle, read_calls};
 
 /// Names of releases that are told when a release has no rows.
 const MAX_NAMES: usize = 20;
@@ -149,16 +146,24 @@ impl WriteCalls {
                 }
                 numbers.insert(call.tool.clone(), number);
             }
-            let Some(Some(tool)) = numbers.get(&call.tool).copied() else { return };
+            let Some(Some(tool)) = numbers.get(&call.tool).copied() else {
+                return;
+            };
             if call.trace_id.is_empty() {
                 calls.n_without_trace += 1;
                 return;
             }
-            let digest = call.arguments.map(|arguments| canonical(&format!("{}: call {n}", path.display()), &arguments)).transpose();
+            let digest = call
+                .arguments
+                .map(|arguments| canonical(&format!("{}: call {n}", path.display()), &arguments))
+                .transpose();
             match digest {
                 Ok(digest) => {
                     let arguments_sha256 = digest.map(|(_, digest)| digest);
-                    calls.by_trace.entry(call.trace_id).or_default().push(WriteCall { tool, arguments_sha256 });
+                    calls.by_trace.entry(call.trace_id).or_default().push(WriteCall {
+                        tool,
+                        arguments_sha256,
+                    });
                 }
                 Err(error) => failed = failed.take().or(Some(error)),
             }
@@ -291,7 +296,9 @@ pub fn affected(
 
 /// Notes the first names of releases, in their order.
 fn note_release(releases: &mut BTreeSet<String>, release: Option<&str>) {
-    let Some(release) = release.filter(|release| !releases.contains(*release)) else { return };
+    let Some(release) = release.filter(|release| !releases.contains(*release)) else {
+        return;
+    };
     if releases.len() < MAX_NAMES || releases.last().is_some_and(|last| release < last.as_str()) {
         releases.insert(release.to_owned());
         if releases.len() > MAX_NAMES {
@@ -318,7 +325,11 @@ fn count_tools(calls: &[AffectedRow]) -> Vec<ToolCount> {
     let mut counts: BTreeMap<&str, ToolCount> = BTreeMap::new();
     for call in calls {
         let tool = call.tool.as_deref().unwrap_or_default();
-        let none = || ToolCount { tool: tool.to_owned(), n_calls: 0, in_bundle: call.in_bundle == Some(true) };
+        let none = || ToolCount {
+            tool: tool.to_owned(),
+            n_calls: 0,
+            in_bundle: call.in_bundle == Some(true),
+        };
         counts.entry(tool).or_insert_with(none).n_calls += 1;
     }
     counts.into_values().collect()
@@ -337,8 +348,15 @@ mod tests {
             {"name": "liar", "risk_level": "write", "annotations": {"readOnlyHint": true}}]"#;
         std::fs::write(&path, bundle).unwrap();
         let bundle = ToolBundle::read(&path).unwrap();
-        let expected =
-            [("write", true), ("high", true), ("medium", false), ("hinted", false), ("silent", true), ("liar", true), ("gone", true)];
+        let expected = [
+            ("write", true),
+            ("high", true),
+            ("medium", false),
+            ("hinted", false),
+            ("silent", true),
+            ("liar", true),
+            ("gone", true),
+        ];
         for (tool, expected) in expected {
             assert_eq!(writes(bundle.tool(tool)), expected, "{tool}");
         }
@@ -347,8 +365,16 @@ mod tests {
     #[test]
     fn only_the_first_names_of_releases_are_kept() {
         let mut releases = BTreeSet::new();
-        (0..1_000).rev().for_each(|n| note_release(&mut releases, Some(&format!("r{n:03}"))));
+        (0..1_000)
+            .rev()
+            .for_each(|n| note_release(&mut releases, Some(&format!("r{n:03}"))));
         assert_eq!(releases.len(), MAX_NAMES);
-        assert_eq!((releases.first().unwrap().as_str(), releases.last().unwrap().as_str()), ("r000", "r019"));
+        assert_eq!(
+            (
+                releases.first().unwrap().as_str(),
+                releases.last().unwrap().as_str()
+            ),
+            ("r000", "r019")
+        );
     }
 }

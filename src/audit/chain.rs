@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use crate::{
-    release::{ApproverKind, ArtifactRef, DIMENSIONS, Dimension, RecordIndex, ReleaseRecord},
-    time::{self, Micros},
-};
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::release::{ApproverKind, ArtifactRef, DIMENSIONS, Dimension, RecordIndex, ReleaseRecord};
 
 /// How much a link holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,15 +35,33 @@ pub struct ChainLink {
 
 impl ChainLink {
     pub(super) fn firm(link: &'static str, value: impl Into<String>) -> Self {
-        Self { link, hold: Hold::Firm, value: Some(value.into()), digest: None, mend: None }
+        Self {
+            link,
+            hold: Hold::Firm,
+            value: Some(value.into()),
+            digest: None,
+            mend: None,
+        }
     }
 
     pub(super) fn missing(link: &'static str, mend: impl Into<String>) -> Self {
-        Self { link, hold: Hold::Missing, value: None, digest: None, mend: Some(mend.into()) }
+        Self {
+            link,
+            hold: Hold::Missing,
+            value: None,
+            digest: None,
+            mend: Some(mend.into()),
+        }
     }
 
     fn weak(link: &'static str, value: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { link, hold: Hold::Weak, value: Some(value.into()), digest: None, mend: Some(mend.into()) }
+        Self {
+            link,
+            hold: Hold::Weak,
+            value: Some(value.into()),
+            digest: None,
+            mend: Some(mend.into()),
+        }
     }
 
     fn with_digest(self, digest: Option<String>) -> Self {
@@ -58,13 +75,23 @@ impl ChainLink {
 }
 
 /// The links of a row: the user, the instant, the release, and those of its record.
-pub(super) fn links_of_row(row: &super::TraceRow, records: &RecordIndex) -> Vec<ChainLink> {
+pub(super) fn links_of_row(row: &crate::audit::TraceRow, records: &RecordIndex) -> Vec<ChainLink> {
     let mut links = vec![
         ChainLink::of("user", row.user_id.as_deref(), "log user_id with every row"),
-        ChainLink::of("time", row.event_time.map(time::format), "log event_time with every row"),
-        ChainLink::of("release", row.release_id.as_deref(), "log release_id with every row: the assignment knows it"),
+        ChainLink::of(
+            "time",
+            row.event_time.map(time::format),
+            "log event_time with every row",
+        ),
+        ChainLink::of(
+            "release",
+            row.release_id.as_deref(),
+            "log release_id with every row: the assignment knows it",
+        ),
     ];
-    let Some(release) = &row.release_id else { return links };
+    let Some(release) = &row.release_id else {
+        return links;
+    };
     match records.find(&row.tenant_id, release) {
         None => links.push(no_record(&row.tenant_id, release)),
         Some(record) => links.extend(links_of_record(record, &row.tenant_id, records)),
@@ -73,32 +100,50 @@ pub(super) fn links_of_row(row: &super::TraceRow, records: &RecordIndex) -> Vec<
 }
 
 fn no_record(tenant: &str, release: &str) -> ChainLink {
-    ChainLink::missing("record", format!("add the record of release `{release}` of tenant `{tenant}` to --records"))
+    ChainLink::missing(
+        "record",
+        format!("add the record of release `{release}` of tenant `{tenant}` to --records"),
+    )
 }
 
 /// The links of a record, from its own digest to the release to return to.
 pub(super) fn links_of_record(record: &ReleaseRecord, tenant: &str, records: &RecordIndex) -> Vec<ChainLink> {
-    let mut links = vec![ChainLink::firm("record", record.place.clone()).with_digest(Some(record.digest.clone()))];
+    let mut links =
+        vec![ChainLink::firm("record", record.place.clone()).with_digest(Some(record.digest.clone()))];
     links.extend(DIMENSIONS.map(|dimension| match record.artifact(dimension) {
         Some(artifact) => of_artifact(dimension.name(), artifact),
         None if matches!(dimension, Dimension::ToolSchema | Dimension::KbIndex) => {
             ChainLink::firm(dimension.name(), "none, says the record")
         }
-        None => ChainLink::missing(dimension.name(), format!("name it in the record: artifacts.{}", dimension.key())),
+        None => ChainLink::missing(
+            dimension.name(),
+            format!("name it in the record: artifacts.{}", dimension.key()),
+        ),
     }));
     links.push(match &record.eval_set {
         Some(set) => of_artifact("eval_set", set),
-        None => ChainLink::missing("eval_set", "name the cases that the release was evaluated on: eval_set_ref"),
+        None => ChainLink::missing(
+            "eval_set",
+            "name the cases that the release was evaluated on: eval_set_ref",
+        ),
     });
     links.push(match (&record.eval_report_uri, &record.eval_report_digest) {
-        (None, _) => ChainLink::missing("eval_report", "name the report of the evaluation: eval_report_uri"),
+        (None, _) => ChainLink::missing(
+            "eval_report",
+            "name the report of the evaluation: eval_report_uri",
+        ),
         (Some(uri), Some(digest)) => ChainLink::firm("eval_report", uri).with_digest(Some(digest.clone())),
-        (Some(uri), None) => ChainLink::weak("eval_report", uri, "record the report's sha256: eval_report_digest"),
+        (Some(uri), None) => ChainLink::weak(
+            "eval_report",
+            uri,
+            "record the report's sha256: eval_report_digest",
+        ),
     });
     links.push(approvers(record));
-    for (link, key, id) in
-        [("baseline", "baseline_release_id", &record.baseline_release_id), ("rollback_target", "rollback_target", &record.rollback_target)]
-    {
+    for (link, key, id) in [
+        ("baseline", "baseline_release_id", &record.baseline_release_id),
+        ("rollback_target", "rollback_target", &record.rollback_target),
+    ] {
         links.push(match id {
             None => ChainLink::missing(link, format!("name it in the record: {key}")),
             Some(id) => match records.find(tenant, id) {
@@ -117,11 +162,17 @@ fn of_artifact(link: &'static str, artifact: &ArtifactRef) -> ChainLink {
     } else if artifact.digest.is_some() {
         ChainLink {
             value: Some(reference.into()),
-            ..ChainLink::missing(link, "record all digits of the digest: what is there proves nothing")
+            ..ChainLink::missing(
+                link,
+                "record all digits of the digest: what is there proves nothing",
+            )
         }
     } else {
         match artifact.floats_because() {
-            Some(why) => ChainLink { value: Some(reference.into()), ..ChainLink::missing(link, format!("record a digest: {why}")) },
+            Some(why) => ChainLink {
+                value: Some(reference.into()),
+                ..ChainLink::missing(link, format!("record a digest: {why}"))
+            },
             None => ChainLink::weak(link, reference, "record a digest: a version can be written anew"),
         }
     };
@@ -138,10 +189,18 @@ fn approvers(record: &ReleaseRecord) -> ChainLink {
         ApproverKind::Unknown => "kind unknown",
     };
     let at = |at: Option<Micros>| at.map_or_else(String::new, |at| format!(", {}", time::format(at)));
-    let named: Vec<String> = record.approvers.iter().map(|one| format!("{} ({}{})", one.id, kind(one.kind), at(one.at))).collect();
+    let named: Vec<String> = record
+        .approvers
+        .iter()
+        .map(|one| format!("{} ({}{})", one.id, kind(one.kind), at(one.at)))
+        .collect();
     let named = named.join("; ");
     if record.approvers.iter().all(|one| one.kind == ApproverKind::Bot) {
-        return ChainLink::weak("approvers", named, "record the person who approved: only bots did");
+        return ChainLink::weak(
+            "approvers",
+            named,
+            "record the person who approved: only bots did",
+        );
     }
     ChainLink::firm("approvers", named)
 }
@@ -157,7 +216,11 @@ mod tests {
 
     fn holds(text: &str) -> Vec<(&'static str, Hold)> {
         let links = links_of_record(&record(text), "default", &RecordIndex::new(vec![record(text)]));
-        assert!(links.iter().all(|link| (link.hold == Hold::Firm) == link.mend.is_none()));
+        assert!(
+            links
+                .iter()
+                .all(|link| (link.hold == Hold::Firm) == link.mend.is_none())
+        );
         links.into_iter().map(|link| (link.link, link.hold)).collect()
     }
 
@@ -170,7 +233,11 @@ mod tests {
             "eval_report_uri": "s3://r", "eval_report_digest": "{digest}", "approvers": [{{"id": "ann", "kind": "human"}}],
             "baseline_release_id": "r1", "rollback_target": "r1"}}"#
         );
-        assert!(holds(&firm).iter().all(|(_, hold)| *hold == Hold::Firm), "{:?}", holds(&firm));
+        assert!(
+            holds(&firm).iter().all(|(_, hold)| *hold == Hold::Firm),
+            "{:?}",
+            holds(&firm)
+        );
         let bare = r#"{"release_id": "r1", "artifacts": {"model_ref": null, "prompt_ref": "p@7", "tool_schema_ref": "t@sha256:9f3a…",
             "kb_index_ref": "kb@latest"}, "eval_report_uri": "s3://r", "approvers": ["ci_bot"], "baseline_release_id": "r0"}"#;
         let expected = [

@@ -3,17 +3,15 @@
 use serde::Serialize;
 use std::{collections::BTreeMap, ops::Range};
 
-use super::chain::{Hold, links_of_record};
-use crate::{
-    error::Result,
-    finops::UNKNOWN,
-    input::{DEFAULT_TENANT, Link, TrafficReader},
-    parallel,
-    progress::Progress,
-    release::{DIMENSIONS, RecordIndex},
-    stats::{Known, Reason},
-    time::Micros,
-};
+use crate::audit::chain::{Hold, links_of_record};
+use crate::base::error::Result;
+use crate::base::parallel;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::finops::UNKNOWN;
+use crate::input::{DEFAULT_TENANT, Link, TrafficReader};
+use crate::release::{DIMENSIONS, RecordIndex};
+use crate::stats::{Known, Reason};
 
 /// How many rows have a link.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -86,10 +84,17 @@ struct State {
 impl State {
     fn add(&mut self, tenant: &str, release: &str, counts: Counts) {
         // A text is made once a release, not once a row.
-        if let Some(sums) = self.by_tenant.get_mut(tenant).and_then(|releases| releases.get_mut(release)) {
+        if let Some(sums) = self
+            .by_tenant
+            .get_mut(tenant)
+            .and_then(|releases| releases.get_mut(release))
+        {
             sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
         } else {
-            self.by_tenant.entry(tenant.to_owned()).or_default().insert(release.to_owned(), counts);
+            self.by_tenant
+                .entry(tenant.to_owned())
+                .or_default()
+                .insert(release.to_owned(), counts);
         }
     }
 }
@@ -111,14 +116,24 @@ pub fn completeness(
         let n_bad = reader.read_links(parts[part], &mut |links| {
             bar.advance(links.len() as u64);
             for row in (0..links.len()).filter(|row| !links.faults.is_bad(*row)) {
-                if !super::affected::is_within(&period, links.at(row)) {
+                if !crate::audit::affected::is_within(&period, links.at(row)) {
                     n_outside += 1;
                     continue;
                 }
                 let has = |link: Link| u64::from(links.text(link, row).is_some());
-                let counts = [1, has(Link::User), u64::from(links.at(row).is_some()), has(Link::Layer), has(Link::Trace)];
+                let counts = [
+                    1,
+                    has(Link::User),
+                    u64::from(links.at(row).is_some()),
+                    has(Link::Layer),
+                    has(Link::Trace),
+                ];
                 let release = links.text(Link::Release, row).unwrap_or_default();
-                state.add(links.text(Link::Tenant, row).unwrap_or(DEFAULT_TENANT), release, counts);
+                state.add(
+                    links.text(Link::Tenant, row).unwrap_or(DEFAULT_TENANT),
+                    release,
+                    counts,
+                );
             }
             Ok(())
         })?;
@@ -131,7 +146,9 @@ pub fn completeness(
         all.n_bad += state.n_bad;
         all.n_outside += state.n_outside;
         for (tenant, releases) in &state.by_tenant {
-            releases.iter().for_each(|(release, counts)| all.add(tenant, release, *counts));
+            releases
+                .iter()
+                .for_each(|(release, counts)| all.add(tenant, release, *counts));
         }
     }
     Ok(judge(&all, records))
@@ -144,12 +161,26 @@ fn judge(all: &State, records: &RecordIndex) -> Completeness {
         for (release, [n_rows, n_user, n_time, n_layer, n_trace]) in of_tenant {
             let is_named = !release.is_empty();
             n_release += if is_named { *n_rows } else { 0 };
-            let record = if is_named { records.find(tenant, release) } else { None };
-            let links = record.map(|record| links_of_record(record, tenant, records)).unwrap_or_default();
-            let has = |name: &str| links.iter().any(|link| link.link == name && link.hold != Hold::Missing);
+            let record = if is_named {
+                records.find(tenant, release)
+            } else {
+                None
+            };
+            let links = record
+                .map(|record| links_of_record(record, tenant, records))
+                .unwrap_or_default();
+            let has = |name: &str| {
+                links
+                    .iter()
+                    .any(|link| link.link == name && link.hold != Hold::Missing)
+            };
             releases.push(ReleaseLinks {
                 tenant_id: tenant.clone(),
-                release_id: if is_named { release.clone() } else { UNKNOWN.to_owned() },
+                release_id: if is_named {
+                    release.clone()
+                } else {
+                    UNKNOWN.to_owned()
+                },
                 n_rows: *n_rows,
                 n_user: *n_user,
                 n_time: *n_time,
@@ -161,14 +192,19 @@ fn judge(all: &State, records: &RecordIndex) -> Completeness {
                 has_approvers: has("approvers"),
                 missing: match record {
                     None => vec!["record"],
-                    Some(_) => links.iter().filter(|link| link.hold == Hold::Missing).map(|link| link.link).collect(),
+                    Some(_) => links
+                        .iter()
+                        .filter(|link| link.hold == Hold::Missing)
+                        .map(|link| link.link)
+                        .collect(),
                 },
             });
         }
     }
     let n_rows = releases.iter().map(|release| release.n_rows).sum();
     let sum = |of: &dyn Fn(&ReleaseLinks) -> u64| releases.iter().map(of).sum::<u64>();
-    let rows_if = |has: fn(&ReleaseLinks) -> bool| sum(&|release| if has(release) { release.n_rows } else { 0 });
+    let rows_if =
+        |has: fn(&ReleaseLinks) -> bool| sum(&|release| if has(release) { release.n_rows } else { 0 });
     let links: Vec<LinkShare> = [
         ("user", sum(&|release| release.n_user)),
         ("time", sum(&|release| release.n_time)),
@@ -182,11 +218,26 @@ fn judge(all: &State, records: &RecordIndex) -> Completeness {
     ]
     .into_iter()
     .map(|(link, n)| {
-        let share = if n_rows == 0 { Err(Reason::NoData) } else { Ok(n as f64 / n_rows as f64) };
-        LinkShare { link, n, share: share.into() }
+        let share = if n_rows == 0 {
+            Err(Reason::NoData)
+        } else {
+            Ok(n as f64 / n_rows as f64)
+        };
+        LinkShare {
+            link,
+            n,
+            share: share.into(),
+        }
     })
     .collect();
     releases.sort_by_key(|release| std::cmp::Reverse(release.n_rows));
     let is_complete = n_rows > 0 && all.n_bad == 0 && links.iter().all(|link| link.n == n_rows);
-    Completeness { n_rows, n_bad: all.n_bad, n_outside: all.n_outside, is_complete, links, releases }
+    Completeness {
+        n_rows,
+        n_bad: all.n_bad,
+        n_outside: all.n_outside,
+        is_complete,
+        links,
+        releases,
+    }
 }

@@ -12,16 +12,13 @@ pub use table::write;
 
 use serde::Serialize;
 
-use crate::{
-    error::Result,
-    hash,
-    input::{DEFAULT_TENANT, Link, Links, TrafficReader},
-    parallel,
-    progress::Progress,
-    release::RecordIndex,
-    scenario::{OnBadRow, Source},
-    time::Micros,
-};
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{hash, parallel};
+use crate::input::{DEFAULT_TENANT, Link, Links, TrafficReader};
+use crate::release::RecordIndex;
+use crate::scenario::{OnBadRow, Source};
 use hashbrown::HashMap;
 
 /// Rows of one trace that are shown.
@@ -85,7 +82,12 @@ pub struct RowChain {
 ///
 /// # Errors
 /// A log that cannot be read.
-pub fn chains(traces: &[String], reader: &TrafficReader, records: &RecordIndex, progress: &Progress) -> Result<Vec<Chain>> {
+pub fn chains(
+    traces: &[String],
+    reader: &TrafficReader,
+    records: &RecordIndex,
+    progress: &Progress,
+) -> Result<Vec<Chain>> {
     let wanted: HashMap<&str, usize> = traces.iter().map(String::as_str).zip(0..).collect();
     let mut found: Vec<(u64, Vec<TraceRow>)> = vec![(0, Vec::new()); traces.len()];
     let parts = &reader.table().parts;
@@ -118,16 +120,29 @@ pub fn chains(traces: &[String], reader: &TrafficReader, records: &RecordIndex, 
         },
     )?;
     let chain = |(trace_id, (n_rows, rows)): (&String, (u64, Vec<TraceRow>))| {
-        let rows: Vec<RowChain> = rows.into_iter().map(|row| RowChain { links: chain::links_of_row(&row, records), row }).collect();
+        let rows: Vec<RowChain> = rows
+            .into_iter()
+            .map(|row| RowChain {
+                links: chain::links_of_row(&row, records),
+                row,
+            })
+            .collect();
         let is_whole = |row: &RowChain| row.links.iter().all(|link| link.hold != Hold::Missing);
         let mend = (n_rows == 0).then(|| {
             if reader.has("trace_id") {
                 "no row of the log has this trace: take more of the log, or log every request".to_owned()
             } else {
-                "the log has no column trace_id: log it, or say what it is called: --column trace_id=...".to_owned()
+                "the log has no column trace_id: log it, or say what it is called: --column trace_id=..."
+                    .to_owned()
             }
         });
-        Chain { trace_id: trace_id.clone(), n_rows, is_complete: n_rows > 0 && rows.iter().all(is_whole), rows, mend }
+        Chain {
+            trace_id: trace_id.clone(),
+            n_rows,
+            is_complete: n_rows > 0 && rows.iter().all(is_whole),
+            rows,
+            mend,
+        }
     };
     Ok(traces.iter().zip(found).map(chain).collect())
 }

@@ -4,40 +4,63 @@ use arrow_array::{ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::{path::Path, sync::Arc};
 
-use super::{Affected, AffectedRow, OnRows};
-use crate::{
-    error::{Error, Result},
-    input::Format,
-    output, parquet_io, time,
-};
+use crate::audit::affected::{Affected, AffectedRow, OnRows};
+use crate::base::error::{Error, Result};
+use crate::base::{output, parquet_io, time};
+use crate::input::Format;
 
-const COLUMNS: [&str; 9] =
-    ["tenant_id", "user_id", "event_time", "trace_id", "session_id", "release_id", "tool", "arguments_sha256", "in_bundle"];
+const COLUMNS: [&str; 9] = [
+    "tenant_id",
+    "user_id",
+    "event_time",
+    "trace_id",
+    "session_id",
+    "release_id",
+    "tool",
+    "arguments_sha256",
+    "in_bundle",
+];
 
 /// Writes what a search finds as CSV or Parquet, by the file's name, while it finds it.
 ///
 /// # Errors
 /// A name that is neither, a file that cannot be written, or whatever `find` returns.
-pub fn write(path: &Path, release: &str, find: impl FnOnce(&mut OnRows<'_>) -> Result<Affected>) -> Result<Affected> {
+pub fn write(
+    path: &Path,
+    release: &str,
+    find: impl FnOnce(&mut OnRows<'_>) -> Result<Affected>,
+) -> Result<Affected> {
     let mut found = None;
     let is_csv = match Format::of(path) {
         Some(Format::Csv { gzip: false }) => true,
         Some(Format::Parquet) => false,
-        _ => return Err(Error::usage(format!("expected --out to end in .csv or .parquet, found {}", path.display()))),
+        _ => {
+            return Err(Error::usage(format!(
+                "expected --out to end in .csv or .parquet, found {}",
+                path.display()
+            )));
+        }
     };
     output::write_file(path, |file| {
         if is_csv {
             let failed = |error: csv::Error| Error::write(path, &error);
             let mut writer = csv::Writer::from_writer(file);
             writer.write_record(COLUMNS).map_err(failed)?;
-            found = Some(find(&mut |rows| rows.iter().try_for_each(|row| writer.write_record(fields(row, release)).map_err(failed)))?);
+            found = Some(find(&mut |rows| {
+                rows.iter()
+                    .try_for_each(|row| writer.write_record(fields(row, release)).map_err(failed))
+            })?);
             return writer.flush().map_err(|error| Error::write(path, &error));
         }
         let schema = schema();
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
         found = Some(find(&mut |rows| {
             // A row group a part of the log, unless nothing of it is here.
-            if rows.is_empty() { Ok(()) } else { writer.write(&parquet_io::batch(&schema, columns(rows, release))) }
+            if rows.is_empty() {
+                Ok(())
+            } else {
+                writer.write(&parquet_io::batch(&schema, columns(rows, release)))
+            }
         })?);
         writer.finish()
     })?;
@@ -72,14 +95,24 @@ fn schema() -> SchemaRef {
 }
 
 fn columns(rows: &[AffectedRow], release: &str) -> Vec<ArrayRef> {
-    let texts = |of: fn(&AffectedRow) -> Option<&str>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<StringArray>()) };
+    let texts = |of: fn(&AffectedRow) -> Option<&str>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringArray>())
+    };
     vec![
         texts(|row| Some(&row.tenant_id)),
         texts(|row| row.user_id.as_deref()),
-        Arc::new(rows.iter().map(|row| row.event_time).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+        Arc::new(
+            rows.iter()
+                .map(|row| row.event_time)
+                .collect::<TimestampMicrosecondArray>()
+                .with_timezone("UTC"),
+        ),
         texts(|row| row.trace_id.as_deref()),
         texts(|row| row.session_id.as_deref()),
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(release, rows.len()))),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+            release,
+            rows.len(),
+        ))),
         texts(|row| row.tool.as_deref()),
         texts(|row| row.arguments_sha256.as_deref()),
         Arc::new(rows.iter().map(|row| row.in_bundle).collect::<BooleanArray>()),

@@ -8,7 +8,7 @@ pub const N_GROUPS: u16 = 370;
 /// The group of a bucket (0..=9999).
 ///
 /// ```
-/// use sluice::bucket::{group_of, N_GROUPS};
+/// use crate::bucket::{group_of, N_GROUPS};
 /// assert_eq!(group_of(99), 99);
 /// assert_eq!(group_of(109), 100);
 /// assert_eq!(group_of(9_999), N_GROUPS - 1);
@@ -48,7 +48,9 @@ mod tests {
     fn groups_are_runs_that_cover_all_buckets() {
         assert_eq!(group_start(N_GROUPS), 10_000);
         for bucket in 0..=10_000 {
-            let below = (0..N_GROUPS).filter(|group| group_start(group + 1) <= bucket).count();
+            let below = (0..N_GROUPS)
+                .filter(|group| group_start(group + 1) <= bucket)
+                .count();
             assert_eq!(usize::from(groups_below(bucket)), below, "{bucket}");
         }
         for bucket in 0..10_000 {

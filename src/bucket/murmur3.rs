@@ -3,7 +3,7 @@
 /// The 32-bit hash of some bytes under a seed.
 ///
 /// ```
-/// assert_eq!(sluice::bucket::murmur3_x86_32(b"hello", 0), 0x248b_fa47);
+/// assert_eq!(crate::bucket::murmur3::murmur3_x86_32(b"hello", 0), 0x248b_fa47);
 /// ```
 pub fn murmur3_x86_32(bytes: &[u8], seed: u32) -> u32 {
     Prefix::new(&[], seed).hash(bytes)
@@ -22,8 +22,15 @@ pub(super) struct Prefix {
 impl Prefix {
     pub(super) fn new(bytes: &[u8], seed: u32) -> Self {
         let (words, tail) = bytes.as_chunks::<4>();
-        let hash = words.iter().fold(seed, |hash, word| mix(hash, u32::from_le_bytes(*word)));
-        Self { hash, n_bytes: bytes.len() as u32, rest: little_endian(tail), n_rest_bits: 8 * tail.len() as u32 }
+        let hash = words
+            .iter()
+            .fold(seed, |hash, word| mix(hash, u32::from_le_bytes(*word)));
+        Self {
+            hash,
+            n_bytes: bytes.len() as u32,
+            rest: little_endian(tail),
+            n_rest_bits: 8 * tail.len() as u32,
+        }
     }
 
     /// The hash of the prefix and the bytes.
@@ -55,20 +62,28 @@ impl Prefix {
 
 /// At most three bytes as a number.
 fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn mix(hash: u32, word: u32) -> u32 {
-    (hash ^ scramble(word)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+    (hash ^ scramble(word))
+        .rotate_left(13)
+        .wrapping_mul(5)
+        .wrapping_add(0xe654_6b64)
 }
 
 fn scramble(word: u32) -> u32 {
-    word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
+    word.wrapping_mul(0xcc9e_2d51)
+        .rotate_left(15)
+        .wrapping_mul(0x1b87_3593)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Prefix, murmur3_x86_32};
+    use crate::bucket::murmur3::{Prefix, murmur3_x86_32};
 
     #[test]
     fn published_values() {
@@ -79,7 +94,11 @@ mod tests {
         check(b"test", 0, 0xba6b_d213);
         check(b"Hello, world!", 0, 0xc036_3e43);
         check(b"The quick brown fox jumps over the lazy dog", 0, 0x2e4f_f723);
-        check("用户42".as_bytes(), 0, murmur3_x86_32(b"\xe7\x94\xa8\xe6\x88\xb742", 0));
+        check(
+            "用户42".as_bytes(),
+            0,
+            murmur3_x86_32(b"\xe7\x94\xa8\xe6\x88\xb742", 0),
+        );
     }
 
     #[test]
@@ -87,7 +106,11 @@ mod tests {
         let text = "cs-agent-2026-05:u00012345".as_bytes();
         for len in 0..=text.len() {
             for end in 0..=len {
-                assert_eq!(Prefix::new(&text[..end], 7).hash(&text[end..len]), murmur3_x86_32(&text[..len], 7), "{end} of {len}");
+                assert_eq!(
+                    Prefix::new(&text[..end], 7).hash(&text[end..len]),
+                    murmur3_x86_32(&text[..len], 7),
+                    "{end} of {len}"
+                );
             }
         }
     }

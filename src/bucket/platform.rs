@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{N_BUCKETS, systems};
+use crate::bucket::{N_BUCKETS, systems};
 
 /// A system that places users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,17 +84,26 @@ pub const PLATFORMS: [(Platform, &str, u16); 17] = [
 impl Platform {
     /// The system of a name.
     pub fn of(name: &str) -> Option<Self> {
-        PLATFORMS.iter().find(|(_, known, _)| *known == name).map(|(platform, _, _)| *platform)
+        PLATFORMS
+            .iter()
+            .find(|(_, known, _)| *known == name)
+            .map(|(platform, _, _)| *platform)
     }
 
     /// Its name in plans.
     pub fn name(self) -> &'static str {
-        PLATFORMS.iter().find(|(platform, _, _)| *platform == self).map_or("", |(_, name, _)| name)
+        PLATFORMS
+            .iter()
+            .find(|(platform, _, _)| *platform == self)
+            .map_or("", |(_, name, _)| name)
     }
 
     /// The smallest ratio that it can tell apart, in ten-thousandths.
     pub fn step(self) -> u16 {
-        PLATFORMS.iter().find(|(platform, _, _)| *platform == self).map_or(1, |(_, _, step)| *step)
+        PLATFORMS
+            .iter()
+            .find(|(platform, _, _)| *platform == self)
+            .map_or(1, |(_, _, step)| *step)
     }
 
     /// The user's bucket: the system gives the candidate at a ratio iff the bucket lies below it. `flag` and `salt` are what the system hashes beside the id: GrowthBook's
@@ -117,9 +126,18 @@ impl Platform {
                 let percent = systems::flagd_v1(&format!("{salt}:{user_id}"));
                 first(|bps| percent < f64::from(bps) / f64::from(N_BUCKETS) * 100.0)
             }
-            Self::Flagd2 => whole(systems::flagd_v2(&format!("{salt}:{user_id}"), u64::from(N_BUCKETS))),
-            Self::Flagd2Js => whole(systems::flagd_v2_js(&format!("{salt}:{user_id}"), u64::from(N_BUCKETS))),
-            Self::Flagd3 => whole(systems::flagd_v3(&serde_json::json!([salt, user_id]), u64::from(N_BUCKETS))),
+            Self::Flagd2 => whole(systems::flagd_v2(
+                &format!("{salt}:{user_id}"),
+                u64::from(N_BUCKETS),
+            )),
+            Self::Flagd2Js => whole(systems::flagd_v2_js(
+                &format!("{salt}:{user_id}"),
+                u64::from(N_BUCKETS),
+            )),
+            Self::Flagd3 => whole(systems::flagd_v3(
+                &serde_json::json!([salt, user_id]),
+                u64::from(N_BUCKETS),
+            )),
             Self::Optimizely => whole(systems::optimizely(user_id, salt)),
             Self::Planout => {
                 let share = systems::planout_share(systems::planout(flag, salt, user_id)?);
@@ -145,7 +163,11 @@ fn first(reaches: impl Fn(u32) -> bool) -> u16 {
     let (mut out, mut reached) = (0_u32, u32::from(N_BUCKETS));
     while reached - out > 1 {
         let middle = (out + reached) / 2;
-        if reaches(middle) { reached = middle } else { out = middle }
+        if reaches(middle) {
+            reached = middle
+        } else {
+            out = middle
+        }
     }
     out as u16
 }
@@ -159,9 +181,16 @@ mod tests {
         for (platform, name, step) in PLATFORMS {
             assert_eq!(Platform::of(name), Some(platform));
             let salt = if platform == Platform::Split { "7" } else { "plan" };
-            let buckets: Vec<u16> = (0..20_000).filter_map(|i| platform.bucket("agent", salt, &format!("u{i}"))).collect();
+            let buckets: Vec<u16> = (0..20_000)
+                .filter_map(|i| platform.bucket("agent", salt, &format!("u{i}")))
+                .collect();
             assert_eq!(buckets.len(), 20_000, "{name}");
-            assert!(buckets.iter().all(|bucket| *bucket < N_BUCKETS && bucket % step == 0), "{name}");
+            assert!(
+                buckets
+                    .iter()
+                    .all(|bucket| *bucket < N_BUCKETS && bucket % step == 0),
+                "{name}"
+            );
             // Binomial(20 000, .1): mean 2000, sd 42.
             let n = buckets.iter().filter(|bucket| **bucket < 1_000).count();
             assert!((1_800..2_200).contains(&n), "{name}: {n}");

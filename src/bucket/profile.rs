@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{N_BUCKETS, Platform, murmur3::Prefix};
+use crate::bucket::N_BUCKETS;
+use crate::bucket::murmur3::Prefix;
+use crate::bucket::platform::Platform;
 
 /// How users are placed in buckets 0..=9999.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +43,9 @@ impl Profile {
             Self::Sluice { salt } | Self::External { salt } => {
                 BucketHasher(Placement::Sluice(Prefix::new(format!("{salt}:").as_bytes(), 0)))
             }
-            Self::Platform { platform, flag, salt } => BucketHasher(Placement::Platform(*platform, flag, salt)),
+            Self::Platform { platform, flag, salt } => {
+                BucketHasher(Placement::Platform(*platform, flag, salt))
+            }
         }
     }
 
@@ -87,7 +91,11 @@ impl Profile {
         Some(match name {
             "sluice" => Self::Sluice { salt },
             "external" => Self::External { salt },
-            _ => Self::Platform { platform: Platform::of(name)?, flag: flag.to_owned(), salt },
+            _ => Self::Platform {
+                platform: Platform::of(name)?,
+                flag: flag.to_owned(),
+                salt,
+            },
         })
     }
 
@@ -102,7 +110,9 @@ impl Profile {
             ));
         }
         if self.salt().is_empty() {
-            warnings.push("the salt is empty: every plan without one gives the same users the candidate first".into());
+            warnings.push(
+                "the salt is empty: every plan without one gives the same users the candidate first".into(),
+            );
         }
         warnings
     }
@@ -125,10 +135,12 @@ impl BucketHasher<'_> {
     #[inline]
     pub fn bucket(&self, user_id: &[u8]) -> u16 {
         match &self.0 {
-            Placement::Sluice(prefix) => ((u64::from(prefix.hash(user_id)) * u64::from(N_BUCKETS)) >> 32) as u16,
-            Placement::Platform(platform, flag, salt) => {
-                platform.bucket(flag, salt, &String::from_utf8_lossy(user_id)).unwrap_or(N_BUCKETS - 1)
+            Placement::Sluice(prefix) => {
+                ((u64::from(prefix.hash(user_id)) * u64::from(N_BUCKETS)) >> 32) as u16
             }
+            Placement::Platform(platform, flag, salt) => platform
+                .bucket(flag, salt, &String::from_utf8_lossy(user_id))
+                .unwrap_or(N_BUCKETS - 1),
         }
     }
 }
@@ -140,7 +152,9 @@ mod tests {
     #[test]
     fn buckets_are_even() {
         let profile = Profile::Sluice { salt: "plan".into() };
-        let n_low = (0..100_000).filter(|i| profile.bucket(&format!("u{i}")) < 100).count();
+        let n_low = (0..100_000)
+            .filter(|i| profile.bucket(&format!("u{i}")) < 100)
+            .count();
         // Binomial(100 000, .01): mean 1000, sd 31.
         assert!((850..1150).contains(&n_low), "{n_low}");
     }

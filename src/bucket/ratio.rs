@@ -65,11 +65,17 @@ impl<'de> Deserialize<'de> for Ratio {
 
 #[cfg(test)]
 mod tests {
-    use super::Ratio;
+    use crate::bucket::ratio::Ratio;
 
     #[test]
     fn refuses_what_it_cannot_hold() {
-        let check = |share: f64, expected: Option<u16>| assert_eq!(Ratio::try_from_share(share).ok().map(Ratio::bps), expected, "{share}");
+        let check = |share: f64, expected: Option<u16>| {
+            assert_eq!(
+                Ratio::try_from_share(share).ok().map(Ratio::bps),
+                expected,
+                "{share}"
+            )
+        };
         check(0.0, Some(0));
         check(0.01, Some(100));
         check(0.0001, Some(1));

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::murmur3_x86_32;
+use crate::bucket::murmur3::murmur3_x86_32;
 
 /// Unleash hashes variants under a seed of their own.
 const UNLEASH_VARIANTS: u32 = 86_028_157;
@@ -42,7 +42,10 @@ pub fn unleash(group_id: &str, stickiness: &str, total: u32, is_variant: bool) -
 /// Unleash's Node client: the low byte of each UTF-16 unit, which differs for whatever is not Latin-1.
 pub fn unleash_node(group_id: &str, stickiness: &str, total: u32, is_variant: bool) -> u32 {
     let seed = if is_variant { UNLEASH_VARIANTS } else { 0 };
-    let bytes: Vec<u8> = format!("{group_id}:{stickiness}").encode_utf16().map(|unit| unit as u8).collect();
+    let bytes: Vec<u8> = format!("{group_id}:{stickiness}")
+        .encode_utf16()
+        .map(|unit| unit as u8)
+        .collect();
     murmur3_x86_32(&bytes, seed) % total + 1
 }
 
@@ -51,7 +54,10 @@ fn sha1_sixty_bits(text: &str) -> u64 {
 }
 
 fn first_u64(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// LaunchDarkly: a share of 0..=1. A seed takes the place of flag key and salt.
@@ -95,10 +101,18 @@ fn imurmurhash(text: &str) -> u32 {
         let lane = |idx: usize| units.get(idx).copied().unwrap_or(0);
         lane(0) ^ lane(1) << 8 ^ lane(2) << 16 ^ (lane(3) & 0xff) << 24 ^ (lane(3) & 0xff00) >> 8
     };
-    let scramble = |k: u32| k.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+    let scramble = |k: u32| {
+        k.wrapping_mul(0xcc9e_2d51)
+            .rotate_left(15)
+            .wrapping_mul(0x1b87_3593)
+    };
     let (words, rest) = units.as_chunks::<4>();
-    let mut hash =
-        words.iter().fold(0_u32, |hash, units| (hash ^ scramble(word(units))).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64));
+    let mut hash = words.iter().fold(0_u32, |hash, units| {
+        (hash ^ scramble(word(units)))
+            .rotate_left(13)
+            .wrapping_mul(5)
+            .wrapping_add(0xe654_6b64)
+    });
     let rest = word(rest);
     if rest as i32 > 0 {
         hash ^= scramble(rest);
@@ -142,8 +156,12 @@ fn cbor(value: &Value, out: &mut Vec<u8>) {
         Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
             (Some(n), _, _) => head(0, n, out),
             (_, Some(n), _) => head(1, (-1 - n) as u64, out),
-            (_, _, Some(x)) if x.fract() == 0.0 && (0.0..18_446_744_073_709_551_616.0).contains(&x) => head(0, x as u64, out),
-            (_, _, Some(x)) if x.fract() == 0.0 && (-9_223_372_036_854_775_808.0..0.0).contains(&x) => head(1, (-1 - x as i64) as u64, out),
+            (_, _, Some(x)) if x.fract() == 0.0 && (0.0..18_446_744_073_709_551_616.0).contains(&x) => {
+                head(0, x as u64, out)
+            }
+            (_, _, Some(x)) if x.fract() == 0.0 && (-9_223_372_036_854_775_808.0..0.0).contains(&x) => {
+                head(1, (-1 - x as i64) as u64, out)
+            }
             (_, _, x) => float(x.unwrap_or(0.0), out),
         },
     }
@@ -192,7 +210,11 @@ fn float(x: f64, out: &mut Vec<u8>) {
 /// A number's 16 bits, if they hold it.
 fn half(x: f32) -> Option<u16> {
     let bits = x.to_bits();
-    let (sign, exponent, mantissa) = ((bits >> 16 & 0x8000) as u16, (bits >> 23 & 0xff) as i32 - 127, bits & 0x007f_ffff);
+    let (sign, exponent, mantissa) = (
+        (bits >> 16 & 0x8000) as u16,
+        (bits >> 23 & 0xff) as i32 - 127,
+        bits & 0x007f_ffff,
+    );
     if x == 0.0 {
         return Some(sign);
     }
@@ -208,7 +230,10 @@ fn half(x: f32) -> Option<u16> {
 
 /// Optimizely: ten-thousandths.
 pub fn optimizely(bucketing_id: &str, parent_id: &str) -> u64 {
-    scaled(murmur3_x86_32(format!("{bucketing_id}{parent_id}").as_bytes(), 1), 10_000)
+    scaled(
+        murmur3_x86_32(format!("{bucketing_id}{parent_id}").as_bytes(), 1),
+        10_000,
+    )
 }
 
 /// PlanOut's hash of experiment, parameter and unit: 60 bits. `None` for what is not ASCII: PlanOut raises.
@@ -224,7 +249,9 @@ pub fn planout_share(hash: u64) -> f64 {
 
 /// Statsig: ten-thousandths.
 pub fn statsig(config_salt: &str, rule_salt: &str, unit_id: &str) -> u64 {
-    first_u64(&Sha256::digest(format!("{config_salt}.{rule_salt}.{unit_id}").as_bytes())) % 10_000
+    first_u64(&Sha256::digest(
+        format!("{config_salt}.{rule_salt}.{unit_id}").as_bytes(),
+    )) % 10_000
 }
 
 /// Eppo: a shard below `total`.
@@ -237,7 +264,9 @@ pub fn flagsmith(object_ids: &[&str]) -> f64 {
     let mut text = object_ids.join(",");
     loop {
         let digest = Md5::digest(text.as_bytes());
-        let remainder = digest.iter().fold(0_u64, |rest, byte| (rest << 8 | u64::from(*byte)) % 9_999);
+        let remainder = digest
+            .iter()
+            .fold(0_u64, |rest, byte| (rest << 8 | u64::from(*byte)) % 9_999);
         if remainder < 9_998 {
             return remainder as f64 / 9_998.0 * 100.0;
         }

@@ -2,10 +2,8 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::stats::{
-    Reason,
-    contrast::{Contrast, Ends, PValue},
-};
+use crate::stats::Reason;
+use crate::stats::contrast::{Contrast, Ends, PValue};
 
 /// A value of a result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,7 +65,11 @@ impl Answer {
             }
         }
         if !self.reasons.is_empty() {
-            out.extend_from_slice(if self.items.is_empty() { b"\"reason\":" } else { b",\"reason\":" });
+            out.extend_from_slice(if self.items.is_empty() {
+                b"\"reason\":"
+            } else {
+                b",\"reason\":"
+            });
             drop(serde_json::to_writer(out, &self.reasons.join("; ")));
         }
     }
@@ -77,11 +79,22 @@ impl Answer {
         let item = item.into();
         match item {
             Item::Number(x) if !x.is_finite() => self.miss(name, Reason::OutOfRange),
-            Item::List(ref items) if items.iter().any(|item| matches!(item, Item::Number(x) if !x.is_finite())) => {
+            Item::List(ref items)
+                if items
+                    .iter()
+                    .any(|item| matches!(item, Item::Number(x) if !x.is_finite())) =>
+            {
                 self.because(&Reason::OutOfRange.to_string());
                 let Item::List(items) = item else { return };
-                let finite = |item| if matches!(item, Item::Number(x) if !f64::is_finite(x)) { Item::Missing(()) } else { item };
-                self.items.push((name, Item::List(items.into_iter().map(finite).collect())));
+                let finite = |item| {
+                    if matches!(item, Item::Number(x) if !f64::is_finite(x)) {
+                        Item::Missing(())
+                    } else {
+                        item
+                    }
+                };
+                self.items
+                    .push((name, Item::List(items.into_iter().map(finite).collect())));
             }
             item => self.items.push((name, item)),
         }
@@ -113,7 +126,10 @@ impl Answer {
 
     /// Adds both ends of an interval.
     pub(super) fn put_ends(&mut self, names: [&'static str; 2], ends: Result<Ends, Reason>) {
-        for (name, end) in names.into_iter().zip([|ends: Ends| ends.lower, |ends: Ends| ends.upper]) {
+        for (name, end) in names
+            .into_iter()
+            .zip([|ends: Ends| ends.lower, |ends: Ends| ends.upper])
+        {
             self.put_known(name, ends.and_then(|ends| end(ends).ok_or(Reason::OneSided)));
         }
     }
@@ -135,13 +151,19 @@ impl Answer {
         self.put("control", contrast.control);
         self.put("treatment", contrast.treatment);
         self.put("effect_size", contrast.effect_size);
-        self.put_known("rel_effect_size", contrast.relative.map(|relative| relative.rel_effect_size));
+        self.put_known(
+            "rel_effect_size",
+            contrast.relative.map(|relative| relative.rel_effect_size),
+        );
         self.put_optional("std_error", contrast.std_error);
         self.put_optional("statistic", contrast.statistic);
         self.put_optional("df", contrast.df);
         self.put_p_value(contrast.p_value);
         self.put_ends(["ci_lower", "ci_upper"], contrast.ci);
-        self.put_ends(["rel_ci_lower", "rel_ci_upper"], contrast.relative.map(|relative| relative.ci));
+        self.put_ends(
+            ["rel_ci_lower", "rel_ci_upper"],
+            contrast.relative.map(|relative| relative.ci),
+        );
         if let Ok(Some(log_ci)) = contrast.relative.map(|relative| relative.log_ci) {
             self.put_ends(["rel_log_ci_lower", "rel_log_ci_upper"], Ok(log_ci));
         }

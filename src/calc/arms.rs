@@ -1,14 +1,11 @@
 //! Arms of a comparison, as `sluice calc` takes them.
 
-use super::fields::{Fields, Refusal, Taken};
-use crate::stats::{
-    Reason,
-    contrast::{Alternative, Plan},
-    effect::Estimate,
-    moments::{Moments, RatioSums},
-    ratio,
-    two_proportions::Counts,
-};
+use crate::calc::fields::{Fields, Refusal, Taken};
+use crate::stats::contrast::{Alternative, Plan};
+use crate::stats::effect::Estimate;
+use crate::stats::moments::{Moments, RatioSums};
+use crate::stats::two_proportions::Counts;
+use crate::stats::{Reason, ratio};
 
 /// An arm of any kind.
 pub(super) enum Arm {
@@ -18,18 +15,26 @@ pub(super) enum Arm {
     Clusters(Vec<(f64, f64)>),
 }
 
-pub(super) const ALTERNATIVES: super::fields::Words<Alternative> =
-    &[("two-sided", Alternative::TwoSided), ("greater", Alternative::Greater), ("less", Alternative::Less)];
+pub(super) const ALTERNATIVES: crate::calc::fields::Words<Alternative> = &[
+    ("two-sided", Alternative::TwoSided),
+    ("greater", Alternative::Greater),
+    ("less", Alternative::Less),
+];
 
 /// `alpha` and `alternative`.
 pub(super) fn plan(fields: &Fields<'_>) -> Taken<Plan> {
-    Ok(Plan { alternative: fields.choice("alternative", ALTERNATIVES, Alternative::TwoSided)?, alpha: fields.alpha()? })
+    Ok(Plan {
+        alternative: fields.choice("alternative", ALTERNATIVES, Alternative::TwoSided)?,
+        alpha: fields.alpha()?,
+    })
 }
 
 /// `{"n", "x"}`.
 pub(super) fn proportion(fields: &Fields<'_>) -> Taken<Counts> {
     let n = fields.count("n")?;
-    let x = fields.number_where("x", "a whole number from 0 to n", |x| x >= 0.0 && x <= n && x.fract() == 0.0)?;
+    let x = fields.number_where("x", "a whole number from 0 to n", |x| {
+        x >= 0.0 && x <= n && x.fract() == 0.0
+    })?;
     Ok(Counts { n, x })
 }
 
@@ -37,7 +42,11 @@ pub(super) fn proportion(fields: &Fields<'_>) -> Taken<Counts> {
 pub(super) fn mean(fields: &Fields<'_>) -> Taken<Moments> {
     let n = fields.count("n")?;
     if fields.has("mean") {
-        return Ok(Moments { n, mean: fields.number("mean")?, var: fields.amount("var")? });
+        return Ok(Moments {
+            n,
+            mean: fields.number("mean")?,
+            var: fields.amount("var")?,
+        });
     }
     let sum = fields.number("sum")?;
     let sum_squares = sum_squares(fields, "sum_squares", sum, n)?;
@@ -46,7 +55,11 @@ pub(super) fn mean(fields: &Fields<'_>) -> Taken<Moments> {
 
 /// A sum of squares, which is never below `sum^2 / n` but for rounding.
 pub(super) fn sum_squares(fields: &Fields<'_>, name: &'static str, sum: f64, n: f64) -> Taken<f64> {
-    let least = if n > 0.0 { sum * (sum / n) * (1.0 - 1e-9) } else { 0.0 };
+    let least = if n > 0.0 {
+        sum * (sum / n) * (1.0 - 1e-9)
+    } else {
+        0.0
+    };
     fields.number_where(name, "a number of at least sum^2 / n", |x| x >= least)
 }
 
@@ -57,8 +70,16 @@ pub(super) fn ratio_sums(fields: &Fields<'_>) -> Taken<RatioSums> {
         let sum = fields.number(sum_name)?;
         Ok([sum, sum_squares(fields, squares_name, sum, n)?])
     };
-    let (num, den) = (pair("num_sum", "num_sum_squares")?, pair("den_sum", "den_sum_squares")?);
-    Ok(RatioSums { n, num, den, num_den: fields.number("num_den_sum")? })
+    let (num, den) = (
+        pair("num_sum", "num_sum_squares")?,
+        pair("den_sum", "den_sum_squares")?,
+    );
+    Ok(RatioSums {
+        n,
+        num,
+        den,
+        num_den: fields.number("num_den_sum")?,
+    })
 }
 
 /// `{"clusters": [[num, den], ...]}`.
@@ -85,7 +106,12 @@ pub(super) fn any(fields: &Fields<'_>) -> Taken<Arm> {
     } else {
         let expected = "x (a proportion), mean and var or sum and sum_squares (a mean), num_sum ... (a ratio) or clusters";
         Err(Refusal {
-            place: fields.refuse("n", "").place.trim_end_matches('n').trim_end_matches('.').to_owned(),
+            place: fields
+                .refuse("n", "")
+                .place
+                .trim_end_matches('n')
+                .trim_end_matches('.')
+                .to_owned(),
             expected: expected.to_owned(),
             found: "none of them".to_owned(),
         })

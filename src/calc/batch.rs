@@ -4,10 +4,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    Function,
-    fields::{Refusal, short},
-};
+use crate::calc::Function;
+use crate::calc::fields::{Refusal, short};
 
 /// What a line gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +38,11 @@ pub fn answer_line(function: &Function, line: &str) -> Line {
         Err(error) => {
             return bad(
                 None,
-                Refusal { place: format!("column {}", error.column()), expected: "a JSON object".to_owned(), found: short(line) },
+                Refusal {
+                    place: format!("column {}", error.column()),
+                    expected: "a JSON object".to_owned(),
+                    found: short(line),
+                },
             );
         }
     };
@@ -56,15 +58,25 @@ pub fn answer_line(function: &Function, line: &str) -> Line {
             }
             answer.write_fields(&mut bytes);
             bytes.push(b'}');
-            Line { text: String::from_utf8(bytes).unwrap_or_default(), is_good: true }
+            Line {
+                text: String::from_utf8(bytes).unwrap_or_default(),
+                is_good: true,
+            }
         }
         Err(refusal) => bad(id, refusal),
     }
 }
 
 fn bad(id: Option<&Value>, refusal: Refusal) -> Line {
-    let error = BadInput { place: refusal.place, expected: refusal.expected, found: refusal.found };
-    Line { text: write(&Bad { id, error }), is_good: false }
+    let error = BadInput {
+        place: refusal.place,
+        expected: refusal.expected,
+        found: refusal.found,
+    };
+    Line {
+        text: write(&Bad { id, error }),
+        is_good: false,
+    }
 }
 
 fn write(line: &impl Serialize) -> String {
@@ -73,5 +85,9 @@ fn write(line: &impl Serialize) -> String {
 
 /// Answers lines on all threads, in their order.
 pub fn answer_lines(function: &Function, lines: &[&str]) -> Vec<Line> {
-    lines.par_iter().with_min_len(64).map(|line| answer_line(function, line)).collect()
+    lines
+        .par_iter()
+        .with_min_len(64)
+        .map(|line| answer_line(function, line))
+        .collect()
 }

@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 
-use super::{
-    answer::Answer,
-    fields::{Fields, Taken},
-};
 use crate::bucket::{Profile, systems};
+use crate::calc::answer::Answer;
+use crate::calc::fields::{Fields, Taken};
 
 /// How a profile places users, from the inputs that its own documents name.
 #[derive(Clone, Copy, PartialEq)]
@@ -32,7 +30,7 @@ enum System {
     Split,
 }
 
-const SYSTEMS: super::fields::Words<System> = &[
+const SYSTEMS: crate::calc::fields::Words<System> = &[
     ("sluice", System::Sluice),
     ("growthbook-1", System::GrowthbookV1),
     ("growthbook.hash.v1", System::GrowthbookV1),
@@ -80,40 +78,64 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
     let mut answer = Answer::default();
     match fields.choice("profile", SYSTEMS, System::Sluice)? {
         System::Sluice => {
-            let profile = Profile::Sluice { salt: fields.text("salt")?.to_owned() };
+            let profile = Profile::Sluice {
+                salt: fields.text("salt")?.to_owned(),
+            };
             let bucket = profile.bucket(fields.text("user_id")?);
             answer.put("bucket", u64::from(bucket));
             answer.put("value", f64::from(bucket) / 10_000.0);
         }
-        system @ (System::GrowthbookV1 | System::GrowthbookV2 | System::GrowthbookV2Utf8 | System::GrowthbookUnknown) => {
-            growthbook(fields, system, &mut answer)?
-        }
+        system @ (System::GrowthbookV1
+        | System::GrowthbookV2
+        | System::GrowthbookV2Utf8
+        | System::GrowthbookUnknown) => growthbook(fields, system, &mut answer)?,
         system @ (System::Unleash | System::UnleashNode) => {
             let (group, id) = (fields.text("groupId")?, fields.text("stickinessValue")?);
-            let total = fields
-                .number_or("totalWeight", 1_000.0, "a whole number from 1 to 1000000", |n| (1.0..=1e6).contains(&n) && n.fract() == 0.0)?;
-            let place = if system == System::Unleash { systems::unleash } else { systems::unleash_node };
+            let total =
+                fields.number_or("totalWeight", 1_000.0, "a whole number from 1 to 1000000", |n| {
+                    (1.0..=1e6).contains(&n) && n.fract() == 0.0
+                })?;
+            let place = if system == System::Unleash {
+                systems::unleash
+            } else {
+                systems::unleash_node
+            };
             answer.put("bucket", u64::from(place(group, id, 100, false)));
             answer.put("variant", u64::from(place(group, id, total as u32, true)));
         }
         System::LaunchDarkly => {
             let seed = fields.nullable("seed")?;
-            let (flag, salt) = if seed.is_some() { ("", "") } else { (fields.text("flagKey")?, fields.text("salt")?) };
+            let (flag, salt) = if seed.is_some() {
+                ("", "")
+            } else {
+                (fields.text("flagKey")?, fields.text("salt")?)
+            };
             if seed.is_some() {
                 // They may be given all the same; the seed takes their place.
                 let _ = (fields.raw("flagKey"), fields.raw("salt"));
             }
-            let share = systems::launchdarkly(flag, salt, seed.map(|seed| seed as i64), fields.text("contextKey")?);
+            let share = systems::launchdarkly(
+                flag,
+                salt,
+                seed.map(|seed| seed as i64),
+                fields.text("contextKey")?,
+            );
             answer.put("bucket", (share * 100_000.0) as u64);
             answer.put("value", share);
         }
-        system @ (System::FlagdV1 | System::FlagdV2 | System::FlagdV2Js | System::FlagdV3) => flagd(fields, system, &mut answer)?,
+        system @ (System::FlagdV1 | System::FlagdV2 | System::FlagdV2Js | System::FlagdV3) => {
+            flagd(fields, system, &mut answer)?
+        }
         System::Optimizely => {
             let bucket = systems::optimizely(fields.text("bucketingId")?, fields.text("parentId")?);
             answer.put("bucket", bucket);
             answer.put("value", bucket as f64 / 10_000.0);
         }
-        System::Planout => match systems::planout(fields.text("experiment_salt")?, fields.text("salt")?, fields.text("unit")?) {
+        System::Planout => match systems::planout(
+            fields.text("experiment_salt")?,
+            fields.text("salt")?,
+            fields.text("unit")?,
+        ) {
             Some(hash) => {
                 answer.put("bucket", hash % 10_000);
                 answer.put("value", systems::planout_share(hash));
@@ -124,7 +146,11 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             }
         },
         System::Statsig => {
-            let bucket = systems::statsig(fields.text("configSalt")?, fields.text("ruleSalt")?, fields.text("unitID")?);
+            let bucket = systems::statsig(
+                fields.text("configSalt")?,
+                fields.text("ruleSalt")?,
+                fields.text("unitID")?,
+            );
             answer.put("bucket", bucket);
             answer.put("value", bucket as f64 / 10_000.0);
         }
@@ -132,23 +158,42 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             let total = fields.number_or("totalShards", 10_000.0, "a whole number from 1 to 2^32", |n| {
                 (1.0..=4_294_967_296.0).contains(&n) && n.fract() == 0.0
             })?;
-            answer.put("bucket", systems::eppo(fields.text("salt")?, fields.text("subjectKey")?, total as u64));
+            answer.put(
+                "bucket",
+                systems::eppo(fields.text("salt")?, fields.text("subjectKey")?, total as u64),
+            );
         }
         System::Flagsmith => {
             let expected = "a list of texts";
-            let ids = fields.raw("object_ids").and_then(Value::as_array).ok_or_else(|| fields.refuse("object_ids", expected))?;
+            let ids = fields
+                .raw("object_ids")
+                .and_then(Value::as_array)
+                .ok_or_else(|| fields.refuse("object_ids", expected))?;
             let ids: Option<Vec<&str>> = ids.iter().map(Value::as_str).collect();
-            answer.put("value", systems::flagsmith(&ids.ok_or_else(|| fields.refuse("object_ids", expected))?));
+            answer.put(
+                "value",
+                systems::flagsmith(&ids.ok_or_else(|| fields.refuse("object_ids", expected))?),
+            );
         }
         System::Posthog => {
-            let salt = if fields.has("salt") { fields.text("salt")? } else { "" };
-            answer.put("value", systems::posthog(fields.text("key")?, fields.text("bucketing_value")?, salt));
+            let salt = if fields.has("salt") {
+                fields.text("salt")?
+            } else {
+                ""
+            };
+            answer.put(
+                "value",
+                systems::posthog(fields.text("key")?, fields.text("bucketing_value")?, salt),
+            );
         }
         System::Split => {
             let seed = fields.number_where("seed", "a whole number that fits 32 bits", |n| {
                 n.fract() == 0.0 && (-2_147_483_648.0..4_294_967_296.0).contains(&n)
             })?;
-            answer.put("bucket", u64::from(systems::split(fields.text("key")?, seed as i64 as u32)));
+            answer.put(
+                "bucket",
+                u64::from(systems::split(fields.text("key")?, seed as i64 as u32)),
+            );
         }
     }
     Ok(answer)
@@ -156,9 +201,17 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
 
 fn growthbook(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> {
     let seed = fields.text("seed")?;
-    let value = if fields.has("id") { fields.text("id")? } else { fields.text("value")? };
-    let version =
-        fields.number_or("hashVersion", if system == System::GrowthbookV1 { 1.0 } else { 2.0 }, "a whole number", |n| n.fract() == 0.0)?;
+    let value = if fields.has("id") {
+        fields.text("id")?
+    } else {
+        fields.text("value")?
+    };
+    let version = fields.number_or(
+        "hashVersion",
+        if system == System::GrowthbookV1 { 1.0 } else { 2.0 },
+        "a whole number",
+        |n| n.fract() == 0.0,
+    )?;
     let _ = (fields.raw("feature"), fields.raw("coverage"));
     let (bucket, of) = match (version, system) {
         (1.0, _) => (systems::growthbook_v1(seed, value), 1_000.0),
@@ -181,9 +234,22 @@ fn flagd(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> 
         None => None,
         Some(value) => {
             let expected = "an object of whole numbers";
-            let object = value.as_object().ok_or_else(|| fields.refuse("weights", expected))?;
-            let pair = |(name, weight): (&String, &Value)| Some((name.clone(), weight.as_f64().filter(|w| *w >= 0.0 && w.fract() == 0.0)?));
-            Some(object.iter().map(pair).collect::<Option<_>>().ok_or_else(|| fields.refuse("weights", expected))?)
+            let object = value
+                .as_object()
+                .ok_or_else(|| fields.refuse("weights", expected))?;
+            let pair = |(name, weight): (&String, &Value)| {
+                Some((
+                    name.clone(),
+                    weight.as_f64().filter(|w| *w >= 0.0 && w.fract() == 0.0)?,
+                ))
+            };
+            Some(
+                object
+                    .iter()
+                    .map(pair)
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| fields.refuse("weights", expected))?,
+            )
         }
     };
     let total = match &weights {

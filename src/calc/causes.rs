@@ -1,15 +1,11 @@
 //! What changed, and what has not come yet: attribution to dimensions, rates of late outcomes.
 
-use super::{
-    answer::{Answer, Item},
-    fields::{Fields, Taken},
-};
-use crate::stats::{
-    Interval, Reason,
-    attribution::{Release, attribute, together},
-    dist::norm_isf,
-    late::{Age, kaplan_meier},
-};
+use crate::calc::answer::{Answer, Item};
+use crate::calc::fields::{Fields, Taken};
+use crate::stats::attribution::{Release, attribute, together};
+use crate::stats::dist::norm_isf;
+use crate::stats::late::{Age, kaplan_meier};
+use crate::stats::{Interval, Reason};
 
 /// What a release is made of.
 const DIMENSIONS: [&str; 4] = ["model", "prompt", "tool_schema", "kb_index"];
@@ -18,9 +14,17 @@ pub(super) fn attribution(fields: &Fields<'_>) -> Taken<Answer> {
     let releases = fields.objects("releases", |fields| {
         let mut refs = Vec::new();
         for name in DIMENSIONS {
-            refs.push(if fields.has(name) { fields.text(name)?.to_owned() } else { String::new() });
+            refs.push(if fields.has(name) {
+                fields.text(name)?.to_owned()
+            } else {
+                String::new()
+            });
         }
-        Ok(Release { refs, value: fields.number("value")?, variance: fields.positive("variance")? })
+        Ok(Release {
+            refs,
+            value: fields.number("value")?,
+            variance: fields.positive("variance")?,
+        })
     })?;
     let z = norm_isf(0.5 * fields.alpha()?);
     let part = |dimension: usize, estimate: f64, std_error: f64| {
@@ -36,7 +40,13 @@ pub(super) fn attribution(fields: &Fields<'_>) -> Taken<Answer> {
             let changes = found.changes.iter().map(|change| {
                 let (mut part, interval) = part(change.dimension, change.effect_size, change.std_error);
                 part.put("to", Item::Text(change.to.clone()));
-                put_estimate(&mut part, "effect_size", change.effect_size, change.std_error, interval);
+                put_estimate(
+                    &mut part,
+                    "effect_size",
+                    change.effect_size,
+                    change.std_error,
+                    interval,
+                );
                 Item::Part(part)
             });
             answer.put("changes", Item::List(changes.collect()));
@@ -55,7 +65,10 @@ pub(super) fn attribution(fields: &Fields<'_>) -> Taken<Answer> {
                 answer.miss(name, reason);
             }
             for [(a, to_a), (b, to_b)] in together(&releases) {
-                answer.because(&format!("{} {to_a} and {} {to_b} always came together", DIMENSIONS[a], DIMENSIONS[b]));
+                answer.because(&format!(
+                    "{} {to_a} and {} {to_b} always came together",
+                    DIMENSIONS[a], DIMENSIONS[b]
+                ));
             }
         }
     }
@@ -71,7 +84,11 @@ fn put_estimate(part: &mut Answer, name: &'static str, estimate: f64, std_error:
 
 pub(super) fn late(fields: &Fields<'_>) -> Taken<Answer> {
     let ages = fields.objects("ages", |fields| {
-        let (day, events, at_risk) = (fields.amount("day")?, fields.count("events")?, fields.count("at_risk")?);
+        let (day, events, at_risk) = (
+            fields.amount("day")?,
+            fields.count("events")?,
+            fields.count("at_risk")?,
+        );
         if events > at_risk {
             return Err(fields.refuse("events", "at most at_risk"));
         }
@@ -87,7 +104,10 @@ pub(super) fn late(fields: &Fields<'_>) -> Taken<Answer> {
         let mut part = Answer::default();
         part.put("day", by.day);
         let interval = Interval::around(by.rate, z * by.std_error);
-        let within = Interval { ci_lower: interval.ci_lower.max(0.0), ci_upper: interval.ci_upper.min(1.0) };
+        let within = Interval {
+            ci_lower: interval.ci_lower.max(0.0),
+            ci_upper: interval.ci_upper.min(1.0),
+        };
         put_estimate(&mut part, "rate", by.rate, by.std_error, within);
         Item::Part(part)
     });

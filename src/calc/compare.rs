@@ -1,23 +1,21 @@
 //! Comparisons of two arms.
 
-use super::{
-    answer::Answer,
-    arms::{self, Arm},
-    fields::{Fields, Taken},
-};
+use crate::calc::answer::Answer;
+use crate::calc::arms;
+use crate::calc::arms::Arm;
+use crate::calc::fields::{Fields, Taken};
+use crate::stats::contrast::{Alternative, Contrast, Ends, PValue};
+use crate::stats::dist::norm_isf;
+use crate::stats::effect::Estimate;
+use crate::stats::moments::{CupedSums, MeanMethod, Moments, RatioSums};
+use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::proportion::ShareMethod;
+use crate::stats::ratio::ClusterVariance;
+use crate::stats::stages::{Combined, StageEffect};
+use crate::stats::two_proportions::{Counts, ProportionMethod};
 use crate::stats::{
-    Interval, Reason,
-    contrast::{self, Alternative, Contrast, Ends, PValue},
-    dist::norm_isf,
-    effect::Estimate,
-    moments::{self, CupedSums, MeanMethod, Moments, RatioSums},
-    non_inferiority::{self, HarmVerdict},
-    proportion::{self, ShareMethod},
-    quantile,
-    ratio::{self, ClusterVariance},
-    sequential,
-    stages::{self, Combined, StageEffect},
-    two_proportions::{self, Counts, ProportionMethod},
+    Interval, Reason, contrast, moments, non_inferiority, proportion, quantile, ratio, sequential, stages,
+    two_proportions,
 };
 
 /// The sample size that anytime intervals are tuned for when nothing else is said: GrowthBook's default.
@@ -27,7 +25,10 @@ const N_TUNING: f64 = 5_000.0;
 const ENOUGH_ROWS: f64 = 200.0;
 
 fn both<T>(fields: &Fields<'_>, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<(T, T)> {
-    Ok((fields.object("control", &take)?, fields.object("treatment", &take)?))
+    Ok((
+        fields.object("control", &take)?,
+        fields.object("treatment", &take)?,
+    ))
 }
 
 /// A comparison, or null everywhere with the reason.
@@ -70,7 +71,12 @@ pub(super) fn proportion(fields: &Fields<'_>) -> Taken<Answer> {
         ("welch", ProportionMethod::Welch),
     ];
     let method = fields.choice("method", methods, ProportionMethod::Z)?;
-    Ok(put(two_proportions::compare(control, treatment, method, arms::plan(fields)?)))
+    Ok(put(two_proportions::compare(
+        control,
+        treatment,
+        method,
+        arms::plan(fields)?,
+    )))
 }
 
 pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
@@ -82,31 +88,60 @@ pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
         ("wald", ShareMethod::Wald),
         ("agresti-coull", ShareMethod::AgrestiCoull),
     ];
-    let (method, alpha) = (fields.choice("method", methods, ShareMethod::Wilson)?, fields.alpha()?);
-    let known = if counts.n > 0.0 { Ok(()) } else { Err(Reason::NoData) };
+    let (method, alpha) = (
+        fields.choice("method", methods, ShareMethod::Wilson)?,
+        fields.alpha()?,
+    );
+    let known = if counts.n > 0.0 {
+        Ok(())
+    } else {
+        Err(Reason::NoData)
+    };
     let mut answer = Answer::default();
     answer.put_known("estimate", known.map(|()| counts.share()));
-    answer.put_ends(["ci_lower", "ci_upper"], known.map(|()| Ends::from(proportion::share_interval(counts.x, counts.n, method, alpha))));
+    answer.put_ends(
+        ["ci_lower", "ci_upper"],
+        known.map(|()| Ends::from(proportion::share_interval(counts.x, counts.n, method, alpha))),
+    );
     Ok(answer)
 }
 
 pub(super) fn mean(fields: &Fields<'_>) -> Taken<Answer> {
     let (control, treatment) = both(fields, arms::mean)?;
-    let methods = &[("welch", MeanMethod::Welch), ("student", MeanMethod::Student), ("z", MeanMethod::Z)];
+    let methods = &[
+        ("welch", MeanMethod::Welch),
+        ("student", MeanMethod::Student),
+        ("z", MeanMethod::Z),
+    ];
     let method = fields.choice("method", methods, MeanMethod::Welch)?;
-    Ok(put(moments::compare(&control, &treatment, method, arms::plan(fields)?)))
+    Ok(put(moments::compare(
+        &control,
+        &treatment,
+        method,
+        arms::plan(fields)?,
+    )))
 }
 
 pub(super) fn ratio(fields: &Fields<'_>) -> Taken<Answer> {
     let (control, treatment) = both(fields, arms::ratio_sums)?;
     let plan = arms::plan(fields)?;
-    let contrast = || Ok(contrast::independent(control.estimate()?, treatment.estimate()?, plan));
+    let contrast = || {
+        Ok(contrast::independent(
+            control.estimate()?,
+            treatment.estimate()?,
+            plan,
+        ))
+    };
     Ok(put(contrast()))
 }
 
 pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
     let (control, treatment) = both(fields, arms::clusters)?;
-    let variances = &[("cr3", ClusterVariance::Cr3), ("cr1", ClusterVariance::Cr1), ("cr0", ClusterVariance::Cr0)];
+    let variances = &[
+        ("cr3", ClusterVariance::Cr3),
+        ("cr1", ClusterVariance::Cr1),
+        ("cr0", ClusterVariance::Cr0),
+    ];
     let variance = fields.choice("variance", variances, ClusterVariance::Cr3)?;
     let plan = arms::plan(fields)?;
     if fields.flag_or("paired", false)? {
@@ -114,20 +149,39 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
             return Err(fields.refuse("treatment", "as many clusters as in control, in the same order"));
         }
         // Clusters that one arm lacks are in neither.
-        let both = control.into_iter().zip(treatment).filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
+        let both = control
+            .into_iter()
+            .zip(treatment)
+            .filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
         let (control, treatment): (Vec<_>, Vec<_>) = both.unzip();
         let paired = ratio::paired(&control, &treatment, variance);
         let contrast = paired.map(|paired| {
-            let exact = |estimate| Estimate { estimate, std_error: 0.0, df: paired.df };
-            let whole = contrast::with_error(exact(paired.estimates[0]), exact(paired.estimates[1]), paired.std_error, paired.df, plan);
-            Contrast { relative: paired_relative(&control, &treatment, variance, plan), ..whole }
+            let exact = |estimate| Estimate {
+                estimate,
+                std_error: 0.0,
+                df: paired.df,
+            };
+            let whole = contrast::with_error(
+                exact(paired.estimates[0]),
+                exact(paired.estimates[1]),
+                paired.std_error,
+                paired.df,
+                plan,
+            );
+            Contrast {
+                relative: paired_relative(&control, &treatment, variance, plan),
+                ..whole
+            }
         });
         let mut answer = put(contrast);
         answer.put_known("n_clusters", paired.map(|paired| paired.n_clusters));
         answer.put_known("unstable", paired.map(|paired| paired.df < ratio::UNSTABLE_DF));
         return Ok(answer);
     }
-    let (c, t) = (ratio::clusters_by(&control, variance), ratio::clusters_by(&treatment, variance));
+    let (c, t) = (
+        ratio::clusters_by(&control, variance),
+        ratio::clusters_by(&treatment, variance),
+    );
     let both = c.and_then(|c| t.map(|t| (c, t)));
     let mut answer = put(both.map(|(c, t)| contrast::independent((&c).into(), (&t).into(), plan)));
     let used = |rows: &[(f64, f64)]| rows.iter().filter(|(_, den)| *den > 0.0).count();
@@ -152,12 +206,34 @@ fn paired_relative(
         return Err(Reason::ControlNearZero);
     }
     let r1 = ratio::point(treatment.iter().copied()).ok_or(Reason::NoData)?.2;
-    let scaled = |rows: &[(f64, f64)], by: f64| rows.iter().map(|(num, den)| (num * by, *den)).collect::<Vec<_>>();
-    let paired = ratio::paired(&scaled(control, r1 / (r0 * r0)), &scaled(treatment, 1.0 / r0), variance)?;
+    let scaled =
+        |rows: &[(f64, f64)], by: f64| rows.iter().map(|(num, den)| (num * by, *den)).collect::<Vec<_>>();
+    let paired = ratio::paired(
+        &scaled(control, r1 / (r0 * r0)),
+        &scaled(treatment, 1.0 / r0),
+        variance,
+    )?;
     let rel_effect_size = (r1 - r0) / r0;
-    let zero = Estimate { estimate: 0.0, std_error: 0.0, df: paired.df };
-    let moved = contrast::with_error(zero, Estimate { estimate: rel_effect_size, ..zero }, paired.std_error, paired.df, plan);
-    Ok(contrast::RelativeContrast { rel_effect_size, ci: moved.ci?, log_ci: None })
+    let zero = Estimate {
+        estimate: 0.0,
+        std_error: 0.0,
+        df: paired.df,
+    };
+    let moved = contrast::with_error(
+        zero,
+        Estimate {
+            estimate: rel_effect_size,
+            ..zero
+        },
+        paired.std_error,
+        paired.df,
+        plan,
+    );
+    Ok(contrast::RelativeContrast {
+        rel_effect_size,
+        ci: moved.ci?,
+        log_ci: None,
+    })
 }
 
 pub(super) fn cuped(fields: &Fields<'_>) -> Taken<Answer> {
@@ -167,8 +243,16 @@ pub(super) fn cuped(fields: &Fields<'_>) -> Taken<Answer> {
             let sum = fields.number(sum_name)?;
             Ok([sum, arms::sum_squares(fields, squares_name, sum, n)?])
         };
-        let (post, pre) = (pair("post_sum", "post_sum_squares")?, pair("pre_sum", "pre_sum_squares")?);
-        Ok(CupedSums { n, post, pre, post_pre: fields.number("post_pre_sum")? })
+        let (post, pre) = (
+            pair("post_sum", "post_sum_squares")?,
+            pair("pre_sum", "pre_sum_squares")?,
+        );
+        Ok(CupedSums {
+            n,
+            post,
+            pre,
+            post_pre: fields.number("post_pre_sum")?,
+        })
     };
     let (control, treatment) = both(fields, arm)?;
     let cuped = moments::cuped(&control, &treatment, arms::plan(fields)?);
@@ -201,16 +285,30 @@ pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
             answer.put_known("control", c);
             answer.put_known("treatment", t);
             answer.put_known("effect_size", c.and_then(|c| t.map(|t| t - c)));
-            for name in
-                ["rel_effect_size", "std_error", "statistic", "df", "p_value", "ci_lower", "ci_upper", "rel_ci_lower", "rel_ci_upper"]
-            {
+            for name in [
+                "rel_effect_size",
+                "std_error",
+                "statistic",
+                "df",
+                "p_value",
+                "ci_lower",
+                "ci_upper",
+                "rel_ci_lower",
+                "rel_ci_upper",
+            ] {
                 answer.miss(name, reason);
             }
             answer
         }
     };
-    for (names, arm) in [(["control_ci_lower", "control_ci_upper"], &c), (["treatment_ci_lower", "treatment_ci_upper"], &t)] {
-        answer.put_ends(names, arm.and_then(|(_, interval)| interval).map(|q| Ends::from(q.ci)));
+    for (names, arm) in [
+        (["control_ci_lower", "control_ci_upper"], &c),
+        (["treatment_ci_lower", "treatment_ci_upper"], &t),
+    ] {
+        answer.put_ends(
+            names,
+            arm.and_then(|(_, interval)| interval).map(|q| Ends::from(q.ci)),
+        );
     }
     Ok(answer)
 }
@@ -221,14 +319,24 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
     if fields.has("v_star") && fields.has("n_tuning") {
         return Err(fields.refuse("n_tuning", "v_star or n_tuning, not both"));
     }
-    let v_star = if fields.has("v_star") { Some(fields.positive("v_star")?) } else { None };
+    let v_star = if fields.has("v_star") {
+        Some(fields.positive("v_star")?)
+    } else {
+        None
+    };
     let n_tuning = fields.number_or("n_tuning", N_TUNING, "a number above 0", |n| n > 0.0)?;
     let relative = fields.flag_or("relative", false)?;
-    let estimates = control.estimate().and_then(|c| treatment.estimate().map(|t| (c, t)));
+    let estimates = control
+        .estimate()
+        .and_then(|c| treatment.estimate().map(|t| (c, t)));
     let mut answer = put(estimates.map(|(c, t)| contrast::independent(c, t, plan)));
     let found = estimates.and_then(|(c, t)| sequence(c, t, relative));
     // One side of a level is half of a two-sided one twice as large.
-    let level = if plan.alternative == Alternative::TwoSided { plan.alpha } else { (2.0 * plan.alpha).min(0.999) };
+    let level = if plan.alternative == Alternative::TwoSided {
+        plan.alpha
+    } else {
+        (2.0 * plan.alpha).min(0.999)
+    };
     let tau2 = found.map(|(_, v)| match v_star {
         Some(v_star) => sequential::mixture_variance(v_star, level),
         None => v * (control.n() + treatment.n()) * sequential::mixture_variance(1.0 / n_tuning, level),
@@ -259,7 +367,12 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
         (["ci_lower", "ci_upper"], ["rel_ci_lower", "rel_ci_upper"])
     };
     // What the fixed-horizon comparison said of intervals and p-values does not hold at every look.
-    let stays = |name: &str| !name.starts_with("rel_log") && !name.ends_with("p_value") && !taken.contains(&name) && !shown.contains(&name);
+    let stays = |name: &str| {
+        !name.starts_with("rel_log")
+            && !name.ends_with("p_value")
+            && !taken.contains(&name)
+            && !shown.contains(&name)
+    };
     answer.items.retain(|(name, _)| stays(name));
     answer.put_p_value(p_value);
     answer.put_ends(taken, ends);
@@ -282,7 +395,11 @@ fn sequence(control: Estimate, treatment: Estimate, relative: bool) -> Result<(f
     } else {
         (r1 - r0, v0 + v1)
     };
-    if v > 0.0 { Ok((d, v)) } else { Err(Reason::NoVariance) }
+    if v > 0.0 {
+        Ok((d, v))
+    } else {
+        Err(Reason::NoVariance)
+    }
 }
 
 pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
@@ -292,24 +409,41 @@ pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
         let (c, t) = (control.estimate()?, treatment.estimate()?);
         let n_arms = [control.n(), treatment.n()];
         let variance = c.std_error.powi(2) + t.std_error.powi(2);
-        Ok(StageEffect { effect_size: t.estimate - c.estimate, variance, n_users: n_arms[0] + n_arms[1], n_arms })
+        Ok(StageEffect {
+            effect_size: t.estimate - c.estimate,
+            variance,
+            n_users: n_arms[0] + n_arms[1],
+            n_arms,
+        })
     };
     // A stratum with one arm says nothing about a difference.
     let effects: Vec<StageEffect> = strata.iter().filter_map(|stratum| effect(stratum).ok()).collect();
     let all = stages::combine(&effects, alpha).ok_or(Reason::NoData);
     let mut answer = Answer::default();
-    answer.put_known("pooled", pooled(&strata).map(|(effect_size, std_error)| part(effect_size, std_error)));
+    answer.put_known(
+        "pooled",
+        pooled(&strata).map(|(effect_size, std_error)| part(effect_size, std_error)),
+    );
     let combined = |combined: Combined| {
         let mut part = part(combined.effect_size, combined.std_error);
         part.put("ci_lower", combined.ci.ci_lower);
         part.put("ci_upper", combined.ci.ci_upper);
         part
     };
-    answer.put_known("population_weighted", all.map(|all| combined(all.population_weighted)));
-    answer.put_known("precision_weighted", all.and_then(|all| all.precision_weighted.map(combined).ok_or(Reason::NoVariance)));
+    answer.put_known(
+        "population_weighted",
+        all.map(|all| combined(all.population_weighted)),
+    );
+    answer.put_known(
+        "precision_weighted",
+        all.and_then(|all| all.precision_weighted.map(combined).ok_or(Reason::NoVariance)),
+    );
     answer.put_known("mantel_haenszel", all.map(|all| combined(all.mantel_haenszel)));
     answer.put_known("q", all.map(|all| all.q));
-    answer.put_known("q_p_value", all.and_then(|all| all.q_p_value.ok_or(Reason::TooFewRows)));
+    answer.put_known(
+        "q_p_value",
+        all.and_then(|all| all.q_p_value.ok_or(Reason::TooFewRows)),
+    );
     answer.put("n_strata", effects.len());
     if effects.len() < strata.len() {
         answer.because("strata without data in both arms are left out");
@@ -326,8 +460,13 @@ fn part(effect_size: f64, std_error: f64) -> Answer {
 
 /// Arms added up over strata as if shares had never changed: what not to believe.
 fn pooled(strata: &[(Arm, Arm)]) -> Result<(f64, f64), Reason> {
-    let sum =
-        |which: fn(&(Arm, Arm)) -> &Arm| strata.iter().map(which).try_fold(None, add).and_then(|arm| arm.ok_or(Reason::NoData)?.estimate());
+    let sum = |which: fn(&(Arm, Arm)) -> &Arm| {
+        strata
+            .iter()
+            .map(which)
+            .try_fold(None, add)
+            .and_then(|arm| arm.ok_or(Reason::NoData)?.estimate())
+    };
     let (c, t) = (sum(|stratum| &stratum.0)?, sum(|stratum| &stratum.1)?);
     Ok((t.estimate - c.estimate, c.std_error.hypot(t.std_error)))
 }
@@ -339,11 +478,17 @@ fn add(sum: Option<Arm>, more: &Arm) -> Result<Option<Arm>, Reason> {
         (None, Arm::Mean(a)) => Arm::Mean(*a),
         (None, Arm::Ratio(a)) => Arm::Ratio(*a),
         (None, Arm::Clusters(a)) => Arm::Clusters(a.clone()),
-        (Some(Arm::Proportion(a)), Arm::Proportion(b)) => Arm::Proportion(Counts { n: a.n + b.n, x: a.x + b.x }),
+        (Some(Arm::Proportion(a)), Arm::Proportion(b)) => Arm::Proportion(Counts {
+            n: a.n + b.n,
+            x: a.x + b.x,
+        }),
         (Some(Arm::Mean(a)), Arm::Mean(b)) => Arm::Mean(merge(&a, b)),
-        (Some(Arm::Ratio(a)), Arm::Ratio(b)) => {
-            Arm::Ratio(RatioSums { n: a.n + b.n, num: pair(a.num, b.num), den: pair(a.den, b.den), num_den: a.num_den + b.num_den })
-        }
+        (Some(Arm::Ratio(a)), Arm::Ratio(b)) => Arm::Ratio(RatioSums {
+            n: a.n + b.n,
+            num: pair(a.num, b.num),
+            den: pair(a.den, b.den),
+            num_den: a.num_den + b.num_den,
+        }),
         (Some(Arm::Clusters(a)), Arm::Clusters(b)) => Arm::Clusters([a, b.clone()].concat()),
         _ => return Err(Reason::NotAdditive),
     }))
@@ -357,7 +502,11 @@ fn merge(a: &Moments, b: &Moments) -> Moments {
     let n = a.n + b.n;
     let shift = b.mean - a.mean;
     let squares = (a.n - 1.0).max(0.0) * a.var + (b.n - 1.0).max(0.0) * b.var + shift * shift * a.n * b.n / n;
-    Moments { n, mean: a.mean + shift * b.n / n, var: squares / (n - 1.0).max(1.0) }
+    Moments {
+        n,
+        mean: a.mean + shift * b.n / n,
+        var: squares / (n - 1.0).max(1.0),
+    }
 }
 
 /// What a margin is a share of.
@@ -370,34 +519,77 @@ enum MarginKind {
 pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     let (control, treatment) = both(fields, arms::any)?;
     let margin = fields.positive("margin")?;
-    let kind =
-        fields.choice("margin_kind", &[("absolute", MarginKind::Absolute), ("relative", MarginKind::Relative)], MarginKind::Absolute)?;
+    let kind = fields.choice(
+        "margin_kind",
+        &[
+            ("absolute", MarginKind::Absolute),
+            ("relative", MarginKind::Relative),
+        ],
+        MarginKind::Absolute,
+    )?;
     let bad = fields.choice("higher_is", &[("better", -1.0), ("worse", 1.0)], -1.0)?;
     let alpha = fields.alpha()?;
-    let plan = contrast::Plan { alternative: Alternative::TwoSided, alpha };
+    let plan = contrast::Plan {
+        alternative: Alternative::TwoSided,
+        alpha,
+    };
     // The normal distribution serves from some hundred rows on; below, or on request, Welch's t.
-    let by_t = fields.choice("method", &[("welch", true), ("z", false)], control.n().min(treatment.n()) < ENOUGH_ROWS)?;
+    let by_t = fields.choice(
+        "method",
+        &[("welch", true), ("z", false)],
+        control.n().min(treatment.n()) < ENOUGH_ROWS,
+    )?;
     let clustered = matches!(control, Arm::Clusters(_)) || matches!(treatment, Arm::Clusters(_));
-    let estimate = |arm: &Arm| arm.estimate().map(|e| if by_t || clustered { e } else { Estimate { df: f64::INFINITY, ..e } });
-    let contrast = estimate(&control).and_then(|c| estimate(&treatment).map(|t| contrast::independent(c, t, plan)));
+    let estimate = |arm: &Arm| {
+        arm.estimate().map(|e| {
+            if by_t || clustered {
+                e
+            } else {
+                Estimate {
+                    df: f64::INFINITY,
+                    ..e
+                }
+            }
+        })
+    };
+    let contrast =
+        estimate(&control).and_then(|c| estimate(&treatment).map(|t| contrast::independent(c, t, plan)));
     let rare = match (&control, &treatment) {
         (Arm::Proportion(c), Arm::Proportion(t)) if is_rare(c) || is_rare(t) => Some((*c, *t)),
         _ => None,
     };
     let judged = contrast.and_then(|contrast| {
-        let limit = if kind == MarginKind::Relative { margin * contrast.control.abs() } else { margin };
+        let limit = if kind == MarginKind::Relative {
+            margin * contrast.control.abs()
+        } else {
+            margin
+        };
         if let Some((c, t)) = rare {
             return Ok(by_newcombe(c, t, bad, limit, alpha));
         }
-        let std_error = contrast.std_error.filter(|se| *se > 0.0).ok_or(Reason::NoVariance)?;
+        let std_error = contrast
+            .std_error
+            .filter(|se| *se > 0.0)
+            .ok_or(Reason::NoVariance)?;
         let harm = bad * contrast.effect_size;
         let ends = contrast.ci?;
-        let interval = Interval { ci_lower: ends.lower.ok_or(Reason::OneSided)?, ci_upper: ends.upper.ok_or(Reason::OneSided)? };
+        let interval = Interval {
+            ci_lower: ends.lower.ok_or(Reason::OneSided)?,
+            ci_upper: ends.upper.ok_or(Reason::OneSided)?,
+        };
         let interval = if bad < 0.0 { interval.negated() } else { interval };
         let statistic = (harm - limit) / std_error;
         let p_value = Alternative::Less.p_value(statistic, contrast.df.unwrap_or(f64::INFINITY));
         let verdict = non_inferiority::judge(harm, interval, limit, true);
-        Ok(Judged { harm, limit, std_error: Some(std_error), statistic: Some(statistic), interval, p_value, verdict })
+        Ok(Judged {
+            harm,
+            limit,
+            std_error: Some(std_error),
+            statistic: Some(statistic),
+            interval,
+            p_value,
+            verdict,
+        })
     });
     let mut answer = Answer::default();
     answer.put_known("verdict", judged.map(|judged| word(judged.verdict)));
@@ -405,7 +597,10 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put_known("margin", judged.map(|judged| judged.limit));
     answer.put_known("std_error", judged.map(|judged| judged.std_error));
     answer.put_known("statistic", judged.map(|judged| judged.statistic));
-    answer.put_ends(["ci_lower", "ci_upper"], judged.map(|judged| Ends::from(judged.interval)));
+    answer.put_ends(
+        ["ci_lower", "ci_upper"],
+        judged.map(|judged| Ends::from(judged.interval)),
+    );
     answer.put_p_value(judged.map(|judged| judged.p_value));
     Ok(answer)
 }
@@ -438,7 +633,11 @@ fn by_newcombe(control: Counts, treatment: Counts, bad: f64, limit: f64, alpha: 
     for _ in 0..100 {
         let z = 0.5 * (low + high);
         let ends = interval(z);
-        if (ends.ci_lower..=ends.ci_upper).contains(&limit) { high = z } else { low = z }
+        if (ends.ci_lower..=ends.ci_upper).contains(&limit) {
+            high = z
+        } else {
+            low = z
+        }
     }
     let z = 0.5 * (low + high);
     let p_value = Alternative::Less.p_value(if harm <= limit { -z } else { z }, f64::INFINITY);

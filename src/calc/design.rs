@@ -1,21 +1,15 @@
 //! Designs: looks, ramps, sample sizes.
 
-use super::{
-    answer::Answer,
-    arms,
-    fields::{Fields, Taken},
-};
-use crate::{
-    ramp::exact::{ExactRamp, RuinRisk, risk_of_ruin_step},
-    stats::{
-        Reason,
-        confidence_sequence::{Family, Stitching, Tuning},
-        contrast::Alternative,
-        dist::norm_isf,
-        group_sequential::{self, Sides, Spending, crossings},
-        power::{Baseline, Comparison, NullVariance, rule_of_three},
-    },
-};
+use crate::calc::answer::Answer;
+use crate::calc::arms;
+use crate::calc::fields::{Fields, Taken};
+use crate::ramp::exact::{ExactRamp, RuinRisk, risk_of_ruin_step};
+use crate::stats::confidence_sequence::{Family, Stitching, Tuning};
+use crate::stats::contrast::Alternative;
+use crate::stats::dist::norm_isf;
+use crate::stats::group_sequential::{Sides, Spending, crossings};
+use crate::stats::power::{Baseline, Comparison, NullVariance, rule_of_three};
+use crate::stats::{Reason, group_sequential};
 
 /// `obf`, `pocock`, `{"kim_demets": rho}` or `{"hsd": gamma}`.
 fn spending(fields: &Fields<'_>) -> Taken<Spending> {
@@ -28,7 +22,11 @@ fn spending(fields: &Fields<'_>) -> Taken<Spending> {
             }
         });
     }
-    fields.choice("spending", &[("obf", Spending::ObrienFleming), ("pocock", Spending::Pocock)], Spending::ObrienFleming)
+    fields.choice(
+        "spending",
+        &[("obf", Spending::ObrienFleming), ("pocock", Spending::Pocock)],
+        Spending::ObrienFleming,
+    )
 }
 
 /// Rising numbers above 0.
@@ -47,28 +45,46 @@ pub(super) fn group_sequential(fields: &Fields<'_>) -> Taken<Answer> {
         2.0 => Sides::Two,
         _ => Sides::One,
     };
-    let fixed = if fields.has("z") { Some(fields.numbers_where("z", "a list of numbers of at least 0", |z| z >= 0.0)?) } else { None };
+    let fixed = if fields.has("z") {
+        Some(fields.numbers_where("z", "a list of numbers of at least 0", |z| z >= 0.0)?)
+    } else {
+        None
+    };
     if fixed.as_ref().is_some_and(|z| z.len() != information.len()) {
         return Err(fields.refuse("z", "as many numbers as in information"));
     }
     let spending = spending(fields)?;
     if fixed.is_none() && information[information.len() - 1] > 1.0 + 1e-9 {
-        return Err(fields.refuse("information", "fractions of the planned information, up to 1, where a spending function is used"));
+        return Err(fields.refuse(
+            "information",
+            "fractions of the planned information, up to 1, where a spending function is used",
+        ));
     }
     let (bounds, alpha_spent) = match fixed {
         Some(z) => {
             let stops = crossings(&information, &z, sides, 0.0);
-            (Ok(z.into_iter().map(Some).collect::<Vec<_>>()), stops.map(|stops| running(&stops)))
+            (
+                Ok(z.into_iter().map(Some).collect::<Vec<_>>()),
+                stops.map(|stops| running(&stops)),
+            )
         }
         None => {
             let design = group_sequential::design(&information, alpha, sides, spending);
-            (design.clone().map(|design| design.bounds), design.map(|design| design.alpha_spent))
+            (
+                design.clone().map(|design| design.bounds),
+                design.map(|design| design.alpha_spent),
+            )
         }
     };
-    let z: Result<Vec<f64>, Reason> = bounds.clone().map(|bounds| bounds.into_iter().map(|z| z.unwrap_or(f64::INFINITY)).collect());
+    let z: Result<Vec<f64>, Reason> = bounds
+        .clone()
+        .map(|bounds| bounds.into_iter().map(|z| z.unwrap_or(f64::INFINITY)).collect());
     let stops = |drift: f64| z.clone().and_then(|z| crossings(&information, &z, sides, drift));
     let mut answer = Answer::default();
-    if bounds.as_ref().is_ok_and(|bounds| bounds.iter().any(Option::is_none)) {
+    if bounds
+        .as_ref()
+        .is_ok_and(|bounds| bounds.iter().any(Option::is_none))
+    {
         answer.because("a look at which nothing is spent has no boundary");
     }
     answer.put_known("bounds", bounds);
@@ -103,7 +119,9 @@ enum Gate {
 }
 
 pub(super) fn ramp(fields: &Fields<'_>) -> Taken<Answer> {
-    let shares = fields.numbers_where("shares", "a list of numbers from 0 to 1", |e| (0.0..=1.0).contains(&e))?;
+    let shares = fields.numbers_where("shares", "a list of numbers from 0 to 1", |e| {
+        (0.0..=1.0).contains(&e)
+    })?;
     let n = if fields.raw("n").is_some_and(serde_json::Value::is_number) {
         vec![fields.amount("n")?; shares.len()]
     } else {
@@ -122,32 +140,53 @@ pub(super) fn ramp(fields: &Fields<'_>) -> Taken<Answer> {
         ("pocock", Gate::Spend(Spending::Pocock)),
     ];
     let gate = fields.choice("gate", gates, Gate::Naive)?;
-    let given = if fields.has("c") { Some(fields.numbers("c")?) } else { None };
+    let given = if fields.has("c") {
+        Some(fields.numbers("c")?)
+    } else {
+        None
+    };
     let ramp = ExactRamp { shares, n, sigma2 };
     let (_, gated) = ramp.gates();
     if given.as_ref().is_some_and(|c| c.len() != gated.len()) {
-        return Err(fields.refuse("c", &format!("one number per stage with a control ({})", gated.len())));
+        return Err(fields.refuse(
+            "c",
+            &format!("one number per stage with a control ({})", gated.len()),
+        ));
     }
     let last = gated.last().copied().unwrap_or(1.0);
     let c: Result<Vec<Option<f64>>, Reason> = match (given, gate) {
         (Some(c), _) => Ok(c.into_iter().map(Some).collect()),
         (None, Gate::Naive) => Ok(vec![Some(norm_isf(alpha)); gated.len()]),
-        (None, Gate::Bonferroni) => Ok(vec![Some(norm_isf(alpha / gated.len().max(1) as f64)); gated.len()]),
+        (None, Gate::Bonferroni) => Ok(vec![
+            Some(norm_isf(alpha / gated.len().max(1) as f64));
+            gated.len()
+        ]),
         (None, Gate::Spend(spending)) => {
             let fractions: Vec<f64> = gated.iter().map(|information| information / last).collect();
             group_sequential::design(&fractions, alpha, Sides::One, spending).map(|design| design.bounds)
         }
     };
-    let z: Result<Vec<f64>, Reason> = c.clone().map(|c| c.into_iter().map(|c| c.unwrap_or(f64::INFINITY)).collect());
+    let z: Result<Vec<f64>, Reason> = c
+        .clone()
+        .map(|c| c.into_iter().map(|c| c.unwrap_or(f64::INFINITY)).collect());
     let outcome = z.and_then(|z| ramp.outcome(&z, delta));
     let mut answer = Answer::default();
     answer.put("information", ramp.information());
     answer.put("information_cumulative", gated);
     answer.put_known("c", c);
-    answer.put_known("stop_probability", outcome.clone().map(|outcome| outcome.stop_probability));
+    answer.put_known(
+        "stop_probability",
+        outcome.clone().map(|outcome| outcome.stop_probability),
+    );
     answer.put_known("p_rollback", outcome.clone().map(|outcome| outcome.p_rollback));
-    answer.put_known("expected_exposed", outcome.clone().map(|outcome| outcome.expected_exposed));
-    answer.put_known("expected_harm", outcome.map(|outcome| outcome.expected_exposed * (-delta).max(0.0)));
+    answer.put_known(
+        "expected_exposed",
+        outcome.clone().map(|outcome| outcome.expected_exposed),
+    );
+    answer.put_known(
+        "expected_harm",
+        outcome.map(|outcome| outcome.expected_exposed * (-delta).max(0.0)),
+    );
     Ok(answer)
 }
 
@@ -156,7 +195,9 @@ pub(super) fn risk_of_ruin(fields: &Fields<'_>) -> Taken<Answer> {
         budget: fields.number("budget")?,
         posterior: (fields.number("post_mean")?, fields.amount("post_var")?),
         sigma2: fields.amount("sigma2")?,
-        delta: fields.number_where("delta", "a number between 0 and 1/2", |delta| delta > 0.0 && delta < 0.5)?,
+        delta: fields.number_where("delta", "a number between 0 and 1/2", |delta| {
+            delta > 0.0 && delta < 0.5
+        })?,
         cap: fields.number_or("cap", 1e15, "a number of at least 0", |cap| cap >= 0.0)?,
     };
     let mut answer = Answer::default();
@@ -204,12 +245,22 @@ pub(super) fn confidence_sequence(fields: &Fields<'_>) -> Taken<Answer> {
     let most = if one_sided { 0.5 } else { 1.0 };
     let tuning = Tuning {
         v_opt: fields.positive("v_opt")?,
-        alpha_opt: fields.number_or("alpha_opt", 0.05, "a number between 0 and 1 (1/2 if one-sided)", |a| a > 0.0 && a < most)?,
+        alpha_opt: fields.number_or(
+            "alpha_opt",
+            0.05,
+            "a number between 0 and 1 (1/2 if one-sided)",
+            |a| a > 0.0 && a < most,
+        )?,
         one_sided,
     };
     let family = match name {
-        FamilyName::GammaExponential => Family::GammaExponential { c: fields.positive("c")? },
-        FamilyName::BetaBinomial => Family::BetaBinomial { g: fields.positive("g")?, h: fields.positive("h")? },
+        FamilyName::GammaExponential => Family::GammaExponential {
+            c: fields.positive("c")?,
+        },
+        FamilyName::BetaBinomial => Family::BetaBinomial {
+            g: fields.positive("g")?,
+            h: fields.positive("h")?,
+        },
         _ => Family::NormalMixture,
     };
     answer.put_known("boundary", family.boundary(v, alpha, tuning));
@@ -225,15 +276,37 @@ enum Kind {
 }
 
 pub(super) fn power(fields: &Fields<'_>) -> Taken<Answer> {
-    let kinds = &[("proportion", Kind::Proportion), ("mean", Kind::Mean), ("ratio", Kind::Ratio)];
-    let kind = fields.choice("kind", kinds, if fields.has("p") { Kind::Proportion } else { Kind::Mean })?;
+    let kinds = &[
+        ("proportion", Kind::Proportion),
+        ("mean", Kind::Mean),
+        ("ratio", Kind::Ratio),
+    ];
+    let kind = fields.choice(
+        "kind",
+        kinds,
+        if fields.has("p") {
+            Kind::Proportion
+        } else {
+            Kind::Mean
+        },
+    )?;
     let baseline = if kind == Kind::Proportion {
         Baseline::Proportion(fields.number_where("p", "a number between 0 and 1", |p| p > 0.0 && p < 1.0)?)
     } else {
-        Baseline::Mean { var: fields.positive("var")? }
+        Baseline::Mean {
+            var: fields.positive("var")?,
+        }
     };
-    let mean = if kind == Kind::Proportion { fields.nullable("p")? } else { fields.nullable("mean")? };
-    let variances = &[("pooled", NullVariance::Pooled), ("unpooled", NullVariance::Unpooled), ("arcsine", NullVariance::Arcsine)];
+    let mean = if kind == Kind::Proportion {
+        fields.nullable("p")?
+    } else {
+        fields.nullable("mean")?
+    };
+    let variances = &[
+        ("pooled", NullVariance::Pooled),
+        ("unpooled", NullVariance::Unpooled),
+        ("arcsine", NullVariance::Arcsine),
+    ];
     let comparison = Comparison {
         baseline,
         ratio: fields.number_or("ratio", 1.0, "a number above 0", |r| r > 0.0)?,
@@ -246,14 +319,27 @@ pub(super) fn power(fields: &Fields<'_>) -> Taken<Answer> {
     if comparison.by_t && kind == Kind::Proportion {
         return Err(fields.refuse("method", "z for proportions"));
     }
-    let n = if fields.has("n_total") { Some(fields.number_where("n_total", "a number above 2", |n| n > 2.0)?) } else { None };
-    let effect = if fields.has("effect") {
-        let fits = |d: f64| d != 0.0 && !matches!(baseline, Baseline::Proportion(p) if p + d <= 0.0 || p + d >= 1.0);
-        Some(fields.number_where("effect", "a difference other than 0 that leaves a proportion between 0 and 1", fits)?)
+    let n = if fields.has("n_total") {
+        Some(fields.number_where("n_total", "a number above 2", |n| n > 2.0)?)
     } else {
         None
     };
-    let power = if fields.has("power") { Some(fields.level_or("power", 0.8)?) } else { None };
+    let effect = if fields.has("effect") {
+        let fits =
+            |d: f64| d != 0.0 && !matches!(baseline, Baseline::Proportion(p) if p + d <= 0.0 || p + d >= 1.0);
+        Some(fields.number_where(
+            "effect",
+            "a difference other than 0 that leaves a proportion between 0 and 1",
+            fits,
+        )?)
+    } else {
+        None
+    };
+    let power = if fields.has("power") {
+        Some(fields.level_or("power", 0.8)?)
+    } else {
+        None
+    };
     let (n, effect, power) = match (n, effect, power) {
         (Some(n), Some(effect), None) => (Ok(n), Ok(effect), Ok(comparison.power(n, effect))),
         (None, Some(effect), Some(power)) => (comparison.n_total(effect, power), Ok(effect), Ok(power)),

@@ -58,7 +58,11 @@ impl<'a> Fields<'a> {
 
     fn of(value: &'a Value, path: Path<'a>) -> Taken<Self> {
         match value {
-            Value::Object(object) => Ok(Self { object, path, asked: RefCell::new(Vec::with_capacity(8)) }),
+            Value::Object(object) => Ok(Self {
+                object,
+                path,
+                asked: RefCell::new(Vec::with_capacity(8)),
+            }),
             other => Err(refusal(&path, "an object", other)),
         }
     }
@@ -75,7 +79,11 @@ impl<'a> Fields<'a> {
                     path if path.is_empty() => name.clone(),
                     path => format!("{path}.{name}"),
                 };
-                Err(Refusal { place, expected: format!("only {}", known.join(", ")), found: short(name) })
+                Err(Refusal {
+                    place,
+                    expected: format!("only {}", known.join(", ")),
+                    found: short(name),
+                })
             }
             None => Ok(()),
         }
@@ -92,7 +100,11 @@ impl<'a> Fields<'a> {
 
     /// A refusal of a field.
     pub(super) fn refuse(&self, name: &'static str, expected: &str) -> Refusal {
-        refusal(&Path::Field(&self.path, name), expected, self.object.get(name).unwrap_or(&Value::Null))
+        refusal(
+            &Path::Field(&self.path, name),
+            expected,
+            self.object.get(name).unwrap_or(&Value::Null),
+        )
     }
 
     fn need(&self, name: &'static str, expected: &str) -> Taken<&'a Value> {
@@ -105,19 +117,40 @@ impl<'a> Fields<'a> {
 
     /// A number, or digits in a text: some writers keep decimals that way.
     fn finite(value: &Value) -> Option<f64> {
-        let number = if let Value::String(text) = value { text.parse().ok() } else { value.as_f64() };
+        let number = if let Value::String(text) = value {
+            text.parse().ok()
+        } else {
+            value.as_f64()
+        };
         number.filter(|number| number.is_finite())
     }
 
     /// A finite number that passes a test.
-    pub(super) fn number_where(&self, name: &'static str, expected: &str, test: impl Fn(f64) -> bool) -> Taken<f64> {
+    pub(super) fn number_where(
+        &self,
+        name: &'static str,
+        expected: &str,
+        test: impl Fn(f64) -> bool,
+    ) -> Taken<f64> {
         let value = self.need(name, expected)?;
-        Self::finite(value).filter(|number| test(*number)).ok_or_else(|| self.refuse(name, expected))
+        Self::finite(value)
+            .filter(|number| test(*number))
+            .ok_or_else(|| self.refuse(name, expected))
     }
 
     /// A number, or a default.
-    pub(super) fn number_or(&self, name: &'static str, default: f64, expected: &str, test: impl Fn(f64) -> bool) -> Taken<f64> {
-        if self.has(name) { self.number_where(name, expected, test) } else { Ok(default) }
+    pub(super) fn number_or(
+        &self,
+        name: &'static str,
+        default: f64,
+        expected: &str,
+        test: impl Fn(f64) -> bool,
+    ) -> Taken<f64> {
+        if self.has(name) {
+            self.number_where(name, expected, test)
+        } else {
+            Ok(default)
+        }
     }
 
     /// A finite number.
@@ -127,7 +160,11 @@ impl<'a> Fields<'a> {
 
     /// A finite number, or null.
     pub(super) fn nullable(&self, name: &'static str) -> Taken<Option<f64>> {
-        if self.has(name) { self.number(name).map(Some) } else { Ok(None) }
+        if self.has(name) {
+            self.number(name).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// A number of 0 or more.
@@ -142,7 +179,9 @@ impl<'a> Fields<'a> {
 
     /// A whole number of 0 or more.
     pub(super) fn count(&self, name: &'static str) -> Taken<f64> {
-        self.number_where(name, "a whole number of at least 0", |x| x >= 0.0 && x.fract() == 0.0)
+        self.number_where(name, "a whole number of at least 0", |x| {
+            x >= 0.0 && x.fract() == 0.0
+        })
     }
 
     /// A number from 0 to 1.
@@ -170,8 +209,12 @@ impl<'a> Fields<'a> {
 
     /// One of some words, or a default.
     pub(super) fn choice<T: Copy>(&self, name: &'static str, words: Words<T>, default: T) -> Taken<T> {
-        let Some(value) = self.get(name) else { return Ok(default) };
-        let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        let Some(value) = self.get(name) else {
+            return Ok(default);
+        };
+        let found = value
+            .as_str()
+            .and_then(|text| words.iter().find(|(word, _)| *word == text));
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.refuse(name, &format!("one of {}", names.join(", ")))
@@ -180,7 +223,9 @@ impl<'a> Fields<'a> {
 
     /// A text.
     pub(super) fn text(&self, name: &'static str) -> Taken<&'a str> {
-        self.need(name, "a text")?.as_str().ok_or_else(|| self.refuse(name, "a text"))
+        self.need(name, "a text")?
+            .as_str()
+            .ok_or_else(|| self.refuse(name, "a text"))
     }
 
     /// The field as it is.
@@ -189,13 +234,22 @@ impl<'a> Fields<'a> {
     }
 
     /// Finite numbers that pass a test.
-    pub(super) fn numbers_where(&self, name: &'static str, expected: &str, test: impl Fn(f64) -> bool) -> Taken<Vec<f64>> {
-        let list = self.need(name, expected)?.as_array().ok_or_else(|| self.refuse(name, expected))?;
+    pub(super) fn numbers_where(
+        &self,
+        name: &'static str,
+        expected: &str,
+        test: impl Fn(f64) -> bool,
+    ) -> Taken<Vec<f64>> {
+        let list = self
+            .need(name, expected)?
+            .as_array()
+            .ok_or_else(|| self.refuse(name, expected))?;
         let place = Path::Field(&self.path, name);
-        let numbers = list
-            .iter()
-            .enumerate()
-            .map(|(idx, value)| Self::finite(value).filter(|x| test(*x)).ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value)));
+        let numbers = list.iter().enumerate().map(|(idx, value)| {
+            Self::finite(value)
+                .filter(|x| test(*x))
+                .ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value))
+        });
         numbers.collect()
     }
 
@@ -206,18 +260,30 @@ impl<'a> Fields<'a> {
 
     /// Whole numbers of 0 or more.
     pub(super) fn counts(&self, name: &'static str) -> Taken<Vec<f64>> {
-        self.numbers_where(name, "a list of whole numbers of at least 0", |x| x >= 0.0 && x.fract() == 0.0)
+        self.numbers_where(name, "a list of whole numbers of at least 0", |x| {
+            x >= 0.0 && x.fract() == 0.0
+        })
     }
 
     /// Lists of finite numbers that pass a test.
-    pub(super) fn rows_where(&self, name: &'static str, expected: &str, test: impl Fn(f64) -> bool) -> Taken<Vec<Vec<f64>>> {
-        let list = self.need(name, expected)?.as_array().ok_or_else(|| self.refuse(name, expected))?;
+    pub(super) fn rows_where(
+        &self,
+        name: &'static str,
+        expected: &str,
+        test: impl Fn(f64) -> bool,
+    ) -> Taken<Vec<Vec<f64>>> {
+        let list = self
+            .need(name, expected)?
+            .as_array()
+            .ok_or_else(|| self.refuse(name, expected))?;
         let place = Path::Field(&self.path, name);
         let row = |(idx, value): (usize, &Value)| {
             let place = Path::Item(&place, idx);
             let row = value.as_array().ok_or_else(|| refusal(&place, expected, value))?;
             let number = |(idx, value): (usize, &Value)| {
-                Self::finite(value).filter(|x| test(*x)).ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value))
+                Self::finite(value)
+                    .filter(|x| test(*x))
+                    .ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value))
             };
             row.iter().enumerate().map(number).collect()
         };
@@ -233,8 +299,15 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of objects, and what is made of each.
-    pub(super) fn objects<T>(&self, name: &'static str, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<Vec<T>> {
-        let list = self.need(name, "a list of objects")?.as_array().ok_or_else(|| self.refuse(name, "a list of objects"))?;
+    pub(super) fn objects<T>(
+        &self,
+        name: &'static str,
+        take: impl Fn(&Fields<'_>) -> Taken<T>,
+    ) -> Taken<Vec<T>> {
+        let list = self
+            .need(name, "a list of objects")?
+            .as_array()
+            .ok_or_else(|| self.refuse(name, "a list of objects"))?;
         let place = Path::Field(&self.path, name);
         let item = |(idx, value): (usize, &Value)| {
             let fields = Fields::of(value, Path::Item(&place, idx))?;
@@ -250,7 +323,11 @@ fn refusal(path: &Path<'_>, expected: &str, found: &Value) -> Refusal {
     Refusal {
         place: path.text(),
         expected: expected.to_owned(),
-        found: if found.is_null() { "nothing".to_owned() } else { short(&found.to_string()) },
+        found: if found.is_null() {
+            "nothing".to_owned()
+        } else {
+            short(&found.to_string())
+        },
     }
 }
 

@@ -15,7 +15,7 @@ pub use answer::{Answer, Item};
 pub use batch::{Line, answer_line, answer_lines};
 pub use fields::Refusal;
 
-use fields::Fields;
+use crate::calc::fields::Fields;
 use serde_json::Value;
 
 /// A calculation.
@@ -157,7 +157,12 @@ pub const FUNCTIONS: &[Function] = &[
         example: r#"{"kind": "proportion", "p": 0.1, "effect": 0.01, "power": 0.8}"#,
         answer: design::power,
     },
-    Function { name: "mcnemar", about: "Pairs of 0/1 outcomes", example: r#"{"b": 12, "c": 3, "n": 10000}"#, answer: tests::mcnemar },
+    Function {
+        name: "mcnemar",
+        about: "Pairs of 0/1 outcomes",
+        example: r#"{"b": 12, "c": 3, "n": 10000}"#,
+        answer: tests::mcnemar,
+    },
     Function {
         name: "wilcoxon",
         about: "Signed ranks of paired differences",
@@ -261,8 +266,14 @@ mod example_tests {
     fn every_example_is_answered() {
         for function in FUNCTIONS {
             let inputs = serde_json::from_str(function.example).expect(function.name);
-            let answer = function.answer(&inputs).unwrap_or_else(|refusal| panic!("{}: {refusal:?}", function.name));
-            assert!(answer.items.iter().any(|(_, item)| *item != Item::Missing(())), "{}: {answer:?}", function.name);
+            let answer = function
+                .answer(&inputs)
+                .unwrap_or_else(|refusal| panic!("{}: {refusal:?}", function.name));
+            assert!(
+                answer.items.iter().any(|(_, item)| *item != Item::Missing(())),
+                "{}: {answer:?}",
+                function.name
+            );
         }
     }
 }

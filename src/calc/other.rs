@@ -2,25 +2,18 @@
 
 use serde_json::Value;
 
-use super::{
-    answer::Answer,
-    fields::{Fields, Taken},
-};
-use crate::{
-    layer::{self, Features},
-    metric::BadRateOf,
-    ope::{self, Bounds, Estimator, Lambdas, Log, Overlap},
-    qos,
-    scenario::{Consent, LayerMode, Layering, QosConfig, UnknownUsers},
-    stats::{
-        Interval, Reason,
-        contrast::Ends,
-        dist::{ln_chi2_sf, t_isf},
-        judge::{self, JudgeQuality},
-        moments::Moments,
-        multiplicity, pass_k, psi, srm,
-    },
-};
+use crate::calc::answer::Answer;
+use crate::calc::fields::{Fields, Taken};
+use crate::layer::Features;
+use crate::metric::BadRateOf;
+use crate::scenario::{Consent, LayerMode, Layering, QosConfig, UnknownUsers};
+use crate::stats::contrast::Ends;
+use crate::stats::dist::{ln_chi2_sf, t_isf};
+use crate::stats::judge::JudgeQuality;
+use crate::stats::moments::Moments;
+use crate::stats::ope::{Bounds, Estimator, Lambdas, Log, Overlap};
+use crate::stats::{Interval, Reason, judge, multiplicity, ope, pass_k, psi, srm};
+use crate::{layer, qos};
 
 /// The source document's layers by score, in ten-thousandths; below the last is vip.
 const BANDS: [(u16, &str); 3] = [(8_000, "early"), (6_000, "regular"), (3_000, "high_value")];
@@ -32,8 +25,16 @@ pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
         user_value: fields.nullable("user_value")?,
         accept_score: fields.nullable("accept_score")?,
     };
-    let as_of = if features.last_use_secs.is_some() { fields.number("as_of")? } else { fields.nullable("as_of")?.unwrap_or(0.0) };
-    let weights = if fields.has("weights") { weights(fields, "weights")? } else { [0.2, 0.2, 0.3, 0.3] };
+    let as_of = if features.last_use_secs.is_some() {
+        fields.number("as_of")?
+    } else {
+        fields.nullable("as_of")?.unwrap_or(0.0)
+    };
+    let weights = if fields.has("weights") {
+        weights(fields, "weights")?
+    } else {
+        [0.2, 0.2, 0.3, 0.3]
+    };
     let caps = |fields: &Fields<'_>| {
         Ok([
             fields.number_or("recency_days", 30.0, "a number above 0", |x| x > 0.0)?,
@@ -41,7 +42,11 @@ pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
             fields.number_or("user_value", 100_000.0, "a number above 0", |x| x > 0.0)?,
         ])
     };
-    let [recency, use_count, user_value] = if fields.has("caps") { fields.object("caps", caps)? } else { [30.0, 100.0, 100_000.0] };
+    let [recency, use_count, user_value] = if fields.has("caps") {
+        fields.object("caps", caps)?
+    } else {
+        [30.0, 100.0, 100_000.0]
+    };
     let layering = Layering {
         mode: LayerMode::Threshold,
         weights,
@@ -58,7 +63,13 @@ pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
         answer.put(name, part);
     }
     answer.put("score", f64::from(score) / 10_000.0);
-    answer.put("layer", BANDS.iter().find(|(from, _)| score >= *from).map_or("vip", |(_, name)| *name));
+    answer.put(
+        "layer",
+        BANDS
+            .iter()
+            .find(|(from, _)| score >= *from)
+            .map_or("vip", |(_, name)| *name),
+    );
     Ok(answer)
 }
 
@@ -73,17 +84,39 @@ fn weights<const N: usize>(fields: &Fields<'_>, name: &'static str) -> Taken<[f6
 }
 
 pub(super) fn qos(fields: &Fields<'_>) -> Taken<Answer> {
-    let share = |name| if fields.has(name) { fields.share(name).map(Some) } else { Ok(None) };
+    let share = |name| {
+        if fields.has(name) {
+            fields.share(name).map(Some)
+        } else {
+            Ok(None)
+        }
+    };
     let (bad, available) = (share("bad_rate")?, share("availability")?);
-    let latency = if fields.has("latency_ms") { Some(fields.amount("latency_ms")?) } else { None };
-    let (tools, tasks, complaints) = (share("tool_success_rate")?, share("task_completion_rate")?, share("complaint_rate")?);
+    let latency = if fields.has("latency_ms") {
+        Some(fields.amount("latency_ms")?)
+    } else {
+        None
+    };
+    let (tools, tasks, complaints) = (
+        share("tool_success_rate")?,
+        share("task_completion_rate")?,
+        share("complaint_rate")?,
+    );
     let weights = if fields.raw("weights").is_some_and(Value::is_array) {
         weights(fields, "weights")?
     } else {
-        fields.choice("weights", &[("high_risk", [0.3, 0.2, 0.5]), ("low_risk", [0.4, 0.3, 0.3])], [0.3, 0.2, 0.5])?
+        fields.choice(
+            "weights",
+            &[("high_risk", [0.3, 0.2, 0.5]), ("low_risk", [0.4, 0.3, 0.3])],
+            [0.3, 0.2, 0.5],
+        )?
     };
     let max_latency_ms = fields.number_or("max_latency_ms", 5_000.0, "a number above 0", |ms| ms > 0.0)?;
-    let config = QosConfig { weights, max_latency_ms, bad_rate_of: BadRateOf::Rated };
+    let config = QosConfig {
+        weights,
+        max_latency_ms,
+        bad_rate_of: BadRateOf::Rated,
+    };
     // Parts are known where their own rates are; the whole only where all are.
     let rates = qos::Rates {
         bad_rate: bad.unwrap_or(0.0),
@@ -94,9 +127,18 @@ pub(super) fn qos(fields: &Fields<'_>) -> Taken<Answer> {
         complaint_rate: complaints.unwrap_or(0.0),
     };
     let found = qos::qos(&rates, &config);
-    let (u, t, b) = (bad.is_some(), available.is_some() && latency.is_some() && tools.is_some(), tasks.is_some() && complaints.is_some());
+    let (u, t, b) = (
+        bad.is_some(),
+        available.is_some() && latency.is_some() && tools.is_some(),
+        tasks.is_some() && complaints.is_some(),
+    );
     let mut answer = Answer::default();
-    for (name, value, is_known) in [("u", found.u, u), ("t", found.t, t), ("b", found.b, b), ("qos", found.qos, u && t && b)] {
+    for (name, value, is_known) in [
+        ("u", found.u, u),
+        ("t", found.t, t),
+        ("b", found.b, b),
+        ("qos", found.qos, u && t && b),
+    ] {
         answer.put_known(name, if is_known { Ok(value) } else { Err(Reason::NoData) });
     }
     if u && t && b {
@@ -119,14 +161,22 @@ fn planned(fields: &Fields<'_>, n: usize) -> Taken<Vec<f64>> {
 pub(super) fn srm(fields: &Fields<'_>) -> Taken<Answer> {
     let observed = fields.counts("observed")?;
     let planned = planned(fields, observed.len())?;
-    let leaked: f64 = observed.iter().zip(&planned).filter(|(_, share)| **share == 0.0).map(|(n, _)| n).sum();
+    let leaked: f64 = observed
+        .iter()
+        .zip(&planned)
+        .filter(|(_, share)| **share == 0.0)
+        .map(|(n, _)| n)
+        .sum();
     let test = srm::chi_square(&observed, &planned).ok_or(Reason::NoData);
     let mut answer = Answer::default();
     answer.put_known("statistic", test.map(|test| test.statistic));
     answer.put_known("df", test.map(|test| test.df));
     answer.put_known("p_value", test.map(|test| test.p_value));
     if let Ok(test) = test {
-        answer.put("log10_p_value", ln_chi2_sf(test.statistic, test.df) / std::f64::consts::LN_10);
+        answer.put(
+            "log10_p_value",
+            ln_chi2_sf(test.statistic, test.df) / std::f64::consts::LN_10,
+        );
     }
     answer.put_known("max_abs_deviation", test.map(|test| test.max_abs_deviation));
     if leaked > 0.0 {
@@ -174,8 +224,10 @@ pub(super) fn psi(fields: &Fields<'_>) -> Taken<Answer> {
 type Adjustment = fn(&[f64]) -> Vec<f64>;
 
 pub(super) fn multiplicity(fields: &Fields<'_>) -> Taken<Answer> {
-    let p_values = fields.numbers_where("p_values", "a list of numbers from 0 to 1", |p| (0.0..=1.0).contains(&p))?;
-    let methods: super::fields::Words<Adjustment> = &[
+    let p_values = fields.numbers_where("p_values", "a list of numbers from 0 to 1", |p| {
+        (0.0..=1.0).contains(&p)
+    })?;
+    let methods: crate::calc::fields::Words<Adjustment> = &[
         ("bonferroni", multiplicity::bonferroni),
         ("holm", multiplicity::holm),
         ("hochberg", multiplicity::hochberg),
@@ -190,8 +242,11 @@ pub(super) fn multiplicity(fields: &Fields<'_>) -> Taken<Answer> {
 
 pub(super) fn pass_k(fields: &Fields<'_>) -> Taken<Answer> {
     let successes = fields.counts("c")?;
-    let attempts =
-        if fields.raw("n").is_some_and(Value::is_array) { fields.counts("n")? } else { vec![fields.count("n")?; successes.len()] };
+    let attempts = if fields.raw("n").is_some_and(Value::is_array) {
+        fields.counts("n")?
+    } else {
+        vec![fields.count("n")?; successes.len()]
+    };
     if attempts.len() != successes.len() || attempts.iter().zip(&successes).any(|(n, c)| c > n) {
         return Err(fields.refuse("c", "successes of each case, at most n"));
     }
@@ -200,11 +255,17 @@ pub(super) fn pass_k(fields: &Fields<'_>) -> Taken<Answer> {
     let (ks, is_list) = if fields.raw("k").is_some_and(Value::is_array) {
         (fields.numbers_where("k", expected, whole)?, true)
     } else {
-        (vec![fields.number_where("k", "a whole number of at least 1", whole)?], false)
+        (
+            vec![fields.number_where("k", "a whole number of at least 1", whole)?],
+            false,
+        )
     };
     let integers = |numbers: &[f64]| numbers.iter().map(|n| *n as u64).collect::<Vec<_>>();
     let (attempts, successes) = (integers(&attempts), integers(&successes));
-    let values: Vec<Result<f64, Reason>> = ks.iter().map(|k| pass_k::pass_hat_k(&attempts, &successes, *k as u64)).collect();
+    let values: Vec<Result<f64, Reason>> = ks
+        .iter()
+        .map(|k| pass_k::pass_hat_k(&attempts, &successes, *k as u64))
+        .collect();
     let mut answer = Answer::default();
     for reason in values.iter().filter_map(|value| value.err()) {
         answer.because(&reason.to_string());
@@ -222,31 +283,52 @@ pub(super) fn judge(fields: &Fields<'_>) -> Taken<Answer> {
     let n_calibration = match (fields.has("n_sensitivity"), fields.has("n_specificity")) {
         (true, true) => Some([fields.amount("n_sensitivity")?, fields.amount("n_specificity")?]),
         (false, false) => None,
-        (true, false) => return Err(fields.refuse("n_specificity", "the number of negative calibration cases")),
-        (false, true) => return Err(fields.refuse("n_sensitivity", "the number of positive calibration cases")),
+        (true, false) => {
+            return Err(fields.refuse("n_specificity", "the number of negative calibration cases"));
+        }
+        (false, true) => {
+            return Err(fields.refuse("n_sensitivity", "the number of positive calibration cases"));
+        }
     };
-    let quality = JudgeQuality { sensitivity: fields.share("sensitivity")?, specificity: fields.share("specificity")?, n: n_calibration };
+    let quality = JudgeQuality {
+        sensitivity: fields.share("sensitivity")?,
+        specificity: fields.share("specificity")?,
+        n: n_calibration,
+    };
     let corrected = judge::correct(p_obs, n, &quality, fields.alpha()?);
     let mut answer = Answer::default();
     answer.put_known("p", corrected.map(|corrected| corrected.p));
     answer.put_known("std_error", corrected.map(|corrected| corrected.std_error));
-    answer.put_ends(["ci_lower", "ci_upper"], corrected.map(|corrected| Ends::from(corrected.ci)));
+    answer.put_ends(
+        ["ci_lower", "ci_upper"],
+        corrected.map(|corrected| Ends::from(corrected.ci)),
+    );
     Ok(answer)
 }
 
 pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     let reward = fields.numbers("reward")?;
     let n = reward.len();
-    let as_many =
-        |name: &'static str, len: usize| if len == n { Ok(()) } else { Err(fields.refuse(name, &format!("{n} rows, as in reward"))) };
+    let as_many = |name: &'static str, len: usize| {
+        if len == n {
+            Ok(())
+        } else {
+            Err(fields.refuse(name, &format!("{n} rows, as in reward")))
+        }
+    };
     let action = fields.counts("action")?;
     as_many("action", action.len())?;
     let pscore = propensities(fields)?;
     as_many("pscore", pscore.len())?;
-    let policy = fields.rows_where("pi_e", "rows of action probabilities", |p| (0.0..=1.0).contains(&p))?;
+    let policy = fields.rows_where("pi_e", "rows of action probabilities", |p| {
+        (0.0..=1.0).contains(&p)
+    })?;
     as_many("pi_e", policy.len())?;
-    let model =
-        if fields.has("q_hat") { Some(fields.rows_where("q_hat", "rows of modelled rewards, one per action", |_| true)?) } else { None };
+    let model = if fields.has("q_hat") {
+        Some(fields.rows_where("q_hat", "rows of modelled rewards, one per action", |_| true)?)
+    } else {
+        None
+    };
     if let Some(model) = &model {
         as_many("q_hat", model.len())?;
     }
@@ -260,33 +342,67 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
         Some(_) => return Err(fields.refuse("cluster", "a list with one entry per row")),
     };
     let alpha = fields.alpha()?;
-    let none = Lambdas { clip: f64::INFINITY, switch: f64::INFINITY, os: f64::INFINITY, sg: 0.0 };
-    let above_zero = |fields: &Fields<'_>, name, default| fields.number_or(name, default, "a number of at least 0", |x| x >= 0.0);
+    let none = Lambdas {
+        clip: f64::INFINITY,
+        switch: f64::INFINITY,
+        os: f64::INFINITY,
+        sg: 0.0,
+    };
+    let above_zero = |fields: &Fields<'_>, name, default| {
+        fields.number_or(name, default, "a number of at least 0", |x| x >= 0.0)
+    };
     let take = |fields: &Fields<'_>| {
         Ok(Lambdas {
             clip: above_zero(fields, "clip", none.clip)?,
             switch: above_zero(fields, "switch", none.switch)?,
             os: above_zero(fields, "os", none.os)?,
-            sg: fields.number_or("sg", none.sg, "a number from 0 to 1", |x| (0.0..=1.0).contains(&x))?,
+            sg: fields.number_or("sg", none.sg, "a number from 0 to 1", |x| {
+                (0.0..=1.0).contains(&x)
+            })?,
         })
     };
-    let lambdas = if fields.has("lambdas") { fields.object("lambdas", take)? } else { none };
+    let lambdas = if fields.has("lambdas") {
+        fields.object("lambdas", take)?
+    } else {
+        none
+    };
     let n_actions = policy.first().map_or(0, Vec::len);
-    if policy.iter().chain(model.iter().flatten()).any(|row| row.len() != n_actions) {
+    if policy
+        .iter()
+        .chain(model.iter().flatten())
+        .any(|row| row.len() != n_actions)
+    {
         return Err(fields.refuse("pi_e", "rows of one length, in q_hat as well"));
     }
     if action.iter().any(|action| *action >= n_actions as f64) {
-        return Err(fields.refuse("action", &format!("actions from 0 to {}", n_actions.saturating_sub(1))));
+        return Err(fields.refuse(
+            "action",
+            &format!("actions from 0 to {}", n_actions.saturating_sub(1)),
+        ));
     }
-    if policy.iter().any(|row| (row.iter().sum::<f64>() - 1.0).abs() > 1e-6) {
+    if policy
+        .iter()
+        .any(|row| (row.iter().sum::<f64>() - 1.0).abs() > 1e-6)
+    {
         return Err(fields.refuse("pi_e", "rows of action probabilities that sum to 1"));
     }
     let log = Log {
-        weight: (0..n).map(|row| policy[row][action[row] as usize] / pscore[row]).collect(),
-        q: model.as_ref().map_or_else(|| vec![0.0; n], |model| (0..n).map(|row| model[row][action[row] as usize]).collect()),
+        weight: (0..n)
+            .map(|row| policy[row][action[row] as usize] / pscore[row])
+            .collect(),
+        q: model.as_ref().map_or_else(
+            || vec![0.0; n],
+            |model| (0..n).map(|row| model[row][action[row] as usize]).collect(),
+        ),
         v: model.as_ref().map_or_else(
             || vec![0.0; n],
-            |model| policy.iter().zip(model).map(|(pi, q)| pi.iter().zip(q).map(|(pi, q)| pi * q).sum()).collect(),
+            |model| {
+                policy
+                    .iter()
+                    .zip(model)
+                    .map(|(pi, q)| pi.iter().zip(q).map(|(pi, q)| pi * q).sum())
+                    .collect()
+            },
         ),
         reward,
         cluster,
@@ -314,7 +430,10 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put_known("ess", overlap.map(|overlap| overlap.ess));
     answer.put_known("max_weight", overlap.map(|overlap| overlap.max_weight));
     answer.put_known("top_weight_share", overlap.map(|overlap| overlap.top_share));
-    answer.put_known("mean_weight_z", overlap.and_then(|overlap| overlap.mean_weight_z.ok_or(Reason::NoVariance)));
+    answer.put_known(
+        "mean_weight_z",
+        overlap.and_then(|overlap| overlap.mean_weight_z.ok_or(Reason::NoVariance)),
+    );
     // The calculator shows what the formulas give; whoever decides by them is told not to.
     let is_enough = overlap.is_ok_and(|overlap| overlap.is_enough());
     answer.put("overlap", is_enough);
@@ -336,14 +455,23 @@ fn propensities(fields: &Fields<'_>) -> Taken<Vec<f64>> {
     if !fields.has("logger") {
         return fields.numbers_where("pscore", EXPECTED, is_legal);
     }
-    let logger: Vec<usize> = fields.counts("logger")?.into_iter().map(|logger| logger as usize).collect();
-    let rows = fields.rows_where("pscores", "rows with the probability under each logger", |p| (0.0..=1.0).contains(&p))?;
+    let logger: Vec<usize> = fields
+        .counts("logger")?
+        .into_iter()
+        .map(|logger| logger as usize)
+        .collect();
+    let rows = fields.rows_where("pscores", "rows with the probability under each logger", |p| {
+        (0.0..=1.0).contains(&p)
+    })?;
     if rows.len() != logger.len() {
         return Err(fields.refuse("pscores", &format!("{} rows, as in logger", logger.len())));
     }
     match ope::balanced_propensity(&logger, &rows) {
         Some(balanced) if balanced.iter().all(|p| is_legal(*p)) => Ok(balanced),
-        _ => Err(fields.refuse("pscores", "one probability per logger, not all 0, and loggers numbered from 0")),
+        _ => Err(fields.refuse(
+            "pscores",
+            "one probability per logger, not all 0, and loggers numbered from 0",
+        )),
     }
 }
 
@@ -369,35 +497,62 @@ fn put_bounded(answer: &mut Answer, fields: &Fields<'_>, log: &Log, alpha: f64) 
     let bounds = Bounds { reward, weight };
     let mut part = Answer::default();
     part.put_known("estimate", ope::cressie_read(log, bounds));
-    part.put_ends(["ci_lower", "ci_upper"], ope::cressie_read_interval(log, bounds, alpha).map(Ends::from));
+    part.put_ends(
+        ["ci_lower", "ci_upper"],
+        ope::cressie_read_interval(log, bounds, alpha).map(Ends::from),
+    );
     answer.put("cressie_read", part);
     let mut part = Answer::default();
-    part.put_ends(["ci_lower", "ci_upper"], ope::anytime(log, bounds, alpha).map(Ends::from));
+    part.put_ends(
+        ["ci_lower", "ci_upper"],
+        ope::anytime(log, bounds, alpha).map(Ends::from),
+    );
     answer.put("anytime", part);
     Ok(())
 }
 
 /// The mean reward of rows in which the policy would have done the same: only for a policy without chance, and a log with even chances.
-fn replay(log: &Log, policy: &[Vec<f64>], action: &[f64], pscore: &[f64], alpha: f64) -> Result<Answer, Reason> {
+fn replay(
+    log: &Log,
+    policy: &[Vec<f64>],
+    action: &[f64],
+    pscore: &[f64],
+    alpha: f64,
+) -> Result<Answer, Reason> {
     let is_sure = policy.iter().flatten().all(|p| *p == 0.0 || *p == 1.0);
-    let is_even = policy.iter().zip(pscore).all(|(row, p)| (p * row.len() as f64 - 1.0).abs() < 1e-9);
+    let is_even = policy
+        .iter()
+        .zip(pscore)
+        .all(|(row, p)| (p * row.len() as f64 - 1.0).abs() < 1e-9);
     if !is_sure || !is_even {
         return Err(Reason::NoOverlap);
     }
-    let same: Vec<f64> = (0..action.len()).filter(|row| policy[*row][action[*row] as usize] == 1.0).map(|row| log.reward[row]).collect();
+    let same: Vec<f64> = (0..action.len())
+        .filter(|row| policy[*row][action[*row] as usize] == 1.0)
+        .map(|row| log.reward[row])
+        .collect();
     if same.is_empty() {
         return Err(Reason::NoData);
     }
     let n = same.len() as f64;
     let mean = same.iter().sum::<f64>() / n;
-    let moments = Moments { n, mean, var: same.iter().map(|reward| (reward - mean).powi(2)).sum::<f64>() / (n - 1.0) };
+    let moments = Moments {
+        n,
+        mean,
+        var: same.iter().map(|reward| (reward - mean).powi(2)).sum::<f64>() / (n - 1.0),
+    };
     let estimate = moments.estimate();
     let mut part = Answer::default();
     part.put("estimate", mean);
     part.put_known("std_error", estimate.map(|e| e.std_error));
     part.put_ends(
         ["ci_lower", "ci_upper"],
-        estimate.map(|e| Ends::from(Interval::around(e.estimate, t_isf(0.5 * alpha, e.df) * e.std_error))),
+        estimate.map(|e| {
+            Ends::from(Interval::around(
+                e.estimate,
+                t_isf(0.5 * alpha, e.df) * e.std_error,
+            ))
+        }),
     );
     Ok(part)
 }

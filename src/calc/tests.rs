@@ -1,19 +1,14 @@
 //! Tests of paired outcomes, ranks and tables; resampling.
 
-use super::{
-    answer::Answer,
-    arms,
-    fields::{Fields, Taken},
-};
-use crate::stats::{
-    Reason,
-    bootstrap::{self, BootstrapMethod, Statistic},
-    contrast::{self, Alternative, Ends},
-    effect::Estimate,
-    exact, mcnemar,
-    moments::Moments,
-    ranks::{self, RankTest},
-};
+use crate::calc::answer::Answer;
+use crate::calc::arms;
+use crate::calc::fields::{Fields, Taken};
+use crate::stats::bootstrap::{BootstrapMethod, Statistic};
+use crate::stats::contrast::{Alternative, Ends};
+use crate::stats::effect::Estimate;
+use crate::stats::moments::Moments;
+use crate::stats::ranks::RankTest;
+use crate::stats::{Reason, bootstrap, contrast, exact, mcnemar, ranks};
 
 /// Pairs below which nothing is said.
 const MIN_PAIRS: usize = 6;
@@ -28,8 +23,12 @@ enum Counting {
     Normal,
 }
 
-const COUNTINGS: super::fields::Words<Counting> =
-    &[("auto", Counting::Auto), ("exact", Counting::Exact), ("chi2", Counting::Normal), ("normal", Counting::Normal)];
+const COUNTINGS: crate::calc::fields::Words<Counting> = &[
+    ("auto", Counting::Auto),
+    ("exact", Counting::Exact),
+    ("chi2", Counting::Normal),
+    ("normal", Counting::Normal),
+];
 
 /// `b` and `c`, or `table` [[both, only baseline], [only candidate, neither]].
 pub(super) fn mcnemar(fields: &Fields<'_>) -> Taken<Answer> {
@@ -37,7 +36,11 @@ pub(super) fn mcnemar(fields: &Fields<'_>) -> Taken<Answer> {
         let [[both, b], [c, neither]] = table(fields)?;
         (b, c, Some(both + b + c + neither))
     } else {
-        let n = if fields.has("n") { Some(fields.count("n")?) } else { None };
+        let n = if fields.has("n") {
+            Some(fields.count("n")?)
+        } else {
+            None
+        };
         (fields.count("b")?, fields.count("c")?, n)
     };
     if n.is_some_and(|n| n < b + c) {
@@ -84,7 +87,14 @@ pub(super) fn fisher(fields: &Fields<'_>) -> Taken<Answer> {
     let alternative = fields.choice("alternative", arms::ALTERNATIVES, Alternative::TwoSided)?;
     let mut answer = Answer::default();
     let odds = (a * d) / (b * c);
-    answer.put_known("statistic", if odds.is_finite() { Ok(odds) } else { Err(Reason::NoVariance) });
+    answer.put_known(
+        "statistic",
+        if odds.is_finite() {
+            Ok(odds)
+        } else {
+            Err(Reason::NoVariance)
+        },
+    );
     answer.put_p_value(exact::fisher(a, b, c, d, alternative));
     Ok(answer)
 }
@@ -122,7 +132,11 @@ pub(super) fn wilcoxon(fields: &Fields<'_>) -> Taken<Answer> {
     if counting == Counting::Exact && differences.iter().filter(|d| **d != 0.0).count() > ranks::EXACT_UP_TO {
         return Ok(put_ranks(Err(Reason::TooLarge)));
     }
-    Ok(put_ranks(ranks::wilcoxon(&differences, alternative, counting != Counting::Normal)))
+    Ok(put_ranks(ranks::wilcoxon(
+        &differences,
+        alternative,
+        counting != Counting::Normal,
+    )))
 }
 
 pub(super) fn mann_whitney(fields: &Fields<'_>) -> Taken<Answer> {
@@ -154,15 +168,29 @@ pub(super) fn paired_t(fields: &Fields<'_>) -> Taken<Answer> {
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
     let var = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let estimate = if differences.len() < MIN_PAIRS { Err(Reason::TooFewRows) } else { Moments { n, mean, var }.estimate() };
+    let estimate = if differences.len() < MIN_PAIRS {
+        Err(Reason::TooFewRows)
+    } else {
+        Moments { n, mean, var }.estimate()
+    };
     let contrast = estimate.map(|estimate: Estimate| {
-        let zero = Estimate { estimate: 0.0, std_error: 0.0, df: estimate.df };
+        let zero = Estimate {
+            estimate: 0.0,
+            std_error: 0.0,
+            df: estimate.df,
+        };
         contrast::with_error(zero, estimate, estimate.std_error, estimate.df, plan)
     });
     let mut answer = Answer::default();
     answer.put_known("effect_size", contrast.map(|c| c.effect_size));
-    answer.put_known("std_error", contrast.and_then(|c| c.std_error.ok_or(Reason::NoVariance)));
-    answer.put_known("statistic", contrast.and_then(|c| c.statistic.ok_or(Reason::NoVariance)));
+    answer.put_known(
+        "std_error",
+        contrast.and_then(|c| c.std_error.ok_or(Reason::NoVariance)),
+    );
+    answer.put_known(
+        "statistic",
+        contrast.and_then(|c| c.statistic.ok_or(Reason::NoVariance)),
+    );
     answer.put_known("df", contrast.and_then(|c| c.df.ok_or(Reason::NoVariance)));
     answer.put_p_value(contrast.and_then(|c| c.p_value));
     answer.put_ends(["ci_lower", "ci_upper"], contrast.and_then(|c| c.ci));
@@ -179,14 +207,43 @@ enum Kind {
 
 pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
     let x = fields.numbers("x")?;
-    let y = if fields.has("y") { fields.numbers("y")? } else { Vec::new() };
-    let default = if y.is_empty() { Kind::Mean } else { Kind::Difference };
-    let kind = fields.choice("statistic", &[("mean", Kind::Mean), ("ratio", Kind::Ratio), ("difference", Kind::Difference)], default)?;
-    let method =
-        fields.choice("method", &[("bca", BootstrapMethod::Bca), ("percentile", BootstrapMethod::Percentile)], BootstrapMethod::Bca)?;
+    let y = if fields.has("y") {
+        fields.numbers("y")?
+    } else {
+        Vec::new()
+    };
+    let default = if y.is_empty() {
+        Kind::Mean
+    } else {
+        Kind::Difference
+    };
+    let kind = fields.choice(
+        "statistic",
+        &[
+            ("mean", Kind::Mean),
+            ("ratio", Kind::Ratio),
+            ("difference", Kind::Difference),
+        ],
+        default,
+    )?;
+    let method = fields.choice(
+        "method",
+        &[
+            ("bca", BootstrapMethod::Bca),
+            ("percentile", BootstrapMethod::Percentile),
+        ],
+        BootstrapMethod::Bca,
+    )?;
     let whole = |n: f64| (1.0..=REPLICATES.1).contains(&n) && n.fract() == 0.0;
-    let replicates = fields.number_or("replicates", REPLICATES.0, "a whole number from 1 to 1000000", whole)? as usize;
-    let seed = fields.number_or("seed", 0.0, "a whole number of at least 0", |n| n >= 0.0 && n.fract() == 0.0)? as u64;
+    let replicates = fields.number_or(
+        "replicates",
+        REPLICATES.0,
+        "a whole number from 1 to 1000000",
+        whole,
+    )? as usize;
+    let seed = fields.number_or("seed", 0.0, "a whole number of at least 0", |n| {
+        n >= 0.0 && n.fract() == 0.0
+    })? as u64;
     let alpha = fields.alpha()?;
     if kind == Kind::Ratio && x.len() != y.len() {
         return Err(fields.refuse("y", "as many numbers as in x"));
@@ -199,7 +256,9 @@ pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
     let resampled = bootstrap::resample(statistic, replicates, seed);
     let mut answer = Answer::default();
     let interval = match &resampled {
-        Ok(resampled) if x.len() >= 2 && (y.is_empty() || y.len() >= 2) => resampled.interval(method, replicates, alpha),
+        Ok(resampled) if x.len() >= 2 && (y.is_empty() || y.len() >= 2) => {
+            resampled.interval(method, replicates, alpha)
+        }
         Ok(_) => Err(Reason::TooFewRows),
         Err(reason) => Err(*reason),
     };

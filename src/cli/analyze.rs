@@ -3,21 +3,22 @@
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-use super::{DONE, parse_instant, print, summary::new_table};
-use crate::{
-    analysis::{Analysis, Asked, RatioValue},
-    bucket::Ratio,
-    error::{Error, Result},
-    number::number,
-    output,
-    qos::QosArm,
-    replay::Cube,
-    report::percent,
-    scenario::{Overrides, Scenario},
-    stats::{Interval, Known, Reason, effect::Effect, quantile::QuantileEstimate},
-    study,
-    time::Micros,
-};
+use crate::analysis::{Analysis, Asked, RatioValue};
+use crate::base::error::{Error, Result};
+use crate::base::number::number;
+use crate::base::output;
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, parse_instant, print};
+use crate::qos::QosArm;
+use crate::replay::Cube;
+use crate::report::percent;
+use crate::scenario::{Overrides, Scenario};
+use crate::stats::effect::Effect;
+use crate::stats::quantile::QuantileEstimate;
+use crate::stats::{Interval, Known, Reason};
+use crate::study;
 
 /// Infer QoS, sample ratios and effects from a cube
 #[derive(Debug, Args)]
@@ -59,9 +60,22 @@ pub(super) struct AnalyzeArgs {
 }
 
 pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
-    let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let scenario = Scenario::load(
+        &args.plan,
+        &Overrides {
+            as_of: args.as_of,
+            ..Overrides::default()
+        },
+    )?;
     let analysis = match (&args.cube, &args.prometheus) {
-        (Some(cube), _) => study::analyze(&scenario, &Cube::read(cube)?, &Asked { ratios: args.value_at.clone() }, &args.out)?,
+        (Some(cube), _) => study::analyze(
+            &scenario,
+            &Cube::read(cube)?,
+            &Asked {
+                ratios: args.value_at.clone(),
+            },
+            &args.out,
+        )?,
         (None, Some(address)) => of_prometheus(&scenario, address, args.window, &args.out)?,
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
@@ -81,7 +95,10 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
 #[cfg(feature = "stores")]
 fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
     let windows = crate::input::Prometheus::new(address)?.windows(scenario, window)?;
-    windows.warnings.iter().for_each(|warning| super::note(&format!("warning: {warning}")));
+    windows
+        .warnings
+        .iter()
+        .for_each(|warning| crate::cli::note(&format!("warning: {warning}")));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
     output::write_json(out, &analysis)?;
     Ok(analysis)
@@ -89,33 +106,60 @@ fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path)
 
 #[cfg(not(feature = "stores"))]
 fn of_prometheus(_: &Scenario, _: &str, _: Micros, _: &Path) -> Result<Analysis> {
-    Err(Error::usage("expected a program with clients of stores, found one without: Prometheus cannot be asked")
-        .hint("build it with `--features stores`"))
+    Err(Error::usage(
+        "expected a program with clients of stores, found one without: Prometheus cannot be asked",
+    )
+    .hint("build it with `--features stores`"))
 }
 
 fn parse_layer_ratio(text: &str) -> std::result::Result<(String, Ratio), String> {
-    let parsed = text.split_once('=').and_then(|(layer, share)| Some((layer.trim().to_owned(), share.trim().parse::<f64>().ok()?)));
-    let (layer, share) = parsed.ok_or_else(|| format!("expected LAYER=RATIO such as early=0.5, found {text}"))?;
+    let parsed = text
+        .split_once('=')
+        .and_then(|(layer, share)| Some((layer.trim().to_owned(), share.trim().parse::<f64>().ok()?)));
+    let (layer, share) =
+        parsed.ok_or_else(|| format!("expected LAYER=RATIO such as early=0.5, found {text}"))?;
     Ok((layer, Ratio::try_from_share(share)?))
 }
 
 /// Layers at other ratios: QoS and the guardrails' metrics.
 fn values_text(values: &[RatioValue], scenario: &Scenario) -> String {
     let mut table = new_table();
-    table.set_header(["tenant", "layer", "at ratio", "metric", "off-policy value", "interval"]);
+    table.set_header([
+        "tenant",
+        "layer",
+        "at ratio",
+        "metric",
+        "off-policy value",
+        "interval",
+    ]);
     for value in values {
         let place = [value.tenant.clone(), value.layer.clone(), value.ratio.to_string()];
         let mut add = |name: &str, estimate: Result<(f64, Interval), Reason>| {
             let cells = match estimate {
-                Ok((estimate, ci)) => [number(estimate), format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper))],
+                Ok((estimate, ci)) => [
+                    number(estimate),
+                    format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper)),
+                ],
                 Err(reason) => [reason.to_string(), String::new()],
             };
             table.add_row(place.iter().cloned().chain([name.to_owned()]).chain(cells));
         };
         add("QoS", value.qos.result().map(|q| (q.value.qos, q.ci)));
-        let guarded = |id: &str| scenario.plan.guardrails.iter().any(|guardrail| guardrail.metric == id);
+        let guarded = |id: &str| {
+            scenario
+                .plan
+                .guardrails
+                .iter()
+                .any(|guardrail| guardrail.metric == id)
+        };
         for metric in value.metrics.iter().filter(|metric| guarded(&metric.metric)) {
-            add(&metric.metric, metric.value.result().map(|r| (r.estimate, r.interval(scenario.plan.policy.alpha))));
+            add(
+                &metric.metric,
+                metric
+                    .value
+                    .result()
+                    .map(|r| (r.estimate, r.interval(scenario.plan.policy.alpha))),
+            );
         }
     }
     let overlap = values.iter().map(|value| {
@@ -138,39 +182,98 @@ fn values_text(values: &[RatioValue], scenario: &Scenario) -> String {
 /// Every layer's effects: those of the current stage, or of all.
 fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
     let mut table = new_table();
-    table.set_header(["tenant", "layer", "ratio", "metric", "baseline", "candidate", "effect", "one look", "every look", "p", "p (BH)"]);
+    table.set_header([
+        "tenant",
+        "layer",
+        "ratio",
+        "metric",
+        "baseline",
+        "candidate",
+        "effect",
+        "one look",
+        "every look",
+        "p",
+        "p (BH)",
+    ]);
     let mut notes = String::new();
     for layer in &analysis.layers {
-        let first = if all_stages { 0 } else { layer.stages.len().saturating_sub(1) };
+        let first = if all_stages {
+            0
+        } else {
+            layer.stages.len().saturating_sub(1)
+        };
         for stage in &layer.stages[first..] {
-            let srm = stage.srm.map_or_else(|| "-".to_owned(), |srm| number(srm.p_value));
+            let srm = stage
+                .srm
+                .map_or_else(|| "-".to_owned(), |srm| number(srm.p_value));
             let users = stage.users;
             notes.push_str(&format!(
                 "{} / {} at {}: users {} baseline, {} candidate, {} in both; SRM p {srm}\n",
                 layer.tenant, layer.layer, stage.ratio, users.baseline, users.candidate, users.crossover
             ));
-            for metric in stage.metrics.iter().filter(|metric| metric.mature_share.is_some_and(|share| share < 1.0)) {
+            for metric in stage
+                .metrics
+                .iter()
+                .filter(|metric| metric.mature_share.is_some_and(|share| share < 1.0))
+            {
                 let share = percent(metric.mature_share.unwrap_or(0.0));
-                notes.push_str(&format!("  {}: {share} of the rows are old enough for their outcomes\n", metric.metric));
+                notes.push_str(&format!(
+                    "  {}: {share} of the rows are old enough for their outcomes\n",
+                    metric.metric
+                ));
             }
-            let mut add = |name: &str, control: Option<f64>, treatment: Option<f64>, effect: &Known<Effect>, adjusted: Option<f64>| {
+            let mut add = |name: &str,
+                           control: Option<f64>,
+                           treatment: Option<f64>,
+                           effect: &Known<Effect>,
+                           adjusted: Option<f64>| {
                 let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
                 let interval = |ci: &Interval| format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper));
                 let cells = match effect {
                     Known::Value(e) => {
                         let adjusted = adjusted.map_or_else(|| "-".to_owned(), number);
-                        [number(e.effect_size), interval(&e.ci), interval(&e.anytime), number(e.p_value), adjusted]
+                        [
+                            number(e.effect_size),
+                            interval(&e.ci),
+                            interval(&e.anytime),
+                            number(e.p_value),
+                            adjusted,
+                        ]
                     }
-                    Known::Unknown { reason } => [reason.to_string(), String::new(), String::new(), String::new(), String::new()],
+                    Known::Unknown { reason } => [
+                        reason.to_string(),
+                        String::new(),
+                        String::new(),
+                        String::new(),
+                        String::new(),
+                    ],
                 };
-                let place =
-                    [layer.tenant.clone(), layer.layer.clone(), stage.ratio.to_string(), name.to_owned(), value(control), value(treatment)];
+                let place = [
+                    layer.tenant.clone(),
+                    layer.layer.clone(),
+                    stage.ratio.to_string(),
+                    name.to_owned(),
+                    value(control),
+                    value(treatment),
+                ];
                 table.add_row(place.into_iter().chain(cells));
             };
             let qos = &stage.qos;
-            add("QoS", qos.baseline.value().map(|q| q.value.qos), qos.candidate.value().map(|q| q.value.qos), &qos.effect, None);
+            add(
+                "QoS",
+                qos.baseline.value().map(|q| q.value.qos),
+                qos.candidate.value().map(|q| q.value.qos),
+                &qos.effect,
+                None,
+            );
             for metric in &stage.metrics {
-                add(&metric.metric, metric.baseline.estimate, metric.candidate.estimate, &metric.effect, metric.p_value_adj);
+                add(
+                    &metric.metric,
+                    metric.baseline.estimate,
+                    metric.candidate.estimate,
+                    &metric.effect,
+                    metric.p_value_adj,
+                );
             }
             let quantiles = [
                 ("latency_p50_ms", &stage.latency_p50_ms),
@@ -179,16 +282,43 @@ fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
             ];
             for (name, latency) in quantiles {
                 let point = |arm: &Known<QuantileEstimate>| arm.value().map(|q| q.estimate);
-                add(name, point(&latency.baseline), point(&latency.candidate), &latency.effect, None);
+                add(
+                    name,
+                    point(&latency.baseline),
+                    point(&latency.candidate),
+                    &latency.effect,
+                    None,
+                );
             }
             for part in stage.breakdowns.iter().filter(|_| breakdowns) {
-                let name =
-                    |what: &str| format!("{what} where {} = {}", part.column, if part.value.is_empty() { "(none)" } else { &part.value });
+                let name = |what: &str| {
+                    format!(
+                        "{what} where {} = {}",
+                        part.column,
+                        if part.value.is_empty() {
+                            "(none)"
+                        } else {
+                            &part.value
+                        }
+                    )
+                };
                 let qos = &part.qos;
                 let point = |arm: &Known<QosArm>| arm.value().map(|q| q.value.qos);
-                add(&name("QoS"), point(&qos.baseline), point(&qos.candidate), &qos.effect, None);
+                add(
+                    &name("QoS"),
+                    point(&qos.baseline),
+                    point(&qos.candidate),
+                    &qos.effect,
+                    None,
+                );
                 for metric in &part.metrics {
-                    add(&name(&metric.metric), metric.baseline.estimate, metric.candidate.estimate, &metric.effect, metric.p_value_adj);
+                    add(
+                        &name(&metric.metric),
+                        metric.baseline.estimate,
+                        metric.candidate.estimate,
+                        &metric.effect,
+                        metric.p_value_adj,
+                    );
                 }
             }
         }
@@ -202,7 +332,11 @@ fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
             number(srm.test.p_value),
             number(srm.pooled_z),
             number(srm.anytime_p_value),
-            if srm.low_impact { " (deviation below .1 %)" } else { "" },
+            if srm.low_impact {
+                " (deviation below .1 %)"
+            } else {
+                ""
+            },
         ));
     }
     format!("{}\n\n{notes}", table.trim_fmt())

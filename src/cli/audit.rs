@@ -4,21 +4,17 @@ use clap::Args;
 use comfy_table::CellAlignment;
 use std::path::PathBuf;
 
-use super::{
-    DONE,
-    finops::{BadRowArg, check_out, check_period, source},
-    parse_instant, print,
-    summary::{new_table, shown},
-};
-use crate::{
-    audit::{self, Affected, AffectedQuestion, Chain, Completeness, Hold, WriteCalls},
-    error::{Error, Result, exit_code},
-    output,
-    progress::Progress,
-    release::{RecordIndex, read_records},
-    time::{self, Micros},
-    tools::ToolBundle,
-};
+use crate::audit;
+use crate::audit::{Affected, AffectedQuestion, Chain, Completeness, Hold, WriteCalls};
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{output, time};
+use crate::cli::finops::{BadRowArg, check_out, check_period, source};
+use crate::cli::summary::{new_table, shown};
+use crate::cli::{DONE, parse_instant, print};
+use crate::release::tools::ToolBundle;
+use crate::release::{RecordIndex, read_records};
 
 /// Rows that a terminal shows.
 const SHOWN: usize = 20;
@@ -40,7 +36,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as trace_id=request; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
     columns: Vec<(String, String)>,
     /// Release records: a file or a folder
     #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]
@@ -79,36 +75,60 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
     if let Some(release) = &args.rolled_back {
         return rolled_back(args, release);
     }
-    let Some(records) = &args.records else { return Err(Error::usage("expected --records, found none")) };
+    let Some(records) = &args.records else {
+        return Err(Error::usage("expected --records, found none"));
+    };
     let records = RecordIndex::new(read_records(records)?);
     let reader = audit::open(&source(&args.traffic, &args.columns), args.on_bad_row.into())?;
     let progress = Progress::on_terminal();
     let is_complete = if args.traces.is_empty() {
         let found = audit::completeness(args.from..args.until, &reader, &records, &progress)?;
-        print(&if args.json { output::to_json(&found) } else { completeness_text(&found) })?;
+        print(&if args.json {
+            output::to_json(&found)
+        } else {
+            completeness_text(&found)
+        })?;
         found.is_complete
     } else {
         let mut traces: Vec<String> = Vec::new();
-        args.traces.iter().filter(|trace| !trace.is_empty()).for_each(|trace| {
-            if !traces.contains(trace) {
-                traces.push(trace.clone());
-            }
-        });
+        args.traces
+            .iter()
+            .filter(|trace| !trace.is_empty())
+            .for_each(|trace| {
+                if !traces.contains(trace) {
+                    traces.push(trace.clone());
+                }
+            });
         if traces.is_empty() {
-            return Err(Error::usage("expected --trace to name a trace, found an empty name"));
+            return Err(Error::usage(
+                "expected --trace to name a trace, found an empty name",
+            ));
         }
         let chains = audit::chains(&traces, &reader, &records, &progress)?;
-        print(&if args.json { output::to_json(&chains) } else { chains.iter().map(chain_text).collect::<Vec<_>>().join("\n") })?;
+        print(&if args.json {
+            output::to_json(&chains)
+        } else {
+            chains.iter().map(chain_text).collect::<Vec<_>>().join("\n")
+        })?;
         chains.iter().all(|chain| chain.is_complete)
     };
-    Ok(if is_complete { DONE } else { exit_code::GATE_INCONCLUSIVE })
+    Ok(if is_complete {
+        DONE
+    } else {
+        exit_code::GATE_INCONCLUSIVE
+    })
 }
 
 fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
     if let Some(path) = &args.out {
         check_out(path)?;
         let mut read = vec![args.traffic.clone()];
-        read.extend([&args.tool_calls, &args.tools, &args.records].into_iter().flatten().cloned());
+        read.extend(
+            [&args.tool_calls, &args.tools, &args.records]
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
         output::keep_apart(&read, &[path])?;
     }
     let calls = match (&args.tool_calls, &args.tools) {
@@ -123,24 +143,44 @@ fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
         )
         .hint("if the column has another name, say so: --column trace_id=..."));
     }
-    let question = AffectedQuestion { release, period: args.from..args.until };
+    let question = AffectedQuestion {
+        release,
+        period: args.from..args.until,
+    };
     let progress = Progress::on_terminal();
     let found = match &args.out {
         None => audit::affected(&question, &reader, calls, &progress, &mut |_| Ok(()))?,
-        Some(path) => audit::write(path, release, |on_rows| audit::affected(&question, &reader, calls, &progress, on_rows))?,
+        Some(path) => audit::write(path, release, |on_rows| {
+            audit::affected(&question, &reader, calls, &progress, on_rows)
+        })?,
     };
-    print(&if args.json { output::to_json(&found) } else { affected_text(&found, args) })?;
+    print(&if args.json {
+        output::to_json(&found)
+    } else {
+        affected_text(&found, args)
+    })?;
     Ok(DONE)
 }
 
 fn chain_text(chain: &Chain) -> String {
-    let is_whole = if chain.is_complete { "complete" } else { "incomplete" };
-    let mut text = format!("trace {}: {} rows, {is_whole}\n", shown(&chain.trace_id), chain.n_rows);
+    let is_whole = if chain.is_complete {
+        "complete"
+    } else {
+        "incomplete"
+    };
+    let mut text = format!(
+        "trace {}: {} rows, {is_whole}\n",
+        shown(&chain.trace_id),
+        chain.n_rows
+    );
     if let Some(mend) = &chain.mend {
         text.push_str(&format!("  missing: {mend}\n"));
     }
     for row in &chain.rows {
-        let what = [(row.row.is_shadow, " (shadow)"), (row.row.is_eval, " (evaluation)")];
+        let what = [
+            (row.row.is_shadow, " (shadow)"),
+            (row.row.is_eval, " (evaluation)"),
+        ];
         let what: String = what.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
         text.push_str(&format!("{}{what}\n", shown_whole(&row.row.place)));
         let mut table = new_table();
@@ -167,27 +207,51 @@ fn chain_text(chain: &Chain) -> String {
 
 /// A text of others for a terminal, to its end: digests and places are no use in part.
 fn shown_whole(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn completeness_text(found: &Completeness) -> String {
-    let percent = |n: u64, of: u64| if of == 0 { "-".to_owned() } else { super::finops::percent(n, of) };
+    let percent = |n: u64, of: u64| {
+        if of == 0 {
+            "-".to_owned()
+        } else {
+            crate::cli::finops::percent(n, of)
+        }
+    };
     let mut table = new_table();
     table.set_header(["link", "rows", "share"]);
     for link in &found.links {
-        table.add_row([link.link.to_owned(), link.n.to_string(), percent(link.n, found.n_rows)]);
+        table.add_row([
+            link.link.to_owned(),
+            link.n.to_string(),
+            percent(link.n, found.n_rows),
+        ]);
     }
     for idx in [1, 2] {
         if let Some(column) = table.column_mut(idx) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut text = format!("{} rows, {}", found.n_rows, if found.is_complete { "complete" } else { "incomplete" });
+    let mut text = format!(
+        "{} rows, {}",
+        found.n_rows,
+        if found.is_complete {
+            "complete"
+        } else {
+            "incomplete"
+        }
+    );
     let rest = [(found.n_outside, "outside of the period"), (found.n_bad, "bad")];
-    rest.iter().filter(|(n, _)| *n > 0).for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
+    rest.iter()
+        .filter(|(n, _)| *n > 0)
+        .for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
     text.push_str(&format!("\n\n{}\n\n", table.trim_fmt()));
     let mut table = new_table();
-    table.set_header(["tenant", "release", "rows", "user", "time", "layer", "trace", "lacks"]);
+    table.set_header([
+        "tenant", "release", "rows", "user", "time", "layer", "trace", "lacks",
+    ]);
     for release in found.releases.iter().take(SHOWN) {
         let share = |n: u64| percent(n, release.n_rows);
         table.add_row([
@@ -208,19 +272,34 @@ fn completeness_text(found: &Completeness) -> String {
     }
     text.push_str(&format!("{}\n", table.trim_fmt()));
     if found.releases.len() > SHOWN {
-        text.push_str(&format!("{} more releases: --json shows them all\n", found.releases.len() - SHOWN));
+        text.push_str(&format!(
+            "{} more releases: --json shows them all\n",
+            found.releases.len() - SHOWN
+        ));
     }
     text
 }
 
 fn affected_text(found: &Affected, args: &AuditArgs) -> String {
-    let mut text = format!("{}: {} requests of {} users", shown(&found.release_id), found.n_requests, found.n_users);
-    text.push_str(&found.n_sessions.map_or_else(String::new, |n| format!(" in {n} sessions")));
+    let mut text = format!(
+        "{}: {} requests of {} users",
+        shown(&found.release_id),
+        found.n_requests,
+        found.n_users
+    );
+    text.push_str(
+        &found
+            .n_sessions
+            .map_or_else(String::new, |n| format!(" in {n} sessions")),
+    );
     if let (Some(first), Some(last)) = (found.first, found.last) {
         text.push_str(&format!(", {} to {}", time::format(first), time::format(last)));
     }
     text.push('\n');
-    for (n, what) in [(found.n_without_user, "requests without a user"), (found.n_bad, "bad rows")] {
+    for (n, what) in [
+        (found.n_without_user, "requests without a user"),
+        (found.n_bad, "bad rows"),
+    ] {
         if n > 0 {
             text.push_str(&format!("{n} {what}\n"));
         }
@@ -238,7 +317,11 @@ fn affected_text(found: &Affected, args: &AuditArgs) -> String {
     if let (Some(calls), Some(tools)) = (&found.calls, &found.tools) {
         text.push_str(&format!("{} calls of tools that write\n", calls.len()));
         for tool in tools {
-            let known = if tool.in_bundle { "" } else { " (not in the bundle: taken for one that writes)" };
+            let known = if tool.in_bundle {
+                ""
+            } else {
+                " (not in the bundle: taken for one that writes)"
+            };
             text.push_str(&format!("  {}: {}{known}\n", shown(&tool.tool), tool.n_calls));
         }
         let mut table = new_table();
@@ -251,18 +334,25 @@ fn affected_text(found: &Affected, args: &AuditArgs) -> String {
                 call.event_time.map_or_else(|| "-".to_owned(), time::format),
                 or_none(&call.trace_id),
                 or_none(&call.tool),
-                call.arguments_sha256.clone().unwrap_or_else(|| "no JSON".to_owned()),
+                call.arguments_sha256
+                    .clone()
+                    .unwrap_or_else(|| "no JSON".to_owned()),
             ]);
         }
         if !calls.is_empty() {
             text.push_str(&format!("\n{}\n", table.trim_fmt()));
         }
         if calls.len() > SHOWN {
-            text.push_str(&format!("{} more: --json or --out shows them all\n", calls.len() - SHOWN));
+            text.push_str(&format!(
+                "{} more: --json or --out shows them all\n",
+                calls.len() - SHOWN
+            ));
         }
     }
     if let Some(n) = found.n_calls_without_trace.filter(|n| *n > 0) {
-        text.push_str(&format!("{n} calls that write have no trace: nobody knows for which release\n"));
+        text.push_str(&format!(
+            "{n} calls that write have no trace: nobody knows for which release\n"
+        ));
     }
     if let Some(path) = &args.out {
         text.push_str(&format!("written:\n  {}\n", path.display()));

@@ -3,15 +3,15 @@
 use clap::Args;
 use std::path::PathBuf;
 
-use super::{DONE, parse_instant, print, summary::new_table};
-use crate::{
-    error::Result,
-    output,
-    replay::Cube,
-    scenario::{Overrides, Scenario},
-    simulate::{self, Backtest},
-    time::Micros,
-};
+use crate::base::error::Result;
+use crate::base::output;
+use crate::base::time::Micros;
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, parse_instant, print};
+use crate::replay::Cube;
+use crate::scenario::{Overrides, Scenario};
+use crate::simulate;
+use crate::simulate::Backtest;
 
 /// Decide again over the history in a cube, window by window, as things were known then
 #[derive(Debug, Args)]
@@ -45,33 +45,72 @@ pub(super) struct BacktestArgs {
 }
 
 pub(super) fn run(args: &BacktestArgs) -> Result<u8> {
-    let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let scenario = Scenario::load(
+        &args.plan,
+        &Overrides {
+            as_of: args.as_of,
+            ..Overrides::default()
+        },
+    )?;
     let cube = Cube::read(&args.cube)?;
     let mut found = vec![
-        simulate::backtest(&cube, &scenario, &scenario.plan, &scenario.plan.id, true, args.every)?,
-        simulate::backtest(&cube, &scenario, &scenario.plan, &scenario.plan.id, false, args.every)?,
+        simulate::backtest(
+            &cube,
+            &scenario,
+            &scenario.plan,
+            &scenario.plan.id,
+            true,
+            args.every,
+        )?,
+        simulate::backtest(
+            &cube,
+            &scenario,
+            &scenario.plan,
+            &scenario.plan.id,
+            false,
+            args.every,
+        )?,
     ];
     for variant in scenario
         .simulation
         .iter()
         .flat_map(|simulation| &simulation.plans)
-        .filter(|variant| variant.plan.layers != scenario.plan.layers || variant.plan.policy != scenario.plan.policy)
+        .filter(|variant| {
+            variant.plan.layers != scenario.plan.layers || variant.plan.policy != scenario.plan.policy
+        })
     {
-        found.push(simulate::backtest(&cube, &scenario, &variant.plan, &variant.id, false, args.every)?);
+        found.push(simulate::backtest(
+            &cube,
+            &scenario,
+            &variant.plan,
+            &variant.id,
+            false,
+            args.every,
+        )?);
     }
     if let Some(path) = &args.out {
         output::write_json(path, &found)?;
     }
-    print(&if args.json { output::to_json(&found) } else { text(&found) })?;
+    print(&if args.json {
+        output::to_json(&found)
+    } else {
+        text(&found)
+    })?;
     Ok(DONE)
 }
 
 fn text(found: &[Backtest]) -> String {
     let mut text = String::new();
     for backtest in found {
-        let how = if backtest.follows_log { "along the log's ratios" } else { "on its own" };
+        let how = if backtest.follows_log {
+            "along the log's ratios"
+        } else {
+            "on its own"
+        };
         let mut table = new_table();
-        table.set_header(["layer", "at", "log", "ratio", "verdict", "next", "why", "rests on"]);
+        table.set_header([
+            "layer", "at", "log", "ratio", "verdict", "next", "why", "rests on",
+        ]);
         for layer in &backtest.layers {
             for decision in &layer.decisions {
                 table.add_row([
@@ -82,17 +121,28 @@ fn text(found: &[Backtest]) -> String {
                     decision.verdict.to_owned(),
                     decision.next_ratio.to_string(),
                     decision.reason.clone(),
-                    decision.basis.map_or_else(|| "-".into(), |basis| format!("{basis:?}").to_lowercase()),
+                    decision
+                        .basis
+                        .map_or_else(|| "-".into(), |basis| format!("{basis:?}").to_lowercase()),
                 ]);
             }
         }
         text.push_str(&format!("{} {how}\n{}\n", backtest.plan, table.trim_fmt()));
         for layer in &backtest.layers {
-            let refused = layer.refused_at.as_ref().map_or_else(String::new, |at| format!("; refused from {at} on: no overlap"));
-            text.push_str(&format!("{} / {}: {} requests exposed{refused}\n", layer.tenant, layer.layer, layer.requests_exposed));
+            let refused = layer
+                .refused_at
+                .as_ref()
+                .map_or_else(String::new, |at| format!("; refused from {at} on: no overlap"));
+            text.push_str(&format!(
+                "{} / {}: {} requests exposed{refused}\n",
+                layer.tenant, layer.layer, layer.requests_exposed
+            ));
         }
         if !backtest.left_out.is_empty() {
-            text.push_str(&format!("left out, as the cube has no windows of it: {}\n", backtest.left_out.join(", ")));
+            text.push_str(&format!(
+                "left out, as the cube has no windows of it: {}\n",
+                backtest.left_out.join(", ")
+            ));
         }
         text.push('\n');
     }

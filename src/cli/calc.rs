@@ -8,12 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DONE, print, summary::new_table};
-use crate::{
-    calc::{Answer, FUNCTIONS, Function, Item, answer_lines},
-    error::{Error, Result, exit_code},
-    output,
-};
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::output;
+use crate::calc::{Answer, FUNCTIONS, Function, Item, answer_lines};
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, print};
 
 /// Lines that are answered together.
 const LINES_AT_ONCE: usize = 16_384;
@@ -26,7 +25,11 @@ pub(super) struct CalcArgs {
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Inputs: --key value, where a value is JSON or a word
-    #[arg(value_name = "--KEY VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "--KEY VALUE",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     inputs: Vec<String>,
     /// Answer a file of inputs instead, one JSON object a line (- is stdin): one JSON object a line, in the same order
     #[arg(long, value_name = "FILE")]
@@ -75,17 +78,26 @@ pub(super) fn run(args: &CalcArgs) -> Result<u8> {
         .map(|()| DONE);
     }
     let answer = function.answer(&Value::Object(inputs)).map_err(|refusal| {
-        Error::input(format!("{name} {}", refusal.place), format!("expected {}, found {}", refusal.expected, refusal.found))
-            .hint(format!("an example: {}", as_command(function)))
+        Error::input(
+            format!("{name} {}", refusal.place),
+            format!("expected {}, found {}", refusal.expected, refusal.found),
+        )
+        .hint(format!("an example: {}", as_command(function)))
     })?;
     let as_table = io::stdout().is_terminal() && !json;
-    print(&if as_table { table(&answer) } else { format!("{}\n", serde_json::to_string(&answer).unwrap_or_default()) })?;
+    print(&if as_table {
+        table(&answer)
+    } else {
+        format!("{}\n", serde_json::to_string(&answer).unwrap_or_default())
+    })?;
     Ok(DONE)
 }
 
 fn find(name: &str) -> Result<&'static Function> {
     Function::find(name).ok_or_else(|| {
-        let near = FUNCTIONS.iter().max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
+        let near = FUNCTIONS
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
         let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
         Error::usage(format!("expected a calculation, found \"{name}\"")).hint(format!(
             "did you mean {}? There are {}",
@@ -101,9 +113,8 @@ fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool
     let mut words = args.inputs.iter();
     while let Some(word) = words.next() {
         let Some(option) = word.strip_prefix("--") else {
-            return Err(
-                Error::usage(format!("expected --key value, found \"{word}\"")).hint("a value that starts with a dash works as --key=-1")
-            );
+            return Err(Error::usage(format!("expected --key value, found \"{word}\""))
+                .hint("a value that starts with a dash works as --key=-1"));
         };
         if option == "json" {
             json = true;
@@ -111,9 +122,12 @@ fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool
         }
         let (key, value) = match option.split_once('=') {
             Some((key, value)) => (key, value.to_owned()),
-            None => {
-                (option, words.next().cloned().ok_or_else(|| Error::usage(format!("expected a value behind --{option}, found nothing")))?)
-            }
+            None => (
+                option,
+                words.next().cloned().ok_or_else(|| {
+                    Error::usage(format!("expected a value behind --{option}, found nothing"))
+                })?,
+            ),
         };
         if key == "batch" {
             batch = Some(PathBuf::from(value));
@@ -147,7 +161,10 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(BufReader::with_capacity(1 << 20, File::open(path).map_err(|error| Error::read(path, &error))?))
+        Box::new(BufReader::with_capacity(
+            1 << 20,
+            File::open(path).map_err(|error| Error::read(path, &error))?,
+        ))
     };
     let mut out = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let mut all_good = true;
@@ -155,7 +172,12 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     loop {
         text.clear();
         ends.clear();
-        while ends.len() < LINES_AT_ONCE && reader.read_until(b'\n', &mut text).map_err(|error| Error::read(path, &error))? > 0 {
+        while ends.len() < LINES_AT_ONCE
+            && reader
+                .read_until(b'\n', &mut text)
+                .map_err(|error| Error::read(path, &error))?
+                > 0
+        {
             ends.push(text.len());
         }
         if ends.is_empty() {
@@ -169,7 +191,11 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
             Err(_) => String::from_utf8_lossy(&text[start..*end]),
         };
         let lines: Vec<std::borrow::Cow<'_, str>> = starts.zip(&ends).map(line).collect();
-        let lines: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = lines
+            .iter()
+            .map(|line| line.trim())
+            .filter(|line| !line.is_empty())
+            .collect();
         for line in answer_lines(function, &lines) {
             all_good &= line.is_good;
             match writeln!(out, "{}", line.text) {
@@ -181,7 +207,9 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
         }
     }
     match out.flush() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::write(Path::new("stdout"), &error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::write(Path::new("stdout"), &error))
+        }
         _ => Ok(if all_good { DONE } else { exit_code::BAD_INPUT }),
     }
 }
@@ -218,7 +246,11 @@ fn cell(item: &Item) -> String {
             // Seven digits are more than people compare; scripts get them all.
             let digits = (6 - x.abs().max(1e-4).log10().floor() as i32).clamp(0, 10) as usize;
             let text = format!("{x:.digits$}");
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+            if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            } else {
+                text
+            }
         }
         Item::Missing(()) => "-".to_owned(),
         other => output::to_json(other).trim().trim_matches('"').to_owned(),

@@ -4,17 +4,16 @@ use clap::Args;
 use comfy_table::CellAlignment;
 use std::path::PathBuf;
 
-use super::{DONE, parse_instant, print, summary::new_table};
-use crate::{
-    analysis::{Calibration, Rate, calibrate},
-    error::{Error, Result},
-    output,
-    replay::Cube,
-    report::percent,
-    scenario::{Overrides, Scenario},
-    stats::Known,
-    time::Micros,
-};
+use crate::analysis::{Calibration, Rate, calibrate};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::time::Micros;
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, parse_instant, print};
+use crate::replay::Cube;
+use crate::report::percent;
+use crate::scenario::{Overrides, Scenario};
+use crate::stats::Known;
 
 /// Check error rates on your own log: A/A splits of the users who had the baseline
 #[derive(Debug, Args)]
@@ -54,29 +53,54 @@ pub(super) struct CalibrateArgs {
 }
 
 pub(super) fn run(args: &CalibrateArgs) -> Result<u8> {
-    let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let scenario = Scenario::load(
+        &args.plan,
+        &Overrides {
+            as_of: args.as_of,
+            ..Overrides::default()
+        },
+    )?;
     let cube = Cube::read(&args.cube)?;
-    if cube.plan_id != scenario.plan.id || !cube.layer_ids.iter().eq(scenario.plan.layers.iter().map(|layer| &layer.id)) {
+    if cube.plan_id != scenario.plan.id
+        || !cube
+            .layer_ids
+            .iter()
+            .eq(scenario.plan.layers.iter().map(|layer| &layer.id))
+    {
         return Err(Error::input(
             args.cube.display().to_string(),
-            format!("expected a cube of plan {}, found one of {}", scenario.plan.id, cube.plan_id),
+            format!(
+                "expected a cube of plan {}, found one of {}",
+                scenario.plan.id, cube.plan_id
+            ),
         )
         .hint("make the cube anew with `sluice replay`"));
     }
     if let Some(layer) = &args.layer
         && !cube.layer_ids.contains(layer)
     {
-        return Err(Error::usage(format!("expected a layer of the plan, found \"{layer}\""))
-            .hint(format!("there are {}", cube.layer_ids.join(", "))));
+        return Err(
+            Error::usage(format!("expected a layer of the plan, found \"{layer}\""))
+                .hint(format!("there are {}", cube.layer_ids.join(", "))),
+        );
     }
-    let mut calibration = calibrate(&cube, &scenario, args.splits as usize, args.seed.unwrap_or(scenario.seed));
+    let mut calibration = calibrate(
+        &cube,
+        &scenario,
+        args.splits as usize,
+        args.seed.unwrap_or(scenario.seed),
+    );
     if let Some(layer) = &args.layer {
         calibration.splits.retain(|split| split.layer == *layer);
     }
     if let Some(path) = &args.out {
         output::write_json(path, &calibration)?;
     }
-    print(&if args.json { output::to_json(&calibration) } else { table(&calibration) })?;
+    print(&if args.json {
+        output::to_json(&calibration)
+    } else {
+        table(&calibration)
+    })?;
     Ok(DONE)
 }
 
@@ -95,9 +119,15 @@ fn table(calibration: &Calibration) -> String {
         "SRM alarms",
     ]);
     let share = |rate: Option<&Rate>| {
-        rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.1}% ± {:.1}", 100.0 * rate.rate, 100.0 * rate.mc_error))
+        rate.map_or_else(
+            || "-".to_owned(),
+            |rate| format!("{:.1}% ± {:.1}", 100.0 * rate.rate, 100.0 * rate.mc_error),
+        )
     };
-    let known = |rate: &Known<Rate>| rate.reason().map_or_else(|| share(rate.value()), |reason| reason.to_string());
+    let known = |rate: &Known<Rate>| {
+        rate.reason()
+            .map_or_else(|| share(rate.value()), |reason| reason.to_string())
+    };
     for split in &calibration.splits {
         for metric in &split.metrics {
             table.add_row([

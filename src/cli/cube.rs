@@ -7,14 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DONE, parse_instant, print, replay::rows_text, summary::new_table};
-use crate::{
-    error::{Error, Result},
-    output::{self, StagedFolder},
-    replay::{self, Arm, Breakdown, BreakdownBy, CUBE_FILE, CellKey, Cube, Exposure},
-    report::percent,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Result};
+use crate::base::output::StagedFolder;
+use crate::base::time::Micros;
+use crate::base::{output, time};
+use crate::cli::replay::rows_text;
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, parse_instant, print};
+use crate::replay;
+use crate::replay::{Arm, Breakdown, BreakdownBy, CUBE_FILE, CellKey, Cube, Exposure};
+use crate::report::percent;
 
 /// Merge, show or slice cubes
 #[derive(Debug, Args)]
@@ -160,14 +162,18 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
         users.add(&row.users);
     }
     for (key, values) in cube.cells.iter() {
-        stages.entry((key.tenant, key.layer, key.stage)).or_default().1[key.arm as usize] += values[0].unsigned_abs();
+        stages.entry((key.tenant, key.layer, key.stage)).or_default().1[key.arm as usize] +=
+            values[0].unsigned_abs();
     }
     for row in &cube.sessions {
         stages.entry((row.tenant, row.layer, row.stage)).or_default().2[row.arm as usize] += row.n_sessions;
     }
     if json {
         let stage = |(tenant, layer, stage): &(u32, u8, u8)| {
-            cube.layers.iter().find(|row| (row.tenant, row.layer) == (*tenant, *layer)).and_then(|row| row.stages.get(usize::from(*stage)))
+            cube.layers
+                .iter()
+                .find(|row| (row.tenant, row.layer) == (*tenant, *layer))
+                .and_then(|row| row.stages.get(usize::from(*stage)))
         };
         let rows: Vec<serde_json::Value> = stages
             .iter()
@@ -180,8 +186,7 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
                 })
             })
             .collect();
-        let document =
-            serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
+        let document = serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
         print(&output::to_json(&document))?;
         return Ok(DONE);
     }
@@ -213,8 +218,11 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
     }
     table.set_header(header);
     for ((tenant, layer, stage), (users, rows, sessions)) in &stages {
-        let of =
-            cube.layers.iter().find(|row| (row.tenant, row.layer) == (*tenant, *layer)).and_then(|row| row.stages.get(usize::from(*stage)));
+        let of = cube
+            .layers
+            .iter()
+            .find(|row| (row.tenant, row.layer) == (*tenant, *layer))
+            .and_then(|row| row.stages.get(usize::from(*stage)));
         let mut cells = vec![
             cube.tenants[*tenant as usize].clone(),
             cube.layer_ids[usize::from(*layer)].clone(),
@@ -223,13 +231,24 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
             of.map_or_else(String::new, |stage| percent(stage.ratio.share())),
         ];
         cells.extend(rows.iter().map(u64::to_string));
-        cells.extend([users.n_baseline, users.n_candidate, users.n_crossover, users.n_first_candidate].map(|n| n.to_string()));
+        cells.extend(
+            [
+                users.n_baseline,
+                users.n_candidate,
+                users.n_crossover,
+                users.n_first_candidate,
+            ]
+            .map(|n| n.to_string()),
+        );
         if cube.counts_sessions {
             cells.extend(sessions.iter().map(u64::to_string));
         }
         table.add_row(cells);
     }
-    table.column_iter_mut().skip(4).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+        .column_iter_mut()
+        .skip(4)
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     text.push_str(&format!("{}\n", table.trim_fmt()));
     print(&text)?;
     Ok(DONE)
@@ -248,33 +267,75 @@ fn slice(args: &SliceArgs) -> Result<u8> {
     let known = |what: &str, name: &Option<String>, names: &[&String]| match name {
         Some(name) if !names.contains(&name) => {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            Err(Error::usage(format!("expected {what} {}, found \"{name}\"", names.join(", "))))
+            Err(Error::usage(format!(
+                "expected {what} {}, found \"{name}\"",
+                names.join(", ")
+            )))
         }
         _ => Ok(()),
     };
-    known("a layer out of", &args.layer, &cube.layer_ids.iter().collect::<Vec<_>>())?;
-    known("a release out of", &args.release, &[&cube.baseline, &cube.candidate])?;
-    if args.tenant.as_ref().is_some_and(|tenant| !cube.tenants.contains(tenant)) {
-        return Err(Error::usage(format!("expected a tenant of the cube, found \"{}\"", args.tenant.as_deref().unwrap_or_default())));
+    known(
+        "a layer out of",
+        &args.layer,
+        &cube.layer_ids.iter().collect::<Vec<_>>(),
+    )?;
+    known(
+        "a release out of",
+        &args.release,
+        &[&cube.baseline, &cube.candidate],
+    )?;
+    if args
+        .tenant
+        .as_ref()
+        .is_some_and(|tenant| !cube.tenants.contains(tenant))
+    {
+        return Err(Error::usage(format!(
+            "expected a tenant of the cube, found \"{}\"",
+            args.tenant.as_deref().unwrap_or_default()
+        )));
     }
     let is_wanted = |key: &CellKey| {
         let at = cube.start + i64::from(key.window) * cube.window;
-        let release = if key.arm == Arm::Baseline { &cube.baseline } else { &cube.candidate };
-        args.tenant.as_ref().is_none_or(|tenant| *tenant == cube.tenants[key.tenant as usize])
-            && args.layer.as_ref().is_none_or(|layer| *layer == cube.layer_ids[usize::from(key.layer)])
+        let release = if key.arm == Arm::Baseline {
+            &cube.baseline
+        } else {
+            &cube.candidate
+        };
+        args.tenant
+            .as_ref()
+            .is_none_or(|tenant| *tenant == cube.tenants[key.tenant as usize])
+            && args
+                .layer
+                .as_ref()
+                .is_none_or(|layer| *layer == cube.layer_ids[usize::from(key.layer)])
             && args.release.as_ref().is_none_or(|wanted| wanted == release)
             && args.from.is_none_or(|from| at >= from)
             && args.until.is_none_or(|until| at < until)
     };
-    let breakdown = args.breakdown.as_ref().map(|column| find_breakdown(&cube, column)).transpose()?;
-    let cells = if args.pairs { &cube.pairs } else { breakdown.map_or(&cube.cells, |breakdown| &breakdown.cells) };
+    let breakdown = args
+        .breakdown
+        .as_ref()
+        .map(|column| find_breakdown(&cube, column))
+        .transpose()?;
+    let cells = if args.pairs {
+        &cube.pairs
+    } else {
+        breakdown.map_or(&cube.cells, |breakdown| &breakdown.cells)
+    };
     let mut sums: BTreeMap<Vec<u64>, Vec<i128>> = BTreeMap::new();
     for (idx, (key, values)) in cells.iter().enumerate().filter(|(_, (key, _))| is_wanted(key)) {
         let value = breakdown.map(|breakdown| u64::from(breakdown.value_of[idx]));
-        let total = sums.entry(args.by.iter().map(|by| by.of(key)).chain(value).collect()).or_insert_with(|| vec![0; values.len()]);
-        total.iter_mut().zip(values).for_each(|(total, value)| *total += i128::from(*value));
+        let total = sums
+            .entry(args.by.iter().map(|by| by.of(key)).chain(value).collect())
+            .or_insert_with(|| vec![0; values.len()]);
+        total
+            .iter_mut()
+            .zip(values)
+            .for_each(|(total, value)| *total += i128::from(*value));
     }
-    let there: Vec<usize> = (0..cube.measures.len()).filter(|idx| cube.measures[*idx].present).collect();
+    let there: Vec<usize> = (0..cube.measures.len())
+        .filter(|idx| cube.measures[*idx].present)
+        .collect();
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Error::usage(format!("expected to write CSV, found: {error}"));
     let names = args
@@ -286,10 +347,19 @@ fn slice(args: &SliceArgs) -> Result<u8> {
     writer.write_record(names).map_err(failed)?;
     for (key, total) in &sums {
         let value = breakdown.and_then(|breakdown| breakdown.values.get(*key.last()? as usize).cloned());
-        let parts = args.by.iter().zip(key).map(|(by, number)| by.show(&cube, *number)).chain(value);
-        writer.write_record(parts.chain(there.iter().map(|idx| total[*idx].to_string()))).map_err(failed)?;
+        let parts = args
+            .by
+            .iter()
+            .zip(key)
+            .map(|(by, number)| by.show(&cube, *number))
+            .chain(value);
+        writer
+            .write_record(parts.chain(there.iter().map(|idx| total[*idx].to_string())))
+            .map_err(failed)?;
     }
-    let bytes = writer.into_inner().map_err(|error| Error::usage(format!("expected to write CSV, found: {error}")))?;
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Error::usage(format!("expected to write CSV, found: {error}")))?;
     print(&String::from_utf8_lossy(&bytes))?;
     Ok(DONE)
 }

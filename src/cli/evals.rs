@@ -4,15 +4,14 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{DONE, print, summary};
-use crate::{
-    error::Result,
-    evals::{self, Comparison, Design, EvalTable, Suite},
-    metric::Better,
-    number::number,
-    output,
-    scenario::Source,
-};
+use crate::base::error::Result;
+use crate::base::number::number;
+use crate::base::output;
+use crate::cli::{DONE, print, summary};
+use crate::metric::Better;
+use crate::release::evals;
+use crate::release::evals::{Comparison, Design, EvalTable, Suite};
+use crate::scenario::Source;
 
 /// Summarise evaluation results, and compare two releases on the same cases
 #[derive(Debug, Args)]
@@ -33,7 +32,7 @@ pub(super) struct EvalsArgs {
     #[arg(long, value_name = "METRIC")]
     lower_is_better: Vec<String>,
     /// A column of a plain table has another name
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
     columns: Vec<(String, String)>,
     /// Error of an interval
     #[arg(long, value_name = "ALPHA", default_value_t = 0.05)]
@@ -45,17 +44,37 @@ pub(super) struct EvalsArgs {
 
 pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
     if !(args.alpha > 0.0 && args.alpha < 0.5) {
-        return Err(crate::error::Error::usage(format!("expected --alpha in 0..0.5, found {}", args.alpha)));
+        return Err(crate::base::error::Error::usage(format!(
+            "expected --alpha in 0..0.5, found {}",
+            args.alpha
+        )));
     }
     if !(args.margin > 0.0 && args.margin.is_finite()) {
-        return Err(crate::error::Error::usage(format!("expected --margin above 0, found {}", args.margin)));
+        return Err(crate::base::error::Error::usage(format!(
+            "expected --margin above 0, found {}",
+            args.margin
+        )));
     }
     let columns: BTreeMap<String, String> = args.columns.iter().cloned().collect();
-    let read =
-        |path: &PathBuf| evals::read_evals(&Source { path: path.clone(), columns: columns.clone(), constants: BTreeMap::new() }, false);
+    let read = |path: &PathBuf| {
+        evals::read_evals(
+            &Source {
+                path: path.clone(),
+                columns: columns.clone(),
+                constants: BTreeMap::new(),
+            },
+            false,
+        )
+    };
     let table = read(&args.results)?;
     let before = args.baseline.as_ref().map(read).transpose()?;
-    let rows = |table: &EvalTable, arm: usize| table.rows.iter().map(|row| (arm, row.clone())).collect::<Vec<_>>();
+    let rows = |table: &EvalTable, arm: usize| {
+        table
+            .rows
+            .iter()
+            .map(|row| (arm, row.clone()))
+            .collect::<Vec<_>>()
+    };
     let mut all = rows(&table, 1);
     all.extend(before.iter().flat_map(|table| rows(table, 0)));
     let suites = evals::suites(all.iter().map(|(arm, row)| (*arm, row)));
@@ -64,19 +83,37 @@ pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
         for (metric, value) in metrics(suite) {
             found.extend(one(suite, &metric, &*value, args.alpha));
             if before.is_some() {
-                let better = if args.lower_is_better.contains(&metric) || ["cost_usd", "latency_ms"].contains(&metric.as_str()) {
+                let better = if args.lower_is_better.contains(&metric)
+                    || ["cost_usd", "latency_ms"].contains(&metric.as_str())
+                {
                     Better::Lower
                 } else {
                     Better::Higher
                 };
-                let is_share = evals::is_share(&metric, suite.cases.iter().flat_map(|case| [value(case, 0), value(case, 1)]).flatten());
-                let design = Design { better, margin: args.margin, alpha: args.alpha, is_share, seed: 0, n_replicates: evals::REPLICATES };
+                let is_share = evals::is_share(
+                    &metric,
+                    suite
+                        .cases
+                        .iter()
+                        .flat_map(|case| [value(case, 0), value(case, 1)])
+                        .flatten(),
+                );
+                let design = Design {
+                    better,
+                    margin: args.margin,
+                    alpha: args.alpha,
+                    is_share,
+                    seed: 0,
+                    n_replicates: evals::REPLICATES,
+                };
                 comparisons.push(evals::compare(suite, &metric, &*value, &design));
             }
         }
     }
     if args.json {
-        print(&output::to_json(&json!({"sources": table.sources, "metrics": found, "comparisons": comparisons})))?;
+        print(&output::to_json(
+            &json!({"sources": table.sources, "metrics": found, "comparisons": comparisons}),
+        ))?;
     } else {
         print(&text(&found, &comparisons))?;
     }
@@ -85,27 +122,58 @@ pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
 
 /// Every metric that some case of a suite has.
 fn metrics(suite: &Suite) -> Vec<(String, evals::ValueOf)> {
-    let names =
-        ["passed", "cost_usd", "latency_ms"].into_iter().map(str::to_owned).chain(suite.metrics.iter().map(|name| name.to_string()));
+    let names = ["passed", "cost_usd", "latency_ms"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(suite.metrics.iter().map(|name| name.to_string()));
     names
         .filter_map(|name| {
             let value = evals::value_of(suite, &name)?;
-            let is_there = suite.cases.iter().any(|case| [0, 1].iter().any(|arm| value(case, *arm).is_some()));
+            let is_there = suite
+                .cases
+                .iter()
+                .any(|case| [0, 1].iter().any(|arm| value(case, *arm).is_some()));
             is_there.then_some((name, value))
         })
         .collect()
 }
 
 /// One metric of the release: its mean over cases, clustered.
-fn one(suite: &Suite, metric: &str, value: &dyn Fn(&evals::Case, usize) -> Option<f64>, alpha: f64) -> Option<Value> {
+fn one(
+    suite: &Suite,
+    metric: &str,
+    value: &dyn Fn(&evals::Case, usize) -> Option<f64>,
+    alpha: f64,
+) -> Option<Value> {
     let clusters = evals::clusters_of(suite.cases.iter());
-    let values: Vec<(f64, usize)> =
-        suite.cases.iter().zip(clusters).filter_map(|(case, cluster)| Some((value(case, 1)?, cluster))).collect();
+    let values: Vec<(f64, usize)> = suite
+        .cases
+        .iter()
+        .zip(clusters)
+        .filter_map(|(case, cluster)| Some((value(case, 1)?, cluster)))
+        .collect();
     let mean = evals::single(&values)?;
-    let n_runs: u64 = suite.cases.iter().map(|case| u64::from(case.arms[1].n_runs)).sum();
-    let n_errors: u64 = suite.cases.iter().map(|case| u64::from(case.arms[1].n_errors)).sum();
-    let interval = mean.interval(evals::is_share(metric, values.iter().map(|(value, _)| *value)), alpha).ok();
-    let pass_hat = if metric == "passed" { evals::pass_hat(suite, 1).ok() } else { None };
+    let n_runs: u64 = suite
+        .cases
+        .iter()
+        .map(|case| u64::from(case.arms[1].n_runs))
+        .sum();
+    let n_errors: u64 = suite
+        .cases
+        .iter()
+        .map(|case| u64::from(case.arms[1].n_errors))
+        .sum();
+    let interval = mean
+        .interval(
+            evals::is_share(metric, values.iter().map(|(value, _)| *value)),
+            alpha,
+        )
+        .ok();
+    let pass_hat = if metric == "passed" {
+        evals::pass_hat(suite, 1).ok()
+    } else {
+        None
+    };
     Some(json!({
         "suite": *suite.name, "metric": metric, "n_cases": values.len(), "n_runs": n_runs, "n_errors": n_errors, "n_clusters": mean.n_clusters,
         "mean": mean.mean, "std_error": mean.std_error, "ci_lower": interval.map(|interval| interval.ci_lower), "ci_upper": interval.map(|interval| interval.ci_upper),
@@ -116,25 +184,55 @@ fn one(suite: &Suite, metric: &str, value: &dyn Fn(&evals::Case, usize) -> Optio
 fn text(found: &[Value], comparisons: &[Comparison]) -> String {
     let show = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), number);
     let mut table = summary::new_table();
-    table.set_header(["suite", "metric", "cases", "runs", "errors", "clusters", "mean", "interval", "pass^k"]);
+    table.set_header([
+        "suite", "metric", "cases", "runs", "errors", "clusters", "mean", "interval", "pass^k",
+    ]);
     for row in found {
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        let interval =
-            if row["ci_lower"].is_number() { format!("[{}, {}]", show(&row["ci_lower"]), show(&row["ci_upper"])) } else { "-".into() };
-        let pass_hat =
-            row["pass_hat_k"].as_array().map_or_else(String::new, |by_k| by_k.iter().take(8).map(show).collect::<Vec<_>>().join(" "));
+        let interval = if row["ci_lower"].is_number() {
+            format!("[{}, {}]", show(&row["ci_lower"]), show(&row["ci_upper"]))
+        } else {
+            "-".into()
+        };
+        let pass_hat = row["pass_hat_k"].as_array().map_or_else(String::new, |by_k| {
+            by_k.iter().take(8).map(show).collect::<Vec<_>>().join(" ")
+        });
         let counts = ["n_cases", "n_runs", "n_errors", "n_clusters"].map(|key| row[key].to_string());
-        table.add_row([word("suite"), word("metric")].into_iter().chain(counts).chain([show(&row["mean"]), interval, pass_hat]));
+        table.add_row([word("suite"), word("metric")].into_iter().chain(counts).chain([
+            show(&row["mean"]),
+            interval,
+            pass_hat,
+        ]));
     }
     let mut text = format!("{}\n", table.trim_fmt());
     if !comparisons.is_empty() {
         let mut table = summary::new_table();
-        table.set_header(["suite", "metric", "pairs", "before", "now", "difference", "interval", "p", "better", "worse", "verdict"]);
+        table.set_header([
+            "suite",
+            "metric",
+            "pairs",
+            "before",
+            "now",
+            "difference",
+            "interval",
+            "p",
+            "better",
+            "worse",
+            "verdict",
+        ]);
         for c in comparisons {
-            let interval =
-                c.interval.value().map_or_else(|| "-".to_owned(), |i| format!("[{}, {}]", number(i.ci_lower), number(i.ci_upper)));
-            let p = c.test.value().map_or_else(|| "-".to_owned(), |test| number(test.p_value()));
-            let verdict = c.verdict.map_or_else(|| "-".to_owned(), |verdict| json!(verdict).as_str().unwrap_or_default().to_owned());
+            let interval = c.interval.value().map_or_else(
+                || "-".to_owned(),
+                |i| format!("[{}, {}]", number(i.ci_lower), number(i.ci_upper)),
+            );
+            let p = c
+                .test
+                .value()
+                .map_or_else(|| "-".to_owned(), |test| number(test.p_value()));
+            let verdict = c.verdict.map_or_else(
+                || "-".to_owned(),
+                |verdict| json!(verdict).as_str().unwrap_or_default().to_owned(),
+            );
             let numbers = [c.means[0], c.means[1], c.difference].map(number);
             let mut row = vec![c.suite.clone(), c.metric.clone(), c.n_pairs.to_string()];
             row.extend(numbers);

@@ -7,22 +7,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    DONE, parse_instant, print,
-    summary::{new_table, shown},
-};
-use crate::{
-    error::{Error, Result, exit_code},
-    finops::{self, Budget, By, Chargeback, Line, Per, Prices, Question, Success, UnitCost},
-    input::Format,
-    number::number,
-    output,
-    progress::Progress,
-    release::{RecordIndex, read_records},
-    scenario::{OnBadRow, Source},
-    stats::Known,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::number::number;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{output, time};
+use crate::cli::summary::{new_table, shown};
+use crate::cli::{DONE, parse_instant, print};
+use crate::finops;
+use crate::finops::{Budget, By, Chargeback, Line, Per, Prices, Question, Success, UnitCost};
+use crate::input::Format;
+use crate::release::{RecordIndex, read_records};
+use crate::scenario::{OnBadRow, Source};
+use crate::stats::Known;
 
 /// Lines that a terminal shows.
 const SHOWN: usize = 40;
@@ -57,7 +54,7 @@ pub(super) struct FinopsArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as cost_usd=price; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
     columns: Vec<(String, String)>,
     /// What lines are by, in this order
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "tenant_id,feature,release_id,model_ref,prompt_ref", value_parser = parse_by)]
@@ -127,24 +124,50 @@ fn parse_by(text: &str) -> std::result::Result<By, String> {
 }
 
 pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
-    if let Some(by) = args.by.iter().enumerate().find_map(|(idx, by)| args.by[..idx].contains(by).then_some(by)) {
-        return Err(Error::usage(format!("expected each column of --by once, found {} twice", by.column())));
+    if let Some(by) = args
+        .by
+        .iter()
+        .enumerate()
+        .find_map(|(idx, by)| args.by[..idx].contains(by).then_some(by))
+    {
+        return Err(Error::usage(format!(
+            "expected each column of --by once, found {} twice",
+            by.column()
+        )));
     }
     check_period(args.from, args.until)?;
     if let Some(path) = &args.out {
         check_out(path)?;
         let mut read = vec![args.traffic.clone()];
-        read.extend([&args.records, &args.prices, &args.budget].into_iter().flatten().cloned());
+        read.extend(
+            [&args.records, &args.prices, &args.budget]
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
         output::keep_apart(&read, &[path])?;
     }
     let success = match args.success {
         SuccessArg::Task => Success::Task,
         SuccessArg::Session => Success::Session,
     };
-    let records = args.records.as_deref().map(|path| read_records(path).map(RecordIndex::new)).transpose()?;
+    let records = args
+        .records
+        .as_deref()
+        .map(|path| read_records(path).map(RecordIndex::new))
+        .transpose()?;
     let prices = args.prices.as_deref().map(Prices::read).transpose()?;
-    let budgets = args.budget.as_deref().map(Budget::read_all).transpose()?.unwrap_or_default();
-    let reader = finops::open(&source(&args.traffic, &args.columns), success, args.on_bad_row.into())?;
+    let budgets = args
+        .budget
+        .as_deref()
+        .map(Budget::read_all)
+        .transpose()?
+        .unwrap_or_default();
+    let reader = finops::open(
+        &source(&args.traffic, &args.columns),
+        success,
+        args.on_bad_row.into(),
+    )?;
     let nowhere = std::env::temp_dir().join("sluice-finops");
     let question = Question {
         by: &args.by,
@@ -160,21 +183,35 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
     if let Some(path) = &args.out {
         finops::write(&bill, path)?;
     }
-    print(&if args.json { output::to_json(&bill) } else { text(&bill, args.out.as_deref()) })?;
-    Ok(if args.fail_on_breach && bill.has_breach() { exit_code::GATE_FAILED } else { DONE })
+    print(&if args.json {
+        output::to_json(&bill)
+    } else {
+        text(&bill, args.out.as_deref())
+    })?;
+    Ok(if args.fail_on_breach && bill.has_breach() {
+        exit_code::GATE_FAILED
+    } else {
+        DONE
+    })
 }
 
 /// The log of a command line.
 pub(super) fn source(path: &Path, columns: &[(String, String)]) -> Source {
-    Source { path: path.to_owned(), columns: columns.iter().cloned().collect(), constants: BTreeMap::new() }
+    Source {
+        path: path.to_owned(),
+        columns: columns.iter().cloned().collect(),
+        constants: BTreeMap::new(),
+    }
 }
 
 /// Refuses a period that ends before it begins.
 pub(super) fn check_period(from: Option<Micros>, until: Option<Micros>) -> Result<()> {
     match (from, until) {
-        (Some(from), Some(until)) if until <= from => {
-            Err(Error::usage(format!("expected --until after --from, found {} and {}", time::format(until), time::format(from))))
-        }
+        (Some(from), Some(until)) if until <= from => Err(Error::usage(format!(
+            "expected --until after --from, found {} and {}",
+            time::format(until),
+            time::format(from)
+        ))),
         _ => Ok(()),
     }
 }
@@ -183,21 +220,33 @@ pub(super) fn check_period(from: Option<Micros>, until: Option<Micros>) -> Resul
 pub(super) fn check_out(path: &Path) -> Result<()> {
     match Format::of(path) {
         Some(Format::Csv { gzip: false } | Format::Parquet) => Ok(()),
-        _ => Err(Error::usage(format!("expected --out to end in .csv or .parquet, found {}", path.display()))),
+        _ => Err(Error::usage(format!(
+            "expected --out to end in .csv or .parquet, found {}",
+            path.display()
+        ))),
     }
 }
 
 /// USD for people: whole cents from a dollar on, four significant digits below.
 fn usd(nano: i64) -> String {
     let value = nano as f64 * 1e-9;
-    if value.abs() >= 1.0 { format!("{value:.2}") } else { number(value) }
+    if value.abs() >= 1.0 {
+        format!("{value:.2}")
+    } else {
+        number(value)
+    }
 }
 
 fn unit(cost: &UnitCost) -> String {
     match (&cost.estimate, &cost.robust) {
         (Known::Unknown { reason }, _) => reason.to_string(),
         (Known::Value(estimate), Known::Value(robust)) => {
-            format!("{} ({} to {})", number(*estimate), number(robust.ci_lower), number(robust.ci_upper))
+            format!(
+                "{} ({} to {})",
+                number(*estimate),
+                number(robust.ci_lower),
+                number(robust.ci_upper)
+            )
         }
         (Known::Value(estimate), Known::Unknown { reason }) => format!("{} ({reason})", number(*estimate)),
     }
@@ -215,23 +264,46 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
     header.extend(total.tokens_out.map(|_| "tokens out"));
     header.push("USD per success");
     if total.repriced_nano_usd.is_some() {
-        header.extend(["logged USD", "re-priced USD", "known", "USD per success, re-priced"]);
+        header.extend([
+            "logged USD",
+            "re-priced USD",
+            "known",
+            "USD per success, re-priced",
+        ]);
     }
-    let unseen = [("shadow USD", total.shadow.n_rows), ("eval USD", total.eval.n_rows)];
+    let unseen = [
+        ("shadow USD", total.shadow.n_rows),
+        ("eval USD", total.eval.n_rows),
+    ];
     header.extend(unseen.iter().filter(|(_, n)| *n > 0).map(|(name, _)| *name));
     let n_columns = header.len();
     table.set_header(header);
     let row = |line: &Line, keys: Vec<String>| {
-        let share = |n: u64| if line.n_rows == 0 { "-".to_owned() } else { percent(n, line.n_rows) };
+        let share = |n: u64| {
+            if line.n_rows == 0 {
+                "-".to_owned()
+            } else {
+                percent(n, line.n_rows)
+            }
+        };
         let mut row = keys;
         row.extend([line.n_rows.to_string(), line.n_users.to_string()]);
         row.extend(line.n_sessions.map(|n| n.to_string()));
         row.push(line.n_successes.map_or_else(|| "-".to_owned(), |n| n.to_string()));
         row.extend([usd(line.cost_nano_usd), share(line.n_rows - line.n_cost_unknown)]);
         row.extend(line.tool_cost_nano_usd.map(usd));
-        row.extend([line.tokens_in, line.tokens_out].into_iter().flatten().map(|n| n.to_string()));
+        row.extend(
+            [line.tokens_in, line.tokens_out]
+                .into_iter()
+                .flatten()
+                .map(|n| n.to_string()),
+        );
         row.push(unit(&line.usd_per_success));
-        if let (Some(repriced), Some(n), Some(cost)) = (line.repriced_nano_usd, line.n_repriced, &line.usd_per_success_repriced) {
+        if let (Some(repriced), Some(n), Some(cost)) = (
+            line.repriced_nano_usd,
+            line.n_repriced,
+            &line.usd_per_success_repriced,
+        ) {
             row.extend([usd(line.logged_nano_usd), usd(repriced), share(n), unit(cost)]);
         }
         for (of_total, own) in [(&total.shadow, &line.shadow), (&total.eval, &line.eval)] {
@@ -240,11 +312,25 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
         row
     };
     for line in bill.lines.iter().take(SHOWN) {
-        table
-            .add_row(row(line, bill.by.iter().map(|by| line.keys.get(by.column()).map_or_else(String::new, |name| shown(name))).collect()));
+        table.add_row(row(
+            line,
+            bill.by
+                .iter()
+                .map(|by| {
+                    line.keys
+                        .get(by.column())
+                        .map_or_else(String::new, |name| shown(name))
+                })
+                .collect(),
+        ));
     }
     if !bill.by.is_empty() {
-        table.add_row(row(total, (0..bill.by.len()).map(|idx| if idx == 0 { "all".to_owned() } else { String::new() }).collect()));
+        table.add_row(row(
+            total,
+            (0..bill.by.len())
+                .map(|idx| if idx == 0 { "all".to_owned() } else { String::new() })
+                .collect(),
+        ));
     }
     for idx in bill.by.len()..n_columns {
         if let Some(column) = table.column_mut(idx) {
@@ -261,19 +347,32 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
 
 pub(super) fn percent(n: u64, of: u64) -> String {
     // All is only what is all.
-    if n == of { "100%".to_owned() } else { format!("{:.1}%", (100.0 * n as f64 / of as f64).min(99.9)) }
+    if n == of {
+        "100%".to_owned()
+    } else {
+        format!("{:.1}%", (100.0 * n as f64 / of as f64).min(99.9))
+    }
 }
 
 fn notes(bill: &Chargeback, text: &mut String) {
     let total = &bill.total;
     text.push_str(&format!("{} rows, {} seen by users", bill.n_rows, total.n_rows));
     let n_bad: u64 = bill.bad_rows.values().sum();
-    let rest =
-        [(bill.n_outside, "outside of the period"), (total.shadow.n_rows, "shadow"), (total.eval.n_rows, "evaluation"), (n_bad, "bad")];
-    rest.iter().filter(|(n, _)| *n > 0).for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
+    let rest = [
+        (bill.n_outside, "outside of the period"),
+        (total.shadow.n_rows, "shadow"),
+        (total.eval.n_rows, "evaluation"),
+        (n_bad, "bad"),
+    ];
+    rest.iter()
+        .filter(|(n, _)| *n > 0)
+        .for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
     text.push('\n');
     if bill.lines.len() > SHOWN {
-        text.push_str(&format!("{} more lines: --json or --out shows them all\n", bill.lines.len() - SHOWN));
+        text.push_str(&format!(
+            "{} more lines: --json or --out shows them all\n",
+            bill.lines.len() - SHOWN
+        ));
     }
     if total.n_cost_unknown > 0 {
         text.push_str(&format!(
@@ -282,10 +381,17 @@ fn notes(bill: &Chargeback, text: &mut String) {
         ));
     }
     if total.n_outcome_unknown > 0 && total.n_successes.is_some() {
-        text.push_str(&format!("{} rows do not say whether their task was completed: no successes\n", total.n_outcome_unknown));
+        text.push_str(&format!(
+            "{} rows do not say whether their task was completed: no successes\n",
+            total.n_outcome_unknown
+        ));
     }
     for unpriced in &bill.unpriced {
-        text.push_str(&format!("no price: {} ({} rows)\n", shown(&unpriced.model_ref), unpriced.n_rows));
+        text.push_str(&format!(
+            "no price: {} ({} rows)\n",
+            shown(&unpriced.model_ref),
+            unpriced.n_rows
+        ));
     }
     for used in &bill.budgets {
         let budget = &used.budget;
@@ -294,7 +400,13 @@ fn notes(bill: &Chargeback, text: &mut String) {
             Per::Month => "a month",
             Per::Total => "in total",
         };
-        let unknown = |n: u64| if n > 0 { format!(", {n} rows of unknown cost") } else { String::new() };
+        let unknown = |n: u64| {
+            if n > 0 {
+                format!(", {n} rows of unknown cost")
+            } else {
+                String::new()
+            }
+        };
         let name = shown(&budget.name);
         text.push_str(&format!(
             "budget {name}: {} USD {per}, spent {}{}\n",
@@ -313,7 +425,10 @@ fn notes(bill: &Chargeback, text: &mut String) {
             ));
         }
         if used.breaches.len() > SHOWN {
-            text.push_str(&format!("  and in {} more periods: --json shows them all\n", used.breaches.len() - SHOWN));
+            text.push_str(&format!(
+                "  and in {} more periods: --json shows them all\n",
+                used.breaches.len() - SHOWN
+            ));
         }
     }
 }

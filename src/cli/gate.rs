@@ -7,19 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DONE, parse_instant, print, record, summary};
-use crate::{
-    error::{Error, Result},
-    evals,
-    gate::{self, Evals, Evidence, Policy},
-    input::SourceFile,
-    output,
-    release::{self, ReleaseRecord},
-    report,
-    scenario::Source,
-    time::Micros,
-    tools::{self, ToolBundle},
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::time::Micros;
+use crate::cli::{DONE, parse_instant, print, record, summary};
+use crate::gate::{Evals, Evidence, Policy};
+use crate::input::SourceFile;
+use crate::release::tools::ToolBundle;
+use crate::release::{ReleaseRecord, evals, tools};
+use crate::scenario::Source;
+use crate::{gate, release, report};
 
 /// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed) or 11 (evidence is missing)
 #[derive(Debug, Args)]
@@ -55,10 +52,10 @@ pub(super) struct GateArgs {
     #[arg(long, value_name = "PATH")]
     baseline_evals: Option<PathBuf>,
     /// A column of plain results has another name
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
     columns: Vec<(String, String)>,
     /// The same for the baseline's results; those of --column by default
-    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = super::parse_column, requires = "baseline_evals")]
+    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column, requires = "baseline_evals")]
     baseline_columns: Vec<(String, String)>,
     /// The evaluation's report, whose digest the record holds
     #[arg(long, value_name = "FILE")]
@@ -93,7 +90,12 @@ pub(super) struct GateArgs {
 }
 
 pub(super) fn run(args: &GateArgs) -> Result<u8> {
-    let policy = args.policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
+    let policy = args
+        .policy
+        .as_deref()
+        .map(Policy::read)
+        .transpose()?
+        .unwrap_or_default();
     let (Some(candidate), Some(baseline)) = (&args.candidate, &args.baseline) else {
         print(&policy.to_toml())?;
         return Ok(DONE);
@@ -105,16 +107,27 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
     let mut inputs = Vec::new();
     let mut noted = |what: &str, path: &Path| -> Result<()> {
         // The name of a file, never where it lies on this machine.
-        let name = path.file_name().map_or_else(|| what.to_owned(), |name| format!("{what}: {}", name.to_string_lossy()));
+        let name = path.file_name().map_or_else(
+            || what.to_owned(),
+            |name| format!("{what}: {}", name.to_string_lossy()),
+        );
         if path.is_file() {
-            inputs.push(SourceFile { name, digest: output::sha256_of_file(path)? });
+            inputs.push(SourceFile {
+                name,
+                digest: output::sha256_of_file(path)?,
+            });
         }
         Ok(())
     };
     noted("candidate", candidate)?;
     noted("baseline", baseline)?;
     let (candidate, baseline) = (ReleaseRecord::read(candidate)?, ReleaseRecord::read(baseline)?);
-    let mut records = args.records.as_deref().map(release::read_records).transpose()?.unwrap_or_default();
+    let mut records = args
+        .records
+        .as_deref()
+        .map(release::read_records)
+        .transpose()?
+        .unwrap_or_default();
     records.retain(|record| !record.is_production);
     let bundle = |path: &Option<PathBuf>| path.as_deref().map(ToolBundle::read).transpose();
     let (own_tools, baseline_tools) = (bundle(&args.tools)?, bundle(&args.baseline_tools)?);
@@ -123,24 +136,54 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         _ => None,
     };
     let columns: BTreeMap<String, String> = args.columns.iter().cloned().collect();
-    let baseline_columns = if args.baseline_columns.is_empty() { columns.clone() } else { args.baseline_columns.iter().cloned().collect() };
+    let baseline_columns = if args.baseline_columns.is_empty() {
+        columns.clone()
+    } else {
+        args.baseline_columns.iter().cloned().collect()
+    };
     let with_outputs = !policy.forbidden_substrings.is_empty();
     let table = |path: &Option<PathBuf>, columns| {
-        let read = |path: &PathBuf| evals::read_evals(&Source { path: path.clone(), columns, constants: BTreeMap::new() }, with_outputs);
+        let read = |path: &PathBuf| {
+            evals::read_evals(
+                &Source {
+                    path: path.clone(),
+                    columns,
+                    constants: BTreeMap::new(),
+                },
+                with_outputs,
+            )
+        };
         path.as_ref().map(read).transpose()
     };
-    let (own_evals, baseline_evals) = (table(&args.evals, columns)?, table(&args.baseline_evals, baseline_columns)?);
-    let others = [("calls", &args.calls), ("analysis", &args.analysis), ("approvals", &args.approvals)];
+    let (own_evals, baseline_evals) = (
+        table(&args.evals, columns)?,
+        table(&args.baseline_evals, baseline_columns)?,
+    );
+    let others = [
+        ("calls", &args.calls),
+        ("analysis", &args.analysis),
+        ("approvals", &args.approvals),
+    ];
     for (what, path) in others {
         path.iter().try_for_each(|path| noted(what, path))?;
     }
-    for (what, path, bundle) in [("tools", &args.tools, &own_tools), ("baseline tools", &args.baseline_tools, &baseline_tools)] {
-        let name = path.as_deref().and_then(Path::file_name).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        inputs.extend(bundle.as_ref().map(|bundle| SourceFile { name: format!("{what}: {name}"), digest: bundle.digest.clone() }));
+    for (what, path, bundle) in [
+        ("tools", &args.tools, &own_tools),
+        ("baseline tools", &args.baseline_tools, &baseline_tools),
+    ] {
+        let name = path
+            .as_deref()
+            .and_then(Path::file_name)
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        inputs.extend(bundle.as_ref().map(|bundle| SourceFile {
+            name: format!("{what}: {name}"),
+            digest: bundle.digest.clone(),
+        }));
     }
-    inputs.extend(
-        records.iter().map(|record| SourceFile { name: format!("record of {}", record.release_id), digest: record.digest.clone() }),
-    );
+    inputs.extend(records.iter().map(|record| SourceFile {
+        name: format!("record of {}", record.release_id),
+        digest: record.digest.clone(),
+    }));
     for (what, table) in [("evals", &own_evals), ("baseline evals", &baseline_evals)] {
         let named = |(file, form): &(SourceFile, evals::Form)| SourceFile {
             name: format!("{what} ({}): {}", form.name(), file.name),
@@ -149,7 +192,12 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         inputs.extend(table.iter().flat_map(|table| &table.sources).map(named));
     }
     if let (Some(own), Some(before)) = (&own_evals, &baseline_evals) {
-        let same = own.sources.iter().find(|(file, _)| before.sources.iter().any(|(other, _)| other.digest == file.digest));
+        let same = own.sources.iter().find(|(file, _)| {
+            before
+                .sources
+                .iter()
+                .any(|(other, _)| other.digest == file.digest)
+        });
         if let Some((file, _)) = same.filter(|_| own.rows.iter().any(|row| row.release.is_none())) {
             return Err(Error::input(
                 file.name.clone(),
@@ -157,18 +205,36 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
             ));
         }
     }
-    let dealt = (own_evals.is_some() || baseline_evals.is_some())
-        .then(|| Evals::of(&candidate, &baseline, [baseline_evals.as_ref(), own_evals.as_ref()]));
+    let dealt = (own_evals.is_some() || baseline_evals.is_some()).then(|| {
+        Evals::of(
+            &candidate,
+            &baseline,
+            [baseline_evals.as_ref(), own_evals.as_ref()],
+        )
+    });
     let analysis = args.analysis.as_deref().map(output::read_json).transpose()?;
-    let approvals = args.approvals.as_deref().map(gate::read_approvals).transpose()?.unwrap_or_default();
+    let approvals = args
+        .approvals
+        .as_deref()
+        .map(gate::read_approvals)
+        .transpose()?
+        .unwrap_or_default();
     let evidence = Evidence {
         records: &records,
-        seen: args.registry.as_deref().map(|path| record::note(path, &candidate)).transpose()?,
+        seen: args
+            .registry
+            .as_deref()
+            .map(|path| record::note(path, &candidate))
+            .transpose()?,
         tools: own_tools.as_ref(),
         baseline_tools: baseline_tools.as_ref(),
         calls: calls.as_deref(),
         evals: dealt.as_ref(),
-        eval_report: args.eval_report.as_deref().map(output::sha256_of_file).transpose()?,
+        eval_report: args
+            .eval_report
+            .as_deref()
+            .map(output::sha256_of_file)
+            .transpose()?,
         analysis: analysis.as_ref(),
         approvals: &approvals,
         as_of: args.as_of,
@@ -183,8 +249,17 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         print(&output::to_json(&report))?;
     } else {
         let mut text = format!("{}\n", summary::checks_table(&report.checks).trim_fmt());
-        for check in report.checks.iter().filter(|check| check.outcome > gate::GateOutcome::Warn) {
-            text.push_str(&format!("\n{}: {}\n  to pass: {}\n", check.check, check.detail, check.remedy.as_deref().unwrap_or("-")));
+        for check in report
+            .checks
+            .iter()
+            .filter(|check| check.outcome > gate::GateOutcome::Warn)
+        {
+            text.push_str(&format!(
+                "\n{}: {}\n  to pass: {}\n",
+                check.check,
+                check.detail,
+                check.remedy.as_deref().unwrap_or("-")
+            ));
         }
         if let Some(rollback) = evidence.analysis.and(report.rollback.as_ref()) {
             let first = rollback["steps"][0]["why"].as_str().unwrap_or_default();
@@ -192,9 +267,15 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         }
         let others = dealt.as_ref().map_or(0, |dealt| dealt.n_others);
         if others > 0 {
-            text.push_str(&format!("\n{others} evaluation results are of other releases, and left out\n"));
+            text.push_str(&format!(
+                "\n{others} evaluation results are of other releases, and left out\n"
+            ));
         }
-        text.push_str(&format!("\ngate of {}: {}\n", report.candidate, report.outcome.name()));
+        text.push_str(&format!(
+            "\ngate of {}: {}\n",
+            report.candidate,
+            report.outcome.name()
+        ));
         print(&text)?;
     }
     Ok(report.outcome.exit_code())
@@ -204,14 +285,27 @@ fn write(report: &gate::GateReport, uri: &str, out: &Path, args: &GateArgs) -> R
     if out.is_file() {
         return Err(Error::write(out, &"expected a folder, found a file"));
     }
-    let files = ["gate_report.json", "gate_report.md", "gate_report.html", "gate_report.intoto.json", "eval_report.json"]
-        .map(|name| out.join(name));
-    let read: Vec<PathBuf> =
-        [&args.candidate, &args.baseline, &args.tools, &args.baseline_tools, &args.evals, &args.baseline_evals, &args.analysis]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+    let files = [
+        "gate_report.json",
+        "gate_report.md",
+        "gate_report.html",
+        "gate_report.intoto.json",
+        "eval_report.json",
+    ]
+    .map(|name| out.join(name));
+    let read: Vec<PathBuf> = [
+        &args.candidate,
+        &args.baseline,
+        &args.tools,
+        &args.baseline_tools,
+        &args.evals,
+        &args.baseline_evals,
+        &args.analysis,
+    ]
+    .into_iter()
+    .flatten()
+    .cloned()
+    .collect();
     output::keep_apart(&read, &files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let text = output::to_json(report);
     let digest = output::sha256_of_bytes(text.as_bytes());

@@ -3,14 +3,13 @@
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-use super::{DONE, print};
-use crate::{
-    error::{Error, Result},
-    generate::{self, DATA_FILE},
-    output::StagedFolder,
-    progress::Progress,
-    scenario::{Overrides, Scenario},
-};
+use crate::base::error::{Error, Result};
+use crate::base::output::StagedFolder;
+use crate::base::progress::Progress;
+use crate::cli::{DONE, print};
+use crate::generate;
+use crate::generate::DATA_FILE;
+use crate::scenario::{Overrides, Scenario};
 
 /// The case study, for data without a scenario of one's own.
 const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
@@ -49,10 +48,15 @@ enum Kind {
 }
 
 pub(super) fn run(args: &GenerateArgs) -> Result<u8> {
-    let overrides = Overrides { seed: args.seed, ..Overrides::default() };
+    let overrides = Overrides {
+        seed: args.seed,
+        ..Overrides::default()
+    };
     let mut scenario = match &args.scenario {
         Some(path) => Scenario::load(path, &overrides)?,
-        None => Scenario::parse(ECOMMERCE, "ecommerce", Path::new(""), &overrides).map_err(Error::scenario)?,
+        None => {
+            Scenario::parse(ECOMMERCE, "ecommerce", Path::new(""), &overrides).map_err(Error::scenario)?
+        }
     };
     if let Some(generate) = &mut scenario.input.generate {
         let (turns, users) = match args.kind {
@@ -64,7 +68,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<u8> {
     }
     let staged = StagedFolder::begin(&args.out, DATA_FILE)?;
     match args.kind {
-        Kind::Ecommerce => generate::generate(&scenario, staged.path(), &Progress::on_terminal()).map(|_| ())?,
+        Kind::Ecommerce => {
+            generate::generate(&scenario, staged.path(), &Progress::on_terminal()).map(|_| ())?
+        }
         Kind::Users => generate::generate_users(&scenario, staged.path(), &Progress::on_terminal())?,
     }
     staged.commit()?;

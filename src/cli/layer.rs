@@ -3,16 +3,15 @@
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-use super::{DONE, parse_instant, print, source_at, summary};
-use crate::{
-    error::{Error, Result},
-    layer::{Audit, Period, Ties},
-    objects, output,
-    progress::Progress,
-    scenario::{Events, Overrides, Scenario, UsersFrom},
-    study::{self, LayerOptions, RfmTable},
-    time::{self, DAY, Micros},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time::{DAY, Micros};
+use crate::base::{objects, output, time};
+use crate::cli::{DONE, parse_instant, print, source_at, summary};
+use crate::layer::{Audit, Period, Ties};
+use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
+use crate::study;
+use crate::study::{LayerOptions, RfmTable};
 
 /// The source document's four bands, for users tables that come without a scenario.
 const DEFAULT: &str = include_str!("layer_default.toml");
@@ -39,16 +38,28 @@ pub(super) struct LayerArgs {
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
     /// A column under another name, such as user_id=customer_id; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = super::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
     columns: Vec<(String, String)>,
     /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value, quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]
     rfm_table: Option<PathBuf>,
     /// What a purchase is counted by in --rfm-table
-    #[arg(long, value_enum, value_name = "PERIOD", default_value_t, requires = "rfm_table")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PERIOD",
+        default_value_t,
+        requires = "rfm_table"
+    )]
     rfm_period: Period,
     /// Who gets the better score of equal users in --rfm-table
-    #[arg(long, value_enum, value_name = "RULE", default_value_t, requires = "rfm_table")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "RULE",
+        default_value_t,
+        requires = "rfm_table"
+    )]
     rfm_ties: Ties,
     /// Last night's layer table: report who moved, and take over row groups of which nothing changed
     #[arg(long, value_name = "FILE")]
@@ -74,7 +85,9 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
         source.columns.extend(args.columns.iter().cloned());
     }
     if args.rfm_table.is_some() && !matches!(users, UsersFrom::Events(_)) {
-        return Err(Error::usage("expected --events for --rfm-table, found users without events"));
+        return Err(Error::usage(
+            "expected --events for --rfm-table, found users without events",
+        ));
     }
     let as_of = args.as_of.unwrap_or(scenario.plan.start);
     let options = LayerOptions {
@@ -83,10 +96,18 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
         previous: args.previous.as_deref().map(objects::local_file).transpose()?,
         changes: args.changes.clone(),
         changed_only: args.changed_only,
-        rfm_table: args.rfm_table.clone().map(|path| RfmTable { path, period: args.rfm_period, ties: args.rfm_ties }),
+        rfm_table: args.rfm_table.clone().map(|path| RfmTable {
+            path,
+            period: args.rfm_period,
+            ties: args.rfm_ties,
+        }),
     };
     let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
-    print(&if args.json { output::to_json(&found) } else { summary::layers_table(&found) })?;
+    print(&if args.json {
+        output::to_json(&found)
+    } else {
+        summary::layers_table(&found)
+    })?;
     Ok(DONE)
 }
 
@@ -106,16 +127,22 @@ fn users(args: &LayerArgs, scenario: &Scenario) -> Result<UsersFrom> {
     let users = match (&args.users, &args.events, &scenario.input.users) {
         (Some(path), _, UsersFrom::Table(like)) => UsersFrom::Table(source_at(path, Some(like))),
         (Some(path), _, _) => UsersFrom::Table(source_at(path, None)),
-        (_, Some(path), UsersFrom::Events(like)) => {
-            UsersFrom::Events(Events { source: source_at(path, Some(&like.source)), ..like.clone() })
-        }
-        (_, Some(path), _) => UsersFrom::Events(Events { source: source_at(path, None), use_window: 30 * DAY, value_window: 365 * DAY }),
+        (_, Some(path), UsersFrom::Events(like)) => UsersFrom::Events(Events {
+            source: source_at(path, Some(&like.source)),
+            ..like.clone()
+        }),
+        (_, Some(path), _) => UsersFrom::Events(Events {
+            source: source_at(path, None),
+            use_window: 30 * DAY,
+            value_window: 365 * DAY,
+        }),
         (None, None, UsersFrom::Generator) => {
-            return Err(
-                Error::usage("expected --users, found none").hint("this scenario generates its users: see `sluice generate --help`")
-            );
+            return Err(Error::usage("expected --users, found none")
+                .hint("this scenario generates its users: see `sluice generate --help`"));
         }
-        (None, None, _) if args.config.is_none() => return Err(Error::usage("expected --users or --events, found neither")),
+        (None, None, _) if args.config.is_none() => {
+            return Err(Error::usage("expected --users or --events, found neither"));
+        }
         (None, None, own) => own.clone(),
     };
     Ok(users)

@@ -29,12 +29,10 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    error::{Error, Result, exit_code},
-    objects,
-    scenario::Source,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::time::Micros;
+use crate::base::{objects, time};
+use crate::scenario::Source;
 
 /// Decides, from data, how fast a new release of an AI agent may reach which users.
 #[derive(Debug, Parser)]
@@ -129,8 +127,13 @@ fn note(text: &str) {
 
 /// Prints to stdout. A reader that has gone away is no error.
 fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::write(Path::new("stdout"), &error)),
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::write(Path::new("stdout"), &error))
+        }
         _ => Ok(()),
     }
 }
@@ -142,7 +145,9 @@ fn parse_instant(text: &str) -> std::result::Result<Micros, String> {
 /// Bytes from `300MB`, `2GB`, `512MiB` or a plain number.
 fn parse_size(text: &str) -> std::result::Result<u64, String> {
     let expected = || "expected a size such as 300MB or 2GB".to_owned();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].parse().map_err(|_| expected())?;
     let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
@@ -155,20 +160,33 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
         _ => return Err(expected()),
     };
     let bytes = number * unit;
-    if (1e3..1e15).contains(&bytes) { Ok(bytes as u64) } else { Err("expected at least 1kB".to_owned()) }
+    if (1e3..1e15).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err("expected at least 1kB".to_owned())
+    }
 }
 
 fn parse_column(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, column)) if !name.is_empty() && !column.is_empty() => Ok((name.to_owned(), column.to_owned())),
+        Some((name, column)) if !name.is_empty() && !column.is_empty() => {
+            Ok((name.to_owned(), column.to_owned()))
+        }
         _ => Err("expected NAME=COLUMN, such as user_id=customer_id".to_owned()),
     }
 }
 
 /// A source on the command line: the scenario's column names still apply.
 fn source_at(path: &Path, like: Option<&Source>) -> Source {
-    let (columns, constants) = like.map_or_else(|| (BTreeMap::new(), BTreeMap::new()), |s| (s.columns.clone(), s.constants.clone()));
-    Source { path: path.to_owned(), columns, constants }
+    let (columns, constants) = like.map_or_else(
+        || (BTreeMap::new(), BTreeMap::new()),
+        |s| (s.columns.clone(), s.constants.clone()),
+    );
+    Source {
+        path: path.to_owned(),
+        columns,
+        constants,
+    }
 }
 
 /// The exit code of a command that did what it was asked.

@@ -3,14 +3,13 @@
 use clap::Args;
 use std::path::PathBuf;
 
-use super::{DONE, print};
-use crate::{
-    error::{Error, Result, exit_code},
-    objects, output,
-    progress::Progress,
-    publish::{self, Outcome, Parts, PublishReport, Source, TargetReport},
-    time::Micros,
-};
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{objects, output};
+use crate::cli::{DONE, print};
+use crate::publish;
+use crate::publish::{Outcome, Parts, PublishReport, Source, TargetReport};
 
 /// Put a schedule and its layers into the stores, flag systems and gateways that production reads
 #[derive(Debug, Args)]
@@ -71,21 +70,31 @@ pub(super) fn run(args: &PublishArgs) -> Result<u8> {
         ..publish::Options::at(now()?)
     };
     let report = publish::publish(&source, &mut targets, &options, &Progress::on_terminal());
-    print(&if args.json { output::to_json(&report) } else { table(&report) })?;
+    print(&if args.json {
+        output::to_json(&report)
+    } else {
+        table(&report)
+    })?;
     for target in &report.targets {
         for warning in &target.warnings {
-            super::note(&format!("warning: {}: {warning}", target.target));
+            crate::cli::note(&format!("warning: {}: {warning}", target.target));
         }
         if let Some(error) = &target.error {
-            super::note(&format!("error: {error}"));
+            crate::cli::note(&format!("error: {error}"));
         }
     }
-    Ok(if report.has_failed() { exit_code::TARGET } else { DONE })
+    Ok(if report.has_failed() {
+        exit_code::TARGET
+    } else {
+        DONE
+    })
 }
 
 fn now() -> Result<Micros> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let micros = since.ok().and_then(|since| Micros::try_from(since.as_micros()).ok());
+    let micros = since
+        .ok()
+        .and_then(|since| Micros::try_from(since.as_micros()).ok());
     micros.ok_or_else(|| Error::usage("expected a clock after 1970, found one before"))
 }
 
@@ -101,9 +110,17 @@ fn table(report: &PublishReport) -> String {
                 "  ({} of {} users {}",
                 users.n_written,
                 users.n_users,
-                if target.outcome == Outcome::Planned { "to write" } else { "written" }
+                if target.outcome == Outcome::Planned {
+                    "to write"
+                } else {
+                    "written"
+                }
             ));
-            text.push_str(&if users.n_gone > 0 { format!(", {} gone)", users.n_gone) } else { ")".into() });
+            text.push_str(&if users.n_gone > 0 {
+                format!(", {} gone)", users.n_gone)
+            } else {
+                ")".into()
+            });
         }
         text.push('\n');
         text.push_str(&changes(target));
@@ -115,10 +132,18 @@ fn changes(target: &TargetReport) -> String {
     let mut text = String::new();
     for change in target.changes.iter().take(N_SHOWN) {
         let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
-        text.push_str(&format!("  {}: {} → {}\n", change.what, show(&change.before), show(&change.after)));
+        text.push_str(&format!(
+            "  {}: {} → {}\n",
+            change.what,
+            show(&change.before),
+            show(&change.after)
+        ));
     }
     if target.changes.len() > N_SHOWN {
-        text.push_str(&format!("  and {} more: --json shows them\n", target.changes.len() - N_SHOWN));
+        text.push_str(&format!(
+            "  and {} more: --json shows them\n",
+            target.changes.len() - N_SHOWN
+        ));
     }
     text
 }

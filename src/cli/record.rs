@@ -4,13 +4,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
 
-use super::{DONE, print, summary};
-use crate::{
-    error::{Error, Problem, Result},
-    gate::{self, Evidence, GateCheck, GateOutcome, Policy},
-    output,
-    release::{self, DIMENSIONS, Registry, ReleaseRecord, Seen, Signal, SignalKind},
-};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::output;
+use crate::cli::{DONE, print, summary};
+use crate::gate::{Evidence, GateCheck, GateOutcome, Policy};
+use crate::release::{DIMENSIONS, Registry, ReleaseRecord, Seen, Signal, SignalKind};
+use crate::{gate, release};
 
 /// Read, check and compare release records: model + prompt + tool schema + knowledge base
 #[derive(Debug, Args)]
@@ -123,14 +122,33 @@ fn show(args: &ShowArgs) -> Result<u8> {
         row("digest", Some(&record.digest));
         row("git_sha", record.git_sha.as_deref());
         for dimension in DIMENSIONS {
-            row(dimension.name(), record.artifact(dimension).map(|artifact| artifact.reference.as_str()));
+            row(
+                dimension.name(),
+                record
+                    .artifact(dimension)
+                    .map(|artifact| artifact.reference.as_str()),
+            );
         }
-        row("eval_set", record.eval_set.as_ref().map(|artifact| artifact.reference.as_str()));
+        row(
+            "eval_set",
+            record
+                .eval_set
+                .as_ref()
+                .map(|artifact| artifact.reference.as_str()),
+        );
         row("eval_report", record.eval_report_uri.as_deref());
         row("rollback_target", record.rollback_target.as_deref());
-        let approvers = record.approvers.iter().map(|approver| approver.id.clone()).collect::<Vec<_>>().join(", ");
+        let approvers = record
+            .approvers
+            .iter()
+            .map(|approver| approver.id.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
         row("approvers", Some(&approvers));
-        row("in production", Some(if record.is_production { "yes" } else { "not said" }));
+        row(
+            "in production",
+            Some(if record.is_production { "yes" } else { "not said" }),
+        );
         print(&format!("{}\n\n", table.trim_fmt()))?;
     }
     Ok(DONE)
@@ -139,19 +157,50 @@ fn show(args: &ShowArgs) -> Result<u8> {
 fn check(args: &CheckArgs) -> Result<u8> {
     let candidate = ReleaseRecord::read(&args.record)?;
     let baseline = ReleaseRecord::read(&args.baseline)?;
-    let records = args.records.as_deref().map(release::read_records).transpose()?.unwrap_or_default();
-    let policy = args.policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
-    let seen = args.registry.as_deref().map(|path| note(path, &candidate)).transpose()?;
-    let evidence = Evidence { records: &records, seen, ..Evidence::of(&candidate, &baseline) };
+    let records = args
+        .records
+        .as_deref()
+        .map(release::read_records)
+        .transpose()?
+        .unwrap_or_default();
+    let policy = args
+        .policy
+        .as_deref()
+        .map(Policy::read)
+        .transpose()?
+        .unwrap_or_default();
+    let seen = args
+        .registry
+        .as_deref()
+        .map(|path| note(path, &candidate))
+        .transpose()?;
+    let evidence = Evidence {
+        records: &records,
+        seen,
+        ..Evidence::of(&candidate, &baseline)
+    };
     let report = gate::gate_release(&evidence, &policy);
-    let checks: Vec<GateCheck> = report.checks.into_iter().filter(|check| ["record", "approval"].contains(&check.gate.as_str())).collect();
-    let outcome = checks.iter().map(|check| check.outcome).max().unwrap_or(GateOutcome::Inconclusive);
+    let checks: Vec<GateCheck> = report
+        .checks
+        .into_iter()
+        .filter(|check| ["record", "approval"].contains(&check.gate.as_str()))
+        .collect();
+    let outcome = checks
+        .iter()
+        .map(|check| check.outcome)
+        .max()
+        .unwrap_or(GateOutcome::Inconclusive);
     if args.json {
         print(&output::to_json(
             &json!({"release_id": candidate.release_id, "digest": candidate.digest, "outcome": outcome, "checks": checks}),
         ))?;
     } else {
-        print(&format!("{}\n\n{}: {}\n", summary::checks_table(&checks).trim_fmt(), candidate.release_id, outcome.name()))?;
+        print(&format!(
+            "{}\n\n{}: {}\n",
+            summary::checks_table(&checks).trim_fmt(),
+            candidate.release_id,
+            outcome.name()
+        ))?;
     }
     Ok(outcome.exit_code())
 }
@@ -167,17 +216,29 @@ pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<See
 }
 
 fn diff(args: &DiffArgs) -> Result<u8> {
-    let (baseline, candidate) = (ReleaseRecord::read(&args.baseline)?, ReleaseRecord::read(&args.candidate)?);
+    let (baseline, candidate) = (
+        ReleaseRecord::read(&args.baseline)?,
+        ReleaseRecord::read(&args.candidate)?,
+    );
     let changes = release::changes(&baseline, &candidate);
     if args.json {
-        print(&output::to_json(&json!({"baseline": baseline.release_id, "candidate": candidate.release_id, "changes": changes})))?;
+        print(&output::to_json(
+            &json!({"baseline": baseline.release_id, "candidate": candidate.release_id, "changes": changes}),
+        ))?;
         return Ok(DONE);
     }
     let mut table = summary::new_table();
-    table.set_header(["dimension", baseline.release_id.as_str(), candidate.release_id.as_str(), ""]);
+    table.set_header([
+        "dimension",
+        baseline.release_id.as_str(),
+        candidate.release_id.as_str(),
+        "",
+    ]);
     for change in &changes {
         let name = |artifact: &Option<release::ArtifactRef>| {
-            artifact.as_ref().map_or_else(|| "-".to_owned(), |artifact| artifact.reference.clone())
+            artifact
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |artifact| artifact.reference.clone())
         };
         let note = if change.moved {
             "moved: another content under one name"
@@ -186,14 +247,22 @@ fn diff(args: &DiffArgs) -> Result<u8> {
         } else {
             ""
         };
-        table.add_row([change.dimension.name().to_owned(), name(&change.from), name(&change.to), note.to_owned()]);
+        table.add_row([
+            change.dimension.name().to_owned(),
+            name(&change.from),
+            name(&change.to),
+            note.to_owned(),
+        ]);
     }
     print(&format!("{}\n", table.trim_fmt()))?;
     Ok(DONE)
 }
 
 fn rollback(args: &RollbackArgs) -> Result<u8> {
-    let (candidate, target) = (ReleaseRecord::read(&args.candidate)?, ReleaseRecord::read(&args.target)?);
+    let (candidate, target) = (
+        ReleaseRecord::read(&args.candidate)?,
+        ReleaseRecord::read(&args.target)?,
+    );
     let mut signals = match &args.analysis {
         Some(path) => release::signals_of(&output::read_json(path)?),
         None => Vec::new(),
@@ -201,11 +270,19 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
     for word in &args.signal {
         let kind = SignalKind::of(word).ok_or_else(|| {
             Error::new(
-                crate::error::ErrorKind::Usage,
-                Problem::new("--signal", format!("expected faithfulness, cost, tool_errors or latency, found `{word}`")),
+                crate::base::error::ErrorKind::Usage,
+                Problem::new(
+                    "--signal",
+                    format!("expected faithfulness, cost, tool_errors or latency, found `{word}`"),
+                ),
             )
         })?;
-        signals.push(Signal { kind, metric: String::new(), place: String::new(), harm: None });
+        signals.push(Signal {
+            kind,
+            metric: String::new(),
+            place: String::new(),
+            harm: None,
+        });
     }
     let plan = release::rollback(&candidate, &target, signals);
     if args.json {
@@ -218,7 +295,12 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
     for (idx, step) in plan.steps.iter().enumerate() {
         let what = match (&step.dimension, &step.from, &step.to) {
             (Some(dimension), from, to) => {
-                format!("{}: {} -> {}", dimension.name(), from.as_deref().unwrap_or("-"), to.as_deref().unwrap_or("-"))
+                format!(
+                    "{}: {} -> {}",
+                    dimension.name(),
+                    from.as_deref().unwrap_or("-"),
+                    to.as_deref().unwrap_or("-")
+                )
             }
             (None, Some(from), Some(to)) => format!("{from} -> {to}"),
             _ => "outside of the record".into(),

@@ -4,20 +4,19 @@ use clap::Args;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-use super::{DONE, parse_instant, parse_size, print, source_at, summary::new_table};
-use crate::{
-    analysis::{PairedEffect, WhatIf, WhatIfCube},
-    error::{Error, Result},
-    memory::memory_limit,
-    objects,
-    output::{self, StagedFolder},
-    progress::Progress,
-    replay::{CUBE_FILE, Cube, Inputs},
-    scenario::{Overrides, Scenario, Source},
-    stats::Known,
-    study,
-    time::Micros,
-};
+use crate::analysis::{PairedEffect, WhatIf, WhatIfCube};
+use crate::base::error::{Error, Result};
+use crate::base::memory::memory_limit;
+use crate::base::output::StagedFolder;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{objects, output};
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, parse_instant, parse_size, print, source_at};
+use crate::replay::{CUBE_FILE, Cube, Inputs};
+use crate::scenario::{Overrides, Scenario, Source};
+use crate::stats::Known;
+use crate::study;
 
 /// Reduce a traffic log to a cube
 #[derive(Debug, Args)]
@@ -74,16 +73,26 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
         return what_if(&args.what_if, cube, args.json);
     }
     let (Some(layers), Some(plan), Some(out)) = (&args.layers, &args.plan, &args.out) else {
-        return Err(Error::usage("expected --layers, --plan and --out, found only some of them"));
+        return Err(Error::usage(
+            "expected --layers, --plan and --out, found only some of them",
+        ));
     };
     let layers = &objects::local_file(layers)?;
-    let mut scenario = Scenario::load(plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let mut scenario = Scenario::load(
+        plan,
+        &Overrides {
+            as_of: args.as_of,
+            ..Overrides::default()
+        },
+    )?;
     if let Some(path) = &args.traffic {
         let like = scenario.input.traffic.first().cloned();
         scenario.input.traffic = vec![source_at(path, like.as_ref())];
     }
     if scenario.input.traffic.is_empty() {
-        return Err(Error::usage("expected --traffic, found none").hint("this scenario names no traffic of its own"));
+        return Err(
+            Error::usage("expected --traffic, found none").hint("this scenario names no traffic of its own")
+        );
     }
     let at = |path: &PathBuf, like: &[Source]| vec![source_at(path, like.first())];
     if let Some(path) = &args.shadow {
@@ -102,7 +111,11 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
     let cube = study::replay(&scenario, &inputs, staged.path(), &Progress::on_terminal())?;
     staged.commit()?;
     let rows = &cube.counts;
-    print(&if args.json { output::to_json(rows) } else { format!("{}written:\n  {}\n", rows_text(&cube), out.display()) })?;
+    print(&if args.json {
+        output::to_json(rows)
+    } else {
+        format!("{}written:\n  {}\n", rows_text(&cube), out.display())
+    })?;
     Ok(DONE)
 }
 
@@ -125,10 +138,22 @@ pub(super) fn rows_text(cube: &Cube) -> String {
         (rows.n_after_as_of, "at or after as_of"),
         (rows.n_shadow, "shadow rows in the log"),
         (rows.n_eval, "rows of evaluation runs"),
-        (rows.n_layer_differs, "colored with another layer than the layer table's"),
-        (rows.n_misassigned, "in the other release than bucket and ratio say"),
-        (rows.n_propensity_differs, "with another propensity than the plan's ratio"),
-        (rows.n_pairs, "paired with the candidate's answer to the same request"),
+        (
+            rows.n_layer_differs,
+            "colored with another layer than the layer table's",
+        ),
+        (
+            rows.n_misassigned,
+            "in the other release than bucket and ratio say",
+        ),
+        (
+            rows.n_propensity_differs,
+            "with another propensity than the plan's ratio",
+        ),
+        (
+            rows.n_pairs,
+            "paired with the candidate's answer to the same request",
+        ),
     ];
     for (n, what) in notes.iter().filter(|(n, _)| *n > 0) {
         text.push_str(&format!("{n} {what}\n"));
@@ -138,10 +163,17 @@ pub(super) fn rows_text(cube: &Cube) -> String {
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
     let load = |path: &PathBuf| Scenario::load(path, &Overrides::default());
-    let scenarios = scenarios.par_iter().map(load).collect::<Result<Vec<Scenario>>>()?;
+    let scenarios = scenarios
+        .par_iter()
+        .map(load)
+        .collect::<Result<Vec<Scenario>>>()?;
     let cube = WhatIfCube::read(cube, &scenarios)?;
     let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
-    print(&if json { output::to_json(&answers) } else { what_if_table(&answers) })?;
+    print(&if json {
+        output::to_json(&answers)
+    } else {
+        what_if_table(&answers)
+    })?;
     Ok(DONE)
 }
 
@@ -161,22 +193,44 @@ fn what_if_table(answers: &[WhatIf]) -> String {
     ]);
     for answer in answers {
         for layer in answer.layers.iter().filter(|layer| layer.exposed_requests > 0) {
-            let users = if layer.users_are_bound { format!("<= {}", layer.exposed_users) } else { layer.exposed_users.to_string() };
-            let quality = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            let users = if layer.users_are_bound {
+                format!("<= {}", layer.exposed_users)
+            } else {
+                layer.exposed_users.to_string()
+            };
+            let quality =
+                |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
             let effect = match &layer.qos.effect {
                 Known::Value(effect) => {
-                    format!("{:+.4} ({:+.4} to {:+.4})", effect.effect_size, effect.ci.ci_lower, effect.ci.ci_upper)
+                    format!(
+                        "{:+.4} ({:+.4} to {:+.4})",
+                        effect.effect_size, effect.ci.ci_lower, effect.ci.ci_upper
+                    )
                 }
                 Known::Unknown { reason } => reason.to_string(),
             };
             // The metric whose harm stands out most from its error.
-            let certainty = |effect: &PairedEffect| if effect.std_error > 0.0 { effect.effect_size / effect.std_error } else { 0.0 };
-            let harms = layer.metrics.iter().filter_map(|metric| Some((metric, metric.harm.value()?)));
-            let worst = harms.filter(|(_, harm)| harm.ci.ci_lower > 0.0).max_by(|a, b| certainty(a.1).total_cmp(&certainty(b.1)));
+            let certainty = |effect: &PairedEffect| {
+                if effect.std_error > 0.0 {
+                    effect.effect_size / effect.std_error
+                } else {
+                    0.0
+                }
+            };
+            let harms = layer
+                .metrics
+                .iter()
+                .filter_map(|metric| Some((metric, metric.harm.value()?)));
+            let worst = harms
+                .filter(|(_, harm)| harm.ci.ci_lower > 0.0)
+                .max_by(|a, b| certainty(a.1).total_cmp(&certainty(b.1)));
             let worst = worst.map_or_else(
                 || "none shown".to_owned(),
                 |(metric, harm)| {
-                    format!("{}: {:+.1} ({:+.1} to {:+.1})", metric.metric, harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper)
+                    format!(
+                        "{}: {:+.1} ({:+.1} to {:+.1})",
+                        metric.metric, harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper
+                    )
                 },
             );
             table.add_row([
@@ -192,9 +246,27 @@ fn what_if_table(answers: &[WhatIf]) -> String {
                 worst,
             ]);
         }
-        let users = if answer.users_are_bound { format!("<= {}", answer.exposed_users) } else { answer.exposed_users.to_string() };
-        let (requests, pairs) = (answer.exposed_requests.to_string(), answer.paired_requests.to_string());
-        table.add_row([answer.name.as_str(), "", "all", &users, &requests, &pairs, "", "", "", ""]);
+        let users = if answer.users_are_bound {
+            format!("<= {}", answer.exposed_users)
+        } else {
+            answer.exposed_users.to_string()
+        };
+        let (requests, pairs) = (
+            answer.exposed_requests.to_string(),
+            answer.paired_requests.to_string(),
+        );
+        table.add_row([
+            answer.name.as_str(),
+            "",
+            "all",
+            &users,
+            &requests,
+            &pairs,
+            "",
+            "",
+            "",
+            "",
+        ]);
     }
     format!("{}\n", table.trim_fmt())
 }

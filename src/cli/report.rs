@@ -3,18 +3,18 @@
 use clap::Args;
 use std::path::PathBuf;
 
-use super::{DONE, print};
-use crate::{
-    error::Result,
-    output,
-    report::{Lang, StudyDocument},
-    scenario::{Overrides, Scenario},
-    study,
-};
+use crate::base::error::Result;
+use crate::base::output;
+use crate::cli::{DONE, print};
+use crate::report::{Lang, StudyDocument};
+use crate::scenario::{Overrides, Scenario};
+use crate::study;
 
 /// Draw report.md and report.html from a study's documents
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice report out/ecommerce\n  sluice report stages --plan scenarios/ecommerce.toml")]
+#[command(
+    after_help = "Example:\n  sluice report out/ecommerce\n  sluice report stages --plan scenarios/ecommerce.toml"
+)]
 pub(super) struct ReportArgs {
     /// The study's folder: of `run`, or with what the stage commands wrote
     dir: PathBuf,
@@ -33,6 +33,10 @@ pub(super) fn run(args: &ReportArgs) -> Result<u8> {
     }
     study::report(&args.dir, args.lang)?;
     let path = |name: &str| args.dir.join(name).display().to_string();
-    print(&format!("written:\n  {}\n  {}\n", path(study::file::REPORT_HTML), path(study::file::REPORT_MD)))?;
+    print(&format!(
+        "written:\n  {}\n  {}\n",
+        path(study::file::REPORT_HTML),
+        path(study::file::REPORT_MD)
+    ))?;
     Ok(DONE)
 }

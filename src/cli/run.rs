@@ -3,15 +3,13 @@
 use clap::Args;
 use std::path::PathBuf;
 
-use super::{DONE, parse_instant, print, summary};
-use crate::{
-    error::Result,
-    progress::Progress,
-    report::Lang,
-    scenario::{Overrides, Scenario},
-    study,
-    time::Micros,
-};
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::cli::{DONE, parse_instant, print, summary};
+use crate::report::Lang;
+use crate::scenario::{Overrides, Scenario};
+use crate::study;
 
 /// Run a whole study: data, layers, cube, analysis, schedule, gate, report
 #[derive(Debug, Args)]
@@ -48,10 +46,18 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<u8> {
-    let overrides = Overrides { as_of: args.as_of, seed: args.seed, scale: args.scale };
+    let overrides = Overrides {
+        as_of: args.as_of,
+        seed: args.seed,
+        scale: args.scale,
+    };
     let scenario = Scenario::load(&args.scenario, &overrides)?;
     let study = study::run(&scenario, &args.out, args.lang, &Progress::on_terminal())?;
-    print(&if args.json { summary::json(&scenario, &study, &args.out) } else { summary::text(&scenario, &study, &args.out) })?;
+    print(&if args.json {
+        summary::json(&scenario, &study, &args.out)
+    } else {
+        summary::text(&scenario, &study, &args.out)
+    })?;
     if args.verify {
         study::verify(&scenario, study.ramp.as_ref().map(|ramp| &ramp.schedule))?;
     }

@@ -12,16 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{DONE, parse_instant, print, print_error};
-use crate::{
-    analysis::Analysis,
-    error::{Error, Result},
-    output,
-    ramp::RampState,
-    scenario::{Overrides, Scenario},
-    study,
-    time::Micros,
-};
+use crate::analysis::Analysis;
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::time::Micros;
+use crate::cli::{DONE, parse_instant, print, print_error};
+use crate::ramp::RampState;
+use crate::scenario::{Overrides, Scenario};
+use crate::study;
 
 /// Decide every layer's next ratio and write the operation log
 #[derive(Debug, Args)]
@@ -62,7 +60,11 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
     match args.watch {
         None => {
             // A loop that watches the folder has it alone.
-            let _lock = if args.out.join(LOCK).exists() { Some(lock(&args.out)?) } else { None };
+            let _lock = if args.out.join(LOCK).exists() {
+                Some(lock(&args.out)?)
+            } else {
+                None
+            };
             once(args, args.state.as_deref())
         }
         Some(interval) => watch(args, interval),
@@ -74,13 +76,26 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
     let scenario = scenario_of(args, &analysis)?;
     let state: Option<RampState> = state.map(output::read_json).transpose()?;
     let digest = output::sha256_of(&[output::to_json(&analysis).as_bytes()]);
-    if state.as_ref().is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest)) {
-        print(if args.json { "{\"changed\": false}\n" } else { "the state rests on this evidence already: nothing changed\n" })?;
+    if state
+        .as_ref()
+        .is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest))
+    {
+        print(if args.json {
+            "{\"changed\": false}\n"
+        } else {
+            "the state rests on this evidence already: nothing changed\n"
+        })?;
         return Ok(DONE);
     }
     let schedule = study::schedule(&scenario, &analysis, state.as_ref(), &args.out)?;
     if let Some(path) = &args.layer_summary {
-        study::gate(&scenario, &output::read_json(path)?, &analysis, &schedule, &args.out)?;
+        study::gate(
+            &scenario,
+            &output::read_json(path)?,
+            &analysis,
+            &schedule,
+            &args.out,
+        )?;
     }
     if args.json {
         print(&output::to_json(&schedule))?;
@@ -98,14 +113,25 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
             layer.reason
         ));
     }
-    text.push_str(&format!("written:\n  {}\n", args.out.join(study::file::SCHEDULE).display()));
+    text.push_str(&format!(
+        "written:\n  {}\n",
+        args.out.join(study::file::SCHEDULE).display()
+    ));
     print(&text)?;
     Ok(DONE)
 }
 
 /// The scenario that the analysis was made under: as the file says, or looking back from the analysis' own instant.
 fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
-    let load = |as_of: Option<Micros>| Scenario::load(&args.plan, &Overrides { as_of, ..Overrides::default() });
+    let load = |as_of: Option<Micros>| {
+        Scenario::load(
+            &args.plan,
+            &Overrides {
+                as_of,
+                ..Overrides::default()
+            },
+        )
+    };
     let scenario = load(args.as_of)?;
     if analysis.scenario_digest == scenario.digest {
         return Ok(scenario);
@@ -116,7 +142,10 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
     }
     Err(Error::input(
         args.analysis.display().to_string(),
-        format!("expected an analysis under {}, found one under another scenario", args.plan.display()),
+        format!(
+            "expected an analysis under {}, found one under another scenario",
+            args.plan.display()
+        ),
     )
     .hint("make it anew with `sluice analyze`"))
 }
@@ -127,12 +156,17 @@ fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
     let _lock = lock(&args.out)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| Error::write(&args.out, &error))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Error::write(&args.out, &error))?;
     }
     let written = args.out.join(study::file::STATE);
     let mut is_first = true;
     while !stop.load(Ordering::Relaxed) {
-        let state = if written.exists() { Some(written.as_path()) } else { args.state.as_deref() };
+        let state = if written.exists() {
+            Some(written.as_path())
+        } else {
+            args.state.as_deref()
+        };
         match once(args, state) {
             Ok(_) => {}
             // What is wrong from the start stays wrong; later on a file may be on its way.
@@ -141,11 +175,15 @@ fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
         }
         is_first = false;
         // A tenth of the interval at random, so that many loops do not look at the same moment.
-        let luck = SysRng.try_next_u32().map_or(0.0, |n| f64::from(n) / f64::from(u32::MAX));
+        let luck = SysRng
+            .try_next_u32()
+            .map_or(0.0, |n| f64::from(n) / f64::from(u32::MAX));
         let jitter = interval.mul_f64(0.1 * luck);
         let until = Instant::now() + interval + jitter;
         while Instant::now() < until && !stop.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(100).min(until.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                Duration::from_millis(100).min(until.saturating_duration_since(Instant::now())),
+            );
         }
     }
     print("stopped\n")?;
@@ -168,7 +206,9 @@ fn lock(out: &Path) -> Result<File> {
 
 fn parse_interval(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || format!("expected an interval such as 30s, 15m or 1h, found {text}");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
@@ -176,5 +216,11 @@ fn parse_interval(text: &str) -> std::result::Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    if number == 0 { Err(wrong()) } else { Ok(Duration::from_secs(number.saturating_mul(seconds).min(u64::from(u32::MAX)))) }
+    if number == 0 {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_secs(
+            number.saturating_mul(seconds).min(u64::from(u32::MAX)),
+        ))
+    }
 }

@@ -3,18 +3,19 @@
 use clap::Args;
 use std::path::PathBuf;
 
-use super::{DONE, print, summary::new_table};
-use crate::{
-    error::Result,
-    number::number,
-    output::{self, StagedFolder},
-    progress::Progress,
-    replay::Cube,
-    report::{self, Lang, percent},
-    scenario::{Overrides, Scenario},
-    simulate::{self, Chance, Forecast, Measured, Optimum, PlanForecast, Quantity},
-    study::file::REPORT_HTML,
-};
+use crate::base::error::Result;
+use crate::base::number::number;
+use crate::base::output;
+use crate::base::output::StagedFolder;
+use crate::base::progress::Progress;
+use crate::cli::summary::new_table;
+use crate::cli::{DONE, print};
+use crate::replay::Cube;
+use crate::report::{Lang, percent};
+use crate::scenario::{Overrides, Scenario};
+use crate::simulate::{Chance, Forecast, Measured, Optimum, PlanForecast, Quantity};
+use crate::study::file::REPORT_HTML;
+use crate::{report, simulate};
 
 /// The forecast's document: what makes a folder one of a forecast.
 const FORECAST: &str = "forecast.json";
@@ -69,19 +70,32 @@ pub(super) struct SimulateArgs {
 }
 
 pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
-    let mut scenario = Scenario::load(&args.scenario, &Overrides { seed: args.seed, ..Overrides::default() })?;
+    let mut scenario = Scenario::load(
+        &args.scenario,
+        &Overrides {
+            seed: args.seed,
+            ..Overrides::default()
+        },
+    )?;
     if let (Some(runs), Some(simulation)) = (args.runs, &mut scenario.simulation) {
         simulation.n_runs = runs;
     }
     let measured = measure(args, &scenario)?;
     if let (Some(run), Some(plan), Some(world)) = (args.trace_run, &args.trace_plan, &args.trace_world) {
         let lines = simulate::trace(&scenario, measured.as_ref(), plan, world, run)?;
-        let lines: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default()).collect();
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| serde_json::to_string(line).unwrap_or_default())
+            .collect();
         print(&format!("{}\n", lines.join("\n")))?;
         return Ok(DONE);
     }
     // Refused before the work, not after it.
-    let staged = args.out.as_ref().map(|out| StagedFolder::begin(out, FORECAST)).transpose()?;
+    let staged = args
+        .out
+        .as_ref()
+        .map(|out| StagedFolder::begin(out, FORECAST))
+        .transpose()?;
     let mut forecast = simulate::simulate(&scenario, measured.as_ref(), &Progress::on_terminal())?;
     if args.optimize {
         forecast.optimum = Some(simulate::optimize(&scenario, measured.as_ref())?);
@@ -89,7 +103,9 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
     if let Some(staged) = staged {
         let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, args.lang)?;
         output::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
-        forecast.files.insert(REPORT_HTML.to_owned(), output::sha256_of(&[page.as_bytes()]));
+        forecast
+            .files
+            .insert(REPORT_HTML.to_owned(), output::sha256_of(&[page.as_bytes()]));
         output::write_json(&staged.path().join(FORECAST), &forecast)?;
         staged.commit()?;
     }
@@ -98,7 +114,11 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
     } else {
         let mut text = text(&forecast, args.coin_per_request);
         if let Some(out) = &args.out {
-            text.push_str(&format!("written:\n  {}\n  {}\n", out.join(FORECAST).display(), out.join(REPORT_HTML).display()));
+            text.push_str(&format!(
+                "written:\n  {}\n  {}\n",
+                out.join(FORECAST).display(),
+                out.join(REPORT_HTML).display()
+            ));
         }
         print(&text)?;
     }
@@ -109,7 +129,11 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
 fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Measured>> {
     let Some(folder) = &args.cube else { return Ok(None) };
     let cube = Cube::read(folder)?;
-    let other = args.cube_plan.as_ref().map(|path| Scenario::load(path, &Overrides::default())).transpose()?;
+    let other = args
+        .cube_plan
+        .as_ref()
+        .map(|path| Scenario::load(path, &Overrides::default()))
+        .transpose()?;
     Measured::of(&cube, other.as_ref().unwrap_or(scenario)).map(Some)
 }
 
@@ -134,7 +158,11 @@ fn text(forecast: &Forecast, coin: bool) -> String {
     for plan in &forecast.plans {
         let mut row = vec![
             plan.plan.clone(),
-            format!("{}{}", plan.world, if plan.is_harmful { " (harmful)" } else { "" }),
+            format!(
+                "{}{}",
+                plan.world,
+                if plan.is_harmful { " (harmful)" } else { "" }
+            ),
             chance(&plan.p_rollback),
             chance(&plan.p_srm_halt),
             chance(&plan.p_never_finishes),
@@ -169,9 +197,23 @@ fn text(forecast: &Forecast, coin: bool) -> String {
 
 fn optimum_text(optimum: &Optimum) -> String {
     let mut table = new_table();
-    table.set_header(["layer", "ladder", "dwell", "decided by", "false rollback", "missed", "unfinished", "days if good", "harm"]);
+    table.set_header([
+        "layer",
+        "ladder",
+        "dwell",
+        "decided by",
+        "false rollback",
+        "missed",
+        "unfinished",
+        "days if good",
+        "harm",
+    ]);
     for layer in &optimum.layers {
-        for candidate in layer.chosen.iter().chain(layer.front.iter().filter(|_| layer.chosen.is_none()).take(1)) {
+        for candidate in layer
+            .chosen
+            .iter()
+            .chain(layer.front.iter().filter(|_| layer.chosen.is_none()).take(1))
+        {
             table.add_row([
                 layer.layer.clone(),
                 steps(&candidate.ladder),
@@ -199,7 +241,11 @@ fn optimum_text(optimum: &Optimum) -> String {
             ]);
         }
     }
-    let whys: String = optimum.layers.iter().map(|layer| format!("{}: {}\n", layer.layer, layer.why)).collect();
+    let whys: String = optimum
+        .layers
+        .iter()
+        .map(|layer| format!("{}: {}\n", layer.layer, layer.why))
+        .collect();
     format!(
         "\nfastest schedules for {} with a harm of {} that must not be missed\n{}\n{whys}\n{}",
         optimum.metric,
@@ -210,11 +256,19 @@ fn optimum_text(optimum: &Optimum) -> String {
 }
 
 fn steps(ladder: &[f64]) -> String {
-    ladder.iter().map(|share| percent(*share)).collect::<Vec<_>>().join(" ")
+    ladder
+        .iter()
+        .map(|share| percent(*share))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn chance(chance: &Chance) -> String {
-    if chance.mc_error > 0.0 { format!("{} +- {}", percent(chance.p), number(chance.mc_error * 100.0)) } else { chance.bound() }
+    if chance.mc_error > 0.0 {
+        format!("{} +- {}", percent(chance.p), number(chance.mc_error * 100.0))
+    } else {
+        chance.bound()
+    }
 }
 
 fn days(hours: &Quantity) -> String {
@@ -225,16 +279,27 @@ fn days(hours: &Quantity) -> String {
 }
 
 fn mean(quantity: &Quantity) -> String {
-    quantity.mean.map_or_else(|| "-".into(), |mean| number(mean.round()))
+    quantity
+        .mean
+        .map_or_else(|| "-".into(), |mean| number(mean.round()))
 }
 
 fn harm(plan: &PlanForecast) -> String {
     match &plan.cost {
         Some(cost) => format!("cost {}", mean(cost)),
         None => {
-            let worst = plan.harm.iter().filter(|(_, harm)| harm.mean.is_some_and(|mean| mean >= 0.5));
-            let worst: Vec<String> = worst.map(|(metric, harm)| format!("{metric} {}", mean(harm))).collect();
-            if worst.is_empty() { "-".into() } else { worst.join(", ") }
+            let worst = plan
+                .harm
+                .iter()
+                .filter(|(_, harm)| harm.mean.is_some_and(|mean| mean >= 0.5));
+            let worst: Vec<String> = worst
+                .map(|(metric, harm)| format!("{metric} {}", mean(harm)))
+                .collect();
+            if worst.is_empty() {
+                "-".into()
+            } else {
+                worst.join(", ")
+            }
         }
     }
 }

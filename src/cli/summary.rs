@@ -4,16 +4,13 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
 use std::path::Path;
 
-use crate::{
-    gate::{GateCheck, GateOutcome},
-    layer::{Join, LayerMoves, LayerSummary, Move},
-    output,
-    ramp::Schedule,
-    report::{LayerLine, layer_lines, percent},
-    scenario::Scenario,
-    study::{RampFindings, Study, file},
-    time,
-};
+use crate::base::{output, time};
+use crate::gate::{GateCheck, GateOutcome};
+use crate::layer::{Join, LayerMoves, LayerSummary, Move};
+use crate::ramp::Schedule;
+use crate::report::{LayerLine, layer_lines, percent};
+use crate::scenario::Scenario;
+use crate::study::{RampFindings, Study, file};
 
 /// The summary for people: one table, the reasons, the paths.
 pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
@@ -33,7 +30,10 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
         file::FEATURES,
         file::MANIFEST,
     ];
-    for name in shown.into_iter().filter(|name| study.files.iter().any(|path| path == Path::new(name))) {
+    for name in shown
+        .into_iter()
+        .filter(|name| study.files.iter().any(|path| path == Path::new(name)))
+    {
         text.push_str(&format!("  {}\n", out.join(name).display()));
     }
     text
@@ -41,26 +41,60 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
 
 fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings) {
     let plan = &scenario.plan;
-    text.push_str(&format!("{} against {}, as of {}\n\n", plan.candidate, plan.baseline, time::format(scenario.as_of)));
+    text.push_str(&format!(
+        "{} against {}, as of {}\n\n",
+        plan.candidate,
+        plan.baseline,
+        time::format(scenario.as_of)
+    ));
     let lines = layer_lines(&ramp.analysis, &ramp.schedule);
     text.push_str(&decisions_table(&lines));
     text.push('\n');
     let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
     for line in &lines {
-        let tenant = if several { format!("{} / ", line.tenant) } else { String::new() };
+        let tenant = if several {
+            format!("{} / ", line.tenant)
+        } else {
+            String::new()
+        };
         text.push_str(&format!("{tenant}{}: {}\n", line.layer, line.reason));
     }
-    let decisive = ramp.gate.checks.iter().filter(|c| c.outcome == ramp.gate.outcome && c.outcome > GateOutcome::Warn);
-    let names: Vec<String> =
-        decisive.map(|c| if c.layer.is_empty() { c.check.clone() } else { format!("{} in {}", c.check, c.layer) }).collect();
-    let open = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    let decisive = ramp
+        .gate
+        .checks
+        .iter()
+        .filter(|c| c.outcome == ramp.gate.outcome && c.outcome > GateOutcome::Warn);
+    let names: Vec<String> = decisive
+        .map(|c| {
+            if c.layer.is_empty() {
+                c.check.clone()
+            } else {
+                format!("{} in {}", c.check, c.layer)
+            }
+        })
+        .collect();
+    let open = if names.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names.join(", "))
+    };
     text.push_str(&format!("\ngate: {}{open}\n", ramp.gate.outcome.name()));
 }
 
 fn decisions_table(lines: &[LayerLine]) -> String {
     let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
     let mut table = new_table();
-    let mut header = vec!["layer", "users", "exposed", "QoS baseline", "QoS candidate", "SRM", "verdict", "ratio", "first blocking check"];
+    let mut header = vec![
+        "layer",
+        "users",
+        "exposed",
+        "QoS baseline",
+        "QoS candidate",
+        "SRM",
+        "verdict",
+        "ratio",
+        "first blocking check",
+    ];
     if several {
         header.insert(0, "tenant");
     }
@@ -116,7 +150,13 @@ pub(super) fn layers_table(summary: &LayerSummary) -> String {
         "without recency {}, use count {}, value {}, acceptance {}; nothing known of {}",
         m.last_use_time, m.use_count, m.user_value, m.accept_score, summary.n_unknown
     );
-    let mut text = format!("{} users by {} at {}\n\n{}\n{missing}\n", summary.n_users, summary.mode, summary.as_of, table.trim_fmt());
+    let mut text = format!(
+        "{} users by {} at {}\n\n{}\n{missing}\n",
+        summary.n_users,
+        summary.mode,
+        summary.as_of,
+        table.trim_fmt()
+    );
     if summary.ids_are_unique.is_none() {
         text.push_str("whether a user comes twice was not checked: `--audit always` does\n");
     }
@@ -141,7 +181,10 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
         let of_tenant: Vec<&Move> = moves.moves.iter().filter(|m| m.tenant == psi.tenant).collect();
         // In the order of the plan; layers that it no longer has, then nobody, at the end.
         let rank = |name: &Option<String>| {
-            let place = summary.layers.iter().position(|layer| Some(&layer.layer) == name.as_ref());
+            let place = summary
+                .layers
+                .iter()
+                .position(|layer| Some(&layer.layer) == name.as_ref());
             (name.is_none(), place.unwrap_or(usize::MAX), name.clone())
         };
         let names = |pick: &dyn Fn(&Move) -> Option<String>| -> Vec<Option<String>> {
@@ -153,17 +196,33 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
         let (from, to) = (names(&|m| m.from.clone()), names(&|m| m.to.clone()));
         let mut table = new_table();
         let shown = |name: &Option<String>, nobody: &str| name.clone().unwrap_or_else(|| nobody.to_owned());
-        table.set_header([psi.tenant.clone()].into_iter().chain(to.iter().map(|name| shown(name, "(gone)"))));
+        table.set_header(
+            [psi.tenant.clone()]
+                .into_iter()
+                .chain(to.iter().map(|name| shown(name, "(gone)"))),
+        );
         for from in &from {
-            let cell = |to: &Option<String>| of_tenant.iter().find(|m| m.from == *from && m.to == *to).map_or(0, |m| m.n_users);
-            table.add_row([shown(from, "(new)")].into_iter().chain(to.iter().map(|to| cell(to).to_string())));
+            let cell = |to: &Option<String>| {
+                of_tenant
+                    .iter()
+                    .find(|m| m.from == *from && m.to == *to)
+                    .map_or(0, |m| m.n_users)
+            };
+            table.add_row(
+                [shown(from, "(new)")]
+                    .into_iter()
+                    .chain(to.iter().map(|to| cell(to).to_string())),
+            );
         }
         for idx in 1..=to.len() {
             if let Some(column) = table.column_mut(idx) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        let index = psi.psi.map_or_else(|| "not known: one of the nights has no users".to_owned(), |psi| format!("{psi:.4}"));
+        let index = psi.psi.map_or_else(
+            || "not known: one of the nights has no users".to_owned(),
+            |psi| format!("{psi:.4}"),
+        );
         text.push_str(&format!("\n{}\nPSI of the score: {index}\n", table.trim_fmt()));
     }
     text
@@ -190,9 +249,21 @@ pub(super) fn checks_table(checks: &[GateCheck]) -> Table {
     let mut table = new_table();
     table.set_header(["gate", "check", "outcome", "found"]);
     for check in checks {
-        let place = if check.layer.is_empty() { check.check.clone() } else { format!("{} ({})", check.check, check.layer) };
-        let lifted = check.lifted_by.as_ref().map_or_else(String::new, |by| format!(" (lifted by {by})"));
-        table.add_row([check.gate.clone(), place, check.outcome.name().to_owned(), format!("{}{lifted}", short(&check.detail))]);
+        let place = if check.layer.is_empty() {
+            check.check.clone()
+        } else {
+            format!("{} ({})", check.check, check.layer)
+        };
+        let lifted = check
+            .lifted_by
+            .as_ref()
+            .map_or_else(String::new, |by| format!(" (lifted by {by})"));
+        table.add_row([
+            check.gate.clone(),
+            place,
+            check.outcome.name().to_owned(),
+            format!("{}{lifted}", short(&check.detail)),
+        ]);
     }
     table
 }
@@ -200,7 +271,11 @@ pub(super) fn checks_table(checks: &[GateCheck]) -> Table {
 /// As much of a text as a line of a table holds.
 fn short(text: &str) -> String {
     let text = text.replace(char::is_control, " ");
-    if text.chars().count() > 110 { format!("{}…", text.chars().take(109).collect::<String>()) } else { text }
+    if text.chars().count() > 110 {
+        format!("{}…", text.chars().take(109).collect::<String>())
+    } else {
+        text
+    }
 }
 
 /// The summary for scripts.
@@ -220,6 +295,10 @@ pub(super) fn json(scenario: &Scenario, study: &Study, out: &Path) -> String {
         layering: &study.layering,
         gate: study.ramp.as_ref().map(|ramp| ramp.gate.outcome),
         schedule: study.ramp.as_ref().map(|ramp| &ramp.schedule),
-        files: study.files.iter().map(|path| path.display().to_string()).collect(),
+        files: study
+            .files
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
     })
 }

@@ -4,12 +4,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
 
-use super::{DONE, print, summary};
-use crate::{
-    error::{Result, exit_code},
-    output,
-    tools::{self, BundleDiff, Concern, Level, Replayed, ToolBundle},
-};
+use crate::base::error::{Result, exit_code};
+use crate::base::output;
+use crate::cli::{DONE, print, summary};
+use crate::release::tools;
+use crate::release::tools::{BundleDiff, Concern, Level, Replayed, ToolBundle};
 
 /// Compare bundles of tool schemas: whom does a change break?
 #[derive(Debug, Args)]
@@ -47,7 +46,11 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
     let ToolsCommand::Diff(args) = &args.command;
     let (before, after) = (ToolBundle::read(&args.before)?, ToolBundle::read(&args.after)?);
     let diff = tools::diff_bundles(&before, &after, false);
-    let calls = args.calls.as_deref().map(|path| tools::replay_arguments(path, Some(&before), &after)).transpose()?;
+    let calls = args
+        .calls
+        .as_deref()
+        .map(|path| tools::replay_arguments(path, Some(&before), &after))
+        .transpose()?;
     if args.json {
         print(&output::to_json(&json!({"diff": diff, "calls": calls})))?;
     } else {
@@ -55,7 +58,10 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
     }
     let unversioned = diff.of(Concern::Version, Level::Error).next().is_some();
     let loosened = diff.of(Concern::Safety, Level::Error).next().is_some();
-    let unknown = diff.changes.iter().any(|change| tools::NOT_COMPARED.contains(&change.rule));
+    let unknown = diff
+        .changes
+        .iter()
+        .any(|change| tools::NOT_COMPARED.contains(&change.rule));
     Ok(match unknown {
         _ if unversioned || loosened => exit_code::GATE_FAILED,
         true => exit_code::GATE_INCONCLUSIVE,
@@ -68,13 +74,28 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
     table.set_header(["tool", "level", "rule", "where", "found"]);
     for change in &diff.changes {
         let place = match change.side {
-            Some(side) => format!("{} {}", if side == tools::Side::Input { "input" } else { "output" }, change.path),
+            Some(side) => format!(
+                "{} {}",
+                if side == tools::Side::Input {
+                    "input"
+                } else {
+                    "output"
+                },
+                change.path
+            ),
             None => String::new(),
         };
-        let tool = if change.tool.is_empty() { "(bundle)" } else { &change.tool };
+        let tool = if change.tool.is_empty() {
+            "(bundle)"
+        } else {
+            &change.tool
+        };
         table.add_row([tool, change.level.name(), change.rule, &place, &change.detail]);
     }
-    let versions = diff.versions.clone().map(|version| version.unwrap_or_else(|| "no version".into()));
+    let versions = diff
+        .versions
+        .clone()
+        .map(|version| version.unwrap_or_else(|| "no version".into()));
     let [both, gone, new] = diff.n_tools;
     let n = |level: Level| diff.changes.iter().filter(|change| change.level == level).count();
     let mut text = format!(
@@ -88,7 +109,10 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
         text = format!("{}\n\n{text}", table.trim_fmt());
     }
     for tool in calls.unwrap_or_default() {
-        let examples = tool.examples.iter().map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path));
+        let examples = tool
+            .examples
+            .iter()
+            .map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path));
         text.push_str(&format!("{}{}\n", tool.told(), examples.collect::<String>()));
     }
     text

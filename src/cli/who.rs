@@ -5,18 +5,16 @@ use clap::Args;
 use comfy_table::CellAlignment;
 use std::path::{Path, PathBuf};
 
-use super::{DONE, parse_instant, print, summary};
-use crate::{
-    bucket::{PLATFORMS, Profile},
-    error::{Error, Result},
-    input::DEFAULT_TENANT,
-    objects, output, parquet_io,
-    progress::Progress,
-    ramp::Step,
-    scenario::{Overrides, Scenario},
-    time::Micros,
-    who::{self, Question, WhoRow},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{objects, output, parquet_io};
+use crate::bucket::{PLATFORMS, Profile};
+use crate::cli::{DONE, parse_instant, print, summary};
+use crate::input::DEFAULT_TENANT;
+use crate::ramp::who::{Question, WhoRow};
+use crate::ramp::{Step, who};
+use crate::scenario::{Overrides, Scenario};
 
 /// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
 #[derive(Debug, Args)]
@@ -57,25 +55,53 @@ pub(super) struct WhoArgs {
 }
 
 pub(super) fn run(args: &WhoArgs) -> Result<u8> {
-    let scenario = Scenario::load(&args.plan, &Overrides { as_of: args.as_of, ..Overrides::default() })?;
+    let scenario = Scenario::load(
+        &args.plan,
+        &Overrides {
+            as_of: args.as_of,
+            ..Overrides::default()
+        },
+    )?;
     let mut scenario = scenario;
     if let Some(name) = &args.profile {
         scenario.plan.profile = profile(&scenario, name)?;
     }
-    let against = args.against.as_ref().map(|name| profile(&scenario, name)).transpose()?;
+    let against = args
+        .against
+        .as_ref()
+        .map(|name| profile(&scenario, name))
+        .transpose()?;
     let plan = &scenario.plan;
-    for warning in [Some(&plan.profile), against.as_ref()].into_iter().flatten().flat_map(Profile::warnings) {
-        super::note(&format!("warning: {warning}"));
+    for warning in [Some(&plan.profile), against.as_ref()]
+        .into_iter()
+        .flatten()
+        .flat_map(Profile::warnings)
+    {
+        crate::cli::note(&format!("warning: {warning}"));
     }
     let layers = objects::local_file(&args.layers)?;
-    let step = |text: &Option<String>| text.as_ref().map(|text| Step::parse(text, plan, scenario.as_of)).transpose();
+    let step = |text: &Option<String>| {
+        text.as_ref()
+            .map(|text| Step::parse(text, plan, scenario.as_of))
+            .transpose()
+    };
     let at = step(&args.at)?.unwrap_or_else(|| Step::in_force(scenario.as_of));
-    let question = Question { plan, at, from: step(&args.from)?, against };
+    let question = Question {
+        plan,
+        at,
+        from: step(&args.from)?,
+        against,
+    };
     refuse_roundings(&question)?;
     let progress = Progress::on_terminal();
     if args.list {
         print(&header())?;
-        who::who(&question, &layers, &progress, Some(&mut |batch| print(&csv(batch)?)))?;
+        who::who(
+            &question,
+            &layers,
+            &progress,
+            Some(&mut |batch| print(&csv(batch)?)),
+        )?;
         return Ok(DONE);
     }
     let rows = match &args.out {
@@ -85,7 +111,11 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
             write(&question, &layers, path, &progress)?
         }
     };
-    print(&if args.json { output::to_json(&rows) } else { table(&rows) })?;
+    print(&if args.json {
+        output::to_json(&rows)
+    } else {
+        table(&rows)
+    })?;
     Ok(DONE)
 }
 
@@ -93,17 +123,28 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
 fn profile(scenario: &Scenario, name: &str) -> Result<Profile> {
     let plan = &scenario.plan;
     Profile::by_name(name, plan.profile.flag().unwrap_or(&plan.id), plan.profile.salt()).ok_or_else(|| {
-        let known = PLATFORMS.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");
-        Error::usage(format!("expected sluice, external or one of {known}, found `{name}`"))
+        let known = PLATFORMS
+            .iter()
+            .map(|(_, name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        Error::usage(format!(
+            "expected sluice, external or one of {known}, found `{name}`"
+        ))
     })
 }
 
 /// Refuses ratios that a system cannot tell apart.
 fn refuse_roundings(question: &Question<'_>) -> Result<()> {
     let plan = question.plan;
-    for profile in [Some(&plan.profile), question.against.as_ref()].into_iter().flatten() {
+    for profile in [Some(&plan.profile), question.against.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         let steps = std::iter::once(&question.at).chain(&question.from);
-        let ratios = steps.flat_map(|step| (0..plan.layers.len()).map(move |layer| step.ratio(plan, DEFAULT_TENANT, layer)));
+        let ratios = steps.flat_map(|step| {
+            (0..plan.layers.len()).map(move |layer| step.ratio(plan, DEFAULT_TENANT, layer))
+        });
         if let Some(ratio) = ratios.into_iter().find(|ratio| ratio.bps() % profile.step() != 0) {
             let step = f64::from(profile.step()) / 100.0;
             return Err(Error::usage(format!(
@@ -118,11 +159,21 @@ fn refuse_roundings(question: &Question<'_>) -> Result<()> {
 fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progress) -> Result<Vec<WhoRow>> {
     let mut rows = Vec::new();
     output::write_file(path, |file| {
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-            let write =
-                |file: &mut dyn std::io::Write, text: &str| file.write_all(text.as_bytes()).map_err(|error| Error::write(path, &error));
+        if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+        {
+            let write = |file: &mut dyn std::io::Write, text: &str| {
+                file.write_all(text.as_bytes())
+                    .map_err(|error| Error::write(path, &error))
+            };
             write(file, &header())?;
-            rows = who::who(question, layers, progress, Some(&mut |batch| write(file, &csv(batch)?)))?;
+            rows = who::who(
+                question,
+                layers,
+                progress,
+                Some(&mut |batch| write(file, &csv(batch)?)),
+            )?;
             return Ok(());
         }
         let schema = who::list_schema();
@@ -134,7 +185,11 @@ fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progres
 }
 
 fn header() -> String {
-    let names: Vec<String> = who::list_schema().fields().iter().map(|field| field.name().clone()).collect();
+    let names: Vec<String> = who::list_schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
     format!("{}\n", names.join(","))
 }
 
@@ -152,13 +207,26 @@ fn table(rows: &[WhoRow]) -> String {
     let mut table = summary::new_table();
     let switches = rows.iter().any(|row| row.n_to_candidate.is_some());
     let mut header = vec!["tenant", "layer", "ratio", "users", "eligible", "candidate"];
-    header.extend(if switches { ["to candidate", "to baseline"].as_slice() } else { &[] });
-    header.extend(rows.iter().any(|row| row.n_disagree.is_some()).then_some("placed otherwise"));
+    header.extend(if switches {
+        ["to candidate", "to baseline"].as_slice()
+    } else {
+        &[]
+    });
+    header.extend(
+        rows.iter()
+            .any(|row| row.n_disagree.is_some())
+            .then_some("placed otherwise"),
+    );
     table.set_header(header);
     for row in rows {
         let mut line = vec![row.tenant.clone(), row.layer.clone(), row.ratio.to_string()];
         line.extend([row.n_users, row.n_eligible, row.n_candidate].map(|n| n.to_string()));
-        line.extend([row.n_to_candidate, row.n_to_baseline, row.n_disagree].into_iter().flatten().map(|n| n.to_string()));
+        line.extend(
+            [row.n_to_candidate, row.n_to_baseline, row.n_disagree]
+                .into_iter()
+                .flatten()
+                .map(|n| n.to_string()),
+        );
         table.add_row(line);
     }
     for idx in 2..9 {

@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{overflow, prices::model_name};
-use crate::{
-    error::{Error, Problem, Result},
-    metric::ColumnKind,
-    time::{DAY, Micros},
-};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::time::{DAY, Micros};
+use crate::finops::overflow;
+use crate::finops::prices::model_name;
+use crate::metric::ColumnKind;
 
 /// How long a budget lasts; then it begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +98,12 @@ impl Budget {
     /// As [`Self::read_all`].
     pub fn parse_all(place: &str, bytes: &[u8]) -> Result<Vec<Self>> {
         let (mut budgets, mut problems) = (Vec::new(), Vec::new());
-        let raw: RawBudgets = super::toml_of(place, bytes, &mut problems);
+        let raw: RawBudgets = crate::finops::toml_of(place, bytes, &mut problems);
         if raw.budget.is_empty() && problems.is_empty() {
-            problems.push(Problem::new(place, "expected at least one [[budget]], found none"));
+            problems.push(Problem::new(
+                place,
+                "expected at least one [[budget]], found none",
+            ));
         }
         for (idx, budget) in raw.budget.into_iter().enumerate() {
             let at = |key: &str| format!("{place}: budget[{}].{key}", idx + 1);
@@ -115,13 +117,27 @@ impl Budget {
                 0
             });
             let per = budget.per.unwrap_or_else(|| {
-                problems.push(Problem::new(at("per"), "expected day, month or total, found nothing"));
+                problems.push(Problem::new(
+                    at("per"),
+                    "expected day, month or total, found nothing",
+                ));
                 Per::Total
             });
-            let filters =
-                [("tenant", &budget.tenant), ("feature", &budget.feature), ("release", &budget.release), ("model", &budget.model)];
-            let named: Vec<String> = filters.iter().filter_map(|(key, value)| Some(format!("{key} {}", value.as_ref()?))).collect();
-            let what = if named.is_empty() { "everything".to_owned() } else { named.join(", ") };
+            let filters = [
+                ("tenant", &budget.tenant),
+                ("feature", &budget.feature),
+                ("release", &budget.release),
+                ("model", &budget.model),
+            ];
+            let named: Vec<String> = filters
+                .iter()
+                .filter_map(|(key, value)| Some(format!("{key} {}", value.as_ref()?)))
+                .collect();
+            let what = if named.is_empty() {
+                "everything".to_owned()
+            } else {
+                named.join(", ")
+            };
             budgets.push(Self {
                 name: budget.name.unwrap_or(what),
                 tenant: budget.tenant,
@@ -133,7 +149,7 @@ impl Budget {
                 rows: budget.rows,
             });
         }
-        super::unless(budgets, problems)
+        crate::finops::unless(budgets, problems)
     }
 
     /// Whether it pays for these rows.
@@ -156,7 +172,12 @@ pub(super) struct Day {
 impl Day {
     pub(super) fn add(&mut self, cost: Option<i64>) -> Result<()> {
         match cost {
-            Some(cost) => self.nano_usd = self.nano_usd.checked_add(cost).ok_or_else(|| overflow("a day's cost"))?,
+            Some(cost) => {
+                self.nano_usd = self
+                    .nano_usd
+                    .checked_add(cost)
+                    .ok_or_else(|| overflow("a day's cost"))?
+            }
             None => self.n_unknown += 1,
         }
         Ok(())
@@ -207,7 +228,9 @@ pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<Budget
         let date = date_of(*day);
         let period = match budget.per {
             Per::Day => date.clone(),
-            Per::Month => date.rsplit_once('-').map_or_else(|| date.clone(), |(month, _)| month.to_owned()),
+            Per::Month => date
+                .rsplit_once('-')
+                .map_or_else(|| date.clone(), |(month, _)| month.to_owned()),
             Per::Total => "total".to_owned(),
         };
         if periods.last().is_none_or(|(open, ..)| *open != period) {
@@ -243,32 +266,63 @@ pub(super) fn day_of(at: Micros) -> i64 {
 }
 
 fn date_of(day: i64) -> String {
-    let instant = day.checked_mul(DAY).and_then(|at| Timestamp::from_microsecond(at).ok());
+    let instant = day
+        .checked_mul(DAY)
+        .and_then(|at| Timestamp::from_microsecond(at).ok());
     instant.map_or_else(|| format!("day {day}"), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time;
+    use crate::base::time;
 
     fn days(costs: &[(&str, i64)]) -> BTreeMap<i64, Day> {
-        costs.iter().map(|(date, nano_usd)| (day_of(time::parse(date).unwrap()), Day { nano_usd: *nano_usd, n_unknown: 1 })).collect()
+        costs
+            .iter()
+            .map(|(date, nano_usd)| {
+                (
+                    day_of(time::parse(date).unwrap()),
+                    Day {
+                        nano_usd: *nano_usd,
+                        n_unknown: 1,
+                    },
+                )
+            })
+            .collect()
     }
 
     #[test]
     fn a_breach_has_its_first_day_and_a_month_begins_anew() {
-        let costs = days(&[("2026-05-30", 60), ("2026-05-31", 50), ("2026-06-01", 100), ("2026-06-02", 1), ("2026-06-03", 5)]);
+        let costs = days(&[
+            ("2026-05-30", 60),
+            ("2026-05-31", 50),
+            ("2026-06-01", 100),
+            ("2026-06-02", 1),
+            ("2026-06-03", 5),
+        ]);
         let check = |per, limit: i64, expected: &[(&str, &str, i64)]| {
             let toml = "[[budget]]\nusd = 1\nper = 'day'";
-            let budget = Budget { per, limit_nano_usd: limit, ..Budget::parse_all("b", toml.as_bytes()).unwrap().remove(0) };
+            let budget = Budget {
+                per,
+                limit_nano_usd: limit,
+                ..Budget::parse_all("b", toml.as_bytes()).unwrap().remove(0)
+            };
             let found = judge(&budget, &costs).unwrap();
             assert_eq!(found.spent_nano_usd, 216);
-            let found: Vec<_> = found.breaches.iter().map(|b| (b.period.as_str(), b.first_day.as_str(), b.over_nano_usd)).collect();
+            let found: Vec<_> = found
+                .breaches
+                .iter()
+                .map(|b| (b.period.as_str(), b.first_day.as_str(), b.over_nano_usd))
+                .collect();
             assert_eq!(found, expected, "{per:?} {limit}");
         };
         check(Per::Day, 60, &[("2026-06-01", "2026-06-01", 40)]);
-        check(Per::Month, 100, &[("2026-05", "2026-05-31", 10), ("2026-06", "2026-06-02", 6)]);
+        check(
+            Per::Month,
+            100,
+            &[("2026-05", "2026-05-31", 10), ("2026-06", "2026-06-02", 6)],
+        );
         // A budget that is just used up is not passed.
         check(Per::Month, 110, &[]);
         check(Per::Total, 100, &[("total", "2026-05-31", 116)]);
@@ -281,15 +335,29 @@ mod tests {
         for part in ["budget[1].usd", "budget[2].usd", "budget[2].per", "budget[3].usd"] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        for wrong in ["", "[[budget]]\nusd = 1\nper = 'week'", "[[budget]]\nusd = 1\nper = 'day'\ntenent = 'a'", "\u{0}"] {
+        for wrong in [
+            "",
+            "[[budget]]\nusd = 1\nper = 'week'",
+            "[[budget]]\nusd = 1\nper = 'day'\ntenent = 'a'",
+            "\u{0}",
+        ] {
             assert!(Budget::parse_all("b", wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_model_is_named_by_reference_or_name() {
-        let budget = &Budget::parse_all("b", b"[[budget]]\nusd = 1\nper = 'day'\nmodel = 'gpt-4o'\ntenant = 'a'").unwrap()[0];
-        let spender = |tenant, model| Spender { tenant, feature: "f", release: "r", model };
+        let budget = &Budget::parse_all(
+            "b",
+            b"[[budget]]\nusd = 1\nper = 'day'\nmodel = 'gpt-4o'\ntenant = 'a'",
+        )
+        .unwrap()[0];
+        let spender = |tenant, model| Spender {
+            tenant,
+            feature: "f",
+            release: "r",
+            model,
+        };
         assert!(budget.pays(spender("a", "litellm:smart=gpt-4o")) && budget.pays(spender("a", "gpt-4o")));
         assert!(!budget.pays(spender("b", "gpt-4o")) && !budget.pays(spender("a", "gpt-4o-mini")));
     }

@@ -9,11 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::overflow;
-use crate::{
-    error::{Error, Result},
-    spill::nameless_file,
-};
+use crate::base::error::{Error, Result};
+use crate::base::spill::nameless_file;
+use crate::finops::overflow;
 
 /// Parts that the users are dealt into by the first bits of their hash.
 pub(super) const N_PARTS: usize = 64;
@@ -46,9 +44,18 @@ impl Record {
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {
-        self.tasks = self.tasks.checked_add(other.tasks).ok_or_else(|| overflow("the completed tasks of a session"))?;
-        self.cost = self.cost.checked_add(other.cost).ok_or_else(|| overflow("the cost of a session"))?;
-        self.repriced = self.repriced.checked_add(other.repriced).ok_or_else(|| overflow("the cost of a session"))?;
+        self.tasks = self
+            .tasks
+            .checked_add(other.tasks)
+            .ok_or_else(|| overflow("the completed tasks of a session"))?;
+        self.cost = self
+            .cost
+            .checked_add(other.cost)
+            .ok_or_else(|| overflow("the cost of a session"))?;
+        self.repriced = self
+            .repriced
+            .checked_add(other.repriced)
+            .ok_or_else(|| overflow("the cost of a session"))?;
         Ok(())
     }
 
@@ -61,7 +68,11 @@ impl Record {
     }
 
     fn read(bytes: &[u8; BYTES]) -> Self {
-        let word = |at: usize| (at..at + 8).rev().fold(0_u64, |word, idx| word << 8 | u64::from(bytes[idx]));
+        let word = |at: usize| {
+            (at..at + 8)
+                .rev()
+                .fold(0_u64, |word, idx| word << 8 | u64::from(bytes[idx]))
+        };
         let half = word(32);
         Self {
             user: word(0),
@@ -105,7 +116,13 @@ pub(super) struct Records {
 impl Records {
     /// None yet. Files would lie beside `near`.
     pub(super) fn new(near: &Path, thread: usize, max_held: usize) -> Self {
-        Self { held: Vec::new(), max_held, files: None, near: near.to_owned(), thread }
+        Self {
+            held: Vec::new(),
+            max_held,
+            files: None,
+            near: near.to_owned(),
+            thread,
+        }
     }
 
     pub(super) fn push(&mut self, record: Record) -> Result<()> {
@@ -119,7 +136,8 @@ impl Records {
         }
         settle(&mut self.held)?;
         if self.held.len() > self.max_held / 2 {
-            self.write_out().map_err(|error| Error::write(&self.near, &error))?;
+            self.write_out()
+                .map_err(|error| Error::write(&self.near, &error))?;
         }
         Ok(())
     }
@@ -150,13 +168,28 @@ impl Records {
 
     /// Appends the records of a part of the users, with lines as all threads number them.
     fn part(&self, part: usize, line_of: &[u32], out: &mut Vec<Record>) -> Result<()> {
-        let mut take = |record: &Record| out.push(Record { line: line_of[record.line as usize], ..*record });
+        let mut take = |record: &Record| {
+            out.push(Record {
+                line: line_of[record.line as usize],
+                ..*record
+            })
+        };
         let start = self.held.partition_point(|record| record.part() < part);
-        self.held[start..].iter().take_while(|record| record.part() == part).for_each(&mut take);
+        self.held[start..]
+            .iter()
+            .take_while(|record| record.part() == part)
+            .for_each(&mut take);
         if let Some(files) = &self.files {
             let (mut file, mut bytes) = (&files[part], Vec::new());
-            file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).map_err(|error| Error::read(&self.near, &error))?;
-            bytes.as_chunks::<BYTES>().0.iter().map(Record::read).for_each(|record| take(&record));
+            file.seek(SeekFrom::Start(0))
+                .and_then(|_| file.read_to_end(&mut bytes))
+                .map_err(|error| Error::read(&self.near, &error))?;
+            bytes
+                .as_chunks::<BYTES>()
+                .0
+                .iter()
+                .map(Record::read)
+                .for_each(|record| take(&record));
         }
         Ok(())
     }
@@ -184,7 +217,12 @@ pub enum Success {
 }
 
 /// The users of a part, in the order of their hashes, each on its lines and (as line `n_lines`) on all of them together.
-pub(super) fn users_of_part(threads: &[(Records, Vec<u32>)], part: usize, success: Success, n_lines: u32) -> Result<Vec<UserOnLine>> {
+pub(super) fn users_of_part(
+    threads: &[(Records, Vec<u32>)],
+    part: usize,
+    success: Success,
+    n_lines: u32,
+) -> Result<Vec<UserOnLine>> {
     let mut records = Vec::new();
     for (thread, line_of) in threads {
         thread.part(part, line_of, &mut records)?;
@@ -201,30 +239,60 @@ pub(super) fn users_of_part(threads: &[(Records, Vec<u32>)], part: usize, succes
     Ok(users)
 }
 
-fn summed(records: &[Record], line: u32, success: Success, sessions: &mut Vec<(u64, u32)>) -> Result<UserOnLine> {
-    let sum = |of: fn(&Record) -> i64| records.iter().try_fold(0_i64, |sum, record| sum.checked_add(of(record)));
+fn summed(
+    records: &[Record],
+    line: u32,
+    success: Success,
+    sessions: &mut Vec<(u64, u32)>,
+) -> Result<UserOnLine> {
+    let sum = |of: fn(&Record) -> i64| {
+        records
+            .iter()
+            .try_fold(0_i64, |sum, record| sum.checked_add(of(record)))
+    };
     let too_much = || overflow("the cost of a user");
-    let (cost, repriced) = (sum(|r| r.cost).ok_or_else(too_much)?, sum(|r| r.repriced).ok_or_else(too_much)?);
+    let (cost, repriced) = (
+        sum(|r| r.cost).ok_or_else(too_much)?,
+        sum(|r| r.repriced).ok_or_else(too_much)?,
+    );
     sessions.clear();
-    sessions.extend(records.iter().filter(|record| record.session != 0).map(|record| (record.session, record.tasks)));
+    sessions.extend(
+        records
+            .iter()
+            .filter(|record| record.session != 0)
+            .map(|record| (record.session, record.tasks)),
+    );
     sessions.sort_unstable();
     let by_session = || sessions.chunk_by(|a, b| a.0 == b.0);
     let n_successes = match success {
-        Success::Task => records.iter().try_fold(0_u32, |sum, record| sum.checked_add(record.tasks)),
-        Success::Session => Some(by_session().filter(|of| of.iter().any(|(_, tasks)| *tasks > 0)).count() as u32),
+        Success::Task => records
+            .iter()
+            .try_fold(0_u32, |sum, record| sum.checked_add(record.tasks)),
+        Success::Session => Some(
+            by_session()
+                .filter(|of| of.iter().any(|(_, tasks)| *tasks > 0))
+                .count() as u32,
+        ),
     };
     let n_successes = n_successes.ok_or_else(|| overflow("the completed tasks of a user"))?;
-    Ok(UserOnLine { line, n_sessions: by_session().count() as u32, n_successes, cost, repriced })
+    Ok(UserOnLine {
+        line,
+        n_sessions: by_session().count() as u32,
+        n_successes,
+        cost,
+        repriced,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash;
+    use crate::base::hash;
 
     fn scanned(near: &Path, max_held: usize, n_threads: usize, success: Success) -> Vec<Vec<UserOnLine>> {
-        let mut threads: Vec<(Records, Vec<u32>)> =
-            (0..n_threads).map(|thread| (Records::new(near, thread, max_held), vec![0, 1, 2])).collect();
+        let mut threads: Vec<(Records, Vec<u32>)> = (0..n_threads)
+            .map(|thread| (Records::new(near, thread, max_held), vec![0, 1, 2]))
+            .collect();
         for row in 0..20_000_u64 {
             let (user, session) = (hash::of_id(&(row % 700).to_le_bytes()), row % 1_900);
             let record = Record {
@@ -237,8 +305,12 @@ mod tests {
             };
             threads[row as usize % n_threads].0.push(record).unwrap();
         }
-        threads.iter_mut().for_each(|(records, _)| records.finish().unwrap());
-        (0..N_PARTS).map(|part| users_of_part(&threads, part, success, 3).unwrap()).collect()
+        threads
+            .iter_mut()
+            .for_each(|(records, _)| records.finish().unwrap());
+        (0..N_PARTS)
+            .map(|part| users_of_part(&threads, part, success, 3).unwrap())
+            .collect()
     }
 
     #[test]
@@ -248,13 +320,24 @@ mod tests {
         for success in [Success::Task, Success::Session] {
             let whole = scanned(&near, usize::MAX, 1, success);
             for (max_held, n_threads) in [(100, 1), (64, 3), (5_000, 2)] {
-                assert_eq!(scanned(&near, max_held, n_threads, success), whole, "{max_held} {n_threads}");
+                assert_eq!(
+                    scanned(&near, max_held, n_threads, success),
+                    whole,
+                    "{max_held} {n_threads}"
+                );
             }
             let all: Vec<&UserOnLine> = whole.iter().flatten().filter(|user| user.line == 3).collect();
             assert_eq!(all.len(), 700);
-            assert_eq!(all.iter().map(|user| user.cost).sum::<i64>(), (0..20_000).sum::<i64>());
+            assert_eq!(
+                all.iter().map(|user| user.cost).sum::<i64>(),
+                (0..20_000).sum::<i64>()
+            );
             let n: u32 = all.iter().map(|user| user.n_successes).sum();
-            assert!(if success == Success::Task { n == 10_000 } else { n < 10_000 && n > 0 });
+            assert!(if success == Success::Task {
+                n == 10_000
+            } else {
+                n < 10_000 && n > 0
+            });
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -263,8 +346,21 @@ mod tests {
     fn sums_that_do_not_fit_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let mut records = Records::new(&dir.path().join("out"), 0, 100);
-        let record = Record { user: 1, line: 0, session: 0, tasks: 1, cost: i64::MAX, repriced: 0 };
+        let record = Record {
+            user: 1,
+            line: 0,
+            session: 0,
+            tasks: 1,
+            cost: i64::MAX,
+            repriced: 0,
+        };
         records.push(record).unwrap();
-        assert!(records.push(record).unwrap_err().to_string().contains("the cost of a session"));
+        assert!(
+            records
+                .push(record)
+                .unwrap_err()
+                .to_string()
+                .contains("the cost of a session")
+        );
     }
 }

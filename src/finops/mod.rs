@@ -17,19 +17,17 @@ pub use table::write;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::Path};
 
-use crate::{
-    error::{Error, ErrorKind, Problem, Result},
-    input::TrafficReader,
-    metric::Reading,
-    parallel,
-    progress::Progress,
-    release::RecordIndex,
-    scenario::{OnBadRow, Source, read_toml},
-    stats::{Clusters, Known, Reason, jackknife},
-    time::Micros,
-};
-use clusters::{N_PARTS, UserOnLine, users_of_part};
-use scan::{Found, Sums};
+use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::parallel;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::finops::clusters::{N_PARTS, UserOnLine, users_of_part};
+use crate::finops::scan::{Found, Sums};
+use crate::input::TrafficReader;
+use crate::metric::Reading;
+use crate::release::RecordIndex;
+use crate::scenario::{OnBadRow, Source, read_toml};
+use crate::stats::{Clusters, Known, Reason, jackknife};
 
 /// What a row names nothing of.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -59,7 +57,13 @@ pub enum By {
 
 impl By {
     /// All, in the order of a line.
-    pub const ALL: [Self; 5] = [Self::Tenant, Self::Feature, Self::Release, Self::Model, Self::Prompt];
+    pub const ALL: [Self; 5] = [
+        Self::Tenant,
+        Self::Feature,
+        Self::Release,
+        Self::Model,
+        Self::Prompt,
+    ];
 
     /// The column.
     pub fn column(self) -> &'static str {
@@ -229,17 +233,26 @@ impl Chargeback {
 /// # Errors
 /// A source without readable files or required columns, or without sessions where they are to be counted as successes.
 pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<TrafficReader> {
-    let measured = scan::MEASURED.map(|column| Reading { column: column.into(), test: None });
+    let measured = scan::MEASURED.map(|column| Reading {
+        column: column.into(),
+        test: None,
+    });
     let columns = By::ALL.map(|by| by.column().to_owned());
     let reader = TrafficReader::open(source, &measured, &columns, on_bad_row)?;
-    let needed: &[&str] = if success == Success::Session { &["session_id", "task_completed"] } else { &[] };
+    let needed: &[&str] = if success == Success::Session {
+        &["session_id", "task_completed"]
+    } else {
+        &[]
+    };
     match needed.iter().find(|column| !reader.has(column)) {
         None => Ok(reader),
         Some(column) => Err(Error::input(
             source.path.display().to_string(),
             format!("expected a column `{column}`, by which sessions are successes, found none"),
         )
-        .hint(format!("if the column has another name, say so: --column {column}=...; or count tasks: --success task"))),
+        .hint(format!(
+            "if the column has another name, say so: --column {column}=...; or count tasks: --success task"
+        ))),
     }
 }
 
@@ -247,8 +260,20 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
 ///
 /// # Errors
 /// A log that cannot be read, a bad row under the policy `error`, or a sum that no `i64` holds.
-pub fn chargeback(question: &Question<'_>, reader: &TrafficReader, progress: &Progress) -> Result<Chargeback> {
-    let Found { mut threads, lines, n_rows, n_outside, bad_rows, unpriced, budgets } = scan::scan(question, reader, progress)?;
+pub fn chargeback(
+    question: &Question<'_>,
+    reader: &TrafficReader,
+    progress: &Progress,
+) -> Result<Chargeback> {
+    let Found {
+        mut threads,
+        lines,
+        n_rows,
+        n_outside,
+        bad_rows,
+        unpriced,
+        budgets,
+    } = scan::scan(question, reader, progress)?;
     threads.iter_mut().try_for_each(|(records, _)| records.finish())?;
     let mut total = Sums::default();
     lines.values().try_for_each(|sums| total.merge(sums))?;
@@ -258,7 +283,9 @@ pub fn chargeback(question: &Question<'_>, reader: &TrafficReader, progress: &Pr
         N_PARTS,
         |part| users_of_part(&threads, part, question.success, n_lines),
         |_, users| {
-            users.iter().for_each(|user| counted[user.line as usize].add(user));
+            users
+                .iter()
+                .for_each(|user| counted[user.line as usize].add(user));
             Ok(())
         },
     )?;
@@ -266,15 +293,23 @@ pub fn chargeback(question: &Question<'_>, reader: &TrafficReader, progress: &Pr
 
     let columns = Columns::of(question, reader);
     let mut counted = counted.into_iter();
-    let mut found: Vec<(&Vec<String>, Line)> =
-        lines.iter().zip(counted.by_ref()).map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, counted))).collect();
+    let mut found: Vec<(&Vec<String>, Line)> = lines
+        .iter()
+        .zip(counted.by_ref())
+        .map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, counted)))
+        .collect();
     // The order of keys, where two cost the same.
     found.sort_by_key(|(_, line)| std::cmp::Reverse(line.cost_nano_usd));
     // The last one is that of all lines together.
     let counted = counted.next().unwrap_or_else(|| Counted::of(&total));
     let total = columns.line(&[], &[], &total, counted);
     let found: Vec<Line> = found.into_iter().map(|(_, line)| line).collect();
-    let budgets = question.budgets.iter().zip(&budgets).map(|(budget, days)| budget::judge(budget, days)).collect::<Result<_>>()?;
+    let budgets = question
+        .budgets
+        .iter()
+        .zip(&budgets)
+        .map(|(budget, days)| budget::judge(budget, days))
+        .collect::<Result<_>>()?;
     Ok(Chargeback {
         by: question.by.to_vec(),
         success: question.success,
@@ -285,7 +320,10 @@ pub fn chargeback(question: &Question<'_>, reader: &TrafficReader, progress: &Pr
         bad_rows,
         lines: found,
         total,
-        unpriced: unpriced.into_iter().map(|(model_ref, n_rows)| Unpriced { model_ref, n_rows }).collect(),
+        unpriced: unpriced
+            .into_iter()
+            .map(|(model_ref, n_rows)| Unpriced { model_ref, n_rows })
+            .collect(),
         budgets,
     })
 }
@@ -303,7 +341,13 @@ struct Counted {
 impl Counted {
     fn of(sums: &Sums) -> Self {
         let clusters = |n_known: u64| (n_known == sums.n_rows).then(Vec::new);
-        Self { n_users: 0, n_sessions: 0, n_successes: 0, costs: clusters(sums.n_cost), repriced: clusters(sums.n_repriced) }
+        Self {
+            n_users: 0,
+            n_sessions: 0,
+            n_successes: 0,
+            costs: clusters(sums.n_cost),
+            repriced: clusters(sums.n_repriced),
+        }
     }
 
     fn add(&mut self, user: &UserOnLine) {
@@ -343,10 +387,19 @@ impl Columns {
 
     fn line(&self, by: &[By], keys: &[String], sums: &Sums, counted: Counted) -> Line {
         let n_cost_unknown = sums.n_rows - sums.n_cost;
-        let coverage = if sums.n_rows == 0 { Err(Reason::NoData) } else { Ok(sums.n_cost as f64 / sums.n_rows as f64) };
-        let unit = |nano: i64, clusters: Option<Vec<f64>>| self.unit_cost(nano, clusters, counted.n_successes);
+        let coverage = if sums.n_rows == 0 {
+            Err(Reason::NoData)
+        } else {
+            Ok(sums.n_cost as f64 / sums.n_rows as f64)
+        };
+        let unit =
+            |nano: i64, clusters: Option<Vec<f64>>| self.unit_cost(nano, clusters, counted.n_successes);
         Line {
-            keys: by.iter().map(|by| by.column()).zip(keys.iter().cloned()).collect(),
+            keys: by
+                .iter()
+                .map(|by| by.column())
+                .zip(keys.iter().cloned())
+                .collect(),
             n_rows: sums.n_rows,
             n_users: counted.n_users,
             n_sessions: self.sessions.then_some(counted.n_sessions),
@@ -370,17 +423,24 @@ impl Columns {
     }
 
     fn unit_cost(&self, nano: i64, clusters: Option<Vec<f64>>, n_successes: u64) -> UnitCost {
-        let refused = |reason: Reason| UnitCost { estimate: Err(reason).into(), robust: Err(reason).into() };
+        let refused = |reason: Reason| UnitCost {
+            estimate: Err(reason).into(),
+            robust: Err(reason).into(),
+        };
         if !self.outcomes || !self.costs {
             return refused(Reason::NoColumn);
         }
-        let Some(clusters) = clusters else { return refused(Reason::Incomplete) };
+        let Some(clusters) = clusters else {
+            return refused(Reason::Incomplete);
+        };
         if n_successes == 0 {
             return refused(Reason::NoData);
         }
         let usd = 1e-9;
         // Users without a success cost money, too, so they are clusters like all others.
-        let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| (sums[1] > 0.0).then(|| sums[0] / sums[1]));
+        let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| {
+            (sums[1] > 0.0).then(|| sums[0] / sums[1])
+        });
         let robust = robust.map(|found| {
             let interval = found.interval(ALPHA);
             RobustUnitCost {
@@ -391,13 +451,19 @@ impl Columns {
                 ci_upper: interval.ci_upper * usd,
             }
         });
-        UnitCost { estimate: Known::Value(nano as f64 * usd / n_successes as f64), robust: robust.into() }
+        UnitCost {
+            estimate: Known::Value(nano as f64 * usd / n_successes as f64),
+            robust: robust.into(),
+        }
     }
 }
 
 fn overflow(what: &str) -> Error {
-    Error::input("", format!("expected sums below 9.2 billion USD and 2^63, found more: {what}"))
-        .hint("check the units of cost_usd and tokens, or take a shorter period: --from, --until")
+    Error::input(
+        "",
+        format!("expected sums below 9.2 billion USD and 2^63, found more: {what}"),
+    )
+    .hint("check the units of cost_usd and tokens, or take a shorter period: --from, --until")
 }
 
 /// Reads a TOML file into what it should hold; all that is wrong is noted with the file's name.
@@ -410,7 +476,10 @@ fn toml_of<T: DeserializeOwned + Default>(place: &str, bytes: &[u8], problems: &
             T::default()
         }
     };
-    problems.extend(wrong.into_iter().map(|problem| Problem { place: format!("{place}: {}", problem.place), ..problem }));
+    problems.extend(wrong.into_iter().map(|problem| Problem {
+        place: format!("{place}: {}", problem.place),
+        ..problem
+    }));
     found
 }
 

@@ -4,12 +4,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::{
-    error::{Error, Problem, Result},
-    metric::ColumnKind,
-    release::parse_json,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::metric::ColumnKind;
+use crate::release::parse_json;
 
 /// Bytes of a file of prices beyond which it is refused.
 const MAX_BYTES: u64 = 64 << 20;
@@ -86,14 +85,26 @@ impl Prices {
     /// # Errors
     /// A file that cannot be read; every price that is none, at its place.
     pub fn read(path: &Path) -> Result<Self> {
-        let size = fs::metadata(path).map_err(|error| Error::read(path, &error))?.len();
+        let size = fs::metadata(path)
+            .map_err(|error| Error::read(path, &error))?
+            .len();
         let place = path.display().to_string();
         if size > MAX_BYTES {
-            return Err(Error::input(place, format!("expected prices, found a file of {size} bytes")));
+            return Err(Error::input(
+                place,
+                format!("expected prices, found a file of {size} bytes"),
+            ));
         }
         let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        Self::parse(&place, extension.as_deref().and_then(std::ffi::OsStr::to_str).unwrap_or_default(), &bytes)
+        Self::parse(
+            &place,
+            extension
+                .as_deref()
+                .and_then(std::ffi::OsStr::to_str)
+                .unwrap_or_default(),
+            &bytes,
+        )
     }
 
     /// Takes prices from the bytes of a file. `place` names it in errors, its extension says how it is written.
@@ -106,11 +117,20 @@ impl Prices {
             "csv" => of_csv(place, bytes)?,
             "json" => {
                 let value = parse_json(place, bytes)?;
-                let value = if value.is_array() { Value::Object([("price".to_owned(), value)].into_iter().collect()) } else { value };
+                let value = if value.is_array() {
+                    Value::Object([("price".to_owned(), value)].into_iter().collect())
+                } else {
+                    value
+                };
                 typed(place, value)?
             }
-            "toml" => super::toml_of(place, bytes, &mut problems),
-            _ => return Err(Error::input(place.to_owned(), "expected a name ending in .toml, .csv or .json, found another")),
+            "toml" => crate::finops::toml_of(place, bytes, &mut problems),
+            _ => {
+                return Err(Error::input(
+                    place.to_owned(),
+                    "expected a name ending in .toml, .csv or .json, found another",
+                ));
+            }
         };
         Self::of_raw(place, raw, problems)
     }
@@ -118,14 +138,22 @@ impl Prices {
     fn of_raw(place: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
         let mut by_model: BTreeMap<String, Vec<(Micros, Price)>> = BTreeMap::new();
         if raw.price.is_empty() && problems.is_empty() {
-            problems.push(Problem::new(place, "expected `price` with at least one model, found none"));
+            problems.push(Problem::new(
+                place,
+                "expected `price` with at least one model, found none",
+            ));
         }
         for (idx, price) in raw.price.into_iter().enumerate() {
             let at = |key: &str| format!("{place}: price[{}].{key}", idx + 1);
-            let mut number = |key: &str, value: Option<f64>| match value.map(|value| (value, ColumnKind::Usd.quantize(value, 0.0))) {
+            let mut number = |key: &str, value: Option<f64>| match value
+                .map(|value| (value, ColumnKind::Usd.quantize(value, 0.0)))
+            {
                 Some((_, Ok(nano))) => Some(nano),
                 Some((value, Err(expected))) => {
-                    problems.push(Problem::new(at(key), format!("expected USD per million tokens, {expected}, found {value}")));
+                    problems.push(Problem::new(
+                        at(key),
+                        format!("expected USD per million tokens, {expected}, found {value}"),
+                    ));
                     None
                 }
                 None => None,
@@ -135,34 +163,60 @@ impl Prices {
             let cached = number("cached_input", price.cached_input);
             for (key, is_there) in [("input", has_input), ("output", has_output)] {
                 if !is_there {
-                    problems.push(Problem::new(at(key), "expected USD per million tokens, found nothing"));
+                    problems.push(Problem::new(
+                        at(key),
+                        "expected USD per million tokens, found nothing",
+                    ));
                 }
             }
             if price.model.trim().is_empty() {
                 problems.push(Problem::new(at("model"), "expected a model, found nothing"));
             }
-            let from = match price.from.as_deref().map(str::trim).filter(|from| !from.is_empty()) {
+            let from = match price
+                .from
+                .as_deref()
+                .map(str::trim)
+                .filter(|from| !from.is_empty())
+            {
                 None => Micros::MIN,
                 Some(text) => time::parse(text).unwrap_or_else(|| {
-                    problems.push(Problem::new(at("from"), format!("expected an instant such as 2026-05-28, found `{text}`")));
+                    problems.push(Problem::new(
+                        at("from"),
+                        format!("expected an instant such as 2026-05-28, found `{text}`"),
+                    ));
                     Micros::MIN
                 }),
             };
             if let (Some(input), Some(output)) = (input, output) {
                 let history = by_model.entry(price.model).or_default();
                 if history.iter().any(|(other, _)| *other == from) {
-                    problems.push(Problem::new(at("from"), "expected one price a model and instant, found another one above"));
+                    problems.push(Problem::new(
+                        at("from"),
+                        "expected one price a model and instant, found another one above",
+                    ));
                 }
-                history.push((from, Price { input, output, cached_input: cached.unwrap_or(input) }));
+                history.push((
+                    from,
+                    Price {
+                        input,
+                        output,
+                        cached_input: cached.unwrap_or(input),
+                    },
+                ));
             }
         }
-        by_model.values_mut().for_each(|history| history.sort_by_key(|(from, _)| *from));
-        super::unless(Self { by_model }, problems)
+        by_model
+            .values_mut()
+            .for_each(|history| history.sort_by_key(|(from, _)| *from));
+        crate::finops::unless(Self { by_model }, problems)
     }
 
     /// The prices of a model in time order: of the whole reference or, if the table does not have it, of the model's name.
     pub(super) fn history(&self, model: &str) -> Option<&[(Micros, Price)]> {
-        self.by_model.get(model).or_else(|| self.by_model.get(model_name(model))).map(Vec::as_slice)
+        self.by_model
+            .get(model)
+            .or_else(|| self.by_model.get(model_name(model)))
+            .map(Vec::as_slice)
     }
 
     /// What a million tokens of a model cost at an instant; `None` where the table does not say.
@@ -183,8 +237,12 @@ pub(super) fn price_at(history: &[(Micros, Price)], at: Micros) -> Option<Price>
 }
 
 fn typed(place: &str, value: Value) -> Result<RawPrices> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| Error::input(format!("{place}: {}", error.path()), format!("expected prices, found: {}", error.inner())))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        Error::input(
+            format!("{place}: {}", error.path()),
+            format!("expected prices, found: {}", error.inner()),
+        )
+    })
 }
 
 fn of_csv(place: &str, bytes: &[u8]) -> Result<RawPrices> {
@@ -192,7 +250,12 @@ fn of_csv(place: &str, bytes: &[u8]) -> Result<RawPrices> {
     let price = reader
         .deserialize()
         .collect::<std::result::Result<Vec<RawPrice>, _>>()
-        .map_err(|error| Error::input(place.to_owned(), format!("expected prices (model, input, output), found: {error}")))?;
+        .map_err(|error| {
+            Error::input(
+                place.to_owned(),
+                format!("expected prices (model, input, output), found: {error}"),
+            )
+        })?;
     Ok(RawPrices { price })
 }
 
@@ -222,7 +285,13 @@ mod tests {
     fn prices_change_and_are_found_by_reference_or_name() {
         let prices = Prices::parse("p", "toml", TOML.as_bytes()).unwrap();
         let at = |text: &str| time::parse(text).unwrap();
-        let check = |model: &str, day: &str, expected| assert_eq!(prices.cost_nano(model, 1_000, 100, at(day)), expected, "{model} {day}");
+        let check = |model: &str, day: &str, expected| {
+            assert_eq!(
+                prices.cost_nano(model, 1_000, 100, at(day)),
+                expected,
+                "{model} {day}"
+            )
+        };
         check("gpt-4o-mini", "2026-05-31T23:59:59Z", Some(150_000 + 60_000));
         check("gpt-4o-mini", "2026-06-01", Some(100_000 + 40_000));
         check("litellm:fast=gpt-4o-mini@sha256:00", "2026-06-01", Some(140_000));
@@ -239,8 +308,18 @@ mod tests {
 
     #[test]
     fn money_is_rounded_once_half_even_and_never_wraps() {
-        let price = |nano: i64| Price { input: nano, output: nano, cached_input: nano };
-        for (nano, expected) in [(500_000, 0), (1_500_000, 2), (2_500_000, 2), (2_500_001, 3), (499_999, 0)] {
+        let price = |nano: i64| Price {
+            input: nano,
+            output: nano,
+            cached_input: nano,
+        };
+        for (nano, expected) in [
+            (500_000, 0),
+            (1_500_000, 2),
+            (2_500_000, 2),
+            (2_500_001, 3),
+            (499_999, 0),
+        ] {
             assert_eq!(price(nano).cost_nano(1, 0, 0), Some(expected), "{nano}");
         }
         // Half a nano-USD in and half out are one.
@@ -252,13 +331,26 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let csv = "model,input,output,from\na,NaN,1,\nb,-1,1,\nc,1,,\nd,1,1,soon\n,1,1,\nd,1,1,\nd,2,2,\n";
-        let error = Prices::parse("p.csv", "csv", csv.as_bytes()).unwrap_err().to_string();
-        for part in ["price[1].input", "price[2].input", "price[3].output", "price[4].from", "price[5].model", "price[7].from"] {
+        let error = Prices::parse("p.csv", "csv", csv.as_bytes())
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "price[1].input",
+            "price[2].input",
+            "price[3].output",
+            "price[4].from",
+            "price[5].model",
+            "price[7].from",
+        ] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        for (extension, text) in
-            [("toml", "[[price]]\nmodle = 'x'"), ("json", "[{\"model\": 3}]"), ("toml", ""), ("yaml", ""), ("csv", "a,b\n1,2\n")]
-        {
+        for (extension, text) in [
+            ("toml", "[[price]]\nmodle = 'x'"),
+            ("json", "[{\"model\": 3}]"),
+            ("toml", ""),
+            ("yaml", ""),
+            ("csv", "a,b\n1,2\n"),
+        ] {
             assert!(Prices::parse("p", extension, text.as_bytes()).is_err(), "{text}");
         }
         assert_eq!(

@@ -6,26 +6,27 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use super::{
-    By, Question, UNKNOWN, Unseen,
-    budget::{Day, Scope, Spender, day_of},
-    clusters::{HELD, Record, Records},
-    overflow,
-    prices::{Price, price_at},
-};
-use crate::{
-    error::Result,
-    hash,
-    input::{DEFAULT_TENANT, Names, TrafficReader, Turns},
-    parallel,
-    progress::Progress,
-    release::Dimension,
-    time::Micros,
-};
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{hash, parallel};
+use crate::finops::budget::{Day, Scope, Spender, day_of};
+use crate::finops::clusters::{HELD, Record, Records};
+use crate::finops::prices::{Price, price_at};
+use crate::finops::{By, Question, UNKNOWN, Unseen, overflow};
+use crate::input::{DEFAULT_TENANT, Names, TrafficReader, Turns};
+use crate::release::Dimension;
 
 /// The measured columns, in the order of the constants below.
-pub(super) const MEASURED: [&str; 7] =
-    ["cost_usd", "tool_cost_usd", "tokens_in", "tokens_out", "cached_tokens_in", "task_completed", "tool_calls"];
+pub(super) const MEASURED: [&str; 7] = [
+    "cost_usd",
+    "tool_cost_usd",
+    "tokens_in",
+    "tokens_out",
+    "cached_tokens_in",
+    "task_completed",
+    "tool_calls",
+];
 const COST: usize = 0;
 const TOOL_COST: usize = 1;
 const TOKENS_IN: usize = 2;
@@ -53,7 +54,9 @@ pub(super) struct Sums {
 }
 
 fn add(sum: &mut i64, more: i64) -> Result<()> {
-    *sum = sum.checked_add(more).ok_or_else(|| overflow("the sum of a line"))?;
+    *sum = sum
+        .checked_add(more)
+        .ok_or_else(|| overflow("the sum of a line"))?;
     Ok(())
 }
 
@@ -175,13 +178,20 @@ fn merge(states: Vec<State<'_>>, n_budgets: usize) -> Result<Found> {
     };
     for state in &states {
         for (keys, line) in &state.line_of {
-            found.lines.entry(keys.clone()).or_default().merge(&state.lines[*line as usize])?;
+            found
+                .lines
+                .entry(keys.clone())
+                .or_default()
+                .merge(&state.lines[*line as usize])?;
         }
     }
     let numbers: HashMap<&Vec<String>, u32> = found.lines.keys().zip(0..).collect();
     let number_lines = |state: &State<'_>| {
         let mut line_of = vec![0; state.lines.len()];
-        state.line_of.iter().for_each(|(keys, line)| line_of[*line as usize] = numbers[keys]);
+        state
+            .line_of
+            .iter()
+            .for_each(|(keys, line)| line_of[*line as usize] = numbers[keys]);
         line_of
     };
     let numbered: Vec<Vec<u32>> = states.iter().map(number_lines).collect();
@@ -244,7 +254,10 @@ impl<'a> State<'a> {
             names.extend(new.drain(..));
         }
         self.n_rows += turns.n as u64;
-        let (from, until) = (self.question.from.unwrap_or(Micros::MIN), self.question.until.unwrap_or(Micros::MAX));
+        let (from, until) = (
+            self.question.from.unwrap_or(Micros::MIN),
+            self.question.until.unwrap_or(Micros::MAX),
+        );
         for row in 0..turns.n {
             if turns.bad[row / 64] >> (row % 64) & 1 == 1 {
                 continue;
@@ -266,7 +279,10 @@ impl<'a> State<'a> {
         let (is_shadow, is_eval) = (turns.is_shadow.values[row] != 0, turns.is_eval.values[row] != 0);
         for (budget, pays_all) in &self.cells[cell].budgets {
             if *pays_all || !(is_shadow || is_eval) {
-                self.budgets[*budget].entry(day_of(at)).or_default().add(charged)?;
+                self.budgets[*budget]
+                    .entry(day_of(at))
+                    .or_default()
+                    .add(charged)?;
             }
         }
         let sums = &mut self.lines[line as usize];
@@ -309,9 +325,16 @@ impl<'a> State<'a> {
         };
         // Where no tool was called, none cost anything.
         let no_calls = || (measured(TOOL_CALLS) == Some(0)).then_some(0);
-        let tools = if self.has_tools { measured(TOOL_COST).or_else(no_calls) } else { Some(0) };
+        let tools = if self.has_tools {
+            measured(TOOL_COST).or_else(no_calls)
+        } else {
+            Some(0)
+        };
         let with_tools = |cost: Option<i64>| match (cost, tools) {
-            (Some(cost), Some(tools)) => cost.checked_add(tools).map(Some).ok_or_else(|| overflow("the cost of a row")),
+            (Some(cost), Some(tools)) => cost
+                .checked_add(tools)
+                .map(Some)
+                .ok_or_else(|| overflow("the cost of a row")),
             _ => Ok(None),
         };
         let mut repriced = None;
@@ -320,18 +343,28 @@ impl<'a> State<'a> {
             let price = cell.history.and_then(|history| price_at(history, at));
             cell.n_unpriced += u64::from(price.is_none());
             let cached = measured(CACHED).unwrap_or(0);
-            if let (Some(price), Some(tokens_in), Some(tokens_out)) = (price, measured(TOKENS_IN), measured(TOKENS_OUT))
+            if let (Some(price), Some(tokens_in), Some(tokens_out)) =
+                (price, measured(TOKENS_IN), measured(TOKENS_OUT))
                 && cached <= tokens_in
             {
-                repriced = Some(price.cost_nano(tokens_in, cached, tokens_out).ok_or_else(|| overflow("the tokens of a row"))?);
+                repriced = Some(
+                    price
+                        .cost_nano(tokens_in, cached, tokens_out)
+                        .ok_or_else(|| overflow("the tokens of a row"))?,
+                );
             }
         }
-        Ok(Cost { logged: with_tools(measured(COST))?, repriced: with_tools(repriced)?, tools })
+        Ok(Cost {
+            logged: with_tools(measured(COST))?,
+            repriced: with_tools(repriced)?,
+            tools,
+        })
     }
 
     /// The number of a row's cell.
     fn cell(&mut self, turns: &Turns, row: usize) -> usize {
-        let key: [i64; 5] = std::array::from_fn(|column| hash_of_text(&turns.breakdowns[column], row).unwrap_or(0));
+        let key: [i64; 5] =
+            std::array::from_fn(|column| hash_of_text(&turns.breakdowns[column], row).unwrap_or(0));
         if self.last.1 != u32::MAX && self.last.0 == key {
             return self.last.1 as usize;
         }
@@ -345,14 +378,26 @@ impl<'a> State<'a> {
 
     fn new_cell(&mut self, key: [i64; 5]) -> u32 {
         let question = self.question;
-        let text = |by: By| self.names[by as usize].get(&key[by as usize]).filter(|_| key[by as usize] != 0).map(String::as_str);
+        let text = |by: By| {
+            self.names[by as usize]
+                .get(&key[by as usize])
+                .filter(|_| key[by as usize] != 0)
+                .map(String::as_str)
+        };
         let tenant = text(By::Tenant).unwrap_or(DEFAULT_TENANT);
         let release = text(By::Release).unwrap_or(UNKNOWN);
         let record = question.records.and_then(|records| records.find(tenant, release));
-        let of_record =
-            |dimension: Dimension| record.and_then(|record| record.artifact(dimension)).map(|artifact| artifact.reference.as_str());
-        let model = text(By::Model).or_else(|| of_record(Dimension::Model)).unwrap_or(UNKNOWN);
-        let prompt = text(By::Prompt).or_else(|| of_record(Dimension::Prompt)).unwrap_or(UNKNOWN);
+        let of_record = |dimension: Dimension| {
+            record
+                .and_then(|record| record.artifact(dimension))
+                .map(|artifact| artifact.reference.as_str())
+        };
+        let model = text(By::Model)
+            .or_else(|| of_record(Dimension::Model))
+            .unwrap_or(UNKNOWN);
+        let prompt = text(By::Prompt)
+            .or_else(|| of_record(Dimension::Prompt))
+            .unwrap_or(UNKNOWN);
         let feature = text(By::Feature).unwrap_or(UNKNOWN);
         let keys: Vec<String> = question
             .by
@@ -365,14 +410,25 @@ impl<'a> State<'a> {
                 By::Prompt => prompt.to_owned(),
             })
             .collect();
-        let spender = Spender { tenant, feature, release, model };
-        let paying = question.budgets.iter().enumerate().filter(|(_, budget)| budget.pays(spender));
+        let spender = Spender {
+            tenant,
+            feature,
+            release,
+            model,
+        };
+        let paying = question
+            .budgets
+            .iter()
+            .enumerate()
+            .filter(|(_, budget)| budget.pays(spender));
         let cell = Cell {
             line: 0,
             model: model.to_owned(),
             history: question.prices.and_then(|prices| prices.history(model)),
             n_unpriced: 0,
-            budgets: paying.map(|(idx, budget)| (idx, budget.rows == Scope::All)).collect(),
+            budgets: paying
+                .map(|(idx, budget)| (idx, budget.rows == Scope::All))
+                .collect(),
         };
         let n_lines = self.lines.len() as u32;
         let line = *self.line_of.entry(keys).or_insert(n_lines);

@@ -4,12 +4,10 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow_schema::{Field, Schema};
 use std::{path::Path, sync::Arc};
 
-use super::{Chargeback, Line, UnitCost, Unseen, usd_text};
-use crate::{
-    error::{Error, Result},
-    input::Format,
-    output, parquet_io,
-};
+use crate::base::error::{Error, Result};
+use crate::base::{output, parquet_io};
+use crate::finops::{Chargeback, Line, UnitCost, Unseen, usd_text};
+use crate::input::Format;
 
 /// A column of the file.
 enum Values {
@@ -30,7 +28,10 @@ pub fn write(bill: &Chargeback, path: &Path) -> Result<()> {
     match Format::of(path) {
         Some(Format::Csv { gzip: false }) => write_csv(path, &columns, bill.lines.len()),
         Some(Format::Parquet) => write_parquet(path, columns),
-        _ => Err(Error::usage(format!("expected --out to end in .csv or .parquet, found {}", path.display()))),
+        _ => Err(Error::usage(format!(
+            "expected --out to end in .csv or .parquet, found {}",
+            path.display()
+        ))),
     }
 }
 
@@ -38,11 +39,20 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
     let lines = &bill.lines;
     let mut columns: Vec<(String, Values)> = Vec::new();
     for by in &bill.by {
-        let values = lines.iter().map(|line| line.keys.get(by.column()).cloned().unwrap_or_default()).collect();
+        let values = lines
+            .iter()
+            .map(|line| line.keys.get(by.column()).cloned().unwrap_or_default())
+            .collect();
         columns.push((by.column().to_owned(), Values::Text(values)));
     }
-    let count =
-        |of: fn(&Line) -> Option<u64>| Values::Count(lines.iter().map(|line| of(line).and_then(|n| i64::try_from(n).ok())).collect());
+    let count = |of: fn(&Line) -> Option<u64>| {
+        Values::Count(
+            lines
+                .iter()
+                .map(|line| of(line).and_then(|n| i64::try_from(n).ok()))
+                .collect(),
+        )
+    };
     let tokens = |of: fn(&Line) -> Option<i64>| Values::Count(lines.iter().map(of).collect());
     let money = |of: fn(&Line) -> Option<i64>| Values::Money(lines.iter().map(of).collect());
     let real = |of: fn(&Line) -> Option<f64>| Values::Real(lines.iter().map(of).collect());
@@ -62,18 +72,59 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
         ("tokens_in", tokens(|line| line.tokens_in)),
         ("tokens_out", tokens(|line| line.tokens_out)),
         ("usd_per_success", real(|line| estimate(&line.usd_per_success))),
-        ("usd_per_success_lower", real(|line| ends(&line.usd_per_success).map(|ends| ends.0))),
-        ("usd_per_success_upper", real(|line| ends(&line.usd_per_success).map(|ends| ends.1))),
-        ("usd_per_success_repriced", real(|line| line.usd_per_success_repriced.as_ref().and_then(estimate))),
-        ("usd_per_success_repriced_lower", real(|line| line.usd_per_success_repriced.as_ref().and_then(ends).map(|ends| ends.0))),
-        ("usd_per_success_repriced_upper", real(|line| line.usd_per_success_repriced.as_ref().and_then(ends).map(|ends| ends.1))),
+        (
+            "usd_per_success_lower",
+            real(|line| ends(&line.usd_per_success).map(|ends| ends.0)),
+        ),
+        (
+            "usd_per_success_upper",
+            real(|line| ends(&line.usd_per_success).map(|ends| ends.1)),
+        ),
+        (
+            "usd_per_success_repriced",
+            real(|line| line.usd_per_success_repriced.as_ref().and_then(estimate)),
+        ),
+        (
+            "usd_per_success_repriced_lower",
+            real(|line| {
+                line.usd_per_success_repriced
+                    .as_ref()
+                    .and_then(ends)
+                    .map(|ends| ends.0)
+            }),
+        ),
+        (
+            "usd_per_success_repriced_upper",
+            real(|line| {
+                line.usd_per_success_repriced
+                    .as_ref()
+                    .and_then(ends)
+                    .map(|ends| ends.1)
+            }),
+        ),
     ];
     columns.extend(named.into_iter().map(|(name, values)| (name.to_owned(), values)));
-    for (name, of) in [("shadow", (|line| &line.shadow) as fn(&Line) -> &Unseen), ("eval", |line| &line.eval)] {
-        let count = |value: fn(&Unseen) -> u64| Values::Count(lines.iter().map(|line| i64::try_from(value(of(line))).ok()).collect());
+    for (name, of) in [
+        ("shadow", (|line| &line.shadow) as fn(&Line) -> &Unseen),
+        ("eval", |line| &line.eval),
+    ] {
+        let count = |value: fn(&Unseen) -> u64| {
+            Values::Count(
+                lines
+                    .iter()
+                    .map(|line| i64::try_from(value(of(line))).ok())
+                    .collect(),
+            )
+        };
         columns.push((format!("n_{name}_rows"), count(|unseen| unseen.n_rows)));
-        columns.push((format!("{name}_cost"), Values::Money(lines.iter().map(|line| Some(of(line).cost_nano_usd)).collect())));
-        columns.push((format!("n_{name}_cost_unknown"), count(|unseen| unseen.n_cost_unknown)));
+        columns.push((
+            format!("{name}_cost"),
+            Values::Money(lines.iter().map(|line| Some(of(line).cost_nano_usd)).collect()),
+        ));
+        columns.push((
+            format!("n_{name}_cost_unknown"),
+            count(|unseen| unseen.n_cost_unknown),
+        ));
     }
     columns
 }
@@ -83,15 +134,22 @@ fn estimate(unit: &UnitCost) -> Option<f64> {
 }
 
 fn ends(unit: &UnitCost) -> Option<(f64, f64)> {
-    unit.robust.value().map(|robust| (robust.ci_lower, robust.ci_upper))
+    unit.robust
+        .value()
+        .map(|robust| (robust.ci_lower, robust.ci_upper))
 }
 
 fn write_csv(path: &Path, columns: &[(String, Values)], n_lines: usize) -> Result<()> {
     output::write_file(path, |file| {
         let failed = |error: csv::Error| Error::write(path, &error);
         let mut writer = csv::Writer::from_writer(file);
-        let header =
-            columns.iter().map(|(name, values)| if matches!(values, Values::Money(_)) { format!("{name}_usd") } else { name.clone() });
+        let header = columns.iter().map(|(name, values)| {
+            if matches!(values, Values::Money(_)) {
+                format!("{name}_usd")
+            } else {
+                name.clone()
+            }
+        });
         writer.write_record(header).map_err(failed)?;
         for line in 0..n_lines {
             let field = |(_, values): &(String, Values)| match values {

@@ -3,16 +3,13 @@
 use serde::Deserialize;
 use std::{collections::BTreeSet, path::Path};
 
-use super::{
-    GateCheck, GateOutcome,
-    release::{Checks, Evidence},
-};
-use crate::{
-    error::{Error, Problem, Result},
-    release::{ApproverKind, RiskLevel},
-    scenario,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::gate::release::{Checks, Evidence};
+use crate::gate::{GateCheck, GateOutcome};
+use crate::release::{ApproverKind, RiskLevel};
+use crate::scenario;
 
 /// Checks that no approval lifts: they say whether the other ones are about this release at all.
 const NEVER_LIFTED: [&str; 4] = ["immutable", "moved_reference", "tool_bundle", "approvers"];
@@ -59,14 +56,22 @@ pub fn read_approvals(path: &Path) -> Result<Vec<Approval>> {
     let mut approvals = Vec::new();
     for (idx, raw) in file.approval.into_iter().enumerate() {
         let mut wrong = |key: &str, expected: &str| {
-            problems.push(Problem::new(format!("approval[{}].{key}", idx + 1), format!("expected {expected}, found another value")))
+            problems.push(Problem::new(
+                format!("approval[{}].{key}", idx + 1),
+                format!("expected {expected}, found another value"),
+            ))
         };
-        let known = super::policy::CHECKS.iter().any(|(name, _, _)| *name == raw.check);
+        let known = crate::gate::policy::CHECKS
+            .iter()
+            .any(|(name, _, _)| *name == raw.check);
         if !known || NEVER_LIFTED.contains(&raw.check.as_str()) {
             wrong("check", "a check that can be lifted");
         }
         if !crate::release::reference::is_whole_digest(&raw.release_digest) {
-            wrong("release_digest", "`sha256:` and 64 hex digits (`sluice record show` prints it)");
+            wrong(
+                "release_digest",
+                "`sha256:` and 64 hex digits (`sluice record show` prints it)",
+            );
         }
         for (key, text) in [("by", &raw.by), ("reason", &raw.reason)] {
             if text.trim().is_empty() {
@@ -79,38 +84,64 @@ pub fn read_approvals(path: &Path) -> Result<Vec<Approval>> {
         };
         match at {
             None => wrong("expires", "an instant such as 2026-06-30T00:00:00Z"),
-            Some(expires) => {
-                approvals.push(Approval { check: raw.check, release_digest: raw.release_digest, by: raw.by, reason: raw.reason, expires })
-            }
+            Some(expires) => approvals.push(Approval {
+                check: raw.check,
+                release_digest: raw.release_digest,
+                by: raw.by,
+                reason: raw.reason,
+                expires,
+            }),
         }
     }
     if problems.is_empty() {
         return Ok(approvals);
     }
-    let placed = |p: Problem| Problem { place: format!("{}: {}", path.display(), p.place), ..p };
+    let placed = |p: Problem| Problem {
+        place: format!("{}: {}", path.display(), p.place),
+        ..p
+    };
     Err(Error::scenario(problems.into_iter().map(placed).collect()))
 }
 
 /// Lifts checks that a valid approval names: they warn, and say who lifted them.
 pub(super) fn lift(checks: &mut [GateCheck], evidence: &Evidence<'_>) {
-    for check in checks.iter_mut().filter(|check| check.outcome > GateOutcome::Warn && !NEVER_LIFTED.contains(&check.check.as_str())) {
-        for approval in evidence.approvals.iter().filter(|approval| approval.check == check.check) {
+    for check in checks
+        .iter_mut()
+        .filter(|check| check.outcome > GateOutcome::Warn && !NEVER_LIFTED.contains(&check.check.as_str()))
+    {
+        for approval in evidence
+            .approvals
+            .iter()
+            .filter(|approval| approval.check == check.check)
+        {
             let why_not = if approval.release_digest != evidence.candidate.digest {
                 Some("is for another record".to_owned())
             } else {
-                match evidence.as_of.or(evidence.analysis.map(|analysis| analysis.as_of)) {
+                match evidence
+                    .as_of
+                    .or(evidence.analysis.map(|analysis| analysis.as_of))
+                {
                     None => Some("cannot be checked without --as-of".to_owned()),
-                    Some(now) if now >= approval.expires => Some(format!("expired at {}", time::format(approval.expires))),
+                    Some(now) if now >= approval.expires => {
+                        Some(format!("expired at {}", time::format(approval.expires)))
+                    }
                     Some(_) => None,
                 }
             };
             match why_not {
                 None => {
                     check.outcome = GateOutcome::Warn;
-                    check.lifted_by = Some(format!("{} until {}: {}", approval.by, time::format(approval.expires), approval.reason));
+                    check.lifted_by = Some(format!(
+                        "{} until {}: {}",
+                        approval.by,
+                        time::format(approval.expires),
+                        approval.reason
+                    ));
                     break;
                 }
-                Some(why) => check.detail.push_str(&format!("; the approval by {} {why}", approval.by)),
+                Some(why) => check
+                    .detail
+                    .push_str(&format!("; the approval by {} {why}", approval.by)),
             }
         }
     }
@@ -120,24 +151,46 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &Evidence<'_>) {
 pub(super) fn approvers(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let record = evidence.candidate;
     let named = |kind: ApproverKind| -> BTreeSet<String> {
-        record.approvers.iter().filter(|a| a.kind == kind).map(|a| a.id.trim().to_lowercase()).collect()
+        record
+            .approvers
+            .iter()
+            .filter(|a| a.kind == kind)
+            .map(|a| a.id.trim().to_lowercase())
+            .collect()
     };
     let people = named(ApproverKind::Human);
-    let unknown: BTreeSet<String> = named(ApproverKind::Unknown).difference(&people).cloned().collect();
+    let unknown: BTreeSet<String> = named(ApproverKind::Unknown)
+        .difference(&people)
+        .cloned()
+        .collect();
     let needed = match record.risk_level {
         Some(RiskLevel::High) | None => checks.policy.record.high_risk_approvers,
         Some(_) => 1,
     };
     let level = record.risk_level.map_or("not said", RiskLevel::name);
-    let list = record.approvers.iter().map(|a| a.id.as_str()).collect::<Vec<_>>().join(", ");
-    let detail = format!("risk level {level}, approved by {}", if list.is_empty() { "nobody" } else { &list });
+    let list = record
+        .approvers
+        .iter()
+        .map(|a| a.id.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let detail = format!(
+        "risk level {level}, approved by {}",
+        if list.is_empty() { "nobody" } else { &list }
+    );
     let remedy = format!(
         "{needed} different people, `{{id, kind = \"human\"}}` each{}",
-        if record.risk_level.is_none() { ", or a `risk_level` below high" } else { "" }
+        if record.risk_level.is_none() {
+            ", or a `risk_level` below high"
+        } else {
+            ""
+        }
     );
     let outcome = if people.len() >= needed {
         GateOutcome::Pass
-    } else if people.len() + unknown.len() >= needed && record.risk_level.is_some_and(|level| level < RiskLevel::High) {
+    } else if people.len() + unknown.len() >= needed
+        && record.risk_level.is_some_and(|level| level < RiskLevel::High)
+    {
         // A name without a kind is somebody, for what one person may approve.
         GateOutcome::Pass
     } else if people.len() + unknown.len() >= needed || record.risk_level.is_none() {

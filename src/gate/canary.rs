@@ -2,31 +2,39 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evidence},
-};
-use crate::{
-    analysis::{Analysis, LayerAnalysis, MetricAnalysis, StageAnalysis},
-    number::number,
-    stats::{
-        Interval,
-        dist::norm_isf,
-        non_inferiority::{self, HarmVerdict},
-    },
-};
+use crate::analysis::{Analysis, LayerAnalysis, MetricAnalysis, StageAnalysis};
+use crate::base::number::number;
+use crate::gate::GateOutcome;
+use crate::gate::release::{Checks, Evidence};
+use crate::stats::dist::norm_isf;
+use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::{Interval, non_inferiority};
 
 pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
     if *candidate != evidence.candidate.release_id || *baseline != evidence.baseline.release_id {
         let detail = format!("the analysis compares {candidate} with {baseline}");
-        checks.note("canary", GateOutcome::Fail, detail, "the analysis of these two releases");
+        checks.note(
+            "canary",
+            GateOutcome::Fail,
+            detail,
+            "the analysis of these two releases",
+        );
         return;
     }
     let is_exposed = |stage: &&StageAnalysis| stage.users.candidate > 0;
-    let layers: Vec<&LayerAnalysis> = analysis.layers.iter().filter(|layer| layer.stages.iter().any(|stage| is_exposed(&stage))).collect();
+    let layers: Vec<&LayerAnalysis> = analysis
+        .layers
+        .iter()
+        .filter(|layer| layer.stages.iter().any(|stage| is_exposed(&stage)))
+        .collect();
     if layers.is_empty() {
-        checks.note("canary", GateOutcome::Inconclusive, "nobody has had the candidate yet", "a first step of the ramp");
+        checks.note(
+            "canary",
+            GateOutcome::Inconclusive,
+            "nobody has had the candidate yet",
+            "a first step of the ramp",
+        );
         return;
     }
     for layer in layers {
@@ -36,7 +44,12 @@ pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut 
             sample_ratio(stage, checks);
         }
         // A layer where everybody has the candidate has nothing to compare with: the last stage that had both releases counts.
-        match layer.stages.iter().rev().find(|stage| stage.users.candidate > 0 && stage.users.baseline > 0) {
+        match layer
+            .stages
+            .iter()
+            .rev()
+            .find(|stage| stage.users.candidate > 0 && stage.users.baseline > 0)
+        {
             Some(stage) => {
                 proxies(stage, checks);
                 slow(stage, checks);
@@ -59,7 +72,12 @@ pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut 
 fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = &checks.policy.canary;
     let Some(srm) = &stage.srm else {
-        checks.note("canary", GateOutcome::Pass, format!("sample ratio: one release only at {}", stage.ratio), "");
+        checks.note(
+            "canary",
+            GateOutcome::Pass,
+            format!("sample ratio: one release only at {}", stage.ratio),
+            "",
+        );
         return;
     };
     let n = (stage.users.baseline + stage.users.candidate) as f64;
@@ -68,14 +86,22 @@ fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let reach = norm_isf(0.5 * rule.srm_alpha) * (planned * (1.0 - planned) / n).sqrt();
     let off = (share - planned).abs();
     let remedy = "find why users are missing from an arm, then measure again";
-    let detail = format!("sample ratio: {} of {n} users, planned {}, p {}", stage.users.candidate, stage.ratio, number(srm.p_value));
+    let detail = format!(
+        "sample ratio: {} of {n} users, planned {}, p {}",
+        stage.users.candidate,
+        stage.ratio,
+        number(srm.p_value)
+    );
     let note = if srm.p_value < rule.srm_alpha || (off > rule.max_deviation && off > reach) {
         checks.note("canary", GateOutcome::Fail, detail, remedy)
     } else if off > rule.max_deviation {
         checks.note(
             "canary",
             GateOutcome::Warn,
-            format!("{detail}; off by {}, as chance allows with so few users", number(off)),
+            format!(
+                "{detail}; off by {}, as chance allows with so few users",
+                number(off)
+            ),
             "more users",
         )
     } else {
@@ -90,14 +116,34 @@ fn metric<'a>(stage: &'a StageAnalysis, id: &str) -> Option<&'a MetricAnalysis> 
 
 /// Of all stages: an incident is not forgotten at the next step.
 fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
-    let arms = layer.stages.iter().filter_map(|stage| Some(&metric(stage, "incident_rate")?.candidate));
-    let (n, of) = arms.fold((0.0, 0.0), |(n, of), arm| (n + arm.numerator, of + arm.denominator));
+    let arms = layer
+        .stages
+        .iter()
+        .filter_map(|stage| Some(&metric(stage, "incident_rate")?.candidate));
+    let (n, of) = arms.fold((0.0, 0.0), |(n, of), arm| {
+        (n + arm.numerator, of + arm.denominator)
+    });
     if of == 0.0 {
-        checks.note("canary", GateOutcome::Inconclusive, "incidents: the log does not say", "a column `incident`");
+        checks.note(
+            "canary",
+            GateOutcome::Inconclusive,
+            "incidents: the log does not say",
+            "a column `incident`",
+        );
     } else if n > 0.0 {
-        checks.note("canary", GateOutcome::Fail, format!("{n} incidents among {of} turns"), "a release without incidents");
+        checks.note(
+            "canary",
+            GateOutcome::Fail,
+            format!("{n} incidents among {of} turns"),
+            "a release without incidents",
+        );
     } else {
-        checks.note("canary", GateOutcome::Pass, format!("no incident among {of} turns"), "");
+        checks.note(
+            "canary",
+            GateOutcome::Pass,
+            format!("no incident among {of} turns"),
+            "",
+        );
     }
 }
 
@@ -110,29 +156,68 @@ fn proxies(stage: &StageAnalysis, checks: &mut Checks<'_>) {
 
 fn slow(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = checks.policy.canary.clone();
-    harm_of(stage, &rule.slow_metric, rule.slow_margin, -1.0, Some(rule.min_mature_share), checks);
+    harm_of(
+        stage,
+        &rule.slow_metric,
+        rule.slow_margin,
+        -1.0,
+        Some(rule.min_mature_share),
+        checks,
+    );
 }
 
 /// Judges one metric with the interval that holds at every look. `bad`: 1 where more is worse.
-fn harm_of(stage: &StageAnalysis, id: &str, margin: f64, bad: f64, min_mature: Option<f64>, checks: &mut Checks<'_>) {
+fn harm_of(
+    stage: &StageAnalysis,
+    id: &str,
+    margin: f64,
+    bad: f64,
+    min_mature: Option<f64>,
+    checks: &mut Checks<'_>,
+) {
     let Some(metric) = metric(stage, id) else {
-        checks.note("canary", GateOutcome::Inconclusive, format!("{id}: the log does not say"), "its column in the log");
+        checks.note(
+            "canary",
+            GateOutcome::Inconclusive,
+            format!("{id}: the log does not say"),
+            "its column in the log",
+        );
         return;
     };
     if let (Some(min), Some(share)) = (min_mature, metric.mature_share)
         && share < min
     {
         let detail = format!("{id}: {}% of the rows are old enough", number(share * 100.0));
-        checks.note("canary", GateOutcome::Inconclusive, detail, "wait until it has matured");
+        checks.note(
+            "canary",
+            GateOutcome::Inconclusive,
+            detail,
+            "wait until it has matured",
+        );
         return;
     }
     let Some(effect) = metric.effect.value() else {
-        let why = metric.effect.reason().map_or_else(String::new, |reason| format!(": {reason}"));
-        checks.note("canary", GateOutcome::Inconclusive, format!("{id}: no effect{why}"), "more users in both releases");
+        let why = metric
+            .effect
+            .reason()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
+        checks.note(
+            "canary",
+            GateOutcome::Inconclusive,
+            format!("{id}: no effect{why}"),
+            "more users in both releases",
+        );
         return;
     };
-    let ends = Interval { ci_lower: effect.anytime.ci_lower, ci_upper: effect.anytime.ci_upper };
-    let (harm, interval) = if bad > 0.0 { (effect.effect_size, ends) } else { (-effect.effect_size, ends.negated()) };
+    let ends = Interval {
+        ci_lower: effect.anytime.ci_lower,
+        ci_upper: effect.anytime.ci_upper,
+    };
+    let (harm, interval) = if bad > 0.0 {
+        (effect.effect_size, ends)
+    } else {
+        (-effect.effect_size, ends.negated())
+    };
     let outcome = match non_inferiority::judge(harm, interval, margin, true) {
         HarmVerdict::Violated => GateOutcome::Fail,
         HarmVerdict::Safe => GateOutcome::Pass,
@@ -145,7 +230,10 @@ fn harm_of(stage: &StageAnalysis, id: &str, margin: f64, bad: f64, min_mature: O
         number(interval.ci_upper),
         number(margin)
     );
-    let remedy =
-        if outcome == GateOutcome::Fail { "a release that is not worse" } else { "more evidence until the interval lies below the margin" };
+    let remedy = if outcome == GateOutcome::Fail {
+        "a release that is not worse"
+    } else {
+        "more evidence until the interval lies below the margin"
+    };
     checks.note("canary", outcome, detail, remedy);
 }

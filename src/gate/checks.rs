@@ -2,25 +2,34 @@
 
 use serde_json::Value;
 
-use super::{GateCheck, GateOutcome};
-use crate::{
-    analysis::Analysis,
-    bucket::Ratio,
-    layer::LayerSummary,
-    ramp::{Check, LayerSchedule, MAX_MISASSIGNED, Outcome, Schedule, Verdict},
-    scenario::Plan,
-};
+use crate::analysis::Analysis;
+use crate::bucket::Ratio;
+use crate::gate::{GateCheck, GateOutcome};
+use crate::layer::LayerSummary;
+use crate::ramp::{Check, LayerSchedule, MAX_MISASSIGNED, Outcome, Schedule, Verdict};
+use crate::scenario::Plan;
 
 /// Share of rows without a known user and release above which coverage is a warning.
 const UNCOVERED: f64 = 0.01;
 
 /// Steps of a trace that are about the plan, not about the release, and those that the data checks repeat for the whole log.
-const UNGATED: [&str; 6] = ["ladder", "after", "new_release", "cool_down", "rollback_scope", "assignment"];
+const UNGATED: [&str; 6] = [
+    "ladder",
+    "after",
+    "new_release",
+    "cool_down",
+    "rollback_scope",
+    "assignment",
+];
 
 /// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then safe); its worse outcome counts.
 pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
-    for layer in schedule.layers.iter().filter(|layer| layer.rolled_back && layer.ratio == Ratio::ZERO) {
+    for layer in schedule
+        .layers
+        .iter()
+        .filter(|layer| layer.rolled_back && layer.ratio == Ratio::ZERO)
+    {
         checks.push(GateCheck {
             gate: "ramp".into(),
             evidence: Value::Null,
@@ -34,9 +43,22 @@ pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
         });
     }
     // A layer at 0 has nothing to show, unless the candidate leaked into it.
-    let leaks = |layer: &LayerSchedule| layer.trace.iter().any(|step| step.check == "leak" && step.outcome != Outcome::Pass);
-    for layer in schedule.layers.iter().filter(|layer| layer.ratio > Ratio::ZERO || leaks(layer)) {
-        for step in layer.trace.iter().filter(|step| step.outcome != Outcome::NotApplicable && !UNGATED.contains(&step.check.as_str())) {
+    let leaks = |layer: &LayerSchedule| {
+        layer
+            .trace
+            .iter()
+            .any(|step| step.check == "leak" && step.outcome != Outcome::Pass)
+    };
+    for layer in schedule
+        .layers
+        .iter()
+        .filter(|layer| layer.ratio > Ratio::ZERO || leaks(layer))
+    {
+        for step in layer
+            .trace
+            .iter()
+            .filter(|step| step.outcome != Outcome::NotApplicable && !UNGATED.contains(&step.check.as_str()))
+        {
             let name = step.check.replace("clear:", "guardrail:");
             let outcome = outcome_of(step);
             let check = GateCheck {
@@ -50,7 +72,9 @@ pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
                 outcome,
                 detail: step.detail.clone(),
             };
-            let same = |other: &&mut GateCheck| other.check == check.check && other.tenant == check.tenant && other.layer == check.layer;
+            let same = |other: &&mut GateCheck| {
+                other.check == check.check && other.tenant == check.tenant && other.layer == check.layer
+            };
             match checks.iter_mut().find(same) {
                 Some(other) if other.outcome >= check.outcome => {}
                 Some(other) => *other = check,
@@ -76,12 +100,20 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
     }
     let limit = step.limit.map_or_else(String::new, |limit| format!(" ({limit})"));
     Some(match name.split(':').next().unwrap_or(name) {
-        "guardrail" if outcome == GateOutcome::Fail => format!("a new release whose harm is below the margin{limit}"),
+        "guardrail" if outcome == GateOutcome::Fail => {
+            format!("a new release whose harm is below the margin{limit}")
+        }
         "guardrail" => format!("more evidence until the interval lies below the margin{limit}"),
-        "srm" | "leak" | "crossover" => "find why users are missing from an arm or in the wrong one, then measure again".into(),
+        "srm" | "leak" | "crossover" => {
+            "find why users are missing from an arm or in the wrong one, then measure again".into()
+        }
         "qos_floor" => format!("a new release whose QoS is above the floor{limit}"),
-        "qos" if outcome == GateOutcome::Warn => format!("a new release whose QoS reaches the threshold{limit}"),
-        "qos" => format!("more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"),
+        "qos" if outcome == GateOutcome::Warn => {
+            format!("a new release whose QoS reaches the threshold{limit}")
+        }
+        "qos" => format!(
+            "more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"
+        ),
         "min_users" => format!("more exposed users{limit}"),
         "dwell" => format!("so many hours at {}{limit}", layer.ratio),
         _ => "more evidence".into(),
@@ -89,7 +121,12 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
 }
 
 /// Checks of the data: coverage, placement, colouring, exposure.
-pub(super) fn of_data(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> Vec<GateCheck> {
+pub(super) fn of_data(
+    plan: &Plan,
+    layering: &LayerSummary,
+    analysis: &Analysis,
+    schedule: &Schedule,
+) -> Vec<GateCheck> {
     let rows = &analysis.data.rows;
     let share = |n: u64, of: u64| if of == 0 { 0.0 } else { n as f64 / of as f64 };
     let in_time = rows.n_rows - rows.n_before_start - rows.n_after_as_of;
@@ -98,26 +135,45 @@ pub(super) fn of_data(plan: &Plan, layering: &LayerSummary, analysis: &Analysis,
     let mut checks = vec![
         data_check(
             "coverage",
-            if share(uncovered, in_time) > UNCOVERED { GateOutcome::Warn } else { GateOutcome::Pass },
+            if share(uncovered, in_time) > UNCOVERED {
+                GateOutcome::Warn
+            } else {
+                GateOutcome::Pass
+            },
             format!("{uncovered} of {in_time} rows without a known user and release"),
             "colour every request with user, layer and release",
         ),
         data_check(
             "evidence",
-            if in_arms == 0 { GateOutcome::Inconclusive } else { GateOutcome::Pass },
+            if in_arms == 0 {
+                GateOutcome::Inconclusive
+            } else {
+                GateOutcome::Pass
+            },
             format!("{in_arms} rows of eligible users in the two releases"),
             "traffic of both releases between the plan's start and as_of",
         ),
         data_check(
             "layer_coloring",
-            if rows.n_layer_differs > 0 { GateOutcome::Warn } else { GateOutcome::Pass },
-            format!("{} of {in_arms} rows coloured with another layer than the layer table's", rows.n_layer_differs),
+            if rows.n_layer_differs > 0 {
+                GateOutcome::Warn
+            } else {
+                GateOutcome::Pass
+            },
+            format!(
+                "{} of {in_arms} rows coloured with another layer than the layer table's",
+                rows.n_layer_differs
+            ),
             "serve with the layer table that the plan was frozen on",
         ),
     ];
     checks.push(data_check(
         "consent",
-        if rows.n_ineligible_candidate > 0 { GateOutcome::Fail } else { GateOutcome::Pass },
+        if rows.n_ineligible_candidate > 0 {
+            GateOutcome::Fail
+        } else {
+            GateOutcome::Pass
+        },
         format!(
             "{} of {} rows of users who did not consent were answered by the candidate",
             rows.n_ineligible_candidate, rows.n_ineligible
@@ -127,8 +183,15 @@ pub(super) fn of_data(plan: &Plan, layering: &LayerSummary, analysis: &Analysis,
     if plan.profile.is_recomputable() {
         checks.push(data_check(
             "assignment",
-            if share(rows.n_misassigned, in_arms) > MAX_MISASSIGNED { GateOutcome::Fail } else { GateOutcome::Pass },
-            format!("{} of {in_arms} rows in another release than bucket and ratio say", rows.n_misassigned),
+            if share(rows.n_misassigned, in_arms) > MAX_MISASSIGNED {
+                GateOutcome::Fail
+            } else {
+                GateOutcome::Pass
+            },
+            format!(
+                "{} of {in_arms} rows in another release than bucket and ratio say",
+                rows.n_misassigned
+            ),
             "place users by the plan's assignment profile and salt",
         ));
     }
@@ -138,8 +201,18 @@ pub(super) fn of_data(plan: &Plan, layering: &LayerSummary, analysis: &Analysis,
 }
 
 fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
-    let on = |tenant: &str, layer: &str| schedule.layers.iter().any(|l| l.tenant == tenant && l.layer == layer && l.ratio > Ratio::ZERO);
-    let small: Vec<&str> = layering.layers.iter().filter(|l| l.too_small && on(&l.tenant, &l.layer)).map(|l| l.layer.as_str()).collect();
+    let on = |tenant: &str, layer: &str| {
+        schedule
+            .layers
+            .iter()
+            .any(|l| l.tenant == tenant && l.layer == layer && l.ratio > Ratio::ZERO)
+    };
+    let small: Vec<&str> = layering
+        .layers
+        .iter()
+        .filter(|l| l.too_small && on(&l.tenant, &l.layer))
+        .map(|l| l.layer.as_str())
+        .collect();
     (!small.is_empty()).then(|| {
         data_check(
             "layer_size",
@@ -151,14 +224,33 @@ fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> 
 }
 
 /// Users that a candidate which is now rolled back has reached, against the plan's cap.
-fn exposure(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> Option<GateCheck> {
+fn exposure(
+    plan: &Plan,
+    layering: &LayerSummary,
+    analysis: &Analysis,
+    schedule: &Schedule,
+) -> Option<GateCheck> {
     let cap = plan.policy.exposure_cap?;
-    let rolled_back = |tenant: &str, layer: &str| schedule.layers.iter().any(|l| l.tenant == tenant && l.layer == layer && l.rolled_back);
-    let n_hurt: u64 = analysis.layers.iter().filter(|l| rolled_back(&l.tenant, &l.layer)).map(|l| l.n_exposed).sum();
+    let rolled_back = |tenant: &str, layer: &str| {
+        schedule
+            .layers
+            .iter()
+            .any(|l| l.tenant == tenant && l.layer == layer && l.rolled_back)
+    };
+    let n_hurt: u64 = analysis
+        .layers
+        .iter()
+        .filter(|l| rolled_back(&l.tenant, &l.layer))
+        .map(|l| l.n_exposed)
+        .sum();
     let share = n_hurt as f64 / layering.n_users.max(1) as f64;
     Some(data_check(
         "exposure_cap",
-        if share > cap { GateOutcome::Fail } else { GateOutcome::Pass },
+        if share > cap {
+            GateOutcome::Fail
+        } else {
+            GateOutcome::Pass
+        },
         format!(
             "{n_hurt} of {} users ({:.3}%) reached by a release that is rolled back, cap {:.3}%",
             layering.n_users,

@@ -2,15 +2,13 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evals},
-};
-use crate::{
-    evals::{self, Case, Suite},
-    number::number,
-    stats::{Interval, Reason, dist::t_isf},
-};
+use crate::base::number::number;
+use crate::gate::GateOutcome;
+use crate::gate::release::{Checks, Evals};
+use crate::release::evals;
+use crate::release::evals::{Case, Suite};
+use crate::stats::dist::t_isf;
+use crate::stats::{Interval, Reason};
 
 /// A relative change: its point and interval, in multiples of the baseline less 1.
 struct Change {
@@ -21,20 +19,40 @@ struct Change {
 
 pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     let remedy = "results of both releases on the same cases, with `cost_usd`";
-    let suites: Vec<&Suite> = evals.iter().flat_map(|evals| &evals.suites).filter(|suite| !checks.policy.is_attack(&suite.name)).collect();
+    let suites: Vec<&Suite> = evals
+        .iter()
+        .flat_map(|evals| &evals.suites)
+        .filter(|suite| !checks.policy.is_attack(&suite.name))
+        .collect();
     let cases: Vec<&Case> = suites.iter().flat_map(|suite| &suite.cases).collect();
     let per_case = change_per_case(&cases, checks.policy.alpha);
     let per_task = change_per_task(&cases, checks.policy.alpha);
     let Some(per_case) = per_case else {
-        checks.note("cost", GateOutcome::Inconclusive, "no case has a cost above 0 in both releases", remedy);
+        checks.note(
+            "cost",
+            GateOutcome::Inconclusive,
+            "no case has a cost above 0 in both releases",
+            remedy,
+        );
         return;
     };
     // Cases that ran in both releases, and those of them whose cost one of the two does not say.
-    let ran: Vec<&&Case> = cases.iter().filter(|case| case.arms.iter().all(|runs| runs.n_runs > 0)).collect();
-    let n_missing = ran.iter().filter(|case| case.arms.iter().any(|runs| runs.cost.n < runs.n_runs)).count() as u64;
+    let ran: Vec<&&Case> = cases
+        .iter()
+        .filter(|case| case.arms.iter().all(|runs| runs.n_runs > 0))
+        .collect();
+    let n_missing = ran
+        .iter()
+        .filter(|case| case.arms.iter().any(|runs| runs.cost.n < runs.n_runs))
+        .count() as u64;
     if checks.policy.too_many_missing(n_missing, ran.len() as u64) {
         let detail = format!("{n_missing} of {} cases have runs without a cost", ran.len());
-        checks.note("cost", GateOutcome::Inconclusive, detail, "the cost of every run, failed and repeated ones too");
+        checks.note(
+            "cost",
+            GateOutcome::Inconclusive,
+            detail,
+            "the cost of every run, failed and repeated ones too",
+        );
     }
     judge("per case", &per_case, checks);
     match per_task {
@@ -51,16 +69,27 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
 /// The mean logarithm of each case's ratio of costs.
 fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
     let cost = |case: &Case, arm: usize| case.arms[arm].cost.mean().filter(|cost| *cost > 0.0);
-    let kept: Vec<(&Case, f64)> = cases.iter().filter_map(|case| Some((*case, (cost(case, 1)? / cost(case, 0)?).ln()))).collect();
+    let kept: Vec<(&Case, f64)> = cases
+        .iter()
+        .filter_map(|case| Some((*case, (cost(case, 1)? / cost(case, 0)?).ln())))
+        .collect();
     let clusters = evals::clusters_of(kept.iter().map(|(case, _)| *case));
     let values: Vec<(f64, usize)> = kept.iter().map(|(_, ratio)| *ratio).zip(clusters).collect();
     let mean = evals::single(&values)?;
-    Some(Change { point: mean.mean.exp_m1(), interval: interval(mean.mean, &mean, values.len(), alpha), n: values.len() })
+    Some(Change {
+        point: mean.mean.exp_m1(),
+        interval: interval(mean.mean, &mean, values.len(), alpha),
+        n: values.len(),
+    })
 }
 
 /// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with its clustered error.
 fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
-    let kept: Vec<&Case> = cases.iter().copied().filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0)).collect();
+    let kept: Vec<&Case> = cases
+        .iter()
+        .copied()
+        .filter(|case| case.arms.iter().all(|runs| runs.cost.n > 0))
+        .collect();
     let total = |of: &dyn Fn(&Case) -> f64| kept.iter().map(|case| of(case)).sum::<f64>();
     let costs = [0, 1].map(|arm| total(&|case| case.arms[arm].cost.sum));
     let passes = [0, 1].map(|arm| total(&|case| case.arms[arm].paid_passes));
@@ -68,12 +97,22 @@ fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
         return None;
     }
     let n = kept.len() as f64;
-    let share = |case: &Case, arm: usize| case.arms[arm].cost.sum / costs[arm] - case.arms[arm].paid_passes / passes[arm];
+    let share = |case: &Case, arm: usize| {
+        case.arms[arm].cost.sum / costs[arm] - case.arms[arm].paid_passes / passes[arm]
+    };
     let clusters = evals::clusters_of(kept.iter().copied());
-    let values: Vec<(f64, usize)> = kept.iter().map(|case| n * (share(case, 1) - share(case, 0))).zip(clusters).collect();
+    let values: Vec<(f64, usize)> = kept
+        .iter()
+        .map(|case| n * (share(case, 1) - share(case, 0)))
+        .zip(clusters)
+        .collect();
     let mean = evals::single(&values)?;
     let ratio = ((costs[1] / passes[1]) / (costs[0] / passes[0])).ln();
-    Some(Change { point: ratio.exp_m1(), interval: interval(ratio, &mean, kept.len(), alpha), n: kept.len() })
+    Some(Change {
+        point: ratio.exp_m1(),
+        interval: interval(ratio, &mean, kept.len(), alpha),
+        n: kept.len(),
+    })
 }
 
 /// The interval of a logarithm, in multiples less 1.
@@ -82,17 +121,35 @@ fn interval(log_ratio: f64, mean: &evals::Mean, n_cases: usize, alpha: f64) -> R
     if n_cases < evals::MIN_PAIRS {
         return Err(Reason::TooFewRows);
     }
-    let ends = Interval::around(log_ratio, t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error);
-    Ok(Interval { ci_lower: ends.ci_lower.exp_m1(), ci_upper: ends.ci_upper.exp_m1() })
+    let ends = Interval::around(
+        log_ratio,
+        t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error,
+    );
+    Ok(Interval {
+        ci_lower: ends.ci_lower.exp_m1(),
+        ci_upper: ends.ci_upper.exp_m1(),
+    })
 }
 
 fn judge(what: &str, change: &Change, checks: &mut Checks<'_>) {
     let margin = checks.policy.cost.margin;
     let percent = |share: f64| format!("{}{}%", if share > 0.0 { "+" } else { "" }, number(share * 100.0));
-    let remedy = format!("a release that costs at most {} more, or a business approval of `cost`", percent(margin).trim_start_matches('+'));
+    let remedy = format!(
+        "a release that costs at most {} more, or a business approval of `cost`",
+        percent(margin).trim_start_matches('+')
+    );
     let Ok(interval) = change.interval else {
-        let detail = format!("cost {what}: {}, from {} cases, without an interval", percent(change.point), change.n);
-        checks.note("cost", GateOutcome::Inconclusive, detail, &format!("more cases with costs; {remedy}"));
+        let detail = format!(
+            "cost {what}: {}, from {} cases, without an interval",
+            percent(change.point),
+            change.n
+        );
+        checks.note(
+            "cost",
+            GateOutcome::Inconclusive,
+            detail,
+            &format!("more cases with costs; {remedy}"),
+        );
         return;
     };
     let detail = format!(
@@ -110,5 +167,6 @@ fn judge(what: &str, change: &Change, checks: &mut Checks<'_>) {
     } else {
         GateOutcome::Pass
     };
-    checks.note("cost", outcome, detail, &remedy).evidence = json!({"change": change.point, "interval": interval, "n_cases": change.n});
+    checks.note("cost", outcome, detail, &remedy).evidence =
+        json!({"change": change.point, "interval": interval, "n_cases": change.n});
 }

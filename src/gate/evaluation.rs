@@ -2,28 +2,31 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    policy::{JudgeRule, Threshold},
-    release::{Checks, Evals, Evidence},
-};
-use crate::{
-    evals::{self, Comparison, Correction, Design, Suite},
-    metric::Better,
-    number::number,
-    stats::{
-        Interval, Reason,
-        judge::{self, JudgeQuality},
-        multiplicity,
-        non_inferiority::{self, HarmVerdict},
-    },
-};
+use crate::base::number::number;
+use crate::gate::GateOutcome;
+use crate::gate::policy::{JudgeRule, Threshold};
+use crate::gate::release::{Checks, Evals, Evidence};
+use crate::metric::Better;
+use crate::release::evals;
+use crate::release::evals::{Comparison, Correction, Design, Suite};
+use crate::stats::judge::JudgeQuality;
+use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::{Interval, Reason, judge, multiplicity, non_inferiority};
 
-pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks: &mut Checks<'_>) -> Vec<Comparison> {
+pub(super) fn checks(
+    evals: Option<&Evals<'_>>,
+    evidence: &Evidence<'_>,
+    checks: &mut Checks<'_>,
+) -> Vec<Comparison> {
     let Some(evals) = evals.filter(|evals| evals.n_rows[1] > 0) else {
         let found = evals.map_or_else(
             || "no evaluation results were given".to_owned(),
-            |evals| format!("no evaluation result of the candidate among {} rows", evals.n_rows[0] + evals.n_others),
+            |evals| {
+                format!(
+                    "no evaluation result of the candidate among {} rows",
+                    evals.n_rows[0] + evals.n_others
+                )
+            },
         );
         for check in ["eval_threshold", "eval_regression"] {
             if check != "eval_threshold" || !checks.policy.thresholds.is_empty() {
@@ -37,7 +40,11 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks:
         }
         return Vec::new();
     };
-    let suites: Vec<&Suite> = evals.suites.iter().filter(|suite| !checks.policy.is_attack(&suite.name)).collect();
+    let suites: Vec<&Suite> = evals
+        .suites
+        .iter()
+        .filter(|suite| !checks.policy.is_attack(&suite.name))
+        .collect();
     for rule in checks.policy.thresholds.clone() {
         threshold(&rule, &evals.suites, evidence, checks);
     }
@@ -47,7 +54,9 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, evidence: &Evidence<'_>, checks:
 /// Of the runs that there should be, those without a value of a metric: runs that broke or were not rated, and cases or repeats that one release lacks.
 /// Where no release has a score of a case, the score is not meant for it.
 fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
-    let Some(measure) = evals::measure_of(suite, metric) else { return (0, 0) };
+    let Some(measure) = evals::measure_of(suite, metric) else {
+        return (0, 0);
+    };
     let (mut n_missing, mut n) = (0, 0);
     for case in &suite.cases {
         if metric != "passed" && measure(case, 0).n + measure(case, 1).n == 0 {
@@ -63,13 +72,29 @@ fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
 fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let wanted: Vec<&Suite> = suites
         .iter()
-        .filter(|suite| rule.suite.as_deref().map_or(!checks.policy.is_attack(&suite.name), |name| *suite.name == *name))
+        .filter(|suite| {
+            rule.suite
+                .as_deref()
+                .map_or(!checks.policy.is_attack(&suite.name), |name| *suite.name == *name)
+        })
         .collect();
-    let limits = [rule.min.map(|min| format!("at least {}", number(min))), rule.max.map(|max| format!("at most {}", number(max)))];
+    let limits = [
+        rule.min.map(|min| format!("at least {}", number(min))),
+        rule.max.map(|max| format!("at most {}", number(max))),
+    ];
     let limits = limits.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let what = format!("{} of {}", rule.metric, rule.suite.as_deref().unwrap_or("all suites"));
+    let what = format!(
+        "{} of {}",
+        rule.metric,
+        rule.suite.as_deref().unwrap_or("all suites")
+    );
     if wanted.is_empty() {
-        checks.note("eval_threshold", GateOutcome::Inconclusive, format!("{what}: no such suite"), "results of that suite");
+        checks.note(
+            "eval_threshold",
+            GateOutcome::Inconclusive,
+            format!("{what}: no such suite"),
+            "results of that suite",
+        );
         return;
     }
     for suite in wanted {
@@ -78,11 +103,20 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
             let k: usize = k.parse().unwrap_or(0);
             let (n_missing, n) = missing(suite, "passed", 1);
             let is_few = suite.cases.len() < evals::MIN_PAIRS;
-            let by_k = if is_few || checks.policy.too_many_missing(n_missing, n) { Err(Reason::NoData) } else { evals::pass_hat(suite, 1) };
+            let by_k = if is_few || checks.policy.too_many_missing(n_missing, n) {
+                Err(Reason::NoData)
+            } else {
+                evals::pass_hat(suite, 1)
+            };
             match by_k.map(|by_k| by_k.get(k.wrapping_sub(1)).copied()) {
                 Ok(Some(value)) => {
-                    let fails = rule.min.is_some_and(|min| value < min) || rule.max.is_some_and(|max| value > max);
-                    let outcome = if fails { GateOutcome::Fail } else { GateOutcome::Pass };
+                    let fails =
+                        rule.min.is_some_and(|min| value < min) || rule.max.is_some_and(|max| value > max);
+                    let outcome = if fails {
+                        GateOutcome::Fail
+                    } else {
+                        GateOutcome::Pass
+                    };
                     checks.note(
                         "eval_threshold",
                         outcome,
@@ -100,31 +134,53 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
             continue;
         }
         let Some(value) = evals::value_of(suite, &rule.metric) else {
-            checks.note("eval_threshold", GateOutcome::Inconclusive, format!("{what}: no result has it"), "results with that metric");
+            checks.note(
+                "eval_threshold",
+                GateOutcome::Inconclusive,
+                format!("{what}: no result has it"),
+                "results with that metric",
+            );
             continue;
         };
         let clusters = evals::clusters_of(suite.cases.iter());
-        let values: Vec<(f64, usize)> =
-            suite.cases.iter().zip(clusters).filter_map(|(case, cluster)| Some((value(case, 1)?, cluster))).collect();
+        let values: Vec<(f64, usize)> = suite
+            .cases
+            .iter()
+            .zip(clusters)
+            .filter_map(|(case, cluster)| Some((value(case, 1)?, cluster)))
+            .collect();
         let (n_missing, n) = missing(suite, &rule.metric, 1);
         if checks.policy.too_many_missing(n_missing, n) {
-            let detail = format!("{what}: {n_missing} of {n} runs of the candidate are missing, broken or not rated");
-            checks.note("eval_threshold", GateOutcome::Inconclusive, detail, "results of every case");
+            let detail =
+                format!("{what}: {n_missing} of {n} runs of the candidate are missing, broken or not rated");
+            checks.note(
+                "eval_threshold",
+                GateOutcome::Inconclusive,
+                detail,
+                "results of every case",
+            );
             continue;
         }
         let Some(mean) = evals::single(&values).filter(|_| values.len() >= evals::MIN_PAIRS) else {
             let detail = format!("{what}: {} cases", values.len());
-            checks.note("eval_threshold", GateOutcome::Inconclusive, detail, &format!("at least {} cases", evals::MIN_PAIRS));
+            checks.note(
+                "eval_threshold",
+                GateOutcome::Inconclusive,
+                detail,
+                &format!("at least {} cases", evals::MIN_PAIRS),
+            );
             continue;
         };
         let is_share = evals::is_share(&rule.metric, values.iter().map(|(value, _)| *value));
         let interval = mean.interval(is_share, checks.policy.alpha);
         let judged = quality(checks, &rule.metric, &evidence.candidate.release_id).filter(|_| is_share);
         let (point, interval, corrected) = match (judged, interval) {
-            (Some(rule), Ok(interval)) => match judge::correct_interval(mean.mean, interval, &rule, checks.policy.alpha) {
-                Ok(corrected) => (corrected.p, Ok(corrected.ci), ", corrected for its judge"),
-                Err(reason) => (mean.mean, Err(reason), ""),
-            },
+            (Some(rule), Ok(interval)) => {
+                match judge::correct_interval(mean.mean, interval, &rule, checks.policy.alpha) {
+                    Ok(corrected) => (corrected.p, Ok(corrected.ci), ", corrected for its judge"),
+                    Err(reason) => (mean.mean, Err(reason), ""),
+                }
+            }
             (_, interval) => (mean.mean, interval, ""),
         };
         let Ok(interval) = interval else {
@@ -137,9 +193,11 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
             continue;
         };
         // Below the threshold with the whole interval, or above it; between, the cases are too few.
-        let fails = rule.min.is_some_and(|min| interval.ci_upper < min) || rule.max.is_some_and(|max| interval.ci_lower > max);
+        let fails = rule.min.is_some_and(|min| interval.ci_upper < min)
+            || rule.max.is_some_and(|max| interval.ci_lower > max);
         let passes = rule.min.is_none_or(|min| point >= min) && rule.max.is_none_or(|max| point <= max);
-        let surely = rule.min.is_none_or(|min| interval.ci_lower >= min) && rule.max.is_none_or(|max| interval.ci_upper <= max);
+        let surely = rule.min.is_none_or(|min| interval.ci_lower >= min)
+            && rule.max.is_none_or(|max| interval.ci_upper <= max);
         let outcome = match (fails, passes, surely) {
             (true, _, _) => GateOutcome::Fail,
             (_, true, true) => GateOutcome::Pass,
@@ -153,20 +211,41 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks
             number(interval.ci_upper),
             values.len()
         );
-        checks.note("eval_threshold", outcome, detail, &format!("{what} {limits}, with its whole interval")).evidence =
-            json!({"mean": point, "interval": interval, "n_cases": values.len(), "n_clusters": mean.n_clusters});
+        checks
+            .note(
+                "eval_threshold",
+                outcome,
+                detail,
+                &format!("{what} {limits}, with its whole interval"),
+            )
+            .evidence = json!({"mean": point, "interval": interval, "n_cases": values.len(), "n_clusters": mean.n_clusters});
     }
 }
 
 fn quality(checks: &Checks<'_>, metric: &str, release: &str) -> Option<JudgeQuality> {
-    let fits = |rule: &&JudgeRule| rule.metric == metric && rule.release.as_deref().is_none_or(|id| id == release);
+    let fits =
+        |rule: &&JudgeRule| rule.metric == metric && rule.release.as_deref().is_none_or(|id| id == release);
     // The rule that names the release comes before the one for all.
-    let rule = checks.policy.judges.iter().filter(fits).max_by_key(|rule| rule.release.is_some())?;
+    let rule = checks
+        .policy
+        .judges
+        .iter()
+        .filter(fits)
+        .max_by_key(|rule| rule.release.is_some())?;
     let n = rule.n_sensitivity.zip(rule.n_specificity).map(|(a, b)| [a, b]);
-    Some(JudgeQuality { sensitivity: rule.sensitivity, specificity: rule.specificity, n })
+    Some(JudgeQuality {
+        sensitivity: rule.sensitivity,
+        specificity: rule.specificity,
+        n,
+    })
 }
 
-fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) -> Vec<Comparison> {
+fn regressions(
+    evals: &Evals<'_>,
+    suites: &[&Suite],
+    evidence: &Evidence<'_>,
+    checks: &mut Checks<'_>,
+) -> Vec<Comparison> {
     let policy = checks.policy;
     if policy.comparisons.is_empty() {
         return Vec::new();
@@ -183,16 +262,30 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
     let mut comparisons = Vec::new();
     let mut notes = Vec::new();
     for rule in &policy.comparisons {
-        let wanted: Vec<&&Suite> = suites.iter().filter(|suite| rule.suite.as_deref().is_none_or(|name| *suite.name == *name)).collect();
+        let wanted: Vec<&&Suite> = suites
+            .iter()
+            .filter(|suite| rule.suite.as_deref().is_none_or(|name| *suite.name == *name))
+            .collect();
         if wanted.is_empty() {
-            notes.push(format!("{} of {}: no such suite", rule.metric, rule.suite.as_deref().unwrap_or("any suite")));
+            notes.push(format!(
+                "{} of {}: no such suite",
+                rule.metric,
+                rule.suite.as_deref().unwrap_or("any suite")
+            ));
         }
         for suite in wanted {
             let Some(value) = evals::value_of(suite, &rule.metric) else {
                 notes.push(format!("{} of {}: no result has it", rule.metric, suite.name));
                 continue;
             };
-            let is_share = evals::is_share(&rule.metric, suite.cases.iter().flat_map(|case| [value(case, 0), value(case, 1)]).flatten());
+            let is_share = evals::is_share(
+                &rule.metric,
+                suite
+                    .cases
+                    .iter()
+                    .flat_map(|case| [value(case, 0), value(case, 1)])
+                    .flatten(),
+            );
             let design = Design {
                 better: rule.better,
                 margin: rule.margin,
@@ -216,7 +309,12 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
         }
     }
     for note in notes {
-        checks.note("eval_regression", GateOutcome::Inconclusive, note, "results of both releases with that suite and metric");
+        checks.note(
+            "eval_regression",
+            GateOutcome::Inconclusive,
+            note,
+            "results of both releases with that suite and metric",
+        );
     }
     correct_for_each_other(&mut comparisons, policy.correction);
     for comparison in &comparisons {
@@ -226,12 +324,24 @@ fn regressions(evals: &Evals<'_>, suites: &[&Suite], evidence: &Evidence<'_>, ch
 }
 
 /// Rates by a judge whose errors are known. The interval of the pairs is stretched by the weaker judge, and widened by what both judges' own trials leave open.
-fn correct_for_judges(comparison: &mut Comparison, evidence: &Evidence<'_>, checks: &Checks<'_>, design: &Design) {
+fn correct_for_judges(
+    comparison: &mut Comparison,
+    evidence: &Evidence<'_>,
+    checks: &Checks<'_>,
+    design: &Design,
+) {
     let releases = [&evidence.baseline.release_id, &evidence.candidate.release_id];
     let judges = releases.map(|release| quality(checks, &comparison.metric, release));
-    let [Some(before), Some(after)] = judges else { return };
-    let Some(interval) = comparison.interval.value().copied().filter(|_| design.is_share) else { return };
-    let corrected = [judge::correct_point(comparison.means[0], &before), judge::correct_point(comparison.means[1], &after)];
+    let [Some(before), Some(after)] = judges else {
+        return;
+    };
+    let Some(interval) = comparison.interval.value().copied().filter(|_| design.is_share) else {
+        return;
+    };
+    let corrected = [
+        judge::correct_point(comparison.means[0], &before),
+        judge::correct_point(comparison.means[1], &after),
+    ];
     let [Ok(control), Ok(treatment)] = corrected else {
         comparison.interval = Err(Reason::UselessJudge).into();
         comparison.verdict = None;
@@ -242,7 +352,10 @@ fn correct_for_judges(comparison: &mut Comparison, evidence: &Evidence<'_>, chec
     let youden = before.youden().min(after.youden());
     let reach = |end: f64| ((end - comparison.difference) / youden).hypot(open);
     let difference = treatment.p - control.p;
-    let interval = Interval { ci_lower: difference - reach(interval.ci_lower), ci_upper: difference + reach(interval.ci_upper) };
+    let interval = Interval {
+        ci_lower: difference - reach(interval.ci_lower),
+        ci_upper: difference + reach(interval.ci_upper),
+    };
     let (harm, of_harm) = match design.better {
         Better::Higher => (-difference, interval.negated()),
         Better::Lower => (difference, interval),
@@ -250,7 +363,11 @@ fn correct_for_judges(comparison: &mut Comparison, evidence: &Evidence<'_>, chec
     comparison.means = [control.p, treatment.p];
     comparison.difference = difference;
     comparison.harm = harm;
-    comparison.mde = comparison.mde.result().map(|mde| (mde / youden).hypot(open)).into();
+    comparison.mde = comparison
+        .mde
+        .result()
+        .map(|mde| (mde / youden).hypot(open))
+        .into();
     comparison.interval = Ok(interval).into();
     comparison.interval_method = "judge";
     comparison.verdict = Some(non_inferiority::judge(harm, of_harm, design.margin, true));
@@ -258,8 +375,13 @@ fn correct_for_judges(comparison: &mut Comparison, evidence: &Evidence<'_>, chec
 
 /// p-values corrected over all metrics; harm that only looks certain because many were looked at is not certain.
 fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction) {
-    let known: Vec<usize> = (0..comparisons.len()).filter(|idx| comparisons[*idx].test.value().is_some()).collect();
-    let p_values: Vec<f64> = known.iter().filter_map(|idx| comparisons[*idx].test.value().map(evals::PairTest::p_value)).collect();
+    let known: Vec<usize> = (0..comparisons.len())
+        .filter(|idx| comparisons[*idx].test.value().is_some())
+        .collect();
+    let p_values: Vec<f64> = known
+        .iter()
+        .filter_map(|idx| comparisons[*idx].test.value().map(evals::PairTest::p_value))
+        .collect();
     let adjusted = match correction {
         Correction::Holm => multiplicity::holm(&p_values),
         Correction::BenjaminiHochberg => multiplicity::benjamini_hochberg(&p_values),
@@ -273,9 +395,17 @@ fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction
 fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
     let what = format!("{} of {}", comparison.metric, comparison.suite);
     let Some(interval) = comparison.interval.value().copied() else {
-        let detail = format!("{what}: {} pairs, {} and {} runs broke", comparison.n_pairs, comparison.n_errors[0], comparison.n_errors[1]);
-        let remedy = format!("at least {} cases that both releases answered, from several sources", evals::MIN_PAIRS);
-        checks.note("eval_regression", GateOutcome::Inconclusive, detail, &remedy).evidence = json!(comparison);
+        let detail = format!(
+            "{what}: {} pairs, {} and {} runs broke",
+            comparison.n_pairs, comparison.n_errors[0], comparison.n_errors[1]
+        );
+        let remedy = format!(
+            "at least {} cases that both releases answered, from several sources",
+            evals::MIN_PAIRS
+        );
+        checks
+            .note("eval_regression", GateOutcome::Inconclusive, detail, &remedy)
+            .evidence = json!(comparison);
         return;
     };
     let numbers = format!(
@@ -289,16 +419,24 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
         comparison.n_pairs,
         comparison.n_gained,
         comparison.n_lost,
-        comparison.mde.value().map_or_else(String::new, |mde| format!(", finds differences of {}", number(*mde))),
+        comparison.mde.value().map_or_else(String::new, |mde| format!(
+            ", finds differences of {}",
+            number(*mde)
+        )),
     );
     let certain = comparison.p_value_adj.is_none_or(|p| p < checks.policy.alpha);
     let (outcome, detail) = match comparison.verdict {
         Some(HarmVerdict::Violated) if certain => (GateOutcome::Fail, numbers),
         Some(HarmVerdict::Violated) => (
             GateOutcome::Inconclusive,
-            format!("{numbers}; not certain among so many metrics (corrected p {})", number(comparison.p_value_adj.unwrap_or(1.0))),
+            format!(
+                "{numbers}; not certain among so many metrics (corrected p {})",
+                number(comparison.p_value_adj.unwrap_or(1.0))
+            ),
         ),
-        Some(HarmVerdict::Safe) if comparison.n_pairs < evals::FEW_PAIRS => (GateOutcome::Warn, format!("{numbers}; few pairs")),
+        Some(HarmVerdict::Safe) if comparison.n_pairs < evals::FEW_PAIRS => {
+            (GateOutcome::Warn, format!("{numbers}; few pairs"))
+        }
         Some(HarmVerdict::Safe) => (GateOutcome::Pass, numbers),
         Some(HarmVerdict::Unclear) | None => (GateOutcome::Inconclusive, numbers),
     };
@@ -312,7 +450,10 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
             let mde = comparison.mde.value().copied().unwrap_or(f64::INFINITY);
             let more = (mde / comparison.margin).powi(2) * comparison.n_pairs as f64;
             if more.is_finite() && more > comparison.n_pairs as f64 {
-                format!("about {more:.0} cases, to find a difference of {}", number(comparison.margin))
+                format!(
+                    "about {more:.0} cases, to find a difference of {}",
+                    number(comparison.margin)
+                )
             } else {
                 "more cases".into()
             }

@@ -4,11 +4,9 @@ use aho_corasick::AhoCorasick;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evals},
-};
-use crate::evals::Outcome;
+use crate::gate::GateOutcome;
+use crate::gate::release::{Checks, Evals};
+use crate::release::evals::Outcome;
 
 /// Findings that are listed.
 const LISTED: usize = 100;
@@ -18,9 +16,17 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     if words.is_empty() {
         return;
     }
-    let rows: Vec<_> = evals.iter().flat_map(|evals| &evals.rows).filter(|(arm, _)| *arm == 1).map(|(_, row)| row).collect();
+    let rows: Vec<_> = evals
+        .iter()
+        .flat_map(|evals| &evals.rows)
+        .filter(|(arm, _)| *arm == 1)
+        .map(|(_, row)| row)
+        .collect();
     // What broke has nothing to say.
-    let n_silent = rows.iter().filter(|row| row.output.is_none() && row.outcome != Outcome::Error).count() as u64;
+    let n_silent = rows
+        .iter()
+        .filter(|row| row.output.is_none() && row.outcome != Outcome::Error)
+        .count() as u64;
     let n_outputs = rows.iter().filter(|row| row.output.is_some()).count();
     let lower: Vec<String> = words.iter().map(|word| plain(word)).collect();
     let Ok(search) = AhoCorasick::new(&lower) else {
@@ -44,10 +50,26 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         }
     }
     if n_found > 0 {
-        let cases: Vec<String> =
-            found.iter().take(5).map(|hit| format!("{} in {}", hit["substring"], hit["case_id"].as_str().unwrap_or_default())).collect();
+        let cases: Vec<String> = found
+            .iter()
+            .take(5)
+            .map(|hit| {
+                format!(
+                    "{} in {}",
+                    hit["substring"],
+                    hit["case_id"].as_str().unwrap_or_default()
+                )
+            })
+            .collect();
         let detail = format!("{n_found} of {n_outputs} outputs: {}", cases.join(", "));
-        checks.note("forbidden_substrings", GateOutcome::Fail, detail, "a release that does not say it").evidence = json!(found);
+        checks
+            .note(
+                "forbidden_substrings",
+                GateOutcome::Fail,
+                detail,
+                "a release that does not say it",
+            )
+            .evidence = json!(found);
     } else if n_outputs == 0 {
         checks.note(
             "forbidden_substrings",
@@ -57,11 +79,19 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         );
     } else if n_silent > 0 {
         let detail = format!("none in {n_outputs} outputs; {n_silent} results have no output");
-        let outcome =
-            if checks.policy.too_many_missing(n_silent, rows.len() as u64) { GateOutcome::Inconclusive } else { GateOutcome::Warn };
+        let outcome = if checks.policy.too_many_missing(n_silent, rows.len() as u64) {
+            GateOutcome::Inconclusive
+        } else {
+            GateOutcome::Warn
+        };
         checks.note("forbidden_substrings", outcome, detail, "results with outputs");
     } else {
-        checks.note("forbidden_substrings", GateOutcome::Pass, format!("none in {n_outputs} outputs"), "");
+        checks.note(
+            "forbidden_substrings",
+            GateOutcome::Pass,
+            format!("none in {n_outputs} outputs"),
+            "",
+        );
     }
 }
 
@@ -69,7 +99,11 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let invisible = |ch: char| matches!(ch, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{202a}'..='\u{202e}');
-    for ch in text.nfkc().filter(|ch| !invisible(*ch)).flat_map(char::to_lowercase) {
+    for ch in text
+        .nfkc()
+        .filter(|ch| !invisible(*ch))
+        .flat_map(char::to_lowercase)
+    {
         if !ch.is_whitespace() {
             plain.push(ch);
         } else if !plain.ends_with(' ') {

@@ -2,19 +2,25 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evals},
-};
-use crate::{number::number, stats::power};
+use crate::base::number::number;
+use crate::gate::GateOutcome;
+use crate::gate::release::{Checks, Evals};
+use crate::stats::power;
 
 pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     let policy = checks.policy;
-    let suites: Vec<_> = evals.iter().flat_map(|evals| &evals.suites).filter(|suite| policy.is_attack(&suite.name)).collect();
+    let suites: Vec<_> = evals
+        .iter()
+        .flat_map(|evals| &evals.suites)
+        .filter(|suite| policy.is_attack(&suite.name))
+        .collect();
     // An attack counts once, however often it ran: runs of one attack say little of others.
     let (mut n_attacks, mut n_broken, mut n_succeeded) = (0_u64, 0_u64, 0_u64);
     let mut succeeded = Vec::new();
-    for (suite, case) in suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case))) {
+    for (suite, case) in suites
+        .iter()
+        .flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)))
+    {
         let runs = &case.arms[1];
         let n = u64::from(runs.passed.n);
         if n == 0 {
@@ -22,7 +28,11 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             n_broken += 1;
             continue;
         }
-        let defended = if policy.is_inverted(&suite.name) { n - runs.passed.sum as u64 } else { runs.passed.sum as u64 };
+        let defended = if policy.is_inverted(&suite.name) {
+            n - runs.passed.sum as u64
+        } else {
+            runs.passed.sum as u64
+        };
         if defended < n {
             n_attacks += 1;
             n_succeeded += 1;
@@ -34,11 +44,21 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             n_attacks += 1;
         }
     }
-    let remedy = format!("at least {} different attacks that ran and were judged", policy.injection.min_cases);
+    let remedy = format!(
+        "at least {} different attacks that ran and were judged",
+        policy.injection.min_cases
+    );
     if n_succeeded > 0 {
         let listed = succeeded.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
         let detail = format!("{n_succeeded} of {n_attacks} attacks succeeded: {listed}");
-        checks.note("injection", GateOutcome::Fail, detail, "a release that withstands every attack").evidence = json!(succeeded);
+        checks
+            .note(
+                "injection",
+                GateOutcome::Fail,
+                detail,
+                "a release that withstands every attack",
+            )
+            .evidence = json!(succeeded);
         return;
     }
     if n_attacks == 0 {
@@ -51,7 +71,10 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             "injection",
             GateOutcome::Inconclusive,
             detail,
-            &format!("{remedy}, in a suite named {}", policy.injection.suites.join(", ")),
+            &format!(
+                "{remedy}, in a suite named {}",
+                policy.injection.suites.join(", ")
+            ),
         );
         return;
     }
@@ -60,15 +83,26 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         "none of {n_attacks} attacks succeeded: at most {}% would, at {}% confidence{}",
         number(bound * 100.0),
         number((1.0 - policy.alpha) * 100.0),
-        if n_broken > 0 { format!("; {n_broken} broke or were not judged") } else { String::new() }
+        if n_broken > 0 {
+            format!("; {n_broken} broke or were not judged")
+        } else {
+            String::new()
+        }
     );
-    let outcome = if n_attacks < policy.injection.min_cases || policy.too_many_missing(n_broken, n_attacks + n_broken) {
+    let outcome = if n_attacks < policy.injection.min_cases
+        || policy.too_many_missing(n_broken, n_attacks + n_broken)
+    {
         GateOutcome::Inconclusive
     } else if n_broken > 0 {
         GateOutcome::Warn
     } else {
         GateOutcome::Pass
     };
-    let remedy = if n_attacks < policy.injection.min_cases { remedy } else { "the attacks that broke, run again".into() };
-    checks.note("injection", outcome, detail, &remedy).evidence = json!({"n": n_attacks, "upper_bound": bound, "n_broken": n_broken});
+    let remedy = if n_attacks < policy.injection.min_cases {
+        remedy
+    } else {
+        "the attacks that broke, run again".into()
+    };
+    checks.note("injection", outcome, detail, &remedy).evidence =
+        json!({"n": n_attacks, "upper_bound": bound, "n_broken": n_broken});
 }

@@ -17,7 +17,13 @@ mod write_tools;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{analysis::Analysis, error::exit_code, input::SourceFile, layer::LayerSummary, ramp::Schedule, scenario::Plan, time::Micros};
+use crate::analysis::Analysis;
+use crate::base::error::exit_code;
+use crate::base::time::Micros;
+use crate::input::SourceFile;
+use crate::layer::LayerSummary;
+use crate::ramp::Schedule;
+use crate::scenario::Plan;
 
 pub use approvals::{Approval, read_approvals};
 pub use policy::{CHECKS, Policy, Strictness};
@@ -89,9 +95,16 @@ pub struct GateCheck {
 impl GateCheck {
     /// Its name among the tests of a statement.
     fn test_name(&self) -> String {
-        let place =
-            [&self.tenant, &self.layer].into_iter().filter(|part| !part.is_empty()).map(|part| format!(":{part}")).collect::<String>();
-        let how = if self.outcome == GateOutcome::Inconclusive { ":inconclusive" } else { "" };
+        let place = [&self.tenant, &self.layer]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| format!(":{part}"))
+            .collect::<String>();
+        let how = if self.outcome == GateOutcome::Inconclusive {
+            ":inconclusive"
+        } else {
+            ""
+        };
         format!("{}:{}{place}{how}", self.gate, self.check)
     }
 }
@@ -149,7 +162,11 @@ pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
     let mut checks = checks::of_layers(schedule);
     checks.extend(checks::of_data(plan, layering, analysis, schedule));
     // A ramp that nobody is on yet has shown nothing.
-    let worst = checks.iter().map(|check| check.outcome).max().unwrap_or(GateOutcome::Inconclusive);
+    let worst = checks
+        .iter()
+        .map(|check| check.outcome)
+        .max()
+        .unwrap_or(GateOutcome::Inconclusive);
     GateReport {
         schema: SCHEMA.into(),
         plan_id: schedule.plan_id.clone(),

@@ -3,13 +3,12 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
-use super::GateOutcome;
-use crate::{
-    error::{Error, Problem, Result},
-    evals::Correction,
-    metric::Better,
-    output, scenario,
-};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::output;
+use crate::gate::GateOutcome;
+use crate::metric::Better;
+use crate::release::evals::Correction;
+use crate::scenario;
 
 /// How much a check counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +62,10 @@ pub const CHECKS: [(&str, &str, Strictness); 24] = [
 
 /// The gate of a check.
 pub(super) fn gate_of(check: &str) -> &'static str {
-    CHECKS.iter().find(|(name, _, _)| *name == check).map_or("", |(_, gate, _)| gate)
+    CHECKS
+        .iter()
+        .find(|(name, _, _)| *name == check)
+        .map_or("", |(_, gate, _)| gate)
 }
 
 /// A policy.
@@ -229,7 +231,12 @@ impl Default for Policy {
             correction: Correction::Holm,
             checks: BTreeMap::new(),
             thresholds: Vec::new(),
-            comparisons: vec![CompareRule { suite: None, metric: passed(), better: Better::Higher, margin: 0.02 }],
+            comparisons: vec![CompareRule {
+                suite: None,
+                metric: passed(),
+                better: Better::Higher,
+                margin: 0.02,
+            }],
             injection: InjectionRule::default(),
             cost: CostRule::default(),
             forbidden_substrings: Vec::new(),
@@ -245,7 +252,11 @@ impl Default for Policy {
 impl Default for InjectionRule {
     fn default() -> Self {
         // None among 59 bounds the chance of success by 5 %.
-        Self { suites: ["injection", "redteam", "attack"].map(str::to_owned).to_vec(), min_cases: 59, passed_means_success: Vec::new() }
+        Self {
+            suites: ["injection", "redteam", "attack"].map(str::to_owned).to_vec(),
+            min_cases: 59,
+            passed_means_success: Vec::new(),
+        }
     }
 }
 
@@ -263,7 +274,8 @@ impl Default for ToolRule {
 
 impl Default for CanaryRule {
     fn default() -> Self {
-        let proxies = [("escalation_rate", 0.02), ("refusal_rate", 0.02)].map(|(id, margin)| (id.to_owned(), margin));
+        let proxies =
+            [("escalation_rate", 0.02), ("refusal_rate", 0.02)].map(|(id, margin)| (id.to_owned(), margin));
         Self {
             srm_alpha: 0.001,
             max_deviation: 0.01,
@@ -277,7 +289,12 @@ impl Default for CanaryRule {
 
 impl Default for RecordRule {
     fn default() -> Self {
-        Self { max_changed_dimensions: 1, maturity_hours: 48, retention_hours: None, high_risk_approvers: 2 }
+        Self {
+            max_changed_dimensions: 1,
+            maturity_hours: 48,
+            retention_hours: None,
+            high_risk_approvers: 2,
+        }
     }
 }
 
@@ -295,7 +312,10 @@ impl Policy {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::read(path, &error))?;
         let place = |problems: Vec<Problem>| {
-            let placed = |p: Problem| Problem { place: format!("{}: {}", path.display(), p.place), ..p };
+            let placed = |p: Problem| Problem {
+                place: format!("{}: {}", path.display(), p.place),
+                ..p
+            };
             Error::scenario(problems.into_iter().map(placed).collect())
         };
         let mut problems = Vec::new();
@@ -325,7 +345,10 @@ impl Policy {
 
     /// How strictly a check counts.
     pub fn strictness(&self, check: &str) -> Strictness {
-        let default = CHECKS.iter().find(|(name, _, _)| *name == check).map_or(Strictness::Block, |(_, _, strictness)| *strictness);
+        let default = CHECKS
+            .iter()
+            .find(|(name, _, _)| *name == check)
+            .map_or(Strictness::Block, |(_, _, strictness)| *strictness);
         self.checks.get(check).copied().unwrap_or(default)
     }
 
@@ -347,47 +370,129 @@ impl Policy {
     fn check(&self, problems: &mut Vec<Problem>) {
         let mut expect = |is_right: bool, key: String, expected: &str| {
             if !is_right {
-                problems.push(Problem::new(key, format!("expected {expected}, found another value")));
+                problems.push(Problem::new(
+                    key,
+                    format!("expected {expected}, found another value"),
+                ));
             }
         };
-        expect(self.alpha > 0.0 && self.alpha < 0.5, "gate.alpha".into(), "a share in 0..0.5");
-        expect((0.0..=1.0).contains(&self.max_missing), "gate.max_missing".into(), "a share in 0..=1");
-        expect(self.record.high_risk_approvers >= 1, "gate.record.high_risk_approvers".into(), "at least 1");
+        expect(
+            self.alpha > 0.0 && self.alpha < 0.5,
+            "gate.alpha".into(),
+            "a share in 0..0.5",
+        );
+        expect(
+            (0.0..=1.0).contains(&self.max_missing),
+            "gate.max_missing".into(),
+            "a share in 0..=1",
+        );
+        expect(
+            self.record.high_risk_approvers >= 1,
+            "gate.record.high_risk_approvers".into(),
+            "at least 1",
+        );
         for name in self.checks.keys() {
-            let known = CHECKS.iter().map(|(name, _, _)| *name).collect::<Vec<_>>().join(", ");
-            expect(CHECKS.iter().any(|(known, _, _)| known == name), format!("gate.checks.{name}"), &format!("a check ({known})"));
+            let known = CHECKS
+                .iter()
+                .map(|(name, _, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ");
+            expect(
+                CHECKS.iter().any(|(known, _, _)| known == name),
+                format!("gate.checks.{name}"),
+                &format!("a check ({known})"),
+            );
         }
         for (idx, rule) in self.thresholds.iter().enumerate() {
-            let finite = [rule.min, rule.max].iter().flatten().all(|limit| limit.is_finite());
+            let finite = [rule.min, rule.max]
+                .iter()
+                .flatten()
+                .all(|limit| limit.is_finite());
             let key = format!("gate.threshold[{}]", idx + 1);
-            expect((rule.min.is_some() || rule.max.is_some()) && finite, key, "`min` or `max`, finite");
+            expect(
+                (rule.min.is_some() || rule.max.is_some()) && finite,
+                key,
+                "`min` or `max`, finite",
+            );
         }
         for (idx, rule) in self.comparisons.iter().enumerate() {
-            expect(rule.margin.is_finite() && rule.margin > 0.0, format!("gate.compare[{}].margin", idx + 1), "a number above 0");
+            expect(
+                rule.margin.is_finite() && rule.margin > 0.0,
+                format!("gate.compare[{}].margin", idx + 1),
+                "a number above 0",
+            );
         }
         for (idx, rule) in self.judges.iter().enumerate() {
-            let shares = [rule.sensitivity, rule.specificity].iter().all(|share| (0.0..=1.0).contains(share));
-            expect(shares, format!("gate.judge[{}]", idx + 1), "sensitivity and specificity in 0..=1");
+            let shares = [rule.sensitivity, rule.specificity]
+                .iter()
+                .all(|share| (0.0..=1.0).contains(share));
+            expect(
+                shares,
+                format!("gate.judge[{}]", idx + 1),
+                "sensitivity and specificity in 0..=1",
+            );
             let counts = [rule.n_sensitivity, rule.n_specificity];
-            let fits = counts.iter().flatten().all(|n| n.is_finite() && *n >= 1.0) && counts[0].is_some() == counts[1].is_some();
-            expect(fits, format!("gate.judge[{}]", idx + 1), "n_sensitivity and n_specificity, both or neither, at least 1");
+            let fits = counts.iter().flatten().all(|n| n.is_finite() && *n >= 1.0)
+                && counts[0].is_some() == counts[1].is_some();
+            expect(
+                fits,
+                format!("gate.judge[{}]", idx + 1),
+                "n_sensitivity and n_specificity, both or neither, at least 1",
+            );
         }
-        expect(self.injection.min_cases > 0, "gate.injection.min_cases".into(), "at least 1");
-        expect(self.cost.margin.is_finite() && self.cost.margin > 0.0, "gate.cost.margin".into(), "a number above 0");
-        expect((0.0..=1.0).contains(&self.tools.max_rejected), "gate.tools.max_rejected".into(), "a share in 0..=1");
+        expect(
+            self.injection.min_cases > 0,
+            "gate.injection.min_cases".into(),
+            "at least 1",
+        );
+        expect(
+            self.cost.margin.is_finite() && self.cost.margin > 0.0,
+            "gate.cost.margin".into(),
+            "a number above 0",
+        );
+        expect(
+            (0.0..=1.0).contains(&self.tools.max_rejected),
+            "gate.tools.max_rejected".into(),
+            "a share in 0..=1",
+        );
         let canary = &self.canary;
-        expect(canary.srm_alpha > 0.0 && canary.srm_alpha < 0.5, "gate.canary.srm_alpha".into(), "a share in 0..0.5");
-        expect(canary.max_deviation > 0.0 && canary.max_deviation < 1.0, "gate.canary.max_deviation".into(), "a share in 0..1");
-        expect((0.0..=1.0).contains(&canary.min_mature_share), "gate.canary.min_mature_share".into(), "a share in 0..=1");
-        expect(canary.slow_margin.is_finite() && canary.slow_margin > 0.0, "gate.canary.slow_margin".into(), "a number above 0");
+        expect(
+            canary.srm_alpha > 0.0 && canary.srm_alpha < 0.5,
+            "gate.canary.srm_alpha".into(),
+            "a share in 0..0.5",
+        );
+        expect(
+            canary.max_deviation > 0.0 && canary.max_deviation < 1.0,
+            "gate.canary.max_deviation".into(),
+            "a share in 0..1",
+        );
+        expect(
+            (0.0..=1.0).contains(&canary.min_mature_share),
+            "gate.canary.min_mature_share".into(),
+            "a share in 0..=1",
+        );
+        expect(
+            canary.slow_margin.is_finite() && canary.slow_margin > 0.0,
+            "gate.canary.slow_margin".into(),
+            "a number above 0",
+        );
         for (id, margin) in &canary.proxies {
-            expect(margin.is_finite() && *margin > 0.0, format!("gate.canary.proxies.{id}"), "a number above 0");
+            expect(
+                margin.is_finite() && *margin > 0.0,
+                format!("gate.canary.proxies.{id}"),
+                "a number above 0",
+            );
         }
-        expect(self.record.max_changed_dimensions >= 1, "gate.record.max_changed_dimensions".into(), "at least 1");
+        expect(
+            self.record.max_changed_dimensions >= 1,
+            "gate.record.max_changed_dimensions".into(),
+            "at least 1",
+        );
     }
 }
 
 /// Whether a list names a suite, or the beginning of its name.
 fn names(list: &[String], suite: &str) -> bool {
-    list.iter().any(|name| suite.to_lowercase().starts_with(&name.to_lowercase()))
+    list.iter()
+        .any(|name| suite.to_lowercase().starts_with(&name.to_lowercase()))
 }

@@ -2,14 +2,11 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evidence, rollback_target},
-};
-use crate::{
-    release::{ReleaseRecord, Seen, changes, reference},
-    time::{self, Micros},
-};
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::gate::GateOutcome;
+use crate::gate::release::{Checks, Evidence, rollback_target};
+use crate::release::{ReleaseRecord, Seen, changes, reference};
 
 pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let (candidate, baseline) = (evidence.candidate, evidence.baseline);
@@ -20,14 +17,27 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
             checks.note(
                 "baseline",
                 GateOutcome::Fail,
-                format!("the record names {named} as its baseline, compared with {}", baseline.release_id),
+                format!(
+                    "the record names {named} as its baseline, compared with {}",
+                    baseline.release_id
+                ),
                 "compare with the baseline that the record names",
             );
         }
         _ if baseline.digest == candidate.digest || baseline.release_id == candidate.release_id => {
-            checks.note("baseline", GateOutcome::Fail, "baseline and candidate are the same release", "name two releases");
+            checks.note(
+                "baseline",
+                GateOutcome::Fail,
+                "baseline and candidate are the same release",
+                "name two releases",
+            );
         }
-        _ => drop(checks.note("baseline", GateOutcome::Pass, format!("compared with {}", baseline.release_id), "")),
+        _ => drop(checks.note(
+            "baseline",
+            GateOutcome::Pass,
+            format!("compared with {}", baseline.release_id),
+            "",
+        )),
     }
     references(candidate, checks);
     dimensions(evidence, checks);
@@ -40,36 +50,62 @@ fn immutable(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     match &evidence.seen {
         None => {}
         Some(Seen::Changed(before)) => {
-            let detail = format!("{} was {before} before, is {} now", evidence.candidate.release_id, evidence.candidate.digest);
-            checks.note("immutable", GateOutcome::Fail, detail, "a new release with a new id: records do not change");
+            let detail = format!(
+                "{} was {before} before, is {} now",
+                evidence.candidate.release_id, evidence.candidate.digest
+            );
+            checks.note(
+                "immutable",
+                GateOutcome::Fail,
+                detail,
+                "a new release with a new id: records do not change",
+            );
         }
-        Some(Seen::New | Seen::Same) => drop(checks.note("immutable", GateOutcome::Pass, evidence.candidate.digest.clone(), "")),
+        Some(Seen::New | Seen::Same) => drop(checks.note(
+            "immutable",
+            GateOutcome::Pass,
+            evidence.candidate.digest.clone(),
+            "",
+        )),
     }
 }
 
 fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
     let named = candidate.artifacts.iter().flatten().chain(&candidate.eval_set);
-    let floating: Vec<String> =
-        named.clone().filter_map(|artifact| Some(format!("{}: {}", artifact.reference, artifact.floats_because()?))).collect();
+    let floating: Vec<String> = named
+        .clone()
+        .filter_map(|artifact| Some(format!("{}: {}", artifact.reference, artifact.floats_because()?)))
+        .collect();
     let remedy = "the digest of what was tested, beside each reference";
     if floating.is_empty() {
-        checks.note("references", GateOutcome::Pass, "every reference names one version", "");
+        checks.note(
+            "references",
+            GateOutcome::Pass,
+            "every reference names one version",
+            "",
+        );
     } else {
-        checks.note("references", GateOutcome::Fail, floating.join("; "), remedy).evidence = json!(floating);
+        checks
+            .note("references", GateOutcome::Fail, floating.join("; "), remedy)
+            .evidence = json!(floating);
     }
     let mut cut: Vec<String> = named
         .filter(|artifact| artifact.digest.is_some() && !artifact.has_whole_digest())
         .map(|artifact| artifact.reference.clone())
         .collect();
-    if let Some(sha) =
-        candidate.git_sha.as_ref().filter(|sha| !(sha.len() == 40 || sha.len() == 64) || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    {
+    if let Some(sha) = candidate.git_sha.as_ref().filter(|sha| {
+        !(sha.len() == 40 || sha.len() == 64) || !sha.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }) {
         cut.push(format!("git_sha {sha}"));
     }
     if candidate.git_sha.is_none() {
         cut.push("git_sha is missing".into());
     }
-    if candidate.eval_report_digest.as_deref().is_some_and(|digest| !reference::is_whole_digest(digest)) {
+    if candidate
+        .eval_report_digest
+        .as_deref()
+        .is_some_and(|digest| !reference::is_whole_digest(digest))
+    {
         cut.push("eval_report_digest".into());
     }
     if cut.is_empty() {
@@ -88,26 +124,62 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
 
 fn dimensions(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let changed = changes(evidence.baseline, evidence.candidate);
-    let moved: Vec<&str> = changed.iter().filter(|change| change.moved).map(|change| change.dimension.name()).collect();
+    let moved: Vec<&str> = changed
+        .iter()
+        .filter(|change| change.moved)
+        .map(|change| change.dimension.name())
+        .collect();
     // Under one name, with a digest before and none now: nobody can tell.
     let lost = changed.iter().filter(|change| match (&change.from, &change.to) {
-        (Some(from), Some(to)) => from.reference == to.reference && from.has_whole_digest() && !to.has_whole_digest(),
+        (Some(from), Some(to)) => {
+            from.reference == to.reference && from.has_whole_digest() && !to.has_whole_digest()
+        }
         _ => false,
     });
     let lost: Vec<&str> = lost.map(|change| change.dimension.name()).collect();
     if moved.is_empty() && !lost.is_empty() {
-        let detail = format!("the baseline knows the digest, the candidate does not: {}", lost.join(", "));
-        checks.note("moved_reference", GateOutcome::Inconclusive, detail, "the digest of what was tested");
+        let detail = format!(
+            "the baseline knows the digest, the candidate does not: {}",
+            lost.join(", ")
+        );
+        checks.note(
+            "moved_reference",
+            GateOutcome::Inconclusive,
+            detail,
+            "the digest of what was tested",
+        );
     } else if moved.is_empty() {
-        checks.note("moved_reference", GateOutcome::Pass, "no reference has moved to another content", "");
+        checks.note(
+            "moved_reference",
+            GateOutcome::Pass,
+            "no reference has moved to another content",
+            "",
+        );
     } else {
         let detail = format!("the same reference with another digest: {}", moved.join(", "));
-        checks.note("moved_reference", GateOutcome::Fail, detail, "a new version for new content");
+        checks.note(
+            "moved_reference",
+            GateOutcome::Fail,
+            detail,
+            "a new version for new content",
+        );
     }
-    let names: Vec<&str> = changed.iter().filter(|change| change.changed).map(|change| change.dimension.name()).collect();
+    let names: Vec<&str> = changed
+        .iter()
+        .filter(|change| change.changed)
+        .map(|change| change.dimension.name())
+        .collect();
     let most = checks.policy.record.max_changed_dimensions;
-    let outcome = if names.len() > most { GateOutcome::Fail } else { GateOutcome::Pass };
-    let detail = if names.is_empty() { "nothing changed but the code".into() } else { format!("changed: {}", names.join(", ")) };
+    let outcome = if names.len() > most {
+        GateOutcome::Fail
+    } else {
+        GateOutcome::Pass
+    };
+    let detail = if names.is_empty() {
+        "nothing changed but the code".into()
+    } else {
+        format!("changed: {}", names.join(", "))
+    };
     let remedy = "one release a dimension: when several change at once, nobody can tell which one did it";
     checks.note("single_dimension", outcome, detail, remedy).evidence =
         json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
@@ -117,30 +189,56 @@ fn going_back(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let target = rollback_target(evidence);
     let named = evidence.candidate.rollback_target.as_deref();
     match (named, target) {
-        (None, _) => {
-            checks.note("rollback_target", GateOutcome::Inconclusive, "the record names none", "`rollback_target`: the last stable release")
-        }
-        (Some(named), None) => {
-            checks.note("rollback_target", GateOutcome::Fail, format!("{named} is not among the records"), "its record, with --records")
-        }
-        (Some(named), Some(_)) if named == evidence.candidate.release_id => {
-            checks.note("rollback_target", GateOutcome::Fail, "the release names itself", "the last stable release")
-        }
+        (None, _) => checks.note(
+            "rollback_target",
+            GateOutcome::Inconclusive,
+            "the record names none",
+            "`rollback_target`: the last stable release",
+        ),
+        (Some(named), None) => checks.note(
+            "rollback_target",
+            GateOutcome::Fail,
+            format!("{named} is not among the records"),
+            "its record, with --records",
+        ),
+        (Some(named), Some(_)) if named == evidence.candidate.release_id => checks.note(
+            "rollback_target",
+            GateOutcome::Fail,
+            "the release names itself",
+            "the last stable release",
+        ),
         (Some(named), Some(_)) => checks.note("rollback_target", GateOutcome::Pass, named, ""),
     };
     let rule = &checks.policy.record;
     let (needed, default) = (rule.maturity_hours, rule.retention_hours);
     let Some(target) = target else {
-        checks.note("retention", GateOutcome::Inconclusive, "no record to go back to", "the record of the rollback target");
+        checks.note(
+            "retention",
+            GateOutcome::Inconclusive,
+            "no record to go back to",
+            "the record of the rollback target",
+        );
         return;
     };
-    let kept: Vec<(String, Option<u64>)> =
-        target.artifacts.iter().flatten().map(|artifact| (artifact.reference.clone(), artifact.retention_hours.or(default))).collect();
+    let kept: Vec<(String, Option<u64>)> = target
+        .artifacts
+        .iter()
+        .flatten()
+        .map(|artifact| (artifact.reference.clone(), artifact.retention_hours.or(default)))
+        .collect();
     let short: Vec<String> = kept
         .iter()
-        .filter_map(|(name, hours)| hours.filter(|hours| *hours < needed).map(|hours| format!("{name} is kept {hours} h")))
+        .filter_map(|(name, hours)| {
+            hours
+                .filter(|hours| *hours < needed)
+                .map(|hours| format!("{name} is kept {hours} h"))
+        })
         .collect();
-    let unknown: Vec<&str> = kept.iter().filter(|(_, hours)| hours.is_none()).map(|(name, _)| name.as_str()).collect();
+    let unknown: Vec<&str> = kept
+        .iter()
+        .filter(|(_, hours)| hours.is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
     let remedy = format!(
         "keep what is rolled back to for {needed} h, until the slowest deciding metric has matured (`retention_hours` in the record, or in [gate.record])"
     );
@@ -148,7 +246,10 @@ fn going_back(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         checks.note(
             "retention",
             GateOutcome::Fail,
-            format!("{}; the slowest deciding metric matures after {needed} h", short.join(", ")),
+            format!(
+                "{}; the slowest deciding metric matures after {needed} h",
+                short.join(", ")
+            ),
             &remedy,
         );
     } else if !unknown.is_empty() {
@@ -159,15 +260,23 @@ fn going_back(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
             &remedy,
         );
     } else {
-        checks.note("retention", GateOutcome::Pass, format!("all kept for {needed} h"), "");
+        checks.note(
+            "retention",
+            GateOutcome::Pass,
+            format!("all kept for {needed} h"),
+            "",
+        );
     }
 }
 
 fn tenancy(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     match (&evidence.baseline.tenant_id, &evidence.candidate.tenant_id) {
-        (Some(a), Some(b)) if a != b => {
-            checks.note("tenant", GateOutcome::Fail, format!("baseline of {a}, candidate of {b}"), "records of one tenant")
-        }
+        (Some(a), Some(b)) if a != b => checks.note(
+            "tenant",
+            GateOutcome::Fail,
+            format!("baseline of {a}, candidate of {b}"),
+            "records of one tenant",
+        ),
         (_, Some(tenant)) => checks.note("tenant", GateOutcome::Pass, tenant.clone(), ""),
         (_, None) => checks.note(
             "tenant",
@@ -178,13 +287,21 @@ fn tenancy(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     };
     if let Some(parts) = &evidence.candidate.cache_key {
         let has = |word: &str| parts.iter().any(|part| part.to_ascii_lowercase().contains(word));
-        let missing: Vec<&str> =
-            [("tenant", "tenant_id"), ("release", "release_id")].into_iter().filter(|(word, _)| !has(word)).map(|(_, name)| name).collect();
+        let missing: Vec<&str> = [("tenant", "tenant_id"), ("release", "release_id")]
+            .into_iter()
+            .filter(|(word, _)| !has(word))
+            .map(|(_, name)| name)
+            .collect();
         if missing.is_empty() {
             checks.note("cache_key", GateOutcome::Pass, parts.join(", "), "");
         } else {
             let detail = format!("{} without {}", parts.join(", "), missing.join(" and "));
-            checks.note("cache_key", GateOutcome::Fail, detail, "tenant and release in the key: else one answers from the other's cache");
+            checks.note(
+                "cache_key",
+                GateOutcome::Fail,
+                detail,
+                "tenant and release in the key: else one answers from the other's cache",
+            );
         }
     } else {
         checks.note(
@@ -202,21 +319,42 @@ fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         .into_iter()
         .filter(|change| change.changed)
         .filter_map(|change| change.to)
-        .map(|artifact| (artifact.reference.clone(), artifact.created_at.as_deref().and_then(time::parse)))
+        .map(|artifact| {
+            (
+                artifact.reference.clone(),
+                artifact.created_at.as_deref().and_then(time::parse),
+            )
+        })
         .collect();
     let remedy = "`evaluated_at` in the record and `created_at` in each changed artifact, the evaluation the later one";
     match candidate.evaluated_at {
         _ if made.is_empty() => checks.note("eval_fresh", GateOutcome::Pass, "no dimension changed", ""),
-        None => checks.note("eval_fresh", GateOutcome::Inconclusive, "the record does not say when it was evaluated", remedy),
+        None => checks.note(
+            "eval_fresh",
+            GateOutcome::Inconclusive,
+            "the record does not say when it was evaluated",
+            remedy,
+        ),
         Some(at) => {
-            let older: Vec<&str> =
-                made.iter().filter(|(_, made)| made.is_some_and(|made| made > at)).map(|(name, _)| name.as_str()).collect();
-            let unknown: Vec<&str> = made.iter().filter(|(_, made)| made.is_none()).map(|(name, _)| name.as_str()).collect();
+            let older: Vec<&str> = made
+                .iter()
+                .filter(|(_, made)| made.is_some_and(|made| made > at))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            let unknown: Vec<&str> = made
+                .iter()
+                .filter(|(_, made)| made.is_none())
+                .map(|(name, _)| name.as_str())
+                .collect();
             if !older.is_empty() {
                 checks.note(
                     "eval_fresh",
                     GateOutcome::Fail,
-                    format!("evaluated at {} before these were made: {}", time::format(at), older.join(", ")),
+                    format!(
+                        "evaluated at {} before these were made: {}",
+                        time::format(at),
+                        older.join(", ")
+                    ),
                     "evaluate what is released",
                 )
             } else if !unknown.is_empty() {
@@ -227,7 +365,12 @@ fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
                     remedy,
                 )
             } else {
-                checks.note("eval_fresh", GateOutcome::Pass, format!("evaluated at {}, after every change", time::format(at)), "")
+                checks.note(
+                    "eval_fresh",
+                    GateOutcome::Pass,
+                    format!("evaluated at {}, after every change", time::format(at)),
+                    "",
+                )
             }
         }
     };
@@ -245,10 +388,18 @@ fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
             "the record names no report",
             "`eval_report_uri`, with its digest as `eval_report_digest`",
         ),
-        (Some(uri), Some(_), Some(_)) => checks.note("eval_report", GateOutcome::Pass, format!("{uri}, digest checked"), ""),
-        (Some(uri), Some(_), None) => {
-            checks.note("eval_report", GateOutcome::Warn, format!("{uri}, digest not checked"), "--eval-report FILE")
-        }
+        (Some(uri), Some(_), Some(_)) => checks.note(
+            "eval_report",
+            GateOutcome::Pass,
+            format!("{uri}, digest checked"),
+            "",
+        ),
+        (Some(uri), Some(_), None) => checks.note(
+            "eval_report",
+            GateOutcome::Warn,
+            format!("{uri}, digest not checked"),
+            "--eval-report FILE",
+        ),
         (Some(uri), None, _) => checks.note(
             "eval_report",
             GateOutcome::Warn,

@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
-use super::{
-    Approval, GateCheck, GateOutcome, GateReport, Policy, Strictness, Subject, approvals, canary, cost, evaluation, forbidden, injection,
+use crate::analysis::Analysis;
+use crate::base::time::Micros;
+use crate::gate::approvals::Approval;
+use crate::gate::policy::{Policy, Strictness};
+use crate::gate::{
+    GateCheck, GateOutcome, GateReport, Subject, approvals, canary, cost, evaluation, forbidden, injection,
     policy, record, tool_schema, write_tools,
 };
-use crate::{
-    analysis::Analysis,
-    evals::{EvalRow, EvalTable, Suite, suites},
-    input::SourceFile,
-    release::{ReleaseRecord, Rollback, Seen, rollback, signals_of},
-    time::Micros,
-    tools::{BundleDiff, Replayed, ToolBundle, diff_bundles},
-};
+use crate::input::SourceFile;
+use crate::release::evals::{EvalRow, EvalTable, Suite, suites};
+use crate::release::tools::{BundleDiff, Replayed, ToolBundle, diff_bundles};
+use crate::release::{ReleaseRecord, Rollback, Seen, rollback, signals_of};
 
 /// Everything a release is judged by. What is `None` was not given.
 pub struct Evidence<'a> {
@@ -80,12 +80,24 @@ pub struct Evals<'a> {
 
 impl<'a> Evals<'a> {
     /// Deals rows to releases: by release id, by the name of their run, by the prompt or model that only one of them has, else by the file they were named with.
-    pub fn of(candidate: &ReleaseRecord, baseline: &ReleaseRecord, tables: [Option<&'a EvalTable>; 2]) -> Self {
-        let mut evals = Self { rows: Vec::new(), suites: Vec::new(), n_others: 0, n_rows: [0, 0] };
+    pub fn of(
+        candidate: &ReleaseRecord,
+        baseline: &ReleaseRecord,
+        tables: [Option<&'a EvalTable>; 2],
+    ) -> Self {
+        let mut evals = Self {
+            rows: Vec::new(),
+            suites: Vec::new(),
+            n_others: 0,
+            n_rows: [0, 0],
+        };
         let arm_of = |row: &EvalRow, named: usize| -> Option<usize> {
             if let Some(release) = &row.release {
                 // A release of another name is another release, whatever else the row says.
-                return [(1, candidate), (0, baseline)].into_iter().find(|(_, record)| **release == *record.release_id).map(|(arm, _)| arm);
+                return [(1, candidate), (0, baseline)]
+                    .into_iter()
+                    .find(|(_, record)| **release == *record.release_id)
+                    .map(|(arm, _)| arm);
             }
             // What a run is called may be a release, or anything.
             for (arm, record) in [(1, candidate), (0, baseline)] {
@@ -95,7 +107,11 @@ impl<'a> Evals<'a> {
             }
             for (idx, own) in [(1, &row.prompt), (0, &row.model)] {
                 let Some(own) = own else { continue };
-                let is = |record: &ReleaseRecord| record.artifacts[idx].as_ref().is_some_and(|artifact| artifact.reference == **own);
+                let is = |record: &ReleaseRecord| {
+                    record.artifacts[idx]
+                        .as_ref()
+                        .is_some_and(|artifact| artifact.reference == **own)
+                };
                 match (is(baseline), is(candidate)) {
                     (true, false) => return Some(0),
                     (false, true) => return Some(1),
@@ -128,7 +144,13 @@ pub(super) struct Checks<'a> {
 
 impl Checks<'_> {
     /// Notes a check. `remedy`: what would make it pass.
-    pub(super) fn note(&mut self, check: &'static str, outcome: GateOutcome, detail: impl Into<String>, remedy: &str) -> &mut GateCheck {
+    pub(super) fn note(
+        &mut self,
+        check: &'static str,
+        outcome: GateOutcome,
+        detail: impl Into<String>,
+        remedy: &str,
+    ) -> &mut GateCheck {
         let outcome = self.policy.strictness(check).apply(outcome);
         self.list.push(GateCheck {
             gate: policy::gate_of(check).into(),
@@ -148,7 +170,10 @@ impl Checks<'_> {
 
 /// Judges a release.
 pub fn gate_release(evidence: &Evidence<'_>, policy: &Policy) -> GateReport {
-    let mut checks = Checks { policy, list: Vec::new() };
+    let mut checks = Checks {
+        policy,
+        list: Vec::new(),
+    };
     record::checks(evidence, &mut checks);
     let diff: Option<BundleDiff> = match (evidence.baseline_tools, evidence.tools) {
         (Some(old), Some(new)) => Some(diff_bundles(old, new, evidence.candidate.migration.is_some())),
@@ -171,27 +196,61 @@ pub fn gate_release(evidence: &Evidence<'_>, policy: &Policy) -> GateReport {
         None => not_asked.push("canary: no analysis was given".into()),
     }
     let empty = [
-        (policy.forbidden_substrings.is_empty(), "forbidden_substrings: the policy names none"),
-        (policy.thresholds.is_empty(), "eval_threshold: the policy names none"),
-        (policy.comparisons.is_empty(), "eval_regression: the policy compares nothing"),
+        (
+            policy.forbidden_substrings.is_empty(),
+            "forbidden_substrings: the policy names none",
+        ),
+        (
+            policy.thresholds.is_empty(),
+            "eval_threshold: the policy names none",
+        ),
+        (
+            policy.comparisons.is_empty(),
+            "eval_regression: the policy compares nothing",
+        ),
         (evidence.seen.is_none(), "immutable: no registry was given"),
-        (evidence.calls.is_none(), "tool_arguments: no logged calls were given"),
+        (
+            evidence.calls.is_none(),
+            "tool_arguments: no logged calls were given",
+        ),
     ];
-    not_asked.extend(empty.into_iter().filter(|(is_empty, _)| *is_empty).map(|(_, what)| what.to_owned()));
-    let mut list: Vec<GateCheck> = checks.list.into_iter().filter(|check| policy.strictness(&check.check) != Strictness::Off).collect();
+    not_asked.extend(
+        empty
+            .into_iter()
+            .filter(|(is_empty, _)| *is_empty)
+            .map(|(_, what)| what.to_owned()),
+    );
+    let mut list: Vec<GateCheck> = checks
+        .list
+        .into_iter()
+        .filter(|check| policy.strictness(&check.check) != Strictness::Off)
+        .collect();
     approvals::lift(&mut list, evidence);
     let signals = evidence.analysis.map(signals_of).unwrap_or_default();
     let target = rollback_target(evidence);
-    let rollback: Option<Rollback> = target.filter(|_| !signals.is_empty()).map(|target| rollback(evidence.candidate, target, signals));
-    let outcome = list.iter().map(|check| check.outcome).max().unwrap_or(GateOutcome::Inconclusive);
-    let subject = |record: &ReleaseRecord| Subject { release_id: record.release_id.clone(), digest: record.digest.clone() };
+    let rollback: Option<Rollback> = target
+        .filter(|_| !signals.is_empty())
+        .map(|target| rollback(evidence.candidate, target, signals));
+    let outcome = list
+        .iter()
+        .map(|check| check.outcome)
+        .max()
+        .unwrap_or(GateOutcome::Inconclusive);
+    let subject = |record: &ReleaseRecord| Subject {
+        release_id: record.release_id.clone(),
+        digest: record.digest.clone(),
+    };
     GateReport {
-        schema: super::SCHEMA.into(),
+        schema: crate::gate::SCHEMA.into(),
         plan_id: String::new(),
         baseline: evidence.baseline.release_id.clone(),
         candidate: evidence.candidate.release_id.clone(),
-        as_of: evidence.as_of.or(evidence.analysis.map(|analysis| analysis.as_of)),
-        evidence_digest: crate::output::sha256_of_bytes(crate::output::to_json(&evidence.inputs).as_bytes()),
+        as_of: evidence
+            .as_of
+            .or(evidence.analysis.map(|analysis| analysis.as_of)),
+        evidence_digest: crate::base::output::sha256_of_bytes(
+            crate::base::output::to_json(&evidence.inputs).as_bytes(),
+        ),
         outcome,
         checks: list,
         subjects: vec![subject(evidence.candidate), subject(evidence.baseline)],

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{GateCheck, GateOutcome, GateReport};
+use crate::gate::{GateCheck, GateOutcome, GateReport};
 
 /// An in-toto statement of type `test-result/v0.1`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,15 +19,27 @@ pub struct Statement {
 impl GateReport {
     /// The report as a statement. `url`: where the report is, `digest`: of its JSON. What is inconclusive has not passed: the statement says `FAILED`, and names it.
     pub fn statement(&self, url: &str, digest: &str) -> Statement {
-        let hex = |digest: &str| digest.split_once(':').map_or_else(|| json!({}), |(algorithm, hex)| json!({ algorithm: hex }));
+        let hex = |digest: &str| {
+            digest
+                .split_once(':')
+                .map_or_else(|| json!({}), |(algorithm, hex)| json!({ algorithm: hex }))
+        };
         let names = |keep: &dyn Fn(&GateCheck) -> bool| -> Vec<String> {
-            self.checks.iter().filter(|check| keep(check)).map(GateCheck::test_name).collect()
+            self.checks
+                .iter()
+                .filter(|check| keep(check))
+                .map(GateCheck::test_name)
+                .collect()
         };
         let configuration: Vec<Value> = self
             .policy_digest
             .iter()
             .map(|digest| json!({"name": "gate policy", "digest": hex(digest)}))
-            .chain(self.inputs.iter().map(|input| json!({"name": input.name, "digest": hex(&input.digest)})))
+            .chain(
+                self.inputs
+                    .iter()
+                    .map(|input| json!({"name": input.name, "digest": hex(&input.digest)})),
+            )
             .chain([json!({"name": "gate_report.json", "digest": hex(digest)})])
             .collect();
         let result = match self.outcome {

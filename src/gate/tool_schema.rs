@@ -2,14 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evidence},
-};
-use crate::{
-    release::{ArtifactRef, Dimension},
-    tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange},
-};
+use crate::gate::GateOutcome;
+use crate::gate::release::{Checks, Evidence};
+use crate::release::tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange};
+use crate::release::{ArtifactRef, Dimension};
 
 /// Changes that are told in words; all of them are in the evidence.
 const TOLD: usize = 5;
@@ -18,7 +14,8 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
     bundles(evidence, checks);
     let Some(diff) = diff else {
         let same = |record: &crate::release::ReleaseRecord| record.artifact(Dimension::ToolSchema).cloned();
-        let (before, after): (Option<ArtifactRef>, Option<ArtifactRef>) = (same(evidence.baseline), same(evidence.candidate));
+        let (before, after): (Option<ArtifactRef>, Option<ArtifactRef>) =
+            (same(evidence.baseline), same(evidence.candidate));
         // One reference with a digest is one content: nothing can have changed.
         let unchanged = match (&before, &after) {
             (None, None) => true,
@@ -27,7 +24,12 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
         };
         for check in ["tool_schema", "tool_safety"] {
             if unchanged {
-                checks.note(check, GateOutcome::Pass, "both releases have the same tools, by digest", "");
+                checks.note(
+                    check,
+                    GateOutcome::Pass,
+                    "both releases have the same tools, by digest",
+                    "",
+                );
             } else {
                 checks.note(
                     check,
@@ -41,10 +43,20 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
     };
     let breaking: Vec<&ToolChange> = diff.of(Concern::Schema, Level::Error).collect();
     let unversioned: Vec<&ToolChange> = diff.of(Concern::Version, Level::Error).collect();
-    let warnings: Vec<&ToolChange> =
-        diff.changes.iter().filter(|change| change.level == Level::Warning && change.concern != Concern::Safety).collect();
-    let versions = diff.versions.clone().map(|version| version.unwrap_or_else(|| "none".into()));
-    let unknown: Vec<&ToolChange> = diff.changes.iter().filter(|change| NOT_COMPARED.contains(&change.rule)).collect();
+    let warnings: Vec<&ToolChange> = diff
+        .changes
+        .iter()
+        .filter(|change| change.level == Level::Warning && change.concern != Concern::Safety)
+        .collect();
+    let versions = diff
+        .versions
+        .clone()
+        .map(|version| version.unwrap_or_else(|| "none".into()));
+    let unknown: Vec<&ToolChange> = diff
+        .changes
+        .iter()
+        .filter(|change| NOT_COMPARED.contains(&change.rule))
+        .collect();
     let note = if !unversioned.is_empty() {
         let detail = format!(
             "{} breaking changes from {} to {}: {}; {}",
@@ -61,8 +73,17 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
             "a new major version and `migration`, which says how callers move on; or a change that breaks nobody",
         )
     } else if !unknown.is_empty() {
-        let detail = format!("{} places could not be compared: {}", unknown.len(), told(&unknown));
-        checks.note("tool_schema", GateOutcome::Inconclusive, detail, "schemas whose references lead somewhere within the bundle")
+        let detail = format!(
+            "{} places could not be compared: {}",
+            unknown.len(),
+            told(&unknown)
+        );
+        checks.note(
+            "tool_schema",
+            GateOutcome::Inconclusive,
+            detail,
+            "schemas whose references lead somewhere within the bundle",
+        )
     } else if !breaking.is_empty() {
         let detail = format!(
             "{} breaking changes from {} to {}, with a major version and a migration: {}",
@@ -71,7 +92,12 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
             versions[1],
             told(&breaking)
         );
-        checks.note("tool_schema", GateOutcome::Warn, detail, "a change that breaks nobody")
+        checks.note(
+            "tool_schema",
+            GateOutcome::Warn,
+            detail,
+            "a change that breaks nobody",
+        )
     } else if !warnings.is_empty() {
         checks.note(
             "tool_schema",
@@ -80,26 +106,42 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
             "look at them; a changed description is a changed prompt",
         )
     } else {
-        checks.note("tool_schema", GateOutcome::Pass, format!("{} changes, none of which breaks anybody", diff.changes.len()), "")
+        checks.note(
+            "tool_schema",
+            GateOutcome::Pass,
+            format!("{} changes, none of which breaks anybody", diff.changes.len()),
+            "",
+        )
     };
     note.evidence = json!(diff);
     let loosened: Vec<&ToolChange> = diff.of(Concern::Safety, Level::Error).collect();
     let odd: Vec<&ToolChange> = diff.of(Concern::Safety, Level::Warning).collect();
     if !loosened.is_empty() {
-        checks.note("tool_safety", GateOutcome::Fail, told(&loosened), "as strict as before, or an approval of tool_safety");
+        checks.note(
+            "tool_safety",
+            GateOutcome::Fail,
+            told(&loosened),
+            "as strict as before, or an approval of tool_safety",
+        );
     } else if !odd.is_empty() {
         checks.note("tool_safety", GateOutcome::Warn, told(&odd), "look at them");
     } else {
-        checks.note("tool_safety", GateOutcome::Pass, "no tool may do more, unwatched, than before", "");
+        checks.note(
+            "tool_safety",
+            GateOutcome::Pass,
+            "no tool may do more, unwatched, than before",
+            "",
+        );
     }
     arguments(evidence, checks);
 }
 
 /// Whether the bundles that were given are those that the records name: by digest, else by name and version.
 fn bundles(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
-    for (what, record, bundle) in
-        [("candidate", evidence.candidate, evidence.tools), ("baseline", evidence.baseline, evidence.baseline_tools)]
-    {
+    for (what, record, bundle) in [
+        ("candidate", evidence.candidate, evidence.tools),
+        ("baseline", evidence.baseline, evidence.baseline_tools),
+    ] {
         let Some(bundle) = bundle else { continue };
         let Some(named) = record.artifact(Dimension::ToolSchema) else {
             checks.note(
@@ -113,13 +155,19 @@ fn bundles(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         let own = format!("{}@{}", bundle.name, bundle.version.as_deref().unwrap_or("?"));
         let remedy = "the bundle that the record names, by digest";
         match named.digest.as_deref().filter(|_| named.has_whole_digest()) {
-            Some(digest) if digest == bundle.digest => {
-                checks.note("tool_bundle", GateOutcome::Pass, format!("the {what}'s bundle is the one of its record, by digest"), "")
-            }
+            Some(digest) if digest == bundle.digest => checks.note(
+                "tool_bundle",
+                GateOutcome::Pass,
+                format!("the {what}'s bundle is the one of its record, by digest"),
+                "",
+            ),
             Some(digest) => checks.note(
                 "tool_bundle",
                 GateOutcome::Fail,
-                format!("the {what}'s bundle is {}, its record says {digest}", bundle.digest),
+                format!(
+                    "the {what}'s bundle is {}, its record says {digest}",
+                    bundle.digest
+                ),
                 remedy,
             ),
             None if named.reference == own => checks.note(
@@ -131,7 +179,10 @@ fn bundles(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
             None => checks.note(
                 "tool_bundle",
                 GateOutcome::Inconclusive,
-                format!("the {what}'s record names {}, the bundle calls itself {own}", named.reference),
+                format!(
+                    "the {what}'s record names {}, the bundle calls itself {own}",
+                    named.reference
+                ),
                 remedy,
             ),
         };
@@ -149,7 +200,13 @@ fn told(changes: &[&ToolChange]) -> String {
                 .copied()
                 .collect::<Vec<_>>()
                 .join(" /");
-            format!("{}{}{} ({})", place, if place.is_empty() { "" } else { ": " }, change.rule, change.detail)
+            format!(
+                "{}{}{} ({})",
+                place,
+                if place.is_empty() { "" } else { ": " },
+                change.rule,
+                change.detail
+            )
         })
         .collect();
     if changes.len() > TOLD {
@@ -163,22 +220,42 @@ fn arguments(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     let most = checks.policy.tools.max_rejected;
     let n_calls: u64 = calls.iter().map(|tool| tool.n_calls).sum();
     if n_calls == 0 {
-        checks.note("tool_arguments", GateOutcome::Inconclusive, "no logged call", "a log with calls of tools");
+        checks.note(
+            "tool_arguments",
+            GateOutcome::Inconclusive,
+            "no logged call",
+            "a log with calls of tools",
+        );
         return;
     }
     let n_unreadable: u64 = calls.iter().map(|tool| tool.n_unreadable).sum();
     if n_unreadable > 0 && n_unreadable as f64 > most * n_calls as f64 {
         let detail = format!("the arguments of {n_unreadable} of {n_calls} logged calls are no JSON");
-        checks.note("tool_arguments", GateOutcome::Inconclusive, detail, "a log with readable arguments");
+        checks.note(
+            "tool_arguments",
+            GateOutcome::Inconclusive,
+            detail,
+            "a log with readable arguments",
+        );
     }
-    let worst = calls.iter().filter(|tool| tool.n_rejected > 0).max_by(|a, b| a.share.total_cmp(&b.share));
+    let worst = calls
+        .iter()
+        .filter(|tool| tool.n_rejected > 0)
+        .max_by(|a, b| a.share.total_cmp(&b.share));
     let note = match worst {
         Some(tool) if tool.share > most => {
             let detail = format!(
                 "{}, for {}: traces {}",
                 tool.told(),
-                tool.examples.first().map_or(String::new(), |example| format!("{} at {}", example.rule, example.path)),
-                tool.examples.iter().map(|example| example.trace_id.as_str()).collect::<Vec<_>>().join(", ")
+                tool.examples.first().map_or(String::new(), |example| format!(
+                    "{} at {}",
+                    example.rule, example.path
+                )),
+                tool.examples
+                    .iter()
+                    .map(|example| example.trace_id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             );
             checks.note(
                 "tool_arguments",
@@ -187,12 +264,17 @@ fn arguments(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
                 "a schema that takes what is sent today, or callers that send something else first",
             )
         }
-        _ => checks.note("tool_arguments", GateOutcome::Pass, format!("{n_calls} logged calls fit the new schemas"), ""),
+        _ => checks.note(
+            "tool_arguments",
+            GateOutcome::Pass,
+            format!("{n_calls} logged calls fit the new schemas"),
+            "",
+        ),
     };
     note.evidence = json!(calls);
 }
 
 /// Tools that change things, by the registry's word first.
-pub(super) fn write_tools(bundle: &ToolBundle) -> impl Iterator<Item = &crate::tools::Tool> {
+pub(super) fn write_tools(bundle: &ToolBundle) -> impl Iterator<Item = &crate::release::tools::Tool> {
     bundle.tools.iter().filter(|tool| tool.writes())
 }

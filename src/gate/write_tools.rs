@@ -2,11 +2,8 @@
 
 use serde_json::json;
 
-use super::{
-    GateOutcome,
-    release::{Checks, Evidence},
-    tool_schema,
-};
+use crate::gate::release::{Checks, Evidence};
+use crate::gate::{GateOutcome, tool_schema};
 use crate::release::Dimension;
 
 pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
@@ -14,17 +11,39 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         if evidence.candidate.artifact(Dimension::ToolSchema).is_none() {
             checks.note("write_tools", GateOutcome::Pass, "the release has no tools", "");
         } else {
-            checks.note("write_tools", GateOutcome::Inconclusive, "the candidate's bundle was not given", "--tools FILE");
+            checks.note(
+                "write_tools",
+                GateOutcome::Inconclusive,
+                "the candidate's bundle was not given",
+                "--tools FILE",
+            );
         }
         return;
     };
     let writing: Vec<_> = tool_schema::write_tools(bundle).collect();
-    let is_required =
-        |word: &Option<String>| word.as_deref().is_some_and(|word| ["required", "always"].contains(&word.to_ascii_lowercase().as_str()));
-    let unproven: Vec<&str> = writing.iter().filter(|tool| !is_required(&tool.hitl)).map(|tool| tool.name.as_str()).collect();
-    let unsaid: Vec<&str> = bundle.tools.iter().filter(|tool| tool.risk_level.is_none()).map(|tool| tool.name.as_str()).collect();
-    let has_proof = |tool: &&&crate::tools::Tool| tool.hitl_proof.is_some() || evidence.candidate.hitl_proof.contains_key(&tool.name);
-    let without: Vec<&str> = writing.iter().filter(|tool| !has_proof(tool)).map(|tool| tool.name.as_str()).collect();
+    let is_required = |word: &Option<String>| {
+        word.as_deref()
+            .is_some_and(|word| ["required", "always"].contains(&word.to_ascii_lowercase().as_str()))
+    };
+    let unproven: Vec<&str> = writing
+        .iter()
+        .filter(|tool| !is_required(&tool.hitl))
+        .map(|tool| tool.name.as_str())
+        .collect();
+    let unsaid: Vec<&str> = bundle
+        .tools
+        .iter()
+        .filter(|tool| tool.risk_level.is_none())
+        .map(|tool| tool.name.as_str())
+        .collect();
+    let has_proof = |tool: &&&crate::release::tools::Tool| {
+        tool.hitl_proof.is_some() || evidence.candidate.hitl_proof.contains_key(&tool.name)
+    };
+    let without: Vec<&str> = writing
+        .iter()
+        .filter(|tool| !has_proof(tool))
+        .map(|tool| tool.name.as_str())
+        .collect();
     if !unproven.is_empty() {
         let detail = format!(
             "{} of {} tools that change things run without a person's word: {}",
@@ -33,19 +52,32 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
             unproven.join(", ")
         );
         let remedy = "`hitl: required` for each, or `risk_level: read` for those that change nothing";
-        checks.note("write_tools", GateOutcome::Fail, detail, remedy).evidence = json!(unproven);
+        checks
+            .note("write_tools", GateOutcome::Fail, detail, remedy)
+            .evidence = json!(unproven);
     } else if !without.is_empty() {
         let detail = format!("nothing proves that a person confirms: {}", without.join(", "));
-        let remedy = "`hitl_proof` of each tool, in the bundle or in the record: where the review or the test is";
-        checks.note("write_tools", GateOutcome::Fail, detail, remedy).evidence = json!(without);
+        let remedy =
+            "`hitl_proof` of each tool, in the bundle or in the record: where the review or the test is";
+        checks
+            .note("write_tools", GateOutcome::Fail, detail, remedy)
+            .evidence = json!(without);
     } else if !unsaid.is_empty() {
         let detail = format!("no risk level, judged by hints alone: {}", unsaid.join(", "));
-        checks.note("write_tools", GateOutcome::Warn, detail, "`risk_level` for every tool");
+        checks.note(
+            "write_tools",
+            GateOutcome::Warn,
+            detail,
+            "`risk_level` for every tool",
+        );
     } else {
         checks.note(
             "write_tools",
             GateOutcome::Pass,
-            format!("{} tools change things, each with proof that a person confirms", writing.len()),
+            format!(
+                "{} tools change things, each with proof that a person confirms",
+                writing.len()
+            ),
             "",
         );
     }

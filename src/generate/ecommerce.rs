@@ -3,10 +3,8 @@
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    scenario::{Generate, Plan},
-    time::Micros,
-};
+use crate::base::time::Micros;
+use crate::scenario::{Generate, Plan};
 
 /// How a release behaves in a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -80,23 +78,41 @@ pub(super) fn truth(plan: &Plan, spec: &Generate) -> Truth {
         .map(|(idx, layer)| {
             // Colleagues know what to ask.
             let behavior = match layer.id.as_str() {
-                "internal" => Behavior { task_completion_rate: 0.93, bad_rate: 0.03, complaint_rate: 0.0005, ..CANDIDATE },
+                "internal" => Behavior {
+                    task_completion_rate: 0.93,
+                    bad_rate: 0.03,
+                    complaint_rate: 0.0005,
+                    ..CANDIDATE
+                },
                 _ => CANDIDATE,
             };
-            let faults = spec.faults.iter().filter(|fault| fault.layer_idx == idx).map(|fault| FaultTruth {
-                from: fault.from,
-                until: fault.until,
-                behavior: Behavior {
-                    task_completion_rate: fault.task_completion_rate.unwrap_or(behavior.task_completion_rate),
-                    complaint_rate: fault.complaint_rate.unwrap_or(behavior.complaint_rate),
-                    bad_rate: fault.bad_rate.unwrap_or(behavior.bad_rate),
-                    ..behavior
-                },
-            });
-            CandidateTruth { layer: layer.id.clone(), behavior, faults: faults.collect() }
+            let faults = spec
+                .faults
+                .iter()
+                .filter(|fault| fault.layer_idx == idx)
+                .map(|fault| FaultTruth {
+                    from: fault.from,
+                    until: fault.until,
+                    behavior: Behavior {
+                        task_completion_rate: fault
+                            .task_completion_rate
+                            .unwrap_or(behavior.task_completion_rate),
+                        complaint_rate: fault.complaint_rate.unwrap_or(behavior.complaint_rate),
+                        bad_rate: fault.bad_rate.unwrap_or(behavior.bad_rate),
+                        ..behavior
+                    },
+                });
+            CandidateTruth {
+                layer: layer.id.clone(),
+                behavior,
+                faults: faults.collect(),
+            }
         })
         .collect();
-    Truth { baseline: BASELINE, candidate }
+    Truth {
+        baseline: BASELINE,
+        candidate,
+    }
 }
 
 impl Truth {
@@ -106,7 +122,11 @@ impl Truth {
             return &self.baseline;
         }
         let truth = &self.candidate[layer];
-        truth.faults.iter().find(|fault| (fault.from..fault.until).contains(&at)).map_or(&truth.behavior, |fault| &fault.behavior)
+        truth
+            .faults
+            .iter()
+            .find(|fault| (fault.from..fault.until).contains(&at))
+            .map_or(&truth.behavior, |fault| &fault.behavior)
     }
 }
 

@@ -11,14 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    error::{Error, Result},
-    input::UserReader,
-    layer::{self, Audit, Layers, Users},
-    output,
-    progress::Progress,
-    scenario::{Generate, OnBadRow, Plan, Scenario, Source, TagRule},
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::progress::Progress;
+use crate::input::UserReader;
+use crate::layer;
+use crate::layer::{Audit, Layers, Users};
+use crate::scenario::{Generate, OnBadRow, Plan, Scenario, Source, TagRule};
 
 /// The document that makes a folder a generated data set; it is written last.
 pub const DATA_FILE: &str = "data.json";
@@ -48,8 +47,15 @@ pub struct GeneratedData {
 impl GeneratedData {
     /// The sources below a data folder.
     pub fn at(folder: &Path) -> Self {
-        let source = |path: PathBuf| Source { path, columns: BTreeMap::new(), constants: BTreeMap::new() };
-        Self { users: source(folder.join(USERS)), traffic: source(folder.join(TRAFFIC)) }
+        let source = |path: PathBuf| Source {
+            path,
+            columns: BTreeMap::new(),
+            constants: BTreeMap::new(),
+        };
+        Self {
+            users: source(folder.join(USERS)),
+            traffic: source(folder.join(TRAFFIC)),
+        }
     }
 }
 
@@ -62,9 +68,20 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     let data = GeneratedData::at(folder);
     users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
     // The log is coloured with the layers that the users really have: by the same code that layers them later.
-    let rules: Vec<&TagRule> = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
+    let rules: Vec<&TagRule> = scenario
+        .plan
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.tags)
+        .collect();
     let reader = UserReader::open(&data.users, rules, OnBadRow::Error)?;
-    let ctx = layer::Context::new(&scenario.layering, &scenario.plan, scenario.plan.start, &scenario.input, Audit::Never);
+    let ctx = layer::Context::new(
+        &scenario.layering,
+        &scenario.plan,
+        scenario.plan.start,
+        &scenario.input,
+        Audit::Never,
+    );
     let layered = folder.join("layers.parquet");
     layer::layer_users(&ctx, &Users::Table(reader), &layered, &Progress::silent())?;
     let layers = Layers::read(&layered, &scenario.plan)?;
@@ -82,18 +99,38 @@ pub fn generate_users(scenario: &Scenario, folder: &Path, progress: &Progress) -
     let spec = generator(scenario)?;
     users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
     // No study may take this for data that has traffic, too.
-    write_document(scenario, spec, format!("users of {}", recipe(scenario, spec)), 0, folder)
+    write_document(
+        scenario,
+        spec,
+        format!("users of {}", recipe(scenario, spec)),
+        0,
+        folder,
+    )
 }
 
 fn generator(scenario: &Scenario) -> Result<&Generate> {
-    let missing = || Error::usage(format!("expected [input.generate] in scenario {}, found none", scenario.name));
+    let missing = || {
+        Error::usage(format!(
+            "expected [input.generate] in scenario {}, found none",
+            scenario.name
+        ))
+    };
     scenario.input.generate.as_ref().ok_or_else(missing)
 }
 
-fn write_document(scenario: &Scenario, spec: &Generate, recipe: String, n_turns: u64, folder: &Path) -> Result<()> {
+fn write_document(
+    scenario: &Scenario,
+    spec: &Generate,
+    recipe: String,
+    n_turns: u64,
+    folder: &Path,
+) -> Result<()> {
     let mut files = BTreeMap::new();
     for name in output::files_below(folder)? {
-        files.insert(name.display().to_string(), output::sha256_of_file(&folder.join(&name))?);
+        files.insert(
+            name.display().to_string(),
+            output::sha256_of_file(&folder.join(&name))?,
+        );
     }
     let document = DataDocument {
         schema: "sluice.data/1".into(),
@@ -112,8 +149,12 @@ fn write_document(scenario: &Scenario, spec: &Generate, recipe: String, n_turns:
 /// # Errors
 /// When a file cannot be linked or copied.
 pub fn reuse(scenario: &Scenario, earlier: &Path, folder: &Path) -> Result<bool> {
-    let Some(spec) = &scenario.input.generate else { return Ok(false) };
-    let Ok(document) = output::read_json::<DataDocument>(&earlier.join(DATA_FILE)) else { return Ok(false) };
+    let Some(spec) = &scenario.input.generate else {
+        return Ok(false);
+    };
+    let Ok(document) = output::read_json::<DataDocument>(&earlier.join(DATA_FILE)) else {
+        return Ok(false);
+    };
     if document.recipe != recipe(scenario, spec) {
         return Ok(false);
     }
@@ -125,13 +166,28 @@ pub fn reuse(scenario: &Scenario, earlier: &Path, folder: &Path) -> Result<bool>
     for name in document.files.keys().map(String::as_str).chain([DATA_FILE]) {
         output::link_or_copy(&earlier.join(name), &folder.join(name))?;
     }
-    fs::metadata(folder.join(DATA_FILE)).map(|_| true).map_err(|error| Error::read(folder, &error))
+    fs::metadata(folder.join(DATA_FILE))
+        .map(|_| true)
+        .map_err(|error| Error::read(folder, &error))
 }
 
 /// Digest of everything that the data depends on.
 fn recipe(scenario: &Scenario, spec: &Generate) -> String {
-    let Plan { start, baseline, candidate, profile, layers, operations, .. } = &scenario.plan;
+    let Plan {
+        start,
+        baseline,
+        candidate,
+        profile,
+        layers,
+        operations,
+        ..
+    } = &scenario.plan;
     let plan = format!("{start} {baseline} {candidate} {profile:?} {layers:?} {operations:?}");
-    let data = format!("{} {} {spec:?} {:?}", env!("CARGO_PKG_VERSION"), scenario.seed, scenario.layering);
+    let data = format!(
+        "{} {} {spec:?} {:?}",
+        env!("CARGO_PKG_VERSION"),
+        scenario.seed,
+        scenario.layering
+    );
     output::sha256_of(&[plan.as_bytes(), data.as_bytes()])
 }

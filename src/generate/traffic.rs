@@ -11,16 +11,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, LogNormal, Poisson};
 use std::{path::Path, sync::Arc};
 
-use super::ecommerce::{Behavior, Stream, Truth, stream, truth};
-use crate::{
-    error::{Error, Result},
-    layer::{DEFAULT_TENANT, Layers},
-    output, parallel, parquet_io,
-    progress::Progress,
-    replay::{Stage, stages_of},
-    scenario::{Generate, Plan, Scenario},
-    time::{self, DAY, HOUR, Micros},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time::{DAY, HOUR, Micros};
+use crate::base::{output, parallel, parquet_io, time};
+use crate::generate::ecommerce::{Behavior, Stream, Truth, stream, truth};
+use crate::layer::{DEFAULT_TENANT, Layers};
+use crate::replay::{Stage, stages_of};
+use crate::scenario::{Generate, Plan, Scenario};
 
 /// Users a chunk: a row group of one day.
 const CHUNK: usize = 16_384;
@@ -33,22 +31,35 @@ const RATED: f64 = 0.4;
 const CSAT: f64 = 0.2;
 const NPS: f64 = 0.05;
 /// Traffic per UTC hour, relative.
-const HOURS: [f64; 24] = [9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14., 13., 9., 5., 3., 2., 1.5, 1.5, 2., 4., 7.];
+const HOURS: [f64; 24] = [
+    9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14., 13., 9., 5., 3., 2., 1.5, 1.5, 2.,
+    4., 7.,
+];
 const FEATURES: [&str; 3] = ["order", "refund", "presale"];
 /// Nano-USD a token.
 const PRICE_IN: f64 = 150.0;
 const PRICE_OUT: f64 = 600.0;
 
 /// Writes the log; returns its number of turns.
-pub(super) fn write(spec: &Generate, scenario: &Scenario, layers: &Layers, folder: &Path, progress: &Progress) -> Result<u64> {
+pub(super) fn write(
+    spec: &Generate,
+    scenario: &Scenario,
+    layers: &Layers,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<u64> {
     let plan = &scenario.plan;
     let model = Model {
         plan,
         layers,
         truth: truth(plan, spec),
-        stages: (0..plan.layers.len()).map(|idx| stages_of(plan, DEFAULT_TENANT, idx, spec.until)).collect(),
+        stages: (0..plan.layers.len())
+            .map(|idx| stages_of(plan, DEFAULT_TENANT, idx, spec.until))
+            .collect(),
         seed: scenario.seed,
-        turns_per_user_day: spec.n_turns as f64 / spec.n_users as f64 / ((spec.until - plan.start) as f64 / DAY as f64).max(1e-9),
+        turns_per_user_day: spec.n_turns as f64
+            / spec.n_users as f64
+            / ((spec.until - plan.start) as f64 / DAY as f64).max(1e-9),
     };
     let schema = Arc::new(schema());
     let bar = progress.rows("generate", Some(spec.n_turns));
@@ -65,7 +76,10 @@ pub(super) fn write(spec: &Generate, scenario: &Scenario, layers: &Layers, folde
                 |chunk| {
                     let turns = model.day(chunk, start, end)?;
                     bar.advance(turns.len() as u64);
-                    Ok((turns.len() as u64, parquet_io::batch(&schema, model.columns(&turns))))
+                    Ok((
+                        turns.len() as u64,
+                        parquet_io::batch(&schema, model.columns(&turns)),
+                    ))
                 },
                 |_, (n, batch)| {
                     n_turns += n;
@@ -113,23 +127,32 @@ struct Turn {
 impl Model<'_> {
     /// The turns of a chunk of users from `start` to `end`, in time order.
     fn day(&self, chunk: usize, start: Micros, end: Micros) -> Result<Vec<Turn>> {
-        let illegal = |error: &dyn std::fmt::Display| Error::usage(format!("expected legal distributions, found: {error}"));
+        let illegal = |error: &dyn std::fmt::Display| {
+            Error::usage(format!("expected legal distributions, found: {error}"))
+        };
         let mut traits = stream(self.seed, Stream::Traits, 0, chunk as u64);
         let day = (start - self.plan.start).div_euclid(DAY) as u64 + 1;
         let mut rng = stream(self.seed, Stream::Turns, day, chunk as u64);
         // Mean 1, so that the expected number of turns is what was asked for.
-        let activity = LogNormal::new(-0.5 * ACTIVITY_SIGMA * ACTIVITY_SIGMA, ACTIVITY_SIGMA).map_err(|e| illegal(&e))?;
+        let activity = LogNormal::new(-0.5 * ACTIVITY_SIGMA * ACTIVITY_SIGMA, ACTIVITY_SIGMA)
+            .map_err(|e| illegal(&e))?;
         let mut turns = Vec::new();
         for user in chunk * CHUNK..((chunk + 1) * CHUNK).min(self.layers.n_users()) {
-            let mean: f64 = self.turns_per_user_day * activity.sample(&mut traits) * (end - start) as f64 / DAY as f64;
+            let mean: f64 =
+                self.turns_per_user_day * activity.sample(&mut traits) * (end - start) as f64 / DAY as f64;
             let shift = traits.random_range(-USER_SPREAD..USER_SPREAD);
-            let n: f64 = Poisson::new(mean.max(1e-12)).map_err(|e| illegal(&e))?.sample(&mut rng);
+            let n: f64 = Poisson::new(mean.max(1e-12))
+                .map_err(|e| illegal(&e))?
+                .sample(&mut rng);
             let bucket = self.plan.profile.bucket(self.layers.user_id(user));
             let layer = usize::from(self.layers.layer[user]);
             for _ in 0..n as u64 {
                 let at = self.instant(start, end, &mut rng);
                 let stages = &self.stages[layer];
-                let ratio = stages[stages.partition_point(|stage| stage.start <= at).saturating_sub(1)].ratio;
+                let ratio = stages[stages
+                    .partition_point(|stage| stage.start <= at)
+                    .saturating_sub(1)]
+                .ratio;
                 let is_candidate = self.layers.eligible[user] && ratio.reaches(bucket);
                 let behavior = self.truth.behavior(layer, is_candidate, at);
                 turns.push(turn(user, at, is_candidate, behavior, shift, &mut rng).map_err(|e| illegal(&e))?);
@@ -148,7 +171,8 @@ impl Model<'_> {
                 hour += 1;
             }
             // Milliseconds, as logs have them.
-            let at = start.div_euclid(DAY) * DAY + hour as i64 * HOUR + rng.random_range(0..HOUR / 1_000) * 1_000;
+            let at =
+                start.div_euclid(DAY) * DAY + hour as i64 * HOUR + rng.random_range(0..HOUR / 1_000) * 1_000;
             if (start..end).contains(&at) {
                 return at;
             }
@@ -156,7 +180,8 @@ impl Model<'_> {
     }
 
     fn columns(&self, turns: &[Turn]) -> Vec<ArrayRef> {
-        let (mut users, mut traces, mut sessions) = (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
+        let (mut users, mut traces, mut sessions) =
+            (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
         let mut releases = StringDictionaryBuilder::<Int32Type>::new();
         let mut features = StringDictionaryBuilder::<Int32Type>::new();
         let mut layers = StringDictionaryBuilder::<Int32Type>::new();
@@ -165,14 +190,23 @@ impl Model<'_> {
             users.append_value(id);
             traces.append_value(format!("{:016x}", turn.trace));
             sessions.append_value(format!("{id}-{}", turn.at.div_euclid(DAY)));
-            releases.append_value(if turn.is_candidate { &self.plan.candidate } else { &self.plan.baseline });
+            releases.append_value(if turn.is_candidate {
+                &self.plan.candidate
+            } else {
+                &self.plan.baseline
+            });
             features.append_value(FEATURES[turn.feature]);
             layers.append_value(&self.plan.layers[usize::from(self.layers.layer[turn.user])].id);
         }
         let times = turns.iter().map(|t| t.at);
-        let flags = |f: fn(&Turn) -> bool| -> ArrayRef { Arc::new(turns.iter().map(|t| Some(f(t))).collect::<BooleanArray>()) };
-        let maybe_reals = |f: fn(&Turn) -> Option<f64>| -> ArrayRef { Arc::new(turns.iter().map(f).collect::<Float64Array>()) };
-        let counts = |f: fn(&Turn) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(turns.iter().map(f))) };
+        let flags = |f: fn(&Turn) -> bool| -> ArrayRef {
+            Arc::new(turns.iter().map(|t| Some(f(t))).collect::<BooleanArray>())
+        };
+        let maybe_reals = |f: fn(&Turn) -> Option<f64>| -> ArrayRef {
+            Arc::new(turns.iter().map(f).collect::<Float64Array>())
+        };
+        let counts =
+            |f: fn(&Turn) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(turns.iter().map(f))) };
         vec![
             Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
             Arc::new(users.finish()),
@@ -209,17 +243,26 @@ fn turn(
     rng: &mut ChaCha8Rng,
 ) -> std::result::Result<Turn, rand_distr::NormalError> {
     const LATENCY_SIGMA: f64 = 0.5;
-    let latency = LogNormal::new(behavior.latency_ms.ln() - 0.5 * LATENCY_SIGMA * LATENCY_SIGMA, LATENCY_SIGMA)?;
+    let latency = LogNormal::new(
+        behavior.latency_ms.ln() - 0.5 * LATENCY_SIGMA * LATENCY_SIGMA,
+        LATENCY_SIGMA,
+    )?;
     let tokens = LogNormal::new(-0.02, 0.2)?;
     let success = rng.random_bool(behavior.availability);
     let task_completed = rng.random_bool((behavior.task_completion_rate + shift).clamp(0.0, 1.0));
     let tool_calls = rng.random_range(0..4);
-    let tool_successes = (0..tool_calls).filter(|_| rng.random_bool(behavior.tool_success_rate)).count() as i64;
+    let tool_successes = (0..tool_calls)
+        .filter(|_| rng.random_bool(behavior.tool_success_rate))
+        .count() as i64;
     let bad = rng.random_bool(RATED).then(|| rng.random_bool(behavior.bad_rate));
     let complaint = rng.random_bool(behavior.complaint_rate);
     let mood = f64::from(u8::from(task_completed));
-    let csat = rng.random_bool(CSAT).then(|| (2.0 + 2.0 * mood + rng.random_range(0..2) as f64).min(5.0));
-    let nps = rng.random_bool(NPS).then(|| 4.0 + 3.0 * mood + rng.random_range(0..4) as f64);
+    let csat = rng
+        .random_bool(CSAT)
+        .then(|| (2.0 + 2.0 * mood + rng.random_range(0..2) as f64).min(5.0));
+    let nps = rng
+        .random_bool(NPS)
+        .then(|| 4.0 + 3.0 * mood + rng.random_range(0..4) as f64);
     let ms: f64 = latency.sample(rng);
     let length: f64 = tokens.sample(rng);
     Ok(Turn {
@@ -248,7 +291,10 @@ fn schema() -> Schema {
     let dictionary = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);
     Schema::new(vec![
-        field("event_time", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        field(
+            "event_time",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ),
         field("user_id", DataType::Utf8),
         field("release_id", dictionary()),
         field("trace_id", DataType::Utf8),

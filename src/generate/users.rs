@@ -7,14 +7,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp, LogNormal, Normal};
 use std::{path::Path, sync::Arc};
 
-use super::ecommerce::{Stream, stream};
-use crate::{
-    error::{Error, Result},
-    output, parallel, parquet_io,
-    progress::Progress,
-    scenario::Scenario,
-    time::{DAY, SECOND},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time::{DAY, SECOND};
+use crate::base::{output, parallel, parquet_io};
+use crate::generate::ecommerce::{Stream, stream};
+use crate::scenario::Scenario;
 
 const CHUNK: u64 = 65_536;
 /// Employees, by tag.
@@ -31,7 +29,11 @@ pub(super) fn user_id(user: u64) -> String {
 pub(super) fn write(n_users: u64, scenario: &Scenario, path: &Path, progress: &Progress) -> Result<()> {
     let schema = Arc::new(Schema::new(vec![
         Field::new("user_id", DataType::Utf8, false),
-        Field::new("last_use_time", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        Field::new(
+            "last_use_time",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            true,
+        ),
         Field::new("use_count", DataType::Int64, true),
         Field::new("user_value", DataType::Float64, true),
         Field::new("accept_score", DataType::Float64, true),
@@ -47,7 +49,12 @@ pub(super) fn write(n_users: u64, scenario: &Scenario, path: &Path, progress: &P
             |chunk| {
                 let start = chunk as u64 * CHUNK;
                 let n = (n_users - start).min(CHUNK);
-                let columns = columns(start, n, scenario, &mut stream(scenario.seed, Stream::Users, 0, chunk as u64))?;
+                let columns = columns(
+                    start,
+                    n,
+                    scenario,
+                    &mut stream(scenario.seed, Stream::Users, 0, chunk as u64),
+                )?;
                 bar.advance(n);
                 Ok(parquet_io::batch(&schema, columns))
             },
@@ -58,7 +65,8 @@ pub(super) fn write(n_users: u64, scenario: &Scenario, path: &Path, progress: &P
 }
 
 fn columns(start: u64, n: u64, scenario: &Scenario, rng: &mut ChaCha8Rng) -> Result<Vec<ArrayRef>> {
-    let bad = |error: &dyn std::fmt::Display| Error::usage(format!("expected legal distributions, found: {error}"));
+    let bad =
+        |error: &dyn std::fmt::Display| Error::usage(format!("expected legal distributions, found: {error}"));
     let days_ago = Exp::new(1.0 / 5.0).map_err(|e| bad(&e))?;
     let uses = LogNormal::new(2.2, 1.1).map_err(|e| bad(&e))?;
     let value = LogNormal::new(8.2, 1.4).map_err(|e| bad(&e))?;

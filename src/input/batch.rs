@@ -5,10 +5,8 @@ use arrow_cast::cast;
 use arrow_schema::DataType;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use crate::{
-    error::{Error, Result},
-    scenario::OnBadRow,
-};
+use crate::base::error::{Error, Result};
+use crate::scenario::OnBadRow;
 
 /// Raw columns of some consecutive rows of one file.
 #[derive(Debug)]
@@ -24,7 +22,12 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(path: &'a Path, first_row: u64, n_rows: usize, n_columns: usize) -> Self {
-        Self { path, first_row, n_rows, columns: vec![None; n_columns] }
+        Self {
+            path,
+            first_row,
+            n_rows,
+            columns: vec![None; n_columns],
+        }
     }
 
     /// Puts a column in; dictionaries become plain, text of any layout plain text, so that `convert` knows one kind of text only.
@@ -35,14 +38,19 @@ impl<'a> Batch<'a> {
         };
         let array = plain.and_then(|plain| cast(&array, &plain).ok()).unwrap_or(array);
         let is_text = matches!(array.data_type(), DataType::LargeUtf8 | DataType::Utf8View);
-        let array = if is_text { cast(&array, &DataType::Utf8).unwrap_or(array) } else { array };
+        let array = if is_text {
+            cast(&array, &DataType::Utf8).unwrap_or(array)
+        } else {
+            array
+        };
         self.columns[idx] = Some((name.to_owned(), array));
     }
 
     pub(super) fn set_constant(&mut self, idx: usize, canonical: &str, template: &str) {
         let rows = 0..self.n_rows as u64;
         let array: StringArray = if template.contains("{row}") {
-            rows.map(|row| Some(template.replace("{row}", &(self.first_row + row).to_string()))).collect()
+            rows.map(|row| Some(template.replace("{row}", &(self.first_row + row).to_string())))
+                .collect()
         } else {
             rows.map(|_| Some(template)).collect()
         };
@@ -51,16 +59,25 @@ impl<'a> Batch<'a> {
 
     /// A column's name in the file and its values; `None` when the source does not have it.
     pub(super) fn column(&self, idx: usize) -> Option<(&str, &ArrayRef)> {
-        self.columns[idx].as_ref().map(|(name, array)| (name.as_str(), array))
+        self.columns[idx]
+            .as_ref()
+            .map(|(name, array)| (name.as_str(), array))
     }
 
     /// `file: column `c`, row 12` (rows from 1, headers not counted).
     pub fn place(&self, column: &str, row: usize) -> String {
-        format!("{}: column `{column}`, row {}", self.path.display(), self.first_row + row as u64 + 1)
+        format!(
+            "{}: column `{column}`, row {}",
+            self.path.display(),
+            self.first_row + row as u64 + 1
+        )
     }
 
     pub(super) fn wrong_type(&self, column: &str, expected: &str, found: &dyn std::fmt::Display) -> Error {
-        Error::input(format!("{}: column `{column}`", self.path.display()), format!("expected {expected}, found {found}"))
+        Error::input(
+            format!("{}: column `{column}`", self.path.display()),
+            format!("expected {expected}, found {found}"),
+        )
     }
 }
 
@@ -76,21 +93,39 @@ pub struct RowFaults {
 impl RowFaults {
     /// No fault yet, in a batch of so many rows.
     pub fn new(policy: OnBadRow, n_rows: usize) -> Self {
-        Self { policy, bad: vec![false; n_rows], n_bad: 0, counts: BTreeMap::new() }
+        Self {
+            policy,
+            bad: vec![false; n_rows],
+            n_bad: 0,
+            counts: BTreeMap::new(),
+        }
     }
 
     /// Notes a row that cannot be used: an error, or a row to leave out, counted once under its first reason.
     ///
     /// # Errors
     /// Under the policy `error`, at once.
-    pub fn note(&mut self, batch: &Batch<'_>, column: &str, row: usize, expected: &str, found: &dyn std::fmt::Display) -> Result<()> {
+    pub fn note(
+        &mut self,
+        batch: &Batch<'_>,
+        column: &str,
+        row: usize,
+        expected: &str,
+        found: &dyn std::fmt::Display,
+    ) -> Result<()> {
         if self.policy == OnBadRow::Error {
-            return Err(Error::input(batch.place(column, row), format!("expected {expected}, found {found}"))
-                .hint("rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"));
+            return Err(Error::input(
+                batch.place(column, row),
+                format!("expected {expected}, found {found}"),
+            )
+            .hint("rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"));
         }
         if !std::mem::replace(&mut self.bad[row], true) {
             self.n_bad += 1;
-            *self.counts.entry(format!("column `{column}`: expected {expected}")).or_default() += 1;
+            *self
+                .counts
+                .entry(format!("column `{column}`: expected {expected}"))
+                .or_default() += 1;
         }
         Ok(())
     }

@@ -8,16 +8,17 @@ use arrow_array::{
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 
-use super::batch::{Batch, RowFaults};
-use crate::{
-    error::Result,
-    metric::{ColumnKind, Reading, column_kind, column_min},
-    time::{self, Micros, SECOND},
-};
+use crate::base::error::Result;
+use crate::base::time;
+use crate::base::time::{Micros, SECOND};
+use crate::input::batch::{Batch, RowFaults};
+use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
 /// Text columns: text of any width, dictionaries of text, or whole numbers written out.
 pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
-    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    let Some((name, array)) = batch.column(idx) else {
+        return Ok(None);
+    };
     let is_text = match array.data_type() {
         DataType::Dictionary(_, value) => is_plain_text(value),
         DataType::Null => true,
@@ -26,12 +27,20 @@ pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>>
     if !is_text {
         return Err(batch.wrong_type(name, "text or whole numbers", array.data_type()));
     }
-    Ok(Some(cast_to(batch, name, array, &DataType::Utf8)?.as_string().clone()))
+    Ok(Some(
+        cast_to(batch, name, array, &DataType::Utf8)?.as_string().clone(),
+    ))
 }
 
 /// Text in which every row must hold something.
-pub(crate) fn required_text(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<StringArray>> {
-    let Some(values) = text(batch, idx)? else { return Ok(None) };
+pub(crate) fn required_text(
+    batch: &Batch<'_>,
+    idx: usize,
+    faults: &mut RowFaults,
+) -> Result<Option<StringArray>> {
+    let Some(values) = text(batch, idx)? else {
+        return Ok(None);
+    };
     let name = batch.column(idx).map_or("", |(name, _)| name);
     for row in 0..values.len() {
         if values.is_null(row) || values.value(row).is_empty() {
@@ -42,13 +51,26 @@ pub(crate) fn required_text(batch: &Batch<'_>, idx: usize, faults: &mut RowFault
 }
 
 /// Numbers, at least `min`; nulls stay null.
-pub(crate) fn real(batch: &Batch<'_>, idx: usize, min: f64, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
-    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+pub(crate) fn real(
+    batch: &Batch<'_>,
+    idx: usize,
+    min: f64,
+    faults: &mut RowFaults,
+) -> Result<Option<Float64Array>> {
+    let Some((name, array)) = batch.column(idx) else {
+        return Ok(None);
+    };
     let expected = if min == 0.0 { "a number >= 0" } else { "a number" };
     let values = if let Some(texts) = array.as_string_opt::<i32>() {
-        parse_each(batch, name, texts, expected, faults, |text| text.trim().parse::<f64>().ok())?.into_iter().collect()
+        parse_each(batch, name, texts, expected, faults, |text| {
+            text.trim().parse::<f64>().ok()
+        })?
+        .into_iter()
+        .collect()
     } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
-        cast_to(batch, name, array, &DataType::Float64)?.as_primitive::<Float64Type>().clone()
+        cast_to(batch, name, array, &DataType::Float64)?
+            .as_primitive::<Float64Type>()
+            .clone()
     } else {
         return Err(batch.wrong_type(name, "numbers", array.data_type()));
     };
@@ -64,27 +86,41 @@ pub(crate) fn real(batch: &Batch<'_>, idx: usize, min: f64, faults: &mut RowFaul
 
 /// Whether each row says something: a flag that is true, or a text that is neither empty nor a flag that is false.
 pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<bool>>> {
-    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    let Some((name, array)) = batch.column(idx) else {
+        return Ok(None);
+    };
     if let Some(flags) = array.as_boolean_opt() {
         return Ok(Some(flags.iter().map(|flag| flag == Some(true)).collect()));
     }
     let texts = cast_to(batch, name, array, &DataType::Utf8)?;
-    let is_said = |text: &str| !["", "false", "0", "no", "null", "none", "nan"].contains(&text.trim().to_ascii_lowercase().as_str());
-    Ok(Some(texts.as_string::<i32>().iter().map(|text| text.is_some_and(is_said)).collect()))
+    let is_said = |text: &str| {
+        !["", "false", "0", "no", "null", "none", "nan"].contains(&text.trim().to_ascii_lowercase().as_str())
+    };
+    Ok(Some(
+        texts
+            .as_string::<i32>()
+            .iter()
+            .map(|text| text.is_some_and(is_said))
+            .collect(),
+    ))
 }
 
 /// True or false, 1 or 0; nulls stay null.
 pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<BooleanArray>> {
-    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    let Some((name, array)) = batch.column(idx) else {
+        return Ok(None);
+    };
     const EXPECTED: &str = "true or false";
     if let Some(flags) = array.as_boolean_opt() {
         return Ok(Some(flags.clone()));
     }
     let flags: Vec<Option<bool>> = if let Some(texts) = array.as_string_opt::<i32>() {
-        parse_each(batch, name, texts, EXPECTED, faults, |text| match text.trim().to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "t" | "1.0" => Some(true),
-            "false" | "0" | "no" | "f" | "0.0" => Some(false),
-            _ => None,
+        parse_each(batch, name, texts, EXPECTED, faults, |text| {
+            match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "t" | "1.0" => Some(true),
+                "false" | "0" | "no" | "f" | "0.0" => Some(false),
+                _ => None,
+            }
         })?
     } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
         let numbers = cast_to(batch, name, array, &DataType::Float64)?;
@@ -108,20 +144,39 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
 
 /// Instants in microseconds: timestamps, dates, text (see [`time::parse`]) or epoch seconds; nulls stay null.
 pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
-    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+    let Some((name, array)) = batch.column(idx) else {
+        return Ok(None);
+    };
     const EXPECTED: &str = "an instant";
     let values: Int64Array = match array.data_type() {
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
-            let micros = cast_to(batch, name, array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            let micros = cast_to(
+                batch,
+                name,
+                array,
+                &DataType::Timestamp(TimeUnit::Microsecond, None),
+            )?;
             for row in (0..array.len()).filter(|row| array.is_valid(*row) && micros.is_null(*row)) {
-                faults.note(batch, name, row, EXPECTED, &"one beyond the range of microseconds")?;
+                faults.note(
+                    batch,
+                    name,
+                    row,
+                    EXPECTED,
+                    &"one beyond the range of microseconds",
+                )?;
             }
-            cast_to(batch, name, &micros, &DataType::Int64)?.as_primitive::<Int64Type>().clone()
+            cast_to(batch, name, &micros, &DataType::Int64)?
+                .as_primitive::<Int64Type>()
+                .clone()
         }
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
             let seconds = |text: &str| text.trim().parse::<f64>().ok().and_then(micros_of_seconds);
-            parse_each(batch, name, texts, EXPECTED, faults, |text| time::parse(text).or_else(|| seconds(text)))?.into_iter().collect()
+            parse_each(batch, name, texts, EXPECTED, faults, |text| {
+                time::parse(text).or_else(|| seconds(text))
+            })?
+            .into_iter()
+            .collect()
         }
         other if other.is_numeric() => {
             let seconds = cast_to(batch, name, array, &DataType::Float64)?;
@@ -142,35 +197,69 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
 }
 
 /// Instants as epoch seconds in a double: numbers as they are, everything else through [`instant`].
-pub(crate) fn epoch_secs(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Float64Array>> {
-    if batch.column(idx).is_some_and(|(_, array)| array.data_type().is_numeric()) {
+pub(crate) fn epoch_secs(
+    batch: &Batch<'_>,
+    idx: usize,
+    faults: &mut RowFaults,
+) -> Result<Option<Float64Array>> {
+    if batch
+        .column(idx)
+        .is_some_and(|(_, array)| array.data_type().is_numeric())
+    {
         let seconds = real(batch, idx, f64::NEG_INFINITY, faults)?;
         let name = batch.column(idx).map_or("", |(name, _)| name);
         for (row, second) in seconds.iter().flatten().enumerate() {
-            if let Some(second) = second.filter(|second| second.is_finite() && micros_of_seconds(*second).is_none()) {
+            if let Some(second) =
+                second.filter(|second| second.is_finite() && micros_of_seconds(*second).is_none())
+            {
                 faults.note(batch, name, row, "epoch seconds", &second)?;
             }
         }
         return Ok(seconds);
     }
     let micros = instant(batch, idx, faults)?;
-    Ok(micros.map(|micros| micros.iter().map(|value| value.map(|value| value as f64 / SECOND as f64)).collect()))
+    Ok(micros.map(|micros| {
+        micros
+            .iter()
+            .map(|value| value.map(|value| value as f64 / SECOND as f64))
+            .collect()
+    }))
 }
 
 /// A measured column in integer units of its kind, or 1 and 0 by its test; nulls stay null.
-pub(crate) fn units(batch: &Batch<'_>, idx: usize, reading: &Reading, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
-    let Some((name, array)) = batch.column(idx) else { return Ok(None) };
+pub(crate) fn units(
+    batch: &Batch<'_>,
+    idx: usize,
+    reading: &Reading,
+    faults: &mut RowFaults,
+) -> Result<Option<Int64Array>> {
+    let Some((name, array)) = batch.column(idx) else {
+        return Ok(None);
+    };
     let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
     if let Some(test) = reading.test.as_ref().filter(|_| reading.is_of_text()) {
-        return Ok(text(batch, idx)?.map(|texts| texts.iter().map(|text| Some(i64::from(test.of_text(text?.as_bytes())))).collect()));
+        return Ok(text(batch, idx)?.map(|texts| {
+            texts
+                .iter()
+                .map(|text| Some(i64::from(test.of_text(text?.as_bytes()))))
+                .collect()
+        }));
     }
-    let is_flag = kind == ColumnKind::Flag || (kind != ColumnKind::Count && array.data_type() == &DataType::Boolean);
+    let is_flag =
+        kind == ColumnKind::Flag || (kind != ColumnKind::Count && array.data_type() == &DataType::Boolean);
     let values: Float64Array = if is_flag {
         // A scenario's own column may be a flag: it counts 0 or 1.
-        let Some(flags) = flag(batch, idx, faults)? else { return Ok(None) };
-        flags.iter().map(|flag| flag.map(|flag| f64::from(u8::from(flag)))).collect()
+        let Some(flags) = flag(batch, idx, faults)? else {
+            return Ok(None);
+        };
+        flags
+            .iter()
+            .map(|flag| flag.map(|flag| f64::from(u8::from(flag))))
+            .collect()
     } else {
-        let Some(values) = real(batch, idx, min, faults)? else { return Ok(None) };
+        let Some(values) = real(batch, idx, min, faults)? else {
+            return Ok(None);
+        };
         values
     };
     let mut units = Vec::with_capacity(values.len());
@@ -195,7 +284,9 @@ pub(crate) fn units(batch: &Batch<'_>, idx: usize, reading: &Reading, faults: &m
 }
 
 fn micros_of_seconds(seconds: f64) -> Option<Micros> {
-    time::SECONDS.contains(&seconds).then(|| (seconds * SECOND as f64).round() as Micros)
+    time::SECONDS
+        .contains(&seconds)
+        .then(|| (seconds * SECOND as f64).round() as Micros)
 }
 
 fn parse_each<T>(
@@ -219,7 +310,10 @@ fn parse_each<T>(
 }
 
 fn is_plain_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+    matches!(
+        data_type,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
 }
 
 fn cast_to(batch: &Batch<'_>, name: &str, array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {

@@ -5,19 +5,16 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{
-    batch::RowFaults,
-    convert,
-    source::Table,
-    users::{UserBatch, tenant_at},
-};
-use crate::{
-    error::{Error, Result},
-    metric::Reading,
-    progress::Progress,
-    scenario::{Events, OnBadRow},
-    time::{self, DAY, Micros, SECOND},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time;
+use crate::base::time::{DAY, Micros, SECOND};
+use crate::input::batch::RowFaults;
+use crate::input::convert;
+use crate::input::source::Table;
+use crate::input::users::{UserBatch, tenant_at};
+use crate::metric::Reading;
+use crate::scenario::{Events, OnBadRow};
 
 /// What the events before `as_of` say of one user.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,51 +74,77 @@ pub fn read_events(
     let mut users: Vec<UserFeatures> = Vec::new();
     let mut index: HashMap<String, HashMap<String, usize>> = HashMap::new();
     let mut later: Vec<(String, String, Micros, i64)> = Vec::new();
-    let mut summary = EventSummary { n_events: 0, n_users: 0, n_after_as_of: 0, bad_rows: BTreeMap::new() };
-    let value = Reading { column: "value".into(), test: None };
+    let mut summary = EventSummary {
+        n_events: 0,
+        n_users: 0,
+        n_after_as_of: 0,
+        bad_rows: BTreeMap::new(),
+    };
+    let value = Reading {
+        column: "value".into(),
+        test: None,
+    };
     for part in &table.parts {
-        table.read(*part, &["user_id", "event_time", "value", "tenant_id"], &mut |batch| {
-            let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
-            let (Some(ids), Some(times)) = (convert::required_text(&batch, 0, &mut faults)?, convert::instant(&batch, 1, &mut faults)?)
-            else {
-                return Ok(());
-            };
-            for row in (0..batch.n_rows).filter(|row| times.is_null(*row)) {
-                faults.note(&batch, table.name_in_file("event_time"), row, "an instant", &"none")?;
-            }
-            let values = convert::units(&batch, 2, &value, &mut faults)?;
-            let tenants = convert::text(&batch, 3)?;
-            for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
-                let at = times.value(row);
-                let tenant = tenant_at(tenants.as_ref(), row);
-                let value = values.as_ref().filter(|values| values.is_valid(row)).map_or(0, |values| values.value(row));
-                if at >= as_of {
-                    summary.n_after_as_of += 1;
-                    if at < observed_until {
-                        later.push((tenant.to_owned(), ids.value(row).to_owned(), at, value));
-                    }
-                    continue;
-                }
-                let of_tenant = match index.get_mut(tenant) {
-                    Some(of_tenant) => of_tenant,
-                    None => index.entry(tenant.to_owned()).or_default(),
+        table.read(
+            *part,
+            &["user_id", "event_time", "value", "tenant_id"],
+            &mut |batch| {
+                let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
+                let (Some(ids), Some(times)) = (
+                    convert::required_text(&batch, 0, &mut faults)?,
+                    convert::instant(&batch, 1, &mut faults)?,
+                ) else {
+                    return Ok(());
                 };
-                let idx = *of_tenant.entry_ref(ids.value(row)).or_insert_with(|| {
-                    let tenant_id = tenants.is_some().then(|| tenant.to_owned());
-                    users.push(UserFeatures::new(tenant_id, ids.value(row), at));
-                    users.len() - 1
-                });
-                users[idx]
-                    .add(events, as_of, at, value)
-                    .ok_or_else(|| Error::input(batch.place("value", row), "expected values whose sum fits, found an overflow"))?;
-                summary.n_events += 1;
-            }
-            bar.advance(batch.n_rows as u64);
-            for (reason, n) in faults.into_counts() {
-                *summary.bad_rows.entry(reason).or_default() += n;
-            }
-            Ok(())
-        })?;
+                for row in (0..batch.n_rows).filter(|row| times.is_null(*row)) {
+                    faults.note(
+                        &batch,
+                        table.name_in_file("event_time"),
+                        row,
+                        "an instant",
+                        &"none",
+                    )?;
+                }
+                let values = convert::units(&batch, 2, &value, &mut faults)?;
+                let tenants = convert::text(&batch, 3)?;
+                for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
+                    let at = times.value(row);
+                    let tenant = tenant_at(tenants.as_ref(), row);
+                    let value = values
+                        .as_ref()
+                        .filter(|values| values.is_valid(row))
+                        .map_or(0, |values| values.value(row));
+                    if at >= as_of {
+                        summary.n_after_as_of += 1;
+                        if at < observed_until {
+                            later.push((tenant.to_owned(), ids.value(row).to_owned(), at, value));
+                        }
+                        continue;
+                    }
+                    let of_tenant = match index.get_mut(tenant) {
+                        Some(of_tenant) => of_tenant,
+                        None => index.entry(tenant.to_owned()).or_default(),
+                    };
+                    let idx = *of_tenant.entry_ref(ids.value(row)).or_insert_with(|| {
+                        let tenant_id = tenants.is_some().then(|| tenant.to_owned());
+                        users.push(UserFeatures::new(tenant_id, ids.value(row), at));
+                        users.len() - 1
+                    });
+                    users[idx].add(events, as_of, at, value).ok_or_else(|| {
+                        Error::input(
+                            batch.place("value", row),
+                            "expected values whose sum fits, found an overflow",
+                        )
+                    })?;
+                    summary.n_events += 1;
+                }
+                bar.advance(batch.n_rows as u64);
+                for (reason, n) in faults.into_counts() {
+                    *summary.bad_rows.entry(reason).or_default() += n;
+                }
+                Ok(())
+            },
+        )?;
     }
     if users.is_empty() {
         return Err(Error::input(
@@ -132,7 +155,10 @@ pub fn read_events(
     for (tenant, user_id, at, value) in later {
         if let Some(idx) = index.get(&tenant).and_then(|of_tenant| of_tenant.get(&user_id)) {
             add_day(&mut users[*idx].later_days, at, value).ok_or_else(|| {
-                Error::input(events.source.path.display().to_string(), "expected values whose sum fits, found an overflow")
+                Error::input(
+                    events.source.path.display().to_string(),
+                    "expected values whose sum fits, found an overflow",
+                )
             })?;
         }
     }
@@ -170,14 +196,32 @@ impl UserFeatures {
 
     /// The users as a table that the layer kernel reads: recency, frequency and value, no acceptance score.
     pub fn to_users(features: &[Self]) -> UserBatch {
-        let column = |value: &dyn Fn(&Self) -> f64| Some(features.iter().map(|user| Some(value(user))).collect::<Float64Array>());
+        let column = |value: &dyn Fn(&Self) -> f64| {
+            Some(
+                features
+                    .iter()
+                    .map(|user| Some(value(user)))
+                    .collect::<Float64Array>(),
+            )
+        };
         let has_tenants = features.iter().any(|user| user.tenant_id.is_some());
-        let tenants = has_tenants.then(|| features.iter().map(|user| user.tenant_id.as_deref()).collect::<StringArray>());
+        let tenants = has_tenants.then(|| {
+            features
+                .iter()
+                .map(|user| user.tenant_id.as_deref())
+                .collect::<StringArray>()
+        });
         UserBatch {
             last_use_secs: column(&|user| user.last_event as f64 / SECOND as f64),
             use_count: column(&|user| user.use_count as f64),
             user_value: column(&|user| user.value_micros as f64 / 1e6),
-            ..UserBatch::of_ids(features.iter().map(|user| Some(user.user_id.as_str())).collect::<StringArray>(), tenants)
+            ..UserBatch::of_ids(
+                features
+                    .iter()
+                    .map(|user| Some(user.user_id.as_str()))
+                    .collect::<StringArray>(),
+                tenants,
+            )
         }
     }
 }

@@ -23,7 +23,9 @@ impl Format {
     /// The format that a file's name announces.
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
-        let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
+        let (stem, gzip) = name
+            .strip_suffix(".gz")
+            .map_or((name.as_str(), false), |stem| (stem, true));
         match stem.rsplit_once('.')?.1 {
             "parquet" if !gzip => Some(Self::Parquet),
             "csv" => Some(Self::Csv { gzip }),

@@ -6,15 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::SourceFile;
-use crate::{
-    analysis::{CounterWindows, counters},
-    error::{Error, Result},
-    output,
-    replay::Arm,
-    scenario::Scenario,
-    time::{Micros, SECOND},
-};
+use crate::analysis::{CounterWindows, counters};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::time::{Micros, SECOND};
+use crate::input::source::SourceFile;
+use crate::replay::Arm;
+use crate::scenario::Scenario;
 
 /// Points of a series that a server gives at most.
 const MAX_POINTS: i64 = 11_000;
@@ -62,12 +60,18 @@ impl Prometheus {
     /// # Errors
     /// Something else than an address of HTTP. It is not in the error: it may hold a password.
     pub fn new(address: &str) -> Result<Self> {
-        let wrong = || Error::usage("expected an address of a Prometheus server such as http://localhost:9090, found another");
+        let wrong = || {
+            Error::usage(
+                "expected an address of a Prometheus server such as http://localhost:9090, found another",
+            )
+        };
         let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;
         if !matches!(scheme, "http" | "https") || rest.contains(['?', '#']) {
             return Err(wrong());
         }
-        let (credentials, rest) = rest.rsplit_once('@').map_or((None, rest), |(credentials, rest)| (Some(credentials), rest));
+        let (credentials, rest) = rest
+            .rsplit_once('@')
+            .map_or((None, rest), |(credentials, rest)| (Some(credentials), rest));
         let env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let credentials = match credentials {
             Some(text) => {
@@ -75,7 +79,9 @@ impl Prometheus {
                 let decoded = |text: &str| crate::publish::percent_decoded(text).ok_or_else(wrong);
                 Some((decoded(user)?, decoded(password)?))
             }
-            None => env("PROMETHEUS_USERNAME").map(|user| (user, env("PROMETHEUS_PASSWORD").unwrap_or_default())),
+            None => {
+                env("PROMETHEUS_USERNAME").map(|user| (user, env("PROMETHEUS_PASSWORD").unwrap_or_default()))
+            }
         };
         let basic = credentials.map(|(user, password)| {
             use base64::{Engine, engine::general_purpose::STANDARD};
@@ -90,7 +96,11 @@ impl Prometheus {
             .max_redirects_will_error(false)
             .build()
             .into();
-        Ok(Self { url: format!("{scheme}://{}", rest.trim_end_matches('/')), authorization, agent })
+        Ok(Self {
+            url: format!("{scheme}://{}", rest.trim_end_matches('/')),
+            authorization,
+            agent,
+        })
     }
 
     /// The server's address, without credentials.
@@ -120,21 +130,32 @@ impl Prometheus {
             for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
                 // A label's value is quoted as in Go, which JSON's quoting is a part of.
                 let release = serde_json::Value::from(release.as_str());
-                let query = format!("sum by (layer) (increase({counter}{{version={release}}}[{}s]))", window / SECOND);
+                let query = format!(
+                    "sum by (layer) (increase({counter}{{version={release}}}[{}s]))",
+                    window / SECOND
+                );
                 let text = self.ask(&query, start, end, window)?;
                 for found in self.series_of(&text, &mut warnings)? {
                     let label = found.metric.get("layer").map_or("", String::as_str);
-                    let Some(layer) = plan.layers.iter().position(|layer| layer.id == label || layer.name == label) else {
+                    let Some(layer) = plan
+                        .layers
+                        .iter()
+                        .position(|layer| layer.id == label || layer.name == label)
+                    else {
                         warnings.insert(format!("left out: layer {label:?}, which the plan does not have"));
                         continue;
                     };
-                    let slots: &mut Vec<Option<f64>> =
-                        series.entry((layer, arm, counter)).or_insert_with(|| vec![None; n_windows as usize]);
+                    let slots: &mut Vec<Option<f64>> = series
+                        .entry((layer, arm, counter))
+                        .or_insert_with(|| vec![None; n_windows as usize]);
                     for (at, value) in &found.values {
                         // The window that ends there. NaN and infinity are what the server says where it does not know.
                         let idx = ((at * SECOND as f64).round() as Micros - start) / window;
                         let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
-                        if let (Some(slot), Some(value)) = (usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)), value) {
+                        if let (Some(slot), Some(value)) = (
+                            usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)),
+                            value,
+                        ) {
                             // An id and a name of one layer.
                             *slot = Some(slot.unwrap_or(0.0) + value);
                         }
@@ -148,7 +169,10 @@ impl Prometheus {
             start: plan.start,
             window,
             series,
-            source: SourceFile { name: self.url.clone(), digest },
+            source: SourceFile {
+                name: self.url.clone(),
+                digest,
+            },
             warnings: warnings.into_iter().collect(),
         })
     }
@@ -173,7 +197,12 @@ impl Prometheus {
         }
         let mut response = request.call().map_err(|error| self.failed(&error.to_string()))?;
         let status = response.status();
-        let text = response.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|error| self.failed(&error.to_string()))?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_BYTES)
+            .read_to_string()
+            .map_err(|error| self.failed(&error.to_string()))?;
         // Refused questions come with reasons in the same form.
         if !status.is_success() && !text.starts_with('{') {
             return Err(self.failed(&format!("status {status}")));
@@ -183,10 +212,19 @@ impl Prometheus {
 
     fn series_of(&self, text: &str, warnings: &mut BTreeSet<String>) -> Result<Vec<Series>> {
         let answer: Answer = serde_json::from_str(text).map_err(|error| self.failed(&format!("{error}")))?;
-        warnings.extend(answer.warnings.iter().map(|warning| format!("the server says: {warning}")));
+        warnings.extend(
+            answer
+                .warnings
+                .iter()
+                .map(|warning| format!("the server says: {warning}")),
+        );
         match answer.data {
             Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
-            _ => Err(self.failed(if answer.error.is_empty() { "no series" } else { &answer.error })),
+            _ => Err(self.failed(if answer.error.is_empty() {
+                "no series"
+            } else {
+                &answer.error
+            })),
         }
     }
 }

@@ -19,11 +19,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{format::Format, source::InputFile};
-use crate::{
-    error::{Error, Result},
-    parquet_io::guard,
-};
+use crate::base::error::{Error, Result};
+use crate::base::parquet_io::guard;
+use crate::input::format::Format;
+use crate::input::source::InputFile;
 
 /// Rows a batch.
 const BATCH_ROWS: usize = 65_536;
@@ -39,23 +38,44 @@ type OnArrays<'a> = dyn FnMut(Vec<ArrayRef>, usize) -> Result<()> + 'a;
 pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
     let header = match format {
         Format::Parquet => parquet_header(path)?,
-        Format::Csv { gzip } => Header { columns: csv_columns(path, gzip)?, footer: None },
-        Format::Ndjson { gzip } => Header { columns: ndjson_columns(path, gzip)?, footer: None },
+        Format::Csv { gzip } => Header {
+            columns: csv_columns(path, gzip)?,
+            footer: None,
+        },
+        Format::Ndjson { gzip } => Header {
+            columns: ndjson_columns(path, gzip)?,
+            footer: None,
+        },
     };
     if header.columns.is_empty() {
-        return Err(Error::input(path.display().to_string(), "expected columns, found an empty file"));
+        return Err(Error::input(
+            path.display().to_string(),
+            "expected columns, found an empty file",
+        ));
     }
     Ok(header)
 }
 
 /// Reads the named columns, in the order of `names`.
-pub(super) fn read(input: &InputFile, row_group: Option<usize>, names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+pub(super) fn read(
+    input: &InputFile,
+    row_group: Option<usize>,
+    names: &[&str],
+    on_arrays: &mut OnArrays<'_>,
+) -> Result<()> {
     let (path, all) = (input.path.as_path(), &input.columns);
     match input.format {
         Format::Parquet => read_parquet(input, row_group, names, on_arrays),
         Format::Csv { gzip } => {
-            let schema = Schema::new(all.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
-            let mut order: Vec<usize> = names.iter().filter_map(|name| all.iter().position(|c| c == name)).collect();
+            let schema = Schema::new(
+                all.iter()
+                    .map(|name| Field::new(name, DataType::Utf8, true))
+                    .collect::<Vec<_>>(),
+            );
+            let mut order: Vec<usize> = names
+                .iter()
+                .filter_map(|name| all.iter().position(|c| c == name))
+                .collect();
             order.sort_unstable();
             order.dedup();
             let reader = arrow_csv::ReaderBuilder::new(Arc::new(schema))
@@ -68,7 +88,12 @@ pub(super) fn read(input: &InputFile, row_group: Option<usize>, names: &[&str], 
         }
         Format::Ndjson { gzip } => {
             let wanted: BTreeSet<&str> = names.iter().copied().collect();
-            let schema = Schema::new(wanted.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>());
+            let schema = Schema::new(
+                wanted
+                    .iter()
+                    .map(|name| Field::new(*name, DataType::Utf8, true))
+                    .collect::<Vec<_>>(),
+            );
             let reader = arrow_json::ReaderBuilder::new(Arc::new(schema))
                 .with_coerce_primitive(true)
                 .with_batch_size(BATCH_ROWS)
@@ -87,7 +112,10 @@ fn read_batches<E: std::fmt::Display>(
 ) -> Result<()> {
     for batch in batches {
         let batch = batch.map_err(|error| unreadable(path, &error))?;
-        let arrays = names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+        let arrays = names
+            .iter()
+            .filter_map(|name| batch.column_by_name(name).cloned())
+            .collect();
         on_arrays(arrays, batch.num_rows())?;
     }
     Ok(())
@@ -95,34 +123,66 @@ fn read_batches<E: std::fmt::Display>(
 
 fn parquet_header(path: &Path) -> Result<Header> {
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let mut metadata = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+    let mut metadata = guard(path, || {
+        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+    })?;
     // Old timestamps of 96 bits would be read as nanoseconds, which end in 2262 and wrap: sentinels such as 9999-12-31 are common.
     let descr = metadata.metadata().file_metadata().schema_descr();
     let is_old = |root: usize| {
-        (0..descr.num_columns()).any(|leaf| descr.get_column_root_idx(leaf) == root && descr.column(leaf).physical_type() == Type::INT96)
+        (0..descr.num_columns()).any(|leaf| {
+            descr.get_column_root_idx(leaf) == root && descr.column(leaf).physical_type() == Type::INT96
+        })
     };
     if (0..metadata.schema().fields().len()).any(is_old) {
-        let fields = metadata.schema().fields().iter().enumerate().map(|(root, field)| match field.data_type() {
-            DataType::Timestamp(_, zone) if is_old(root) => {
-                Field::new(field.name(), DataType::Timestamp(TimeUnit::Microsecond, zone.clone()), field.is_nullable())
-            }
-            _ => field.as_ref().clone(),
-        });
+        let fields = metadata
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(root, field)| match field.data_type() {
+                DataType::Timestamp(_, zone) if is_old(root) => Field::new(
+                    field.name(),
+                    DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+                    field.is_nullable(),
+                ),
+                _ => field.as_ref().clone(),
+            });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        metadata = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_schema(schema)))?;
+        metadata = guard(path, || {
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_schema(schema))
+        })?;
     }
-    let columns = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
-    Ok(Header { columns, footer: Some(metadata) })
+    let columns = metadata
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    Ok(Header {
+        columns,
+        footer: Some(metadata),
+    })
 }
 
-fn read_parquet(input: &InputFile, row_group: Option<usize>, names: &[&str], on_arrays: &mut OnArrays<'_>) -> Result<()> {
+fn read_parquet(
+    input: &InputFile,
+    row_group: Option<usize>,
+    names: &[&str],
+    on_arrays: &mut OnArrays<'_>,
+) -> Result<()> {
     let path = input.path.as_path();
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
     let builder = match &input.footer {
         Some(footer) => ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone()),
         None => guard(path, || ParquetRecordBatchReaderBuilder::try_new(file))?,
     };
-    let roots = builder.schema().fields().iter().enumerate().filter(|(_, f)| names.contains(&f.name().as_str())).map(|(idx, _)| idx);
+    let roots = builder
+        .schema()
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| names.contains(&f.name().as_str()))
+        .map(|(idx, _)| idx);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
     let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
     if let Some(row_group) = row_group {
@@ -130,7 +190,10 @@ fn read_parquet(input: &InputFile, row_group: Option<usize>, names: &[&str], on_
     }
     let mut reader = guard(path, || builder.build())?;
     while let Some(batch) = guard(path, || reader.next().transpose())? {
-        let arrays = names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+        let arrays = names
+            .iter()
+            .filter_map(|name| batch.column_by_name(name).cloned())
+            .collect();
         on_arrays(arrays, batch.num_rows())?;
     }
     Ok(())
@@ -138,7 +201,9 @@ fn read_parquet(input: &InputFile, row_group: Option<usize>, names: &[&str], on_
 
 fn csv_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     let format = arrow_csv::reader::Format::default().with_header(true);
-    let (schema, _) = format.infer_schema(open_text(path, gzip)?, Some(1)).map_err(|error| unreadable(path, &error))?;
+    let (schema, _) = format
+        .infer_schema(open_text(path, gzip)?, Some(1))
+        .map_err(|error| unreadable(path, &error))?;
     Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
 }
 
@@ -154,7 +219,10 @@ fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
         let object: BTreeMap<String, IgnoredAny> = serde_json::from_str(&line).map_err(|error| {
             let what = error.to_string();
             let what = what.split(" at line").next().unwrap_or_default();
-            Error::input(format!("{}: line {}", path.display(), idx + 1), format!("expected a JSON object, found: {what}"))
+            Error::input(
+                format!("{}: line {}", path.display(), idx + 1),
+                format!("expected a JSON object, found: {what}"),
+            )
         })?;
         for key in object.into_keys() {
             if !seen.contains(&key) {
@@ -168,10 +236,17 @@ fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
 
 fn open_text(path: &Path, gzip: bool) -> Result<BufReader<Box<dyn Read>>> {
     let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-    let reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+    let reader: Box<dyn Read> = if gzip {
+        Box::new(MultiGzDecoder::new(BufReader::new(file)))
+    } else {
+        Box::new(file)
+    };
     Ok(BufReader::with_capacity(1 << 18, reader))
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::input(path.display().to_string(), format!("expected a readable file, found: {error}"))
+    Error::input(
+        path.display().to_string(),
+        format!("expected a readable file, found: {error}"),
+    )
 }

@@ -14,11 +14,9 @@ use parquet::{
 };
 use std::{fmt, fs::File, path::PathBuf, sync::Arc};
 
-use super::source::{InputFile, Part, Table};
-use crate::{
-    parquet_io::guard,
-    time::{DAY, SECOND},
-};
+use crate::base::parquet_io::guard;
+use crate::base::time::{DAY, SECOND};
+use crate::input::source::{InputFile, Part, Table};
 
 /// Rows a step: four columns of it stay in the first-level cache.
 pub(crate) const STEP: usize = 1_024;
@@ -134,9 +132,13 @@ impl Kind {
             Self::F64 => each(bytes, out, f64::from_le_bytes),
             Self::I64 => each(bytes, out, |b| i64::from_le_bytes(b) as f64),
             Self::Micros => each(bytes, out, |b| seconds(i64::from_le_bytes(b))),
-            Self::Days => each(bytes, out, |b| seconds(i64::from(i32::from_le_bytes(b)).saturating_mul(DAY))),
+            Self::Days => each(bytes, out, |b| {
+                seconds(i64::from(i32::from_le_bytes(b)).saturating_mul(DAY))
+            }),
             // A product that does not fit is no instant; the largest microsecond is refused like any other far ones.
-            Self::Millis => each(bytes, out, |b| seconds(i64::from_le_bytes(b).saturating_mul(1_000))),
+            Self::Millis => each(bytes, out, |b| {
+                seconds(i64::from_le_bytes(b).saturating_mul(1_000))
+            }),
             Self::Nanos => each(bytes, out, |b| seconds(i64::from_le_bytes(b) / 1_000)),
             Self::Bool | Self::Text => {}
         }
@@ -148,7 +150,9 @@ impl Kind {
             Self::I32 => each(bytes, out, |b| i64::from(i32::from_le_bytes(b))),
             Self::U32 => each(bytes, out, |b| i64::from(u32::from_le_bytes(b))),
             Self::I64 | Self::Micros => each(bytes, out, i64::from_le_bytes),
-            Self::Days => each(bytes, out, |b| i64::from(i32::from_le_bytes(b)).saturating_mul(DAY)),
+            Self::Days => each(bytes, out, |b| {
+                i64::from(i32::from_le_bytes(b)).saturating_mul(DAY)
+            }),
             Self::Millis => each(bytes, out, |b| i64::from_le_bytes(b).saturating_mul(1_000)),
             Self::Nanos => each(bytes, out, |b| i64::from_le_bytes(b) / 1_000),
             Self::F32 | Self::F64 | Self::Bool | Self::Text => {}
@@ -182,23 +186,42 @@ impl<'a> FlatPart<'a> {
     /// Opens a part that is a row group of a Parquet file.
     pub(crate) fn open(table: &'a Table, part: Part) -> Flat<Self> {
         let input = &table.files[part.file_idx];
-        let (Some(footer), Some(row_group), Some(n_rows)) = (&input.footer, part.row_group, part.n_rows) else { return Err(NotFlat) };
+        let (Some(footer), Some(row_group), Some(n_rows)) = (&input.footer, part.row_group, part.n_rows)
+        else {
+            return Err(NotFlat);
+        };
         let n_rows = usize::try_from(n_rows).map_err(|_| NotFlat)?;
         let file = Arc::new(File::open(&input.path).map_err(|_| NotFlat)?);
-        Ok(Self { table, input, footer, row_group, file, n_rows })
+        Ok(Self {
+            table,
+            input,
+            footer,
+            row_group,
+            file,
+            n_rows,
+        })
     }
 
     /// A canonical column, if the file has it.
-    pub(crate) fn column<'m, V: Copy>(&self, canonical: &str, missing: V, mapping: Mapping<'m, V>) -> Flat<Option<ColumnScan<'m, V>>> {
+    pub(crate) fn column<'m, V: Copy>(
+        &self,
+        canonical: &str,
+        missing: V,
+        mapping: Mapping<'m, V>,
+    ) -> Flat<Option<ColumnScan<'m, V>>> {
         match self.find(canonical)? {
-            Some(column) => ColumnScan::open(&self.file, self.footer, self.row_group, column, missing, mapping).map(Some),
+            Some(column) => {
+                ColumnScan::open(&self.file, self.footer, self.row_group, column, missing, mapping).map(Some)
+            }
             None => Ok(None),
         }
     }
 
     /// Whether the file stores a canonical column as booleans.
     pub(crate) fn is_flag(&self, canonical: &str) -> Flat<bool> {
-        Ok(self.find(canonical)?.is_some_and(|column| self.footer.schema().field(column).data_type() == &DataType::Boolean))
+        Ok(self
+            .find(canonical)?
+            .is_some_and(|column| self.footer.schema().field(column).data_type() == &DataType::Boolean))
     }
 
     fn find(&self, canonical: &str) -> Flat<Option<usize>> {
@@ -268,16 +291,23 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
         let schema = footer.metadata().file_metadata().schema_descr();
         let field = footer.schema().fields().get(column).ok_or(NotFlat)?;
         // Columns before this one may be nested, so the leaf is found by its root.
-        let leaf = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == column).ok_or(NotFlat)?;
+        let leaf = (0..schema.num_columns())
+            .find(|leaf| schema.get_column_root_idx(*leaf) == column)
+            .ok_or(NotFlat)?;
         let descr = schema.column(leaf);
         if descr.max_rep_level() > 0 || descr.max_def_level() > 1 || descr.path().parts().len() != 1 {
             return Err(NotFlat);
         }
-        let kind = Kind::of(field.data_type(), descr.physical_type()).filter(|kind| mapping.accepts(*kind)).ok_or(NotFlat)?;
+        let kind = Kind::of(field.data_type(), descr.physical_type())
+            .filter(|kind| mapping.accepts(*kind))
+            .ok_or(NotFlat)?;
         let group = footer.metadata().row_group(row_group);
         let n_rows = usize::try_from(group.num_rows()).map_err(|_| NotFlat)?;
         let path = PathBuf::from(descr.name());
-        let pages = guard(&path, || SerializedPageReader::new(Arc::clone(file), group.column(leaf), n_rows, None)).map_err(|_| NotFlat)?;
+        let pages = guard(&path, || {
+            SerializedPageReader::new(Arc::clone(file), group.column(leaf), n_rows, None)
+        })
+        .map_err(|_| NotFlat)?;
         Ok(Self {
             path,
             pages,
@@ -288,7 +318,11 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
             dictionary: Vec::new(),
             page: OpenPage::default(),
             dense: vec![missing; STEP],
-            scratch: Scratch { indices: vec![0; STEP], numbers: vec![0.0; STEP], whole: vec![0; STEP] },
+            scratch: Scratch {
+                indices: vec![0; STEP],
+                numbers: vec![0.0; STEP],
+                whole: vec![0; STEP],
+            },
         })
     }
 
@@ -308,12 +342,20 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
             };
             let out = &mut out[at..at + n];
             if n_missing == 0 {
-                self.page.values.read(self.kind, self.mapping, &self.dictionary, &mut self.scratch, out)?;
+                self.page
+                    .values
+                    .read(self.kind, self.mapping, &self.dictionary, &mut self.scratch, out)?;
             } else if n_missing == n {
                 out.fill(self.missing);
             } else {
                 let dense = &mut self.dense[..n - n_missing];
-                self.page.values.read(self.kind, self.mapping, &self.dictionary, &mut self.scratch, dense)?;
+                self.page.values.read(
+                    self.kind,
+                    self.mapping,
+                    &self.dictionary,
+                    &mut self.scratch,
+                    dense,
+                )?;
                 spread(dense, absent, at, self.missing, out);
             }
             self.page.n_left -= n;
@@ -326,7 +368,12 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
     fn next_page(&mut self) -> Flat<()> {
         let page = guard(&self.path, || self.pages.get_next_page());
         match page.map_err(|_| NotFlat)?.ok_or(NotFlat)? {
-            Page::DictionaryPage { buf, num_values, encoding, .. } => {
+            Page::DictionaryPage {
+                buf,
+                num_values,
+                encoding,
+                ..
+            } => {
                 if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY)
                     || !self.dictionary.is_empty()
                     || num_values as usize > buf.len()
@@ -340,7 +387,13 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
                 }
                 self.dictionary = dictionary;
             }
-            Page::DataPage { mut buf, num_values, encoding, def_level_encoding, .. } => {
+            Page::DataPage {
+                mut buf,
+                num_values,
+                encoding,
+                def_level_encoding,
+                ..
+            } => {
                 let mut levels = None;
                 if self.optional {
                     if def_level_encoding != Encoding::RLE || buf.len() < 4 {
@@ -348,16 +401,35 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
                     }
                     levels = Some(Hybrid::new(prefixed(&mut buf)?, 1)?);
                 }
-                self.page = OpenPage { n_left: num_values as usize, levels, values: self.values(buf, encoding)? };
+                self.page = OpenPage {
+                    n_left: num_values as usize,
+                    levels,
+                    values: self.values(buf, encoding)?,
+                };
             }
-            Page::DataPageV2 { mut buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
+            Page::DataPageV2 {
+                mut buf,
+                num_values,
+                encoding,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } => {
                 let n_levels = def_levels_byte_len as usize;
                 if rep_levels_byte_len != 0 || buf.len() < n_levels {
                     return Err(NotFlat);
                 }
                 let levels = buf.split_to(n_levels);
-                let levels = if self.optional { Some(Hybrid::new(levels, 1)?) } else { None };
-                self.page = OpenPage { n_left: num_values as usize, levels, values: self.values(buf, encoding)? };
+                let levels = if self.optional {
+                    Some(Hybrid::new(levels, 1)?)
+                } else {
+                    None
+                };
+                self.page = OpenPage {
+                    n_left: num_values as usize,
+                    levels,
+                    values: self.values(buf, encoding)?,
+                };
             }
         }
         Ok(())
@@ -380,7 +452,14 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
 
 impl Values {
     /// The next values, at most [`STEP`], mapped.
-    fn read<V: Copy>(&mut self, kind: Kind, mapping: Mapping<'_, V>, dictionary: &[V], scratch: &mut Scratch, out: &mut [V]) -> Flat<()> {
+    fn read<V: Copy>(
+        &mut self,
+        kind: Kind,
+        mapping: Mapping<'_, V>,
+        dictionary: &[V],
+        scratch: &mut Scratch,
+        out: &mut [V],
+    ) -> Flat<()> {
         match self {
             Self::None => return Err(NotFlat),
             Self::Indices(hybrid) => {
@@ -394,10 +473,15 @@ impl Values {
                 }
             }
             Self::Plain(buf) if kind == Kind::Text => {
-                let (Mapping::Text(map) | Mapping::Id(map)) = mapping else { return Err(NotFlat) };
+                let (Mapping::Text(map) | Mapping::Id(map)) = mapping else {
+                    return Err(NotFlat);
+                };
                 let mut rest: &[u8] = buf;
                 for out in out.iter_mut() {
-                    let n = rest.first_chunk::<4>().map(|n| u32::from_le_bytes(*n) as usize).ok_or(NotFlat)?;
+                    let n = rest
+                        .first_chunk::<4>()
+                        .map(|n| u32::from_le_bytes(*n) as usize)
+                        .ok_or(NotFlat)?;
                     *out = map(rest.get(4..4 + n).ok_or(NotFlat)?);
                     rest = &rest[4 + n..];
                 }
@@ -405,7 +489,11 @@ impl Values {
                 drop(buf.split_to(n_read));
             }
             Self::Plain(buf) => {
-                let n_bytes = out.len().checked_mul(kind.width()).filter(|n| *n <= buf.len()).ok_or(NotFlat)?;
+                let n_bytes = out
+                    .len()
+                    .checked_mul(kind.width())
+                    .filter(|n| *n <= buf.len())
+                    .ok_or(NotFlat)?;
                 let bytes = buf.split_to(n_bytes);
                 let is_legal = match mapping {
                     Mapping::Number(map) | Mapping::Seconds(map) => {
@@ -434,7 +522,9 @@ impl Values {
                 }
             }
             Self::Bits(buf, next) => {
-                let Mapping::Flag(flags) = mapping else { return Err(NotFlat) };
+                let Mapping::Flag(flags) = mapping else {
+                    return Err(NotFlat);
+                };
                 if (*next + out.len()).div_ceil(8) > buf.len() {
                     return Err(NotFlat);
                 }
@@ -445,7 +535,9 @@ impl Values {
                 *next += out.len();
             }
             Self::Runs(hybrid) => {
-                let Mapping::Flag(flags) = mapping else { return Err(NotFlat) };
+                let Mapping::Flag(flags) = mapping else {
+                    return Err(NotFlat);
+                };
                 let indices = &mut scratch.indices[..out.len()];
                 hybrid.read(indices)?;
                 for (out, bit) in out.iter_mut().zip(indices) {
@@ -459,7 +551,10 @@ impl Values {
 
 /// Bytes behind a four-byte length.
 fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
-    let n = buf.first_chunk::<4>().map(|n| u32::from_le_bytes(*n) as usize).ok_or(NotFlat)?;
+    let n = buf
+        .first_chunk::<4>()
+        .map(|n| u32::from_le_bytes(*n) as usize)
+        .ok_or(NotFlat)?;
     if buf.len() - 4 < n {
         return Err(NotFlat);
     }
@@ -522,7 +617,12 @@ impl Hybrid {
         if bits > MAX_INDEX_BITS {
             return Err(NotFlat);
         }
-        Ok(Self { buf, at: 0, bits, run: Run::Same { value: 0, n_left: 0 } })
+        Ok(Self {
+            buf,
+            at: 0,
+            bits,
+            run: Run::Same { value: 0, n_left: 0 },
+        })
     }
 
     fn next_run(&mut self) -> Flat<()> {
@@ -533,8 +633,15 @@ impl Hybrid {
             let end = self.at.checked_add(n_bytes).ok_or(NotFlat)?;
             // The last stretch of a page may be cut off behind its last value.
             let n_there = (self.buf.len().min(end) - self.at) * 8;
-            let n_left = if self.bits == 0 { n_left } else { n_left.min(n_there / usize::from(self.bits)) };
-            self.run = Run::Packed { n_left, bit: self.at * 8 };
+            let n_left = if self.bits == 0 {
+                n_left
+            } else {
+                n_left.min(n_there / usize::from(self.bits))
+            };
+            self.run = Run::Packed {
+                n_left,
+                bit: self.at * 8,
+            };
             self.at = end.min(self.buf.len());
             if n_left == 0 {
                 return Err(NotFlat);
@@ -542,9 +649,15 @@ impl Hybrid {
         } else {
             let n_bytes = usize::from(self.bits).div_ceil(8);
             let bytes = self.buf.get(self.at..self.at + n_bytes).ok_or(NotFlat)?;
-            let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+            let value = bytes
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u32::from(*byte));
             self.at += n_bytes;
-            self.run = Run::Same { value, n_left: header >> 1 };
+            self.run = Run::Same {
+                value,
+                n_left: header >> 1,
+            };
         }
         Ok(())
     }
@@ -632,7 +745,10 @@ fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
     let one = |bit: usize| (load(buf, bit / 8) >> (bit % 8)) as u32 & mask;
     let mut largest = 0;
     // Eight values end on a byte, so from there on they can be taken eight at a time.
-    let n_head = (0..8).find(|n| (start + n * width).is_multiple_of(8)).unwrap_or(0).min(out.len());
+    let n_head = (0..8)
+        .find(|n| (start + n * width).is_multiple_of(8))
+        .unwrap_or(0)
+        .min(out.len());
     let (head, rest) = out.split_at_mut(n_head);
     for (idx, out) in head.iter_mut().enumerate() {
         *out = one(start + idx * width);
@@ -643,7 +759,12 @@ fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
     let packed = buf.get(start / 8..).unwrap_or(&[]);
     let (n_done, of_octets) = unpack_octets(packed, bits, octets);
     largest = largest.max(of_octets);
-    for (idx, out) in octets[n_done..].as_flattened_mut().iter_mut().chain(tail).enumerate() {
+    for (idx, out) in octets[n_done..]
+        .as_flattened_mut()
+        .iter_mut()
+        .chain(tail)
+        .enumerate()
+    {
         *out = one(start + (n_done * 8 + idx) * width);
         largest = largest.max(*out);
     }
@@ -671,7 +792,12 @@ fn unpack_width<const WIDTH: usize>(packed: &[u8], octets: &mut [[u32; 8]]) -> (
     let mut largest = [0; 8];
     let mut n_done = 0;
     for (idx, out) in octets.iter_mut().enumerate() {
-        let Some(bytes) = packed.get(idx * WIDTH..).and_then(|rest| rest.first_chunk::<32>()) else { break };
+        let Some(bytes) = packed
+            .get(idx * WIDTH..)
+            .and_then(|rest| rest.first_chunk::<32>())
+        else {
+            break;
+        };
         let word = |at: usize| {
             let mut word = [0; 16];
             word.copy_from_slice(&bytes[at..at + 16]);
@@ -695,6 +821,11 @@ fn unpack_width<const WIDTH: usize>(packed: &[u8], octets: &mut [[u32; 8]]) -> (
 fn load(buf: &[u8], at: usize) -> u64 {
     match buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         Some(bytes) => u64::from_le_bytes(*bytes),
-        None => buf.get(at..).unwrap_or(&[]).iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        None => buf
+            .get(at..)
+            .unwrap_or(&[])
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }

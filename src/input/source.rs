@@ -9,12 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{batch::Batch, format::Format, reader};
-use crate::{
-    error::{Error, Result},
-    objects, output,
-    scenario::Source,
-};
+use crate::base::error::{Error, Result};
+use crate::base::{objects, output};
+use crate::input::batch::Batch;
+use crate::input::format::Format;
+use crate::input::reader;
+use crate::scenario::Source;
 
 /// One file of a source.
 #[derive(Debug, Clone)]
@@ -86,7 +86,11 @@ impl Table {
     /// # Errors
     /// One whose header cannot be read.
     pub fn of_parquet(path: &Path) -> Result<Self> {
-        let source = Source { path: path.to_owned(), columns: BTreeMap::new(), constants: BTreeMap::new() };
+        let source = Source {
+            path: path.to_owned(),
+            columns: BTreeMap::new(),
+            constants: BTreeMap::new(),
+        };
         Self::of_files(&source, vec![(path.to_owned(), Format::Parquet)])
     }
 
@@ -98,17 +102,40 @@ impl Table {
             match &header.footer {
                 Some(footer) => {
                     let mut first_row = 0;
-                    let row_groups = footer.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs());
+                    let row_groups = footer
+                        .metadata()
+                        .row_groups()
+                        .iter()
+                        .map(|group| group.num_rows().unsigned_abs());
                     for (row_group, n_rows) in row_groups.enumerate() {
-                        parts.push(Part { file_idx, row_group: Some(row_group), first_row, n_rows: Some(n_rows) });
+                        parts.push(Part {
+                            file_idx,
+                            row_group: Some(row_group),
+                            first_row,
+                            n_rows: Some(n_rows),
+                        });
                         first_row += n_rows;
                     }
                 }
-                None => parts.push(Part { file_idx, row_group: None, first_row: 0, n_rows: None }),
+                None => parts.push(Part {
+                    file_idx,
+                    row_group: None,
+                    first_row: 0,
+                    n_rows: None,
+                }),
             }
-            files.push(InputFile { path, format, columns: header.columns, footer: header.footer });
+            files.push(InputFile {
+                path,
+                format,
+                columns: header.columns,
+                footer: header.footer,
+            });
         }
-        Ok(Self { source: source.clone(), files, parts })
+        Ok(Self {
+            source: source.clone(),
+            files,
+            parts,
+        })
     }
 
     /// The digests of all files.
@@ -123,7 +150,10 @@ impl Table {
                 Ok(below) if !below.as_os_str().is_empty() => below,
                 _ => file.path.file_name().map_or(file.path.as_path(), Path::new),
             };
-            Ok(SourceFile { name: name.display().to_string(), digest: output::blake3_of_file(&file.path)? })
+            Ok(SourceFile {
+                name: name.display().to_string(),
+                digest: output::blake3_of_file(&file.path)?,
+            })
         };
         self.files.par_iter().map(digest).collect()
     }
@@ -135,13 +165,20 @@ impl Table {
 
     /// The name a canonical column has in the files.
     pub fn name_in_file<'a>(&'a self, canonical: &'a str) -> &'a str {
-        self.source.columns.get(canonical).map_or(canonical, String::as_str)
+        self.source
+            .columns
+            .get(canonical)
+            .map_or(canonical, String::as_str)
     }
 
     /// Whether a canonical column is there: in the first file, or as a constant.
     pub fn has(&self, canonical: &str) -> bool {
         let name = self.name_in_file(canonical);
-        self.source.constants.contains_key(canonical) || self.files.iter().any(|file| file.columns.iter().any(|c| c == name))
+        self.source.constants.contains_key(canonical)
+            || self
+                .files
+                .iter()
+                .any(|file| file.columns.iter().any(|c| c == name))
     }
 
     /// Refuses a source without a required column, or with a renamed column that no file has.
@@ -151,10 +188,20 @@ impl Table {
     pub fn check_columns(&self, required: &[&str]) -> Result<()> {
         for file in &self.files {
             let renamed = self.source.columns.keys().map(String::as_str);
-            for canonical in required.iter().copied().filter(|c| !self.source.constants.contains_key(*c)).chain(renamed) {
+            for canonical in required
+                .iter()
+                .copied()
+                .filter(|c| !self.source.constants.contains_key(*c))
+                .chain(renamed)
+            {
                 let name = self.name_in_file(canonical);
                 if !file.columns.iter().any(|column| column == name) {
-                    let found = file.columns.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ");
+                    let found = file
+                        .columns
+                        .iter()
+                        .map(|c| format!("`{c}`"))
+                        .collect::<Vec<_>>()
+                        .join(", ");
                     return Err(Error::input(file.path.display().to_string(), format!("expected a column `{name}`, found {found}"))
                         .hint(format!("if the column has another name, say so in the scenario: columns.{canonical} = \"...\"")));
                 }
@@ -167,14 +214,24 @@ impl Table {
     ///
     /// # Errors
     /// A file that cannot be read to its end, or whatever `on_batch` returns.
-    pub fn read(&self, part: Part, wanted: &[&str], on_batch: &mut dyn FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+    pub fn read(
+        &self,
+        part: Part,
+        wanted: &[&str],
+        on_batch: &mut dyn FnMut(Batch<'_>) -> Result<()>,
+    ) -> Result<()> {
         let file = &self.files[part.file_idx];
         let mut columns: Vec<(usize, String)> = Vec::new();
         for (idx, canonical) in wanted.iter().enumerate() {
             let name = self.name_in_file(canonical);
-            if !self.source.constants.contains_key(*canonical) && file.columns.iter().any(|column| column == name) {
+            if !self.source.constants.contains_key(*canonical)
+                && file.columns.iter().any(|column| column == name)
+            {
                 if file.columns.iter().filter(|column| *column == name).count() > 1 {
-                    return Err(Error::input(file.path.display().to_string(), format!("expected one column `{name}`, found several")));
+                    return Err(Error::input(
+                        file.path.display().to_string(),
+                        format!("expected one column `{name}`, found several"),
+                    ));
                 }
                 columns.push((idx, name.to_owned()));
             }
@@ -229,7 +286,10 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
         }
         files.sort();
         if files.is_empty() {
-            return Err(Error::input(place(), "expected Parquet, CSV or NDJSON files in the folder, found none"));
+            return Err(Error::input(
+                place(),
+                "expected Parquet, CSV or NDJSON files in the folder, found none",
+            ));
         }
         return Ok(files);
     }
@@ -238,17 +298,25 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let pattern = path.to_string_lossy();
     if pattern.contains(['*', '?', '[']) {
-        let matches = glob::glob(&pattern).map_err(|error| Error::input(place(), format!("expected a glob, found: {error}")))?;
-        let mut files: Vec<PathBuf> = matches.filter_map(std::result::Result::ok).filter(|p| p.is_file()).collect();
+        let matches = glob::glob(&pattern)
+            .map_err(|error| Error::input(place(), format!("expected a glob, found: {error}")))?;
+        let mut files: Vec<PathBuf> = matches
+            .filter_map(std::result::Result::ok)
+            .filter(|p| p.is_file())
+            .collect();
         files.sort();
         if !files.is_empty() {
             return Ok(files);
         }
         return Err(Error::input(place(), "expected files that match, found none"));
     }
-    Err(Error::input(place(), "expected a file, a folder or a glob, found nothing there"))
+    Err(Error::input(
+        place(),
+        "expected a file, a folder or a glob, found nothing there",
+    ))
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']))
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']))
 }

@@ -3,21 +3,27 @@
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use std::collections::BTreeMap;
 
-use super::{
-    batch::{Batch, RowFaults},
-    convert,
-    source::{Part, Table},
-};
-use crate::{
-    error::{Error, Result},
-    metric::Reading,
-    scenario::{OnBadRow, Source},
-    time::Micros,
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::input::batch::{Batch, RowFaults};
+use crate::input::convert;
+use crate::input::source::{Part, Table};
+use crate::metric::Reading;
+use crate::scenario::{OnBadRow, Source};
 
 /// The columns that say what a row is.
-pub(super) const COLUMNS: [&str; 10] =
-    ["event_time", "user_id", "release_id", "tenant_id", "layer", "is_shadow", "is_eval", "trace_id", "session_id", "propensity"];
+pub(super) const COLUMNS: [&str; 10] = [
+    "event_time",
+    "user_id",
+    "release_id",
+    "tenant_id",
+    "layer",
+    "is_shadow",
+    "is_eval",
+    "trace_id",
+    "session_id",
+    "propensity",
+];
 /// A canonical column that a source may rename though no metric reads it.
 const PASSIVE: [&str; 1] = ["feature"];
 
@@ -69,37 +75,74 @@ impl TrafficReader {
     ///
     /// # Errors
     /// No readable file, or a required column that is not there.
-    pub fn open(source: &Source, measured: &[Reading], breakdowns: &[String], on_bad_row: OnBadRow) -> Result<Self> {
-        Self::open_columns(source, &["event_time", "user_id", "release_id"], measured, breakdowns, on_bad_row)
+    pub fn open(
+        source: &Source,
+        measured: &[Reading],
+        breakdowns: &[String],
+        on_bad_row: OnBadRow,
+    ) -> Result<Self> {
+        Self::open_columns(
+            source,
+            &["event_time", "user_id", "release_id"],
+            measured,
+            breakdowns,
+            on_bad_row,
+        )
     }
 
     /// Opens rows with other required columns, such as outcomes of logged requests.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_outcomes(source: &Source, required: &[&str], measured: &[Reading], on_bad_row: OnBadRow) -> Result<Self> {
+    pub fn open_outcomes(
+        source: &Source,
+        required: &[&str],
+        measured: &[Reading],
+        on_bad_row: OnBadRow,
+    ) -> Result<Self> {
         Self::open_columns(source, required, measured, &[], on_bad_row)
     }
 
-    fn open_columns(source: &Source, required: &[&str], measured: &[Reading], breakdowns: &[String], on_bad_row: OnBadRow) -> Result<Self> {
+    fn open_columns(
+        source: &Source,
+        required: &[&str],
+        measured: &[Reading],
+        breakdowns: &[String],
+        on_bad_row: OnBadRow,
+    ) -> Result<Self> {
         let table = Table::open(source)?;
         table.check_columns(required)?;
-        let is_measured =
-            |canonical: &String| measured.iter().any(|reading| reading.column == *canonical) || breakdowns.contains(canonical);
+        let is_measured = |canonical: &String| {
+            measured.iter().any(|reading| reading.column == *canonical) || breakdowns.contains(canonical)
+        };
         for canonical in source.columns.keys().chain(source.constants.keys()) {
-            let known = COLUMNS.contains(&canonical.as_str()) || PASSIVE.contains(&canonical.as_str()) || is_measured(canonical);
+            let known = COLUMNS.contains(&canonical.as_str())
+                || PASSIVE.contains(&canonical.as_str())
+                || is_measured(canonical);
             if !known {
                 return Err(Error::input(
                     source.path.display().to_string(),
-                    format!("expected to rename a traffic column or a column of a metric, found `{canonical}`"),
+                    format!(
+                        "expected to rename a traffic column or a column of a metric, found `{canonical}`"
+                    ),
                 )
                 .hint(format!(
                     "known here: {}",
-                    COLUMNS.iter().copied().chain(measured.iter().map(|reading| reading.column.as_str())).collect::<Vec<_>>().join(", ")
+                    COLUMNS
+                        .iter()
+                        .copied()
+                        .chain(measured.iter().map(|reading| reading.column.as_str()))
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 )));
             }
         }
-        Ok(Self { table, measured: measured.to_vec(), breakdowns: breakdowns.to_vec(), on_bad_row })
+        Ok(Self {
+            table,
+            measured: measured.to_vec(),
+            breakdowns: breakdowns.to_vec(),
+            on_bad_row,
+        })
     }
 
     /// The files and their parts.
@@ -126,21 +169,40 @@ impl TrafficReader {
     ///
     /// # Errors
     /// A file that cannot be read, a bad row under the policy `error`, or what `on_batch` returns.
-    pub fn read(&self, part: Part, on_batch: &mut dyn FnMut(&TrafficBatch<'_>) -> Result<()>) -> Result<BTreeMap<String, u64>> {
-        let mut wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(|reading| reading.column.as_str())).collect();
+    pub fn read(
+        &self,
+        part: Part,
+        on_batch: &mut dyn FnMut(&TrafficBatch<'_>) -> Result<()>,
+    ) -> Result<BTreeMap<String, u64>> {
+        let mut wanted: Vec<&str> = COLUMNS
+            .iter()
+            .copied()
+            .chain(self.measured.iter().map(|reading| reading.column.as_str()))
+            .collect();
         wanted.extend(self.breakdowns.iter().map(String::as_str));
         let first_breakdown = COLUMNS.len() + self.measured.len();
-        let propensity = Reading { column: "propensity".into(), test: None };
+        let propensity = Reading {
+            column: "propensity".into(),
+            test: None,
+        };
         let mut counts = BTreeMap::new();
         self.table.read(part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
-            let (Some(event_time), Some(user_id), Some(release_id)) =
-                (convert::instant(&batch, 0, &mut faults)?, convert::required_text(&batch, 1, &mut faults)?, convert::text(&batch, 2)?)
-            else {
+            let (Some(event_time), Some(user_id), Some(release_id)) = (
+                convert::instant(&batch, 0, &mut faults)?,
+                convert::required_text(&batch, 1, &mut faults)?,
+                convert::text(&batch, 2)?,
+            ) else {
                 return Ok(());
             };
             for row in (0..batch.n_rows).filter(|row| event_time.is_null(*row)) {
-                faults.note(&batch, self.table.name_in_file("event_time"), row, "an instant", &"none")?;
+                faults.note(
+                    &batch,
+                    self.table.name_in_file("event_time"),
+                    row,
+                    "an instant",
+                    &"none",
+                )?;
             }
             let measured = self.read_measured(&batch, &mut faults)?;
             let typed = TrafficBatch {
@@ -156,7 +218,9 @@ impl TrafficReader {
                 session_id: convert::text(&batch, 8)?,
                 propensity: convert::units(&batch, 9, &propensity, &mut faults)?,
                 measured,
-                breakdowns: (0..self.breakdowns.len()).map(|idx| convert::text(&batch, first_breakdown + idx)).collect::<Result<_>>()?,
+                breakdowns: (0..self.breakdowns.len())
+                    .map(|idx| convert::text(&batch, first_breakdown + idx))
+                    .collect::<Result<_>>()?,
                 faults: &faults,
             };
             on_batch(&typed)?;
@@ -177,15 +241,30 @@ impl TrafficReader {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub(crate) fn read_outcomes(&self, part: Part, on_batch: &mut dyn FnMut(&Outcomes<'_>) -> Result<()>) -> Result<u64> {
-        let wanted: Vec<&str> = COLUMNS.iter().copied().chain(self.measured.iter().map(|reading| reading.column.as_str())).collect();
+    pub(crate) fn read_outcomes(
+        &self,
+        part: Part,
+        on_batch: &mut dyn FnMut(&Outcomes<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        let wanted: Vec<&str> = COLUMNS
+            .iter()
+            .copied()
+            .chain(self.measured.iter().map(|reading| reading.column.as_str()))
+            .collect();
         let mut n_bad = 0;
         self.table.read(part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
-            let Some(trace_id) = convert::required_text(&batch, 7, &mut faults)? else { return Ok(()) };
+            let Some(trace_id) = convert::required_text(&batch, 7, &mut faults)? else {
+                return Ok(());
+            };
             let measured = self.read_measured(&batch, &mut faults)?;
             let release_id = convert::text(&batch, 2)?;
-            on_batch(&Outcomes { trace_id, release_id, measured, faults: &faults })?;
+            on_batch(&Outcomes {
+                trace_id,
+                release_id,
+                measured,
+                faults: &faults,
+            })?;
             n_bad += faults.n_bad() as u64;
             Ok(())
         })?;
@@ -237,23 +316,32 @@ impl Links<'_> {
 
     /// A row's text; an empty one says as little as none.
     pub(crate) fn text(&self, link: Link, row: usize) -> Option<&str> {
-        let texts = self.texts[link as usize].as_ref().filter(|texts| texts.is_valid(row))?;
+        let texts = self.texts[link as usize]
+            .as_ref()
+            .filter(|texts| texts.is_valid(row))?;
         Some(texts.value(row)).filter(|text| !text.is_empty())
     }
 
     /// A row's instant.
     pub(crate) fn at(&self, row: usize) -> Option<Micros> {
-        self.event_time.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row))
+        self.event_time
+            .as_ref()
+            .filter(|times| times.is_valid(row))
+            .map(|times| times.value(row))
     }
 
     /// Whether a row was answered beside the real one.
     pub(crate) fn is_shadow(&self, row: usize) -> bool {
-        self.flags[0].as_ref().is_some_and(|flags| flags.is_valid(row) && flags.value(row))
+        self.flags[0]
+            .as_ref()
+            .is_some_and(|flags| flags.is_valid(row) && flags.value(row))
     }
 
     /// Whether a row is of an evaluation run.
     pub(crate) fn is_eval(&self, row: usize) -> bool {
-        self.flags[1].as_ref().is_some_and(|flags| flags.is_valid(row) && flags.value(row))
+        self.flags[1]
+            .as_ref()
+            .is_some_and(|flags| flags.is_valid(row) && flags.value(row))
     }
 }
 
@@ -262,18 +350,40 @@ impl TrafficReader {
     ///
     /// # Errors
     /// As [`Self::read`], but a value that is not there is no fault.
-    pub(crate) fn read_links(&self, part: Part, on_batch: &mut dyn FnMut(&Links<'_>) -> Result<()>) -> Result<u64> {
-        const WANTED: [&str; 9] =
-            ["event_time", "user_id", "release_id", "tenant_id", "layer", "trace_id", "session_id", "is_shadow", "is_eval"];
+    pub(crate) fn read_links(
+        &self,
+        part: Part,
+        on_batch: &mut dyn FnMut(&Links<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        const WANTED: [&str; 9] = [
+            "event_time",
+            "user_id",
+            "release_id",
+            "tenant_id",
+            "layer",
+            "trace_id",
+            "session_id",
+            "is_shadow",
+            "is_eval",
+        ];
         let mut n_bad = 0;
         self.table.read(part, &WANTED, &mut |batch| {
             let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
             let event_time = convert::instant(&batch, 0, &mut faults)?;
-            let flags = [convert::flag(&batch, 7, &mut faults)?, convert::flag(&batch, 8, &mut faults)?];
+            let flags = [
+                convert::flag(&batch, 7, &mut faults)?,
+                convert::flag(&batch, 8, &mut faults)?,
+            ];
             let text = |idx: usize| convert::text(&batch, idx);
             let texts = [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
             n_bad += faults.n_bad() as u64;
-            on_batch(&Links { raw: &batch, event_time, texts, flags, faults: &faults })
+            on_batch(&Links {
+                raw: &batch,
+                event_time,
+                texts,
+                flags,
+                faults: &faults,
+            })
         })?;
         Ok(n_bad)
     }

@@ -7,18 +7,14 @@ use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use hashbrown::HashSet;
 use std::{cell::RefCell, collections::BTreeMap, ops::Range};
 
-use super::{
-    scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits},
-    source::Part,
-    traffic::{TrafficBatch, TrafficReader},
-    users::{DEFAULT_TENANT, tenant_at},
-};
-use crate::{
-    error::{Error, Result},
-    hash,
-    metric::{ColumnKind, Reading, column_kind, column_min},
-    time::Micros,
-};
+use crate::base::error::{Error, Result};
+use crate::base::hash;
+use crate::base::time::Micros;
+use crate::input::scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
+use crate::input::source::Part;
+use crate::input::traffic::{TrafficBatch, TrafficReader};
+use crate::input::users::{DEFAULT_TENANT, tenant_at};
+use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
 /// What the log's names mean to a plan.
 #[derive(Debug, Clone)]
@@ -77,7 +73,10 @@ impl Names<'_> {
         if id.is_empty() {
             return color::NONE;
         }
-        self.layers.iter().position(|layer| layer.as_bytes() == id).map_or(color::UNKNOWN, |idx| idx as i64)
+        self.layers
+            .iter()
+            .position(|layer| layer.as_bytes() == id)
+            .map_or(color::UNKNOWN, |idx| idx as i64)
     }
 }
 
@@ -94,7 +93,12 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn new(missing: i64) -> Self {
-        Self { missing, values: vec![missing; STEP], absent: [u64::MAX; STEP_WORDS], n_absent: STEP }
+        Self {
+            missing,
+            values: vec![missing; STEP],
+            absent: [u64::MAX; STEP_WORDS],
+            n_absent: STEP,
+        }
     }
 
     /// Whether a row has no value.
@@ -200,7 +204,12 @@ impl TrafficReader {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub(crate) fn turns(&self, part: Part, names: &Names<'_>, on_turns: &mut OnTurns<'_>) -> Result<BTreeMap<String, u64>> {
+    pub(crate) fn turns(
+        &self,
+        part: Part,
+        names: &Names<'_>,
+        on_turns: &mut OnTurns<'_>,
+    ) -> Result<BTreeMap<String, u64>> {
         let mut turns = Turns::new(self.measured().len(), self.breakdowns().len());
         let mut n_done = 0;
         match self.flat_turns(part, names, &mut turns, &mut n_done, on_turns) {
@@ -218,7 +227,13 @@ impl TrafficReader {
                     continue;
                 }
                 let skip = std::mem::take(&mut n_skip);
-                turns.fill(batch, start + skip, n - skip, names, self.table().name_in_file("release_id"))?;
+                turns.fill(
+                    batch,
+                    start + skip,
+                    n - skip,
+                    names,
+                    self.table().name_in_file("release_id"),
+                )?;
                 on_turns(&mut turns)?;
             }
             Ok(())
@@ -239,37 +254,67 @@ impl TrafficReader {
             // What saturated on the way to microseconds is no instant.
             values.iter().all(|at| at.unsigned_abs() < 1 << 62)
         };
-        let propensities = |values: &[f64], out: &mut [i64]| ColumnKind::Real.quantize_all(values, f64::NEG_INFINITY, out);
+        let propensities =
+            |values: &[f64], out: &mut [i64]| ColumnKind::Real.quantize_all(values, f64::NEG_INFINITY, out);
         let of_id = |id: &[u8]| hash::of_id(id) as i64;
         let of_user = |id: &[u8]| hash::of_user_id(id, names.seed) as i64;
-        let of_tenant = |id: &[u8]| hash::of_id(if id.is_empty() { DEFAULT_TENANT.as_bytes() } else { id }) as i64;
+        let of_tenant = |id: &[u8]| {
+            hash::of_id(if id.is_empty() {
+                DEFAULT_TENANT.as_bytes()
+            } else {
+                id
+            }) as i64
+        };
         let of_release = |id: &[u8]| names.release(id);
         let of_layer = |id: &[u8]| names.layer(id);
         let flags = |values: &[f64], out: &mut [i64]| ColumnKind::Flag.quantize_all(values, 0.0, out);
         let readings: Vec<ReadingMap<'_>> = self.measured().iter().map(ReadingMap::of).collect();
 
         let spellings: Vec<Spellings> = self.breakdowns().iter().map(|_| Spellings::default()).collect();
-        let spell: Vec<_> = spellings.iter().map(|spellings| |text: &[u8]| spellings.hash(text)).collect();
+        let spell: Vec<_> = spellings
+            .iter()
+            .map(|spellings| |text: &[u8]| spellings.hash(text))
+            .collect();
         let mut breakdowns = Vec::with_capacity(spell.len());
         for (column, spell) in self.breakdowns().iter().zip(&spell) {
             breakdowns.push(flat.column(column, 0, Mapping::Id(spell))?);
         }
-        let mut at = flat.column("event_time", 0, Mapping::Micros(&micros))?.ok_or(NotFlat)?;
+        let mut at = flat
+            .column("event_time", 0, Mapping::Micros(&micros))?
+            .ok_or(NotFlat)?;
         let mut user = flat.column("user_id", 0, Mapping::Id(&of_user))?.ok_or(NotFlat)?;
-        let mut release = flat.column("release_id", turns.release.missing, Mapping::Id(&of_release))?.ok_or(NotFlat)?;
+        let mut release = flat
+            .column("release_id", turns.release.missing, Mapping::Id(&of_release))?
+            .ok_or(NotFlat)?;
         let flag = |name: &str| {
-            let mapping = if flat.is_flag(name)? { Mapping::Flag([0, 1]) } else { Mapping::Number(&flags) };
+            let mapping = if flat.is_flag(name)? {
+                Mapping::Flag([0, 1])
+            } else {
+                Mapping::Number(&flags)
+            };
             flat.column(name, 0, mapping)
         };
         let mut tenant = flat.column("tenant_id", turns.tenant.missing, Mapping::Id(&of_tenant))?;
         let mut layer = flat.column("layer", turns.layer.missing, Mapping::Id(&of_layer))?;
         let (mut is_shadow, mut is_eval) = (flag("is_shadow")?, flag("is_eval")?);
-        let mut trace = if names.wants_traces { flat.column("trace_id", 0, Mapping::Id(&of_id))? } else { None };
-        let mut session = if names.wants_sessions { flat.column("session_id", 0, Mapping::Id(&of_id))? } else { None };
+        let mut trace = if names.wants_traces {
+            flat.column("trace_id", 0, Mapping::Id(&of_id))?
+        } else {
+            None
+        };
+        let mut session = if names.wants_sessions {
+            flat.column("session_id", 0, Mapping::Id(&of_id))?
+        } else {
+            None
+        };
         let mut propensity = flat.column("propensity", 0, Mapping::Number(&propensities))?;
         let mut measured = Vec::with_capacity(readings.len());
         for map in &readings {
-            measured.push(flat.column(&map.reading.column, 0, map.mapping(flat.is_flag(&map.reading.column)?))?);
+            measured.push(flat.column(
+                &map.reading.column,
+                0,
+                map.mapping(flat.is_flag(&map.reading.column)?),
+            )?);
         }
         while *n_done < flat.n_rows {
             let n = (flat.n_rows - *n_done).min(STEP);
@@ -291,9 +336,14 @@ impl TrafficReader {
             for (scan, column) in breakdowns.iter_mut().zip(&mut turns.breakdowns) {
                 fill(scan.as_mut(), column, n)?;
             }
-            turns.names.iter_mut().zip(&spellings).for_each(|(names, spellings)| spellings.take(names));
-            let is_odd =
-                turns.at.n_absent > 0 || turns.user.values[..n].contains(&(hash::EMPTY as i64)) || names.find_refused(turns).is_some();
+            turns
+                .names
+                .iter_mut()
+                .zip(&spellings)
+                .for_each(|(names, spellings)| spellings.take(names));
+            let is_odd = turns.at.n_absent > 0
+                || turns.user.values[..n].contains(&(hash::EMPTY as i64))
+                || names.find_refused(turns).is_some();
             if is_odd {
                 return Err(Stopped::NotFlat);
             }
@@ -315,7 +365,9 @@ impl Spellings {
     fn hash(&self, text: &[u8]) -> i64 {
         let hash = hash::of_id(text) as i64;
         if self.known.borrow_mut().insert(hash) {
-            self.new.borrow_mut().push((hash, String::from_utf8_lossy(text).into_owned()));
+            self.new
+                .borrow_mut()
+                .push((hash, String::from_utf8_lossy(text).into_owned()));
         }
         hash
     }
@@ -361,12 +413,22 @@ impl<'a> ReadingMap<'a> {
         let numbers: NumberMap<'a> = match &reading.test {
             None => Box::new(move |values, out| kind.quantize_all(values, min, out)),
             Some(test) => Box::new(move |values, out| {
-                out.iter_mut().zip(values).for_each(|(out, value)| *out = i64::from(test.of_number(*value)));
+                out.iter_mut()
+                    .zip(values)
+                    .for_each(|(out, value)| *out = i64::from(test.of_number(*value)));
                 let is_flag = kind == ColumnKind::Flag;
-                values.iter().all(|value| value.is_finite() && *value >= min && (!is_flag || *value == 0.0 || *value == 1.0))
+                values.iter().all(|value| {
+                    value.is_finite() && *value >= min && (!is_flag || *value == 0.0 || *value == 1.0)
+                })
             }),
         };
-        Self { reading, numbers, texts: Box::new(move |text| i64::from(reading.test.as_ref().is_some_and(|test| test.of_text(text)))) }
+        Self {
+            reading,
+            numbers,
+            texts: Box::new(move |text| {
+                i64::from(reading.test.as_ref().is_some_and(|test| test.of_text(text)))
+            }),
+        }
     }
 
     fn mapping(&self, is_flag: bool) -> Mapping<'_, i64> {
@@ -387,31 +449,58 @@ impl<'a> ReadingMap<'a> {
 
 impl Turns {
     /// Takes rows of a batch.
-    fn fill(&mut self, batch: &TrafficBatch<'_>, start: usize, n: usize, names: &Names<'_>, name_of_release: &str) -> Result<()> {
+    fn fill(
+        &mut self,
+        batch: &TrafficBatch<'_>,
+        start: usize,
+        n: usize,
+        names: &Names<'_>,
+        name_of_release: &str,
+    ) -> Result<()> {
         let text_at = |texts: Option<&StringArray>, row: usize| -> Option<u64> {
-            texts.filter(|texts| texts.is_valid(row)).map(|texts| hash::of_id(texts.value(row).as_bytes()))
+            texts
+                .filter(|texts| texts.is_valid(row))
+                .map(|texts| hash::of_id(texts.value(row).as_bytes()))
         };
         let hashed = |column: &mut Column, texts: Option<&StringArray>| {
             column.fill_with(n, |row| text_at(texts, start + row).map(|hash| hash as i64));
         };
         let flag = |column: &mut Column, flags: Option<&BooleanArray>| {
-            column.fill_with(n, |row| flags.filter(|f| f.is_valid(start + row)).map(|f| i64::from(f.value(start + row))));
+            column.fill_with(n, |row| {
+                flags
+                    .filter(|f| f.is_valid(start + row))
+                    .map(|f| i64::from(f.value(start + row)))
+            });
         };
         let whole = |column: &mut Column, values: Option<&Int64Array>| {
-            column.fill_with(n, |row| values.filter(|v| v.is_valid(start + row)).map(|v| v.value(start + row)));
+            column.fill_with(n, |row| {
+                values
+                    .filter(|v| v.is_valid(start + row))
+                    .map(|v| v.value(start + row))
+            });
         };
         self.n = n;
         whole(&mut self.at, Some(&batch.event_time));
         let users = &batch.user_id;
         self.user.fill_with(n, |row| {
-            users.is_valid(start + row).then(|| hash::of_user_id(users.value(start + row).as_bytes(), names.seed) as i64)
+            users
+                .is_valid(start + row)
+                .then(|| hash::of_user_id(users.value(start + row).as_bytes(), names.seed) as i64)
         });
-        self.tenant.fill_with(n, |row| Some(hash::of_id(tenant_at(batch.tenant_id.as_ref(), start + row).as_bytes()) as i64));
+        self.tenant.fill_with(n, |row| {
+            Some(hash::of_id(tenant_at(batch.tenant_id.as_ref(), start + row).as_bytes()) as i64)
+        });
         let valid = |texts: &StringArray, row: usize| texts.is_valid(start + row);
         let releases = &batch.release_id;
-        self.release.fill_with(n, |row| valid(releases, row).then(|| names.release(releases.value(start + row).as_bytes())));
+        self.release.fill_with(n, |row| {
+            valid(releases, row).then(|| names.release(releases.value(start + row).as_bytes()))
+        });
         self.layer.fill_with(n, |row| {
-            batch.layer.as_ref().filter(|layers| valid(layers, row)).map(|layers| names.layer(layers.value(start + row).as_bytes()))
+            batch
+                .layer
+                .as_ref()
+                .filter(|layers| valid(layers, row))
+                .map(|layers| names.layer(layers.value(start + row).as_bytes()))
         });
         flag(&mut self.is_shadow, batch.is_shadow.as_ref());
         flag(&mut self.is_eval, batch.is_eval.as_ref());
@@ -421,10 +510,18 @@ impl Turns {
         for (column, values) in self.measured.iter_mut().zip(&batch.measured) {
             whole(column, values.as_ref());
         }
-        for ((column, names), texts) in self.breakdowns.iter_mut().zip(&mut self.names).zip(&batch.breakdowns) {
+        for ((column, names), texts) in self
+            .breakdowns
+            .iter_mut()
+            .zip(&mut self.names)
+            .zip(&batch.breakdowns)
+        {
             let spellings = Spellings::default();
             column.fill_with(n, |row| {
-                texts.as_ref().filter(|texts| valid(texts, row)).map(|texts| spellings.hash(texts.value(start + row).as_bytes()))
+                texts
+                    .as_ref()
+                    .filter(|texts| valid(texts, row))
+                    .map(|texts| spellings.hash(texts.value(start + row).as_bytes()))
             });
             spellings.take(names);
         }
@@ -440,10 +537,22 @@ impl Turns {
 }
 
 fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &Names<'_>, column: &str) -> Error {
-    let id = batch.release_id.is_valid(row).then(|| batch.release_id.value(row));
-    let found = id.map_or_else(|| "none".to_owned(), |id| format!("\"{}\"", id.chars().take(60).collect::<String>()));
-    Error::input(batch.raw.place(column, row), format!("expected \"{}\" or \"{}\", found {found}", names.baseline, names.candidate))
-        .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
+    let id = batch
+        .release_id
+        .is_valid(row)
+        .then(|| batch.release_id.value(row));
+    let found = id.map_or_else(
+        || "none".to_owned(),
+        |id| format!("\"{}\"", id.chars().take(60).collect::<String>()),
+    );
+    Error::input(
+        batch.raw.place(column, row),
+        format!(
+            "expected \"{}\" or \"{}\", found {found}",
+            names.baseline, names.candidate
+        ),
+    )
+    .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
 }
 
 /// The first `n` bits that are not set, as row numbers.
@@ -462,7 +571,9 @@ impl Column {
     /// Smallest value, and how many bytes the difference to it takes: 0, 1, 2, 4 or 8.
     fn range(&self, n: usize) -> (i64, usize) {
         let values = &self.values[..n];
-        let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(*value), max.max(*value)));
+        let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| {
+            (min.min(*value), max.max(*value))
+        });
         let width = match (max as u64).wrapping_sub(min as u64) {
             0 => 0,
             1..=0xff => 1,
@@ -476,9 +587,25 @@ impl Column {
 
 impl Turns {
     fn columns(&mut self) -> impl Iterator<Item = &mut Column> {
-        let Self { n: _, at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity, measured, breakdowns, .. } =
-            self;
-        let first = [at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity];
+        let Self {
+            n: _,
+            at,
+            user,
+            tenant,
+            release,
+            layer,
+            is_shadow,
+            is_eval,
+            trace,
+            session,
+            propensity,
+            measured,
+            breakdowns,
+            ..
+        } = self;
+        let first = [
+            at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity,
+        ];
         first.into_iter().chain(measured).chain(breakdowns)
     }
 
@@ -486,7 +613,8 @@ impl Turns {
     pub(crate) fn clear(&mut self) {
         self.n = 0;
         self.bad = [0; STEP_WORDS];
-        self.columns().for_each(|column| (column.absent, column.n_absent) = ([0; STEP_WORDS], 0));
+        self.columns()
+            .for_each(|column| (column.absent, column.n_absent) = ([0; STEP_WORDS], 0));
     }
 
     /// Appends a row of other turns; `true` if there is no room for another.
@@ -518,7 +646,9 @@ pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
         out.push(u8::from(column.n_absent > 0));
         out.extend_from_slice(&min.to_le_bytes());
         if column.n_absent > 0 {
-            column.absent[..n.div_ceil(64)].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+            column.absent[..n.div_ceil(64)]
+                .iter()
+                .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         }
         for value in &column.values[..n] {
             out.extend_from_slice(&(*value as u64).wrapping_sub(min as u64).to_le_bytes()[..width]);
@@ -530,7 +660,12 @@ pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
 
 /// Reads what [`encode_turns`] wrote, without the length.
 pub(crate) fn decode_turns(mut bytes: &[u8], turns: &mut Turns) {
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    };
     let mut next = |n: usize| {
         let (head, rest) = bytes.split_at(n);
         bytes = rest;
@@ -566,19 +701,27 @@ mod tests {
         let mut source = Turns::new(2, 1);
         source.n = STEP;
         for (idx, column) in source.columns().enumerate() {
-            column.fill_with(STEP, |row| ((row + idx) % 7 != 3).then(|| (row as i64 - 300).pow(idx as u32 % 6)));
+            column.fill_with(STEP, |row| {
+                ((row + idx) % 7 != 3).then(|| (row as i64 - 300).pow(idx as u32 % 6))
+            });
         }
         for row in 0..700 {
             assert!(!turns.take(&mut source, row * 3 % STEP));
         }
         let mut bytes = Vec::new();
         encode_turns(&mut turns, &mut bytes);
-        assert_eq!(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize, bytes.len() - 4);
+        assert_eq!(
+            u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize,
+            bytes.len() - 4
+        );
         let mut back = Turns::new(2, 1);
         decode_turns(&bytes[4..], &mut back);
         assert_eq!(back.n, turns.n);
         for (back, turns) in back.columns().zip(turns.columns()) {
-            assert_eq!((&back.values[..700], back.n_absent), (&turns.values[..700], turns.n_absent));
+            assert_eq!(
+                (&back.values[..700], back.n_absent),
+                (&turns.values[..700], turns.n_absent)
+            );
             assert!((0..700).all(|row| back.is_absent(row) == turns.is_absent(row)));
         }
     }

@@ -4,17 +4,21 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, cast
 use arrow_select::filter::filter;
 use std::collections::BTreeMap;
 
-use super::{
-    batch::{Batch, RowFaults},
-    convert,
-    source::{Part, Table},
-};
-use crate::{
-    error::{Error, Result},
-    scenario::{OnBadRow, Source, TagRule, TagTest},
-};
+use crate::base::error::{Error, Result};
+use crate::input::batch::{Batch, RowFaults};
+use crate::input::convert;
+use crate::input::source::{Part, Table};
+use crate::scenario::{OnBadRow, Source, TagRule, TagTest};
 
-const COLUMNS: [&str; 7] = ["user_id", "tenant_id", "last_use_time", "use_count", "user_value", "accept_score", "is_allow_gray"];
+const COLUMNS: [&str; 7] = [
+    "user_id",
+    "tenant_id",
+    "last_use_time",
+    "use_count",
+    "user_value",
+    "accept_score",
+    "is_allow_gray",
+];
 
 /// The first of them say who a user is.
 const N_ID_COLUMNS: usize = 2;
@@ -24,7 +28,9 @@ pub const DEFAULT_TENANT: &str = "default";
 
 /// A row's tenant: null and empty are no name.
 pub fn tenant_at(tenants: Option<&StringArray>, row: usize) -> &str {
-    let named = tenants.filter(|tenants| tenants.is_valid(row)).map(|tenants| tenants.value(row));
+    let named = tenants
+        .filter(|tenants| tenants.is_valid(row))
+        .map(|tenants| tenants.value(row));
     named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_TENANT)
 }
 
@@ -84,7 +90,8 @@ impl UserBatch {
     /// When `keep` is not as long as the batch.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
         let pick = |array: &dyn Array| -> Result<ArrayRef> {
-            filter(array, keep).map_err(|error| Error::input("users", format!("expected rows to leave out, found: {error}")))
+            filter(array, keep)
+                .map_err(|error| Error::input("users", format!("expected rows to leave out, found: {error}")))
         };
         self.map(&pick)
     }
@@ -99,10 +106,16 @@ impl UserBatch {
 
     fn map(&self, pick: &dyn Fn(&dyn Array) -> Result<ArrayRef>) -> Result<Self> {
         let texts = |array: &Option<StringArray>| -> Result<Option<StringArray>> {
-            array.as_ref().map(|a| Ok(pick(a)?.as_string().clone())).transpose()
+            array
+                .as_ref()
+                .map(|a| Ok(pick(a)?.as_string().clone()))
+                .transpose()
         };
         let reals = |array: &Option<Float64Array>| -> Result<Option<Float64Array>> {
-            array.as_ref().map(|a| Ok(pick(a)?.as_primitive().clone())).transpose()
+            array
+                .as_ref()
+                .map(|a| Ok(pick(a)?.as_primitive().clone()))
+                .transpose()
         };
         let tags = self.tags.iter().map(|tag| {
             Ok(match tag {
@@ -117,7 +130,11 @@ impl UserBatch {
             use_count: reals(&self.use_count)?,
             user_value: reals(&self.user_value)?,
             accept_score: reals(&self.accept_score)?,
-            is_allow_gray: self.is_allow_gray.as_ref().map(|a| Ok::<_, Error>(pick(a)?.as_boolean().clone())).transpose()?,
+            is_allow_gray: self
+                .is_allow_gray
+                .as_ref()
+                .map(|a| Ok::<_, Error>(pick(a)?.as_boolean().clone()))
+                .transpose()?,
             tags: tags.collect::<Result<_>>()?,
         })
     }
@@ -148,11 +165,18 @@ impl<'a> UserReader<'a> {
             if !COLUMNS.contains(&canonical.as_str()) && !rules.iter().any(|rule| rule.column == *canonical) {
                 return Err(Error::input(
                     source.path.display().to_string(),
-                    format!("expected to rename one of {}, found `{canonical}`", COLUMNS.join(", ")),
+                    format!(
+                        "expected to rename one of {}, found `{canonical}`",
+                        COLUMNS.join(", ")
+                    ),
                 ));
             }
         }
-        Ok(Self { table, rules, on_bad_row })
+        Ok(Self {
+            table,
+            rules,
+            on_bad_row,
+        })
     }
 
     /// The files and their parts.
@@ -162,7 +186,11 @@ impl<'a> UserReader<'a> {
 
     /// Canonical names of the columns that a user's layer rests on: all but the id.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        COLUMNS.iter().skip(1).copied().chain(self.rules.iter().map(|rule| rule.column.as_str()))
+        COLUMNS
+            .iter()
+            .skip(1)
+            .copied()
+            .chain(self.rules.iter().map(|rule| rule.column.as_str()))
     }
 
     /// Reads one part, batch by batch: users, and the rows left out and counted by reason.
@@ -187,17 +215,24 @@ impl<'a> UserReader<'a> {
     }
 
     fn read_columns(&self, part: Part, n_columns: usize, on_users: &mut OnUsers<'_>) -> Result<()> {
-        let all = COLUMNS.iter().copied().chain(self.rules.iter().map(|rule| rule.column.as_str()));
+        let all = COLUMNS
+            .iter()
+            .copied()
+            .chain(self.rules.iter().map(|rule| rule.column.as_str()));
         let wanted: Vec<&str> = all.take(n_columns).collect();
         self.table.read(part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
-            let Some(user_id) = convert::required_text(&batch, 0, &mut faults)? else { return Ok(()) };
+            let Some(user_id) = convert::required_text(&batch, 0, &mut faults)? else {
+                return Ok(());
+            };
             let mut users = UserBatch::of_ids(user_id, convert::text(&batch, 1)?);
             if n_columns > N_ID_COLUMNS {
                 self.read_features(&batch, &mut users, &mut faults)?;
             }
             if faults.n_bad() > 0 {
-                let keep: BooleanArray = (0..users.n_users()).map(|row| Some(!faults.is_bad(row))).collect();
+                let keep: BooleanArray = (0..users.n_users())
+                    .map(|row| Some(!faults.is_bad(row)))
+                    .collect();
                 users = users.filter(&keep)?;
             }
             on_users(users, faults.into_counts())

@@ -3,7 +3,8 @@
 use arrow_array::BooleanArray;
 use std::collections::BTreeMap;
 
-use crate::{error::Result, input::UserBatch};
+use crate::base::error::Result;
+use crate::input::UserBatch;
 
 /// Rows that are left out because their user came before.
 #[derive(Debug, Default)]
@@ -22,7 +23,10 @@ impl Dropped {
     /// The rows of a part, to be left out batch by batch, from a row on.
     pub(super) fn from(&self, part: usize, first: u64) -> LeaveOut<'_> {
         let rows = self.rows.get(&part).map_or(&[][..], Vec::as_slice);
-        LeaveOut { rows: &rows[rows.partition_point(|row| *row < first)..], next: first }
+        LeaveOut {
+            rows: &rows[rows.partition_point(|row| *row < first)..],
+            next: first,
+        }
     }
 }
 
@@ -40,7 +44,11 @@ impl LeaveOut<'_> {
         let (now, later) = self.rows.split_at(n);
         let rows: Vec<usize> = now.iter().map(|row| (row - self.next) as usize).collect();
         (self.rows, self.next) = (later, end);
-        if rows.is_empty() { Ok(users) } else { users.filter(&keep(users.n_users(), &rows)) }
+        if rows.is_empty() {
+            Ok(users)
+        } else {
+            users.filter(&keep(users.n_users(), &rows))
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use parquet::{
 };
 use zstd::bulk::Compressor;
 
-use super::N_SCORES;
+use crate::layer::N_SCORES;
 
 /// The level of every column that Sluice compresses in this file.
 pub(super) const ZSTD_LEVEL: i32 = 1;
@@ -43,11 +43,20 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) fn new() -> Result<Self> {
-        Ok(Self { zstd: Compressor::new(ZSTD_LEVEL)?, indices: Vec::new(), packed: Vec::new() })
+        Ok(Self {
+            zstd: Compressor::new(ZSTD_LEVEL)?,
+            indices: Vec::new(),
+            packed: Vec::new(),
+        })
     }
 
     /// Scores in ten-thousandths to doubles. `histogram` counts each of the 10,001 values.
-    pub(super) fn scores(&mut self, descr: ColumnDescPtr, scores: &[u16], histogram: &[u32]) -> Result<Chunk> {
+    pub(super) fn scores(
+        &mut self,
+        descr: ColumnDescPtr,
+        scores: &[u16],
+        histogram: &[u32],
+    ) -> Result<Chunk> {
         let mut index_of = vec![0_u16; N_SCORES];
         let mut dictionary = Vec::new();
         let value = |score: usize| score as f64 / 10_000.0;
@@ -69,7 +78,13 @@ impl Encoder {
     }
 
     /// Layers to their ids. `counts` counts each layer.
-    pub(super) fn layers(&mut self, descr: ColumnDescPtr, layers: &[u8], counts: &[u64], ids: &[&str]) -> Result<Chunk> {
+    pub(super) fn layers(
+        &mut self,
+        descr: ColumnDescPtr,
+        layers: &[u8],
+        counts: &[u64],
+        ids: &[&str],
+    ) -> Result<Chunk> {
         let mut index_of = vec![0_u16; 256];
         let mut dictionary = Vec::new();
         let mut used: Vec<&str> = Vec::new();
@@ -80,7 +95,13 @@ impl Encoder {
             used.push(ids[layer]);
         }
         let text = |id: Option<&&str>| id.map(|id| ByteArray::from(*id));
-        let statistics = Statistics::byte_array(text(used.iter().min()), text(used.iter().max()), Some(used.len() as u64), Some(0), false);
+        let statistics = Statistics::byte_array(
+            text(used.iter().min()),
+            text(used.iter().max()),
+            Some(used.len() as u64),
+            Some(0),
+            false,
+        );
         let mut indices = std::mem::take(&mut self.indices);
         indices.clear();
         indices.extend(layers.iter().map(|layer| index_of[usize::from(*layer)]));
@@ -102,12 +123,18 @@ impl Encoder {
                 (u64::from_le_bytes(*octet).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
             }));
             if !rest.is_empty() {
-                self.packed.push(rest.iter().rev().fold(0, |byte, flag| byte << 1 | flag));
+                self.packed
+                    .push(rest.iter().rev().fold(0, |byte, flag| byte << 1 | flag));
             }
             let data = self.packed.clone();
             pages.data(&mut self.zstd, &data, flags.len(), Encoding::PLAIN)?;
         }
-        pages.finish(descr, flags.len(), vec![Encoding::PLAIN, Encoding::RLE], statistics)
+        pages.finish(
+            descr,
+            flags.len(),
+            vec![Encoding::PLAIN, Encoding::RLE],
+            statistics,
+        )
     }
 
     fn dictionary_chunk(
@@ -134,7 +161,12 @@ impl Encoder {
             pages.data(&mut self.zstd, &data, indices.len(), Encoding::RLE_DICTIONARY)?;
             self.packed = data;
         }
-        pages.finish(descr, indices.len(), vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY], statistics)
+        pages.finish(
+            descr,
+            indices.len(),
+            vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY],
+            statistics,
+        )
     }
 }
 
@@ -149,17 +181,34 @@ struct Pages {
 
 impl Pages {
     fn new() -> Self {
-        Self { sink: TrackedWrite::new(Vec::new()), n_uncompressed: 0, first_data_page: None, dictionary_page: None, stats: Vec::new() }
+        Self {
+            sink: TrackedWrite::new(Vec::new()),
+            n_uncompressed: 0,
+            first_data_page: None,
+            dictionary_page: None,
+            stats: Vec::new(),
+        }
     }
 
     fn dictionary(&mut self, zstd: &mut Compressor<'_>, values: Vec<u8>, n_values: u16) -> Result<()> {
         self.dictionary_page = Some(self.sink.bytes_written());
         let buf = Bytes::from(zstd.compress(&values)?);
-        let page = Page::DictionaryPage { buf, num_values: u32::from(n_values), encoding: Encoding::PLAIN, is_sorted: false };
+        let page = Page::DictionaryPage {
+            buf,
+            num_values: u32::from(n_values),
+            encoding: Encoding::PLAIN,
+            is_sorted: false,
+        };
         self.push(page, values.len(), PageType::DICTIONARY_PAGE, Encoding::PLAIN)
     }
 
-    fn data(&mut self, zstd: &mut Compressor<'_>, values: &[u8], n_values: usize, encoding: Encoding) -> Result<()> {
+    fn data(
+        &mut self,
+        zstd: &mut Compressor<'_>,
+        values: &[u8],
+        n_values: usize,
+        encoding: Encoding,
+    ) -> Result<()> {
         self.first_data_page.get_or_insert(self.sink.bytes_written());
         let page = Page::DataPage {
             buf: Bytes::from(zstd.compress(values)?),
@@ -172,19 +221,42 @@ impl Pages {
         self.push(page, values.len(), PageType::DATA_PAGE, encoding)
     }
 
-    fn push(&mut self, page: Page, n_uncompressed: usize, page_type: PageType, encoding: Encoding) -> Result<()> {
-        let written = SerializedPageWriter::new(&mut self.sink).write_page(CompressedPage::new(page, n_uncompressed))?;
+    fn push(
+        &mut self,
+        page: Page,
+        n_uncompressed: usize,
+        page_type: PageType,
+        encoding: Encoding,
+    ) -> Result<()> {
+        let written = SerializedPageWriter::new(&mut self.sink)
+            .write_page(CompressedPage::new(page, n_uncompressed))?;
         self.n_uncompressed += written.uncompressed_size;
-        match self.stats.iter_mut().find(|stats| stats.page_type == page_type && stats.encoding == encoding) {
+        match self
+            .stats
+            .iter_mut()
+            .find(|stats| stats.page_type == page_type && stats.encoding == encoding)
+        {
             Some(stats) => stats.count += 1,
-            None => self.stats.push(PageEncodingStats { page_type, encoding, count: 1 }),
+            None => self.stats.push(PageEncodingStats {
+                page_type,
+                encoding,
+                count: 1,
+            }),
         }
         Ok(())
     }
 
-    fn finish(self, descr: ColumnDescPtr, n_rows: usize, encodings: Vec<Encoding>, statistics: Statistics) -> Result<Chunk> {
+    fn finish(
+        self,
+        descr: ColumnDescPtr,
+        n_rows: usize,
+        encodings: Vec<Encoding>,
+        statistics: Statistics,
+    ) -> Result<Chunk> {
         let n_bytes = self.sink.bytes_written();
-        let first = self.first_data_page.ok_or_else(|| ParquetError::General("a row group without rows".into()))?;
+        let first = self
+            .first_data_page
+            .ok_or_else(|| ParquetError::General("a row group without rows".into()))?;
         let metadata = ColumnChunkMetaData::builder(descr)
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
             .set_encodings(encodings)
@@ -204,7 +276,10 @@ impl Pages {
             column_index: None,
             offset_index: None,
         };
-        Ok(Chunk { bytes: Bytes::from(self.sink.into_inner()?), close })
+        Ok(Chunk {
+            bytes: Bytes::from(self.sink.into_inner()?),
+            close,
+        })
     }
 }
 
@@ -226,7 +301,10 @@ fn pack(indices: &[u16], bits: u32, out: &mut Vec<u8>) {
     let last = (!rest.is_empty()).then_some(&last);
     for octet in octets.iter().chain(last) {
         // Eight indices of at most 16 bits are one word of 128.
-        let word = octet.iter().rev().fold(0_u128, |word, index| word << bits | u128::from(*index));
+        let word = octet
+            .iter()
+            .rev()
+            .fold(0_u128, |word, index| word << bits | u128::from(*index));
         out.extend_from_slice(&word.to_le_bytes()[..n_bytes]);
     }
 }

@@ -23,11 +23,9 @@ use parquet::{
 };
 use std::{fs::File, io::Write, path::Path, sync::Arc};
 
-use super::encode::{Chunk, ZSTD_LEVEL};
-use crate::{
-    error::{Error, Result},
-    input::Table,
-};
+use crate::base::error::{Error, Result};
+use crate::input::Table;
+use crate::layer::encode::{Chunk, ZSTD_LEVEL};
 
 /// Positions of the columns.
 pub(super) const USER_ID: usize = 0;
@@ -52,14 +50,20 @@ impl PassThrough {
             .with_converted_type(ConvertedType::UTF8)
             .with_logical_type(Some(LogicalType::String))
             .build()?;
-        Ok(Self { column: Arc::new(column), can_copy: false })
+        Ok(Self {
+            column: Arc::new(column),
+            can_copy: false,
+        })
     }
 
     /// The type of a table's column, if all its files are Parquet and agree on it; else text.
     pub(super) fn of(table: &Table, canonical: &str, repetition: Repetition) -> ParquetResult<Self> {
         let mut found: Option<Type> = None;
         for file in &table.files {
-            let of_file = file.footer.as_ref().and_then(|footer| copyable(footer, table.name_in_file(canonical), canonical));
+            let of_file = file
+                .footer
+                .as_ref()
+                .and_then(|footer| copyable(footer, table.name_in_file(canonical), canonical));
             match (of_file, &found) {
                 (Some(column), None) => found = Some(column),
                 (Some(column), Some(other)) if column == *other => {}
@@ -67,7 +71,10 @@ impl PassThrough {
             }
         }
         match found {
-            Some(column) if !table.source.constants.contains_key(canonical) => Ok(Self { column: Arc::new(column), can_copy: true }),
+            Some(column) if !table.source.constants.contains_key(canonical) => Ok(Self {
+                column: Arc::new(column),
+                can_copy: true,
+            }),
             _ => Self::text(canonical, repetition),
         }
     }
@@ -86,7 +93,14 @@ fn copyable(footer: &ArrowReaderMetadata, name: &str, canonical: &str) -> Option
     if !(is_text || value.is_integer()) {
         return None;
     }
-    let Type::PrimitiveType { basic_info, physical_type, .. } = descr.self_type() else { return None };
+    let Type::PrimitiveType {
+        basic_info,
+        physical_type,
+        ..
+    } = descr.self_type()
+    else {
+        return None;
+    };
     Type::primitive_type_builder(canonical, *physical_type)
         .with_repetition(basic_info.repetition())
         .with_converted_type(basic_info.converted_type())
@@ -107,7 +121,10 @@ pub(super) fn leaf_of(footer: &ArrowReaderMetadata, name: &str) -> Option<usize>
 /// One column of a row group that passes through.
 pub(super) enum Passed {
     /// Bytes of an input file.
-    Copy { file: Arc<File>, close: Box<ColumnCloseResult> },
+    Copy {
+        file: Arc<File>,
+        close: Box<ColumnCloseResult>,
+    },
     /// Encoded anew.
     Encoded(Box<ArrowColumnChunk>),
 }
@@ -146,7 +163,8 @@ impl Columns {
     /// A column of text or whole numbers, encoded as the file wants it.
     pub(super) fn encode(&self, column: usize, texts: &StringArray) -> ParquetResult<Passed> {
         let field = self.arrow.field(column);
-        let array: ArrayRef = cast(texts, field.data_type()).map_err(|error| ParquetError::ArrowError(error.to_string()))?;
+        let array: ArrayRef =
+            cast(texts, field.data_type()).map_err(|error| ParquetError::ArrowError(error.to_string()))?;
         let mut writer = self.writers.create_column_writers(0)?.swap_remove(column);
         for leaf in compute_leaves(field, &array)? {
             writer.write(&leaf)?;
@@ -155,7 +173,13 @@ impl Columns {
     }
 
     /// A column chunk of an input file, to be copied byte by byte.
-    pub(super) fn copy(&self, column: usize, file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u64) -> ParquetResult<Passed> {
+    pub(super) fn copy(
+        &self,
+        column: usize,
+        file: &Arc<File>,
+        chunk: &ColumnChunkMetaData,
+        n_rows: u64,
+    ) -> ParquetResult<Passed> {
         let mut metadata = ColumnChunkMetaData::builder(Arc::clone(&self.descrs[column]))
             .set_compression_codec(chunk.compression_codec())
             .set_encodings_mask(*chunk.encodings_mask())
@@ -179,7 +203,10 @@ impl Columns {
             column_index: None,
             offset_index: None,
         };
-        Ok(Passed::Copy { file: Arc::clone(file), close: Box::new(close) })
+        Ok(Passed::Copy {
+            file: Arc::clone(file),
+            close: Box::new(close),
+        })
     }
 }
 
@@ -208,7 +235,11 @@ pub(super) fn has_rows(file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u6
     let mut pages = SerializedPageReader::new(Arc::clone(file), chunk, n_expected, None)?;
     let mut n_found = 0;
     while let Some(page) = pages.peek_next_page()? {
-        n_found += if page.is_dict { 0 } else { page.num_levels.or(page.num_rows).unwrap_or(0) };
+        n_found += if page.is_dict {
+            0
+        } else {
+            page.num_levels.or(page.num_rows).unwrap_or(0)
+        };
         pages.skip_next_page()?;
     }
     Ok(n_found == n_expected)
@@ -221,7 +252,12 @@ pub(super) struct LayerFile<'a, W: Write + Send> {
 }
 
 impl<'a, W: Write + Send> LayerFile<'a, W> {
-    pub(super) fn begin(path: &'a Path, sink: W, user_id: PassThrough, tenant_id: Option<PassThrough>) -> Result<(Self, Columns)> {
+    pub(super) fn begin(
+        path: &'a Path,
+        sink: W,
+        user_id: PassThrough,
+        tenant_id: Option<PassThrough>,
+    ) -> Result<(Self, Columns)> {
         let begin = || -> ParquetResult<(SerializedFileWriter<W>, Columns)> {
             let result = |name: &str, physical: Physical, logical: Option<LogicalType>| {
                 Type::primitive_type_builder(name, physical)
@@ -247,7 +283,16 @@ impl<'a, W: Write + Send> LayerFile<'a, W> {
             let arrow = Arc::new(parquet_to_arrow_schema(descr, None)?);
             let descrs = descr.columns().to_vec();
             let writers = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&arrow));
-            Ok((writer, Columns { descrs, arrow, writers, user_id, tenant_id }))
+            Ok((
+                writer,
+                Columns {
+                    descrs,
+                    arrow,
+                    writers,
+                    user_id,
+                    tenant_id,
+                },
+            ))
         };
         let (writer, columns) = begin().map_err(|error| Error::write(path, &error))?;
         Ok((Self { path, writer }, columns))
@@ -274,6 +319,9 @@ impl<'a, W: Write + Send> LayerFile<'a, W> {
 
     /// Writes the footer.
     pub(super) fn finish(self) -> Result<()> {
-        self.writer.close().map(|_| ()).map_err(|error| Error::write(self.path, &error))
+        self.writer
+            .close()
+            .map(|_| ())
+            .map_err(|error| Error::write(self.path, &error))
     }
 }

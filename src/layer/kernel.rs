@@ -8,15 +8,15 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
-use super::{
-    N_SCORES,
-    score::{MISSING, acceptance, frequency, monetary, recency, score_many},
+use crate::base::time;
+use crate::base::time::{Micros, SECOND};
+use crate::input::{
+    DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader,
+    low_bits, tenant_at,
 };
-use crate::{
-    input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader, low_bits, tenant_at},
-    scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers},
-    time::{self, Micros, SECOND},
-};
+use crate::layer::N_SCORES;
+use crate::layer::score::{MISSING, acceptance, frequency, monetary, recency, score_many};
+use crate::scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers};
 
 /// The last layer, for a user of whom nothing is known.
 pub const PROTECTED: u8 = 254;
@@ -88,8 +88,16 @@ impl Scored {
 impl<'a> Kernel<'a> {
     /// The kernel of a plan's layers at an instant.
     pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros) -> Self {
-        let rules = plan.layers.iter().enumerate().flat_map(|(idx, layer)| layer.tags.iter().map(move |rule| (idx as u8, rule)));
-        Self { layering, as_of_secs: as_of as f64 / SECOND as f64, rules: rules.collect() }
+        let rules = plan
+            .layers
+            .iter()
+            .enumerate()
+            .flat_map(|(idx, layer)| layer.tags.iter().map(move |rule| (idx as u8, rule)));
+        Self {
+            layering,
+            as_of_secs: as_of as f64 / SECOND as f64,
+            rules: rules.collect(),
+        }
     }
 
     fn without_consent(&self) -> f64 {
@@ -110,21 +118,37 @@ impl<'a> Kernel<'a> {
             let layering = self.layering;
             let features: [(&Option<Float64Array>, ToPart<'_>); 4] = [
                 (&users.last_use_secs, &|secs| self.recency(secs)),
-                (&users.use_count, &|count| frequency(count, layering.use_count_cap)),
-                (&users.user_value, &|value| monetary(value, layering.user_value_cap)),
+                (&users.use_count, &|count| {
+                    frequency(count, layering.use_count_cap)
+                }),
+                (&users.user_value, &|value| {
+                    monetary(value, layering.user_value_cap)
+                }),
                 (&users.accept_score, &acceptance),
             ];
             for start in (0..users.n_users()).step_by(STEP) {
                 let rows = start..(start + STEP).min(users.n_users());
                 let step = &mut *scoring.step;
                 for (feature, (values, part)) in features.iter().enumerate() {
-                    step.n_absent[feature] =
-                        fill(values.as_ref(), rows.clone(), part, &mut step.parts[feature], MISSING[feature], &mut step.absent[feature]);
+                    step.n_absent[feature] = fill(
+                        values.as_ref(),
+                        rows.clone(),
+                        part,
+                        &mut step.parts[feature],
+                        MISSING[feature],
+                        &mut step.absent[feature],
+                    );
                 }
-                fill_flags(users.is_allow_gray.as_ref(), rows.clone(), self.without_consent(), &mut step.consent);
+                fill_flags(
+                    users.is_allow_gray.as_ref(),
+                    rows.clone(),
+                    self.without_consent(),
+                    &mut step.consent,
+                );
                 for (rule, column) in users.tags.iter().enumerate() {
                     for (at, row) in rows.clone().enumerate() {
-                        step.tags[rule][at] = f64::from(u8::from(matches(&self.rules[rule].1.test, column, row)));
+                        step.tags[rule][at] =
+                            f64::from(u8::from(matches(&self.rules[rule].1.test, column, row)));
                     }
                 }
                 scoring.finish_step(rows.len());
@@ -146,10 +170,24 @@ impl<'a> Kernel<'a> {
         let flat = FlatPart::open(reader.table(), part)?;
         let n_rows = flat.n_rows;
         let layering = self.layering;
-        let of_seconds =
-            |secs: &[f64], parts: &mut [f64]| map(secs, parts, |secs| time::SECONDS.contains(&secs), |secs| self.recency(secs));
-        let of_count = |counts: &[f64], parts: &mut [f64]| map(counts, parts, f64::is_finite, |n| frequency(n, layering.use_count_cap));
-        let of_value = |values: &[f64], parts: &mut [f64]| map(values, parts, f64::is_finite, |v| monetary(v, layering.user_value_cap));
+        let of_seconds = |secs: &[f64], parts: &mut [f64]| {
+            map(
+                secs,
+                parts,
+                |secs| time::SECONDS.contains(&secs),
+                |secs| self.recency(secs),
+            )
+        };
+        let of_count = |counts: &[f64], parts: &mut [f64]| {
+            map(counts, parts, f64::is_finite, |n| {
+                frequency(n, layering.use_count_cap)
+            })
+        };
+        let of_value = |values: &[f64], parts: &mut [f64]| {
+            map(values, parts, f64::is_finite, |v| {
+                monetary(v, layering.user_value_cap)
+            })
+        };
         let of_accept = |scores: &[f64], parts: &mut [f64]| map(scores, parts, f64::is_finite, acceptance);
         let mut features = [
             flat.column("last_use_time", MISSING[0], Mapping::Seconds(&of_seconds))?,
@@ -195,13 +233,21 @@ impl<'a> Kernel<'a> {
     ///
     /// # Errors
     /// As [`Self::score_row_group`].
-    pub(super) fn tenants_of(&self, reader: &UserReader<'_>, part: Part) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
+    pub(super) fn tenants_of(
+        &self,
+        reader: &UserReader<'_>,
+        part: Part,
+    ) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
         let flat = FlatPart::open(reader.table(), part)?;
         let n_rows = flat.n_rows;
         let tenants = RefCell::new(Tenants::default());
         let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
         let of_tenant = |name: &[u8]| {
-            let name = if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name };
+            let name = if name.is_empty() {
+                DEFAULT_TENANT.as_bytes()
+            } else {
+                name
+            };
             f64::from(tenants.borrow_mut().code(name))
         };
         let mapping = Mapping::Text(&of_tenant);
@@ -231,24 +277,34 @@ enum TagMap<'a> {
 
 fn tag_map(test: &TagTest) -> TagMap<'_> {
     match test {
-        TagTest::Equals(wanted) => TagMap::Text(Box::new(move |text| f64::from(u8::from(text == wanted.as_bytes())))),
+        TagTest::Equals(wanted) => TagMap::Text(Box::new(move |text| {
+            f64::from(u8::from(text == wanted.as_bytes()))
+        })),
         TagTest::AtLeast(least) => {
             let least = *least;
-            TagMap::Number(Box::new(move |values, out| map(values, out, f64::is_finite, |value| f64::from(u8::from(value >= least)))))
+            TagMap::Number(Box::new(move |values, out| {
+                map(values, out, f64::is_finite, |value| {
+                    f64::from(u8::from(value >= least))
+                })
+            }))
         }
     }
 }
 
 /// Maps values if all of them are legal.
 fn map(values: &[f64], out: &mut [f64], legal: impl Fn(f64) -> bool, map: impl Fn(f64) -> f64) -> bool {
-    out.iter_mut().zip(values).for_each(|(out, value)| *out = map(*value));
+    out.iter_mut()
+        .zip(values)
+        .for_each(|(out, value)| *out = map(*value));
     values.iter().fold(true, |all, value| all & legal(*value))
 }
 
 fn matches(test: &TagTest, column: &TagColumn, row: usize) -> bool {
     match (test, column) {
         (TagTest::Equals(text), TagColumn::Text(values)) => values.is_valid(row) && values.value(row) == text,
-        (TagTest::AtLeast(least), TagColumn::Real(values)) => values.is_valid(row) && values.value(row) >= *least,
+        (TagTest::AtLeast(least), TagColumn::Real(values)) => {
+            values.is_valid(row) && values.value(row) >= *least
+        }
         _ => false,
     }
 }
@@ -294,8 +350,16 @@ impl<'a> Scoring<'a> {
             sums: vec![0.0; STEP],
             placed: [BY_SCORE; STEP],
         };
-        let scored = Scored { score: Vec::with_capacity(n_users), eligible: Vec::with_capacity(n_users), ..Scored::default() };
-        Self { kernel, step: Box::new(step), scored }
+        let scored = Scored {
+            score: Vec::with_capacity(n_users),
+            eligible: Vec::with_capacity(n_users),
+            ..Scored::default()
+        };
+        Self {
+            kernel,
+            step: Box::new(step),
+            scored,
+        }
     }
 
     /// Scores the users of the step.
@@ -303,9 +367,21 @@ impl<'a> Scoring<'a> {
         let (step, scored) = (&mut *self.step, &mut self.scored);
         let start = scored.score.len();
         scored.score.resize(start + n, 0);
-        let parts = [&step.parts[0][..n], &step.parts[1][..n], &step.parts[2][..n], &step.parts[3][..n]];
-        let clamped = score_many(parts, &self.kernel.layering.weights, &mut step.sums, &mut scored.score[start..]);
-        scored.eligible.extend(step.consent[..n].iter().map(|consent| u8::from(*consent > 0.5)));
+        let parts = [
+            &step.parts[0][..n],
+            &step.parts[1][..n],
+            &step.parts[2][..n],
+            &step.parts[3][..n],
+        ];
+        let clamped = score_many(
+            parts,
+            &self.kernel.layering.weights,
+            &mut step.sums,
+            &mut scored.score[start..],
+        );
+        scored
+            .eligible
+            .extend(step.consent[..n].iter().map(|consent| u8::from(*consent > 0.5)));
         for (feature, n_clamped) in clamped.into_iter().enumerate() {
             scored.counts.missing[feature] += step.n_absent[feature] as u64;
             scored.counts.clamped[feature] += n_clamped;
@@ -371,7 +447,11 @@ impl Tenants {
     fn finish(mut self, n_users: usize) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
         if self.of_user.is_empty() {
             // Nobody is of no tenant.
-            let names = if n_users == 0 { Vec::new() } else { vec![DEFAULT_TENANT.to_owned()] };
+            let names = if n_users == 0 {
+                Vec::new()
+            } else {
+                vec![DEFAULT_TENANT.to_owned()]
+            };
             return Ok((names, Vec::new()));
         }
         let mut names = vec![String::new(); self.codes.len()];
@@ -422,7 +502,9 @@ fn fill(
 
 fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missing: f64, out: &mut [f64]) {
     for (at, row) in rows.enumerate() {
-        out[at] = values.filter(|values| values.is_valid(row)).map_or(missing, |values| f64::from(u8::from(values.value(row))));
+        out[at] = values
+            .filter(|values| values.is_valid(row))
+            .map_or(missing, |values| f64::from(u8::from(values.value(row))));
     }
 }
 
@@ -430,7 +512,9 @@ fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missi
 mod tests {
     use super::*;
     use crate::scenario::{Overrides, Scenario, Source};
-    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
+    use arrow_array::{
+        ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    };
     use parquet::arrow::ArrowWriter;
     use std::{collections::BTreeMap, path::Path};
     use std::{fs::File, sync::Arc};
@@ -443,13 +527,25 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
 "#;
 
     fn score(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<Scored, NotFlat> {
-        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, array)| (name, array, true)),
+        )
+        .unwrap();
         let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let scenario = Scenario::parse(SCENARIO, "q", Path::new(""), &Overrides::default()).unwrap();
-        let source = Source { path: path.to_owned(), columns: BTreeMap::new(), constants: BTreeMap::new() };
-        let rules = scenario.plan.layers.iter().flat_map(|layer| &layer.tags).collect();
+        let source = Source {
+            path: path.to_owned(),
+            columns: BTreeMap::new(),
+            constants: BTreeMap::new(),
+        };
+        let rules = scenario
+            .plan
+            .layers
+            .iter()
+            .flat_map(|layer| &layer.tags)
+            .collect();
         let reader = UserReader::open(&source, rules, crate::scenario::OnBadRow::Error).unwrap();
         let kernel = Kernel::new(&scenario.layering, &scenario.plan, scenario.as_of);
         let part = reader.table().parts[0];
@@ -470,11 +566,16 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
     fn ordinary_columns_are_scored_from_their_pages() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.parquet");
-        let texts = |of: &dyn Fn(i64) -> Option<String>| -> ArrayRef { Arc::new((0..3_000).map(of).collect::<StringArray>()) };
+        let texts = |of: &dyn Fn(i64) -> Option<String>| -> ArrayRef {
+            Arc::new((0..3_000).map(of).collect::<StringArray>())
+        };
         let columns = |count: ArrayRef, value: f64| {
             vec![
                 ("user_id", texts(&|n| Some(format!("u{n}")))),
-                ("tenant_id", texts(&|n| (n % 3 > 0).then(|| ["b", "a"][n as usize % 2].to_owned()))),
+                (
+                    "tenant_id",
+                    texts(&|n| (n % 3 > 0).then(|| ["b", "a"][n as usize % 2].to_owned())),
+                ),
                 (
                     "last_use_time",
                     Arc::new(
@@ -486,14 +587,41 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
                 ("use_count", count),
                 (
                     "user_value",
-                    Arc::new((0..3_000).map(|n| Some(if n == 2_999 { value } else { f64::from(n) * 50.0 })).collect::<Float64Array>()),
+                    Arc::new(
+                        (0..3_000)
+                            .map(|n| Some(if n == 2_999 { value } else { f64::from(n) * 50.0 }))
+                            .collect::<Float64Array>(),
+                    ),
                 ),
-                ("accept_score", Arc::new((0..3_000).map(|n| (n % 7 > 0).then(|| f64::from(n % 21) / 2.0)).collect::<Float64Array>())),
-                ("is_allow_gray", Arc::new((0..3_000).map(|n| (n % 11 > 0).then_some(n % 2 == 0)).collect::<BooleanArray>())),
-                ("kind", texts(&|n| (n % 13 > 0).then(|| ["a", "b", "c"][n as usize % 3].to_owned()))),
+                (
+                    "accept_score",
+                    Arc::new(
+                        (0..3_000)
+                            .map(|n| (n % 7 > 0).then(|| f64::from(n % 21) / 2.0))
+                            .collect::<Float64Array>(),
+                    ),
+                ),
+                (
+                    "is_allow_gray",
+                    Arc::new(
+                        (0..3_000)
+                            .map(|n| (n % 11 > 0).then_some(n % 2 == 0))
+                            .collect::<BooleanArray>(),
+                    ),
+                ),
+                (
+                    "kind",
+                    texts(&|n| (n % 13 > 0).then(|| ["a", "b", "c"][n as usize % 3].to_owned())),
+                ),
             ]
         };
-        let counts = || -> ArrayRef { Arc::new((0..3_000).map(|n| (n % 4 > 0).then_some(n % 120)).collect::<Int64Array>()) };
+        let counts = || -> ArrayRef {
+            Arc::new(
+                (0..3_000)
+                    .map(|n| (n % 4 > 0).then_some(n % 120))
+                    .collect::<Int64Array>(),
+            )
+        };
         let scored = score(&path, columns(counts(), 1.0)).unwrap();
         assert_eq!(scored.tenants, ["default", "a", "b"]);
         assert!(scored.counts.n_tagged > 1_000);

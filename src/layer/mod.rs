@@ -40,12 +40,10 @@ pub use table::Layers;
 use clap::ValueEnum;
 use std::path::Path;
 
-use crate::{
-    error::Result,
-    progress::Progress,
-    scenario::{Input, LayerMode, Layering, OnDuplicate, Plan},
-    time::Micros,
-};
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::scenario::{Input, LayerMode, Layering, OnDuplicate, Plan};
 
 /// Scores have this many values: 0..=10000 ten-thousandths.
 pub const N_SCORES: usize = 10_001;
@@ -95,7 +93,14 @@ impl Audit {
 impl<'a> Context<'a> {
     /// The context of a scenario's parts.
     pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros, input: &Input, audit: Audit) -> Self {
-        Self { layering, plan, as_of, on_duplicate_user: input.on_duplicate_user, audit, previous: None }
+        Self {
+            layering,
+            plan,
+            as_of,
+            on_duplicate_user: input.on_duplicate_user,
+            audit,
+            previous: None,
+        }
     }
 }
 
@@ -103,7 +108,12 @@ impl<'a> Context<'a> {
 ///
 /// # Errors
 /// Users that cannot be read, no user at all, rows that the scenario's policies refuse, or a file that cannot be written.
-pub fn layer_users(ctx: &Context<'_>, users: &Users<'_>, path: &Path, progress: &Progress) -> Result<LayerSummary> {
+pub fn layer_users(
+    ctx: &Context<'_>,
+    users: &Users<'_>,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
     let dropped = unique::find_duplicates(ctx, users, path, progress)?;
     let passes = passes::Passes::new(ctx, users, &dropped, progress);
     let assignment = match ctx.layering.mode {

@@ -9,26 +9,24 @@ use arrow_select::{concat::concat_batches, filter::filter_record_batch};
 use hashbrown::HashMap;
 use parquet::arrow::{
     ProjectionMask,
-    arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
 
-use super::{
-    file::leaf_of,
-    quota::Counts,
-    rows::LayerRows,
-    scan::{LayerRow, scan_row_group},
-};
-use crate::{
-    error::{Error, Result},
-    input::NotFlat,
-    output,
-    parquet_io::{self, guard},
-    progress::Progress,
-    spill::{Fingerprints, Spill},
-    stats::psi::psi,
-};
+use crate::base::error::{Error, Result};
+use crate::base::parquet_io::guard;
+use crate::base::progress::Progress;
+use crate::base::spill::{Fingerprints, Spill};
+use crate::base::{output, parquet_io};
+use crate::input::NotFlat;
+use crate::layer::file::leaf_of;
+use crate::layer::quota::Counts;
+use crate::layer::rows::LayerRows;
+use crate::layer::scan::{LayerRow, scan_row_group};
+use crate::stats::psi::psi;
 
 const BATCH_ROWS: usize = 65_536;
 /// Users that may wait to be found in the other table, about 60 MB.
@@ -103,7 +101,9 @@ impl Changed {
     }
 
     fn holds(&self, row: u64) -> bool {
-        self.words.get((row / 64) as usize).is_some_and(|word| word >> (row % 64) & 1 == 1)
+        self.words
+            .get((row / 64) as usize)
+            .is_some_and(|word| word >> (row % 64) & 1 == 1)
     }
 }
 
@@ -129,10 +129,22 @@ pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(
 /// A file that cannot be read, or lacks a column of a layer table.
 pub fn check_previous(path: &Path) -> Result<()> {
     let mut side = Side::open(path)?;
-    let named: Vec<&str> = side.footer.schema().fields().iter().map(|field| field.name().as_str()).collect();
-    if let Some(missing) = ["user_id", "score", "layer", "eligible"].into_iter().find(|name| !named.contains(name)) {
-        return Err(Error::input(path.display().to_string(), format!("expected a layer table, found no column `{missing}`"))
-            .hint("--previous takes what an earlier `sluice layer` wrote to --out"));
+    let named: Vec<&str> = side
+        .footer
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    if let Some(missing) = ["user_id", "score", "layer", "eligible"]
+        .into_iter()
+        .find(|name| !named.contains(name))
+    {
+        return Err(Error::input(
+            path.display().to_string(),
+            format!("expected a layer table, found no column `{missing}`"),
+        )
+        .hint("--previous takes what an earlier `sluice layer` wrote to --out"));
     }
     side.ready().map(|_| ())
 }
@@ -143,15 +155,25 @@ pub fn check_previous(path: &Path) -> Result<()> {
 /// A table that cannot be read, or a file that cannot be written; the previous file is untouched then.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
     let file = File::open(table).map_err(|error| Error::read(table, &error))?;
-    let mut reader = guard(table, || ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build())?;
+    let mut reader = guard(table, || {
+        ParquetRecordBatchReaderBuilder::try_new(file)?
+            .with_batch_size(BATCH_ROWS)
+            .build()
+    })?;
     let schema = reader.schema();
-    let unusable =
-        |error: &dyn std::fmt::Display| Error::input(table.display().to_string(), format!("expected rows to pick from, found: {error}"));
+    let unusable = |error: &dyn std::fmt::Display| {
+        Error::input(
+            table.display().to_string(),
+            format!("expected rows to pick from, found: {error}"),
+        )
+    };
     output::write_file(path, |file| {
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
         let (mut first, mut gathered, mut n_gathered) = (0, Vec::new(), 0);
         while let Some(batch) = guard(table, || reader.next().transpose())? {
-            let keep: BooleanArray = (first..first + batch.num_rows() as u64).map(|row| Some(changed.holds(row))).collect();
+            let keep: BooleanArray = (first..first + batch.num_rows() as u64)
+                .map(|row| Some(changed.holds(row)))
+                .collect();
             first += batch.num_rows() as u64;
             let kept = filter_record_batch(&batch, &keep).map_err(|error| unusable(&error))?;
             n_gathered += kept.num_rows();
@@ -177,13 +199,30 @@ struct Member {
 
 impl Member {
     fn pack(self) -> u128 {
-        let LayerRow { score, layer, eligible, tenant } = self.user;
-        u128::from(self.row) << 65 | u128::from(eligible) << 64 | u128::from(tenant) << 32 | u128::from(score) << 16 | u128::from(layer)
+        let LayerRow {
+            score,
+            layer,
+            eligible,
+            tenant,
+        } = self.user;
+        u128::from(self.row) << 65
+            | u128::from(eligible) << 64
+            | u128::from(tenant) << 32
+            | u128::from(score) << 16
+            | u128::from(layer)
     }
 
     fn unpack(word: u128) -> Self {
         let (tenant, score, layer) = ((word >> 32) as u32, (word >> 16) as u16, word as u16);
-        Self { row: (word >> 65) as u64, user: LayerRow { score, layer, eligible: word >> 64 & 1 == 1, tenant } }
+        Self {
+            row: (word >> 65) as u64,
+            user: LayerRow {
+                score,
+                layer,
+                eligible: word >> 64 & 1 == 1,
+                tenant,
+            },
+        }
     }
 }
 
@@ -233,7 +272,10 @@ impl Found {
 
     /// A user of both nights.
     fn stays(&mut self, before: Member, after: Member) {
-        *self.moves.entry((after.user.tenant, Some(before.user.layer), Some(after.user.layer))).or_default() += 1;
+        *self
+            .moves
+            .entry((after.user.tenant, Some(before.user.layer), Some(after.user.layer)))
+            .or_default() += 1;
         self.n_consent_changed += u64::from(before.user.eligible != after.user.eligible);
         if before.user.layer != after.user.layer || before.user.eligible != after.user.eligible {
             self.changed.mark(after.row);
@@ -241,18 +283,29 @@ impl Found {
     }
 
     fn comes(&mut self, after: Member) {
-        *self.moves.entry((after.user.tenant, None, Some(after.user.layer))).or_default() += 1;
+        *self
+            .moves
+            .entry((after.user.tenant, None, Some(after.user.layer)))
+            .or_default() += 1;
         self.changed.mark(after.row);
     }
 
     fn goes(&mut self, before: Member) {
-        *self.moves.entry((before.user.tenant, Some(before.user.layer), None)).or_default() += 1;
+        *self
+            .moves
+            .entry((before.user.tenant, Some(before.user.layer), None))
+            .or_default() += 1;
     }
 
     fn finish(self) -> (LayerMoves, Changed) {
-        let layer_name = |layer: Option<u16>| layer.map(|layer| self.layers.names[usize::from(layer)].clone());
+        let layer_name =
+            |layer: Option<u16>| layer.map(|layer| self.layers.names[usize::from(layer)].clone());
         let sum = |wanted: &dyn Fn(Option<u16>, Option<u16>) -> bool| {
-            self.moves.iter().filter(|((_, from, to), _)| wanted(*from, *to)).map(|(_, n)| n).sum()
+            self.moves
+                .iter()
+                .filter(|((_, from, to), _)| wanted(*from, *to))
+                .map(|(_, n)| n)
+                .sum()
         };
         let mut moves: Vec<Move> = self
             .moves
@@ -271,11 +324,18 @@ impl Found {
             .iter()
             .zip(&self.tenants.names)
             .filter(|(nights, _)| nights.iter().any(|counts| !counts.is_empty()))
-            .map(|([before, after], tenant)| TenantPsi { tenant: tenant.clone(), psi: psi(&before.histogram(), &after.histogram()) })
+            .map(|([before, after], tenant)| TenantPsi {
+                tenant: tenant.clone(),
+                psi: psi(&before.histogram(), &after.histogram()),
+            })
             .collect();
         of_tenants.sort_by(|a, b| a.tenant.cmp(&b.tenant));
         let moves = LayerMoves {
-            join: if self.partitioned { Join::Partitioned } else { Join::SameOrder },
+            join: if self.partitioned {
+                Join::Partitioned
+            } else {
+                Join::SameOrder
+            },
             n_stayed: sum(&|from, to| from.is_some() && from == to),
             n_moved: sum(&|from, to| from.is_some() && to.is_some() && from != to),
             n_new: sum(&|from, _| from.is_none()),
@@ -305,8 +365,19 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-        let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
-        Ok(Self { path, file: Arc::new(file), footer, group: 0, reader: None, batch: None, at: 0, first: 0 })
+        let footer = guard(path, || {
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        })?;
+        Ok(Self {
+            path,
+            file: Arc::new(file),
+            footer,
+            group: 0,
+            reader: None,
+            batch: None,
+            at: 0,
+            first: 0,
+        })
     }
 
     fn n_groups(&self) -> usize {
@@ -315,17 +386,24 @@ impl<'a> Side<'a> {
 
     /// Whether the next row is the first of a row group that has not been opened.
     fn is_at_group(&self) -> bool {
-        self.group < self.n_groups() && self.reader.is_none() && self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
+        self.group < self.n_groups()
+            && self.reader.is_none()
+            && self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
     }
 
     /// The bytes of a column of the next row group, and what it takes to read them; nothing for a column that is not there.
     fn chunk(&self, name: &str) -> Option<(String, Vec<u8>)> {
-        let Some(leaf) = leaf_of(&self.footer, name) else { return Some((String::new(), Vec::new())) };
+        let Some(leaf) = leaf_of(&self.footer, name) else {
+            return Some((String::new(), Vec::new()));
+        };
         let chunk = self.footer.metadata().row_group(self.group).column(leaf);
         let (start, n_bytes) = chunk.byte_range();
         let mut bytes = vec![0; usize::try_from(n_bytes).ok()?];
         self.file.read_exact_at(&mut bytes, start).ok()?;
-        Some((format!("{:?} {:?}", chunk.column_descr().self_type(), chunk.compression()), bytes))
+        Some((
+            format!("{:?} {:?}", chunk.column_descr().self_type(), chunk.compression()),
+            bytes,
+        ))
     }
 
     /// The users of the next row group without their ids.
@@ -333,8 +411,17 @@ impl<'a> Side<'a> {
         let Found { tenants, layers, .. } = found;
         let mut layer_number = |id: &str| Some(layers.number(id));
         let mut tenant_number = |name: &str| Some(tenants.number(name));
-        let rows = scan_row_group(&self.file, &self.footer, self.group, &mut layer_number, &mut tenant_number)?;
-        let members = rows.into_iter().enumerate().map(|(at, user)| Member { row: self.first + at as u64, user });
+        let rows = scan_row_group(
+            &self.file,
+            &self.footer,
+            self.group,
+            &mut layer_number,
+            &mut tenant_number,
+        )?;
+        let members = rows.into_iter().enumerate().map(|(at, user)| Member {
+            row: self.first + at as u64,
+            user,
+        });
         Ok(members.collect())
     }
 
@@ -360,10 +447,19 @@ impl<'a> Side<'a> {
             if self.group == self.n_groups() {
                 return Ok(false);
             }
-            let file = self.file.try_clone().map_err(|error| Error::read(self.path, &error))?;
+            let file = self
+                .file
+                .try_clone()
+                .map_err(|error| Error::read(self.path, &error))?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-            let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id", "score", "layer", "eligible", "tenant_id"]);
-            let builder = builder.with_projection(mask).with_row_groups(vec![self.group]).with_batch_size(BATCH_ROWS);
+            let mask = ProjectionMask::columns(
+                builder.parquet_schema(),
+                ["user_id", "score", "layer", "eligible", "tenant_id"],
+            );
+            let builder = builder
+                .with_projection(mask)
+                .with_row_groups(vec![self.group])
+                .with_batch_size(BATCH_ROWS);
             self.reader = Some(guard(self.path, || builder.build())?);
             self.group += 1;
             self.settle()?;
@@ -379,7 +475,9 @@ impl<'a> Side<'a> {
     }
 
     fn id(&self) -> (&str, &str) {
-        self.batch.as_ref().map_or(("", ""), |rows| (rows.tenant(self.at), rows.ids.value(self.at)))
+        self.batch
+            .as_ref()
+            .map_or(("", ""), |rows| (rows.tenant(self.at), rows.ids.value(self.at)))
     }
 
     /// The next user, if there is a row to look at.
@@ -391,7 +489,10 @@ impl<'a> Side<'a> {
             layer: found.layers.number(rows.layers.value(self.at)) as u16,
             eligible: rows.eligible.value(self.at),
         };
-        let member = Member { row: self.first + self.at as u64, user };
+        let member = Member {
+            row: self.first + self.at as u64,
+            user,
+        };
         found.count_score(night, member);
         self.at += 1;
         Some(member)
@@ -399,7 +500,10 @@ impl<'a> Side<'a> {
 
     fn twice(&self, id: &str) -> Error {
         let shown: String = id.chars().take(60).collect();
-        Error::input(self.path.display().to_string(), format!("expected one row a user, found \"{shown}\" twice"))
+        Error::input(
+            self.path.display().to_string(),
+            format!("expected one row a user, found \"{shown}\" twice"),
+        )
     }
 }
 
@@ -408,7 +512,13 @@ type Waiting = HashMap<u128, Member>;
 
 /// Joins two row groups whose ids are the same bytes, without decoding the ids; `None` if they are not, or not so simple.
 fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
-    let n_rows = [0, 1].map(|night| sides[night].footer.metadata().row_group(sides[night].group).num_rows());
+    let n_rows = [0, 1].map(|night| {
+        sides[night]
+            .footer
+            .metadata()
+            .row_group(sides[night].group)
+            .num_rows()
+    });
     let same = |name: &str| Some(sides[0].chunk(name)? == sides[1].chunk(name)?);
     if n_rows[0] != n_rows[1] || !same("user_id")? || !same("tenant_id")? {
         return None;
@@ -425,7 +535,9 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
         found.count_score(1, after);
         found.stays(before, after);
     }
-    sides.iter_mut().for_each(|side| side.skip_group(n_rows[0] as u64));
+    sides
+        .iter_mut()
+        .for_each(|side| side.skip_group(n_rows[0] as u64));
     Some(n_rows[0] as u64)
 }
 
@@ -458,7 +570,8 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
             continue;
         }
         // A user whom the other night had before: that night is ahead, so only this one goes on.
-        let keys = [0, 1].map(|night| there[night].then(|| fingerprints.of(sides[night].id().0, sides[night].id().1)));
+        let keys = [0, 1]
+            .map(|night| there[night].then(|| fingerprints.of(sides[night].id().0, sides[night].id().1)));
         if let Some(after) = keys[0].and_then(|key| waiting[1].remove(&key)) {
             let before = sides[0].take(&mut found, 0);
             before.into_iter().for_each(|before| found.stays(before, after));
@@ -468,7 +581,11 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
         } else {
             for night in [0, 1] {
                 let id = sides[night].id().1.to_owned();
-                let Some((key, member)) = keys[night].and_then(|key| Some((key, sides[night].take(&mut found, night)?))) else { continue };
+                let Some((key, member)) =
+                    keys[night].and_then(|key| Some((key, sides[night].take(&mut found, night)?)))
+                else {
+                    continue;
+                };
                 if waiting[night].insert(key, member).is_some() {
                     return Err(sides[night].twice(&id));
                 }
@@ -486,14 +603,19 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
 
 /// Joins tables in any order, partition by partition.
 fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found> {
-    let mut found = Found { partitioned: true, ..Found::default() };
+    let mut found = Found {
+        partitioned: true,
+        ..Found::default()
+    };
     let fingerprints = Fingerprints::default();
     let mut spills = [Spill::new(paths[1]), Spill::new(paths[1])];
     for night in [0, 1] {
         let mut side = Side::open(paths[night])?;
         while side.ready()? {
             let key = fingerprints.of(side.id().0, side.id().1);
-            let Some(member) = side.take(&mut found, night) else { continue };
+            let Some(member) = side.take(&mut found, night) else {
+                continue;
+            };
             spills[night].push(key, member.pack())?;
             if member.row % BATCH_ROWS as u64 == 0 {
                 on_rows(BATCH_ROWS as u64);
@@ -515,8 +637,16 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found>
                 (Some(was), Some(is)) => (was.0 <= is.0, is.0 <= was.0),
                 (was, is) => (was.is_some(), is.is_some()),
             };
-            let was = if was { before.next().map(|(_, member)| Member::unpack(member)) } else { None };
-            let is = if is { after.next().map(|(_, member)| Member::unpack(member)) } else { None };
+            let was = if was {
+                before.next().map(|(_, member)| Member::unpack(member))
+            } else {
+                None
+            };
+            let is = if is {
+                after.next().map(|(_, member)| Member::unpack(member))
+            } else {
+                None
+            };
             match (was, is) {
                 (Some(before), Some(after)) => found.stays(before, after),
                 (Some(before), None) => found.goes(before),
@@ -537,7 +667,7 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parquet_io;
+    use crate::base::parquet_io;
     use arrow_array::{ArrayRef, Float64Array, StringArray};
     use arrow_schema::{DataType, Field, Schema};
     use rand::{SeedableRng, seq::SliceRandom};
@@ -551,22 +681,38 @@ mod tests {
             Field::new("eligible", DataType::Boolean, false),
         ]));
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(users.iter().map(|(id, _)| format!("u{id}")))),
-            Arc::new(Float64Array::from_iter_values(users.iter().map(|(id, _)| (id % 10_001) as f64 / 1e4))),
-            Arc::new(StringArray::from_iter_values(users.iter().map(|(_, layer)| *layer))),
+            Arc::new(StringArray::from_iter_values(
+                users.iter().map(|(id, _)| format!("u{id}")),
+            )),
+            Arc::new(Float64Array::from_iter_values(
+                users.iter().map(|(id, _)| (id % 10_001) as f64 / 1e4),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                users.iter().map(|(_, layer)| *layer),
+            )),
             Arc::new(BooleanArray::from(vec![true; users.len()])),
         ];
-        parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns))).unwrap();
+        parquet_io::write(
+            path,
+            &schema,
+            std::iter::once(parquet_io::batch(&schema, columns)),
+        )
+        .unwrap();
     }
 
     #[test]
     fn both_joins_find_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let (before, after) = (dir.path().join("a.parquet"), dir.path().join("b.parquet"));
-        let first: Vec<(usize, &str)> = (0..5_000).map(|id| (id, if id % 3 == 0 { "early" } else { "vip" })).collect();
+        let first: Vec<(usize, &str)> = (0..5_000)
+            .map(|id| (id, if id % 3 == 0 { "early" } else { "vip" }))
+            .collect();
         // Every 100th user is gone, every 50th moved, 70 are new, some in the middle.
-        let mut second: Vec<(usize, &str)> =
-            first.iter().filter(|(id, _)| id % 100 != 7).map(|(id, layer)| (*id, if id % 50 == 1 { "new" } else { *layer })).collect();
+        let mut second: Vec<(usize, &str)> = first
+            .iter()
+            .filter(|(id, _)| id % 100 != 7)
+            .map(|(id, layer)| (*id, if id % 50 == 1 { "new" } else { *layer }))
+            .collect();
         for id in 9_000..9_070 {
             second.insert((id - 9_000) * 60, (id, "early"));
         }
@@ -580,10 +726,22 @@ mod tests {
             let mut sides = [Side::open(&before).unwrap(), Side::open(&after).unwrap()];
             let (near, changed) = side_by_side(&mut sides, &mut |_| {}).unwrap().unwrap().finish();
             let (far, other) = partitioned([&before, &after], &mut |_| {}).unwrap().finish();
-            assert_eq!(LayerMoves { join: Join::Partitioned, ..near.clone() }, far);
+            assert_eq!(
+                LayerMoves {
+                    join: Join::Partitioned,
+                    ..near.clone()
+                },
+                far
+            );
             assert_eq!(changed.words, other.words);
-            assert_eq!((near.n_stayed, near.n_moved, near.n_new, near.n_gone), (4_850, 100, 70, 50));
-            assert_eq!(changed.words.iter().map(|word| word.count_ones()).sum::<u32>(), 170);
+            assert_eq!(
+                (near.n_stayed, near.n_moved, near.n_new, near.n_gone),
+                (4_850, 100, 70, 50)
+            );
+            assert_eq!(
+                changed.words.iter().map(|word| word.count_ones()).sum::<u32>(),
+                170
+            );
             write_changed(&after, &changed, &dir.path().join("c.parquet")).unwrap();
             let mut rows = 0;
             parquet_io::read(&dir.path().join("c.parquet"), &mut |batch| {

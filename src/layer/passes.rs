@@ -4,24 +4,22 @@ use arrow_array::StringArray;
 use parquet::basic::Repetition;
 use std::{fs::File, path::Path, sync::Arc};
 
-use super::{
-    Context, N_SCORES,
-    dropped::Dropped,
-    encode::Encoder,
-    file::{Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, has_rows, leaf_of},
-    kernel::{Kernel, PROTECTED},
-    quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash},
-    reuse::{Note, Notes, Reuse, notes_path},
-    source::{ScoredPart, Users, one_column},
-    summary::{LayerSummary, PartTally, Tally},
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::{output, parquet_io};
+use crate::input::UserBatch;
+use crate::layer::dropped::Dropped;
+use crate::layer::encode::Encoder;
+use crate::layer::file::{
+    Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, has_rows, leaf_of,
 };
-use crate::{
-    error::{Error, Result},
-    input::UserBatch,
-    output, parquet_io,
-    progress::Progress,
-    scenario::Plan,
-};
+use crate::layer::kernel::{Kernel, PROTECTED};
+use crate::layer::quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash};
+use crate::layer::reuse::{Note, Notes, Reuse, notes_path};
+use crate::layer::source::{ScoredPart, Users, one_column};
+use crate::layer::summary::{LayerSummary, PartTally, Tally};
+use crate::layer::{Context, N_SCORES};
+use crate::scenario::Plan;
 
 /// How scores become layers.
 pub(super) enum Assignment {
@@ -37,7 +35,10 @@ impl Assignment {
         let last = plan.layers.len().saturating_sub(1) as u8;
         let layer_of = |score: usize| {
             let share = score as f64 / 10_000.0;
-            plan.layers.iter().position(|layer| layer.min_score.is_some_and(|min| share >= min)).map_or(last, |idx| idx as u8)
+            plan.layers
+                .iter()
+                .position(|layer| layer.min_score.is_some_and(|min| share >= min))
+                .map_or(last, |idx| idx as u8)
         };
         Self::Bands((0..N_SCORES).map(layer_of).collect())
     }
@@ -60,8 +61,19 @@ struct Layered {
 }
 
 impl<'a> Passes<'a> {
-    pub(super) fn new(ctx: &'a Context<'a>, users: &'a Users<'a>, dropped: &'a Dropped, progress: &'a Progress) -> Self {
-        Self { ctx, users, kernel: Kernel::new(ctx.layering, ctx.plan, ctx.as_of), dropped, progress }
+    pub(super) fn new(
+        ctx: &'a Context<'a>,
+        users: &'a Users<'a>,
+        dropped: &'a Dropped,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            ctx,
+            users,
+            kernel: Kernel::new(ctx.layering, ctx.plan, ctx.as_of),
+            dropped,
+            progress,
+        }
     }
 
     /// Finds the cuts that give every layer its share of each tenant's users.
@@ -94,7 +106,9 @@ impl<'a> Passes<'a> {
                 None,
                 |part| {
                     let mut found = TiePass::default();
-                    self.for_each_tied(&part, &quotas, |row, cuts, hash| found.add(cuts, part.scored.score[row], hash))?;
+                    self.for_each_tied(&part, &quotas, |row, cuts, hash| {
+                        found.add(cuts, part.scored.score[row], hash)
+                    })?;
                     bar.advance(part.scored.score.len() as u64);
                     Ok(found)
                 },
@@ -109,15 +123,30 @@ impl<'a> Passes<'a> {
     }
 
     /// Calls back for every user whose score a cut goes through, with the user's row and hash.
-    fn for_each_tied(&self, part: &ScoredPart, quotas: &Quotas, mut on_tied: impl FnMut(usize, &TenantCuts, u64)) -> Result<()> {
+    fn for_each_tied(
+        &self,
+        part: &ScoredPart,
+        quotas: &Quotas,
+        mut on_tied: impl FnMut(usize, &TenantCuts, u64),
+    ) -> Result<()> {
         let scored = &part.scored;
         let cuts = quotas.of(&scored.tenants);
-        let tenant_of = |row: usize| if scored.tenant.is_empty() { 0 } else { scored.tenant[row] as usize };
+        let tenant_of = |row: usize| {
+            if scored.tenant.is_empty() {
+                0
+            } else {
+                scored.tenant[row] as usize
+            }
+        };
         let mut placed = scored.placed.iter().peekable();
         let mut tied: Vec<usize> = Vec::new();
         // One tenant is the common case: then a table of all scores is quicker than a search.
         let of_score: Option<Vec<bool>> = match cuts.as_slice() {
-            [Some(cuts)] => Some((0..N_SCORES).map(|score| cuts.place(score as u16) == Place::Tied).collect()),
+            [Some(cuts)] => Some(
+                (0..N_SCORES)
+                    .map(|score| cuts.place(score as u16) == Place::Tied)
+                    .collect(),
+            ),
             _ => None,
         };
         for (row, score) in scored.score.iter().enumerate() {
@@ -155,14 +184,20 @@ impl<'a> Passes<'a> {
     }
 
     fn user_ids(&self, part: &ScoredPart) -> Result<StringArray> {
-        self.with_ids(part, |batches| one_column(batches.iter().map(|users| &users.user_id)))
+        self.with_ids(part, |batches| {
+            one_column(batches.iter().map(|users| &users.user_id))
+        })
     }
 
     fn layers(&self, part: &ScoredPart, assignment: &Assignment) -> Result<Vec<u8>> {
         let last = self.ctx.plan.layers.len().saturating_sub(1) as u8;
         let scored = &part.scored;
         let mut layers: Vec<u8> = match assignment {
-            Assignment::Bands(of_score) => scored.score.iter().map(|score| of_score[usize::from(*score)]).collect(),
+            Assignment::Bands(of_score) => scored
+                .score
+                .iter()
+                .map(|score| of_score[usize::from(*score)])
+                .collect(),
             Assignment::Quotas(quotas) => {
                 let cuts = quotas.of(&scored.tenants);
                 let layer = |tenant: usize, score: u16| match cuts[tenant].map(|cuts| cuts.place(score)) {
@@ -170,11 +205,27 @@ impl<'a> Passes<'a> {
                     _ => last,
                 };
                 let mut layers: Vec<u8> = if scored.tenant.is_empty() {
-                    let of_score: Vec<u8> =
-                        (0..N_SCORES).map(|score| if cuts.is_empty() { last } else { layer(0, score as u16) }).collect();
-                    scored.score.iter().map(|score| of_score[usize::from(*score)]).collect()
+                    let of_score: Vec<u8> = (0..N_SCORES)
+                        .map(|score| {
+                            if cuts.is_empty() {
+                                last
+                            } else {
+                                layer(0, score as u16)
+                            }
+                        })
+                        .collect();
+                    scored
+                        .score
+                        .iter()
+                        .map(|score| of_score[usize::from(*score)])
+                        .collect()
                 } else {
-                    scored.score.iter().zip(&scored.tenant).map(|(score, tenant)| layer(*tenant as usize, *score)).collect()
+                    scored
+                        .score
+                        .iter()
+                        .zip(&scored.tenant)
+                        .map(|(score, tenant)| layer(*tenant as usize, *score))
+                        .collect()
                 };
                 self.for_each_tied(part, quotas, |row, cuts, hash| {
                     layers[row] = cuts.layer_of_tied(scored.score[row], hash).unwrap_or(last);
@@ -193,7 +244,9 @@ impl<'a> Passes<'a> {
         let bar = self.progress.rows("layer", self.users.n_users());
         let (mut tally, mut notes) = (Tally::default(), Notes::new());
         let reuse = match assignment {
-            Assignment::Bands(_) if self.ctx.previous.is_some() || self.ctx.audit.applies(self.users.n_users()) => {
+            Assignment::Bands(_)
+                if self.ctx.previous.is_some() || self.ctx.audit.applies(self.users.n_users()) =>
+            {
                 Some(Reuse::new(self.ctx)?)
             }
             // Quotas look at all users, so what a part becomes does not rest on the part alone.
@@ -237,17 +290,27 @@ impl<'a> Passes<'a> {
         match self.users {
             Users::Table(reader) => {
                 let of = |canonical, repetition| PassThrough::of(reader.table(), canonical, repetition);
-                let tenant_id = has_tenants.then(|| of("tenant_id", Repetition::OPTIONAL)).transpose()?;
+                let tenant_id = has_tenants
+                    .then(|| of("tenant_id", Repetition::OPTIONAL))
+                    .transpose()?;
                 Ok((of("user_id", Repetition::REQUIRED)?, tenant_id))
             }
             Users::Memory(..) => {
-                let tenant_id = has_tenants.then(|| PassThrough::text("tenant_id", Repetition::OPTIONAL)).transpose()?;
+                let tenant_id = has_tenants
+                    .then(|| PassThrough::text("tenant_id", Repetition::OPTIONAL))
+                    .transpose()?;
                 Ok((PassThrough::text("user_id", Repetition::REQUIRED)?, tenant_id))
             }
         }
     }
 
-    fn encode(&self, part: &mut ScoredPart, assignment: &Assignment, columns: &Columns, path: &Path) -> Result<Layered> {
+    fn encode(
+        &self,
+        part: &mut ScoredPart,
+        assignment: &Assignment,
+        columns: &Columns,
+        path: &Path,
+    ) -> Result<Layered> {
         let is_reused = part.layers.is_some();
         let layers = match part.layers.take() {
             Some(layers) => layers,
@@ -259,9 +322,19 @@ impl<'a> Passes<'a> {
         tally.n_duplicates = part.n_duplicates;
         tally.is_reused = is_reused;
         if layers.is_empty() {
-            return Ok(Layered { group: None, note: None, tally });
+            return Ok(Layered {
+                group: None,
+                note: None,
+                tally,
+            });
         }
-        let ids: Vec<&str> = self.ctx.plan.layers.iter().map(|layer| layer.id.as_str()).collect();
+        let ids: Vec<&str> = self
+            .ctx
+            .plan
+            .layers
+            .iter()
+            .map(|layer| layer.id.as_str())
+            .collect();
         let result = || -> parquet::errors::Result<_> {
             let mut encoder = Encoder::new()?;
             Ok((
@@ -273,37 +346,76 @@ impl<'a> Passes<'a> {
         let (score, layer, eligible) = result().map_err(|error| Error::write(path, &error))?;
         let user_id = match self.copied(part, "user_id", USER_ID, &columns.user_id, columns)? {
             Some(copied) => copied,
-            None => columns.encode(USER_ID, &self.user_ids(part)?).map_err(|error| Error::write(path, &error))?,
+            None => columns
+                .encode(USER_ID, &self.user_ids(part)?)
+                .map_err(|error| Error::write(path, &error))?,
         };
         let tenant_id = match &columns.tenant_id {
             None => None,
             Some(pass) => Some(match self.copied(part, "tenant_id", TENANT_ID, pass, columns)? {
                 Some(copied) => copied,
-                None => columns.encode(TENANT_ID, &self.tenant_ids(part)?).map_err(|error| Error::write(path, &error))?,
+                None => columns
+                    .encode(TENANT_ID, &self.tenant_ids(part)?)
+                    .map_err(|error| Error::write(path, &error))?,
             }),
         };
         let digest = part.digest.take().filter(|_| part.row_group.is_some());
-        let note = digest.map(|digest| Note::new(digest, [&score.bytes, &layer.bytes, &eligible.bytes], &part.scored.counts));
-        Ok(Layered { group: Some(RowGroup { user_id, score, layer, eligible, tenant_id }), note, tally })
+        let note = digest.map(|digest| {
+            Note::new(
+                digest,
+                [&score.bytes, &layer.bytes, &eligible.bytes],
+                &part.scored.counts,
+            )
+        });
+        Ok(Layered {
+            group: Some(RowGroup {
+                user_id,
+                score,
+                layer,
+                eligible,
+                tenant_id,
+            }),
+            note,
+            tally,
+        })
     }
 
     fn tenant_ids(&self, part: &ScoredPart) -> Result<StringArray> {
         self.with_ids(part, |batches| {
             let arrays: Vec<StringArray> = batches
                 .iter()
-                .map(|users| users.tenant_id.clone().unwrap_or_else(|| std::iter::repeat_n(None::<&str>, users.n_users()).collect()))
+                .map(|users| {
+                    users
+                        .tenant_id
+                        .clone()
+                        .unwrap_or_else(|| std::iter::repeat_n(None::<&str>, users.n_users()).collect())
+                })
                 .collect();
             one_column(arrays.iter())
         })
     }
 
     /// A column chunk of the input, if it can be copied as it is.
-    fn copied(&self, part: &ScoredPart, canonical: &str, column: usize, pass: &PassThrough, columns: &Columns) -> Result<Option<Passed>> {
-        let (Users::Table(reader), Some(row_group), true) = (self.users, part.row_group, pass.can_copy) else { return Ok(None) };
+    fn copied(
+        &self,
+        part: &ScoredPart,
+        canonical: &str,
+        column: usize,
+        pass: &PassThrough,
+        columns: &Columns,
+    ) -> Result<Option<Passed>> {
+        let (Users::Table(reader), Some(row_group), true) = (self.users, part.row_group, pass.can_copy)
+        else {
+            return Ok(None);
+        };
         let table = reader.table();
         let file = &table.files[row_group.file_idx];
-        let Some((footer, group)) = file.footer.as_ref().zip(row_group.row_group) else { return Ok(None) };
-        let Some(leaf) = leaf_of(footer, table.name_in_file(canonical)) else { return Ok(None) };
+        let Some((footer, group)) = file.footer.as_ref().zip(row_group.row_group) else {
+            return Ok(None);
+        };
+        let Some(leaf) = leaf_of(footer, table.name_in_file(canonical)) else {
+            return Ok(None);
+        };
         let chunk = footer.metadata().row_group(group).column(leaf);
         // A chunk without statistics is encoded anew, so that the layer table has them.
         if chunk.statistics().is_none() {
@@ -318,6 +430,11 @@ impl<'a> Passes<'a> {
         columns
             .copy(column, &open, chunk, n_rows)
             .map(Some)
-            .map_err(|error| Error::input(file.path.display().to_string(), format!("expected a column that can be copied, found: {error}")))
+            .map_err(|error| {
+                Error::input(
+                    file.path.display().to_string(),
+                    format!("expected a column that can be copied, found: {error}"),
+                )
+            })
     }
 }

@@ -10,11 +10,10 @@
 use hashbrown::{HashMap, hash_map::Entry};
 use std::collections::BTreeMap;
 
-use super::{
-    N_SCORES,
-    kernel::{PROTECTED, Scored},
-};
-use crate::{bucket::murmur3_x86_32, scenario::Plan};
+use crate::bucket::murmur3_x86_32;
+use crate::layer::N_SCORES;
+use crate::layer::kernel::{PROTECTED, Scored};
+use crate::scenario::Plan;
 
 /// Hashes and counts that a pass may hold, 32 MB.
 const COLLECTED: u64 = 4_000_000;
@@ -57,7 +56,9 @@ impl Counts {
                 *counts.entry(score).or_default() += n;
                 if counts.len() > MANY_SCORES {
                     let mut many = vec![0; N_SCORES];
-                    counts.iter().for_each(|(score, n)| many[usize::from(*score)] = *n);
+                    counts
+                        .iter()
+                        .for_each(|(score, n)| many[usize::from(*score)] = *n);
                     *self = Self::Many(many);
                 }
             }
@@ -67,7 +68,9 @@ impl Counts {
     /// Counts of all 10,001 scores.
     pub(super) fn histogram(&self) -> Vec<u64> {
         let mut histogram = vec![0; N_SCORES];
-        self.highest_first().into_iter().for_each(|(score, n)| histogram[usize::from(score)] = n);
+        self.highest_first()
+            .into_iter()
+            .for_each(|(score, n)| histogram[usize::from(score)] = n);
         histogram
     }
 
@@ -79,7 +82,13 @@ impl Counts {
     fn highest_first(&self) -> Vec<(u16, u64)> {
         match self {
             Self::Few(counts) => counts.iter().rev().map(|(score, n)| (*score, *n)).collect(),
-            Self::Many(counts) => counts.iter().enumerate().rev().filter(|(_, n)| **n > 0).map(|(score, n)| (score as u16, *n)).collect(),
+            Self::Many(counts) => counts
+                .iter()
+                .enumerate()
+                .rev()
+                .filter(|(_, n)| **n > 0)
+                .map(|(score, n)| (score as u16, *n))
+                .collect(),
         }
     }
 }
@@ -88,7 +97,9 @@ impl ScoreCounts {
     /// Counts the users of a part. Users that a rule placed take no part in quotas.
     pub(super) fn add(&mut self, scored: &Scored) {
         if scored.tenant.is_empty() {
-            let Some(name) = scored.tenants.first() else { return };
+            let Some(name) = scored.tenants.first() else {
+                return;
+            };
             let tenant = self.tenants.entry(name.clone()).or_default();
             let mut histogram = scored.histogram();
             for (row, layer) in &scored.placed {
@@ -124,7 +135,11 @@ impl ScoreCounts {
 impl TenantCounts {
     fn merge(&mut self, other: &Self) {
         self.n_protected += other.n_protected;
-        other.scores.highest_first().into_iter().for_each(|(score, n)| self.scores.add(score, n));
+        other
+            .scores
+            .highest_first()
+            .into_iter()
+            .for_each(|(score, n)| self.scores.add(score, n));
     }
 }
 
@@ -178,8 +193,12 @@ struct Search {
 impl Quotas {
     /// The cuts that these counts lead to.
     pub(super) fn new(counts: &ScoreCounts, plan: &Plan) -> Self {
-        let with_quota: Vec<(u8, f64)> =
-            plan.layers.iter().enumerate().filter_map(|(idx, layer)| layer.quota.map(|quota| (idx as u8, quota))).collect();
+        let with_quota: Vec<(u8, f64)> = plan
+            .layers
+            .iter()
+            .enumerate()
+            .filter_map(|(idx, layer)| layer.quota.map(|quota| (idx as u8, quota)))
+            .collect();
         let quotas: Vec<f64> = with_quota.iter().map(|(_, quota)| *quota).collect();
         let last = plan.layers.len().saturating_sub(1) as u8;
         let cut = |idx: usize, tenant: &TenantCounts| {
@@ -189,12 +208,19 @@ impl Quotas {
             let of_last = with_quota.iter().position(|(layer, _)| *layer == last);
             if let Some(of_last) = of_last.filter(|of_last| tenant.n_protected > targets[*of_last]) {
                 // Protected users alone overfill the last layer: the others share who is left.
-                let others: Vec<f64> = quotas.iter().enumerate().map(|(idx, quota)| if idx == of_last { 0.0 } else { *quota }).collect();
+                let others: Vec<f64> = quotas
+                    .iter()
+                    .enumerate()
+                    .map(|(idx, quota)| if idx == of_last { 0.0 } else { *quota })
+                    .collect();
                 if others.iter().sum::<f64>() > 0.0 {
                     targets = quota_targets(n_ranked, &others);
                 }
             }
-            let mut cuts = TenantCuts { idx: idx as u32, ..TenantCuts::default() };
+            let mut cuts = TenantCuts {
+                idx: idx as u32,
+                ..TenantCuts::default()
+            };
             let mut rank = 0;
             for (score, n) in scores {
                 let pieces = pieces(rank, n, &targets, &with_quota, last);
@@ -214,7 +240,14 @@ impl Quotas {
             }
             cuts
         };
-        Self { tenants: counts.tenants.iter().enumerate().map(|(idx, (name, counts))| (name.clone(), cut(idx, counts))).collect() }
+        Self {
+            tenants: counts
+                .tenants
+                .iter()
+                .enumerate()
+                .map(|(idx, (name, counts))| (name.clone(), cut(idx, counts)))
+                .collect(),
+        }
     }
 
     /// The cuts of these tenants, in order.
@@ -234,7 +267,11 @@ impl Quotas {
     }
 
     fn searches(&mut self) -> impl Iterator<Item = &mut Search> {
-        let boundaries = self.tenants.values_mut().flat_map(|tenant| tenant.ties.values_mut()).flatten();
+        let boundaries = self
+            .tenants
+            .values_mut()
+            .flat_map(|tenant| tenant.ties.values_mut())
+            .flatten();
         boundaries.filter_map(|boundary| boundary.end.as_mut())
     }
 
@@ -266,7 +303,10 @@ impl TenantCuts {
     /// The layer of a user whose score a cut goes through.
     pub(super) fn layer_of_tied(&self, score: u16, hash: u64) -> Option<u8> {
         let boundaries = self.ties.get(&score)?;
-        boundaries.iter().find(|boundary| boundary.end.is_none_or(|end| hash < end.first)).map(|boundary| boundary.layer)
+        boundaries
+            .iter()
+            .find(|boundary| boundary.end.is_none_or(|end| hash < end.first))
+            .map(|boundary| boundary.layer)
     }
 }
 
@@ -327,13 +367,25 @@ enum Found {
 impl TiePass {
     /// Looks at a tied user.
     pub(super) fn add(&mut self, cuts: &TenantCuts, score: u16, hash: u64) {
-        let Some(boundaries) = cuts.ties.get(&score) else { return };
+        let Some(boundaries) = cuts.ties.get(&score) else {
+            return;
+        };
         for (idx, boundary) in boundaries.iter().enumerate() {
-            let Some(search) = boundary.end.filter(|search| search.holds(hash)) else { continue };
-            let new = || if search.is_small() { Found::Hashes(Vec::new()) } else { Found::Stretches(vec![0; N_STRETCHES as usize]) };
+            let Some(search) = boundary.end.filter(|search| search.holds(hash)) else {
+                continue;
+            };
+            let new = || {
+                if search.is_small() {
+                    Found::Hashes(Vec::new())
+                } else {
+                    Found::Stretches(vec![0; N_STRETCHES as usize])
+                }
+            };
             match self.found.entry((cuts.idx, score, idx)).or_insert_with(new) {
                 Found::Hashes(hashes) => hashes.push(hash),
-                Found::Stretches(counts) => counts[((hash - search.first) / search.stretch_len()) as usize] += 1,
+                Found::Stretches(counts) => {
+                    counts[((hash - search.first) / search.stretch_len()) as usize] += 1
+                }
             }
         }
     }
@@ -347,7 +399,9 @@ impl TiePass {
                 }
                 (Entry::Occupied(mut slot), more) => match (slot.get_mut(), more) {
                     (Found::Hashes(hashes), Found::Hashes(more)) => hashes.extend(more),
-                    (Found::Stretches(counts), Found::Stretches(more)) => counts.iter_mut().zip(more).for_each(|(n, more)| *n += more),
+                    (Found::Stretches(counts), Found::Stretches(more)) => {
+                        counts.iter_mut().zip(more).for_each(|(n, more)| *n += more)
+                    }
                     // Both passes search the same stretch, so they count the same way.
                     _ => {}
                 },
@@ -380,7 +434,13 @@ fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
     let mut rank = 0;
     let boundary = |(idx, (layer, of_piece)): (usize, &(u8, u64))| {
         rank += of_piece;
-        let end = (idx + 1 < pieces.len()).then_some(Search { first: 0, last: u64::MAX, rank, n, is_due: false });
+        let end = (idx + 1 < pieces.len()).then_some(Search {
+            first: 0,
+            last: u64::MAX,
+            rank,
+            n,
+            is_due: false,
+        });
         Boundary { layer: *layer, end }
     };
     pieces.iter().enumerate().map(boundary).collect()
@@ -423,21 +483,26 @@ mod tests {
 
     #[test]
     fn a_search_by_stretches_ends_at_the_same_hash_as_one_by_collecting() {
-        let hashes: Vec<u64> = (0..20_000).map(|user| tie_hash("salt", &format!("u{user}"))).collect();
+        let hashes: Vec<u64> = (0..20_000)
+            .map(|user| tie_hash("salt", &format!("u{user}")))
+            .collect();
         let mut sorted = hashes.clone();
         sorted.sort_unstable();
         for rank in [0, 1, 7_000, 19_999] {
             let mut cuts = TenantCuts::default();
             cuts.runs.push((5, Place::Tied));
             cuts.ties.insert(5, boundaries(&[(0, rank), (1, 20_000 - rank)]));
-            let mut quotas = Quotas { tenants: BTreeMap::from([("t".to_owned(), cuts)]) };
+            let mut quotas = Quotas {
+                tenants: BTreeMap::from([("t".to_owned(), cuts)]),
+            };
             let mut n_passes = 0;
             while quotas.prepare_pass() {
                 n_passes += 1;
                 // Two passes over two halves, as two threads make them.
                 let halves = hashes.chunks(9_000).map(|half| {
                     let mut pass = TiePass::default();
-                    half.iter().for_each(|hash| pass.add(&quotas.tenants["t"], 5, *hash));
+                    half.iter()
+                        .for_each(|hash| pass.add(&quotas.tenants["t"], 5, *hash));
                     pass
                 });
                 let pass = halves.reduce(|mut a, b| {
@@ -446,9 +511,19 @@ mod tests {
                 });
                 quotas.narrow(pass.unwrap());
             }
-            let upper = hashes.iter().filter(|hash| quotas.tenants["t"].layer_of_tied(5, **hash) == Some(0)).count();
-            assert_eq!((upper as u64, n_passes), (rank, 2), "20,000 hashes are counted, then a stretch of them is collected");
-            assert_eq!(quotas.tenants["t"].ties[&5][0].end.unwrap().first, sorted[rank as usize]);
+            let upper = hashes
+                .iter()
+                .filter(|hash| quotas.tenants["t"].layer_of_tied(5, **hash) == Some(0))
+                .count();
+            assert_eq!(
+                (upper as u64, n_passes),
+                (rank, 2),
+                "20,000 hashes are counted, then a stretch of them is collected"
+            );
+            assert_eq!(
+                quotas.tenants["t"].ties[&5][0].end.unwrap().first,
+                sorted[rank as usize]
+            );
         }
     }
 }

@@ -16,18 +16,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Context,
-    file::leaf_of,
-    kernel::{KernelCounts, Scored},
-    scan::scan_row_group,
-};
-use crate::{
-    error::{Error, Result},
-    input::{InputFile, NotFlat, Part, UserReader},
-    output,
-    parquet_io::guard,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::parquet_io::guard;
+use crate::input::{InputFile, NotFlat, Part, UserReader};
+use crate::layer::Context;
+use crate::layer::file::leaf_of;
+use crate::layer::kernel::{KernelCounts, Scored};
+use crate::layer::scan::scan_row_group;
 
 const SCHEMA: &str = "sluice.row_groups/1";
 
@@ -50,7 +46,10 @@ pub(super) struct Note {
 
 impl Notes {
     pub(super) fn new() -> Self {
-        Self { schema: SCHEMA.into(), row_groups: Vec::new() }
+        Self {
+            schema: SCHEMA.into(),
+            row_groups: Vec::new(),
+        }
     }
 
     /// Whether there is nothing to take over from the table.
@@ -66,7 +65,11 @@ impl Notes {
 impl Note {
     /// The note of a row group that became these result columns.
     pub(super) fn new(input_digest: String, results: [&[u8]; 3], counts: &KernelCounts) -> Self {
-        Self { input_digest, result_digest: digest_of(results), counts: counts.clone() }
+        Self {
+            input_digest,
+            result_digest: digest_of(results),
+            counts: counts.clone(),
+        }
     }
 }
 
@@ -108,14 +111,30 @@ impl<'a> Reuse<'a> {
     /// # Errors
     /// A previous table that cannot be read.
     pub(super) fn new(ctx: &'a Context<'a>) -> Result<Self> {
-        let layers: Vec<_> = ctx.plan.layers.iter().map(|layer| (&layer.id, layer.min_score, &layer.tags)).collect();
+        let layers: Vec<_> = ctx
+            .plan
+            .layers
+            .iter()
+            .map(|layer| (&layer.id, layer.min_score, &layer.tags))
+            .collect();
         let settings = format!("{} {:?} {layers:?}", env!("CARGO_PKG_VERSION"), ctx.layering);
-        Ok(Self { ctx, settings, previous: ctx.previous.map(Previous::open).transpose()? })
+        Ok(Self {
+            ctx,
+            settings,
+            previous: ctx.previous.map(Previous::open).transpose()?,
+        })
     }
 
     /// The digest of a row group.
-    pub(super) fn digest(&self, reader: &UserReader<'_>, file: &InputFile, part: Part) -> Result<Option<String>> {
-        let (Some(footer), Some(row_group)) = (&file.footer, part.row_group) else { return Ok(None) };
+    pub(super) fn digest(
+        &self,
+        reader: &UserReader<'_>,
+        file: &InputFile,
+        part: Part,
+    ) -> Result<Option<String>> {
+        let (Some(footer), Some(row_group)) = (&file.footer, part.row_group) else {
+            return Ok(None);
+        };
         let read = |path: &Path| -> std::io::Result<String> {
             let mut open = File::open(path)?;
             let mut hasher = blake3::Hasher::new();
@@ -129,13 +148,21 @@ impl<'a> Reuse<'a> {
                 let name = reader.table().name_in_file(canonical);
                 let constant = reader.table().source.constants.get(canonical);
                 hasher.update(format!("\n{canonical} {constant:?}").as_bytes());
-                let leaves =
-                    (0..schema.num_columns()).filter(|leaf| schema.column(*leaf).path().parts().first().is_some_and(|p| p == name));
+                let leaves = (0..schema.num_columns()).filter(|leaf| {
+                    schema
+                        .column(*leaf)
+                        .path()
+                        .parts()
+                        .first()
+                        .is_some_and(|p| p == name)
+                });
                 for leaf in leaves {
                     let chunk = footer.metadata().row_group(row_group).column(leaf);
                     let (start, n_bytes) = chunk.byte_range();
                     let column = schema.column(leaf);
-                    hasher.update(format!(" {:?} {:?} {n_bytes}:", column.self_type(), chunk.compression()).as_bytes());
+                    hasher.update(
+                        format!(" {:?} {:?} {n_bytes}:", column.self_type(), chunk.compression()).as_bytes(),
+                    );
                     open.seek(SeekFrom::Start(start))?;
                     let mut left = n_bytes;
                     while left > 0 {
@@ -148,7 +175,9 @@ impl<'a> Reuse<'a> {
             }
             Ok(hasher.finalize().to_hex().to_string())
         };
-        read(&file.path).map(Some).map_err(|error| Error::read(&file.path, &error))
+        read(&file.path)
+            .map(Some)
+            .map_err(|error| Error::read(&file.path, &error))
     }
 
     /// The row group of the previous night with this digest. Its tenants are those of the input, which the digest covers.
@@ -162,20 +191,38 @@ impl<'a> Reuse<'a> {
 impl Previous {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-        let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+        let footer = guard(path, || {
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        })?;
         // A table without notes, or with notes that do not fit it, is one that nothing can be taken from.
         let notes: Option<Notes> = output::read_json(&notes_path(path)).ok();
-        let notes = notes.filter(|notes| notes.schema == SCHEMA && notes.row_groups.len() == footer.metadata().num_row_groups());
-        let row_groups = notes.map_or_else(Vec::new, |notes| notes.row_groups).into_iter().enumerate();
-        let by_digest = row_groups.filter_map(|(idx, note)| note.map(|note| (note.input_digest.clone(), (idx, note)))).collect();
-        Ok(Self { path: path.to_owned(), footer, by_digest })
+        let notes = notes.filter(|notes| {
+            notes.schema == SCHEMA && notes.row_groups.len() == footer.metadata().num_row_groups()
+        });
+        let row_groups = notes
+            .map_or_else(Vec::new, |notes| notes.row_groups)
+            .into_iter()
+            .enumerate();
+        let by_digest = row_groups
+            .filter_map(|(idx, note)| note.map(|note| (note.input_digest.clone(), (idx, note))))
+            .collect();
+        Ok(Self {
+            path: path.to_owned(),
+            footer,
+            by_digest,
+        })
     }
 
     fn read(&self, row_group: usize, note: &Note, ctx: &Context<'_>) -> std::result::Result<Reused, NotFlat> {
         let file = Arc::new(File::open(&self.path).map_err(|_| NotFlat)?);
         let chunk = |name: &str| -> std::result::Result<Vec<u8>, NotFlat> {
             let leaf = leaf_of(&self.footer, name).ok_or(NotFlat)?;
-            let (start, n_bytes) = self.footer.metadata().row_group(row_group).column(leaf).byte_range();
+            let (start, n_bytes) = self
+                .footer
+                .metadata()
+                .row_group(row_group)
+                .column(leaf)
+                .byte_range();
             let mut bytes = vec![0; usize::try_from(n_bytes).map_err(|_| NotFlat)?];
             file.read_exact_at(&mut bytes, start).map_err(|_| NotFlat)?;
             Ok(bytes)
@@ -183,7 +230,13 @@ impl Previous {
         if digest_of([&chunk("score")?, &chunk("layer")?, &chunk("eligible")?]) != note.result_digest {
             return Err(NotFlat);
         }
-        let mut of_layer = |id: &str| ctx.plan.layers.iter().position(|layer| layer.id == id).map(|idx| idx as u32);
+        let mut of_layer = |id: &str| {
+            ctx.plan
+                .layers
+                .iter()
+                .position(|layer| layer.id == id)
+                .map(|idx| idx as u32)
+        };
         let rows = scan_row_group(&file, &self.footer, row_group, &mut of_layer, &mut |_| Some(0))?;
         let scored = Scored {
             score: rows.iter().map(|row| row.score).collect(),
@@ -191,6 +244,9 @@ impl Previous {
             counts: note.counts.clone(),
             ..Scored::default()
         };
-        Ok(Reused { scored, layers: rows.iter().map(|row| row.layer as u8).collect() })
+        Ok(Reused {
+            scored,
+            layers: rows.iter().map(|row| row.layer as u8).collect(),
+        })
     }
 }

@@ -3,10 +3,8 @@
 use clap::ValueEnum;
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use crate::{
-    input::UserFeatures,
-    time::{DAY, Micros},
-};
+use crate::base::time::{DAY, Micros};
+use crate::input::UserFeatures;
 
 /// What a purchase is counted by: several in one period are one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -101,7 +99,11 @@ pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) ->
             frequency: n_repeats as i64,
             recency: last - first,
             age: number(end) - first,
-            monetary_value: if n_repeats == 0 { 0.0 } else { repeated as f64 / 1e6 / n_repeats as f64 },
+            monetary_value: if n_repeats == 0 {
+                0.0
+            } else {
+                repeated as f64 / 1e6 / n_repeats as f64
+            },
             days_since_last: end + 1 - user.last_event.div_euclid(DAY),
             n_transactions: user.n_events,
             total_value: total as f64 / 1e6,
@@ -114,8 +116,14 @@ pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) ->
     }
     for of_tenant in tenants.values_mut() {
         of_tenant.sort_by(|a, b| by_id(&users[*a].user_id, &users[*b].user_id));
-        let days: Vec<i128> = of_tenant.iter().map(|idx| -i128::from(rows[*idx].days_since_last)).collect();
-        let counts: Vec<i128> = of_tenant.iter().map(|idx| i128::from(rows[*idx].n_transactions)).collect();
+        let days: Vec<i128> = of_tenant
+            .iter()
+            .map(|idx| -i128::from(rows[*idx].days_since_last))
+            .collect();
+        let counts: Vec<i128> = of_tenant
+            .iter()
+            .map(|idx| i128::from(rows[*idx].n_transactions))
+            .collect();
         let values: Vec<i128> = of_tenant.iter().map(|idx| totals[*idx]).collect();
         for (measure, values) in [days, counts, values].iter().enumerate() {
             for (idx, score) in of_tenant.iter().zip(quintiles(values, ties)) {
@@ -167,6 +175,11 @@ mod tests {
         assert_eq!(quintiles(&values, Ties::First), [4, 1, 1, 2, 2, 3, 3, 4, 5, 5]);
         assert_eq!(quintiles(&values, Ties::Average), [4, 2, 2, 2, 2, 2, 2, 4, 5, 5]);
         assert_eq!(quintiles(&[7], Ties::First), [5]);
-        assert!(by_id("9", "10").is_lt() && by_id("a10", "a9").is_lt() && by_id("10", "a").is_lt() && by_id("01", "1").is_lt());
+        assert!(
+            by_id("9", "10").is_lt()
+                && by_id("a10", "a9").is_lt()
+                && by_id("10", "a").is_lt()
+                && by_id("01", "1").is_lt()
+        );
     }
 }

@@ -3,15 +3,15 @@
 use arrow_array::{Array, BooleanArray, RecordBatch, StringArray, cast::AsArray, types::Float64Type};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use std::{fs::File, path::Path};
 
-use super::score::ten_thousandths;
-use crate::{
-    error::{Error, Result},
-    input::tenant_at,
-    parquet_io::guard,
-};
+use crate::base::error::{Error, Result};
+use crate::base::parquet_io::guard;
+use crate::input::tenant_at;
+use crate::layer::score::ten_thousandths;
 
 const BATCH_ROWS: usize = 65_536;
 
@@ -29,7 +29,9 @@ impl<'a> LayerFile<'a> {
     /// A file that is not Parquet.
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::read(path, &error))?;
-        let footer = guard(path, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+        let footer = guard(path, || {
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        })?;
         Ok(Self { path, footer })
     }
 
@@ -66,7 +68,12 @@ impl<'a> LayerFile<'a> {
         let path = self.path;
         let file = File::open(path).map_err(|error| Error::read(path, &error))?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-        let mut reader = guard(path, || builder.with_row_groups(vec![part]).with_batch_size(BATCH_ROWS).build())?;
+        let mut reader = guard(path, || {
+            builder
+                .with_row_groups(vec![part])
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        })?;
         while let Some(batch) = guard(path, || reader.next().transpose())? {
             on_rows(&LayerRows::of(&batch, path)?)?;
         }
@@ -96,28 +103,48 @@ impl LayerRows {
     /// A table that `sluice layer` did not write.
     pub(crate) fn of(batch: &RecordBatch, path: &Path) -> Result<Self> {
         let wrong = |found: &str| {
-            let expected = "expected a layer table: an id, a layer, a score of 0..=1 and a consent in every row";
+            let expected =
+                "expected a layer table: an id, a layer, a score of 0..=1 and a consent in every row";
             Error::input(path.display().to_string(), format!("{expected}, found {found}"))
                 .hint("layer tables are what `sluice layer` writes to --out")
         };
         let text = |name: &str| -> Result<Option<StringArray>> {
-            let Some(column) = batch.column_by_name(name) else { return Ok(None) };
-            let texts = cast(column, &DataType::Utf8).map_err(|error| wrong(&format!("in `{name}`: {error}")))?;
+            let Some(column) = batch.column_by_name(name) else {
+                return Ok(None);
+            };
+            let texts =
+                cast(column, &DataType::Utf8).map_err(|error| wrong(&format!("in `{name}`: {error}")))?;
             Ok(Some(texts.as_string::<i32>().clone()))
         };
         let missing = |name: &str| wrong(&format!("no usable column `{name}`"));
         let ids = text("user_id")?.ok_or_else(|| missing("user_id"))?;
         let layers = text("layer")?.ok_or_else(|| missing("layer"))?;
-        let scores = batch.column_by_name("score").and_then(|c| c.as_primitive_opt::<Float64Type>()).ok_or_else(|| missing("score"))?;
-        let eligible = batch.column_by_name("eligible").and_then(|c| c.as_boolean_opt()).ok_or_else(|| missing("eligible"))?;
+        let scores = batch
+            .column_by_name("score")
+            .and_then(|c| c.as_primitive_opt::<Float64Type>())
+            .ok_or_else(|| missing("score"))?;
+        let eligible = batch
+            .column_by_name("eligible")
+            .and_then(|c| c.as_boolean_opt())
+            .ok_or_else(|| missing("eligible"))?;
         if ids.null_count() + layers.null_count() + scores.null_count() + eligible.null_count() > 0 {
             return Err(wrong("a row without one of them"));
         }
         if let Some(score) = scores.values().iter().find(|score| !(0.0..=1.0).contains(*score)) {
             return Err(wrong(&format!("a score of {score}")));
         }
-        let scores = scores.values().iter().map(|score| ten_thousandths(*score)).collect();
-        Ok(Self { ids, tenants: text("tenant_id")?, scores, layers, eligible: eligible.clone() })
+        let scores = scores
+            .values()
+            .iter()
+            .map(|score| ten_thousandths(*score))
+            .collect();
+        Ok(Self {
+            ids,
+            tenants: text("tenant_id")?,
+            scores,
+            layers,
+            eligible: eligible.clone(),
+        })
     }
 
     /// Users in the batch.

@@ -3,8 +3,8 @@
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use std::{cell::RefCell, fs::File, sync::Arc};
 
-use super::{DEFAULT_TENANT, score::ten_thousandths};
-use crate::input::{ColumnScan, Mapping, NotFlat, STEP, STEP_WORDS};
+use crate::input::{ColumnScan, DEFAULT_TENANT, Mapping, NotFlat, STEP, STEP_WORDS};
+use crate::layer::score::ten_thousandths;
 
 /// What a layer table says of a user, without the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,21 +35,42 @@ pub(super) fn scan_row_group(
     // Names become numbers page by page; what is refused is not a number.
     let (layer_number, tenant_number) = (RefCell::new(layer_number), RefCell::new(tenant_number));
     let number = |bytes: &[u8], numbers: &RefCell<Number<'_>>| {
-        let number = std::str::from_utf8(bytes).ok().and_then(|name| (numbers.borrow_mut())(name));
+        let number = std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|name| (numbers.borrow_mut())(name));
         number.map_or(f64::NAN, f64::from)
     };
     let of_score = |scores: &[f64], out: &mut [f64]| {
-        out.iter_mut().zip(scores).for_each(|(out, score)| *out = f64::from(ten_thousandths(*score)));
+        out.iter_mut()
+            .zip(scores)
+            .for_each(|(out, score)| *out = f64::from(ten_thousandths(*score)));
         scores.iter().all(|score| (0.0..=1.0).contains(score))
     };
     let of_layer = |id: &[u8]| number(id, &layer_number);
-    let of_tenant = |name: &[u8]| number(if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name }, &tenant_number);
-    let column = |name: &str| footer.schema().fields().iter().position(|field| field.name() == name);
+    let of_tenant = |name: &[u8]| {
+        number(
+            if name.is_empty() {
+                DEFAULT_TENANT.as_bytes()
+            } else {
+                name
+            },
+            &tenant_number,
+        )
+    };
+    let column = |name: &str| {
+        footer
+            .schema()
+            .fields()
+            .iter()
+            .position(|field| field.name() == name)
+    };
     let open = |column, mapping| ColumnScan::open(file, footer, row_group, column, f64::NAN, mapping);
     let mut scores = open(column("score").ok_or(NotFlat)?, Mapping::Number(&of_score))?;
     let mut layers = open(column("layer").ok_or(NotFlat)?, Mapping::Text(&of_layer))?;
     let mut flags = open(column("eligible").ok_or(NotFlat)?, Mapping::Flag([0.0, 1.0]))?;
-    let mut tenants = column("tenant_id").map(|column| open(column, Mapping::Text(&of_tenant))).transpose()?;
+    let mut tenants = column("tenant_id")
+        .map(|column| open(column, Mapping::Text(&of_tenant)))
+        .transpose()?;
 
     let n_rows = usize::try_from(footer.metadata().row_group(row_group).num_rows()).map_err(|_| NotFlat)?;
     let mut rows = Vec::with_capacity(n_rows);
@@ -70,9 +91,15 @@ pub(super) fn scan_row_group(
         };
         if n_without > 0 {
             let default = number(DEFAULT_TENANT.as_bytes(), &tenant_number);
-            of_tenant.iter_mut().filter(|tenant| tenant.is_nan()).for_each(|tenant| *tenant = default);
+            of_tenant
+                .iter_mut()
+                .filter(|tenant| tenant.is_nan())
+                .for_each(|tenant| *tenant = default);
         }
-        if values.iter().any(|values| values[..n].iter().any(|value| value.is_nan())) {
+        if values
+            .iter()
+            .any(|values| values[..n].iter().any(|value| value.is_nan()))
+        {
             return Err(NotFlat);
         }
         let [of_score, of_layer, of_flag, of_tenant] = values.each_ref().map(|values| &values[..n]);

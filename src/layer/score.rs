@@ -71,12 +71,21 @@ fn at_most_one(x: f64) -> f64 {
 /// Source document A, 3.1 and 4.2.1.
 pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> Parts {
     let raw = [
-        features.last_use_secs.map_or(MISSING[0], |last| recency(last, as_of_secs, layering.recency_cap_secs)),
-        features.use_count.map_or(MISSING[1], |count| frequency(count, layering.use_count_cap)),
-        features.user_value.map_or(MISSING[2], |value| monetary(value, layering.user_value_cap)),
+        features.last_use_secs.map_or(MISSING[0], |last| {
+            recency(last, as_of_secs, layering.recency_cap_secs)
+        }),
+        features
+            .use_count
+            .map_or(MISSING[1], |count| frequency(count, layering.use_count_cap)),
+        features
+            .user_value
+            .map_or(MISSING[2], |value| monetary(value, layering.user_value_cap)),
         features.accept_score.map_or(MISSING[3], acceptance),
     ];
-    Parts { values: raw.map(clamp), clamped: raw.map(|part| !(0.0..=1.0).contains(&part)) }
+    Parts {
+        values: raw.map(clamp),
+        clamped: raw.map(|part| !(0.0..=1.0).contains(&part)),
+    }
 }
 
 #[inline]
@@ -89,13 +98,21 @@ fn clamp(part: f64) -> f64 {
 /// `out` gets ten-thousandths; returned is how many of each part had to be clamped.
 ///
 /// The loops have no branch, so that they become vector instructions; a sum that is near a half is rare and decided afterwards.
-pub(super) fn score_many(parts: [&[f64]; 4], weights: &[f64; 4], sums: &mut [f64], out: &mut [u16]) -> [u64; 4] {
+pub(super) fn score_many(
+    parts: [&[f64]; 4],
+    weights: &[f64; 4],
+    sums: &mut [f64],
+    out: &mut [u16],
+) -> [u64; 4] {
     let n = out.len();
     let [r, f, m, a] = parts.map(|part| &part[..n]);
     let sums = &mut sums[..n];
     let [w_r, w_f, w_m, w_a] = *weights;
     for idx in 0..n {
-        sums[idx] = weighted([clamp(r[idx]), clamp(f[idx]), clamp(m[idx]), clamp(a[idx])], [w_r, w_f, w_m, w_a]);
+        sums[idx] = weighted(
+            [clamp(r[idx]), clamp(f[idx]), clamp(m[idx]), clamp(a[idx])],
+            [w_r, w_f, w_m, w_a],
+        );
     }
     let mut farthest = 0.0_f64;
     for (sum, out) in sums.iter().zip(out.iter_mut()) {
@@ -127,8 +144,8 @@ fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
 /// The score in ten-thousandths: `wR R + wF F + wM M + wA A`, added in this order, rounded to four decimals.
 ///
 /// ```
-/// use sluice::layer::{score, parts, Features};
-/// use sluice::scenario::{Consent, LayerMode, Layering, UnknownUsers};
+/// use crate::layer::{score, parts, Features};
+/// use crate::scenario::{Consent, LayerMode, Layering, UnknownUsers};
 /// let layering = Layering {
 ///     mode: LayerMode::Threshold, weights: [0.2, 0.2, 0.3, 0.3], recency_cap_secs: 30.0 * 86_400.0,
 ///     use_count_cap: 100.0, user_value_cap: 100_000.0, unknown: UnknownUsers::Protect, consent: Consent::OptIn,
@@ -146,7 +163,11 @@ pub fn round_score(x: f64) -> u16 {
     let scaled = x * 10_000.0;
     let floor = scaled.floor();
     let above = scaled - floor;
-    let up = if (above - 0.5).abs() > NEAR_HALF { above > 0.5 } else { rounds_up_exactly(x, floor as u64) };
+    let up = if (above - 0.5).abs() > NEAR_HALF {
+        above > 0.5
+    } else {
+        rounds_up_exactly(x, floor as u64)
+    };
     (floor as u16 + u16::from(up)).min(10_000)
 }
 

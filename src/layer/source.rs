@@ -4,18 +4,14 @@ use arrow_array::StringArray;
 use arrow_select::concat::concat;
 use std::collections::BTreeMap;
 
-use super::{
-    dropped::{Dropped, LeaveOut},
-    file::{is_complete, leaf_of},
-    kernel::{Kernel, Scored},
-    reuse::Reuse,
-};
-use crate::{
-    error::{Error, Result},
-    input::{OnUsers, Part, UserBatch, UserReader},
-    parallel,
-    scenario::OnBadRow,
-};
+use crate::base::error::{Error, Result};
+use crate::base::parallel;
+use crate::input::{OnUsers, Part, UserBatch, UserReader};
+use crate::layer::dropped::{Dropped, LeaveOut};
+use crate::layer::file::{is_complete, leaf_of};
+use crate::layer::kernel::{Kernel, Scored};
+use crate::layer::reuse::Reuse;
+use crate::scenario::OnBadRow;
 
 /// Rows a row group of users that do not come in row groups: small enough that all cores find work in a small study.
 const GROUP_ROWS: usize = 131_072;
@@ -57,7 +53,10 @@ impl Users<'_> {
     /// The origin of a part, for messages.
     pub(super) fn place_of(&self, part: usize) -> String {
         match self {
-            Self::Table(reader) => reader.table().files[reader.table().parts[part].file_idx].path.display().to_string(),
+            Self::Table(reader) => reader.table().files[reader.table().parts[part].file_idx]
+                .path
+                .display()
+                .to_string(),
             Self::Memory(_, place) => place.clone(),
         }
     }
@@ -95,7 +94,12 @@ impl Users<'_> {
                     |idx| {
                         let n = GROUP_ROWS.min(users.n_users() - starts[idx]);
                         let first = starts[idx] as u64;
-                        compute(score_batches(kernel, vec![users.slice(starts[idx], n)?], BTreeMap::new(), &mut dropped.from(0, first))?)
+                        compute(score_batches(
+                            kernel,
+                            vec![users.slice(starts[idx], n)?],
+                            BTreeMap::new(),
+                            &mut dropped.from(0, first),
+                        )?)
                     },
                     |_, result| consume(result),
                 )
@@ -203,7 +207,9 @@ impl Gathered {
     }
 
     fn take(&mut self) -> (Vec<UserBatch>, BTreeMap<String, u64>) {
-        let Self { batches, bad_rows, .. } = std::mem::take(self);
+        let Self {
+            batches, bad_rows, ..
+        } = std::mem::take(self);
         (batches, bad_rows)
     }
 }
@@ -222,7 +228,9 @@ fn score_row_group(
         Some(reuse) => reuse.digest(reader, file, part)?,
         None => None,
     };
-    let reused = reuse.zip(digest.as_deref()).and_then(|(reuse, digest)| reuse.find(digest));
+    let reused = reuse
+        .zip(digest.as_deref())
+        .and_then(|(reuse, digest)| reuse.find(digest));
     let reused = reused.filter(|reused| Some(reused.layers.len() as u64) == part.n_rows);
     let scored = match reused {
         Some(mut reused) => kernel.tenants_of(reader, part).ok().map(|(tenants, tenant)| {
@@ -230,15 +238,29 @@ fn score_row_group(
             (reused.scored, Some(reused.layers))
         }),
         None if dropped_of_part => None,
-        None => kernel.score_row_group(reader, part).ok().map(|scored| (scored, None)),
+        None => kernel
+            .score_row_group(reader, part)
+            .ok()
+            .map(|scored| (scored, None)),
     };
     if let Some((scored, layers)) = scored {
-        let part_of =
-            |scored, ids| ScoredPart { scored, row_group: Some(part), ids, bad_rows: BTreeMap::new(), n_duplicates: 0, digest, layers };
-        let chunk = file.footer.as_ref().zip(part.row_group).and_then(|(footer, row_group)| {
-            let leaf = leaf_of(footer, reader.table().name_in_file("user_id"))?;
-            Some(footer.metadata().row_group(row_group).column(leaf))
-        });
+        let part_of = |scored, ids| ScoredPart {
+            scored,
+            row_group: Some(part),
+            ids,
+            bad_rows: BTreeMap::new(),
+            n_duplicates: 0,
+            digest,
+            layers,
+        };
+        let chunk = file
+            .footer
+            .as_ref()
+            .zip(part.row_group)
+            .and_then(|(footer, row_group)| {
+                let leaf = leaf_of(footer, reader.table().name_in_file("user_id"))?;
+                Some(footer.metadata().row_group(row_group).column(leaf))
+            });
         if chunk.is_some_and(is_complete) {
             return Ok(part_of(scored, None));
         }
@@ -269,16 +291,33 @@ fn score_batches(
     dropped: &mut LeaveOut<'_>,
 ) -> Result<ScoredPart> {
     let n_read: usize = batches.iter().map(UserBatch::n_users).sum();
-    let batches: Vec<UserBatch> = batches.into_iter().map(|users| dropped.filter(users)).collect::<Result<_>>()?;
+    let batches: Vec<UserBatch> = batches
+        .into_iter()
+        .map(|users| dropped.filter(users))
+        .collect::<Result<_>>()?;
     let scored = kernel.score_batches(&batches);
     let n_duplicates = (n_read - scored.score.len()) as u64;
-    Ok(ScoredPart { scored, row_group: None, ids: Some(batches), bad_rows, n_duplicates, digest: None, layers: None })
+    Ok(ScoredPart {
+        scored,
+        row_group: None,
+        ids: Some(batches),
+        bad_rows,
+        n_duplicates,
+        digest: None,
+        layers: None,
+    })
 }
 
 /// A text column of several batches as one array.
 pub(super) fn one_column<'b>(batches: impl Iterator<Item = &'b StringArray>) -> Result<StringArray> {
-    let arrays: Vec<&dyn arrow_array::Array> = batches.map(|array| array as &dyn arrow_array::Array).collect();
-    let array = concat(&arrays).map_err(|error| Error::input("users", format!("expected ids that fit in memory, found: {error}")))?;
+    let arrays: Vec<&dyn arrow_array::Array> =
+        batches.map(|array| array as &dyn arrow_array::Array).collect();
+    let array = concat(&arrays).map_err(|error| {
+        Error::input(
+            "users",
+            format!("expected ids that fit in memory, found: {error}"),
+        )
+    })?;
     Ok(arrow_array::cast::AsArray::as_string::<i32>(&array).clone())
 }
 

@@ -4,17 +4,13 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{
-    Context, N_SCORES,
-    kernel::{KernelCounts, Scored},
-    nightly::LayerMoves,
-    source::add_counts,
-};
-use crate::{
-    input::{EventSummary, SourceFile},
-    scenario::LayerMode,
-    time,
-};
+use crate::base::time;
+use crate::input::{EventSummary, SourceFile};
+use crate::layer::kernel::{KernelCounts, Scored};
+use crate::layer::nightly::LayerMoves;
+use crate::layer::source::add_counts;
+use crate::layer::{Context, N_SCORES};
+use crate::scenario::LayerMode;
 
 /// Eligible users below which a layer is too small to judge.
 const TOO_SMALL: u64 = 1_000;
@@ -93,7 +89,12 @@ pub struct Missing {
 impl Missing {
     fn new(counts: [u64; 4]) -> Self {
         let [last_use_time, use_count, user_value, accept_score] = counts;
-        Self { last_use_time, use_count, user_value, accept_score }
+        Self {
+            last_use_time,
+            use_count,
+            user_value,
+            accept_score,
+        }
     }
 }
 
@@ -148,12 +149,22 @@ impl PartTally {
             }
         }
         let (tenants, counts) = (scored.tenants.clone(), scored.counts.clone());
-        Self { tenants, cells, histogram, counts, bad_rows: BTreeMap::new(), n_duplicates: 0, is_reused: false }
+        Self {
+            tenants,
+            cells,
+            histogram,
+            counts,
+            bad_rows: BTreeMap::new(),
+            n_duplicates: 0,
+            is_reused: false,
+        }
     }
 
     /// Users of each layer, over all tenants.
     pub(super) fn layer_counts(&self, n_layers: usize) -> Vec<u64> {
-        (0..n_layers).map(|layer| self.cells.iter().map(|cells| cells[layer][0]).sum()).collect()
+        (0..n_layers)
+            .map(|layer| self.cells.iter().map(|cells| cells[layer][0]).sum())
+            .collect()
     }
 
     pub(super) fn histogram(&self) -> &[u32] {
@@ -165,7 +176,10 @@ impl Tally {
     /// Adds the next part.
     pub(super) fn add(&mut self, part: PartTally) {
         self.scores.resize(N_SCORES, 0);
-        self.scores.iter_mut().zip(&part.histogram).for_each(|(n, more)| *n += u64::from(*more));
+        self.scores
+            .iter_mut()
+            .zip(&part.histogram)
+            .for_each(|(n, more)| *n += u64::from(*more));
         for (name, cells) in part.tenants.into_iter().zip(part.cells) {
             let idx = *self.index.entry_ref(name.as_str()).or_insert_with(|| {
                 self.tenants.push(name.clone());
@@ -198,7 +212,11 @@ impl Tally {
                     layer: layer.id.clone(),
                     n_users: *n_users,
                     n_eligible: *n_eligible,
-                    share: if total == 0 { 0.0 } else { *n_users as f64 / total as f64 },
+                    share: if total == 0 {
+                        0.0
+                    } else {
+                        *n_users as f64 / total as f64
+                    },
                     too_small: *n_eligible < TOO_SMALL,
                 });
             }

@@ -3,12 +3,10 @@
 use hashbrown::HashMap;
 use std::path::Path;
 
-use super::rows::LayerRows;
-use crate::{
-    error::{Error, Result},
-    output, parquet_io,
-    scenario::Plan,
-};
+use crate::base::error::{Error, Result};
+use crate::base::{output, parquet_io};
+use crate::layer::rows::LayerRows;
+use crate::scenario::Plan;
 
 /// Users with their scores and layers, in input order.
 #[derive(Default)]
@@ -34,7 +32,10 @@ pub struct Layers {
 
 impl std::fmt::Debug for Layers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Layers").field("n_users", &self.n_users()).field("tenants", &self.tenants).finish_non_exhaustive()
+        f.debug_struct("Layers")
+            .field("n_users", &self.n_users())
+            .field("tenants", &self.tenants)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,21 +75,38 @@ impl Layers {
     /// # Errors
     /// A file that is not a layer table of this plan, or not the one that the plan pins.
     pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
-        let mut layers = Self { digest: output::blake3_of_file(path)?, ..Self::default() };
+        let mut layers = Self {
+            digest: output::blake3_of_file(path)?,
+            ..Self::default()
+        };
         plan.check_layers_digest(&layers.digest, path)?;
         parquet_io::read(path, &mut |batch| {
             let rows = LayerRows::of(batch, path)?;
             layers.has_tenants |= rows.tenants.is_some();
             for row in 0..rows.len() {
                 let place = || path.display().to_string();
-                let Some(layer) = plan.layers.iter().position(|layer| layer.id == rows.layers.value(row)) else {
+                let Some(layer) = plan
+                    .layers
+                    .iter()
+                    .position(|layer| layer.id == rows.layers.value(row))
+                else {
                     return Err(Error::input(
                         place(),
-                        format!("expected a layer of plan {}, found \"{}\"", plan.id, rows.layers.value(row)),
+                        format!(
+                            "expected a layer of plan {}, found \"{}\"",
+                            plan.id,
+                            rows.layers.value(row)
+                        ),
                     ));
                 };
                 let (id, tenant) = (rows.ids.value(row), rows.tenant(row));
-                layers.push(tenant, id, rows.scores[row], rows.eligible.value(row), layer as u8);
+                layers.push(
+                    tenant,
+                    id,
+                    rows.scores[row],
+                    rows.eligible.value(row),
+                    layer as u8,
+                );
             }
             Ok(())
         })?;

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Context, dropped::Dropped, source::Users};
-use crate::{
-    error::{Error, Result},
-    input::{UserBatch, tenant_at},
-    progress::Progress,
-    scenario::OnDuplicate,
-    spill::{Fingerprints, Spill},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::spill::{Fingerprints, Spill};
+use crate::input::{UserBatch, tenant_at};
+use crate::layer::Context;
+use crate::layer::dropped::Dropped;
+use crate::layer::source::Users;
+use crate::scenario::OnDuplicate;
 
 /// Bits of a position that number the row within its part.
 const ROW_BITS: u32 = 40;
@@ -18,7 +18,12 @@ const ROW_BITS: u32 = 40;
 ///
 /// # Errors
 /// A second row for a user, under the policy `error`.
-pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path, progress: &Progress) -> Result<Dropped> {
+pub(super) fn find_duplicates(
+    ctx: &Context<'_>,
+    users: &Users<'_>,
+    path: &Path,
+    progress: &Progress,
+) -> Result<Dropped> {
     if ctx.on_duplicate_user == OnDuplicate::Error && !ctx.audit.applies(users.n_users()) {
         return Ok(Dropped::default());
     }
@@ -29,17 +34,25 @@ pub(super) fn find_duplicates(ctx: &Context<'_>, users: &Users<'_>, path: &Path,
         |batch| {
             let tenant = |row| tenant_at(batch.tenant_id.as_ref(), row);
             bar.advance(batch.n_users() as u64);
-            (0..batch.n_users()).map(|row| fingerprints.of(tenant(row), batch.user_id.value(row))).collect::<Vec<u128>>()
+            (0..batch.n_users())
+                .map(|row| fingerprints.of(tenant(row), batch.user_id.value(row)))
+                .collect::<Vec<u128>>()
         },
         |part, first, of_batch| {
             let position = (part as u64) << ROW_BITS | first;
-            of_batch.into_iter().zip(position..).try_for_each(|(key, position)| spill.push(key, position.into()))
+            of_batch
+                .into_iter()
+                .zip(position..)
+                .try_for_each(|(key, position)| spill.push(key, position.into()))
         },
     )?;
     let mut positions: Vec<u64> = Vec::new();
     let mut lowest: Option<[u64; 2]> = None;
     spill.for_each_partition(|_, records| {
-        let pairs = records.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| [pair[1].1 as u64, pair[0].1 as u64]);
+        let pairs = records
+            .windows(2)
+            .filter(|pair| pair[0].0 == pair[1].0)
+            .map(|pair| [pair[1].1 as u64, pair[0].1 as u64]);
         match ctx.on_duplicate_user {
             OnDuplicate::Error => lowest = lowest.into_iter().chain(pairs).min(),
             OnDuplicate::KeepFirst => positions.extend(pairs.map(|[second, _]| second)),

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{
-    error::{Error, Result},
-    time::{DAY, HOUR, Micros, SECOND},
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::{DAY, HOUR, Micros, SECOND};
 
 /// An address that was told apart: what kind of target, where, and with which settings.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,9 +50,18 @@ impl Address {
         let (kind, rest) = match text.split_once(':') {
             Some((kind, rest)) if kinds.contains(&kind) => (kind, rest),
             Some((kind, _)) if !kind.is_empty() && !kind.contains(['/', '.']) => {
-                let nearest = kinds.iter().max_by(|a, b| strsim::jaro(kind, a).total_cmp(&strsim::jaro(kind, b)));
-                let shown: String = kind.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(20).collect();
-                let error = Error::usage(format!("expected a target of {}, found one of `{shown}`", kinds.join(", ")));
+                let nearest = kinds
+                    .iter()
+                    .max_by(|a, b| strsim::jaro(kind, a).total_cmp(&strsim::jaro(kind, b)));
+                let shown: String = kind
+                    .chars()
+                    .filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
+                    .take(20)
+                    .collect();
+                let error = Error::usage(format!(
+                    "expected a target of {}, found one of `{shown}`",
+                    kinds.join(", ")
+                ));
                 return Err(match nearest {
                     Some(nearest) => error.hint(format!("did you mean `{nearest}:`?")),
                     None => error,
@@ -63,8 +70,14 @@ impl Address {
             _ => ("folder", text),
         };
         let is_url = URLS.contains(&kind);
-        let Some(rest) = (if is_url { rest.strip_prefix("//") } else { Some(rest) }) else {
-            return Err(Error::usage(format!("expected `{kind}://...`, found `{kind}:` without slashes")));
+        let Some(rest) = (if is_url {
+            rest.strip_prefix("//")
+        } else {
+            Some(rest)
+        }) else {
+            return Err(Error::usage(format!(
+                "expected `{kind}://...`, found `{kind}:` without slashes"
+            )));
         };
         let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
         if is_url && rest[authority.len()..].contains('@') {
@@ -76,20 +89,33 @@ impl Address {
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest.is_empty() && kind != "redis" {
-            return Err(Error::usage(format!("expected a place after `{kind}:`, found none")));
+            return Err(Error::usage(format!(
+                "expected a place after `{kind}:`, found none"
+            )));
         }
         let mut settings = BTreeMap::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let Some((name, value)) = pair.split_once('=') else {
-                return Err(Error::usage(format!("expected settings of {kind} as name=value, found one without `=`")));
+                return Err(Error::usage(format!(
+                    "expected settings of {kind} as name=value, found one without `=`"
+                )));
             };
-            let decoded =
-                percent_decoded(value).ok_or_else(|| Error::usage(format!("expected text in `{name}` of {kind}, found broken %-signs")))?;
+            let decoded = percent_decoded(value).ok_or_else(|| {
+                Error::usage(format!(
+                    "expected text in `{name}` of {kind}, found broken %-signs"
+                ))
+            })?;
             if settings.insert(name.to_owned(), decoded).is_some() {
-                return Err(Error::usage(format!("expected `{name}` of {kind} once, found it twice")));
+                return Err(Error::usage(format!(
+                    "expected `{name}` of {kind} once, found it twice"
+                )));
             }
         }
-        Ok(Self { kind: kind.to_owned(), rest: rest.to_owned(), settings })
+        Ok(Self {
+            kind: kind.to_owned(),
+            rest: rest.to_owned(),
+            settings,
+        })
     }
 
     fn is_url(&self) -> bool {
@@ -104,8 +130,14 @@ impl Address {
         match self.settings.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => {
-                let expected = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                Err(Error::usage(format!("expected settings of {self}: {expected}; found `{name}`")))
+                let expected = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                Err(Error::usage(format!(
+                    "expected settings of {self}: {expected}; found `{name}`"
+                )))
             }
         }
     }
@@ -125,8 +157,12 @@ impl Address {
     /// # Errors
     /// Other text.
     pub fn duration(&self, name: &str) -> Result<Option<Micros>> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        parse_duration(text).map(Some).map_err(|expected| Error::usage(format!("{self}: {expected} in `{name}`, found `{text}`")))
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        parse_duration(text)
+            .map(Some)
+            .map_err(|expected| Error::usage(format!("{self}: {expected} in `{name}`, found `{text}`")))
     }
 
     /// A yes or no.
@@ -137,7 +173,9 @@ impl Address {
         match self.get(name) {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
-            Some(other) => Err(Error::usage(format!("{self}: expected true or false in `{name}`, found `{other}`"))),
+            Some(other) => Err(Error::usage(format!(
+                "{self}: expected true or false in `{name}`, found `{other}`"
+            ))),
         }
     }
 }
@@ -156,7 +194,11 @@ pub fn parse_duration(text: &str) -> Result<Micros, String> {
         _ => return Err(expected()),
     };
     let n: i64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
-    if (1..=100_000_000).contains(&n) { n.checked_mul(unit).ok_or_else(expected) } else { Err(expected()) }
+    if (1..=100_000_000).contains(&n) {
+        n.checked_mul(unit).ok_or_else(expected)
+    } else {
+        Err(expected())
+    }
 }
 
 /// Text without its %-signs; `None` if they are broken or hide no text.
@@ -184,9 +226,16 @@ mod tests {
 
     #[test]
     fn credentials_are_never_shown() {
-        for text in ["redis://user:s3cret@host:6379/0?ttl=24h", "redis://:s3c%2Fret@host/1", "postgres://a:s3c@ret@host/db"] {
+        for text in [
+            "redis://user:s3cret@host:6379/0?ttl=24h",
+            "redis://:s3c%2Fret@host/1",
+            "postgres://a:s3c@ret@host/db",
+        ] {
             let address = Address::parse(text, &KINDS).unwrap();
-            assert!(!format!("{address} {address:?}").contains("s3c") && address.to_string().contains("://host"), "{address}");
+            assert!(
+                !format!("{address} {address:?}").contains("s3c") && address.to_string().contains("://host"),
+                "{address}"
+            );
         }
         let wrong = [
             "redis:user:s3cret@host",
@@ -198,21 +247,34 @@ mod tests {
         ];
         for text in wrong {
             let error = Address::parse(text, &KINDS).unwrap_err().to_string();
-            assert!(!error.contains("s3cret@") && !error.contains(":s3cret"), "{error}");
+            assert!(
+                !error.contains("s3cret@") && !error.contains(":s3cret"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn addresses_are_told_apart() {
         let address = Address::parse("flagd:out/flags.json?flag=agent%20x", &KINDS).unwrap();
-        assert_eq!((address.kind.as_str(), address.rest.as_str(), address.get("flag")), ("flagd", "out/flags.json", Some("agent x")));
+        assert_eq!(
+            (address.kind.as_str(), address.rest.as_str(), address.get("flag")),
+            ("flagd", "out/flags.json", Some("agent x"))
+        );
         assert_eq!(Address::parse("out/copy", &KINDS).unwrap().kind, "folder");
         assert_eq!(Address::parse("./a:b", &KINDS).unwrap().kind, "folder");
         assert!(address.allow(&["flag"]).is_ok() && address.allow(&["other"]).is_err());
         let address = Address::parse("redis://host/0?tenant=a%40b", &KINDS).unwrap();
-        assert_eq!((address.to_string().as_str(), address.get("tenant")), ("redis://host/0", Some("a@b")));
+        assert_eq!(
+            (address.to_string().as_str(), address.get("tenant")),
+            ("redis://host/0", Some("a@b"))
+        );
         assert!(Address::parse("redis://host/0?tenant=a@b", &KINDS).is_err());
         assert_eq!(parse_duration("24h"), Ok(DAY));
-        assert!(["", "h", "-1h", "1w", "1.5h", "99999999999999d", "时"].iter().all(|text| parse_duration(text).is_err()));
+        assert!(
+            ["", "h", "-1h", "1w", "1.5h", "99999999999999d", "时"]
+                .iter()
+                .all(|text| parse_duration(text).is_err())
+        );
     }
 }

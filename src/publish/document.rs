@@ -4,12 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Address, Change, Inspection, Publication, Target, UserCounts, Wanted, forms::Form, refuse_change};
-use crate::{
-    error::{Error, Result},
-    output,
-    progress::Progress,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::progress::Progress;
+use crate::publish::address::Address;
+use crate::publish::forms::Form;
+use crate::publish::publication::Publication;
+use crate::publish::{Change, Inspection, Target, UserCounts, Wanted, refuse_change};
 
 /// A file to write.
 pub(super) struct Document {
@@ -40,8 +41,15 @@ impl Document {
     /// The publication beside the file. A rollback does not fail because it cannot be read.
     fn held(&self, is_rollback: bool) -> Result<Option<Publication>> {
         let path = self.publication_path();
-        let found = read(&path).and_then(|text| text.map(|text| Publication::from_json(&text, &path.display().to_string())).transpose());
-        if is_rollback { Ok(found.unwrap_or_default()) } else { found }
+        let found = read(&path).and_then(|text| {
+            text.map(|text| Publication::from_json(&text, &path.display().to_string()))
+                .transpose()
+        });
+        if is_rollback {
+            Ok(found.unwrap_or_default())
+        } else {
+            found
+        }
     }
 }
 
@@ -62,20 +70,51 @@ impl Target for Document {
         if before.as_ref() != Some(&after) {
             changes = match &before {
                 Some(before) => line_changes(before, &after),
-                None => vec![Change::new(&self.address.rest, None, Some(format!("{} lines", after.lines().count())))],
+                None => vec![Change::new(
+                    &self.address.rest,
+                    None,
+                    Some(format!("{} lines", after.lines().count())),
+                )],
             };
         }
         if held.as_ref() != Some(wanted.publication) {
             let version = held.as_ref().map(|held| held.version.clone());
-            changes.push(Change::new(format!("{}.sluice.json", self.address.rest), version, Some(wanted.publication.version.clone())));
+            changes.push(Change::new(
+                format!("{}.sluice.json", self.address.rest),
+                version,
+                Some(wanted.publication.version.clone()),
+            ));
         }
-        Ok(Inspection { held, changes, users: None, warnings: (self.form.warnings)(wanted.publication, &self.address) })
+        Ok(Inspection {
+            held,
+            changes,
+            users: None,
+            warnings: (self.form.warnings)(wanted.publication, &self.address),
+        })
     }
 
-    fn apply(&mut self, wanted: &Wanted<'_>, held: Option<&Publication>, _progress: &Progress) -> Result<Option<UserCounts>> {
-        refuse_change(self.held(wanted.options.rollback)?.as_ref(), held, wanted, &self.place())?;
+    fn apply(
+        &mut self,
+        wanted: &Wanted<'_>,
+        held: Option<&Publication>,
+        _progress: &Progress,
+    ) -> Result<Option<UserCounts>> {
+        refuse_change(
+            self.held(wanted.options.rollback)?.as_ref(),
+            held,
+            wanted,
+            &self.place(),
+        )?;
         let text = (self.form.write)(wanted, &self.address)?;
-        let refused = |error: Error| Error::target(self.place(), error.problems().first().map_or_else(String::new, |p| p.message.clone()));
+        let refused = |error: Error| {
+            Error::target(
+                self.place(),
+                error
+                    .problems()
+                    .first()
+                    .map_or_else(String::new, |p| p.message.clone()),
+            )
+        };
         output::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
         output::write_json(&self.publication_path(), wanted.publication).map_err(refused)?;
         Ok(None)
@@ -84,11 +123,17 @@ impl Target for Document {
 
 /// A file's text; `None` if it is not there. What is no plain file (a folder, a device) is not read, and not replaced.
 fn read(path: &Path) -> Result<Option<String>> {
-    let wrong =
-        |found: &dyn std::fmt::Display| Error::target(path.display().to_string(), format!("expected a file to replace, found {found}"));
+    let wrong = |found: &dyn std::fmt::Display| {
+        Error::target(
+            path.display().to_string(),
+            format!("expected a file to replace, found {found}"),
+        )
+    };
     match std::fs::metadata(path) {
         Ok(about) if !about.is_file() => Err(wrong(&"a folder or a device")),
-        Ok(_) => std::fs::read(path).map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned())).map_err(|error| wrong(&error)),
+        Ok(_) => std::fs::read(path)
+            .map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned()))
+            .map_err(|error| wrong(&error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(wrong(&error)),
     }
@@ -99,7 +144,12 @@ fn line_changes(before: &str, after: &str) -> Vec<Change> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same_start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[same_start..], &new[same_start..]);
-    let same_end = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let same_end = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let (old, new) = (&old[..old.len() - same_end], &new[..new.len() - same_end]);
     let line = |number: usize, before: Option<&&str>, after: Option<&&str>| {
         Change::new(

@@ -24,12 +24,11 @@ pub use publication::{Parts, Publication, RatioRow, Source};
 use serde::Serialize;
 use std::path::Path;
 
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    progress::Progress,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
 
 /// How to publish.
 #[derive(Debug, Clone)]
@@ -53,7 +52,15 @@ pub struct Options {
 impl Options {
     /// Publish now, with the defaults.
     pub fn at(now: Micros) -> Self {
-        Self { now, dry_run: false, rollback: false, reopen: false, all_users: false, ttl: None, max_qps: None }
+        Self {
+            now,
+            dry_run: false,
+            rollback: false,
+            reopen: false,
+            all_users: false,
+            ttl: None,
+            max_qps: None,
+        }
     }
 }
 
@@ -84,7 +91,11 @@ pub struct Change {
 impl Change {
     /// A change of something.
     pub fn new(what: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
-        Self { what: what.into(), before, after }
+        Self {
+            what: what.into(),
+            before,
+            after,
+        }
     }
 }
 
@@ -132,7 +143,12 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// A target that refuses or is lost on the way: its readers see what they saw before.
-    fn apply(&mut self, wanted: &Wanted<'_>, held: Option<&Publication>, progress: &Progress) -> Result<Option<UserCounts>>;
+    fn apply(
+        &mut self,
+        wanted: &Wanted<'_>,
+        held: Option<&Publication>,
+        progress: &Progress,
+    ) -> Result<Option<UserCounts>>;
 }
 
 /// What became of a target.
@@ -196,13 +212,23 @@ pub struct PublishReport {
 impl PublishReport {
     /// Whether a target failed.
     pub fn has_failed(&self) -> bool {
-        self.targets.iter().any(|target| target.outcome == Outcome::Failed)
+        self.targets
+            .iter()
+            .any(|target| target.outcome == Outcome::Failed)
     }
 }
 
 /// Kinds of targets, as they are named in addresses.
 pub fn kinds() -> Vec<&'static str> {
-    let mut kinds = vec!["folder", "file", "s3", "redis", "rediss", "postgres", "postgresql"];
+    let mut kinds = vec![
+        "folder",
+        "file",
+        "s3",
+        "redis",
+        "rediss",
+        "postgres",
+        "postgresql",
+    ];
     kinds.extend(forms::FORMS.iter().map(|form| form.kind));
     kinds
 }
@@ -226,11 +252,21 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
             kind @ ("redis" | "rediss" | "postgres" | "postgresql") => return Err(without_stores(kind)),
             kind => match forms::FORMS.iter().find(|form| form.kind == kind) {
                 Some(form) => Box::new(document::Document::open(form, address)?),
-                None => return Err(Error::usage(format!("expected a target of {}, found `{kind}`", kinds.join(", ")))),
+                None => {
+                    return Err(Error::usage(format!(
+                        "expected a target of {}, found `{kind}`",
+                        kinds.join(", ")
+                    )));
+                }
             },
         };
-        if targets.iter().any(|other| other.place() == target.place() || (other.file().is_some() && other.file() == target.file())) {
-            return Err(Error::usage(format!("expected every target once, found {} twice", target.place())));
+        if targets.iter().any(|other| {
+            other.place() == target.place() || (other.file().is_some() && other.file() == target.file())
+        }) {
+            return Err(Error::usage(format!(
+                "expected every target once, found {} twice",
+                target.place()
+            )));
         }
         targets.push(target);
     }
@@ -239,29 +275,64 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
 
 #[cfg(not(feature = "stores"))]
 fn without_stores(kind: &str) -> Error {
-    Error::usage(format!("expected a target that this build can reach, found one of `{kind}`"))
-        .hint("build with `--features stores`, which is in the default features")
+    Error::usage(format!(
+        "expected a target that this build can reach, found one of `{kind}`"
+    ))
+    .hint("build with `--features stores`, which is in the default features")
 }
 
 /// Publishes to every target. A target that fails does not keep the others from going on: each is consistent by itself, and the next run
 /// finishes what is missing.
-pub fn publish(source: &Source, targets: &mut [Box<dyn Target>], options: &Options, progress: &Progress) -> PublishReport {
-    let publication = if options.rollback { source.publication.rolled_back(options.now) } else { source.publication.clone() };
+pub fn publish(
+    source: &Source,
+    targets: &mut [Box<dyn Target>],
+    options: &Options,
+    progress: &Progress,
+) -> PublishReport {
+    let publication = if options.rollback {
+        source.publication.rolled_back(options.now)
+    } else {
+        source.publication.clone()
+    };
     // A rollback does not wait for users: everybody is where they were, and gets the baseline.
-    let layers = if options.rollback { None } else { source.layers.as_deref() };
-    let wanted = Wanted { publication: &publication, dir: &source.dir, layers, options };
+    let layers = if options.rollback {
+        None
+    } else {
+        source.layers.as_deref()
+    };
+    let wanted = Wanted {
+        publication: &publication,
+        dir: &source.dir,
+        layers,
+        options,
+    };
 
-    let mut planned: Vec<(TargetReport, Option<Step>)> =
-        targets.iter_mut().map(|target| plan(target.as_mut(), &wanted, progress)).collect();
+    let mut planned: Vec<(TargetReport, Option<Step>)> = targets
+        .iter_mut()
+        .map(|target| plan(target.as_mut(), &wanted, progress))
+        .collect();
     if !options.dry_run {
         // First in, last out.
-        let order: Vec<usize> = if options.rollback { (0..targets.len()).rev().collect() } else { (0..targets.len()).collect() };
+        let order: Vec<usize> = if options.rollback {
+            (0..targets.len()).rev().collect()
+        } else {
+            (0..targets.len()).collect()
+        };
         for idx in order {
-            let (report, Some(step)) = &mut planned[idx] else { continue };
+            let (report, Some(step)) = &mut planned[idx] else {
+                continue;
+            };
             if report.outcome != Outcome::Planned {
                 continue;
             }
-            match targets[idx].apply(&Wanted { publication: &step.publication, ..wanted }, step.held.as_ref(), progress) {
+            match targets[idx].apply(
+                &Wanted {
+                    publication: &step.publication,
+                    ..wanted
+                },
+                step.held.as_ref(),
+                progress,
+            ) {
                 Ok(users) => {
                     report.outcome = Outcome::Applied;
                     report.users = users.or(report.users);
@@ -306,15 +377,28 @@ fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (T
         let inspection = if publication == *wanted.publication {
             inspection
         } else {
-            target.inspect(&Wanted { publication: &publication, ..*wanted }, wanted.options.dry_run, progress)?
+            target.inspect(
+                &Wanted {
+                    publication: &publication,
+                    ..*wanted
+                },
+                wanted.options.dry_run,
+                progress,
+            )?
         };
         Ok((inspection, publication))
     };
     match look() {
         Ok((inspection, publication)) => {
-            if let Some(held) = inspection.held.as_ref().filter(|held| held.as_of > publication.as_of) {
+            if let Some(held) = inspection
+                .held
+                .as_ref()
+                .filter(|held| held.as_of > publication.as_of)
+            {
                 let (theirs, ours) = (time::format(held.as_of), time::format(publication.as_of));
-                report.warnings.push(format!("it held a schedule of {theirs}, which is newer than this one of {ours}"));
+                report.warnings.push(format!(
+                    "it held a schedule of {theirs}, which is newer than this one of {ours}"
+                ));
             }
             report.warnings.extend(inspection.warnings);
             report.held = inspection.held.as_ref().map(|held| held.version.clone());
@@ -326,7 +410,13 @@ fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (T
                 report.changes = ratio_changes(inspection.held.as_ref(), &publication);
                 report.changes.extend(inspection.changes);
             }
-            (report, Some(Step { held: inspection.held, publication }))
+            (
+                report,
+                Some(Step {
+                    held: inspection.held,
+                    publication,
+                }),
+            )
         }
         Err(error) => {
             fail(&mut report, &error);
@@ -336,15 +426,26 @@ fn plan(target: &mut dyn Target, wanted: &Wanted<'_>, progress: &Progress) -> (T
 }
 
 /// Refuses to go on where somebody else has published, or taken back, since the target was looked at. A rollback goes on.
-fn refuse_change(found: Option<&Publication>, inspected: Option<&Publication>, wanted: &Wanted<'_>, place: &str) -> Result<()> {
-    let version = |publication: Option<&Publication>| publication.map(|publication| publication.version.clone());
+fn refuse_change(
+    found: Option<&Publication>,
+    inspected: Option<&Publication>,
+    wanted: &Wanted<'_>,
+    place: &str,
+) -> Result<()> {
+    let version =
+        |publication: Option<&Publication>| publication.map(|publication| publication.version.clone());
     let (found, inspected) = (version(found), version(inspected));
     if wanted.options.rollback || found == inspected || found.as_ref() == Some(&wanted.publication.version) {
         return Ok(());
     }
-    let show = |version: Option<String>| version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"));
-    Err(Error::target(place, format!("expected to replace {}, found {}", show(inspected), show(found)))
-        .hint("somebody else published meanwhile: run it again to see what would change"))
+    let show = |version: Option<String>| {
+        version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"))
+    };
+    Err(Error::target(
+        place,
+        format!("expected to replace {}, found {}", show(inspected), show(found)),
+    )
+    .hint("somebody else published meanwhile: run it again to see what would change"))
 }
 
 fn fail(report: &mut TargetReport, error: &Error) {
@@ -355,13 +456,19 @@ fn fail(report: &mut TargetReport, error: &Error) {
 /// A nightly job must not undo what somebody did by hand in the night.
 fn refuse_reopening(held: &Publication, wanted: &Wanted<'_>, place: &str) -> Result<()> {
     let publication = wanted.publication;
-    let Some(at) = held.taken_back.get(&publication.candidate) else { return Ok(()) };
+    let Some(at) = held.taken_back.get(&publication.candidate) else {
+        return Ok(());
+    };
     if !publication.is_open() || wanted.options.reopen {
         return Ok(());
     }
     Err(Error::target(
         place,
-        format!("expected a release other than {}, which was taken back by hand at {}", publication.candidate, time::format(*at)),
+        format!(
+            "expected a release other than {}, which was taken back by hand at {}",
+            publication.candidate,
+            time::format(*at)
+        ),
     )
     .hint("publish a new release, or this one again with --reopen"))
 }
@@ -377,17 +484,33 @@ fn ratio_changes(held: Option<&Publication>, wanted: &Publication) -> Vec<Change
     let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
     let mut changes = Vec::new();
     for row in &wanted.ratios {
-        let before = held.and_then(|held| held.ratios.iter().find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer)));
+        let before = held.and_then(|held| {
+            held.ratios
+                .iter()
+                .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
+        });
         let before = before.zip(held).map(|(old, held)| show(held, old.ratio));
         let after = show(wanted, row.ratio);
         if before.as_ref() != Some(&after) {
-            changes.push(Change::new(format!("{} / {}", row.tenant, row.layer), before, Some(after)));
+            changes.push(Change::new(
+                format!("{} / {}", row.tenant, row.layer),
+                before,
+                Some(after),
+            ));
         }
     }
     for old in held.into_iter().flat_map(|held| &held.ratios) {
-        if !wanted.ratios.iter().any(|row| (&old.tenant, &old.layer) == (&row.tenant, &row.layer)) {
+        if !wanted
+            .ratios
+            .iter()
+            .any(|row| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
+        {
             let before = held.map(|held| show(held, old.ratio));
-            changes.push(Change::new(format!("{} / {}", old.tenant, old.layer), before, None));
+            changes.push(Change::new(
+                format!("{} / {}", old.tenant, old.layer),
+                before,
+                None,
+            ));
         }
     }
     changes

@@ -15,12 +15,16 @@ pub(super) struct Pace {
 impl Pace {
     /// No limit if `None`.
     pub(super) fn new(per_second: Option<u32>) -> Self {
-        Self { per_second, next: Mutex::new(Instant::now()) }
+        Self {
+            per_second,
+            next: Mutex::new(Instant::now()),
+        }
     }
 
     /// The largest number of writes, of at most `n`, that may go out together: half a second's.
     pub(super) fn chunk(&self, n: usize) -> usize {
-        self.per_second.map_or(n, |per_second| n.min(per_second as usize / 2).max(1))
+        self.per_second
+            .map_or(n, |per_second| n.min(per_second as usize / 2).max(1))
     }
 
     /// Waits until so many writes may go out.

@@ -6,17 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Options;
-use crate::{
-    bucket::{Platform, Ratio},
-    error::{Error, Result},
-    layer::LayerFile,
-    output, parallel,
-    ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict},
-    report::StudyDocument,
-    study::file,
-    time::Micros,
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::base::{output, parallel};
+use crate::bucket::{Platform, Ratio};
+use crate::layer::LayerFile;
+use crate::publish::Options;
+use crate::ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
+use crate::report::StudyDocument;
+use crate::study::file;
 
 const SCHEMA: &str = "sluice.publication/1";
 
@@ -90,14 +88,22 @@ impl Publication {
     /// What a schedule says, with the layers' names for people.
     pub fn new(schedule: &Schedule, study: Option<&StudyDocument>) -> Self {
         let name_of = |id: &str| {
-            let name = study.and_then(|study| study.layers.iter().find(|(layer, _)| layer == id)).map(|(_, name)| name.clone());
-            name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_owned())
+            let name = study
+                .and_then(|study| study.layers.iter().find(|(layer, _)| layer == id))
+                .map(|(_, name)| name.clone());
+            name.filter(|name| !name.is_empty())
+                .unwrap_or_else(|| id.to_owned())
         };
         let row = |layer: &LayerSchedule| RatioRow {
             tenant: layer.tenant.clone(),
             layer: layer.layer.clone(),
             name: name_of(&layer.layer),
-            step: layer.ramp.ladder.iter().filter(|step| **step <= layer.next_ratio && layer.next_ratio > Ratio::ZERO).count(),
+            step: layer
+                .ramp
+                .ladder
+                .iter()
+                .filter(|step| **step <= layer.next_ratio && layer.next_ratio > Ratio::ZERO)
+                .count(),
             ratio: layer.next_ratio,
             lo_bucket: layer.lo_bucket,
             hi_bucket: layer.hi_bucket,
@@ -157,7 +163,9 @@ impl Publication {
         }
         if options.rollback && held.is_open() {
             // Whatever was open there is what somebody wants closed.
-            next.taken_back.entry(held.candidate.clone()).or_insert(options.now);
+            next.taken_back
+                .entry(held.candidate.clone())
+                .or_insert(options.now);
         }
         next.rolled_back_at = next.taken_back.get(&next.candidate).copied();
         next.named()
@@ -175,7 +183,9 @@ impl Publication {
     /// # Errors
     /// Text that is no publication.
     pub fn from_json(text: &str, place: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::target(place, format!("expected a publication of Sluice, found: {error}")))
+        serde_json::from_str(text).map_err(|error| {
+            Error::target(place, format!("expected a publication of Sluice, found: {error}"))
+        })
     }
 
     /// Whether anybody gets the candidate.
@@ -219,8 +229,11 @@ pub enum Parts {
 /// Refuses a schedule that says two things at once.
 fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     let wrong = |found: String| {
-        Err(Error::input(path.display().to_string(), format!("expected a schedule of Sluice, found {found}"))
-            .hint("make it anew with `sluice schedule`"))
+        Err(Error::input(
+            path.display().to_string(),
+            format!("expected a schedule of Sluice, found {found}"),
+        )
+        .hint("make it anew with `sluice schedule`"))
     };
     if schedule.schema != "sluice.schedule/1" {
         return wrong(format!("one of form {}", schedule.schema));
@@ -252,11 +265,20 @@ fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
     let known: BTreeSet<&str> = publication.ratios.iter().map(|row| row.layer.as_str()).collect();
     let file = LayerFile::open(path)?;
     let check_part = |part| {
-        file.read(part, |rows| match (0..rows.len()).map(|row| rows.layers.value(row)).find(|layer| !known.contains(layer)) {
-            None => Ok(()),
-            Some(layer) => {
-                Err(Error::input(path.display().to_string(), format!("expected layers of plan {}, found \"{layer}\"", publication.plan_id))
-                    .hint("name the layer table of this plan with --layers"))
+        file.read(part, |rows| {
+            match (0..rows.len())
+                .map(|row| rows.layers.value(row))
+                .find(|layer| !known.contains(layer))
+            {
+                None => Ok(()),
+                Some(layer) => Err(Error::input(
+                    path.display().to_string(),
+                    format!(
+                        "expected layers of plan {}, found \"{layer}\"",
+                        publication.plan_id
+                    ),
+                )
+                .hint("name the layer table of this plan with --layers")),
             }
         })
     };
@@ -282,8 +304,11 @@ impl Source {
     pub fn open(dir: &Path, layers: Option<&Path>, parts: Parts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {
-            return Err(Error::input(dir.display().to_string(), format!("expected {} in it, found none", file::SCHEDULE))
-                .hint("name a folder of `sluice run` or `sluice schedule`"));
+            return Err(Error::input(
+                dir.display().to_string(),
+                format!("expected {} in it, found none", file::SCHEDULE),
+            )
+            .hint("name a folder of `sluice run` or `sluice schedule`"));
         }
         let schedule: Schedule = output::read_json(&schedule_path)?;
         let study_path = dir.join(file::STUDY);
@@ -295,11 +320,18 @@ impl Source {
             Err(error) => return Err(error),
         };
         let own = dir.join(file::LAYERS);
-        let layers = layers.map(Path::to_owned).or_else(|| own.exists().then_some(own)).filter(|_| parts == Parts::All);
+        let layers = layers
+            .map(Path::to_owned)
+            .or_else(|| own.exists().then_some(own))
+            .filter(|_| parts == Parts::All);
         let mut publication = Publication::new(&schedule, study.as_ref());
         if let Some(path) = &layers {
             let found = output::blake3_of_file(path)?;
-            if publication.layers_digest.as_ref().is_some_and(|expected| *expected != found) {
+            if publication
+                .layers_digest
+                .as_ref()
+                .is_some_and(|expected| *expected != found)
+            {
                 let expected = publication.layers_digest.unwrap_or_default();
                 return Err(Error::input(
                     path.display().to_string(),
@@ -311,6 +343,10 @@ impl Source {
             publication.layers_digest = Some(found);
             publication = publication.named();
         }
-        Ok(Self { dir: dir.to_owned(), publication, layers })
+        Ok(Self {
+            dir: dir.to_owned(),
+            publication,
+            layers,
+        })
     }
 }

@@ -2,16 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    metric::Better,
-    scenario::{Guardrail, GuardrailRule, Policy},
-    stats::{
-        Interval, Reason,
-        effect::Look,
-        multiplicity::holm_in_place,
-        non_inferiority::{HarmVerdict, judge},
-    },
-};
+use crate::metric::Better;
+use crate::scenario::{Guardrail, GuardrailRule, Policy};
+use crate::stats::effect::Look;
+use crate::stats::multiplicity::holm_in_place;
+use crate::stats::non_inferiority::{HarmVerdict, judge};
+use crate::stats::{Interval, Reason};
 
 /// Guardrails that are judged without asking for memory: simulations judge a few, very often.
 const FEW: usize = 16;
@@ -66,7 +62,11 @@ pub struct Judged {
 ///
 /// # References
 /// See [`judge_all`].
-pub fn judge_guardrails(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy) -> Vec<GuardrailFinding> {
+pub fn judge_guardrails(
+    guardrails: &[Guardrail],
+    inputs: &[GuardrailInput],
+    policy: &Policy,
+) -> Vec<GuardrailFinding> {
     let mut judged = Vec::new();
     judge_all(guardrails, inputs, policy, &mut judged);
     let finding = |(guardrail, judged): (&Guardrail, Judged)| GuardrailFinding {
@@ -84,12 +84,23 @@ pub fn judge_guardrails(guardrails: &[Guardrail], inputs: &[GuardrailInput], pol
 ///
 /// # References
 /// METHODS sections 4 and 5.
-pub fn judge_all(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &Policy, out: &mut Vec<Judged>) {
+pub fn judge_all(
+    guardrails: &[Guardrail],
+    inputs: &[GuardrailInput],
+    policy: &Policy,
+    out: &mut Vec<Judged>,
+) {
     out.clear();
-    let p_value = |input: &GuardrailInput| input.effect.as_ref().map_or(1.0, |effect| harm_p_value(effect, input.better));
+    let p_value = |input: &GuardrailInput| {
+        input
+            .effect
+            .as_ref()
+            .map_or(1.0, |effect| harm_p_value(effect, input.better))
+    };
     // Only guardrails with a margin and an effect are tests; the others must not cost them error level.
-    let is_tested =
-        |(guardrail, input): &(&Guardrail, &GuardrailInput)| input.effect.is_ok() && !matches!(guardrail.rule, GuardrailRule::MaxCount(_));
+    let is_tested = |(guardrail, input): &(&Guardrail, &GuardrailInput)| {
+        input.effect.is_ok() && !matches!(guardrail.rule, GuardrailRule::MaxCount(_))
+    };
     let pairs = || guardrails.iter().zip(inputs);
     let n_tested = pairs().filter(is_tested).count();
     let (mut few, mut many) = ([1.0; FEW], Vec::new());
@@ -99,21 +110,46 @@ pub fn judge_all(guardrails: &[Guardrail], inputs: &[GuardrailInput], policy: &P
         many.resize(n_tested, 1.0);
         &mut many
     };
-    adjusted.iter_mut().zip(pairs().filter(is_tested)).for_each(|(p, (_, input))| *p = p_value(input));
+    adjusted
+        .iter_mut()
+        .zip(pairs().filter(is_tested))
+        .for_each(|(p, (_, input))| *p = p_value(input));
     holm_in_place(adjusted);
     let mut adjusted = adjusted.iter().copied();
     for (guardrail, input) in pairs() {
-        let p_value_adj = if is_tested(&(guardrail, input)) { adjusted.next().unwrap_or(1.0) } else { 1.0 };
+        let p_value_adj = if is_tested(&(guardrail, input)) {
+            adjusted.next().unwrap_or(1.0)
+        } else {
+            1.0
+        };
         out.push(find(guardrail, input, (p_value(input), p_value_adj), policy));
     }
 }
 
-fn find(guardrail: &Guardrail, input: &GuardrailInput, (p_value, p_value_adj): (f64, f64), policy: &Policy) -> Judged {
-    let mut finding =
-        Judged { verdict: HarmVerdict::Unclear, harm: None, interval: None, margin: None, p_value: None, p_value_adj: None, reason: None };
+fn find(
+    guardrail: &Guardrail,
+    input: &GuardrailInput,
+    (p_value, p_value_adj): (f64, f64),
+    policy: &Policy,
+) -> Judged {
+    let mut finding = Judged {
+        verdict: HarmVerdict::Unclear,
+        harm: None,
+        interval: None,
+        margin: None,
+        p_value: None,
+        p_value_adj: None,
+        reason: None,
+    };
     match (guardrail.rule, &input.effect) {
         (GuardrailRule::MaxCount(max), _) => match input.candidate_events {
-            Some(events) => finding.verdict = if events > max as f64 { HarmVerdict::Violated } else { HarmVerdict::Safe },
+            Some(events) => {
+                finding.verdict = if events > max as f64 {
+                    HarmVerdict::Violated
+                } else {
+                    HarmVerdict::Safe
+                }
+            }
             None => finding.reason = Some(input.candidate.err().unwrap_or(Reason::NoData)),
         },
         (_, Err(reason)) => finding.reason = Some(*reason),

@@ -2,15 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    layer::round_score,
-    scenario::QosConfig,
-    stats::{Clusters, Interval, Reason, jackknife, ratio::MIN_CLUSTERS, sequential},
-};
+use crate::layer::round_score;
+use crate::scenario::QosConfig;
+use crate::stats::ratio::MIN_CLUSTERS;
+use crate::stats::{Clusters, Interval, Reason, jackknife, sequential};
 
 /// The metrics that QoS is made of, in the order of [`Rates`].
-pub const RATE_METRICS: [&str; 6] =
-    ["bad_rate", "availability", "latency_mean_ms", "tool_success_rate", "task_completion_rate", "complaint_rate"];
+pub const RATE_METRICS: [&str; 6] = [
+    "bad_rate",
+    "availability",
+    "latency_mean_ms",
+    "tool_success_rate",
+    "task_completion_rate",
+    "complaint_rate",
+];
 
 /// The six rates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -69,7 +74,12 @@ fn qos_between(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> 
     let t = rates.availability * 0.4 + latency_score * 0.3 + rates.tool_success_rate * 0.3;
     let b = rates.task_completion_rate * 0.6 + left(rates.complaint_rate * 10.0, 2) * 0.4;
     let [w_u, w_t, w_b] = config.weights;
-    Qos { u, t, b, qos: w_u * u + w_t * t + w_b * b }
+    Qos {
+        u,
+        t,
+        b,
+        qos: w_u * u + w_t * t + w_b * b,
+    }
 }
 
 /// How an interval of QoS was made.
@@ -134,11 +144,18 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
     let mut arm: Option<QosArm> = None;
     for sides in 0..1_u8 << near.len() {
         let mut forced = [None; 3];
-        near.iter().enumerate().for_each(|(bit, kink)| forced[*kink] = Some(sides >> bit & 1 == 1));
+        near.iter()
+            .enumerate()
+            .for_each(|(bit, kink)| forced[*kink] = Some(sides >> bit & 1 == 1));
         let theta = |sums: &[f64]| rates_of(sums).map(|rates| qos_between(&rates, config, forced).qos);
         let found = jackknife::delete_one(clusters, theta)?;
-        let (ci, anytime) =
-            (found.interval(alpha), Interval::around(found.estimate, sequential::half_width(found.std_error.powi(2), tau2, alpha)));
+        let (ci, anytime) = (
+            found.interval(alpha),
+            Interval::around(
+                found.estimate,
+                sequential::half_width(found.std_error.powi(2), tau2, alpha),
+            ),
+        );
         arm = Some(match arm {
             None => QosArm {
                 rates,
@@ -149,7 +166,11 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
                 n_clusters: found.n_clusters,
                 ci,
                 anytime,
-                method: if near.is_empty() { QosMethod::Jackknife } else { QosMethod::Branches },
+                method: if near.is_empty() {
+                    QosMethod::Jackknife
+                } else {
+                    QosMethod::Branches
+                },
             },
             Some(other) => QosArm {
                 std_error: other.std_error.max(found.std_error),
@@ -166,7 +187,14 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
 /// QoS of rates whose errors are known and independent, by the delta method; QoS is linear between its kinks. As [`estimate_arm`] sees it:
 /// near a kink, from the largest lower to the largest upper end of both sides. Gives the estimate, its rounded point, the interval of one
 /// look (by `t`) and that of every look (`tau2` is the mixture's variance).
-pub fn estimate_rates(rates: &Rates, variances: &[f64; 6], config: &QosConfig, t: f64, tau2: f64, alpha: f64) -> (f64, f64, [Interval; 2]) {
+pub fn estimate_rates(
+    rates: &Rates,
+    variances: &[f64; 6],
+    config: &QosConfig,
+    t: f64,
+    tau2: f64,
+    alpha: f64,
+) -> (f64, f64, [Interval; 2]) {
     let value = qos(rates, config).qos;
     let bends = bends(rates, config).map(|(idx, rate, bend)| (rate - bend).powi(2) <= 9.0 * variances[idx]);
     let mut intervals: Option<[Interval; 2]> = None;
@@ -177,20 +205,37 @@ pub fn estimate_rates(rates: &Rates, variances: &[f64; 6], config: &QosConfig, t
             continue;
         }
         let mut forced = [None; 3];
-        (0..3).filter(|kink| bends[*kink]).for_each(|kink| forced[kink] = Some(side(kink)));
+        (0..3)
+            .filter(|kink| bends[*kink])
+            .for_each(|kink| forced[kink] = Some(side(kink)));
         let slopes = slopes(rates, config, forced);
-        let v: f64 = slopes.iter().zip(variances).map(|(slope, v)| slope * slope * v).sum();
+        let v: f64 = slopes
+            .iter()
+            .zip(variances)
+            .map(|(slope, v)| slope * slope * v)
+            .sum();
         let center = qos_between(rates, config, forced).qos;
-        let own = [Interval::around(center, t * v.sqrt()), Interval::around(center, sequential::half_width(v, tau2, alpha))];
+        let own = [
+            Interval::around(center, t * v.sqrt()),
+            Interval::around(center, sequential::half_width(v, tau2, alpha)),
+        ];
         intervals = Some(intervals.map_or(own, |other| [larger(other[0], own[0]), larger(other[1], own[1])]));
     }
     let point = f64::from(round_score(value.clamp(0.0, 1.0))) / 10_000.0;
-    (value, point, intervals.unwrap_or([Interval::around(value, 0.0); 2]))
+    (
+        value,
+        point,
+        intervals.unwrap_or([Interval::around(value, 0.0); 2]),
+    )
 }
 
 /// The rates at which QoS bends: which of [`RATE_METRICS`], its value, where.
 fn bends(rates: &Rates, config: &QosConfig) -> [(usize, f64, f64); 3] {
-    [(0, rates.bad_rate, 1.0 / 3.0), (2, rates.latency_ms, config.max_latency_ms), (5, rates.complaint_rate, 0.1)]
+    [
+        (0, rates.bad_rate, 1.0 / 3.0),
+        (2, rates.latency_ms, config.max_latency_ms),
+        (5, rates.complaint_rate, 0.1),
+    ]
 }
 
 /// What QoS gains for a unit of each of [`RATE_METRICS`], on one side of each kink.
@@ -199,11 +244,21 @@ fn slopes(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> [f64;
     let bends = bends(rates, config);
     let is_flat = |kink: usize| forced[kink].unwrap_or(bends[kink].1 > bends[kink].2);
     let unless = |kink: usize, slope: f64| if is_flat(kink) { 0.0 } else { slope };
-    [unless(0, -3.0 * w_u), 0.4 * w_t, unless(1, -0.3 * w_t / config.max_latency_ms), 0.3 * w_t, 0.6 * w_b, unless(2, -4.0 * w_b)]
+    [
+        unless(0, -3.0 * w_u),
+        0.4 * w_t,
+        unless(1, -0.3 * w_t / config.max_latency_ms),
+        0.3 * w_t,
+        0.6 * w_b,
+        unless(2, -4.0 * w_b),
+    ]
 }
 
 fn larger(a: Interval, b: Interval) -> Interval {
-    Interval { ci_lower: a.ci_lower.max(b.ci_lower), ci_upper: a.ci_upper.max(b.ci_upper) }
+    Interval {
+        ci_lower: a.ci_lower.max(b.ci_lower),
+        ci_upper: a.ci_upper.max(b.ci_upper),
+    }
 }
 
 /// QoS of twelve sums: numerator and denominator of each of [`RATE_METRICS`]; `None` without a denominator.
@@ -227,7 +282,9 @@ fn rates_of(sums: &[f64]) -> Option<Rates> {
 fn near_kinks(clusters: &Clusters, rates: &Rates, config: &QosConfig) -> Result<Vec<usize>, Reason> {
     let mut near = Vec::new();
     for (kink, (idx, rate, bend)) in bends(rates, config).into_iter().enumerate() {
-        let estimate = jackknife::delete_one(clusters, |sums| (sums[2 * idx + 1] > 0.0).then(|| sums[2 * idx] / sums[2 * idx + 1]))?;
+        let estimate = jackknife::delete_one(clusters, |sums| {
+            (sums[2 * idx + 1] > 0.0).then(|| sums[2 * idx] / sums[2 * idx + 1])
+        })?;
         if (rate - bend).abs() <= 3.0 * estimate.std_error {
             near.push(kink);
         }
@@ -240,7 +297,11 @@ mod tests {
     use super::*;
     use crate::metric::BadRateOf;
 
-    const HIGH_RISK: QosConfig = QosConfig { weights: [0.3, 0.2, 0.5], max_latency_ms: 5000.0, bad_rate_of: BadRateOf::Rated };
+    const HIGH_RISK: QosConfig = QosConfig {
+        weights: [0.3, 0.2, 0.5],
+        max_latency_ms: 5000.0,
+        bad_rate_of: BadRateOf::Rated,
+    };
 
     #[test]
     fn compensates_as_the_specification_says() {
@@ -268,14 +329,30 @@ mod tests {
     fn a_missing_rate_is_no_qos() {
         let row = [1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 0.0, 0.0, 5.0, 10.0, 0.0, 10.0];
         let clusters = std::iter::repeat_n(row, 40).collect();
-        assert_eq!(estimate_arm(&clusters, &HIGH_RISK, 0.05, 0.02), Err(Reason::NoData));
+        assert_eq!(
+            estimate_arm(&clusters, &HIGH_RISK, 0.05, 0.02),
+            Err(Reason::NoData)
+        );
     }
 
     #[test]
     fn both_sides_of_a_kink_count() {
         let cluster = |g: u32| {
             let complaints = f64::from(g % 3);
-            [1.0, 10.0, 9.0, 10.0, 100.0, 10.0, 9.0, 10.0, f64::from(g % 5), 10.0, complaints, 10.0]
+            [
+                1.0,
+                10.0,
+                9.0,
+                10.0,
+                100.0,
+                10.0,
+                9.0,
+                10.0,
+                f64::from(g % 5),
+                10.0,
+                complaints,
+                10.0,
+            ]
         };
         let arm = estimate_arm(&(0..60).map(cluster).collect(), &HIGH_RISK, 0.05, 0.02).unwrap();
         assert_eq!(arm.method, QosMethod::Branches);

@@ -2,19 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use super::{
-    decide::{Outcome, Situation, Verdict},
-    evidence::Evidence,
-    trace::{CheckName, Found, Trace},
-};
-use crate::{
-    bucket::Ratio,
-    number::number,
-    qos::Judged,
-    scenario::{Action, Policy},
-    stats::{Interval, Reason, non_inferiority::HarmVerdict},
-    time::{self, HOUR, Micros},
-};
+use crate::base::number::number;
+use crate::base::time;
+use crate::base::time::{HOUR, Micros};
+use crate::bucket::Ratio;
+use crate::qos::Judged;
+use crate::ramp::decide::{Outcome, Situation, Verdict};
+use crate::ramp::evidence::Evidence;
+use crate::ramp::trace::{CheckName, Found, Trace};
+use crate::scenario::{Action, Policy};
+use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::{Interval, Reason};
 
 type Step = ControlFlow<()>;
 
@@ -24,7 +22,11 @@ fn plain<'a>(kind: &'static str) -> CheckName<'a> {
 
 /// Blocks with a verdict if something is so, else passes.
 fn block_if(is_so: bool, verdict: Verdict) -> Outcome {
-    if is_so { Outcome::Block(verdict) } else { Outcome::Pass }
+    if is_so {
+        Outcome::Block(verdict)
+    } else {
+        Outcome::Pass
+    }
 }
 
 /// All checks of a situation.
@@ -35,7 +37,11 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
     let evidence = match current(situation) {
         Ok(evidence) => evidence,
         Err(detail) => {
-            let verdict = situation.plan.policy.no_data_action.verdict(Verdict::Inconclusive);
+            let verdict = situation
+                .plan
+                .policy
+                .no_data_action
+                .verdict(Verdict::Inconclusive);
             return trace.push(plain("evidence"), Found::new(Outcome::Block(verdict)), detail);
         }
     };
@@ -47,30 +53,55 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
 
 /// A layer that nobody has yet: it opens when the layers before it are full and it was not rolled back with this release.
 fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
-    let Situation { plan, layer, state, tenant_states, as_of, .. } = situation;
+    let Situation {
+        plan,
+        layer,
+        state,
+        tenant_states,
+        as_of,
+        ..
+    } = situation;
     // Nobody should have the candidate: who has it all the same shows that production does not follow the schedule.
     if let Ok(evidence) = current(situation) {
         leak(&plan.policy, evidence, trace)?;
     }
     if let Some((at, release)) = &state.rolled_back {
         let same = *release == plan.candidate;
-        trace.push(plain("new_release"), Found::new(block_if(same, Verdict::Hold)), || {
-            if same {
-                format!("rolled back at {} with this release; it opens again with a new one", time::format(*at))
-            } else {
-                format!("{release} was rolled back; {} is a new release", plan.candidate)
-            }
-        })?;
+        trace.push(
+            plain("new_release"),
+            Found::new(block_if(same, Verdict::Hold)),
+            || {
+                if same {
+                    format!(
+                        "rolled back at {} with this release; it opens again with a new one",
+                        time::format(*at)
+                    )
+                } else {
+                    format!("{release} was rolled back; {} is a new release", plan.candidate)
+                }
+            },
+        )?;
         let until = at + plan.policy.cool_down;
-        trace.push(plain("cool_down"), Found::new(block_if(*as_of < until, Verdict::Hold)), || {
-            format!("cool-down after the rollback ends at {}", time::format(until))
-        })?;
+        trace.push(
+            plain("cool_down"),
+            Found::new(block_if(*as_of < until, Verdict::Hold)),
+            || format!("cool-down after the rollback ends at {}", time::format(until)),
+        )?;
     }
     let is_waited_for = |idx: &&usize| tenant_states[**idx].ratio < plan.layers[**idx].last_step();
     let waits = layer.after.iter().any(|idx| is_waited_for(&idx));
     trace.push(plain("after"), Found::new(block_if(waits, Verdict::Hold)), || {
-        let waiting: Vec<&str> = layer.after.iter().filter(is_waited_for).map(|idx| plan.layers[*idx].id.as_str()).collect();
-        if waits { format!("waits until {} full", are(&waiting)) } else { "no layer has to be full first".into() }
+        let waiting: Vec<&str> = layer
+            .after
+            .iter()
+            .filter(is_waited_for)
+            .map(|idx| plan.layers[*idx].id.as_str())
+            .collect();
+        if waits {
+            format!("waits until {} full", are(&waiting))
+        } else {
+            "no layer has to be full first".into()
+        }
     })?;
     freeze(situation, trace)?;
     approval(situation, trace)
@@ -100,7 +131,9 @@ fn point_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence
     match &evidence.qos {
         Err(reason) => {
             let verdict = policy.no_data_action.verdict(Verdict::Inconclusive);
-            trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || format!("QoS is not known: {reason}"))?;
+            trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || {
+                format!("QoS is not known: {reason}")
+            })?;
         }
         Ok(qos) => {
             let (outcome, word, limit) = if qos.point < policy.qos_floor {
@@ -110,7 +143,9 @@ fn point_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence
             } else {
                 (Outcome::Pass, "reaches", threshold)
             };
-            trace.push(plain("qos"), Found::with(outcome, qos.point, threshold), || format!("QoS {:.4} {word} {limit}", qos.point))?;
+            trace.push(plain("qos"), Found::with(outcome, qos.point, threshold), || {
+                format!("QoS {:.4} {word} {limit}", qos.point)
+            })?;
         }
     }
     ladder_end(situation, trace)
@@ -120,7 +155,13 @@ fn interval_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evide
     let (plan, policy) = (situation.plan, &situation.plan.policy);
     let judged = || plan.guardrails.iter().zip(&evidence.guardrails);
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-        guardrail_check("guardrail", &guardrail.metric, judged, violation(judged, Verdict::Rollback), trace)?;
+        guardrail_check(
+            "guardrail",
+            &guardrail.metric,
+            judged,
+            violation(judged, Verdict::Rollback),
+            trace,
+        )?;
     }
     sample_ratio(policy, evidence, trace)?;
     leak(policy, evidence, trace)?;
@@ -129,12 +170,24 @@ fn interval_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evide
     qos_floor(policy, evidence, trace)?;
     ladder_end(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Hold) {
-        guardrail_check("signal", &guardrail.metric, judged, violation(judged, Verdict::Hold), trace)?;
+        guardrail_check(
+            "signal",
+            &guardrail.metric,
+            judged,
+            violation(judged, Verdict::Hold),
+            trace,
+        )?;
     }
     min_users(situation, evidence, trace)?;
     dwell(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-        guardrail_check("clear", &guardrail.metric, judged, clearance(judged, evidence.ratio), trace)?;
+        guardrail_check(
+            "clear",
+            &guardrail.metric,
+            judged,
+            clearance(judged, evidence.ratio),
+            trace,
+        )?;
     }
     qos_threshold(situation, evidence, trace)?;
     freeze(situation, trace)?;
@@ -153,55 +206,91 @@ fn violation(judged: &Judged, verdict: Verdict) -> Outcome {
 fn clearance(judged: &Judged, ratio: Ratio) -> Outcome {
     match judged.verdict {
         HarmVerdict::Safe | HarmVerdict::Violated => Outcome::Pass,
-        HarmVerdict::Unclear if ratio == Ratio::FULL && judged.reason == Some(Reason::NoConcurrentControl) => Outcome::NotApplicable,
+        HarmVerdict::Unclear
+            if ratio == Ratio::FULL && judged.reason == Some(Reason::NoConcurrentControl) =>
+        {
+            Outcome::NotApplicable
+        }
         HarmVerdict::Unclear => Outcome::Block(Verdict::Inconclusive),
     }
 }
 
-fn guardrail_check<'a, T: Trace<'a>>(kind: &'static str, metric: &'a str, judged: &Judged, outcome: Outcome, trace: &mut T) -> Step {
-    let found = Found { outcome, value: judged.harm, interval: judged.interval, limit: judged.margin };
-    trace.push(CheckName { kind, metric: Some(metric) }, found, || {
-        let word = match judged.verdict {
-            HarmVerdict::Safe => "safe",
-            HarmVerdict::Unclear => "unclear",
-            HarmVerdict::Violated => "violated",
-        };
-        match (judged.harm, judged.interval, judged.margin, judged.reason) {
-            (Some(harm), Some(interval), Some(margin), _) => format!(
-                "{metric} {word}: harm {} in [{}, {}], margin {}",
-                number(harm),
-                number(interval.ci_lower),
-                number(interval.ci_upper),
-                number(margin)
-            ),
-            (_, _, _, Some(reason)) => format!("{metric} {word}: {reason}"),
-            _ => format!("{metric} {word}"),
-        }
-    })
+fn guardrail_check<'a, T: Trace<'a>>(
+    kind: &'static str,
+    metric: &'a str,
+    judged: &Judged,
+    outcome: Outcome,
+    trace: &mut T,
+) -> Step {
+    let found = Found {
+        outcome,
+        value: judged.harm,
+        interval: judged.interval,
+        limit: judged.margin,
+    };
+    trace.push(
+        CheckName {
+            kind,
+            metric: Some(metric),
+        },
+        found,
+        || {
+            let word = match judged.verdict {
+                HarmVerdict::Safe => "safe",
+                HarmVerdict::Unclear => "unclear",
+                HarmVerdict::Violated => "violated",
+            };
+            match (judged.harm, judged.interval, judged.margin, judged.reason) {
+                (Some(harm), Some(interval), Some(margin), _) => format!(
+                    "{metric} {word}: harm {} in [{}, {}], margin {}",
+                    number(harm),
+                    number(interval.ci_lower),
+                    number(interval.ci_upper),
+                    number(margin)
+                ),
+                (_, _, _, Some(reason)) => format!("{metric} {word}: {reason}"),
+                _ => format!("{metric} {word}"),
+            }
+        },
+    )
 }
 
 fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
     let Some(srm) = &evidence.srm else {
-        return trace
-            .push(plain("srm"), Found::new(Outcome::NotApplicable), || "one arm was planned alone: no sample ratio to test".into());
+        return trace.push(plain("srm"), Found::new(Outcome::NotApplicable), || {
+            "one arm was planned alone: no sample ratio to test".into()
+        });
     };
     let alarm = srm.p_value < policy.srm_alpha;
     let low_impact = srm.max_abs_deviation < policy.srm_min_deviation;
     let outcome = block_if(alarm && !low_impact, policy.srm_action.verdict(Verdict::Invalid));
-    trace.push(plain("srm"), Found::with(outcome, srm.p_value, policy.srm_alpha), || {
-        let note = if alarm && low_impact { ", low impact" } else { "" };
-        format!("sample ratio: p = {}, deviation {:.2} points{note}", number(srm.p_value), srm.max_abs_deviation * 100.0)
-    })
+    trace.push(
+        plain("srm"),
+        Found::with(outcome, srm.p_value, policy.srm_alpha),
+        || {
+            let note = if alarm && low_impact { ", low impact" } else { "" };
+            format!(
+                "sample ratio: p = {}, deviation {:.2} points{note}",
+                number(srm.p_value),
+                srm.max_abs_deviation * 100.0
+            )
+        },
+    )
 }
 
 fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
     let users = &evidence.users;
     let total = (users.baseline + users.candidate + users.crossover).max(1);
     let share = users.leaked as f64 / total as f64;
-    let outcome = block_if(share >= policy.srm_min_deviation && users.leaked > 0, Verdict::Invalid);
-    trace.push(plain("leak"), Found::with(outcome, share, policy.srm_min_deviation), || {
-        format!("{} users in an arm planned at 0", users.leaked)
-    })
+    let outcome = block_if(
+        share >= policy.srm_min_deviation && users.leaked > 0,
+        Verdict::Invalid,
+    );
+    trace.push(
+        plain("leak"),
+        Found::with(outcome, share, policy.srm_min_deviation),
+        || format!("{} users in an arm planned at 0", users.leaked),
+    )
 }
 
 /// Users seen in both arms of a stage: placement is not sticky, and the arms are not independent.
@@ -209,9 +298,11 @@ fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut
     let users = &evidence.users;
     let share = users.crossover as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
     let outcome = block_if(share > policy.max_crossover, Verdict::Invalid);
-    trace.push(plain("crossover"), Found::with(outcome, share, policy.max_crossover), || {
-        format!("{} users seen in both releases", users.crossover)
-    })
+    trace.push(
+        plain("crossover"),
+        Found::with(outcome, share, policy.max_crossover),
+        || format!("{} users seen in both releases", users.crossover),
+    )
 }
 
 /// Share of rows in the wrong release above which the placement of users is broken.
@@ -219,50 +310,83 @@ pub(crate) const MAX_MISASSIGNED: f64 = 0.001;
 
 fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
     if !situation.plan.profile.is_recomputable() {
-        return trace.push(plain("assignment"), Found::new(Outcome::NotApplicable), || "placement cannot be recomputed".into());
+        return trace.push(plain("assignment"), Found::new(Outcome::NotApplicable), || {
+            "placement cannot be recomputed".into()
+        });
     }
     let share = situation.misassigned;
     let outcome = block_if(share > MAX_MISASSIGNED, Verdict::Invalid);
-    trace.push(plain("assignment"), Found::with(outcome, share, MAX_MISASSIGNED), || {
-        format!("{:.3}% of all rows in another release than bucket and ratio say", share * 100.0)
-    })
+    trace.push(
+        plain("assignment"),
+        Found::with(outcome, share, MAX_MISASSIGNED),
+        || {
+            format!(
+                "{:.3}% of all rows in another release than bucket and ratio say",
+                share * 100.0
+            )
+        },
+    )
 }
 
 fn qos_floor<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
     let Ok(qos) = evidence.qos else {
-        return trace.push(plain("qos_floor"), Found::new(Outcome::NotApplicable), || "QoS is not known".into());
+        return trace.push(plain("qos_floor"), Found::new(Outcome::NotApplicable), || {
+            "QoS is not known".into()
+        });
     };
     let interval = qos.interval(policy);
     let below = interval.ci_upper < policy.qos_floor;
-    let found = Found { interval: Some(interval), ..Found::with(block_if(below, Verdict::Rollback), qos.qos, policy.qos_floor) };
+    let found = Found {
+        interval: Some(interval),
+        ..Found::with(block_if(below, Verdict::Rollback), qos.qos, policy.qos_floor)
+    };
     trace.push(plain("qos_floor"), found, || {
         let word = if below { "below" } else { "not below" };
-        format!("QoS {} is {word} the floor {}", show(qos.qos, interval), policy.qos_floor)
+        format!(
+            "QoS {} is {word} the floor {}",
+            show(qos.qos, interval),
+            policy.qos_floor
+        )
     })
 }
 
 fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
     let next = situation.layer.next_step(situation.state.ratio);
-    trace.push(plain("ladder"), Found::new(block_if(next.is_none(), Verdict::Hold)), || match next {
-        Some(next) => format!("next step {next}"),
-        None => "at the end of its ladder; still watched".into(),
-    })
+    trace.push(
+        plain("ladder"),
+        Found::new(block_if(next.is_none(), Verdict::Hold)),
+        || match next {
+            Some(next) => format!("next step {next}"),
+            None => "at the end of its ladder; still watched".into(),
+        },
+    )
 }
 
 fn min_users<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence, trace: &mut T) -> Step {
     let (n, least) = (evidence.users.candidate, situation.layer.min_users);
-    trace.push(plain("min_users"), Found::with(block_if(n < least, Verdict::Hold), n as f64, least as f64), || {
-        format!("{n} of at least {least} users exposed")
-    })
+    trace.push(
+        plain("min_users"),
+        Found::with(block_if(n < least, Verdict::Hold), n as f64, least as f64),
+        || format!("{n} of at least {least} users exposed"),
+    )
 }
 
 fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
     let held = situation.as_of - situation.state.since;
     let dwell = situation.layer.dwell;
     let hours = |micros: Micros| micros as f64 / HOUR as f64;
-    trace.push(plain("dwell"), Found::with(block_if(held < dwell, Verdict::Hold), hours(held), hours(dwell)), || {
-        format!("{} h of {} h at {}", hours(held), hours(dwell), situation.state.ratio)
-    })
+    trace.push(
+        plain("dwell"),
+        Found::with(block_if(held < dwell, Verdict::Hold), hours(held), hours(dwell)),
+        || {
+            format!(
+                "{} h of {} h at {}",
+                hours(held),
+                hours(dwell),
+                situation.state.ratio
+            )
+        },
+    )
 }
 
 fn qos_threshold<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence, trace: &mut T) -> Step {
@@ -270,7 +394,9 @@ fn qos_threshold<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidenc
     match &evidence.qos {
         Err(reason) => {
             let verdict = policy.no_data_action.verdict(Verdict::Inconclusive);
-            trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || format!("QoS is not known: {reason}"))
+            trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || {
+                format!("QoS is not known: {reason}")
+            })
         }
         Ok(qos) => {
             let interval = qos.interval(policy);
@@ -281,8 +407,13 @@ fn qos_threshold<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidenc
             } else {
                 (Outcome::Block(Verdict::Inconclusive), "may be below")
             };
-            let found = Found { interval: Some(interval), ..Found::with(outcome, qos.qos, threshold) };
-            trace.push(plain("qos"), found, || format!("QoS {} {word} {threshold}", show(qos.qos, interval)))
+            let found = Found {
+                interval: Some(interval),
+                ..Found::with(outcome, qos.qos, threshold)
+            };
+            trace.push(plain("qos"), found, || {
+                format!("QoS {} {word} {threshold}", show(qos.qos, interval))
+            })
         }
     }
 }
@@ -292,16 +423,30 @@ fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
     if situation.plan.freezes.is_empty() {
         return ControlFlow::Continue(());
     }
-    let freeze = situation.plan.freezes.iter().find(|freeze| freeze.contains(&situation.as_of));
-    trace.push(plain("freeze"), Found::new(block_if(freeze.is_some(), Verdict::Hold)), || match freeze {
-        Some(freeze) => format!("changes are frozen until {}", time::format(freeze.end)),
-        None => "changes are not frozen".into(),
-    })
+    let freeze = situation
+        .plan
+        .freezes
+        .iter()
+        .find(|freeze| freeze.contains(&situation.as_of));
+    trace.push(
+        plain("freeze"),
+        Found::new(block_if(freeze.is_some(), Verdict::Hold)),
+        || match freeze {
+            Some(freeze) => format!("changes are frozen until {}", time::format(freeze.end)),
+            None => "changes are not frozen".into(),
+        },
+    )
 }
 
 /// A layer that is safety-critical goes up only as far as somebody has signed for.
 fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
-    let Situation { plan, layer, state, as_of, .. } = situation;
+    let Situation {
+        plan,
+        layer,
+        state,
+        as_of,
+        ..
+    } = situation;
     if !layer.safety_critical {
         return ControlFlow::Continue(());
     }
@@ -313,14 +458,21 @@ fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step 
             && approval.at <= *as_of
     };
     let approval = plan.approvals.iter().find(signs);
-    trace.push(plain("approval"), Found::new(block_if(approval.is_none(), Verdict::Hold)), || match approval {
-        Some(approval) => format!("{next} approved by {}", approval.by),
-        None => format!("{next} needs an approval: the layer is safety-critical"),
-    })
+    trace.push(
+        plain("approval"),
+        Found::new(block_if(approval.is_none(), Verdict::Hold)),
+        || match approval {
+            Some(approval) => format!("{next} approved by {}", approval.by),
+            None => format!("{next} needs an approval: the layer is safety-critical"),
+        },
+    )
 }
 
 fn show(value: f64, interval: Interval) -> String {
-    format!("{value:.4} in [{:.4}, {:.4}]", interval.ci_lower, interval.ci_upper)
+    format!(
+        "{value:.4} in [{:.4}, {:.4}]",
+        interval.ci_lower, interval.ci_upper
+    )
 }
 
 fn are(names: &[&str]) -> String {

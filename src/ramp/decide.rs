@@ -3,18 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    checks::checks,
-    evidence::Evidence,
-    state::LayerState,
-    trace::{CheckName, FirstBlock},
-};
-use crate::{
-    bucket::Ratio,
-    scenario::{Layer, Plan},
-    stats::Interval,
-    time::Micros,
-};
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::ramp::checks::checks;
+use crate::ramp::evidence::Evidence;
+use crate::ramp::state::LayerState;
+use crate::ramp::trace::{CheckName, FirstBlock};
+use crate::scenario::{Layer, Plan};
+use crate::stats::Interval;
 
 /// What to do with a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,12 +126,26 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     let next_ratio = next_ratio(situation, verdict);
     let (first_blocking, reason) = match blocking {
         Some((_, check)) => (Some(check.check.clone()), check.detail.clone()),
-        None => (None, format!("every check passed: {} to {next_ratio}", state.ratio)),
+        None => (
+            None,
+            format!("every check passed: {} to {next_ratio}", state.ratio),
+        ),
     };
     // A verdict can change with the next window's rows, but nothing goes up before the dwell is over.
     let next_window = situation.as_of + situation.plan.window;
-    let earliest_next = if first_blocking.as_deref() == Some("dwell") { (state.since + layer.dwell).max(next_window) } else { next_window };
-    Decision { verdict, next_ratio, first_blocking, reason, earliest_next, trace }
+    let earliest_next = if first_blocking.as_deref() == Some("dwell") {
+        (state.since + layer.dwell).max(next_window)
+    } else {
+        next_window
+    };
+    Decision {
+        verdict,
+        next_ratio,
+        first_blocking,
+        reason,
+        earliest_next,
+        trace,
+    }
 }
 
 /// What a decision comes to, without its words: for those who decide millions of times.
@@ -154,8 +164,14 @@ pub fn conclude<'a>(situation: &Situation<'a>) -> Conclusion<'a> {
     let mut first = FirstBlock::default();
     // Ends early as soon as a check blocks.
     let _ = checks(situation, &mut first);
-    let (verdict, first_blocking) = first.0.map_or((Verdict::Promote, None), |(verdict, name)| (verdict, Some(name)));
-    Conclusion { verdict, next_ratio: next_ratio(situation, verdict), first_blocking }
+    let (verdict, first_blocking) = first
+        .0
+        .map_or((Verdict::Promote, None), |(verdict, name)| (verdict, Some(name)));
+    Conclusion {
+        verdict,
+        next_ratio: next_ratio(situation, verdict),
+        first_blocking,
+    }
 }
 
 fn next_ratio(situation: &Situation<'_>, verdict: Verdict) -> Ratio {
@@ -170,13 +186,13 @@ fn next_ratio(situation: &Situation<'_>, verdict: Verdict) -> Ratio {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts},
-        qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates},
-        scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Scenario},
-        stats::{Known, Reason, non_inferiority::HarmVerdict, srm::SrmTest},
-        time::HOUR,
-    };
+    use crate::analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts};
+    use crate::base::time::HOUR;
+    use crate::qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates};
+    use crate::scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Scenario};
+    use crate::stats::non_inferiority::HarmVerdict;
+    use crate::stats::srm::SrmTest;
+    use crate::stats::{Known, Reason};
     use std::path::Path;
 
     const NOW: Micros = 100 * HOUR;
@@ -201,7 +217,9 @@ mod tests {
             after = ["early"]
             "#
         );
-        Scenario::parse(&text, "test", Path::new(""), &Overrides::default()).unwrap().plan
+        Scenario::parse(&text, "test", Path::new(""), &Overrides::default())
+            .unwrap()
+            .plan
     }
 
     /// A layer at 10 % for 50 hours with 1000 exposed users, good QoS and one safe guardrail.
@@ -217,14 +235,31 @@ mod tests {
             start: since,
             end: NOW,
             ratio: Ratio::try_from_share(0.1).unwrap(),
-            users: UserCounts { baseline: 9_000, candidate: 1_000, crossover: 0, leaked: 0 },
-            rows: ArmRows { baseline: 90_000, candidate: 10_000 },
-            srm: Some(SrmTest { statistic: 0.0, df: 1.0, p_value: 1.0, max_abs_deviation: 0.0 }),
+            users: UserCounts {
+                baseline: 9_000,
+                candidate: 1_000,
+                crossover: 0,
+                leaked: 0,
+            },
+            rows: ArmRows {
+                baseline: 90_000,
+                candidate: 10_000,
+            },
+            srm: Some(SrmTest {
+                statistic: 0.0,
+                df: 1.0,
+                p_value: 1.0,
+                max_abs_deviation: 0.0,
+            }),
             metrics: Vec::new(),
             latency_p50_ms: latency.clone(),
             latency_p95_ms: latency.clone(),
             latency_p99_ms: latency,
-            qos: QosStage { baseline: qos(0.8), candidate: qos(0.85), effect: Known::Unknown { reason: unknown } },
+            qos: QosStage {
+                baseline: qos(0.8),
+                candidate: qos(0.85),
+                effect: Known::Unknown { reason: unknown },
+            },
             guardrails: vec![guardrail(HarmVerdict::Safe, None)],
             breakdowns: Vec::new(),
         };
@@ -244,7 +279,13 @@ mod tests {
     }
 
     fn state(layer: &str, ratio: f64, since: Micros) -> LayerState {
-        LayerState { tenant: "default".into(), layer: layer.into(), ratio: Ratio::try_from_share(ratio).unwrap(), since, rolled_back: None }
+        LayerState {
+            tenant: "default".into(),
+            layer: layer.into(),
+            ratio: Ratio::try_from_share(ratio).unwrap(),
+            since,
+            rolled_back: None,
+        }
     }
 
     fn qos(value: f64) -> Known<QosArm> {
@@ -256,7 +297,12 @@ mod tests {
             task_completion_rate: 1.0,
             complaint_rate: 0.0,
         };
-        let parts = crate::qos::Qos { u: value, t: value, b: value, qos: value };
+        let parts = crate::qos::Qos {
+            u: value,
+            t: value,
+            b: value,
+            qos: value,
+        };
         Known::Value(QosArm {
             rates,
             value: parts,
@@ -275,7 +321,15 @@ mod tests {
             metric: "complaint_rate".into(),
             rule: GuardrailRule::Margin(0.001),
             limit: None,
-            judged: Judged { verdict, harm: None, interval: None, margin: None, p_value: None, p_value_adj: None, reason },
+            judged: Judged {
+                verdict,
+                harm: None,
+                interval: None,
+                margin: None,
+                p_value: None,
+                p_value_adj: None,
+                reason,
+            },
         }
     }
 
@@ -283,11 +337,23 @@ mod tests {
         let states = [state.clone(), self::state("vip", 0.0, 0)];
         let evidence = evidence.and_then(|layer| Evidence::of(layer, &plan.policy));
         let evidence = evidence.as_ref();
-        let situation = Situation { plan, layer: &plan.layers[0], state, tenant_states: &states, evidence, misassigned: 0.0, as_of: NOW };
+        let situation = Situation {
+            plan,
+            layer: &plan.layers[0],
+            state,
+            tenant_states: &states,
+            evidence,
+            misassigned: 0.0,
+            as_of: NOW,
+        };
         let (decision, conclusion) = (decide(&situation), conclude(&situation));
         let first = conclusion.first_blocking.map(|name| name.to_string());
         assert_eq!(
-            (decision.verdict, decision.next_ratio, decision.first_blocking.clone()),
+            (
+                decision.verdict,
+                decision.next_ratio,
+                decision.first_blocking.clone()
+            ),
             (conclusion.verdict, conclusion.next_ratio, first)
         );
         decision
@@ -298,11 +364,20 @@ mod tests {
         check_under("", change, verdict, blocking);
     }
 
-    fn check_under(policy: &str, change: impl Fn(&mut LayerState, &mut StageAnalysis), verdict: Verdict, blocking: Option<&str>) {
+    fn check_under(
+        policy: &str,
+        change: impl Fn(&mut LayerState, &mut StageAnalysis),
+        verdict: Verdict,
+        blocking: Option<&str>,
+    ) {
         let (mut state, mut analysis) = healthy();
         change(&mut state, &mut analysis.stages[0]);
         let decision = decided(&plan(policy), &state, Some(&analysis));
-        assert_eq!((decision.verdict, decision.first_blocking.as_deref()), (verdict, blocking), "{decision:#?}");
+        assert_eq!(
+            (decision.verdict, decision.first_blocking.as_deref()),
+            (verdict, blocking),
+            "{decision:#?}"
+        );
         let expected = match verdict {
             Verdict::Promote => 0.5,
             Verdict::Rollback => 0.0,
@@ -314,27 +389,78 @@ mod tests {
     #[test]
     fn each_check_gives_its_verdict() {
         check(|_, _| {}, Verdict::Promote, None);
-        check(|_, s| s.guardrails = vec![guardrail(HarmVerdict::Violated, None)], Verdict::Rollback, Some("guardrail:complaint_rate"));
-        check(|_, s| s.guardrails = vec![guardrail(HarmVerdict::Unclear, None)], Verdict::Inconclusive, Some("clear:complaint_rate"));
+        check(
+            |_, s| s.guardrails = vec![guardrail(HarmVerdict::Violated, None)],
+            Verdict::Rollback,
+            Some("guardrail:complaint_rate"),
+        );
+        check(
+            |_, s| s.guardrails = vec![guardrail(HarmVerdict::Unclear, None)],
+            Verdict::Inconclusive,
+            Some("clear:complaint_rate"),
+        );
         check(|_, s| s.users.candidate = 800, Verdict::Invalid, Some("srm"));
         // Many users make a small deviation certain, and leave it small.
-        let many = |candidate: u64| UserCounts { baseline: 90_000_000 - candidate, candidate, crossover: 0, leaked: 0 };
+        let many = |candidate: u64| UserCounts {
+            baseline: 90_000_000 - candidate,
+            candidate,
+            crossover: 0,
+            leaked: 0,
+        };
         check(|_, s| s.users = many(9_000_000 + 80_000), Verdict::Promote, None);
-        check_under("sequential = \"fixed\"", |_, s| s.users.candidate = 800, Verdict::Invalid, Some("srm"));
+        check_under(
+            "sequential = \"fixed\"",
+            |_, s| s.users.candidate = 800,
+            Verdict::Invalid,
+            Some("srm"),
+        );
         check(|_, s| s.users.leaked = 500, Verdict::Invalid, Some("leak"));
-        check(|_, s| s.users.crossover = 500, Verdict::Invalid, Some("crossover"));
-        check(|_, s| s.qos.candidate = qos(0.5), Verdict::Rollback, Some("qos_floor"));
-        check(|_, s| (s.users.candidate, s.users.baseline) = (99, 891), Verdict::Hold, Some("min_users"));
-        check(|_, s| s.qos.candidate = Known::Unknown { reason: Reason::NoData }, Verdict::Inconclusive, Some("qos"));
-        check(|_, s| s.qos.candidate = qos(0.81), Verdict::Inconclusive, Some("qos"));
+        check(
+            |_, s| s.users.crossover = 500,
+            Verdict::Invalid,
+            Some("crossover"),
+        );
+        check(
+            |_, s| s.qos.candidate = qos(0.5),
+            Verdict::Rollback,
+            Some("qos_floor"),
+        );
+        check(
+            |_, s| (s.users.candidate, s.users.baseline) = (99, 891),
+            Verdict::Hold,
+            Some("min_users"),
+        );
+        check(
+            |_, s| {
+                s.qos.candidate = Known::Unknown {
+                    reason: Reason::NoData,
+                }
+            },
+            Verdict::Inconclusive,
+            Some("qos"),
+        );
+        check(
+            |_, s| s.qos.candidate = qos(0.81),
+            Verdict::Inconclusive,
+            Some("qos"),
+        );
         check(|_, s| s.qos.candidate = qos(0.75), Verdict::Hold, Some("qos"));
         let young = |state: &mut LayerState, stage: &mut StageAnalysis| {
             state.since = NOW - 47 * HOUR;
             stage.start = state.since;
         };
         check(young, Verdict::Hold, Some("dwell"));
-        check(|state, _| state.since += HOUR, Verdict::Inconclusive, Some("evidence"));
-        check_under("sequential = \"fixed\"", |_, s| s.qos.candidate = qos(0.825), Verdict::Promote, None);
+        check(
+            |state, _| state.since += HOUR,
+            Verdict::Inconclusive,
+            Some("evidence"),
+        );
+        check_under(
+            "sequential = \"fixed\"",
+            |_, s| s.qos.candidate = qos(0.825),
+            Verdict::Promote,
+            None,
+        );
     }
 
     #[test]
@@ -365,8 +491,18 @@ mod tests {
     fn the_point_policy_is_the_source_document_s_rule() {
         let point = "decision = \"point\"";
         check_under(point, |_, s| s.qos.candidate = qos(0.8), Verdict::Promote, None);
-        check_under(point, |_, s| s.qos.candidate = qos(0.7999), Verdict::Hold, Some("qos"));
-        check_under(point, |_, s| s.qos.candidate = qos(0.5999), Verdict::Rollback, Some("qos"));
+        check_under(
+            point,
+            |_, s| s.qos.candidate = qos(0.7999),
+            Verdict::Hold,
+            Some("qos"),
+        );
+        check_under(
+            point,
+            |_, s| s.qos.candidate = qos(0.5999),
+            Verdict::Rollback,
+            Some("qos"),
+        );
         let full = |state: &mut LayerState, stage: &mut StageAnalysis| {
             state.ratio = Ratio::FULL;
             stage.ratio = Ratio::FULL;
@@ -389,36 +525,68 @@ mod tests {
             (decision.verdict, decision.first_blocking)
         };
         let nothing = |_: &mut StageAnalysis| {};
-        let violated = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
+        let violated =
+            |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
         let frozen = |plan: &mut Plan| plan.freezes.push(NOW - HOUR..NOW + HOUR);
         assert_eq!(verdict(&frozen, &nothing), (Verdict::Hold, Some("freeze".into())));
         // What protects users is not frozen.
         assert_eq!(verdict(&frozen, &violated).0, Verdict::Rollback);
-        assert_eq!(verdict(&|plan| plan.freezes.push(NOW + HOUR..NOW + 2 * HOUR), &nothing).0, Verdict::Promote);
+        assert_eq!(
+            verdict(&|plan| plan.freezes.push(NOW + HOUR..NOW + 2 * HOUR), &nothing).0,
+            Verdict::Promote
+        );
 
         let approved = |candidate: &str, share: f64, at: Micros| {
             let (candidate, ratio) = (candidate.to_owned(), Ratio::try_from_share(share).unwrap());
             move |plan: &mut Plan| {
                 plan.layers[0].safety_critical = true;
-                plan.approvals = vec![Approval { layer_idx: 0, candidate: candidate.clone(), ratio, at, by: "li".into() }];
+                plan.approvals = vec![Approval {
+                    layer_idx: 0,
+                    candidate: candidate.clone(),
+                    ratio,
+                    at,
+                    by: "li".into(),
+                }];
             }
         };
         assert_eq!(verdict(&approved("b", 0.5, NOW), &nothing).0, Verdict::Promote);
-        for too_little in [approved("b", 0.4, NOW), approved("older", 0.5, NOW), approved("b", 0.5, NOW + HOUR)] {
-            assert_eq!(verdict(&too_little, &nothing), (Verdict::Hold, Some("approval".into())));
+        for too_little in [
+            approved("b", 0.4, NOW),
+            approved("older", 0.5, NOW),
+            approved("b", 0.5, NOW + HOUR),
+        ] {
+            assert_eq!(
+                verdict(&too_little, &nothing),
+                (Verdict::Hold, Some("approval".into()))
+            );
         }
         // A signal keeps the layer from going up; a guardrail takes it back.
         let signal = |plan: &mut Plan| plan.guardrails[0].action = Action::Hold;
-        assert_eq!(verdict(&signal, &violated), (Verdict::Hold, Some("signal:complaint_rate".into())));
-        let unclear = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Unclear, None)];
+        assert_eq!(
+            verdict(&signal, &violated),
+            (Verdict::Hold, Some("signal:complaint_rate".into()))
+        );
+        let unclear =
+            |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Unclear, None)];
         assert_eq!(verdict(&signal, &unclear).0, Verdict::Promote);
         // What cannot be used may be a reason to go back.
-        let strict = |plan: &mut Plan| (plan.policy.srm_action, plan.policy.no_data_action) = (OnTrouble::Rollback, OnTrouble::Rollback);
-        assert_eq!(verdict(&strict, &|stage| stage.users.candidate = 800), (Verdict::Rollback, Some("srm".into())));
-        assert_eq!(verdict(&strict, &|stage| stage.start += HOUR), (Verdict::Rollback, Some("evidence".into())));
+        let strict = |plan: &mut Plan| {
+            (plan.policy.srm_action, plan.policy.no_data_action) = (OnTrouble::Rollback, OnTrouble::Rollback)
+        };
+        assert_eq!(
+            verdict(&strict, &|stage| stage.users.candidate = 800),
+            (Verdict::Rollback, Some("srm".into()))
+        );
+        assert_eq!(
+            verdict(&strict, &|stage| stage.start += HOUR),
+            (Verdict::Rollback, Some("evidence".into()))
+        );
         // A holdback: the ladder ends below 1, and that is full.
         let holdback = |plan: &mut Plan| plan.layers[0].ladder = vec![Ratio::try_from_share(0.1).unwrap()];
-        assert_eq!(verdict(&holdback, &nothing), (Verdict::Hold, Some("ladder".into())));
+        assert_eq!(
+            verdict(&holdback, &nothing),
+            (Verdict::Hold, Some("ladder".into()))
+        );
     }
 
     #[test]
@@ -441,9 +609,15 @@ mod tests {
         };
         assert_eq!(vip(0.5, None), (Verdict::Hold, Some("after".into())));
         assert_eq!(vip(1.0, None), (Verdict::Promote, None));
-        assert_eq!(vip(1.0, Some((0, "b".into()))), (Verdict::Hold, Some("new_release".into())));
+        assert_eq!(
+            vip(1.0, Some((0, "b".into()))),
+            (Verdict::Hold, Some("new_release".into()))
+        );
         assert_eq!(vip(1.0, Some((0, "older".into()))), (Verdict::Promote, None));
-        assert_eq!(vip(1.0, Some((NOW - HOUR, "older".into()))), (Verdict::Hold, Some("cool_down".into())));
+        assert_eq!(
+            vip(1.0, Some((NOW - HOUR, "older".into()))),
+            (Verdict::Hold, Some("cool_down".into()))
+        );
     }
 
     #[test]
@@ -451,8 +625,16 @@ mod tests {
         let (_, mut analysis) = healthy();
         let idle = state("early", 0.0, analysis.stages[0].start);
         analysis.stages[0].ratio = Ratio::ZERO;
-        assert_eq!(decided(&plan(""), &idle, Some(&analysis)).verdict, Verdict::Promote);
+        assert_eq!(
+            decided(&plan(""), &idle, Some(&analysis)).verdict,
+            Verdict::Promote
+        );
         analysis.stages[0].users.leaked = 500;
-        assert_eq!(decided(&plan(""), &idle, Some(&analysis)).first_blocking.as_deref(), Some("leak"));
+        assert_eq!(
+            decided(&plan(""), &idle, Some(&analysis))
+                .first_blocking
+                .as_deref(),
+            Some("leak")
+        );
     }
 }

@@ -1,13 +1,11 @@
 //! What a decision looks at: a layer's current stage, reduced to numbers. Made from an analysis, or drawn by the simulator.
 
-use crate::{
-    analysis::{LayerAnalysis, StageAnalysis, UserCounts},
-    bucket::Ratio,
-    qos::{Judged, QosArm},
-    scenario::{Policy, Sequential},
-    stats::{Interval, Reason, srm},
-    time::Micros,
-};
+use crate::analysis::{LayerAnalysis, StageAnalysis, UserCounts};
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::qos::{Judged, QosArm};
+use crate::scenario::{Policy, Sequential};
+use crate::stats::{Interval, Reason, srm};
 
 /// What is known of a layer's current stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +40,17 @@ impl SrmEvidence {
         match policy.sequential {
             Sequential::Fixed => {
                 let test = srm::chi_square(&users, &planned)?;
-                Some(Self { p_value: test.p_value, max_abs_deviation: test.max_abs_deviation })
+                Some(Self {
+                    p_value: test.p_value,
+                    max_abs_deviation: test.max_abs_deviation,
+                })
             }
             Sequential::Anytime => {
                 let is_tested = share > 0.0 && share < 1.0 && users[0] + users[1] > 0.0;
                 is_tested.then(|| Self {
-                    p_value: (-srm::log_bayes_factor(&users, &planned, srm::CONCENTRATION)).exp().min(1.0),
+                    p_value: (-srm::log_bayes_factor(&users, &planned, srm::CONCENTRATION))
+                        .exp()
+                        .min(1.0),
                     max_abs_deviation: srm::max_abs_deviation(&users, &planned),
                 })
             }
@@ -80,7 +83,12 @@ impl QosEvidence {
 
 impl From<&QosArm> for QosEvidence {
     fn from(arm: &QosArm) -> Self {
-        Self { qos: arm.value.qos, point: arm.point, ci: arm.ci, anytime: arm.anytime }
+        Self {
+            qos: arm.value.qos,
+            point: arm.point,
+            ci: arm.ci,
+            anytime: arm.anytime,
+        }
     }
 }
 

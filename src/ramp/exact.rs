@@ -1,10 +1,8 @@
 //! Ramps, exactly: stop probabilities by recursive integration, and the largest step that a budget of harm allows.
 
-use crate::stats::{
-    Reason,
-    dist::norm_isf,
-    group_sequential::{Sides, crossings},
-};
+use crate::stats::Reason;
+use crate::stats::dist::norm_isf;
+use crate::stats::group_sequential::{Sides, crossings};
 
 /// A ramp: shares and users of its stages, the variance of a user's outcome, and the candidate's true effect.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,13 +29,21 @@ pub struct RampOutcome {
 impl ExactRamp {
     /// Information of each stage, `N e (1 - e) / sigma2`: 0 where there is no control or nobody.
     pub fn information(&self) -> Vec<f64> {
-        self.shares.iter().zip(&self.n).map(|(e, n)| n * e * (1.0 - e) / self.sigma2).collect()
+        self.shares
+            .iter()
+            .zip(&self.n)
+            .map(|(e, n)| n * e * (1.0 - e) / self.sigma2)
+            .collect()
     }
 
     /// Information up to each gate, and the stages that have one.
     pub fn gates(&self) -> (Vec<usize>, Vec<f64>) {
         let mut sum = 0.0;
-        let gated = self.information().into_iter().enumerate().filter(|(_, information)| *information > 0.0);
+        let gated = self
+            .information()
+            .into_iter()
+            .enumerate()
+            .filter(|(_, information)| *information > 0.0);
         gated
             .map(|(stage, information)| {
                 (stage, {
@@ -60,13 +66,20 @@ impl ExactRamp {
         // The recursion stops above: harm points upwards there.
         let stops = crossings(&information, c, Sides::One, -delta)?;
         let mut stop_probability = vec![0.0; self.shares.len()];
-        stages.iter().zip(&stops).for_each(|(stage, stop)| stop_probability[*stage] = *stop);
+        stages
+            .iter()
+            .zip(&stops)
+            .for_each(|(stage, stop)| stop_probability[*stage] = *stop);
         let (mut reached, mut expected_exposed) = (1.0, 0.0);
         for ((share, n), stop) in self.shares.iter().zip(&self.n).zip(&stop_probability) {
             expected_exposed += reached * share * n;
             reached -= stop;
         }
-        Ok(RampOutcome { p_rollback: stop_probability.iter().sum(), stop_probability, expected_exposed })
+        Ok(RampOutcome {
+            p_rollback: stop_probability.iter().sum(),
+            stop_probability,
+            expected_exposed,
+        })
     }
 }
 
@@ -99,7 +112,11 @@ pub fn risk_of_ruin_step(risk: &RuinRisk) -> Result<f64, Reason> {
         return Err(Reason::NoSolution);
     }
     let z2 = norm_isf(risk.delta).powi(2);
-    let (a, b, c) = (mu * mu - z2 * v, 2.0 * risk.budget * mu - z2 * risk.sigma2, risk.budget * risk.budget);
+    let (a, b, c) = (
+        mu * mu - z2 * v,
+        2.0 * risk.budget * mu - z2 * risk.sigma2,
+        risk.budget * risk.budget,
+    );
     let discriminant = b * b - 4.0 * a * c;
     if discriminant < 0.0 {
         return Ok(risk.cap);

@@ -8,6 +8,7 @@ mod schedule;
 mod state;
 mod step;
 mod trace;
+pub mod who;
 
 pub(crate) use checks::MAX_MISASSIGNED;
 pub use decide::{Check, Conclusion, Decision, Outcome, Situation, Verdict, conclude, decide};

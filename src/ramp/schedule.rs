@@ -4,19 +4,15 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{
-    decide::{Check, Decision, Outcome, Situation, Verdict, decide},
-    evidence::Evidence,
-    state::{LayerState, RampState},
-};
-use crate::{
-    analysis::{Analysis, LayerAnalysis, StageAnalysis},
-    bucket::Ratio,
-    error::{Error, Result},
-    output,
-    scenario::{Layer, Plan, RollbackScope},
-    time::{self, Micros},
-};
+use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::base::{output, time};
+use crate::bucket::Ratio;
+use crate::ramp::decide::{Check, Decision, Outcome, Situation, Verdict, decide};
+use crate::ramp::evidence::Evidence;
+use crate::ramp::state::{LayerState, RampState};
+use crate::scenario::{Layer, Plan, RollbackScope};
 
 pub(super) const SCHEMA: &str = "sluice.schedule/1";
 
@@ -174,33 +170,67 @@ pub fn schedule(
         );
         return Err(Error::input("analysis", found));
     }
-    let state = state.clone().for_plan(plan, &analysis.tenants(), analysis.as_of, &analysis.data.layers_digest)?;
+    let state = state.clone().for_plan(
+        plan,
+        &analysis.tenants(),
+        analysis.as_of,
+        &analysis.data.layers_digest,
+    )?;
     let rows = &analysis.data.rows;
     let misassigned = rows.n_misassigned as f64 / (rows.n_baseline + rows.n_candidate).max(1) as f64;
     let mut decided: Vec<(&LayerState, Decision)> = Vec::new();
-    let names =
-        |stage: &StageAnalysis| stage.guardrails.iter().map(|finding| &finding.metric).eq(plan.guardrails.iter().map(|g| &g.metric));
-    if !analysis.layers.iter().filter_map(LayerAnalysis::current).all(names) {
-        return Err(Error::input("analysis", "expected findings on the guardrails of the plan, found others")
-            .hint("analyze the cube anew with `sluice analyze`"));
+    let names = |stage: &StageAnalysis| {
+        stage
+            .guardrails
+            .iter()
+            .map(|finding| &finding.metric)
+            .eq(plan.guardrails.iter().map(|g| &g.metric))
+    };
+    if !analysis
+        .layers
+        .iter()
+        .filter_map(LayerAnalysis::current)
+        .all(names)
+    {
+        return Err(Error::input(
+            "analysis",
+            "expected findings on the guardrails of the plan, found others",
+        )
+        .hint("analyze the cube anew with `sluice analyze`"));
     }
     let evidence_of: HashMap<(&str, &str), Evidence> = analysis
         .layers
         .iter()
-        .filter_map(|layer| Some(((layer.tenant.as_str(), layer.layer.as_str()), Evidence::of(layer, &plan.policy)?)))
+        .filter_map(|layer| {
+            Some((
+                (layer.tenant.as_str(), layer.layer.as_str()),
+                Evidence::of(layer, &plan.policy)?,
+            ))
+        })
         .collect();
     for of_tenant in state.layers.chunk_by(|a, b| a.tenant == b.tenant) {
         for (layer, layer_state) in plan.layers.iter().zip(of_tenant) {
             let evidence = evidence_of.get(&(layer_state.tenant.as_str(), layer.id.as_str()));
-            let situation =
-                Situation { plan, layer, state: layer_state, tenant_states: of_tenant, evidence, misassigned, as_of: analysis.as_of };
+            let situation = Situation {
+                plan,
+                layer,
+                state: layer_state,
+                tenant_states: of_tenant,
+                evidence,
+                misassigned,
+                as_of: analysis.as_of,
+            };
             decided.push((layer_state, decide(&situation)));
         }
     }
     if plan.policy.rollback_scope == RollbackScope::Plan {
         roll_back_together(&mut decided);
     }
-    let mut next = RampState { candidate: plan.candidate.clone(), evidence_digest: Some(evidence_digest.to_owned()), ..state.clone() };
+    let mut next = RampState {
+        candidate: plan.candidate.clone(),
+        evidence_digest: Some(evidence_digest.to_owned()),
+        ..state.clone()
+    };
     let mut rows = Vec::new();
     for ((before, decision), after) in decided.iter().zip(&mut next.layers) {
         let together = decision.first_blocking.as_deref() == Some(TOGETHER);
@@ -210,7 +240,13 @@ pub fn schedule(
         if decision.next_ratio != before.ratio {
             after.ratio = decision.next_ratio;
             after.since = analysis.as_of;
-            rows.push(operation_row(plan, before, decision, analysis.as_of, evidence_digest));
+            rows.push(operation_row(
+                plan,
+                before,
+                decision,
+                analysis.as_of,
+                evidence_digest,
+            ));
         }
     }
     let layers = decided
@@ -246,14 +282,27 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
         .map(|(state, _)| (state.tenant.clone(), state.layer.clone()))
         .collect();
     for (state, decision) in decided {
-        let Some((_, cause)) = failed.iter().find(|(tenant, _)| *tenant == state.tenant) else { continue };
+        let Some((_, cause)) = failed.iter().find(|(tenant, _)| *tenant == state.tenant) else {
+            continue;
+        };
         if decision.verdict == Verdict::Rollback {
             continue;
         }
-        let verdict = if state.ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
+        let verdict = if state.ratio > Ratio::ZERO {
+            Verdict::Rollback
+        } else {
+            Verdict::Hold
+        };
         let reason = format!("{cause} is rolled back, and the plan rolls back as a whole");
         let outcome = Outcome::Block(verdict);
-        let check = Check { check: TOGETHER.into(), outcome, value: None, interval: None, limit: None, detail: reason.clone() };
+        let check = Check {
+            check: TOGETHER.into(),
+            outcome,
+            value: None,
+            interval: None,
+            limit: None,
+            detail: reason.clone(),
+        };
         decision.trace.insert(0, check);
         decision.verdict = verdict;
         decision.next_ratio = Ratio::ZERO;
@@ -262,9 +311,18 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
     }
 }
 
-fn layer_schedule(before: &LayerState, decision: Decision, after: &LayerState, plan: &Plan, layer: &Layer) -> LayerSchedule {
+fn layer_schedule(
+    before: &LayerState,
+    decision: Decision,
+    after: &LayerState,
+    plan: &Plan,
+    layer: &Layer,
+) -> LayerSchedule {
     LayerSchedule {
-        rolled_back: after.rolled_back.as_ref().is_some_and(|(_, release)| *release == plan.candidate),
+        rolled_back: after
+            .rolled_back
+            .as_ref()
+            .is_some_and(|(_, release)| *release == plan.candidate),
         tenant: before.tenant.clone(),
         layer: before.layer.clone(),
         verdict: decision.verdict,
@@ -286,8 +344,22 @@ fn layer_schedule(before: &LayerState, decision: Decision, after: &LayerState, p
     }
 }
 
-fn operation_row(plan: &Plan, before: &LayerState, decision: &Decision, at: Micros, evidence_digest: &str) -> OperationRow {
-    let what = format!("{} {} {} {} {} {}", plan.id, before.tenant, before.layer, before.ratio, decision.next_ratio, time::format(at));
+fn operation_row(
+    plan: &Plan,
+    before: &LayerState,
+    decision: &Decision,
+    at: Micros,
+    evidence_digest: &str,
+) -> OperationRow {
+    let what = format!(
+        "{} {} {} {} {} {}",
+        plan.id,
+        before.tenant,
+        before.layer,
+        before.ratio,
+        decision.next_ratio,
+        time::format(at)
+    );
     OperationRow {
         log_id: log_id(&what, evidence_digest),
         plan_id: plan.id.clone(),
@@ -312,7 +384,10 @@ impl OperationRow {
         (old_value, new_value): (Ratio, Ratio),
         (at, operator): (Micros, &str),
     ) -> Self {
-        let what = format!("{plan_id} {tenant} {layer} {old_value} {new_value} {}", time::format(at));
+        let what = format!(
+            "{plan_id} {tenant} {layer} {old_value} {new_value} {}",
+            time::format(at)
+        );
         Self {
             log_id: log_id(&what, ""),
             plan_id: plan_id.to_owned(),
@@ -335,10 +410,20 @@ impl OperationRow {
             let tenant = operation.tenant.clone().unwrap_or_default();
             let before = ratios.insert((tenant.clone(), operation.layer_idx), operation.ratio);
             let old_value = before
-                .or_else(|| ratios.get(&(String::new(), operation.layer_idx)).copied().filter(|_| !tenant.is_empty()))
+                .or_else(|| {
+                    ratios
+                        .get(&(String::new(), operation.layer_idx))
+                        .copied()
+                        .filter(|_| !tenant.is_empty())
+                })
                 .unwrap_or(Ratio::ZERO);
             let layer = &plan.layers[operation.layer_idx].id;
-            let what = format!("{} {tenant} {layer} {old_value} {} {}", plan.id, operation.ratio, time::format(operation.at));
+            let what = format!(
+                "{} {tenant} {layer} {old_value} {} {}",
+                plan.id,
+                operation.ratio,
+                time::format(operation.at)
+            );
             rows.push(Self {
                 log_id: log_id(&what, ""),
                 plan_id: plan.id.clone(),

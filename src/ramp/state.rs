@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    replay::stages_of,
-    scenario::Plan,
-    time::Micros,
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::replay::stages_of;
+use crate::scenario::Plan;
 
 pub(super) const SCHEMA: &str = "sluice.state/1";
 
@@ -50,7 +48,9 @@ impl RampState {
     pub fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Self {
         let layer_state = |tenant: &String, idx: usize| {
             let stages = stages_of(plan, tenant, idx, as_of);
-            let fell = stages.windows(2).rfind(|pair| pair[1].ratio == Ratio::ZERO && pair[0].ratio > Ratio::ZERO);
+            let fell = stages
+                .windows(2)
+                .rfind(|pair| pair[1].ratio == Ratio::ZERO && pair[0].ratio > Ratio::ZERO);
             let current = stages.last();
             LayerState {
                 tenant: tenant.clone(),
@@ -66,7 +66,10 @@ impl RampState {
             candidate: plan.candidate.clone(),
             layers_digest: None,
             evidence_digest: None,
-            layers: tenants.iter().flat_map(|tenant| (0..plan.layers.len()).map(move |idx| layer_state(tenant, idx))).collect(),
+            layers: tenants
+                .iter()
+                .flat_map(|tenant| (0..plan.layers.len()).map(move |idx| layer_state(tenant, idx)))
+                .collect(),
         }
     }
 
@@ -75,23 +78,48 @@ impl RampState {
     ///
     /// # Errors
     /// A state of another plan, or of one with other layers, or evidence that rests on another layer table than the ramp's.
-    pub fn for_plan(mut self, plan: &Plan, tenants: &[String], as_of: Micros, layers_digest: &str) -> Result<Self> {
-        let differs =
-            |found: String| Err(Error::input("state", format!("expected the state of plan {} and its layers, found {found}", plan.id)));
+    pub fn for_plan(
+        mut self,
+        plan: &Plan,
+        tenants: &[String],
+        as_of: Micros,
+        layers_digest: &str,
+    ) -> Result<Self> {
+        let differs = |found: String| {
+            Err(Error::input(
+                "state",
+                format!(
+                    "expected the state of plan {} and its layers, found {found}",
+                    plan.id
+                ),
+            ))
+        };
         if self.plan_id != plan.id {
             return differs(format!("that of plan {}", self.plan_id));
         }
         for of_tenant in self.layers.chunk_by(|a, b| a.tenant == b.tenant) {
-            if !of_tenant.iter().map(|state| &state.layer).eq(plan.layers.iter().map(|layer| &layer.id)) {
+            if !of_tenant
+                .iter()
+                .map(|state| &state.layer)
+                .eq(plan.layers.iter().map(|layer| &layer.id))
+            {
                 let ids: Vec<&str> = of_tenant.iter().map(|state| state.layer.as_str()).collect();
                 return differs(format!("layers {}", ids.join(", ")));
             }
         }
         let mut seen = std::collections::BTreeSet::new();
-        let unique = self.layers.iter().all(|state| seen.insert((&state.tenant, &state.layer)));
-        let in_time = self.layers.iter().all(|state| (plan.start..=as_of).contains(&state.since));
+        let unique = self
+            .layers
+            .iter()
+            .all(|state| seen.insert((&state.tenant, &state.layer)));
+        let in_time = self
+            .layers
+            .iter()
+            .all(|state| (plan.start..=as_of).contains(&state.since));
         if self.schema != SCHEMA || !unique || !in_time {
-            return differs("one of another version, with layers twice, or with instants outside of the plan".into());
+            return differs(
+                "one of another version, with layers twice, or with instants outside of the plan".into(),
+            );
         }
         if self.candidate != plan.candidate {
             // A new release is a new ramp, with layers of its own.
@@ -103,7 +131,11 @@ impl RampState {
         }
         // Counters know no users: whatever table the ramp started with is still its own.
         if !layers_digest.is_empty() {
-            if let Some(pinned) = self.layers_digest.as_ref().filter(|pinned| *pinned != layers_digest) {
+            if let Some(pinned) = self
+                .layers_digest
+                .as_ref()
+                .filter(|pinned| *pinned != layers_digest)
+            {
                 return Err(Error::input(
                     "analysis",
                     format!("expected evidence on the layer table that the ramp started with, {pinned}, found evidence on {layers_digest}"),
@@ -112,7 +144,11 @@ impl RampState {
             }
             self.layers_digest = Some(layers_digest.to_owned());
         }
-        let new: Vec<String> = tenants.iter().filter(|tenant| !self.layers.iter().any(|state| state.tenant == **tenant)).cloned().collect();
+        let new: Vec<String> = tenants
+            .iter()
+            .filter(|tenant| !self.layers.iter().any(|state| state.tenant == **tenant))
+            .cloned()
+            .collect();
         self.layers.extend(Self::from_plan(plan, &new, as_of).layers);
         Ok(self)
     }

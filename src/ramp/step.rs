@@ -6,15 +6,14 @@ use std::{
     path::Path,
 };
 
-use super::{RampState, Schedule, schedule::SCHEMA as SCHEDULE_SCHEMA, state::SCHEMA as STATE_SCHEMA};
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    output,
-    replay::stages_of,
-    scenario::Plan,
-    time::{self, Micros},
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::base::{output, time};
+use crate::bucket::Ratio;
+use crate::ramp::schedule::{SCHEMA as SCHEDULE_SCHEMA, Schedule};
+use crate::ramp::state::{RampState, SCHEMA as STATE_SCHEMA};
+use crate::replay::stages_of;
+use crate::scenario::Plan;
 
 /// The ratio of every layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +38,10 @@ enum Origin {
 impl Step {
     /// What the plan's operations had brought about before an instant.
     pub fn in_force(as_of: Micros) -> Self {
-        Self { origin: Origin::Operations(as_of), supposed: BTreeMap::new() }
+        Self {
+            origin: Origin::Operations(as_of),
+            supposed: BTreeMap::new(),
+        }
     }
 
     /// Reads a step from the command line:
@@ -49,7 +51,12 @@ impl Step {
     /// # Errors
     /// A text that is none of these, a layer that the plan does not have, a ratio finer than a basis point, or a file of another plan.
     pub fn parse(text: &str, plan: &Plan, as_of: Micros) -> Result<Self> {
-        let of = |origin| Ok(Self { origin, supposed: BTreeMap::new() });
+        let of = |origin| {
+            Ok(Self {
+                origin,
+                supposed: BTreeMap::new(),
+            })
+        };
         let path = Path::new(text);
         if path.is_file() {
             return of(Origin::Listed(listed(path, plan)?));
@@ -63,10 +70,15 @@ impl Step {
                 let (id, ratio) = pair.split_once('=').unwrap_or((pair, ""));
                 let Some(layer) = plan.layers.iter().position(|layer| layer.id == id) else {
                     let ids: Vec<&str> = plan.layers.iter().map(|layer| layer.id.as_str()).collect();
-                    return Err(Error::usage(format!("expected one of the layers {}, found `{id}`", ids.join(", "))));
+                    return Err(Error::usage(format!(
+                        "expected one of the layers {}, found `{id}`",
+                        ids.join(", ")
+                    )));
                 };
                 if step.supposed.insert(layer, parse_ratio(ratio)?).is_some() {
-                    return Err(Error::usage(format!("expected each layer once, found `{id}` twice")));
+                    return Err(Error::usage(format!(
+                        "expected each layer once, found `{id}` twice"
+                    )));
                 }
             }
             return Ok(step);
@@ -89,10 +101,15 @@ impl Step {
             return *ratio;
         }
         match &self.origin {
-            Origin::Operations(as_of) => stages_of(plan, tenant, layer, *as_of).last().map_or(Ratio::ZERO, |stage| stage.ratio),
+            Origin::Operations(as_of) => stages_of(plan, tenant, layer, *as_of)
+                .last()
+                .map_or(Ratio::ZERO, |stage| stage.ratio),
             Origin::Initial => plan.layers[layer].initial_ratio,
             Origin::Everywhere(ratio) => *ratio,
-            Origin::Listed(ratios) => ratios.get(&(tenant.to_owned(), plan.layers[layer].id.clone())).copied().unwrap_or(Ratio::ZERO),
+            Origin::Listed(ratios) => ratios
+                .get(&(tenant.to_owned(), plan.layers[layer].id.clone()))
+                .copied()
+                .unwrap_or(Ratio::ZERO),
         }
     }
 }
@@ -106,21 +123,39 @@ fn listed(path: &Path, plan: &Plan) -> Result<BTreeMap<(String, String), Ratio>>
         candidate: String,
     }
     let wrong = |found: String| {
-        let expected = format!("expected a schedule.json or state.json of {} under plan {}", plan.candidate, plan.id);
-        Err(Error::input(path.display().to_string(), format!("{expected}, found {found}")))
+        let expected = format!(
+            "expected a schedule.json or state.json of {} under plan {}",
+            plan.candidate, plan.id
+        );
+        Err(Error::input(
+            path.display().to_string(),
+            format!("{expected}, found {found}"),
+        ))
     };
     let header: Header = output::read_json(path)?;
     if header.plan_id != plan.id || header.candidate != plan.candidate {
         return wrong(format!("one of {} under {}", header.candidate, header.plan_id));
     }
     let ratios: BTreeMap<(String, String), Ratio> = match header.schema.as_str() {
-        SCHEDULE_SCHEMA => output::read_json::<Schedule>(path)?.layers.into_iter().map(|l| ((l.tenant, l.layer), l.next_ratio)).collect(),
-        STATE_SCHEMA => output::read_json::<RampState>(path)?.layers.into_iter().map(|l| ((l.tenant, l.layer), l.ratio)).collect(),
+        SCHEDULE_SCHEMA => output::read_json::<Schedule>(path)?
+            .layers
+            .into_iter()
+            .map(|l| ((l.tenant, l.layer), l.next_ratio))
+            .collect(),
+        STATE_SCHEMA => output::read_json::<RampState>(path)?
+            .layers
+            .into_iter()
+            .map(|l| ((l.tenant, l.layer), l.ratio))
+            .collect(),
         other => return wrong(format!("a document of form {other}")),
     };
     let tenants: BTreeSet<&String> = ratios.keys().map(|(tenant, _)| tenant).collect();
     for tenant in tenants {
-        if let Some(missing) = plan.layers.iter().find(|layer| !ratios.contains_key(&(tenant.clone(), layer.id.clone()))) {
+        if let Some(missing) = plan
+            .layers
+            .iter()
+            .find(|layer| !ratios.contains_key(&(tenant.clone(), layer.id.clone())))
+        {
             return wrong(format!("none for layer {} of tenant {tenant}", missing.id));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use super::decide::{Check, Outcome, Verdict};
+use crate::ramp::decide::{Check, Outcome, Verdict};
 use crate::stats::Interval;
 
 /// The name of a check: `dwell`, `guardrail:complaint_rate`.
@@ -35,25 +35,56 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn new(outcome: Outcome) -> Self {
-        Self { outcome, value: None, interval: None, limit: None }
+        Self {
+            outcome,
+            value: None,
+            interval: None,
+            limit: None,
+        }
     }
 
     pub(super) fn with(outcome: Outcome, value: f64, limit: f64) -> Self {
-        Self { outcome, value: Some(value), interval: None, limit: Some(limit) }
+        Self {
+            outcome,
+            value: Some(value),
+            interval: None,
+            limit: Some(limit),
+        }
     }
 }
 
 /// Takes checks in their order.
 pub(super) trait Trace<'a> {
     /// Takes a check; `Break` when no more are wanted.
-    fn push(&mut self, name: CheckName<'a>, found: Found, detail: impl FnOnce() -> String) -> ControlFlow<()>;
+    fn push(&mut self, name: CheckName<'a>, found: Found, detail: impl FnOnce() -> String)
+    -> ControlFlow<()>;
 }
 
 /// Every check, with its words.
 impl<'a> Trace<'a> for Vec<Check> {
-    fn push(&mut self, name: CheckName<'a>, found: Found, detail: impl FnOnce() -> String) -> ControlFlow<()> {
-        let Found { outcome, value, interval, limit } = found;
-        Self::push(self, Check { check: name.to_string(), outcome, value, interval, limit, detail: detail() });
+    fn push(
+        &mut self,
+        name: CheckName<'a>,
+        found: Found,
+        detail: impl FnOnce() -> String,
+    ) -> ControlFlow<()> {
+        let Found {
+            outcome,
+            value,
+            interval,
+            limit,
+        } = found;
+        Self::push(
+            self,
+            Check {
+                check: name.to_string(),
+                outcome,
+                value,
+                interval,
+                limit,
+                detail: detail(),
+            },
+        );
         ControlFlow::Continue(())
     }
 }

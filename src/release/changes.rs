@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{ArtifactRef, ReleaseRecord};
+use crate::release::record::ReleaseRecord;
+use crate::release::reference::ArtifactRef;
 
 /// The four things that a release is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,7 +20,12 @@ pub enum Dimension {
 }
 
 /// All dimensions, in the order of a record.
-pub const DIMENSIONS: [Dimension; 4] = [Dimension::Model, Dimension::Prompt, Dimension::ToolSchema, Dimension::KbIndex];
+pub const DIMENSIONS: [Dimension; 4] = [
+    Dimension::Model,
+    Dimension::Prompt,
+    Dimension::ToolSchema,
+    Dimension::KbIndex,
+];
 
 impl Dimension {
     /// The word of documents.
@@ -67,6 +73,12 @@ pub fn changes(baseline: &ReleaseRecord, candidate: &ReleaseRecord) -> [Change; 
             (None, None) => Some(true),
             _ => Some(false),
         };
-        Change { dimension, from: from.cloned(), to: to.cloned(), changed: same != Some(true), moved: same.is_none() }
+        Change {
+            dimension,
+            from: from.cloned(),
+            to: to.cloned(),
+            changed: same != Some(true),
+            moved: same.is_none(),
+        }
     })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::ReleaseRecord;
 use crate::input::DEFAULT_TENANT;
+use crate::release::record::ReleaseRecord;
 
 /// Records to look up.
 #[derive(Debug, Clone, Default)]
@@ -12,11 +12,14 @@ pub struct RecordIndex {
 }
 
 impl RecordIndex {
-    /// Takes records as [`super::read_records`] returns them.
+    /// Takes records as [`crate::release::record::read_records`] returns them.
     pub fn new(records: Vec<ReleaseRecord>) -> Self {
         let mut by_release: BTreeMap<String, Vec<ReleaseRecord>> = BTreeMap::new();
         for record in records {
-            by_release.entry(record.release_id.clone()).or_default().push(record);
+            by_release
+                .entry(record.release_id.clone())
+                .or_default()
+                .push(record);
         }
         Self { by_release }
     }
@@ -30,6 +33,9 @@ impl RecordIndex {
             None => Some((1, record.is_production)),
             Some(_) => None,
         };
-        records.iter().filter(|record| rank(record).is_some()).min_by_key(rank)
+        records
+            .iter()
+            .filter(|record| rank(record).is_some())
+            .min_by_key(rank)
     }
 }

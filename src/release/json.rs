@@ -4,10 +4,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-use crate::{
-    error::{Error, Result},
-    output,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
 
 /// A JSON value whose objects name every key once: two readers of `{"a": 1, "a": 2}` would see two documents with one digest.
 struct Strict(Value);
@@ -40,7 +38,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> std::result::Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number beyond double precision"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number beyond double precision"))
     }
 
     fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
@@ -82,8 +82,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
 pub fn parse_json(place: &str, bytes: &[u8]) -> Result<Value> {
     // Files of other systems begin with a byte order mark now and then.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let strict: Strict =
-        serde_json::from_slice(bytes).map_err(|error| Error::input(place.to_owned(), format!("expected JSON, found {error}")))?;
+    let strict: Strict = serde_json::from_slice(bytes)
+        .map_err(|error| Error::input(place.to_owned(), format!("expected JSON, found {error}")))?;
     Ok(strict.0)
 }
 
@@ -92,8 +92,12 @@ pub fn parse_json(place: &str, bytes: &[u8]) -> Result<Value> {
 /// # Errors
 /// A number that no double holds.
 pub fn canonical(place: &str, value: &Value) -> Result<(Vec<u8>, String)> {
-    let bytes = serde_json_canonicalizer::to_vec(value)
-        .map_err(|error| Error::input(place.to_owned(), format!("expected JSON with a canonical form, found: {error}")))?;
+    let bytes = serde_json_canonicalizer::to_vec(value).map_err(|error| {
+        Error::input(
+            place.to_owned(),
+            format!("expected JSON with a canonical form, found: {error}"),
+        )
+    })?;
     let digest = output::sha256_of_bytes(&bytes);
     Ok((bytes, digest))
 }

@@ -7,15 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    changes::Dimension,
-    json::{canonical, parse_json},
-    reference::ArtifactRef,
-};
-use crate::{
-    error::{Error, ErrorKind, Problem, Result},
-    time::{self, Micros},
-};
+use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::release::changes::Dimension;
+use crate::release::json::{canonical, parse_json};
+use crate::release::reference::ArtifactRef;
 
 /// Bytes of a file of records beyond which it is refused: a record has a thousand.
 const MAX_BYTES: u64 = 1 << 30;
@@ -95,7 +92,7 @@ pub struct ReleaseRecord {
     pub created_at: Option<Micros>,
     /// The code's commit.
     pub git_sha: Option<String>,
-    /// Model, prompt, tool schema, knowledge base: in the order of [`super::DIMENSIONS`].
+    /// Model, prompt, tool schema, knowledge base: in the order of [`crate::release::changes::DIMENSIONS`].
     pub artifacts: [Option<ArtifactRef>; 4],
     /// The cases it was evaluated on.
     pub eval_set: Option<ArtifactRef>,
@@ -148,7 +145,11 @@ impl ReleaseRecord {
         let mut records = read_records(path)?;
         match (records.pop(), records.is_empty()) {
             (Some(record), true) => Ok(record),
-            _ => Err(Error::input(path.display().to_string(), "expected one release record, found several").hint("name one file")),
+            _ => Err(Error::input(
+                path.display().to_string(),
+                "expected one release record, found several",
+            )
+            .hint("name one file")),
         }
     }
 
@@ -162,9 +163,16 @@ impl ReleaseRecord {
             None => (canonical(place, value)?.1, value, false),
         };
         let Some(object) = body.as_object() else {
-            return Err(Error::input(place.to_owned(), format!("expected a release record (an object), found {}", kind_of(body))));
+            return Err(Error::input(
+                place.to_owned(),
+                format!("expected a release record (an object), found {}", kind_of(body)),
+            ));
         };
-        let mut reader = Reader { place, object, problems: Vec::new() };
+        let mut reader = Reader {
+            place,
+            object,
+            problems: Vec::new(),
+        };
         let record = Self {
             release_id: reader.required_text("release_id"),
             tenant_id: reader.text("tenant_id"),
@@ -202,21 +210,35 @@ pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
     let mut records: Vec<ReleaseRecord> = Vec::new();
     for file in record_files(path)? {
         let place = file.display().to_string();
-        let size = std::fs::metadata(&file).map_err(|error| Error::read(&file, &error))?.len();
+        let size = std::fs::metadata(&file)
+            .map_err(|error| Error::read(&file, &error))?
+            .len();
         if size > MAX_BYTES {
-            return Err(Error::input(place, format!("expected release records, found a file of {size} bytes")));
+            return Err(Error::input(
+                place,
+                format!("expected release records, found a file of {size} bytes"),
+            ));
         }
         let bytes = std::fs::read(&file).map_err(|error| Error::read(&file, &error))?;
         for (place, value) in values_of(&file, &place, &bytes)? {
             records.push(ReleaseRecord::of_json(&place, &value)?);
         }
     }
-    records.sort_by(|a, b| (&a.tenant_id, &a.release_id, a.is_production).cmp(&(&b.tenant_id, &b.release_id, b.is_production)));
-    for pair in records.windows(2).filter(|pair| pair[0].is_production == pair[1].is_production) {
+    records.sort_by(|a, b| {
+        (&a.tenant_id, &a.release_id, a.is_production).cmp(&(&b.tenant_id, &b.release_id, b.is_production))
+    });
+    for pair in records
+        .windows(2)
+        .filter(|pair| pair[0].is_production == pair[1].is_production)
+    {
         let (a, b) = (&pair[0], &pair[1]);
         if a.release_id == b.release_id && a.tenant_id == b.tenant_id && a.digest != b.digest {
-            let found = format!("expected one record a release, found `{}` with another content in {}", a.release_id, a.place);
-            return Err(Error::input(b.place.clone(), found).hint("records are immutable: a change is a new release with a new id"));
+            let found = format!(
+                "expected one record a release, found `{}` with another content in {}",
+                a.release_id, a.place
+            );
+            return Err(Error::input(b.place.clone(), found)
+                .hint("records are immutable: a change is a new release with a new id"));
         }
     }
     records.dedup_by(|a, b| a.digest == b.digest && a.is_production == b.is_production);
@@ -228,29 +250,48 @@ fn record_files(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let entries = std::fs::read_dir(path).map_err(|error| Error::read(path, &error))?;
-    let mut files: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|file| file.is_file() && is_json(file)).collect();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| file.is_file() && is_json(file))
+        .collect();
     files.sort();
     if files.is_empty() {
-        return Err(Error::input(path.display().to_string(), "expected .json, .jsonl or .ndjson files in the folder, found none"));
+        return Err(Error::input(
+            path.display().to_string(),
+            "expected .json, .jsonl or .ndjson files in the folder, found none",
+        ));
     }
     Ok(files)
 }
 
 fn is_json(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| ["json", "jsonl", "ndjson"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    path.extension().is_some_and(|extension| {
+        ["json", "jsonl", "ndjson"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 fn values_of(file: &Path, place: &str, bytes: &[u8]) -> Result<Vec<(String, Value)>> {
-    if file.extension().is_some_and(|extension| !extension.eq_ignore_ascii_case("json")) {
-        let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+    if file
+        .extension()
+        .is_some_and(|extension| !extension.eq_ignore_ascii_case("json"))
+    {
+        let lines = bytes
+            .split(|byte| *byte == b'\n')
+            .enumerate()
+            .filter(|(_, line)| !line.trim_ascii().is_empty());
         return lines
             .map(|(idx, line)| (format!("{place}: line {}", idx + 1), line))
             .map(|(at, line)| Ok((at.clone(), parse_json(&at, line)?)))
             .collect();
     }
     Ok(match parse_json(place, bytes)? {
-        Value::Array(values) => values.into_iter().enumerate().map(|(idx, value)| (format!("{place}: [{idx}]"), value)).collect(),
+        Value::Array(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(idx, value)| (format!("{place}: [{idx}]"), value))
+            .collect(),
         value => vec![(place.to_owned(), value)],
     })
 }
@@ -264,7 +305,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&mut self, path: &str, expected: &str, found: &Value) {
-        self.problems.push(Problem::new(format!("{}: {path}", self.place), format!("expected {expected}, found {}", kind_of(found))));
+        self.problems.push(Problem::new(
+            format!("{}: {path}", self.place),
+            format!("expected {expected}, found {}", kind_of(found)),
+        ));
     }
 
     fn get(&self, key: &str) -> Option<Value> {
@@ -283,11 +327,18 @@ impl Reader<'_> {
 
     /// `hitl_proof`: by tool, a reference.
     fn proofs(&mut self) -> BTreeMap<String, String> {
-        let Some(value) = self.get("hitl_proof") else { return BTreeMap::new() };
+        let Some(value) = self.get("hitl_proof") else {
+            return BTreeMap::new();
+        };
         let entries = value.as_object().map(|fields| {
             fields
                 .iter()
-                .map(|(tool, proof)| Some((tool.clone(), proof.as_str().filter(|text| is_plain(text))?.to_owned())))
+                .map(|(tool, proof)| {
+                    Some((
+                        tool.clone(),
+                        proof.as_str().filter(|text| is_plain(text))?.to_owned(),
+                    ))
+                })
                 .collect::<Option<_>>()
         });
         match entries.flatten() {
@@ -301,7 +352,10 @@ impl Reader<'_> {
 
     fn required_text(&mut self, key: &str) -> String {
         if self.get(key).is_none() {
-            self.problems.push(Problem::new(format!("{}: {key}", self.place), "expected text, found nothing"));
+            self.problems.push(Problem::new(
+                format!("{}: {key}", self.place),
+                "expected text, found nothing",
+            ));
         }
         self.text(key).unwrap_or_default()
     }
@@ -309,8 +363,15 @@ impl Reader<'_> {
     fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         let value = self.get(key)?;
         let items: Option<Vec<String>> = match &value {
-            Value::String(text) => Some(text.split([',', '+', '|']).map(|part| part.trim().to_owned()).collect()),
-            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            Value::String(text) => Some(
+                text.split([',', '+', '|'])
+                    .map(|part| part.trim().to_owned())
+                    .collect(),
+            ),
+            Value::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect(),
             _ => None,
         };
         if items.is_none() {
@@ -345,13 +406,28 @@ impl Reader<'_> {
                     }
                     value
                 };
-                let digest = expect("digest", "text", &Value::is_string).and_then(Value::as_str).map(str::to_owned);
-                let mutable = expect("mutable", "true or false", &Value::is_boolean).and_then(Value::as_bool).unwrap_or(false);
-                let retention_hours = expect("retention_hours", "whole hours", &Value::is_u64).and_then(Value::as_u64);
+                let digest = expect("digest", "text", &Value::is_string)
+                    .and_then(Value::as_str)
+                    .map(str::to_owned);
+                let mutable = expect("mutable", "true or false", &Value::is_boolean)
+                    .and_then(Value::as_bool)
+                    .unwrap_or(false);
+                let retention_hours =
+                    expect("retention_hours", "whole hours", &Value::is_u64).and_then(Value::as_u64);
                 let is_instant = |value: &Value| value.as_str().and_then(time::parse).is_some();
-                let created_at = expect("created_at", "an instant", &is_instant).and_then(Value::as_str).map(str::to_owned);
-                let Some(reference) = fields.get("ref").and_then(Value::as_str).filter(|text| is_plain(text)) else {
-                    self.wrong(&format!("{path}.ref"), PLAIN, fields.get("ref").unwrap_or(&Value::Null));
+                let created_at = expect("created_at", "an instant", &is_instant)
+                    .and_then(Value::as_str)
+                    .map(str::to_owned);
+                let Some(reference) = fields
+                    .get("ref")
+                    .and_then(Value::as_str)
+                    .filter(|text| is_plain(text))
+                else {
+                    self.wrong(
+                        &format!("{path}.ref"),
+                        PLAIN,
+                        fields.get("ref").unwrap_or(&Value::Null),
+                    );
                     return None;
                 };
                 let of_text = ArtifactRef::of_text(reference);
@@ -378,14 +454,21 @@ impl Reader<'_> {
     fn artifacts(&mut self) -> [Option<ArtifactRef>; 4] {
         let Some(Value::Object(artifacts)) = self.get("artifacts") else {
             let found = self.object.get("artifacts").unwrap_or(&Value::Null).clone();
-            self.wrong("artifacts", "an object with model_ref, prompt_ref, tool_schema_ref and kb_index_ref", &found);
+            self.wrong(
+                "artifacts",
+                "an object with model_ref, prompt_ref, tool_schema_ref and kb_index_ref",
+                &found,
+            );
             return [None, None, None, None];
         };
-        super::DIMENSIONS.map(|dimension| {
+        crate::release::changes::DIMENSIONS.map(|dimension| {
             let (key, short) = (dimension.key(), dimension.name());
             let path = format!("artifacts.{key}");
             let Some(value) = artifacts.get(key).or_else(|| artifacts.get(short)) else {
-                self.problems.push(Problem::new(format!("{}: {path}", self.place), "expected a reference, found nothing"));
+                self.problems.push(Problem::new(
+                    format!("{}: {path}", self.place),
+                    "expected a reference, found nothing",
+                ));
                 return None;
             };
             // A release may have no tools or no knowledge base, and says so.
@@ -394,7 +477,9 @@ impl Reader<'_> {
             }
             let mut artifact = self.reference_of(&path, value)?;
             // The dictionary belongs to the index, wherever the record names it.
-            let dict = self.get("dict_version").or_else(|| artifacts.get("dict_version").cloned());
+            let dict = self
+                .get("dict_version")
+                .or_else(|| artifacts.get("dict_version").cloned());
             if let (Dimension::KbIndex, Some(dict)) = (dimension, dict) {
                 artifact.attributes.insert("dict_version".into(), dict);
             }
@@ -403,7 +488,9 @@ impl Reader<'_> {
     }
 
     fn approvers(&mut self) -> Vec<Approver> {
-        let Some(value) = self.get("approvers") else { return Vec::new() };
+        let Some(value) = self.get("approvers") else {
+            return Vec::new();
+        };
         let Value::Array(items) = &value else {
             self.wrong("approvers", "a list", &value);
             return Vec::new();
@@ -414,12 +501,20 @@ impl Reader<'_> {
             match item {
                 // A plain name says nothing of its kind, unless it says that it is a bot.
                 Value::String(id) if !id.trim().is_empty() => {
-                    let kind = if id.to_ascii_lowercase().split(['_', '-', '.']).any(|word| word == "bot") {
+                    let kind = if id
+                        .to_ascii_lowercase()
+                        .split(['_', '-', '.'])
+                        .any(|word| word == "bot")
+                    {
                         ApproverKind::Bot
                     } else {
                         ApproverKind::Unknown
                     };
-                    approvers.push(Approver { id: id.clone(), kind, at: None });
+                    approvers.push(Approver {
+                        id: id.clone(),
+                        kind,
+                        at: None,
+                    });
                 }
                 Value::Object(fields) => {
                     let kind = match fields.get("kind").and_then(Value::as_str) {
@@ -436,9 +531,21 @@ impl Reader<'_> {
                     if let (Some(at), None) = (at, parsed) {
                         self.wrong(&format!("{path}.at"), "an instant", at);
                     }
-                    match fields.get("id").and_then(Value::as_str).filter(|id| !id.trim().is_empty()) {
-                        Some(id) => approvers.push(Approver { id: id.to_owned(), kind, at: parsed }),
-                        None => self.wrong(&format!("{path}.id"), PLAIN, fields.get("id").unwrap_or(&Value::Null)),
+                    match fields
+                        .get("id")
+                        .and_then(Value::as_str)
+                        .filter(|id| !id.trim().is_empty())
+                    {
+                        Some(id) => approvers.push(Approver {
+                            id: id.to_owned(),
+                            kind,
+                            at: parsed,
+                        }),
+                        None => self.wrong(
+                            &format!("{path}.id"),
+                            PLAIN,
+                            fields.get("id").unwrap_or(&Value::Null),
+                        ),
                     }
                 }
                 other => self.wrong(&path, "a name or {id, kind, at}", other),
@@ -457,7 +564,10 @@ impl Reader<'_> {
     }
 
     fn canary(&mut self) -> Option<f64> {
-        let value = self.get("canary_percent").or_else(|| self.get("canary").and_then(|canary| canary.get("percent").cloned()))?;
+        let value = self.get("canary_percent").or_else(|| {
+            self.get("canary")
+                .and_then(|canary| canary.get("percent").cloned())
+        })?;
         let percent = value.as_f64().filter(|percent| (0.0..=100.0).contains(percent));
         if percent.is_none() {
             self.wrong("canary_percent", "a number in 0..=100", &value);

@@ -49,7 +49,10 @@ pub struct ArtifactRef {
 impl ArtifactRef {
     /// A reference without anything else. A digest behind `@sha256:` or `@sha` is taken as one.
     pub fn of_text(text: &str) -> Self {
-        let digest = text.rsplit_once('@').map(|(_, version)| version).filter(|version| version.starts_with("sha"));
+        let digest = text
+            .rsplit_once('@')
+            .map(|(_, version)| version)
+            .filter(|version| version.starts_with("sha"));
         Self {
             reference: text.to_owned(),
             digest: digest.map(str::to_owned),
@@ -74,13 +77,26 @@ impl ArtifactRef {
             return Some("the record says it is mutable, and it has no digest".into());
         }
         // What stands behind a separator is the version; without one, any word of the name may say that it moves.
-        let parts: Vec<String> = self.reference.split(['@', ':', '=', '/', '#']).map(str::to_ascii_lowercase).collect();
-        let words: Vec<&str> =
-            if parts.len() > 1 { parts[1..].iter().map(String::as_str).collect() } else { parts[0].split(['_', '-', '.']).collect() };
+        let parts: Vec<String> = self
+            .reference
+            .split(['@', ':', '=', '/', '#'])
+            .map(str::to_ascii_lowercase)
+            .collect();
+        let words: Vec<&str> = if parts.len() > 1 {
+            parts[1..].iter().map(String::as_str).collect()
+        } else {
+            parts[0].split(['_', '-', '.']).collect()
+        };
         if let Some(word) = words.into_iter().find(|word| FLOATING.contains(word)) {
-            return Some(format!("`{word}` points to whatever is there, and there is no digest"));
+            return Some(format!(
+                "`{word}` points to whatever is there, and there is no digest"
+            ));
         }
-        if parts.iter().flat_map(|part| part.split(['_', '-', '.'])).any(|word| word == "alias") {
+        if parts
+            .iter()
+            .flat_map(|part| part.split(['_', '-', '.']))
+            .any(|word| word == "alias")
+        {
             return Some("an alias can be moved, and there is no digest".into());
         }
         if !self.reference.contains(['@', ':', '=']) && self.digest.is_none() {
@@ -107,9 +123,17 @@ impl ArtifactRef {
 
 /// Whether a digest names an algorithm and has all its digits.
 pub(crate) fn is_whole_digest(digest: &str) -> bool {
-    let Some((algorithm, hex)) = digest.split_once(':') else { return false };
-    let length = DIGEST_LENGTHS.iter().find(|(name, _)| *name == algorithm).map(|(_, length)| *length);
-    Some(hex.len()) == length && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    let Some((algorithm, hex)) = digest.split_once(':') else {
+        return false;
+    };
+    let length = DIGEST_LENGTHS
+        .iter()
+        .find(|(name, _)| *name == algorithm)
+        .map(|(_, length)| *length);
+    Some(hex.len()) == length
+        && hex
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]
@@ -119,20 +143,42 @@ mod tests {
     #[test]
     fn what_floats_and_what_is_pinned() {
         let floats = |text: &str| ArtifactRef::of_text(text).floats_because().is_some();
-        for floating in ["kb_alias:v12", "kb_current", "cs_main@latest", "litellm:smart:prod", "golden_cs", "kb/HEAD"] {
+        for floating in [
+            "kb_alias:v12",
+            "kb_current",
+            "cs_main@latest",
+            "litellm:smart:prod",
+            "golden_cs",
+            "kb/HEAD",
+        ] {
             assert!(floats(floating), "{floating}");
         }
         let whole = format!("golden_cs@sha256:{}", "0".repeat(64));
-        for pinned in ["cs_main@7", "tools_bundle@2.4.0", "litellm:smart=gpt-4o-mini-2025-11", &whole] {
+        for pinned in [
+            "cs_main@7",
+            "tools_bundle@2.4.0",
+            "litellm:smart=gpt-4o-mini-2025-11",
+            &whole,
+        ] {
             assert!(!floats(pinned), "{pinned}");
         }
         let truncated = ArtifactRef::of_text("golden_cs@sha256:9f3a0c…");
         assert!(truncated.digest.is_some() && !truncated.has_whole_digest());
         assert!(
-            ArtifactRef { digest: Some(format!("sha256:{}", "a".repeat(64))), ..ArtifactRef::of_text("kb_alias:v12") }
-                .floats_because()
-                .is_none()
+            ArtifactRef {
+                digest: Some(format!("sha256:{}", "a".repeat(64))),
+                ..ArtifactRef::of_text("kb_alias:v12")
+            }
+            .floats_because()
+            .is_none()
         );
-        assert!(ArtifactRef { mutable: true, ..ArtifactRef::of_text("m@1") }.floats_because().is_some());
+        assert!(
+            ArtifactRef {
+                mutable: true,
+                ..ArtifactRef::of_text("m@1")
+            }
+            .floats_because()
+            .is_some()
+        );
     }
 }

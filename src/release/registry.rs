@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
-use super::ReleaseRecord;
-use crate::{
-    error::{Error, Result},
-    input::DEFAULT_TENANT,
-    output,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::input::DEFAULT_TENANT;
+use crate::release::record::ReleaseRecord;
 
 const SCHEMA: &str = "sluice.releases/1";
 
@@ -32,7 +30,10 @@ pub enum Seen {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { schema: SCHEMA.into(), releases: BTreeMap::new() }
+        Self {
+            schema: SCHEMA.into(),
+            releases: BTreeMap::new(),
+        }
     }
 }
 
@@ -47,17 +48,29 @@ impl Registry {
         }
         let registry: Self = output::read_json(path)?;
         if registry.schema != SCHEMA {
-            return Err(Error::input(path.display().to_string(), format!("expected {SCHEMA}, found {}", registry.schema)));
+            return Err(Error::input(
+                path.display().to_string(),
+                format!("expected {SCHEMA}, found {}", registry.schema),
+            ));
         }
         Ok(registry)
     }
 
     /// What is known of a record; a new one is noted.
     pub fn note(&mut self, record: &ReleaseRecord) -> Seen {
-        let tenant = record.tenant_id.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
+        let tenant = record
+            .tenant_id
+            .clone()
+            .unwrap_or_else(|| DEFAULT_TENANT.to_owned());
         // A record that names no tenant may be anybody's: it must not pass for a new one by leaving its tenant out.
-        let elsewhere = self.releases.iter().filter(|(other, _)| **other != tenant).find_map(|(_, known)| known.get(&record.release_id));
-        if let Some(digest) = elsewhere.filter(|digest| record.tenant_id.is_none() && **digest != record.digest) {
+        let elsewhere = self
+            .releases
+            .iter()
+            .filter(|(other, _)| **other != tenant)
+            .find_map(|(_, known)| known.get(&record.release_id));
+        if let Some(digest) =
+            elsewhere.filter(|digest| record.tenant_id.is_none() && **digest != record.digest)
+        {
             return Seen::Changed(digest.clone());
         }
         let known = self.releases.entry(tenant).or_default();

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dimension, ReleaseRecord, changes};
-use crate::{
-    analysis::Analysis,
-    metric::{self, BadRateOf, Better},
-    number::number,
-    stats::{Interval, non_inferiority::HarmVerdict},
-};
+use crate::analysis::Analysis;
+use crate::base::number::number;
+use crate::metric;
+use crate::metric::{BadRateOf, Better};
+use crate::release::changes;
+use crate::release::changes::Dimension;
+use crate::release::record::ReleaseRecord;
+use crate::stats::Interval;
+use crate::stats::non_inferiority::HarmVerdict;
 
 /// What got worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,7 +32,9 @@ type Actions = [(Option<Dimension>, &'static str); 2];
 impl SignalKind {
     /// The kind of a word.
     pub fn of(word: &str) -> Option<Self> {
-        [Self::Faithfulness, Self::Cost, Self::ToolErrors, Self::Latency].into_iter().find(|kind| kind.name() == word)
+        [Self::Faithfulness, Self::Cost, Self::ToolErrors, Self::Latency]
+            .into_iter()
+            .find(|kind| kind.name() == word)
     }
 
     /// The word.
@@ -46,12 +50,21 @@ impl SignalKind {
     /// The rollback matrix (SPEC section 6).
     fn actions(self) -> Actions {
         match self {
-            Self::Faithfulness => [(Some(Dimension::KbIndex), "return the knowledge base"), (Some(Dimension::Prompt), "return the prompt")],
+            Self::Faithfulness => [
+                (Some(Dimension::KbIndex), "return the knowledge base"),
+                (Some(Dimension::Prompt), "return the prompt"),
+            ],
             Self::Cost => [
-                (Some(Dimension::Model), "return the model route, or take a cheaper one"),
+                (
+                    Some(Dimension::Model),
+                    "return the model route, or take a cheaper one",
+                ),
                 (Some(Dimension::Prompt), "shorten the context: return the prompt"),
             ],
-            Self::ToolErrors => [(Some(Dimension::ToolSchema), "return the tool schema"), (None, "disable the new tool server")],
+            Self::ToolErrors => [
+                (Some(Dimension::ToolSchema), "return the tool schema"),
+                (None, "disable the new tool server"),
+            ],
             Self::Latency => [(None, "switch the reranker off"), (None, "lower max_tokens")],
         }
     }
@@ -124,18 +137,29 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
                     number(*harm),
                     number(interval.ci_lower),
                     number(interval.ci_upper),
-                    if signal.place.is_empty() { String::new() } else { format!(" in {}", signal.place) }
+                    if signal.place.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" in {}", signal.place)
+                    }
                 ),
                 None => format!("{} is reported worse", signal.kind.name()),
             };
             let step = match dimension {
-                None => RollbackStep { dimension: None, from: None, to: None, why: format!("{action}: {because}") },
+                None => RollbackStep {
+                    dimension: None,
+                    from: None,
+                    to: None,
+                    why: format!("{action}: {because}"),
+                },
                 Some(dimension) => {
                     let change = &differences[dimension as usize];
                     if !change.changed {
                         continue;
                     }
-                    let name = |artifact: &Option<super::ArtifactRef>| artifact.as_ref().map(|artifact| artifact.reference.clone());
+                    let name = |artifact: &Option<crate::release::reference::ArtifactRef>| {
+                        artifact.as_ref().map(|artifact| artifact.reference.clone())
+                    };
                     RollbackStep {
                         dimension: Some(dimension),
                         from: name(&change.to),
@@ -161,7 +185,12 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
             why: "return the whole release: if no single dimension helped".into(),
         });
     }
-    Rollback { candidate: candidate.release_id.clone(), target: target.release_id.clone(), signals, steps }
+    Rollback {
+        candidate: candidate.release_id.clone(),
+        target: target.release_id.clone(),
+        signals,
+        steps,
+    }
 }
 
 /// What an analysis shows to be worse: guardrails that are violated, and rates whose interval (valid at every look) lies on the bad side of 0.
@@ -177,9 +206,11 @@ pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
             layer.layer.clone()
         };
         for finding in &stage.guardrails {
-            if let (HarmVerdict::Violated, Some(harm), Some(interval)) =
-                (finding.judged.verdict, finding.judged.harm, finding.judged.interval)
-            {
+            if let (HarmVerdict::Violated, Some(harm), Some(interval)) = (
+                finding.judged.verdict,
+                finding.judged.harm,
+                finding.judged.interval,
+            ) {
                 signals.push(Signal {
                     kind: SignalKind::of_metric(&finding.metric),
                     metric: finding.metric.clone(),
@@ -189,14 +220,27 @@ pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
             }
         }
         for metric in &stage.metrics {
-            let Some(effect) = metric.effect.value() else { continue };
-            let Some(better) = metrics.iter().find(|known| known.id == metric.metric).map(|known| known.better) else { continue };
-            let ends = Interval { ci_lower: effect.anytime.ci_lower, ci_upper: effect.anytime.ci_upper };
+            let Some(effect) = metric.effect.value() else {
+                continue;
+            };
+            let Some(better) = metrics
+                .iter()
+                .find(|known| known.id == metric.metric)
+                .map(|known| known.better)
+            else {
+                continue;
+            };
+            let ends = Interval {
+                ci_lower: effect.anytime.ci_lower,
+                ci_upper: effect.anytime.ci_upper,
+            };
             let (harm, interval) = match better {
                 Better::Higher => (-effect.effect_size, ends.negated()),
                 Better::Lower => (effect.effect_size, ends),
             };
-            let known = signals.iter().any(|signal| signal.metric == metric.metric && signal.place == place);
+            let known = signals
+                .iter()
+                .any(|signal| signal.metric == metric.metric && signal.place == place);
             if interval.ci_lower > 0.0 && !known {
                 signals.push(Signal {
                     kind: SignalKind::of_metric(&metric.metric),

@@ -2,16 +2,12 @@
 
 use hashbrown::HashMap;
 
-use super::{
-    cube::{Breakdown, BreakdownBy, CellKey, Cells},
-    keyed::Keyed,
-    places::Places,
-    state::{Sums, overflow},
-};
-use crate::{
-    error::{Error, Result},
-    hash,
-};
+use crate::base::error::{Error, Result};
+use crate::base::hash;
+use crate::replay::cube::{Breakdown, BreakdownBy, CellKey, Cells};
+use crate::replay::keyed::Keyed;
+use crate::replay::places::Places;
+use crate::replay::state::{Sums, overflow};
 
 /// Most values of a column: more are ids, and no breakdown.
 const MAX_VALUES: usize = 1_000;
@@ -31,7 +27,14 @@ pub(super) struct Breaking {
 
 impl Breaking {
     pub(super) fn new(by: &BreakdownBy, n_windows: u32, n_slots: usize) -> Self {
-        Self { by: by.clone(), n_windows, cells: Keyed::new(n_slots), numbers: HashMap::new(), hashes: Vec::new(), names: HashMap::new() }
+        Self {
+            by: by.clone(),
+            n_windows,
+            cells: Keyed::new(n_slots),
+            numbers: HashMap::new(),
+            hashes: Vec::new(),
+            names: HashMap::new(),
+        }
     }
 
     /// Takes names that a step brought.
@@ -50,7 +53,11 @@ impl Breaking {
 
     pub(super) fn key(&self, series: u32, value: u32, window: u32, group: u16) -> u64 {
         // What does not fit is refused by `check`, before a key is used.
-        Places::key(series, value.wrapping_mul(self.n_windows).wrapping_add(window), group)
+        Places::key(
+            series,
+            value.wrapping_mul(self.n_windows).wrapping_add(window),
+            group,
+        )
     }
 
     /// Refuses what is too fine to be broken down by.
@@ -59,13 +66,18 @@ impl Breaking {
     /// Too many values or cells.
     pub(super) fn check(&self) -> Result<()> {
         match &self.by {
-            BreakdownBy::Column(column) if self.hashes.len() > MAX_VALUES => {
-                Err(Error::input("traffic", format!("expected at most {MAX_VALUES} values in `{column}`, found more"))
-                    .hint("take it out of `analysis.breakdowns`: a column of ids is no breakdown"))
-            }
-            BreakdownBy::Column(column) if self.hashes.len() as u64 * u64::from(self.n_windows) > u64::from(u32::MAX) => {
-                Err(Error::usage(format!("expected fewer than 2^32 values of `{column}` times windows, found more"))
-                    .hint("use a longer plan.window_minutes"))
+            BreakdownBy::Column(column) if self.hashes.len() > MAX_VALUES => Err(Error::input(
+                "traffic",
+                format!("expected at most {MAX_VALUES} values in `{column}`, found more"),
+            )
+            .hint("take it out of `analysis.breakdowns`: a column of ids is no breakdown")),
+            BreakdownBy::Column(column)
+                if self.hashes.len() as u64 * u64::from(self.n_windows) > u64::from(u32::MAX) =>
+            {
+                Err(Error::usage(format!(
+                    "expected fewer than 2^32 values of `{column}` times windows, found more"
+                ))
+                .hint("use a longer plan.window_minutes"))
             }
             BreakdownBy::User if self.cells.len() > MAX_USER_CELLS => Err(too_large()),
             _ => Ok(()),
@@ -78,17 +90,25 @@ impl Breaking {
     /// A sum that overflows.
     pub(super) fn load(&mut self, earlier: &Breakdown, places: &Places, sums: &Sums) -> Result<()> {
         for name in &earlier.values {
-            self.names.insert(hash::of_id(name.as_bytes()) as i64, name.clone());
+            self.names
+                .insert(hash::of_id(name.as_bytes()) as i64, name.clone());
         }
         let (mut row, mut slots) = (Vec::new(), vec![0; sums.n_slots()]);
         for ((cell, values), value) in earlier.cells.iter().zip(&earlier.value_of) {
             let number = match earlier.by {
                 BreakdownBy::User => *value,
-                BreakdownBy::Column(_) => self.number(Some(hash::of_id(earlier.values[*value as usize].as_bytes()) as i64)),
+                BreakdownBy::Column(_) => self.number(Some(hash::of_id(
+                    earlier.values[*value as usize].as_bytes(),
+                ) as i64)),
             };
             sums.unfinish(values[0], values, &mut slots);
-            let series = places.series(places.place(cell.tenant, cell.layer), usize::from(cell.stage), cell.arm);
-            self.cells.rows(&[self.key(series, number, cell.window, cell.group)], &mut row);
+            let series = places.series(
+                places.place(cell.tenant, cell.layer),
+                usize::from(cell.stage),
+                cell.arm,
+            );
+            self.cells
+                .rows(&[self.key(series, number, cell.window, cell.group)], &mut row);
             for (sum, more) in self.cells.sums_mut(row[0]).iter_mut().zip(&slots) {
                 *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
             }
@@ -101,9 +121,13 @@ impl Breaking {
     /// # Errors
     /// A sum that overflows, or too many values.
     pub(super) fn finish(parts: Vec<Self>, places: &Places, sums: &Sums) -> Result<Option<Breakdown>> {
-        let Some((by, n_windows)) = parts.first().map(|part| (part.by.clone(), part.n_windows)) else { return Ok(None) };
+        let Some((by, n_windows)) = parts.first().map(|part| (part.by.clone(), part.n_windows)) else {
+            return Ok(None);
+        };
         let mut names: HashMap<i64, String> = HashMap::new();
-        parts.iter().for_each(|part| names.extend(part.names.iter().map(|(hash, name)| (*hash, name.clone()))));
+        parts
+            .iter()
+            .for_each(|part| names.extend(part.names.iter().map(|(hash, name)| (*hash, name.clone()))));
         let name_of = |hash: &i64| names.get(hash).cloned().unwrap_or_default();
         let mut values: Vec<String> = parts.iter().flat_map(|part| &part.hashes).map(name_of).collect();
         values.sort();
@@ -113,8 +137,15 @@ impl Breaking {
         all.check()?;
         let add = |a: i64, b: i64| a.checked_add(b).ok_or_else(|| overflow("a cell"));
         for part in parts {
-            let new_number: Vec<u32> =
-                part.hashes.iter().map(|hash| values.binary_search(&name_of(hash)).map_or(0, |number| number as u32)).collect();
+            let new_number: Vec<u32> = part
+                .hashes
+                .iter()
+                .map(|hash| {
+                    values
+                        .binary_search(&name_of(hash))
+                        .map_or(0, |number| number as u32)
+                })
+                .collect();
             let mut row = Vec::new();
             let mut failed = None;
             Keyed::for_each_sorted(vec![part.cells], add, |key, slots| {
@@ -139,10 +170,18 @@ impl Breaking {
         Keyed::for_each_sorted(vec![all.cells], add, |key, slots| {
             let cell = places.cell_key(key);
             value_of.push(cell.window / n_windows);
-            cells.keys.push(CellKey { window: cell.window % n_windows, ..cell });
+            cells.keys.push(CellKey {
+                window: cell.window % n_windows,
+                ..cell
+            });
             sums.finish(slots, &mut cells.values);
         })?;
-        Ok(Some(Breakdown { by, values, cells, value_of }))
+        Ok(Some(Breakdown {
+            by,
+            values,
+            cells,
+            value_of,
+        }))
     }
 }
 
@@ -151,11 +190,15 @@ impl Breaking {
 /// # Errors
 /// More than keys hold.
 pub(super) fn check_users(n_users: usize, n_windows: u32) -> Result<()> {
-    let is_held = n_users.checked_mul(n_windows as usize).is_some_and(|n| u32::try_from(n).is_ok());
+    let is_held = n_users
+        .checked_mul(n_windows as usize)
+        .is_some_and(|n| u32::try_from(n).is_ok());
     if is_held { Ok(()) } else { Err(too_large()) }
 }
 
 fn too_large() -> Error {
-    Error::usage(format!("expected a log of at most {MAX_USER_CELLS} cells for `analysis.clusters = \"user\"`, found more"))
-        .hint("leave it out: bucket groups are the clusters then, and give the same intervals")
+    Error::usage(format!(
+        "expected a log of at most {MAX_USER_CELLS} cells for `analysis.clusters = \"user\"`, found more"
+    ))
+    .hint("leave it out: bucket groups are the clusters then, and give the same intervals")
 }

@@ -3,13 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::stages::Stage;
-use crate::{
-    input::SourceFile,
-    metric::{Metric, Sum},
-    stats::Reason,
-    time::Micros,
-};
+use crate::base::time::Micros;
+use crate::input::SourceFile;
+use crate::metric::{Metric, Sum};
+use crate::replay::stages::Stage;
+use crate::stats::Reason;
 
 /// Which release a row ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -194,7 +192,12 @@ pub struct Breakdown {
 impl Breakdown {
     /// No cells.
     pub fn empty(by: BreakdownBy) -> Self {
-        Self { by, values: Vec::new(), cells: Cells::default(), value_of: Vec::new() }
+        Self {
+            by,
+            values: Vec::new(),
+            cells: Cells::default(),
+            value_of: Vec::new(),
+        }
     }
 }
 
@@ -367,8 +370,12 @@ impl Cube {
     /// # Errors
     /// When the log lacks a column of the metric.
     pub fn metric_columns(&self, metric: &Metric) -> Result<[usize; 2], Reason> {
-        let [numerator, denominator] =
-            metric.sums().map(|sum| self.measures.iter().position(|m| m.sum == *sum && m.present).ok_or(Reason::NoColumn));
+        let [numerator, denominator] = metric.sums().map(|sum| {
+            self.measures
+                .iter()
+                .position(|m| m.sum == *sum && m.present)
+                .ok_or(Reason::NoColumn)
+        });
         Ok([numerator?, denominator?])
     }
 

@@ -3,14 +3,14 @@
 
 use std::{convert::Infallible, iter::Peekable, path::Path};
 
-use super::{
-    cube::{ActivityRow, Arm, CellKey, Exposure, ExposureRow},
-    keyed::Keyed,
-    places::Places,
-    user_store::{CHUNK, UsersWriter, writer_batch},
-    users::Seen,
-};
-use crate::{bucket::group_of, error::Result, parallel};
+use crate::base::error::Result;
+use crate::base::parallel;
+use crate::bucket::group_of;
+use crate::replay::cube::{ActivityRow, Arm, CellKey, Exposure, ExposureRow};
+use crate::replay::keyed::Keyed;
+use crate::replay::places::Places;
+use crate::replay::user_store::{CHUNK, UsersWriter, writer_batch};
+use crate::replay::users::Seen;
 
 /// A user who was seen, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,12 @@ pub(super) trait UserList: Sync {
 ///
 /// # Errors
 /// What a run returns, or a file that cannot be written.
-pub(super) fn count_users(list: &dyn UserList, runs: Vec<UserRun<'_>>, places: &Places, path: &Path) -> Result<UserCounts> {
+pub(super) fn count_users(
+    list: &dyn UserList,
+    runs: Vec<UserRun<'_>>,
+    places: &Places,
+    path: &Path,
+) -> Result<UserCounts> {
     let mut counter = Counter::new(places);
     let mut runs: Vec<Peekable<UserRun<'_>>> = runs.into_iter().map(Iterator::peekable).collect();
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
@@ -55,8 +60,9 @@ pub(super) fn count_users(list: &dyn UserList, runs: Vec<UserRun<'_>>, places: &
             return parallel::map_in_order(
                 list.len().div_ceil(CHUNK),
                 |chunk| {
-                    let users: Vec<UserRow> =
-                        (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len())).filter_map(|idx| list.get(idx)).collect();
+                    let users: Vec<UserRow> = (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len()))
+                        .filter_map(|idx| list.get(idx))
+                        .collect();
                     let mut counter = Counter::new(places);
                     users.iter().for_each(|user| counter.add(user));
                     counter.flush();
@@ -97,7 +103,10 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
         let mut least: Option<(u32, u32)> = None;
         for run in &mut runs {
             match run.peek() {
-                Some(Ok(user)) => least = Some(least.map_or((user.row, user.place), |least| least.min((user.row, user.place)))),
+                Some(Ok(user)) => {
+                    least =
+                        Some(least.map_or((user.row, user.place), |least| least.min((user.row, user.place))))
+                }
                 // An error is handed over next.
                 Some(Err(_)) => least = Some((0, 0)),
                 None => {}
@@ -106,10 +115,17 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
         let Some(least) = least else { return Ok(()) };
         let mut merged: Option<UserRow> = None;
         for run in &mut runs {
-            let is_next = |user: &Result<UserRow>| user.as_ref().map_or(true, |user| (user.row, user.place) == least);
+            let is_next =
+                |user: &Result<UserRow>| user.as_ref().map_or(true, |user| (user.row, user.place) == least);
             while let Some(user) = run.next_if(is_next) {
                 let user = user?;
-                merged.get_or_insert(UserRow { seen: Seen::default(), ..user }).seen.merge(user.seen);
+                merged
+                    .get_or_insert(UserRow {
+                        seen: Seen::default(),
+                        ..user
+                    })
+                    .seen
+                    .merge(user.seen);
             }
         }
         if let Some(user) = merged {
@@ -147,7 +163,10 @@ impl<'a> Counter<'a> {
         let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
         let Ok(()) = self.exposures.merge(&other.exposures, add);
         let Ok(()) = self.activity.merge(&other.activity, add);
-        self.n_exposed.iter_mut().zip(&other.n_exposed).for_each(|(mine, theirs)| *mine += theirs);
+        self.n_exposed
+            .iter_mut()
+            .zip(&other.n_exposed)
+            .for_each(|(mine, theirs)| *mine += theirs);
     }
 
     fn add(&mut self, user: &UserRow) {
@@ -160,15 +179,24 @@ impl<'a> Counter<'a> {
             stages &= stages - 1;
             let is_new = u64::from(stage == first);
             let is_first_candidate = u64::from(candidate.trailing_zeros() == stage);
-            self.added.push(match (baseline >> stage & 1, candidate >> stage & 1) {
-                (1, 1) => [0, 0, 1, 0, 0, is_first_candidate],
-                (_, 1) => [0, 1, 0, 0, is_new, is_first_candidate],
-                _ => [1, 0, 0, is_new, 0, 0],
-            });
-            self.keys.push(Places::key(self.places.series(user.place, stage as usize, Arm::Baseline), 0, group));
+            self.added
+                .push(match (baseline >> stage & 1, candidate >> stage & 1) {
+                    (1, 1) => [0, 0, 1, 0, 0, is_first_candidate],
+                    (_, 1) => [0, 1, 0, 0, is_new, is_first_candidate],
+                    _ => [1, 0, 0, is_new, 0, 0],
+                });
+            self.keys.push(Places::key(
+                self.places.series(user.place, stage as usize, Arm::Baseline),
+                0,
+                group,
+            ));
         }
         if user.seen.last > 0 {
-            self.active.push(Places::key(self.places.series(user.place, 0, Arm::Baseline), user.seen.last - 1, group));
+            self.active.push(Places::key(
+                self.places.series(user.place, 0, Arm::Baseline),
+                user.seen.last - 1,
+                group,
+            ));
         }
         self.n_exposed[user.place as usize] += u64::from(candidate != 0);
         if self.keys.len() >= 1_024 || self.active.len() >= 1_024 {
@@ -180,7 +208,11 @@ impl<'a> Counter<'a> {
         let mut rows = Vec::new();
         self.exposures.rows(&self.keys, &mut rows);
         for (row, added) in rows.iter().zip(&self.added) {
-            self.exposures.sums_mut(*row).iter_mut().zip(added).for_each(|(sum, more)| *sum += more);
+            self.exposures
+                .sums_mut(*row)
+                .iter_mut()
+                .zip(added)
+                .for_each(|(sum, more)| *sum += more);
         }
         self.activity.rows(&self.active, &mut rows);
         rows.iter().for_each(|row| self.activity.sums_mut(*row)[0] += 1);
@@ -203,13 +235,35 @@ impl<'a> Counter<'a> {
                 n_new_candidate: n[4],
                 n_first_candidate: n[5],
             };
-            exposures.push(ExposureRow { tenant: key.tenant, layer: key.layer, stage: key.stage, group: key.group, users });
+            exposures.push(ExposureRow {
+                tenant: key.tenant,
+                layer: key.layer,
+                stage: key.stage,
+                group: key.group,
+                users,
+            });
         });
         let Ok(()) = Keyed::for_each_sorted(vec![self.activity], add, |key, n| {
             let key = self.places.cell_key(key);
-            let CellKey { tenant, layer, group, window: last_window, .. } = key;
-            activity.push(ActivityRow { tenant, layer, group, last_window, n_users: n[0] });
+            let CellKey {
+                tenant,
+                layer,
+                group,
+                window: last_window,
+                ..
+            } = key;
+            activity.push(ActivityRow {
+                tenant,
+                layer,
+                group,
+                last_window,
+                n_users: n[0],
+            });
         });
-        UserCounts { exposures, activity, n_exposed: self.n_exposed }
+        UserCounts {
+            exposures,
+            activity,
+            n_exposed: self.n_exposed,
+        }
     }
 }

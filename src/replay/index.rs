@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::keyed::AHEAD;
-use crate::memory::{self, prefetch};
+use crate::base::memory;
+use crate::base::memory::prefetch;
+use crate::replay::keyed::AHEAD;
 
 /// No user has this row.
 pub(super) const UNKNOWN: u32 = u32::MAX;
@@ -26,8 +27,16 @@ impl Index {
         let row_bits = usize::BITS - (n + 1).leading_zeros();
         let tag_bits = tag_bits.min(u64::BITS - row_bits);
         let n_slots = (n * SLOTS.0).div_ceil(SLOTS.1) + 8;
-        let tag_mask = if tag_bits == 0 { 0 } else { u64::MAX >> (u64::BITS - tag_bits) };
-        Self { slots: memory::table(n_slots, || AtomicU64::new(0)), row_bits, tag_mask }
+        let tag_mask = if tag_bits == 0 {
+            0
+        } else {
+            u64::MAX >> (u64::BITS - tag_bits)
+        };
+        Self {
+            slots: memory::table(n_slots, || AtomicU64::new(0)),
+            row_bits,
+            tag_mask,
+        }
     }
 
     /// Bytes that an index of `n` users takes.
@@ -41,7 +50,12 @@ impl Index {
     }
 
     /// Inserts some users, each under `entry`'s hash and row, from any thread; hands rows whose tags cannot be told apart to `on_equal`.
-    pub(super) fn insert<U>(&self, users: &[U], entry: impl Fn(usize, &U) -> (u64, u32), on_equal: &mut dyn FnMut(u32, u32)) {
+    pub(super) fn insert<U>(
+        &self,
+        users: &[U],
+        entry: impl Fn(usize, &U) -> (u64, u32),
+        on_equal: &mut dyn FnMut(u32, u32),
+    ) {
         for (idx, user) in users.iter().enumerate() {
             if let Some(next) = users.get(idx + AHEAD) {
                 prefetch(&self.slots, self.home(entry(idx + AHEAD, next).0));
@@ -104,10 +118,12 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash;
+    use crate::base::hash;
 
     fn users(n: u32) -> Vec<(u64, u32)> {
-        (0..n).map(|row| (hash::of_user_id(format!("u{row}").as_bytes(), 0), row)).collect()
+        (0..n)
+            .map(|row| (hash::of_user_id(format!("u{row}").as_bytes(), 0), row))
+            .collect()
     }
 
     #[test]
@@ -115,10 +131,15 @@ mod tests {
         for n in [0, 1, 2, 3, 1_000, 50_000] {
             let (index, users) = (Index::new(n as usize, 64), users(n));
             index.insert(&users, |_, user| *user, &mut |_, _| panic!("tags of 47 bits"));
-            let (mut rows, hashes) = (Vec::new(), users.iter().map(|(hash, _)| *hash).collect::<Vec<_>>());
+            let (mut rows, hashes) = (
+                Vec::new(),
+                users.iter().map(|(hash, _)| *hash).collect::<Vec<_>>(),
+            );
             index.find(&hashes, &mut rows);
             assert!(rows.iter().zip(0..).all(|(row, expected)| *row == expected));
-            let strangers: Vec<u64> = (0..1_000).map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0)).collect();
+            let strangers: Vec<u64> = (0..1_000)
+                .map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0))
+                .collect();
             index.find(&strangers, &mut rows);
             assert!(rows.iter().all(|row| *row == UNKNOWN));
         }
@@ -130,7 +151,9 @@ mod tests {
         let mut n_equal = 0;
         index.insert(&users, |_, user| *user, &mut |_, _| n_equal += 1);
         assert!(n_equal > 0);
-        let strangers: Vec<u64> = (0..200_000).map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0)).collect();
+        let strangers: Vec<u64> = (0..200_000)
+            .map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0))
+            .collect();
         let mut rows = Vec::new();
         index.find(&strangers, &mut rows);
         let met = rows.iter().filter(|row| **row != UNKNOWN).count() as f64 / 200_000.0;

@@ -1,6 +1,6 @@
 //! Sums by key, found many at a time.
 
-use crate::memory::prefetch;
+use crate::base::memory::prefetch;
 
 /// How far ahead of a look-up its cache line is asked for.
 pub(super) const AHEAD: usize = 32;
@@ -18,7 +18,12 @@ pub(super) struct Keyed<T> {
 
 impl<T: Copy + Default> Keyed<T> {
     pub(super) fn new(width: usize) -> Self {
-        Self { width, slots: vec![(0, EMPTY); 64], keys: Vec::new(), sums: Vec::new() }
+        Self {
+            width,
+            slots: vec![(0, EMPTY); 64],
+            keys: Vec::new(),
+            sums: Vec::new(),
+        }
     }
 
     /// Number of rows.
@@ -40,7 +45,8 @@ impl<T: Copy + Default> Keyed<T> {
         let n_sums = self.keys.len() * self.width;
         if n_sums > self.sums.capacity() {
             // Doubled, the last few cells could cost as much memory as all others.
-            self.sums.reserve_exact(n_sums.max(self.sums.len() / 4 * 5) - self.sums.len());
+            self.sums
+                .reserve_exact(n_sums.max(self.sums.len() / 4 * 5) - self.sums.len());
         }
         self.sums.resize(n_sums, T::default());
     }
@@ -62,7 +68,11 @@ impl<T: Copy + Default> Keyed<T> {
     /// What `add` returns for a sum that overflows.
     pub(super) fn merge<E>(&mut self, other: &Self, add: impl Fn(T, T) -> Result<T, E>) -> Result<(), E> {
         let mut rows = Vec::new();
-        for (keys, sums) in other.keys.chunks(1_024).zip(other.sums.chunks(1_024 * self.width)) {
+        for (keys, sums) in other
+            .keys
+            .chunks(1_024)
+            .zip(other.sums.chunks(1_024 * self.width))
+        {
             self.rows(keys, &mut rows);
             for (row, more) in rows.iter().zip(sums.chunks_exact(self.width)) {
                 for (sum, more) in self.sums_mut(*row).iter_mut().zip(more) {
@@ -82,9 +92,19 @@ impl<T: Copy + Default> Keyed<T> {
         add: impl Fn(T, T) -> Result<T, E>,
         mut on_row: impl FnMut(u64, &[T]),
     ) -> Result<(), E> {
-        let mut order: Vec<(u64, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
+        let mut order: Vec<(u64, u32, u32)> =
+            Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
         let mut tables = Vec::with_capacity(parts.len());
-        for (idx, Self { width, slots, keys, sums }) in parts.into_iter().enumerate() {
+        for (
+            idx,
+            Self {
+                width,
+                slots,
+                keys,
+                sums,
+            },
+        ) in parts.into_iter().enumerate()
+        {
             drop(slots);
             order.extend(keys.into_iter().zip(0..).map(|(key, row)| (key, idx as u32, row)));
             tables.push((width, sums));
@@ -171,7 +191,9 @@ mod tests {
             }
         }
         let mut other = Keyed::new(2);
-        other.merge(&keyed, |a: i64, b| a.checked_add(b).ok_or(())).unwrap();
+        other
+            .merge(&keyed, |a: i64, b| a.checked_add(b).ok_or(()))
+            .unwrap();
         let mut keys = Vec::new();
         let add = |a: i64, b: i64| a.checked_add(b).ok_or(());
         Keyed::for_each_sorted(vec![keyed, Keyed::new(2), other], add, |key, sums| {

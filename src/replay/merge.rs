@@ -6,21 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Context, Inputs, Sources,
-    cube::{BreakdownBy, Cube, CubeSource, SessionRow},
-    finish::{NoUsers, UserRun, count_users},
-    places::Places,
-    stages::stages_of,
-    state::{Since, State, Sums},
-    store, sums_of, user_store,
-};
-use crate::{
-    error::{Error, Result},
-    input::SourceFile,
-    metric::Reading,
-    time::Micros,
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::input::SourceFile;
+use crate::metric::Reading;
+use crate::replay::cube::{BreakdownBy, Cube, CubeSource, SessionRow};
+use crate::replay::finish::{NoUsers, UserRun, count_users};
+use crate::replay::places::Places;
+use crate::replay::stages::stages_of;
+use crate::replay::state::{Since, State, Sums};
+use crate::replay::{Context, Inputs, Sources, store, sums_of, user_store};
 
 /// An earlier cube of the same ramp.
 pub(super) struct Earlier {
@@ -42,12 +37,20 @@ impl Earlier {
         tenants: &[String],
         layers_digest: &str,
     ) -> Result<Option<Self>> {
-        let Some(folder) = inputs.since else { return Ok(None) };
+        let Some(folder) = inputs.since else {
+            return Ok(None);
+        };
         let cube = Cube::read(folder)?;
         let plan = ctx.plan;
         let differs = |what: &str| {
-            Err(Error::input(folder.display().to_string(), format!("expected a cube of plan {} with its {what}, found another", plan.id))
-                .hint("scan the whole log: leave out --since"))
+            Err(Error::input(
+                folder.display().to_string(),
+                format!(
+                    "expected a cube of plan {} with its {what}, found another",
+                    plan.id
+                ),
+            )
+            .hint("scan the whole log: leave out --since"))
         };
         if cube.plan_id != plan.id || (&cube.baseline, &cube.candidate) != (&plan.baseline, &plan.candidate) {
             return differs("id and releases");
@@ -55,71 +58,128 @@ impl Earlier {
         if cube.layers_digest != layers_digest || cube.tenants != tenants {
             return differs("layer table");
         }
-        if (cube.start, cube.window) != (plan.start, plan.window) || !cube.layer_ids.iter().eq(plan.layers.iter().map(|layer| &layer.id)) {
+        if (cube.start, cube.window) != (plan.start, plan.window)
+            || !cube
+                .layer_ids
+                .iter()
+                .eq(plan.layers.iter().map(|layer| &layer.id))
+        {
             return differs("start, window and layers");
         }
         if cube.as_of > ctx.as_of {
             return differs("as_of or an earlier one");
         }
-        if !cube.measures.iter().map(|measure| &measure.sum).eq(&sums_of(ctx.metrics)) {
+        if !cube
+            .measures
+            .iter()
+            .map(|measure| &measure.sum)
+            .eq(&sums_of(ctx.metrics))
+        {
             return differs("metrics");
         }
-        let same_history = cube
-            .layers
-            .iter()
-            .all(|layer| layer.stages == stages_of(plan, &tenants[layer.tenant as usize], usize::from(layer.layer), cube.as_of));
+        let same_history = cube.layers.iter().all(|layer| {
+            layer.stages
+                == stages_of(
+                    plan,
+                    &tenants[layer.tenant as usize],
+                    usize::from(layer.layer),
+                    cube.as_of,
+                )
+        });
         if !same_history || cube.layers.len() != places.len() {
             return differs("operations");
         }
-        if !cube.breakdowns.iter().map(|breakdown| &breakdown.by).eq(ctx.breakdowns) {
+        if !cube
+            .breakdowns
+            .iter()
+            .map(|breakdown| &breakdown.by)
+            .eq(ctx.breakdowns)
+        {
             return differs("breakdowns and clusters");
         }
         if cube.counts_sessions != inputs.count_sessions {
             return differs("choice to count sessions or not");
         }
         // The files that are to be looked at again must be there.
-        let listed = |known: &&CubeSource| sources.traffic.iter().flatten().any(|file| file.digest == known.file.digest);
-        let gone =
-            |what: &str, wanted: &dyn Fn(&CubeSource) -> bool| match cube.sources.iter().filter(|known| !listed(known)).find(|k| wanted(k))
-            {
-                Some(known) => Err(Error::input(
-                    folder.display().to_string(),
-                    format!("expected {} in --traffic, {what}, found other files", known.file.name),
-                )
-                .hint("name the files of the earlier cube as well as the new ones")),
-                None => Ok(()),
-            };
+        let listed = |known: &&CubeSource| {
+            sources
+                .traffic
+                .iter()
+                .flatten()
+                .any(|file| file.digest == known.file.digest)
+        };
+        let gone = |what: &str, wanted: &dyn Fn(&CubeSource) -> bool| match cube
+            .sources
+            .iter()
+            .filter(|known| !listed(known))
+            .find(|k| wanted(k))
+        {
+            Some(known) => Err(Error::input(
+                folder.display().to_string(),
+                format!(
+                    "expected {} in --traffic, {what}, found other files",
+                    known.file.name
+                ),
+            )
+            .hint("name the files of the earlier cube as well as the new ones")),
+            None => Ok(()),
+        };
         if (&cube.shadow_sources, &cube.outcome_sources) != (&sources.shadows, &sources.outcomes) {
-            gone("because outcomes have changed and may belong to any row", &|_| true)?;
+            gone("because outcomes have changed and may belong to any row", &|_| {
+                true
+            })?;
             return Ok(None);
         }
         if cube.as_of < ctx.as_of {
-            gone("because it has rows after the earlier as_of", &|known| known.n_after_as_of > 0)?;
+            gone("because it has rows after the earlier as_of", &|known| {
+                known.n_after_as_of > 0
+            })?;
         }
         let is_known = |file: &SourceFile| cube.sources.iter().any(|known| known.file.digest == file.digest);
         for file in sources.traffic.iter().flatten().filter(|file| !is_known(file)) {
-            if let Some(known) = cube.sources.iter().filter(|known| !listed(known)).find(|known| known.file.name == file.name) {
-                let found = format!("expected {} as the earlier cube counted it ({}), found {}", file.name, known.file.digest, file.digest);
+            if let Some(known) = cube
+                .sources
+                .iter()
+                .filter(|known| !listed(known))
+                .find(|known| known.file.name == file.name)
+            {
+                let found = format!(
+                    "expected {} as the earlier cube counted it ({}), found {}",
+                    file.name, known.file.digest, file.digest
+                );
                 return Err(Error::input(folder.display().to_string(), found).hint(
                     "if the file has changed, scan the whole log, without --since; if it is another file of that name, give --traffic a folder above both",
                 ));
             }
         }
         store::check_tables(folder, &[user_store::USERS, user_store::SESSIONS])?;
-        Ok(Some(Self { folder: folder.to_owned(), cube }))
+        Ok(Some(Self {
+            folder: folder.to_owned(),
+            cube,
+        }))
     }
 
     /// Whether it holds a column.
     pub(super) fn has(&self, reading: &Reading) -> bool {
         let text = reading.to_string();
-        self.cube.measures.iter().any(|m| m.present && m.sum.reading().is_some_and(|reading| reading.to_string() == text))
+        self.cube
+            .measures
+            .iter()
+            .any(|m| m.present && m.sum.reading().is_some_and(|reading| reading.to_string() == text))
     }
 
     /// From when on the rows of a file are still to be counted; `None` if all have been.
     pub(super) fn since(&self, file: &SourceFile, as_of: Micros) -> Option<Since> {
-        match self.cube.sources.iter().find(|known| known.file.digest == file.digest) {
+        match self
+            .cube
+            .sources
+            .iter()
+            .find(|known| known.file.digest == file.digest)
+        {
             None => Some(Since { counted_until: None }),
-            Some(known) if known.n_after_as_of > 0 && self.cube.as_of < as_of => Some(Since { counted_until: Some(self.cube.as_of) }),
+            Some(known) if known.n_after_as_of > 0 && self.cube.as_of < as_of => Some(Since {
+                counted_until: Some(self.cube.as_of),
+            }),
             Some(_) => None,
         }
     }
@@ -128,11 +188,20 @@ impl Earlier {
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn load(&self, scanned: Vec<CubeSource>, state: &mut State, places: &Places, sums: &Sums) -> Result<Vec<CubeSource>> {
+    pub(super) fn load(
+        &self,
+        scanned: Vec<CubeSource>,
+        state: &mut State,
+        places: &Places,
+        sums: &Sums,
+    ) -> Result<Vec<CubeSource>> {
         state.load(&self.cube, places, sums)?;
         let mut files = self.cube.sources.clone();
         for file in scanned {
-            let Some(known) = files.iter_mut().find(|known| known.file.digest == file.file.digest) else {
+            let Some(known) = files
+                .iter_mut()
+                .find(|known| known.file.digest == file.file.digest)
+            else {
                 files.push(file);
                 continue;
             };
@@ -163,7 +232,10 @@ impl Earlier {
 fn load_sessions(folder: &Path, theirs: &Places, mine: &Places, state: &mut State) -> Result<()> {
     user_store::read_sessions(folder, &mut |series, session| {
         let key = theirs.cell_key(Places::key(series, 0, 0));
-        state.load_session(mine.series(mine.place(key.tenant, key.layer), usize::from(key.stage), key.arm), session);
+        state.load_session(
+            mine.series(mine.place(key.tenant, key.layer), usize::from(key.stage), key.arm),
+            session,
+        );
     })
 }
 
@@ -171,7 +243,13 @@ fn load_sessions(folder: &Path, theirs: &Places, mine: &Places, state: &mut Stat
 pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, places: &Places) -> Vec<SessionRow> {
     let row = |(series, hashes): (&u32, &Vec<u64>)| {
         let key = places.cell_key(Places::key(*series, 0, 0));
-        SessionRow { tenant: key.tenant, layer: key.layer, stage: key.stage, arm: key.arm, n_sessions: hashes.len() as u64 }
+        SessionRow {
+            tenant: key.tenant,
+            layer: key.layer,
+            stage: key.stage,
+            arm: key.arm,
+            n_sessions: hashes.len() as u64,
+        }
     };
     sessions.iter().map(row).collect()
 }
@@ -181,14 +259,20 @@ pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, places: &Places) 
 /// # Errors
 /// Cubes of different ramps, or of the same file, or a sum that overflows.
 pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
-    let cubes: Vec<Cube> = folders.iter().map(|folder| Cube::read(folder)).collect::<Result<_>>()?;
+    let cubes: Vec<Cube> = folders
+        .iter()
+        .map(|folder| Cube::read(folder))
+        .collect::<Result<_>>()?;
     let Some((first, others)) = cubes.split_first() else {
         return Err(Error::usage("expected cubes to merge, found none"));
     };
     for (cube, folder) in others.iter().zip(&folders[1..]) {
         check_alike(first, &folders[0], cube, folder)?;
     }
-    let mut sources: Vec<CubeSource> = cubes.iter().flat_map(|cube| cube.sources.iter().cloned()).collect();
+    let mut sources: Vec<CubeSource> = cubes
+        .iter()
+        .flat_map(|cube| cube.sources.iter().cloned())
+        .collect();
     sources.sort();
     check_distinct(&sources)?;
     for folder in folders {
@@ -199,7 +283,11 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         measure.present = cubes.iter().any(|cube| cube.measures[idx].present);
     }
     let (places, sums) = (Places::of_cube(first), Sums::of_measures(measures));
-    let by: Vec<BreakdownBy> = first.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect();
+    let by: Vec<BreakdownBy> = first
+        .breakdowns
+        .iter()
+        .map(|breakdown| breakdown.by.clone())
+        .collect();
     let mut state = State::empty(&sums, first.as_of, &by, places.window_at(first.as_of) + 1);
     for (cube, folder) in cubes.iter().zip(folders) {
         state.load(cube, &places, &sums)?;
@@ -207,7 +295,10 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
             load_sessions(folder, &places, &places, &mut state)?;
         }
     }
-    let runs = folders.iter().map(|folder| user_store::read_users(folder, places.len())).collect::<Result<Vec<_>>>()?;
+    let runs = folders
+        .iter()
+        .map(|folder| user_store::read_users(folder, places.len()))
+        .collect::<Result<Vec<_>>>()?;
     let users = count_users(&NoUsers, runs, &places, &out.join(user_store::USERS))?;
     let finished = State::finish(vec![state], &places, &sums)?;
     let mut cube = first.clone();
@@ -242,7 +333,10 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
         if let Some(other) = seen.insert(&source.file.digest, &source.file.name) {
             return Err(Error::input(
                 "traffic",
-                format!("expected different files, found {other} and {} with the same bytes", source.file.name),
+                format!(
+                    "expected different files, found {other} and {} with the same bytes",
+                    source.file.name
+                ),
             )
             .hint("their rows would count twice: take one of them away"));
         }
@@ -251,26 +345,57 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
 }
 
 fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) -> Result<()> {
-    let stages = |cube: &Cube| cube.layers.iter().map(|layer| layer.stages.clone()).collect::<Vec<_>>();
-    let breakdowns = |cube: &Cube| cube.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect::<Vec<_>>();
-    let sums = |cube: &Cube| cube.measures.iter().map(|measure| measure.sum.clone()).collect::<Vec<_>>();
+    let stages = |cube: &Cube| {
+        cube.layers
+            .iter()
+            .map(|layer| layer.stages.clone())
+            .collect::<Vec<_>>()
+    };
+    let breakdowns = |cube: &Cube| {
+        cube.breakdowns
+            .iter()
+            .map(|breakdown| breakdown.by.clone())
+            .collect::<Vec<_>>()
+    };
+    let sums = |cube: &Cube| {
+        cube.measures
+            .iter()
+            .map(|measure| measure.sum.clone())
+            .collect::<Vec<_>>()
+    };
     let pairs = [
         ("plan", first.plan_id == cube.plan_id),
-        ("releases", (&first.baseline, &first.candidate) == (&cube.baseline, &cube.candidate)),
-        ("start, window and as_of", (first.start, first.window, first.as_of) == (cube.start, cube.window, cube.as_of)),
+        (
+            "releases",
+            (&first.baseline, &first.candidate) == (&cube.baseline, &cube.candidate),
+        ),
+        (
+            "start, window and as_of",
+            (first.start, first.window, first.as_of) == (cube.start, cube.window, cube.as_of),
+        ),
         ("layers", first.layer_ids == cube.layer_ids),
-        ("layer table", (&first.layers_digest, &first.tenants) == (&cube.layers_digest, &cube.tenants)),
+        (
+            "layer table",
+            (&first.layers_digest, &first.tenants) == (&cube.layers_digest, &cube.tenants),
+        ),
         ("operations", stages(first) == stages(cube)),
         ("metrics", sums(first) == sums(cube)),
         ("breakdowns and clusters", breakdowns(first) == breakdowns(cube)),
-        ("choice to count sessions or not", first.counts_sessions == cube.counts_sessions),
-        ("shadow and late outcomes", (&first.shadow_sources, &first.outcome_sources) == (&cube.shadow_sources, &cube.outcome_sources)),
+        (
+            "choice to count sessions or not",
+            first.counts_sessions == cube.counts_sessions,
+        ),
+        (
+            "shadow and late outcomes",
+            (&first.shadow_sources, &first.outcome_sources) == (&cube.shadow_sources, &cube.outcome_sources),
+        ),
     ];
     match pairs.iter().find(|(_, alike)| !alike) {
-        Some((what, _)) => {
-            Err(Error::input(folder.display().to_string(), format!("expected the {what} of {}, found another", first_folder.display()))
-                .hint("only cubes of one ramp at one as_of can be merged"))
-        }
+        Some((what, _)) => Err(Error::input(
+            folder.display().to_string(),
+            format!("expected the {what} of {}, found another", first_folder.display()),
+        )
+        .hint("only cubes of one ramp at one as_of can be merged")),
         None => Ok(()),
     }
 }

@@ -21,8 +21,8 @@ mod user_store;
 mod users;
 
 pub use cube::{
-    ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow, LatencyRow,
-    RowCounts, SessionRow,
+    ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource,
+    Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
 };
 pub use merge::merge;
 pub use stages::{MAX_STAGES, Stage, stages_of};
@@ -30,21 +30,19 @@ pub use store::CUBE_FILE;
 
 use std::path::Path;
 
-use crate::{
-    error::{Error, Result},
-    input::{Names, Part, SourceFile, TrafficReader, Turns},
-    metric::{Metric, Reading, Sum},
-    parallel,
-    progress::Progress,
-    scenario::{OnBadRow, Plan, Source},
-    time::Micros,
-};
-use finish::{UserList, UserRow, UserRun, count_users};
-use merge::Earlier;
-use places::Places;
-use state::{Scan, Since, State, Sums};
-use traces::{OnRepeat, Traces};
-use users::{LayerTable, Roster, Users};
+use crate::base::error::{Error, Result};
+use crate::base::parallel;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::input::{Names, Part, SourceFile, TrafficReader, Turns};
+use crate::metric::{Metric, Reading, Sum};
+use crate::replay::finish::{UserList, UserRow, UserRun, count_users};
+use crate::replay::merge::Earlier;
+use crate::replay::places::Places;
+use crate::replay::state::{Scan, Since, State, Sums};
+use crate::replay::traces::{OnRepeat, Traces};
+use crate::replay::users::{LayerTable, Roster, Users};
+use crate::scenario::{OnBadRow, Plan, Source};
 
 /// What replay needs to know.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +82,15 @@ impl<'a> Inputs<'a> {
     /// A log and a layer table, and nothing else.
     pub fn of(traffic: Vec<TrafficReader>, layers: &'a Path) -> Self {
         let (shadows, outcomes) = (Vec::new(), Vec::new());
-        Self { traffic, layers, shadows, outcomes, since: None, count_sessions: false, memory_limit: u64::MAX }
+        Self {
+            traffic,
+            layers,
+            shadows,
+            outcomes,
+            since: None,
+            count_sessions: false,
+            memory_limit: u64::MAX,
+        }
     }
 }
 
@@ -99,11 +105,18 @@ pub fn open_traffic(
     on_bad_row: OnBadRow,
 ) -> Result<Vec<TrafficReader>> {
     let (measured, columns) = (measured_columns(metrics), breakdown_columns(breakdowns));
-    let readers: Vec<TrafficReader> =
-        sources.iter().map(|source| TrafficReader::open(source, &measured, &columns, on_bad_row)).collect::<Result<_>>()?;
-    match columns.iter().find(|column| !readers.is_empty() && !readers.iter().any(|reader| reader.has(column))) {
-        Some(column) => Err(Error::usage(format!("expected a column `{column}` in the traffic to break down by, found none"))
-            .hint("see `analysis.breakdowns`; if it has another name, say so: columns.NAME = \"...\"")),
+    let readers: Vec<TrafficReader> = sources
+        .iter()
+        .map(|source| TrafficReader::open(source, &measured, &columns, on_bad_row))
+        .collect::<Result<_>>()?;
+    match columns
+        .iter()
+        .find(|column| !readers.is_empty() && !readers.iter().any(|reader| reader.has(column)))
+    {
+        Some(column) => Err(Error::usage(format!(
+            "expected a column `{column}` in the traffic to break down by, found none"
+        ))
+        .hint("see `analysis.breakdowns`; if it has another name, say so: columns.NAME = \"...\"")),
         None => Ok(readers),
     }
 }
@@ -112,10 +125,22 @@ pub fn open_traffic(
 ///
 /// # Errors
 /// A source without readable files or required columns.
-pub fn open_outcomes(metrics: &[Metric], sources: &[Source], is_shadow: bool, on_bad_row: OnBadRow) -> Result<Vec<TrafficReader>> {
+pub fn open_outcomes(
+    metrics: &[Metric],
+    sources: &[Source],
+    is_shadow: bool,
+    on_bad_row: OnBadRow,
+) -> Result<Vec<TrafficReader>> {
     let measured = measured_columns(metrics);
-    let required: &[&str] = if is_shadow { &["trace_id", "release_id"] } else { &["trace_id"] };
-    sources.iter().map(|source| TrafficReader::open_outcomes(source, required, &measured, on_bad_row)).collect()
+    let required: &[&str] = if is_shadow {
+        &["trace_id", "release_id"]
+    } else {
+        &["trace_id"]
+    };
+    sources
+        .iter()
+        .map(|source| TrafficReader::open_outcomes(source, required, &measured, on_bad_row))
+        .collect()
 }
 
 /// The columns that cells are broken down by.
@@ -157,8 +182,10 @@ fn sums_of(metrics: &[Metric]) -> Vec<Sum> {
 pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &Progress) -> Result<Cube> {
     let wants_traces = !inputs.shadows.is_empty() || !inputs.outcomes.is_empty();
     if wants_traces && !inputs.traffic.iter().any(|reader| reader.has("trace_id")) {
-        return Err(Error::usage("expected a column `trace_id` in the traffic, by which outcomes are joined, found none")
-            .hint("if the column has another name, say so in the scenario: columns.trace_id = \"...\""));
+        return Err(Error::usage(
+            "expected a column `trace_id` in the traffic, by which outcomes are joined, found none",
+        )
+        .hint("if the column has another name, say so in the scenario: columns.trace_id = \"...\""));
     }
     let layers = LayerTable::open(inputs.layers, ctx.plan)?;
     let tenants = layers.tenants()?;
@@ -176,7 +203,15 @@ pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &
     let user_bytes = Users::n_bytes(n_users, n_places, n_stages, n_windows);
     let n_partitions = partition::n_partitions(n_users, user_bytes, inputs.memory_limit);
     if n_partitions > 1 {
-        let job = partition::Job { scan: &scan, inputs, parts: &parts, layers: &layers, tenants: &tenants, near: folder, progress };
+        let job = partition::Job {
+            scan: &scan,
+            inputs,
+            parts: &parts,
+            layers: &layers,
+            tenants: &tenants,
+            near: folder,
+            progress,
+        };
         let mut scanned = partition::scan(&job, n_partitions)?;
         if let Some(earlier) = &earlier {
             scanned.runs.push(earlier.users(n_places)?);
@@ -185,7 +220,9 @@ pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &
     }
     let new_users = || Users::new(n_users, n_places, n_stages, n_windows, u64::BITS);
     let (roster, users) = layers.load(tenants, &new_users)?;
-    let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| state.update(&scan, &users, turns))?;
+    let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| {
+        state.update(&scan, &users, turns)
+    })?;
     // Before anything else is counted, so that the users of both come from one list.
     let mut others: Vec<UserRow> = Vec::new();
     if let Some(earlier) = &earlier {
@@ -197,7 +234,18 @@ pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &
         }
     }
     let runs: Vec<UserRun<'static>> = vec![Box::new(others.into_iter().map(Ok))];
-    finish_cube(&scan, sources, earlier, Scanned { roster, shares, seen: Box::new(users.into_seen()), runs }, folder)
+    finish_cube(
+        &scan,
+        sources,
+        earlier,
+        Scanned {
+            roster,
+            shares,
+            seen: Box::new(users.into_seen()),
+            runs,
+        },
+        folder,
+    )
 }
 
 /// What a scan found, before it is added up.
@@ -218,8 +266,12 @@ struct Sources {
 
 impl Sources {
     fn of(inputs: &Inputs<'_>) -> Result<Self> {
-        let digests =
-            |readers: &[TrafficReader]| readers.iter().map(|reader| reader.table().digests()).collect::<Result<Vec<Vec<SourceFile>>>>();
+        let digests = |readers: &[TrafficReader]| {
+            readers
+                .iter()
+                .map(|reader| reader.table().digests())
+                .collect::<Result<Vec<Vec<SourceFile>>>>()
+        };
         let sorted = |files: Vec<Vec<SourceFile>>| {
             let mut files = files.concat();
             files.sort();
@@ -234,20 +286,44 @@ impl Sources {
 }
 
 impl<'a> Scan<'a> {
-    fn new(ctx: &'a Context<'a>, inputs: &Inputs<'_>, places: Places, earlier: Option<&Earlier>) -> Result<Self> {
+    fn new(
+        ctx: &'a Context<'a>,
+        inputs: &Inputs<'_>,
+        places: Places,
+        earlier: Option<&Earlier>,
+    ) -> Result<Self> {
         let measured = measured_columns(ctx.metrics);
         let has = |reading: &Reading| {
-            inputs.traffic.iter().chain(&inputs.outcomes).any(|reader| reader.has(&reading.column))
+            inputs
+                .traffic
+                .iter()
+                .chain(&inputs.outcomes)
+                .any(|reader| reader.has(&reading.column))
                 || earlier.is_some_and(|earlier| earlier.has(reading))
         };
         let present: Vec<bool> = measured.iter().map(has).collect();
         let sums = Sums::new(&sums_of(ctx.metrics), &measured, &present);
         let read = |readers: &[TrafficReader], release, on_repeat| {
-            if readers.is_empty() { Ok(None) } else { Traces::read(readers, release, on_repeat).map(Some) }
+            if readers.is_empty() {
+                Ok(None)
+            } else {
+                Traces::read(readers, release, on_repeat).map(Some)
+            }
         };
-        let shadows = read(&inputs.shadows, Some(ctx.plan.candidate.as_str()), OnRepeat::DropAll)?;
+        let shadows = read(
+            &inputs.shadows,
+            Some(ctx.plan.candidate.as_str()),
+            OnRepeat::DropAll,
+        )?;
         let outcomes = read(&inputs.outcomes, None, OnRepeat::Update)?;
-        Ok(Self { ctx, places, sums, shadows, outcomes, count_sessions: inputs.count_sessions })
+        Ok(Self {
+            ctx,
+            places,
+            sums,
+            shadows,
+            outcomes,
+            count_sessions: inputs.count_sessions,
+        })
     }
 
     /// Columns that metrics read.
@@ -275,7 +351,10 @@ impl<'a> Scan<'a> {
             baseline: &plan.baseline,
             candidate: &plan.candidate,
             layers: plan.layers.iter().map(|layer| layer.id.as_str()).collect(),
-            refuse_unknown_release: self.ctx.refuse_unknown_release.then_some(plan.start..self.ctx.as_of),
+            refuse_unknown_release: self
+                .ctx
+                .refuse_unknown_release
+                .then_some(plan.start..self.ctx.as_of),
             seed,
             wants_traces: self.shadows.is_some() || self.outcomes.is_some(),
             wants_sessions: self.count_sessions,
@@ -292,13 +371,30 @@ struct LogPart {
 }
 
 /// Every part of the files that the earlier cube does not hold, or does not hold to the end.
-fn parts_of(inputs: &Inputs<'_>, sources: &Sources, earlier: Option<&Earlier>, as_of: Micros) -> Vec<LogPart> {
+fn parts_of(
+    inputs: &Inputs<'_>,
+    sources: &Sources,
+    earlier: Option<&Earlier>,
+    as_of: Micros,
+) -> Vec<LogPart> {
     let mut parts = Vec::new();
     for (reader, files) in sources.traffic.iter().enumerate() {
-        let since: Vec<Option<Since>> =
-            files.iter().map(|file| earlier.map_or(Some(Since { counted_until: None }), |earlier| earlier.since(file, as_of))).collect();
+        let since: Vec<Option<Since>> = files
+            .iter()
+            .map(|file| {
+                earlier.map_or(Some(Since { counted_until: None }), |earlier| {
+                    earlier.since(file, as_of)
+                })
+            })
+            .collect();
         let table = inputs.traffic[reader].table();
-        parts.extend(table.parts.iter().filter_map(|part| since[part.file_idx].map(|since| LogPart { reader, part: *part, since })));
+        parts.extend(table.parts.iter().filter_map(|part| {
+            since[part.file_idx].map(|since| LogPart {
+                reader,
+                part: *part,
+                since,
+            })
+        }));
     }
     parts
 }
@@ -339,15 +435,43 @@ fn scan_parts(
 }
 
 /// Merges the threads' shares and the earlier cube, counts the users, and writes the cube.
-fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scanned: Scanned, folder: &Path) -> Result<Cube> {
-    let Scanned { roster, shares, seen, mut runs } = scanned;
-    let mut rows: Vec<Vec<[u64; 2]>> = sources.traffic.iter().map(|files| vec![[0; 2]; files.len()]).collect();
+fn finish_cube(
+    scan: &Scan<'_>,
+    sources: Sources,
+    earlier: Option<Earlier>,
+    scanned: Scanned,
+    folder: &Path,
+) -> Result<Cube> {
+    let Scanned {
+        roster,
+        shares,
+        seen,
+        mut runs,
+    } = scanned;
+    let mut rows: Vec<Vec<[u64; 2]>> = sources
+        .traffic
+        .iter()
+        .map(|files| vec![[0; 2]; files.len()])
+        .collect();
     let (mut states, noted): (Vec<State>, Vec<Vec<_>>) = shares.into_iter().unzip();
     for (reader, file, n) in noted.into_iter().flatten() {
-        rows[reader][file].iter_mut().zip(n).for_each(|(rows, n)| *rows += n);
+        rows[reader][file]
+            .iter_mut()
+            .zip(n)
+            .for_each(|(rows, n)| *rows += n);
     }
-    let files = sources.traffic.into_iter().zip(rows).flat_map(|(files, rows)| files.into_iter().zip(rows));
-    let mut files: Vec<CubeSource> = files.map(|(file, [n_rows, n_after_as_of])| CubeSource { file, n_rows, n_after_as_of }).collect();
+    let files = sources
+        .traffic
+        .into_iter()
+        .zip(rows)
+        .flat_map(|(files, rows)| files.into_iter().zip(rows));
+    let mut files: Vec<CubeSource> = files
+        .map(|(file, [n_rows, n_after_as_of])| CubeSource {
+            file,
+            n_rows,
+            n_after_as_of,
+        })
+        .collect();
     merge::check_distinct(&files)?;
     if let Some(earlier) = earlier {
         let mut state = State::new(scan);
@@ -360,7 +484,13 @@ fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scan
     let users = count_users(&*seen, runs, &scan.places, &folder.join(user_store::USERS))?;
 
     let plan = scan.ctx.plan;
-    let layers = scan.places.stages.iter().zip(&roster.places).zip(&users.n_exposed).enumerate();
+    let layers = scan
+        .places
+        .stages
+        .iter()
+        .zip(&roster.places)
+        .zip(&users.n_exposed)
+        .enumerate();
     let n_layers = plan.layers.len();
     let cube = Cube {
         plan_id: plan.id.clone(),
@@ -372,14 +502,16 @@ fn finish_cube(scan: &Scan<'_>, sources: Sources, earlier: Option<Earlier>, scan
         tenants: roster.tenants,
         layer_ids: plan.layers.iter().map(|layer| layer.id.clone()).collect(),
         layers: layers
-            .map(|(place, ((stages, [n_users, n_eligible]), n_exposed))| CubeLayer {
-                tenant: (place / n_layers) as u32,
-                layer: (place % n_layers) as u8,
-                n_users: *n_users,
-                n_eligible: *n_eligible,
-                n_exposed: *n_exposed,
-                stages: stages.clone(),
-            })
+            .map(
+                |(place, ((stages, [n_users, n_eligible]), n_exposed))| CubeLayer {
+                    tenant: (place / n_layers) as u32,
+                    layer: (place % n_layers) as u8,
+                    n_users: *n_users,
+                    n_eligible: *n_eligible,
+                    n_exposed: *n_exposed,
+                    stages: stages.clone(),
+                },
+            )
             .collect(),
         measures: scan.sums.measures.clone(),
         counts: finished.counts,

@@ -9,19 +9,15 @@ use std::{
     sync::{Mutex, PoisonError, atomic::AtomicU64},
 };
 
-use super::{
-    Inputs, LogPart, Scanned, Share,
-    finish::{NoUsers, UserList, UserRow, UserRun},
-    state::{Scan, State},
-    users::{LayerTable, MAX_SEEDS, Roster, Seen, User, UserKey, Users, count_places},
-};
-use crate::{
-    error::{Error, Result},
-    hash,
-    input::{Turns, decode_turns, encode_turns},
-    progress::Progress,
-    spill::nameless_file,
-};
+use crate::base::error::{Error, Result};
+use crate::base::hash;
+use crate::base::progress::Progress;
+use crate::base::spill::nameless_file;
+use crate::input::{Turns, decode_turns, encode_turns};
+use crate::replay::finish::{NoUsers, UserList, UserRow, UserRun};
+use crate::replay::state::{Scan, State};
+use crate::replay::users::{LayerTable, MAX_SEEDS, Roster, Seen, User, UserKey, Users, count_places};
+use crate::replay::{Inputs, LogPart, Scanned, Share};
 
 /// Most partitions: each keeps a file open and a step of turns a thread.
 const MAX_PARTITIONS: usize = 256;
@@ -41,7 +37,10 @@ pub(super) fn n_partitions(n_users: usize, user_bytes: usize, memory_limit: u64)
         return 1;
     }
     let wanted = (n_users as u64 * READY_BYTES).div_ceil((memory_limit / USERS_SHARE).max(1));
-    usize::try_from(wanted).unwrap_or(MAX_PARTITIONS).clamp(2, MAX_PARTITIONS).next_power_of_two()
+    usize::try_from(wanted)
+        .unwrap_or(MAX_PARTITIONS)
+        .clamp(2, MAX_PARTITIONS)
+        .next_power_of_two()
 }
 
 /// Threads that deal into files of their own, as far as files go. A lane's turns are a stretch of the log, and its sums those of some
@@ -64,13 +63,21 @@ struct Partitions<'a> {
 impl<'a> Partitions<'a> {
     /// `n` files; while they are made, their names count from `first`.
     fn create(near: &'a Path, n: usize, first: usize) -> Result<Self> {
-        let files = (0..n).map(|idx| nameless_file(near, first + idx).map(Mutex::new)).collect::<io::Result<_>>();
-        Ok(Self { near, files: files.map_err(|error| Error::write(near, &error))? })
+        let files = (0..n)
+            .map(|idx| nameless_file(near, first + idx).map(Mutex::new))
+            .collect::<io::Result<_>>();
+        Ok(Self {
+            near,
+            files: files.map_err(|error| Error::write(near, &error))?,
+        })
     }
 
     fn append(&self, partition: usize, bytes: &[u8]) -> Result<()> {
-        let mut file = self.files[partition].lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(bytes).map_err(|error| Error::write(self.near, &error))
+        let mut file = self.files[partition]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        file.write_all(bytes)
+            .map_err(|error| Error::write(self.near, &error))
     }
 
     /// A partition's file from its start; its bytes are freed when it is dropped.
@@ -78,7 +85,8 @@ impl<'a> Partitions<'a> {
         let empty = nameless_file(self.near, partition).map_err(|error| Error::write(self.near, &error))?;
         let file = std::mem::replace(&mut self.files[partition], Mutex::new(empty));
         let mut file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(0)).map_err(|error| Error::read(self.near, &error))?;
+        file.seek(SeekFrom::Start(0))
+            .map_err(|error| Error::read(self.near, &error))?;
         Ok(file)
     }
 }
@@ -110,10 +118,21 @@ pub(super) fn scan(job: &Job<'_>, n: usize) -> Result<Scanned> {
 
 /// `None` if two users look alike under this seed.
 fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
-    let Job { scan, layers, tenants, near, .. } = *job;
+    let Job {
+        scan,
+        layers,
+        tenants,
+        near,
+        ..
+    } = *job;
     let mut keys = Partitions::create(near, n, 0)?;
     let places = deal_users(layers, tenants, seed, n, scan.places.len(), &keys)?;
-    let roster = Roster { digest: layers.digest().to_owned(), tenants: tenants.to_vec(), seed, places };
+    let roster = Roster {
+        digest: layers.digest().to_owned(),
+        tenants: tenants.to_vec(),
+        seed,
+        places,
+    };
 
     let mut blocks = Partitions::create(near, n * n_lanes(n), MAX_PARTITIONS)?;
     let dealt = deal_turns(job, &roster, n, &blocks)?;
@@ -125,20 +144,35 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     for partition in 0..n {
         let users = read_keys(keys.take(partition)?, near)?;
         let mut alike = Vec::new();
-        let users =
-            Users::new(users.len(), scan.places.len(), scan.places.max_stages(), scan.n_windows(), u64::BITS).of_keys(&users, &mut alike);
+        let users = Users::new(
+            users.len(),
+            scan.places.len(),
+            scan.places.max_stages(),
+            scan.n_windows(),
+            u64::BITS,
+        )
+        .of_keys(&users, &mut alike);
         if !alike.is_empty() {
             layers.check_unique(&alike)?;
             return Ok(None);
         }
-        let lanes = (0..n_lanes(n)).map(|lane| blocks.take(lane * n + partition)).collect::<Result<Vec<_>>>()?;
+        let lanes = (0..n_lanes(n))
+            .map(|lane| blocks.take(lane * n + partition))
+            .collect::<Result<Vec<_>>>()?;
         let join = |(state, file)| join_blocks(scan, &users, file, state, near);
         states.par_iter_mut().zip(lanes).try_for_each(join)?;
         write_seen(&users.into_seen(), partition, &seen)?;
     }
     shares.extend(states.into_iter().map(|state| (state, Vec::new())));
-    let runs = (0..n).map(|partition| Ok(seen_run(seen.take(partition)?, near))).collect::<Result<_>>()?;
-    Ok(Some(Scanned { roster, shares, seen: Box::new(NoUsers), runs }))
+    let runs = (0..n)
+        .map(|partition| Ok(seen_run(seen.take(partition)?, near)))
+        .collect::<Result<_>>()?;
+    Ok(Some(Scanned {
+        roster,
+        shares,
+        seen: Box::new(NoUsers),
+        runs,
+    }))
 }
 
 /// Deals the users; returns how many each place has.
@@ -160,15 +194,25 @@ fn deal_users(
             bytes.extend_from_slice(&user.row.to_le_bytes());
             bytes.extend_from_slice(&user.user.pack().to_le_bytes());
         }
-        dealt.iter().enumerate().try_for_each(|(partition, bytes)| keys.append(partition, bytes))
+        dealt
+            .iter()
+            .enumerate()
+            .try_for_each(|(partition, bytes)| keys.append(partition, bytes))
     })?;
-    Ok(places.into_iter().map(|counts| counts.map(AtomicU64::into_inner)).collect())
+    Ok(places
+        .into_iter()
+        .map(|counts| counts.map(AtomicU64::into_inner))
+        .collect())
 }
 
 fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
     let mut keys = Vec::new();
     read_records::<KEY_BYTES>(file, &mut |bytes| {
-        keys.push(UserKey { hash: number(bytes, 0), row: number(bytes, 8) as u32, user: User::unpack(number(bytes, 12)) });
+        keys.push(UserKey {
+            hash: number(bytes, 0),
+            row: number(bytes, 8) as u32,
+            user: User::unpack(number(bytes, 12)),
+        });
     })
     .map_err(|error| Error::read(near, &error))?;
     // In row order, so that users come out of the partition in order.
@@ -179,26 +223,40 @@ fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
 /// Deals the turns that can be in an arm; returns what was counted on the way.
 fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>) -> Result<Vec<Share>> {
     let scan = job.scan;
-    let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n)).map(|_| Mutex::new(vec![scan.turns(); n])).collect();
+    let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n))
+        .map(|_| Mutex::new(vec![scan.turns(); n]))
+        .collect();
     let write = |turns: &mut Turns, lane: usize, partition: usize| {
         let mut bytes = Vec::new();
         encode_turns(turns, &mut bytes);
         turns.clear();
         blocks.append(lane * n + partition, &bytes)
     };
-    let shares = super::scan_parts(scan, job.inputs, job.parts, roster, job.progress, &|state, turns| {
-        let lane = rayon::current_thread_index().unwrap_or(0) % held.len();
-        let mut held = held[lane].lock().unwrap_or_else(PoisonError::into_inner);
-        for row in state.admitted().iter().map(|row| usize::from(*row)) {
-            let partition = partition_of(turns.user_hash(row), n);
-            if held[partition].take(turns, row) {
-                write(&mut held[partition], lane, partition)?;
+    let shares = crate::replay::scan_parts(
+        scan,
+        job.inputs,
+        job.parts,
+        roster,
+        job.progress,
+        &|state, turns| {
+            let lane = rayon::current_thread_index().unwrap_or(0) % held.len();
+            let mut held = held[lane].lock().unwrap_or_else(PoisonError::into_inner);
+            for row in state.admitted().iter().map(|row| usize::from(*row)) {
+                let partition = partition_of(turns.user_hash(row), n);
+                if held[partition].take(turns, row) {
+                    write(&mut held[partition], lane, partition)?;
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     for (lane, held) in held.into_iter().enumerate() {
-        for (partition, mut turns) in held.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().enumerate() {
+        for (partition, mut turns) in held
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .into_iter()
+            .enumerate()
+        {
             if turns.n > 0 {
                 write(&mut turns, lane, partition)?;
             }
@@ -235,7 +293,10 @@ fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> 
     for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
         bytes.extend_from_slice(&user.row.to_le_bytes());
         bytes.extend_from_slice(&(u64::from(user.place) << 16 | u64::from(user.bucket)).to_le_bytes());
-        user.seen.stages.iter().for_each(|stages| bytes.extend_from_slice(&stages.to_le_bytes()));
+        user.seen
+            .stages
+            .iter()
+            .for_each(|stages| bytes.extend_from_slice(&stages.to_le_bytes()));
         bytes.extend_from_slice(&user.seen.last.to_le_bytes());
         if bytes.len() >= 1 << 20 {
             seen.append(partition, &bytes)?;
@@ -260,14 +321,26 @@ fn seen_run(file: File, near: &Path) -> UserRun<'static> {
             return Some(Err(Error::read(&near, &error)));
         }
         let packed = number(&bytes, 4);
-        let seen = Seen { stages: [number(&bytes, 12), number(&bytes, 20)], last: number(&bytes, 28) as u32 };
-        Some(Ok(UserRow { row: number(&bytes, 0) as u32, place: (packed >> 16) as u32, bucket: packed as u16, seen }))
+        let seen = Seen {
+            stages: [number(&bytes, 12), number(&bytes, 20)],
+            last: number(&bytes, 28) as u32,
+        };
+        Some(Ok(UserRow {
+            row: number(&bytes, 0) as u32,
+            place: (packed >> 16) as u32,
+            bucket: packed as u16,
+            seen,
+        }))
     }))
 }
 
 /// Up to eight bytes from `at` on, as a number.
 fn number(bytes: &[u8], at: usize) -> u64 {
-    bytes[at..].iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes[at..]
+        .iter()
+        .take(8)
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn read_records<const N: usize>(file: File, on_record: &mut dyn FnMut(&[u8; N])) -> io::Result<()> {
@@ -287,7 +360,9 @@ mod tests {
 
     #[test]
     fn partitions_are_as_many_as_needed() {
-        let check = |n_users: usize, limit: u64, expected: usize| assert_eq!(n_partitions(n_users, n_users * 19, limit), expected);
+        let check = |n_users: usize, limit: u64, expected: usize| {
+            assert_eq!(n_partitions(n_users, n_users * 19, limit), expected)
+        };
         check(0, 1_000_000, 1);
         check(20_000, 1_000_000, 1);
         check(27_000, 1_000_000, 16);

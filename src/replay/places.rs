@@ -1,14 +1,10 @@
 //! Where a row belongs: tenant, layer, stage and release as one number, and with window and bucket group as one key.
 
-use super::{
-    cube::{Arm, CellKey, Cube},
-    stages::{MAX_STAGES, Stage, stages_of},
-};
-use crate::{
-    error::{Error, Result},
-    scenario::Plan,
-    time::Micros,
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::replay::cube::{Arm, CellKey, Cube};
+use crate::replay::stages::{MAX_STAGES, Stage, stages_of};
+use crate::scenario::Plan;
 
 /// Bits of a key: series, window, bucket group. Keys sort as cells do.
 const GROUP_BITS: u32 = 9;
@@ -34,12 +30,18 @@ impl Places {
     /// # Errors
     /// More stages than a user's bits, or more series or windows than a key holds.
     pub(super) fn of_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
-        let of_tenant = |tenant: &String| (0..plan.layers.len()).map(|idx| stages_of(plan, tenant, idx, as_of)).collect::<Vec<_>>();
+        let of_tenant = |tenant: &String| {
+            (0..plan.layers.len())
+                .map(|idx| stages_of(plan, tenant, idx, as_of))
+                .collect::<Vec<_>>()
+        };
         let stages: Vec<Vec<Stage>> = tenants.iter().flat_map(of_tenant).collect();
         if let Some(place) = stages.iter().position(|stages| stages.len() > MAX_STAGES) {
             let id = &plan.layers[place % plan.layers.len()].id;
             let found = stages[place].len();
-            return Err(Error::usage(format!("expected at most {MAX_STAGES} ratio changes a layer, found {found} in \"{id}\"")));
+            return Err(Error::usage(format!(
+                "expected at most {MAX_STAGES} ratio changes a layer, found {found} in \"{id}\""
+            )));
         }
         let n_windows = (as_of - plan.start) / plan.window;
         let places = Self::new(plan.layers.len(), stages, plan.start, plan.window);
@@ -65,7 +67,14 @@ impl Places {
         for stages in &stages {
             first_series.push(first_series.last().copied().unwrap_or(0) + 2 * stages.len() as u32);
         }
-        Self { n_layers, stages, first_series, start, window, windows_a_micro: 1.0 / window as f64 }
+        Self {
+            n_layers,
+            stages,
+            first_series,
+            start,
+            window,
+            windows_a_micro: 1.0 / window as f64,
+        }
     }
 
     /// Number of tenants' layers.
@@ -129,7 +138,11 @@ impl Places {
             tenant: (place / self.n_layers) as u32,
             layer: (place % self.n_layers) as u8,
             stage: (within / 2) as u8,
-            arm: if within.is_multiple_of(2) { Arm::Baseline } else { Arm::Candidate },
+            arm: if within.is_multiple_of(2) {
+                Arm::Baseline
+            } else {
+                Arm::Candidate
+            },
             window: (key >> GROUP_BITS) as u32,
             group: (key & ((1 << GROUP_BITS) - 1)) as u16,
         }
@@ -146,7 +159,15 @@ impl Places {
 
     /// The key of a cell.
     pub(super) fn key_of(&self, cell: &CellKey) -> u64 {
-        Self::key(self.series(self.place(cell.tenant, cell.layer), usize::from(cell.stage), cell.arm), cell.window, cell.group)
+        Self::key(
+            self.series(
+                self.place(cell.tenant, cell.layer),
+                usize::from(cell.stage),
+                cell.arm,
+            ),
+            cell.window,
+            cell.group,
+        )
     }
 
     pub(super) fn place(&self, tenant: u32, layer: u8) -> u32 {

@@ -47,7 +47,10 @@ impl Sessions {
     /// The hashes of each series, sorted and distinct.
     pub(super) fn finish(mut self) -> BTreeMap<u32, Vec<u64>> {
         self.by_series.values_mut().for_each(Set::settle);
-        self.by_series.into_iter().map(|(series, set)| (series, set.hashes)).collect()
+        self.by_series
+            .into_iter()
+            .map(|(series, set)| (series, set.hashes))
+            .collect()
     }
 }
 
@@ -63,7 +66,11 @@ mod tests {
             b.insert(1 + (i % 2) as u32, i % 9_000);
         }
         a.merge(b);
-        let n: Vec<(u32, usize)> = a.finish().into_iter().map(|(series, hashes)| (series, hashes.len())).collect();
+        let n: Vec<(u32, usize)> = a
+            .finish()
+            .into_iter()
+            .map(|(series, hashes)| (series, hashes.len()))
+            .collect();
         assert_eq!(n, [(1, 8_000), (2, 4_500)]);
     }
 }

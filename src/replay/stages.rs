@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    bucket::Ratio,
-    scenario::{Operation, Plan},
-    time::Micros,
-};
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::scenario::{Operation, Plan};
 
 /// A user's stages are kept as bits of one word.
 pub const MAX_STAGES: usize = 64;
@@ -25,8 +23,14 @@ pub struct Stage {
 /// The stages of a tenant's layer from the plan's start to `as_of`. Operations at or after `as_of` have not happened yet; an operation that
 /// does not change the ratio does not end a stage.
 pub fn stages_of(plan: &Plan, tenant: &str, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
-    let mut stages = vec![Stage { start: plan.start, end: as_of, ratio: Ratio::ZERO }];
-    let concerns = |o: &&Operation| o.layer_idx == layer_idx && o.at < as_of && o.tenant.as_ref().is_none_or(|other| other == tenant);
+    let mut stages = vec![Stage {
+        start: plan.start,
+        end: as_of,
+        ratio: Ratio::ZERO,
+    }];
+    let concerns = |o: &&Operation| {
+        o.layer_idx == layer_idx && o.at < as_of && o.tenant.as_ref().is_none_or(|other| other == tenant)
+    };
     for operation in plan.operations.iter().filter(concerns) {
         let last = stages.len() - 1;
         if operation.ratio == stages[last].ratio {
@@ -36,7 +40,11 @@ pub fn stages_of(plan: &Plan, tenant: &str, layer_idx: usize, as_of: Micros) -> 
             stages[last].ratio = operation.ratio;
         } else {
             stages[last].end = operation.at;
-            stages.push(Stage { start: operation.at, end: as_of, ratio: operation.ratio });
+            stages.push(Stage {
+                start: operation.at,
+                end: as_of,
+                ratio: operation.ratio,
+            });
         }
     }
     stages

@@ -3,26 +3,24 @@
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
-use super::{
-    Context,
-    breakdown::Breaking,
-    cube::{Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeMeasure, LatencyRow, RowCounts},
-    finish::UserRow,
-    index::UNKNOWN,
-    keyed::{AHEAD, Keyed},
-    places::Places,
-    sessions::Sessions,
-    traces::Traces,
-    users::{Seen, User, Users},
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::bucket::group_of;
+use crate::input::{Turns, color, release, rows_without};
+use crate::metric::{Reading, Sum};
+use crate::replay::Context;
+use crate::replay::breakdown::Breaking;
+use crate::replay::cube::{
+    Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeMeasure, LatencyRow, RowCounts,
 };
-use crate::{
-    bucket::group_of,
-    error::{Error, Result},
-    input::{Turns, color, release, rows_without},
-    metric::{Reading, Sum},
-    stats::quantile::bin_of,
-    time::Micros,
-};
+use crate::replay::finish::UserRow;
+use crate::replay::index::UNKNOWN;
+use crate::replay::keyed::{AHEAD, Keyed};
+use crate::replay::places::Places;
+use crate::replay::sessions::Sessions;
+use crate::replay::traces::Traces;
+use crate::replay::users::{Seen, User, Users};
+use crate::stats::quantile::bin_of;
 
 /// Bins of one row of the latency histograms: an octave.
 const OCTAVE: u16 = 64;
@@ -70,7 +68,9 @@ impl Sums {
     pub(super) fn new(measures: &[Sum], measured: &[Reading], present: &[bool]) -> Self {
         let (mut of, mut missing, mut slots, mut n_slots) = (Vec::new(), Vec::new(), Vec::new(), 1);
         for sum in measures {
-            let column = sum.reading().and_then(|reading| measured.iter().position(|m| *m == reading));
+            let column = sum
+                .reading()
+                .and_then(|reading| measured.iter().position(|m| *m == reading));
             slots.push(match (sum, column.filter(|column| present[*column])) {
                 (Sum::Rows, _) => Slot::Is(0),
                 (_, None) => Slot::Absent,
@@ -86,17 +86,36 @@ impl Sums {
                 }
             });
         }
-        let measure = |(sum, slot): (&Sum, &Slot)| CubeMeasure { sum: sum.clone(), present: *slot != Slot::Absent };
+        let measure = |(sum, slot): (&Sum, &Slot)| CubeMeasure {
+            sum: sum.clone(),
+            present: *slot != Slot::Absent,
+        };
         let measures = measures.iter().zip(&slots).map(measure).collect();
-        let latency = measured.iter().position(|reading| reading.column == "latency_ms" && reading.test.is_none());
+        let latency = measured
+            .iter()
+            .position(|reading| reading.column == "latency_ms" && reading.test.is_none());
         let latency = latency.filter(|column| present[*column]);
-        Self { measures, of, missing, slots, n_slots, latency }
+        Self {
+            measures,
+            of,
+            missing,
+            slots,
+            n_slots,
+            latency,
+        }
     }
 
     /// The sums of cubes that are merged: every measure in a slot of its own.
     pub(super) fn of_measures(measures: Vec<CubeMeasure>) -> Self {
         let slots: Vec<Slot> = (0..measures.len()).map(Slot::Is).collect();
-        Self { n_slots: slots.len().max(1), measures, of: Vec::new(), missing: Vec::new(), slots, latency: None }
+        Self {
+            n_slots: slots.len().max(1),
+            measures,
+            of: Vec::new(),
+            missing: Vec::new(),
+            slots,
+            latency: None,
+        }
     }
 
     /// Sums that are kept for a cell.
@@ -182,7 +201,10 @@ impl State {
             cells: Keyed::new(sums.n_slots),
             pairs: Keyed::new(sums.n_slots),
             latencies: Keyed::new(usize::from(OCTAVE)),
-            breakdowns: breakdowns.iter().map(|by| Breaking::new(by, n_windows, sums.n_slots)).collect(),
+            breakdowns: breakdowns
+                .iter()
+                .map(|by| Breaking::new(by, n_windows, sums.n_slots))
+                .collect(),
             counts: RowCounts::default(),
             recolored: HashMap::new(),
             sessions: Sessions::default(),
@@ -194,8 +216,14 @@ impl State {
     /// Counts a step's rows and keeps those that can be in an arm, before anything is known of their users. Returns the number of rows
     /// after `as_of`.
     pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &mut Turns, since: Since) -> u64 {
-        let of_columns = self.breakdowns.iter_mut().zip(scan.ctx.breakdowns).filter(|(_, by)| **by != BreakdownBy::User);
-        of_columns.zip(&mut turns.names).for_each(|((breaking, _), names)| breaking.learn(names));
+        let of_columns = self
+            .breakdowns
+            .iter_mut()
+            .zip(scan.ctx.breakdowns)
+            .filter(|(_, by)| **by != BreakdownBy::User);
+        of_columns
+            .zip(&mut turns.names)
+            .for_each(|((breaking, _), names)| breaking.learn(names));
         let (plan, as_of, counts) = (scan.ctx.plan, scan.ctx.as_of, &mut self.counts);
         let rows = &mut self.buffers.rows;
         rows_without(&turns.bad, turns.n, rows);
@@ -244,9 +272,18 @@ impl State {
         }
         self.find_users(users, turns);
         self.place(scan, users, turns);
-        let Buffers { turns: placed, keys, cells, .. } = &mut self.buffers;
+        let Buffers {
+            turns: placed,
+            keys,
+            cells,
+            ..
+        } = &mut self.buffers;
         keys.clear();
-        keys.extend(placed.iter().map(|turn| Places::key(turn.series, turn.window, turn.group)));
+        keys.extend(
+            placed
+                .iter()
+                .map(|turn| Places::key(turn.series, turn.window, turn.group)),
+        );
         self.cells.rows(keys, cells);
         add(&mut self.cells, &scan.sums, cells, placed, turns)?;
         self.add_breakdowns(scan, users, turns)?;
@@ -260,7 +297,9 @@ impl State {
 
     #[inline(never)]
     fn find_users(&mut self, users: &Users, turns: &Turns) {
-        let Buffers { rows, hashes, found, .. } = &mut self.buffers;
+        let Buffers {
+            rows, hashes, found, ..
+        } = &mut self.buffers;
         hashes.clear();
         hashes.extend(rows.iter().map(|row| turns.user_hash(usize::from(*row))));
         users.find(hashes, found);
@@ -269,7 +308,12 @@ impl State {
     /// Sorts out whose rows are in which arm, and marks where users were seen.
     #[inline(never)]
     fn place(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) {
-        let Buffers { rows, found, turns: placed, .. } = &mut self.buffers;
+        let Buffers {
+            rows,
+            found,
+            turns: placed,
+            ..
+        } = &mut self.buffers;
         let counts = &mut self.counts;
         let (places, profile) = (&scan.places, &scan.ctx.plan.profile);
         let is_recomputable = profile.is_recomputable();
@@ -316,7 +360,11 @@ impl State {
             let is_reached = ratio.reaches(user.bucket);
             counts.n_misassigned += u64::from(is_recomputable && is_reached != (arm == Arm::Candidate));
             if turns.propensity.n_absent < turns.n && !turns.propensity.is_absent(at) {
-                let bps = i64::from(if arm == Arm::Candidate { ratio.bps() } else { 10_000 - ratio.bps() });
+                let bps = i64::from(if arm == Arm::Candidate {
+                    ratio.bps()
+                } else {
+                    10_000 - ratio.bps()
+                });
                 let differs = (turns.propensity.values[at] - bps * 100).abs() > PROPENSITY_TOLERANCE;
                 counts.n_propensity_differs += u64::from(differs);
             }
@@ -328,20 +376,39 @@ impl State {
             if place == user.place {
                 users.mark(*user_idx, stage, arm as usize, window);
             } else {
-                let (_, seen) = self.recolored.entry((users.row(*user_idx), place)).or_insert((user, Seen::default()));
+                let (_, seen) = self
+                    .recolored
+                    .entry((users.row(*user_idx), place))
+                    .or_insert((user, Seen::default()));
                 seen.stages[arm as usize] |= 1 << stage;
                 seen.last = seen.last.max(window + 1);
             }
             let series = places.series(place, stage, arm);
-            placed.push(Turn { row: *row, user: *user_idx, arm, group: group_of(user.bucket), series, window });
+            placed.push(Turn {
+                row: *row,
+                user: *user_idx,
+                arm,
+                group: group_of(user.bucket),
+                series,
+                window,
+            });
         }
     }
 
     fn add_breakdowns(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) -> Result<()> {
-        let Buffers { turns: placed, keys, cells, .. } = &mut self.buffers;
+        let Buffers {
+            turns: placed,
+            keys,
+            cells,
+            ..
+        } = &mut self.buffers;
         let mut columns = turns.breakdowns.iter();
         for (breaking, by) in self.breakdowns.iter_mut().zip(scan.ctx.breakdowns) {
-            let column = if *by == BreakdownBy::User { None } else { columns.next() };
+            let column = if *by == BreakdownBy::User {
+                None
+            } else {
+                columns.next()
+            };
             keys.clear();
             for turn in placed.iter() {
                 let row = usize::from(turn.row);
@@ -360,14 +427,28 @@ impl State {
 
     #[inline(never)]
     fn add_latencies(&mut self, scan: &Scan<'_>, turns: &Turns) {
-        let Some(latency) = scan.sums.latency.map(|column| &turns.measured[column]).filter(|column| column.n_absent < turns.n) else {
+        let Some(latency) = scan
+            .sums
+            .latency
+            .map(|column| &turns.measured[column])
+            .filter(|column| column.n_absent < turns.n)
+        else {
             return;
         };
-        let Buffers { turns: placed, keys, cells, found, .. } = &mut self.buffers;
+        let Buffers {
+            turns: placed,
+            keys,
+            cells,
+            found,
+            ..
+        } = &mut self.buffers;
         keys.clear();
         // From here on the users have been used: their buffer keeps the bins.
         found.clear();
-        for turn in placed.iter().filter(|turn| !latency.is_absent(usize::from(turn.row))) {
+        for turn in placed
+            .iter()
+            .filter(|turn| !latency.is_absent(usize::from(turn.row)))
+        {
             // Stored in millionths of a millisecond; the histogram counts microseconds.
             let bin = bin_of(latency.values[usize::from(turn.row)].unsigned_abs() / 1_000);
             keys.push(Places::key(turn.series, u32::from(bin / OCTAVE), turn.group));
@@ -378,7 +459,7 @@ impl State {
         let at = |row: u32, bin: u32| row as usize * usize::from(OCTAVE) + bin as usize;
         for (idx, (row, bin)) in cells.iter().zip(found.iter()).enumerate() {
             if let (Some(next), Some(bin)) = (cells.get(idx + AHEAD), found.get(idx + AHEAD)) {
-                crate::memory::prefetch(counts, at(*next, *bin));
+                crate::base::memory::prefetch(counts, at(*next, *bin));
             }
             counts[at(*row, *bin)] += 1;
         }
@@ -386,16 +467,21 @@ impl State {
 
     #[inline(never)]
     fn add_pairs(&mut self, scan: &Scan<'_>, turns: &Turns) -> Result<()> {
-        let Some(shadows) = &scan.shadows else { return Ok(()) };
+        let Some(shadows) = &scan.shadows else {
+            return Ok(());
+        };
         let mut row = Vec::new();
         for turn in self.buffers.turns.iter().filter(|turn| turn.arm == Arm::Baseline) {
             let at = usize::from(turn.row);
             if turns.trace.n_absent == turns.n || turns.trace.is_absent(at) {
                 continue;
             }
-            let Some(outcome) = shadows.find(turns.trace.values[at] as u64) else { continue };
+            let Some(outcome) = shadows.find(turns.trace.values[at] as u64) else {
+                continue;
+            };
             self.counts.n_pairs += 1;
-            let [logged, shadow] = [turn.series, turn.series + 1].map(|series| Places::key(series, turn.window, turn.group));
+            let [logged, shadow] =
+                [turn.series, turn.series + 1].map(|series| Places::key(series, turn.window, turn.group));
             let logged_value = |column: usize| {
                 let column = &turns.measured[column];
                 (!column.is_absent(at)).then(|| column.values[at])
@@ -403,15 +489,25 @@ impl State {
             self.pairs.rows(&[logged], &mut row);
             add_row(self.pairs.sums_mut(row[0]), &scan.sums, logged_value)?;
             self.pairs.rows(&[shadow], &mut row);
-            add_row(self.pairs.sums_mut(row[0]), &scan.sums, |column| shadows.value(outcome, column))?;
+            add_row(self.pairs.sums_mut(row[0]), &scan.sums, |column| {
+                shadows.value(outcome, column)
+            })?;
         }
         Ok(())
     }
 
     fn add_sessions(&mut self, users: &Users, turns: &Turns) {
-        for turn in self.buffers.turns.iter().filter(|turn| !turns.session.is_absent(usize::from(turn.row))) {
+        for turn in self
+            .buffers
+            .turns
+            .iter()
+            .filter(|turn| !turns.session.is_absent(usize::from(turn.row)))
+        {
             // Ids of sessions need not differ between users.
-            let session = crate::hash::join(turns.session.values[usize::from(turn.row)] as u64, u64::from(users.row(turn.user)));
+            let session = crate::base::hash::join(
+                turns.session.values[usize::from(turn.row)] as u64,
+                u64::from(users.row(turn.user)),
+            );
             self.sessions.insert(turn.series, session);
         }
     }
@@ -445,7 +541,7 @@ fn add(cells: &mut Keyed<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns
     for (idx, (cell, turn)) in rows.iter().zip(placed).enumerate() {
         if let Some(next) = rows.get(idx + AHEAD / 2) {
             for line in (0..width).step_by(8) {
-                crate::memory::prefetch(all, *next as usize * width + line);
+                crate::base::memory::prefetch(all, *next as usize * width + line);
             }
         }
         let row = usize::from(turn.row);
@@ -460,14 +556,20 @@ fn add(cells: &mut Keyed<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns
             cell[*slot] += (absent[row / 64] >> (row % 64) & 1) as i64;
         }
     }
-    if overflowed { Err(overflow("a cell")) } else { Ok(()) }
+    if overflowed {
+        Err(overflow("a cell"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Adds one turn, whose values come from anywhere.
 fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) -> Result<()> {
     cell[0] += 1;
     for (column, slot) in &sums.of {
-        cell[*slot] = cell[*slot].checked_add(value(*column).unwrap_or(0)).ok_or_else(|| overflow("a pair"))?;
+        cell[*slot] = cell[*slot]
+            .checked_add(value(*column).unwrap_or(0))
+            .ok_or_else(|| overflow("a pair"))?;
     }
     for (column, slot) in &sums.missing {
         cell[*slot] += i64::from(value(*column).is_none());
@@ -476,8 +578,11 @@ fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) 
 }
 
 pub(super) fn overflow(what: &str) -> Error {
-    Error::input("traffic", format!("expected sums that fit 63 bits, found an overflow in {what}"))
-        .hint("use a shorter plan.window_minutes, or check the column's unit")
+    Error::input(
+        "traffic",
+        format!("expected sums that fit 63 bits, found an overflow in {what}"),
+    )
+    .hint("use a shorter plan.window_minutes, or check the column's unit")
 }
 
 /// What a state comes to.
@@ -510,8 +615,15 @@ impl State {
             }
         }
         for (key, n) in &cube.latencies {
-            let series = places.series(places.place(key.tenant, key.layer), usize::from(key.stage), key.arm);
-            self.latencies.rows(&[Places::key(series, u32::from(key.bin / OCTAVE), key.group)], &mut row);
+            let series = places.series(
+                places.place(key.tenant, key.layer),
+                usize::from(key.stage),
+                key.arm,
+            );
+            self.latencies.rows(
+                &[Places::key(series, u32::from(key.bin / OCTAVE), key.group)],
+                &mut row,
+            );
             self.latencies.sums_mut(row[0])[usize::from(key.bin % OCTAVE)] += *n as i64;
         }
         for (mine, theirs) in self.breakdowns.iter_mut().zip(&cube.breakdowns) {
@@ -554,7 +666,10 @@ impl State {
         let mut broken: Vec<Vec<Breaking>> = Vec::new();
         for state in states {
             broken.resize_with(state.breakdowns.len(), Vec::new);
-            broken.iter_mut().zip(state.breakdowns).for_each(|(all, own)| all.push(own));
+            broken
+                .iter_mut()
+                .zip(state.breakdowns)
+                .for_each(|(all, own)| all.push(own));
             cells.push(state.cells);
             pairs.push(state.pairs);
             octaves.push(state.latencies);
@@ -567,20 +682,50 @@ impl State {
         let (cells, pairs) = (finish_cells(cells)?, finish_cells(pairs)?);
         let mut latencies = Vec::new();
         Keyed::for_each_sorted(octaves, add, |key, counts| {
-            let CellKey { tenant, layer, stage, arm, window: octave, group } = places.cell_key(key);
+            let CellKey {
+                tenant,
+                layer,
+                stage,
+                arm,
+                window: octave,
+                group,
+            } = places.cell_key(key);
             for (bin, n) in counts.iter().enumerate().filter(|(_, n)| **n != 0) {
                 let bin = octave as u16 * OCTAVE + bin as u16;
-                latencies.push((LatencyRow { tenant, layer, stage, arm, group, bin }, *n as u64));
+                latencies.push((
+                    LatencyRow {
+                        tenant,
+                        layer,
+                        stage,
+                        arm,
+                        group,
+                        bin,
+                    },
+                    *n as u64,
+                ));
             }
         })?;
         latencies.sort_unstable();
-        let user_row = |((row, place), (user, seen)): ((u32, u32), (User, Seen))| UserRow { row, place, bucket: user.bucket, seen };
+        let user_row = |((row, place), (user, seen)): ((u32, u32), (User, Seen))| UserRow {
+            row,
+            place,
+            bucket: user.bucket,
+            seen,
+        };
         let mut recolored: Vec<UserRow> = seen.into_iter().map(user_row).collect();
         recolored.sort_unstable_by_key(|user| (user.row, user.place));
         let mut breakdowns = Vec::new();
         for parts in broken {
             breakdowns.extend(Breaking::finish(parts, places, sums)?);
         }
-        Ok(Finished { cells, pairs, latencies, breakdowns, counts, recolored, sessions: sessions.finish() })
+        Ok(Finished {
+            cells,
+            pairs,
+            latencies,
+            breakdowns,
+            counts,
+            recolored,
+            sessions: sessions.finish(),
+        })
     }
 }

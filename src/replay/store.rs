@@ -13,21 +13,17 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
-use super::{
-    cube::{
-        ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
-        LatencyRow, RowCounts, SessionRow,
-    },
-    stages::MAX_STAGES,
-    user_store::{SESSIONS, USERS},
+use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
+use crate::base::{output, parquet_io};
+use crate::input::SourceFile;
+use crate::metric::Sum;
+use crate::replay::cube::{
+    ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource,
+    Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
 };
-use crate::{
-    error::{Error, Result},
-    input::SourceFile,
-    metric::Sum,
-    output, parquet_io,
-    time::Micros,
-};
+use crate::replay::stages::MAX_STAGES;
+use crate::replay::user_store::{SESSIONS, USERS};
 
 /// The document that makes a folder a cube; it is written last.
 pub const CUBE_FILE: &str = "cube.json";
@@ -95,7 +91,10 @@ impl Document {
             if self.files.get(*name) == Some(&digest) {
                 return Ok(());
             }
-            Err(changed(&path, &format!("{digest}, and another digest in {CUBE_FILE}")))
+            Err(changed(
+                &path,
+                &format!("{digest}, and another digest in {CUBE_FILE}"),
+            ))
         })
     }
 
@@ -109,24 +108,45 @@ impl Document {
         };
         let n_stages = |tenant: u32, layer: u8| {
             let place = tenant as usize * n_layers + usize::from(layer);
-            if usize::from(layer) < n_layers { self.layers.get(place).map_or(0, |layer| layer.stages.len()) } else { 0 }
+            if usize::from(layer) < n_layers {
+                self.layers.get(place).map_or(0, |layer| layer.stages.len())
+            } else {
+                0
+            }
         };
         let whole = self.window > 0
             && self.as_of >= self.start
             && (self.as_of - self.start) / self.window < i64::from(u32::MAX)
             && self.layers.len() == self.tenants.len() * n_layers
             && self.layers.iter().enumerate().all(in_order)
-            && self.measures.first().is_some_and(|measure| measure.sum == Sum::Rows && measure.present)
-            && self.sessions.iter().all(|row| usize::from(row.stage) < n_stages(row.tenant, row.layer))
-            && self.sources.iter().try_fold(0_u64, |sum, source| sum.checked_add(source.n_after_as_of)) == Some(self.counts.n_after_as_of)
+            && self
+                .measures
+                .first()
+                .is_some_and(|measure| measure.sum == Sum::Rows && measure.present)
+            && self
+                .sessions
+                .iter()
+                .all(|row| usize::from(row.stage) < n_stages(row.tenant, row.layer))
+            && self
+                .sources
+                .iter()
+                .try_fold(0_u64, |sum, source| sum.checked_add(source.n_after_as_of))
+                == Some(self.counts.n_after_as_of)
             && self.counts.n_after_as_of <= self.counts.n_rows;
-        if whole { Ok(()) } else { Err(changed(path, "parts that do not fit each other")) }
+        if whole {
+            Ok(())
+        } else {
+            Err(changed(path, "parts that do not fit each other"))
+        }
     }
 }
 
 fn changed(path: &Path, found: &str) -> Error {
-    Error::input(path.display().to_string(), format!("expected a whole cube as it was written, found {found}"))
-        .hint("make the cube anew with `sluice replay`")
+    Error::input(
+        path.display().to_string(),
+        format!("expected a whole cube as it was written, found {found}"),
+    )
+    .hint("make the cube anew with `sluice replay`")
 }
 
 const SCHEMA: &str = "sluice.cube/2";
@@ -146,7 +166,10 @@ impl Cube {
         for (breakdown, name) in self.breakdowns.iter().zip(&broken) {
             self.write_breakdown(breakdown, &folder.join(name))?;
         }
-        let tables: Vec<&str> = TABLES.into_iter().chain(broken.iter().map(String::as_str)).collect();
+        let tables: Vec<&str> = TABLES
+            .into_iter()
+            .chain(broken.iter().map(String::as_str))
+            .collect();
         let document = Document {
             schema: SCHEMA.into(),
             plan_id: self.plan_id.clone(),
@@ -165,7 +188,11 @@ impl Cube {
             outcome_sources: self.outcome_sources.clone(),
             layers_digest: self.layers_digest.clone(),
             counts_sessions: self.counts_sessions,
-            breakdowns: self.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect(),
+            breakdowns: self
+                .breakdowns
+                .iter()
+                .map(|breakdown| breakdown.by.clone())
+                .collect(),
             sessions: self.sessions.clone(),
             files: tables
                 .par_iter()
@@ -180,7 +207,12 @@ impl Cube {
     /// # Errors
     /// A folder that is not a cube of this version.
     pub fn read(folder: &Path) -> Result<Self> {
-        let mut cube = Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY, EXPOSURES, LATENCIES], &|_| true, &|_| true)?;
+        let mut cube = Self::read_sums(
+            folder,
+            &[CELLS, PAIRS, ACTIVITY, EXPOSURES, LATENCIES],
+            &|_| true,
+            &|_| true,
+        )?;
         cube.read_exposures(&folder.join(EXPOSURES))?;
         cube.read_latencies(&folder.join(LATENCIES))?;
         cube.read_breakdowns(folder)?;
@@ -193,7 +225,9 @@ impl Cube {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_pairs(folder: &Path, wanted: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Self> {
-        Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY], wanted, &|sum| *sum == Sum::Rows)
+        Self::read_sums(folder, &[CELLS, PAIRS, ACTIVITY], wanted, &|sum| {
+            *sum == Sum::Rows
+        })
     }
 
     /// Reads a cube without users and latencies, as far as its measures are wanted; of the cells' measures only some.
@@ -222,7 +256,11 @@ impl Cube {
             tenants: document.tenants,
             layer_ids: document.layer_ids,
             layers: document.layers,
-            measures: document.measures.into_iter().filter(|measure| wanted(&measure.sum)).collect(),
+            measures: document
+                .measures
+                .into_iter()
+                .filter(|measure| wanted(&measure.sum))
+                .collect(),
             counts: document.counts,
             sources: document.sources,
             shadow_sources: document.shadow_sources,
@@ -237,8 +275,10 @@ impl Cube {
             sessions: document.sessions,
             latencies: Vec::new(),
         };
-        let (cells, pairs) =
-            rayon::join(|| cube.read_cells(&folder.join(CELLS), of_cells), || cube.read_cells(&folder.join(PAIRS), &|_| true));
+        let (cells, pairs) = rayon::join(
+            || cube.read_cells(&folder.join(CELLS), of_cells),
+            || cube.read_cells(&folder.join(PAIRS), &|_| true),
+        );
         (cube.cells, cube.pairs) = (cells?, pairs?);
         cube.read_activity(&folder.join(ACTIVITY))?;
         Ok(cube)
@@ -254,23 +294,44 @@ impl Cube {
             let values = &breakdown.value_of[rows];
             Some(match breakdown.by {
                 BreakdownBy::User => longs(values.iter().map(|row| u64::from(*row))),
-                BreakdownBy::Column(_) => names(values.iter().map(|value| breakdown.values[*value as usize].as_str())),
+                BreakdownBy::Column(_) => names(
+                    values
+                        .iter()
+                        .map(|value| breakdown.values[*value as usize].as_str()),
+                ),
             })
         };
         self.write_cells_with(&breakdown.cells, &value, path)
     }
 
-    fn write_cells_with(&self, cells: &Cells, extra: &dyn Fn(Range<usize>) -> Option<ArrayRef>, path: &Path) -> Result<()> {
+    fn write_cells_with(
+        &self,
+        cells: &Cells,
+        extra: &dyn Fn(Range<usize>) -> Option<ArrayRef>,
+        path: &Path,
+    ) -> Result<()> {
         let mut fields = key_fields();
         fields.push(Field::new("release", dictionary(), false));
-        fields.push(Field::new("window_start", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false));
+        fields.push(Field::new(
+            "window_start",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            false,
+        ));
         fields.push(Field::new("bucket_group", DataType::Int32, false));
-        let there: Vec<usize> = (0..self.measures.len()).filter(|idx| self.measures[*idx].present).collect();
-        fields.extend(there.iter().map(|idx| Field::new(self.measures[*idx].sum.column_name(), DataType::Int64, false)));
+        let there: Vec<usize> = (0..self.measures.len())
+            .filter(|idx| self.measures[*idx].present)
+            .collect();
+        fields.extend(
+            there
+                .iter()
+                .map(|idx| Field::new(self.measures[*idx].sum.column_name(), DataType::Int64, false)),
+        );
         fields.extend(extra(0..0).map(|column| Field::new(VALUE, column.data_type().clone(), false)));
         let schema = Arc::new(Schema::new(fields));
         let n = self.measures.len();
-        let chunks = (0..cells.keys.len()).step_by(ROW_GROUP_ROWS).map(|start| start..(start + ROW_GROUP_ROWS).min(cells.keys.len()));
+        let chunks = (0..cells.keys.len())
+            .step_by(ROW_GROUP_ROWS)
+            .map(|start| start..(start + ROW_GROUP_ROWS).min(cells.keys.len()));
         parquet_io::write(
             path,
             &schema,
@@ -278,11 +339,17 @@ impl Cube {
                 let keys = &cells.keys[rows.clone()];
                 let mut columns = self.key_columns(keys.iter().map(|k| (k.tenant, k.layer, k.stage)));
                 columns.push(names(keys.iter().map(|k| self.release(k.arm))));
-                let starts = keys.iter().map(|k| self.start + i64::from(k.window) * self.window);
-                columns.push(Arc::new(TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC")));
+                let starts = keys
+                    .iter()
+                    .map(|k| self.start + i64::from(k.window) * self.window);
+                columns.push(Arc::new(
+                    TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC"),
+                ));
                 columns.push(integers(keys.iter().map(|k| i32::from(k.group))));
                 for measure in &there {
-                    columns.push(Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| cells.values[row * n + measure]))));
+                    columns.push(Arc::new(Int64Array::from_iter_values(
+                        rows.clone().map(|row| cells.values[row * n + measure]),
+                    )));
                 }
                 columns.extend(extra(rows));
                 parquet_io::batch(&schema, columns)
@@ -295,7 +362,11 @@ impl Cube {
     }
 
     fn read_breakdowns(&mut self, folder: &Path) -> Result<()> {
-        let by: Vec<BreakdownBy> = self.breakdowns.iter().map(|breakdown| breakdown.by.clone()).collect();
+        let by: Vec<BreakdownBy> = self
+            .breakdowns
+            .iter()
+            .map(|breakdown| breakdown.by.clone())
+            .collect();
         for (idx, by) in by.into_iter().enumerate() {
             let name = breakdown_file(idx);
             check_tables(folder, &[&name])?;
@@ -323,11 +394,21 @@ impl Cube {
             // Values are numbered in the order of their names.
             let mut sorted = values.clone();
             sorted.sort();
-            let new: Vec<u32> = values.iter().map(|value| sorted.binary_search(value).map_or(0, |idx| idx as u32)).collect();
+            let new: Vec<u32> = values
+                .iter()
+                .map(|value| sorted.binary_search(value).map_or(0, |idx| idx as u32))
+                .collect();
             if by != BreakdownBy::User {
-                value_of.iter_mut().for_each(|value| *value = new[*value as usize]);
+                value_of
+                    .iter_mut()
+                    .for_each(|value| *value = new[*value as usize]);
             }
-            self.breakdowns[idx] = Breakdown { by, values: sorted, cells, value_of };
+            self.breakdowns[idx] = Breakdown {
+                by,
+                values: sorted,
+                cells,
+                value_of,
+            };
         }
         Ok(())
     }
@@ -338,7 +419,11 @@ impl Cube {
         wanted: &(dyn Fn(&Sum) -> bool + Sync),
         mut on_batch: Option<&mut OnBatch<'_>>,
     ) -> Result<Cells> {
-        let there = self.measures.iter().enumerate().filter(|(_, m)| m.present && wanted(&m.sum));
+        let there = self
+            .measures
+            .iter()
+            .enumerate()
+            .filter(|(_, m)| m.present && wanted(&m.sum));
         let names: Vec<(usize, String)> = there.map(|(idx, m)| (idx, m.sum.column_name())).collect();
         let mut columns = KEY_COLUMNS.to_vec();
         columns.extend(names.iter().map(|(_, name)| name.as_str()));
@@ -352,7 +437,9 @@ impl Cube {
             }
             let key = KeyReader::new(self, path, batch)?;
             let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
-            let starts = batch.column_by_name("window_start").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+            let starts = batch
+                .column_by_name("window_start")
+                .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
             let starts = starts.ok_or_else(|| missing(path, "window_start"))?;
             let first = values.len();
             values.resize(first + batch.num_rows() * n, 0);
@@ -365,7 +452,14 @@ impl Cube {
             for (row, arm) in arms.into_iter().enumerate() {
                 let (tenant, layer, stage) = key.at(row);
                 let window = ((starts.value(row) - start) / window) as u32;
-                keys.push(CellKey { tenant, layer, stage, arm, window, group: groups.value(row) as u16 });
+                keys.push(CellKey {
+                    tenant,
+                    layer,
+                    stage,
+                    arm,
+                    window,
+                    group: groups.value(row) as u16,
+                });
             }
             Ok(())
         })?;
@@ -385,19 +479,32 @@ impl Cube {
         columns.push(integers(rows.iter().map(|r| i32::from(r.group))));
         columns.push(integers(rows.iter().map(|r| r.last_window as i32)));
         columns.push(longs(rows.iter().map(|r| r.n_users)));
-        parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+        parquet_io::write(
+            path,
+            &schema,
+            std::iter::once(parquet_io::batch(&schema, columns)),
+        )
     }
 
     fn read_activity(&mut self, path: &Path) -> Result<()> {
         let mut rows = Vec::new();
         parquet_io::read(path, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
-            let (groups, windows, users) =
-                (integer(path, batch, "bucket_group")?, integer(path, batch, "last_window")?, long(path, batch, "n_users")?);
+            let (groups, windows, users) = (
+                integer(path, batch, "bucket_group")?,
+                integer(path, batch, "last_window")?,
+                long(path, batch, "n_users")?,
+            );
             for row in 0..batch.num_rows() {
                 let (tenant, layer, _) = key.at(row);
                 let (group, last_window) = (groups.value(row) as u16, windows.value(row) as u32);
-                rows.push(ActivityRow { tenant, layer, group, last_window, n_users: users.value(row) as u64 });
+                rows.push(ActivityRow {
+                    tenant,
+                    layer,
+                    group,
+                    last_window,
+                    n_users: users.value(row) as u64,
+                });
             }
             Ok(())
         })?;
@@ -414,7 +521,11 @@ impl Cube {
         let mut columns = self.key_columns(rows.iter().map(|r| (r.tenant, r.layer, r.stage)));
         columns.push(integers(rows.iter().map(|r| i32::from(r.group))));
         columns.extend(EXPOSURE_COLUMNS.map(|(_, of)| longs(rows.iter().map(|r| *of(&mut r.users.clone())))));
-        parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+        parquet_io::write(
+            path,
+            &schema,
+            std::iter::once(parquet_io::batch(&schema, columns)),
+        )
     }
 
     fn read_exposures(&mut self, path: &Path) -> Result<()> {
@@ -422,14 +533,23 @@ impl Cube {
         parquet_io::read(path, &mut |batch| {
             let key = KeyReader::new(self, path, batch)?;
             let groups = integer(path, batch, "bucket_group")?;
-            let counts = EXPOSURE_COLUMNS.iter().map(|(name, _)| long(path, batch, name)).collect::<Result<Vec<_>>>()?;
+            let counts = EXPOSURE_COLUMNS
+                .iter()
+                .map(|(name, _)| long(path, batch, name))
+                .collect::<Result<Vec<_>>>()?;
             for row in 0..batch.num_rows() {
                 let (tenant, layer, stage) = key.at(row);
                 let mut users = Exposure::default();
                 for ((_, of), counts) in EXPOSURE_COLUMNS.iter().zip(&counts) {
                     *of(&mut users) = counts.value(row) as u64;
                 }
-                rows.push(ExposureRow { tenant, layer, stage, group: groups.value(row) as u16, users });
+                rows.push(ExposureRow {
+                    tenant,
+                    layer,
+                    stage,
+                    group: groups.value(row) as u16,
+                    users,
+                });
             }
             Ok(())
         })?;
@@ -450,7 +570,11 @@ impl Cube {
         columns.push(integers(rows.iter().map(|(r, _)| i32::from(r.group))));
         columns.push(integers(rows.iter().map(|(r, _)| i32::from(r.bin))));
         columns.push(longs(rows.iter().map(|(_, n)| *n)));
-        parquet_io::write(path, &schema, std::iter::once(parquet_io::batch(&schema, columns)))
+        parquet_io::write(
+            path,
+            &schema,
+            std::iter::once(parquet_io::batch(&schema, columns)),
+        )
     }
 
     fn read_latencies(&mut self, path: &Path) -> Result<()> {
@@ -462,7 +586,17 @@ impl Cube {
             for (row, arm) in arms.into_iter().enumerate() {
                 let (tenant, layer, stage) = key.at(row);
                 let (group, bin) = (groups.value(row) as u16, bins.value(row) as u16);
-                rows.push((LatencyRow { tenant, layer, stage, arm, group, bin }, counts.value(row) as u64));
+                rows.push((
+                    LatencyRow {
+                        tenant,
+                        layer,
+                        stage,
+                        arm,
+                        group,
+                        bin,
+                    },
+                    counts.value(row) as u64,
+                ));
             }
             Ok(())
         })?;
@@ -478,15 +612,29 @@ impl Cube {
     }
 
     fn arms(&self, path: &Path, batch: &RecordBatch) -> Result<Vec<Arm>> {
-        let code = |release: &str| [&self.baseline, &self.candidate].iter().position(|id| *id == release).map(|arm| arm as u32);
+        let code = |release: &str| {
+            [&self.baseline, &self.candidate]
+                .iter()
+                .position(|id| *id == release)
+                .map(|arm| arm as u32)
+        };
         let codes = codes(path, batch, "release", &code)?;
-        Ok(codes.into_iter().map(|code| if code == 0 { Arm::Baseline } else { Arm::Candidate }).collect())
+        Ok(codes
+            .into_iter()
+            .map(|code| if code == 0 { Arm::Baseline } else { Arm::Candidate })
+            .collect())
     }
 
     fn key_columns(&self, keys: impl Iterator<Item = (u32, u8, u8)> + Clone) -> Vec<ArrayRef> {
         vec![
-            names(keys.clone().map(|(tenant, _, _)| self.tenants[tenant as usize].as_str())),
-            names(keys.clone().map(|(_, layer, _)| self.layer_ids[usize::from(layer)].as_str())),
+            names(
+                keys.clone()
+                    .map(|(tenant, _, _)| self.tenants[tenant as usize].as_str()),
+            ),
+            names(
+                keys.clone()
+                    .map(|(_, layer, _)| self.layer_ids[usize::from(layer)].as_str()),
+            ),
             integers(keys.map(|(_, _, stage)| i32::from(stage))),
         ]
     }
@@ -509,7 +657,14 @@ fn dictionary() -> DataType {
 }
 
 /// The columns that cells start with.
-const KEY_COLUMNS: [&str; 6] = ["tenant_id", "layer", "stage", "release", "window_start", "bucket_group"];
+const KEY_COLUMNS: [&str; 6] = [
+    "tenant_id",
+    "layer",
+    "stage",
+    "release",
+    "window_start",
+    "bucket_group",
+];
 
 fn key_fields() -> Vec<Field> {
     vec![
@@ -553,28 +708,61 @@ impl KeyReader {
     }
 
     fn at(&self, row: usize) -> (u32, u8, u8) {
-        (self.tenants[row], self.layers[row] as u8, self.stages.as_ref().map_or(0, |stages| stages.value(row) as u8))
+        (
+            self.tenants[row],
+            self.layers[row] as u8,
+            self.stages.as_ref().map_or(0, |stages| stages.value(row) as u8),
+        )
     }
 }
 
 /// A column of names as numbers: each name is looked up once.
-fn codes(path: &Path, batch: &RecordBatch, name: &str, code: &dyn Fn(&str) -> Option<u32>) -> Result<Vec<u32>> {
-    let other = || Error::input(path.display().to_string(), format!("expected names of the cube in `{name}`, found others"));
-    let column = batch.column_by_name(name).and_then(|column| cast(column, &dictionary()).ok()).ok_or_else(|| missing(path, name))?;
+fn codes(
+    path: &Path,
+    batch: &RecordBatch,
+    name: &str,
+    code: &dyn Fn(&str) -> Option<u32>,
+) -> Result<Vec<u32>> {
+    let other = || {
+        Error::input(
+            path.display().to_string(),
+            format!("expected names of the cube in `{name}`, found others"),
+        )
+    };
+    let column = batch
+        .column_by_name(name)
+        .and_then(|column| cast(column, &dictionary()).ok())
+        .ok_or_else(|| missing(path, name))?;
     let column = column.as_dictionary::<Int32Type>();
-    let names = column.values().as_string_opt::<i32>().ok_or_else(|| missing(path, name))?;
+    let names = column
+        .values()
+        .as_string_opt::<i32>()
+        .ok_or_else(|| missing(path, name))?;
     let of_name: Vec<Option<u32>> = names.iter().map(|name| name.and_then(code)).collect();
-    column.keys().iter().map(|key| key.and_then(|key| *of_name.get(key as usize)?).ok_or_else(other)).collect()
+    column
+        .keys()
+        .iter()
+        .map(|key| key.and_then(|key| *of_name.get(key as usize)?).ok_or_else(other))
+        .collect()
 }
 
 fn missing(path: &Path, name: &str) -> Error {
-    Error::input(path.display().to_string(), format!("expected a column `{name}` of a cube, found none"))
+    Error::input(
+        path.display().to_string(),
+        format!("expected a column `{name}` of a cube, found none"),
+    )
 }
 
 fn integer<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int32Array> {
-    batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>()).ok_or_else(|| missing(path, name))
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_primitive_opt::<Int32Type>())
+        .ok_or_else(|| missing(path, name))
 }
 
 pub(super) fn long<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
-    batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>()).ok_or_else(|| missing(path, name))
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .ok_or_else(|| missing(path, name))
 }

@@ -3,11 +3,9 @@
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use crate::{
-    error::Result,
-    hash,
-    input::{TrafficReader, Turns},
-};
+use crate::base::error::Result;
+use crate::base::hash;
+use crate::input::{TrafficReader, Turns};
 use arrow_array::Array;
 
 /// Outcomes by the hash of their request.
@@ -46,8 +44,15 @@ impl Traces {
     ///
     /// # Errors
     /// A source that cannot be read, or a bad row under the policy `error`.
-    pub(super) fn read(readers: &[TrafficReader], release: Option<&str>, on_repeat: OnRepeat) -> Result<Self> {
-        let mut traces = Self { n_columns: readers.first().map_or(0, |reader| reader.measured().len()), ..Self::default() };
+    pub(super) fn read(
+        readers: &[TrafficReader],
+        release: Option<&str>,
+        on_repeat: OnRepeat,
+    ) -> Result<Self> {
+        let mut traces = Self {
+            n_columns: readers.first().map_or(0, |reader| reader.measured().len()),
+            ..Self::default()
+        };
         let mut repeated: Vec<u64> = Vec::new();
         for reader in readers {
             for part in &reader.table().parts {
@@ -57,14 +62,21 @@ impl Traces {
                         if batch.faults.is_bad(row) {
                             continue;
                         }
-                        let is_other =
-                            |release: &str| batch.release_id.as_ref().is_some_and(|ids| ids.is_null(row) || ids.value(row) != release);
+                        let is_other = |release: &str| {
+                            batch
+                                .release_id
+                                .as_ref()
+                                .is_some_and(|ids| ids.is_null(row) || ids.value(row) != release)
+                        };
                         if release.is_some_and(is_other) {
                             traces.counts.n_other += 1;
                             continue;
                         }
                         let trace = hash::of_id(batch.trace_id.value(row).as_bytes());
-                        let values = batch.measured.iter().map(|c| c.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)));
+                        let values = batch
+                            .measured
+                            .iter()
+                            .map(|c| c.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)));
                         if traces.put(trace, values) && on_repeat == OnRepeat::DropAll {
                             repeated.push(trace);
                         }
@@ -122,7 +134,9 @@ impl Traces {
             if turns.trace.is_absent(row) {
                 continue;
             }
-            let Some(found) = self.find(turns.trace.values[row] as u64) else { continue };
+            let Some(found) = self.find(turns.trace.values[row] as u64) else {
+                continue;
+            };
             for column in 0..self.n_columns {
                 if let Some(value) = self.value(found, column) {
                     turns.measured[column].put(row, Some(value));

@@ -4,15 +4,11 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use super::{
-    finish::{UserRow, UserRun},
-    store::long,
-    users::Seen,
-};
-use crate::{
-    error::{Error, Result},
-    output, parquet_io,
-};
+use crate::base::error::{Error, Result};
+use crate::base::{output, parquet_io};
+use crate::replay::finish::{UserRow, UserRun};
+use crate::replay::store::long;
+use crate::replay::users::Seen;
 
 pub(super) const USERS: &str = "users.parquet";
 pub(super) const SESSIONS: &str = "sessions.parquet";
@@ -32,7 +28,10 @@ impl UsersWriter<'_> {
         output::write_file(path, |file| {
             let mut file = parquet_io::BatchWriter::of_numbers(path, file, &user_schema())?;
             let mut sink = |batch: &RecordBatch| file.write(batch);
-            let mut writer = UsersWriter { sink: &mut sink, rows: Vec::new() };
+            let mut writer = UsersWriter {
+                sink: &mut sink,
+                rows: Vec::new(),
+            };
             fill(&mut writer)?;
             writer.flush()?;
             file.finish()
@@ -41,7 +40,11 @@ impl UsersWriter<'_> {
 
     /// Row groups end where rows of the layer table say, so that the bytes do not depend on where the users came from.
     pub(super) fn push(&mut self, user: &UserRow) -> Result<()> {
-        if self.rows.last().is_some_and(|last| last.row as usize / CHUNK != user.row as usize / CHUNK) {
+        if self
+            .rows
+            .last()
+            .is_some_and(|last| last.row as usize / CHUNK != user.row as usize / CHUNK)
+        {
             self.flush()?;
         }
         self.rows.push(*user);
@@ -51,22 +54,35 @@ impl UsersWriter<'_> {
     /// Writes users after those that were pushed.
     pub(super) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
         self.flush()?;
-        if batch.num_rows() > 0 { (self.sink)(batch) } else { Ok(()) }
+        if batch.num_rows() > 0 {
+            (self.sink)(batch)
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() { Ok(()) } else { (self.sink)(&writer_batch(&rows)) }
+        if rows.is_empty() {
+            Ok(())
+        } else {
+            (self.sink)(&writer_batch(&rows))
+        }
     }
 }
 
 fn user_schema() -> Arc<Schema> {
-    Arc::new(Schema::new(USER_COLUMNS.map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
+    Arc::new(Schema::new(
+        USER_COLUMNS
+            .map(|name| Field::new(name, DataType::Int64, false))
+            .to_vec(),
+    ))
 }
 
 /// Users as a batch for [`UsersWriter`].
 pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
-    let column = |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
+    let column =
+        |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
     let columns = vec![
         column(|user| i64::from(user.row)),
         column(|user| i64::from(user.place)),
@@ -78,7 +94,14 @@ pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
     parquet_io::batch(&user_schema(), columns)
 }
 
-const USER_COLUMNS: [&str; 6] = ["user_row", "tenant_layer", "bucket", "baseline_stages", "candidate_stages", "last_window"];
+const USER_COLUMNS: [&str; 6] = [
+    "user_row",
+    "tenant_layer",
+    "bucket",
+    "baseline_stages",
+    "candidate_stages",
+    "last_window",
+];
 
 /// The users of a cube, in order.
 ///
@@ -105,28 +128,50 @@ pub(super) fn read_users(folder: &Path, n_places: usize) -> Result<UserRun<'stat
 }
 
 fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<UserRow>> {
-    let columns = USER_COLUMNS.iter().map(|name| long(path, batch, name)).collect::<Result<Vec<_>>>()?;
+    let columns = USER_COLUMNS
+        .iter()
+        .map(|name| long(path, batch, name))
+        .collect::<Result<Vec<_>>>()?;
     let row = |row: usize| {
-        let [user, place, bucket, baseline, candidate, last] = std::array::from_fn(|column| columns[column].value(row));
-        let whole = (0..n_places as i64).contains(&place) && (0..i64::from(u32::MAX)).contains(&user) && (0..10_000).contains(&bucket);
+        let [user, place, bucket, baseline, candidate, last] =
+            std::array::from_fn(|column| columns[column].value(row));
+        let whole = (0..n_places as i64).contains(&place)
+            && (0..i64::from(u32::MAX)).contains(&user)
+            && (0..10_000).contains(&bucket);
         if !whole || !(-1..i64::from(u32::MAX - 1)).contains(&last) {
-            return Err(Error::input(path.display().to_string(), "expected the users of a cube, found numbers out of range"));
+            return Err(Error::input(
+                path.display().to_string(),
+                "expected the users of a cube, found numbers out of range",
+            ));
         }
-        let seen = Seen { stages: [baseline as u64, candidate as u64], last: (last + 1) as u32 };
-        Ok(UserRow { row: user as u32, place: place as u32, bucket: bucket as u16, seen })
+        let seen = Seen {
+            stages: [baseline as u64, candidate as u64],
+            last: (last + 1) as u32,
+        };
+        Ok(UserRow {
+            row: user as u32,
+            place: place as u32,
+            bucket: bucket as u16,
+            seen,
+        })
     };
     (0..batch.num_rows()).map(row).collect()
 }
 
 /// Writes the hashes of sessions, by series; nothing when they are not counted.
 pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) -> Result<()> {
-    let schema = Arc::new(Schema::new(vec![Field::new("series", DataType::Int64, false), Field::new("session", DataType::Int64, false)]));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("series", DataType::Int64, false),
+        Field::new("session", DataType::Int64, false),
+    ]));
     let path = folder.join(SESSIONS);
     let batches = sessions.iter().flat_map(|(series, hashes)| {
         hashes.chunks(CHUNK).map(|hashes| {
             let columns: Vec<ArrayRef> = vec![
                 Arc::new(Int64Array::from_value(i64::from(*series), hashes.len())),
-                Arc::new(Int64Array::from_iter_values(hashes.iter().map(|hash| *hash as i64))),
+                Arc::new(Int64Array::from_iter_values(
+                    hashes.iter().map(|hash| *hash as i64),
+                )),
             ];
             parquet_io::batch(&schema, columns)
         })
@@ -145,7 +190,11 @@ pub(super) fn read_sessions(folder: &Path, on_session: &mut dyn FnMut(u32, u64))
     let path = folder.join(SESSIONS);
     parquet_io::read(&path, &mut |batch| {
         let (series, sessions) = (long(&path, batch, "series")?, long(&path, batch, "session")?);
-        series.values().iter().zip(sessions.values()).for_each(|(series, session)| on_session(*series as u32, *session as u64));
+        series
+            .values()
+            .iter()
+            .zip(sessions.values())
+            .for_each(|(series, session)| on_session(*series as u32, *session as u64));
         Ok(())
     })
 }

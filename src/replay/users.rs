@@ -9,19 +9,14 @@ use std::{
     },
 };
 
-use super::{
-    finish::{UserList, UserRow},
-    index::{Index, UNKNOWN},
-    stages::MAX_STAGES,
-};
-use crate::{
-    error::{Error, Result},
-    hash,
-    input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table},
-    layer::LayerRows,
-    memory, output, parallel, parquet_io,
-    scenario::Plan,
-};
+use crate::base::error::{Error, Result};
+use crate::base::{hash, memory, output, parallel, parquet_io};
+use crate::input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table};
+use crate::layer::LayerRows;
+use crate::replay::finish::{UserList, UserRow};
+use crate::replay::index::{Index, UNKNOWN};
+use crate::replay::stages::MAX_STAGES;
+use crate::scenario::Plan;
 
 /// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail twice.
 pub(super) const MAX_SEEDS: u64 = 4;
@@ -98,7 +93,11 @@ impl User {
 
     pub(super) fn unpack(word: u64) -> Self {
         let class = word >> BUCKET_BITS;
-        Self { place: (class >> 1) as u32, eligible: class & 1 == 1, bucket: (word & ((1 << BUCKET_BITS) - 1)) as u16 }
+        Self {
+            place: (class >> 1) as u32,
+            eligible: class & 1 == 1,
+            bucket: (word & ((1 << BUCKET_BITS) - 1)) as u16,
+        }
     }
 }
 
@@ -110,7 +109,11 @@ impl Users {
         } else {
             Records::Wide(memory::table(n, || [const { AtomicU64::new(0) }; 4]))
         };
-        Self { index: Index::new(n, tag_bits), records, rows: None }
+        Self {
+            index: Index::new(n, tag_bits),
+            records,
+            rows: None,
+        }
     }
 
     #[inline]
@@ -120,12 +123,20 @@ impl Users {
 
     /// Bytes that so many users take.
     pub(super) fn n_bytes(n: usize, n_places: usize, n_stages: usize, n_windows: u32) -> usize {
-        Index::n_bytes(n) + n * if Self::is_narrow(n_places, n_stages, n_windows) { 8 } else { 32 }
+        Index::n_bytes(n)
+            + n * if Self::is_narrow(n_places, n_stages, n_windows) {
+                8
+            } else {
+                32
+            }
     }
 
     /// The users of a partition, whose rows are not their indices; rows that look alike go to `alike`.
     pub(super) fn of_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
-        self.index.insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| alike.push((keys[a as usize].row, keys[b as usize].row)));
+        self.index
+            .insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| {
+                alike.push((keys[a as usize].row, keys[b as usize].row))
+            });
         for (idx, key) in keys.iter().enumerate() {
             self.put(idx, key.user);
         }
@@ -205,7 +216,10 @@ impl Users {
                 let (record, [baseline, candidate]) = (&records[earlier.row as usize], earlier.seen.stages);
                 let word = record.load(Ordering::Relaxed);
                 let last = (word >> 16 & 0xffff).max(u64::from(earlier.seen.last));
-                record.store(word & 0xffff_ffff_0000_ffff | last << 16 | candidate << 8 | baseline, Ordering::Relaxed);
+                record.store(
+                    word & 0xffff_ffff_0000_ffff | last << 16 | candidate << 8 | baseline,
+                    Ordering::Relaxed,
+                );
             }
             Records::Wide(records) => {
                 let record = &records[earlier.row as usize];
@@ -219,7 +233,10 @@ impl Users {
 
     /// Ends the scan: nobody is looked up any more.
     pub(super) fn into_seen(self) -> SeenUsers {
-        SeenUsers { records: self.records, rows: self.rows }
+        SeenUsers {
+            records: self.records,
+            rows: self.rows,
+        }
     }
 }
 
@@ -237,7 +254,12 @@ impl UserList for SeenUsers {
     fn get(&self, idx: usize) -> Option<UserRow> {
         let (user, seen) = self.records.get(idx);
         let row = self.rows.as_ref().map_or(idx as u32, |rows| rows[idx]);
-        (seen.last > 0).then_some(UserRow { row, place: user.place, bucket: user.bucket, seen })
+        (seen.last > 0).then_some(UserRow {
+            row,
+            place: user.place,
+            bucket: user.bucket,
+            seen,
+        })
     }
 }
 
@@ -253,11 +275,24 @@ impl Records {
         match self {
             Self::Narrow(records) => {
                 let word = records[idx].load(Ordering::Relaxed);
-                (User::unpack(word >> 32), Seen { stages: [word & 0xff, word >> 8 & 0xff], last: (word >> 16 & 0xffff) as u32 })
+                (
+                    User::unpack(word >> 32),
+                    Seen {
+                        stages: [word & 0xff, word >> 8 & 0xff],
+                        last: (word >> 16 & 0xffff) as u32,
+                    },
+                )
             }
             Self::Wide(records) => {
-                let [user, baseline, candidate, last] = records[idx].each_ref().map(|word| word.load(Ordering::Relaxed));
-                (User::unpack(user), Seen { stages: [baseline, candidate], last: last as u32 })
+                let [user, baseline, candidate, last] =
+                    records[idx].each_ref().map(|word| word.load(Ordering::Relaxed));
+                (
+                    User::unpack(user),
+                    Seen {
+                        stages: [baseline, candidate],
+                        last: last as u32,
+                    },
+                )
             }
         }
     }
@@ -303,9 +338,17 @@ impl<'a> LayerTable<'a> {
         plan.check_layers_digest(&digest, path)?;
         let table = Table::of_parquet(path)?;
         if table.n_rows().is_none_or(|n| n >= u64::from(UNKNOWN)) {
-            return Err(Error::input(path.display().to_string(), "expected fewer than 4,294,967,295 users, found more"));
+            return Err(Error::input(
+                path.display().to_string(),
+                "expected fewer than 4,294,967,295 users, found more",
+            ));
         }
-        Ok(Self { path, plan, table, digest })
+        Ok(Self {
+            path,
+            plan,
+            table,
+            digest,
+        })
     }
 
     pub(super) fn n_users(&self) -> usize {
@@ -317,9 +360,18 @@ impl<'a> LayerTable<'a> {
         let codes = Mutex::new(TenantCodes::default());
         if self.table.has("tenant_id") {
             let note = |name: &str, row: u32| {
-                codes.lock().unwrap_or_else(PoisonError::into_inner).code(name, row);
+                codes
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .code(name, row);
             };
-            if parallel::fold_parts(self.table.parts.len(), || (), |(), part| self.scan_tenants(self.table.parts[part], &note)).is_err() {
+            if parallel::fold_parts(
+                self.table.parts.len(),
+                || (),
+                |(), part| self.scan_tenants(self.table.parts[part], &note),
+            )
+            .is_err()
+            {
                 self.read_generally(&mut |rows, first_row| {
                     (0..rows.len()).for_each(|row| note(rows.tenant(row), first_row + row as u32));
                     Ok(())
@@ -328,8 +380,13 @@ impl<'a> LayerTable<'a> {
         } else if self.n_users() > 0 {
             return Ok(vec![DEFAULT_TENANT.to_owned()]);
         }
-        let mut names: Vec<(u32, String)> =
-            codes.into_inner().unwrap_or_else(PoisonError::into_inner).codes.into_iter().map(|(name, (_, first))| (first, name)).collect();
+        let mut names: Vec<(u32, String)> = codes
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .codes
+            .into_iter()
+            .map(|(name, (_, first))| (first, name))
+            .collect();
         names.sort_unstable();
         Ok(names.into_iter().map(|(_, name)| name).collect())
     }
@@ -340,12 +397,16 @@ impl<'a> LayerTable<'a> {
             let flat = FlatPart::open(&self.table, part)?;
             let names = std::cell::RefCell::new(Vec::<Option<String>>::new());
             let number = |name: &[u8]| {
-                let name = std::str::from_utf8(name).ok().map(|name| if name.is_empty() { DEFAULT_TENANT } else { name }.to_owned());
+                let name = std::str::from_utf8(name)
+                    .ok()
+                    .map(|name| if name.is_empty() { DEFAULT_TENANT } else { name }.to_owned());
                 names.borrow_mut().push(name);
                 names.borrow().len() as u64 - 1
             };
             let default = number(b"");
-            let mut scan = flat.column("tenant_id", default, Mapping::Text(&number))?.ok_or(NotFlat)?;
+            let mut scan = flat
+                .column("tenant_id", default, Mapping::Text(&number))?
+                .ok_or(NotFlat)?;
             let (mut numbers, mut absent) = (vec![default; STEP], [0; STEP_WORDS]);
             let mut noted = HashSet::new();
             for start in (0..flat.n_rows).step_by(STEP) {
@@ -361,7 +422,12 @@ impl<'a> LayerTable<'a> {
             }
             Ok(())
         };
-        flat().map_err(|NotFlat| Error::input(self.path.display().to_string(), "expected plain text in `tenant_id`, found something else"))
+        flat().map_err(|NotFlat| {
+            Error::input(
+                self.path.display().to_string(),
+                "expected plain text in `tenant_id`, found something else",
+            )
+        })
     }
 
     /// Hands over all users, row group by row group, on all threads.
@@ -377,7 +443,9 @@ impl<'a> LayerTable<'a> {
             |(), part| match self.scan(self.table.parts[part], tenants, seed) {
                 Ok(users) => on_users(&users),
                 Err(NotFlat) => {
-                    odd.lock().unwrap_or_else(PoisonError::into_inner).push(self.table.parts[part]);
+                    odd.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(self.table.parts[part]);
                     Ok(())
                 }
             },
@@ -387,22 +455,45 @@ impl<'a> LayerTable<'a> {
             return Ok(());
         }
         let index: HashMap<&str, u32> = tenants.iter().map(String::as_str).zip(0..).collect();
-        let is_odd = |row: u64| odd.iter().any(|part| (part.first_row..part.first_row + part.n_rows.unwrap_or(0)).contains(&row));
+        let is_odd = |row: u64| {
+            odd.iter()
+                .any(|part| (part.first_row..part.first_row + part.n_rows.unwrap_or(0)).contains(&row))
+        };
         self.read_generally(&mut |rows, first_row| {
             let mut users = Vec::with_capacity(rows.len());
             for row in (0..rows.len()).filter(|row| is_odd(u64::from(first_row) + *row as u64)) {
                 let (id, tenant) = (rows.ids.value(row), rows.tenant(row));
-                let Some(layer) = self.plan.layers.iter().position(|layer| layer.id == rows.layers.value(row)) else {
+                let Some(layer) = self
+                    .plan
+                    .layers
+                    .iter()
+                    .position(|layer| layer.id == rows.layers.value(row))
+                else {
                     return Err(Error::input(
                         self.path.display().to_string(),
-                        format!("expected a layer of plan {}, found \"{}\"", self.plan.id, rows.layers.value(row)),
+                        format!(
+                            "expected a layer of plan {}, found \"{}\"",
+                            self.plan.id,
+                            rows.layers.value(row)
+                        ),
                     ));
                 };
                 let tenant_idx = index.get(tenant).copied().unwrap_or(0);
-                let hash = hash::join(hash::of_id(tenant.as_bytes()), hash::of_user_id(id.as_bytes(), seed));
+                let hash = hash::join(
+                    hash::of_id(tenant.as_bytes()),
+                    hash::of_user_id(id.as_bytes(), seed),
+                );
                 let place = tenant_idx * self.plan.layers.len() as u32 + layer as u32;
-                let user = User { place, eligible: rows.eligible.value(row), bucket: self.plan.profile.bucket(id) };
-                users.push(UserKey { hash, row: first_row + row as u32, user });
+                let user = User {
+                    place,
+                    eligible: rows.eligible.value(row),
+                    bucket: self.plan.profile.bucket(id),
+                };
+                users.push(UserKey {
+                    hash,
+                    row: first_row + row as u32,
+                    user,
+                });
             }
             on_users(&users)
         })
@@ -412,16 +503,34 @@ impl<'a> LayerTable<'a> {
         let flat = FlatPart::open(&self.table, part)?;
         let bucket = self.plan.profile.hasher();
         let of_user = |id: &[u8]| [hash::of_user_id(id, seed), u64::from(bucket.bucket(id))];
-        let of_layer =
-            |id: &[u8]| self.plan.layers.iter().position(|layer| layer.id.as_bytes() == id).map_or(u64::MAX, |layer| layer as u64);
+        let of_layer = |id: &[u8]| {
+            self.plan
+                .layers
+                .iter()
+                .position(|layer| layer.id.as_bytes() == id)
+                .map_or(u64::MAX, |layer| layer as u64)
+        };
         let index: HashMap<&[u8], u32> = tenants.iter().map(String::as_bytes).zip(0..).collect();
         let of_tenant = |name: &[u8]| {
-            let name = if name.is_empty() { DEFAULT_TENANT.as_bytes() } else { name };
-            [u64::from(index.get(name).copied().unwrap_or(UNKNOWN)), hash::of_id(name)]
+            let name = if name.is_empty() {
+                DEFAULT_TENANT.as_bytes()
+            } else {
+                name
+            };
+            [
+                u64::from(index.get(name).copied().unwrap_or(UNKNOWN)),
+                hash::of_id(name),
+            ]
         };
-        let mut ids = flat.column("user_id", [0; 2], Mapping::Id(&of_user))?.ok_or(NotFlat)?;
-        let mut layers = flat.column("layer", u64::MAX, Mapping::Text(&of_layer))?.ok_or(NotFlat)?;
-        let mut flags = flat.column("eligible", u64::MAX, Mapping::Flag([0, 1]))?.ok_or(NotFlat)?;
+        let mut ids = flat
+            .column("user_id", [0; 2], Mapping::Id(&of_user))?
+            .ok_or(NotFlat)?;
+        let mut layers = flat
+            .column("layer", u64::MAX, Mapping::Text(&of_layer))?
+            .ok_or(NotFlat)?;
+        let mut flags = flat
+            .column("eligible", u64::MAX, Mapping::Flag([0, 1]))?
+            .ok_or(NotFlat)?;
         let default = of_tenant(b"");
         let mut names = flat.column("tenant_id", default, Mapping::Text(&of_tenant))?;
 
@@ -470,16 +579,23 @@ impl<'a> LayerTable<'a> {
     ///
     /// # Errors
     /// As [`Self::for_each`], or a user who is there twice.
-    pub(super) fn load(&self, tenants: Vec<String>, new_users: &dyn Fn() -> Users) -> Result<(Roster, Users)> {
+    pub(super) fn load(
+        &self,
+        tenants: Vec<String>,
+        new_users: &dyn Fn() -> Users,
+    ) -> Result<(Roster, Users)> {
         let n_places = tenants.len() * self.plan.layers.len();
         for seed in 0..MAX_SEEDS {
             let users = new_users();
             let alike = Mutex::new(Vec::new());
-            let places: Vec<[AtomicU64; 2]> = (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+            let places: Vec<[AtomicU64; 2]> =
+                (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
             self.for_each(&tenants, seed, &|keys| {
-                users.index.insert(keys, |_, key| (key.hash, key.row), &mut |a, b| {
-                    alike.lock().unwrap_or_else(PoisonError::into_inner).push((a, b))
-                });
+                users
+                    .index
+                    .insert(keys, |_, key| (key.hash, key.row), &mut |a, b| {
+                        alike.lock().unwrap_or_else(PoisonError::into_inner).push((a, b))
+                    });
                 for key in keys {
                     users.put(key.row as usize, key.user);
                 }
@@ -489,8 +605,16 @@ impl<'a> LayerTable<'a> {
             let alike = alike.into_inner().unwrap_or_else(PoisonError::into_inner);
             self.check_unique(&alike)?;
             if alike.is_empty() {
-                let places = places.into_iter().map(|counts| counts.map(AtomicU64::into_inner)).collect();
-                let roster = Roster { digest: self.digest.clone(), tenants, seed, places };
+                let places = places
+                    .into_iter()
+                    .map(|counts| counts.map(AtomicU64::into_inner))
+                    .collect();
+                let roster = Roster {
+                    digest: self.digest.clone(),
+                    tenants,
+                    seed,
+                    places,
+                };
                 return Ok((roster, users));
             }
         }
@@ -499,7 +623,10 @@ impl<'a> LayerTable<'a> {
 
     /// Two users look alike under every seed.
     pub(super) fn never_apart(&self) -> Error {
-        Error::input(self.path.display().to_string(), "expected ids whose hashes differ, found two that stay alike")
+        Error::input(
+            self.path.display().to_string(),
+            "expected ids whose hashes differ, found two that stay alike",
+        )
     }
 
     /// Refuses a user who is there twice; two users who only look alike may stay.
@@ -511,13 +638,23 @@ impl<'a> LayerTable<'a> {
         let mut ids: HashMap<u32, (String, String)> = HashMap::new();
         self.read_generally(&mut |rows, first_row| {
             for row in (0..rows.len()).filter(|row| wanted.contains(&(first_row + *row as u32))) {
-                ids.insert(first_row + row as u32, (rows.tenant(row).to_owned(), rows.ids.value(row).to_owned()));
+                ids.insert(
+                    first_row + row as u32,
+                    (rows.tenant(row).to_owned(), rows.ids.value(row).to_owned()),
+                );
             }
             Ok(())
         })?;
-        let twice = alike.iter().filter(|(a, b)| ids.get(a) == ids.get(b)).map(|(a, b)| *a.max(b)).min();
+        let twice = alike
+            .iter()
+            .filter(|(a, b)| ids.get(a) == ids.get(b))
+            .map(|(a, b)| *a.max(b))
+            .min();
         match twice.and_then(|row| ids.get(&row)) {
-            Some((_, id)) => Err(Error::input(self.path.display().to_string(), format!("expected one row a user, found \"{id}\" twice"))),
+            Some((_, id)) => Err(Error::input(
+                self.path.display().to_string(),
+                format!("expected one row a user, found \"{id}\" twice"),
+            )),
             None => Ok(()),
         }
     }

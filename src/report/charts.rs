@@ -10,21 +10,18 @@ use plotters::{
 };
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{
-    curves::{Curve, Curves, Point, Scale, points_of_each, thin},
-    model::{Model, RampModel},
-    rows::{Rows, short},
-    words::{Words, fill},
-};
-use crate::{
-    analysis::LayerAnalysis,
-    bucket::Ratio,
-    error::{Error, ErrorKind, Problem, Result},
-    replay::Arm,
-    scenario::Sequential,
-    stats::Interval,
-    time::{self, DAY, HOUR, Micros},
-};
+use crate::analysis::LayerAnalysis;
+use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::time;
+use crate::base::time::{DAY, HOUR, Micros};
+use crate::bucket::Ratio;
+use crate::replay::Arm;
+use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
+use crate::report::model::{Model, RampModel};
+use crate::report::rows::{Rows, short};
+use crate::report::words::{Words, fill};
+use crate::scenario::Sequential;
+use crate::stats::Interval;
 
 pub(super) const BASELINE: RGBColor = RGBColor(0x5b, 0x67, 0x78);
 pub(super) const CANDIDATE: RGBColor = RGBColor(0x0b, 0x6e, 0xd0);
@@ -68,13 +65,19 @@ pub(super) struct Chart {
 
 impl Chart {
     pub(super) fn with_curves(self, curves: Curves) -> Self {
-        Self { curves: Some(curves), ..self }
+        Self {
+            curves: Some(curves),
+            ..self
+        }
     }
 }
 
 /// The name of a colour in the style sheet.
 pub(super) fn color_name(color: RGBColor) -> &'static str {
-    COLORS.iter().find(|(other, _)| *other == color).map_or("ink", |(_, name)| name)
+    COLORS
+        .iter()
+        .find(|(other, _)| *other == color)
+        .map_or("ink", |(_, name)| name)
 }
 
 pub(super) fn draw(
@@ -87,12 +90,22 @@ pub(super) fn draw(
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let failed =
-            |error: &dyn std::fmt::Display| Error::new(ErrorKind::Output, Problem::new(format!("plot `{title}`"), error.to_string()));
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(
+                ErrorKind::Output,
+                Problem::new(format!("plot `{title}`"), error.to_string()),
+            )
+        };
         plot(&root).map_err(|error| failed(&error))?;
         root.present().map_err(|error| failed(&error))?;
     }
-    Ok(Chart { title, description: description.into(), svg: for_page(&svg, size), keys: Vec::new(), curves: None })
+    Ok(Chart {
+        title,
+        description: description.into(),
+        svg: for_page(&svg, size),
+        keys: Vec::new(),
+        curves: None,
+    })
 }
 
 pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -104,13 +117,24 @@ fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
     let mut svg = svg.replacen(&sized, "<svg role=\"presentation\"", 1);
     for (RGBColor(r, g, b), name) in COLORS {
-        svg = svg.replace(&format!("\"#{r:02X}{g:02X}{b:02X}\""), &format!("\"var(--{name})\""));
+        svg = svg.replace(
+            &format!("\"#{r:02X}{g:02X}{b:02X}\""),
+            &format!("\"var(--{name})\""),
+        );
     }
     let font = format!(" font-family=\"{FONT}\"");
-    for needless in [font.as_str(), " opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", " text-anchor=\"start\""] {
+    for needless in [
+        font.as_str(),
+        " opacity=\"1\"",
+        " stroke=\"none\"",
+        " stroke-width=\"1\"",
+        " text-anchor=\"start\"",
+    ] {
         svg = svg.replace(needless, "");
     }
-    svg = two_digits(&svg).replace(LABELS, "").replacen("<svg ", &format!("<svg{LABELS} "), 1);
+    svg = two_digits(&svg)
+        .replace(LABELS, "")
+        .replacen("<svg ", &format!("<svg{LABELS} "), 1);
     let (mut page, mut grid) = (String::with_capacity(svg.len()), String::new());
     for line in svg.lines() {
         match grid_line(line) {
@@ -119,7 +143,11 @@ fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
         }
     }
     // Behind everything: after the opening tag.
-    let grid = if grid.is_empty() { grid } else { format!("<path d=\"{grid}\" stroke=\"var(--line)\"/>") };
+    let grid = if grid.is_empty() {
+        grid
+    } else {
+        format!("<path d=\"{grid}\" stroke=\"var(--line)\"/>")
+    };
     page.replacen('>', &format!(">{grid}"), 1) + "\n"
 }
 
@@ -130,7 +158,9 @@ fn grid_line(element: &str) -> Option<String> {
     }
     let ends = element.strip_prefix("<line stroke=\"var(--line)\" ")?;
     let numbers: Vec<&str> = ends.split('"').skip(1).step_by(2).collect();
-    let [x1, y1, x2, y2] = numbers.as_slice() else { return None };
+    let [x1, y1, x2, y2] = numbers.as_slice() else {
+        return None;
+    };
     Some(format!("M{x1},{y1} {x2},{y2}"))
 }
 
@@ -157,7 +187,12 @@ fn course(element: &str) -> Option<String> {
         });
         at = Some((x, y));
     }
-    at.map(|_| format!("<path {style}d=\"{}{end}\"/>", path.replace("l ", "l").trim_end_matches('l')))
+    at.map(|_| {
+        format!(
+            "<path {style}d=\"{}{end}\"/>",
+            path.replace("l ", "l").trim_end_matches('l')
+        )
+    })
 }
 
 /// Numbers inside of tags with two digits behind the point; text is as it was.
@@ -185,7 +220,11 @@ fn two_digits(svg: &str) -> String {
 fn sentence(parts: &[String]) -> String {
     const SOME: usize = 16;
     let some = parts[..parts.len().min(SOME)].join("; ");
-    if parts.len() > SOME { format!("{some}; … ({})", parts.len()) } else { some }
+    if parts.len() > SOME {
+        format!("{some}; … ({})", parts.len())
+    } else {
+        some
+    }
 }
 
 pub(super) fn text(size: i32) -> TextStyle<'static> {
@@ -197,12 +236,25 @@ pub(super) fn layer_distribution(model: &Model, words: &Words) -> Chart {
     let layers = &model.layering.layers;
     let most = layers.iter().map(|l| l.share).fold(0.0, f64::max).max(1e-9);
     let several = layers.iter().any(|l| l.tenant != layers[0].tenant);
-    let said: Vec<String> = layers.iter().map(|l| format!("{} {:.1}%", l.layer, l.share * 100.0)).collect();
+    let said: Vec<String> = layers
+        .iter()
+        .map(|l| format!("{} {:.1}%", l.layer, l.share * 100.0))
+        .collect();
     let mut rows = Rows::new(layers.len(), 24, 30, 0);
     rows.head(300.0, 14, "start", words.users_legend);
     for layer in layers {
-        let label = if several { format!("{} / {}", layer.tenant, layer.layer) } else { layer.layer.clone() };
-        let width = |n: u64| if layer.n_users == 0 { 0.0 } else { n as f64 / layer.n_users as f64 * layer.share / most * 290.0 };
+        let label = if several {
+            format!("{} / {}", layer.tenant, layer.layer)
+        } else {
+            layer.layer.clone()
+        };
+        let width = |n: u64| {
+            if layer.n_users == 0 {
+                0.0
+            } else {
+                n as f64 / layer.n_users as f64 * layer.share / most * 290.0
+            }
+        };
         let (all, eligible) = (width(layer.n_users), width(layer.n_eligible));
         let share = format!("{:.2}%", layer.share * 100.0);
         let shapes = format!(
@@ -210,8 +262,21 @@ pub(super) fn layer_distribution(model: &Model, words: &Words) -> Chart {
             308.0 + all,
             layer.n_users,
         );
-        let says = fill(words.users_eligible, &[&label, &layer.n_users.to_string(), &share, &layer.n_eligible.to_string()]);
-        rows.row(&[("tenant", &layer.tenant), ("layer", &layer.layer)], &label, &says, &shapes);
+        let says = fill(
+            words.users_eligible,
+            &[
+                &label,
+                &layer.n_users.to_string(),
+                &share,
+                &layer.n_eligible.to_string(),
+            ],
+        );
+        rows.row(
+            &[("tenant", &layer.tenant), ("layer", &layer.layer)],
+            &label,
+            &says,
+            &shapes,
+        );
     }
     rows.chart(words.users_per_layer.into(), sentence(&said))
 }
@@ -222,7 +287,10 @@ pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
     let most = bins.iter().copied().max().unwrap_or(1).max(1);
     let n_bins = bins.len().max(1) as f64;
     let mode = bins.iter().position(|n| *n == most).unwrap_or(0) as f64 / n_bins;
-    let said = fill(words.scores_note, &[&format!("{mode:.2}"), &format!("{:.2}", mode + 1.0 / n_bins)]);
+    let said = fill(
+        words.scores_note,
+        &[&format!("{mode:.2}"), &format!("{:.2}", mode + 1.0 / n_bins)],
+    );
     draw(words.scores, said, (720, 260), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
@@ -242,7 +310,10 @@ pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
             .draw()?;
         chart.draw_series(bins.iter().enumerate().map(|(idx, n)| {
             let left = idx as f64 / n_bins;
-            Rectangle::new([(left + 0.001, 0.0), (left + 1.0 / n_bins - 0.001, *n as f64)], CANDIDATE.mix(0.8).filled())
+            Rectangle::new(
+                [(left + 0.001, 0.0), (left + 1.0 / n_bins - 0.001, *n as f64)],
+                CANDIDATE.mix(0.8).filled(),
+            )
         }))?;
         Ok(())
     })
@@ -250,7 +321,12 @@ pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
 
 /// QoS of both releases over time, one plot a layer that the candidate reached.
 pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart>> {
-    let reached: Vec<&LayerAnalysis> = ramp.analysis.layers.iter().filter(|layer| layer.n_exposed > 0).collect();
+    let reached: Vec<&LayerAnalysis> = ramp
+        .analysis
+        .layers
+        .iter()
+        .filter(|layer| layer.n_exposed > 0)
+        .collect();
     let most = points_of_each(2 * reached.len());
     let mut charts = Vec::new();
     for layer in reached {
@@ -259,30 +335,61 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
             let known = of_arm.filter_map(|p| p.qos.value().map(|qos| (0.5 * (p.start + p.end) as f64, qos)));
             // Quality lies in 0..=1, whatever a symmetric interval says.
             let around = |ci: Interval| Some((ci.ci_lower.clamp(0.0, 1.0), ci.ci_upper.clamp(0.0, 1.0)));
-            known.map(|(x, qos)| Point { x, y: qos.value.qos, around: around(qos.ci) }).collect()
+            known
+                .map(|(x, qos)| Point {
+                    x,
+                    y: qos.value.qos,
+                    around: around(qos.ci),
+                })
+                .collect()
         };
-        let arms = [(Arm::Baseline, BASELINE, words.baseline), (Arm::Candidate, CANDIDATE, words.candidate)];
+        let arms = [
+            (Arm::Baseline, BASELINE, words.baseline),
+            (Arm::Candidate, CANDIDATE, words.candidate),
+        ];
         let arms = arms.map(|(arm, color, word)| (points(arm), color, word));
         let all = || arms.iter().flat_map(|arm| &arm.0);
         if all().next().is_none() {
             continue;
         }
-        let low = all().map(Point::low).fold(f64::INFINITY, f64::min).clamp(0.0, 0.95) - 0.01;
-        let high = all().map(Point::high).fold(f64::NEG_INFINITY, f64::max).clamp(0.05, 1.0) + 0.01;
+        let low = all()
+            .map(Point::low)
+            .fold(f64::INFINITY, f64::min)
+            .clamp(0.0, 0.95)
+            - 0.01;
+        let high = all()
+            .map(Point::high)
+            .fold(f64::NEG_INFINITY, f64::max)
+            .clamp(0.05, 1.0)
+            + 0.01;
         let said = arms.iter().filter_map(|(points, _, word)| {
             let (first, last) = (points.first()?, points.last()?);
-            Some(fill(words.from_to, &[word, &format!("{:.3}", first.y), &format!("{:.3}", last.y)]))
+            Some(fill(
+                words.from_to,
+                &[word, &format!("{:.3}", first.y), &format!("{:.3}", last.y)],
+            ))
         });
         let said: Vec<String> = said.collect();
-        let changes: Vec<(f64, Ratio)> = layer.stages.iter().skip(1).map(|stage| (stage.start as f64, stage.ratio)).collect();
+        let changes: Vec<(f64, Ratio)> = layer
+            .stages
+            .iter()
+            .skip(1)
+            .map(|stage| (stage.start as f64, stage.ratio))
+            .collect();
         let mut curves = Curves::over_time((ramp.analysis.start, ramp.analysis.as_of), "QoS", Scale::Quality);
         let drawn = arms.map(|(points, color, word)| {
             let kept = thin(&points, most);
-            let curve = Curve { name: word.into(), color: color_name(color), ..Curve::default() };
+            let curve = Curve {
+                name: word.into(),
+                color: color_name(color),
+                ..Curve::default()
+            };
             curves.add(curve, &kept, points.len());
             (kept, color, word)
         });
-        changes.iter().for_each(|(at, ratio)| curves.mark(*at, ratio.to_string()));
+        changes
+            .iter()
+            .for_each(|(at, ratio)| curves.mark(*at, ratio.to_string()));
         let title = fill(words.qos_over_time, &[&name(ramp, &layer.tenant, &layer.layer)]);
         let chart = draw(title, said.join("; "), (720, 280), |root| {
             let mut chart = ChartBuilder::on(root)
@@ -292,17 +399,26 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
                 .x_label_area_size(36)
                 .y_label_area_size(56)
                 .build_cartesian_2d(
-                time_axis(ramp.analysis.start, ramp.analysis.as_of),
-                marked(low..high, round_marks(&(low..high), 6.0)),
-            )?;
+                    time_axis(ramp.analysis.start, ramp.analysis.as_of),
+                    marked(low..high, round_marks(&(low..high), 6.0)),
+                )?;
             time_mesh(&mut chart, "QoS", &|y| format!("{y:.2}"))?;
-            for (idx, (points, color, word)) in drawn.iter().enumerate().filter(|(_, arm)| !arm.0.is_empty()) {
+            for (idx, (points, color, word)) in drawn.iter().enumerate().filter(|(_, arm)| !arm.0.is_empty())
+            {
                 let upper = points.iter().map(|point| (point.x, point.high()));
-                let around: Vec<(f64, f64)> = upper.chain(points.iter().rev().map(|point| (point.x, point.low()))).collect();
+                let around: Vec<(f64, f64)> = upper
+                    .chain(points.iter().rev().map(|point| (point.x, point.low())))
+                    .collect();
                 chart.draw_series([Polygon::new(around, color.mix(0.18))])?;
-                chart.draw_series(LineSeries::new(points.iter().map(|point| (point.x, point.y)), color.stroke_width(2)))?;
+                chart.draw_series(LineSeries::new(
+                    points.iter().map(|point| (point.x, point.y)),
+                    color.stroke_width(2),
+                ))?;
                 if let [only] = points.as_slice() {
-                    chart.draw_series([PathElement::new(vec![(only.x, only.low()), (only.x, only.high())], color.stroke_width(2))])?;
+                    chart.draw_series([PathElement::new(
+                        vec![(only.x, only.low()), (only.x, only.high())],
+                        color.stroke_width(2),
+                    )])?;
                     chart.draw_series([Circle::new((only.x, only.y), 3, color.filled())])?;
                 }
                 let x = 540 + 80 * idx as i32;
@@ -321,7 +437,11 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
             }
             Ok(())
         })?;
-        let keys = vec![("tenant", layer.tenant.clone()), ("layer", layer.layer.clone()), ("metric", "QoS".to_owned())];
+        let keys = vec![
+            ("tenant", layer.tenant.clone()),
+            ("layer", layer.layer.clone()),
+            ("metric", "QoS".to_owned()),
+        ];
         charts.push(Chart { keys, ..chart }.with_curves(curves));
     }
     Ok(charts)
@@ -370,11 +490,25 @@ fn time_mesh(chart: &mut TimeChart<'_, '_>, y_desc: &str, y_format: &dyn Fn(&f64
 
 /// A time axis with marks at midnights, or at whole hours where there are few midnights.
 fn time_axis(start: Micros, end: Micros) -> Axis {
-    let steps = [HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY];
+    let steps = [
+        HOUR,
+        3 * HOUR,
+        6 * HOUR,
+        12 * HOUR,
+        DAY,
+        2 * DAY,
+        7 * DAY,
+        14 * DAY,
+        28 * DAY,
+    ];
     let longest = ((end - start) / 7).max(HOUR);
     let step = steps.into_iter().find(|step| *step >= longest).unwrap_or(longest);
     let first = start.div_euclid(step) * step;
-    let marks = (0..64).map(|k| first + k * step).filter(|mark| (start..=end).contains(mark)).map(|mark| mark as f64).collect();
+    let marks = (0..64)
+        .map(|k| first + k * step)
+        .filter(|mark| (start..=end).contains(mark))
+        .map(|mark| mark as f64)
+        .collect();
     marked(start as f64..end as f64, marks)
 }
 
@@ -386,21 +520,40 @@ fn marked(range: Range<f64>, marks: Vec<f64>) -> Axis {
 fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
     let rough = (range.end - range.start) / n;
     let magnitude = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|step| *step >= rough).unwrap_or(rough);
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * magnitude)
+        .find(|step| *step >= rough)
+        .unwrap_or(rough);
     let first = (range.start / step).ceil() as i64;
-    (first..).map(|k| k as f64 * step).take_while(|mark| *mark <= range.end).collect()
+    (first..)
+        .map(|k| k as f64 * step)
+        .take_while(|mark| *mark <= range.end)
+        .collect()
 }
 
 /// The harm of every guardrail in every layer, in units of its margin: one scale for all metrics.
 pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
-    let of_stage = |layer: &'_ LayerAnalysis| layer.current().map_or(&[][..], |stage| &stage.guardrails).to_vec();
-    let findings = ramp.analysis.layers.iter().flat_map(|layer| of_stage(layer).into_iter().map(move |finding| (layer, finding)));
+    let of_stage = |layer: &'_ LayerAnalysis| {
+        layer
+            .current()
+            .map_or(&[][..], |stage| &stage.guardrails)
+            .to_vec()
+    };
+    let findings = ramp
+        .analysis
+        .layers
+        .iter()
+        .flat_map(|layer| of_stage(layer).into_iter().map(move |finding| (layer, finding)));
     let scaled: Vec<_> = findings
         .filter_map(|(layer, finding)| {
             let judged = &finding.judged;
             let margin = judged.margin.filter(|margin| *margin > 0.0)?;
             let (harm, interval) = (judged.harm? / margin, judged.interval?);
-            let interval = Interval { ci_lower: interval.ci_lower / margin, ci_upper: interval.ci_upper / margin };
+            let interval = Interval {
+                ci_lower: interval.ci_lower / margin,
+                ci_upper: interval.ci_upper / margin,
+            };
             let violated = judged.verdict == crate::stats::non_inferiority::HarmVerdict::Violated;
             Some((layer, finding.metric, harm, interval, violated))
         })
@@ -415,7 +568,11 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
     let harms: Vec<Harm<'_>> = scaled
         .iter()
         .map(|(layer, metric, harm, interval, violated)| Harm {
-            keys: vec![("tenant", layer.tenant.as_str()), ("layer", layer.layer.as_str()), ("metric", metric.as_str())],
+            keys: vec![
+                ("tenant", layer.tenant.as_str()),
+                ("layer", layer.layer.as_str()),
+                ("metric", metric.as_str()),
+            ],
             label: format!("{}: {metric}", name(ramp, &layer.tenant, &layer.layer)),
             harm: *harm,
             interval: *interval,
@@ -450,11 +607,22 @@ pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words)
         rows.rule(x_of(f64::from(tick)), color, width);
         rows.head(x_of(f64::from(tick)), 34, "middle", &tick.to_string());
     }
-    for (at, anchor, word) in [(-FAR, "start", words.better), (1.0, "middle", words.margin), (FAR, "end", words.worse)] {
+    for (at, anchor, word) in [
+        (-FAR, "start", words.better),
+        (1.0, "middle", words.margin),
+        (FAR, "end", words.worse),
+    ] {
         rows.head(x_of(at), 14, anchor, word);
     }
     let mut said = Vec::new();
-    for Harm { keys, label, harm, interval, violated } in harms {
+    for Harm {
+        keys,
+        label,
+        harm,
+        interval,
+        violated,
+    } in harms
+    {
         let mut says = fill(words.harm_row, &[label, &format!("{harm:.2}")]);
         if *violated {
             says = fill(words.harm_violated, &[&says]);
@@ -464,7 +632,11 @@ pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words)
         let shape = if harm.abs() <= FAR {
             format!("M{:.1} 9h8v8h-8z", x - 4.0)
         } else {
-            format!("M{x:.1} 7l{} 6l{} 6z", if *harm > 0.0 { 8 } else { -8 }, if *harm > 0.0 { -8 } else { 8 })
+            format!(
+                "M{x:.1} 7l{} 6l{} 6z",
+                if *harm > 0.0 { 8 } else { -8 },
+                if *harm > 0.0 { -8 } else { 8 }
+            )
         };
         let shapes = format!(
             "<path d=\"M{:.1} 13H{:.1}\" stroke=\"var(--{color})\"/><path d=\"{shape}\" fill=\"var(--{color})\"/>",
@@ -490,10 +662,23 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
         .schedule
         .layers
         .iter()
-        .map(|l| fill(words.ratio_to, &[&label(&l.tenant, &l.layer), &l.ratio.to_string(), &l.next_ratio.to_string()]))
+        .map(|l| {
+            fill(
+                words.ratio_to,
+                &[
+                    &label(&l.tenant, &l.layer),
+                    &l.ratio.to_string(),
+                    &l.next_ratio.to_string(),
+                ],
+            )
+        })
         .collect();
-    let next: HashMap<(&str, &str), Ratio> =
-        ramp.schedule.layers.iter().map(|l| ((l.tenant.as_str(), l.layer.as_str()), l.next_ratio)).collect();
+    let next: HashMap<(&str, &str), Ratio> = ramp
+        .schedule
+        .layers
+        .iter()
+        .map(|l| ((l.tenant.as_str(), l.layer.as_str()), l.next_ratio))
+        .collect();
     let mut curves = Curves::over_time((analysis.start, end), words.ratio, Scale::Ratio);
     curves.mark(analysis.as_of as f64, words.now.to_owned());
     for (idx, layer) in analysis.layers.iter().enumerate() {
@@ -507,19 +692,39 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
             ..Curve::default()
         };
         let at = |time: i64, ratio: Ratio| Point::new(time as f64, ratio.share());
-        let mut points: Vec<Point> = layer.stages.iter().map(|stage| at(stage.start, stage.ratio)).collect();
+        let mut points: Vec<Point> = layer
+            .stages
+            .iter()
+            .map(|stage| at(stage.start, stage.ratio))
+            .collect();
         points.push(at(analysis.as_of, last.ratio));
         curves.add(curve(), &points, points.len());
         if let Some(next) = next.get(&(layer.tenant.as_str(), layer.layer.as_str())) {
             let points = [at(analysis.as_of, *next), at(end, *next)];
-            curves.add(Curve { dash: true, ..curve() }, &points, points.len());
+            curves.add(
+                Curve {
+                    dash: true,
+                    ..curve()
+                },
+                &points,
+                points.len(),
+            );
         }
     }
     let chart = draw(words.ratios, sentence(&said), (720, 320), |root| {
-        let mut chart =
-            ChartBuilder::on(root).margin(12).margin_right(130).x_label_area_size(36).y_label_area_size(56).build_cartesian_2d(
+        let mut chart = ChartBuilder::on(root)
+            .margin(12)
+            .margin_right(130)
+            .x_label_area_size(36)
+            .y_label_area_size(56)
+            .build_cartesian_2d(
                 time_axis(analysis.start, end),
-                marked(-0.03..1.05, [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0].map(f64::sqrt).to_vec()),
+                marked(
+                    -0.03..1.05,
+                    [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0]
+                        .map(f64::sqrt)
+                        .to_vec(),
+                ),
             )?;
         // A square-root axis: 1 % and 100 % are both to be seen.
         time_mesh(&mut chart, words.ratio, &|y| format!("{:.0}%", y * y * 100.0))?;
@@ -532,25 +737,42 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
         for (idx, layer) in analysis.layers.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
             let next = next.get(&(layer.tenant.as_str(), layer.layer.as_str()));
-            let course: Vec<(i64, i64, Ratio)> = layer.stages.iter().map(|stage| (stage.start, stage.end, stage.ratio)).collect();
+            let course: Vec<(i64, i64, Ratio)> = layer
+                .stages
+                .iter()
+                .map(|stage| (stage.start, stage.end, stage.ratio))
+                .collect();
             if !is_few && !courses.insert((course.clone(), next)) {
                 continue;
             }
             let at = |ratio: Ratio| ratio.share().sqrt() + if is_few { idx as f64 * 0.006 } else { 0.0 };
-            let steps: Vec<(f64, f64)> =
-                course.iter().flat_map(|(start, end, ratio)| [(*start as f64, at(*ratio)), (*end as f64, at(*ratio))]).collect();
+            let steps: Vec<(f64, f64)> = course
+                .iter()
+                .flat_map(|(start, end, ratio)| [(*start as f64, at(*ratio)), (*end as f64, at(*ratio))])
+                .collect();
             chart.draw_series(LineSeries::new(steps.iter().copied(), color.stroke_width(2)))?;
             if let (Some(next), Some(last)) = (next, steps.last().copied()) {
                 let y = at(*next);
                 let style = color.stroke_width(2);
-                chart.draw_series(DashedLineSeries::new([last, (now, y), (end as f64, y)], 4, 3, style))?;
+                chart.draw_series(DashedLineSeries::new(
+                    [last, (now, y), (end as f64, y)],
+                    4,
+                    3,
+                    style,
+                ))?;
                 ends.push((y, label(&layer.tenant, &layer.layer), color));
             }
         }
         if !is_few {
             let mut n_at: BTreeMap<Ratio, usize> = BTreeMap::new();
-            ramp.schedule.layers.iter().for_each(|layer| *n_at.entry(layer.next_ratio).or_default() += 1);
-            ends = n_at.into_iter().map(|(at, n)| (at.share().sqrt(), fill(words.n_layers, &[&n.to_string()]), INK)).collect();
+            ramp.schedule
+                .layers
+                .iter()
+                .for_each(|layer| *n_at.entry(layer.next_ratio).or_default() += 1);
+            ends = n_at
+                .into_iter()
+                .map(|(at, n)| (at.share().sqrt(), fill(words.n_layers, &[&n.to_string()]), INK))
+                .collect();
         }
         names(root, ends, |y| chart.backend_coord(&(end as f64, y)))
     })?;
@@ -567,7 +789,11 @@ pub(super) fn names(
     const LINE: i32 = 15;
     ends.sort_by(|a, b| b.0.total_cmp(&a.0));
     // From the top down, then up again from the bottom, so that none leaves the picture.
-    let mut places: Vec<(i32, i32)> = ends.iter().map(|end| place(end.0)).map(|(x, pixel)| (x + 6, pixel - 7)).collect();
+    let mut places: Vec<(i32, i32)> = ends
+        .iter()
+        .map(|end| place(end.0))
+        .map(|(x, pixel)| (x + 6, pixel - 7))
+        .collect();
     let mut free = 0;
     for (_, pixel) in &mut places {
         *pixel = (*pixel).max(free);
@@ -579,7 +805,11 @@ pub(super) fn names(
         free = *pixel - LINE;
     }
     for ((_, word, color), at) in ends.into_iter().zip(places) {
-        root.draw(&Text::new(short(&word, 18), at, (FONT, 13).into_font().color(&color)))?;
+        root.draw(&Text::new(
+            short(&word, 18),
+            at,
+            (FONT, 13).into_font().color(&color),
+        ))?;
     }
     Ok(())
 }
@@ -587,7 +817,11 @@ pub(super) fn names(
 /// The layer's id, with its tenant where there are several.
 fn name(ramp: &RampModel, tenant: &str, layer: &str) -> String {
     let several = ramp.analysis.layers.iter().any(|l| l.tenant != tenant);
-    if several { format!("{tenant} / {layer}") } else { layer.to_owned() }
+    if several {
+        format!("{tenant} / {layer}")
+    } else {
+        layer.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -603,9 +837,14 @@ mod tests {
             Ok(())
         });
         let svg = chart.map(|chart| chart.svg).unwrap_or_default();
-        assert!(svg.contains("<path d=\"M1,2 3,4\" stroke=\"var(--line)\"/>"), "{svg}");
         assert!(
-            svg.contains("0.12345 &lt;b&gt;") && svg.contains("stroke=\"var(--c0)\" d=\"M5 6l2-2 2 5\"/>") && !svg.contains('#'),
+            svg.contains("<path d=\"M1,2 3,4\" stroke=\"var(--line)\"/>"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("0.12345 &lt;b&gt;")
+                && svg.contains("stroke=\"var(--c0)\" d=\"M5 6l2-2 2 5\"/>")
+                && !svg.contains('#'),
             "{svg}"
         );
     }

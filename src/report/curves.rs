@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Number;
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// Points that a page draws at most; pages of hundreds of curves share them, so that no page grows beyond a few megabytes.
 const POINTS: usize = 14_000;
@@ -116,7 +116,17 @@ impl Point {
 impl Curves {
     /// Over numbers of a unit, up to `max`.
     pub(super) fn of_numbers(x: &'static str, max: f64, y_name: &'static str, y: Scale) -> Self {
-        Self { t0: None, x, min: 0.0, max, y, y_name, lines: Vec::new(), marks: Vec::new(), n_points: 0 }
+        Self {
+            t0: None,
+            x,
+            min: 0.0,
+            max,
+            y,
+            y_name,
+            lines: Vec::new(),
+            marks: Vec::new(),
+            n_points: 0,
+        }
     }
 
     /// Over time: the points' `x` are microseconds.
@@ -128,7 +138,8 @@ impl Curves {
     }
 
     fn place(&self, x: f64) -> f64 {
-        self.t0.map_or_else(|| six_digits(x), |t0| (x / 1e6).round() - t0 as f64)
+        self.t0
+            .map_or_else(|| six_digits(x), |t0| (x / 1e6).round() - t0 as f64)
     }
 
     pub(super) fn mark(&mut self, x: f64, words: String) {
@@ -141,19 +152,39 @@ impl Curves {
             return;
         }
         let xs: Vec<Number> = points.iter().map(|point| short(self.place(point.x))).collect();
-        let of = |value: &dyn Fn(&Point) -> f64| points.iter().map(|point| short(self.y.as_shown(value(point)))).collect::<Vec<_>>();
+        let of = |value: &dyn Fn(&Point) -> f64| {
+            points
+                .iter()
+                .map(|point| short(self.y.as_shown(value(point))))
+                .collect::<Vec<_>>()
+        };
         let has_intervals = points.iter().any(|point| point.around.is_some());
-        let (lo, hi) = if has_intervals { (of(&Point::low), of(&Point::high)) } else { (Vec::new(), Vec::new()) };
+        let (lo, hi) = if has_intervals {
+            (of(&Point::low), of(&Point::high))
+        } else {
+            (Vec::new(), Vec::new())
+        };
         let before = self.lines.iter().rev().find_map(|line| line.points.xs.as_ref());
         let xs = (before != Some(&xs)).then_some(xs);
-        let columns = Columns { xs, ys: of(&|point| point.y), lo, hi };
-        self.lines.push(Curve { points: columns, ..curve });
+        let columns = Columns {
+            xs,
+            ys: of(&|point| point.y),
+            lo,
+            hi,
+        };
+        self.lines.push(Curve {
+            points: columns,
+            ..curve
+        });
         self.n_points += n_points;
     }
 
     /// Points that are drawn, and that there were.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.lines.iter().map(|line| line.points.ys.len()).sum(), self.n_points)
+        (
+            self.lines.iter().map(|line| line.points.ys.len()).sum(),
+            self.n_points,
+        )
     }
 
     /// As the text of a script element: no character of it can end the element or begin a comment.
@@ -167,7 +198,9 @@ pub(super) fn json_in_script(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for ch in json.chars() {
         match ch {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", u32::from(ch))),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(ch)))
+            }
             other => escaped.push(other),
         }
     }
@@ -177,7 +210,9 @@ pub(super) fn json_in_script(json: &str) -> String {
 /// Whole numbers without a point.
 fn short(value: f64) -> Number {
     let whole = (value.fract() == 0.0 && value.abs() < 1e15).then(|| Number::from(value as i64));
-    whole.or_else(|| Number::from_f64(value)).unwrap_or_else(|| 0.into())
+    whole
+        .or_else(|| Number::from_f64(value))
+        .unwrap_or_else(|| 0.into())
 }
 
 /// Six significant digits are more than a screen shows.
@@ -198,10 +233,22 @@ pub(super) fn thin(points: &[Point], most: usize) -> Vec<Point> {
     let n_stretches = (most / 4).max(1);
     let mut kept = Vec::with_capacity(most);
     for stretch in 0..n_stretches {
-        let (from, to) = (stretch * points.len() / n_stretches, (stretch + 1) * points.len() / n_stretches);
-        let by = |value: &dyn Fn(&Point) -> f64| (from..to).min_by(|a, b| value(&points[*a]).total_cmp(&value(&points[*b])));
-        let mut chosen: Vec<usize> =
-            [Some(from), by(&Point::low), by(&|point| -point.high()), Some(to - 1)].into_iter().flatten().collect();
+        let (from, to) = (
+            stretch * points.len() / n_stretches,
+            (stretch + 1) * points.len() / n_stretches,
+        );
+        let by = |value: &dyn Fn(&Point) -> f64| {
+            (from..to).min_by(|a, b| value(&points[*a]).total_cmp(&value(&points[*b])))
+        };
+        let mut chosen: Vec<usize> = [
+            Some(from),
+            by(&Point::low),
+            by(&|point| -point.high()),
+            Some(to - 1),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         chosen.sort_unstable();
         chosen.dedup();
         kept.extend(chosen.into_iter().map(|idx| points[idx]));
@@ -215,7 +262,9 @@ mod tests {
 
     #[test]
     fn thinned_curves_keep_their_peaks_and_ends() {
-        let points: Vec<Point> = (0..10_000).map(|k| Point::new(f64::from(k), if k == 4321 { 9.0 } else { f64::from(k % 7) })).collect();
+        let points: Vec<Point> = (0..10_000)
+            .map(|k| Point::new(f64::from(k), if k == 4321 { 9.0 } else { f64::from(k % 7) }))
+            .collect();
         let kept = thin(&points, 100);
         assert!(kept.len() <= 100, "{}", kept.len());
         assert!(kept.contains(&points[4321]) && kept.contains(&points[0]) && kept.contains(&points[9999]));
@@ -228,18 +277,51 @@ mod tests {
         let text = serde_json::to_string("</script><!--&\u{2028}\"").unwrap();
         let escaped = json_in_script(&text);
         assert!(!escaped.contains(['<', '>', '&', '\u{2028}']));
-        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), "</script><!--&\u{2028}\"");
+        assert_eq!(
+            serde_json::from_str::<String>(&escaped).unwrap(),
+            "</script><!--&\u{2028}\""
+        );
     }
 
     #[test]
     fn curves_share_their_times() {
         let mut curves = Curves::over_time((0, 9_000_000), "QoS", Scale::Quality);
-        let points = [Point { x: 1e6, y: 0.123_456_789, around: Some((0.1, 0.2)) }, Point { x: 2e6, y: 0.5, around: Some((0.4, 0.6)) }];
-        curves.add(Curve { name: "<a>".into(), color: "c0", ..Curve::default() }, &points, 7);
-        curves.add(Curve { name: "b".into(), color: "c1", ..Curve::default() }, &points, 2);
+        let points = [
+            Point {
+                x: 1e6,
+                y: 0.123_456_789,
+                around: Some((0.1, 0.2)),
+            },
+            Point {
+                x: 2e6,
+                y: 0.5,
+                around: Some((0.4, 0.6)),
+            },
+        ];
+        curves.add(
+            Curve {
+                name: "<a>".into(),
+                color: "c0",
+                ..Curve::default()
+            },
+            &points,
+            7,
+        );
+        curves.add(
+            Curve {
+                name: "b".into(),
+                color: "c1",
+                ..Curve::default()
+            },
+            &points,
+            2,
+        );
         assert_eq!(curves.counts(), (4, 9));
         let json = curves.to_json();
         assert_eq!(json.matches("\"x\":[1,2]").count(), 1, "{json}");
-        assert!(json.contains("[1235,5000]") && json.contains("\\u003ca\\u003e"), "{json}");
+        assert!(
+            json.contains("[1235,5000]") && json.contains("\\u003ca\\u003e"),
+            "{json}"
+        );
     }
 }

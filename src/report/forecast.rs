@@ -2,18 +2,14 @@
 
 use plotters::{coord::types::RangedCoordf64, prelude::*};
 
-use super::{
-    charts::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, names, text},
-    curves::{Curve, Curves, Point, Scale, points_of_each, thin},
-    html::{Cell, Page, attributes, escape},
-    model::percent,
-    words::{Lang, Words, fill},
-};
-use crate::{
-    error::Result,
-    number::number,
-    simulate::{Chance, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity},
-};
+use crate::base::error::Result;
+use crate::base::number::number;
+use crate::report::charts::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, names, text};
+use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
+use crate::report::html::{Cell, Page, attributes, escape};
+use crate::report::model::percent;
+use crate::report::words::{Lang, Words, fill};
+use crate::simulate::{Chance, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
 
 /// Lines with names at their ends.
 struct Line {
@@ -39,12 +35,24 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
     let words = page.words;
     page.open(&fill(words.forecast, &[name]), why);
     let days = forecast.horizon_hours / 24.0;
-    page.text(&fill(words.forecast_note, &[&forecast.n_runs.to_string(), &number(days), &forecast.seed.to_string(), &forecast.basis]));
+    page.text(&fill(
+        words.forecast_note,
+        &[
+            &forecast.n_runs.to_string(),
+            &number(days),
+            &forecast.seed.to_string(),
+            &forecast.basis,
+        ],
+    ));
     if !forecast.findings.is_empty() {
         page.heading(words.findings);
         page.raw("<ul>\n");
         for finding in &forecast.findings {
-            page.raw(&format!("<li>{}: {}</li>\n", escape(&finding.plans.join(", ")), escape(&finding.finding)));
+            page.raw(&format!(
+                "<li>{}: {}</li>\n",
+                escape(&finding.plans.join(", ")),
+                escape(&finding.finding)
+            ));
         }
         page.raw("</ul>\n");
     }
@@ -57,10 +65,17 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
     }
     // A fan, and one curve in each of the world's other two charts.
     let n_curves: usize = forecast.plans.iter().map(|plan| plan.layers.len() + 2).sum();
-    let style = Style { words, days, most: points_of_each(n_curves) };
+    let style = Style {
+        words,
+        days,
+        most: points_of_each(n_curves),
+    };
     for world in worlds {
         let plans: Vec<&PlanForecast> = forecast.plans.iter().filter(|plan| plan.world == world).collect();
-        page.raw(&format!("<section{}>\n", attributes([("world", world)].into_iter())));
+        page.raw(&format!(
+            "<section{}>\n",
+            attributes([("world", world)].into_iter())
+        ));
         page.heading(&fill(words.world_title, &[world]));
         let mut charts: Vec<Chart> = Vec::new();
         charts.extend(full_chart(world, &plans, &style)?);
@@ -78,7 +93,11 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
 }
 
 fn chance(chance: &Chance) -> String {
-    if chance.mc_error > 0.0 { format!("{} ± {}", percent(chance.p), number(chance.mc_error * 100.0)) } else { chance.bound() }
+    if chance.mc_error > 0.0 {
+        format!("{} ± {}", percent(chance.p), number(chance.mc_error * 100.0))
+    } else {
+        chance.bound()
+    }
 }
 
 fn mean(quantity: &Quantity, unit: f64) -> String {
@@ -108,7 +127,14 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
         vec![
             Cell::Text(plan.plan.clone()),
             Cell::Text(plan.controller.clone()),
-            Cell::Keyed(if plan.is_harmful { fill(words.harmful, &[&plan.world]) } else { plan.world.clone() }, plan.world.clone()),
+            Cell::Keyed(
+                if plan.is_harmful {
+                    fill(words.harmful, &[&plan.world])
+                } else {
+                    plan.world.clone()
+                },
+                plan.world.clone(),
+            ),
             Cell::Number(chance(&plan.p_rollback)),
             Cell::Number(chance(&plan.p_srm_halt)),
             Cell::Number(chance(&plan.p_never_finishes)),
@@ -116,7 +142,11 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
             Cell::Number(mean(&plan.hours_to_rollback, 24.0)),
             Cell::Number(mean(&plan.users_exposed, 1.0)),
             Cell::Number(mean(&plan.users_at_rollback, 1.0)),
-            Cell::Number(plan.cost.as_ref().map_or_else(|| "-".into(), |cost| mean(cost, 1.0))),
+            Cell::Number(
+                plan.cost
+                    .as_ref()
+                    .map_or_else(|| "-".into(), |cost| mean(cost, 1.0)),
+            ),
         ]
     };
     page.table(words.plans_caption, &header, forecast.plans.iter().map(row));
@@ -126,40 +156,74 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
 fn fan_chart(plan: &PlanForecast, style: &Style) -> Result<Chart> {
     let words = style.words;
     let mut said: Vec<String> = vec![words.fan_note.to_owned()];
-    said.extend(
-        plan.layers
-            .iter()
-            .map(|layer| fill(words.fan_words, &[&layer.layer, &percent(layer.p_rollback.p), &mean(&layer.hours_to_full, 24.0)])),
-    );
+    said.extend(plan.layers.iter().map(|layer| {
+        fill(
+            words.fan_words,
+            &[
+                &layer.layer,
+                &percent(layer.p_rollback.p),
+                &mean(&layer.hours_to_full, 24.0),
+            ],
+        )
+    }));
     let mut curves = Curves::of_numbers(words.days, style.days, words.ratio, Scale::Ratio);
     let fans = plan.layers.iter().enumerate().map(|(idx, layer)| {
-        let all = layer.fan.iter().map(|fan| Point { x: fan.hours / 24.0, y: fan.ratio[2], around: Some((fan.ratio[0], fan.ratio[4])) });
+        let all = layer.fan.iter().map(|fan| Point {
+            x: fan.hours / 24.0,
+            y: fan.ratio[2],
+            around: Some((fan.ratio[0], fan.ratio[4])),
+        });
         let all: Vec<Point> = all.collect();
         let (kept, color) = (thin(&all, style.most), PALETTE[idx % PALETTE.len()]);
         let (name, layer) = (layer.layer.clone(), layer.layer.clone());
-        curves.add(Curve { name, layer: layer.clone(), color: color_name(color), ..Curve::default() }, &kept, all.len());
+        curves.add(
+            Curve {
+                name,
+                layer: layer.clone(),
+                color: color_name(color),
+                ..Curve::default()
+            },
+            &kept,
+            all.len(),
+        );
         (layer, kept, color)
     });
     let fans: Vec<(String, Vec<Point>, RGBColor)> = fans.collect();
-    let chart = draw(fill(words.fan_title, &[&plan.plan, &plan.world]), said.join("; "), (720, 280), |root| {
-        let mut chart = ChartBuilder::on(root)
-            .margin(12)
-            .margin_right(130)
-            .x_label_area_size(36)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..style.days, -0.03..1.05)?;
-        // A square-root axis: 1 % and 100 % are both to be seen.
-        mesh(&mut chart, (words.days, words.ratio), &|y| format!("{:.0}%", y * y.abs() * 100.0))?;
-        let mut ends = Vec::new();
-        for (layer, points, color) in &fans {
-            let upper = points.iter().map(|point| (point.x, point.high().sqrt()));
-            let around: Vec<(f64, f64)> = upper.chain(points.iter().rev().map(|point| (point.x, point.low().sqrt()))).collect();
-            chart.draw_series([Polygon::new(around, color.mix(0.15))])?;
-            chart.draw_series(LineSeries::new(points.iter().map(|point| (point.x, point.y.sqrt())), color.stroke_width(2)))?;
-            ends.push((points.last().map_or(0.0, |point| point.y.sqrt()), layer.clone(), *color));
-        }
-        names(root, ends, |y| chart.backend_coord(&(style.days, y)))
-    })?;
+    let chart = draw(
+        fill(words.fan_title, &[&plan.plan, &plan.world]),
+        said.join("; "),
+        (720, 280),
+        |root| {
+            let mut chart = ChartBuilder::on(root)
+                .margin(12)
+                .margin_right(130)
+                .x_label_area_size(36)
+                .y_label_area_size(56)
+                .build_cartesian_2d(0.0..style.days, -0.03..1.05)?;
+            // A square-root axis: 1 % and 100 % are both to be seen.
+            mesh(&mut chart, (words.days, words.ratio), &|y| {
+                format!("{:.0}%", y * y.abs() * 100.0)
+            })?;
+            let mut ends = Vec::new();
+            for (layer, points, color) in &fans {
+                let upper = points.iter().map(|point| (point.x, point.high().sqrt()));
+                let around: Vec<(f64, f64)> = upper
+                    .chain(points.iter().rev().map(|point| (point.x, point.low().sqrt())))
+                    .collect();
+                chart.draw_series([Polygon::new(around, color.mix(0.15))])?;
+                chart.draw_series(LineSeries::new(
+                    points.iter().map(|point| (point.x, point.y.sqrt())),
+                    color.stroke_width(2),
+                ))?;
+                ends.push((
+                    points.last().map_or(0.0, |point| point.y.sqrt()),
+                    layer.clone(),
+                    *color,
+                ));
+            }
+            names(root, ends, |y| chart.backend_coord(&(style.days, y)))
+        },
+    )?;
     Ok(chart.with_curves(curves))
 }
 
@@ -183,11 +247,25 @@ fn mesh(
     Ok(())
 }
 
-fn lines_chart(title: String, said: String, lines: &[Line], (x_name, y_name): (&'static str, &'static str), x_max: f64) -> Result<Chart> {
-    let y_max = lines.iter().flat_map(|line| &line.points).map(|point| point.y).fold(1e-9, f64::max);
+fn lines_chart(
+    title: String,
+    said: String,
+    lines: &[Line],
+    (x_name, y_name): (&'static str, &'static str),
+    x_max: f64,
+) -> Result<Chart> {
+    let y_max = lines
+        .iter()
+        .flat_map(|line| &line.points)
+        .map(|point| point.y)
+        .fold(1e-9, f64::max);
     let mut curves = Curves::of_numbers(x_name, x_max, y_name, Scale::Number);
     for (idx, line) in lines.iter().enumerate() {
-        let curve = Curve { name: line.name.clone(), color: color_name(PALETTE[idx % PALETTE.len()]), ..Curve::default() };
+        let curve = Curve {
+            name: line.name.clone(),
+            color: color_name(PALETTE[idx % PALETTE.len()]),
+            ..Curve::default()
+        };
         curves.add(curve, &line.points, line.points.len());
     }
     let chart = draw(title, said, (720, 260), |root| {
@@ -201,8 +279,15 @@ fn lines_chart(title: String, said: String, lines: &[Line], (x_name, y_name): (&
         let mut ends = Vec::new();
         for (idx, line) in lines.iter().enumerate() {
             let color = PALETTE[idx % PALETTE.len()];
-            chart.draw_series(LineSeries::new(line.points.iter().map(|point| (point.x, point.y)), color.stroke_width(2)))?;
-            ends.push((line.points.last().map_or(0.0, |point| point.y), line.name.clone(), color));
+            chart.draw_series(LineSeries::new(
+                line.points.iter().map(|point| (point.x, point.y)),
+                color.stroke_width(2),
+            ))?;
+            ends.push((
+                line.points.last().map_or(0.0, |point| point.y),
+                line.name.clone(),
+                color,
+            ));
         }
         names(root, ends, |y| chart.backend_coord(&(x_max, y)))
     })?;
@@ -217,13 +302,30 @@ fn full_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Opt
     }
     let words = style.words;
     let line = |plan: &&&PlanForecast| {
-        let points: Vec<Point> = plan.full_by.iter().map(|by| Point::new(by.hours / 24.0, by.p)).collect();
-        Line { name: plan.plan.clone(), points: thin(&points, style.most) }
+        let points: Vec<Point> = plan
+            .full_by
+            .iter()
+            .map(|by| Point::new(by.hours / 24.0, by.p))
+            .collect();
+        Line {
+            name: plan.plan.clone(),
+            points: thin(&points, style.most),
+        }
     };
     let lines: Vec<Line> = some.iter().map(line).collect();
-    let said: Vec<String> = some.iter().map(|plan| fill(words.full_words, &[&plan.plan, &mean(&plan.hours_to_full, 24.0)])).collect();
+    let said: Vec<String> = some
+        .iter()
+        .map(|plan| fill(words.full_words, &[&plan.plan, &mean(&plan.hours_to_full, 24.0)]))
+        .collect();
     let title = fill(words.full_title, &[world]);
-    lines_chart(title, said.join("; "), &lines, (words.days, words.share_of_runs), style.days).map(Some)
+    lines_chart(
+        title,
+        said.join("; "),
+        &lines,
+        (words.days, words.share_of_runs),
+        style.days,
+    )
+    .map(Some)
 }
 
 /// The probability to exceed an amount of harm; `None` where nothing is harmed.
@@ -233,24 +335,50 @@ fn harm_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Opt
         return Ok(None);
     }
     let words = style.words;
-    let most = some.iter().flat_map(|plan| &plan.exceedance).map(|point| point.amount).fold(0.0, f64::max);
+    let most = some
+        .iter()
+        .flat_map(|plan| &plan.exceedance)
+        .map(|point| point.amount)
+        .fold(0.0, f64::max);
     let line = |plan: &&&PlanForecast| {
-        let points = plan.exceedance.iter().map(|point| Point::new(point.amount, point.p));
+        let points = plan
+            .exceedance
+            .iter()
+            .map(|point| Point::new(point.amount, point.p));
         let points: Vec<Point> = points.chain([Point::new(most, 0.0)]).collect();
-        Line { name: plan.plan.clone(), points: thin(&points, style.most) }
+        Line {
+            name: plan.plan.clone(),
+            points: thin(&points, style.most),
+        }
     };
     let lines: Vec<Line> = some.iter().map(line).collect();
     let has_cost = some.iter().any(|plan| plan.cost.is_some());
-    let said: Vec<String> =
-        some.iter().filter_map(|plan| plan.cost.as_ref().map(|cost| format!("{}: {}", plan.plan, mean(cost, 1.0)))).collect();
+    let said: Vec<String> = some
+        .iter()
+        .filter_map(|plan| {
+            plan.cost
+                .as_ref()
+                .map(|cost| format!("{}: {}", plan.plan, mean(cost, 1.0)))
+        })
+        .collect();
     let unit = if has_cost { words.cost } else { words.harm_amount };
-    lines_chart(fill(words.exceed_title, &[unit, world]), said.join("; "), &lines, (unit, words.probability), most).map(Some)
+    lines_chart(
+        fill(words.exceed_title, &[unit, world]),
+        said.join("; "),
+        &lines,
+        (unit, words.probability),
+        most,
+    )
+    .map(Some)
 }
 
 fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
     let words = page.words;
     page.heading(words.fastest);
-    page.text(&fill(words.fastest_note, &[&optimum.metric, &number(optimum.mde)]));
+    page.text(&fill(
+        words.fastest_note,
+        &[&optimum.metric, &number(optimum.mde)],
+    ));
     for layer in optimum.layers.iter().filter(|layer| !layer.front.is_empty()) {
         page.chart(&front_chart(layer, words)?);
     }
@@ -297,24 +425,49 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
 }
 
 fn ladder(ladder: &[f64]) -> String {
-    ladder.iter().map(|share| percent(*share)).collect::<Vec<_>>().join(" ")
+    ladder
+        .iter()
+        .map(|share| percent(*share))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn front_chart(layer: &LayerOptimum, words: &Words) -> Result<Chart> {
-    let points: Vec<(f64, f64)> = layer.front.iter().map(|c| (c.hours_if_good / 24.0, c.expected_harm)).collect();
+    let points: Vec<(f64, f64)> = layer
+        .front
+        .iter()
+        .map(|c| (c.hours_if_good / 24.0, c.expected_harm))
+        .collect();
     let most = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).fold(1e-9, f64::max) * 1.1;
     let (x_max, y_max) = (most(&|point| point.0), most(&|point| point.1));
-    let chart = draw(fill(words.front_title, &[&layer.layer]), layer.why.clone(), (720, 260), |root| {
-        let mut chart =
-            ChartBuilder::on(root).margin(12).x_label_area_size(36).y_label_area_size(64).build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
-        mesh(&mut chart, (words.days_if_good, words.harm_if_bad), &|y| number(y))?;
-        chart.draw_series(LineSeries::new(points.iter().copied(), PALETTE[0].mix(0.5)))?;
-        chart.draw_series(points.iter().map(|point| Circle::new(*point, 4, PALETTE[0].filled())))?;
-        if let Some(chosen) = &layer.chosen {
-            let place = (chosen.hours_if_good / 24.0, chosen.expected_harm);
-            chart.draw_series([Circle::new(place, 8, PALETTE[1].stroke_width(2))])?;
-        }
-        Ok(())
-    })?;
-    Ok(Chart { keys: vec![("layer", layer.layer.clone())], ..chart })
+    let chart = draw(
+        fill(words.front_title, &[&layer.layer]),
+        layer.why.clone(),
+        (720, 260),
+        |root| {
+            let mut chart = ChartBuilder::on(root)
+                .margin(12)
+                .x_label_area_size(36)
+                .y_label_area_size(64)
+                .build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
+            mesh(&mut chart, (words.days_if_good, words.harm_if_bad), &|y| {
+                number(y)
+            })?;
+            chart.draw_series(LineSeries::new(points.iter().copied(), PALETTE[0].mix(0.5)))?;
+            chart.draw_series(
+                points
+                    .iter()
+                    .map(|point| Circle::new(*point, 4, PALETTE[0].filled())),
+            )?;
+            if let Some(chosen) = &layer.chosen {
+                let place = (chosen.hours_if_good / 24.0, chosen.expected_harm);
+                chart.draw_series([Circle::new(place, 8, PALETTE[1].stroke_width(2))])?;
+            }
+            Ok(())
+        },
+    )?;
+    Ok(Chart {
+        keys: vec![("layer", layer.layer.clone())],
+        ..chart
+    })
 }

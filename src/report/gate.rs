@@ -2,17 +2,13 @@
 
 use serde_json::Value;
 
-use super::{
-    charts::{self, Harm},
-    html::{Cell, Page},
-    markdown,
-    words::{Lang, Words, fill},
-};
-use crate::{
-    gate::{GateCheck, GateOutcome, GateReport},
-    number::number,
-    stats::Interval,
-};
+use crate::base::number::number;
+use crate::gate::{GateCheck, GateOutcome, GateReport};
+use crate::report::charts::Harm;
+use crate::report::html::{Cell, Page};
+use crate::report::words::{Lang, Words, fill};
+use crate::report::{charts, markdown};
+use crate::stats::Interval;
 
 /// Cases that a pull request shows.
 const SHOWN: usize = 20;
@@ -41,14 +37,31 @@ pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
         markdown::line(&mut out, text);
         markdown::line(&mut out, "");
     };
-    line(&format!("# {}: {}", escape(&fill(words.gate_title, &[&report.candidate])), words.badge(report.outcome.name())));
+    line(&format!(
+        "# {}: {}",
+        escape(&fill(words.gate_title, &[&report.candidate])),
+        words.badge(report.outcome.name())
+    ));
     line(&escape(&fill(words.compared_with, &[&report.baseline])));
-    let (open, passed): (Vec<&GateCheck>, Vec<&GateCheck>) = report.checks.iter().partition(|check| check.outcome != GateOutcome::Pass);
+    let (open, passed): (Vec<&GateCheck>, Vec<&GateCheck>) = report
+        .checks
+        .iter()
+        .partition(|check| check.outcome != GateOutcome::Pass);
     if !open.is_empty() {
         let row = |check: &GateCheck| {
-            vec![check.gate.clone(), place(check), words.badge(check.outcome.name()), check.detail.clone(), remedy(check, words)]
+            vec![
+                check.gate.clone(),
+                place(check),
+                words.badge(check.outcome.name()),
+                check.detail.clone(),
+                remedy(check, words),
+            ]
         };
-        markdown::table(&mut out, &[words.gate, words.check, words.outcome, words.found, words.remedy], open.into_iter().map(row));
+        markdown::table(
+            &mut out,
+            &[words.gate, words.check, words.outcome, words.found, words.remedy],
+            open.into_iter().map(row),
+        );
     }
     let mut line = |text: &str| {
         markdown::line(&mut out, text);
@@ -56,10 +69,27 @@ pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
     };
     for (key, title) in [("lost", words.cases_lost), ("gained", words.cases_gained)] {
         for comparison in &report.comparisons {
-            let cases: Vec<&str> = comparison[key].as_array().into_iter().flatten().filter_map(Value::as_str).take(SHOWN).collect();
+            let cases: Vec<&str> = comparison[key]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .take(SHOWN)
+                .collect();
             if !cases.is_empty() {
-                let n = comparison[format!("n_{key}")].as_u64().unwrap_or_default().to_string();
-                let of = fill(words.cases_of, &[&text(&comparison["metric"]), &text(&comparison["suite"]), &n, &cases.join(", ")]);
+                let n = comparison[format!("n_{key}")]
+                    .as_u64()
+                    .unwrap_or_default()
+                    .to_string();
+                let of = fill(
+                    words.cases_of,
+                    &[
+                        &text(&comparison["metric"]),
+                        &text(&comparison["suite"]),
+                        &n,
+                        &cases.join(", "),
+                    ],
+                );
                 line(&format!("{title}: {}", escape(&of)));
             }
         }
@@ -74,25 +104,60 @@ pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
         line(&format!("{}: {}", words.not_asked, escape(not_asked)));
     }
     if !passed.is_empty() {
-        line(&format!("{}:", fill(words.passed_checks, &[&passed.len().to_string()])));
+        line(&format!(
+            "{}:",
+            fill(words.passed_checks, &[&passed.len().to_string()])
+        ));
         let row = |check: &GateCheck| vec![check.gate.clone(), place(check), check.detail.clone()];
-        markdown::table(&mut out, &[words.gate, words.check, words.found], passed.into_iter().map(row));
+        markdown::table(
+            &mut out,
+            &[words.gate, words.check, words.found],
+            passed.into_iter().map(row),
+        );
     }
     let row = |(name, digest): (String, String)| vec![name, format!("`{digest}`")];
-    markdown::table(&mut out, &[words.input, words.digest], digests(report).into_iter().map(row));
+    markdown::table(
+        &mut out,
+        &[words.input, words.digest],
+        digests(report).into_iter().map(row),
+    );
     out
 }
 
 fn digests(report: &GateReport) -> Vec<(String, String)> {
-    let records = report.subjects.iter().map(|subject| (format!("record of {}", subject.release_id), subject.digest.clone()));
-    let policy = report.policy_digest.iter().map(|digest| ("policy".to_owned(), digest.clone()));
-    records.chain(policy).chain(report.inputs.iter().map(|input| (input.name.clone(), input.digest.clone()))).collect()
+    let records = report.subjects.iter().map(|subject| {
+        (
+            format!("record of {}", subject.release_id),
+            subject.digest.clone(),
+        )
+    });
+    let policy = report
+        .policy_digest
+        .iter()
+        .map(|digest| ("policy".to_owned(), digest.clone()));
+    records
+        .chain(policy)
+        .chain(
+            report
+                .inputs
+                .iter()
+                .map(|input| (input.name.clone(), input.digest.clone())),
+        )
+        .collect()
 }
 
 fn place(check: &GateCheck) -> String {
-    let layer =
-        [check.tenant.as_str(), check.layer.as_str()].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" / ");
-    if layer.is_empty() { check.check.clone() } else { format!("{} ({layer})", check.check) }
+    let layer = [check.tenant.as_str(), check.layer.as_str()]
+        .iter()
+        .filter(|part| !part.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" / ");
+    if layer.is_empty() {
+        check.check.clone()
+    } else {
+        format!("{} ({layer})", check.check)
+    }
 }
 
 fn remedy(check: &GateCheck, words: &Words) -> String {
@@ -112,7 +177,11 @@ fn text(value: &Value) -> String {
 
 fn step_of(step: &Value) -> String {
     let (from, to) = (text(&step["from"]), text(&step["to"]));
-    let refs = if from.is_empty() && to.is_empty() { String::new() } else { format!("{from} -> {to}: ") };
+    let refs = if from.is_empty() && to.is_empty() {
+        String::new()
+    } else {
+        format!("{from} -> {to}: ")
+    };
     format!("{refs}{}", text(&step["why"]))
 }
 
@@ -120,7 +189,10 @@ fn step_of(step: &Value) -> String {
 pub fn gate_html(report: &GateReport, lang: Lang) -> String {
     let mut page = Page::new(lang, false);
     let words = page.words;
-    page.open(&fill(words.gate_title, &[&report.candidate]), &fill(words.compared_with, &[&report.baseline]));
+    page.open(
+        &fill(words.gate_title, &[&report.candidate]),
+        &fill(words.compared_with, &[&report.baseline]),
+    );
     page.badge(words.gate, report.outcome.name());
     for (gate, title) in gates(words) {
         let checks: Vec<&GateCheck> = report.checks.iter().filter(|check| check.gate == gate).collect();
@@ -144,18 +216,30 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
     comparisons(&mut page, report);
     if let Some(steps) = steps(report) {
         page.heading(words.roll_back);
-        let row = |(idx, step): (usize, &Value)| vec![Cell::Number((idx + 1).to_string()), Cell::Text(step_of(step))];
-        page.table(words.roll_back_note, &[words.step, words.what], steps.iter().enumerate().map(row));
+        let row = |(idx, step): (usize, &Value)| {
+            vec![Cell::Number((idx + 1).to_string()), Cell::Text(step_of(step))]
+        };
+        page.table(
+            words.roll_back_note,
+            &[words.step, words.what],
+            steps.iter().enumerate().map(row),
+        );
     }
     if !report.not_asked.is_empty() {
         page.heading(words.not_asked);
-        page.table(words.not_asked, &[words.what], report.not_asked.iter().map(|text| vec![Cell::Text(text.clone())]));
+        page.table(
+            words.not_asked,
+            &[words.what],
+            report.not_asked.iter().map(|text| vec![Cell::Text(text.clone())]),
+        );
     }
     page.heading(words.inputs);
     page.table(
         words.rests_on,
         &[words.input, words.digest],
-        digests(report).into_iter().map(|(name, digest)| vec![Cell::Text(name), Cell::Long(digest)]),
+        digests(report)
+            .into_iter()
+            .map(|(name, digest)| vec![Cell::Text(name), Cell::Long(digest)]),
     );
     page.close()
 }
@@ -169,7 +253,11 @@ fn comparisons(page: &mut Page, report: &GateReport) {
     page.heading(words.case_by_case);
     let harms: Vec<Harm<'_>> = report.comparisons.iter().filter_map(harm_of).collect();
     if !harms.is_empty() {
-        page.chart(&charts::harms_in_margins(&harms, words.harm_of_cases.to_owned(), words));
+        page.chart(&charts::harms_in_margins(
+            &harms,
+            words.harm_of_cases.to_owned(),
+            words,
+        ));
     }
     let header = [
         words.suite,
@@ -191,21 +279,45 @@ fn comparisons(page: &mut Page, report: &GateReport) {
         report.comparisons.iter().map(|c| {
             let interval = &c["interval"];
             let ends = if interval["ci_lower"].is_number() {
-                format!("[{}, {}]", show(&interval["ci_lower"]), show(&interval["ci_upper"]))
+                format!(
+                    "[{}, {}]",
+                    show(&interval["ci_lower"]),
+                    show(&interval["ci_upper"])
+                )
             } else {
                 "-".into()
             };
-            let numbers = [&c["n_pairs"], &c["means"][0], &c["means"][1], &c["difference"]].map(show).into_iter().chain([ends]);
-            let rest = [&c["margin"], &c["p_value_adj"], &c["mde"], &c["n_gained"], &c["n_lost"]].map(show);
+            let numbers = [&c["n_pairs"], &c["means"][0], &c["means"][1], &c["difference"]]
+                .map(show)
+                .into_iter()
+                .chain([ends]);
+            let rest = [
+                &c["margin"],
+                &c["p_value_adj"],
+                &c["mde"],
+                &c["n_gained"],
+                &c["n_lost"],
+            ]
+            .map(show);
             let cells = numbers.chain(rest).map(Cell::Number);
-            [&c["suite"], &c["metric"]].map(|name| Cell::Text(text(name))).into_iter().chain(cells).collect()
+            [&c["suite"], &c["metric"]]
+                .map(|name| Cell::Text(text(name)))
+                .into_iter()
+                .chain(cells)
+                .collect()
         }),
     );
     for (key, title) in [("lost", words.cases_lost), ("gained", words.cases_gained)] {
         let of = |c: &Value| {
             let name = [text(&c["suite"]), text(&c["metric"])];
             let cases: Vec<String> = c[key].as_array().into_iter().flatten().map(text).collect();
-            cases.into_iter().map(move |case| name.iter().cloned().chain([case]).map(Cell::Text).collect::<Vec<Cell>>())
+            cases.into_iter().map(move |case| {
+                name.iter()
+                    .cloned()
+                    .chain([case])
+                    .map(Cell::Text)
+                    .collect::<Vec<Cell>>()
+            })
         };
         let cases: Vec<Vec<Cell>> = report.comparisons.iter().flat_map(of).collect();
         if !cases.is_empty() {
@@ -218,20 +330,33 @@ fn comparisons(page: &mut Page, report: &GateReport) {
 fn harm_of(comparison: &Value) -> Option<Harm<'_>> {
     let margin = comparison["margin"].as_f64().filter(|margin| *margin > 0.0)?;
     let end = |key: &str| comparison["interval"][key].as_f64();
-    let (lower, upper, harm, difference) =
-        (end("ci_lower")?, end("ci_upper")?, comparison["harm"].as_f64()?, comparison["difference"].as_f64()?);
+    let (lower, upper, harm, difference) = (
+        end("ci_lower")?,
+        end("ci_upper")?,
+        comparison["harm"].as_f64()?,
+        comparison["difference"].as_f64()?,
+    );
     // Where less is better the harm is the difference itself.
     let interval = if harm == difference && harm != 0.0 {
-        Interval { ci_lower: lower, ci_upper: upper }
+        Interval {
+            ci_lower: lower,
+            ci_upper: upper,
+        }
     } else {
-        Interval { ci_lower: -upper, ci_upper: -lower }
+        Interval {
+            ci_lower: -upper,
+            ci_upper: -lower,
+        }
     };
     let metric = comparison["metric"].as_str()?;
     Some(Harm {
         keys: vec![("metric", metric)],
         label: format!("{}: {metric}", comparison["suite"].as_str()?),
         harm: harm / margin,
-        interval: Interval { ci_lower: interval.ci_lower / margin, ci_upper: interval.ci_upper / margin },
+        interval: Interval {
+            ci_lower: interval.ci_lower / margin,
+            ci_upper: interval.ci_upper / margin,
+        },
         violated: comparison["verdict"].as_str() == Some("violated"),
     })
 }

@@ -2,16 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{
-    model::{Model, RampModel, layer_lines, p_value, percent},
-    words::{Lang, Words, fill},
-};
-use crate::{
-    gate::GateOutcome,
-    number::number,
-    stats::{Known, effect::Effect},
-    time,
-};
+use crate::base::number::number;
+use crate::base::time;
+use crate::gate::GateOutcome;
+use crate::report::model::{Model, RampModel, layer_lines, p_value, percent};
+use crate::report::words::{Lang, Words, fill};
+use crate::stats::Known;
+use crate::stats::effect::Effect;
 
 /// Draws a report as Markdown.
 pub fn markdown(model: &Model, lang: Lang) -> String {
@@ -60,7 +57,13 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
     let bold = |text: &str| format!("**{}**", escape(text));
     let (candidate, baseline) = (bold(&schedule.candidate), bold(&schedule.baseline));
     let gate = bold(&words.badge(ramp.gate.outcome.name()));
-    line(out, &fill(words.against, &[&candidate, &baseline, &time::format(schedule.as_of), &gate]));
+    line(
+        out,
+        &fill(
+            words.against,
+            &[&candidate, &baseline, &time::format(schedule.as_of), &gate],
+        ),
+    );
     line(out, "");
     heading(out, words.decisions);
     let lines = layer_lines(&ramp.analysis, schedule);
@@ -97,9 +100,20 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
 
 fn gate(out: &mut String, ramp: &RampModel, words: &Words) {
     heading(out, words.gate);
-    let open: Vec<_> = ramp.gate.checks.iter().filter(|check| check.outcome != GateOutcome::Pass).collect();
+    let open: Vec<_> = ramp
+        .gate
+        .checks
+        .iter()
+        .filter(|check| check.outcome != GateOutcome::Pass)
+        .collect();
     let n_all = ramp.gate.checks.len();
-    line(out, &fill(words.gate_passed, &[&(n_all - open.len()).to_string(), &n_all.to_string()]));
+    line(
+        out,
+        &fill(
+            words.gate_passed,
+            &[&(n_all - open.len()).to_string(), &n_all.to_string()],
+        ),
+    );
     line(out, "");
     if open.is_empty() {
         return;
@@ -109,7 +123,13 @@ fn gate(out: &mut String, ramp: &RampModel, words: &Words) {
         &[words.check, words.layer, words.outcome, words.found, words.remedy],
         open.into_iter().map(|c| {
             let outcome = words.badge(c.outcome.name());
-            vec![c.check.clone(), c.layer.clone(), outcome, c.detail.clone(), c.remedy.clone().unwrap_or_default()]
+            vec![
+                c.check.clone(),
+                c.layer.clone(),
+                outcome,
+                c.detail.clone(),
+                c.remedy.clone().unwrap_or_default(),
+            ]
         }),
     );
 }
@@ -136,31 +156,74 @@ fn effects(out: &mut String, ramp: &RampModel, words: &Words) {
             }
         };
         add("QoS", &stage.qos.effect);
-        stage.metrics.iter().for_each(|metric| add(&metric.metric, &metric.effect));
+        stage
+            .metrics
+            .iter()
+            .for_each(|metric| add(&metric.metric, &metric.effect));
         add("latency_p95_ms", &stage.latency_p95_ms.effect);
     }
-    let header = [words.tenant, words.layer, words.metric, words.baseline, words.candidate, words.effect, words.interval, words.p];
+    let header = [
+        words.tenant,
+        words.layer,
+        words.metric,
+        words.baseline,
+        words.candidate,
+        words.effect,
+        words.interval,
+        words.p,
+    ];
     table(out, &header, rows.into_iter());
 }
 
 fn layers(out: &mut String, model: &Model, words: &Words) {
     heading(out, words.layers);
     let l = &model.layering;
-    line(out, &escape(&fill(words.layers_note, &[&l.n_users.to_string(), &l.n_eligible.to_string(), &l.mode, &l.as_of])));
+    line(
+        out,
+        &escape(&fill(
+            words.layers_note,
+            &[
+                &l.n_users.to_string(),
+                &l.n_eligible.to_string(),
+                &l.mode,
+                &l.as_of,
+            ],
+        )),
+    );
     line(out, "");
     table(
         out,
-        &[words.tenant, words.layer, words.users, words.share, words.eligible, words.note],
+        &[
+            words.tenant,
+            words.layer,
+            words.users,
+            words.share,
+            words.eligible,
+            words.note,
+        ],
         model.layering.layers.iter().map(|l| {
             let note = if l.too_small { words.too_small } else { "" };
-            vec![l.tenant.clone(), l.layer.clone(), l.n_users.to_string(), percent(l.share), l.n_eligible.to_string(), note.into()]
+            vec![
+                l.tenant.clone(),
+                l.layer.clone(),
+                l.n_users.to_string(),
+                percent(l.share),
+                l.n_eligible.to_string(),
+                note.into(),
+            ]
         }),
     );
 }
 
 fn quality(out: &mut String, model: &Model, words: &Words) {
     heading(out, words.data_quality);
-    table(out, &[words.what, words.count], quality_rows(model, words).into_iter().map(|(what, n)| vec![what, n.to_string()]));
+    table(
+        out,
+        &[words.what, words.count],
+        quality_rows(model, words)
+            .into_iter()
+            .map(|(what, n)| vec![what, n.to_string()]),
+    );
 }
 
 /// Counts of the data's quality with their names for people; shared with the HTML report.
@@ -173,14 +236,21 @@ pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
         (words.no_accept.into(), l.missing.accept_score),
         (words.unknown_users.into(), l.n_unknown),
         (words.tagged.into(), l.n_tagged),
-        (words.clamped.into(), l.clamped.last_use_time + l.clamped.use_count + l.clamped.user_value + l.clamped.accept_score),
+        (
+            words.clamped.into(),
+            l.clamped.last_use_time + l.clamped.use_count + l.clamped.user_value + l.clamped.accept_score,
+        ),
         (words.duplicates.into(), l.n_duplicates),
     ];
     if let Some(events) = &l.events {
         rows.push((words.events_used.into(), events.n_events));
         rows.push((words.events_after.into(), events.n_after_as_of));
     }
-    rows.extend(l.bad_rows.iter().map(|(reason, n)| (fill(words.user_rows_out, &[reason]), *n)));
+    rows.extend(
+        l.bad_rows
+            .iter()
+            .map(|(reason, n)| (fill(words.user_rows_out, &[reason]), *n)),
+    );
     if let Some(ramp) = &model.ramp {
         let r = &ramp.analysis.data.rows;
         rows.extend([
@@ -200,8 +270,18 @@ pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
         if ramp.schedule.profile != "external" {
             rows.push((words.rows_misassigned.into(), r.n_misassigned));
         }
-        rows.extend(r.bad_rows.iter().map(|(reason, n)| (fill(words.traffic_rows_out, &[reason]), *n)));
-        let crossovers: u64 = ramp.analysis.layers.iter().flat_map(|l| &l.stages).map(|s| s.users.crossover).sum();
+        rows.extend(
+            r.bad_rows
+                .iter()
+                .map(|(reason, n)| (fill(words.traffic_rows_out, &[reason]), *n)),
+        );
+        let crossovers: u64 = ramp
+            .analysis
+            .layers
+            .iter()
+            .flat_map(|l| &l.stages)
+            .map(|s| s.users.crossover)
+            .sum();
         rows.push((words.crossovers.into(), crossovers));
     }
     rows
@@ -211,18 +291,32 @@ fn inputs(out: &mut String, model: &Model, words: &Words) {
     let study = &model.study;
     heading(out, words.inputs);
     let scenario = format!("`{}`", study.scenario_digest);
-    line(out, &fill(words.inputs_note, &[&study.version, &study.seed.to_string(), &scenario]));
+    line(
+        out,
+        &fill(
+            words.inputs_note,
+            &[&study.version, &study.seed.to_string(), &scenario],
+        ),
+    );
     line(out, "");
     let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
     table(
         out,
         &[words.file, words.digest],
-        model.layering.sources.iter().chain(traffic).map(|f| vec![f.name.clone(), format!("`{}`", f.digest)]),
+        model
+            .layering
+            .sources
+            .iter()
+            .chain(traffic)
+            .map(|f| vec![f.name.clone(), format!("`{}`", f.digest)]),
     );
 }
 
 /// Keeps text from becoming markup; newlines become spaces.
 pub(super) fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     text.replace(|ch: char| ch.is_control(), " ")
 }

@@ -3,16 +3,14 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    analysis::{Analysis, LayerAnalysis, StageAnalysis},
-    gate::GateReport,
-    layer::LayerSummary,
-    number::number,
-    ramp::{LayerSchedule, Schedule},
-    scenario::{Scenario, Sequential},
-    stats::{Interval, Known},
-    time::Micros,
-};
+use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
+use crate::base::number::number;
+use crate::base::time::Micros;
+use crate::gate::GateReport;
+use crate::layer::LayerSummary;
+use crate::ramp::{LayerSchedule, Schedule};
+use crate::scenario::{Scenario, Sequential};
+use crate::stats::{Interval, Known};
 
 /// `study.json`: what a study is about, for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +47,12 @@ impl StudyDocument {
             seed: scenario.seed,
             as_of: scenario.as_of,
             start: scenario.plan.start,
-            layers: scenario.plan.layers.iter().map(|layer| (layer.id.clone(), layer.name.clone())).collect(),
+            layers: scenario
+                .plan
+                .layers
+                .iter()
+                .map(|layer| (layer.id.clone(), layer.name.clone()))
+                .collect(),
         }
     }
 }
@@ -105,10 +108,21 @@ pub struct LayerLine {
 
 /// The lines of all layers, in plan order.
 pub fn layer_lines(analysis: &Analysis, schedule: &Schedule) -> Vec<LayerLine> {
-    let of_layer: HashMap<(&str, &str), &LayerAnalysis> =
-        analysis.layers.iter().map(|l| ((l.tenant.as_str(), l.layer.as_str()), l)).collect();
-    let find = |decided: &LayerSchedule| of_layer.get(&(decided.tenant.as_str(), decided.layer.as_str())).copied();
-    schedule.layers.iter().map(|decided| line(analysis, find(decided), decided)).collect()
+    let of_layer: HashMap<(&str, &str), &LayerAnalysis> = analysis
+        .layers
+        .iter()
+        .map(|l| ((l.tenant.as_str(), l.layer.as_str()), l))
+        .collect();
+    let find = |decided: &LayerSchedule| {
+        of_layer
+            .get(&(decided.tenant.as_str(), decided.layer.as_str()))
+            .copied()
+    };
+    schedule
+        .layers
+        .iter()
+        .map(|decided| line(analysis, find(decided), decided))
+        .collect()
 }
 
 fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSchedule) -> LayerLine {
@@ -125,7 +139,10 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
     let qos_candidate = stage.and_then(|s| match &s.qos.candidate {
         Known::Value(qos) => {
             let interval = interval_of(qos.anytime, qos.ci);
-            Some(format!("{:.3} [{:.3}, {:.3}]", qos.value.qos, interval.ci_lower, interval.ci_upper))
+            Some(format!(
+                "{:.3} [{:.3}, {:.3}]",
+                qos.value.qos, interval.ci_lower, interval.ci_upper
+            ))
         }
         Known::Unknown { .. } => None,
     });
@@ -136,7 +153,9 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         n_exposed: layer.map_or(0, |layer| layer.n_exposed),
         qos_baseline: unknown(qos_baseline),
         qos_candidate: unknown(qos_candidate),
-        srm: stage.and_then(|stage| stage.srm).map_or_else(|| "-".into(), |srm| format!("p={}", p_value(srm.p_value))),
+        srm: stage
+            .and_then(|stage| stage.srm)
+            .map_or_else(|| "-".into(), |srm| format!("p={}", p_value(srm.p_value))),
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),

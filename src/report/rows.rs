@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{
-    charts::Chart,
-    html::{attributes, escape},
-};
+use crate::report::charts::Chart;
+use crate::report::html::{attributes, escape};
 
 /// Letters of a label that fit; wide ones count twice.
 const LABEL: usize = 42;
@@ -28,19 +26,32 @@ impl Rows {
         let svg = format!(
             "<svg class=\"rows\" font-size=\"13\" stroke-width=\"3\" fill=\"var(--ink)\" role=\"presentation\" viewBox=\"0 0 {WIDTH} {height}\" data-top=\"{top}\" data-step=\"{step}\" data-bottom=\"{bottom}\" xmlns=\"http://www.w3.org/2000/svg\">\n"
         );
-        Self { svg, top, step, bottom, n: 0, n_all }
+        Self {
+            svg,
+            top,
+            step,
+            bottom,
+            n: 0,
+            n_all,
+        }
     }
 
     /// A line from top to bottom, at every height that filters leave.
     pub(super) fn rule(&mut self, x: f64, color: &str, width: u32) {
         let (from, to) = (self.top - 4, self.top + self.step * self.n_all + self.bottom);
-        let _ = writeln!(self.svg, "<path d=\"M{x:.1} {from}V{to}\" stroke=\"var(--{color})\" stroke-width=\"{width}\"/>");
+        let _ = writeln!(
+            self.svg,
+            "<path d=\"M{x:.1} {from}V{to}\" stroke=\"var(--{color})\" stroke-width=\"{width}\"/>"
+        );
     }
 
     /// Words of the head.
     pub(super) fn head(&mut self, x: f64, y: u32, anchor: &str, words: &str) {
         let words = escape(words);
-        let _ = writeln!(self.svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\" font-size=\"12\">{words}</text>");
+        let _ = writeln!(
+            self.svg,
+            "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\" font-size=\"12\">{words}</text>"
+        );
     }
 
     /// A row: its label, its shapes (around y = 0), and what it says to a pointer that rests on it.
@@ -59,7 +70,13 @@ impl Rows {
 
     pub(super) fn chart(mut self, title: String, description: String) -> Chart {
         self.svg.push_str("</svg>\n");
-        Chart { title, description, svg: self.svg, keys: Vec::new(), curves: None }
+        Chart {
+            title,
+            description,
+            svg: self.svg,
+            keys: Vec::new(),
+            curves: None,
+        }
     }
 }
 
@@ -70,7 +87,10 @@ pub(super) fn short(label: &str, most: usize) -> String {
         return label.to_owned();
     }
     let mut free = most - 1;
-    let kept: String = label.chars().take_while(|ch| free.checked_sub(width(*ch)).map(|left| free = left).is_some()).collect();
+    let kept: String = label
+        .chars()
+        .take_while(|ch| free.checked_sub(width(*ch)).map(|left| free = left).is_some())
+        .collect();
     format!("{kept}…")
 }
 
@@ -78,8 +98,17 @@ pub(super) fn short(label: &str, most: usize) -> String {
 mod tests {
     #[test]
     fn long_labels_are_cut() {
-        assert_eq!(super::short("regular: task_completion_rate", 42), "regular: task_completion_rate");
-        assert_eq!(super::short(&"x".repeat(60), 42).chars().count(), 42);
-        assert_eq!(super::short(&"层".repeat(60), 42).chars().count(), 21);
+        assert_eq!(
+            crate::report::rows::short("regular: task_completion_rate", 42),
+            "regular: task_completion_rate"
+        );
+        assert_eq!(
+            crate::report::rows::short(&"x".repeat(60), 42).chars().count(),
+            42
+        );
+        assert_eq!(
+            crate::report::rows::short(&"层".repeat(60), 42).chars().count(),
+            21
+        );
     }
 }

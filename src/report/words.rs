@@ -269,19 +269,27 @@ impl Words {
     /// Which filter a column belongs to, in any language: pages name their columns in their own.
     pub(super) fn key_of(column: &str) -> Option<&'static str> {
         let of = |word: fn(&Self) -> &'static str| [&EN, &ZH].into_iter().any(|words| word(words) == column);
-        [("tenant", of(|w| w.tenant)), ("layer", of(|w| w.layer)), ("metric", of(|w| w.metric)), ("world", of(|w| w.world))]
-            .into_iter()
-            .find_map(|(key, is)| is.then_some(key))
+        [
+            ("tenant", of(|w| w.tenant)),
+            ("layer", of(|w| w.layer)),
+            ("metric", of(|w| w.metric)),
+            ("world", of(|w| w.world)),
+        ]
+        .into_iter()
+        .find_map(|(key, is)| is.then_some(key))
     }
 }
 
 /// A sentence with its gaps filled, in one pass: what is put in is not searched for gaps.
 pub(super) fn fill(sentence: &str, parts: &[&str]) -> String {
-    let mut filled = String::with_capacity(sentence.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+    let mut filled =
+        String::with_capacity(sentence.len() + parts.iter().map(|part| part.len()).sum::<usize>());
     let mut rest = sentence;
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
-        let part = after.split_once('}').and_then(|(idx, tail)| Some((parts.get(idx.parse::<usize>().ok()?)?, tail)));
+        let part = after
+            .split_once('}')
+            .and_then(|(idx, tail)| Some((parts.get(idx.parse::<usize>().ok()?)?, tail)));
         if let Some((part, tail)) = part {
             filled.push_str(part);
             rest = tail;
@@ -301,7 +309,11 @@ mod tests {
     #[test]
     fn translations_have_the_same_gaps() {
         for (name, en, zh) in ALL {
-            let gaps = |text: &str| (0..6).map(|idx| text.matches(&format!("{{{idx}}}")).count()).collect::<Vec<_>>();
+            let gaps = |text: &str| {
+                (0..6)
+                    .map(|idx| text.matches(&format!("{{{idx}}}")).count())
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(gaps(en), gaps(zh), "{name}");
             assert!(!zh.trim().is_empty(), "{name}");
         }

@@ -2,20 +2,23 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{
+use crate::base::objects;
+use crate::base::time::{DAY, Micros};
+use crate::scenario::check::Checker;
+use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource};
+use crate::scenario::{
     Events, Fault, Generate, Input, Layer, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
-    check::Checker,
-    raw::{RawEvents, RawGenerate, RawInput, RawSource},
-};
-use crate::{
-    objects,
-    time::{DAY, Micros},
 };
 
 impl Checker {
     pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
         let generate = raw.generate.map(|raw| self.generate(raw, layers, as_of));
-        let given = [raw.users.is_some(), raw.events.is_some(), raw.users_from_traffic == Some(true), generate.is_some()];
+        let given = [
+            raw.users.is_some(),
+            raw.events.is_some(),
+            raw.users_from_traffic == Some(true),
+            generate.is_some(),
+        ];
         if given.iter().filter(|given| **given).count() != 1 {
             self.problem(
                 "input",
@@ -23,7 +26,10 @@ impl Checker {
             );
         }
         if generate.is_some() && !raw.traffic.is_empty() {
-            self.problem("input.traffic", "expected no traffic beside `input.generate`, which makes its own, found some");
+            self.problem(
+                "input.traffic",
+                "expected no traffic beside `input.generate`, which makes its own, found some",
+            );
         }
         let users = match (raw.users, raw.events) {
             (Some(source), _) => UsersFrom::Table(self.source("input.users", source, folder)),
@@ -35,7 +41,10 @@ impl Checker {
         let shadow = self.sources("input.shadow", raw.shadow, folder);
         let outcomes = self.sources("input.outcomes", raw.outcomes, folder);
         if users == UsersFrom::Traffic && traffic.is_empty() {
-            self.problem("input.traffic", "expected traffic to take the users from, found none");
+            self.problem(
+                "input.traffic",
+                "expected traffic to take the users from, found none",
+            );
         }
         Input {
             users,
@@ -44,42 +53,90 @@ impl Checker {
             outcomes,
             count_sessions: raw.count_sessions.unwrap_or(false),
             generate,
-            on_bad_row: self.choice("input.on_bad_row", raw.on_bad_row.as_deref(), &[("error", OnBadRow::Error), ("drop", OnBadRow::Drop)]),
+            on_bad_row: self.choice(
+                "input.on_bad_row",
+                raw.on_bad_row.as_deref(),
+                &[("error", OnBadRow::Error), ("drop", OnBadRow::Drop)],
+            ),
             on_duplicate_user: self.choice(
                 "input.on_duplicate_user",
                 raw.on_duplicate_user.as_deref(),
-                &[("error", OnDuplicate::Error), ("keep_first", OnDuplicate::KeepFirst)],
+                &[
+                    ("error", OnDuplicate::Error),
+                    ("keep_first", OnDuplicate::KeepFirst),
+                ],
             ),
             on_unknown_release: self.choice(
                 "input.on_unknown_release",
                 raw.on_unknown_release.as_deref(),
-                &[("count", OnUnknownRelease::Count), ("error", OnUnknownRelease::Error)],
+                &[
+                    ("count", OnUnknownRelease::Count),
+                    ("error", OnUnknownRelease::Error),
+                ],
             ),
         }
     }
 
     fn sources(&mut self, place: &str, raw: Vec<RawSource>, folder: &Path) -> Vec<Source> {
-        raw.into_iter().enumerate().map(|(idx, source)| self.source(&format!("{place}[{}]", idx + 1), source, folder)).collect()
+        raw.into_iter()
+            .enumerate()
+            .map(|(idx, source)| self.source(&format!("{place}[{}]", idx + 1), source, folder))
+            .collect()
     }
 
     fn source(&mut self, place: &str, raw: RawSource, folder: &Path) -> Source {
-        let path = self.text(&format!("{place}.path"), raw.path.filter(|path| !path.is_empty()), "a file, a folder or a glob");
-        let both: Vec<&String> = raw.columns.keys().filter(|key| raw.constants.contains_key(*key)).collect();
+        let path = self.text(
+            &format!("{place}.path"),
+            raw.path.filter(|path| !path.is_empty()),
+            "a file, a folder or a glob",
+        );
+        let both: Vec<&String> = raw
+            .columns
+            .keys()
+            .filter(|key| raw.constants.contains_key(*key))
+            .collect();
         if let Some(key) = both.first() {
-            self.problem(format!("{place}.constants.{key}"), "expected a column or a constant, found both");
+            self.problem(
+                format!("{place}.constants.{key}"),
+                "expected a column or a constant, found both",
+            );
         }
-        let path = if objects::is_url(Path::new(&path)) { path.into() } else { folder.join(path) };
-        Source { path, columns: raw.columns, constants: raw.constants }
+        let path = if objects::is_url(Path::new(&path)) {
+            path.into()
+        } else {
+            folder.join(path)
+        };
+        Source {
+            path,
+            columns: raw.columns,
+            constants: raw.constants,
+        }
     }
 
     fn events(&mut self, raw: RawEvents, folder: &Path) -> Events {
         let use_window = self.duration("input.events.use_window_days", raw.use_window_days, 30.0, DAY);
-        let value_window = self.duration("input.events.value_window_days", raw.value_window_days, 365.0, DAY);
-        let source = RawSource { path: raw.path, columns: raw.columns, constants: BTreeMap::default() };
+        let value_window = self.duration(
+            "input.events.value_window_days",
+            raw.value_window_days,
+            365.0,
+            DAY,
+        );
+        let source = RawSource {
+            path: raw.path,
+            columns: raw.columns,
+            constants: BTreeMap::default(),
+        };
         if let Some(key) = raw.constants.keys().next() {
-            self.problem(format!("input.events.constants.{key}"), "expected no constants for events, found one");
+            self.problem(
+                format!("input.events.constants.{key}"),
+                "expected no constants for events, found one",
+            );
         }
-        Events { source: self.source("input.events", source, folder), use_window, value_window }
+        Events {
+            source: self.source("input.events", source, folder),
+            use_window,
+            value_window,
+        }
     }
 
     fn generate(&mut self, raw: RawGenerate, layers: &[Layer], as_of: Micros) -> Generate {
@@ -87,20 +144,34 @@ impl Checker {
         let mut faults = Vec::new();
         for (idx, raw) in raw.fault.into_iter().enumerate() {
             let at = |key: &str| format!("input.generate.fault[{}].{key}", idx + 1);
-            let rate = |c: &mut Self, key: &str, value: Option<f64>| value.map(|v| c.number(&at(key), Some(v), 0.0, 0.0, 1.0));
+            let rate = |c: &mut Self, key: &str, value: Option<f64>| {
+                value.map(|v| c.number(&at(key), Some(v), 0.0, 0.0, 1.0))
+            };
             faults.push(Fault {
                 layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
                 from: self.instant(&at("from"), raw.from.as_deref()),
-                until: raw.until.as_deref().map_or(as_of, |text| self.instant(&at("until"), Some(text))),
+                until: raw
+                    .until
+                    .as_deref()
+                    .map_or(as_of, |text| self.instant(&at("until"), Some(text))),
                 task_completion_rate: rate(self, "task_completion_rate", raw.task_completion_rate),
                 complaint_rate: rate(self, "complaint_rate", raw.complaint_rate),
                 bad_rate: rate(self, "bad_rate", raw.bad_rate),
             });
         }
-        let n_users = self.require("input.generate.users", raw.users, "a number of users").unwrap_or(1);
-        let n_turns = self.require("input.generate.turns", raw.turns, "a number of turns").unwrap_or(1);
+        let n_users = self
+            .require("input.generate.users", raw.users, "a number of users")
+            .unwrap_or(1);
+        let n_turns = self
+            .require("input.generate.turns", raw.turns, "a number of turns")
+            .unwrap_or(1);
         self.number("input.generate.users", Some(n_users as f64), 1.0, 1.0, 4e9);
         self.number("input.generate.turns", Some(n_turns as f64), 1.0, 1.0, 1e12);
-        Generate { n_users, n_turns, until: as_of, faults }
+        Generate {
+            n_users,
+            n_turns,
+            until: as_of,
+            faults,
+        }
     }
 }

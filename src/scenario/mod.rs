@@ -13,19 +13,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    bucket::{Profile, Ratio},
-    error::{Error, Problem, Result},
-    metric::{BadRateOf, Metric},
-    output,
-    ramp::Verdict,
-    replay::BreakdownBy,
-    time::Micros,
-};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::output;
+use crate::base::time::Micros;
+use crate::bucket::{Profile, Ratio};
+use crate::metric::{BadRateOf, Metric};
+use crate::ramp::Verdict;
+use crate::replay::BreakdownBy;
 
 pub use sensitive::sensitive_word;
 pub(crate) use simulation::HOURS_A_WEEK;
-pub use simulation::{Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer};
+pub use simulation::{
+    Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer,
+};
 
 /// A study, checked.
 #[derive(Debug, Clone)]
@@ -333,10 +333,15 @@ impl Plan {
     pub fn check_layers_digest(&self, digest: &str, path: &Path) -> Result<()> {
         match &self.layers_digest {
             // Pinned by hand, with the tool that every machine has.
-            Some(pinned) if pinned.starts_with("sha256:") && output::sha256_of_file(path)? == *pinned => Ok(()),
+            Some(pinned) if pinned.starts_with("sha256:") && output::sha256_of_file(path)? == *pinned => {
+                Ok(())
+            }
             Some(pinned) if pinned != digest => Err(Error::input(
                 path.display().to_string(),
-                format!("expected the layer table that plan {} pins, {pinned}, found {digest}", self.id),
+                format!(
+                    "expected the layer table that plan {} pins, {pinned}, found {digest}",
+                    self.id
+                ),
             )
             .hint("layers are frozen at the plan's start: use the table of that night, or start a new plan")),
             _ => Ok(()),
@@ -552,15 +557,28 @@ impl Scenario {
     /// A file that cannot be read or is not TOML; else every wrong key and value of it at once.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let problem = Problem::new(path.display().to_string(), format!("expected a scenario file, found: {error}"));
-            Error::scenario(vec![problem.hint("scenarios that ship with Sluice are in scenarios/")])
+            let problem = Problem::new(
+                path.display().to_string(),
+                format!("expected a scenario file, found: {error}"),
+            );
+            Error::scenario(vec![
+                problem.hint("scenarios that ship with Sluice are in scenarios/"),
+            ])
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let name = path.file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
+        let name = path
+            .file_stem()
+            .map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
         Self::parse(&text, &name, folder, overrides).map_err(|problems| {
             let file = path.display();
-            let placed =
-                |p: Problem| Problem { place: if p.place.is_empty() { file.to_string() } else { format!("{file}: {}", p.place) }, ..p };
+            let placed = |p: Problem| Problem {
+                place: if p.place.is_empty() {
+                    file.to_string()
+                } else {
+                    format!("{file}: {}", p.place)
+                },
+                ..p
+            };
             Error::scenario(problems.into_iter().map(placed).collect())
         })
     }
@@ -569,7 +587,12 @@ impl Scenario {
     ///
     /// # Errors
     /// Every problem of the text.
-    pub fn parse(text: &str, name: &str, folder: &Path, overrides: &Overrides) -> std::result::Result<Self, Vec<Problem>> {
+    pub fn parse(
+        text: &str,
+        name: &str,
+        folder: &Path,
+        overrides: &Overrides,
+    ) -> std::result::Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let raw = match parse_table(text) {
             Ok(table) => raw::read_all(table, &mut problems),
@@ -592,13 +615,21 @@ impl Scenario {
 
 fn parse_table(text: &str) -> std::result::Result<toml::Table, Problem> {
     text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        Problem::new(format!("line {line}"), format!("expected TOML, found: {}", error.message()))
+        let line = error.span().map_or(1, |span| {
+            text[..span.start.min(text.len())].matches('\n').count() + 1
+        });
+        Problem::new(
+            format!("line {line}"),
+            format!("expected TOML, found: {}", error.message()),
+        )
     })
 }
 
 /// Reads a TOML text into `T`, all that is wrong with it at once; what is wrong has its default.
-pub(crate) fn read_toml<T: serde::de::DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned + Default>(
+    text: &str,
+    problems: &mut Vec<Problem>,
+) -> T {
     match parse_table(text) {
         Ok(table) => raw::read_all(table, problems),
         Err(problem) => {

@@ -4,7 +4,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-use crate::error::Problem;
+use crate::base::error::Problem;
 
 /// A whole scenario file.
 #[derive(Debug, Default, Deserialize)]
@@ -315,12 +315,16 @@ fn unknown_key(place: String, name: &str, expected: &[String]) -> Problem {
 
 /// Takes out what the path names; an array entry that cannot be taken out alone takes its array with it.
 fn remove(table: &mut Table, path: &[Step]) -> bool {
-    let Some((last, parents)) = path.split_last() else { return false };
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
     let mut parents = parents.iter();
     let Some(Step::Key(first)) = parents.next() else {
         return matches!(last, Step::Key(key) if table.remove(key).is_some());
     };
-    let Some(mut node) = table.get_mut(first) else { return false };
+    let Some(mut node) = table.get_mut(first) else {
+        return false;
+    };
     for step in parents {
         let next = match (step, node) {
             (Step::Key(key), Value::Table(table)) => table.get_mut(key),

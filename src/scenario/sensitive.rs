@@ -46,18 +46,34 @@ const WORDS: &[&str] = &[
 /// The sensitive word that a column's name contains, if any: whole words for ASCII (`gender_code`, not `sextant`), any place for Chinese.
 pub fn sensitive_word(column: &str, more: &[String]) -> Option<String> {
     let lower = column.to_lowercase();
-    let parts: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|p| !p.is_empty()).collect();
-    let hit = |word: &str| if word.is_ascii() { parts.contains(&word) || lower == word } else { lower.contains(word) };
-    WORDS.iter().copied().chain(more.iter().map(String::as_str)).find(|word| hit(&word.to_lowercase())).map(str::to_owned)
+    let parts: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|p| !p.is_empty())
+        .collect();
+    let hit = |word: &str| {
+        if word.is_ascii() {
+            parts.contains(&word) || lower == word
+        } else {
+            lower.contains(word)
+        }
+    };
+    WORDS
+        .iter()
+        .copied()
+        .chain(more.iter().map(String::as_str))
+        .find(|word| hit(&word.to_lowercase()))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::sensitive_word;
+    use crate::scenario::sensitive::sensitive_word;
 
     #[test]
     fn finds_sensitive_columns() {
-        let check = |column: &str, expected: Option<&str>| assert_eq!(sensitive_word(column, &["caste".into()]).as_deref(), expected);
+        let check = |column: &str, expected: Option<&str>| {
+            assert_eq!(sensitive_word(column, &["caste".into()]).as_deref(), expected)
+        };
         check("gender", Some("gender"));
         check("user_Gender", Some("gender"));
         check("用户性别", Some("性别"));

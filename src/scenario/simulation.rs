@@ -3,21 +3,16 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use super::{
-    DecisionPolicy, Guardrail, Layer, Metric, Plan, Sequential,
-    check::Checker,
-    raw::{RawBudget, RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer},
+use crate::base::time::{DAY, HOUR, Micros};
+use crate::bucket::Ratio;
+use crate::qos::RATE_METRICS;
+use crate::scenario::check::Checker;
+use crate::scenario::raw::{
+    RawBudget, RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer,
 };
-use crate::{
-    bucket::Ratio,
-    qos::RATE_METRICS,
-    scenario::LATENCY_P95,
-    stats::{
-        dist::norm_isf,
-        group_sequential::{Sides, Spending, design},
-    },
-    time::{DAY, HOUR, Micros},
-};
+use crate::scenario::{DecisionPolicy, Guardrail, LATENCY_P95, Layer, Metric, Plan, Sequential};
+use crate::stats::dist::norm_isf;
+use crate::stats::group_sequential::{Sides, Spending, design};
 
 /// Windows of a run, at most.
 const MAX_WINDOWS: i64 = 1_000_000;
@@ -135,12 +130,18 @@ pub enum Boundary {
 }
 
 impl Boundary {
-    const ALL: [(&'static str, Self); 3] =
-        [("pocock", Self::Pocock), ("obrien_fleming", Self::ObrienFleming), ("bonferroni", Self::Bonferroni)];
+    const ALL: [(&'static str, Self); 3] = [
+        ("pocock", Self::Pocock),
+        ("obrien_fleming", Self::ObrienFleming),
+        ("bonferroni", Self::Bonferroni),
+    ];
 
     /// The word of documents and scenarios.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, boundary)| *boundary == self).map_or("pocock", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, boundary)| *boundary == self)
+            .map_or("pocock", |(name, _)| name)
     }
 
     /// One-sided boundaries of gates with these informations (in any unit); `None` if they cannot be designed.
@@ -148,12 +149,19 @@ impl Boundary {
         let spending = match self {
             Self::Pocock => Spending::Pocock,
             Self::ObrienFleming => Spending::ObrienFleming,
-            Self::Bonferroni => return Some(vec![Some(norm_isf(alpha / information.len().max(1) as f64)); information.len()]),
+            Self::Bonferroni => {
+                return Some(vec![
+                    Some(norm_isf(alpha / information.len().max(1) as f64));
+                    information.len()
+                ]);
+            }
         };
         // Designs are made in fractions of all information.
         let all = information.last()?;
         let fractions: Vec<f64> = information.iter().map(|part| part / all).collect();
-        design(&fractions, alpha, Sides::One, spending).ok().map(|design| design.bounds)
+        design(&fractions, alpha, Sides::One, spending)
+            .ok()
+            .map(|design| design.bounds)
     }
 }
 
@@ -187,7 +195,10 @@ impl Controller {
 
     /// The word of documents and scenarios.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, controller)| *controller == self).map_or("policy", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, controller)| *controller == self)
+            .map_or("policy", |(name, _)| name)
     }
 }
 
@@ -233,12 +244,20 @@ impl Checker {
                 *place = Some(layer);
             }
         }
-        let rates = raw.rate.into_iter().enumerate().map(|(idx, raw)| self.rate(idx, raw, &known, &plan.layers, metrics)).collect();
+        let rates = raw
+            .rate
+            .into_iter()
+            .enumerate()
+            .map(|(idx, raw)| self.rate(idx, raw, &known, &plan.layers, metrics))
+            .collect();
         let mut worlds: Vec<World> = Vec::new();
         for (idx, raw) in raw.world.into_iter().enumerate() {
             let world = self.world(idx, raw, &known, &plan.layers);
             if worlds.iter().any(|other| other.id == world.id) {
-                self.problem(format!("simulate.world[{}].id", idx + 1), format!("expected ids that differ, found \"{}\" twice", world.id));
+                self.problem(
+                    format!("simulate.world[{}].id", idx + 1),
+                    format!("expected ids that differ, found \"{}\" twice", world.id),
+                );
             }
             worlds.push(world);
         }
@@ -246,7 +265,10 @@ impl Checker {
         for (idx, raw) in raw.plan.into_iter().enumerate() {
             let variant = self.plan_variant(idx, raw, plan);
             if plans.iter().any(|other| other.id == variant.id) {
-                self.problem(format!("simulate.plan[{}].id", idx + 1), format!("expected ids that differ, found \"{}\" twice", variant.id));
+                self.problem(
+                    format!("simulate.plan[{}].id", idx + 1),
+                    format!("expected ids that differ, found \"{}\" twice", variant.id),
+                );
             }
             plans.push(variant);
         }
@@ -262,10 +284,19 @@ impl Checker {
             self.number(&format!("simulate.cost.{metric}"), Some(*cost), 0.0, 0.0, 1e15);
         }
         for metric in raw.cost.keys().filter(|metric| !known.contains(metric)) {
-            self.problem("simulate.cost", format!("expected metrics of {}, found \"{metric}\"", known.join(", ")));
+            self.problem(
+                "simulate.cost",
+                format!("expected metrics of {}, found \"{metric}\"", known.join(", ")),
+            );
         }
         let n_runs = self.number("simulate.runs", raw.runs, 2_000.0, 1.0, 1e7);
-        let every = self.number("simulate.decide_every_windows", raw.decide_every_windows, 1.0, 1.0, 1e4);
+        let every = self.number(
+            "simulate.decide_every_windows",
+            raw.decide_every_windows,
+            1.0,
+            1.0,
+            1e4,
+        );
         let budget = raw.budget;
         self.budget(&budget, plan);
         let share = |c: &mut Self, key: &str, value: Option<f64>, default: f64| {
@@ -286,8 +317,16 @@ impl Checker {
                 max_false_rollback: share(self, "max_false_rollback", budget.max_false_rollback, 0.05),
                 max_missed: share(self, "max_missed", budget.max_missed, 0.1),
                 max_harm: budget.max_harm,
-                min_dwell_hours: self.number("simulate.budget.min_dwell_hours", budget.min_dwell_hours, 24.0, 1.0, 1e4),
-                max_overspend: budget.max_overspend.map(|p| share(self, "max_overspend", Some(p), 0.05)),
+                min_dwell_hours: self.number(
+                    "simulate.budget.min_dwell_hours",
+                    budget.min_dwell_hours,
+                    24.0,
+                    1.0,
+                    1e4,
+                ),
+                max_overspend: budget
+                    .max_overspend
+                    .map(|p| share(self, "max_overspend", Some(p), 0.05)),
             },
         }
     }
@@ -296,7 +335,10 @@ impl Checker {
         let horizon = self.duration("simulate.days", days, 20.0, DAY);
         let windows = horizon / window.max(1);
         if !(1..=MAX_WINDOWS).contains(&windows) {
-            self.problem("simulate.days", format!("expected 1 to {MAX_WINDOWS} windows of the plan, found {windows}"));
+            self.problem(
+                "simulate.days",
+                format!("expected 1 to {MAX_WINDOWS} windows of the plan, found {windows}"),
+            );
         }
         horizon
     }
@@ -304,7 +346,12 @@ impl Checker {
     fn world_layer(&mut self, at: &dyn Fn(&str) -> String, raw: &RawWorldLayer) -> WorldLayer {
         WorldLayer {
             n_users: self.required_number(&at("users"), raw.users, 1.0, 1e12),
-            turns_per_user_day: self.required_number(&at("turns_per_user_day"), raw.turns_per_user_day, 1e-9, 1e6),
+            turns_per_user_day: self.required_number(
+                &at("turns_per_user_day"),
+                raw.turns_per_user_day,
+                1e-9,
+                1e6,
+            ),
             weekly_active: self.number(&at("weekly_active"), raw.weekly_active, 0.5, 1e-6, 1.0 - 1e-9),
             rhythm: self.rhythm(&at("rhythm"), raw.rhythm.as_deref()),
         }
@@ -314,13 +361,25 @@ impl Checker {
     fn rhythm(&mut self, place: &str, weights: Option<&[f64]>) -> Vec<f64> {
         let Some(weights) = weights else { return Vec::new() };
         let sum: f64 = weights.iter().sum();
-        let is_legal =
-            [24, HOURS_A_WEEK].contains(&weights.len()) && weights.iter().all(|weight| (0.0..=1e9).contains(weight)) && sum > 0.0;
+        let is_legal = [24, HOURS_A_WEEK].contains(&weights.len())
+            && weights.iter().all(|weight| (0.0..=1e9).contains(weight))
+            && sum > 0.0;
         if !is_legal {
-            self.problem(place, format!("expected 24 or 168 weights of at least 0, not all 0, found {}", weights.len()));
+            self.problem(
+                place,
+                format!(
+                    "expected 24 or 168 weights of at least 0, not all 0, found {}",
+                    weights.len()
+                ),
+            );
             return Vec::new();
         }
-        weights.iter().map(|weight| weight * weights.len() as f64 / sum).cycle().take(HOURS_A_WEEK).collect()
+        weights
+            .iter()
+            .map(|weight| weight * weights.len() as f64 / sum)
+            .cycle()
+            .take(HOURS_A_WEEK)
+            .collect()
     }
 
     fn required_number(&mut self, place: &str, value: Option<f64>, low: f64, high: f64) -> f64 {
@@ -333,7 +392,13 @@ impl Checker {
     fn known_metric(&mut self, place: &str, metric: Option<String>, known: &[String]) -> String {
         let metric = self.require(place, metric, "a metric's id").unwrap_or_default();
         if !metric.is_empty() && !known.contains(&metric) {
-            self.problem(place, format!("expected a metric of QoS or of a guardrail ({}), found \"{metric}\"", known.join(", ")));
+            self.problem(
+                place,
+                format!(
+                    "expected a metric of QoS or of a guardrail ({}), found \"{metric}\"",
+                    known.join(", ")
+                ),
+            );
         }
         metric
     }
@@ -343,29 +408,55 @@ impl Checker {
         let bounded = plan.guardrails.iter().filter(|guardrail| guardrail.bounds_harm());
         let bounded: Vec<&str> = bounded.map(|guardrail| guardrail.metric.as_str()).collect();
         if let Some(metric) = raw.metric.as_deref().filter(|metric| !bounded.contains(metric)) {
-            let found = format!("expected a guardrail with a margin that rolls back ({}), found \"{metric}\"", bounded.join(", "));
+            let found = format!(
+                "expected a guardrail with a margin that rolls back ({}), found \"{metric}\"",
+                bounded.join(", ")
+            );
             self.problem("simulate.budget.metric", found);
         }
         for (key, value) in [("mde", raw.mde), ("max_harm", raw.max_harm)] {
             self.number(&format!("simulate.budget.{key}"), value, 1.0, 1e-12, 1e15);
         }
         if raw.max_overspend.is_some() && raw.max_harm.is_none() {
-            self.problem("simulate.budget.max_overspend", "expected `max_harm`, which it is about, found none");
+            self.problem(
+                "simulate.budget.max_overspend",
+                "expected `max_harm`, which it is about, found none",
+            );
         }
     }
 
-    fn rate(&mut self, idx: usize, raw: RawRate, known: &[String], layers: &[Layer], metrics: &[Metric]) -> Rate {
+    fn rate(
+        &mut self,
+        idx: usize,
+        raw: RawRate,
+        known: &[String],
+        layers: &[Layer],
+        metrics: &[Metric],
+    ) -> Rate {
         let at = |key: &str| format!("simulate.rate[{}].{key}", idx + 1);
         let metric = self.known_metric(&at("metric"), raw.metric, known);
-        let is_proportion = metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+        let is_proportion =
+            metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
         let high = if is_proportion { 1.0 } else { 1e12 };
-        if !is_proportion && raw.sd.is_none() && (metric == LATENCY_P95 || metrics.iter().any(|m| m.id == metric)) {
+        if !is_proportion
+            && raw.sd.is_none()
+            && (metric == LATENCY_P95 || metrics.iter().any(|m| m.id == metric))
+        {
             self.problem(at("sd"), "expected the standard deviation of a row's value, found nothing: the metric is no proportion");
         }
         Rate {
             layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),
-            value: self.required_number(&at("value"), raw.value, if is_proportion { 0.0 } else { -1e12 }, high),
-            sd: if is_proportion { None } else { raw.sd.map(|sd| self.number(&at("sd"), Some(sd), 0.0, 0.0, 1e12)) },
+            value: self.required_number(
+                &at("value"),
+                raw.value,
+                if is_proportion { 0.0 } else { -1e12 },
+                high,
+            ),
+            sd: if is_proportion {
+                None
+            } else {
+                raw.sd.map(|sd| self.number(&at("sd"), Some(sd), 0.0, 0.0, 1e12))
+            },
             user_sd: self.number(&at("user_sd"), raw.user_sd, 0.0, 0.0, 1e12),
             share: self.number(&at("share"), raw.share, 1.0, 1e-9, 1e6),
             metric,
@@ -391,20 +482,51 @@ impl Checker {
             effects.push(self.effect(&format!("{place}.effects[{}]", n + 1), effect, known, layers));
         }
         for dimension in &raw.revert {
-            if !effects.iter().any(|effect| effect.dimension.as_ref() == Some(dimension)) {
-                self.problem(format!("{place}.revert"), format!("expected a dimension of an effect, found \"{dimension}\""));
+            if !effects
+                .iter()
+                .any(|effect| effect.dimension.as_ref() == Some(dimension))
+            {
+                self.problem(
+                    format!("{place}.revert"),
+                    format!("expected a dimension of an effect, found \"{dimension}\""),
+                );
             }
         }
-        effects.retain(|effect| effect.dimension.as_ref().is_none_or(|dimension| !raw.revert.contains(dimension)));
+        effects.retain(|effect| {
+            effect
+                .dimension
+                .as_ref()
+                .is_none_or(|dimension| !raw.revert.contains(dimension))
+        });
         for (n, fault) in raw.faults.into_iter().enumerate() {
             let place = format!("{place}.faults[{}]", n + 1);
-            let RawFaultEffect { metric, layer, effect, from_hours, hours } = fault;
+            let RawFaultEffect {
+                metric,
+                layer,
+                effect,
+                from_hours,
+                hours,
+            } = fault;
             let from = self.duration(&format!("{place}.from_hours"), from_hours, 0.0, HOUR);
             let length = self.duration(&format!("{place}.hours"), hours, 1e6, HOUR);
-            let effect = self.effect(&place, RawEffect { metric, layer, effect, dimension: None }, known, layers);
-            effects.push(WorldEffect { during: Some((from, length)), ..effect });
+            let effect = self.effect(
+                &place,
+                RawEffect {
+                    metric,
+                    layer,
+                    effect,
+                    dimension: None,
+                },
+                known,
+                layers,
+            );
+            effects.push(WorldEffect {
+                during: Some((from, length)),
+                ..effect
+            });
         }
-        let mut share = |key: &str, value: Option<f64>| self.number(&format!("{place}.{key}"), value, 0.0, 0.0, 1.0);
+        let mut share =
+            |key: &str, value: Option<f64>| self.number(&format!("{place}.{key}"), value, 0.0, 0.0, 1.0);
         World {
             opt_out_per_day: share("opt_out_per_day", raw.opt_out_per_day),
             drift_per_day: share("drift_per_day", raw.drift_per_day),
@@ -431,7 +553,9 @@ impl Checker {
         for (n, of_layer) in raw.layer.into_iter().enumerate() {
             let place = |key: &str| format!("{}[{}].{key}", at("layer"), n + 1);
             let layer_idx = self.layer_ref(&place("id"), of_layer.id, &plan.layers);
-            let Some(layer) = plan.layers.get_mut(layer_idx) else { continue };
+            let Some(layer) = plan.layers.get_mut(layer_idx) else {
+                continue;
+            };
             if let Some(shares) = &of_layer.ladder {
                 layer.ladder = self.ladder(&place("ladder"), shares);
                 layer.initial_ratio = Ratio::ZERO;
@@ -440,7 +564,8 @@ impl Checker {
                 layer.dwell = self.duration(&place("dwell_hours"), Some(hours), 0.0, HOUR);
             }
             if of_layer.boundary.is_some() {
-                boundaries[layer_idx] = self.choice(&place("boundary"), of_layer.boundary.as_deref(), &Boundary::ALL);
+                boundaries[layer_idx] =
+                    self.choice(&place("boundary"), of_layer.boundary.as_deref(), &Boundary::ALL);
             }
             if let Some(min_users) = of_layer.min_users {
                 layer.min_users = min_users;
@@ -448,7 +573,10 @@ impl Checker {
         }
         let policy = &mut plan.policy;
         if raw.decision.is_some() {
-            let decisions = [("interval", DecisionPolicy::Interval), ("point", DecisionPolicy::Point)];
+            let decisions = [
+                ("interval", DecisionPolicy::Interval),
+                ("point", DecisionPolicy::Point),
+            ];
             policy.decision = self.choice(&at("decision"), raw.decision.as_deref(), &decisions);
         }
         if raw.sequential.is_some() {
@@ -470,7 +598,9 @@ impl Simulation {
     /// A metric's value under the baseline in a layer.
     pub fn rate(&self, metric: &str, layer_idx: usize) -> Option<&Rate> {
         let of_metric = || self.rates.iter().filter(|rate| rate.metric == metric);
-        of_metric().rfind(|rate| rate.layer_idx == Some(layer_idx)).or_else(|| of_metric().rfind(|rate| rate.layer_idx.is_none()))
+        of_metric()
+            .rfind(|rate| rate.layer_idx == Some(layer_idx))
+            .or_else(|| of_metric().rfind(|rate| rate.layer_idx.is_none()))
     }
 }
 

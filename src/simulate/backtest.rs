@@ -3,15 +3,14 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::{
-    analysis::{Basis, History, Stretch, is_known_in_time},
-    bucket::Ratio,
-    error::Result,
-    ramp::{Evidence, LayerState, RampState, Situation, Verdict, decide},
-    replay::{Cube, CubeLayer, stages_of},
-    scenario::{Plan, RollbackScope, Scenario},
-    time::{self, Micros},
-};
+use crate::analysis::{Basis, History, Stretch, is_known_in_time};
+use crate::base::error::Result;
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::ramp::{Evidence, LayerState, RampState, Situation, Verdict, decide};
+use crate::replay::{Cube, CubeLayer, stages_of};
+use crate::scenario::{Plan, RollbackScope, Scenario};
 
 /// A plan, decided again over a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,16 +86,29 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// A cube of another plan.
-pub fn backtest(cube: &Cube, scenario: &Scenario, plan: &Plan, id: &str, follows_log: bool, every: u32) -> Result<Backtest> {
+pub fn backtest(
+    cube: &Cube,
+    scenario: &Scenario,
+    plan: &Plan,
+    id: &str,
+    follows_log: bool,
+    every: u32,
+) -> Result<Backtest> {
     crate::analysis::check_plan(cube, scenario)?;
     let history = History::new(cube, scenario);
     let mut plan = plan.clone();
-    let (kept, left_out): (Vec<_>, Vec<_>) = plan.guardrails.into_iter().partition(|guardrail| is_known_in_time(&guardrail.metric));
+    let (kept, left_out): (Vec<_>, Vec<_>) = plan
+        .guardrails
+        .into_iter()
+        .partition(|guardrail| is_known_in_time(&guardrail.metric));
     plan.guardrails = kept;
     let mut layers = Vec::new();
     for of_tenant in cube.layers.chunk_by(|a, b| a.tenant == b.tenant) {
         let tenant = &cube.tenants[of_tenant[0].tenant as usize];
-        let mut walks: Vec<Walk<'_>> = of_tenant.iter().map(|layer| Walk::new(layer, &history, &plan, tenant)).collect();
+        let mut walks: Vec<Walk<'_>> = of_tenant
+            .iter()
+            .map(|layer| Walk::new(layer, &history, &plan, tenant))
+            .collect();
         for now in 0..=history.n_windows {
             for walk in &mut walks {
                 walk.advance(&history, scenario, tenant, now);
@@ -117,10 +129,18 @@ pub fn backtest(cube: &Cube, scenario: &Scenario, plan: &Plan, id: &str, follows
 }
 
 fn logged_ratio(scenario: &Scenario, tenant: &str, layer: usize, at: Micros) -> Ratio {
-    stages_of(&scenario.plan, tenant, layer, at + 1).last().map_or(Ratio::ZERO, |stage| stage.ratio)
+    stages_of(&scenario.plan, tenant, layer, at + 1)
+        .last()
+        .map_or(Ratio::ZERO, |stage| stage.ratio)
 }
 
-fn step(walks: &mut [Walk<'_>], history: &History<'_>, (scenario, plan, tenant): (&Scenario, &Plan, &str), now: u32, follows_log: bool) {
+fn step(
+    walks: &mut [Walk<'_>],
+    history: &History<'_>,
+    (scenario, plan, tenant): (&Scenario, &Plan, &str),
+    now: u32,
+    follows_log: bool,
+) {
     let as_of = scenario.plan.start + i64::from(now) * plan.window;
     if follows_log {
         // Where the log's ratios had led by then.
@@ -136,8 +156,15 @@ fn step(walks: &mut [Walk<'_>], history: &History<'_>, (scenario, plan, tenant):
     let mut decided = Vec::new();
     for walk in walks.iter_mut() {
         let is_on = walk.state.ratio > Ratio::ZERO;
-        let evidence: Option<Evidence> =
-            is_on.then(|| history.evidence(plan, walk.layer, &walk.stretch, walk.state.since, (walk.state.ratio, as_of)));
+        let evidence: Option<Evidence> = is_on.then(|| {
+            history.evidence(
+                plan,
+                walk.layer,
+                &walk.stretch,
+                walk.state.since,
+                (walk.state.ratio, as_of),
+            )
+        });
         if walk.stretch.is_refused && is_on && walk.found.refused_at.is_none() {
             walk.found.refused_at = Some(time::format(as_of));
         }
@@ -156,16 +183,27 @@ fn step(walks: &mut [Walk<'_>], history: &History<'_>, (scenario, plan, tenant):
         };
         decided.push(Some(decide(&situation)));
     }
-    let rolls_back = decided.iter().flatten().any(|decision| decision.verdict == Verdict::Rollback);
+    let rolls_back = decided
+        .iter()
+        .flatten()
+        .any(|decision| decision.verdict == Verdict::Rollback);
     let together = rolls_back && plan.policy.rollback_scope == RollbackScope::Plan;
     for (walk, decision) in walks.iter_mut().zip(decided) {
         let Some(mut decision) = decision else { continue };
         if together && decision.verdict != Verdict::Rollback {
             decision.next_ratio = Ratio::ZERO;
-            decision.verdict = if walk.state.ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
+            decision.verdict = if walk.state.ratio > Ratio::ZERO {
+                Verdict::Rollback
+            } else {
+                Verdict::Hold
+            };
         }
         *walk.found.verdicts.entry(decision.verdict.name()).or_default() += 1;
-        let key = (decision.verdict, decision.first_blocking.clone(), walk.state.ratio);
+        let key = (
+            decision.verdict,
+            decision.first_blocking.clone(),
+            walk.state.ratio,
+        );
         if walk.last.as_ref() != Some(&key) {
             walk.last = Some(key);
             walk.found.decisions.push(BacktestDecision {
@@ -196,7 +234,13 @@ impl<'a> Walk<'a> {
         Self {
             layer,
             plan_idx,
-            state: LayerState { tenant: tenant.to_owned(), layer: id.clone(), ratio: Ratio::ZERO, since: plan.start, rolled_back: None },
+            state: LayerState {
+                tenant: tenant.to_owned(),
+                layer: id.clone(),
+                ratio: Ratio::ZERO,
+                since: plan.start,
+                rolled_back: None,
+            },
             stretch: history.stretch(),
             since: 0,
             found: BacktestLayer {
@@ -218,8 +262,21 @@ impl<'a> Walk<'a> {
     fn advance(&mut self, history: &History<'_>, scenario: &Scenario, tenant: &str, now: u32) {
         if self.state.ratio > Ratio::ZERO && self.found.refused_at.is_none() {
             let plan = &scenario.plan;
-            let logged = |window: u32| logged_ratio(scenario, tenant, self.plan_idx, plan.start + i64::from(window) * plan.window);
-            history.advance(self.layer, &mut self.stretch, (self.since, now), self.state.ratio, &logged);
+            let logged = |window: u32| {
+                logged_ratio(
+                    scenario,
+                    tenant,
+                    self.plan_idx,
+                    plan.start + i64::from(window) * plan.window,
+                )
+            };
+            history.advance(
+                self.layer,
+                &mut self.stretch,
+                (self.since, now),
+                self.state.ratio,
+                &logged,
+            );
         }
     }
 
@@ -236,6 +293,10 @@ impl<'a> Walk<'a> {
 
     fn finish(mut self) -> BacktestLayer {
         self.keep();
-        BacktestLayer { ratio: self.state.ratio, requests_exposed: self.requests, ..self.found }
+        BacktestLayer {
+            ratio: self.state.ratio,
+            requests_exposed: self.requests,
+            ..self.found
+        }
     }
 }

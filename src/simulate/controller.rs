@@ -1,17 +1,13 @@
 //! Ways to climb a ladder that people use or have published, to be compared with the plan's policy in the same worlds. They watch one
 //! metric: that of the first guardrail with a margin.
 
-use super::model::Model;
-use crate::{
-    bucket::Ratio,
-    ramp::{
-        CheckName, Conclusion, Situation, Verdict,
-        exact::{RuinRisk, risk_of_ruin_step},
-    },
-    scenario::{Boundary, Controller, Layer},
-    stats::dist::{norm_isf, norm_sf},
-    time::Micros,
-};
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::ramp::exact::{RuinRisk, risk_of_ruin_step};
+use crate::ramp::{CheckName, Conclusion, Situation, Verdict};
+use crate::scenario::{Boundary, Controller, Layer};
+use crate::simulate::model::Model;
+use crate::stats::dist::{norm_isf, norm_sf};
 
 /// Power with which a harm that matters must be seen before a stage is left.
 const POWER: f64 = 0.8;
@@ -32,13 +28,21 @@ pub(super) struct Progress {
 pub(super) fn primary_law(model: &Model<'_>) -> usize {
     let plan = model.plan();
     let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
-    model.metrics.iter().position(|id| Some(id.as_str()) == metric).unwrap_or(0)
+    model
+        .metrics
+        .iter()
+        .position(|id| Some(id.as_str()) == metric)
+        .unwrap_or(0)
 }
 
 /// The harm that matters, in the metric's unit.
 fn margin(model: &Model<'_>, layer: usize) -> f64 {
     let law = &model.layers[layer].laws[primary_law(model)];
-    model.plan().first_margin().and_then(|guardrail| guardrail.rule.margin(law.baseline)).unwrap_or(0.0)
+    model
+        .plan()
+        .first_margin()
+        .and_then(|guardrail| guardrail.rule.margin(law.baseline))
+        .unwrap_or(0.0)
 }
 
 /// What a controller does. `effect` is the metric's harm in this stage with its variance; `None` without a control.
@@ -56,7 +60,9 @@ pub(super) fn conclude<'a>(
         first_blocking: kind.map(|kind| CheckName { kind, metric: None }),
     };
     let hold = |kind| say(Verdict::Hold, state.ratio, Some(kind));
-    let Some(next) = layer.next_step(state.ratio) else { return hold("ladder") };
+    let Some(next) = layer.next_step(state.ratio) else {
+        return hold("ladder");
+    };
     if situation.as_of - state.since < layer.dwell {
         return hold("dwell");
     }
@@ -64,7 +70,9 @@ pub(super) fn conclude<'a>(
     if controller == Controller::FixedTime {
         return say(Verdict::Promote, next, None);
     }
-    let Some((harm, v)) = effect.filter(|(_, v)| *v > 0.0) else { return hold("evidence") };
+    let Some((harm, v)) = effect.filter(|(_, v)| *v > 0.0) else {
+        return hold("evidence");
+    };
     let (margin, error) = (margin(model, idx), v.sqrt());
     let z = norm_isf(policy.alpha);
     let rollback = |kind| say(Verdict::Rollback, Ratio::ZERO, Some(kind));
@@ -75,7 +83,11 @@ pub(super) fn conclude<'a>(
             if error > margin / (z + norm_isf(1.0 - POWER)) {
                 return hold("power");
             }
-            if harm > z * error { rollback("power") } else { say(Verdict::Promote, next, None) }
+            if harm > z * error {
+                rollback("power")
+            } else {
+                say(Verdict::Promote, next, None)
+            }
         }
         Controller::Risk => {
             let budget = margin * model.layers[idx].n_users * 0.01;
@@ -87,18 +99,38 @@ pub(super) fn conclude<'a>(
             if harm > z * error {
                 return rollback("risk");
             }
-            if expected(next.share()) <= budget { say(Verdict::Promote, next, None) } else { hold("risk") }
+            if expected(next.share()) <= budget {
+                say(Verdict::Promote, next, None)
+            } else {
+                hold("risk")
+            }
         }
         Controller::Ruin => {
             if harm > z * error {
                 return rollback("ruin");
             }
             let law = &model.layers[idx].laws[primary_law(model)];
-            let sigma2 = if law.is_proportion { law.baseline * (1.0 - law.baseline) } else { law.within } + law.between;
+            let sigma2 = if law.is_proportion {
+                law.baseline * (1.0 - law.baseline)
+            } else {
+                law.within
+            } + law.between;
             let n_users = model.layers[idx].n_users;
-            let risk = RuinRisk { budget: margin * n_users * 0.05, posterior: (-harm, v), sigma2, delta: RUIN, cap: n_users };
+            let risk = RuinRisk {
+                budget: margin * n_users * 0.05,
+                posterior: (-harm, v),
+                sigma2,
+                delta: RUIN,
+                cap: n_users,
+            };
             let allowed = risk_of_ruin_step(&risk).unwrap_or(0.0) / n_users;
-            match layer.ladder.iter().copied().filter(|step| *step > state.ratio && step.share() <= allowed).max() {
+            match layer
+                .ladder
+                .iter()
+                .copied()
+                .filter(|step| *step > state.ratio && step.share() <= allowed)
+                .max()
+            {
                 Some(step) => say(Verdict::Promote, step, None),
                 None => hold("ruin"),
             }
@@ -107,11 +139,19 @@ pub(super) fn conclude<'a>(
             let (score, information) = (progress.score + harm / v, progress.information + 1.0 / v);
             let n_looks = progress.n_looks + 1;
             // The boundary that was planned for this gate; a gate that was not planned spends nothing.
-            let bound = model.gates[idx].get(progress.n_looks).copied().flatten().unwrap_or(f64::INFINITY);
+            let bound = model.gates[idx]
+                .get(progress.n_looks)
+                .copied()
+                .flatten()
+                .unwrap_or(f64::INFINITY);
             if score > bound * information.sqrt() {
                 return rollback("group_sequential");
             }
-            *progress = Progress { score, information, n_looks };
+            *progress = Progress {
+                score,
+                information,
+                n_looks,
+            };
             say(Verdict::Promote, next, None)
         }
     }
@@ -119,7 +159,13 @@ pub(super) fn conclude<'a>(
 
 /// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected; as users come back, information goes
 /// with users.
-pub(super) fn gates(layer: &Layer, activity: f64, window: Micros, alpha: f64, boundary: Boundary) -> Vec<Option<f64>> {
+pub(super) fn gates(
+    layer: &Layer,
+    activity: f64,
+    window: Micros,
+    alpha: f64,
+    boundary: Boundary,
+) -> Vec<Option<f64>> {
     let mut sum = 0.0;
     let information: Vec<f64> = layer
         .steps()

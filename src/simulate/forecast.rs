@@ -4,20 +4,19 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use super::{
-    model::{Grounds, Measured, Model},
-    run::{Outcome, Run},
-};
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    number::number,
-    progress::Progress,
-    ramp::{self, Check},
-    scenario::{DecisionPolicy, Plan, Scenario, Simulation},
-    stats::{Interval, dist::norm_isf, proportion},
-    time::{self, DAY, HOUR},
-};
+use crate::base::error::{Error, Result};
+use crate::base::number::number;
+use crate::base::progress::Progress;
+use crate::base::time;
+use crate::base::time::{DAY, HOUR};
+use crate::bucket::Ratio;
+use crate::ramp;
+use crate::ramp::Check;
+use crate::scenario::{DecisionPolicy, Plan, Scenario, Simulation};
+use crate::simulate::model::{Grounds, Measured, Model};
+use crate::simulate::run::{Outcome, Run};
+use crate::stats::dist::norm_isf;
+use crate::stats::{Interval, proportion};
 
 /// Points of a fan chart, at most.
 const FAN_POINTS: usize = 60;
@@ -47,7 +46,7 @@ pub struct Forecast {
     pub files: BTreeMap<String, String>,
     /// What `--optimize` found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimum: Option<super::Optimum>,
+    pub optimum: Option<crate::simulate::optimize::Optimum>,
 }
 
 /// A plan in a world.
@@ -185,7 +184,12 @@ impl Chance {
     pub(super) fn of(n: usize, of: usize) -> Self {
         let p = n as f64 / of.max(1) as f64;
         let ci = proportion::wilson(p, of.max(1) as f64, norm_isf(0.025));
-        Self { p, mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(), ci, n: n as u32 }
+        Self {
+            p,
+            mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(),
+            ci,
+            n: n as u32,
+        }
     }
 }
 
@@ -237,7 +241,10 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Progress) -> Result<Forecast> {
     let simulation = simulation(scenario)?;
     let grounds = Grounds::new(scenario, simulation, measured)?;
-    let bar = progress.rows("simulate", Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64));
+    let bar = progress.rows(
+        "simulate",
+        Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64),
+    );
     let mut plans = Vec::new();
     for variant in &simulation.plans {
         for (number, world) in simulation.worlds.iter().enumerate() {
@@ -256,7 +263,11 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
     Ok(Forecast {
         schema: "sluice.forecast/1".into(),
         scenario_digest: scenario.digest.clone(),
-        basis: if measured.is_some() { "assumed effects on an observed baseline".into() } else { "assumed".into() },
+        basis: if measured.is_some() {
+            "assumed effects on an observed baseline".into()
+        } else {
+            "assumed".into()
+        },
         seed: scenario.seed,
         n_runs: simulation.n_runs,
         horizon_hours: simulation.horizon as f64 / HOUR as f64,
@@ -273,12 +284,20 @@ fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
     let mut findings = Vec::new();
     for variant in &simulation.plans {
         let plan = &variant.plan;
-        let mut say = |finding: String| match findings.iter_mut().find(|known: &&mut Finding| known.finding == finding) {
+        let mut say = |finding: String| match findings
+            .iter_mut()
+            .find(|known: &&mut Finding| known.finding == finding)
+        {
             Some(known) => known.plans.push(variant.id.clone()),
-            None => findings.push(Finding { plans: vec![variant.id.clone()], finding }),
+            None => findings.push(Finding {
+                plans: vec![variant.id.clone()],
+                finding,
+            }),
         };
         for (layer, ground) in plan.layers.iter().zip(&grounds.layers) {
-            let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else { continue };
+            let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else {
+                continue;
+            };
             let (reached, allowed) = (first.share() * ground.n_users, cap * n_users);
             let weeks = layer.dwell as f64 / (7 * DAY) as f64;
             let come = reached * (1.0 - (1.0 - ground.weekly_active).powf(weeks));
@@ -297,7 +316,10 @@ fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
         let horizon = simulation.horizon as f64 / DAY as f64;
         let longest = days.iter().copied().fold(0.0, f64::max);
         if longest > horizon && variant.plan.policy.decision == DecisionPolicy::Interval {
-            let layer = days.iter().position(|days| *days == longest).map_or("", |idx| plan.layers[idx].id.as_str());
+            let layer = days
+                .iter()
+                .position(|days| *days == longest)
+                .map_or("", |idx| plan.layers[idx].id.as_str());
             say(format!(
                 "dwells alone take {} days until {layer} is at the end of its ladder; the horizon is {} days",
                 number(longest),
@@ -323,7 +345,10 @@ fn shortest_days(plan: &Plan) -> Vec<f64> {
 }
 
 pub(super) fn simulation(scenario: &Scenario) -> Result<&Simulation> {
-    let simulation = scenario.simulation.as_ref().filter(|simulation| !simulation.worlds.is_empty());
+    let simulation = scenario
+        .simulation
+        .as_ref()
+        .filter(|simulation| !simulation.worlds.is_empty());
     simulation.ok_or_else(|| {
         Error::usage("expected a scenario with [simulate] and at least one [[simulate.world]], found none")
             .hint("scenarios/ramp.toml is one to start from")
@@ -357,16 +382,44 @@ pub struct TracedDecision {
 ///
 /// # Errors
 /// As [`simulate`], or a plan or world that is not declared.
-pub fn trace(scenario: &Scenario, measured: Option<&Measured>, plan: &str, world: &str, run: u32) -> Result<Vec<TracedDecision>> {
+pub fn trace(
+    scenario: &Scenario,
+    measured: Option<&Measured>,
+    plan: &str,
+    world: &str,
+    run: u32,
+) -> Result<Vec<TracedDecision>> {
     let simulation = simulation(scenario)?;
     let grounds = Grounds::new(scenario, simulation, measured)?;
-    let unknown =
-        |what: &str, found: &str, ids: Vec<&str>| Error::usage(format!("expected one of the {what} {}, found \"{found}\"", ids.join(", ")));
+    let unknown = |what: &str, found: &str, ids: Vec<&str>| {
+        Error::usage(format!(
+            "expected one of the {what} {}, found \"{found}\"",
+            ids.join(", ")
+        ))
+    };
     let variant = simulation.plans.iter().find(|variant| variant.id == plan);
-    let variant = variant.ok_or_else(|| unknown("plans", plan, simulation.plans.iter().map(|v| v.id.as_str()).collect()))?;
+    let variant = variant.ok_or_else(|| {
+        unknown(
+            "plans",
+            plan,
+            simulation.plans.iter().map(|v| v.id.as_str()).collect(),
+        )
+    })?;
     let number = simulation.worlds.iter().position(|of| of.id == world);
-    let number = number.ok_or_else(|| unknown("worlds", world, simulation.worlds.iter().map(|w| w.id.as_str()).collect()))?;
-    let model = Model::new(scenario, simulation, &grounds, variant, &simulation.worlds[number]);
+    let number = number.ok_or_else(|| {
+        unknown(
+            "worlds",
+            world,
+            simulation.worlds.iter().map(|w| w.id.as_str()).collect(),
+        )
+    })?;
+    let model = Model::new(
+        scenario,
+        simulation,
+        &grounds,
+        variant,
+        &simulation.worlds[number],
+    );
     let mut decisions = Vec::new();
     Run::new(&model, scenario.seed, stream(number, run)).run(&mut |situation, conclusion| {
         let is_policy = variant.controller == crate::scenario::Controller::Policy;
@@ -377,7 +430,11 @@ pub fn trace(scenario: &Scenario, measured: Option<&Measured>, plan: &str, world
             verdict: conclusion.verdict.name(),
             next_ratio: conclusion.next_ratio,
             first_blocking: conclusion.first_blocking.map(|name| name.to_string()),
-            trace: if is_policy { ramp::decide(situation).trace } else { Vec::new() },
+            trace: if is_policy {
+                ramp::decide(situation).trace
+            } else {
+                Vec::new()
+            },
         });
     });
     Ok(decisions)
@@ -386,14 +443,24 @@ pub fn trace(scenario: &Scenario, measured: Option<&Measured>, plan: &str, world
 pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast {
     let plan = model.plan();
     let hours = |window: u32| f64::from(window) * plan.window as f64 / HOUR as f64;
-    let chance = |is_so: &dyn Fn(&Outcome) -> bool| Chance::of(outcomes.iter().filter(|outcome| is_so(outcome)).count(), outcomes.len());
+    let chance = |is_so: &dyn Fn(&Outcome) -> bool| {
+        Chance::of(
+            outcomes.iter().filter(|outcome| is_so(outcome)).count(),
+            outcomes.len(),
+        )
+    };
     let is_harmful = model.is_harmful();
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
     let p_full = chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none());
     let rollbacks = || outcomes.iter().filter_map(Outcome::rollback);
-    let because = |change: &super::run::Change| {
-        let Some(because) = change.because else { return "no_data".to_owned() };
-        match because.guardrail.and_then(|idx| plan.guardrails.get(usize::from(idx))) {
+    let because = |change: &crate::simulate::run::Change| {
+        let Some(because) = change.because else {
+            return "no_data".to_owned();
+        };
+        match because
+            .guardrail
+            .and_then(|idx| plan.guardrails.get(usize::from(idx)))
+        {
             Some(guardrail) => format!("{}:{}", because.kind, guardrail.metric),
             None => because.kind.to_owned(),
         }
@@ -401,17 +468,35 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     let shares = |names: Vec<String>| {
         let n = names.len() as f64;
         let mut counts: BTreeMap<String, f64> = BTreeMap::new();
-        names.into_iter().for_each(|name| *counts.entry(name).or_default() += 1.0);
+        names
+            .into_iter()
+            .for_each(|name| *counts.entry(name).or_default() += 1.0);
         counts.values_mut().for_each(|count| *count /= n);
         counts
     };
     let n_users: f64 = model.layers.iter().map(|layer| layer.n_users).sum();
     let cap = plan.policy.exposure_cap.map(|cap| cap * n_users);
-    let costs: Vec<f64> = model.layers.first().map_or_else(Vec::new, |layer| layer.laws.iter().map(|law| law.cost).collect());
-    let money = |outcome: &Outcome| outcome.harm.iter().zip(&costs).map(|(harm, cost)| harm * cost).sum::<f64>();
+    let costs: Vec<f64> = model
+        .layers
+        .first()
+        .map_or_else(Vec::new, |layer| layer.laws.iter().map(|law| law.cost).collect());
+    let money = |outcome: &Outcome| {
+        outcome
+            .harm
+            .iter()
+            .zip(&costs)
+            .map(|(harm, cost)| harm * cost)
+            .sum::<f64>()
+    };
     let has_cost = costs.iter().any(|cost| *cost > 0.0);
     let first_guardrail = model.law_of_guardrail.first().copied().unwrap_or(0);
-    let amount = |outcome: &Outcome| if has_cost { money(outcome) } else { outcome.harm[first_guardrail] };
+    let amount = |outcome: &Outcome| {
+        if has_cost {
+            money(outcome)
+        } else {
+            outcome.harm[first_guardrail]
+        }
+    };
     PlanForecast {
         plan: model.variant.id.clone(),
         controller: model.variant.controller.name().into(),
@@ -427,22 +512,32 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
         hours_to_rollback: Quantity::of(rollbacks().map(|change| hours(change.window))),
         rollback_because: shares(rollbacks().map(because).collect()),
         rollback_at: shares(
-            rollbacks().map(|change| format!("{} at {}", plan.layers[usize::from(change.layer)].id, change.from)).collect(),
+            rollbacks()
+                .map(|change| format!("{} at {}", plan.layers[usize::from(change.layer)].id, change.from))
+                .collect(),
         ),
         users_exposed: Quantity::of(outcomes.iter().map(|outcome| outcome.users)),
         users_exposed_by_coin: Quantity::of(outcomes.iter().map(|outcome| outcome.coin_users)),
         users_at_rollback: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.users_at_rollback)),
-        p_over_exposure_cap: cap.map(|cap| chance(&|outcome| outcome.users_at_rollback.is_some_and(|users| users > cap))),
+        p_over_exposure_cap: cap
+            .map(|cap| chance(&|outcome| outcome.users_at_rollback.is_some_and(|users| users > cap))),
         requests_exposed: Quantity::of(outcomes.iter().map(|outcome| outcome.requests)),
         harm: model
             .law_of_guardrail
             .iter()
-            .map(|idx| (model.metrics[*idx].clone(), Quantity::of(outcomes.iter().map(|outcome| outcome.harm[*idx]))))
+            .map(|idx| {
+                (
+                    model.metrics[*idx].clone(),
+                    Quantity::of(outcomes.iter().map(|outcome| outcome.harm[*idx])),
+                )
+            })
             .collect(),
         cost: has_cost.then(|| Quantity::of(outcomes.iter().map(money))),
         full_by: full_by(model, outcomes, &hours),
         exceedance: exceedance(outcomes.iter().map(amount).collect()),
-        layers: (0..plan.layers.len()).map(|idx| layer_forecast(model, outcomes, idx, &hours)).collect(),
+        layers: (0..plan.layers.len())
+            .map(|idx| layer_forecast(model, outcomes, idx, &hours))
+            .collect(),
     }
 }
 
@@ -450,7 +545,12 @@ fn full_by(model: &Model<'_>, outcomes: &[Outcome], hours: &dyn Fn(u32) -> f64) 
     let mut full: Vec<u32> = outcomes.iter().filter_map(|outcome| outcome.full_at).collect();
     full.sort_unstable();
     let share = |window: u32| full.partition_point(|at| *at <= window) as f64 / outcomes.len().max(1) as f64;
-    points(model).map(|window| FullBy { hours: hours(window), p: share(window) }).collect()
+    points(model)
+        .map(|window| FullBy {
+            hours: hours(window),
+            p: share(window),
+        })
+        .collect()
 }
 
 /// The windows of a chart over time.
@@ -467,25 +567,51 @@ fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
     let at = |point: usize| {
         let amount = most * point as f64 / (EXCEEDANCE_POINTS - 1) as f64;
         let above = amounts.len() - amounts.partition_point(|own| *own <= amount);
-        Exceedance { amount, p: above as f64 / amounts.len() as f64 }
+        Exceedance {
+            amount,
+            p: above as f64 / amounts.len() as f64,
+        }
     };
     (0..EXCEEDANCE_POINTS).map(at).collect()
 }
 
-fn layer_forecast(model: &Model<'_>, outcomes: &[Outcome], idx: usize, hours: &dyn Fn(u32) -> f64) -> LayerForecast {
+fn layer_forecast(
+    model: &Model<'_>,
+    outcomes: &[Outcome],
+    idx: usize,
+    hours: &dyn Fn(u32) -> f64,
+) -> LayerForecast {
     let layer = &model.plan().layers[idx];
-    let of_layer =
-        |outcome: &Outcome| outcome.changes.iter().filter(|change| usize::from(change.layer) == idx).copied().collect::<Vec<_>>();
+    let of_layer = |outcome: &Outcome| {
+        outcome
+            .changes
+            .iter()
+            .filter(|change| usize::from(change.layer) == idx)
+            .copied()
+            .collect::<Vec<_>>()
+    };
     let changes: Vec<Vec<_>> = outcomes.iter().map(of_layer).collect();
-    let n_rollbacks = changes.iter().filter(|changes| changes.iter().any(|change| change.to == Ratio::ZERO)).count();
-    let full = changes.iter().filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));
+    let n_rollbacks = changes
+        .iter()
+        .filter(|changes| changes.iter().any(|change| change.to == Ratio::ZERO))
+        .count();
+    let full = changes
+        .iter()
+        .filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));
     let fan = points(model).map(|window| {
-        let ratio_at = |changes: &Vec<super::run::Change>| {
-            changes.iter().rev().find(|change| change.window <= window).map_or(0.0, |change| change.to.share())
+        let ratio_at = |changes: &Vec<crate::simulate::run::Change>| {
+            changes
+                .iter()
+                .rev()
+                .find(|change| change.window <= window)
+                .map_or(0.0, |change| change.to.share())
         };
         let mut ratios: Vec<f64> = changes.iter().map(ratio_at).collect();
         ratios.sort_by(f64::total_cmp);
-        Fan { hours: hours(window), ratio: [0.05, 0.25, 0.5, 0.75, 0.95].map(|q| quantile(&ratios, q)) }
+        Fan {
+            hours: hours(window),
+            ratio: [0.05, 0.25, 0.5, 0.75, 0.95].map(|q| quantile(&ratios, q)),
+        }
     });
     LayerForecast {
         layer: layer.id.clone(),

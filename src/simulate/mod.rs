@@ -14,7 +14,8 @@ mod run;
 
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
 pub use forecast::{
-    Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, TracedDecision, simulate, trace,
+    Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity,
+    TracedDecision, simulate, trace,
 };
 pub use model::Measured;
 pub use optimize::{Candidate, Finalist, LayerOptimum, Optimum, optimize};

@@ -1,16 +1,17 @@
 //! A plan in a world, made ready to run: every expectation that does not depend on chance is computed once.
 
-use super::controller;
-use crate::error::{Error, Result};
-use crate::{
-    analysis::{self, Analysis, Asked},
-    metric::Better,
-    qos::RATE_METRICS,
-    replay::Cube,
-    scenario::{HOURS_A_WEEK, LATENCY_P95, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation, World, WorldLayer},
-    stats::{Reason, sequential},
-    time::{DAY, HOUR, Micros},
+use crate::analysis;
+use crate::analysis::{Analysis, Asked};
+use crate::base::error::{Error, Result};
+use crate::base::time::{DAY, HOUR, Micros};
+use crate::metric::Better;
+use crate::qos::RATE_METRICS;
+use crate::replay::Cube;
+use crate::scenario::{
+    HOURS_A_WEEK, LATENCY_P95, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation, World, WorldLayer,
 };
+use crate::simulate::controller;
+use crate::stats::{Reason, sequential};
 
 /// Where a metric's law lies in a layer's laws: those of QoS first, in their order.
 pub(super) const N_RATES: usize = RATE_METRICS.len();
@@ -99,11 +100,15 @@ impl Model<'_> {
     /// Whether some guardrail's margin is overstepped in some layer, at some time.
     pub(super) fn is_harmful(&self) -> bool {
         let oversteps = |layer: &LayerModel| {
-            self.plan().guardrails.iter().zip(&self.law_of_guardrail).any(|(guardrail, idx)| {
-                let law = &layer.laws[*idx];
-                let margin = guardrail.rule.margin(law.baseline).unwrap_or(0.0);
-                law.candidate.iter().any(|value| law.harm_of(*value) > margin)
-            })
+            self.plan()
+                .guardrails
+                .iter()
+                .zip(&self.law_of_guardrail)
+                .any(|(guardrail, idx)| {
+                    let law = &layer.laws[*idx];
+                    let margin = guardrail.rule.margin(law.baseline).unwrap_or(0.0);
+                    law.candidate.iter().any(|value| law.harm_of(*value) > margin)
+                })
         };
         self.layers.iter().any(oversteps)
     }
@@ -142,29 +147,48 @@ impl Grounds {
     ///
     /// # Errors
     /// A layer or a metric that neither tells.
-    pub(super) fn new(scenario: &Scenario, simulation: &Simulation, measured: Option<&Measured>) -> Result<Self> {
+    pub(super) fn new(
+        scenario: &Scenario,
+        simulation: &Simulation,
+        measured: Option<&Measured>,
+    ) -> Result<Self> {
         let metrics = metrics_of(&scenario.plan);
         let (mut layers, mut rates) = (Vec::new(), Vec::new());
         for (idx, layer) in scenario.plan.layers.iter().enumerate() {
             let declared = simulation.layers.get(idx).cloned().flatten();
             let measured_layer = measured.and_then(|measured| {
                 let rhythm = measured.rhythms.get(idx).cloned().unwrap_or_default();
-                Some(WorldLayer { rhythm, ..measure_layer(&measured.analysis, &layer.id)? })
+                Some(WorldLayer {
+                    rhythm,
+                    ..measure_layer(&measured.analysis, &layer.id)?
+                })
             });
             layers.push(declared.or(measured_layer).ok_or_else(|| {
-                Error::usage(format!("expected size and traffic of layer \"{}\", found none", layer.id))
-                    .hint("declare them in [[simulate.layer]], or give the cube of a log with --cube")
+                Error::usage(format!(
+                    "expected size and traffic of layer \"{}\", found none",
+                    layer.id
+                ))
+                .hint("declare them in [[simulate.layer]], or give the cube of a log with --cube")
             })?);
             let mut of_layer = Vec::new();
             for metric in &metrics {
                 let declared = simulation.rate(metric, idx).cloned();
                 let found = declared.map_or_else(
-                    || measured.map_or(Err(Reason::NoData), |measured| measure_rate(&measured.analysis, &layers[idx], &layer.id, metric)),
+                    || {
+                        measured.map_or(Err(Reason::NoData), |measured| {
+                            measure_rate(&measured.analysis, &layers[idx], &layer.id, metric)
+                        })
+                    },
                     Ok,
                 );
                 of_layer.push(found.map_err(|reason| {
-                    Error::usage(format!("expected a value of {metric} in layer \"{}\", found none: {reason}", layer.id))
-                        .hint("declare it in [[simulate.rate]], or give the cube of a log that has it with --cube")
+                    Error::usage(format!(
+                        "expected a value of {metric} in layer \"{}\", found none: {reason}",
+                        layer.id
+                    ))
+                    .hint(
+                        "declare it in [[simulate.rate]], or give the cube of a log that has it with --cube",
+                    )
                 })?);
             }
             rates.push(of_layer);
@@ -180,7 +204,11 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
     let (mut rows, mut days) = (0.0, 0.0_f64);
     let (mut seen, mut eligible) = (0.0, 0.0);
     for layer in of_layer() {
-        rows += layer.stages.iter().map(|stage| (stage.rows.baseline + stage.rows.candidate) as f64).sum::<f64>();
+        rows += layer
+            .stages
+            .iter()
+            .map(|stage| (stage.rows.baseline + stage.rows.candidate) as f64)
+            .sum::<f64>();
         days = days.max((analysis.as_of - analysis.start) as f64 / DAY as f64);
         // How fast distinct users come shows in the longest stage.
         if let Some(longest) = layer.stages.iter().max_by_key(|stage| stage.end - stage.start) {
@@ -200,22 +228,46 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
 }
 
 /// A metric under the baseline in a log: its value, and how much users differ, from the stage with most rows.
-fn measure_rate(analysis: &Analysis, layer: &WorldLayer, id: &str, metric: &str) -> std::result::Result<Rate, Reason> {
-    let stages = analysis.layers.iter().filter(|layer| layer.layer == id).flat_map(|layer| &layer.stages);
-    let stage = stages.max_by_key(|stage| stage.rows.baseline).ok_or(Reason::NoData)?;
-    let rate = |value, sd, user_sd, share| Rate { metric: metric.to_owned(), layer_idx: None, value, sd, user_sd, share };
+fn measure_rate(
+    analysis: &Analysis,
+    layer: &WorldLayer,
+    id: &str,
+    metric: &str,
+) -> std::result::Result<Rate, Reason> {
+    let stages = analysis
+        .layers
+        .iter()
+        .filter(|layer| layer.layer == id)
+        .flat_map(|layer| &layer.stages);
+    let stage = stages
+        .max_by_key(|stage| stage.rows.baseline)
+        .ok_or(Reason::NoData)?;
+    let rate = |value, sd, user_sd, share| Rate {
+        metric: metric.to_owned(),
+        layer_idx: None,
+        value,
+        sd,
+        user_sd,
+        share,
+    };
     if metric == LATENCY_P95 {
         let found = stage.latency_p95_ms.baseline.result()?;
         // As if each row told of the quantile with this error.
         let sd = found.std_error * (stage.rows.baseline.max(1) as f64).sqrt();
         return Ok(rate(found.estimate, Some(sd), 0.0, 1.0));
     }
-    let found = stage.metrics.iter().find(|m| m.metric == metric).ok_or(Reason::NoColumn)?;
+    let found = stage
+        .metrics
+        .iter()
+        .find(|m| m.metric == metric)
+        .ok_or(Reason::NoColumn)?;
     let robust = found.baseline.robust.result()?;
-    let is_proportion = analysis.metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+    let is_proportion =
+        analysis.metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
     let share = robust.denominator / stage.rows.baseline.max(1) as f64;
     if is_proportion {
-        let excess = robust.std_error.powi(2) - robust.estimate * (1.0 - robust.estimate) / robust.denominator;
+        let excess =
+            robust.std_error.powi(2) - robust.estimate * (1.0 - robust.estimate) / robust.denominator;
         // As the model puts errors together, the other way round.
         let visit = layer.turns_per_user_day / activity(layer, 1.0);
         let n_arm = (layer.n_users * (1.0 - stage.ratio.share())).max(1.0);
@@ -223,7 +275,12 @@ fn measure_rate(analysis: &Analysis, layer: &WorldLayer, id: &str, metric: &str)
         let between = (excess.max(0.0) / together).min(robust.estimate * (1.0 - robust.estimate));
         return Ok(rate(robust.estimate, None, between.sqrt(), share));
     }
-    Ok(rate(robust.estimate, Some(robust.std_error * robust.denominator.sqrt()), 0.0, share))
+    Ok(rate(
+        robust.estimate,
+        Some(robust.std_error * robust.denominator.sqrt()),
+        0.0,
+        share,
+    ))
 }
 
 impl<'a> Model<'a> {
@@ -234,7 +291,14 @@ impl<'a> Model<'a> {
         variant: &'a PlanVariant,
         world: &'a World,
     ) -> Self {
-        Self::new_with_metrics(scenario, simulation, grounds, variant, world, metrics_of(&variant.plan))
+        Self::new_with_metrics(
+            scenario,
+            simulation,
+            grounds,
+            variant,
+            world,
+            metrics_of(&variant.plan),
+        )
     }
 
     /// As [`Self::new`], for grounds whose rates are in the order of these metrics.
@@ -249,20 +313,34 @@ impl<'a> Model<'a> {
         let plan = &variant.plan;
         let n_windows = (simulation.horizon / plan.window).clamp(1, 1_000_000) as u32;
         let alpha = plan.policy.alpha;
-        let law_of_guardrail: Vec<usize> =
-            plan.guardrails.iter().map(|g| metrics.iter().position(|metric| *metric == g.metric).unwrap_or(0)).collect();
+        let law_of_guardrail: Vec<usize> = plan
+            .guardrails
+            .iter()
+            .map(|g| metrics.iter().position(|metric| *metric == g.metric).unwrap_or(0))
+            .collect();
         let layer_model = |(idx, layer): (usize, &WorldLayer)| {
             let windows_a_day = DAY as f64 / plan.window as f64;
             let law = |(number, rate): (usize, &Rate)| {
                 let metric = scenario.metric(&metrics[number]);
                 let is_proportion = rate.sd.is_none();
-                let guardrail = plan.guardrails.iter().find(|guardrail| guardrail.metric == metrics[number]);
+                let guardrail = plan
+                    .guardrails
+                    .iter()
+                    .find(|guardrail| guardrail.metric == metrics[number]);
                 let v_star = sequential::v_star_for(analysis::tuned_for(guardrail, rate.value));
                 Law {
                     better: metric.map_or(Better::Lower, |metric| metric.better),
                     is_proportion,
                     baseline: rate.value,
-                    candidate: candidate_values(world, &metrics[number], idx, rate.value, is_proportion, n_windows, plan.window),
+                    candidate: candidate_values(
+                        world,
+                        &metrics[number],
+                        idx,
+                        rate.value,
+                        is_proportion,
+                        n_windows,
+                        plan.window,
+                    ),
                     within: rate.sd.map_or(0.0, |sd| sd * sd),
                     between: rate.user_sd * rate.user_sd,
                     share: rate.share,
@@ -289,7 +367,9 @@ impl<'a> Model<'a> {
             .iter()
             .zip(&layers)
             .zip(&variant.boundaries)
-            .map(|((layer, model), boundary)| controller::gates(layer, model.activity, plan.window, alpha, *boundary))
+            .map(|((layer, model), boundary)| {
+                controller::gates(layer, model.activity, plan.window, alpha, *boundary)
+            })
             .collect();
         Self {
             variant,
@@ -299,7 +379,9 @@ impl<'a> Model<'a> {
             n_windows,
             decide_every: simulation.decide_every,
             consenting: (0..n_windows)
-                .map(|window| (1.0 - world.opt_out_per_day).powf(f64::from(window) * plan.window as f64 / DAY as f64))
+                .map(|window| {
+                    (1.0 - world.opt_out_per_day).powf(f64::from(window) * plan.window as f64 / DAY as f64)
+                })
                 .collect(),
             layers,
             law_of_guardrail,
@@ -315,7 +397,13 @@ fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[
         let start = plan.start + i64::from(idx) * plan.window;
         // A long window has the mean of its hours.
         let hours = (plan.window / HOUR).clamp(1, HOURS_A_WEEK as i64);
-        let weight = |hour: i64| layer.rhythm.get(hour_of_week(start + hour * HOUR)).copied().unwrap_or(1.0);
+        let weight = |hour: i64| {
+            layer
+                .rhythm
+                .get(hour_of_week(start + hour * HOUR))
+                .copied()
+                .unwrap_or(1.0)
+        };
         let pace = (0..hours).map(weight).sum::<f64>() / hours as f64;
         [pace, -(-activity * pace).exp_m1()]
     };
@@ -352,7 +440,16 @@ impl Measured {
         (0..n_windows).for_each(|idx| windows[hour_of_week(cube.start + idx * cube.window)] += 1.0);
         // Windows of more than an hour, and logs of less than a day, have no rhythm to show.
         let has_rhythm = cube.window <= HOUR && cube.as_of - cube.start >= DAY;
-        let rhythms = rows.iter().map(|rows| if has_rhythm { rhythm(rows, &windows) } else { Vec::new() }).collect();
+        let rhythms = rows
+            .iter()
+            .map(|rows| {
+                if has_rhythm {
+                    rhythm(rows, &windows)
+                } else {
+                    Vec::new()
+                }
+            })
+            .collect();
         Ok(Self { analysis, rhythms })
     }
 }
@@ -361,13 +458,25 @@ impl Measured {
 fn rhythm(rows: &[f64], windows: &[f64]) -> Vec<f64> {
     let is_whole = windows.iter().all(|n| *n > 0.0);
     let rate = |hour: usize| {
-        let same = |other: &usize| if is_whole { *other == hour } else { other % 24 == hour % 24 };
-        let (rows, windows) = (0..HOURS_A_WEEK).filter(same).fold((0.0, 0.0), |(r, w), idx| (r + rows[idx], w + windows[idx]));
+        let same = |other: &usize| {
+            if is_whole {
+                *other == hour
+            } else {
+                other % 24 == hour % 24
+            }
+        };
+        let (rows, windows) = (0..HOURS_A_WEEK)
+            .filter(same)
+            .fold((0.0, 0.0), |(r, w), idx| (r + rows[idx], w + windows[idx]));
         if windows > 0.0 { rows / windows } else { 0.0 }
     };
     let rates: Vec<f64> = (0..HOURS_A_WEEK).map(rate).collect();
     let mean = rates.iter().sum::<f64>() / HOURS_A_WEEK as f64;
-    if mean > 0.0 { rates.iter().map(|rate| rate / mean).collect() } else { Vec::new() }
+    if mean > 0.0 {
+        rates.iter().map(|rate| rate / mean).collect()
+    } else {
+        Vec::new()
+    }
 }
 
 fn activity(layer: &WorldLayer, windows_a_day: f64) -> f64 {
@@ -383,13 +492,26 @@ fn candidate_values(
     n_windows: u32,
     window: Micros,
 ) -> Vec<f64> {
-    let effects: Vec<_> =
-        world.effects.iter().filter(|effect| effect.metric == metric && effect.layer_idx.is_none_or(|idx| idx == layer)).collect();
+    let effects: Vec<_> = world
+        .effects
+        .iter()
+        .filter(|effect| effect.metric == metric && effect.layer_idx.is_none_or(|idx| idx == layer))
+        .collect();
     let at = |idx: u32| {
         let since = i64::from(idx) * window;
-        let is_on = |during: Option<(Micros, Micros)>| during.is_none_or(|(from, length)| since >= from && since - from < length);
-        let sum: f64 = effects.iter().filter(|effect| is_on(effect.during)).map(|effect| effect.effect).sum();
-        if is_proportion { (value + sum).clamp(0.0, 1.0) } else { value + sum }
+        let is_on = |during: Option<(Micros, Micros)>| {
+            during.is_none_or(|(from, length)| since >= from && since - from < length)
+        };
+        let sum: f64 = effects
+            .iter()
+            .filter(|effect| is_on(effect.during))
+            .map(|effect| effect.effect)
+            .sum();
+        if is_proportion {
+            (value + sum).clamp(0.0, 1.0)
+        } else {
+            value + sum
+        }
     };
     (0..n_windows).map(at).collect()
 }
@@ -401,8 +523,11 @@ mod tests {
     #[test]
     fn hours_count_from_monday() {
         // 2026-05-25 is a Monday.
-        let monday = crate::time::parse("2026-05-25T00:00:00Z").unwrap();
-        assert_eq!([monday, monday + 25 * HOUR, monday - HOUR, monday + 168 * HOUR].map(hour_of_week), [0, 25, 167, 0]);
+        let monday = crate::base::time::parse("2026-05-25T00:00:00Z").unwrap();
+        assert_eq!(
+            [monday, monday + 25 * HOUR, monday - HOUR, monday + 168 * HOUR].map(hour_of_week),
+            [0, 25, 167, 0]
+        );
     }
 
     #[test]
@@ -415,7 +540,10 @@ mod tests {
             rows[hour] = if hour % 24 < 12 { 10.0 } else { 20.0 };
         }
         let found = rhythm(&rows, &windows);
-        assert!((found[100] - 10.0 / 15.0).abs() < 1e-12 && (found[110] - 20.0 / 15.0).abs() < 1e-12, "{found:?}");
+        assert!(
+            (found[100] - 10.0 / 15.0).abs() < 1e-12 && (found[110] - 20.0 / 15.0).abs() < 1e-12,
+            "{found:?}"
+        );
         assert!((found.iter().sum::<f64>() - 168.0).abs() < 1e-9);
         assert!(rhythm(&vec![0.0; HOURS_A_WEEK], &windows).is_empty());
     }

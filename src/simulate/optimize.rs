@@ -5,25 +5,19 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::sync::OnceLock;
 
-use super::{
-    forecast::{Chance, Quantity, simulation, summarize},
-    model::{Grounds, LayerModel, Measured, Model, metrics_of},
-    run::Run,
-};
-use crate::{
-    bucket::{Ratio, groups_below},
-    error::{Error, Result},
-    metric::Better,
-    number::number,
-    ramp::exact::ExactRamp,
-    scenario::{Boundary, Budget, Controller, PlanVariant, Scenario, Simulation, World, WorldEffect},
-    stats::{
-        dist::{norm_isf, norm_sf},
-        effect::FEW_EVENTS,
-        ratio::MIN_CLUSTERS,
-    },
-    time::{HOUR, Micros},
-};
+use crate::base::error::{Error, Result};
+use crate::base::number::number;
+use crate::base::time::{HOUR, Micros};
+use crate::bucket::{Ratio, groups_below};
+use crate::metric::Better;
+use crate::ramp::exact::ExactRamp;
+use crate::scenario::{Boundary, Budget, Controller, PlanVariant, Scenario, Simulation, World, WorldEffect};
+use crate::simulate::forecast::{Chance, Quantity, simulation, summarize};
+use crate::simulate::model::{Grounds, LayerModel, Measured, Model, metrics_of};
+use crate::simulate::run::Run;
+use crate::stats::dist::{norm_isf, norm_sf};
+use crate::stats::effect::FEW_EVENTS;
+use crate::stats::ratio::MIN_CLUSTERS;
 
 /// Shares that a ladder may have below 1.
 const SHARES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
@@ -142,17 +136,33 @@ impl Target<'_> {
         let users = self.model.n_users * -(-self.model.activity * windows).exp_m1();
         let rows = self.model.turns * windows * law.share / users;
         // A rare event that becomes less rare is also less certain: the larger variance of both worlds keeps the promise on misses.
-        let harmed = if law.better == Better::Lower { law.baseline + self.mde } else { law.baseline - self.mde }.clamp(0.0, 1.0);
-        let row = if law.is_proportion { (law.baseline * (1.0 - law.baseline)).max(harmed * (1.0 - harmed)) } else { law.within };
+        let harmed = if law.better == Better::Lower {
+            law.baseline + self.mde
+        } else {
+            law.baseline - self.mde
+        }
+        .clamp(0.0, 1.0);
+        let row = if law.is_proportion {
+            (law.baseline * (1.0 - law.baseline)).max(harmed * (1.0 - harmed))
+        } else {
+            law.within
+        };
         let all_rows = rows * users;
-        (users, row / rows.max(f64::MIN_POSITIVE) + law.between * users * self.model.together(law, all_rows, 1.0))
+        (
+            users,
+            row / rows.max(f64::MIN_POSITIVE) + law.between * users * self.model.together(law, all_rows, 1.0),
+        )
     }
 
     /// Whether the first step has bucket groups and events enough that its test is what it says.
     fn is_measurable(&self, share: f64, dwell_hours: f64) -> bool {
         let law = &self.model.laws[self.law];
         let rows = self.model.turns * law.share * share * dwell_hours * HOUR as f64 / self.window as f64;
-        let events = if law.is_proportion { rows * law.baseline.min(1.0 - law.baseline) } else { rows };
+        let events = if law.is_proportion {
+            rows * law.baseline.min(1.0 - law.baseline)
+        } else {
+            rows
+        };
         usize::from(groups_below((share * 10_000.0).round() as u16)) >= MIN_CLUSTERS && events >= FEW_EVENTS
     }
 
@@ -175,11 +185,25 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
     let grounds = Grounds::new(scenario, simulation, measured)?;
     let budget = &simulation.budget;
     let (metric, mde_of) = objective(scenario, budget)?;
-    let none = World { id: "none".into(), effects: Vec::new(), opt_out_per_day: 0.0, drift_per_day: 0.0, candidate_loss: 0.0 };
+    let none = World {
+        id: "none".into(),
+        effects: Vec::new(),
+        opt_out_per_day: 0.0,
+        drift_per_day: 0.0,
+        candidate_loss: 0.0,
+    };
     let boundaries = vec![Boundary::default(); scenario.plan.layers.len()];
-    let base = PlanVariant { id: "base".into(), plan: scenario.plan.clone(), controller: Controller::Policy, boundaries };
+    let base = PlanVariant {
+        id: "base".into(),
+        plan: scenario.plan.clone(),
+        controller: Controller::Policy,
+        boundaries,
+    };
     let model = Model::new(scenario, simulation, &grounds, &base, &none);
-    let law = metrics_of(&scenario.plan).iter().position(|id| *id == metric).unwrap_or(0);
+    let law = metrics_of(&scenario.plan)
+        .iter()
+        .position(|id| *id == metric)
+        .unwrap_or(0);
     let grid = Grid::new(budget.max_false_rollback);
     let mut layers = Vec::new();
     let mut toml = String::new();
@@ -188,9 +212,21 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
         let layer = &scenario.plan.layers[idx];
         let mde = mde_of(of_model.laws[law].baseline);
         largest = largest.max(mde);
-        let target = Target { model: of_model, law, mde, window: scenario.plan.window };
+        let target = Target {
+            model: of_model,
+            law,
+            mde,
+            window: scenario.plan.window,
+        };
         let mut found = search(&target, budget, &layer.id, &grid);
-        found.finalists = finalists(scenario, simulation, &grounds, idx, &found.front_or_chosen(), (&metric, mde));
+        found.finalists = finalists(
+            scenario,
+            simulation,
+            &grounds,
+            idx,
+            &found.front_or_chosen(),
+            (&metric, mde),
+        );
         if let Some(chosen) = &found.chosen {
             let ladder: Vec<String> = chosen.ladder.iter().map(|share| format!("{share:?}")).collect();
             toml.push_str(&format!(
@@ -227,7 +263,10 @@ type MdeOf = Box<dyn Fn(f64) -> f64>;
 fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
     let plan = &scenario.plan;
     let guardrail = match &budget.metric {
-        Some(metric) => plan.guardrails.iter().find(|guardrail| guardrail.metric == *metric),
+        Some(metric) => plan
+            .guardrails
+            .iter()
+            .find(|guardrail| guardrail.metric == *metric),
         None => plan.first_margin(),
     };
     let guardrail = guardrail.ok_or_else(|| {
@@ -245,7 +284,13 @@ impl LayerOptimum {
     /// The schedules that are worth running: the fastest that keep every bound, else the fastest of the front.
     fn front_or_chosen(&self) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = self.chosen.iter().cloned().collect();
-        best.extend(self.front.iter().filter(|candidate| !best.contains(candidate)).cloned().collect::<Vec<_>>());
+        best.extend(
+            self.front
+                .iter()
+                .filter(|candidate| !best.contains(candidate))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
         best.truncate(N_FINALISTS);
         best
     }
@@ -256,7 +301,12 @@ fn ladders() -> Vec<Vec<f64>> {
     let mut ladders = Vec::new();
     for bits in 1_u32..1 << SHARES.len() {
         if bits.count_ones() as usize <= MAX_STEPS {
-            ladders.push((0..SHARES.len()).filter(|idx| bits >> idx & 1 == 1).map(|idx| SHARES[idx]).collect());
+            ladders.push(
+                (0..SHARES.len())
+                    .filter(|idx| bits >> idx & 1 == 1)
+                    .map(|idx| SHARES[idx])
+                    .collect(),
+            );
         }
     }
     ladders
@@ -286,13 +336,21 @@ struct Grid {
 impl Grid {
     fn new(alpha: f64) -> Self {
         let ladders = ladders();
-        let designs = (0..ladders.len() * BOUNDARIES.len()).map(|_| OnceLock::new()).collect();
-        Self { ladders, alpha, designs }
+        let designs = (0..ladders.len() * BOUNDARIES.len())
+            .map(|_| OnceLock::new())
+            .collect();
+        Self {
+            ladders,
+            alpha,
+            designs,
+        }
     }
 
     fn bounds(&self, ladder: usize, boundary: usize) -> Option<&Vec<Option<f64>>> {
         let design = &self.designs[ladder * BOUNDARIES.len() + boundary];
-        design.get_or_init(|| bounds_of(&self.ladders[ladder], BOUNDARIES[boundary], self.alpha)).as_ref()
+        design
+            .get_or_init(|| bounds_of(&self.ladders[ladder], BOUNDARIES[boundary], self.alpha))
+            .as_ref()
     }
 
     /// Every schedule as ladder, boundary and dwell, fastest first.
@@ -318,7 +376,9 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
         })
         .collect();
     let slack = 1e-9;
-    let keeps_errors = |c: &Candidate| c.p_false_rollback <= budget.max_false_rollback + slack && c.p_missed <= budget.max_missed;
+    let keeps_errors = |c: &Candidate| {
+        c.p_false_rollback <= budget.max_false_rollback + slack && c.p_missed <= budget.max_missed
+    };
     let keeps_harm = |c: &Candidate| match (budget.max_harm, budget.max_overspend, c.p_overspend) {
         (Some(_), Some(most), Some(p)) => p <= most,
         (Some(most), None, _) => c.expected_harm <= most,
@@ -334,16 +394,35 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
         let promises = |[l, b, d]: &[usize; 3]| {
             DWELLS[*d] >= budget.min_dwell_hours
                 && target.is_measurable(grid.ladders[*l][0], DWELLS[*d])
-                && may_be_better(target, budget, &grid.ladders[*l], stages[*d], &|| grid.bounds(*l, *b), least)
+                && may_be_better(
+                    target,
+                    budget,
+                    &grid.ladders[*l],
+                    stages[*d],
+                    &|| grid.bounds(*l, *b),
+                    least,
+                )
         };
-        let batch: Vec<[usize; 3]> = rest.by_ref().filter(|schedule| promises(schedule)).take(BATCH).copied().collect();
+        let batch: Vec<[usize; 3]> = rest
+            .by_ref()
+            .filter(|schedule| promises(schedule))
+            .take(BATCH)
+            .copied()
+            .collect();
         if batch.is_empty() {
             break;
         }
         n_evaluated += batch.len();
         let exact = |[l, b, d]: [usize; 3]| {
             let bounds = grid.bounds(l, b)?;
-            evaluate(target, budget, &grid.ladders[l], DWELLS[d], stages[d], (BOUNDARIES[b], bounds))
+            evaluate(
+                target,
+                budget,
+                &grid.ladders[l],
+                DWELLS[d],
+                stages[d],
+                (BOUNDARIES[b], bounds),
+            )
         };
         let found: Vec<Option<Candidate>> = batch.into_par_iter().map(exact).collect();
         for candidate in found.into_iter().flatten().filter(keeps_errors) {
@@ -383,7 +462,15 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
             number((1.0 - budget.max_missed) * 100.0)
         ),
     };
-    LayerOptimum { layer: layer.to_owned(), n_schedules: schedules.len(), n_evaluated, chosen, why, front, finalists: Vec::new() }
+    LayerOptimum {
+        layer: layer.to_owned(),
+        n_schedules: schedules.len(),
+        n_evaluated,
+        chosen,
+        why,
+        front,
+        finalists: Vec::new(),
+    }
 }
 
 /// Whether a schedule can keep the bound on misses, and harm less than `least`: from the most powerful test there is, and from each gate by
@@ -396,10 +483,16 @@ fn may_be_better<'a>(
     bounds: &dyn Fn() -> Option<&'a Vec<Option<f64>>>,
     least: f64,
 ) -> bool {
-    let ramp = ExactRamp { shares: ladder.to_vec(), n: vec![users; ladder.len()], sigma2 };
+    let ramp = ExactRamp {
+        shares: ladder.to_vec(),
+        n: vec![users; ladder.len()],
+        sigma2,
+    };
     let (_, information) = ramp.gates();
     let total = information.last().copied().unwrap_or(0.0);
-    if norm_sf(target.mde * total.sqrt() - norm_isf(budget.max_false_rollback)) > budget.max_missed || ladder[0] * harm >= least {
+    if norm_sf(target.mde * total.sqrt() - norm_isf(budget.max_false_rollback)) > budget.max_missed
+        || ladder[0] * harm >= least
+    {
         return false;
     }
     if least.is_infinite() {
@@ -422,8 +515,15 @@ fn evaluate(
     (users, sigma2, harm): (f64, f64, f64),
     (boundary, bounds): (Boundary, &[Option<f64>]),
 ) -> Option<Candidate> {
-    let ramp = ExactRamp { shares: ladder.to_vec(), n: vec![users; ladder.len()], sigma2 };
-    let c: Vec<f64> = bounds.iter().map(|bound| bound.unwrap_or(f64::INFINITY)).collect();
+    let ramp = ExactRamp {
+        shares: ladder.to_vec(),
+        n: vec![users; ladder.len()],
+        sigma2,
+    };
+    let c: Vec<f64> = bounds
+        .iter()
+        .map(|bound| bound.unwrap_or(f64::INFINITY))
+        .collect();
     let bad = ramp.outcome(&c, -target.mde).ok()?;
     // What spends its error by design spends all of it, or as much as its gates reach; what does not is looked up.
     let good = ramp.outcome(&c, 0.0).ok()?;
@@ -432,7 +532,10 @@ fn evaluate(
         expected_harm += reached * share * harm;
         let before = so_far;
         so_far += share * harm;
-        if budget.max_harm.is_some_and(|most| before <= most && so_far > most) {
+        if budget
+            .max_harm
+            .is_some_and(|most| before <= most && so_far > most)
+        {
             over = reached;
         }
         reached -= stop;
@@ -464,36 +567,78 @@ fn finalists(
     candidates: &[Candidate],
     (metric, mde): (&str, f64),
 ) -> Vec<Finalist> {
-    let better = scenario.metric(metric).map_or(Better::Lower, |metric| metric.better);
+    let better = scenario
+        .metric(metric)
+        .map_or(Better::Lower, |metric| metric.better);
     let effect = if better == Better::Lower { mde } else { -mde };
-    let world =
-        |effects: Vec<WorldEffect>| World { id: "finalist".into(), effects, opt_out_per_day: 0.0, drift_per_day: 0.0, candidate_loss: 0.0 };
-    let bad = WorldEffect { metric: metric.to_owned(), layer_idx: None, effect, dimension: None, during: None };
+    let world = |effects: Vec<WorldEffect>| World {
+        id: "finalist".into(),
+        effects,
+        opt_out_per_day: 0.0,
+        drift_per_day: 0.0,
+        candidate_loss: 0.0,
+    };
+    let bad = WorldEffect {
+        metric: metric.to_owned(),
+        layer_idx: None,
+        effect,
+        dimension: None,
+        during: None,
+    };
     let worlds = [world(Vec::new()), world(vec![bad])];
     let mut finalists = Vec::new();
     for candidate in candidates {
         for controller in [Controller::GroupSequential, Controller::Policy] {
             let mut plan = scenario.plan.clone();
             plan.operations.clear();
-            plan.policy.alpha =
-                if controller == Controller::GroupSequential { simulation.budget.max_false_rollback } else { plan.policy.alpha };
+            plan.policy.alpha = if controller == Controller::GroupSequential {
+                simulation.budget.max_false_rollback
+            } else {
+                plan.policy.alpha
+            };
             // The layer alone.
             let mut layer = plan.layers.swap_remove(layer_idx);
-            layer.ladder = candidate.ladder.iter().filter_map(|share| Ratio::try_from_share(*share).ok()).collect();
+            layer.ladder = candidate
+                .ladder
+                .iter()
+                .filter_map(|share| Ratio::try_from_share(*share).ok())
+                .collect();
             layer.initial_ratio = Ratio::ZERO;
             layer.dwell = (candidate.dwell_hours * HOUR as f64) as Micros;
             layer.after.clear();
             plan.layers = vec![layer];
-            if let Some(first) = plan.guardrails.iter().position(|guardrail| guardrail.metric == metric) {
+            if let Some(first) = plan
+                .guardrails
+                .iter()
+                .position(|guardrail| guardrail.metric == metric)
+            {
                 plan.guardrails.swap(0, first);
             }
-            let own = Grounds { layers: vec![grounds.layers[layer_idx].clone()], rates: vec![grounds.rates[layer_idx].clone()] };
+            let own = Grounds {
+                layers: vec![grounds.layers[layer_idx].clone()],
+                rates: vec![grounds.rates[layer_idx].clone()],
+            };
             // A run that waits longer than three times the plan's length is as good as stuck.
             let horizon = ((candidate.hours_if_good * 3.0 + 24.0) * HOUR as f64) as Micros;
-            let simulation = Simulation { horizon, ..simulation.clone() };
-            let variant = PlanVariant { id: "finalist".into(), plan, controller, boundaries: vec![candidate.boundary] };
+            let simulation = Simulation {
+                horizon,
+                ..simulation.clone()
+            };
+            let variant = PlanVariant {
+                id: "finalist".into(),
+                plan,
+                controller,
+                boundaries: vec![candidate.boundary],
+            };
             let results = worlds.each_ref().map(|world| {
-                let model = Model::new_with_metrics(scenario, &simulation, &own, &variant, world, metrics_of(&scenario.plan));
+                let model = Model::new_with_metrics(
+                    scenario,
+                    &simulation,
+                    &own,
+                    &variant,
+                    world,
+                    metrics_of(&scenario.plan),
+                );
                 let outcomes: Vec<_> = (0..simulation.n_runs)
                     .into_par_iter()
                     .map(|run| Run::new(&model, scenario.seed, u64::from(run)).run(&mut |_, _| {}))

@@ -4,25 +4,21 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, StandardNormal};
 
-use super::{
-    controller::{self, Progress},
-    model::{Law, LayerModel, Model, N_RATES},
-};
-use crate::{
-    analysis::UserCounts,
-    bucket::{N_GROUPS, Ratio, groups_below},
-    metric::Better,
-    qos::{self, GuardrailInput, Rates, judge_all},
-    ramp::{Conclusion, Evidence, LayerState, QosEvidence, Situation, SrmEvidence, Verdict, conclude},
-    scenario::{Controller, RollbackScope, Sequential},
-    stats::{
-        Interval, Reason,
-        dist::t_isf,
-        effect::{Levels, Look},
-        ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF},
-    },
-    time::{DAY, Micros},
-};
+use crate::analysis::UserCounts;
+use crate::base::time::{DAY, Micros};
+use crate::bucket::{N_GROUPS, Ratio, groups_below};
+use crate::metric::Better;
+use crate::qos;
+use crate::qos::{GuardrailInput, Rates, judge_all};
+use crate::ramp::{Conclusion, Evidence, LayerState, QosEvidence, Situation, SrmEvidence, Verdict, conclude};
+use crate::scenario::{Controller, RollbackScope, Sequential};
+use crate::simulate::controller;
+use crate::simulate::controller::Progress;
+use crate::simulate::model::{Law, LayerModel, Model, N_RATES};
+use crate::stats::dist::t_isf;
+use crate::stats::effect::{Levels, Look};
+use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
+use crate::stats::{Interval, Reason};
 
 /// Expected events (and others) from which a count is drawn from a normal law.
 const MANY_EVENTS: f64 = 16.0;
@@ -140,7 +136,11 @@ impl<'m> Run<'m> {
         };
         let arm = |layer: &LayerModel| ArmRun {
             laws: vec![Sums::default(); layer.laws.len()],
-            waiting: layer.laws.iter().map(|law| vec![Sums::default(); law.delay as usize]).collect(),
+            waiting: layer
+                .laws
+                .iter()
+                .map(|law| vec![Sums::default(); law.delay as usize])
+                .collect(),
             ..ArmRun::default()
         };
         let layer = |layer: &LayerModel| LayerRun {
@@ -168,7 +168,10 @@ impl<'m> Run<'m> {
             rng,
             layers: model.layers.iter().map(layer).collect(),
             states: plan.layers.iter().map(state).collect(),
-            outcome: Outcome { harm: vec![0.0; n_laws], ..Outcome::default() },
+            outcome: Outcome {
+                harm: vec![0.0; n_laws],
+                ..Outcome::default()
+            },
         }
     }
 
@@ -203,7 +206,11 @@ impl<'m> Run<'m> {
             return false;
         }
         let plan = self.model.plan();
-        let mut closed: Vec<bool> = self.states.iter().map(|state| state.rolled_back.is_some()).collect();
+        let mut closed: Vec<bool> = self
+            .states
+            .iter()
+            .map(|state| state.rolled_back.is_some())
+            .collect();
         for _ in 0..closed.len() {
             for (idx, layer) in plan.layers.iter().enumerate() {
                 closed[idx] |= layer.after.iter().any(|before| closed[*before]);
@@ -217,7 +224,8 @@ impl<'m> Run<'m> {
         let (model, of_model) = (self.model, &self.model.layers[idx]);
         let (layer, rng, state) = (&mut self.layers[idx], &mut self.rng, &self.states[idx]);
         let share = state.ratio.share();
-        let (consenting, [pace, coming]) = (model.consenting[window as usize], of_model.pace[window as usize]);
+        let (consenting, [pace, coming]) =
+            (model.consenting[window as usize], of_model.pace[window as usize]);
 
         let arriving = of_model.n_users * consenting * layer.unseen * coming + layer.carry;
         let new = arriving.floor();
@@ -240,14 +248,29 @@ impl<'m> Run<'m> {
             }
             of_arm.users += new[arm];
             let all = of_model.n_users * if arm == 0 { 1.0 - share } else { share };
-            for (number, law) in of_model.laws.iter().enumerate().filter(|(_, law)| arm == 1 || law.is_compared) {
-                let value = if arm == 0 { law.baseline } else { law.candidate[window as usize] };
+            for (number, law) in of_model
+                .laws
+                .iter()
+                .enumerate()
+                .filter(|(_, law)| arm == 1 || law.is_compared)
+            {
+                let value = if arm == 0 {
+                    law.baseline
+                } else {
+                    law.candidate[window as usize]
+                };
                 let sums = &mut of_arm.laws[number];
                 if layer.age == 0 && law.between > 0.0 {
                     let own: f64 = StandardNormal.sample(rng);
                     sums.own = own * (law.between / all).sqrt();
                 }
-                let (x, r) = draw(rng, law, value + sums.own, rows[arm] * law.share, of_model.pairs_of_a_visit(law));
+                let (x, r) = draw(
+                    rng,
+                    law,
+                    value + sums.own,
+                    rows[arm] * law.share,
+                    of_model.pairs_of_a_visit(law),
+                );
                 let (x, r) = match of_arm.waiting[number].as_mut_slice() {
                     [] => (x, r),
                     ring => {
@@ -282,7 +305,12 @@ impl<'m> Run<'m> {
         let evidence = &mut layer.evidence;
         evidence.start = state.since;
         evidence.ratio = state.ratio;
-        evidence.users = UserCounts { baseline: counts[0], candidate: counts[1], crossover, leaked: 0 };
+        evidence.users = UserCounts {
+            baseline: counts[0],
+            candidate: counts[1],
+            crossover,
+            leaked: 0,
+        };
         evidence.srm = SrmEvidence::of(users, share, policy);
 
         // Groups that an arm has wholly, and of these those with somebody in them.
@@ -290,23 +318,47 @@ impl<'m> Run<'m> {
         let with_users = |groups: u16, users: f64| {
             let groups = f64::from(groups);
             // With forty users a group, none is empty.
-            if users > 40.0 * groups { groups } else { groups * -(-users / groups.max(1.0)).exp_m1() }
+            if users > 40.0 * groups {
+                groups
+            } else {
+                groups * -(-users / groups.max(1.0)).exp_m1()
+            }
         };
-        let clusters = [with_users(N_GROUPS - below, users[0]), with_users(below, users[1])];
-        let estimate =
-            |arm: usize, number: usize| arm_estimate(&layer.arms[arm], number, of_model, clusters[arm], [1.0 - share, share][arm]);
+        let clusters = [
+            with_users(N_GROUPS - below, users[0]),
+            with_users(below, users[1]),
+        ];
+        let estimate = |arm: usize, number: usize| {
+            arm_estimate(
+                &layer.arms[arm],
+                number,
+                of_model,
+                clusters[arm],
+                [1.0 - share, share][arm],
+            )
+        };
         let every = policy.sequential == Sequential::Anytime;
 
         layer.inputs.clear();
         for (guardrail, number) in plan.guardrails.iter().zip(&model.law_of_guardrail) {
             let law = &of_model.laws[*number];
-            let levels = Levels { alpha: policy.alpha, v_star: law.v_star };
+            let levels = Levels {
+                alpha: policy.alpha,
+                v_star: law.v_star,
+            };
             let treatment = estimate(1, *number);
             let effect = if state.ratio == Ratio::FULL {
                 Err(Reason::NoConcurrentControl)
             } else {
                 estimate(0, *number).and_then(|control| {
-                    Ok(Look::between(&control, &treatment?, law.is_proportion, levels, law.tau2, (every, law.better == Better::Lower)))
+                    Ok(Look::between(
+                        &control,
+                        &treatment?,
+                        law.is_proportion,
+                        levels,
+                        law.tau2,
+                        (every, law.better == Better::Lower),
+                    ))
                 })
             };
             // Only guardrails with a limit look at the candidate alone.
@@ -330,7 +382,12 @@ impl<'m> Run<'m> {
                 candidate,
             });
         }
-        judge_all(&plan.guardrails, &layer.inputs, policy, &mut layer.evidence.guardrails);
+        judge_all(
+            &plan.guardrails,
+            &layer.inputs,
+            policy,
+            &mut layer.evidence.guardrails,
+        );
 
         let mut rates = [0.0; N_RATES];
         let mut variances = [0.0; N_RATES];
@@ -345,13 +402,41 @@ impl<'m> Run<'m> {
             Some(reason) => Err(reason),
             None => {
                 if !every && layer.t.0 != clusters[1].floor() {
-                    layer.t = (clusters[1].floor(), t_isf(0.5 * policy.alpha, (clusters[1] - 1.0).max(1.0)));
+                    layer.t = (
+                        clusters[1].floor(),
+                        t_isf(0.5 * policy.alpha, (clusters[1] - 1.0).max(1.0)),
+                    );
                 }
-                let [bad_rate, availability, latency_ms, tool_success_rate, task_completion_rate, complaint_rate] = rates;
-                let rates = Rates { bad_rate, availability, latency_ms, tool_success_rate, task_completion_rate, complaint_rate };
-                let (qos, point, [ci, anytime]) =
-                    qos::estimate_rates(&rates, &variances, model.qos, layer.t.1, model.qos_tau2, policy.alpha);
-                Ok(QosEvidence { qos, point, ci, anytime })
+                let [
+                    bad_rate,
+                    availability,
+                    latency_ms,
+                    tool_success_rate,
+                    task_completion_rate,
+                    complaint_rate,
+                ] = rates;
+                let rates = Rates {
+                    bad_rate,
+                    availability,
+                    latency_ms,
+                    tool_success_rate,
+                    task_completion_rate,
+                    complaint_rate,
+                };
+                let (qos, point, [ci, anytime]) = qos::estimate_rates(
+                    &rates,
+                    &variances,
+                    model.qos,
+                    layer.t.1,
+                    model.qos_tau2,
+                    policy.alpha,
+                );
+                Ok(QosEvidence {
+                    qos,
+                    point,
+                    ci,
+                    anytime,
+                })
             }
         };
     }
@@ -393,25 +478,55 @@ impl<'m> Run<'m> {
                 conclusion.verdict,
                 conclusion.next_ratio,
                 conclusion.first_blocking.map(|name| {
-                    let place = |metric| plan.guardrails.iter().position(|guardrail| guardrail.metric == metric);
-                    Because { kind: name.kind, guardrail: name.metric.and_then(place).map(|idx| idx as u8) }
+                    let place = |metric| {
+                        plan.guardrails
+                            .iter()
+                            .position(|guardrail| guardrail.metric == metric)
+                    };
+                    Because {
+                        kind: name.kind,
+                        guardrail: name.metric.and_then(place).map(|idx| idx as u8),
+                    }
                 }),
             );
         }
         let rolls_back = decided.iter().any(|(verdict, ..)| *verdict == Verdict::Rollback);
         if rolls_back && plan.policy.rollback_scope == RollbackScope::Plan {
-            for (idx, decision) in decided.iter_mut().enumerate().filter(|(_, decision)| decision.0 != Verdict::Rollback) {
-                let verdict = if self.states[idx].ratio > Ratio::ZERO { Verdict::Rollback } else { Verdict::Hold };
-                *decision = (verdict, Ratio::ZERO, Some(Because { kind: "rollback_scope", guardrail: None }));
+            for (idx, decision) in decided
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, decision)| decision.0 != Verdict::Rollback)
+            {
+                let verdict = if self.states[idx].ratio > Ratio::ZERO {
+                    Verdict::Rollback
+                } else {
+                    Verdict::Hold
+                };
+                *decision = (
+                    verdict,
+                    Ratio::ZERO,
+                    Some(Because {
+                        kind: "rollback_scope",
+                        guardrail: None,
+                    }),
+                );
             }
         }
         for (idx, (verdict, to, because)) in decided.iter().copied().enumerate() {
-            self.outcome.srm_halt |= verdict == Verdict::Invalid && because.is_some_and(|because| because.kind == "srm");
+            self.outcome.srm_halt |=
+                verdict == Verdict::Invalid && because.is_some_and(|because| because.kind == "srm");
             if to != self.states[idx].ratio {
-                self.change(idx, window, as_of, to, because.filter(|_| verdict == Verdict::Rollback));
+                self.change(
+                    idx,
+                    window,
+                    as_of,
+                    to,
+                    because.filter(|_| verdict == Verdict::Rollback),
+                );
             }
         }
-        let is_full = |(state, layer): (&LayerState, &crate::scenario::Layer)| state.ratio >= layer.last_step();
+        let is_full =
+            |(state, layer): (&LayerState, &crate::scenario::Layer)| state.ratio >= layer.last_step();
         if self.outcome.full_at.is_none() && self.states.iter().zip(&plan.layers).all(is_full) {
             self.outcome.full_at = Some(window);
         }
@@ -424,15 +539,29 @@ impl<'m> Run<'m> {
             let users = self.model.layers[idx].n_users * seen(&self.layers[idx]);
             *self.outcome.users_at_rollback.get_or_insert(0.0) += users;
         }
-        self.outcome.changes.push(Change { window, layer: idx as u8, from, to, because });
+        self.outcome.changes.push(Change {
+            window,
+            layer: idx as u8,
+            from,
+            to,
+            because,
+        });
         let (layer, state) = (&mut self.layers[idx], &mut self.states[idx]);
         if to == Ratio::ZERO {
             state.rolled_back = Some((as_of, self.model.plan().candidate.clone()));
         }
         (state.ratio, state.since) = (to, as_of);
-        let reached = layer.bands.iter().map(|band| band.below + band.width).fold(0.0, f64::max);
+        let reached = layer
+            .bands
+            .iter()
+            .map(|band| band.below + band.width)
+            .fold(0.0, f64::max);
         if to.share() > reached {
-            layer.bands.push(Band { below: reached, width: to.share() - reached, unseen: 1.0 });
+            layer.bands.push(Band {
+                below: reached,
+                width: to.share() - reached,
+                unseen: 1.0,
+            });
         }
         (layer.age, layer.unseen, layer.carry) = (0, 1.0, 0.0);
         for arm in &mut layer.arms {
@@ -445,11 +574,21 @@ impl<'m> Run<'m> {
 
 /// Share of a layer's users whom the candidate has answered.
 fn seen(layer: &LayerRun) -> f64 {
-    layer.bands.iter().map(|band| band.width * (1.0 - band.unseen)).sum()
+    layer
+        .bands
+        .iter()
+        .map(|band| band.width * (1.0 - band.unseen))
+        .sum()
 }
 
 /// A metric of an arm with its error: rows of one user go together as far as users differ.
-fn arm_estimate(arm: &ArmRun, number: usize, of_model: &LayerModel, clusters: f64, share: f64) -> Result<RatioEstimate, Reason> {
+fn arm_estimate(
+    arm: &ArmRun,
+    number: usize,
+    of_model: &LayerModel,
+    clusters: f64,
+    share: f64,
+) -> Result<RatioEstimate, Reason> {
     let (law, Sums { x, r, .. }) = (&of_model.laws[number], arm.laws[number]);
     if r <= 0.0 {
         return Err(Reason::NoData);
@@ -458,7 +597,11 @@ fn arm_estimate(arm: &ArmRun, number: usize, of_model: &LayerModel, clusters: f6
         return Err(Reason::TooFewClusters);
     }
     let estimate = x / r;
-    let row = if law.is_proportion { estimate * (1.0 - estimate) } else { law.within };
+    let row = if law.is_proportion {
+        estimate * (1.0 - estimate)
+    } else {
+        law.within
+    };
     let together = law.between * of_model.together(law, r, share);
     let df = clusters - 1.0;
     Ok(RatioEstimate {
@@ -483,7 +626,10 @@ fn draw(rng: &mut ChaCha8Rng, law: &Law, value: f64, rows: f64, pairs_of_a_visit
     let rare = p.min(1.0 - p);
     if rows * rare >= MANY_EVENTS {
         let error: f64 = StandardNormal.sample(rng);
-        return ((rows * p + error * (rows * (p * (1.0 - p) + visits)).sqrt()).clamp(0.0, rows), rows);
+        return (
+            (rows * p + error * (rows * (p * (1.0 - p) + visits)).sqrt()).clamp(0.0, rows),
+            rows,
+        );
     }
     // Rows are whole ones here; the part of a row comes as often as it is large.
     let n = rows.floor() + f64::from(u8::from(rng.random::<f64>() < rows.fract()));
@@ -509,7 +655,9 @@ fn draw_share(rng: &mut ChaCha8Rng, n: f64, share: f64) -> f64 {
     let rare = share.min(1.0 - share);
     let events = if n * rare >= MANY_EVENTS {
         let error: f64 = StandardNormal.sample(rng);
-        (n * rare + error * (n * rare * (1.0 - rare)).sqrt()).round().clamp(0.0, n)
+        (n * rare + error * (n * rare * (1.0 - rare)).sqrt())
+            .round()
+            .clamp(0.0, n)
     } else {
         draw_rare(rng, n, rare)
     };
@@ -539,13 +687,26 @@ fn draw_rare(rng: &mut ChaCha8Rng, n: f64, p: f64) -> f64 {
 }
 
 /// The effect of the metric that controllers watch: in the bad direction, with its variance.
-fn primary_effect(model: &Model<'_>, of_model: &LayerModel, arms: &[ArmRun; 2], state: &LayerState) -> Option<(f64, f64)> {
+fn primary_effect(
+    model: &Model<'_>,
+    of_model: &LayerModel,
+    arms: &[ArmRun; 2],
+    state: &LayerState,
+) -> Option<(f64, f64)> {
     if state.ratio == Ratio::FULL {
         return None;
     }
     let number = controller::primary_law(model);
     let (law, share) = (&of_model.laws[number], state.ratio.share());
-    let [control, treatment] = [0, 1].map(|arm| arm_estimate(&arms[arm], number, of_model, f64::from(N_GROUPS), [1.0 - share, share][arm]));
+    let [control, treatment] = [0, 1].map(|arm| {
+        arm_estimate(
+            &arms[arm],
+            number,
+            of_model,
+            f64::from(N_GROUPS),
+            [1.0 - share, share][arm],
+        )
+    });
     let (control, treatment) = (control.ok()?, treatment.ok()?);
     let harm = law.harm_of(law.baseline + treatment.estimate - control.estimate);
     Some((harm, control.std_error.powi(2) + treatment.std_error.powi(2)))

@@ -1,6 +1,7 @@
 //! Which change did it: effects of releases' parts, by weighted least squares over releases.
 
-use super::{Reason, dist::chi2_sf};
+use crate::stats::dist::chi2_sf;
+use crate::stats::known::Reason;
 
 /// A release: its indicators, effect (or level) and variance.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +40,11 @@ pub struct Fit {
 /// METHODS section 11.
 pub fn fit(cells: &[Cell]) -> Result<Fit, Reason> {
     let p = cells.first().ok_or(Reason::NoData)?.design.len();
-    if cells.len() < p || cells.iter().any(|cell| cell.design.len() != p || cell.variance <= 0.0) {
+    if cells.len() < p
+        || cells
+            .iter()
+            .any(|cell| cell.design.len() != p || cell.variance <= 0.0)
+    {
         return Err(Reason::TooFewRows);
     }
     let mut gram = vec![0.0; p * p];
@@ -53,19 +58,33 @@ pub fn fit(cells: &[Cell]) -> Result<Fit, Reason> {
         }
     }
     let covariance = inverse(&gram, p).ok_or(Reason::Aliased)?;
-    let beta: Vec<f64> = (0..p).map(|i| (0..p).map(|j| covariance[i * p + j] * right[j]).sum()).collect();
-    let misfit = |cell: &Cell| (cell.value - cell.design.iter().zip(&beta).map(|(x, b)| x * b).sum::<f64>()).powi(2) / cell.variance;
+    let beta: Vec<f64> = (0..p)
+        .map(|i| (0..p).map(|j| covariance[i * p + j] * right[j]).sum())
+        .collect();
+    let misfit = |cell: &Cell| {
+        (cell.value - cell.design.iter().zip(&beta).map(|(x, b)| x * b).sum::<f64>()).powi(2) / cell.variance
+    };
     let q = cells.iter().map(misfit).sum();
     let df = cells.len() - p;
     let std_error = (0..p).map(|i| covariance[i * p + i].sqrt()).collect();
-    Ok(Fit { beta, std_error, covariance, q, df, q_p_value: (df > 0).then(|| chi2_sf(q, df as f64)) })
+    Ok(Fit {
+        beta,
+        std_error,
+        covariance,
+        q,
+        df,
+        q_p_value: (df > 0).then(|| chi2_sf(q, df as f64)),
+    })
 }
 
 /// Pairs of columns that are the same in every cell: what cannot be told apart, by name of their places.
 pub fn aliases(cells: &[Cell]) -> Vec<(usize, usize)> {
     let p = cells.first().map_or(0, |cell| cell.design.len());
     let same = |i: usize, j: usize| cells.iter().all(|cell| cell.design[i] == cell.design[j]);
-    (0..p).flat_map(|i| (i + 1..p).map(move |j| (i, j))).filter(|(i, j)| same(*i, *j)).collect()
+    (0..p)
+        .flat_map(|i| (i + 1..p).map(move |j| (i, j)))
+        .filter(|(i, j)| same(*i, *j))
+        .collect()
 }
 
 /// A release as its parts, with what was measured of it.
@@ -129,28 +148,64 @@ pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
     let last = &cells[cells.len() - 1].design;
     let predicted = |x: &[f64]| -> (f64, f64) {
         let value = x.iter().zip(&fit.beta).map(|(x, b)| x * b).sum();
-        let variance: f64 = (0..p).flat_map(|i| (0..p).map(move |j| (i, j))).map(|(i, j)| x[i] * fit.covariance[i * p + j] * x[j]).sum();
+        let variance: f64 = (0..p)
+            .flat_map(|i| (0..p).map(move |j| (i, j)))
+            .map(|(i, j)| x[i] * fit.covariance[i * p + j] * x[j])
+            .sum();
         (value, variance.max(0.0).sqrt())
     };
-    let mut dimensions: Vec<usize> = changes.iter().zip(&last[1..]).filter(|(_, x)| **x == 1.0).map(|((d, _), _)| *d).collect();
+    let mut dimensions: Vec<usize> = changes
+        .iter()
+        .zip(&last[1..])
+        .filter(|(_, x)| **x == 1.0)
+        .map(|((d, _), _)| *d)
+        .collect();
     dimensions.dedup();
     let reverts = dimensions.into_iter().map(|dimension| {
-        let kept: Vec<f64> =
-            std::iter::once(1.0).chain(changes.iter().zip(&last[1..]).map(|((d, _), x)| if *d == dimension { 0.0 } else { *x })).collect();
+        let kept: Vec<f64> = std::iter::once(1.0)
+            .chain(
+                changes
+                    .iter()
+                    .zip(&last[1..])
+                    .map(|((d, _), x)| if *d == dimension { 0.0 } else { *x }),
+            )
+            .collect();
         let (value, std_error) = predicted(&kept);
-        Revert { dimension, value, std_error }
+        Revert {
+            dimension,
+            value,
+            std_error,
+        }
     });
     let reverts = reverts.collect();
-    let changes = changes.into_iter().zip(fit.beta[1..].iter().zip(&fit.std_error[1..]));
-    let changes =
-        changes.map(|((dimension, to), (effect, error))| Change { dimension, to, effect_size: *effect, std_error: *error }).collect();
-    Ok(Attribution { changes, reverts, fit })
+    let changes = changes
+        .into_iter()
+        .zip(fit.beta[1..].iter().zip(&fit.std_error[1..]));
+    let changes = changes
+        .map(|((dimension, to), (effect, error))| Change {
+            dimension,
+            to,
+            effect_size: *effect,
+            std_error: *error,
+        })
+        .collect();
+    Ok(Attribution {
+        changes,
+        reverts,
+        fit,
+    })
 }
 
 /// Changes that came together in every release, as pairs of dimension and reference: nothing tells them apart.
 pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
-    let Some((changes, cells)) = design(releases) else { return Vec::new() };
-    aliases(&cells).into_iter().filter(|(i, _)| *i > 0).map(|(i, j)| [changes[i - 1].clone(), changes[j - 1].clone()]).collect()
+    let Some((changes, cells)) = design(releases) else {
+        return Vec::new();
+    };
+    aliases(&cells)
+        .into_iter()
+        .filter(|(i, _)| *i > 0)
+        .map(|(i, j)| [changes[i - 1].clone(), changes[j - 1].clone()])
+        .collect()
 }
 
 /// A dimension, and what it refers to.
@@ -169,7 +224,11 @@ fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<Cell>)> {
     changes.dedup();
     let cell = |release: &Release| Cell {
         design: std::iter::once(1.0)
-            .chain(changes.iter().map(|(dimension, to)| f64::from(u8::from(release.refs.get(*dimension) == Some(to)))))
+            .chain(
+                changes
+                    .iter()
+                    .map(|(dimension, to)| f64::from(u8::from(release.refs.get(*dimension) == Some(to)))),
+            )
             .collect(),
         value: release.value,
         variance: release.variance,
@@ -188,11 +247,19 @@ fn inverse(matrix: &[f64], p: usize) -> Option<Vec<f64>> {
     let mut rows: Vec<f64> = (0..p * width)
         .map(|k| {
             let (i, j) = (k / width, k % width);
-            if j < p { matrix[i * p + j] / (scale[i] * scale[j]) } else { f64::from(u8::from(j - p == i)) }
+            if j < p {
+                matrix[i * p + j] / (scale[i] * scale[j])
+            } else {
+                f64::from(u8::from(j - p == i))
+            }
         })
         .collect();
     for column in 0..p {
-        let pivot = (column..p).max_by(|a, b| rows[a * width + column].abs().total_cmp(&rows[b * width + column].abs()))?;
+        let pivot = (column..p).max_by(|a, b| {
+            rows[a * width + column]
+                .abs()
+                .total_cmp(&rows[b * width + column].abs())
+        })?;
         if rows[pivot * width + column].abs() < 1e-10 {
             return None;
         }
@@ -206,7 +273,11 @@ fn inverse(matrix: &[f64], p: usize) -> Option<Vec<f64>> {
             }
         }
     }
-    Some((0..p * p).map(|k| rows[k / p * width + p + k % p] / (scale[k / p] * scale[k % p])).collect())
+    Some(
+        (0..p * p)
+            .map(|k| rows[k / p * width + p + k % p] / (scale[k / p] * scale[k % p]))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -215,8 +286,14 @@ mod tests {
 
     #[test]
     fn releases_are_told_apart_by_their_parts() {
-        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/statistics.json")).unwrap();
-        let vector = vectors["vectors"].as_array().unwrap().iter().find(|vector| vector["family"] == "attribution").unwrap();
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/statistics.json")).unwrap();
+        let vector = vectors["vectors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|vector| vector["family"] == "attribution")
+            .unwrap();
         let cells: Vec<Cell> = vector["inputs"]["cells"]
             .as_array()
             .unwrap()
@@ -224,13 +301,32 @@ mod tests {
             .map(|cell| {
                 let [model, prompt, tool, n, mean, var] =
                     ["model", "prompt", "tool", "n", "mean", "var"].map(|key| cell[key].as_f64().unwrap());
-                Cell { design: vec![1.0, model, prompt, tool, model * prompt], value: mean, variance: var / n }
+                Cell {
+                    design: vec![1.0, model, prompt, tool, model * prompt],
+                    value: mean,
+                    variance: var / n,
+                }
             })
             .collect();
         let found = fit(&cells).unwrap();
-        let expected = |key: &str| vector["expected"][key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>();
-        for (found, expected) in found.beta.iter().zip(expected("beta")).chain(found.std_error.iter().zip(expected("se"))) {
-            assert!((found - expected).abs() < 1e-8 * expected.abs(), "{found} {expected}");
+        let expected = |key: &str| {
+            vector["expected"][key]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|x| x.as_f64().unwrap())
+                .collect::<Vec<_>>()
+        };
+        for (found, expected) in found
+            .beta
+            .iter()
+            .zip(expected("beta"))
+            .chain(found.std_error.iter().zip(expected("se")))
+        {
+            assert!(
+                (found - expected).abs() < 1e-8 * expected.abs(),
+                "{found} {expected}"
+            );
         }
         assert!((found.q - vector["expected"]["lack_of_fit_Q"].as_f64().unwrap()).abs() < 1e-8);
         assert!((found.q_p_value.unwrap() - vector["expected"]["Q_p"].as_f64().unwrap()).abs() < 1e-8);
@@ -238,23 +334,45 @@ mod tests {
 
     #[test]
     fn a_revert_is_predicted_from_the_other_changes() {
-        let release = |model: &str, prompt: &str, value: f64| Release { refs: vec![model.into(), prompt.into()], value, variance: 1e-4 };
-        let releases = [release("m1", "p1", 0.80), release("m2", "p1", 0.83), release("m1", "p2", 0.70), release("m2", "p2", 0.73)];
+        let release = |model: &str, prompt: &str, value: f64| Release {
+            refs: vec![model.into(), prompt.into()],
+            value,
+            variance: 1e-4,
+        };
+        let releases = [
+            release("m1", "p1", 0.80),
+            release("m2", "p1", 0.83),
+            release("m1", "p2", 0.70),
+            release("m2", "p2", 0.73),
+        ];
         let found = attribute(&releases).unwrap();
         let effects: Vec<f64> = found.changes.iter().map(|change| change.effect_size).collect();
-        assert!((effects[0] - 0.03).abs() < 1e-12 && (effects[1] + 0.10).abs() < 1e-12, "{effects:?}");
+        assert!(
+            (effects[0] - 0.03).abs() < 1e-12 && (effects[1] + 0.10).abs() < 1e-12,
+            "{effects:?}"
+        );
         // Back to the old prompt it would be the second release.
         assert_eq!(found.reverts[1].dimension, 1);
         assert!((found.reverts[1].value - 0.83).abs() < 1e-12 && found.reverts[1].std_error < 0.01);
-        assert_eq!(attribute(&[releases[0].clone(), releases[3].clone()]), Err(Reason::TooFewRows));
+        assert_eq!(
+            attribute(&[releases[0].clone(), releases[3].clone()]),
+            Err(Reason::TooFewRows)
+        );
         let always = [releases[0].clone(), releases[3].clone(), releases[3].clone()];
         assert_eq!(attribute(&always), Err(Reason::Aliased));
-        assert_eq!(together(&always), vec![[(0, "m2".to_owned()), (1, "p2".to_owned())]]);
+        assert_eq!(
+            together(&always),
+            vec![[(0, "m2".to_owned()), (1, "p2".to_owned())]]
+        );
     }
 
     #[test]
     fn what_always_came_together_is_not_told_apart() {
-        let cell = |model: f64, value: f64| Cell { design: vec![1.0, model, model], value, variance: 0.01 };
+        let cell = |model: f64, value: f64| Cell {
+            design: vec![1.0, model, model],
+            value,
+            variance: 0.01,
+        };
         let cells = [cell(0.0, 1.0), cell(1.0, 2.0), cell(1.0, 2.1), cell(0.0, 0.9)];
         assert_eq!(fit(&cells), Err(Reason::Aliased));
         assert_eq!(aliases(&cells), vec![(1, 2)]);

@@ -5,10 +5,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
 use rayon::prelude::*;
 
-use super::{
-    Clusters, Interval, Reason,
-    dist::{norm_isf, norm_sf},
-};
+use crate::stats::clusters::Clusters;
+use crate::stats::dist::{norm_isf, norm_sf};
+use crate::stats::known::{Interval, Reason};
 
 /// Replicates of an interval.
 pub const REPLICATES: usize = 1_000;
@@ -20,7 +19,12 @@ pub const REPLICATES: usize = 1_000;
 ///
 /// # References
 /// METHODS section 1; Chamandy et al. (2012).
-pub fn percentile(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, alpha: f64, seed: u64) -> Result<Interval, Reason> {
+pub fn percentile(
+    clusters: &Clusters,
+    theta: impl Fn(&[f64]) -> Option<f64>,
+    alpha: f64,
+    seed: u64,
+) -> Result<Interval, Reason> {
     if clusters.is_empty() {
         return Err(Reason::NoData);
     }
@@ -31,7 +35,9 @@ pub fn percentile(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, al
         for cluster in clusters.iter() {
             let weight = poisson_one(&mut rng);
             if weight > 0.0 {
-                sums.iter_mut().zip(cluster).for_each(|(sum, own)| *sum += weight * own);
+                sums.iter_mut()
+                    .zip(cluster)
+                    .for_each(|(sum, own)| *sum += weight * own);
             }
         }
         values.extend(theta(&sums));
@@ -41,7 +47,10 @@ pub fn percentile(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>, al
     }
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((share * values.len() as f64) as usize).min(values.len() - 1)];
-    Ok(Interval { ci_lower: at(0.5 * alpha), ci_upper: at(1.0 - 0.5 * alpha) })
+    Ok(Interval {
+        ci_lower: at(0.5 * alpha),
+        ci_upper: at(1.0 - 0.5 * alpha),
+    })
 }
 
 /// Draws of a statistic with replacement, and what the whole sample and the samples without one row say.
@@ -98,12 +107,20 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
         }
         Statistic::Ratio(x, y) => {
             let (num, den) = (sum(x), sum(y));
-            (num / den, x.iter().zip(y).map(|(a, b)| (num - a) / (den - b)).collect())
+            (
+                num / den,
+                x.iter().zip(y).map(|(a, b)| (num - a) / (den - b)).collect(),
+            )
         }
         Statistic::Difference(x, y) => {
             let (a, b, n, m) = (sum(x), sum(y), x.len() as f64, y.len() as f64);
             let first = x.iter().map(|own| (a - own) / (n - 1.0) - b / m);
-            (a / n - b / m, first.chain(y.iter().map(|own| a / n - (b - own) / (m - 1.0))).collect())
+            (
+                a / n - b / m,
+                first
+                    .chain(y.iter().map(|own| a / n - (b - own) / (m - 1.0)))
+                    .collect(),
+            )
         }
     };
     // Each replicate has a stream of its own, so threads change nothing.
@@ -122,7 +139,11 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
     };
     let mut replicates: Vec<f64> = (0..n_replicates).into_par_iter().filter_map(replicate).collect();
     replicates.sort_by(f64::total_cmp);
-    Ok(Resampled { estimate: finite(estimate).ok_or(Reason::NoData)?, replicates, without_one })
+    Ok(Resampled {
+        estimate: finite(estimate).ok_or(Reason::NoData)?,
+        replicates,
+        without_one,
+    })
 }
 
 /// Rows of a block: two columns of it fit the first cache, and a row's number is twelve bits.
@@ -135,7 +156,11 @@ fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
     let (mut left, mut rows_left) = (x.len() as u64, x.len());
     let mut sums = [0.0; 2];
     for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
-        let n = if rows_left == x.len() { left } else { binomial(rng, left, x.len() as f64 / rows_left as f64) };
+        let n = if rows_left == x.len() {
+            left
+        } else {
+            binomial(rng, left, x.len() as f64 / rows_left as f64)
+        };
         (left, rows_left) = (left - n, rows_left - x.len());
         let of_block = match (<&[f64; BLOCK]>::try_from(x), <&[f64; BLOCK]>::try_from(y)) {
             (Ok(x), Ok(y)) => draw_block(rng, x, y, n),
@@ -171,7 +196,9 @@ fn draw_block(rng: &mut ChaCha8Rng, x: &[f64; BLOCK], y: &[f64; BLOCK], n: u64) 
         lanes[0][0] += x[row(word, idx)];
         lanes[0][1] += y[row(word, idx)];
     }
-    lanes.iter().fold([0.0; 2], |sums, lane| [sums[0] + lane[0], sums[1] + lane[1]])
+    lanes
+        .iter()
+        .fold([0.0; 2], |sums, lane| [sums[0] + lane[0], sums[1] + lane[1]])
 }
 
 fn binomial(rng: &mut ChaCha8Rng, n: u64, p: f64) -> u64 {
@@ -187,7 +214,12 @@ impl Resampled {
     ///
     /// # References
     /// Efron (1987).
-    pub fn interval(&self, method: BootstrapMethod, n_replicates: usize, alpha: f64) -> Result<Interval, Reason> {
+    pub fn interval(
+        &self,
+        method: BootstrapMethod,
+        n_replicates: usize,
+        alpha: f64,
+    ) -> Result<Interval, Reason> {
         let n = self.replicates.len();
         if n == 0 || n * 10 < n_replicates * 9 {
             return Err(Reason::DominatingCluster);
@@ -199,7 +231,10 @@ impl Resampled {
             self.replicates[low] + rest * (self.replicates[high] - self.replicates[low])
         };
         if method == BootstrapMethod::Percentile {
-            return Ok(Interval { ci_lower: at(0.5 * alpha), ci_upper: at(1.0 - 0.5 * alpha) });
+            return Ok(Interval {
+                ci_lower: at(0.5 * alpha),
+                ci_upper: at(1.0 - 0.5 * alpha),
+            });
         }
         let below = self.replicates.partition_point(|value| *value < self.estimate);
         let up_to = self.replicates.partition_point(|value| *value <= self.estimate);
@@ -208,17 +243,33 @@ impl Resampled {
         let half = 0.5 / n as f64;
         let z0 = -norm_isf(share.clamp(half, 1.0 - half));
         let mean = self.without_one.iter().sum::<f64>() / self.without_one.len().max(1) as f64;
-        let moment = |power: i32| self.without_one.iter().map(|value| (mean - value).powi(power)).sum::<f64>();
+        let moment = |power: i32| {
+            self.without_one
+                .iter()
+                .map(|value| (mean - value).powi(power))
+                .sum::<f64>()
+        };
         let square = moment(2);
-        let acceleration = if square > 0.0 { moment(3) / (6.0 * square.powf(1.5)) } else { 0.0 };
+        let acceleration = if square > 0.0 {
+            moment(3) / (6.0 * square.powf(1.5))
+        } else {
+            0.0
+        };
         let end = |z: f64| {
             let shifted = z0 + z;
             let scale = 1.0 - acceleration * shifted;
             // So far out that the correction would fold over, the replicates end.
-            at(if scale > 0.0 { norm_sf(-(z0 + shifted / scale)) } else { f64::from(u8::from(z > 0.0)) })
+            at(if scale > 0.0 {
+                norm_sf(-(z0 + shifted / scale))
+            } else {
+                f64::from(u8::from(z > 0.0))
+            })
         };
         let z = norm_isf(0.5 * alpha);
-        Ok(Interval { ci_lower: end(-z), ci_upper: end(z) })
+        Ok(Interval {
+            ci_lower: end(-z),
+            ci_upper: end(z),
+        })
     }
 }
 
@@ -253,7 +304,10 @@ mod tests {
         }
         let grand = means.iter().sum::<f64>() / 2_000.0;
         let spread = means.iter().map(|m| (m - grand).powi(2)).sum::<f64>() / 1_999.0;
-        assert!((grand - mean).abs() < 4.0 * (variance / n as f64 / 2_000.0).sqrt(), "{grand} {mean}");
+        assert!(
+            (grand - mean).abs() < 4.0 * (variance / n as f64 / 2_000.0).sqrt(),
+            "{grand} {mean}"
+        );
         assert!((spread / (variance / n as f64) - 1.0).abs() < 0.15, "{spread}");
     }
 
@@ -262,13 +316,20 @@ mod tests {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i * 37 % 101)).collect();
         let mean = values.iter().sum::<f64>() / 400.0;
         let error = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 399.0 / 400.0).sqrt();
-        let close = |interval: Interval| ((interval.ci_upper - interval.ci_lower) / (2.0 * 1.96 * error) - 1.0).abs() < 0.1;
+        let close = |interval: Interval| {
+            ((interval.ci_upper - interval.ci_lower) / (2.0 * 1.96 * error) - 1.0).abs() < 0.1
+        };
         let resampled = resample(Statistic::Mean(&values), 4_000, 1).unwrap();
         for method in [BootstrapMethod::Bca, BootstrapMethod::Percentile] {
-            assert!(close(resampled.interval(method, 4_000, 0.05).unwrap()), "{method:?}");
+            assert!(
+                close(resampled.interval(method, 4_000, 0.05).unwrap()),
+                "{method:?}"
+            );
         }
         let clusters: Clusters = values.iter().map(|v| [*v, 1.0]).collect();
-        assert!(close(percentile(&clusters, |sums| Some(sums[0] / sums[1]), 0.05, 1).unwrap()));
+        assert!(close(
+            percentile(&clusters, |sums| Some(sums[0] / sums[1]), 0.05, 1).unwrap()
+        ));
         assert!(resample(Statistic::Ratio(&values, &values[1..]), 10, 1).is_err());
     }
 }

@@ -13,7 +13,10 @@ impl Clusters {
     /// # Panics
     /// A width of 0, and numbers that are not whole rows.
     pub fn from_sums(width: usize, sums: Vec<f64>) -> Self {
-        assert!(width > 0 && sums.len().is_multiple_of(width), "rows are {width} sums wide");
+        assert!(
+            width > 0 && sums.len().is_multiple_of(width),
+            "rows are {width} sums wide"
+        );
         Self { width, sums }
     }
 

@@ -2,11 +2,9 @@
 
 use statrs::function::gamma::{checked_gamma_lr, checked_gamma_ur};
 
-use super::{
-    Reason,
-    dist::ln_norm_sf,
-    special::{beta_tails, ln_beta, root},
-};
+use crate::stats::dist::ln_norm_sf;
+use crate::stats::known::Reason;
+use crate::stats::special::{beta_tails, ln_beta, root};
 
 /// Doublings that a search for a boundary's upper end takes.
 const MAX_DOUBLINGS: usize = 60;
@@ -28,7 +26,11 @@ pub struct Tuning {
 impl Tuning {
     /// The mixture's precision that is best at `v_opt`.
     pub fn rho(&self) -> f64 {
-        let alpha = if self.one_sided { 2.0 * self.alpha_opt } else { self.alpha_opt };
+        let alpha = if self.one_sided {
+            2.0 * self.alpha_opt
+        } else {
+            self.alpha_opt
+        };
         let l = -2.0 * alpha.ln();
         self.v_opt / (l + l.ln_1p())
     }
@@ -63,16 +65,26 @@ impl Family {
         match self {
             Self::NormalMixture => {
                 let both = 0.5 * (rho / (v + rho)).ln() + s * s / (2.0 * (v + rho));
-                if tuning.one_sided { both + std::f64::consts::LN_2 + ln_norm_sf(-s / (v + rho).sqrt()) } else { both }
+                if tuning.one_sided {
+                    both + std::f64::consts::LN_2 + ln_norm_sf(-s / (v + rho).sqrt())
+                } else {
+                    both
+                }
             }
             Self::GammaExponential { c } => ln_gamma_mixture(s, v, c, rho),
             Self::BetaBinomial { g, h } => {
                 let r = (rho - g * h).max(1e-3 * g * h);
                 let ln_incomplete = |a: f64, b: f64| {
                     let whole = ln_beta(a, b);
-                    if tuning.one_sided { whole + beta_tails(a, b, h / (g + h), g / (g + h)).0.ln() } else { whole }
+                    if tuning.one_sided {
+                        whole + beta_tails(a, b, h / (g + h), g / (g + h)).0.ln()
+                    } else {
+                        whole
+                    }
                 };
-                v / (g * h) * (g + h).ln() - (v + h * s) / (h * (g + h)) * g.ln() - (v - g * s) / (g * (g + h)) * h.ln()
+                v / (g * h) * (g + h).ln()
+                    - (v + h * s) / (h * (g + h)) * g.ln()
+                    - (v - g * s) / (g * (g + h)) * h.ln()
                     + ln_incomplete((r + v - g * s) / (g * (g + h)), (r + v + h * s) / (h * (g + h)))
                     - ln_incomplete(r / (g * (g + h)), r / (h * (g + h)))
             }
@@ -134,7 +146,11 @@ pub fn ln_gamma_mixture(s: f64, v: f64, c: f64, rho: f64) -> f64 {
 
 fn lower_gamma(a: f64, x: f64) -> f64 {
     // Far below its mean the lower tail is wanted, elsewhere it is near 1.
-    if x < a + 1.0 { checked_gamma_lr(a, x).unwrap_or(f64::NAN) } else { 1.0 - checked_gamma_ur(a, x).unwrap_or(f64::NAN) }
+    if x < a + 1.0 {
+        checked_gamma_lr(a, x).unwrap_or(f64::NAN)
+    } else {
+        1.0 - checked_gamma_ur(a, x).unwrap_or(f64::NAN)
+    }
 }
 
 /// How polynomial stitching joins its pieces.
@@ -157,8 +173,13 @@ impl Stitching {
     /// Howard, Ramdas, McAuliffe & Sekhon (2021), theorem 1.
     pub fn boundary(&self, v: f64, alpha: f64) -> f64 {
         let v = v.max(self.v_min);
-        let (k1, k2) = ((self.eta.powf(0.25) + self.eta.powf(-0.25)) / 2.0_f64.sqrt(), (self.eta.sqrt() + 1.0) / 2.0);
-        let l = self.s * (self.eta * v / self.v_min).ln().ln() + (zeta(self.s) / self.eta.ln().powf(self.s)).ln() - alpha.ln();
+        let (k1, k2) = (
+            (self.eta.powf(0.25) + self.eta.powf(-0.25)) / 2.0_f64.sqrt(),
+            (self.eta.sqrt() + 1.0) / 2.0,
+        );
+        let l = self.s * (self.eta * v / self.v_min).ln().ln()
+            + (zeta(self.s) / self.eta.ln().powf(self.s)).ln()
+            - alpha.ln();
         let linear = k2 * self.c * l;
         (k1 * k1 * v * l + linear * linear).sqrt() + linear
     }
@@ -168,9 +189,19 @@ impl Stitching {
 fn zeta(s: f64) -> f64 {
     const N: f64 = 20.0;
     let head: f64 = (1..20).map(|k| f64::from(k).powf(-s)).sum();
-    let (mut term, mut sum) = (s * N.powf(-s - 1.0), head + N.powf(1.0 - s) / (s - 1.0) + 0.5 * N.powf(-s));
+    let (mut term, mut sum) = (
+        s * N.powf(-s - 1.0),
+        head + N.powf(1.0 - s) / (s - 1.0) + 0.5 * N.powf(-s),
+    );
     // Bernoulli numbers over factorials: B_2k / (2k)!.
-    let ratios = [1.0 / 12.0, -1.0 / 720.0, 1.0 / 30_240.0, -1.0 / 1_209_600.0, 1.0 / 47_900_160.0, -691.0 / 1_307_674_368_000.0];
+    let ratios = [
+        1.0 / 12.0,
+        -1.0 / 720.0,
+        1.0 / 30_240.0,
+        -1.0 / 1_209_600.0,
+        1.0 / 47_900_160.0,
+        -691.0 / 1_307_674_368_000.0,
+    ];
     for (k, ratio) in (0..).zip(ratios) {
         sum += ratio * term;
         let at = s + f64::from(2 * k + 1);

@@ -1,10 +1,8 @@
 //! One planned test of an estimate, by z or t: statistic, p-value, interval, for each alternative.
 
-use super::{
-    Interval, Reason,
-    dist::{ln_t_sf, t_isf, t_sf},
-    effect::Estimate,
-};
+use crate::stats::dist::{ln_t_sf, t_isf, t_sf};
+use crate::stats::effect::Estimate;
+use crate::stats::known::{Interval, Reason};
 
 /// What is held against "no difference".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,18 +38,28 @@ impl PValue {
     /// From the p-value alone.
     pub fn of(p: f64) -> Self {
         let p = p.clamp(0.0, 1.0);
-        Self { p, log10_p: p.log10() }
+        Self {
+            p,
+            log10_p: p.log10(),
+        }
     }
 
     /// Not a number is no p-value.
     fn checked(self) -> Result<Self, Reason> {
-        if self.p.is_nan() { Err(Reason::OutOfRange) } else { Ok(self) }
+        if self.p.is_nan() {
+            Err(Reason::OutOfRange)
+        } else {
+            Ok(self)
+        }
     }
 
     /// From the natural logarithm of a p-value, or of a sum of tails.
     pub fn of_ln(ln_p: f64) -> Self {
         let ln_p = ln_p.min(0.0);
-        Self { p: ln_p.exp(), log10_p: ln_p / std::f64::consts::LN_10 }
+        Self {
+            p: ln_p.exp(),
+            log10_p: ln_p / std::f64::consts::LN_10,
+        }
     }
 }
 
@@ -66,7 +74,11 @@ impl Alternative {
         let tail = sides * t_sf(signed, df);
         // Of two numbers, `min` takes the one that is one.
         let p = if tail > 1.0 { 1.0 } else { tail };
-        let log10_p = if p.is_nan() || p > 1e-290 { p.log10() } else { (ln_t_sf(signed, df) + f64::ln(sides)) / std::f64::consts::LN_10 };
+        let log10_p = if p.is_nan() || p > 1e-290 {
+            p.log10()
+        } else {
+            (ln_t_sf(signed, df) + f64::ln(sides)) / std::f64::consts::LN_10
+        };
         PValue { p, log10_p }
     }
 
@@ -75,17 +87,29 @@ impl Alternative {
         match self {
             Self::TwoSided => {
                 let half = half_width(0.5 * alpha);
-                Ends { lower: Some(center - half), upper: Some(center + half) }
+                Ends {
+                    lower: Some(center - half),
+                    upper: Some(center + half),
+                }
             }
-            Self::Greater => Ends { lower: Some(center - half_width(alpha)), upper: None },
-            Self::Less => Ends { lower: None, upper: Some(center + half_width(alpha)) },
+            Self::Greater => Ends {
+                lower: Some(center - half_width(alpha)),
+                upper: None,
+            },
+            Self::Less => Ends {
+                lower: None,
+                upper: Some(center + half_width(alpha)),
+            },
         }
     }
 }
 
 impl From<Interval> for Ends {
     fn from(interval: Interval) -> Self {
-        Self { lower: Some(interval.ci_lower), upper: Some(interval.ci_upper) }
+        Self {
+            lower: Some(interval.ci_lower),
+            upper: Some(interval.ci_upper),
+        }
     }
 }
 
@@ -93,7 +117,10 @@ impl Ends {
     /// The ends through a rising function.
     #[must_use]
     pub fn map(self, f: impl Fn(f64) -> f64) -> Self {
-        Self { lower: self.lower.map(&f), upper: self.upper.map(&f) }
+        Self {
+            lower: self.lower.map(&f),
+            upper: self.upper.map(&f),
+        }
     }
 }
 
@@ -144,7 +171,11 @@ pub struct Plan {
 pub fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
     // Shares of the sum, whose squares cannot overflow.
     let share = v1 / (v1 + v0);
-    if v1 + v0 > 0.0 { 1.0 / (share * share / df1 + (1.0 - share) * (1.0 - share) / df0) } else { df1.min(df0) }
+    if v1 + v0 > 0.0 {
+        1.0 / (share * share / df1 + (1.0 - share) * (1.0 - share) / df0)
+    } else {
+        df1.min(df0)
+    }
 }
 
 /// Compares two independent estimates: variances add, degrees of freedom combine by Welch-Satterthwaite.
@@ -161,14 +192,20 @@ pub fn independent(control: Estimate, treatment: Estimate, plan: Plan) -> Contra
     );
     let df = welch_df(v1, treatment.df, v0, control.df);
     let relative = relative(control, treatment, df, ln_df, plan);
-    Contrast { relative, ..with_error(control, treatment, (v1 + v0).sqrt(), df, plan) }
+    Contrast {
+        relative,
+        ..with_error(control, treatment, (v1 + v0).sqrt(), df, plan)
+    }
 }
 
 /// As [`independent`], with the effect's standard error and degrees of freedom given.
 pub fn with_error(control: Estimate, treatment: Estimate, std_error: f64, df: f64, plan: Plan) -> Contrast {
     let effect_size = treatment.estimate - control.estimate;
     let statistic = effect_size / std_error;
-    let error = if !std_error.is_finite() || !df.is_finite() && df != f64::INFINITY || !statistic.is_finite() && std_error > 0.0 {
+    let error = if !std_error.is_finite()
+        || !df.is_finite() && df != f64::INFINITY
+        || !statistic.is_finite() && std_error > 0.0
+    {
         Err(Reason::OutOfRange)
     } else if std_error > 0.0 {
         Ok(())
@@ -183,19 +220,38 @@ pub fn with_error(control: Estimate, treatment: Estimate, std_error: f64, df: f6
         std_error: Some(std_error),
         statistic: error.is_ok().then_some(statistic),
         df: df.is_finite().then_some(df),
-        p_value: error.map(|()| plan.alternative.p_value(statistic, df)).and_then(PValue::checked),
-        ci: error.map(|()| plan.alternative.ends(effect_size, plan.alpha, |tail| quantile(tail) * std_error)),
-        relative: if error == Err(Reason::OutOfRange) { Err(Reason::OutOfRange) } else { relative(control, treatment, df, df, plan) },
+        p_value: error
+            .map(|()| plan.alternative.p_value(statistic, df))
+            .and_then(PValue::checked),
+        ci: error.map(|()| {
+            plan.alternative
+                .ends(effect_size, plan.alpha, |tail| quantile(tail) * std_error)
+        }),
+        relative: if error == Err(Reason::OutOfRange) {
+            Err(Reason::OutOfRange)
+        } else {
+            relative(control, treatment, df, df, plan)
+        },
     }
 }
 
 /// The t (or z) with an upper tail, also above one half.
 fn t_quantile(tail: f64, df: f64) -> f64 {
-    if tail > 0.5 { -t_isf(1.0 - tail, df) } else { t_isf(tail, df) }
+    if tail > 0.5 {
+        -t_isf(1.0 - tail, df)
+    } else {
+        t_isf(tail, df)
+    }
 }
 
 /// Relative effect by the delta method, `var = v1 / R0^2 + R1^2 v0 / R0^4`, and on the log scale, where degrees of freedom are others.
-fn relative(control: Estimate, treatment: Estimate, df: f64, ln_df: f64, plan: Plan) -> Result<RelativeContrast, Reason> {
+fn relative(
+    control: Estimate,
+    treatment: Estimate,
+    df: f64,
+    ln_df: f64,
+    plan: Plan,
+) -> Result<RelativeContrast, Reason> {
     let (r0, r1) = (control.estimate, treatment.estimate);
     // Most controls are so far from 0 that no quantile need be computed to see it.
     let is_far = r0.abs() > 100.0 * control.std_error && control.df >= 5.0 && plan.alpha >= 1e-6;
@@ -213,11 +269,17 @@ fn relative(control: Estimate, treatment: Estimate, df: f64, ln_df: f64, plan: P
     let rel_effect_size = (r1 - r0) / r0;
     let log_ci = (r0 > 0.0 && r1 > 0.0).then(|| {
         let log_error = (treatment.std_error / r1).hypot(c0);
-        plan.alternative.ends((r1 / r0).ln(), plan.alpha, |tail| t_quantile(tail, ln_df) * log_error).map(f64::exp_m1)
+        plan.alternative
+            .ends((r1 / r0).ln(), plan.alpha, |tail| {
+                t_quantile(tail, ln_df) * log_error
+            })
+            .map(f64::exp_m1)
     });
     Ok(RelativeContrast {
         rel_effect_size,
-        ci: plan.alternative.ends(rel_effect_size, plan.alpha, |tail| t_quantile(tail, df) * std_error),
+        ci: plan.alternative.ends(rel_effect_size, plan.alpha, |tail| {
+            t_quantile(tail, df) * std_error
+        }),
         log_ci,
     })
 }

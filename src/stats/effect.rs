@@ -2,13 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Interval, Reason,
-    dist::{norm_isf, t_isf, t_sf},
-    proportion, ratio,
-    ratio::RatioEstimate,
-    sequential,
-};
+use crate::stats::dist::{norm_isf, t_isf, t_sf};
+use crate::stats::known::{Interval, Reason};
+use crate::stats::ratio::RatioEstimate;
+use crate::stats::{proportion, ratio, sequential};
 
 /// Events (or non-events) in an arm, as many as independent rows would need to be as uncertain, below which a proportion is too rare for
 /// the usual interval. Counted events would not do: a thousand of one user are one.
@@ -39,7 +36,11 @@ pub struct Estimate {
 
 impl From<&RatioEstimate> for Estimate {
     fn from(r: &RatioEstimate) -> Self {
-        Self { estimate: r.estimate, std_error: r.std_error, df: r.df }
+        Self {
+            estimate: r.estimate,
+            std_error: r.std_error,
+            df: r.df,
+        }
     }
 }
 
@@ -101,7 +102,11 @@ pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method
     let std_error = v.sqrt();
     let df = welch_df(control, treatment);
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-    let p_value = if v > 0.0 { 2.0 * t_sf(effect_size.abs() / std_error, df) } else { 1.0 };
+    let p_value = if v > 0.0 {
+        2.0 * t_sf(effect_size.abs() / std_error, df)
+    } else {
+        1.0
+    };
     Effect {
         control: control.estimate,
         treatment: treatment.estimate,
@@ -121,18 +126,38 @@ pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method
 fn welch_df(control: Estimate, treatment: Estimate) -> f64 {
     let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
     let v = v1 + v0;
-    if v > 0.0 { v * v / (v1 * v1 / treatment.df + v0 * v0 / control.df) } else { treatment.df.min(control.df) }
+    if v > 0.0 {
+        v * v / (v1 * v1 / treatment.df + v0 * v0 / control.df)
+    } else {
+        treatment.df.min(control.df)
+    }
 }
 
 /// Newcombe's intervals on effective sample sizes: for one look, and for every look; and the variance that the first comes to.
-fn newcombe_anytime(r0: &RatioEstimate, r1: &RatioEstimate, df: f64, levels: Levels, tau2: f64) -> (Interval, Interval, f64) {
+fn newcombe_anytime(
+    r0: &RatioEstimate,
+    r1: &RatioEstimate,
+    df: f64,
+    levels: Levels,
+    tau2: f64,
+) -> (Interval, Interval, f64) {
     let (n0, n1) = (effective_n(r0), effective_n(r1));
     let (p0, p1) = (r0.estimate, r1.estimate);
     let z = t_isf(0.5 * levels.alpha, df);
     let ci = proportion::newcombe(p1, n1, p0, n0, z);
     // Without events the clusters show no spread; the interval itself says how uncertain the difference is.
     let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
-    (ci, proportion::newcombe(p1, n1, p0, n0, sequential::multiplier(v, tau2, levels.alpha, true)), v)
+    (
+        ci,
+        proportion::newcombe(
+            p1,
+            n1,
+            p0,
+            n0,
+            sequential::multiplier(v, tau2, levels.alpha, true),
+        ),
+        v,
+    )
 }
 
 /// Standard errors from 0 within which a control's ratio is too skewed for the delta method.
@@ -148,14 +173,26 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
     let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
     let (rel_effect_size, t) = (treatment.estimate / r0 - 1.0, t_isf(0.5 * alpha, df));
     if r0.abs() < FIELLER_WITHIN * control.std_error {
-        let (a, b, c) = (r0 * r0 - t * t * v0, r0 * treatment.estimate, treatment.estimate.powi(2) - t * t * v1);
+        let (a, b, c) = (
+            r0 * r0 - t * t * v0,
+            r0 * treatment.estimate,
+            treatment.estimate.powi(2) - t * t * v1,
+        );
         let root = (b * b - a * c).sqrt();
         // With few degrees of freedom the set of ratios may have no end.
-        return (a > 0.0 && root.is_finite())
-            .then(|| Relative { rel_effect_size, ci: Interval { ci_lower: (b - root) / a - 1.0, ci_upper: (b + root) / a - 1.0 } });
+        return (a > 0.0 && root.is_finite()).then(|| Relative {
+            rel_effect_size,
+            ci: Interval {
+                ci_lower: (b - root) / a - 1.0,
+                ci_upper: (b + root) / a - 1.0,
+            },
+        });
     }
     let variance = v1 / (r0 * r0) + (treatment.estimate / (r0 * r0)).powi(2) * v0;
-    Some(Relative { rel_effect_size, ci: Interval::around(rel_effect_size, t * variance.sqrt()) })
+    Some(Relative {
+        rel_effect_size,
+        ci: Interval::around(rel_effect_size, t * variance.sqrt()),
+    })
 }
 
 /// The difference of a metric between arms given as clusters `(numerator, denominator)`.
@@ -165,8 +202,18 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
 ///
 /// # Errors
 /// As [`ratio::clusters`].
-pub fn between_clusters(control: &[(f64, f64)], treatment: &[(f64, f64)], proportion: bool, levels: Levels) -> Result<Effect, Reason> {
-    Ok(between(&ratio::clusters(control)?, &ratio::clusters(treatment)?, proportion, levels))
+pub fn between_clusters(
+    control: &[(f64, f64)],
+    treatment: &[(f64, f64)],
+    proportion: bool,
+    levels: Levels,
+) -> Result<Effect, Reason> {
+    Ok(between(
+        &ratio::clusters(control)?,
+        &ratio::clusters(treatment)?,
+        proportion,
+        levels,
+    ))
 }
 
 /// The difference of a metric between arms with their cluster-robust errors; see [`between_clusters`].
@@ -218,8 +265,17 @@ pub struct Look {
 impl Look {
     /// At an effect; `every` look or the one that was planned.
     pub fn at(effect: &Effect, every: bool) -> Self {
-        let (interval, p_value) = if every { (effect.anytime, effect.anytime_p_value) } else { (effect.ci, effect.p_value) };
-        Self { control: effect.control, effect_size: effect.effect_size, interval, p_value }
+        let (interval, p_value) = if every {
+            (effect.anytime, effect.anytime_p_value)
+        } else {
+            (effect.ci, effect.p_value)
+        };
+        Self {
+            control: effect.control,
+            effect_size: effect.effect_size,
+            interval,
+            p_value,
+        }
     }
 
     /// The look at [`between`] two arms, without what nobody acts on: simulations take millions. `tau2` is the mixture's variance of
@@ -236,20 +292,32 @@ impl Look {
         if !every {
             return Self::at(&between(r0, r1, proportion, levels), every);
         }
-        let (effect_size, v) = (r1.estimate - r0.estimate, r0.std_error.powi(2) + r1.std_error.powi(2));
+        let (effect_size, v) = (
+            r1.estimate - r0.estimate,
+            r0.std_error.powi(2) + r1.std_error.powi(2),
+        );
         let is_rare = proportion && is_rare(r0, r1);
         let interval = if is_rare {
             newcombe_anytime(r0, r1, welch_df(r0.into(), r1.into()), levels, tau2).1
         } else {
             Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha))
         };
-        let is_nothing = if upwards { interval.ci_lower <= 0.0 } else { interval.ci_upper >= 0.0 };
+        let is_nothing = if upwards {
+            interval.ci_lower <= 0.0
+        } else {
+            interval.ci_upper >= 0.0
+        };
         let p_value = match (is_nothing, is_rare) {
             (true, _) => 1.0,
             (false, true) => between(r0, r1, proportion, levels).anytime_p_value,
             (false, false) => sequential::p_value(effect_size, v, tau2),
         };
-        Self { control: r0.estimate, effect_size, interval, p_value }
+        Self {
+            control: r0.estimate,
+            effect_size,
+            interval,
+            p_value,
+        }
     }
 }
 
@@ -258,21 +326,39 @@ impl Look {
 fn effective_n(r: &RatioEstimate) -> f64 {
     let variance = r.std_error.powi(2);
     let binomial = r.estimate * (1.0 - r.estimate);
-    if variance > 0.0 && binomial > 0.0 { (binomial / variance).min(r.denominator) } else { r.denominator }
+    if variance > 0.0 && binomial > 0.0 {
+        (binomial / variance).min(r.denominator)
+    } else {
+        r.denominator
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LEVELS: Levels = Levels { alpha: 0.05, v_star: 1e-4 };
+    const LEVELS: Levels = Levels {
+        alpha: 0.05,
+        v_star: 1e-4,
+    };
 
     #[test]
     fn arms_add_their_variances() {
-        let arm = |estimate, std_error, df| Estimate { estimate, std_error, df };
-        let effect = difference(arm(0.5, 0.03, 50.0), arm(0.6, 0.04, 80.0), LEVELS, EffectMethod::ClusterRobust);
+        let arm = |estimate, std_error, df| Estimate {
+            estimate,
+            std_error,
+            df,
+        };
+        let effect = difference(
+            arm(0.5, 0.03, 50.0),
+            arm(0.6, 0.04, 80.0),
+            LEVELS,
+            EffectMethod::ClusterRobust,
+        );
         assert!((effect.std_error - 0.05).abs() < 1e-15);
-        assert!((effect.df - 0.05_f64.powi(4) / (0.03_f64.powi(4) / 50.0 + 0.04_f64.powi(4) / 80.0)).abs() < 1e-9);
+        assert!(
+            (effect.df - 0.05_f64.powi(4) / (0.03_f64.powi(4) / 50.0 + 0.04_f64.powi(4) / 80.0)).abs() < 1e-9
+        );
         assert!(effect.anytime.ci_lower < effect.ci.ci_lower && effect.ci.ci_upper < effect.anytime.ci_upper);
         let relative = effect.relative.unwrap();
         assert!((relative.rel_effect_size - 0.2).abs() < 1e-12);
@@ -308,8 +394,15 @@ mod tests {
                 let whole = Look::at(&between(&r0, &r1, true, LEVELS), every);
                 for upwards in [false, true] {
                     let quick = Look::between(&r0, &r1, true, LEVELS, tau2, (every, upwards));
-                    let is_acted_on = whole.interval.ci_lower > 0.0 && upwards || whole.interval.ci_upper < 0.0 && !upwards;
-                    assert_eq!(quick, Look { p_value: if every && !is_acted_on { 1.0 } else { whole.p_value }, ..whole });
+                    let is_acted_on =
+                        whole.interval.ci_lower > 0.0 && upwards || whole.interval.ci_upper < 0.0 && !upwards;
+                    assert_eq!(
+                        quick,
+                        Look {
+                            p_value: if every && !is_acted_on { 1.0 } else { whole.p_value },
+                            ..whole
+                        }
+                    );
                 }
                 assert!(whole.p_value > LEVELS.alpha || !whole.interval.contains_zero());
             }
@@ -318,19 +411,38 @@ mod tests {
 
     #[test]
     fn a_control_close_to_zero_has_fieller_s_interval() {
-        let arm = |estimate, std_error| Estimate { estimate, std_error, df: 1e9 };
+        let arm = |estimate, std_error| Estimate {
+            estimate,
+            std_error,
+            df: 1e9,
+        };
         let relative = relative(arm(0.04, 0.01), arm(0.06, 0.01), 0.05, 1e9).unwrap();
         let t = t_isf(0.025, 1e9);
         for end in [relative.ci.ci_lower, relative.ci.ci_upper] {
             let x = end + 1.0;
             assert!(((0.06 - x * 0.04_f64).powi(2) / (1e-4 + x * x * 1e-4) / (t * t) - 1.0).abs() < 1e-9);
         }
-        assert!(relative.ci.ci_upper - relative.rel_effect_size > relative.rel_effect_size - relative.ci.ci_lower);
+        assert!(
+            relative.ci.ci_upper - relative.rel_effect_size > relative.rel_effect_size - relative.ci.ci_lower
+        );
     }
 
     #[test]
     fn a_control_near_zero_has_no_relative_effect() {
-        let arm = |estimate, std_error| Estimate { estimate, std_error, df: 100.0 };
-        assert_eq!(difference(arm(0.01, 0.02), arm(0.5, 0.02), LEVELS, EffectMethod::ClusterRobust).relative, None);
+        let arm = |estimate, std_error| Estimate {
+            estimate,
+            std_error,
+            df: 100.0,
+        };
+        assert_eq!(
+            difference(
+                arm(0.01, 0.02),
+                arm(0.5, 0.02),
+                LEVELS,
+                EffectMethod::ClusterRobust
+            )
+            .relative,
+            None
+        );
     }
 }

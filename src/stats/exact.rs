@@ -1,10 +1,8 @@
 //! Exact tests on counts: binomial and hypergeometric tails.
 
-use super::{
-    Reason,
-    contrast::{Alternative, PValue},
-    special::{beta_tails, ln_binomial_pmf},
-};
+use crate::stats::contrast::{Alternative, PValue};
+use crate::stats::known::Reason;
+use crate::stats::special::{beta_tails, ln_binomial_pmf};
 
 /// Outcomes as likely as the observed one, but for rounding, count as extreme.
 const ROUNDING: f64 = 1e-7;
@@ -14,8 +12,16 @@ const MAX_TERMS: f64 = 5e7;
 /// Lower and upper tails of a binomial, both with the point itself: `P(X <= k)`, `P(X >= k)`.
 pub fn binomial_tails(k: f64, n: f64, p: f64) -> (f64, f64) {
     let q = 1.0 - p;
-    let lower = if k >= n { 1.0 } else { beta_tails(n - k, k + 1.0, q, p).0 };
-    let upper = if k <= 0.0 { 1.0 } else { beta_tails(k, n - k + 1.0, p, q).0 };
+    let lower = if k >= n {
+        1.0
+    } else {
+        beta_tails(n - k, k + 1.0, q, p).0
+    };
+    let upper = if k <= 0.0 {
+        1.0
+    } else {
+        beta_tails(k, n - k + 1.0, p, q).0
+    };
     (lower, upper)
 }
 
@@ -57,7 +63,11 @@ fn first_at_most(from: f64, end: f64, limit: f64, ln_pmf: &dyn Fn(f64) -> f64) -
     }
     while (above - below).abs() > 1.0 {
         let middle = (0.5 * (above + below)).floor();
-        if ln_pmf(middle) > limit { above = middle } else { below = middle }
+        if ln_pmf(middle) > limit {
+            above = middle
+        } else {
+            below = middle
+        }
     }
     Some(below)
 }
@@ -76,14 +86,17 @@ pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Resul
         return Err(Reason::NoData);
     }
     let (low, high) = ((column - other_row).max(0.0), column.min(row));
-    let mode = ((column + 1.0) * (row + 1.0) / (n + 2.0)).floor().clamp(low, high);
+    let mode = ((column + 1.0) * (row + 1.0) / (n + 2.0))
+        .floor()
+        .clamp(low, high);
     let spread = (column * (row / n) * (other_row / n) * ((n - column) / (n - 1.0).max(1.0))).sqrt();
     if spread * 40.0 > MAX_TERMS {
         return Err(Reason::TooLarge);
     }
     let share = column / n;
     let ln_pmf = |x: f64| {
-        ln_binomial_pmf(x, row, share, 1.0 - share) + ln_binomial_pmf(column - x, other_row, share, 1.0 - share)
+        ln_binomial_pmf(x, row, share, 1.0 - share)
+            + ln_binomial_pmf(column - x, other_row, share, 1.0 - share)
             - ln_binomial_pmf(column, n, share, 1.0 - share)
     };
     // From x outwards the terms fall once the mode is passed; they follow from each other.
@@ -112,9 +125,15 @@ pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Resul
     let two_sided = || {
         let limit = ln_pmf(a) + ROUNDING.ln_1p();
         let (own, other) = if a <= mode {
-            (tail(a, false), first_at_most(mode.max(a + 1.0), high, limit, &ln_pmf).map(|x| tail(x, true)))
+            (
+                tail(a, false),
+                first_at_most(mode.max(a + 1.0), high, limit, &ln_pmf).map(|x| tail(x, true)),
+            )
         } else {
-            (tail(a, true), first_at_most(mode.min(a - 1.0), low, limit, &ln_pmf).map(|x| tail(x, false)))
+            (
+                tail(a, true),
+                first_at_most(mode.min(a - 1.0), low, limit, &ln_pmf).map(|x| tail(x, false)),
+            )
         };
         other.map_or(own, |other| own.max(other) + (-(own - other).abs()).exp().ln_1p())
     };

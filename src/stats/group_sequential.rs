@@ -1,11 +1,9 @@
 //! Group sequential tests by recursive numerical integration: what looks at chosen fractions of the information cost, and where their
 //! boundaries lie.
 
-use super::{
-    Reason,
-    dist::{ln_norm_sf, norm_isf, norm_pdf, norm_sf},
-    special::root,
-};
+use crate::stats::dist::{ln_norm_sf, norm_isf, norm_pdf, norm_sf};
+use crate::stats::known::Reason;
+use crate::stats::special::root;
 
 /// How much of the error level is spent by a fraction of the information.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,15 +74,29 @@ pub struct Process {
 impl Process {
     /// Before any look. `drift` is the mean of S per unit of information.
     pub fn new(drift: f64) -> Self {
-        Self { drift, information: 0.0, nodes: Vec::new() }
+        Self {
+            drift,
+            information: 0.0,
+            nodes: Vec::new(),
+        }
     }
 
     /// `P(S beyond a bound at the next look)`, above or below, without having stopped before.
     pub fn beyond(&self, information: f64, bound: f64, above: bool) -> f64 {
         let step = information - self.information;
         let (mean, sd) = (self.drift * step, step.sqrt());
-        let tail = |from: f64| norm_sf(if above { (bound - from - mean) / sd } else { (from + mean - bound) / sd });
-        if self.information == 0.0 { tail(0.0) } else { self.nodes.iter().map(|(place, mass)| mass * tail(*place)).sum() }
+        let tail = |from: f64| {
+            norm_sf(if above {
+                (bound - from - mean) / sd
+            } else {
+                (from + mean - bound) / sd
+            })
+        };
+        if self.information == 0.0 {
+            tail(0.0)
+        } else {
+            self.nodes.iter().map(|(place, mass)| mass * tail(*place)).sum()
+        }
     }
 
     /// Goes on to the next look, for what stays between two bounds; `next` is the information of the look behind it, if there is one.
@@ -107,7 +119,12 @@ impl Process {
             let half = 0.5 * (high - low) / n_panels;
             for panel in 0..n_panels as usize {
                 let middle = low + half * (2 * panel + 1) as f64;
-                for (node, weight) in RULE.iter().rev().map(|(x, w)| (-x, w)).chain(RULE.iter().map(|(x, w)| (*x, w))) {
+                for (node, weight) in RULE
+                    .iter()
+                    .rev()
+                    .map(|(x, w)| (-x, w))
+                    .chain(RULE.iter().map(|(x, w)| (*x, w)))
+                {
                     let place = middle + half * node;
                     nodes.push((place, half * weight * self.density(place, step)));
                 }
@@ -125,9 +142,16 @@ impl Process {
         }
         // Nodes are in order: only those within reach count.
         let reach = STEP_REACH * sd;
-        let start = self.nodes.partition_point(|(from, _)| *from < place - mean - reach);
-        let end = self.nodes.partition_point(|(from, _)| *from <= place - mean + reach);
-        self.nodes[start..end].iter().map(|(from, mass)| mass * kernel(*from)).sum()
+        let start = self
+            .nodes
+            .partition_point(|(from, _)| *from < place - mean - reach);
+        let end = self
+            .nodes
+            .partition_point(|(from, _)| *from <= place - mean + reach);
+        self.nodes[start..end]
+            .iter()
+            .map(|(from, mass)| mass * kernel(*from))
+            .sum()
     }
 }
 
@@ -143,7 +167,11 @@ pub struct Design {
 /// Checks information: rising, above 0.
 fn check(information: &[f64]) -> Result<(), Reason> {
     let rises = information.windows(2).all(|pair| pair[0] < pair[1]);
-    if information.first().is_some_and(|first| *first > 0.0) && rises { Ok(()) } else { Err(Reason::NoData) }
+    if information.first().is_some_and(|first| *first > 0.0) && rises {
+        Ok(())
+    } else {
+        Err(Reason::NoData)
+    }
 }
 
 /// Boundaries that spend an error level as a spending function says. Two sides spend half of it on each.
@@ -164,7 +192,11 @@ pub fn design(information: &[f64], alpha: f64, sides: Sides, spending: Spending)
         let target = (spent - before) / n_sides;
         let bound = boundary(&process, *at, target);
         let edge = bound.map_or(f64::INFINITY, |z| z * at.sqrt());
-        let low = if sides == Sides::Two { -edge } else { f64::NEG_INFINITY };
+        let low = if sides == Sides::Two {
+            -edge
+        } else {
+            f64::NEG_INFINITY
+        };
         process.advance(*at, (low, edge), information.get(look + 1).copied())?;
         bounds.push(bound);
         alpha_spent.push(spent);
@@ -178,7 +210,13 @@ fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
     if target < 1e-300 {
         return None;
     }
-    let excess = |z: f64| process.beyond(information, z * information.sqrt(), true).max(f64::MIN_POSITIVE).ln() - target.ln();
+    let excess = |z: f64| {
+        process
+            .beyond(information, z * information.sqrt(), true)
+            .max(f64::MIN_POSITIVE)
+            .ln()
+            - target.ln()
+    };
     root(excess, -12.0, 39.0)
 }
 
@@ -190,8 +228,16 @@ fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
 pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Result<Design, Reason> {
     check(information)?;
     let last = information[information.len() - 1];
-    let at = |c: f64| information.iter().map(|t| c * (t / last).powf(-shape)).collect::<Vec<f64>>();
-    let total = |c: f64| crossings(information, &at(c), sides, 0.0).map_or(f64::NAN, |stops| stops.iter().sum::<f64>().ln() - alpha.ln());
+    let at = |c: f64| {
+        information
+            .iter()
+            .map(|t| c * (t / last).powf(-shape))
+            .collect::<Vec<f64>>()
+    };
+    let total = |c: f64| {
+        crossings(information, &at(c), sides, 0.0)
+            .map_or(f64::NAN, |stops| stops.iter().sum::<f64>().ln() - alpha.ln())
+    };
     let c = root(total, 0.0, 39.0).ok_or(Reason::NoSolution)?;
     let bounds = at(c);
     let mut sum = 0.0;
@@ -200,7 +246,10 @@ pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Resu
         sum += stop;
         sum
     });
-    Ok(Design { alpha_spent: alpha_spent.collect(), bounds: bounds.into_iter().map(Some).collect() })
+    Ok(Design {
+        alpha_spent: alpha_spent.collect(),
+        bounds: bounds.into_iter().map(Some).collect(),
+    })
 }
 
 /// The probability to stop at each look, with a drift per unit of information, for boundaries of z (infinite ones never stop).
@@ -219,9 +268,17 @@ pub fn crossings(information: &[f64], bounds: &[f64], sides: Sides, drift: f64) 
     let mut stops = Vec::new();
     for (look, (at, z)) in information.iter().zip(bounds).enumerate() {
         let edge = z * at.sqrt();
-        let below = if sides == Sides::Two { process.beyond(*at, -edge, false) } else { 0.0 };
+        let below = if sides == Sides::Two {
+            process.beyond(*at, -edge, false)
+        } else {
+            0.0
+        };
         stops.push(process.beyond(*at, edge, true) + below);
-        let low = if sides == Sides::Two { -edge } else { f64::NEG_INFINITY };
+        let low = if sides == Sides::Two {
+            -edge
+        } else {
+            f64::NEG_INFINITY
+        };
         process.advance(*at, (low, edge), information.get(look + 1).copied())?;
     }
     Ok(stops)

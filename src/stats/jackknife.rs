@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Clusters, Interval, Reason,
-    dist::t_isf,
-    ratio::{MIN_CLUSTERS, jackknife_variance},
-};
+use crate::stats::clusters::Clusters;
+use crate::stats::dist::t_isf;
+use crate::stats::known::{Interval, Reason};
+use crate::stats::ratio::{MIN_CLUSTERS, jackknife_variance};
 
 /// An estimate with a jackknife error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,7 +35,10 @@ impl JackknifeEstimate {
 ///
 /// # References
 /// METHODS section 1; Efron & Stein (1981).
-pub fn delete_one(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>) -> Result<JackknifeEstimate, Reason> {
+pub fn delete_one(
+    clusters: &Clusters,
+    theta: impl Fn(&[f64]) -> Option<f64>,
+) -> Result<JackknifeEstimate, Reason> {
     let n_clusters = clusters.len();
     if n_clusters == 0 {
         return Err(Reason::NoData);
@@ -55,9 +57,16 @@ pub fn delete_one(clusters: &Clusters, theta: impl Fn(&[f64]) -> Option<f64>) ->
         thetas.push(theta(&left).ok_or(Reason::DominatingCluster)?);
     }
     let mean = thetas.iter().sum::<f64>() / n_clusters as f64;
-    thetas.iter_mut().for_each(|theta| *theta = (*theta - mean).powi(2));
+    thetas
+        .iter_mut()
+        .for_each(|theta| *theta = (*theta - mean).powi(2));
     let (variance, df) = jackknife_variance(&thetas);
-    Ok(JackknifeEstimate { estimate, std_error: variance.sqrt(), df, n_clusters })
+    Ok(JackknifeEstimate {
+        estimate,
+        std_error: variance.sqrt(),
+        df,
+        n_clusters,
+    })
 }
 
 #[cfg(test)]

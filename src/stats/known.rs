@@ -134,13 +134,19 @@ pub struct Interval {
 impl Interval {
     /// `center` plus and minus `half_width`.
     pub fn around(center: f64, half_width: f64) -> Self {
-        Self { ci_lower: center - half_width, ci_upper: center + half_width }
+        Self {
+            ci_lower: center - half_width,
+            ci_upper: center + half_width,
+        }
     }
 
     /// The same interval seen from the other side: `[-upper, -lower]`.
     #[must_use]
     pub fn negated(self) -> Self {
-        Self { ci_lower: -self.ci_upper, ci_upper: -self.ci_lower }
+        Self {
+            ci_lower: -self.ci_upper,
+            ci_upper: -self.ci_lower,
+        }
     }
 
     /// Whether 0 is inside.

@@ -33,7 +33,11 @@ pub fn kaplan_meier(ages: &[Age]) -> Vec<ByDay> {
         if age.events < age.at_risk {
             sum += age.events / (age.at_risk * (age.at_risk - age.events));
         }
-        ByDay { day: age.day, rate: 1.0 - left, std_error: left * f64::sqrt(sum) }
+        ByDay {
+            day: age.day,
+            rate: 1.0 - left,
+            std_error: left * f64::sqrt(sum),
+        }
     };
     ages.iter().filter(|age| age.at_risk > 0.0).map(step).collect()
 }

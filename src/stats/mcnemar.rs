@@ -1,10 +1,8 @@
 //! McNemar's test: pairs of 0/1 outcomes.
 
-use super::{
-    contrast::{Alternative, PValue},
-    dist::{chi2_sf, ln_chi2_sf},
-    exact,
-};
+use crate::stats::contrast::{Alternative, PValue};
+use crate::stats::dist::{chi2_sf, ln_chi2_sf};
+use crate::stats::exact;
 
 /// Discordant pairs below which the test is exact.
 pub const EXACT_BELOW: f64 = 25.0;
@@ -28,10 +26,25 @@ pub struct McNemar {
 pub fn test(b: f64, c: f64, is_exact: bool) -> McNemar {
     let n = b + c;
     if is_exact || n == 0.0 {
-        let p = if n == 0.0 { 1.0 } else { 2.0 * exact::binomial(b.min(c), n, 0.5, Alternative::Less).p };
-        return McNemar { statistic: b.min(c), p_value: PValue::of(p), is_exact: true };
+        let p = if n == 0.0 {
+            1.0
+        } else {
+            2.0 * exact::binomial(b.min(c), n, 0.5, Alternative::Less).p
+        };
+        return McNemar {
+            statistic: b.min(c),
+            p_value: PValue::of(p),
+            is_exact: true,
+        };
     }
     let statistic = ((b - c).abs() - 1.0).max(0.0).powi(2) / n;
-    let p_value = PValue { p: chi2_sf(statistic, 1.0), log10_p: ln_chi2_sf(statistic, 1.0) / std::f64::consts::LN_10 };
-    McNemar { statistic, p_value, is_exact: false }
+    let p_value = PValue {
+        p: chi2_sf(statistic, 1.0),
+        log10_p: ln_chi2_sf(statistic, 1.0) / std::f64::consts::LN_10,
+    };
+    McNemar {
+        statistic,
+        p_value,
+        is_exact: false,
+    }
 }

@@ -17,6 +17,7 @@ pub mod mcnemar;
 pub mod moments;
 pub mod multiplicity;
 pub mod non_inferiority;
+pub mod ope;
 pub mod pass_k;
 pub mod power;
 pub mod proportion;

@@ -1,10 +1,9 @@
 //! Means and ratios from sums: n, sums, sums of squares and cross products.
 
-use super::{
-    Reason,
-    contrast::{self, Contrast, Plan},
-    effect::Estimate,
-};
+use crate::stats::contrast;
+use crate::stats::contrast::{Contrast, Plan};
+use crate::stats::effect::Estimate;
+use crate::stats::known::Reason;
 
 /// A sample's size, mean and variance (with n - 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +20,11 @@ impl Moments {
     /// From sums. What cancels below 0 is 0.
     pub fn from_sums(n: f64, sum: f64, sum_squares: f64) -> Self {
         let mean = sum / n;
-        Self { n, mean, var: ((sum_squares - sum * mean) / (n - 1.0)).max(0.0) }
+        Self {
+            n,
+            mean,
+            var: ((sum_squares - sum * mean) / (n - 1.0)).max(0.0),
+        }
     }
 
     /// The mean, its standard error, n - 1 degrees of freedom.
@@ -32,7 +35,11 @@ impl Moments {
         if self.n < 2.0 {
             return Err(Reason::TooFewRows);
         }
-        Ok(Estimate { estimate: self.mean, std_error: (self.var / self.n).sqrt(), df: self.n - 1.0 })
+        Ok(Estimate {
+            estimate: self.mean,
+            std_error: (self.var / self.n).sqrt(),
+            df: self.n - 1.0,
+        })
     }
 }
 
@@ -55,7 +62,12 @@ pub enum MeanMethod {
 ///
 /// # References
 /// METHODS section 1; Student (1908), Welch (1947).
-pub fn compare(control: &Moments, treatment: &Moments, method: MeanMethod, plan: Plan) -> Result<Contrast, Reason> {
+pub fn compare(
+    control: &Moments,
+    treatment: &Moments,
+    method: MeanMethod,
+    plan: Plan,
+) -> Result<Contrast, Reason> {
     let (mut e0, mut e1) = (control.estimate()?, treatment.estimate()?);
     match method {
         MeanMethod::Welch => Ok(contrast::independent(e0, e1, plan)),
@@ -67,7 +79,13 @@ pub fn compare(control: &Moments, treatment: &Moments, method: MeanMethod, plan:
             let df = control.n + treatment.n - 2.0;
             let pooled = ((control.n - 1.0) * control.var + (treatment.n - 1.0) * treatment.var) / df;
             (e0.df, e1.df) = (df, df);
-            Ok(contrast::with_error(e0, e1, (pooled / control.n + pooled / treatment.n).sqrt(), df, plan))
+            Ok(contrast::with_error(
+                e0,
+                e1,
+                (pooled / control.n + pooled / treatment.n).sqrt(),
+                df,
+                plan,
+            ))
         }
     }
 }
@@ -100,11 +118,18 @@ impl RatioSums {
         if self.den[0] == 0.0 {
             return Err(Reason::NoData);
         }
-        let (num, den) = (Moments::from_sums(self.n, self.num[0], self.num[1]), Moments::from_sums(self.n, self.den[0], self.den[1]));
+        let (num, den) = (
+            Moments::from_sums(self.n, self.num[0], self.num[1]),
+            Moments::from_sums(self.n, self.den[0], self.den[1]),
+        );
         let cov = (self.num_den - self.num[0] * den.mean) / (self.n - 1.0);
         let ratio = self.num[0] / self.den[0];
         let var = ((num.var - 2.0 * ratio * cov + ratio * ratio * den.var) / (den.mean * den.mean)).max(0.0);
-        Ok(Estimate { estimate: ratio, std_error: (var / self.n).sqrt(), df: self.n - 1.0 })
+        Ok(Estimate {
+            estimate: ratio,
+            std_error: (var / self.n).sqrt(),
+            df: self.n - 1.0,
+        })
     }
 }
 
@@ -141,7 +166,10 @@ pub struct Cuped {
 /// METHODS section 1; Deng et al. (2013).
 pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: Plan) -> Result<Cuped, Reason> {
     let moments = |arm: &CupedSums| {
-        let (post, pre) = (Moments::from_sums(arm.n, arm.post[0], arm.post[1]), Moments::from_sums(arm.n, arm.pre[0], arm.pre[1]));
+        let (post, pre) = (
+            Moments::from_sums(arm.n, arm.post[0], arm.post[1]),
+            Moments::from_sums(arm.n, arm.pre[0], arm.pre[1]),
+        );
         (post, pre, (arm.post_pre - arm.post[0] * pre.mean) / (arm.n - 1.0))
     };
     if control.n < 2.0 || treatment.n < 2.0 {
@@ -150,8 +178,14 @@ pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: Plan) -> Result<C
     let (c, t) = (moments(control), moments(treatment));
     let (_, pre, cov) = moments(&CupedSums {
         n: control.n + treatment.n,
-        post: [control.post[0] + treatment.post[0], control.post[1] + treatment.post[1]],
-        pre: [control.pre[0] + treatment.pre[0], control.pre[1] + treatment.pre[1]],
+        post: [
+            control.post[0] + treatment.post[0],
+            control.post[1] + treatment.post[1],
+        ],
+        pre: [
+            control.pre[0] + treatment.pre[0],
+            control.pre[1] + treatment.pre[1],
+        ],
         post_pre: control.post_pre + treatment.post_pre,
     });
     if pre.var == 0.0 {
@@ -162,10 +196,22 @@ pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: Plan) -> Result<C
     let common = (control.pre[0] + treatment.pre[0]) / (control.n + treatment.n);
     let adjusted = |(post, pre, cov): &(Moments, Moments, f64)| {
         let var = (post.var - 2.0 * theta * cov + theta * theta * pre.var).max(0.0);
-        Moments { n: post.n, mean: post.mean - theta * (pre.mean - common), var }
+        Moments {
+            n: post.n,
+            mean: post.mean - theta * (pre.mean - common),
+            var,
+        }
     };
     let (a, b) = (adjusted(&c), adjusted(&t));
     let plain = c.0.var / c.0.n + t.0.var / t.0.n;
-    let variance_reduction = if plain > 0.0 { 1.0 - (a.var / a.n + b.var / b.n) / plain } else { 0.0 };
-    Ok(Cuped { contrast: compare(&a, &b, MeanMethod::Welch, plan)?, theta, variance_reduction })
+    let variance_reduction = if plain > 0.0 {
+        1.0 - (a.var / a.n + b.var / b.n) / plain
+    } else {
+        0.0
+    };
+    Ok(Cuped {
+        contrast: compare(&a, &b, MeanMethod::Welch, plan)?,
+        theta,
+        variance_reduction,
+    })
 }

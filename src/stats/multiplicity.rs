@@ -34,7 +34,10 @@ pub fn holm_in_place(p_values: &mut [f64]) {
 
 /// Bonferroni's adjustment.
 pub fn bonferroni(p_values: &[f64]) -> Vec<f64> {
-    p_values.iter().map(|p| (p * p_values.len() as f64).min(1.0)).collect()
+    p_values
+        .iter()
+        .map(|p| (p * p_values.len() as f64).min(1.0))
+        .collect()
 }
 
 /// Hochberg's step-up adjustment, valid for independent or positively dependent tests.
@@ -80,8 +83,11 @@ mod tests {
     #[test]
     fn holm_steps_down() {
         let check = |p: &[f64], expected: &[f64]| {
-            let found = super::holm(p);
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{found:?}");
+            let found = crate::stats::multiplicity::holm(p);
+            assert!(
+                found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15),
+                "{found:?}"
+            );
         };
         check(&[0.01, 0.04, 0.03, 0.005], &[0.03, 0.06, 0.06, 0.02]);
         check(&[0.9, 0.8], &[1.0, 1.0]);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use crate::stats::known::Interval;
 
 /// What the evidence says of a harm against its margin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,18 @@ mod tests {
     #[test]
     fn all_cases() {
         let check = |harm: f64, lower: f64, upper: f64, certain: bool, expected: HarmVerdict| {
-            assert_eq!(judge(harm, Interval { ci_lower: lower, ci_upper: upper }, 0.02, certain), expected);
+            assert_eq!(
+                judge(
+                    harm,
+                    Interval {
+                        ci_lower: lower,
+                        ci_upper: upper
+                    },
+                    0.02,
+                    certain
+                ),
+                expected
+            );
         };
         check(0.05, 0.01, 0.09, true, HarmVerdict::Violated);
         check(0.05, 0.01, 0.09, false, HarmVerdict::Unclear);

@@ -1,11 +1,9 @@
 //! Sample sizes, detectable effects and power.
 
-use super::{
-    Reason,
-    contrast::Alternative,
-    dist::{norm_isf, norm_sf, t_isf},
-    special::{root, scaled_chi},
-};
+use crate::stats::contrast::Alternative;
+use crate::stats::dist::{norm_isf, norm_sf, t_isf};
+use crate::stats::known::Reason;
+use crate::stats::special::{root, scaled_chi};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,7 +72,11 @@ impl Comparison {
             (Baseline::Proportion(p0), kind) => {
                 let (p1, pooled) = (p0 + effect, p0 + effect * self.ratio / (1.0 + self.ratio));
                 let own = (p0 * (1.0 - p0) / n0 + p1 * (1.0 - p1) / n1).sqrt();
-                let null = if kind == NullVariance::Pooled { (pooled * (1.0 - pooled) * (1.0 / n0 + 1.0 / n1)).sqrt() } else { own };
+                let null = if kind == NullVariance::Pooled {
+                    (pooled * (1.0 - pooled) * (1.0 / n0 + 1.0 / n1)).sqrt()
+                } else {
+                    own
+                };
                 (null, own, effect)
             }
         };
@@ -88,7 +90,10 @@ impl Comparison {
         };
         match self.alternative {
             // The textbooks' formula of proportions counts only the side on which the effect is.
-            Alternative::TwoSided if matches!(self.baseline, Baseline::Proportion(_)) && self.null_variance != NullVariance::Arcsine => {
+            Alternative::TwoSided
+                if matches!(self.baseline, Baseline::Proportion(_))
+                    && self.null_variance != NullVariance::Arcsine =>
+            {
                 beyond(0.5 * self.alpha, effect.signum())
             }
             Alternative::TwoSided => beyond(0.5 * self.alpha, 1.0) + beyond(0.5 * self.alpha, -1.0),
@@ -108,7 +113,9 @@ impl Comparison {
         if self.by_t && self.power(least, effect) >= power {
             return Ok(least);
         }
-        root(excess, least.ln(), MOST_ROWS.ln()).map(f64::exp).ok_or(Reason::NoSolution)
+        root(excess, least.ln(), MOST_ROWS.ln())
+            .map(f64::exp)
+            .ok_or(Reason::NoSolution)
     }
 
     /// The least effect seen with a power, in the alternative's direction; upwards for two sides.
@@ -116,7 +123,11 @@ impl Comparison {
     /// # Errors
     /// No effect within the range of the metric is seen so surely.
     pub fn effect(&self, n: f64, power: f64) -> Result<f64, Reason> {
-        let sign = if self.alternative == Alternative::Less { -1.0 } else { 1.0 };
+        let sign = if self.alternative == Alternative::Less {
+            -1.0
+        } else {
+            1.0
+        };
         let most = match self.baseline {
             Baseline::Proportion(p) => {
                 if sign > 0.0 {
@@ -128,7 +139,9 @@ impl Comparison {
             Baseline::Mean { var } => 1e3 * var.sqrt(),
         };
         let excess = |d: f64| self.power(n, sign * d) - power;
-        root(excess, most * 1e-12, most * (1.0 - 1e-12)).map(|d| sign * d).ok_or(Reason::NoSolution)
+        root(excess, most * 1e-12, most * (1.0 - 1e-12))
+            .map(|d| sign * d)
+            .ok_or(Reason::NoSolution)
     }
 }
 

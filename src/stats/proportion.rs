@@ -1,10 +1,8 @@
 //! Proportions with few events, where the usual interval is wrong.
 
-use super::{
-    Interval,
-    dist::{norm_isf, norm_sf},
-    special::beta_inverse,
-};
+use crate::stats::dist::{norm_isf, norm_sf};
+use crate::stats::known::Interval;
+use crate::stats::special::beta_inverse;
 
 /// Intervals of a single proportion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,20 +26,35 @@ pub enum ShareMethod {
 /// Brown, Cai & DasGupta (2001).
 pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interval {
     let z = norm_isf(0.5 * alpha);
-    let within = |lower: f64, upper: f64| Interval { ci_lower: lower.max(0.0), ci_upper: upper.min(1.0) };
+    let within = |lower: f64, upper: f64| Interval {
+        ci_lower: lower.max(0.0),
+        ci_upper: upper.min(1.0),
+    };
     match method {
         ShareMethod::Wilson => {
             let ends = wilson(x / n, n, z);
-            within(if x == 0.0 { 0.0 } else { ends.ci_lower }, if x == n { 1.0 } else { ends.ci_upper })
+            within(
+                if x == 0.0 { 0.0 } else { ends.ci_lower },
+                if x == n { 1.0 } else { ends.ci_upper },
+            )
         }
         ShareMethod::ClopperPearson => within(
-            if x > 0.0 { beta_inverse(x, n - x + 1.0, 0.5 * alpha).0 } else { 0.0 },
+            if x > 0.0 {
+                beta_inverse(x, n - x + 1.0, 0.5 * alpha).0
+            } else {
+                0.0
+            },
             // An upper tail is the lower one of the other outcome.
-            if x < n { beta_inverse(n - x, x + 1.0, 0.5 * alpha).1 } else { 1.0 },
+            if x < n {
+                beta_inverse(n - x, x + 1.0, 0.5 * alpha).1
+            } else {
+                1.0
+            },
         ),
-        ShareMethod::Jeffreys => {
-            within(beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0, beta_inverse(n - x + 0.5, x + 0.5, 0.5 * alpha).1)
-        }
+        ShareMethod::Jeffreys => within(
+            beta_inverse(x + 0.5, n - x + 0.5, 0.5 * alpha).0,
+            beta_inverse(n - x + 0.5, x + 0.5, 0.5 * alpha).1,
+        ),
         ShareMethod::Wald => {
             let (p, half) = (x / n, z * (x / n * (1.0 - x / n) / n).sqrt());
             within(p - half, p + half)
@@ -63,7 +76,10 @@ pub fn wilson(p: f64, n: f64, z: f64) -> Interval {
     let z2 = z * z;
     let center = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = z / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    Interval { ci_lower: (center - half).max(0.0), ci_upper: (center + half).min(1.0) }
+    Interval {
+        ci_lower: (center - half).max(0.0),
+        ci_upper: (center + half).min(1.0),
+    }
 }
 
 /// Newcombe's hybrid interval for `p1 - p0`, from Wilson's intervals of the two.
@@ -75,7 +91,10 @@ pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
     let d = p1 - p0;
     let lower = ((p1 - w1.ci_lower).powi(2) + (w0.ci_upper - p0).powi(2)).sqrt();
     let upper = ((w1.ci_upper - p1).powi(2) + (p0 - w0.ci_lower).powi(2)).sqrt();
-    Interval { ci_lower: d - lower, ci_upper: d + upper }
+    Interval {
+        ci_lower: d - lower,
+        ci_upper: d + upper,
+    }
 }
 
 /// The two-sided p-value that goes with [`newcombe`]: the level at which the interval just reaches 0.
@@ -88,7 +107,11 @@ pub fn newcombe_deviate(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1e4);
     for _ in 0..100 {
         let z = 0.5 * (low + high);
-        if newcombe(p1, n1, p0, n0, z).contains_zero() { high = z } else { low = z }
+        if newcombe(p1, n1, p0, n0, z).contains_zero() {
+            high = z
+        } else {
+            low = z
+        }
     }
     0.5 * (low + high)
 }
@@ -105,10 +128,16 @@ mod tests {
     fn published_values() {
         // Newcombe (1998), table II, (a): 56/70 against 48/80, .0524 to .3339.
         let interval = newcombe(56.0 / 70.0, 70.0, 48.0 / 80.0, 80.0, 1.959963984540054);
-        assert!((interval.ci_lower - 0.0524).abs() < 5e-5 && (interval.ci_upper - 0.3339).abs() < 5e-5, "{interval:?}");
+        assert!(
+            (interval.ci_lower - 0.0524).abs() < 5e-5 && (interval.ci_upper - 0.3339).abs() < 5e-5,
+            "{interval:?}"
+        );
         // Wilson 10 of 100: .0552 to .1744.
         let interval = wilson(0.1, 100.0, 1.959963984540054);
-        assert!((interval.ci_lower - 0.05523).abs() < 1e-5 && (interval.ci_upper - 0.17437).abs() < 1e-5, "{interval:?}");
+        assert!(
+            (interval.ci_lower - 0.05523).abs() < 1e-5 && (interval.ci_upper - 0.17437).abs() < 1e-5,
+            "{interval:?}"
+        );
     }
 
     #[test]

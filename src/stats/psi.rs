@@ -11,7 +11,13 @@ pub fn psi_of_cells(before: &[f64], after: &[f64]) -> Option<f64> {
     if n_before <= 0.0 || n_after <= 0.0 {
         return None;
     }
-    Some(before.iter().zip(after).map(|(p, q)| term(p / n_before, q / n_after)).sum())
+    Some(
+        before
+            .iter()
+            .zip(after)
+            .map(|(p, q)| term(p / n_before, q / n_after))
+            .sum(),
+    )
 }
 
 /// `(q - p) ln(q / p)` of shares that are floored.
@@ -29,7 +35,7 @@ fn term(p: f64, q: f64) -> f64 {
 /// `None` if either holds nothing.
 ///
 /// ```
-/// use sluice::stats::psi::psi;
+/// use crate::stats::psi::psi;
 /// assert_eq!(psi(&[5, 5], &[50, 50]), Some(0.0));
 /// assert!((psi(&[50, 50], &[20, 80]).unwrap() - 0.3 * (1.6_f64.ln() - 0.4_f64.ln())).abs() < 1e-12);
 /// // Beyond the highest score there is no cell: those who moved up a little from the top decile are in it still.
@@ -46,7 +52,8 @@ pub fn psi(before: &[u64], after: &[u64]) -> Option<f64> {
     for (idx, (more_before, more_after)) in before.iter().zip(after).enumerate() {
         (p, q, seen) = (p + more_before, q + more_after, seen + more_before);
         // The last cell is open above, as the first is below: it takes what lies beyond the highest score of `before`.
-        let is_edge = seen < n_before && u128::from(seen) * u128::from(N_CELLS) >= u128::from(edge) * u128::from(n_before);
+        let is_edge = seen < n_before
+            && u128::from(seen) * u128::from(N_CELLS) >= u128::from(edge) * u128::from(n_before);
         if is_edge || idx + 1 == before.len() {
             psi += term(p as f64 / n_before as f64, q as f64 / n_after as f64);
             (p, q) = (0, 0);

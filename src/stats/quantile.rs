@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{Interval, Reason, dist::t_isf, proportion, ratio};
+use crate::stats::dist::t_isf;
+use crate::stats::known::{Interval, Reason};
+use crate::stats::{proportion, ratio};
 
 /// Mantissa bits of a bin: 64 bins an octave, so a bin's middle is within 1 % of any value in it.
 const MANTISSA_BITS: u32 = 6;
@@ -11,14 +13,18 @@ const MANTISSA_BITS: u32 = 6;
 /// The bin of a value in integer units (at least 1).
 ///
 /// ```
-/// use sluice::stats::quantile::{bin_of, bin_bounds};
+/// use crate::stats::quantile::{bin_of, bin_bounds};
 /// let (low, high) = bin_bounds(bin_of(1_234_567));
 /// assert!(low <= 1_234_567.0 && 1_234_567.0 < high && high / low < 1.0157);
 /// ```
 pub fn bin_of(value: u64) -> u16 {
     let value = value.max(1);
     let exponent = 63 - value.leading_zeros();
-    let mantissa = if exponent >= MANTISSA_BITS { value >> (exponent - MANTISSA_BITS) } else { value << (MANTISSA_BITS - exponent) };
+    let mantissa = if exponent >= MANTISSA_BITS {
+        value >> (exponent - MANTISSA_BITS)
+    } else {
+        value << (MANTISSA_BITS - exponent)
+    };
     ((exponent << MANTISSA_BITS) + (mantissa as u32 - (1 << MANTISSA_BITS))) as u16
 }
 
@@ -67,11 +73,23 @@ pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEs
     }
     let n: u64 = pooled.values().sum();
     let estimate = invert(&pooled, q).ok_or(Reason::NoData)?;
-    let shares: Vec<(f64, f64)> = clusters.iter().map(|c| (below(c, estimate), c.values().sum::<u64>() as f64)).collect();
+    let shares: Vec<(f64, f64)> = clusters
+        .iter()
+        .map(|c| (below(c, estimate), c.values().sum::<u64>() as f64))
+        .collect();
     let (ends, t, n_clusters) = share_ends(&shares, q, alpha)?;
     let end = |q: f64| invert(&pooled, q).ok_or(Reason::NoData);
-    let ci = Interval { ci_lower: end(ends.ci_lower)?, ci_upper: end(ends.ci_upper)? };
-    Ok(QuantileEstimate { estimate, std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * t), ci, n, n_clusters })
+    let ci = Interval {
+        ci_lower: end(ends.ci_lower)?,
+        ci_upper: end(ends.ci_upper)?,
+    };
+    Ok(QuantileEstimate {
+        estimate,
+        std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * t),
+        ci,
+        n,
+        n_clusters,
+    })
 }
 
 /// The quantile `q` of values in clusters, as [`woodruff`] does it from histograms: the value is numpy's default (straight between the
@@ -82,7 +100,11 @@ pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEs
 ///
 /// # References
 /// METHODS section 1; Woodruff (1952), Hyndman & Fan (1996), type 7.
-pub fn woodruff_of_values(clusters: &[Vec<f64>], q: f64, alpha: f64) -> Result<(f64, Result<QuantileEstimate, Reason>), Reason> {
+pub fn woodruff_of_values(
+    clusters: &[Vec<f64>],
+    q: f64,
+    alpha: f64,
+) -> Result<(f64, Result<QuantileEstimate, Reason>), Reason> {
     let mut values: Vec<f64> = clusters.iter().flatten().copied().collect();
     values.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -95,12 +117,28 @@ pub fn woodruff_of_values(clusters: &[Vec<f64>], q: f64, alpha: f64) -> Result<(
     }
     let estimate = at(q);
     let interval = || {
-        let shares: Vec<(f64, f64)> =
-            clusters.iter().map(|c| (c.iter().filter(|value| **value <= estimate).count() as f64, c.len() as f64)).collect();
+        let shares: Vec<(f64, f64)> = clusters
+            .iter()
+            .map(|c| {
+                (
+                    c.iter().filter(|value| **value <= estimate).count() as f64,
+                    c.len() as f64,
+                )
+            })
+            .collect();
         let (ends, t, n_clusters) = share_ends(&shares, q, alpha)?;
-        let ci = Interval { ci_lower: at(ends.ci_lower), ci_upper: at(ends.ci_upper) };
+        let ci = Interval {
+            ci_lower: at(ends.ci_lower),
+            ci_upper: at(ends.ci_upper),
+        };
         let std_error = (ci.ci_upper - ci.ci_lower) / (2.0 * t);
-        Ok(QuantileEstimate { estimate, std_error, ci, n: values.len() as u64, n_clusters })
+        Ok(QuantileEstimate {
+            estimate,
+            std_error,
+            ci,
+            n: values.len() as u64,
+            n_clusters,
+        })
     };
     Ok((estimate, interval()))
 }
@@ -112,7 +150,11 @@ fn share_ends(shares: &[(f64, f64)], q: f64, alpha: f64) -> Result<(Interval, f6
     let share = ratio::clusters(shares)?;
     let t = t_isf(0.5 * alpha, share.df);
     let variance = share.std_error.powi(2);
-    let n = if variance > 0.0 { (q * (1.0 - q) / variance).min(share.denominator) } else { share.denominator };
+    let n = if variance > 0.0 {
+        (q * (1.0 - q) / variance).min(share.denominator)
+    } else {
+        share.denominator
+    };
     Ok((proportion::wilson(q, n, t), t, share.n_clusters))
 }
 
@@ -163,10 +205,13 @@ mod tests {
     fn a_known_quantile() {
         let clusters: Vec<Histogram> = (0..50)
             .map(|g| {
-                (0..200).map(|i| (bin_of(1_000 + (i * 50 + g) * 10), 1)).fold(Histogram::new(), |mut h, (b, n)| {
-                    *h.entry(b).or_default() += n;
-                    h
-                })
+                (0..200).map(|i| (bin_of(1_000 + (i * 50 + g) * 10), 1)).fold(
+                    Histogram::new(),
+                    |mut h, (b, n)| {
+                        *h.entry(b).or_default() += n;
+                        h
+                    },
+                )
             })
             .collect();
         let found = woodruff(&clusters, 0.95, 0.05).unwrap();

@@ -1,10 +1,8 @@
 //! Tests on ranks and signs.
 
-use super::{
-    Reason,
-    contrast::{Alternative, PValue},
-    exact,
-};
+use crate::stats::contrast::{Alternative, PValue};
+use crate::stats::exact;
+use crate::stats::known::Reason;
 
 /// Non-zero differences, and rows of both samples, up to which tests on ranks are exact.
 pub const EXACT_UP_TO: usize = 50;
@@ -30,8 +28,14 @@ fn double_ranks(values: &[f64]) -> (Vec<u32>, f64) {
     let mut ties = 0.0;
     let mut start = 0;
     while start < order.len() {
-        let end = start + order[start..].iter().take_while(|idx| values[**idx] == values[order[start]]).count();
-        order[start..end].iter().for_each(|idx| ranks[*idx] = (start + 1 + end) as u32);
+        let end = start
+            + order[start..]
+                .iter()
+                .take_while(|idx| values[**idx] == values[order[start]])
+                .count();
+        order[start..end]
+            .iter()
+            .for_each(|idx| ranks[*idx] = (start + 1 + end) as u32);
         let t = (end - start) as f64;
         ties += t * t * t - t;
         start = end;
@@ -42,7 +46,10 @@ fn double_ranks(values: &[f64]) -> (Vec<u32>, f64) {
 /// Both tails of a distribution given by weights, at a place: up to it, and from it on.
 fn tails(weights: &[f64], at: usize) -> (f64, f64) {
     let total: f64 = weights.iter().sum();
-    (weights[..=at].iter().sum::<f64>() / total, weights[at..].iter().sum::<f64>() / total)
+    (
+        weights[..=at].iter().sum::<f64>() / total,
+        weights[at..].iter().sum::<f64>() / total,
+    )
 }
 
 fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
@@ -61,14 +68,23 @@ fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
 ///
 /// # References
 /// METHODS section 9; Wilcoxon (1945).
-pub fn wilcoxon(differences: &[f64], alternative: Alternative, may_be_exact: bool) -> Result<RankTest, Reason> {
+pub fn wilcoxon(
+    differences: &[f64],
+    alternative: Alternative,
+    may_be_exact: bool,
+) -> Result<RankTest, Reason> {
     let used: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
     let n = used.len();
     if n == 0 {
         return Err(Reason::NoData);
     }
     let (ranks, ties) = double_ranks(&used.iter().map(|d| d.abs()).collect::<Vec<_>>());
-    let positive: u64 = ranks.iter().zip(&used).filter(|(_, d)| **d > 0.0).map(|(rank, _)| u64::from(*rank)).sum();
+    let positive: u64 = ranks
+        .iter()
+        .zip(&used)
+        .filter(|(_, d)| **d > 0.0)
+        .map(|(rank, _)| u64::from(*rank))
+        .sum();
     let statistic = positive as f64 / 2.0;
     if may_be_exact && n <= EXACT_UP_TO {
         // Ways to choose signs, by twice the sum of positive ranks.
@@ -83,12 +99,22 @@ pub fn wilcoxon(differences: &[f64], alternative: Alternative, may_be_exact: boo
             }
         }
         let (lower, upper) = tails(&ways, positive as usize);
-        return Ok(RankTest { statistic, p_value: p_of_tails(lower, upper, alternative), is_exact: true, n });
+        return Ok(RankTest {
+            statistic,
+            p_value: p_of_tails(lower, upper, alternative),
+            is_exact: true,
+            n,
+        });
     }
     let rows = n as f64;
     let variance = rows * (rows + 1.0) * (2.0 * rows + 1.0) / 24.0 - ties / 48.0;
     let z = (statistic - rows * (rows + 1.0) / 4.0) / variance.sqrt();
-    Ok(RankTest { statistic, p_value: alternative.p_value(z, f64::INFINITY), is_exact: false, n })
+    Ok(RankTest {
+        statistic,
+        p_value: alternative.p_value(z, f64::INFINITY),
+        is_exact: false,
+        n,
+    })
 }
 
 /// Mann and Whitney's test; `Greater`: the first sample tends to be above the second. Exact without ties up to [`EXACT_UP_TO`] rows in
@@ -99,7 +125,12 @@ pub fn wilcoxon(differences: &[f64], alternative: Alternative, may_be_exact: boo
 ///
 /// # References
 /// METHODS section 9; Mann & Whitney (1947).
-pub fn mann_whitney(x: &[f64], y: &[f64], alternative: Alternative, may_be_exact: bool) -> Result<RankTest, Reason> {
+pub fn mann_whitney(
+    x: &[f64],
+    y: &[f64],
+    alternative: Alternative,
+    may_be_exact: bool,
+) -> Result<RankTest, Reason> {
     let (n1, n2) = (x.len(), y.len());
     if n1 == 0 || n2 == 0 {
         return Err(Reason::NoData);
@@ -122,7 +153,12 @@ pub fn mann_whitney(x: &[f64], y: &[f64], alternative: Alternative, may_be_exact
             }
         }
         let (lower, upper) = tails(&counts[n1], statistic as usize);
-        return Ok(RankTest { statistic, p_value: p_of_tails(lower, upper, alternative), is_exact: true, n: n1 * n2 });
+        return Ok(RankTest {
+            statistic,
+            p_value: p_of_tails(lower, upper, alternative),
+            is_exact: true,
+            n: n1 * n2,
+        });
     }
     let n = a + b;
     let variance = a * b / 12.0 * (n + 1.0 - ties / (n * (n - 1.0)));
@@ -131,11 +167,21 @@ pub fn mann_whitney(x: &[f64], y: &[f64], alternative: Alternative, may_be_exact
     }
     let center = a * b / 2.0;
     let p_value = match alternative {
-        Alternative::TwoSided => alternative.p_value(((statistic - center).abs() - 0.5).max(0.0) / variance.sqrt(), f64::INFINITY),
-        Alternative::Greater => alternative.p_value((statistic - center - 0.5) / variance.sqrt(), f64::INFINITY),
+        Alternative::TwoSided => alternative.p_value(
+            ((statistic - center).abs() - 0.5).max(0.0) / variance.sqrt(),
+            f64::INFINITY,
+        ),
+        Alternative::Greater => {
+            alternative.p_value((statistic - center - 0.5) / variance.sqrt(), f64::INFINITY)
+        }
         Alternative::Less => alternative.p_value((statistic - center + 0.5) / variance.sqrt(), f64::INFINITY),
     };
-    Ok(RankTest { statistic, p_value, is_exact: false, n: n1 * n2 })
+    Ok(RankTest {
+        statistic,
+        p_value,
+        is_exact: false,
+        n: n1 * n2,
+    })
 }
 
 /// The sign test: are positive and negative differences equally many? Zeros are left out.
@@ -149,5 +195,10 @@ pub fn sign(differences: &[f64], alternative: Alternative) -> Result<RankTest, R
         return Err(Reason::NoData);
     }
     let p_value = exact::binomial(n_positive as f64, n as f64, 0.5, alternative);
-    Ok(RankTest { statistic: n_positive as f64, p_value, is_exact: true, n })
+    Ok(RankTest {
+        statistic: n_positive as f64,
+        p_value,
+        is_exact: true,
+        n,
+    })
 }

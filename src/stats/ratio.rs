@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, Reason, dist::t_isf};
+use crate::stats::dist::t_isf;
+use crate::stats::known::{Interval, Reason};
 
 /// Clusters below which no variance is given.
 pub const MIN_CLUSTERS: usize = 20;
@@ -37,7 +38,9 @@ impl RatioEstimate {
 
 /// The point alone: numerator, denominator and their quotient. `None` without a denominator.
 pub fn point(clusters: impl IntoIterator<Item = (f64, f64)>) -> Option<(f64, f64, f64)> {
-    let (numerator, denominator) = clusters.into_iter().fold((0.0, 0.0), |(n, d), (num, den)| (n + num, d + den));
+    let (numerator, denominator) = clusters
+        .into_iter()
+        .fold((0.0, 0.0), |(n, d), (num, den)| (n + num, d + den));
     (denominator > 0.0).then_some((numerator, denominator, numerator / denominator))
 }
 
@@ -73,13 +76,23 @@ pub enum ClusterVariance {
 /// As [`clusters`].
 pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result<RatioEstimate, Reason> {
     let (numerator, denominator, estimate) = point(clusters.iter().copied()).ok_or(Reason::NoData)?;
-    let squares = residuals(clusters, denominator, estimate, variance)?.map(|u| u * u).collect::<Vec<_>>();
+    let squares = residuals(clusters, denominator, estimate, variance)?
+        .map(|u| u * u)
+        .collect::<Vec<_>>();
     let n_clusters = squares.len();
     if n_clusters < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
     let (variance, df) = variance.of(&squares);
-    Ok(RatioEstimate { estimate, numerator, denominator, std_error: variance.sqrt(), df, n_clusters, unstable: df < UNSTABLE_DF })
+    Ok(RatioEstimate {
+        estimate,
+        numerator,
+        denominator,
+        std_error: variance.sqrt(),
+        df,
+        n_clusters,
+        unstable: df < UNSTABLE_DF,
+    })
 }
 
 /// Two ratios over the same clusters.
@@ -102,12 +115,22 @@ pub struct PairedRatios {
 ///
 /// # References
 /// METHODS section 1.
-pub fn paired(control: &[(f64, f64)], treatment: &[(f64, f64)], variance: ClusterVariance) -> Result<PairedRatios, Reason> {
-    let both = control.iter().zip(treatment).filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
+pub fn paired(
+    control: &[(f64, f64)],
+    treatment: &[(f64, f64)],
+    variance: ClusterVariance,
+) -> Result<PairedRatios, Reason> {
+    let both = control
+        .iter()
+        .zip(treatment)
+        .filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
     let (control, treatment): (Vec<_>, Vec<_>) = both.map(|(c, t)| (*c, *t)).unzip();
     let arm = |rows: &[(f64, f64)]| {
         let (_, denominator, estimate) = point(rows.iter().copied()).ok_or(Reason::NoData)?;
-        Ok((estimate, residuals(rows, denominator, estimate, variance)?.collect::<Vec<f64>>()))
+        Ok((
+            estimate,
+            residuals(rows, denominator, estimate, variance)?.collect::<Vec<f64>>(),
+        ))
     };
     let ((r0, u0), (r1, u1)) = (arm(&control)?, arm(&treatment)?);
     let squares: Vec<f64> = u1.iter().zip(&u0).map(|(a, b)| (a - b) * (a - b)).collect();
@@ -115,7 +138,12 @@ pub fn paired(control: &[(f64, f64)], treatment: &[(f64, f64)], variance: Cluste
         return Err(Reason::TooFewClusters);
     }
     let (variance, df) = variance.of(&squares);
-    Ok(PairedRatios { estimates: [r0, r1], std_error: variance.sqrt(), df, n_clusters: squares.len() })
+    Ok(PairedRatios {
+        estimates: [r0, r1],
+        std_error: variance.sqrt(),
+        df,
+        n_clusters: squares.len(),
+    })
 }
 
 /// `u_g = (N_g - R D_g) / sum D` of clusters with data, for CR3 over `1 - h_g`.
@@ -134,7 +162,11 @@ fn residuals(
     }
     Ok(used.map(move |(num, den)| {
         let residual = (num - estimate * den) / denominator;
-        if variance == ClusterVariance::Cr3 { residual / (1.0 - den / denominator) } else { residual }
+        if variance == ClusterVariance::Cr3 {
+            residual / (1.0 - den / denominator)
+        } else {
+            residual
+        }
     }))
 }
 
@@ -157,7 +189,11 @@ pub(super) fn jackknife_variance(squares: &[f64]) -> (f64, f64) {
     let sum_squares: f64 = squares.iter().map(|z| z * z).sum();
     let spread = sum_squares - sum * sum / n;
     // Equal deviations (or none at all) leave every degree of freedom.
-    let df = if spread > 1e-12 * sum_squares { (2.0 * sum * sum / spread).min(n - 1.0) } else { n - 1.0 };
+    let df = if spread > 1e-12 * sum_squares {
+        (2.0 * sum * sum / spread).min(n - 1.0)
+    } else {
+        n - 1.0
+    };
     ((n - 1.0) / n * sum, df)
 }
 
@@ -179,15 +215,23 @@ mod tests {
     #[test]
     fn equal_clusters_have_no_error() {
         let estimate = clusters(&[(1.0, 2.0); 40]).unwrap();
-        assert_eq!((estimate.estimate, estimate.std_error, estimate.df), (0.5, 0.0, 39.0));
+        assert_eq!(
+            (estimate.estimate, estimate.std_error, estimate.df),
+            (0.5, 0.0, 39.0)
+        );
     }
 
     #[test]
     fn cr3_is_the_delete_one_jackknife_up_to_its_centre() {
-        let data: Vec<(f64, f64)> = (0..60).map(|g| (f64::from(g % 7), f64::from(3 + g % 5))).collect();
+        let data: Vec<(f64, f64)> = (0..60)
+            .map(|g| (f64::from(g % 7), f64::from(3 + g % 5)))
+            .collect();
         let estimate = clusters(&data).unwrap();
         let (n, d, r) = point(data.iter().copied()).unwrap();
-        let deleted: f64 = data.iter().map(|(num, den)| ((n - num) / (d - den) - r).powi(2)).sum();
+        let deleted: f64 = data
+            .iter()
+            .map(|(num, den)| ((n - num) / (d - den) - r).powi(2))
+            .sum();
         assert!((estimate.std_error.powi(2) - deleted * 59.0 / 60.0).abs() < 1e-15);
     }
 

@@ -1,10 +1,8 @@
 //! Anytime-valid inference: the normal mixture e-process. Intervals hold at every look, so looking often costs nothing.
 
-use super::{
-    contrast::PValue,
-    dist::{ln_norm_sf, norm_isf},
-    special::root,
-};
+use crate::stats::contrast::PValue;
+use crate::stats::dist::{ln_norm_sf, norm_isf};
+use crate::stats::special::root;
 
 /// The mixture's variance that makes intervals at level `alpha` tightest when an effect's variance is `v_star`:
 /// `v_star (-2 ln alpha + ln(-2 ln alpha + 1))`.
@@ -46,7 +44,9 @@ pub fn one_sided_p_value(d: f64, v: f64, tau2: f64) -> PValue {
         return PValue::of(1.0);
     }
     let root = (tau2 / (v * (v + tau2))).sqrt() * d;
-    PValue::of_ln(-(std::f64::consts::LN_2 + 0.5 * root * root - 0.5 * (tau2 / v).ln_1p() + ln_norm_sf(-root)))
+    PValue::of_ln(
+        -(std::f64::consts::LN_2 + 0.5 * root * root - 0.5 * (tau2 / v).ln_1p() + ln_norm_sf(-root)),
+    )
 }
 
 /// Distance of the one-sided confidence sequence's end: where [`one_sided_p_value`] is alpha.
@@ -71,7 +71,11 @@ pub fn one_sided_bound_p_value(d: f64, v: f64, tau2: f64) -> PValue {
         return PValue::of(1.0);
     }
     // ln(e^x - 1), without overflow.
-    let ln_odds = if exponent > 30.0 { exponent } else { exponent.exp_m1().ln() };
+    let ln_odds = if exponent > 30.0 {
+        exponent
+    } else {
+        exponent.exp_m1().ln()
+    };
     PValue::of_ln(0.5 * (tau2 / v).ln_1p() - std::f64::consts::LN_2 - ln_odds)
 }
 
@@ -82,7 +86,11 @@ pub fn ln_e_value(d: f64, v: f64, tau2: f64) -> f64 {
 
 /// How many standard errors wide each side of an interval is: at one planned look, or at every look.
 pub fn multiplier(v: f64, tau2: f64, alpha: f64, anytime: bool) -> f64 {
-    if anytime && v > 0.0 { half_width(v, tau2, alpha) / v.sqrt() } else { norm_isf(0.5 * alpha) }
+    if anytime && v > 0.0 {
+        half_width(v, tau2, alpha) / v.sqrt()
+    } else {
+        norm_isf(0.5 * alpha)
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +103,10 @@ mod tests {
             let tau2 = mixture_variance(v_star_for(mde), alpha);
             let d = half_width(v, tau2, alpha);
             assert!((p_value(d, v, tau2) / alpha - 1.0).abs() < 1e-10);
-            assert!(d > norm_isf(0.5 * alpha) * v.sqrt(), "never narrower than one look");
+            assert!(
+                d > norm_isf(0.5 * alpha) * v.sqrt(),
+                "never narrower than one look"
+            );
         }
     }
 

@@ -10,7 +10,11 @@ pub(super) fn gamma_half_ratio(a: f64) -> f64 {
         a += 1.0;
     }
     let i = 1.0 / a;
-    let series = i * (-1.0 / 8.0 + i * i * (1.0 / 192.0 + i * i * (-1.0 / 640.0 + i * i * (17.0 / 14_336.0 - i * i * 31.0 / 18_432.0))));
+    let series = i
+        * (-1.0 / 8.0
+            + i * i
+                * (1.0 / 192.0
+                    + i * i * (-1.0 / 640.0 + i * i * (17.0 / 14_336.0 - i * i * 31.0 / 18_432.0))));
     factor * a.sqrt() * series.exp()
 }
 
@@ -126,8 +130,11 @@ fn beta_tails_of_many(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     let (x0, y0) = (a / n, b / n);
     let half_square = (deviance(a, n * x) + deviance(b, n * y)) / n;
     let eta = (2.0 * half_square).sqrt() * (x - x0).signum();
-    let correction =
-        if (x - x0).abs() > 1e-7 * x0.min(y0) { 1.0 / eta - (x0 * y0).sqrt() / (x - x0) } else { (y0 - x0) / (3.0 * (x0 * y0).sqrt()) };
+    let correction = if (x - x0).abs() > 1e-7 * x0.min(y0) {
+        1.0 / eta - (x0 * y0).sqrt() / (x - x0)
+    } else {
+        (y0 - x0) / (3.0 * (x0 * y0).sqrt())
+    };
     let rest = correction * (-n * half_square).exp() / (2.0 * PI * n).sqrt();
     let tail = |sign: f64| (0.5 * libm::erfc(-sign * eta * (0.5 * n).sqrt()) + sign * rest).clamp(0.0, 1.0);
     (tail(1.0), tail(-1.0))
@@ -156,7 +163,11 @@ pub fn beta_inverse(a: f64, b: f64, p: f64) -> (f64, f64) {
         if middle <= low || middle >= high {
             break;
         }
-        if is_below(middle) { low = middle } else { high = middle }
+        if is_below(middle) {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     at(0.5 * (low + high))
 }
@@ -169,7 +180,12 @@ pub fn ln_beta(a: f64, b: f64) -> f64 {
 }
 
 /// Solves `tail(t) = p` for a decreasing tail on t >= 0: Newton on the log tail, kept inside a bracket.
-pub(super) fn solve_decreasing(p: f64, start: f64, tail: impl Fn(f64) -> f64, density: impl Fn(f64) -> f64) -> f64 {
+pub(super) fn solve_decreasing(
+    p: f64,
+    start: f64,
+    tail: impl Fn(f64) -> f64,
+    density: impl Fn(f64) -> f64,
+) -> f64 {
     let (mut low, mut high) = (0.0_f64, f64::INFINITY);
     let mut t = start.max(0.0);
     for _ in 0..2_000 {
@@ -214,7 +230,11 @@ pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
         let secant = (a * fb - b * fa) / (fb - fa);
         let middle = 0.5 * (a + b);
         // Every third step halves, so that no shape of function is slow.
-        let x = if step % 3 == 2 || !(secant > a.min(b) && secant < a.max(b)) { middle } else { secant };
+        let x = if step % 3 == 2 || !(secant > a.min(b) && secant < a.max(b)) {
+            middle
+        } else {
+            secant
+        };
         let fx = f(x);
         if fx == 0.0 || (b - a).abs() <= 4.0 * f64::EPSILON * x.abs() || x == a || x == b {
             return Some(x);
@@ -259,7 +279,10 @@ mod tests {
             for p in [1e-12, 1e-3, 0.3, 0.5, 0.975] {
                 let (x, y) = beta_inverse(a, b, p);
                 let (lower, upper) = beta_tails(a, b, x, y);
-                assert!((lower / p - 1.0).abs() < 1e-9 && (lower + upper - 1.0).abs() < 1e-14, "{a} {b} {p}: {lower}");
+                assert!(
+                    (lower / p - 1.0).abs() < 1e-9 && (lower + upper - 1.0).abs() < 1e-14,
+                    "{a} {b} {p}: {lower}"
+                );
             }
         }
         // Both ways of computing agree where they meet.
@@ -269,14 +292,26 @@ mod tests {
             let x = a / n + z * (a * b / (n * n * n)).sqrt();
             let (lower, upper) = beta_tails_of_many(a, b, x, 1.0 - x);
             let front = (a * b / n) * ln_binomial_pmf(a, n, x, 1.0 - x).exp();
-            let exact = if x < a / n { front * beta_fraction(a, b, x) / a } else { 1.0 - front * beta_fraction(b, a, 1.0 - x) / b };
-            assert!((lower - exact).abs() < 1e-9 && (lower + upper - 1.0).abs() < 1e-12, "{z}: {lower} {exact}");
+            let exact = if x < a / n {
+                front * beta_fraction(a, b, x) / a
+            } else {
+                1.0 - front * beta_fraction(b, a, 1.0 - x) / b
+            };
+            assert!(
+                (lower - exact).abs() < 1e-9 && (lower + upper - 1.0).abs() < 1e-12,
+                "{z}: {lower} {exact}"
+            );
         }
     }
 
     #[test]
     fn logarithms_of_binomials() {
-        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-11 * expected.abs().max(1.0), "{found} {expected}");
+        let close = |found: f64, expected: f64| {
+            assert!(
+                (found - expected).abs() < 1e-11 * expected.abs().max(1.0),
+                "{found} {expected}"
+            )
+        };
         close(ln_choose(50.0, 3.0), 19_600_f64.ln());
         close(ln_beta(2.5, 3.5), 0.036_815_538_909_255_39_f64.ln());
         close(ln_binomial_pmf(3.0, 10.0, 0.2, 0.8), 0.201_326_592_f64.ln());

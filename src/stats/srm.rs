@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dist::chi2_sf;
+use crate::stats::dist::chi2_sf;
 
 /// A chi-square test of counts against planned shares.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,22 +30,40 @@ pub fn chi_square(observed: &[f64], planned: &[f64]) -> Option<SrmTest> {
     if n_arms < 2 || total == 0.0 {
         return None;
     }
-    let statistic: f64 = arms().map(|(n, share)| (n - total * share).powi(2) / (total * share)).sum();
+    let statistic: f64 = arms()
+        .map(|(n, share)| (n - total * share).powi(2) / (total * share))
+        .sum();
     let df = (n_arms - 1) as f64;
     let max_abs_deviation = max_abs_deviation(observed, planned);
-    Some(SrmTest { statistic, df, p_value: chi2_sf(statistic, df), max_abs_deviation })
+    Some(SrmTest {
+        statistic,
+        df,
+        p_value: chi2_sf(statistic, df),
+        max_abs_deviation,
+    })
 }
 
 /// Largest absolute difference between an observed and a planned share; 0 if nobody came.
 pub fn max_abs_deviation(observed: &[f64], planned: &[f64]) -> f64 {
     let arms = || observed.iter().zip(planned).filter(|(_, share)| **share > 0.0);
     let total: f64 = arms().map(|(n, _)| n).sum();
-    if total > 0.0 { arms().map(|(n, share)| (n / total - share).abs()).fold(0.0, f64::max) } else { 0.0 }
+    if total > 0.0 {
+        arms()
+            .map(|(n, share)| (n / total - share).abs())
+            .fold(0.0, f64::max)
+    } else {
+        0.0
+    }
 }
 
 /// Stages together: chi-squares and degrees of freedom added up. Never pooled counts: across different ratios that fakes and hides mismatches.
 pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> Option<SrmTest> {
-    let mut sum = SrmTest { statistic: 0.0, df: 0.0, p_value: 1.0, max_abs_deviation: 0.0 };
+    let mut sum = SrmTest {
+        statistic: 0.0,
+        df: 0.0,
+        p_value: 1.0,
+        max_abs_deviation: 0.0,
+    };
     for test in tests {
         sum.statistic += test.statistic;
         sum.df += test.df;
@@ -80,14 +98,22 @@ pub const LOW_IMPACT: f64 = 0.001;
 /// # References
 /// METHODS section 2; Lindon & Malek (2022).
 pub fn first_exposures(stages: &[([f64; 2], f64)]) -> Option<FirstExposures> {
-    let tests: Vec<SrmTest> = stages.iter().filter_map(|(users, share)| chi_square(users, &[1.0 - share, *share])).collect();
+    let tests: Vec<SrmTest> = stages
+        .iter()
+        .filter_map(|(users, share)| chi_square(users, &[1.0 - share, *share]))
+        .collect();
     let test = sum_of_chi_squares(&tests)?;
     let (mut excess, mut variance, mut log_bayes_factor) = (0.0, 0.0, 0.0);
     for (users, share) in stages.iter().filter(|(_, share)| *share > 0.0 && *share < 1.0) {
         let n = users[0] + users[1];
         excess += users[1] - n * share;
         variance += n * share * (1.0 - share);
-        let looks = sequential(&[users.to_vec()], &[1.0 - share, *share], CONCENTRATION, log_bayes_factor);
+        let looks = sequential(
+            &[users.to_vec()],
+            &[1.0 - share, *share],
+            CONCENTRATION,
+            log_bayes_factor,
+        );
         log_bayes_factor = looks.log_bayes_factor.last().copied().unwrap_or(log_bayes_factor);
     }
     Some(FirstExposures {
@@ -122,10 +148,17 @@ pub struct SequentialSrm {
 /// METHODS section 2; Lindon & Malek (2022).
 pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_before: f64) -> SequentialSrm {
     let mut counts = vec![0.0; planned.len()];
-    let mut result = SequentialSrm { log_bayes_factor: Vec::new(), p_value: Vec::new(), log10_p_value: Vec::new() };
+    let mut result = SequentialSrm {
+        log_bayes_factor: Vec::new(),
+        p_value: Vec::new(),
+        log10_p_value: Vec::new(),
+    };
     let mut least = -log_before.max(0.0);
     for look in looks {
-        counts.iter_mut().zip(look).for_each(|(count, more)| *count += more);
+        counts
+            .iter_mut()
+            .zip(look)
+            .for_each(|(count, more)| *count += more);
         let log_bf = log_before + log_bayes_factor(&counts, planned, concentration);
         least = least.min(-log_bf);
         result.log_bayes_factor.push(log_bf);
@@ -137,7 +170,13 @@ pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_b
 
 /// `ln` of the Bayes factor of counts against planned shares; see [`sequential`].
 pub fn log_bayes_factor(counts: &[f64], planned: &[f64], concentration: f64) -> f64 {
-    let used = || counts.iter().zip(planned).map(|(count, share)| (count, share * concentration)).filter(|(_, a)| *a > 0.0);
+    let used = || {
+        counts
+            .iter()
+            .zip(planned)
+            .map(|(count, share)| (count, share * concentration))
+            .filter(|(_, a)| *a > 0.0)
+    };
     let (n, all): (f64, f64) = used().fold((0.0, 0.0), |(n, all), (count, a)| (n + count, all + a));
     // Stirling's formula on both sides; what is the same in the sum over arms and in the total is left out, so nothing cancels:
     // ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n / all) (1 + shift).
@@ -164,8 +203,9 @@ mod tests {
     #[test]
     fn a_small_lack_in_every_stage_is_found_together() {
         // A twentieth of the candidate's users is missing in each of four stages.
-        let stages: Vec<([f64; 2], f64)> =
-            [0.01, 0.1, 0.3, 0.5].map(|share| ([20_000.0 * (1.0 - share), 19_000.0 * share], share)).to_vec();
+        let stages: Vec<([f64; 2], f64)> = [0.01, 0.1, 0.3, 0.5]
+            .map(|share| ([20_000.0 * (1.0 - share), 19_000.0 * share], share))
+            .to_vec();
         let found = first_exposures(&stages).unwrap();
         assert_eq!(found.test.df, 4.0);
         assert!(found.pooled_z < -4.0 && found.anytime_p_value < 1.0, "{found:?}");
@@ -180,7 +220,10 @@ mod tests {
         let test = chi_square(&[821_588.0, 815_482.0], &[0.5, 0.5]).unwrap();
         // Fabijan et al. (2019), section 1: p = 1.8e-6.
         assert!((test.p_value - 1.82e-6).abs() < 1e-8, "{test:?}");
-        assert_eq!(chi_square(&[10_000.0, 10_000.0], &[0.5, 0.5]).unwrap().p_value, 1.0);
+        assert_eq!(
+            chi_square(&[10_000.0, 10_000.0], &[0.5, 0.5]).unwrap().p_value,
+            1.0
+        );
         assert_eq!(chi_square(&[5.0, 100.0], &[0.0, 1.0]), None);
         assert_eq!(chi_square(&[0.0, 0.0], &[0.5, 0.5]), None);
     }

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Interval,
-    dist::{chi2_sf, norm_isf},
-};
+use crate::stats::dist::{chi2_sf, norm_isf};
+use crate::stats::known::Interval;
 
 /// The effect of one stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,13 +59,25 @@ pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
     let weigh = |weight: &dyn Fn(&StageEffect) -> f64| {
         let sum: f64 = stages.iter().map(weight).sum();
         let mean: f64 = stages.iter().map(|s| weight(s) * s.effect_size).sum::<f64>() / sum;
-        let variance: f64 = stages.iter().map(|s| (weight(s) / sum).powi(2) * s.variance).sum();
-        Combined { effect_size: mean, std_error: variance.sqrt(), ci: Interval::around(mean, z * variance.sqrt()) }
+        let variance: f64 = stages
+            .iter()
+            .map(|s| (weight(s) / sum).powi(2) * s.variance)
+            .sum();
+        Combined {
+            effect_size: mean,
+            std_error: variance.sqrt(),
+            ci: Interval::around(mean, z * variance.sqrt()),
+        }
     };
     let n_with_variance = stages.iter().filter(|s| s.variance > 0.0).count();
-    let precision_weighted = (n_with_variance > 0).then(|| weigh(&|s| if s.variance > 0.0 { 1.0 / s.variance } else { 0.0 }));
+    let precision_weighted =
+        (n_with_variance > 0).then(|| weigh(&|s| if s.variance > 0.0 { 1.0 / s.variance } else { 0.0 }));
     let squares = |mean: Combined| {
-        stages.iter().filter(|s| s.variance > 0.0).map(|s| (s.effect_size - mean.effect_size).powi(2) / s.variance).sum::<f64>()
+        stages
+            .iter()
+            .filter(|s| s.variance > 0.0)
+            .map(|s| (s.effect_size - mean.effect_size).powi(2) / s.variance)
+            .sum::<f64>()
     };
     let q = precision_weighted.map_or(0.0, squares);
     Some(Combinations {
@@ -86,9 +96,18 @@ mod tests {
 
     #[test]
     fn one_stage_is_itself() {
-        let stage = StageEffect { effect_size: 0.1, variance: 0.01, n_users: 10.0, n_arms: [9.0, 1.0] };
+        let stage = StageEffect {
+            effect_size: 0.1,
+            variance: 0.01,
+            n_users: 10.0,
+            n_arms: [9.0, 1.0],
+        };
         let all = combine(&[stage], 0.05).unwrap();
-        for combined in [all.population_weighted, all.mantel_haenszel, all.precision_weighted.unwrap()] {
+        for combined in [
+            all.population_weighted,
+            all.mantel_haenszel,
+            all.precision_weighted.unwrap(),
+        ] {
             assert!((combined.effect_size - 0.1).abs() < 1e-15 && (combined.std_error - 0.1).abs() < 1e-15);
         }
         assert_eq!((all.q, all.q_p_value), (0.0, None));

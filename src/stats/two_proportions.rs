@@ -1,13 +1,11 @@
 //! Two proportions from counts, without clusters.
 
-use super::{
-    Reason,
-    contrast::{self, Contrast, Ends, PValue, Plan},
-    dist::{chi2_sf, ln_chi2_sf, norm_isf},
-    effect::Estimate,
-    exact, proportion,
-    special::deviance,
-};
+use crate::stats::contrast::{Contrast, Ends, PValue, Plan};
+use crate::stats::dist::{chi2_sf, ln_chi2_sf, norm_isf};
+use crate::stats::effect::Estimate;
+use crate::stats::known::Reason;
+use crate::stats::special::deviance;
+use crate::stats::{contrast, exact, proportion};
 
 /// Successes of trials.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +25,11 @@ impl Counts {
     /// The share with its binomial error.
     pub fn estimate(&self) -> Estimate {
         let p = self.share();
-        Estimate { estimate: p, std_error: (p * ((self.n - self.x) / self.n) / self.n).sqrt(), df: f64::INFINITY }
+        Estimate {
+            estimate: p,
+            std_error: (p * ((self.n - self.x) / self.n) / self.n).sqrt(),
+            df: f64::INFINITY,
+        }
     }
 }
 
@@ -60,7 +62,12 @@ pub enum ProportionMethod {
 ///
 /// # References
 /// METHODS section 1; Newcombe (1998); Yates (1934).
-pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, plan: Plan) -> Result<Contrast, Reason> {
+pub fn compare(
+    control: Counts,
+    treatment: Counts,
+    method: ProportionMethod,
+    plan: Plan,
+) -> Result<Contrast, Reason> {
     if control.n == 0.0 || treatment.n == 0.0 {
         return Err(Reason::NoData);
     }
@@ -74,8 +81,16 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
         ProportionMethod::ZUnpooled => Ok(unpooled),
         ProportionMethod::Z => {
             let statistic = d / pooled_error;
-            let p_value = if pooled_error > 0.0 { Ok(plan.alternative.p_value(statistic, f64::INFINITY)) } else { Err(Reason::NoVariance) };
-            Ok(Contrast { statistic: (pooled_error > 0.0).then_some(statistic), p_value, ..unpooled })
+            let p_value = if pooled_error > 0.0 {
+                Ok(plan.alternative.p_value(statistic, f64::INFINITY))
+            } else {
+                Err(Reason::NoVariance)
+            };
+            Ok(Contrast {
+                statistic: (pooled_error > 0.0).then_some(statistic),
+                p_value,
+                ..unpooled
+            })
         }
         ProportionMethod::Welch => {
             if control.n < 2.0 || treatment.n < 2.0 {
@@ -88,38 +103,79 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
         ProportionMethod::Pearson | ProportionMethod::PearsonYates | ProportionMethod::G => {
             let by_n = 1.0 / control.n + 1.0 / treatment.n;
             // Yates moves each count by half, but never past its expectation.
-            let shift = if method == ProportionMethod::PearsonYates { (0.5_f64).min(d.abs() / by_n) * by_n } else { 0.0 };
+            let shift = if method == ProportionMethod::PearsonYates {
+                (0.5_f64).min(d.abs() / by_n) * by_n
+            } else {
+                0.0
+            };
             let statistic = if method == ProportionMethod::G {
                 likelihood_ratio(control, treatment, pooled)
             } else {
                 ((d.abs() - shift) / pooled_error).powi(2)
             };
             let has_variance = pooled_error > 0.0;
-            let two_sided = || PValue { p: chi2_sf(statistic, 1.0), log10_p: ln_chi2_sf(statistic, 1.0) / std::f64::consts::LN_10 };
+            let two_sided = || PValue {
+                p: chi2_sf(statistic, 1.0),
+                log10_p: ln_chi2_sf(statistic, 1.0) / std::f64::consts::LN_10,
+            };
             let p_value = match plan.alternative {
                 _ if !has_variance => Err(Reason::NoVariance),
                 contrast::Alternative::TwoSided => Ok(two_sided()),
                 // The signed root of one degree of freedom is a normal deviate.
                 side => Ok(side.p_value(statistic.sqrt() * d.signum(), f64::INFINITY)),
             };
-            let ci = unpooled.ci.map(|ends| Ends { lower: ends.lower.map(|end| end - shift), upper: ends.upper.map(|end| end + shift) });
-            Ok(Contrast { statistic: has_variance.then_some(statistic), df: has_variance.then_some(1.0), p_value, ci, ..unpooled })
+            let ci = unpooled.ci.map(|ends| Ends {
+                lower: ends.lower.map(|end| end - shift),
+                upper: ends.upper.map(|end| end + shift),
+            });
+            Ok(Contrast {
+                statistic: has_variance.then_some(statistic),
+                df: has_variance.then_some(1.0),
+                p_value,
+                ci,
+                ..unpooled
+            })
         }
         ProportionMethod::Fisher => {
-            let p_value = exact::fisher(treatment.x, treatment.n - treatment.x, control.x, control.n - control.x, plan.alternative);
-            Ok(Contrast { statistic: None, df: None, p_value, ..unpooled })
+            let p_value = exact::fisher(
+                treatment.x,
+                treatment.n - treatment.x,
+                control.x,
+                control.n - control.x,
+                plan.alternative,
+            );
+            Ok(Contrast {
+                statistic: None,
+                df: None,
+                p_value,
+                ..unpooled
+            })
         }
         ProportionMethod::Newcombe => {
             let (p1, p0) = (treatment.share(), control.share());
             let ends = |tail: f64| proportion::newcombe(p1, treatment.n, p0, control.n, norm_isf(tail));
             let ci = match plan.alternative {
                 contrast::Alternative::TwoSided => ends(0.5 * plan.alpha).into(),
-                contrast::Alternative::Greater => Ends { lower: Some(ends(plan.alpha).ci_lower), upper: None },
-                contrast::Alternative::Less => Ends { lower: None, upper: Some(ends(plan.alpha).ci_upper) },
+                contrast::Alternative::Greater => Ends {
+                    lower: Some(ends(plan.alpha).ci_lower),
+                    upper: None,
+                },
+                contrast::Alternative::Less => Ends {
+                    lower: None,
+                    upper: Some(ends(plan.alpha).ci_upper),
+                },
             };
             let deviate = proportion::newcombe_deviate(p1, treatment.n, p0, control.n);
-            let p_value = plan.alternative.p_value(if d < 0.0 { -deviate } else { deviate }, f64::INFINITY);
-            Ok(Contrast { statistic: None, df: None, p_value: Ok(p_value), ci: Ok(ci), ..unpooled })
+            let p_value = plan
+                .alternative
+                .p_value(if d < 0.0 { -deviate } else { deviate }, f64::INFINITY);
+            Ok(Contrast {
+                statistic: None,
+                df: None,
+                p_value: Ok(p_value),
+                ci: Ok(ci),
+                ..unpooled
+            })
         }
     }
 }
@@ -127,7 +183,13 @@ pub fn compare(control: Counts, treatment: Counts, method: ProportionMethod, pla
 /// `2 sum observed ln(observed / expected)` of the two by two table.
 fn likelihood_ratio(control: Counts, treatment: Counts, pooled: f64) -> f64 {
     // Observed and expected counts have one sum, so the terms may be those that do not cancel: O ln(O / E) + E - O.
-    let term = |observed: f64, expected: f64| if observed > 0.0 { deviance(observed, expected) } else { expected };
+    let term = |observed: f64, expected: f64| {
+        if observed > 0.0 {
+            deviance(observed, expected)
+        } else {
+            expected
+        }
+    };
     let arm = |c: Counts| term(c.x, c.n * pooled) + term(c.n - c.x, c.n * (1.0 - pooled));
     (2.0 * (arm(control) + arm(treatment))).max(0.0)
 }

@@ -52,13 +52,18 @@ struct Heavy {
 
 impl Heavy {
     fn new(n_users: u64) -> Self {
-        let profile = sluice::bucket::Profile::Sluice { salt: "analysis".into() };
+        let profile = sluice::bucket::Profile::Sluice {
+            salt: "analysis".into(),
+        };
         let mut dice = Dice(11);
         let mut users = "user_id,kind,is_allow_gray\n".to_owned();
         let mut rows = Vec::new();
         for user in 0..n_users {
             let is_first = user % 2 == 0;
-            users.push_str(&format!("u{user},{},true\n", if is_first { "first" } else { "other" }));
+            users.push_str(&format!(
+                "u{user},{},true\n",
+                if is_first { "first" } else { "other" }
+            ));
             let bucket = profile.bucket(&format!("u{user}"));
             // Pareto's law with exponent 1.3, cut at a hundred turns.
             let n_turns = ((1.0 - dice.roll(1_000_000) as f64 / 1e6).powf(-1.0 / 1.3) as u64).clamp(1, 100);
@@ -75,32 +80,68 @@ impl Heavy {
                 let (is_new, feature) = (bucket < ratio, ["order", "refund", ""][dice.roll(3) as usize]);
                 let success = dice.roll(1_000) < rate + if is_new { 20 } else { 0 };
                 let release = if is_new { "new" } else { "old" };
-                let line = format!("2026-05-{}T{:02}:30:00Z,u{user},{release},{feature},{success}\n", 25 + hour / 24, hour % 24);
-                rows.push(Row { line, is_first, is_new, feature, success });
+                let line = format!(
+                    "2026-05-{}T{:02}:30:00Z,u{user},{release},{feature},{success}\n",
+                    25 + hour / 24,
+                    hour % 24
+                );
+                rows.push(Row {
+                    line,
+                    is_first,
+                    is_new,
+                    feature,
+                    success,
+                });
             }
         }
-        let heavy = Self { dir: tempfile::tempdir().unwrap(), rows };
+        let heavy = Self {
+            dir: tempfile::tempdir().unwrap(),
+            rows,
+        };
         fs::write(heavy.dir.path().join("users.csv"), users).unwrap();
         heavy
     }
 
     /// Runs the study of some rows under a scenario; returns its analysis.
     fn run(&self, more: &str, keep: impl Fn(&Row) -> bool) -> Value {
-        let lines: String = self.rows.iter().filter(|row| keep(row)).map(|row| row.line.as_str()).collect();
+        let lines: String = self
+            .rows
+            .iter()
+            .filter(|row| keep(row))
+            .map(|row| row.line.as_str())
+            .collect();
         let path = |name: &str| self.dir.path().join(name);
-        fs::write(path("traffic.csv"), format!("event_time,user_id,release_id,feature,success\n{lines}")).unwrap();
-        fs::write(path("study.toml"), SCENARIO.replace("[input]", &format!("{more}\n[input]"))).unwrap();
+        fs::write(
+            path("traffic.csv"),
+            format!("event_time,user_id,release_id,feature,success\n{lines}"),
+        )
+        .unwrap();
+        fs::write(
+            path("study.toml"),
+            SCENARIO.replace("[input]", &format!("{more}\n[input]")),
+        )
+        .unwrap();
         ok(&["run", text(&path("study.toml")), "--out", text(&path("out"))]);
         json(&path("out/analysis.json"))
     }
 }
 
 fn layer<'a>(analysis: &'a Value, id: &str) -> &'a Value {
-    analysis["layers"].as_array().unwrap().iter().find(|layer| layer["layer"] == id).unwrap()
+    analysis["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|layer| layer["layer"] == id)
+        .unwrap()
 }
 
 fn availability(part: &Value) -> &Value {
-    part["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "availability").unwrap()
+    part["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|metric| metric["metric"] == "availability")
+        .unwrap()
 }
 
 #[test]
@@ -113,7 +154,8 @@ fn users_and_bucket_groups_as_clusters_agree_and_rows_do_not() {
             let found = availability(layer(analysis, id)["stages"].as_array().unwrap().last().unwrap());
             ["baseline", "candidate"].map(|arm| {
                 let robust = found[arm]["robust"].clone();
-                ["estimate", "std_error", "n_clusters", "denominator"].map(|name| robust[name].as_f64().unwrap())
+                ["estimate", "std_error", "n_clusters", "denominator"]
+                    .map(|name| robust[name].as_f64().unwrap())
             })
         });
         for (group, user) in by_group.into_iter().zip(by_user) {
@@ -121,15 +163,35 @@ fn users_and_bucket_groups_as_clusters_agree_and_rows_do_not() {
             assert!(user[2] > group[2]);
             // Each is an estimate of the same error, with its own chance.
             let ratio = group[1] / user[1];
-            assert!((0.8..1.25).contains(&ratio), "{id}: groups {} users {}", group[1], user[1]);
+            assert!(
+                (0.8..1.25).contains(&ratio),
+                "{id}: groups {} users {}",
+                group[1],
+                user[1]
+            );
             let rows_as_independent = (user[0] * (1.0 - user[0]) / user[3]).sqrt();
-            assert!(rows_as_independent < 0.85 * user[1], "{id}: rows {rows_as_independent} users {}", user[1]);
+            assert!(
+                rows_as_independent < 0.85 * user[1],
+                "{id}: rows {rows_as_independent} users {}",
+                user[1]
+            );
         }
     }
     let path = heavy.dir.path().join("other.toml");
     fs::write(&path, SCENARIO).unwrap();
     let cube = heavy.dir.path().join("out/cube");
-    let stderr = fails(&["analyze", "--cube", text(&cube), "--plan", text(&path), "--out", "unused.json"], 3);
+    let stderr = fails(
+        &[
+            "analyze",
+            "--cube",
+            text(&cube),
+            "--plan",
+            text(&path),
+            "--out",
+            "unused.json",
+        ],
+        3,
+    );
     assert!(stderr.contains("breakdowns and clusters"), "{stderr}");
 }
 
@@ -140,20 +202,39 @@ fn a_breakdown_is_the_analysis_of_its_rows() {
     for feature in ["order", "refund", ""] {
         let alone = heavy.run("", |row| row.feature == feature);
         for id in ["first", "rest"] {
-            let [stage, expected] = [&whole, &alone].map(|analysis| layer(analysis, id)["stages"].as_array().unwrap().last().unwrap());
-            let part = stage["breakdowns"].as_array().unwrap().iter().find(|part| part["value"] == feature).unwrap();
+            let [stage, expected] = [&whole, &alone]
+                .map(|analysis| layer(analysis, id)["stages"].as_array().unwrap().last().unwrap());
+            let part = stage["breakdowns"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|part| part["value"] == feature)
+                .unwrap();
             assert_eq!(part["rows"], expected["rows"]);
             assert_eq!(availability(part), availability(expected));
         }
     }
     let path = heavy.dir.path().join("study.toml");
     for (breakdowns, message) in [
-        ("\"nobody\"", "expected a column `nobody` in the traffic to break down by, found none"),
+        (
+            "\"nobody\"",
+            "expected a column `nobody` in the traffic to break down by, found none",
+        ),
         ("\"gender\"", "not a sensitive attribute"),
         ("\"feature\", \"feature\"", "each once"),
     ] {
-        fs::write(&path, SCENARIO.replace("[input]", &format!("[analysis]\nbreakdowns = [{breakdowns}]\n[input]"))).unwrap();
-        let stderr = fails(&["run", text(&path), "--out", text(&heavy.dir.path().join("none"))], 2);
+        fs::write(
+            &path,
+            SCENARIO.replace(
+                "[input]",
+                &format!("[analysis]\nbreakdowns = [{breakdowns}]\n[input]"),
+            ),
+        )
+        .unwrap();
+        let stderr = fails(
+            &["run", text(&path), "--out", text(&heavy.dir.path().join("none"))],
+            2,
+        );
         assert!(stderr.contains(message), "{stderr}");
     }
 }
@@ -163,22 +244,45 @@ fn other_ratios_are_worth_what_weighted_rows_say() {
     let heavy = Heavy::new(6_000);
     heavy.run("", |_| true);
     let path = |name: &str| heavy.dir.path().join(name);
-    let asked = ["--value-at", "first=0.5", "--value-at", "first=1", "--value-at", "first=0.2", "--value-at", "rest=0"];
+    let asked = [
+        "--value-at",
+        "first=0.5",
+        "--value-at",
+        "first=1",
+        "--value-at",
+        "first=0.2",
+        "--value-at",
+        "rest=0",
+    ];
     let mut args = vec!["analyze", "--json", "--cube"];
     let (cube, plan, out) = (path("out/cube"), path("study.toml"), path("a.json"));
     args.extend([text(&cube), "--plan", text(&plan), "--out", text(&out)]);
     args.extend(asked);
     let analysis: Value = serde_json::from_str(&ok(&args)).unwrap();
     let count = |is_new: bool| {
-        let rows = heavy.rows.iter().filter(|row| row.is_first && row.is_new == is_new);
-        let (n, k) = rows.fold((0.0, 0.0), |(n, k), row| (n + 1.0, k + f64::from(u8::from(row.success))));
+        let rows = heavy
+            .rows
+            .iter()
+            .filter(|row| row.is_first && row.is_new == is_new);
+        let (n, k) = rows.fold((0.0, 0.0), |(n, k), row| {
+            (n + 1.0, k + f64::from(u8::from(row.success)))
+        });
         [k, n]
     };
     let ([k0, n0], [k1, n1]) = (count(false), count(true));
-    let expected = [(k0 + k1) / (n0 + n1), k1 / n1, (1.6 * k0 + 0.4 * k1) / (1.6 * n0 + 0.4 * n1)];
+    let expected = [
+        (k0 + k1) / (n0 + n1),
+        k1 / n1,
+        (1.6 * k0 + 0.4 * k1) / (1.6 * n0 + 0.4 * n1),
+    ];
     for (idx, expected) in expected.into_iter().enumerate() {
         let value = &analysis["values"][idx];
-        let found = value["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "availability").unwrap();
+        let found = value["metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|metric| metric["metric"] == "availability")
+            .unwrap();
         let estimate = found["value"]["estimate"].as_f64().unwrap();
         assert!((estimate - expected).abs() < 1e-12, "{value}: {expected}");
         assert!(found["value"]["std_error"].as_f64().unwrap() > 0.0);
@@ -187,8 +291,37 @@ fn other_ratios_are_worth_what_weighted_rows_say() {
     }
     // A tenth of the users were weighted up to all, and to none.
     assert!((analysis["values"][3]["overlap"]["max_weight"].as_f64().unwrap() - 1.0 / 0.9).abs() < 1e-12);
-    let stderr = fails(&["analyze", "--cube", text(&cube), "--plan", text(&plan), "--out", text(&out), "--value-at", "nobody=1"], 2);
-    assert!(stderr.contains("expected one of the layers first, rest"), "{stderr}");
-    let stderr = fails(&["analyze", "--cube", text(&cube), "--plan", text(&plan), "--out", text(&out), "--value-at", "first"], 2);
+    let stderr = fails(
+        &[
+            "analyze",
+            "--cube",
+            text(&cube),
+            "--plan",
+            text(&plan),
+            "--out",
+            text(&out),
+            "--value-at",
+            "nobody=1",
+        ],
+        2,
+    );
+    assert!(
+        stderr.contains("expected one of the layers first, rest"),
+        "{stderr}"
+    );
+    let stderr = fails(
+        &[
+            "analyze",
+            "--cube",
+            text(&cube),
+            "--plan",
+            text(&plan),
+            "--out",
+            text(&out),
+            "--value-at",
+            "first",
+        ],
+        2,
+    );
     assert!(stderr.contains("expected LAYER=RATIO"), "{stderr}");
 }

@@ -29,7 +29,10 @@ impl Folder {
         };
         let floating = json!({"release_id": "r2", "artifacts": {"model_ref": "litellm:smart:prod", "prompt_ref": "cs@8",
             "tool_schema_ref": null, "kb_index_ref": "kb_alias:v12"}});
-        folder.write("records.json", serde_json::to_string(&[whole("r0"), whole("r1"), floating]).unwrap());
+        folder.write(
+            "records.json",
+            serde_json::to_string(&[whole("r0"), whole("r1"), floating]).unwrap(),
+        );
         folder.write(
             "log.csv",
             "event_time,user_id,tenant_id,release_id,layer,trace_id,session_id,is_shadow,is_eval\n\
@@ -58,17 +61,35 @@ impl Folder {
 
     /// An audit as JSON; it must end with this code.
     fn audit(&self, args: &[&str], code: i32) -> Value {
-        let mut all = vec!["audit", "--traffic", self.path("log.csv"), "--records", self.path("records.json"), "--json"];
+        let mut all = vec![
+            "audit",
+            "--traffic",
+            self.path("log.csv"),
+            "--records",
+            self.path("records.json"),
+            "--json",
+        ];
         all.extend(args);
         let output = sluice(&all);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).unwrap()
     }
 }
 
 fn names(links: &Value, hold: &str) -> Vec<String> {
-    let links = links.as_array().unwrap().iter().filter(|link| link["hold"] == hold);
-    links.map(|link| link["link"].as_str().unwrap().to_owned()).collect()
+    let links = links
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|link| link["hold"] == hold);
+    links
+        .map(|link| link["link"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -76,41 +97,103 @@ fn a_trace_leads_to_its_approvers() {
     let folder = Folder::new();
     let found = folder.audit(&["--trace", "t1"], 0);
     let (chain, row) = (&found[0], &found[0]["rows"][0]);
-    assert_eq!((&chain["is_complete"], &chain["n_rows"], &row["user_id"]), (&true.into(), &1.into(), &"ann".into()));
+    assert_eq!(
+        (&chain["is_complete"], &chain["n_rows"], &row["user_id"]),
+        (&true.into(), &1.into(), &"ann".into())
+    );
     let links = row["links"].as_array().unwrap();
     let order = "user time release record model prompt tool_schema kb_index eval_set eval_report approvers baseline rollback_target";
-    assert_eq!(links.iter().map(|link| link["link"].as_str().unwrap()).collect::<Vec<_>>().join(" "), order);
+    assert_eq!(
+        links
+            .iter()
+            .map(|link| link["link"].as_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" "),
+        order
+    );
     assert!(names(&row["links"], "firm").len() == links.len());
     // The record's digest is that of its canonical form; the baseline's is that of its own record.
-    let records: Vec<Value> = serde_json::from_slice(&fs::read(folder.path("records.json")).unwrap()).unwrap();
+    let records: Vec<Value> =
+        serde_json::from_slice(&fs::read(folder.path("records.json")).unwrap()).unwrap();
     let digest = |record: &Value| sluice::release::canonical("r", record).unwrap().1;
     assert_eq!(links[3]["digest"], digest(&records[1]));
-    assert_eq!((&links[4]["value"], &links[4]["digest"]), (&"litellm:smart=gpt-4o".into(), &format!("sha256:{A64}").into()));
+    assert_eq!(
+        (&links[4]["value"], &links[4]["digest"]),
+        (&"litellm:smart=gpt-4o".into(), &format!("sha256:{A64}").into())
+    );
     assert_eq!(links[10]["value"], "ann (human, 2026-05-24T10:00:00Z)");
-    assert_eq!((&links[11]["value"], &links[11]["digest"]), (&"r0".into(), &digest(&records[0]).into()));
+    assert_eq!(
+        (&links[11]["value"], &links[11]["digest"]),
+        (&"r0".into(), &digest(&records[0]).into())
+    );
 
     // A release that names no tenant is everybody's; its references float, and nothing else is there.
     let found = folder.audit(&["--trace", "t2", "--trace", "t1"], 11);
-    assert_eq!((&found[0]["is_complete"], &found[1]["is_complete"]), (&false.into(), &true.into()));
+    assert_eq!(
+        (&found[0]["is_complete"], &found[1]["is_complete"]),
+        (&false.into(), &true.into())
+    );
     let links = &found[0]["rows"][0]["links"];
-    assert_eq!(names(links, "missing"), ["model", "kb_index", "eval_set", "eval_report", "approvers", "baseline", "rollback_target"]);
+    assert_eq!(
+        names(links, "missing"),
+        [
+            "model",
+            "kb_index",
+            "eval_set",
+            "eval_report",
+            "approvers",
+            "baseline",
+            "rollback_target"
+        ]
+    );
     assert_eq!(names(links, "weak"), ["prompt"]);
-    assert!(links.as_array().unwrap().iter().all(|link| (link["hold"] == "firm") == link["mend"].is_null()));
+    assert!(
+        links
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|link| (link["hold"] == "firm") == link["mend"].is_null())
+    );
 
-    let missing = |trace: &str| names(&folder.audit(&["--trace", trace], 11)[0]["rows"][0]["links"], "missing");
+    let missing = |trace: &str| {
+        names(
+            &folder.audit(&["--trace", trace], 11)[0]["rows"][0]["links"],
+            "missing",
+        )
+    };
     assert_eq!(missing("t3"), ["user"]);
     assert_eq!(missing("t4"), ["release"]);
     let found = folder.audit(&["--trace", "nowhere"], 11);
-    assert_eq!((&found[0]["n_rows"], found[0]["mend"].as_str().unwrap().contains("no row of the log")), (&0.into(), true));
+    assert_eq!(
+        (
+            &found[0]["n_rows"],
+            found[0]["mend"].as_str().unwrap().contains("no row of the log")
+        ),
+        (&0.into(), true)
+    );
     assert_eq!(folder.audit(&["--trace", "t5"], 11)[0]["n_rows"], 2);
 }
 
 #[test]
 fn a_chain_is_printed_with_what_would_mend_it() {
     let folder = Folder::new();
-    let args = ["audit", "--traffic", folder.path("log.csv"), "--records", folder.path("records.json"), "--trace", "t2"];
+    let args = [
+        "audit",
+        "--traffic",
+        folder.path("log.csv"),
+        "--records",
+        folder.path("records.json"),
+        "--trace",
+        "t2",
+    ];
     let printed = String::from_utf8(sluice(&args).stdout).unwrap();
-    for part in ["trace t2: 1 rows, incomplete", "MISSING", "eval_report_uri", "`prod` points to whatever is there", "record a digest"] {
+    for part in [
+        "trace t2: 1 rows, incomplete",
+        "MISSING",
+        "eval_report_uri",
+        "`prod` points to whatever is there",
+        "record a digest",
+    ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
 }
@@ -119,8 +202,20 @@ fn a_chain_is_printed_with_what_would_mend_it() {
 fn completeness_counts_rows_by_link_and_release() {
     let folder = Folder::new();
     let found = folder.audit(&[], 11);
-    assert_eq!((&found["n_rows"], &found["is_complete"]), (&10.into(), &false.into()));
-    let count = |link: &str| found["links"].as_array().unwrap().iter().find(|found| found["link"] == link).unwrap()["n"].as_u64().unwrap();
+    assert_eq!(
+        (&found["n_rows"], &found["is_complete"]),
+        (&10.into(), &false.into())
+    );
+    let count = |link: &str| {
+        found["links"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|found| found["link"] == link)
+            .unwrap()["n"]
+            .as_u64()
+            .unwrap()
+    };
     // Rows of r1 (2) have everything; r2 (6) has a record without the rest; r9 and no release have nothing.
     let expected = [
         ("user", 9),
@@ -137,14 +232,31 @@ fn completeness_counts_rows_by_link_and_release() {
         assert_eq!(count(link), n, "{link}");
     }
     let releases = found["releases"].as_array().unwrap();
-    let of = |tenant: &str, id: &str| releases.iter().find(|row| row["tenant_id"] == tenant && row["release_id"] == id).unwrap();
+    let of = |tenant: &str, id: &str| {
+        releases
+            .iter()
+            .find(|row| row["tenant_id"] == tenant && row["release_id"] == id)
+            .unwrap()
+    };
     assert_eq!(releases.len(), 5);
-    assert_eq!((&of("shop", "r1")["n_user"], &of("shop", "r1")["missing"]), (&1.into(), &json!([])));
-    assert_eq!((&of("shop", "r2")["n_rows"], &of("default", "r2")["n_rows"]), (&5.into(), &1.into()));
-    assert_eq!((&of("shop", "r9")["missing"], &of("default", "unknown")["n_rows"]), (&json!(["record"]), &1.into()));
+    assert_eq!(
+        (&of("shop", "r1")["n_user"], &of("shop", "r1")["missing"]),
+        (&1.into(), &json!([]))
+    );
+    assert_eq!(
+        (&of("shop", "r2")["n_rows"], &of("default", "r2")["n_rows"]),
+        (&5.into(), &1.into())
+    );
+    assert_eq!(
+        (&of("shop", "r9")["missing"], &of("default", "unknown")["n_rows"]),
+        (&json!(["record"]), &1.into())
+    );
     let found = folder.audit(&["--from", "2026-05-26"], 11);
     assert_eq!((&found["n_rows"], &found["n_outside"]), (&4.into(), &6.into()));
-    folder.write("log.csv", "event_time,user_id,tenant_id,release_id,layer,trace_id\n2026-05-25,ann,shop,r1,early,t1\n");
+    folder.write(
+        "log.csv",
+        "event_time,user_id,tenant_id,release_id,layer,trace_id\n2026-05-25,ann,shop,r1,early,t1\n",
+    );
     assert_eq!(folder.audit(&[], 0)["is_complete"], true);
     // Nothing proves anything of a log without rows.
     folder.write("log.csv", "event_time,user_id,release_id\n");
@@ -166,25 +278,55 @@ fn a_rollback_has_its_users_and_what_was_written_for_them() {
     let folder = Folder::new();
     let found = folder.audit(&["--rolled-back", "r2"], 0);
     // bob of the shop and cid of nobody's tenant; dan saw nothing of it. Session s1 is two users', so it is two sessions.
-    for (key, n) in [("n_requests", 4), ("n_users", 2), ("n_sessions", 2), ("n_shadow", 1), ("n_eval", 1)] {
+    for (key, n) in [
+        ("n_requests", 4),
+        ("n_users", 2),
+        ("n_sessions", 2),
+        ("n_shadow", 1),
+        ("n_eval", 1),
+    ] {
         assert_eq!(found[key], n, "{key}");
     }
     assert!(found["calls"].is_null() && found["tools"].is_null());
-    assert_eq!(folder.audit(&["--rolled-back", "r2", "--until", "2026-05-25T05:00:00Z"], 0)["n_requests"], 1);
+    assert_eq!(
+        folder.audit(&["--rolled-back", "r2", "--until", "2026-05-25T05:00:00Z"], 0)["n_requests"],
+        1
+    );
 
-    let (calls, tools) = (folder.write("calls.ndjson", CALLS), folder.write("tools.json", TOOLS));
-    let args = ["--rolled-back", "r2", "--tool-calls", calls, "--tools", tools, "--out", folder.path("audit.csv")];
+    let (calls, tools) = (
+        folder.write("calls.ndjson", CALLS),
+        folder.write("tools.json", TOOLS),
+    );
+    let args = [
+        "--rolled-back",
+        "r2",
+        "--tool-calls",
+        calls,
+        "--tools",
+        tools,
+        "--out",
+        folder.path("audit.csv"),
+    ];
     let found = folder.audit(&args, 0);
     let listed: Vec<[&str; 4]> = found["calls"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|call| ["user_id", "trace_id", "tool", "arguments_sha256"].map(|key| call[key].as_str().unwrap_or("-")))
+        .map(|call| {
+            ["user_id", "trace_id", "tool", "arguments_sha256"].map(|key| call[key].as_str().unwrap_or("-"))
+        })
         .collect();
     // RFC 8785: keys in order, no spaces, numbers as short as they are; sha256sum of {"amount":1.5,"order":7}.
-    let digest = sluice::output::sha256_of_bytes(br#"{"amount":1.5,"order":7}"#);
+    let digest = sluice::base::output::sha256_of_bytes(br#"{"amount":1.5,"order":7}"#);
     // The second row of trace t5 does not list its calls once more.
-    assert_eq!(listed, [["bob", "t2", "refund", &digest], ["bob", "t5", "refund", &digest], ["bob", "t5", "odd", "-"]]);
+    assert_eq!(
+        listed,
+        [
+            ["bob", "t2", "refund", &digest],
+            ["bob", "t5", "refund", &digest],
+            ["bob", "t5", "odd", "-"]
+        ]
+    );
     assert_eq!(
         found["tools"],
         json!([{"tool": "odd", "n_calls": 1, "in_bundle": false}, {"tool": "refund", "n_calls": 2, "in_bundle": true}])
@@ -192,8 +334,12 @@ fn a_rollback_has_its_users_and_what_was_written_for_them() {
     assert_eq!(found["n_calls_without_trace"], 1);
     let written = fs::read_to_string(folder.path("audit.csv")).unwrap();
     assert_eq!(written.lines().count(), 4);
-    assert!(written.contains(&format!("shop,bob,2026-05-25T02:00:00Z,t2,s1,r2,refund,{digest},true")));
-    assert!(!written.contains("secret") && !written.contains("order") && !found.to_string().contains("amount"));
+    assert!(written.contains(&format!(
+        "shop,bob,2026-05-25T02:00:00Z,t2,s1,r2,refund,{digest},true"
+    )));
+    assert!(
+        !written.contains("secret") && !written.contains("order") && !found.to_string().contains("amount")
+    );
 }
 
 #[test]
@@ -206,7 +352,10 @@ fn affected_requests_as_parquet_are_the_same_on_any_number_of_threads() {
         let mut content = head.to_owned();
         for row in 0..300 {
             let (release, user) = (if row % 3 == 0 { "new" } else { "old" }, (file * 300 + row) % 91);
-            content.push_str(&format!("{},u{user},{release},t{file}-{row},s{user}\n", 1_779_667_200 + row * 60));
+            content.push_str(&format!(
+                "{},u{user},{release},t{file}-{row},s{user}\n",
+                1_779_667_200 + row * 60
+            ));
             if release == "new" {
                 expected.insert((format!("t{file}-{row}"), format!("u{user}")));
             }
@@ -230,12 +379,27 @@ fn affected_requests_as_parquet_are_the_same_on_any_number_of_threads() {
     };
     assert!(run("1", "a.parquet") == run("8", "b.parquet"));
     let mut found = BTreeSet::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(folder.path("a.parquet")).unwrap()).unwrap().build().unwrap() {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(folder.path("a.parquet")).unwrap())
+        .unwrap()
+        .build()
+        .unwrap()
+    {
         let batch = batch.unwrap();
-        let (traces, users) =
-            (batch.column_by_name("trace_id").unwrap().as_string::<i32>(), batch.column_by_name("user_id").unwrap().as_string::<i32>());
-        assert_eq!(batch.column_by_name("event_time").unwrap().as_primitive::<TimestampMicrosecondType>().null_count(), 0);
-        found.extend((0..batch.num_rows()).map(|row| (traces.value(row).to_owned(), users.value(row).to_owned())));
+        let (traces, users) = (
+            batch.column_by_name("trace_id").unwrap().as_string::<i32>(),
+            batch.column_by_name("user_id").unwrap().as_string::<i32>(),
+        );
+        assert_eq!(
+            batch
+                .column_by_name("event_time")
+                .unwrap()
+                .as_primitive::<TimestampMicrosecondType>()
+                .null_count(),
+            0
+        );
+        found.extend(
+            (0..batch.num_rows()).map(|row| (traces.value(row).to_owned(), users.value(row).to_owned())),
+        );
     }
     assert_eq!(found, expected);
 }
@@ -246,14 +410,71 @@ fn hostile_logs() {
     let (log, records) = (folder.path("log.csv"), folder.path("records.json"));
     let bad = |content: &str| -> &'static str { folder.write("bad.csv", content) };
     fails(&["audit", "--traffic", log], 2);
-    fails(&["audit", "--traffic", log, "--records", records, "--trace", "t1", "--rolled-back", "r1"], 2);
-    fails(&["audit", "--traffic", log, "--rolled-back", "r1", "--tool-calls", log], 2);
-    fails(&["audit", "--traffic", log, "--rolled-back", "r1", "--out", log], 2);
-    fails(&["audit", "--traffic", folder.path("gone"), "--records", records], 3);
-    fails(&["audit", "--traffic", log, "--records", folder.write("broken.json", "{")], 3);
-    let error = fails(&["audit", "--traffic", bad("event_time,user_id\n"), "--records", records], 3);
+    fails(
+        &[
+            "audit",
+            "--traffic",
+            log,
+            "--records",
+            records,
+            "--trace",
+            "t1",
+            "--rolled-back",
+            "r1",
+        ],
+        2,
+    );
+    fails(
+        &[
+            "audit",
+            "--traffic",
+            log,
+            "--rolled-back",
+            "r1",
+            "--tool-calls",
+            log,
+        ],
+        2,
+    );
+    fails(
+        &["audit", "--traffic", log, "--rolled-back", "r1", "--out", log],
+        2,
+    );
+    fails(
+        &["audit", "--traffic", folder.path("gone"), "--records", records],
+        3,
+    );
+    fails(
+        &[
+            "audit",
+            "--traffic",
+            log,
+            "--records",
+            folder.write("broken.json", "{"),
+        ],
+        3,
+    );
+    let error = fails(
+        &[
+            "audit",
+            "--traffic",
+            bad("event_time,user_id\n"),
+            "--records",
+            records,
+        ],
+        3,
+    );
     assert!(error.contains("expected a column `release_id`"), "{error}");
-    let error = fails(&["audit", "--traffic", bad("event_time,user_id,release_id\nsoon,u,r\n"), "--records", records], 3);
+    let error = fails(
+        &[
+            "audit",
+            "--traffic",
+            bad("event_time,user_id,release_id\nsoon,u,r\n"),
+            "--records",
+            records,
+        ],
+        3,
+    );
     assert!(error.contains("column `event_time`, row 1"), "{error}");
     let args = [
         "audit",
@@ -266,24 +487,78 @@ fn hostile_logs() {
         "--json",
     ];
     let found: Value = serde_json::from_str(&ok(&args)).unwrap();
-    assert_eq!((&found["n_bad"], &found["n_requests"], &found["n_sessions"]), (&1.into(), &1.into(), &Value::Null));
+    assert_eq!(
+        (&found["n_bad"], &found["n_requests"], &found["n_sessions"]),
+        (&1.into(), &1.into(), &Value::Null)
+    );
     // A release that nobody had: not an error, but the names that there are.
     let found = folder.audit(&["--rolled-back", "R2"], 0);
-    assert_eq!((&found["n_requests"], &found["releases"]), (&0.into(), &json!(["r1", "r2", "r9"])));
+    assert_eq!(
+        (&found["n_requests"], &found["releases"]),
+        (&0.into(), &json!(["r1", "r2", "r9"]))
+    );
     // Without traces nothing can be followed or joined.
     let no_traces = bad("event_time,user_id,release_id\n2026-05-25,u,r1\n");
-    let (calls, tools) = (folder.write("calls.ndjson", CALLS), folder.write("tools.json", TOOLS));
-    fails(&["audit", "--traffic", no_traces, "--rolled-back", "r1", "--tool-calls", calls, "--tools", tools], 3);
-    let output = sluice(&["audit", "--traffic", no_traces, "--records", records, "--trace", "t"]);
-    assert!(output.status.code() == Some(11) && String::from_utf8_lossy(&output.stdout).contains("no column trace_id"));
+    let (calls, tools) = (
+        folder.write("calls.ndjson", CALLS),
+        folder.write("tools.json", TOOLS),
+    );
+    fails(
+        &[
+            "audit",
+            "--traffic",
+            no_traces,
+            "--rolled-back",
+            "r1",
+            "--tool-calls",
+            calls,
+            "--tools",
+            tools,
+        ],
+        3,
+    );
+    let output = sluice(&[
+        "audit",
+        "--traffic",
+        no_traces,
+        "--records",
+        records,
+        "--trace",
+        "t",
+    ]);
+    assert!(
+        output.status.code() == Some(11)
+            && String::from_utf8_lossy(&output.stdout).contains("no column trace_id")
+    );
     let broken = folder.write("broken.ndjson", "{\"tool\": \"refund\"}\n");
-    fails(&["audit", "--traffic", log, "--rolled-back", "r1", "--tool-calls", broken, "--tools", tools], 3);
+    fails(
+        &[
+            "audit",
+            "--traffic",
+            log,
+            "--rolled-back",
+            "r1",
+            "--tool-calls",
+            broken,
+            "--tools",
+            tools,
+        ],
+        3,
+    );
     // Names that would command a terminal.
-    let names = bad("event_time,user_id,release_id,trace_id\n2026-05-25,\"<b>\u{1b}[2J\",\"r\u{7}\",\"t\u{1b}\"\n");
-    for args in [vec!["--trace", "t\u{1b}"], vec![], vec!["--rolled-back", "r\u{7}"]] {
+    let names =
+        bad("event_time,user_id,release_id,trace_id\n2026-05-25,\"<b>\u{1b}[2J\",\"r\u{7}\",\"t\u{1b}\"\n");
+    for args in [
+        vec!["--trace", "t\u{1b}"],
+        vec![],
+        vec!["--rolled-back", "r\u{7}"],
+    ] {
         let mut all = vec!["audit", "--traffic", names, "--records", records];
         all.extend(args);
         let printed = String::from_utf8(sluice(&all).stdout).unwrap();
-        assert!(!printed.is_empty() && !printed.contains(['\u{1b}', '\u{7}']), "{printed}");
+        assert!(
+            !printed.is_empty() && !printed.contains(['\u{1b}', '\u{7}']),
+            "{printed}"
+        );
     }
 }

@@ -41,7 +41,13 @@ impl Tab {
         // The protocol's pipes are files 3 and 4: no port, no handshake.
         let mut child = Command::new("sh")
             .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null", "sh"])
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"])
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--remote-debugging-pipe",
+                "--no-first-run",
+            ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -57,9 +63,21 @@ impl Tab {
                 }
             }
         });
-        let mut tab = Self { child, to, from, session: None, next_id: 0, events: Vec::new(), page: String::new(), _profile: profile };
+        let mut tab = Self {
+            child,
+            to,
+            from,
+            session: None,
+            next_id: 0,
+            events: Vec::new(),
+            page: String::new(),
+            _profile: profile,
+        };
         let target = tab.call("Target.createTarget", json!({"url": "about:blank"}));
-        let session = tab.call("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
+        let session = tab.call(
+            "Target.attachToTarget",
+            json!({"targetId": target["targetId"], "flatten": true}),
+        );
         tab.session = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
             tab.call(&format!("{domain}.enable"), json!({}));
@@ -74,7 +92,9 @@ impl Tab {
         if let Some(session) = &self.session {
             message["sessionId"] = json!(session);
         }
-        self.to.write_all(format!("{message}\0").as_bytes()).expect(NO_BROWSER);
+        self.to
+            .write_all(format!("{message}\0").as_bytes())
+            .expect(NO_BROWSER);
         loop {
             let answer = self.read();
             if answer["id"] == self.next_id {
@@ -94,26 +114,43 @@ impl Tab {
     }
 
     fn size(&mut self, width: u32, height: u32) {
-        self.call("Emulation.setDeviceMetricsOverride", json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}));
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}),
+        );
     }
 
     fn media(&mut self, media: &str, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"media": media, "features": features}));
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({"media": media, "features": features}),
+        );
     }
 
     fn open(&mut self, path: &Path) {
         self.page = format!("file://{}", path.display());
         self.events.clear();
         self.call("Page.navigate", json!({"url": self.page}));
-        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+        while !self
+            .events
+            .iter()
+            .any(|event| event["method"] == "Page.loadEventFired")
+        {
             self.read();
         }
     }
 
     fn eval(&mut self, script: &str) -> Value {
-        let answer = self.call("Runtime.evaluate", json!({"expression": script, "returnByValue": true, "awaitPromise": true}));
-        assert!(answer["exceptionDetails"].is_null(), "{script}: {}", answer["exceptionDetails"]);
+        let answer = self.call(
+            "Runtime.evaluate",
+            json!({"expression": script, "returnByValue": true, "awaitPromise": true}),
+        );
+        assert!(
+            answer["exceptionDetails"].is_null(),
+            "{script}: {}",
+            answer["exceptionDetails"]
+        );
         answer["result"]["value"].clone()
     }
 
@@ -132,8 +169,12 @@ impl Tab {
             let params = &event["params"];
             let bad = match event["method"].as_str().unwrap_or_default() {
                 "Runtime.exceptionThrown" => true,
-                "Runtime.consoleAPICalled" => ["error", "warning", "assert"].iter().any(|kind| params["type"] == *kind),
-                "Log.entryAdded" => ["error", "warning"].iter().any(|level| params["entry"]["level"] == *level),
+                "Runtime.consoleAPICalled" => ["error", "warning", "assert"]
+                    .iter()
+                    .any(|kind| params["type"] == *kind),
+                "Log.entryAdded" => ["error", "warning"]
+                    .iter()
+                    .any(|level| params["entry"]["level"] == *level),
                 "Network.requestWillBeSent" => {
                     let url = params["request"]["url"].as_str().unwrap_or_default();
                     url != self.page && !url.starts_with("data:")
@@ -162,8 +203,15 @@ impl Tab {
 
     fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
-            let text = if kind == "keyDown" && key.len() == 1 { key } else { "" };
-            self.call("Input.dispatchKeyEvent", json!({"type": kind, "key": key, "text": text}));
+            let text = if kind == "keyDown" && key.len() == 1 {
+                key
+            } else {
+                ""
+            };
+            self.call(
+                "Input.dispatchKeyEvent",
+                json!({"type": kind, "key": key, "text": text}),
+            );
         }
     }
 
@@ -176,8 +224,10 @@ impl Tab {
 
     /// Serious and critical findings of axe-core.
     fn barriers(&mut self) -> Vec<String> {
-        let path = env::var("SLUICE_AXE").expect("SLUICE_AXE names axe-core: run scripts/test, which installs it");
-        let axe = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}: run scripts/test, which installs it"));
+        let path =
+            env::var("SLUICE_AXE").expect("SLUICE_AXE names axe-core: run scripts/test, which installs it");
+        let axe = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{path}: {error}: run scripts/test, which installs it"));
         self.eval(&format!("{axe}\n1"));
         let found = self.eval(
             "axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations \
@@ -190,7 +240,13 @@ impl Tab {
 
 /// The case study's documents, which a test may change before the report is drawn.
 fn copy_of_documents(folder: &Path) {
-    for name in ["study.json", "layers.summary.json", "analysis.json", "schedule.json", "gate_report.json"] {
+    for name in [
+        "study.json",
+        "layers.summary.json",
+        "analysis.json",
+        "schedule.json",
+        "gate_report.json",
+    ] {
         fs::copy(ecommerce().join(name), folder.join(name)).unwrap();
     }
 }
@@ -202,9 +258,22 @@ fn write(path: &Path, value: &Value) {
 /// A forecast of few runs.
 fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> PathBuf {
     let scenario = folder.join("ramp.toml");
-    fs::write(&scenario, change(fs::read_to_string(root().join("scenarios/ramp.toml")).unwrap())).unwrap();
+    fs::write(
+        &scenario,
+        change(fs::read_to_string(root().join("scenarios/ramp.toml")).unwrap()),
+    )
+    .unwrap();
     let out = folder.join(format!("ramp-{lang}"));
-    ok(&["simulate", text(&scenario), "--out", text(&out), "--runs", "4", "--lang", lang]);
+    ok(&[
+        "simulate",
+        text(&scenario),
+        "--out",
+        text(&out),
+        "--runs",
+        "4",
+        "--lang",
+        lang,
+    ]);
     out.join("report.html")
 }
 
@@ -234,8 +303,13 @@ fn gate_page(folder: &Path, lang: &str, more: &str) -> PathBuf {
     )
     .unwrap();
     let out = folder.join(format!("gate-{lang}"));
-    let [baseline, policy, old, new] =
-        ["baseline.json", "gate.toml", "tools_bundle@2.3.0.json", "tools_bundle@2.4.0.json"].map(|name| case.join(name));
+    let [baseline, policy, old, new] = [
+        "baseline.json",
+        "gate.toml",
+        "tools_bundle@2.3.0.json",
+        "tools_bundle@2.4.0.json",
+    ]
+    .map(|name| case.join(name));
     let output = crate::support::sluice(&[
         "gate",
         "--candidate",
@@ -255,7 +329,12 @@ fn gate_page(folder: &Path, lang: &str, more: &str) -> PathBuf {
         "--lang",
         lang,
     ]);
-    assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(10),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     out.join("gate_report.html")
 }
 
@@ -267,7 +346,12 @@ fn charts_show_values_and_zoom() {
     assert_eq!(tab.eval("document.querySelectorAll('.live').length"), 4);
     assert_eq!(tab.empty_charts(), 0);
     // The picture is for those without scripts, and for paper.
-    assert_eq!(tab.eval("[...document.querySelectorAll('.drawn .picture')].filter((p) => p.checkVisibility()).length"), 0);
+    assert_eq!(
+        tab.eval(
+            "[...document.querySelectorAll('.drawn .picture')].filter((p) => p.checkVisibility()).length"
+        ),
+        0
+    );
 
     let reset = "document.querySelectorAll('figure.drawn')[1].querySelector('.reset')";
     let area = "document.querySelectorAll('figure.drawn')[1].querySelector('.plot')";
@@ -277,9 +361,17 @@ fn charts_show_values_and_zoom() {
     let place = tab.eval(&format!(
         "(() => {{ const r = {area}.querySelector('.u-over').getBoundingClientRect(); return [r.left, r.top, r.width]; }})()"
     ));
-    let (left, y, width) = (place[0].as_f64().unwrap(), place[1].as_f64().unwrap() + 50.0, place[2].as_f64().unwrap());
+    let (left, y, width) = (
+        place[0].as_f64().unwrap(),
+        place[1].as_f64().unwrap() + 50.0,
+        place[2].as_f64().unwrap(),
+    );
     let mouse = |tab: &mut Tab, kind: &str, share: f64, buttons: u32| {
-        let button = if kind == "mouseMoved" && buttons == 0 { "none" } else { "left" };
+        let button = if kind == "mouseMoved" && buttons == 0 {
+            "none"
+        } else {
+            "left"
+        };
         tab.call(
             "Input.dispatchMouseEvent",
             json!({"type": kind, "x": left + width * share, "y": y, "button": button, "buttons": buttons, "clickCount": 1}),
@@ -326,11 +418,21 @@ fn filters_sorting_and_themes() {
     // What is about the whole study stays.
     for of in ["tbody tr[data-layer]", "figure[data-layer]", "g.row", "details"] {
         let layers = tab.eval(&seen(of));
-        assert!(layers.as_array().unwrap().iter().all(|layer| layer == "regular" || layer == ""), "{of}: {layers}");
+        assert!(
+            layers
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|layer| layer == "regular" || layer == ""),
+            "{of}: {layers}"
+        );
     }
     tab.holds("[...document.querySelectorAll('.legend')][0].querySelectorAll('li:not(.out)').length === 1");
     tab.choose("metric", "complaint_rate");
-    assert_eq!(tab.eval("document.querySelectorAll('tbody tr[data-metric=complaint_rate]:not(.out)').length"), 1);
+    assert_eq!(
+        tab.eval("document.querySelectorAll('tbody tr[data-metric=complaint_rate]:not(.out)').length"),
+        1
+    );
     tab.eval("document.querySelector('.all').click()");
     assert_eq!(tab.eval("document.querySelectorAll('.out').length"), 0);
 
@@ -359,13 +461,20 @@ fn filters_sorting_and_themes() {
     tab.media("print", "dark");
     for hidden in [".controls", ".live"] {
         assert_eq!(
-            tab.eval(&format!("[...document.querySelectorAll('{hidden}')].filter((part) => part.checkVisibility()).length")),
+            tab.eval(&format!(
+                "[...document.querySelectorAll('{hidden}')].filter((part) => part.checkVisibility()).length"
+            )),
             0,
             "{hidden}"
         );
     }
     tab.holds("[...document.querySelectorAll('details')].every((part) => part.open)");
-    assert_eq!(tab.eval("[...document.querySelectorAll('tbody tr, .picture')].every((part) => part.checkVisibility())"), true);
+    assert_eq!(
+        tab.eval(
+            "[...document.querySelectorAll('tbody tr, .picture')].every((part) => part.checkVisibility())"
+        ),
+        true
+    );
     assert_eq!(tab.eval(paper), light);
     tab.media("screen", "light");
     tab.holds("![...document.querySelectorAll('details')].some((part) => part.open)");
@@ -377,15 +486,29 @@ fn names_cannot_run() {
     let evil = "</script><img src=x onerror=\"window.__pwned=1\">\u{2028}'\"&<!--";
     let dir = tempfile::tempdir().unwrap();
     copy_of_documents(dir.path());
-    for name in ["study.json", "layers.summary.json", "analysis.json", "schedule.json", "gate_report.json"] {
+    for name in [
+        "study.json",
+        "layers.summary.json",
+        "analysis.json",
+        "schedule.json",
+        "gate_report.json",
+    ] {
         let path = dir.path().join(name);
         let mut value = document(&path);
-        value["why"] = if value["why"].is_null() { Value::Null } else { json!(evil) };
+        value["why"] = if value["why"].is_null() {
+            Value::Null
+        } else {
+            json!(evil)
+        };
         poison(&mut value, evil);
         write(&path, &value);
     }
     ok(&["report", text(dir.path())]);
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\u{2028}', "");
+    let quoted = |text: &str| {
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\u{2028}', "")
+    };
     let forecast = forecast(dir.path(), "en", |scenario| {
         scenario
             .replace("\"as hoped\"", &format!("\"{}\"", quoted(evil)))
@@ -400,7 +523,12 @@ fn names_cannot_run() {
         tab.eval("[...document.querySelectorAll('select')].forEach((s) => { s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })");
         assert_eq!(tab.eval("typeof window.__pwned"), "undefined");
         assert_eq!(tab.eval("document.querySelectorAll('img').length"), 0);
-        assert_eq!(tab.eval("document.body.textContent.includes('<img src=x onerror=')"), true, "{}", page.display());
+        assert_eq!(
+            tab.eval("document.body.textContent.includes('<img src=x onerror=')"),
+            true,
+            "{}",
+            page.display()
+        );
         assert_eq!(tab.complaints(), Vec::<String>::new());
     }
 }
@@ -413,8 +541,18 @@ fn poison(value: &mut Value, evil: &str) {
             // A reason beside a verdict is a sentence; elsewhere it is one of a few words.
             let is_verdict = fields.contains_key("next_ratio");
             for (key, field) in fields.iter_mut() {
-                let is_name = ["tenant", "layer", "metric", "check", "detail", "remedy", "candidate", "baseline", "name"]
-                    .contains(&key.as_str())
+                let is_name = [
+                    "tenant",
+                    "layer",
+                    "metric",
+                    "check",
+                    "detail",
+                    "remedy",
+                    "candidate",
+                    "baseline",
+                    "name",
+                ]
+                .contains(&key.as_str())
                     || key == "reason" && is_verdict;
                 match field {
                     Value::String(text) if is_name => text.push_str(evil),
@@ -434,7 +572,11 @@ fn pages_have_no_barriers() {
     tab.call("Page.setBypassCSP", json!({"enabled": true}));
     for lang in ["en", "zh"] {
         ok(&["report", text(dir.path()), "--lang", lang]);
-        let pages = [dir.path().join("report.html"), forecast(dir.path(), lang, |scenario| scenario), gate_page(dir.path(), lang, "")];
+        let pages = [
+            dir.path().join("report.html"),
+            forecast(dir.path(), lang, |scenario| scenario),
+            gate_page(dir.path(), lang, ""),
+        ];
         for page in pages {
             tab.media("screen", "light");
             tab.open(&page);
@@ -442,12 +584,16 @@ fn pages_have_no_barriers() {
             tab.eval("document.querySelectorAll('details').forEach((part) => { part.open = true; })");
             for scheme in ["light", "dark"] {
                 tab.media("screen", scheme);
-                assert_eq!(tab.barriers(), Vec::<String>::new(), "{} in {lang}, {scheme}", page.display());
+                assert_eq!(
+                    tab.barriers(),
+                    Vec::<String>::new(),
+                    "{} in {lang}, {scheme}",
+                    page.display()
+                );
             }
             assert_eq!(tab.eval("document.documentElement.lang.slice(0, 2)"), lang);
             // Everything that the page says itself is in its language.
-            let is_foreign =
-                "[...document.querySelectorAll('h2, th')].filter((part) => !/[\\u4e00-\\u9fff]/.test(part.textContent)).length";
+            let is_foreign = "[...document.querySelectorAll('h2, th')].filter((part) => !/[\\u4e00-\\u9fff]/.test(part.textContent)).length";
             assert_eq!(tab.eval(is_foreign) == 0, lang == "zh");
         }
         // Nothing is wider than a narrow screen.
@@ -464,10 +610,17 @@ fn hundreds_of_curves_stay_small() {
     const TENANTS: usize = 100;
     let dir = tempfile::tempdir().unwrap();
     copy_of_documents(dir.path());
-    for (name, field) in [("layers.summary.json", "layers"), ("analysis.json", "layers"), ("schedule.json", "layers")] {
+    for (name, field) in [
+        ("layers.summary.json", "layers"),
+        ("analysis.json", "layers"),
+        ("schedule.json", "layers"),
+    ] {
         let path = dir.path().join(name);
         let mut value = document(&path);
-        let (start, as_of) = (value["start"].as_i64().unwrap_or(0), value["as_of"].as_i64().unwrap_or(0));
+        let (start, as_of) = (
+            value["start"].as_i64().unwrap_or(0),
+            value["as_of"].as_i64().unwrap_or(0),
+        );
         let mut layers = value[field].as_array().unwrap().clone();
         layers.retain(|layer| layer["layer"] == "early" || layer["layer"] == "regular");
         let all = (0..TENANTS).flat_map(|tenant| {
@@ -485,14 +638,26 @@ fn hundreds_of_curves_stay_small() {
     ok(&["report", text(dir.path())]);
     let path = dir.path().join("report.html");
     let html = fs::read_to_string(&path).unwrap();
-    writeln!(io::stderr(), "a page of {} curves takes {} bytes", TENANTS * 4, html.len()).unwrap();
+    writeln!(
+        io::stderr(),
+        "a page of {} curves takes {} bytes",
+        TENANTS * 4,
+        html.len()
+    )
+    .unwrap();
     assert!(html.len() < 3_000_000, "{}", html.len());
-    assert!(html.contains("points of curves"), "the page says that it is thinned");
+    assert!(
+        html.contains("points of curves"),
+        "the page says that it is thinned"
+    );
     let mut tab = Tab::new();
     tab.open(&path);
     tab.choose("tenant", "tenant 7");
     tab.draw_all();
-    assert_eq!(tab.eval("document.querySelectorAll('figure.drawn[data-tenant=\"tenant 7\"]').length"), 2);
+    assert_eq!(
+        tab.eval("document.querySelectorAll('figure.drawn[data-tenant=\"tenant 7\"]').length"),
+        2
+    );
     assert_eq!(tab.empty_charts(), 0);
     assert_eq!(tab.complaints(), Vec::<String>::new());
 }

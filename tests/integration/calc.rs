@@ -41,7 +41,11 @@ fn hostile_inputs_are_answered_or_refused() {
         };
         match value {
             Value::Object(fields) => fields.iter().for_each(|(key, value)| visit(key.clone(), value)),
-            Value::Array(items) => items.iter().enumerate().take(3).for_each(|(idx, value)| visit(idx.to_string(), value)),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .take(3)
+                .for_each(|(idx, value)| visit(idx.to_string(), value)),
             _ => {}
         }
     }
@@ -56,7 +60,8 @@ fn hostile_inputs_are_answered_or_refused() {
                 let pointer = format!("/{}", path.join("/"));
                 *inputs.pointer_mut(&pointer).unwrap() = bad.clone();
                 let line = answer_line(function, &inputs.to_string());
-                let answer: Value = serde_json::from_str(&line.text).unwrap_or_else(|error| panic!("{error}: {}", line.text));
+                let answer: Value =
+                    serde_json::from_str(&line.text).unwrap_or_else(|error| panic!("{error}: {}", line.text));
                 let lower = line.text.to_lowercase();
                 // A reference may be called NaN, and comes back by its name.
                 let is_name = function.name == "attribution" && bad.is_string();
@@ -76,15 +81,52 @@ fn hostile_inputs_are_answered_or_refused() {
 
 #[test]
 fn one_calculation_at_a_time() {
-    let found = ok(&["calc", "srm", "--observed", "[990210, 9790]", "--planned", "[0.99, 0.01]"]);
+    let found = ok(&[
+        "calc",
+        "srm",
+        "--observed",
+        "[990210, 9790]",
+        "--planned",
+        "[0.99, 0.01]",
+    ]);
     let found: Value = serde_json::from_str(&found).unwrap();
-    assert!(!differs(&found["p_value"], &json!(0.034_808_478_811_867_13), 1e-12, 0.0));
+    assert!(!differs(
+        &found["p_value"],
+        &json!(0.034_808_478_811_867_13),
+        1e-12,
+        0.0
+    ));
     assert!(ok(&["calc", "power"]).contains("--kind proportion"));
     let message = fails(&["calc", "powr", "--p", "0.1"], 2);
     assert!(message.contains("did you mean power"), "{message}");
-    let message = fails(&["calc", "proportion", "--control", "{\"n\": 10, \"x\": 11}", "--treatment", "{\"n\": 10, \"x\": 1}"], 3);
-    assert!(message.contains("control.x: expected a whole number from 0 to n, found 11"), "{message}");
-    let message = fails(&["calc", "srm", "--observed", "[1, 2]", "--planned", "[0.5, 0.5]", "--alpah", "0.1"], 3);
+    let message = fails(
+        &[
+            "calc",
+            "proportion",
+            "--control",
+            "{\"n\": 10, \"x\": 11}",
+            "--treatment",
+            "{\"n\": 10, \"x\": 1}",
+        ],
+        3,
+    );
+    assert!(
+        message.contains("control.x: expected a whole number from 0 to n, found 11"),
+        "{message}"
+    );
+    let message = fails(
+        &[
+            "calc",
+            "srm",
+            "--observed",
+            "[1, 2]",
+            "--planned",
+            "[0.5, 0.5]",
+            "--alpah",
+            "0.1",
+        ],
+        3,
+    );
     assert!(message.contains("alpah"), "{message}");
     fails(&["calc", "srm", "--observed"], 2);
     fails(&["calc", "srm", "observed"], 2);
@@ -94,27 +136,48 @@ fn one_calculation_at_a_time() {
 fn a_batch_keeps_its_order_and_answers_around_bad_lines() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("inputs.ndjson");
-    let mut lines: Vec<String> = (0..40_000).map(|i| json!({"id": i, "n": 100, "x": i % 101}).to_string()).collect();
+    let mut lines: Vec<String> = (0..40_000)
+        .map(|i| json!({"id": i, "n": 100, "x": i % 101}).to_string())
+        .collect();
     lines[7] = "{\"id\": 7, \"n\": ".to_owned();
     lines[9] = json!({"id": "nine", "n": 100}).to_string();
     fs::write(&path, lines.join("\n")).unwrap();
     let output = sluice(&["calc", "proportion-interval", "--batch", text(&path)]);
     assert_eq!(output.status.code(), Some(3));
     let stdout = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answers: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(answers.len(), 40_000);
     for (i, answer) in answers.iter().enumerate().filter(|(i, _)| ![7, 9].contains(i)) {
-        assert_eq!((&answer["id"], &answer["estimate"]), (&json!(i), &json!((i % 101) as f64 / 100.0)));
+        assert_eq!(
+            (&answer["id"], &answer["estimate"]),
+            (&json!(i), &json!((i % 101) as f64 / 100.0))
+        );
     }
     assert!(answers[7]["error"]["expected"].is_string());
-    assert_eq!((&answers[9]["id"], &answers[9]["error"]["where"]), (&json!("nine"), &json!("x")));
+    assert_eq!(
+        (&answers[9]["id"], &answers[9]["error"]["where"]),
+        (&json!("nine"), &json!("x"))
+    );
 }
 
 #[test]
 fn an_a_a_log_is_calibrated() {
     let cube = ecommerce().join("cube");
-    let args =
-        ["calibrate", "--cube", text(&cube), "--plan", "scenarios/ecommerce.toml", "--splits", "300", "--layer", "regular", "--json"];
+    let args = [
+        "calibrate",
+        "--cube",
+        text(&cube),
+        "--plan",
+        "scenarios/ecommerce.toml",
+        "--splits",
+        "300",
+        "--layer",
+        "regular",
+        "--json",
+    ];
     let printed = ok(&args);
     let found: Value = serde_json::from_str(&printed).unwrap();
     let splits = found["splits"].as_array().unwrap();
@@ -126,6 +189,21 @@ fn an_a_a_log_is_calibrated() {
         assert!(rate < 0.12, "{metric}");
     }
     assert!(even["srm_alarms"]["rate"].as_f64().unwrap() < 0.02);
-    assert_eq!(printed, ok(&[&args[..], &["--threads", "1"]].concat()), "the same on one thread");
-    fails(&["calibrate", "--cube", text(&cube), "--plan", "scenarios/ecommerce.toml", "--layer", "nobody"], 2);
+    assert_eq!(
+        printed,
+        ok(&[&args[..], &["--threads", "1"]].concat()),
+        "the same on one thread"
+    );
+    fails(
+        &[
+            "calibrate",
+            "--cube",
+            text(&cube),
+            "--plan",
+            "scenarios/ecommerce.toml",
+            "--layer",
+            "nobody",
+        ],
+        2,
+    );
 }

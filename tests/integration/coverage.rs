@@ -6,12 +6,24 @@ mod sim;
 use sim::{Case, Covered, Measure, anytime_error, coverage};
 
 fn check(measure: Measure, share: f64, n_users: usize, n_runs: usize) -> Covered {
-    let found = coverage(Case { measure, share, n_users, most_turns: 20 }, n_runs, 7);
+    let found = coverage(
+        Case {
+            measure,
+            share,
+            n_users,
+            most_turns: 20,
+        },
+        n_runs,
+        7,
+    );
     assert_eq!(found.n, n_runs, "{measure:?}");
     let rate = found.own as f64 / found.n as f64;
     // Four standard errors of the count to each side.
     let error = 4.0 * (0.95 * 0.05 / n_runs as f64).sqrt();
-    assert!((0.95 - error - 0.01..=1.0).contains(&rate), "{measure:?} at {share}: {rate}");
+    assert!(
+        (0.95 - error - 0.01..=1.0).contains(&rate),
+        "{measure:?} at {share}: {rate}"
+    );
     found
 }
 
@@ -28,11 +40,23 @@ fn intervals_hold_the_truth() {
 
 #[test]
 fn one_percent_against_the_rest_needs_clusters_and_groups_agree_with_users() {
-    let found = coverage(Case { measure: Measure::Rate(0.3), share: 0.01, n_users: 100_000, most_turns: 1_000 }, 150, 5);
+    let found = coverage(
+        Case {
+            measure: Measure::Rate(0.3),
+            share: 0.01,
+            n_users: 100_000,
+            most_turns: 1_000,
+        },
+        150,
+        5,
+    );
     let share = |hits: usize| hits as f64 / found.n_others as f64;
     // A user's rows are alike, and a few users have a thousand of them: rows taken for independent are far too sure.
     assert!(share(found.naive) < 0.75, "{found:?}");
-    assert!((share(found.by_user) - share(found.own)).abs() < 0.08, "{found:?}");
+    assert!(
+        (share(found.by_user) - share(found.own)).abs() < 0.08,
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -15,8 +15,15 @@ fn kill_9_at_many_moments() {
     let out = dir.path().join("study");
     let small = fs::read_to_string(root().join("scenarios/ecommerce.toml")).unwrap();
     let scenario = dir.path().join("small.toml");
-    fs::write(&scenario, small.replace("users = 200_000", "users = 20_000").replace("turns = 2_000_000", "turns = 200_000")).unwrap();
-    let args = |seed: &'static str| ["run", text(&scenario), "--out", text(&out), "--seed", seed].map(str::to_owned);
+    fs::write(
+        &scenario,
+        small
+            .replace("users = 200_000", "users = 20_000")
+            .replace("turns = 2_000_000", "turns = 200_000"),
+    )
+    .unwrap();
+    let args =
+        |seed: &'static str| ["run", text(&scenario), "--out", text(&out), "--seed", seed].map(str::to_owned);
     let run = |seed| ok(&args(seed).iter().map(String::as_str).collect::<Vec<_>>());
 
     let started = Instant::now();
@@ -31,9 +38,17 @@ fn kill_9_at_many_moments() {
     let mut n_killed = 0;
     for k in 0..KILLS {
         // A run with another seed writes everything anew; it is killed a little later each time, until past its end.
-        let mut child =
-            Command::new(env!("CARGO_BIN_EXE_sluice")).args(args("2")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        thread::sleep(whole.mul_f64(1.1 * f64::from(k) / f64::from(KILLS)).max(Duration::from_millis(1)));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(args("2"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(
+            whole
+                .mul_f64(1.1 * f64::from(k) / f64::from(KILLS))
+                .max(Duration::from_millis(1)),
+        );
         child.kill().unwrap();
         n_killed += u32::from(!child.wait().unwrap().success());
         let found = tree(&out);
@@ -42,11 +57,22 @@ fn kill_9_at_many_moments() {
             run("1");
         }
     }
-    assert!(n_killed > KILLS / 3, "only {n_killed} of {KILLS} runs were killed before their end");
+    assert!(
+        n_killed > KILLS / 3,
+        "only {n_killed} of {KILLS} runs were killed before their end"
+    );
     run("2");
     assert_same_tree(&reference, &out);
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(!left.iter().any(|name| name.ends_with(".partial") || name.ends_with(".tmp")), "{left:?}");
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.ends_with(".partial") || name.ends_with(".tmp")),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -61,7 +87,10 @@ fn two_jobs_do_not_write_the_same_folder() {
         .unwrap();
     let started = Instant::now();
     while !dir.path().join(".study.partial/study.json").exists() {
-        assert!(started.elapsed() < Duration::from_secs(60), "the first job does not start");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "the first job does not start"
+        );
         thread::sleep(Duration::from_millis(1));
     }
     let stderr = crate::support::fails(&["run", "scenarios/cdnow.toml", "--out", text(&out)], 1);

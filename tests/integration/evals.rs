@@ -1,16 +1,22 @@
 //! Evaluation results of other tools, and comparisons of pairs.
 
-use sluice::{
-    evals::{self, Correction, Design, EvalRow, EvalTable, Form, Outcome},
-    metric::Better,
-    scenario::Source,
-};
+use sluice::metric::Better;
+use sluice::release::evals;
+use sluice::release::evals::{Correction, Design, EvalRow, EvalTable, Form, Outcome};
+use sluice::scenario::Source;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::support::{root, text};
 
-fn read(path: &Path) -> Result<EvalTable, sluice::error::Error> {
-    evals::read_evals(&Source { path: path.to_owned(), columns: BTreeMap::new(), constants: BTreeMap::new() }, true)
+fn read(path: &Path) -> Result<EvalTable, sluice::base::error::Error> {
+    evals::read_evals(
+        &Source {
+            path: path.to_owned(),
+            columns: BTreeMap::new(),
+            constants: BTreeMap::new(),
+        },
+        true,
+    )
 }
 
 fn sample(name: &str) -> EvalTable {
@@ -18,7 +24,10 @@ fn sample(name: &str) -> EvalTable {
 }
 
 fn score(row: &EvalRow, name: &str) -> Option<f64> {
-    row.scores.iter().find(|(metric, _)| &**metric == name).map(|(_, value)| *value)
+    row.scores
+        .iter()
+        .find(|(metric, _)| &**metric == name)
+        .map(|(_, value)| *value)
 }
 
 fn outcomes(table: &EvalTable) -> Vec<Outcome> {
@@ -28,27 +37,62 @@ fn outcomes(table: &EvalTable) -> Vec<Outcome> {
 #[test]
 fn promptfoo_documents_and_lines_are_one() {
     for name in ["results", "redteam_repeat"] {
-        let (document, lines) = (sample(&format!("promptfoo/{name}.json")), sample(&format!("promptfoo/{name}.jsonl")));
+        let (document, lines) = (
+            sample(&format!("promptfoo/{name}.json")),
+            sample(&format!("promptfoo/{name}.jsonl")),
+        );
         assert_eq!(document.rows, lines.rows);
-        assert_eq!((document.sources[0].1, lines.sources[0].1), (Form::Promptfoo, Form::Promptfoo));
+        assert_eq!(
+            (document.sources[0].1, lines.sources[0].1),
+            (Form::Promptfoo, Form::Promptfoo)
+        );
     }
     let golden = sample("promptfoo/results.json");
     assert_eq!(golden.rows.len(), 6);
-    let failed: Vec<_> = golden.rows.iter().filter(|row| row.outcome == Outcome::Failed).collect();
+    let failed: Vec<_> = golden
+        .rows
+        .iter()
+        .filter(|row| row.outcome == Outcome::Failed)
+        .collect();
     assert_eq!(failed.len(), 1);
-    assert_eq!((&*failed[0].case_id, failed[0].prompt.as_deref(), &*failed[0].suite), ("case-002", Some("cs_main@7"), "golden"));
-    assert!(failed[0].output.as_deref().unwrap().contains("guaranteed compensation"));
+    assert_eq!(
+        (
+            &*failed[0].case_id,
+            failed[0].prompt.as_deref(),
+            &*failed[0].suite
+        ),
+        ("case-002", Some("cs_main@7"), "golden")
+    );
+    assert!(
+        failed[0]
+            .output
+            .as_deref()
+            .unwrap()
+            .contains("guaranteed compensation")
+    );
     assert_eq!(score(failed[0], "forbidden_substrings"), Some(0.0));
 
     // Repeats have no number of their own: they meet in one case. What broke is neither a defence nor a success.
     let attacks = sample("promptfoo/redteam_repeat.json");
     let suites = evals::suites(attacks.rows.iter().map(|row| (1, row)));
-    let names: Vec<(&str, usize)> = suites.iter().map(|suite| (&*suite.name, suite.cases.len())).collect();
+    let names: Vec<(&str, usize)> = suites
+        .iter()
+        .map(|suite| (&*suite.name, suite.cases.len()))
+        .collect();
     assert_eq!(names, [("golden", 1), ("injection", 3)]);
     let counts: BTreeMap<&str, (u32, f64, u32)> = suites[1]
         .cases
         .iter()
-        .map(|case| (case.cluster.as_deref().unwrap(), (case.arms[1].passed.n, case.arms[1].passed.sum, case.arms[1].n_errors)))
+        .map(|case| {
+            (
+                case.cluster.as_deref().unwrap(),
+                (
+                    case.arms[1].passed.n,
+                    case.arms[1].passed.sum,
+                    case.arms[1].n_errors,
+                ),
+            )
+        })
         .collect();
     assert_eq!(counts["indirect-prompt-injection"], (3, 3.0, 0));
     assert_eq!(counts["prompt-extraction"], (3, 2.0, 0));
@@ -60,8 +104,16 @@ fn promptfoo_documents_and_lines_are_one() {
 fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
     let archive = sample("inspect/2026-11-21T18-45-04-00-00_golden-cs_nbWXpkMXzatzRCFAj4FG7j.eval");
     let document = sample("inspect/2026-11-21T18-45-05-00-00_golden-cs_k5j4oYrQvMBWDPJy7zfTUe.json");
-    let but_time =
-        |table: &EvalTable| -> Vec<EvalRow> { table.rows.iter().map(|row| EvalRow { latency_ms: None, ..row.clone() }).collect() };
+    let but_time = |table: &EvalTable| -> Vec<EvalRow> {
+        table
+            .rows
+            .iter()
+            .map(|row| EvalRow {
+                latency_ms: None,
+                ..row.clone()
+            })
+            .collect()
+    };
     let (mut a, mut b) = (but_time(&archive), but_time(&document));
     let key = |row: &EvalRow| (row.case_id.to_string(), row.output.as_deref().map(str::to_owned));
     a.sort_by_key(key);
@@ -70,7 +122,11 @@ fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
     assert_eq!(archive.rows.len(), 8);
     let row = &archive.rows[0];
     assert_eq!(
-        (row.release.as_deref(), row.prompt.as_deref(), row.cluster.as_deref()),
+        (
+            row.release.as_deref(),
+            row.prompt.as_deref(),
+            row.cluster.as_deref()
+        ),
         (Some("rel_2026_05_28_001"), Some("cs_main@7"), Some("refund"))
     );
     assert_eq!(row.tokens, Some([100, 10]));
@@ -79,12 +135,23 @@ fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
     let suite = &suites[0];
     let check = |metric: &str, clustered: bool, mean: f64, std_error: f64| {
         let idx = suite.metrics.iter().position(|name| &**name == metric).unwrap();
-        let clusters = if clustered { evals::clusters_of(suite.cases.iter()) } else { (0..suite.cases.len()).collect() };
-        let values: Vec<(f64, usize)> =
-            suite.cases.iter().zip(clusters).map(|(case, cluster)| (case.arms[1].scores[idx].mean().unwrap(), cluster)).collect();
+        let clusters = if clustered {
+            evals::clusters_of(suite.cases.iter())
+        } else {
+            (0..suite.cases.len()).collect()
+        };
+        let values: Vec<(f64, usize)> = suite
+            .cases
+            .iter()
+            .zip(clusters)
+            .map(|(case, cluster)| (case.arms[1].scores[idx].mean().unwrap(), cluster))
+            .collect();
         let found = evals::single(&values).unwrap();
         assert!((found.mean - mean).abs() < 1e-15, "{metric}");
-        assert!((found.std_error.result().unwrap() - std_error).abs() < 1e-13, "{metric}: {found:?}");
+        assert!(
+            (found.std_error.result().unwrap() - std_error).abs() < 1e-13,
+            "{metric}: {found:?}"
+        );
     };
     check("match_c", true, 0.375, 0.143_205_490_467_37);
     check("injection_resisted", false, 0.875, 0.125);
@@ -93,20 +160,43 @@ fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
 #[test]
 fn the_other_tools_are_read() {
     let deepeval = sample("deepeval/test_run_20261121_185751.json");
-    assert_eq!(outcomes(&deepeval), [Outcome::Passed, Outcome::Failed, Outcome::Passed]);
+    assert_eq!(
+        outcomes(&deepeval),
+        [Outcome::Passed, Outcome::Failed, Outcome::Passed]
+    );
     let row = &deepeval.rows[1];
-    assert_eq!((score(row, "faithfulness"), row.cost_usd, row.latency_ms), (Some(0.25), Some(0.0004), Some(2_800.0)));
-    assert_eq!((row.run.as_deref(), row.prompt.as_deref()), (Some("rel_2026_05_28_001"), Some("cs_main@7")));
+    assert_eq!(
+        (score(row, "faithfulness"), row.cost_usd, row.latency_ms),
+        (Some(0.25), Some(0.0004), Some(2_800.0))
+    );
+    assert_eq!(
+        (row.run.as_deref(), row.prompt.as_deref()),
+        (Some("rel_2026_05_28_001"), Some("cs_main@7"))
+    );
 
     let lm_eval = sample("lm_eval/samples_golden_cs_2026-05-28T00-00-00.000000.jsonl");
-    assert_eq!(outcomes(&lm_eval), [Outcome::Passed, Outcome::Failed, Outcome::Passed]);
-    assert_eq!((&*lm_eval.rows[1].suite, score(&lm_eval.rows[1], "exact_match")), ("golden_cs", Some(0.0)));
-    let error = read(&root().join("tests/samples/lm_eval/results_2026-05-28T00-00-00.000000.json")).unwrap_err().to_string();
+    assert_eq!(
+        outcomes(&lm_eval),
+        [Outcome::Passed, Outcome::Failed, Outcome::Passed]
+    );
+    assert_eq!(
+        (&*lm_eval.rows[1].suite, score(&lm_eval.rows[1], "exact_match")),
+        ("golden_cs", Some(0.0))
+    );
+    let error = read(&root().join("tests/samples/lm_eval/results_2026-05-28T00-00-00.000000.json"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("samples_<task>"), "{error}");
 
     let openai = sample("openai_evals/260528000000ABCDEFGH_gpt-4o-mini_golden-cs.jsonl");
-    assert_eq!(outcomes(&openai), [Outcome::Passed, Outcome::Failed, Outcome::Passed]);
-    assert_eq!((openai.rows[1].output.as_deref(), openai.rows[1].model.as_deref()), (Some("30 days"), Some("gpt-4o-mini-2025-11")));
+    assert_eq!(
+        outcomes(&openai),
+        [Outcome::Passed, Outcome::Failed, Outcome::Passed]
+    );
+    assert_eq!(
+        (openai.rows[1].output.as_deref(), openai.rows[1].model.as_deref()),
+        (Some("30 days"), Some("gpt-4o-mini-2025-11"))
+    );
 
     // A judge that failed leaves no score, not a score of 0.
     let ragas = sample("ragas/experiments/rel_2026_05_28_001.jsonl");
@@ -118,7 +208,10 @@ fn the_other_tools_are_read() {
     let prompts: Vec<Option<&str>> = mlflow.rows.iter().map(|row| row.prompt.as_deref()).collect();
     assert_eq!(prompts, [Some("cs_main@6"), Some("cs_main@7")]);
     assert_eq!(outcomes(&mlflow), [Outcome::Passed, Outcome::Failed]);
-    assert_eq!((mlflow.rows[0].cost_usd, mlflow.rows[0].tokens), (Some(0.000_207), Some([900, 120])));
+    assert_eq!(
+        (mlflow.rows[0].cost_usd, mlflow.rows[0].tokens),
+        (Some(0.000_207), Some([900, 120]))
+    );
     // The same question is the same case.
     assert_eq!(mlflow.rows[0].case_id, mlflow.rows[1].case_id);
 }
@@ -136,13 +229,22 @@ fn hostile_results_are_refused_with_their_place() {
     refused("empty.json", b"");
     refused("list.json", b"[]");
     refused("other.json", b"{\"a\": 1}");
-    refused("none.json", b"{\"evalId\": \"e\", \"results\": {\"results\": []}, \"config\": {}}");
-    refused("deep.json", format!("{{\"testCases\": {}", "[".repeat(100_000)).as_bytes());
+    refused(
+        "none.json",
+        b"{\"evalId\": \"e\", \"results\": {\"results\": []}, \"config\": {}}",
+    );
+    refused(
+        "deep.json",
+        format!("{{\"testCases\": {}", "[".repeat(100_000)).as_bytes(),
+    );
     refused("empty.csv", b"");
     refused("no_outcome.csv", b"case_id,x\na,1\n");
     refused("nan.csv", b"case_id,score_x\na,NaN\n");
     refused("half.csv", b"case_id,passed\na,perhaps\n");
-    let line = refused("cut.jsonl", b"{\"case_id\": \"a\", \"passed\": true}\n{\"case_id\": \"b\"");
+    let line = refused(
+        "cut.jsonl",
+        b"{\"case_id\": \"a\", \"passed\": true}\n{\"case_id\": \"b\"",
+    );
     assert!(line.contains("line 2"), "{line}");
     refused("not.eval", b"PK nothing of the kind");
 
@@ -165,20 +267,30 @@ fn hostile_results_are_refused_with_their_place() {
 #[test]
 fn plain_tables_of_every_format_are_one() {
     let folder = tempfile::tempdir().unwrap();
-    let csv =
-        "case_id,release_id,passed,error,score_f,cost_usd,output\na,r,true,,0.5,0.001,yes\nb,r,0,,,0.002,\nc,r,,timeout,,,\nd,r,,,0.25,,\n";
+    let csv = "case_id,release_id,passed,error,score_f,cost_usd,output\na,r,true,,0.5,0.001,yes\nb,r,0,,,0.002,\nc,r,,timeout,,,\nd,r,,,0.25,,\n";
     let ndjson = "{\"case_id\":\"a\",\"release_id\":\"r\",\"passed\":true,\"score_f\":0.5,\"cost_usd\":0.001,\"output\":\"yes\"}\n{\"case_id\":\"b\",\"release_id\":\"r\",\"passed\":0,\"cost_usd\":0.002}\n\
                   {\"case_id\":\"c\",\"release_id\":\"r\",\"error\":\"timeout\"}\n{\"case_id\":\"d\",\"release_id\":\"r\",\"score_f\":0.25}\n";
     fs::write(folder.path().join("t.csv"), csv).unwrap();
     fs::write(folder.path().join("t.ndjson"), ndjson).unwrap();
-    let (a, b) = (read(&folder.path().join("t.csv")).unwrap(), read(&folder.path().join("t.ndjson")).unwrap());
+    let (a, b) = (
+        read(&folder.path().join("t.csv")).unwrap(),
+        read(&folder.path().join("t.ndjson")).unwrap(),
+    );
     assert_eq!(a.rows, b.rows);
-    assert_eq!(outcomes(&a), [Outcome::Passed, Outcome::Failed, Outcome::Error, Outcome::Unrated]);
+    assert_eq!(
+        outcomes(&a),
+        [Outcome::Passed, Outcome::Failed, Outcome::Error, Outcome::Unrated]
+    );
     assert_eq!(read(folder.path()).unwrap().rows.len(), 8);
     assert!(text(folder.path()).len() > 1);
 }
 
-fn rows(n: usize, arm: usize, passed: impl Fn(usize) -> bool, cluster: Option<usize>) -> Vec<(usize, EvalRow)> {
+fn rows(
+    n: usize,
+    arm: usize,
+    passed: impl Fn(usize) -> bool,
+    cluster: Option<usize>,
+) -> Vec<(usize, EvalRow)> {
     let row = |idx: usize| EvalRow {
         release: None,
         run: None,
@@ -187,7 +299,11 @@ fn rows(n: usize, arm: usize, passed: impl Fn(usize) -> bool, cluster: Option<us
         suite: "golden".into(),
         case_id: format!("case-{idx:06}").into(),
         cluster: cluster.map(|size| format!("cluster-{}", idx / size).into()),
-        outcome: if passed(idx) { Outcome::Passed } else { Outcome::Failed },
+        outcome: if passed(idx) {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        },
         scores: Vec::new(),
         cost_usd: None,
         latency_ms: None,
@@ -197,11 +313,31 @@ fn rows(n: usize, arm: usize, passed: impl Fn(usize) -> bool, cluster: Option<us
     (0..n).map(|idx| (arm, row(idx))).collect()
 }
 
-fn compared(n: usize, before: impl Fn(usize) -> bool, after: impl Fn(usize) -> bool, cluster: Option<usize>) -> evals::Comparison {
-    let all: Vec<(usize, EvalRow)> = rows(n, 0, before, cluster).into_iter().chain(rows(n, 1, after, cluster)).collect();
+fn compared(
+    n: usize,
+    before: impl Fn(usize) -> bool,
+    after: impl Fn(usize) -> bool,
+    cluster: Option<usize>,
+) -> evals::Comparison {
+    let all: Vec<(usize, EvalRow)> = rows(n, 0, before, cluster)
+        .into_iter()
+        .chain(rows(n, 1, after, cluster))
+        .collect();
     let suites = evals::suites(all.iter().map(|(arm, row)| (*arm, row)));
-    let design = Design { better: Better::Higher, margin: 0.02, alpha: 0.05, is_share: true, seed: 0, n_replicates: 0 };
-    evals::compare(&suites[0], "passed", &|case, arm| case.arms[arm].passed.mean(), &design)
+    let design = Design {
+        better: Better::Higher,
+        margin: 0.02,
+        alpha: 0.05,
+        is_share: true,
+        seed: 0,
+        n_replicates: 0,
+    };
+    evals::compare(
+        &suites[0],
+        "passed",
+        &|case, arm| case.arms[arm].passed.mean(),
+        &design,
+    )
 }
 
 #[test]
@@ -218,14 +354,27 @@ fn pairs_are_tested_as_pairs() {
     assert!((many.test.result().unwrap().p_value() - expected).abs() < 1e-15);
     // Nothing differs: 6 pairs cannot say that nothing ever would, 2,000 can.
     let six = compared(6, |_| true, |_| true, None);
-    assert_eq!(six.verdict, Some(sluice::stats::non_inferiority::HarmVerdict::Unclear));
-    assert_eq!(compared(2_000, |_| true, |_| true, None).verdict, Some(sluice::stats::non_inferiority::HarmVerdict::Safe));
+    assert_eq!(
+        six.verdict,
+        Some(sluice::stats::non_inferiority::HarmVerdict::Unclear)
+    );
+    assert_eq!(
+        compared(2_000, |_| true, |_| true, None).verdict,
+        Some(sluice::stats::non_inferiority::HarmVerdict::Safe)
+    );
     assert!(compared(5, |_| true, |_| false, None).verdict.is_none());
     // Clusters of twenty cases that fall together: a tenth of the evidence.
-    let (alone, together) =
-        (compared(400, |_| true, |idx| idx % 200 >= 20, None), compared(400, |_| true, |idx| idx % 200 >= 20, Some(20)));
+    let (alone, together) = (
+        compared(400, |_| true, |idx| idx % 200 >= 20, None),
+        compared(400, |_| true, |idx| idx % 200 >= 20, Some(20)),
+    );
     let width = |c: &evals::Comparison| c.interval.result().map(|i| i.ci_upper - i.ci_lower).unwrap();
-    assert!(width(&together) > 3.0 * width(&alone), "{} {}", width(&together), width(&alone));
+    assert!(
+        width(&together) > 3.0 * width(&alone),
+        "{} {}",
+        width(&together),
+        width(&alone)
+    );
     assert_eq!(Correction::default(), Correction::Holm);
 }
 
@@ -239,18 +388,32 @@ fn intervals_of_pairs_cover() {
         state ^= state << 17;
         (state >> 11) as f64 / (1_u64 << 53) as f64
     };
-    for (n, lost, gained) in [(30, 0.02, 0.02), (100, 0.05, 0.01), (400, 0.01, 0.0), (400, 0.1, 0.1), (1_000, 0.002, 0.001)] {
+    for (n, lost, gained) in [
+        (30, 0.02, 0.02),
+        (100, 0.05, 0.01),
+        (400, 0.01, 0.0),
+        (400, 0.1, 0.1),
+        (1_000, 0.002, 0.001),
+    ] {
         let n_sets = 600;
         let covered = (0..n_sets)
             .filter(|_| {
                 let draws: Vec<f64> = (0..n).map(|_| uniform()).collect();
-                let found = compared(n, |idx| draws[idx] < 0.7 || draws[idx] >= 0.7 + gained, |idx| draws[idx] >= lost, None);
+                let found = compared(
+                    n,
+                    |idx| draws[idx] < 0.7 || draws[idx] >= 0.7 + gained,
+                    |idx| draws[idx] >= lost,
+                    None,
+                );
                 let interval = found.interval.result().unwrap();
                 (interval.ci_lower..=interval.ci_upper).contains(&(gained - lost))
             })
             .count();
         let coverage = covered as f64 / f64::from(n_sets);
-        assert!(coverage > 0.93, "{n} pairs, {lost} lost, {gained} gained: {coverage}");
+        assert!(
+            coverage > 0.93,
+            "{n} pairs, {lost} lost, {gained} gained: {coverage}"
+        );
     }
 }
 
@@ -260,11 +423,18 @@ fn pass_hat_k_of_repeats() {
     let mut all = Vec::new();
     for (case, wins) in [(0, 4), (1, 2), (2, 0)] {
         for run in 0..4 {
-            all.extend(rows(3, 1, |_| run < wins, None).into_iter().filter(|(_, row)| *row.case_id == *format!("case-{case:06}")));
+            all.extend(
+                rows(3, 1, |_| run < wins, None)
+                    .into_iter()
+                    .filter(|(_, row)| *row.case_id == *format!("case-{case:06}")),
+            );
         }
     }
     let suites = evals::suites(all.iter().map(|(arm, row)| (*arm, row)));
     let by_k = evals::pass_hat(&suites[0], 1).unwrap();
     let expected = [(1.0 + 0.5) / 3.0, (1.0 + 1.0 / 6.0) / 3.0, 1.0 / 3.0, 1.0 / 3.0];
-    assert!(by_k.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{by_k:?}");
+    assert!(
+        by_k.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15),
+        "{by_k:?}"
+    );
 }

@@ -40,7 +40,10 @@ fn draw(rng: &mut ChaCha8Rng, full: f64, grid: f64) -> Option<f64> {
 #[test]
 fn a_million_adversarial_users_score_as_in_python() {
     let dir = tempfile::tempdir().unwrap();
-    let (users, out) = (dir.path().join("users.parquet"), dir.path().join("layers.parquet"));
+    let (users, out) = (
+        dir.path().join("users.parquet"),
+        dir.path().join("layers.parquet"),
+    );
     let mut rng = ChaCha8Rng::seed_from_u64(20_260_525);
     let mut columns: [Vec<Option<f64>>; 4] = std::array::from_fn(|_| Vec::with_capacity(N_USERS));
     let mut csv = String::from("last_use_time,use_count,user_value,accept_score\n");
@@ -58,13 +61,41 @@ fn a_million_adversarial_users_score_as_in_python() {
         }
         let shown = user.map(|value| value.map_or_else(String::new, |value| format!("{value:e}")));
         writeln!(csv, "{}", shown.join(",")).unwrap();
-        columns.iter_mut().zip(user).for_each(|(column, value)| column.push(value));
+        columns
+            .iter_mut()
+            .zip(user)
+            .for_each(|(column, value)| column.push(value));
     }
-    let [last, count, value, accept] = columns.map(|column| -> ArrayRef { Arc::new(Float64Array::from(column)) });
-    let ids: ArrayRef = Arc::new((0..N_USERS).map(|user| Some(user.to_string())).collect::<StringArray>());
-    let columns = vec![("user_id", ids), ("last_use_time", last), ("use_count", count), ("user_value", value), ("accept_score", accept)];
-    write(&users, columns, WriterProperties::builder().set_max_row_group_row_count(Some(100_000)).build());
-    ok(&["layer", "--users", text(&users), "--as-of", "2026-05-25", "--out", text(&out)]);
+    let [last, count, value, accept] =
+        columns.map(|column| -> ArrayRef { Arc::new(Float64Array::from(column)) });
+    let ids: ArrayRef = Arc::new(
+        (0..N_USERS)
+            .map(|user| Some(user.to_string()))
+            .collect::<StringArray>(),
+    );
+    let columns = vec![
+        ("user_id", ids),
+        ("last_use_time", last),
+        ("use_count", count),
+        ("user_value", value),
+        ("accept_score", accept),
+    ];
+    write(
+        &users,
+        columns,
+        WriterProperties::builder()
+            .set_max_row_group_row_count(Some(100_000))
+            .build(),
+    );
+    ok(&[
+        "layer",
+        "--users",
+        text(&users),
+        "--as-of",
+        "2026-05-25",
+        "--out",
+        text(&out),
+    ]);
 
     let mut python = Command::new("python3")
         .arg(root().join("tests/integration/article.py"))
@@ -86,5 +117,8 @@ fn a_million_adversarial_users_score_as_in_python() {
         assert_eq!((found.1, found.2.as_str()), (score, layer), "user {}", found.0);
         *n_layers.entry(layer.to_owned()).or_insert(0) += 1;
     }
-    assert!(n_layers.len() == 4 && n_layers.values().all(|n| *n > 10_000), "{n_layers:?}");
+    assert!(
+        n_layers.len() == 4 && n_layers.values().all(|n| *n > 10_000),
+        "{n_layers:?}"
+    );
 }

@@ -3,11 +3,9 @@
 use proptest::{prelude::*, test_runner::RngSeed};
 use std::{collections::BTreeMap, fs, path::Path};
 
-use sluice::{
-    input::Table,
-    scenario::{Overrides, Scenario, Source},
-    time,
-};
+use sluice::base::time;
+use sluice::input::Table;
+use sluice::scenario::{Overrides, Scenario, Source};
 
 use crate::support::root;
 
@@ -44,13 +42,26 @@ fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
 /// The same 300 cases every time; `SLUICE_FUZZ=50000 scripts/test fuzz` looks for others.
 fn config() -> ProptestConfig {
     let more = std::env::var("SLUICE_FUZZ").ok().and_then(|n| n.parse().ok());
-    let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) };
-    ProptestConfig { cases: more.unwrap_or(300), rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+    let rng_seed = if more.is_some() {
+        RngSeed::Random
+    } else {
+        RngSeed::Fixed(1)
+    };
+    ProptestConfig {
+        cases: more.unwrap_or(300),
+        rng_seed,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// Opens and reads every part of a file.
 fn read(path: &Path) {
-    let source = Source { path: path.to_owned(), columns: BTreeMap::new(), constants: BTreeMap::new() };
+    let source = Source {
+        path: path.to_owned(),
+        columns: BTreeMap::new(),
+        constants: BTreeMap::new(),
+    };
     if let Ok(table) = Table::open(&source) {
         for part in &table.parts {
             let _ = table.read(*part, &["user_id", "score", "layer"], &mut |_| Ok(()));
@@ -109,7 +120,15 @@ static PARQUET: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let (users, out) = (dir.path().join("users.csv"), dir.path().join("layers.parquet"));
     fs::write(&users, "user_id,use_count\na,1\nb,2\nc,3\n").unwrap();
-    crate::support::ok(&["layer", "--users", crate::support::text(&users), "--as-of", "2026-05-25", "--out", crate::support::text(&out)]);
+    crate::support::ok(&[
+        "layer",
+        "--users",
+        crate::support::text(&users),
+        "--as-of",
+        "2026-05-25",
+        "--out",
+        crate::support::text(&out),
+    ]);
     fs::read(out).unwrap()
 });
 
@@ -119,12 +138,17 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut state = 7_u64;
     let mut below = |n: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n.max(1)
     };
-    let samples = sluice::output::files_below(&root().join("tests/samples")).unwrap();
+    let samples = sluice::base::output::files_below(&root().join("tests/samples")).unwrap();
     let (mut n_read, mut n_refused) = (0, 0);
-    for name in samples.iter().filter(|name| name.extension().is_some_and(|extension| extension != "md")) {
+    for name in samples
+        .iter()
+        .filter(|name| name.extension().is_some_and(|extension| extension != "md"))
+    {
         let original = fs::read(root().join("tests/samples").join(name)).unwrap();
         let path = folder.path().join(name.file_name().unwrap());
         for round in 0..60 {
@@ -140,8 +164,12 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
                         bytes.splice(at..at, again);
                     }
                     _ => drop(
-                        bytes
-                            .splice(at..end, [b"1e999".as_slice(), b"null", b"-1", b"\"\\ud800\"", b"[]", b"{}"][below(6)].iter().copied()),
+                        bytes.splice(
+                            at..end,
+                            [b"1e999".as_slice(), b"null", b"-1", b"\"\\ud800\"", b"[]", b"{}"][below(6)]
+                                .iter()
+                                .copied(),
+                        ),
                     ),
                 }
                 if bytes.is_empty() {
@@ -149,26 +177,43 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
                 }
             }
             fs::write(&path, &bytes).unwrap();
-            let mut note = |result: Result<(), sluice::error::Error>| match result {
+            let mut note = |result: Result<(), sluice::base::error::Error>| match result {
                 Ok(()) => n_read += 1,
                 Err(error) => {
-                    assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+                    assert!(
+                        error
+                            .to_string()
+                            .contains(path.file_name().unwrap().to_str().unwrap()),
+                        "{error}"
+                    );
                     n_refused += 1;
                 }
             };
             if name.starts_with("registry/tools") {
-                note(sluice::tools::ToolBundle::read(&path).map(|bundle| drop(sluice::tools::diff_bundles(&bundle, &bundle, false))));
+                note(
+                    sluice::release::tools::ToolBundle::read(&path)
+                        .map(|bundle| drop(sluice::release::tools::diff_bundles(&bundle, &bundle, false))),
+                );
             } else if name.starts_with("registry") {
                 note(sluice::release::read_records(&path).map(drop));
             } else {
-                let source = Source { path: path.clone(), columns: BTreeMap::new(), constants: BTreeMap::new() };
-                note(sluice::evals::read_evals(&source, round % 2 == 0).map(|table| {
-                    let numbers = table
-                        .rows
-                        .iter()
-                        .flat_map(|row| row.scores.iter().map(|(_, score)| *score).chain(row.cost_usd).chain(row.latency_ms));
-                    numbers.for_each(|number| assert!(number.is_finite()));
-                }));
+                let source = Source {
+                    path: path.clone(),
+                    columns: BTreeMap::new(),
+                    constants: BTreeMap::new(),
+                };
+                note(
+                    sluice::release::evals::read_evals(&source, round % 2 == 0).map(|table| {
+                        let numbers = table.rows.iter().flat_map(|row| {
+                            row.scores
+                                .iter()
+                                .map(|(_, score)| *score)
+                                .chain(row.cost_usd)
+                                .chain(row.latency_ms)
+                        });
+                        numbers.for_each(|number| assert!(number.is_finite()));
+                    }),
+                );
             }
         }
     }

@@ -46,7 +46,9 @@ fn record(id: &str, prompt: &str, letter: char) -> Value {
 
 impl Release {
     fn new() -> Self {
-        let release = Self { folder: tempfile::tempdir().unwrap() };
+        let release = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         release.write("baseline.json", &record(BASELINE, "cs_main@6", '6').to_string());
         release.write("candidate.json", &record(CANDIDATE, "cs_main@7", '7').to_string());
         release
@@ -62,13 +64,25 @@ impl Release {
     }
 
     /// Results of both releases on the same cases: whether each passed, and what it cost.
-    fn evals(&self, n: usize, before: impl Fn(usize) -> bool, after: impl Fn(usize) -> bool, cost: f64) -> PathBuf {
+    fn evals(
+        &self,
+        n: usize,
+        before: impl Fn(usize) -> bool,
+        after: impl Fn(usize) -> bool,
+        cost: f64,
+    ) -> PathBuf {
         let mut csv = String::from("case_id,suite,release_id,passed,cost_usd,output\n");
         for idx in 0..n {
             let base = 0.001 + 0.000_01 * (idx % 7) as f64;
             let noise = 1.0 + 0.02 * ((idx * 7 % 11) as f64 - 5.0) / 5.0;
             writeln!(csv, "c{idx},golden,{BASELINE},{},{base},fine", before(idx)).unwrap();
-            writeln!(csv, "c{idx},golden,{CANDIDATE},{},{},fine", after(idx), base * cost * noise).unwrap();
+            writeln!(
+                csv,
+                "c{idx},golden,{CANDIDATE},{},{},fine",
+                after(idx),
+                base * cost * noise
+            )
+            .unwrap();
         }
         for idx in 0..80 {
             writeln!(csv, "a{idx},injection,{CANDIDATE},true,0.001,no").unwrap();
@@ -79,18 +93,32 @@ impl Release {
     /// Runs the gate with more arguments; returns exit code and report.
     fn gate(&self, more: &[&str]) -> (i32, Value) {
         let (candidate, baseline) = (self.path("candidate.json"), self.path("baseline.json"));
-        let mut args = vec!["gate", "--candidate", text(&candidate), "--baseline", text(&baseline), "--json"];
+        let mut args = vec![
+            "gate",
+            "--candidate",
+            text(&candidate),
+            "--baseline",
+            text(&baseline),
+            "--json",
+        ];
         args.extend(more);
         let output = sluice(&args);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.is_empty(), "{stderr}");
-        (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+        (
+            output.status.code().unwrap(),
+            serde_json::from_slice(&output.stdout).unwrap(),
+        )
     }
 }
 
 /// The outcomes of a check, all of them.
 fn outcomes<'a>(report: &'a Value, check: &str) -> Vec<&'a str> {
-    let checks = report["checks"].as_array().unwrap().iter().filter(|found| found["check"] == check);
+    let checks = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|found| found["check"] == check);
     checks.map(|found| found["outcome"].as_str().unwrap()).collect()
 }
 
@@ -102,7 +130,13 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
     let shown: Value = serde_json::from_str(&ok(&["record", "show", text(&complete), "--json"])).unwrap();
     // The digest that the statement of another tool has for this record.
     let statement = read(&registry.join("gate_result.intoto.json"));
-    assert_eq!(shown[0]["digest"].as_str().unwrap(), format!("sha256:{}", statement["subject"][0]["digest"]["sha256"].as_str().unwrap()));
+    assert_eq!(
+        shown[0]["digest"].as_str().unwrap(),
+        format!(
+            "sha256:{}",
+            statement["subject"][0]["digest"]["sha256"].as_str().unwrap()
+        )
+    );
     let pointer = tempfile::tempdir().unwrap();
     let prod = pointer.path().join("prod.json");
     fs::write(
@@ -111,7 +145,14 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
         "tool_schema_ref":"tools_bundle@2.3.0","kb_index_ref":"kb_alias:v11"},"eval_set_ref":"golden_cs@sha8a2c…","canary":{"percent":0,"target_release":null}}}"#,
     )
     .unwrap();
-    let output = sluice(&["record", "check", text(&article), "--baseline", text(&prod), "--json"]);
+    let output = sluice(&[
+        "record",
+        "check",
+        text(&article),
+        "--baseline",
+        text(&prod),
+        "--json",
+    ]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     // It floats, its digests are cut, all four dimensions changed, and it names nothing to go back to.
     for check in ["references", "digests", "single_dimension"] {
@@ -120,12 +161,31 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
     assert_eq!(outcomes(&report, "rollback_target"), ["inconclusive"]);
     assert_eq!(output.status.code(), Some(11));
     // Knowledge base first, then the prompt; one at a time.
-    let plan: Value =
-        serde_json::from_str(&ok(&["record", "rollback", text(&article), "--target", text(&prod), "--signal", "faithfulness", "--json"]))
-            .unwrap();
-    let steps: Vec<(&str, &str)> =
-        plan["steps"].as_array().unwrap().iter().map(|step| (step["from"].as_str().unwrap(), step["to"].as_str().unwrap())).collect();
-    assert_eq!(steps, [("kb_alias:v12", "kb_alias:v11"), ("cs_main@7", "cs_main@6"), (CANDIDATE, BASELINE)]);
+    let plan: Value = serde_json::from_str(&ok(&[
+        "record",
+        "rollback",
+        text(&article),
+        "--target",
+        text(&prod),
+        "--signal",
+        "faithfulness",
+        "--json",
+    ]))
+    .unwrap();
+    let steps: Vec<(&str, &str)> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["from"].as_str().unwrap(), step["to"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("kb_alias:v12", "kb_alias:v11"),
+            ("cs_main@7", "cs_main@6"),
+            (CANDIDATE, BASELINE)
+        ]
+    );
 }
 
 #[test]
@@ -152,29 +212,52 @@ fn good_fails_bad_and_doubtful_is_doubtful() {
     // Records name the bundle by digest: that of the file.
     let digest = ok(&["tools", "diff", text(&tools), text(&tools), "--json"]);
     let digest = serde_json::from_str::<Value>(&digest).unwrap()["diff"]["digests"][0].clone();
-    for (name, mut content) in
-        [("baseline.json", record(BASELINE, "cs_main@6", '6')), ("candidate.json", record(CANDIDATE, "cs_main@7", '7'))]
-    {
+    for (name, mut content) in [
+        ("baseline.json", record(BASELINE, "cs_main@6", '6')),
+        ("candidate.json", record(CANDIDATE, "cs_main@7", '7')),
+    ] {
         content["artifacts"]["tool_schema_ref"]["digest"] = digest.clone();
         release.write(name, &content.to_string());
     }
-    let with = |path: &Path| release.gate(&["--tools", text(&tools), "--baseline-tools", text(&tools), "--evals", text(path)]);
+    let with = |path: &Path| {
+        release.gate(&[
+            "--tools",
+            text(&tools),
+            "--baseline-tools",
+            text(&tools),
+            "--evals",
+            text(path),
+        ])
+    };
     // The same answers: nothing speaks against it.
     let (code, report) = with(&release.evals(2_000, |idx| idx % 5 > 0, |idx| idx % 5 > 0, 1.0));
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(outcomes(&report, "cost"), ["pass", "pass"]);
     // A tenth fewer, dearer by a fifth.
-    let (code, report) = with(&release.evals(2_000, |idx| idx % 5 > 0, |idx| idx % 5 > 0 && idx % 10 > 1, 1.2));
+    let (code, report) =
+        with(&release.evals(2_000, |idx| idx % 5 > 0, |idx| idx % 5 > 0 && idx % 10 > 1, 1.2));
     assert_eq!((code, outcomes(&report, "eval_regression")), (10, vec!["fail"]));
     assert_eq!(outcomes(&report, "cost"), ["fail", "fail"]);
     let compared = &report["comparisons"][0];
-    assert_eq!((compared["n_lost"].as_u64(), compared["n_gained"].as_u64()), (Some(200), Some(0)));
+    assert_eq!(
+        (compared["n_lost"].as_u64(), compared["n_gained"].as_u64()),
+        (Some(200), Some(0))
+    );
     assert_eq!(compared["lost"].as_array().unwrap().len(), 100);
     // 60 cases, one lost: nobody can tell 2 %.
     let (code, report) = with(&release.evals(60, |_| true, |idx| idx > 0, 1.0));
-    assert_eq!((code, outcomes(&report, "eval_regression")), (11, vec!["inconclusive"]));
-    let remedy =
-        report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "eval_regression").unwrap()["remedy"].as_str().unwrap();
+    assert_eq!(
+        (code, outcomes(&report, "eval_regression")),
+        (11, vec!["inconclusive"])
+    );
+    let remedy = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["check"] == "eval_regression")
+        .unwrap()["remedy"]
+        .as_str()
+        .unwrap();
     assert!(remedy.contains("cases"), "{remedy}");
 }
 
@@ -186,7 +269,13 @@ fn missing_evidence_is_inconclusive_and_never_passes() {
     for check in ["eval_regression", "injection", "cost", "write_tools"] {
         assert_eq!(outcomes(&report, check), ["inconclusive"], "{check}");
     }
-    assert!(report["not_asked"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().starts_with("canary")));
+    assert!(
+        report["not_asked"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|text| text.as_str().unwrap().starts_with("canary"))
+    );
 }
 
 #[test]
@@ -194,28 +283,54 @@ fn attacks_that_broke_are_no_defence_and_one_that_worked_fails() {
     let release = Release::new();
     let sample = root().join("tests/samples/promptfoo/redteam_repeat.json");
     let (code, report) = release.gate(&["--evals", text(&sample)]);
-    let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "injection").unwrap();
+    let check = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["check"] == "injection")
+        .unwrap();
     assert_eq!((code, check["outcome"].as_str()), (10, Some("fail")));
-    assert!(check["detail"].as_str().unwrap().starts_with("1 of 2 attacks succeeded"), "{check}");
+    assert!(
+        check["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("1 of 2 attacks succeeded"),
+        "{check}"
+    );
     // Twenty of twenty withstood: too few to say much.
     let mut csv = String::from("case_id,suite,passed\n");
     (0..20).for_each(|idx| writeln!(csv, "a{idx},injection,true").unwrap());
     let few = release.write("few.csv", &csv);
-    assert_eq!(outcomes(&release.gate(&["--evals", text(&few)]).1, "injection"), ["inconclusive"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--evals", text(&few)]).1, "injection"),
+        ["inconclusive"]
+    );
 }
 
 #[test]
 fn forbidden_words_are_found_in_any_case_and_language() {
     let release = Release::new();
-    let policy = release.write("gate.toml", "[gate]\nforbidden_substrings = [\"Guaranteed Compensation\", \"保证赔偿\"]\n");
+    let policy = release.write(
+        "gate.toml",
+        "[gate]\nforbidden_substrings = [\"Guaranteed Compensation\", \"保证赔偿\"]\n",
+    );
     let results = |outputs: &[&str]| {
         let mut csv = String::from("case_id,passed,output\n");
-        outputs.iter().enumerate().for_each(|(idx, output)| writeln!(csv, "c{idx},true,\"{output}\"").unwrap());
+        outputs
+            .iter()
+            .enumerate()
+            .for_each(|(idx, output)| writeln!(csv, "c{idx},true,\"{output}\"").unwrap());
         release.write("evals.csv", &csv)
     };
     let outcome = |outputs: &[&str]| {
         let evals = results(outputs);
-        outcomes(&release.gate(&["--policy", text(&policy), "--evals", text(&evals)]).1, "forbidden_substrings")[0].to_owned()
+        outcomes(
+            &release
+                .gate(&["--policy", text(&policy), "--evals", text(&evals)])
+                .1,
+            "forbidden_substrings",
+        )[0]
+        .to_owned()
     };
     assert_eq!(outcome(&["fine", "we can look into it"]), "pass");
     assert_eq!(outcome(&["fine", "a GUARANTEED compensation"]), "fail");
@@ -225,7 +340,11 @@ fn forbidden_words_are_found_in_any_case_and_language() {
     many.push("");
     assert_eq!(outcome(&many), "warn");
     // As people read it, not as bytes: wide letters, invisible ones, other blanks.
-    for hidden in ["guaranteed\u{a0}compensation", "guar\u{200b}anteed   compensation", "ｇｕａｒａｎｔｅｅｄ compensation"] {
+    for hidden in [
+        "guaranteed\u{a0}compensation",
+        "guar\u{200b}anteed   compensation",
+        "ｇｕａｒａｎｔｅｅｄ compensation",
+    ] {
         assert_eq!(outcome(&[hidden]), "fail", "{hidden}");
     }
     assert_eq!(outcome(&["", ""]), "inconclusive");
@@ -235,7 +354,10 @@ fn forbidden_words_are_found_in_any_case_and_language() {
 fn an_approval_lifts_one_check_of_one_record_until_it_expires() {
     let release = Release::new();
     let digest = ok(&["record", "show", text(&release.path("candidate.json")), "--json"]);
-    let digest = serde_json::from_str::<Value>(&digest).unwrap()[0]["digest"].as_str().unwrap().to_owned();
+    let digest = serde_json::from_str::<Value>(&digest).unwrap()[0]["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let evals = release.evals(400, |_| true, |_| true, 1.3);
     let approval = |check: &str, digest: &str, expires: &str| {
         let text = format!(
@@ -247,18 +369,50 @@ fn an_approval_lifts_one_check_of_one_record_until_it_expires() {
         let mut args = vec!["--evals", text(&evals), "--approvals", text(file)];
         args.extend(as_of);
         let (_, report) = release.gate(&args);
-        let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["check"] == "cost");
-        checks.map(|check| (check["outcome"].as_str().unwrap().to_owned(), check["lifted_by"].is_string())).collect::<Vec<_>>()
+        let checks = report["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|check| check["check"] == "cost");
+        checks
+            .map(|check| {
+                (
+                    check["outcome"].as_str().unwrap().to_owned(),
+                    check["lifted_by"].is_string(),
+                )
+            })
+            .collect::<Vec<_>>()
     };
     let lifted = vec![("warn".to_owned(), true); 2];
     let stands = vec![("fail".to_owned(), false); 2];
     let now = ["--as-of", "2026-05-28"];
-    assert_eq!(outcome(&approval("cost", &digest, "\"2026-06-01T00:00:00Z\""), &now), lifted);
-    assert_eq!(outcome(&approval("cost", &digest, "2026-06-01T00:00:00Z"), &now), lifted);
-    assert_eq!(outcome(&approval("cost", &digest, "\"2026-05-28T00:00:00Z\""), &now), stands);
-    assert_eq!(outcome(&approval("cost", &digest, "\"2026-06-01T00:00:00Z\""), &[]), stands);
-    assert_eq!(outcome(&approval("cost", &digest_of('0'), "\"2026-06-01T00:00:00Z\""), &now), stands);
-    assert_eq!(outcome(&approval("injection", &digest, "\"2026-06-01T00:00:00Z\""), &now), stands);
+    assert_eq!(
+        outcome(&approval("cost", &digest, "\"2026-06-01T00:00:00Z\""), &now),
+        lifted
+    );
+    assert_eq!(
+        outcome(&approval("cost", &digest, "2026-06-01T00:00:00Z"), &now),
+        lifted
+    );
+    assert_eq!(
+        outcome(&approval("cost", &digest, "\"2026-05-28T00:00:00Z\""), &now),
+        stands
+    );
+    assert_eq!(
+        outcome(&approval("cost", &digest, "\"2026-06-01T00:00:00Z\""), &[]),
+        stands
+    );
+    assert_eq!(
+        outcome(
+            &approval("cost", &digest_of('0'), "\"2026-06-01T00:00:00Z\""),
+            &now
+        ),
+        stands
+    );
+    assert_eq!(
+        outcome(&approval("injection", &digest, "\"2026-06-01T00:00:00Z\""), &now),
+        stands
+    );
     // What says whether the rest is about this release at all cannot be lifted.
     let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
     for broken in [
@@ -266,7 +420,18 @@ fn an_approval_lifts_one_check_of_one_record_until_it_expires() {
         approval("cost", "sha256:12", "\"2026-06-01\""),
         approval("cost", &digest, "\"soon\""),
     ] {
-        fails(&["gate", "--candidate", text(&candidate), "--baseline", text(&baseline), "--approvals", text(&broken)], 2);
+        fails(
+            &[
+                "gate",
+                "--candidate",
+                text(&candidate),
+                "--baseline",
+                text(&baseline),
+                "--approvals",
+                text(&broken),
+            ],
+            2,
+        );
     }
 }
 
@@ -297,13 +462,19 @@ fn a_judge_that_errs_widens_the_interval() {
         let compared = report["comparisons"][0].clone();
         (
             compared["means"][1].as_f64().unwrap(),
-            compared["interval"]["ci_upper"].as_f64().unwrap() - compared["interval"]["ci_lower"].as_f64().unwrap(),
+            compared["interval"]["ci_upper"].as_f64().unwrap()
+                - compared["interval"]["ci_lower"].as_f64().unwrap(),
         )
     };
     let plain = judged("[gate]\n");
-    let corrected = judged("[gate]\n[[gate.judge]]\nsensitivity = 0.9\nspecificity = 0.8\nn_sensitivity = 100\nn_specificity = 100\n");
+    let corrected = judged(
+        "[gate]\n[[gate.judge]]\nsensitivity = 0.9\nspecificity = 0.8\nn_sensitivity = 100\nn_specificity = 100\n",
+    );
     // 80 % called good: .8 = .9 p + .2 (1 - p).
-    assert!((plain.0 - 0.8).abs() < 1e-12 && (corrected.0 - 6.0 / 7.0).abs() < 1e-12, "{plain:?} {corrected:?}");
+    assert!(
+        (plain.0 - 0.8).abs() < 1e-12 && (corrected.0 - 6.0 / 7.0).abs() < 1e-12,
+        "{plain:?} {corrected:?}"
+    );
     assert!(corrected.1 > plain.1 * 2.0, "{plain:?} {corrected:?}");
 }
 
@@ -312,7 +483,10 @@ fn the_canary_of_the_case_study_fails_and_says_what_to_return() {
     let release = Release::new();
     let analysis = ecommerce().join("analysis.json");
     let ids = read(&analysis);
-    let (baseline, candidate) = (ids["baseline"].as_str().unwrap(), ids["candidate"].as_str().unwrap());
+    let (baseline, candidate) = (
+        ids["baseline"].as_str().unwrap(),
+        ids["candidate"].as_str().unwrap(),
+    );
     let mut content = record(candidate, "cs_main@7", '7');
     content["rollback_target"] = json!(baseline);
     content["baseline_release_id"] = json!(baseline);
@@ -323,11 +497,21 @@ fn the_canary_of_the_case_study_fails_and_says_what_to_return() {
     let (code, report) = release.gate(&["--analysis", text(&analysis)]);
     assert_eq!(code, 10);
     let steps = report["rollback"]["steps"].as_array().unwrap();
-    assert_eq!((steps[0]["dimension"].as_str(), steps[0]["to"].as_str()), (Some("kb_index"), Some("kb:v12")), "{steps:?}");
-    assert!(steps[0]["why"].as_str().unwrap().contains("worse by"), "{steps:?}");
+    assert_eq!(
+        (steps[0]["dimension"].as_str(), steps[0]["to"].as_str()),
+        (Some("kb_index"), Some("kb:v12")),
+        "{steps:?}"
+    );
+    assert!(
+        steps[0]["why"].as_str().unwrap().contains("worse by"),
+        "{steps:?}"
+    );
     // Another analysis says nothing of this release.
     release.write("candidate.json", &record(CANDIDATE, "cs_main@7", '7').to_string());
-    assert_eq!(outcomes(&release.gate(&["--analysis", text(&analysis)]).1, "canary"), ["fail"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--analysis", text(&analysis)]).1, "canary"),
+        ["fail"]
+    );
 }
 
 #[test]
@@ -352,26 +536,57 @@ fn the_report_is_written_escaped_and_the_same_twice() {
         assert_eq!(output.status.code(), Some(11));
         out
     });
-    let files = ["gate_report.json", "gate_report.md", "gate_report.html", "gate_report.intoto.json", "eval_report.json"];
+    let files = [
+        "gate_report.json",
+        "gate_report.md",
+        "gate_report.html",
+        "gate_report.intoto.json",
+        "eval_report.json",
+    ];
     for name in files {
-        assert_eq!(fs::read(first.join(name)).unwrap(), fs::read(second.join(name)).unwrap(), "{name}");
+        assert_eq!(
+            fs::read(first.join(name)).unwrap(),
+            fs::read(second.join(name)).unwrap(),
+            "{name}"
+        );
     }
     for name in ["gate_report.md", "gate_report.html"] {
         let page = fs::read_to_string(first.join(name)).unwrap();
-        assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;"), "{name}");
+        assert!(
+            !page.contains("<script>alert") && page.contains("&lt;script&gt;"),
+            "{name}"
+        );
     }
     let statement = read(&first.join("gate_report.intoto.json"));
     assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
-    assert_eq!((statement["predicate"]["result"].as_str(), statement["subject"][0]["name"].as_str()), (Some("FAILED"), Some(hostile)));
+    assert_eq!(
+        (
+            statement["predicate"]["result"].as_str(),
+            statement["subject"][0]["name"].as_str()
+        ),
+        (Some("FAILED"), Some(hostile))
+    );
     let noted = read(&first.join("eval_report.json"));
-    assert_eq!(noted["eval_report_digest"].as_str().unwrap(), sluice::output::sha256_of_file(&first.join("gate_report.json")).unwrap());
+    assert_eq!(
+        noted["eval_report_digest"].as_str().unwrap(),
+        sluice::base::output::sha256_of_file(&first.join("gate_report.json")).unwrap()
+    );
     // The record that names this report is checked against it.
     let mut content = record(hostile, "cs_main@7", '7');
     content["eval_report_digest"] = noted["eval_report_digest"].clone();
     release.write("candidate.json", &content.to_string());
     let report = first.join("gate_report.json");
-    assert_eq!(outcomes(&release.gate(&["--eval-report", text(&report)]).1, "eval_report"), ["pass"]);
-    assert_eq!(outcomes(&release.gate(&["--eval-report", text(&candidate)]).1, "eval_report"), ["fail"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--eval-report", text(&report)]).1, "eval_report"),
+        ["pass"]
+    );
+    assert_eq!(
+        outcomes(
+            &release.gate(&["--eval-report", text(&candidate)]).1,
+            "eval_report"
+        ),
+        ["fail"]
+    );
 }
 
 #[test]
@@ -380,8 +595,24 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
     let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
     let policy = release
         .write("gate.toml", "[gate]\nalpha = 2\nforbiden_substrings = []\n[gate.checks]\ncots = \"block\"\n[[gate.compare]]\nmargin = 0\n");
-    let error = fails(&["gate", "--candidate", text(&candidate), "--baseline", text(&baseline), "--policy", text(&policy)], 2);
-    for expected in ["gate.alpha", "did you mean `forbidden_substrings`", "gate.checks.cots", "gate.compare[1].margin"] {
+    let error = fails(
+        &[
+            "gate",
+            "--candidate",
+            text(&candidate),
+            "--baseline",
+            text(&baseline),
+            "--policy",
+            text(&policy),
+        ],
+        2,
+    );
+    for expected in [
+        "gate.alpha",
+        "did you mean `forbidden_substrings`",
+        "gate.checks.cots",
+        "gate.compare[1].margin",
+    ] {
         assert!(error.contains(expected), "{expected}: {error}");
     }
     // The policy that is printed is the policy.
@@ -394,12 +625,20 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
             "{\"release_id\": 1, \"artifacts\": {}, \"approvers\": [{\"kind\": \"cat\", \"id\": \"x\"}]}",
             vec!["release_id", "artifacts.prompt_ref", "approvers[0].kind"],
         ),
-        ("{\"release_id\": \"a\", \"release_id\": \"b\"}", vec!["the key `release_id` twice"]),
+        (
+            "{\"release_id\": \"a\", \"release_id\": \"b\"}",
+            vec!["the key `release_id` twice"],
+        ),
         ("[]", vec!["release record"]),
     ] {
         release.write("candidate.json", content);
-        let error = fails(&["record", "check", text(&candidate), "--baseline", text(&baseline)], 3);
-        expected.iter().for_each(|word| assert!(error.contains(word), "{word}: {error}"));
+        let error = fails(
+            &["record", "check", text(&candidate), "--baseline", text(&baseline)],
+            3,
+        );
+        expected
+            .iter()
+            .for_each(|word| assert!(error.contains(word), "{word}: {error}"));
     }
 }
 
@@ -416,13 +655,25 @@ fn half_an_evaluation_is_no_evaluation() {
         release.write("evals.csv", &csv)
     };
     let all = |evals: &Path, check: &str| -> Vec<String> {
-        let policy = release.write("gate.toml", "[gate]\n[[gate.threshold]]\nmin = 0.8\n[[gate.compare]]\nmargin = 0.02\n");
+        let policy = release.write(
+            "gate.toml",
+            "[gate]\n[[gate.threshold]]\nmin = 0.8\n[[gate.compare]]\nmargin = 0.02\n",
+        );
         let (_, report) = release.gate(&["--evals", text(evals), "--policy", text(&policy)]);
         outcomes(&report, check).into_iter().map(str::to_owned).collect()
     };
     let whole = rows(&|idx| format!("c{idx},golden,{CANDIDATE},true,,0.001\n"));
-    assert_eq!((all(&whole, "eval_regression"), all(&whole, "eval_threshold")), (vec!["pass".to_owned()], vec!["pass".to_owned()]));
-    let half = |idx: usize, other: String| if idx.is_multiple_of(2) { format!("c{idx},golden,{CANDIDATE},true,,0.001\n") } else { other };
+    assert_eq!(
+        (all(&whole, "eval_regression"), all(&whole, "eval_threshold")),
+        (vec!["pass".to_owned()], vec!["pass".to_owned()])
+    );
+    let half = |idx: usize, other: String| {
+        if idx.is_multiple_of(2) {
+            format!("c{idx},golden,{CANDIDATE},true,,0.001\n")
+        } else {
+            other
+        }
+    };
     // Nothing, broken, not rated, without a cost: what follows the release in a row.
     for (other, check) in [
         ("", "eval_regression"),
@@ -431,9 +682,18 @@ fn half_an_evaluation_is_no_evaluation() {
         (",,,0.001", "eval_regression"),
         (",true,,", "cost"),
     ] {
-        let row = |idx: usize| if other.is_empty() { String::new() } else { format!("c{idx},golden,{CANDIDATE}{other}\n") };
+        let row = |idx: usize| {
+            if other.is_empty() {
+                String::new()
+            } else {
+                format!("c{idx},golden,{CANDIDATE}{other}\n")
+            }
+        };
         let evals = rows(&|idx| half(idx, row(idx)));
-        assert!(all(&evals, check).contains(&"inconclusive".to_owned()), "{check} {other}");
+        assert!(
+            all(&evals, check).contains(&"inconclusive".to_owned()),
+            "{check} {other}"
+        );
     }
     // Results of another release, whatever file they are named with.
     fs::copy(rows(&|_| String::new()), release.path("before.csv")).unwrap();
@@ -445,13 +705,27 @@ fn half_an_evaluation_is_no_evaluation() {
     let mut csv = String::from("case_id,suite,release_id,passed\n");
     (0..60).for_each(|_| writeln!(csv, "a,injection,{CANDIDATE},true").unwrap());
     let repeated = release.write("attacks.csv", &csv);
-    assert_eq!(outcomes(&release.gate(&["--evals", text(&repeated)]).1, "injection"), ["inconclusive"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--evals", text(&repeated)]).1, "injection"),
+        ["inconclusive"]
+    );
     // Suites of attacks and those where a pass means success are matched alike.
     let mut csv = String::from("case_id,suite,release_id,passed\n");
     (0..60).for_each(|idx| writeln!(csv, "a{idx},RedTeam_v2,{CANDIDATE},true").unwrap());
     let attacks = release.write("attacks.csv", &csv);
-    let policy = release.write("gate.toml", "[gate.injection]\nsuites = [\"redteam\"]\npassed_means_success = [\"redteam\"]\n");
-    assert_eq!(outcomes(&release.gate(&["--evals", text(&attacks), "--policy", text(&policy)]).1, "injection"), ["fail"]);
+    let policy = release.write(
+        "gate.toml",
+        "[gate.injection]\nsuites = [\"redteam\"]\npassed_means_success = [\"redteam\"]\n",
+    );
+    assert_eq!(
+        outcomes(
+            &release
+                .gate(&["--evals", text(&attacks), "--policy", text(&policy)])
+                .1,
+            "injection"
+        ),
+        ["fail"]
+    );
 }
 
 /// A bundle that the record does not name says nothing of the release.
@@ -464,15 +738,24 @@ fn another_bundle_proves_nothing() {
     let mut content = record(CANDIDATE, "cs_main@7", '7');
     content["artifacts"]["tool_schema_ref"] = json!("tools_bundle@2.4.0");
     release.write("candidate.json", &content.to_string());
-    assert_eq!(outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"), ["warn"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"),
+        ["warn"]
+    );
     content["artifacts"]["tool_schema_ref"] = json!("other@1.0.0");
     release.write("candidate.json", &content.to_string());
-    assert_eq!(outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"), ["inconclusive"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"),
+        ["inconclusive"]
+    );
     // Without proof that a person confirms, C5 fails.
     content["artifacts"]["tool_schema_ref"] = json!("tools_bundle@2.4.0");
     content["hitl_proof"] = json!({});
     release.write("candidate.json", &content.to_string());
-    assert_eq!(outcomes(&release.gate(&["--tools", text(&tools)]).1, "write_tools"), ["fail"]);
+    assert_eq!(
+        outcomes(&release.gate(&["--tools", text(&tools)]).1, "write_tools"),
+        ["fail"]
+    );
 }
 
 /// A record that changes must not pass for a new one, or for somebody else's.
@@ -489,9 +772,21 @@ fn leaving_things_out_is_no_way_around() {
     let mut content = record(CANDIDATE, "cs_main@7", '7');
     content["artifacts"]["kb_index_ref"]["digest"] = Value::Null;
     release.write("candidate.json", &content.to_string());
-    assert_eq!(outcomes(&release.gate(&[]).1, "moved_reference"), ["inconclusive"]);
+    assert_eq!(
+        outcomes(&release.gate(&[]).1, "moved_reference"),
+        ["inconclusive"]
+    );
     let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
     content["release_id"] = json!(format!("{CANDIDATE} "));
     release.write("candidate.json", &content.to_string());
-    fails(&["gate", "--candidate", text(&candidate), "--baseline", text(&baseline)], 3);
+    fails(
+        &[
+            "gate",
+            "--candidate",
+            text(&candidate),
+            "--baseline",
+            text(&baseline),
+        ],
+        3,
+    );
 }

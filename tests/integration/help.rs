@@ -25,10 +25,16 @@ fn help_of_every_command() {
         "report",
         "generate",
     ] {
-        let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+        let args: Vec<&str> = [command, "--help"]
+            .into_iter()
+            .filter(|arg| !arg.is_empty())
+            .collect();
         let help = ok(&args);
         assert!(help.contains("Example"), "{command}");
-        insta::assert_snapshot!(format!("help_{}", if command.is_empty() { "sluice" } else { command }), help);
+        insta::assert_snapshot!(
+            format!("help_{}", if command.is_empty() { "sluice" } else { command }),
+            help
+        );
     }
 }
 
@@ -36,6 +42,7 @@ fn help_of_every_command() {
 fn the_summary_of_a_study() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("study");
-    let printed = ok(&["run", "scenarios/open-bandit.toml", "--out", text(&out)]).replace(text(dir.path()), "[dir]");
+    let printed =
+        ok(&["run", "scenarios/open-bandit.toml", "--out", text(&out)]).replace(text(dir.path()), "[dir]");
     insta::assert_snapshot!("run_open_bandit", printed);
 }

@@ -13,17 +13,29 @@ three,2026-04-26,2,50000,2,false
 
 fn rows(path: &std::path::Path) -> Vec<(String, f64, String, bool)> {
     use arrow_array::{cast::AsArray, types::Float64Type};
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap())
+            .unwrap();
     let mut rows = Vec::new();
     for batch in reader.build().unwrap() {
         let batch = batch.unwrap();
-        let text = |name: &str| arrow_cast::cast(batch.column_by_name(name).unwrap(), &arrow_schema::DataType::Utf8).unwrap();
+        let text = |name: &str| {
+            arrow_cast::cast(batch.column_by_name(name).unwrap(), &arrow_schema::DataType::Utf8).unwrap()
+        };
         let (ids, layers) = (text("user_id"), text("layer"));
-        let scores = batch.column_by_name("score").unwrap().as_primitive::<Float64Type>();
+        let scores = batch
+            .column_by_name("score")
+            .unwrap()
+            .as_primitive::<Float64Type>();
         let eligible = batch.column_by_name("eligible").unwrap().as_boolean();
         for row in 0..batch.num_rows() {
             let id = ids.as_string::<i32>().value(row).to_owned();
-            rows.push((id, scores.value(row), layers.as_string::<i32>().value(row).to_owned(), eligible.value(row)));
+            rows.push((
+                id,
+                scores.value(row),
+                layers.as_string::<i32>().value(row).to_owned(),
+                eligible.value(row),
+            ));
         }
     }
     rows
@@ -34,9 +46,24 @@ fn the_three_users_of_the_source_document() {
     let dir = tempfile::tempdir().unwrap();
     let (users, out) = (dir.path().join("users.csv"), dir.path().join("layers.parquet"));
     fs::write(&users, ARTICLE).unwrap();
-    ok(&["layer", "--users", text(&users), "--as-of", "2026-05-25", "--out", text(&out)]);
-    let expected = [("one", 0.8667, "early", true), ("two", 0.5933, "high_value", true), ("three", 0.2207, "vip", false)];
-    assert_eq!(rows(&out), expected.map(|(id, score, layer, eligible)| (id.to_owned(), score, layer.to_owned(), eligible)));
+    ok(&[
+        "layer",
+        "--users",
+        text(&users),
+        "--as-of",
+        "2026-05-25",
+        "--out",
+        text(&out),
+    ]);
+    let expected = [
+        ("one", 0.8667, "early", true),
+        ("two", 0.5933, "high_value", true),
+        ("three", 0.2207, "vip", false),
+    ];
+    assert_eq!(
+        rows(&out),
+        expected.map(|(id, score, layer, eligible)| (id.to_owned(), score, layer.to_owned(), eligible))
+    );
 }
 
 #[test]
@@ -47,8 +74,15 @@ fn formats_and_folders_and_globs_read_the_same() {
     let lines: Vec<&str> = ARTICLE.lines().collect();
     // Two files, the second gzipped.
     fs::write(at("csv/a.csv"), format!("{}\n{}\n", lines[0], lines[1])).unwrap();
-    let mut gzip = flate2::write::GzEncoder::new(fs::File::create(at("csv/b.csv.gz")).unwrap(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gzip, format!("{}\n{}\n{}\n", lines[0], lines[2], lines[3]).as_bytes()).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(
+        fs::File::create(at("csv/b.csv.gz")).unwrap(),
+        flate2::Compression::fast(),
+    );
+    std::io::Write::write_all(
+        &mut gzip,
+        format!("{}\n{}\n{}\n", lines[0], lines[2], lines[3]).as_bytes(),
+    )
+    .unwrap();
     gzip.finish().unwrap();
     fs::write(
         at("users.ndjson"),
@@ -60,7 +94,15 @@ fn formats_and_folders_and_globs_read_the_same() {
     .unwrap();
     let layered = |users: &str| {
         let out = at("layers.parquet");
-        ok(&["layer", "--users", users, "--as-of", "2026-05-25", "--out", text(&out)]);
+        ok(&[
+            "layer",
+            "--users",
+            users,
+            "--as-of",
+            "2026-05-25",
+            "--out",
+            text(&out),
+        ]);
         rows(&out)
     };
     let folder = layered(text(&at("csv")));
@@ -72,11 +114,18 @@ fn formats_and_folders_and_globs_read_the_same() {
 #[test]
 fn quotas_are_met_to_one_user_even_when_all_scores_are_tied() {
     let dir = tempfile::tempdir().unwrap();
-    let (users, config, out) = (dir.path().join("users.csv"), dir.path().join("c.toml"), dir.path().join("l.parquet"));
+    let (users, config, out) = (
+        dir.path().join("users.csv"),
+        dir.path().join("c.toml"),
+        dir.path().join("l.parquet"),
+    );
     let mut csv = String::from("user_id,tenant_id,use_count,is_allow_gray\n");
     for (tenant, n) in [("a", 1_001), ("b", 1), ("c", 37)] {
         for user in 0..n {
-            csv.push_str(&format!("u{user},{tenant},{},true\n", if tenant == "c" { user } else { 5 }));
+            csv.push_str(&format!(
+                "u{user},{tenant},{},true\n",
+                if tenant == "c" { user } else { 5 }
+            ));
         }
     }
     fs::write(&users, csv).unwrap();
@@ -104,11 +153,18 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
             "y" => 0.7,
             _ => 0.2,
         };
-        assert!((layer["n_users"].as_f64().unwrap() - quota * n_tenant).abs() <= 1.0, "{layer}");
+        assert!(
+            (layer["n_users"].as_f64().unwrap() - quota * n_tenant).abs() <= 1.0,
+            "{layer}"
+        );
     }
     // The cut through the ties must not follow the assignment buckets, or the upper layer would hold all the low ones.
     let salted = sluice::bucket::Profile::Sluice { salt: "q".into() };
-    let top: Vec<u16> = rows(&out).iter().filter(|r| r.2 == "x").map(|r| salted.bucket(&r.0)).collect();
+    let top: Vec<u16> = rows(&out)
+        .iter()
+        .filter(|r| r.2 == "x")
+        .map(|r| salted.bucket(&r.0))
+        .collect();
     let mean = top.iter().map(|b| f64::from(*b)).sum::<f64>() / top.len() as f64;
     assert!((3_500.0..6_500.0).contains(&mean), "{mean}");
 }
@@ -123,7 +179,11 @@ fn quotas_are_met_on_skewed_data_whatever_the_order() {
     for (tenant, n) in [("big", 40_000_u64), ("small", 13), ("one", 1), ("tied", 5_000)] {
         for user in 0..n {
             let mixed = (user * 2_654_435_761) % 4_294_967_296;
-            let count = if tenant == "tied" || mixed % 3 > 0 { 7 } else { mixed % 100 };
+            let count = if tenant == "tied" || mixed % 3 > 0 {
+                7
+            } else {
+                mixed % 100
+            };
             let (count, kind) = match user % 50 {
                 3 => (String::new(), "customer"),
                 4 => (count.to_string(), "internal"),
@@ -151,10 +211,22 @@ layer = [
         if reversed {
             lines.reverse();
         }
-        fs::write(at(name), format!("user_id,tenant_id,use_count,user_type\n{}\n", lines.join("\n"))).unwrap();
+        fs::write(
+            at(name),
+            format!("user_id,tenant_id,use_count,user_type\n{}\n", lines.join("\n")),
+        )
+        .unwrap();
         fs::write(at("c.toml"), config(name)).unwrap();
         for threads in ["1", "2"] {
-            ok(&["--threads", threads, "layer", "--config", text(&at("c.toml")), "--out", text(&at("l.parquet"))]);
+            ok(&[
+                "--threads",
+                threads,
+                "layer",
+                "--config",
+                text(&at("c.toml")),
+                "--out",
+                text(&at("l.parquet")),
+            ]);
             let mut found = crate::layer_parquet::rows(&at("l.parquet"));
             found.sort();
             layered.push(found);
@@ -162,30 +234,58 @@ layer = [
         let summary = json(&at("l.summary.json"));
         let layers = summary["layers"].as_array().unwrap();
         let count = |tenant: &str, layer: &str| {
-            layers.iter().find(|l| l["tenant"] == tenant && l["layer"] == layer).map_or(0, |l| l["n_users"].as_u64().unwrap())
+            layers
+                .iter()
+                .find(|l| l["tenant"] == tenant && l["layer"] == layer)
+                .map_or(0, |l| l["n_users"].as_u64().unwrap())
         };
         for (tenant, n) in [("big", 40_000), ("small", 13), ("one", 1), ("tied", 5_000)] {
             let n = (n - count(tenant, "internal")) as f64;
-            for (layer, quota) in [("early", 0.1), ("regular", 0.7), ("high_value", 0.15), ("vip", 0.05)] {
+            for (layer, quota) in [
+                ("early", 0.1),
+                ("regular", 0.7),
+                ("high_value", 0.15),
+                ("vip", 0.05),
+            ] {
                 let found = count(tenant, layer) as f64;
-                assert!((found - quota * n).abs() <= 1.0, "{tenant} {layer}: {found} of {n}");
+                assert!(
+                    (found - quota * n).abs() <= 1.0,
+                    "{tenant} {layer}: {found} of {n}"
+                );
             }
         }
     }
     // The same table as Parquet, in small row groups: ids are read only where a cut goes through.
-    let column = |idx: usize| -> Vec<String> { lines.iter().map(|line| line.split(',').nth(idx).unwrap().to_owned()).collect() };
+    let column = |idx: usize| -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| line.split(',').nth(idx).unwrap().to_owned())
+            .collect()
+    };
     let counts: Vec<Option<i64>> = column(2).iter().map(|count| count.parse().ok()).collect();
-    let texts = |idx| std::sync::Arc::new(arrow_array::StringArray::from(column(idx))) as arrow_array::ArrayRef;
+    let texts =
+        |idx| std::sync::Arc::new(arrow_array::StringArray::from(column(idx))) as arrow_array::ArrayRef;
     let columns = vec![
         ("user_id", texts(0)),
         ("tenant_id", texts(1)),
-        ("use_count", std::sync::Arc::new(arrow_array::Int64Array::from(counts)) as arrow_array::ArrayRef),
+        (
+            "use_count",
+            std::sync::Arc::new(arrow_array::Int64Array::from(counts)) as arrow_array::ArrayRef,
+        ),
         ("user_type", texts(3)),
     ];
-    let properties = parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(999)).build();
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_max_row_group_row_count(Some(999))
+        .build();
     crate::layer_parquet::write(&at("p.parquet"), columns, properties);
     fs::write(at("c.toml"), config("p.parquet")).unwrap();
-    ok(&["layer", "--config", text(&at("c.toml")), "--out", text(&at("l.parquet"))]);
+    ok(&[
+        "layer",
+        "--config",
+        text(&at("c.toml")),
+        "--out",
+        text(&at("l.parquet")),
+    ]);
     let mut found = crate::layer_parquet::rows(&at("l.parquet"));
     found.sort();
     layered.push(found);
@@ -198,12 +298,23 @@ fn users_who_come_twice() {
     let at = |name: &str| dir.path().join(name);
     let csv = "user_id,tenant_id,use_count\na,x,1\nb,x,2\na,y,3\nb,x,4\nc,x,5\na,x,6\n";
     fs::write(at("users.csv"), csv).unwrap();
-    let args = ["layer", "--users", arg(at("users.csv")), "--as-of", "2026-05-25", "--out", arg(at("l.parquet"))];
+    let args = [
+        "layer",
+        "--users",
+        arg(at("users.csv")),
+        "--as-of",
+        "2026-05-25",
+        "--out",
+        arg(at("l.parquet")),
+    ];
     // Another tenant's `a` is another user.
     assert!(fails(&args, 3).contains("expected one row a user, found \"b\" twice"));
     ok(&[&args[..], &["--audit", "never"]].concat());
     let summary = json(&at("l.summary.json"));
-    assert_eq!((summary["n_users"].as_u64(), summary["ids_are_unique"].is_null()), (Some(6), true));
+    assert_eq!(
+        (summary["n_users"].as_u64(), summary["ids_are_unique"].is_null()),
+        (Some(6), true)
+    );
     let config = r#"
 as_of = "2026-05-25"
 plan = { id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }
@@ -211,12 +322,28 @@ input = { users = { path = "users.csv" }, on_duplicate_user = "keep_first" }
 layer = [ { id = "all" } ]
 "#;
     fs::write(at("c.toml"), config).unwrap();
-    ok(&["layer", "--config", text(&at("c.toml")), "--out", text(&at("l.parquet"))]);
-    let found: Vec<(String, String)> = crate::layer_parquet::rows(&at("l.parquet")).into_iter().map(|row| (row.0, row.4)).collect();
-    let expected = [("a", "x"), ("b", "x"), ("a", "y"), ("c", "x")].map(|(id, tenant)| (id.to_owned(), tenant.to_owned()));
+    ok(&[
+        "layer",
+        "--config",
+        text(&at("c.toml")),
+        "--out",
+        text(&at("l.parquet")),
+    ]);
+    let found: Vec<(String, String)> = crate::layer_parquet::rows(&at("l.parquet"))
+        .into_iter()
+        .map(|row| (row.0, row.4))
+        .collect();
+    let expected = [("a", "x"), ("b", "x"), ("a", "y"), ("c", "x")]
+        .map(|(id, tenant)| (id.to_owned(), tenant.to_owned()));
     assert_eq!(found, expected);
     let summary = json(&at("l.summary.json"));
-    assert_eq!((summary["n_duplicates"].as_u64(), summary["ids_are_unique"].as_bool()), (Some(2), Some(true)));
+    assert_eq!(
+        (
+            summary["n_duplicates"].as_u64(),
+            summary["ids_are_unique"].as_bool()
+        ),
+        (Some(2), Some(true))
+    );
 }
 
 #[test]
@@ -231,7 +358,15 @@ fn odd_users_are_placed_and_counted() {
          用户,2026-05-25,100,0,10,true\n",
     )
     .unwrap();
-    ok(&["layer", "--users", text(&users), "--as-of", "2026-05-25", "--out", text(&out)]);
+    ok(&[
+        "layer",
+        "--users",
+        text(&users),
+        "--as-of",
+        "2026-05-25",
+        "--out",
+        text(&out),
+    ]);
     let found = rows(&out);
     assert_eq!(found[0], ("nothing".into(), 0.3, "vip".into(), false));
     assert_eq!(found[1], ("future".into(), 1.0, "early".into(), true));
@@ -239,7 +374,10 @@ fn odd_users_are_placed_and_counted() {
     let summary = json(&dir.path().join("layers.summary.json"));
     assert_eq!(summary["n_unknown"], 1);
     assert_eq!(summary["missing"]["accept_score"], 1);
-    assert_eq!(summary["clamped"], serde_json::json!({"last_use_time": 1, "use_count": 0, "user_value": 1, "accept_score": 1}));
+    assert_eq!(
+        summary["clamped"],
+        serde_json::json!({"last_use_time": 1, "use_count": 0, "user_value": 1, "accept_score": 1})
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Logs that tests make up: users of two tenants, turns with everything that is odd about turns, in any format.
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray,
 };
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use std::{
@@ -86,7 +87,10 @@ pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     pub(crate) fn roll(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) % n
     }
 }
@@ -129,19 +133,32 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn new(n: usize, seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let hasher = sluice::bucket::Profile::Sluice { salt: "replay".into() };
+        let hasher = sluice::bucket::Profile::Sluice {
+            salt: "replay".into(),
+        };
         let users: Vec<User> = (0..300)
             .map(|idx| {
                 let id = format!("u{}", idx % 200);
                 let tenant = if idx < 200 { "default" } else { "shop" };
-                User { tenant, layer: idx % 3, eligible: idx % 7 != 0, bucket: hasher.bucket(&id), id }
+                User {
+                    tenant,
+                    layer: idx % 3,
+                    eligible: idx % 7 != 0,
+                    bucket: hasher.bucket(&id),
+                    id,
+                }
             })
             .collect();
         let turns = (0..n)
             .map(|idx| {
-                let user = if dice.roll(50) == 0 { Err(format!("x{}", dice.roll(9))) } else { Ok(dice.roll(300) as usize) };
+                let user = if dice.roll(50) == 0 {
+                    Err(format!("x{}", dice.roll(9)))
+                } else {
+                    Ok(dice.roll(300) as usize)
+                };
                 let mut some = |one_in: u64| dice.roll(one_in) != 0;
-                let (has_release, has_latency, has_bad, has_csat, is_served) = (some(40), some(9), !some(2), !some(5), some(25));
+                let (has_release, has_latency, has_bad, has_csat, is_served) =
+                    (some(40), some(9), !some(2), !some(5), some(25));
                 // Before the start, after as_of, a year off: clocks are like that.
                 let at = match dice.roll(60) {
                     0 => START - 1 - dice.roll(1_000_000) as i64,
@@ -169,7 +186,8 @@ impl Log {
                     trace: format!("t{}", if dice.roll(30) == 0 { idx / 2 } else { idx }),
                     session: format!("s{}", dice.roll(400)),
                     feature: ["order", "refund", "presale"][dice.roll(3) as usize],
-                    color: [None, None, Some("first"), Some("second"), Some("gone")][dice.roll(5).saturating_sub(dice.roll(4)) as usize],
+                    color: [None, None, Some("first"), Some("second"), Some("gone")]
+                        [dice.roll(5).saturating_sub(dice.roll(4)) as usize],
                     is_shadow: is_served.then_some(false).or(Some(true)).filter(|_| idx % 3 > 0),
                     is_eval: dice.roll(70) == 0,
                     success: (dice.roll(11) > 0).then(|| dice.roll(10) > 0),
@@ -185,11 +203,15 @@ impl Log {
     }
 
     pub(crate) fn tenant(&self, turn: &Turn) -> &'static str {
-        turn.user.as_ref().map_or("default", |user| self.users[*user].tenant)
+        turn.user
+            .as_ref()
+            .map_or("default", |user| self.users[*user].tenant)
     }
 
     pub(crate) fn user_id<'a>(&'a self, turn: &'a Turn) -> &'a str {
-        turn.user.as_ref().map_or_else(String::as_str, |user| &self.users[*user].id)
+        turn.user
+            .as_ref()
+            .map_or_else(String::as_str, |user| &self.users[*user].id)
     }
 }
 
@@ -202,8 +224,15 @@ impl Study {
         let mut users = "user_id,tenant_id,kind,is_allow_gray\n".to_owned();
         for user in &log.users {
             // The default tenant by any of its names.
-            let tenant = if user.tenant == "default" && user.layer == 1 { "" } else { user.tenant };
-            users.push_str(&format!("{},{tenant},{},{}\n", user.id, LAYERS[user.layer], user.eligible));
+            let tenant = if user.tenant == "default" && user.layer == 1 {
+                ""
+            } else {
+                user.tenant
+            };
+            users.push_str(&format!(
+                "{},{tenant},{},{}\n",
+                user.id, LAYERS[user.layer], user.eligible
+            ));
         }
         fs::write(study.path("users.csv"), users).unwrap();
         fs::write(study.path("plan.toml"), SCENARIO).unwrap();
@@ -221,12 +250,26 @@ impl Study {
         args.iter()
             .enumerate()
             .map(|(idx, arg)| {
-                let is_path =
-                    ["--config", "--out", "--traffic", "--layers", "--plan", "--shadow", "--outcomes", "--since", "--cube", "--what-if"]
-                        .contains(&previous)
-                        || (idx > 0 && self.path(arg).exists());
+                let is_path = [
+                    "--config",
+                    "--out",
+                    "--traffic",
+                    "--layers",
+                    "--plan",
+                    "--shadow",
+                    "--outcomes",
+                    "--since",
+                    "--cube",
+                    "--what-if",
+                ]
+                .contains(&previous)
+                    || (idx > 0 && self.path(arg).exists());
                 previous = arg;
-                if is_path { text(&self.path(arg)).to_owned() } else { (*arg).to_owned() }
+                if is_path {
+                    text(&self.path(arg)).to_owned()
+                } else {
+                    (*arg).to_owned()
+                }
             })
             .collect()
     }
@@ -242,8 +285,22 @@ impl Study {
     }
 
     pub(crate) fn replay(&self, traffic: &str, out: &str, more: &[&str]) -> String {
-        let args =
-            [&["replay", "--traffic", traffic, "--layers", "layers.parquet", "--plan", "plan.toml", "--out", out, "--json"], more].concat();
+        let args = [
+            &[
+                "replay",
+                "--traffic",
+                traffic,
+                "--layers",
+                "layers.parquet",
+                "--plan",
+                "plan.toml",
+                "--out",
+                out,
+                "--json",
+            ],
+            more,
+        ]
+        .concat();
         self.ok(&args)
     }
 
@@ -284,7 +341,7 @@ pub(crate) fn write(log: &Log, turns: &[Turn], path: &Path, how: Written) {
         "csat",
         "cost_usd",
     ];
-    let instant = |at: i64| sluice::time::format(at);
+    let instant = |at: i64| sluice::base::time::format(at);
     let cells = |turn: &Turn| -> Vec<Option<String>> {
         vec![
             Some(instant(turn.at)),
@@ -307,30 +364,59 @@ pub(crate) fn write(log: &Log, turns: &[Turn], path: &Path, how: Written) {
     };
     match how {
         Written::Csv => {
-            let lines = turns.iter().map(|turn| cells(turn).into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join(","));
-            fs::write(path, std::iter::once(columns.join(",")).chain(lines).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+            let lines = turns.iter().map(|turn| {
+                cells(turn)
+                    .into_iter()
+                    .map(Option::unwrap_or_default)
+                    .collect::<Vec<_>>()
+                    .join(",")
+            });
+            fs::write(
+                path,
+                std::iter::once(columns.join(","))
+                    .chain(lines)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+                    + "\n",
+            )
+            .unwrap();
         }
         Written::Ndjson => {
             let line = |turn: &Turn| {
-                let known = columns.iter().zip(cells(turn)).filter_map(|(name, cell)| Some((*name, cell?)));
+                let known = columns
+                    .iter()
+                    .zip(cells(turn))
+                    .filter_map(|(name, cell)| Some((*name, cell?)));
                 serde_json::to_string(&known.collect::<BTreeMap<_, _>>()).unwrap()
             };
             fs::write(path, turns.iter().map(line).collect::<Vec<_>>().join("\n") + "\n").unwrap();
         }
         Written::Parquet(row_group, dictionary, compression, odd) => {
-            let texts = |of: &dyn Fn(&Turn) -> Option<String>| -> ArrayRef { Arc::new(turns.iter().map(of).collect::<StringArray>()) };
+            let texts = |of: &dyn Fn(&Turn) -> Option<String>| -> ArrayRef {
+                Arc::new(turns.iter().map(of).collect::<StringArray>())
+            };
             let flags = |of: &dyn Fn(&Turn) -> Option<bool>| -> ArrayRef {
                 let values: Vec<Option<bool>> = turns.iter().map(of).collect();
                 if odd {
-                    Arc::new(values.into_iter().map(|flag| flag.map(i64::from)).collect::<Int64Array>())
+                    Arc::new(
+                        values
+                            .into_iter()
+                            .map(|flag| flag.map(i64::from))
+                            .collect::<Int64Array>(),
+                    )
                 } else {
                     Arc::new(values.into_iter().collect::<BooleanArray>())
                 }
             };
-            let reals = |of: &dyn Fn(&Turn) -> Option<f64>| -> ArrayRef { Arc::new(turns.iter().map(of).collect::<Float64Array>()) };
+            let reals = |of: &dyn Fn(&Turn) -> Option<f64>| -> ArrayRef {
+                Arc::new(turns.iter().map(of).collect::<Float64Array>())
+            };
             let at = turns.iter().map(|turn| turn.at);
             let event_time: ArrayRef = if odd {
-                Arc::new(at.map(|at| Some(at * 1_000)).collect::<TimestampNanosecondArray>())
+                Arc::new(
+                    at.map(|at| Some(at * 1_000))
+                        .collect::<TimestampNanosecondArray>(),
+                )
             } else {
                 Arc::new(at.map(Some).collect::<TimestampMicrosecondArray>())
             };
@@ -363,7 +449,8 @@ pub(crate) fn write(log: &Log, turns: &[Turn], path: &Path, how: Written) {
                 .set_dictionary_enabled(dictionary)
                 .set_compression(compression)
                 .build();
-            let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+            let mut writer =
+                ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
             writer.write(&batch).unwrap();
             writer.close().unwrap();
         }

@@ -1,6 +1,9 @@
 //! Integration tests: one binary, modules like the commands. They use only what is in the tree.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its own files has failed"
+)]
 
 mod analyze;
 mod audit;

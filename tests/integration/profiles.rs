@@ -8,8 +8,23 @@ use crate::support::{ecommerce, fails, ok, root, text};
 /// The users who get the candidate in a layer at a ratio, under a profile.
 fn listed(profile: &str, at: &str) -> BTreeSet<String> {
     let layers = ecommerce().join("layers.parquet");
-    let list = ok(&["who", "--plan", "scenarios/ecommerce.toml", "--layers", text(&layers), "--at", at, "--profile", profile, "--list"]);
-    list.lines().skip(1).filter(|line| line.contains(",early,")).map(|line| line.split(',').next().unwrap().to_owned()).collect()
+    let list = ok(&[
+        "who",
+        "--plan",
+        "scenarios/ecommerce.toml",
+        "--layers",
+        text(&layers),
+        "--at",
+        at,
+        "--profile",
+        profile,
+        "--list",
+    ]);
+    list.lines()
+        .skip(1)
+        .filter(|line| line.contains(",early,"))
+        .map(|line| line.split(',').next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -17,17 +32,41 @@ fn users_are_those_of_the_system_and_ramps_are_nested() {
     // Everybody who could be placed.
     let all = listed("sluice", "early=1");
     let scenario = fs::read_to_string(root().join("scenarios/ecommerce.toml")).unwrap();
-    let id = scenario.lines().find_map(|line| line.strip_prefix("id = ")).unwrap().trim_matches('"').to_owned();
-    let salt = scenario.lines().find_map(|line| line.strip_prefix("salt = ")).map_or(id, |salt| salt.trim_matches('"').to_owned());
+    let id = scenario
+        .lines()
+        .find_map(|line| line.strip_prefix("id = "))
+        .unwrap()
+        .trim_matches('"')
+        .to_owned();
+    let salt = scenario
+        .lines()
+        .find_map(|line| line.strip_prefix("salt = "))
+        .map_or(id, |salt| salt.trim_matches('"').to_owned());
     let ten = listed("growthbook/2", "early=0.1");
-    let expected: BTreeSet<String> = all.iter().filter(|user| systems::growthbook_v2(&salt, user) < 1_000).cloned().collect();
-    assert!(ten == expected && ten.len() > 500, "{} {}", ten.len(), expected.len());
-    let unleash: BTreeSet<String> = all.iter().filter(|user| systems::unleash(&salt, user, 100, false) <= 7).cloned().collect();
+    let expected: BTreeSet<String> = all
+        .iter()
+        .filter(|user| systems::growthbook_v2(&salt, user) < 1_000)
+        .cloned()
+        .collect();
+    assert!(
+        ten == expected && ten.len() > 500,
+        "{} {}",
+        ten.len(),
+        expected.len()
+    );
+    let unleash: BTreeSet<String> = all
+        .iter()
+        .filter(|user| systems::unleash(&salt, user, 100, false) <= 7)
+        .cloned()
+        .collect();
     assert_eq!(listed("unleash", "early=0.07"), unleash);
     for (platform, name, step) in PLATFORMS {
         if platform != Platform::Split {
             let ratio = |steps: u16| format!("early={}", f64::from(step.max(100) * steps) / 10_000.0);
-            assert!(listed(name, &ratio(2)).is_subset(&listed(name, &ratio(5))), "{name}");
+            assert!(
+                listed(name, &ratio(2)).is_subset(&listed(name, &ratio(5))),
+                "{name}"
+            );
         }
     }
 }
@@ -36,7 +75,13 @@ fn users_are_those_of_the_system_and_ramps_are_nested() {
 fn what_a_system_cannot_express_is_refused() {
     let layers = ecommerce().join("layers.parquet");
     let who = |more: &[&str]| {
-        let mut args = vec!["who", "--plan", "scenarios/ecommerce.toml", "--layers", text(&layers)];
+        let mut args = vec![
+            "who",
+            "--plan",
+            "scenarios/ecommerce.toml",
+            "--layers",
+            text(&layers),
+        ];
         args.extend(more);
         fails(&args, 2)
     };
@@ -49,11 +94,9 @@ fn what_a_system_cannot_express_is_refused() {
     // In a plan: every ratio of its ladders.
     let folder = tempfile::tempdir().unwrap();
     let scenario = fs::read_to_string(root().join("scenarios/ecommerce.toml")).unwrap();
-    let changed = scenario.replacen("[plan]\n", "[plan]\nprofile = \"growthbook/1\"\n", 1).replacen(
-        "initial_ratio = 0.01",
-        "initial_ratio = 0.0005",
-        1,
-    );
+    let changed = scenario
+        .replacen("[plan]\n", "[plan]\nprofile = \"growthbook/1\"\n", 1)
+        .replacen("initial_ratio = 0.01", "initial_ratio = 0.0005", 1);
     assert_ne!(scenario, changed);
     let path = folder.path().join("plan.toml");
     fs::write(&path, changed).unwrap();
@@ -80,7 +123,11 @@ fn two_assignments_are_counted_against_each_other() {
             "--json",
         ]);
         let rows: serde_json::Value = serde_json::from_str(&found).unwrap();
-        rows.as_array().unwrap().iter().map(|row| row["n_disagree"].as_u64().unwrap()).sum()
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["n_disagree"].as_u64().unwrap())
+            .sum()
     };
     // ASCII ids and salts: UTF-8 and UTF-16 agree. Two hashes agree on half.
     assert_eq!(count("growthbook/2-utf8"), 0);

@@ -30,29 +30,45 @@ impl Server {
             .args([at("samples.txt"), at("data")])
             .output()
             .expect("hint: scripts/test installs prometheus");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         fs::write(at("prometheus.yml"), "global: {}\n").unwrap();
         let port = free_port();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", at("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", at("data").display()))
-            .args(["--storage.tsdb.retention.time=100y", &format!("--web.listen-address=127.0.0.1:{port}")])
+            .args([
+                "--storage.tsdb.retention.time=100y",
+                &format!("--web.listen-address=127.0.0.1:{port}"),
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("hint: scripts/test installs prometheus");
         wait_for_port(port, "prometheus");
-        let server = Self { port, child, _folder: folder };
+        let server = Self {
+            port,
+            child,
+            _folder: folder,
+        };
         let start = std::time::Instant::now();
         while !server.ready() {
-            assert!(start.elapsed() < std::time::Duration::from_secs(60), "prometheus is not ready");
+            assert!(
+                start.elapsed() < std::time::Duration::from_secs(60),
+                "prometheus is not ready"
+            );
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         server
     }
 
     fn ready(&self) -> bool {
-        ureq::get(format!("http://127.0.0.1:{}/-/ready", self.port)).call().is_ok_and(|response| response.status() == 200)
+        ureq::get(format!("http://127.0.0.1:{}/-/ready", self.port))
+            .call()
+            .is_ok_and(|response| response.status() == 200)
     }
 }
 
@@ -86,15 +102,30 @@ fn samples() -> String {
     names.push(("agent_task_completed_count", 27.0));
     for (name, gain) in names {
         writeln!(text, "# TYPE {name} unknown").unwrap();
-        for (layer, version) in [("early", "rel-2"), ("early", "rel-1"), ("普通层", "rel-2"), ("vip", "rel-2"), ("nobody's", "rel-2")] {
+        for (layer, version) in [
+            ("early", "rel-2"),
+            ("early", "rel-1"),
+            ("普通层", "rel-2"),
+            ("vip", "rel-2"),
+            ("nobody's", "rel-2"),
+        ] {
             if layer == "普通层" && name == "agent_complaint_count" {
                 continue;
             }
             for minute in 0..=MINUTES {
                 // Steady, and yet not all alike.
                 let value = gain * minute as f64 + gain * 0.3 * (minute as f64 / 7.0).sin();
-                let value = if layer == "vip" && name == "agent_task_completed_count" { "NaN".into() } else { value.max(0.0).to_string() };
-                writeln!(text, "{name}{{layer=\"{layer}\",version=\"{version}\",instance=\"a\"}} {value} {}", START + minute * 60).unwrap();
+                let value = if layer == "vip" && name == "agent_task_completed_count" {
+                    "NaN".into()
+                } else {
+                    value.max(0.0).to_string()
+                };
+                writeln!(
+                    text,
+                    "{name}{{layer=\"{layer}\",version=\"{version}\",instance=\"a\"}} {value} {}",
+                    START + minute * 60
+                )
+                .unwrap();
             }
         }
     }
@@ -108,7 +139,9 @@ fn plan(folder: &Path) -> std::path::PathBuf {
             "[[layer]]\nid = \"{id}\"\nname = \"{name}\"\n{rest}initial_ratio = 0.1\nqos_threshold = 0.8\ndwell_hours = 1\nmin_users = 0\n"
         )
     };
-    let operation = |layer: &str| format!("[[operation]]\nat = \"2026-05-25T00:00:00Z\"\nlayer = \"{layer}\"\nratio = 0.1\n");
+    let operation = |layer: &str| {
+        format!("[[operation]]\nat = \"2026-05-25T00:00:00Z\"\nlayer = \"{layer}\"\nratio = 0.1\n")
+    };
     let toml = format!(
         "why = \"counters\"\nseed = 1\nas_of = \"2026-05-25T10:00:00Z\"\n[plan]\nid = \"counted\"\nstart = \"2026-05-25T00:00:00Z\"\nbaseline = \"rel-1\"\n\
          candidate = \"rel-2\"\n[input.users]\npath = \"users.csv\"\n[layering]\nmode = \"threshold\"\n{}{}{}{}{}{}[qos]\npreset = \"high_risk\"\n[policy]\ndecision = \"point\"\n",
@@ -128,15 +161,33 @@ fn plan(folder: &Path) -> std::path::PathBuf {
 fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
     let server = Server::with(&samples());
     let folder = tempfile::tempdir().unwrap();
-    let (plan, analysis, out) = (plan(folder.path()), folder.path().join("analysis.json"), folder.path().join("ramp"));
+    let (plan, analysis, out) = (
+        plan(folder.path()),
+        folder.path().join("analysis.json"),
+        folder.path().join("ramp"),
+    );
     let url = format!("http://user:s3cret@127.0.0.1:{}/", server.port);
-    let printed = ok(&["analyze", "--prometheus", &url, "--plan", text(&plan), "--out", text(&analysis)]);
+    let printed = ok(&[
+        "analyze",
+        "--prometheus",
+        &url,
+        "--plan",
+        text(&plan),
+        "--out",
+        text(&analysis),
+    ]);
     assert!(!printed.contains("s3cret"));
     let found = json(&analysis);
     assert!(!found.to_string().contains("s3cret"));
     let stage = |layer: usize| &found["layers"][layer]["stages"][0];
     let metric = |layer: usize, id: &str| {
-        stage(layer)["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == id).unwrap()["candidate"].clone()
+        stage(layer)["metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|m| m["metric"] == id)
+            .unwrap()["candidate"]
+            .clone()
     };
     // Rates are those that the counters were written with.
     for (id, expected) in [
@@ -155,21 +206,45 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
     let t = 0.4 * 39.0 / 40.0 + 0.3 * (1.0 - 1_000.0 / 5_000.0) + 0.3 * 19.0 / 20.0;
     let b = 0.6 * 27.0 / 30.0 + 0.4 * (1.0 - 10.0 * 0.2 / 40.0);
     let qos = &stage(0)["qos"]["candidate"];
-    assert!((qos["qos"].as_f64().unwrap() - (0.3 * u + 0.2 * t + 0.5 * b)).abs() < 1e-6, "{qos}");
+    assert!(
+        (qos["qos"].as_f64().unwrap() - (0.3 * u + 0.2 * t + 0.5 * b)).abs() < 1e-6,
+        "{qos}"
+    );
     // No complaint was ever counted, so nobody knows whether any would be; NaN is not a number.
-    assert!(metric(1, "complaint_rate")["estimate"].is_null() && metric(1, "availability")["estimate"].is_f64());
+    assert!(
+        metric(1, "complaint_rate")["estimate"].is_null() && metric(1, "availability")["estimate"].is_f64()
+    );
     assert!(metric(2, "task_completion_rate")["estimate"].is_null());
     for layer in [1, 2] {
-        assert!(stage(layer)["qos"]["candidate"]["reason"].is_string(), "{}", stage(layer)["qos"]);
+        assert!(
+            stage(layer)["qos"]["candidate"]["reason"].is_string(),
+            "{}",
+            stage(layer)["qos"]
+        );
     }
     // 120 windows of 5 minutes, less the first samples.
     assert!(stage(0)["rows"]["candidate"].as_u64().unwrap().abs_diff(40 * 600) < 300);
 
-    ok(&["schedule", "--plan", text(&plan), "--analysis", text(&analysis), "--out", text(&out)]);
+    ok(&[
+        "schedule",
+        "--plan",
+        text(&plan),
+        "--analysis",
+        text(&analysis),
+        "--out",
+        text(&out),
+    ]);
     let schedule = json(&out.join("schedule.json"));
-    let verdicts: Vec<&str> = (0..3).map(|layer| schedule["layers"][layer]["verdict"].as_str().unwrap()).collect();
+    let verdicts: Vec<&str> = (0..3)
+        .map(|layer| schedule["layers"][layer]["verdict"].as_str().unwrap())
+        .collect();
     assert_eq!(verdicts[0], "promote", "{}", schedule["layers"][0]["reason"]);
-    assert!(verdicts[1..].iter().all(|verdict| *verdict != "promote" && *verdict != "rollback"), "{verdicts:?}");
+    assert!(
+        verdicts[1..]
+            .iter()
+            .all(|verdict| *verdict != "promote" && *verdict != "rollback"),
+        "{verdicts:?}"
+    );
     // Nothing in it, nothing of it.
     let none = ok(&[
         "analyze",
@@ -192,7 +267,15 @@ fn prometheus_that_cannot_be_asked_is_an_error_without_its_password() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, out) = (plan(folder.path()), folder.path().join("analysis.json"));
     let analyze = |url: &str, code: i32, more: &[&str]| {
-        let mut args = vec!["analyze", "--prometheus", url, "--plan", text(&plan), "--out", text(&out)];
+        let mut args = vec![
+            "analyze",
+            "--prometheus",
+            url,
+            "--plan",
+            text(&plan),
+            "--out",
+            text(&out),
+        ];
         args.extend(more);
         let stderr = fails(&args, code);
         assert!(!stderr.contains("s3cret"), "{stderr}");

@@ -1,10 +1,8 @@
 //! Files of other systems, given to those systems' own clients: they choose whom Sluice chooses.
 
 use serde_json::{Value, json};
-use sluice::{
-    bucket::{Profile, Ratio},
-    ramp::{LayerRamp, LayerSchedule, Schedule, Verdict},
-};
+use sluice::bucket::{Profile, Ratio};
+use sluice::ramp::{LayerRamp, LayerSchedule, Schedule, Verdict};
 use std::{
     fs,
     io::Write,
@@ -28,8 +26,12 @@ pub(crate) struct Wish<'a> {
 }
 
 /// Layers of one tenant: none, some, half, all.
-pub(crate) const LAYERS: [(&str, &str, f64); 4] =
-    [("default", "L1_new", 0.0), ("default", "L3_steady", 0.1), ("default", "沉睡-低AI接受", 0.5), ("default", "L4_all", 1.0)];
+pub(crate) const LAYERS: [(&str, &str, f64); 4] = [
+    ("default", "L1_new", 0.0),
+    ("default", "L3_steady", 0.1),
+    ("default", "沉睡-低AI接受", 0.5),
+    ("default", "L4_all", 1.0),
+];
 
 impl Wish<'_> {
     /// A folder with the schedule.
@@ -39,7 +41,11 @@ impl Wish<'_> {
         let layer = |(tenant, layer, share): &(&str, &str, f64)| LayerSchedule {
             tenant: (*tenant).into(),
             layer: (*layer).into(),
-            verdict: if *share > 0.0 { Verdict::Promote } else { Verdict::Hold },
+            verdict: if *share > 0.0 {
+                Verdict::Promote
+            } else {
+                Verdict::Hold
+            },
             rolled_back: false,
             ratio: Ratio::ZERO,
             next_ratio: ratio(*share),
@@ -70,19 +76,34 @@ impl Wish<'_> {
             flag: (!self.flag.is_empty()).then(|| self.flag.into()),
             layers: self.ratios.iter().map(layer).collect(),
         };
-        fs::write(folder.path().join("schedule.json"), serde_json::to_string(&schedule).unwrap()).unwrap();
+        fs::write(
+            folder.path().join("schedule.json"),
+            serde_json::to_string(&schedule).unwrap(),
+        )
+        .unwrap();
         folder
     }
 
     pub(crate) fn of(profile: &str) -> Wish<'_> {
-        Wish { profile, salt: "cs-20261103", flag: "agent-release", ratios: &LAYERS }
+        Wish {
+            profile,
+            salt: "cs-20261103",
+            flag: "agent-release",
+            ratios: &LAYERS,
+        }
     }
 
     /// Publishes to a file; `kind` and the settings of its address.
     pub(crate) fn publish(&self, kind: &str, name: &str, settings: &str) -> (TempDir, PathBuf, Value) {
         let folder = self.folder();
         let file = folder.path().join(name);
-        let report = ok(&["publish", text(folder.path()), "--to", &format!("{kind}:{}{settings}", file.display()), "--json"]);
+        let report = ok(&[
+            "publish",
+            text(folder.path()),
+            "--to",
+            &format!("{kind}:{}{settings}", file.display()),
+            "--json",
+        ]);
         (folder, file, serde_json::from_str(&report).unwrap())
     }
 }
@@ -110,7 +131,11 @@ fn clients() -> PathBuf {
 
 /// Runs a script of tests/clients on a question; returns its answer.
 pub(crate) fn ask(program: &str, script: &str, libraries: &[&str], question: &Value) -> Value {
-    let variable = if program == "node" { "NODE_PATH" } else { "PYTHONPATH" };
+    let variable = if program == "node" {
+        "NODE_PATH"
+    } else {
+        "PYTHONPATH"
+    };
     let libraries: Vec<PathBuf> = libraries.iter().map(|name| clients().join(name)).collect();
     let mut child = Command::new(program)
         .arg(root().join("tests/clients").join(script))
@@ -121,9 +146,18 @@ pub(crate) fn ask(program: &str, script: &str, libraries: &[&str], question: &Va
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{program}: {error}\nhint: install {program}; scripts/test does"));
-    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(question.to_string().as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{script}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -135,12 +169,35 @@ struct Client {
     libraries: &'static [&'static str],
 }
 
-const GROWTHBOOK: Client = Client { system: "growthbook", program: "python3", script: "flags.py", libraries: &["python"] };
-const UNLEASH: Client = Client { system: "unleash", ..GROWTHBOOK };
-const LAUNCHDARKLY: Client = Client { system: "launchdarkly", ..GROWTHBOOK };
-const FLAGD_PYTHON_2: Client = Client { system: "flagd", ..GROWTHBOOK };
-const FLAGD_PYTHON_1: Client = Client { system: "flagd", libraries: &["python-flagd-1", "python"], ..GROWTHBOOK };
-const FLAGD_JS: Client = Client { system: "flagd", program: "node", script: "flags.cjs", libraries: &["node/node_modules"] };
+const GROWTHBOOK: Client = Client {
+    system: "growthbook",
+    program: "python3",
+    script: "flags.py",
+    libraries: &["python"],
+};
+const UNLEASH: Client = Client {
+    system: "unleash",
+    ..GROWTHBOOK
+};
+const LAUNCHDARKLY: Client = Client {
+    system: "launchdarkly",
+    ..GROWTHBOOK
+};
+const FLAGD_PYTHON_2: Client = Client {
+    system: "flagd",
+    ..GROWTHBOOK
+};
+const FLAGD_PYTHON_1: Client = Client {
+    system: "flagd",
+    libraries: &["python-flagd-1", "python"],
+    ..GROWTHBOOK
+};
+const FLAGD_JS: Client = Client {
+    system: "flagd",
+    program: "node",
+    script: "flags.cjs",
+    libraries: &["node/node_modules"],
+};
 
 impl Client {
     /// Indices of users who get the candidate, one list a context.
@@ -156,12 +213,21 @@ impl Client {
     /// to place them, `key` the flag's key in the file.
     fn check(&self, wish: &Wish<'_>, profile: &str, key: &str) {
         let (_folder, file, report) = wish.publish(self.system, "flags.json", "");
-        let warned = report["targets"][0]["warnings"].to_string().contains("users are placed by");
+        let warned = report["targets"][0]["warnings"]
+            .to_string()
+            .contains("users are placed by");
         assert_eq!(warned, wish.profile != profile, "{report}");
-        let several = wish.ratios.iter().any(|(tenant, _, _)| *tenant != wish.ratios[0].0);
+        let several = wish
+            .ratios
+            .iter()
+            .any(|(tenant, _, _)| *tenant != wish.ratios[0].0);
         let users = users();
         let context = |(tenant, layer, _): &(&str, &str, f64)| {
-            if several { json!({"layer": layer, "tenant": tenant}) } else { json!({"layer": layer}) }
+            if several {
+                json!({"layer": layer, "tenant": tenant})
+            } else {
+                json!({"layer": layer})
+            }
         };
         let mut contexts: Vec<Value> = wish.ratios.iter().map(context).collect();
         // Callers that say nothing, or name a layer that is none, get the baseline.
@@ -171,8 +237,15 @@ impl Client {
         let buckets: Vec<u16> = users.iter().map(|user| placed.bucket(user)).collect();
         for ((tenant, layer, share), found) in wish.ratios.iter().zip(&found) {
             let ratio = Ratio::try_from_share(*share).unwrap();
-            let expected: Vec<usize> = (0..users.len()).filter(|idx| ratio.reaches(buckets[*idx])).collect();
-            assert!(*found == expected, "{profile} {tenant} {layer}: {} against {}", found.len(), expected.len());
+            let expected: Vec<usize> = (0..users.len())
+                .filter(|idx| ratio.reaches(buckets[*idx]))
+                .collect();
+            assert!(
+                *found == expected,
+                "{profile} {tenant} {layer}: {} against {}",
+                found.len(),
+                expected.len()
+            );
         }
         assert!(found[wish.ratios.len()..].iter().all(Vec::is_empty), "{profile}");
     }
@@ -183,11 +256,27 @@ fn growthbook_chooses_the_users_that_sluice_chooses() {
     GROWTHBOOK.check(&Wish::of("growthbook/2"), "growthbook/2", "agent-release");
     GROWTHBOOK.check(&Wish::of("growthbook/1"), "growthbook/1", "agent-release");
     // A plan of Sluice's own hash: version 2, under the plan's id.
-    GROWTHBOOK.check(&Wish { flag: "", ..Wish::of("sluice") }, "growthbook/2", "plan-2026-11-21");
-    // Salt and tenants in other scripts; a single basis point.
-    let ratios = [("甲", "A", 0.0001), ("乙", "A", 0.9999), ("甲", "B", 0.0), ("乙", "B", 0.07)];
     GROWTHBOOK.check(
-        &Wish { salt: "agent-cs@2026.11.3:沉睡", ratios: &ratios, ..Wish::of("growthbook/2") },
+        &Wish {
+            flag: "",
+            ..Wish::of("sluice")
+        },
+        "growthbook/2",
+        "plan-2026-11-21",
+    );
+    // Salt and tenants in other scripts; a single basis point.
+    let ratios = [
+        ("甲", "A", 0.0001),
+        ("乙", "A", 0.9999),
+        ("甲", "B", 0.0),
+        ("乙", "B", 0.07),
+    ];
+    GROWTHBOOK.check(
+        &Wish {
+            salt: "agent-cs@2026.11.3:沉睡",
+            ratios: &ratios,
+            ..Wish::of("growthbook/2")
+        },
         "growthbook/2",
         "agent-release",
     );
@@ -196,30 +285,99 @@ fn growthbook_chooses_the_users_that_sluice_chooses() {
 #[test]
 fn unleash_chooses_the_users_that_sluice_chooses() {
     UNLEASH.check(&Wish::of("unleash"), "unleash", "agent-release");
-    let ratios = [("甲", "A", 0.01), ("乙", "A", 0.99), ("甲", "B", 0.0), ("乙", "B", 0.07)];
-    UNLEASH.check(&Wish { salt: "盐", ratios: &ratios, ..Wish::of("sluice") }, "unleash", "agent-release");
+    let ratios = [
+        ("甲", "A", 0.01),
+        ("乙", "A", 0.99),
+        ("甲", "B", 0.0),
+        ("乙", "B", 0.07),
+    ];
+    UNLEASH.check(
+        &Wish {
+            salt: "盐",
+            ratios: &ratios,
+            ..Wish::of("sluice")
+        },
+        "unleash",
+        "agent-release",
+    );
 }
 
 #[test]
 fn launchdarkly_chooses_the_users_that_sluice_chooses() {
     LAUNCHDARKLY.check(&Wish::of("launchdarkly"), "launchdarkly", "agent-release");
-    let ratios = [("甲", "A", 0.0001), ("乙", "A", 0.9999), ("甲", "B", 0.0), ("乙", "B", 0.07)];
-    LAUNCHDARKLY.check(&Wish { salt: "盐", ratios: &ratios, ..Wish::of("sluice") }, "launchdarkly", "agent-release");
+    let ratios = [
+        ("甲", "A", 0.0001),
+        ("乙", "A", 0.9999),
+        ("甲", "B", 0.0),
+        ("乙", "B", 0.07),
+    ];
+    LAUNCHDARKLY.check(
+        &Wish {
+            salt: "盐",
+            ratios: &ratios,
+            ..Wish::of("sluice")
+        },
+        "launchdarkly",
+        "agent-release",
+    );
 }
 
 #[test]
 fn flagd_chooses_the_users_that_sluice_chooses() {
-    let ratios = [("甲", "A", 0.0001), ("乙", "A", 0.9999), ("甲", "B", 0.0), ("乙", "B", 0.07)];
+    let ratios = [
+        ("甲", "A", 0.0001),
+        ("乙", "A", 0.9999),
+        ("甲", "B", 0.0),
+        ("乙", "B", 0.07),
+    ];
     FLAGD_PYTHON_1.check(&Wish::of("flagd/2"), "flagd/2", "agent-release");
-    FLAGD_PYTHON_1.check(&Wish { salt: "盐", ratios: &ratios, ..Wish::of("sluice") }, "flagd/2", "agent-release");
+    FLAGD_PYTHON_1.check(
+        &Wish {
+            salt: "盐",
+            ratios: &ratios,
+            ..Wish::of("sluice")
+        },
+        "flagd/2",
+        "agent-release",
+    );
     FLAGD_JS.check(&Wish::of("flagd/2-js"), "flagd/2-js", "agent-release");
-    FLAGD_JS.check(&Wish { salt: "盐", ratios: &ratios, ..Wish::of("flagd/2-js") }, "flagd/2-js", "agent-release");
+    FLAGD_JS.check(
+        &Wish {
+            salt: "盐",
+            ratios: &ratios,
+            ..Wish::of("flagd/2-js")
+        },
+        "flagd/2-js",
+        "agent-release",
+    );
     // What JSON escapes, and what means something where text is replaced.
-    FLAGD_PYTHON_1.check(&Wish { salt: "a\"b\\1$&", ..Wish::of("flagd/2") }, "flagd/2", "agent-release");
-    FLAGD_JS.check(&Wish { salt: "a\"b\\1$&", ..Wish::of("flagd/2-js") }, "flagd/2-js", "agent-release");
+    FLAGD_PYTHON_1.check(
+        &Wish {
+            salt: "a\"b\\1$&",
+            ..Wish::of("flagd/2")
+        },
+        "flagd/2",
+        "agent-release",
+    );
+    FLAGD_JS.check(
+        &Wish {
+            salt: "a\"b\\1$&",
+            ..Wish::of("flagd/2-js")
+        },
+        "flagd/2-js",
+        "agent-release",
+    );
     // Version 3 hashes the flag's key: it is the salt.
     FLAGD_PYTHON_2.check(&Wish::of("flagd/3"), "flagd/3", "cs-20261103");
-    FLAGD_PYTHON_2.check(&Wish { salt: "盐", ratios: &ratios, ..Wish::of("flagd/3") }, "flagd/3", "盐");
+    FLAGD_PYTHON_2.check(
+        &Wish {
+            salt: "盐",
+            ratios: &ratios,
+            ..Wish::of("flagd/3")
+        },
+        "flagd/3",
+        "盐",
+    );
 }
 
 #[test]
@@ -227,10 +385,25 @@ fn consent_is_asked_for_where_an_address_names_it() {
     let all = [("default", "L", 1.0)];
     let users = ["u1".to_owned()];
     for client in [GROWTHBOOK, UNLEASH, LAUNCHDARKLY, FLAGD_JS] {
-        let wish = Wish { ratios: &all, ..Wish::of("sluice") };
-        let (_folder, file, _) = wish.publish(client.system, "flags.json", "?consent=is_allow_gray&attribute=tier");
-        let yes = if client.system == "unleash" { json!("true") } else { json!(true) };
-        let no = if client.system == "unleash" { json!("false") } else { json!(false) };
+        let wish = Wish {
+            ratios: &all,
+            ..Wish::of("sluice")
+        };
+        let (_folder, file, _) = wish.publish(
+            client.system,
+            "flags.json",
+            "?consent=is_allow_gray&attribute=tier",
+        );
+        let yes = if client.system == "unleash" {
+            json!("true")
+        } else {
+            json!(true)
+        };
+        let no = if client.system == "unleash" {
+            json!("false")
+        } else {
+            json!(false)
+        };
         let contexts = [
             json!({"tier": "L", "is_allow_gray": yes}),
             json!({"tier": "L", "is_allow_gray": no}),
@@ -245,10 +418,20 @@ fn consent_is_asked_for_where_an_address_names_it() {
 #[test]
 fn after_a_rollback_everybody_has_the_baseline() {
     let users = users();
-    for client in [GROWTHBOOK, UNLEASH, LAUNCHDARKLY, FLAGD_PYTHON_1, FLAGD_PYTHON_2, FLAGD_JS] {
+    for client in [
+        GROWTHBOOK,
+        UNLEASH,
+        LAUNCHDARKLY,
+        FLAGD_PYTHON_1,
+        FLAGD_PYTHON_2,
+        FLAGD_JS,
+    ] {
         let wish = Wish::of("sluice");
         let (folder, file, _) = wish.publish(client.system, "flags.json", "");
-        let contexts: Vec<Value> = LAYERS.iter().map(|(_, layer, _)| json!({"layer": layer})).collect();
+        let contexts: Vec<Value> = LAYERS
+            .iter()
+            .map(|(_, layer, _)| json!({"layer": layer}))
+            .collect();
         let before = client.choose(&file, "agent-release", &users, &contexts);
         assert_eq!(before[3].len(), users.len(), "{}", client.system);
         let address = format!("{}:{}", client.system, file.display());
@@ -270,10 +453,17 @@ fn fails_to_publish(folder: &Path, address: &str) -> String {
 fn what_a_system_cannot_express_is_refused_and_nothing_is_written() {
     let check = |profile: &str, share: f64, address: &str, step: &str| {
         let ratios = [("default", "L", share)];
-        let folder = Wish { ratios: &ratios, ..Wish::of(profile) }.folder();
+        let folder = Wish {
+            ratios: &ratios,
+            ..Wish::of(profile)
+        }
+        .folder();
         let file = folder.path().join("out");
         let error = fails_to_publish(folder.path(), &address.replace("FILE", text(&file)));
-        assert!(error.contains(&format!("steps of {step}")) && error.contains("default / L"), "{address}: {error}");
+        assert!(
+            error.contains(&format!("steps of {step}")) && error.contains("default / L"),
+            "{address}: {error}"
+        );
         assert!(!file.exists(), "{address}");
     };
     check("sluice", 0.005, "unleash:FILE", "1%");
@@ -285,8 +475,14 @@ fn unknown_settings_and_equal_names_are_refused() {
     let folder = Wish::of("sluice").folder();
     let file = folder.path().join("flags.json");
     let address = |settings: &str| format!("flagd:{}?{settings}", file.display());
-    let error = fails(&["publish", text(folder.path()), "--to", &address("atribute=x")], 2);
-    assert!(error.contains("atribute") && error.contains("tenant_attribute"), "{error}");
+    let error = fails(
+        &["publish", text(folder.path()), "--to", &address("atribute=x")],
+        2,
+    );
+    assert!(
+        error.contains("atribute") && error.contains("tenant_attribute"),
+        "{error}"
+    );
     let error = fails_to_publish(folder.path(), &address("attribute=x&consent=x"));
     assert!(error.contains("different name"), "{error}");
     assert!(!file.exists());
@@ -294,13 +490,27 @@ fn unknown_settings_and_equal_names_are_refused() {
 
 #[test]
 fn files_are_the_same_bytes_again_and_warn_of_what_surprises() {
-    let wish = Wish { salt: "盐", ..Wish::of("sluice") };
+    let wish = Wish {
+        salt: "盐",
+        ..Wish::of("sluice")
+    };
     let (folder, file, report) = wish.publish("flagd", "flags.json", "");
     let warnings = report["targets"][0]["warnings"].to_string();
-    assert!(warnings.contains("not ASCII") && warnings.contains("sluice who --profile flagd/2"), "{warnings}");
-    let (first, held) = (fs::read(&file).unwrap(), json(&folder.path().join("flags.json.sluice.json")));
+    assert!(
+        warnings.contains("not ASCII") && warnings.contains("sluice who --profile flagd/2"),
+        "{warnings}"
+    );
+    let (first, held) = (
+        fs::read(&file).unwrap(),
+        json(&folder.path().join("flags.json.sluice.json")),
+    );
     assert_eq!(held["version"], report["version"]);
-    let again = ok(&["publish", text(folder.path()), "--to", &format!("flagd:{}", file.display())]);
+    let again = ok(&[
+        "publish",
+        text(folder.path()),
+        "--to",
+        &format!("flagd:{}", file.display()),
+    ]);
     assert!(again.contains("unchanged"), "{again}");
     assert_eq!(fs::read(&file).unwrap(), first);
 }

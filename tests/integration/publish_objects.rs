@@ -18,7 +18,8 @@ use crate::{
 
 const SECRET: &str = "wJalr-s3cr3t-EXAMPLEKEY";
 /// The server does not look at signatures.
-const CREDENTIAL: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+const CREDENTIAL: &str =
+    "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 const BUCKET: &str = "releases";
 
 /// moto, a server that speaks S3; it ends with the test.
@@ -30,17 +31,34 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let program = env::var("SLUICE_MOTO").expect("SLUICE_MOTO names moto_server. hint: scripts/test installs it");
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let program =
+            env::var("SLUICE_MOTO").expect("SLUICE_MOTO names moto_server. hint: scripts/test installs it");
+        let port = TcpListener::bind(("127.0.0.1", 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let folder = tempfile::tempdir().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", &program, "-H", "127.0.0.1", "-p", &port.to_string()])
+            .args([
+                "--pdeathsig",
+                "KILL",
+                &program,
+                "-H",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+            ])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Self { port, process, folder };
+        let server = Self {
+            port,
+            process,
+            folder,
+        };
         for _ in 0..300 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 server.put("", b"");
@@ -48,7 +66,10 @@ impl Server {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        panic!("the server does not start: {}", fs::read_to_string(server.folder.path().join("log")).unwrap());
+        panic!(
+            "the server does not start: {}",
+            fs::read_to_string(server.folder.path().join("log")).unwrap()
+        );
     }
 
     fn endpoint(&self) -> String {
@@ -56,11 +77,17 @@ impl Server {
     }
 
     fn object(&self, key: &str) -> String {
-        format!("{}/{BUCKET}{}{key}", self.endpoint(), if key.is_empty() { "" } else { "/" })
+        format!(
+            "{}/{BUCKET}{}{key}",
+            self.endpoint(),
+            if key.is_empty() { "" } else { "/" }
+        )
     }
 
     fn put(&self, key: &str, bytes: &[u8]) {
-        let request = ureq::put(self.object(key)).header("authorization", CREDENTIAL).content_type("application/octet-stream");
+        let request = ureq::put(self.object(key))
+            .header("authorization", CREDENTIAL)
+            .content_type("application/octet-stream");
         assert_eq!(request.send(bytes).unwrap().status(), 200);
     }
 
@@ -79,7 +106,10 @@ impl Server {
     /// Every object, by its key.
     fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let list = String::from_utf8(self.get("")).unwrap();
-        let keys = list.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+        let keys = list
+            .split("<Key>")
+            .skip(1)
+            .filter_map(|rest| rest.split("</Key>").next());
         keys.map(|key| (key.to_owned(), self.get(key))).collect()
     }
 
@@ -89,7 +119,11 @@ impl Server {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.args(args).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_ENDPOINT_URL", self.endpoint());
+        command
+            .args(args)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_ENDPOINT_URL", self.endpoint());
         command
     }
 
@@ -98,9 +132,17 @@ impl Server {
     }
 
     fn publish(&self, folder: &Path, more: &[&str]) -> serde_json::Value {
-        let args: Vec<&str> = ["publish", text(folder), "--to", "s3://releases/p", "--json"].iter().chain(more).copied().collect();
+        let args: Vec<&str> = ["publish", text(folder), "--to", "s3://releases/p", "--json"]
+            .iter()
+            .chain(more)
+            .copied()
+            .collect();
         let output = self.run(&args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["targets"][0].clone()
     }
 }
@@ -137,44 +179,79 @@ fn a_study_arrives_whole_and_once() {
     let objects = server.objects();
     let below = format!("p/small/{folder}/");
     for (name, bytes) in tree(&first) {
-        assert!(objects[&format!("{below}{}", name.display())] == bytes, "{} differs", name.display());
+        assert!(
+            objects[&format!("{below}{}", name.display())] == bytes,
+            "{} differs",
+            name.display()
+        );
     }
     let list: serde_json::Value = serde_json::from_slice(&objects[&format!("{below}objects.json")]).unwrap();
     let n_listed = list["files"].as_object().unwrap().len();
     // The study's files, the publication, the list itself, and the pointer.
-    assert_eq!((n_listed, objects.len()), (tree(&first).len() + 1, tree(&first).len() + 3));
+    assert_eq!(
+        (n_listed, objects.len()),
+        (tree(&first).len() + 1, tree(&first).len() + 3)
+    );
     assert_eq!(server.publish(&first, &[])["outcome"], "unchanged");
     assert_eq!(server.objects(), objects);
 
     server.publish(&second, &[]);
     let other = folder_of(&server.current("small"));
-    assert!(other != folder && server.objects().contains_key(&format!("{below}schedule.json")), "the version before stays");
+    assert!(
+        other != folder && server.objects().contains_key(&format!("{below}schedule.json")),
+        "the version before stays"
+    );
     // A rollback sends no data again.
     let back = server.publish(&second, &["--rollback"]);
     assert_eq!(back["outcome"], "applied");
     let current = server.current("small");
     assert_eq!(
-        (current["publication"]["ratios"][0]["ratio"].as_f64(), current["publication"]["status"].as_str()),
+        (
+            current["publication"]["ratios"][0]["ratio"].as_f64(),
+            current["publication"]["status"].as_str()
+        ),
         (Some(0.0), Some("rolled_back"))
     );
-    let of_version = server.objects().keys().filter(|key| key.contains(&folder_of(&current))).count();
+    let of_version = server
+        .objects()
+        .keys()
+        .filter(|key| key.contains(&folder_of(&current)))
+        .count();
     assert_eq!(of_version, 2);
     let refused = server.run(&["publish", text(&second), "--to", "s3://releases/p"]);
     assert_eq!(refused.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--reopen"));
 
     // Old versions go when asked; the one in force stays.
-    let args = ["publish", text(&second), "--to", "s3://releases/p?keep=2", "--reopen"];
+    let args = [
+        "publish",
+        text(&second),
+        "--to",
+        "s3://releases/p?keep=2",
+        "--reopen",
+    ];
     assert!(server.run(&args).status.success());
-    let folders: std::collections::BTreeSet<String> =
-        server.objects().keys().filter_map(|key| key.split('/').nth(2)).filter(|name| name.contains('-')).map(str::to_owned).collect();
+    let folders: std::collections::BTreeSet<String> = server
+        .objects()
+        .keys()
+        .filter_map(|key| key.split('/').nth(2))
+        .filter(|name| name.contains('-'))
+        .map(str::to_owned)
+        .collect();
     assert_eq!(folders.len(), 2);
-    assert!(folders.contains(&other) && !folders.contains(&folder), "{folders:?}");
+    assert!(
+        folders.contains(&other) && !folders.contains(&folder),
+        "{folders:?}"
+    );
 
     // A file that is not the manifest's is not published as if it were.
     small.edit("second/report.md", |text| text + "\nedited");
     let refused = server.run(&["publish", text(&second), "--to", "s3://releases/other"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("report.md"), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("report.md"),
+        "{}",
+        String::from_utf8_lossy(&refused.stderr)
+    );
     assert!(!server.objects().keys().any(|key| key.starts_with("other")));
 }
 
@@ -188,7 +265,9 @@ fn a_large_file_goes_in_parts_and_comes_back_the_same() {
     small.run();
     fs::copy(small.path("out/schedule.json"), study.join("schedule.json")).unwrap();
     // 40 MB that no two parts of are the same.
-    let large: Vec<u8> = (0..10_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let large: Vec<u8> = (0..10_000_000_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     fs::write(study.join("report.html"), &large).unwrap();
     server.publish(&study, &[]);
     let folder = folder_of(&server.current("small"));
@@ -206,15 +285,30 @@ fn kill_9_at_many_moments() {
     }];
     let (mut n_killed, mut n_early) = (0, 0);
     for kill in 0..8 {
-        let (folder, other) = if kill % 2 == 0 { (&first, &second) } else { (&second, &first) };
+        let (folder, other) = if kill % 2 == 0 {
+            (&first, &second)
+        } else {
+            (&second, &first)
+        };
         // Another prefix each time, so that everything is sent anew.
         let prefix = format!("s3://releases/kill-{kill}");
         let publish = |folder: &Path, more: &[&str]| {
-            let args: Vec<&str> = ["publish", text(folder), "--to", &prefix].iter().chain(more).copied().collect();
-            server.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+            let args: Vec<&str> = ["publish", text(folder), "--to", &prefix]
+                .iter()
+                .chain(more)
+                .copied()
+                .collect();
+            server
+                .command(&args)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
         };
         assert!(publish(other, &[]).wait().unwrap().success());
-        let pointer = || -> serde_json::Value { serde_json::from_slice(&server.get(&format!("kill-{kill}/small/current.json"))).unwrap() };
+        let pointer = || -> serde_json::Value {
+            serde_json::from_slice(&server.get(&format!("kill-{kill}/small/current.json"))).unwrap()
+        };
         let before = folder_of(&pointer());
         let mut child = publish(folder, &["--max-qps", "20"]);
         thread::sleep(Duration::from_millis(150 + 250 * kill));
@@ -224,15 +318,23 @@ fn kill_9_at_many_moments() {
         assert!(versions.contains(&now));
         n_early += u32::from(now == before);
         // Whatever the pointer names is whole.
-        let list: serde_json::Value = serde_json::from_slice(&server.get(&format!("kill-{kill}/small/{now}/objects.json"))).unwrap();
+        let list: serde_json::Value =
+            serde_json::from_slice(&server.get(&format!("kill-{kill}/small/{now}/objects.json"))).unwrap();
         for (name, entry) in list["files"].as_object().unwrap() {
             let bytes = server.get(&format!("kill-{kill}/small/{now}/{name}"));
-            assert_eq!(sluice::output::sha256_of_bytes(&bytes), entry["digest"].as_str().unwrap(), "{name}");
+            assert_eq!(
+                sluice::base::output::sha256_of_bytes(&bytes),
+                entry["digest"].as_str().unwrap(),
+                "{name}"
+            );
         }
         assert!(publish(folder, &[]).wait().unwrap().success());
         assert_ne!(folder_of(&pointer()), before);
     }
-    assert!(n_killed >= 3 && n_early >= 3, "{n_killed} killed, {n_early} before the pointer");
+    assert!(
+        n_killed >= 3 && n_early >= 3,
+        "{n_killed} killed, {n_early} before the pointer"
+    );
 }
 
 #[test]
@@ -240,21 +342,42 @@ fn of_two_publishers_one_loses() {
     let (server, (_small, first, second)) = (Server::start(), studies());
     // Both find nothing; then both find the same version.
     for turn in 0..2 {
-        let args =
-            ["publish", text(&first), "--to", "s3://releases/p", "--max-qps", "6", if turn == 0 { "--no-users" } else { "--all-users" }];
-        let slow = server.command(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let args = [
+            "publish",
+            text(&first),
+            "--to",
+            "s3://releases/p",
+            "--max-qps",
+            "6",
+            if turn == 0 { "--no-users" } else { "--all-users" },
+        ];
+        let slow = server
+            .command(&args)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         thread::sleep(Duration::from_millis(1_500));
-        assert_eq!(server.publish(&second, if turn == 0 { &[] } else { &["--no-users"] })["outcome"], "applied");
+        assert_eq!(
+            server.publish(&second, if turn == 0 { &[] } else { &["--no-users"] })["outcome"],
+            "applied"
+        );
         let won = server.current("small");
         let output = slow.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(4), "{stderr}");
-        assert!(stderr.contains("somebody else published meanwhile") && stderr.contains(&folder_of(&won)), "{stderr}");
+        assert!(
+            stderr.contains("somebody else published meanwhile") && stderr.contains(&folder_of(&won)),
+            "{stderr}"
+        );
         assert_eq!(server.current("small"), won);
     }
     // The loser comes again, and sees what is there.
     let again = server.publish(&first, &[]);
-    assert_eq!((again["outcome"].as_str(), again["held"].is_string()), (Some("applied"), true));
+    assert_eq!(
+        (again["outcome"].as_str(), again["held"].is_string()),
+        (Some("applied"), true)
+    );
 }
 
 #[test]
@@ -264,18 +387,33 @@ fn what_cannot_be_published_says_why_without_secrets() {
         let output = command.output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert!(stderr.contains(expected) && !stderr.contains("s3cr3t") && stderr.contains("error: "), "{stderr}");
+        assert!(
+            stderr.contains(expected) && !stderr.contains("s3cr3t") && stderr.contains("error: "),
+            "{stderr}"
+        );
     };
     let to = |target: &str| server.command(&["publish", text(&first), "--to", target]);
     fails(&mut to("s3://nowhere/p"), 4, "NoSuchBucket");
-    fails(to("s3://releases/p").env_remove("AWS_ACCESS_KEY_ID"), 2, "credentials");
-    fails(to("s3://releases/p").env("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), 4, "127.0.0.1:1");
+    fails(
+        to("s3://releases/p").env_remove("AWS_ACCESS_KEY_ID"),
+        2,
+        "credentials",
+    );
+    fails(
+        to("s3://releases/p").env("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        4,
+        "127.0.0.1:1",
+    );
     fails(&mut to("s3://test:s3cr3t@releases/p"), 2, "no plain bucket");
     fails(&mut to("s3://releases/p?keep=0"), 2, "1 to 10000");
     fails(&mut to("s3://releases/p?kept=1"), 2, "kept");
     fails(&mut to("s3://releases/p?endpoint=ftp://x"), 2, "endpoint");
     // In clear text only when it was asked for: an endpoint that redirects there is not followed, and https is the rule.
-    fails(to("s3://releases/p").env("AWS_ENDPOINT_URL", format!("https://127.0.0.1:{}", server.port)), 4, "expected");
+    fails(
+        to("s3://releases/p").env("AWS_ENDPOINT_URL", format!("https://127.0.0.1:{}", server.port)),
+        4,
+        "expected",
+    );
 }
 
 #[test]
@@ -283,26 +421,41 @@ fn folders_are_published_to_like_stores() {
     let (small, first, second) = studies();
     let target = small.path("published");
     let publish = |folder: &Path, to: &str, more: &[&str]| -> serde_json::Value {
-        let args: Vec<&str> = ["publish", text(folder), "--to", to, "--json"].iter().chain(more).copied().collect();
+        let args: Vec<&str> = ["publish", text(folder), "--to", to, "--json"]
+            .iter()
+            .chain(more)
+            .copied()
+            .collect();
         serde_json::from_str::<serde_json::Value>(&ok(&args)).unwrap()["targets"][0].clone()
     };
-    assert_eq!(publish(&first, text(&target), &["--dry-run"])["outcome"], "planned");
+    assert_eq!(
+        publish(&first, text(&target), &["--dry-run"])["outcome"],
+        "planned"
+    );
     assert!(!target.exists());
     assert_eq!(publish(&first, text(&target), &[])["outcome"], "applied");
     let current = json(&target.join("small/current.json"));
     let folder = target.join("small").join(folder_of(&current));
     let mut found = tree(&folder);
-    assert!(found.remove(Path::new("publication.json")).is_some() && found.remove(Path::new("objects.json")).is_some());
+    assert!(
+        found.remove(Path::new("publication.json")).is_some()
+            && found.remove(Path::new("objects.json")).is_some()
+    );
     assert_eq!(found, tree(&first));
     assert_eq!(publish(&first, text(&target), &[])["outcome"], "unchanged");
     let with_keep = format!("file:{}?keep=1", text(&target));
     assert_eq!(publish(&second, &with_keep, &[])["outcome"], "applied");
     assert!(!folder.exists(), "a version beyond those that stay");
     // One file that is gone or cut short is put back.
-    let folder = target.join("small").join(folder_of(&json(&target.join("small/current.json"))));
+    let folder = target
+        .join("small")
+        .join(folder_of(&json(&target.join("small/current.json"))));
     fs::write(folder.join("report.md"), "short").unwrap();
     assert_eq!(publish(&second, text(&target), &[])["outcome"], "applied");
-    assert_eq!(fs::read(folder.join("report.md")).unwrap(), fs::read(second.join("report.md")).unwrap());
+    assert_eq!(
+        fs::read(folder.join("report.md")).unwrap(),
+        fs::read(second.join("report.md")).unwrap()
+    );
     // Not into the study itself.
     let inside = sluice(&["publish", text(&first), "--to", text(&first.join("published"))]);
     assert_eq!(inside.status.code(), Some(4));
@@ -319,7 +472,11 @@ fn inputs_are_read_from_where_they_are_published() {
     let half = rows.lines().count() / 2;
     let part = |n: usize| -> String {
         let rows = rows.lines().skip(n * half).take(half);
-        [header].into_iter().chain(rows).map(|line| format!("{line}\n")).collect()
+        [header]
+            .into_iter()
+            .chain(rows)
+            .map(|line| format!("{line}\n"))
+            .collect()
     };
     server.put("in/users.csv", users.as_bytes());
     server.put("in/traffic%20%E7%94%A8/dt=1/part.csv", part(0).as_bytes());
@@ -341,41 +498,106 @@ fn inputs_are_read_from_where_they_are_published() {
             });
             lines.collect()
         });
-        let mut command = server.command(&["run", text(&small.path("study.toml")), "--out", text(&small.path("fetched"))]);
+        let mut command = server.command(&[
+            "run",
+            text(&small.path("study.toml")),
+            "--out",
+            text(&small.path("fetched")),
+        ]);
         command.env("TMPDIR", temporary.path()).output().unwrap()
     };
     let output = from("s3://releases/in/users.csv", "s3://releases/in/traffic 用/");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     // All but the digest of the scenario, which has other paths.
     for name in ["layers.parquet", "cube/cells.parquet", "cube/exposures.parquet"] {
-        let [fetched, local] = ["fetched", "out"].map(|folder| fs::read(small.path(folder).join(name)).unwrap());
+        let [fetched, local] =
+            ["fetched", "out"].map(|folder| fs::read(small.path(folder).join(name)).unwrap());
         assert!(fetched == local, "{name} differs");
     }
     let [fetched, local] = ["fetched", "out"].map(|folder| json(&small.path(folder).join("analysis.json")));
-    assert_eq!((&fetched["data"], &fetched["layers"]), (&local["data"], &local["layers"]));
+    assert_eq!(
+        (&fetched["data"], &fetched["layers"]),
+        (&local["data"], &local["layers"])
+    );
     let output = from("s3://releases/in/*.csv", "s3://releases/in/**/part.csv");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 
     // A layer table of the store, for a stage command.
-    server.put("tables/layers.parquet", &fs::read(small.path("out/layers.parquet")).unwrap());
+    server.put(
+        "tables/layers.parquet",
+        &fs::read(small.path("out/layers.parquet")).unwrap(),
+    );
     let who = |layers: &str| {
-        let output = server.run(&["who", "--plan", text(&small.path("study.toml")), "--layers", layers, "--json"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = server.run(&[
+            "who",
+            "--plan",
+            text(&small.path("study.toml")),
+            "--layers",
+            layers,
+            "--json",
+        ]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout
     };
-    assert_eq!(who("s3://releases/tables/layers.parquet"), who(text(&small.path("out/layers.parquet"))));
+    assert_eq!(
+        who("s3://releases/tables/layers.parquet"),
+        who(text(&small.path("out/layers.parquet")))
+    );
 
     // Errors name what was asked for.
     server.put("bad/users.csv", b"user_id,use_count,is_allow_gray\na,many,true\n");
-    let mut command =
-        server.command(&["layer", "--users", "s3://releases/bad/", "--as-of", "2026-05-25", "--out", text(&small.path("l.parquet"))]);
+    let mut command = server.command(&[
+        "layer",
+        "--users",
+        "s3://releases/bad/",
+        "--as-of",
+        "2026-05-25",
+        "--out",
+        text(&small.path("l.parquet")),
+    ]);
     let output = command.env("TMPDIR", temporary.path()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("s3://releases/bad/users.csv") && !stderr.contains("sluice-inputs"), "{stderr}");
-    for url in ["s3://releases/none", "s3://nowhere/x.csv", "s3://releases/in/*.parquet"] {
-        let output = server.run(&["layer", "--users", url, "--as-of", "2026-05-25", "--out", text(&small.path("l.parquet"))]);
-        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        stderr.contains("s3://releases/bad/users.csv") && !stderr.contains("sluice-inputs"),
+        "{stderr}"
+    );
+    for url in [
+        "s3://releases/none",
+        "s3://nowhere/x.csv",
+        "s3://releases/in/*.parquet",
+    ] {
+        let output = server.run(&[
+            "layer",
+            "--users",
+            url,
+            "--as-of",
+            "2026-05-25",
+            "--out",
+            text(&small.path("l.parquet")),
+        ]);
+        assert_eq!(
+            output.status.code(),
+            Some(3),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
-    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "copies are left");
+    assert_eq!(
+        fs::read_dir(temporary.path()).unwrap().count(),
+        0,
+        "copies are left"
+    );
 }

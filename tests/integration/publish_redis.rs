@@ -34,7 +34,12 @@ fn outcome(report: &serde_json::Value) -> &str {
 fn routed(server: &RedisServer, profile: &str, small: &Small, n: usize) -> BTreeSet<String> {
     let mut child = Command::new("python3")
         .arg(root().join("tests/clients/middleware.py"))
-        .args([&server.port.to_string(), profile, &small.plan, &format!("{}-salt", small.plan)])
+        .args([
+            &server.port.to_string(),
+            profile,
+            &small.plan,
+            &format!("{}-salt", small.plan),
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -45,7 +50,11 @@ fn routed(server: &RedisServer, profile: &str, small: &Small, n: usize) -> BTree
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -55,7 +64,12 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
     let first = small.study("first", &layers, [0.5, 0.1, 0.0, 0.0001], 0);
     let second = small.study("second", &layers, [1.0, 0.0, 0.25, 0.0], 1);
     // On Tuesday every layer moves on, a hundred users are new, and a hundred are gone.
-    let tuesday = small.study("tuesday", &small.layers("tuesday", 100..N + 100, 1), [0.5, 0.3, 0.1, 0.2], 24);
+    let tuesday = small.study(
+        "tuesday",
+        &small.layers("tuesday", 100..N + 100, 1),
+        [0.5, 0.3, 0.1, 0.2],
+        24,
+    );
     for profile in ["sluice", "harness-v1"] {
         let server = RedisServer::start(&[]);
         let to = format!("{}?profile={profile}", server.url());
@@ -71,12 +85,22 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
         assert_eq!(outcome(&publish(&first, &to, &[])), "unchanged");
 
         let report = publish(&second, &to, &[]);
-        assert_eq!((outcome(&report), &report["targets"][0]["users"]), ("applied", &serde_json::Value::Null));
-        assert_eq!(routed(&server, profile, &small, N), small.who(&second), "{profile}");
+        assert_eq!(
+            (outcome(&report), &report["targets"][0]["users"]),
+            ("applied", &serde_json::Value::Null)
+        );
+        assert_eq!(
+            routed(&server, profile, &small, N),
+            small.who(&second),
+            "{profile}"
+        );
 
         let dry = publish(&tuesday, &to, &["--dry-run"]);
         let report = publish(&tuesday, &to, &[]);
-        assert_eq!(report["targets"][0]["users"]["n_written"], dry["targets"][0]["users"]["n_written"]);
+        assert_eq!(
+            report["targets"][0]["users"]["n_written"],
+            dry["targets"][0]["users"]["n_written"]
+        );
         let expected = small.who(&tuesday);
         let mut found = routed(&server, profile, &small, N + 100);
         if profile == "sluice" {
@@ -89,7 +113,14 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
         assert_eq!(found, expected, "{profile}");
         assert!(
             server
-                .ask(&["TTL", if profile == "sluice" { "sluice:routes:user:default:u000700" } else { "user:layer:u000700" }])
+                .ask(&[
+                    "TTL",
+                    if profile == "sluice" {
+                        "sluice:routes:user:default:u000700"
+                    } else {
+                        "user:layer:u000700"
+                    }
+                ])
                 .parse::<i64>()
                 .unwrap()
                 > 0
@@ -102,7 +133,10 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
         let output = sluice(&["publish", text(&tuesday), "--to", &to]);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(4));
-        assert!(stderr.contains("taken back by hand") && stderr.contains("--reopen"), "{stderr}");
+        assert!(
+            stderr.contains("taken back by hand") && stderr.contains("--reopen"),
+            "{stderr}"
+        );
         publish(&tuesday, &to, &["--reopen"]);
         assert!(!routed(&server, profile, &small, N).is_empty());
     }
@@ -117,15 +151,25 @@ fn publish_redis_writes_only_users_who_changed() {
     // Somebody new, nobody else changes.
     let tuesday = small.study("tuesday", &small.layers("tuesday", 0..N + 7, 0), [0.5; 4], 1);
     let report = publish(&tuesday, &server.url(), &[]);
-    assert_eq!(report["targets"][0]["users"], serde_json::json!({"n_users": N + 7, "n_written": 7, "n_gone": 0}));
+    assert_eq!(
+        report["targets"][0]["users"],
+        serde_json::json!({"n_users": N + 7, "n_written": 7, "n_gone": 0})
+    );
     // Some are gone: they are found, and nobody else is written.
     let wednesday = small.study("wednesday", &small.layers("wednesday", 5..N + 7, 0), [0.5; 4], 2);
     let report = publish(&wednesday, &server.url(), &[]);
-    assert_eq!(report["targets"][0]["users"], serde_json::json!({"n_users": N + 2, "n_written": 0, "n_gone": 5}));
+    assert_eq!(
+        report["targets"][0]["users"],
+        serde_json::json!({"n_users": N + 2, "n_written": 0, "n_gone": 5})
+    );
     assert_eq!(routed(&server, "sluice", &small, N + 7), small.who(&wednesday));
     // What was lost is written again when all are.
     server.ask(&["DEL", "sluice:changed:user:default:u000700"]);
-    let report = publish(&wednesday, &server.url(), &["--all-users", "--max-qps", "1000000"]);
+    let report = publish(
+        &wednesday,
+        &server.url(),
+        &["--all-users", "--max-qps", "1000000"],
+    );
     assert_eq!(report["targets"][0]["users"]["n_written"], N + 2);
     assert_eq!(routed(&server, "sluice", &small, N + 7), small.who(&wednesday));
 }
@@ -134,7 +178,14 @@ fn publish_redis_writes_only_users_who_changed() {
 type Routing = BTreeMap<String, bool>;
 
 /// Watches a plan: every look goes through pointer, version and users, and must be one of the known routings, whole.
-fn watch(port: u16, plan: &str, users: &[String], known: &[Routing], stop: &AtomicBool, n_looks: &AtomicU64) -> [u64; 2] {
+fn watch(
+    port: u16,
+    plan: &str,
+    users: &[String],
+    known: &[Routing],
+    stop: &AtomicBool,
+    n_looks: &AtomicU64,
+) -> [u64; 2] {
     let mut n_of = [0; 2];
     let mut connection = None;
     while !stop.load(Ordering::Relaxed) {
@@ -149,7 +200,9 @@ fn watch(port: u16, plan: &str, users: &[String], known: &[Routing], stop: &Atom
         match look(link, plan, users) {
             Ok(Some(found)) => {
                 let version = known.iter().position(|routing| *routing == found);
-                let Some(version) = version else { panic!("a mix of two versions: {found:?}\n{known:?}") };
+                let Some(version) = version else {
+                    panic!("a mix of two versions: {found:?}\n{known:?}")
+                };
                 n_of[version] += 1;
                 n_looks.fetch_add(1, Ordering::Relaxed);
             }
@@ -165,22 +218,39 @@ fn watch(port: u16, plan: &str, users: &[String], known: &[Routing], stop: &Atom
 fn gets_candidate(fields: &BTreeMap<String, String>, user: &str, value: &str) -> bool {
     let number = |name: &str| fields[name].parse::<u64>().unwrap();
     let entries = value.split('|').filter_map(|entry| entry.split_once(':'));
-    let newest = entries.map(|(own, rest)| (own.parse::<u64>().unwrap(), rest)).find(|(own, _)| *own <= number("generation"));
-    let place = newest.filter(|(own, _)| *own >= number("since")).and_then(|(_, rest)| rest.rsplit_once(':'));
-    let profile = sluice::bucket::Profile::Sluice { salt: fields["salt"].clone() };
+    let newest = entries
+        .map(|(own, rest)| (own.parse::<u64>().unwrap(), rest))
+        .find(|(own, _)| *own <= number("generation"));
+    let place = newest
+        .filter(|(own, _)| *own >= number("since"))
+        .and_then(|(_, rest)| rest.rsplit_once(':'));
+    let profile = sluice::bucket::Profile::Sluice {
+        salt: fields["salt"].clone(),
+    };
     place.is_some_and(|(layer, eligible)| {
-        eligible == "1" && LAYERS.contains(&layer) && u64::from(profile.bucket(user)) < number(&format!("ratio:default:{layer}"))
+        eligible == "1"
+            && LAYERS.contains(&layer)
+            && u64::from(profile.bucket(user)) < number(&format!("ratio:default:{layer}"))
     })
 }
 
 fn look(link: &mut redis::Connection, plan: &str, users: &[String]) -> redis::RedisResult<Option<Routing>> {
     let pointer = format!("sluice:{{{plan}}}:current");
-    let Some(version) = redis::cmd("GET").arg(&pointer).query::<Option<String>>(link)? else { return Ok(None) };
-    let fields: BTreeMap<String, String> = redis::cmd("HGETALL").arg(format!("sluice:{{{plan}}}:version:{version}")).query(link)?;
+    let Some(version) = redis::cmd("GET").arg(&pointer).query::<Option<String>>(link)? else {
+        return Ok(None);
+    };
+    let fields: BTreeMap<String, String> = redis::cmd("HGETALL")
+        .arg(format!("sluice:{{{plan}}}:version:{version}"))
+        .query(link)?;
     let mut routing = Routing::new();
     for user in users {
-        let value: Option<String> = redis::cmd("GET").arg(format!("sluice:{plan}:user:default:{user}")).query(link)?;
-        routing.insert(user.clone(), gets_candidate(&fields, user, &value.unwrap_or_default()));
+        let value: Option<String> = redis::cmd("GET")
+            .arg(format!("sluice:{plan}:user:default:{user}"))
+            .query(link)?;
+        routing.insert(
+            user.clone(),
+            gets_candidate(&fields, user, &value.unwrap_or_default()),
+        );
     }
     // A version that was left meanwhile may have been read in part.
     let after: Option<String> = redis::cmd("GET").arg(&pointer).query(link)?;
@@ -207,7 +277,10 @@ fn two_nights(plan: &str, n: usize) -> (Small, [std::path::PathBuf; 2]) {
 fn routings(small: &Small, studies: &[std::path::PathBuf; 2], users: &[String]) -> Vec<Routing> {
     let of = |study: &std::path::PathBuf| {
         let listed = small.who(study);
-        users.iter().map(|user| (user.clone(), listed.contains(user))).collect()
+        users
+            .iter()
+            .map(|user| (user.clone(), listed.contains(user)))
+            .collect()
     };
     studies.iter().map(of).collect()
 }
@@ -275,7 +348,10 @@ fn publish_redis_is_alone_and_a_rollback_does_not_wait() {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                let mut link = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+                let mut link = redis::Client::open(server.url())
+                    .unwrap()
+                    .get_connection()
+                    .unwrap();
                 let held: Option<String> = redis::cmd("GET").arg(key).query(&mut link).unwrap();
                 if held.as_deref().is_none_or(|held| held == "other") {
                     redis::cmd("SET").arg(key).arg("other").exec(&mut link).unwrap();
@@ -299,12 +375,18 @@ fn publish_redis_never_shows_a_password() {
     let server = RedisServer::start(&["--requirepass", "s3cret-w0rd"]);
     let publish_with = |to: &str, env: Option<&str>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.args(["publish", text(&a), "--to", to]).env_remove("REDIS_PASSWORD");
+        command
+            .args(["publish", text(&a), "--to", to])
+            .env_remove("REDIS_PASSWORD");
         if let Some(password) = env {
             command.env("REDIS_PASSWORD", password);
         }
         let output = command.output().unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         for secret in ["s3cret", "wr0ng"] {
             assert!(!said.contains(secret), "{said}");
         }
@@ -335,8 +417,16 @@ fn publish_redis_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let openssl = |args: &[&str]| {
-        let output = Command::new("openssl").args(args).current_dir(folder.path()).output().expect("hint: scripts/test installs openssl");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("openssl")
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .expect("hint: scripts/test installs openssl");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     openssl(&[
         "req",
@@ -353,7 +443,18 @@ fn publish_redis_over_tls() {
         "-subj",
         "/CN=test ca",
     ]);
-    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=localhost"]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "own.key",
+        "-out",
+        "own.csr",
+        "-subj",
+        "/CN=localhost",
+    ]);
     fs::write(at("names"), "subjectAltName=DNS:localhost\n").unwrap();
     openssl(&[
         "x509",
@@ -391,13 +492,22 @@ fn publish_redis_over_tls() {
     let (_small, [a, _]) = two_nights("tls", 500);
     let publish_trusting = |ca: &Path| {
         Command::new(env!("CARGO_BIN_EXE_sluice"))
-            .args(["publish", text(&a), "--to", &format!("rediss://localhost:{port}/0")])
+            .args([
+                "publish",
+                text(&a),
+                "--to",
+                &format!("rediss://localhost:{port}/0"),
+            ])
             .env("SSL_CERT_FILE", ca)
             .output()
             .unwrap()
     };
     let output = publish_trusting(&ca);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     // A server that nobody vouches for is refused.
     fs::copy(at("ca.crt"), at("other.crt")).unwrap();
     openssl(&[
@@ -416,46 +526,103 @@ fn publish_redis_over_tls() {
         "/CN=other ca",
     ]);
     let output = publish_trusting(&at("other.crt"));
-    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(4),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
 fn publish_redis_to_a_cluster() {
-    let nodes: Vec<RedisServer> = (0..3).map(|_| RedisServer::start(&["--cluster-enabled", "yes"])).collect();
-    let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+    let nodes: Vec<RedisServer> = (0..3)
+        .map(|_| RedisServer::start(&["--cluster-enabled", "yes"]))
+        .collect();
+    let addresses: Vec<String> = nodes
+        .iter()
+        .map(|node| format!("127.0.0.1:{}", node.port))
+        .collect();
     let output = Command::new("redis-cli")
-        .args(["--cluster", "create", &addresses[0], &addresses[1], &addresses[2], "--cluster-yes"])
+        .args([
+            "--cluster",
+            "create",
+            &addresses[0],
+            &addresses[1],
+            &addresses[2],
+            "--cluster-yes",
+        ])
         .output()
         .expect("hint: scripts/test installs redis-tools");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     let start = Instant::now();
-    while nodes.iter().any(|node| !node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
+    while nodes
+        .iter()
+        .any(|node| !node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+    {
         assert!(start.elapsed() < Duration::from_secs(30));
         sleep(Duration::from_millis(50));
     }
     let small = Small::new("cluster", "sluice");
-    let monday = small.study("monday", &small.layers("monday", 0..2_000, 0), [0.5, 0.1, 0.2, 1.0], 0);
-    let tuesday = small.study("tuesday", &small.layers("tuesday", 100..2_000, 1), [0.1, 0.5, 1.0, 0.0], 1);
+    let monday = small.study(
+        "monday",
+        &small.layers("monday", 0..2_000, 0),
+        [0.5, 0.1, 0.2, 1.0],
+        0,
+    );
+    let tuesday = small.study(
+        "tuesday",
+        &small.layers("tuesday", 100..2_000, 1),
+        [0.1, 0.5, 1.0, 0.0],
+        1,
+    );
     let to = format!("redis://{}?cluster=true", addresses[1]);
     for study in [&monday, &tuesday] {
         assert_eq!(outcome(&publish(study, &to, &[])), "applied");
         assert_eq!(outcome(&publish(study, &to, &[])), "unchanged");
         // Read through a cluster client: keys are spread over all servers.
-        let mut link = redis::cluster::ClusterClient::new(vec![format!("redis://{}", addresses[0])]).unwrap().get_connection().unwrap();
-        let version: String = redis::cmd("GET").arg("sluice:{cluster}:current").query(&mut link).unwrap();
-        let fields: BTreeMap<String, String> =
-            redis::cmd("HGETALL").arg(format!("sluice:{{cluster}}:version:{version}")).query(&mut link).unwrap();
+        let mut link = redis::cluster::ClusterClient::new(vec![format!("redis://{}", addresses[0])])
+            .unwrap()
+            .get_connection()
+            .unwrap();
+        let version: String = redis::cmd("GET")
+            .arg("sluice:{cluster}:current")
+            .query(&mut link)
+            .unwrap();
+        let fields: BTreeMap<String, String> = redis::cmd("HGETALL")
+            .arg(format!("sluice:{{cluster}}:version:{version}"))
+            .query(&mut link)
+            .unwrap();
         let found: BTreeSet<String> = (0..2_000)
             .map(id)
             .filter(|user| {
-                let value: Option<String> = redis::cmd("GET").arg(format!("sluice:cluster:user:default:{user}")).query(&mut link).unwrap();
+                let value: Option<String> = redis::cmd("GET")
+                    .arg(format!("sluice:cluster:user:default:{user}"))
+                    .query(&mut link)
+                    .unwrap();
                 gets_candidate(&fields, user, &value.unwrap_or_default())
             })
             .collect();
         assert_eq!(found, small.who(study));
     }
-    assert!(nodes.iter().all(|node| node.ask(&["DBSIZE"]).parse::<u64>().unwrap() > 100));
-    let stderr = fails(&["publish", text(&monday), "--to", &format!("{to}&profile=harness-v1")], 2);
+    assert!(
+        nodes
+            .iter()
+            .all(|node| node.ask(&["DBSIZE"]).parse::<u64>().unwrap() > 100)
+    );
+    let stderr = fails(
+        &[
+            "publish",
+            text(&monday),
+            "--to",
+            &format!("{to}&profile=harness-v1"),
+        ],
+        2,
+    );
     assert!(stderr.contains("in a cluster"), "{stderr}");
 }
 
@@ -472,7 +639,12 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
         let to = format!("{}?profile={profile}", server.url());
         let refused = |study: &Path| {
             let output = sluice(&["publish", text(study), "--to", &to]);
-            assert_eq!(output.status.code(), Some(4), "{profile}: {}", String::from_utf8_lossy(&output.stdout));
+            assert_eq!(
+                output.status.code(),
+                Some(4),
+                "{profile}: {}",
+                String::from_utf8_lossy(&output.stdout)
+            );
             String::from_utf8(output.stderr).unwrap()
         };
         publish(&a, &to, &[]);
@@ -487,10 +659,22 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
         assert!(routed(&server, profile, &small, 3_000).is_empty());
         // Another table comes while the first is still being written: nothing of the first may be left.
         publish(&c, &to, &["--reopen"]);
-        assert_eq!(slow.wait().unwrap().code(), Some(4), "the publication that was under way goes on");
-        assert_eq!(routed(&server, profile, &small, 2_000), small.who(&c), "{profile}");
+        assert_eq!(
+            slow.wait().unwrap().code(),
+            Some(4),
+            "the publication that was under way goes on"
+        );
+        assert_eq!(
+            routed(&server, profile, &small, 2_000),
+            small.who(&c),
+            "{profile}"
+        );
         if profile == "sluice" {
-            assert_eq!(routed(&server, profile, &small, 3_000), small.who(&c), "users of a table that never came into force");
+            assert_eq!(
+                routed(&server, profile, &small, 3_000),
+                small.who(&c),
+                "users of a table that never came into force"
+            );
         }
 
         // Closed at 0 %, it is still what somebody took back.
@@ -505,7 +689,11 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
         child.wait().unwrap();
         server.ask(&["DEL", "sluice:{stays}:lock"]);
         publish(&a, &to, &[]);
-        assert_eq!(routed(&server, profile, &small, 2_000), small.who(&a), "{profile}");
+        assert_eq!(
+            routed(&server, profile, &small, 2_000),
+            small.who(&a),
+            "{profile}"
+        );
 
         // What cannot be read, and a full server, keep no candidate open.
         server.ask(&["SET", "sluice:salts", "x"]);
@@ -526,7 +714,11 @@ fn publish_redis_users_are_refreshed_before_they_expire() {
         sleep(Duration::from_millis(2_200));
         assert!(routed(&server, profile, &small, 500).is_empty());
         // The usual time to live is longer; what was written was not.
-        assert_eq!(publish(&a, &to, &[])["targets"][0]["users"]["n_written"], 500, "{profile}");
+        assert_eq!(
+            publish(&a, &to, &[])["targets"][0]["users"]["n_written"],
+            500,
+            "{profile}"
+        );
         assert_eq!(routed(&server, profile, &small, 500), small.who(&a));
     }
     let server = RedisServer::start(&[]);
@@ -537,7 +729,12 @@ fn publish_redis_users_are_refreshed_before_they_expire() {
         layer["tenant"] = "other".into();
     }
     fs::write(a.join("schedule.json"), schedule.to_string()).unwrap();
-    let stderr = fails_quietly(&["publish", text(&a), "--to", &format!("{}?profile=harness-v1&tenant=other", server.url())]);
+    let stderr = fails_quietly(&[
+        "publish",
+        text(&a),
+        "--to",
+        &format!("{}?profile=harness-v1&tenant=other", server.url()),
+    ]);
     assert!(stderr.contains("tenant"), "{stderr}");
 }
 

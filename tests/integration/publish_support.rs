@@ -52,7 +52,11 @@ impl Small {
         }
         let scenario = dir.path().join("plan.toml");
         fs::write(&scenario, toml).unwrap();
-        Self { dir, scenario, plan: plan.to_owned() }
+        Self {
+            dir,
+            scenario,
+            plan: plan.to_owned(),
+        }
     }
 
     /// A layer table of users `from..to`; the layer of user `n` is that of `n + shift`.
@@ -65,7 +69,15 @@ impl Small {
         let path = self.dir.path().join(format!("{name}.csv"));
         fs::write(&path, csv).unwrap();
         let table = self.dir.path().join(format!("{name}.parquet"));
-        ok(&["layer", "--users", text(&path), "--config", text(&self.scenario), "--out", text(&table)]);
+        ok(&[
+            "layer",
+            "--users",
+            text(&path),
+            "--config",
+            text(&self.scenario),
+            "--out",
+            text(&table),
+        ]);
         table
     }
 
@@ -84,7 +96,12 @@ impl Small {
             })
         };
         let scenario = fs::read_to_string(&self.scenario).unwrap();
-        let profile = scenario.lines().find_map(|line| line.strip_prefix("profile = ")).unwrap().trim_matches('"').to_owned();
+        let profile = scenario
+            .lines()
+            .find_map(|line| line.strip_prefix("profile = "))
+            .unwrap()
+            .trim_matches('"')
+            .to_owned();
         let schedule = serde_json::json!({
             "schema": "sluice.schedule/1", "plan_id": self.plan, "baseline": "rel-1", "candidate": "rel-2",
             "as_of": 1_779_926_400_000_000_i64 + hour * 3_600_000_000, "evidence_digest": format!("sha256:{name}"), "profile": profile,
@@ -102,10 +119,22 @@ impl Small {
     /// The same at another step, with more arguments.
     pub(crate) fn who_at(&self, study: &Path, at: &str, more: &[&str]) -> BTreeSet<String> {
         let layers = study.join("layers.parquet");
-        let mut args = vec!["who", "--plan", text(&self.scenario), "--layers", text(&layers), "--at", at, "--list"];
+        let mut args = vec![
+            "who",
+            "--plan",
+            text(&self.scenario),
+            "--layers",
+            text(&layers),
+            "--at",
+            at,
+            "--list",
+        ];
         args.extend(more);
         let list = ok(&args);
         let mut reader = csv::Reader::from_reader(list.as_bytes());
-        reader.records().map(|record| record.unwrap()[0].to_owned()).collect()
+        reader
+            .records()
+            .map(|record| record.unwrap()[0].to_owned())
+            .collect()
     }
 }

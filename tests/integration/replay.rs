@@ -53,13 +53,20 @@ impl Expected {
         if turn.is_eval {
             return "n_eval";
         }
-        let Ok(user) = &turn.user else { return "n_unknown_user" };
+        let Ok(user) = &turn.user else {
+            return "n_unknown_user";
+        };
         let user = &log.users[*user];
-        let Some(release) = turn.release.filter(|release| ["old", "new"].contains(release)) else { return "n_unknown_release" };
+        let Some(release) = turn.release.filter(|release| ["old", "new"].contains(release)) else {
+            return "n_unknown_release";
+        };
         if !user.eligible {
             return "n_ineligible";
         }
-        let layer = turn.color.and_then(|color| LAYERS.iter().position(|layer| *layer == color)).unwrap_or(user.layer);
+        let layer = turn
+            .color
+            .and_then(|color| LAYERS.iter().position(|layer| *layer == color))
+            .unwrap_or(user.layer);
         if turn.color.is_some_and(|color| color != LAYERS[user.layer]) {
             *self.counts.entry("n_layer_differs").or_default() += 1;
         }
@@ -97,62 +104,111 @@ impl Expected {
         }
         add("sum_cost_usd", (turn.cost_usd * 1e9).round_ties_even() as i128);
         add("sum(feature = 'refund')", i128::from(turn.feature == "refund"));
-        self.users.entry((user.tenant, layer, stage)).or_default()[usize::from(is_candidate)].insert(user.id.clone());
+        self.users.entry((user.tenant, layer, stage)).or_default()[usize::from(is_candidate)]
+            .insert(user.id.clone());
         let of_feature = self.features.entry((series, turn.feature)).or_default();
         of_feature[0] += 1;
         of_feature[1] += i128::from(turn.success == Some(true));
         of_feature[2] += (turn.cost_usd * 1e9).round_ties_even() as i128;
-        self.sessions.entry(series).or_default().insert((user.id.clone(), turn.session.clone()));
+        self.sessions
+            .entry(series)
+            .or_default()
+            .insert((user.id.clone(), turn.session.clone()));
         if is_candidate { "n_candidate" } else { "n_baseline" }
     }
 
     /// Compares a cube with what it must hold.
     fn check(&self, study: &Study, cube: &str) {
         let mut found: BTreeMap<Series, BTreeMap<&'static str, i128>> = BTreeMap::new();
-        let names: BTreeSet<&'static str> = self.sums.values().flat_map(|sums| sums.keys().copied()).collect();
+        let names: BTreeSet<&'static str> =
+            self.sums.values().flat_map(|sums| sums.keys().copied()).collect();
         let csv = study.ok(&["cube", "slice", cube]);
         let mut lines = csv::Reader::from_reader(csv.as_bytes());
         let header = lines.headers().unwrap().clone();
-        let column = |name: &str| header.iter().position(|column| column == name).unwrap_or_else(|| panic!("{name} in {header:?}"));
+        let column = |name: &str| {
+            header
+                .iter()
+                .position(|column| column == name)
+                .unwrap_or_else(|| panic!("{name} in {header:?}"))
+        };
         for line in lines.records() {
             let line = line.unwrap();
-            let tenant = ["default", "shop"].into_iter().find(|tenant| *tenant == &line[0]).unwrap();
+            let tenant = ["default", "shop"]
+                .into_iter()
+                .find(|tenant| *tenant == &line[0])
+                .unwrap();
             let layer = LAYERS.iter().position(|layer| *layer == &line[1]).unwrap();
-            let release = ["old", "new"].into_iter().find(|release| *release == &line[3]).unwrap();
-            let sums = names.iter().map(|name| (*name, line[column(name)].parse().unwrap()));
-            found.insert((tenant, layer, line[2].parse().unwrap(), release), sums.filter(|(_, sum)| *sum != 0).collect());
+            let release = ["old", "new"]
+                .into_iter()
+                .find(|release| *release == &line[3])
+                .unwrap();
+            let sums = names
+                .iter()
+                .map(|name| (*name, line[column(name)].parse().unwrap()));
+            found.insert(
+                (tenant, layer, line[2].parse().unwrap(), release),
+                sums.filter(|(_, sum)| *sum != 0).collect(),
+            );
         }
         let known: BTreeMap<_, BTreeMap<_, _>> = self
             .sums
             .iter()
-            .map(|(key, sums)| (*key, sums.iter().map(|(name, sum)| (*name, *sum)).filter(|(_, sum)| *sum != 0).collect()))
+            .map(|(key, sums)| {
+                (
+                    *key,
+                    sums.iter()
+                        .map(|(name, sum)| (*name, *sum))
+                        .filter(|(_, sum)| *sum != 0)
+                        .collect(),
+                )
+            })
             .collect();
         assert_eq!(found, known);
 
         let csv = study.ok(&["cube", "slice", cube, "--breakdown", "feature"]);
         let mut lines = csv::Reader::from_reader(csv.as_bytes());
         let header = lines.headers().unwrap().clone();
-        let column = |name: &str| header.iter().position(|column| column == name).unwrap_or_else(|| panic!("{name} in {header:?}"));
+        let column = |name: &str| {
+            header
+                .iter()
+                .position(|column| column == name)
+                .unwrap_or_else(|| panic!("{name} in {header:?}"))
+        };
         let mut n_features = 0;
         for line in lines.records() {
             let line = line.unwrap();
-            let found = ["rows", "sum_success", "sum_cost_usd"].map(|name| line[column(name)].parse::<i128>().unwrap());
+            let found = ["rows", "sum_success", "sum_cost_usd"]
+                .map(|name| line[column(name)].parse::<i128>().unwrap());
             let is_it = |((tenant, layer, stage, release), feature): &(Series, &str)| {
                 let texts = [tenant, LAYERS[*layer], &stage.to_string(), release, feature].map(str::to_owned);
-                (0..4).chain([column("feature")]).zip(texts).all(|(at, text)| line[at] == text)
+                (0..4)
+                    .chain([column("feature")])
+                    .zip(texts)
+                    .all(|(at, text)| line[at] == text)
             };
-            assert_eq!(self.features.iter().find(|(key, _)| is_it(key)).map(|(_, sums)| *sums), Some(found), "{line:?}");
+            assert_eq!(
+                self.features
+                    .iter()
+                    .find(|(key, _)| is_it(key))
+                    .map(|(_, sums)| *sums),
+                Some(found),
+                "{line:?}"
+            );
             n_features += 1;
         }
         assert_eq!(n_features, self.features.len());
 
-        let shown: serde_json::Value = serde_json::from_str(&study.ok(&["cube", "show", cube, "--json"])).unwrap();
+        let shown: serde_json::Value =
+            serde_json::from_str(&study.ok(&["cube", "show", cube, "--json"])).unwrap();
         for (name, n) in &self.counts {
             assert_eq!(shown["counts"][name], *n, "{name}");
         }
         let mut n_stages = 0;
         for stage in shown["stages"].as_array().unwrap() {
-            let tenant = ["default", "shop"].into_iter().find(|tenant| *tenant == stage["tenant"]).unwrap();
+            let tenant = ["default", "shop"]
+                .into_iter()
+                .find(|tenant| *tenant == stage["tenant"])
+                .unwrap();
             let layer = LAYERS.iter().position(|layer| *layer == stage["layer"]).unwrap();
             let idx = stage["stage"].as_u64().unwrap() as usize;
             let [old, new] = &self.users[&(tenant, layer, idx)];
@@ -164,11 +220,21 @@ impl Expected {
             let earlier = || (0..idx).filter_map(|earlier| self.users.get(&(tenant, layer, earlier)));
             let is_first = |user: &&String| !earlier().any(|[_, new]| new.contains(*user));
             assert_eq!(users["n_first_candidate"], new.iter().filter(is_first).count());
-            let is_new = |user: &&String| !earlier().any(|[old, new]| old.contains(*user) || new.contains(*user));
-            assert_eq!(users["n_new_candidate"], new.difference(old).filter(is_new).count());
-            assert_eq!(users["n_new_baseline"], old.difference(new).filter(is_new).count());
+            let is_new =
+                |user: &&String| !earlier().any(|[old, new]| old.contains(*user) || new.contains(*user));
+            assert_eq!(
+                users["n_new_candidate"],
+                new.difference(old).filter(is_new).count()
+            );
+            assert_eq!(
+                users["n_new_baseline"],
+                old.difference(new).filter(is_new).count()
+            );
             for (release, name) in [("old", "baseline"), ("new", "candidate")] {
-                let sessions = self.sessions.get(&(tenant, layer, idx, release)).map_or(0, BTreeSet::len);
+                let sessions = self
+                    .sessions
+                    .get(&(tenant, layer, idx, release))
+                    .map_or(0, BTreeSet::len);
                 assert_eq!(stage["sessions"][name], sessions);
             }
             n_stages += 1;
@@ -181,10 +247,19 @@ impl Expected {
 fn a_cube_holds_what_the_rows_say() {
     let log = Log::new(20_000, 1);
     let study = Study::new(&log);
-    write(&log, &log.turns, &study.path("log/a.parquet"), Written::Parquet(3_000, true, Compression::SNAPPY, false));
+    write(
+        &log,
+        &log.turns,
+        &study.path("log/a.parquet"),
+        Written::Parquet(3_000, true, Compression::SNAPPY, false),
+    );
     study.replay("log", "cube", &["--sessions"]);
     let expected = Expected::of(&log);
-    assert!(expected.counts.values().all(|n| *n > 0) && expected.counts.len() == 12, "{:?}", expected.counts);
+    assert!(
+        expected.counts.values().all(|n| *n > 0) && expected.counts.len() == 12,
+        "{:?}",
+        expected.counts
+    );
     expected.check(&study, "cube");
 }
 
@@ -223,9 +298,16 @@ fn a_cube_does_not_depend_on_how_the_log_is_written_or_read() {
         }
         for threads in ["1", "8"] {
             for limit in ["2GB", "4kB"] {
-                study.replay(&format!("log{idx}"), "cube", &["--sessions", "--threads", threads, "--memory-limit", limit]);
+                study.replay(
+                    &format!("log{idx}"),
+                    "cube",
+                    &["--sessions", "--threads", threads, "--memory-limit", limit],
+                );
                 let tables = study.tables("cube");
-                assert!(*first.get_or_insert_with(|| tables.clone()) == tables, "{name} {idx}, {threads} threads, {limit}");
+                assert!(
+                    *first.get_or_insert_with(|| tables.clone()) == tables,
+                    "{name} {idx}, {threads} threads, {limit}"
+                );
             }
         }
     }
@@ -236,11 +318,19 @@ fn cubes_of_parts_merge_to_the_cube_of_all() {
     let log = Log::new(8_000, 3);
     let study = Study::new(&log);
     for (part, turns) in log.turns.chunks(1_700).enumerate() {
-        let how = if part == 2 { Written::Csv } else { Written::Parquet(600, part % 2 == 0, Compression::SNAPPY, false) };
+        let how = if part == 2 {
+            Written::Csv
+        } else {
+            Written::Parquet(600, part % 2 == 0, Compression::SNAPPY, false)
+        };
         let name = format!("{part}.{}", if part == 2 { "csv" } else { "parquet" });
         write(&log, turns, &study.path("log").join(&name), how);
         fs::create_dir_all(study.path(&format!("p{part}"))).unwrap();
-        fs::copy(study.path("log").join(&name), study.path(&format!("p{part}")).join(&name)).unwrap();
+        fs::copy(
+            study.path("log").join(&name),
+            study.path(&format!("p{part}")).join(&name),
+        )
+        .unwrap();
         study.replay(&format!("p{part}"), &format!("c{part}"), &["--sessions"]);
     }
     study.replay("log", "whole", &["--sessions"]);
@@ -252,9 +342,27 @@ fn cubes_of_parts_merge_to_the_cube_of_all() {
     assert!(tree(&study.path("all")) == whole);
 
     let stderr = study.fails(&["cube", "merge", "c1", "two", "--out", "twice"], 3);
-    assert!(stderr.contains("expected different files, found 1.parquet and 1.parquet with the same bytes"), "{stderr}");
-    fs::write(study.path("other.toml"), SCENARIO.replace("ratio = 0.2", "ratio = 0.3")).unwrap();
-    study.ok(&["replay", "--traffic", "p0", "--layers", "layers.parquet", "--plan", "other.toml", "--sessions", "--out", "other"]);
+    assert!(
+        stderr.contains("expected different files, found 1.parquet and 1.parquet with the same bytes"),
+        "{stderr}"
+    );
+    fs::write(
+        study.path("other.toml"),
+        SCENARIO.replace("ratio = 0.2", "ratio = 0.3"),
+    )
+    .unwrap();
+    study.ok(&[
+        "replay",
+        "--traffic",
+        "p0",
+        "--layers",
+        "layers.parquet",
+        "--plan",
+        "other.toml",
+        "--sessions",
+        "--out",
+        "other",
+    ]);
     let stderr = study.fails(&["cube", "merge", "c1", "other", "--out", "no"], 3);
     assert!(stderr.contains("expected the operations of"), "{stderr}");
 }
@@ -266,13 +374,27 @@ fn a_night_goes_on_from_the_night_before() {
     let study = Study::new(&log);
     let days = |turn: &Turn| (turn.at - START).div_euclid(24 * HOUR).clamp(-1, 3);
     for (day, turns) in log.turns.chunk_by(|a, b| days(a) == days(b)).enumerate() {
-        write(&log, turns, &study.path(&format!("log/{day}.parquet")), Written::Parquet(500, true, Compression::SNAPPY, false));
+        write(
+            &log,
+            turns,
+            &study.path(&format!("log/{day}.parquet")),
+            Written::Parquet(500, true, Compression::SNAPPY, false),
+        );
     }
     // What arrives late, and rows from after the night, are in the first file.
-    write(&log, &log.turns[3_000..3_500], &study.path("log/9.csv"), Written::Csv);
+    write(
+        &log,
+        &log.turns[3_000..3_500],
+        &study.path("log/9.csv"),
+        Written::Csv,
+    );
     let from = |night: &str, since: Option<&str>, out: &str| {
         let since = since.map_or(vec![], |cube| vec!["--since", cube]);
-        study.replay("log", out, &[&["--sessions", "--as-of", night], since.as_slice()].concat())
+        study.replay(
+            "log",
+            out,
+            &[&["--sessions", "--as-of", night], since.as_slice()].concat(),
+        )
     };
     fs::rename(study.path("log/3.parquet"), study.path("later.parquet")).unwrap();
     // In the middle of a day, a window and a stage: the day's file is looked at again.
@@ -284,12 +406,25 @@ fn a_night_goes_on_from_the_night_before() {
     assert!(tree(&study.path("night3")) == tree(&study.path("whole")));
     from("2026-05-28", Some("whole"), "again");
     assert!(tree(&study.path("again")) == tree(&study.path("whole")));
-    let limited = ["--sessions", "--as-of", "2026-05-28", "--since", "night1", "--memory-limit", "4kB"];
+    let limited = [
+        "--sessions",
+        "--as-of",
+        "2026-05-28",
+        "--since",
+        "night1",
+        "--memory-limit",
+        "4kB",
+    ];
     study.replay("log", "limited", &limited);
     assert!(tree(&study.path("limited")) == tree(&study.path("whole")));
 
     // A file that was counted may not change, and another ramp is not gone on from.
-    write(&log, &log.turns[3_000..3_400], &study.path("log/9.csv"), Written::Csv);
+    write(
+        &log,
+        &log.turns[3_000..3_400],
+        &study.path("log/9.csv"),
+        Written::Csv,
+    );
     let replay = [
         "replay",
         "--traffic",
@@ -305,11 +440,17 @@ fn a_night_goes_on_from_the_night_before() {
         "night1",
     ];
     let stderr = study.fails(&replay, 3);
-    assert!(stderr.contains("expected 9.csv as the earlier cube counted it"), "{stderr}");
+    assert!(
+        stderr.contains("expected 9.csv as the earlier cube counted it"),
+        "{stderr}"
+    );
     // Nor may files be missing that have to be looked at again.
     let alone = |traffic: &'static str| [&replay[..2], &[traffic], &replay[3..]].concat();
     let stderr = study.fails(&alone("log/0.parquet"), 3);
-    assert!(stderr.contains("because it has rows after the earlier as_of"), "{stderr}");
+    assert!(
+        stderr.contains("because it has rows after the earlier as_of"),
+        "{stderr}"
+    );
     let stderr = study.fails(&[replay.as_slice(), &["--as-of", "2026-05-26"]].concat(), 3);
     assert!(stderr.contains("as_of or an earlier one"), "{stderr}");
 }
@@ -320,7 +461,12 @@ fn a_file_is_its_bytes_whatever_its_name() {
     let study = Study::new(&log);
     let how = Written::Parquet(500, true, Compression::SNAPPY, false);
     for (day, turns) in log.turns.chunks(2_000).enumerate() {
-        write(&log, turns, &study.path(&format!("log/dt={day}/part-0.parquet")), how);
+        write(
+            &log,
+            turns,
+            &study.path(&format!("log/dt={day}/part-0.parquet")),
+            how,
+        );
     }
     // A day alone, then the folder above: the day's file has another name there.
     study.replay("log/dt=0", "day", &[]);
@@ -329,23 +475,60 @@ fn a_file_is_its_bytes_whatever_its_name() {
     assert!(tree(&study.path("both")) == tree(&study.path("whole")));
     let stderr = study.fails(&["cube", "merge", "day", "whole", "--out", "twice"], 3);
     assert!(stderr.contains("with the same bytes"), "{stderr}");
-    fs::copy(study.path("log/dt=0/part-0.parquet"), study.path("log/copy.parquet")).unwrap();
-    let args = ["replay", "--traffic", "log", "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "no"];
+    fs::copy(
+        study.path("log/dt=0/part-0.parquet"),
+        study.path("log/copy.parquet"),
+    )
+    .unwrap();
+    let args = [
+        "replay",
+        "--traffic",
+        "log",
+        "--layers",
+        "layers.parquet",
+        "--plan",
+        "plan.toml",
+        "--out",
+        "no",
+    ];
     let stderr = study.fails(&args, 3);
     assert!(stderr.contains("with the same bytes"), "{stderr}");
 
     // A cube is what was written together, and a folder with something else in it is not replaced.
     fs::copy(study.path("day/cells.parquet"), study.path("both/cells.parquet")).unwrap();
-    for args in [vec!["cube", "show", "both"], vec!["cube", "merge", "both", "day", "--out", "no"]] {
+    for args in [
+        vec!["cube", "show", "both"],
+        vec!["cube", "merge", "both", "day", "--out", "no"],
+    ] {
         let stderr = study.fails(&args, 3);
-        assert!(stderr.contains("expected a whole cube as it was written"), "{stderr}");
+        assert!(
+            stderr.contains("expected a whole cube as it was written"),
+            "{stderr}"
+        );
     }
     let document = fs::read_to_string(study.path("whole/cube.json")).unwrap();
-    fs::write(study.path("whole/cube.json"), document.replacen("\"tenant\": 0", "\"tenant\": 9", 1)).unwrap();
+    fs::write(
+        study.path("whole/cube.json"),
+        document.replacen("\"tenant\": 0", "\"tenant\": 9", 1),
+    )
+    .unwrap();
     let stderr = study.fails(&["cube", "show", "whole"], 3);
     assert!(stderr.contains("parts that do not fit each other"), "{stderr}");
     fs::write(study.path("day/mine.txt"), "mine").unwrap();
-    let stderr = study.fails(&["replay", "--traffic", "log/dt=0", "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "day"], 1);
+    let stderr = study.fails(
+        &[
+            "replay",
+            "--traffic",
+            "log/dt=0",
+            "--layers",
+            "layers.parquet",
+            "--plan",
+            "plan.toml",
+            "--out",
+            "day",
+        ],
+        1,
+    );
     assert!(stderr.contains("found mine.txt, which would be lost"), "{stderr}");
 }
 
@@ -354,10 +537,18 @@ fn shadowed(n: usize) -> (Log, Study) {
     let mut log = Log::new(n, 5);
     for (idx, turn) in log.turns.iter_mut().enumerate() {
         (turn.is_shadow, turn.is_eval, turn.color, turn.trace) = (None, false, None, format!("t{idx}"));
-        (turn.release, turn.at) = (Some("old"), START + (idx as i64 * 7_919 % (72 * 3_600)) * 1_000_000);
+        (turn.release, turn.at) = (
+            Some("old"),
+            START + (idx as i64 * 7_919 % (72 * 3_600)) * 1_000_000,
+        );
     }
     let study = Study::new(&log);
-    write(&log, &log.turns, &study.path("log/a.parquet"), Written::Parquet(2_000, true, Compression::SNAPPY, false));
+    write(
+        &log,
+        &log.turns,
+        &study.path("log/a.parquet"),
+        Written::Parquet(2_000, true, Compression::SNAPPY, false),
+    );
     (log, study)
 }
 
@@ -378,22 +569,61 @@ fn shadow_answers_are_paired_and_answer_what_if() {
     fs::write(study.path("shadow.csv"), &lines).unwrap();
     study.replay("log", "cube", &["--shadow", "shadow.csv"]);
 
-    let eligible = |idx: &usize| log.turns[*idx].user.as_ref().is_ok_and(|user| log.users[*user].eligible);
+    let eligible = |idx: &usize| {
+        log.turns[*idx]
+            .user
+            .as_ref()
+            .is_ok_and(|user| log.users[*user].eligible)
+    };
     let paired: Vec<usize> = answers.keys().copied().filter(eligible).collect();
-    assert_eq!(json(&study.path("cube/cube.json"))["counts"]["n_pairs"], paired.len());
+    assert_eq!(
+        json(&study.path("cube/cube.json"))["counts"]["n_pairs"],
+        paired.len()
+    );
     let csv = study.ok(&["cube", "slice", "cube", "--pairs", "--by", "release"]);
     let sum = |release: &str, name: &str| -> i64 {
         let mut lines = csv::Reader::from_reader(csv.as_bytes());
-        let column = lines.headers().unwrap().iter().position(|column| column == name).unwrap();
-        lines.records().map(Result::unwrap).find(|line| &line[0] == release).map_or(0, |line| line[column].parse().unwrap())
+        let column = lines
+            .headers()
+            .unwrap()
+            .iter()
+            .position(|column| column == name)
+            .unwrap();
+        lines
+            .records()
+            .map(Result::unwrap)
+            .find(|line| &line[0] == release)
+            .map_or(0, |line| line[column].parse().unwrap())
     };
-    assert_eq!(sum("new", "sum_success"), paired.iter().filter(|idx| answers[idx].0).count() as i64);
-    assert_eq!(sum("new", "sum_latency_ms"), paired.iter().map(|idx| answers[idx].1 as i64 * 1_000_000).sum::<i64>());
-    assert_eq!(sum("old", "sum_bad"), paired.iter().filter(|idx| log.turns[**idx].bad == Some(true)).count() as i64);
-    assert_eq!(sum("new", "sum(latency_ms > 900)"), paired.iter().filter(|idx| answers[idx].1 > 900.0).count() as i64);
+    assert_eq!(
+        sum("new", "sum_success"),
+        paired.iter().filter(|idx| answers[idx].0).count() as i64
+    );
+    assert_eq!(
+        sum("new", "sum_latency_ms"),
+        paired
+            .iter()
+            .map(|idx| answers[idx].1 as i64 * 1_000_000)
+            .sum::<i64>()
+    );
+    assert_eq!(
+        sum("old", "sum_bad"),
+        paired
+            .iter()
+            .filter(|idx| log.turns[**idx].bad == Some(true))
+            .count() as i64
+    );
+    assert_eq!(
+        sum("new", "sum(latency_ms > 900)"),
+        paired.iter().filter(|idx| answers[idx].1 > 900.0).count() as i64
+    );
 
     // Another schedule, against a count of the requests that it would have sent to the candidate.
-    let schedules = ["layer = \"rest\"\nratio = 0.25", "layer = \"rest\"\nratio = 1.0", "layer = \"first\"\nratio = 0.055"];
+    let schedules = [
+        "layer = \"rest\"\nratio = 0.25",
+        "layer = \"rest\"\nratio = 1.0",
+        "layer = \"first\"\nratio = 0.055",
+    ];
     for (number, operation) in schedules.into_iter().enumerate() {
         let plan = SCENARIO.split("[[operation]]").next().unwrap();
         let plan = format!(
@@ -401,7 +631,16 @@ fn shadow_answers_are_paired_and_answer_what_if() {
         );
         fs::write(study.path(&format!("plan{number}.toml")), plan).unwrap();
     }
-    let shown = study.ok(&["replay", "--what-if", "plan0.toml", "plan1.toml", "plan2.toml", "--cube", "cube", "--json"]);
+    let shown = study.ok(&[
+        "replay",
+        "--what-if",
+        "plan0.toml",
+        "plan1.toml",
+        "plan2.toml",
+        "--cube",
+        "cube",
+        "--json",
+    ]);
     let found: serde_json::Value = serde_json::from_str(&shown).unwrap();
     let bps = |number: usize, layer: usize, at: i64| match (number, layer) {
         // A step reaches whole windows.
@@ -420,29 +659,59 @@ fn shadow_answers_are_paired_and_answer_what_if() {
             })
         };
         let all: Vec<usize> = (0..log.turns.len()).filter(exposed).collect();
-        let pairs: Vec<usize> = all.iter().copied().filter(|idx| answers.contains_key(idx)).collect();
-        let users: BTreeSet<usize> = all.iter().map(|idx| *log.turns[*idx].user.as_ref().unwrap()).collect();
+        let pairs: Vec<usize> = all
+            .iter()
+            .copied()
+            .filter(|idx| answers.contains_key(idx))
+            .collect();
+        let users: BTreeSet<usize> = all
+            .iter()
+            .map(|idx| *log.turns[*idx].user.as_ref().unwrap())
+            .collect();
         let answer = &found[number];
         assert_eq!(answer["exposed_requests"], all.len(), "{number}");
         assert_eq!(answer["paired_requests"], pairs.len());
-        assert_eq!((answer["exposed_users"].as_u64().unwrap() as usize, &answer["users_are_bound"]), (users.len(), &false.into()));
+        assert_eq!(
+            (
+                answer["exposed_users"].as_u64().unwrap() as usize,
+                &answer["users_are_bound"]
+            ),
+            (users.len(), &false.into())
+        );
         for layer in answer["layers"].as_array().unwrap() {
             let of_layer = |idx: &&usize| {
                 let user = &log.users[*log.turns[**idx].user.as_ref().unwrap()];
                 LAYERS[user.layer] == layer["layer"] && user.tenant == layer["tenant"]
             };
             let pairs: Vec<usize> = pairs.iter().filter(of_layer).copied().collect();
-            let Some(metric) = layer["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "availability") else {
+            let Some(metric) = layer["metrics"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|metric| metric["metric"] == "availability")
+            else {
                 continue;
             };
-            let rate = |known: usize, good: usize| if known == 0 { serde_json::Value::Null } else { (good as f64 / known as f64).into() };
+            let rate = |known: usize, good: usize| {
+                if known == 0 {
+                    serde_json::Value::Null
+                } else {
+                    (good as f64 / known as f64).into()
+                }
+            };
             let good = pairs.iter().filter(|idx| answers[idx].0).count();
             assert_eq!(metric["candidate"], rate(pairs.len(), good));
             let known: Vec<bool> = pairs.iter().filter_map(|idx| log.turns[*idx].success).collect();
-            assert_eq!(metric["baseline"], rate(known.len(), known.iter().filter(|good| **good).count()));
+            assert_eq!(
+                metric["baseline"],
+                rate(known.len(), known.iter().filter(|good| **good).count())
+            );
         }
     }
-    let stderr = study.fails(&["replay", "--what-if", "plan.toml", "--cube", "layers.parquet"], 3);
+    let stderr = study.fails(
+        &["replay", "--what-if", "plan.toml", "--cube", "layers.parquet"],
+        3,
+    );
     assert!(stderr.contains("cube.json"), "{stderr}");
 }
 
@@ -459,12 +728,20 @@ fn outcomes_that_come_late_take_their_rows_place() {
     lines.push_str("t0,1.5,\n");
     fs::write(study.path("late.csv"), &lines).unwrap();
     study.replay("log", "cube", &["--outcomes", "late.csv"]);
-    let mut with = Log { users: log.users.clone(), turns: log.turns.clone() };
+    let mut with = Log {
+        users: log.users.clone(),
+        turns: log.turns.clone(),
+    };
     for (idx, turn) in with.turns.iter_mut().enumerate().filter(|(idx, _)| idx % 5 == 0) {
         turn.csat = Some(if idx == 0 { 1.5 } else { 5.0 });
         turn.bad = if idx % 10 == 0 { Some(true) } else { turn.bad };
     }
-    write(&with, &with.turns, &study.path("with/a.parquet"), Written::Parquet(2_000, true, Compression::SNAPPY, false));
+    write(
+        &with,
+        &with.turns,
+        &study.path("with/a.parquet"),
+        Written::Parquet(2_000, true, Compression::SNAPPY, false),
+    );
     study.replay("with", "expected", &[]);
     assert!(study.tables("cube") == study.tables("expected"));
     // Outcomes may belong to any row: a cube that did not know them cannot be gone on from, and the whole log is scanned.
@@ -476,12 +753,39 @@ fn outcomes_that_come_late_take_their_rows_place() {
 #[test]
 fn only_rows_that_had_their_time_count_for_metrics_that_come_late() {
     let (log, study) = shadowed(20_000);
-    study.ok(&["replay", "--traffic", "log", "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "cube"]);
-    study.ok(&["analyze", "--cube", "cube", "--plan", "plan.toml", "--out", text(&study.path("analysis.json"))]);
+    study.ok(&[
+        "replay",
+        "--traffic",
+        "log",
+        "--layers",
+        "layers.parquet",
+        "--plan",
+        "plan.toml",
+        "--out",
+        "cube",
+    ]);
+    study.ok(&[
+        "analyze",
+        "--cube",
+        "cube",
+        "--plan",
+        "plan.toml",
+        "--out",
+        text(&study.path("analysis.json")),
+    ]);
     let analysis = json(&study.path("analysis.json"));
-    let layer =
-        analysis["layers"].as_array().unwrap().iter().find(|layer| layer["layer"] == "rest" && layer["tenant"] == "default").unwrap();
-    let metric = layer["stages"][0]["metrics"].as_array().unwrap().iter().find(|metric| metric["metric"] == "csat_mean").unwrap();
+    let layer = analysis["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|layer| layer["layer"] == "rest" && layer["tenant"] == "default")
+        .unwrap();
+    let metric = layer["stages"][0]["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|metric| metric["metric"] == "csat_mean")
+        .unwrap();
     let counts = |turn: &&Turn| {
         turn.at + 48 * HOUR <= AS_OF
             && turn.user.as_ref().is_ok_and(|user| {
@@ -489,7 +793,12 @@ fn only_rows_that_had_their_time_count_for_metrics_that_come_late() {
                 user.eligible && user.layer == 2 && user.tenant == "default"
             })
     };
-    let known: Vec<f64> = log.turns.iter().filter(counts).filter_map(|turn| turn.csat).collect();
+    let known: Vec<f64> = log
+        .turns
+        .iter()
+        .filter(counts)
+        .filter_map(|turn| turn.csat)
+        .collect();
     assert_eq!(metric["baseline"]["denominator"], known.len() as f64);
     assert_eq!(metric["baseline"]["numerator"], known.iter().sum::<f64>());
 }
@@ -498,18 +807,48 @@ fn only_rows_that_had_their_time_count_for_metrics_that_come_late() {
 fn what_is_odd_in_a_log_is_said() {
     let (log, study) = shadowed(500);
     let replay = |traffic: &str, more: &[&str]| -> Vec<String> {
-        let args = [&["replay", "--traffic", traffic, "--layers", "layers.parquet", "--plan", "plan.toml", "--out", "no"], more].concat();
+        let args = [
+            &[
+                "replay",
+                "--traffic",
+                traffic,
+                "--layers",
+                "layers.parquet",
+                "--plan",
+                "plan.toml",
+                "--out",
+                "no",
+            ],
+            more,
+        ]
+        .concat();
         study.args(&args)
     };
-    let refused = |args: &[String], code: i32| fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), code);
+    let refused =
+        |args: &[String], code: i32| fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), code);
 
-    fs::write(study.path("no_trace.csv"), "event_time,user_id,release_id,feature\n2026-05-25,u1,old,x\n").unwrap();
+    fs::write(
+        study.path("no_trace.csv"),
+        "event_time,user_id,release_id,feature\n2026-05-25,u1,old,x\n",
+    )
+    .unwrap();
     let stderr = refused(&replay("no_trace.csv", &["--shadow", "no_trace.csv"]), 3);
     assert!(stderr.contains("trace_id"), "{stderr}");
-    fs::write(study.path("shadow.csv"), "trace_id,release_id,success\nt1,new,true\n").unwrap();
+    fs::write(
+        study.path("shadow.csv"),
+        "trace_id,release_id,success\nt1,new,true\n",
+    )
+    .unwrap();
     let stderr = refused(&replay("no_trace.csv", &["--shadow", "shadow.csv"]), 2);
-    assert!(stderr.contains("expected a column `trace_id` in the traffic"), "{stderr}");
-    fs::write(study.path("broken.csv"), b"event_time,user_id,release_id,feature\n2026-05-25,u\xff1,old,x\n").unwrap();
+    assert!(
+        stderr.contains("expected a column `trace_id` in the traffic"),
+        "{stderr}"
+    );
+    fs::write(
+        study.path("broken.csv"),
+        b"event_time,user_id,release_id,feature\n2026-05-25,u\xff1,old,x\n",
+    )
+    .unwrap();
     refused(&replay("broken.csv", &[]), 3);
     let stderr = refused(&replay("log", &["--memory-limit", "many"]), 2);
     assert!(stderr.contains("expected a size such as 300MB"), "{stderr}");
@@ -519,19 +858,60 @@ fn what_is_odd_in_a_log_is_said() {
     let ids: StringArray = twice.clone().map(|user| Some(user.id.clone())).collect();
     let columns: [(&str, ArrayRef); 5] = [
         ("user_id", Arc::new(ids)),
-        ("score", Arc::new(twice.clone().map(|_| Some(0.5)).collect::<Float64Array>())),
-        ("layer", Arc::new(twice.clone().map(|user| Some(LAYERS[user.layer])).collect::<StringArray>())),
-        ("eligible", Arc::new(twice.clone().map(|user| Some(user.eligible)).collect::<BooleanArray>())),
-        ("tenant_id", Arc::new(twice.map(|user| Some(user.tenant)).collect::<StringArray>())),
+        (
+            "score",
+            Arc::new(twice.clone().map(|_| Some(0.5)).collect::<Float64Array>()),
+        ),
+        (
+            "layer",
+            Arc::new(
+                twice
+                    .clone()
+                    .map(|user| Some(LAYERS[user.layer]))
+                    .collect::<StringArray>(),
+            ),
+        ),
+        (
+            "eligible",
+            Arc::new(
+                twice
+                    .clone()
+                    .map(|user| Some(user.eligible))
+                    .collect::<BooleanArray>(),
+            ),
+        ),
+        (
+            "tenant_id",
+            Arc::new(twice.map(|user| Some(user.tenant)).collect::<StringArray>()),
+        ),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(study.path("twice.parquet")).unwrap(), batch.schema(), None).unwrap();
+    let mut writer = ArrowWriter::try_new(
+        File::create(study.path("twice.parquet")).unwrap(),
+        batch.schema(),
+        None,
+    )
+    .unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     for limit in ["1GB", "4kB"] {
-        let args =
-            ["replay", "--traffic", "log", "--layers", "twice.parquet", "--plan", "plan.toml", "--out", "no", "--memory-limit", limit];
+        let args = [
+            "replay",
+            "--traffic",
+            "log",
+            "--layers",
+            "twice.parquet",
+            "--plan",
+            "plan.toml",
+            "--out",
+            "no",
+            "--memory-limit",
+            limit,
+        ];
         let stderr = study.fails(&args, 3);
-        assert!(stderr.contains("expected one row a user, found \"u7\" twice"), "{limit}: {stderr}");
+        assert!(
+            stderr.contains("expected one row a user, found \"u7\" twice"),
+            "{limit}: {stderr}"
+        );
     }
 }

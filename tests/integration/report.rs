@@ -9,15 +9,41 @@ fn the_page_is_self_contained() {
     let html = fs::read_to_string(ecommerce().join("report.html")).unwrap();
     assert!(html.contains("default-src 'none'"));
     assert!(!html.contains("unsafe-"));
-    for outside in [" src=", "@import", "url(", "<link", "<iframe", " style=", " onclick="] {
+    for outside in [
+        " src=",
+        "@import",
+        "url(",
+        "<link",
+        "<iframe",
+        " style=",
+        " onclick=",
+    ] {
         assert!(!html.contains(outside), "{outside}");
     }
     // The only addresses are the name of the SVG language, and where the chart library says it comes from.
-    let addresses: Vec<&str> = html.match_indices("http").map(|(at, _)| html[at..].split(['"', ' ', '\'']).next().unwrap()).collect();
-    let known = ["http://www.w3.org/2000/svg", "https://github.com/leeoniya/uPlot", "http-equiv=", "https://", "http"];
-    assert!(addresses.iter().all(|address| known.contains(address)), "{addresses:?}");
+    let addresses: Vec<&str> = html
+        .match_indices("http")
+        .map(|(at, _)| html[at..].split(['"', ' ', '\'']).next().unwrap())
+        .collect();
+    let known = [
+        "http://www.w3.org/2000/svg",
+        "https://github.com/leeoniya/uPlot",
+        "http-equiv=",
+        "https://",
+        "http",
+    ];
+    assert!(
+        addresses.iter().all(|address| known.contains(address)),
+        "{addresses:?}"
+    );
     assert!(html.len() < 3_000_000);
-    let content = html.split("<main>").nth(1).unwrap().split("<script>").next().unwrap();
+    let content = html
+        .split("<main>")
+        .nth(1)
+        .unwrap()
+        .split("<script>")
+        .next()
+        .unwrap();
     assert!(!content.contains("NaN") && !content.contains(">inf") && !content.contains("null"));
 }
 
@@ -39,7 +65,9 @@ fn the_page_shows_what_was_decided() {
     ] {
         assert!(html.contains(part), "{part}");
     }
-    let n_figures = html.matches("<div class=\"picture\" role=\"img\" tabindex=\"0\" aria-label=").count();
+    let n_figures = html
+        .matches("<div class=\"picture\" role=\"img\" tabindex=\"0\" aria-label=")
+        .count();
     assert_eq!(n_figures, html.matches("<svg").count());
     assert!(n_figures >= 6);
 }
@@ -52,7 +80,10 @@ fn text_of_others_cannot_become_markup() {
     let scenario = scenario
         .replace("../datasets", text(&root().join("datasets")))
         .replace("\"bts\"", &format!("\"bts{evil}\""))
-        .replace("Real traffic", &format!("Real {} traffic", evil.replace('\\', "")))
+        .replace(
+            "Real traffic",
+            &format!("Real {} traffic", evil.replace('\\', "")),
+        )
         .replace("id = \"all\"", &format!("id = \"all\"\nname = \"{evil}\""));
     let path = dir.path().join("evil.toml");
     fs::write(&path, scenario).unwrap();
@@ -86,12 +117,29 @@ fn markdown_tables_are_whole() {
 fn a_report_in_another_language_is_redrawn_alike() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    ok(&["run", "scenarios/open-bandit.toml", "--out", text(&out), "--lang", "zh"]);
+    ok(&[
+        "run",
+        "scenarios/open-bandit.toml",
+        "--out",
+        text(&out),
+        "--lang",
+        "zh",
+    ]);
     let names = ["report.html", "report.md"];
     let drawn = names.map(|name| fs::read_to_string(out.join(name)).unwrap());
     assert!(drawn[0].contains("<html lang=\"zh-CN\">") && drawn.iter().all(|page| page.contains("放量决策")));
     ok(&["report", text(&out)]);
-    assert!(names.iter().zip(&drawn).all(|(name, page)| fs::read_to_string(out.join(name)).unwrap() != *page));
+    assert!(
+        names
+            .iter()
+            .zip(&drawn)
+            .all(|(name, page)| fs::read_to_string(out.join(name)).unwrap() != *page)
+    );
     ok(&["report", text(&out), "--lang", "zh"]);
-    assert!(names.iter().zip(&drawn).all(|(name, page)| fs::read_to_string(out.join(name)).unwrap() == *page));
+    assert!(
+        names
+            .iter()
+            .zip(&drawn)
+            .all(|(name, page)| fs::read_to_string(out.join(name)).unwrap() == *page)
+    );
 }

@@ -13,8 +13,17 @@ use crate::{
 fn the_case_study_is_decided_as_expected() {
     let schedule = json(&ecommerce().join("schedule.json"));
     let verdict = |layer: &str| {
-        let found = schedule["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer).unwrap();
-        (found["verdict"].as_str().unwrap().to_owned(), found["ratio"].as_f64().unwrap(), found["next_ratio"].as_f64().unwrap())
+        let found = schedule["layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|l| l["layer"] == layer)
+            .unwrap();
+        (
+            found["verdict"].as_str().unwrap().to_owned(),
+            found["ratio"].as_f64().unwrap(),
+            found["next_ratio"].as_f64().unwrap(),
+        )
     };
     assert_eq!(verdict("internal"), ("hold".into(), 1.0, 1.0));
     assert_eq!(verdict("early"), ("promote".into(), 0.1, 0.5));
@@ -33,9 +42,23 @@ fn the_regression_is_caught_hours_after_it_starts() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("study");
     // The same data, looked at six hours into day 4.
-    let summary = ok(&["run", "scenarios/ecommerce.toml", "--out", text(&out), "--as-of", "2026-05-28T06:00:00Z", "--json"]);
+    let summary = ok(&[
+        "run",
+        "scenarios/ecommerce.toml",
+        "--out",
+        text(&out),
+        "--as-of",
+        "2026-05-28T06:00:00Z",
+        "--json",
+    ]);
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
-    let regular = summary["schedule"]["layers"].as_array().unwrap().iter().find(|l| l["layer"] == "regular").unwrap().clone();
+    let regular = summary["schedule"]["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|l| l["layer"] == "regular")
+        .unwrap()
+        .clone();
     assert_eq!(regular["verdict"], "rollback", "{regular}");
 }
 
@@ -43,13 +66,28 @@ fn the_regression_is_caught_hours_after_it_starts() {
 fn one_thread_or_two_write_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("study");
-    ok(&["--threads", "1", "run", "scenarios/ecommerce.toml", "--out", text(&out)]);
+    ok(&[
+        "--threads",
+        "1",
+        "run",
+        "scenarios/ecommerce.toml",
+        "--out",
+        text(&out),
+    ]);
     assert_same_tree(ecommerce(), &out);
     // And a second run over the first, which reuses its data.
     ok(&["run", "scenarios/ecommerce.toml", "--out", text(&out)]);
     assert_same_tree(ecommerce(), &out);
-    let hidden: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(!hidden.iter().any(|name| name.to_string_lossy().contains("partial")), "{hidden:?}");
+    let hidden: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert!(
+        !hidden
+            .iter()
+            .any(|name| name.to_string_lossy().contains("partial")),
+        "{hidden:?}"
+    );
 }
 
 #[test]
@@ -61,7 +99,15 @@ fn the_stages_write_what_run_writes() {
 
     ok(&["generate", "ecommerce", "--out", text(&at("data"))]);
     assert_same_tree(&study.join("data"), &at("data"));
-    ok(&["layer", "--users", text(&at("data/users.parquet")), "--config", plan, "--out", text(&at("layers.parquet"))]);
+    ok(&[
+        "layer",
+        "--users",
+        text(&at("data/users.parquet")),
+        "--config",
+        plan,
+        "--out",
+        text(&at("layers.parquet")),
+    ]);
     ok(&[
         "replay",
         "--traffic",
@@ -73,7 +119,15 @@ fn the_stages_write_what_run_writes() {
         "--out",
         text(&at("cube")),
     ]);
-    ok(&["analyze", "--cube", text(&at("cube")), "--plan", plan, "--out", text(&at("analysis.json"))]);
+    ok(&[
+        "analyze",
+        "--cube",
+        text(&at("cube")),
+        "--plan",
+        plan,
+        "--out",
+        text(&at("analysis.json")),
+    ]);
     ok(&[
         "schedule",
         "--plan",
@@ -132,11 +186,25 @@ fn verify_names_what_differs() {
     let dir = tempfile::tempdir().unwrap();
     let scenario = fs::read_to_string(crate::support::root().join("scenarios/open-bandit.toml")).unwrap();
     let datasets = crate::support::root().join("datasets");
-    let scenario = scenario.replace("../datasets", text(&datasets)).replace("verdict = \"inconclusive\"", "verdict = \"promote\"");
+    let scenario = scenario
+        .replace("../datasets", text(&datasets))
+        .replace("verdict = \"inconclusive\"", "verdict = \"promote\"");
     let path = dir.path().join("wrong.toml");
     fs::write(&path, scenario).unwrap();
-    let stderr = crate::support::fails(&["run", text(&path), "--out", text(&dir.path().join("out")), "--verify"], 1);
-    assert!(stderr.contains("expected promote to 50%, found inconclusive to 50%"), "{stderr}");
+    let stderr = crate::support::fails(
+        &[
+            "run",
+            text(&path),
+            "--out",
+            text(&dir.path().join("out")),
+            "--verify",
+        ],
+        1,
+    );
+    assert!(
+        stderr.contains("expected promote to 50%, found inconclusive to 50%"),
+        "{stderr}"
+    );
 }
 
 /// Counts and sums of one release in one stage, straight from the rows.
@@ -160,52 +228,88 @@ fn a_plain_loop_over_the_rows_finds_the_same_numbers() {
         let (ids, layers) = (texts(batch, "user_id"), texts(batch, "layer"));
         let eligible = batch.column_by_name("eligible").unwrap().as_boolean();
         for row in 0..batch.num_rows() {
-            layer_of.insert(ids.value(row).into(), (layers.value(row).into(), eligible.value(row)));
+            layer_of.insert(
+                ids.value(row).into(),
+                (layers.value(row).into(), eligible.value(row)),
+            );
         }
     });
     let analysis = json(&study.join("analysis.json"));
     let mut naive: HashMap<(String, usize, String), Naive> = HashMap::new();
     for day in ["25", "26", "27", "28"] {
-        each_batch(&study.join(format!("data/traffic/dt=2026-05-{day}/part-0.parquet")), |batch| {
-            let (ids, releases) = (texts(batch, "user_id"), texts(batch, "release_id"));
-            let times = batch.column_by_name("event_time").unwrap();
-            let times = times.as_primitive::<arrow_array::types::TimestampMicrosecondType>();
-            let flag = |name: &str| batch.column_by_name(name).unwrap().as_boolean().clone();
-            let (completed, complaint, bad) = (flag("task_completed"), flag("complaint"), flag("bad"));
-            let latency: &Float64Array = batch.column_by_name("latency_ms").unwrap().as_primitive();
-            for row in 0..batch.num_rows() {
-                let (layer, eligible) = &layer_of[ids.value(row)];
-                if !eligible {
-                    continue;
+        each_batch(
+            &study.join(format!("data/traffic/dt=2026-05-{day}/part-0.parquet")),
+            |batch| {
+                let (ids, releases) = (texts(batch, "user_id"), texts(batch, "release_id"));
+                let times = batch.column_by_name("event_time").unwrap();
+                let times = times.as_primitive::<arrow_array::types::TimestampMicrosecondType>();
+                let flag = |name: &str| batch.column_by_name(name).unwrap().as_boolean().clone();
+                let (completed, complaint, bad) = (flag("task_completed"), flag("complaint"), flag("bad"));
+                let latency: &Float64Array = batch.column_by_name("latency_ms").unwrap().as_primitive();
+                for row in 0..batch.num_rows() {
+                    let (layer, eligible) = &layer_of[ids.value(row)];
+                    if !eligible {
+                        continue;
+                    }
+                    let of_layer = analysis["layers"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .find(|l| l["layer"] == layer.as_str())
+                        .unwrap();
+                    let stages = of_layer["stages"].as_array().unwrap();
+                    let at = times.value(row);
+                    let stage = stages
+                        .iter()
+                        .position(|s| {
+                            (s["start"].as_i64().unwrap()..s["end"].as_i64().unwrap()).contains(&at)
+                        })
+                        .unwrap();
+                    let cell = naive
+                        .entry((layer.clone(), stage, releases.value(row).into()))
+                        .or_default();
+                    cell.n_rows += 1;
+                    cell.users.insert(ids.value(row).into());
+                    cell.completed += f64::from(u8::from(completed.value(row)));
+                    cell.complaints += f64::from(u8::from(complaint.value(row)));
+                    cell.latency += latency.value(row);
+                    if bad.is_valid(row) {
+                        cell.rated += 1.0;
+                        cell.bad += f64::from(u8::from(bad.value(row)));
+                    }
                 }
-                let of_layer = analysis["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer.as_str()).unwrap();
-                let stages = of_layer["stages"].as_array().unwrap();
-                let at = times.value(row);
-                let stage = stages.iter().position(|s| (s["start"].as_i64().unwrap()..s["end"].as_i64().unwrap()).contains(&at)).unwrap();
-                let cell = naive.entry((layer.clone(), stage, releases.value(row).into())).or_default();
-                cell.n_rows += 1;
-                cell.users.insert(ids.value(row).into());
-                cell.completed += f64::from(u8::from(completed.value(row)));
-                cell.complaints += f64::from(u8::from(complaint.value(row)));
-                cell.latency += latency.value(row);
-                if bad.is_valid(row) {
-                    cell.rated += 1.0;
-                    cell.bad += f64::from(u8::from(bad.value(row)));
-                }
-            }
-        });
+            },
+        );
     }
     let close = |found: &serde_json::Value, expected: f64| {
         let found = found.as_f64().unwrap();
-        assert!((found - expected).abs() <= 1e-9 * expected.abs(), "{found} against {expected}");
+        assert!(
+            (found - expected).abs() <= 1e-9 * expected.abs(),
+            "{found} against {expected}"
+        );
     };
     let mut n_compared = 0;
     for ((layer, stage, release), cell) in &naive {
-        let of_layer = analysis["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer.as_str()).unwrap();
+        let of_layer = analysis["layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|l| l["layer"] == layer.as_str())
+            .unwrap();
         let stage = &of_layer["stages"][stage];
-        let arm = if analysis["candidate"] == release.as_str() { "candidate" } else { "baseline" };
-        let estimate =
-            |metric: &str| &stage["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == metric).unwrap()[arm]["estimate"];
+        let arm = if analysis["candidate"] == release.as_str() {
+            "candidate"
+        } else {
+            "baseline"
+        };
+        let estimate = |metric: &str| {
+            &stage["metrics"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|m| m["metric"] == metric)
+                .unwrap()[arm]["estimate"]
+        };
         assert_eq!(stage["rows"][arm], cell.n_rows);
         assert_eq!(stage["users"][arm], cell.users.len());
         let n = cell.n_rows as f64;
@@ -219,13 +323,20 @@ fn a_plain_loop_over_the_rows_finds_the_same_numbers() {
 }
 
 fn each_batch(path: &Path, mut on_batch: impl FnMut(&RecordBatch)) {
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap() {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap())
+        .unwrap()
+        .build()
+        .unwrap()
+    {
         on_batch(&batch.unwrap());
     }
 }
 
 fn texts(batch: &RecordBatch, name: &str) -> StringArray {
-    arrow_cast::cast(batch.column_by_name(name).unwrap(), &arrow_schema::DataType::Utf8).unwrap().as_string().clone()
+    arrow_cast::cast(batch.column_by_name(name).unwrap(), &arrow_schema::DataType::Utf8)
+        .unwrap()
+        .as_string()
+        .clone()
 }
 
 /// However the rows are split, ordered and written, the cube is the same.
@@ -240,7 +351,10 @@ fn splits_orders_and_formats_do_not_matter() {
     fs::create_dir(small.path("parts")).unwrap();
     for (idx, chunk) in rows.chunks(150).rev().enumerate() {
         let reversed: Vec<&str> = chunk.iter().rev().copied().collect();
-        small.write(&format!("parts/{idx}.csv"), format!("{header}\n{}\n", reversed.join("\n")));
+        small.write(
+            &format!("parts/{idx}.csv"),
+            format!("{header}\n{}\n", reversed.join("\n")),
+        );
     }
     // The last part as NDJSON.
     let last = fs::read_to_string(small.path("parts/2.csv")).unwrap();
@@ -250,7 +364,10 @@ fn splits_orders_and_formats_do_not_matter() {
         .skip(1)
         .map(|line| {
             let f: Vec<&str> = line.split(',').collect();
-            format!(r#"{{"event_time":"{}","user_id":"{}","release_id":"{}","success":{},"latency_ms":{}}}"#, f[0], f[1], f[2], f[3], f[4])
+            format!(
+                r#"{{"event_time":"{}","user_id":"{}","release_id":"{}","success":{},"latency_ms":{}}}"#,
+                f[0], f[1], f[2], f[3], f[4]
+            )
         })
         .collect();
     small.write("parts/2.ndjson", objects.join("\n"));
@@ -258,7 +375,10 @@ fn splits_orders_and_formats_do_not_matter() {
     small.run();
     let cube = tree(&small.path("out/cube"));
     for name in ["cells.parquet", "exposures.parquet", "latencies.parquet"] {
-        assert!(cube[Path::new(name)] == reference[Path::new(name)], "{name} differs");
+        assert!(
+            cube[Path::new(name)] == reference[Path::new(name)],
+            "{name} differs"
+        );
     }
     assert_eq!(small.rows()["n_rows"], 400);
 }
@@ -276,12 +396,25 @@ fn files_are_not_writable_by_others() {
 fn changed(dir: &Path, edit: impl Fn(String) -> String) -> std::path::PathBuf {
     let text = fs::read_to_string(crate::support::root().join("scenarios/ecommerce.toml")).unwrap();
     let path = dir.join("changed.toml");
-    fs::write(&path, edit(text.replace("users = 200_000", "users = 40_000").replace("turns = 2_000_000", "turns = 400_000"))).unwrap();
+    fs::write(
+        &path,
+        edit(
+            text.replace("users = 200_000", "users = 40_000")
+                .replace("turns = 2_000_000", "turns = 400_000"),
+        ),
+    )
+    .unwrap();
     path
 }
 
 fn layer_of(schedule: &serde_json::Value, layer: &str) -> serde_json::Value {
-    schedule["layers"].as_array().unwrap().iter().find(|l| l["layer"] == layer).unwrap().clone()
+    schedule["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|l| l["layer"] == layer)
+        .unwrap()
+        .clone()
 }
 
 #[test]
@@ -294,10 +427,28 @@ fn a_release_that_was_rolled_back_stays_a_failure() {
     });
     ok(&["run", text(&scenario), "--out", text(&out)]);
     let regular = layer_of(&json(&out.join("schedule.json")), "regular");
-    assert_eq!((regular["verdict"].clone(), regular["first_blocking"].clone()), ("hold".into(), "new_release".into()));
+    assert_eq!(
+        (regular["verdict"].clone(), regular["first_blocking"].clone()),
+        ("hold".into(), "new_release".into())
+    );
     let gate = json(&out.join("gate_report.json"));
-    let outcome = |check: &str| gate["checks"].as_array().unwrap().iter().find(|c| c["check"] == check).unwrap()["outcome"].clone();
-    assert_eq!((outcome("rolled_back"), outcome("exposure_cap"), gate["outcome"].clone()), ("fail".into(), "fail".into(), "fail".into()));
+    let outcome = |check: &str| {
+        gate["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|c| c["check"] == check)
+            .unwrap()["outcome"]
+            .clone()
+    };
+    assert_eq!(
+        (
+            outcome("rolled_back"),
+            outcome("exposure_cap"),
+            gate["outcome"].clone()
+        ),
+        ("fail".into(), "fail".into(), "fail".into())
+    );
 }
 
 #[test]
@@ -315,9 +466,20 @@ fn a_plan_that_rolls_back_as_a_whole_opens_nothing() {
     ok(&["run", text(&scenario), "--out", text(&out)]);
     let schedule = json(&out.join("schedule.json"));
     for layer in schedule["layers"].as_array().unwrap() {
-        assert_eq!((layer["next_ratio"].clone(), layer["rolled_back"].clone()), (0.0.into(), true.into()), "{layer}");
+        assert_eq!(
+            (layer["next_ratio"].clone(), layer["rolled_back"].clone()),
+            (0.0.into(), true.into()),
+            "{layer}"
+        );
         let blocking = &layer["first_blocking"];
-        assert!(layer["trace"].as_array().unwrap().iter().any(|step| step["check"] == *blocking), "{layer}");
+        assert!(
+            layer["trace"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|step| step["check"] == *blocking),
+            "{layer}"
+        );
     }
 }
 
@@ -325,16 +487,26 @@ fn a_plan_that_rolls_back_as_a_whole_opens_nothing() {
 fn tenants_have_ratios_of_their_own() {
     let small = Small::new();
     small.edit("users.csv", |t| {
-        t.replace("user_id,", "tenant_id,user_id,").replace("\nu", "\nx,u")
-            + &t.split_once('\n').unwrap().1.replace("u", "y,u").replace("try,ue", "true")
+        t.replace("user_id,", "tenant_id,user_id,")
+            .replace("\nu", "\nx,u")
+            + &t.split_once('\n')
+                .unwrap()
+                .1
+                .replace("u", "y,u")
+                .replace("try,ue", "true")
     });
     small.edit("traffic.csv", |t| {
         let rows: Vec<&str> = t.lines().skip(1).collect();
         let x = rows.iter().map(|row| format!("x,{row}\n")).collect::<String>();
-        let y = rows.iter().map(|row| format!("y,{}\n", row.replace(",new,", ",old,"))).collect::<String>();
+        let y = rows
+            .iter()
+            .map(|row| format!("y,{}\n", row.replace(",new,", ",old,")))
+            .collect::<String>();
         format!("tenant_id,event_time,user_id,release_id,success,latency_ms\n{x}{y}")
     });
-    small.edit("study.toml", |t| t.replace("layer = \"all\"", "layer = \"all\"\ntenant = \"x\""));
+    small.edit("study.toml", |t| {
+        t.replace("layer = \"all\"", "layer = \"all\"\ntenant = \"x\"")
+    });
     small.run();
     let schedule = json(&small.path("out/schedule.json"));
     let ratios: Vec<(String, f64)> = schedule["layers"]
@@ -354,10 +526,15 @@ fn users_in_both_arms_make_the_data_invalid() {
     small.edit("traffic.csv", |t| {
         t.lines().map(|line| if line.starts_with("2026-05-26") { line.replace(",new,", ",NEW,").replace(",old,", ",new,").replace(",NEW,", ",old,") } else { line.to_owned() } + "\n").collect()
     });
-    small.edit("study.toml", |t| t.replace("id = \"small\"", "id = \"small\"\nprofile = \"external\""));
+    small.edit("study.toml", |t| {
+        t.replace("id = \"small\"", "id = \"small\"\nprofile = \"external\"")
+    });
     small.run();
     let layer = layer_of(&json(&small.path("out/schedule.json")), "all");
-    assert_eq!((layer["verdict"].clone(), layer["first_blocking"].clone()), ("invalid".into(), "crossover".into()));
+    assert_eq!(
+        (layer["verdict"].clone(), layer["first_blocking"].clone()),
+        ("invalid".into(), "crossover".into())
+    );
 }
 
 #[test]
@@ -371,16 +548,38 @@ fn evidence_of_another_plan_is_refused() {
         ("as_of = \"2026-05-29", "as_of = \"2026-05-28"),
     ] {
         let scenario = changed(dir.path(), |text| text.replace(from, to));
-        let stderr = crate::support::fails(&["analyze", "--cube", text(&cube), "--plan", text(&scenario), "--out", text(&out)], 3);
-        assert!(stderr.contains("expected a cube of plan") && stderr.contains("hint:"), "{stderr}");
+        let stderr = crate::support::fails(
+            &[
+                "analyze",
+                "--cube",
+                text(&cube),
+                "--plan",
+                text(&scenario),
+                "--out",
+                text(&out),
+            ],
+            3,
+        );
+        assert!(
+            stderr.contains("expected a cube of plan") && stderr.contains("hint:"),
+            "{stderr}"
+        );
     }
     // A state that was tampered with.
     let state = dir.path().join("state.json");
     let whole = fs::read_to_string(ecommerce().join("state.json")).unwrap();
-    for (from, to) in
-        [("sluice.state/1", "sluice.state/7"), ("\"layer\": \"vip\"", "\"layer\": \"early\""), ("\"plan_id\": \"cs", "\"plan_id\": \"xx")]
-    {
-        fs::write(&state, whole.replacen(from, to, 1).replace("\"evidence_digest\": \"sha256:", "\"evidence_digest\": \"other:")).unwrap();
+    for (from, to) in [
+        ("sluice.state/1", "sluice.state/7"),
+        ("\"layer\": \"vip\"", "\"layer\": \"early\""),
+        ("\"plan_id\": \"cs", "\"plan_id\": \"xx"),
+    ] {
+        fs::write(
+            &state,
+            whole
+                .replacen(from, to, 1)
+                .replace("\"evidence_digest\": \"sha256:", "\"evidence_digest\": \"other:"),
+        )
+        .unwrap();
         let analysis = ecommerce().join("analysis.json");
         let args = [
             "schedule",

@@ -11,14 +11,21 @@ use tempfile::TempDir;
 
 /// A port that nobody listens on.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Waits until somebody answers at a port.
 pub(crate) fn wait_for_port(port: u16, what: &str) {
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what} does not answer");
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{what} does not answer"
+        );
         sleep(Duration::from_millis(20));
     }
 }
@@ -48,7 +55,16 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         self.kill();
         let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir", self.folder.path().to_str().unwrap(), "--save", ""])
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                self.folder.path().to_str().unwrap(),
+                "--save",
+                "",
+            ])
             .args(["--logfile", "redis.log"])
             .args(&self.more)
             .stdout(Stdio::null())
@@ -59,8 +75,15 @@ impl RedisServer {
         wait_for_port(self.port, "redis-server");
         // It answers errors while it loads what it kept.
         let start = Instant::now();
-        while self.try_ask(&["PING"]).is_none_or(|answer| answer.contains("LOADING")) {
-            assert!(start.elapsed() < Duration::from_secs(60), "redis-server does not load: {}", self.log());
+        while self
+            .try_ask(&["PING"])
+            .is_none_or(|answer| answer.contains("LOADING"))
+        {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "redis-server does not load: {}",
+                self.log()
+            );
             sleep(Duration::from_millis(20));
         }
     }
@@ -82,13 +105,18 @@ impl RedisServer {
     }
 
     fn try_ask(&self, parts: &[&str]) -> Option<String> {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(parts).output().ok()?;
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(parts)
+            .output()
+            .ok()?;
         Some(String::from_utf8(output.stdout).ok()?.trim_end().to_owned())
     }
 
     /// What the server's own client answers.
     pub(crate) fn ask(&self, parts: &[&str]) -> String {
-        self.try_ask(parts).expect("hint: scripts/test installs redis-tools")
+        self.try_ask(parts)
+            .expect("hint: scripts/test installs redis-tools")
     }
 }
 

@@ -69,7 +69,10 @@ fn forecast(scenario: &str, args: &[&str]) -> Value {
     let out = dir.path().join("out");
     let all = [&["simulate", text(&path), "--out", text(&out), "--json"], args].concat();
     let printed = ok(&all);
-    assert_eq!(fs::read_to_string(out.join("forecast.json")).unwrap().trim(), printed.trim());
+    assert_eq!(
+        fs::read_to_string(out.join("forecast.json")).unwrap().trim(),
+        printed.trim()
+    );
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("<svg") && !page.contains("unsafe-") && page.contains("default-src 'none'"));
     serde_json::from_str(&printed).unwrap()
@@ -86,7 +89,8 @@ fn number(value: &Value) -> f64 {
 
 #[test]
 fn runs_agree_with_exact_integration() {
-    let scenario = format!("{ONE}\n[[simulate.plan]]\nid = \"gates\"\ncontroller = \"group_sequential\"\nalpha = 0.1\n");
+    let scenario =
+        format!("{ONE}\n[[simulate.plan]]\nid = \"gates\"\ncontroller = \"group_sequential\"\nalpha = 0.1\n");
     let found = forecast(&scenario, &[]);
     // The same ramp for the calculator: users who come in a day, and the variance of one's mean outcome.
     let active = -(0.5_f64.ln()) / 7.0;
@@ -112,10 +116,19 @@ fn runs_agree_with_exact_integration() {
         ]))
         .unwrap();
         let run = plan(&found, "gates", world);
-        let (p, error) = (number(&run["p_rollback"]["p"]), number(&run["p_rollback"]["mc_error"]));
+        let (p, error) = (
+            number(&run["p_rollback"]["p"]),
+            number(&run["p_rollback"]["mc_error"]),
+        );
         let expected = number(&exact["p_rollback"]);
-        assert!((p - expected).abs() < 4.0 * error + 0.005, "{world}: run {p} +- {error}, exactly {expected}");
-        assert!((0.02..0.98).contains(&expected), "a test that can fail: {expected}");
+        assert!(
+            (p - expected).abs() < 4.0 * error + 0.005,
+            "{world}: run {p} +- {error}, exactly {expected}"
+        );
+        assert!(
+            (0.02..0.98).contains(&expected),
+            "a test that can fail: {expected}"
+        );
     }
 }
 
@@ -123,11 +136,16 @@ fn runs_agree_with_exact_integration() {
 fn sequential_policies_keep_their_error_and_others_do_not() {
     let variants = "[[simulate.plan]]\nid = \"every look\"\n[[simulate.plan]]\nid = \"one look\"\nsequential = \"fixed\"\n";
     // Nothing goes up, so that every look is at the same stage, hour after hour for twenty days.
-    let scenario =
-        format!("{ONE}\n{variants}").replace("dwell_hours = 24", "dwell_hours = 1000").replace("margin = 0.02", "margin = 0.003");
+    let scenario = format!("{ONE}\n{variants}")
+        .replace("dwell_hours = 24", "dwell_hours = 1000")
+        .replace("margin = 0.02", "margin = 0.003");
     let found = forecast(&scenario, &["--runs", "1000"]);
     let p = |plan_id: &str| number(&plan(&found, plan_id, "none")["p_rollback"]["p"]);
-    assert!(p("every look") <= 0.05 + 3.0 * (0.05_f64 * 0.95 / 1000.0).sqrt(), "{}", p("every look"));
+    assert!(
+        p("every look") <= 0.05 + 3.0 * (0.05_f64 * 0.95 / 1000.0).sqrt(),
+        "{}",
+        p("every look")
+    );
     assert!(p("one look") > 0.1, "{}", p("one look"));
     // And what is harmful is found.
     assert!(number(&plan(&found, "every look", "bad")["p_rollback"]["p"]) > 0.95);
@@ -138,16 +156,35 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
     let run = |threads: &str, out: &str| {
         let out = dir.path().join(out);
-        ok(&["--threads", threads, "simulate", "scenarios/ramp.toml", "--runs", "40", "--out", text(&out), "--optimize"]);
-        (fs::read(out.join("forecast.json")).unwrap(), fs::read(out.join("report.html")).unwrap())
+        ok(&[
+            "--threads",
+            threads,
+            "simulate",
+            "scenarios/ramp.toml",
+            "--runs",
+            "40",
+            "--out",
+            text(&out),
+            "--optimize",
+        ]);
+        (
+            fs::read(out.join("forecast.json")).unwrap(),
+            fs::read(out.join("report.html")).unwrap(),
+        )
     };
     assert!(run("1", "a") == run("2", "b"));
     let document: Value = serde_json::from_slice(&run("2", "a").0).unwrap();
     // What the source document's own numbers hide.
     let findings = document["findings"].to_string();
-    assert!(findings.contains("the first step of early, 10%, reaches 50000 users"), "{findings}");
+    assert!(
+        findings.contains("the first step of early, 10%, reaches 50000 users"),
+        "{findings}"
+    );
     let article = plan(&document, "article's rule", "day-4 fault");
-    assert!(number(&article["cost"]["mean"]) > 2e7 && number(&article["p_rollback"]["p"]) < 0.1, "{article}");
+    assert!(
+        number(&article["cost"]["mean"]) > 2e7 && number(&article["p_rollback"]["p"]) < 0.1,
+        "{article}"
+    );
     let planned = plan(&document, "as planned", "day-4 fault");
     assert!(number(&planned["p_rollback"]["p"]) > 0.95 && number(&planned["cost"]["mean"]) < 1e5);
     let capped = plan(&document, "under .1 %", "day-4 fault");
@@ -158,20 +195,33 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 
 #[test]
 fn an_optimal_schedule_keeps_its_promises_when_it_is_run() {
-    let scenario = format!("{ONE}\n[simulate.budget]\nmde = 0.01\nmax_false_rollback = 0.1\nmax_missed = 0.2\nmax_harm = 300\n");
+    let scenario = format!(
+        "{ONE}\n[simulate.budget]\nmde = 0.01\nmax_false_rollback = 0.1\nmax_missed = 0.2\nmax_harm = 300\n"
+    );
     let found = forecast(&scenario, &["--optimize", "--runs", "2000"]);
     let layer = &found["optimum"]["layers"][0];
     let chosen = &layer["chosen"];
-    assert!(number(&chosen["p_false_rollback"]) <= 0.1 + 1e-9 && number(&chosen["p_missed"]) <= 0.2, "{layer}");
+    assert!(
+        number(&chosen["p_false_rollback"]) <= 0.1 + 1e-9 && number(&chosen["p_missed"]) <= 0.2,
+        "{layer}"
+    );
     assert!(number(&chosen["expected_harm"]) <= 300.0);
     for pair in layer["front"].as_array().unwrap().windows(2) {
         assert!(number(&pair[0]["hours_if_good"]) < number(&pair[1]["hours_if_good"]));
         assert!(number(&pair[0]["expected_harm"]) > number(&pair[1]["expected_harm"]));
     }
-    let run = layer["finalists"].as_array().unwrap().iter().find(|run| run["controller"] == "group_sequential").unwrap();
+    let run = layer["finalists"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|run| run["controller"] == "group_sequential")
+        .unwrap();
     assert_eq!(run["ladder"], chosen["ladder"]);
     for (promise, bound) in [("p_false_rollback", 0.1), ("p_missed", 0.2)] {
-        assert!(number(&run[promise]["p"]) <= bound + 4.0 * number(&run[promise]["mc_error"]), "{promise}: {run}");
+        assert!(
+            number(&run[promise]["p"]) <= bound + 4.0 * number(&run[promise]["mc_error"]),
+            "{promise}: {run}"
+        );
     }
     // The plan that comes out goes in again, and keeps them too.
     let again = format!("{scenario}\n{}", found["optimum"]["toml"].as_str().unwrap());
@@ -179,37 +229,101 @@ fn an_optimal_schedule_keeps_its_promises_when_it_is_run() {
     let again = forecast(&again, &["--runs", "2000"]);
     let bad = plan(&again, "optimized", "bad");
     assert_eq!(bad["controller"], "group_sequential");
-    assert!(number(&bad["p_full"]["p"]) <= 0.2 + 4.0 * number(&bad["p_full"]["mc_error"]), "{bad}");
+    assert!(
+        number(&bad["p_full"]["p"]) <= 0.2 + 4.0 * number(&bad["p_full"]["mc_error"]),
+        "{bad}"
+    );
 }
 
 #[test]
 fn a_traced_run_tells_every_decision() {
-    let args = ["simulate", "scenarios/ramp.toml", "--trace-run", "3", "--trace-plan", "as planned", "--trace-world", "day-4 fault"];
-    let lines: Vec<Value> = ok(&args).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let args = [
+        "simulate",
+        "scenarios/ramp.toml",
+        "--trace-run",
+        "3",
+        "--trace-plan",
+        "as planned",
+        "--trace-world",
+        "day-4 fault",
+    ];
+    let lines: Vec<Value> = ok(&args)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let rollback = lines.iter().find(|line| line["verdict"] == "rollback").unwrap();
     assert_eq!(rollback["layer"], "regular");
-    let blocking = rollback["trace"].as_array().unwrap().iter().find(|check| check["outcome"]["block"].is_string()).unwrap();
+    let blocking = rollback["trace"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["outcome"]["block"].is_string())
+        .unwrap();
     assert_eq!(blocking["check"], rollback["first_blocking"]);
     assert!(lines[0]["at"] == "2026-05-25T00:00:00Z" && lines.len() > 100);
-    let stderr = fails(&["simulate", "scenarios/ramp.toml", "--trace-run", "3", "--trace-plan", "x", "--trace-world", "y"], 2);
-    assert!(stderr.contains("expected one of the plans as planned"), "{stderr}");
+    let stderr = fails(
+        &[
+            "simulate",
+            "scenarios/ramp.toml",
+            "--trace-run",
+            "3",
+            "--trace-plan",
+            "x",
+            "--trace-world",
+            "y",
+        ],
+        2,
+    );
+    assert!(
+        stderr.contains("expected one of the plans as planned"),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn the_case_study_s_log_is_decided_again() {
     let cube = ecommerce().join("cube");
     let plan = root().join("scenarios/ecommerce.toml");
-    let found: Value = serde_json::from_str(&ok(&["backtest", "--cube", text(&cube), "--plan", text(&plan), "--json"])).unwrap();
+    let found: Value = serde_json::from_str(&ok(&[
+        "backtest",
+        "--cube",
+        text(&cube),
+        "--plan",
+        text(&plan),
+        "--json",
+    ]))
+    .unwrap();
     let [along, own] = [0, 1].map(|idx| found[idx]["layers"].as_array().unwrap().clone());
     let decisions = |layers: &[Value], id: &str| -> Vec<Value> {
-        layers.iter().find(|layer| layer["layer"] == id).unwrap()["decisions"].as_array().unwrap().clone()
+        layers.iter().find(|layer| layer["layer"] == id).unwrap()["decisions"]
+            .as_array()
+            .unwrap()
+            .clone()
     };
-    let rollback = decisions(&along, "regular").into_iter().find(|decision| decision["verdict"] == "rollback").unwrap();
+    let rollback = decisions(&along, "regular")
+        .into_iter()
+        .find(|decision| decision["verdict"] == "rollback")
+        .unwrap();
     // The fault begins on the 28th with the layer's first step; it is seen within hours, not after the dwell of three days.
-    assert!(rollback["at"].as_str().unwrap().starts_with("2026-05-28T0"), "{rollback}");
-    assert!(rollback["first_blocking"].as_str().unwrap().starts_with("guardrail:"), "{rollback}");
-    let promote = decisions(&along, "early").into_iter().rfind(|decision| decision["verdict"] == "promote").unwrap();
-    assert_eq!((&promote["at"], &promote["next_ratio"]), (&Value::from("2026-05-28T00:00:00Z"), &Value::from(0.5)));
+    assert!(
+        rollback["at"].as_str().unwrap().starts_with("2026-05-28T0"),
+        "{rollback}"
+    );
+    assert!(
+        rollback["first_blocking"]
+            .as_str()
+            .unwrap()
+            .starts_with("guardrail:"),
+        "{rollback}"
+    );
+    let promote = decisions(&along, "early")
+        .into_iter()
+        .rfind(|decision| decision["verdict"] == "promote")
+        .unwrap();
+    assert_eq!(
+        (&promote["at"], &promote["next_ratio"]),
+        (&Value::from("2026-05-28T00:00:00Z"), &Value::from(0.5))
+    );
     // On its own the plan opens regular at once, where nobody had the candidate: the log cannot tell.
     let regular = own.iter().find(|layer| layer["layer"] == "regular").unwrap();
     assert!(regular["refused_at"].is_string(), "{regular}");
@@ -230,13 +344,30 @@ fn what_is_not_declared_is_measured() {
             kept.push('\n');
         }
     }
-    let scenario = kept
-        .replace("metric = \"task_completion_rate\"\nvalue = 0.6", "metric = \"task_completion_rate\"\nlayer = \"internal\"\nvalue = 0.6");
+    let scenario = kept.replace(
+        "metric = \"task_completion_rate\"\nvalue = 0.6",
+        "metric = \"task_completion_rate\"\nlayer = \"internal\"\nvalue = 0.6",
+    );
     let path = dir.path().join("ramp.toml");
     fs::write(&path, scenario).unwrap();
-    let (cube, plan_of_cube, out) = (ecommerce().join("cube"), root().join("scenarios/ecommerce.toml"), dir.path().join("out"));
-    let args =
-        ["simulate", text(&path), "--cube", text(&cube), "--cube-plan", text(&plan_of_cube), "--out", text(&out), "--runs", "20", "--json"];
+    let (cube, plan_of_cube, out) = (
+        ecommerce().join("cube"),
+        root().join("scenarios/ecommerce.toml"),
+        dir.path().join("out"),
+    );
+    let args = [
+        "simulate",
+        text(&path),
+        "--cube",
+        text(&cube),
+        "--cube-plan",
+        text(&plan_of_cube),
+        "--out",
+        text(&out),
+        "--runs",
+        "20",
+        "--json",
+    ];
     let found: Value = serde_json::from_str(&ok(&args)).unwrap();
     assert!(found["basis"].as_str().unwrap().contains("observed"));
     // The case study's log has 200,000 users; all but those who did not consent can be reached.
@@ -244,7 +375,10 @@ fn what_is_not_declared_is_measured() {
     assert!((100_000.0..200_000.0).contains(&users), "{users}");
     assert!(number(&plan(&found, "as planned", "day-4 fault")["p_rollback"]["p"]) > 0.9);
     let stderr = fails(&["simulate", text(&path), "--out", text(&out)], 2);
-    assert!(stderr.contains("expected size and traffic of layer \"internal\""), "{stderr}");
+    assert!(
+        stderr.contains("expected size and traffic of layer \"internal\""),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -263,18 +397,38 @@ fn what_a_simulation_cannot_know_is_said() {
             "expected a metric of QoS or of a guardrail",
         ),
         ("users = 400000\n", "", "simulate.layer[1].users"),
-        ("sd = 600\n", "", "expected the standard deviation of a row's value"),
-        ("[[simulate.rate]]\nmetric = \"complaint_rate\"\nvalue = 0.002\n", "", "expected a value of complaint_rate in layer \"all\""),
+        (
+            "sd = 600\n",
+            "",
+            "expected the standard deviation of a row's value",
+        ),
+        (
+            "[[simulate.rate]]\nmetric = \"complaint_rate\"\nvalue = 0.002\n",
+            "",
+            "expected a value of complaint_rate in layer \"all\"",
+        ),
         ("id = \"bad\"", "id = \"none\"", "expected ids that differ"),
         ("runs = 4000", "rnus = 4000", "simulate.rnus"),
-        ("days = 20", "days = 0.01", "expected 1 to 1000000 windows of the plan, found 0"),
+        (
+            "days = 20",
+            "days = 0.01",
+            "expected 1 to 1000000 windows of the plan, found 0",
+        ),
         (
             "[[simulate.world]]",
             "[simulate.budget]\nmetric = \"bad_rate\"\nmde = nan\n[[simulate.world]]",
             "that rolls back (task_completion_rate), found \"bad_rate\"",
         ),
-        ("[[simulate.world]]", "[simulate.cost]\nbad_rate = -3\n[[simulate.world]]", "simulate.cost.bad_rate"),
-        ("turns_per_user_day = 0.5", "turns_per_user_day = 0.5\nrhythm = [1, 2]", "expected 24 or 168 weights"),
+        (
+            "[[simulate.world]]",
+            "[simulate.cost]\nbad_rate = -3\n[[simulate.world]]",
+            "simulate.cost.bad_rate",
+        ),
+        (
+            "turns_per_user_day = 0.5",
+            "turns_per_user_day = 0.5\nrhythm = [1, 2]",
+            "expected 24 or 168 weights",
+        ),
     ] {
         let stderr = refused(ONE.replacen(from, to, 1));
         assert!(stderr.contains(message), "{message}: {stderr}");

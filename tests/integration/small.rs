@@ -35,14 +35,25 @@ pub(crate) struct Small {
 
 impl Small {
     pub(crate) fn new() -> Self {
-        let small = Self { dir: tempfile::tempdir().unwrap() };
+        let small = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
         let profile = sluice::bucket::Profile::Sluice { salt: "small".into() };
         let (mut users, mut traffic) = (USERS.to_owned(), TRAFFIC.to_owned());
         for user in 0..200 {
             users.push_str(&format!("u{user},{user},true\n"));
-            let release = if profile.bucket(&format!("u{user}")) < 5_000 { "new" } else { "old" };
+            let release = if profile.bucket(&format!("u{user}")) < 5_000 {
+                "new"
+            } else {
+                "old"
+            };
             for hour in [1, 30] {
-                traffic.push_str(&format!("2026-05-2{}T{:02}:00:00Z,u{user},{release},true,{}\n", 5 + hour / 24, hour % 24, 100 + user));
+                traffic.push_str(&format!(
+                    "2026-05-2{}T{:02}:00:00Z,u{user},{release},true,{}\n",
+                    5 + hour / 24,
+                    hour % 24,
+                    100 + user
+                ));
             }
         }
         small.write("users.csv", &users);
@@ -64,11 +75,24 @@ impl Small {
     }
 
     pub(crate) fn run(&self) -> String {
-        ok(&["run", text(&self.path("study.toml")), "--out", text(&self.path("out"))])
+        ok(&[
+            "run",
+            text(&self.path("study.toml")),
+            "--out",
+            text(&self.path("out")),
+        ])
     }
 
     pub(crate) fn fails(&self, code: i32) -> String {
-        fails(&["run", text(&self.path("study.toml")), "--out", text(&self.path("out"))], code)
+        fails(
+            &[
+                "run",
+                text(&self.path("study.toml")),
+                "--out",
+                text(&self.path("out")),
+            ],
+            code,
+        )
     }
 
     pub(crate) fn rows(&self) -> serde_json::Value {

@@ -16,13 +16,22 @@ pub(crate) fn root() -> &'static Path {
 
 /// A command of the program, run from the repository's folder.
 pub(crate) fn sluice(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sluice")).args(args).current_dir(root()).env_remove("COLUMNS").output().expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(args)
+        .current_dir(root())
+        .env_remove("COLUMNS")
+        .output()
+        .expect("the program starts")
 }
 
 /// Runs a command that must succeed; returns its stdout.
 pub(crate) fn ok(args: &[&str]) -> String {
     let output = sluice(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -52,7 +61,15 @@ pub(crate) fn ecommerce() -> &'static Path {
     let (_, out) = STUDY.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("study");
-        ok(&["--threads", "2", "run", "scenarios/ecommerce.toml", "--out", text(&out), "--verify"]);
+        ok(&[
+            "--threads",
+            "2",
+            "run",
+            "scenarios/ecommerce.toml",
+            "--out",
+            text(&out),
+            "--verify",
+        ]);
         (dir, out)
     });
     out
@@ -60,7 +77,8 @@ pub(crate) fn ecommerce() -> &'static Path {
 
 /// A JSON document.
 pub(crate) fn json(path: &Path) -> serde_json::Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
+    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        .unwrap()
 }
 
 /// Every file below a folder with its bytes.
@@ -73,7 +91,10 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             if path.is_dir() {
                 todo.push(path);
             } else {
-                files.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+                files.insert(
+                    path.strip_prefix(folder).unwrap().to_owned(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Tool bundles: changes, their levels, and logged calls.
 
 use serde_json::{Value, json};
-use sluice::tools::{Level, Side, diff_schemas};
+use sluice::release::tools::{Level, Side, diff_schemas};
 use std::{fs, path::PathBuf};
 
 use crate::support::{fails, root, sluice, text};
@@ -18,10 +18,20 @@ fn known_changes_have_their_expected_verdicts() {
     for case in &cases {
         for (side, key) in [(Side::Input, "input_expected"), (Side::Output, "output_expected")] {
             let changes = diff_schemas(&case["old"], &case["new"], side);
-            let worst = changes.iter().map(|change| change.level).max().unwrap_or(Level::Info);
+            let worst = changes
+                .iter()
+                .map(|change| change.level)
+                .max()
+                .unwrap_or(Level::Info);
             let found = match worst {
                 Level::Error => "B",
-                Level::Warning if changes.iter().all(|c| c.level < Level::Warning || c.rule == "description-changed") => "semantic",
+                Level::Warning
+                    if changes
+                        .iter()
+                        .all(|c| c.level < Level::Warning || c.rule == "description-changed") =>
+                {
+                    "semantic"
+                }
                 Level::Warning => "W",
                 Level::Info => "ok",
             };
@@ -63,7 +73,11 @@ fn what_another_checker_proves_to_break_is_not_missed() {
 }
 
 fn bundles() -> [PathBuf; 2] {
-    ["2.3.0", "2.4.0"].map(|version| root().join(format!("tests/samples/registry/tools/tools_bundle@{version}.json")))
+    ["2.3.0", "2.4.0"].map(|version| {
+        root().join(format!(
+            "tests/samples/registry/tools/tools_bundle@{version}.json"
+        ))
+    })
 }
 
 #[test]
@@ -73,11 +87,26 @@ fn a_required_argument_without_a_major_version_fails() {
     let calls = folder.path().join("calls.ndjson");
     let mut lines = String::new();
     for idx in 0..100 {
-        let arguments = if idx < 3 { json!({"order_id": "o"}) } else { json!({"order_id": "o", "reason_code": "late"}) };
-        lines += &format!("{}\n", json!({"trace_id": format!("t{idx}"), "tool": "refund_api", "arguments": arguments.to_string()}));
+        let arguments = if idx < 3 {
+            json!({"order_id": "o"})
+        } else {
+            json!({"order_id": "o", "reason_code": "late"})
+        };
+        lines += &format!(
+            "{}\n",
+            json!({"trace_id": format!("t{idx}"), "tool": "refund_api", "arguments": arguments.to_string()})
+        );
     }
     fs::write(&calls, lines).unwrap();
-    let output = sluice(&["tools", "diff", text(&before), text(&after), "--calls", text(&calls), "--json"]);
+    let output = sluice(&[
+        "tools",
+        "diff",
+        text(&before),
+        text(&after),
+        "--calls",
+        text(&calls),
+        "--json",
+    ]);
     assert_eq!(output.status.code(), Some(10));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rules: Vec<(&str, &str, &str)> = found["diff"]["changes"]
@@ -85,16 +114,39 @@ fn a_required_argument_without_a_major_version_fails() {
         .unwrap()
         .iter()
         .filter(|change| change["level"] == "error")
-        .map(|change| (change["tool"].as_str().unwrap(), change["rule"].as_str().unwrap(), change["path"].as_str().unwrap()))
+        .map(|change| {
+            (
+                change["tool"].as_str().unwrap(),
+                change["rule"].as_str().unwrap(),
+                change["path"].as_str().unwrap(),
+            )
+        })
         .collect();
-    assert!(rules.contains(&("refund_api", "became-required", "/reason_code")), "{rules:?}");
-    assert!(rules.contains(&("refund_api", "major-version-missing", "")), "{rules:?}");
+    assert!(
+        rules.contains(&("refund_api", "became-required", "/reason_code")),
+        "{rules:?}"
+    );
+    assert!(
+        rules.contains(&("refund_api", "major-version-missing", "")),
+        "{rules:?}"
+    );
     assert!(rules.contains(&("", "migration-missing", "")), "{rules:?}");
     let replayed = &found["calls"][0];
-    assert_eq!((replayed["n_rejected"].as_u64(), replayed["n_calls"].as_u64()), (Some(3), Some(100)));
-    assert_eq!(replayed["examples"][0], json!({"trace_id": "t0", "path": "/", "rule": "required"}));
+    assert_eq!(
+        (replayed["n_rejected"].as_u64(), replayed["n_calls"].as_u64()),
+        (Some(3), Some(100))
+    );
+    assert_eq!(
+        replayed["examples"][0],
+        json!({"trace_id": "t0", "path": "/", "rule": "required"})
+    );
     // The other way round, nothing breaks.
-    assert_eq!(sluice(&["tools", "diff", text(&after), text(&before)]).status.code(), Some(0));
+    assert_eq!(
+        sluice(&["tools", "diff", text(&after), text(&before)])
+            .status
+            .code(),
+        Some(0)
+    );
 }
 
 #[test]
@@ -105,17 +157,37 @@ fn ten_thousand_recursive_tools_and_hostile_files() {
             json!({"name": format!("tool_{idx}"), "version": "1.0.0", "inputSchema": {"$ref": "#/$defs/node", "$defs": {"node": {"type": "object",
                 "properties": {"value": {"type": leaf}, "next": {"$ref": "#/$defs/node"}}}}}})
         };
-        json!({"bundle": "b", "version": "1.0.0", "tools": (0..10_000).map(tool).collect::<Vec<_>>()}).to_string()
+        json!({"bundle": "b", "version": "1.0.0", "tools": (0..10_000).map(tool).collect::<Vec<_>>()})
+            .to_string()
     };
-    let [before, after, broken] = ["before.json", "after.json", "broken.json"].map(|name| folder.path().join(name));
+    let [before, after, broken] =
+        ["before.json", "after.json", "broken.json"].map(|name| folder.path().join(name));
     fs::write(&before, bundle("string")).unwrap();
     fs::write(&after, bundle("integer")).unwrap();
     let output = sluice(&["tools", "diff", text(&before), text(&after), "--json"]);
     assert_eq!(output.status.code(), Some(10));
-    assert_eq!(sluice(&["tools", "diff", text(&before), text(&before)]).status.code(), Some(0));
-    for text_of in ["", "{", "[1]", "{\"tools\": [{\"name\": \"a\", \"name\": \"b\"}]}"] {
+    assert_eq!(
+        sluice(&["tools", "diff", text(&before), text(&before)])
+            .status
+            .code(),
+        Some(0)
+    );
+    for text_of in [
+        "",
+        "{",
+        "[1]",
+        "{\"tools\": [{\"name\": \"a\", \"name\": \"b\"}]}",
+    ] {
         fs::write(&broken, text_of).unwrap();
         fails(&["tools", "diff", text(&broken), text(&before)], 3);
     }
-    fails(&["tools", "diff", text(&folder.path().join("nothing.json")), text(&before)], 3);
+    fails(
+        &[
+            "tools",
+            "diff",
+            text(&folder.path().join("nothing.json")),
+            text(&before),
+        ],
+        3,
+    );
 }

@@ -36,7 +36,10 @@ fn growthbook_arm(arm: &Value) -> Value {
 }
 
 fn with(mut inputs: Value, more: Value) -> Value {
-    inputs.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    inputs
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     inputs
 }
 
@@ -50,10 +53,19 @@ fn spotify_arm(row: &Value) -> Value {
 
 /// The cases that a reference value makes; none where `sluice calc` has no such calculation.
 fn cases(vector: &Value) -> Vec<Case> {
-    let (family, method) = (vector["family"].as_str().unwrap(), vector["method"].as_str().unwrap());
+    let (family, method) = (
+        vector["family"].as_str().unwrap(),
+        vector["method"].as_str().unwrap(),
+    );
     let (inputs, out) = (&vector["inputs"], &vector["expected"]);
     let arms = || json!({"control": inputs["control"], "treatment": inputs["treatment"]});
-    let one = |name, inputs, expected| vec![Case { name, inputs, expected }];
+    let one = |name, inputs, expected| {
+        vec![Case {
+            name,
+            inputs,
+            expected,
+        }]
+    };
     let growthbook = inputs["control"]["type"].is_string();
     let config = &inputs["config"];
     let alternative = match config["alternative"].as_str().or(inputs["alternative"].as_str()) {
@@ -64,8 +76,13 @@ fn cases(vector: &Value) -> Vec<Case> {
         _ => "two-sided",
     };
     match family {
-        "two_mean" | "two_prop" | "ratio_delta" | "cuped" | "sequential_ci" if growthbook && !method.contains("for ratio") => {
-            let name = match (inputs["control"]["type"].as_str().unwrap(), config["N_star"].is_number()) {
+        "two_mean" | "two_prop" | "ratio_delta" | "cuped" | "sequential_ci"
+            if growthbook && !method.contains("for ratio") =>
+        {
+            let name = match (
+                inputs["control"]["type"].as_str().unwrap(),
+                config["N_star"].is_number(),
+            ) {
                 (_, true) if family == "cuped" => return Vec::new(),
                 (_, true) => "sequential",
                 ("ProportionStatistic", _) => "proportion",
@@ -85,11 +102,17 @@ fn cases(vector: &Value) -> Vec<Case> {
                     ("rel_ci_upper", out["ci"][1].clone()),
                 ]
             } else {
-                vec![("effect_size", out["expected"].clone()), ("ci_lower", out["ci"][0].clone()), ("ci_upper", out["ci"][1].clone())]
+                vec![
+                    ("effect_size", out["expected"].clone()),
+                    ("ci_lower", out["ci"][0].clone()),
+                    ("ci_upper", out["ci"][1].clone()),
+                ]
             };
             match name {
                 "proportion" => call = with(call, json!({"method": "welch"})),
-                "sequential" => call = with(call, json!({"n_tuning": config["N_star"], "relative": relative})),
+                "sequential" => {
+                    call = with(call, json!({"n_tuning": config["N_star"], "relative": relative}))
+                }
                 _ => {}
             }
             if !relative || name == "sequential" && alternative == "two-sided" {
@@ -107,7 +130,10 @@ fn cases(vector: &Value) -> Vec<Case> {
             one(name, call, expected)
         }
         "two_mean" if method.starts_with("welch/student") => {
-            let kind = match (inputs["equal_var"].as_bool().unwrap(), inputs["use_t"].as_bool().unwrap()) {
+            let kind = match (
+                inputs["equal_var"].as_bool().unwrap(),
+                inputs["use_t"].as_bool().unwrap(),
+            ) {
                 (true, true) => "student",
                 (false, true) => "welch",
                 (false, false) => "z",
@@ -168,7 +194,11 @@ fn cases(vector: &Value) -> Vec<Case> {
         }
         "two_prop" if method.contains("rel CI on log scale") => {
             let corrected = inputs["correction"] == json!(true);
-            let kind = match (inputs["method"].as_str().unwrap(), corrected, inputs["equal_var"] == json!(true)) {
+            let kind = match (
+                inputs["method"].as_str().unwrap(),
+                corrected,
+                inputs["equal_var"] == json!(true),
+            ) {
                 ("norm", false, true) => "z",
                 ("norm", false, false) => "z-unpooled",
                 ("pearson", false, _) => "pearson",
@@ -177,7 +207,10 @@ fn cases(vector: &Value) -> Vec<Case> {
                 ("fisher", _, _) => "fisher",
                 _ => return Vec::new(),
             };
-            let mut expected = vec![("p_value", out["pvalue"].clone()), ("effect_size", out["effect_size"].clone())];
+            let mut expected = vec![
+                ("p_value", out["pvalue"].clone()),
+                ("effect_size", out["effect_size"].clone()),
+            ];
             if kind == "z-unpooled" {
                 expected.extend([
                     ("ci_lower", out["effect_size_ci_lower"].clone()),
@@ -200,7 +233,10 @@ fn cases(vector: &Value) -> Vec<Case> {
             };
             vec![
                 case("z", ["diff", "z_pooled", "p_pooled", "log10_p_pooled"]),
-                case("z-unpooled", ["diff", "z_unpooled", "p_unpooled", "log10_p_unpooled"]),
+                case(
+                    "z-unpooled",
+                    ["diff", "z_unpooled", "p_unpooled", "log10_p_unpooled"],
+                ),
             ]
         }
         "two_prop" if method.starts_with("prop.test") => one(
@@ -228,7 +264,10 @@ fn cases(vector: &Value) -> Vec<Case> {
             .map(|(kind, key)| Case {
                 name: "proportion",
                 inputs: with(arms(), json!({"method": kind})),
-                expected: vec![("ci_lower", out[key][0].clone()), ("ci_upper", out[key][1].clone())],
+                expected: vec![
+                    ("ci_lower", out[key][0].clone()),
+                    ("ci_upper", out[key][1].clone()),
+                ],
             })
             .collect(),
         "two_prop_exact" if method.starts_with("Fisher") => ["two-sided", "greater", "less"]
@@ -255,7 +294,10 @@ fn cases(vector: &Value) -> Vec<Case> {
         .map(|(kind, key)| Case {
             name: "proportion-interval",
             inputs: json!({"n": inputs["n"], "x": inputs["x"], "method": kind}),
-            expected: vec![("ci_lower", out[key][0].clone()), ("ci_upper", out[key][1].clone())],
+            expected: vec![
+                ("ci_lower", out[key][0].clone()),
+                ("ci_upper", out[key][1].clone()),
+            ],
         })
         .collect(),
         "srm_chi2" if inputs["weights"].is_array() => one(
@@ -267,11 +309,16 @@ fn cases(vector: &Value) -> Vec<Case> {
                 ("df", out.get("df").cloned().unwrap_or(Value::Null)),
             ],
         ),
-        "srm_sequential" if inputs["increments"].is_array() && inputs["dirichlet_probability"].is_null() => one(
-            "srm-sequential",
-            json!({"looks": inputs["increments"], "planned": inputs["null_probabilities"], "concentration": inputs["dirichlet_concentration"]}),
-            vec![("log_bayes_factor", out["log_bayes_factor"].clone()), ("p_value", out.get("p_values").cloned().unwrap_or(Value::Null))],
-        ),
+        "srm_sequential" if inputs["increments"].is_array() && inputs["dirichlet_probability"].is_null() => {
+            one(
+                "srm-sequential",
+                json!({"looks": inputs["increments"], "planned": inputs["null_probabilities"], "concentration": inputs["dirichlet_concentration"]}),
+                vec![
+                    ("log_bayes_factor", out["log_bayes_factor"].clone()),
+                    ("p_value", out.get("p_values").cloned().unwrap_or(Value::Null)),
+                ],
+            )
+        }
         "srm_sequential" if inputs["batches"].is_array() => one(
             "srm-sequential",
             json!({"looks": inputs["batches"], "planned": inputs["theta_0"], "concentration": inputs["k"]}),
@@ -294,22 +341,41 @@ fn cases(vector: &Value) -> Vec<Case> {
                 "poly_stitching_bound" => json!({"family": "poly-stitching", "v_min": args[2], "c": args[3]}),
                 _ => return Vec::new(),
             };
-            one("confidence-sequence", with(call, json!({"v": args[0], "alpha": args[1]})), vec![("boundary", out["value"].clone())])
+            one(
+                "confidence-sequence",
+                with(call, json!({"v": args[0], "alpha": args[1]})),
+                vec![("boundary", out["value"].clone())],
+            )
         }
         "group_sequential" if inputs["looks"].is_number() => {
             let looks = inputs["looks"].as_u64().unwrap();
             let call = json!({
                 "information": (1..=looks).map(|k| k as f64 / looks as f64).collect::<Vec<_>>(), "z": vec![inputs["z"].clone(); looks as usize], "sides": 2,
             });
-            one("group-sequential", call, vec![("type1", out["type1_two_sided"].clone())])
+            one(
+                "group-sequential",
+                call,
+                vec![("type1", out["type1_two_sided"].clone())],
+            )
         }
         "group_sequential" if inputs["theta"].is_number() => {
             let drift = inputs["theta"].as_f64().unwrap() * inputs["n_max"].as_f64().unwrap().sqrt();
             let call = json!({"information": inputs["information"], "z": inputs["z_bounds"], "drift": drift});
-            one("group-sequential", call, vec![("power.3", out["reject"].clone()), ("power.2", out["early_stop"].clone())])
+            one(
+                "group-sequential",
+                call,
+                vec![
+                    ("power.3", out["reject"].clone()),
+                    ("power.2", out["early_stop"].clone()),
+                ],
+            )
         }
         "group_sequential" if inputs["spending"].is_string() => {
-            let parameter = if inputs["parameter"].is_null() { &inputs["gamma"] } else { &inputs["parameter"] };
+            let parameter = if inputs["parameter"].is_null() {
+                &inputs["gamma"]
+            } else {
+                &inputs["parameter"]
+            };
             let spending = match inputs["spending"].as_str().unwrap() {
                 "asOF" | "Lan-DeMets OBF" => json!("obf"),
                 "asP" | "Lan-DeMets Pocock" => json!("pocock"),
@@ -318,20 +384,28 @@ fn cases(vector: &Value) -> Vec<Case> {
                 "alpha*t^2" => json!({"kim_demets": 2}),
                 other => panic!("{other}"),
             };
-            let call =
-                json!({"information": inputs["information"], "alpha": inputs["alpha"], "sides": inputs["sides"], "spending": spending});
+            let call = json!({"information": inputs["information"], "alpha": inputs["alpha"], "sides": inputs["sides"], "spending": spending});
             one(
                 "group-sequential",
                 call,
-                vec![("bounds", out["z_bounds"].clone()), ("alpha_spent", out.get("alpha_spent").cloned().unwrap_or(Value::Null))],
+                vec![
+                    ("bounds", out["z_bounds"].clone()),
+                    (
+                        "alpha_spent",
+                        out.get("alpha_spent").cloned().unwrap_or(Value::Null),
+                    ),
+                ],
             )
         }
         "non_inferiority" if inputs["rows"].is_array() && inputs["nim"].is_array() => {
             let arm = |idx: usize| spotify_arm(&inputs["rows"][idx]);
             // The peer says which direction is preferred.
-            let higher = if inputs["nim"][1] == json!("increase") { "better" } else { "worse" };
-            let call =
-                json!({"control": arm(0), "treatment": arm(1), "margin": inputs["nim"][0], "margin_kind": "relative", "higher_is": higher});
+            let higher = if inputs["nim"][1] == json!("increase") {
+                "better"
+            } else {
+                "worse"
+            };
+            let call = json!({"control": arm(0), "treatment": arm(1), "margin": inputs["nim"][0], "margin_kind": "relative", "higher_is": higher});
             one("non-inferiority", call, vec![("p_value", out["p-value"].clone())])
         }
         "non_inferiority" if inputs["margin"].is_number() => one(
@@ -339,20 +413,31 @@ fn cases(vector: &Value) -> Vec<Case> {
             with(arms(), json!({"margin": inputs["margin"], "higher_is": "better"})),
             vec![("p_value", out["wald"]["p"].clone())],
         ),
-        "multiple_testing" => {
-            [("bonferroni", "bonferroni"), ("holm", "holm"), ("hochberg", "simes-hochberg"), ("bh", "fdr_bh"), ("by", "fdr_by")]
-                .into_iter()
-                .map(|(kind, key)| {
-                    (kind, if vector["id"] == format!("R-padjust-{}", if kind == "by" { "BY" } else { kind }) { "adjusted" } else { key })
-                })
-                .filter(|(_, key)| out[key].is_array())
-                .map(|(kind, key)| Case {
-                    name: "multiplicity",
-                    inputs: json!({"p_values": inputs["p"], "method": kind}),
-                    expected: vec![("p_value_adj", out[key].clone())],
-                })
-                .collect()
-        }
+        "multiple_testing" => [
+            ("bonferroni", "bonferroni"),
+            ("holm", "holm"),
+            ("hochberg", "simes-hochberg"),
+            ("bh", "fdr_bh"),
+            ("by", "fdr_by"),
+        ]
+        .into_iter()
+        .map(|(kind, key)| {
+            (
+                kind,
+                if vector["id"] == format!("R-padjust-{}", if kind == "by" { "BY" } else { kind }) {
+                    "adjusted"
+                } else {
+                    key
+                },
+            )
+        })
+        .filter(|(_, key)| out[key].is_array())
+        .map(|(kind, key)| Case {
+            name: "multiplicity",
+            inputs: json!({"p_values": inputs["p"], "method": kind}),
+            expected: vec![("p_value_adj", out[key].clone())],
+        })
+        .collect(),
         "stratified_combination" if inputs["strata"].is_array() => one(
             "stratified",
             json!({"strata": inputs["strata"]}),
@@ -367,7 +452,10 @@ fn cases(vector: &Value) -> Vec<Case> {
             ],
         ),
         "clustered" => {
-            let (ids, diffs) = (inputs["cluster_id"].as_array().unwrap(), inputs["diff"].as_array().unwrap());
+            let (ids, diffs) = (
+                inputs["cluster_id"].as_array().unwrap(),
+                inputs["diff"].as_array().unwrap(),
+            );
             let mut sums = std::collections::BTreeMap::<u64, (f64, f64)>::new();
             for (id, diff) in ids.iter().zip(diffs) {
                 let sum = sums.entry(id.as_u64().unwrap()).or_default();
@@ -384,22 +472,25 @@ fn cases(vector: &Value) -> Vec<Case> {
                 })
                 .collect()
         }
-        "sequential_ci" if method.starts_with("GrowthBook AsympCS / Eppo") => [(5_000, "N5000"), (100_000, "N100000")]
-            .into_iter()
-            .map(|(n, key)| {
-                let d = inputs["treatment"]["mean"].as_f64().unwrap() - inputs["control"]["mean"].as_f64().unwrap();
-                let half = number(&out[format!("gb_asympcs_halfwidth_{key}")]).unwrap();
-                Case {
-                    name: "sequential",
-                    inputs: with(arms(), json!({"n_tuning": n, "alpha": inputs["alpha"]})),
-                    expected: vec![
-                        ("ci_upper", json!(d + half)),
-                        ("p_value", out[format!("gb_asympcs_p_{key}")].clone()),
-                        ("log_e_value", out[format!("gb_log_evalue_{key}")].clone()),
-                    ],
-                }
-            })
-            .collect(),
+        "sequential_ci" if method.starts_with("GrowthBook AsympCS / Eppo") => {
+            [(5_000, "N5000"), (100_000, "N100000")]
+                .into_iter()
+                .map(|(n, key)| {
+                    let d = inputs["treatment"]["mean"].as_f64().unwrap()
+                        - inputs["control"]["mean"].as_f64().unwrap();
+                    let half = number(&out[format!("gb_asympcs_halfwidth_{key}")]).unwrap();
+                    Case {
+                        name: "sequential",
+                        inputs: with(arms(), json!({"n_tuning": n, "alpha": inputs["alpha"]})),
+                        expected: vec![
+                            ("ci_upper", json!(d + half)),
+                            ("p_value", out[format!("gb_asympcs_p_{key}")].clone()),
+                            ("log_e_value", out[format!("gb_log_evalue_{key}")].clone()),
+                        ],
+                    }
+                })
+                .collect()
+        }
         "paired_replay" => {
             let mut calls = vec![];
             for (kind, statistic, p) in [("exact", "", "exact_p"), ("chi2", "chi2_cc", "p_cc")] {
@@ -433,7 +524,10 @@ fn cases(vector: &Value) -> Vec<Case> {
         "mann_whitney" => one(
             "mann-whitney",
             json!({"x": inputs["y_treatment"], "y": inputs["x_control"]}),
-            vec![("statistic", out["W"].clone()), ("p_value", out["p_value"].clone())],
+            vec![
+                ("statistic", out["W"].clone()),
+                ("p_value", out["p_value"].clone()),
+            ],
         ),
         "power" if method.starts_with("control-arm n") => {
             let effect = inputs["p_control"].as_f64().unwrap() * inputs["rel_effect"].as_f64().unwrap();
@@ -454,13 +548,19 @@ fn cases(vector: &Value) -> Vec<Case> {
             vec![("n_control", out["n_control"].clone())],
         ),
         "power" if method.starts_with("power via") => {
-            let (mean, relative) = (inputs["mean"].as_f64().unwrap(), inputs["rel_effect"].as_f64().unwrap());
+            let (mean, relative) = (
+                inputs["mean"].as_f64().unwrap(),
+                inputs["rel_effect"].as_f64().unwrap(),
+            );
             let base = json!({"kind": "mean", "mean": mean, "var": inputs["var"], "alpha": inputs["alpha"], "ratio": inputs["ratio_treat_to_control"],
                 "alternative": alternative, "method": if inputs["use_t"] == json!(true) { "t" } else { "z" }});
             vec![
                 Case {
                     name: "power",
-                    inputs: with(base.clone(), json!({"n_total": 10_000, "effect": mean * relative})),
+                    inputs: with(
+                        base.clone(),
+                        json!({"n_total": 10_000, "effect": mean * relative}),
+                    ),
                     expected: vec![("power", out["power_at_n_10000"].clone())],
                 },
                 Case {
@@ -524,7 +624,10 @@ fn is_known_fault(id: &str, path: &str) -> bool {
 }
 
 fn found<'a>(answer: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(answer, |value, key| key.parse::<usize>().map_or_else(|_| &value[key], |idx| &value[idx]))
+    path.split('.').fold(answer, |value, key| {
+        key.parse::<usize>()
+            .map_or_else(|_| &value[key], |idx| &value[idx])
+    })
 }
 
 /// Whether a result is what was expected; `nan`, infinities and null are no numbers anywhere.
@@ -535,7 +638,8 @@ pub(crate) fn differs(found: &Value, expected: &Value, rel: f64, abs: f64) -> bo
         }
         (_, Value::Number(_)) => {
             let expected = number(expected).unwrap();
-            number(found).is_none_or(|found| (found - expected).abs() > abs.max(rel * expected.abs()).max(1e-300))
+            number(found)
+                .is_none_or(|found| (found - expected).abs() > abs.max(rel * expected.abs()).max(1e-300))
         }
         _ => false,
     }
@@ -544,7 +648,8 @@ pub(crate) fn differs(found: &Value, expected: &Value, rel: f64, abs: f64) -> bo
 #[test]
 fn reference_values_of_other_packages_are_met() {
     let vectors: Value = serde_json::from_str(include_str!("../vectors/statistics.json")).unwrap();
-    let (mut failures, mut n_used, mut unused) = (Vec::new(), 0, std::collections::BTreeMap::<String, usize>::new());
+    let (mut failures, mut n_used, mut unused) =
+        (Vec::new(), 0, std::collections::BTreeMap::<String, usize>::new());
     for vector in vectors["vectors"].as_array().unwrap() {
         let except = match &vector["target"] {
             Value::Bool(false) => continue,
@@ -553,12 +658,17 @@ fn reference_values_of_other_packages_are_met() {
         };
         let cases = cases(vector);
         if cases.is_empty() {
-            *unused.entry(vector["family"].as_str().unwrap().to_owned()).or_default() += 1;
+            *unused
+                .entry(vector["family"].as_str().unwrap().to_owned())
+                .or_default() += 1;
             continue;
         }
         n_used += 1;
         // Closed forms to 1e-9 at least, iterations and integrations to 1e-6; where the peer says it is coarser, to that.
-        let (rel, mut abs) = (number(&vector["rel_tol"]).unwrap().max(1e-9), number(&vector["abs_tol"]).unwrap());
+        let (rel, mut abs) = (
+            number(&vector["rel_tol"]).unwrap().max(1e-9),
+            number(&vector["abs_tol"]).unwrap(),
+        );
         if vector["system"].as_str().unwrap().starts_with("gbstats") {
             // It computes tails as 1 - cdf.
             abs = abs.max(1e-15);
@@ -572,13 +682,21 @@ fn reference_values_of_other_packages_are_met() {
                 }
                 let found = found(&answer, path);
                 if differs(found, expected, rel, abs) {
-                    failures.push(format!("{} {} {path}: {found} against {expected}\n    {}", vector["id"], case.name, line.text));
+                    failures.push(format!(
+                        "{} {} {path}: {found} against {expected}\n    {}",
+                        vector["id"], case.name, line.text
+                    ));
                 }
             }
         }
     }
     eprintln!("{n_used} used; not used: {unused:?}");
-    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     assert!(n_used > 400, "{n_used}");
 }
 
@@ -596,7 +714,10 @@ fn buckets_are_those_of_the_real_clients() {
         let line = answer_line(bucket, &inputs.to_string());
         let answer: Value = serde_json::from_str(&line.text).unwrap();
         let pairs: Vec<(&str, Value)> = match algo {
-            "launchdarkly.bucket" => vec![("value", out["bucket"].clone()), ("bucket", out["weight_100000"].clone())],
+            "launchdarkly.bucket" => vec![
+                ("value", out["bucket"].clone()),
+                ("bucket", out["weight_100000"].clone()),
+            ],
             "planout.sha1" => vec![("bucket", out["RandomInteger_0_9999"].clone())],
             _ => [
                 ("n", "value"),
@@ -616,7 +737,8 @@ fn buckets_are_those_of_the_real_clients() {
         };
         for (name, expected) in pairs.iter().filter(|(_, expected)| !expected.is_null()) {
             assert!(
-                &answer[name] == expected || !differs(&answer[name], expected, 1e-15, 0.0) && expected.is_number(),
+                &answer[name] == expected
+                    || !differs(&answer[name], expected, 1e-15, 0.0) && expected.is_number(),
                 "{vector}\n{}",
                 line.text
             );
@@ -652,7 +774,12 @@ fn off_policy_estimates_are_those_of_obp() {
             ("sg_dr", "sg_dr"),
         ] {
             let expected = &vector["estimates"][theirs];
-            assert!(!differs(&answer[ours]["estimate"], expected, 1e-9, 1e-15), "{} {ours} {expected}: {}", vector["id"], line.text);
+            assert!(
+                !differs(&answer[ours]["estimate"], expected, 1e-9, 1e-15),
+                "{} {ours} {expected}: {}",
+                vector["id"],
+                line.text
+            );
             n_used += 1;
         }
     }
@@ -665,8 +792,16 @@ fn bounded_off_policy_intervals_are_those_of_vowpal_wabbit_s_estimators() {
     let intervals: Value = serde_json::from_str(include_str!("../vectors/ope_intervals.json")).unwrap();
     let ope = Function::find("ope").unwrap();
     for case in intervals["cases"].as_array().unwrap() {
-        let vector = logs["synthetic"].as_array().unwrap().iter().find(|vector| vector["id"] == case["id"]).unwrap();
-        for (name, weight_max) in [("cressieread_wmax_inf", None), ("cressieread_wmax_50", Some(50.0))] {
+        let vector = logs["synthetic"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|vector| vector["id"] == case["id"])
+            .unwrap();
+        for (name, weight_max) in [
+            ("cressieread_wmax_inf", None),
+            ("cressieread_wmax_50", Some(50.0)),
+        ] {
             let mut inputs = json!({
                 "reward": vector["reward"], "action": vector["action"], "pscore": vector["pscore"], "pi_e": vector["pi_e_at_position"],
             });
@@ -676,13 +811,23 @@ fn bounded_off_policy_intervals_are_those_of_vowpal_wabbit_s_estimators() {
             let line = answer_line(ope, &inputs.to_string());
             let answer: Value = serde_json::from_str(&line.text).unwrap();
             let check = |found: &Value, expected: &Value| {
-                assert!(!differs(found, expected, 1e-8, 1e-9), "{} {name} {expected}: {found}", case["id"]);
+                assert!(
+                    !differs(found, expected, 1e-8, 1e-9),
+                    "{} {name} {expected}: {found}",
+                    case["id"]
+                );
             };
             let part = &answer["cressie_read"];
             check(&part["estimate"], &case["estimates"][name]);
-            check(&json!([part["ci_lower"], part["ci_upper"]]), &case["intervals_alpha0.05"][name]);
+            check(
+                &json!([part["ci_lower"], part["ci_upper"]]),
+                &case["intervals_alpha0.05"][name],
+            );
             let part = &answer["anytime"];
-            check(&json!([part["ci_lower"], part["ci_upper"]]), &case["intervals_alpha0.05"]["cs_anytime"]);
+            check(
+                &json!([part["ci_lower"], part["ci_upper"]]),
+                &case["intervals_alpha0.05"]["cs_anytime"],
+            );
         }
     }
 }
@@ -693,8 +838,16 @@ fn several_loggers_are_balanced_as_obp_does() {
     let ope = Function::find("ope").unwrap();
     for vector in vectors["multi_logger"].as_array().unwrap() {
         let list = |key: &str| vector[key].as_array().unwrap();
-        let shares: Vec<f64> = list("treat_share").iter().map(|share| share.as_f64().unwrap()).collect();
-        let of_action = |action: &Value| shares.iter().map(|share| if action == 1 { *share } else { 1.0 - share }).collect::<Vec<f64>>();
+        let shares: Vec<f64> = list("treat_share")
+            .iter()
+            .map(|share| share.as_f64().unwrap())
+            .collect();
+        let of_action = |action: &Value| {
+            shares
+                .iter()
+                .map(|share| if action == 1 { *share } else { 1.0 - share })
+                .collect::<Vec<f64>>()
+        };
         let inputs = json!({
             "reward": vector["reward"], "action": vector["action"], "logger": vector["stratum"],
             "pscores": list("action").iter().map(of_action).collect::<Vec<_>>(),
@@ -702,7 +855,11 @@ fn several_loggers_are_balanced_as_obp_does() {
         });
         let answer: Value = serde_json::from_str(&answer_line(ope, &inputs.to_string()).text).unwrap();
         for (ours, theirs) in [("ips", "balanced_ipw"), ("dr", "balanced_dr")] {
-            assert!(!differs(&answer[ours]["estimate"], &vector["estimates"][theirs], 1e-9, 0.0), "{} {ours}: {answer}", vector["id"]);
+            assert!(
+                !differs(&answer[ours]["estimate"], &vector["estimates"][theirs], 1e-9, 0.0),
+                "{} {ours}: {answer}",
+                vector["id"]
+            );
         }
     }
 }
@@ -713,7 +870,10 @@ fn ramps_are_those_of_recursive_integration() {
     let ramp = Function::find("ramp").unwrap();
     for vector in vectors["group_sequential_ramps"].as_array().unwrap() {
         let inputs = |delta: &Value| json!({"shares": vector["shares"], "n": vector["N"], "sigma2": vector["sigma2"], "delta": delta, "c": vector["c"]});
-        for (delta, suffix, rollback) in [(&json!(0), "delta0", "P_false_rollback"), (&vector["delta_bad"], "bad", "P_detect_bad")] {
+        for (delta, suffix, rollback) in [
+            (&json!(0), "delta0", "P_false_rollback"),
+            (&vector["delta_bad"], "bad", "P_detect_bad"),
+        ] {
             let line = answer_line(ramp, &inputs(delta).to_string());
             let answer: Value = serde_json::from_str(&line.text).unwrap();
             let check = |ours: &str, expected: &Value, rel: f64| {
@@ -721,11 +881,20 @@ fn ramps_are_those_of_recursive_integration() {
                 if let (Some(found), Some(expected)) = (found.as_array_mut(), expected.as_array()) {
                     found.truncate(expected.len());
                 }
-                assert!(!differs(&found, expected, rel, 1e-12), "{} {ours} {expected}: {}", vector["id"], line.text);
+                assert!(
+                    !differs(&found, expected, rel, 1e-12),
+                    "{} {ours} {expected}: {}",
+                    vector["id"],
+                    line.text
+                );
             };
             check("p_rollback", &vector[rollback], 1e-6);
             check("stop_probability", &vector[format!("stop_prob_{suffix}")], 2e-6);
-            check("expected_exposed", &vector[format!("E_exposed_users_{suffix}")], 1e-6);
+            check(
+                "expected_exposed",
+                &vector[format!("E_exposed_users_{suffix}")],
+                1e-6,
+            );
             check("information", &vector["information"], 1e-9);
         }
     }
@@ -744,6 +913,10 @@ fn ramps_are_those_of_recursive_integration() {
         }
         let line = answer_line(step, &Value::Object(inputs).to_string());
         let answer: Value = serde_json::from_str(&line.text).unwrap();
-        assert!(!differs(&answer["m_max"], &vector["m_max"], 1e-9, 0.0), "{vector} {}", line.text);
+        assert!(
+            !differs(&answer["m_max"], &vector["m_max"], 1e-9, 0.0),
+            "{vector} {}",
+            line.text
+        );
     }
 }

@@ -22,7 +22,17 @@ fn a_loop_decides_once_per_evidence_alone_and_stops_when_told() {
     let dir = tempfile::tempdir().unwrap();
     let (analysis, out) = (dir.path().join("analysis.json"), dir.path().join("ramp"));
     fs::copy(ecommerce().join("analysis.json"), &analysis).unwrap();
-    let args = ["schedule", "--plan", "scenarios/ecommerce.toml", "--analysis", text(&analysis), "--out", text(&out), "--watch", "1s"];
+    let args = [
+        "schedule",
+        "--plan",
+        "scenarios/ecommerce.toml",
+        "--analysis",
+        text(&analysis),
+        "--out",
+        text(&out),
+        "--watch",
+        "1s",
+    ];
     let printed = dir.path().join("printed");
     let mut child: Child = Command::new(env!("CARGO_BIN_EXE_sluice"))
         .args(args)
@@ -36,14 +46,20 @@ fn a_loop_decides_once_per_evidence_alone_and_stops_when_told() {
     let state = json(&out.join("state.json"));
     assert_eq!(said("regular: rollback"), 1);
     let stderr = fails(&args, 1);
-    assert!(stderr.contains("found another `sluice schedule --watch` on this folder"), "{stderr}");
+    assert!(
+        stderr.contains("found another `sluice schedule --watch` on this folder"),
+        "{stderr}"
+    );
     // A file that is on its way does not end the loop.
     fs::write(&analysis, "{").unwrap();
     sleep(Duration::from_millis(1_500));
     fs::copy(ecommerce().join("analysis.json"), &analysis).unwrap();
     let before = said("nothing changed");
     wait_for("a look after a bad file", || said("nothing changed") > before);
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
     wait_for("the end", || said("stopped") == 1);
     assert!(child.wait().unwrap().success());
     assert_eq!(json(&out.join("state.json")), state);

@@ -2,16 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Form, Wanted,
-    kubernetes::{dwell_secs, ladder, metadata, object_name, only_row},
-    random_warnings, required, text_of,
-};
-use crate::{
-    bucket::Ratio,
-    error::Result,
-    publish::{Address, Publication},
-};
+use crate::base::error::Result;
+use crate::bucket::Ratio;
+use crate::publish::address::Address;
+use crate::publish::forms::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
+use crate::publish::forms::{Form, Wanted, random_warnings, required, text_of};
+use crate::publish::publication::Publication;
 
 /// `argo:FILE`, for `kubectl apply --server-side`: fields that it does not name stay as they are. Settings: `name` (of the Rollout,
 /// required), `gate` (URL of the layer's evidence, required: JSON with `n` users and `qos`), `layer` and `tenant` (a Rollout is of one
@@ -19,8 +15,12 @@ use crate::{
 ///
 /// Steps start at the ratio in force and go up the ladder: pause, analysis, next. Evidence between floor and threshold, or of too few
 /// users, is inconclusive, and the Rollout pauses. At 0 % the only step is 0.
-pub(super) const FORM: Form =
-    Form { kind: "argo", settings: &["name", "gate", "layer", "tenant", "workload", "namespace"], write, warnings };
+pub(super) const FORM: Form = Form {
+    kind: "argo",
+    settings: &["name", "gate", "layer", "tenant", "workload", "namespace"],
+    write,
+    warnings,
+};
 
 fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     random_warnings("Argo Rollouts")
@@ -54,7 +54,8 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     });
     if let Some(workload) = address.get("workload") {
         let workload = object_name(address, "workload", workload)?;
-        rollout["spec"]["workloadRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": workload});
+        rollout["spec"]["workloadRef"] =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": workload});
     }
     let ramp = &row.ramp;
     let analysis = json!({
@@ -82,7 +83,7 @@ fn duration(secs: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use crate::publish::forms::argo::duration;
 
     #[test]
     fn lengths_of_time_are_exact() {

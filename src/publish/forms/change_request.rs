@@ -3,7 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{bucket::Ratio, output, publish::Publication, ramp::RampStatus};
+use crate::base::output;
+use crate::bucket::Ratio;
+use crate::publish::publication::Publication;
+use crate::ramp::RampStatus;
 
 /// A call to make.
 #[derive(Debug, Serialize)]
@@ -71,7 +74,11 @@ impl Stage {
 }
 
 /// A change request as JSON. `requests` says what brings the system to a stage.
-pub(super) fn write(system: &'static str, publication: &Publication, requests: impl Fn(Stage) -> Vec<Request>) -> String {
+pub(super) fn write(
+    system: &'static str,
+    publication: &Publication,
+    requests: impl Fn(Stage) -> Vec<Request>,
+) -> String {
     let stage = Stage::of(publication);
     output::to_json(&ChangeRequest {
         schema: "sluice.change_request/1",
@@ -89,5 +96,7 @@ pub(super) fn write(system: &'static str, publication: &Publication, requests: i
 
 /// Such systems know no ratios.
 pub(super) fn warnings(system: &str, what: &str) -> Vec<String> {
-    vec![format!("{system} knows no ratios: whoever gets the candidate must ask for its {what}")]
+    vec![format!(
+        "{system} knows no ratios: whoever gets the candidate must ask for its {what}"
+    )]
 }

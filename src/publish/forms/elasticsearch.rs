@@ -2,19 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Form, Wanted,
-    change_request::{self, Request},
-    milvus::{Aliases, SETTINGS},
-};
-use crate::{
-    error::Result,
-    publish::{Address, Publication},
-};
+use crate::base::error::Result;
+use crate::publish::address::Address;
+use crate::publish::forms::change_request::Request;
+use crate::publish::forms::milvus::{Aliases, SETTINGS};
+use crate::publish::forms::{Form, Wanted, change_request};
+use crate::publish::publication::Publication;
 
 /// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole. Settings as Milvus has them, without `database`;
 /// `baseline` and `candidate` are indexes.
-pub(super) const FORM: Form = Form { kind: "elasticsearch", settings: &SETTINGS, write, warnings };
+pub(super) const FORM: Form = Form {
+    kind: "elasticsearch",
+    settings: &SETTINGS,
+    write,
+    warnings,
+};
 
 fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     change_request::warnings("Elasticsearch", "alias")
@@ -22,13 +24,25 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
 
 fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let aliases = Aliases::of(address)?;
-    Ok(change_request::write("elasticsearch", wanted.publication, |stage| {
-        let mut actions: Vec<Value> = Vec::new();
-        for (alias, index) in aliases.names().into_iter().zip(stage.pick(aliases.baseline, aliases.candidate)) {
-            // From wherever it leads now: an alias of two indexes would answer from both.
-            actions.push(json!({"remove": {"index": "*", "alias": alias, "must_exist": false}}));
-            actions.push(json!({"add": {"index": index, "alias": alias}}));
-        }
-        vec![Request { method: "POST", path: "/_aliases".into(), body: json!({"actions": actions}) }]
-    }))
+    Ok(change_request::write(
+        "elasticsearch",
+        wanted.publication,
+        |stage| {
+            let mut actions: Vec<Value> = Vec::new();
+            for (alias, index) in aliases
+                .names()
+                .into_iter()
+                .zip(stage.pick(aliases.baseline, aliases.candidate))
+            {
+                // From wherever it leads now: an alias of two indexes would answer from both.
+                actions.push(json!({"remove": {"index": "*", "alias": alias, "must_exist": false}}));
+                actions.push(json!({"add": {"index": index, "alias": alias}}));
+            }
+            vec![Request {
+                method: "POST",
+                path: "/_aliases".into(),
+                body: json!({"actions": actions}),
+            }]
+        },
+    ))
 }

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Conditions, Form, Wanted, headers, text_of};
-use crate::{
-    bucket::{N_BUCKETS, Ratio},
-    error::Result,
-    publish::{Address, Publication},
-};
+use crate::base::error::Result;
+use crate::bucket::{N_BUCKETS, Ratio};
+use crate::publish::address::Address;
+use crate::publish::forms::{Conditions, Form, Wanted, headers, text_of};
+use crate::publish::publication::Publication;
 
 /// `envoy:FILE`: a discovery response with one route configuration, which Envoy reads again whenever the file is replaced. Settings: `name` (of the
 /// route configuration: `sluice`), `candidate` and `baseline` (clusters: `candidate`, `stable`), `header` (`x-sluice-bucket`),
@@ -18,7 +17,15 @@ use crate::{
 /// Envoy draws for every request.
 pub(super) const FORM: Form = Form {
     kind: "envoy",
-    settings: &["name", "candidate", "baseline", "header", "attribute", "tenant_attribute", "consent"],
+    settings: &[
+        "name",
+        "candidate",
+        "baseline",
+        "header",
+        "attribute",
+        "tenant_attribute",
+        "consent",
+    ],
     write,
     warnings,
 };
@@ -39,7 +46,10 @@ const BUCKET: &str = "x-sluice-bucket";
 fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let publication = wanted.publication;
     let bucket = headers::name(address, "header", address.get_or("header", BUCKET))?;
-    let (candidate, baseline) = (address.get_or("candidate", "candidate"), address.get_or("baseline", "stable"));
+    let (candidate, baseline) = (
+        address.get_or("candidate", "candidate"),
+        address.get_or("baseline", "stable"),
+    );
     let mut routes = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
         let conditions = Conditions::of(publication, row, address, headers::DEFAULTS)?;

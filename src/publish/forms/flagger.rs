@@ -2,17 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Form, Wanted,
-    kubernetes::{dwell_secs, ladder, metadata, object_name, only_row},
-    random_warnings, required, text_of,
-};
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    publish::{Address, Publication},
-    ramp::Verdict,
-};
+use crate::base::error::{Error, Result};
+use crate::bucket::Ratio;
+use crate::publish::address::Address;
+use crate::publish::forms::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
+use crate::publish::forms::{Form, Wanted, random_warnings, required, text_of};
+use crate::publish::publication::Publication;
+use crate::ramp::Verdict;
 
 /// `flagger:FILE`. Settings: `workload` (the Deployment, required), `gate` (URL, required: below it, `/approve` answers 200 and `/halt` does not,
 /// as Flagger's load tester does under `/gate`), `name` (by default the workload's), `layer` and `tenant` (a Canary is of one layer: required unless
@@ -23,14 +19,27 @@ use crate::{
 /// The step weights are the whole ladder always: from a weight that is none of them, Flagger would go to 100 % at once.
 pub(super) const FORM: Form = Form {
     kind: "flagger",
-    settings: &["workload", "gate", "name", "layer", "tenant", "namespace", "port", "metric", "threshold"],
+    settings: &[
+        "workload",
+        "gate",
+        "name",
+        "layer",
+        "tenant",
+        "namespace",
+        "port",
+        "metric",
+        "threshold",
+    ],
     write,
     warnings,
 };
 
 fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     let mut warnings = random_warnings("Flagger");
-    warnings.push("Flagger knows no QoS floor and no smallest number of users: its gates follow the layer's verdict".into());
+    warnings.push(
+        "Flagger knows no QoS floor and no smallest number of users: its gates follow the layer's verdict"
+            .into(),
+    );
     warnings
 }
 
@@ -39,18 +48,29 @@ const SHORTEST_INTERVAL_SECS: u64 = 60;
 
 fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let publication = wanted.publication;
-    let workload = object_name(address, "workload", required(address, "workload", "the Deployment's name")?)?;
+    let workload = object_name(
+        address,
+        "workload",
+        required(address, "workload", "the Deployment's name")?,
+    )?;
     let gate = required(address, "gate", "the URL of a gate")?.trim_end_matches('/');
     let name = object_name(address, "name", address.get_or("name", &workload))?;
     let metric = object_name(address, "metric", address.get_or("metric", "sluice-qos"))?;
     let port = number(address, "port", 80)?;
     let threshold = number(address, "threshold", 3)?;
     let row = only_row(publication, address)?;
-    let step_weights: Vec<u16> =
-        ladder(row, "Flagger", address)?.into_iter().map(|(_, percent)| percent).filter(|step| *step > 0).collect();
+    let step_weights: Vec<u16> = ladder(row, "Flagger", address)?
+        .into_iter()
+        .map(|(_, percent)| percent)
+        .filter(|step| *step > 0)
+        .collect();
 
     let secs = dwell_secs(row).max(SHORTEST_INTERVAL_SECS);
-    let interval = if secs.is_multiple_of(60) { format!("{}m", secs / 60) } else { format!("{secs}s") };
+    let interval = if secs.is_multiple_of(60) {
+        format!("{}m", secs / 60)
+    } else {
+        format!("{secs}s")
+    };
     let is_open = row.ratio > Ratio::ZERO;
     let webhook = |name: &str, kind: &str, is_approved: bool| -> Value {
         json!({"name": name, "type": kind, "url": format!("{gate}/{}", if is_approved { "approve" } else { "halt" })})
@@ -86,9 +106,12 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
 
 /// A whole number above 0.
 fn number(address: &Address, setting: &str, default: u16) -> Result<u16> {
-    let Some(text) = address.get(setting) else { return Ok(default) };
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| Error::usage(format!("{address}: expected a number in `{setting}`, found `{text}`")))
+    let Some(text) = address.get(setting) else {
+        return Ok(default);
+    };
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
+        Error::usage(format!(
+            "{address}: expected a number in `{setting}`, found `{text}`"
+        ))
+    })
 }

@@ -2,28 +2,46 @@
 
 use serde_json::json;
 
-use super::{Form, Wanted, analysis, kubernetes::only_row, name_of};
-use crate::{
-    error::{Error, Result},
-    output,
-    publish::Address,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::publish::address::Address;
+use crate::publish::forms::kubernetes::only_row;
+use crate::publish::forms::{Form, Wanted, analysis, name_of};
 
 /// `gate:FILE`. Settings: `layer` and `tenant` (required unless the plan has only one layer). The folder must have the analysis.
 ///
 /// `n` counts the exposed users that `qos`, the candidate's in the current stage, rests on: without a QoS there are none.
-pub(super) const FORM: Form = Form { kind: "gate", settings: &["layer", "tenant"], write, warnings: |_, _| Vec::new() };
+pub(super) const FORM: Form = Form {
+    kind: "gate",
+    settings: &["layer", "tenant"],
+    write,
+    warnings: |_, _| Vec::new(),
+};
 
 fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let publication = wanted.publication;
     let row = only_row(publication, address)?;
     let analysis = analysis(wanted)?.ok_or_else(|| {
-        Error::target(address.to_string(), "expected an analysis in the folder, found none").hint("publish a folder of `sluice run`")
+        Error::target(
+            address.to_string(),
+            "expected an analysis in the folder, found none",
+        )
+        .hint("publish a folder of `sluice run`")
     })?;
-    let layer = analysis.layers.iter().find(|layer| (&layer.tenant, &layer.layer) == (&row.tenant, &row.layer));
-    let layer =
-        layer.ok_or_else(|| Error::target(address.to_string(), format!("expected {} in the analysis, found others", name_of(row))))?;
-    let qos = layer.current().and_then(|stage| stage.qos.candidate.value()).map(|arm| arm.point);
+    let layer = analysis
+        .layers
+        .iter()
+        .find(|layer| (&layer.tenant, &layer.layer) == (&row.tenant, &row.layer));
+    let layer = layer.ok_or_else(|| {
+        Error::target(
+            address.to_string(),
+            format!("expected {} in the analysis, found others", name_of(row)),
+        )
+    })?;
+    let qos = layer
+        .current()
+        .and_then(|stage| stage.qos.candidate.value())
+        .map(|arm| arm.point);
     Ok(output::to_json(&json!({
         "plan_id": publication.plan_id,
         "version": publication.version,

@@ -2,26 +2,60 @@
 
 use serde_json::{Value, json};
 
-use super::{Form, Wanted, prometheus};
-use crate::{
-    error::Result,
-    output,
-    publish::{Address, Publication},
-};
+use crate::base::error::Result;
+use crate::base::output;
+use crate::publish::address::Address;
+use crate::publish::forms::{Form, Wanted, prometheus};
+use crate::publish::publication::Publication;
 
 /// `grafana:FILE`: a dashboard to import or to provision. Settings: `title`, `uid` (by default from the plan's name and id), `range` (of rates: `5m`).
 ///
 /// The agents' counters have the labels `layer` and `version`: `agent_chat_total` and those beside it in `AGENT_PANELS`.
-pub(super) const FORM: Form = Form { kind: "grafana", settings: &["title", "uid", "range"], write, warnings: |_, _| Vec::new() };
+pub(super) const FORM: Form = Form {
+    kind: "grafana",
+    settings: &["title", "uid", "range"],
+    write,
+    warnings: |_, _| Vec::new(),
+};
 
 /// Rates of the agents' own counters: title, numerator, denominator, unit.
 const AGENT_PANELS: [(&str, &str, &str, &str); 6] = [
-    ("Bad answers", "agent_chat_bad_count", "agent_chat_total", "percentunit"),
-    ("Answered requests", "agent_chat_success_count", "agent_chat_total", "percentunit"),
-    ("Mean latency", "agent_chat_duration_sum", "agent_chat_duration_count", "ms"),
-    ("Successful tool calls", "agent_tool_success_count", "agent_tool_total", "percentunit"),
-    ("Completed tasks", "agent_task_completed_count", "agent_task_total", "percentunit"),
-    ("Complaints", "agent_complaint_count", "agent_chat_total", "percentunit"),
+    (
+        "Bad answers",
+        "agent_chat_bad_count",
+        "agent_chat_total",
+        "percentunit",
+    ),
+    (
+        "Answered requests",
+        "agent_chat_success_count",
+        "agent_chat_total",
+        "percentunit",
+    ),
+    (
+        "Mean latency",
+        "agent_chat_duration_sum",
+        "agent_chat_duration_count",
+        "ms",
+    ),
+    (
+        "Successful tool calls",
+        "agent_tool_success_count",
+        "agent_tool_total",
+        "percentunit",
+    ),
+    (
+        "Completed tasks",
+        "agent_task_completed_count",
+        "agent_task_total",
+        "percentunit",
+    ),
+    (
+        "Complaints",
+        "agent_complaint_count",
+        "agent_chat_total",
+        "percentunit",
+    ),
 ];
 
 const HEIGHT: usize = 8;
@@ -35,37 +69,96 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let layers = format!("{plan},tenant=~\"$tenant\",layer=~\"$layer\"");
     let per_layer = "{{tenant}} {{layer}}";
     let mut panels = vec![
-        series("Candidate's share", "percentunit", &[(format!("{}{{{layers}}}", prometheus::RATIO), per_layer)]),
-        series("Verdict", "none", &[(format!("{}{{{layers}}} == 1", prometheus::VERDICT), "{{tenant}} {{layer}}: {{verdict}}")]),
+        series(
+            "Candidate's share",
+            "percentunit",
+            &[(format!("{}{{{layers}}}", prometheus::RATIO), per_layer)],
+        ),
+        series(
+            "Verdict",
+            "none",
+            &[(
+                format!("{}{{{layers}}} == 1", prometheus::VERDICT),
+                "{{tenant}} {{layer}}: {{verdict}}",
+            )],
+        ),
         series(
             "QoS",
             "none",
             &[
-                (format!("{}{{{layers}}}", prometheus::QOS), "{{tenant}} {{layer}} {{release}}"),
-                (format!("{}{{{layers}}}", prometheus::QOS_THRESHOLD), "{{tenant}} {{layer}} threshold"),
-                (format!("{}{{{layers}}}", prometheus::QOS_FLOOR), "{{tenant}} {{layer}} floor"),
+                (
+                    format!("{}{{{layers}}}", prometheus::QOS),
+                    "{{tenant}} {{layer}} {{release}}",
+                ),
+                (
+                    format!("{}{{{layers}}}", prometheus::QOS_THRESHOLD),
+                    "{{tenant}} {{layer}} threshold",
+                ),
+                (
+                    format!("{}{{{layers}}}", prometheus::QOS_FLOOR),
+                    "{{tenant}} {{layer}} floor",
+                ),
             ],
         ),
-        series("Users", "short", &[(format!("{}{{{layers}}}", prometheus::USERS), "{{tenant}} {{layer}} {{state}}")]),
-        series("Until the next step may come", "s", &[(format!("{}{{{layers}}} - time()", prometheus::NOT_BEFORE), per_layer)]),
-        series("Since the last decision", "s", &[(format!("time() - {}{{{plan}}}", prometheus::AS_OF), "{{plan}}")]),
+        series(
+            "Users",
+            "short",
+            &[(
+                format!("{}{{{layers}}}", prometheus::USERS),
+                "{{tenant}} {{layer}} {{state}}",
+            )],
+        ),
+        series(
+            "Until the next step may come",
+            "s",
+            &[(
+                format!("{}{{{layers}}} - time()", prometheus::NOT_BEFORE),
+                per_layer,
+            )],
+        ),
+        series(
+            "Since the last decision",
+            "s",
+            &[(format!("time() - {}{{{plan}}}", prometheus::AS_OF), "{{plan}}")],
+        ),
     ];
     let versions = format!("version=~{},layer=~\"$layer\"", quoted(&either(publication)));
     for (title, numerator, denominator, unit) in AGENT_PANELS {
         let sum = |counter: &str| format!("sum by (layer, version) (rate({counter}{{{versions}}}[{range}]))");
-        panels.push(series(title, unit, &[(format!("{} / {}", sum(numerator), sum(denominator)), "{{layer}} {{version}}")]));
+        panels.push(series(
+            title,
+            unit,
+            &[(
+                format!("{} / {}", sum(numerator), sum(denominator)),
+                "{{layer}} {{version}}",
+            )],
+        ));
     }
     let requests = format!("sum by (layer, version) (rate(agent_chat_total{{{versions}}}[{range}]))");
-    panels.push(series("Requests", "reqps", &[(requests, "{{layer}} {{version}}")]));
+    panels.push(series(
+        "Requests",
+        "reqps",
+        &[(requests, "{{layer}} {{version}}")],
+    ));
     for (idx, panel) in panels.iter_mut().enumerate() {
         let width = COLUMNS / 2;
         panel["id"] = (idx + 1).into();
         panel["gridPos"] = json!({"h": HEIGHT, "w": width, "x": idx % 2 * width, "y": idx / 2 * HEIGHT});
     }
 
-    let default_title = format!("{}: {} over {}", publication.plan_name, publication.candidate, publication.baseline);
+    let default_title = format!(
+        "{}: {} over {}",
+        publication.plan_name, publication.candidate, publication.baseline
+    );
     let digest = output::sha256_of(&[publication.plan_id.as_bytes()]);
-    let default_uid = format!("sluice-{}", digest.trim_start_matches("sha256:").chars().take(16).collect::<String>());
+    let default_uid = format!(
+        "sluice-{}",
+        digest
+            .trim_start_matches("sha256:")
+            .chars()
+            .take(16)
+            .collect::<String>()
+    );
     let dashboard = json!({
         "uid": address.get_or("uid", &default_uid),
         "title": address.get_or("title", &default_title),
@@ -139,7 +232,18 @@ fn quoted(text: &str) -> String {
 /// A pattern of both releases and nothing else.
 fn either(publication: &Publication) -> String {
     let literal = |text: &str| -> String {
-        text.chars().flat_map(|c| (r"\.+*?()|[]{}^$".contains(c)).then_some('\\').into_iter().chain([c])).collect()
+        text.chars()
+            .flat_map(|c| {
+                (r"\.+*?()|[]{}^$".contains(c))
+                    .then_some('\\')
+                    .into_iter()
+                    .chain([c])
+            })
+            .collect()
     };
-    format!("{}|{}", literal(&publication.baseline), literal(&publication.candidate))
+    format!(
+        "{}|{}",
+        literal(&publication.baseline),
+        literal(&publication.candidate)
+    )
 }

@@ -2,21 +2,31 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Conditions, Form, Wanted, in_force, placement_warnings, platform_of, refuse_roundings};
-use crate::{
-    bucket::{Platform, Ratio},
-    error::Result,
-    output,
-    publish::{Address, Publication},
+use crate::base::error::Result;
+use crate::base::output;
+use crate::bucket::{Platform, Ratio};
+use crate::publish::address::Address;
+use crate::publish::forms::{
+    Conditions, Form, Wanted, in_force, placement_warnings, platform_of, refuse_roundings,
 };
+use crate::publish::publication::Publication;
 
 /// `growthbook:FILE`: the object `features` of the SDK payload. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with
 /// several tenants), `consent` (none: an attribute that must be true), `user` (`id`: the attribute that is hashed).
 ///
 /// The seed is the salt; the hash's version is the plan's, or 2.
-pub(super) const FORM: Form = Form { kind: "growthbook", settings: &["attribute", "tenant_attribute", "consent", "user"], write, warnings };
+pub(super) const FORM: Form = Form {
+    kind: "growthbook",
+    settings: &["attribute", "tenant_attribute", "consent", "user"],
+    write,
+    warnings,
+};
 
-const VERSIONS: [Platform; 3] = [Platform::Growthbook2, Platform::Growthbook1, Platform::Growthbook2Utf8];
+const VERSIONS: [Platform; 3] = [
+    Platform::Growthbook2,
+    Platform::Growthbook1,
+    Platform::Growthbook2Utf8,
+];
 
 fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
     placement_warnings(publication, platform_of(publication, &VERSIONS))
@@ -29,7 +39,11 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let mut rules = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
         let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
-        let mut condition: Map<String, Value> = conditions.texts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let mut condition: Map<String, Value> = conditions
+            .texts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
         condition.extend(conditions.consent.map(|name| (name.to_owned(), json!(true))));
         rules.push(json!({
             "id": format!("sluice:{}:{}:{}", row.tenant, row.layer, row.ratio.bps()),
@@ -41,5 +55,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
             "hashVersion": if platform == Platform::Growthbook1 { 1 } else { 2 },
         }));
     }
-    Ok(output::to_json(&json!({publication.flag_key(): {"defaultValue": publication.baseline, "rules": rules}})))
+    Ok(output::to_json(
+        &json!({publication.flag_key(): {"defaultValue": publication.baseline, "rules": rules}}),
+    ))
 }

@@ -2,16 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Conditions, Form, Wanted, headers, in_force,
-    kubernetes::{PERCENT, metadata, object_name},
-    random_warnings, refuse_roundings, required, text_of,
+use crate::base::error::Result;
+use crate::bucket::Ratio;
+use crate::publish::address::Address;
+use crate::publish::forms::kubernetes::{PERCENT, metadata, object_name};
+use crate::publish::forms::{
+    Conditions, Form, Wanted, headers, in_force, random_warnings, refuse_roundings, required, text_of,
 };
-use crate::{
-    bucket::Ratio,
-    error::Result,
-    publish::{Address, Publication},
-};
+use crate::publish::publication::Publication;
 
 /// `istio:FILE`. Settings: `host` (required), `candidate` and `baseline` (subsets of the host's DestinationRule: `candidate`, `stable`), `name` (of the
 /// VirtualService: the host up to its first dot), `namespace`, `gateways` (by comma), `attribute` (header with the layer: `x-sluice-layer`),
@@ -20,7 +18,17 @@ use crate::{
 /// Weights are whole percents. Requests that match no layer get the baseline.
 pub(super) const FORM: Form = Form {
     kind: "istio",
-    settings: &["host", "candidate", "baseline", "name", "namespace", "gateways", "attribute", "tenant_attribute", "consent"],
+    settings: &[
+        "host",
+        "candidate",
+        "baseline",
+        "name",
+        "namespace",
+        "gateways",
+        "attribute",
+        "tenant_attribute",
+        "consent",
+    ],
     write,
     warnings,
 };
@@ -34,15 +42,24 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
 fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let publication = wanted.publication;
     let host = required(address, "host", "the service's host")?;
-    let name = object_name(address, "name", address.get_or("name", host.split('.').next().unwrap_or(host)))?;
+    let name = object_name(
+        address,
+        "name",
+        address.get_or("name", host.split('.').next().unwrap_or(host)),
+    )?;
     refuse_roundings(in_force(publication), PERCENT, "Istio", address)?;
     let destination = |subset: &str, weight: u16| json!({"destination": {"host": host, "subset": subset}, "weight": weight});
-    let (candidate, baseline) = (address.get_or("candidate", "candidate"), address.get_or("baseline", "stable"));
+    let (candidate, baseline) = (
+        address.get_or("candidate", "candidate"),
+        address.get_or("baseline", "stable"),
+    );
     let mut routes = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
         let conditions = Conditions::of(publication, row, address, headers::DEFAULTS)?;
-        let headers: Map<String, Value> =
-            headers::of(&conditions, address)?.into_iter().map(|(header, value)| (header.to_owned(), json!({"exact": value}))).collect();
+        let headers: Map<String, Value> = headers::of(&conditions, address)?
+            .into_iter()
+            .map(|(header, value)| (header.to_owned(), json!({"exact": value})))
+            .collect();
         let percent = row.ratio.bps() / PERCENT;
         let mut destinations = vec![destination(candidate, percent)];
         if row.ratio < Ratio::FULL {

@@ -2,20 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::{CONDITION_SETTINGS, Conditions, Form, Wanted, placement_warnings, platform_of};
-use crate::{
-    bucket::{Platform, Ratio},
-    error::Result,
-    output,
-    publish::{Address, Publication},
-    time::SECOND,
-};
+use crate::base::error::Result;
+use crate::base::output;
+use crate::base::time::SECOND;
+use crate::bucket::{Platform, Ratio};
+use crate::publish::address::Address;
+use crate::publish::forms::{CONDITION_SETTINGS, Conditions, Form, Wanted, placement_warnings, platform_of};
+use crate::publish::publication::Publication;
 
 /// `launchdarkly:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an
 /// attribute that must be true), all of contexts of kind `user`.
 ///
 /// Weights are hundred-thousandths. Without a seed the SDKs hash the flag's key and its salt.
-pub(super) const FORM: Form = Form { kind: "launchdarkly", settings: &CONDITION_SETTINGS, write, warnings };
+pub(super) const FORM: Form = Form {
+    kind: "launchdarkly",
+    settings: &CONDITION_SETTINGS,
+    write,
+    warnings,
+};
 
 const VERSIONS: [Platform; 1] = [Platform::LaunchDarkly];
 
@@ -34,7 +38,11 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     let mut rules = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
         let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
-        let mut clauses: Vec<Value> = conditions.texts.iter().map(|(name, value)| clause(name, json!(value))).collect();
+        let mut clauses: Vec<Value> = conditions
+            .texts
+            .iter()
+            .map(|(name, value)| clause(name, json!(value)))
+            .collect();
         clauses.extend(conditions.consent.map(|name| clause(name, json!(true))));
         let mut rule = json!({
             "id": format!("sluice:{}:{}", row.tenant, row.layer),

@@ -2,22 +2,23 @@
 
 use serde_json::json;
 
-use super::{
-    Form, Wanted,
-    change_request::{self, Request},
-};
-use crate::{
-    error::{Error, Result},
-    publish::{Address, Publication},
-};
+use crate::base::error::{Error, Result};
+use crate::publish::address::Address;
+use crate::publish::forms::change_request::Request;
+use crate::publish::forms::{Form, Wanted, change_request};
+use crate::publish::publication::Publication;
 
 /// Settings of systems whose indexes have aliases: `alias` (what everybody's callers ask for), `baseline` and `candidate` (what lies behind it), all
 /// required; `candidate_alias` (what callers ask for who serve the candidate: the alias with `_candidate`).
 pub(super) const SETTINGS: [&str; 4] = ["alias", "baseline", "candidate", "candidate_alias"];
 
 /// `milvus:FILE`: a change request; see [`SETTINGS`]; `database` too. Both aliases must exist.
-pub(super) const FORM: Form =
-    Form { kind: "milvus", settings: &["alias", "baseline", "candidate", "candidate_alias", "database"], write, warnings };
+pub(super) const FORM: Form = Form {
+    kind: "milvus",
+    settings: &["alias", "baseline", "candidate", "candidate_alias", "database"],
+    write,
+    warnings,
+};
 
 fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     change_request::warnings("Milvus", "alias")
@@ -35,7 +36,11 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
                 if let Some(database) = address.get("database") {
                     body["dbName"] = json!(database);
                 }
-                Request { method: "POST", path: "/v2/vectordb/aliases/alter".into(), body }
+                Request {
+                    method: "POST",
+                    path: "/v2/vectordb/aliases/alter".into(),
+                    body,
+                }
             })
             .collect()
     }))
@@ -53,18 +58,27 @@ pub(super) struct Aliases<'a> {
 
 impl<'a> Aliases<'a> {
     pub(super) fn of(address: &'a Address) -> Result<Self> {
-        let alias = super::required(address, "alias", "the alias")?;
-        let baseline = super::required(address, "baseline", "what the baseline uses")?;
-        let candidate = super::required(address, "candidate", "what the candidate uses")?;
-        let candidate_alias = address.get("candidate_alias").map_or_else(|| format!("{alias}_candidate"), str::to_owned);
+        let alias = crate::publish::forms::required(address, "alias", "the alias")?;
+        let baseline = crate::publish::forms::required(address, "baseline", "what the baseline uses")?;
+        let candidate = crate::publish::forms::required(address, "candidate", "what the candidate uses")?;
+        let candidate_alias = address
+            .get("candidate_alias")
+            .map_or_else(|| format!("{alias}_candidate"), str::to_owned);
         let names = [alias, &candidate_alias, baseline, candidate];
         for (idx, name) in names.iter().enumerate() {
             // Both releases may use the same index.
             if idx < 3 && names[..idx].contains(name) || idx == 3 && names[..2].contains(name) {
-                return Err(Error::usage(format!("{address}: expected two aliases and what lies behind them, found `{name}` twice")));
+                return Err(Error::usage(format!(
+                    "{address}: expected two aliases and what lies behind them, found `{name}` twice"
+                )));
             }
         }
-        Ok(Self { alias, candidate_alias, baseline, candidate })
+        Ok(Self {
+            alias,
+            candidate_alias,
+            baseline,
+            candidate,
+        })
     }
 
     /// Everybody's, and that of the candidate's users.

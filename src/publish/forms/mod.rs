@@ -22,14 +22,14 @@ mod unleash;
 use serde::Serialize;
 use std::path::Path;
 
-use super::{Address, Publication, RatioRow, Wanted};
-use crate::{
-    analysis::Analysis,
-    bucket::{Platform, Profile, Ratio},
-    error::{Error, Result},
-    output,
-    study::file,
-};
+use crate::analysis::Analysis;
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::bucket::{Platform, Profile, Ratio};
+use crate::publish::Wanted;
+use crate::publish::address::Address;
+use crate::publish::publication::{Publication, RatioRow};
+use crate::study::file;
 
 /// A file's form.
 pub(super) struct Form {
@@ -77,7 +77,12 @@ struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// A row's conditions. Tenants are told apart where there are several. Names: `attribute` (by default `layer`), `tenant_attribute`
     /// (`tenant`), each behind `prefix`, and `consent` (left out).
-    fn of(publication: &'a Publication, row: &'a RatioRow, address: &'a Address, defaults: [&'static str; 2]) -> Result<Self> {
+    fn of(
+        publication: &'a Publication,
+        row: &'a RatioRow,
+        address: &'a Address,
+        defaults: [&'static str; 2],
+    ) -> Result<Self> {
         let attribute = address.get_or("attribute", defaults[0]);
         let tenant_attribute = address.get_or("tenant_attribute", defaults[1]);
         let consent = address.get("consent").filter(|name| *name != "none");
@@ -85,7 +90,9 @@ impl<'a> Conditions<'a> {
         names.extend(consent);
         for (idx, name) in names.iter().enumerate() {
             if name.is_empty() || names[..idx].contains(name) {
-                return Err(Error::usage(format!("{address}: expected a different name for every attribute, found `{name}` again")));
+                return Err(Error::usage(format!(
+                    "{address}: expected a different name for every attribute, found `{name}` again"
+                )));
             }
         }
         let mut texts = vec![(attribute, row.layer.as_str())];
@@ -105,10 +112,16 @@ fn analysis(wanted: &Wanted<'_>) -> Result<Option<Analysis>> {
     let analysis: Analysis = output::read_json(&path)?;
     let (found, expected) = (&analysis, wanted.publication);
     if (&found.plan_id, &found.candidate) != (&expected.plan_id, &expected.candidate) {
-        let expected = format!("expected an analysis of {} under {}", expected.candidate, expected.plan_id);
+        let expected = format!(
+            "expected an analysis of {} under {}",
+            expected.candidate, expected.plan_id
+        );
         return Err(Error::input(
             path.display().to_string(),
-            format!("{expected}, found one of {} under {}", found.candidate, found.plan_id),
+            format!(
+                "{expected}, found one of {} under {}",
+                found.candidate, found.plan_id
+            ),
         ));
     }
     Ok(Some(analysis))
@@ -116,9 +129,13 @@ fn analysis(wanted: &Wanted<'_>) -> Result<Option<Analysis>> {
 
 /// A setting that an address must have.
 fn required<'a>(address: &'a Address, name: &str, what: &str) -> Result<&'a str> {
-    address.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-        Error::usage(format!("{address}: expected {what} in `{name}`, found none")).hint(format!("add ?{name}=... to the address"))
-    })
+    address
+        .get(name)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| {
+            Error::usage(format!("{address}: expected {what} in `{name}`, found none"))
+                .hint(format!("add ?{name}=... to the address"))
+        })
 }
 
 /// A row in errors.
@@ -127,12 +144,21 @@ fn name_of(row: &RatioRow) -> String {
 }
 
 /// Refuses ratios that a system cannot tell apart: they are never rounded. `step` is in basis points.
-fn refuse_roundings<'a>(ratios: impl IntoIterator<Item = (&'a RatioRow, Ratio)>, step: u16, system: &str, address: &Address) -> Result<()> {
+fn refuse_roundings<'a>(
+    ratios: impl IntoIterator<Item = (&'a RatioRow, Ratio)>,
+    step: u16,
+    system: &str,
+    address: &Address,
+) -> Result<()> {
     for (row, ratio) in ratios {
         if ratio.bps() % step != 0 {
             let step = f64::from(step) / 100.0;
-            let found = format!("expected ratios in steps of {step}%, all that {system} can tell apart, found {ratio} of {}", name_of(row));
-            return Err(Error::target(address.to_string(), found).hint("give the plan a ladder in such steps, or leave this target out"));
+            let found = format!(
+                "expected ratios in steps of {step}%, all that {system} can tell apart, found {ratio} of {}",
+                name_of(row)
+            );
+            return Err(Error::target(address.to_string(), found)
+                .hint("give the plan a ladder in such steps, or leave this target out"));
         }
     }
     Ok(())
@@ -145,14 +171,18 @@ fn in_force(publication: &Publication) -> impl Iterator<Item = (&RatioRow, Ratio
 
 /// The version of a system that places the users: the plan's own, if it is one of these, else the first.
 fn platform_of(publication: &Publication, versions: &[Platform]) -> Platform {
-    publication.platform().filter(|platform| versions.contains(platform)).unwrap_or(versions[0])
+    publication
+        .platform()
+        .filter(|platform| versions.contains(platform))
+        .unwrap_or(versions[0])
 }
 
 /// Where a flag system places other users first than the plan's evidence is about, and what surprises in its hash.
 fn placement_warnings(publication: &Publication, platform: Platform) -> Vec<String> {
     let name = platform.name();
-    let mut warnings =
-        Profile::by_name(name, publication.flag_key(), &publication.salt).map(|profile| profile.warnings()).unwrap_or_default();
+    let mut warnings = Profile::by_name(name, publication.flag_key(), &publication.salt)
+        .map(|profile| profile.warnings())
+        .unwrap_or_default();
     if publication.profile != name {
         warnings.push(format!(
             "users are placed by {name}, the plan's evidence is of `{}`: other users get the candidate; `sluice who --profile {name}` lists them",
@@ -164,23 +194,33 @@ fn placement_warnings(publication: &Publication, platform: Platform) -> Vec<Stri
 
 /// Systems that draw for every request.
 fn random_warnings(system: &str) -> Vec<String> {
-    vec![format!("{system} draws for every request: a user may get both releases, and not those whom `sluice who` lists")]
+    vec![format!(
+        "{system} draws for every request: a user may get both releases, and not those whom `sluice who` lists"
+    )]
 }
 
 /// Documents as YAML or, if the file is named so, as JSON.
 fn text_of(documents: &[serde_json::Value], address: &Address) -> Result<String> {
-    if Path::new(&address.rest).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+    if Path::new(&address.rest)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+    {
         return Ok(match documents {
             [one] => output::to_json(one),
             // Kubernetes takes several objects in JSON as a list.
-            several => output::to_json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": several})),
+            several => {
+                output::to_json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": several}))
+            }
         });
     }
     let mut texts = Vec::new();
     for document in documents {
-        texts.push(
-            yaml(document).map_err(|error| Error::target(address.to_string(), format!("expected what YAML can hold, found: {error}")))?,
-        );
+        texts.push(yaml(document).map_err(|error| {
+            Error::target(
+                address.to_string(),
+                format!("expected what YAML can hold, found: {error}"),
+            )
+        })?);
     }
     Ok(texts.join("---\n"))
 }
@@ -217,9 +257,16 @@ mod tests {
             "*a",
             "%",
         ];
-        let document: serde_json::Value =
-            texts.iter().map(|text| ((*text).to_owned(), serde_json::json!(text))).collect::<serde_json::Map<_, _>>().into();
+        let document: serde_json::Value = texts
+            .iter()
+            .map(|text| ((*text).to_owned(), serde_json::json!(text)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         let written = yaml(&document).unwrap();
-        assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&written).unwrap(), document, "{written}");
+        assert_eq!(
+            serde_saphyr::from_str::<serde_json::Value>(&written).unwrap(),
+            document,
+            "{written}"
+        );
     }
 }

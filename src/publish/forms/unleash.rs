@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Conditions, Form, Wanted, in_force, placement_warnings, platform_of, refuse_roundings};
-use crate::{
-    bucket::Platform,
-    error::Result,
-    output,
-    publish::{Address, Publication},
+use crate::base::error::Result;
+use crate::base::output;
+use crate::bucket::Platform;
+use crate::publish::address::Address;
+use crate::publish::forms::{
+    Conditions, Form, Wanted, in_force, placement_warnings, platform_of, refuse_roundings,
 };
+use crate::publish::publication::Publication;
 
 /// `unleash:FILE`: what `/api/client/features` answers; a strategy has the same form in the admin API. Settings: `attribute` (`layer`),
 /// `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: a property that must be `true`), `user` (`userId`: the
@@ -16,7 +17,12 @@ use crate::{
 ///
 /// The group is the salt. Unleash knows whole percents only. The toggle is on for those who get the candidate; its variant's payload
 /// names the release.
-pub(super) const FORM: Form = Form { kind: "unleash", settings: &["attribute", "tenant_attribute", "consent", "user"], write, warnings };
+pub(super) const FORM: Form = Form {
+    kind: "unleash",
+    settings: &["attribute", "tenant_attribute", "consent", "user"],
+    write,
+    warnings,
+};
 
 const VERSIONS: [Platform; 2] = [Platform::Unleash, Platform::UnleashNode];
 
@@ -33,7 +39,11 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     // Layers at 0 % stay: a toggle without a strategy is on for everybody.
     for row in &publication.ratios {
         let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
-        let mut constraints: Vec<Value> = conditions.texts.iter().map(|(name, value)| constraint(name, value)).collect();
+        let mut constraints: Vec<Value> = conditions
+            .texts
+            .iter()
+            .map(|(name, value)| constraint(name, value))
+            .collect();
         constraints.extend(conditions.consent.map(|name| constraint(name, "true")));
         strategies.push(json!({
             "name": "flexibleRollout",

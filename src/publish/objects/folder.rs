@@ -8,12 +8,10 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use super::Store;
-use crate::{
-    error::{Error, Result},
-    output,
-    study::FileEntry,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::publish::objects::Store;
+use crate::study::FileEntry;
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -21,11 +19,16 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn new(path: &str) -> Self {
-        Self { root: PathBuf::from(path) }
+        Self {
+            root: PathBuf::from(path),
+        }
     }
 
     fn failed(&self, name: &str, error: &dyn std::fmt::Display) -> Error {
-        Error::target(self.root.join(name).display().to_string(), format!("expected to read and write there, found: {error}"))
+        Error::target(
+            self.root.join(name).display().to_string(),
+            format!("expected to read and write there, found: {error}"),
+        )
     }
 }
 
@@ -41,7 +44,7 @@ fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// The same refusal, by a target.
 fn refused(error: Error) -> Error {
     match error.problems() {
-        [problem] => Error::new(crate::error::ErrorKind::Target, problem.clone()),
+        [problem] => Error::new(crate::base::error::ErrorKind::Target, problem.clone()),
         _ => error,
     }
 }
@@ -58,7 +61,8 @@ impl Store for Folder {
     fn has(&self, name: &str, entry: &FileEntry) -> Result<bool> {
         let path = self.root.join(name);
         let found = there(fs::metadata(&path)).map_err(|error| self.failed(name, &error))?;
-        Ok(found.is_some_and(|found| found.len() == entry.n_bytes) && output::sha256_of_file(&path).map_err(refused)? == entry.digest)
+        Ok(found.is_some_and(|found| found.len() == entry.n_bytes)
+            && output::sha256_of_file(&path).map_err(refused)? == entry.digest)
     }
 
     fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
@@ -86,16 +90,22 @@ impl Store for Folder {
     }
 
     fn written(&self, name: &str) -> Result<Option<i64>> {
-        let found =
-            there(fs::metadata(self.root.join(name)).and_then(|found| found.modified())).map_err(|error| self.failed(name, &error))?;
-        Ok(found.map(|written| written.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))))
+        let found = there(fs::metadata(self.root.join(name)).and_then(|found| found.modified()))
+            .map_err(|error| self.failed(name, &error))?;
+        Ok(found.map(|written| {
+            written
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        }))
     }
 
     fn send(&self, name: &str, path: &Path, _entry: &FileEntry) -> Result<()> {
         let target = self.root.join(name);
         output::write_file(&target, |to| {
             let mut from = File::open(path).map_err(|error| Error::read(path, &error))?;
-            io::copy(&mut from, to).map(|_| ()).map_err(|error| Error::write(&target, &error))
+            io::copy(&mut from, to)
+                .map(|_| ())
+                .map_err(|error| Error::write(&target, &error))
         })
         .map_err(refused)
     }
@@ -108,7 +118,9 @@ impl Store for Folder {
         let path = self.root.join(name);
         // A file system replaces a file unasked: whoever holds the lock looks, then replaces.
         let lock = output::beside(&path, "lock");
-        let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(|error| self.failed(name, &error))?;
+        let lock = File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|error| self.failed(name, &error))?;
         let held = self.read(name)?.map(|(_, tag)| tag);
         let is_same = held.as_deref() == tag;
         if is_same {
@@ -123,7 +135,9 @@ impl Store for Folder {
         output::remove_if_there(&path).map_err(refused)?;
         // An empty folder is nothing; one that is not stays.
         let mut folder = path.parent();
-        while let Some(path) = folder.filter(|path| path.starts_with(&self.root) && *path != self.root && fs::remove_dir(path).is_ok()) {
+        while let Some(path) = folder
+            .filter(|path| path.starts_with(&self.root) && *path != self.root && fs::remove_dir(path).is_ok())
+        {
             folder = path.parent();
         }
         Ok(())

@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::Store;
-use crate::{
-    error::{Error, Result},
-    objects::{Bucket, Location},
-    publish::Address,
-    study::FileEntry,
-};
+use crate::base::error::{Error, Result};
+use crate::base::objects::{Bucket, Location};
+use crate::publish::address::Address;
+use crate::publish::objects::Store;
+use crate::study::FileEntry;
 
 struct Prefix {
     bucket: Bucket,
@@ -19,15 +17,29 @@ struct Prefix {
 pub(super) fn open(address: &Address) -> Result<(String, Box<dyn Store>)> {
     let (location, prefix) = Location::parse(&address.rest)?;
     let own = |name: &str| address.get(name).map(str::to_owned);
-    let location = Location { endpoint: own("endpoint"), region: own("region"), ..location };
+    let location = Location {
+        endpoint: own("endpoint"),
+        region: own("region"),
+        ..location
+    };
     let prefix = prefix.trim_end_matches('/').to_owned();
     let place = format!("s3://{}/{prefix}", location.bucket);
-    Ok((place.trim_end_matches('/').to_owned(), Box::new(Prefix { bucket: Bucket::open(&location)?, prefix })))
+    Ok((
+        place.trim_end_matches('/').to_owned(),
+        Box::new(Prefix {
+            bucket: Bucket::open(&location)?,
+            prefix,
+        }),
+    ))
 }
 
 impl Prefix {
     fn key(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.prefix)
+        }
     }
 }
 
@@ -37,24 +49,41 @@ impl Store for Prefix {
         match self.bucket.read(&key)? {
             None => Ok(None),
             Some((bytes, Some(tag))) => Ok(Some((bytes.to_vec(), tag))),
-            Some((_, None)) => Err(Error::target(key, "expected an object with an ETag, found one without")
-                .hint("a store without ETags cannot keep two publishers apart")),
+            Some((_, None)) => Err(
+                Error::target(key, "expected an object with an ETag, found one without")
+                    .hint("a store without ETags cannot keep two publishers apart"),
+            ),
         }
     }
 
     fn has(&self, name: &str, entry: &FileEntry) -> Result<bool> {
-        Ok(self.bucket.digest(&self.key(name))?.is_some_and(|(digest, n_bytes)| digest == entry.digest && n_bytes == entry.n_bytes))
+        Ok(self
+            .bucket
+            .digest(&self.key(name))?
+            .is_some_and(|(digest, n_bytes)| digest == entry.digest && n_bytes == entry.n_bytes))
     }
 
     fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
         let folder = self.key(folder);
         let found = self.bucket.list_below(&folder, usize::MAX)?;
-        Ok(found.into_iter().map(|found| (found.key[folder.len()..].trim_start_matches('/').to_owned(), found.n_bytes)).collect())
+        Ok(found
+            .into_iter()
+            .map(|found| {
+                (
+                    found.key[folder.len()..].trim_start_matches('/').to_owned(),
+                    found.n_bytes,
+                )
+            })
+            .collect())
     }
 
     fn folders(&self, folder: &str) -> Result<Vec<String>> {
         let (_, folders) = self.bucket.list(&self.key(folder))?;
-        Ok(folders.iter().filter_map(|folder| folder.rsplit('/').next()).map(str::to_owned).collect())
+        Ok(folders
+            .iter()
+            .filter_map(|folder| folder.rsplit('/').next())
+            .map(str::to_owned)
+            .collect())
     }
 
     fn written(&self, name: &str) -> Result<Option<i64>> {
@@ -62,7 +91,8 @@ impl Store for Prefix {
     }
 
     fn send(&self, name: &str, path: &Path, entry: &FileEntry) -> Result<()> {
-        self.bucket.send(&self.key(name), path, entry.n_bytes, &entry.digest)
+        self.bucket
+            .send(&self.key(name), path, entry.n_bytes, &entry.digest)
     }
 
     fn write(&self, name: &str, bytes: Vec<u8>, entry: &FileEntry) -> Result<()> {

@@ -8,13 +8,12 @@ use std::{
     time::Duration,
 };
 
-use super::{connect::Server, copy};
-use crate::{
-    error::{Error, Result},
-    layer::LayerFile,
-    progress::{Bar, Progress},
-    publish::pace::Pace,
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::{Bar, Progress};
+use crate::layer::LayerFile;
+use crate::publish::pace::Pace;
+use crate::publish::postgres::connect::Server;
+use crate::publish::postgres::copy;
 
 /// Rows that are sent at a time.
 const CHUNK: usize = 16_384;
@@ -31,7 +30,11 @@ pub(super) fn leftovers(server: &Server, client: &mut impl GenericClient, plan_i
          where l.plan_id = $1 and l.load_id is distinct from p.load_id and l.load_id is distinct from p.previous_load_id order by 1",
         &[&plan_id],
     );
-    Ok(rows.map_err(|error| server.failed("expected to list loads", &error))?.iter().map(|row| row.get(0)).collect())
+    Ok(rows
+        .map_err(|error| server.failed("expected to list loads", &error))?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 /// Whether a load's table is there and readable through the view.
@@ -39,7 +42,9 @@ pub(super) fn is_attached(server: &Server, client: &mut impl GenericClient, load
     let sql = "select exists (select from pg_inherits where inhrelid = to_regclass($1) and inhparent = to_regclass($2))";
     let qualified = |table: &str| format!("\"{}\".{table}", server.schema);
     let row = client.query_one(sql, &[&qualified(&table_of(load_id)), &qualified("assignment")]);
-    Ok(row.map_err(|error| server.failed("expected to find a load's table", &error))?.get(0))
+    Ok(row
+        .map_err(|error| server.failed("expected to find a load's table", &error))?
+        .get(0))
 }
 
 /// Removes loads that nothing points to. One that somebody still reads is left to the next publication.
@@ -62,16 +67,24 @@ pub(super) fn remove(server: &Server, client: &mut Client, loads: &[i32]) -> Res
 }
 
 /// Tries again while other transactions hold a lock for a moment.
-fn retrying(mut step: impl FnMut() -> std::result::Result<(), postgres::Error>) -> std::result::Result<(), postgres::Error> {
+fn retrying(
+    mut step: impl FnMut() -> std::result::Result<(), postgres::Error>,
+) -> std::result::Result<(), postgres::Error> {
     let is_passing = |error: &postgres::Error| {
         matches!(
             error.code(),
-            Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE)
+            Some(
+                &SqlState::LOCK_NOT_AVAILABLE
+                    | &SqlState::T_R_DEADLOCK_DETECTED
+                    | &SqlState::T_R_SERIALIZATION_FAILURE
+            )
         )
     };
     for n_tried in 1.. {
         match step() {
-            Err(error) if is_passing(&error) && n_tried < 8 => thread::sleep(Duration::from_millis(50 << n_tried.min(4))),
+            Err(error) if is_passing(&error) && n_tried < 8 => {
+                thread::sleep(Duration::from_millis(50 << n_tried.min(4)))
+            }
             other => return other,
         }
     }
@@ -108,11 +121,16 @@ pub(super) fn load(
 
     let n_copied = copy_all(server, client, &name, table, max_qps, progress)?;
     if n_copied != table.n_rows() {
-        return Err(Error::target(&server.place, format!("expected {} users in {name}, found {n_copied}", table.n_rows()))
-            .hint("run it again: the table is made anew"));
+        return Err(Error::target(
+            &server.place,
+            format!("expected {} users in {name}, found {n_copied}", table.n_rows()),
+        )
+        .hint("run it again: the table is made anew"));
     }
     // Users first: the tenant, which is often the same, would keep the server from sorting by the first bytes of a key.
-    let index = format!("set maintenance_work_mem to '512MB'; alter table {name} add primary key (user_id, tenant_id); analyze {name}");
+    let index = format!(
+        "set maintenance_work_mem to '512MB'; alter table {name} add primary key (user_id, tenant_id); analyze {name}"
+    );
     client.batch_execute(&index).map_err(|error| match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => {
             let detail = error.as_db_error().and_then(|told| told.detail()).unwrap_or("a user twice").to_owned();
@@ -121,8 +139,12 @@ pub(super) fn load(
         }
         _ => server.failed("expected to index the assignments", &error),
     })?;
-    retrying(|| client.batch_execute(&format!("alter table assignment attach partition {name} for values in ({load_id})")))
-        .map_err(|error| server.failed("expected to make the assignments readable", &error))?;
+    retrying(|| {
+        client.batch_execute(&format!(
+            "alter table assignment attach partition {name} for values in ({load_id})"
+        ))
+    })
+    .map_err(|error| server.failed("expected to make the assignments readable", &error))?;
     Ok(load_id)
 }
 
@@ -151,7 +173,12 @@ fn copy_all(
             .collect();
         let own = copy(client).inspect_err(|_| next_group.store(usize::MAX / 2, Ordering::Relaxed));
         let others = helpers.into_iter().map(|helper| {
-            helper.join().unwrap_or_else(|_| Err(Error::target(&server.place, "expected a connection to copy rows, found its thread gone")))
+            helper.join().unwrap_or_else(|_| {
+                Err(Error::target(
+                    &server.place,
+                    "expected a connection to copy rows, found its thread gone",
+                ))
+            })
         });
         others.chain([own]).sum()
     })
@@ -171,9 +198,15 @@ fn copy_some(
     let sql = format!("copy {name} ({}) from stdin (format binary)", copy::COLUMNS);
     let mut sink = client.copy_in(&sql).map_err(|error| failed(&error))?;
     // What the server says is in the error of the whole copy, behind that of the pipe.
-    let sent = |error: std::io::Error| match error.get_ref().and_then(|inner| inner.downcast_ref::<postgres::Error>()) {
+    let sent = |error: std::io::Error| match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<postgres::Error>())
+    {
         Some(inner) => failed(inner),
-        None => Error::target(&server.place, format!("expected the assignments to be taken, found: {error}")),
+        None => Error::target(
+            &server.place,
+            format!("expected the assignments to be taken, found: {error}"),
+        ),
     };
     let mut bytes = copy::HEADER.to_vec();
     loop {

@@ -4,13 +4,13 @@ use hashbrown::HashMap;
 use postgres::GenericClient;
 use std::io::BufReader;
 
-use super::{assignments::table_of, connect::Server, copy};
-use crate::{
-    error::{Error, Result},
-    layer::LayerFile,
-    progress::Progress,
-    publish::UserCounts,
-};
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::layer::LayerFile;
+use crate::publish::UserCounts;
+use crate::publish::postgres::assignments::table_of;
+use crate::publish::postgres::connect::Server;
+use crate::publish::postgres::copy;
 
 /// Users held at a time: 16 bytes each and the room of a hash table, 300 MB at most.
 const USERS_A_PASS: u64 = 8 << 20;
@@ -25,7 +25,10 @@ pub(super) fn compare(
 ) -> Result<UserCounts> {
     let n_passes = table.n_rows().div_ceil(USERS_A_PASS).max(1);
     let bar = progress.rows("compare", Some(table.n_rows() * n_passes));
-    let mut counts = UserCounts { n_users: table.n_rows(), ..UserCounts::default() };
+    let mut counts = UserCounts {
+        n_users: table.n_rows(),
+        ..UserCounts::default()
+    };
     for pass in 0..n_passes {
         let mut wanted: HashMap<u64, u64> = HashMap::new();
         table.read_all(|rows| {
@@ -39,8 +42,14 @@ pub(super) fn compare(
             Ok(())
         })?;
         let mut n_changed = 0;
-        let sql = format!("copy (select {} from {}) to stdout (format binary)", copy::COLUMNS, table_of(load_id));
-        let reader = client.copy_out(&sql).map_err(|error| server.failed("expected to read the assignments", &error))?;
+        let sql = format!(
+            "copy (select {} from {}) to stdout (format binary)",
+            copy::COLUMNS,
+            table_of(load_id)
+        );
+        let reader = client
+            .copy_out(&sql)
+            .map_err(|error| server.failed("expected to read the assignments", &error))?;
         let read = copy::decode(BufReader::with_capacity(1 << 18, reader), &mut |key, value| {
             if key % n_passes == pass {
                 match wanted.remove(&key) {
@@ -49,7 +58,12 @@ pub(super) fn compare(
                 }
             }
         });
-        read.map_err(|error| Error::target(&server.place, format!("expected to read the assignments, found: {error}")))?;
+        read.map_err(|error| {
+            Error::target(
+                &server.place,
+                format!("expected to read the assignments, found: {error}"),
+            )
+        })?;
         counts.n_written += n_changed + wanted.len() as u64;
     }
     Ok(counts)

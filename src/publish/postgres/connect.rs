@@ -3,11 +3,9 @@
 use postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
 use std::{env, error::Error as _, net::IpAddr, path::Path, time::Duration};
 
-use super::tls::Tls;
-use crate::{
-    error::{Error, Result},
-    publish::{Address, address::percent_decoded},
-};
+use crate::base::error::{Error, Result};
+use crate::publish::address::{Address, percent_decoded};
+use crate::publish::postgres::tls::Tls;
 
 const SETTINGS: &[&str] = &["schema", "sslmode", "sslrootcert", "host", "connections"];
 
@@ -30,23 +28,37 @@ impl Server {
         address.allow(SETTINGS)?;
         let wrong = |message: &str| Error::usage(format!("{address}: {message}"));
         let (credentials, rest) = address.rest.rsplit_once('@').unwrap_or(("", &address.rest));
-        let (user, password) = credentials.split_once(':').map_or((credentials, None), |(user, password)| (user, Some(password)));
-        let decoded = |text: &str| percent_decoded(text).ok_or_else(|| wrong("expected user and password as text, found broken %-signs"));
+        let (user, password) = credentials
+            .split_once(':')
+            .map_or((credentials, None), |(user, password)| (user, Some(password)));
+        let decoded = |text: &str| {
+            percent_decoded(text)
+                .ok_or_else(|| wrong("expected user and password as text, found broken %-signs"))
+        };
         let user = match decoded(user)? {
             user if !user.is_empty() => user,
-            _ => env::var("PGUSER").map_err(|_| wrong("expected a user, found none").hint("postgres://USER@HOST/DB, or set PGUSER"))?,
+            _ => env::var("PGUSER").map_err(|_| {
+                wrong("expected a user, found none").hint("postgres://USER@HOST/DB, or set PGUSER")
+            })?,
         };
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
         let database = match decoded(database)? {
             database if !database.is_empty() => database,
             _ => env::var("PGDATABASE").unwrap_or_else(|_| user.clone()),
         };
-        let (host, port) = host_and_port(authority).ok_or_else(|| wrong("expected HOST:PORT with a port of 1 to 65535"))?;
+        let (host, port) =
+            host_and_port(authority).ok_or_else(|| wrong("expected HOST:PORT with a port of 1 to 65535"))?;
         let host = address.get("host").map_or(host, str::to_owned);
-        let host = if host.is_empty() { env::var("PGHOST").unwrap_or_else(|_| "localhost".into()) } else { host };
+        let host = if host.is_empty() {
+            env::var("PGHOST").unwrap_or_else(|_| "localhost".into())
+        } else {
+            host
+        };
         let port = match (port, env::var("PGPORT")) {
             (Some(port), _) => port,
-            (None, Ok(text)) => text.parse().map_err(|_| wrong("expected a port in PGPORT, found other text"))?,
+            (None, Ok(text)) => text
+                .parse()
+                .map_err(|_| wrong("expected a port in PGPORT, found other text"))?,
             (None, Err(_)) => 5432,
         };
         let password = match password {
@@ -55,8 +67,15 @@ impl Server {
         };
         let schema = address.get_or("schema", "sluice").to_owned();
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if schema.is_empty() || schema.len() > 63 || !schema.chars().all(is_plain) || schema.starts_with("pg_") {
-            return Err(wrong("expected a schema of the letters a-z, digits and _, found another").hint("?schema=sluice"));
+        if schema.is_empty()
+            || schema.len() > 63
+            || !schema.chars().all(is_plain)
+            || schema.starts_with("pg_")
+        {
+            return Err(
+                wrong("expected a schema of the letters a-z, digits and _, found another")
+                    .hint("?schema=sluice"),
+            );
         }
         let n_connections = match address.get_or("connections", "2").parse() {
             Ok(n @ 1..=16) => n,
@@ -80,9 +99,22 @@ impl Server {
         if let Some(password) = password {
             config.password(password);
         }
-        let roots = address.get("sslrootcert").map(str::to_owned).or_else(|| env::var("PGSSLROOTCERT").ok());
-        let tls = if ssl_mode == SslMode::Disable { None } else { Some(Tls::trusting(roots.as_deref().map(Path::new))?) };
-        Ok(Self { config, tls, place: format!("{address}?schema={schema}"), schema, n_connections })
+        let roots = address
+            .get("sslrootcert")
+            .map(str::to_owned)
+            .or_else(|| env::var("PGSSLROOTCERT").ok());
+        let tls = if ssl_mode == SslMode::Disable {
+            None
+        } else {
+            Some(Tls::trusting(roots.as_deref().map(Path::new))?)
+        };
+        Ok(Self {
+            config,
+            tls,
+            place: format!("{address}?schema={schema}"),
+            schema,
+            n_connections,
+        })
     }
 
     /// A connection whose unqualified names are those of the schema.
@@ -91,14 +123,17 @@ impl Server {
             Some(tls) => self.config.connect(tls.clone()),
             None => self.config.connect(NoTls),
         };
-        let mut client = client.map_err(|error| self.failed("expected a PostgreSQL that takes the connection", &error))?;
+        let mut client =
+            client.map_err(|error| self.failed("expected a PostgreSQL that takes the connection", &error))?;
         // A backend whose client was killed is gone soon, and its locks with it.
         let settings = format!(
             "set search_path to \"{}\"; set client_min_messages to warning; set lock_timeout to '5s'; set timezone to 'UTC';
              do $$ begin perform set_config('client_connection_check_interval', '1s', false); exception when others then null; end $$",
             self.schema
         );
-        client.batch_execute(&settings).map_err(|error| self.failed("expected a session", &error))?;
+        client
+            .batch_execute(&settings)
+            .map_err(|error| self.failed("expected a session", &error))?;
         Ok(client)
     }
 
@@ -106,7 +141,10 @@ impl Server {
     pub(super) fn failed(&self, expected: &str, error: &postgres::Error) -> Error {
         let told = match error.as_db_error() {
             Some(told) => {
-                let detail = told.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                let detail = told
+                    .detail()
+                    .map(|detail| format!(" ({detail})"))
+                    .unwrap_or_default();
                 format!("{}{detail}", told.message())
             }
             None => {
@@ -121,13 +159,17 @@ impl Server {
             }
         };
         let hint = match error.code() {
-            Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => "check the user, and PGPASSWORD",
+            Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                "check the user, and PGPASSWORD"
+            }
             Some(&SqlState::INVALID_CATALOG_NAME) => "create the database; Sluice makes its own schema in it",
             Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 "the user must own the schema, or may create it: grant create on database ... to ..."
             }
             Some(&SqlState::DISK_FULL) => "free some space on the server, then run it again",
-            Some(&SqlState::LOCK_NOT_AVAILABLE) => "another transaction holds a table for long: run it again when it is done",
+            Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                "another transaction holds a table for long: run it again when it is done"
+            }
             Some(_) => "readers see what they saw before; run it again",
             None if told.contains("TLS") || told.contains("certificate") => {
                 "sslrootcert names the authority to trust; sslmode=disable connects in clear text"
@@ -157,19 +199,25 @@ fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
 
 /// Whether to encrypt. On the way to this machine itself nothing is encrypted unless it was asked for.
 fn ssl_mode(address: &Address, host: &str) -> Result<SslMode> {
-    let asked = address.get("sslmode").map(str::to_owned).or_else(|| env::var("PGSSLMODE").ok());
-    let is_near = host.starts_with('/') || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let asked = address
+        .get("sslmode")
+        .map(str::to_owned)
+        .or_else(|| env::var("PGSSLMODE").ok());
+    let is_near = host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match asked.as_deref() {
         None if is_near => Ok(SslMode::Disable),
         None | Some("prefer" | "allow") => Ok(SslMode::Prefer),
         Some("disable") => Ok(SslMode::Disable),
-        Some("require" | "verify-ca" | "verify-full") if host.starts_with('/') => {
-            Err(Error::usage(format!("{address}: expected a host for TLS, found a socket of this machine")).hint("leave sslmode out"))
-        }
+        Some("require" | "verify-ca" | "verify-full") if host.starts_with('/') => Err(Error::usage(format!(
+            "{address}: expected a host for TLS, found a socket of this machine"
+        ))
+        .hint("leave sslmode out")),
         Some("require" | "verify-ca" | "verify-full") => Ok(SslMode::Require),
-        Some(_) => {
-            Err(Error::usage(format!("{address}: expected sslmode disable, prefer, require, verify-ca or verify-full, found another")))
-        }
+        Some(_) => Err(Error::usage(format!(
+            "{address}: expected sslmode disable, prefer, require, verify-ca or verify-full, found another"
+        ))),
     }
 }
 
@@ -184,6 +232,10 @@ mod tests {
         assert_eq!(host("db:5433").as_deref(), Some("db Some(5433)"));
         assert_eq!(host("[::1]:5433").as_deref(), Some("::1 Some(5433)"));
         assert_eq!(host("").as_deref(), Some(" None"));
-        assert!(["db:0", "db:70000", "db:x", "[::1", "[::1]x"].iter().all(|text| host(text).is_none()));
+        assert!(
+            ["db:0", "db:70000", "db:x", "[::1", "[::1]x"]
+                .iter()
+                .all(|text| host(text).is_none())
+        );
     }
 }

@@ -6,10 +6,8 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    error::{Error, Result},
-    layer::LayerRows,
-};
+use crate::base::error::{Error, Result};
+use crate::layer::LayerRows;
 
 /// What is sent, in this order; the load's number is the table's default.
 pub(super) const COLUMNS: &str = "tenant_id, user_id, layer_id, eligible, score";
@@ -34,8 +32,12 @@ pub(super) fn encode(rows: &LayerRows, range: Range<usize>, path: &Path, bytes: 
                 format!("expected ids that PostgreSQL can hold, found a zero byte in {text:?}"),
             ));
         }
-        let length = i32::try_from(text.len())
-            .map_err(|_| Error::input(path.display().to_string(), "expected ids below 2 GB, found a longer one"))?;
+        let length = i32::try_from(text.len()).map_err(|_| {
+            Error::input(
+                path.display().to_string(),
+                "expected ids below 2 GB, found a longer one",
+            )
+        })?;
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(text.as_bytes());
         Ok(())
@@ -60,17 +62,21 @@ fn score(ten_thousandths: u16) -> f32 {
 
 /// One row's value: what of a user can change.
 pub(super) fn value_of(rows: &LayerRows, row: usize) -> u64 {
-    value(rows.layers.value(row).as_bytes(), rows.eligible.value(row), score(rows.scores[row]))
+    value(
+        rows.layers.value(row).as_bytes(),
+        rows.eligible.value(row),
+        score(rows.scores[row]),
+    )
 }
 
 fn value(layer: &[u8], eligible: bool, score: f32) -> u64 {
     let rest = u64::from(score.to_bits()) << 1 | u64::from(eligible);
-    crate::hash::join(crate::hash::of_id(layer), rest)
+    crate::base::hash::join(crate::base::hash::of_id(layer), rest)
 }
 
 /// A user's key among all tenants.
 pub(super) fn key(tenant: &[u8], user: &[u8]) -> u64 {
-    crate::hash::join(crate::hash::of_id(tenant), crate::hash::of_id(user))
+    crate::base::hash::join(crate::base::hash::of_id(tenant), crate::base::hash::of_id(user))
 }
 
 /// Reads rows that the server sends: keys and values.
@@ -98,7 +104,13 @@ pub(super) fn decode(mut from: impl Read, on_row: &mut dyn FnMut(u64, u64)) -> i
             from.read_exact(field)?;
         }
         let [tenant, user, layer, eligible, score] = &fields;
-        let score: [u8; 4] = score.as_slice().try_into().map_err(|_| broken("a score of another size"))?;
-        on_row(key(tenant, user), value(layer, eligible.first() == Some(&1), f32::from_be_bytes(score)));
+        let score: [u8; 4] = score
+            .as_slice()
+            .try_into()
+            .map_err(|_| broken("a score of another size"))?;
+        on_row(
+            key(tenant, user),
+            value(layer, eligible.first() == Some(&1), f32::from_be_bytes(score)),
+        );
     }
 }

@@ -3,13 +3,11 @@
 use postgres::{GenericClient, types::ToSql};
 use std::{fs, path::Path};
 
-use super::connect::Server;
-use crate::{
-    error::{Error, Result},
-    gate::GateReport,
-    output,
-    study::file,
-};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::gate::GateReport;
+use crate::publish::postgres::connect::Server;
+use crate::study::file;
 
 /// One row: its values as text, or null.
 pub(super) type Row = Vec<Option<String>>;
@@ -92,7 +90,10 @@ pub(super) const OPERATIONS: Form = Form {
     ],
 };
 
-const GATE_REPORT: Form = Form { table: "gate_report", columns: &[("plan_id", "text"), ("outcome", "text"), ("document", "jsonb")] };
+const GATE_REPORT: Form = Form {
+    table: "gate_report",
+    columns: &[("plan_id", "text"), ("outcome", "text"), ("document", "jsonb")],
+};
 
 const GATE_RESULT: Form = Form {
     table: "gate_result",
@@ -137,7 +138,10 @@ impl Documents {
             let text = fs::read_to_string(&path).map_err(|error| Error::read(&path, &error))?;
             let report: GateReport = output::read_json(&path)?;
             if report.plan_id != plan_id {
-                let found = format!("expected the gate report of plan {plan_id}, found one of {:?}", report.plan_id);
+                let found = format!(
+                    "expected the gate report of plan {plan_id}, found one of {:?}",
+                    report.plan_id
+                );
                 return Err(Error::input(path.display().to_string(), found));
             }
             let plan = || Some(plan_id.to_owned());
@@ -158,14 +162,26 @@ impl Documents {
             });
             tables.push((&GATE_RESULT, checks.collect()));
             parts.push(text.clone().into_bytes());
-            tables.push((&GATE_REPORT, vec![vec![plan(), Some(report.outcome.name().to_owned()), Some(text)]]));
+            tables.push((
+                &GATE_REPORT,
+                vec![vec![plan(), Some(report.outcome.name().to_owned()), Some(text)]],
+            ));
         }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        Ok(Self { tables, operations, digest: output::sha256_of(&parts) })
+        Ok(Self {
+            tables,
+            operations,
+            digest: output::sha256_of(&parts),
+        })
     }
 
     /// Makes the tables hold these rows of the plan and no others; the log of operations only grows.
-    pub(super) fn write(&self, server: &Server, client: &mut impl GenericClient, plan_id: &str) -> Result<()> {
+    pub(super) fn write(
+        &self,
+        server: &Server,
+        client: &mut impl GenericClient,
+        plan_id: &str,
+    ) -> Result<()> {
         for (form, rows) in &self.tables {
             replace(server, client, form, plan_id, rows)?;
         }
@@ -182,42 +198,75 @@ fn read_csv(dir: &Path, form: &Form, plan_id: &str, parts: &mut Vec<Vec<u8>>) ->
     let bytes = fs::read(&path).map_err(|error| Error::read(&path, &error))?;
     let wrong = |found: String| {
         let expected = format!("expected a table of Sluice for plan {plan_id}");
-        Error::input(path.display().to_string(), format!("{expected}, found {found}")).hint("write it anew with `sluice run`")
+        Error::input(path.display().to_string(), format!("{expected}, found {found}"))
+            .hint("write it anew with `sluice run`")
     };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
-    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+    let header = reader
+        .headers()
+        .map_err(|error| wrong(error.to_string()))?
+        .clone();
     let place = |name: &str| header.iter().position(|field| field == name);
     let places: Vec<Option<usize>> = form.columns.iter().map(|(name, _)| place(name)).collect();
-    if let Some(idx) = (0..places.len()).find(|idx| places[*idx].is_none() && form.columns[*idx].0 != "plan_id") {
+    if let Some(idx) =
+        (0..places.len()).find(|idx| places[*idx].is_none() && form.columns[*idx].0 != "plan_id")
+    {
         return Err(wrong(format!("no column `{}`", form.columns[idx].0)));
     }
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| wrong(error.to_string()))?;
-        let field = |place: Option<usize>| place.map_or(plan_id, |place| record.get(place).unwrap_or_default());
+        let field =
+            |place: Option<usize>| place.map_or(plan_id, |place| record.get(place).unwrap_or_default());
         if field(places[0]) != plan_id {
             return Err(wrong(format!("a row of plan {:?}", field(places[0]))));
         }
-        rows.push(places.iter().map(|place| Some(field(*place)).filter(|text| !text.is_empty()).map(str::to_owned)).collect());
+        rows.push(
+            places
+                .iter()
+                .map(|place| {
+                    Some(field(*place))
+                        .filter(|text| !text.is_empty())
+                        .map(str::to_owned)
+                })
+                .collect(),
+        );
     }
     parts.push(bytes);
     Ok(Some(rows))
 }
 
 /// Makes a table hold these rows of a plan and no others.
-pub(super) fn replace(server: &Server, client: &mut impl GenericClient, form: &Form, plan_id: &str, rows: &[Row]) -> Result<()> {
+pub(super) fn replace(
+    server: &Server,
+    client: &mut impl GenericClient,
+    form: &Form,
+    plan_id: &str,
+    rows: &[Row],
+) -> Result<()> {
     let failed = |error| server.failed(&format!("expected to replace rows of {}", form.table), &error);
-    client.execute(&format!("delete from {} where plan_id = $1", form.table), &[&plan_id]).map_err(failed)?;
+    client
+        .execute(
+            &format!("delete from {} where plan_id = $1", form.table),
+            &[&plan_id],
+        )
+        .map_err(failed)?;
     insert(server, client, form, rows)
 }
 
 /// Adds rows; one whose key is there already stays as it is.
-pub(super) fn insert(server: &Server, client: &mut impl GenericClient, form: &Form, rows: &[Row]) -> Result<()> {
+pub(super) fn insert(
+    server: &Server,
+    client: &mut impl GenericClient,
+    form: &Form,
+    rows: &[Row],
+) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = form.columns.iter().map(|(name, _)| *name).collect();
-    let numbered = |write: &dyn Fn(usize) -> String| (0..names.len()).map(write).collect::<Vec<_>>().join(", ");
+    let numbered =
+        |write: &dyn Fn(usize) -> String| (0..names.len()).map(write).collect::<Vec<_>>().join(", ");
     let sql = format!(
         "insert into {} ({}) select {} from unnest({}) as row ({}) on conflict do nothing",
         form.table,
@@ -226,8 +275,13 @@ pub(super) fn insert(server: &Server, client: &mut impl GenericClient, form: &Fo
         numbered(&|idx| format!("${}::text[]", idx + 1)),
         numbered(&|idx| format!("c{idx}"))
     );
-    let columns: Vec<Vec<Option<&str>>> = (0..names.len()).map(|idx| rows.iter().map(|row| row[idx].as_deref()).collect()).collect();
-    let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+    let columns: Vec<Vec<Option<&str>>> = (0..names.len())
+        .map(|idx| rows.iter().map(|row| row[idx].as_deref()).collect())
+        .collect();
+    let values: Vec<&(dyn ToSql + Sync)> = columns
+        .iter()
+        .map(|column| column as &(dyn ToSql + Sync))
+        .collect();
     let failed = |error| server.failed(&format!("expected {} to take rows", form.table), &error);
     client.execute(&sql, &values).map(|_| ()).map_err(failed)
 }

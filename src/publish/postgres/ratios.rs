@@ -2,17 +2,14 @@
 
 use postgres::GenericClient;
 
-use super::{
-    connect::Server,
-    documents::{Form, OPERATIONS, Row, insert, replace},
-};
-use crate::{
-    bucket::Ratio,
-    error::Result,
-    publish::Publication,
-    ramp::{OperationRow, RampStatus, Verdict},
-    time::{self, Micros},
-};
+use crate::base::error::Result;
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::publish::postgres::connect::Server;
+use crate::publish::postgres::documents::{Form, OPERATIONS, Row, insert, replace};
+use crate::publish::publication::Publication;
+use crate::ramp::{OperationRow, RampStatus, Verdict};
 
 const RATIOS: Form = Form {
     table: "ratio_schedule",
@@ -34,7 +31,7 @@ const RATIOS: Form = Form {
 };
 
 fn rows(publication: &Publication) -> Vec<Row> {
-    let row = |row: &crate::publish::RatioRow| {
+    let row = |row: &crate::publish::publication::RatioRow| {
         let state = match (row.verdict, row.ratio) {
             (Verdict::Rollback, _) => RampStatus::RolledBack,
             (_, Ratio::FULL) => RampStatus::Completed,
@@ -62,14 +59,21 @@ fn rows(publication: &Publication) -> Vec<Row> {
 }
 
 /// Makes the table hold the publication's rows of its plan, and the plan's own row agree with them.
-pub(super) fn write(server: &Server, client: &mut impl GenericClient, publication: &Publication) -> Result<()> {
+pub(super) fn write(
+    server: &Server,
+    client: &mut impl GenericClient,
+    publication: &Publication,
+) -> Result<()> {
     replace(server, client, &RATIOS, &publication.plan_id, &rows(publication))?;
     let ratios: Vec<serde_json::Value> = publication
         .ratios
         .iter()
         .map(|row| serde_json::json!({"tenant": row.tenant, "layer": row.layer, "ratio": row.ratio.share()}))
         .collect();
-    let (ratios, status) = (serde_json::Value::from(ratios).to_string(), publication.status.name());
+    let (ratios, status) = (
+        serde_json::Value::from(ratios).to_string(),
+        publication.status.name(),
+    );
     client
         .execute(
             "update release_plan set status = $2, layer_ratios = $3::text::jsonb where plan_id = $1",
@@ -80,11 +84,22 @@ pub(super) fn write(server: &Server, client: &mut impl GenericClient, publicatio
 }
 
 /// How many rows of the schedule are not as they should be.
-pub(super) fn n_wrong(server: &Server, client: &mut impl GenericClient, publication: &Publication) -> Result<usize> {
+pub(super) fn n_wrong(
+    server: &Server,
+    client: &mut impl GenericClient,
+    publication: &Publication,
+) -> Result<usize> {
     let failed = |error| server.failed("expected to read ratio_schedule", &error);
     // Typed on both sides, so that 0.5 and 0.5000 are one value.
-    let shown: Vec<String> = RATIOS.columns.iter().map(|(name, kind)| shown(name, kind)).collect();
-    let sql = format!("select {} from ratio_schedule where plan_id = $1", shown.join(", "));
+    let shown: Vec<String> = RATIOS
+        .columns
+        .iter()
+        .map(|(name, kind)| shown(name, kind))
+        .collect();
+    let sql = format!(
+        "select {} from ratio_schedule where plan_id = $1",
+        shown.join(", ")
+    );
     let mut found: Vec<Row> = client
         .query(&sql, &[&publication.plan_id])
         .map_err(failed)?
@@ -121,23 +136,39 @@ pub(super) fn log_by_hand(
     publication: &Publication,
     now: Micros,
 ) -> Result<()> {
-    let Some(held) = held.filter(|held| held.candidate == publication.candidate) else { return Ok(()) };
+    let Some(held) = held.filter(|held| held.candidate == publication.candidate) else {
+        return Ok(());
+    };
     let (operation, at) = match (held.rolled_back_at, publication.rolled_back_at) {
         (_, Some(at)) => ("rollback", at),
         (Some(_), None) => ("set", now),
         (None, None) => return Ok(()),
     };
     let failed = |error| server.failed("expected to read release_plan", &error);
-    let signed = client.query_opt("select operator from release_plan where plan_id = $1", &[&publication.plan_id]).map_err(failed)?;
+    let signed = client
+        .query_opt(
+            "select operator from release_plan where plan_id = $1",
+            &[&publication.plan_id],
+        )
+        .map_err(failed)?;
     let operator = signed.map_or_else(|| "publish".to_owned(), |row| row.get(0));
     let mut rows: Vec<Row> = Vec::new();
     for row in &publication.ratios {
-        let before = held.ratios.iter().find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer));
+        let before = held
+            .ratios
+            .iter()
+            .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer));
         let before = before.map_or(Ratio::ZERO, |old| old.ratio);
         if before == row.ratio {
             continue;
         }
-        let row = OperationRow::by_hand(operation, &publication.plan_id, (&row.tenant, &row.layer), (before, row.ratio), (at, &operator));
+        let row = OperationRow::by_hand(
+            operation,
+            &publication.plan_id,
+            (&row.tenant, &row.layer),
+            (before, row.ratio),
+            (at, &operator),
+        );
         rows.push(
             [
                 row.plan_id,

@@ -2,8 +2,8 @@
 
 use postgres::Client;
 
-use super::connect::Server;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::publish::postgres::connect::Server;
 
 /// Each one is applied once, in a transaction of its own, with the schema as search path.
 const MIGRATIONS: &[&str] = &[
@@ -69,15 +69,23 @@ pub(super) const NEWEST: usize = MIGRATIONS.len();
 pub(super) fn version(server: &Server, client: &mut impl postgres::GenericClient) -> Result<usize> {
     let failed = |error| server.failed("expected to read the table of migrations", &error);
     let table = format!("\"{}\".migration", server.schema);
-    let is_there = client.query_one("select to_regclass($1) is not null", &[&table]).map_err(failed)?;
+    let is_there = client
+        .query_one("select to_regclass($1) is not null", &[&table])
+        .map_err(failed)?;
     if !is_there.get::<_, bool>(0) {
         return Ok(0);
     }
-    let found: i32 = client.query_one(&format!("select coalesce(max(version), 0) from {table}"), &[]).map_err(failed)?.get(0);
+    let found: i32 = client
+        .query_one(&format!("select coalesce(max(version), 0) from {table}"), &[])
+        .map_err(failed)?
+        .get(0);
     let found = usize::try_from(found).unwrap_or(0);
     if found > NEWEST {
-        return Err(Error::target(&server.place, format!("expected tables of version {NEWEST} or older, found version {found}"))
-            .hint("a newer sluice made them: publish with that one"));
+        return Err(Error::target(
+            &server.place,
+            format!("expected tables of version {NEWEST} or older, found version {found}"),
+        )
+        .hint("a newer sluice made them: publish with that one"));
     }
     Ok(found)
 }
@@ -87,12 +95,18 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
     for number in version(server, client)? + 1..=NEWEST {
         let failed = |error| server.failed(&format!("expected to make tables of version {number}"), &error);
         let mut step = client.transaction().map_err(failed)?;
-        let lock = super::lock_key(&["migrate", &server.schema]);
-        step.execute("select pg_advisory_xact_lock($1)", &[&lock]).map_err(failed)?;
+        let lock = crate::publish::postgres::lock_key(&["migrate", &server.schema]);
+        step.execute("select pg_advisory_xact_lock($1)", &[&lock])
+            .map_err(failed)?;
         // A user who may not create schemas may still own this one.
         let name = format!("\"{}\"", server.schema);
-        if !step.query_one("select to_regnamespace($1) is not null", &[&name]).map_err(failed)?.get::<_, bool>(0) {
-            step.batch_execute(&format!("create schema {name}")).map_err(failed)?;
+        if !step
+            .query_one("select to_regnamespace($1) is not null", &[&name])
+            .map_err(failed)?
+            .get::<_, bool>(0)
+        {
+            step.batch_execute(&format!("create schema {name}"))
+                .map_err(failed)?;
         }
         step.batch_execute(
             "create table if not exists migration (version integer primary key, applied_at timestamptz not null default now())",
@@ -102,7 +116,8 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
             continue;
         }
         step.batch_execute(MIGRATIONS[number - 1]).map_err(failed)?;
-        step.execute("insert into migration (version) values ($1)", &[&(number as i32)]).map_err(failed)?;
+        step.execute("insert into migration (version) values ($1)", &[&(number as i32)])
+            .map_err(failed)?;
         step.commit().map_err(failed)?;
     }
     Ok(())

@@ -5,20 +5,16 @@
 
 use std::{collections::BTreeMap, str};
 
-use super::{
-    Context, Inspection, Publication, Refreshed, UserCounts, ask,
-    keys::PlanKeys,
-    link::{Batch, Link},
-    lock::Lock,
-    users::{Counts, Texts, others, pass, values},
-};
-use crate::{
-    bucket::Ratio,
-    error::{Error, Result},
-    layer::LayerRows,
-    publish::{Change, refuse_change},
-    time::SECOND,
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::SECOND;
+use crate::bucket::Ratio;
+use crate::layer::LayerRows;
+use crate::publish::redis::keys::PlanKeys;
+use crate::publish::redis::link::{Batch, Link};
+use crate::publish::redis::lock::Lock;
+use crate::publish::redis::users::{Counts, Texts, others, pass, values};
+use crate::publish::redis::{Context, Inspection, Publication, Refreshed, UserCounts, ask};
+use crate::publish::{Change, refuse_change};
 
 /// What is in force, as the last publication noted it.
 struct Held {
@@ -33,17 +29,32 @@ struct Held {
 impl Held {
     fn read(ctx: &Context<'_>, key: &str) -> Result<Option<Self>> {
         let place = ctx.pool.place();
-        let fields: BTreeMap<String, String> = ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
-        let Some(publication) = fields.get("publication") else { return Ok(None) };
+        let fields: BTreeMap<String, String> =
+            ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
+        let Some(publication) = fields.get("publication") else {
+            return Ok(None);
+        };
         let number = |name: &str| {
             let number = fields.get(name).and_then(|text| text.parse().ok());
-            number.ok_or_else(|| Error::target(place, format!("expected a number in `{name}` of {key}, found none")))
+            number.ok_or_else(|| {
+                Error::target(
+                    place,
+                    format!("expected a number in `{name}` of {key}, found none"),
+                )
+            })
         };
         Ok(Some(Self {
             publication: Publication::from_json(publication, place)?,
-            layers_digest: fields.get("layers_digest").filter(|text| !text.is_empty()).cloned(),
+            layers_digest: fields
+                .get("layers_digest")
+                .filter(|text| !text.is_empty())
+                .cloned(),
             n_users: number("n_users")? as u64,
-            refreshed: Some(Refreshed { at: number("refreshed_at")?, ttl: number("ttl")? }).filter(|refreshed| refreshed.ttl > 0),
+            refreshed: Some(Refreshed {
+                at: number("refreshed_at")?,
+                ttl: number("ttl")?,
+            })
+            .filter(|refreshed| refreshed.ttl > 0),
             tenant: fields.get("tenant").cloned().unwrap_or_default(),
         }))
     }
@@ -60,9 +71,15 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &
         (Some(tenant), _) if tenants.contains(&tenant) => Ok(tenant),
         (None, [tenant]) => Ok(tenant),
         (asked, _) => {
-            let found = asked.map_or_else(|| format!("{} tenants", tenants.len()), |asked| format!("no tenant `{asked}`"));
-            Err(Error::target(place, format!("expected one tenant, as keys of harness-v1 have none, found {found}"))
-                .hint(format!("say which with ?tenant=, one of {}", tenants.join(", "))))
+            let found = asked.map_or_else(
+                || format!("{} tenants", tenants.len()),
+                |asked| format!("no tenant `{asked}`"),
+            );
+            Err(Error::target(
+                place,
+                format!("expected one tenant, as keys of harness-v1 have none, found {found}"),
+            )
+            .hint(format!("say which with ?tenant=, one of {}", tenants.join(", "))))
         }
     }
 }
@@ -71,21 +88,29 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &
 fn ratios(publication: &Publication, tenant: &str, held: Option<&Held>) -> BTreeMap<String, Ratio> {
     let of_tenant = |publication: &Publication| -> Vec<(String, Ratio)> {
         let rows = publication.ratios.iter().filter(|row| row.tenant == tenant);
-        rows.map(|row| (ratio_key(&publication.candidate, &row.layer), row.ratio)).collect()
+        rows.map(|row| (ratio_key(&publication.candidate, &row.layer), row.ratio))
+            .collect()
     };
-    let mut ratios: BTreeMap<String, Ratio> =
-        held.into_iter().flat_map(|held| of_tenant(&held.publication)).map(|(key, _)| (key, Ratio::ZERO)).collect();
+    let mut ratios: BTreeMap<String, Ratio> = held
+        .into_iter()
+        .flat_map(|held| of_tenant(&held.publication))
+        .map(|(key, _)| (key, Ratio::ZERO))
+        .collect();
     ratios.extend(of_tenant(publication));
     ratios
 }
 
 /// What the keys hold now; `None` for nothing or something that is no ratio.
-fn held_ratios(ctx: &Context<'_>, keys: impl Iterator<Item = String>) -> Result<BTreeMap<String, Option<f64>>> {
+fn held_ratios(
+    ctx: &Context<'_>,
+    keys: impl Iterator<Item = String>,
+) -> Result<BTreeMap<String, Option<f64>>> {
     let keys: Vec<String> = keys.collect();
     let mut texts = Texts::default();
     keys.iter().for_each(|key| texts.push(&[key]));
     let found = ask(ctx.pool, |link| values(link, ctx.pool, &texts))?;
-    let number = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| str::from_utf8(&bytes).ok()?.parse::<f64>().ok());
+    let number =
+        |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| str::from_utf8(&bytes).ok()?.parse::<f64>().ok());
     Ok(keys.into_iter().zip(found.into_iter().map(number)).collect())
 }
 
@@ -98,27 +123,50 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
     for (key, before) in held_ratios(ctx, wanted.keys().cloned())? {
         let after = wanted[&key].share();
         if before.is_none_or(|before| before.to_bits() != after.to_bits()) {
-            changes.push(Change::new(key, before.map(|before| before.to_string()), Some(after.to_string())));
+            changes.push(Change::new(
+                key,
+                before.map(|before| before.to_string()),
+                Some(after.to_string()),
+            ));
         }
     }
     let version = &ctx.publication().version;
-    if held.as_ref().is_none_or(|held| held.publication.version != *version) {
-        changes.push(Change::new(note, held.as_ref().map(|held| held.publication.version.clone()), Some(version.clone())));
+    if held
+        .as_ref()
+        .is_none_or(|held| held.publication.version != *version)
+    {
+        changes.push(Change::new(
+            note,
+            held.as_ref().map(|held| held.publication.version.clone()),
+            Some(version.clone()),
+        ));
     }
     let mut users = None;
     if are_due(ctx, held.as_ref()) {
         let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
-        changes.push(Change::new("user:layer:*, user:allow_gray:*", digest, ctx.publication().layers_digest.clone()));
+        changes.push(Change::new(
+            "user:layer:*, user:allow_gray:*",
+            digest,
+            ctx.publication().layers_digest.clone(),
+        ));
         if count {
             let counts = pass_over(ctx, None, tenant, held.as_ref())?;
             users = Some(counts.users(0));
         }
     }
-    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings() })
+    Ok(Inspection {
+        held: held.map(|held| held.publication),
+        changes,
+        users,
+        warnings: ctx.warnings(),
+    })
 }
 
 fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
-    ctx.users_are_due(held.and_then(|held| held.layers_digest.as_deref()), held.and_then(|held| held.refreshed))
+    ctx.users_are_due(
+        held.and_then(|held| held.layers_digest.as_deref()),
+        held.and_then(|held| held.refreshed),
+    )
 }
 
 /// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are not taken over.
@@ -139,24 +187,42 @@ fn read_held(ctx: &Context<'_>, note: &str, tenant: &str) -> Result<Option<Held>
 
 /// Ratio keys of a release that no note tells of: a rollback takes them all back.
 fn unknown_ratios(ctx: &Context<'_>) -> Result<Vec<String>> {
-    let escaped: String =
-        ctx.publication().candidate.chars().flat_map(|c| [Some('\\').filter(|_| "*?[]\\^-".contains(c)), Some(c)]).flatten().collect();
+    let escaped: String = ctx
+        .publication()
+        .candidate
+        .chars()
+        .flat_map(|c| [Some('\\').filter(|_| "*?[]\\^-".contains(c)), Some(c)])
+        .flatten()
+        .collect();
     let mut found = Vec::new();
     others(ctx, &ratio_key(&escaped, "*"), &[], |_, keys| {
-        found.extend((0..keys.len()).filter_map(|idx| str::from_utf8(keys.get(idx)).ok()).map(str::to_owned));
+        found.extend(
+            (0..keys.len())
+                .filter_map(|idx| str::from_utf8(keys.get(idx)).ok())
+                .map(str::to_owned),
+        );
         Ok(())
     })?;
     Ok(found)
 }
 
-pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>, inspected: Option<&Publication>) -> Result<Option<UserCounts>> {
+pub(super) fn apply(
+    ctx: &Context<'_>,
+    tenant: Option<&str>,
+    inspected: Option<&Publication>,
+) -> Result<Option<UserCounts>> {
     let publication = ctx.publication();
     let tenant = tenant_of(publication, tenant, ctx.pool.place())?;
     let keys = PlanKeys::new(&publication.plan_id);
     let note_key = keys.harness();
     let lock = Lock::take(ctx.pool, keys.lock(), ctx.wanted.options.rollback)?;
     let held = read_held(ctx, &note_key, tenant)?;
-    refuse_change(held.as_ref().map(|held| &held.publication), inspected, ctx.wanted, ctx.pool.place())?;
+    refuse_change(
+        held.as_ref().map(|held| &held.publication),
+        inspected,
+        ctx.wanted,
+        ctx.pool.place(),
+    )?;
     let mut wanted = ratios(publication, tenant, held.as_ref());
     if ctx.wanted.options.rollback && held.is_none() {
         wanted.extend(unknown_ratios(ctx)?.into_iter().map(|key| (key, Ratio::ZERO)));
@@ -166,7 +232,12 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>, inspected: Option<&
     let falling: Vec<(&str, Ratio)> = wanted
         .iter()
         .filter(|(key, ratio)| now[*key].is_none_or(|now| now > ratio.share()))
-        .map(|(key, ratio)| (key.as_str(), if now[key].is_some() { *ratio } else { Ratio::ZERO }))
+        .map(|(key, ratio)| {
+            (
+                key.as_str(),
+                if now[key].is_some() { *ratio } else { Ratio::ZERO },
+            )
+        })
         .collect();
     // Users on their way are of no table until all are there: a run that is cut off leaves that to be seen.
     let is_due = are_due(ctx, held.as_ref());
@@ -174,12 +245,16 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>, inspected: Option<&
     set_together(&lock, &falling, if is_due { &begun } else { &[] })?;
 
     let mut users = None;
-    let (mut digest, mut n_users, mut refreshed) =
-        held.as_ref().map_or((None, 0, None), |held| (held.layers_digest.clone(), held.n_users, held.refreshed));
+    let (mut digest, mut n_users, mut refreshed) = held.as_ref().map_or((None, 0, None), |held| {
+        (held.layers_digest.clone(), held.n_users, held.refreshed)
+    });
     if is_due {
         let counts = pass_over(ctx, Some(&lock), tenant, held.as_ref())?;
         if ctx.refresh_is_due(held.as_ref().and_then(|held| held.refreshed)) {
-            refreshed = Some(Refreshed { at: ctx.wanted.options.now, ttl: ctx.ttl });
+            refreshed = Some(Refreshed {
+                at: ctx.wanted.options.now,
+                ttl: ctx.ttl,
+            });
         }
         digest.clone_from(&publication.layers_digest);
         n_users = counts.n_users;
@@ -196,7 +271,10 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>, inspected: Option<&
         ("ttl", refreshed.unwrap_or_default().ttl.to_string()),
         ("tenant", tenant.to_owned()),
     ];
-    let fields: Vec<(&str, &str, &str)> = note.iter().map(|(name, value)| (note_key.as_str(), *name, value.as_str())).collect();
+    let fields: Vec<(&str, &str, &str)> = note
+        .iter()
+        .map(|(name, value)| (note_key.as_str(), *name, value.as_str()))
+        .collect();
     set_together(&lock, &all, &fields)?;
     ctx.note_salt();
     Ok(users)
@@ -206,19 +284,35 @@ pub(super) fn apply(ctx: &Context<'_>, tenant: Option<&str>, inspected: Option<&
 fn set_together(lock: &Lock<'_>, ratios: &[(&str, Ratio)], fields: &[(&str, &str, &str)]) -> Result<()> {
     let body = "local n = tonumber(ARGV[2])\nfor i = 1, n do redis.call('SET', KEYS[i + 1], ARGV[i + 2]) end\n\
                 for i = n + 2, #KEYS do local at = n + 3 + 2 * (i - n - 2); redis.call('HSET', KEYS[i], ARGV[at], ARGV[at + 1]) end";
-    let keys: Vec<&str> = ratios.iter().map(|(key, _)| *key).chain(fields.iter().map(|(key, _, _)| *key)).collect();
+    let keys: Vec<&str> = ratios
+        .iter()
+        .map(|(key, _)| *key)
+        .chain(fields.iter().map(|(key, _, _)| *key))
+        .collect();
     let mut args = vec![ratios.len().to_string()];
     args.extend(ratios.iter().map(|(_, ratio)| ratio.share().to_string()));
-    args.extend(fields.iter().flat_map(|(_, name, value)| [(*name).to_owned(), (*value).to_owned()]));
+    args.extend(
+        fields
+            .iter()
+            .flat_map(|(_, name, value)| [(*name).to_owned(), (*value).to_owned()]),
+    );
     let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
     lock.guarded(body, &keys, &args)
 }
 
-fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, tenant: &str, held: Option<&Held>) -> Result<Counts> {
+fn pass_over(
+    ctx: &Context<'_>,
+    lock: Option<&Lock<'_>>,
+    tenant: &str,
+    held: Option<&Held>,
+) -> Result<Counts> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     // Keys that live on are compared; all are written anew when it is time.
     let reads = held.is_some() && !ctx.refresh_is_due(held.and_then(|held| held.refreshed));
-    pass(ctx, lock, &|link: &mut Link, rows: &LayerRows, range, batch: &mut Batch| {
+    pass(ctx, lock, &|link: &mut Link,
+                      rows: &LayerRows,
+                      range,
+                      batch: &mut Batch| {
         let rows_of_tenant: Vec<usize> = range.filter(|row| rows.tenant(*row) == tenant).collect();
         let mut keys = Texts::default();
         for row in &rows_of_tenant {
@@ -226,10 +320,20 @@ fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, tenant: &str, held: Opt
             keys.push(&["user:layer:", id]);
             keys.push(&["user:allow_gray:", id]);
         }
-        let found = if reads { values(link, ctx.pool, &keys)? } else { Vec::new() };
-        let mut counts = Counts { n_users: rows_of_tenant.len() as u64, ..Counts::default() };
+        let found = if reads {
+            values(link, ctx.pool, &keys)?
+        } else {
+            Vec::new()
+        };
+        let mut counts = Counts {
+            n_users: rows_of_tenant.len() as u64,
+            ..Counts::default()
+        };
         for (idx, row) in rows_of_tenant.into_iter().enumerate() {
-            let (layer, gray) = (rows.layers.value(row).as_bytes(), if rows.eligible.value(row) { b"1" } else { b"0" }.as_slice());
+            let (layer, gray) = (
+                rows.layers.value(row).as_bytes(),
+                if rows.eligible.value(row) { b"1" } else { b"0" }.as_slice(),
+            );
             let mut is_written = false;
             // Consent that is taken back goes first, consent that is given comes last.
             let mut both = [(2 * idx, layer), (2 * idx + 1, gray)];

@@ -20,7 +20,9 @@ pub(super) struct PlanKeys {
 
 impl PlanKeys {
     pub(super) fn new(plan_id: &str) -> Self {
-        Self { plan: plan_id.to_owned() }
+        Self {
+            plan: plan_id.to_owned(),
+        }
     }
 
     pub(super) fn current(&self) -> String {
@@ -77,7 +79,10 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// Nowhere: the user is no longer in the table.
-    pub(super) const GONE: Self = Place { layer: "", is_eligible: false };
+    pub(super) const GONE: Self = Place {
+        layer: "",
+        is_eligible: false,
+    };
 }
 
 /// The place that holds in a generation: that of the newest entry that is not newer, nor older than `since`. `None` for a user without one, and for one
@@ -90,11 +95,19 @@ pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Place
     });
     let (own, rest) = entry?;
     let (layer, is_eligible) = rest.split_once(':')?;
-    (own >= since && !layer.is_empty()).then_some(Place { layer, is_eligible: is_eligible == "1" })
+    (own >= since && !layer.is_empty()).then_some(Place {
+        layer,
+        is_eligible: is_eligible == "1",
+    })
 }
 
 /// Writes a user's key: the new place, and the one that holds until the pointer switches.
-pub(super) fn write_value(out: &mut Vec<u8>, generation: u64, new: Place<'_>, until_then: Option<(u64, Place<'_>)>) {
+pub(super) fn write_value(
+    out: &mut Vec<u8>,
+    generation: u64,
+    new: Place<'_>,
+    until_then: Option<(u64, Place<'_>)>,
+) {
     out.clear();
     let mut entry = |generation: u64, place: Place<'_>| {
         if !out.is_empty() {
@@ -117,8 +130,14 @@ mod tests {
 
     #[test]
     fn a_user_is_where_the_generation_says() {
-        let early = Place { layer: "early", is_eligible: true };
-        let vip = Place { layer: "vip", is_eligible: false };
+        let early = Place {
+            layer: "early",
+            is_eligible: true,
+        };
+        let vip = Place {
+            layer: "vip",
+            is_eligible: false,
+        };
         let mut value = Vec::new();
         write_value(&mut value, 8, vip, Some((7, early)));
         let value = String::from_utf8(value).unwrap();
@@ -132,13 +151,20 @@ mod tests {
         let mut gone = Vec::new();
         write_value(&mut gone, 9, Place::GONE, Some((8, vip)));
         assert_eq!(place_at(std::str::from_utf8(&gone).unwrap(), 9, 1), None);
-        assert!(["", "x", "1", ":", "a:b:c", "1:x", "99999999999999999999:a:1"].iter().all(|text| place_at(text, 5, 0).is_none()));
+        assert!(
+            ["", "x", "1", ":", "a:b:c", "1:x", "99999999999999999999:a:1"]
+                .iter()
+                .all(|text| place_at(text, 5, 0).is_none())
+        );
     }
 
     #[test]
     fn tenants_do_not_share_keys() {
         let keys = PlanKeys::new("p");
-        assert_ne!(format!("{}b:c", keys.tenant_prefix("a")), format!("{}c", keys.tenant_prefix("a:b")));
+        assert_ne!(
+            format!("{}b:c", keys.tenant_prefix("a")),
+            format!("{}c", keys.tenant_prefix("a:b"))
+        );
         assert_ne!(keys.tenant_prefix("a%3A"), keys.tenant_prefix("a:"));
     }
 }

@@ -1,13 +1,14 @@
 //! Connections to a server or a cluster, and batches of commands that go out together.
 
 use redis::{
-    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, Value,
+    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, ErrorKind, IntoConnectionInfo,
+    RedisError, RedisResult, Value,
     cluster::{ClusterClient, ClusterConnection, ClusterPipeline, cluster_pipe},
 };
 use std::sync::{Mutex, PoisonError};
 
-use super::{Address, CONNECT_TIMEOUT, TIMEOUT};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::publish::redis::{Address, CONNECT_TIMEOUT, TIMEOUT};
 
 /// One connection.
 pub(super) struct Link {
@@ -37,11 +38,23 @@ impl Pool {
     pub(super) fn new(address: &Address, place: String, is_cluster: bool) -> Result<Self> {
         let wrong = |error: RedisError| {
             // The detail of a bad address may hold the address.
-            let why = if error.kind() == ErrorKind::InvalidClientConfig { "a broken address or missing certificates" } else { "another" };
-            Error::usage(format!("expected an address such as redis://localhost:6379/0 instead of {place}, found {why}"))
+            let why = if error.kind() == ErrorKind::InvalidClientConfig {
+                "a broken address or missing certificates"
+            } else {
+                "another"
+            };
+            Error::usage(format!(
+                "expected an address such as redis://localhost:6379/0 instead of {place}, found {why}"
+            ))
         };
-        let rest = if address.rest.is_empty() { "localhost" } else { &address.rest };
-        let info = format!("{}://{rest}", address.kind).into_connection_info().map_err(wrong)?;
+        let rest = if address.rest.is_empty() {
+            "localhost"
+        } else {
+            &address.rest
+        };
+        let info = format!("{}://{rest}", address.kind)
+            .into_connection_info()
+            .map_err(wrong)?;
         let mut settings = info.redis_settings().clone();
         let from_env = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         if settings.password().is_none()
@@ -56,9 +69,16 @@ impl Pool {
         }
         // Who else is connected may see a name, nothing more.
         let info = info.set_redis_settings(settings.set_lib_name("sluice", env!("CARGO_PKG_VERSION")));
-        let source =
-            if is_cluster { Source::Cluster(cluster(&info).map_err(wrong)?) } else { Source::One(Client::open(info).map_err(wrong)?) };
-        Ok(Self { source, place, idle: Mutex::default() })
+        let source = if is_cluster {
+            Source::Cluster(cluster(&info).map_err(wrong)?)
+        } else {
+            Source::One(Client::open(info).map_err(wrong)?)
+        };
+        Ok(Self {
+            source,
+            place,
+            idle: Mutex::default(),
+        })
     }
 
     pub(super) fn place(&self) -> &str {
@@ -75,11 +95,15 @@ impl Pool {
             return Ok(link);
         }
         let wire = match &self.source {
-            Source::One(client) => client.get_connection_with_timeout(CONNECT_TIMEOUT).and_then(|connection| {
-                connection.set_read_timeout(Some(TIMEOUT))?;
-                connection.set_write_timeout(Some(TIMEOUT))?;
-                Ok(Wire::One(Box::new(connection)))
-            }),
+            Source::One(client) => {
+                client
+                    .get_connection_with_timeout(CONNECT_TIMEOUT)
+                    .and_then(|connection| {
+                        connection.set_read_timeout(Some(TIMEOUT))?;
+                        connection.set_write_timeout(Some(TIMEOUT))?;
+                        Ok(Wire::One(Box::new(connection)))
+                    })
+            }
             Source::Cluster(client) => client.get_connection().and_then(|connection| {
                 connection.set_read_timeout(Some(TIMEOUT))?;
                 connection.set_write_timeout(Some(TIMEOUT))?;
@@ -87,15 +111,24 @@ impl Pool {
             }),
         };
         let wire = wire.map_err(|error| {
-            Error::target(&self.place, format!("expected a Redis server, found: {}", told(&error)))
-                .hint("check host, port, user and password; what it held before is in force")
+            Error::target(
+                &self.place,
+                format!("expected a Redis server, found: {}", told(&error)),
+            )
+            .hint("check host, port, user and password; what it held before is in force")
         })?;
-        Ok(Link { wire, place: self.place.clone() })
+        Ok(Link {
+            wire,
+            place: self.place.clone(),
+        })
     }
 
     /// Gives back a connection that is still good. One that failed is dropped instead.
     pub(super) fn give(&self, link: Link) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(link);
     }
 }
 
@@ -103,7 +136,10 @@ fn cluster(info: &ConnectionInfo) -> RedisResult<ClusterClient> {
     if let ConnectionAddr::Unix(_) = info.addr() {
         return Err((ErrorKind::InvalidClientConfig, "a cluster is reached over TCP").into());
     }
-    ClusterClient::builder(vec![info.clone()]).connection_timeout(CONNECT_TIMEOUT).response_timeout(TIMEOUT).build()
+    ClusterClient::builder(vec![info.clone()])
+        .connection_timeout(CONNECT_TIMEOUT)
+        .response_timeout(TIMEOUT)
+        .build()
 }
 
 /// An error in words that hold no credentials.
@@ -147,7 +183,13 @@ impl Link {
             }
         };
         let answers = sent.map_err(|error| self.lost(&error))?;
-        match answers.iter().find_map(|answer| if let Value::ServerError(error) = answer { Some(error) } else { None }) {
+        match answers.iter().find_map(|answer| {
+            if let Value::ServerError(error) = answer {
+                Some(error)
+            } else {
+                None
+            }
+        }) {
             None => Ok(answers),
             Some(error) => Err(self.lost(&RedisError::from(error.clone()))),
         }
@@ -165,7 +207,11 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(pool: &Pool) -> Self {
-        Self { packed: Vec::new(), n: 0, pipe: pool.is_cluster().then(cluster_pipe) }
+        Self {
+            packed: Vec::new(),
+            n: 0,
+            pipe: pool.is_cluster().then(cluster_pipe),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -185,11 +231,13 @@ impl Batch {
         }
         let mut number = itoa::Buffer::new();
         self.packed.push(b'*');
-        self.packed.extend_from_slice(number.format(parts.len()).as_bytes());
+        self.packed
+            .extend_from_slice(number.format(parts.len()).as_bytes());
         self.packed.extend_from_slice(b"\r\n");
         for part in parts {
             self.packed.push(b'$');
-            self.packed.extend_from_slice(number.format(part.len()).as_bytes());
+            self.packed
+                .extend_from_slice(number.format(part.len()).as_bytes());
             self.packed.extend_from_slice(b"\r\n");
             self.packed.extend_from_slice(part);
             self.packed.extend_from_slice(b"\r\n");

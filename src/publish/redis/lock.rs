@@ -6,11 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    ask,
-    link::{Link, Pool},
-};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::publish::redis::ask;
+use crate::publish::redis::link::{Link, Pool};
 
 /// How long a lock outlives its holder.
 const LIFE: Duration = Duration::from_secs(10);
@@ -36,21 +34,45 @@ impl<'a> Lock<'a> {
         let since = Instant::now();
         loop {
             if by_force {
-                let lock = Self { pool, key, token, by_force, renewed: Mutex::new(Instant::now()) };
-                lock.run("redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1", &[], &[LIFE.as_millis().to_string().as_bytes()])?;
+                let lock = Self {
+                    pool,
+                    key,
+                    token,
+                    by_force,
+                    renewed: Mutex::new(Instant::now()),
+                };
+                lock.run(
+                    "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1",
+                    &[],
+                    &[LIFE.as_millis().to_string().as_bytes()],
+                )?;
                 lock.cut_off_others();
                 return Ok(lock);
             }
             let mut command = redis::cmd("SET");
-            command.arg(&key).arg(&token).arg("NX").arg("PX").arg(LIFE.as_millis() as u64);
+            command
+                .arg(&key)
+                .arg(&token)
+                .arg("NX")
+                .arg("PX")
+                .arg(LIFE.as_millis() as u64);
             if ask(pool, |link| link.ask::<Option<String>>(&command))?.is_some() {
-                let lock = Self { pool, key, token, by_force, renewed: Mutex::new(Instant::now()) };
+                let lock = Self {
+                    pool,
+                    key,
+                    token,
+                    by_force,
+                    renewed: Mutex::new(Instant::now()),
+                };
                 lock.cut_off_others();
                 return Ok(lock);
             }
             if since.elapsed() > LIFE + Duration::from_secs(2) {
-                return Err(Error::target(pool.place(), "expected to publish alone, found another publication under way")
-                    .hint("wait for it, or take the candidate back with --rollback, which does not wait"));
+                return Err(Error::target(
+                    pool.place(),
+                    "expected to publish alone, found another publication under way",
+                )
+                .hint("wait for it, or take the candidate back with --rollback, which does not wait"));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -59,13 +81,22 @@ impl<'a> Lock<'a> {
     /// Ends the connections of those who held the lock before: one that was stopped for a while, and does not know that its time is over, writes
     /// nothing more. Where the server does not allow this, and in a cluster, `renew` alone keeps others out.
     fn cut_off_others(&self) {
-        let clients: String = ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
+        let clients: String =
+            ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
         for client in clients.lines() {
-            let field = |name: &str| client.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+            let field = |name: &str| {
+                client
+                    .split(' ')
+                    .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+            };
             if let (Some(id), Some(name)) = (field("id"), field("name"))
-                && name.strip_prefix(self.key.as_str()).is_some_and(|rest| rest.strip_prefix(':').is_some_and(|token| token != self.token))
+                && name
+                    .strip_prefix(self.key.as_str())
+                    .is_some_and(|rest| rest.strip_prefix(':').is_some_and(|token| token != self.token))
             {
-                let _ = ask(self.pool, |link| link.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id)));
+                let _ = ask(self.pool, |link| {
+                    link.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id))
+                });
             }
         }
     }
@@ -80,14 +111,24 @@ impl<'a> Lock<'a> {
 
     /// Makes the lock live on. To be called before every step.
     pub(super) fn renew(&self, link: &mut Link) -> Result<()> {
-        let is_fresh = self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LIFE / 10;
+        let is_fresh = self
+            .renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
+            < LIFE / 10;
         if is_fresh { Ok(()) } else { self.prove(link) }
     }
 
     fn prove(&self, link: &mut Link) -> Result<()> {
         let script = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";
         let mut command = redis::cmd("EVAL");
-        command.arg(script).arg(1).arg(&self.key).arg(&self.token).arg(LIFE.as_millis() as u64);
+        command
+            .arg(script)
+            .arg(1)
+            .arg(&self.key)
+            .arg(&self.token)
+            .arg(LIFE.as_millis() as u64);
         if link.ask::<i64>(&command)? == 0 {
             return Err(self.is_lost());
         }
@@ -98,7 +139,11 @@ impl<'a> Lock<'a> {
     /// Runs a script that changes keys only if the lock is still held: its first lines check that. `KEYS[1]` is the lock's key and `ARGV[1]` its token.
     pub(super) fn guarded(&self, body: &str, keys: &[&str], args: &[&[u8]]) -> Result<()> {
         let script = format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n{body}\nreturn 1");
-        if self.run(&script, keys, args)? == 0 { Err(self.is_lost()) } else { Ok(()) }
+        if self.run(&script, keys, args)? == 0 {
+            Err(self.is_lost())
+        } else {
+            Ok(())
+        }
     }
 
     fn run(&self, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<i64> {

@@ -13,14 +13,14 @@ mod versioned;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Address, Inspection, Publication, Target, UserCounts, Wanted};
-use crate::{
-    error::{Error, Result},
-    output,
-    progress::Progress,
-    time::{DAY, Micros},
-};
-use link::{Link, Pool};
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::base::progress::Progress;
+use crate::base::time::{DAY, Micros};
+use crate::publish::address::Address;
+use crate::publish::publication::Publication;
+use crate::publish::redis::link::{Link, Pool};
+use crate::publish::{Inspection, Target, UserCounts, Wanted};
 
 /// What an address may say beside server and database.
 const SETTINGS: [&str; 4] = ["profile", "tenant", "cluster", "ttl"];
@@ -44,7 +44,9 @@ impl Redis {
         let is_cluster = address.flag("cluster")?;
         let keys = match address.get_or("profile", "sluice") {
             "sluice" if address.get("tenant").is_some() => {
-                return Err(Error::usage(format!("{address}: `tenant` is for profile harness-v1, whose keys have none")));
+                return Err(Error::usage(format!(
+                    "{address}: `tenant` is for profile harness-v1, whose keys have none"
+                )));
             }
             "sluice" => KeySet::Versioned,
             "harness-v1" if is_cluster => {
@@ -53,13 +55,21 @@ impl Redis {
                 ))
                 .hint("leave out `profile` or `cluster`"));
             }
-            "harness-v1" => KeySet::Harness { tenant: address.get("tenant").map(str::to_owned) },
-            other => return Err(Error::usage(format!("{address}: expected profile sluice or harness-v1, found `{other}`"))),
+            "harness-v1" => KeySet::Harness {
+                tenant: address.get("tenant").map(str::to_owned),
+            },
+            other => {
+                return Err(Error::usage(format!(
+                    "{address}: expected profile sluice or harness-v1, found `{other}`"
+                )));
+            }
         };
         let place = match &keys {
             KeySet::Versioned => address.to_string(),
             KeySet::Harness { tenant: None } => format!("{address}?profile=harness-v1"),
-            KeySet::Harness { tenant: Some(tenant) } => format!("{address}?profile=harness-v1&tenant={tenant}"),
+            KeySet::Harness { tenant: Some(tenant) } => {
+                format!("{address}?profile=harness-v1&tenant={tenant}")
+            }
         };
         let pool = Pool::new(&address, place, is_cluster)?;
         Ok(Self { address, keys, pool })
@@ -67,8 +77,16 @@ impl Redis {
 
     fn ttl(&self, wanted: &Wanted<'_>) -> Result<Micros> {
         // The source document keeps a layer for a day.
-        let usual = if matches!(self.keys, KeySet::Harness { .. }) { DAY } else { 7 * DAY };
-        Ok(self.address.duration("ttl")?.or(wanted.options.ttl).unwrap_or(usual))
+        let usual = if matches!(self.keys, KeySet::Harness { .. }) {
+            DAY
+        } else {
+            7 * DAY
+        };
+        Ok(self
+            .address
+            .duration("ttl")?
+            .or(wanted.options.ttl)
+            .unwrap_or(usual))
     }
 }
 
@@ -78,16 +96,31 @@ impl Target for Redis {
     }
 
     fn inspect(&mut self, wanted: &Wanted<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
-        let ctx = Context { pool: &self.pool, wanted, ttl: self.ttl(wanted)?, progress };
+        let ctx = Context {
+            pool: &self.pool,
+            wanted,
+            ttl: self.ttl(wanted)?,
+            progress,
+        };
         match &self.keys {
             KeySet::Versioned => versioned::inspect(&ctx, count),
             KeySet::Harness { tenant } => harness::inspect(&ctx, tenant.as_deref(), count),
         }
     }
 
-    fn apply(&mut self, wanted: &Wanted<'_>, held: Option<&Publication>, progress: &Progress) -> Result<Option<UserCounts>> {
+    fn apply(
+        &mut self,
+        wanted: &Wanted<'_>,
+        held: Option<&Publication>,
+        progress: &Progress,
+    ) -> Result<Option<UserCounts>> {
         // What is held is read anew under the lock, and must be what was looked at.
-        let ctx = Context { pool: &self.pool, wanted, ttl: self.ttl(wanted)?, progress };
+        let ctx = Context {
+            pool: &self.pool,
+            wanted,
+            ttl: self.ttl(wanted)?,
+            progress,
+        };
         match &self.keys {
             KeySet::Versioned => versioned::apply(&ctx, held),
             KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref(), held),
@@ -120,29 +153,38 @@ impl Context<'_> {
 
     /// Whether users have to be looked at: the target holds another table of them, or has not been refreshed for half of their time to live.
     fn users_are_due(&self, held_digest: Option<&str>, refreshed: Option<Refreshed>) -> bool {
-        self.wanted.layers.is_some() && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed))
+        self.wanted.layers.is_some()
+            && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed))
     }
 
     /// Whether every user is written, changed or not.
     fn refresh_is_due(&self, refreshed: Option<Refreshed>) -> bool {
-        let is_old = |refreshed: Refreshed| self.wanted.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2;
+        let is_old = |refreshed: Refreshed| {
+            self.wanted.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2
+        };
         self.wanted.options.all_users || refreshed.is_none_or(is_old)
     }
 
     /// Other plans on this server that deal users with the same salt.
     fn warnings(&self) -> Vec<String> {
         // A warning is not worth a failure.
-        let salts: BTreeMap<String, String> = ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS))).unwrap_or_default();
+        let salts: BTreeMap<String, String> =
+            ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS))).unwrap_or_default();
         let publication = self.publication();
-        let same = salts.iter().filter(|(plan, salt)| **salt == salt_of(publication) && **plan != publication.plan_id);
-        same.map(|(plan, _)| super::same_salt(plan)).collect()
+        let same = salts
+            .iter()
+            .filter(|(plan, salt)| **salt == salt_of(publication) && **plan != publication.plan_id);
+        same.map(|(plan, _)| crate::publish::same_salt(plan)).collect()
     }
 
     /// Remembers this plan's salt for other plans to look at.
     fn note_salt(&self) {
         let publication = self.publication();
         let mut command = redis::cmd("HSET");
-        command.arg(keys::SALTS).arg(&publication.plan_id).arg(salt_of(publication));
+        command
+            .arg(keys::SALTS)
+            .arg(&publication.plan_id)
+            .arg(salt_of(publication));
         let _ = ask(self.pool, |link| link.ask::<i64>(&command));
     }
 

@@ -4,17 +4,13 @@ use rayon::slice::ParallelSliceMut;
 use std::{ops::Range, path::Path};
 use twox_hash::XxHash3_64;
 
-use super::{
-    Context, UserCounts,
-    link::{Batch, Link, Pool},
-    lock::Lock,
-};
-use crate::{
-    error::{Error, Result},
-    layer::{LayerFile, LayerRows},
-    parallel,
-    publish::pace::Pace,
-};
+use crate::base::error::{Error, Result};
+use crate::base::parallel;
+use crate::layer::{LayerFile, LayerRows};
+use crate::publish::pace::Pace;
+use crate::publish::redis::link::{Batch, Link, Pool};
+use crate::publish::redis::lock::Lock;
+use crate::publish::redis::{Context, UserCounts};
 
 /// Users that are looked up, and written, together.
 const CHUNK: usize = 4_096;
@@ -31,7 +27,11 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn users(self, n_gone: u64) -> UserCounts {
-        UserCounts { n_users: self.n_users, n_written: self.n_written, n_gone }
+        UserCounts {
+            n_users: self.n_users,
+            n_written: self.n_written,
+            n_gone,
+        }
     }
 }
 
@@ -44,7 +44,9 @@ pub(super) struct Texts {
 
 impl Texts {
     pub(super) fn push(&mut self, pieces: &[&str]) {
-        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece.as_bytes()));
+        pieces
+            .iter()
+            .for_each(|piece| self.bytes.extend_from_slice(piece.as_bytes()));
         self.ends.push(self.bytes.len());
     }
 
@@ -69,7 +71,9 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
     if pool.is_cluster() {
         (0..keys.len()).for_each(|idx| batch.push(&[b"GET", keys.get(idx)]));
     } else {
-        let parts: Vec<&[u8]> = std::iter::once(b"MGET".as_slice()).chain((0..keys.len()).map(|idx| keys.get(idx))).collect();
+        let parts: Vec<&[u8]> = std::iter::once(b"MGET".as_slice())
+            .chain((0..keys.len()).map(|idx| keys.get(idx)))
+            .collect();
         batch.push(&parts);
     }
     let mut answers = link.send(&mut batch)?;
@@ -79,8 +83,11 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
         answers = values;
     }
     let wrong = |found: &str| {
-        Error::target(pool.place(), format!("expected text under the keys of users, found {found}"))
-            .hint("another program writes keys of these names: publish to another database")
+        Error::target(
+            pool.place(),
+            format!("expected text under the keys of users, found {found}"),
+        )
+        .hint("another program writes keys of these names: publish to another database")
     };
     if answers.len() != keys.len() {
         return Err(wrong("another number of answers"));
@@ -94,7 +101,11 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
 }
 
 /// Digests of the keys of everybody in the layer table, sorted: eight bytes a user.
-pub(super) fn digests(ctx: &Context<'_>, path: &Path, key_of: &(dyn Fn(&mut Vec<u8>, &LayerRows, usize) + Sync)) -> Result<Vec<u64>> {
+pub(super) fn digests(
+    ctx: &Context<'_>,
+    path: &Path,
+    key_of: &(dyn Fn(&mut Vec<u8>, &LayerRows, usize) + Sync),
+) -> Result<Vec<u64>> {
     let file = LayerFile::open(path)?;
     let bar = ctx.progress.rows("look up", Some(file.n_rows()));
     let mut digests = Vec::with_capacity(file.n_rows() as usize);
@@ -134,11 +145,19 @@ pub(super) fn others(
     let mut cursor = 0_u64;
     loop {
         let mut command = redis::cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(8_192);
+        command
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(8_192);
         let (next, keys): (u64, Vec<Vec<u8>>) = link.ask(&command)?;
         bar.advance(keys.len() as u64);
         let mut strange = Texts::default();
-        for key in keys.iter().filter(|key| digests.binary_search(&XxHash3_64::oneshot(key)).is_err()) {
+        for key in keys
+            .iter()
+            .filter(|key| digests.binary_search(&XxHash3_64::oneshot(key)).is_err())
+        {
             strange.push_bytes(key);
         }
         if strange.len() > 0 {
@@ -153,13 +172,19 @@ pub(super) fn others(
 }
 
 /// Looks at some users, adds what has to be written to the batch, and counts them.
-pub(super) type OnChunk<'a> = dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<Counts> + Sync + 'a;
+pub(super) type OnChunk<'a> =
+    dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<Counts> + Sync + 'a;
 
 /// Goes through the layer table on all threads. Without a lock nothing is sent: what would be is only counted.
 pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChunk<'_>) -> Result<Counts> {
-    let Some(path) = ctx.wanted.layers else { return Ok(Counts::default()) };
+    let Some(path) = ctx.wanted.layers else {
+        return Ok(Counts::default());
+    };
     let file = LayerFile::open(path)?;
-    let bar = ctx.progress.rows(if lock.is_some() { "publish" } else { "compare" }, Some(file.n_rows()));
+    let bar = ctx.progress.rows(
+        if lock.is_some() { "publish" } else { "compare" },
+        Some(file.n_rows()),
+    );
     let pace = Pace::new(ctx.wanted.options.max_qps);
     // A slow pace is kept in small steps, so that the lock is renewed in time.
     let chunk = pace.chunk(CHUNK);

@@ -2,19 +2,15 @@
 
 use std::{collections::BTreeMap, str};
 
-use super::{
-    Context, Inspection, Publication, Refreshed, UserCounts, ask,
-    keys::{Place, PlanKeys, place_at, write_value},
-    link::{Batch, Link},
-    lock::Lock,
-    users::{Counts, Texts, digests, others, pass, values},
-};
-use crate::{
-    error::{Error, Result},
-    layer::LayerRows,
-    publish::{Change, refuse_change},
-    time::{Micros, SECOND},
-};
+use crate::base::error::{Error, Result};
+use crate::base::time::{Micros, SECOND};
+use crate::layer::LayerRows;
+use crate::publish::redis::keys::{Place, PlanKeys, place_at, write_value};
+use crate::publish::redis::link::{Batch, Link};
+use crate::publish::redis::lock::Lock;
+use crate::publish::redis::users::{Counts, Texts, digests, others, pass, values};
+use crate::publish::redis::{Context, Inspection, Publication, Refreshed, UserCounts, ask};
+use crate::publish::{Change, refuse_change};
 
 const SCHEMA: &str = "sluice.redis/1";
 
@@ -43,12 +39,17 @@ impl Held {
     fn read(ctx: &Context<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
         let place = ctx.pool.place();
         ask(ctx.pool, |link| {
-            let Some(name) = link.ask::<Option<String>>(redis::cmd("GET").arg(keys.current()))? else { return Ok(None) };
+            let Some(name) = link.ask::<Option<String>>(redis::cmd("GET").arg(keys.current()))? else {
+                return Ok(None);
+            };
             let key = keys.version(&name);
             let fields: BTreeMap<String, String> = link.ask(redis::cmd("HGETALL").arg(&key))?;
             let wrong = |found: &str| {
-                Error::target(place, format!("expected a version of Sluice under {key}, found {found}"))
-                    .hint("remove the key of the pointer to publish everything anew")
+                Error::target(
+                    place,
+                    format!("expected a version of Sluice under {key}, found {found}"),
+                )
+                .hint("remove the key of the pointer to publish everything anew")
             };
             let field = |name: &str| fields.get(name).map(String::as_str);
             match field("schema") {
@@ -56,15 +57,23 @@ impl Held {
                 Some(_) => return Err(wrong("one of another program version")),
                 None => return Err(wrong("none")),
             }
-            let number =
-                |name: &str| field(name).and_then(|text| text.parse().ok()).ok_or_else(|| wrong(&format!("no number in `{name}`")));
+            let number = |name: &str| {
+                field(name)
+                    .and_then(|text| text.parse().ok())
+                    .ok_or_else(|| wrong(&format!("no number in `{name}`")))
+            };
             Ok(Some(Self {
                 generation: number("generation")?,
                 since: number("since")?,
                 n_users: number("n_users")?,
-                layers_digest: field("layers_digest").filter(|text| !text.is_empty()).map(str::to_owned),
-                refreshed: Some(Refreshed { at: number("refreshed_at")? as Micros, ttl: number("ttl")? as Micros })
-                    .filter(|refreshed| refreshed.ttl > 0),
+                layers_digest: field("layers_digest")
+                    .filter(|text| !text.is_empty())
+                    .map(str::to_owned),
+                refreshed: Some(Refreshed {
+                    at: number("refreshed_at")? as Micros,
+                    ttl: number("ttl")? as Micros,
+                })
+                .filter(|refreshed| refreshed.ttl > 0),
                 publication: Publication::from_json(field("publication").unwrap_or_default(), place)?,
                 name,
             }))
@@ -88,7 +97,12 @@ impl Writing {
         let parse = |text: &str| {
             let mut parts = text.splitn(4, ' ');
             let mut number = || parts.next()?.parse().ok();
-            Some(Self { generation: number()?, since: number()?, begun: number()? as Micros, layers_digest: parts.next()?.to_owned() })
+            Some(Self {
+                generation: number()?,
+                since: number()?,
+                begun: number()? as Micros,
+                layers_digest: parts.next()?.to_owned(),
+            })
         };
         Ok(text.as_deref().and_then(parse))
     }
@@ -114,22 +128,57 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
     };
     let mut changes = Vec::new();
     let wanted = &ctx.publication().version;
-    if held.as_ref().is_none_or(|held| held.publication.version != *wanted) {
-        changes.push(Change::new(keys.current(), held.as_ref().map(|held| held.name.clone()), Some(wanted.clone())));
+    if held
+        .as_ref()
+        .is_none_or(|held| held.publication.version != *wanted)
+    {
+        changes.push(Change::new(
+            keys.current(),
+            held.as_ref().map(|held| held.name.clone()),
+            Some(wanted.clone()),
+        ));
     }
     let mut users = None;
     if are_due(ctx, held.as_ref()) {
         let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
-        changes.push(Change::new(format!("{}*", keys.user_prefix()), digest, ctx.publication().layers_digest.clone()));
+        changes.push(Change::new(
+            format!("{}*", keys.user_prefix()),
+            digest,
+            ctx.publication().layers_digest.clone(),
+        ));
         if count {
             let (generation, since) = held.as_ref().map_or((0, 0), |held| (held.generation, held.since));
             let is_full = ctx.refresh_is_due(held.as_ref().and_then(|held| held.refreshed));
-            let new = if is_full { (generation + 1, generation + 1) } else { (generation + 1, since) };
-            let counts = pass_over(ctx, None, &Plan { keys: &keys, held: (generation, since), new, reads: generation > 0 })?;
-            users = Some(counts.users(held.as_ref().map_or(0, |held| held.n_users).saturating_sub(counts.n_known)));
+            let new = if is_full {
+                (generation + 1, generation + 1)
+            } else {
+                (generation + 1, since)
+            };
+            let counts = pass_over(
+                ctx,
+                None,
+                &Plan {
+                    keys: &keys,
+                    held: (generation, since),
+                    new,
+                    reads: generation > 0,
+                },
+            )?;
+            users = Some(
+                counts.users(
+                    held.as_ref()
+                        .map_or(0, |held| held.n_users)
+                        .saturating_sub(counts.n_known),
+                ),
+            );
         }
     }
-    Ok(Inspection { held: held.map(|held| held.publication), changes, users, warnings: ctx.warnings() })
+    Ok(Inspection {
+        held: held.map(|held| held.publication),
+        changes,
+        users,
+        warnings: ctx.warnings(),
+    })
 }
 
 fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
@@ -149,11 +198,23 @@ pub(super) fn apply(ctx: &Context<'_>, inspected: Option<&Publication>) -> Resul
         // Nobody can be placed by what is there. The new generation is above any that may be.
         Err(_) if is_rollback => {
             let generation = u64::try_from(ctx.wanted.options.now / SECOND).unwrap_or(0);
-            (None, NextUsers { generation, since: generation, ..NextUsers::default() })
+            (
+                None,
+                NextUsers {
+                    generation,
+                    since: generation,
+                    ..NextUsers::default()
+                },
+            )
         }
         Err(error) => return Err(error),
     };
-    refuse_change(held.as_ref().map(|held| &held.publication), inspected, ctx.wanted, ctx.pool.place())?;
+    refuse_change(
+        held.as_ref().map(|held| &held.publication),
+        inspected,
+        ctx.wanted,
+        ctx.pool.place(),
+    )?;
     let mut users = None;
     if are_due(ctx, held.as_ref()) {
         users = Some(write_users(ctx, &keys, &lock, held.as_ref(), &mut next)?);
@@ -187,11 +248,21 @@ impl NextUsers {
 
 /// Writes users under a new generation, which nobody reads before the pointer switches. Only those who changed, unless it is time to refresh
 /// them all, or somebody is gone: a full table makes everything older void, whoever it was of.
-fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Held>, next: &mut NextUsers) -> Result<UserCounts> {
+fn write_users(
+    ctx: &Context<'_>,
+    keys: &PlanKeys,
+    lock: &Lock<'_>,
+    held: Option<&Held>,
+    next: &mut NextUsers,
+) -> Result<UserCounts> {
     let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
     let left = Writing::read(ctx, keys)?;
-    let resumed = left.as_ref().filter(|left| left.layers_digest == digest && left.generation > next.generation);
-    let base = next.generation.max(left.as_ref().map_or(0, |left| left.generation));
+    let resumed = left
+        .as_ref()
+        .filter(|left| left.layers_digest == digest && left.generation > next.generation);
+    let base = next
+        .generation
+        .max(left.as_ref().map_or(0, |left| left.generation));
     let has_users = held.is_some_and(|held| held.layers_digest.is_some());
     // Entries that a killed run left of another table hold for nobody once a full table is there.
     let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
@@ -203,7 +274,12 @@ fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option
     };
     let n_held = next.n_users;
     let in_force = (next.generation, next.since);
-    let mut plan = Plan { keys, held: in_force, new: (generation, since), reads: has_users || left.is_some() };
+    let mut plan = Plan {
+        keys,
+        held: in_force,
+        new: (generation, since),
+        reads: has_users || left.is_some(),
+    };
     mark(ctx, keys, lock, plan.new, (begun, &digest))?;
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
     // With a full table, whoever is not in it is void. With changes alone, those who are gone have to be found.
@@ -226,7 +302,10 @@ fn write_users(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option
     next.layers_digest = digest;
     if new.0 == new.1 {
         // From when it was begun: what a killed run wrote first expires first.
-        next.refreshed = Some(Refreshed { at: begun, ttl: ctx.ttl });
+        next.refreshed = Some(Refreshed {
+            at: begun,
+            ttl: ctx.ttl,
+        });
     }
     Ok(counts.users(n_gone))
 }
@@ -240,12 +319,18 @@ fn mark(
 ) -> Result<()> {
     let text = format!("{generation} {since} {begun} {digest}");
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
-    lock.guarded("redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])", &[&keys.writing()], &[text.as_bytes(), ttl.as_bytes()])
+    lock.guarded(
+        "redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])",
+        &[&keys.writing()],
+        &[text.as_bytes(), ttl.as_bytes()],
+    )
 }
 
 fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, plan: &Plan<'_>) -> Result<Counts> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
-    pass(ctx, lock, &|link, rows, range, batch| chunk(ctx, plan, &ttl, link, rows, range, batch))
+    pass(ctx, lock, &|link, rows, range, batch| {
+        chunk(ctx, plan, &ttl, link, rows, range, batch)
+    })
 }
 
 fn chunk(
@@ -267,19 +352,42 @@ fn chunk(
         let prefix = prefix.as_ref().map_or("", |(_, prefix)| prefix);
         keys.push(&[prefix, rows.ids.value(row)]);
     }
-    let found = if plan.reads { values(link, ctx.pool, &keys)? } else { Vec::new() };
-    let mut counts = Counts { n_users: range.len() as u64, ..Counts::default() };
+    let found = if plan.reads {
+        values(link, ctx.pool, &keys)?
+    } else {
+        Vec::new()
+    };
+    let mut counts = Counts {
+        n_users: range.len() as u64,
+        ..Counts::default()
+    };
     let mut value = Vec::new();
     for (idx, row) in range.enumerate() {
-        let place = Place { layer: rows.layers.value(row), is_eligible: rows.eligible.value(row) };
-        let before = found.get(idx).and_then(Option::as_deref).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default();
-        let in_force = if plan.held.0 > 0 { place_at(before, plan.held.0, plan.held.1) } else { None };
+        let place = Place {
+            layer: rows.layers.value(row),
+            is_eligible: rows.eligible.value(row),
+        };
+        let before = found
+            .get(idx)
+            .and_then(Option::as_deref)
+            .and_then(|bytes| str::from_utf8(bytes).ok())
+            .unwrap_or_default();
+        let in_force = if plan.held.0 > 0 {
+            place_at(before, plan.held.0, plan.held.1)
+        } else {
+            None
+        };
         counts.n_known += u64::from(in_force.is_some());
         if place_at(before, plan.new.0, plan.new.1) == Some(place) {
             continue;
         }
         counts.n_written += 1;
-        write_value(&mut value, plan.new.0, place, in_force.map(|place| (plan.held.0, place)));
+        write_value(
+            &mut value,
+            plan.new.0,
+            place,
+            in_force.map(|place| (plan.held.0, place)),
+        );
         batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
     }
     Ok(counts)
@@ -287,30 +395,51 @@ fn chunk(
 
 /// Writes that users whom the table no longer has are gone.
 fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
-    let Some(path) = ctx.wanted.layers else { return Ok(()) };
+    let Some(path) = ctx.wanted.layers else {
+        return Ok(());
+    };
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     let present = digests(ctx, path, &|key, rows, row| {
         key.extend_from_slice(plan.keys.tenant_prefix(rows.tenant(row)).as_bytes());
         key.extend_from_slice(rows.ids.value(row).as_bytes());
     })?;
-    others(ctx, &format!("{}*", plan.keys.user_prefix()), &present, |link, keys| {
-        let mut batch = Batch::new(ctx.pool);
-        let mut value = Vec::new();
-        for (idx, found) in values(link, ctx.pool, keys)?.into_iter().enumerate() {
-            let before = found.as_deref().and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default();
-            if place_at(before, plan.new.0, plan.new.1).is_some() {
-                let in_force = place_at(before, plan.held.0, plan.held.1);
-                write_value(&mut value, plan.new.0, Place::GONE, in_force.map(|place| (plan.held.0, place)));
-                batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
+    others(
+        ctx,
+        &format!("{}*", plan.keys.user_prefix()),
+        &present,
+        |link, keys| {
+            let mut batch = Batch::new(ctx.pool);
+            let mut value = Vec::new();
+            for (idx, found) in values(link, ctx.pool, keys)?.into_iter().enumerate() {
+                let before = found
+                    .as_deref()
+                    .and_then(|bytes| str::from_utf8(bytes).ok())
+                    .unwrap_or_default();
+                if place_at(before, plan.new.0, plan.new.1).is_some() {
+                    let in_force = place_at(before, plan.held.0, plan.held.1);
+                    write_value(
+                        &mut value,
+                        plan.new.0,
+                        Place::GONE,
+                        in_force.map(|place| (plan.held.0, place)),
+                    );
+                    batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
+                }
             }
-        }
-        link.send(&mut batch)?;
-        lock.renew(link)
-    })
+            link.send(&mut batch)?;
+            lock.renew(link)
+        },
+    )
 }
 
 /// Writes the new version, then switches the pointer and lets the old version expire, in one step of the server.
-fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Held>, (next, has_written): (&NextUsers, bool)) -> Result<()> {
+fn switch(
+    ctx: &Context<'_>,
+    keys: &PlanKeys,
+    lock: &Lock<'_>,
+    held: Option<&Held>,
+    (next, has_written): (&NextUsers, bool),
+) -> Result<()> {
     let publication = ctx.publication();
     let name = format!("{}.{}", publication.version, next.generation);
     let mut fields: Vec<(String, String)> = [
@@ -333,8 +462,16 @@ fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Hel
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    fields.extend(publication.ratios.iter().map(|row| (PlanKeys::ratio_field(&row.tenant, &row.layer), row.ratio.bps().to_string())));
-    let args: Vec<&[u8]> = fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+    fields.extend(publication.ratios.iter().map(|row| {
+        (
+            PlanKeys::ratio_field(&row.tenant, &row.layer),
+            row.ratio.bps().to_string(),
+        )
+    }));
+    let args: Vec<&[u8]> = fields
+        .iter()
+        .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
+        .collect();
     let new_key = keys.version(&name);
     lock.guarded(
         "redis.call('DEL', KEYS[2])\nfor i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end",
@@ -348,5 +485,9 @@ fn switch(ctx: &Context<'_>, keys: &PlanKeys, lock: &Lock<'_>, held: Option<&Hel
                 if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
     let has_written = if has_written { b"1" } else { b"0" };
     let grace = GRACE.to_string();
-    lock.guarded(body, &[&keys.current(), &new_key, &old_key, &keys.writing()], &[name.as_bytes(), grace.as_bytes(), has_written])
+    lock.guarded(
+        body,
+        &[&keys.current(), &new_key, &old_key, &keys.writing()],
+        &[name.as_bytes(), grace.as_bytes(), has_written],
+    )
 }

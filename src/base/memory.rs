@@ -1,0 +1,61 @@
+//! What the processor and the kernel are told about memory: hints, which change how long things take and nothing else.
+
+/// Half of the machine's memory; no limit where it does not say how much it has.
+pub(crate) fn memory_limit() -> u64 {
+    let total = || -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(1_024)
+    };
+    total().map_or(u64::MAX, |bytes| bytes / 2)
+}
+
+/// Asks for the cache line of an item that will be read soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(items: &[T], idx: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(item) = items.get(idx) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(
+            unsafe_code,
+            reason = "a prefetch reads nothing and cannot fault; the address is that of an item"
+        )]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (items, idx);
+}
+
+/// Many items of which any may be read next, on huge pages where there are any: of ordinary ones a table of this size needs more
+/// than the processor keeps addresses of, and each read would look its page up first.
+pub(crate) fn table<T>(n: usize, item: impl Fn() -> T) -> Vec<T> {
+    let mut items = Vec::with_capacity(n);
+    #[cfg(target_os = "linux")]
+    advise_huge_pages(&mut items);
+    items.extend(std::iter::repeat_with(item).take(n));
+    items
+}
+
+#[cfg(target_os = "linux")]
+fn advise_huge_pages<T>(items: &mut Vec<T>) {
+    const HUGE_PAGE: usize = 2 << 20;
+    let room = items.spare_capacity_mut();
+    let skip = room.as_ptr().cast::<u8>().align_offset(HUGE_PAGE);
+    let n_bytes = size_of_val(room).saturating_sub(skip) / HUGE_PAGE * HUGE_PAGE;
+    if n_bytes > 0 {
+        let start = room.as_mut_ptr().cast::<u8>().wrapping_add(skip);
+        #[expect(
+            unsafe_code,
+            reason = "the advice changes page sizes, not contents; the range lies within the allocation"
+        )]
+        // Without huge pages the table is slower, not wrong.
+        let _ = unsafe { rustix::mm::madvise(start.cast(), n_bytes, rustix::mm::Advice::LinuxHugepage) };
+    }
+}

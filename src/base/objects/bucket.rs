@@ -1,0 +1,431 @@
+//! A bucket and a prefix in it. Calls wait for their answers.
+
+use bytes::Bytes;
+use object_store::{
+    Attribute, AttributeValue, Attributes, ClientOptions, GetOptions, GetRange, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, RetryConfig, UpdateVersion,
+    aws::{AmazonS3, AmazonS3Builder},
+    path::Path as Key,
+};
+use std::{
+    env,
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+    time::Duration,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::base::error::{Error, Result};
+use crate::base::objects::http::Connector;
+
+/// What is sent or fetched in one request.
+const PART: u64 = 16 << 20;
+
+/// Parts that an upload may have, less some.
+const MAX_PARTS: u64 = 9_000;
+
+/// Under this name an object says what it holds.
+const DIGEST: &str = "sha256";
+
+/// Where a bucket is, as an address says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Location {
+    /// The bucket's name.
+    pub(crate) bucket: String,
+    /// A server other than AWS; else `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
+    pub(crate) endpoint: Option<String>,
+    /// Else `AWS_REGION` or `AWS_DEFAULT_REGION`.
+    pub(crate) region: Option<String>,
+}
+
+impl Location {
+    /// Tells `BUCKET/KEY` apart; the key may be empty.
+    pub(crate) fn parse(rest: &str) -> Result<(Self, String)> {
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        // Neither are credentials shown that somebody wrote there.
+        if bucket.is_empty() || bucket.contains(['@', ':']) {
+            return Err(Error::usage("expected s3://BUCKET/KEY, found no plain bucket")
+                .hint("credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a server from ?endpoint= or AWS_ENDPOINT_URL"));
+        }
+        Ok((
+            Self {
+                bucket: bucket.to_owned(),
+                ..Self::default()
+            },
+            key.to_owned(),
+        ))
+    }
+}
+
+/// What an object is known by.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) key: String,
+    pub(crate) n_bytes: u64,
+    pub(crate) tag: Option<String>,
+    /// When it was written, microseconds.
+    pub(crate) written: i64,
+}
+
+impl From<ObjectMeta> for Found {
+    fn from(meta: ObjectMeta) -> Self {
+        Self {
+            key: meta.location.to_string(),
+            n_bytes: meta.size,
+            tag: meta.e_tag,
+            written: meta.last_modified.timestamp_micros(),
+        }
+    }
+}
+
+/// A bucket that can be asked.
+pub(crate) struct Bucket {
+    store: AmazonS3,
+    runtime: Runtime,
+    place: String,
+}
+
+impl Bucket {
+    /// Makes a bucket ready; nothing is reached yet.
+    ///
+    /// # Errors
+    /// An environment without credentials, or a server in clear text that nobody asked for.
+    pub(crate) fn open(location: &Location) -> Result<Self> {
+        let place = format!("s3://{}", location.bucket);
+        let wrong = |message: &str| Error::usage(format!("{place}: {message}"));
+        let mut builder = AmazonS3Builder::from_env()
+            .with_bucket_name(&location.bucket)
+            .with_http_connector(Connector);
+        let named = |names: &[&str]| {
+            names
+                .iter()
+                .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
+        };
+        let endpoint = location
+            .endpoint
+            .clone()
+            .or_else(|| named(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
+        let mut options = ClientOptions::default();
+        if let Some(endpoint) = &endpoint {
+            if endpoint.contains('@')
+                || !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
+            {
+                return Err(wrong(
+                    "expected an endpoint such as https://host:port, found another",
+                ));
+            }
+            builder = builder.with_endpoint(endpoint);
+            options = options.with_allow_http(endpoint.starts_with("http://"));
+        }
+        if let Some(region) = location
+            .region
+            .clone()
+            .or_else(|| named(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
+        {
+            builder = builder.with_region(region);
+        }
+        let sources = [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ];
+        // Nothing is asked of a machine's metadata service unless it was named.
+        if named(&sources).is_none() && named(&["AWS_SKIP_SIGNATURE", "AWS_METADATA_ENDPOINT"]).is_none() {
+            return Err(wrong("expected credentials in the environment, found none")
+                .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"));
+        }
+        let retry = RetryConfig {
+            max_retries: 4,
+            retry_timeout: Duration::from_secs(60),
+            ..RetryConfig::default()
+        };
+        let store = builder
+            .with_client_options(options)
+            .with_retry(retry)
+            .build()
+            .map_err(|error| wrong(&without_secrets(&error.to_string())))?;
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| wrong(&format!("expected a clock, found: {error}")))?;
+        Ok(Self {
+            store,
+            runtime,
+            place,
+        })
+    }
+
+    fn key(&self, key: &str) -> Result<Key> {
+        Key::parse(key).map_err(|error| {
+            Error::target(
+                &self.place,
+                format!("expected a key of plain segments, found: {error}"),
+            )
+        })
+    }
+
+    fn failed(&self, key: &str, expected: &str, error: &object_store::Error) -> Error {
+        let (found, hint) = match error {
+            object_store::Error::NotFound { .. } => (
+                "nothing there".to_owned(),
+                "does the bucket exist, in this region?",
+            ),
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => (
+                "the store refuses these credentials".to_owned(),
+                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do",
+            ),
+            object_store::Error::Precondition { .. } => ("it changed meanwhile".to_owned(), "run it again"),
+            other => {
+                let told = told(&without_secrets(&other.to_string()));
+                let is_bucket = told.starts_with("NoSuchBucket");
+                (
+                    told,
+                    if is_bucket {
+                        "make the bucket first: Sluice does not"
+                    } else {
+                        "run it again: what was sent is not sent twice"
+                    },
+                )
+            }
+        };
+        Error::target(
+            format!("{}/{key}", self.place),
+            format!("expected {expected}, found: {found}"),
+        )
+        .hint(hint)
+    }
+
+    /// What an object is known by; `None` if it is not there.
+    pub(crate) fn head(&self, key: &str) -> Result<Option<Found>> {
+        let location = self.key(key)?;
+        match self.runtime.block_on(self.store.head(&location)) {
+            Ok(meta) => Ok(Some(meta.into())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(key, "to look at the object", &error)),
+        }
+    }
+
+    /// The digest that an object was sent with, and its size.
+    pub(crate) fn digest(&self, key: &str) -> Result<Option<(String, u64)>> {
+        let location = self.key(key)?;
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        match self.runtime.block_on(self.store.get_opts(&location, options)) {
+            Ok(found) => {
+                let digest = found
+                    .attributes
+                    .get(&Attribute::Metadata(DIGEST.into()))
+                    .map(|value| value.as_ref().to_owned());
+                Ok(Some((digest.unwrap_or_default(), found.meta.size)))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(key, "to look at the object", &error)),
+        }
+    }
+
+    /// A small object and its tag; `None` if it is not there.
+    pub(crate) fn read(&self, key: &str) -> Result<Option<(Bytes, Option<String>)>> {
+        let location = self.key(key)?;
+        let read = async {
+            let found = self.store.get(&location).await?;
+            let tag = found.meta.e_tag.clone();
+            Ok((found.bytes().await?, tag))
+        };
+        match self.runtime.block_on(read) {
+            Ok(found) => Ok(Some(found)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(key, "to read the object", &error)),
+        }
+    }
+
+    /// Objects and folders right below a folder.
+    pub(crate) fn list(&self, folder: &str) -> Result<(Vec<Found>, Vec<String>)> {
+        let prefix = self.key(folder)?;
+        let listed = self
+            .runtime
+            .block_on(self.store.list_with_delimiter(Some(&prefix)));
+        let listed = listed.map_err(|error| self.failed(folder, "to list the folder", &error))?;
+        let folders = listed.common_prefixes.iter().map(Key::to_string).collect();
+        Ok((listed.objects.into_iter().map(Found::from).collect(), folders))
+    }
+
+    /// Objects below a folder, in the order of their keys, no deeper than `depth` folders.
+    pub(crate) fn list_below(&self, folder: &str, depth: usize) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        let mut todo = vec![(folder.to_owned(), 0)];
+        while let Some((folder, level)) = todo.pop() {
+            let (objects, folders) = self.list(&folder)?;
+            all.extend(objects);
+            if level < depth {
+                todo.extend(folders.into_iter().map(|folder| (folder, level + 1)));
+            }
+        }
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(all)
+    }
+
+    /// Writes a small object.
+    pub(crate) fn write(&self, key: &str, bytes: Vec<u8>, digest: &str) -> Result<()> {
+        let location = self.key(key)?;
+        let options = PutOptions {
+            attributes: attributes(digest),
+            ..PutOptions::default()
+        };
+        let written = self
+            .runtime
+            .block_on(self.store.put_opts(&location, bytes.into(), options));
+        written
+            .map(|_| ())
+            .map_err(|error| self.failed(key, "to write the object", &error))
+    }
+
+    /// Replaces the object of this tag, or makes the first one; `false` if another is there.
+    pub(crate) fn swap(&self, key: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool> {
+        let location = self.key(key)?;
+        let mode = match tag {
+            Some(tag) => PutMode::Update(UpdateVersion {
+                e_tag: Some(tag.to_owned()),
+                version: None,
+            }),
+            None => PutMode::Create,
+        };
+        let options = PutOptions {
+            mode,
+            ..PutOptions::default()
+        };
+        match self
+            .runtime
+            .block_on(self.store.put_opts(&location, bytes.into(), options))
+        {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::Precondition { .. } | object_store::Error::AlreadyExists { .. }) => {
+                Ok(false)
+            }
+            Err(error) => Err(self.failed(key, "to write the object", &error)),
+        }
+    }
+
+    /// Sends a file: in parts if it is large, so that it is never whole in memory.
+    pub(crate) fn send(&self, key: &str, path: &Path, n_bytes: u64, digest: &str) -> Result<()> {
+        let unreadable = |error: io::Error| Error::read(path, &error);
+        let mut file = File::open(path).map_err(unreadable)?;
+        if n_bytes <= PART {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(unreadable)?;
+            return self.write(key, bytes, digest);
+        }
+        let location = self.key(key)?;
+        let refused = |error: object_store::Error| self.failed(key, "to write the object", &error);
+        let options = PutMultipartOptions {
+            attributes: attributes(digest),
+            ..PutMultipartOptions::default()
+        };
+        let mut upload = self
+            .runtime
+            .block_on(self.store.put_multipart_opts(&location, options))
+            .map_err(refused)?;
+        let part = PART.max(n_bytes.div_ceil(MAX_PARTS));
+        let sent = (|| loop {
+            let mut bytes = Vec::new();
+            (&mut file)
+                .take(part)
+                .read_to_end(&mut bytes)
+                .map_err(unreadable)?;
+            if bytes.is_empty() {
+                return self
+                    .runtime
+                    .block_on(upload.complete())
+                    .map(|_| ())
+                    .map_err(refused);
+            }
+            self.runtime
+                .block_on(upload.put_part(bytes.into()))
+                .map_err(refused)?;
+        })();
+        if sent.is_err() {
+            // What the store keeps of a part is gone with the bucket's rule for uploads that were cut off, if this fails too.
+            self.runtime.block_on(upload.abort()).ok();
+        }
+        sent
+    }
+
+    /// Copies an object into a file, part by part; one that is replaced meanwhile is refused.
+    pub(crate) fn fetch(&self, found: &Found, path: &Path) -> Result<()> {
+        let location = self.key(&found.key)?;
+        let mut file = File::create(path).map_err(|error| Error::write(path, &error))?;
+        let mut start = 0;
+        while start < found.n_bytes {
+            let end = (start + PART).min(found.n_bytes);
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(start..end)),
+                if_match: found.tag.clone(),
+                ..GetOptions::default()
+            };
+            let part = self
+                .runtime
+                .block_on(async { self.store.get_opts(&location, options).await?.bytes().await });
+            let part =
+                part.map_err(|error| self.failed(&found.key, "to read the object as it was listed", &error))?;
+            if part.len() as u64 != end - start {
+                let found_text = format!(
+                    "expected {} bytes from byte {start}, found {}",
+                    end - start,
+                    part.len()
+                );
+                return Err(Error::target(format!("{}/{}", self.place, found.key), found_text));
+            }
+            file.write_all(&part)
+                .map_err(|error| Error::write(path, &error))?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Removes an object.
+    pub(crate) fn remove(&self, key: &str) -> Result<()> {
+        let location = self.key(key)?;
+        match self.runtime.block_on(self.store.delete(&location)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(key, "to remove the object", &error)),
+        }
+    }
+}
+
+fn attributes(digest: &str) -> Attributes {
+    Attributes::from_iter([(
+        Attribute::Metadata(DIGEST.into()),
+        AttributeValue::from(digest.to_owned()),
+    )])
+}
+
+/// What a store said: the code and the message of its answer, else everything.
+fn told(text: &str) -> String {
+    let part = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(part, _)| part)
+    };
+    match (part("Code"), part("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A store's answer may repeat what it was asked with.
+fn without_secrets(text: &str) -> String {
+    let mut text = text.to_owned();
+    for name in [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+    ] {
+        if let Some(secret) = env::var(name).ok().filter(|secret| !secret.is_empty()) {
+            text = text.replace(&secret, "***");
+        }
+    }
+    text
+}

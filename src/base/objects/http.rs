@@ -1,0 +1,114 @@
+//! The HTTP client of object stores: ureq with rustls and ring, in place of the crate's own, which brings a second TLS library.
+//!
+//! A request is made on the calling thread and its answer read whole: callers ask for a few megabytes at a time.
+
+use async_trait::async_trait;
+use http_body_util::BodyExt;
+use object_store::{
+    ClientConfigKey, ClientOptions,
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService},
+};
+use std::{env, fs, io, time::Duration};
+use ureq::{
+    Agent,
+    http::{Method, Request},
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+
+/// An answer is a part of an object, a page of a list, or an error.
+const MAX_ANSWER: u64 = 256 << 20;
+
+/// Makes clients.
+#[derive(Debug)]
+pub(super) struct Connector;
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let allow_http = options
+            .get_config_value(&ClientConfigKey::AllowHttp)
+            .is_some_and(|value| value == "true");
+        let failed = |source: io::Error| object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(source),
+        };
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&trusted().map_err(failed)?))
+            .build();
+        let config = Agent::config_builder()
+            .https_only(!allow_http)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_per_read(Some(Duration::from_secs(60)))
+            .timeout_per_write(Some(Duration::from_secs(60)))
+            .tls_config(tls)
+            .build();
+        Ok(HttpClient::new(Service(Agent::new_with_config(config))))
+    }
+}
+
+/// The certificates of `AWS_CA_BUNDLE`, or those that the system trusts.
+fn trusted() -> io::Result<Vec<Certificate<'static>>> {
+    let Ok(path) = env::var("AWS_CA_BUNDLE") else {
+        // A certificate of the system's that cannot be read vouches for nobody.
+        let found = rustls_native_certs::load_native_certs().certs;
+        return Ok(found
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .collect());
+    };
+    let wrong = |found: String| {
+        io::Error::other(format!(
+            "expected certificates in PEM in AWS_CA_BUNDLE, found {found}"
+        ))
+    };
+    let text = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(error.to_string()))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        Err(wrong("none".into()))
+    } else {
+        Ok(certificates)
+    }
+}
+
+#[derive(Debug)]
+struct Service(Agent);
+
+#[async_trait]
+impl HttpService for Service {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let answer = if body.is_empty() && [Method::GET, Method::HEAD, Method::DELETE].contains(&parts.method)
+        {
+            self.0.run(Request::from_parts(parts, ()))
+        } else {
+            self.0.run(Request::from_parts(parts, body.as_ref()))
+        };
+        let (parts, mut body) = answer.map_err(failed)?.into_parts();
+        let bytes = body
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_vec()
+            .map_err(failed)?;
+        Ok(HttpResponse::from_parts(parts, bytes.into()))
+    }
+}
+
+fn failed(error: ureq::Error) -> HttpError {
+    let kind = match &error {
+        ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => HttpErrorKind::Connect,
+        ureq::Error::Timeout(_) => HttpErrorKind::Timeout,
+        ureq::Error::Io(inner) if inner.kind() == io::ErrorKind::ConnectionRefused => HttpErrorKind::Connect,
+        ureq::Error::Io(_) | ureq::Error::Protocol(_) => HttpErrorKind::Interrupted,
+        _ => HttpErrorKind::Unknown,
+    };
+    HttpError::new(kind, error)
+}

@@ -1,0 +1,251 @@
+//! Inputs that lie in an object store: copied once a run into a folder of its own, which goes with the run.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::base::error::{Error, ErrorKind, Problem, Result};
+
+/// What was fetched, by URL.
+static FETCHED: Mutex<Option<Fetched>> = Mutex::new(None);
+
+struct Fetched {
+    folder: PathBuf,
+    /// Held while the folder is used: a folder whose lock is free is another run's that was killed.
+    _lock: File,
+    sources: BTreeMap<String, Fetch>,
+}
+
+struct Fetch {
+    /// Its files are below this folder.
+    root: PathBuf,
+    /// Whether the URL named a folder: its files have names below it.
+    is_folder: bool,
+    files: Vec<(PathBuf, String)>,
+}
+
+fn fetched() -> MutexGuard<'static, Option<Fetched>> {
+    FETCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a path names objects rather than files.
+pub(crate) fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.starts_with("s3://"))
+}
+
+/// The local copies of the objects behind a URL: an object, all readable ones below a folder, or the matches of a glob; sorted by name.
+///
+/// # Errors
+/// Nothing there, or a store that cannot be reached.
+pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
+    let url = url.to_string_lossy().into_owned();
+    let mut state = fetched();
+    if state
+        .as_ref()
+        .is_none_or(|state| !state.sources.contains_key(&url))
+    {
+        let state = match &mut *state {
+            Some(state) => state,
+            none => none.insert(begin()?),
+        };
+        let root = state.folder.join(state.sources.len().to_string());
+        // What cannot be fetched is an input that is wrong, not a target.
+        let wrong = |error: Error| match error.problems() {
+            [problem] if error.kind() == ErrorKind::Target => Error::new(ErrorKind::Input, problem.clone()),
+            _ => error,
+        };
+        let fetch = download(&url, &root).map_err(wrong)?;
+        state.sources.insert(url.clone(), fetch);
+    }
+    let files = state
+        .as_ref()
+        .and_then(|state| state.sources.get(&url))
+        .map(|fetch| fetch.files.iter().map(|(path, _)| path.clone()).collect());
+    Ok(files.unwrap_or_default())
+}
+
+/// A file to read: itself, or the local copy of the one object behind a URL.
+///
+/// # Errors
+/// See [`fetch`]; several objects.
+pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
+    if !is_url(path) {
+        return Ok(path.to_owned());
+    }
+    let mut files = fetch(path)?;
+    match (files.pop(), files.len()) {
+        (Some(file), 0) => Ok(file),
+        (_, n) => Err(Error::input(
+            path.display().to_string(),
+            format!("expected one object, found {}", n + 1),
+        )),
+    }
+}
+
+/// The local folder of a URL that names a folder.
+pub(crate) fn local_root(url: &Path) -> Option<PathBuf> {
+    let state = fetched();
+    let fetch = state.as_ref()?.sources.get(url.to_str()?)?;
+    fetch.is_folder.then(|| fetch.root.clone())
+}
+
+/// An error that names URLs where it would name local copies.
+pub(crate) fn named_as_asked(error: Error) -> Error {
+    let state = fetched();
+    let Some(state) = &*state else { return error };
+    let mut names: Vec<(String, &str)> = state
+        .sources
+        .values()
+        .flat_map(|fetch| &fetch.files)
+        .map(|(path, url)| (path.display().to_string(), url.as_str()))
+        .collect();
+    // No name is a part of a longer one that comes later.
+    names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    let rename = |text: &str| {
+        names.iter().fold(text.to_owned(), |text, (path, url)| {
+            text.replace(path.as_str(), url)
+        })
+    };
+    let mut problems = error.problems().iter().map(|problem| Problem {
+        place: rename(&problem.place),
+        message: rename(&problem.message),
+        hint: problem.hint.as_deref().map(rename),
+    });
+    let Some(first) = problems.next() else {
+        return error;
+    };
+    problems.fold(Error::new(error.kind(), first), Error::and)
+}
+
+/// Removes the local copies.
+pub(crate) fn remove_fetched() {
+    if let Some(state) = fetched().take() {
+        // What cannot be removed now is removed by a later run.
+        fs::remove_dir_all(&state.folder).ok();
+    }
+}
+
+const FOLDER: &str = "sluice-inputs-";
+const LOCK: &str = ".lock";
+
+/// A folder for this run; those of runs that were killed go.
+fn begin() -> Result<Fetched> {
+    let parent = std::env::temp_dir();
+    let own = std::process::id().to_string();
+    for entry in fs::read_dir(&parent)
+        .map_err(|error| Error::read(&parent, &error))?
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(process) = name.strip_prefix(FOLDER) else {
+            continue;
+        };
+        let is_over = process == own || !Path::new("/proc").join(process).exists();
+        if is_over && File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+    let folder = parent.join(format!("{FOLDER}{own}"));
+    let failed = |error| Error::write(&folder, &error);
+    fs::create_dir(&folder).map_err(failed)?;
+    let lock = File::create(folder.join(LOCK)).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    Ok(Fetched {
+        folder,
+        _lock: lock,
+        sources: BTreeMap::new(),
+    })
+}
+
+#[cfg(not(feature = "stores"))]
+fn download(url: &str, _root: &Path) -> Result<Fetch> {
+    Err(
+        Error::usage(format!("expected a path that this build can read, found {url}"))
+            .hint("build with `--features stores`, which is in the default features"),
+    )
+}
+
+#[cfg(feature = "stores")]
+fn download(url: &str, root: &Path) -> Result<Fetch> {
+    use crate::base::objects::bucket::{Bucket, Location};
+    use crate::input::Format;
+    use std::path::Component;
+
+    let wrong = |message: &str| Error::input(url, message);
+    let (location, key) = Location::parse(url.trim_start_matches("s3://"))?;
+    let bucket = Bucket::open(&location)?;
+    let is_hidden = |below: &str| below.split('/').any(|segment| segment.starts_with(['.', '_']));
+    let folder = key.trim_end_matches('/');
+    let (base, is_folder, objects) = if key.contains(['*', '?', '[']) {
+        let pattern =
+            glob::Pattern::new(&key).map_err(|error| wrong(&format!("expected a glob, found: {error}")))?;
+        let plain: Vec<&str> = key
+            .split('/')
+            .take_while(|segment| !segment.contains(['*', '?', '[']))
+            .collect();
+        let base = plain.join("/");
+        let depth = if key.contains("**") {
+            usize::MAX
+        } else {
+            key.split('/').count() - plain.len() - 1
+        };
+        let options = glob::MatchOptions {
+            require_literal_separator: true,
+            ..glob::MatchOptions::default()
+        };
+        let mut objects = bucket.list_below(&base, depth)?;
+        objects.retain(|object| pattern.matches_with(&object.key, options));
+        (base, false, objects)
+    } else if let Some(object) = if key.is_empty() || key.ends_with('/') {
+        None
+    } else {
+        bucket.head(&key)?
+    } {
+        (
+            folder
+                .rsplit_once('/')
+                .map_or_else(String::new, |(folder, _)| folder.to_owned()),
+            false,
+            vec![object],
+        )
+    } else {
+        let mut objects = bucket.list_below(folder, usize::MAX)?;
+        objects.retain(|object| {
+            let below = object.key[folder.len()..].trim_start_matches('/');
+            !is_hidden(below) && Format::of(Path::new(below)).is_some()
+        });
+        (folder.to_owned(), true, objects)
+    };
+    if objects.is_empty() {
+        return Err(wrong(
+            "expected an object, a folder with Parquet, CSV or NDJSON objects, or a glob that matches some, found nothing there",
+        ));
+    }
+    let mut files = Vec::new();
+    for object in objects {
+        let below = Path::new(object.key[base.len()..].trim_start_matches('/'));
+        if !below
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)))
+        {
+            return Err(wrong(&format!(
+                "expected keys that can be names of files, found {:?}",
+                object.key
+            )));
+        }
+        let path = root.join(below);
+        let parent = path.parent().unwrap_or(root);
+        fs::create_dir_all(parent).map_err(|error| Error::write(parent, &error))?;
+        bucket.fetch(&object, &path)?;
+        files.push((path, format!("s3://{}/{}", location.bucket, object.key)));
+    }
+    files.sort();
+    Ok(Fetch {
+        root: root.to_owned(),
+        is_folder,
+        files,
+    })
+}

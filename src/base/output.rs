@@ -1,0 +1,455 @@
+//! Writing so that a killed job leaves the previous output whole: temporary name, fsync, rename; folders are swapped in one step.
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use crate::base::error::{Error, Result};
+
+/// `sha256:<hex>` of some byte strings, each preceded by its length, so that moving a boundary changes the digest.
+pub fn sha256_of(parts: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    show_digest(hasher)
+}
+
+/// `sha256:<hex>` of bytes, as `sha256sum` prints it.
+pub fn sha256_of_bytes(bytes: &[u8]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(bytes);
+    show_digest(hasher)
+}
+
+/// `sha256:<hex>` of a file's bytes, as `sha256sum` prints it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sha256_of_file(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    read_through(path, &mut |bytes| hasher.update(bytes))?;
+    Ok(show_digest(hasher))
+}
+
+/// Digest of a file's bytes: `blake3:<hex>`. For logs, of which there is too much for sha256.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn blake3_of_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    read_through(path, &mut |bytes| {
+        hasher.update(bytes);
+    })?;
+    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+}
+
+fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let mut read = || -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(()),
+                n => on_bytes(&buffer[..n]),
+            }
+        }
+    };
+    read().map_err(|error| Error::read(path, &error))
+}
+
+fn show_digest(hasher: Sha256) -> String {
+    let hex: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256:{hex}")
+}
+
+/// Writes a file under a temporary name beside it, syncs it and renames it into place.
+///
+/// # Errors
+/// Whatever `write` returns, or the file system refuses; the temporary file is gone and the previous file untouched then.
+pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let io_error = |error: io::Error| Error::write(path, &error);
+    let folder = parent_of(path);
+    if path.exists() && !path.is_file() {
+        return Err(Error::write(
+            path,
+            &"expected a file or nothing there, found a folder or a device",
+        ));
+    }
+    fs::create_dir_all(folder).map_err(io_error)?;
+    let temporary = beside(path, "tmp");
+    let attempt = || {
+        let mut file = BufWriter::with_capacity(
+            1 << 18,
+            lock_file(&temporary)?.ok_or_else(|| {
+                Error::write(path, &"another sluice is writing there now")
+                    .hint("wait for it, or choose another --out")
+            })?,
+        );
+        write(&mut file)?;
+        let file = file.into_inner().map_err(|error| io_error(error.into_error()))?;
+        file.sync_all().map_err(io_error)?;
+        fs::rename(&temporary, path).map_err(io_error)?;
+        sync_folder(folder).map_err(io_error)
+    };
+    let result = attempt();
+    if result.is_err() && !is_locked(&temporary) {
+        fs::remove_file(&temporary).ok();
+    }
+    result
+}
+
+/// Opens a temporary file for this process alone and empties it; `None` if another process is writing it. The lock goes with the
+/// process, so what a killed job left is taken over.
+fn lock_file(path: &Path) -> Result<Option<File>> {
+    let io_error = |error: io::Error| Error::write(path, &error);
+    loop {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path)
+            .map_err(io_error)?;
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        // Another process may have renamed the file between opening and locking it: then it is no longer ours to write.
+        let opened = file.metadata().map_err(io_error)?;
+        if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            file.set_len(0).map_err(io_error)?;
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Whether another process is writing a temporary file.
+fn is_locked(path: &Path) -> bool {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .is_ok_and(|file| file.try_lock().is_err())
+}
+
+/// Writes bytes with [`write_file`].
+///
+/// # Errors
+/// As `write_file`.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_file(path, |file| {
+        file.write_all(bytes).map_err(|error| Error::write(path, &error))
+    })
+}
+
+/// Writes a document as indented JSON with a final newline; keys come in declaration order.
+///
+/// # Errors
+/// As `write_file`.
+pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
+    write_bytes(path, to_json(document).as_bytes())
+}
+
+/// A document as indented JSON with a final newline.
+pub fn to_json(document: &impl Serialize) -> String {
+    // Serialising our own structs fails only on non-string map keys, which none of them has.
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Reads a JSON document that Sluice wrote.
+///
+/// # Errors
+/// A file that cannot be read or holds something else.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Error::input(
+            path.display().to_string(),
+            format!(
+                "expected a document of Sluice {}, found: {error}",
+                env!("CARGO_PKG_VERSION")
+            ),
+        )
+    })
+}
+
+/// A folder being written: it takes the place of the final one in one step, or vanishes.
+///
+/// A lock file beside it keeps a second job out. The lock goes with the process, so a killed job leaves none; the file stays,
+/// because removing it would let two jobs lock two files of one name.
+#[derive(Debug)]
+pub struct StagedFolder {
+    target: PathBuf,
+    staging: PathBuf,
+    _lock: File,
+    committed: bool,
+}
+
+impl StagedFolder {
+    /// Starts writing what will become `target`. Leftovers of a killed job are removed first.
+    ///
+    /// `marker` is a file that every finished folder of this kind holds: a folder that holds other things instead is never replaced.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, one that is not Sluice's to replace, or another job that is writing the same target.
+    pub fn begin(target: &Path, marker: &str) -> Result<Self> {
+        let io_error = |error: io::Error| Error::write(target, &error);
+        if target.as_os_str().is_empty() || target.file_name().is_none() {
+            return Err(Error::usage(format!(
+                "expected --out to name a folder, found `{}`",
+                target.display()
+            )));
+        }
+        if target.is_file() {
+            return Err(Error::write(target, &"expected a folder, found a file"));
+        }
+        // A link stays a link: what it points to is replaced.
+        let resolved = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        let target = resolved.as_path();
+        if let Some(foreign) = foreign_file(target, marker) {
+            let found = format!(
+                "expected an empty folder or an earlier output, found {}, which would be lost",
+                foreign.display()
+            );
+            return Err(Error::write(target, &found).hint("choose another --out"));
+        }
+        fs::create_dir_all(parent_of(target)).map_err(io_error)?;
+        let lock = create_file(&beside(target, "lock")).map_err(io_error)?;
+        if lock.try_lock().is_err() {
+            return Err(Error::write(target, &"another sluice is writing there now")
+                .hint("wait for it, or choose another --out"));
+        }
+        let staging = beside(target, "partial");
+        remove_folder(&staging).map_err(io_error)?;
+        fs::create_dir(&staging).map_err(io_error)?;
+        Ok(Self {
+            target: target.to_owned(),
+            staging,
+            _lock: lock,
+            committed: false,
+        })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Puts the folder in its place; what was there before is removed afterwards.
+    ///
+    /// # Errors
+    /// When the file system refuses; the previous folder is in place then.
+    pub fn commit(mut self) -> Result<()> {
+        let io_error = |error: io::Error| Error::write(&self.target, &error);
+        sync_tree(&self.staging).map_err(io_error)?;
+        if self.target.exists() {
+            match renameat_with(CWD, &self.staging, CWD, &self.target, RenameFlags::EXCHANGE) {
+                Ok(()) => {}
+                // A file system without exchange: two renames, with a moment in between in which only the old name is missing.
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                    let old = beside(&self.target, "old");
+                    remove_folder(&old).map_err(io_error)?;
+                    fs::rename(&self.target, &old).map_err(io_error)?;
+                    fs::rename(&self.staging, &self.target).map_err(io_error)?;
+                    remove_folder(&old).map_err(io_error)?;
+                }
+                Err(errno) => return Err(Error::write(&self.target, &io::Error::from(errno))),
+            }
+            remove_folder(&self.staging).map_err(io_error)?;
+        } else {
+            fs::rename(&self.staging, &self.target).map_err(io_error)?;
+        }
+        self.committed = true;
+        sync_folder(parent_of(&self.target)).map_err(|error| Error::write(&self.target, &error))
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        if !self.committed {
+            remove_folder(&self.staging).ok();
+        }
+    }
+}
+
+/// A file in a folder that its marker does not say Sluice wrote. The marker is a document of ours that lists the folder's files
+/// (`manifest.json`, `data.json`, `cube.json`).
+fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Marker {
+        schema: String,
+        #[serde(default)]
+        files: std::collections::BTreeMap<String, serde_json::Value>,
+    }
+    let found = files_below(folder).ok()?;
+    let marked: Option<Marker> = fs::read(folder.join(marker))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let own = |name: &Path| match &marked {
+        Some(m) if m.schema.starts_with("sluice.") => {
+            name == Path::new(marker) || m.files.contains_key(&name.display().to_string())
+        }
+        _ => false,
+    };
+    found.into_iter().find(|name| !own(name))
+}
+
+/// Makes `copy` hold the same bytes as `original`: a second name where the file system allows it, else a copy.
+///
+/// # Errors
+/// When the file system refuses both.
+pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
+    let io_error = |error: io::Error| Error::write(copy, &error);
+    fs::create_dir_all(parent_of(copy)).map_err(io_error)?;
+    if fs::hard_link(original, copy).is_err() {
+        fs::copy(original, copy).map_err(io_error)?;
+    }
+    Ok(())
+}
+
+/// Every file below a folder, as sorted relative paths.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(current) = todo.pop() {
+        for entry in fs::read_dir(&current).map_err(|error| Error::read(&current, &error))? {
+            let path = entry.map_err(|error| Error::read(&current, &error))?.path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if let Ok(relative) = path.strip_prefix(folder) {
+                files.push(relative.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A new or emptied file that others may read, and nobody else may write, whatever the umask says.
+fn create_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Refuses to write a file that is read, or two files of one name.
+///
+/// # Errors
+/// Names the file.
+pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
+    // A file that is not there yet is known by its folder.
+    let real = |path: &Path| {
+        let folder = fs::canonicalize(parent_of(path)).unwrap_or_else(|_| parent_of(path).to_owned());
+        fs::canonicalize(path).unwrap_or_else(|_| folder.join(path.file_name().unwrap_or_default()))
+    };
+    let reads: Vec<PathBuf> = read.iter().map(|path| real(path)).collect();
+    for (idx, path) in written.iter().enumerate() {
+        let target = real(path);
+        if reads.contains(&target) {
+            return Err(Error::usage(format!(
+                "expected --out to differ from the input, found {} for both",
+                path.display()
+            )));
+        }
+        if let Some(inside) = reads
+            .iter()
+            .find(|read| read.is_dir() && target.starts_with(read))
+        {
+            let found = format!(
+                "expected files to write outside of the input folder {}, found {}",
+                inside.display(),
+                path.display()
+            );
+            return Err(Error::usage(found).hint("the next run would read them as input"));
+        }
+        if written[..idx].iter().any(|other| real(other) == target) {
+            return Err(Error::usage(format!(
+                "expected different files to write, found {} twice",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Puts a finished file in its place.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    let io_error = |error: io::Error| Error::write(to, &error);
+    if to.exists() && !to.is_file() {
+        return Err(Error::write(
+            to,
+            &"expected a file or nothing there, found a folder or a device",
+        ));
+    }
+    fs::rename(from, to).map_err(io_error)?;
+    sync_folder(parent_of(to)).map_err(io_error)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// `.name.<suffix>` in the same folder.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let name = path
+        .file_name()
+        .map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned());
+    parent_of(path).join(format!(".{name}.{suffix}"))
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Syncs every folder of a tree; its files were synced as they were written.
+fn sync_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?.path();
+        if entry.is_dir() {
+            sync_tree(&entry)?;
+        }
+    }
+    sync_folder(path)
+}

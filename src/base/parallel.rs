@@ -1,0 +1,180 @@
+//! Work over parts on all threads, with results that do not depend on how many there are.
+
+use rayon::prelude::*;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::base::error::{Error, Result};
+
+/// Folds parts 0..n into one state a thread and returns the states. Which parts a state has seen depends on the threads,
+/// so merging them must not care: integer sums and sets. Each thread starts with a run of parts of its own, so that states of data in
+/// some order share little, and helps the others when it is done.
+///
+/// # Errors
+/// The error of the lowest part that failed, on any number of threads.
+pub(crate) fn fold_parts<S: Send>(
+    n: usize,
+    new_state: impl Fn() -> S + Sync,
+    step: impl Fn(&mut S, usize) -> Result<()> + Sync,
+) -> Result<Vec<S>> {
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let lowest_failed = AtomicUsize::new(usize::MAX);
+    let n_workers = rayon::current_num_threads().min(n).max(1);
+    let start_of = |worker: usize| n * worker / n_workers;
+    let next: Vec<AtomicUsize> = (0..n_workers)
+        .map(|worker| AtomicUsize::new(start_of(worker)))
+        .collect();
+    let states = (0..n_workers)
+        .into_par_iter()
+        .map(|worker| {
+            let mut state = new_state();
+            for owner in (worker..n_workers).chain(0..worker) {
+                loop {
+                    let part = next[owner].fetch_add(1, Ordering::Relaxed);
+                    // A part before the failed one may still fail itself, and then it is the one to report.
+                    if part >= start_of(owner + 1) || part > lowest_failed.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if let Err(error) = step(&mut state, part) {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        if failed.as_ref().is_none_or(|(other, _)| part < *other) {
+                            *failed = Some((part, error));
+                            lowest_failed.store(part, Ordering::Relaxed);
+                        }
+                    }
+                }
+            }
+            state
+        })
+        .collect();
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some((_, error)) => Err(error),
+        None => Ok(states),
+    }
+}
+
+/// Computes parts 0..n on all threads and hands the results over in order, on the calling thread. Only a few results wait at a time.
+///
+/// # Errors
+/// The error of the lowest part that failed, or the first that `consume` returns.
+pub(crate) fn map_in_order<T: Send>(
+    n: usize,
+    compute: impl Fn(usize) -> Result<T> + Sync,
+    mut consume: impl FnMut(usize, T) -> Result<()>,
+) -> Result<()> {
+    let n_threads = rayon::current_num_threads().min(n);
+    if n_threads <= 1 {
+        return (0..n).try_for_each(|idx| consume(idx, compute(idx)?));
+    }
+    let line = Line {
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        n,
+        n_ahead: n_threads * 2,
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads {
+            scope.spawn(|| line.work(&compute));
+        }
+        // However this ends, nobody may go on waiting for a place in the line.
+        let _stop = StopOnDrop(&line);
+        for idx in 0..n {
+            let result = line.take(idx);
+            match result {
+                Some(result) => consume(idx, result?)?,
+                // Its worker panicked; the scope passes the panic on.
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Results on their way from workers to the one that takes them in order.
+struct Line<T> {
+    state: Mutex<LineState<T>>,
+    changed: Condvar,
+    n: usize,
+    n_ahead: usize,
+}
+
+struct LineState<T> {
+    n_started: usize,
+    n_taken: usize,
+    stopped: bool,
+    ready: BTreeMap<usize, Result<T>>,
+}
+
+impl<T> Default for LineState<T> {
+    fn default() -> Self {
+        Self {
+            n_started: 0,
+            n_taken: 0,
+            stopped: false,
+            ready: BTreeMap::new(),
+        }
+    }
+}
+
+struct StopOnDrop<'a, T>(&'a Line<T>);
+
+impl<T> Drop for StopOnDrop<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<T> Line<T> {
+    fn lock(&self) -> MutexGuard<'_, LineState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, LineState<T>>) -> MutexGuard<'a, LineState<T>> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, compute: &(impl Fn(usize) -> Result<T> + Sync)) {
+        // A worker that panics must not leave the others waiting for its result.
+        let stop = StopOnDrop(self);
+        loop {
+            let mut state = self.lock();
+            while !state.stopped
+                && state.n_started < self.n
+                && state.n_started >= state.n_taken + self.n_ahead
+            {
+                state = self.wait(state);
+            }
+            if state.stopped || state.n_started == self.n {
+                std::mem::forget(stop);
+                return;
+            }
+            let idx = state.n_started;
+            state.n_started += 1;
+            drop(state);
+            let result = compute(idx);
+            self.lock().ready.insert(idx, result);
+            self.changed.notify_all();
+        }
+    }
+
+    fn take(&self, idx: usize) -> Option<Result<T>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(result) = state.ready.remove(&idx) {
+                state.n_taken = idx + 1;
+                self.changed.notify_all();
+                return Some(result);
+            }
+            if state.stopped {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
+}

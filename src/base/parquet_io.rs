@@ -1,0 +1,192 @@
+//! Parquet files that Sluice writes for itself and others: one schema, zstd, the same bytes every time.
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::Schema;
+use parquet::{
+    arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    basic::{Compression, Encoding, ZstdLevel},
+    file::properties::WriterProperties,
+};
+use std::{
+    cell::Cell,
+    fmt::Display,
+    fs::File,
+    io::Write,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::{Arc, Once},
+};
+
+use crate::base::error::{Error, Result};
+use crate::base::output;
+
+/// Writes batches as one row group each.
+///
+/// # Errors
+/// When the file cannot be written; the previous file is untouched then.
+pub(crate) fn write(
+    path: &Path,
+    schema: &Arc<Schema>,
+    batches: impl Iterator<Item = RecordBatch>,
+) -> Result<()> {
+    output::write_file(path, |file| {
+        let mut writer = BatchWriter::new(path, file, schema)?;
+        for batch in batches {
+            writer.write(&batch)?;
+        }
+        writer.finish()
+    })
+}
+
+/// A Parquet file being written, one row group a batch.
+pub(crate) struct BatchWriter<'a, W: Write + Send> {
+    path: &'a Path,
+    writer: ArrowWriter<W>,
+}
+
+impl<'a, W: Write + Send> BatchWriter<'a, W> {
+    pub(crate) fn new(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
+            .build();
+        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))
+            .map_err(|error| Error::write(path, &error))?;
+        Ok(Self { path, writer })
+    }
+
+    /// For whole numbers of which most differ: differences to the one before are stored.
+    pub(crate) fn of_numbers(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_dictionary_enabled(false)
+            .set_encoding(Encoding::DELTA_BINARY_PACKED)
+            .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
+            .build();
+        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))
+            .map_err(|error| Error::write(path, &error))?;
+        Ok(Self { path, writer })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer
+            .write(batch)
+            .and_then(|()| self.writer.flush())
+            .map_err(|error| Error::write(self.path, &error))
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        self.writer
+            .close()
+            .map(|_| ())
+            .map_err(|error| Error::write(self.path, &error))
+    }
+}
+
+/// Reads all batches of a file that Sluice wrote.
+///
+/// # Errors
+/// A file that is not Parquet, or whatever `on_batch` returns.
+pub(crate) fn read(path: &Path, on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+    batches(path)?.try_for_each(|batch| on_batch(&batch?))
+}
+
+/// Reads some columns of a file that Sluice wrote; those that are not there are left out.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_columns(
+    path: &Path,
+    columns: &[&str],
+    on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>,
+) -> Result<()> {
+    batches_of(path, Some(columns))?.try_for_each(|batch| on_batch(&batch?))
+}
+
+/// The batches of a file that Sluice wrote, one by one.
+///
+/// # Errors
+/// A file that is not Parquet.
+pub(crate) fn batches(path: &Path) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+    batches_of(path, None)
+}
+
+fn batches_of(
+    path: &Path,
+    columns: Option<&[&str]>,
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+    let path = path.to_owned();
+    let file = File::open(&path).map_err(|error| Error::read(&path, &error))?;
+    let mut reader = guard(&path, || {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536);
+        let mask = match columns {
+            Some(columns) => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+            None => ProjectionMask::all(),
+        };
+        builder.with_projection(mask).build()
+    })?;
+    Ok(std::iter::from_fn(move || {
+        guard(&path, || reader.next().transpose()).transpose()
+    }))
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls the Parquet reader on bytes of unknown origin: the crate panics on some broken files, and that is an error like any other.
+///
+/// # Errors
+/// A file that is not whole.
+pub(crate) fn guard<T, E: Display>(
+    path: &Path,
+    read: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
+    static HOOK: Once = Once::new();
+    // A panic that is caught here is reported here; all others are as loud as ever.
+    HOOK.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                loud(info);
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    let caught = panic::catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(before);
+    let broken = |found: &dyn Display| {
+        // The crate speaks of its own features here; what the reader of the message has is a file.
+        if let Some((_, codec)) = found.to_string().split_once("Disabled feature at compile time: ") {
+            return Error::input(
+                path.display().to_string(),
+                format!("expected columns that are not compressed, or with snappy, zstd, gzip or lz4, found {codec}"),
+            )
+            .hint("write the file again with another compression");
+        }
+        Error::input(
+            path.display().to_string(),
+            format!("expected a whole Parquet file, found: {found}"),
+        )
+        .hint("the file may have been cut off while it was written; fetch or write it again")
+    };
+    match caught {
+        Ok(result) => result.map_err(|error| broken(&error)),
+        Err(payload) => {
+            let text = payload
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| payload.downcast_ref::<&str>().copied());
+            Err(broken(&text.unwrap_or("a broken structure")))
+        }
+    }
+}
+
+/// A batch of columns that were built for this schema.
+#[expect(
+    clippy::expect_used,
+    reason = "the columns are built next to their schema; a mismatch is a bug that every test run would show"
+)]
+pub(crate) fn batch(schema: &Arc<Schema>, columns: Vec<ArrayRef>) -> RecordBatch {
+    RecordBatch::try_new(Arc::clone(schema), columns).expect("columns match their schema")
+}

@@ -1,0 +1,178 @@
+//! Records by key, partitioned, in memory or in files: what a join or a search for duplicates needs when the users do not fit in memory.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::base::error::{Error, Result};
+
+const N_PARTITIONS: usize = 64;
+/// Bytes of a record in a file: key, then value.
+const RECORD: usize = 32;
+/// Records that are held in memory, 32 MB.
+const HELD: usize = 1_000_000;
+
+/// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so that nobody can choose ids that
+/// collide. Among a billion users, two of one fingerprint are less likely than a broken disk. The values differ from run to run, so
+/// nothing that is written may depend on them or on their order, only on whether two are equal.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fingerprints(RandomState, RandomState);
+
+impl Fingerprints {
+    pub(crate) fn of(&self, tenant: &str, user_id: &str) -> u128 {
+        let user = (tenant, user_id);
+        u128::from(self.0.hash_one(user)) << 64 | u128::from(self.1.hash_one(user))
+    }
+}
+
+/// Records of a key and a value, dealt into partitions by key.
+pub(crate) struct Spill {
+    /// Where files are made: beside the output, where there is room for what is written anyway.
+    near: PathBuf,
+    held: Vec<Vec<(u128, u128)>>,
+    n_held: usize,
+    files: Option<Vec<File>>,
+}
+
+impl Spill {
+    /// An empty one, whose files would lie beside `near`.
+    pub(crate) fn new(near: &Path) -> Self {
+        Self {
+            near: near.to_owned(),
+            held: vec![Vec::new(); N_PARTITIONS],
+            n_held: 0,
+            files: None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, key: u128, value: u128) -> Result<()> {
+        self.held[(key >> 122) as usize].push((key, value));
+        self.n_held += 1;
+        if self.n_held >= HELD {
+            self.write_out().map_err(|error| Error::write(&self.near, &error))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        if self.files.is_none() {
+            self.files = Some(
+                (0..N_PARTITIONS)
+                    .map(|idx| nameless_file(&self.near, idx))
+                    .collect::<io::Result<_>>()?,
+            );
+        }
+        let mut bytes = Vec::new();
+        for (held, file) in self.held.iter_mut().zip(self.files.iter_mut().flatten()) {
+            bytes.clear();
+            for (key, value) in held.drain(..) {
+                bytes.extend_from_slice(&key.to_le_bytes());
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+            file.write_all(&bytes)?;
+        }
+        self.n_held = 0;
+        Ok(())
+    }
+
+    /// Hands over the records of each partition, sorted by key and value. All records of a key are in one partition.
+    pub(crate) fn for_each_partition(
+        &mut self,
+        mut on_records: impl FnMut(usize, &[(u128, u128)]) -> Result<()>,
+    ) -> Result<()> {
+        for idx in 0..N_PARTITIONS {
+            let records = self.partition(idx)?;
+            on_records(idx, &records)?;
+        }
+        Ok(())
+    }
+
+    /// The records of one partition, sorted by key and value; they are gone from here then.
+    pub(crate) fn partition(&mut self, idx: usize) -> Result<Vec<(u128, u128)>> {
+        let mut records = std::mem::take(&mut self.held[idx]);
+        if let Some(file) = self.files.as_mut().map(|files| &mut files[idx]) {
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(0))
+                .and_then(|_| file.read_to_end(&mut bytes))
+                .map_err(|error| Error::read(&self.near, &error))?;
+            let (found, _) = bytes.as_chunks::<RECORD>();
+            records.extend(found.iter().map(|record| {
+                let (mut key, mut value) = ([0; 16], [0; 16]);
+                key.copy_from_slice(&record[..16]);
+                value.copy_from_slice(&record[16..]);
+                (u128::from_le_bytes(key), u128::from_le_bytes(value))
+            }));
+        }
+        records.sort_unstable();
+        Ok(records)
+    }
+
+    /// Number of partitions.
+    pub(crate) const fn n_partitions() -> usize {
+        N_PARTITIONS
+    }
+}
+
+/// A file that has no name any more, so that nothing is left of it when the job ends, however it ends.
+pub(crate) fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
+    let name = near
+        .file_name()
+        .map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned());
+    let path = near.with_file_name(format!(".{name}.{}.{idx}.spill", std::process::id()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+    };
+    let file = match open() {
+        // Left by a job of the same number that was killed between these lines.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&path)?;
+            open()?
+        }
+        other => other?,
+    };
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_by_key_from_memory_and_from_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let fingerprints = Fingerprints::default();
+        for n in [1_000, 2 * HELD as u64 + 7] {
+            let mut spill = Spill::new(&dir.path().join("out"));
+            for record in 0..n {
+                spill
+                    .push(fingerprints.of("t", &(record % 500).to_string()), record.into())
+                    .unwrap();
+            }
+            let (mut n_records, mut n_keys) = (0, 0);
+            spill
+                .for_each_partition(|_, records| {
+                    n_records += records.len() as u64;
+                    n_keys += records.chunk_by(|a, b| a.0 == b.0).count();
+                    assert!(records.is_sorted());
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!((n_records, n_keys), (n, 500));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Exactly which users get the candidate at a step of a plan, and who switches between two steps.
+
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+    sync::Arc,
+};
+
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::{output, parallel};
+use crate::bucket::{Profile, Ratio};
+use crate::layer::{LayerFile, LayerRows};
+use crate::ramp::step::Step;
+use crate::scenario::Plan;
+
+/// What to find out.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// The plan: layers and assignment.
+    pub plan: &'a Plan,
+    /// The step that is asked about.
+    pub at: Step,
+    /// The step before, to see who switches.
+    pub from: Option<Step>,
+    /// Another assignment of the same users, to see who would be placed otherwise.
+    pub against: Option<Profile>,
+}
+
+/// Users of a tenant's layer at a step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WhoRow {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// The ratio at the step.
+    pub ratio: Ratio,
+    /// Users of the layer.
+    pub n_users: u64,
+    /// Users who consented to gray release.
+    pub n_eligible: u64,
+    /// Users who get the candidate.
+    pub n_candidate: u64,
+    /// Users who go from the baseline to the candidate; `None` without a step before.
+    pub n_to_candidate: Option<u64>,
+    /// Users who go from the candidate to the baseline; `None` without a step before.
+    pub n_to_baseline: Option<u64>,
+    /// Users whom the other assignment would give the other release; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_disagree: Option<u64>,
+}
+
+/// Takes lists of users, in the order of the layer table.
+pub type OnList<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
+
+/// Columns of the list: `user_id`, `layer`, `bucket`, `arm`, then `tenant_id`.
+pub fn list_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(vec![
+        text("user_id"),
+        text("layer"),
+        Field::new("bucket", DataType::Int32, false),
+        text("arm"),
+        text("tenant_id"),
+    ]))
+}
+
+/// Counts users per tenant and layer, and lists those who get the candidate or, with a step before, those who switch.
+///
+/// # Errors
+/// A plan whose assignment cannot be recomputed, a file that is not a layer table of the plan, or whatever `on_list` returns.
+pub fn who(
+    question: &Question<'_>,
+    layers: &Path,
+    progress: &Progress,
+    on_list: Option<&mut OnList<'_>>,
+) -> Result<Vec<WhoRow>> {
+    let plan = question.plan;
+    if !plan.profile.is_recomputable() {
+        return Err(Error::usage(format!(
+            "expected an assignment that can be recomputed, found profile \"{}\"",
+            plan.profile.name()
+        ))
+        .hint("only the system that placed the users knows who gets what"));
+    }
+    if plan.layers_digest.is_some() {
+        plan.check_layers_digest(&output::blake3_of_file(layers)?, layers)?;
+    }
+    let file = LayerFile::open(layers)?;
+    let bar = progress.rows("who", Some(file.n_rows()));
+    let wants_list = on_list.is_some();
+    let mut on_list = on_list;
+    let mut cells: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
+    parallel::map_in_order(
+        file.n_parts(),
+        |idx| {
+            let mut part = Counted::default();
+            file.read(idx, |rows| {
+                bar.advance(rows.len() as u64);
+                part.add(question, rows, layers, wants_list)
+            })?;
+            Ok(part)
+        },
+        |_, part: Counted| {
+            for (tenant, more) in part.cells {
+                match cells.entry(tenant) {
+                    Entry::Vacant(slot) => _ = slot.insert(more),
+                    Entry::Occupied(mut slot) => slot
+                        .get_mut()
+                        .iter_mut()
+                        .zip(&more)
+                        .for_each(|(cell, more)| cell.add(&more.counts)),
+                }
+            }
+            on_list
+                .as_mut()
+                .map_or(Ok(()), |on_list| part.lists.iter().try_for_each(on_list))
+        },
+    )?;
+    let row = |tenant: &str, layer: usize, cell: &Cell| {
+        let [
+            n_users,
+            n_eligible,
+            n_candidate,
+            n_to_candidate,
+            n_to_baseline,
+            n_disagree,
+        ] = cell.counts;
+        let switches = question.from.is_some();
+        WhoRow {
+            tenant: tenant.to_owned(),
+            layer: plan.layers[layer].id.clone(),
+            ratio: cell.now,
+            n_users,
+            n_eligible,
+            n_candidate,
+            n_to_candidate: switches.then_some(n_to_candidate),
+            n_to_baseline: switches.then_some(n_to_baseline),
+            n_disagree: question.against.is_some().then_some(n_disagree),
+        }
+    };
+    Ok(cells
+        .iter()
+        .flat_map(|(tenant, cells)| {
+            cells
+                .iter()
+                .enumerate()
+                .map(|(layer, cell)| row(tenant, layer, cell))
+        })
+        .collect())
+}
+
+/// A tenant's layer.
+struct Cell {
+    now: Ratio,
+    before: Ratio,
+    /// Users, eligible ones, those with the candidate, those who go to it, those who go back, those whom another assignment would place otherwise.
+    counts: [u64; 6],
+}
+
+impl Cell {
+    fn add(&mut self, more: &[u64; 6]) {
+        self.counts.iter_mut().zip(more).for_each(|(n, more)| *n += more);
+    }
+}
+
+/// What a row group adds.
+#[derive(Default)]
+struct Counted {
+    /// By tenant, a cell a layer.
+    cells: BTreeMap<String, Vec<Cell>>,
+    lists: Vec<RecordBatch>,
+}
+
+impl Counted {
+    fn add(
+        &mut self,
+        question: &Question<'_>,
+        rows: &LayerRows,
+        path: &Path,
+        wants_list: bool,
+    ) -> Result<()> {
+        let plan = question.plan;
+        let (mut ids, mut layers, mut buckets, mut arms, mut tenants) =
+            (vec![], vec![], vec![], vec![], vec![]);
+        let (own, other) = (
+            plan.profile.hasher(),
+            question.against.as_ref().map(Profile::hasher),
+        );
+        let mut last = 0;
+        for row in 0..rows.len() {
+            let (tenant, id) = (rows.tenant(row), rows.layers.value(row));
+            // Neighbours are often of one layer.
+            let layer = match plan.layers[last].id == id {
+                true => last,
+                false => plan
+                    .layers
+                    .iter()
+                    .position(|layer| layer.id == id)
+                    .ok_or_else(|| {
+                        Error::input(
+                            path.display().to_string(),
+                            format!("expected a layer of plan {}, found \"{id}\"", plan.id),
+                        )
+                    })?,
+            };
+            last = layer;
+            if !self.cells.contains_key(tenant) {
+                let cell = |layer: usize| Cell {
+                    now: question.at.ratio(plan, tenant, layer),
+                    before: question
+                        .from
+                        .as_ref()
+                        .map_or(Ratio::ZERO, |from| from.ratio(plan, tenant, layer)),
+                    counts: [0; 6],
+                };
+                self.cells
+                    .insert(tenant.to_owned(), (0..plan.layers.len()).map(cell).collect());
+            }
+            let Some(cell) = self.cells.get_mut(tenant).map(|cells| &mut cells[layer]) else {
+                continue;
+            };
+            cell.counts[0] += 1;
+            if !rows.eligible.value(row) {
+                continue;
+            }
+            let bucket = own.bucket(rows.ids.value(row).as_bytes());
+            let (now, before) = (cell.now.reaches(bucket), cell.before.reaches(bucket));
+            cell.counts[1] += 1;
+            cell.counts[2] += u64::from(now);
+            cell.counts[3] += u64::from(now && !before);
+            cell.counts[4] += u64::from(before && !now);
+            if let Some(other) = &other {
+                cell.counts[5] +=
+                    u64::from(cell.now.reaches(other.bucket(rows.ids.value(row).as_bytes())) != now);
+            }
+            let is_listed = if question.from.is_some() {
+                now != before
+            } else {
+                now
+            };
+            if wants_list && is_listed {
+                ids.push(rows.ids.value(row));
+                layers.push(id);
+                buckets.push(i32::from(bucket));
+                arms.push(if now { "candidate" } else { "baseline" });
+                tenants.push(tenant);
+            }
+        }
+        if !ids.is_empty() {
+            let texts = |texts: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
+            let columns = vec![
+                texts(ids),
+                texts(layers),
+                Arc::new(Int32Array::from(buckets)) as ArrayRef,
+                texts(arms),
+                texts(tenants),
+            ];
+            self.lists
+                .push(crate::base::parquet_io::batch(&list_schema(), columns));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,517 @@
+//! Two releases on the same cases: paired, clustered, against a margin.
+
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use crate::metric::Better;
+use crate::release::evals::cases::{Case, Suite};
+use crate::stats::bootstrap::{BootstrapMethod, Statistic};
+use crate::stats::contrast::Alternative;
+use crate::stats::dist::{norm_isf, t_isf, t_sf};
+use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::{Interval, Known, Reason, bootstrap, mcnemar, non_inferiority, pass_k, proportion, ranks};
+
+/// Pairs below which nothing is said.
+pub const MIN_PAIRS: usize = 6;
+/// Pairs below which a warning goes with what is said.
+pub const FEW_PAIRS: usize = 10;
+/// Pairs that differ below which their spread says too little, and shares are bounded as counts.
+const FEW_DIFFERENCES: usize = 25;
+/// Replicates of the bootstrap, unless a design says otherwise.
+pub const REPLICATES: usize = 10_000;
+/// Draws beyond which no bootstrap is made: the interval by t is the same then.
+const MAX_DRAWS: usize = 200_000_000;
+/// Cases that are listed.
+const LISTED: usize = 100;
+
+/// How p-values are corrected over metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// Holm: the chance of any false alarm.
+    #[default]
+    Holm,
+    /// Benjamini and Hochberg: the share of false alarms.
+    BenjaminiHochberg,
+    /// None.
+    None,
+}
+
+/// What a comparison is to show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Design {
+    /// Which direction is good.
+    pub better: Better,
+    /// How much worse is still allowed, in the metric's unit.
+    pub margin: f64,
+    /// Error of one two-sided interval.
+    pub alpha: f64,
+    /// Whether every value lies in 0..=1.
+    pub is_share: bool,
+    /// Of the bootstrap.
+    pub seed: u64,
+    /// Replicates of the bootstrap; 0: none.
+    pub n_replicates: usize,
+}
+
+/// The test of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum PairTest {
+    /// Pairs of 0 and 1.
+    McNemar {
+        /// Only the baseline succeeded.
+        lost: u64,
+        /// Only the candidate did.
+        gained: u64,
+        /// By the binomial distribution.
+        exact: bool,
+        /// Two-sided.
+        p_value: f64,
+    },
+    /// Differences by rank.
+    Wilcoxon {
+        /// Differences that are not 0.
+        n: usize,
+        /// The whole distribution was counted.
+        exact: bool,
+        /// Two-sided.
+        p_value: f64,
+    },
+    /// The mean difference over its clustered error.
+    ClusteredT {
+        /// Degrees of freedom.
+        df: f64,
+        /// Two-sided.
+        p_value: f64,
+    },
+    /// Every pair is alike.
+    NoDifference {
+        /// 1.
+        p_value: f64,
+    },
+}
+
+impl PairTest {
+    /// Two-sided.
+    pub fn p_value(&self) -> f64 {
+        match self {
+            Self::McNemar { p_value, .. }
+            | Self::Wilcoxon { p_value, .. }
+            | Self::ClusteredT { p_value, .. }
+            | Self::NoDifference { p_value } => *p_value,
+        }
+    }
+}
+
+/// One metric of one suite in both releases.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The suite.
+    pub suite: String,
+    /// The metric.
+    pub metric: String,
+    /// Cases that both releases have a value of.
+    pub n_pairs: usize,
+    /// Cases that only one of them has a value of: baseline, candidate.
+    pub n_unpaired: [usize; 2],
+    /// Runs that broke: baseline, candidate.
+    pub n_errors: [u64; 2],
+    /// Clusters of the pairs.
+    pub n_clusters: usize,
+    /// Mean over the pairs: baseline, candidate.
+    pub means: [f64; 2],
+    /// Candidate less baseline.
+    pub difference: f64,
+    /// Its clustered standard error.
+    pub std_error: Known<f64>,
+    /// The interval that is judged.
+    pub interval: Known<Interval>,
+    /// How the interval was made: `t`, or `counts` where few pairs differ.
+    pub interval_method: &'static str,
+    /// BCa bootstrap over clusters, 10,000 replicates; too large: not made.
+    pub bca: Known<Interval>,
+    /// The test.
+    pub test: Known<PairTest>,
+    /// Paired t beside a rank test, two-sided.
+    pub t_p_value: Known<f64>,
+    /// The test's p-value, corrected over the gate's metrics.
+    pub p_value_adj: Option<f64>,
+    /// Cohen's d of pairs.
+    pub effect_size: Known<f64>,
+    /// The difference that would be found four times of five.
+    pub mde: Known<f64>,
+    /// How much worse, against which margin.
+    pub harm: f64,
+    /// The margin.
+    pub margin: f64,
+    /// What that says; `None` without an interval.
+    pub verdict: Option<HarmVerdict>,
+    /// Cases that got better, at most 100 of them.
+    pub gained: Vec<String>,
+    /// All of them.
+    pub n_gained: usize,
+    /// Cases that got worse, at most 100 of them.
+    pub lost: Vec<String>,
+    /// All of them.
+    pub n_lost: usize,
+}
+
+/// A mean over cases with its clustered error: `sqrt(C / (C - 1) sum_c (sum_{i in c} (s_i - mean))^2) / n`, t with C - 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Mean {
+    /// The mean.
+    pub mean: f64,
+    /// Its error.
+    pub std_error: Known<f64>,
+    /// C.
+    pub n_clusters: usize,
+}
+
+impl Mean {
+    /// The interval by t over clusters; for shares where few events are seen Wilson's over clusters, which does not shrink to a point at 0 or 1.
+    ///
+    /// # Errors
+    /// Fewer than two clusters.
+    pub fn interval(&self, is_share: bool, alpha: f64) -> Result<Interval, Reason> {
+        let std_error = self.std_error.result()?;
+        let n = self.n_clusters as f64;
+        let by_t = Interval::around(self.mean, t_isf(0.5 * alpha, n - 1.0) * std_error);
+        if !is_share {
+            return Ok(by_t);
+        }
+        if self.mean.min(1.0 - self.mean) * n < 5.0 {
+            return Ok(proportion::wilson(self.mean, n, norm_isf(0.5 * alpha)));
+        }
+        Ok(Interval {
+            ci_lower: by_t.ci_lower.max(0.0),
+            ci_upper: by_t.ci_upper.min(1.0),
+        })
+    }
+}
+
+/// Whether a metric is a share: by what it is, for costs and times are none, however small, and by its values.
+pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
+    !["cost", "latency", "token"]
+        .iter()
+        .any(|word| metric.contains(word))
+        && values.all(|value| (0.0..=1.0).contains(&value))
+}
+
+/// The mean of one release's values, with each value's cluster.
+///
+/// # References
+/// METHODS section 9; Miller (2024).
+pub fn single(values: &[(f64, usize)]) -> Option<Mean> {
+    if values.is_empty() {
+        return None;
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().map(|(value, _)| value).sum::<f64>() / n;
+    let sums = sums_of(values.iter().map(|(value, cluster)| (value - mean, *cluster)));
+    let c = sums.len() as f64;
+    let std_error = if sums.len() < 2 {
+        Err(Reason::TooFewClusters)
+    } else {
+        Ok((c / (c - 1.0) * sums.iter().map(|(sum, _)| sum * sum).sum::<f64>()).sqrt() / n)
+    };
+    Some(Mean {
+        mean,
+        std_error: std_error.into(),
+        n_clusters: sums.len(),
+    })
+}
+
+/// Compares the values that `value` takes of each case's runs, case by case.
+///
+/// # References
+/// METHODS section 9. Intervals of shares where few pairs differ: square-and-add of Wilson's intervals of the two discordant shares (Newcombe 1998,
+/// Zou & Donner 2008), which does not shrink to a point when no pair differs.
+pub fn compare(
+    suite: &Suite,
+    metric: &str,
+    value: &dyn Fn(&Case, usize) -> Option<f64>,
+    design: &Design,
+) -> Comparison {
+    let both: Vec<(&Case, Option<f64>, Option<f64>)> = suite
+        .cases
+        .iter()
+        .map(|case| (case, value(case, 0), value(case, 1)))
+        .collect();
+    let pairs: Vec<(&Case, f64, f64)> = both
+        .iter()
+        .filter_map(|(case, a, b)| Some((*case, (*a)?, (*b)?)))
+        .collect();
+    let errors = |arm: usize| {
+        suite
+            .cases
+            .iter()
+            .map(|case| u64::from(case.arms[arm].n_errors))
+            .sum()
+    };
+    let n = pairs.len();
+    let mean = |of: &dyn Fn(&(&Case, f64, f64)) -> f64| {
+        if n == 0 {
+            0.0
+        } else {
+            pairs.iter().map(of).sum::<f64>() / n as f64
+        }
+    };
+    let means = [mean(&|pair| pair.1), mean(&|pair| pair.2)];
+    let sign = if design.better == Better::Higher {
+        1.0
+    } else {
+        -1.0
+    };
+    let differences: Vec<f64> = pairs.iter().map(|(_, a, b)| b - a).collect();
+    let clusters = clusters_of(pairs.iter().map(|pair| pair.0));
+    let has_clusters = pairs.iter().any(|(case, _, _)| case.cluster.is_some());
+    let clustered: Vec<(f64, usize)> = differences.iter().copied().zip(clusters).collect();
+    let summary = single(&clustered).filter(|_| n >= MIN_PAIRS);
+    let n_clusters = summary.map_or(0, |summary| summary.n_clusters);
+    let std_error = summary.map_or(Err(Reason::TooFewRows), |summary| summary.std_error.result());
+    let df = n_clusters.saturating_sub(1) as f64;
+    let is_better = |d: f64| d * sign > 0.0;
+    let names = |keep: &dyn Fn(f64) -> bool| -> Vec<String> {
+        let kept = pairs.iter().zip(&differences).filter(|(_, d)| keep(**d));
+        kept.take(LISTED)
+            .map(|(pair, _)| pair.0.case_id.to_string())
+            .collect()
+    };
+    let n_gained = differences.iter().filter(|d| is_better(**d)).count();
+    let n_lost = differences
+        .iter()
+        .filter(|d| **d != 0.0 && !is_better(**d))
+        .count();
+
+    let is_binary = pairs
+        .iter()
+        .all(|(_, a, b)| (*a == 0.0 || *a == 1.0) && (*b == 0.0 || *b == 1.0));
+    let up = differences.iter().filter(|d| **d > 0.0).count();
+    let down = differences.iter().filter(|d| **d < 0.0).count();
+    let difference = means[1] - means[0];
+    // Where few pairs differ, their spread knows nothing of those that might: shares are bounded by counts, of clusters if there are any.
+    let few = up + down < FEW_DIFFERENCES || std_error == Ok(0.0);
+    let by_counts = few || (design.is_share && is_binary && !has_clusters);
+    // How far a pair can move: all the way of a share; of other scores, as far as any value lies from any other.
+    let all = pairs.iter().flat_map(|(_, a, b)| [*a, *b]);
+    let range = if design.is_share {
+        1.0
+    } else {
+        all.clone().fold(f64::NEG_INFINITY, f64::max) - all.fold(f64::INFINITY, f64::min)
+    };
+    let interval = match std_error {
+        Err(reason) => Err(reason),
+        Ok(_) if by_counts && range <= 0.0 => Err(Reason::NoVariance),
+        Ok(std_error) if by_counts => {
+            let units = if has_clusters { n_clusters } else { n } as f64;
+            let counted = |sign: f64| match has_clusters {
+                true => clusters_with(&clustered, sign),
+                false if sign > 0.0 => up,
+                false => down,
+            };
+            let by_counts = discordant_interval(
+                difference / range,
+                counted(1.0) as f64,
+                counted(-1.0) as f64,
+                units,
+                design.alpha,
+            );
+            let by_counts = Interval {
+                ci_lower: by_counts.ci_lower * range,
+                ci_upper: by_counts.ci_upper * range,
+            };
+            // Clusters of different sizes, and scores of any: counts do not know them, their spread does.
+            let reach = if has_clusters || !design.is_share {
+                t_isf(0.5 * design.alpha, df) * std_error
+            } else {
+                0.0
+            };
+            Ok(Interval {
+                ci_lower: by_counts.ci_lower.min(difference - reach),
+                ci_upper: by_counts.ci_upper.max(difference + reach),
+            })
+        }
+        Ok(std_error) => Ok(Interval::around(
+            difference,
+            t_isf(0.5 * design.alpha, df) * std_error,
+        )),
+    };
+    let half = |interval: Interval| 0.5 * (interval.ci_upper - interval.ci_lower);
+    let mde = interval.map(|interval| (1.0 + norm_isf(0.2) / norm_isf(0.5 * design.alpha)) * half(interval));
+    let t_p_value = std_error.and_then(|std_error| {
+        if std_error > 0.0 {
+            Ok((2.0 * t_sf((difference / std_error).abs(), df)).min(1.0))
+        } else {
+            Err(Reason::NoVariance)
+        }
+    });
+    let test = std_error.and_then(|_| {
+        if up + down == 0 {
+            Ok(PairTest::NoDifference { p_value: 1.0 })
+        } else if has_clusters {
+            t_p_value.map(|p_value| PairTest::ClusteredT { df, p_value })
+        } else if is_binary {
+            let (lost, gained) = if sign > 0.0 { (down, up) } else { (up, down) };
+            let found = mcnemar::test(
+                lost as f64,
+                gained as f64,
+                ((lost + gained) as f64) < mcnemar::EXACT_BELOW,
+            );
+            Ok(PairTest::McNemar {
+                lost: lost as u64,
+                gained: gained as u64,
+                exact: found.is_exact,
+                p_value: found.p_value.p,
+            })
+        } else {
+            ranks::wilcoxon(&differences, Alternative::TwoSided, true).map(|found| PairTest::Wilcoxon {
+                n: found.n,
+                exact: found.is_exact,
+                p_value: found.p_value.p.min(1.0),
+            })
+        }
+    });
+    let spread =
+        (differences.iter().map(|d| (d - difference).powi(2)).sum::<f64>() / (n as f64 - 1.0)).sqrt();
+    let effect_size = if n >= MIN_PAIRS && spread > 0.0 {
+        Ok(difference / spread)
+    } else {
+        Err(Reason::NoVariance)
+    };
+    let bca = std_error.and_then(|_| bootstrap_interval(&clustered, has_clusters, design));
+    let harm = -sign * difference;
+    let verdict = interval.ok().map(|interval| {
+        let interval = if sign > 0.0 { interval.negated() } else { interval };
+        non_inferiority::judge(harm, interval, design.margin, true)
+    });
+    Comparison {
+        suite: suite.name.to_string(),
+        metric: metric.to_owned(),
+        n_pairs: n,
+        n_unpaired: [0, 1].map(|arm| {
+            both.iter()
+                .filter(|(_, a, b)| [a, b][arm].is_some() && [b, a][arm].is_none())
+                .count()
+        }),
+        n_errors: [errors(0), errors(1)],
+        n_clusters,
+        means,
+        difference,
+        std_error: std_error.into(),
+        interval: interval.into(),
+        interval_method: if by_counts { "counts" } else { "t" },
+        bca: bca.into(),
+        test: test.into(),
+        t_p_value: t_p_value.into(),
+        p_value_adj: None,
+        effect_size: effect_size.into(),
+        mde: mde.into(),
+        harm,
+        margin: design.margin,
+        verdict,
+        gained: names(&is_better),
+        n_gained,
+        lost: names(&|d| d != 0.0 && !is_better(d)),
+        n_lost,
+    }
+}
+
+/// Each case's cluster as a number from 0; a case without one is its own.
+pub fn clusters_of<'a>(cases: impl Iterator<Item = &'a Case>) -> Vec<usize> {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    let mut next = 0;
+    let mut fresh = || {
+        next += 1;
+        next - 1
+    };
+    cases
+        .map(|case| match &case.cluster {
+            Some(cluster) => *known.entry(cluster).or_insert_with(&mut fresh),
+            None => fresh(),
+        })
+        .collect()
+}
+
+/// Sum and size of each cluster that has a value; clusters are numbers from 0.
+fn sums_of(values: impl Iterator<Item = (f64, usize)>) -> Vec<(f64, f64)> {
+    let mut sums: Vec<(f64, f64)> = Vec::new();
+    for (value, cluster) in values {
+        if sums.len() <= cluster {
+            sums.resize(cluster + 1, (0.0, 0.0));
+        }
+        sums[cluster].0 += value;
+        sums[cluster].1 += 1.0;
+    }
+    sums.retain(|(_, n)| *n > 0.0);
+    sums
+}
+
+/// Clusters that moved in a direction, as a whole.
+fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
+    sums_of(values.iter().copied())
+        .iter()
+        .filter(|(sum, _)| sum * sign > 0.0)
+        .count()
+}
+
+/// The interval of a mean difference of `n` pairs within -1..=1, of which `up` rose and `down` fell: Wilson's ends of both shares, squared and added,
+/// with the correlation that counts of one sample have.
+fn discordant_interval(difference: f64, up: f64, down: f64, n: f64, alpha: f64) -> Interval {
+    let z = norm_isf(0.5 * alpha);
+    let (rose, fell) = (up / n, down / n);
+    let (of_rose, of_fell) = (proportion::wilson(rose, n, z), proportion::wilson(fell, n, z));
+    let rho = {
+        let scale = (rose * (1.0 - rose) * fell * (1.0 - fell)).sqrt();
+        if scale > 0.0 { -rose * fell / scale } else { 0.0 }
+    };
+    let reach = |a: f64, b: f64| (a * a + b * b - 2.0 * rho * a * b).max(0.0).sqrt();
+    Interval {
+        ci_lower: (difference - reach(rose - of_rose.ci_lower, of_fell.ci_upper - fell)).max(-1.0),
+        ci_upper: (difference + reach(of_rose.ci_upper - rose, fell - of_fell.ci_lower)).min(1.0),
+    }
+}
+
+fn bootstrap_interval(
+    values: &[(f64, usize)],
+    has_clusters: bool,
+    design: &Design,
+) -> Result<Interval, Reason> {
+    let sums = sums_of(values.iter().copied());
+    if design.n_replicates == 0 || sums.len() * design.n_replicates > MAX_DRAWS {
+        return Err(Reason::TooLarge);
+    }
+    let (tops, sizes): (Vec<f64>, Vec<f64>) = sums.into_iter().unzip();
+    if tops.iter().all(|top| *top == tops[0]) && sizes.iter().all(|size| *size == sizes[0]) {
+        return Err(Reason::NoVariance);
+    }
+    let statistic = if has_clusters {
+        Statistic::Ratio(&tops, &sizes)
+    } else {
+        Statistic::Mean(&tops)
+    };
+    bootstrap::resample(statistic, design.n_replicates, design.seed)?.interval(
+        BootstrapMethod::Bca,
+        design.n_replicates,
+        design.alpha,
+    )
+}
+
+/// How surely a release passes all of k runs of a case, for every k that all cases have runs for.
+///
+/// # Errors
+/// No case with a run that passed or failed.
+pub fn pass_hat(suite: &Suite, arm: usize) -> Result<Vec<f64>, Reason> {
+    let rated: Vec<(u64, u64)> = suite
+        .cases
+        .iter()
+        .map(|case| case.arms[arm].passed)
+        .filter(|passed| passed.n > 0)
+        .map(|passed| (u64::from(passed.n), passed.sum as u64))
+        .collect();
+    let (attempts, successes): (Vec<u64>, Vec<u64>) = rated.into_iter().unzip();
+    let most = attempts.iter().copied().min().ok_or(Reason::NoData)?;
+    (1..=most.min(64))
+        .map(|k| pass_k::pass_hat_k(&attempts, &successes, k))
+        .collect()
+}

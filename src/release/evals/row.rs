@@ -1,0 +1,61 @@
+//! One run of one case, whatever tool wrote it.
+
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::input::SourceFile;
+use crate::release::evals::forms::Form;
+
+/// How a case ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As it should.
+    Passed,
+    /// Not as it should.
+    Failed,
+    /// The run, or its judge, broke: nothing is known of the release.
+    Error,
+    /// There are scores, and no pass or fail.
+    Unrated,
+}
+
+/// One run of one case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvalRow {
+    /// The release that answered, if the file says so.
+    pub release: Option<Arc<str>>,
+    /// What the run or its file is called: often a release, sometimes anything.
+    pub run: Option<Arc<str>>,
+    /// The prompt that answered, if the file says so: tells releases apart where it has no release.
+    pub prompt: Option<Arc<str>>,
+    /// The model that answered.
+    pub model: Option<Arc<str>>,
+    /// `golden`, `injection` ...
+    pub suite: Arc<str>,
+    /// The case, the same in every release.
+    pub case_id: Arc<str>,
+    /// Cases that share a source vary together.
+    pub cluster: Option<Arc<str>>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Scores by metric. A score that is missing is not 0.
+    pub scores: Vec<(Arc<str>, f64)>,
+    /// What the answer cost; what its judge cost is not the release's.
+    pub cost_usd: Option<f64>,
+    /// Time to the answer.
+    pub latency_ms: Option<f64>,
+    /// Tokens read and written.
+    pub tokens: Option<[u64; 2]>,
+    /// What was answered.
+    pub output: Option<Arc<str>>,
+}
+
+/// Rows of some files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvalTable {
+    /// In file and row order.
+    pub rows: Vec<EvalRow>,
+    /// What the files were, and what each is written in.
+    pub sources: Vec<(SourceFile, Form)>,
+}

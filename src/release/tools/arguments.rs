@@ -1,0 +1,232 @@
+//! Logged calls of tools, replayed against a new schema: "breaking" becomes "refuses 3.1 % of last week's calls".
+
+use jsonschema::{PatternOptions, Validator};
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use crate::base::error::{Error, Result};
+use crate::base::number::number;
+use crate::input;
+use crate::release::tools::bundle::{Tool, ToolBundle};
+use crate::stats::{Interval, proportion};
+
+/// Examples a tool.
+const EXAMPLES: usize = 5;
+
+/// One logged call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The trace it belongs to; empty if the log has none.
+    pub trace_id: String,
+    /// The tool.
+    pub tool: String,
+    /// Its arguments; `None` if they are no JSON.
+    pub arguments: Option<Value>,
+}
+
+/// Calls of a tool against its new schema.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Replayed {
+    /// The tool.
+    pub tool: String,
+    /// Calls in the log.
+    pub n_calls: u64,
+    /// Of them, those that the new schema refuses, and the old one did not.
+    pub n_rejected: u64,
+    /// Refused by both.
+    pub n_rejected_before: u64,
+    /// Calls whose arguments are no JSON.
+    pub n_unreadable: u64,
+    /// Share refused anew.
+    pub share: f64,
+    /// Its interval (Wilson, .95).
+    pub interval: Interval,
+    /// Refused calls: their trace, the place and the keyword that refused them. Never the arguments themselves.
+    pub examples: Vec<RejectedCall>,
+}
+
+impl Replayed {
+    /// How many calls are refused, in words.
+    pub fn told(&self) -> String {
+        let percent = |share: f64| number(share * 100.0);
+        let (lower, upper) = (percent(self.interval.ci_lower), percent(self.interval.ci_upper));
+        format!(
+            "{}: {} of {} logged calls refused anew, {}% [{lower}, {upper}]",
+            self.tool,
+            self.n_rejected,
+            self.n_calls,
+            percent(self.share)
+        )
+    }
+}
+
+/// One refused call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RejectedCall {
+    /// Its trace.
+    pub trace_id: String,
+    /// Where in the arguments.
+    pub path: String,
+    /// Which rule of the schema.
+    pub rule: String,
+}
+
+/// Reads logged calls, line by line: objects with the tool's name (`tool`, `tool_name`, `name` or `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input`
+/// or `gen_ai.tool.call.arguments`; an object or its text) and `trace_id`.
+///
+/// # Errors
+/// A file that cannot be read, or a line that is something else.
+pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
+    for file in input::find_files(path)? {
+        let bytes = std::fs::File::open(&file).map_err(|error| Error::read(&file, &error))?;
+        for (idx, line) in BufReader::with_capacity(1 << 18, bytes).split(b'\n').enumerate() {
+            let line = line.map_err(|error| Error::read(&file, &error))?;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let place = || format!("{}: line {}", file.display(), idx + 1);
+            let row: Value = serde_json::from_slice(&line)
+                .map_err(|error| Error::input(place(), format!("expected a JSON object, found: {error}")))?;
+            let first = |keys: &[&str]| {
+                keys.iter()
+                    .find_map(|key| row.get(*key).or_else(|| row.get("attributes")?.get(*key)))
+                    .cloned()
+            };
+            let Some(Value::String(tool)) = first(&["tool", "tool_name", "gen_ai.tool.name", "name"]) else {
+                return Err(Error::input(
+                    place(),
+                    "expected the tool's name as `tool`, `tool_name`, `name` or `gen_ai.tool.name`, found none",
+                ));
+            };
+            let Some(arguments) = first(&["arguments", "args", "gen_ai.tool.call.arguments", "input"]) else {
+                return Err(Error::input(
+                    place(),
+                    "expected `arguments`, `args`, `input` or `gen_ai.tool.call.arguments`, found none",
+                ));
+            };
+            let arguments = match arguments {
+                Value::String(text) => serde_json::from_str(&text).ok(),
+                value => Some(value),
+            };
+            let trace_id = match first(&["trace_id", "traceId", "trace"]) {
+                Some(Value::String(text)) => text,
+                Some(Value::Number(number)) => number.to_string(),
+                _ => String::new(),
+            };
+            on_call(Call {
+                trace_id,
+                tool,
+                arguments,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Replays calls against the new schemas; calls of tools that only the old bundle has are refused anew.
+///
+/// # Errors
+/// A file that cannot be read; a schema that is none.
+pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle) -> Result<Vec<Replayed>> {
+    let mut replayed: BTreeMap<String, Replayed> = BTreeMap::new();
+    let mut validators: BTreeMap<String, [Option<Validator>; 2]> = BTreeMap::new();
+    let mut failure = None;
+    read_calls(path, &mut |call| {
+        if failure.is_some() {
+            return;
+        }
+        let before = old.and_then(|old| old.tool(&call.tool));
+        let after = new.tool(&call.tool);
+        // Calls of tools that neither release has say nothing of this change.
+        if before.is_none() && after.is_none() && old.is_some() {
+            return;
+        }
+        if !validators.contains_key(&call.tool) {
+            let built = [before, after].map(|tool| tool.map(validator).transpose());
+            match built {
+                [Ok(before), Ok(after)] => drop(validators.insert(call.tool.clone(), [before, after])),
+                [Err(error), _] | [_, Err(error)] => return failure = Some(error),
+            }
+        }
+        let [before, after] = &validators[&call.tool];
+        let entry = replayed.entry(call.tool.clone()).or_insert_with(|| Replayed {
+            tool: call.tool.clone(),
+            n_calls: 0,
+            n_rejected: 0,
+            n_rejected_before: 0,
+            n_unreadable: 0,
+            share: 0.0,
+            interval: Interval {
+                ci_lower: 0.0,
+                ci_upper: 1.0,
+            },
+            examples: Vec::new(),
+        });
+        entry.n_calls += 1;
+        let Some(arguments) = &call.arguments else {
+            entry.n_unreadable += 1;
+            return;
+        };
+        let refused = match after {
+            None => Some(RejectedCall {
+                trace_id: call.trace_id.clone(),
+                path: "/".into(),
+                rule: "tool-removed".into(),
+            }),
+            Some(after) => after.iter_errors(arguments).next().map(|error| RejectedCall {
+                trace_id: call.trace_id.clone(),
+                path: format!("/{}", error.instance_path().as_str().trim_start_matches('/')),
+                rule: error.kind().keyword().to_owned(),
+            }),
+        };
+        let Some(refused) = refused else { return };
+        if before.as_ref().is_some_and(|before| !before.is_valid(arguments)) {
+            entry.n_rejected_before += 1;
+            return;
+        }
+        entry.n_rejected += 1;
+        if entry.examples.len() < EXAMPLES {
+            entry.examples.push(refused);
+        }
+    })?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    Ok(replayed
+        .into_values()
+        .map(|mut tool| {
+            tool.share = tool.n_rejected as f64 / tool.n_calls as f64;
+            tool.interval = proportion::share_interval(
+                tool.n_rejected as f64,
+                tool.n_calls as f64,
+                proportion::ShareMethod::Wilson,
+                0.05,
+            );
+            tool
+        })
+        .collect())
+}
+
+/// A schema as a validator that fetches nothing. Patterns take time linear in the text; those that look around are tried with a limit.
+fn validator(tool: &Tool) -> Result<Validator> {
+    let linear = jsonschema::options()
+        .with_pattern_options(PatternOptions::regex())
+        .build(&tool.input_schema);
+    linear
+        .or_else(|_| {
+            jsonschema::options()
+                .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(10_000))
+                .build(&tool.input_schema)
+        })
+        .map_err(|error| {
+            Error::input(
+                format!("tool `{}`", tool.name),
+                format!("expected a JSON Schema, found: {error}"),
+            )
+        })
+}

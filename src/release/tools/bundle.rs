@@ -1,0 +1,388 @@
+//! Bundles of tools: our own form, MCP's `tools/list`, OpenAI functions, one tool a file; JSON or YAML.
+
+use serde::Serialize;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+use crate::base::output;
+use crate::release::json::parse_json;
+use crate::release::record::RiskLevel;
+
+/// Bytes of a bundle beyond which it is refused.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Hints of MCP. A hint that is not there is taken at its worst, as the protocol says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Annotations {
+    /// It changes nothing.
+    pub read_only: bool,
+    /// It may destroy something; means nothing for a tool that only reads.
+    pub destructive: bool,
+    /// Twice does no more than once; means nothing for a tool that only reads.
+    pub idempotent: bool,
+    /// It reaches out into an open world.
+    pub open_world: bool,
+}
+
+/// One tool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub title: Option<String>,
+    /// What the model reads of it: part of the prompt.
+    pub description: Option<String>,
+    /// Its own version.
+    pub version: Option<String>,
+    /// What the registry says it may do.
+    pub risk_level: Option<RiskLevel>,
+    /// `required`, `conditional`, `none`: whether a person confirms.
+    pub hitl: Option<String>,
+    /// Proof that a person confirms: where the review or the test is.
+    pub hitl_proof: Option<String>,
+    /// `required` or another word.
+    pub idempotency: Option<String>,
+    /// Calls a turn.
+    pub max_calls: Option<u64>,
+    /// How callers move on from the version before.
+    pub migration: Option<String>,
+    /// What it takes.
+    pub input_schema: Value,
+    /// What it gives, if it says so.
+    pub output_schema: Option<Value>,
+    /// Hints, taken at their worst where absent.
+    pub annotations: Annotations,
+    /// Hints that are written down.
+    pub has_hint: [bool; 4],
+}
+
+impl Tool {
+    /// Whether it changes things: by the registry's word, else by its hints, which are taken at their worst.
+    pub fn writes(&self) -> bool {
+        self.risk_level
+            .map_or(!self.annotations.read_only, |risk| risk >= RiskLevel::Write)
+    }
+}
+
+/// Tools with a version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolBundle {
+    /// Its name; empty for a plain list.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// How callers move on from the version before.
+    pub migration: Option<String>,
+    /// Its tools, by name.
+    pub tools: Vec<Tool>,
+    /// `sha256:<hex>` of the file; of a folder, of its files in order.
+    pub digest: String,
+}
+
+impl ToolBundle {
+    /// Reads a bundle from a file, or from a folder of files with a tool each.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else; a name that comes twice.
+    pub fn read(path: &Path) -> Result<Self> {
+        let files = files_of(path)?;
+        let mut bundle = Self {
+            name: String::new(),
+            version: None,
+            migration: None,
+            tools: Vec::new(),
+            digest: String::new(),
+        };
+        let mut bytes_of_all = Vec::new();
+        for file in &files {
+            let place = file.display().to_string();
+            let size = std::fs::metadata(file)
+                .map_err(|error| Error::read(file, &error))?
+                .len();
+            if size > MAX_BYTES {
+                return Err(Error::input(
+                    place,
+                    format!("expected a tool bundle, found a file of {size} bytes"),
+                ));
+            }
+            let bytes = std::fs::read(file).map_err(|error| Error::read(file, &error))?;
+            bundle.take(&place, &value_of(&place, file, &bytes)?)?;
+            bytes_of_all.push(bytes);
+        }
+        bundle.digest = match bytes_of_all.as_slice() {
+            [one] => output::sha256_of_bytes(one),
+            several => output::sha256_of(&several.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+        };
+        bundle.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = bundle.tools.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(Error::input(
+                path.display().to_string(),
+                format!("expected every tool once, found `{}` twice", pair[0].name),
+            ));
+        }
+        Ok(bundle)
+    }
+
+    /// The tool of a name.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools
+            .binary_search_by(|tool| tool.name.as_str().cmp(name))
+            .ok()
+            .map(|idx| &self.tools[idx])
+    }
+
+    fn take(&mut self, place: &str, value: &Value) -> Result<()> {
+        let value = value
+            .get("result")
+            .filter(|result| result.get("tools").is_some())
+            .unwrap_or(value);
+        let tools = match value {
+            Value::Array(tools) => tools.as_slice(),
+            Value::Object(fields) => match fields.get("tools") {
+                Some(Value::Array(tools)) => {
+                    let text = |key: &str| match fields.get(key)? {
+                        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+                        Value::Number(number) if key == "version" => Some(number.to_string()),
+                        _ => None,
+                    };
+                    self.name = text("bundle").or_else(|| text("name")).unwrap_or_default();
+                    self.version = text("version");
+                    self.migration = text("migration");
+                    tools.as_slice()
+                }
+                Some(_) => {
+                    return Err(Error::input(
+                        format!("{place}: tools"),
+                        "expected a list of tools, found something else",
+                    ));
+                }
+                None if fields.contains_key("name") || fields.contains_key("function") => {
+                    std::slice::from_ref(value)
+                }
+                None => {
+                    return Err(Error::input(
+                        place.to_owned(),
+                        "expected `tools` or a tool with a `name`, found neither",
+                    ));
+                }
+            },
+            _ => {
+                return Err(Error::input(
+                    place.to_owned(),
+                    "expected a tool bundle (an object or a list), found something else",
+                ));
+            }
+        };
+        for (idx, tool) in tools.iter().enumerate() {
+            self.tools.push(tool_of(&format!("{place}: tools[{idx}]"), tool)?);
+        }
+        Ok(())
+    }
+}
+
+fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = output::files_below(path)?;
+    files.retain(|file| {
+        ["json", "yaml", "yml"].iter().any(|known| {
+            file.extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case(known))
+        })
+    });
+    if files.is_empty() {
+        return Err(Error::input(
+            path.display().to_string(),
+            "expected .json, .yaml or .yml files in the folder, found none",
+        ));
+    }
+    Ok(files.into_iter().map(|file| path.join(file)).collect())
+}
+
+fn value_of(place: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
+    if file.extension().is_some_and(|extension| {
+        ["yaml", "yml"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    }) {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Error::input(place.to_owned(), "expected UTF-8, found other bytes"))?;
+        // The reader has budgets for aliases and depth, so a small file cannot become a large value.
+        return serde_saphyr::from_str(text)
+            .map_err(|error| Error::input(place.to_owned(), format!("expected YAML, found: {error}")));
+    }
+    parse_json(place, bytes)
+}
+
+fn tool_of(place: &str, value: &Value) -> Result<Tool> {
+    // OpenAI wraps its functions.
+    let fields = value.get("function").unwrap_or(value).as_object();
+    let Some(fields) = fields else {
+        return Err(Error::input(
+            place.to_owned(),
+            "expected a tool (an object), found something else",
+        ));
+    };
+    let wrong = |key: &str, expected: &str| {
+        Error::input(
+            format!("{place}.{key}"),
+            format!("expected {expected}, found something else"),
+        )
+    };
+    let text = |key: &str| match fields.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() && ["migration", "hitl_proof"].contains(&key) => {
+            Ok(None)
+        }
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        // Versions are numbers in careless YAML.
+        Some(Value::Number(number)) if key == "version" => Ok(Some(number.to_string())),
+        // A switch is a word here.
+        Some(Value::Bool(flag)) if ["hitl", "idempotency"].contains(&key) => {
+            Ok(Some(if *flag { "required" } else { "none" }.to_owned()))
+        }
+        Some(_) => Err(wrong(key, "text")),
+    };
+    let name = text("name")?
+        .filter(|name| !name.trim().is_empty())
+        .ok_or_else(|| wrong("name", "a name"))?;
+    let first = |keys: &[&str]| {
+        keys.iter()
+            .find_map(|key| fields.get(*key).filter(|schema| !schema.is_null()))
+            .cloned()
+    };
+    let schema = |keys: &[&str]| match first(keys) {
+        Some(schema) if !(schema.is_object() || schema.is_boolean()) => {
+            Err(wrong(keys[0], "a JSON Schema (an object)"))
+        }
+        found => Ok(found),
+    };
+    let risk_level = match text("risk_level")? {
+        None => None,
+        Some(word) => Some(
+            RiskLevel::of(&word)
+                .ok_or_else(|| wrong("risk_level", "read, low, medium, write, high or critical"))?,
+        ),
+    };
+    let max_calls = match fields.get("max_calls") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            value
+                .as_u64()
+                .ok_or_else(|| wrong("max_calls", "a whole number"))?,
+        ),
+    };
+    let hints = fields.get("annotations").filter(|hints| !hints.is_null());
+    let hint = |key: &str| match hints.and_then(|hints| hints.get(key)) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(_) => Err(wrong(&format!("annotations.{key}"), "true or false")),
+    };
+    let [read_only, destructive, idempotent, open_world] = [
+        hint("readOnlyHint")?,
+        hint("destructiveHint")?,
+        hint("idempotentHint")?,
+        hint("openWorldHint")?,
+    ];
+    let reads = read_only.unwrap_or(false);
+    Ok(Tool {
+        name,
+        title: text("title")?,
+        description: text("description")?,
+        version: text("version")?,
+        risk_level,
+        hitl: text("hitl")?,
+        hitl_proof: text("hitl_proof")?,
+        idempotency: text("idempotency")?,
+        max_calls,
+        migration: text("migration")?,
+        input_schema: schema(&["inputSchema", "input_schema", "schema", "parameters"])?
+            .unwrap_or(Value::Bool(true)),
+        output_schema: schema(&["outputSchema", "output_schema"])?,
+        annotations: Annotations {
+            read_only: reads,
+            destructive: !reads && destructive.unwrap_or(true),
+            idempotent: reads || idempotent.unwrap_or(false),
+            open_world: open_world.unwrap_or(true),
+        },
+        has_hint: [read_only, destructive, idempotent, open_world].map(|hint| hint.is_some()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle_of(name: &str, text: &str) -> Result<ToolBundle> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        ToolBundle::read(&path)
+    }
+
+    #[test]
+    fn one_tool_in_yaml_and_lists_of_mcp_and_openai() {
+        let yaml = "name: refund_api\nversion: 2.1.0\nrisk_level: write\nidempotency: required\nhitl: required\nschema:\n  type: object\n  required: [order_id, reason_code]\n";
+        let tool = &bundle_of("v2.1.0.yaml", yaml).unwrap().tools[0];
+        assert_eq!(
+            (tool.name.as_str(), tool.risk_level, tool.hitl.as_deref()),
+            ("refund_api", Some(RiskLevel::Write), Some("required"))
+        );
+        assert_eq!(tool.input_schema["required"][1], "reason_code");
+        // Nothing said of hints: the worst is meant.
+        assert_eq!(
+            tool.annotations,
+            Annotations {
+                read_only: false,
+                destructive: true,
+                idempotent: false,
+                open_world: true
+            }
+        );
+        let mcp = r#"{"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "a", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}}]}}"#;
+        let tool = &bundle_of("list.json", mcp).unwrap().tools[0];
+        assert_eq!(
+            tool.annotations,
+            Annotations {
+                read_only: true,
+                destructive: false,
+                idempotent: true,
+                open_world: true
+            }
+        );
+        let openai = r#"[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]"#;
+        assert_eq!(
+            bundle_of("f.json", openai).unwrap().tools[0].input_schema["type"],
+            "object"
+        );
+    }
+
+    #[test]
+    fn hostile_bundles_are_refused() {
+        for text in [
+            "",
+            "[1]",
+            "{}",
+            r#"{"tools": 1}"#,
+            r#"[{"name": ""}]"#,
+            r#"[{"name": "a"}, {"name": "a"}]"#,
+            r#"[{"name": "a", "schema": 3}]"#,
+        ] {
+            assert!(bundle_of("t.json", text).is_err(), "{text}");
+        }
+        // Nine levels of nine aliases each: 387 million strings if somebody wrote them out.
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let below = level - 1;
+            bomb += &format!(
+                "a{level}: &a{level} [{}]\n",
+                vec![format!("*a{below}"); 9].join(", ")
+            );
+        }
+        assert!(bundle_of("bomb.yaml", &format!("{bomb}name: x\n")).is_err());
+        assert!(bundle_of("deep.yaml", &format!("name: x\nschema: {}", "[".repeat(100_000))).is_err());
+    }
+}

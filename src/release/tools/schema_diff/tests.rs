@@ -1,0 +1,385 @@
+//! Rules of schema changes, both sides.
+
+use super::*;
+use serde_json::json;
+
+fn worst(old: &Value, new: &Value, side: Side) -> Option<Level> {
+    diff_schemas(old, new, side)
+        .into_iter()
+        .map(|change| change.level)
+        .max()
+}
+
+#[test]
+fn every_rule_has_its_level_on_both_sides() {
+    let property = |schema: Value| json!({"type": "object", "properties": {"a": schema}});
+    let check = |old: Value, new: Value, rule: &str, input: Level, output: Level| {
+        for (side, level) in [(Side::Input, input), (Side::Output, output)] {
+            let changes = diff_schemas(&property(old.clone()), &property(new.clone()), side);
+            let found = changes
+                .iter()
+                .find(|change| change.rule == rule)
+                .unwrap_or_else(|| panic!("{rule}: {changes:?}"));
+            assert_eq!(
+                (found.level, found.path.as_str()),
+                (level, "/a"),
+                "{rule} {side:?}"
+            );
+        }
+    };
+    check(
+        json!({"type": "number"}),
+        json!({"type": "integer"}),
+        "type-narrowed",
+        Error,
+        Info,
+    );
+    check(
+        json!({"type": "integer"}),
+        json!({"type": "number"}),
+        "type-widened",
+        Info,
+        Error,
+    );
+    check(
+        json!({"type": "string"}),
+        json!({"type": ["string", "null"]}),
+        "became-nullable",
+        Info,
+        Error,
+    );
+    check(
+        json!({"type": "string", "nullable": true}),
+        json!({"type": "string"}),
+        "became-not-nullable",
+        Error,
+        Info,
+    );
+    check(
+        json!({"enum": [1, 2]}),
+        json!({"enum": [1.0]}),
+        "enum-value-removed",
+        Error,
+        Info,
+    );
+    check(
+        json!({"enum": ["x"]}),
+        json!({"enum": ["x", "y"]}),
+        "enum-value-added",
+        Info,
+        Warning,
+    );
+    check(
+        json!({"type": "string"}),
+        json!({"type": "string", "enum": ["x"]}),
+        "became-enum",
+        Error,
+        Info,
+    );
+    check(
+        json!({"minimum": 0}),
+        json!({"exclusiveMinimum": 0}),
+        "limit-tightened",
+        Error,
+        Info,
+    );
+    check(
+        json!({"maximum": 9}),
+        json!({"maximum": 10}),
+        "limit-loosened",
+        Info,
+        Error,
+    );
+    check(
+        json!({}),
+        json!({"multipleOf": 5}),
+        "multiple-of-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({"multipleOf": 10}),
+        json!({"multipleOf": 5}),
+        "multiple-of-changed",
+        Info,
+        Error,
+    );
+    check(
+        json!({"type": "string"}),
+        json!({"type": "string", "pattern": "^a"}),
+        "pattern-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({"type": "array"}),
+        json!({"type": "array", "items": {"type": "string"}}),
+        "items-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({"type": "array"}),
+        json!({"type": "array", "prefixItems": [{"type": "string"}]}),
+        "prefix-item-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({}),
+        json!({"not": {"type": "null"}}),
+        "not-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({}),
+        json!({"if": {"required": ["b"]}, "then": {"required": ["c"]}}),
+        "condition-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({}),
+        json!({"patternProperties": {"^x": {"type": "string"}}}),
+        "pattern-properties-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({}),
+        json!({"unevaluatedProperties": false}),
+        "unevaluated-properties-added",
+        Error,
+        Info,
+    );
+    check(
+        json!({"anyOf": [{"minLength": 1}, {"type": "null"}]}),
+        json!({"anyOf": [{"minLength": 1}]}),
+        "branch-removed",
+        Error,
+        Info,
+    );
+    check(
+        json!({"default": 1}),
+        json!({"default": 2}),
+        "default-changed",
+        Warning,
+        Info,
+    );
+    check(
+        json!({"x-ui": 1}),
+        json!({"x-ui": 2}),
+        "unknown-keyword-changed",
+        Warning,
+        Warning,
+    );
+    check(
+        json!({"$ref": "#/$defs/gone"}),
+        json!({}),
+        "unresolvable-ref",
+        Error,
+        Error,
+    );
+}
+
+#[test]
+fn references_are_followed_and_circles_end() {
+    let tree = |leaf: &str| {
+        json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "properties": {
+            "value": {"type": leaf}, "children": {"type": "array", "items": {"$ref": "#/$defs/node"}}}}}})
+    };
+    assert_eq!(worst(&tree("string"), &tree("string"), Side::Input), None);
+    assert_eq!(worst(&tree("string"), &tree("integer"), Side::Input), Some(Error));
+    // A reference in a circle, and a chain of ten thousand.
+    let circle =
+        json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}});
+    assert_eq!(worst(&circle, &circle, Side::Input), None);
+    let mut definitions = Map::new();
+    for idx in 0..10_000 {
+        definitions.insert(
+            format!("d{idx}"),
+            json!({"type": "object", "properties": {"next": {"$ref": format!("#/$defs/d{}", idx + 1)}}}),
+        );
+    }
+    let chain = json!({"$ref": "#/$defs/d0", "$defs": definitions});
+    assert_eq!(worst(&chain, &chain, Side::Input), Some(Warning));
+}
+
+#[test]
+fn the_same_schema_written_otherwise_is_the_same() {
+    for (old, new) in [
+        (
+            json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
+            json!({"type": ["null", "string"]}),
+        ),
+        (json!({"const": 1}), json!({"const": 1.0})),
+        (
+            json!({"minimum": 1, "exclusiveMinimum": true}),
+            json!({"exclusiveMinimum": 1}),
+        ),
+        (
+            json!({"items": [{"type": "string"}]}),
+            json!({"prefixItems": [{"type": "string"}]}),
+        ),
+        (json!({"type": "string"}), json!({"allOf": [{"type": "string"}]})),
+        (json!({"items": {}}), json!({})),
+        (json!({"not": false}), json!({"unevaluatedProperties": {}})),
+        (
+            json!({"type": "integer", "exclusiveMinimum": 0}),
+            json!({"type": "integer", "minimum": 1}),
+        ),
+        (json!({"contains": {"type": "null"}, "minContains": 0}), json!({})),
+        (
+            json!({"dependencies": {"a": ["b"]}}),
+            json!({"dependentRequired": {"a": ["b"]}}),
+        ),
+    ] {
+        for side in [Side::Input, Side::Output] {
+            assert_eq!(diff_schemas(&old, &new, side), [], "{old} {new}");
+        }
+    }
+}
+
+/// What stands beside a reference, in a conjunction, or behind a condition holds as well.
+#[test]
+fn nothing_hides_behind_something_else() {
+    let referred = |own: Value, base: Value| {
+        let mut schema = own;
+        schema["$ref"] = json!("#/$defs/base");
+        schema["$defs"] = json!({"base": base});
+        schema
+    };
+    let pairs = [
+        (
+            referred(json!({"required": ["z"]}), json!({})),
+            referred(json!({"required": ["z"]}), json!({"required": ["a"]})),
+        ),
+        (
+            referred(json!({"maxLength": 50}), json!({"maxLength": 9})),
+            referred(json!({"maxLength": 50}), json!({"maxLength": 2})),
+        ),
+        (
+            referred(json!({"enum": [1, 2]}), json!({"enum": [1, 2]})),
+            referred(json!({"enum": [1, 2]}), json!({"enum": [1]})),
+        ),
+        (
+            referred(json!({"pattern": "a"}), json!({})),
+            referred(json!({"pattern": "a"}), json!({"pattern": "b"})),
+        ),
+        (
+            referred(
+                json!({"properties": {"x": {}}}),
+                json!({"properties": {"a": {"type": "number"}}}),
+            ),
+            referred(
+                json!({"properties": {"x": {}}}),
+                json!({"properties": {"a": {"type": "string"}}}),
+            ),
+        ),
+        (
+            json!({"if": {"required": ["k"]}, "then": {"$ref": "#/$defs/t"}, "$defs": {"t": {}}}),
+            json!({"if": {"required": ["k"]}, "then": {"$ref": "#/$defs/t"}, "$defs": {"t": {"required": ["b"]}}}),
+        ),
+        (
+            json!({"allOf": [{"$ref": "common.json"}], "properties": {"a": {"type": "string"}}}),
+            json!({"allOf": [{"$ref": "common.json"}], "properties": {"a": {"type": "integer"}}}),
+        ),
+        (
+            json!({"anyOf": [{"type": "number"}, {"type": "integer", "minimum": 0}]}),
+            json!({"oneOf": [{"type": "number"}, {"type": "integer", "minimum": 0}]}),
+        ),
+        (
+            json!({"patternProperties": {"^x": {}}, "additionalProperties": false}),
+            json!({"additionalProperties": false}),
+        ),
+        (
+            json!({"properties": {"a": {}}, "unevaluatedProperties": false}),
+            json!({"unevaluatedProperties": false}),
+        ),
+        (json!({}), json!({"properties": {"x": false}})),
+        (
+            json!({"additionalProperties": {"type": "string"}}),
+            json!({"additionalProperties": {"type": "string"}, "properties": {"x": {"type": "integer"}}}),
+        ),
+        (
+            json!({"contains": {"const": 1}, "minContains": 0}),
+            json!({"contains": {"const": 1}}),
+        ),
+        (
+            json!({"maximum": 9_007_199_254_740_993_i64}),
+            json!({"maximum": 9_007_199_254_740_992_i64}),
+        ),
+    ];
+    for (old, new) in pairs {
+        assert_eq!(worst(&old, &new, Side::Input), Some(Error), "{old} {new}");
+    }
+    // Conditions that swap what they ask for, and exactly one of two that overlap.
+    let rules = |first: &str, second: &str| {
+        let rule = |action: &str, needs: &str| json!({"if": {"properties": {"action": {"const": action}}}, "then": {"required": [needs]}});
+        json!({"allOf": [rule("refund", first), rule("cancel", second)]})
+    };
+    assert_eq!(
+        worst(
+            &rules("amount", "reason"),
+            &rules("reason", "amount"),
+            Side::Input
+        ),
+        Some(Error)
+    );
+    let numbers = json!([{"type": "number"}, {"type": "integer"}]);
+    assert_eq!(
+        worst(
+            &json!({"anyOf": numbers}),
+            &json!({"oneOf": numbers}),
+            Side::Input
+        ),
+        Some(Error)
+    );
+    // What pydantic writes for an optional text, and what changes in a branch.
+    let optional = |text: Value| json!({"anyOf": [text, {"type": "null"}]});
+    let plain = optional(json!({"type": "string"}));
+    assert_eq!(
+        worst(
+            &plain,
+            &optional(json!({"type": "string", "minLength": 1})),
+            Side::Input
+        ),
+        Some(Warning)
+    );
+    assert_eq!(
+        worst(
+            &plain,
+            &optional(json!({"type": "string", "description": "d"})),
+            Side::Input
+        ),
+        Some(Warning)
+    );
+    let wider = json!({"anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "items": {"type": "string"}}]});
+    assert_eq!(worst(&plain, &wider, Side::Input), Some(Info));
+    let listed = json!({"oneOf": [{"const": "a", "title": "A"}, {"const": "b", "title": "B"}]});
+    assert_eq!(worst(&json!({"enum": ["a", "b"]}), &listed, Side::Input), None);
+    let conjunction = |extra: Value| json!({"allOf": [{"type": "string", "maxLength": 9}, extra]});
+    assert!(
+        worst(
+            &json!({"allOf": [{"type": "string", "maxLength": 9}]}),
+            &conjunction(json!({"description": "d"})),
+            Side::Input
+        ) <= Some(Warning)
+    );
+    // Circles through unions, and doublings that would take for ever.
+    let circle =
+        json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "string"}]}}});
+    assert_eq!(worst(&circle, &circle, Side::Input), None);
+    let mut definitions = Map::new();
+    for idx in 0..40 {
+        let next = json!({"$ref": format!("#/$defs/d{}", idx + 1)});
+        definitions.insert(
+            format!("d{idx}"),
+            json!({"anyOf": [next, next], "allOf": [next, next]}),
+        );
+    }
+    definitions.insert("d40".into(), json!({"type": "string"}));
+    let doubling = json!({"$ref": "#/$defs/d0", "$defs": definitions});
+    assert!(worst(&doubling, &doubling, Side::Input) <= Some(Warning));
+}

@@ -1,0 +1,502 @@
+//! A place of a schema: everything that holds there at once, its references and conjunctions included. Borrowed, never copied.
+
+use serde_json::{Map, Number, Value};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
+
+/// Schemas that hold at one place, beyond which nobody counts.
+const MAX_PARTS: usize = 10_000;
+/// Unions within unions that are looked into for types.
+const MAX_UNIONS: usize = 1_000;
+/// Levels of references that are written out.
+const MAX_LEVELS: usize = 12;
+/// Bytes of a schema that is written out.
+const MAX_TEXT: usize = 1 << 16;
+
+/// A document, and what its references may name.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    root: &'a Value,
+    named: HashMap<String, &'a Value>,
+}
+
+impl<'a> Document<'a> {
+    /// Notes every `$id`, `$anchor` and `$dynamicAnchor`, wherever it stands.
+    pub(super) fn new(root: &'a Value) -> Self {
+        let mut named = HashMap::new();
+        let mut todo = vec![root];
+        while let Some(value) = todo.pop() {
+            match value {
+                Value::Object(fields) => {
+                    for key in ["$anchor", "$dynamicAnchor"] {
+                        if let Some(name) = fields.get(key).and_then(Value::as_str) {
+                            named.entry(format!("#{name}")).or_insert(value);
+                        }
+                    }
+                    if let Some(id) = fields.get("$id").and_then(Value::as_str) {
+                        named.entry(id.trim_end_matches('#').to_owned()).or_insert(value);
+                    }
+                    todo.extend(fields.values());
+                }
+                Value::Array(items) => todo.extend(items),
+                _ => {}
+            }
+        }
+        Self { root, named }
+    }
+
+    /// What a reference points to; `None` for another document, which is not fetched, and for nothing.
+    fn resolve(&self, reference: &str) -> Option<&'a Value> {
+        if let Some(found) = self.named.get(reference) {
+            return Some(found);
+        }
+        let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let document = if base.is_empty() {
+            self.root
+        } else {
+            self.named.get(base).copied()?
+        };
+        match fragment.strip_prefix('/') {
+            _ if fragment.is_empty() => Some(document),
+            Some(pointer) => document.pointer(&format!("/{}", percent_decoded(pointer)?)),
+            None => self.named.get(&format!("#{fragment}")).copied(),
+        }
+    }
+
+    /// A schema with its references written out and without what is only said to people, to be compared as text.
+    pub(super) fn text(&self, value: &'a Value) -> String {
+        let mut text = String::new();
+        self.write(value, 0, &mut text);
+        text
+    }
+
+    fn write(&self, value: &'a Value, level: usize, out: &mut String) {
+        if out.len() > MAX_TEXT {
+            return;
+        }
+        match value {
+            Value::Object(fields) => {
+                out.push('{');
+                for (key, inner) in fields.iter().filter(|(key, _)| {
+                    !["description", "title", "$comment", "examples"].contains(&key.as_str())
+                }) {
+                    out.push_str(key);
+                    out.push(':');
+                    match inner
+                        .as_str()
+                        .filter(|_| key == "$ref")
+                        .and_then(|reference| self.resolve(reference))
+                    {
+                        Some(target) if level < MAX_LEVELS => self.write(target, level + 1, out),
+                        _ => self.write(inner, level, out),
+                    }
+                    out.push(',');
+                }
+                out.push('}');
+            }
+            Value::Array(items) => {
+                out.push('[');
+                items.iter().for_each(|item| {
+                    self.write(item, level, out);
+                    out.push(',');
+                });
+                out.push(']');
+            }
+            other => out.push_str(&other.to_string()),
+        }
+    }
+}
+
+/// One place: the schemas that all hold there.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    /// Their keywords, each schema's for itself.
+    parts: Vec<&'a Map<String, Value>>,
+    /// `false` is among them: nothing is allowed.
+    pub(super) is_false: bool,
+    /// References that lead nowhere here.
+    pub(super) unresolved: BTreeSet<&'a str>,
+}
+
+const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+
+impl<'a> View<'a> {
+    /// Looks at schemas that all hold at one place.
+    pub(super) fn of(document: &Document<'a>, schemas: &[&'a Value]) -> Self {
+        let mut view = Self {
+            parts: Vec::new(),
+            is_false: false,
+            unresolved: BTreeSet::new(),
+        };
+        let mut seen: HashSet<usize> = HashSet::new();
+        let mut todo: Vec<&'a Value> = schemas.iter().rev().copied().collect();
+        while let Some(schema) = todo.pop() {
+            // What comes twice holds no more than once; circles end.
+            if !seen.insert(std::ptr::from_ref(schema) as usize) || view.parts.len() > MAX_PARTS {
+                continue;
+            }
+            match schema {
+                Value::Bool(false) => view.is_false = true,
+                Value::Object(fields) => {
+                    view.parts.push(fields);
+                    todo.extend(
+                        fields
+                            .get("allOf")
+                            .and_then(Value::as_array)
+                            .into_iter()
+                            .flatten()
+                            .rev(),
+                    );
+                    for reference in REFERENCES.iter().filter_map(|key| fields.get(*key)?.as_str()) {
+                        match document.resolve(reference) {
+                            Some(target) => todo.push(target),
+                            None => drop(view.unresolved.insert(reference)),
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        view
+    }
+
+    /// Every value of a keyword.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &'a Value> {
+        self.parts.iter().filter_map(move |part| part.get(key))
+    }
+
+    /// The keyword's value where it stands first.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.all(key).next()
+    }
+
+    /// Whether a schema here says exactly this.
+    pub(super) fn says(&self, key: &str, value: &Value) -> bool {
+        self.all(key).any(|own| own == value)
+    }
+
+    /// Keywords that are used here.
+    pub(super) fn keywords(&self) -> BTreeSet<&'a str> {
+        self.parts
+            .iter()
+            .flat_map(|part| part.keys())
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// Entries of objects under a keyword: by name, every schema that holds.
+    pub(super) fn entries(&self, key: &str) -> BTreeMap<&'a str, Vec<&'a Value>> {
+        let mut entries: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for (name, value) in self.all(key).filter_map(Value::as_object).flatten() {
+            entries.entry(name).or_default().push(value);
+        }
+        entries
+    }
+
+    /// Texts of lists under a keyword.
+    pub(super) fn texts(&self, key: &str) -> BTreeSet<&'a str> {
+        self.all(key)
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    }
+
+    /// Schemas under a keyword that say something.
+    pub(super) fn schemas(&self, key: &str) -> Vec<&'a Value> {
+        self.all(key).filter(|schema| !is_anything(schema)).collect()
+    }
+
+    /// The values that are allowed, if some schema lists them, or a union of nothing but values does: those that all lists hold.
+    pub(super) fn values(&self) -> Option<Vec<&'a Value>> {
+        let mut allowed: Option<Vec<&'a Value>> = None;
+        for part in &self.parts {
+            let own = [
+                part.get("const").map(|value| vec![value]),
+                part.get("enum")
+                    .and_then(Value::as_array)
+                    .map(|list| list.iter().collect()),
+            ];
+            let of_unions = ["anyOf", "oneOf"].map(|key| {
+                part.get(key)
+                    .and_then(Value::as_array)
+                    .and_then(|union| values_of_union(union))
+            });
+            for list in own.into_iter().chain(of_unions).flatten() {
+                let keys: HashSet<String> = list.iter().map(|value| same(value)).collect();
+                allowed = Some(match allowed {
+                    None => list,
+                    Some(before) => before
+                        .into_iter()
+                        .filter(|value| keys.contains(&same(value)))
+                        .collect(),
+                });
+            }
+        }
+        allowed
+    }
+
+    /// What each schema makes depend on something: `if` with its own `then` and `else`.
+    pub(super) fn conditions(&self) -> Vec<[Option<&'a Value>; 3]> {
+        self.parts
+            .iter()
+            .filter(|part| part.contains_key("if"))
+            .map(|part| ["if", "then", "else"].map(|key| part.get(key)))
+            .collect()
+    }
+
+    /// The types that are allowed: those that every schema allows; `None` for any.
+    pub(super) fn types(&self, document: &Document<'a>) -> Option<BTreeSet<&'a str>> {
+        let mut left = MAX_UNIONS;
+        self.types_within(document, &mut left)
+    }
+
+    fn types_within(&self, document: &Document<'a>, left: &mut usize) -> Option<BTreeSet<&'a str>> {
+        let mut allowed: Option<BTreeSet<&'a str>> = None;
+        let mut narrow = |types: BTreeSet<&'a str>| {
+            allowed = Some(match allowed.take() {
+                None => types,
+                Some(before) => both(&before, &types),
+            });
+        };
+        for part in &self.parts {
+            let named: Option<BTreeSet<&str>> = match part.get("type") {
+                Some(Value::String(name)) => Some(BTreeSet::from([name.as_str()])),
+                Some(Value::Array(names)) => Some(names.iter().filter_map(Value::as_str).collect()),
+                _ => None,
+            };
+            if let Some(mut types) = named {
+                // OpenAPI 3.0's way to say it.
+                if part.get("nullable") == Some(&Value::Bool(true)) {
+                    types.insert("null");
+                }
+                narrow(types);
+            }
+            for union in ["anyOf", "oneOf"]
+                .iter()
+                .filter_map(|key| part.get(*key)?.as_array())
+                .filter(|union| !union.is_empty())
+            {
+                let mut types = Some(BTreeSet::new());
+                for branch in union {
+                    *left = left.saturating_sub(1);
+                    let inner = if *left == 0 {
+                        None
+                    } else {
+                        Self::of(document, &[branch]).types_within(document, left)
+                    };
+                    types = types.zip(inner).map(|(mut sum, more): (BTreeSet<&str>, _)| {
+                        sum.extend(more);
+                        sum
+                    });
+                }
+                types.into_iter().for_each(&mut narrow);
+            }
+        }
+        if let Some(values) = self.values() {
+            narrow(values.into_iter().map(type_of).collect());
+        }
+        allowed
+    }
+
+    /// The unions of one kind that hold here.
+    pub(super) fn unions(&self, key: &str) -> Vec<&'a [Value]> {
+        self.all(key)
+            .filter_map(Value::as_array)
+            .map(Vec::as_slice)
+            .filter(|union| !union.is_empty())
+            .collect()
+    }
+
+    /// Whether it says nothing but that it is one of several shapes, of which some say more than their type: the shapes, and whether exactly one.
+    pub(super) fn pure_union(&self) -> Option<(&'a [Value], bool)> {
+        const BESIDE: [&str; 9] = [
+            "anyOf",
+            "oneOf",
+            "title",
+            "description",
+            "default",
+            "examples",
+            "$defs",
+            "definitions",
+            "$schema",
+        ];
+        let is_beside = |key: &&str| BESIDE.contains(key) || REFERENCES.contains(key) || *key == "allOf";
+        let (any, one) = (self.unions("anyOf"), self.unions("oneOf"));
+        let union = match (any.as_slice(), one.as_slice()) {
+            ([union], []) => (*union, false),
+            ([], [union]) => (*union, true),
+            _ => return None,
+        };
+        let is_plain = is_union_of_types(union.0) || values_of_union(union.0).is_some();
+        (self.keywords().iter().all(is_beside) && !is_plain).then_some(union)
+    }
+
+    /// Schemas of an array's item at a place: its own in each schema, or that of all.
+    pub(super) fn item(&self, idx: usize) -> Vec<&'a Value> {
+        let of_part = |part: &&'a Map<String, Value>| prefix(part).get(idx).or_else(|| rest(part));
+        self.parts
+            .iter()
+            .filter_map(of_part)
+            .filter(|schema| !is_anything(schema))
+            .collect()
+    }
+
+    /// How many first items have a schema of their own.
+    pub(super) fn n_prefix(&self) -> usize {
+        self.parts
+            .iter()
+            .map(|part| prefix(part).len())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Schemas of an array's other items.
+    pub(super) fn rest(&self) -> Vec<&'a Value> {
+        self.parts
+            .iter()
+            .filter_map(|part| rest(part))
+            .filter(|schema| !is_anything(schema))
+            .collect()
+    }
+
+    /// Branches of `allOf` as they are written.
+    pub(super) fn branches(&self) -> Vec<&'a Value> {
+        self.all("allOf").filter_map(Value::as_array).flatten().collect()
+    }
+
+    /// The tightest bound under some keywords, each with whether the value itself is out.
+    pub(super) fn bound(
+        &self,
+        is_lower: bool,
+        limits: impl Fn(&'a Map<String, Value>) -> Vec<(&'a Number, bool)>,
+    ) -> Option<(&'a Number, bool)> {
+        self.parts
+            .iter()
+            .flat_map(|part| limits(part))
+            .reduce(|a, b| if is_tighter(is_lower, b, a) { b } else { a })
+    }
+}
+
+/// Whether a bound is tighter than another.
+pub(super) fn is_tighter(is_lower: bool, new: (&Number, bool), old: (&Number, bool)) -> bool {
+    match compare(new.0, old.0) {
+        Ordering::Equal => new.1 && !old.1,
+        Ordering::Greater => is_lower,
+        Ordering::Less => !is_lower,
+    }
+}
+
+/// Which number is larger; whole numbers exactly.
+pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
+    let whole = |number: &Number| number.as_i128();
+    match (whole(a), whole(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => a.as_f64().unwrap_or(0.0).total_cmp(&b.as_f64().unwrap_or(0.0)),
+    }
+}
+
+/// Types that both sets allow; every integer is a number.
+fn both<'a>(a: &BTreeSet<&'a str>, b: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let within = |name: &&str, set: &BTreeSet<&str>| {
+        set.contains(name) || (*name == "integer" && set.contains("number"))
+    };
+    a.iter()
+        .filter(|name| within(name, b))
+        .chain(b.iter().filter(|name| within(name, a)))
+        .copied()
+        .collect()
+}
+
+/// Whether a union says nothing but which types there are.
+pub(super) fn is_union_of_types(union: &[Value]) -> bool {
+    union.iter().all(|branch| {
+        branch
+            .as_object()
+            .is_some_and(|fields| fields.len() == 1 && fields.contains_key("type"))
+    })
+}
+
+/// The values of a union whose branches say nothing but values.
+pub(super) fn values_of_union(union: &[Value]) -> Option<Vec<&Value>> {
+    const BESIDE: [&str; 5] = ["const", "enum", "title", "description", "type"];
+    let mut values = Vec::new();
+    for branch in union {
+        let fields = branch
+            .as_object()
+            .filter(|fields| fields.keys().all(|key| BESIDE.contains(&key.as_str())))?;
+        match (fields.get("const"), fields.get("enum")) {
+            (Some(value), None) => values.push(value),
+            (None, Some(Value::Array(list))) => values.extend(list),
+            _ => return None,
+        }
+    }
+    (!union.is_empty()).then_some(values)
+}
+
+/// Whether a schema allows everything.
+pub(super) fn is_anything(schema: &Value) -> bool {
+    schema == &Value::Bool(true) || schema.as_object().is_some_and(Map::is_empty)
+}
+
+/// Schemas of an array's first items. Drafts before 2020-12 wrote them as a list of `items`.
+fn prefix(part: &Map<String, Value>) -> &[Value] {
+    match part.get("prefixItems").or_else(|| part.get("items")) {
+        Some(Value::Array(items)) => items,
+        _ => &[],
+    }
+}
+
+fn rest(part: &Map<String, Value>) -> Option<&Value> {
+    match part.get("items") {
+        Some(Value::Array(_)) => part.get("additionalItems"),
+        items => items,
+    }
+}
+
+/// What a value is. `integer` for whole numbers, which are numbers, too.
+pub(super) fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.as_f64().is_some_and(|x| x.fract() == 0.0) => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// A value's text in which 1 and 1.0 are one.
+pub(super) fn same(value: &Value) -> String {
+    match value {
+        Value::Number(number) => match number.as_i128() {
+            Some(whole) => whole.to_string(),
+            None => number
+                .as_f64()
+                .map_or_else(|| number.to_string(), |x| x.to_string()),
+        },
+        other => format!("{} {other}", type_of(other)),
+    }
+}
+
+/// `%7B` to `{`: pointers in URIs are percent-encoded.
+fn percent_decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first == b'%' {
+            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
