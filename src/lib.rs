@@ -62,5 +62,3 @@ pub mod study;
 pub mod publish;
 // The command line.
 pub mod cli;
-
-mod tables;

@@ -453,6 +453,16 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     ]
 }
 
+/// The metrics that QoS is made of, in the order of [`Rates`].
+pub const RATE_METRICS: [&str; 6] = [
+    "bad_rate",
+    "availability",
+    "latency_mean_ms",
+    "tool_success_rate",
+    "task_completion_rate",
+    "complaint_rate",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

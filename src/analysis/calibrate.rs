@@ -1,7 +1,8 @@
 //! Do the methods hold on this traffic? Users who all had the baseline are dealt into two arms at random, again and again: every effect
 //! found is false, so the shares of false alarms and of intervals that miss 0 can be counted.
 
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -10,11 +11,12 @@ use crate::analysis::levels::DEFAULT_RELATIVE_MDE;
 use crate::analysis::sums::CubeSums;
 use crate::bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start};
 use crate::metric::Metric;
-use crate::replay::{Arm, Cube, CubeLayer};
-use crate::scenario::Scenario;
-use crate::stats::contrast::{Alternative, Plan};
+use crate::replay::{Cube, CubeLayer};
+use crate::scenario::{Arm, Scenario};
+use crate::stats::contrast::Plan;
 use crate::stats::dist::norm_isf;
 use crate::stats::effect::Levels;
+use crate::stats::p_value::Alternative;
 use crate::stats::two_proportions::{Counts, ProportionMethod};
 use crate::stats::{Interval, Known, Reason, effect, proportion, sequential, srm, two_proportions};
 

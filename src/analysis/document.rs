@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::off_policy::RatioValue;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::input::SourceFile;
 use crate::metric::Metric;
 use crate::qos::{GuardrailFinding, QosArm};
-use crate::replay::{Arm, RowCounts};
-use crate::scenario::Policy;
+use crate::replay::RowCounts;
+use crate::scenario::{Arm, Policy};
 use crate::stats::effect::Effect;
+use crate::stats::ope::{MAX_WEIGHT_Z, MIN_ESS};
 use crate::stats::quantile::QuantileEstimate;
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::srm::{FirstExposures, SrmTest};
@@ -260,4 +260,47 @@ pub struct SeriesPoint {
     pub n_rows: u64,
     /// Quality.
     pub qos: Known<QosArm>,
+}
+
+/// A layer's quality, had it been at another ratio in all stages in which both releases ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatioValue {
+    /// The tenant.
+    pub tenant: String,
+    /// The layer's id.
+    pub layer: String,
+    /// The ratio that was asked for.
+    pub ratio: Ratio,
+    /// Whether the log can say; `None` if no stage ran both releases.
+    pub overlap: Option<UserOverlap>,
+    /// QoS of all of the layer's requests together.
+    pub qos: Known<QosArm>,
+    /// Every metric that the log can tell.
+    pub metrics: Vec<MetricValue>,
+}
+
+/// A metric under another ratio.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// The metric's id.
+    pub metric: String,
+    /// Its value, with the error between bucket groups.
+    pub value: Known<RatioEstimate>,
+}
+
+/// Weights of users: the propensity is the ratio in force, so it is exact.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct UserOverlap {
+    /// `(sum w)^2 / sum w^2` over users of a stage and release.
+    pub ess: f64,
+    /// Largest weight.
+    pub max_weight: f64,
+    /// Standard errors by which the mean weight differs from 1.
+    pub mean_weight_z: f64,
+}
+
+impl UserOverlap {
+    pub(super) fn is_enough(&self) -> bool {
+        self.ess >= MIN_ESS && self.mean_weight_z.abs() <= MAX_WEIGHT_Z
+    }
 }

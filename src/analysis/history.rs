@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::document::{LatencyAnalysis, UserCounts};
-use crate::analysis::infer::{Inference, concurrent};
+use crate::analysis::infer::Inference;
+use crate::analysis::levels::concurrent;
 use crate::analysis::sums::{CubeSums, GroupSums};
 use crate::base::time::{DAY, Micros};
 use crate::bucket::{Ratio, group_start};
-use crate::qos::{GuardrailInput, judge_all};
-use crate::ramp::{Evidence, QosEvidence};
-use crate::replay::{Arm, Cube, CubeLayer};
-use crate::scenario::{LATENCY_P95, Plan, Scenario};
+use crate::qos::{GuardrailInput, Judged, QosArm, judge_all};
+use crate::replay::{Cube, CubeLayer};
+use crate::scenario::{Arm, LATENCY_P95, Plan, Scenario};
 use crate::stats::{Known, Reason};
 
 /// What numbers about another ratio rest on.
@@ -183,14 +183,14 @@ impl<'a> History<'a> {
     }
 
     /// What a decision would have looked at. Users are estimated, and their sample ratio is not known before a stage ends.
-    pub(crate) fn evidence(
+    pub(crate) fn stage_then(
         &self,
         plan: &Plan,
         layer: &CubeLayer,
         stretch: &Stretch,
         start: Micros,
         (ratio, now): (Ratio, Micros),
-    ) -> Evidence {
+    ) -> StageThen {
         let (inference, scenario) = (&self.inference, self.inference.scenario);
         let known = scenario
             .metrics
@@ -225,7 +225,7 @@ impl<'a> History<'a> {
         let come = layer.n_eligible as f64
             * -(-activity(layer, inference) * (now - start) as f64 / DAY as f64).exp_m1();
         let share = ratio.share();
-        Evidence {
+        StageThen {
             start,
             ratio,
             users: UserCounts {
@@ -234,13 +234,24 @@ impl<'a> History<'a> {
                 crossover: 0,
                 leaked: 0,
             },
-            srm: None,
-            qos: inference
-                .qos_arm(&stretch.sums[1])
-                .map(|arm| QosEvidence::from(&arm)),
+            qos: inference.qos_arm(&stretch.sums[1]),
             guardrails,
         }
     }
+}
+
+/// A stage as it was known at an earlier instant. Its sample ratio is absent: it is not known before a stage ends.
+pub(crate) struct StageThen {
+    /// First instant of the stage, microseconds.
+    pub(crate) start: Micros,
+    /// The ratio in force.
+    pub(crate) ratio: Ratio,
+    /// Distinct users, estimated.
+    pub(crate) users: UserCounts,
+    /// The candidate's quality.
+    pub(crate) qos: Result<QosArm, Reason>,
+    /// One judgement for each of the plan's guardrails, in their order.
+    pub(crate) guardrails: Vec<Judged>,
 }
 
 /// How often a user comes, a day, as the longest stage shows.

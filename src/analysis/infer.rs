@@ -2,17 +2,16 @@
 
 use crate::analysis::document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
-    MetricAnalysis, MetricArm, QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
+    MetricAnalysis, MetricArm, QosStage, RatioValue, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
-use crate::analysis::levels::Levelled;
-use crate::analysis::off_policy::RatioValue;
+use crate::analysis::levels::{Levelled, concurrent};
 use crate::analysis::sums::{BrokenSums, CubeSums, GroupSums};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
-use crate::metric::Metric;
-use crate::qos::{GuardrailInput, QosArm, RATE_METRICS, estimate_arm, judge_guardrails};
-use crate::replay::{Arm, BreakdownBy, Cube, CubeLayer, Stage, stages_of};
-use crate::scenario::{LATENCY_P95, Scenario};
+use crate::metric::{Metric, RATE_METRICS};
+use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
+use crate::replay::{Cube, CubeLayer};
+use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, Scenario, Stage, stages_of};
 use crate::stats::effect::{Effect, EffectMethod, Estimate, Levels};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::stats::quantile::QuantileEstimate;
@@ -467,15 +466,6 @@ impl Inference<'_> {
     }
 }
 
-/// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
-pub(super) fn concurrent(ratio: Ratio) -> Result<(), Reason> {
-    if ratio == Ratio::ZERO || ratio == Ratio::FULL {
-        Err(Reason::NoConcurrentControl)
-    } else {
-        Ok(())
-    }
-}
-
 /// The precision-weighted mean is `S / V`, and its variance `1 / V`.
 fn score_process(mean: Combined, levels: Levels) -> ScoreProcess {
     let v = mean.std_error.powi(2);
@@ -488,7 +478,7 @@ fn score_process(mean: Combined, levels: Levels) -> ScoreProcess {
     }
 }
 
-pub(super) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
+pub(crate) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
     let point = clusters
         .as_ref()
         .ok()

@@ -1,7 +1,7 @@
 //! What an analysis takes from the plan alone: error levels, what intervals are tuned to see, and how guardrails look at a metric.
 
 use crate::analysis::document::{LatencyAnalysis, MetricAnalysis};
-use crate::analysis::infer::concurrent;
+use crate::base::error::Result;
 use crate::bucket::Ratio;
 use crate::metric::{Better, Metric};
 use crate::qos::{GuardrailInput, QosArm};
@@ -23,7 +23,7 @@ pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
 }
 /// A scenario's error levels.
 #[derive(Clone, Copy)]
-pub(super) struct Levelled<'a>(pub(super) &'a Scenario);
+pub(crate) struct Levelled<'a>(pub(super) &'a Scenario);
 
 impl Levelled<'_> {
     pub(super) fn alpha(self) -> f64 {
@@ -135,5 +135,14 @@ impl Levelled<'_> {
             levels,
             EffectMethod::ClusterRobust,
         ))
+    }
+}
+
+/// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
+pub(crate) fn concurrent(ratio: Ratio) -> Result<(), Reason> {
+    if ratio == Ratio::ZERO || ratio == Ratio::FULL {
+        Err(Reason::NoConcurrentControl)
+    } else {
+        Ok(())
     }
 }

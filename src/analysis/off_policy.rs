@@ -1,61 +1,18 @@
 //! What other ratios would have been worth, from a log that ran its own: rows of each release are weighted by how much more (or less) often
 //! the other ratio would have let it answer.
 
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::analysis::document::{MetricValue, RatioValue, UserOverlap};
 use crate::analysis::infer::Inference;
 use crate::analysis::sums::GroupSums;
 use crate::bucket::Ratio;
-use crate::metric::Metric;
-use crate::qos::{QosArm, RATE_METRICS, estimate_arm};
-use crate::replay::{Arm, CubeLayer};
-use crate::stats::ope::{MAX_WEIGHT_Z, MIN_ESS};
+use crate::metric::{Metric, RATE_METRICS};
+use crate::qos::estimate_arm;
+use crate::replay::CubeLayer;
+use crate::scenario::Arm;
 use crate::stats::ratio::RatioEstimate;
-use crate::stats::{Clusters, Known, Reason, ratio};
-
-/// A layer's quality, had it been at another ratio in all stages in which both releases ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RatioValue {
-    /// The tenant.
-    pub tenant: String,
-    /// The layer's id.
-    pub layer: String,
-    /// The ratio that was asked for.
-    pub ratio: Ratio,
-    /// Whether the log can say; `None` if no stage ran both releases.
-    pub overlap: Option<UserOverlap>,
-    /// QoS of all of the layer's requests together.
-    pub qos: Known<QosArm>,
-    /// Every metric that the log can tell.
-    pub metrics: Vec<MetricValue>,
-}
-
-/// A metric under another ratio.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MetricValue {
-    /// The metric's id.
-    pub metric: String,
-    /// Its value, with the error between bucket groups.
-    pub value: Known<RatioEstimate>,
-}
-
-/// Weights of users: the propensity is the ratio in force, so it is exact.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct UserOverlap {
-    /// `(sum w)^2 / sum w^2` over users of a stage and release.
-    pub ess: f64,
-    /// Largest weight.
-    pub max_weight: f64,
-    /// Standard errors by which the mean weight differs from 1.
-    pub mean_weight_z: f64,
-}
-
-impl UserOverlap {
-    fn is_enough(&self) -> bool {
-        self.ess >= MIN_ESS && self.mean_weight_z.abs() <= MAX_WEIGHT_Z
-    }
-}
+use crate::stats::{Clusters, Reason, ratio};
 
 /// A stage's users and sums under the weights of another ratio.
 struct Weighted {

@@ -1,13 +1,15 @@
 //! Sums per cluster of every variance: bucket groups, or users where the scenario says so.
 
 use hashbrown::HashMap;
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::analysis::document::UserCounts;
 use crate::base::time::Micros;
 use crate::bucket::N_GROUPS;
 use crate::metric::{Metric, Sum};
-use crate::replay::{Arm, BreakdownBy, CellKey, Cube};
+use crate::replay::{CellKey, Cube};
+use crate::scenario::{Arm, BreakdownBy};
 use crate::stats::quantile::Histogram;
 use crate::stats::{Clusters, Reason};
 

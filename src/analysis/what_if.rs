@@ -7,10 +7,10 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::bucket::{N_GROUPS, group_start};
-use crate::metric::{Better, Metric, Sum};
-use crate::qos::{RATE_METRICS, qos_of_sums};
-use crate::replay::{Arm, CellKey, Cells, Cube, CubeLayer, Stage, stages_of};
-use crate::scenario::Scenario;
+use crate::metric::{Better, Metric, RATE_METRICS, Sum};
+use crate::qos::qos_of_sums;
+use crate::replay::{CellKey, Cells, Cube, CubeLayer};
+use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 
 /// What a schedule would have done.

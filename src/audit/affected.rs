@@ -2,13 +2,11 @@
 
 use hashbrown::HashSet;
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
 
-use crate::audit::user_hash;
+use crate::audit::trace::user_hash;
 use crate::base::error::Result;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;

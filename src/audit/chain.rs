@@ -75,7 +75,7 @@ impl ChainLink {
 }
 
 /// The links of a row: the user, the instant, the release, and those of its record.
-pub(super) fn links_of_row(row: &crate::audit::TraceRow, records: &RecordIndex) -> Vec<ChainLink> {
+pub(super) fn links_of_row(row: &crate::audit::trace::TraceRow, records: &RecordIndex) -> Vec<ChainLink> {
     let mut links = vec![
         ChainLink::of("user", row.user_id.as_deref(), "log user_id with every row"),
         ChainLink::of(

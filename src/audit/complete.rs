@@ -1,7 +1,8 @@
 //! How much of a log can be traced to what answered it and who approved that.
 
 use serde::Serialize;
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::audit::chain::{Hold, links_of_record};
 use crate::base::error::Result;

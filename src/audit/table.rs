@@ -2,11 +2,12 @@
 
 use arrow_array::{ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::audit::affected::{Affected, AffectedRow, OnRows};
 use crate::base::error::{Error, Result};
-use crate::base::{output, parquet_io, time};
+use crate::base::{files, parquet_io, time};
 use crate::input::Format;
 
 const COLUMNS: [&str; 9] = [
@@ -41,7 +42,7 @@ pub fn write(
             )));
         }
     };
-    output::write_file(path, |file| {
+    files::write_file(path, |file| {
         if is_csv {
             let failed = |error: csv::Error| Error::write(path, &error);
             let mut writer = csv::Writer::from_writer(file);

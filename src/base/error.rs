@@ -1,6 +1,7 @@
 //! The one error of the library: where it happened, what was expected, what was found, what to do next.
 
-use std::{fmt, io, path::Path};
+use std::path::Path;
+use std::{fmt, io};
 
 /// Exit codes of the `sluice` program. They are promises to scripts and do not change.
 pub mod exit_code {

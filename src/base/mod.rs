@@ -1,13 +1,20 @@
-//! The ground that every room stands on: errors, files, time, numbers, threads, memory.
+//! The ground that every room stands on: errors, files and documents, time, numbers, threads, memory.
 
+pub(crate) mod csv;
+pub mod digest;
 pub mod error;
+pub mod files;
 pub(crate) mod hash;
+pub(crate) mod interner;
+pub mod json;
+pub mod manifest;
 pub(crate) mod memory;
 pub mod number;
 pub(crate) mod objects;
-pub mod output;
 pub(crate) mod parallel;
 pub(crate) mod parquet_io;
 pub mod progress;
 pub(crate) mod spill;
 pub mod time;
+pub(crate) mod toml_file;
+pub(crate) mod url;

@@ -1,13 +1,9 @@
 //! Work over parts on all threads, with results that do not depend on how many there are.
 
 use rayon::prelude::*;
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::base::error::{Error, Result};
 

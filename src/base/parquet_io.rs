@@ -2,23 +2,21 @@
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
-use parquet::{
-    arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
-    basic::{Compression, Encoding, ZstdLevel},
-    file::properties::WriterProperties,
-};
-use std::{
-    cell::Cell,
-    fmt::Display,
-    fs::File,
-    io::Write,
-    panic::{self, AssertUnwindSafe},
-    path::Path,
-    sync::{Arc, Once},
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::cell::Cell;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Write;
+use std::panic;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, Once};
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::files;
 
 /// Writes batches as one row group each.
 ///
@@ -29,7 +27,7 @@ pub(crate) fn write(
     schema: &Arc<Schema>,
     batches: impl Iterator<Item = RecordBatch>,
 ) -> Result<()> {
-    output::write_file(path, |file| {
+    files::write_file(path, |file| {
         let mut writer = BatchWriter::new(path, file, schema)?;
         for batch in batches {
             writer.write(&batch)?;

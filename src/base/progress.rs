@@ -1,7 +1,9 @@
 //! Progress on a terminal: rows, rows per second, time left. Silent anywhere else.
 
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use std::{fmt, io::IsTerminal, time::Duration};
+use std::fmt;
+use std::io::IsTerminal;
+use std::time::Duration;
 
 /// Makes progress bars, or nothing.
 #[derive(Debug, Clone)]

@@ -1,12 +1,11 @@
 //! Records by key, partitioned, in memory or in files: what a join or a search for duplicates needs when the users do not fit in memory.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    hash::{BuildHasher, RandomState},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::base::error::{Error, Result};
 

@@ -1,10 +1,8 @@
 //! Instants and durations: microseconds since the Unix epoch, UTC, and their text forms.
 
-use jiff::{
-    Timestamp,
-    civil::{Date, DateTime},
-    tz::TimeZone,
-};
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 pub type Micros = i64;

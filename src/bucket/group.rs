@@ -40,6 +40,9 @@ pub fn groups_below(bucket: u16) -> u16 {
     }
 }
 
+/// Number of buckets: positions 0..=9999.
+pub const N_BUCKETS: u16 = 10_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,11 +7,8 @@ mod profile;
 mod ratio;
 pub mod systems;
 
-pub use group::{N_GROUPS, group_of, group_start, groups_below};
+pub use group::{N_BUCKETS, N_GROUPS, group_of, group_start, groups_below};
 pub use murmur3::murmur3_x86_32;
 pub use platform::{PLATFORMS, Platform};
 pub use profile::{BucketHasher, Profile};
 pub use ratio::Ratio;
-
-/// Number of buckets: positions 0..=9999.
-pub const N_BUCKETS: u16 = 10_000;

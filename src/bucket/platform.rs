@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{N_BUCKETS, systems};
+use crate::bucket::group::N_BUCKETS;
+use crate::bucket::systems;
 
 /// A system that places users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::N_BUCKETS;
+use crate::bucket::group::N_BUCKETS;
 use crate::bucket::murmur3::Prefix;
 use crate::bucket::platform::Platform;
 

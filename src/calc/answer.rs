@@ -1,9 +1,11 @@
 //! Results of a calculation: named values in order, and why some do not exist.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use crate::stats::Reason;
-use crate::stats::contrast::{Contrast, Ends, PValue};
+use crate::stats::contrast::Contrast;
+use crate::stats::p_value::{Ends, PValue};
 
 /// A value of a result.
 #[derive(Debug, Clone, PartialEq, Serialize)]

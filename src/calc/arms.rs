@@ -1,9 +1,10 @@
 //! Arms of a comparison, as `sluice calc` takes them.
 
 use crate::calc::fields::{Fields, Refusal, Taken};
-use crate::stats::contrast::{Alternative, Plan};
+use crate::stats::contrast::Plan;
 use crate::stats::effect::Estimate;
 use crate::stats::moments::{Moments, RatioSums};
+use crate::stats::p_value::Alternative;
 use crate::stats::two_proportions::Counts;
 use crate::stats::{Reason, ratio};
 

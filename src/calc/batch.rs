@@ -4,8 +4,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::calc::Function;
 use crate::calc::fields::{Refusal, short};
+use crate::calc::functions::Function;
 
 /// What a line gives.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,9 +5,9 @@ use crate::calc::arms;
 use crate::calc::fields::{Fields, Taken};
 use crate::ramp::exact::{ExactRamp, RuinRisk, risk_of_ruin_step};
 use crate::stats::confidence_sequence::{Family, Stitching, Tuning};
-use crate::stats::contrast::Alternative;
 use crate::stats::dist::norm_isf;
 use crate::stats::group_sequential::{Sides, Spending, crossings};
+use crate::stats::p_value::Alternative;
 use crate::stats::power::{Baseline, Comparison, NullVariance, rule_of_three};
 use crate::stats::{Reason, group_sequential};
 

@@ -7,11 +7,11 @@ use crate::calc::fields::{Fields, Taken};
 use crate::layer::Features;
 use crate::metric::BadRateOf;
 use crate::scenario::{Consent, LayerMode, Layering, QosConfig, UnknownUsers};
-use crate::stats::contrast::Ends;
 use crate::stats::dist::{ln_chi2_sf, t_isf};
 use crate::stats::judge::JudgeQuality;
 use crate::stats::moments::Moments;
 use crate::stats::ope::{Bounds, Estimator, Lambdas, Log, Overlap};
+use crate::stats::p_value::Ends;
 use crate::stats::{Interval, Reason, judge, multiplicity, ope, pass_k, psi, srm};
 use crate::{layer, qos};
 

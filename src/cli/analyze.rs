@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::{Analysis, Asked, RatioValue};
 use crate::base::error::{Error, Result};
+use crate::base::json;
 use crate::base::number::number;
-use crate::base::output;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, parse_instant, print};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
 use crate::qos::QosArm;
 use crate::replay::Cube;
 use crate::report::percent;
@@ -80,7 +81,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
     if args.json {
-        print(&output::to_json(&analysis))?;
+        print(&json::to_json(&analysis))?;
         return Ok(DONE);
     }
     let mut text = text(&analysis, args.all_stages, args.breakdowns);
@@ -98,9 +99,9 @@ fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path)
     windows
         .warnings
         .iter()
-        .for_each(|warning| crate::cli::note(&format!("warning: {warning}")));
+        .for_each(|warning| crate::cli::terminal::note(&format!("warning: {warning}")));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
-    output::write_json(out, &analysis)?;
+    json::write_json(out, &analysis)?;
     Ok(analysis)
 }
 

@@ -9,10 +9,11 @@ use crate::audit::{Affected, AffectedQuestion, Chain, Completeness, Hold, WriteC
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{output, time};
+use crate::base::{files, json, time};
 use crate::cli::finops::{BadRowArg, check_out, check_period, source};
 use crate::cli::summary::{new_table, shown};
-use crate::cli::{DONE, parse_instant, print};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
 use crate::release::tools::ToolBundle;
 use crate::release::{RecordIndex, read_records};
 
@@ -36,7 +37,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as trace_id=request; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
     columns: Vec<(String, String)>,
     /// Release records: a file or a folder
     #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]
@@ -84,7 +85,7 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
     let is_complete = if args.traces.is_empty() {
         let found = audit::completeness(args.from..args.until, &reader, &records, &progress)?;
         print(&if args.json {
-            output::to_json(&found)
+            json::to_json(&found)
         } else {
             completeness_text(&found)
         })?;
@@ -106,7 +107,7 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
         }
         let chains = audit::chains(&traces, &reader, &records, &progress)?;
         print(&if args.json {
-            output::to_json(&chains)
+            json::to_json(&chains)
         } else {
             chains.iter().map(chain_text).collect::<Vec<_>>().join("\n")
         })?;
@@ -129,7 +130,7 @@ fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
                 .flatten()
                 .cloned(),
         );
-        output::keep_apart(&read, &[path])?;
+        files::keep_apart(&read, &[path])?;
     }
     let calls = match (&args.tool_calls, &args.tools) {
         (Some(calls), Some(tools)) => Some(WriteCalls::read(calls, &ToolBundle::read(tools)?)?),
@@ -155,7 +156,7 @@ fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
         })?,
     };
     print(&if args.json {
-        output::to_json(&found)
+        json::to_json(&found)
     } else {
         affected_text(&found, args)
     })?;

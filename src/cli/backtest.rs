@@ -4,10 +4,11 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
-use crate::base::output;
+use crate::base::json;
 use crate::base::time::Micros;
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, parse_instant, print};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate;
@@ -89,10 +90,10 @@ pub(super) fn run(args: &BacktestArgs) -> Result<u8> {
         )?);
     }
     if let Some(path) = &args.out {
-        output::write_json(path, &found)?;
+        json::write_json(path, &found)?;
     }
     print(&if args.json {
-        output::to_json(&found)
+        json::to_json(&found)
     } else {
         text(&found)
     })?;

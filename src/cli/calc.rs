@@ -2,17 +2,16 @@
 
 use clap::Args;
 use serde_json::{Map, Value};
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, IsTerminal, Write},
-    path::{Path, PathBuf},
-};
+use std::fs::File;
+use std::io;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, exit_code};
-use crate::base::output;
+use crate::base::json;
 use crate::calc::{Answer, FUNCTIONS, Function, Item, answer_lines};
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, print};
+use crate::cli::terminal::{DONE, print};
 
 /// Lines that are answered together.
 const LINES_AT_ONCE: usize = 16_384;
@@ -253,6 +252,6 @@ fn cell(item: &Item) -> String {
             }
         }
         Item::Missing(()) => "-".to_owned(),
-        other => output::to_json(other).trim().trim_matches('"').to_owned(),
+        other => json::to_json(other).trim().trim_matches('"').to_owned(),
     }
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use crate::analysis::{Calibration, Rate, calibrate};
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::json;
 use crate::base::time::Micros;
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, parse_instant, print};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
 use crate::replay::Cube;
 use crate::report::percent;
 use crate::scenario::{Overrides, Scenario};
@@ -94,10 +95,10 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8> {
         calibration.splits.retain(|split| split.layer == *layer);
     }
     if let Some(path) = &args.out {
-        output::write_json(path, &calibration)?;
+        json::write_json(path, &calibration)?;
     }
     print(&if args.json {
-        output::to_json(&calibration)
+        json::to_json(&calibration)
     } else {
         table(&calibration)
     })?;

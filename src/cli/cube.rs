@@ -2,21 +2,21 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::CellAlignment;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
-use crate::base::output::StagedFolder;
+use crate::base::files::StagedFolder;
 use crate::base::time::Micros;
-use crate::base::{output, time};
+use crate::base::{json, time};
 use crate::cli::replay::rows_text;
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, parse_instant, print};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
 use crate::replay;
-use crate::replay::{Arm, Breakdown, BreakdownBy, CUBE_FILE, CellKey, Cube, Exposure};
+use crate::replay::{Breakdown, CUBE_FILE, CellKey, Cube, Exposure};
 use crate::report::percent;
+use crate::scenario::{Arm, BreakdownBy};
 
 /// Merge, show or slice cubes
 #[derive(Debug, Args)]
@@ -187,7 +187,7 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
             })
             .collect();
         let document = serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
-        print(&output::to_json(&document))?;
+        print(&json::to_json(&document))?;
         return Ok(DONE);
     }
     let mut text = format!(

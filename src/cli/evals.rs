@@ -2,12 +2,14 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::base::error::Result;
+use crate::base::json;
 use crate::base::number::number;
-use crate::base::output;
-use crate::cli::{DONE, print, summary};
+use crate::cli::summary;
+use crate::cli::terminal::{DONE, print};
 use crate::metric::Better;
 use crate::release::evals;
 use crate::release::evals::{Comparison, Design, EvalTable, Suite};
@@ -32,7 +34,7 @@ pub(super) struct EvalsArgs {
     #[arg(long, value_name = "METRIC")]
     lower_is_better: Vec<String>,
     /// A column of a plain table has another name
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
     columns: Vec<(String, String)>,
     /// Error of an interval
     #[arg(long, value_name = "ALPHA", default_value_t = 0.05)]
@@ -111,7 +113,7 @@ pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
         }
     }
     if args.json {
-        print(&output::to_json(
+        print(&json::to_json(
             &json!({"sources": table.sources, "metrics": found, "comparisons": comparisons}),
         ))?;
     } else {

@@ -2,18 +2,17 @@
 
 use clap::{Args, ValueEnum};
 use comfy_table::CellAlignment;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::number::number;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{output, time};
+use crate::base::{files, json, time};
 use crate::cli::summary::{new_table, shown};
-use crate::cli::{DONE, parse_instant, print};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
 use crate::finops;
 use crate::finops::{Budget, By, Chargeback, Line, Per, Prices, Question, Success, UnitCost};
 use crate::input::Format;
@@ -54,7 +53,7 @@ pub(super) struct FinopsArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as cost_usd=price; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
     columns: Vec<(String, String)>,
     /// What lines are by, in this order
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "tenant_id,feature,release_id,model_ref,prompt_ref", value_parser = parse_by)]
@@ -145,7 +144,7 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
                 .flatten()
                 .cloned(),
         );
-        output::keep_apart(&read, &[path])?;
+        files::keep_apart(&read, &[path])?;
     }
     let success = match args.success {
         SuccessArg::Task => Success::Task,
@@ -184,7 +183,7 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
         finops::write(&bill, path)?;
     }
     print(&if args.json {
-        output::to_json(&bill)
+        json::to_json(&bill)
     } else {
         text(&bill, args.out.as_deref())
     })?;

@@ -2,16 +2,16 @@
 
 use clap::Args;
 use serde_json::json;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
 use crate::base::time::Micros;
-use crate::cli::{DONE, parse_instant, print, record, summary};
-use crate::gate::{Evals, Evidence, Policy};
+use crate::base::{digest, files, json};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::{parse_instant, read_policy};
+use crate::cli::{record, summary};
+use crate::gate::{Evals, Evidence};
 use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
 use crate::release::{ReleaseRecord, evals, tools};
@@ -52,10 +52,10 @@ pub(super) struct GateArgs {
     #[arg(long, value_name = "PATH")]
     baseline_evals: Option<PathBuf>,
     /// A column of plain results has another name
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
     columns: Vec<(String, String)>,
     /// The same for the baseline's results; those of --column by default
-    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column, requires = "baseline_evals")]
+    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column, requires = "baseline_evals")]
     baseline_columns: Vec<(String, String)>,
     /// The evaluation's report, whose digest the record holds
     #[arg(long, value_name = "FILE")]
@@ -93,7 +93,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
     let policy = args
         .policy
         .as_deref()
-        .map(Policy::read)
+        .map(read_policy)
         .transpose()?
         .unwrap_or_default();
     let (Some(candidate), Some(baseline)) = (&args.candidate, &args.baseline) else {
@@ -114,7 +114,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         if path.is_file() {
             inputs.push(SourceFile {
                 name,
-                digest: output::sha256_of_file(path)?,
+                digest: digest::sha256_of_file(path)?,
             });
         }
         Ok(())
@@ -212,11 +212,11 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
             [baseline_evals.as_ref(), own_evals.as_ref()],
         )
     });
-    let analysis = args.analysis.as_deref().map(output::read_json).transpose()?;
+    let analysis = args.analysis.as_deref().map(json::read_json).transpose()?;
     let approvals = args
         .approvals
         .as_deref()
-        .map(gate::read_approvals)
+        .map(|path| gate::parse_approvals(&files::read_text(path)?, &path.display().to_string()))
         .transpose()?
         .unwrap_or_default();
     let evidence = Evidence {
@@ -233,7 +233,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         eval_report: args
             .eval_report
             .as_deref()
-            .map(output::sha256_of_file)
+            .map(digest::sha256_of_file)
             .transpose()?,
         analysis: analysis.as_ref(),
         approvals: &approvals,
@@ -246,7 +246,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         write(&report, &args.uri, out, args)?;
     }
     if args.json {
-        print(&output::to_json(&report))?;
+        print(&json::to_json(&report))?;
     } else {
         let mut text = format!("{}\n", summary::checks_table(&report.checks).trim_fmt());
         for check in report
@@ -306,15 +306,15 @@ fn write(report: &gate::GateReport, uri: &str, out: &Path, args: &GateArgs) -> R
     .flatten()
     .cloned()
     .collect();
-    output::keep_apart(&read, &files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
-    let text = output::to_json(report);
-    let digest = output::sha256_of_bytes(text.as_bytes());
-    output::write_bytes(&files[0], text.as_bytes())?;
-    output::write_bytes(&files[1], report::gate_markdown(report, args.lang).as_bytes())?;
-    output::write_bytes(&files[2], report::gate_html(report, args.lang).as_bytes())?;
-    output::write_json(&files[3], &report.statement(uri, &digest))?;
+    files::keep_apart(&read, &files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let text = json::to_json(report);
+    let digest = digest::sha256_of_bytes(text.as_bytes());
+    files::write_bytes(&files[0], text.as_bytes())?;
+    files::write_bytes(&files[1], report::gate_markdown(report, args.lang).as_bytes())?;
+    files::write_bytes(&files[2], report::gate_html(report, args.lang).as_bytes())?;
+    json::write_json(&files[3], &report.statement(uri, &digest))?;
     let subject = report.subjects.first();
-    output::write_json(
+    json::write_json(
         &files[4],
         &json!({
             "release_id": report.candidate,

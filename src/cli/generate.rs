@@ -4,9 +4,9 @@ use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
-use crate::base::output::StagedFolder;
+use crate::base::files::StagedFolder;
 use crate::base::progress::Progress;
-use crate::cli::{DONE, print};
+use crate::cli::terminal::{DONE, print};
 use crate::generate;
 use crate::generate::DATA_FILE;
 use crate::scenario::{Overrides, Scenario};

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time::{DAY, Micros};
-use crate::base::{objects, output, time};
-use crate::cli::{DONE, parse_instant, print, source_at, summary};
+use crate::base::{json, time};
+use crate::cli::summary;
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::{parse_instant, source_at};
+use crate::input::fetch;
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
 use crate::study;
@@ -38,7 +41,7 @@ pub(super) struct LayerArgs {
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
     /// A column under another name, such as user_id=customer_id; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
     columns: Vec<(String, String)>,
     /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value, quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]
@@ -93,7 +96,7 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     let options = LayerOptions {
         as_of,
         audit: args.audit,
-        previous: args.previous.as_deref().map(objects::local_file).transpose()?,
+        previous: args.previous.as_deref().map(fetch::local_file).transpose()?,
         changes: args.changes.clone(),
         changed_only: args.changed_only,
         rfm_table: args.rfm_table.clone().map(|path| RfmTable {
@@ -104,7 +107,7 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
     };
     let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
     print(&if args.json {
-        output::to_json(&found)
+        json::to_json(&found)
     } else {
         summary::layers_table(&found)
     })?;

@@ -4,10 +4,11 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::{Error, Result, exit_code};
+use crate::base::json;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{objects, output};
-use crate::cli::{DONE, print};
+use crate::cli::terminal::{DONE, print};
+use crate::input::fetch;
 use crate::publish;
 use crate::publish::{Outcome, Parts, PublishReport, Source, TargetReport};
 
@@ -52,7 +53,7 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) fn run(args: &PublishArgs) -> Result<u8> {
-    let layers = args.layers.as_deref().map(objects::local_file).transpose()?;
+    let layers = args.layers.as_deref().map(fetch::local_file).transpose()?;
     let parts = match (args.rollback, args.no_users) {
         (true, _) => Parts::Rollback,
         (false, true) => Parts::Ratios,
@@ -71,16 +72,16 @@ pub(super) fn run(args: &PublishArgs) -> Result<u8> {
     };
     let report = publish::publish(&source, &mut targets, &options, &Progress::on_terminal());
     print(&if args.json {
-        output::to_json(&report)
+        json::to_json(&report)
     } else {
         table(&report)
     })?;
     for target in &report.targets {
         for warning in &target.warnings {
-            crate::cli::note(&format!("warning: {}: {warning}", target.target));
+            crate::cli::terminal::note(&format!("warning: {}: {warning}", target.target));
         }
         if let Some(error) = &target.error {
-            crate::cli::note(&format!("error: {error}"));
+            crate::cli::terminal::note(&format!("error: {error}"));
         }
     }
     Ok(if report.has_failed() {

@@ -5,9 +5,11 @@ use serde_json::json;
 use std::path::PathBuf;
 
 use crate::base::error::{Error, Problem, Result};
-use crate::base::output;
-use crate::cli::{DONE, print, summary};
-use crate::gate::{Evidence, GateCheck, GateOutcome, Policy};
+use crate::base::json;
+use crate::cli::summary;
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::read_policy;
+use crate::gate::{Evidence, GateCheck, GateOutcome};
 use crate::release::{DIMENSIONS, Registry, ReleaseRecord, Seen, Signal, SignalKind};
 use crate::{gate, release};
 
@@ -109,7 +111,7 @@ pub(super) fn run(args: &RecordArgs) -> Result<u8> {
 fn show(args: &ShowArgs) -> Result<u8> {
     let records = release::read_records(&args.records)?;
     if args.json {
-        print(&output::to_json(&records))?;
+        print(&json::to_json(&records))?;
         return Ok(DONE);
     }
     for record in &records {
@@ -166,7 +168,7 @@ fn check(args: &CheckArgs) -> Result<u8> {
     let policy = args
         .policy
         .as_deref()
-        .map(Policy::read)
+        .map(read_policy)
         .transpose()?
         .unwrap_or_default();
     let seen = args
@@ -191,7 +193,7 @@ fn check(args: &CheckArgs) -> Result<u8> {
         .max()
         .unwrap_or(GateOutcome::Inconclusive);
     if args.json {
-        print(&output::to_json(
+        print(&json::to_json(
             &json!({"release_id": candidate.release_id, "digest": candidate.digest, "outcome": outcome, "checks": checks}),
         ))?;
     } else {
@@ -210,7 +212,7 @@ pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<See
     let mut registry = Registry::open(path)?;
     let seen = registry.note(record);
     if seen == Seen::New {
-        output::write_json(path, &registry)?;
+        json::write_json(path, &registry)?;
     }
     Ok(seen)
 }
@@ -222,7 +224,7 @@ fn diff(args: &DiffArgs) -> Result<u8> {
     );
     let changes = release::changes(&baseline, &candidate);
     if args.json {
-        print(&output::to_json(
+        print(&json::to_json(
             &json!({"baseline": baseline.release_id, "candidate": candidate.release_id, "changes": changes}),
         ))?;
         return Ok(DONE);
@@ -264,7 +266,7 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
         ReleaseRecord::read(&args.target)?,
     );
     let mut signals = match &args.analysis {
-        Some(path) => release::signals_of(&output::read_json(path)?),
+        Some(path) => release::signals_of(&json::read_json(path)?),
         None => Vec::new(),
     };
     for word in &args.signal {
@@ -286,7 +288,7 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
     }
     let plan = release::rollback(&candidate, &target, signals);
     if args.json {
-        print(&output::to_json(&plan))?;
+        print(&json::to_json(&plan))?;
         return Ok(DONE);
     }
     if plan.steps.is_empty() {

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::{PairedEffect, WhatIf, WhatIfCube};
 use crate::base::error::{Error, Result};
+use crate::base::files::StagedFolder;
+use crate::base::json;
 use crate::base::memory::memory_limit;
-use crate::base::output::StagedFolder;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{objects, output};
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, parse_instant, parse_size, print, source_at};
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::{parse_instant, parse_size, source_at};
+use crate::input::fetch;
 use crate::replay::{CUBE_FILE, Cube, Inputs};
 use crate::scenario::{Overrides, Scenario, Source};
 use crate::stats::Known;
@@ -77,7 +79,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
             "expected --layers, --plan and --out, found only some of them",
         ));
     };
-    let layers = &objects::local_file(layers)?;
+    let layers = &fetch::local_file(layers)?;
     let mut scenario = Scenario::load(
         plan,
         &Overrides {
@@ -112,7 +114,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
     staged.commit()?;
     let rows = &cube.counts;
     print(&if args.json {
-        output::to_json(rows)
+        json::to_json(rows)
     } else {
         format!("{}written:\n  {}\n", rows_text(&cube), out.display())
     })?;
@@ -170,7 +172,7 @@ fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
     let cube = WhatIfCube::read(cube, &scenarios)?;
     let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
     print(&if json {
-        output::to_json(&answers)
+        json::to_json(&answers)
     } else {
         what_if_table(&answers)
     })?;

@@ -4,8 +4,8 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
-use crate::base::output;
-use crate::cli::{DONE, print};
+use crate::base::{json, manifest};
+use crate::cli::terminal::{DONE, print};
 use crate::report::{Lang, StudyDocument};
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
@@ -29,14 +29,17 @@ pub(super) struct ReportArgs {
 pub(super) fn run(args: &ReportArgs) -> Result<u8> {
     if let Some(plan) = &args.plan {
         let scenario = Scenario::load(plan, &Overrides::default())?;
-        output::write_json(&args.dir.join(study::file::STUDY), &StudyDocument::new(&scenario))?;
+        json::write_json(
+            &args.dir.join(manifest::file::STUDY),
+            &StudyDocument::new(&scenario),
+        )?;
     }
     study::report(&args.dir, args.lang)?;
     let path = |name: &str| args.dir.join(name).display().to_string();
     print(&format!(
         "written:\n  {}\n  {}\n",
-        path(study::file::REPORT_HTML),
-        path(study::file::REPORT_MD)
+        path(manifest::file::REPORT_HTML),
+        path(manifest::file::REPORT_MD)
     ))?;
     Ok(DONE)
 }

@@ -1,22 +1,20 @@
 //! `sluice schedule`: analysis and state to the next ratios.
 
 use clap::Args;
-use rand::{TryRng, rngs::SysRng};
-use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::analysis::Analysis;
 use crate::base::error::{Error, Result};
-use crate::base::output;
 use crate::base::time::Micros;
-use crate::cli::{DONE, parse_instant, print, print_error};
+use crate::base::{digest, json, manifest};
+use crate::cli::terminal::{DONE, print, print_error};
+use crate::cli::values::parse_instant;
 use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
@@ -72,10 +70,10 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
 }
 
 fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
-    let analysis: Analysis = output::read_json(&args.analysis)?;
+    let analysis: Analysis = json::read_json(&args.analysis)?;
     let scenario = scenario_of(args, &analysis)?;
-    let state: Option<RampState> = state.map(output::read_json).transpose()?;
-    let digest = output::sha256_of(&[output::to_json(&analysis).as_bytes()]);
+    let state: Option<RampState> = state.map(json::read_json).transpose()?;
+    let digest = digest::sha256_of(&[json::to_json(&analysis).as_bytes()]);
     if state
         .as_ref()
         .is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest))
@@ -91,14 +89,14 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
     if let Some(path) = &args.layer_summary {
         study::gate(
             &scenario,
-            &output::read_json(path)?,
+            &json::read_json(path)?,
             &analysis,
             &schedule,
             &args.out,
         )?;
     }
     if args.json {
-        print(&output::to_json(&schedule))?;
+        print(&json::to_json(&schedule))?;
         return Ok(DONE);
     }
     let mut text = String::new();
@@ -115,7 +113,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
     }
     text.push_str(&format!(
         "written:\n  {}\n",
-        args.out.join(study::file::SCHEDULE).display()
+        args.out.join(manifest::file::SCHEDULE).display()
     ));
     print(&text)?;
     Ok(DONE)
@@ -159,7 +157,7 @@ fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| Error::write(&args.out, &error))?;
     }
-    let written = args.out.join(study::file::STATE);
+    let written = args.out.join(manifest::file::STATE);
     let mut is_first = true;
     while !stop.load(Ordering::Relaxed) {
         let state = if written.exists() {

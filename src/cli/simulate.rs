@@ -4,17 +4,17 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
+use crate::base::files::StagedFolder;
+use crate::base::manifest::file::REPORT_HTML;
 use crate::base::number::number;
-use crate::base::output;
-use crate::base::output::StagedFolder;
 use crate::base::progress::Progress;
+use crate::base::{digest, files, json};
 use crate::cli::summary::new_table;
-use crate::cli::{DONE, print};
+use crate::cli::terminal::{DONE, print};
 use crate::replay::Cube;
 use crate::report::{Lang, percent};
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate::{Chance, Forecast, Measured, Optimum, PlanForecast, Quantity};
-use crate::study::file::REPORT_HTML;
 use crate::{report, simulate};
 
 /// The forecast's document: what makes a folder one of a forecast.
@@ -102,15 +102,15 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
     }
     if let Some(staged) = staged {
         let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, args.lang)?;
-        output::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
+        files::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
         forecast
             .files
-            .insert(REPORT_HTML.to_owned(), output::sha256_of(&[page.as_bytes()]));
-        output::write_json(&staged.path().join(FORECAST), &forecast)?;
+            .insert(REPORT_HTML.to_owned(), digest::sha256_of(&[page.as_bytes()]));
+        json::write_json(&staged.path().join(FORECAST), &forecast)?;
         staged.commit()?;
     }
     if args.json {
-        print(&output::to_json(&forecast))?;
+        print(&json::to_json(&forecast))?;
     } else {
         let mut text = text(&forecast, args.coin_per_request);
         if let Some(out) = &args.out {

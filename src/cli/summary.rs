@@ -4,13 +4,14 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
 use std::path::Path;
 
-use crate::base::{output, time};
+use crate::base::manifest::file;
+use crate::base::{json, time};
 use crate::gate::{GateCheck, GateOutcome};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
 use crate::ramp::Schedule;
 use crate::report::{LayerLine, layer_lines, percent};
 use crate::scenario::Scenario;
-use crate::study::{RampFindings, Study, file};
+use crate::study::{RampFindings, Study};
 
 /// The summary for people: one table, the reasons, the paths.
 pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
@@ -289,7 +290,7 @@ pub(super) fn json(scenario: &Scenario, study: &Study, out: &Path) -> String {
         schedule: Option<&'a Schedule>,
         files: Vec<String>,
     }
-    output::to_json(&Summary {
+    json::to_json(&Summary {
         scenario: &scenario.name,
         out: out.display().to_string(),
         layering: &study.layering,

@@ -5,8 +5,9 @@ use serde_json::json;
 use std::path::PathBuf;
 
 use crate::base::error::{Result, exit_code};
-use crate::base::output;
-use crate::cli::{DONE, print, summary};
+use crate::base::json;
+use crate::cli::summary;
+use crate::cli::terminal::{DONE, print};
 use crate::release::tools;
 use crate::release::tools::{BundleDiff, Concern, Level, Replayed, ToolBundle};
 
@@ -52,7 +53,7 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
         .map(|path| tools::replay_arguments(path, Some(&before), &after))
         .transpose()?;
     if args.json {
-        print(&output::to_json(&json!({"diff": diff, "calls": calls})))?;
+        print(&json::to_json(&json!({"diff": diff, "calls": calls})))?;
     } else {
         print(&text(&diff, calls.as_deref()))?;
     }

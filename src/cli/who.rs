@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{objects, output, parquet_io};
+use crate::base::{files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
-use crate::cli::{DONE, parse_instant, print, summary};
-use crate::input::DEFAULT_TENANT;
-use crate::ramp::who::{Question, WhoRow};
-use crate::ramp::{Step, who};
-use crate::scenario::{Overrides, Scenario};
+use crate::cli::summary;
+use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_instant;
+use crate::input::{DEFAULT_TENANT, fetch};
+use crate::ramp::Step;
+use crate::scenario::{Overrides, Plan, Scenario};
+use crate::study::who;
+use crate::study::who::{Question, WhoRow};
 
 /// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
 #[derive(Debug, Args)]
@@ -77,12 +80,12 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
         .flatten()
         .flat_map(Profile::warnings)
     {
-        crate::cli::note(&format!("warning: {warning}"));
+        crate::cli::terminal::note(&format!("warning: {warning}"));
     }
-    let layers = objects::local_file(&args.layers)?;
+    let layers = fetch::local_file(&args.layers)?;
     let step = |text: &Option<String>| {
         text.as_ref()
-            .map(|text| Step::parse(text, plan, scenario.as_of))
+            .map(|text| step_from(text, plan, scenario.as_of))
             .transpose()
     };
     let at = step(&args.at)?.unwrap_or_else(|| Step::in_force(scenario.as_of));
@@ -107,12 +110,12 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
     let rows = match &args.out {
         None => who::who(&question, &layers, &progress, None)?,
         Some(path) => {
-            output::keep_apart(&[layers.clone(), args.plan.clone()], &[path])?;
+            files::keep_apart(&[layers.clone(), args.plan.clone()], &[path])?;
             write(&question, &layers, path, &progress)?
         }
     };
     print(&if args.json {
-        output::to_json(&rows)
+        json::to_json(&rows)
     } else {
         table(&rows)
     })?;
@@ -158,7 +161,7 @@ fn refuse_roundings(question: &Question<'_>) -> Result<()> {
 
 fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progress) -> Result<Vec<WhoRow>> {
     let mut rows = Vec::new();
-    output::write_file(path, |file| {
+    files::write_file(path, |file| {
         if path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
@@ -236,4 +239,17 @@ fn table(rows: &[WhoRow]) -> String {
     }
     let n: u64 = rows.iter().map(|row| row.n_candidate).sum();
     format!("{}\n\n{n} users get the candidate\n", table.trim_fmt())
+}
+
+/// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what [`Step::parse`] reads.
+///
+/// # Errors
+/// A text that is no step, or a document of another plan.
+fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<Step> {
+    let path = Path::new(text);
+    if path.is_file() {
+        let bytes = std::fs::read(path).map_err(|error| Error::read(path, &error))?;
+        return Step::from_document(&bytes, text, plan);
+    }
+    Step::parse(text, plan, as_of)
 }

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::time::{DAY, Micros};
-use crate::finops::overflow;
+use crate::finops::money::overflow;
 use crate::finops::prices::model_name;
 use crate::metric::ColumnKind;
 
@@ -98,7 +100,7 @@ impl Budget {
     /// As [`Self::read_all`].
     pub fn parse_all(place: &str, bytes: &[u8]) -> Result<Vec<Self>> {
         let (mut budgets, mut problems) = (Vec::new(), Vec::new());
-        let raw: RawBudgets = crate::finops::toml_of(place, bytes, &mut problems);
+        let raw: RawBudgets = crate::base::toml_file::toml_of(place, bytes, &mut problems);
         if raw.budget.is_empty() && problems.is_empty() {
             problems.push(Problem::new(
                 place,
@@ -149,7 +151,7 @@ impl Budget {
                 rows: budget.rows,
             });
         }
-        crate::finops::unless(budgets, problems)
+        crate::base::toml_file::unless(budgets, problems)
     }
 
     /// Whether it pays for these rows.

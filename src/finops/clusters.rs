@@ -3,18 +3,17 @@
 //! A row becomes a record of its user, session and line. Records are sorted and added up now and then; what is left when that no longer
 //! helps goes to nameless files, one a part of the users.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
-};
+use std::fs::File;
+use std::io;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::spill::nameless_file;
-use crate::finops::overflow;
+use crate::finops::money::overflow;
 
 /// Parts that the users are dealt into by the first bits of their hash.
-pub(super) const N_PARTS: usize = 64;
+pub(crate) const N_PARTS: usize = 64;
 /// Records that a thread holds, 40 MB.
 pub(super) const HELD: usize = 1 << 20;
 /// Bytes of a record in a file.
@@ -197,7 +196,7 @@ impl Records {
 
 /// A user on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UserOnLine {
+pub(crate) struct UserOnLine {
     pub(super) line: u32,
     pub(super) n_sessions: u32,
     pub(super) n_successes: u32,

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::time;
@@ -124,7 +126,7 @@ impl Prices {
                 };
                 typed(place, value)?
             }
-            "toml" => crate::finops::toml_of(place, bytes, &mut problems),
+            "toml" => crate::base::toml_file::toml_of(place, bytes, &mut problems),
             _ => {
                 return Err(Error::input(
                     place.to_owned(),
@@ -208,7 +210,7 @@ impl Prices {
         by_model
             .values_mut()
             .for_each(|history| history.sort_by_key(|(from, _)| *from));
-        crate::finops::unless(Self { by_model }, problems)
+        crate::base::toml_file::unless(Self { by_model }, problems)
     }
 
     /// The prices of a model in time order: of the whole reference or, if the table does not have it, of the model's name.

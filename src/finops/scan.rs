@@ -1,10 +1,8 @@
 //! Rows to lines: one scan of the log, on all threads.
 
 use hashbrown::HashMap;
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::error::Result;
 use crate::base::progress::Progress;
@@ -12,8 +10,9 @@ use crate::base::time::Micros;
 use crate::base::{hash, parallel};
 use crate::finops::budget::{Day, Scope, Spender, day_of};
 use crate::finops::clusters::{HELD, Record, Records};
+use crate::finops::money::overflow;
 use crate::finops::prices::{Price, price_at};
-use crate::finops::{By, Question, UNKNOWN, Unseen, overflow};
+use crate::finops::question::{By, Question, UNKNOWN, Unseen};
 use crate::input::{DEFAULT_TENANT, Names, TrafficReader, Turns};
 use crate::release::Dimension;
 
@@ -37,7 +36,7 @@ const TOOL_CALLS: usize = 6;
 
 /// What a line's rows come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     pub(super) n_rows: u64,
     pub(super) n_outcome_unknown: u64,
     /// Rows whose cost is known, and those costs.
@@ -93,7 +92,7 @@ impl Sums {
 }
 
 /// What a scan found.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Of each thread its records, and the number of each of its lines among all lines.
     pub(super) threads: Vec<(Records, Vec<u32>)>,
     /// By their keys.

@@ -2,11 +2,14 @@
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow_schema::{Field, Schema};
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
-use crate::base::{output, parquet_io};
-use crate::finops::{Chargeback, Line, UnitCost, Unseen, usd_text};
+use crate::base::{files, parquet_io};
+use crate::finops::bill::{Chargeback, Line, UnitCost};
+use crate::finops::money::usd_text;
+use crate::finops::question::Unseen;
 use crate::input::Format;
 
 /// A column of the file.
@@ -140,7 +143,7 @@ fn ends(unit: &UnitCost) -> Option<(f64, f64)> {
 }
 
 fn write_csv(path: &Path, columns: &[(String, Values)], n_lines: usize) -> Result<()> {
-    output::write_file(path, |file| {
+    files::write_file(path, |file| {
         let failed = |error: csv::Error| Error::write(path, &error);
         let mut writer = csv::Writer::from_writer(file);
         let header = columns.iter().map(|(name, values)| {

@@ -1,33 +1,17 @@
 //! Who approved: the people a release needs, and recorded exceptions that lift one check, for a time, for one record.
 
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use crate::base::error::{Error, Problem, Result};
-use crate::base::time;
-use crate::base::time::Micros;
-use crate::gate::release::{Checks, Evidence};
-use crate::gate::{GateCheck, GateOutcome};
+use crate::base::{time, toml_file};
+use crate::gate::checklist::Checks;
+use crate::gate::document::{GateCheck, GateOutcome};
+use crate::gate::evidence::{Approval, Evidence};
 use crate::release::{ApproverKind, RiskLevel};
-use crate::scenario;
 
 /// Checks that no approval lifts: they say whether the other ones are about this release at all.
 const NEVER_LIFTED: [&str; 4] = ["immutable", "moved_reference", "tool_bundle", "approvers"];
-
-/// A recorded exception.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
-    /// The check that is lifted.
-    pub check: String,
-    /// The record it is for: another content, another approval.
-    pub release_digest: String,
-    /// The person.
-    pub by: String,
-    /// Why.
-    pub reason: String,
-    /// It counts before this instant.
-    pub expires: Micros,
-}
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -45,14 +29,13 @@ struct RawApproval {
     expires: toml::Value,
 }
 
-/// Reads `[[approval]]` of a TOML file: `check`, `release_digest`, `by`, `reason`, `expires`.
+/// Parses `[[approval]]` of a TOML text: `check`, `release_digest`, `by`, `reason`, `expires`.
 ///
 /// # Errors
 /// Every key or value that is wrong.
-pub fn read_approvals(path: &Path) -> Result<Vec<Approval>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::read(path, &error))?;
+pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
     let mut problems = Vec::new();
-    let file: ApprovalFile = scenario::read_toml(&text, &mut problems);
+    let file: ApprovalFile = toml_file::read_toml(text, &mut problems);
     let mut approvals = Vec::new();
     for (idx, raw) in file.approval.into_iter().enumerate() {
         let mut wrong = |key: &str, expected: &str| {
@@ -97,7 +80,7 @@ pub fn read_approvals(path: &Path) -> Result<Vec<Approval>> {
         return Ok(approvals);
     }
     let placed = |p: Problem| Problem {
-        place: format!("{}: {}", path.display(), p.place),
+        place: format!("{location}: {}", p.place),
         ..p
     };
     Err(Error::scenario(problems.into_iter().map(placed).collect()))

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use crate::analysis::{Analysis, LayerAnalysis, MetricAnalysis, StageAnalysis};
 use crate::base::number::number;
-use crate::gate::GateOutcome;
-use crate::gate::release::{Checks, Evidence};
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::Evidence;
 use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};

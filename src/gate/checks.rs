@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::analysis::Analysis;
 use crate::bucket::Ratio;
-use crate::gate::{GateCheck, GateOutcome};
+use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::layer::LayerSummary;
 use crate::ramp::{Check, LayerSchedule, MAX_MISASSIGNED, Outcome, Schedule, Verdict};
 use crate::scenario::Plan;
@@ -272,5 +272,33 @@ fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -
         outcome,
         detail,
         remedy: (outcome != GateOutcome::Pass).then(|| remedy.to_owned()),
+    }
+}
+
+/// Folds a schedule's decisions and the data's quality to one report.
+pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> GateReport {
+    let mut checks = of_layers(schedule);
+    checks.extend(of_data(plan, layering, analysis, schedule));
+    // A ramp that nobody is on yet has shown nothing.
+    let worst = checks
+        .iter()
+        .map(|check| check.outcome)
+        .max()
+        .unwrap_or(GateOutcome::Inconclusive);
+    GateReport {
+        schema: SCHEMA.into(),
+        plan_id: schedule.plan_id.clone(),
+        baseline: schedule.baseline.clone(),
+        candidate: schedule.candidate.clone(),
+        as_of: Some(schedule.as_of),
+        evidence_digest: schedule.evidence_digest.clone(),
+        outcome: worst,
+        checks,
+        subjects: Vec::new(),
+        policy_digest: None,
+        inputs: Vec::new(),
+        not_asked: Vec::new(),
+        comparisons: Vec::new(),
+        rollback: None,
     }
 }

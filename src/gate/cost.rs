@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::base::number::number;
-use crate::gate::GateOutcome;
-use crate::gate::release::{Checks, Evals};
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::Evals;
 use crate::release::evals;
 use crate::release::evals::{Case, Suite};
 use crate::stats::dist::t_isf;

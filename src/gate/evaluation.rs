@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::base::number::number;
-use crate::gate::GateOutcome;
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::{Evals, Evidence};
 use crate::gate::policy::{JudgeRule, Threshold};
-use crate::gate::release::{Checks, Evals, Evidence};
 use crate::metric::Better;
 use crate::release::evals;
 use crate::release::evals::{Comparison, Correction, Design, Suite};

@@ -4,8 +4,9 @@ use aho_corasick::AhoCorasick;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::gate::GateOutcome;
-use crate::gate::release::{Checks, Evals};
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::Evals;
 use crate::release::evals::Outcome;
 
 /// Findings that are listed.

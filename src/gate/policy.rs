@@ -1,14 +1,13 @@
 //! The gate's policy: thresholds, margins, and how strictly each check counts. Read from TOML; what is not said has a default.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Problem, Result};
-use crate::base::output;
-use crate::gate::GateOutcome;
+use crate::base::{digest, json, toml_file};
+use crate::gate::document::GateOutcome;
 use crate::metric::Better;
 use crate::release::evals::Correction;
-use crate::scenario;
 
 /// How much a check counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,21 +304,20 @@ struct PolicyFile {
 }
 
 impl Policy {
-    /// Reads `[gate]` of a TOML file; all problems at once.
+    /// Parses `[gate]` of a TOML text; all problems at once. `location` names the text in errors.
     ///
     /// # Errors
-    /// A file that cannot be read, and every key or value that is wrong.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::read(path, &error))?;
+    /// Every key or value that is wrong.
+    pub fn parse(text: &str, location: &str) -> Result<Self> {
         let place = |problems: Vec<Problem>| {
             let placed = |p: Problem| Problem {
-                place: format!("{}: {}", path.display(), p.place),
+                place: format!("{location}: {}", p.place),
                 ..p
             };
             Error::scenario(problems.into_iter().map(placed).collect())
         };
         let mut problems = Vec::new();
-        let file: PolicyFile = scenario::read_toml(&text, &mut problems);
+        let file: PolicyFile = toml_file::read_toml(text, &mut problems);
         let mut policy = file.gate;
         policy.check(&mut problems);
         if !problems.is_empty() {
@@ -340,7 +338,7 @@ impl Policy {
 
     /// `sha256:<hex>` of what it says.
     pub fn digest(&self) -> String {
-        output::sha256_of_bytes(output::to_json(self).as_bytes())
+        digest::sha256_of_bytes(json::to_json(self).as_bytes())
     }
 
     /// How strictly a check counts.

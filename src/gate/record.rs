@@ -4,8 +4,9 @@ use serde_json::json;
 
 use crate::base::time;
 use crate::base::time::Micros;
-use crate::gate::GateOutcome;
-use crate::gate::release::{Checks, Evidence, rollback_target};
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::{Evidence, rollback_target};
 use crate::release::{ReleaseRecord, Seen, changes, reference};
 
 pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::gate::{GateCheck, GateOutcome, GateReport};
+use crate::gate::document::{GateCheck, GateOutcome, GateReport};
 
 /// An in-toto statement of type `test-result/v0.1`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

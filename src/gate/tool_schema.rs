@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::gate::GateOutcome;
-use crate::gate::release::{Checks, Evidence};
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::Evidence;
 use crate::release::tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange};
 use crate::release::{ArtifactRef, Dimension};
 

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::gate::release::{Checks, Evidence};
-use crate::gate::{GateOutcome, tool_schema};
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::Evidence;
+use crate::gate::tool_schema;
 use crate::release::Dimension;
 
 pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {

@@ -1,6 +1,7 @@
 //! The case study's truth: a rule-based bot that resolves 60 %, an agent that resolves 87 %, and a refund rule it gets wrong.
 
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Micros;

@@ -1,24 +1,22 @@
 //! Generated traffic: one file a day, coloured by the users' real layers and buckets and the plan's ratio history.
 
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, TimestampMicrosecondArray,
-    builder::{StringBuilder, StringDictionaryBuilder},
-    types::Int32Type,
-};
+use arrow_array::builder::{StringBuilder, StringDictionaryBuilder};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, LogNormal, Poisson};
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time::{DAY, HOUR, Micros};
-use crate::base::{output, parallel, parquet_io, time};
+use crate::base::{files, parallel, parquet_io, time};
 use crate::generate::ecommerce::{Behavior, Stream, Truth, stream, truth};
 use crate::layer::{DEFAULT_TENANT, Layers};
-use crate::replay::{Stage, stages_of};
-use crate::scenario::{Generate, Plan, Scenario};
+use crate::scenario::{Generate, Plan, Scenario, Stage, stages_of};
 
 /// Users a chunk: a row group of one day.
 const CHUNK: usize = 16_384;
@@ -69,7 +67,7 @@ pub(super) fn write(
         let end = (start.div_euclid(DAY) * DAY + DAY).min(spec.until);
         let date = &time::format(start)[..10];
         let path = folder.join(format!("dt={date}/part-0.parquet"));
-        output::write_file(&path, |file| {
+        files::write_file(&path, |file| {
             let mut writer = parquet_io::BatchWriter::new(&path, file, &schema)?;
             parallel::map_in_order(
                 layers.n_users().div_ceil(CHUNK),

@@ -5,12 +5,13 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp, LogNormal, Normal};
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time::{DAY, SECOND};
-use crate::base::{output, parallel, parquet_io};
+use crate::base::{files, parallel, parquet_io};
 use crate::generate::ecommerce::{Stream, stream};
 use crate::scenario::Scenario;
 
@@ -41,7 +42,7 @@ pub(super) fn write(n_users: u64, scenario: &Scenario, path: &Path, progress: &P
         Field::new("user_type", DataType::Utf8, false),
     ]));
     let bar = progress.rows("generate", Some(n_users));
-    output::write_file(path, |file| {
+    files::write_file(path, |file| {
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
         let n_chunks = n_users.div_ceil(CHUNK) as usize;
         parallel::map_in_order(

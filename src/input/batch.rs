@@ -3,7 +3,9 @@
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::scenario::OnBadRow;

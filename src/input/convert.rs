@@ -1,10 +1,8 @@
 //! Raw columns to typed ones. Every value is checked once, here; nothing later sees a NaN or an illegal value.
 
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray,
-    cast::AsArray,
-    types::{Float64Type, Int64Type},
-};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 

@@ -11,7 +11,7 @@ use crate::base::time;
 use crate::base::time::{DAY, Micros, SECOND};
 use crate::input::batch::RowFaults;
 use crate::input::convert;
-use crate::input::source::Table;
+use crate::input::table::Table;
 use crate::input::users::{UserBatch, tenant_at};
 use crate::metric::Reading;
 use crate::scenario::{Events, OnBadRow};

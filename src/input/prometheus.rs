@@ -1,18 +1,15 @@
 //! Reading counters from a Prometheus server: its HTTP API, `query_range`.
 
 use serde::Deserialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::analysis::{CounterWindows, counters};
+use crate::base::digest;
 use crate::base::error::{Error, Result};
-use crate::base::output;
 use crate::base::time::{Micros, SECOND};
-use crate::input::source::SourceFile;
-use crate::replay::Arm;
-use crate::scenario::Scenario;
+use crate::input::counters::{CounterWindows, counters};
+use crate::input::file::SourceFile;
+use crate::scenario::{Arm, Scenario};
 
 /// Points of a series that a server gives at most.
 const MAX_POINTS: i64 = 11_000;
@@ -76,7 +73,7 @@ impl Prometheus {
         let credentials = match credentials {
             Some(text) => {
                 let (user, password) = text.split_once(':').unwrap_or((text, ""));
-                let decoded = |text: &str| crate::publish::percent_decoded(text).ok_or_else(wrong);
+                let decoded = |text: &str| crate::base::url::percent_decoded(text).ok_or_else(wrong);
                 Some((decoded(user)?, decoded(password)?))
             }
             None => {
@@ -164,7 +161,7 @@ impl Prometheus {
                 told.push(text);
             }
         }
-        let digest = output::sha256_of(&told.iter().map(String::as_bytes).collect::<Vec<_>>());
+        let digest = digest::sha256_of(&told.iter().map(String::as_bytes).collect::<Vec<_>>());
         Ok(CounterWindows {
             start: plan.start,
             window,

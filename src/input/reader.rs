@@ -3,26 +3,22 @@
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use flate2::read::MultiGzDecoder;
-use parquet::{
-    arrow::{
-        ProjectionMask,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
-    },
-    basic::Type,
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type;
 use serde::de::IgnoredAny;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{BufRead, BufReader, Read},
-    path::Path,
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::parquet_io::guard;
+use crate::input::file::InputFile;
 use crate::input::format::Format;
-use crate::input::source::InputFile;
 
 /// Rows a batch.
 const BATCH_ROWS: usize = 65_536;

@@ -6,17 +6,19 @@
 
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
-use parquet::{
-    arrow::arrow_reader::ArrowReaderMetadata,
-    basic::{Encoding, Type as Physical},
-    column::page::{Page, PageReader},
-    file::serialized_reader::SerializedPageReader,
-};
-use std::{fmt, fs::File, path::PathBuf, sync::Arc};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::basic::{Encoding, Type as Physical};
+use parquet::column::page::{Page, PageReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::parquet_io::guard;
 use crate::base::time::{DAY, SECOND};
-use crate::input::source::{InputFile, Part, Table};
+use crate::input::file::InputFile;
+use crate::input::table::{Part, Table};
 
 /// Rows a step: four columns of it stay in the first-level cache.
 pub(crate) const STEP: usize = 1_024;

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::input::batch::{Batch, RowFaults};
 use crate::input::convert;
-use crate::input::source::{Part, Table};
+use crate::input::table::{Part, Table};
 use crate::metric::Reading;
 use crate::scenario::{OnBadRow, Source};
 

@@ -5,13 +5,15 @@
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use hashbrown::HashSet;
-use std::{cell::RefCell, collections::BTreeMap, ops::Range};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::base::error::{Error, Result};
 use crate::base::hash;
 use crate::base::time::Micros;
 use crate::input::scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
-use crate::input::source::Part;
+use crate::input::table::Part;
 use crate::input::traffic::{TrafficBatch, TrafficReader};
 use crate::input::users::{DEFAULT_TENANT, tenant_at};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};

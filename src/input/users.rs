@@ -1,13 +1,14 @@
 //! The users table: identity, the four features, consent, and the columns that layer rules name.
 
-use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, cast::AsArray};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray};
 use arrow_select::filter::filter;
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Result};
 use crate::input::batch::{Batch, RowFaults};
 use crate::input::convert;
-use crate::input::source::{Part, Table};
+use crate::input::table::{Part, Table};
 use crate::scenario::{OnBadRow, Source, TagRule, TagTest};
 
 const COLUMNS: [&str; 7] = [

@@ -4,24 +4,18 @@
 //! which values are there. The same counts give the chunk's statistics.
 
 use bytes::Bytes;
-use parquet::{
-    basic::{Compression, Encoding, PageType, ZstdLevel},
-    column::{
-        page::{CompressedPage, Page, PageWriter},
-        writer::ColumnCloseResult,
-    },
-    data_type::ByteArray,
-    errors::{ParquetError, Result},
-    file::{
-        metadata::{ColumnChunkMetaData, PageEncodingStats},
-        statistics::Statistics,
-        writer::{SerializedPageWriter, TrackedWrite},
-    },
-    schema::types::ColumnDescPtr,
-};
+use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::ByteArray;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use crate::layer::N_SCORES;
+use crate::layer::score::N_SCORES;
 
 /// The level of every column that Sluice compresses in this file.
 pub(super) const ZSTD_LEVEL: i32 = 1;

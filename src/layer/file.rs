@@ -3,25 +3,23 @@
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, SchemaRef};
-use parquet::{
-    arrow::{
-        arrow_reader::ArrowReaderMetadata,
-        arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves},
-        parquet_to_arrow_schema,
-    },
-    basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel},
-    column::{page::PageReader, writer::ColumnCloseResult},
-    errors::{ParquetError, Result as ParquetResult},
-    file::{
-        metadata::ColumnChunkMetaData,
-        properties::WriterProperties,
-        serialized_reader::SerializedPageReader,
-        statistics::Statistics,
-        writer::{SerializedFileWriter, SerializedRowGroupWriter},
-    },
-    schema::types::{ColumnDescPtr, Type, TypePtr},
-};
-use std::{fs::File, io::Write, path::Path, sync::Arc};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel};
+use parquet::column::page::PageReader;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::properties::WriterProperties;
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::{ColumnDescPtr, Type, TypePtr};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::input::Table;

@@ -14,8 +14,7 @@ use crate::input::{
     DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader,
     low_bits, tenant_at,
 };
-use crate::layer::N_SCORES;
-use crate::layer::score::{MISSING, acceptance, frequency, monetary, recency, score_many};
+use crate::layer::score::{MISSING, N_SCORES, acceptance, frequency, monetary, recency, score_many};
 use crate::scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers};
 
 /// The last layer, for a user of whom nothing is known.

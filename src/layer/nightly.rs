@@ -5,22 +5,24 @@
 //! partition by partition. Both ways find the same.
 
 use arrow_array::{BooleanArray, RecordBatchReader};
-use arrow_select::{concat::concat_batches, filter::filter_record_batch};
+use arrow_select::concat::concat_batches;
+use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    },
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::parquet_io::guard;
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
-use crate::base::{output, parquet_io};
+use crate::base::{files, parquet_io};
 use crate::input::NotFlat;
 use crate::layer::file::leaf_of;
 use crate::layer::quota::Counts;
@@ -167,7 +169,7 @@ pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()>
             format!("expected rows to pick from, found: {error}"),
         )
     };
-    output::write_file(path, |file| {
+    files::write_file(path, |file| {
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
         let (mut first, mut gathered, mut n_gathered) = (0, Vec::new(), 0);
         while let Some(batch) = guard(table, || reader.next().transpose())? {

@@ -2,12 +2,15 @@
 
 use arrow_array::StringArray;
 use parquet::basic::Repetition;
-use std::{fs::File, path::Path, sync::Arc};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
-use crate::base::{output, parquet_io};
+use crate::base::{files, json, parquet_io};
 use crate::input::UserBatch;
+use crate::layer::context::Context;
 use crate::layer::dropped::Dropped;
 use crate::layer::encode::Encoder;
 use crate::layer::file::{
@@ -16,9 +19,9 @@ use crate::layer::file::{
 use crate::layer::kernel::{Kernel, PROTECTED};
 use crate::layer::quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash};
 use crate::layer::reuse::{Note, Notes, Reuse, notes_path};
+use crate::layer::score::N_SCORES;
 use crate::layer::source::{ScoredPart, Users, one_column};
 use crate::layer::summary::{LayerSummary, PartTally, Tally};
-use crate::layer::{Context, N_SCORES};
 use crate::scenario::Plan;
 
 /// How scores become layers.
@@ -252,7 +255,7 @@ impl<'a> Passes<'a> {
             // Quotas look at all users, so what a part becomes does not rest on the part alone.
             _ => None,
         };
-        output::write_file(path, |sink| {
+        files::write_file(path, |sink| {
             let (user_id, tenant_id) = self.pass_through().map_err(|error| Error::write(path, &error))?;
             let (mut file, columns) = LayerFile::begin(path, sink, user_id, tenant_id)?;
             self.users.for_each(
@@ -278,9 +281,9 @@ impl<'a> Passes<'a> {
         })?;
         // Notes of an earlier table would not fit this one.
         if notes.is_empty() {
-            output::remove_if_there(&notes_path(path))?
+            files::remove_if_there(&notes_path(path))?
         } else {
-            output::write_json(&notes_path(path), &notes)?
+            json::write_json(&notes_path(path), &notes)?
         }
         Ok(tally.finish(self.ctx, self.dropped.checked))
     }

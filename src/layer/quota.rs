@@ -7,12 +7,13 @@
 //! The hash is not the one that assigns releases: cutting ties by assignment bucket would fill the upper layer with low buckets, which
 //! get the candidate first, and show as a sample-ratio mismatch.
 
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use std::collections::BTreeMap;
 
 use crate::bucket::murmur3_x86_32;
-use crate::layer::N_SCORES;
 use crate::layer::kernel::{PROTECTED, Scored};
+use crate::layer::score::N_SCORES;
 use crate::scenario::Plan;
 
 /// Hashes and counts that a pass may hold, 32 MB.

@@ -7,20 +7,18 @@
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::json;
 use crate::base::parquet_io::guard;
 use crate::input::{InputFile, NotFlat, Part, UserReader};
-use crate::layer::Context;
+use crate::layer::context::Context;
 use crate::layer::file::leaf_of;
 use crate::layer::kernel::{KernelCounts, Scored};
 use crate::layer::scan::scan_row_group;
@@ -195,7 +193,7 @@ impl Previous {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
         // A table without notes, or with notes that do not fit it, is one that nothing can be taken from.
-        let notes: Option<Notes> = output::read_json(&notes_path(path)).ok();
+        let notes: Option<Notes> = json::read_json(&notes_path(path)).ok();
         let notes = notes.filter(|notes| {
             notes.schema == SCHEMA && notes.row_groups.len() == footer.metadata().num_row_groups()
         });

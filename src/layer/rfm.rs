@@ -1,7 +1,8 @@
 //! The classic summary of transactions: recency, frequency, value and their quintile scores.
 
 use clap::ValueEnum;
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::base::time::{DAY, Micros};
 use crate::input::UserFeatures;

@@ -1,12 +1,15 @@
 //! Batches of a layer table, checked once.
 
-use arrow_array::{Array, BooleanArray, RecordBatch, StringArray, cast::AsArray, types::Float64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{Array, BooleanArray, RecordBatch, StringArray};
 use arrow_cast::cast;
 use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
-use std::{fs::File, path::Path};
+use std::fs::File;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::parquet_io::guard;

@@ -1,7 +1,9 @@
 //! The result columns of a row group of a layer table, straight from their pages.
 
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use std::{cell::RefCell, fs::File, sync::Arc};
+use std::cell::RefCell;
+use std::fs::File;
+use std::sync::Arc;
 
 use crate::input::{ColumnScan, DEFAULT_TENANT, Mapping, NotFlat, STEP, STEP_WORDS};
 use crate::layer::score::ten_thousandths;

@@ -1,6 +1,7 @@
 //! The A-RFM score of one user, and its exact rounding.
 
 use crate::scenario::Layering;
+use crate::stats::rounding::{NEAR_HALF, round_score};
 
 /// What is known of a user. `None` is not known, and counts as the source document's code counts it:
 /// no recency, no use, no value, no acceptance.
@@ -133,8 +134,6 @@ pub(super) fn score_many(
 
 /// From here on doubles are integers.
 const INTEGERS: f64 = 4_503_599_627_370_496.0;
-/// A product with 10 000 is off by at most half an ulp of 10 000, far less than this.
-const NEAR_HALF: f64 = 1e-9;
 
 #[inline]
 fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
@@ -157,36 +156,13 @@ pub fn score(parts: &Parts, weights: &[f64; 4]) -> u16 {
     round_score(weighted(parts.values, *weights))
 }
 
-/// Rounds to four decimals as Python's `round(x, 4)` does: the exact binary value decides, halves go to the even digit.
-/// Takes 0..=1 (a sum of weights may exceed 1 by an ulp) and returns ten-thousandths, 0..=10000.
-pub fn round_score(x: f64) -> u16 {
-    let scaled = x * 10_000.0;
-    let floor = scaled.floor();
-    let above = scaled - floor;
-    let up = if (above - 0.5).abs() > NEAR_HALF {
-        above > 0.5
-    } else {
-        rounds_up_exactly(x, floor as u64)
-    };
-    (floor as u16 + u16::from(up)).min(10_000)
-}
-
 /// A rounded score, 0..=1, as the integer it stands for.
 pub(super) fn ten_thousandths(score: f64) -> u16 {
     (score * 10_000.0).round() as u16
 }
 
-/// Whether `x`, close to `(n + 1/2) / 10000`, is above it, or on it with an odd `n`. With `x = m / 2^k` the question is whether
-/// `20000 m > (2 n + 1) 2^k`, all integers.
-fn rounds_up_exactly(x: f64, n: u64) -> bool {
-    let bits = x.to_bits();
-    // Near a half x is at least .00005, so it is a normal number, k is at most 67 and everything fits in 128 bits.
-    let mantissa = (bits & ((1 << 52) - 1)) | 1 << 52;
-    let k = 1075 - ((bits >> 52) & 0x7ff) as u32;
-    let left = u128::from(mantissa) * 20_000;
-    let right = u128::from(2 * n + 1) << k;
-    left > right || left == right && n % 2 == 1
-}
+/// Scores have this many values: 0..=10000 ten-thousandths.
+pub const N_SCORES: usize = 10_001;
 
 #[cfg(test)]
 mod tests {

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use crate::base::time;
 use crate::input::{EventSummary, SourceFile};
+use crate::layer::context::Context;
 use crate::layer::kernel::{KernelCounts, Scored};
 use crate::layer::nightly::LayerMoves;
+use crate::layer::score::N_SCORES;
 use crate::layer::source::add_counts;
-use crate::layer::{Context, N_SCORES};
 use crate::scenario::LayerMode;
 
 /// Eligible users below which a layer is too small to judge.

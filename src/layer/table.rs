@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::base::{output, parquet_io};
+use crate::base::{digest, parquet_io};
+use crate::layer::pin::check_pinned;
 use crate::layer::rows::LayerRows;
 use crate::scenario::Plan;
 
@@ -76,10 +77,10 @@ impl Layers {
     /// A file that is not a layer table of this plan, or not the one that the plan pins.
     pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
         let mut layers = Self {
-            digest: output::blake3_of_file(path)?,
+            digest: digest::blake3_of_file(path)?,
             ..Self::default()
         };
-        plan.check_layers_digest(&layers.digest, path)?;
+        check_pinned(plan, &layers.digest, path)?;
         parquet_io::read(path, &mut |batch| {
             let rows = LayerRows::of(batch, path)?;
             layers.has_tenants |= rows.tenants.is_some();

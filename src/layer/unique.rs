@@ -1,12 +1,13 @@
 //! Users that come more than once: found by fingerprint, a sixty-fourth of the users in memory at a time.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
 use crate::input::{UserBatch, tenant_at};
-use crate::layer::Context;
+use crate::layer::context::Context;
 use crate::layer::dropped::Dropped;
 use crate::layer::source::Users;
 use crate::scenario::OnDuplicate;

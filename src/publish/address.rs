@@ -1,9 +1,11 @@
 //! Where to publish: an address from the command line, and how it is shown without its credentials.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, HOUR, Micros, SECOND};
+use crate::base::url::percent_decoded;
 
 /// An address that was told apart: what kind of target, where, and with which settings.
 #[derive(Clone, PartialEq, Eq)]
@@ -199,23 +201,6 @@ pub fn parse_duration(text: &str) -> Result<Micros, String> {
     } else {
         Err(expected())
     }
-}
-
-/// Text without its %-signs; `None` if they are broken or hide no text.
-pub(crate) fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first == b'%' {
-            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
 use crate::base::progress::Progress;
+use crate::base::{files, json};
 use crate::publish::address::Address;
-use crate::publish::forms::Form;
+use crate::publish::forms::form::Form;
 use crate::publish::publication::Publication;
-use crate::publish::{Change, Inspection, Target, UserCounts, Wanted, refuse_change};
+use crate::publish::target::{Change, Inspection, Target, UserCounts, Wanted, refuse_change};
 
 /// A file to write.
 pub(super) struct Document {
@@ -115,8 +115,8 @@ impl Target for Document {
                     .map_or_else(String::new, |p| p.message.clone()),
             )
         };
-        output::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
-        output::write_json(&self.publication_path(), wanted.publication).map_err(refused)?;
+        files::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
+        json::write_json(&self.publication_path(), wanted.publication).map_err(refused)?;
         Ok(None)
     }
 }

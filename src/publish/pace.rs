@@ -1,10 +1,8 @@
 //! How many writes a second a store is asked to take.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A pace that all connections keep together.
 pub(super) struct Pace {

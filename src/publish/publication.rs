@@ -1,20 +1,18 @@
 //! What is to be true at every target: the ratios from now on, whom they are of, and what they rest on.
 
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
+use crate::base::manifest::file;
 use crate::base::time::Micros;
-use crate::base::{output, parallel};
+use crate::base::{digest, json, parallel};
 use crate::bucket::{Platform, Ratio};
 use crate::layer::LayerFile;
-use crate::publish::Options;
+use crate::publish::options::Options;
 use crate::ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
 use crate::report::StudyDocument;
-use crate::study::file;
 
 const SCHEMA: &str = "sluice.publication/1";
 
@@ -173,7 +171,7 @@ impl Publication {
 
     fn named(mut self) -> Self {
         self.version = String::new();
-        let digest = output::sha256_of_bytes(output::to_json(&self).as_bytes());
+        let digest = digest::sha256_of_bytes(json::to_json(&self).as_bytes());
         self.version = digest.trim_start_matches("sha256:").chars().take(16).collect();
         self
     }
@@ -310,10 +308,10 @@ impl Source {
             )
             .hint("name a folder of `sluice run` or `sluice schedule`"));
         }
-        let schedule: Schedule = output::read_json(&schedule_path)?;
+        let schedule: Schedule = json::read_json(&schedule_path)?;
         let study_path = dir.join(file::STUDY);
         check(&schedule, &schedule_path)?;
-        let study: Option<StudyDocument> = match output::read_json(&study_path) {
+        let study: Option<StudyDocument> = match json::read_json(&study_path) {
             Ok(study) => Some(study),
             // Names for people are not worth a rollback.
             Err(_) if !study_path.exists() || parts == Parts::Rollback => None,
@@ -326,7 +324,7 @@ impl Source {
             .filter(|_| parts == Parts::All);
         let mut publication = Publication::new(&schedule, study.as_ref());
         if let Some(path) = &layers {
-            let found = output::blake3_of_file(path)?;
+            let found = digest::blake3_of_file(path)?;
             if publication
                 .layers_digest
                 .as_ref()

@@ -4,6 +4,4 @@ mod guardrail;
 mod score;
 
 pub use guardrail::{GuardrailFinding, GuardrailInput, Judged, judge_all, judge_guardrails};
-pub use score::{
-    Qos, QosArm, QosMethod, RATE_METRICS, Rates, estimate_arm, estimate_rates, qos, qos_of_sums,
-};
+pub use score::{Qos, QosArm, QosMethod, Rates, estimate_arm, estimate_rates, qos, qos_of_sums};

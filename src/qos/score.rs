@@ -3,19 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::layer::round_score;
+use crate::metric::RATE_METRICS;
 use crate::scenario::QosConfig;
 use crate::stats::ratio::MIN_CLUSTERS;
 use crate::stats::{Clusters, Interval, Reason, jackknife, sequential};
-
-/// The metrics that QoS is made of, in the order of [`Rates`].
-pub const RATE_METRICS: [&str; 6] = [
-    "bad_rate",
-    "availability",
-    "latency_mean_ms",
-    "tool_success_rate",
-    "task_completion_rate",
-    "complaint_rate",
-];
 
 /// The six rates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

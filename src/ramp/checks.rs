@@ -7,9 +7,10 @@ use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
 use crate::qos::Judged;
-use crate::ramp::decide::{Outcome, Situation, Verdict};
 use crate::ramp::evidence::Evidence;
+use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, Found, Trace};
+use crate::ramp::verdict::{Outcome, Verdict};
 use crate::scenario::{Action, Policy};
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Reason};
@@ -37,11 +38,7 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
     let evidence = match current(situation) {
         Ok(evidence) => evidence,
         Err(detail) => {
-            let verdict = situation
-                .plan
-                .policy
-                .no_data_action
-                .verdict(Verdict::Inconclusive);
+            let verdict = Verdict::on_trouble(situation.plan.policy.no_data_action, Verdict::Inconclusive);
             return trace.push(plain("evidence"), Found::new(Outcome::Block(verdict)), detail);
         }
     };
@@ -130,7 +127,7 @@ fn point_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence
     let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
     match &evidence.qos {
         Err(reason) => {
-            let verdict = policy.no_data_action.verdict(Verdict::Inconclusive);
+            let verdict = Verdict::on_trouble(policy.no_data_action, Verdict::Inconclusive);
             trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || {
                 format!("QoS is not known: {reason}")
             })?;
@@ -263,7 +260,10 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &
     };
     let alarm = srm.p_value < policy.srm_alpha;
     let low_impact = srm.max_abs_deviation < policy.srm_min_deviation;
-    let outcome = block_if(alarm && !low_impact, policy.srm_action.verdict(Verdict::Invalid));
+    let outcome = block_if(
+        alarm && !low_impact,
+        Verdict::on_trouble(policy.srm_action, Verdict::Invalid),
+    );
     trace.push(
         plain("srm"),
         Found::with(outcome, srm.p_value, policy.srm_alpha),
@@ -393,7 +393,7 @@ fn qos_threshold<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidenc
     let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
     match &evidence.qos {
         Err(reason) => {
-            let verdict = policy.no_data_action.verdict(Verdict::Inconclusive);
+            let verdict = Verdict::on_trouble(policy.no_data_action, Verdict::Inconclusive);
             trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || {
                 format!("QoS is not known: {reason}")
             })

@@ -6,69 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::checks::checks;
-use crate::ramp::evidence::Evidence;
-use crate::ramp::state::LayerState;
+use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
-use crate::scenario::{Layer, Plan};
-use crate::stats::Interval;
-
-/// What to do with a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// To the next step.
-    Promote,
-    /// Stay.
-    Hold,
-    /// Back to 0.
-    Rollback,
-    /// Not enough evidence; stay.
-    Inconclusive,
-    /// The data cannot be trusted; stay.
-    Invalid,
-}
-
-impl Verdict {
-    /// The word of documents and scenarios.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Promote => "promote",
-            Self::Hold => "hold",
-            Self::Rollback => "rollback",
-            Self::Inconclusive => "inconclusive",
-            Self::Invalid => "invalid",
-        }
-    }
-}
-
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Nothing against promotion.
-    Pass,
-    /// The verdict follows from this check, if no earlier one blocked.
-    Block(Verdict),
-    /// Does not apply.
-    NotApplicable,
-}
-
-/// One step of a decision's trace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Check {
-    /// Which check: `guardrail:complaint_rate`, `dwell` ...
-    pub check: String,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// What was looked at.
-    pub value: Option<f64>,
-    /// Its interval, as the policy looks at it.
-    pub interval: Option<Interval>,
-    /// What it was held against.
-    pub limit: Option<f64>,
-    /// The same for people.
-    pub detail: String,
-}
+use crate::ramp::verdict::{Check, Outcome, Verdict};
 
 /// A verdict with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,25 +25,6 @@ pub struct Decision {
     pub earliest_next: Micros,
     /// Every check, in order.
     pub trace: Vec<Check>,
-}
-
-/// What a layer's decision depends on.
-#[derive(Debug, Clone, Copy)]
-pub struct Situation<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
-    /// The layer in the plan.
-    pub layer: &'a Layer,
-    /// Where it stands.
-    pub state: &'a LayerState,
-    /// Where the tenant's layers stand, in plan order.
-    pub tenant_states: &'a [LayerState],
-    /// What is known; `None` when the log says nothing of the layer.
-    pub evidence: Option<&'a Evidence>,
-    /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be recomputed.
-    pub misassigned: f64,
-    /// Now.
-    pub as_of: Micros,
 }
 
 /// Decides one layer. Checks run in order, all of them are traced, and the first that blocks gives the verdict:
@@ -189,7 +110,10 @@ mod tests {
     use crate::analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts};
     use crate::base::time::HOUR;
     use crate::qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates};
-    use crate::scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Scenario};
+    use crate::ramp::evidence::Evidence;
+    use crate::ramp::state::LayerState;
+    use crate::scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Plan, Scenario};
+    use crate::stats::Interval;
     use crate::stats::non_inferiority::HarmVerdict;
     use crate::stats::srm::SrmTest;
     use crate::stats::{Known, Reason};

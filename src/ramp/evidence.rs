@@ -1,6 +1,6 @@
 //! What a decision looks at: a layer's current stage, reduced to numbers. Made from an analysis, or drawn by the simulator.
 
-use crate::analysis::{LayerAnalysis, StageAnalysis, UserCounts};
+use crate::analysis::{LayerAnalysis, StageAnalysis, StageThen, UserCounts};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::qos::{Judged, QosArm};
@@ -88,6 +88,19 @@ impl From<&QosArm> for QosEvidence {
             point: arm.point,
             ci: arm.ci,
             anytime: arm.anytime,
+        }
+    }
+}
+
+impl From<StageThen> for Evidence {
+    fn from(stage: StageThen) -> Self {
+        Self {
+            start: stage.start,
+            ratio: stage.ratio,
+            users: stage.users,
+            srm: None,
+            qos: stage.qos.map(|arm| QosEvidence::from(&arm)),
+            guardrails: stage.guardrails,
         }
     }
 }

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::base::{output, time};
+use crate::base::{digest, time};
 use crate::bucket::Ratio;
-use crate::ramp::decide::{Check, Decision, Outcome, Situation, Verdict, decide};
+use crate::ramp::decide::{Decision, decide};
 use crate::ramp::evidence::Evidence;
+use crate::ramp::situation::Situation;
 use crate::ramp::state::{LayerState, RampState};
+use crate::ramp::verdict::{Check, Outcome, Verdict};
 use crate::scenario::{Layer, Plan, RollbackScope};
 
 pub(super) const SCHEMA: &str = "sluice.schedule/1";
@@ -442,7 +444,7 @@ impl OperationRow {
 }
 
 fn log_id(what: &str, evidence_digest: &str) -> String {
-    let digest = output::sha256_of(&[what.as_bytes(), evidence_digest.as_bytes()]);
+    let digest = digest::sha256_of(&[what.as_bytes(), evidence_digest.as_bytes()]);
     let hex = digest.trim_start_matches("sha256:");
     hex[..16.min(hex.len())].to_owned()
 }

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::replay::stages_of;
-use crate::scenario::Plan;
+use crate::scenario::{Plan, stages_of};
 
 pub(super) const SCHEMA: &str = "sluice.state/1";
 

@@ -1,19 +1,15 @@
 //! Steps of a plan: the ratio of every layer at a moment, planned, scheduled or supposed.
 
 use serde::Deserialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::base::{output, time};
+use crate::base::{json, time};
 use crate::bucket::Ratio;
 use crate::ramp::schedule::{SCHEMA as SCHEDULE_SCHEMA, Schedule};
 use crate::ramp::state::{RampState, SCHEMA as STATE_SCHEMA};
-use crate::replay::stages_of;
-use crate::scenario::Plan;
+use crate::scenario::{Plan, stages_of};
 
 /// The ratio of every layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,11 +41,11 @@ impl Step {
     }
 
     /// Reads a step from the command line:
-    /// `initial`, an instant (with what changes then), a ratio (`0.1`), ratios by layer (`early=0.5,regular=0.01`, the others as in force at `as_of`), or the path
-    /// of a `schedule.json` or `state.json`.
+    /// `initial`, an instant (with what changes then), a ratio (`0.1`), or ratios by layer (`early=0.5,regular=0.01`, the others as in
+    /// force at `as_of`).
     ///
     /// # Errors
-    /// A text that is none of these, a layer that the plan does not have, a ratio finer than a basis point, or a file of another plan.
+    /// A text that is none of these, a layer that the plan does not have, or a ratio finer than a basis point.
     pub fn parse(text: &str, plan: &Plan, as_of: Micros) -> Result<Self> {
         let of = |origin| {
             Ok(Self {
@@ -57,10 +53,6 @@ impl Step {
                 supposed: BTreeMap::new(),
             })
         };
-        let path = Path::new(text);
-        if path.is_file() {
-            return of(Origin::Listed(listed(path, plan)?));
-        }
         if text == "initial" {
             return of(Origin::Initial);
         }
@@ -95,6 +87,17 @@ impl Step {
         }
     }
 
+    /// The ratios of a `schedule.json` or a `state.json` of this plan and its candidate. `location` names the document in errors.
+    ///
+    /// # Errors
+    /// Another document, or one of another plan.
+    pub fn from_document(bytes: &[u8], location: &str, plan: &Plan) -> Result<Self> {
+        Ok(Self {
+            origin: Origin::Listed(listed(bytes, location, plan)?),
+            supposed: BTreeMap::new(),
+        })
+    }
+
     /// A tenant's ratio of a layer. A tenant that a document does not list has nobody on the candidate.
     pub fn ratio(&self, plan: &Plan, tenant: &str, layer: usize) -> Ratio {
         if let Some(ratio) = self.supposed.get(&layer) {
@@ -114,8 +117,7 @@ impl Step {
     }
 }
 
-/// The ratios of a `schedule.json` or a `state.json` of this plan and its candidate.
-fn listed(path: &Path, plan: &Plan) -> Result<BTreeMap<(String, String), Ratio>> {
+fn listed(bytes: &[u8], location: &str, plan: &Plan) -> Result<BTreeMap<(String, String), Ratio>> {
     #[derive(Deserialize)]
     struct Header {
         schema: String,
@@ -127,22 +129,19 @@ fn listed(path: &Path, plan: &Plan) -> Result<BTreeMap<(String, String), Ratio>>
             "expected a schedule.json or state.json of {} under plan {}",
             plan.candidate, plan.id
         );
-        Err(Error::input(
-            path.display().to_string(),
-            format!("{expected}, found {found}"),
-        ))
+        Err(Error::input(location, format!("{expected}, found {found}")))
     };
-    let header: Header = output::read_json(path)?;
+    let header: Header = json::parse_document(bytes, location)?;
     if header.plan_id != plan.id || header.candidate != plan.candidate {
         return wrong(format!("one of {} under {}", header.candidate, header.plan_id));
     }
     let ratios: BTreeMap<(String, String), Ratio> = match header.schema.as_str() {
-        SCHEDULE_SCHEMA => output::read_json::<Schedule>(path)?
+        SCHEDULE_SCHEMA => json::parse_document::<Schedule>(bytes, location)?
             .layers
             .into_iter()
             .map(|l| ((l.tenant, l.layer), l.next_ratio))
             .collect(),
-        STATE_SCHEMA => output::read_json::<RampState>(path)?
+        STATE_SCHEMA => json::parse_document::<RampState>(bytes, location)?
             .layers
             .into_iter()
             .map(|l| ((l.tenant, l.layer), l.ratio))

@@ -1,9 +1,10 @@
 //! Where checks go: into a trace for people, or no further than the first that blocks. Checks are written once for both; the words of a
 //! check are made only where somebody reads them.
 
-use std::{fmt, ops::ControlFlow};
+use std::fmt;
+use std::ops::ControlFlow;
 
-use crate::ramp::decide::{Check, Outcome, Verdict};
+use crate::ramp::verdict::{Check, Outcome, Verdict};
 use crate::stats::Interval;
 
 /// The name of a check: `dwell`, `guardrail:complaint_rate`.

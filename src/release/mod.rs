@@ -1,6 +1,7 @@
 //! Release records: the one immutable combination of model, prompt, tool schema and knowledge base that a release id names.
 
 mod changes;
+mod dimension;
 pub mod evals;
 mod index;
 mod json;
@@ -10,9 +11,10 @@ mod registry;
 mod rollback;
 pub mod tools;
 
-pub use changes::{Change, DIMENSIONS, Dimension, changes};
+pub use crate::base::json::{canonical, parse_json};
+pub use changes::{Change, changes};
+pub use dimension::{DIMENSIONS, Dimension};
 pub use index::RecordIndex;
-pub use json::{canonical, parse_json};
 pub use record::{Approver, ApproverKind, ReleaseRecord, RiskLevel, read_records};
 pub use reference::ArtifactRef;
 pub use registry::{Registry, Seen};

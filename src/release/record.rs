@@ -2,16 +2,14 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::json::{canonical, parse_json};
 use crate::base::time;
 use crate::base::time::Micros;
-use crate::release::changes::Dimension;
-use crate::release::json::{canonical, parse_json};
+use crate::release::dimension::Dimension;
 use crate::release::reference::ArtifactRef;
 
 /// Bytes of a file of records beyond which it is refused: a record has a thousand.
@@ -92,7 +90,7 @@ pub struct ReleaseRecord {
     pub created_at: Option<Micros>,
     /// The code's commit.
     pub git_sha: Option<String>,
-    /// Model, prompt, tool schema, knowledge base: in the order of [`crate::release::changes::DIMENSIONS`].
+    /// Model, prompt, tool schema, knowledge base: in the order of [`crate::release::dimension::DIMENSIONS`].
     pub artifacts: [Option<ArtifactRef>; 4],
     /// The cases it was evaluated on.
     pub eval_set: Option<ArtifactRef>,
@@ -461,7 +459,7 @@ impl Reader<'_> {
             );
             return [None, None, None, None];
         };
-        crate::release::changes::DIMENSIONS.map(|dimension| {
+        crate::release::dimension::DIMENSIONS.map(|dimension| {
             let (key, short) = (dimension.key(), dimension.name());
             let path = format!("artifacts.{key}");
             let Some(value) = artifacts.get(key).or_else(|| artifacts.get(short)) else {

@@ -1,10 +1,11 @@
 //! The digests of releases that were seen: a record does not change under its id.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::json;
 use crate::input::DEFAULT_TENANT;
 use crate::release::record::ReleaseRecord;
 
@@ -46,7 +47,7 @@ impl Registry {
         if !path.exists() {
             return Ok(Self::default());
         }
-        let registry: Self = output::read_json(path)?;
+        let registry: Self = json::read_json(path)?;
         if registry.schema != SCHEMA {
             return Err(Error::input(
                 path.display().to_string(),

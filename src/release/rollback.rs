@@ -7,7 +7,7 @@ use crate::base::number::number;
 use crate::metric;
 use crate::metric::{BadRateOf, Better};
 use crate::release::changes;
-use crate::release::changes::Dimension;
+use crate::release::dimension::Dimension;
 use crate::release::record::ReleaseRecord;
 use crate::stats::Interval;
 use crate::stats::non_inferiority::HarmVerdict;

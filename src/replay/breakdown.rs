@@ -4,10 +4,11 @@ use hashbrown::HashMap;
 
 use crate::base::error::{Error, Result};
 use crate::base::hash;
-use crate::replay::cube::{Breakdown, BreakdownBy, CellKey, Cells};
+use crate::replay::cube::{Breakdown, CellKey, Cells};
 use crate::replay::keyed::Keyed;
 use crate::replay::places::Places;
-use crate::replay::state::{Sums, overflow};
+use crate::replay::sums::{Sums, overflow};
+use crate::scenario::plan::BreakdownBy;
 
 /// Most values of a column: more are ids, and no breakdown.
 const MAX_VALUES: usize = 1_000;

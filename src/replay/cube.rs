@@ -6,18 +6,10 @@ use std::collections::BTreeMap;
 use crate::base::time::Micros;
 use crate::input::SourceFile;
 use crate::metric::{Metric, Sum};
-use crate::replay::stages::Stage;
+use crate::scenario::Arm;
+use crate::scenario::plan::BreakdownBy;
+use crate::scenario::stages::Stage;
 use crate::stats::Reason;
-
-/// Which release a row ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arm {
-    /// The release users have today.
-    Baseline,
-    /// The release being ramped.
-    Candidate,
-}
 
 /// What a cell is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,16 +156,6 @@ impl Cells {
         let width = self.values.len().checked_div(self.keys.len()).unwrap_or(0).max(1);
         self.keys.iter().zip(self.values.chunks_exact(width))
     }
-}
-
-/// What cells are broken down by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BreakdownBy {
-    /// The values of a column of the log.
-    Column(String),
-    /// The user, as a row of the layer table: the clusters of a small log.
-    User,
 }
 
 /// Cells, broken down by one thing more.

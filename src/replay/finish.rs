@@ -1,30 +1,19 @@
 //! From the marks on users to distinct users: by stage, by first exposure, by last window. Runs of users in row order come from the
 //! scan, from partitions of it, and from earlier cubes; merged, they are the users of all of them together.
 
-use std::{convert::Infallible, iter::Peekable, path::Path};
+use std::convert::Infallible;
+use std::iter::Peekable;
+use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::parallel;
 use crate::bucket::group_of;
-use crate::replay::cube::{ActivityRow, Arm, CellKey, Exposure, ExposureRow};
+use crate::replay::cube::{ActivityRow, CellKey, Exposure, ExposureRow};
 use crate::replay::keyed::Keyed;
 use crate::replay::places::Places;
+use crate::replay::seen::{Seen, UserList, UserRow, UserRun};
 use crate::replay::user_store::{CHUNK, UsersWriter, writer_batch};
-use crate::replay::users::Seen;
-
-/// A user who was seen, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UserRow {
-    /// Row in the layer table.
-    pub(super) row: u32,
-    /// Tenant times layers plus the layer that the user was served under.
-    pub(super) place: u32,
-    pub(super) bucket: u16,
-    pub(super) seen: Seen,
-}
-
-/// Users in ascending order of row and place.
-pub(super) type UserRun<'a> = Box<dyn Iterator<Item = Result<UserRow>> + 'a>;
+use crate::scenario::Arm;
 
 /// Distinct users, counted.
 pub(super) struct UserCounts {
@@ -32,13 +21,6 @@ pub(super) struct UserCounts {
     pub(super) activity: Vec<ActivityRow>,
     /// Users that the candidate ever answered, by place.
     pub(super) n_exposed: Vec<u64>,
-}
-
-/// Users that lie in memory, in row order, read from any place on.
-pub(super) trait UserList: Sync {
-    fn len(&self) -> usize;
-    /// The user at an index, if it was seen.
-    fn get(&self, idx: usize) -> Option<UserRow>;
 }
 
 /// Counts the users of a list and of runs beside it, and writes them down for later merges.

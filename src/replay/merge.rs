@@ -1,21 +1,23 @@
 //! Cubes of different files, merged to the cube of all of them: byte for byte what one scan of all the files gives.
 
 use hashbrown::HashMap;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::input::SourceFile;
 use crate::metric::Reading;
-use crate::replay::cube::{BreakdownBy, Cube, CubeSource, SessionRow};
-use crate::replay::finish::{NoUsers, UserRun, count_users};
+use crate::replay::context::{Context, Inputs, Sources, sums_of};
+use crate::replay::cube::{Cube, CubeSource, SessionRow};
+use crate::replay::finish::{NoUsers, count_users};
 use crate::replay::places::Places;
-use crate::replay::stages::stages_of;
-use crate::replay::state::{Since, State, Sums};
-use crate::replay::{Context, Inputs, Sources, store, sums_of, user_store};
+use crate::replay::seen::UserRun;
+use crate::replay::state::{Since, State};
+use crate::replay::sums::Sums;
+use crate::replay::{store, user_store};
+use crate::scenario::plan::BreakdownBy;
+use crate::scenario::stages::stages_of;
 
 /// An earlier cube of the same ramp.
 pub(super) struct Earlier {

@@ -2,22 +2,25 @@
 //! joined one after the other. Sums are integers and users are merged by row, so the cube is the same to the last byte.
 
 use rayon::prelude::*;
-use std::{
-    fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
-    path::Path,
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
-};
+use std::fs::File;
+use std::io;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use crate::base::error::{Error, Result};
 use crate::base::hash;
 use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
 use crate::input::{Turns, decode_turns, encode_turns};
-use crate::replay::finish::{NoUsers, UserList, UserRow, UserRun};
-use crate::replay::state::{Scan, State};
-use crate::replay::users::{LayerTable, MAX_SEEDS, Roster, Seen, User, UserKey, Users, count_places};
-use crate::replay::{Inputs, LogPart, Scanned, Share};
+use crate::replay::context::{Inputs, Scan};
+use crate::replay::finish::NoUsers;
+use crate::replay::layer_table::{LayerTable, MAX_SEEDS, Roster, count_places};
+use crate::replay::scan::{LogPart, Scanned, Share};
+use crate::replay::seen::{Seen, UserList, UserRow, UserRun};
+use crate::replay::state::State;
+use crate::replay::users::{User, UserKey, Users};
 
 /// Most partitions: each keeps a file open and a step of turns a thread.
 const MAX_PARTITIONS: usize = 256;
@@ -232,7 +235,7 @@ fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>)
         turns.clear();
         blocks.append(lane * n + partition, &bytes)
     };
-    let shares = crate::replay::scan_parts(
+    let shares = crate::replay::scan::scan_parts(
         scan,
         job.inputs,
         job.parts,

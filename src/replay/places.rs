@@ -2,9 +2,9 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::replay::cube::{Arm, CellKey, Cube};
-use crate::replay::stages::{MAX_STAGES, Stage, stages_of};
-use crate::scenario::Plan;
+use crate::replay::cube::{CellKey, Cube};
+use crate::scenario::stages::{MAX_STAGES, Stage, stages_of};
+use crate::scenario::{Arm, Plan};
 
 /// Bits of a key: series, window, bucket group. Keys sort as cells do.
 const GROUP_BITS: u32 = 9;

@@ -3,147 +3,28 @@
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::time::Micros;
 use crate::bucket::group_of;
 use crate::input::{Turns, color, release, rows_without};
-use crate::metric::{Reading, Sum};
-use crate::replay::Context;
 use crate::replay::breakdown::Breaking;
-use crate::replay::cube::{
-    Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeMeasure, LatencyRow, RowCounts,
-};
-use crate::replay::finish::UserRow;
+use crate::replay::context::Scan;
+use crate::replay::cube::{Breakdown, CellKey, Cells, Cube, LatencyRow, RowCounts};
 use crate::replay::index::UNKNOWN;
 use crate::replay::keyed::{AHEAD, Keyed};
 use crate::replay::places::Places;
+use crate::replay::seen::{Seen, UserRow};
 use crate::replay::sessions::Sessions;
-use crate::replay::traces::Traces;
-use crate::replay::users::{Seen, User, Users};
+use crate::replay::sums::{Sums, overflow};
+use crate::replay::users::{User, Users};
+use crate::scenario::Arm;
+use crate::scenario::plan::BreakdownBy;
 use crate::stats::quantile::bin_of;
 
 /// Bins of one row of the latency histograms: an octave.
 const OCTAVE: u16 = 64;
 /// The largest difference between a logged propensity and the plan's ratio, millionths: half a basis point.
 const PROPENSITY_TOLERANCE: i64 = 50;
-
-/// What all threads of a scan share.
-pub(super) struct Scan<'a> {
-    pub(super) ctx: &'a Context<'a>,
-    pub(super) places: Places,
-    pub(super) sums: Sums,
-    /// Candidate outcomes of logged requests, to be paired.
-    pub(super) shadows: Option<Traces>,
-    /// Outcomes that came after their rows were logged.
-    pub(super) outcomes: Option<Traces>,
-    pub(super) count_sessions: bool,
-}
-
-/// What cells add up, and where each sum comes from. Slot 0 counts rows. A count of known values is stored as the count of missing ones,
-/// because few columns miss any.
-pub(super) struct Sums {
-    pub(super) measures: Vec<CubeMeasure>,
-    /// Measured columns and the slots of their sums.
-    of: Vec<(usize, usize)>,
-    /// Measured columns and the slots of their missing values.
-    missing: Vec<(usize, usize)>,
-    /// The slot of each measure.
-    slots: Vec<Slot>,
-    n_slots: usize,
-    /// The column that the latency histogram reads.
-    latency: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Slot {
-    Is(usize),
-    /// Rows minus this.
-    RowsBut(usize),
-    /// No file has the column.
-    Absent,
-}
-
-impl Sums {
-    /// The sums of some metrics over measured columns, of which `present` tells which any file has.
-    pub(super) fn new(measures: &[Sum], measured: &[Reading], present: &[bool]) -> Self {
-        let (mut of, mut missing, mut slots, mut n_slots) = (Vec::new(), Vec::new(), Vec::new(), 1);
-        for sum in measures {
-            let column = sum
-                .reading()
-                .and_then(|reading| measured.iter().position(|m| *m == reading));
-            slots.push(match (sum, column.filter(|column| present[*column])) {
-                (Sum::Rows, _) => Slot::Is(0),
-                (_, None) => Slot::Absent,
-                (Sum::Of(_), Some(column)) => {
-                    of.push((column, n_slots));
-                    n_slots += 1;
-                    Slot::Is(n_slots - 1)
-                }
-                (Sum::Known(_), Some(column)) => {
-                    missing.push((column, n_slots));
-                    n_slots += 1;
-                    Slot::RowsBut(n_slots - 1)
-                }
-            });
-        }
-        let measure = |(sum, slot): (&Sum, &Slot)| CubeMeasure {
-            sum: sum.clone(),
-            present: *slot != Slot::Absent,
-        };
-        let measures = measures.iter().zip(&slots).map(measure).collect();
-        let latency = measured
-            .iter()
-            .position(|reading| reading.column == "latency_ms" && reading.test.is_none());
-        let latency = latency.filter(|column| present[*column]);
-        Self {
-            measures,
-            of,
-            missing,
-            slots,
-            n_slots,
-            latency,
-        }
-    }
-
-    /// The sums of cubes that are merged: every measure in a slot of its own.
-    pub(super) fn of_measures(measures: Vec<CubeMeasure>) -> Self {
-        let slots: Vec<Slot> = (0..measures.len()).map(Slot::Is).collect();
-        Self {
-            n_slots: slots.len().max(1),
-            measures,
-            of: Vec::new(),
-            missing: Vec::new(),
-            slots,
-            latency: None,
-        }
-    }
-
-    /// Sums that are kept for a cell.
-    pub(super) fn n_slots(&self) -> usize {
-        self.n_slots
-    }
-
-    /// A row of measures from a row of slots.
-    pub(super) fn finish(&self, slots: &[i64], out: &mut Vec<i64>) {
-        out.extend(self.slots.iter().map(|slot| match slot {
-            Slot::Is(slot) => slots[*slot],
-            Slot::RowsBut(slot) => slots[0] - slots[*slot],
-            Slot::Absent => 0,
-        }));
-    }
-
-    /// The other way round. Rows that were counted when a column was not there count as missing it.
-    pub(super) fn unfinish(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
-        out[0] = rows;
-        for (slot, value) in self.slots.iter().zip(measures) {
-            match slot {
-                Slot::Is(slot) => out[*slot] = *value,
-                Slot::RowsBut(slot) => out[*slot] = rows - value,
-                Slot::Absent => {}
-            }
-        }
-    }
-}
 
 /// One thread's share of a scan.
 pub(super) struct State {
@@ -575,14 +456,6 @@ fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) 
         cell[*slot] += i64::from(value(*column).is_none());
     }
     Ok(())
-}
-
-pub(super) fn overflow(what: &str) -> Error {
-    Error::input(
-        "traffic",
-        format!("expected sums that fit 63 bits, found an overflow in {what}"),
-    )
-    .hint("use a shorter plan.window_minutes, or check the column's unit")
 }
 
 /// What a state comes to.

@@ -1,29 +1,33 @@
 //! The cube on disk: Parquet tables and one document, readable by anything that reads Parquet.
 
-use arrow_array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
-    builder::StringDictionaryBuilder,
-    cast::AsArray,
-    types::{Int32Type, Int64Type, TimestampMicrosecondType},
-};
-use arrow_cast::cast;
+use arrow_array::builder::StringDictionaryBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::{cell::RefCell, collections::BTreeMap, ops::Range, path::Path, sync::Arc};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::base::{output, parquet_io};
+use crate::base::{digest, json, parquet_io};
 use crate::input::SourceFile;
 use crate::metric::Sum;
+use crate::replay::columns::{codes, dictionary, integer, integers, long, longs, missing};
 use crate::replay::cube::{
-    ActivityRow, Arm, Breakdown, BreakdownBy, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource,
-    Exposure, ExposureRow, LatencyRow, RowCounts, SessionRow,
+    ActivityRow, Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
+    LatencyRow, RowCounts, SessionRow,
 };
-use crate::replay::stages::MAX_STAGES;
 use crate::replay::user_store::{SESSIONS, USERS};
+use crate::scenario::Arm;
+use crate::scenario::plan::BreakdownBy;
+use crate::scenario::stages::MAX_STAGES;
 
 /// The document that makes a folder a cube; it is written last.
 pub const CUBE_FILE: &str = "cube.json";
@@ -79,7 +83,7 @@ fn breakdown_file(idx: usize) -> String {
 /// # Errors
 /// A table that is not there, or has changed.
 pub(super) fn check_tables(folder: &Path, names: &[&str]) -> Result<()> {
-    let document: Document = output::read_json(&folder.join(CUBE_FILE))?;
+    let document: Document = json::read_json(&folder.join(CUBE_FILE))?;
     document.check_tables(folder, names)
 }
 
@@ -87,7 +91,7 @@ impl Document {
     fn check_tables(&self, folder: &Path, names: &[&str]) -> Result<()> {
         names.par_iter().try_for_each(|name| {
             let path = folder.join(name);
-            let digest = output::blake3_of_file(&path)?;
+            let digest = digest::blake3_of_file(&path)?;
             if self.files.get(*name) == Some(&digest) {
                 return Ok(());
             }
@@ -196,10 +200,10 @@ impl Cube {
             sessions: self.sessions.clone(),
             files: tables
                 .par_iter()
-                .map(|name| Ok(((*name).to_owned(), output::blake3_of_file(&folder.join(name))?)))
+                .map(|name| Ok(((*name).to_owned(), digest::blake3_of_file(&folder.join(name))?)))
                 .collect::<Result<_>>()?,
         };
-        output::write_json(&folder.join(CUBE_FILE), &document)
+        json::write_json(&folder.join(CUBE_FILE), &document)
     }
 
     /// Reads what [`Self::write`] wrote.
@@ -237,7 +241,7 @@ impl Cube {
         wanted: &(dyn Fn(&Sum) -> bool + Sync),
         of_cells: &(dyn Fn(&Sum) -> bool + Sync),
     ) -> Result<Self> {
-        let document: Document = output::read_json(&folder.join(CUBE_FILE))?;
+        let document: Document = json::read_json(&folder.join(CUBE_FILE))?;
         if document.schema != SCHEMA {
             return Err(Error::input(
                 folder.join(CUBE_FILE).display().to_string(),
@@ -652,10 +656,6 @@ const EXPOSURE_COLUMNS: [ExposureColumn; 6] = [
     ("n_first_candidate", |users| &mut users.n_first_candidate),
 ];
 
-fn dictionary() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-}
-
 /// The columns that cells start with.
 const KEY_COLUMNS: [&str; 6] = [
     "tenant_id",
@@ -674,18 +674,10 @@ fn key_fields() -> Vec<Field> {
     ]
 }
 
-fn names<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+pub(super) fn names<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
     let mut builder = StringDictionaryBuilder::<Int32Type>::new();
     values.for_each(|value| builder.append_value(value));
     Arc::new(builder.finish())
-}
-
-fn integers(values: impl Iterator<Item = i32>) -> ArrayRef {
-    Arc::new(Int32Array::from_iter_values(values))
-}
-
-fn longs(values: impl Iterator<Item = u64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values.map(|value| value as i64)))
 }
 
 /// The columns that every table starts with, as numbers.
@@ -714,55 +706,4 @@ impl KeyReader {
             self.stages.as_ref().map_or(0, |stages| stages.value(row) as u8),
         )
     }
-}
-
-/// A column of names as numbers: each name is looked up once.
-fn codes(
-    path: &Path,
-    batch: &RecordBatch,
-    name: &str,
-    code: &dyn Fn(&str) -> Option<u32>,
-) -> Result<Vec<u32>> {
-    let other = || {
-        Error::input(
-            path.display().to_string(),
-            format!("expected names of the cube in `{name}`, found others"),
-        )
-    };
-    let column = batch
-        .column_by_name(name)
-        .and_then(|column| cast(column, &dictionary()).ok())
-        .ok_or_else(|| missing(path, name))?;
-    let column = column.as_dictionary::<Int32Type>();
-    let names = column
-        .values()
-        .as_string_opt::<i32>()
-        .ok_or_else(|| missing(path, name))?;
-    let of_name: Vec<Option<u32>> = names.iter().map(|name| name.and_then(code)).collect();
-    column
-        .keys()
-        .iter()
-        .map(|key| key.and_then(|key| *of_name.get(key as usize)?).ok_or_else(other))
-        .collect()
-}
-
-fn missing(path: &Path, name: &str) -> Error {
-    Error::input(
-        path.display().to_string(),
-        format!("expected a column `{name}` of a cube, found none"),
-    )
-}
-
-fn integer<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int32Array> {
-    batch
-        .column_by_name(name)
-        .and_then(|column| column.as_primitive_opt::<Int32Type>())
-        .ok_or_else(|| missing(path, name))
-}
-
-pub(super) fn long<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
-    batch
-        .column_by_name(name)
-        .and_then(|column| column.as_primitive_opt::<Int64Type>())
-        .ok_or_else(|| missing(path, name))
 }

@@ -1,12 +1,12 @@
 //! Outcomes of logged requests that come from elsewhere, found by trace: shadow answers of the candidate, and scores that came late.
 
+use arrow_array::Array;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use crate::base::error::Result;
 use crate::base::hash;
 use crate::input::{TrafficReader, Turns};
-use arrow_array::Array;
 
 /// Outcomes by the hash of their request.
 #[derive(Debug, Default)]

@@ -2,13 +2,14 @@
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
-use crate::base::{output, parquet_io};
-use crate::replay::finish::{UserRow, UserRun};
-use crate::replay::store::long;
-use crate::replay::users::Seen;
+use crate::base::{files, parquet_io};
+use crate::replay::columns::long;
+use crate::replay::seen::{Seen, UserRow, UserRun};
 
 pub(super) const USERS: &str = "users.parquet";
 pub(super) const SESSIONS: &str = "sessions.parquet";
@@ -25,7 +26,7 @@ pub(super) struct UsersWriter<'a> {
 impl UsersWriter<'_> {
     /// Writes a file of users; `fill` pushes them in order.
     pub(super) fn write(path: &Path, fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>) -> Result<()> {
-        output::write_file(path, |file| {
+        files::write_file(path, |file| {
             let mut file = parquet_io::BatchWriter::of_numbers(path, file, &user_schema())?;
             let mut sink = |batch: &RecordBatch| file.write(batch);
             let mut writer = UsersWriter {
@@ -176,7 +177,7 @@ pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) 
             parquet_io::batch(&schema, columns)
         })
     });
-    output::write_file(&path, |file| {
+    files::write_file(&path, |file| {
         let mut file = parquet_io::BatchWriter::of_numbers(&path, file, &schema)?;
         for batch in batches {
             file.write(&batch)?;

@@ -1,13 +1,16 @@
 //! A forecast as a page: plans side by side, ratios as fans, time to full, harm, and the front of time against harm.
 
-use plotters::{coord::types::RangedCoordf64, prelude::*};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
 
 use crate::base::error::Result;
 use crate::base::number::number;
-use crate::report::charts::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, names, text};
+use crate::report::charts::names;
 use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
-use crate::report::html::{Cell, Page, attributes, escape};
+use crate::report::escape::{attributes, escape};
 use crate::report::model::percent;
+use crate::report::page::{Cell, Page};
+use crate::report::svg::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, text};
 use crate::report::words::{Lang, Words, fill};
 use crate::simulate::{Chance, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
 

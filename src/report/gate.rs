@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::base::number::number;
 use crate::gate::{GateCheck, GateOutcome, GateReport};
 use crate::report::charts::Harm;
-use crate::report::html::{Cell, Page};
+use crate::report::page::{Cell, Page};
 use crate::report::words::{Lang, Words, fill};
 use crate::report::{charts, markdown};
 use crate::stats::Interval;

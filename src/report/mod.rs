@@ -2,12 +2,16 @@
 
 mod charts;
 mod curves;
+pub(crate) mod entities;
+mod escape;
 mod forecast;
 mod gate;
 mod html;
 mod markdown;
 mod model;
+mod page;
 mod rows;
+mod svg;
 mod words;
 
 pub use forecast::forecast_html;

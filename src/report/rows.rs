@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::report::charts::Chart;
-use crate::report::html::{attributes, escape};
+use crate::report::escape::{attributes, escape};
+use crate::report::svg::Chart;
 
 /// Letters of a label that fit; wide ones count twice.
 const LABEL: usize = 42;

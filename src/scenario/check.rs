@@ -1,6 +1,7 @@
 //! From the file as written to a [`Scenario`] that can only hold legal values. Every problem is collected; none stops the check.
 
-use std::{ops::Range, path::Path};
+use std::ops::Range;
+use std::path::Path;
 
 use crate::base::error::Problem;
 use crate::base::time;
@@ -8,17 +9,19 @@ use crate::base::time::{HOUR, Micros, SECOND};
 use crate::bucket::{PLATFORMS, Profile, Ratio};
 use crate::metric;
 use crate::metric::{BadRateOf, Better, Metric, Sum};
-use crate::replay::BreakdownBy;
+use crate::scenario::BreakdownBy;
+use crate::scenario::document::{Overrides, Scenario};
+use crate::scenario::layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
+use crate::scenario::plan::{Approval, Layer, Operation, Plan};
+use crate::scenario::policy::{
+    Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, Policy, QosConfig,
+    RollbackScope, Sequential,
+};
 use crate::scenario::raw::{
     RawAnalysis, RawApproval, RawExpect, RawFreeze, RawGuardrail, RawLayer, RawLayering, RawMetric,
     RawOperation, RawPlan, RawPolicy, RawQos, RawScenario, RawTag,
 };
 use crate::scenario::sensitive::sensitive_word;
-use crate::scenario::{
-    Action, Approval, Consent, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, Layer,
-    LayerMode, Layering, OnTrouble, Operation, Overrides, Plan, Policy, QosConfig, RollbackScope, Scenario,
-    Sequential, TagRule, TagTest, UnknownUsers,
-};
 
 /// Layers are kept as one byte a user.
 const MAX_LAYERS: usize = 100;

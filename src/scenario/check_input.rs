@@ -1,14 +1,16 @@
 //! The checks of `[input]`: where users and traffic come from.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use crate::base::objects;
 use crate::base::time::{DAY, Micros};
+use crate::base::url;
 use crate::scenario::check::Checker;
-use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource};
-use crate::scenario::{
-    Events, Fault, Generate, Input, Layer, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
+use crate::scenario::input::{
+    Events, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
 };
+use crate::scenario::plan::Layer;
+use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource};
 
 impl Checker {
     pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
@@ -101,7 +103,7 @@ impl Checker {
                 "expected a column or a constant, found both",
             );
         }
-        let path = if objects::is_url(Path::new(&path)) {
+        let path = if url::is_url(Path::new(&path)) {
             path.into()
         } else {
             folder.join(path)

@@ -1,10 +1,7 @@
 //! The scenario file as it is written: every key optional, nothing checked but its type.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use toml::{Table, Value};
-
-use crate::base::error::Problem;
 
 /// A whole scenario file.
 #[derive(Debug, Default, Deserialize)]
@@ -228,122 +225,6 @@ pub(super) struct RawExpect {
     pub(super) layer: Option<String>,
     pub(super) verdict: Option<String>,
     pub(super) next_ratio: Option<f64>,
-}
-
-/// Reads the tables into `T`, collecting every wrong key instead of stopping at the first.
-///
-/// serde stops at its first complaint, so each complaint is noted, the key it names is taken out, and the reading starts again.
-/// What comes back holds every key that was right.
-pub(super) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
-    loop {
-        match serde_path_to_error::deserialize(table.clone()) {
-            Ok(value) => return value,
-            Err(error) => {
-                let mut path: Vec<Step> = error.path().iter().filter_map(Step::from_segment).collect();
-                let message = error.inner().message().trim().to_owned();
-                let unknown = unknown_field(&message);
-                if let Some((name, _)) = &unknown
-                    && !matches!(path.last(), Some(Step::Key(key)) if key == name)
-                {
-                    path.push(Step::Key(name.clone()));
-                }
-                let place = show_path(&path);
-                problems.push(match unknown {
-                    Some((name, expected)) => unknown_key(place, &name, &expected),
-                    None => Problem::new(place, message),
-                });
-                if !remove(&mut table, &path) {
-                    return T::default();
-                }
-            }
-        }
-    }
-}
-
-/// One step of a key path.
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-impl Step {
-    fn from_segment(segment: &serde_path_to_error::Segment) -> Option<Self> {
-        match segment {
-            serde_path_to_error::Segment::Seq { index } => Some(Self::Index(*index)),
-            serde_path_to_error::Segment::Map { key } => Some(Self::Key(key.clone())),
-            _ => None,
-        }
-    }
-}
-
-fn show_path(path: &[Step]) -> String {
-    let mut text = String::new();
-    for step in path {
-        match step {
-            Step::Key(key) if text.is_empty() => text.push_str(key),
-            Step::Key(key) => {
-                text.push('.');
-                text.push_str(key);
-            }
-            Step::Index(idx) => text.push_str(&format!("[{}]", idx + 1)),
-        }
-    }
-    text
-}
-
-/// The field and the expected ones, from serde's "unknown field `a`, expected one of `b`, `c`".
-fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
-    let rest = message.strip_prefix("unknown field `")?;
-    let mut quoted = rest.split('`');
-    let name = quoted.next()?.to_owned();
-    let expected = quoted.skip(1).step_by(2).map(str::to_owned).collect();
-    Some((name, expected))
-}
-
-fn unknown_key(place: String, name: &str, expected: &[String]) -> Problem {
-    let near = expected
-        .iter()
-        .map(|key| (strsim::damerau_levenshtein(key, name), key))
-        .filter(|(distance, key)| *distance <= 1 + key.len() / 4)
-        .min_by_key(|(distance, _)| *distance);
-    let problem = Problem::new(place, format!("expected a known key, found `{name}`"));
-    match near {
-        Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),
-        None => problem.hint(format!("known here: {}", expected.join(", "))),
-    }
-}
-
-/// Takes out what the path names; an array entry that cannot be taken out alone takes its array with it.
-fn remove(table: &mut Table, path: &[Step]) -> bool {
-    let Some((last, parents)) = path.split_last() else {
-        return false;
-    };
-    let mut parents = parents.iter();
-    let Some(Step::Key(first)) = parents.next() else {
-        return matches!(last, Step::Key(key) if table.remove(key).is_some());
-    };
-    let Some(mut node) = table.get_mut(first) else {
-        return false;
-    };
-    for step in parents {
-        let next = match (step, node) {
-            (Step::Key(key), Value::Table(table)) => table.get_mut(key),
-            (Step::Index(idx), Value::Array(array)) => array.get_mut(*idx),
-            _ => None,
-        };
-        match next {
-            Some(next) => node = next,
-            None => return false,
-        }
-    }
-    match (last, node) {
-        (Step::Key(key), Value::Table(table)) => table.remove(key).is_some(),
-        (Step::Index(idx), Value::Array(array)) if *idx < array.len() => {
-            array.remove(*idx);
-            true
-        }
-        _ => false,
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

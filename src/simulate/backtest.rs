@@ -9,8 +9,8 @@ use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::{Evidence, LayerState, RampState, Situation, Verdict, decide};
-use crate::replay::{Cube, CubeLayer, stages_of};
-use crate::scenario::{Plan, RollbackScope, Scenario};
+use crate::replay::{Cube, CubeLayer};
+use crate::scenario::{Plan, RollbackScope, Scenario, stages_of};
 
 /// A plan, decided again over a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -157,13 +157,9 @@ fn step(
     for walk in walks.iter_mut() {
         let is_on = walk.state.ratio > Ratio::ZERO;
         let evidence: Option<Evidence> = is_on.then(|| {
-            history.evidence(
-                plan,
-                walk.layer,
-                &walk.stretch,
-                walk.state.since,
-                (walk.state.ratio, as_of),
-            )
+            let state = &walk.state;
+            let then = history.stage_then(plan, walk.layer, &walk.stretch, state.since, (state.ratio, as_of));
+            Evidence::from(then)
         });
         if walk.stretch.is_refused && is_on && walk.found.refused_at.is_none() {
             walk.found.refused_at = Some(time::format(as_of));

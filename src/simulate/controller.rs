@@ -1,13 +1,14 @@
 //! Ways to climb a ladder that people use or have published, to be compared with the plan's policy in the same worlds. They watch one
 //! metric: that of the first guardrail with a margin.
 
-use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::exact::{RuinRisk, risk_of_ruin_step};
 use crate::ramp::{CheckName, Conclusion, Situation, Verdict};
-use crate::scenario::{Boundary, Controller, Layer};
+use crate::scenario::Controller;
 use crate::simulate::model::Model;
 use crate::stats::dist::{norm_isf, norm_sf};
+
+pub(super) use crate::simulate::model::primary_law;
 
 /// Power with which a harm that matters must be seen before a stage is left.
 const POWER: f64 = 0.8;
@@ -22,17 +23,6 @@ pub(super) struct Progress {
     information: f64,
     /// Looks taken.
     n_looks: usize,
-}
-
-/// The law that controllers watch.
-pub(super) fn primary_law(model: &Model<'_>) -> usize {
-    let plan = model.plan();
-    let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
-    model
-        .metrics
-        .iter()
-        .position(|id| Some(id.as_str()) == metric)
-        .unwrap_or(0)
 }
 
 /// The harm that matters, in the metric's unit.
@@ -155,26 +145,4 @@ pub(super) fn conclude<'a>(
             say(Verdict::Promote, next, None)
         }
     }
-}
-
-/// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected; as users come back, information goes
-/// with users.
-pub(super) fn gates(
-    layer: &Layer,
-    activity: f64,
-    window: Micros,
-    alpha: f64,
-    boundary: Boundary,
-) -> Vec<Option<f64>> {
-    let mut sum = 0.0;
-    let information: Vec<f64> = layer
-        .steps()
-        .filter(|step| *step < Ratio::FULL)
-        .map(|step| {
-            let come = -(-activity * (layer.dwell.max(window) as f64 / window as f64)).exp_m1();
-            sum += come * step.share() * (1.0 - step.share());
-            sum
-        })
-        .collect();
-    boundary.bounds(&information, alpha).unwrap_or_default()
 }

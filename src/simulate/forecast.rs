@@ -13,223 +13,16 @@ use crate::bucket::Ratio;
 use crate::ramp;
 use crate::ramp::Check;
 use crate::scenario::{DecisionPolicy, Plan, Scenario, Simulation};
+use crate::simulate::document::{
+    Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, quantile,
+};
 use crate::simulate::model::{Grounds, Measured, Model};
 use crate::simulate::run::{Outcome, Run};
-use crate::stats::dist::norm_isf;
-use crate::stats::{Interval, proportion};
 
 /// Points of a fan chart, at most.
 const FAN_POINTS: usize = 60;
 /// Points of an exceedance curve.
 const EXCEEDANCE_POINTS: usize = 21;
-
-/// `forecast.json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Forecast {
-    /// Name and version of this document's form.
-    pub schema: String,
-    /// Digest of the scenario.
-    pub scenario_digest: String,
-    /// What the numbers rest on: `assumed`, or `assumed` with a baseline that was `observed`.
-    pub basis: String,
-    /// Seed of the runs' streams.
-    pub seed: u64,
-    /// Runs of each plan in each world.
-    pub n_runs: u32,
-    /// How long a run lasts at most, hours.
-    pub horizon_hours: f64,
-    /// What does not add up in the plans, whatever the world.
-    pub findings: Vec<Finding>,
-    /// Every plan in every world.
-    pub plans: Vec<PlanForecast>,
-    /// Files beside this one, with their digests.
-    pub files: BTreeMap<String, String>,
-    /// What `--optimize` found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimum: Option<crate::simulate::optimize::Optimum>,
-}
-
-/// A plan in a world.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PlanForecast {
-    /// The plan variant's id.
-    pub plan: String,
-    /// Who decided: `policy`, `fixed_time` ...
-    pub controller: String,
-    /// The world's id.
-    pub world: String,
-    /// Some guardrail's margin is overstepped in this world.
-    pub is_harmful: bool,
-    /// Some layer was rolled back.
-    pub p_rollback: Chance,
-    /// Some layer was rolled back though nothing was harmful; `None` in a harmful world.
-    pub p_false_rollback: Option<Chance>,
-    /// Every layer reached the end of its ladder though something was harmful; `None` in a world without harm.
-    pub p_missed: Option<Chance>,
-    /// Every layer reached the end of its ladder, and none was rolled back.
-    pub p_full: Chance,
-    /// Some decision met a sample-ratio mismatch.
-    pub p_srm_halt: Chance,
-    /// Neither rolled back nor full within the horizon.
-    pub p_never_finishes: Chance,
-    /// Hours until every layer is at the end of its ladder, over the runs that get there.
-    pub hours_to_full: Quantity,
-    /// Hours until the first rollback, over the runs that have one.
-    pub hours_to_rollback: Quantity,
-    /// Which check the first rollback rested on, as shares of the runs that have one.
-    pub rollback_because: BTreeMap<String, f64>,
-    /// The ratio in force at the first rollback, likewise.
-    pub rollback_at: BTreeMap<String, f64>,
-    /// Distinct users whom the candidate answered.
-    pub users_exposed: Quantity,
-    /// Distinct users whom a coin per request would have exposed, on the same ratios.
-    pub users_exposed_by_coin: Quantity,
-    /// Users whom the candidate had answered in the layers that were rolled back first, when they were.
-    pub users_at_rollback: Quantity,
-    /// Share of runs whose first rollback came after more of these than `policy.exposure_cap` allows; `None` without a cap.
-    pub p_over_exposure_cap: Option<Chance>,
-    /// Requests that the candidate answered.
-    pub requests_exposed: Quantity,
-    /// Harm by guardrail metric: events, or units of the metric times rows.
-    pub harm: BTreeMap<String, Quantity>,
-    /// The same in money, where `simulate.cost` says what a unit costs.
-    pub cost: Option<Quantity>,
-    /// Share of runs in which every layer was at the end of its ladder by then.
-    pub full_by: Vec<FullBy>,
-    /// How likely harm (money if it has a cost, else the first guardrail's units) exceeds an amount.
-    pub exceedance: Vec<Exceedance>,
-    /// Per layer.
-    pub layers: Vec<LayerForecast>,
-}
-
-/// A layer in a world.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerForecast {
-    /// The layer's id.
-    pub layer: String,
-    /// It was rolled back.
-    pub p_rollback: Chance,
-    /// Hours until it was at the end of its ladder, over the runs in which it got there.
-    pub hours_to_full: Quantity,
-    /// Its ratio over time.
-    pub fan: Vec<Fan>,
-}
-
-/// Something in a plan that does not add up.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finding {
-    /// The plan variants' ids.
-    pub plans: Vec<String>,
-    /// What was found, in words.
-    pub finding: String,
-}
-
-/// A share of runs, with its Monte Carlo error.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Chance {
-    /// The share.
-    pub p: f64,
-    /// Its standard error, `sqrt(p (1 - p) / n)`; 0 where no run or every run has it: then the interval tells.
-    pub mc_error: f64,
-    /// Wilson's 95 % interval.
-    #[serde(flatten)]
-    pub ci: Interval,
-    /// Runs with it.
-    pub n: u32,
-}
-
-/// A number over runs, with the Monte Carlo error of its mean; `None` where no run has one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Quantity {
-    /// Runs that have one.
-    pub n: u32,
-    /// Their mean.
-    pub mean: Option<f64>,
-    /// Standard error of the mean; `None` for fewer than two.
-    pub mc_error: Option<f64>,
-    /// Median.
-    pub p50: Option<f64>,
-    /// 95th percentile.
-    pub p95: Option<f64>,
-}
-
-/// Quantiles of a ratio at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Fan {
-    /// Hours since the plan's start.
-    pub hours: f64,
-    /// 5th percentile of the ratio, then the 25th, 50th, 75th and 95th.
-    pub ratio: [f64; 5],
-}
-
-/// The share of runs that were full by a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct FullBy {
-    /// Hours since the plan's start.
-    pub hours: f64,
-    /// Share of runs.
-    pub p: f64,
-}
-
-/// The probability to exceed an amount.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Exceedance {
-    /// The amount.
-    pub amount: f64,
-    /// Share of runs above it.
-    pub p: f64,
-}
-
-impl Chance {
-    pub(super) fn of(n: usize, of: usize) -> Self {
-        let p = n as f64 / of.max(1) as f64;
-        let ci = proportion::wilson(p, of.max(1) as f64, norm_isf(0.025));
-        Self {
-            p,
-            mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(),
-            ci,
-            n: n as u32,
-        }
-    }
-}
-
-impl Chance {
-    /// What is known of a share that no run has, or every run: the end of its interval.
-    pub fn bound(&self) -> String {
-        let percent = |share: f64| format!("{}%", number(share * 100.0));
-        if self.p > 0.5 {
-            format!("100% (above {})", percent(self.ci.ci_lower))
-        } else {
-            format!("0% (below {})", percent(self.ci.ci_upper))
-        }
-    }
-}
-
-impl Quantity {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        if values.is_empty() {
-            return Self::default();
-        }
-        // Sorted first, so that the sum does not depend on how runs were dealt to threads.
-        values.sort_by(f64::total_cmp);
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Self {
-            n: values.len() as u32,
-            mean: Some(mean),
-            mc_error: (values.len() > 1).then(|| (variance / n).sqrt()),
-            p50: Some(quantile(&values, 0.5)),
-            p95: Some(quantile(&values, 0.95)),
-        }
-    }
-}
-
-/// A quantile of sorted values: the smallest that at least this share does not exceed.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    sorted[((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1]
-}
 
 /// Runs every plan in every world. The same seed gives the same numbers on any number of threads, and all plans meet the same luck.
 ///
@@ -279,7 +72,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
 }
 
 /// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that are longer than the horizon.
-fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
+pub(super) fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
     let n_users: f64 = grounds.layers.iter().map(|layer| layer.n_users).sum();
     let mut findings = Vec::new();
     for variant in &simulation.plans {
@@ -541,7 +334,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     }
 }
 
-fn full_by(model: &Model<'_>, outcomes: &[Outcome], hours: &dyn Fn(u32) -> f64) -> Vec<FullBy> {
+pub(super) fn full_by(model: &Model<'_>, outcomes: &[Outcome], hours: &dyn Fn(u32) -> f64) -> Vec<FullBy> {
     let mut full: Vec<u32> = outcomes.iter().filter_map(|outcome| outcome.full_at).collect();
     full.sort_unstable();
     let share = |window: u32| full.partition_point(|at| *at <= window) as f64 / outcomes.len().max(1) as f64;
@@ -558,7 +351,7 @@ fn points(model: &Model<'_>) -> impl Iterator<Item = u32> {
     (0..=model.n_windows).step_by((model.n_windows as usize).div_ceil(FAN_POINTS).max(1))
 }
 
-fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
+pub(super) fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
     amounts.sort_by(f64::total_cmp);
     let most = amounts.last().copied().unwrap_or(0.0);
     if most <= 0.0 {

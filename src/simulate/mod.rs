@@ -6,6 +6,7 @@
 
 mod backtest;
 mod controller;
+mod document;
 mod forecast;
 mod model;
 mod optimize;
@@ -13,9 +14,10 @@ mod optimize;
 mod run;
 
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
-pub use forecast::{
-    Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity,
-    TracedDecision, simulate, trace,
+pub use document::{
+    Candidate, Chance, Exceedance, Fan, Finalist, Finding, Forecast, FullBy, LayerForecast, LayerOptimum,
+    Optimum, PlanForecast, Quantity,
 };
+pub use forecast::{TracedDecision, simulate, trace};
 pub use model::Measured;
-pub use optimize::{Candidate, Finalist, LayerOptimum, Optimum, optimize};
+pub use optimize::optimize;

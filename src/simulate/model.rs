@@ -4,13 +4,13 @@ use crate::analysis;
 use crate::analysis::{Analysis, Asked};
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, HOUR, Micros};
-use crate::metric::Better;
-use crate::qos::RATE_METRICS;
+use crate::bucket::Ratio;
+use crate::metric::{Better, RATE_METRICS};
 use crate::replay::Cube;
 use crate::scenario::{
-    HOURS_A_WEEK, LATENCY_P95, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation, World, WorldLayer,
+    Boundary, HOURS_A_WEEK, LATENCY_P95, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation,
+    World, WorldLayer,
 };
-use crate::simulate::controller;
 use crate::stats::{Reason, sequential};
 
 /// Where a metric's law lies in a layer's laws: those of QoS first, in their order.
@@ -367,9 +367,7 @@ impl<'a> Model<'a> {
             .iter()
             .zip(&layers)
             .zip(&variant.boundaries)
-            .map(|((layer, model), boundary)| {
-                controller::gates(layer, model.activity, plan.window, alpha, *boundary)
-            })
+            .map(|((layer, model), boundary)| gates(layer, model.activity, plan.window, alpha, *boundary))
             .collect();
         Self {
             variant,
@@ -514,6 +512,39 @@ fn candidate_values(
         }
     };
     (0..n_windows).map(at).collect()
+}
+
+/// The law that controllers watch.
+pub(crate) fn primary_law(model: &Model<'_>) -> usize {
+    let plan = model.plan();
+    let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
+    model
+        .metrics
+        .iter()
+        .position(|id| Some(id.as_str()) == metric)
+        .unwrap_or(0)
+}
+
+/// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected; as users come back, information goes
+/// with users.
+pub(crate) fn gates(
+    layer: &Layer,
+    activity: f64,
+    window: Micros,
+    alpha: f64,
+    boundary: Boundary,
+) -> Vec<Option<f64>> {
+    let mut sum = 0.0;
+    let information: Vec<f64> = layer
+        .steps()
+        .filter(|step| *step < Ratio::FULL)
+        .map(|step| {
+            let come = -(-activity * (layer.dwell.max(window) as f64 / window as f64)).exp_m1();
+            sum += come * step.share() * (1.0 - step.share());
+            sum
+        })
+        .collect();
+    boundary.bounds(&information, alpha).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! again with the policies that would decide.
 
 use rayon::prelude::*;
-use serde::Serialize;
 use std::sync::OnceLock;
 
 use crate::base::error::{Error, Result};
@@ -12,7 +11,8 @@ use crate::bucket::{Ratio, groups_below};
 use crate::metric::Better;
 use crate::ramp::exact::ExactRamp;
 use crate::scenario::{Boundary, Budget, Controller, PlanVariant, Scenario, Simulation, World, WorldEffect};
-use crate::simulate::forecast::{Chance, Quantity, simulation, summarize};
+use crate::simulate::document::{Candidate, Finalist, LayerOptimum, Optimum};
+use crate::simulate::forecast::{simulation, summarize};
 use crate::simulate::model::{Grounds, LayerModel, Measured, Model, metrics_of};
 use crate::simulate::run::Run;
 use crate::stats::dist::{norm_isf, norm_sf};
@@ -25,100 +25,9 @@ const SHARES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3,
 const MAX_STEPS: usize = 5;
 /// Dwells, hours.
 const DWELLS: [f64; 10] = [6.0, 12.0, 24.0, 36.0, 48.0, 72.0, 96.0, 120.0, 168.0, 336.0];
-/// Schedules that are run again.
-const N_FINALISTS: usize = 3;
+
 /// Points of a front that are shown, at most.
 const MAX_FRONT: usize = 40;
-
-/// What an optimization found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Optimum {
-    /// The metric whose harm is bounded.
-    pub metric: String,
-    /// The harm that must not be missed, in the metric's unit.
-    pub mde: f64,
-    /// Largest probability of a rollback without harm.
-    pub max_false_rollback: f64,
-    /// Largest probability to miss a harm of `mde`.
-    pub max_missed: f64,
-    /// Largest expected harm at `mde`.
-    pub max_harm: Option<f64>,
-    /// Probability with which `max_harm` may be overspent, instead.
-    pub max_overspend: Option<f64>,
-    /// Each layer with users enough.
-    pub layers: Vec<LayerOptimum>,
-    /// The chosen ladders as TOML: paste them over the plan's layers.
-    pub toml: String,
-}
-
-/// The schedules of a layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerOptimum {
-    /// The layer's id.
-    pub layer: String,
-    /// Schedules of the grid.
-    pub n_schedules: usize,
-    /// Of these, how many were evaluated exactly: bounds told of the others that they are no better.
-    pub n_evaluated: usize,
-    /// The fastest that does; `None` if none does.
-    pub chosen: Option<Candidate>,
-    /// Why this one, or what is in the way.
-    pub why: String,
-    /// Time against harm: no schedule is both faster and less harmful. All keep the bounds on errors.
-    pub front: Vec<Candidate>,
-    /// The fastest ones, run with those who would decide.
-    pub finalists: Vec<Finalist>,
-}
-
-/// A schedule with its exact properties.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Candidate {
-    /// Ratios, in rising order; the last is 1.
-    pub ladder: Vec<f64>,
-    /// Dwell at each, hours.
-    pub dwell_hours: f64,
-    /// How the boundary spends its error.
-    pub boundary: Boundary,
-    /// Roll back when the standardized harm at a gate is above this; `null` where nothing is spent.
-    pub bounds: Vec<Option<f64>>,
-    /// Users who come during a dwell, both arms.
-    pub users_per_stage: f64,
-    /// Variance of a user's mean outcome during a dwell.
-    pub sigma2: f64,
-    /// Hours until ratio 1 if nothing is rolled back.
-    pub hours_if_good: f64,
-    /// Probability of a rollback without any effect.
-    pub p_false_rollback: f64,
-    /// Probability of no rollback with a harm of `mde`.
-    pub p_missed: f64,
-    /// Probability to stop after each gate with a harm of `mde`.
-    pub stop_probability: Vec<f64>,
-    /// Expected harm before ratio 1, with a harm of `mde`, in events or units of the metric.
-    pub expected_harm: f64,
-    /// Probability that this harm exceeds the budget; `None` without one.
-    pub p_overspend: Option<f64>,
-    /// Expected users who get the candidate before ratio 1, with a harm of `mde`.
-    pub expected_exposed: f64,
-}
-
-/// A schedule, run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finalist {
-    /// Ratios.
-    pub ladder: Vec<f64>,
-    /// Dwell at each, hours.
-    pub dwell_hours: f64,
-    /// Who decided.
-    pub controller: String,
-    /// Rollbacks without any effect.
-    pub p_false_rollback: Chance,
-    /// Ratio 1 was reached with a harm of `mde`.
-    pub p_missed: Chance,
-    /// Neither rolled back nor at ratio 1 within three times the schedule's length, without any effect.
-    pub p_never_finishes: Chance,
-    /// Hours to ratio 1 without any effect.
-    pub hours_to_full: Quantity,
-}
 
 /// A layer, as far as its schedules are concerned.
 struct Target<'a> {
@@ -278,22 +187,6 @@ fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
     // A budget is about a guardrail with a margin: the scenario has been checked for it.
     let mde_of: MdeOf = Box::new(move |control: f64| mde.or(rule.margin(control)).unwrap_or(0.0));
     Ok((guardrail.metric.clone(), mde_of))
-}
-
-impl LayerOptimum {
-    /// The schedules that are worth running: the fastest that keep every bound, else the fastest of the front.
-    fn front_or_chosen(&self) -> Vec<Candidate> {
-        let mut best: Vec<Candidate> = self.chosen.iter().cloned().collect();
-        best.extend(
-            self.front
-                .iter()
-                .filter(|candidate| !best.contains(candidate))
-                .cloned()
-                .collect::<Vec<_>>(),
-        );
-        best.truncate(N_FINALISTS);
-        best
-    }
 }
 
 /// Rising choices of shares.
@@ -559,7 +452,7 @@ fn evaluate(
 
 /// Runs schedules of one layer under the exact boundary's controller and under the plan's own policy, without an effect and with the harm
 /// that must not be missed. Other layers stay closed: each layer's promise is its own.
-fn finalists(
+pub(super) fn finalists(
     scenario: &Scenario,
     simulation: &Simulation,
     grounds: &Grounds,

@@ -1,9 +1,8 @@
 //! Tails and quantiles of the normal, t and chi-square distributions. Upper tails are computed as tails, never as `1 - cdf`; their
 //! logarithms hold where the tails themselves are below the smallest double.
 
-use std::f64::consts::{PI, SQRT_2};
-
 use statrs::function::gamma::checked_gamma_ur;
+use std::f64::consts::{PI, SQRT_2};
 
 use crate::stats::special::{beta_fraction, gamma_half_ratio, solve_decreasing};
 

@@ -1,7 +1,7 @@
 //! Exact tests on counts: binomial and hypergeometric tails.
 
-use crate::stats::contrast::{Alternative, PValue};
 use crate::stats::known::Reason;
+use crate::stats::p_value::{Alternative, PValue};
 use crate::stats::special::{beta_tails, ln_binomial_pmf};
 
 /// Outcomes as likely as the observed one, but for rounding, count as extreme.

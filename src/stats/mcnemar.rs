@@ -1,8 +1,8 @@
 //! McNemar's test: pairs of 0/1 outcomes.
 
-use crate::stats::contrast::{Alternative, PValue};
 use crate::stats::dist::{chi2_sf, ln_chi2_sf};
 use crate::stats::exact;
+use crate::stats::p_value::{Alternative, PValue};
 
 /// Discordant pairs below which the test is exact.
 pub const EXACT_BELOW: f64 = 25.0;

@@ -1,8 +1,8 @@
 //! Sample sizes, detectable effects and power.
 
-use crate::stats::contrast::Alternative;
 use crate::stats::dist::{norm_isf, norm_sf, t_isf};
 use crate::stats::known::Reason;
+use crate::stats::p_value::Alternative;
 use crate::stats::special::{root, scaled_chi};
 
 /// What is measured.

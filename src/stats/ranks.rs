@@ -1,8 +1,8 @@
 //! Tests on ranks and signs.
 
-use crate::stats::contrast::{Alternative, PValue};
 use crate::stats::exact;
 use crate::stats::known::Reason;
+use crate::stats::p_value::{Alternative, PValue};
 
 /// Non-zero differences, and rows of both samples, up to which tests on ranks are exact.
 pub const EXACT_UP_TO: usize = 50;

@@ -1,7 +1,7 @@
 //! Anytime-valid inference: the normal mixture e-process. Intervals hold at every look, so looking often costs nothing.
 
-use crate::stats::contrast::PValue;
 use crate::stats::dist::{ln_norm_sf, norm_isf};
+use crate::stats::p_value::PValue;
 use crate::stats::special::root;
 
 /// The mixture's variance that makes intervals at level `alpha` tightest when an effect's variance is `v_star`:

@@ -1,9 +1,10 @@
 //! Two proportions from counts, without clusters.
 
-use crate::stats::contrast::{Contrast, Ends, PValue, Plan};
+use crate::stats::contrast::{Contrast, Plan};
 use crate::stats::dist::{chi2_sf, ln_chi2_sf, norm_isf};
 use crate::stats::effect::Estimate;
 use crate::stats::known::Reason;
+use crate::stats::p_value::{Ends, PValue};
 use crate::stats::special::deviance;
 use crate::stats::{contrast, exact, proportion};
 

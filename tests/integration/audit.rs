@@ -317,7 +317,7 @@ fn a_rollback_has_its_users_and_what_was_written_for_them() {
         })
         .collect();
     // RFC 8785: keys in order, no spaces, numbers as short as they are; sha256sum of {"amount":1.5,"order":7}.
-    let digest = sluice::base::output::sha256_of_bytes(br#"{"amount":1.5,"order":7}"#);
+    let digest = sluice::base::digest::sha256_of_bytes(br#"{"amount":1.5,"order":7}"#);
     // The second row of trace t5 does not list its calls once more.
     assert_eq!(
         listed,

@@ -143,7 +143,7 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n.max(1)
     };
-    let samples = sluice::base::output::files_below(&root().join("tests/samples")).unwrap();
+    let samples = sluice::base::files::files_below(&root().join("tests/samples")).unwrap();
     let (mut n_read, mut n_refused) = (0, 0);
     for name in samples
         .iter()

@@ -569,7 +569,7 @@ fn the_report_is_written_escaped_and_the_same_twice() {
     let noted = read(&first.join("eval_report.json"));
     assert_eq!(
         noted["eval_report_digest"].as_str().unwrap(),
-        sluice::base::output::sha256_of_file(&first.join("gate_report.json")).unwrap()
+        sluice::base::digest::sha256_of_file(&first.join("gate_report.json")).unwrap()
     );
     // The record that names this report is checked against it.
     let mut content = record(hostile, "cs_main@7", '7');

@@ -523,7 +523,7 @@ fn a_plan_keeps_the_layers_it_started_with() {
     let digest = state["layers_digest"].as_str().unwrap().to_owned();
     assert_eq!(
         digest,
-        sluice::base::output::blake3_of_file(&small.path("out/layers.parquet")).unwrap()
+        sluice::base::digest::blake3_of_file(&small.path("out/layers.parquet")).unwrap()
     );
 
     // The next night's users would lead to other layers: evidence on those is refused, by the state ...
@@ -617,7 +617,7 @@ fn a_plan_keeps_the_layers_it_started_with() {
         arg(at("out/layers.parquet")),
     ]);
     // By hand, with the tool that every machine has.
-    let by_hand = sluice::base::output::sha256_of_file(&at("out/layers.parquet")).unwrap();
+    let by_hand = sluice::base::digest::sha256_of_file(&at("out/layers.parquet")).unwrap();
     small.edit("study.toml", |t| t.replace(&digest, &by_hand));
     ok(&[
         "who",

@@ -323,7 +323,7 @@ fn kill_9_at_many_moments() {
         for (name, entry) in list["files"].as_object().unwrap() {
             let bytes = server.get(&format!("kill-{kill}/small/{now}/{name}"));
             assert_eq!(
-                sluice::base::output::sha256_of_bytes(&bytes),
+                sluice::base::digest::sha256_of_bytes(&bytes),
                 entry["digest"].as_str().unwrap(),
                 "{name}"
             );

@@ -289,7 +289,7 @@ impl Folder {
                 })
             })
             .collect();
-        let digest = sluice::base::output::blake3_of_file(&self.dir.path().join("layers.parquet")).unwrap();
+        let digest = sluice::base::digest::blake3_of_file(&self.dir.path().join("layers.parquet")).unwrap();
         let schedule = serde_json::json!({
             "schema": "sluice.schedule/1", "plan_id": plan, "baseline": "old", "candidate": format!("new{turn}"), "as_of": 1_780_000_000_000_000_i64,
             "evidence_digest": "sha256:e", "layers_digest": digest, "profile": "sluice", "salt": plan, "layers": layers

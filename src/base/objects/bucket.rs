@@ -1,19 +1,17 @@
 //! A bucket and a prefix in it. Calls wait for their answers.
 
 use bytes::Bytes;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Key;
 use object_store::{
     Attribute, AttributeValue, Attributes, ClientOptions, GetOptions, GetRange, MultipartUpload, ObjectMeta,
     ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, RetryConfig, UpdateVersion,
-    aws::{AmazonS3, AmazonS3Builder},
-    path::Path as Key,
 };
-use std::{
-    env,
-    fs::File,
-    io::{self, Read, Write},
-    path::Path,
-    time::Duration,
-};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+use std::{env, io};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::base::error::{Error, Result};

@@ -4,16 +4,15 @@
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;
-use object_store::{
-    ClientConfigKey, ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService},
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
-use std::{env, fs, io, time::Duration};
-use ureq::{
-    Agent,
-    http::{Method, Request},
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
-};
+use object_store::{ClientConfigKey, ClientOptions};
+use std::time::Duration;
+use std::{env, fs, io};
+use ureq::Agent;
+use ureq::http::{Method, Request};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// An answer is a part of an object, a page of a list, or an error.
 const MAX_ANSWER: u64 = 256 << 20;

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::base::error::Result;
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
+use crate::publish::forms::form::{Form, random_warnings, required, text_of};
 use crate::publish::forms::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
-use crate::publish::forms::{Form, Wanted, random_warnings, required, text_of};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `argo:FILE`, for `kubectl apply --server-side`: fields that it does not name stay as they are. Settings: `name` (of the Rollout,
 /// required), `gate` (URL of the layer's evidence, required: JSON with `n` users and `qos`), `layer` and `tenant` (a Rollout is of one

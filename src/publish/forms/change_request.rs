@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::base::output;
+use crate::base::json;
 use crate::bucket::Ratio;
 use crate::publish::publication::Publication;
 use crate::ramp::RampStatus;
@@ -80,7 +80,7 @@ pub(super) fn write(
     requests: impl Fn(Stage) -> Vec<Request>,
 ) -> String {
     let stage = Stage::of(publication);
-    output::to_json(&ChangeRequest {
+    json::to_json(&ChangeRequest {
         schema: "sluice.change_request/1",
         system,
         plan_id: &publication.plan_id,

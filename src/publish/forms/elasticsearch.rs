@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use crate::base::error::Result;
 use crate::publish::address::Address;
+use crate::publish::forms::change_request;
 use crate::publish::forms::change_request::Request;
+use crate::publish::forms::form::Form;
 use crate::publish::forms::milvus::{Aliases, SETTINGS};
-use crate::publish::forms::{Form, Wanted, change_request};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole. Settings as Milvus has them, without `database`;
 /// `baseline` and `candidate` are indexes.

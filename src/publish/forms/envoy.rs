@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use crate::base::error::Result;
 use crate::bucket::{N_BUCKETS, Ratio};
 use crate::publish::address::Address;
-use crate::publish::forms::{Conditions, Form, Wanted, headers, text_of};
+use crate::publish::forms::form::{Conditions, Form, text_of};
+use crate::publish::forms::headers;
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `envoy:FILE`: a discovery response with one route configuration, which Envoy reads again whenever the file is replaced. Settings: `name` (of the
 /// route configuration: `sluice`), `candidate` and `baseline` (clusters: `candidate`, `stable`), `header` (`x-sluice-bucket`),

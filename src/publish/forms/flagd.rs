@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::json;
 use crate::bucket::{N_BUCKETS, Platform, Ratio};
 use crate::publish::address::Address;
-use crate::publish::forms::{CONDITION_SETTINGS, Conditions, Form, Wanted, placement_warnings, platform_of};
+use crate::publish::forms::form::{CONDITION_SETTINGS, Conditions, Form, placement_warnings, platform_of};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `flagd:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an attribute
 /// that must be true).
@@ -105,7 +106,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
     if !evaluators.is_empty() {
         document["$evaluators"] = evaluators.into();
     }
-    Ok(output::to_json(&document))
+    Ok(json::to_json(&document))
 }
 
 /// Whether a text survives in a shared evaluator. The cores put those in place by replacing text, with its rules: Python's trips over what JSON

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
+use crate::publish::forms::form::{Form, random_warnings, required, text_of};
 use crate::publish::forms::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
-use crate::publish::forms::{Form, Wanted, random_warnings, required, text_of};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 use crate::ramp::Verdict;
 
 /// `flagger:FILE`. Settings: `workload` (the Deployment, required), `gate` (URL, required: below it, `/approve` answers 200 and `/halt` does not,

@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::json;
 use crate::publish::address::Address;
+use crate::publish::forms::form::{Form, analysis, name_of};
 use crate::publish::forms::kubernetes::only_row;
-use crate::publish::forms::{Form, Wanted, analysis, name_of};
+use crate::publish::target::Wanted;
 
 /// `gate:FILE`. Settings: `layer` and `tenant` (required unless the plan has only one layer). The folder must have the analysis.
 ///
@@ -42,7 +43,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
         .current()
         .and_then(|stage| stage.qos.candidate.value())
         .map(|arm| arm.point);
-    Ok(output::to_json(&json!({
+    Ok(json::to_json(&json!({
         "plan_id": publication.plan_id,
         "version": publication.version,
         "tenant": row.tenant,

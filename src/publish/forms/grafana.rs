@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::base::error::Result;
-use crate::base::output;
+use crate::base::{digest, json};
 use crate::publish::address::Address;
-use crate::publish::forms::{Form, Wanted, prometheus};
+use crate::publish::forms::form::Form;
+use crate::publish::forms::prometheus;
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `grafana:FILE`: a dashboard to import or to provision. Settings: `title`, `uid` (by default from the plan's name and id), `range` (of rates: `5m`).
 ///
@@ -150,7 +152,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
         "{}: {} over {}",
         publication.plan_name, publication.candidate, publication.baseline
     );
-    let digest = output::sha256_of(&[publication.plan_id.as_bytes()]);
+    let digest = digest::sha256_of(&[publication.plan_id.as_bytes()]);
     let default_uid = format!(
         "sluice-{}",
         digest
@@ -184,7 +186,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
         ]},
         "panels": panels,
     });
-    Ok(output::to_json(&dashboard))
+    Ok(json::to_json(&dashboard))
 }
 
 fn datasource() -> Value {

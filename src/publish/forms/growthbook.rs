@@ -3,13 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::error::Result;
-use crate::base::output;
+use crate::base::json;
 use crate::bucket::{Platform, Ratio};
 use crate::publish::address::Address;
-use crate::publish::forms::{
-    Conditions, Form, Wanted, in_force, placement_warnings, platform_of, refuse_roundings,
+use crate::publish::forms::form::{
+    Conditions, Form, in_force, placement_warnings, platform_of, refuse_roundings,
 };
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `growthbook:FILE`: the object `features` of the SDK payload. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with
 /// several tenants), `consent` (none: an attribute that must be true), `user` (`id`: the attribute that is hashed).
@@ -55,7 +56,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
             "hashVersion": if platform == Platform::Growthbook1 { 1 } else { 2 },
         }));
     }
-    Ok(output::to_json(
+    Ok(json::to_json(
         &json!({publication.flag_key(): {"defaultValue": publication.baseline, "rules": rules}}),
     ))
 }

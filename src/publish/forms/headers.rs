@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
-use crate::publish::forms::Conditions;
+use crate::publish::forms::form::Conditions;
 use crate::publish::publication::Publication;
 
 /// Headers with the layer and the tenant.

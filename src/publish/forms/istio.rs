@@ -5,11 +5,13 @@ use serde_json::{Map, Value, json};
 use crate::base::error::Result;
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
-use crate::publish::forms::kubernetes::{PERCENT, metadata, object_name};
-use crate::publish::forms::{
-    Conditions, Form, Wanted, headers, in_force, random_warnings, refuse_roundings, required, text_of,
+use crate::publish::forms::form::{
+    Conditions, Form, in_force, random_warnings, refuse_roundings, required, text_of,
 };
+use crate::publish::forms::headers;
+use crate::publish::forms::kubernetes::{PERCENT, metadata, object_name};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `istio:FILE`. Settings: `host` (required), `candidate` and `baseline` (subsets of the host's DestinationRule: `candidate`, `stable`), `name` (of the
 /// VirtualService: the host up to its first dot), `namespace`, `gateways` (by comma), `attribute` (header with the layer: `x-sluice-layer`),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
-use crate::publish::forms::{name_of, refuse_roundings};
+use crate::publish::forms::form::{name_of, refuse_roundings};
 use crate::publish::publication::{Publication, RatioRow};
 
 /// Basis points of a percent.

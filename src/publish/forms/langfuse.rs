@@ -4,9 +4,11 @@ use serde_json::json;
 
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
+use crate::publish::forms::change_request;
 use crate::publish::forms::change_request::{Request, Stage};
-use crate::publish::forms::{Form, Wanted, change_request, required};
+use crate::publish::forms::form::{Form, required};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `langfuse:FILE`: a change request. Settings: `prompt` (its name), `baseline` and `candidate` (its versions, numbers), all required; `label` (what
 /// everybody's callers ask for: `production`), `candidate_label` (what callers ask for who serve the candidate: `candidate`).

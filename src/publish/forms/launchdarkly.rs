@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::base::error::Result;
-use crate::base::output;
+use crate::base::json;
 use crate::base::time::SECOND;
 use crate::bucket::{Platform, Ratio};
 use crate::publish::address::Address;
-use crate::publish::forms::{CONDITION_SETTINGS, Conditions, Form, Wanted, placement_warnings, platform_of};
+use crate::publish::forms::form::{CONDITION_SETTINGS, Conditions, Form, placement_warnings, platform_of};
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `launchdarkly:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an
 /// attribute that must be true), all of contexts of kind `user`.
@@ -81,7 +82,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
         "clientSideAvailability": {"usingMobileKey": false, "usingEnvironmentId": false},
         "deleted": false,
     });
-    Ok(output::to_json(&json!({"flags": {key: flag}})))
+    Ok(json::to_json(&json!({"flags": {key: flag}})))
 }
 
 fn clause(name: &str, value: Value) -> Value {

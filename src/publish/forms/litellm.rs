@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, Result};
 use crate::bucket::N_BUCKETS;
 use crate::publish::address::Address;
-use crate::publish::forms::{Form, Wanted, name_of, random_warnings, required, text_of};
+use crate::publish::forms::form::{Form, name_of, random_warnings, required, text_of};
 use crate::publish::publication::{Publication, RatioRow};
+use crate::publish::target::Wanted;
 
 /// `litellm:FILE`: `model_list` and `router_settings` of the proxy's configuration. Settings: `candidate` and `baseline` (models as LiteLLM
 /// names them, such as `openai/gpt-5`; required), `model` (start of the names that callers use: the flag's key).

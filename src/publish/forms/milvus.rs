@@ -4,9 +4,11 @@ use serde_json::json;
 
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
+use crate::publish::forms::change_request;
 use crate::publish::forms::change_request::Request;
-use crate::publish::forms::{Form, Wanted, change_request};
+use crate::publish::forms::form::Form;
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// Settings of systems whose indexes have aliases: `alias` (what everybody's callers ask for), `baseline` and `candidate` (what lies behind it), all
 /// required; `candidate_alias` (what callers ask for who serve the candidate: the alias with `_candidate`).
@@ -58,9 +60,10 @@ pub(super) struct Aliases<'a> {
 
 impl<'a> Aliases<'a> {
     pub(super) fn of(address: &'a Address) -> Result<Self> {
-        let alias = crate::publish::forms::required(address, "alias", "the alias")?;
-        let baseline = crate::publish::forms::required(address, "baseline", "what the baseline uses")?;
-        let candidate = crate::publish::forms::required(address, "candidate", "what the candidate uses")?;
+        let alias = crate::publish::forms::form::required(address, "alias", "the alias")?;
+        let baseline = crate::publish::forms::form::required(address, "baseline", "what the baseline uses")?;
+        let candidate =
+            crate::publish::forms::form::required(address, "candidate", "what the candidate uses")?;
         let candidate_alias = address
             .get("candidate_alias")
             .map_or_else(|| format!("{alias}_candidate"), str::to_owned);

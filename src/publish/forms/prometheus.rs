@@ -1,13 +1,15 @@
 //! Prometheus: metrics for the textfile collector of node_exporter.
 
-use std::{fmt::Write, path::Path};
+use std::fmt::Write;
+use std::path::Path;
 
 use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::error::{Error, Result};
 use crate::base::time::{Micros, SECOND};
 use crate::publish::address::Address;
-use crate::publish::forms::{Form, Wanted, analysis};
+use crate::publish::forms::form::{Form, analysis};
 use crate::publish::publication::{Publication, RatioRow};
+use crate::publish::target::Wanted;
 use crate::ramp::{RampStatus, Verdict};
 
 /// `prometheus:FILE.prom`; no settings. Users and QoS are there if the folder has the analysis.

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::base::error::Result;
-use crate::base::output;
+use crate::base::json;
 use crate::bucket::Platform;
 use crate::publish::address::Address;
-use crate::publish::forms::{
-    Conditions, Form, Wanted, in_force, placement_warnings, platform_of, refuse_roundings,
+use crate::publish::forms::form::{
+    Conditions, Form, in_force, placement_warnings, platform_of, refuse_roundings,
 };
 use crate::publish::publication::Publication;
+use crate::publish::target::Wanted;
 
 /// `unleash:FILE`: what `/api/client/features` answers; a strategy has the same form in the admin API. Settings: `attribute` (`layer`),
 /// `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: a property that must be `true`), `user` (`userId`: the
@@ -72,7 +73,7 @@ fn write(wanted: &Wanted<'_>, address: &Address) -> Result<String> {
         "strategies": strategies,
         "variants": [],
     });
-    Ok(output::to_json(&json!({"version": 2, "features": [feature]})))
+    Ok(json::to_json(&json!({"version": 2, "features": [feature]})))
 }
 
 fn constraint(name: &str, value: &str) -> Value {

@@ -1,17 +1,16 @@
 //! A local folder, or one that is mounted: files are written in one step each, the pointer under a lock.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, ErrorKind},
-    path::{Path, PathBuf},
-    time::UNIX_EPOCH,
-};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use std::{fs, io};
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
-use crate::publish::objects::Store;
-use crate::study::FileEntry;
+use crate::base::manifest::FileEntry;
+use crate::base::{digest, files};
+use crate::publish::objects::store::Store;
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -53,7 +52,7 @@ impl Store for Folder {
     fn read(&self, name: &str) -> Result<Option<(Vec<u8>, String)>> {
         let bytes = there(fs::read(self.root.join(name))).map_err(|error| self.failed(name, &error))?;
         Ok(bytes.map(|bytes| {
-            let tag = output::sha256_of_bytes(&bytes);
+            let tag = digest::sha256_of_bytes(&bytes);
             (bytes, tag)
         }))
     }
@@ -62,7 +61,7 @@ impl Store for Folder {
         let path = self.root.join(name);
         let found = there(fs::metadata(&path)).map_err(|error| self.failed(name, &error))?;
         Ok(found.is_some_and(|found| found.len() == entry.n_bytes)
-            && output::sha256_of_file(&path).map_err(refused)? == entry.digest)
+            && digest::sha256_of_file(&path).map_err(refused)? == entry.digest)
     }
 
     fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
@@ -71,7 +70,7 @@ impl Store for Folder {
             return Ok(BTreeMap::new());
         }
         let mut sizes = BTreeMap::new();
-        for name in output::files_below(&path).map_err(refused)? {
+        for name in files::files_below(&path).map_err(refused)? {
             let found = fs::metadata(path.join(&name)).map_err(|error| self.failed(folder, &error))?;
             sizes.insert(name.display().to_string(), found.len());
         }
@@ -101,7 +100,7 @@ impl Store for Folder {
 
     fn send(&self, name: &str, path: &Path, _entry: &FileEntry) -> Result<()> {
         let target = self.root.join(name);
-        output::write_file(&target, |to| {
+        files::write_file(&target, |to| {
             let mut from = File::open(path).map_err(|error| Error::read(path, &error))?;
             io::copy(&mut from, to)
                 .map(|_| ())
@@ -111,20 +110,20 @@ impl Store for Folder {
     }
 
     fn write(&self, name: &str, bytes: Vec<u8>, _entry: &FileEntry) -> Result<()> {
-        output::write_bytes(&self.root.join(name), &bytes).map_err(refused)
+        files::write_bytes(&self.root.join(name), &bytes).map_err(refused)
     }
 
     fn swap(&self, name: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool> {
         let path = self.root.join(name);
         // A file system replaces a file unasked: whoever holds the lock looks, then replaces.
-        let lock = output::beside(&path, "lock");
+        let lock = files::beside(&path, "lock");
         let lock = File::create(&lock)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| self.failed(name, &error))?;
         let held = self.read(name)?.map(|(_, tag)| tag);
         let is_same = held.as_deref() == tag;
         if is_same {
-            output::write_bytes(&path, &bytes).map_err(refused)?;
+            files::write_bytes(&path, &bytes).map_err(refused)?;
         }
         drop(lock);
         Ok(is_same)
@@ -132,7 +131,7 @@ impl Store for Folder {
 
     fn remove(&self, name: &str) -> Result<()> {
         let path = self.root.join(name);
-        output::remove_if_there(&path).map_err(refused)?;
+        files::remove_if_there(&path).map_err(refused)?;
         // An empty folder is nothing; one that is not stays.
         let mut folder = path.parent();
         while let Some(path) = folder

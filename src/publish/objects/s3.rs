@@ -1,12 +1,13 @@
 //! A bucket's prefix. An object says its digest in its metadata, so that one that is there is not sent again.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::base::manifest::FileEntry;
 use crate::base::objects::{Bucket, Location};
 use crate::publish::address::Address;
-use crate::publish::objects::Store;
-use crate::study::FileEntry;
+use crate::publish::objects::store::Store;
 
 struct Prefix {
     bucket: Bucket,

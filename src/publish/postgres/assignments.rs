@@ -1,12 +1,11 @@
 //! Who is in which layer: a table a load, filled beside the readers and then pointed to.
 
-use postgres::{Client, GenericClient, error::SqlState};
-use std::{
-    io::Write,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-    time::Duration,
-};
+use postgres::error::SqlState;
+use postgres::{Client, GenericClient};
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::{Bar, Progress};

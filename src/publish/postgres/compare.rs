@@ -7,10 +7,10 @@ use std::io::BufReader;
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::layer::LayerFile;
-use crate::publish::UserCounts;
 use crate::publish::postgres::assignments::table_of;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
+use crate::publish::target::UserCounts;
 
 /// Users held at a time: 16 bytes each and the room of a hash table, 300 MB at most.
 const USERS_A_PASS: u64 = 8 << 20;

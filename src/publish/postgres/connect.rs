@@ -1,10 +1,17 @@
 //! From an address to a connection, and from the server's errors to ours. No error holds a connection string.
 
-use postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
-use std::{env, error::Error as _, net::IpAddr, path::Path, time::Duration};
+use postgres::config::SslMode;
+use postgres::error::SqlState;
+use postgres::{Client, Config, NoTls};
+use std::env;
+use std::error::Error as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::base::error::{Error, Result};
-use crate::publish::address::{Address, percent_decoded};
+use crate::base::url::percent_decoded;
+use crate::publish::address::Address;
 use crate::publish::postgres::tls::Tls;
 
 const SETTINGS: &[&str] = &["schema", "sslmode", "sslrootcert", "host", "connections"];

@@ -1,10 +1,9 @@
 //! Rows of assignments in PostgreSQL's binary form of COPY: out to the server, and back from it.
 
-use std::{
-    io::{self, Read},
-    ops::Range,
-    path::Path,
-};
+use std::io;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::layer::LayerRows;

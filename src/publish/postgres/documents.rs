@@ -1,13 +1,15 @@
 //! A study's entity tables and its gate's checks as rows. Every value goes to the server as text and gets its type there.
 
-use postgres::{GenericClient, types::ToSql};
-use std::{fs, path::Path};
+use postgres::GenericClient;
+use postgres::types::ToSql;
+use std::fs;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
+use crate::base::manifest::file;
+use crate::base::{digest, json};
 use crate::gate::GateReport;
 use crate::publish::postgres::connect::Server;
-use crate::study::file;
 
 /// One row: its values as text, or null.
 pub(super) type Row = Vec<Option<String>>;
@@ -136,7 +138,7 @@ impl Documents {
         let path = dir.join(file::GATE_REPORT);
         if path.exists() {
             let text = fs::read_to_string(&path).map_err(|error| Error::read(&path, &error))?;
-            let report: GateReport = output::read_json(&path)?;
+            let report: GateReport = json::read_json(&path)?;
             if report.plan_id != plan_id {
                 let found = format!(
                     "expected the gate report of plan {plan_id}, found one of {:?}",
@@ -171,7 +173,7 @@ impl Documents {
         Ok(Self {
             tables,
             operations,
-            digest: output::sha256_of(&parts),
+            digest: digest::sha256_of(&parts),
         })
     }
 

@@ -1,7 +1,8 @@
 //! The tables, in numbered steps. A step that has been released is never edited: what changes is added as the next one.
 
-use postgres::Client;
+use postgres::{Client, GenericClient};
 
+use crate::base::digest;
 use crate::base::error::{Error, Result};
 use crate::publish::postgres::connect::Server;
 
@@ -66,7 +67,7 @@ const MIGRATIONS: &[&str] = &[
 pub(super) const NEWEST: usize = MIGRATIONS.len();
 
 /// The version of the tables that are there; 0 without any.
-pub(super) fn version(server: &Server, client: &mut impl postgres::GenericClient) -> Result<usize> {
+pub(super) fn version(server: &Server, client: &mut impl GenericClient) -> Result<usize> {
     let failed = |error| server.failed("expected to read the table of migrations", &error);
     let table = format!("\"{}\".migration", server.schema);
     let is_there = client
@@ -95,7 +96,7 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
     for number in version(server, client)? + 1..=NEWEST {
         let failed = |error| server.failed(&format!("expected to make tables of version {number}"), &error);
         let mut step = client.transaction().map_err(failed)?;
-        let lock = crate::publish::postgres::lock_key(&["migrate", &server.schema]);
+        let lock = lock_key(&["migrate", &server.schema]);
         step.execute("select pg_advisory_xact_lock($1)", &[&lock])
             .map_err(failed)?;
         // A user who may not create schemas may still own this one.
@@ -121,4 +122,16 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
         step.commit().map_err(failed)?;
     }
     Ok(())
+}
+
+/// A number for an advisory lock of this purpose.
+pub(super) fn lock_key(names: &[&str]) -> i64 {
+    let parts: Vec<&[u8]> = ["sluice publish"]
+        .iter()
+        .chain(names)
+        .map(|name| name.as_bytes())
+        .collect();
+    let digest = digest::sha256_of(&parts);
+    let hex = digest.trim_start_matches("sha256:");
+    u64::from_str_radix(&hex[..16.min(hex.len())], 16).unwrap_or_default() as i64
 }

@@ -3,18 +3,20 @@
 //! They have no versions. So ratios that fall do so first, all at once; then users are written; then ratios that rise do so, all at once, with the
 //! note of what is in force. Whoever reads in between gives the candidate to nobody whom neither version gives it.
 
-use std::{collections::BTreeMap, str};
+use std::collections::BTreeMap;
+use std::str;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::SECOND;
 use crate::bucket::Ratio;
 use crate::layer::LayerRows;
+use crate::publish::publication::Publication;
+use crate::publish::redis::context::{Context, Refreshed, ask};
 use crate::publish::redis::keys::PlanKeys;
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::users::{Counts, Texts, others, pass, values};
-use crate::publish::redis::{Context, Inspection, Publication, Refreshed, UserCounts, ask};
-use crate::publish::{Change, refuse_change};
+use crate::publish::target::{Change, Inspection, UserCounts, refuse_change};
 
 /// What is in force, as the last publication noted it.
 struct Held {

@@ -1,14 +1,15 @@
 //! Connections to a server or a cluster, and batches of commands that go out together.
 
+use redis::cluster::{ClusterClient, ClusterConnection, ClusterPipeline, cluster_pipe};
 use redis::{
     Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, ErrorKind, IntoConnectionInfo,
     RedisError, RedisResult, Value,
-    cluster::{ClusterClient, ClusterConnection, ClusterPipeline, cluster_pipe},
 };
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::base::error::{Error, Result};
-use crate::publish::redis::{Address, CONNECT_TIMEOUT, TIMEOUT};
+use crate::publish::address::Address;
 
 /// One connection.
 pub(super) struct Link {
@@ -244,3 +245,9 @@ impl Batch {
         }
     }
 }
+
+/// How long a server may take to answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long connecting may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,13 +1,12 @@
 //! One publication at a time: a key that goes by itself when its holder is killed.
 
-use rand::{TryRng, rngs::SysRng};
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result};
-use crate::publish::redis::ask;
+use crate::publish::redis::context::ask;
 use crate::publish::redis::link::{Link, Pool};
 
 /// How long a lock outlives its holder.

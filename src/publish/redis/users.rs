@@ -1,16 +1,18 @@
 //! Users on their way to a server: read part by part, compared with what is there, written in batches.
 
 use rayon::slice::ParallelSliceMut;
-use std::{ops::Range, path::Path};
+use std::ops::Range;
+use std::path::Path;
 use twox_hash::XxHash3_64;
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel;
 use crate::layer::{LayerFile, LayerRows};
 use crate::publish::pace::Pace;
+use crate::publish::redis::context::Context;
 use crate::publish::redis::link::{Batch, Link, Pool};
 use crate::publish::redis::lock::Lock;
-use crate::publish::redis::{Context, UserCounts};
+use crate::publish::target::UserCounts;
 
 /// Users that are looked up, and written, together.
 const CHUNK: usize = 4_096;

@@ -1,16 +1,18 @@
 //! Our own keys: data under a new version, then the pointer, then the old version expires.
 
-use std::{collections::BTreeMap, str};
+use std::collections::BTreeMap;
+use std::str;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::{Micros, SECOND};
 use crate::layer::LayerRows;
+use crate::publish::publication::Publication;
+use crate::publish::redis::context::{Context, Refreshed, ask};
 use crate::publish::redis::keys::{Place, PlanKeys, place_at, write_value};
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::users::{Counts, Texts, digests, others, pass, values};
-use crate::publish::redis::{Context, Inspection, Publication, Refreshed, UserCounts, ask};
-use crate::publish::{Change, refuse_change};
+use crate::publish::target::{Change, Inspection, UserCounts, refuse_change};
 
 const SCHEMA: &str = "sluice.redis/1";
 

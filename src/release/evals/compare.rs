@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::metric::Better;
 use crate::release::evals::cases::{Case, Suite};
 use crate::stats::bootstrap::{BootstrapMethod, Statistic};
-use crate::stats::contrast::Alternative;
 use crate::stats::dist::{norm_isf, t_isf, t_sf};
 use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::p_value::Alternative;
 use crate::stats::{Interval, Known, Reason, bootstrap, mcnemar, non_inferiority, pass_k, proportion, ranks};
 
 /// Pairs below which nothing is said.

@@ -4,12 +4,12 @@ mod cases;
 mod compare;
 mod forms;
 mod plain;
-mod row;
+pub(crate) mod row;
 
 pub use cases::{Case, Measure, MeasureOf, Runs, Suite, ValueOf, measure_of, suites, value_of};
 pub use compare::{
     Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, REPLICATES, clusters_of, compare,
     is_share, pass_hat, single,
 };
-pub use forms::{Form, read_evals};
-pub use row::{EvalRow, EvalTable, Outcome};
+pub use forms::read::read_evals;
+pub use row::{EvalRow, EvalTable, Form, Outcome};

@@ -1,10 +1,11 @@
 //! Evaluations as a plain table: Parquet, CSV or NDJSON, one row a run of a case.
 
 use arrow_array::{Array, Float64Array, StringArray};
-use hashbrown::HashMap;
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
+use crate::base::interner::Interner;
 use crate::input::{RowFaults, Table, convert};
 use crate::release::evals::row::{EvalRow, Outcome};
 use crate::scenario::{OnBadRow, Source};
@@ -19,21 +20,6 @@ const TEXTS: [&str; 7] = [
     "output",
 ];
 const REALS: [&str; 4] = ["cost_usd", "latency_ms", "tokens_in", "tokens_out"];
-
-/// The same text once.
-#[derive(Default)]
-pub(super) struct Interner(HashMap<Arc<str>, ()>);
-
-impl Interner {
-    pub(super) fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some((known, ())) = self.0.get_key_value(text) {
-            return known.clone();
-        }
-        let new: Arc<str> = text.into();
-        self.0.insert(new.clone(), ());
-        new
-    }
-}
 
 /// Reads a plain table. Columns: `case_id`, then as there are: `suite`, `release_id`, `prompt_ref`, `model_ref`, `cluster`, `passed`, `error` (a text, or a flag),
 /// `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `output`, `score_*`.

@@ -4,7 +4,6 @@ use serde::Serialize;
 use std::sync::Arc;
 
 use crate::input::SourceFile;
-use crate::release::evals::forms::Form;
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,4 +57,42 @@ pub struct EvalTable {
     pub rows: Vec<EvalRow>,
     /// What the files were, and what each is written in.
     pub sources: Vec<(SourceFile, Form)>,
+}
+
+/// What a file is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// promptfoo: `results.json` or one result a line.
+    Promptfoo,
+    /// Inspect AI: `.eval` or `.json`.
+    Inspect,
+    /// DeepEval's test run.
+    DeepEval,
+    /// lm-evaluation-harness: samples, one a line.
+    LmEval,
+    /// OpenAI evals: events, one a line.
+    OpenAiEvals,
+    /// Ragas: experiments, one row a line.
+    Ragas,
+    /// MLflow: traces with assessments, one a line.
+    Mlflow,
+    /// A table with `case_id`.
+    Plain,
+}
+
+impl Form {
+    /// The tool's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Promptfoo => "promptfoo",
+            Self::Inspect => "inspect",
+            Self::DeepEval => "deepeval",
+            Self::LmEval => "lm-eval",
+            Self::OpenAiEvals => "openai-evals",
+            Self::Ragas => "ragas",
+            Self::Mlflow => "mlflow",
+            Self::Plain => "plain",
+        }
+    }
 }

@@ -3,11 +3,9 @@
 use jsonschema::{PatternOptions, Validator};
 use serde::Serialize;
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::number::number;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
-use crate::base::output;
-use crate::release::json::parse_json;
+use crate::base::json::parse_json;
+use crate::base::{digest, files};
 use crate::release::record::RiskLevel;
 
 /// Bytes of a bundle beyond which it is refused.
@@ -112,8 +112,8 @@ impl ToolBundle {
             bytes_of_all.push(bytes);
         }
         bundle.digest = match bytes_of_all.as_slice() {
-            [one] => output::sha256_of_bytes(one),
-            several => output::sha256_of(&several.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            [one] => digest::sha256_of_bytes(one),
+            several => digest::sha256_of(&several.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         };
         bundle.tools.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = bundle.tools.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -186,7 +186,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = output::files_below(path)?;
+    let mut files = files::files_below(path)?;
     files.retain(|file| {
         ["json", "yaml", "yml"].iter().any(|known| {
             file.extension()

@@ -3,7 +3,7 @@
 mod arguments;
 mod bundle;
 mod bundle_diff;
-mod schema_diff;
+pub(crate) mod schema_diff;
 mod view;
 
 pub use arguments::{Call, RejectedCall, Replayed, read_calls, replay_arguments};

@@ -3,6 +3,7 @@
 //! Every rule has an id that stays, a level a side, and a place. The rules are those of OpenAPI change checkers (oasdiff), for tools. A place is everything
 //! that holds there at once: a reference and what stands beside it are compared together.
 
+use Level::{Error, Info, Warning};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -168,8 +169,6 @@ const INNER: [(&str, &str, &str, &str); 4] = [
         "[unevaluated]",
     ),
 ];
-
-use Level::{Error, Info, Warning};
 
 impl<'a> Walk<'a, '_> {
     /// Notes a change with its level on the input side and on the output side.

@@ -1,10 +1,10 @@
 //! A place of a schema: everything that holds there at once, its references and conjunctions included. Borrowed, never copied.
 
 use serde_json::{Map, Number, Value};
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::base::url::percent_decoded;
 
 /// Schemas that hold at one place, beyond which nobody counts.
 const MAX_PARTS: usize = 10_000;
@@ -480,23 +480,4 @@ pub(super) fn same(value: &Value) -> String {
         },
         other => format!("{} {other}", type_of(other)),
     }
-}
-
-/// `%7B` to `{`: pointers in URIs are percent-encoded.
-fn percent_decoded(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first == b'%' {
-            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }

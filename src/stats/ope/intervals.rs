@@ -3,7 +3,7 @@
 use crate::stats::confidence_sequence::ln_gamma_mixture;
 use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
-use crate::stats::ope::Log;
+use crate::stats::ope::estimators::Log;
 use crate::stats::special::root;
 
 /// What rewards and weights can be at all: not what they happened to be.

@@ -2,11 +2,16 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::release::evals::forms::{MAX_MEMBER, MAX_SAMPLES, finite, number_of, outcome_of, parse, text_of};
-use crate::release::evals::plain::Interner;
+use crate::base::interner::Interner;
+use crate::release::evals::forms::json::{
+    MAX_MEMBER, MAX_SAMPLES, finite, number_of, outcome_of, parse, text_of,
+};
 use crate::release::evals::row::{EvalRow, Outcome};
 
 /// All samples of a log.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use crate::base::error::Result;
-use crate::release::evals::forms::{number_of, outcome_of, parse, text_of};
-use crate::release::evals::plain::Interner;
+use crate::base::interner::Interner;
+use crate::release::evals::forms::json::{number_of, outcome_of, parse, text_of};
 use crate::release::evals::row::EvalRow;
 
 /// One sample.

@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::Result;
-use crate::release::evals::forms::{each_line, number_of, outcome_of, parse};
-use crate::release::evals::plain::Interner;
+use crate::base::interner::Interner;
+use crate::release::evals::forms::json::{each_line, number_of, outcome_of, parse};
 use crate::release::evals::row::{EvalRow, Outcome};
 
 #[derive(Deserialize)]

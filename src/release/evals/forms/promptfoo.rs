@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::error::Result;
-use crate::release::evals::forms::{finite, hash_of, outcome_of, parse, text_of};
-use crate::release::evals::plain::Interner;
+use crate::base::interner::Interner;
+use crate::release::evals::forms::json::{finite, hash_of, outcome_of, parse, text_of};
 use crate::release::evals::row::{EvalRow, Outcome};
 
 /// All results of an export.

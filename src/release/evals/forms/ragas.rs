@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use crate::base::error::Result;
-use crate::release::evals::forms::{finite, hash_of, parse, text_of};
-use crate::release::evals::plain::Interner;
+use crate::base::interner::Interner;
+use crate::release::evals::forms::json::{finite, hash_of, parse, text_of};
 use crate::release::evals::row::{EvalRow, Outcome};
 
 /// One row of an experiment, whose name may be a release.

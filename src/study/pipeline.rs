@@ -3,61 +3,27 @@
 //! Every command is one of these stages; `run` is all of them in order, so both write the same bytes.
 
 use arrow_array::StringArray;
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::analysis::{Analysis, Asked};
 use crate::base::error::{Error, ErrorKind, Problem, Result};
-use crate::base::output;
-use crate::base::output::StagedFolder;
+use crate::base::files::StagedFolder;
+use crate::base::manifest::{FileEntry, Manifest, file};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
+use crate::base::{digest, files, json};
 use crate::gate::GateReport;
 use crate::generate::GeneratedData;
 use crate::input::{Table, UserBatch, UserFeatures, UserReader};
-use crate::layer::{Audit, LayerSummary, Period, Ties, Users};
+use crate::layer::{Audit, LayerSummary, Period, Ties, Users, tables};
 use crate::ramp::{OperationRow, RampState, Schedule};
 use crate::replay::Cube;
-use crate::report::Lang;
+use crate::report::{Lang, entities};
 use crate::scenario::{
     Events, Input as ScenarioInput, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom,
 };
-use crate::{analysis, gate, generate, input, layer, ramp, replay, report, tables};
-
-/// Names of a study's files.
-pub mod file {
-    /// Generated data.
-    pub const DATA: &str = "data";
-    /// What the study is about.
-    pub const STUDY: &str = "study.json";
-    /// Features built from events.
-    pub const FEATURES: &str = "features.parquet";
-    /// Who is in which layer.
-    pub const LAYERS: &str = "layers.parquet";
-    /// What layering found.
-    pub const LAYER_SUMMARY: &str = "layers.summary.json";
-    /// The reduced log, a folder.
-    pub const CUBE: &str = "cube";
-    /// What inference found.
-    pub const ANALYSIS: &str = "analysis.json";
-    /// The ratios from now on.
-    pub const SCHEDULE: &str = "schedule.json";
-    /// Where the ramp stands after the schedule.
-    pub const STATE: &str = "state.json";
-    /// The gate's checks.
-    pub const GATE_REPORT: &str = "gate_report.json";
-    /// The entity tables, a folder.
-    pub const TABLES: &str = "tables";
-    /// The report for a terminal or a pull request.
-    pub const REPORT_MD: &str = "report.md";
-    /// The report for a browser.
-    pub const REPORT_HTML: &str = "report.html";
-    /// Digests of everything; written last.
-    pub const MANIFEST: &str = "manifest.json";
-}
+use crate::{analysis, gate, generate, input, layer, ramp, replay, report};
 
 /// What a finished study found.
 #[derive(Debug)]
@@ -89,7 +55,7 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
     keep_inputs(scenario, out)?;
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
     let dir = staged.path();
-    output::write_json(&dir.join(file::STUDY), &report::StudyDocument::new(scenario))?;
+    json::write_json(&dir.join(file::STUDY), &report::StudyDocument::new(scenario))?;
 
     let data = ensure_data(scenario, out, dir, progress)?;
     let layering = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
@@ -259,16 +225,16 @@ pub fn layer_at(
         written.push(&features_path);
         written.extend(options.rfm_table.as_ref().map(|rfm| rfm.path.as_path()));
     }
-    output::keep_apart(&read, &written)?;
+    files::keep_apart(&read, &written)?;
     let Some(previous) = &options.previous else {
         let summary = layer_table(scenario, users, options, path, progress)?;
-        output::write_json(&summary_path, &summary)?;
+        json::write_json(&summary_path, &summary)?;
         return Ok(summary);
     };
 
     // The whole table is compared under another name, so that nothing is replaced before everything has gone well.
     layer::check_previous(previous)?;
-    let whole = WholeTable(output::beside(path, "whole"));
+    let whole = WholeTable(files::beside(path, "whole"));
     let mut summary = layer_table(scenario, users, options, &whole.0, progress)?;
     let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
     if let Some(changes) = &options.changes {
@@ -278,17 +244,17 @@ pub fn layer_at(
     let notes = layer::notes_path(&whole.0);
     if options.changed_only {
         layer::write_changed(&whole.0, &changed, path)?;
-        output::remove_if_there(&notes_path)?;
+        files::remove_if_there(&notes_path)?;
     } else {
-        output::rename(&whole.0, path)?;
+        files::rename(&whole.0, path)?;
         if notes.exists() {
-            output::rename(&notes, &notes_path)?
+            files::rename(&notes, &notes_path)?
         } else {
-            output::remove_if_there(&notes_path)?
+            files::remove_if_there(&notes_path)?
         }
     }
     summary.moves = Some(moves);
-    output::write_json(&summary_path, &summary)?;
+    json::write_json(&summary_path, &summary)?;
     Ok(summary)
 }
 
@@ -476,7 +442,7 @@ fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Sou
 /// See [`analysis::analyze`].
 pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &Asked, path: &Path) -> Result<Analysis> {
     let analysis = analysis::analyze(cube, scenario, asked)?;
-    output::write_json(path, &analysis)?;
+    json::write_json(path, &analysis)?;
     Ok(analysis)
 }
 
@@ -495,13 +461,13 @@ pub fn schedule(
     let state = state
         .cloned()
         .unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
-    let digest = output::sha256_of(&[output::to_json(analysis).as_bytes()]);
+    let digest = digest::sha256_of(&[json::to_json(analysis).as_bytes()]);
     let (schedule, next, rows) = ramp::schedule(plan, analysis, &digest, &state)?;
-    output::write_json(&dir.join(file::SCHEDULE), &schedule)?;
+    json::write_json(&dir.join(file::SCHEDULE), &schedule)?;
     let mut log = OperationRow::history(plan, analysis.as_of);
     log.extend(rows);
-    tables::write_entities(&dir.join(file::TABLES), scenario, analysis, &schedule, &log)?;
-    output::write_json(&dir.join(file::STATE), &next)?;
+    entities::write_entities(&dir.join(file::TABLES), scenario, analysis, &schedule, &log)?;
+    json::write_json(&dir.join(file::STATE), &next)?;
     Ok(schedule)
 }
 
@@ -517,7 +483,7 @@ pub fn gate(
     dir: &Path,
 ) -> Result<GateReport> {
     let gate = gate::gate(&scenario.plan, layering, analysis, schedule);
-    output::write_json(&dir.join(file::GATE_REPORT), &gate)?;
+    json::write_json(&dir.join(file::GATE_REPORT), &gate)?;
     Ok(gate)
 }
 
@@ -528,59 +494,33 @@ pub fn gate(
 pub fn report(dir: &Path, lang: Lang) -> Result<()> {
     let document = |name: &str| dir.join(name);
     let model = report::Model {
-        study: output::read_json(&document(file::STUDY))?,
-        layering: output::read_json(&document(file::LAYER_SUMMARY))?,
+        study: json::read_json(&document(file::STUDY))?,
+        layering: json::read_json(&document(file::LAYER_SUMMARY))?,
         ramp: if [file::ANALYSIS, file::SCHEDULE, file::GATE_REPORT]
             .iter()
             .any(|name| document(name).exists())
         {
             Some(report::RampModel {
-                analysis: output::read_json(&document(file::ANALYSIS))?,
-                schedule: output::read_json(&document(file::SCHEDULE))?,
-                gate: output::read_json(&document(file::GATE_REPORT))?,
+                analysis: json::read_json(&document(file::ANALYSIS))?,
+                schedule: json::read_json(&document(file::SCHEDULE))?,
+                gate: json::read_json(&document(file::GATE_REPORT))?,
             })
         } else {
             None
         },
     };
-    output::write_bytes(
+    files::write_bytes(
         &document(file::REPORT_MD),
         report::markdown(&model, lang).as_bytes(),
     )?;
-    output::write_bytes(
+    files::write_bytes(
         &document(file::REPORT_HTML),
         report::html(&model, lang)?.as_bytes(),
     )
 }
 
-/// `manifest.json`: digests of everything in the folder. It is the last file written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Name and version of this document's form.
-    pub schema: String,
-    /// Version of Sluice.
-    pub version: String,
-    /// The scenario's name.
-    pub name: String,
-    /// Digest of the scenario and of the command line's overrides.
-    pub scenario_digest: String,
-    /// Seed of every random stream.
-    pub seed: u64,
-    /// Digest and size of every file, by name.
-    pub files: BTreeMap<String, FileEntry>,
-}
-
-/// A file of the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileEntry {
-    /// `sha256:<hex>`.
-    pub digest: String,
-    /// Bytes.
-    pub n_bytes: u64,
-}
-
 fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut names = output::files_below(dir)?;
+    let mut names = files::files_below(dir)?;
     let mut files = BTreeMap::new();
     for name in &names {
         let path = dir.join(name);
@@ -590,7 +530,7 @@ fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
         files.insert(
             name.display().to_string(),
             FileEntry {
-                digest: output::sha256_of_file(&path)?,
+                digest: digest::sha256_of_file(&path)?,
                 n_bytes,
             },
         );
@@ -603,7 +543,7 @@ fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
         seed: scenario.seed,
         files,
     };
-    output::write_json(&dir.join(file::MANIFEST), &manifest)?;
+    json::write_json(&dir.join(file::MANIFEST), &manifest)?;
     names.push(file::MANIFEST.into());
     Ok(names)
 }

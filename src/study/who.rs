@@ -3,17 +3,16 @@
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    path::Path,
-    sync::Arc,
-};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
-use crate::base::{output, parallel};
+use crate::base::{digest, parallel};
 use crate::bucket::{Profile, Ratio};
-use crate::layer::{LayerFile, LayerRows};
+use crate::layer::{LayerFile, LayerRows, check_pinned};
 use crate::ramp::step::Step;
 use crate::scenario::Plan;
 
@@ -88,7 +87,7 @@ pub fn who(
         .hint("only the system that placed the users knows who gets what"));
     }
     if plan.layers_digest.is_some() {
-        plan.check_layers_digest(&output::blake3_of_file(layers)?, layers)?;
+        check_pinned(plan, &digest::blake3_of_file(layers)?, layers)?;
     }
     let file = LayerFile::open(layers)?;
     let bar = progress.rows("who", Some(file.n_rows()));

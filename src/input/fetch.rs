@@ -1,13 +1,13 @@
 //! Inputs that lie in an object store: copied once a run into a folder of its own, which goes with the run.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::url::is_url;
 
 /// What was fetched, by URL.
 static FETCHED: Mutex<Option<Fetched>> = Mutex::new(None);
@@ -29,11 +29,6 @@ struct Fetch {
 
 fn fetched() -> MutexGuard<'static, Option<Fetched>> {
     FETCHED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether a path names objects rather than files.
-pub(crate) fn is_url(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.starts_with("s3://"))
 }
 
 /// The local copies of the objects behind a URL: an object, all readable ones below a folder, or the matches of a glob; sorted by name.
@@ -171,7 +166,7 @@ fn download(url: &str, _root: &Path) -> Result<Fetch> {
 #[cfg(feature = "stores")]
 fn download(url: &str, root: &Path) -> Result<Fetch> {
     use crate::base::objects::bucket::{Bucket, Location};
-    use crate::input::Format;
+    use crate::input::format::Format;
     use std::path::Component;
 
     let wrong = |message: &str| Error::input(url, message);

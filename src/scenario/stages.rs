@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::scenario::{Operation, Plan};
+use crate::scenario::plan::{Operation, Plan};
 
 /// A user's stages are kept as bits of one word.
 pub const MAX_STAGES: usize = 64;

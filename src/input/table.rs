@@ -1,42 +1,16 @@
 //! From a scenario's source to files, and from files to parts that can be read at the same time.
 
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use crate::base::digest;
 use crate::base::error::{Error, Result};
-use crate::base::{objects, output};
 use crate::input::batch::Batch;
+use crate::input::file::{InputFile, SourceFile, find_files};
 use crate::input::format::Format;
-use crate::input::reader;
+use crate::input::{fetch, reader};
 use crate::scenario::Source;
-
-/// One file of a source.
-#[derive(Debug, Clone)]
-pub struct InputFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// How it is written.
-    pub format: Format,
-    /// Its column names, in order.
-    pub columns: Vec<String>,
-    /// The footer of a Parquet file, read once for all its row groups.
-    pub(crate) footer: Option<ArrowReaderMetadata>,
-}
-
-/// An input file and its digest.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SourceFile {
-    /// Name below its source: the same wherever the data lies.
-    pub name: String,
-    /// `blake3:<hex>`.
-    pub digest: String,
-}
 
 /// A piece of a source that is read on its own: a Parquet row group, or a whole file of another format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +117,7 @@ impl Table {
     /// # Errors
     /// A file that cannot be read.
     pub fn digests(&self) -> Result<Vec<SourceFile>> {
-        let fetched = objects::local_root(&self.source.path);
+        let fetched = fetch::local_root(&self.source.path);
         let root = fetched.as_deref().unwrap_or(&self.source.path);
         let digest = |file: &InputFile| {
             let name = match file.path.strip_prefix(root) {
@@ -152,7 +126,7 @@ impl Table {
             };
             Ok(SourceFile {
                 name: name.display().to_string(),
-                digest: output::blake3_of_file(&file.path)?,
+                digest: digest::blake3_of_file(&file.path)?,
             })
         };
         self.files.par_iter().map(digest).collect()
@@ -252,71 +226,4 @@ impl Table {
             on_batch(batch)
         })
     }
-}
-
-/// The files behind a path: itself, all readable files below a folder, or the matches of a glob; sorted by name. Of a URL, local copies.
-///
-/// # Errors
-/// Nothing there, or a folder without readable files.
-pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if objects::is_url(path) {
-        return objects::fetch(path);
-    }
-    let place = || path.display().to_string();
-    if path.is_dir() {
-        let mut files = Vec::new();
-        let mut todo = vec![path.to_owned()];
-        // Links may lead in circles; every folder is read once.
-        let mut seen = BTreeSet::new();
-        while let Some(folder) = todo.pop() {
-            if !seen.insert(fs::canonicalize(&folder).map_err(|error| Error::read(&folder, &error))?) {
-                continue;
-            }
-            for entry in fs::read_dir(&folder).map_err(|error| Error::read(&folder, &error))? {
-                let entry = entry.map_err(|error| Error::read(&folder, &error))?.path();
-                if is_hidden(&entry) {
-                    continue;
-                }
-                if entry.is_dir() {
-                    todo.push(entry);
-                } else if Format::of(&entry).is_some() {
-                    files.push(entry);
-                }
-            }
-        }
-        files.sort();
-        if files.is_empty() {
-            return Err(Error::input(
-                place(),
-                "expected Parquet, CSV or NDJSON files in the folder, found none",
-            ));
-        }
-        return Ok(files);
-    }
-    if path.exists() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let pattern = path.to_string_lossy();
-    if pattern.contains(['*', '?', '[']) {
-        let matches = glob::glob(&pattern)
-            .map_err(|error| Error::input(place(), format!("expected a glob, found: {error}")))?;
-        let mut files: Vec<PathBuf> = matches
-            .filter_map(std::result::Result::ok)
-            .filter(|p| p.is_file())
-            .collect();
-        files.sort();
-        if !files.is_empty() {
-            return Ok(files);
-        }
-        return Err(Error::input(place(), "expected files that match, found none"));
-    }
-    Err(Error::input(
-        place(),
-        "expected a file, a folder or a glob, found nothing there",
-    ))
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']))
 }

@@ -1,78 +1,13 @@
 //! Writing so that a killed job leaves the previous output whole: temporary name, fsync, rename; folders are swapped in one step.
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::base::error::{Error, Result};
-
-/// `sha256:<hex>` of some byte strings, each preceded by its length, so that moving a boundary changes the digest.
-pub fn sha256_of(parts: &[&[u8]]) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    show_digest(hasher)
-}
-
-/// `sha256:<hex>` of bytes, as `sha256sum` prints it.
-pub fn sha256_of_bytes(bytes: &[u8]) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(bytes);
-    show_digest(hasher)
-}
-
-/// `sha256:<hex>` of a file's bytes, as `sha256sum` prints it.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn sha256_of_file(path: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    read_through(path, &mut |bytes| hasher.update(bytes))?;
-    Ok(show_digest(hasher))
-}
-
-/// Digest of a file's bytes: `blake3:<hex>`. For logs, of which there is too much for sha256.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn blake3_of_file(path: &Path) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    read_through(path, &mut |bytes| {
-        hasher.update(bytes);
-    })?;
-    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
-}
-
-fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let mut read = || -> io::Result<()> {
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                n => on_bytes(&buffer[..n]),
-            }
-        }
-    };
-    read().map_err(|error| Error::read(path, &error))
-}
-
-fn show_digest(hasher: Sha256) -> String {
-    let hex: String = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{hex}")
-}
 
 /// Writes a file under a temporary name beside it, syncs it and renames it into place.
 ///
@@ -149,39 +84,6 @@ fn is_locked(path: &Path) -> bool {
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file(path, |file| {
         file.write_all(bytes).map_err(|error| Error::write(path, &error))
-    })
-}
-
-/// Writes a document as indented JSON with a final newline; keys come in declaration order.
-///
-/// # Errors
-/// As `write_file`.
-pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
-    write_bytes(path, to_json(document).as_bytes())
-}
-
-/// A document as indented JSON with a final newline.
-pub fn to_json(document: &impl Serialize) -> String {
-    // Serialising our own structs fails only on non-string map keys, which none of them has.
-    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-/// Reads a JSON document that Sluice wrote.
-///
-/// # Errors
-/// A file that cannot be read or holds something else.
-pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::input(
-            path.display().to_string(),
-            format!(
-                "expected a document of Sluice {}, found: {error}",
-                env!("CARGO_PKG_VERSION")
-            ),
-        )
     })
 }
 
@@ -317,6 +219,14 @@ pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
         fs::copy(original, copy).map_err(io_error)?;
     }
     Ok(())
+}
+
+/// Reads a file as UTF-8 text.
+///
+/// # Errors
+/// A file that cannot be read, or holds other bytes.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| Error::read(path, &error))
 }
 
 /// Every file below a folder, as sorted relative paths.

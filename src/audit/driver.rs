@@ -1,0 +1,107 @@
+//! From traces to what answered them.
+
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use crate::audit::chain;
+use crate::audit::chain::{ChainLink, Hold};
+use crate::audit::trace::{MAX_ROWS, TraceRow, trace_row};
+use crate::base::error::Result;
+use crate::base::parallel;
+use crate::base::progress::Progress;
+use crate::input::{Link, TrafficReader};
+use crate::release::RecordIndex;
+
+/// A trace, and everything behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Chain {
+    /// The trace.
+    pub trace_id: String,
+    /// Its rows in the log.
+    pub n_rows: u64,
+    /// No link is missing.
+    pub is_complete: bool,
+    /// The rows, at most 20 of them.
+    pub rows: Vec<RowChain>,
+    /// What would bring its rows, if there are none.
+    pub mend: Option<String>,
+}
+
+/// A row and its links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RowChain {
+    /// The row.
+    #[serde(flatten)]
+    pub row: TraceRow,
+    /// From the user to the release to return to.
+    pub links: Vec<ChainLink>,
+}
+
+/// Finds the rows of some traces, and what is behind them.
+///
+/// # Errors
+/// A log that cannot be read.
+pub fn chains(
+    traces: &[String],
+    reader: &TrafficReader,
+    records: &RecordIndex,
+    progress: &Progress,
+) -> Result<Vec<Chain>> {
+    let wanted: HashMap<&str, usize> = traces.iter().map(String::as_str).zip(0..).collect();
+    let mut found: Vec<(u64, Vec<TraceRow>)> = vec![(0, Vec::new()); traces.len()];
+    let parts = &reader.table().parts;
+    let bar = progress.rows("audit", reader.table().n_rows());
+    parallel::map_in_order(
+        parts.len(),
+        |part| {
+            let mut found: Vec<(u64, Vec<TraceRow>)> = vec![(0, Vec::new()); traces.len()];
+            reader.read_links(parts[part], &mut |links| {
+                bar.advance(links.len() as u64);
+                for row in (0..links.len()).filter(|row| !links.faults.is_bad(*row)) {
+                    if let Some(trace) = links.text(Link::Trace, row).and_then(|trace| wanted.get(trace)) {
+                        let (n, rows) = &mut found[*trace];
+                        *n += 1;
+                        if rows.len() < MAX_ROWS {
+                            rows.push(trace_row(links, row, reader));
+                        }
+                    }
+                }
+                Ok(())
+            })?;
+            Ok(found)
+        },
+        |_, more| {
+            for ((n, rows), (n_more, more)) in found.iter_mut().zip(more) {
+                *n += n_more;
+                rows.extend(more.into_iter().take(MAX_ROWS - rows.len()));
+            }
+            Ok(())
+        },
+    )?;
+    let chain = |(trace_id, (n_rows, rows)): (&String, (u64, Vec<TraceRow>))| {
+        let rows: Vec<RowChain> = rows
+            .into_iter()
+            .map(|row| RowChain {
+                links: chain::links_of_row(&row, records),
+                row,
+            })
+            .collect();
+        let is_whole = |row: &RowChain| row.links.iter().all(|link| link.hold != Hold::Missing);
+        let mend = (n_rows == 0).then(|| {
+            if reader.has("trace_id") {
+                "no row of the log has this trace: take more of the log, or log every request".to_owned()
+            } else {
+                "the log has no column trace_id: log it, or say what it is called: --column trace_id=..."
+                    .to_owned()
+            }
+        });
+        Chain {
+            trace_id: trace_id.clone(),
+            n_rows,
+            is_complete: n_rows > 0 && rows.iter().all(is_whole),
+            rows,
+            mend,
+        }
+    };
+    Ok(traces.iter().zip(found).map(chain).collect())
+}

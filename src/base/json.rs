@@ -1,0 +1,173 @@
+//! JSON documents: read, written, and in canonical form (RFC 8785).
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::path::Path;
+use std::{fmt, fs};
+
+use crate::base::digest;
+use crate::base::error::{Error, Result};
+use crate::base::files::write_bytes;
+
+/// Writes a document as indented JSON with a final newline; keys come in declaration order.
+///
+/// # Errors
+/// As `write_file`.
+pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
+    write_bytes(path, to_json(document).as_bytes())
+}
+
+/// A document as indented JSON with a final newline.
+pub fn to_json(document: &impl Serialize) -> String {
+    // Serialising our own structs fails only on non-string map keys, which none of them has.
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Reads a JSON document that Sluice wrote.
+///
+/// # Errors
+/// A file that cannot be read or holds something else.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+    parse_document(&bytes, &path.display().to_string())
+}
+
+/// Parses a JSON document that Sluice wrote. `location` names it in errors.
+///
+/// # Errors
+/// Bytes that hold something else.
+pub(crate) fn parse_document<T: serde::de::DeserializeOwned>(bytes: &[u8], location: &str) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::input(
+            location,
+            format!(
+                "expected a document of Sluice {}, found: {error}",
+                env!("CARGO_PKG_VERSION")
+            ),
+        )
+    })
+}
+
+/// A JSON value whose objects name every key once: two readers of `{"a": 1, "a": 2}` would see two documents with one digest.
+pub(crate) struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+pub(crate) struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> std::result::Result<Value, E> {
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number beyond double precision"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` twice")));
+            }
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// Parses JSON, refusing objects that name a key twice. `place` names the file in errors.
+///
+/// # Errors
+/// Anything else than one JSON value.
+pub fn parse_json(place: &str, bytes: &[u8]) -> Result<Value> {
+    // Files of other systems begin with a byte order mark now and then.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let strict: Strict = serde_json::from_slice(bytes)
+        .map_err(|error| Error::input(place.to_owned(), format!("expected JSON, found {error}")))?;
+    Ok(strict.0)
+}
+
+/// The canonical form of RFC 8785 and its digest, `sha256:<hex>` as `sha256sum` prints it.
+///
+/// # Errors
+/// A number that no double holds.
+pub fn canonical(place: &str, value: &Value) -> Result<(Vec<u8>, String)> {
+    let bytes = serde_json_canonicalizer::to_vec(value).map_err(|error| {
+        Error::input(
+            place.to_owned(),
+            format!("expected JSON with a canonical form, found: {error}"),
+        )
+    })?;
+    let digest = digest::sha256_of_bytes(&bytes);
+    Ok((bytes, digest))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_twice_is_refused_at_any_depth() {
+        assert!(parse_json("r", br#"{"a": {"b": [1, {"c": 1, "d": 2}]}}"#).is_ok());
+        let error = parse_json("r", br#"{"a": {"b": [1, {"c": 1, "c": 2}]}}"#).unwrap_err();
+        assert!(error.to_string().contains("the key `c` twice"), "{error}");
+        // As deep as an attacker likes: refused, not a full stack.
+        assert!(parse_json("r", "[".repeat(1_000_000).as_bytes()).is_err());
+        assert!(parse_json("r", b"1e999").is_err());
+    }
+
+    #[test]
+    fn the_canonical_form_is_that_of_rfc_8785() {
+        // The RFC's own example (section 3.2.2), escapes and numbers included.
+        let text = r#"{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
+            "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}"#;
+        let (bytes, _) = canonical("r", &parse_json("r", text.as_bytes()).unwrap()).unwrap();
+        let expected = "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002,1e-27],\
+                        \"string\":\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}";
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    }
+}

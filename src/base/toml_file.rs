@@ -1,0 +1,175 @@
+//! TOML files.
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::base::error::{Error, ErrorKind, Problem, Result};
+
+/// Reads a TOML text into `T`, all that is wrong with it at once; what is wrong has its default.
+pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
+    match parse_table(text) {
+        Ok(table) => read_all(table, problems),
+        Err(problem) => {
+            problems.push(problem);
+            T::default()
+        }
+    }
+}
+
+/// Reads a TOML file into what it should hold; all that is wrong is noted with the file's name.
+pub(crate) fn toml_of<T: DeserializeOwned + Default>(
+    place: &str,
+    bytes: &[u8],
+    problems: &mut Vec<Problem>,
+) -> T {
+    let mut wrong = Vec::new();
+    let found = match std::str::from_utf8(bytes) {
+        Ok(text) => read_toml(text, &mut wrong),
+        Err(_) => {
+            problems.push(Problem::new(place, "expected UTF-8, found other bytes"));
+            T::default()
+        }
+    };
+    problems.extend(wrong.into_iter().map(|problem| Problem {
+        place: format!("{place}: {}", problem.place),
+        ..problem
+    }));
+    found
+}
+
+/// What was read, unless something was wrong with it.
+pub(crate) fn unless<T>(value: T, problems: Vec<Problem>) -> Result<T> {
+    let mut problems = problems.into_iter();
+    match problems.next() {
+        None => Ok(value),
+        Some(first) => Err(problems.fold(Error::new(ErrorKind::Input, first), Error::and)),
+    }
+}
+
+pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| {
+            text[..span.start.min(text.len())].matches('\n').count() + 1
+        });
+        Problem::new(
+            format!("line {line}"),
+            format!("expected TOML, found: {}", error.message()),
+        )
+    })
+}
+
+/// Reads the tables into `T`, collecting every wrong key instead of stopping at the first.
+///
+/// serde stops at its first complaint, so each complaint is noted, the key it names is taken out, and the reading starts again.
+/// What comes back holds every key that was right.
+pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
+    loop {
+        match serde_path_to_error::deserialize(table.clone()) {
+            Ok(value) => return value,
+            Err(error) => {
+                let mut path: Vec<Step> = error.path().iter().filter_map(Step::from_segment).collect();
+                let message = error.inner().message().trim().to_owned();
+                let unknown = unknown_field(&message);
+                if let Some((name, _)) = &unknown
+                    && !matches!(path.last(), Some(Step::Key(key)) if key == name)
+                {
+                    path.push(Step::Key(name.clone()));
+                }
+                let place = show_path(&path);
+                problems.push(match unknown {
+                    Some((name, expected)) => unknown_key(place, &name, &expected),
+                    None => Problem::new(place, message),
+                });
+                if !remove(&mut table, &path) {
+                    return T::default();
+                }
+            }
+        }
+    }
+}
+
+/// One step of a key path.
+pub(crate) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl Step {
+    fn from_segment(segment: &serde_path_to_error::Segment) -> Option<Self> {
+        match segment {
+            serde_path_to_error::Segment::Seq { index } => Some(Self::Index(*index)),
+            serde_path_to_error::Segment::Map { key } => Some(Self::Key(key.clone())),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn show_path(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => {
+                text.push('.');
+                text.push_str(key);
+            }
+            Step::Index(idx) => text.push_str(&format!("[{}]", idx + 1)),
+        }
+    }
+    text
+}
+
+/// The field and the expected ones, from serde's "unknown field `a`, expected one of `b`, `c`".
+pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let mut quoted = rest.split('`');
+    let name = quoted.next()?.to_owned();
+    let expected = quoted.skip(1).step_by(2).map(str::to_owned).collect();
+    Some((name, expected))
+}
+
+pub(crate) fn unknown_key(place: String, name: &str, expected: &[String]) -> Problem {
+    let near = expected
+        .iter()
+        .map(|key| (strsim::damerau_levenshtein(key, name), key))
+        .filter(|(distance, key)| *distance <= 1 + key.len() / 4)
+        .min_by_key(|(distance, _)| *distance);
+    let problem = Problem::new(place, format!("expected a known key, found `{name}`"));
+    match near {
+        Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),
+        None => problem.hint(format!("known here: {}", expected.join(", "))),
+    }
+}
+
+/// Takes out what the path names; an array entry that cannot be taken out alone takes its array with it.
+pub(crate) fn remove(table: &mut Table, path: &[Step]) -> bool {
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
+    let mut parents = parents.iter();
+    let Some(Step::Key(first)) = parents.next() else {
+        return matches!(last, Step::Key(key) if table.remove(key).is_some());
+    };
+    let Some(mut node) = table.get_mut(first) else {
+        return false;
+    };
+    for step in parents {
+        let next = match (step, node) {
+            (Step::Key(key), Value::Table(table)) => table.get_mut(key),
+            (Step::Index(idx), Value::Array(array)) => array.get_mut(*idx),
+            _ => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return false,
+        }
+    }
+    match (last, node) {
+        (Step::Key(key), Value::Table(table)) => table.remove(key).is_some(),
+        (Step::Index(idx), Value::Array(array)) if *idx < array.len() => {
+            array.remove(*idx);
+            true
+        }
+        _ => false,
+    }
+}

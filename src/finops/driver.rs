@@ -1,0 +1,247 @@
+//! Charges back the rows of a log.
+
+use crate::base::error::{Error, Result};
+use crate::base::parallel;
+use crate::base::progress::Progress;
+use crate::finops::bill::{Chargeback, Line, RobustUnitCost, UnitCost, Unpriced};
+use crate::finops::clusters::{N_PARTS, Success, UserOnLine, users_of_part};
+use crate::finops::question::{By, Question};
+use crate::finops::scan::{Found, Sums};
+use crate::finops::{budget, scan};
+use crate::input::TrafficReader;
+use crate::metric::Reading;
+use crate::scenario::{OnBadRow, Source};
+use crate::stats::{Clusters, Known, Reason, jackknife};
+
+/// Error level of the intervals.
+pub(super) const ALPHA: f64 = 0.05;
+
+/// Opens a log for [`chargeback`].
+///
+/// # Errors
+/// A source without readable files or required columns, or without sessions where they are to be counted as successes.
+pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<TrafficReader> {
+    let measured = scan::MEASURED.map(|column| Reading {
+        column: column.into(),
+        test: None,
+    });
+    let columns = By::ALL.map(|by| by.column().to_owned());
+    let reader = TrafficReader::open(source, &measured, &columns, on_bad_row)?;
+    let needed: &[&str] = if success == Success::Session {
+        &["session_id", "task_completed"]
+    } else {
+        &[]
+    };
+    match needed.iter().find(|column| !reader.has(column)) {
+        None => Ok(reader),
+        Some(column) => Err(Error::input(
+            source.path.display().to_string(),
+            format!("expected a column `{column}`, by which sessions are successes, found none"),
+        )
+        .hint(format!(
+            "if the column has another name, say so: --column {column}=...; or count tasks: --success task"
+        ))),
+    }
+}
+
+/// Adds up what a log's rows cost, line by line. The result is the same on any number of threads and for any order of the files.
+///
+/// # Errors
+/// A log that cannot be read, a bad row under the policy `error`, or a sum that no `i64` holds.
+pub fn chargeback(
+    question: &Question<'_>,
+    reader: &TrafficReader,
+    progress: &Progress,
+) -> Result<Chargeback> {
+    let Found {
+        mut threads,
+        lines,
+        n_rows,
+        n_outside,
+        bad_rows,
+        unpriced,
+        budgets,
+    } = scan::scan(question, reader, progress)?;
+    threads.iter_mut().try_for_each(|(records, _)| records.finish())?;
+    let mut total = Sums::default();
+    lines.values().try_for_each(|sums| total.merge(sums))?;
+    let n_lines = lines.len() as u32;
+    let mut counted: Vec<Counted> = lines.values().chain([&total]).map(Counted::of).collect();
+    parallel::map_in_order(
+        N_PARTS,
+        |part| users_of_part(&threads, part, question.success, n_lines),
+        |_, users| {
+            users
+                .iter()
+                .for_each(|user| counted[user.line as usize].add(user));
+            Ok(())
+        },
+    )?;
+    drop(threads);
+
+    let columns = Columns::of(question, reader);
+    let mut counted = counted.into_iter();
+    let mut found: Vec<(&Vec<String>, Line)> = lines
+        .iter()
+        .zip(counted.by_ref())
+        .map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, counted)))
+        .collect();
+    // The order of keys, where two cost the same.
+    found.sort_by_key(|(_, line)| std::cmp::Reverse(line.cost_nano_usd));
+    // The last one is that of all lines together.
+    let counted = counted.next().unwrap_or_else(|| Counted::of(&total));
+    let total = columns.line(&[], &[], &total, counted);
+    let found: Vec<Line> = found.into_iter().map(|(_, line)| line).collect();
+    let budgets = question
+        .budgets
+        .iter()
+        .zip(&budgets)
+        .map(|(budget, days)| budget::judge(budget, days))
+        .collect::<Result<_>>()?;
+    Ok(Chargeback {
+        by: question.by.to_vec(),
+        success: question.success,
+        from: question.from,
+        until: question.until,
+        n_rows,
+        n_outside,
+        bad_rows,
+        lines: found,
+        total,
+        unpriced: unpriced
+            .into_iter()
+            .map(|(model_ref, n_rows)| Unpriced { model_ref, n_rows })
+            .collect(),
+        budgets,
+    })
+}
+
+/// What is counted of a line's users.
+pub(super) struct Counted {
+    n_users: u64,
+    n_sessions: u64,
+    n_successes: u64,
+    /// Cost and successes, user by user; only where every row has a cost.
+    costs: Option<Vec<f64>>,
+    repriced: Option<Vec<f64>>,
+}
+
+impl Counted {
+    fn of(sums: &Sums) -> Self {
+        let clusters = |n_known: u64| (n_known == sums.n_rows).then(Vec::new);
+        Self {
+            n_users: 0,
+            n_sessions: 0,
+            n_successes: 0,
+            costs: clusters(sums.n_cost),
+            repriced: clusters(sums.n_repriced),
+        }
+    }
+
+    fn add(&mut self, user: &UserOnLine) {
+        self.n_users += 1;
+        self.n_sessions += u64::from(user.n_sessions);
+        self.n_successes += u64::from(user.n_successes);
+        for (clusters, cost) in [(&mut self.costs, user.cost), (&mut self.repriced, user.repriced)] {
+            if let Some(clusters) = clusters {
+                clusters.extend([cost as f64, f64::from(user.n_successes)]);
+            }
+        }
+    }
+}
+
+/// What the log and the question have.
+pub(super) struct Columns {
+    sessions: bool,
+    outcomes: bool,
+    costs: bool,
+    tools: bool,
+    tokens: [bool; 2],
+    prices: bool,
+}
+
+impl Columns {
+    fn of(question: &Question<'_>, reader: &TrafficReader) -> Self {
+        let prices = question.prices.is_some();
+        Self {
+            sessions: reader.has("session_id"),
+            outcomes: reader.has("task_completed"),
+            costs: prices || reader.has("cost_usd"),
+            tools: reader.has("tool_cost_usd"),
+            tokens: ["tokens_in", "tokens_out"].map(|column| reader.has(column)),
+            prices,
+        }
+    }
+
+    fn line(&self, by: &[By], keys: &[String], sums: &Sums, counted: Counted) -> Line {
+        let n_cost_unknown = sums.n_rows - sums.n_cost;
+        let coverage = if sums.n_rows == 0 {
+            Err(Reason::NoData)
+        } else {
+            Ok(sums.n_cost as f64 / sums.n_rows as f64)
+        };
+        let unit =
+            |nano: i64, clusters: Option<Vec<f64>>| self.unit_cost(nano, clusters, counted.n_successes);
+        Line {
+            keys: by
+                .iter()
+                .map(|by| by.column())
+                .zip(keys.iter().cloned())
+                .collect(),
+            n_rows: sums.n_rows,
+            n_users: counted.n_users,
+            n_sessions: self.sessions.then_some(counted.n_sessions),
+            n_successes: self.outcomes.then_some(counted.n_successes),
+            n_outcome_unknown: sums.n_outcome_unknown,
+            cost_nano_usd: sums.cost,
+            n_cost_unknown,
+            cost_coverage: coverage.into(),
+            logged_nano_usd: sums.logged,
+            n_logged: sums.n_logged,
+            repriced_nano_usd: self.prices.then_some(sums.repriced),
+            n_repriced: self.prices.then_some(sums.n_repriced),
+            tool_cost_nano_usd: self.tools.then_some(sums.tools),
+            tokens_in: self.tokens[0].then_some(sums.tokens[0]),
+            tokens_out: self.tokens[1].then_some(sums.tokens[1]),
+            usd_per_success: unit(sums.cost, counted.costs),
+            usd_per_success_repriced: self.prices.then(|| unit(sums.repriced, counted.repriced)),
+            shadow: sums.shadow,
+            eval: sums.eval,
+        }
+    }
+
+    fn unit_cost(&self, nano: i64, clusters: Option<Vec<f64>>, n_successes: u64) -> UnitCost {
+        let refused = |reason: Reason| UnitCost {
+            estimate: Err(reason).into(),
+            robust: Err(reason).into(),
+        };
+        if !self.outcomes || !self.costs {
+            return refused(Reason::NoColumn);
+        }
+        let Some(clusters) = clusters else {
+            return refused(Reason::Incomplete);
+        };
+        if n_successes == 0 {
+            return refused(Reason::NoData);
+        }
+        let usd = 1e-9;
+        // Users without a success cost money, too, so they are clusters like all others.
+        let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| {
+            (sums[1] > 0.0).then(|| sums[0] / sums[1])
+        });
+        let robust = robust.map(|found| {
+            let interval = found.interval(ALPHA);
+            RobustUnitCost {
+                std_error: found.std_error * usd,
+                df: found.df,
+                n_clusters: found.n_clusters,
+                ci_lower: interval.ci_lower * usd,
+                ci_upper: interval.ci_upper * usd,
+            }
+        });
+        UnitCost {
+            estimate: Known::Value(nano as f64 * usd / n_successes as f64),
+            robust: robust.into(),
+        }
+    }
+}

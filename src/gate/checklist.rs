@@ -1,0 +1,39 @@
+//! The checks of one gate as they are made, under the strictness that the policy gives each.
+
+use serde_json::Value;
+
+use crate::gate::document::{GateCheck, GateOutcome};
+use crate::gate::policy;
+use crate::gate::policy::Policy;
+
+/// Collects checks; each counts as strictly as the policy says.
+pub(super) struct Checks<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) list: Vec<GateCheck>,
+}
+
+impl Checks<'_> {
+    /// Notes a check. `remedy`: what would make it pass.
+    pub(super) fn note(
+        &mut self,
+        check: &'static str,
+        outcome: GateOutcome,
+        detail: impl Into<String>,
+        remedy: &str,
+    ) -> &mut GateCheck {
+        let outcome = self.policy.strictness(check).apply(outcome);
+        self.list.push(GateCheck {
+            gate: policy::gate_of(check).into(),
+            check: check.into(),
+            tenant: String::new(),
+            layer: String::new(),
+            outcome,
+            detail: detail.into(),
+            remedy: (outcome != GateOutcome::Pass).then(|| remedy.to_owned()),
+            evidence: Value::Null,
+            lifted_by: None,
+        });
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+}

@@ -1,0 +1,190 @@
+//! Writes the generated data, or takes what is there.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::{digest, files, json};
+use crate::generate::{ecommerce, traffic, users};
+use crate::input::UserReader;
+use crate::layer;
+use crate::layer::{Audit, Layers, Users};
+use crate::scenario::{Generate, OnBadRow, Plan, Scenario, Source, TagRule};
+
+/// The document that makes a folder a generated data set; it is written last.
+pub const DATA_FILE: &str = "data.json";
+
+pub(super) const USERS: &str = "users.parquet";
+
+pub(super) const TRAFFIC: &str = "traffic";
+
+/// What a data folder holds, and from what it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct DataDocument {
+    schema: String,
+    recipe: String,
+    n_users: u64,
+    n_turns: u64,
+    truth: ecommerce::Truth,
+    files: BTreeMap<String, String>,
+}
+
+/// Where generated data lies: the sources that the other stages read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeneratedData {
+    /// The users table.
+    pub users: Source,
+    /// The traffic log, one file a day.
+    pub traffic: Source,
+}
+
+impl GeneratedData {
+    /// The sources below a data folder.
+    pub fn at(folder: &Path) -> Self {
+        let source = |path: PathBuf| Source {
+            path,
+            columns: BTreeMap::new(),
+            constants: BTreeMap::new(),
+        };
+        Self {
+            users: source(folder.join(USERS)),
+            traffic: source(folder.join(TRAFFIC)),
+        }
+    }
+}
+
+/// Writes users, traffic and their truth into a folder. Same scenario, same bytes.
+///
+/// # Errors
+/// When the scenario has no `[input.generate]`, or a file cannot be written.
+pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Result<GeneratedData> {
+    let spec = generator(scenario)?;
+    let data = GeneratedData::at(folder);
+    users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
+    // The log is coloured with the layers that the users really have: by the same code that layers them later.
+    let rules: Vec<&TagRule> = scenario
+        .plan
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.tags)
+        .collect();
+    let reader = UserReader::open(&data.users, rules, OnBadRow::Error)?;
+    let ctx = layer::Context::new(
+        &scenario.layering,
+        &scenario.plan,
+        scenario.plan.start,
+        &scenario.input,
+        Audit::Never,
+    );
+    let layered = folder.join("layers.parquet");
+    layer::layer_users(&ctx, &Users::Table(reader), &layered, &Progress::silent())?;
+    let layers = Layers::read(&layered, &scenario.plan)?;
+    fs::remove_file(&layered).map_err(|error| Error::write(&layered, &error))?;
+    let n_turns = traffic::write(spec, scenario, &layers, &folder.join(TRAFFIC), progress)?;
+    write_document(scenario, spec, recipe(scenario, spec), n_turns, folder)?;
+    Ok(data)
+}
+
+/// Writes users alone into a folder: the same users that [`generate`] writes.
+///
+/// # Errors
+/// As `generate`.
+pub fn generate_users(scenario: &Scenario, folder: &Path, progress: &Progress) -> Result<()> {
+    let spec = generator(scenario)?;
+    users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
+    // No study may take this for data that has traffic, too.
+    write_document(
+        scenario,
+        spec,
+        format!("users of {}", recipe(scenario, spec)),
+        0,
+        folder,
+    )
+}
+
+pub(super) fn generator(scenario: &Scenario) -> Result<&Generate> {
+    let missing = || {
+        Error::usage(format!(
+            "expected [input.generate] in scenario {}, found none",
+            scenario.name
+        ))
+    };
+    scenario.input.generate.as_ref().ok_or_else(missing)
+}
+
+pub(super) fn write_document(
+    scenario: &Scenario,
+    spec: &Generate,
+    recipe: String,
+    n_turns: u64,
+    folder: &Path,
+) -> Result<()> {
+    let mut files = BTreeMap::new();
+    for name in files::files_below(folder)? {
+        files.insert(
+            name.display().to_string(),
+            digest::sha256_of_file(&folder.join(&name))?,
+        );
+    }
+    let document = DataDocument {
+        schema: "sluice.data/1".into(),
+        recipe,
+        n_users: spec.n_users,
+        n_turns,
+        truth: ecommerce::truth(&scenario.plan, spec),
+        files,
+    };
+    json::write_json(&folder.join(DATA_FILE), &document)
+}
+
+/// Puts data that an earlier run made from the same recipe into a new folder, without copying where the file system allows it.
+/// `false` if there is none, or if it is not what was written then.
+///
+/// # Errors
+/// When a file cannot be linked or copied.
+pub fn reuse(scenario: &Scenario, earlier: &Path, folder: &Path) -> Result<bool> {
+    let Some(spec) = &scenario.input.generate else {
+        return Ok(false);
+    };
+    let Ok(document) = json::read_json::<DataDocument>(&earlier.join(DATA_FILE)) else {
+        return Ok(false);
+    };
+    if document.recipe != recipe(scenario, spec) {
+        return Ok(false);
+    }
+    for (name, digest) in &document.files {
+        if digest::sha256_of_file(&earlier.join(name)).as_ref() != Ok(digest) {
+            return Ok(false);
+        }
+    }
+    for name in document.files.keys().map(String::as_str).chain([DATA_FILE]) {
+        files::link_or_copy(&earlier.join(name), &folder.join(name))?;
+    }
+    fs::metadata(folder.join(DATA_FILE))
+        .map(|_| true)
+        .map_err(|error| Error::read(folder, &error))
+}
+
+/// Digest of everything that the data depends on.
+pub(super) fn recipe(scenario: &Scenario, spec: &Generate) -> String {
+    let Plan {
+        start,
+        baseline,
+        candidate,
+        profile,
+        layers,
+        operations,
+        ..
+    } = &scenario.plan;
+    let plan = format!("{start} {baseline} {candidate} {profile:?} {layers:?} {operations:?}");
+    let data = format!(
+        "{} {} {spec:?} {:?}",
+        env!("CARGO_PKG_VERSION"),
+        scenario.seed,
+        scenario.layering
+    );
+    digest::sha256_of(&[plan.as_bytes(), data.as_bytes()])
+}

@@ -1,0 +1,84 @@
+//! Counters of releases by window, as a metrics server keeps them.
+
+use std::collections::BTreeMap;
+
+use crate::base::time::Micros;
+use crate::input::file::SourceFile;
+use crate::metric::RATE_METRICS;
+use crate::scenario::{Arm, Stage};
+
+/// The counters of each of [`RATE_METRICS`]: numerator and denominator. Durations are milliseconds.
+pub const RATE_COUNTERS: [[&str; 2]; 6] = [
+    ["agent_chat_bad_count", "agent_chat_total"],
+    ["agent_chat_success_count", "agent_chat_total"],
+    ["agent_chat_duration_sum", "agent_chat_duration_count"],
+    ["agent_tool_success_count", "agent_tool_total"],
+    ["agent_task_completed_count", "agent_task_total"],
+    ["agent_complaint_count", "agent_chat_total"],
+];
+
+/// The rate that is no share.
+pub(crate) const LATENCY: &str = "latency_mean_ms";
+
+/// All counters, each once.
+pub fn counters() -> Vec<&'static str> {
+    let mut names: Vec<&str> = RATE_COUNTERS.into_iter().flatten().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Numerator and denominator of a rate, window by window; `None` where one of them is not known.
+pub(crate) type Windows = Vec<Option<(f64, f64)>>;
+
+/// Increases of counters, window by window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CounterWindows {
+    /// First instant, microseconds.
+    pub start: Micros,
+    /// Length of a window, microseconds.
+    pub window: Micros,
+    /// By layer (as an index), release and counter: one increase a window, `None` where it is not known.
+    pub series: BTreeMap<(usize, Arm, &'static str), Vec<Option<f64>>>,
+    /// Where they come from, without credentials.
+    pub source: SourceFile,
+    /// What of them was left out, and what the server warned of.
+    pub warnings: Vec<String>,
+}
+
+impl CounterWindows {
+    /// Numerator and denominator of a rate, in the windows of a stage. Neither where one of them is not known.
+    pub(crate) fn rate(&self, layer: usize, arm: Arm, rate: usize, stage: &Stage) -> Windows {
+        let of = |counter: &'static str| {
+            self.series
+                .get(&(layer, arm, counter))
+                .map(Vec::as_slice)
+                .unwrap_or_default()
+        };
+        let [numerator, denominator] = RATE_COUNTERS[rate].map(of);
+        let is_of_stage = |idx: &usize| {
+            let start = self.start + *idx as Micros * self.window;
+            start >= stage.start && start + self.window <= stage.end
+        };
+        let pair = |idx: usize| {
+            let (numerator, denominator) = (numerator.get(idx).copied()??, denominator.get(idx).copied()??);
+            let is_known =
+                numerator.is_finite() && denominator.is_finite() && numerator >= 0.0 && denominator > 0.0;
+            // A share above 1 is a counter of something else; a little above it is what extrapolation to a window's ends does.
+            let is_share = RATE_METRICS[rate] != LATENCY;
+            let fits = !is_share || numerator <= 1.01 * denominator;
+            (is_known && fits).then_some((
+                if is_share {
+                    numerator.min(denominator)
+                } else {
+                    numerator
+                },
+                denominator,
+            ))
+        };
+        (0..numerator.len().max(denominator.len()))
+            .filter(is_of_stage)
+            .map(pair)
+            .collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! Files of a source: found, named, digested.
+
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+use crate::base::url;
+use crate::input::fetch;
+use crate::input::format::Format;
+
+/// One file of a source.
+#[derive(Debug, Clone)]
+pub struct InputFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: Format,
+    /// Its column names, in order.
+    pub columns: Vec<String>,
+    /// The footer of a Parquet file, read once for all its row groups.
+    pub(crate) footer: Option<ArrowReaderMetadata>,
+}
+
+/// An input file and its digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Name below its source: the same wherever the data lies.
+    pub name: String,
+    /// `blake3:<hex>`.
+    pub digest: String,
+}
+
+/// The files behind a path: itself, all readable files below a folder, or the matches of a glob; sorted by name. Of a URL, local copies.
+///
+/// # Errors
+/// Nothing there, or a folder without readable files.
+pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if url::is_url(path) {
+        return fetch::fetch(path);
+    }
+    let place = || path.display().to_string();
+    if path.is_dir() {
+        let mut files = Vec::new();
+        let mut todo = vec![path.to_owned()];
+        // Links may lead in circles; every folder is read once.
+        let mut seen = BTreeSet::new();
+        while let Some(folder) = todo.pop() {
+            if !seen.insert(fs::canonicalize(&folder).map_err(|error| Error::read(&folder, &error))?) {
+                continue;
+            }
+            for entry in fs::read_dir(&folder).map_err(|error| Error::read(&folder, &error))? {
+                let entry = entry.map_err(|error| Error::read(&folder, &error))?.path();
+                if is_hidden(&entry) {
+                    continue;
+                }
+                if entry.is_dir() {
+                    todo.push(entry);
+                } else if Format::of(&entry).is_some() {
+                    files.push(entry);
+                }
+            }
+        }
+        files.sort();
+        if files.is_empty() {
+            return Err(Error::input(
+                place(),
+                "expected Parquet, CSV or NDJSON files in the folder, found none",
+            ));
+        }
+        return Ok(files);
+    }
+    if path.exists() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let pattern = path.to_string_lossy();
+    if pattern.contains(['*', '?', '[']) {
+        let matches = glob::glob(&pattern)
+            .map_err(|error| Error::input(place(), format!("expected a glob, found: {error}")))?;
+        let mut files: Vec<PathBuf> = matches
+            .filter_map(std::result::Result::ok)
+            .filter(|p| p.is_file())
+            .collect();
+        files.sort();
+        if !files.is_empty() {
+            return Ok(files);
+        }
+        return Err(Error::input(place(), "expected files that match, found none"));
+    }
+    Err(Error::input(
+        place(),
+        "expected a file, a folder or a glob, found nothing there",
+    ))
+}
+
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']))
+}

@@ -1,0 +1,30 @@
+//! Layers a table of users.
+
+use std::path::Path;
+
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::layer::context::Context;
+use crate::layer::source::Users;
+use crate::layer::summary::LayerSummary;
+use crate::layer::{passes, unique};
+use crate::scenario::LayerMode;
+
+/// Scores users, sorts them into layers and writes the layer table, in input order.
+///
+/// # Errors
+/// Users that cannot be read, no user at all, rows that the scenario's policies refuse, or a file that cannot be written.
+pub fn layer_users(
+    ctx: &Context<'_>,
+    users: &Users<'_>,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let dropped = unique::find_duplicates(ctx, users, path, progress)?;
+    let passes = passes::Passes::new(ctx, users, &dropped, progress);
+    let assignment = match ctx.layering.mode {
+        LayerMode::Threshold => passes::Assignment::bands(ctx.plan),
+        LayerMode::Quota => passes::Assignment::Quotas(passes.find_cuts()?),
+    };
+    passes.write(&assignment, path)
+}

@@ -1,0 +1,137 @@
+//! Feature and RFM tables as files.
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::csv::write_csv;
+use crate::base::error::Result;
+use crate::base::parquet_io;
+use crate::input::{Format, UserFeatures};
+use crate::layer::rfm::RfmRow;
+
+/// Writes features built from events: one row a user.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<()> {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let has_tenants = features.iter().any(|user| user.tenant_id.is_some());
+    let mut fields = vec![
+        Field::new("user_id", DataType::Utf8, false),
+        Field::new("first_event_time", instant.clone(), false),
+        Field::new("last_use_time", instant, false),
+        Field::new("n_events", DataType::Int64, false),
+        Field::new("n_days", DataType::Int64, false),
+        Field::new("use_count", DataType::Int64, false),
+        Field::new("user_value", DataType::Float64, false),
+    ];
+    fields.extend(has_tenants.then(|| Field::new("tenant_id", DataType::Utf8, true)));
+    let schema = Arc::new(Schema::new(fields));
+    let instants = |f: fn(&UserFeatures) -> i64| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from_iter_values(features.iter().map(f)).with_timezone("UTC"))
+    };
+    let counts = |f: fn(&UserFeatures) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(features.iter().map(|u| f(u) as i64)))
+    };
+    let mut columns = vec![
+        Arc::new(StringArray::from_iter_values(features.iter().map(|u| &u.user_id))) as ArrayRef,
+        instants(|u| u.first_event),
+        instants(|u| u.last_event),
+        counts(|u| u.n_events),
+        counts(|u| u.days.len() as u64),
+        counts(|u| u.use_count),
+        Arc::new(Float64Array::from_iter_values(
+            features.iter().map(|u| u.value_micros as f64 / 1e6),
+        )),
+    ];
+    if has_tenants {
+        columns.push(Arc::new(
+            features
+                .iter()
+                .map(|user| user.tenant_id.as_deref())
+                .collect::<StringArray>(),
+        ));
+    }
+    parquet_io::write(
+        path,
+        &schema,
+        std::iter::once(parquet_io::batch(&schema, columns)),
+    )
+}
+
+/// Writes the classic RFM summary, as CSV if the name says so, else as Parquet.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) -> Result<()> {
+    let has_tenants = users.iter().any(|user| user.tenant_id.is_some());
+    let mut names = vec![
+        "user_id",
+        "frequency",
+        "recency",
+        "T",
+        "monetary_value",
+        "days_since_last",
+        "n_transactions",
+        "total_value",
+    ];
+    names.extend(["r_score", "f_score", "m_score"]);
+    names.extend(has_tenants.then_some("tenant_id"));
+    let is_csv = Format::of(path).is_some_and(|format| format == Format::Csv { gzip: false });
+    if is_csv {
+        let lines = rows.iter().map(|row| {
+            let user = &users[row.user];
+            let mut line = vec![user.user_id.clone()];
+            line.extend([row.frequency, row.recency, row.age].map(|n| n.to_string()));
+            line.push(row.monetary_value.to_string());
+            line.extend([
+                row.days_since_last.to_string(),
+                row.n_transactions.to_string(),
+                row.total_value.to_string(),
+            ]);
+            line.extend(row.scores.map(|score| score.to_string()));
+            line.extend(has_tenants.then(|| user.tenant_id.clone().unwrap_or_default()));
+            line
+        });
+        return write_csv(path, &names, lines);
+    }
+    let integers = |f: &dyn Fn(&RfmRow) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(f)))
+    };
+    let reals = |f: &dyn Fn(&RfmRow) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(f)))
+    };
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| &users[row.user].user_id),
+        )),
+        integers(&|row| row.frequency),
+        integers(&|row| row.recency),
+        integers(&|row| row.age),
+        reals(&|row| row.monetary_value),
+        integers(&|row| row.days_since_last),
+        integers(&|row| row.n_transactions as i64),
+        reals(&|row| row.total_value),
+    ];
+    columns.extend([0, 1, 2].map(|measure| integers(&|row| i64::from(row.scores[measure]))));
+    if has_tenants {
+        columns.push(Arc::new(
+            rows.iter()
+                .map(|row| users[row.user].tenant_id.as_deref())
+                .collect::<StringArray>(),
+        ));
+    }
+    let fields: Vec<Field> = names
+        .iter()
+        .zip(&columns)
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), *name == "tenant_id"))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    parquet_io::write(
+        path,
+        &schema,
+        std::iter::once(parquet_io::batch(&schema, columns)),
+    )
+}

@@ -1,0 +1,226 @@
+//! Plans what changes in every target, then applies it.
+
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time;
+use crate::bucket::Ratio;
+use crate::publish::options::Options;
+use crate::publish::publication::{Publication, Source};
+use crate::publish::report::{Outcome, PublishReport, TargetReport};
+use crate::publish::target::{Change, Target, Wanted};
+
+/// Publishes to every target. A target that fails does not keep the others from going on: each is consistent by itself, and the next run
+/// finishes what is missing.
+pub fn publish(
+    source: &Source,
+    targets: &mut [Box<dyn Target>],
+    options: &Options,
+    progress: &Progress,
+) -> PublishReport {
+    let publication = if options.rollback {
+        source.publication.rolled_back(options.now)
+    } else {
+        source.publication.clone()
+    };
+    // A rollback does not wait for users: everybody is where they were, and gets the baseline.
+    let layers = if options.rollback {
+        None
+    } else {
+        source.layers.as_deref()
+    };
+    let wanted = Wanted {
+        publication: &publication,
+        dir: &source.dir,
+        layers,
+        options,
+    };
+
+    let mut planned: Vec<(TargetReport, Option<Step>)> = targets
+        .iter_mut()
+        .map(|target| plan(target.as_mut(), &wanted, progress))
+        .collect();
+    if !options.dry_run {
+        // First in, last out.
+        let order: Vec<usize> = if options.rollback {
+            (0..targets.len()).rev().collect()
+        } else {
+            (0..targets.len()).collect()
+        };
+        for idx in order {
+            let (report, Some(step)) = &mut planned[idx] else {
+                continue;
+            };
+            if report.outcome != Outcome::Planned {
+                continue;
+            }
+            match targets[idx].apply(
+                &Wanted {
+                    publication: &step.publication,
+                    ..wanted
+                },
+                step.held.as_ref(),
+                progress,
+            ) {
+                Ok(users) => {
+                    report.outcome = Outcome::Applied;
+                    report.users = users.or(report.users);
+                }
+                Err(error) => fail(report, &error),
+            }
+        }
+    }
+    PublishReport {
+        schema: "sluice.publish/1".into(),
+        plan_id: publication.plan_id.clone(),
+        version: publication.version.clone(),
+        targets: planned.into_iter().map(|(report, _)| report).collect(),
+    }
+}
+
+/// What is going to happen at a target.
+pub(super) struct Step {
+    /// What it holds.
+    held: Option<Publication>,
+    /// What it will hold.
+    publication: Publication,
+}
+
+pub(super) fn plan(
+    target: &mut dyn Target,
+    wanted: &Wanted<'_>,
+    progress: &Progress,
+) -> (TargetReport, Option<Step>) {
+    let mut report = TargetReport {
+        target: target.place(),
+        outcome: Outcome::Failed,
+        held: None,
+        changes: vec![],
+        users: None,
+        warnings: vec![],
+        error: None,
+    };
+    let mut look = || {
+        let inspection = target.inspect(wanted, wanted.options.dry_run, progress)?;
+        let publication = wanted.publication.over(inspection.held.as_ref(), wanted.options);
+        if let Some(held) = &inspection.held {
+            refuse_reopening(held, wanted, &report.target)?;
+        }
+        // What was taken back there is a part of what will be held.
+        let inspection = if publication == *wanted.publication {
+            inspection
+        } else {
+            target.inspect(
+                &Wanted {
+                    publication: &publication,
+                    ..*wanted
+                },
+                wanted.options.dry_run,
+                progress,
+            )?
+        };
+        Ok((inspection, publication))
+    };
+    match look() {
+        Ok((inspection, publication)) => {
+            if let Some(held) = inspection
+                .held
+                .as_ref()
+                .filter(|held| held.as_of > publication.as_of)
+            {
+                let (theirs, ours) = (time::format(held.as_of), time::format(publication.as_of));
+                report.warnings.push(format!(
+                    "it held a schedule of {theirs}, which is newer than this one of {ours}"
+                ));
+            }
+            report.warnings.extend(inspection.warnings);
+            report.held = inspection.held.as_ref().map(|held| held.version.clone());
+            report.users = inspection.users;
+            if inspection.changes.is_empty() {
+                report.outcome = Outcome::Unchanged;
+            } else {
+                report.outcome = Outcome::Planned;
+                report.changes = ratio_changes(inspection.held.as_ref(), &publication);
+                report.changes.extend(inspection.changes);
+            }
+            (
+                report,
+                Some(Step {
+                    held: inspection.held,
+                    publication,
+                }),
+            )
+        }
+        Err(error) => {
+            fail(&mut report, &error);
+            (report, None)
+        }
+    }
+}
+
+pub(super) fn fail(report: &mut TargetReport, error: &Error) {
+    report.outcome = Outcome::Failed;
+    report.error = Some(error.to_string());
+}
+
+/// A nightly job must not undo what somebody did by hand in the night.
+pub(super) fn refuse_reopening(held: &Publication, wanted: &Wanted<'_>, place: &str) -> Result<()> {
+    let publication = wanted.publication;
+    let Some(at) = held.taken_back.get(&publication.candidate) else {
+        return Ok(());
+    };
+    if !publication.is_open() || wanted.options.reopen {
+        return Ok(());
+    }
+    Err(Error::target(
+        place,
+        format!(
+            "expected a release other than {}, which was taken back by hand at {}",
+            publication.candidate,
+            time::format(*at)
+        ),
+    )
+    .hint("publish a new release, or this one again with --reopen"))
+}
+
+/// Says that another plan deals users as this one does.
+#[cfg(feature = "stores")]
+pub(super) fn same_salt(plan_id: &str) -> String {
+    format!("plan {plan_id} has the same salt: the same users are the first to get both candidates")
+}
+
+/// The ratios that differ, layer by layer.
+pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) -> Vec<Change> {
+    let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
+    let mut changes = Vec::new();
+    for row in &wanted.ratios {
+        let before = held.and_then(|held| {
+            held.ratios
+                .iter()
+                .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
+        });
+        let before = before.zip(held).map(|(old, held)| show(held, old.ratio));
+        let after = show(wanted, row.ratio);
+        if before.as_ref() != Some(&after) {
+            changes.push(Change::new(
+                format!("{} / {}", row.tenant, row.layer),
+                before,
+                Some(after),
+            ));
+        }
+    }
+    for old in held.into_iter().flat_map(|held| &held.ratios) {
+        if !wanted
+            .ratios
+            .iter()
+            .any(|row| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
+        {
+            let before = held.map(|held| show(held, old.ratio));
+            changes.push(Change::new(
+                format!("{} / {}", old.tenant, old.layer),
+                before,
+                None,
+            ));
+        }
+    }
+    changes
+}

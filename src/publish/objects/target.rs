@@ -1,0 +1,407 @@
+//! Folders and buckets as targets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::base::error::{Error, Result};
+use crate::base::manifest::{FileEntry, Manifest, file};
+use crate::base::progress::Progress;
+use crate::base::{digest, files, json};
+use crate::publish::address::Address;
+use crate::publish::objects::store::{CURRENT, Current, OBJECTS, Objects, PUBLICATION, Store};
+use crate::publish::objects::{folder, s3};
+use crate::publish::publication::Publication;
+use crate::publish::target::{Change, Inspection, Target, UserCounts, Wanted};
+
+/// A version, ready to be sent.
+pub(super) struct Prepared {
+    folder: String,
+    /// Files of the study: where they are, and what is in them.
+    files: BTreeMap<String, (PathBuf, FileEntry)>,
+    publication: Vec<u8>,
+    objects: Vec<u8>,
+    current: Vec<u8>,
+    objects_digest: String,
+}
+
+/// An object store or a folder to publish to.
+pub(crate) struct ObjectTarget {
+    place: String,
+    /// Where a folder is.
+    root: Option<PathBuf>,
+    store: Box<dyn Store>,
+    /// Versions that stay; all if `None`.
+    keep: Option<usize>,
+    /// What was inspected: the pointer's tag, and the version to send.
+    tag: Option<String>,
+    prepared: Option<Prepared>,
+}
+
+impl ObjectTarget {
+    pub(crate) fn open(address: &Address) -> Result<Self> {
+        let is_folder = matches!(address.kind.as_str(), "folder" | "file");
+        address.allow(if is_folder {
+            &["keep"]
+        } else {
+            &["keep", "endpoint", "region"]
+        })?;
+        let keep = match address.get("keep").map(str::parse) {
+            None => None,
+            Some(Ok(n @ 1..=10_000)) => Some(n),
+            Some(_) => {
+                return Err(Error::usage(format!(
+                    "{address}: expected to keep 1 to 10000 versions, found another number"
+                )));
+            }
+        };
+        let (place, store) = open_store(address, is_folder)?;
+        let root = is_folder.then(|| PathBuf::from(&address.rest));
+        Ok(Self {
+            place,
+            root,
+            store,
+            keep,
+            tag: None,
+            prepared: None,
+        })
+    }
+
+    fn current(&self, plan: &str) -> Result<(Option<Current>, Option<String>)> {
+        let name = format!("{plan}/{CURRENT}");
+        let Some((bytes, tag)) = self.store.read(&name)? else {
+            return Ok((None, None));
+        };
+        let current = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::target(
+                format!("{}/{name}", self.place),
+                format!("expected a pointer of Sluice, found: {error}"),
+            )
+        })?;
+        Ok((Some(current), Some(tag)))
+    }
+
+    /// Removes versions beyond those that stay, the oldest first. The one in force stays whatever its age.
+    fn remove_old(&self, plan: &str, in_force: &str, now: i64) -> Result<()> {
+        let Some(keep) = self.keep else { return Ok(()) };
+        let mut whole = Vec::new();
+        for folder in self
+            .store
+            .folders(plan)?
+            .into_iter()
+            .filter(|folder| folder != in_force)
+        {
+            match self.store.written(&format!("{plan}/{folder}/{OBJECTS}"))? {
+                Some(written) => whole.push((written, folder)),
+                // It may be on its way; what is still not whole tomorrow was cut off.
+                None => {
+                    let first = self.store.written(&format!("{plan}/{folder}/{PUBLICATION}"))?;
+                    if first.is_some_and(|written| now - written > crate::base::time::DAY) {
+                        whole.push((i64::MIN, folder));
+                    }
+                }
+            }
+        }
+        whole.sort();
+        whole.truncate(whole.len().saturating_sub(keep - 1));
+        for (_, folder) in whole {
+            // The list goes first: what is left of a version that is being removed is never taken for a whole one.
+            self.store.remove(&format!("{plan}/{folder}/{OBJECTS}"))?;
+            for name in self.store.sizes(&format!("{plan}/{folder}"))?.keys() {
+                self.store.remove(&format!("{plan}/{folder}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn open_store(address: &Address, is_folder: bool) -> Result<(String, Box<dyn Store>)> {
+    if is_folder {
+        return Ok((address.rest.clone(), Box::new(folder::Folder::new(&address.rest))));
+    }
+    #[cfg(feature = "stores")]
+    return s3::open(address);
+    #[cfg(not(feature = "stores"))]
+    return Err(crate::publish::target::without_stores(&address.kind));
+}
+
+/// The plan's id as a folder's name.
+pub(super) fn plan_folder(place: &str, plan_id: &str) -> Result<String> {
+    let is_plain = !plan_id.is_empty()
+        && !plan_id.starts_with('.')
+        && !plan_id.contains(|c: char| c == '/' || c == '\\' || c.is_control());
+    if is_plain {
+        return Ok(plan_id.to_owned());
+    }
+    Err(Error::target(
+        place,
+        format!("expected a plan's id that can name a folder, found {plan_id:?}"),
+    ))
+}
+
+/// The files of a study that are published: those of its manifest or, without one, those that Sluice knows.
+pub(super) fn study_files(wanted: &Wanted<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
+    let dir = wanted.dir;
+    let mut files = BTreeMap::new();
+    let manifest_path = dir.join(file::MANIFEST);
+    if manifest_path.exists() {
+        let manifest: Manifest = json::read_json(&manifest_path)?;
+        for (name, entry) in manifest.files {
+            files.insert(name.clone(), (dir.join(&name), Some(entry)));
+        }
+        files.insert(file::MANIFEST.to_owned(), (manifest_path, None));
+    } else {
+        let known = [
+            file::STUDY,
+            file::FEATURES,
+            file::LAYERS,
+            file::LAYER_SUMMARY,
+            "layers.row_groups.json",
+            file::ANALYSIS,
+            file::SCHEDULE,
+            file::STATE,
+            file::GATE_REPORT,
+            file::REPORT_MD,
+            file::REPORT_HTML,
+        ];
+        let mut names: Vec<PathBuf> = known
+            .iter()
+            .map(PathBuf::from)
+            .filter(|name| dir.join(name).is_file())
+            .collect();
+        for folder in [file::CUBE, file::TABLES] {
+            if dir.join(folder).is_dir() {
+                names.extend(
+                    files::files_below(&dir.join(folder))?
+                        .iter()
+                        .map(|name| Path::new(folder).join(name)),
+                );
+            }
+        }
+        files.extend(
+            names
+                .into_iter()
+                .map(|name| (name.display().to_string(), (dir.join(&name), None))),
+        );
+    }
+    match wanted.layers {
+        Some(path) => _ = files.insert(file::LAYERS.to_owned(), (path.to_owned(), None)),
+        None => _ = files.remove(file::LAYERS),
+    }
+    files
+        .into_iter()
+        .map(|(name, (path, expected))| {
+            let n_bytes = std::fs::metadata(&path)
+                .map_err(|error| Error::read(&path, &error))?
+                .len();
+            let entry = FileEntry {
+                digest: digest::sha256_of_file(&path)?,
+                n_bytes,
+            };
+            match expected {
+                Some(expected) if expected != entry => Err(Error::input(
+                    path.display().to_string(),
+                    format!(
+                        "expected the file of its manifest, {}, found {}",
+                        expected.digest, entry.digest
+                    ),
+                )
+                .hint("it was changed after the study was made: make the study anew")),
+                _ => Ok((name, (path, entry))),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Prepared> {
+    let publication = wanted.publication;
+    // A rollback changes no data: the version before has it.
+    let files = if wanted.options.rollback {
+        BTreeMap::new()
+    } else {
+        study_files(wanted)?
+    };
+    let document = json::to_json(publication).into_bytes();
+    let mut entries: BTreeMap<String, FileEntry> = files
+        .iter()
+        .map(|(name, (_, entry))| (name.clone(), entry.clone()))
+        .collect();
+    entries.insert(PUBLICATION.to_owned(), entry_of(&document));
+    let objects = Objects {
+        schema: "sluice.objects/1".into(),
+        plan_id: publication.plan_id.clone(),
+        version: publication.version.clone(),
+        files: entries,
+    };
+    let objects = json::to_json(&objects).into_bytes();
+    let objects_digest = entry_of(&objects).digest;
+    // The same ratios may come with other files, and what is in force is never written over.
+    let content: String = objects_digest
+        .trim_start_matches("sha256:")
+        .chars()
+        .take(8)
+        .collect();
+    let folder = format!("{}-{content}", publication.version);
+    let current = Current {
+        schema: "sluice.current/1".into(),
+        folder: folder.clone(),
+        objects_digest: objects_digest.clone(),
+        publication: publication.clone(),
+    };
+    Ok(Prepared {
+        folder,
+        files,
+        publication: document,
+        objects,
+        current: json::to_json(&current).into_bytes(),
+        objects_digest,
+    })
+}
+
+pub(super) fn entry_of(bytes: &[u8]) -> FileEntry {
+    FileEntry {
+        digest: digest::sha256_of_bytes(bytes),
+        n_bytes: bytes.len() as u64,
+    }
+}
+
+impl Target for ObjectTarget {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn inspect(&mut self, wanted: &Wanted<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
+        let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
+        let real = |path: &Path| {
+            std::path::absolute(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+                .unwrap_or_default()
+        };
+        if self
+            .root
+            .as_ref()
+            .is_some_and(|root| real(root).starts_with(real(wanted.dir)))
+        {
+            return Err(Error::target(
+                &self.place,
+                "expected a folder outside of the study's, found one in it",
+            )
+            .hint("name another folder"));
+        }
+        let prepared = prepare(wanted)?;
+        let (current, tag) = self.current(&plan)?;
+        let held = self.store.sizes(&format!("{plan}/{}", prepared.folder))?;
+        let mut changes = Vec::new();
+        let own = [(PUBLICATION, &prepared.publication), (OBJECTS, &prepared.objects)]
+            .map(|(name, bytes)| (name, bytes.len() as u64));
+        let files = prepared
+            .files
+            .iter()
+            .map(|(name, (_, entry))| (name.as_str(), entry.n_bytes));
+        for (name, n_bytes) in files.chain(own) {
+            let before = held.get(name).copied();
+            if before != Some(n_bytes) {
+                let show = |n: u64| format!("{n} bytes");
+                changes.push(Change::new(
+                    format!("{plan}/{}/{name}", prepared.folder),
+                    before.map(show),
+                    Some(show(n_bytes)),
+                ));
+            }
+        }
+        let is_current = current.as_ref().is_some_and(|current| {
+            (
+                current.folder.as_str(),
+                &current.objects_digest,
+                &current.publication,
+            ) == (&prepared.folder, &prepared.objects_digest, wanted.publication)
+        });
+        if !is_current {
+            let before = current.as_ref().map(|current| current.folder.clone());
+            changes.push(Change::new(
+                format!("{plan}/{CURRENT}"),
+                before,
+                Some(prepared.folder.clone()),
+            ));
+        }
+        self.tag = tag;
+        self.prepared = Some(prepared);
+        Ok(Inspection {
+            held: current.map(|current| current.publication),
+            changes,
+            users: None,
+            warnings: vec![],
+        })
+    }
+
+    fn apply(
+        &mut self,
+        wanted: &Wanted<'_>,
+        _held: Option<&Publication>,
+        progress: &Progress,
+    ) -> Result<Option<UserCounts>> {
+        let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
+        let prepared = match self.prepared.take() {
+            Some(prepared) => prepared,
+            None => prepare(wanted)?,
+        };
+        let at = |name: &str| format!("{plan}/{}/{name}", prepared.folder);
+        let bar = progress.rows(
+            "objects",
+            Some(prepared.files.values().map(|(_, entry)| entry.n_bytes).sum()),
+        );
+        let began = Instant::now();
+        let mut n_written = 0_u32;
+        let mut pace = || {
+            n_written += 1;
+            if let Some(max_qps) = wanted.options.max_qps {
+                thread::sleep(
+                    Duration::from_secs_f64(f64::from(n_written) / f64::from(max_qps))
+                        .saturating_sub(began.elapsed()),
+                );
+            }
+        };
+        // First of all: it dates the version should nothing else arrive.
+        let entry = entry_of(&prepared.publication);
+        if !self.store.has(&at(PUBLICATION), &entry)? {
+            self.store
+                .write(&at(PUBLICATION), prepared.publication.clone(), &entry)?;
+            pace();
+        }
+        for (name, (path, entry)) in &prepared.files {
+            if !self.store.has(&at(name), entry)? {
+                self.store.send(&at(name), path, entry)?;
+                pace();
+            }
+            bar.advance(entry.n_bytes);
+        }
+        let entry = entry_of(&prepared.objects);
+        if !self.store.has(&at(OBJECTS), &entry)? {
+            self.store.write(&at(OBJECTS), prepared.objects.clone(), &entry)?;
+            pace();
+        }
+        if !self.store.swap(
+            &format!("{plan}/{CURRENT}"),
+            prepared.current.clone(),
+            self.tag.as_deref(),
+        )? {
+            // A request whose answer was lost is made twice; the second time its own work is in the way.
+            let (current, _) = self.current(&plan)?;
+            if current
+                .as_ref()
+                .is_none_or(|current| current.folder != prepared.folder)
+            {
+                let found = current.map_or_else(|| "nothing".to_owned(), |current| current.folder);
+                return Err(Error::target(
+                    format!("{}/{plan}/{CURRENT}", self.place),
+                    format!(
+                        "expected the pointer that was there when it was looked at, found one to {found}"
+                    ),
+                )
+                .hint("somebody else published meanwhile: run it again to see what would change"));
+            }
+        }
+        self.remove_old(&plan, &prepared.folder, wanted.options.now)?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,117 @@
+//! Redis as a target.
+
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::base::time::{DAY, Micros};
+use crate::publish::address::Address;
+use crate::publish::publication::Publication;
+use crate::publish::redis::context::Context;
+use crate::publish::redis::link::Pool;
+use crate::publish::redis::{harness, versioned};
+use crate::publish::target::{Inspection, Target, UserCounts, Wanted};
+
+/// What an address may say beside server and database.
+pub(super) const SETTINGS: [&str; 4] = ["profile", "tenant", "cluster", "ttl"];
+
+/// A Redis server or cluster.
+pub(crate) struct Redis {
+    address: Address,
+    keys: KeySet,
+    pool: Pool,
+}
+
+/// Which keys are written.
+pub(super) enum KeySet {
+    Versioned,
+    Harness { tenant: Option<String> },
+}
+
+impl Redis {
+    pub(crate) fn open(address: Address) -> Result<Self> {
+        address.allow(&SETTINGS)?;
+        let is_cluster = address.flag("cluster")?;
+        let keys = match address.get_or("profile", "sluice") {
+            "sluice" if address.get("tenant").is_some() => {
+                return Err(Error::usage(format!(
+                    "{address}: `tenant` is for profile harness-v1, whose keys have none"
+                )));
+            }
+            "sluice" => KeySet::Versioned,
+            "harness-v1" if is_cluster => {
+                return Err(Error::usage(format!(
+                    "{address}: expected keys that can change together, found profile harness-v1 in a cluster, which spreads them over servers"
+                ))
+                .hint("leave out `profile` or `cluster`"));
+            }
+            "harness-v1" => KeySet::Harness {
+                tenant: address.get("tenant").map(str::to_owned),
+            },
+            other => {
+                return Err(Error::usage(format!(
+                    "{address}: expected profile sluice or harness-v1, found `{other}`"
+                )));
+            }
+        };
+        let place = match &keys {
+            KeySet::Versioned => address.to_string(),
+            KeySet::Harness { tenant: None } => format!("{address}?profile=harness-v1"),
+            KeySet::Harness { tenant: Some(tenant) } => {
+                format!("{address}?profile=harness-v1&tenant={tenant}")
+            }
+        };
+        let pool = Pool::new(&address, place, is_cluster)?;
+        Ok(Self { address, keys, pool })
+    }
+
+    fn ttl(&self, wanted: &Wanted<'_>) -> Result<Micros> {
+        // The source document keeps a layer for a day.
+        let usual = if matches!(self.keys, KeySet::Harness { .. }) {
+            DAY
+        } else {
+            7 * DAY
+        };
+        Ok(self
+            .address
+            .duration("ttl")?
+            .or(wanted.options.ttl)
+            .unwrap_or(usual))
+    }
+}
+
+impl Target for Redis {
+    fn place(&self) -> String {
+        self.pool.place().to_owned()
+    }
+
+    fn inspect(&mut self, wanted: &Wanted<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
+        let ctx = Context {
+            pool: &self.pool,
+            wanted,
+            ttl: self.ttl(wanted)?,
+            progress,
+        };
+        match &self.keys {
+            KeySet::Versioned => versioned::inspect(&ctx, count),
+            KeySet::Harness { tenant } => harness::inspect(&ctx, tenant.as_deref(), count),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        wanted: &Wanted<'_>,
+        held: Option<&Publication>,
+        progress: &Progress,
+    ) -> Result<Option<UserCounts>> {
+        // What is held is read anew under the lock, and must be what was looked at.
+        let ctx = Context {
+            pool: &self.pool,
+            wanted,
+            ttl: self.ttl(wanted)?,
+            progress,
+        };
+        match &self.keys {
+            KeySet::Versioned => versioned::apply(&ctx, held),
+            KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref(), held),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Addresses to targets.
+
+use crate::base::error::{Error, Result};
+use crate::publish::address::Address;
+use crate::publish::document;
+use crate::publish::forms::catalog::FORMS;
+use crate::publish::objects::target::ObjectTarget;
+use crate::publish::postgres::target::Postgres;
+use crate::publish::redis::target::Redis;
+use crate::publish::target::Target;
+
+/// Kinds of targets, as they are named in addresses.
+pub fn kinds() -> Vec<&'static str> {
+    let mut kinds = vec![
+        "folder",
+        "file",
+        "s3",
+        "redis",
+        "rediss",
+        "postgres",
+        "postgresql",
+    ];
+    kinds.extend(FORMS.iter().map(|form| form.kind));
+    kinds
+}
+
+/// Makes targets ready; nothing is reached yet.
+///
+/// # Errors
+/// An address or a setting that nobody knows, or two targets of one place.
+pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
+    let kinds = kinds();
+    let mut targets: Vec<Box<dyn Target>> = Vec::new();
+    for text in addresses {
+        let address = Address::parse(text, &kinds)?;
+        let target: Box<dyn Target> = match address.kind.as_str() {
+            "folder" | "file" | "s3" => Box::new(ObjectTarget::open(&address)?),
+            #[cfg(feature = "stores")]
+            "redis" | "rediss" => Box::new(Redis::open(address)?),
+            #[cfg(feature = "stores")]
+            "postgres" | "postgresql" => Box::new(Postgres::open(&address)?),
+            #[cfg(not(feature = "stores"))]
+            kind @ ("redis" | "rediss" | "postgres" | "postgresql") => {
+                return Err(crate::publish::target::without_stores(kind));
+            }
+            kind => match FORMS.iter().find(|form| form.kind == kind) {
+                Some(form) => Box::new(document::Document::open(form, address)?),
+                None => {
+                    return Err(Error::usage(format!(
+                        "expected a target of {}, found `{kind}`",
+                        kinds.join(", ")
+                    )));
+                }
+            },
+        };
+        if targets.iter().any(|other| {
+            other.place() == target.place() || (other.file().is_some() && other.file() == target.file())
+        }) {
+            return Err(Error::usage(format!(
+                "expected every target once, found {} twice",
+                target.place()
+            )));
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}

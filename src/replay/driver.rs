@@ -1,0 +1,193 @@
+//! Replays a traffic log: from the sources to the cube.
+
+use std::path::Path;
+
+use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
+use crate::replay::context::{Context, Inputs, Scan, Sources};
+use crate::replay::cube::{Cube, CubeLayer, CubeSource};
+use crate::replay::finish::count_users;
+use crate::replay::layer_table::LayerTable;
+use crate::replay::merge::{Earlier, check_distinct, session_rows};
+use crate::replay::places::Places;
+use crate::replay::scan::{Scanned, parts_of, scan_parts};
+use crate::replay::seen::{UserRow, UserRun};
+use crate::replay::state::State;
+use crate::replay::users::Users;
+use crate::replay::{breakdown, partition, user_store};
+use crate::scenario::plan::BreakdownBy;
+
+/// Scans logs once, on all threads, and reduces them to a cube, which it writes to a folder. Every sum is an integer, so the cube is the
+/// same however the files are split, however many threads there are, and whether the users fit in memory or not.
+///
+/// # Errors
+/// A log that cannot be read, a row that the scenario's policies refuse, or a sum that overflows.
+pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &Progress) -> Result<Cube> {
+    let wants_traces = !inputs.shadows.is_empty() || !inputs.outcomes.is_empty();
+    if wants_traces && !inputs.traffic.iter().any(|reader| reader.has("trace_id")) {
+        return Err(Error::usage(
+            "expected a column `trace_id` in the traffic, by which outcomes are joined, found none",
+        )
+        .hint("if the column has another name, say so in the scenario: columns.trace_id = \"...\""));
+    }
+    let layers = LayerTable::open(inputs.layers, ctx.plan)?;
+    let tenants = layers.tenants()?;
+    let places = Places::of_plan(ctx.plan, &tenants, ctx.as_of)?;
+    let sources = Sources::of(inputs)?;
+    let earlier = Earlier::open(ctx, inputs, &sources, &places, &tenants, layers.digest())?;
+    let scan = Scan::new(ctx, inputs, places, &|reading| {
+        earlier.as_ref().is_some_and(|earlier| earlier.has(reading))
+    })?;
+    let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
+
+    let n_users = layers.n_users();
+    if ctx.breakdowns.contains(&BreakdownBy::User) {
+        breakdown::check_users(n_users, scan.n_windows())?;
+    }
+    let (n_places, n_stages, n_windows) = (scan.places.len(), scan.places.max_stages(), scan.n_windows());
+    let user_bytes = Users::n_bytes(n_users, n_places, n_stages, n_windows);
+    let n_partitions = partition::n_partitions(n_users, user_bytes, inputs.memory_limit);
+    if n_partitions > 1 {
+        let job = partition::Job {
+            scan: &scan,
+            inputs,
+            parts: &parts,
+            layers: &layers,
+            tenants: &tenants,
+            near: folder,
+            progress,
+        };
+        let mut scanned = partition::scan(&job, n_partitions)?;
+        if let Some(earlier) = &earlier {
+            scanned.runs.push(earlier.users(n_places)?);
+        }
+        return finish_cube(&scan, sources, earlier, scanned, folder);
+    }
+    let new_users = || Users::new(n_users, n_places, n_stages, n_windows, u64::BITS);
+    let (roster, users) = layers.load(tenants, &new_users)?;
+    let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| {
+        state.update(&scan, &users, turns)
+    })?;
+    // Before anything else is counted, so that the users of both come from one list.
+    let mut others: Vec<UserRow> = Vec::new();
+    if let Some(earlier) = &earlier {
+        for user in earlier.users(n_places)? {
+            let user = user?;
+            if !users.take_over(&user) {
+                others.push(user);
+            }
+        }
+    }
+    let runs: Vec<UserRun<'static>> = vec![Box::new(others.into_iter().map(Ok))];
+    finish_cube(
+        &scan,
+        sources,
+        earlier,
+        Scanned {
+            roster,
+            shares,
+            seen: Box::new(users.into_seen()),
+            runs,
+        },
+        folder,
+    )
+}
+
+/// Merges the threads' shares and the earlier cube, counts the users, and writes the cube.
+pub(super) fn finish_cube(
+    scan: &Scan<'_>,
+    sources: Sources,
+    earlier: Option<Earlier>,
+    scanned: Scanned,
+    folder: &Path,
+) -> Result<Cube> {
+    let Scanned {
+        roster,
+        shares,
+        seen,
+        mut runs,
+    } = scanned;
+    let mut rows: Vec<Vec<[u64; 2]>> = sources
+        .traffic
+        .iter()
+        .map(|files| vec![[0; 2]; files.len()])
+        .collect();
+    let (mut states, noted): (Vec<State>, Vec<Vec<_>>) = shares.into_iter().unzip();
+    for (reader, file, n) in noted.into_iter().flatten() {
+        rows[reader][file]
+            .iter_mut()
+            .zip(n)
+            .for_each(|(rows, n)| *rows += n);
+    }
+    let files = sources
+        .traffic
+        .into_iter()
+        .zip(rows)
+        .flat_map(|(files, rows)| files.into_iter().zip(rows));
+    let mut files: Vec<CubeSource> = files
+        .map(|(file, [n_rows, n_after_as_of])| CubeSource {
+            file,
+            n_rows,
+            n_after_as_of,
+        })
+        .collect();
+    check_distinct(&files)?;
+    if let Some(earlier) = earlier {
+        let mut state = State::new(scan);
+        files = earlier.load(files, &mut state, &scan.places, &scan.sums)?;
+        states.push(state);
+    }
+    files.sort();
+    let finished = State::finish(states, &scan.places, &scan.sums)?;
+    runs.push(Box::new(finished.recolored.into_iter().map(Ok)));
+    let users = count_users(&*seen, runs, &scan.places, &folder.join(user_store::USERS))?;
+
+    let plan = scan.ctx.plan;
+    let layers = scan
+        .places
+        .stages
+        .iter()
+        .zip(&roster.places)
+        .zip(&users.n_exposed)
+        .enumerate();
+    let n_layers = plan.layers.len();
+    let cube = Cube {
+        plan_id: plan.id.clone(),
+        baseline: plan.baseline.clone(),
+        candidate: plan.candidate.clone(),
+        start: plan.start,
+        as_of: scan.ctx.as_of,
+        window: plan.window,
+        tenants: roster.tenants,
+        layer_ids: plan.layers.iter().map(|layer| layer.id.clone()).collect(),
+        layers: layers
+            .map(
+                |(place, ((stages, [n_users, n_eligible]), n_exposed))| CubeLayer {
+                    tenant: (place / n_layers) as u32,
+                    layer: (place % n_layers) as u8,
+                    n_users: *n_users,
+                    n_eligible: *n_eligible,
+                    n_exposed: *n_exposed,
+                    stages: stages.clone(),
+                },
+            )
+            .collect(),
+        measures: scan.sums.measures.clone(),
+        counts: finished.counts,
+        sources: files,
+        shadow_sources: sources.shadows,
+        outcome_sources: sources.outcomes,
+        layers_digest: roster.digest,
+        counts_sessions: scan.count_sessions,
+        cells: finished.cells,
+        pairs: finished.pairs,
+        breakdowns: finished.breakdowns,
+        exposures: users.exposures,
+        activity: users.activity,
+        sessions: session_rows(&finished.sessions, &scan.places),
+        latencies: finished.latencies,
+    };
+    user_store::write_sessions(folder, &finished.sessions)?;
+    cube.write(folder)?;
+    Ok(cube)
+}

@@ -1,0 +1,411 @@
+//! The layer table in memory, by user.
+
+use hashbrown::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::error::{Error, Result};
+use crate::base::{digest, hash, parallel, parquet_io};
+use crate::input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table};
+use crate::layer::{LayerRows, check_pinned};
+use crate::replay::index::UNKNOWN;
+use crate::replay::users::{User, UserKey, Users};
+use crate::scenario::Plan;
+
+/// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail twice.
+pub(super) const MAX_SEEDS: u64 = 4;
+
+/// A layer table, read once: names of tenants, users of each place.
+#[derive(Debug, Clone)]
+pub(crate) struct Roster {
+    /// Digest of the file.
+    pub(crate) digest: String,
+    /// Names of the tenants, in order of appearance.
+    pub(crate) tenants: Vec<String>,
+    /// Seed under which no two users look alike.
+    pub(super) seed: u64,
+    /// Users and eligible users by place.
+    pub(super) places: Vec<[u64; 2]>,
+}
+
+/// A layer table and how to read it.
+pub(super) struct LayerTable<'a> {
+    path: &'a Path,
+    plan: &'a Plan,
+    table: Table,
+    digest: String,
+}
+
+/// Names of tenants, numbered as threads meet them.
+#[derive(Default)]
+pub(super) struct TenantCodes {
+    codes: HashMap<String, (u32, u32)>,
+}
+
+impl TenantCodes {
+    /// The tenant's number; the first row that names it decides the order of tenants later.
+    fn code(&mut self, name: &str, row: u32) -> u32 {
+        if let Some((code, first)) = self.codes.get_mut(name) {
+            *first = row.min(*first);
+            return *code;
+        }
+        let code = self.codes.len() as u32;
+        self.codes.insert(name.to_owned(), (code, row));
+        code
+    }
+}
+
+/// Takes users of a row group: hashes, rows, and what is known of each.
+pub(super) type OnUsers<'a> = dyn Fn(&[UserKey]) -> Result<()> + Sync + 'a;
+
+impl<'a> LayerTable<'a> {
+    /// Opens a layer table and takes its digest.
+    ///
+    /// # Errors
+    /// A file that is not Parquet, or not the table that the plan pins.
+    pub(super) fn open(path: &'a Path, plan: &'a Plan) -> Result<Self> {
+        let digest = digest::blake3_of_file(path)?;
+        check_pinned(plan, &digest, path)?;
+        let table = Table::of_parquet(path)?;
+        if table.n_rows().is_none_or(|n| n >= u64::from(UNKNOWN)) {
+            return Err(Error::input(
+                path.display().to_string(),
+                "expected fewer than 4,294,967,295 users, found more",
+            ));
+        }
+        Ok(Self {
+            path,
+            plan,
+            table,
+            digest,
+        })
+    }
+
+    pub(super) fn n_users(&self) -> usize {
+        self.table.n_rows().unwrap_or(0) as usize
+    }
+
+    /// The tenants, in order of their first rows.
+    pub(super) fn tenants(&self) -> Result<Vec<String>> {
+        let codes = Mutex::new(TenantCodes::default());
+        if self.table.has("tenant_id") {
+            let note = |name: &str, row: u32| {
+                codes
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .code(name, row);
+            };
+            if parallel::fold_parts(
+                self.table.parts.len(),
+                || (),
+                |(), part| self.scan_tenants(self.table.parts[part], &note),
+            )
+            .is_err()
+            {
+                self.read_generally(&mut |rows, first_row| {
+                    (0..rows.len()).for_each(|row| note(rows.tenant(row), first_row + row as u32));
+                    Ok(())
+                })?;
+            }
+        } else if self.n_users() > 0 {
+            return Ok(vec![DEFAULT_TENANT.to_owned()]);
+        }
+        let mut names: Vec<(u32, String)> = codes
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .codes
+            .into_iter()
+            .map(|(name, (_, first))| (first, name))
+            .collect();
+        names.sort_unstable();
+        Ok(names.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// Notes each tenant of a row group with its first row there.
+    fn scan_tenants(&self, part: Part, note: &dyn Fn(&str, u32)) -> Result<()> {
+        let flat = || -> Result<(), NotFlat> {
+            let flat = FlatPart::open(&self.table, part)?;
+            let names = std::cell::RefCell::new(Vec::<Option<String>>::new());
+            let number = |name: &[u8]| {
+                let name = std::str::from_utf8(name)
+                    .ok()
+                    .map(|name| if name.is_empty() { DEFAULT_TENANT } else { name }.to_owned());
+                names.borrow_mut().push(name);
+                names.borrow().len() as u64 - 1
+            };
+            let default = number(b"");
+            let mut scan = flat
+                .column("tenant_id", default, Mapping::Text(&number))?
+                .ok_or(NotFlat)?;
+            let (mut numbers, mut absent) = (vec![default; STEP], [0; STEP_WORDS]);
+            let mut noted = HashSet::new();
+            for start in (0..flat.n_rows).step_by(STEP) {
+                let numbers = &mut numbers[..(flat.n_rows - start).min(STEP)];
+                scan.fill(numbers, &mut absent)?;
+                for (row, number) in numbers.iter().enumerate() {
+                    if noted.insert(*number) {
+                        let names = names.borrow();
+                        let name = names[*number as usize].as_deref().ok_or(NotFlat)?;
+                        note(name, (part.first_row as usize + start + row) as u32);
+                    }
+                }
+            }
+            Ok(())
+        };
+        flat().map_err(|NotFlat| {
+            Error::input(
+                self.path.display().to_string(),
+                "expected plain text in `tenant_id`, found something else",
+            )
+        })
+    }
+
+    /// Hands over all users, row group by row group, on all threads.
+    ///
+    /// # Errors
+    /// A table that is not one of this plan, or what `on_users` returns.
+    pub(super) fn for_each(&self, tenants: &[String], seed: u64, on_users: &OnUsers<'_>) -> Result<()> {
+        // What has been handed over twice would be in an index twice, so row groups are read whole before any user of them goes on.
+        let odd = Mutex::new(Vec::new());
+        parallel::fold_parts(
+            self.table.parts.len(),
+            || (),
+            |(), part| match self.scan(self.table.parts[part], tenants, seed) {
+                Ok(users) => on_users(&users),
+                Err(NotFlat) => {
+                    odd.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(self.table.parts[part]);
+                    Ok(())
+                }
+            },
+        )?;
+        let odd = odd.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if odd.is_empty() {
+            return Ok(());
+        }
+        let index: HashMap<&str, u32> = tenants.iter().map(String::as_str).zip(0..).collect();
+        let is_odd = |row: u64| {
+            odd.iter()
+                .any(|part| (part.first_row..part.first_row + part.n_rows.unwrap_or(0)).contains(&row))
+        };
+        self.read_generally(&mut |rows, first_row| {
+            let mut users = Vec::with_capacity(rows.len());
+            for row in (0..rows.len()).filter(|row| is_odd(u64::from(first_row) + *row as u64)) {
+                let (id, tenant) = (rows.ids.value(row), rows.tenant(row));
+                let Some(layer) = self
+                    .plan
+                    .layers
+                    .iter()
+                    .position(|layer| layer.id == rows.layers.value(row))
+                else {
+                    return Err(Error::input(
+                        self.path.display().to_string(),
+                        format!(
+                            "expected a layer of plan {}, found \"{}\"",
+                            self.plan.id,
+                            rows.layers.value(row)
+                        ),
+                    ));
+                };
+                let tenant_idx = index.get(tenant).copied().unwrap_or(0);
+                let hash = hash::join(
+                    hash::of_id(tenant.as_bytes()),
+                    hash::of_user_id(id.as_bytes(), seed),
+                );
+                let place = tenant_idx * self.plan.layers.len() as u32 + layer as u32;
+                let user = User {
+                    place,
+                    eligible: rows.eligible.value(row),
+                    bucket: self.plan.profile.bucket(id),
+                };
+                users.push(UserKey {
+                    hash,
+                    row: first_row + row as u32,
+                    user,
+                });
+            }
+            on_users(&users)
+        })
+    }
+
+    fn scan(&self, part: Part, tenants: &[String], seed: u64) -> Result<Vec<UserKey>, NotFlat> {
+        let flat = FlatPart::open(&self.table, part)?;
+        let bucket = self.plan.profile.hasher();
+        let of_user = |id: &[u8]| [hash::of_user_id(id, seed), u64::from(bucket.bucket(id))];
+        let of_layer = |id: &[u8]| {
+            self.plan
+                .layers
+                .iter()
+                .position(|layer| layer.id.as_bytes() == id)
+                .map_or(u64::MAX, |layer| layer as u64)
+        };
+        let index: HashMap<&[u8], u32> = tenants.iter().map(String::as_bytes).zip(0..).collect();
+        let of_tenant = |name: &[u8]| {
+            let name = if name.is_empty() {
+                DEFAULT_TENANT.as_bytes()
+            } else {
+                name
+            };
+            [
+                u64::from(index.get(name).copied().unwrap_or(UNKNOWN)),
+                hash::of_id(name),
+            ]
+        };
+        let mut ids = flat
+            .column("user_id", [0; 2], Mapping::Id(&of_user))?
+            .ok_or(NotFlat)?;
+        let mut layers = flat
+            .column("layer", u64::MAX, Mapping::Text(&of_layer))?
+            .ok_or(NotFlat)?;
+        let mut flags = flat
+            .column("eligible", u64::MAX, Mapping::Flag([0, 1]))?
+            .ok_or(NotFlat)?;
+        let default = of_tenant(b"");
+        let mut names = flat.column("tenant_id", default, Mapping::Text(&of_tenant))?;
+
+        let mut users = Vec::with_capacity(flat.n_rows);
+        let mut absent = [0; STEP_WORDS];
+        let (mut id, mut tenant) = (vec![[0; 2]; STEP], vec![default; STEP]);
+        let (mut layer, mut eligible) = (vec![0; STEP], vec![0; STEP]);
+        let n_layers = self.plan.layers.len() as u32;
+        for start in (0..flat.n_rows).step_by(STEP) {
+            let n = (flat.n_rows - start).min(STEP);
+            let n_absent = ids.fill(&mut id[..n], &mut absent)?
+                + layers.fill(&mut layer[..n], &mut absent)?
+                + flags.fill(&mut eligible[..n], &mut absent)?;
+            if let Some(names) = &mut names {
+                names.fill(&mut tenant[..n], &mut absent)?;
+            }
+            let is_odd = |row: usize| layer[row] == u64::MAX || tenant[row][0] == u64::from(UNKNOWN);
+            if n_absent > 0 || (0..n).any(is_odd) {
+                return Err(NotFlat);
+            }
+            users.extend((0..n).map(|row| UserKey {
+                hash: hash::join(tenant[row][1], id[row][0]),
+                row: (part.first_row as usize + start + row) as u32,
+                user: User {
+                    place: tenant[row][0] as u32 * n_layers + layer[row] as u32,
+                    eligible: eligible[row] == 1,
+                    bucket: id[row][1] as u16,
+                },
+            }));
+        }
+        Ok(users)
+    }
+
+    /// Reads the whole table batch by batch, with checks that say what is wrong.
+    fn read_generally(&self, on_rows: &mut dyn FnMut(&LayerRows, u32) -> Result<()>) -> Result<()> {
+        let mut first_row = 0;
+        parquet_io::read(self.path, &mut |batch| {
+            let rows = LayerRows::of(batch, self.path)?;
+            on_rows(&rows, first_row)?;
+            first_row += rows.len() as u32;
+            Ok(())
+        })
+    }
+
+    /// Reads all users into an index; again under another seed, should two of them look alike.
+    ///
+    /// # Errors
+    /// As [`Self::for_each`], or a user who is there twice.
+    pub(super) fn load(
+        &self,
+        tenants: Vec<String>,
+        new_users: &dyn Fn() -> Users,
+    ) -> Result<(Roster, Users)> {
+        let n_places = tenants.len() * self.plan.layers.len();
+        for seed in 0..MAX_SEEDS {
+            let users = new_users();
+            let alike = Mutex::new(Vec::new());
+            let places: Vec<[AtomicU64; 2]> =
+                (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+            self.for_each(&tenants, seed, &|keys| {
+                users
+                    .index
+                    .insert(keys, |_, key| (key.hash, key.row), &mut |a, b| {
+                        alike.lock().unwrap_or_else(PoisonError::into_inner).push((a, b))
+                    });
+                for key in keys {
+                    users.put(key.row as usize, key.user);
+                }
+                count_places(&places, keys);
+                Ok(())
+            })?;
+            let alike = alike.into_inner().unwrap_or_else(PoisonError::into_inner);
+            self.check_unique(&alike)?;
+            if alike.is_empty() {
+                let places = places
+                    .into_iter()
+                    .map(|counts| counts.map(AtomicU64::into_inner))
+                    .collect();
+                let roster = Roster {
+                    digest: self.digest.clone(),
+                    tenants,
+                    seed,
+                    places,
+                };
+                return Ok((roster, users));
+            }
+        }
+        Err(self.never_apart())
+    }
+
+    /// Two users look alike under every seed.
+    pub(super) fn never_apart(&self) -> Error {
+        Error::input(
+            self.path.display().to_string(),
+            "expected ids whose hashes differ, found two that stay alike",
+        )
+    }
+
+    /// Refuses a user who is there twice; two users who only look alike may stay.
+    pub(super) fn check_unique(&self, alike: &[(u32, u32)]) -> Result<()> {
+        if alike.is_empty() {
+            return Ok(());
+        }
+        let wanted: HashSet<u32> = alike.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        let mut ids: HashMap<u32, (String, String)> = HashMap::new();
+        self.read_generally(&mut |rows, first_row| {
+            for row in (0..rows.len()).filter(|row| wanted.contains(&(first_row + *row as u32))) {
+                ids.insert(
+                    first_row + row as u32,
+                    (rows.tenant(row).to_owned(), rows.ids.value(row).to_owned()),
+                );
+            }
+            Ok(())
+        })?;
+        let twice = alike
+            .iter()
+            .filter(|(a, b)| ids.get(a) == ids.get(b))
+            .map(|(a, b)| *a.max(b))
+            .min();
+        match twice.and_then(|row| ids.get(&row)) {
+            Some((_, id)) => Err(Error::input(
+                self.path.display().to_string(),
+                format!("expected one row a user, found \"{id}\" twice"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+/// Adds users to the counts of their places.
+pub(super) fn count_places(places: &[[AtomicU64; 2]], keys: &[UserKey]) {
+    // Most users of a row group share a few places: one addition a place and row group.
+    let mut counts: HashMap<u32, [u64; 2]> = HashMap::new();
+    for key in keys {
+        let count = counts.entry(key.user.place).or_default();
+        count[0] += 1;
+        count[1] += u64::from(key.user.eligible);
+    }
+    for (place, [n_users, n_eligible]) in counts {
+        places[place as usize][0].fetch_add(n_users, Ordering::Relaxed);
+        places[place as usize][1].fetch_add(n_eligible, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,93 @@
+//! Scans the parts of a log in parallel.
+
+use crate::base::error::Result;
+use crate::base::parallel;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::input::{Part, Turns};
+use crate::replay::context::{Inputs, Scan, Sources};
+use crate::replay::layer_table::Roster;
+use crate::replay::merge::Earlier;
+use crate::replay::seen::{UserList, UserRun};
+use crate::replay::state::{Since, State};
+
+/// What a scan found, before it is added up.
+pub(super) struct Scanned {
+    pub(super) roster: Roster,
+    pub(super) shares: Vec<Share>,
+    /// The users that were seen: those of a list, and those of runs beside it.
+    pub(super) seen: Box<dyn UserList>,
+    pub(super) runs: Vec<UserRun<'static>>,
+}
+
+/// A part of the log that is to be scanned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogPart {
+    reader: usize,
+    part: Part,
+    since: Since,
+}
+
+/// Every part of the files that the earlier cube does not hold, or does not hold to the end.
+pub(super) fn parts_of(
+    inputs: &Inputs<'_>,
+    sources: &Sources,
+    earlier: Option<&Earlier>,
+    as_of: Micros,
+) -> Vec<LogPart> {
+    let mut parts = Vec::new();
+    for (reader, files) in sources.traffic.iter().enumerate() {
+        let since: Vec<Option<Since>> = files
+            .iter()
+            .map(|file| {
+                earlier.map_or(Some(Since { counted_until: None }), |earlier| {
+                    earlier.since(file, as_of)
+                })
+            })
+            .collect();
+        let table = inputs.traffic[reader].table();
+        parts.extend(table.parts.iter().filter_map(|part| {
+            since[part.file_idx].map(|since| LogPart {
+                reader,
+                part: *part,
+                since,
+            })
+        }));
+    }
+    parts
+}
+
+/// One thread's share of a scan, and of each part it met the reader, the file, its rows, and those after `as_of`.
+pub(super) type Share = (State, Vec<(usize, usize, [u64; 2])>);
+
+pub(super) fn scan_parts(
+    scan: &Scan<'_>,
+    inputs: &Inputs<'_>,
+    parts: &[LogPart],
+    roster: &Roster,
+    progress: &Progress,
+    on_admitted: &(dyn Fn(&mut State, &mut Turns) -> Result<()> + Sync),
+) -> Result<Vec<Share>> {
+    let names = scan.names(roster.seed);
+    let n_rows: Option<u64> = parts.iter().map(|part| part.part.n_rows).sum();
+    let bar = progress.rows("replay", n_rows);
+    parallel::fold_parts(
+        parts.len(),
+        || (State::new(scan), Vec::new()),
+        |(state, after), idx| {
+            let LogPart { reader, part, since } = parts[idx];
+            let mut n = [0; 2];
+            let bad = inputs.traffic[reader].turns(part, &names, &mut |turns| {
+                bar.advance(turns.n as u64);
+                n[0] += turns.n as u64;
+                n[1] += state.admit(scan, turns, since);
+                on_admitted(state, turns)
+            })?;
+            after.push((reader, part.file_idx, n));
+            if since.counted_until.is_none() {
+                state.bad_rows(bad);
+            }
+            Ok(())
+        },
+    )
+}

@@ -1,0 +1,184 @@
+//! Tables for others: the source document's entities as CSV, and features as Parquet.
+
+use std::path::Path;
+
+use crate::analysis::{Analysis, MetricArm, StageAnalysis};
+use crate::base::csv::write_csv;
+use crate::base::error::Result;
+use crate::base::time;
+use crate::ramp::{OperationRow, Schedule};
+use crate::scenario::{Scenario, TagTest};
+
+/// Writes LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG, with the source document's fields, into a folder.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn write_entities(
+    folder: &Path,
+    scenario: &Scenario,
+    analysis: &Analysis,
+    schedule: &Schedule,
+    log: &[OperationRow],
+) -> Result<()> {
+    let plan = &scenario.plan;
+    let layers = plan.layers.iter().enumerate().map(|(idx, layer)| {
+        let rules: Vec<serde_json::Value> = layer
+            .tags
+            .iter()
+            .map(|rule| match &rule.test {
+                TagTest::Equals(text) => serde_json::json!({"column": rule.column, "equals": text}),
+                TagTest::AtLeast(number) => serde_json::json!({"column": rule.column, "at_least": number}),
+            })
+            .collect();
+        vec![
+            layer.id.clone(),
+            layer.name.clone(),
+            (idx + 1).to_string(),
+            layer.initial_ratio.share().to_string(),
+            serde_json::Value::from(rules).to_string(),
+            layer.qos_threshold.to_string(),
+        ]
+    });
+    write_csv(
+        &folder.join("layer.csv"),
+        &[
+            "layer_id",
+            "layer_name",
+            "priority",
+            "default_flow_ratio",
+            "tag_rules",
+            "qos_threshold",
+        ],
+        layers,
+    )?;
+
+    let ratios: Vec<serde_json::Value> = schedule
+        .layers
+        .iter()
+        .map(|layer| serde_json::json!({"tenant": layer.tenant, "layer": layer.layer, "ratio": layer.next_ratio.share()}))
+        .collect();
+    let row = vec![
+        plan.id.clone(),
+        scenario.name.clone(),
+        schedule.status().name().to_owned(),
+        time::format(plan.start),
+        serde_json::Value::from(ratios).to_string(),
+        plan.operator.clone(),
+    ];
+    let fields = [
+        "plan_id",
+        "plan_name",
+        "status",
+        "start_time",
+        "layer_ratios",
+        "operator",
+    ];
+    write_csv(&folder.join("release_plan.csv"), &fields, std::iter::once(row))?;
+
+    // Model, configuration and change log come with release records; the ids are all that a scenario says.
+    let versions = [&plan.baseline, &plan.candidate].map(|id| {
+        vec![
+            id.clone(),
+            id.clone(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]
+    });
+    let fields = [
+        "version_id",
+        "version_code",
+        "model_name",
+        "agent_config",
+        "changelog",
+    ];
+    write_csv(&folder.join("agent_version.csv"), &fields, versions.into_iter())?;
+
+    let fields = [
+        "metric_id",
+        "version_id",
+        "layer_id",
+        "availability",
+        "tool_success_rate",
+        "task_completion_rate",
+        "bad_rate",
+        "complaint_rate",
+        "avg_latency",
+        "stat_time",
+        "tenant_id",
+    ];
+    write_csv(
+        &folder.join("metric.csv"),
+        &fields,
+        metric_rows(analysis).into_iter(),
+    )?;
+
+    let fields = [
+        "log_id",
+        "plan_id",
+        "operation_type",
+        "old_value",
+        "new_value",
+        "operate_time",
+        "operator",
+        "tenant_id",
+        "layer_id",
+        "evidence_digest",
+    ];
+    let rows = log.iter().map(|row| {
+        vec![
+            row.log_id.clone(),
+            row.plan_id.clone(),
+            row.operation_type.clone(),
+            row.old_value.share().to_string(),
+            row.new_value.share().to_string(),
+            time::format(row.operate_time),
+            row.operator.clone(),
+            row.tenant.clone(),
+            row.layer.clone(),
+            row.evidence_digest.clone(),
+        ]
+    });
+    write_csv(&folder.join("operation_log.csv"), &fields, rows)
+}
+
+/// One row per tenant, layer, stage and release. A rate that is not known is an empty field.
+fn metric_rows(analysis: &Analysis) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for layer in &analysis.layers {
+        for (idx, stage) in layer.stages.iter().enumerate() {
+            for (release, is_candidate) in [(&analysis.baseline, false), (&analysis.candidate, true)] {
+                let rate = |metric: &str| {
+                    value(stage, metric, is_candidate).map_or_else(String::new, |value| value.to_string())
+                };
+                rows.push(vec![
+                    format!(
+                        "{}:{}:{}:{idx}:{release}",
+                        analysis.plan_id, layer.tenant, layer.layer
+                    ),
+                    release.clone(),
+                    layer.layer.clone(),
+                    rate("availability"),
+                    rate("tool_success_rate"),
+                    rate("task_completion_rate"),
+                    rate("bad_rate"),
+                    rate("complaint_rate"),
+                    rate("latency_mean_ms"),
+                    time::format(stage.end),
+                    layer.tenant.clone(),
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+fn value(stage: &StageAnalysis, metric: &str, is_candidate: bool) -> Option<f64> {
+    let found = stage.metrics.iter().find(|m| m.metric == metric)?;
+    let arm: &MetricArm = if is_candidate {
+        &found.candidate
+    } else {
+        &found.baseline
+    };
+    arm.estimate
+}

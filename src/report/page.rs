@@ -1,0 +1,286 @@
+//! A self-contained HTML page.
+
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+use crate::report::curves::json_in_script;
+use crate::report::escape::{attributes, escape};
+use crate::report::svg::Chart;
+use crate::report::words::{Lang, Words, fill};
+
+pub(super) const STYLE: &str = concat!(
+    include_str!("assets/uPlot.min.css"),
+    "\n",
+    include_str!("style.css")
+);
+
+pub(super) const SCRIPT: &str = concat!(
+    include_str!("assets/uPlot.iife.min.js"),
+    "\n",
+    include_str!("page.js")
+);
+
+/// The page so far: in which words, and whether its tables need a tenant column (their first one, then).
+pub(super) struct Page {
+    pub(super) html: String,
+    pub(super) several_tenants: bool,
+    pub(super) words: &'static Words,
+}
+
+impl Page {
+    /// An empty page in a language. What a page says itself is taken from its `words`.
+    pub(super) fn new(lang: Lang, several_tenants: bool) -> Self {
+        Self {
+            html: String::new(),
+            several_tenants,
+            words: lang.words(),
+        }
+    }
+
+    /// Everything before the content.
+    pub(super) fn open(&mut self, name: &str, why: &str) {
+        let words = self.words;
+        self.raw(&format!(
+            "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n",
+            words.lang
+        ));
+        // Only this very script and this very style, nothing from elsewhere, and no text that turns into markup.
+        let policy = format!(
+            "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
+            source_hash(SCRIPT),
+            source_hash(STYLE)
+        );
+        self.raw(&format!(
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n"
+        ));
+        self.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+        self.raw(&format!(
+            "<title>{} · Sluice</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
+            escape(name)
+        ));
+        self.raw(&format!("<header>\n<h1>{}</h1>\n", escape(name)));
+        if !why.trim().is_empty() {
+            self.text(why.trim());
+        }
+        let of_script = serde_json::json!({
+            "tenant": words.tenant, "layer": words.layer, "metric": words.metric, "world": words.world,
+            "filter": words.filter, "all": words.all, "show_all": words.show_all, "rows_shown": words.rows_shown,
+            "to_dark": words.to_dark, "to_light": words.to_light, "reset_zoom": words.reset_zoom, "chart_keys": words.chart_keys,
+        });
+        self.raw(&format!(
+            "<script type=\"application/json\" id=\"words\">{}</script>\n",
+            json_in_script(&of_script.to_string())
+        ));
+        self.raw("</header>\n<main>\n");
+    }
+
+    /// The whole page.
+    pub(super) fn close(mut self) -> String {
+        self.raw(&format!("</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"));
+        self.html
+    }
+
+    pub(super) fn raw(&mut self, html: &str) {
+        self.html.push_str(html);
+    }
+
+    pub(super) fn heading(&mut self, words: &str) {
+        self.raw(&format!("<h2>{}</h2>\n", escape(words)));
+    }
+
+    /// One of our own words, with what it is about.
+    pub(super) fn badge(&mut self, what: &str, name: &str) {
+        self.raw(&format!("<p>{}: {}</p>\n", escape(what), badge(name, self.words)));
+    }
+
+    pub(super) fn text(&mut self, words: &str) {
+        self.raw(&format!("<p>{}</p>\n", escape(words)));
+    }
+
+    pub(super) fn chart(&mut self, chart: &Chart) {
+        let (title, words) = (escape(&chart.title), escape(&chart.description));
+        let keys = attributes(chart.keys.iter().map(|(key, value)| (*key, value.as_str())));
+        // Writing into a string cannot fail.
+        let _ = write!(
+            self.html,
+            "<figure{keys}>\n<figcaption>{title}</figcaption>\n<div class=\"picture\" role=\"img\" tabindex=\"0\" aria-label=\"{title}: {words}\">\n{}</div>\n",
+            chart.svg
+        );
+        if let Some(curves) = &chart.curves {
+            self.raw(&format!(
+                "<script type=\"application/json\" class=\"curves\">{}</script>\n",
+                curves.to_json()
+            ));
+        }
+        self.raw("</figure>\n");
+    }
+
+    /// Charts of many curves, and how many of their points are drawn.
+    pub(super) fn charts(&mut self, charts: &[Chart]) {
+        let counts = charts
+            .iter()
+            .filter_map(|chart| chart.curves.as_ref())
+            .map(crate::report::curves::Curves::counts);
+        let (n_drawn, n_all) = counts.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        if n_drawn < n_all {
+            self.text(&fill(
+                self.words.thinned,
+                &[&n_all.to_string(), &n_drawn.to_string()],
+            ));
+        }
+        for chart in charts {
+            self.chart(chart);
+        }
+    }
+
+    pub(super) fn table(
+        &mut self,
+        caption: &str,
+        header: &[&str],
+        rows: impl IntoIterator<Item = Vec<Cell>>,
+    ) {
+        let skipped = usize::from(
+            header.first().and_then(|name| Words::key_of(name)) == Some("tenant") && !self.several_tenants,
+        );
+        let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
+        let is_number = |column: usize| {
+            matches!(
+                rows.first().and_then(|row| row.get(column)),
+                Some(Cell::Number(_))
+            )
+        };
+        // Columns of numbers are named once, not in every cell.
+        let mut classes: Vec<String> = (skipped..header.len())
+            .filter(|idx| is_number(*idx))
+            .map(|idx| format!("n{}", idx - skipped + 1))
+            .collect();
+        if header.len() > 10 {
+            classes.push("wide".into());
+        }
+        let _ = write!(
+            self.html,
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table class=\"{1}\">\n<caption>{0}</caption>\n<thead><tr>",
+            escape(caption),
+            classes.join(" ")
+        );
+        for (column, name) in header.iter().enumerate().skip(skipped) {
+            let key = Words::key_of(name).map_or_else(String::new, |key| format!(" data-key=\"{key}\""));
+            let class = if is_number(column) { " class=\"n\"" } else { "" };
+            let _ = write!(self.html, "<th scope=\"col\"{key}{class}>{}</th>", escape(name));
+        }
+        self.raw("</tr></thead>\n<tbody>\n");
+        let words = self.words;
+        for row in rows {
+            self.raw("<tr>");
+            for cell in row.into_iter().skip(skipped) {
+                let _ = match cell {
+                    Cell::Text(text) | Cell::Number(text) => write!(self.html, "<td>{}</td>", escape(&text)),
+                    Cell::Keyed(text, key) => write!(
+                        self.html,
+                        "<td data-value=\"{}\">{}</td>",
+                        escape(&key),
+                        escape(&text)
+                    ),
+                    Cell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
+                    Cell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
+                };
+            }
+            self.raw("</tr>\n");
+        }
+        self.raw("</tbody></table></div>\n");
+    }
+}
+
+pub(super) enum Cell {
+    Text(String),
+    /// A number, or text that begins with one; an interval alone is sorted by the column before it, its estimate. A column's first cell
+    /// decides how the column is set.
+    Number(String),
+    /// Text that filters know by a key of its own.
+    Keyed(String, String),
+    /// A digest, which may break anywhere.
+    Long(String),
+    /// One of our own words, which is also a class of the style sheet.
+    Badge(String),
+}
+
+pub(super) fn badge(name: &str, words: &Words) -> String {
+    format!(
+        "<span class=\"badge {}\">{}</span>",
+        escape(name),
+        escape(&words.badge(name))
+    )
+}
+
+/// A source of a content policy: the SHA-256 of a whole element's text, in base 64.
+pub(super) fn source_hash(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut hash = String::from("sha256-");
+    for three in Sha256::digest(text.as_bytes()).chunks(3) {
+        let bits = three
+            .iter()
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let is_there = place <= three.len();
+            hash.push(if is_there {
+                char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63])
+            } else {
+                '='
+            });
+        }
+    }
+    hash
+}
+
+pub(super) fn word(text: impl Into<String>) -> Cell {
+    Cell::Text(text.into())
+}
+
+pub(super) fn num(text: impl Into<String>) -> Cell {
+    Cell::Number(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::page::SCRIPT;
+    use crate::report::page::STYLE;
+    use crate::report::page::source_hash;
+
+    #[test]
+    fn markup_in_text_stays_text() {
+        assert_eq!(
+            escape("<script>\"x\" & 'y'</script>"),
+            "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;"
+        );
+    }
+
+    #[test]
+    fn the_chart_library_is_the_one_of_its_readme() {
+        let readme = include_str!("assets/README.md");
+        let files = [
+            ("uPlot.iife.min.js", include_str!("assets/uPlot.iife.min.js")),
+            ("uPlot.min.css", include_str!("assets/uPlot.min.css")),
+        ];
+        for (name, text) in files {
+            let digest: String = Sha256::digest(text.as_bytes())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            assert!(
+                readme.contains(&format!("| `{name}` | `{digest}` |")),
+                "{name}: {digest}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_policy_names_what_the_page_holds() {
+        assert_eq!(
+            source_hash(""),
+            "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        );
+        assert!(!SCRIPT.contains("</script") && !SCRIPT.contains("<!--") && !STYLE.contains("</style"));
+    }
+}

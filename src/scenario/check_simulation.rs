@@ -1,0 +1,397 @@
+//! Checks of `[simulate]`: worlds, plans, budgets.
+
+use crate::base::time::{DAY, HOUR, Micros};
+use crate::bucket::Ratio;
+use crate::metric::{Metric, RATE_METRICS};
+use crate::scenario::check::Checker;
+use crate::scenario::plan::{Layer, Plan};
+use crate::scenario::policy::{DecisionPolicy, Guardrail, LATENCY_P95, Sequential};
+use crate::scenario::raw::{
+    RawBudget, RawEffect, RawFaultEffect, RawPlanVariant, RawRate, RawSimulate, RawWorld, RawWorldLayer,
+};
+use crate::scenario::simulation::{
+    Boundary, Budget, Controller, HOURS_A_WEEK, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer,
+};
+
+/// Windows of a run, at most.
+pub(super) const MAX_WINDOWS: i64 = 1_000_000;
+
+impl Checker {
+    /// The metrics that a plan looks at: its guardrails' and those of QoS.
+    fn looked_at(guardrails: &[Guardrail]) -> Vec<String> {
+        let mut ids: Vec<String> = RATE_METRICS.iter().map(|id| (*id).to_owned()).collect();
+        for guardrail in guardrails {
+            if !ids.contains(&guardrail.metric) {
+                ids.push(guardrail.metric.clone());
+            }
+        }
+        ids
+    }
+
+    pub(super) fn simulation(&mut self, raw: RawSimulate, plan: &Plan, metrics: &[Metric]) -> Simulation {
+        let known = Self::looked_at(&plan.guardrails);
+        let mut layers: Vec<Option<WorldLayer>> = vec![None; plan.layers.len()];
+        for (idx, raw) in raw.layer.into_iter().enumerate() {
+            let at = |key: &str| format!("simulate.layer[{}].{key}", idx + 1);
+            let layer_idx = self.layer_ref(&at("id"), raw.id.clone(), &plan.layers);
+            let layer = self.world_layer(&at, &raw);
+            if let Some(place) = layers.get_mut(layer_idx) {
+                *place = Some(layer);
+            }
+        }
+        let rates = raw
+            .rate
+            .into_iter()
+            .enumerate()
+            .map(|(idx, raw)| self.rate(idx, raw, &known, &plan.layers, metrics))
+            .collect();
+        let mut worlds: Vec<World> = Vec::new();
+        for (idx, raw) in raw.world.into_iter().enumerate() {
+            let world = self.world(idx, raw, &known, &plan.layers);
+            if worlds.iter().any(|other| other.id == world.id) {
+                self.problem(
+                    format!("simulate.world[{}].id", idx + 1),
+                    format!("expected ids that differ, found \"{}\" twice", world.id),
+                );
+            }
+            worlds.push(world);
+        }
+        let mut plans: Vec<PlanVariant> = Vec::new();
+        for (idx, raw) in raw.plan.into_iter().enumerate() {
+            let variant = self.plan_variant(idx, raw, plan);
+            if plans.iter().any(|other| other.id == variant.id) {
+                self.problem(
+                    format!("simulate.plan[{}].id", idx + 1),
+                    format!("expected ids that differ, found \"{}\" twice", variant.id),
+                );
+            }
+            plans.push(variant);
+        }
+        if plans.is_empty() {
+            plans.push(PlanVariant {
+                id: plan.id.clone(),
+                plan: plan.clone(),
+                controller: Controller::Policy,
+                boundaries: vec![Boundary::default(); plan.layers.len()],
+            });
+        }
+        for (metric, cost) in &raw.cost {
+            self.number(&format!("simulate.cost.{metric}"), Some(*cost), 0.0, 0.0, 1e15);
+        }
+        for metric in raw.cost.keys().filter(|metric| !known.contains(metric)) {
+            self.problem(
+                "simulate.cost",
+                format!("expected metrics of {}, found \"{metric}\"", known.join(", ")),
+            );
+        }
+        let n_runs = self.number("simulate.runs", raw.runs, 2_000.0, 1.0, 1e7);
+        let every = self.number(
+            "simulate.decide_every_windows",
+            raw.decide_every_windows,
+            1.0,
+            1.0,
+            1e4,
+        );
+        let budget = raw.budget;
+        self.budget(&budget, plan);
+        let share = |c: &mut Self, key: &str, value: Option<f64>, default: f64| {
+            c.number(&format!("simulate.budget.{key}"), value, default, 1e-9, 1.0)
+        };
+        Simulation {
+            n_runs: n_runs as u32,
+            horizon: self.horizon(raw.days, plan.window),
+            decide_every: every as u32,
+            layers,
+            rates,
+            worlds,
+            plans,
+            costs: raw.cost,
+            budget: Budget {
+                metric: budget.metric,
+                mde: budget.mde,
+                max_false_rollback: share(self, "max_false_rollback", budget.max_false_rollback, 0.05),
+                max_missed: share(self, "max_missed", budget.max_missed, 0.1),
+                max_harm: budget.max_harm,
+                min_dwell_hours: self.number(
+                    "simulate.budget.min_dwell_hours",
+                    budget.min_dwell_hours,
+                    24.0,
+                    1.0,
+                    1e4,
+                ),
+                max_overspend: budget
+                    .max_overspend
+                    .map(|p| share(self, "max_overspend", Some(p), 0.05)),
+            },
+        }
+    }
+
+    fn horizon(&mut self, days: Option<f64>, window: Micros) -> Micros {
+        let horizon = self.duration("simulate.days", days, 20.0, DAY);
+        let windows = horizon / window.max(1);
+        if !(1..=MAX_WINDOWS).contains(&windows) {
+            self.problem(
+                "simulate.days",
+                format!("expected 1 to {MAX_WINDOWS} windows of the plan, found {windows}"),
+            );
+        }
+        horizon
+    }
+
+    fn world_layer(&mut self, at: &dyn Fn(&str) -> String, raw: &RawWorldLayer) -> WorldLayer {
+        WorldLayer {
+            n_users: self.required_number(&at("users"), raw.users, 1.0, 1e12),
+            turns_per_user_day: self.required_number(
+                &at("turns_per_user_day"),
+                raw.turns_per_user_day,
+                1e-9,
+                1e6,
+            ),
+            weekly_active: self.number(&at("weekly_active"), raw.weekly_active, 0.5, 1e-6, 1.0 - 1e-9),
+            rhythm: self.rhythm(&at("rhythm"), raw.rhythm.as_deref()),
+        }
+    }
+
+    /// Weights by hour of the day or of the week, scaled to a mean of 1.
+    fn rhythm(&mut self, place: &str, weights: Option<&[f64]>) -> Vec<f64> {
+        let Some(weights) = weights else { return Vec::new() };
+        let sum: f64 = weights.iter().sum();
+        let is_legal = [24, HOURS_A_WEEK].contains(&weights.len())
+            && weights.iter().all(|weight| (0.0..=1e9).contains(weight))
+            && sum > 0.0;
+        if !is_legal {
+            self.problem(
+                place,
+                format!(
+                    "expected 24 or 168 weights of at least 0, not all 0, found {}",
+                    weights.len()
+                ),
+            );
+            return Vec::new();
+        }
+        weights
+            .iter()
+            .map(|weight| weight * weights.len() as f64 / sum)
+            .cycle()
+            .take(HOURS_A_WEEK)
+            .collect()
+    }
+
+    fn required_number(&mut self, place: &str, value: Option<f64>, low: f64, high: f64) -> f64 {
+        match self.require(place, value, "a number") {
+            Some(value) => self.number(place, Some(value), low, low, high),
+            None => low,
+        }
+    }
+
+    fn known_metric(&mut self, place: &str, metric: Option<String>, known: &[String]) -> String {
+        let metric = self.require(place, metric, "a metric's id").unwrap_or_default();
+        if !metric.is_empty() && !known.contains(&metric) {
+            self.problem(
+                place,
+                format!(
+                    "expected a metric of QoS or of a guardrail ({}), found \"{metric}\"",
+                    known.join(", ")
+                ),
+            );
+        }
+        metric
+    }
+
+    /// A budget is about a guardrail that can roll back for a harm.
+    fn budget(&mut self, raw: &RawBudget, plan: &Plan) {
+        let bounded = plan.guardrails.iter().filter(|guardrail| guardrail.bounds_harm());
+        let bounded: Vec<&str> = bounded.map(|guardrail| guardrail.metric.as_str()).collect();
+        if let Some(metric) = raw.metric.as_deref().filter(|metric| !bounded.contains(metric)) {
+            let found = format!(
+                "expected a guardrail with a margin that rolls back ({}), found \"{metric}\"",
+                bounded.join(", ")
+            );
+            self.problem("simulate.budget.metric", found);
+        }
+        for (key, value) in [("mde", raw.mde), ("max_harm", raw.max_harm)] {
+            self.number(&format!("simulate.budget.{key}"), value, 1.0, 1e-12, 1e15);
+        }
+        if raw.max_overspend.is_some() && raw.max_harm.is_none() {
+            self.problem(
+                "simulate.budget.max_overspend",
+                "expected `max_harm`, which it is about, found none",
+            );
+        }
+    }
+
+    fn rate(
+        &mut self,
+        idx: usize,
+        raw: RawRate,
+        known: &[String],
+        layers: &[Layer],
+        metrics: &[Metric],
+    ) -> Rate {
+        let at = |key: &str| format!("simulate.rate[{}].{key}", idx + 1);
+        let metric = self.known_metric(&at("metric"), raw.metric, known);
+        let is_proportion =
+            metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+        let high = if is_proportion { 1.0 } else { 1e12 };
+        if !is_proportion
+            && raw.sd.is_none()
+            && (metric == LATENCY_P95 || metrics.iter().any(|m| m.id == metric))
+        {
+            self.problem(at("sd"), "expected the standard deviation of a row's value, found nothing: the metric is no proportion");
+        }
+        Rate {
+            layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),
+            value: self.required_number(
+                &at("value"),
+                raw.value,
+                if is_proportion { 0.0 } else { -1e12 },
+                high,
+            ),
+            sd: if is_proportion {
+                None
+            } else {
+                raw.sd.map(|sd| self.number(&at("sd"), Some(sd), 0.0, 0.0, 1e12))
+            },
+            user_sd: self.number(&at("user_sd"), raw.user_sd, 0.0, 0.0, 1e12),
+            share: self.number(&at("share"), raw.share, 1.0, 1e-9, 1e6),
+            metric,
+        }
+    }
+
+    fn effect(&mut self, place: &str, raw: RawEffect, known: &[String], layers: &[Layer]) -> WorldEffect {
+        let at = |key: &str| format!("{place}.{key}");
+        WorldEffect {
+            metric: self.known_metric(&at("metric"), raw.metric, known),
+            layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),
+            effect: self.required_number(&at("effect"), raw.effect, -1e12, 1e12),
+            dimension: raw.dimension,
+            during: None,
+        }
+    }
+
+    fn world(&mut self, idx: usize, raw: RawWorld, known: &[String], layers: &[Layer]) -> World {
+        let place = format!("simulate.world[{}]", idx + 1);
+        let id = self.text(&format!("{place}.id"), raw.id, "an id");
+        let mut effects: Vec<WorldEffect> = Vec::new();
+        for (n, effect) in raw.effects.into_iter().enumerate() {
+            effects.push(self.effect(&format!("{place}.effects[{}]", n + 1), effect, known, layers));
+        }
+        for dimension in &raw.revert {
+            if !effects
+                .iter()
+                .any(|effect| effect.dimension.as_ref() == Some(dimension))
+            {
+                self.problem(
+                    format!("{place}.revert"),
+                    format!("expected a dimension of an effect, found \"{dimension}\""),
+                );
+            }
+        }
+        effects.retain(|effect| {
+            effect
+                .dimension
+                .as_ref()
+                .is_none_or(|dimension| !raw.revert.contains(dimension))
+        });
+        for (n, fault) in raw.faults.into_iter().enumerate() {
+            let place = format!("{place}.faults[{}]", n + 1);
+            let RawFaultEffect {
+                metric,
+                layer,
+                effect,
+                from_hours,
+                hours,
+            } = fault;
+            let from = self.duration(&format!("{place}.from_hours"), from_hours, 0.0, HOUR);
+            let length = self.duration(&format!("{place}.hours"), hours, 1e6, HOUR);
+            let effect = self.effect(
+                &place,
+                RawEffect {
+                    metric,
+                    layer,
+                    effect,
+                    dimension: None,
+                },
+                known,
+                layers,
+            );
+            effects.push(WorldEffect {
+                during: Some((from, length)),
+                ..effect
+            });
+        }
+        let mut share =
+            |key: &str, value: Option<f64>| self.number(&format!("{place}.{key}"), value, 0.0, 0.0, 1.0);
+        World {
+            opt_out_per_day: share("opt_out_per_day", raw.opt_out_per_day),
+            drift_per_day: share("drift_per_day", raw.drift_per_day),
+            candidate_loss: share("candidate_loss", raw.candidate_loss),
+            id,
+            effects,
+        }
+    }
+
+    fn plan_variant(&mut self, idx: usize, raw: RawPlanVariant, base: &Plan) -> PlanVariant {
+        let at = |key: &str| format!("simulate.plan[{}].{key}", idx + 1);
+        let mut plan = base.clone();
+        let boundary = self.choice(&at("boundary"), raw.boundary.as_deref(), &Boundary::ALL);
+        let mut boundaries = vec![boundary; plan.layers.len()];
+        for layer in &mut plan.layers {
+            if let Some(shares) = &raw.ladder {
+                layer.ladder = self.ladder(&at("ladder"), shares);
+                layer.initial_ratio = Ratio::ZERO;
+            }
+            if let Some(hours) = raw.dwell_hours {
+                layer.dwell = self.duration(&at("dwell_hours"), Some(hours), 0.0, HOUR);
+            }
+        }
+        for (n, of_layer) in raw.layer.into_iter().enumerate() {
+            let place = |key: &str| format!("{}[{}].{key}", at("layer"), n + 1);
+            let layer_idx = self.layer_ref(&place("id"), of_layer.id, &plan.layers);
+            let Some(layer) = plan.layers.get_mut(layer_idx) else {
+                continue;
+            };
+            if let Some(shares) = &of_layer.ladder {
+                layer.ladder = self.ladder(&place("ladder"), shares);
+                layer.initial_ratio = Ratio::ZERO;
+            }
+            if let Some(hours) = of_layer.dwell_hours {
+                layer.dwell = self.duration(&place("dwell_hours"), Some(hours), 0.0, HOUR);
+            }
+            if of_layer.boundary.is_some() {
+                boundaries[layer_idx] =
+                    self.choice(&place("boundary"), of_layer.boundary.as_deref(), &Boundary::ALL);
+            }
+            if let Some(min_users) = of_layer.min_users {
+                layer.min_users = min_users;
+            }
+        }
+        let policy = &mut plan.policy;
+        if raw.decision.is_some() {
+            let decisions = [
+                ("interval", DecisionPolicy::Interval),
+                ("point", DecisionPolicy::Point),
+            ];
+            policy.decision = self.choice(&at("decision"), raw.decision.as_deref(), &decisions);
+        }
+        if raw.sequential.is_some() {
+            let methods = [("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)];
+            policy.sequential = self.choice(&at("sequential"), raw.sequential.as_deref(), &methods);
+        }
+        policy.alpha = self.number(&at("alpha"), raw.alpha, policy.alpha, 1e-9, 0.5);
+        plan.operations.clear();
+        PlanVariant {
+            id: self.text(&at("id"), raw.id, "an id"),
+            plan,
+            controller: self.choice(&at("controller"), raw.controller.as_deref(), &Controller::ALL),
+            boundaries,
+        }
+    }
+}
+
+impl Plan {
+    /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with a margin that rolls back.
+    pub fn first_margin(&self) -> Option<&Guardrail> {
+        self.guardrails.iter().find(|guardrail| guardrail.bounds_harm())
+    }
+}

@@ -1,0 +1,320 @@
+//! Estimators of the value of a policy.
+
+use hashbrown::HashMap;
+
+use crate::stats::dist::t_isf;
+use crate::stats::known::{Interval, Reason};
+
+/// Effective rows below which weights rest on too few.
+pub const MIN_ESS: f64 = 50.0;
+
+/// Standard errors by which the mean weight may differ from 1.
+pub const MAX_WEIGHT_Z: f64 = 4.0;
+
+/// A log with what the policy in question would have done. All slices have one length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// What was earned.
+    pub reward: Vec<f64>,
+    /// `pi_e / p` of the action that was taken.
+    pub weight: Vec<f64>,
+    /// Modelled reward of that action; 0 without a model.
+    pub q: Vec<f64>,
+    /// Modelled reward of the policy, `sum_a pi_e(a) q(a)`; 0 without a model.
+    pub v: Vec<f64>,
+    /// The row's cluster (user), numbered; each row its own if empty.
+    pub cluster: Vec<usize>,
+}
+
+/// Bounds that tame large weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lambdas {
+    /// Of clipped weights.
+    pub clip: f64,
+    /// Weight above which Switch-DR trusts the model.
+    pub switch: f64,
+    /// Of optimistic shrinkage.
+    pub os: f64,
+    /// Of the sub-Gaussian weights.
+    pub sg: f64,
+}
+
+/// An estimate of the policy's value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Value {
+    /// The value.
+    pub estimate: f64,
+    /// Standard error, clustered.
+    pub std_error: f64,
+    /// Interval by t with clusters - 1 degrees of freedom.
+    pub ci: Interval,
+}
+
+/// Estimators, by what they do with weights and model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Estimator {
+    /// Mean of weighted rewards.
+    Ips,
+    /// With weights clipped.
+    ClippedIps,
+    /// Divided by the mean weight.
+    Snips,
+    /// The model alone.
+    Dm,
+    /// The model, corrected by weighted residuals.
+    Dr,
+    /// With weights clipped.
+    ClippedDr,
+    /// With the correction divided by the mean weight.
+    Sndr,
+    /// The correction where weights are small.
+    SwitchDr,
+    /// Optimistic shrinkage of weights.
+    DrOs,
+    /// Sub-Gaussian weights.
+    SgIps,
+    /// Sub-Gaussian weights, with the model.
+    SgDr,
+}
+
+impl Estimator {
+    /// All, with the names that people know them by.
+    pub const ALL: [(&'static str, Self); 11] = [
+        ("ips", Self::Ips),
+        ("ips_clip", Self::ClippedIps),
+        ("snips", Self::Snips),
+        ("dm", Self::Dm),
+        ("dr", Self::Dr),
+        ("dr_clip", Self::ClippedDr),
+        ("sndr", Self::Sndr),
+        ("switch_dr", Self::SwitchDr),
+        ("dr_os", Self::DrOs),
+        ("sg_ips", Self::SgIps),
+        ("sg_dr", Self::SgDr),
+    ];
+
+    /// Whether it needs a reward model.
+    pub fn needs_model(self) -> bool {
+        !matches!(self, Self::Ips | Self::ClippedIps | Self::Snips | Self::SgIps)
+    }
+
+    fn weight(self, w: f64, lambdas: &Lambdas) -> f64 {
+        match self {
+            Self::ClippedIps | Self::ClippedDr => w.min(lambdas.clip),
+            Self::SwitchDr => {
+                if w <= lambdas.switch {
+                    w
+                } else {
+                    0.0
+                }
+            }
+            Self::DrOs => {
+                if lambdas.os.is_infinite() {
+                    w
+                } else if w == 0.0 {
+                    0.0
+                } else {
+                    lambdas.os * w / (w * w + lambdas.os)
+                }
+            }
+            Self::SgIps | Self::SgDr => {
+                if w == 0.0 {
+                    0.0
+                } else {
+                    w / (1.0 - lambdas.sg + lambdas.sg * w)
+                }
+            }
+            Self::Dm => 0.0,
+            _ => w,
+        }
+    }
+
+    /// The value of the policy by this estimator, with errors clustered by user.
+    ///
+    /// # Errors
+    /// No rows; for the error, fewer than two clusters.
+    ///
+    /// # References
+    /// METHODS section 7; Dudik et al. (2014), Swaminathan & Joachims (2015), Wang et al. (2017), Su et al. (2020), Metelli et al. (2021).
+    pub fn value(
+        self,
+        log: &Log,
+        lambdas: &Lambdas,
+        alpha: f64,
+    ) -> Result<(f64, Result<Value, Reason>), Reason> {
+        let n = log.reward.len() as f64;
+        if log.reward.is_empty() {
+            return Err(Reason::NoData);
+        }
+        let weights: Vec<f64> = log.weight.iter().map(|w| self.weight(*w, lambdas)).collect();
+        let has_model = self.needs_model();
+        let parts: Vec<(f64, f64)> = (0..log.reward.len())
+            .map(|row| {
+                let (q, v) = if has_model {
+                    (log.q[row], log.v[row])
+                } else {
+                    (0.0, 0.0)
+                };
+                (v, weights[row] * (log.reward[row] - q))
+            })
+            .collect();
+        let mean_v = parts.iter().map(|(v, _)| v).sum::<f64>() / n;
+        let correction: f64 = parts.iter().map(|(_, c)| c).sum();
+        let (estimate, residuals): (f64, Vec<f64>) = if matches!(self, Self::Snips | Self::Sndr) {
+            let sum_weights: f64 = weights.iter().sum();
+            if sum_weights == 0.0 {
+                return Err(Reason::NoOverlap);
+            }
+            let ratio = correction / sum_weights;
+            let residual =
+                |((v, c), w): (&(f64, f64), &f64)| (v - mean_v) / n + (c - ratio * w) / sum_weights;
+            (mean_v + ratio, parts.iter().zip(&weights).map(residual).collect())
+        } else {
+            let estimate = mean_v + correction / n;
+            (
+                estimate,
+                parts.iter().map(|(v, c)| (v + c - estimate) / n).collect(),
+            )
+        };
+        Ok((estimate, clustered(estimate, &residuals, &log.cluster, alpha)))
+    }
+}
+
+/// `se = sqrt(m / (m - 1) sum_u (sum of a user's residuals)^2)`.
+pub(super) fn clustered(
+    estimate: f64,
+    residuals: &[f64],
+    cluster: &[usize],
+    alpha: f64,
+) -> Result<Value, Reason> {
+    let (m, squares) = if cluster.is_empty() {
+        (residuals.len(), residuals.iter().map(|r| r * r).sum::<f64>())
+    } else {
+        let mut sums = vec![0.0; cluster.iter().max().map_or(0, |last| last + 1)];
+        cluster
+            .iter()
+            .zip(residuals)
+            .for_each(|(cluster, residual)| sums[*cluster] += residual);
+        (sums.len(), sums.iter().map(|r| r * r).sum::<f64>())
+    };
+    if m < 2 {
+        return Err(Reason::TooFewClusters);
+    }
+    let m = m as f64;
+    let std_error = (m / (m - 1.0) * squares).sqrt();
+    Ok(Value {
+        estimate,
+        std_error,
+        ci: Interval::around(estimate, t_isf(0.5 * alpha, m - 1.0) * std_error),
+    })
+}
+
+/// Whether the log holds enough of what the policy does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overlap {
+    /// `(sum w)^2 / sum w^2`.
+    pub ess: f64,
+    /// Largest weight.
+    pub max_weight: f64,
+    /// Share of all weight that the largest hundredth of the rows carries.
+    pub top_share: f64,
+    /// Standard errors by which the mean weight differs from 1; `None` without variance.
+    pub mean_weight_z: Option<f64>,
+}
+
+impl Overlap {
+    /// Of a log's weights. `None` without rows or weight.
+    pub fn of(log: &Log) -> Option<Self> {
+        let n = log.weight.len() as f64;
+        let sum: f64 = log.weight.iter().sum();
+        let squares: f64 = log.weight.iter().map(|w| w * w).sum();
+        if sum <= 0.0 {
+            return None;
+        }
+        let mut sorted = log.weight.clone();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let n_top = (sorted.len() / 100).max(1);
+        let mean = sum / n;
+        let residuals: Vec<f64> = log.weight.iter().map(|w| (w - mean) / n).collect();
+        let error = clustered(mean, &residuals, &log.cluster, 0.05).map(|value| value.std_error);
+        // Weights that are all 1 are the logging policy itself: nothing to doubt.
+        let mean_weight_z = match error {
+            Ok(error) if error > 0.0 => Some((mean - 1.0) / error),
+            _ if (mean - 1.0).abs() < 1e-12 => Some(0.0),
+            _ => None,
+        };
+        Some(Self {
+            ess: sum * sum / squares,
+            max_weight: sorted[0],
+            top_share: sorted[..n_top].iter().sum::<f64>() / sum,
+            mean_weight_z,
+        })
+    }
+
+    /// Whether estimates may be believed.
+    pub fn is_enough(&self) -> bool {
+        self.ess >= MIN_ESS && self.mean_weight_z.is_some_and(|z| z.abs() <= MAX_WEIGHT_Z)
+    }
+}
+
+/// The probability with which several loggers together took each row's action: `sum_k share_k p_k`, with `share_k` the rows of logger k.
+/// Weights made with it are balanced: a logger that hardly ever took the action does not blow them up. `None` if a row lacks a logger.
+///
+/// # References
+/// METHODS section 7; Agarwal, Basu, Schnabel & Joachims (2017).
+pub fn balanced_propensity(logger: &[usize], probabilities: &[Vec<f64>]) -> Option<Vec<f64>> {
+    let n_loggers = probabilities.first().map_or(0, Vec::len);
+    let mut share = vec![0.0; n_loggers];
+    for logger in logger {
+        *share.get_mut(*logger)? += 1.0 / probabilities.len() as f64;
+    }
+    let balance = |row: &Vec<f64>| {
+        (row.len() == n_loggers).then(|| row.iter().zip(&share).map(|(p, share)| p * share).sum())
+    };
+    probabilities.iter().map(balance).collect()
+}
+
+/// Numbers for names of clusters, in order of appearance.
+pub fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    names
+        .map(|name| {
+            let next = numbers.len();
+            *numbers.entry(name).or_insert(next)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logging_policy_is_worth_what_it_earned() {
+        let reward: Vec<f64> = (0..200).map(|i| f64::from(i % 7)).collect();
+        let mean = reward.iter().sum::<f64>() / 200.0;
+        let n = reward.len();
+        let log = Log {
+            reward,
+            weight: vec![1.0; n],
+            q: vec![2.0; n],
+            v: vec![2.0; n],
+            cluster: Vec::new(),
+        };
+        let lambdas = Lambdas {
+            clip: f64::INFINITY,
+            switch: f64::INFINITY,
+            os: f64::INFINITY,
+            sg: 0.0,
+        };
+        for (name, estimator) in Estimator::ALL
+            .into_iter()
+            .filter(|(_, estimator)| *estimator != Estimator::Dm)
+        {
+            let (estimate, value) = estimator.value(&log, &lambdas, 0.05).unwrap();
+            assert!((estimate - mean).abs() < 1e-12, "{name}");
+            assert!(value.unwrap().std_error > 0.0);
+        }
+        assert!(Overlap::of(&log).unwrap().is_enough());
+    }
+}
