@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::affected::{Affected, AffectedRow, OnRows};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::{files, parquet_io, time};
 use crate::input::Format;
 
@@ -44,14 +44,14 @@ pub fn write(
     };
     files::write_file(path, |file| {
         if is_csv {
-            let failed = |error: csv::Error| Error::write(path, &error);
+            let failed = |error: csv::Error| Error::write(path, error);
             let mut writer = csv::Writer::from_writer(file);
             writer.write_record(COLUMNS).map_err(failed)?;
             found = Some(find(&mut |rows| {
                 rows.iter()
                     .try_for_each(|row| writer.write_record(fields(row, release)).map_err(failed))
             })?);
-            return writer.flush().map_err(|error| Error::write(path, &error));
+            return writer.flush().or_unwritable(path);
         }
         let schema = schema();
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
@@ -65,7 +65,7 @@ pub fn write(
         })?);
         writer.finish()
     })?;
-    found.ok_or_else(|| Error::write(path, &"nothing was looked for"))
+    found.ok_or_else(|| Error::write(path, "nothing was looked for"))
 }
 
 fn fields(row: &AffectedRow, release: &str) -> [String; 9] {

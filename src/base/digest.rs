@@ -6,7 +6,7 @@ use std::io;
 use std::io::Read;
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{FileResult, Result};
 
 /// `sha256:<hex>` of some byte strings, each preceded by its length, so that moving a boundary changes the digest.
 pub fn sha256_of(parts: &[&[u8]]) -> String {
@@ -58,7 +58,7 @@ pub(super) fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Resu
             }
         }
     };
-    read().map_err(|error| Error::read(path, &error))
+    read().or_unreadable(path)
 }
 
 pub(super) fn show_digest(hasher: Sha256) -> String {

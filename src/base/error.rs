@@ -1,6 +1,7 @@
 //! The one error of the library: where it happened, what was expected, what was found, what to do next.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::{fmt, io};
 
 /// Exit codes of the `sluice` program. They are promises to scripts and do not change.
@@ -43,11 +44,25 @@ pub enum ErrorKind {
 }
 
 /// A failure with its place, what was expected there, what was found, and a hint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     problems: Vec<Problem>,
+    /// What the system, or a library, said.
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
+
+/// What an [`Error`] may be caused by: an error of the system or of a library, or a text.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl PartialEq for Error {
+    /// Two errors are equal if a user reads the same: causes are not compared.
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.problems) == (other.kind, &other.problems)
+    }
+}
+
+impl Eq for Error {}
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +113,7 @@ impl Error {
         Self {
             kind,
             problems: vec![problem],
+            cause: None,
         }
     }
 
@@ -111,6 +127,7 @@ impl Error {
         Self {
             kind: ErrorKind::Scenario,
             problems,
+            cause: None,
         }
     }
 
@@ -119,28 +136,37 @@ impl Error {
         Self::new(ErrorKind::Input, Problem::new(place, message))
     }
 
-    /// A file that could not be read.
-    pub fn read(path: &Path, error: &io::Error) -> Self {
-        Self::input(
-            path.display().to_string(),
-            format!("expected a readable file, found: {error}"),
-        )
+    /// Wrong input in a file.
+    pub fn in_file(path: &Path, message: impl Into<String>) -> Self {
+        Self::input(path.display().to_string(), message)
     }
 
-    /// A file that could not be written.
-    pub fn write(path: &Path, error: &dyn fmt::Display) -> Self {
-        let text = error.to_string();
-        let mut problem = Problem::new(
+    /// A file that could not be read. `cause` is kept as the error's source.
+    pub fn read(path: &Path, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        let mut error = Self::in_file(path, format!("expected a readable file, found: {cause}"));
+        error.cause = Some(Arc::from(cause));
+        error
+    }
+
+    /// A file that could not be written. `cause` is kept as the error's source; its kind decides the hint.
+    pub fn write(path: &Path, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        let problem = Problem::new(
             path.display().to_string(),
-            format!("could not be written: {text}"),
+            format!("could not be written: {cause}"),
         );
-        if text.contains("No space left") {
-            problem =
-                problem.hint("free some space or choose another --out; the previous output is untouched");
-        } else if text.contains("Permission denied") {
-            problem = problem.hint("choose an --out that you may write to; the previous output is untouched");
+        let mut error = Self::new(ErrorKind::Output, problem);
+        error.cause = Some(Arc::from(cause));
+        match error.io_kind() {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                error.hint("free some space or choose another --out; the previous output is untouched")
+            }
+            Some(io::ErrorKind::PermissionDenied) => {
+                error.hint("choose an --out that you may write to; the previous output is untouched")
+            }
+            _ => error,
         }
-        Self::new(ErrorKind::Output, problem)
     }
 
     /// A target that refused, or could not be reached. `place` is its address without credentials.
@@ -167,6 +193,18 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Kind of the system's error behind this one, if there is one: a full disk is [`io::ErrorKind::StorageFull`].
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            if let Some(error) = cause.downcast_ref::<io::Error>() {
+                return Some(error.kind());
+            }
+            next = cause.source();
+        }
+        None
     }
 
     /// Everything that is wrong.
@@ -197,4 +235,72 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let cause = self.cause.as_deref()?;
+        Some(cause)
+    }
+}
+
+/// Turns errors of the system, and of libraries, into [`Error`]s that name a file.
+pub trait FileResult<T> {
+    /// The value, or that a file could not be read.
+    ///
+    /// # Errors
+    /// [`Error::read`] with the error as its source.
+    fn or_unreadable(self, path: &Path) -> Result<T>;
+
+    /// The value, or that a file could not be written.
+    ///
+    /// # Errors
+    /// [`Error::write`] with the error as its source.
+    fn or_unwritable(self, path: &Path) -> Result<T>;
+}
+
+impl<T, E: Into<Cause>> FileResult<T> for Result<T, E> {
+    fn or_unreadable(self, path: &Path) -> Result<T> {
+        self.map_err(|error| Error::read(path, error))
+    }
+
+    fn or_unwritable(self, path: &Path) -> Result<T> {
+        self.map_err(|error| Error::write(path, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    /// The hint of a write that failed with a system error, wrapped in a library's error or not.
+    fn hint(cause: impl Into<Cause>) -> Option<String> {
+        Error::write(Path::new("out"), cause).problems()[0].hint.clone()
+    }
+
+    #[test]
+    fn a_full_disk_is_known_by_its_kind_however_deep_it_lies() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let arrow = arrow_schema::ArrowError::IoError("csv".into(), full());
+        let parquet = parquet::errors::ParquetError::from(full());
+        for cause in [Cause::from(full()), Cause::from(arrow), Cause::from(parquet)] {
+            assert!(hint(cause).is_some_and(|hint| hint.starts_with("free some space")));
+        }
+        assert!(
+            hint(io::Error::from_raw_os_error(28)).is_some_and(|hint| hint.starts_with("free some space"))
+        );
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(hint(denied).is_some_and(|hint| hint.starts_with("choose an --out")));
+        assert_eq!(hint("a text that says No space left"), None);
+    }
+
+    #[test]
+    fn callers_reach_the_source() {
+        let error =
+            Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)).or_unreadable(Path::new("log.csv"));
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert_eq!(error.io_kind(), Some(io::ErrorKind::NotFound));
+        assert!(error.source().is_some_and(|cause| cause.is::<io::Error>()));
+        assert_eq!(Error::usage("wrong").io_kind(), None);
+    }
+}

@@ -7,19 +7,19 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 
 /// Writes a file under a temporary name beside it, syncs it and renames it into place.
 ///
 /// # Errors
 /// Whatever `write` returns, or the file system refuses; the temporary file is gone and the previous file untouched then.
 pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let io_error = |error: io::Error| Error::write(path, &error);
+    let io_error = |error: io::Error| Error::write(path, error);
     let folder = parent_of(path);
     if path.exists() && !path.is_file() {
         return Err(Error::write(
             path,
-            &"expected a file or nothing there, found a folder or a device",
+            "expected a file or nothing there, found a folder or a device",
         ));
     }
     fs::create_dir_all(folder).map_err(io_error)?;
@@ -28,7 +28,7 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
         let mut file = BufWriter::with_capacity(
             1 << 18,
             lock_file(&temporary)?.ok_or_else(|| {
-                Error::write(path, &"another sluice is writing there now")
+                Error::write(path, "another sluice is writing there now")
                     .hint("wait for it, or choose another --out")
             })?,
         );
@@ -48,7 +48,7 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
 /// Opens a temporary file for this process alone and empties it; `None` if another process is writing it. The lock goes with the
 /// process, so what a killed job left is taken over.
 fn lock_file(path: &Path) -> Result<Option<File>> {
-    let io_error = |error: io::Error| Error::write(path, &error);
+    let io_error = |error: io::Error| Error::write(path, error);
     loop {
         let file = OpenOptions::new()
             .write(true)
@@ -82,9 +82,7 @@ fn is_locked(path: &Path) -> bool {
 /// # Errors
 /// As `write_file`.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_file(path, |file| {
-        file.write_all(bytes).map_err(|error| Error::write(path, &error))
-    })
+    write_file(path, |file| file.write_all(bytes).or_unwritable(path))
 }
 
 /// A folder being written: it takes the place of the final one in one step, or vanishes.
@@ -107,7 +105,7 @@ impl StagedFolder {
     /// # Errors
     /// A folder that cannot be made, one that is not Sluice's to replace, or another job that is writing the same target.
     pub fn begin(target: &Path, marker: &str) -> Result<Self> {
-        let io_error = |error: io::Error| Error::write(target, &error);
+        let io_error = |error: io::Error| Error::write(target, error);
         if target.as_os_str().is_empty() || target.file_name().is_none() {
             return Err(Error::usage(format!(
                 "expected --out to name a folder, found `{}`",
@@ -115,7 +113,7 @@ impl StagedFolder {
             )));
         }
         if target.is_file() {
-            return Err(Error::write(target, &"expected a folder, found a file"));
+            return Err(Error::write(target, "expected a folder, found a file"));
         }
         // A link stays a link: what it points to is replaced.
         let resolved = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
@@ -125,12 +123,12 @@ impl StagedFolder {
                 "expected an empty folder or an earlier output, found {}, which would be lost",
                 foreign.display()
             );
-            return Err(Error::write(target, &found).hint("choose another --out"));
+            return Err(Error::write(target, found).hint("choose another --out"));
         }
         fs::create_dir_all(parent_of(target)).map_err(io_error)?;
         let lock = create_file(&beside(target, "lock")).map_err(io_error)?;
         if lock.try_lock().is_err() {
-            return Err(Error::write(target, &"another sluice is writing there now")
+            return Err(Error::write(target, "another sluice is writing there now")
                 .hint("wait for it, or choose another --out"));
         }
         let staging = beside(target, "partial");
@@ -154,7 +152,7 @@ impl StagedFolder {
     /// # Errors
     /// When the file system refuses; the previous folder is in place then.
     pub fn commit(mut self) -> Result<()> {
-        let io_error = |error: io::Error| Error::write(&self.target, &error);
+        let io_error = |error: io::Error| Error::write(&self.target, error);
         sync_tree(&self.staging).map_err(io_error)?;
         if self.target.exists() {
             match renameat_with(CWD, &self.staging, CWD, &self.target, RenameFlags::EXCHANGE) {
@@ -167,14 +165,14 @@ impl StagedFolder {
                     fs::rename(&self.staging, &self.target).map_err(io_error)?;
                     remove_folder(&old).map_err(io_error)?;
                 }
-                Err(errno) => return Err(Error::write(&self.target, &io::Error::from(errno))),
+                Err(errno) => return Err(Error::write(&self.target, io::Error::from(errno))),
             }
             remove_folder(&self.staging).map_err(io_error)?;
         } else {
             fs::rename(&self.staging, &self.target).map_err(io_error)?;
         }
         self.committed = true;
-        sync_folder(parent_of(&self.target)).map_err(|error| Error::write(&self.target, &error))
+        sync_folder(parent_of(&self.target)).or_unwritable(&self.target)
     }
 }
 
@@ -213,7 +211,7 @@ fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
 /// # Errors
 /// When the file system refuses both.
 pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
-    let io_error = |error: io::Error| Error::write(copy, &error);
+    let io_error = |error: io::Error| Error::write(copy, error);
     fs::create_dir_all(parent_of(copy)).map_err(io_error)?;
     if fs::hard_link(original, copy).is_err() {
         fs::copy(original, copy).map_err(io_error)?;
@@ -226,7 +224,7 @@ pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
 /// # Errors
 /// A file that cannot be read, or holds other bytes.
 pub fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| Error::read(path, &error))
+    fs::read_to_string(path).or_unreadable(path)
 }
 
 /// Every file below a folder, as sorted relative paths.
@@ -237,8 +235,8 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut todo = vec![folder.to_owned()];
     while let Some(current) = todo.pop() {
-        for entry in fs::read_dir(&current).map_err(|error| Error::read(&current, &error))? {
-            let path = entry.map_err(|error| Error::read(&current, &error))?.path();
+        for entry in fs::read_dir(&current).or_unreadable(&current)? {
+            let path = entry.or_unreadable(&current)?.path();
             if path.is_dir() {
                 todo.push(path);
             } else if let Ok(relative) = path.strip_prefix(folder) {
@@ -312,11 +310,11 @@ pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
 /// # Errors
 /// When the file system refuses.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    let io_error = |error: io::Error| Error::write(to, &error);
+    let io_error = |error: io::Error| Error::write(to, error);
     if to.exists() && !to.is_file() {
         return Err(Error::write(
             to,
-            &"expected a file or nothing there, found a folder or a device",
+            "expected a file or nothing there, found a folder or a device",
         ));
     }
     fs::rename(from, to).map_err(io_error)?;
@@ -329,7 +327,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 /// When the file system refuses.
 pub fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path, &error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path, error)),
         _ => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{fmt, fs};
 
 use crate::base::digest;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::files::write_bytes;
 
 /// Writes a document as indented JSON with a final newline; keys come in declaration order.
@@ -31,7 +31,7 @@ pub fn to_json(document: &impl Serialize) -> String {
 /// # Errors
 /// A file that cannot be read or holds something else.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+    let bytes = fs::read(path).or_unreadable(path)?;
     parse_document(&bytes, &path.display().to_string())
 }
 

@@ -7,6 +7,7 @@ pub mod files;
 pub(crate) mod hash;
 pub(crate) mod interner;
 pub mod json;
+pub(crate) mod lock;
 pub mod manifest;
 pub(crate) mod memory;
 pub mod number;

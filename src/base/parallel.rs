@@ -3,9 +3,11 @@
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::base::error::{Error, Result};
+use crate::base::lock;
+use crate::base::lock::lock;
 
 /// Folds parts 0..n into one state a thread and returns the states. Which parts a state has seen depends on the threads,
 /// so merging them must not care: integer sums and sets. Each thread starts with a run of parts of its own, so that states of data in
@@ -37,7 +39,7 @@ pub(crate) fn fold_parts<S: Send>(
                         break;
                     }
                     if let Err(error) = step(&mut state, part) {
-                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut failed = lock(&failed);
                         if failed.as_ref().is_none_or(|(other, _)| part < *other) {
                             *failed = Some((part, error));
                             lowest_failed.store(part, Ordering::Relaxed);
@@ -48,7 +50,7 @@ pub(crate) fn fold_parts<S: Send>(
             state
         })
         .collect();
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    match lock::into_inner(failed) {
         Some((_, error)) => Err(error),
         None => Ok(states),
     }
@@ -128,11 +130,13 @@ impl<T> Drop for StopOnDrop<'_, T> {
 
 impl<T> Line<T> {
     fn lock(&self) -> MutexGuard<'_, LineState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, LineState<T>>) -> MutexGuard<'a, LineState<T>> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+        self.changed
+            .wait(state)
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn work(&self, compute: &(impl Fn(usize) -> Result<T> + Sync)) {

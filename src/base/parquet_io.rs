@@ -15,7 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Once};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::files;
 
 /// Writes batches as one row group each.
@@ -48,8 +48,7 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))
-            .map_err(|error| Error::write(path, &error))?;
+        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).or_unwritable(path)?;
         Ok(Self { path, writer })
     }
 
@@ -61,8 +60,7 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
             .set_encoding(Encoding::DELTA_BINARY_PACKED)
             .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))
-            .map_err(|error| Error::write(path, &error))?;
+        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).or_unwritable(path)?;
         Ok(Self { path, writer })
     }
 
@@ -70,14 +68,11 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
         self.writer
             .write(batch)
             .and_then(|()| self.writer.flush())
-            .map_err(|error| Error::write(self.path, &error))
+            .or_unwritable(self.path)
     }
 
     pub(crate) fn finish(self) -> Result<()> {
-        self.writer
-            .close()
-            .map(|_| ())
-            .map_err(|error| Error::write(self.path, &error))
+        self.writer.close().map(|_| ()).or_unwritable(self.path)
     }
 }
 
@@ -114,7 +109,7 @@ fn batches_of(
     columns: Option<&[&str]>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let path = path.to_owned();
-    let file = File::open(&path).map_err(|error| Error::read(&path, &error))?;
+    let file = File::open(&path).or_unreadable(&path)?;
     let mut reader = guard(&path, || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536);
         let mask = match columns {
@@ -156,17 +151,13 @@ pub(crate) fn guard<T, E: Display>(
     let broken = |found: &dyn Display| {
         // The crate speaks of its own features here; what the reader of the message has is a file.
         if let Some((_, codec)) = found.to_string().split_once("Disabled feature at compile time: ") {
-            return Error::input(
-                path.display().to_string(),
+            return Error::in_file(path,
                 format!("expected columns that are not compressed, or with snappy, zstd, gzip or lz4, found {codec}"),
             )
             .hint("write the file again with another compression");
         }
-        Error::input(
-            path.display().to_string(),
-            format!("expected a whole Parquet file, found: {found}"),
-        )
-        .hint("the file may have been cut off while it was written; fetch or write it again")
+        Error::in_file(path, format!("expected a whole Parquet file, found: {found}"))
+            .hint("the file may have been cut off while it was written; fetch or write it again")
     };
     match caught {
         Ok(result) => result.map_err(|error| broken(&error)),

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{FileResult, Result};
 
 const N_PARTITIONS: usize = 64;
 /// Bytes of a record in a file: key, then value.
@@ -52,7 +52,7 @@ impl Spill {
         self.held[(key >> 122) as usize].push((key, value));
         self.n_held += 1;
         if self.n_held >= HELD {
-            self.write_out().map_err(|error| Error::write(&self.near, &error))
+            self.write_out().or_unwritable(&self.near)
         } else {
             Ok(())
         }
@@ -98,7 +98,7 @@ impl Spill {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(0))
                 .and_then(|_| file.read_to_end(&mut bytes))
-                .map_err(|error| Error::read(&self.near, &error))?;
+                .or_unreadable(&self.near)?;
             let (found, _) = bytes.as_chunks::<RECORD>();
             records.extend(found.iter().map(|record| {
                 let (mut key, mut value) = ([0; 16], [0; 16]);

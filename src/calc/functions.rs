@@ -247,7 +247,7 @@ impl Function {
 }
 
 #[cfg(test)]
-pub(super) mod example_tests {
+mod example_tests {
     use super::*;
     use crate::calc::answer::Item;
 

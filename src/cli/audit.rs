@@ -138,8 +138,8 @@ fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
     };
     let reader = audit::open(&source(&args.traffic, &args.columns), args.on_bad_row.into())?;
     if calls.is_some() && !reader.has("trace_id") {
-        return Err(Error::input(
-            args.traffic.display().to_string(),
+        return Err(Error::in_file(
+            &args.traffic,
             "expected a column `trace_id`, by which calls are joined, found none",
         )
         .hint("if the column has another name, say so: --column trace_id=..."));

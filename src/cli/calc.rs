@@ -7,7 +7,7 @@ use std::io;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result, exit_code};
+use crate::base::error::{Error, FileResult, Result, exit_code};
 use crate::base::json;
 use crate::calc::{Answer, FUNCTIONS, Function, Item, answer_lines};
 use crate::cli::summary::new_table;
@@ -162,7 +162,7 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     } else {
         Box::new(BufReader::with_capacity(
             1 << 20,
-            File::open(path).map_err(|error| Error::read(path, &error))?,
+            File::open(path).or_unreadable(path)?,
         ))
     };
     let mut out = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
@@ -171,12 +171,7 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     loop {
         text.clear();
         ends.clear();
-        while ends.len() < LINES_AT_ONCE
-            && reader
-                .read_until(b'\n', &mut text)
-                .map_err(|error| Error::read(path, &error))?
-                > 0
-        {
+        while ends.len() < LINES_AT_ONCE && reader.read_until(b'\n', &mut text).or_unreadable(path)? > 0 {
             ends.push(text.len());
         }
         if ends.is_empty() {
@@ -200,14 +195,14 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
             match writeln!(out, "{}", line.text) {
                 // A reader that has gone away has seen enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(DONE),
-                Err(error) => return Err(Error::write(Path::new("stdout"), &error)),
+                Err(error) => return Err(Error::write(Path::new("stdout"), error)),
                 Ok(()) => {}
             }
         }
     }
     match out.flush() {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::write(Path::new("stdout"), &error))
+            Err(Error::write(Path::new("stdout"), error))
         }
         _ => Ok(if all_good { DONE } else { exit_code::BAD_INPUT }),
     }

@@ -68,8 +68,8 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8> {
             .iter()
             .eq(scenario.plan.layers.iter().map(|layer| &layer.id))
     {
-        return Err(Error::input(
-            args.cube.display().to_string(),
+        return Err(Error::in_file(
+            &args.cube,
             format!(
                 "expected a cube of plan {}, found one of {}",
                 scenario.plan.id, cube.plan_id

@@ -283,7 +283,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
 
 fn write(report: &gate::GateReport, uri: &str, out: &Path, args: &GateArgs) -> Result<()> {
     if out.is_file() {
-        return Err(Error::write(out, &"expected a folder, found a file"));
+        return Err(Error::write(out, "expected a folder, found a file"));
     }
     let files = [
         "gate_report.json",

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::analysis::Analysis;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
 use crate::base::{digest, json, manifest};
 use crate::cli::terminal::{DONE, print, print_error};
@@ -138,8 +138,8 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
     if args.as_of.is_none() && analysis.scenario_digest == at_its_instant.digest {
         return Ok(at_its_instant);
     }
-    Err(Error::input(
-        args.analysis.display().to_string(),
+    Err(Error::in_file(
+        &args.analysis,
         format!(
             "expected an analysis under {}, found one under another scenario",
             args.plan.display()
@@ -150,12 +150,11 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
 
 /// The control loop: decides again and again, from the state that it wrote, until it is told to stop. A decision that has begun is finished.
 fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
-    std::fs::create_dir_all(&args.out).map_err(|error| Error::write(&args.out, &error))?;
+    std::fs::create_dir_all(&args.out).or_unwritable(&args.out)?;
     let _lock = lock(&args.out)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Error::write(&args.out, &error))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).or_unwritable(&args.out)?;
     }
     let written = args.out.join(manifest::file::STATE);
     let mut is_first = true;
@@ -191,14 +190,14 @@ fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
 /// One loop a folder.
 fn lock(out: &Path) -> Result<File> {
     let path = out.join(LOCK);
-    let file = File::create(&path).map_err(|error| Error::write(&path, &error))?;
+    let file = File::create(&path).or_unwritable(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let found = "expected to be alone, found another `sluice schedule --watch` on this folder";
-            Err(Error::write(out, &found).hint("stop the other one, or choose another --out"))
+            Err(Error::write(out, found).hint("stop the other one, or choose another --out"))
         }
-        Err(TryLockError::Error(error)) => Err(Error::write(&path, &error)),
+        Err(TryLockError::Error(error)) => Err(Error::write(&path, error)),
     }
 }
 

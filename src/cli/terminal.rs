@@ -24,7 +24,7 @@ pub(super) fn print(text: &str) -> Result<()> {
         .and_then(|()| io::stdout().flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::write(Path::new("stdout"), &error))
+            Err(Error::write(Path::new("stdout"), error))
         }
         _ => Ok(()),
     }

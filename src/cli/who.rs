@@ -5,7 +5,7 @@ use clap::Args;
 use comfy_table::CellAlignment;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{files, json, parquet_io};
@@ -167,8 +167,7 @@ fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progres
             .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
         {
             let write = |file: &mut dyn std::io::Write, text: &str| {
-                file.write_all(text.as_bytes())
-                    .map_err(|error| Error::write(path, &error))
+                file.write_all(text.as_bytes()).or_unwritable(path)
             };
             write(file, &header())?;
             rows = who::who(
@@ -202,7 +201,7 @@ fn csv(batch: &RecordBatch) -> Result<String> {
         .with_header(false)
         .build(&mut bytes)
         .write(batch)
-        .map_err(|error| Error::write(Path::new("users"), &error))?;
+        .or_unwritable(Path::new("users"))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -248,7 +247,7 @@ fn table(rows: &[WhoRow]) -> String {
 fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<Step> {
     let path = Path::new(text);
     if path.is_file() {
-        let bytes = std::fs::read(path).map_err(|error| Error::read(path, &error))?;
+        let bytes = std::fs::read(path).or_unreadable(path)?;
         return Step::from_document(&bytes, text, plan);
     }
     Step::parse(text, plan, as_of)

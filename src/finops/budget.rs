@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::base::error::{Error, Problem, Result};
+use crate::base::error::{FileResult, Problem, Result};
 use crate::base::time::{DAY, Micros};
 use crate::finops::money::overflow;
 use crate::finops::prices::model_name;
@@ -90,7 +90,7 @@ impl Budget {
     /// # Errors
     /// A file that cannot be read; every budget that is none, at its place.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
-        let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+        let bytes = fs::read(path).or_unreadable(path)?;
         Self::parse_all(&path.display().to_string(), &bytes)
     }
 

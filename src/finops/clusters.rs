@@ -8,7 +8,7 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{FileResult, Result};
 use crate::base::spill::nameless_file;
 use crate::finops::money::overflow;
 
@@ -135,8 +135,7 @@ impl Records {
         }
         settle(&mut self.held)?;
         if self.held.len() > self.max_held / 2 {
-            self.write_out()
-                .map_err(|error| Error::write(&self.near, &error))?;
+            self.write_out().or_unwritable(&self.near)?;
         }
         Ok(())
     }
@@ -182,7 +181,7 @@ impl Records {
             let (mut file, mut bytes) = (&files[part], Vec::new());
             file.seek(SeekFrom::Start(0))
                 .and_then(|_| file.read_to_end(&mut bytes))
-                .map_err(|error| Error::read(&self.near, &error))?;
+                .or_unreadable(&self.near)?;
             bytes
                 .as_chunks::<BYTES>()
                 .0

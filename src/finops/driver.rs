@@ -34,8 +34,8 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
     };
     match needed.iter().find(|column| !reader.has(column)) {
         None => Ok(reader),
-        Some(column) => Err(Error::input(
-            source.path.display().to_string(),
+        Some(column) => Err(Error::in_file(
+            &source.path,
             format!("expected a column `{column}`, by which sessions are successes, found none"),
         )
         .hint(format!(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::base::error::{Error, Problem, Result};
+use crate::base::error::{Error, FileResult, Problem, Result};
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::metric::ColumnKind;
@@ -87,9 +87,7 @@ impl Prices {
     /// # Errors
     /// A file that cannot be read; every price that is none, at its place.
     pub fn read(path: &Path) -> Result<Self> {
-        let size = fs::metadata(path)
-            .map_err(|error| Error::read(path, &error))?
-            .len();
+        let size = fs::metadata(path).or_unreadable(path)?.len();
         let place = path.display().to_string();
         if size > MAX_BYTES {
             return Err(Error::input(
@@ -97,7 +95,7 @@ impl Prices {
                 format!("expected prices, found a file of {size} bytes"),
             ));
         }
-        let bytes = fs::read(path).map_err(|error| Error::read(path, &error))?;
+        let bytes = fs::read(path).or_unreadable(path)?;
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         Self::parse(
             &place,

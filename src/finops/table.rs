@@ -5,7 +5,7 @@ use arrow_schema::{Field, Schema};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::{files, parquet_io};
 use crate::finops::bill::{Chargeback, Line, UnitCost};
 use crate::finops::money::usd_text;
@@ -144,7 +144,7 @@ fn ends(unit: &UnitCost) -> Option<(f64, f64)> {
 
 fn write_csv(path: &Path, columns: &[(String, Values)], n_lines: usize) -> Result<()> {
     files::write_file(path, |file| {
-        let failed = |error: csv::Error| Error::write(path, &error);
+        let failed = |error: csv::Error| Error::write(path, error);
         let mut writer = csv::Writer::from_writer(file);
         let header = columns.iter().map(|(name, values)| {
             if matches!(values, Values::Money(_)) {
@@ -163,7 +163,7 @@ fn write_csv(path: &Path, columns: &[(String, Values)], n_lines: usize) -> Resul
             };
             writer.write_record(columns.iter().map(field)).map_err(failed)?;
         }
-        writer.flush().map_err(|error| Error::write(path, &error))
+        writer.flush().or_unwritable(path)
     })
 }
 

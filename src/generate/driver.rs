@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
 use crate::base::{digest, files, json};
 use crate::generate::{ecommerce, traffic, users};
@@ -82,7 +82,7 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     let layered = folder.join("layers.parquet");
     layer::layer_users(&ctx, &Users::Table(reader), &layered, &Progress::silent())?;
     let layers = Layers::read(&layered, &scenario.plan)?;
-    fs::remove_file(&layered).map_err(|error| Error::write(&layered, &error))?;
+    fs::remove_file(&layered).or_unwritable(&layered)?;
     let n_turns = traffic::write(spec, scenario, &layers, &folder.join(TRAFFIC), progress)?;
     write_document(scenario, spec, recipe(scenario, spec), n_turns, folder)?;
     Ok(data)
@@ -165,7 +165,7 @@ pub fn reuse(scenario: &Scenario, earlier: &Path, folder: &Path) -> Result<bool>
     }
     fs::metadata(folder.join(DATA_FILE))
         .map(|_| true)
-        .map_err(|error| Error::read(folder, &error))
+        .or_unreadable(folder)
 }
 
 /// Digest of everything that the data depends on.

@@ -147,16 +147,16 @@ pub fn read_events(
         )?;
     }
     if users.is_empty() {
-        return Err(Error::input(
-            events.source.path.display().to_string(),
+        return Err(Error::in_file(
+            &events.source.path,
             format!("expected events before {}, found none", time::format(as_of)),
         ));
     }
     for (tenant, user_id, at, value) in later {
         if let Some(idx) = index.get(&tenant).and_then(|of_tenant| of_tenant.get(&user_id)) {
             add_day(&mut users[*idx].later_days, at, value).ok_or_else(|| {
-                Error::input(
-                    events.source.path.display().to_string(),
+                Error::in_file(
+                    &events.source.path,
                     "expected values whose sum fits, found an overflow",
                 )
             })?;

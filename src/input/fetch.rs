@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
+use crate::base::lock::lock;
 use crate::base::url::is_url;
 
 /// What was fetched, by URL.
@@ -28,7 +29,7 @@ struct Fetch {
 }
 
 fn fetched() -> MutexGuard<'static, Option<Fetched>> {
-    FETCHED.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&FETCHED)
 }
 
 /// The local copies of the objects behind a URL: an object, all readable ones below a folder, or the matches of a glob; sorted by name.
@@ -73,8 +74,8 @@ pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
     let mut files = fetch(path)?;
     match (files.pop(), files.len()) {
         (Some(file), 0) => Ok(file),
-        (_, n) => Err(Error::input(
-            path.display().to_string(),
+        (_, n) => Err(Error::in_file(
+            path,
             format!("expected one object, found {}", n + 1),
         )),
     }
@@ -130,10 +131,7 @@ const LOCK: &str = ".lock";
 fn begin() -> Result<Fetched> {
     let parent = std::env::temp_dir();
     let own = std::process::id().to_string();
-    for entry in fs::read_dir(&parent)
-        .map_err(|error| Error::read(&parent, &error))?
-        .flatten()
-    {
+    for entry in fs::read_dir(&parent).or_unreadable(&parent)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(process) = name.strip_prefix(FOLDER) else {
             continue;
@@ -144,7 +142,7 @@ fn begin() -> Result<Fetched> {
         }
     }
     let folder = parent.join(format!("{FOLDER}{own}"));
-    let failed = |error| Error::write(&folder, &error);
+    let failed = |error| Error::write(&folder, error);
     fs::create_dir(&folder).map_err(failed)?;
     let lock = File::create(folder.join(LOCK)).map_err(failed)?;
     lock.lock().map_err(failed)?;
@@ -233,7 +231,7 @@ fn download(url: &str, root: &Path) -> Result<Fetch> {
         }
         let path = root.join(below);
         let parent = path.parent().unwrap_or(root);
-        fs::create_dir_all(parent).map_err(|error| Error::write(parent, &error))?;
+        fs::create_dir_all(parent).or_unwritable(parent)?;
         bucket.fetch(&object, &path)?;
         files.push((path, format!("s3://{}/{}", location.bucket, object.key)));
     }

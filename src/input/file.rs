@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::url;
 use crate::input::fetch;
 use crate::input::format::Format;
@@ -48,11 +48,11 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
         // Links may lead in circles; every folder is read once.
         let mut seen = BTreeSet::new();
         while let Some(folder) = todo.pop() {
-            if !seen.insert(fs::canonicalize(&folder).map_err(|error| Error::read(&folder, &error))?) {
+            if !seen.insert(fs::canonicalize(&folder).or_unreadable(&folder)?) {
                 continue;
             }
-            for entry in fs::read_dir(&folder).map_err(|error| Error::read(&folder, &error))? {
-                let entry = entry.map_err(|error| Error::read(&folder, &error))?.path();
+            for entry in fs::read_dir(&folder).or_unreadable(&folder)? {
+                let entry = entry.or_unreadable(&folder)?.path();
                 if is_hidden(&entry) {
                     continue;
                 }

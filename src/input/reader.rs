@@ -15,7 +15,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::parquet_io::guard;
 use crate::input::file::InputFile;
 use crate::input::format::Format;
@@ -44,10 +44,7 @@ pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
         },
     };
     if header.columns.is_empty() {
-        return Err(Error::input(
-            path.display().to_string(),
-            "expected columns, found an empty file",
-        ));
+        return Err(Error::in_file(path, "expected columns, found an empty file"));
     }
     Ok(header)
 }
@@ -118,7 +115,7 @@ fn read_batches<E: std::fmt::Display>(
 }
 
 fn parquet_header(path: &Path) -> Result<Header> {
-    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+    let file = File::open(path).or_unreadable(path)?;
     let mut metadata = guard(path, || {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
     })?;
@@ -167,7 +164,7 @@ fn read_parquet(
     on_arrays: &mut OnArrays<'_>,
 ) -> Result<()> {
     let path = input.path.as_path();
-    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+    let file = File::open(path).or_unreadable(path)?;
     let builder = match &input.footer {
         Some(footer) => ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone()),
         None => guard(path, || ParquetRecordBatchReaderBuilder::try_new(file))?,
@@ -208,7 +205,7 @@ fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     let mut columns: Vec<String> = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (idx, line) in open_text(path, gzip)?.lines().enumerate() {
-        let line = line.map_err(|error| Error::read(path, &error))?;
+        let line = line.or_unreadable(path)?;
         if line.trim().is_empty() {
             continue;
         }
@@ -231,7 +228,7 @@ fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
 }
 
 fn open_text(path: &Path, gzip: bool) -> Result<BufReader<Box<dyn Read>>> {
-    let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+    let file = File::open(path).or_unreadable(path)?;
     let reader: Box<dyn Read> = if gzip {
         Box::new(MultiGzDecoder::new(BufReader::new(file)))
     } else {
@@ -241,8 +238,5 @@ fn open_text(path: &Path, gzip: bool) -> Result<BufReader<Box<dyn Read>>> {
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::input(
-        path.display().to_string(),
-        format!("expected a readable file, found: {error}"),
-    )
+    Error::in_file(path, format!("expected a readable file, found: {error}"))
 }

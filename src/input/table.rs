@@ -45,8 +45,8 @@ impl Table {
         let mut found = Vec::new();
         for path in find_files(&source.path)? {
             let Some(format) = Format::of(&path) else {
-                return Err(Error::input(
-                    path.display().to_string(),
+                return Err(Error::in_file(
+                    &path,
                     "expected a name ending in .parquet, .csv, .csv.gz, .ndjson, .jsonl or their .gz, found another",
                 ));
             };
@@ -176,7 +176,7 @@ impl Table {
                         .map(|c| format!("`{c}`"))
                         .collect::<Vec<_>>()
                         .join(", ");
-                    return Err(Error::input(file.path.display().to_string(), format!("expected a column `{name}`, found {found}"))
+                    return Err(Error::in_file(&file.path, format!("expected a column `{name}`, found {found}"))
                         .hint(format!("if the column has another name, say so in the scenario: columns.{canonical} = \"...\"")));
                 }
             }
@@ -202,8 +202,8 @@ impl Table {
                 && file.columns.iter().any(|column| column == name)
             {
                 if file.columns.iter().filter(|column| *column == name).count() > 1 {
-                    return Err(Error::input(
-                        file.path.display().to_string(),
+                    return Err(Error::in_file(
+                        &file.path,
                         format!("expected one column `{name}`, found several"),
                     ));
                 }

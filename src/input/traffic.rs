@@ -120,8 +120,8 @@ impl TrafficReader {
                 || PASSIVE.contains(&canonical.as_str())
                 || is_measured(canonical);
             if !known {
-                return Err(Error::input(
-                    source.path.display().to_string(),
+                return Err(Error::in_file(
+                    &source.path,
                     format!(
                         "expected to rename a traffic column or a column of a metric, found `{canonical}`"
                     ),

@@ -164,8 +164,8 @@ impl<'a> UserReader<'a> {
         table.check_columns(&required)?;
         for canonical in source.columns.keys().chain(source.constants.keys()) {
             if !COLUMNS.contains(&canonical.as_str()) && !rules.iter().any(|rule| rule.column == *canonical) {
-                return Err(Error::input(
-                    source.path.display().to_string(),
+                return Err(Error::in_file(
+                    &source.path,
                     format!(
                         "expected to rename one of {}, found `{canonical}`",
                         COLUMNS.join(", ")

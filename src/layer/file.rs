@@ -21,7 +21,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{FileResult, Result};
 use crate::input::Table;
 use crate::layer::encode::{Chunk, ZSTD_LEVEL};
 
@@ -292,7 +292,7 @@ impl<'a, W: Write + Send> LayerFile<'a, W> {
                 },
             ))
         };
-        let (writer, columns) = begin().map_err(|error| Error::write(path, &error))?;
+        let (writer, columns) = begin().or_unwritable(path)?;
         Ok((Self { path, writer }, columns))
     }
 
@@ -312,14 +312,11 @@ impl<'a, W: Write + Send> LayerFile<'a, W> {
             }
             writer.close().map(|_| ())
         };
-        write().map_err(|error| Error::write(self.path, &error))
+        write().or_unwritable(self.path)
     }
 
     /// Writes the footer.
     pub(super) fn finish(self) -> Result<()> {
-        self.writer
-            .close()
-            .map(|_| ())
-            .map_err(|error| Error::write(self.path, &error))
+        self.writer.close().map(|_| ()).or_unwritable(self.path)
     }
 }

@@ -18,7 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::parquet_io::guard;
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
@@ -142,8 +142,8 @@ pub fn check_previous(path: &Path) -> Result<()> {
         .into_iter()
         .find(|name| !named.contains(name))
     {
-        return Err(Error::input(
-            path.display().to_string(),
+        return Err(Error::in_file(
+            path,
             format!("expected a layer table, found no column `{missing}`"),
         )
         .hint("--previous takes what an earlier `sluice layer` wrote to --out"));
@@ -156,7 +156,7 @@ pub fn check_previous(path: &Path) -> Result<()> {
 /// # Errors
 /// A table that cannot be read, or a file that cannot be written; the previous file is untouched then.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
-    let file = File::open(table).map_err(|error| Error::read(table, &error))?;
+    let file = File::open(table).or_unreadable(table)?;
     let mut reader = guard(table, || {
         ParquetRecordBatchReaderBuilder::try_new(file)?
             .with_batch_size(BATCH_ROWS)
@@ -164,10 +164,7 @@ pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()>
     })?;
     let schema = reader.schema();
     let unusable = |error: &dyn std::fmt::Display| {
-        Error::input(
-            table.display().to_string(),
-            format!("expected rows to pick from, found: {error}"),
-        )
+        Error::in_file(table, format!("expected rows to pick from, found: {error}"))
     };
     files::write_file(path, |file| {
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
@@ -366,7 +363,7 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let file = File::open(path).or_unreadable(path)?;
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
@@ -449,10 +446,7 @@ impl<'a> Side<'a> {
             if self.group == self.n_groups() {
                 return Ok(false);
             }
-            let file = self
-                .file
-                .try_clone()
-                .map_err(|error| Error::read(self.path, &error))?;
+            let file = self.file.try_clone().or_unreadable(self.path)?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
             let mask = ProjectionMask::columns(
                 builder.parquet_schema(),
@@ -502,8 +496,8 @@ impl<'a> Side<'a> {
 
     fn twice(&self, id: &str) -> Error {
         let shown: String = id.chars().take(60).collect();
-        Error::input(
-            self.path.display().to_string(),
+        Error::in_file(
+            self.path,
             format!("expected one row a user, found \"{shown}\" twice"),
         )
     }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
 use crate::base::{files, json, parquet_io};
 use crate::input::UserBatch;
@@ -256,7 +256,7 @@ impl<'a> Passes<'a> {
             _ => None,
         };
         files::write_file(path, |sink| {
-            let (user_id, tenant_id) = self.pass_through().map_err(|error| Error::write(path, &error))?;
+            let (user_id, tenant_id) = self.pass_through().or_unwritable(path)?;
             let (mut file, columns) = LayerFile::begin(path, sink, user_id, tenant_id)?;
             self.users.for_each(
                 &self.kernel,
@@ -346,12 +346,12 @@ impl<'a> Passes<'a> {
                 encoder.flags(columns.eligible(), &part.scored.eligible)?,
             ))
         };
-        let (score, layer, eligible) = result().map_err(|error| Error::write(path, &error))?;
+        let (score, layer, eligible) = result().or_unwritable(path)?;
         let user_id = match self.copied(part, "user_id", USER_ID, &columns.user_id, columns)? {
             Some(copied) => copied,
             None => columns
                 .encode(USER_ID, &self.user_ids(part)?)
-                .map_err(|error| Error::write(path, &error))?,
+                .or_unwritable(path)?,
         };
         let tenant_id = match &columns.tenant_id {
             None => None,
@@ -359,7 +359,7 @@ impl<'a> Passes<'a> {
                 Some(copied) => copied,
                 None => columns
                     .encode(TENANT_ID, &self.tenant_ids(part)?)
-                    .map_err(|error| Error::write(path, &error))?,
+                    .or_unwritable(path)?,
             }),
         };
         let digest = part.digest.take().filter(|_| part.row_group.is_some());
@@ -424,7 +424,7 @@ impl<'a> Passes<'a> {
         if chunk.statistics().is_none() {
             return Ok(None);
         }
-        let open = Arc::new(File::open(&file.path).map_err(|error| Error::read(&file.path, &error))?);
+        let open = Arc::new(File::open(&file.path).or_unreadable(&file.path)?);
         let n_rows = part.scored.score.len() as u64;
         // Nor is one whose page headers do not add up: the general reader shall look at it.
         if !parquet_io::guard(&file.path, || has_rows(&open, chunk, n_rows)).unwrap_or(false) {
@@ -434,8 +434,8 @@ impl<'a> Passes<'a> {
             .copy(column, &open, chunk, n_rows)
             .map(Some)
             .map_err(|error| {
-                Error::input(
-                    file.path.display().to_string(),
+                Error::in_file(
+                    &file.path,
                     format!("expected a column that can be copied, found: {error}"),
                 )
             })

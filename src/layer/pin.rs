@@ -14,8 +14,8 @@ pub(crate) fn check_pinned(plan: &Plan, digest: &str, path: &Path) -> Result<()>
     match &plan.layers_digest {
         // Pinned by hand, with the tool that every machine has.
         Some(pinned) if pinned.starts_with("sha256:") && digest::sha256_of_file(path)? == *pinned => Ok(()),
-        Some(pinned) if pinned != digest => Err(Error::input(
-            path.display().to_string(),
+        Some(pinned) if pinned != digest => Err(Error::in_file(
+            path,
             format!(
                 "expected the layer table that plan {} pins, {pinned}, found {digest}",
                 plan.id

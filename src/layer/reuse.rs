@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{FileResult, Result};
 use crate::base::json;
 use crate::base::parquet_io::guard;
 use crate::input::{InputFile, NotFlat, Part, UserReader};
@@ -173,9 +173,7 @@ impl<'a> Reuse<'a> {
             }
             Ok(hasher.finalize().to_hex().to_string())
         };
-        read(&file.path)
-            .map(Some)
-            .map_err(|error| Error::read(&file.path, &error))
+        read(&file.path).map(Some).or_unreadable(&file.path)
     }
 
     /// The row group of the previous night with this digest. Its tenants are those of the input, which the digest covers.
@@ -188,7 +186,7 @@ impl<'a> Reuse<'a> {
 
 impl Previous {
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let file = File::open(path).or_unreadable(path)?;
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;

@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{
 use std::fs::File;
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::parquet_io::guard;
 use crate::input::tenant_at;
 use crate::layer::score::ten_thousandths;
@@ -31,7 +31,7 @@ impl<'a> LayerFile<'a> {
     /// # Errors
     /// A file that is not Parquet.
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let file = File::open(path).or_unreadable(path)?;
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
@@ -69,7 +69,7 @@ impl<'a> LayerFile<'a> {
     /// A table that `sluice layer` did not write, or whatever `on_rows` returns.
     pub(crate) fn read(&self, part: usize, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
         let path = self.path;
-        let file = File::open(path).map_err(|error| Error::read(path, &error))?;
+        let file = File::open(path).or_unreadable(path)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
         let mut reader = guard(path, || {
             builder
@@ -108,7 +108,7 @@ impl LayerRows {
         let wrong = |found: &str| {
             let expected =
                 "expected a layer table: an id, a layer, a score of 0..=1 and a consent in every row";
-            Error::input(path.display().to_string(), format!("{expected}, found {found}"))
+            Error::in_file(path, format!("{expected}, found {found}"))
                 .hint("layer tables are what `sluice layer` writes to --out")
         };
         let text = |name: &str| -> Result<Option<StringArray>> {

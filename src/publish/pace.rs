@@ -1,8 +1,10 @@
 //! How many writes a second a store is asked to take.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::base::lock::lock;
 
 /// A pace that all connections keep together.
 pub(super) struct Pace {
@@ -29,7 +31,7 @@ impl Pace {
     pub(super) fn wait(&self, n: usize) {
         let Some(per_second) = self.per_second else { return };
         let start = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut next = lock(&self.next);
             let start = (*next).max(Instant::now());
             *next = start + Duration::from_secs_f64(n as f64 / f64::from(per_second));
             start

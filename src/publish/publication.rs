@@ -227,11 +227,10 @@ pub enum Parts {
 /// Refuses a schedule that says two things at once.
 fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     let wrong = |found: String| {
-        Err(Error::input(
-            path.display().to_string(),
-            format!("expected a schedule of Sluice, found {found}"),
+        Err(
+            Error::in_file(path, format!("expected a schedule of Sluice, found {found}"))
+                .hint("make it anew with `sluice schedule`"),
         )
-        .hint("make it anew with `sluice schedule`"))
     };
     if schedule.schema != "sluice.schedule/1" {
         return wrong(format!("one of form {}", schedule.schema));
@@ -269,8 +268,8 @@ fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
                 .find(|layer| !known.contains(layer))
             {
                 None => Ok(()),
-                Some(layer) => Err(Error::input(
-                    path.display().to_string(),
+                Some(layer) => Err(Error::in_file(
+                    path,
                     format!(
                         "expected layers of plan {}, found \"{layer}\"",
                         publication.plan_id
@@ -302,11 +301,10 @@ impl Source {
     pub fn open(dir: &Path, layers: Option<&Path>, parts: Parts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {
-            return Err(Error::input(
-                dir.display().to_string(),
-                format!("expected {} in it, found none", file::SCHEDULE),
-            )
-            .hint("name a folder of `sluice run` or `sluice schedule`"));
+            return Err(
+                Error::in_file(dir, format!("expected {} in it, found none", file::SCHEDULE))
+                    .hint("name a folder of `sluice run` or `sluice schedule`"),
+            );
         }
         let schedule: Schedule = json::read_json(&schedule_path)?;
         let study_path = dir.join(file::STUDY);
@@ -331,8 +329,7 @@ impl Source {
                 .is_some_and(|expected| *expected != found)
             {
                 let expected = publication.layers_digest.unwrap_or_default();
-                return Err(Error::input(
-                    path.display().to_string(),
+                return Err(Error::in_file(path,
                     format!("expected the layer table that the schedule rests on, {expected}, found {found}"),
                 )
                 .hint("layers are frozen while a release is ramped: name the table of the plan's start with --layers"));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::json::{canonical, parse_json};
 use crate::base::time;
 use crate::base::time::Micros;
@@ -143,11 +143,9 @@ impl ReleaseRecord {
         let mut records = read_records(path)?;
         match (records.pop(), records.is_empty()) {
             (Some(record), true) => Ok(record),
-            _ => Err(Error::input(
-                path.display().to_string(),
-                "expected one release record, found several",
-            )
-            .hint("name one file")),
+            _ => {
+                Err(Error::in_file(path, "expected one release record, found several").hint("name one file"))
+            }
         }
     }
 
@@ -208,16 +206,14 @@ pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
     let mut records: Vec<ReleaseRecord> = Vec::new();
     for file in record_files(path)? {
         let place = file.display().to_string();
-        let size = std::fs::metadata(&file)
-            .map_err(|error| Error::read(&file, &error))?
-            .len();
+        let size = std::fs::metadata(&file).or_unreadable(&file)?.len();
         if size > MAX_BYTES {
             return Err(Error::input(
                 place,
                 format!("expected release records, found a file of {size} bytes"),
             ));
         }
-        let bytes = std::fs::read(&file).map_err(|error| Error::read(&file, &error))?;
+        let bytes = std::fs::read(&file).or_unreadable(&file)?;
         for (place, value) in values_of(&file, &place, &bytes)? {
             records.push(ReleaseRecord::of_json(&place, &value)?);
         }
@@ -247,15 +243,15 @@ fn record_files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|error| Error::read(path, &error))?;
+    let entries = std::fs::read_dir(path).or_unreadable(path)?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|file| file.is_file() && is_json(file))
         .collect();
     files.sort();
     if files.is_empty() {
-        return Err(Error::input(
-            path.display().to_string(),
+        return Err(Error::in_file(
+            path,
             "expected .json, .jsonl or .ndjson files in the folder, found none",
         ));
     }

@@ -49,8 +49,8 @@ impl Registry {
         }
         let registry: Self = json::read_json(path)?;
         if registry.schema != SCHEMA {
-            return Err(Error::input(
-                path.display().to_string(),
+            return Err(Error::in_file(
+                path,
                 format!("expected {SCHEMA}, found {}", registry.schema),
             ));
         }

@@ -30,8 +30,8 @@ pub(super) fn codes(
     code: &dyn Fn(&str) -> Option<u32>,
 ) -> Result<Vec<u32>> {
     let other = || {
-        Error::input(
-            path.display().to_string(),
+        Error::in_file(
+            path,
             format!("expected names of the cube in `{name}`, found others"),
         )
     };
@@ -53,10 +53,7 @@ pub(super) fn codes(
 }
 
 pub(super) fn missing(path: &Path, name: &str) -> Error {
-    Error::input(
-        path.display().to_string(),
-        format!("expected a column `{name}` of a cube, found none"),
-    )
+    Error::in_file(path, format!("expected a column `{name}` of a cube, found none"))
 }
 
 pub(super) fn integer<'a>(path: &Path, batch: &'a RecordBatch, name: &str) -> Result<&'a Int32Array> {

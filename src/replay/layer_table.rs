@@ -2,11 +2,12 @@
 
 use hashbrown::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::base::error::{Error, Result};
-use crate::base::{digest, hash, parallel, parquet_io};
+use crate::base::lock::lock;
+use crate::base::{digest, hash, lock, parallel, parquet_io};
 use crate::input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table};
 use crate::layer::{LayerRows, check_pinned};
 use crate::replay::index::UNKNOWN;
@@ -69,8 +70,8 @@ impl<'a> LayerTable<'a> {
         check_pinned(plan, &digest, path)?;
         let table = Table::of_parquet(path)?;
         if table.n_rows().is_none_or(|n| n >= u64::from(UNKNOWN)) {
-            return Err(Error::input(
-                path.display().to_string(),
+            return Err(Error::in_file(
+                path,
                 "expected fewer than 4,294,967,295 users, found more",
             ));
         }
@@ -91,10 +92,7 @@ impl<'a> LayerTable<'a> {
         let codes = Mutex::new(TenantCodes::default());
         if self.table.has("tenant_id") {
             let note = |name: &str, row: u32| {
-                codes
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .code(name, row);
+                lock(&codes).code(name, row);
             };
             if parallel::fold_parts(
                 self.table.parts.len(),
@@ -111,9 +109,7 @@ impl<'a> LayerTable<'a> {
         } else if self.n_users() > 0 {
             return Ok(vec![DEFAULT_TENANT.to_owned()]);
         }
-        let mut names: Vec<(u32, String)> = codes
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        let mut names: Vec<(u32, String)> = lock::into_inner(codes)
             .codes
             .into_iter()
             .map(|(name, (_, first))| (first, name))
@@ -154,8 +150,8 @@ impl<'a> LayerTable<'a> {
             Ok(())
         };
         flat().map_err(|NotFlat| {
-            Error::input(
-                self.path.display().to_string(),
+            Error::in_file(
+                self.path,
                 "expected plain text in `tenant_id`, found something else",
             )
         })
@@ -174,14 +170,12 @@ impl<'a> LayerTable<'a> {
             |(), part| match self.scan(self.table.parts[part], tenants, seed) {
                 Ok(users) => on_users(&users),
                 Err(NotFlat) => {
-                    odd.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(self.table.parts[part]);
+                    lock(&odd).push(self.table.parts[part]);
                     Ok(())
                 }
             },
         )?;
-        let odd = odd.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let odd = lock::into_inner(odd);
         if odd.is_empty() {
             return Ok(());
         }
@@ -200,8 +194,8 @@ impl<'a> LayerTable<'a> {
                     .iter()
                     .position(|layer| layer.id == rows.layers.value(row))
                 else {
-                    return Err(Error::input(
-                        self.path.display().to_string(),
+                    return Err(Error::in_file(
+                        self.path,
                         format!(
                             "expected a layer of plan {}, found \"{}\"",
                             self.plan.id,
@@ -325,7 +319,7 @@ impl<'a> LayerTable<'a> {
                 users
                     .index
                     .insert(keys, |_, key| (key.hash, key.row), &mut |a, b| {
-                        alike.lock().unwrap_or_else(PoisonError::into_inner).push((a, b))
+                        lock(&alike).push((a, b))
                     });
                 for key in keys {
                     users.put(key.row as usize, key.user);
@@ -333,7 +327,7 @@ impl<'a> LayerTable<'a> {
                 count_places(&places, keys);
                 Ok(())
             })?;
-            let alike = alike.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let alike = lock::into_inner(alike);
             self.check_unique(&alike)?;
             if alike.is_empty() {
                 let places = places
@@ -354,8 +348,8 @@ impl<'a> LayerTable<'a> {
 
     /// Two users look alike under every seed.
     pub(super) fn never_apart(&self) -> Error {
-        Error::input(
-            self.path.display().to_string(),
+        Error::in_file(
+            self.path,
             "expected ids whose hashes differ, found two that stay alike",
         )
     }
@@ -382,8 +376,8 @@ impl<'a> LayerTable<'a> {
             .map(|(a, b)| *a.max(b))
             .min();
         match twice.and_then(|row| ids.get(&row)) {
-            Some((_, id)) => Err(Error::input(
-                self.path.display().to_string(),
+            Some((_, id)) => Err(Error::in_file(
+                self.path,
                 format!("expected one row a user, found \"{id}\" twice"),
             )),
             None => Ok(()),

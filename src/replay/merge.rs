@@ -45,8 +45,8 @@ impl Earlier {
         let cube = Cube::read(folder)?;
         let plan = ctx.plan;
         let differs = |what: &str| {
-            Err(Error::input(
-                folder.display().to_string(),
+            Err(Error::in_file(
+                folder,
                 format!(
                     "expected a cube of plan {} with its {what}, found another",
                     plan.id
@@ -116,8 +116,8 @@ impl Earlier {
             .filter(|known| !listed(known))
             .find(|k| wanted(k))
         {
-            Some(known) => Err(Error::input(
-                folder.display().to_string(),
+            Some(known) => Err(Error::in_file(
+                folder,
                 format!(
                     "expected {} in --traffic, {what}, found other files",
                     known.file.name
@@ -149,7 +149,7 @@ impl Earlier {
                     "expected {} as the earlier cube counted it ({}), found {}",
                     file.name, known.file.digest, file.digest
                 );
-                return Err(Error::input(folder.display().to_string(), found).hint(
+                return Err(Error::in_file(folder, found).hint(
                     "if the file has changed, scan the whole log, without --since; if it is another file of that name, give --traffic a folder above both",
                 ));
             }
@@ -393,8 +393,8 @@ fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) ->
         ),
     ];
     match pairs.iter().find(|(_, alike)| !alike) {
-        Some((what, _)) => Err(Error::input(
-            folder.display().to_string(),
+        Some((what, _)) => Err(Error::in_file(
+            folder,
             format!("expected the {what} of {}, found another", first_folder.display()),
         )
         .hint("only cubes of one ramp at one as_of can be merged")),

@@ -6,13 +6,14 @@ use std::fs::File;
 use std::io;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
 
-use crate::base::error::{Error, Result};
-use crate::base::hash;
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::lock::lock;
 use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
+use crate::base::{hash, lock};
 use crate::input::{Turns, decode_turns, encode_turns};
 use crate::replay::context::{Inputs, Scan};
 use crate::replay::finish::NoUsers;
@@ -71,25 +72,21 @@ impl<'a> Partitions<'a> {
             .collect::<io::Result<_>>();
         Ok(Self {
             near,
-            files: files.map_err(|error| Error::write(near, &error))?,
+            files: files.or_unwritable(near)?,
         })
     }
 
     fn append(&self, partition: usize, bytes: &[u8]) -> Result<()> {
-        let mut file = self.files[partition]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        file.write_all(bytes)
-            .map_err(|error| Error::write(self.near, &error))
+        let mut file = lock(&self.files[partition]);
+        file.write_all(bytes).or_unwritable(self.near)
     }
 
     /// A partition's file from its start; its bytes are freed when it is dropped.
     fn take(&mut self, partition: usize) -> Result<File> {
-        let empty = nameless_file(self.near, partition).map_err(|error| Error::write(self.near, &error))?;
+        let empty = nameless_file(self.near, partition).or_unwritable(self.near)?;
         let file = std::mem::replace(&mut self.files[partition], Mutex::new(empty));
-        let mut file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(0))
-            .map_err(|error| Error::read(self.near, &error))?;
+        let mut file = lock::into_inner(file);
+        file.seek(SeekFrom::Start(0)).or_unreadable(self.near)?;
         Ok(file)
     }
 }
@@ -217,7 +214,7 @@ fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
             user: User::unpack(number(bytes, 12)),
         });
     })
-    .map_err(|error| Error::read(near, &error))?;
+    .or_unreadable(near)?;
     // In row order, so that users come out of the partition in order.
     keys.par_sort_unstable_by_key(|key| key.row);
     Ok(keys)
@@ -243,7 +240,7 @@ fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>)
         job.progress,
         &|state, turns| {
             let lane = rayon::current_thread_index().unwrap_or(0) % held.len();
-            let mut held = held[lane].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = lock(&held[lane]);
             for row in state.admitted().iter().map(|row| usize::from(*row)) {
                 let partition = partition_of(turns.user_hash(row), n);
                 if held[partition].take(turns, row) {
@@ -254,12 +251,7 @@ fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>)
         },
     )?;
     for (lane, held) in held.into_iter().enumerate() {
-        for (partition, mut turns) in held
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .into_iter()
-            .enumerate()
-        {
+        for (partition, mut turns) in lock::into_inner(held).into_iter().enumerate() {
             if turns.n > 0 {
                 write(&mut turns, lane, partition)?;
             }
@@ -271,7 +263,7 @@ fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>)
 fn join_blocks(scan: &Scan<'_>, users: &Users, file: File, state: &mut State, near: &Path) -> Result<()> {
     let mut file = BufReader::with_capacity(1 << 18, file);
     let (mut turns, mut bytes) = (scan.turns(), Vec::new());
-    while read_block(&mut file, &mut bytes).map_err(|error| Error::read(near, &error))? {
+    while read_block(&mut file, &mut bytes).or_unreadable(near)? {
         decode_turns(&bytes, &mut turns);
         state.admit_all(&turns);
         state.update(scan, users, &mut turns)?;
@@ -318,10 +310,10 @@ fn seen_run(file: File, near: &Path) -> UserRun<'static> {
         match file.read(&mut bytes[..1]) {
             Ok(0) => return None,
             Ok(_) => {}
-            Err(error) => return Some(Err(Error::read(&near, &error))),
+            Err(error) => return Some(Err(Error::read(&near, error))),
         }
         if let Err(error) = file.read_exact(&mut bytes[1..]) {
-            return Some(Err(Error::read(&near, &error)));
+            return Some(Err(Error::read(&near, error)));
         }
         let packed = number(&bytes, 4);
         let seen = Seen {

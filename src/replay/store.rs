@@ -146,8 +146,8 @@ impl Document {
 }
 
 fn changed(path: &Path, found: &str) -> Error {
-    Error::input(
-        path.display().to_string(),
+    Error::in_file(
+        path,
         format!("expected a whole cube as it was written, found {found}"),
     )
     .hint("make the cube anew with `sluice replay`")

@@ -140,8 +140,8 @@ fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<Us
             && (0..i64::from(u32::MAX)).contains(&user)
             && (0..10_000).contains(&bucket);
         if !whole || !(-1..i64::from(u32::MAX - 1)).contains(&last) {
-            return Err(Error::input(
-                path.display().to_string(),
+            return Err(Error::in_file(
+                path,
                 "expected the users of a cube, found numbers out of range",
             ));
         }

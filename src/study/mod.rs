@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the pipeline, read from top to bottom; every stage of it is a command of its own.
 
+mod load;
 mod pipeline;
 pub mod who;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::{Analysis, Asked};
-use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::files::StagedFolder;
 use crate::base::manifest::{FileEntry, Manifest, file};
 use crate::base::progress::Progress;
@@ -107,7 +107,7 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
                 "expected an --out without the study's inputs, found {} in it",
                 source.path.display()
             );
-            return Err(Error::write(&out, &found).hint("choose another --out"));
+            return Err(Error::write(&out, found).hint("choose another --out"));
         }
     }
     Ok(())
@@ -524,9 +524,7 @@ fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = BTreeMap::new();
     for name in &names {
         let path = dir.join(name);
-        let n_bytes = std::fs::metadata(&path)
-            .map_err(|error| Error::read(&path, &error))?
-            .len();
+        let n_bytes = std::fs::metadata(&path).or_unreadable(&path)?.len();
         files.insert(
             name.display().to_string(),
             FileEntry {

@@ -201,8 +201,8 @@ impl Counted {
                     .iter()
                     .position(|layer| layer.id == id)
                     .ok_or_else(|| {
-                        Error::input(
-                            path.display().to_string(),
+                        Error::in_file(
+                            path,
                             format!("expected a layer of plan {}, found \"{id}\"", plan.id),
                         )
                     })?,

@@ -6,6 +6,7 @@
 )]
 
 mod analyze;
+mod architecture;
 mod audit;
 mod bad_input;
 mod browser;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{env, io};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::objects::http::Connector;
 
 /// What is sent or fetched in one request.
@@ -309,7 +309,7 @@ impl Bucket {
 
     /// Sends a file: in parts if it is large, so that it is never whole in memory.
     pub(crate) fn send(&self, key: &str, path: &Path, n_bytes: u64, digest: &str) -> Result<()> {
-        let unreadable = |error: io::Error| Error::read(path, &error);
+        let unreadable = |error: io::Error| Error::read(path, error);
         let mut file = File::open(path).map_err(unreadable)?;
         if n_bytes <= PART {
             let mut bytes = Vec::new();
@@ -354,7 +354,7 @@ impl Bucket {
     /// Copies an object into a file, part by part; one that is replaced meanwhile is refused.
     pub(crate) fn fetch(&self, found: &Found, path: &Path) -> Result<()> {
         let location = self.key(&found.key)?;
-        let mut file = File::create(path).map_err(|error| Error::write(path, &error))?;
+        let mut file = File::create(path).or_unwritable(path)?;
         let mut start = 0;
         while start < found.n_bytes {
             let end = (start + PART).min(found.n_bytes);
@@ -376,8 +376,7 @@ impl Bucket {
                 );
                 return Err(Error::target(format!("{}/{}", self.place, found.key), found_text));
             }
-            file.write_all(&part)
-                .map_err(|error| Error::write(path, &error))?;
+            file.write_all(&part).or_unwritable(path)?;
             start = end;
         }
         Ok(())

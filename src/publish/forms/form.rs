@@ -78,8 +78,8 @@ pub(super) fn analysis(wanted: &Wanted<'_>) -> Result<Option<Analysis>> {
             "expected an analysis of {} under {}",
             expected.candidate, expected.plan_id
         );
-        return Err(Error::input(
-            path.display().to_string(),
+        return Err(Error::in_file(
+            &path,
             format!(
                 "{expected}, found one of {} under {}",
                 found.candidate, found.plan_id

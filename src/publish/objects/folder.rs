@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::manifest::FileEntry;
 use crate::base::{digest, files};
 use crate::publish::objects::store::Store;
@@ -101,10 +101,8 @@ impl Store for Folder {
     fn send(&self, name: &str, path: &Path, _entry: &FileEntry) -> Result<()> {
         let target = self.root.join(name);
         files::write_file(&target, |to| {
-            let mut from = File::open(path).map_err(|error| Error::read(path, &error))?;
-            io::copy(&mut from, to)
-                .map(|_| ())
-                .map_err(|error| Error::write(&target, &error))
+            let mut from = File::open(path).or_unreadable(path)?;
+            io::copy(&mut from, to).map(|_| ()).or_unwritable(&target)
         })
         .map_err(refused)
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::manifest::{FileEntry, Manifest, file};
 use crate::base::progress::Progress;
 use crate::base::{digest, files, json};
@@ -192,16 +192,14 @@ pub(super) fn study_files(wanted: &Wanted<'_>) -> Result<BTreeMap<String, (PathB
     files
         .into_iter()
         .map(|(name, (path, expected))| {
-            let n_bytes = std::fs::metadata(&path)
-                .map_err(|error| Error::read(&path, &error))?
-                .len();
+            let n_bytes = std::fs::metadata(&path).or_unreadable(&path)?.len();
             let entry = FileEntry {
                 digest: digest::sha256_of_file(&path)?,
                 n_bytes,
             };
             match expected {
-                Some(expected) if expected != entry => Err(Error::input(
-                    path.display().to_string(),
+                Some(expected) if expected != entry => Err(Error::in_file(
+                    &path,
                     format!(
                         "expected the file of its manifest, {}, found {}",
                         expected.digest, entry.digest

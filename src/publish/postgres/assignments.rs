@@ -133,7 +133,7 @@ pub(super) fn load(
     client.batch_execute(&index).map_err(|error| match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => {
             let detail = error.as_db_error().and_then(|told| told.detail()).unwrap_or("a user twice").to_owned();
-            Error::input(table.path().display().to_string(), format!("expected every user once in a tenant, found: {detail}"))
+            Error::in_file(table.path(), format!("expected every user once in a tenant, found: {detail}"))
                 .hint("layer tables with users twice come of unchecked ids: `sluice layer --audit always` names the rows")
         }
         _ => server.failed("expected to index the assignments", &error),

@@ -26,17 +26,13 @@ pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 pub(super) fn encode(rows: &LayerRows, range: Range<usize>, path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
     let text = |bytes: &mut Vec<u8>, text: &str| -> Result<()> {
         if text.as_bytes().contains(&0) {
-            return Err(Error::input(
-                path.display().to_string(),
+            return Err(Error::in_file(
+                path,
                 format!("expected ids that PostgreSQL can hold, found a zero byte in {text:?}"),
             ));
         }
-        let length = i32::try_from(text.len()).map_err(|_| {
-            Error::input(
-                path.display().to_string(),
-                "expected ids below 2 GB, found a longer one",
-            )
-        })?;
+        let length = i32::try_from(text.len())
+            .map_err(|_| Error::in_file(path, "expected ids below 2 GB, found a longer one"))?;
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(text.as_bytes());
         Ok(())

@@ -5,7 +5,7 @@ use postgres::types::ToSql;
 use std::fs;
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::manifest::file;
 use crate::base::{digest, json};
 use crate::gate::GateReport;
@@ -137,14 +137,14 @@ impl Documents {
         let operations = read_csv(dir, &OPERATIONS, plan_id, &mut parts)?.unwrap_or_default();
         let path = dir.join(file::GATE_REPORT);
         if path.exists() {
-            let text = fs::read_to_string(&path).map_err(|error| Error::read(&path, &error))?;
+            let text = fs::read_to_string(&path).or_unreadable(&path)?;
             let report: GateReport = json::read_json(&path)?;
             if report.plan_id != plan_id {
                 let found = format!(
                     "expected the gate report of plan {plan_id}, found one of {:?}",
                     report.plan_id
                 );
-                return Err(Error::input(path.display().to_string(), found));
+                return Err(Error::in_file(&path, found));
             }
             let plan = || Some(plan_id.to_owned());
             let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -197,11 +197,10 @@ fn read_csv(dir: &Path, form: &Form, plan_id: &str, parts: &mut Vec<Vec<u8>>) ->
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(&path).map_err(|error| Error::read(&path, &error))?;
+    let bytes = fs::read(&path).or_unreadable(&path)?;
     let wrong = |found: String| {
         let expected = format!("expected a table of Sluice for plan {plan_id}");
-        Error::input(path.display().to_string(), format!("{expected}, found {found}"))
-            .hint("write it anew with `sluice run`")
+        Error::in_file(&path, format!("{expected}, found {found}")).hint("write it anew with `sluice run`")
     };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     let header = reader

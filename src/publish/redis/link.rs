@@ -5,10 +5,11 @@ use redis::{
     Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike, ErrorKind, IntoConnectionInfo,
     RedisError, RedisResult, Value,
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock;
 use crate::publish::address::Address;
 
 /// One connection.
@@ -92,7 +93,7 @@ impl Pool {
 
     /// A connection: one that waits, or a new one.
     pub(super) fn take(&self) -> Result<Link> {
-        if let Some(link) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(link) = lock(&self.idle).pop() {
             return Ok(link);
         }
         let wire = match &self.source {
@@ -126,10 +127,7 @@ impl Pool {
 
     /// Gives back a connection that is still good. One that failed is dropped instead.
     pub(super) fn give(&self, link: Link) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(link);
+        lock(&self.idle).push(link);
     }
 }
 

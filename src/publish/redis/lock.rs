@@ -2,10 +2,11 @@
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock;
 use crate::publish::redis::context::ask;
 use crate::publish::redis::link::{Link, Pool};
 
@@ -110,12 +111,7 @@ impl<'a> Lock<'a> {
 
     /// Makes the lock live on. To be called before every step.
     pub(super) fn renew(&self, link: &mut Link) -> Result<()> {
-        let is_fresh = self
-            .renewed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
-            < LIFE / 10;
+        let is_fresh = lock(&self.renewed).elapsed() < LIFE / 10;
         if is_fresh { Ok(()) } else { self.prove(link) }
     }
 
@@ -131,7 +127,7 @@ impl<'a> Lock<'a> {
         if link.ask::<i64>(&command)? == 0 {
             return Err(self.is_lost());
         }
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.renewed) = Instant::now();
         Ok(())
     }
 

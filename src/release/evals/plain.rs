@@ -41,8 +41,8 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
     let measures = ["passed", "error"];
     if !table.has("passed") && !table.has("error") && scores.is_empty() {
         let found = columns(&table).join(", ");
-        return Err(Error::input(
-            file.display().to_string(),
+        return Err(Error::in_file(
+            file,
             format!("expected a column `passed` or `score_...`, found {found}"),
         )
         .hint("if the column has another name, say so: --column passed=NAME or --column score_x=NAME"));

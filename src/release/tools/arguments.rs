@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::number::number;
 use crate::input;
 use crate::release::tools::bundle::{Tool, ToolBundle};
@@ -81,9 +81,9 @@ pub struct RejectedCall {
 /// A file that cannot be read, or a line that is something else.
 pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     for file in input::find_files(path)? {
-        let bytes = std::fs::File::open(&file).map_err(|error| Error::read(&file, &error))?;
+        let bytes = std::fs::File::open(&file).or_unreadable(&file)?;
         for (idx, line) in BufReader::with_capacity(1 << 18, bytes).split(b'\n').enumerate() {
-            let line = line.map_err(|error| Error::read(&file, &error))?;
+            let line = line.or_unreadable(&file)?;
             if line.trim_ascii().is_empty() {
                 continue;
             }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::json::parse_json;
 use crate::base::{digest, files};
 use crate::release::record::RiskLevel;
@@ -98,16 +98,14 @@ impl ToolBundle {
         let mut bytes_of_all = Vec::new();
         for file in &files {
             let place = file.display().to_string();
-            let size = std::fs::metadata(file)
-                .map_err(|error| Error::read(file, &error))?
-                .len();
+            let size = std::fs::metadata(file).or_unreadable(file)?.len();
             if size > MAX_BYTES {
                 return Err(Error::input(
                     place,
                     format!("expected a tool bundle, found a file of {size} bytes"),
                 ));
             }
-            let bytes = std::fs::read(file).map_err(|error| Error::read(file, &error))?;
+            let bytes = std::fs::read(file).or_unreadable(file)?;
             bundle.take(&place, &value_of(&place, file, &bytes)?)?;
             bytes_of_all.push(bytes);
         }
@@ -117,8 +115,8 @@ impl ToolBundle {
         };
         bundle.tools.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = bundle.tools.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(Error::input(
-                path.display().to_string(),
+            return Err(Error::in_file(
+                path,
                 format!("expected every tool once, found `{}` twice", pair[0].name),
             ));
         }
@@ -194,8 +192,8 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
         })
     });
     if files.is_empty() {
-        return Err(Error::input(
-            path.display().to_string(),
+        return Err(Error::in_file(
+            path,
             "expected .json, .yaml or .yml files in the folder, found none",
         ));
     }

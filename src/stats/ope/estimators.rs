@@ -286,7 +286,7 @@ pub fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     #[test]

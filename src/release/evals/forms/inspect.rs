@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::Interner;
 use crate::release::evals::forms::json::{
     MAX_MEMBER, MAX_SAMPLES, finite, number_of, outcome_of, parse, text_of,
@@ -200,8 +200,8 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
             format!("expected an .eval archive of Inspect, found: {error}"),
         )
     };
-    let mut archive = zip::ZipArchive::new(File::open(file).map_err(|error| Error::read(file, &error))?)
-        .map_err(|error| unreadable(&error))?;
+    let mut archive =
+        zip::ZipArchive::new(File::open(file).or_unreadable(file)?).map_err(|error| unreadable(&error))?;
     let mut left = MAX_MEMBER;
     let mut member = |name: &str| -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();

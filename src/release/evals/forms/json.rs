@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::release;
 use crate::release::evals::row::Outcome;
 
@@ -24,17 +24,14 @@ pub(crate) const MAX_LINE: usize = 256 << 20;
 
 /// Each line that is not blank, with its number.
 pub(super) fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
-    let mut reader = BufReader::with_capacity(
-        1 << 18,
-        File::open(file).map_err(|error| Error::read(file, &error))?,
-    );
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(file).or_unreadable(file)?);
     let (mut line, mut number) = (Vec::new(), 0_u64);
     loop {
         line.clear();
         let n = (&mut reader)
             .take(MAX_LINE as u64)
             .read_until(b'\n', &mut line)
-            .map_err(|error| Error::read(file, &error))?;
+            .or_unreadable(file)?;
         if n == 0 {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::Interner;
 use crate::base::{digest, files};
 use crate::input;
@@ -31,8 +31,8 @@ pub fn read_evals(source: &Source, with_outputs: bool) -> Result<EvalTable> {
         let n_before = table.rows.len();
         let form = read_file(source, &file, with_outputs, &mut table.rows)?;
         if table.rows.len() == n_before {
-            return Err(Error::input(
-                file.display().to_string(),
+            return Err(Error::in_file(
+                &file,
                 format!("expected results of cases, found none (read as {})", form.name()),
             ));
         }
@@ -41,8 +41,8 @@ pub fn read_evals(source: &Source, with_outputs: bool) -> Result<EvalTable> {
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let digest = digest::blake3_of_file(&file)?;
         if let Some((other, _)) = table.sources.iter().find(|(other, _)| other.digest == digest) {
-            return Err(Error::input(
-                file.display().to_string(),
+            return Err(Error::in_file(
+                &file,
                 format!(
                     "expected different files, found the bytes of {}: its runs would count twice",
                     other.name
@@ -65,8 +65,8 @@ pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
             .is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
     });
     if files.is_empty() {
-        return Err(Error::input(
-            path.display().to_string(),
+        return Err(Error::in_file(
+            path,
             "expected evaluation results (.eval, .json, .jsonl, .csv, .parquet) in the folder, found none",
         ));
     }
@@ -122,14 +122,14 @@ pub(super) fn form_of_line(line: &[u8]) -> Option<Form> {
 }
 
 pub(super) fn first_line(file: &Path) -> Result<Vec<u8>> {
-    let mut reader = BufReader::new(File::open(file).map_err(|error| Error::read(file, &error))?);
+    let mut reader = BufReader::new(File::open(file).or_unreadable(file)?);
     let mut line = Vec::new();
     loop {
         line.clear();
         let n = (&mut reader)
             .take(MAX_LINE as u64)
             .read_until(b'\n', &mut line)
-            .map_err(|error| Error::read(file, &error))?;
+            .or_unreadable(file)?;
         if n == 0 || !line.trim_ascii().is_empty() {
             return Ok(line);
         }
@@ -144,9 +144,7 @@ pub(super) fn stem(file: &Path) -> String {
 /// A whole JSON document: what it is shows in its keys.
 pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<Form> {
     let place = file.display().to_string();
-    let size = std::fs::metadata(file)
-        .map_err(|error| Error::read(file, &error))?
-        .len();
+    let size = std::fs::metadata(file).or_unreadable(file)?.len();
     if size > MAX_DOCUMENT {
         return Err(Error::input(
             place,
@@ -154,7 +152,7 @@ pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<Form> {
         )
         .hint("write one result a line (.jsonl)"));
     }
-    let bytes = std::fs::read(file).map_err(|error| Error::read(file, &error))?;
+    let bytes = std::fs::read(file).or_unreadable(file)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut names = Interner::default();
     if bytes.trim_ascii_start().first() == Some(&b'[') {

@@ -1,0 +1,40 @@
+//! Loads a scenario file.
+
+use std::path::Path;
+
+use crate::base::error::{Error, Problem, Result};
+use crate::scenario::{Overrides, Scenario};
+
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not TOML; else every wrong key and value of it at once.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let problem = Problem::new(
+                path.display().to_string(),
+                format!("expected a scenario file, found: {error}"),
+            );
+            Error::scenario(vec![
+                problem.hint("scenarios that ship with Sluice are in scenarios/"),
+            ])
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let name = path
+            .file_stem()
+            .map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
+        Self::parse(&text, &name, folder, overrides).map_err(|problems| {
+            let file = path.display();
+            let placed = |p: Problem| Problem {
+                place: if p.place.is_empty() {
+                    file.to_string()
+                } else {
+                    format!("{file}: {}", p.place)
+                },
+                ..p
+            };
+            Error::scenario(problems.into_iter().map(placed).collect())
+        })
+    }
+}
