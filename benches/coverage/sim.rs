@@ -10,7 +10,7 @@ use sluice::metric::BadRateOf;
 use sluice::qos;
 use sluice::qos::{Rates, estimate_arm};
 use sluice::scenario::QosConfig;
-use sluice::stats::effect::Levels;
+use sluice::stats::effect::IntervalSpec;
 use sluice::stats::quantile::{Histogram, bin_of};
 use sluice::stats::ratio::ClusterVariance;
 use sluice::stats::{Clusters, Reason, effect, quantile, ratio, sequential};
@@ -143,7 +143,7 @@ fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
         users[arm].push((num, n as f64));
         squares[arm] += square;
     }
-    let levels = Levels {
+    let levels = IntervalSpec {
         alpha: ALPHA,
         v_star: 1e-4,
     };
@@ -257,7 +257,7 @@ pub(crate) fn anytime_error(n_looks: usize, users_a_look: usize, n_runs: usize, 
                 vec![(0.0, 0.0); usize::from(N_GROUPS)],
                 vec![(0.0, 0.0); usize::from(N_GROUPS)],
             ];
-            let levels = Levels {
+            let levels = IntervalSpec {
                 alpha: ALPHA,
                 v_star: sequential::v_star_for(0.02),
             };

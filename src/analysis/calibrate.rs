@@ -7,17 +7,17 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::analysis::levels::DEFAULT_RELATIVE_MDE;
+use crate::analysis::interval_specs::DEFAULT_RELATIVE_MDE;
 use crate::analysis::sums::CubeSums;
 use crate::bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start};
 use crate::metric::Metric;
 use crate::replay::{Cube, CubeLayer};
 use crate::scenario::{Arm, Scenario};
-use crate::stats::contrast::Plan;
+use crate::stats::contrast::TestPlan;
 use crate::stats::dist::norm_isf;
-use crate::stats::effect::Levels;
+use crate::stats::effect::IntervalSpec;
 use crate::stats::p_value::Alternative;
-use crate::stats::two_proportions::{Counts, ProportionMethod};
+use crate::stats::two_proportions::{ProportionMethod, TwoByTwo};
 use crate::stats::{Interval, Known, Reason, effect, proportion, sequential, srm, two_proportions};
 
 /// Clusters from which an even share of all widths is enough.
@@ -365,13 +365,13 @@ fn finding(
     } else {
         DEFAULT_RELATIVE_MDE * value.abs()
     };
-    let levels = Levels {
+    let levels = IntervalSpec {
         alpha,
         v_star: sequential::v_star_for(mde),
     };
     let effect = effect::between_clusters(&control, &treatment, metric.proportion, levels)?;
     let naive = metric.proportion.then(|| {
-        let plan = Plan {
+        let plan = TestPlan {
             alternative: Alternative::TwoSided,
             alpha,
         };
@@ -387,9 +387,9 @@ fn finding(
     })
 }
 
-fn sum(rows: &[(f64, f64)]) -> Counts {
+fn sum(rows: &[(f64, f64)]) -> TwoByTwo {
     rows.iter()
-        .fold(Counts { n: 0.0, x: 0.0 }, |sum, (num, den)| Counts {
+        .fold(TwoByTwo { n: 0.0, x: 0.0 }, |sum, (num, den)| TwoByTwo {
             n: sum.n + den,
             x: sum.x + num,
         })

@@ -8,7 +8,7 @@ use crate::analysis::document::{
     UserCounts,
 };
 use crate::analysis::infer::metric_arm;
-use crate::analysis::levels::{Levelled, concurrent};
+use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
 use crate::input::DEFAULT_TENANT;
 use crate::input::counters::{CounterWindows, Windows};
 use crate::metric::{Metric, RATE_METRICS};
@@ -80,7 +80,7 @@ fn analyze_stage(
     stage: &Stage,
 ) -> StageAnalysis {
     let plan = &scenario.plan;
-    let levelled = Levelled(scenario);
+    let levelled = IntervalSpecs(scenario);
     let rates: Vec<[Windows; 2]> = (0..RATE_METRICS.len())
         .map(|rate| [Arm::Baseline, Arm::Candidate].map(|arm| windows.rate(layer, arm, rate, stage)))
         .collect();
@@ -136,7 +136,7 @@ fn analyze_stage(
 }
 
 fn analyze_metric(
-    levelled: &Levelled<'_>,
+    levelled: &IntervalSpecs<'_>,
     metric: &Metric,
     arms: &[Windows; 2],
     stage: &Stage,

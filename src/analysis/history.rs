@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::document::{LatencyAnalysis, UserCounts};
 use crate::analysis::infer::Inference;
-use crate::analysis::levels::concurrent;
+use crate::analysis::interval_specs::concurrent;
 use crate::analysis::sums::{CubeSums, GroupSums};
 use crate::base::time::{DAY, Micros};
 use crate::bucket::{Ratio, group_start};
@@ -44,7 +44,7 @@ pub(crate) struct History<'a> {
 }
 
 /// Sums of both arms since a ratio was taken.
-pub(crate) struct Stretch {
+pub(crate) struct AccumulationWindow {
     sums: [GroupSums; 2],
     /// Requests in the groups that the ratio reaches.
     pub(crate) requests: u64,
@@ -101,9 +101,9 @@ impl<'a> History<'a> {
         }
     }
 
-    pub(crate) fn stretch(&self) -> Stretch {
+    pub(crate) fn stretch(&self) -> AccumulationWindow {
         let empty = || self.inference.sums.empty_groups();
-        Stretch {
+        AccumulationWindow {
             sums: [empty(), empty()],
             requests: 0,
             basis: None,
@@ -116,7 +116,7 @@ impl<'a> History<'a> {
     pub(crate) fn advance(
         &self,
         layer: &CubeLayer,
-        stretch: &mut Stretch,
+        stretch: &mut AccumulationWindow,
         (since, now): (u32, u32),
         ratio: Ratio,
         logged: &dyn Fn(u32) -> Ratio,
@@ -139,7 +139,7 @@ impl<'a> History<'a> {
     fn add(
         &self,
         cells: &WindowCells,
-        stretch: &mut Stretch,
+        stretch: &mut AccumulationWindow,
         views: &[bool],
         (ratio, logged): (Ratio, Ratio),
         is_first: bool,
@@ -187,7 +187,7 @@ impl<'a> History<'a> {
         &self,
         plan: &Plan,
         layer: &CubeLayer,
-        stretch: &Stretch,
+        stretch: &AccumulationWindow,
         start: Micros,
         (ratio, now): (Ratio, Micros),
     ) -> StageThen {

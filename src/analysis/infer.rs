@@ -4,15 +4,15 @@ use crate::analysis::document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
     MetricAnalysis, MetricArm, QosStage, RatioValue, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
-use crate::analysis::levels::{Levelled, concurrent};
-use crate::analysis::sums::{BrokenSums, CubeSums, GroupSums};
+use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
+use crate::analysis::sums::{BreakdownSums, CubeSums, GroupSums};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
 use crate::metric::{Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
 use crate::replay::{Cube, CubeLayer};
 use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, Scenario, Stage, stages_of};
-use crate::stats::effect::{Effect, EffectMethod, Estimate, Levels};
+use crate::stats::effect::{Effect, EffectMethod, Estimate, IntervalSpec};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::stats::quantile::QuantileEstimate;
 use crate::stats::stages::{Combined, StageEffect, combine};
@@ -25,7 +25,7 @@ const MICROS_A_MS: f64 = 1e3;
 
 /// What is asked of an analysis beside what it always tells.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Asked {
+pub struct AnalysisOptions {
     /// Layers, and ratios at which their value is wanted.
     pub ratios: Vec<(String, Ratio)>,
 }
@@ -34,7 +34,7 @@ pub struct Asked {
 ///
 /// # Errors
 /// When the cube is not of the scenario's plan, or a layer is asked for that the plan does not have.
-pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &Asked) -> Result<Analysis> {
+pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Result<Analysis> {
     check_plan(cube, scenario)?;
     if let Some((layer, _)) = asked
         .ratios
@@ -137,8 +137,8 @@ pub(super) struct Inference<'a> {
 }
 
 impl Inference<'_> {
-    pub(super) fn levelled(&self) -> Levelled<'_> {
-        Levelled(self.scenario)
+    pub(super) fn levelled(&self) -> IntervalSpecs<'_> {
+        IntervalSpecs(self.scenario)
     }
 
     fn alpha(&self) -> f64 {
@@ -167,7 +167,7 @@ impl Inference<'_> {
         }
     }
 
-    fn values(&self, asked: &Asked) -> Vec<RatioValue> {
+    fn values(&self, asked: &AnalysisOptions) -> Vec<RatioValue> {
         let of = |(id, ratio): &(String, Ratio)| {
             let is_asked = |layer: &&CubeLayer| self.cube.layer_ids[usize::from(layer.layer)] == *id;
             self.cube
@@ -255,7 +255,7 @@ impl Inference<'_> {
             .iter()
             .filter(|metric| self.cube.metric_columns(metric).is_ok())
             .collect();
-        let of_value = |(column, value, [baseline, candidate]): (usize, u32, &[BrokenSums; 2])| {
+        let of_value = |(column, value, [baseline, candidate]): (usize, u32, &[BreakdownSums; 2])| {
             let breakdown = &self.cube.breakdowns[column];
             let mut metrics: Vec<MetricAnalysis> = known
                 .iter()
@@ -467,7 +467,7 @@ impl Inference<'_> {
 }
 
 /// The precision-weighted mean is `S / V`, and its variance `1 / V`.
-fn score_process(mean: Combined, levels: Levels) -> ScoreProcess {
+fn score_process(mean: Combined, levels: IntervalSpec) -> ScoreProcess {
     let v = mean.std_error.powi(2);
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
     ScoreProcess {

@@ -166,12 +166,12 @@ impl GroupSums {
 }
 
 /// Rows and sums of one release where a column has one value.
-pub(super) struct BrokenSums {
+pub(super) struct BreakdownSums {
     pub(super) n_rows: u64,
     pub(super) sums: GroupSums,
 }
 
-impl BrokenSums {
+impl BreakdownSums {
     fn new(views: &Rc<[View]>) -> Self {
         Self {
             n_rows: 0,
@@ -191,7 +191,7 @@ pub(super) struct CubeSums {
     users: BTreeMap<(u32, u8, u8), UserCounts>,
     new_users: BTreeMap<(u32, u8, u8), [u64; 2]>,
     /// By tenant, layer and stage, then column and value.
-    breakdowns: BTreeMap<(u32, u8, u8, usize, u32), [BrokenSums; 2]>,
+    breakdowns: BTreeMap<(u32, u8, u8, usize, u32), [BreakdownSums; 2]>,
     /// By tenant, layer, stage and delay.
     mature_rows: BTreeMap<(u32, u8, u8, Micros), u64>,
 }
@@ -328,7 +328,8 @@ impl CubeSums {
                 }
                 let of_value = self.breakdowns.entry((tenant, layer, stage, idx, *value));
                 let of_arm = &mut of_value
-                    .or_insert_with(|| [BrokenSums::new(&views), BrokenSums::new(&views)])[arm as usize];
+                    .or_insert_with(|| [BreakdownSums::new(&views), BreakdownSums::new(&views)])
+                    [arm as usize];
                 of_arm.sums.add(u32::from(group), cell, &is_mature);
                 of_arm.n_rows += rows_column.map_or(0, |column| cell[column].unsigned_abs());
             }
@@ -341,7 +342,7 @@ impl CubeSums {
         tenant: u32,
         layer: u8,
         stage: u8,
-    ) -> impl Iterator<Item = (usize, u32, &[BrokenSums; 2])> {
+    ) -> impl Iterator<Item = (usize, u32, &[BreakdownSums; 2])> {
         let range = (tenant, layer, stage, 0, 0)..=(tenant, layer, stage, usize::MAX, u32::MAX);
         self.breakdowns
             .range(range)

@@ -72,18 +72,18 @@ pub struct Completeness {
 }
 
 /// Counts of a release: rows, and those with user, instant, layer and trace.
-type Counts = [u64; 5];
+type RowTally = [u64; 5];
 
 #[derive(Default)]
-struct State {
+struct CompletenessState {
     /// By tenant and release; rows without a release under the empty name, which no release has.
-    by_tenant: BTreeMap<String, BTreeMap<String, Counts>>,
+    by_tenant: BTreeMap<String, BTreeMap<String, RowTally>>,
     n_bad: u64,
     n_outside: u64,
 }
 
-impl State {
-    fn add(&mut self, tenant: &str, release: &str, counts: Counts) {
+impl CompletenessState {
+    fn add(&mut self, tenant: &str, release: &str, counts: RowTally) {
         // A text is made once a release, not once a row.
         if let Some(sums) = self
             .by_tenant
@@ -112,7 +112,7 @@ pub fn completeness(
 ) -> Result<Completeness> {
     let parts = &reader.table().parts;
     let bar = progress.rows("audit", reader.table().n_rows());
-    let states = parallel::fold_parts(parts.len(), State::default, |state, part| {
+    let states = parallel::fold_parts(parts.len(), CompletenessState::default, |state, part| {
         let mut n_outside = 0;
         let n_bad = reader.read_links(parts[part], &mut |links| {
             bar.advance(links.len() as u64);
@@ -142,7 +142,7 @@ pub fn completeness(
         state.n_outside += n_outside;
         Ok(())
     })?;
-    let mut all = State::default();
+    let mut all = CompletenessState::default();
     for state in states {
         all.n_bad += state.n_bad;
         all.n_outside += state.n_outside;
@@ -155,7 +155,7 @@ pub fn completeness(
     Ok(judge(&all, records))
 }
 
-fn judge(all: &State, records: &RecordIndex) -> Completeness {
+fn judge(all: &CompletenessState, records: &RecordIndex) -> Completeness {
     let mut releases = Vec::new();
     let mut n_release = 0;
     for (tenant, of_tenant) in &all.by_tenant {

@@ -69,7 +69,7 @@ pub(crate) fn map_in_order<T: Send>(
     if n_threads <= 1 {
         return (0..n).try_for_each(|idx| consume(idx, compute(idx)?));
     }
-    let line = Line {
+    let line = Waiting {
         state: Mutex::default(),
         changed: Condvar::new(),
         n,
@@ -94,7 +94,7 @@ pub(crate) fn map_in_order<T: Send>(
 }
 
 /// Results on their way from workers to the one that takes them in order.
-struct Line<T> {
+struct Waiting<T> {
     state: Mutex<LineState<T>>,
     changed: Condvar,
     n: usize,
@@ -119,7 +119,7 @@ impl<T> Default for LineState<T> {
     }
 }
 
-struct StopOnDrop<'a, T>(&'a Line<T>);
+struct StopOnDrop<'a, T>(&'a Waiting<T>);
 
 impl<T> Drop for StopOnDrop<'_, T> {
     fn drop(&mut self) {
@@ -128,7 +128,7 @@ impl<T> Drop for StopOnDrop<'_, T> {
     }
 }
 
-impl<T> Line<T> {
+impl<T> Waiting<T> {
     fn lock(&self) -> MutexGuard<'_, LineState<T>> {
         lock(&self.state)
     }

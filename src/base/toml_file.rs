@@ -67,13 +67,13 @@ pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems
         match serde_path_to_error::deserialize(table.clone()) {
             Ok(value) => return value,
             Err(error) => {
-                let mut path: Vec<Step> = error.path().iter().filter_map(Step::from_segment).collect();
+                let mut path: Vec<KeyStep> = error.path().iter().filter_map(KeyStep::from_segment).collect();
                 let message = error.inner().message().trim().to_owned();
                 let unknown = unknown_field(&message);
                 if let Some((name, _)) = &unknown
-                    && !matches!(path.last(), Some(Step::Key(key)) if key == name)
+                    && !matches!(path.last(), Some(KeyStep::Key(key)) if key == name)
                 {
-                    path.push(Step::Key(name.clone()));
+                    path.push(KeyStep::Key(name.clone()));
                 }
                 let place = show_path(&path);
                 problems.push(match unknown {
@@ -89,12 +89,12 @@ pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems
 }
 
 /// One step of a key path.
-pub(crate) enum Step {
+pub(crate) enum KeyStep {
     Key(String),
     Index(usize),
 }
 
-impl Step {
+impl KeyStep {
     fn from_segment(segment: &serde_path_to_error::Segment) -> Option<Self> {
         match segment {
             serde_path_to_error::Segment::Seq { index } => Some(Self::Index(*index)),
@@ -104,16 +104,16 @@ impl Step {
     }
 }
 
-pub(crate) fn show_path(path: &[Step]) -> String {
+pub(crate) fn show_path(path: &[KeyStep]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
-            Step::Key(key) if text.is_empty() => text.push_str(key),
-            Step::Key(key) => {
+            KeyStep::Key(key) if text.is_empty() => text.push_str(key),
+            KeyStep::Key(key) => {
                 text.push('.');
                 text.push_str(key);
             }
-            Step::Index(idx) => text.push_str(&format!("[{}]", idx + 1)),
+            KeyStep::Index(idx) => text.push_str(&format!("[{}]", idx + 1)),
         }
     }
     text
@@ -142,21 +142,21 @@ pub(crate) fn unknown_key(place: String, name: &str, expected: &[String]) -> Pro
 }
 
 /// Takes out what the path names; an array entry that cannot be taken out alone takes its array with it.
-pub(crate) fn remove(table: &mut Table, path: &[Step]) -> bool {
+pub(crate) fn remove(table: &mut Table, path: &[KeyStep]) -> bool {
     let Some((last, parents)) = path.split_last() else {
         return false;
     };
     let mut parents = parents.iter();
-    let Some(Step::Key(first)) = parents.next() else {
-        return matches!(last, Step::Key(key) if table.remove(key).is_some());
+    let Some(KeyStep::Key(first)) = parents.next() else {
+        return matches!(last, KeyStep::Key(key) if table.remove(key).is_some());
     };
     let Some(mut node) = table.get_mut(first) else {
         return false;
     };
     for step in parents {
         let next = match (step, node) {
-            (Step::Key(key), Value::Table(table)) => table.get_mut(key),
-            (Step::Index(idx), Value::Array(array)) => array.get_mut(*idx),
+            (KeyStep::Key(key), Value::Table(table)) => table.get_mut(key),
+            (KeyStep::Index(idx), Value::Array(array)) => array.get_mut(*idx),
             _ => None,
         };
         match next {
@@ -165,8 +165,8 @@ pub(crate) fn remove(table: &mut Table, path: &[Step]) -> bool {
         }
     }
     match (last, node) {
-        (Step::Key(key), Value::Table(table)) => table.remove(key).is_some(),
-        (Step::Index(idx), Value::Array(array)) if *idx < array.len() => {
+        (KeyStep::Key(key), Value::Table(table)) => table.remove(key).is_some(),
+        (KeyStep::Index(idx), Value::Array(array)) if *idx < array.len() => {
             array.remove(*idx);
             true
         }

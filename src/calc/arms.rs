@@ -1,16 +1,16 @@
 //! Arms of a comparison, as `sluice calc` takes them.
 
 use crate::calc::fields::{Fields, Refusal, Taken};
-use crate::stats::contrast::Plan;
+use crate::stats::contrast::TestPlan;
 use crate::stats::effect::Estimate;
 use crate::stats::moments::{Moments, RatioSums};
 use crate::stats::p_value::Alternative;
-use crate::stats::two_proportions::Counts;
+use crate::stats::two_proportions::TwoByTwo;
 use crate::stats::{Reason, ratio};
 
 /// An arm of any kind.
-pub(super) enum Arm {
-    Proportion(Counts),
+pub(super) enum ArmInput {
+    Proportion(TwoByTwo),
     Mean(Moments),
     Ratio(RatioSums),
     Clusters(Vec<(f64, f64)>),
@@ -23,20 +23,20 @@ pub(super) const ALTERNATIVES: crate::calc::fields::Words<Alternative> = &[
 ];
 
 /// `alpha` and `alternative`.
-pub(super) fn plan(fields: &Fields<'_>) -> Taken<Plan> {
-    Ok(Plan {
+pub(super) fn plan(fields: &Fields<'_>) -> Taken<TestPlan> {
+    Ok(TestPlan {
         alternative: fields.choice("alternative", ALTERNATIVES, Alternative::TwoSided)?,
         alpha: fields.alpha()?,
     })
 }
 
 /// `{"n", "x"}`.
-pub(super) fn proportion(fields: &Fields<'_>) -> Taken<Counts> {
+pub(super) fn proportion(fields: &Fields<'_>) -> Taken<TwoByTwo> {
     let n = fields.count("n")?;
     let x = fields.number_where("x", "a whole number from 0 to n", |x| {
         x >= 0.0 && x <= n && x.fract() == 0.0
     })?;
-    Ok(Counts { n, x })
+    Ok(TwoByTwo { n, x })
 }
 
 /// `{"n", "mean", "var"}` or `{"n", "sum", "sum_squares"}`.
@@ -95,15 +95,15 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Vec<(f64, f64)>> {
 }
 
 /// An arm of whatever kind its fields say.
-pub(super) fn any(fields: &Fields<'_>) -> Taken<Arm> {
+pub(super) fn any(fields: &Fields<'_>) -> Taken<ArmInput> {
     if fields.has("clusters") {
-        clusters(fields).map(Arm::Clusters)
+        clusters(fields).map(ArmInput::Clusters)
     } else if fields.has("num_sum") {
-        ratio_sums(fields).map(Arm::Ratio)
+        ratio_sums(fields).map(ArmInput::Ratio)
     } else if fields.has("x") {
-        proportion(fields).map(Arm::Proportion)
+        proportion(fields).map(ArmInput::Proportion)
     } else if fields.has("mean") || fields.has("sum") {
-        mean(fields).map(Arm::Mean)
+        mean(fields).map(ArmInput::Mean)
     } else {
         let expected = "x (a proportion), mean and var or sum and sum_squares (a mean), num_sum ... (a ratio) or clusters";
         Err(Refusal {
@@ -119,7 +119,7 @@ pub(super) fn any(fields: &Fields<'_>) -> Taken<Arm> {
     }
 }
 
-impl Arm {
+impl ArmInput {
     /// The arm's value with its error.
     pub(super) fn estimate(&self) -> Result<Estimate, Reason> {
         match self {

@@ -9,7 +9,7 @@ use crate::calc::functions::Function;
 
 /// What a line gives.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Line {
+pub struct AnswerLine {
     /// A JSON object, without a line break.
     pub text: String,
     /// Whether the inputs could be used.
@@ -31,7 +31,7 @@ struct BadInput {
 }
 
 /// Answers a line.
-pub fn answer_line(function: &Function, line: &str) -> Line {
+pub fn answer_line(function: &Function, line: &str) -> AnswerLine {
     let line = line.trim_start_matches('\u{feff}');
     let value = match serde_json::from_str::<Value>(line) {
         Ok(value) => value,
@@ -58,7 +58,7 @@ pub fn answer_line(function: &Function, line: &str) -> Line {
             }
             answer.write_fields(&mut bytes);
             bytes.push(b'}');
-            Line {
+            AnswerLine {
                 text: String::from_utf8(bytes).unwrap_or_default(),
                 is_good: true,
             }
@@ -67,13 +67,13 @@ pub fn answer_line(function: &Function, line: &str) -> Line {
     }
 }
 
-fn bad(id: Option<&Value>, refusal: Refusal) -> Line {
+fn bad(id: Option<&Value>, refusal: Refusal) -> AnswerLine {
     let error = BadInput {
         place: refusal.place,
         expected: refusal.expected,
         found: refusal.found,
     };
-    Line {
+    AnswerLine {
         text: write(&Bad { id, error }),
         is_good: false,
     }
@@ -84,7 +84,7 @@ fn write(line: &impl Serialize) -> String {
 }
 
 /// Answers lines on all threads, in their order.
-pub fn answer_lines(function: &Function, lines: &[&str]) -> Vec<Line> {
+pub fn answer_lines(function: &Function, lines: &[&str]) -> Vec<AnswerLine> {
     lines
         .par_iter()
         .with_min_len(64)

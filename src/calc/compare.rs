@@ -2,7 +2,7 @@
 
 use crate::calc::answer::Answer;
 use crate::calc::arms;
-use crate::calc::arms::Arm;
+use crate::calc::arms::ArmInput;
 use crate::calc::fields::{Fields, Taken};
 use crate::stats::contrast::Contrast;
 use crate::stats::dist::norm_isf;
@@ -13,7 +13,7 @@ use crate::stats::p_value::{Alternative, Ends, PValue};
 use crate::stats::proportion::ShareMethod;
 use crate::stats::ratio::ClusterVariance;
 use crate::stats::stages::{Combined, StageEffect};
-use crate::stats::two_proportions::{Counts, ProportionMethod};
+use crate::stats::two_proportions::{ProportionMethod, TwoByTwo};
 use crate::stats::{
     Interval, Reason, contrast, moments, non_inferiority, proportion, quantile, ratio, sequential, stages,
     two_proportions,
@@ -199,7 +199,7 @@ fn paired_relative(
     control: &[(f64, f64)],
     treatment: &[(f64, f64)],
     variance: ClusterVariance,
-    plan: contrast::Plan,
+    plan: contrast::TestPlan,
 ) -> Result<contrast::RelativeContrast, Reason> {
     let own = ratio::clusters_by(control, variance)?;
     let r0 = own.estimate;
@@ -406,7 +406,7 @@ fn sequence(control: Estimate, treatment: Estimate, relative: bool) -> Result<(f
 pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
     let alpha = fields.alpha()?;
     let strata = fields.objects("strata", |fields| both(fields, arms::any))?;
-    let effect = |(control, treatment): &(Arm, Arm)| -> Result<StageEffect, Reason> {
+    let effect = |(control, treatment): &(ArmInput, ArmInput)| -> Result<StageEffect, Reason> {
         let (c, t) = (control.estimate()?, treatment.estimate()?);
         let n_arms = [control.n(), treatment.n()];
         let variance = c.std_error.powi(2) + t.std_error.powi(2);
@@ -460,8 +460,8 @@ fn part(effect_size: f64, std_error: f64) -> Answer {
 }
 
 /// Arms added up over strata as if shares had never changed: what not to believe.
-fn pooled(strata: &[(Arm, Arm)]) -> Result<(f64, f64), Reason> {
-    let sum = |which: fn(&(Arm, Arm)) -> &Arm| {
+fn pooled(strata: &[(ArmInput, ArmInput)]) -> Result<(f64, f64), Reason> {
+    let sum = |which: fn(&(ArmInput, ArmInput)) -> &ArmInput| {
         strata
             .iter()
             .map(which)
@@ -472,25 +472,25 @@ fn pooled(strata: &[(Arm, Arm)]) -> Result<(f64, f64), Reason> {
     Ok((t.estimate - c.estimate, c.std_error.hypot(t.std_error)))
 }
 
-fn add(sum: Option<Arm>, more: &Arm) -> Result<Option<Arm>, Reason> {
+fn add(sum: Option<ArmInput>, more: &ArmInput) -> Result<Option<ArmInput>, Reason> {
     let pair = |a: [f64; 2], b: [f64; 2]| [a[0] + b[0], a[1] + b[1]];
     Ok(Some(match (sum, more) {
-        (None, Arm::Proportion(a)) => Arm::Proportion(*a),
-        (None, Arm::Mean(a)) => Arm::Mean(*a),
-        (None, Arm::Ratio(a)) => Arm::Ratio(*a),
-        (None, Arm::Clusters(a)) => Arm::Clusters(a.clone()),
-        (Some(Arm::Proportion(a)), Arm::Proportion(b)) => Arm::Proportion(Counts {
+        (None, ArmInput::Proportion(a)) => ArmInput::Proportion(*a),
+        (None, ArmInput::Mean(a)) => ArmInput::Mean(*a),
+        (None, ArmInput::Ratio(a)) => ArmInput::Ratio(*a),
+        (None, ArmInput::Clusters(a)) => ArmInput::Clusters(a.clone()),
+        (Some(ArmInput::Proportion(a)), ArmInput::Proportion(b)) => ArmInput::Proportion(TwoByTwo {
             n: a.n + b.n,
             x: a.x + b.x,
         }),
-        (Some(Arm::Mean(a)), Arm::Mean(b)) => Arm::Mean(merge(&a, b)),
-        (Some(Arm::Ratio(a)), Arm::Ratio(b)) => Arm::Ratio(RatioSums {
+        (Some(ArmInput::Mean(a)), ArmInput::Mean(b)) => ArmInput::Mean(merge(&a, b)),
+        (Some(ArmInput::Ratio(a)), ArmInput::Ratio(b)) => ArmInput::Ratio(RatioSums {
             n: a.n + b.n,
             num: pair(a.num, b.num),
             den: pair(a.den, b.den),
             num_den: a.num_den + b.num_den,
         }),
-        (Some(Arm::Clusters(a)), Arm::Clusters(b)) => Arm::Clusters([a, b.clone()].concat()),
+        (Some(ArmInput::Clusters(a)), ArmInput::Clusters(b)) => ArmInput::Clusters([a, b.clone()].concat()),
         _ => return Err(Reason::NotAdditive),
     }))
 }
@@ -530,7 +530,7 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     )?;
     let bad = fields.choice("higher_is", &[("better", -1.0), ("worse", 1.0)], -1.0)?;
     let alpha = fields.alpha()?;
-    let plan = contrast::Plan {
+    let plan = contrast::TestPlan {
         alternative: Alternative::TwoSided,
         alpha,
     };
@@ -540,8 +540,8 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
         &[("welch", true), ("z", false)],
         control.n().min(treatment.n()) < ENOUGH_ROWS,
     )?;
-    let clustered = matches!(control, Arm::Clusters(_)) || matches!(treatment, Arm::Clusters(_));
-    let estimate = |arm: &Arm| {
+    let clustered = matches!(control, ArmInput::Clusters(_)) || matches!(treatment, ArmInput::Clusters(_));
+    let estimate = |arm: &ArmInput| {
         arm.estimate().map(|e| {
             if by_t || clustered {
                 e
@@ -556,7 +556,7 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     let contrast =
         estimate(&control).and_then(|c| estimate(&treatment).map(|t| contrast::independent(c, t, plan)));
     let rare = match (&control, &treatment) {
-        (Arm::Proportion(c), Arm::Proportion(t)) if is_rare(c) || is_rare(t) => Some((*c, *t)),
+        (ArmInput::Proportion(c), ArmInput::Proportion(t)) if is_rare(c) || is_rare(t) => Some((*c, *t)),
         _ => None,
     };
     let judged = contrast.and_then(|contrast| {
@@ -619,12 +619,12 @@ struct Judged {
 }
 
 /// Fewer than five events, or failures: the usual interval is wrong.
-fn is_rare(counts: &Counts) -> bool {
+fn is_rare(counts: &TwoByTwo) -> bool {
     counts.x.min(counts.n - counts.x) < 5.0
 }
 
 /// With Newcombe's interval; p is the one-sided level at which it just reaches the margin.
-fn by_newcombe(control: Counts, treatment: Counts, bad: f64, limit: f64, alpha: f64) -> Judged {
+fn by_newcombe(control: TwoByTwo, treatment: TwoByTwo, bad: f64, limit: f64, alpha: f64) -> Judged {
     let interval = |z: f64| {
         let interval = proportion::newcombe(treatment.share(), treatment.n, control.share(), control.n, z);
         if bad < 0.0 { interval.negated() } else { interval }

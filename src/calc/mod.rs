@@ -13,7 +13,7 @@ mod hypothesis;
 mod other;
 
 pub use answer::{Answer, Item};
-pub use batch::{Line, answer_line, answer_lines};
+pub use batch::{AnswerLine, answer_line, answer_lines};
 pub use fields::Refusal;
 
 pub use functions::{FUNCTIONS, Function};

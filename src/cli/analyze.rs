@@ -3,7 +3,7 @@
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{Analysis, Asked, RatioValue};
+use crate::analysis::{Analysis, AnalysisOptions, RatioValue};
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::number::number;
@@ -72,7 +72,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
         (Some(cube), _) => study::analyze(
             &scenario,
             &Cube::read(cube)?,
-            &Asked {
+            &AnalysisOptions {
                 ratios: args.value_at.clone(),
             },
             &args.out,

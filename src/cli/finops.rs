@@ -14,7 +14,7 @@ use crate::cli::summary::{new_table, shown};
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::parse_instant;
 use crate::finops;
-use crate::finops::{Budget, By, Chargeback, Line, Per, Prices, Question, Success, UnitCost};
+use crate::finops::{BillLine, Budget, By, Chargeback, ChargebackQuestion, Per, Prices, Success, UnitCost};
 use crate::input::Format;
 use crate::release::{RecordIndex, read_records};
 use crate::scenario::{OnBadRow, Source};
@@ -168,7 +168,7 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
         args.on_bad_row.into(),
     )?;
     let nowhere = std::env::temp_dir().join("sluice-finops");
-    let question = Question {
+    let question = ChargebackQuestion {
         by: &args.by,
         success,
         from: args.from,
@@ -277,7 +277,7 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
     header.extend(unseen.iter().filter(|(_, n)| *n > 0).map(|(name, _)| *name));
     let n_columns = header.len();
     table.set_header(header);
-    let row = |line: &Line, keys: Vec<String>| {
+    let row = |line: &BillLine, keys: Vec<String>| {
         let share = |n: u64| {
             if line.n_rows == 0 {
                 "-".to_owned()

@@ -11,7 +11,7 @@ use crate::base::{digest, files, json};
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::{parse_instant, read_policy};
 use crate::cli::{record, summary};
-use crate::gate::{Evals, Evidence};
+use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
 use crate::release::{ReleaseRecord, evals, tools};
@@ -185,7 +185,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         digest: record.digest.clone(),
     }));
     for (what, table) in [("evals", &own_evals), ("baseline evals", &baseline_evals)] {
-        let named = |(file, form): &(SourceFile, evals::Form)| SourceFile {
+        let named = |(file, form): &(SourceFile, evals::EvalFormat)| SourceFile {
             name: format!("{what} ({}): {}", form.name(), file.name),
             digest: file.digest.clone(),
         };
@@ -219,7 +219,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         .map(|path| gate::parse_approvals(&files::read_text(path)?, &path.display().to_string()))
         .transpose()?
         .unwrap_or_default();
-    let evidence = Evidence {
+    let evidence = GateEvidence {
         records: &records,
         seen: args
             .registry
@@ -239,7 +239,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         approvals: &approvals,
         as_of: args.as_of,
         inputs,
-        ..Evidence::of(&candidate, &baseline)
+        ..GateEvidence::of(&candidate, &baseline)
     };
     let report = gate::gate_release(&evidence, &policy);
     if let Some(out) = &args.out {

@@ -10,7 +10,7 @@ use crate::base::time::Micros;
 use crate::cli::terminal::{DONE, print};
 use crate::input::fetch;
 use crate::publish;
-use crate::publish::{Outcome, Parts, PublishReport, Source, TargetReport};
+use crate::publish::{PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport};
 
 /// Put a schedule and its layers into the stores, flag systems and gateways that production reads
 #[derive(Debug, Args)]
@@ -55,11 +55,11 @@ pub(super) struct PublishArgs {
 pub(super) fn run(args: &PublishArgs) -> Result<u8> {
     let layers = args.layers.as_deref().map(fetch::local_file).transpose()?;
     let parts = match (args.rollback, args.no_users) {
-        (true, _) => Parts::Rollback,
-        (false, true) => Parts::Ratios,
-        (false, false) => Parts::All,
+        (true, _) => PublicationParts::Rollback,
+        (false, true) => PublicationParts::Ratios,
+        (false, false) => PublicationParts::All,
     };
-    let source = Source::open(&args.dir, layers.as_deref(), parts)?;
+    let source = PublicationSource::open(&args.dir, layers.as_deref(), parts)?;
     let mut targets = publish::open(&args.to)?;
     let options = publish::Options {
         dry_run: args.dry_run,
@@ -111,7 +111,7 @@ fn table(report: &PublishReport) -> String {
                 "  ({} of {} users {}",
                 users.n_written,
                 users.n_users,
-                if target.outcome == Outcome::Planned {
+                if target.outcome == TargetOutcome::Planned {
                     "to write"
                 } else {
                     "written"

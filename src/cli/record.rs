@@ -9,8 +9,8 @@ use crate::base::json;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::read_policy;
-use crate::gate::{Evidence, GateCheck, GateOutcome};
-use crate::release::{DIMENSIONS, Registry, ReleaseRecord, Seen, Signal, SignalKind};
+use crate::gate::{GateCheck, GateEvidence, GateOutcome};
+use crate::release::{DIMENSIONS, Registration, Registry, ReleaseRecord, Signal, SignalKind};
 use crate::{gate, release};
 
 /// Read, check and compare release records: model + prompt + tool schema + knowledge base
@@ -176,10 +176,10 @@ fn check(args: &CheckArgs) -> Result<u8> {
         .as_deref()
         .map(|path| note(path, &candidate))
         .transpose()?;
-    let evidence = Evidence {
+    let evidence = GateEvidence {
         records: &records,
         seen,
-        ..Evidence::of(&candidate, &baseline)
+        ..GateEvidence::of(&candidate, &baseline)
     };
     let report = gate::gate_release(&evidence, &policy);
     let checks: Vec<GateCheck> = report
@@ -208,10 +208,10 @@ fn check(args: &CheckArgs) -> Result<u8> {
 }
 
 /// Notes a record in a registry; a changed one is left as it was.
-pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<Seen> {
+pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<Registration> {
     let mut registry = Registry::open(path)?;
     let seen = registry.note(record);
-    if seen == Seen::New {
+    if seen == Registration::New {
         json::write_json(path, &registry)?;
     }
     Ok(seen)

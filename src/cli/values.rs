@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::base::error::Result;
 use crate::base::time::Micros;
 use crate::base::{files, time};
-use crate::gate::Policy;
+use crate::gate::GatePolicy;
 use crate::scenario::Source;
 
 pub(super) fn parse_instant(text: &str) -> Result<Micros, String> {
@@ -64,6 +64,6 @@ pub(super) fn source_at(path: &Path, like: Option<&Source>) -> Source {
 ///
 /// # Errors
 /// A file that cannot be read, and every key or value that is wrong.
-pub(super) fn read_policy(path: &Path) -> Result<Policy> {
-    Policy::parse(&files::read_text(path)?, &path.display().to_string())
+pub(super) fn read_policy(path: &Path) -> Result<GatePolicy> {
+    GatePolicy::parse(&files::read_text(path)?, &path.display().to_string())
 }

@@ -14,10 +14,10 @@ use crate::cli::summary;
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::parse_instant;
 use crate::input::{DEFAULT_TENANT, fetch};
-use crate::ramp::Step;
+use crate::ramp::PlanStep;
 use crate::scenario::{Overrides, Plan, Scenario};
 use crate::study::who;
-use crate::study::who::{Question, WhoRow};
+use crate::study::who::{WhoQuestion, WhoRow};
 
 /// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
 #[derive(Debug, Args)]
@@ -88,8 +88,8 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
             .map(|text| step_from(text, plan, scenario.as_of))
             .transpose()
     };
-    let at = step(&args.at)?.unwrap_or_else(|| Step::in_force(scenario.as_of));
-    let question = Question {
+    let at = step(&args.at)?.unwrap_or_else(|| PlanStep::in_force(scenario.as_of));
+    let question = WhoQuestion {
         plan,
         at,
         from: step(&args.from)?,
@@ -138,7 +138,7 @@ fn profile(scenario: &Scenario, name: &str) -> Result<Profile> {
 }
 
 /// Refuses ratios that a system cannot tell apart.
-fn refuse_roundings(question: &Question<'_>) -> Result<()> {
+fn refuse_roundings(question: &WhoQuestion<'_>) -> Result<()> {
     let plan = question.plan;
     for profile in [Some(&plan.profile), question.against.as_ref()]
         .into_iter()
@@ -159,7 +159,7 @@ fn refuse_roundings(question: &Question<'_>) -> Result<()> {
     Ok(())
 }
 
-fn write(question: &Question<'_>, layers: &Path, path: &Path, progress: &Progress) -> Result<Vec<WhoRow>> {
+fn write(question: &WhoQuestion<'_>, layers: &Path, path: &Path, progress: &Progress) -> Result<Vec<WhoRow>> {
     let mut rows = Vec::new();
     files::write_file(path, |file| {
         if path
@@ -240,15 +240,15 @@ fn table(rows: &[WhoRow]) -> String {
     format!("{}\n\n{n} users get the candidate\n", table.trim_fmt())
 }
 
-/// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what [`Step::parse`] reads.
+/// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what [`PlanStep::parse`] reads.
 ///
 /// # Errors
 /// A text that is no step, or a document of another plan.
-fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<Step> {
+fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<PlanStep> {
     let path = Path::new(text);
     if path.is_file() {
         let bytes = std::fs::read(path).or_unreadable(path)?;
-        return Step::from_document(&bytes, text, plan);
+        return PlanStep::from_document(&bytes, text, plan);
     }
-    Step::parse(text, plan, as_of)
+    PlanStep::parse(text, plan, as_of)
 }

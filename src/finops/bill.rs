@@ -36,7 +36,7 @@ pub struct RobustUnitCost {
 /// One line of the bill. Costs are those of rows that a user saw; a cost is what the log says or, where it says nothing, what the table of
 /// prices says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Line {
+pub struct BillLine {
     /// By what; empty in the total.
     #[serde(flatten)]
     pub keys: BTreeMap<&'static str, String>,
@@ -107,9 +107,9 @@ pub struct Chargeback {
     /// Rows that could not be used, by reason.
     pub bad_rows: BTreeMap<String, u64>,
     /// The costliest first.
-    pub lines: Vec<Line>,
+    pub lines: Vec<BillLine>,
     /// All lines together.
-    pub total: Line,
+    pub total: BillLine,
     /// Models without a price, if there is a table of prices.
     pub unpriced: Vec<Unpriced>,
     /// The budgets, in the order of their file.

@@ -21,7 +21,7 @@ const BYTES: usize = 40;
 
 /// What a user did in a session, on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct ClusterRecord {
     /// Hash of tenant and user.
     pub(super) user: u64,
     pub(super) line: u32,
@@ -33,7 +33,7 @@ pub(super) struct Record {
     pub(super) repriced: i64,
 }
 
-impl Record {
+impl ClusterRecord {
     fn key(&self) -> (u64, u32, u64) {
         (self.user, self.line, self.session)
     }
@@ -85,8 +85,8 @@ impl Record {
 }
 
 /// Sorts records and adds up those of one key.
-fn settle(records: &mut Vec<Record>) -> Result<()> {
-    records.sort_unstable_by_key(Record::key);
+fn settle(records: &mut Vec<ClusterRecord>) -> Result<()> {
+    records.sort_unstable_by_key(ClusterRecord::key);
     let mut n = 0;
     for idx in 0..records.len() {
         let record = records[idx];
@@ -104,7 +104,7 @@ fn settle(records: &mut Vec<Record>) -> Result<()> {
 /// The records of one thread.
 #[derive(Debug)]
 pub(super) struct Records {
-    held: Vec<Record>,
+    held: Vec<ClusterRecord>,
     max_held: usize,
     files: Option<Vec<File>>,
     near: PathBuf,
@@ -124,7 +124,7 @@ impl Records {
         }
     }
 
-    pub(super) fn push(&mut self, record: Record) -> Result<()> {
+    pub(super) fn push(&mut self, record: ClusterRecord) -> Result<()> {
         // Turns of a session often follow each other.
         if let Some(last) = self.held.last_mut().filter(|last| last.key() == record.key()) {
             return last.add(&record);
@@ -165,9 +165,9 @@ impl Records {
     }
 
     /// Appends the records of a part of the users, with lines as all threads number them.
-    fn part(&self, part: usize, line_of: &[u32], out: &mut Vec<Record>) -> Result<()> {
-        let mut take = |record: &Record| {
-            out.push(Record {
+    fn part(&self, part: usize, line_of: &[u32], out: &mut Vec<ClusterRecord>) -> Result<()> {
+        let mut take = |record: &ClusterRecord| {
+            out.push(ClusterRecord {
                 line: line_of[record.line as usize],
                 ..*record
             })
@@ -186,7 +186,7 @@ impl Records {
                 .as_chunks::<BYTES>()
                 .0
                 .iter()
-                .map(Record::read)
+                .map(ClusterRecord::read)
                 .for_each(|record| take(&record));
         }
         Ok(())
@@ -238,12 +238,12 @@ pub(super) fn users_of_part(
 }
 
 fn summed(
-    records: &[Record],
+    records: &[ClusterRecord],
     line: u32,
     success: Success,
     sessions: &mut Vec<(u64, u32)>,
 ) -> Result<UserOnLine> {
-    let sum = |of: fn(&Record) -> i64| {
+    let sum = |of: fn(&ClusterRecord) -> i64| {
         records
             .iter()
             .try_fold(0_i64, |sum, record| sum.checked_add(of(record)))
@@ -293,7 +293,7 @@ mod tests {
             .collect();
         for row in 0..20_000_u64 {
             let (user, session) = (hash::of_id(&(row % 700).to_le_bytes()), row % 1_900);
-            let record = Record {
+            let record = ClusterRecord {
                 user,
                 line: (row % 3) as u32,
                 session: if row % 11 == 0 { 0 } else { session + 1 },
@@ -344,7 +344,7 @@ mod tests {
     fn sums_that_do_not_fit_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let mut records = Records::new(&dir.path().join("out"), 0, 100);
-        let record = Record {
+        let record = ClusterRecord {
             user: 1,
             line: 0,
             session: 0,

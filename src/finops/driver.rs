@@ -3,10 +3,10 @@
 use crate::base::error::{Error, Result};
 use crate::base::parallel;
 use crate::base::progress::Progress;
-use crate::finops::bill::{Chargeback, Line, RobustUnitCost, UnitCost, Unpriced};
+use crate::finops::bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 use crate::finops::clusters::{N_PARTS, Success, UserOnLine, users_of_part};
-use crate::finops::question::{By, Question};
-use crate::finops::scan::{Found, Sums};
+use crate::finops::question::{By, ChargebackQuestion};
+use crate::finops::scan::{ScanResult, Sums};
 use crate::finops::{budget, scan};
 use crate::input::TrafficReader;
 use crate::metric::Reading;
@@ -49,11 +49,11 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
 /// # Errors
 /// A log that cannot be read, a bad row under the policy `error`, or a sum that no `i64` holds.
 pub fn chargeback(
-    question: &Question<'_>,
+    question: &ChargebackQuestion<'_>,
     reader: &TrafficReader,
     progress: &Progress,
 ) -> Result<Chargeback> {
-    let Found {
+    let ScanResult {
         mut threads,
         lines,
         n_rows,
@@ -81,7 +81,7 @@ pub fn chargeback(
 
     let columns = Columns::of(question, reader);
     let mut counted = counted.into_iter();
-    let mut found: Vec<(&Vec<String>, Line)> = lines
+    let mut found: Vec<(&Vec<String>, BillLine)> = lines
         .iter()
         .zip(counted.by_ref())
         .map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, counted)))
@@ -91,7 +91,7 @@ pub fn chargeback(
     // The last one is that of all lines together.
     let counted = counted.next().unwrap_or_else(|| Counted::of(&total));
     let total = columns.line(&[], &[], &total, counted);
-    let found: Vec<Line> = found.into_iter().map(|(_, line)| line).collect();
+    let found: Vec<BillLine> = found.into_iter().map(|(_, line)| line).collect();
     let budgets = question
         .budgets
         .iter()
@@ -161,7 +161,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    fn of(question: &Question<'_>, reader: &TrafficReader) -> Self {
+    fn of(question: &ChargebackQuestion<'_>, reader: &TrafficReader) -> Self {
         let prices = question.prices.is_some();
         Self {
             sessions: reader.has("session_id"),
@@ -173,7 +173,7 @@ impl Columns {
         }
     }
 
-    fn line(&self, by: &[By], keys: &[String], sums: &Sums, counted: Counted) -> Line {
+    fn line(&self, by: &[By], keys: &[String], sums: &Sums, counted: Counted) -> BillLine {
         let n_cost_unknown = sums.n_rows - sums.n_cost;
         let coverage = if sums.n_rows == 0 {
             Err(Reason::NoData)
@@ -182,7 +182,7 @@ impl Columns {
         };
         let unit =
             |nano: i64, clusters: Option<Vec<f64>>| self.unit_cost(nano, clusters, counted.n_successes);
-        Line {
+        BillLine {
             keys: by
                 .iter()
                 .map(|by| by.column())

@@ -18,8 +18,8 @@ pub use clusters::Success;
 pub use prices::{Price, Prices, model_name};
 pub use table::write;
 
-pub use bill::{Chargeback, Line, RobustUnitCost, UnitCost, Unpriced};
+pub use bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 pub use driver::{chargeback, open};
 pub use money::usd_text;
 pub(crate) use question::UNKNOWN;
-pub use question::{By, Question, Unseen};
+pub use question::{By, ChargebackQuestion, Unseen};

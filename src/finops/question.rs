@@ -61,7 +61,7 @@ impl By {
 
 /// What to find out.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct ChargebackQuestion<'a> {
     /// What lines are by, in this order; each once.
     pub by: &'a [By],
     /// What counts as a success.

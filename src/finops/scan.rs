@@ -9,11 +9,11 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{hash, parallel};
 use crate::finops::budget::{Day, Scope, Spender, day_of};
-use crate::finops::clusters::{HELD, Record, Records};
+use crate::finops::clusters::{ClusterRecord, HELD, Records};
 use crate::finops::money::overflow;
 use crate::finops::prices::{Price, price_at};
-use crate::finops::question::{By, Question, UNKNOWN, Unseen};
-use crate::input::{DEFAULT_TENANT, Names, TrafficReader, Turns};
+use crate::finops::question::{By, ChargebackQuestion, UNKNOWN, Unseen};
+use crate::input::{DEFAULT_TENANT, NameCodes, TrafficReader, Turns};
 use crate::release::Dimension;
 
 /// The measured columns, in the order of the constants below.
@@ -92,7 +92,7 @@ impl Sums {
 }
 
 /// What a scan found.
-pub(crate) struct Found {
+pub(crate) struct ScanResult {
     /// Of each thread its records, and the number of each of its lines among all lines.
     pub(super) threads: Vec<(Records, Vec<u32>)>,
     /// By their keys.
@@ -106,7 +106,7 @@ pub(crate) struct Found {
 }
 
 /// Rows with the same tenant, feature, release, model and prompt.
-struct Cell<'a> {
+struct CostCell<'a> {
     line: u32,
     model: String,
     history: Option<&'a [(Micros, Price)]>,
@@ -116,11 +116,11 @@ struct Cell<'a> {
 }
 
 /// What one thread has seen.
-struct State<'a> {
-    question: &'a Question<'a>,
+struct ScanState<'a> {
+    question: &'a ChargebackQuestion<'a>,
     /// By column, the texts behind hashes.
     names: [HashMap<i64, String>; 5],
-    cells: Vec<Cell<'a>>,
+    cells: Vec<CostCell<'a>>,
     cell_of: HashMap<[i64; 5], u32>,
     last: ([i64; 5], u32),
     lines: Vec<Sums>,
@@ -134,8 +134,12 @@ struct State<'a> {
 }
 
 /// Scans a log.
-pub(super) fn scan(question: &Question<'_>, reader: &TrafficReader, progress: &Progress) -> Result<Found> {
-    let names = Names {
+pub(super) fn scan(
+    question: &ChargebackQuestion<'_>,
+    reader: &TrafficReader,
+    progress: &Progress,
+) -> Result<ScanResult> {
+    let names = NameCodes {
         baseline: "",
         candidate: "",
         layers: Vec::new(),
@@ -150,7 +154,7 @@ pub(super) fn scan(question: &Question<'_>, reader: &TrafficReader, progress: &P
     let has_tools = reader.has("tool_cost_usd");
     let states = parallel::fold_parts(
         parts.len(),
-        || State::new(question, has_tools, n_threads.fetch_add(1, Ordering::Relaxed)),
+        || ScanState::new(question, has_tools, n_threads.fetch_add(1, Ordering::Relaxed)),
         |state, idx| {
             let bad = reader.turns(parts[idx], &names, &mut |turns| {
                 bar.advance(turns.n as u64);
@@ -165,8 +169,8 @@ pub(super) fn scan(question: &Question<'_>, reader: &TrafficReader, progress: &P
     merge(states, question.budgets.len())
 }
 
-fn merge(states: Vec<State<'_>>, n_budgets: usize) -> Result<Found> {
-    let mut found = Found {
+fn merge(states: Vec<ScanState<'_>>, n_budgets: usize) -> Result<ScanResult> {
+    let mut found = ScanResult {
         threads: Vec::new(),
         lines: BTreeMap::new(),
         n_rows: 0,
@@ -185,7 +189,7 @@ fn merge(states: Vec<State<'_>>, n_budgets: usize) -> Result<Found> {
         }
     }
     let numbers: HashMap<&Vec<String>, u32> = found.lines.keys().zip(0..).collect();
-    let number_lines = |state: &State<'_>| {
+    let number_lines = |state: &ScanState<'_>| {
         let mut line_of = vec![0; state.lines.len()];
         state
             .line_of
@@ -229,8 +233,8 @@ impl Cost {
     }
 }
 
-impl<'a> State<'a> {
-    fn new(question: &'a Question<'a>, has_tools: bool, thread: usize) -> Self {
+impl<'a> ScanState<'a> {
+    fn new(question: &'a ChargebackQuestion<'a>, has_tools: bool, thread: usize) -> Self {
         Self {
             question,
             names: Default::default(),
@@ -307,7 +311,7 @@ impl<'a> State<'a> {
         add(&mut sums.tools, cost.tools.unwrap_or(0))?;
         add(&mut sums.tokens[0], measured(TOKENS_IN).unwrap_or(0))?;
         add(&mut sums.tokens[1], measured(TOKENS_OUT).unwrap_or(0))?;
-        self.records.push(Record {
+        self.records.push(ClusterRecord {
             user: turns.user_hash(row),
             line,
             session: hash_of_text(&turns.session, row).map_or(0, |session| (session as u64).max(1)),
@@ -420,7 +424,7 @@ impl<'a> State<'a> {
             .iter()
             .enumerate()
             .filter(|(_, budget)| budget.pays(spender));
-        let cell = Cell {
+        let cell = CostCell {
             line: 0,
             model: model.to_owned(),
             history: question.prices.and_then(|prices| prices.history(model)),
@@ -435,7 +439,7 @@ impl<'a> State<'a> {
             self.lines.push(Sums::default());
         }
         let number = self.cells.len() as u32;
-        self.cells.push(Cell { line, ..cell });
+        self.cells.push(CostCell { line, ..cell });
         self.cell_of.insert(key, number);
         number
     }

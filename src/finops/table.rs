@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::{files, parquet_io};
-use crate::finops::bill::{Chargeback, Line, UnitCost};
+use crate::finops::bill::{BillLine, Chargeback, UnitCost};
 use crate::finops::money::usd_text;
 use crate::finops::question::Unseen;
 use crate::input::Format;
@@ -48,7 +48,7 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
             .collect();
         columns.push((by.column().to_owned(), Values::Text(values)));
     }
-    let count = |of: fn(&Line) -> Option<u64>| {
+    let count = |of: fn(&BillLine) -> Option<u64>| {
         Values::Count(
             lines
                 .iter()
@@ -56,9 +56,9 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
                 .collect(),
         )
     };
-    let tokens = |of: fn(&Line) -> Option<i64>| Values::Count(lines.iter().map(of).collect());
-    let money = |of: fn(&Line) -> Option<i64>| Values::Money(lines.iter().map(of).collect());
-    let real = |of: fn(&Line) -> Option<f64>| Values::Real(lines.iter().map(of).collect());
+    let tokens = |of: fn(&BillLine) -> Option<i64>| Values::Count(lines.iter().map(of).collect());
+    let money = |of: fn(&BillLine) -> Option<i64>| Values::Money(lines.iter().map(of).collect());
+    let real = |of: fn(&BillLine) -> Option<f64>| Values::Real(lines.iter().map(of).collect());
     let named: Vec<(&str, Values)> = vec![
         ("n_rows", count(|line| Some(line.n_rows))),
         ("n_users", count(|line| Some(line.n_users))),
@@ -108,7 +108,7 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
     ];
     columns.extend(named.into_iter().map(|(name, values)| (name.to_owned(), values)));
     for (name, of) in [
-        ("shadow", (|line| &line.shadow) as fn(&Line) -> &Unseen),
+        ("shadow", (|line| &line.shadow) as fn(&BillLine) -> &Unseen),
         ("eval", |line| &line.eval),
     ] {
         let count = |value: fn(&Unseen) -> u64| {

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Problem, Result};
 use crate::base::{time, toml_file};
 use crate::gate::checklist::Checks;
 use crate::gate::document::{GateCheck, GateOutcome};
-use crate::gate::evidence::{Approval, Evidence};
+use crate::gate::evidence::{Approval, GateEvidence};
 use crate::release::{ApproverKind, RiskLevel};
 
 /// Checks that no approval lifts: they say whether the other ones are about this release at all.
@@ -87,7 +87,7 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
 }
 
 /// Lifts checks that a valid approval names: they warn, and say who lifted them.
-pub(super) fn lift(checks: &mut [GateCheck], evidence: &Evidence<'_>) {
+pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
     for check in checks
         .iter_mut()
         .filter(|check| check.outcome > GateOutcome::Warn && !NEVER_LIFTED.contains(&check.check.as_str()))
@@ -131,7 +131,7 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &Evidence<'_>) {
 }
 
 /// A release of high risk needs two people; bots and names without a kind do not count as people.
-pub(super) fn approvers(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let record = evidence.candidate;
     let named = |kind: ApproverKind| -> BTreeSet<String> {
         record

@@ -6,12 +6,12 @@ use crate::analysis::{Analysis, LayerAnalysis, MetricAnalysis, StageAnalysis};
 use crate::base::number::number;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
-use crate::gate::evidence::Evidence;
+use crate::gate::evidence::GateEvidence;
 use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};
 
-pub(super) fn checks(analysis: &Analysis, evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
     if *candidate != evidence.candidate.release_id || *baseline != evidence.baseline.release_id {
         let detail = format!("the analysis compares {candidate} with {baseline}");

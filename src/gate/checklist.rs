@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::policy;
-use crate::gate::policy::Policy;
+use crate::gate::policy::GatePolicy;
 
 /// Collects checks; each counts as strictly as the policy says.
 pub(super) struct Checks<'a> {
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'a GatePolicy,
     pub(super) list: Vec<GateCheck>,
 }
 

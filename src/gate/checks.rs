@@ -6,7 +6,7 @@ use crate::analysis::Analysis;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::layer::LayerSummary;
-use crate::ramp::{Check, LayerSchedule, MAX_MISASSIGNED, Outcome, Schedule, Verdict};
+use crate::ramp::{Check, CheckOutcome, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict};
 use crate::scenario::Plan;
 
 /// Share of rows without a known user and release above which coverage is a warning.
@@ -47,18 +47,16 @@ pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
         layer
             .trace
             .iter()
-            .any(|step| step.check == "leak" && step.outcome != Outcome::Pass)
+            .any(|step| step.check == "leak" && step.outcome != CheckOutcome::Pass)
     };
     for layer in schedule
         .layers
         .iter()
         .filter(|layer| layer.ratio > Ratio::ZERO || leaks(layer))
     {
-        for step in layer
-            .trace
-            .iter()
-            .filter(|step| step.outcome != Outcome::NotApplicable && !UNGATED.contains(&step.check.as_str()))
-        {
+        for step in layer.trace.iter().filter(|step| {
+            step.outcome != CheckOutcome::NotApplicable && !UNGATED.contains(&step.check.as_str())
+        }) {
             let name = step.check.replace("clear:", "guardrail:");
             let outcome = outcome_of(step);
             let check = GateCheck {
@@ -87,10 +85,10 @@ pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
 
 fn outcome_of(step: &Check) -> GateOutcome {
     match step.outcome {
-        Outcome::Pass | Outcome::NotApplicable => GateOutcome::Pass,
-        Outcome::Block(Verdict::Rollback | Verdict::Invalid) => GateOutcome::Fail,
-        Outcome::Block(Verdict::Inconclusive) => GateOutcome::Inconclusive,
-        Outcome::Block(Verdict::Hold | Verdict::Promote) => GateOutcome::Warn,
+        CheckOutcome::Pass | CheckOutcome::NotApplicable => GateOutcome::Pass,
+        CheckOutcome::Block(Verdict::Rollback | Verdict::Invalid) => GateOutcome::Fail,
+        CheckOutcome::Block(Verdict::Inconclusive) => GateOutcome::Inconclusive,
+        CheckOutcome::Block(Verdict::Hold | Verdict::Promote) => GateOutcome::Warn,
     }
 }
 

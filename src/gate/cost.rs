@@ -12,7 +12,7 @@ use crate::stats::dist::t_isf;
 use crate::stats::{Interval, Reason};
 
 /// A relative change: its point and interval, in multiples of the baseline less 1.
-struct Change {
+struct CostChange {
     point: f64,
     interval: Result<Interval, Reason>,
     n: usize,
@@ -68,7 +68,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
 }
 
 /// The mean logarithm of each case's ratio of costs.
-fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
+fn change_per_case(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let cost = |case: &Case, arm: usize| case.arms[arm].cost.mean().filter(|cost| *cost > 0.0);
     let kept: Vec<(&Case, f64)> = cases
         .iter()
@@ -77,7 +77,7 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
     let clusters = evals::clusters_of(kept.iter().map(|(case, _)| *case));
     let values: Vec<(f64, usize)> = kept.iter().map(|(_, ratio)| *ratio).zip(clusters).collect();
     let mean = evals::single(&values)?;
-    Some(Change {
+    Some(CostChange {
         point: mean.mean.exp_m1(),
         interval: interval(mean.mean, &mean, values.len(), alpha),
         n: values.len(),
@@ -85,7 +85,7 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<Change> {
 }
 
 /// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with its clustered error.
-fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
+fn change_per_task(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let kept: Vec<&Case> = cases
         .iter()
         .copied()
@@ -109,7 +109,7 @@ fn change_per_task(cases: &[&Case], alpha: f64) -> Option<Change> {
         .collect();
     let mean = evals::single(&values)?;
     let ratio = ((costs[1] / passes[1]) / (costs[0] / passes[0])).ln();
-    Some(Change {
+    Some(CostChange {
         point: ratio.exp_m1(),
         interval: interval(ratio, &mean, kept.len(), alpha),
         n: kept.len(),
@@ -132,7 +132,7 @@ fn interval(log_ratio: f64, mean: &evals::Mean, n_cases: usize, alpha: f64) -> R
     })
 }
 
-fn judge(what: &str, change: &Change, checks: &mut Checks<'_>) {
+fn judge(what: &str, change: &CostChange, checks: &mut Checks<'_>) {
     let margin = checks.policy.cost.margin;
     let percent = |share: f64| format!("{}{}%", if share > 0.0 { "+" } else { "" }, number(share * 100.0));
     let remedy = format!(

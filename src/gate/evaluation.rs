@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::base::number::number;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
-use crate::gate::evidence::{Evals, Evidence};
+use crate::gate::evidence::{Evals, GateEvidence};
 use crate::gate::policy::{JudgeRule, Threshold};
 use crate::metric::Better;
 use crate::release::evals;
@@ -16,7 +16,7 @@ use crate::stats::{Interval, Reason, judge, multiplicity, non_inferiority};
 
 pub(super) fn checks(
     evals: Option<&Evals<'_>>,
-    evidence: &Evidence<'_>,
+    evidence: &GateEvidence<'_>,
     checks: &mut Checks<'_>,
 ) -> Vec<Comparison> {
     let Some(evals) = evals.filter(|evals| evals.n_rows[1] > 0) else {
@@ -70,7 +70,7 @@ fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
     (n_missing, n)
 }
 
-fn threshold(rule: &Threshold, suites: &[Suite], evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let wanted: Vec<&Suite> = suites
         .iter()
         .filter(|suite| {
@@ -244,7 +244,7 @@ fn quality(checks: &Checks<'_>, metric: &str, release: &str) -> Option<JudgeQual
 fn regressions(
     evals: &Evals<'_>,
     suites: &[&Suite],
-    evidence: &Evidence<'_>,
+    evidence: &GateEvidence<'_>,
     checks: &mut Checks<'_>,
 ) -> Vec<Comparison> {
     let policy = checks.policy;
@@ -327,7 +327,7 @@ fn regressions(
 /// Rates by a judge whose errors are known. The interval of the pairs is stretched by the weaker judge, and widened by what both judges' own trials leave open.
 fn correct_for_judges(
     comparison: &mut Comparison,
-    evidence: &Evidence<'_>,
+    evidence: &GateEvidence<'_>,
     checks: &Checks<'_>,
     design: &Design,
 ) {

@@ -5,10 +5,10 @@ use crate::base::time::Micros;
 use crate::input::SourceFile;
 use crate::release::evals::{EvalRow, EvalTable, Suite, suites};
 use crate::release::tools::{Replayed, ToolBundle};
-use crate::release::{ReleaseRecord, Seen};
+use crate::release::{Registration, ReleaseRecord};
 
 /// Everything a release is judged by. What is `None` was not given.
-pub struct Evidence<'a> {
+pub struct GateEvidence<'a> {
     /// The candidate's record.
     pub candidate: &'a ReleaseRecord,
     /// The baseline's.
@@ -16,7 +16,7 @@ pub struct Evidence<'a> {
     /// Other records: rollback targets are looked for among them.
     pub records: &'a [ReleaseRecord],
     /// What the registry knew of the candidate; `None`: no registry.
-    pub seen: Option<Seen>,
+    pub seen: Option<Registration>,
     /// The candidate's tools.
     pub tools: Option<&'a ToolBundle>,
     /// The baseline's tools.
@@ -37,7 +37,7 @@ pub struct Evidence<'a> {
     pub inputs: Vec<SourceFile>,
 }
 
-impl<'a> Evidence<'a> {
+impl<'a> GateEvidence<'a> {
     /// Two records, and nothing else.
     pub fn of(candidate: &'a ReleaseRecord, baseline: &'a ReleaseRecord) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl<'a> Evals<'a> {
 }
 
 /// The record to return to: the one that the candidate names, else the baseline.
-pub(super) fn rollback_target<'a>(evidence: &Evidence<'a>) -> Option<&'a ReleaseRecord> {
+pub(super) fn rollback_target<'a>(evidence: &GateEvidence<'a>) -> Option<&'a ReleaseRecord> {
     match &evidence.candidate.rollback_target {
         None => Some(evidence.baseline),
         Some(id) if *id == evidence.baseline.release_id => Some(evidence.baseline),

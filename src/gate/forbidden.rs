@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
-use crate::release::evals::Outcome;
+use crate::release::evals::CaseOutcome;
 
 /// Findings that are listed.
 const LISTED: usize = 100;
@@ -26,7 +26,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     // What broke has nothing to say.
     let n_silent = rows
         .iter()
-        .filter(|row| row.output.is_none() && row.outcome != Outcome::Error)
+        .filter(|row| row.output.is_none() && row.outcome != CaseOutcome::Error)
         .count() as u64;
     let n_outputs = rows.iter().filter(|row| row.output.is_some()).count();
     let lower: Vec<String> = words.iter().map(|word| plain(word)).collect();

@@ -70,7 +70,7 @@ pub(super) fn gate_of(check: &str) -> &'static str {
 /// A policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Policy {
+pub struct GatePolicy {
     /// Error of an interval.
     pub alpha: f64,
     /// Share of cases or runs that may be missing, broken or not rated: above it, what is left says nothing.
@@ -222,7 +222,7 @@ pub struct JudgeRule {
     pub n_specificity: Option<f64>,
 }
 
-impl Default for Policy {
+impl Default for GatePolicy {
     fn default() -> Self {
         Self {
             alpha: 0.05,
@@ -300,10 +300,10 @@ impl Default for RecordRule {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct PolicyFile {
-    gate: Policy,
+    gate: GatePolicy,
 }
 
-impl Policy {
+impl GatePolicy {
     /// Parses `[gate]` of a TOML text; all problems at once. `location` names the text in errors.
     ///
     /// # Errors
@@ -331,7 +331,7 @@ impl Policy {
     pub fn to_toml(&self) -> String {
         #[derive(Serialize)]
         struct File<'a> {
-            gate: &'a Policy,
+            gate: &'a GatePolicy,
         }
         toml::to_string(&File { gate: self }).unwrap_or_default()
     }

@@ -6,10 +6,10 @@ use crate::base::time;
 use crate::base::time::Micros;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
-use crate::gate::evidence::{Evidence, rollback_target};
-use crate::release::{ReleaseRecord, Seen, changes, reference};
+use crate::gate::evidence::{GateEvidence, rollback_target};
+use crate::release::{Registration, ReleaseRecord, changes, reference};
 
-pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let (candidate, baseline) = (evidence.candidate, evidence.baseline);
     immutable(evidence, checks);
     let named = candidate.baseline_release_id.as_deref();
@@ -47,10 +47,10 @@ pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     evaluation(evidence, checks);
 }
 
-fn immutable(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn immutable(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     match &evidence.seen {
         None => {}
-        Some(Seen::Changed(before)) => {
+        Some(Registration::Changed(before)) => {
             let detail = format!(
                 "{} was {before} before, is {} now",
                 evidence.candidate.release_id, evidence.candidate.digest
@@ -62,7 +62,7 @@ fn immutable(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
                 "a new release with a new id: records do not change",
             );
         }
-        Some(Seen::New | Seen::Same) => drop(checks.note(
+        Some(Registration::New | Registration::Same) => drop(checks.note(
             "immutable",
             GateOutcome::Pass,
             evidence.candidate.digest.clone(),
@@ -123,7 +123,7 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
     }
 }
 
-fn dimensions(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let changed = changes(evidence.baseline, evidence.candidate);
     let moved: Vec<&str> = changed
         .iter()
@@ -186,7 +186,7 @@ fn dimensions(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
         json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
 }
 
-fn going_back(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let target = rollback_target(evidence);
     let named = evidence.candidate.rollback_target.as_deref();
     match (named, target) {
@@ -270,7 +270,7 @@ fn going_back(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     }
 }
 
-fn tenancy(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     match (&evidence.baseline.tenant_id, &evidence.candidate.tenant_id) {
         (Some(a), Some(b)) if a != b => checks.note(
             "tenant",
@@ -314,7 +314,7 @@ fn tenancy(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
     }
 }
 
-fn evaluation(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let candidate = evidence.candidate;
     let made: Vec<(String, Option<Micros>)> = changes(evidence.baseline, candidate)
         .into_iter()

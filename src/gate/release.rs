@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::gate::checklist::Checks;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, Subject};
-use crate::gate::evidence::{Evidence, rollback_target};
-use crate::gate::policy::{Policy, Strictness};
+use crate::gate::evidence::{GateEvidence, rollback_target};
+use crate::gate::policy::{GatePolicy, Strictness};
 use crate::gate::{
     approvals, canary, cost, evaluation, forbidden, injection, policy, record, tool_schema, write_tools,
 };
@@ -13,7 +13,7 @@ use crate::release::tools::{BundleDiff, diff_bundles};
 use crate::release::{ReleaseRecord, Rollback, rollback, signals_of};
 
 /// Judges a release.
-pub fn gate_release(evidence: &Evidence<'_>, policy: &Policy) -> GateReport {
+pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateReport {
     let mut checks = Checks {
         policy,
         list: Vec::new(),

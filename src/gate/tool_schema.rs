@@ -4,14 +4,14 @@ use serde_json::json;
 
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
-use crate::gate::evidence::Evidence;
+use crate::gate::evidence::GateEvidence;
 use crate::release::tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange};
 use crate::release::{ArtifactRef, Dimension};
 
 /// Changes that are told in words; all of them are in the evidence.
 const TOLD: usize = 5;
 
-pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks: &mut Checks<'_>) {
+pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, checks: &mut Checks<'_>) {
     bundles(evidence, checks);
     let Some(diff) = diff else {
         let same = |record: &crate::release::ReleaseRecord| record.artifact(Dimension::ToolSchema).cloned();
@@ -138,7 +138,7 @@ pub(super) fn checks(evidence: &Evidence<'_>, diff: Option<&BundleDiff>, checks:
 }
 
 /// Whether the bundles that were given are those that the records name: by digest, else by name and version.
-fn bundles(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     for (what, record, bundle) in [
         ("candidate", evidence.candidate, evidence.tools),
         ("baseline", evidence.baseline, evidence.baseline_tools),
@@ -216,7 +216,7 @@ fn told(changes: &[&ToolChange]) -> String {
     texts.join("; ")
 }
 
-fn arguments(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let Some(calls) = evidence.calls else { return };
     let most = checks.policy.tools.max_rejected;
     let n_calls: u64 = calls.iter().map(|tool| tool.n_calls).sum();

@@ -4,11 +4,11 @@ use serde_json::json;
 
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
-use crate::gate::evidence::Evidence;
+use crate::gate::evidence::GateEvidence;
 use crate::gate::tool_schema;
 use crate::release::Dimension;
 
-pub(super) fn checks(evidence: &Evidence<'_>, checks: &mut Checks<'_>) {
+pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let Some(bundle) = evidence.tools else {
         if evidence.candidate.artifact(Dimension::ToolSchema).is_none() {
             checks.note("write_tools", GateOutcome::Pass, "the release has no tools", "");

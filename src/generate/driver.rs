@@ -72,7 +72,7 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
         .flat_map(|layer| &layer.tags)
         .collect();
     let reader = UserReader::open(&data.users, rules, OnBadRow::Error)?;
-    let ctx = layer::Context::new(
+    let ctx = layer::LayerContext::new(
         &scenario.layering,
         &scenario.plan,
         scenario.plan.start,

@@ -12,7 +12,7 @@ use std::ops::Range;
 use crate::base::error::{Error, Result};
 use crate::base::hash;
 use crate::base::time::Micros;
-use crate::input::scan::{ColumnScan, FlatPart, Mapping, NotFlat, STEP, STEP_WORDS, low_bits};
+use crate::input::fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 use crate::input::table::Part;
 use crate::input::traffic::{TrafficBatch, TrafficReader};
 use crate::input::users::{DEFAULT_TENANT, tenant_at};
@@ -20,7 +20,7 @@ use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
 /// What the log's names mean to a plan.
 #[derive(Debug, Clone)]
-pub(crate) struct Names<'a> {
+pub(crate) struct NameCodes<'a> {
     pub(crate) baseline: &'a str,
     pub(crate) candidate: &'a str,
     /// The layers' ids, in plan order.
@@ -50,7 +50,7 @@ pub(crate) mod color {
     pub(crate) const UNKNOWN: i64 = -2;
 }
 
-impl Names<'_> {
+impl NameCodes<'_> {
     fn release(&self, id: &[u8]) -> i64 {
         match id {
             id if id == self.baseline.as_bytes() => release::BASELINE,
@@ -209,7 +209,7 @@ impl TrafficReader {
     pub(crate) fn turns(
         &self,
         part: Part,
-        names: &Names<'_>,
+        names: &NameCodes<'_>,
         on_turns: &mut OnTurns<'_>,
     ) -> Result<BTreeMap<String, u64>> {
         let mut turns = Turns::new(self.measured().len(), self.breakdowns().len());
@@ -217,7 +217,7 @@ impl TrafficReader {
         match self.flat_turns(part, names, &mut turns, &mut n_done, on_turns) {
             Ok(()) => return Ok(BTreeMap::new()),
             Err(Stopped::Failed(error)) => return Err(error),
-            Err(Stopped::NotFlat) => {}
+            Err(Stopped::Unsupported) => {}
         }
         // What has been handed over already had no faults, or it would have stopped there.
         let mut n_skip = n_done;
@@ -245,12 +245,12 @@ impl TrafficReader {
     fn flat_turns(
         &self,
         part: Part,
-        names: &Names<'_>,
+        names: &NameCodes<'_>,
         turns: &mut Turns,
         n_done: &mut usize,
         on_turns: &mut OnTurns<'_>,
     ) -> Result<(), Stopped> {
-        let flat = FlatPart::open(self.table(), part)?;
+        let flat = FastPart::open(self.table(), part)?;
         let micros = |values: &[i64], out: &mut [i64]| {
             out.copy_from_slice(values);
             // What saturated on the way to microseconds is no instant.
@@ -283,11 +283,13 @@ impl TrafficReader {
         }
         let mut at = flat
             .column("event_time", 0, Mapping::Micros(&micros))?
-            .ok_or(NotFlat)?;
-        let mut user = flat.column("user_id", 0, Mapping::Id(&of_user))?.ok_or(NotFlat)?;
+            .ok_or(Unsupported)?;
+        let mut user = flat
+            .column("user_id", 0, Mapping::Id(&of_user))?
+            .ok_or(Unsupported)?;
         let mut release = flat
             .column("release_id", turns.release.missing, Mapping::Id(&of_release))?
-            .ok_or(NotFlat)?;
+            .ok_or(Unsupported)?;
         let flag = |name: &str| {
             let mapping = if flat.is_flag(name)? {
                 Mapping::Flag([0, 1])
@@ -347,7 +349,7 @@ impl TrafficReader {
                 || turns.user.values[..n].contains(&(hash::EMPTY as i64))
                 || names.find_refused(turns).is_some();
             if is_odd {
-                return Err(Stopped::NotFlat);
+                return Err(Stopped::Unsupported);
             }
             on_turns(turns).map_err(Stopped::Failed)?;
             *n_done += n;
@@ -381,17 +383,17 @@ impl Spellings {
 
 /// Why a flat scan ended early.
 enum Stopped {
-    NotFlat,
+    Unsupported,
     Failed(Error),
 }
 
-impl From<NotFlat> for Stopped {
-    fn from(_: NotFlat) -> Self {
-        Self::NotFlat
+impl From<Unsupported> for Stopped {
+    fn from(_: Unsupported) -> Self {
+        Self::Unsupported
     }
 }
 
-fn fill(scan: Option<&mut ColumnScan<'_, i64>>, column: &mut Column, n: usize) -> Result<(), NotFlat> {
+fn fill(scan: Option<&mut ColumnScan<'_, i64>>, column: &mut Column, n: usize) -> Result<(), Unsupported> {
     match scan {
         Some(scan) => column.n_absent = scan.fill(&mut column.values[..n], &mut column.absent)?,
         None => column.fill_absent(n),
@@ -456,7 +458,7 @@ impl Turns {
         batch: &TrafficBatch<'_>,
         start: usize,
         n: usize,
-        names: &Names<'_>,
+        names: &NameCodes<'_>,
         name_of_release: &str,
     ) -> Result<()> {
         let text_at = |texts: Option<&StringArray>, row: usize| -> Option<u64> {
@@ -538,7 +540,7 @@ impl Turns {
     }
 }
 
-fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &Names<'_>, column: &str) -> Error {
+fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &NameCodes<'_>, column: &str) -> Error {
     let id = batch
         .release_id
         .is_valid(row)

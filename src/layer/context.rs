@@ -11,7 +11,7 @@ pub const SMALL_TABLE: u64 = 1 << 20;
 
 /// What layering needs to know.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub struct LayerContext<'a> {
     /// Weights, caps, modes.
     pub layering: &'a Layering,
     /// The layers, and the salt that splits ties.
@@ -49,7 +49,7 @@ impl Audit {
     }
 }
 
-impl<'a> Context<'a> {
+impl<'a> LayerContext<'a> {
     /// The context of a scenario's parts.
     pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros, input: &Input, audit: Audit) -> Self {
         Self {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::base::progress::Progress;
-use crate::layer::context::Context;
+use crate::layer::context::LayerContext;
 use crate::layer::source::Users;
 use crate::layer::summary::LayerSummary;
 use crate::layer::{passes, unique};
@@ -15,7 +15,7 @@ use crate::scenario::LayerMode;
 /// # Errors
 /// Users that cannot be read, no user at all, rows that the scenario's policies refuse, or a file that cannot be written.
 pub fn layer_users(
-    ctx: &Context<'_>,
+    ctx: &LayerContext<'_>,
     users: &Users<'_>,
     path: &Path,
     progress: &Progress,

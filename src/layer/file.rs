@@ -244,12 +244,12 @@ pub(super) fn has_rows(file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u6
 }
 
 /// The layer table being written, one row group after the other.
-pub(super) struct LayerFile<'a, W: Write + Send> {
+pub(super) struct LayerFileWriter<'a, W: Write + Send> {
     path: &'a Path,
     writer: SerializedFileWriter<W>,
 }
 
-impl<'a, W: Write + Send> LayerFile<'a, W> {
+impl<'a, W: Write + Send> LayerFileWriter<'a, W> {
     pub(super) fn begin(
         path: &'a Path,
         sink: W,

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use crate::base::time;
 use crate::base::time::{Micros, SECOND};
 use crate::input::{
-    DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, TagColumn, UserBatch, UserReader,
+    DEFAULT_TENANT, FastPart, Mapping, Part, STEP, STEP_WORDS, TagColumn, Unsupported, UserBatch, UserReader,
     low_bits, tenant_at,
 };
 use crate::layer::score::{MISSING, N_SCORES, acceptance, frequency, monetary, recency, score_many};
@@ -165,8 +165,8 @@ impl<'a> Kernel<'a> {
     ///
     /// # Errors
     /// Anything but ordinary columns with legal values: the general reader shall look at this row group.
-    pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, NotFlat> {
-        let flat = FlatPart::open(reader.table(), part)?;
+    pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, Unsupported> {
+        let flat = FastPart::open(reader.table(), part)?;
         let n_rows = flat.n_rows;
         let layering = self.layering;
         let of_seconds = |secs: &[f64], parts: &mut [f64]| {
@@ -202,7 +202,7 @@ impl<'a> Kernel<'a> {
                 TagMap::Text(test) => Mapping::Text(&**test),
                 TagMap::Number(test) => Mapping::Number(&**test),
             };
-            tags.push(flat.column(&rule.column, 0.0, mapping)?.ok_or(NotFlat)?);
+            tags.push(flat.column(&rule.column, 0.0, mapping)?.ok_or(Unsupported)?);
         }
         let mut scoring = Scoring::new(self, n_rows);
         let mut unused = [0; STEP_WORDS];
@@ -236,8 +236,8 @@ impl<'a> Kernel<'a> {
         &self,
         reader: &UserReader<'_>,
         part: Part,
-    ) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
-        let flat = FlatPart::open(reader.table(), part)?;
+    ) -> Result<(Vec<String>, Vec<u32>), Unsupported> {
+        let flat = FastPart::open(reader.table(), part)?;
         let n_rows = flat.n_rows;
         let tenants = RefCell::new(Tenants::default());
         let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
@@ -311,12 +311,12 @@ fn matches(test: &TagTest, column: &TagColumn, row: usize) -> bool {
 /// Users on their way to scores, a step at a time.
 struct Scoring<'a> {
     kernel: &'a Kernel<'a>,
-    step: Box<Step>,
+    step: Box<ScoringStep>,
     scored: Scored,
 }
 
 /// The columns of one step, as the kernel wants them: missing values have been replaced, parts need not be clamped yet.
-struct Step {
+struct ScoringStep {
     parts: [Vec<f64>; 4],
     absent: [[u64; STEP_WORDS]; 4],
     n_absent: [usize; 4],
@@ -327,7 +327,7 @@ struct Step {
     placed: [u8; STEP],
 }
 
-impl Step {
+impl ScoringStep {
     /// A feature of which the table knows nothing.
     fn nothing(&mut self, feature: usize, n: usize) -> usize {
         self.parts[feature][..n].fill(MISSING[feature]);
@@ -340,7 +340,7 @@ impl Step {
 
 impl<'a> Scoring<'a> {
     fn new(kernel: &'a Kernel<'a>, n_users: usize) -> Self {
-        let step = Step {
+        let step = ScoringStep {
             parts: std::array::from_fn(|_| vec![0.0; STEP]),
             absent: [[0; STEP_WORDS]; 4],
             n_absent: [0; 4],
@@ -443,7 +443,7 @@ impl Tenants {
     }
 
     /// Names in order of appearance, and each user's; none for users who are all of one tenant.
-    fn finish(mut self, n_users: usize) -> Result<(Vec<String>, Vec<u32>), NotFlat> {
+    fn finish(mut self, n_users: usize) -> Result<(Vec<String>, Vec<u32>), Unsupported> {
         if self.of_user.is_empty() {
             // Nobody is of no tenant.
             let names = if n_users == 0 {
@@ -455,7 +455,7 @@ impl Tenants {
         }
         let mut names = vec![String::new(); self.codes.len()];
         for (name, code) in self.codes {
-            names[code as usize] = String::from_utf8(name).map_err(|_| NotFlat)?;
+            names[code as usize] = String::from_utf8(name).map_err(|_| Unsupported)?;
         }
         // Codes were given as a dictionary lists its values; tenants come as users name them.
         let mut renamed = vec![u32::MAX; names.len()];
@@ -525,7 +525,7 @@ input = { users = { path = "." } }
 layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" }, { column = "use_count", at_least = 90 } ] }, { id = "y" } ]
 "#;
 
-    fn score(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<Scored, NotFlat> {
+    fn score(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<Scored, Unsupported> {
         let batch = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, array)| (name, array, true)),
         )
@@ -625,9 +625,9 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
         assert_eq!(scored.tenants, ["default", "a", "b"]);
         assert!(scored.counts.n_tagged > 1_000);
         let others: ArrayRef = Arc::new((0..3_000).map(|n| Some(n % 120)).collect::<UInt64Array>());
-        assert_eq!(score(&path, columns(others, 1.0)), Err(NotFlat));
+        assert_eq!(score(&path, columns(others, 1.0)), Err(Unsupported));
         for value in [f64::NAN, f64::INFINITY] {
-            assert_eq!(score(&path, columns(counts(), value)), Err(NotFlat));
+            assert_eq!(score(&path, columns(counts(), value)), Err(Unsupported));
         }
     }
 }

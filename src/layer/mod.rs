@@ -37,11 +37,11 @@ pub(crate) use pin::check_pinned;
 pub use quota::quota_targets;
 pub(crate) use reuse::notes_path;
 pub use rfm::{Period, RfmRow, Ties, rfm};
-pub(crate) use rows::{LayerFile, LayerRows};
-pub use score::{Features, N_SCORES, Parts, parts, score};
+pub(crate) use rows::{LayerFileReader, LayerRows};
+pub use score::{Features, N_SCORES, ScoreParts, parts, score};
 pub use source::Users;
 pub use summary::{LayerCount, LayerSummary, Missing};
 pub use table::Layers;
 
-pub use context::{Audit, Context, SMALL_TABLE};
+pub use context::{Audit, LayerContext, SMALL_TABLE};
 pub use driver::layer_users;

@@ -23,9 +23,9 @@ use crate::base::parquet_io::guard;
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
 use crate::base::{files, parquet_io};
-use crate::input::NotFlat;
+use crate::input::Unsupported;
 use crate::layer::file::leaf_of;
-use crate::layer::quota::Counts;
+use crate::layer::quota::ScoreHistogram;
 use crate::layer::rows::LayerRows;
 use crate::layer::scan::{LayerRow, scan_row_group};
 use crate::stats::psi::psi;
@@ -227,14 +227,14 @@ impl Member {
 
 /// Names, numbered as they come.
 #[derive(Debug, Default)]
-struct Names {
+struct NameIndex {
     names: Vec<String>,
     index: HashMap<String, u32>,
     /// The last one asked for: names come in runs.
     last: u32,
 }
 
-impl Names {
+impl NameIndex {
     fn number(&mut self, name: &str) -> u32 {
         if self.names.get(self.last as usize).is_none_or(|last| last != name) {
             self.last = *self.index.entry_ref(name).or_insert_with(|| {
@@ -248,19 +248,19 @@ impl Names {
 
 /// What the join has found so far.
 #[derive(Debug, Default)]
-struct Found {
-    tenants: Names,
-    layers: Names,
+struct Differences {
+    tenants: NameIndex,
+    layers: NameIndex,
     /// By tenant, previous layer and layer.
     moves: HashMap<(u32, Option<u16>, Option<u16>), u64>,
     /// By tenant: the scores of the previous night and of this one.
-    scores: Vec<[Counts; 2]>,
+    scores: Vec<[ScoreHistogram; 2]>,
     changed: Changed,
     n_consent_changed: u64,
     partitioned: bool,
 }
 
-impl Found {
+impl Differences {
     fn count_score(&mut self, night: usize, member: Member) {
         let tenant = member.user.tenant as usize;
         if self.scores.len() <= tenant {
@@ -406,8 +406,8 @@ impl<'a> Side<'a> {
     }
 
     /// The users of the next row group without their ids.
-    fn scan(&self, found: &mut Found) -> std::result::Result<Vec<Member>, NotFlat> {
-        let Found { tenants, layers, .. } = found;
+    fn scan(&self, found: &mut Differences) -> std::result::Result<Vec<Member>, Unsupported> {
+        let Differences { tenants, layers, .. } = found;
         let mut layer_number = |id: &str| Some(layers.number(id));
         let mut tenant_number = |name: &str| Some(tenants.number(name));
         let rows = scan_row_group(
@@ -477,7 +477,7 @@ impl<'a> Side<'a> {
     }
 
     /// The next user, if there is a row to look at.
-    fn take(&mut self, found: &mut Found, night: usize) -> Option<Member> {
+    fn take(&mut self, found: &mut Differences, night: usize) -> Option<Member> {
         let rows = self.batch.as_ref()?;
         let user = LayerRow {
             tenant: found.tenants.number(rows.tenant(self.at)),
@@ -507,7 +507,7 @@ impl<'a> Side<'a> {
 type Waiting = HashMap<u128, Member>;
 
 /// Joins two row groups whose ids are the same bytes, without decoding the ids; `None` if they are not, or not so simple.
-fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
+fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Differences) -> Option<u64> {
     let n_rows = [0, 1].map(|night| {
         sides[night]
             .footer
@@ -538,8 +538,8 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Found) -> Option<u64> {
 }
 
 /// Joins tables in the same order; `None` if the orders differ too much.
-fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Option<Found>> {
-    let mut found = Found::default();
+fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Option<Differences>> {
+    let mut found = Differences::default();
     let fingerprints = Fingerprints::default();
     let mut waiting: [Waiting; 2] = [Waiting::new(), Waiting::new()];
     let mut n_read = 0;
@@ -598,10 +598,10 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
 }
 
 /// Joins tables in any order, partition by partition.
-fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Found> {
-    let mut found = Found {
+fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Differences> {
+    let mut found = Differences {
         partitioned: true,
-        ..Found::default()
+        ..Differences::default()
     };
     let fingerprints = Fingerprints::default();
     let mut spills = [Spill::new(paths[1]), Spill::new(paths[1])];

@@ -10,14 +10,14 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
 use crate::base::{files, json, parquet_io};
 use crate::input::UserBatch;
-use crate::layer::context::Context;
+use crate::layer::context::LayerContext;
 use crate::layer::dropped::Dropped;
 use crate::layer::encode::Encoder;
 use crate::layer::file::{
-    Columns, LayerFile, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, has_rows, leaf_of,
+    Columns, LayerFileWriter, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, has_rows, leaf_of,
 };
 use crate::layer::kernel::{Kernel, PROTECTED};
-use crate::layer::quota::{Place, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash};
+use crate::layer::quota::{Placement, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash};
 use crate::layer::reuse::{Note, Notes, Reuse, notes_path};
 use crate::layer::score::N_SCORES;
 use crate::layer::source::{ScoredPart, Users, one_column};
@@ -49,7 +49,7 @@ impl Assignment {
 
 /// Users, and what every pass over them needs.
 pub(super) struct Passes<'a> {
-    ctx: &'a Context<'a>,
+    ctx: &'a LayerContext<'a>,
     users: &'a Users<'a>,
     kernel: Kernel<'a>,
     dropped: &'a Dropped,
@@ -65,7 +65,7 @@ struct Layered {
 
 impl<'a> Passes<'a> {
     pub(super) fn new(
-        ctx: &'a Context<'a>,
+        ctx: &'a LayerContext<'a>,
         users: &'a Users<'a>,
         dropped: &'a Dropped,
         progress: &'a Progress,
@@ -147,7 +147,7 @@ impl<'a> Passes<'a> {
         let of_score: Option<Vec<bool>> = match cuts.as_slice() {
             [Some(cuts)] => Some(
                 (0..N_SCORES)
-                    .map(|score| cuts.place(score as u16) == Place::Tied)
+                    .map(|score| cuts.place(score as u16) == Placement::Tied)
                     .collect(),
             ),
             _ => None,
@@ -158,7 +158,7 @@ impl<'a> Passes<'a> {
             }
             let is_tied = match &of_score {
                 Some(of_score) => of_score[usize::from(*score)],
-                None => cuts[tenant_of(row)].is_some_and(|cuts| cuts.place(*score) == Place::Tied),
+                None => cuts[tenant_of(row)].is_some_and(|cuts| cuts.place(*score) == Placement::Tied),
             };
             if is_tied {
                 tied.push(row);
@@ -204,7 +204,7 @@ impl<'a> Passes<'a> {
             Assignment::Quotas(quotas) => {
                 let cuts = quotas.of(&scored.tenants);
                 let layer = |tenant: usize, score: u16| match cuts[tenant].map(|cuts| cuts.place(score)) {
-                    Some(Place::Layer(layer)) => layer,
+                    Some(Placement::Layer(layer)) => layer,
                     _ => last,
                 };
                 let mut layers: Vec<u8> = if scored.tenant.is_empty() {
@@ -257,7 +257,7 @@ impl<'a> Passes<'a> {
         };
         files::write_file(path, |sink| {
             let (user_id, tenant_id) = self.pass_through().or_unwritable(path)?;
-            let (mut file, columns) = LayerFile::begin(path, sink, user_id, tenant_id)?;
+            let (mut file, columns) = LayerFileWriter::begin(path, sink, user_id, tenant_id)?;
             self.users.for_each(
                 &self.kernel,
                 self.dropped,

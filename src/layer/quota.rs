@@ -31,25 +31,25 @@ pub(super) struct ScoreCounts {
 
 #[derive(Debug, Default)]
 struct TenantCounts {
-    scores: Counts,
+    scores: ScoreHistogram,
     /// Users of unknown merit that the policy protects are in the last layer already: they fill its quota first.
     n_protected: u64,
 }
 
 /// Counts of scores. A tenant with few users has few scores.
 #[derive(Debug)]
-pub(super) enum Counts {
+pub(super) enum ScoreHistogram {
     Few(BTreeMap<u16, u64>),
     Many(Vec<u64>),
 }
 
-impl Default for Counts {
+impl Default for ScoreHistogram {
     fn default() -> Self {
         Self::Few(BTreeMap::new())
     }
 }
 
-impl Counts {
+impl ScoreHistogram {
     pub(super) fn add(&mut self, score: u16, n: u64) {
         match self {
             Self::Many(counts) => counts[usize::from(score)] += n,
@@ -146,7 +146,7 @@ impl TenantCounts {
 
 /// Where users of one score go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Placement {
     Layer(u8),
     /// A cut goes through them: their ids decide.
     Tied,
@@ -164,7 +164,7 @@ pub(super) struct TenantCuts {
     /// Number among the tenants.
     idx: u32,
     /// Lowest score of a run of scores that go to one place, highest run first.
-    runs: Vec<(u16, Place)>,
+    runs: Vec<(u16, Placement)>,
     /// Scores that a cut goes through.
     ties: BTreeMap<u16, Vec<Boundary>>,
 }
@@ -226,15 +226,15 @@ impl Quotas {
             for (score, n) in scores {
                 let pieces = pieces(rank, n, &targets, &with_quota, last);
                 let place = match pieces.as_slice() {
-                    [] => Place::Layer(last),
-                    [(layer, _)] => Place::Layer(*layer),
+                    [] => Placement::Layer(last),
+                    [(layer, _)] => Placement::Layer(*layer),
                     _ => {
                         cuts.ties.insert(score, boundaries(&pieces));
-                        Place::Tied
+                        Placement::Tied
                     }
                 };
                 match cuts.runs.last_mut() {
-                    Some((lowest, same)) if *same == place && place != Place::Tied => *lowest = score,
+                    Some((lowest, same)) if *same == place && place != Placement::Tied => *lowest = score,
                     _ => cuts.runs.push((score, place)),
                 }
                 rank += n;
@@ -296,9 +296,9 @@ impl Quotas {
 
 impl TenantCuts {
     /// Where users of a score go.
-    pub(super) fn place(&self, score: u16) -> Place {
+    pub(super) fn place(&self, score: u16) -> Placement {
         let run = self.runs.partition_point(|(lowest, _)| *lowest > score);
-        self.runs.get(run).map_or(Place::Tied, |(_, place)| *place)
+        self.runs.get(run).map_or(Placement::Tied, |(_, place)| *place)
     }
 
     /// The layer of a user whose score a cut goes through.
@@ -325,16 +325,16 @@ impl Search {
         self.n <= N_STRETCHES
     }
 
-    fn narrow(&mut self, found: Found) {
+    fn narrow(&mut self, found: CutSearch) {
         match found {
-            Found::Hashes(mut hashes) => {
+            CutSearch::Hashes(mut hashes) => {
                 let rank = (self.rank as usize).min(hashes.len().saturating_sub(1));
                 if !hashes.is_empty() {
                     self.first = *hashes.select_nth_unstable(rank).1;
                 }
                 self.n = 0;
             }
-            Found::Stretches(counts) => {
+            CutSearch::Stretches(counts) => {
                 let len = self.stretch_len();
                 for (idx, n) in counts.iter().enumerate() {
                     if self.rank < *n {
@@ -356,11 +356,11 @@ impl Search {
 #[derive(Debug, Default)]
 pub(super) struct TiePass {
     /// By tenant's number, score, and the boundary's number.
-    found: HashMap<(u32, u16, usize), Found>,
+    found: HashMap<(u32, u16, usize), CutSearch>,
 }
 
 #[derive(Debug)]
-enum Found {
+enum CutSearch {
     Hashes(Vec<u64>),
     Stretches(Vec<u64>),
 }
@@ -377,14 +377,14 @@ impl TiePass {
             };
             let new = || {
                 if search.is_small() {
-                    Found::Hashes(Vec::new())
+                    CutSearch::Hashes(Vec::new())
                 } else {
-                    Found::Stretches(vec![0; N_STRETCHES as usize])
+                    CutSearch::Stretches(vec![0; N_STRETCHES as usize])
                 }
             };
             match self.found.entry((cuts.idx, score, idx)).or_insert_with(new) {
-                Found::Hashes(hashes) => hashes.push(hash),
-                Found::Stretches(counts) => {
+                CutSearch::Hashes(hashes) => hashes.push(hash),
+                CutSearch::Stretches(counts) => {
                     counts[((hash - search.first) / search.stretch_len()) as usize] += 1
                 }
             }
@@ -399,8 +399,8 @@ impl TiePass {
                     slot.insert(more);
                 }
                 (Entry::Occupied(mut slot), more) => match (slot.get_mut(), more) {
-                    (Found::Hashes(hashes), Found::Hashes(more)) => hashes.extend(more),
-                    (Found::Stretches(counts), Found::Stretches(more)) => {
+                    (CutSearch::Hashes(hashes), CutSearch::Hashes(more)) => hashes.extend(more),
+                    (CutSearch::Stretches(counts), CutSearch::Stretches(more)) => {
                         counts.iter_mut().zip(more).for_each(|(n, more)| *n += more)
                     }
                     // Both passes search the same stretch, so they count the same way.
@@ -491,7 +491,7 @@ mod tests {
         sorted.sort_unstable();
         for rank in [0, 1, 7_000, 19_999] {
             let mut cuts = TenantCuts::default();
-            cuts.runs.push((5, Place::Tied));
+            cuts.runs.push((5, Placement::Tied));
             cuts.ties.insert(5, boundaries(&[(0, rank), (1, 20_000 - rank)]));
             let mut quotas = Quotas {
                 tenants: BTreeMap::from([("t".to_owned(), cuts)]),

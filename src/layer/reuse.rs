@@ -17,8 +17,8 @@ use std::sync::Arc;
 use crate::base::error::{FileResult, Result};
 use crate::base::json;
 use crate::base::parquet_io::guard;
-use crate::input::{InputFile, NotFlat, Part, UserReader};
-use crate::layer::context::Context;
+use crate::input::{InputFile, Part, Unsupported, UserReader};
+use crate::layer::context::LayerContext;
 use crate::layer::file::leaf_of;
 use crate::layer::kernel::{KernelCounts, Scored};
 use crate::layer::scan::scan_row_group;
@@ -92,7 +92,7 @@ pub(super) struct Reused {
 
 /// Takes digests of row groups, and finds them in the previous night's table.
 pub(super) struct Reuse<'a> {
-    ctx: &'a Context<'a>,
+    ctx: &'a LayerContext<'a>,
     settings: String,
     previous: Option<Previous>,
 }
@@ -108,7 +108,7 @@ impl<'a> Reuse<'a> {
     ///
     /// # Errors
     /// A previous table that cannot be read.
-    pub(super) fn new(ctx: &'a Context<'a>) -> Result<Self> {
+    pub(super) fn new(ctx: &'a LayerContext<'a>) -> Result<Self> {
         let layers: Vec<_> = ctx
             .plan
             .layers
@@ -209,22 +209,27 @@ impl Previous {
         })
     }
 
-    fn read(&self, row_group: usize, note: &Note, ctx: &Context<'_>) -> std::result::Result<Reused, NotFlat> {
-        let file = Arc::new(File::open(&self.path).map_err(|_| NotFlat)?);
-        let chunk = |name: &str| -> std::result::Result<Vec<u8>, NotFlat> {
-            let leaf = leaf_of(&self.footer, name).ok_or(NotFlat)?;
+    fn read(
+        &self,
+        row_group: usize,
+        note: &Note,
+        ctx: &LayerContext<'_>,
+    ) -> std::result::Result<Reused, Unsupported> {
+        let file = Arc::new(File::open(&self.path).map_err(|_| Unsupported)?);
+        let chunk = |name: &str| -> std::result::Result<Vec<u8>, Unsupported> {
+            let leaf = leaf_of(&self.footer, name).ok_or(Unsupported)?;
             let (start, n_bytes) = self
                 .footer
                 .metadata()
                 .row_group(row_group)
                 .column(leaf)
                 .byte_range();
-            let mut bytes = vec![0; usize::try_from(n_bytes).map_err(|_| NotFlat)?];
-            file.read_exact_at(&mut bytes, start).map_err(|_| NotFlat)?;
+            let mut bytes = vec![0; usize::try_from(n_bytes).map_err(|_| Unsupported)?];
+            file.read_exact_at(&mut bytes, start).map_err(|_| Unsupported)?;
             Ok(bytes)
         };
         if digest_of([&chunk("score")?, &chunk("layer")?, &chunk("eligible")?]) != note.result_digest {
-            return Err(NotFlat);
+            return Err(Unsupported);
         }
         let mut of_layer = |id: &str| {
             ctx.plan

@@ -20,12 +20,12 @@ const BATCH_ROWS: usize = 65_536;
 
 /// A layer table on disk, to be read part by part.
 #[derive(Debug)]
-pub(crate) struct LayerFile<'a> {
+pub(crate) struct LayerFileReader<'a> {
     path: &'a Path,
     footer: ArrowReaderMetadata,
 }
 
-impl<'a> LayerFile<'a> {
+impl<'a> LayerFileReader<'a> {
     /// Opens a table.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl<'a> LayerFile<'a> {
     /// Hands over all users, part by part.
     ///
     /// # Errors
-    /// As [`LayerFile::read`].
+    /// As [`LayerFileReader::read`].
     #[cfg(feature = "stores")]
     pub(crate) fn read_all(&self, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
         (0..self.n_parts()).try_for_each(|part| self.read(part, &mut on_rows))

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::input::{ColumnScan, DEFAULT_TENANT, Mapping, NotFlat, STEP, STEP_WORDS};
+use crate::input::{ColumnScan, DEFAULT_TENANT, Mapping, STEP, STEP_WORDS, Unsupported};
 use crate::layer::score::ten_thousandths;
 
 /// What a layer table says of a user, without the id.
@@ -33,7 +33,7 @@ pub(super) fn scan_row_group(
     row_group: usize,
     layer_number: Number<'_>,
     tenant_number: Number<'_>,
-) -> Result<Vec<LayerRow>, NotFlat> {
+) -> Result<Vec<LayerRow>, Unsupported> {
     // Names become numbers page by page; what is refused is not a number.
     let (layer_number, tenant_number) = (RefCell::new(layer_number), RefCell::new(tenant_number));
     let number = |bytes: &[u8], numbers: &RefCell<Number<'_>>| {
@@ -67,14 +67,15 @@ pub(super) fn scan_row_group(
             .position(|field| field.name() == name)
     };
     let open = |column, mapping| ColumnScan::open(file, footer, row_group, column, f64::NAN, mapping);
-    let mut scores = open(column("score").ok_or(NotFlat)?, Mapping::Number(&of_score))?;
-    let mut layers = open(column("layer").ok_or(NotFlat)?, Mapping::Text(&of_layer))?;
-    let mut flags = open(column("eligible").ok_or(NotFlat)?, Mapping::Flag([0.0, 1.0]))?;
+    let mut scores = open(column("score").ok_or(Unsupported)?, Mapping::Number(&of_score))?;
+    let mut layers = open(column("layer").ok_or(Unsupported)?, Mapping::Text(&of_layer))?;
+    let mut flags = open(column("eligible").ok_or(Unsupported)?, Mapping::Flag([0.0, 1.0]))?;
     let mut tenants = column("tenant_id")
         .map(|column| open(column, Mapping::Text(&of_tenant)))
         .transpose()?;
 
-    let n_rows = usize::try_from(footer.metadata().row_group(row_group).num_rows()).map_err(|_| NotFlat)?;
+    let n_rows =
+        usize::try_from(footer.metadata().row_group(row_group).num_rows()).map_err(|_| Unsupported)?;
     let mut rows = Vec::with_capacity(n_rows);
     let mut values: [Vec<f64>; 4] = std::array::from_fn(|_| vec![0.0; STEP]);
     let mut absent = [0; STEP_WORDS];
@@ -102,7 +103,7 @@ pub(super) fn scan_row_group(
             .iter()
             .any(|values| values[..n].iter().any(|value| value.is_nan()))
         {
-            return Err(NotFlat);
+            return Err(Unsupported);
         }
         let [of_score, of_layer, of_flag, of_tenant] = values.each_ref().map(|values| &values[..n]);
         rows.extend((0..n).map(|at| LayerRow {

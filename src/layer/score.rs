@@ -26,7 +26,7 @@ impl Features {
 
 /// The four parts of a score, each 0..=1, and whether it had to be clamped into that range.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parts {
+pub struct ScoreParts {
     /// Recency, frequency, value, acceptance.
     pub values: [f64; 4],
     /// Which of them were out of range: a use in the future, a negative count or value, an acceptance outside of 0..=10.
@@ -70,7 +70,7 @@ fn at_most_one(x: f64) -> f64 {
 ///
 /// # References
 /// Source document A, 3.1 and 4.2.1.
-pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> Parts {
+pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> ScoreParts {
     let raw = [
         features.last_use_secs.map_or(MISSING[0], |last| {
             recency(last, as_of_secs, layering.recency_cap_secs)
@@ -83,7 +83,7 @@ pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> Parts
             .map_or(MISSING[2], |value| monetary(value, layering.user_value_cap)),
         features.accept_score.map_or(MISSING[3], acceptance),
     ];
-    Parts {
+    ScoreParts {
         values: raw.map(clamp),
         clamped: raw.map(|part| !(0.0..=1.0).contains(&part)),
     }
@@ -152,7 +152,7 @@ fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
 /// let user = Features { last_use_secs: Some(-3600.0), use_count: Some(50.0), user_value: Some(1000.0), accept_score: Some(9.0) };
 /// assert_eq!(score(&parts(&user, &layering, 0.0), &layering.weights), 8667);
 /// ```
-pub fn score(parts: &Parts, weights: &[f64; 4]) -> u16 {
+pub fn score(parts: &ScoreParts, weights: &[f64; 4]) -> u16 {
     round_score(weighted(parts.values, *weights))
 }
 
@@ -216,7 +216,7 @@ mod tests {
             let mut expected = [0; 4];
             for (idx, found) in out.iter().enumerate() {
                 let raw: [f64; 4] = std::array::from_fn(|part| columns[part][idx]);
-                let parts = Parts { values: raw.map(|x| x.clamp(0.0, 1.0)), clamped: raw.map(|x| !(0.0..=1.0).contains(&x)) };
+                let parts = ScoreParts { values: raw.map(|x| x.clamp(0.0, 1.0)), clamped: raw.map(|x| !(0.0..=1.0).contains(&x)) };
                 prop_assert_eq!(*found, score(&parts, &weights));
                 prop_assert_eq!(*found, slowly(weighted(parts.values, weights)).min(10_000));
                 parts.clamped.iter().zip(&mut expected).for_each(|(clamped, n)| *n += u64::from(*clamped));

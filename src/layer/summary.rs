@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::base::time;
 use crate::input::{EventSummary, SourceFile};
-use crate::layer::context::Context;
+use crate::layer::context::LayerContext;
 use crate::layer::kernel::{KernelCounts, Scored};
 use crate::layer::nightly::LayerMoves;
 use crate::layer::score::N_SCORES;
@@ -203,7 +203,7 @@ impl Tally {
     }
 
     /// What was found.
-    pub(super) fn finish(self, ctx: &Context<'_>, ids_are_unique: bool) -> LayerSummary {
+    pub(super) fn finish(self, ctx: &LayerContext<'_>, ids_are_unique: bool) -> LayerSummary {
         let mut layers = Vec::new();
         for (tenant, cells) in self.tenants.iter().zip(&self.cells) {
             let total: u64 = cells.iter().map(|cell| cell[0]).sum();

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
 use crate::input::{UserBatch, tenant_at};
-use crate::layer::context::Context;
+use crate::layer::context::LayerContext;
 use crate::layer::dropped::Dropped;
 use crate::layer::source::Users;
 use crate::scenario::OnDuplicate;
@@ -20,7 +20,7 @@ const ROW_BITS: u32 = 40;
 /// # Errors
 /// A second row for a user, under the policy `error`.
 pub(super) fn find_duplicates(
-    ctx: &Context<'_>,
+    ctx: &LayerContext<'_>,
     users: &Users<'_>,
     path: &Path,
     progress: &Progress,

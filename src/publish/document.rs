@@ -8,19 +8,19 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::{files, json};
 use crate::publish::address::Address;
-use crate::publish::forms::form::Form;
+use crate::publish::exporters::format::ExportFormat;
 use crate::publish::publication::Publication;
-use crate::publish::target::{Change, Inspection, Target, UserCounts, Wanted, refuse_change};
+use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers, refuse_change};
 
 /// A file to write.
-pub(super) struct Document {
-    form: &'static Form,
+pub(super) struct DocumentTarget {
+    form: &'static ExportFormat,
     address: Address,
     path: PathBuf,
 }
 
-impl Document {
-    pub(super) fn open(form: &'static Form, address: Address) -> Result<Self> {
+impl DocumentTarget {
+    pub(super) fn open(form: &'static ExportFormat, address: Address) -> Result<Self> {
         address.allow(form.settings)?;
         // A link stays a link: what it points to is replaced.
         let path = std::path::absolute(&address.rest).unwrap_or_else(|_| PathBuf::from(&address.rest));
@@ -53,7 +53,7 @@ impl Document {
     }
 }
 
-impl Target for Document {
+impl Target for DocumentTarget {
     fn place(&self) -> String {
         self.address.to_string()
     }
@@ -62,7 +62,7 @@ impl Target for Document {
         Some(&self.path)
     }
 
-    fn inspect(&mut self, wanted: &Wanted<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
+    fn inspect(&mut self, wanted: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
         let after = (self.form.write)(wanted, &self.address)?;
         let before = read(self.path())?;
         let held = self.held(wanted.options.rollback)?;
@@ -70,7 +70,7 @@ impl Target for Document {
         if before.as_ref() != Some(&after) {
             changes = match &before {
                 Some(before) => line_changes(before, &after),
-                None => vec![Change::new(
+                None => vec![PlannedChange::new(
                     &self.address.rest,
                     None,
                     Some(format!("{} lines", after.lines().count())),
@@ -79,7 +79,7 @@ impl Target for Document {
         }
         if held.as_ref() != Some(wanted.publication) {
             let version = held.as_ref().map(|held| held.version.clone());
-            changes.push(Change::new(
+            changes.push(PlannedChange::new(
                 format!("{}.sluice.json", self.address.rest),
                 version,
                 Some(wanted.publication.version.clone()),
@@ -95,10 +95,10 @@ impl Target for Document {
 
     fn apply(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &Desired<'_>,
         held: Option<&Publication>,
         _progress: &Progress,
-    ) -> Result<Option<UserCounts>> {
+    ) -> Result<Option<TargetUsers>> {
         refuse_change(
             self.held(wanted.options.rollback)?.as_ref(),
             held,
@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 /// Lines that differ: those that only one side has, in order, between the first and the last difference.
-fn line_changes(before: &str, after: &str) -> Vec<Change> {
+fn line_changes(before: &str, after: &str) -> Vec<PlannedChange> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same_start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[same_start..], &new[same_start..]);
@@ -152,7 +152,7 @@ fn line_changes(before: &str, after: &str) -> Vec<Change> {
         .count();
     let (old, new) = (&old[..old.len() - same_end], &new[..new.len() - same_end]);
     let line = |number: usize, before: Option<&&str>, after: Option<&&str>| {
-        Change::new(
+        PlannedChange::new(
             format!("line {}", same_start + number + 1),
             before.map(|text| (*text).to_owned()),
             after.map(|text| (*text).to_owned()),

@@ -5,14 +5,14 @@ use crate::base::progress::Progress;
 use crate::base::time;
 use crate::bucket::Ratio;
 use crate::publish::options::Options;
-use crate::publish::publication::{Publication, Source};
-use crate::publish::report::{Outcome, PublishReport, TargetReport};
-use crate::publish::target::{Change, Target, Wanted};
+use crate::publish::publication::{Publication, PublicationSource};
+use crate::publish::report::{PublishReport, TargetOutcome, TargetReport};
+use crate::publish::target::{Desired, PlannedChange, Target};
 
 /// Publishes to every target. A target that fails does not keep the others from going on: each is consistent by itself, and the next run
 /// finishes what is missing.
 pub fn publish(
-    source: &Source,
+    source: &PublicationSource,
     targets: &mut [Box<dyn Target>],
     options: &Options,
     progress: &Progress,
@@ -28,14 +28,14 @@ pub fn publish(
     } else {
         source.layers.as_deref()
     };
-    let wanted = Wanted {
+    let wanted = Desired {
         publication: &publication,
         dir: &source.dir,
         layers,
         options,
     };
 
-    let mut planned: Vec<(TargetReport, Option<Step>)> = targets
+    let mut planned: Vec<(TargetReport, Option<PlannedTarget>)> = targets
         .iter_mut()
         .map(|target| plan(target.as_mut(), &wanted, progress))
         .collect();
@@ -50,11 +50,11 @@ pub fn publish(
             let (report, Some(step)) = &mut planned[idx] else {
                 continue;
             };
-            if report.outcome != Outcome::Planned {
+            if report.outcome != TargetOutcome::Planned {
                 continue;
             }
             match targets[idx].apply(
-                &Wanted {
+                &Desired {
                     publication: &step.publication,
                     ..wanted
                 },
@@ -62,7 +62,7 @@ pub fn publish(
                 progress,
             ) {
                 Ok(users) => {
-                    report.outcome = Outcome::Applied;
+                    report.outcome = TargetOutcome::Applied;
                     report.users = users.or(report.users);
                 }
                 Err(error) => fail(report, &error),
@@ -78,7 +78,7 @@ pub fn publish(
 }
 
 /// What is going to happen at a target.
-pub(super) struct Step {
+pub(super) struct PlannedTarget {
     /// What it holds.
     held: Option<Publication>,
     /// What it will hold.
@@ -87,12 +87,12 @@ pub(super) struct Step {
 
 pub(super) fn plan(
     target: &mut dyn Target,
-    wanted: &Wanted<'_>,
+    wanted: &Desired<'_>,
     progress: &Progress,
-) -> (TargetReport, Option<Step>) {
+) -> (TargetReport, Option<PlannedTarget>) {
     let mut report = TargetReport {
         target: target.place(),
-        outcome: Outcome::Failed,
+        outcome: TargetOutcome::Failed,
         held: None,
         changes: vec![],
         users: None,
@@ -110,7 +110,7 @@ pub(super) fn plan(
             inspection
         } else {
             target.inspect(
-                &Wanted {
+                &Desired {
                     publication: &publication,
                     ..*wanted
                 },
@@ -136,15 +136,15 @@ pub(super) fn plan(
             report.held = inspection.held.as_ref().map(|held| held.version.clone());
             report.users = inspection.users;
             if inspection.changes.is_empty() {
-                report.outcome = Outcome::Unchanged;
+                report.outcome = TargetOutcome::Unchanged;
             } else {
-                report.outcome = Outcome::Planned;
+                report.outcome = TargetOutcome::Planned;
                 report.changes = ratio_changes(inspection.held.as_ref(), &publication);
                 report.changes.extend(inspection.changes);
             }
             (
                 report,
-                Some(Step {
+                Some(PlannedTarget {
                     held: inspection.held,
                     publication,
                 }),
@@ -158,12 +158,12 @@ pub(super) fn plan(
 }
 
 pub(super) fn fail(report: &mut TargetReport, error: &Error) {
-    report.outcome = Outcome::Failed;
+    report.outcome = TargetOutcome::Failed;
     report.error = Some(error.to_string());
 }
 
 /// A nightly job must not undo what somebody did by hand in the night.
-pub(super) fn refuse_reopening(held: &Publication, wanted: &Wanted<'_>, place: &str) -> Result<()> {
+pub(super) fn refuse_reopening(held: &Publication, wanted: &Desired<'_>, place: &str) -> Result<()> {
     let publication = wanted.publication;
     let Some(at) = held.taken_back.get(&publication.candidate) else {
         return Ok(());
@@ -189,7 +189,7 @@ pub(super) fn same_salt(plan_id: &str) -> String {
 }
 
 /// The ratios that differ, layer by layer.
-pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) -> Vec<Change> {
+pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) -> Vec<PlannedChange> {
     let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
     let mut changes = Vec::new();
     for row in &wanted.ratios {
@@ -201,7 +201,7 @@ pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) ->
         let before = before.zip(held).map(|(old, held)| show(held, old.ratio));
         let after = show(wanted, row.ratio);
         if before.as_ref() != Some(&after) {
-            changes.push(Change::new(
+            changes.push(PlannedChange::new(
                 format!("{} / {}", row.tenant, row.layer),
                 before,
                 Some(after),
@@ -215,7 +215,7 @@ pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) ->
             .any(|row| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
         {
             let before = held.map(|held| show(held, old.ratio));
-            changes.push(Change::new(
+            changes.push(PlannedChange::new(
                 format!("{} / {}", old.tenant, old.layer),
                 before,
                 None,

@@ -7,7 +7,7 @@
 mod address;
 mod document;
 mod driver;
-mod forms;
+mod exporters;
 mod objects;
 mod options;
 #[cfg(feature = "stores")]
@@ -23,10 +23,10 @@ mod targets;
 
 #[cfg(feature = "stores")]
 pub use address::{Address, parse_duration};
-pub use publication::{Parts, Publication, RatioRow, Source};
+pub use publication::{Publication, PublicationParts, PublicationSource, RatioRow};
 
 pub use driver::publish;
 pub use options::Options;
-pub use report::{Outcome, PublishReport, TargetReport};
-pub use target::{Change, Inspection, Target, UserCounts, Wanted};
+pub use report::{PublishReport, TargetOutcome, TargetReport};
+pub use target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
 pub use targets::{kinds, open};

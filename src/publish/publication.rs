@@ -9,7 +9,7 @@ use crate::base::manifest::file;
 use crate::base::time::Micros;
 use crate::base::{digest, json, parallel};
 use crate::bucket::{Platform, Ratio};
-use crate::layer::LayerFile;
+use crate::layer::LayerFileReader;
 use crate::publish::options::Options;
 use crate::ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
 use crate::report::StudyDocument;
@@ -215,7 +215,7 @@ impl Publication {
 
 /// What of a folder is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parts {
+pub enum PublicationParts {
     /// Ratios, and who is in which layer.
     All,
     /// Ratios alone: users stay as they are.
@@ -260,7 +260,7 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
 /// be found when a store is half written, or by its readers.
 fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
     let known: BTreeSet<&str> = publication.ratios.iter().map(|row| row.layer.as_str()).collect();
-    let file = LayerFile::open(path)?;
+    let file = LayerFileReader::open(path)?;
     let check_part = |part| {
         file.read(part, |rows| {
             match (0..rows.len())
@@ -284,7 +284,7 @@ fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
 
 /// A folder whose outputs are published.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct PublicationSource {
     /// The folder.
     pub dir: PathBuf,
     /// What is published.
@@ -293,12 +293,12 @@ pub struct Source {
     pub layers: Option<PathBuf>,
 }
 
-impl Source {
+impl PublicationSource {
     /// Reads a folder that `sluice run` or the stage commands wrote. `layers` is the layer table, if it lies elsewhere.
     ///
     /// # Errors
     /// A folder without a schedule, or one whose schedule rests on another layer table.
-    pub fn open(dir: &Path, layers: Option<&Path>, parts: Parts) -> Result<Self> {
+    pub fn open(dir: &Path, layers: Option<&Path>, parts: PublicationParts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {
             return Err(
@@ -312,14 +312,14 @@ impl Source {
         let study: Option<StudyDocument> = match json::read_json(&study_path) {
             Ok(study) => Some(study),
             // Names for people are not worth a rollback.
-            Err(_) if !study_path.exists() || parts == Parts::Rollback => None,
+            Err(_) if !study_path.exists() || parts == PublicationParts::Rollback => None,
             Err(error) => return Err(error),
         };
         let own = dir.join(file::LAYERS);
         let layers = layers
             .map(Path::to_owned)
             .or_else(|| own.exists().then_some(own))
-            .filter(|_| parts == Parts::All);
+            .filter(|_| parts == PublicationParts::All);
         let mut publication = Publication::new(&schedule, study.as_ref());
         if let Some(path) = &layers {
             let found = digest::blake3_of_file(path)?;

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::publish::target::{Change, UserCounts};
+use crate::publish::target::{PlannedChange, TargetUsers};
 
 /// What became of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum TargetOutcome {
     /// It holds the publication now.
     Applied,
     /// It held it already.
@@ -18,7 +18,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl TargetOutcome {
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -36,13 +36,13 @@ pub struct TargetReport {
     /// Its address, without credentials.
     pub target: String,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: TargetOutcome,
     /// The version it held before.
     pub held: Option<String>,
     /// What changed, or would.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PlannedChange>,
     /// Users, if they are published there.
-    pub users: Option<UserCounts>,
+    pub users: Option<TargetUsers>,
     /// What a reader should know.
     pub warnings: Vec<String>,
     /// Why it failed.
@@ -67,6 +67,6 @@ impl PublishReport {
     pub fn has_failed(&self) -> bool {
         self.targets
             .iter()
-            .any(|target| target.outcome == Outcome::Failed)
+            .any(|target| target.outcome == TargetOutcome::Failed)
     }
 }

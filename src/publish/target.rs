@@ -10,7 +10,7 @@ use crate::publish::publication::Publication;
 
 /// What is to be published, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct Desired<'a> {
     /// The content.
     pub publication: &'a Publication,
     /// The folder it comes from.
@@ -23,7 +23,7 @@ pub struct Wanted<'a> {
 
 /// Something that a target would hold otherwise than now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct PlannedChange {
     /// A key, a table, a line of a file.
     pub what: String,
     /// What is there now; `None` for nothing.
@@ -32,7 +32,7 @@ pub struct Change {
     pub after: Option<String>,
 }
 
-impl Change {
+impl PlannedChange {
     /// A change of something.
     pub fn new(what: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Change {
 
 /// Users of a layer table at a target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct UserCounts {
+pub struct TargetUsers {
     /// Users of the table.
     pub n_users: u64,
     /// Users who are written, because the target holds something else, or nothing, of them.
@@ -60,9 +60,9 @@ pub struct Inspection {
     /// What was published there last.
     pub held: Option<Publication>,
     /// What would change. Nothing, if the target holds everything already.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PlannedChange>,
     /// Users, if they were counted.
-    pub users: Option<UserCounts>,
+    pub users: Option<TargetUsers>,
     /// What a reader should know of what the target does with it.
     pub warnings: Vec<String>,
 }
@@ -81,7 +81,7 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// A target that cannot be reached, or holds something that is not ours to replace, or cannot express what is wanted.
-    fn inspect(&mut self, wanted: &Wanted<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
+    fn inspect(&mut self, wanted: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
 
     /// Makes it hold what is wanted.
     ///
@@ -89,10 +89,10 @@ pub trait Target: Send {
     /// A target that refuses or is lost on the way: its readers see what they saw before.
     fn apply(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &Desired<'_>,
         held: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<UserCounts>>;
+    ) -> Result<Option<TargetUsers>>;
 }
 
 #[cfg(not(feature = "stores"))]
@@ -107,7 +107,7 @@ pub(super) fn without_stores(kind: &str) -> Error {
 pub(super) fn refuse_change(
     found: Option<&Publication>,
     inspected: Option<&Publication>,
-    wanted: &Wanted<'_>,
+    wanted: &Desired<'_>,
     place: &str,
 ) -> Result<()> {
     let version =

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
 use crate::publish::document;
-use crate::publish::forms::catalog::FORMS;
+use crate::publish::exporters::catalog::FORMATS;
 use crate::publish::objects::target::ObjectTarget;
 use crate::publish::postgres::target::Postgres;
 use crate::publish::redis::target::Redis;
@@ -20,7 +20,7 @@ pub fn kinds() -> Vec<&'static str> {
         "postgres",
         "postgresql",
     ];
-    kinds.extend(FORMS.iter().map(|form| form.kind));
+    kinds.extend(FORMATS.iter().map(|form| form.kind));
     kinds
 }
 
@@ -43,8 +43,8 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
             kind @ ("redis" | "rediss" | "postgres" | "postgresql") => {
                 return Err(crate::publish::target::without_stores(kind));
             }
-            kind => match FORMS.iter().find(|form| form.kind == kind) {
-                Some(form) => Box::new(document::Document::open(form, address)?),
+            kind => match FORMATS.iter().find(|form| form.kind == kind) {
+                Some(form) => Box::new(document::DocumentTarget::open(form, address)?),
                 None => {
                     return Err(Error::usage(format!(
                         "expected a target of {}, found `{kind}`",

@@ -7,31 +7,31 @@ use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
 use crate::qos::Judged;
-use crate::ramp::evidence::Evidence;
+use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
-use crate::ramp::trace::{CheckName, Found, Trace};
-use crate::ramp::verdict::{Outcome, Verdict};
+use crate::ramp::trace::{CheckName, CheckValues, Trace};
+use crate::ramp::verdict::{CheckOutcome, Verdict};
 use crate::scenario::{Action, Policy};
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Reason};
 
-type Step = ControlFlow<()>;
+type CheckFlow = ControlFlow<()>;
 
 fn plain<'a>(kind: &'static str) -> CheckName<'a> {
     CheckName { kind, metric: None }
 }
 
 /// Blocks with a verdict if something is so, else passes.
-fn block_if(is_so: bool, verdict: Verdict) -> Outcome {
+fn block_if(is_so: bool, verdict: Verdict) -> CheckOutcome {
     if is_so {
-        Outcome::Block(verdict)
+        CheckOutcome::Block(verdict)
     } else {
-        Outcome::Pass
+        CheckOutcome::Pass
     }
 }
 
 /// All checks of a situation.
-pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     if situation.state.ratio == Ratio::ZERO {
         return opening_checks(situation, trace);
     }
@@ -39,7 +39,11 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
         Ok(evidence) => evidence,
         Err(detail) => {
             let verdict = Verdict::on_trouble(situation.plan.policy.no_data_action, Verdict::Inconclusive);
-            return trace.push(plain("evidence"), Found::new(Outcome::Block(verdict)), detail);
+            return trace.push(
+                plain("evidence"),
+                CheckValues::new(CheckOutcome::Block(verdict)),
+                detail,
+            );
         }
     };
     match situation.plan.policy.decision {
@@ -49,7 +53,7 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
 }
 
 /// A layer that nobody has yet: it opens when the layers before it are full and it was not rolled back with this release.
-fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let Situation {
         plan,
         layer,
@@ -66,7 +70,7 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         let same = *release == plan.candidate;
         trace.push(
             plain("new_release"),
-            Found::new(block_if(same, Verdict::Hold)),
+            CheckValues::new(block_if(same, Verdict::Hold)),
             || {
                 if same {
                     format!(
@@ -81,31 +85,35 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         let until = at + plan.policy.cool_down;
         trace.push(
             plain("cool_down"),
-            Found::new(block_if(*as_of < until, Verdict::Hold)),
+            CheckValues::new(block_if(*as_of < until, Verdict::Hold)),
             || format!("cool-down after the rollback ends at {}", time::format(until)),
         )?;
     }
     let is_waited_for = |idx: &&usize| tenant_states[**idx].ratio < plan.layers[**idx].last_step();
     let waits = layer.after.iter().any(|idx| is_waited_for(&idx));
-    trace.push(plain("after"), Found::new(block_if(waits, Verdict::Hold)), || {
-        let waiting: Vec<&str> = layer
-            .after
-            .iter()
-            .filter(is_waited_for)
-            .map(|idx| plan.layers[*idx].id.as_str())
-            .collect();
-        if waits {
-            format!("waits until {} full", are(&waiting))
-        } else {
-            "no layer has to be full first".into()
-        }
-    })?;
+    trace.push(
+        plain("after"),
+        CheckValues::new(block_if(waits, Verdict::Hold)),
+        || {
+            let waiting: Vec<&str> = layer
+                .after
+                .iter()
+                .filter(is_waited_for)
+                .map(|idx| plan.layers[*idx].id.as_str())
+                .collect();
+            if waits {
+                format!("waits until {} full", are(&waiting))
+            } else {
+                "no layer has to be full first".into()
+            }
+        },
+    )?;
     freeze(situation, trace)?;
     approval(situation, trace)
 }
 
 /// The evidence, if it is about the ratio in force; else what is wrong with it.
-fn current<'a>(situation: &Situation<'a>) -> Result<&'a Evidence, impl FnOnce() -> String + use<'a>> {
+fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOnce() -> String + use<'a>> {
     let (evidence, state) = (situation.evidence, situation.state);
     match evidence {
         Some(evidence) if evidence.ratio == state.ratio && evidence.start == state.since => Ok(evidence),
@@ -123,32 +131,48 @@ fn current<'a>(situation: &Situation<'a>) -> Result<&'a Evidence, impl FnOnce() 
 }
 
 /// The source document's rule to the letter: the point alone decides, every time it is looked at.
-fn point_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence, trace: &mut T) -> Step {
+fn point_checks<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
     let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
     match &evidence.qos {
         Err(reason) => {
             let verdict = Verdict::on_trouble(policy.no_data_action, Verdict::Inconclusive);
-            trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || {
-                format!("QoS is not known: {reason}")
-            })?;
+            trace.push(
+                plain("qos"),
+                CheckValues::new(CheckOutcome::Block(verdict)),
+                || format!("QoS is not known: {reason}"),
+            )?;
         }
         Ok(qos) => {
             let (outcome, word, limit) = if qos.point < policy.qos_floor {
-                (Outcome::Block(Verdict::Rollback), "is below", policy.qos_floor)
+                (
+                    CheckOutcome::Block(Verdict::Rollback),
+                    "is below",
+                    policy.qos_floor,
+                )
             } else if qos.point < threshold {
-                (Outcome::Block(Verdict::Hold), "is below", threshold)
+                (CheckOutcome::Block(Verdict::Hold), "is below", threshold)
             } else {
-                (Outcome::Pass, "reaches", threshold)
+                (CheckOutcome::Pass, "reaches", threshold)
             };
-            trace.push(plain("qos"), Found::with(outcome, qos.point, threshold), || {
-                format!("QoS {:.4} {word} {limit}", qos.point)
-            })?;
+            trace.push(
+                plain("qos"),
+                CheckValues::with(outcome, qos.point, threshold),
+                || format!("QoS {:.4} {word} {limit}", qos.point),
+            )?;
         }
     }
     ladder_end(situation, trace)
 }
 
-fn interval_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence, trace: &mut T) -> Step {
+fn interval_checks<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
     let (plan, policy) = (situation.plan, &situation.plan.policy);
     let judged = || plan.guardrails.iter().zip(&evidence.guardrails);
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
@@ -191,24 +215,24 @@ fn interval_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evide
     approval(situation, trace)
 }
 
-fn violation(judged: &Judged, verdict: Verdict) -> Outcome {
+fn violation(judged: &Judged, verdict: Verdict) -> CheckOutcome {
     match (judged.verdict, judged.reason) {
-        (HarmVerdict::Violated, _) => Outcome::Block(verdict),
-        (_, Some(_)) => Outcome::NotApplicable,
-        _ => Outcome::Pass,
+        (HarmVerdict::Violated, _) => CheckOutcome::Block(verdict),
+        (_, Some(_)) => CheckOutcome::NotApplicable,
+        _ => CheckOutcome::Pass,
     }
 }
 
 /// What promotion needs of a guardrail: to be safe, not just not violated. At ratio 1 there is nothing to compare with.
-fn clearance(judged: &Judged, ratio: Ratio) -> Outcome {
+fn clearance(judged: &Judged, ratio: Ratio) -> CheckOutcome {
     match judged.verdict {
-        HarmVerdict::Safe | HarmVerdict::Violated => Outcome::Pass,
+        HarmVerdict::Safe | HarmVerdict::Violated => CheckOutcome::Pass,
         HarmVerdict::Unclear
             if ratio == Ratio::FULL && judged.reason == Some(Reason::NoConcurrentControl) =>
         {
-            Outcome::NotApplicable
+            CheckOutcome::NotApplicable
         }
-        HarmVerdict::Unclear => Outcome::Block(Verdict::Inconclusive),
+        HarmVerdict::Unclear => CheckOutcome::Block(Verdict::Inconclusive),
     }
 }
 
@@ -216,10 +240,10 @@ fn guardrail_check<'a, T: Trace<'a>>(
     kind: &'static str,
     metric: &'a str,
     judged: &Judged,
-    outcome: Outcome,
+    outcome: CheckOutcome,
     trace: &mut T,
-) -> Step {
-    let found = Found {
+) -> CheckFlow {
+    let found = CheckValues {
         outcome,
         value: judged.harm,
         interval: judged.interval,
@@ -252,11 +276,13 @@ fn guardrail_check<'a, T: Trace<'a>>(
     )
 }
 
-fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
+fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
     let Some(srm) = &evidence.srm else {
-        return trace.push(plain("srm"), Found::new(Outcome::NotApplicable), || {
-            "one arm was planned alone: no sample ratio to test".into()
-        });
+        return trace.push(
+            plain("srm"),
+            CheckValues::new(CheckOutcome::NotApplicable),
+            || "one arm was planned alone: no sample ratio to test".into(),
+        );
     };
     let alarm = srm.p_value < policy.srm_alpha;
     let low_impact = srm.max_abs_deviation < policy.srm_min_deviation;
@@ -266,7 +292,7 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &
     );
     trace.push(
         plain("srm"),
-        Found::with(outcome, srm.p_value, policy.srm_alpha),
+        CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
         || {
             let note = if alarm && low_impact { ", low impact" } else { "" };
             format!(
@@ -278,7 +304,7 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &
     )
 }
 
-fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
+fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
     let users = &evidence.users;
     let total = (users.baseline + users.candidate + users.crossover).max(1);
     let share = users.leaked as f64 / total as f64;
@@ -288,19 +314,19 @@ fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -
     );
     trace.push(
         plain("leak"),
-        Found::with(outcome, share, policy.srm_min_deviation),
+        CheckValues::with(outcome, share, policy.srm_min_deviation),
         || format!("{} users in an arm planned at 0", users.leaked),
     )
 }
 
 /// Users seen in both arms of a stage: placement is not sticky, and the arms are not independent.
-fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
+fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
     let users = &evidence.users;
     let share = users.crossover as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
     let outcome = block_if(share > policy.max_crossover, Verdict::Invalid);
     trace.push(
         plain("crossover"),
-        Found::with(outcome, share, policy.max_crossover),
+        CheckValues::with(outcome, share, policy.max_crossover),
         || format!("{} users seen in both releases", users.crossover),
     )
 }
@@ -308,17 +334,19 @@ fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut
 /// Share of rows in the wrong release above which the placement of users is broken.
 pub(crate) const MAX_MISASSIGNED: f64 = 0.001;
 
-fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     if !situation.plan.profile.is_recomputable() {
-        return trace.push(plain("assignment"), Found::new(Outcome::NotApplicable), || {
-            "placement cannot be recomputed".into()
-        });
+        return trace.push(
+            plain("assignment"),
+            CheckValues::new(CheckOutcome::NotApplicable),
+            || "placement cannot be recomputed".into(),
+        );
     }
     let share = situation.misassigned;
     let outcome = block_if(share > MAX_MISASSIGNED, Verdict::Invalid);
     trace.push(
         plain("assignment"),
-        Found::with(outcome, share, MAX_MISASSIGNED),
+        CheckValues::with(outcome, share, MAX_MISASSIGNED),
         || {
             format!(
                 "{:.3}% of all rows in another release than bucket and ratio say",
@@ -328,17 +356,19 @@ fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Ste
     )
 }
 
-fn qos_floor<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut T) -> Step {
+fn qos_floor<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
     let Ok(qos) = evidence.qos else {
-        return trace.push(plain("qos_floor"), Found::new(Outcome::NotApplicable), || {
-            "QoS is not known".into()
-        });
+        return trace.push(
+            plain("qos_floor"),
+            CheckValues::new(CheckOutcome::NotApplicable),
+            || "QoS is not known".into(),
+        );
     };
     let interval = qos.interval(policy);
     let below = interval.ci_upper < policy.qos_floor;
-    let found = Found {
+    let found = CheckValues {
         interval: Some(interval),
-        ..Found::with(block_if(below, Verdict::Rollback), qos.qos, policy.qos_floor)
+        ..CheckValues::with(block_if(below, Verdict::Rollback), qos.qos, policy.qos_floor)
     };
     trace.push(plain("qos_floor"), found, || {
         let word = if below { "below" } else { "not below" };
@@ -350,11 +380,11 @@ fn qos_floor<'a, T: Trace<'a>>(policy: &Policy, evidence: &Evidence, trace: &mut
     })
 }
 
-fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let next = situation.layer.next_step(situation.state.ratio);
     trace.push(
         plain("ladder"),
-        Found::new(block_if(next.is_none(), Verdict::Hold)),
+        CheckValues::new(block_if(next.is_none(), Verdict::Hold)),
         || match next {
             Some(next) => format!("next step {next}"),
             None => "at the end of its ladder; still watched".into(),
@@ -362,22 +392,26 @@ fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Ste
     )
 }
 
-fn min_users<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence, trace: &mut T) -> Step {
+fn min_users<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
     let (n, least) = (evidence.users.candidate, situation.layer.min_users);
     trace.push(
         plain("min_users"),
-        Found::with(block_if(n < least, Verdict::Hold), n as f64, least as f64),
+        CheckValues::with(block_if(n < least, Verdict::Hold), n as f64, least as f64),
         || format!("{n} of at least {least} users exposed"),
     )
 }
 
-fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let held = situation.as_of - situation.state.since;
     let dwell = situation.layer.dwell;
     let hours = |micros: Micros| micros as f64 / HOUR as f64;
     trace.push(
         plain("dwell"),
-        Found::with(block_if(held < dwell, Verdict::Hold), hours(held), hours(dwell)),
+        CheckValues::with(block_if(held < dwell, Verdict::Hold), hours(held), hours(dwell)),
         || {
             format!(
                 "{} h of {} h at {}",
@@ -389,27 +423,33 @@ fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
     )
 }
 
-fn qos_threshold<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidence, trace: &mut T) -> Step {
+fn qos_threshold<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
     let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
     match &evidence.qos {
         Err(reason) => {
             let verdict = Verdict::on_trouble(policy.no_data_action, Verdict::Inconclusive);
-            trace.push(plain("qos"), Found::new(Outcome::Block(verdict)), || {
-                format!("QoS is not known: {reason}")
-            })
+            trace.push(
+                plain("qos"),
+                CheckValues::new(CheckOutcome::Block(verdict)),
+                || format!("QoS is not known: {reason}"),
+            )
         }
         Ok(qos) => {
             let interval = qos.interval(policy);
             let (outcome, word) = if interval.ci_lower >= threshold {
-                (Outcome::Pass, "reaches")
+                (CheckOutcome::Pass, "reaches")
             } else if interval.ci_upper < threshold {
-                (Outcome::Block(Verdict::Hold), "is below")
+                (CheckOutcome::Block(Verdict::Hold), "is below")
             } else {
-                (Outcome::Block(Verdict::Inconclusive), "may be below")
+                (CheckOutcome::Block(Verdict::Inconclusive), "may be below")
             };
-            let found = Found {
+            let found = CheckValues {
                 interval: Some(interval),
-                ..Found::with(outcome, qos.qos, threshold)
+                ..CheckValues::with(outcome, qos.qos, threshold)
             };
             trace.push(plain("qos"), found, || {
                 format!("QoS {} {word} {threshold}", show(qos.qos, interval))
@@ -419,7 +459,7 @@ fn qos_threshold<'a, T: Trace<'a>>(situation: &Situation<'a>, evidence: &Evidenc
 }
 
 /// Nothing goes up while changes are frozen; what protects users is not frozen.
-fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     if situation.plan.freezes.is_empty() {
         return ControlFlow::Continue(());
     }
@@ -430,7 +470,7 @@ fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
         .find(|freeze| freeze.contains(&situation.as_of));
     trace.push(
         plain("freeze"),
-        Found::new(block_if(freeze.is_some(), Verdict::Hold)),
+        CheckValues::new(block_if(freeze.is_some(), Verdict::Hold)),
         || match freeze {
             Some(freeze) => format!("changes are frozen until {}", time::format(freeze.end)),
             None => "changes are not frozen".into(),
@@ -439,7 +479,7 @@ fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
 }
 
 /// A layer that is safety-critical goes up only as far as somebody has signed for.
-fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step {
+fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let Situation {
         plan,
         layer,
@@ -460,7 +500,7 @@ fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Step 
     let approval = plan.approvals.iter().find(signs);
     trace.push(
         plain("approval"),
-        Found::new(block_if(approval.is_none(), Verdict::Hold)),
+        CheckValues::new(block_if(approval.is_none(), Verdict::Hold)),
         || match approval {
             Some(approval) => format!("{next} approved by {}", approval.by),
             None => format!("{next} needs an approval: the layer is safety-critical"),

@@ -8,7 +8,7 @@ use crate::bucket::Ratio;
 use crate::ramp::checks::checks;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
-use crate::ramp::verdict::{Check, Outcome, Verdict};
+use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 
 /// A verdict with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     // A trace for people takes every check.
     let _ = checks(situation, &mut trace);
     let blocking = trace.iter().find_map(|check| match check.outcome {
-        Outcome::Block(verdict) => Some((verdict, check)),
+        CheckOutcome::Block(verdict) => Some((verdict, check)),
         _ => None,
     });
     let (state, layer) = (situation.state, situation.layer);
@@ -110,13 +110,12 @@ mod tests {
     use crate::analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts};
     use crate::base::time::HOUR;
     use crate::qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates};
-    use crate::ramp::evidence::Evidence;
+    use crate::ramp::evidence::StageEvidence;
     use crate::ramp::state::LayerState;
     use crate::scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Plan, Scenario};
-    use crate::stats::Interval;
     use crate::stats::non_inferiority::HarmVerdict;
     use crate::stats::srm::SrmTest;
-    use crate::stats::{Known, Reason};
+    use crate::stats::{Interval, Known, Reason};
     use std::path::Path;
 
     const NOW: Micros = 100 * HOUR;
@@ -259,7 +258,7 @@ mod tests {
 
     fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) -> Decision {
         let states = [state.clone(), self::state("vip", 0.0, 0)];
-        let evidence = evidence.and_then(|layer| Evidence::of(layer, &plan.policy));
+        let evidence = evidence.and_then(|layer| StageEvidence::of(layer, &plan.policy));
         let evidence = evidence.as_ref();
         let situation = Situation {
             plan,

@@ -9,7 +9,7 @@ use crate::stats::{Interval, Reason, srm};
 
 /// What is known of a layer's current stage.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Evidence {
+pub struct StageEvidence {
     /// First instant of the stage, microseconds.
     pub start: Micros,
     /// The ratio in force.
@@ -92,7 +92,7 @@ impl From<&QosArm> for QosEvidence {
     }
 }
 
-impl From<StageThen> for Evidence {
+impl From<StageThen> for StageEvidence {
     fn from(stage: StageThen) -> Self {
         Self {
             start: stage.start,
@@ -105,7 +105,7 @@ impl From<StageThen> for Evidence {
     }
 }
 
-impl Evidence {
+impl StageEvidence {
     /// What an analysis says of a layer now, as a policy looks at it; `None` without a stage.
     pub fn of(layer: &LayerAnalysis, policy: &Policy) -> Option<Self> {
         layer.current().map(|stage| Self::of_stage(stage, policy))

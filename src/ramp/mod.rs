@@ -13,10 +13,10 @@ mod verdict;
 
 pub(crate) use checks::MAX_MISASSIGNED;
 pub use decide::{Conclusion, Decision, conclude, decide};
-pub use evidence::{Evidence, QosEvidence, SrmEvidence};
+pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
 pub use schedule::{LayerRamp, LayerSchedule, OperationRow, RampStatus, Schedule, schedule};
 pub use situation::Situation;
 pub use state::{LayerState, RampState};
-pub use step::Step;
+pub use step::PlanStep;
 pub use trace::CheckName;
-pub use verdict::{Check, Outcome, Verdict};
+pub use verdict::{Check, CheckOutcome, Verdict};

@@ -10,10 +10,10 @@ use crate::base::time::Micros;
 use crate::base::{digest, time};
 use crate::bucket::Ratio;
 use crate::ramp::decide::{Decision, decide};
-use crate::ramp::evidence::Evidence;
+use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
 use crate::ramp::state::{LayerState, RampState};
-use crate::ramp::verdict::{Check, Outcome, Verdict};
+use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::scenario::{Layer, Plan, RollbackScope};
 
 pub(super) const SCHEMA: &str = "sluice.schedule/1";
@@ -200,13 +200,13 @@ pub fn schedule(
         )
         .hint("analyze the cube anew with `sluice analyze`"));
     }
-    let evidence_of: HashMap<(&str, &str), Evidence> = analysis
+    let evidence_of: HashMap<(&str, &str), StageEvidence> = analysis
         .layers
         .iter()
         .filter_map(|layer| {
             Some((
                 (layer.tenant.as_str(), layer.layer.as_str()),
-                Evidence::of(layer, &plan.policy)?,
+                StageEvidence::of(layer, &plan.policy)?,
             ))
         })
         .collect();
@@ -296,7 +296,7 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
             Verdict::Hold
         };
         let reason = format!("{cause} is rolled back, and the plan rolls back as a whole");
-        let outcome = Outcome::Block(verdict);
+        let outcome = CheckOutcome::Block(verdict);
         let check = Check {
             check: TOGETHER.into(),
             outcome,

@@ -1,7 +1,7 @@
 //! What a decision rests on: the layer, its state, and the evidence.
 
 use crate::base::time::Micros;
-use crate::ramp::evidence::Evidence;
+use crate::ramp::evidence::StageEvidence;
 use crate::ramp::state::LayerState;
 use crate::scenario::{Layer, Plan};
 
@@ -17,7 +17,7 @@ pub struct Situation<'a> {
     /// Where the tenant's layers stand, in plan order.
     pub tenant_states: &'a [LayerState],
     /// What is known; `None` when the log says nothing of the layer.
-    pub evidence: Option<&'a Evidence>,
+    pub evidence: Option<&'a StageEvidence>,
     /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be recomputed.
     pub misassigned: f64,
     /// Now.

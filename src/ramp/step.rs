@@ -13,7 +13,7 @@ use crate::scenario::{Plan, stages_of};
 
 /// The ratio of every layer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
+pub struct PlanStep {
     origin: Origin,
     /// Ratios that are supposed instead, by layer index.
     supposed: BTreeMap<usize, Ratio>,
@@ -31,7 +31,7 @@ enum Origin {
     Listed(BTreeMap<(String, String), Ratio>),
 }
 
-impl Step {
+impl PlanStep {
     /// What the plan's operations had brought about before an instant.
     pub fn in_force(as_of: Micros) -> Self {
         Self {

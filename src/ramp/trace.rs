@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::ramp::verdict::{Check, Outcome, Verdict};
+use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::stats::Interval;
 
 /// The name of a check: `dwell`, `guardrail:complaint_rate`.
@@ -27,15 +27,15 @@ impl fmt::Display for CheckName<'_> {
 
 /// How a check came out, with the numbers behind it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Found {
-    pub(super) outcome: Outcome,
+pub(super) struct CheckValues {
+    pub(super) outcome: CheckOutcome,
     pub(super) value: Option<f64>,
     pub(super) interval: Option<Interval>,
     pub(super) limit: Option<f64>,
 }
 
-impl Found {
-    pub(super) fn new(outcome: Outcome) -> Self {
+impl CheckValues {
+    pub(super) fn new(outcome: CheckOutcome) -> Self {
         Self {
             outcome,
             value: None,
@@ -44,7 +44,7 @@ impl Found {
         }
     }
 
-    pub(super) fn with(outcome: Outcome, value: f64, limit: f64) -> Self {
+    pub(super) fn with(outcome: CheckOutcome, value: f64, limit: f64) -> Self {
         Self {
             outcome,
             value: Some(value),
@@ -57,8 +57,12 @@ impl Found {
 /// Takes checks in their order.
 pub(super) trait Trace<'a> {
     /// Takes a check; `Break` when no more are wanted.
-    fn push(&mut self, name: CheckName<'a>, found: Found, detail: impl FnOnce() -> String)
-    -> ControlFlow<()>;
+    fn push(
+        &mut self,
+        name: CheckName<'a>,
+        found: CheckValues,
+        detail: impl FnOnce() -> String,
+    ) -> ControlFlow<()>;
 }
 
 /// Every check, with its words.
@@ -66,10 +70,10 @@ impl<'a> Trace<'a> for Vec<Check> {
     fn push(
         &mut self,
         name: CheckName<'a>,
-        found: Found,
+        found: CheckValues,
         detail: impl FnOnce() -> String,
     ) -> ControlFlow<()> {
-        let Found {
+        let CheckValues {
             outcome,
             value,
             interval,
@@ -95,13 +99,18 @@ impl<'a> Trace<'a> for Vec<Check> {
 pub(super) struct FirstBlock<'a>(pub(super) Option<(Verdict, CheckName<'a>)>);
 
 impl<'a> Trace<'a> for FirstBlock<'a> {
-    fn push(&mut self, name: CheckName<'a>, found: Found, _: impl FnOnce() -> String) -> ControlFlow<()> {
+    fn push(
+        &mut self,
+        name: CheckName<'a>,
+        found: CheckValues,
+        _: impl FnOnce() -> String,
+    ) -> ControlFlow<()> {
         match found.outcome {
-            Outcome::Block(verdict) => {
+            CheckOutcome::Block(verdict) => {
                 self.0 = Some((verdict, name));
                 ControlFlow::Break(())
             }
-            Outcome::Pass | Outcome::NotApplicable => ControlFlow::Continue(()),
+            CheckOutcome::Pass | CheckOutcome::NotApplicable => ControlFlow::Continue(()),
         }
     }
 }

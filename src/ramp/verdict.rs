@@ -47,7 +47,7 @@ impl Verdict {
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// Nothing against promotion.
     Pass,
     /// The verdict follows from this check, if no earlier one blocked.
@@ -62,7 +62,7 @@ pub struct Check {
     /// Which check: `guardrail:complaint_rate`, `dwell` ...
     pub check: String,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was looked at.
     pub value: Option<f64>,
     /// Its interval, as the policy looks at it.

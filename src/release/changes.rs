@@ -8,7 +8,7 @@ use crate::release::reference::ArtifactRef;
 
 /// One dimension of two releases.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Change {
+pub struct RecordChange {
     /// Which.
     pub dimension: Dimension,
     /// In the baseline.
@@ -22,7 +22,7 @@ pub struct Change {
 }
 
 /// Compares two records, dimension by dimension.
-pub fn changes(baseline: &ReleaseRecord, candidate: &ReleaseRecord) -> [Change; 4] {
+pub fn changes(baseline: &ReleaseRecord, candidate: &ReleaseRecord) -> [RecordChange; 4] {
     DIMENSIONS.map(|dimension| {
         let (from, to) = (baseline.artifact(dimension), candidate.artifact(dimension));
         let same = match (from, to) {
@@ -30,7 +30,7 @@ pub fn changes(baseline: &ReleaseRecord, candidate: &ReleaseRecord) -> [Change; 
             (None, None) => Some(true),
             _ => Some(false),
         };
-        Change {
+        RecordChange {
             dimension,
             from: from.cloned(),
             to: to.cloned(),

@@ -12,10 +12,10 @@ mod rollback;
 pub mod tools;
 
 pub use crate::base::json::{canonical, parse_json};
-pub use changes::{Change, changes};
+pub use changes::{RecordChange, changes};
 pub use dimension::{DIMENSIONS, Dimension};
 pub use index::RecordIndex;
 pub use record::{Approver, ApproverKind, ReleaseRecord, RiskLevel, read_records};
 pub use reference::ArtifactRef;
-pub use registry::{Registry, Seen};
+pub use registry::{Registration, Registry};
 pub use rollback::{Rollback, RollbackStep, Signal, SignalKind, rollback, signals_of};

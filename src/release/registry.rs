@@ -20,7 +20,7 @@ pub struct Registry {
 
 /// What a registry knew of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum Registration {
     /// Nothing: it knows it now.
     New,
     /// The same record.
@@ -58,7 +58,7 @@ impl Registry {
     }
 
     /// What is known of a record; a new one is noted.
-    pub fn note(&mut self, record: &ReleaseRecord) -> Seen {
+    pub fn note(&mut self, record: &ReleaseRecord) -> Registration {
         let tenant = record
             .tenant_id
             .clone()
@@ -72,16 +72,16 @@ impl Registry {
         if let Some(digest) =
             elsewhere.filter(|digest| record.tenant_id.is_none() && **digest != record.digest)
         {
-            return Seen::Changed(digest.clone());
+            return Registration::Changed(digest.clone());
         }
         let known = self.releases.entry(tenant).or_default();
         match known.get(&record.release_id) {
             None => {
                 known.insert(record.release_id.clone(), record.digest.clone());
-                Seen::New
+                Registration::New
             }
-            Some(digest) if *digest == record.digest => Seen::Same,
-            Some(digest) => Seen::Changed(digest.clone()),
+            Some(digest) if *digest == record.digest => Registration::Same,
+            Some(digest) => Registration::Changed(digest.clone()),
         }
     }
 }

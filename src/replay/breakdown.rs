@@ -5,8 +5,8 @@ use hashbrown::HashMap;
 use crate::base::error::{Error, Result};
 use crate::base::hash;
 use crate::replay::cube::{Breakdown, CellKey, Cells};
-use crate::replay::keyed::Keyed;
-use crate::replay::places::Places;
+use crate::replay::strata::Strata;
+use crate::replay::sum_table::SumTable;
 use crate::replay::sums::{Sums, overflow};
 use crate::scenario::plan::BreakdownBy;
 
@@ -16,22 +16,22 @@ const MAX_VALUES: usize = 1_000;
 const MAX_USER_CELLS: usize = 1 << 23;
 
 /// One thread's cells of a breakdown. A value takes the place of a window in the key: `value * n_windows + window`.
-pub(super) struct Breaking {
+pub(super) struct BreakdownCells {
     by: BreakdownBy,
     n_windows: u32,
-    pub(super) cells: Keyed<i64>,
+    pub(super) cells: SumTable<i64>,
     /// This thread's numbers of values, by their hashes.
     numbers: HashMap<i64, u32>,
     hashes: Vec<i64>,
     names: HashMap<i64, String>,
 }
 
-impl Breaking {
+impl BreakdownCells {
     pub(super) fn new(by: &BreakdownBy, n_windows: u32, n_slots: usize) -> Self {
         Self {
             by: by.clone(),
             n_windows,
-            cells: Keyed::new(n_slots),
+            cells: SumTable::new(n_slots),
             numbers: HashMap::new(),
             hashes: Vec::new(),
             names: HashMap::new(),
@@ -54,7 +54,7 @@ impl Breaking {
 
     pub(super) fn key(&self, series: u32, value: u32, window: u32, group: u16) -> u64 {
         // What does not fit is refused by `check`, before a key is used.
-        Places::key(
+        Strata::key(
             series,
             value.wrapping_mul(self.n_windows).wrapping_add(window),
             group,
@@ -89,7 +89,7 @@ impl Breaking {
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn load(&mut self, earlier: &Breakdown, places: &Places, sums: &Sums) -> Result<()> {
+    pub(super) fn load(&mut self, earlier: &Breakdown, places: &Strata, sums: &Sums) -> Result<()> {
         for name in &earlier.values {
             self.names
                 .insert(hash::of_id(name.as_bytes()) as i64, name.clone());
@@ -121,7 +121,7 @@ impl Breaking {
     ///
     /// # Errors
     /// A sum that overflows, or too many values.
-    pub(super) fn finish(parts: Vec<Self>, places: &Places, sums: &Sums) -> Result<Option<Breakdown>> {
+    pub(super) fn finish(parts: Vec<Self>, places: &Strata, sums: &Sums) -> Result<Option<Breakdown>> {
         let Some((by, n_windows)) = parts.first().map(|part| (part.by.clone(), part.n_windows)) else {
             return Ok(None);
         };
@@ -149,8 +149,8 @@ impl Breaking {
                 .collect();
             let mut row = Vec::new();
             let mut failed = None;
-            Keyed::for_each_sorted(vec![part.cells], add, |key, slots| {
-                let key = Places::with_window(key, |window| {
+            SumTable::for_each_sorted(vec![part.cells], add, |key, slots| {
+                let key = Strata::with_window(key, |window| {
                     let (value, window) = (window / n_windows, window % n_windows);
                     new_number.get(value as usize).copied().unwrap_or(value) * n_windows + window
                 });
@@ -168,7 +168,7 @@ impl Breaking {
         }
         all.check()?;
         let (mut cells, mut value_of) = (Cells::default(), Vec::new());
-        Keyed::for_each_sorted(vec![all.cells], add, |key, slots| {
+        SumTable::for_each_sorted(vec![all.cells], add, |key, slots| {
             let cell = places.cell_key(key);
             value_of.push(cell.window / n_windows);
             cells.keys.push(CellKey {

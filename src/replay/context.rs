@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::input::{Names, SourceFile, TrafficReader, Turns};
+use crate::input::{NameCodes, SourceFile, TrafficReader, Turns};
 use crate::metric::{Metric, Reading, Sum};
-use crate::replay::places::Places;
+use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
 use crate::replay::traces::{OnRepeat, Traces};
 use crate::scenario::plan::BreakdownBy;
@@ -14,8 +14,8 @@ use crate::scenario::{OnBadRow, Plan, Source};
 
 /// What all threads of a scan share.
 pub(super) struct Scan<'a> {
-    pub(super) ctx: &'a Context<'a>,
-    pub(super) places: Places,
+    pub(super) ctx: &'a ReplayContext<'a>,
+    pub(super) places: Strata,
     pub(super) sums: Sums,
     /// Candidate outcomes of logged requests, to be paired.
     pub(super) shadows: Option<Traces>,
@@ -26,7 +26,7 @@ pub(super) struct Scan<'a> {
 
 /// What replay needs to know.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub struct ReplayContext<'a> {
     /// Layers, releases, window, ratio history.
     pub plan: &'a Plan,
     /// What to accumulate.
@@ -184,9 +184,9 @@ impl Sources {
 
 impl<'a> Scan<'a> {
     pub(super) fn new(
-        ctx: &'a Context<'a>,
+        ctx: &'a ReplayContext<'a>,
         inputs: &Inputs<'_>,
-        places: Places,
+        places: Strata,
         is_in_earlier: &dyn Fn(&Reading) -> bool,
     ) -> Result<Self> {
         let measured = measured_columns(ctx.metrics);
@@ -242,9 +242,9 @@ impl<'a> Scan<'a> {
         self.places.window_at(self.ctx.as_of.max(self.ctx.plan.start)) + 1
     }
 
-    pub(super) fn names(&self, seed: u64) -> Names<'a> {
+    pub(super) fn names(&self, seed: u64) -> NameCodes<'a> {
         let plan = self.ctx.plan;
-        Names {
+        NameCodes {
             baseline: &plan.baseline,
             candidate: &plan.candidate,
             layers: plan.layers.iter().map(|layer| layer.id.as_str()).collect(),

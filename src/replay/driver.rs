@@ -4,15 +4,15 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
-use crate::replay::context::{Context, Inputs, Scan, Sources};
+use crate::replay::context::{Inputs, ReplayContext, Scan, Sources};
 use crate::replay::cube::{Cube, CubeLayer, CubeSource};
 use crate::replay::finish::count_users;
 use crate::replay::layer_table::LayerTable;
 use crate::replay::merge::{Earlier, check_distinct, session_rows};
-use crate::replay::places::Places;
 use crate::replay::scan::{Scanned, parts_of, scan_parts};
 use crate::replay::seen::{UserRow, UserRun};
-use crate::replay::state::State;
+use crate::replay::state::ReplayState;
+use crate::replay::strata::Strata;
 use crate::replay::users::Users;
 use crate::replay::{breakdown, partition, user_store};
 use crate::scenario::plan::BreakdownBy;
@@ -22,7 +22,12 @@ use crate::scenario::plan::BreakdownBy;
 ///
 /// # Errors
 /// A log that cannot be read, a row that the scenario's policies refuse, or a sum that overflows.
-pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &Progress) -> Result<Cube> {
+pub fn replay(
+    ctx: &ReplayContext<'_>,
+    inputs: &Inputs<'_>,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<Cube> {
     let wants_traces = !inputs.shadows.is_empty() || !inputs.outcomes.is_empty();
     if wants_traces && !inputs.traffic.iter().any(|reader| reader.has("trace_id")) {
         return Err(Error::usage(
@@ -32,7 +37,7 @@ pub fn replay(ctx: &Context<'_>, inputs: &Inputs<'_>, folder: &Path, progress: &
     }
     let layers = LayerTable::open(inputs.layers, ctx.plan)?;
     let tenants = layers.tenants()?;
-    let places = Places::of_plan(ctx.plan, &tenants, ctx.as_of)?;
+    let places = Strata::of_plan(ctx.plan, &tenants, ctx.as_of)?;
     let sources = Sources::of(inputs)?;
     let earlier = Earlier::open(ctx, inputs, &sources, &places, &tenants, layers.digest())?;
     let scan = Scan::new(ctx, inputs, places, &|reading| {
@@ -112,7 +117,7 @@ pub(super) fn finish_cube(
         .iter()
         .map(|files| vec![[0; 2]; files.len()])
         .collect();
-    let (mut states, noted): (Vec<State>, Vec<Vec<_>>) = shares.into_iter().unzip();
+    let (mut states, noted): (Vec<ReplayState>, Vec<Vec<_>>) = shares.into_iter().unzip();
     for (reader, file, n) in noted.into_iter().flatten() {
         rows[reader][file]
             .iter_mut()
@@ -133,12 +138,12 @@ pub(super) fn finish_cube(
         .collect();
     check_distinct(&files)?;
     if let Some(earlier) = earlier {
-        let mut state = State::new(scan);
+        let mut state = ReplayState::new(scan);
         files = earlier.load(files, &mut state, &scan.places, &scan.sums)?;
         states.push(state);
     }
     files.sort();
-    let finished = State::finish(states, &scan.places, &scan.sums)?;
+    let finished = ReplayState::finish(states, &scan.places, &scan.sums)?;
     runs.push(Box::new(finished.recolored.into_iter().map(Ok)));
     let users = count_users(&*seen, runs, &scan.places, &folder.join(user_store::USERS))?;
 

@@ -9,14 +9,14 @@ use crate::base::error::Result;
 use crate::base::parallel;
 use crate::bucket::group_of;
 use crate::replay::cube::{ActivityRow, CellKey, Exposure, ExposureRow};
-use crate::replay::keyed::Keyed;
-use crate::replay::places::Places;
-use crate::replay::seen::{Seen, UserList, UserRow, UserRun};
+use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun};
+use crate::replay::strata::Strata;
+use crate::replay::sum_table::SumTable;
 use crate::replay::user_store::{CHUNK, UsersWriter, writer_batch};
 use crate::scenario::Arm;
 
 /// Distinct users, counted.
-pub(super) struct UserCounts {
+pub(super) struct DistinctUsers {
     pub(super) exposures: Vec<ExposureRow>,
     pub(super) activity: Vec<ActivityRow>,
     /// Users that the candidate ever answered, by place.
@@ -30,9 +30,9 @@ pub(super) struct UserCounts {
 pub(super) fn count_users(
     list: &dyn UserList,
     runs: Vec<UserRun<'_>>,
-    places: &Places,
+    places: &Strata,
     path: &Path,
-) -> Result<UserCounts> {
+) -> Result<DistinctUsers> {
     let mut counter = Counter::new(places);
     let mut runs: Vec<Peekable<UserRun<'_>>> = runs.into_iter().map(Iterator::peekable).collect();
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
@@ -103,7 +103,7 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
                 let user = user?;
                 merged
                     .get_or_insert(UserRow {
-                        seen: Seen::default(),
+                        seen: UserExposure::default(),
                         ..user
                     })
                     .seen
@@ -117,9 +117,9 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
 }
 
 struct Counter<'a> {
-    places: &'a Places,
-    exposures: Keyed<u64>,
-    activity: Keyed<u64>,
+    places: &'a Strata,
+    exposures: SumTable<u64>,
+    activity: SumTable<u64>,
     n_exposed: Vec<u64>,
     /// Users on their way: keys of stages, and what each adds; keys of last windows.
     keys: Vec<u64>,
@@ -128,11 +128,11 @@ struct Counter<'a> {
 }
 
 impl<'a> Counter<'a> {
-    fn new(places: &'a Places) -> Self {
+    fn new(places: &'a Strata) -> Self {
         Self {
             places,
-            exposures: Keyed::new(6),
-            activity: Keyed::new(1),
+            exposures: SumTable::new(6),
+            activity: SumTable::new(1),
             n_exposed: vec![0; places.len()],
             keys: Vec::new(),
             added: Vec::new(),
@@ -167,14 +167,14 @@ impl<'a> Counter<'a> {
                     (_, 1) => [0, 1, 0, 0, is_new, is_first_candidate],
                     _ => [1, 0, 0, is_new, 0, 0],
                 });
-            self.keys.push(Places::key(
+            self.keys.push(Strata::key(
                 self.places.series(user.place, stage as usize, Arm::Baseline),
                 0,
                 group,
             ));
         }
         if user.seen.last > 0 {
-            self.active.push(Places::key(
+            self.active.push(Strata::key(
                 self.places.series(user.place, 0, Arm::Baseline),
                 user.seen.last - 1,
                 group,
@@ -203,11 +203,11 @@ impl<'a> Counter<'a> {
         self.active.clear();
     }
 
-    fn finish(mut self) -> UserCounts {
+    fn finish(mut self) -> DistinctUsers {
         self.flush();
         let (mut exposures, mut activity) = (Vec::new(), Vec::new());
         let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
-        let Ok(()) = Keyed::for_each_sorted(vec![self.exposures], add, |key, n| {
+        let Ok(()) = SumTable::for_each_sorted(vec![self.exposures], add, |key, n| {
             let key = self.places.cell_key(key);
             let users = Exposure {
                 n_baseline: n[0],
@@ -225,7 +225,7 @@ impl<'a> Counter<'a> {
                 users,
             });
         });
-        let Ok(()) = Keyed::for_each_sorted(vec![self.activity], add, |key, n| {
+        let Ok(()) = SumTable::for_each_sorted(vec![self.activity], add, |key, n| {
             let key = self.places.cell_key(key);
             let CellKey {
                 tenant,
@@ -242,7 +242,7 @@ impl<'a> Counter<'a> {
                 n_users: n[0],
             });
         });
-        UserCounts {
+        DistinctUsers {
             exposures,
             activity,
             n_exposed: self.n_exposed,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::memory;
 use crate::base::memory::prefetch;
-use crate::replay::keyed::AHEAD;
+use crate::replay::sum_table::AHEAD;
 
 /// No user has this row.
 pub(super) const UNKNOWN: u32 = u32::MAX;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
 use crate::base::{digest, hash, lock, parallel, parquet_io};
-use crate::input::{DEFAULT_TENANT, FlatPart, Mapping, NotFlat, Part, STEP, STEP_WORDS, Table};
+use crate::input::{DEFAULT_TENANT, FastPart, Mapping, Part, STEP, STEP_WORDS, Table, Unsupported};
 use crate::layer::{LayerRows, check_pinned};
 use crate::replay::index::UNKNOWN;
 use crate::replay::users::{User, UserKey, Users};
@@ -19,7 +19,7 @@ pub(super) const MAX_SEEDS: u64 = 4;
 
 /// A layer table, read once: names of tenants, users of each place.
 #[derive(Debug, Clone)]
-pub(crate) struct Roster {
+pub(crate) struct LayerTableInfo {
     /// Digest of the file.
     pub(crate) digest: String,
     /// Names of the tenants, in order of appearance.
@@ -120,8 +120,8 @@ impl<'a> LayerTable<'a> {
 
     /// Notes each tenant of a row group with its first row there.
     fn scan_tenants(&self, part: Part, note: &dyn Fn(&str, u32)) -> Result<()> {
-        let flat = || -> Result<(), NotFlat> {
-            let flat = FlatPart::open(&self.table, part)?;
+        let flat = || -> Result<(), Unsupported> {
+            let flat = FastPart::open(&self.table, part)?;
             let names = std::cell::RefCell::new(Vec::<Option<String>>::new());
             let number = |name: &[u8]| {
                 let name = std::str::from_utf8(name)
@@ -133,7 +133,7 @@ impl<'a> LayerTable<'a> {
             let default = number(b"");
             let mut scan = flat
                 .column("tenant_id", default, Mapping::Text(&number))?
-                .ok_or(NotFlat)?;
+                .ok_or(Unsupported)?;
             let (mut numbers, mut absent) = (vec![default; STEP], [0; STEP_WORDS]);
             let mut noted = HashSet::new();
             for start in (0..flat.n_rows).step_by(STEP) {
@@ -142,14 +142,14 @@ impl<'a> LayerTable<'a> {
                 for (row, number) in numbers.iter().enumerate() {
                     if noted.insert(*number) {
                         let names = names.borrow();
-                        let name = names[*number as usize].as_deref().ok_or(NotFlat)?;
+                        let name = names[*number as usize].as_deref().ok_or(Unsupported)?;
                         note(name, (part.first_row as usize + start + row) as u32);
                     }
                 }
             }
             Ok(())
         };
-        flat().map_err(|NotFlat| {
+        flat().map_err(|Unsupported| {
             Error::in_file(
                 self.path,
                 "expected plain text in `tenant_id`, found something else",
@@ -169,7 +169,7 @@ impl<'a> LayerTable<'a> {
             || (),
             |(), part| match self.scan(self.table.parts[part], tenants, seed) {
                 Ok(users) => on_users(&users),
-                Err(NotFlat) => {
+                Err(Unsupported) => {
                     lock(&odd).push(self.table.parts[part]);
                     Ok(())
                 }
@@ -224,8 +224,8 @@ impl<'a> LayerTable<'a> {
         })
     }
 
-    fn scan(&self, part: Part, tenants: &[String], seed: u64) -> Result<Vec<UserKey>, NotFlat> {
-        let flat = FlatPart::open(&self.table, part)?;
+    fn scan(&self, part: Part, tenants: &[String], seed: u64) -> Result<Vec<UserKey>, Unsupported> {
+        let flat = FastPart::open(&self.table, part)?;
         let bucket = self.plan.profile.hasher();
         let of_user = |id: &[u8]| [hash::of_user_id(id, seed), u64::from(bucket.bucket(id))];
         let of_layer = |id: &[u8]| {
@@ -249,13 +249,13 @@ impl<'a> LayerTable<'a> {
         };
         let mut ids = flat
             .column("user_id", [0; 2], Mapping::Id(&of_user))?
-            .ok_or(NotFlat)?;
+            .ok_or(Unsupported)?;
         let mut layers = flat
             .column("layer", u64::MAX, Mapping::Text(&of_layer))?
-            .ok_or(NotFlat)?;
+            .ok_or(Unsupported)?;
         let mut flags = flat
             .column("eligible", u64::MAX, Mapping::Flag([0, 1]))?
-            .ok_or(NotFlat)?;
+            .ok_or(Unsupported)?;
         let default = of_tenant(b"");
         let mut names = flat.column("tenant_id", default, Mapping::Text(&of_tenant))?;
 
@@ -274,7 +274,7 @@ impl<'a> LayerTable<'a> {
             }
             let is_odd = |row: usize| layer[row] == u64::MAX || tenant[row][0] == u64::from(UNKNOWN);
             if n_absent > 0 || (0..n).any(is_odd) {
-                return Err(NotFlat);
+                return Err(Unsupported);
             }
             users.extend((0..n).map(|row| UserKey {
                 hash: hash::join(tenant[row][1], id[row][0]),
@@ -308,7 +308,7 @@ impl<'a> LayerTable<'a> {
         &self,
         tenants: Vec<String>,
         new_users: &dyn Fn() -> Users,
-    ) -> Result<(Roster, Users)> {
+    ) -> Result<(LayerTableInfo, Users)> {
         let n_places = tenants.len() * self.plan.layers.len();
         for seed in 0..MAX_SEEDS {
             let users = new_users();
@@ -334,7 +334,7 @@ impl<'a> LayerTable<'a> {
                     .into_iter()
                     .map(|counts| counts.map(AtomicU64::into_inner))
                     .collect();
-                let roster = Roster {
+                let roster = LayerTableInfo {
                     digest: self.digest.clone(),
                     tenants,
                     seed,

@@ -8,12 +8,12 @@ use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::input::SourceFile;
 use crate::metric::Reading;
-use crate::replay::context::{Context, Inputs, Sources, sums_of};
+use crate::replay::context::{Inputs, ReplayContext, Sources, sums_of};
 use crate::replay::cube::{Cube, CubeSource, SessionRow};
 use crate::replay::finish::{NoUsers, count_users};
-use crate::replay::places::Places;
 use crate::replay::seen::UserRun;
-use crate::replay::state::{Since, State};
+use crate::replay::state::{ReplayState, Since};
+use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
 use crate::replay::{store, user_store};
 use crate::scenario::plan::BreakdownBy;
@@ -32,10 +32,10 @@ impl Earlier {
     /// # Errors
     /// A cube of another ramp, or of files that have changed since.
     pub(super) fn open(
-        ctx: &Context<'_>,
+        ctx: &ReplayContext<'_>,
         inputs: &Inputs<'_>,
         sources: &Sources,
-        places: &Places,
+        places: &Strata,
         tenants: &[String],
         layers_digest: &str,
     ) -> Result<Option<Self>> {
@@ -193,8 +193,8 @@ impl Earlier {
     pub(super) fn load(
         &self,
         scanned: Vec<CubeSource>,
-        state: &mut State,
-        places: &Places,
+        state: &mut ReplayState,
+        places: &Strata,
         sums: &Sums,
     ) -> Result<Vec<CubeSource>> {
         state.load(&self.cube, places, sums)?;
@@ -216,7 +216,7 @@ impl Earlier {
             known.file.name = file.file.name;
         }
         if self.cube.counts_sessions {
-            load_sessions(&self.folder, &Places::of_cube(&self.cube), places, state)?;
+            load_sessions(&self.folder, &Strata::of_cube(&self.cube), places, state)?;
         }
         Ok(files)
     }
@@ -231,9 +231,9 @@ impl Earlier {
 }
 
 /// The sessions of a cube; series are numbered anew where stages have been added.
-fn load_sessions(folder: &Path, theirs: &Places, mine: &Places, state: &mut State) -> Result<()> {
+fn load_sessions(folder: &Path, theirs: &Strata, mine: &Strata, state: &mut ReplayState) -> Result<()> {
     user_store::read_sessions(folder, &mut |series, session| {
-        let key = theirs.cell_key(Places::key(series, 0, 0));
+        let key = theirs.cell_key(Strata::key(series, 0, 0));
         state.load_session(
             mine.series(mine.place(key.tenant, key.layer), usize::from(key.stage), key.arm),
             session,
@@ -242,9 +242,9 @@ fn load_sessions(folder: &Path, theirs: &Places, mine: &Places, state: &mut Stat
 }
 
 /// Counts of sessions by series.
-pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, places: &Places) -> Vec<SessionRow> {
+pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, places: &Strata) -> Vec<SessionRow> {
     let row = |(series, hashes): (&u32, &Vec<u64>)| {
-        let key = places.cell_key(Places::key(*series, 0, 0));
+        let key = places.cell_key(Strata::key(*series, 0, 0));
         SessionRow {
             tenant: key.tenant,
             layer: key.layer,
@@ -284,13 +284,13 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     for (idx, measure) in measures.iter_mut().enumerate() {
         measure.present = cubes.iter().any(|cube| cube.measures[idx].present);
     }
-    let (places, sums) = (Places::of_cube(first), Sums::of_measures(measures));
+    let (places, sums) = (Strata::of_cube(first), Sums::of_measures(measures));
     let by: Vec<BreakdownBy> = first
         .breakdowns
         .iter()
         .map(|breakdown| breakdown.by.clone())
         .collect();
-    let mut state = State::empty(&sums, first.as_of, &by, places.window_at(first.as_of) + 1);
+    let mut state = ReplayState::empty(&sums, first.as_of, &by, places.window_at(first.as_of) + 1);
     for (cube, folder) in cubes.iter().zip(folders) {
         state.load(cube, &places, &sums)?;
         if cube.counts_sessions {
@@ -302,7 +302,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         .map(|folder| user_store::read_users(folder, places.len()))
         .collect::<Result<Vec<_>>>()?;
     let users = count_users(&NoUsers, runs, &places, &out.join(user_store::USERS))?;
-    let finished = State::finish(vec![state], &places, &sums)?;
+    let finished = ReplayState::finish(vec![state], &places, &sums)?;
     let mut cube = first.clone();
     for (layer, n_exposed) in cube.layers.iter_mut().zip(&users.n_exposed) {
         layer.n_exposed = *n_exposed;

@@ -11,16 +11,16 @@ mod cube;
 mod driver;
 mod finish;
 mod index;
-mod keyed;
 mod layer_table;
 mod merge;
 mod partition;
-mod places;
 mod scan;
 mod seen;
 mod sessions;
 mod state;
 mod store;
+mod strata;
+mod sum_table;
 mod sums;
 mod traces;
 mod user_store;
@@ -34,5 +34,5 @@ pub use cube::{
 pub use merge::merge;
 pub use store::CUBE_FILE;
 
-pub use context::{Context, Inputs, open_outcomes, open_traffic};
+pub use context::{Inputs, ReplayContext, open_outcomes, open_traffic};
 pub use driver::replay;

@@ -17,10 +17,10 @@ use crate::base::{hash, lock};
 use crate::input::{Turns, decode_turns, encode_turns};
 use crate::replay::context::{Inputs, Scan};
 use crate::replay::finish::NoUsers;
-use crate::replay::layer_table::{LayerTable, MAX_SEEDS, Roster, count_places};
+use crate::replay::layer_table::{LayerTable, LayerTableInfo, MAX_SEEDS, count_places};
 use crate::replay::scan::{LogPart, Scanned, Share};
-use crate::replay::seen::{Seen, UserList, UserRow, UserRun};
-use crate::replay::state::State;
+use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun};
+use crate::replay::state::ReplayState;
 use crate::replay::users::{User, UserKey, Users};
 
 /// Most partitions: each keeps a file open and a step of turns a thread.
@@ -127,7 +127,7 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     } = *job;
     let mut keys = Partitions::create(near, n, 0)?;
     let places = deal_users(layers, tenants, seed, n, scan.places.len(), &keys)?;
-    let roster = Roster {
+    let roster = LayerTableInfo {
         digest: layers.digest().to_owned(),
         tenants: tenants.to_vec(),
         seed,
@@ -139,7 +139,7 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
 
     // One state a lane, and all of them for every partition.
     let mut shares = dealt;
-    let mut states: Vec<State> = (0..n_lanes(n)).map(|_| State::new(scan)).collect();
+    let mut states: Vec<ReplayState> = (0..n_lanes(n)).map(|_| ReplayState::new(scan)).collect();
     let mut seen = Partitions::create(near, n, 0)?;
     for partition in 0..n {
         let users = read_keys(keys.take(partition)?, near)?;
@@ -221,7 +221,12 @@ fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
 }
 
 /// Deals the turns that can be in an arm; returns what was counted on the way.
-fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>) -> Result<Vec<Share>> {
+fn deal_turns(
+    job: &Job<'_>,
+    roster: &LayerTableInfo,
+    n: usize,
+    blocks: &Partitions<'_>,
+) -> Result<Vec<Share>> {
     let scan = job.scan;
     let held: Vec<Mutex<Vec<Turns>>> = (0..n_lanes(n))
         .map(|_| Mutex::new(vec![scan.turns(); n]))
@@ -260,7 +265,13 @@ fn deal_turns(job: &Job<'_>, roster: &Roster, n: usize, blocks: &Partitions<'_>)
     Ok(shares)
 }
 
-fn join_blocks(scan: &Scan<'_>, users: &Users, file: File, state: &mut State, near: &Path) -> Result<()> {
+fn join_blocks(
+    scan: &Scan<'_>,
+    users: &Users,
+    file: File,
+    state: &mut ReplayState,
+    near: &Path,
+) -> Result<()> {
     let mut file = BufReader::with_capacity(1 << 18, file);
     let (mut turns, mut bytes) = (scan.turns(), Vec::new());
     while read_block(&mut file, &mut bytes).or_unreadable(near)? {
@@ -316,7 +327,7 @@ fn seen_run(file: File, near: &Path) -> UserRun<'static> {
             return Some(Err(Error::read(&near, error)));
         }
         let packed = number(&bytes, 4);
-        let seen = Seen {
+        let seen = UserExposure {
             stages: [number(&bytes, 12), number(&bytes, 20)],
             last: number(&bytes, 28) as u32,
         };

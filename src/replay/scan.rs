@@ -6,14 +6,14 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::input::{Part, Turns};
 use crate::replay::context::{Inputs, Scan, Sources};
-use crate::replay::layer_table::Roster;
+use crate::replay::layer_table::LayerTableInfo;
 use crate::replay::merge::Earlier;
 use crate::replay::seen::{UserList, UserRun};
-use crate::replay::state::{Since, State};
+use crate::replay::state::{ReplayState, Since};
 
 /// What a scan found, before it is added up.
 pub(super) struct Scanned {
-    pub(super) roster: Roster,
+    pub(super) roster: LayerTableInfo,
     pub(super) shares: Vec<Share>,
     /// The users that were seen: those of a list, and those of runs beside it.
     pub(super) seen: Box<dyn UserList>,
@@ -58,22 +58,22 @@ pub(super) fn parts_of(
 }
 
 /// One thread's share of a scan, and of each part it met the reader, the file, its rows, and those after `as_of`.
-pub(super) type Share = (State, Vec<(usize, usize, [u64; 2])>);
+pub(super) type Share = (ReplayState, Vec<(usize, usize, [u64; 2])>);
 
 pub(super) fn scan_parts(
     scan: &Scan<'_>,
     inputs: &Inputs<'_>,
     parts: &[LogPart],
-    roster: &Roster,
+    roster: &LayerTableInfo,
     progress: &Progress,
-    on_admitted: &(dyn Fn(&mut State, &mut Turns) -> Result<()> + Sync),
+    on_admitted: &(dyn Fn(&mut ReplayState, &mut Turns) -> Result<()> + Sync),
 ) -> Result<Vec<Share>> {
     let names = scan.names(roster.seed);
     let n_rows: Option<u64> = parts.iter().map(|part| part.part.n_rows).sum();
     let bar = progress.rows("replay", n_rows);
     parallel::fold_parts(
         parts.len(),
-        || (State::new(scan), Vec::new()),
+        || (ReplayState::new(scan), Vec::new()),
         |(state, after), idx| {
             let LogPart { reader, part, since } = parts[idx];
             let mut n = [0; 2];

@@ -4,12 +4,12 @@ use crate::base::error::Result;
 
 /// Where a user was seen: one bit a stage, by release, and the last window, counted from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct UserExposure {
     pub(super) stages: [u64; 2],
     pub(super) last: u32,
 }
 
-impl Seen {
+impl UserExposure {
     pub(super) fn merge(&mut self, other: Self) {
         self.stages[0] |= other.stages[0];
         self.stages[1] |= other.stages[1];
@@ -25,7 +25,7 @@ pub(super) struct UserRow {
     /// Tenant times layers plus the layer that the user was served under.
     pub(super) place: u32,
     pub(super) bucket: u16,
-    pub(super) seen: Seen,
+    pub(super) seen: UserExposure,
 }
 
 /// Users in ascending order of row and place.

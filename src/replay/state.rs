@@ -7,14 +7,14 @@ use crate::base::error::Result;
 use crate::base::time::Micros;
 use crate::bucket::group_of;
 use crate::input::{Turns, color, release, rows_without};
-use crate::replay::breakdown::Breaking;
+use crate::replay::breakdown::BreakdownCells;
 use crate::replay::context::Scan;
 use crate::replay::cube::{Breakdown, CellKey, Cells, Cube, LatencyRow, RowCounts};
 use crate::replay::index::UNKNOWN;
-use crate::replay::keyed::{AHEAD, Keyed};
-use crate::replay::places::Places;
-use crate::replay::seen::{Seen, UserRow};
+use crate::replay::seen::{UserExposure, UserRow};
 use crate::replay::sessions::Sessions;
+use crate::replay::strata::Strata;
+use crate::replay::sum_table::{AHEAD, SumTable};
 use crate::replay::sums::{Sums, overflow};
 use crate::replay::users::{User, Users};
 use crate::scenario::Arm;
@@ -27,16 +27,16 @@ const OCTAVE: u16 = 64;
 const PROPENSITY_TOLERANCE: i64 = 50;
 
 /// One thread's share of a scan.
-pub(super) struct State {
-    cells: Keyed<i64>,
+pub(super) struct ReplayState {
+    cells: SumTable<i64>,
     /// Logged and shadow outcomes of the same requests.
-    pairs: Keyed<i64>,
+    pairs: SumTable<i64>,
     /// Latencies by octave.
-    latencies: Keyed<i64>,
-    breakdowns: Vec<Breaking>,
+    latencies: SumTable<i64>,
+    breakdowns: Vec<BreakdownCells>,
     pub(super) counts: RowCounts,
     /// Users who were served under another layer than their own, by row and place.
-    recolored: HashMap<(u32, u32), (User, Seen)>,
+    recolored: HashMap<(u32, u32), (User, UserExposure)>,
     sessions: Sessions,
     as_of: Micros,
     buffers: Buffers,
@@ -71,7 +71,7 @@ pub(super) struct Since {
     pub(super) counted_until: Option<Micros>,
 }
 
-impl State {
+impl ReplayState {
     pub(super) fn new(scan: &Scan<'_>) -> Self {
         Self::empty(&scan.sums, scan.ctx.as_of, scan.ctx.breakdowns, scan.n_windows())
     }
@@ -79,12 +79,12 @@ impl State {
     /// A state that has seen nothing.
     pub(super) fn empty(sums: &Sums, as_of: Micros, breakdowns: &[BreakdownBy], n_windows: u32) -> Self {
         Self {
-            cells: Keyed::new(sums.n_slots),
-            pairs: Keyed::new(sums.n_slots),
-            latencies: Keyed::new(usize::from(OCTAVE)),
+            cells: SumTable::new(sums.n_slots),
+            pairs: SumTable::new(sums.n_slots),
+            latencies: SumTable::new(usize::from(OCTAVE)),
             breakdowns: breakdowns
                 .iter()
-                .map(|by| Breaking::new(by, n_windows, sums.n_slots))
+                .map(|by| BreakdownCells::new(by, n_windows, sums.n_slots))
                 .collect(),
             counts: RowCounts::default(),
             recolored: HashMap::new(),
@@ -163,7 +163,7 @@ impl State {
         keys.extend(
             placed
                 .iter()
-                .map(|turn| Places::key(turn.series, turn.window, turn.group)),
+                .map(|turn| Strata::key(turn.series, turn.window, turn.group)),
         );
         self.cells.rows(keys, cells);
         add(&mut self.cells, &scan.sums, cells, placed, turns)?;
@@ -260,7 +260,7 @@ impl State {
                 let (_, seen) = self
                     .recolored
                     .entry((users.row(*user_idx), place))
-                    .or_insert((user, Seen::default()));
+                    .or_insert((user, UserExposure::default()));
                 seen.stages[arm as usize] |= 1 << stage;
                 seen.last = seen.last.max(window + 1);
             }
@@ -332,7 +332,7 @@ impl State {
         {
             // Stored in millionths of a millisecond; the histogram counts microseconds.
             let bin = bin_of(latency.values[usize::from(turn.row)].unsigned_abs() / 1_000);
-            keys.push(Places::key(turn.series, u32::from(bin / OCTAVE), turn.group));
+            keys.push(Strata::key(turn.series, u32::from(bin / OCTAVE), turn.group));
             found.push(u32::from(bin % OCTAVE));
         }
         self.latencies.rows(keys, cells);
@@ -362,7 +362,7 @@ impl State {
             };
             self.counts.n_pairs += 1;
             let [logged, shadow] =
-                [turn.series, turn.series + 1].map(|series| Places::key(series, turn.window, turn.group));
+                [turn.series, turn.series + 1].map(|series| Strata::key(series, turn.window, turn.group));
             let logged_value = |column: usize| {
                 let column = &turns.measured[column];
                 (!column.is_absent(at)).then(|| column.values[at])
@@ -403,7 +403,7 @@ impl State {
 
 /// Adds placed turns to their cells, row by row: a cell's sums lie side by side, and the columns of a step are in the cache.
 #[inline(never)]
-fn add(cells: &mut Keyed<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns: &Turns) -> Result<()> {
+fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns: &Turns) -> Result<()> {
     let width = sums.n_slots;
     let all = cells.all_mut();
     let of: Vec<(&[i64], usize)> = sums
@@ -470,12 +470,12 @@ pub(super) struct Finished {
     pub(super) sessions: BTreeMap<u32, Vec<u64>>,
 }
 
-impl State {
+impl ReplayState {
     /// Adds what an earlier cube counted.
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn load(&mut self, cube: &Cube, places: &Places, sums: &Sums) -> Result<()> {
+    pub(super) fn load(&mut self, cube: &Cube, places: &Strata, sums: &Sums) -> Result<()> {
         let mut row = Vec::new();
         for (mine, theirs) in [(&mut self.cells, &cube.cells), (&mut self.pairs, &cube.pairs)] {
             let mut slots = vec![0; sums.n_slots];
@@ -494,7 +494,7 @@ impl State {
                 key.arm,
             );
             self.latencies.rows(
-                &[Places::key(series, u32::from(key.bin / OCTAVE), key.group)],
+                &[Strata::key(series, u32::from(key.bin / OCTAVE), key.group)],
                 &mut row,
             );
             self.latencies.sums_mut(row[0])[usize::from(key.bin % OCTAVE)] += *n as i64;
@@ -520,14 +520,14 @@ impl State {
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn finish(states: Vec<Self>, places: &Places, sums: &Sums) -> Result<Finished> {
+    pub(super) fn finish(states: Vec<Self>, places: &Strata, sums: &Sums) -> Result<Finished> {
         let add = |a: i64, b: i64| a.checked_add(b).ok_or_else(|| overflow("a cell"));
-        let finish_cells = |parts: Vec<Keyed<i64>>| -> Result<Cells> {
+        let finish_cells = |parts: Vec<SumTable<i64>>| -> Result<Cells> {
             let mut cells = Cells::default();
-            let n_most = parts.iter().map(Keyed::len).sum::<usize>();
+            let n_most = parts.iter().map(SumTable::len).sum::<usize>();
             cells.keys.reserve_exact(n_most);
             cells.values.reserve_exact(n_most * sums.measures.len());
-            Keyed::for_each_sorted(parts, add, |key, slots| {
+            SumTable::for_each_sorted(parts, add, |key, slots| {
                 cells.keys.push(places.cell_key(key));
                 sums.finish(slots, &mut cells.values);
             })?;
@@ -535,8 +535,8 @@ impl State {
         };
         let (mut cells, mut pairs, mut octaves) = (Vec::new(), Vec::new(), Vec::new());
         let (mut counts, mut sessions) = (RowCounts::default(), Sessions::default());
-        let mut seen: HashMap<(u32, u32), (User, Seen)> = HashMap::new();
-        let mut broken: Vec<Vec<Breaking>> = Vec::new();
+        let mut seen: HashMap<(u32, u32), (User, UserExposure)> = HashMap::new();
+        let mut broken: Vec<Vec<BreakdownCells>> = Vec::new();
         for state in states {
             broken.resize_with(state.breakdowns.len(), Vec::new);
             broken
@@ -549,12 +549,15 @@ impl State {
             counts.merge(state.counts);
             sessions.merge(state.sessions);
             for (key, (user, more)) in state.recolored {
-                seen.entry(key).or_insert((user, Seen::default())).1.merge(more);
+                seen.entry(key)
+                    .or_insert((user, UserExposure::default()))
+                    .1
+                    .merge(more);
             }
         }
         let (cells, pairs) = (finish_cells(cells)?, finish_cells(pairs)?);
         let mut latencies = Vec::new();
-        Keyed::for_each_sorted(octaves, add, |key, counts| {
+        SumTable::for_each_sorted(octaves, add, |key, counts| {
             let CellKey {
                 tenant,
                 layer,
@@ -579,7 +582,7 @@ impl State {
             }
         })?;
         latencies.sort_unstable();
-        let user_row = |((row, place), (user, seen)): ((u32, u32), (User, Seen))| UserRow {
+        let user_row = |((row, place), (user, seen)): ((u32, u32), (User, UserExposure))| UserRow {
             row,
             place,
             bucket: user.bucket,
@@ -589,7 +592,7 @@ impl State {
         recolored.sort_unstable_by_key(|user| (user.row, user.place));
         let mut breakdowns = Vec::new();
         for parts in broken {
-            breakdowns.extend(Breaking::finish(parts, places, sums)?);
+            breakdowns.extend(BreakdownCells::finish(parts, places, sums)?);
         }
         Ok(Finished {
             cells,

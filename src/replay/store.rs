@@ -42,7 +42,7 @@ const ROW_GROUP_ROWS: usize = 262_144;
 
 /// Everything of a cube but its tables.
 #[derive(Serialize, Deserialize)]
-struct Document {
+struct CubeDocument {
     schema: String,
     plan_id: String,
     baseline: String,
@@ -83,11 +83,11 @@ fn breakdown_file(idx: usize) -> String {
 /// # Errors
 /// A table that is not there, or has changed.
 pub(super) fn check_tables(folder: &Path, names: &[&str]) -> Result<()> {
-    let document: Document = json::read_json(&folder.join(CUBE_FILE))?;
+    let document: CubeDocument = json::read_json(&folder.join(CUBE_FILE))?;
     document.check_tables(folder, names)
 }
 
-impl Document {
+impl CubeDocument {
     fn check_tables(&self, folder: &Path, names: &[&str]) -> Result<()> {
         names.par_iter().try_for_each(|name| {
             let path = folder.join(name);
@@ -174,7 +174,7 @@ impl Cube {
             .into_iter()
             .chain(broken.iter().map(String::as_str))
             .collect();
-        let document = Document {
+        let document = CubeDocument {
             schema: SCHEMA.into(),
             plan_id: self.plan_id.clone(),
             baseline: self.baseline.clone(),
@@ -241,7 +241,7 @@ impl Cube {
         wanted: &(dyn Fn(&Sum) -> bool + Sync),
         of_cells: &(dyn Fn(&Sum) -> bool + Sync),
     ) -> Result<Self> {
-        let document: Document = json::read_json(&folder.join(CUBE_FILE))?;
+        let document: CubeDocument = json::read_json(&folder.join(CUBE_FILE))?;
         if document.schema != SCHEMA {
             return Err(Error::input(
                 folder.join(CUBE_FILE).display().to_string(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, Result};
 use crate::base::{files, parquet_io};
 use crate::replay::columns::long;
-use crate::replay::seen::{Seen, UserRow, UserRun};
+use crate::replay::seen::{UserExposure, UserRow, UserRun};
 
 pub(super) const USERS: &str = "users.parquet";
 pub(super) const SESSIONS: &str = "sessions.parquet";
@@ -145,7 +145,7 @@ fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<Us
                 "expected the users of a cube, found numbers out of range",
             ));
         }
-        let seen = Seen {
+        let seen = UserExposure {
             stages: [baseline as u64, candidate as u64],
             last: (last + 1) as u32,
         };

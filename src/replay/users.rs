@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::memory;
 use crate::replay::index::Index;
-use crate::replay::seen::{Seen, UserList, UserRow};
+use crate::replay::seen::{UserExposure, UserList, UserRow};
 use crate::scenario::stages::MAX_STAGES;
 
 /// Bits of a bucket.
@@ -230,13 +230,13 @@ impl Records {
         }
     }
 
-    fn get(&self, idx: usize) -> (User, Seen) {
+    fn get(&self, idx: usize) -> (User, UserExposure) {
         match self {
             Self::Narrow(records) => {
                 let word = records[idx].load(Ordering::Relaxed);
                 (
                     User::unpack(word >> 32),
-                    Seen {
+                    UserExposure {
                         stages: [word & 0xff, word >> 8 & 0xff],
                         last: (word >> 16 & 0xffff) as u32,
                     },
@@ -247,7 +247,7 @@ impl Records {
                     records[idx].each_ref().map(|word| word.load(Ordering::Relaxed));
                 (
                     User::unpack(user),
-                    Seen {
+                    UserExposure {
                         stages: [baseline, candidate],
                         last: last as u32,
                     },

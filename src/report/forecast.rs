@@ -9,13 +9,13 @@ use crate::report::charts::names;
 use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
 use crate::report::escape::{attributes, escape};
 use crate::report::model::percent;
-use crate::report::page::{Cell, Page};
+use crate::report::page::{Page, TableCell};
 use crate::report::svg::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, text};
 use crate::report::words::{Lang, Words, fill};
 use crate::simulate::{Chance, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
 
 /// Lines with names at their ends.
-struct Line {
+struct CurveLine {
     name: String,
     points: Vec<Point>,
 }
@@ -128,9 +128,9 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
     ];
     let row = |plan: &PlanForecast| {
         vec![
-            Cell::Text(plan.plan.clone()),
-            Cell::Text(plan.controller.clone()),
-            Cell::Keyed(
+            TableCell::Text(plan.plan.clone()),
+            TableCell::Text(plan.controller.clone()),
+            TableCell::Keyed(
                 if plan.is_harmful {
                     fill(words.harmful, &[&plan.world])
                 } else {
@@ -138,14 +138,14 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
                 },
                 plan.world.clone(),
             ),
-            Cell::Number(chance(&plan.p_rollback)),
-            Cell::Number(chance(&plan.p_srm_halt)),
-            Cell::Number(chance(&plan.p_never_finishes)),
-            Cell::Number(mean(&plan.hours_to_full, 24.0)),
-            Cell::Number(mean(&plan.hours_to_rollback, 24.0)),
-            Cell::Number(mean(&plan.users_exposed, 1.0)),
-            Cell::Number(mean(&plan.users_at_rollback, 1.0)),
-            Cell::Number(
+            TableCell::Number(chance(&plan.p_rollback)),
+            TableCell::Number(chance(&plan.p_srm_halt)),
+            TableCell::Number(chance(&plan.p_never_finishes)),
+            TableCell::Number(mean(&plan.hours_to_full, 24.0)),
+            TableCell::Number(mean(&plan.hours_to_rollback, 24.0)),
+            TableCell::Number(mean(&plan.users_exposed, 1.0)),
+            TableCell::Number(mean(&plan.users_at_rollback, 1.0)),
+            TableCell::Number(
                 plan.cost
                     .as_ref()
                     .map_or_else(|| "-".into(), |cost| mean(cost, 1.0)),
@@ -253,7 +253,7 @@ fn mesh(
 fn lines_chart(
     title: String,
     said: String,
-    lines: &[Line],
+    lines: &[CurveLine],
     (x_name, y_name): (&'static str, &'static str),
     x_max: f64,
 ) -> Result<Chart> {
@@ -310,12 +310,12 @@ fn full_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Opt
             .iter()
             .map(|by| Point::new(by.hours / 24.0, by.p))
             .collect();
-        Line {
+        CurveLine {
             name: plan.plan.clone(),
             points: thin(&points, style.most),
         }
     };
-    let lines: Vec<Line> = some.iter().map(line).collect();
+    let lines: Vec<CurveLine> = some.iter().map(line).collect();
     let said: Vec<String> = some
         .iter()
         .map(|plan| fill(words.full_words, &[&plan.plan, &mean(&plan.hours_to_full, 24.0)]))
@@ -349,12 +349,12 @@ fn harm_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Opt
             .iter()
             .map(|point| Point::new(point.amount, point.p));
         let points: Vec<Point> = points.chain([Point::new(most, 0.0)]).collect();
-        Line {
+        CurveLine {
             name: plan.plan.clone(),
             points: thin(&points, style.most),
         }
     };
-    let lines: Vec<Line> = some.iter().map(line).collect();
+    let lines: Vec<CurveLine> = some.iter().map(line).collect();
     let has_cost = some.iter().any(|plan| plan.cost.is_some());
     let said: Vec<String> = some
         .iter()
@@ -398,26 +398,26 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
     let rows = optimum.layers.iter().flat_map(|layer| {
         let exact = layer.chosen.iter().map(|candidate| {
             vec![
-                Cell::Text(layer.layer.clone()),
-                Cell::Text(ladder(&candidate.ladder)),
-                Cell::Number(number(candidate.dwell_hours)),
-                Cell::Text(fill(words.exactly, &[candidate.boundary.name()])),
-                Cell::Number(number(candidate.p_false_rollback * 100.0)),
-                Cell::Number(number(candidate.p_missed * 100.0)),
-                Cell::Text(String::new()),
-                Cell::Number(number(candidate.hours_if_good / 24.0)),
+                TableCell::Text(layer.layer.clone()),
+                TableCell::Text(ladder(&candidate.ladder)),
+                TableCell::Number(number(candidate.dwell_hours)),
+                TableCell::Text(fill(words.exactly, &[candidate.boundary.name()])),
+                TableCell::Number(number(candidate.p_false_rollback * 100.0)),
+                TableCell::Number(number(candidate.p_missed * 100.0)),
+                TableCell::Text(String::new()),
+                TableCell::Number(number(candidate.hours_if_good / 24.0)),
             ]
         });
         let run = layer.finalists.iter().map(|run| {
             vec![
-                Cell::Text(layer.layer.clone()),
-                Cell::Text(ladder(&run.ladder)),
-                Cell::Number(number(run.dwell_hours)),
-                Cell::Text(fill(words.as_run, &[&run.controller])),
-                Cell::Number(chance(&run.p_false_rollback)),
-                Cell::Number(chance(&run.p_missed)),
-                Cell::Number(chance(&run.p_never_finishes)),
-                Cell::Number(mean(&run.hours_to_full, 24.0)),
+                TableCell::Text(layer.layer.clone()),
+                TableCell::Text(ladder(&run.ladder)),
+                TableCell::Number(number(run.dwell_hours)),
+                TableCell::Text(fill(words.as_run, &[&run.controller])),
+                TableCell::Number(chance(&run.p_false_rollback)),
+                TableCell::Number(chance(&run.p_missed)),
+                TableCell::Number(chance(&run.p_never_finishes)),
+                TableCell::Number(mean(&run.hours_to_full, 24.0)),
             ]
         });
         exact.chain(run).collect::<Vec<_>>()

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::base::number::number;
 use crate::gate::{GateCheck, GateOutcome, GateReport};
 use crate::report::charts::Harm;
-use crate::report::page::{Cell, Page};
+use crate::report::page::{Page, TableCell};
 use crate::report::words::{Lang, Words, fill};
 use crate::report::{charts, markdown};
 use crate::stats::Interval;
@@ -205,10 +205,10 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
             &[words.check, words.outcome, words.found, words.remedy],
             checks.into_iter().map(|check| {
                 vec![
-                    Cell::Text(place(check)),
-                    Cell::Badge(check.outcome.name().into()),
-                    Cell::Text(check.detail.clone()),
-                    Cell::Text(remedy(check, words)),
+                    TableCell::Text(place(check)),
+                    TableCell::Badge(check.outcome.name().into()),
+                    TableCell::Text(check.detail.clone()),
+                    TableCell::Text(remedy(check, words)),
                 ]
             }),
         );
@@ -217,7 +217,10 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
     if let Some(steps) = steps(report) {
         page.heading(words.roll_back);
         let row = |(idx, step): (usize, &Value)| {
-            vec![Cell::Number((idx + 1).to_string()), Cell::Text(step_of(step))]
+            vec![
+                TableCell::Number((idx + 1).to_string()),
+                TableCell::Text(step_of(step)),
+            ]
         };
         page.table(
             words.roll_back_note,
@@ -230,7 +233,10 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
         page.table(
             words.not_asked,
             &[words.what],
-            report.not_asked.iter().map(|text| vec![Cell::Text(text.clone())]),
+            report
+                .not_asked
+                .iter()
+                .map(|text| vec![TableCell::Text(text.clone())]),
         );
     }
     page.heading(words.inputs);
@@ -239,7 +245,7 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
         &[words.input, words.digest],
         digests(report)
             .into_iter()
-            .map(|(name, digest)| vec![Cell::Text(name), Cell::Long(digest)]),
+            .map(|(name, digest)| vec![TableCell::Text(name), TableCell::Long(digest)]),
     );
     page.close()
 }
@@ -299,9 +305,9 @@ fn comparisons(page: &mut Page, report: &GateReport) {
                 &c["n_lost"],
             ]
             .map(show);
-            let cells = numbers.chain(rest).map(Cell::Number);
+            let cells = numbers.chain(rest).map(TableCell::Number);
             [&c["suite"], &c["metric"]]
-                .map(|name| Cell::Text(text(name)))
+                .map(|name| TableCell::Text(text(name)))
                 .into_iter()
                 .chain(cells)
                 .collect()
@@ -315,11 +321,11 @@ fn comparisons(page: &mut Page, report: &GateReport) {
                 name.iter()
                     .cloned()
                     .chain([case])
-                    .map(Cell::Text)
-                    .collect::<Vec<Cell>>()
+                    .map(TableCell::Text)
+                    .collect::<Vec<TableCell>>()
             })
         };
-        let cases: Vec<Vec<Cell>> = report.comparisons.iter().flat_map(of).collect();
+        let cases: Vec<Vec<TableCell>> = report.comparisons.iter().flat_map(of).collect();
         if !cases.is_empty() {
             page.table(title, &[words.suite, words.metric, words.case], cases);
         }

@@ -4,12 +4,12 @@ use crate::base::error::Result;
 use crate::base::number::number;
 use crate::base::time;
 use crate::gate::GateOutcome;
-use crate::ramp::{LayerSchedule, Outcome, Verdict};
+use crate::ramp::{CheckOutcome, LayerSchedule, Verdict};
 use crate::report::charts;
 use crate::report::escape::{attributes, escape};
 use crate::report::markdown::quality_rows;
 use crate::report::model::{Model, RampModel, layer_lines, p_value, percent};
-use crate::report::page::{Cell, Page, badge, num, word};
+use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::words::{Lang, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
@@ -93,7 +93,7 @@ fn decisions(page: &mut Page, ramp: &RampModel) {
                 num(l.qos_baseline),
                 num(l.qos_candidate),
                 num(l.srm),
-                Cell::Badge(l.verdict.into()),
+                TableCell::Badge(l.verdict.into()),
                 num(l.ratios),
                 word(l.reason),
             ]
@@ -138,7 +138,7 @@ fn gate(page: &mut Page, ramp: &RampModel) {
                 word(c.tenant.clone()),
                 word(c.layer.clone()),
                 word(c.check.clone()),
-                Cell::Badge(c.outcome.name().into()),
+                TableCell::Badge(c.outcome.name().into()),
                 word(c.detail.clone()),
                 word(c.remedy.clone().unwrap_or_default()),
             ]
@@ -273,13 +273,13 @@ fn traces(page: &mut Page, ramp: &RampModel) {
             &[words.check, words.outcome, words.found],
             layer.trace.iter().map(|step| {
                 let outcome = match step.outcome {
-                    Outcome::Pass => "pass",
-                    Outcome::NotApplicable => "skip",
-                    Outcome::Block(verdict) => Verdict::name(verdict),
+                    CheckOutcome::Pass => "pass",
+                    CheckOutcome::NotApplicable => "skip",
+                    CheckOutcome::Block(verdict) => Verdict::name(verdict),
                 };
                 vec![
                     word(step.check.clone()),
-                    Cell::Badge(outcome.into()),
+                    TableCell::Badge(outcome.into()),
                     word(step.detail.clone()),
                 ]
             }),
@@ -367,6 +367,6 @@ fn inputs(page: &mut Page, model: &Model) {
             .sources
             .iter()
             .chain(traffic)
-            .map(|f| vec![word(f.name.clone()), Cell::Long(f.digest.clone())]),
+            .map(|f| vec![word(f.name.clone()), TableCell::Long(f.digest.clone())]),
     );
 }

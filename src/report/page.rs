@@ -137,16 +137,16 @@ impl Page {
         &mut self,
         caption: &str,
         header: &[&str],
-        rows: impl IntoIterator<Item = Vec<Cell>>,
+        rows: impl IntoIterator<Item = Vec<TableCell>>,
     ) {
         let skipped = usize::from(
             header.first().and_then(|name| Words::key_of(name)) == Some("tenant") && !self.several_tenants,
         );
-        let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
+        let rows: Vec<Vec<TableCell>> = rows.into_iter().collect();
         let is_number = |column: usize| {
             matches!(
                 rows.first().and_then(|row| row.get(column)),
-                Some(Cell::Number(_))
+                Some(TableCell::Number(_))
             )
         };
         // Columns of numbers are named once, not in every cell.
@@ -174,15 +174,17 @@ impl Page {
             self.raw("<tr>");
             for cell in row.into_iter().skip(skipped) {
                 let _ = match cell {
-                    Cell::Text(text) | Cell::Number(text) => write!(self.html, "<td>{}</td>", escape(&text)),
-                    Cell::Keyed(text, key) => write!(
+                    TableCell::Text(text) | TableCell::Number(text) => {
+                        write!(self.html, "<td>{}</td>", escape(&text))
+                    }
+                    TableCell::Keyed(text, key) => write!(
                         self.html,
                         "<td data-value=\"{}\">{}</td>",
                         escape(&key),
                         escape(&text)
                     ),
-                    Cell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
-                    Cell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
+                    TableCell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
+                    TableCell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
                 };
             }
             self.raw("</tr>\n");
@@ -191,7 +193,7 @@ impl Page {
     }
 }
 
-pub(super) enum Cell {
+pub(super) enum TableCell {
     Text(String),
     /// A number, or text that begins with one; an interval alone is sorted by the column before it, its estimate. A column's first cell
     /// decides how the column is set.
@@ -233,20 +235,18 @@ pub(super) fn source_hash(text: &str) -> String {
     hash
 }
 
-pub(super) fn word(text: impl Into<String>) -> Cell {
-    Cell::Text(text.into())
+pub(super) fn word(text: impl Into<String>) -> TableCell {
+    TableCell::Text(text.into())
 }
 
-pub(super) fn num(text: impl Into<String>) -> Cell {
-    Cell::Number(text.into())
+pub(super) fn num(text: impl Into<String>) -> TableCell {
+    TableCell::Number(text.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::page::SCRIPT;
-    use crate::report::page::STYLE;
-    use crate::report::page::source_hash;
+    use crate::report::page::{SCRIPT, STYLE, source_hash};
 
     #[test]
     fn markup_in_text_stays_text() {

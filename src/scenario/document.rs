@@ -4,8 +4,7 @@ use crate::base::time::Micros;
 use crate::metric::Metric;
 use crate::scenario::input::Input;
 use crate::scenario::layering::Layering;
-use crate::scenario::plan::BreakdownBy;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{BreakdownBy, Plan};
 use crate::scenario::policy::{Expectation, QosConfig};
 use crate::scenario::simulation::Simulation;
 

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::analysis::{Basis, History, Stretch, is_known_in_time};
+use crate::analysis::{AccumulationWindow, Basis, History, is_known_in_time};
 use crate::base::error::Result;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::ramp::{Evidence, LayerState, RampState, Situation, Verdict, decide};
+use crate::ramp::{LayerState, RampState, Situation, StageEvidence, Verdict, decide};
 use crate::replay::{Cube, CubeLayer};
 use crate::scenario::{Plan, RollbackScope, Scenario, stages_of};
 
@@ -74,7 +74,7 @@ struct Walk<'a> {
     layer: &'a CubeLayer,
     plan_idx: usize,
     state: LayerState,
-    stretch: Stretch,
+    stretch: AccumulationWindow,
     since: u32,
     found: BacktestLayer,
     last: Option<(Verdict, Option<String>, Ratio)>,
@@ -156,10 +156,10 @@ fn step(
     let mut decided = Vec::new();
     for walk in walks.iter_mut() {
         let is_on = walk.state.ratio > Ratio::ZERO;
-        let evidence: Option<Evidence> = is_on.then(|| {
+        let evidence: Option<StageEvidence> = is_on.then(|| {
             let state = &walk.state;
             let then = history.stage_then(plan, walk.layer, &walk.stretch, state.since, (state.ratio, as_of));
-            Evidence::from(then)
+            StageEvidence::from(then)
         });
         if walk.stretch.is_refused && is_on && walk.found.refused_at.is_none() {
             walk.found.refused_at = Some(time::format(as_of));

@@ -17,7 +17,7 @@ const RUIN: f64 = 0.05;
 
 /// What a controller remembers of a layer over its stages.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
+pub(super) struct RampProgress {
     /// Score and information of finished stages.
     score: f64,
     information: f64,
@@ -41,7 +41,7 @@ pub(super) fn conclude<'a>(
     idx: usize,
     situation: &Situation<'a>,
     effect: Option<(f64, f64)>,
-    progress: &mut Progress,
+    progress: &mut RampProgress,
 ) -> Conclusion<'a> {
     let (layer, state, policy) = (situation.layer, situation.state, &situation.plan.policy);
     let say = |verdict: Verdict, next_ratio: Ratio, kind: Option<&'static str>| Conclusion {
@@ -137,7 +137,7 @@ pub(super) fn conclude<'a>(
             if score > bound * information.sqrt() {
                 return rollback("group_sequential");
             }
-            *progress = Progress {
+            *progress = RampProgress {
                 score,
                 information,
                 n_looks,

@@ -16,8 +16,8 @@ use crate::scenario::{DecisionPolicy, Plan, Scenario, Simulation};
 use crate::simulate::document::{
     Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, quantile,
 };
-use crate::simulate::model::{Grounds, Measured, Model};
-use crate::simulate::run::{Outcome, Run};
+use crate::simulate::model::{BaselineInputs, Measured, Model};
+use crate::simulate::run::{Run, RunOutcome};
 
 /// Points of a fan chart, at most.
 const FAN_POINTS: usize = 60;
@@ -33,7 +33,7 @@ const EXCEEDANCE_POINTS: usize = 21;
 /// SPEC section 3.
 pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Progress) -> Result<Forecast> {
     let simulation = simulation(scenario)?;
-    let grounds = Grounds::new(scenario, simulation, measured)?;
+    let grounds = BaselineInputs::new(scenario, simulation, measured)?;
     let bar = progress.rows(
         "simulate",
         Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64),
@@ -42,7 +42,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
     for variant in &simulation.plans {
         for (number, world) in simulation.worlds.iter().enumerate() {
             let model = Model::new(scenario, simulation, &grounds, variant, world);
-            let outcomes: Vec<Outcome> = (0..simulation.n_runs)
+            let outcomes: Vec<RunOutcome> = (0..simulation.n_runs)
                 .into_par_iter()
                 .map(|run| {
                     let outcome = Run::new(&model, scenario.seed, stream(number, run)).run(&mut |_, _| {});
@@ -72,7 +72,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
 }
 
 /// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that are longer than the horizon.
-pub(super) fn findings(simulation: &Simulation, grounds: &Grounds) -> Vec<Finding> {
+pub(super) fn findings(simulation: &Simulation, grounds: &BaselineInputs) -> Vec<Finding> {
     let n_users: f64 = grounds.layers.iter().map(|layer| layer.n_users).sum();
     let mut findings = Vec::new();
     for variant in &simulation.plans {
@@ -183,7 +183,7 @@ pub fn trace(
     run: u32,
 ) -> Result<Vec<TracedDecision>> {
     let simulation = simulation(scenario)?;
-    let grounds = Grounds::new(scenario, simulation, measured)?;
+    let grounds = BaselineInputs::new(scenario, simulation, measured)?;
     let unknown = |what: &str, found: &str, ids: Vec<&str>| {
         Error::usage(format!(
             "expected one of the {what} {}, found \"{found}\"",
@@ -233,10 +233,10 @@ pub fn trace(
     Ok(decisions)
 }
 
-pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast {
+pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForecast {
     let plan = model.plan();
     let hours = |window: u32| f64::from(window) * plan.window as f64 / HOUR as f64;
-    let chance = |is_so: &dyn Fn(&Outcome) -> bool| {
+    let chance = |is_so: &dyn Fn(&RunOutcome) -> bool| {
         Chance::of(
             outcomes.iter().filter(|outcome| is_so(outcome)).count(),
             outcomes.len(),
@@ -245,8 +245,8 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     let is_harmful = model.is_harmful();
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
     let p_full = chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none());
-    let rollbacks = || outcomes.iter().filter_map(Outcome::rollback);
-    let because = |change: &crate::simulate::run::Change| {
+    let rollbacks = || outcomes.iter().filter_map(RunOutcome::rollback);
+    let because = |change: &crate::simulate::run::RatioChange| {
         let Some(because) = change.because else {
             return "no_data".to_owned();
         };
@@ -273,7 +273,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
         .layers
         .first()
         .map_or_else(Vec::new, |layer| layer.laws.iter().map(|law| law.cost).collect());
-    let money = |outcome: &Outcome| {
+    let money = |outcome: &RunOutcome| {
         outcome
             .harm
             .iter()
@@ -283,7 +283,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     };
     let has_cost = costs.iter().any(|cost| *cost > 0.0);
     let first_guardrail = model.law_of_guardrail.first().copied().unwrap_or(0);
-    let amount = |outcome: &Outcome| {
+    let amount = |outcome: &RunOutcome| {
         if has_cost {
             money(outcome)
         } else {
@@ -334,7 +334,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[Outcome]) -> PlanForecast
     }
 }
 
-pub(super) fn full_by(model: &Model<'_>, outcomes: &[Outcome], hours: &dyn Fn(u32) -> f64) -> Vec<FullBy> {
+pub(super) fn full_by(model: &Model<'_>, outcomes: &[RunOutcome], hours: &dyn Fn(u32) -> f64) -> Vec<FullBy> {
     let mut full: Vec<u32> = outcomes.iter().filter_map(|outcome| outcome.full_at).collect();
     full.sort_unstable();
     let share = |window: u32| full.partition_point(|at| *at <= window) as f64 / outcomes.len().max(1) as f64;
@@ -370,12 +370,12 @@ pub(super) fn exceedance(mut amounts: Vec<f64>) -> Vec<Exceedance> {
 
 fn layer_forecast(
     model: &Model<'_>,
-    outcomes: &[Outcome],
+    outcomes: &[RunOutcome],
     idx: usize,
     hours: &dyn Fn(u32) -> f64,
 ) -> LayerForecast {
     let layer = &model.plan().layers[idx];
-    let of_layer = |outcome: &Outcome| {
+    let of_layer = |outcome: &RunOutcome| {
         outcome
             .changes
             .iter()
@@ -392,7 +392,7 @@ fn layer_forecast(
         .iter()
         .filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));
     let fan = points(model).map(|window| {
-        let ratio_at = |changes: &Vec<crate::simulate::run::Change>| {
+        let ratio_at = |changes: &Vec<crate::simulate::run::RatioChange>| {
             changes
                 .iter()
                 .rev()

@@ -1,7 +1,7 @@
 //! A plan in a world, made ready to run: every expectation that does not depend on chance is computed once.
 
 use crate::analysis;
-use crate::analysis::{Analysis, Asked};
+use crate::analysis::{Analysis, AnalysisOptions};
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, HOUR, Micros};
 use crate::bucket::Ratio;
@@ -18,7 +18,7 @@ pub(super) const N_RATES: usize = RATE_METRICS.len();
 
 /// How a metric behaves in a layer.
 #[derive(Debug, Clone)]
-pub(super) struct Law {
+pub(super) struct MetricModel {
     pub(super) better: Better,
     /// Rows give 0 or 1.
     pub(super) is_proportion: bool,
@@ -55,18 +55,18 @@ pub(super) struct LayerModel {
     pub(super) pace: Vec<[f64; 2]>,
     /// Turns of a visit.
     pub(super) visit: f64,
-    pub(super) laws: Vec<Law>,
+    pub(super) laws: Vec<MetricModel>,
 }
 
 impl LayerModel {
     /// What users' differences weigh in the variance of an arm's ratio with `r` rows: pairs of rows of one user, over all pairs. Of
     /// `N_arm` users each has `V ~ Poisson(t)` visits of m turns, so that is `1 / N_arm + share (m - 1) / r`.
-    pub(super) fn together(&self, law: &Law, r: f64, share: f64) -> f64 {
+    pub(super) fn together(&self, law: &MetricModel, r: f64, share: f64) -> f64 {
         1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(law) / r
     }
 
     /// Other rows of the same visit, of a row.
-    pub(super) fn pairs_of_a_visit(&self, law: &Law) -> f64 {
+    pub(super) fn pairs_of_a_visit(&self, law: &MetricModel) -> f64 {
         law.share * (self.visit - 1.0).max(0.0)
     }
 }
@@ -114,7 +114,7 @@ impl Model<'_> {
     }
 }
 
-impl Law {
+impl MetricModel {
     /// How much worse than the baseline a value is.
     pub(super) fn harm_of(&self, candidate: f64) -> f64 {
         match self.better {
@@ -125,7 +125,7 @@ impl Law {
 }
 
 /// What every layer and metric is like under the baseline: from the scenario, or measured.
-pub(super) struct Grounds {
+pub(super) struct BaselineInputs {
     pub(super) layers: Vec<WorldLayer>,
     /// By layer, by metric; in the order of [`metrics_of`].
     pub(super) rates: Vec<Vec<Rate>>,
@@ -142,7 +142,7 @@ pub(super) fn metrics_of(plan: &Plan) -> Vec<String> {
     ids
 }
 
-impl Grounds {
+impl BaselineInputs {
     /// What the scenario declares, and for the rest what an analysis has measured of the baseline.
     ///
     /// # Errors
@@ -287,7 +287,7 @@ impl<'a> Model<'a> {
     pub(super) fn new(
         scenario: &'a Scenario,
         simulation: &Simulation,
-        grounds: &Grounds,
+        grounds: &BaselineInputs,
         variant: &'a PlanVariant,
         world: &'a World,
     ) -> Self {
@@ -305,7 +305,7 @@ impl<'a> Model<'a> {
     pub(super) fn new_with_metrics(
         scenario: &'a Scenario,
         simulation: &Simulation,
-        grounds: &Grounds,
+        grounds: &BaselineInputs,
         variant: &'a PlanVariant,
         world: &'a World,
         metrics: Vec<String>,
@@ -328,7 +328,7 @@ impl<'a> Model<'a> {
                     .iter()
                     .find(|guardrail| guardrail.metric == metrics[number]);
                 let v_star = sequential::v_star_for(analysis::tuned_for(guardrail, rate.value));
-                Law {
+                MetricModel {
                     better: metric.map_or(Better::Lower, |metric| metric.better),
                     is_proportion,
                     baseline: rate.value,
@@ -427,7 +427,7 @@ impl Measured {
     /// # Errors
     /// A cube of another plan.
     pub fn of(cube: &Cube, scenario: &Scenario) -> Result<Self> {
-        let analysis = analysis::analyze(cube, scenario, &Asked::default())?;
+        let analysis = analysis::analyze(cube, scenario, &AnalysisOptions::default())?;
         let mut rows = vec![vec![0.0; HOURS_A_WEEK]; cube.layer_ids.len()];
         for (key, values) in cube.cells.iter() {
             let hour = hour_of_week(cube.start + i64::from(key.window) * cube.window);

@@ -13,7 +13,7 @@ use crate::ramp::exact::ExactRamp;
 use crate::scenario::{Boundary, Budget, Controller, PlanVariant, Scenario, Simulation, World, WorldEffect};
 use crate::simulate::document::{Candidate, Finalist, LayerOptimum, Optimum};
 use crate::simulate::forecast::{simulation, summarize};
-use crate::simulate::model::{Grounds, LayerModel, Measured, Model, metrics_of};
+use crate::simulate::model::{BaselineInputs, LayerModel, Measured, Model, metrics_of};
 use crate::simulate::run::Run;
 use crate::stats::dist::{norm_isf, norm_sf};
 use crate::stats::effect::FEW_EVENTS;
@@ -91,7 +91,7 @@ impl Target<'_> {
 /// METHODS section 8.
 pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Optimum> {
     let simulation = simulation(scenario)?;
-    let grounds = Grounds::new(scenario, simulation, measured)?;
+    let grounds = BaselineInputs::new(scenario, simulation, measured)?;
     let budget = &simulation.budget;
     let (metric, mde_of) = objective(scenario, budget)?;
     let none = World {
@@ -455,7 +455,7 @@ fn evaluate(
 pub(super) fn finalists(
     scenario: &Scenario,
     simulation: &Simulation,
-    grounds: &Grounds,
+    grounds: &BaselineInputs,
     layer_idx: usize,
     candidates: &[Candidate],
     (metric, mde): (&str, f64),
@@ -507,7 +507,7 @@ pub(super) fn finalists(
             {
                 plan.guardrails.swap(0, first);
             }
-            let own = Grounds {
+            let own = BaselineInputs {
                 layers: vec![grounds.layers[layer_idx].clone()],
                 rates: vec![grounds.rates[layer_idx].clone()],
             };

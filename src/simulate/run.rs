@@ -10,13 +10,15 @@ use crate::bucket::{N_GROUPS, Ratio, groups_below};
 use crate::metric::Better;
 use crate::qos;
 use crate::qos::{GuardrailInput, Rates, judge_all};
-use crate::ramp::{Conclusion, Evidence, LayerState, QosEvidence, Situation, SrmEvidence, Verdict, conclude};
+use crate::ramp::{
+    Conclusion, LayerState, QosEvidence, Situation, SrmEvidence, StageEvidence, Verdict, conclude,
+};
 use crate::scenario::{Controller, RollbackScope, Sequential};
 use crate::simulate::controller;
-use crate::simulate::controller::Progress;
-use crate::simulate::model::{Law, LayerModel, Model, N_RATES};
+use crate::simulate::controller::RampProgress;
+use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
 use crate::stats::dist::t_isf;
-use crate::stats::effect::{Levels, Look};
+use crate::stats::effect::{IntervalSpec, Look};
 use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
 use crate::stats::{Interval, Reason};
 
@@ -25,28 +27,28 @@ const MANY_EVENTS: f64 = 16.0;
 
 /// A change of ratio.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Change {
+pub(super) struct RatioChange {
     pub(super) window: u32,
     pub(super) layer: u8,
     pub(super) from: Ratio,
     pub(super) to: Ratio,
     /// The check that a rollback rests on.
-    pub(super) because: Option<Because>,
+    pub(super) because: Option<Cause>,
 }
 
 /// A check, and the guardrail it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Because {
+pub(super) struct Cause {
     pub(super) kind: &'static str,
     pub(super) guardrail: Option<u8>,
 }
 
 /// What became of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Outcome {
+pub(super) struct RunOutcome {
     /// Window in which the last layer reached the end of its ladder.
     pub(super) full_at: Option<u32>,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<RatioChange>,
     /// Some decision found a sample-ratio mismatch.
     pub(super) srm_halt: bool,
     /// Distinct users and requests that the candidate answered.
@@ -60,8 +62,8 @@ pub(super) struct Outcome {
     pub(super) users_at_rollback: Option<f64>,
 }
 
-impl Outcome {
-    pub(super) fn rollback(&self) -> Option<&Change> {
+impl RunOutcome {
+    pub(super) fn rollback(&self) -> Option<&RatioChange> {
         self.changes.iter().find(|change| change.to == Ratio::ZERO)
     }
 }
@@ -87,7 +89,7 @@ struct ArmRun {
 
 /// Users of a step of the ladder, once reached.
 #[derive(Debug, Clone, Copy)]
-struct Band {
+struct Cohort {
     below: f64,
     width: f64,
     unseen: f64,
@@ -102,12 +104,12 @@ struct LayerRun {
     unseen: f64,
     /// Part of a user who has come.
     carry: f64,
-    bands: Vec<Band>,
+    bands: Vec<Cohort>,
     /// Expected requests of a user that a coin per request would have sent to the candidate.
     coin_hazard: f64,
-    evidence: Evidence,
+    evidence: StageEvidence,
     inputs: Vec<GuardrailInput>,
-    progress: Progress,
+    progress: RampProgress,
     /// A quantile of t, for the degrees of freedom it was last wanted for.
     t: (f64, f64),
 }
@@ -118,7 +120,7 @@ pub(super) struct Run<'m> {
     rng: ChaCha8Rng,
     layers: Vec<LayerRun>,
     states: Vec<LayerState>,
-    outcome: Outcome,
+    outcome: RunOutcome,
 }
 
 impl<'m> Run<'m> {
@@ -150,7 +152,7 @@ impl<'m> Run<'m> {
             carry: 0.0,
             bands: Vec::new(),
             coin_hazard: 0.0,
-            evidence: Evidence {
+            evidence: StageEvidence {
                 start: plan.start,
                 ratio: Ratio::ZERO,
                 users: UserCounts::default(),
@@ -159,7 +161,7 @@ impl<'m> Run<'m> {
                 guardrails: Vec::new(),
             },
             inputs: Vec::new(),
-            progress: Progress::default(),
+            progress: RampProgress::default(),
             t: (0.0, 0.0),
         };
         let n_laws = model.layers.first().map_or(0, |layer| layer.laws.len());
@@ -168,15 +170,15 @@ impl<'m> Run<'m> {
             rng,
             layers: model.layers.iter().map(layer).collect(),
             states: plan.layers.iter().map(state).collect(),
-            outcome: Outcome {
+            outcome: RunOutcome {
                 harm: vec![0.0; n_laws],
-                ..Outcome::default()
+                ..RunOutcome::default()
             },
         }
     }
 
     /// Runs to the horizon. `on_decision` sees every decision, before it is carried out.
-    pub(super) fn run(mut self, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) -> Outcome {
+    pub(super) fn run(mut self, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) -> RunOutcome {
         let model = self.model;
         for window in 0..model.n_windows {
             if window % model.decide_every == 0 {
@@ -342,7 +344,7 @@ impl<'m> Run<'m> {
         layer.inputs.clear();
         for (guardrail, number) in plan.guardrails.iter().zip(&model.law_of_guardrail) {
             let law = &of_model.laws[*number];
-            let levels = Levels {
+            let levels = IntervalSpec {
                 alpha: policy.alpha,
                 v_star: law.v_star,
             };
@@ -444,7 +446,7 @@ impl<'m> Run<'m> {
     fn decide(&mut self, window: u32, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) {
         let (model, plan) = (self.model, self.model.plan());
         let as_of: Micros = plan.start + i64::from(window) * plan.window;
-        let mut next: [(Verdict, Ratio, Option<Because>); 16] = [(Verdict::Hold, Ratio::ZERO, None); 16];
+        let mut next: [(Verdict, Ratio, Option<Cause>); 16] = [(Verdict::Hold, Ratio::ZERO, None); 16];
         let mut more = Vec::new();
         let decided: &mut [_] = if self.layers.len() <= next.len() {
             &mut next[..self.layers.len()]
@@ -483,7 +485,7 @@ impl<'m> Run<'m> {
                             .iter()
                             .position(|guardrail| guardrail.metric == metric)
                     };
-                    Because {
+                    Cause {
                         kind: name.kind,
                         guardrail: name.metric.and_then(place).map(|idx| idx as u8),
                     }
@@ -505,7 +507,7 @@ impl<'m> Run<'m> {
                 *decision = (
                     verdict,
                     Ratio::ZERO,
-                    Some(Because {
+                    Some(Cause {
                         kind: "rollback_scope",
                         guardrail: None,
                     }),
@@ -532,14 +534,14 @@ impl<'m> Run<'m> {
         }
     }
 
-    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<Because>) {
+    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<Cause>) {
         let from = self.states[idx].ratio;
         let is_first = self.outcome.rollback().is_none_or(|first| first.window == window);
         if to == Ratio::ZERO && is_first {
             let users = self.model.layers[idx].n_users * seen(&self.layers[idx]);
             *self.outcome.users_at_rollback.get_or_insert(0.0) += users;
         }
-        self.outcome.changes.push(Change {
+        self.outcome.changes.push(RatioChange {
             window,
             layer: idx as u8,
             from,
@@ -557,7 +559,7 @@ impl<'m> Run<'m> {
             .map(|band| band.below + band.width)
             .fold(0.0, f64::max);
         if to.share() > reached {
-            layer.bands.push(Band {
+            layer.bands.push(Cohort {
                 below: reached,
                 width: to.share() - reached,
                 unseen: 1.0,
@@ -616,7 +618,7 @@ fn arm_estimate(
 }
 
 /// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit brings other rows of the same user.
-fn draw(rng: &mut ChaCha8Rng, law: &Law, value: f64, rows: f64, pairs_of_a_visit: f64) -> (f64, f64) {
+fn draw(rng: &mut ChaCha8Rng, law: &MetricModel, value: f64, rows: f64, pairs_of_a_visit: f64) -> (f64, f64) {
     let visits = law.between * pairs_of_a_visit;
     if !law.is_proportion {
         let error: f64 = StandardNormal.sample(rng);

@@ -5,7 +5,7 @@ use crate::stats::known::Reason;
 
 /// A release: its indicators, effect (or level) and variance.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
+pub struct FactorCell {
     /// One column per effect, the intercept's 1 among them.
     pub design: Vec<f64>,
     /// What was measured.
@@ -38,7 +38,7 @@ pub struct Fit {
 ///
 /// # References
 /// METHODS section 11.
-pub fn fit(cells: &[Cell]) -> Result<Fit, Reason> {
+pub fn fit(cells: &[FactorCell]) -> Result<Fit, Reason> {
     let p = cells.first().ok_or(Reason::NoData)?.design.len();
     if cells.len() < p
         || cells
@@ -61,7 +61,7 @@ pub fn fit(cells: &[Cell]) -> Result<Fit, Reason> {
     let beta: Vec<f64> = (0..p)
         .map(|i| (0..p).map(|j| covariance[i * p + j] * right[j]).sum())
         .collect();
-    let misfit = |cell: &Cell| {
+    let misfit = |cell: &FactorCell| {
         (cell.value - cell.design.iter().zip(&beta).map(|(x, b)| x * b).sum::<f64>()).powi(2) / cell.variance
     };
     let q = cells.iter().map(misfit).sum();
@@ -78,7 +78,7 @@ pub fn fit(cells: &[Cell]) -> Result<Fit, Reason> {
 }
 
 /// Pairs of columns that are the same in every cell: what cannot be told apart, by name of their places.
-pub fn aliases(cells: &[Cell]) -> Vec<(usize, usize)> {
+pub fn aliases(cells: &[FactorCell]) -> Vec<(usize, usize)> {
     let p = cells.first().map_or(0, |cell| cell.design.len());
     let same = |i: usize, j: usize| cells.iter().all(|cell| cell.design[i] == cell.design[j]);
     (0..p)
@@ -100,7 +100,7 @@ pub struct Release {
 
 /// The effect of changing one dimension to another reference.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct ReleaseChange {
     /// Index of the dimension.
     pub dimension: usize,
     /// The reference it is changed to; from that of the first release.
@@ -126,7 +126,7 @@ pub struct Revert {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
     /// Of every reference that is not the first release's.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ReleaseChange>,
     /// Of every dimension in which the last release differs from the first.
     pub reverts: Vec<Revert>,
     /// The fit behind them; its first coefficient is the first release's value.
@@ -182,7 +182,7 @@ pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
         .into_iter()
         .zip(fit.beta[1..].iter().zip(&fit.std_error[1..]));
     let changes = changes
-        .map(|((dimension, to), (effect, error))| Change {
+        .map(|((dimension, to), (effect, error))| ReleaseChange {
             dimension,
             to,
             effect_size: *effect,
@@ -212,7 +212,7 @@ pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
 type Reference = (usize, String);
 
 /// The references that differ from the first release's, by dimension, and the cells of an intercept and one indicator for each.
-fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<Cell>)> {
+fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<FactorCell>)> {
     let first = releases.first()?;
     let mut changes: Vec<(usize, String)> = releases
         .iter()
@@ -222,7 +222,7 @@ fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<Cell>)> {
         .collect();
     changes.sort();
     changes.dedup();
-    let cell = |release: &Release| Cell {
+    let cell = |release: &Release| FactorCell {
         design: std::iter::once(1.0)
             .chain(
                 changes
@@ -294,14 +294,14 @@ mod tests {
             .iter()
             .find(|vector| vector["family"] == "attribution")
             .unwrap();
-        let cells: Vec<Cell> = vector["inputs"]["cells"]
+        let cells: Vec<FactorCell> = vector["inputs"]["cells"]
             .as_array()
             .unwrap()
             .iter()
             .map(|cell| {
                 let [model, prompt, tool, n, mean, var] =
                     ["model", "prompt", "tool", "n", "mean", "var"].map(|key| cell[key].as_f64().unwrap());
-                Cell {
+                FactorCell {
                     design: vec![1.0, model, prompt, tool, model * prompt],
                     value: mean,
                     variance: var / n,
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn what_always_came_together_is_not_told_apart() {
-        let cell = |model: f64, value: f64| Cell {
+        let cell = |model: f64, value: f64| FactorCell {
             design: vec![1.0, model, model],
             value,
             variance: 0.01,

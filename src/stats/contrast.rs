@@ -43,7 +43,7 @@ pub struct RelativeContrast {
 
 /// What a test is told beside the two estimates.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Plan {
+pub struct TestPlan {
     /// The alternative.
     pub alternative: Alternative,
     /// Error level of intervals.
@@ -65,7 +65,7 @@ pub fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
 ///
 /// # References
 /// METHODS section 1; Welch (1947).
-pub fn independent(control: Estimate, treatment: Estimate, plan: Plan) -> Contrast {
+pub fn independent(control: Estimate, treatment: Estimate, plan: TestPlan) -> Contrast {
     let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
     let ln_df = welch_df(
         (treatment.std_error / treatment.estimate).powi(2),
@@ -82,7 +82,13 @@ pub fn independent(control: Estimate, treatment: Estimate, plan: Plan) -> Contra
 }
 
 /// As [`independent`], with the effect's standard error and degrees of freedom given.
-pub fn with_error(control: Estimate, treatment: Estimate, std_error: f64, df: f64, plan: Plan) -> Contrast {
+pub fn with_error(
+    control: Estimate,
+    treatment: Estimate,
+    std_error: f64,
+    df: f64,
+    plan: TestPlan,
+) -> Contrast {
     let effect_size = treatment.estimate - control.estimate;
     let statistic = effect_size / std_error;
     let error = if !std_error.is_finite()
@@ -133,7 +139,7 @@ fn relative(
     treatment: Estimate,
     df: f64,
     ln_df: f64,
-    plan: Plan,
+    plan: TestPlan,
 ) -> Result<RelativeContrast, Reason> {
     let (r0, r1) = (control.estimate, treatment.estimate);
     // Most controls are so far from 0 that no quantile need be computed to see it.

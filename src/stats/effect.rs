@@ -84,7 +84,7 @@ pub struct Relative {
 
 /// Error level of the intervals, and the variance that anytime-valid ones are tuned for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Levels {
+pub struct IntervalSpec {
     /// Two-sided.
     pub alpha: f64,
     /// See [`sequential::mixture_variance`].
@@ -95,7 +95,12 @@ pub struct Levels {
 ///
 /// # References
 /// METHODS section 1.
-pub fn difference(control: Estimate, treatment: Estimate, levels: Levels, method: EffectMethod) -> Effect {
+pub fn difference(
+    control: Estimate,
+    treatment: Estimate,
+    levels: IntervalSpec,
+    method: EffectMethod,
+) -> Effect {
     let effect_size = treatment.estimate - control.estimate;
     let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
     let v = v1 + v0;
@@ -138,7 +143,7 @@ fn newcombe_anytime(
     r0: &RatioEstimate,
     r1: &RatioEstimate,
     df: f64,
-    levels: Levels,
+    levels: IntervalSpec,
     tau2: f64,
 ) -> (Interval, Interval, f64) {
     let (n0, n1) = (effective_n(r0), effective_n(r1));
@@ -206,7 +211,7 @@ pub fn between_clusters(
     control: &[(f64, f64)],
     treatment: &[(f64, f64)],
     proportion: bool,
-    levels: Levels,
+    levels: IntervalSpec,
 ) -> Result<Effect, Reason> {
     Ok(between(
         &ratio::clusters(control)?,
@@ -217,7 +222,7 @@ pub fn between_clusters(
 }
 
 /// The difference of a metric between arms with their cluster-robust errors; see [`between_clusters`].
-pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: Levels) -> Effect {
+pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: IntervalSpec) -> Effect {
     let plain = difference(r0.into(), r1.into(), levels, EffectMethod::ClusterRobust);
     if !(proportion && is_rare(r0, r1)) {
         return plain;
@@ -285,7 +290,7 @@ impl Look {
         r0: &RatioEstimate,
         r1: &RatioEstimate,
         proportion: bool,
-        levels: Levels,
+        levels: IntervalSpec,
         tau2: f64,
         (every, upwards): (bool, bool),
     ) -> Self {
@@ -337,7 +342,7 @@ fn effective_n(r: &RatioEstimate) -> f64 {
 mod tests {
     use super::*;
 
-    const LEVELS: Levels = Levels {
+    const LEVELS: IntervalSpec = IntervalSpec {
         alpha: 0.05,
         v_star: 1e-4,
     };

@@ -1,7 +1,7 @@
 //! Means and ratios from sums: n, sums, sums of squares and cross products.
 
 use crate::stats::contrast;
-use crate::stats::contrast::{Contrast, Plan};
+use crate::stats::contrast::{Contrast, TestPlan};
 use crate::stats::effect::Estimate;
 use crate::stats::known::Reason;
 
@@ -66,7 +66,7 @@ pub fn compare(
     control: &Moments,
     treatment: &Moments,
     method: MeanMethod,
-    plan: Plan,
+    plan: TestPlan,
 ) -> Result<Contrast, Reason> {
     let (mut e0, mut e1) = (control.estimate()?, treatment.estimate()?);
     match method {
@@ -164,7 +164,7 @@ pub struct Cuped {
 ///
 /// # References
 /// METHODS section 1; Deng et al. (2013).
-pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: Plan) -> Result<Cuped, Reason> {
+pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: TestPlan) -> Result<Cuped, Reason> {
     let moments = |arm: &CupedSums| {
         let (post, pre) = (
             Moments::from_sums(arm.n, arm.post[0], arm.post[1]),

@@ -1,6 +1,6 @@
 //! Two proportions from counts, without clusters.
 
-use crate::stats::contrast::{Contrast, Plan};
+use crate::stats::contrast::{Contrast, TestPlan};
 use crate::stats::dist::{chi2_sf, ln_chi2_sf, norm_isf};
 use crate::stats::effect::Estimate;
 use crate::stats::known::Reason;
@@ -10,14 +10,14 @@ use crate::stats::{contrast, exact, proportion};
 
 /// Successes of trials.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Counts {
+pub struct TwoByTwo {
     /// Trials.
     pub n: f64,
     /// Successes.
     pub x: f64,
 }
 
-impl Counts {
+impl TwoByTwo {
     /// The share.
     pub fn share(&self) -> f64 {
         self.x / self.n
@@ -64,10 +64,10 @@ pub enum ProportionMethod {
 /// # References
 /// METHODS section 1; Newcombe (1998); Yates (1934).
 pub fn compare(
-    control: Counts,
-    treatment: Counts,
+    control: TwoByTwo,
+    treatment: TwoByTwo,
     method: ProportionMethod,
-    plan: Plan,
+    plan: TestPlan,
 ) -> Result<Contrast, Reason> {
     if control.n == 0.0 || treatment.n == 0.0 {
         return Err(Reason::NoData);
@@ -182,7 +182,7 @@ pub fn compare(
 }
 
 /// `2 sum observed ln(observed / expected)` of the two by two table.
-fn likelihood_ratio(control: Counts, treatment: Counts, pooled: f64) -> f64 {
+fn likelihood_ratio(control: TwoByTwo, treatment: TwoByTwo, pooled: f64) -> f64 {
     // Observed and expected counts have one sum, so the terms may be those that do not cancel: O ln(O / E) + E - O.
     let term = |observed: f64, expected: f64| {
         if observed > 0.0 {
@@ -191,6 +191,6 @@ fn likelihood_ratio(control: Counts, treatment: Counts, pooled: f64) -> f64 {
             expected
         }
     };
-    let arm = |c: Counts| term(c.x, c.n * pooled) + term(c.n - c.x, c.n * (1.0 - pooled));
+    let arm = |c: TwoByTwo| term(c.x, c.n * pooled) + term(c.n - c.x, c.n * (1.0 - pooled));
     (2.0 * (arm(control) + arm(treatment))).max(0.0)
 }

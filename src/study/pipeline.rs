@@ -6,7 +6,7 @@ use arrow_array::StringArray;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{Analysis, Asked};
+use crate::analysis::{Analysis, AnalysisOptions};
 use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::files::StagedFolder;
 use crate::base::manifest::{FileEntry, Manifest, file};
@@ -65,7 +65,12 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
         let layers = dir.join(file::LAYERS);
         let inputs = replay_inputs(scenario, data.as_ref(), &layers)?;
         let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
-        let analysis = analyze(scenario, &cube, &Asked::default(), &dir.join(file::ANALYSIS))?;
+        let analysis = analyze(
+            scenario,
+            &cube,
+            &AnalysisOptions::default(),
+            &dir.join(file::ANALYSIS),
+        )?;
         let schedule = schedule(scenario, &analysis, None, dir)?;
         let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
         Some(RampFindings {
@@ -281,14 +286,14 @@ fn layer_table(
         .iter()
         .flat_map(|layer| &layer.tags)
         .collect();
-    let ctx = layer::Context::new(
+    let ctx = layer::LayerContext::new(
         &scenario.layering,
         &scenario.plan,
         options.as_of,
         &scenario.input,
         options.audit,
     );
-    let ctx = layer::Context {
+    let ctx = layer::LayerContext {
         previous: options.previous.as_deref(),
         ..ctx
     };
@@ -320,7 +325,7 @@ fn layer_table(
 }
 
 fn layer_events(
-    ctx: &layer::Context<'_>,
+    ctx: &layer::LayerContext<'_>,
     events: &Events,
     scenario: &Scenario,
     options: &LayerOptions,
@@ -419,7 +424,7 @@ pub fn replay(
     folder: &Path,
     progress: &Progress,
 ) -> Result<Cube> {
-    let ctx = replay::Context {
+    let ctx = replay::ReplayContext {
         plan: &scenario.plan,
         metrics: &scenario.metrics,
         as_of: scenario.as_of,
@@ -440,7 +445,7 @@ fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Sou
 ///
 /// # Errors
 /// See [`analysis::analyze`].
-pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &Asked, path: &Path) -> Result<Analysis> {
+pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &AnalysisOptions, path: &Path) -> Result<Analysis> {
     let analysis = analysis::analyze(cube, scenario, asked)?;
     json::write_json(path, &analysis)?;
     Ok(analysis)

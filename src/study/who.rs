@@ -12,19 +12,19 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::{digest, parallel};
 use crate::bucket::{Profile, Ratio};
-use crate::layer::{LayerFile, LayerRows, check_pinned};
-use crate::ramp::step::Step;
+use crate::layer::{LayerFileReader, LayerRows, check_pinned};
+use crate::ramp::step::PlanStep;
 use crate::scenario::Plan;
 
 /// What to find out.
 #[derive(Debug, Clone)]
-pub struct Question<'a> {
+pub struct WhoQuestion<'a> {
     /// The plan: layers and assignment.
     pub plan: &'a Plan,
     /// The step that is asked about.
-    pub at: Step,
+    pub at: PlanStep,
     /// The step before, to see who switches.
-    pub from: Option<Step>,
+    pub from: Option<PlanStep>,
     /// Another assignment of the same users, to see who would be placed otherwise.
     pub against: Option<Profile>,
 }
@@ -73,7 +73,7 @@ pub fn list_schema() -> SchemaRef {
 /// # Errors
 /// A plan whose assignment cannot be recomputed, a file that is not a layer table of the plan, or whatever `on_list` returns.
 pub fn who(
-    question: &Question<'_>,
+    question: &WhoQuestion<'_>,
     layers: &Path,
     progress: &Progress,
     on_list: Option<&mut OnList<'_>>,
@@ -89,11 +89,11 @@ pub fn who(
     if plan.layers_digest.is_some() {
         check_pinned(plan, &digest::blake3_of_file(layers)?, layers)?;
     }
-    let file = LayerFile::open(layers)?;
+    let file = LayerFileReader::open(layers)?;
     let bar = progress.rows("who", Some(file.n_rows()));
     let wants_list = on_list.is_some();
     let mut on_list = on_list;
-    let mut cells: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
+    let mut cells: BTreeMap<String, Vec<WhoCell>> = BTreeMap::new();
     parallel::map_in_order(
         file.n_parts(),
         |idx| {
@@ -120,7 +120,7 @@ pub fn who(
                 .map_or(Ok(()), |on_list| part.lists.iter().try_for_each(on_list))
         },
     )?;
-    let row = |tenant: &str, layer: usize, cell: &Cell| {
+    let row = |tenant: &str, layer: usize, cell: &WhoCell| {
         let [
             n_users,
             n_eligible,
@@ -154,14 +154,14 @@ pub fn who(
 }
 
 /// A tenant's layer.
-struct Cell {
+struct WhoCell {
     now: Ratio,
     before: Ratio,
     /// Users, eligible ones, those with the candidate, those who go to it, those who go back, those whom another assignment would place otherwise.
     counts: [u64; 6],
 }
 
-impl Cell {
+impl WhoCell {
     fn add(&mut self, more: &[u64; 6]) {
         self.counts.iter_mut().zip(more).for_each(|(n, more)| *n += more);
     }
@@ -171,14 +171,14 @@ impl Cell {
 #[derive(Default)]
 struct Counted {
     /// By tenant, a cell a layer.
-    cells: BTreeMap<String, Vec<Cell>>,
+    cells: BTreeMap<String, Vec<WhoCell>>,
     lists: Vec<RecordBatch>,
 }
 
 impl Counted {
     fn add(
         &mut self,
-        question: &Question<'_>,
+        question: &WhoQuestion<'_>,
         rows: &LayerRows,
         path: &Path,
         wants_list: bool,
@@ -209,7 +209,7 @@ impl Counted {
             };
             last = layer;
             if !self.cells.contains_key(tenant) {
-                let cell = |layer: usize| Cell {
+                let cell = |layer: usize| WhoCell {
                     now: question.at.ratio(plan, tenant, layer),
                     before: question
                         .from

@@ -2,7 +2,7 @@
 
 use sluice::metric::Better;
 use sluice::release::evals;
-use sluice::release::evals::{Correction, Design, EvalRow, EvalTable, Form, Outcome};
+use sluice::release::evals::{CaseOutcome, Correction, Design, EvalFormat, EvalRow, EvalTable};
 use sluice::scenario::Source;
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -30,7 +30,7 @@ fn score(row: &EvalRow, name: &str) -> Option<f64> {
         .map(|(_, value)| *value)
 }
 
-fn outcomes(table: &EvalTable) -> Vec<Outcome> {
+fn outcomes(table: &EvalTable) -> Vec<CaseOutcome> {
     table.rows.iter().map(|row| row.outcome).collect()
 }
 
@@ -44,7 +44,7 @@ fn promptfoo_documents_and_lines_are_one() {
         assert_eq!(document.rows, lines.rows);
         assert_eq!(
             (document.sources[0].1, lines.sources[0].1),
-            (Form::Promptfoo, Form::Promptfoo)
+            (EvalFormat::Promptfoo, EvalFormat::Promptfoo)
         );
     }
     let golden = sample("promptfoo/results.json");
@@ -52,7 +52,7 @@ fn promptfoo_documents_and_lines_are_one() {
     let failed: Vec<_> = golden
         .rows
         .iter()
-        .filter(|row| row.outcome == Outcome::Failed)
+        .filter(|row| row.outcome == CaseOutcome::Failed)
         .collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(
@@ -162,7 +162,7 @@ fn the_other_tools_are_read() {
     let deepeval = sample("deepeval/test_run_20261121_185751.json");
     assert_eq!(
         outcomes(&deepeval),
-        [Outcome::Passed, Outcome::Failed, Outcome::Passed]
+        [CaseOutcome::Passed, CaseOutcome::Failed, CaseOutcome::Passed]
     );
     let row = &deepeval.rows[1];
     assert_eq!(
@@ -177,7 +177,7 @@ fn the_other_tools_are_read() {
     let lm_eval = sample("lm_eval/samples_golden_cs_2026-05-28T00-00-00.000000.jsonl");
     assert_eq!(
         outcomes(&lm_eval),
-        [Outcome::Passed, Outcome::Failed, Outcome::Passed]
+        [CaseOutcome::Passed, CaseOutcome::Failed, CaseOutcome::Passed]
     );
     assert_eq!(
         (&*lm_eval.rows[1].suite, score(&lm_eval.rows[1], "exact_match")),
@@ -191,7 +191,7 @@ fn the_other_tools_are_read() {
     let openai = sample("openai_evals/260528000000ABCDEFGH_gpt-4o-mini_golden-cs.jsonl");
     assert_eq!(
         outcomes(&openai),
-        [Outcome::Passed, Outcome::Failed, Outcome::Passed]
+        [CaseOutcome::Passed, CaseOutcome::Failed, CaseOutcome::Passed]
     );
     assert_eq!(
         (openai.rows[1].output.as_deref(), openai.rows[1].model.as_deref()),
@@ -207,7 +207,7 @@ fn the_other_tools_are_read() {
     let mlflow = sample("mlflow/traces.jsonl");
     let prompts: Vec<Option<&str>> = mlflow.rows.iter().map(|row| row.prompt.as_deref()).collect();
     assert_eq!(prompts, [Some("cs_main@6"), Some("cs_main@7")]);
-    assert_eq!(outcomes(&mlflow), [Outcome::Passed, Outcome::Failed]);
+    assert_eq!(outcomes(&mlflow), [CaseOutcome::Passed, CaseOutcome::Failed]);
     assert_eq!(
         (mlflow.rows[0].cost_usd, mlflow.rows[0].tokens),
         (Some(0.000_207), Some([900, 120]))
@@ -279,7 +279,12 @@ fn plain_tables_of_every_format_are_one() {
     assert_eq!(a.rows, b.rows);
     assert_eq!(
         outcomes(&a),
-        [Outcome::Passed, Outcome::Failed, Outcome::Error, Outcome::Unrated]
+        [
+            CaseOutcome::Passed,
+            CaseOutcome::Failed,
+            CaseOutcome::Error,
+            CaseOutcome::Unrated
+        ]
     );
     assert_eq!(read(folder.path()).unwrap().rows.len(), 8);
     assert!(text(folder.path()).len() > 1);
@@ -300,9 +305,9 @@ fn rows(
         case_id: format!("case-{idx:06}").into(),
         cluster: cluster.map(|size| format!("cluster-{}", idx / size).into()),
         outcome: if passed(idx) {
-            Outcome::Passed
+            CaseOutcome::Passed
         } else {
-            Outcome::Failed
+            CaseOutcome::Failed
         },
         scores: Vec::new(),
         cost_usd: None,

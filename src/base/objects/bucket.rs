@@ -58,7 +58,7 @@ impl Location {
 
 /// What an object is known by.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct ObjectInfo {
     pub(crate) key: String,
     pub(crate) n_bytes: u64,
     pub(crate) tag: Option<String>,
@@ -66,7 +66,7 @@ pub(crate) struct Found {
     pub(crate) written: i64,
 }
 
-impl From<ObjectMeta> for Found {
+impl From<ObjectMeta> for ObjectInfo {
     fn from(meta: ObjectMeta) -> Self {
         Self {
             key: meta.location.to_string(),
@@ -196,7 +196,7 @@ impl Bucket {
     }
 
     /// What an object is known by; `None` if it is not there.
-    pub(crate) fn head(&self, key: &str) -> Result<Option<Found>> {
+    pub(crate) fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         let location = self.key(key)?;
         match self.runtime.block_on(self.store.head(&location)) {
             Ok(meta) => Ok(Some(meta.into())),
@@ -241,18 +241,21 @@ impl Bucket {
     }
 
     /// Objects and folders right below a folder.
-    pub(crate) fn list(&self, folder: &str) -> Result<(Vec<Found>, Vec<String>)> {
+    pub(crate) fn list(&self, folder: &str) -> Result<(Vec<ObjectInfo>, Vec<String>)> {
         let prefix = self.key(folder)?;
         let listed = self
             .runtime
             .block_on(self.store.list_with_delimiter(Some(&prefix)));
         let listed = listed.map_err(|error| self.failed(folder, "to list the folder", &error))?;
         let folders = listed.common_prefixes.iter().map(Key::to_string).collect();
-        Ok((listed.objects.into_iter().map(Found::from).collect(), folders))
+        Ok((
+            listed.objects.into_iter().map(ObjectInfo::from).collect(),
+            folders,
+        ))
     }
 
     /// Objects below a folder, in the order of their keys, no deeper than `depth` folders.
-    pub(crate) fn list_below(&self, folder: &str, depth: usize) -> Result<Vec<Found>> {
+    pub(crate) fn list_below(&self, folder: &str, depth: usize) -> Result<Vec<ObjectInfo>> {
         let mut all = Vec::new();
         let mut todo = vec![(folder.to_owned(), 0)];
         while let Some((folder, level)) = todo.pop() {
@@ -352,7 +355,7 @@ impl Bucket {
     }
 
     /// Copies an object into a file, part by part; one that is replaced meanwhile is refused.
-    pub(crate) fn fetch(&self, found: &Found, path: &Path) -> Result<()> {
+    pub(crate) fn fetch(&self, found: &ObjectInfo, path: &Path) -> Result<()> {
         let location = self.key(&found.key)?;
         let mut file = File::create(path).or_unwritable(path)?;
         let mut start = 0;

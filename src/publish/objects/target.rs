@@ -13,7 +13,7 @@ use crate::publish::address::Address;
 use crate::publish::objects::store::{CURRENT, Current, OBJECTS, Objects, PUBLICATION, Store};
 use crate::publish::objects::{folder, s3};
 use crate::publish::publication::Publication;
-use crate::publish::target::{Change, Inspection, Target, UserCounts, Wanted};
+use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
 
 /// A version, ready to be sent.
 pub(super) struct Prepared {
@@ -141,7 +141,7 @@ pub(super) fn plan_folder(place: &str, plan_id: &str) -> Result<String> {
 }
 
 /// The files of a study that are published: those of its manifest or, without one, those that Sluice knows.
-pub(super) fn study_files(wanted: &Wanted<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
+pub(super) fn study_files(wanted: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
     let dir = wanted.dir;
     let mut files = BTreeMap::new();
     let manifest_path = dir.join(file::MANIFEST);
@@ -212,7 +212,7 @@ pub(super) fn study_files(wanted: &Wanted<'_>) -> Result<BTreeMap<String, (PathB
         .collect()
 }
 
-pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Prepared> {
+pub(super) fn prepare(wanted: &Desired<'_>) -> Result<Prepared> {
     let publication = wanted.publication;
     // A rollback changes no data: the version before has it.
     let files = if wanted.options.rollback {
@@ -269,7 +269,7 @@ impl Target for ObjectTarget {
         self.place.clone()
     }
 
-    fn inspect(&mut self, wanted: &Wanted<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
+    fn inspect(&mut self, wanted: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
         let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
         let real = |path: &Path| {
             std::path::absolute(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
@@ -300,7 +300,7 @@ impl Target for ObjectTarget {
             let before = held.get(name).copied();
             if before != Some(n_bytes) {
                 let show = |n: u64| format!("{n} bytes");
-                changes.push(Change::new(
+                changes.push(PlannedChange::new(
                     format!("{plan}/{}/{name}", prepared.folder),
                     before.map(show),
                     Some(show(n_bytes)),
@@ -316,7 +316,7 @@ impl Target for ObjectTarget {
         });
         if !is_current {
             let before = current.as_ref().map(|current| current.folder.clone());
-            changes.push(Change::new(
+            changes.push(PlannedChange::new(
                 format!("{plan}/{CURRENT}"),
                 before,
                 Some(prepared.folder.clone()),
@@ -334,10 +334,10 @@ impl Target for ObjectTarget {
 
     fn apply(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &Desired<'_>,
         _held: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<UserCounts>> {
+    ) -> Result<Option<TargetUsers>> {
         let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::{Bar, Progress};
-use crate::layer::LayerFile;
+use crate::layer::LayerFileReader;
 use crate::publish::pace::Pace;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
@@ -94,7 +94,7 @@ fn retrying(
 pub(super) fn load(
     server: &Server,
     client: &mut Client,
-    (plan_id, digest, table): (&str, &str, &LayerFile<'_>),
+    (plan_id, digest, table): (&str, &str, &LayerFileReader<'_>),
     max_qps: Option<u32>,
     progress: &Progress,
 ) -> Result<i32> {
@@ -152,7 +152,7 @@ fn copy_all(
     server: &Server,
     client: &mut Client,
     name: &str,
-    table: &LayerFile<'_>,
+    table: &LayerFileReader<'_>,
     max_qps: Option<u32>,
     progress: &Progress,
 ) -> Result<u64> {
@@ -188,7 +188,7 @@ fn copy_some(
     server: &Server,
     client: &mut Client,
     name: &str,
-    table: &LayerFile<'_>,
+    table: &LayerFileReader<'_>,
     next_group: &AtomicUsize,
     pace: &Pace,
     bar: &Bar,

@@ -6,11 +6,11 @@ use std::io::BufReader;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
-use crate::layer::LayerFile;
+use crate::layer::LayerFileReader;
 use crate::publish::postgres::assignments::table_of;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
-use crate::publish::target::UserCounts;
+use crate::publish::target::TargetUsers;
 
 /// Users held at a time: 16 bytes each and the room of a hash table, 300 MB at most.
 const USERS_A_PASS: u64 = 8 << 20;
@@ -20,14 +20,14 @@ pub(super) fn compare(
     server: &Server,
     client: &mut impl GenericClient,
     load_id: i32,
-    table: &LayerFile<'_>,
+    table: &LayerFileReader<'_>,
     progress: &Progress,
-) -> Result<UserCounts> {
+) -> Result<TargetUsers> {
     let n_passes = table.n_rows().div_ceil(USERS_A_PASS).max(1);
     let bar = progress.rows("compare", Some(table.n_rows() * n_passes));
-    let mut counts = UserCounts {
+    let mut counts = TargetUsers {
         n_users: table.n_rows(),
-        ..UserCounts::default()
+        ..TargetUsers::default()
     };
     for pass in 0..n_passes {
         let mut wanted: HashMap<u64, u64> = HashMap::new();

@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::{digest, json};
-use crate::layer::LayerFile;
+use crate::layer::LayerFileReader;
 use crate::publish::address::Address;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::documents::Documents;
 use crate::publish::postgres::schema::lock_key;
 use crate::publish::postgres::{assignments, compare, ratios, schema};
 use crate::publish::publication::Publication;
-use crate::publish::target::{Change, Inspection, Target, UserCounts, Wanted};
+use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
 
 /// A database to publish to.
 pub(crate) struct Postgres {
@@ -30,7 +30,7 @@ impl Postgres {
 }
 
 /// The pointer's row, and the load that it points to.
-pub(super) struct Held {
+pub(super) struct Current {
     publication: Publication,
     documents_digest: Option<String>,
     load: Option<Load>,
@@ -42,7 +42,7 @@ pub(super) struct Load {
     n_users: u64,
 }
 
-impl Held {
+impl Current {
     fn read(server: &Server, client: &mut impl GenericClient, plan_id: &str) -> Result<Option<Self>> {
         let sql = "select document::text, documents_digest, load_id, layers_digest, n_users
                    from publication left join assignment_load using (load_id) where publication.plan_id = $1";
@@ -78,7 +78,7 @@ impl Held {
 }
 
 /// The digest of the layer table, if users are published.
-pub(super) fn layers_digest(wanted: &Wanted<'_>) -> Result<Option<String>> {
+pub(super) fn layers_digest(wanted: &Desired<'_>) -> Result<Option<String>> {
     match (wanted.layers, &wanted.publication.layers_digest) {
         (None, _) => Ok(None),
         // The folder was checked against it when it was opened.
@@ -92,7 +92,7 @@ impl Target for Postgres {
         self.server.place.clone()
     }
 
-    fn inspect(&mut self, wanted: &Wanted<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
+    fn inspect(&mut self, wanted: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
         let server = &self.server;
         let publication = wanted.publication;
         let mut client = server.connect()?;
@@ -108,15 +108,15 @@ impl Target for Postgres {
         let held = if version == 0 {
             None
         } else {
-            Held::read(server, &mut look, &publication.plan_id)?
+            Current::read(server, &mut look, &publication.plan_id)?
         };
         if version < schema::NEWEST {
             let show = |version: usize| (version > 0).then(|| format!("version {version}"));
-            changes.push(Change::new("tables", show(version), show(schema::NEWEST)));
+            changes.push(PlannedChange::new("tables", show(version), show(schema::NEWEST)));
         }
         if held.as_ref().map(|held| &held.publication) != Some(publication) {
             let before = held.as_ref().map(|held| held.publication.version.clone());
-            changes.push(Change::new(
+            changes.push(PlannedChange::new(
                 "publication",
                 before,
                 Some(publication.version.clone()),
@@ -124,7 +124,7 @@ impl Target for Postgres {
         } else if version == schema::NEWEST {
             let n_wrong = ratios::n_wrong(server, &mut look, publication)?;
             if n_wrong > 0 {
-                changes.push(Change::new(
+                changes.push(PlannedChange::new(
                     "ratio_schedule",
                     Some(format!("{n_wrong} rows that differ")),
                     Some("as published".into()),
@@ -137,12 +137,16 @@ impl Target for Postgres {
                 Documents::read(wanted.dir, &publication.plan_id)?.digest,
             );
             if before.as_ref() != Some(&after) {
-                changes.push(Change::new("entity tables and gate results", before, Some(after)));
+                changes.push(PlannedChange::new(
+                    "entity tables and gate results",
+                    before,
+                    Some(after),
+                ));
             }
         }
         let mut users = None;
         if let (Some(path), Some(digest)) = (wanted.layers, layers_digest(wanted)?) {
-            let table = LayerFile::open(path)?;
+            let table = LayerFileReader::open(path)?;
             let same = held
                 .as_ref()
                 .map_or(Ok(None), |held| held.load_of(server, &mut look, &digest))?;
@@ -150,7 +154,7 @@ impl Target for Postgres {
             let load = held.as_ref().and_then(|held| held.load.as_ref());
             if !is_same {
                 let before = load.map(|load| format!("{} users of {}", load.n_users, load.layers_digest));
-                changes.push(Change::new(
+                changes.push(PlannedChange::new(
                     "layer_assignment",
                     before,
                     Some(format!("{} users of {digest}", table.n_rows())),
@@ -158,14 +162,14 @@ impl Target for Postgres {
             }
             if count {
                 users = Some(match load {
-                    _ if is_same => UserCounts {
+                    _ if is_same => TargetUsers {
                         n_users: table.n_rows(),
-                        ..UserCounts::default()
+                        ..TargetUsers::default()
                     },
                     Some(load) if assignments::is_attached(server, &mut look, load.load_id)? => {
                         compare::compare(server, &mut look, load.load_id, &table, progress)?
                     }
-                    _ => UserCounts {
+                    _ => TargetUsers {
                         n_users: table.n_rows(),
                         n_written: table.n_rows(),
                         n_gone: 0,
@@ -175,7 +179,7 @@ impl Target for Postgres {
         }
         if version == schema::NEWEST {
             for load_id in assignments::leftovers(server, &mut look, &publication.plan_id)? {
-                changes.push(Change::new(
+                changes.push(PlannedChange::new(
                     assignments::table_of(load_id),
                     Some("a load that nothing points to".into()),
                     None,
@@ -197,10 +201,10 @@ impl Target for Postgres {
 
     fn apply(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &Desired<'_>,
         held: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<UserCounts>> {
+    ) -> Result<Option<TargetUsers>> {
         let server = &self.server;
         let plan_id = &wanted.publication.plan_id;
         let mut client = server.connect()?;
@@ -212,16 +216,16 @@ impl Target for Postgres {
             assignments::remove(server, &mut client, &leftovers)?;
         }
 
-        let before = Held::read(server, &mut client, plan_id)?;
+        let before = Current::read(server, &mut client, plan_id)?;
         let mut users = None;
         let mut new_load = None;
         if let (Some(path), Some(digest)) = (wanted.layers, layers_digest(wanted)?) {
-            let table = LayerFile::open(path)?;
+            let table = LayerFileReader::open(path)?;
             let same = before
                 .as_ref()
                 .map_or(Ok(None), |held| held.load_of(server, &mut client, &digest))?;
             let is_same = same.is_some() && !wanted.options.all_users;
-            users = Some(UserCounts {
+            users = Some(TargetUsers {
                 n_users: table.n_rows(),
                 n_written: if is_same { 0 } else { table.n_rows() },
                 n_gone: 0,
@@ -288,7 +292,7 @@ pub(super) fn lock_plan(server: &Server, client: &mut Client, plan_id: &str) -> 
 pub(super) fn switch(
     server: &Server,
     client: &mut Client,
-    wanted: &Wanted<'_>,
+    wanted: &Desired<'_>,
     held: Option<&Publication>,
     new_load: Option<i32>,
 ) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::base::time::Micros;
 use crate::publish::publication::Publication;
 use crate::publish::redis::keys;
 use crate::publish::redis::link::{Link, Pool};
-use crate::publish::target::Wanted;
+use crate::publish::target::Desired;
 
 /// When every user was written last, and for how long.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,15 +21,15 @@ pub(super) struct Refreshed {
 }
 
 /// What both sets of keys work with.
-pub(super) struct Context<'a> {
+pub(super) struct RedisContext<'a> {
     pub(super) pool: &'a Pool,
-    pub(super) wanted: &'a Wanted<'a>,
+    pub(super) wanted: &'a Desired<'a>,
     /// How long a user's keys live, microseconds.
     pub(super) ttl: Micros,
     pub(super) progress: &'a Progress,
 }
 
-impl Context<'_> {
+impl RedisContext<'_> {
     pub(super) fn publication(&self) -> &Publication {
         self.wanted.publication
     }

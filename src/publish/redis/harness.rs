@@ -11,15 +11,15 @@ use crate::base::time::SECOND;
 use crate::bucket::Ratio;
 use crate::layer::LayerRows;
 use crate::publish::publication::Publication;
-use crate::publish::redis::context::{Context, Refreshed, ask};
+use crate::publish::redis::context::{RedisContext, Refreshed, ask};
 use crate::publish::redis::keys::PlanKeys;
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
-use crate::publish::redis::users::{Counts, Texts, others, pass, values};
-use crate::publish::target::{Change, Inspection, UserCounts, refuse_change};
+use crate::publish::redis::users::{Texts, UserWrites, others, pass, values};
+use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
 
 /// What is in force, as the last publication noted it.
-struct Held {
+struct Current {
     publication: Publication,
     layers_digest: Option<String>,
     n_users: u64,
@@ -28,8 +28,8 @@ struct Held {
     tenant: String,
 }
 
-impl Held {
-    fn read(ctx: &Context<'_>, key: &str) -> Result<Option<Self>> {
+impl Current {
+    fn read(ctx: &RedisContext<'_>, key: &str) -> Result<Option<Self>> {
         let place = ctx.pool.place();
         let fields: BTreeMap<String, String> =
             ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
@@ -87,7 +87,7 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &
 }
 
 /// Every ratio key with what it shall hold: those of this plan and, back to 0, those of a release or a layer that is no longer in it.
-fn ratios(publication: &Publication, tenant: &str, held: Option<&Held>) -> BTreeMap<String, Ratio> {
+fn ratios(publication: &Publication, tenant: &str, held: Option<&Current>) -> BTreeMap<String, Ratio> {
     let of_tenant = |publication: &Publication| -> Vec<(String, Ratio)> {
         let rows = publication.ratios.iter().filter(|row| row.tenant == tenant);
         rows.map(|row| (ratio_key(&publication.candidate, &row.layer), row.ratio))
@@ -104,7 +104,7 @@ fn ratios(publication: &Publication, tenant: &str, held: Option<&Held>) -> BTree
 
 /// What the keys hold now; `None` for nothing or something that is no ratio.
 fn held_ratios(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     keys: impl Iterator<Item = String>,
 ) -> Result<BTreeMap<String, Option<f64>>> {
     let keys: Vec<String> = keys.collect();
@@ -116,7 +116,7 @@ fn held_ratios(
     Ok(keys.into_iter().zip(found.into_iter().map(number)).collect())
 }
 
-pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> Result<Inspection> {
+pub(super) fn inspect(ctx: &RedisContext<'_>, tenant: Option<&str>, count: bool) -> Result<Inspection> {
     let tenant = tenant_of(ctx.publication(), tenant, ctx.pool.place())?;
     let note = PlanKeys::new(&ctx.publication().plan_id).harness();
     let held = read_held(ctx, &note, tenant)?;
@@ -125,7 +125,7 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
     for (key, before) in held_ratios(ctx, wanted.keys().cloned())? {
         let after = wanted[&key].share();
         if before.is_none_or(|before| before.to_bits() != after.to_bits()) {
-            changes.push(Change::new(
+            changes.push(PlannedChange::new(
                 key,
                 before.map(|before| before.to_string()),
                 Some(after.to_string()),
@@ -137,7 +137,7 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
         .as_ref()
         .is_none_or(|held| held.publication.version != *version)
     {
-        changes.push(Change::new(
+        changes.push(PlannedChange::new(
             note,
             held.as_ref().map(|held| held.publication.version.clone()),
             Some(version.clone()),
@@ -146,7 +146,7 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
     let mut users = None;
     if are_due(ctx, held.as_ref()) {
         let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
-        changes.push(Change::new(
+        changes.push(PlannedChange::new(
             "user:layer:*, user:allow_gray:*",
             digest,
             ctx.publication().layers_digest.clone(),
@@ -164,7 +164,7 @@ pub(super) fn inspect(ctx: &Context<'_>, tenant: Option<&str>, count: bool) -> R
     })
 }
 
-fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
+fn are_due(ctx: &RedisContext<'_>, held: Option<&Current>) -> bool {
     ctx.users_are_due(
         held.and_then(|held| held.layers_digest.as_deref()),
         held.and_then(|held| held.refreshed),
@@ -172,8 +172,8 @@ fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
 }
 
 /// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are not taken over.
-fn read_held(ctx: &Context<'_>, note: &str, tenant: &str) -> Result<Option<Held>> {
-    let held = match Held::read(ctx, note) {
+fn read_held(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Option<Current>> {
+    let held = match Current::read(ctx, note) {
         Err(_) if ctx.wanted.options.rollback => return Ok(None),
         other => other?,
     };
@@ -188,7 +188,7 @@ fn read_held(ctx: &Context<'_>, note: &str, tenant: &str) -> Result<Option<Held>
 }
 
 /// Ratio keys of a release that no note tells of: a rollback takes them all back.
-fn unknown_ratios(ctx: &Context<'_>) -> Result<Vec<String>> {
+fn unknown_ratios(ctx: &RedisContext<'_>) -> Result<Vec<String>> {
     let escaped: String = ctx
         .publication()
         .candidate
@@ -209,10 +209,10 @@ fn unknown_ratios(ctx: &Context<'_>) -> Result<Vec<String>> {
 }
 
 pub(super) fn apply(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     tenant: Option<&str>,
     inspected: Option<&Publication>,
-) -> Result<Option<UserCounts>> {
+) -> Result<Option<TargetUsers>> {
     let publication = ctx.publication();
     let tenant = tenant_of(publication, tenant, ctx.pool.place())?;
     let keys = PlanKeys::new(&publication.plan_id);
@@ -303,11 +303,11 @@ fn set_together(lock: &Lock<'_>, ratios: &[(&str, Ratio)], fields: &[(&str, &str
 }
 
 fn pass_over(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     lock: Option<&Lock<'_>>,
     tenant: &str,
-    held: Option<&Held>,
-) -> Result<Counts> {
+    held: Option<&Current>,
+) -> Result<UserWrites> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     // Keys that live on are compared; all are written anew when it is time.
     let reads = held.is_some() && !ctx.refresh_is_due(held.and_then(|held| held.refreshed));
@@ -327,9 +327,9 @@ fn pass_over(
         } else {
             Vec::new()
         };
-        let mut counts = Counts {
+        let mut counts = UserWrites {
             n_users: rows_of_tenant.len() as u64,
-            ..Counts::default()
+            ..UserWrites::default()
         };
         for (idx, row) in rows_of_tenant.into_iter().enumerate() {
             let (layer, gray) = (

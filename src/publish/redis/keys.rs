@@ -71,15 +71,15 @@ fn escaped(tenant: &str) -> String {
 
 /// A user's place in a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place<'a> {
+pub(super) struct Assignment<'a> {
     /// The layer; empty for a user who is gone.
     pub(super) layer: &'a str,
     pub(super) is_eligible: bool,
 }
 
-impl Place<'_> {
+impl Assignment<'_> {
     /// Nowhere: the user is no longer in the table.
-    pub(super) const GONE: Self = Place {
+    pub(super) const GONE: Self = Assignment {
         layer: "",
         is_eligible: false,
     };
@@ -87,7 +87,7 @@ impl Place<'_> {
 
 /// The place that holds in a generation: that of the newest entry that is not newer, nor older than `since`. `None` for a user without one, and for one
 /// who is gone.
-pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Place<'_>> {
+pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Assignment<'_>> {
     let entry = value.split('|').find_map(|entry| {
         let (own, rest) = entry.split_once(':')?;
         let own: u64 = own.parse().ok()?;
@@ -95,7 +95,7 @@ pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Place
     });
     let (own, rest) = entry?;
     let (layer, is_eligible) = rest.split_once(':')?;
-    (own >= since && !layer.is_empty()).then_some(Place {
+    (own >= since && !layer.is_empty()).then_some(Assignment {
         layer,
         is_eligible: is_eligible == "1",
     })
@@ -105,11 +105,11 @@ pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Place
 pub(super) fn write_value(
     out: &mut Vec<u8>,
     generation: u64,
-    new: Place<'_>,
-    until_then: Option<(u64, Place<'_>)>,
+    new: Assignment<'_>,
+    until_then: Option<(u64, Assignment<'_>)>,
 ) {
     out.clear();
-    let mut entry = |generation: u64, place: Place<'_>| {
+    let mut entry = |generation: u64, place: Assignment<'_>| {
         if !out.is_empty() {
             out.push(b'|');
         }
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn a_user_is_where_the_generation_says() {
-        let early = Place {
+        let early = Assignment {
             layer: "early",
             is_eligible: true,
         };
-        let vip = Place {
+        let vip = Assignment {
             layer: "vip",
             is_eligible: false,
         };
@@ -149,7 +149,7 @@ mod tests {
         // A full table makes older entries void.
         assert_eq!(place_at(&value, 9, 9), None);
         let mut gone = Vec::new();
-        write_value(&mut gone, 9, Place::GONE, Some((8, vip)));
+        write_value(&mut gone, 9, Assignment::GONE, Some((8, vip)));
         assert_eq!(place_at(std::str::from_utf8(&gone).unwrap(), 9, 1), None);
         assert!(
             ["", "x", "1", ":", "a:b:c", "1:x", "99999999999999999999:a:1"]

@@ -25,12 +25,12 @@ enum Wire {
 
 /// Connections that wait for work.
 pub(super) struct Pool {
-    source: Source,
+    source: LinkSource,
     place: String,
     idle: Mutex<Vec<Link>>,
 }
 
-enum Source {
+enum LinkSource {
     One(Client),
     Cluster(ClusterClient),
 }
@@ -72,9 +72,9 @@ impl Pool {
         // Who else is connected may see a name, nothing more.
         let info = info.set_redis_settings(settings.set_lib_name("sluice", env!("CARGO_PKG_VERSION")));
         let source = if is_cluster {
-            Source::Cluster(cluster(&info).map_err(wrong)?)
+            LinkSource::Cluster(cluster(&info).map_err(wrong)?)
         } else {
-            Source::One(Client::open(info).map_err(wrong)?)
+            LinkSource::One(Client::open(info).map_err(wrong)?)
         };
         Ok(Self {
             source,
@@ -88,7 +88,7 @@ impl Pool {
     }
 
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.source, Source::Cluster(_))
+        matches!(self.source, LinkSource::Cluster(_))
     }
 
     /// A connection: one that waits, or a new one.
@@ -97,7 +97,7 @@ impl Pool {
             return Ok(link);
         }
         let wire = match &self.source {
-            Source::One(client) => {
+            LinkSource::One(client) => {
                 client
                     .get_connection_with_timeout(CONNECT_TIMEOUT)
                     .and_then(|connection| {
@@ -106,7 +106,7 @@ impl Pool {
                         Ok(Wire::One(Box::new(connection)))
                     })
             }
-            Source::Cluster(client) => client.get_connection().and_then(|connection| {
+            LinkSource::Cluster(client) => client.get_connection().and_then(|connection| {
                 connection.set_read_timeout(Some(TIMEOUT))?;
                 connection.set_write_timeout(Some(TIMEOUT))?;
                 Ok(Wire::Cluster(Box::new(connection)))

@@ -5,10 +5,10 @@ use crate::base::progress::Progress;
 use crate::base::time::{DAY, Micros};
 use crate::publish::address::Address;
 use crate::publish::publication::Publication;
-use crate::publish::redis::context::Context;
+use crate::publish::redis::context::RedisContext;
 use crate::publish::redis::link::Pool;
 use crate::publish::redis::{harness, versioned};
-use crate::publish::target::{Inspection, Target, UserCounts, Wanted};
+use crate::publish::target::{Desired, Inspection, Target, TargetUsers};
 
 /// What an address may say beside server and database.
 pub(super) const SETTINGS: [&str; 4] = ["profile", "tenant", "cluster", "ttl"];
@@ -63,7 +63,7 @@ impl Redis {
         Ok(Self { address, keys, pool })
     }
 
-    fn ttl(&self, wanted: &Wanted<'_>) -> Result<Micros> {
+    fn ttl(&self, wanted: &Desired<'_>) -> Result<Micros> {
         // The source document keeps a layer for a day.
         let usual = if matches!(self.keys, KeySet::Harness { .. }) {
             DAY
@@ -83,8 +83,8 @@ impl Target for Redis {
         self.pool.place().to_owned()
     }
 
-    fn inspect(&mut self, wanted: &Wanted<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
-        let ctx = Context {
+    fn inspect(&mut self, wanted: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
+        let ctx = RedisContext {
             pool: &self.pool,
             wanted,
             ttl: self.ttl(wanted)?,
@@ -98,12 +98,12 @@ impl Target for Redis {
 
     fn apply(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &Desired<'_>,
         held: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<UserCounts>> {
+    ) -> Result<Option<TargetUsers>> {
         // What is held is read anew under the lock, and must be what was looked at.
-        let ctx = Context {
+        let ctx = RedisContext {
             pool: &self.pool,
             wanted,
             ttl: self.ttl(wanted)?,

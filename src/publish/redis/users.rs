@@ -7,19 +7,19 @@ use twox_hash::XxHash3_64;
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel;
-use crate::layer::{LayerFile, LayerRows};
+use crate::layer::{LayerFileReader, LayerRows};
 use crate::publish::pace::Pace;
-use crate::publish::redis::context::Context;
+use crate::publish::redis::context::RedisContext;
 use crate::publish::redis::link::{Batch, Link, Pool};
 use crate::publish::redis::lock::Lock;
-use crate::publish::target::UserCounts;
+use crate::publish::target::TargetUsers;
 
 /// Users that are looked up, and written, together.
 const CHUNK: usize = 4_096;
 
 /// What a chunk of users came to.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
+pub(super) struct UserWrites {
     pub(super) n_users: u64,
     /// Users that are, or would be, written.
     pub(super) n_written: u64,
@@ -27,9 +27,9 @@ pub(super) struct Counts {
     pub(super) n_known: u64,
 }
 
-impl Counts {
-    pub(super) fn users(self, n_gone: u64) -> UserCounts {
-        UserCounts {
+impl UserWrites {
+    pub(super) fn users(self, n_gone: u64) -> TargetUsers {
+        TargetUsers {
             n_users: self.n_users,
             n_written: self.n_written,
             n_gone,
@@ -104,11 +104,11 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
 
 /// Digests of the keys of everybody in the layer table, sorted: eight bytes a user.
 pub(super) fn digests(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     path: &Path,
     key_of: &(dyn Fn(&mut Vec<u8>, &LayerRows, usize) + Sync),
 ) -> Result<Vec<u64>> {
-    let file = LayerFile::open(path)?;
+    let file = LayerFileReader::open(path)?;
     let bar = ctx.progress.rows("look up", Some(file.n_rows()));
     let mut digests = Vec::with_capacity(file.n_rows() as usize);
     parallel::map_in_order(
@@ -137,7 +137,7 @@ pub(super) fn digests(
 
 /// Goes through all keys of a pattern, thousands at a time, and hands over those whose digests are not among the sorted ones.
 pub(super) fn others(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     pattern: &str,
     digests: &[u64],
     mut on_keys: impl FnMut(&mut Link, &Texts) -> Result<()>,
@@ -175,14 +175,18 @@ pub(super) fn others(
 
 /// Looks at some users, adds what has to be written to the batch, and counts them.
 pub(super) type OnChunk<'a> =
-    dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<Counts> + Sync + 'a;
+    dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<UserWrites> + Sync + 'a;
 
 /// Goes through the layer table on all threads. Without a lock nothing is sent: what would be is only counted.
-pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChunk<'_>) -> Result<Counts> {
+pub(super) fn pass(
+    ctx: &RedisContext<'_>,
+    lock: Option<&Lock<'_>>,
+    on_chunk: &OnChunk<'_>,
+) -> Result<UserWrites> {
     let Some(path) = ctx.wanted.layers else {
-        return Ok(Counts::default());
+        return Ok(UserWrites::default());
     };
-    let file = LayerFile::open(path)?;
+    let file = LayerFileReader::open(path)?;
     let bar = ctx.progress.rows(
         if lock.is_some() { "publish" } else { "compare" },
         Some(file.n_rows()),
@@ -190,7 +194,7 @@ pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChun
     let pace = Pace::new(ctx.wanted.options.max_qps);
     // A slow pace is kept in small steps, so that the lock is renewed in time.
     let chunk = pace.chunk(CHUNK);
-    let mut total = Counts::default();
+    let mut total = UserWrites::default();
     parallel::map_in_order(
         file.n_parts(),
         |part| {
@@ -199,7 +203,7 @@ pub(super) fn pass(ctx: &Context<'_>, lock: Option<&Lock<'_>>, on_chunk: &OnChun
                 lock.sign(&mut link)?;
             }
             let mut batch = Batch::new(ctx.pool);
-            let mut counts = Counts::default();
+            let mut counts = UserWrites::default();
             file.read(part, |rows| {
                 let mut start = 0;
                 while start < rows.len() {

@@ -7,12 +7,12 @@ use crate::base::error::{Error, Result};
 use crate::base::time::{Micros, SECOND};
 use crate::layer::LayerRows;
 use crate::publish::publication::Publication;
-use crate::publish::redis::context::{Context, Refreshed, ask};
-use crate::publish::redis::keys::{Place, PlanKeys, place_at, write_value};
+use crate::publish::redis::context::{RedisContext, Refreshed, ask};
+use crate::publish::redis::keys::{Assignment, PlanKeys, place_at, write_value};
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
-use crate::publish::redis::users::{Counts, Texts, digests, others, pass, values};
-use crate::publish::target::{Change, Inspection, UserCounts, refuse_change};
+use crate::publish::redis::users::{Texts, UserWrites, digests, others, pass, values};
+use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
 
 const SCHEMA: &str = "sluice.redis/1";
 
@@ -21,7 +21,7 @@ const GRACE: u64 = 3_600;
 
 /// What the pointer leads to.
 #[derive(Debug, Clone)]
-struct Held {
+struct Current {
     /// What the pointer holds.
     name: String,
     /// Entries of users up to this generation hold.
@@ -37,8 +37,8 @@ struct Held {
     publication: Publication,
 }
 
-impl Held {
-    fn read(ctx: &Context<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
+impl Current {
+    fn read(ctx: &RedisContext<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
         let place = ctx.pool.place();
         ask(ctx.pool, |link| {
             let Some(name) = link.ask::<Option<String>>(redis::cmd("GET").arg(keys.current()))? else {
@@ -94,7 +94,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn read(ctx: &Context<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
+    fn read(ctx: &RedisContext<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
         let text: Option<String> = ask(ctx.pool, |link| link.ask(redis::cmd("GET").arg(keys.writing())))?;
         let parse = |text: &str| {
             let mut parts = text.splitn(4, ' ');
@@ -111,7 +111,7 @@ impl Writing {
 }
 
 /// Which entries a pass over the users compares and writes.
-struct Plan<'a> {
+struct WritePlan<'a> {
     keys: &'a PlanKeys,
     /// Generation in force, and where it begins; generation 0 for none.
     held: (u64, u64),
@@ -121,9 +121,9 @@ struct Plan<'a> {
     reads: bool,
 }
 
-pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
+pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
-    let held = match Held::read(ctx, &keys) {
+    let held = match Current::read(ctx, &keys) {
         // What cannot be read does not keep a candidate open.
         Err(_) if ctx.wanted.options.rollback => None,
         other => other?,
@@ -134,7 +134,7 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
         .as_ref()
         .is_none_or(|held| held.publication.version != *wanted)
     {
-        changes.push(Change::new(
+        changes.push(PlannedChange::new(
             keys.current(),
             held.as_ref().map(|held| held.name.clone()),
             Some(wanted.clone()),
@@ -143,7 +143,7 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
     let mut users = None;
     if are_due(ctx, held.as_ref()) {
         let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
-        changes.push(Change::new(
+        changes.push(PlannedChange::new(
             format!("{}*", keys.user_prefix()),
             digest,
             ctx.publication().layers_digest.clone(),
@@ -159,7 +159,7 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
             let counts = pass_over(
                 ctx,
                 None,
-                &Plan {
+                &WritePlan {
                     keys: &keys,
                     held: (generation, since),
                     new,
@@ -183,16 +183,16 @@ pub(super) fn inspect(ctx: &Context<'_>, count: bool) -> Result<Inspection> {
     })
 }
 
-fn are_due(ctx: &Context<'_>, held: Option<&Held>) -> bool {
+fn are_due(ctx: &RedisContext<'_>, held: Option<&Current>) -> bool {
     let digest = held.and_then(|held| held.layers_digest.as_deref());
     ctx.users_are_due(digest, held.and_then(|held| held.refreshed))
 }
 
-pub(super) fn apply(ctx: &Context<'_>, inspected: Option<&Publication>) -> Result<Option<UserCounts>> {
+pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> Result<Option<TargetUsers>> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
     let is_rollback = ctx.wanted.options.rollback;
     let lock = Lock::take(ctx.pool, keys.lock(), is_rollback)?;
-    let (held, mut next) = match Held::read(ctx, &keys) {
+    let (held, mut next) = match Current::read(ctx, &keys) {
         Ok(held) => {
             let next = NextUsers::of(held.as_ref());
             (held, next)
@@ -237,7 +237,7 @@ struct NextUsers {
 }
 
 impl NextUsers {
-    fn of(held: Option<&Held>) -> Self {
+    fn of(held: Option<&Current>) -> Self {
         held.map_or_else(Self::default, |held| Self {
             generation: held.generation,
             since: held.since,
@@ -251,12 +251,12 @@ impl NextUsers {
 /// Writes users under a new generation, which nobody reads before the pointer switches. Only those who changed, unless it is time to refresh
 /// them all, or somebody is gone: a full table makes everything older void, whoever it was of.
 fn write_users(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     keys: &PlanKeys,
     lock: &Lock<'_>,
-    held: Option<&Held>,
+    held: Option<&Current>,
     next: &mut NextUsers,
-) -> Result<UserCounts> {
+) -> Result<TargetUsers> {
     let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
     let left = Writing::read(ctx, keys)?;
     let resumed = left
@@ -276,7 +276,7 @@ fn write_users(
     };
     let n_held = next.n_users;
     let in_force = (next.generation, next.since);
-    let mut plan = Plan {
+    let mut plan = WritePlan {
         keys,
         held: in_force,
         new: (generation, since),
@@ -313,7 +313,7 @@ fn write_users(
 }
 
 fn mark(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     keys: &PlanKeys,
     lock: &Lock<'_>,
     (generation, since): (u64, u64),
@@ -328,7 +328,7 @@ fn mark(
     )
 }
 
-fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, plan: &Plan<'_>) -> Result<Counts> {
+fn pass_over(ctx: &RedisContext<'_>, lock: Option<&Lock<'_>>, plan: &WritePlan<'_>) -> Result<UserWrites> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     pass(ctx, lock, &|link, rows, range, batch| {
         chunk(ctx, plan, &ttl, link, rows, range, batch)
@@ -336,14 +336,14 @@ fn pass_over(ctx: &Context<'_>, lock: Option<&Lock<'_>>, plan: &Plan<'_>) -> Res
 }
 
 fn chunk(
-    ctx: &Context<'_>,
-    plan: &Plan<'_>,
+    ctx: &RedisContext<'_>,
+    plan: &WritePlan<'_>,
     ttl: &str,
     link: &mut Link,
     rows: &LayerRows,
     range: std::ops::Range<usize>,
     batch: &mut Batch,
-) -> Result<Counts> {
+) -> Result<UserWrites> {
     let mut keys = Texts::default();
     let mut prefix: Option<(&str, String)> = None;
     for row in range.clone() {
@@ -359,13 +359,13 @@ fn chunk(
     } else {
         Vec::new()
     };
-    let mut counts = Counts {
+    let mut counts = UserWrites {
         n_users: range.len() as u64,
-        ..Counts::default()
+        ..UserWrites::default()
     };
     let mut value = Vec::new();
     for (idx, row) in range.enumerate() {
-        let place = Place {
+        let place = Assignment {
             layer: rows.layers.value(row),
             is_eligible: rows.eligible.value(row),
         };
@@ -396,7 +396,7 @@ fn chunk(
 }
 
 /// Writes that users whom the table no longer has are gone.
-fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
+fn bury(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_>) -> Result<()> {
     let Some(path) = ctx.wanted.layers else {
         return Ok(());
     };
@@ -422,7 +422,7 @@ fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
                     write_value(
                         &mut value,
                         plan.new.0,
-                        Place::GONE,
+                        Assignment::GONE,
                         in_force.map(|place| (plan.held.0, place)),
                     );
                     batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
@@ -436,10 +436,10 @@ fn bury(ctx: &Context<'_>, lock: &Lock<'_>, plan: &Plan<'_>) -> Result<()> {
 
 /// Writes the new version, then switches the pointer and lets the old version expire, in one step of the server.
 fn switch(
-    ctx: &Context<'_>,
+    ctx: &RedisContext<'_>,
     keys: &PlanKeys,
     lock: &Lock<'_>,
-    held: Option<&Held>,
+    held: Option<&Current>,
     (next, has_written): (&NextUsers, bool),
 ) -> Result<()> {
     let publication = ctx.publication();

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-use crate::release::evals::row::{EvalRow, Outcome};
+use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// A quantity of a case's runs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -100,10 +100,10 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
         let runs = &mut case.arms[arm];
         runs.n_runs += 1;
         match row.outcome {
-            Outcome::Passed => runs.passed.add(1.0),
-            Outcome::Failed => runs.passed.add(0.0),
-            Outcome::Error => runs.n_errors += 1,
-            Outcome::Unrated => {}
+            CaseOutcome::Passed => runs.passed.add(1.0),
+            CaseOutcome::Failed => runs.passed.add(0.0),
+            CaseOutcome::Error => runs.n_errors += 1,
+            CaseOutcome::Unrated => {}
         }
         for (name, value) in &row.scores {
             let metric = *of_metric.entry((suite_idx, name)).or_insert_with(|| {
@@ -117,7 +117,7 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
         }
         if let Some(cost) = row.cost_usd {
             runs.cost.add(cost);
-            runs.paid_passes += f64::from(u8::from(row.outcome == Outcome::Passed));
+            runs.paid_passes += f64::from(u8::from(row.outcome == CaseOutcome::Passed));
         }
         row.latency_ms
             .into_iter()

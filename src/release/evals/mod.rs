@@ -2,7 +2,7 @@
 
 mod cases;
 mod compare;
-mod forms;
+mod importers;
 mod plain;
 pub(crate) mod row;
 
@@ -11,5 +11,5 @@ pub use compare::{
     Comparison, Correction, Design, FEW_PAIRS, MIN_PAIRS, Mean, PairTest, REPLICATES, clusters_of, compare,
     is_share, pass_hat, single,
 };
-pub use forms::read::read_evals;
-pub use row::{EvalRow, EvalTable, Form, Outcome};
+pub use importers::read::read_evals;
+pub use row::{CaseOutcome, EvalFormat, EvalRow, EvalTable};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, Result};
 use crate::base::interner::Interner;
 use crate::input::{RowFaults, Table, convert};
-use crate::release::evals::row::{EvalRow, Outcome};
+use crate::release::evals::row::{CaseOutcome, EvalRow};
 use crate::scenario::{OnBadRow, Source};
 
 const TEXTS: [&str; 7] = [
@@ -104,10 +104,10 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                     .filter(|passed| passed.is_valid(row))
                     .map(|passed| passed.value(row))
                 {
-                    _ if is_error => Outcome::Error,
-                    Some(true) => Outcome::Passed,
-                    Some(false) => Outcome::Failed,
-                    None => Outcome::Unrated,
+                    _ if is_error => CaseOutcome::Error,
+                    Some(true) => CaseOutcome::Passed,
+                    Some(false) => CaseOutcome::Failed,
+                    None => CaseOutcome::Unrated,
                 };
                 let scores: Vec<(Arc<str>, f64)> = if is_error {
                     Vec::new()

@@ -8,7 +8,7 @@ use crate::input::SourceFile;
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum CaseOutcome {
     /// As it should.
     Passed,
     /// Not as it should.
@@ -37,7 +37,7 @@ pub struct EvalRow {
     /// Cases that share a source vary together.
     pub cluster: Option<Arc<str>>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: CaseOutcome,
     /// Scores by metric. A score that is missing is not 0.
     pub scores: Vec<(Arc<str>, f64)>,
     /// What the answer cost; what its judge cost is not the release's.
@@ -56,13 +56,13 @@ pub struct EvalTable {
     /// In file and row order.
     pub rows: Vec<EvalRow>,
     /// What the files were, and what each is written in.
-    pub sources: Vec<(SourceFile, Form)>,
+    pub sources: Vec<(SourceFile, EvalFormat)>,
 }
 
 /// What a file is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum EvalFormat {
     /// promptfoo: `results.json` or one result a line.
     Promptfoo,
     /// Inspect AI: `.eval` or `.json`.
@@ -81,7 +81,7 @@ pub enum Form {
     Plain,
 }
 
-impl Form {
+impl EvalFormat {
     /// The tool's name.
     pub fn name(self) -> &'static str {
         match self {

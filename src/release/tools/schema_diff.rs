@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::release::tools::view::{
-    Document, View, is_anything, is_tighter, is_union_of_types, same, values_of_union,
+    SchemaDocument, View, is_anything, is_tighter, is_union_of_types, same, values_of_union,
 };
 
 /// Levels of nesting beyond which schemas are not compared.
@@ -72,7 +72,7 @@ pub struct SchemaChange {
 
 /// Compares two schemas of one side. Recursive schemas are compared once a pair of places; nothing is fetched.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
-    let documents = [Document::new(old), Document::new(new)];
+    let documents = [SchemaDocument::new(old), SchemaDocument::new(new)];
     let mut walk = Walk {
         documents: &documents,
         side,
@@ -91,7 +91,7 @@ pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
 }
 
 struct Walk<'a, 'd> {
-    documents: &'d [Document<'a>; 2],
+    documents: &'d [SchemaDocument<'a>; 2],
     side: Side,
     seen: HashSet<(Vec<usize>, Vec<usize>)>,
     changes: Vec<SchemaChange>,

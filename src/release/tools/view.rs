@@ -17,12 +17,12 @@ const MAX_TEXT: usize = 1 << 16;
 
 /// A document, and what its references may name.
 #[derive(Debug)]
-pub(super) struct Document<'a> {
+pub(super) struct SchemaDocument<'a> {
     root: &'a Value,
     named: HashMap<String, &'a Value>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> SchemaDocument<'a> {
     /// Notes every `$id`, `$anchor` and `$dynamicAnchor`, wherever it stands.
     pub(super) fn new(root: &'a Value) -> Self {
         let mut named = HashMap::new();
@@ -124,7 +124,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 impl<'a> View<'a> {
     /// Looks at schemas that all hold at one place.
-    pub(super) fn of(document: &Document<'a>, schemas: &[&'a Value]) -> Self {
+    pub(super) fn of(document: &SchemaDocument<'a>, schemas: &[&'a Value]) -> Self {
         let mut view = Self {
             parts: Vec::new(),
             is_false: false,
@@ -248,12 +248,12 @@ impl<'a> View<'a> {
     }
 
     /// The types that are allowed: those that every schema allows; `None` for any.
-    pub(super) fn types(&self, document: &Document<'a>) -> Option<BTreeSet<&'a str>> {
+    pub(super) fn types(&self, document: &SchemaDocument<'a>) -> Option<BTreeSet<&'a str>> {
         let mut left = MAX_UNIONS;
         self.types_within(document, &mut left)
     }
 
-    fn types_within(&self, document: &Document<'a>, left: &mut usize) -> Option<BTreeSet<&'a str>> {
+    fn types_within(&self, document: &SchemaDocument<'a>, left: &mut usize) -> Option<BTreeSet<&'a str>> {
         let mut allowed: Option<BTreeSet<&'a str>> = None;
         let mut narrow = |types: BTreeSet<&'a str>| {
             allowed = Some(match allowed.take() {

@@ -1,0 +1,835 @@
+//! Flat Parquet columns as values of the caller's own type, a thousand rows at a time, straight from their pages.
+//!
+//! The general reader turns a column into Arrow arrays of a whole batch; this one serves the score and the replay kernel, which want some
+//! columns in step, in cache, and every distinct value of a dictionary mapped once. It knows the plain and the dictionary encoding. Whatever else a
+//! file holds, or whatever is wrong with it, is left to the general reader: see [`Unsupported`].
+
+use arrow_schema::{DataType, TimeUnit};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::basic::{Encoding, Type as Physical};
+use parquet::column::page::{Page, PageReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::parquet_io::guard;
+use crate::base::time::{DAY, SECOND};
+use crate::input::file::InputFile;
+use crate::input::table::{Part, Table};
+
+/// Rows a step: four columns of it stay in the first-level cache.
+pub(crate) const STEP: usize = 1_024;
+/// Words of a bitmap over a step.
+pub(crate) const STEP_WORDS: usize = STEP / 64;
+/// Indices wider than this belong to no dictionary of one page.
+const MAX_INDEX_BITS: u8 = 24;
+
+/// This column, or what it holds, is for the general reader: it can read it, or say what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsupported;
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a column for the general reader")
+    }
+}
+
+type Flat<T> = Result<T, Unsupported>;
+
+/// Maps a slice to another of its length; `false` refuses a value.
+pub(crate) type MapSlice<'a, T, V> = &'a dyn Fn(&[T], &mut [V]) -> bool;
+
+/// What a column must hold, and what becomes of its values.
+pub(crate) enum Mapping<'a, V> {
+    Number(MapSlice<'a, f64, V>),
+    /// Instants, or numbers that are epoch seconds already.
+    Seconds(MapSlice<'a, f64, V>),
+    /// Instants, in whole microseconds.
+    Micros(MapSlice<'a, i64, V>),
+    /// Booleans: what false and true become.
+    Flag([V; 2]),
+    Text(&'a dyn Fn(&[u8]) -> V),
+    /// Text, or whole numbers written out.
+    Id(&'a dyn Fn(&[u8]) -> V),
+}
+
+// Derived, these would ask the values' type for them.
+impl<V: Copy> Clone for Mapping<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V: Copy> Copy for Mapping<'_, V> {}
+
+impl<V> Mapping<'_, V> {
+    fn accepts(&self, kind: Kind) -> bool {
+        let is_instant = matches!(kind, Kind::Days | Kind::Millis | Kind::Micros | Kind::Nanos);
+        match self {
+            Self::Number(_) => !is_instant && !matches!(kind, Kind::Bool | Kind::Text),
+            Self::Seconds(_) => !matches!(kind, Kind::Bool | Kind::Text),
+            Self::Micros(_) => is_instant,
+            Self::Flag(_) => kind == Kind::Bool,
+            Self::Text(_) => kind == Kind::Text,
+            Self::Id(_) => matches!(kind, Kind::Text | Kind::I32 | Kind::U32 | Kind::I64),
+        }
+    }
+}
+
+/// How a value is stored, and what it means as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bool,
+    I32,
+    U32,
+    I64,
+    F32,
+    F64,
+    /// This and the next three become epoch seconds, by way of whole microseconds.
+    Days,
+    Millis,
+    Micros,
+    Nanos,
+    Text,
+}
+
+impl Kind {
+    fn of(data_type: &DataType, physical: Physical) -> Option<Self> {
+        let value = match data_type {
+            DataType::Dictionary(_, value) => value,
+            other => other,
+        };
+        Some(match (value, physical) {
+            (DataType::Boolean, Physical::BOOLEAN) => Self::Bool,
+            (DataType::Int8 | DataType::Int16 | DataType::Int32, Physical::INT32) => Self::I32,
+            (DataType::UInt8 | DataType::UInt16 | DataType::UInt32, Physical::INT32) => Self::U32,
+            (DataType::Int64, Physical::INT64) => Self::I64,
+            (DataType::Float32, Physical::FLOAT) => Self::F32,
+            (DataType::Float64, Physical::DOUBLE) => Self::F64,
+            (DataType::Date32, Physical::INT32) => Self::Days,
+            (DataType::Timestamp(TimeUnit::Millisecond, _), Physical::INT64) => Self::Millis,
+            (DataType::Timestamp(TimeUnit::Microsecond, _), Physical::INT64) => Self::Micros,
+            (DataType::Timestamp(TimeUnit::Nanosecond, _), Physical::INT64) => Self::Nanos,
+            (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, Physical::BYTE_ARRAY) => Self::Text,
+            _ => return None,
+        })
+    }
+
+    fn width(self) -> usize {
+        match self {
+            Self::I32 | Self::U32 | Self::F32 | Self::Days => 4,
+            _ => 8,
+        }
+    }
+
+    /// Decodes plain values of a fixed width as numbers; instants as seconds.
+    fn decode(self, bytes: &[u8], out: &mut [f64]) {
+        match self {
+            Self::I32 => each(bytes, out, |b| f64::from(i32::from_le_bytes(b))),
+            Self::U32 => each(bytes, out, |b| f64::from(u32::from_le_bytes(b))),
+            Self::F32 => each(bytes, out, |b| f64::from(f32::from_le_bytes(b))),
+            Self::F64 => each(bytes, out, f64::from_le_bytes),
+            Self::I64 => each(bytes, out, |b| i64::from_le_bytes(b) as f64),
+            Self::Micros => each(bytes, out, |b| seconds(i64::from_le_bytes(b))),
+            Self::Days => each(bytes, out, |b| {
+                seconds(i64::from(i32::from_le_bytes(b)).saturating_mul(DAY))
+            }),
+            // A product that does not fit is no instant; the largest microsecond is refused like any other far ones.
+            Self::Millis => each(bytes, out, |b| {
+                seconds(i64::from_le_bytes(b).saturating_mul(1_000))
+            }),
+            Self::Nanos => each(bytes, out, |b| seconds(i64::from_le_bytes(b) / 1_000)),
+            Self::Bool | Self::Text => {}
+        }
+    }
+
+    /// Decodes whole numbers; instants as microseconds.
+    fn decode_whole(self, bytes: &[u8], out: &mut [i64]) {
+        match self {
+            Self::I32 => each(bytes, out, |b| i64::from(i32::from_le_bytes(b))),
+            Self::U32 => each(bytes, out, |b| i64::from(u32::from_le_bytes(b))),
+            Self::I64 | Self::Micros => each(bytes, out, i64::from_le_bytes),
+            Self::Days => each(bytes, out, |b| {
+                i64::from(i32::from_le_bytes(b)).saturating_mul(DAY)
+            }),
+            Self::Millis => each(bytes, out, |b| i64::from_le_bytes(b).saturating_mul(1_000)),
+            Self::Nanos => each(bytes, out, |b| i64::from_le_bytes(b) / 1_000),
+            Self::F32 | Self::F64 | Self::Bool | Self::Text => {}
+        }
+    }
+}
+
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / SECOND as f64
+}
+
+fn each<T, const N: usize>(bytes: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> T) {
+    let (values, _) = bytes.as_chunks::<N>();
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = read(*value);
+    }
+}
+
+/// A row group whose columns can be scanned.
+pub(crate) struct FastPart<'a> {
+    table: &'a Table,
+    input: &'a InputFile,
+    footer: &'a ArrowReaderMetadata,
+    row_group: usize,
+    file: Arc<File>,
+    /// Rows in it.
+    pub(crate) n_rows: usize,
+}
+
+impl<'a> FastPart<'a> {
+    /// Opens a part that is a row group of a Parquet file.
+    pub(crate) fn open(table: &'a Table, part: Part) -> Flat<Self> {
+        let input = &table.files[part.file_idx];
+        let (Some(footer), Some(row_group), Some(n_rows)) = (&input.footer, part.row_group, part.n_rows)
+        else {
+            return Err(Unsupported);
+        };
+        let n_rows = usize::try_from(n_rows).map_err(|_| Unsupported)?;
+        let file = Arc::new(File::open(&input.path).map_err(|_| Unsupported)?);
+        Ok(Self {
+            table,
+            input,
+            footer,
+            row_group,
+            file,
+            n_rows,
+        })
+    }
+
+    /// A canonical column, if the file has it.
+    pub(crate) fn column<'m, V: Copy>(
+        &self,
+        canonical: &str,
+        missing: V,
+        mapping: Mapping<'m, V>,
+    ) -> Flat<Option<ColumnScan<'m, V>>> {
+        match self.find(canonical)? {
+            Some(column) => {
+                ColumnScan::open(&self.file, self.footer, self.row_group, column, missing, mapping).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the file stores a canonical column as booleans.
+    pub(crate) fn is_flag(&self, canonical: &str) -> Flat<bool> {
+        Ok(self
+            .find(canonical)?
+            .is_some_and(|column| self.footer.schema().field(column).data_type() == &DataType::Boolean))
+    }
+
+    fn find(&self, canonical: &str) -> Flat<Option<usize>> {
+        let name = self.table.name_in_file(canonical);
+        let mut columns = (0..self.input.columns.len()).filter(|idx| self.input.columns[*idx] == name);
+        match (columns.next(), columns.next()) {
+            _ if self.table.source.constants.contains_key(canonical) => Err(Unsupported),
+            (Some(_), Some(_)) => Err(Unsupported),
+            (found, _) => Ok(found),
+        }
+    }
+}
+
+/// One flat column of one row group, read from its start to its end.
+pub(crate) struct ColumnScan<'a, V> {
+    /// For messages that nobody reads: what goes wrong here, the general reader says.
+    path: PathBuf,
+    pages: SerializedPageReader<File>,
+    kind: Kind,
+    optional: bool,
+    mapping: Mapping<'a, V>,
+    /// What a missing value counts as.
+    missing: V,
+    dictionary: Vec<V>,
+    page: OpenPage,
+    dense: Vec<V>,
+    scratch: Scratch,
+}
+
+/// Values on their way from a page to the caller's type, a step of each.
+struct Scratch {
+    indices: Vec<u32>,
+    numbers: Vec<f64>,
+    whole: Vec<i64>,
+}
+
+/// The page being read.
+#[derive(Default)]
+struct OpenPage {
+    n_left: usize,
+    levels: Option<Hybrid>,
+    values: Values,
+}
+
+#[derive(Default)]
+enum Values {
+    #[default]
+    None,
+    Plain(Bytes),
+    /// Bit-packed booleans, and the next bit.
+    Bits(Bytes, usize),
+    Indices(Hybrid),
+    /// Runs of booleans.
+    Runs(Hybrid),
+}
+
+impl<'a, V: Copy> ColumnScan<'a, V> {
+    /// Opens a top-level column by its number; a row without a value counts as `missing`, which is not mapped.
+    pub(crate) fn open(
+        file: &Arc<File>,
+        footer: &ArrowReaderMetadata,
+        row_group: usize,
+        column: usize,
+        missing: V,
+        mapping: Mapping<'a, V>,
+    ) -> Flat<Self> {
+        let schema = footer.metadata().file_metadata().schema_descr();
+        let field = footer.schema().fields().get(column).ok_or(Unsupported)?;
+        // Columns before this one may be nested, so the leaf is found by its root.
+        let leaf = (0..schema.num_columns())
+            .find(|leaf| schema.get_column_root_idx(*leaf) == column)
+            .ok_or(Unsupported)?;
+        let descr = schema.column(leaf);
+        if descr.max_rep_level() > 0 || descr.max_def_level() > 1 || descr.path().parts().len() != 1 {
+            return Err(Unsupported);
+        }
+        let kind = Kind::of(field.data_type(), descr.physical_type())
+            .filter(|kind| mapping.accepts(*kind))
+            .ok_or(Unsupported)?;
+        let group = footer.metadata().row_group(row_group);
+        let n_rows = usize::try_from(group.num_rows()).map_err(|_| Unsupported)?;
+        let path = PathBuf::from(descr.name());
+        let pages = guard(&path, || {
+            SerializedPageReader::new(Arc::clone(file), group.column(leaf), n_rows, None)
+        })
+        .map_err(|_| Unsupported)?;
+        Ok(Self {
+            path,
+            pages,
+            kind,
+            optional: descr.max_def_level() == 1,
+            mapping,
+            missing,
+            dictionary: Vec::new(),
+            page: OpenPage::default(),
+            dense: vec![missing; STEP],
+            scratch: Scratch {
+                indices: vec![0; STEP],
+                numbers: vec![0.0; STEP],
+                whole: vec![0; STEP],
+            },
+        })
+    }
+
+    /// Fills `out` with the next rows, at most [`STEP`], and marks in `absent` those without a value; returns how many those are.
+    pub(crate) fn fill(&mut self, out: &mut [V], absent: &mut [u64; STEP_WORDS]) -> Flat<usize> {
+        *absent = [0; STEP_WORDS];
+        let (mut at, mut n_absent) = (0, 0);
+        while at < out.len() {
+            if self.page.n_left == 0 {
+                self.next_page()?;
+                continue;
+            }
+            let n = self.page.n_left.min(out.len() - at);
+            let n_missing = match &mut self.page.levels {
+                Some(levels) => levels.mark_zeros(n, absent, at)?,
+                None => 0,
+            };
+            let out = &mut out[at..at + n];
+            if n_missing == 0 {
+                self.page
+                    .values
+                    .read(self.kind, self.mapping, &self.dictionary, &mut self.scratch, out)?;
+            } else if n_missing == n {
+                out.fill(self.missing);
+            } else {
+                let dense = &mut self.dense[..n - n_missing];
+                self.page.values.read(
+                    self.kind,
+                    self.mapping,
+                    &self.dictionary,
+                    &mut self.scratch,
+                    dense,
+                )?;
+                spread(dense, absent, at, self.missing, out);
+            }
+            self.page.n_left -= n;
+            at += n;
+            n_absent += n_missing;
+        }
+        Ok(n_absent)
+    }
+
+    fn next_page(&mut self) -> Flat<()> {
+        let page = guard(&self.path, || self.pages.get_next_page());
+        match page.map_err(|_| Unsupported)?.ok_or(Unsupported)? {
+            Page::DictionaryPage {
+                buf,
+                num_values,
+                encoding,
+                ..
+            } => {
+                if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY)
+                    || !self.dictionary.is_empty()
+                    || num_values as usize > buf.len()
+                {
+                    return Err(Unsupported);
+                }
+                let mut dictionary = vec![self.missing; num_values as usize];
+                let mut values = Values::Plain(buf);
+                for step in dictionary.chunks_mut(STEP) {
+                    values.read(self.kind, self.mapping, &[], &mut self.scratch, step)?;
+                }
+                self.dictionary = dictionary;
+            }
+            Page::DataPage {
+                mut buf,
+                num_values,
+                encoding,
+                def_level_encoding,
+                ..
+            } => {
+                let mut levels = None;
+                if self.optional {
+                    if def_level_encoding != Encoding::RLE || buf.len() < 4 {
+                        return Err(Unsupported);
+                    }
+                    levels = Some(Hybrid::new(prefixed(&mut buf)?, 1)?);
+                }
+                self.page = OpenPage {
+                    n_left: num_values as usize,
+                    levels,
+                    values: self.values(buf, encoding)?,
+                };
+            }
+            Page::DataPageV2 {
+                mut buf,
+                num_values,
+                encoding,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } => {
+                let n_levels = def_levels_byte_len as usize;
+                if rep_levels_byte_len != 0 || buf.len() < n_levels {
+                    return Err(Unsupported);
+                }
+                let levels = buf.split_to(n_levels);
+                let levels = if self.optional {
+                    Some(Hybrid::new(levels, 1)?)
+                } else {
+                    None
+                };
+                self.page = OpenPage {
+                    n_left: num_values as usize,
+                    levels,
+                    values: self.values(buf, encoding)?,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn values(&self, mut buf: Bytes, encoding: Encoding) -> Flat<Values> {
+        Ok(match (encoding, self.kind) {
+            (Encoding::PLAIN, Kind::Bool) => Values::Bits(buf, 0),
+            (Encoding::PLAIN, _) => Values::Plain(buf),
+            (Encoding::RLE, Kind::Bool) => Values::Runs(Hybrid::new(prefixed(&mut buf)?, 1)?),
+            (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, _) => {
+                // A page without any value may leave the width out.
+                let bits = if buf.is_empty() { 0 } else { buf.split_to(1)[0] };
+                Values::Indices(Hybrid::new(buf, bits)?)
+            }
+            _ => return Err(Unsupported),
+        })
+    }
+}
+
+impl Values {
+    /// The next values, at most [`STEP`], mapped.
+    fn read<V: Copy>(
+        &mut self,
+        kind: Kind,
+        mapping: Mapping<'_, V>,
+        dictionary: &[V],
+        scratch: &mut Scratch,
+        out: &mut [V],
+    ) -> Flat<()> {
+        match self {
+            Self::None => return Err(Unsupported),
+            Self::Indices(hybrid) => {
+                let indices = &mut scratch.indices[..out.len()];
+                let largest = hybrid.read(indices)?;
+                if largest as usize >= dictionary.len() {
+                    return Err(Unsupported);
+                }
+                for (out, idx) in out.iter_mut().zip(indices) {
+                    *out = dictionary[*idx as usize];
+                }
+            }
+            Self::Plain(buf) if kind == Kind::Text => {
+                let (Mapping::Text(map) | Mapping::Id(map)) = mapping else {
+                    return Err(Unsupported);
+                };
+                let mut rest: &[u8] = buf;
+                for out in out.iter_mut() {
+                    let n = rest
+                        .first_chunk::<4>()
+                        .map(|n| u32::from_le_bytes(*n) as usize)
+                        .ok_or(Unsupported)?;
+                    *out = map(rest.get(4..4 + n).ok_or(Unsupported)?);
+                    rest = &rest[4 + n..];
+                }
+                let n_read = buf.len() - rest.len();
+                drop(buf.split_to(n_read));
+            }
+            Self::Plain(buf) => {
+                let n_bytes = out
+                    .len()
+                    .checked_mul(kind.width())
+                    .filter(|n| *n <= buf.len())
+                    .ok_or(Unsupported)?;
+                let bytes = buf.split_to(n_bytes);
+                let is_legal = match mapping {
+                    Mapping::Number(map) | Mapping::Seconds(map) => {
+                        let numbers = &mut scratch.numbers[..out.len()];
+                        kind.decode(&bytes, numbers);
+                        map(numbers, out)
+                    }
+                    Mapping::Micros(map) => {
+                        let whole = &mut scratch.whole[..out.len()];
+                        kind.decode_whole(&bytes, whole);
+                        map(whole, out)
+                    }
+                    Mapping::Id(map) => {
+                        let whole = &mut scratch.whole[..out.len()];
+                        kind.decode_whole(&bytes, whole);
+                        let mut digits = itoa::Buffer::new();
+                        for (out, number) in out.iter_mut().zip(whole) {
+                            *out = map(digits.format(*number).as_bytes());
+                        }
+                        true
+                    }
+                    Mapping::Flag(_) | Mapping::Text(_) => false,
+                };
+                if !is_legal {
+                    return Err(Unsupported);
+                }
+            }
+            Self::Bits(buf, next) => {
+                let Mapping::Flag(flags) = mapping else {
+                    return Err(Unsupported);
+                };
+                if (*next + out.len()).div_ceil(8) > buf.len() {
+                    return Err(Unsupported);
+                }
+                for (idx, out) in out.iter_mut().enumerate() {
+                    let bit = *next + idx;
+                    *out = flags[usize::from(buf[bit / 8] >> (bit % 8) & 1)];
+                }
+                *next += out.len();
+            }
+            Self::Runs(hybrid) => {
+                let Mapping::Flag(flags) = mapping else {
+                    return Err(Unsupported);
+                };
+                let indices = &mut scratch.indices[..out.len()];
+                hybrid.read(indices)?;
+                for (out, bit) in out.iter_mut().zip(indices) {
+                    *out = flags[*bit as usize & 1];
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes behind a four-byte length.
+fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
+    let n = buf
+        .first_chunk::<4>()
+        .map(|n| u32::from_le_bytes(*n) as usize)
+        .ok_or(Unsupported)?;
+    if buf.len() - 4 < n {
+        return Err(Unsupported);
+    }
+    let mut bytes = buf.split_to(4 + n);
+    Ok(bytes.split_off(4))
+}
+
+/// Puts dense values, at least one, where there is one, and `missing` elsewhere. Row `i` of `out` is bit `at + i`.
+fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: V, out: &mut [V]) {
+    let mut next = 0;
+    let mut row = 0;
+    while row < out.len() {
+        let bit = at + row;
+        let n = (64 - bit % 64).min(out.len() - row);
+        let word = absent[bit / 64] >> (bit % 64);
+        if word & low_bits(n) == 0 {
+            out[row..row + n].copy_from_slice(&dense[next..next + n]);
+            next += n;
+        } else {
+            // Whether a value is there cannot be predicted, so nothing branches on it: one is read in any case.
+            for (idx, out) in out[row..row + n].iter_mut().enumerate() {
+                let is_there = word >> idx & 1 == 0;
+                let value = dense[next.min(dense.len() - 1)];
+                *out = if is_there { value } else { missing };
+                next += usize::from(is_there);
+            }
+        }
+        row += n;
+    }
+}
+
+/// A word whose `n` lowest bits are set.
+pub(crate) fn low_bits(n: usize) -> u64 {
+    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
+}
+
+/// Runs of one value and bit-packed stretches: levels and dictionary indices.
+struct Hybrid {
+    buf: Bytes,
+    at: usize,
+    bits: u8,
+    run: Run,
+}
+
+#[derive(Clone, Copy)]
+enum Run {
+    Same {
+        value: u32,
+        n_left: usize,
+    },
+    /// Values left, and the next one's bit in the buffer.
+    Packed {
+        n_left: usize,
+        bit: usize,
+    },
+}
+
+impl Hybrid {
+    fn new(buf: Bytes, bits: u8) -> Flat<Self> {
+        if bits > MAX_INDEX_BITS {
+            return Err(Unsupported);
+        }
+        Ok(Self {
+            buf,
+            at: 0,
+            bits,
+            run: Run::Same { value: 0, n_left: 0 },
+        })
+    }
+
+    fn next_run(&mut self) -> Flat<()> {
+        let header = self.varint()?;
+        if header & 1 == 1 {
+            let n_bytes = (header >> 1)
+                .checked_mul(usize::from(self.bits))
+                .ok_or(Unsupported)?;
+            let n_left = (header >> 1).checked_mul(8).ok_or(Unsupported)?;
+            let end = self.at.checked_add(n_bytes).ok_or(Unsupported)?;
+            // The last stretch of a page may be cut off behind its last value.
+            let n_there = (self.buf.len().min(end) - self.at) * 8;
+            let n_left = if self.bits == 0 {
+                n_left
+            } else {
+                n_left.min(n_there / usize::from(self.bits))
+            };
+            self.run = Run::Packed {
+                n_left,
+                bit: self.at * 8,
+            };
+            self.at = end.min(self.buf.len());
+            if n_left == 0 {
+                return Err(Unsupported);
+            }
+        } else {
+            let n_bytes = usize::from(self.bits).div_ceil(8);
+            let bytes = self.buf.get(self.at..self.at + n_bytes).ok_or(Unsupported)?;
+            let value = bytes
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u32::from(*byte));
+            self.at += n_bytes;
+            self.run = Run::Same {
+                value,
+                n_left: header >> 1,
+            };
+        }
+        Ok(())
+    }
+
+    fn varint(&mut self) -> Flat<usize> {
+        let mut value = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = *self.buf.get(self.at).ok_or(Unsupported)?;
+            self.at += 1;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Unsupported)
+    }
+
+    /// Reads values; returns the largest.
+    fn read(&mut self, out: &mut [u32]) -> Flat<u32> {
+        let (mut at, mut largest) = (0, 0);
+        while at < out.len() {
+            match &mut self.run {
+                Run::Same { n_left: 0, .. } | Run::Packed { n_left: 0, .. } => self.next_run()?,
+                Run::Same { value, n_left } => {
+                    let n = (*n_left).min(out.len() - at);
+                    out[at..at + n].fill(*value);
+                    largest = largest.max(*value);
+                    *n_left -= n;
+                    at += n;
+                }
+                Run::Packed { n_left, bit } => {
+                    let n = (*n_left).min(out.len() - at);
+                    largest = largest.max(unpack(&self.buf, *bit, self.bits, &mut out[at..at + n]));
+                    *bit += n * usize::from(self.bits);
+                    *n_left -= n;
+                    at += n;
+                }
+            }
+        }
+        Ok(largest)
+    }
+
+    /// For levels of 0 and 1: sets the bits of `n` rows, from bit `at` on, whose level is 0; returns how many those are.
+    fn mark_zeros(&mut self, n: usize, zeros: &mut [u64; STEP_WORDS], at: usize) -> Flat<usize> {
+        let (mut done, mut n_zeros) = (0, 0);
+        while done < n {
+            let row = at + done;
+            match &mut self.run {
+                Run::Same { n_left: 0, .. } | Run::Packed { n_left: 0, .. } => self.next_run()?,
+                Run::Same { value, n_left } => {
+                    let run = (*n_left).min(n - done);
+                    if *value == 0 {
+                        let mut from = row;
+                        while from < row + run {
+                            let k = (64 - from % 64).min(row + run - from);
+                            zeros[from / 64] |= low_bits(k) << (from % 64);
+                            from += k;
+                        }
+                        n_zeros += run;
+                    } else if *value != 1 {
+                        return Err(Unsupported);
+                    }
+                    *n_left -= run;
+                    done += run;
+                }
+                Run::Packed { n_left, bit } => {
+                    let k = (*n_left).min(n - done).min(64 - row % 64).min(56);
+                    let word = !(load(&self.buf, *bit / 8) >> (*bit % 8)) & low_bits(k);
+                    zeros[row / 64] |= word << (row % 64);
+                    n_zeros += word.count_ones() as usize;
+                    *bit += k;
+                    *n_left -= k;
+                    done += k;
+                }
+            }
+        }
+        Ok(n_zeros)
+    }
+}
+
+/// Unpacks values of `bits` each, from a bit on; returns the largest. Bits behind the end read as 0.
+fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
+    let width = usize::from(bits);
+    let mask = low_bits(width) as u32;
+    let one = |bit: usize| (load(buf, bit / 8) >> (bit % 8)) as u32 & mask;
+    let mut largest = 0;
+    // Eight values end on a byte, so from there on they can be taken eight at a time.
+    let n_head = (0..8)
+        .find(|n| (start + n * width).is_multiple_of(8))
+        .unwrap_or(0)
+        .min(out.len());
+    let (head, rest) = out.split_at_mut(n_head);
+    for (idx, out) in head.iter_mut().enumerate() {
+        *out = one(start + idx * width);
+        largest = largest.max(*out);
+    }
+    let start = start + n_head * width;
+    let (octets, tail) = rest.as_chunks_mut::<8>();
+    let packed = buf.get(start / 8..).unwrap_or(&[]);
+    let (n_done, of_octets) = unpack_octets(packed, bits, octets);
+    largest = largest.max(of_octets);
+    for (idx, out) in octets[n_done..]
+        .as_flattened_mut()
+        .iter_mut()
+        .chain(tail)
+        .enumerate()
+    {
+        *out = one(start + (n_done * 8 + idx) * width);
+        largest = largest.max(*out);
+    }
+    largest
+}
+
+/// Unpacks as many groups of eight values as can be read in whole words; returns how many groups that is, and the largest value.
+fn unpack_octets(packed: &[u8], bits: u8, octets: &mut [[u32; 8]]) -> (usize, u32) {
+    macro_rules! by_width {
+        ($($width:literal)*) => {
+            match bits {
+                $($width => unpack_width::<$width>(packed, octets),)*
+                _ => (0, 0),
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20)
+}
+
+/// With the width known, all shifts are constants.
+fn unpack_width<const WIDTH: usize>(packed: &[u8], octets: &mut [[u32; 8]]) -> (usize, u32) {
+    let mask = (1_u128 << WIDTH) - 1;
+    // The second four start in the middle of a byte if the width is odd.
+    let (second, shift) = (WIDTH / 2, WIDTH % 2 * 4);
+    let mut largest = [0; 8];
+    let mut n_done = 0;
+    for (idx, out) in octets.iter_mut().enumerate() {
+        let Some(bytes) = packed
+            .get(idx * WIDTH..)
+            .and_then(|rest| rest.first_chunk::<32>())
+        else {
+            break;
+        };
+        let word = |at: usize| {
+            let mut word = [0; 16];
+            word.copy_from_slice(&bytes[at..at + 16]);
+            u128::from_le_bytes(word)
+        };
+        let (low, high) = (word(0), word(second) >> shift);
+        for value in 0..4 {
+            out[value] = (low >> (value * WIDTH) & mask) as u32;
+            out[value + 4] = (high >> (value * WIDTH) & mask) as u32;
+        }
+        for (largest, value) in largest.iter_mut().zip(out.iter()) {
+            *largest = (*largest).max(*value);
+        }
+        n_done = idx + 1;
+    }
+    (n_done, largest.into_iter().max().unwrap_or(0))
+}
+
+/// Eight bytes from `at` on; those behind the end are 0.
+#[inline]
+fn load(buf: &[u8], at: usize) -> u64 {
+    match buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => buf
+            .get(at..)
+            .unwrap_or(&[])
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}

@@ -1,0 +1,50 @@
+//! Elasticsearch: which indexes its aliases lead to.
+
+use serde_json::{Value, json};
+
+use crate::base::error::Result;
+use crate::publish::address::Address;
+use crate::publish::exporters::change_request;
+use crate::publish::exporters::change_request::Request;
+use crate::publish::exporters::format::ExportFormat;
+use crate::publish::exporters::milvus::{Aliases, SETTINGS};
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+
+/// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole. Settings as Milvus has them, without `database`;
+/// `baseline` and `candidate` are indexes.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "elasticsearch",
+    settings: &SETTINGS,
+    write,
+    warnings,
+};
+
+fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
+    change_request::warnings("Elasticsearch", "alias")
+}
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let aliases = Aliases::of(address)?;
+    Ok(change_request::write(
+        "elasticsearch",
+        wanted.publication,
+        |stage| {
+            let mut actions: Vec<Value> = Vec::new();
+            for (alias, index) in aliases
+                .names()
+                .into_iter()
+                .zip(stage.pick(aliases.baseline, aliases.candidate))
+            {
+                // From wherever it leads now: an alias of two indexes would answer from both.
+                actions.push(json!({"remove": {"index": "*", "alias": alias, "must_exist": false}}));
+                actions.push(json!({"add": {"index": index, "alias": alias}}));
+            }
+            vec![Request {
+                method: "POST",
+                path: "/_aliases".into(),
+                body: json!({"actions": actions}),
+            }]
+        },
+    ))
+}

@@ -1,0 +1,118 @@
+//! Flagger: a Canary that goes up a layer's ladder while gates let it.
+
+use serde_json::{Value, json};
+
+use crate::base::error::{Error, Result};
+use crate::bucket::Ratio;
+use crate::publish::address::Address;
+use crate::publish::exporters::format::{ExportFormat, random_warnings, required, text_of};
+use crate::publish::exporters::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+use crate::ramp::Verdict;
+
+/// `flagger:FILE`. Settings: `workload` (the Deployment, required), `gate` (URL, required: below it, `/approve` answers 200 and `/halt` does not,
+/// as Flagger's load tester does under `/gate`), `name` (by default the workload's), `layer` and `tenant` (a Canary is of one layer: required unless
+/// the plan has only one), `namespace`, `port` (of the service, 80), `metric` (the MetricTemplate that answers the layer's QoS: `sluice-qos`),
+/// `threshold` (checks below the QoS threshold before Flagger rolls back: 3).
+///
+/// Flagger may take the next step while the layer's verdict is to promote; a layer at 0 % does not start, and one that runs is rolled back.
+/// The step weights are the whole ladder always: from a weight that is none of them, Flagger would go to 100 % at once.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "flagger",
+    settings: &[
+        "workload",
+        "gate",
+        "name",
+        "layer",
+        "tenant",
+        "namespace",
+        "port",
+        "metric",
+        "threshold",
+    ],
+    write,
+    warnings,
+};
+
+fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
+    let mut warnings = random_warnings("Flagger");
+    warnings.push(
+        "Flagger knows no QoS floor and no smallest number of users: its gates follow the layer's verdict"
+            .into(),
+    );
+    warnings
+}
+
+/// Flagger looks no more often than this.
+const SHORTEST_INTERVAL_SECS: u64 = 60;
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = wanted.publication;
+    let workload = object_name(
+        address,
+        "workload",
+        required(address, "workload", "the Deployment's name")?,
+    )?;
+    let gate = required(address, "gate", "the URL of a gate")?.trim_end_matches('/');
+    let name = object_name(address, "name", address.get_or("name", &workload))?;
+    let metric = object_name(address, "metric", address.get_or("metric", "sluice-qos"))?;
+    let port = number(address, "port", 80)?;
+    let threshold = number(address, "threshold", 3)?;
+    let row = only_row(publication, address)?;
+    let step_weights: Vec<u16> = ladder(row, "Flagger", address)?
+        .into_iter()
+        .map(|(_, percent)| percent)
+        .filter(|step| *step > 0)
+        .collect();
+
+    let secs = dwell_secs(row).max(SHORTEST_INTERVAL_SECS);
+    let interval = if secs.is_multiple_of(60) {
+        format!("{}m", secs / 60)
+    } else {
+        format!("{secs}s")
+    };
+    let is_open = row.ratio > Ratio::ZERO;
+    let webhook = |name: &str, kind: &str, is_approved: bool| -> Value {
+        json!({"name": name, "type": kind, "url": format!("{gate}/{}", if is_approved { "approve" } else { "halt" })})
+    };
+    let canary = json!({
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "Canary",
+        "metadata": metadata(&name, address, publication, Some(row)),
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload},
+            "service": {"port": port},
+            "analysis": {
+                "interval": interval,
+                "threshold": threshold,
+                "stepWeights": step_weights,
+                "metrics": [{
+                    "name": "sluice-qos",
+                    "interval": interval,
+                    "templateRef": {"name": metric},
+                    "thresholdRange": {"min": row.ramp.qos_threshold},
+                }],
+                "webhooks": [
+                    webhook("sluice-start", "confirm-rollout", is_open),
+                    webhook("sluice-step", "confirm-traffic-increase", is_open && (row.verdict == Verdict::Promote || row.ratio == Ratio::FULL)),
+                    webhook("sluice-promotion", "confirm-promotion", row.ratio == Ratio::FULL),
+                    webhook("sluice-rollback", "rollback", !is_open),
+                ],
+            },
+        },
+    });
+    text_of(&[canary], address)
+}
+
+/// A whole number above 0.
+fn number(address: &Address, setting: &str, default: u16) -> Result<u16> {
+    let Some(text) = address.get(setting) else {
+        return Ok(default);
+    };
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
+        Error::usage(format!(
+            "{address}: expected a number in `{setting}`, found `{text}`"
+        ))
+    })
+}

@@ -1,0 +1,194 @@
+//! What the formats of other systems share.
+
+use serde::Serialize;
+use std::path::Path;
+
+use crate::analysis::Analysis;
+use crate::base::error::{Error, Result};
+use crate::base::json;
+use crate::base::manifest::file;
+use crate::bucket::{Platform, Profile, Ratio};
+use crate::publish::address::Address;
+use crate::publish::publication::{Publication, RatioRow};
+use crate::publish::target::Desired;
+
+/// A file's form.
+pub(crate) struct ExportFormat {
+    /// Its name in addresses.
+    pub(in crate::publish) kind: &'static str,
+    /// Settings that its addresses may have.
+    pub(in crate::publish) settings: &'static [&'static str],
+    /// Writes it. Fails where the system cannot express what is wanted.
+    pub(in crate::publish) write: fn(&Desired<'_>, &Address) -> Result<String>,
+    /// What a reader should know of what the system will do with it.
+    pub(in crate::publish) warnings: fn(&Publication, &Address) -> Vec<String>,
+}
+
+/// Settings of systems with conditions on what callers say of a user.
+pub(super) const CONDITION_SETTINGS: [&str; 3] = ["attribute", "tenant_attribute", "consent"];
+
+/// What must hold of a user for a row's ratio to be about them: attributes and their values, `layer` first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conditions<'a> {
+    /// Attributes and the texts that they must be.
+    pub(super) texts: Vec<(&'a str, &'a str)>,
+    /// An attribute that must be true: consent, where it was asked for. Who does not say so gets the baseline.
+    pub(super) consent: Option<&'a str>,
+}
+
+impl<'a> Conditions<'a> {
+    /// A row's conditions. Tenants are told apart where there are several. Names: `attribute` (by default `layer`), `tenant_attribute`
+    /// (`tenant`), each behind `prefix`, and `consent` (left out).
+    pub(super) fn of(
+        publication: &'a Publication,
+        row: &'a RatioRow,
+        address: &'a Address,
+        defaults: [&'static str; 2],
+    ) -> Result<Self> {
+        let attribute = address.get_or("attribute", defaults[0]);
+        let tenant_attribute = address.get_or("tenant_attribute", defaults[1]);
+        let consent = address.get("consent").filter(|name| *name != "none");
+        let mut names = vec![attribute, tenant_attribute];
+        names.extend(consent);
+        for (idx, name) in names.iter().enumerate() {
+            if name.is_empty() || names[..idx].contains(name) {
+                return Err(Error::usage(format!(
+                    "{address}: expected a different name for every attribute, found `{name}` again"
+                )));
+            }
+        }
+        let mut texts = vec![(attribute, row.layer.as_str())];
+        if publication.tenants().len() > 1 {
+            texts.push((tenant_attribute, row.tenant.as_str()));
+        }
+        Ok(Self { texts, consent })
+    }
+}
+
+/// What the folder's schedule rests on, if it is there.
+pub(super) fn analysis(wanted: &Desired<'_>) -> Result<Option<Analysis>> {
+    let path = wanted.dir.join(file::ANALYSIS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let analysis: Analysis = json::read_json(&path)?;
+    let (found, expected) = (&analysis, wanted.publication);
+    if (&found.plan_id, &found.candidate) != (&expected.plan_id, &expected.candidate) {
+        let expected = format!(
+            "expected an analysis of {} under {}",
+            expected.candidate, expected.plan_id
+        );
+        return Err(Error::in_file(
+            &path,
+            format!(
+                "{expected}, found one of {} under {}",
+                found.candidate, found.plan_id
+            ),
+        ));
+    }
+    Ok(Some(analysis))
+}
+
+/// A setting that an address must have.
+pub(super) fn required<'a>(address: &'a Address, name: &str, what: &str) -> Result<&'a str> {
+    address
+        .get(name)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| {
+            Error::usage(format!("{address}: expected {what} in `{name}`, found none"))
+                .hint(format!("add ?{name}=... to the address"))
+        })
+}
+
+/// A row in errors.
+pub(super) fn name_of(row: &RatioRow) -> String {
+    format!("{} / {}", row.tenant, row.layer)
+}
+
+/// Refuses ratios that a system cannot tell apart: they are never rounded. `step` is in basis points.
+pub(super) fn refuse_roundings<'a>(
+    ratios: impl IntoIterator<Item = (&'a RatioRow, Ratio)>,
+    step: u16,
+    system: &str,
+    address: &Address,
+) -> Result<()> {
+    for (row, ratio) in ratios {
+        if ratio.bps() % step != 0 {
+            let step = f64::from(step) / 100.0;
+            let found = format!(
+                "expected ratios in steps of {step}%, all that {system} can tell apart, found {ratio} of {}",
+                name_of(row)
+            );
+            return Err(Error::target(address.to_string(), found)
+                .hint("give the plan a ladder in such steps, or leave this target out"));
+        }
+    }
+    Ok(())
+}
+
+/// The ratios in force.
+pub(super) fn in_force(publication: &Publication) -> impl Iterator<Item = (&RatioRow, Ratio)> {
+    publication.ratios.iter().map(|row| (row, row.ratio))
+}
+
+/// The version of a system that places the users: the plan's own, if it is one of these, else the first.
+pub(super) fn platform_of(publication: &Publication, versions: &[Platform]) -> Platform {
+    publication
+        .platform()
+        .filter(|platform| versions.contains(platform))
+        .unwrap_or(versions[0])
+}
+
+/// Where a flag system places other users first than the plan's evidence is about, and what surprises in its hash.
+pub(super) fn placement_warnings(publication: &Publication, platform: Platform) -> Vec<String> {
+    let name = platform.name();
+    let mut warnings = Profile::by_name(name, publication.flag_key(), &publication.salt)
+        .map(|profile| profile.warnings())
+        .unwrap_or_default();
+    if publication.profile != name {
+        warnings.push(format!(
+            "users are placed by {name}, the plan's evidence is of `{}`: other users get the candidate; `sluice who --profile {name}` lists them",
+            publication.profile
+        ));
+    }
+    warnings
+}
+
+/// Systems that draw for every request.
+pub(super) fn random_warnings(system: &str) -> Vec<String> {
+    vec![format!(
+        "{system} draws for every request: a user may get both releases, and not those whom `sluice who` lists"
+    )]
+}
+
+/// Documents as YAML or, if the file is named so, as JSON.
+pub(super) fn text_of(documents: &[serde_json::Value], address: &Address) -> Result<String> {
+    if Path::new(&address.rest)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+    {
+        return Ok(match documents {
+            [one] => json::to_json(one),
+            // Kubernetes takes several objects in JSON as a list.
+            several => {
+                json::to_json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": several}))
+            }
+        });
+    }
+    let mut texts = Vec::new();
+    for document in documents {
+        texts.push(yaml(document).map_err(|error| {
+            Error::target(
+                address.to_string(),
+                format!("expected what YAML can hold, found: {error}"),
+            )
+        })?);
+    }
+    Ok(texts.join("---\n"))
+}
+
+/// Texts that YAML 1.1, too, would read as something else are quoted.
+pub(super) fn yaml(document: &impl Serialize) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(document, options).map_err(|error| error.to_string())
+}

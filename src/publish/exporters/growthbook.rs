@@ -1,0 +1,62 @@
+//! GrowthBook: features as its SDKs take them, forced by ranges of a hash.
+
+use serde_json::{Map, Value, json};
+
+use crate::base::error::Result;
+use crate::base::json;
+use crate::bucket::{Platform, Ratio};
+use crate::publish::address::Address;
+use crate::publish::exporters::format::{
+    Conditions, ExportFormat, in_force, placement_warnings, platform_of, refuse_roundings,
+};
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+
+/// `growthbook:FILE`: the object `features` of the SDK payload. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with
+/// several tenants), `consent` (none: an attribute that must be true), `user` (`id`: the attribute that is hashed).
+///
+/// The seed is the salt; the hash's version is the plan's, or 2.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "growthbook",
+    settings: &["attribute", "tenant_attribute", "consent", "user"],
+    write,
+    warnings,
+};
+
+const VERSIONS: [Platform; 3] = [
+    Platform::Growthbook2,
+    Platform::Growthbook1,
+    Platform::Growthbook2Utf8,
+];
+
+fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
+    placement_warnings(publication, platform_of(publication, &VERSIONS))
+}
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = wanted.publication;
+    let platform = platform_of(publication, &VERSIONS);
+    refuse_roundings(in_force(publication), platform.step(), platform.name(), address)?;
+    let mut rules = Vec::new();
+    for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
+        let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
+        let mut condition: Map<String, Value> = conditions
+            .texts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        condition.extend(conditions.consent.map(|name| (name.to_owned(), json!(true))));
+        rules.push(json!({
+            "id": format!("sluice:{}:{}:{}", row.tenant, row.layer, row.ratio.bps()),
+            "condition": condition,
+            "force": publication.candidate,
+            "range": [0, row.ratio.share()],
+            "seed": publication.salt,
+            "hashAttribute": address.get_or("user", "id"),
+            "hashVersion": if platform == Platform::Growthbook1 { 1 } else { 2 },
+        }));
+    }
+    Ok(json::to_json(
+        &json!({publication.flag_key(): {"defaultValue": publication.baseline, "rules": rules}}),
+    ))
+}

@@ -1,0 +1,48 @@
+//! Conditions as headers of requests.
+
+use crate::base::error::{Error, Result};
+use crate::publish::address::Address;
+use crate::publish::exporters::format::Conditions;
+use crate::publish::publication::Publication;
+
+/// Headers with the layer and the tenant.
+pub(super) const DEFAULTS: [&str; 2] = ["x-sluice-layer", "x-sluice-tenant"];
+
+/// A header's name, in lowercase as proxies match it.
+pub(super) fn name<'a>(address: &Address, setting: &str, name: &'a str) -> Result<&'a str> {
+    let is_legal = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'));
+    if is_legal {
+        return Ok(name);
+    }
+    Err(Error::usage(format!(
+        "{address}: expected a header's name in lowercase in `{setting}`, found `{name}`"
+    )))
+}
+
+/// Headers and the texts that they must be.
+pub(super) fn of<'a>(conditions: &Conditions<'a>, address: &Address) -> Result<Vec<(&'a str, &'a str)>> {
+    let settings = ["attribute", "tenant_attribute"];
+    let mut headers = Vec::new();
+    for ((header, value), setting) in conditions.texts.iter().zip(settings) {
+        headers.push((name(address, setting, header)?, *value));
+    }
+    if let Some(consent) = conditions.consent {
+        headers.push((name(address, "consent", consent)?, "true"));
+    }
+    Ok(headers)
+}
+
+/// Layers and tenants that not every caller can send in a header.
+pub(super) fn warnings(publication: &Publication) -> Vec<String> {
+    let odd = publication
+        .ratios
+        .iter()
+        .flat_map(|row| [&row.tenant, &row.layer])
+        .find(|text| !text.is_ascii());
+    odd.map(|text| format!("`{text}` is not ASCII: callers must send it in the header as UTF-8 bytes"))
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! Langfuse: which version of a prompt its labels lead to.
+
+use serde_json::json;
+
+use crate::base::error::{Error, Result};
+use crate::publish::address::Address;
+use crate::publish::exporters::change_request;
+use crate::publish::exporters::change_request::{Request, RequestStage};
+use crate::publish::exporters::format::{ExportFormat, required};
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+
+/// `langfuse:FILE`: a change request. Settings: `prompt` (its name), `baseline` and `candidate` (its versions, numbers), all required; `label` (what
+/// everybody's callers ask for: `production`), `candidate_label` (what callers ask for who serve the candidate: `candidate`).
+///
+/// A label is on one version of a prompt only: giving it to one takes it from the other.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "langfuse",
+    settings: &["prompt", "baseline", "candidate", "label", "candidate_label"],
+    write,
+    warnings,
+};
+
+fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
+    change_request::warnings("Langfuse", "label")
+}
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let prompt = path_segment(required(address, "prompt", "the prompt's name")?);
+    let baseline = version(address, "baseline")?;
+    let candidate = version(address, "candidate")?;
+    let labels = [
+        address.get_or("label", "production"),
+        address.get_or("candidate_label", "candidate"),
+    ];
+    if labels[0] == labels[1] {
+        return Err(Error::usage(format!(
+            "{address}: expected two labels, found `{}` twice",
+            labels[0]
+        )));
+    }
+    let request = |version: u32, labels: &[&str]| Request {
+        method: "PATCH",
+        path: format!("/api/public/v2/prompts/{prompt}/versions/{version}"),
+        body: json!({"newLabels": labels}),
+    };
+    Ok(change_request::write(
+        "langfuse",
+        wanted.publication,
+        |stage: RequestStage| match stage.pick(baseline, candidate) {
+            [one, other] if one == other => vec![request(one, &labels)],
+            // The candidate first: nobody asks for its label before it is there.
+            [one, other] => vec![request(other, &labels[1..]), request(one, &labels[..1])],
+        },
+    ))
+}
+
+fn version(address: &Address, setting: &str) -> Result<u32> {
+    let text = required(address, setting, "a version of the prompt")?;
+    text.parse().map_err(|_| {
+        Error::usage(format!(
+            "{address}: expected a version, a whole number, in `{setting}`, found `{text}`"
+        ))
+    })
+}
+
+/// A name as one part of a path.
+fn path_segment(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! LaunchDarkly: a flag for the file data source of its server SDKs.
+
+use serde_json::{Value, json};
+
+use crate::base::error::Result;
+use crate::base::json;
+use crate::base::time::SECOND;
+use crate::bucket::{Platform, Ratio};
+use crate::publish::address::Address;
+use crate::publish::exporters::format::{
+    CONDITION_SETTINGS, Conditions, ExportFormat, placement_warnings, platform_of,
+};
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+
+/// `launchdarkly:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an
+/// attribute that must be true), all of contexts of kind `user`.
+///
+/// Weights are hundred-thousandths. Without a seed the SDKs hash the flag's key and its salt.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "launchdarkly",
+    settings: &CONDITION_SETTINGS,
+    write,
+    warnings,
+};
+
+const VERSIONS: [Platform; 1] = [Platform::LaunchDarkly];
+
+fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
+    placement_warnings(publication, platform_of(publication, &VERSIONS))
+}
+
+/// Places in the list of variations.
+const BASELINE: usize = 0;
+const CANDIDATE: usize = 1;
+/// All weights of a rollout.
+const TOTAL_WEIGHT: u32 = 100_000;
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = wanted.publication;
+    let mut rules = Vec::new();
+    for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
+        let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
+        let mut clauses: Vec<Value> = conditions
+            .texts
+            .iter()
+            .map(|(name, value)| clause(name, json!(value)))
+            .collect();
+        clauses.extend(conditions.consent.map(|name| clause(name, json!(true))));
+        let mut rule = json!({
+            "id": format!("sluice:{}:{}", row.tenant, row.layer),
+            "clauses": clauses,
+            "trackEvents": false,
+        });
+        if row.ratio == Ratio::FULL {
+            rule["variation"] = CANDIDATE.into();
+        } else {
+            let weight = u32::from(row.ratio.bps()) * (TOTAL_WEIGHT / 10_000);
+            // The candidate first: who has it at a ratio keeps it at every larger one.
+            rule["rollout"] = json!({
+                "kind": "rollout",
+                "contextKind": "user",
+                "variations": [{"variation": CANDIDATE, "weight": weight}, {"variation": BASELINE, "weight": TOTAL_WEIGHT - weight}],
+            });
+        }
+        rules.push(rule);
+    }
+    let key = publication.flag_key();
+    let flag = json!({
+        "key": key,
+        "version": publication.as_of / SECOND,
+        "on": true,
+        "salt": publication.salt,
+        "variations": [publication.baseline, publication.candidate],
+        "offVariation": BASELINE,
+        "fallthrough": {"variation": BASELINE},
+        "prerequisites": [],
+        "targets": [],
+        "contextTargets": [],
+        "rules": rules,
+        "trackEvents": false,
+        "trackEventsFallthrough": false,
+        "clientSide": false,
+        "clientSideAvailability": {"usingMobileKey": false, "usingEnvironmentId": false},
+        "deleted": false,
+    });
+    Ok(json::to_json(&json!({"flags": {key: flag}})))
+}
+
+fn clause(name: &str, value: Value) -> Value {
+    json!({"contextKind": "user", "attribute": name, "op": "in", "values": [value], "negate": false})
+}

@@ -1,0 +1,69 @@
+//! LiteLLM: one model name a layer, with weights among its deployments.
+
+use serde_json::{Value, json};
+
+use crate::base::error::{Error, Result};
+use crate::bucket::N_BUCKETS;
+use crate::publish::address::Address;
+use crate::publish::exporters::format::{ExportFormat, name_of, random_warnings, required, text_of};
+use crate::publish::publication::{Publication, RatioRow};
+use crate::publish::target::Desired;
+
+/// `litellm:FILE`: `model_list` and `router_settings` of the proxy's configuration. Settings: `candidate` and `baseline` (models as LiteLLM
+/// names them, such as `openai/gpt-5`; required), `model` (start of the names that callers use: the flag's key).
+///
+/// LiteLLM weighs deployments for all users alike, so every layer has a name of its own: `MODEL-LAYER`, with several tenants
+/// `MODEL-TENANT-LAYER`. The caller picks the name by the user's layer. Credentials stay in the proxy's environment.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "litellm",
+    settings: &["candidate", "baseline", "model"],
+    write,
+    warnings,
+};
+
+fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
+    random_warnings("LiteLLM")
+}
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = wanted.publication;
+    let candidate = required(address, "candidate", "the candidate's model")?;
+    let baseline = required(address, "baseline", "the baseline's model")?;
+    let start = address.get_or("model", publication.flag_key());
+    let has_tenants = publication.tenants().len() > 1;
+    let mut models: Vec<Value> = Vec::new();
+    let mut names: Vec<(String, &RatioRow)> = Vec::new();
+    for row in &publication.ratios {
+        let name = if has_tenants {
+            format!("{start}-{}-{}", row.tenant, row.layer)
+        } else {
+            format!("{start}-{}", row.layer)
+        };
+        if let Some((_, other)) = names.iter().find(|(other, _)| *other == name) {
+            let found = format!(
+                "expected a name of its own for every layer, found `{name}` for {} and {}",
+                name_of(other),
+                name_of(row)
+            );
+            return Err(Error::target(address.to_string(), found));
+        }
+        let arms = [
+            (candidate, &publication.candidate, row.ratio.bps()),
+            (baseline, &publication.baseline, N_BUCKETS - row.ratio.bps()),
+        ];
+        // A deployment without weight would still take over when others fail.
+        for (model, release, weight) in arms.into_iter().filter(|(_, _, weight)| *weight > 0) {
+            models.push(json!({
+                "model_name": name,
+                "litellm_params": {"model": model, "weight": weight},
+                "model_info": {"id": format!("{name}:{release}")},
+            }));
+        }
+        names.push((name, row));
+    }
+
+    text_of(
+        &[json!({"model_list": models, "router_settings": {"routing_strategy": "simple-shuffle"}})],
+        address,
+    )
+}

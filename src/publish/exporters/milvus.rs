@@ -1,0 +1,92 @@
+//! Milvus: which collections its aliases lead to.
+
+use serde_json::json;
+
+use crate::base::error::{Error, Result};
+use crate::publish::address::Address;
+use crate::publish::exporters::change_request;
+use crate::publish::exporters::change_request::Request;
+use crate::publish::exporters::format::ExportFormat;
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+
+/// Settings of systems whose indexes have aliases: `alias` (what everybody's callers ask for), `baseline` and `candidate` (what lies behind it), all
+/// required; `candidate_alias` (what callers ask for who serve the candidate: the alias with `_candidate`).
+pub(super) const SETTINGS: [&str; 4] = ["alias", "baseline", "candidate", "candidate_alias"];
+
+/// `milvus:FILE`: a change request; see [`SETTINGS`]; `database` too. Both aliases must exist.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "milvus",
+    settings: &["alias", "baseline", "candidate", "candidate_alias", "database"],
+    write,
+    warnings,
+};
+
+fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
+    change_request::warnings("Milvus", "alias")
+}
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let aliases = Aliases::of(address)?;
+    Ok(change_request::write("milvus", wanted.publication, |stage| {
+        aliases
+            .names()
+            .into_iter()
+            .zip(stage.pick(aliases.baseline, aliases.candidate))
+            .map(|(alias, collection)| {
+                let mut body = json!({"aliasName": alias, "collectionName": collection});
+                if let Some(database) = address.get("database") {
+                    body["dbName"] = json!(database);
+                }
+                Request {
+                    method: "POST",
+                    path: "/v2/vectordb/aliases/alter".into(),
+                    body,
+                }
+            })
+            .collect()
+    }))
+}
+
+/// What [`SETTINGS`] say.
+pub(super) struct Aliases<'a> {
+    alias: &'a str,
+    candidate_alias: String,
+    /// What lies behind them.
+    pub(super) baseline: &'a str,
+    /// See `baseline`.
+    pub(super) candidate: &'a str,
+}
+
+impl<'a> Aliases<'a> {
+    pub(super) fn of(address: &'a Address) -> Result<Self> {
+        let alias = crate::publish::exporters::format::required(address, "alias", "the alias")?;
+        let baseline =
+            crate::publish::exporters::format::required(address, "baseline", "what the baseline uses")?;
+        let candidate =
+            crate::publish::exporters::format::required(address, "candidate", "what the candidate uses")?;
+        let candidate_alias = address
+            .get("candidate_alias")
+            .map_or_else(|| format!("{alias}_candidate"), str::to_owned);
+        let names = [alias, &candidate_alias, baseline, candidate];
+        for (idx, name) in names.iter().enumerate() {
+            // Both releases may use the same index.
+            if idx < 3 && names[..idx].contains(name) || idx == 3 && names[..2].contains(name) {
+                return Err(Error::usage(format!(
+                    "{address}: expected two aliases and what lies behind them, found `{name}` twice"
+                )));
+            }
+        }
+        Ok(Self {
+            alias,
+            candidate_alias,
+            baseline,
+            candidate,
+        })
+    }
+
+    /// Everybody's, and that of the candidate's users.
+    pub(super) fn names(&self) -> [&str; 2] {
+        [self.alias, &self.candidate_alias]
+    }
+}

@@ -1,0 +1,81 @@
+//! Unleash: a toggle with one gradual rollout a layer, as its clients take it.
+
+use serde_json::{Value, json};
+
+use crate::base::error::Result;
+use crate::base::json;
+use crate::bucket::Platform;
+use crate::publish::address::Address;
+use crate::publish::exporters::format::{
+    Conditions, ExportFormat, in_force, placement_warnings, platform_of, refuse_roundings,
+};
+use crate::publish::publication::Publication;
+use crate::publish::target::Desired;
+
+/// `unleash:FILE`: what `/api/client/features` answers; a strategy has the same form in the admin API. Settings: `attribute` (`layer`),
+/// `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: a property that must be `true`), `user` (`userId`: the
+/// stickiness).
+///
+/// The group is the salt. Unleash knows whole percents only. The toggle is on for those who get the candidate; its variant's payload
+/// names the release.
+pub(super) const FORM: ExportFormat = ExportFormat {
+    kind: "unleash",
+    settings: &["attribute", "tenant_attribute", "consent", "user"],
+    write,
+    warnings,
+};
+
+const VERSIONS: [Platform; 2] = [Platform::Unleash, Platform::UnleashNode];
+
+fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
+    placement_warnings(publication, platform_of(publication, &VERSIONS))
+}
+
+fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = wanted.publication;
+    let platform = platform_of(publication, &VERSIONS);
+    refuse_roundings(in_force(publication), platform.step(), platform.name(), address)?;
+    let user = address.get_or("user", "userId");
+    let mut strategies = Vec::new();
+    // Layers at 0 % stay: a toggle without a strategy is on for everybody.
+    for row in &publication.ratios {
+        let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
+        let mut constraints: Vec<Value> = conditions
+            .texts
+            .iter()
+            .map(|(name, value)| constraint(name, value))
+            .collect();
+        constraints.extend(conditions.consent.map(|name| constraint(name, "true")));
+        strategies.push(json!({
+            "name": "flexibleRollout",
+            "parameters": {
+                "rollout": (row.ratio.bps() / platform.step()).to_string(),
+                "stickiness": user,
+                "groupId": publication.salt,
+            },
+            "constraints": constraints,
+            "variants": [{
+                "name": "candidate",
+                "weight": 1000,
+                "stickiness": user,
+                "payload": {"type": "string", "value": publication.candidate},
+            }],
+        }));
+    }
+    let feature = json!({
+        "name": publication.flag_key(),
+        "type": "release",
+        "description": format!("{} over {}: written by Sluice, version {}", publication.candidate, publication.baseline, publication.version),
+        "enabled": publication.is_open(),
+        "stale": false,
+        "impressionData": false,
+        "project": "default",
+        "strategies": strategies,
+        "variants": [],
+    });
+    Ok(json::to_json(&json!({"version": 2, "features": [feature]})))
+}
+
+fn constraint(name: &str, value: &str) -> Value {
+    json!({"contextName": name, "operator": "IN", "values": [value], "inverted": false, "caseInsensitive": false})
+}

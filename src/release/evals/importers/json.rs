@@ -1,0 +1,104 @@
+//! Values of JSON documents, with limits, and words for outcomes.
+
+use serde::Deserialize;
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use crate::base::error::{Error, FileResult, Result};
+use crate::release;
+use crate::release::evals::row::CaseOutcome;
+
+/// Bytes of one member of an `.eval` archive beyond which it is refused, and of all that are read.
+pub(super) const MAX_MEMBER: u64 = 128 << 20;
+
+/// Samples of an archive: a small file may claim any number.
+pub(super) const MAX_SAMPLES: usize = 2_000_000;
+
+/// Bytes of a whole JSON document.
+pub(crate) const MAX_DOCUMENT: u64 = 4 << 30;
+
+/// Bytes of a line.
+pub(crate) const MAX_LINE: usize = 256 << 20;
+
+/// Each line that is not blank, with its number.
+pub(super) fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(file).or_unreadable(file)?);
+    let (mut line, mut number) = (Vec::new(), 0_u64);
+    loop {
+        line.clear();
+        let n = (&mut reader)
+            .take(MAX_LINE as u64)
+            .read_until(b'\n', &mut line)
+            .or_unreadable(file)?;
+        if n == 0 {
+            return Ok(());
+        }
+        number += 1;
+        let place = format!("{}: line {number}", file.display());
+        if n == MAX_LINE {
+            return Err(Error::input(
+                place,
+                format!("expected lines below {MAX_LINE} bytes, found a longer one"),
+            ));
+        }
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+        if !line.trim_ascii().is_empty() {
+            on_line(&place, line)?;
+        }
+    }
+}
+
+pub(crate) fn parse<'a, T: Deserialize<'a>>(place: &str, bytes: &'a [u8], what: &str) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::input(place.to_owned(), format!("expected {what}, found: {error}")))
+}
+
+/// The first 16 hex digits of the digest of a value's canonical form: what a case without a name is known by.
+pub(super) fn hash_of(value: &Value) -> String {
+    match release::canonical("", value) {
+        Ok((_, digest)) => digest["sha256:".len()..][..16].to_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+pub(super) fn text_of(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A cost, a time or a score that is a number one can compute with.
+pub(super) fn finite(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.is_finite())
+}
+
+pub(super) fn outcome_of(passed: Option<bool>) -> CaseOutcome {
+    match passed {
+        Some(true) => CaseOutcome::Passed,
+        Some(false) => CaseOutcome::Failed,
+        None => CaseOutcome::Unrated,
+    }
+}
+
+/// Inspect's own rule: letters, words, flags and numbers to a number.
+pub(super) fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => finite(number.as_f64()),
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        Value::String(text) => match text.as_str() {
+            "C" => Some(1.0),
+            "I" | "N" => Some(0.0),
+            "P" => Some(0.5),
+            other => match other.to_ascii_lowercase().as_str() {
+                "yes" | "true" => Some(1.0),
+                "no" | "false" => Some(0.0),
+                number => finite(number.parse().ok()),
+            },
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,92 @@
+//! OpenAI evals: events, one a line.
+
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::Result;
+use crate::base::interner::Interner;
+use crate::release::evals::importers::json::{each_line, number_of, outcome_of, parse};
+use crate::release::evals::row::{CaseOutcome, EvalRow};
+
+#[derive(Deserialize)]
+struct OpenAiEvent {
+    #[serde(default)]
+    spec: Option<OpenAiSpec>,
+    #[serde(default)]
+    sample_id: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct OpenAiSpec {
+    #[serde(default)]
+    completion_fns: Vec<String>,
+    #[serde(default)]
+    base_eval: Option<String>,
+}
+
+pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner) -> Result<()> {
+    let (mut suite, mut model) = (names.get("golden"), None);
+    let mut place_of: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    each_line(file, &mut |place, line| {
+        let event: OpenAiEvent = parse(place, line, "an event of OpenAI evals")?;
+        if let Some(spec) = event.spec {
+            suite = names.get(spec.base_eval.as_deref().unwrap_or("golden"));
+            model = spec.completion_fns.first().map(|text| names.get(text));
+        }
+        let Some(sample) = event.sample_id else {
+            return Ok(());
+        };
+        let case_id = names.get(&sample);
+        let idx = *place_of.entry(case_id.clone()).or_insert_with(|| {
+            rows.push(EvalRow {
+                release: None,
+                run: None,
+                prompt: None,
+                model: model.clone(),
+                suite: suite.clone(),
+                case_id,
+                cluster: None,
+                outcome: CaseOutcome::Unrated,
+                scores: Vec::new(),
+                cost_usd: None,
+                latency_ms: None,
+                tokens: None,
+                output: None,
+            });
+            rows.len() - 1
+        });
+        let row = &mut rows[idx];
+        match event.kind.as_str() {
+            "match" => {
+                row.outcome = outcome_of(event.data.get("correct").and_then(Value::as_bool));
+                row.output = row
+                    .output
+                    .take()
+                    .or_else(|| event.data.get("sampled").and_then(Value::as_str).map(Into::into));
+            }
+            "metrics" => {
+                let metrics = event.data.as_object().into_iter().flatten();
+                row.scores
+                    .extend(metrics.filter_map(|(name, value)| Some((names.get(name), number_of(value)?))));
+            }
+            "sampling" => {
+                let sampled = event
+                    .data
+                    .get("sampled")
+                    .and_then(|sampled| sampled.get(0).or(Some(sampled)))
+                    .and_then(Value::as_str);
+                row.output = sampled.map(Into::into).or_else(|| row.output.take());
+            }
+            "error" => row.outcome = CaseOutcome::Error,
+            _ => {}
+        }
+        Ok(())
+    })
+}

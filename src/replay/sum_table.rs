@@ -1,0 +1,206 @@
+//! Sums by key, found many at a time.
+
+use crate::base::memory::prefetch;
+
+/// How far ahead of a look-up its cache line is asked for.
+pub(super) const AHEAD: usize = 32;
+const EMPTY: u32 = u32::MAX;
+
+/// Rows of `width` sums, at least one, each under a 64-bit key. Open addressing; a batch of keys is looked up while later ones are on their way to the
+/// cache.
+pub(super) struct SumTable<T> {
+    width: usize,
+    /// Row of each slot.
+    slots: Vec<(u64, u32)>,
+    keys: Vec<u64>,
+    sums: Vec<T>,
+}
+
+impl<T: Copy + Default> SumTable<T> {
+    pub(super) fn new(width: usize) -> Self {
+        Self {
+            width,
+            slots: vec![(0, EMPTY); 64],
+            keys: Vec::new(),
+            sums: Vec::new(),
+        }
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Finds or makes the row of each key.
+    pub(super) fn rows(&mut self, keys: &[u64], rows: &mut Vec<u32>) {
+        self.reserve(keys.len());
+        rows.clear();
+        let mask = self.slots.len() - 1;
+        for (idx, key) in keys.iter().enumerate() {
+            if let Some(next) = keys.get(idx + AHEAD) {
+                prefetch(&self.slots, home(*next) & mask);
+            }
+            rows.push(self.row(*key));
+        }
+        let n_sums = self.keys.len() * self.width;
+        if n_sums > self.sums.capacity() {
+            // Doubled, the last few cells could cost as much memory as all others.
+            self.sums
+                .reserve_exact(n_sums.max(self.sums.len() / 4 * 5) - self.sums.len());
+        }
+        self.sums.resize(n_sums, T::default());
+    }
+
+    /// The sums of a row.
+    pub(super) fn sums_mut(&mut self, row: u32) -> &mut [T] {
+        let start = row as usize * self.width;
+        &mut self.sums[start..start + self.width]
+    }
+
+    /// All sums: row by row.
+    pub(super) fn all_mut(&mut self) -> &mut [T] {
+        &mut self.sums
+    }
+
+    /// Adds the rows of another one.
+    ///
+    /// # Errors
+    /// What `add` returns for a sum that overflows.
+    pub(super) fn merge<E>(&mut self, other: &Self, add: impl Fn(T, T) -> Result<T, E>) -> Result<(), E> {
+        let mut rows = Vec::new();
+        for (keys, sums) in other
+            .keys
+            .chunks(1_024)
+            .zip(other.sums.chunks(1_024 * self.width))
+        {
+            self.rows(keys, &mut rows);
+            for (row, more) in rows.iter().zip(sums.chunks_exact(self.width)) {
+                for (sum, more) in self.sums_mut(*row).iter_mut().zip(more) {
+                    *sum = add(*sum, *more)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds several up and hands over keys and sums in key order, without a table of all of them.
+    ///
+    /// # Errors
+    /// What `add` returns for a sum that overflows.
+    pub(super) fn for_each_sorted<E>(
+        parts: Vec<Self>,
+        add: impl Fn(T, T) -> Result<T, E>,
+        mut on_row: impl FnMut(u64, &[T]),
+    ) -> Result<(), E> {
+        let mut order: Vec<(u64, u32, u32)> =
+            Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
+        let mut tables = Vec::with_capacity(parts.len());
+        for (
+            idx,
+            Self {
+                width,
+                slots,
+                keys,
+                sums,
+            },
+        ) in parts.into_iter().enumerate()
+        {
+            drop(slots);
+            order.extend(keys.into_iter().zip(0..).map(|(key, row)| (key, idx as u32, row)));
+            tables.push((width, sums));
+        }
+        order.sort_unstable();
+        let mut total: Vec<T> = Vec::new();
+        for same in order.chunk_by(|a, b| a.0 == b.0) {
+            total.clear();
+            for (_, idx, row) in same {
+                let (width, sums) = &tables[*idx as usize];
+                let sums = &sums[*row as usize * width..(*row as usize + 1) * width];
+                if total.is_empty() {
+                    total.extend_from_slice(sums);
+                } else {
+                    for (sum, more) in total.iter_mut().zip(sums) {
+                        *sum = add(*sum, *more)?;
+                    }
+                }
+            }
+            on_row(same[0].0, &total);
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, key: u64) -> u32 {
+        let mask = self.slots.len() - 1;
+        let mut slot = home(key) & mask;
+        loop {
+            let (found, row) = self.slots[slot];
+            if row == EMPTY {
+                let row = self.keys.len() as u32;
+                self.slots[slot] = (key, row);
+                self.keys.push(key);
+                return row;
+            }
+            if found == key {
+                return row;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Room for so many more keys, at most half full.
+    fn reserve(&mut self, n: usize) {
+        let wanted = ((self.keys.len() + n) * 2).next_power_of_two();
+        if wanted <= self.slots.len() {
+            return;
+        }
+        let mut slots = vec![(0, EMPTY); wanted * 2];
+        for (key, row) in self.keys.iter().zip(0..) {
+            let mut slot = home(*key) & (slots.len() - 1);
+            while slots[slot].1 != EMPTY {
+                slot = (slot + 1) & (slots.len() - 1);
+            }
+            slots[slot] = (*key, row);
+        }
+        self.slots = slots;
+    }
+}
+
+/// Where a key's search starts, before it is cut to the table's size.
+fn home(key: u64) -> usize {
+    (u128::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_keys_while_the_table_grows() {
+        let mut keyed: SumTable<i64> = SumTable::new(2);
+        let mut rows = Vec::new();
+        for round in 0..3 {
+            for start in (0..5_000_u64).step_by(100) {
+                let keys: Vec<u64> = (start..start + 100).map(|key| (key * key) << 9).collect();
+                keyed.rows(&keys, &mut rows);
+                for (key, row) in keys.iter().zip(&rows) {
+                    let sums = keyed.sums_mut(*row);
+                    sums[0] += 1;
+                    assert!(round == 0 || sums[1] == *key as i64);
+                    sums[1] = *key as i64;
+                }
+            }
+        }
+        let mut other = SumTable::new(2);
+        other
+            .merge(&keyed, |a: i64, b| a.checked_add(b).ok_or(()))
+            .unwrap();
+        let mut keys = Vec::new();
+        let add = |a: i64, b: i64| a.checked_add(b).ok_or(());
+        SumTable::for_each_sorted(vec![keyed, SumTable::new(2), other], add, |key, sums| {
+            assert_eq!(sums, [6, 2 * key as i64]);
+            keys.push(key);
+        })
+        .unwrap();
+        assert!(keys.len() == 5_000 && keys.is_sorted());
+    }
+}
