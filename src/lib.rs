@@ -8,12 +8,14 @@
 //! generate                                                   └─► gate ◄──┴────► report.html
 //! ```
 //!
-//! The traffic log is scanned once and reduced to the [cube](replay::Cube): integer sums per tenant, layer, stage, release, window and
-//! bucket group. Everything after it works on the cube. [`study::run`] is the whole pipeline; every command is one of its stages.
+//! The traffic log is scanned once and reduced to the [cube](replay::Cube): integer sums per tenant,
+//! layer, stage, release, window and bucket group. Everything after it works on the cube.
+//! [`study::run`] is the whole pipeline; every command is one of its stages.
 //!
-//! The core is pure: [`bucket`], the kernels of [`layer`] and [`replay`], [`stats`], [`qos`], [`analysis`], [`ramp`] and [`gate`] take
-//! values and return values. Files, terminal and command line are at the rim: [`input`], [`output`], [`report`], [`cli`], [`study`].
-//! Time is an argument (`as_of`), never read inside.
+//! The core takes values and returns values: [`stats`], [`bucket`], [`metric`], [`scenario`],
+//! [`qos`], [`analysis`], [`ramp`], [`simulate`] and [`gate`] read no file, clock or terminal. These
+//! are at the rim: [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an argument
+//! (`as_of`).
 
 // The rooms stand in the order of the flow, ground first: a room imports only rooms above it in this list.
 // `tests/integration/architecture.rs` holds this. A comment between two rooms keeps rustfmt from sorting them.
