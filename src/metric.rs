@@ -90,7 +90,7 @@ impl ColumnKind {
 /// A column as metrics read it: its values, or whether they pass a test.
 ///
 /// ```
-/// use crate::metric::Reading;
+/// use sluice::metric::Reading;
 /// assert_eq!(Reading::parse("latency_ms > 2000").unwrap().column, "latency_ms");
 /// assert_eq!(Reading::parse("feature='refund'").unwrap().to_string(), "feature = 'refund'");
 /// assert!(Reading::parse("mean of latency").is_none());
@@ -453,7 +453,7 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     ]
 }
 
-/// The metrics that QoS is made of, in the order of [`Rates`].
+/// The metrics that QoS is made of, in the order of `qos::Rates`.
 pub const RATE_METRICS: [&str; 6] = [
     "bad_rate",
     "availability",

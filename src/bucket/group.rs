@@ -8,7 +8,7 @@ pub const N_GROUPS: u16 = 370;
 /// The group of a bucket (0..=9999).
 ///
 /// ```
-/// use crate::bucket::{group_of, N_GROUPS};
+/// use sluice::bucket::{group_of, N_GROUPS};
 /// assert_eq!(group_of(99), 99);
 /// assert_eq!(group_of(109), 100);
 /// assert_eq!(group_of(9_999), N_GROUPS - 1);

@@ -3,7 +3,7 @@
 /// The 32-bit hash of some bytes under a seed.
 ///
 /// ```
-/// assert_eq!(crate::bucket::murmur3::murmur3_x86_32(b"hello", 0), 0x248b_fa47);
+/// assert_eq!(sluice::bucket::murmur3_x86_32(b"hello", 0), 0x248b_fa47);
 /// ```
 pub fn murmur3_x86_32(bytes: &[u8], seed: u32) -> u32 {
     Prefix::new(&[], seed).hash(bytes)

@@ -143,8 +143,8 @@ fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
 /// The score in ten-thousandths: `wR R + wF F + wM M + wA A`, added in this order, rounded to four decimals.
 ///
 /// ```
-/// use crate::layer::{score, parts, Features};
-/// use crate::scenario::{Consent, LayerMode, Layering, UnknownUsers};
+/// use sluice::layer::{score, parts, Features};
+/// use sluice::scenario::{Consent, LayerMode, Layering, UnknownUsers};
 /// let layering = Layering {
 ///     mode: LayerMode::Threshold, weights: [0.2, 0.2, 0.3, 0.3], recency_cap_secs: 30.0 * 86_400.0,
 ///     use_count_cap: 100.0, user_value_cap: 100_000.0, unknown: UnknownUsers::Protect, consent: Consent::OptIn,

@@ -35,7 +35,7 @@ fn term(p: f64, q: f64) -> f64 {
 /// `None` if either holds nothing.
 ///
 /// ```
-/// use crate::stats::psi::psi;
+/// use sluice::stats::psi::psi;
 /// assert_eq!(psi(&[5, 5], &[50, 50]), Some(0.0));
 /// assert!((psi(&[50, 50], &[20, 80]).unwrap() - 0.3 * (1.6_f64.ln() - 0.4_f64.ln())).abs() < 1e-12);
 /// // Beyond the highest score there is no cell: those who moved up a little from the top decile are in it still.

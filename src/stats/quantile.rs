@@ -13,7 +13,7 @@ const MANTISSA_BITS: u32 = 6;
 /// The bin of a value in integer units (at least 1).
 ///
 /// ```
-/// use crate::stats::quantile::{bin_of, bin_bounds};
+/// use sluice::stats::quantile::{bin_of, bin_bounds};
 /// let (low, high) = bin_bounds(bin_of(1_234_567));
 /// assert!(low <= 1_234_567.0 && 1_234_567.0 < high && high / low < 1.0157);
 /// ```
