@@ -6,7 +6,8 @@ use crate::bucket::Ratio;
 use crate::metric::{Better, Metric};
 use crate::qos::{GuardrailInput, QosArm};
 use crate::scenario::{Guardrail, LATENCY_P95, Scenario, Sequential};
-use crate::stats::effect::{Effect, EffectMethod, Estimate, IntervalSpec, Look};
+use crate::stats::difference::Estimate;
+use crate::stats::effect::{Effect, EffectMethod, IntervalSpec, Look};
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Interval, Reason, effect, sequential};
 

@@ -2,7 +2,7 @@
 
 use crate::calc::fields::{Fields, Refusal, Taken};
 use crate::stats::contrast::TestPlan;
-use crate::stats::effect::Estimate;
+use crate::stats::difference::Estimate;
 use crate::stats::moments::{Moments, RatioSums};
 use crate::stats::p_value::Alternative;
 use crate::stats::two_proportions::TwoByTwo;

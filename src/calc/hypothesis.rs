@@ -4,7 +4,7 @@ use crate::calc::answer::Answer;
 use crate::calc::arms;
 use crate::calc::fields::{Fields, Taken};
 use crate::stats::bootstrap::{BootstrapMethod, Statistic};
-use crate::stats::effect::Estimate;
+use crate::stats::difference::Estimate;
 use crate::stats::moments::Moments;
 use crate::stats::p_value::{Alternative, Ends};
 use crate::stats::ranks::RankTest;

@@ -1,7 +1,6 @@
 //! One planned test of an estimate, by z or t: statistic, p-value, interval, for each alternative.
 
-use crate::stats::dist::t_isf;
-use crate::stats::effect::Estimate;
+use crate::stats::difference::{Difference, Estimate, independent_variance, t_quantile, welch_df};
 use crate::stats::known::Reason;
 use crate::stats::p_value::{Ends, PValue};
 
@@ -50,34 +49,28 @@ pub struct TestPlan {
     pub alpha: f64,
 }
 
-/// Welch-Satterthwaite degrees of freedom of a sum of two variances; infinite if both are, and the fewer without variance.
-pub fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
-    // Shares of the sum, whose squares cannot overflow.
-    let share = v1 / (v1 + v0);
-    if v1 + v0 > 0.0 {
-        1.0 / (share * share / df1 + (1.0 - share) * (1.0 - share) / df0)
-    } else {
-        df1.min(df0)
-    }
-}
-
 /// Compares two independent estimates: variances add, degrees of freedom combine by Welch-Satterthwaite.
 ///
 /// # References
 /// METHODS section 1; Welch (1947).
 pub fn independent(control: Estimate, treatment: Estimate, plan: TestPlan) -> Contrast {
-    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
     let ln_df = welch_df(
         (treatment.std_error / treatment.estimate).powi(2),
         treatment.df,
         (control.std_error / control.estimate).powi(2),
         control.df,
     );
-    let df = welch_df(v1, treatment.df, v0, control.df);
+    let df = welch_df(treatment.variance(), treatment.df, control.variance(), control.df);
     let relative = relative(control, treatment, df, ln_df, plan);
     Contrast {
         relative,
-        ..with_error(control, treatment, (v1 + v0).sqrt(), df, plan)
+        ..with_error(
+            control,
+            treatment,
+            independent_variance(control, treatment).sqrt(),
+            df,
+            plan,
+        )
     }
 }
 
@@ -89,8 +82,8 @@ pub fn with_error(
     df: f64,
     plan: TestPlan,
 ) -> Contrast {
-    let effect_size = treatment.estimate - control.estimate;
-    let statistic = effect_size / std_error;
+    let difference = Difference::new(control, treatment, std_error, df);
+    let statistic = difference.statistic();
     let error = if !std_error.is_finite()
         || !df.is_finite() && df != f64::INFINITY
         || !statistic.is_finite() && std_error > 0.0
@@ -101,35 +94,22 @@ pub fn with_error(
     } else {
         Err(Reason::NoVariance)
     };
-    let quantile = |tail: f64| t_quantile(tail, df);
     Contrast {
         control: control.estimate,
         treatment: treatment.estimate,
-        effect_size,
+        effect_size: difference.effect_size,
         std_error: Some(std_error),
         statistic: error.is_ok().then_some(statistic),
         df: df.is_finite().then_some(df),
         p_value: error
-            .map(|()| plan.alternative.p_value(statistic, df))
+            .map(|()| difference.p_value(plan.alternative))
             .and_then(PValue::checked),
-        ci: error.map(|()| {
-            plan.alternative
-                .ends(effect_size, plan.alpha, |tail| quantile(tail) * std_error)
-        }),
+        ci: error.map(|()| difference.ends(plan.alternative, plan.alpha)),
         relative: if error == Err(Reason::OutOfRange) {
             Err(Reason::OutOfRange)
         } else {
             relative(control, treatment, df, df, plan)
         },
-    }
-}
-
-/// The t (or z) with an upper tail, also above one half.
-fn t_quantile(tail: f64, df: f64) -> f64 {
-    if tail > 0.5 {
-        -t_isf(1.0 - tail, df)
-    } else {
-        t_isf(tail, df)
     }
 }
 

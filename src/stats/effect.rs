@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::difference::{Difference, Estimate, independent_variance, welch_df_by_squares};
 use crate::stats::dist::{norm_isf, t_isf, t_sf};
 use crate::stats::known::{Interval, Reason};
 use crate::stats::ratio::RatioEstimate;
@@ -21,27 +22,6 @@ pub enum EffectMethod {
     Newcombe,
     /// From the arms' quantile intervals.
     Woodruff,
-}
-
-/// A value with its standard error and degrees of freedom.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The value.
-    pub estimate: f64,
-    /// Its standard error.
-    pub std_error: f64,
-    /// Degrees of freedom.
-    pub df: f64,
-}
-
-impl From<&RatioEstimate> for Estimate {
-    fn from(r: &RatioEstimate) -> Self {
-        Self {
-            estimate: r.estimate,
-            std_error: r.std_error,
-            df: r.df,
-        }
-    }
 }
 
 /// An effect: treatment minus control.
@@ -101,14 +81,13 @@ pub fn difference(
     levels: IntervalSpec,
     method: EffectMethod,
 ) -> Effect {
-    let effect_size = treatment.estimate - control.estimate;
-    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
-    let v = v1 + v0;
-    let std_error = v.sqrt();
-    let df = welch_df(control, treatment);
+    let v = independent_variance(control, treatment);
+    let df = welch_df_by_squares(control, treatment);
+    let difference = Difference::new(control, treatment, v.sqrt(), df);
+    let effect_size = difference.effect_size;
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
     let p_value = if v > 0.0 {
-        2.0 * t_sf(effect_size.abs() / std_error, df)
+        difference.two_sided_p_value()
     } else {
         1.0
     };
@@ -116,25 +95,14 @@ pub fn difference(
         control: control.estimate,
         treatment: treatment.estimate,
         effect_size,
-        std_error,
+        std_error: difference.std_error,
         df,
         p_value,
-        ci: Interval::around(effect_size, t_isf(0.5 * levels.alpha, df) * std_error),
+        ci: difference.interval(levels.alpha),
         anytime: Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha)),
         anytime_p_value: sequential::p_value(effect_size, v, tau2),
         relative: relative(control, treatment, levels.alpha, df),
         method,
-    }
-}
-
-/// Welch and Satterthwaite's degrees of freedom; without any variance, the smaller of both.
-fn welch_df(control: Estimate, treatment: Estimate) -> f64 {
-    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
-    let v = v1 + v0;
-    if v > 0.0 {
-        v * v / (v1 * v1 / treatment.df + v0 * v0 / control.df)
-    } else {
-        treatment.df.min(control.df)
     }
 }
 
@@ -175,7 +143,7 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
     if Interval::around(r0, t_isf(0.5 * alpha, control.df) * control.std_error).contains_zero() {
         return None;
     }
-    let (v1, v0) = (treatment.std_error.powi(2), control.std_error.powi(2));
+    let (v1, v0) = (treatment.variance(), control.variance());
     let (rel_effect_size, t) = (treatment.estimate / r0 - 1.0, t_isf(0.5 * alpha, df));
     if r0.abs() < FIELLER_WITHIN * control.std_error {
         let (a, b, c) = (
@@ -299,11 +267,11 @@ impl Look {
         }
         let (effect_size, v) = (
             r1.estimate - r0.estimate,
-            r0.std_error.powi(2) + r1.std_error.powi(2),
+            independent_variance(r0.into(), r1.into()),
         );
         let is_rare = proportion && is_rare(r0, r1);
         let interval = if is_rare {
-            newcombe_anytime(r0, r1, welch_df(r0.into(), r1.into()), levels, tau2).1
+            newcombe_anytime(r0, r1, welch_df_by_squares(r0.into(), r1.into()), levels, tau2).1
         } else {
             Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha))
         };

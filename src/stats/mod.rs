@@ -5,6 +5,7 @@ pub mod bootstrap;
 mod clusters;
 pub mod confidence_sequence;
 pub mod contrast;
+pub mod difference;
 pub mod dist;
 pub mod effect;
 pub mod exact;

@@ -2,7 +2,7 @@
 
 use crate::stats::contrast;
 use crate::stats::contrast::{Contrast, TestPlan};
-use crate::stats::effect::Estimate;
+use crate::stats::difference::Estimate;
 use crate::stats::known::Reason;
 
 /// A sample's size, mean and variance (with n - 1).

@@ -63,14 +63,25 @@ impl PValue {
 }
 
 impl Alternative {
-    /// The tail beyond a z (infinite `df`) or t statistic.
-    pub fn p_value(self, statistic: f64, df: f64) -> PValue {
-        let (signed, sides) = match self {
+    /// The statistic and the number of sides whose tail counts.
+    fn signed(self, statistic: f64) -> (f64, f64) {
+        match self {
             Self::TwoSided => (statistic.abs(), 2.0),
             Self::Greater => (statistic, 1.0),
             Self::Less => (-statistic, 1.0),
-        };
-        let tail = sides * t_sf(signed, df);
+        }
+    }
+
+    /// The probability beyond a z (infinite `df`) or t statistic, both sides together.
+    pub(super) fn tail(self, statistic: f64, df: f64) -> f64 {
+        let (signed, sides) = self.signed(statistic);
+        sides * t_sf(signed, df)
+    }
+
+    /// The p-value of a z (infinite `df`) or t statistic.
+    pub fn p_value(self, statistic: f64, df: f64) -> PValue {
+        let (signed, sides) = self.signed(statistic);
+        let tail = self.tail(statistic, df);
         // Of two numbers, `min` takes the one that is one.
         let p = if tail > 1.0 { 1.0 } else { tail };
         let log10_p = if p.is_nan() || p > 1e-290 {

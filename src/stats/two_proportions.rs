@@ -1,8 +1,8 @@
 //! Two proportions from counts, without clusters.
 
 use crate::stats::contrast::{Contrast, TestPlan};
+use crate::stats::difference::Estimate;
 use crate::stats::dist::{chi2_sf, ln_chi2_sf, norm_isf};
-use crate::stats::effect::Estimate;
 use crate::stats::known::Reason;
 use crate::stats::p_value::{Ends, PValue};
 use crate::stats::special::deviance;
