@@ -187,14 +187,14 @@ impl Reading {
     }
 
     /// Whether it reads text.
-    pub fn is_of_text(&self) -> bool {
+    pub fn tests_text(&self) -> bool {
         matches!(self.test, Some(Test::Is(_) | Test::IsNot(_)))
     }
 }
 
 impl Test {
     /// Whether a number passes; texts never do.
-    pub fn of_number(&self, value: f64) -> bool {
+    pub fn passes_number(&self, value: f64) -> bool {
         let Self::Number(comparison, limit) = self else {
             return false;
         };
@@ -209,7 +209,7 @@ impl Test {
     }
 
     /// Whether a text passes; numbers never do.
-    pub fn of_text(&self, value: &[u8]) -> bool {
+    pub fn passes_text(&self, value: &[u8]) -> bool {
         match self {
             Self::Number(..) => false,
             Self::Is(text) => value == text.as_bytes(),

@@ -268,7 +268,7 @@ pub fn affected(
                     None => found.n_without_user += 1,
                 }
                 if let Some(session) = &row.session_id {
-                    sessions.insert(hash::join(hash::of_id(session.as_bytes()), user.unwrap_or(0)));
+                    sessions.insert(hash::join(hash::hash_id(session.as_bytes()), user.unwrap_or(0)));
                 }
                 found.first = found.first.into_iter().chain(row.event_time).min();
                 found.last = found.last.into_iter().chain(row.event_time).max();

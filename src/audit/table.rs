@@ -32,7 +32,7 @@ pub fn write(
     find: impl FnOnce(&mut OnRows<'_>) -> Result<Affected>,
 ) -> Result<Affected> {
     let mut found = None;
-    let is_csv = match Format::of(path) {
+    let is_csv = match Format::by_path(path) {
         Some(Format::Csv { gzip: false }) => true,
         Some(Format::Parquet) => false,
         _ => {

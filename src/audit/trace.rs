@@ -56,5 +56,5 @@ pub(super) fn trace_row(links: &Links<'_>, row: usize, reader: &TrafficReader) -
 
 /// A user of a tenant, as 64 bits.
 pub(super) fn user_hash(tenant: &str, user: &str) -> u64 {
-    hash::join(hash::of_id(tenant.as_bytes()), hash::of_id(user.as_bytes()))
+    hash::join(hash::hash_id(tenant.as_bytes()), hash::hash_id(user.as_bytes()))
 }

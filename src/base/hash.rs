@@ -4,7 +4,7 @@ use twox_hash::XxHash3_64;
 
 /// The hash of an id. Two of n ids share one with probability n² / 2^65: 1e-5 among 20 million.
 #[inline]
-pub(crate) fn of_id(id: &[u8]) -> u64 {
+pub(crate) fn hash_id(id: &[u8]) -> u64 {
     XxHash3_64::oneshot(id)
 }
 
@@ -13,7 +13,7 @@ pub(crate) const EMPTY: u64 = 0;
 
 /// The hash of a user's id under a seed. Should two users of a table share one, another seed tells them apart.
 #[inline]
-pub(crate) fn of_user_id(id: &[u8], seed: u64) -> u64 {
+pub(crate) fn hash_user_id(id: &[u8], seed: u64) -> u64 {
     if id.is_empty() {
         EMPTY
     } else {
@@ -39,7 +39,7 @@ mod tests {
         let n = 100_000;
         for bit in [0, 13, 31, 40, 63] {
             let ones = (0..n)
-                .filter(|i: &u64| join(7, of_id(&i.to_le_bytes())) >> bit & 1 == 1)
+                .filter(|i: &u64| join(7, hash_id(&i.to_le_bytes())) >> bit & 1 == 1)
                 .count();
             // Binomial(100 000, .5): sd 158.
             assert!((49_200..50_800).contains(&ones), "bit {bit}: {ones}");

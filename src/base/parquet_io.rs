@@ -53,7 +53,7 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
     }
 
     /// For whole numbers of which most differ: differences to the one before are stored.
-    pub(crate) fn of_numbers(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
+    pub(crate) fn for_numbers(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_dictionary_enabled(false)

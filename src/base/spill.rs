@@ -22,7 +22,7 @@ const HELD: usize = 1_000_000;
 pub(crate) struct Fingerprints(RandomState, RandomState);
 
 impl Fingerprints {
-    pub(crate) fn of(&self, tenant: &str, user_id: &str) -> u128 {
+    pub(crate) fn fingerprint(&self, tenant: &str, user_id: &str) -> u128 {
         let user = (tenant, user_id);
         u128::from(self.0.hash_one(user)) << 64 | u128::from(self.1.hash_one(user))
     }
@@ -158,7 +158,10 @@ mod tests {
             let mut spill = Spill::new(&dir.path().join("out"));
             for record in 0..n {
                 spill
-                    .push(fingerprints.of("t", &(record % 500).to_string()), record.into())
+                    .push(
+                        fingerprints.fingerprint("t", &(record % 500).to_string()),
+                        record.into(),
+                    )
                     .unwrap();
             }
             let (mut n_records, mut n_keys) = (0, 0);

@@ -84,7 +84,7 @@ pub const PLATFORMS: [(Platform, &str, u16); 17] = [
 
 impl Platform {
     /// The system of a name.
-    pub fn of(name: &str) -> Option<Self> {
+    pub fn by_name(name: &str) -> Option<Self> {
         PLATFORMS
             .iter()
             .find(|(_, known, _)| *known == name)
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn every_system_deals_users_evenly_and_in_its_own_steps() {
         for (platform, name, step) in PLATFORMS {
-            assert_eq!(Platform::of(name), Some(platform));
+            assert_eq!(Platform::by_name(name), Some(platform));
             let salt = if platform == Platform::Split { "7" } else { "plan" };
             let buckets: Vec<u16> = (0..20_000)
                 .filter_map(|i| platform.bucket("agent", salt, &format!("u{i}")))

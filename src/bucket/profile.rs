@@ -92,7 +92,7 @@ impl Profile {
             "sluice" => Self::Sluice { salt },
             "external" => Self::External { salt },
             _ => Self::Platform {
-                platform: Platform::of(name)?,
+                platform: Platform::by_name(name)?,
                 flag: flag.to_owned(),
                 salt,
             },

@@ -351,7 +351,7 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
             };
             let ends = plan.alternative.ends(d, plan.alpha, |_| half);
             let p_value = match plan.alternative {
-                Alternative::TwoSided => PValue::of_ln(-sequential::ln_e_value(d, v, tau2)),
+                Alternative::TwoSided => PValue::from_ln(-sequential::ln_e_value(d, v, tau2)),
                 // The p-value at which the interval's own form just reaches 0.
                 Alternative::Greater if v_star.is_none() => sequential::one_sided_bound_p_value(d, v, tau2),
                 Alternative::Less if v_star.is_none() => sequential::one_sided_bound_p_value(-d, v, tau2),

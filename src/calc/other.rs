@@ -426,7 +426,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     }
     answer.put_known("replay", replay(&log, &policy, &action, &pscore, alpha));
     put_bounded(&mut answer, fields, &log, alpha)?;
-    let overlap = Overlap::of(&log).ok_or(Reason::NoOverlap);
+    let overlap = Overlap::from_log(&log).ok_or(Reason::NoOverlap);
     answer.put_known("ess", overlap.map(|overlap| overlap.ess));
     answer.put_known("max_weight", overlap.map(|overlap| overlap.max_weight));
     answer.put_known("top_weight_share", overlap.map(|overlap| overlap.top_share));

@@ -217,7 +217,7 @@ pub(super) fn check_period(from: Option<Micros>, until: Option<Micros>) -> Resul
 
 /// Refuses a name that says no format, before anything is read.
 pub(super) fn check_out(path: &Path) -> Result<()> {
-    match Format::of(path) {
+    match Format::by_path(path) {
         Some(Format::Csv { gzip: false } | Format::Parquet) => Ok(()),
         _ => Err(Error::usage(format!(
             "expected --out to end in .csv or .parquet, found {}",

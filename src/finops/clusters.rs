@@ -292,7 +292,7 @@ mod tests {
             .map(|thread| (Records::new(near, thread, max_held), vec![0, 1, 2]))
             .collect();
         for row in 0..20_000_u64 {
-            let (user, session) = (hash::of_id(&(row % 700).to_le_bytes()), row % 1_900);
+            let (user, session) = (hash::hash_id(&(row % 700).to_le_bytes()), row % 1_900);
             let record = ClusterRecord {
                 user,
                 line: (row % 3) as u32,

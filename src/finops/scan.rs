@@ -448,5 +448,5 @@ impl<'a> ScanState<'a> {
 /// The hash of a row's text; an empty one says as little as none.
 fn hash_of_text(column: &crate::input::Column, row: usize) -> Option<i64> {
     let hash = column.values[row];
-    (!column.is_absent(row) && hash != hash::of_id(b"") as i64).then_some(hash)
+    (!column.is_absent(row) && hash != hash::hash_id(b"") as i64).then_some(hash)
 }

@@ -28,7 +28,7 @@ enum Values {
 /// A name that is neither, or a file that cannot be written.
 pub fn write(bill: &Chargeback, path: &Path) -> Result<()> {
     let columns = columns(bill);
-    match Format::of(path) {
+    match Format::by_path(path) {
         Some(Format::Csv { gzip: false }) => write_csv(path, &columns, bill.lines.len()),
         Some(Format::Parquet) => write_parquet(path, columns),
         _ => Err(Error::usage(format!(

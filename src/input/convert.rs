@@ -235,11 +235,11 @@ pub(crate) fn units(
         return Ok(None);
     };
     let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
-    if let Some(test) = reading.test.as_ref().filter(|_| reading.is_of_text()) {
+    if let Some(test) = reading.test.as_ref().filter(|_| reading.tests_text()) {
         return Ok(text(batch, idx)?.map(|texts| {
             texts
                 .iter()
-                .map(|text| Some(i64::from(test.of_text(text?.as_bytes()))))
+                .map(|text| Some(i64::from(test.passes_text(text?.as_bytes()))))
                 .collect()
         }));
     }
@@ -268,7 +268,7 @@ pub(crate) fn units(
             continue;
         };
         units.push(match &reading.test {
-            Some(test) => Some(i64::from(test.of_number(value))),
+            Some(test) => Some(i64::from(test.passes_number(value))),
             None => match kind.quantize(value, min) {
                 Ok(units) => Some(units),
                 Err(expected) => {

@@ -215,7 +215,7 @@ impl UserFeatures {
             last_use_secs: column(&|user| user.last_event as f64 / SECOND as f64),
             use_count: column(&|user| user.use_count as f64),
             user_value: column(&|user| user.value_micros as f64 / 1e6),
-            ..UserBatch::of_ids(
+            ..UserBatch::from_ids(
                 features
                     .iter()
                     .map(|user| Some(user.user_id.as_str()))

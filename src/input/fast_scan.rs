@@ -97,7 +97,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(data_type: &DataType, physical: Physical) -> Option<Self> {
+    fn from_types(data_type: &DataType, physical: Physical) -> Option<Self> {
         let value = match data_type {
             DataType::Dictionary(_, value) => value,
             other => other,
@@ -300,7 +300,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
         if descr.max_rep_level() > 0 || descr.max_def_level() > 1 || descr.path().parts().len() != 1 {
             return Err(Unsupported);
         }
-        let kind = Kind::of(field.data_type(), descr.physical_type())
+        let kind = Kind::from_types(field.data_type(), descr.physical_type())
             .filter(|kind| mapping.accepts(*kind))
             .ok_or(Unsupported)?;
         let group = footer.metadata().row_group(row_group);

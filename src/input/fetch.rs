@@ -208,7 +208,7 @@ fn download(url: &str, root: &Path) -> Result<Fetch> {
         let mut objects = bucket.list_below(folder, usize::MAX)?;
         objects.retain(|object| {
             let below = object.key[folder.len()..].trim_start_matches('/');
-            !is_hidden(below) && Format::of(Path::new(below)).is_some()
+            !is_hidden(below) && Format::by_path(Path::new(below)).is_some()
         });
         (folder.to_owned(), true, objects)
     };

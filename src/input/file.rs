@@ -58,7 +58,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
                 }
                 if entry.is_dir() {
                     todo.push(entry);
-                } else if Format::of(&entry).is_some() {
+                } else if Format::by_path(&entry).is_some() {
                     files.push(entry);
                 }
             }

@@ -21,7 +21,7 @@ pub enum Format {
 
 impl Format {
     /// The format that a file's name announces.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn by_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let (stem, gzip) = name
             .strip_suffix(".gz")

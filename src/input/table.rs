@@ -44,7 +44,7 @@ impl Table {
     pub fn open(source: &Source) -> Result<Self> {
         let mut found = Vec::new();
         for path in find_files(&source.path)? {
-            let Some(format) = Format::of(&path) else {
+            let Some(format) = Format::by_path(&path) else {
                 return Err(Error::in_file(
                     &path,
                     "expected a name ending in .parquet, .csv, .csv.gz, .ndjson, .jsonl or their .gz, found another",
@@ -52,23 +52,23 @@ impl Table {
             };
             found.push((path, format));
         }
-        Self::of_files(source, found)
+        Self::from_files(source, found)
     }
 
     /// One Parquet file, whatever its name.
     ///
     /// # Errors
     /// One whose header cannot be read.
-    pub fn of_parquet(path: &Path) -> Result<Self> {
+    pub fn from_parquet(path: &Path) -> Result<Self> {
         let source = Source {
             path: path.to_owned(),
             columns: BTreeMap::new(),
             constants: BTreeMap::new(),
         };
-        Self::of_files(&source, vec![(path.to_owned(), Format::Parquet)])
+        Self::from_files(&source, vec![(path.to_owned(), Format::Parquet)])
     }
 
-    fn of_files(source: &Source, found: Vec<(PathBuf, Format)>) -> Result<Self> {
+    fn from_files(source: &Source, found: Vec<(PathBuf, Format)>) -> Result<Self> {
         let mut files = Vec::new();
         let mut parts = Vec::new();
         for (file_idx, (path, format)) in found.into_iter().enumerate() {

@@ -177,7 +177,7 @@ impl Turns {
             n: 0,
             at: column(),
             user: column(),
-            tenant: Column::new(hash::of_id(DEFAULT_TENANT.as_bytes()) as i64),
+            tenant: Column::new(hash::hash_id(DEFAULT_TENANT.as_bytes()) as i64),
             release: Column::new(release::UNKNOWN),
             layer: Column::new(color::NONE),
             is_shadow: column(),
@@ -258,10 +258,10 @@ impl TrafficReader {
         };
         let propensities =
             |values: &[f64], out: &mut [i64]| ColumnKind::Real.quantize_all(values, f64::NEG_INFINITY, out);
-        let of_id = |id: &[u8]| hash::of_id(id) as i64;
-        let of_user = |id: &[u8]| hash::of_user_id(id, names.seed) as i64;
+        let of_id = |id: &[u8]| hash::hash_id(id) as i64;
+        let of_user = |id: &[u8]| hash::hash_user_id(id, names.seed) as i64;
         let of_tenant = |id: &[u8]| {
-            hash::of_id(if id.is_empty() {
+            hash::hash_id(if id.is_empty() {
                 DEFAULT_TENANT.as_bytes()
             } else {
                 id
@@ -270,7 +270,7 @@ impl TrafficReader {
         let of_release = |id: &[u8]| names.release(id);
         let of_layer = |id: &[u8]| names.layer(id);
         let flags = |values: &[f64], out: &mut [i64]| ColumnKind::Flag.quantize_all(values, 0.0, out);
-        let readings: Vec<ReadingMap<'_>> = self.measured().iter().map(ReadingMap::of).collect();
+        let readings: Vec<ReadingMap<'_>> = self.measured().iter().map(ReadingMap::new).collect();
 
         let spellings: Vec<Spellings> = self.breakdowns().iter().map(|_| Spellings::default()).collect();
         let spell: Vec<_> = spellings
@@ -367,7 +367,7 @@ struct Spellings {
 
 impl Spellings {
     fn hash(&self, text: &[u8]) -> i64 {
-        let hash = hash::of_id(text) as i64;
+        let hash = hash::hash_id(text) as i64;
         if self.known.borrow_mut().insert(hash) {
             self.new
                 .borrow_mut()
@@ -412,14 +412,14 @@ type NumberMap<'a> = Box<dyn Fn(&[f64], &mut [i64]) -> bool + 'a>;
 type TextMap<'a> = Box<dyn Fn(&[u8]) -> i64 + 'a>;
 
 impl<'a> ReadingMap<'a> {
-    fn of(reading: &'a Reading) -> Self {
+    fn new(reading: &'a Reading) -> Self {
         let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
         let numbers: NumberMap<'a> = match &reading.test {
             None => Box::new(move |values, out| kind.quantize_all(values, min, out)),
             Some(test) => Box::new(move |values, out| {
                 out.iter_mut()
                     .zip(values)
-                    .for_each(|(out, value)| *out = i64::from(test.of_number(*value)));
+                    .for_each(|(out, value)| *out = i64::from(test.passes_number(*value)));
                 let is_flag = kind == ColumnKind::Flag;
                 values.iter().all(|value| {
                     value.is_finite() && *value >= min && (!is_flag || *value == 0.0 || *value == 1.0)
@@ -430,13 +430,13 @@ impl<'a> ReadingMap<'a> {
             reading,
             numbers,
             texts: Box::new(move |text| {
-                i64::from(reading.test.as_ref().is_some_and(|test| test.of_text(text)))
+                i64::from(reading.test.as_ref().is_some_and(|test| test.passes_text(text)))
             }),
         }
     }
 
     fn mapping(&self, is_flag: bool) -> Mapping<'_, i64> {
-        if self.reading.is_of_text() {
+        if self.reading.tests_text() {
             return Mapping::Id(&*self.texts);
         }
         let kind = column_kind(&self.reading.column);
@@ -444,7 +444,7 @@ impl<'a> ReadingMap<'a> {
             return Mapping::Number(&*self.numbers);
         }
         let of = |value: f64| match &self.reading.test {
-            Some(test) => i64::from(test.of_number(value)),
+            Some(test) => i64::from(test.passes_number(value)),
             None => (value * kind.units()) as i64,
         };
         Mapping::Flag([of(0.0), of(1.0)])
@@ -464,7 +464,7 @@ impl Turns {
         let text_at = |texts: Option<&StringArray>, row: usize| -> Option<u64> {
             texts
                 .filter(|texts| texts.is_valid(row))
-                .map(|texts| hash::of_id(texts.value(row).as_bytes()))
+                .map(|texts| hash::hash_id(texts.value(row).as_bytes()))
         };
         let hashed = |column: &mut Column, texts: Option<&StringArray>| {
             column.fill_with(n, |row| text_at(texts, start + row).map(|hash| hash as i64));
@@ -489,10 +489,10 @@ impl Turns {
         self.user.fill_with(n, |row| {
             users
                 .is_valid(start + row)
-                .then(|| hash::of_user_id(users.value(start + row).as_bytes(), names.seed) as i64)
+                .then(|| hash::hash_user_id(users.value(start + row).as_bytes(), names.seed) as i64)
         });
         self.tenant.fill_with(n, |row| {
-            Some(hash::of_id(tenant_at(batch.tenant_id.as_ref(), start + row).as_bytes()) as i64)
+            Some(hash::hash_id(tenant_at(batch.tenant_id.as_ref(), start + row).as_bytes()) as i64)
         });
         let valid = |texts: &StringArray, row: usize| texts.is_valid(start + row);
         let releases = &batch.release_id;

@@ -67,7 +67,7 @@ pub enum TagColumn {
 
 impl UserBatch {
     /// Users that are known by their ids only.
-    pub fn of_ids(user_id: StringArray, tenant_id: Option<StringArray>) -> Self {
+    pub fn from_ids(user_id: StringArray, tenant_id: Option<StringArray>) -> Self {
         Self {
             user_id,
             tenant_id,
@@ -226,7 +226,7 @@ impl<'a> UserReader<'a> {
             let Some(user_id) = convert::required_text(&batch, 0, &mut faults)? else {
                 return Ok(());
             };
-            let mut users = UserBatch::of_ids(user_id, convert::text(&batch, 1)?);
+            let mut users = UserBatch::from_ids(user_id, convert::text(&batch, 1)?);
             if n_columns > N_ID_COLUMNS {
                 self.read_features(&batch, &mut users, &mut faults)?;
             }

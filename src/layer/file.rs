@@ -55,7 +55,7 @@ impl PassThrough {
     }
 
     /// The type of a table's column, if all its files are Parquet and agree on it; else text.
-    pub(super) fn of(table: &Table, canonical: &str, repetition: Repetition) -> ParquetResult<Self> {
+    pub(super) fn from_table(table: &Table, canonical: &str, repetition: Repetition) -> ParquetResult<Self> {
         let mut found: Option<Type> = None;
         for file in &table.files {
             let of_file = file

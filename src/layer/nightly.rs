@@ -432,7 +432,7 @@ impl<'a> Side<'a> {
             self.first += self.batch.take().map_or(0, |rows| rows.len() as u64);
             self.at = 0;
             match guard(self.path, || reader.next().transpose())? {
-                Some(batch) => self.batch = Some(LayerRows::of(&batch, self.path)?),
+                Some(batch) => self.batch = Some(LayerRows::from_batch(&batch, self.path)?),
                 None => self.reader = None,
             }
         }
@@ -566,8 +566,9 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
             continue;
         }
         // A user whom the other night had before: that night is ahead, so only this one goes on.
-        let keys = [0, 1]
-            .map(|night| there[night].then(|| fingerprints.of(sides[night].id().0, sides[night].id().1)));
+        let keys = [0, 1].map(|night| {
+            there[night].then(|| fingerprints.fingerprint(sides[night].id().0, sides[night].id().1))
+        });
         if let Some(after) = keys[0].and_then(|key| waiting[1].remove(&key)) {
             let before = sides[0].take(&mut found, 0);
             before.into_iter().for_each(|before| found.stays(before, after));
@@ -608,7 +609,7 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Differ
     for night in [0, 1] {
         let mut side = Side::open(paths[night])?;
         while side.ready()? {
-            let key = fingerprints.of(side.id().0, side.id().1);
+            let key = fingerprints.fingerprint(side.id().0, side.id().1);
             let Some(member) = side.take(&mut found, night) else {
                 continue;
             };

@@ -133,7 +133,7 @@ impl<'a> Passes<'a> {
         mut on_tied: impl FnMut(usize, &TenantCuts, u64),
     ) -> Result<()> {
         let scored = &part.scored;
-        let cuts = quotas.of(&scored.tenants);
+        let cuts = quotas.for_tenants(&scored.tenants);
         let tenant_of = |row: usize| {
             if scored.tenant.is_empty() {
                 0
@@ -202,7 +202,7 @@ impl<'a> Passes<'a> {
                 .map(|score| of_score[usize::from(*score)])
                 .collect(),
             Assignment::Quotas(quotas) => {
-                let cuts = quotas.of(&scored.tenants);
+                let cuts = quotas.for_tenants(&scored.tenants);
                 let layer = |tenant: usize, score: u16| match cuts[tenant].map(|cuts| cuts.place(score)) {
                     Some(Placement::Layer(layer)) => layer,
                     _ => last,
@@ -292,7 +292,8 @@ impl<'a> Passes<'a> {
         let has_tenants = self.users.has_tenants();
         match self.users {
             Users::Table(reader) => {
-                let of = |canonical, repetition| PassThrough::of(reader.table(), canonical, repetition);
+                let of =
+                    |canonical, repetition| PassThrough::from_table(reader.table(), canonical, repetition);
                 let tenant_id = has_tenants
                     .then(|| of("tenant_id", Repetition::OPTIONAL))
                     .transpose()?;

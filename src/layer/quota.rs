@@ -252,7 +252,7 @@ impl Quotas {
     }
 
     /// The cuts of these tenants, in order.
-    pub(super) fn of<'a>(&'a self, tenants: &[String]) -> Vec<Option<&'a TenantCuts>> {
+    pub(super) fn for_tenants<'a>(&'a self, tenants: &[String]) -> Vec<Option<&'a TenantCuts>> {
         tenants.iter().map(|name| self.tenants.get(name)).collect()
     }
 

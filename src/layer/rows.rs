@@ -78,7 +78,7 @@ impl<'a> LayerFileReader<'a> {
                 .build()
         })?;
         while let Some(batch) = guard(path, || reader.next().transpose())? {
-            on_rows(&LayerRows::of(&batch, path)?)?;
+            on_rows(&LayerRows::from_batch(&batch, path)?)?;
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl LayerRows {
     ///
     /// # Errors
     /// A table that `sluice layer` did not write.
-    pub(crate) fn of(batch: &RecordBatch, path: &Path) -> Result<Self> {
+    pub(crate) fn from_batch(batch: &RecordBatch, path: &Path) -> Result<Self> {
         let wrong = |found: &str| {
             let expected =
                 "expected a layer table: an id, a layer, a score of 0..=1 and a consent in every row";

@@ -82,7 +82,7 @@ impl Layers {
         };
         check_pinned(plan, &layers.digest, path)?;
         parquet_io::read(path, &mut |batch| {
-            let rows = LayerRows::of(batch, path)?;
+            let rows = LayerRows::from_batch(batch, path)?;
             layers.has_tenants |= rows.tenants.is_some();
             for row in 0..rows.len() {
                 let place = || path.display().to_string();

@@ -36,7 +36,7 @@ pub(super) fn find_duplicates(
             let tenant = |row| tenant_at(batch.tenant_id.as_ref(), row);
             bar.advance(batch.n_users() as u64);
             (0..batch.n_users())
-                .map(|row| fingerprints.of(tenant(row), batch.user_id.value(row)))
+                .map(|row| fingerprints.fingerprint(tenant(row), batch.user_id.value(row)))
                 .collect::<Vec<u128>>()
         },
         |part, first, of_batch| {

@@ -193,7 +193,7 @@ impl Publication {
 
     /// The system that places users; `None` for Sluice's own assignment and for unknown ones.
     pub fn platform(&self) -> Option<Platform> {
-        Platform::of(&self.profile)
+        Platform::by_name(&self.profile)
     }
 
     /// The flag's key, for systems that have flags: the plan's, or its id.

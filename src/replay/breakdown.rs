@@ -45,7 +45,7 @@ impl BreakdownCells {
 
     /// The number of a value; rows without one have the empty text.
     pub(super) fn number(&mut self, value: Option<i64>) -> u32 {
-        let hash = value.unwrap_or(hash::of_id(b"") as i64);
+        let hash = value.unwrap_or(hash::hash_id(b"") as i64);
         *self.numbers.entry(hash).or_insert_with(|| {
             self.hashes.push(hash);
             self.hashes.len() as u32 - 1
@@ -92,13 +92,13 @@ impl BreakdownCells {
     pub(super) fn load(&mut self, earlier: &Breakdown, places: &Strata, sums: &Sums) -> Result<()> {
         for name in &earlier.values {
             self.names
-                .insert(hash::of_id(name.as_bytes()) as i64, name.clone());
+                .insert(hash::hash_id(name.as_bytes()) as i64, name.clone());
         }
         let (mut row, mut slots) = (Vec::new(), vec![0; sums.n_slots()]);
         for ((cell, values), value) in earlier.cells.iter().zip(&earlier.value_of) {
             let number = match earlier.by {
                 BreakdownBy::User => *value,
-                BreakdownBy::Column(_) => self.number(Some(hash::of_id(
+                BreakdownBy::Column(_) => self.number(Some(hash::hash_id(
                     earlier.values[*value as usize].as_bytes(),
                 ) as i64)),
             };

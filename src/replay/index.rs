@@ -122,7 +122,7 @@ mod tests {
 
     fn users(n: u32) -> Vec<(u64, u32)> {
         (0..n)
-            .map(|row| (hash::of_user_id(format!("u{row}").as_bytes(), 0), row))
+            .map(|row| (hash::hash_user_id(format!("u{row}").as_bytes(), 0), row))
             .collect()
     }
 
@@ -138,7 +138,7 @@ mod tests {
             index.find(&hashes, &mut rows);
             assert!(rows.iter().zip(0..).all(|(row, expected)| *row == expected));
             let strangers: Vec<u64> = (0..1_000)
-                .map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0))
+                .map(|i| hash::hash_user_id(format!("v{i}").as_bytes(), 0))
                 .collect();
             index.find(&strangers, &mut rows);
             assert!(rows.iter().all(|row| *row == UNKNOWN));
@@ -152,7 +152,7 @@ mod tests {
         index.insert(&users, |_, user| *user, &mut |_, _| n_equal += 1);
         assert!(n_equal > 0);
         let strangers: Vec<u64> = (0..200_000)
-            .map(|i| hash::of_user_id(format!("v{i}").as_bytes(), 0))
+            .map(|i| hash::hash_user_id(format!("v{i}").as_bytes(), 0))
             .collect();
         let mut rows = Vec::new();
         index.find(&strangers, &mut rows);

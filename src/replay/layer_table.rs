@@ -68,7 +68,7 @@ impl<'a> LayerTable<'a> {
     pub(super) fn open(path: &'a Path, plan: &'a Plan) -> Result<Self> {
         let digest = digest::blake3_of_file(path)?;
         check_pinned(plan, &digest, path)?;
-        let table = Table::of_parquet(path)?;
+        let table = Table::from_parquet(path)?;
         if table.n_rows().is_none_or(|n| n >= u64::from(UNKNOWN)) {
             return Err(Error::in_file(
                 path,
@@ -205,8 +205,8 @@ impl<'a> LayerTable<'a> {
                 };
                 let tenant_idx = index.get(tenant).copied().unwrap_or(0);
                 let hash = hash::join(
-                    hash::of_id(tenant.as_bytes()),
-                    hash::of_user_id(id.as_bytes(), seed),
+                    hash::hash_id(tenant.as_bytes()),
+                    hash::hash_user_id(id.as_bytes(), seed),
                 );
                 let place = tenant_idx * self.plan.layers.len() as u32 + layer as u32;
                 let user = User {
@@ -227,7 +227,7 @@ impl<'a> LayerTable<'a> {
     fn scan(&self, part: Part, tenants: &[String], seed: u64) -> Result<Vec<UserKey>, Unsupported> {
         let flat = FastPart::open(&self.table, part)?;
         let bucket = self.plan.profile.hasher();
-        let of_user = |id: &[u8]| [hash::of_user_id(id, seed), u64::from(bucket.bucket(id))];
+        let of_user = |id: &[u8]| [hash::hash_user_id(id, seed), u64::from(bucket.bucket(id))];
         let of_layer = |id: &[u8]| {
             self.plan
                 .layers
@@ -244,7 +244,7 @@ impl<'a> LayerTable<'a> {
             };
             [
                 u64::from(index.get(name).copied().unwrap_or(UNKNOWN)),
-                hash::of_id(name),
+                hash::hash_id(name),
             ]
         };
         let mut ids = flat
@@ -293,7 +293,7 @@ impl<'a> LayerTable<'a> {
     fn read_generally(&self, on_rows: &mut dyn FnMut(&LayerRows, u32) -> Result<()>) -> Result<()> {
         let mut first_row = 0;
         parquet_io::read(self.path, &mut |batch| {
-            let rows = LayerRows::of(batch, self.path)?;
+            let rows = LayerRows::from_batch(batch, self.path)?;
             on_rows(&rows, first_row)?;
             first_row += rows.len() as u32;
             Ok(())

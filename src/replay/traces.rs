@@ -72,7 +72,7 @@ impl Traces {
                             traces.counts.n_other += 1;
                             continue;
                         }
-                        let trace = hash::of_id(batch.trace_id.value(row).as_bytes());
+                        let trace = hash::hash_id(batch.trace_id.value(row).as_bytes());
                         let values = batch
                             .measured
                             .iter()

@@ -27,7 +27,7 @@ impl UsersWriter<'_> {
     /// Writes a file of users; `fill` pushes them in order.
     pub(super) fn write(path: &Path, fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>) -> Result<()> {
         files::write_file(path, |file| {
-            let mut file = parquet_io::BatchWriter::of_numbers(path, file, &user_schema())?;
+            let mut file = parquet_io::BatchWriter::for_numbers(path, file, &user_schema())?;
             let mut sink = |batch: &RecordBatch| file.write(batch);
             let mut writer = UsersWriter {
                 sink: &mut sink,
@@ -178,7 +178,7 @@ pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) 
         })
     });
     files::write_file(&path, |file| {
-        let mut file = parquet_io::BatchWriter::of_numbers(&path, file, &schema)?;
+        let mut file = parquet_io::BatchWriter::for_numbers(&path, file, &schema)?;
         for batch in batches {
             file.write(&batch)?;
         }

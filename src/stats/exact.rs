@@ -43,7 +43,7 @@ pub fn binomial(k: f64, n: f64, p: f64, alternative: Alternative) -> PValue {
             upper + other.map_or(0.0, |other| binomial_tails(other, n, p).0)
         }
     };
-    PValue::of(match alternative {
+    PValue::new(match alternative {
         Alternative::TwoSided => two_sided(),
         Alternative::Greater => upper,
         Alternative::Less => lower,
@@ -149,7 +149,7 @@ pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Resul
             (-tail(before, !upwards).exp()).ln_1p()
         }
     };
-    Ok(PValue::of_ln(match alternative {
+    Ok(PValue::from_ln(match alternative {
         Alternative::TwoSided => two_sided(),
         Alternative::Greater => one_sided(true),
         Alternative::Less => one_sided(false),

@@ -33,7 +33,7 @@ pub fn test(b: f64, c: f64, is_exact: bool) -> McNemar {
         };
         return McNemar {
             statistic: b.min(c),
-            p_value: PValue::of(p),
+            p_value: PValue::new(p),
             is_exact: true,
         };
     }

@@ -35,7 +35,7 @@ pub struct PValue {
 
 impl PValue {
     /// From the p-value alone.
-    pub fn of(p: f64) -> Self {
+    pub fn new(p: f64) -> Self {
         let p = p.clamp(0.0, 1.0);
         Self {
             p,
@@ -53,7 +53,7 @@ impl PValue {
     }
 
     /// From the natural logarithm of a p-value, or of a sum of tails.
-    pub fn of_ln(ln_p: f64) -> Self {
+    pub fn from_ln(ln_p: f64) -> Self {
         let ln_p = ln_p.min(0.0);
         Self {
             p: ln_p.exp(),

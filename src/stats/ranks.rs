@@ -53,7 +53,7 @@ fn tails(weights: &[f64], at: usize) -> (f64, f64) {
 }
 
 fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
-    PValue::of(match alternative {
+    PValue::new(match alternative {
         Alternative::TwoSided => 2.0 * lower.min(upper),
         Alternative::Greater => upper,
         Alternative::Less => lower,

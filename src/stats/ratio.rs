@@ -83,7 +83,7 @@ pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result
     if n_clusters < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
-    let (variance, df) = variance.of(&squares);
+    let (variance, df) = variance.variance_and_df(&squares);
     Ok(RatioEstimate {
         estimate,
         numerator,
@@ -137,7 +137,7 @@ pub fn paired(
     if squares.len() < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
-    let (variance, df) = variance.of(&squares);
+    let (variance, df) = variance.variance_and_df(&squares);
     Ok(PairedRatios {
         estimates: [r0, r1],
         std_error: variance.sqrt(),
@@ -172,7 +172,7 @@ fn residuals(
 
 impl ClusterVariance {
     /// Variance and degrees of freedom from squared residuals.
-    fn of(self, squares: &[f64]) -> (f64, f64) {
+    fn variance_and_df(self, squares: &[f64]) -> (f64, f64) {
         let (n, sum) = (squares.len() as f64, squares.iter().sum::<f64>());
         match self {
             Self::Cr3 => jackknife_variance(squares),

@@ -41,10 +41,10 @@ pub fn p_value(d: f64, v: f64, tau2: f64) -> f64 {
 /// `ln E = ln 2 + tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 / v) / 2 + ln Phi(d sqrt(tau2 / (v (v + tau2))))`.
 pub fn one_sided_p_value(d: f64, v: f64, tau2: f64) -> PValue {
     if v <= 0.0 {
-        return PValue::of(1.0);
+        return PValue::new(1.0);
     }
     let root = (tau2 / (v * (v + tau2))).sqrt() * d;
-    PValue::of_ln(
+    PValue::from_ln(
         -(std::f64::consts::LN_2 + 0.5 * root * root - 0.5 * (tau2 / v).ln_1p() + ln_norm_sf(-root)),
     )
 }
@@ -68,7 +68,7 @@ pub fn one_sided_bound(v: f64, tau2: f64, alpha: f64) -> f64 {
 pub fn one_sided_bound_p_value(d: f64, v: f64, tau2: f64) -> PValue {
     let exponent = d * d / (2.0 * v * (1.0 + v / tau2));
     if d <= 0.0 {
-        return PValue::of(1.0);
+        return PValue::new(1.0);
     }
     // ln(e^x - 1), without overflow.
     let ln_odds = if exponent > 30.0 {
@@ -76,7 +76,7 @@ pub fn one_sided_bound_p_value(d: f64, v: f64, tau2: f64) -> PValue {
     } else {
         exponent.exp_m1().ln()
     };
-    PValue::of_ln(0.5 * (tau2 / v).ln_1p() - std::f64::consts::LN_2 - ln_odds)
+    PValue::from_ln(0.5 * (tau2 / v).ln_1p() - std::f64::consts::LN_2 - ln_odds)
 }
 
 /// `ln E` of the two-sided mixture: how strongly the data speak against "no effect".

@@ -387,7 +387,10 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
         }
     }
     let texts = |texts: Vec<String>| texts.into_iter().map(Some).collect::<StringArray>();
-    Ok(UserBatch::of_ids(texts(ids), has_tenants.then(|| texts(tenants))))
+    Ok(UserBatch::from_ids(
+        texts(ids),
+        has_tenants.then(|| texts(tenants)),
+    ))
 }
 
 /// What the replay stage reads: traffic and layers, shadow answers and late outcomes, as the scenario says.

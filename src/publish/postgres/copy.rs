@@ -66,12 +66,15 @@ pub(super) fn value_of(rows: &LayerRows, row: usize) -> u64 {
 
 fn value(layer: &[u8], eligible: bool, score: f32) -> u64 {
     let rest = u64::from(score.to_bits()) << 1 | u64::from(eligible);
-    crate::base::hash::join(crate::base::hash::of_id(layer), rest)
+    crate::base::hash::join(crate::base::hash::hash_id(layer), rest)
 }
 
 /// A user's key among all tenants.
 pub(super) fn key(tenant: &[u8], user: &[u8]) -> u64 {
-    crate::base::hash::join(crate::base::hash::of_id(tenant), crate::base::hash::of_id(user))
+    crate::base::hash::join(
+        crate::base::hash::hash_id(tenant),
+        crate::base::hash::hash_id(user),
+    )
 }
 
 /// Reads rows that the server sends: keys and values.

@@ -224,7 +224,7 @@ pub struct Overlap {
 
 impl Overlap {
     /// Of a log's weights. `None` without rows or weight.
-    pub fn of(log: &Log) -> Option<Self> {
+    pub fn from_log(log: &Log) -> Option<Self> {
         let n = log.weight.len() as f64;
         let sum: f64 = log.weight.iter().sum();
         let squares: f64 = log.weight.iter().map(|w| w * w).sum();
@@ -315,6 +315,6 @@ mod tests {
             assert!((estimate - mean).abs() < 1e-12, "{name}");
             assert!(value.unwrap().std_error > 0.0);
         }
-        assert!(Overlap::of(&log).unwrap().is_enough());
+        assert!(Overlap::from_log(&log).unwrap().is_enough());
     }
 }

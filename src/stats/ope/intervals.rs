@@ -29,7 +29,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(log: &Log, largest: f64) -> Self {
+    fn new(log: &Log, largest: f64) -> Self {
         let mut sums = Self {
             n: 0.0,
             w: 0.0,
@@ -72,7 +72,7 @@ impl Sums {
 /// # References
 /// METHODS section 7; Karampatziakis, Langford & Mineiro (2020).
 pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
-    let sums = Sums::of(log, bounds.weight);
+    let sums = Sums::new(log, bounds.weight);
     if sums.n == 0.0 {
         return Err(Reason::NoData);
     }
@@ -101,7 +101,7 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
 /// METHODS section 7; Karampatziakis, Langford & Mineiro (2020).
 pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<Interval, Reason> {
     check(log, bounds)?;
-    let sums = Sums::of(log, bounds.weight);
+    let sums = Sums::new(log, bounds.weight);
     let n = sums.n;
     let fake = sums.balancing_weight();
     let distance = if fake.is_infinite() {
