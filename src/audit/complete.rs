@@ -71,8 +71,25 @@ pub struct Completeness {
     pub releases: Vec<ReleaseLinks>,
 }
 
-/// Counts of a release: rows, and those with user, instant, layer and trace.
-type RowTally = [u64; 5];
+/// Counts of a release's rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct RowTally {
+    n_rows: u64,
+    n_user: u64,
+    n_time: u64,
+    n_layer: u64,
+    n_trace: u64,
+}
+
+impl RowTally {
+    fn add(&mut self, other: Self) {
+        self.n_rows += other.n_rows;
+        self.n_user += other.n_user;
+        self.n_time += other.n_time;
+        self.n_layer += other.n_layer;
+        self.n_trace += other.n_trace;
+    }
+}
 
 #[derive(Default)]
 struct CompletenessState {
@@ -90,7 +107,7 @@ impl CompletenessState {
             .get_mut(tenant)
             .and_then(|releases| releases.get_mut(release))
         {
-            sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
+            sums.add(counts);
         } else {
             self.by_tenant
                 .entry(tenant.to_owned())
@@ -122,13 +139,13 @@ pub fn completeness(
                     continue;
                 }
                 let has = |link: Link| u64::from(links.text(link, row).is_some());
-                let counts = [
-                    1,
-                    has(Link::User),
-                    u64::from(links.at(row).is_some()),
-                    has(Link::Layer),
-                    has(Link::Trace),
-                ];
+                let counts = RowTally {
+                    n_rows: 1,
+                    n_user: has(Link::User),
+                    n_time: u64::from(links.at(row).is_some()),
+                    n_layer: has(Link::Layer),
+                    n_trace: has(Link::Trace),
+                };
                 let release = links.text(Link::Release, row).unwrap_or_default();
                 state.add(
                     links.text(Link::Tenant, row).unwrap_or(DEFAULT_TENANT),
@@ -158,10 +175,10 @@ pub fn completeness(
 fn judge(all: &CompletenessState, records: &RecordIndex) -> Completeness {
     let mut releases = Vec::new();
     let mut n_release = 0;
-    for (tenant, of_tenant) in &all.by_tenant {
-        for (release, [n_rows, n_user, n_time, n_layer, n_trace]) in of_tenant {
+    for (tenant, tallies) in &all.by_tenant {
+        for (release, tally) in tallies {
             let is_named = !release.is_empty();
-            n_release += if is_named { *n_rows } else { 0 };
+            n_release += if is_named { tally.n_rows } else { 0 };
             let record = if is_named {
                 records.find(tenant, release)
             } else {
@@ -182,11 +199,11 @@ fn judge(all: &CompletenessState, records: &RecordIndex) -> Completeness {
                 } else {
                     UNKNOWN.to_owned()
                 },
-                n_rows: *n_rows,
-                n_user: *n_user,
-                n_time: *n_time,
-                n_layer: *n_layer,
-                n_trace: *n_trace,
+                n_rows: tally.n_rows,
+                n_user: tally.n_user,
+                n_time: tally.n_time,
+                n_layer: tally.n_layer,
+                n_trace: tally.n_trace,
                 has_record: record.is_some(),
                 has_refs: DIMENSIONS.iter().all(|dimension| has(dimension.name())),
                 has_eval_report: has("eval_report"),

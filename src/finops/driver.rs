@@ -21,7 +21,7 @@ pub(super) const ALPHA: f64 = 0.05;
 /// # Errors
 /// A source without readable files or required columns, or without sessions where they are to be counted as successes.
 pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<TrafficReader> {
-    let measured = scan::MEASURED.map(|column| Reading {
+    let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
         test: None,
     });
@@ -156,7 +156,8 @@ pub(super) struct Columns {
     outcomes: bool,
     costs: bool,
     tools: bool,
-    tokens: [bool; 2],
+    tokens_in: bool,
+    tokens_out: bool,
     prices: bool,
 }
 
@@ -168,7 +169,8 @@ impl Columns {
             outcomes: reader.has("task_completed"),
             costs: prices || reader.has("cost_usd"),
             tools: reader.has("tool_cost_usd"),
-            tokens: ["tokens_in", "tokens_out"].map(|column| reader.has(column)),
+            tokens_in: reader.has("tokens_in"),
+            tokens_out: reader.has("tokens_out"),
             prices,
         }
     }
@@ -201,8 +203,8 @@ impl Columns {
             repriced_nano_usd: self.prices.then_some(sums.repriced),
             n_repriced: self.prices.then_some(sums.n_repriced),
             tool_cost_nano_usd: self.tools.then_some(sums.tools),
-            tokens_in: self.tokens[0].then_some(sums.tokens[0]),
-            tokens_out: self.tokens[1].then_some(sums.tokens[1]),
+            tokens_in: self.tokens_in.then_some(sums.tokens_in),
+            tokens_out: self.tokens_out.then_some(sums.tokens_out),
             usd_per_success: unit(sums.cost, counted.costs),
             usd_per_success_repriced: self.prices.then(|| unit(sums.repriced, counted.repriced)),
             shadow: sums.shadow,

@@ -1,4 +1,4 @@
-//! Rows to lines: one scan of the log, on all threads.
+//! The scan of the log on all threads, which adds rows up by line.
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -16,25 +16,38 @@ use crate::finops::question::{By, ChargebackQuestion, UNKNOWN, Unseen};
 use crate::input::{DEFAULT_TENANT, NameCodes, TrafficReader, Turns};
 use crate::release::Dimension;
 
-/// The measured columns, in the order of the constants below.
-pub(super) const MEASURED: [&str; 7] = [
-    "cost_usd",
-    "tool_cost_usd",
-    "tokens_in",
-    "tokens_out",
-    "cached_tokens_in",
-    "task_completed",
-    "tool_calls",
-];
-const COST: usize = 0;
-const TOOL_COST: usize = 1;
-const TOKENS_IN: usize = 2;
-const TOKENS_OUT: usize = 3;
-const CACHED: usize = 4;
-const COMPLETED: usize = 5;
-const TOOL_CALLS: usize = 6;
+/// Measured columns of the log, in the order in which they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MeasuredColumn {
+    CostUsd,
+    ToolCostUsd,
+    TokensIn,
+    TokensOut,
+    CachedTokensIn,
+    TaskCompleted,
+    ToolCalls,
+}
 
-/// What a line's rows come to.
+impl MeasuredColumn {
+    /// Names, in the order of the variants.
+    pub(super) const NAMES: [&str; 7] = [
+        "cost_usd",
+        "tool_cost_usd",
+        "tokens_in",
+        "tokens_out",
+        "cached_tokens_in",
+        "task_completed",
+        "tool_calls",
+    ];
+
+    /// The value of a row, if the row has one.
+    fn value(self, turns: &Turns, row: usize) -> Option<i64> {
+        let column = &turns.measured[self as usize];
+        (!column.is_absent(row)).then(|| column.values[row])
+    }
+}
+
+/// Sums of a line's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(super) n_rows: u64,
@@ -47,7 +60,8 @@ pub(crate) struct Sums {
     pub(super) n_repriced: u64,
     pub(super) repriced: i64,
     pub(super) tools: i64,
-    pub(super) tokens: [i64; 2],
+    pub(super) tokens_in: i64,
+    pub(super) tokens_out: i64,
     pub(super) shadow: Unseen,
     pub(super) eval: Unseen,
 }
@@ -84,8 +98,8 @@ impl Sums {
         add(&mut self.logged, other.logged)?;
         add(&mut self.repriced, other.repriced)?;
         add(&mut self.tools, other.tools)?;
-        add(&mut self.tokens[0], other.tokens[0])?;
-        add(&mut self.tokens[1], other.tokens[1])?;
+        add(&mut self.tokens_in, other.tokens_in)?;
+        add(&mut self.tokens_out, other.tokens_out)?;
         self.shadow.merge(&other.shadow)?;
         self.eval.merge(&other.eval)
     }
@@ -111,18 +125,34 @@ struct CostCell<'a> {
     model: String,
     history: Option<&'a [(Micros, Price)]>,
     n_unpriced: u64,
-    /// Those that pay, and whether for all rows.
-    budgets: Vec<(usize, bool)>,
+    budgets: Vec<PayingBudget>,
 }
 
-/// What one thread has seen.
+/// A budget that pays for a cell.
+struct PayingBudget {
+    budget_idx: usize,
+    /// Whether it pays for shadow and evaluation rows as well.
+    pays_all: bool,
+}
+
+/// The key and the number of a cell.
+struct LastCell {
+    key: CellKey,
+    cell: u32,
+}
+
+/// Hashes of a cell's texts, indexed by [`By`].
+type CellKey = [i64; By::ALL.len()];
+
+/// The state of one thread.
 struct ScanState<'a> {
     question: &'a ChargebackQuestion<'a>,
-    /// By column, the texts behind hashes.
-    names: [HashMap<i64, String>; 5],
+    /// The texts behind hashes, indexed by [`By`].
+    names: [HashMap<i64, String>; By::ALL.len()],
     cells: Vec<CostCell<'a>>,
-    cell_of: HashMap<[i64; 5], u32>,
-    last: ([i64; 5], u32),
+    cell_of: HashMap<CellKey, u32>,
+    /// The key and the cell of the row before.
+    last: Option<LastCell>,
     lines: Vec<Sums>,
     line_of: HashMap<Vec<String>, u32>,
     records: Records,
@@ -240,7 +270,7 @@ impl<'a> ScanState<'a> {
             names: Default::default(),
             cells: Vec::new(),
             cell_of: HashMap::new(),
-            last: ([0; 5], u32::MAX),
+            last: None,
             lines: Vec::new(),
             line_of: HashMap::new(),
             records: Records::new(question.near, thread, HELD),
@@ -280,9 +310,9 @@ impl<'a> ScanState<'a> {
         let cost = self.cost(turns, row, at, cell)?;
         let (line, charged) = (self.cells[cell].line, cost.charged());
         let (is_shadow, is_eval) = (turns.is_shadow.values[row] != 0, turns.is_eval.values[row] != 0);
-        for (budget, pays_all) in &self.cells[cell].budgets {
-            if *pays_all || !(is_shadow || is_eval) {
-                self.budgets[*budget]
+        for budget in &self.cells[cell].budgets {
+            if budget.pays_all || !(is_shadow || is_eval) {
+                self.budgets[budget.budget_idx]
                     .entry(day_of(at))
                     .or_default()
                     .add(charged)?;
@@ -295,11 +325,8 @@ impl<'a> ScanState<'a> {
         if is_eval {
             return sums.eval.add(charged);
         }
-        let measured = |column: usize| {
-            let column = &turns.measured[column];
-            (!column.is_absent(row)).then(|| column.values[row])
-        };
-        let completed = measured(COMPLETED);
+        let measured = |column: MeasuredColumn| column.value(turns, row);
+        let completed = measured(MeasuredColumn::TaskCompleted);
         sums.n_rows += 1;
         sums.n_outcome_unknown += u64::from(completed.is_none());
         sums.n_cost += u64::from(charged.is_some());
@@ -309,8 +336,14 @@ impl<'a> ScanState<'a> {
         add(&mut sums.logged, cost.logged.unwrap_or(0))?;
         add(&mut sums.repriced, cost.repriced.unwrap_or(0))?;
         add(&mut sums.tools, cost.tools.unwrap_or(0))?;
-        add(&mut sums.tokens[0], measured(TOKENS_IN).unwrap_or(0))?;
-        add(&mut sums.tokens[1], measured(TOKENS_OUT).unwrap_or(0))?;
+        add(
+            &mut sums.tokens_in,
+            measured(MeasuredColumn::TokensIn).unwrap_or(0),
+        )?;
+        add(
+            &mut sums.tokens_out,
+            measured(MeasuredColumn::TokensOut).unwrap_or(0),
+        )?;
         self.records.push(ClusterRecord {
             user: turns.user_hash(row),
             line,
@@ -322,14 +355,11 @@ impl<'a> ScanState<'a> {
     }
 
     fn cost(&mut self, turns: &Turns, row: usize, at: Micros, cell: usize) -> Result<Cost> {
-        let measured = |column: usize| {
-            let column = &turns.measured[column];
-            (!column.is_absent(row)).then(|| column.values[row])
-        };
+        let measured = |column: MeasuredColumn| column.value(turns, row);
         // Where no tool was called, none cost anything.
-        let no_calls = || (measured(TOOL_CALLS) == Some(0)).then_some(0);
+        let no_calls = || (measured(MeasuredColumn::ToolCalls) == Some(0)).then_some(0);
         let tools = if self.has_tools {
-            measured(TOOL_COST).or_else(no_calls)
+            measured(MeasuredColumn::ToolCostUsd).or_else(no_calls)
         } else {
             Some(0)
         };
@@ -345,10 +375,12 @@ impl<'a> ScanState<'a> {
             let cell = &mut self.cells[cell];
             let price = cell.history.and_then(|history| price_at(history, at));
             cell.n_unpriced += u64::from(price.is_none());
-            let cached = measured(CACHED).unwrap_or(0);
-            if let (Some(price), Some(tokens_in), Some(tokens_out)) =
-                (price, measured(TOKENS_IN), measured(TOKENS_OUT))
-                && cached <= tokens_in
+            let cached = measured(MeasuredColumn::CachedTokensIn).unwrap_or(0);
+            if let (Some(price), Some(tokens_in), Some(tokens_out)) = (
+                price,
+                measured(MeasuredColumn::TokensIn),
+                measured(MeasuredColumn::TokensOut),
+            ) && cached <= tokens_in
             {
                 repriced = Some(
                     price
@@ -358,7 +390,7 @@ impl<'a> ScanState<'a> {
             }
         }
         Ok(Cost {
-            logged: with_tools(measured(COST))?,
+            logged: with_tools(measured(MeasuredColumn::CostUsd))?,
             repriced: with_tools(repriced)?,
             tools,
         })
@@ -366,20 +398,20 @@ impl<'a> ScanState<'a> {
 
     /// The number of a row's cell.
     fn cell(&mut self, turns: &Turns, row: usize) -> usize {
-        let key: [i64; 5] =
+        let key: CellKey =
             std::array::from_fn(|column| hash_of_text(&turns.breakdowns[column], row).unwrap_or(0));
-        if self.last.1 != u32::MAX && self.last.0 == key {
-            return self.last.1 as usize;
+        if let Some(last) = self.last.as_ref().filter(|last| last.key == key) {
+            return last.cell as usize;
         }
         let cell = match self.cell_of.get(&key) {
             Some(cell) => *cell,
             None => self.new_cell(key),
         };
-        self.last = (key, cell);
+        self.last = Some(LastCell { key, cell });
         cell as usize
     }
 
-    fn new_cell(&mut self, key: [i64; 5]) -> u32 {
+    fn new_cell(&mut self, key: CellKey) -> u32 {
         let question = self.question;
         let text = |by: By| {
             self.names[by as usize]
@@ -430,7 +462,10 @@ impl<'a> ScanState<'a> {
             history: question.prices.and_then(|prices| prices.history(model)),
             n_unpriced: 0,
             budgets: paying
-                .map(|(idx, budget)| (idx, budget.rows == Scope::All))
+                .map(|(budget_idx, budget)| PayingBudget {
+                    budget_idx,
+                    pays_all: budget.rows == Scope::All,
+                })
                 .collect(),
         };
         let n_lines = self.lines.len() as u32;

@@ -10,19 +10,56 @@ use crate::input::{RowFaults, Table, convert};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 use crate::scenario::{OnBadRow, Source};
 
-const TEXTS: [&str; 7] = [
-    "case_id",
-    "suite",
-    "release_id",
-    "prompt_ref",
-    "model_ref",
-    "cluster",
-    "output",
-];
-const REALS: [&str; 4] = ["cost_usd", "latency_ms", "tokens_in", "tokens_out"];
+/// Text columns, in the order in which they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TextColumn {
+    CaseId,
+    Suite,
+    Release,
+    Prompt,
+    Model,
+    Cluster,
+    Output,
+}
 
-/// Reads a plain table. Columns: `case_id`, then as there are: `suite`, `release_id`, `prompt_ref`, `model_ref`, `cluster`, `passed`, `error` (a text, or a flag),
-/// `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `output`, `score_*`.
+impl TextColumn {
+    /// Names, in the order of the variants.
+    const NAMES: [&str; 7] = [
+        "case_id",
+        "suite",
+        "release_id",
+        "prompt_ref",
+        "model_ref",
+        "cluster",
+        "output",
+    ];
+}
+
+/// Flag columns, read after the texts.
+const FLAGS: [&str; 2] = ["passed", "error"];
+/// Indices of the flag columns among the columns that are read.
+const PASSED_IDX: usize = TextColumn::NAMES.len();
+const ERROR_IDX: usize = PASSED_IDX + 1;
+/// Index of the first number column; the scores follow the columns of [`RealColumn`].
+const FIRST_REAL_IDX: usize = ERROR_IDX + 1;
+
+/// Number columns of at least 0, in the order in which they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RealColumn {
+    CostUsd,
+    LatencyMs,
+    TokensIn,
+    TokensOut,
+}
+
+impl RealColumn {
+    /// Names, in the order of the variants.
+    const NAMES: [&str; 4] = ["cost_usd", "latency_ms", "tokens_in", "tokens_out"];
+}
+
+/// Reads a plain table. `case_id` is required. Optional columns: `suite`, `release_id`, `prompt_ref`,
+/// `model_ref`, `cluster`, `passed`, `error` (a text or a flag), `cost_usd`, `latency_ms`,
+/// `tokens_in`, `tokens_out`, `output`, `score_*`.
 pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Result<()> {
     let table = Table::open(&Source {
         path: file.to_owned(),
@@ -38,7 +75,6 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
         .collect();
     scores.sort();
     scores.dedup();
-    let measures = ["passed", "error"];
     if !table.has("passed") && !table.has("error") && scores.is_empty() {
         let found = columns(&table).join(", ");
         return Err(Error::in_file(
@@ -47,44 +83,45 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
         )
         .hint("if the column has another name, say so: --column passed=NAME or --column score_x=NAME"));
     }
-    let wanted: Vec<&str> = TEXTS
+    let wanted: Vec<&str> = TextColumn::NAMES
         .into_iter()
-        .chain(measures)
-        .chain(REALS)
+        .chain(FLAGS)
+        .chain(RealColumn::NAMES)
         .chain(scores.iter().map(String::as_str))
         .collect();
     let names: Vec<Arc<str>> = scores.iter().map(|name| name["score_".len()..].into()).collect();
     let (mut interner, golden) = (Interner::default(), Arc::<str>::from("golden"));
     rows.reserve(table.n_rows().map_or(0, |n| n as usize));
-    let mut last: [Option<Arc<str>>; TEXTS.len()] = Default::default();
+    let mut last: [Option<Arc<str>>; TextColumn::NAMES.len()] = Default::default();
     for part in &table.parts {
         table.read(*part, &wanted, &mut |batch| {
             let mut faults = RowFaults::new(OnBadRow::Error, batch.n_rows);
-            convert::required_text(&batch, 0, &mut faults)?;
+            convert::required_text(&batch, TextColumn::CaseId as usize, &mut faults)?;
             let mut texts: Vec<Option<StringArray>> = Vec::new();
-            for idx in 0..TEXTS.len() {
+            for idx in 0..TextColumn::NAMES.len() {
                 texts.push(convert::text(&batch, idx)?);
             }
-            let passed = convert::flag(&batch, TEXTS.len(), &mut faults)?;
-            let errors = convert::text_or_flag(&batch, TEXTS.len() + 1)?;
+            let passed = convert::flag(&batch, PASSED_IDX, &mut faults)?;
+            let errors = convert::text_or_flag(&batch, ERROR_IDX)?;
             let mut reals: Vec<Option<Float64Array>> = Vec::new();
-            for idx in TEXTS.len() + 2..wanted.len() {
-                let min = if idx < TEXTS.len() + 2 + REALS.len() {
+            for idx in FIRST_REAL_IDX..wanted.len() {
+                let min = if idx < FIRST_REAL_IDX + RealColumn::NAMES.len() {
                     0.0
                 } else {
                     f64::NEG_INFINITY
                 };
                 reals.push(convert::real(&batch, idx, min, &mut faults)?);
             }
-            let (reals, score_columns) = reals.split_at(REALS.len());
+            let (reals, score_columns) = reals.split_at(RealColumn::NAMES.len());
             for row in 0..batch.n_rows {
-                let mut text = |idx: usize| {
-                    let column = texts[idx]
+                let mut text = |column: TextColumn| {
+                    let idx = column as usize;
+                    let values = texts[idx]
                         .as_ref()
-                        .filter(|column| column.is_valid(row) && !column.value(row).is_empty())?;
-                    let text = column.value(row);
-                    // Outputs are all different; suites and releases are those of the row before.
-                    if idx == 6 {
+                        .filter(|values| values.is_valid(row) && !values.value(row).is_empty())?;
+                    let text = values.value(row);
+                    // Outputs differ from row to row. Suites and releases mostly repeat the row before.
+                    if column == TextColumn::Output {
                         return Some(text.into());
                     }
                     if last[idx].as_deref() != Some(text) {
@@ -98,6 +135,7 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                         .filter(|column| column.is_valid(row))
                         .map(|column| column.value(row))
                 };
+                let measured = |column: RealColumn| real(&reals[column as usize]);
                 let is_error = errors.as_ref().is_some_and(|errors| errors[row]);
                 let outcome = match passed
                     .as_ref()
@@ -118,23 +156,23 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                         .filter_map(|(name, column)| Some((name.clone(), real(column)?)))
                         .collect()
                 };
-                let tokens = match (real(&reals[2]), real(&reals[3])) {
-                    (Some(read), Some(written)) => Some([read as u64, written as u64]),
+                let tokens = match (measured(RealColumn::TokensIn), measured(RealColumn::TokensOut)) {
+                    (Some(tokens_in), Some(tokens_out)) => Some([tokens_in as u64, tokens_out as u64]),
                     _ => None,
                 };
                 rows.push(EvalRow {
-                    case_id: text(0).unwrap_or_else(|| "".into()),
-                    suite: text(1).unwrap_or_else(|| golden.clone()),
-                    release: text(2),
+                    case_id: text(TextColumn::CaseId).unwrap_or_else(|| "".into()),
+                    suite: text(TextColumn::Suite).unwrap_or_else(|| golden.clone()),
+                    release: text(TextColumn::Release),
                     run: None,
-                    prompt: text(3),
-                    model: text(4),
-                    cluster: text(5),
-                    output: text(6),
+                    prompt: text(TextColumn::Prompt),
+                    model: text(TextColumn::Model),
+                    cluster: text(TextColumn::Cluster),
+                    output: text(TextColumn::Output),
                     outcome,
                     scores,
-                    cost_usd: real(&reals[0]),
-                    latency_ms: real(&reals[1]),
+                    cost_usd: measured(RealColumn::CostUsd),
+                    latency_ms: measured(RealColumn::LatencyMs),
                     tokens,
                 });
             }
