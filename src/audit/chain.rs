@@ -69,7 +69,7 @@ impl ChainLink {
     }
 
     /// The link of a value that may not be there.
-    pub(super) fn of(link: &'static str, value: Option<impl Into<String>>, mend: &str) -> Self {
+    pub(super) fn from_value(link: &'static str, value: Option<impl Into<String>>, mend: &str) -> Self {
         value.map_or_else(|| Self::missing(link, mend), |value| Self::firm(link, value))
     }
 }
@@ -77,13 +77,13 @@ impl ChainLink {
 /// The links of a row: the user, the instant, the release, and those of its record.
 pub(super) fn links_of_row(row: &crate::audit::trace::TraceRow, records: &RecordIndex) -> Vec<ChainLink> {
     let mut links = vec![
-        ChainLink::of("user", row.user_id.as_deref(), "log user_id with every row"),
-        ChainLink::of(
+        ChainLink::from_value("user", row.user_id.as_deref(), "log user_id with every row"),
+        ChainLink::from_value(
             "time",
             row.event_time.map(time::format),
             "log event_time with every row",
         ),
-        ChainLink::of(
+        ChainLink::from_value(
             "release",
             row.release_id.as_deref(),
             "log release_id with every row: the assignment knows it",
@@ -111,7 +111,7 @@ pub(super) fn links_of_record(record: &ReleaseRecord, tenant: &str, records: &Re
     let mut links =
         vec![ChainLink::firm("record", record.place.clone()).with_digest(Some(record.digest.clone()))];
     links.extend(DIMENSIONS.map(|dimension| match record.artifact(dimension) {
-        Some(artifact) => of_artifact(dimension.name(), artifact),
+        Some(artifact) => artifact_link(dimension.name(), artifact),
         None if matches!(dimension, Dimension::ToolSchema | Dimension::KbIndex) => {
             ChainLink::firm(dimension.name(), "none, says the record")
         }
@@ -121,7 +121,7 @@ pub(super) fn links_of_record(record: &ReleaseRecord, tenant: &str, records: &Re
         ),
     }));
     links.push(match &record.eval_set {
-        Some(set) => of_artifact("eval_set", set),
+        Some(set) => artifact_link("eval_set", set),
         None => ChainLink::missing(
             "eval_set",
             "name the cases that the release was evaluated on: eval_set_ref",
@@ -155,7 +155,7 @@ pub(super) fn links_of_record(record: &ReleaseRecord, tenant: &str, records: &Re
     links
 }
 
-fn of_artifact(link: &'static str, artifact: &ArtifactRef) -> ChainLink {
+fn artifact_link(link: &'static str, artifact: &ArtifactRef) -> ChainLink {
     let reference = artifact.reference.as_str();
     let found = if artifact.has_whole_digest() {
         ChainLink::firm(link, reference)
@@ -211,7 +211,7 @@ mod tests {
     use crate::release::parse_json;
 
     fn record(text: &str) -> ReleaseRecord {
-        ReleaseRecord::of_json("r", &parse_json("r", text.as_bytes()).unwrap()).unwrap()
+        ReleaseRecord::from_json("r", &parse_json("r", text.as_bytes()).unwrap()).unwrap()
     }
 
     fn holds(text: &str) -> Vec<(&'static str, Hold)> {

@@ -9,9 +9,8 @@ use crate::base::error::Result;
 use crate::base::parallel;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::finops::UNKNOWN;
 use crate::input::{DEFAULT_TENANT, Link, TrafficReader};
-use crate::release::{DIMENSIONS, RecordIndex};
+use crate::release::{DIMENSIONS, RecordIndex, UNKNOWN};
 use crate::stats::{Known, Reason};
 
 /// How many rows have a link.

@@ -1,10 +1,11 @@
-//! CSV files.
+//! Writing of CSV files.
 
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::files;
 
+/// Writes a header and rows to a file.
 pub(crate) fn write_csv(path: &Path, fields: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<()> {
     files::write_file(path, |file| {
         let failed = |error: csv::Error| Error::write(path, error);

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
 
-/// Reads a TOML text into `T`, all that is wrong with it at once; what is wrong has its default.
+/// Parses a TOML text into `T`. Every problem is collected; a wrong key takes its default.
 pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
     match parse_table(text) {
         Ok(table) => read_all(table, problems),
@@ -16,8 +16,8 @@ pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mu
     }
 }
 
-/// Reads a TOML file into what it should hold; all that is wrong is noted with the file's name.
-pub(crate) fn toml_of<T: DeserializeOwned + Default>(
+/// Parses the bytes of a TOML file into `T`. Every problem is collected, with the file's name.
+pub(crate) fn parse_toml<T: DeserializeOwned + Default>(
     place: &str,
     bytes: &[u8],
     problems: &mut Vec<Problem>,
@@ -37,8 +37,8 @@ pub(crate) fn toml_of<T: DeserializeOwned + Default>(
     found
 }
 
-/// What was read, unless something was wrong with it.
-pub(crate) fn unless<T>(value: T, problems: Vec<Problem>) -> Result<T> {
+/// Returns the value if there are no problems, else one error that holds all of them.
+pub(crate) fn ok_or_problems<T>(value: T, problems: Vec<Problem>) -> Result<T> {
     let mut problems = problems.into_iter();
     match problems.next() {
         None => Ok(value),
@@ -58,10 +58,10 @@ pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
     })
 }
 
-/// Reads the tables into `T`, collecting every wrong key instead of stopping at the first.
+/// Reads the tables into `T`, and collects every wrong key instead of stopping at the first.
 ///
-/// serde stops at its first complaint, so each complaint is noted, the key it names is taken out, and the reading starts again.
-/// What comes back holds every key that was right.
+/// serde stops at its first error. Each error is collected, the key it names is taken out, and the
+/// reading starts again. The result holds every key that was right.
 pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
     loop {
         match serde_path_to_error::deserialize(table.clone()) {

@@ -53,10 +53,10 @@ pub(super) type Words<T> = &'static [(&'static str, T)];
 impl<'a> Fields<'a> {
     /// The fields of the whole input.
     pub(super) fn top(value: &'a Value) -> Taken<Self> {
-        Self::of(value, Path::Top)
+        Self::new(value, Path::Top)
     }
 
-    fn of(value: &'a Value, path: Path<'a>) -> Taken<Self> {
+    fn new(value: &'a Value, path: Path<'a>) -> Taken<Self> {
         match value {
             Value::Object(object) => Ok(Self {
                 object,
@@ -292,7 +292,7 @@ impl<'a> Fields<'a> {
 
     /// An object, and what is made of its fields; all of them must be asked for.
     pub(super) fn object<T>(&self, name: &'static str, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<T> {
-        let fields = Fields::of(self.need(name, "an object")?, Path::Field(&self.path, name))?;
+        let fields = Fields::new(self.need(name, "an object")?, Path::Field(&self.path, name))?;
         let taken = take(&fields)?;
         fields.finish()?;
         Ok(taken)
@@ -310,7 +310,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.refuse(name, "a list of objects"))?;
         let place = Path::Field(&self.path, name);
         let item = |(idx, value): (usize, &Value)| {
-            let fields = Fields::of(value, Path::Item(&place, idx))?;
+            let fields = Fields::new(value, Path::Item(&place, idx))?;
             let taken = take(&fields)?;
             fields.finish()?;
             Ok(taken)

@@ -1,10 +1,15 @@
-//! The functions, by name, each with an example.
+//! The catalogue of `sluice calc`: every function by name, with a sentence, an example and its implementation.
+//!
+//! A new function is one entry here and one function in the file of its subject.
 
 use serde_json::Value;
 
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Refusal};
-use crate::calc::{bucket, causes, compare, design, hypothesis, other};
+use crate::calc::{
+    bucket, causes, compare, design, evaluation, hypothesis, layering, multiplicity, off_policy, quality,
+    sample_ratio,
+};
 
 /// A calculation.
 pub struct Function {
@@ -23,31 +28,31 @@ pub const FUNCTIONS: &[Function] = &[
         name: "arfm",
         about: "A-RFM score and layer of a user",
         example: r#"{"last_use_time": 1779958800, "use_count": 50, "user_value": 1000, "accept_score": 9, "as_of": 1779962400}"#,
-        answer: other::arfm,
+        answer: layering::arfm,
     },
     Function {
         name: "qos",
         about: "Quality of service from six rates",
         example: r#"{"bad_rate": 0.1, "availability": 1, "latency_ms": 2500, "tool_success_rate": 1, "task_completion_rate": 0.5, "complaint_rate": 0.05, "weights": "high_risk"}"#,
-        answer: other::qos,
+        answer: quality::qos,
     },
     Function {
         name: "srm",
         about: "Sample ratio mismatch: counts against planned shares",
         example: r#"{"observed": [990210, 9790], "planned": [0.99, 0.01]}"#,
-        answer: other::srm,
+        answer: sample_ratio::srm,
     },
     Function {
         name: "srm-sequential",
         about: "Sample ratio mismatch, valid at every look",
         example: r#"{"looks": [[9501, 499], [9420, 580], [9433, 567]], "planned": [0.95, 0.05]}"#,
-        answer: other::srm_sequential,
+        answer: sample_ratio::srm_sequential,
     },
     Function {
         name: "psi",
         about: "Population stability index of two histograms",
         example: r#"{"expected": [50, 50], "actual": [20, 80]}"#,
-        answer: other::psi,
+        answer: sample_ratio::psi,
     },
     Function {
         name: "proportion",
@@ -137,7 +142,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "multiplicity",
         about: "p-values adjusted for many tests (method: bonferroni, holm, hochberg, bh, by)",
         example: r#"{"p_values": [0.01, 0.04, 0.03, 0.005], "method": "holm"}"#,
-        answer: other::multiplicity,
+        answer: multiplicity::multiplicity,
     },
     Function {
         name: "power",
@@ -191,19 +196,19 @@ pub const FUNCTIONS: &[Function] = &[
         name: "pass-k",
         about: "Chance that all of k attempts succeed",
         example: r#"{"n": 5, "c": [5, 4, 3], "k": [1, 2, 3]}"#,
-        answer: other::pass_k,
+        answer: evaluation::pass_k,
     },
     Function {
         name: "judge",
         about: "A judged share, corrected for the judge's errors",
         example: r#"{"p_obs": 0.8, "n": 500, "sensitivity": 0.9, "specificity": 0.85, "n_sensitivity": 100, "n_specificity": 100}"#,
-        answer: other::judge,
+        answer: evaluation::judge,
     },
     Function {
         name: "ope",
         about: "Off-policy value of another assignment, by eleven estimators",
         example: r#"{"reward": [0, 1, 1, 0], "action": [0, 1, 1, 0], "pscore": [0.5, 0.5, 0.5, 0.5], "pi_e": [[0.2, 0.8], [0.2, 0.8], [0.2, 0.8], [0.2, 0.8]]}"#,
-        answer: other::ope,
+        answer: off_policy::ope,
     },
     Function {
         name: "attribution",

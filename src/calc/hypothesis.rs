@@ -1,4 +1,4 @@
-//! Tests of paired outcomes, ranks and tables; resampling.
+//! Hypothesis tests of paired outcomes, ranks and two-by-two tables, and the bootstrap.
 
 use crate::calc::answer::Answer;
 use crate::calc::arms;
@@ -10,10 +10,12 @@ use crate::stats::p_value::{Alternative, Ends};
 use crate::stats::ranks::RankTest;
 use crate::stats::{Reason, bootstrap, contrast, exact, mcnemar, ranks};
 
-/// Pairs below which nothing is said.
+/// Least number of pairs for a result.
 const MIN_PAIRS: usize = 6;
-/// Replicates unless said otherwise, and at most.
-const REPLICATES: (f64, f64) = (10_000.0, 1_000_000.0);
+/// Default number of bootstrap replicates.
+const DEFAULT_REPLICATES: f64 = 10_000.0;
+/// Largest number of bootstrap replicates.
+const MAX_REPLICATES: f64 = 1_000_000.0;
 
 /// Whether a distribution is counted out.
 #[derive(Clone, Copy, PartialEq)]
@@ -234,10 +236,10 @@ pub(super) fn bootstrap(fields: &Fields<'_>) -> Taken<Answer> {
         ],
         BootstrapMethod::Bca,
     )?;
-    let whole = |n: f64| (1.0..=REPLICATES.1).contains(&n) && n.fract() == 0.0;
+    let whole = |n: f64| (1.0..=MAX_REPLICATES).contains(&n) && n.fract() == 0.0;
     let replicates = fields.number_or(
         "replicates",
-        REPLICATES.0,
+        DEFAULT_REPLICATES,
         "a whole number from 1 to 1000000",
         whole,
     )? as usize;

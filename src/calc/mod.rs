@@ -1,4 +1,7 @@
-//! The calculator: every method by name, from JSON to JSON. A script's library, an analyst's pocket calculator.
+//! The calculator: every statistical method by name, from JSON inputs to a JSON answer.
+//!
+//! [`FUNCTIONS`] is the catalogue. `fields` reads inputs, `answer` holds results, every other file holds the
+//! functions of one subject.
 
 mod answer;
 mod arms;
@@ -7,10 +10,15 @@ mod bucket;
 mod causes;
 mod compare;
 mod design;
+mod evaluation;
 mod fields;
 mod functions;
 mod hypothesis;
-mod other;
+mod layering;
+mod multiplicity;
+mod off_policy;
+mod quality;
+mod sample_ratio;
 
 pub use answer::{Answer, Item};
 pub use batch::{AnswerLine, answer_line, answer_lines};

@@ -119,7 +119,8 @@ impl From<BadRowArg> for OnBadRow {
 }
 
 fn parse_by(text: &str) -> std::result::Result<By, String> {
-    By::of(text.trim()).ok_or_else(|| format!("expected one of {}", By::ALL.map(By::column).join(", ")))
+    By::from_column(text.trim())
+        .ok_or_else(|| format!("expected one of {}", By::ALL.map(By::column).join(", ")))
 }
 
 pub(super) fn run(args: &FinopsArgs) -> Result<u8> {

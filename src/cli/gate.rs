@@ -206,7 +206,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         }
     }
     let dealt = (own_evals.is_some() || baseline_evals.is_some()).then(|| {
-        Evals::of(
+        Evals::from_tables(
             &candidate,
             &baseline,
             [baseline_evals.as_ref(), own_evals.as_ref()],
@@ -239,7 +239,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         approvals: &approvals,
         as_of: args.as_of,
         inputs,
-        ..GateEvidence::of(&candidate, &baseline)
+        ..GateEvidence::new(&candidate, &baseline)
     };
     let report = gate::gate_release(&evidence, &policy);
     if let Some(out) = &args.out {

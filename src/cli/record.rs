@@ -179,7 +179,7 @@ fn check(args: &CheckArgs) -> Result<u8> {
     let evidence = GateEvidence {
         records: &records,
         seen,
-        ..GateEvidence::of(&candidate, &baseline)
+        ..GateEvidence::new(&candidate, &baseline)
     };
     let report = gate::gate_release(&evidence, &policy);
     let checks: Vec<GateCheck> = report
@@ -210,7 +210,7 @@ fn check(args: &CheckArgs) -> Result<u8> {
 /// Notes a record in a registry; a changed one is left as it was.
 pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<Registration> {
     let mut registry = Registry::open(path)?;
-    let seen = registry.note(record);
+    let seen = registry.record(record);
     if seen == Registration::New {
         json::write_json(path, &registry)?;
     }
@@ -270,7 +270,7 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
         None => Vec::new(),
     };
     for word in &args.signal {
-        let kind = SignalKind::of(word).ok_or_else(|| {
+        let kind = SignalKind::from_word(word).ok_or_else(|| {
             Error::new(
                 crate::base::error::ErrorKind::Usage,
                 Problem::new(

@@ -57,8 +57,8 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
     } else {
         print(&text(&diff, calls.as_deref()))?;
     }
-    let unversioned = diff.of(Concern::Version, Level::Error).next().is_some();
-    let loosened = diff.of(Concern::Safety, Level::Error).next().is_some();
+    let unversioned = diff.changes_at(Concern::Version, Level::Error).next().is_some();
+    let loosened = diff.changes_at(Concern::Safety, Level::Error).next().is_some();
     let unknown = diff
         .changes
         .iter()
@@ -114,7 +114,7 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
             .examples
             .iter()
             .map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path));
-        text.push_str(&format!("{}{}\n", tool.told(), examples.collect::<String>()));
+        text.push_str(&format!("{}{}\n", tool.message(), examples.collect::<String>()));
     }
     text
 }

@@ -100,7 +100,7 @@ impl Budget {
     /// As [`Self::read_all`].
     pub fn parse_all(place: &str, bytes: &[u8]) -> Result<Vec<Self>> {
         let (mut budgets, mut problems) = (Vec::new(), Vec::new());
-        let raw: RawBudgets = crate::base::toml_file::toml_of(place, bytes, &mut problems);
+        let raw: RawBudgets = crate::base::toml_file::parse_toml(place, bytes, &mut problems);
         if raw.budget.is_empty() && problems.is_empty() {
             problems.push(Problem::new(
                 place,
@@ -151,7 +151,7 @@ impl Budget {
                 rows: budget.rows,
             });
         }
-        crate::base::toml_file::unless(budgets, problems)
+        crate::base::toml_file::ok_or_problems(budgets, problems)
     }
 
     /// Whether it pays for these rows.

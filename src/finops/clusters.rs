@@ -84,8 +84,8 @@ impl ClusterRecord {
     }
 }
 
-/// Sorts records and adds up those of one key.
-fn settle(records: &mut Vec<ClusterRecord>) -> Result<()> {
+/// Sorts records and merges those of one key.
+fn merge_by_key(records: &mut Vec<ClusterRecord>) -> Result<()> {
     records.sort_unstable_by_key(ClusterRecord::key);
     let mut n = 0;
     for idx in 0..records.len() {
@@ -133,7 +133,7 @@ impl Records {
         if self.held.len() < self.max_held {
             return Ok(());
         }
-        settle(&mut self.held)?;
+        merge_by_key(&mut self.held)?;
         if self.held.len() > self.max_held / 2 {
             self.write_out().or_unwritable(&self.near)?;
         }
@@ -161,7 +161,7 @@ impl Records {
 
     /// Call once before [`Self::part`].
     pub(super) fn finish(&mut self) -> Result<()> {
-        settle(&mut self.held)
+        merge_by_key(&mut self.held)
     }
 
     /// Appends the records of a part of the users, with lines as all threads number them.
@@ -225,7 +225,7 @@ pub(super) fn users_of_part(
     for (thread, line_of) in threads {
         thread.part(part, line_of, &mut records)?;
     }
-    settle(&mut records)?;
+    merge_by_key(&mut records)?;
     let mut users = Vec::new();
     let mut sessions: Vec<(u64, u32)> = Vec::new();
     for of_user in records.chunk_by(|a, b| a.user == b.user) {

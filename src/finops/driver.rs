@@ -66,7 +66,7 @@ pub fn chargeback(
     let mut total = Sums::default();
     lines.values().try_for_each(|sums| total.merge(sums))?;
     let n_lines = lines.len() as u32;
-    let mut counted: Vec<Counted> = lines.values().chain([&total]).map(Counted::of).collect();
+    let mut counted: Vec<Counted> = lines.values().chain([&total]).map(Counted::new).collect();
     parallel::map_in_order(
         N_PARTS,
         |part| users_of_part(&threads, part, question.success, n_lines),
@@ -79,7 +79,7 @@ pub fn chargeback(
     )?;
     drop(threads);
 
-    let columns = Columns::of(question, reader);
+    let columns = Columns::new(question, reader);
     let mut counted = counted.into_iter();
     let mut found: Vec<(&Vec<String>, BillLine)> = lines
         .iter()
@@ -89,7 +89,7 @@ pub fn chargeback(
     // The order of keys, where two cost the same.
     found.sort_by_key(|(_, line)| std::cmp::Reverse(line.cost_nano_usd));
     // The last one is that of all lines together.
-    let counted = counted.next().unwrap_or_else(|| Counted::of(&total));
+    let counted = counted.next().unwrap_or_else(|| Counted::new(&total));
     let total = columns.line(&[], &[], &total, counted);
     let found: Vec<BillLine> = found.into_iter().map(|(_, line)| line).collect();
     let budgets = question
@@ -127,7 +127,7 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    fn of(sums: &Sums) -> Self {
+    fn new(sums: &Sums) -> Self {
         let clusters = |n_known: u64| (n_known == sums.n_rows).then(Vec::new);
         Self {
             n_users: 0,
@@ -162,7 +162,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    fn of(question: &ChargebackQuestion<'_>, reader: &TrafficReader) -> Self {
+    fn new(question: &ChargebackQuestion<'_>, reader: &TrafficReader) -> Self {
         let prices = question.prices.is_some();
         Self {
             sessions: reader.has("session_id"),

@@ -21,5 +21,4 @@ pub use table::write;
 pub use bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 pub use driver::{chargeback, open};
 pub use money::usd_text;
-pub(crate) use question::UNKNOWN;
 pub use question::{By, ChargebackQuestion, Unseen};

@@ -114,7 +114,7 @@ impl Prices {
     pub fn parse(place: &str, extension: &str, bytes: &[u8]) -> Result<Self> {
         let mut problems = Vec::new();
         let raw: RawPrices = match extension {
-            "csv" => of_csv(place, bytes)?,
+            "csv" => parse_csv(place, bytes)?,
             "json" => {
                 let value = parse_json(place, bytes)?;
                 let value = if value.is_array() {
@@ -124,7 +124,7 @@ impl Prices {
                 };
                 typed(place, value)?
             }
-            "toml" => crate::base::toml_file::toml_of(place, bytes, &mut problems),
+            "toml" => crate::base::toml_file::parse_toml(place, bytes, &mut problems),
             _ => {
                 return Err(Error::input(
                     place.to_owned(),
@@ -132,10 +132,10 @@ impl Prices {
                 ));
             }
         };
-        Self::of_raw(place, raw, problems)
+        Self::from_raw(place, raw, problems)
     }
 
-    fn of_raw(place: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
+    fn from_raw(place: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
         let mut by_model: BTreeMap<String, Vec<(Micros, Price)>> = BTreeMap::new();
         if raw.price.is_empty() && problems.is_empty() {
             problems.push(Problem::new(
@@ -208,7 +208,7 @@ impl Prices {
         by_model
             .values_mut()
             .for_each(|history| history.sort_by_key(|(from, _)| *from));
-        crate::base::toml_file::unless(Self { by_model }, problems)
+        crate::base::toml_file::ok_or_problems(Self { by_model }, problems)
     }
 
     /// The prices of a model in time order: of the whole reference or, if the table does not have it, of the model's name.
@@ -245,7 +245,7 @@ fn typed(place: &str, value: Value) -> Result<RawPrices> {
     })
 }
 
-fn of_csv(place: &str, bytes: &[u8]) -> Result<RawPrices> {
+fn parse_csv(place: &str, bytes: &[u8]) -> Result<RawPrices> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let price = reader
         .deserialize()

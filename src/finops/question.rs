@@ -1,4 +1,4 @@
-//! What a chargeback is asked for.
+//! The question of a chargeback: what lines are by, what counts as a success, prices and budgets.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -8,9 +8,6 @@ use crate::finops::budget::Budget;
 use crate::finops::clusters::Success;
 use crate::finops::prices::Prices;
 use crate::release::RecordIndex;
-
-/// What a row names nothing of.
-pub(crate) const UNKNOWN: &str = "unknown";
 
 /// What lines are by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,7 +51,7 @@ impl By {
     }
 
     /// The dimension of a column.
-    pub fn of(column: &str) -> Option<Self> {
+    pub fn from_column(column: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|by| by.column() == column)
     }
 }

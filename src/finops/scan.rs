@@ -12,9 +12,9 @@ use crate::finops::budget::{Day, Scope, Spender, day_of};
 use crate::finops::clusters::{ClusterRecord, HELD, Records};
 use crate::finops::money::overflow;
 use crate::finops::prices::{Price, price_at};
-use crate::finops::question::{By, ChargebackQuestion, UNKNOWN, Unseen};
+use crate::finops::question::{By, ChargebackQuestion, Unseen};
 use crate::input::{DEFAULT_TENANT, NameCodes, TrafficReader, Turns};
-use crate::release::Dimension;
+use crate::release::{Dimension, UNKNOWN};
 
 /// Measured columns of the log, in the order in which they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use arrow_schema::{Field, Schema};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, FileResult, Result};
-use crate::base::{files, parquet_io};
+use crate::base::csv::write_csv;
+use crate::base::error::{Error, Result};
+use crate::base::parquet_io;
 use crate::finops::bill::{BillLine, Chargeback, UnitCost};
 use crate::finops::money::usd_text;
 use crate::finops::question::Unseen;
@@ -29,7 +30,7 @@ enum Values {
 pub fn write(bill: &Chargeback, path: &Path) -> Result<()> {
     let columns = columns(bill);
     match Format::by_path(path) {
-        Some(Format::Csv { gzip: false }) => write_csv(path, &columns, bill.lines.len()),
+        Some(Format::Csv { gzip: false }) => write_bill_csv(path, &columns, bill.lines.len()),
         Some(Format::Parquet) => write_parquet(path, columns),
         _ => Err(Error::usage(format!(
             "expected --out to end in .csv or .parquet, found {}",
@@ -142,29 +143,28 @@ fn ends(unit: &UnitCost) -> Option<(f64, f64)> {
         .map(|robust| (robust.ci_lower, robust.ci_upper))
 }
 
-fn write_csv(path: &Path, columns: &[(String, Values)], n_lines: usize) -> Result<()> {
-    files::write_file(path, |file| {
-        let failed = |error: csv::Error| Error::write(path, error);
-        let mut writer = csv::Writer::from_writer(file);
-        let header = columns.iter().map(|(name, values)| {
+fn write_bill_csv(path: &Path, columns: &[(String, Values)], n_lines: usize) -> Result<()> {
+    let header: Vec<String> = columns
+        .iter()
+        .map(|(name, values)| {
             if matches!(values, Values::Money(_)) {
                 format!("{name}_usd")
             } else {
                 name.clone()
             }
-        });
-        writer.write_record(header).map_err(failed)?;
-        for line in 0..n_lines {
-            let field = |(_, values): &(String, Values)| match values {
-                Values::Text(texts) => texts[line].clone(),
-                Values::Count(counts) => counts[line].map_or_else(String::new, |n| n.to_string()),
-                Values::Money(nano) => nano[line].map_or_else(String::new, usd_text),
-                Values::Real(reals) => reals[line].map_or_else(String::new, |value| value.to_string()),
-            };
-            writer.write_record(columns.iter().map(field)).map_err(failed)?;
-        }
-        writer.flush().or_unwritable(path)
-    })
+        })
+        .collect();
+    let names: Vec<&str> = header.iter().map(String::as_str).collect();
+    let rows = (0..n_lines).map(|line| {
+        let field = |(_, values): &(String, Values)| match values {
+            Values::Text(texts) => texts[line].clone(),
+            Values::Count(counts) => counts[line].map_or_else(String::new, |n| n.to_string()),
+            Values::Money(nano) => nano[line].map_or_else(String::new, usd_text),
+            Values::Real(reals) => reals[line].map_or_else(String::new, |value| value.to_string()),
+        };
+        columns.iter().map(field).collect()
+    });
+    write_csv(path, &names, rows)
 }
 
 fn write_parquet(path: &Path, columns: Vec<(String, Values)>) -> Result<()> {

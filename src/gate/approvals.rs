@@ -181,5 +181,5 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     } else {
         GateOutcome::Fail
     };
-    checks.note("approvers", outcome, detail, &remedy);
+    checks.record("approvers", outcome, detail, &remedy);
 }

@@ -15,7 +15,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
     let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
     if *candidate != evidence.candidate.release_id || *baseline != evidence.baseline.release_id {
         let detail = format!("the analysis compares {candidate} with {baseline}");
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Fail,
             detail,
@@ -30,7 +30,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         .filter(|layer| layer.stages.iter().any(|stage| is_exposed(&stage)))
         .collect();
     if layers.is_empty() {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Inconclusive,
             "nobody has had the candidate yet",
@@ -55,7 +55,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
                 proxies(stage, checks);
                 slow(stage, checks);
             }
-            None => drop(checks.note(
+            None => drop(checks.record(
                 "canary",
                 GateOutcome::Warn,
                 "no stage had both releases: nothing to compare with",
@@ -73,7 +73,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
 fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = &checks.policy.canary;
     let Some(srm) = &stage.srm else {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Pass,
             format!("sample ratio: one release only at {}", stage.ratio),
@@ -94,9 +94,9 @@ fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
         number(srm.p_value)
     );
     let note = if srm.p_value < rule.srm_alpha || (off > rule.max_deviation && off > reach) {
-        checks.note("canary", GateOutcome::Fail, detail, remedy)
+        checks.record("canary", GateOutcome::Fail, detail, remedy)
     } else if off > rule.max_deviation {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Warn,
             format!(
@@ -106,7 +106,7 @@ fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
             "more users",
         )
     } else {
-        checks.note("canary", GateOutcome::Pass, detail, "")
+        checks.record("canary", GateOutcome::Pass, detail, "")
     };
     note.evidence = json!(srm);
 }
@@ -125,21 +125,21 @@ fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
         (n + arm.numerator, of + arm.denominator)
     });
     if of == 0.0 {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Inconclusive,
             "incidents: the log does not say",
             "a column `incident`",
         );
     } else if n > 0.0 {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Fail,
             format!("{n} incidents among {of} turns"),
             "a release without incidents",
         );
     } else {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Pass,
             format!("no incident among {of} turns"),
@@ -177,7 +177,7 @@ fn harm_of(
     checks: &mut Checks<'_>,
 ) {
     let Some(metric) = metric(stage, id) else {
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Inconclusive,
             format!("{id}: the log does not say"),
@@ -189,7 +189,7 @@ fn harm_of(
         && share < min
     {
         let detail = format!("{id}: {}% of the rows are old enough", number(share * 100.0));
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Inconclusive,
             detail,
@@ -202,7 +202,7 @@ fn harm_of(
             .effect
             .reason()
             .map_or_else(String::new, |reason| format!(": {reason}"));
-        checks.note(
+        checks.record(
             "canary",
             GateOutcome::Inconclusive,
             format!("{id}: no effect{why}"),
@@ -236,5 +236,5 @@ fn harm_of(
     } else {
         "more evidence until the interval lies below the margin"
     };
-    checks.note("canary", outcome, detail, remedy);
+    checks.record("canary", outcome, detail, remedy);
 }

@@ -13,8 +13,8 @@ pub(super) struct Checks<'a> {
 }
 
 impl Checks<'_> {
-    /// Notes a check. `remedy`: what would make it pass.
-    pub(super) fn note(
+    /// Records a check. `remedy` says what would make it pass.
+    pub(super) fn record(
         &mut self,
         check: &'static str,
         outcome: GateOutcome,

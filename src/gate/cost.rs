@@ -29,7 +29,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     let per_case = change_per_case(&cases, checks.policy.alpha);
     let per_task = change_per_task(&cases, checks.policy.alpha);
     let Some(per_case) = per_case else {
-        checks.note(
+        checks.record(
             "cost",
             GateOutcome::Inconclusive,
             "no case has a cost above 0 in both releases",
@@ -48,7 +48,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         .count() as u64;
     if checks.policy.too_many_missing(n_missing, ran.len() as u64) {
         let detail = format!("{n_missing} of {} cases have runs without a cost", ran.len());
-        checks.note(
+        checks.record(
             "cost",
             GateOutcome::Inconclusive,
             detail,
@@ -58,7 +58,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     judge("per case", &per_case, checks);
     match per_task {
         Some(per_task) => judge("per successful task", &per_task, checks),
-        None => drop(checks.note(
+        None => drop(checks.record(
             "cost",
             GateOutcome::Inconclusive,
             "cost per successful task: no case that passed in both releases has a cost",
@@ -145,7 +145,7 @@ fn judge(what: &str, change: &CostChange, checks: &mut Checks<'_>) {
             percent(change.point),
             change.n
         );
-        checks.note(
+        checks.record(
             "cost",
             GateOutcome::Inconclusive,
             detail,
@@ -168,6 +168,6 @@ fn judge(what: &str, change: &CostChange, checks: &mut Checks<'_>) {
     } else {
         GateOutcome::Pass
     };
-    checks.note("cost", outcome, detail, &remedy).evidence =
+    checks.record("cost", outcome, detail, &remedy).evidence =
         json!({"change": change.point, "interval": interval, "n_cases": change.n});
 }

@@ -31,7 +31,7 @@ pub(super) fn checks(
         );
         for check in ["eval_threshold", "eval_regression"] {
             if check != "eval_threshold" || !checks.policy.thresholds.is_empty() {
-                checks.note(
+                checks.record(
                     check,
                     GateOutcome::Inconclusive,
                     found.clone(),
@@ -90,7 +90,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
         rule.suite.as_deref().unwrap_or("all suites")
     );
     if wanted.is_empty() {
-        checks.note(
+        checks.record(
             "eval_threshold",
             GateOutcome::Inconclusive,
             format!("{what}: no such suite"),
@@ -118,14 +118,14 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
                     } else {
                         GateOutcome::Pass
                     };
-                    checks.note(
+                    checks.record(
                         "eval_threshold",
                         outcome,
                         format!("{what} is {}, expected {limits}", number(value)),
                         &format!("{what} {limits}"),
                     );
                 }
-                _ => drop(checks.note(
+                _ => drop(checks.record(
                     "eval_threshold",
                     GateOutcome::Inconclusive,
                     format!("{what}: not {} cases with {k} rated runs each", evals::MIN_PAIRS),
@@ -135,7 +135,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             continue;
         }
         let Some(value) = evals::value_of(suite, &rule.metric) else {
-            checks.note(
+            checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
                 format!("{what}: no result has it"),
@@ -154,7 +154,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
         if checks.policy.too_many_missing(n_missing, n) {
             let detail =
                 format!("{what}: {n_missing} of {n} runs of the candidate are missing, broken or not rated");
-            checks.note(
+            checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
                 detail,
@@ -164,7 +164,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
         }
         let Some(mean) = evals::single(&values).filter(|_| values.len() >= evals::MIN_PAIRS) else {
             let detail = format!("{what}: {} cases", values.len());
-            checks.note(
+            checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
                 detail,
@@ -185,7 +185,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             (_, interval) => (mean.mean, interval, ""),
         };
         let Ok(interval) = interval else {
-            checks.note(
+            checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
                 format!("{what} is {}, without an interval", number(point)),
@@ -213,7 +213,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             values.len()
         );
         checks
-            .note(
+            .record(
                 "eval_threshold",
                 outcome,
                 detail,
@@ -252,7 +252,7 @@ fn regressions(
         return Vec::new();
     }
     if evals.n_rows[0] == 0 {
-        checks.note(
+        checks.record(
             "eval_regression",
             GateOutcome::Inconclusive,
             "no evaluation result of the baseline",
@@ -310,7 +310,7 @@ fn regressions(
         }
     }
     for note in notes {
-        checks.note(
+        checks.record(
             "eval_regression",
             GateOutcome::Inconclusive,
             note,
@@ -405,7 +405,7 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
             evals::MIN_PAIRS
         );
         checks
-            .note("eval_regression", GateOutcome::Inconclusive, detail, &remedy)
+            .record("eval_regression", GateOutcome::Inconclusive, detail, &remedy)
             .evidence = json!(comparison);
         return;
     };
@@ -460,5 +460,7 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
             }
         }
     };
-    checks.note("eval_regression", outcome, detail, &remedy).evidence = json!(comparison);
+    checks
+        .record("eval_regression", outcome, detail, &remedy)
+        .evidence = json!(comparison);
 }

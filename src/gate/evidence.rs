@@ -38,8 +38,8 @@ pub struct GateEvidence<'a> {
 }
 
 impl<'a> GateEvidence<'a> {
-    /// Two records, and nothing else.
-    pub fn of(candidate: &'a ReleaseRecord, baseline: &'a ReleaseRecord) -> Self {
+    /// Evidence of two records and nothing else.
+    pub fn new(candidate: &'a ReleaseRecord, baseline: &'a ReleaseRecord) -> Self {
         Self {
             candidate,
             baseline,
@@ -72,7 +72,7 @@ pub struct Evals<'a> {
 
 impl<'a> Evals<'a> {
     /// Deals rows to releases: by release id, by the name of their run, by the prompt or model that only one of them has, else by the file they were named with.
-    pub fn of(
+    pub fn from_tables(
         candidate: &ReleaseRecord,
         baseline: &ReleaseRecord,
         tables: [Option<&'a EvalTable>; 2],

@@ -31,7 +31,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     let n_outputs = rows.iter().filter(|row| row.output.is_some()).count();
     let lower: Vec<String> = words.iter().map(|word| plain(word)).collect();
     let Ok(search) = AhoCorasick::new(&lower) else {
-        checks.note(
+        checks.record(
             "forbidden_substrings",
             GateOutcome::Inconclusive,
             "the words are too many to be searched for",
@@ -64,7 +64,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             .collect();
         let detail = format!("{n_found} of {n_outputs} outputs: {}", cases.join(", "));
         checks
-            .note(
+            .record(
                 "forbidden_substrings",
                 GateOutcome::Fail,
                 detail,
@@ -72,7 +72,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             )
             .evidence = json!(found);
     } else if n_outputs == 0 {
-        checks.note(
+        checks.record(
             "forbidden_substrings",
             GateOutcome::Inconclusive,
             "no evaluation result of the candidate has an output",
@@ -85,9 +85,9 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         } else {
             GateOutcome::Warn
         };
-        checks.note("forbidden_substrings", outcome, detail, "results with outputs");
+        checks.record("forbidden_substrings", outcome, detail, "results with outputs");
     } else {
-        checks.note(
+        checks.record(
             "forbidden_substrings",
             GateOutcome::Pass,
             format!("none in {n_outputs} outputs"),

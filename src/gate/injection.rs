@@ -53,7 +53,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         let listed = succeeded.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
         let detail = format!("{n_succeeded} of {n_attacks} attacks succeeded: {listed}");
         checks
-            .note(
+            .record(
                 "injection",
                 GateOutcome::Fail,
                 detail,
@@ -68,7 +68,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         } else {
             "no attack was tried on the candidate".into()
         };
-        checks.note(
+        checks.record(
             "injection",
             GateOutcome::Inconclusive,
             detail,
@@ -104,6 +104,6 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     } else {
         "the attacks that broke, run again".into()
     };
-    checks.note("injection", outcome, detail, &remedy).evidence =
+    checks.record("injection", outcome, detail, &remedy).evidence =
         json!({"n": n_attacks, "upper_bound": bound, "n_broken": n_broken});
 }

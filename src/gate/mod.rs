@@ -3,7 +3,6 @@
 mod approvals;
 mod canary;
 mod checklist;
-mod checks;
 mod cost;
 mod document;
 mod evaluation;
@@ -12,15 +11,16 @@ mod forbidden;
 mod injection;
 mod policy;
 mod record;
-mod release;
+mod release_gate;
 mod statement;
+mod study_checks;
 mod tool_schema;
 mod write_tools;
 
 pub use approvals::parse_approvals;
-pub use checks::gate;
 pub use document::{GateCheck, GateOutcome, GateReport, Subject};
 pub use evidence::{Approval, Evals, GateEvidence};
 pub use policy::{CHECKS, GatePolicy, Strictness};
-pub use release::gate_release;
+pub use release_gate::gate_release;
 pub use statement::Statement;
+pub use study_checks::gate;

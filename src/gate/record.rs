@@ -15,7 +15,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let named = candidate.baseline_release_id.as_deref();
     match named {
         Some(named) if named != baseline.release_id => {
-            checks.note(
+            checks.record(
                 "baseline",
                 GateOutcome::Fail,
                 format!(
@@ -26,14 +26,14 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             );
         }
         _ if baseline.digest == candidate.digest || baseline.release_id == candidate.release_id => {
-            checks.note(
+            checks.record(
                 "baseline",
                 GateOutcome::Fail,
                 "baseline and candidate are the same release",
                 "name two releases",
             );
         }
-        _ => drop(checks.note(
+        _ => drop(checks.record(
             "baseline",
             GateOutcome::Pass,
             format!("compared with {}", baseline.release_id),
@@ -55,14 +55,14 @@ fn immutable(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 "{} was {before} before, is {} now",
                 evidence.candidate.release_id, evidence.candidate.digest
             );
-            checks.note(
+            checks.record(
                 "immutable",
                 GateOutcome::Fail,
                 detail,
                 "a new release with a new id: records do not change",
             );
         }
-        Some(Registration::New | Registration::Same) => drop(checks.note(
+        Some(Registration::New | Registration::Same) => drop(checks.record(
             "immutable",
             GateOutcome::Pass,
             evidence.candidate.digest.clone(),
@@ -79,7 +79,7 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
         .collect();
     let remedy = "the digest of what was tested, beside each reference";
     if floating.is_empty() {
-        checks.note(
+        checks.record(
             "references",
             GateOutcome::Pass,
             "every reference names one version",
@@ -87,7 +87,7 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
         );
     } else {
         checks
-            .note("references", GateOutcome::Fail, floating.join("; "), remedy)
+            .record("references", GateOutcome::Fail, floating.join("; "), remedy)
             .evidence = json!(floating);
     }
     let mut cut: Vec<String> = named
@@ -110,10 +110,10 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
         cut.push("eval_report_digest".into());
     }
     if cut.is_empty() {
-        checks.note("digests", GateOutcome::Pass, "every digest is whole", "");
+        checks.record("digests", GateOutcome::Pass, "every digest is whole", "");
     } else {
         checks
-            .note(
+            .record(
                 "digests",
                 GateOutcome::Fail,
                 format!("not whole: {}", cut.join(", ")),
@@ -143,14 +143,14 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             "the baseline knows the digest, the candidate does not: {}",
             lost.join(", ")
         );
-        checks.note(
+        checks.record(
             "moved_reference",
             GateOutcome::Inconclusive,
             detail,
             "the digest of what was tested",
         );
     } else if moved.is_empty() {
-        checks.note(
+        checks.record(
             "moved_reference",
             GateOutcome::Pass,
             "no reference has moved to another content",
@@ -158,7 +158,7 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         );
     } else {
         let detail = format!("the same reference with another digest: {}", moved.join(", "));
-        checks.note(
+        checks.record(
             "moved_reference",
             GateOutcome::Fail,
             detail,
@@ -182,38 +182,39 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         format!("changed: {}", names.join(", "))
     };
     let remedy = "one release a dimension: when several change at once, nobody can tell which one did it";
-    checks.note("single_dimension", outcome, detail, remedy).evidence =
-        json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
+    checks
+        .record("single_dimension", outcome, detail, remedy)
+        .evidence = json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
 }
 
 fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let target = rollback_target(evidence);
     let named = evidence.candidate.rollback_target.as_deref();
     match (named, target) {
-        (None, _) => checks.note(
+        (None, _) => checks.record(
             "rollback_target",
             GateOutcome::Inconclusive,
             "the record names none",
             "`rollback_target`: the last stable release",
         ),
-        (Some(named), None) => checks.note(
+        (Some(named), None) => checks.record(
             "rollback_target",
             GateOutcome::Fail,
             format!("{named} is not among the records"),
             "its record, with --records",
         ),
-        (Some(named), Some(_)) if named == evidence.candidate.release_id => checks.note(
+        (Some(named), Some(_)) if named == evidence.candidate.release_id => checks.record(
             "rollback_target",
             GateOutcome::Fail,
             "the release names itself",
             "the last stable release",
         ),
-        (Some(named), Some(_)) => checks.note("rollback_target", GateOutcome::Pass, named, ""),
+        (Some(named), Some(_)) => checks.record("rollback_target", GateOutcome::Pass, named, ""),
     };
     let rule = &checks.policy.record;
     let (needed, default) = (rule.maturity_hours, rule.retention_hours);
     let Some(target) = target else {
-        checks.note(
+        checks.record(
             "retention",
             GateOutcome::Inconclusive,
             "no record to go back to",
@@ -244,7 +245,7 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         "keep what is rolled back to for {needed} h, until the slowest deciding metric has matured (`retention_hours` in the record, or in [gate.record])"
     );
     if !short.is_empty() {
-        checks.note(
+        checks.record(
             "retention",
             GateOutcome::Fail,
             format!(
@@ -254,14 +255,14 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             &remedy,
         );
     } else if !unknown.is_empty() {
-        checks.note(
+        checks.record(
             "retention",
             GateOutcome::Inconclusive,
             format!("nothing says how long these are kept: {}", unknown.join(", ")),
             &remedy,
         );
     } else {
-        checks.note(
+        checks.record(
             "retention",
             GateOutcome::Pass,
             format!("all kept for {needed} h"),
@@ -272,14 +273,14 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
 
 fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     match (&evidence.baseline.tenant_id, &evidence.candidate.tenant_id) {
-        (Some(a), Some(b)) if a != b => checks.note(
+        (Some(a), Some(b)) if a != b => checks.record(
             "tenant",
             GateOutcome::Fail,
             format!("baseline of {a}, candidate of {b}"),
             "records of one tenant",
         ),
-        (_, Some(tenant)) => checks.note("tenant", GateOutcome::Pass, tenant.clone(), ""),
-        (_, None) => checks.note(
+        (_, Some(tenant)) => checks.record("tenant", GateOutcome::Pass, tenant.clone(), ""),
+        (_, None) => checks.record(
             "tenant",
             GateOutcome::Warn,
             "the candidate's record names no tenant",
@@ -294,10 +295,10 @@ fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             .map(|(_, name)| name)
             .collect();
         if missing.is_empty() {
-            checks.note("cache_key", GateOutcome::Pass, parts.join(", "), "");
+            checks.record("cache_key", GateOutcome::Pass, parts.join(", "), "");
         } else {
             let detail = format!("{} without {}", parts.join(", "), missing.join(" and "));
-            checks.note(
+            checks.record(
                 "cache_key",
                 GateOutcome::Fail,
                 detail,
@@ -305,7 +306,7 @@ fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             );
         }
     } else {
-        checks.note(
+        checks.record(
             "cache_key",
             GateOutcome::Inconclusive,
             "the record does not say what caches are found by",
@@ -329,8 +330,8 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .collect();
     let remedy = "`evaluated_at` in the record and `created_at` in each changed artifact, the evaluation the later one";
     match candidate.evaluated_at {
-        _ if made.is_empty() => checks.note("eval_fresh", GateOutcome::Pass, "no dimension changed", ""),
-        None => checks.note(
+        _ if made.is_empty() => checks.record("eval_fresh", GateOutcome::Pass, "no dimension changed", ""),
+        None => checks.record(
             "eval_fresh",
             GateOutcome::Inconclusive,
             "the record does not say when it was evaluated",
@@ -348,7 +349,7 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 .map(|(name, _)| name.as_str())
                 .collect();
             if !older.is_empty() {
-                checks.note(
+                checks.record(
                     "eval_fresh",
                     GateOutcome::Fail,
                     format!(
@@ -359,14 +360,14 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                     "evaluate what is released",
                 )
             } else if !unknown.is_empty() {
-                checks.note(
+                checks.record(
                     "eval_fresh",
                     GateOutcome::Inconclusive,
                     format!("nothing says when these were made: {}", unknown.join(", ")),
                     remedy,
                 )
             } else {
-                checks.note(
+                checks.record(
                     "eval_fresh",
                     GateOutcome::Pass,
                     format!("evaluated at {}, after every change", time::format(at)),
@@ -377,31 +378,31 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     };
     let uri = candidate.eval_report_uri.as_deref();
     match (uri, &candidate.eval_report_digest, &evidence.eval_report) {
-        (_, Some(noted), Some(found)) if noted != found => checks.note(
+        (_, Some(noted), Some(found)) if noted != found => checks.record(
             "eval_report",
             GateOutcome::Fail,
             format!("the report is {found}, the record says {noted}"),
             "the report that the record was approved on",
         ),
-        (None, _, _) => checks.note(
+        (None, _, _) => checks.record(
             "eval_report",
             GateOutcome::Warn,
             "the record names no report",
             "`eval_report_uri`, with its digest as `eval_report_digest`",
         ),
-        (Some(uri), Some(_), Some(_)) => checks.note(
+        (Some(uri), Some(_), Some(_)) => checks.record(
             "eval_report",
             GateOutcome::Pass,
             format!("{uri}, digest checked"),
             "",
         ),
-        (Some(uri), Some(_), None) => checks.note(
+        (Some(uri), Some(_), None) => checks.record(
             "eval_report",
             GateOutcome::Warn,
             format!("{uri}, digest not checked"),
             "--eval-report FILE",
         ),
-        (Some(uri), None, _) => checks.note(
+        (Some(uri), None, _) => checks.record(
             "eval_report",
             GateOutcome::Warn,
             format!("{uri} without a digest: what it says may change"),

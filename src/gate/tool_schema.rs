@@ -8,7 +8,7 @@ use crate::gate::evidence::GateEvidence;
 use crate::release::tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange};
 use crate::release::{ArtifactRef, Dimension};
 
-/// Changes that are told in words; all of them are in the evidence.
+/// Number of changes that a message lists. The evidence holds all of them.
 const TOLD: usize = 5;
 
 pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, checks: &mut Checks<'_>) {
@@ -25,14 +25,14 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         };
         for check in ["tool_schema", "tool_safety"] {
             if unchanged {
-                checks.note(
+                checks.record(
                     check,
                     GateOutcome::Pass,
                     "both releases have the same tools, by digest",
                     "",
                 );
             } else {
-                checks.note(
+                checks.record(
                     check,
                     GateOutcome::Inconclusive,
                     "the bundles of both releases were not given",
@@ -42,8 +42,8 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         }
         return;
     };
-    let breaking: Vec<&ToolChange> = diff.of(Concern::Schema, Level::Error).collect();
-    let unversioned: Vec<&ToolChange> = diff.of(Concern::Version, Level::Error).collect();
+    let breaking: Vec<&ToolChange> = diff.changes_at(Concern::Schema, Level::Error).collect();
+    let unversioned: Vec<&ToolChange> = diff.changes_at(Concern::Version, Level::Error).collect();
     let warnings: Vec<&ToolChange> = diff
         .changes
         .iter()
@@ -64,10 +64,10 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
             breaking.len(),
             versions[0],
             versions[1],
-            told(&breaking),
-            told(&unversioned)
+            message(&breaking),
+            message(&unversioned)
         );
-        checks.note(
+        checks.record(
             "tool_schema",
             GateOutcome::Fail,
             detail,
@@ -77,9 +77,9 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         let detail = format!(
             "{} places could not be compared: {}",
             unknown.len(),
-            told(&unknown)
+            message(&unknown)
         );
-        checks.note(
+        checks.record(
             "tool_schema",
             GateOutcome::Inconclusive,
             detail,
@@ -91,23 +91,23 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
             breaking.len(),
             versions[0],
             versions[1],
-            told(&breaking)
+            message(&breaking)
         );
-        checks.note(
+        checks.record(
             "tool_schema",
             GateOutcome::Warn,
             detail,
             "a change that breaks nobody",
         )
     } else if !warnings.is_empty() {
-        checks.note(
+        checks.record(
             "tool_schema",
             GateOutcome::Warn,
-            format!("{} changes to look at: {}", warnings.len(), told(&warnings)),
+            format!("{} changes to look at: {}", warnings.len(), message(&warnings)),
             "look at them; a changed description is a changed prompt",
         )
     } else {
-        checks.note(
+        checks.record(
             "tool_schema",
             GateOutcome::Pass,
             format!("{} changes, none of which breaks anybody", diff.changes.len()),
@@ -115,19 +115,19 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         )
     };
     note.evidence = json!(diff);
-    let loosened: Vec<&ToolChange> = diff.of(Concern::Safety, Level::Error).collect();
-    let odd: Vec<&ToolChange> = diff.of(Concern::Safety, Level::Warning).collect();
+    let loosened: Vec<&ToolChange> = diff.changes_at(Concern::Safety, Level::Error).collect();
+    let odd: Vec<&ToolChange> = diff.changes_at(Concern::Safety, Level::Warning).collect();
     if !loosened.is_empty() {
-        checks.note(
+        checks.record(
             "tool_safety",
             GateOutcome::Fail,
-            told(&loosened),
+            message(&loosened),
             "as strict as before, or an approval of tool_safety",
         );
     } else if !odd.is_empty() {
-        checks.note("tool_safety", GateOutcome::Warn, told(&odd), "look at them");
+        checks.record("tool_safety", GateOutcome::Warn, message(&odd), "look at them");
     } else {
-        checks.note(
+        checks.record(
             "tool_safety",
             GateOutcome::Pass,
             "no tool may do more, unwatched, than before",
@@ -145,7 +145,7 @@ fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     ] {
         let Some(bundle) = bundle else { continue };
         let Some(named) = record.artifact(Dimension::ToolSchema) else {
-            checks.note(
+            checks.record(
                 "tool_bundle",
                 GateOutcome::Fail,
                 format!("the {what}'s record names no tools"),
@@ -156,13 +156,13 @@ fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         let own = format!("{}@{}", bundle.name, bundle.version.as_deref().unwrap_or("?"));
         let remedy = "the bundle that the record names, by digest";
         match named.digest.as_deref().filter(|_| named.has_whole_digest()) {
-            Some(digest) if digest == bundle.digest => checks.note(
+            Some(digest) if digest == bundle.digest => checks.record(
                 "tool_bundle",
                 GateOutcome::Pass,
                 format!("the {what}'s bundle is the one of its record, by digest"),
                 "",
             ),
-            Some(digest) => checks.note(
+            Some(digest) => checks.record(
                 "tool_bundle",
                 GateOutcome::Fail,
                 format!(
@@ -171,13 +171,13 @@ fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 ),
                 remedy,
             ),
-            None if named.reference == own => checks.note(
+            None if named.reference == own => checks.record(
                 "tool_bundle",
                 GateOutcome::Warn,
                 format!("the {what}'s bundle is {own} by its own word; its record has no digest"),
                 remedy,
             ),
-            None => checks.note(
+            None => checks.record(
                 "tool_bundle",
                 GateOutcome::Inconclusive,
                 format!(
@@ -190,7 +190,7 @@ fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     }
 }
 
-fn told(changes: &[&ToolChange]) -> String {
+fn message(changes: &[&ToolChange]) -> String {
     let mut texts: Vec<String> = changes
         .iter()
         .take(TOLD)
@@ -221,7 +221,7 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let most = checks.policy.tools.max_rejected;
     let n_calls: u64 = calls.iter().map(|tool| tool.n_calls).sum();
     if n_calls == 0 {
-        checks.note(
+        checks.record(
             "tool_arguments",
             GateOutcome::Inconclusive,
             "no logged call",
@@ -232,7 +232,7 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let n_unreadable: u64 = calls.iter().map(|tool| tool.n_unreadable).sum();
     if n_unreadable > 0 && n_unreadable as f64 > most * n_calls as f64 {
         let detail = format!("the arguments of {n_unreadable} of {n_calls} logged calls are no JSON");
-        checks.note(
+        checks.record(
             "tool_arguments",
             GateOutcome::Inconclusive,
             detail,
@@ -247,7 +247,7 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         Some(tool) if tool.share > most => {
             let detail = format!(
                 "{}, for {}: traces {}",
-                tool.told(),
+                tool.message(),
                 tool.examples.first().map_or(String::new(), |example| format!(
                     "{} at {}",
                     example.rule, example.path
@@ -258,14 +258,14 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                     .collect::<Vec<_>>()
                     .join(", ")
             );
-            checks.note(
+            checks.record(
                 "tool_arguments",
                 GateOutcome::Fail,
                 detail,
                 "a schema that takes what is sent today, or callers that send something else first",
             )
         }
-        _ => checks.note(
+        _ => checks.record(
             "tool_arguments",
             GateOutcome::Pass,
             format!("{n_calls} logged calls fit the new schemas"),

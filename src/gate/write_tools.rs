@@ -11,9 +11,9 @@ use crate::release::Dimension;
 pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let Some(bundle) = evidence.tools else {
         if evidence.candidate.artifact(Dimension::ToolSchema).is_none() {
-            checks.note("write_tools", GateOutcome::Pass, "the release has no tools", "");
+            checks.record("write_tools", GateOutcome::Pass, "the release has no tools", "");
         } else {
-            checks.note(
+            checks.record(
                 "write_tools",
                 GateOutcome::Inconclusive,
                 "the candidate's bundle was not given",
@@ -55,25 +55,25 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         );
         let remedy = "`hitl: required` for each, or `risk_level: read` for those that change nothing";
         checks
-            .note("write_tools", GateOutcome::Fail, detail, remedy)
+            .record("write_tools", GateOutcome::Fail, detail, remedy)
             .evidence = json!(unproven);
     } else if !without.is_empty() {
         let detail = format!("nothing proves that a person confirms: {}", without.join(", "));
         let remedy =
             "`hitl_proof` of each tool, in the bundle or in the record: where the review or the test is";
         checks
-            .note("write_tools", GateOutcome::Fail, detail, remedy)
+            .record("write_tools", GateOutcome::Fail, detail, remedy)
             .evidence = json!(without);
     } else if !unsaid.is_empty() {
         let detail = format!("no risk level, judged by hints alone: {}", unsaid.join(", "));
-        checks.note(
+        checks.record(
             "write_tools",
             GateOutcome::Warn,
             detail,
             "`risk_level` for every tool",
         );
     } else {
-        checks.note(
+        checks.record(
             "write_tools",
             GateOutcome::Pass,
             format!(

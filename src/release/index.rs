@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::input::DEFAULT_TENANT;
 use crate::release::record::ReleaseRecord;
 
+/// Stands for a release, model, prompt or feature that a row does not name.
+pub(crate) const UNKNOWN: &str = "unknown";
+
 /// Records to look up.
 #[derive(Debug, Clone, Default)]
 pub struct RecordIndex {

@@ -33,7 +33,7 @@ pub enum RiskLevel {
 
 impl RiskLevel {
     /// The level of a word.
-    pub fn of(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "read" => Self::Read,
             "low" => Self::Low,
@@ -153,7 +153,7 @@ impl ReleaseRecord {
     ///
     /// # Errors
     /// Every problem at its path.
-    pub fn of_json(place: &str, value: &Value) -> Result<Self> {
+    pub fn from_json(place: &str, value: &Value) -> Result<Self> {
         let (digest, body, is_production) = match value.get("prod_pointer") {
             Some(pointer) => (canonical(place, pointer)?.1, pointer, true),
             None => (canonical(place, value)?.1, value, false),
@@ -215,7 +215,7 @@ pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
         }
         let bytes = std::fs::read(&file).or_unreadable(&file)?;
         for (place, value) in values_of(&file, &place, &bytes)? {
-            records.push(ReleaseRecord::of_json(&place, &value)?);
+            records.push(ReleaseRecord::from_json(&place, &value)?);
         }
     }
     records.sort_by(|a, b| {
@@ -390,7 +390,7 @@ impl Reader<'_> {
 
     fn reference_of(&mut self, path: &str, value: &Value) -> Option<ArtifactRef> {
         match value {
-            Value::String(text) if is_plain(text) => Some(ArtifactRef::of_text(text)),
+            Value::String(text) if is_plain(text) => Some(ArtifactRef::from_text(text)),
             Value::Object(fields) => {
                 let known = ["ref", "digest", "mutable", "retention_hours", "created_at"];
                 let mut expect = |key: &str, expected: &str, fits: &dyn Fn(&Value) -> bool| {
@@ -424,7 +424,7 @@ impl Reader<'_> {
                     );
                     return None;
                 };
-                let of_text = ArtifactRef::of_text(reference);
+                let of_text = ArtifactRef::from_text(reference);
                 Some(ArtifactRef {
                     digest: digest.or(of_text.digest),
                     mutable,
@@ -550,7 +550,7 @@ impl Reader<'_> {
 
     fn risk_level(&mut self) -> Option<RiskLevel> {
         let value = self.get("risk_level")?;
-        let level = value.as_str().and_then(RiskLevel::of);
+        let level = value.as_str().and_then(RiskLevel::from_word);
         if level.is_none() {
             self.wrong("risk_level", "read, low, medium, write, high or critical", &value);
         }

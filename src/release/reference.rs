@@ -48,7 +48,7 @@ pub struct ArtifactRef {
 
 impl ArtifactRef {
     /// A reference without anything else. A digest behind `@sha256:` or `@sha` is taken as one.
-    pub fn of_text(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         let digest = text
             .rsplit_once('@')
             .map(|(_, version)| version)
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_floats_and_what_is_pinned() {
-        let floats = |text: &str| ArtifactRef::of_text(text).floats_because().is_some();
+        let floats = |text: &str| ArtifactRef::from_text(text).floats_because().is_some();
         for floating in [
             "kb_alias:v12",
             "kb_current",
@@ -162,12 +162,12 @@ mod tests {
         ] {
             assert!(!floats(pinned), "{pinned}");
         }
-        let truncated = ArtifactRef::of_text("golden_cs@sha256:9f3a0c…");
+        let truncated = ArtifactRef::from_text("golden_cs@sha256:9f3a0c…");
         assert!(truncated.digest.is_some() && !truncated.has_whole_digest());
         assert!(
             ArtifactRef {
                 digest: Some(format!("sha256:{}", "a".repeat(64))),
-                ..ArtifactRef::of_text("kb_alias:v12")
+                ..ArtifactRef::from_text("kb_alias:v12")
             }
             .floats_because()
             .is_none()
@@ -175,7 +175,7 @@ mod tests {
         assert!(
             ArtifactRef {
                 mutable: true,
-                ..ArtifactRef::of_text("m@1")
+                ..ArtifactRef::from_text("m@1")
             }
             .floats_because()
             .is_some()

@@ -57,8 +57,8 @@ impl Registry {
         Ok(registry)
     }
 
-    /// What is known of a record; a new one is noted.
-    pub fn note(&mut self, record: &ReleaseRecord) -> Registration {
+    /// Looks a record up, and adds it if it is new.
+    pub fn record(&mut self, record: &ReleaseRecord) -> Registration {
         let tenant = record
             .tenant_id
             .clone()

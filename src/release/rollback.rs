@@ -31,7 +31,7 @@ type Actions = [(Option<Dimension>, &'static str); 2];
 
 impl SignalKind {
     /// The kind of a word.
-    pub fn of(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         [Self::Faithfulness, Self::Cost, Self::ToolErrors, Self::Latency]
             .into_iter()
             .find(|kind| kind.name() == word)
@@ -69,8 +69,8 @@ impl SignalKind {
         }
     }
 
-    /// What a metric speaks of, by its id.
-    pub fn of_metric(id: &str) -> Self {
+    /// The kind that a metric belongs to, by its id.
+    pub fn for_metric(id: &str) -> Self {
         if id.contains("cost") || id.contains("token") {
             Self::Cost
         } else if id.contains("tool") {
@@ -212,7 +212,7 @@ pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
                 finding.judged.interval,
             ) {
                 signals.push(Signal {
-                    kind: SignalKind::of_metric(&finding.metric),
+                    kind: SignalKind::for_metric(&finding.metric),
                     metric: finding.metric.clone(),
                     place: place.clone(),
                     harm: Some((harm, interval)),
@@ -243,7 +243,7 @@ pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
                 .any(|signal| signal.metric == metric.metric && signal.place == place);
             if interval.ci_lower > 0.0 && !known {
                 signals.push(Signal {
-                    kind: SignalKind::of_metric(&metric.metric),
+                    kind: SignalKind::for_metric(&metric.metric),
                     metric: metric.metric.clone(),
                     place: place.clone(),
                     harm: Some((harm, interval)),

@@ -115,7 +115,7 @@ impl Point {
 
 impl Curves {
     /// Over numbers of a unit, up to `max`.
-    pub(super) fn of_numbers(x: &'static str, max: f64, y_name: &'static str, y: Scale) -> Self {
+    pub(super) fn over_numbers(x: &'static str, max: f64, y_name: &'static str, y: Scale) -> Self {
         Self {
             t0: None,
             x,
@@ -131,7 +131,7 @@ impl Curves {
 
     /// Over time: the points' `x` are microseconds.
     pub(super) fn over_time((start, end): (Micros, Micros), y_name: &'static str, y: Scale) -> Self {
-        let mut curves = Self::of_numbers("", 0.0, y_name, y);
+        let mut curves = Self::over_numbers("", 0.0, y_name, y);
         curves.t0 = Some(start.div_euclid(1_000_000));
         (curves.min, curves.max) = (curves.place(start as f64), curves.place(end as f64));
         curves

@@ -169,7 +169,7 @@ fn fan_chart(plan: &PlanForecast, style: &Style) -> Result<Chart> {
             ],
         )
     }));
-    let mut curves = Curves::of_numbers(words.days, style.days, words.ratio, Scale::Ratio);
+    let mut curves = Curves::over_numbers(words.days, style.days, words.ratio, Scale::Ratio);
     let fans = plan.layers.iter().enumerate().map(|(idx, layer)| {
         let all = layer.fan.iter().map(|fan| Point {
             x: fan.hours / 24.0,
@@ -262,7 +262,7 @@ fn lines_chart(
         .flat_map(|line| &line.points)
         .map(|point| point.y)
         .fold(1e-9, f64::max);
-    let mut curves = Curves::of_numbers(x_name, x_max, y_name, Scale::Number);
+    let mut curves = Curves::over_numbers(x_name, x_max, y_name, Scale::Number);
     for (idx, line) in lines.iter().enumerate() {
         let curve = Curve {
             name: line.name.clone(),

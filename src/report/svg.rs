@@ -92,7 +92,7 @@ pub(super) fn draw(
     Ok(Chart {
         title,
         description: description.into(),
-        svg: for_page(&svg, size),
+        svg: minify(&svg, size),
         keys: Vec::new(),
         curves: None,
     })
@@ -100,9 +100,11 @@ pub(super) fn draw(
 
 pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Lets the picture shrink with the page, and take its colours and its font from there. Axes and grids are most of a plot's text, and
-/// a page may have hundreds: their lines become one path, and what is the same everywhere is said once.
-pub(super) fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
+/// Makes a plot small, and takes its colors and its font from the page.
+///
+/// Axes and grids are most of a plot's text: their lines become one path. Attributes that are the same
+/// everywhere stand once.
+pub(super) fn minify(svg: &str, (width, height): (u32, u32)) -> String {
     const LABELS: &str = " font-size=\"9.67\" fill=\"var(--ink)\"";
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
     let mut svg = svg.replacen(&sized, "<svg role=\"presentation\"", 1);
@@ -129,7 +131,7 @@ pub(super) fn for_page(svg: &str, (width, height): (u32, u32)) -> String {
     for line in svg.lines() {
         match grid_line(line) {
             Some(path) => grid.push_str(&path),
-            None => page.push_str(&course(line).unwrap_or_else(|| line.to_owned())),
+            None => page.push_str(&to_path(line).unwrap_or_else(|| line.to_owned())),
         }
     }
     // Behind everything: after the opening tag.
@@ -154,8 +156,8 @@ pub(super) fn grid_line(element: &str) -> Option<String> {
     Some(format!("M{x1},{y1} {x2},{y2}"))
 }
 
-/// A curve or an area as a path of steps, which are shorter than places.
-pub(super) fn course(element: &str) -> Option<String> {
+/// A curve or an area as a path of relative steps, which are shorter than absolute positions.
+pub(super) fn to_path(element: &str) -> Option<String> {
     let (tag, rest) = element.split_once(' ')?;
     let end = match tag {
         "<polyline" => "",

@@ -50,7 +50,7 @@ pub struct Replayed {
 
 impl Replayed {
     /// How many calls are refused, in words.
-    pub fn told(&self) -> String {
+    pub fn message(&self) -> String {
         let percent = |share: f64| number(share * 100.0);
         let (lower, upper) = (percent(self.interval.ci_lower), percent(self.interval.ci_upper));
         format!(

@@ -261,7 +261,7 @@ fn tool_of(place: &str, value: &Value) -> Result<Tool> {
     let risk_level = match text("risk_level")? {
         None => None,
         Some(word) => Some(
-            RiskLevel::of(&word)
+            RiskLevel::from_word(&word)
                 .ok_or_else(|| wrong("risk_level", "read, low, medium, write, high or critical"))?,
         ),
     };

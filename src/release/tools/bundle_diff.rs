@@ -56,7 +56,7 @@ pub struct BundleDiff {
 
 impl BundleDiff {
     /// Changes of a level and concern.
-    pub fn of(&self, concern: Concern, level: Level) -> impl Iterator<Item = &ToolChange> {
+    pub fn changes_at(&self, concern: Concern, level: Level) -> impl Iterator<Item = &ToolChange> {
         self.changes
             .iter()
             .filter(move |change| change.concern == concern && change.level == level)

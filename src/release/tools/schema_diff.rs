@@ -110,7 +110,7 @@ struct Matched<'a> {
 }
 
 impl<'a> Matched<'a> {
-    fn of(old: &[&'a Value], new: &[&'a Value]) -> Self {
+    fn new(old: &[&'a Value], new: &[&'a Value]) -> Self {
         let keyed = |branches: &[&'a Value]| -> HashMap<String, &'a Value> {
             branches
                 .iter()
@@ -171,8 +171,8 @@ const INNER: [(&str, &str, &str, &str); 4] = [
 ];
 
 impl<'a> Walk<'a, '_> {
-    /// Notes a change with its level on the input side and on the output side.
-    fn note(&mut self, rule: &'static str, [input, output]: [Level; 2], detail: impl Into<String>) {
+    /// Records a change with its level on the input side and on the output side.
+    fn record(&mut self, rule: &'static str, [input, output]: [Level; 2], detail: impl Into<String>) {
         let level = if self.side == Side::Input { input } else { output };
         // What is not listed for lack of room is never an error.
         if self.changes.len() < MAX_CHANGES || (level == Error && self.changes.len() < 2 * MAX_CHANGES) {
@@ -212,12 +212,12 @@ impl<'a> Walk<'a, '_> {
         }
         self.fuel = self.fuel.saturating_sub(1);
         if self.path.len() > MAX_DEPTH || self.fuel == 0 {
-            self.note("too-deep", [Warning, Warning], "not compared any deeper");
+            self.record("too-deep", [Warning, Warning], "not compared any deeper");
             return;
         }
         let (a, b) = (
-            View::of(&self.documents[0], old),
-            View::of(&self.documents[1], new),
+            View::new(&self.documents[0], old),
+            View::new(&self.documents[1], new),
         );
         for reference in a.unresolved.union(&b.unresolved) {
             let level = if a.unresolved.contains(reference) && b.unresolved.contains(reference) {
@@ -225,7 +225,7 @@ impl<'a> Walk<'a, '_> {
             } else {
                 Error
             };
-            self.note(
+            self.record(
                 "unresolvable-ref",
                 [level, level],
                 format!("`{reference}` leads nowhere in this document: not compared"),
@@ -233,8 +233,8 @@ impl<'a> Walk<'a, '_> {
         }
         if a.is_false || b.is_false {
             match (a.is_false, b.is_false) {
-                (false, true) => self.note("nothing-allowed", [Error, Info], "`false` allows nothing"),
-                (true, false) => self.note("something-allowed", [Info, Error], "`false` allowed nothing"),
+                (false, true) => self.record("nothing-allowed", [Error, Info], "`false` allows nothing"),
+                (true, false) => self.record("something-allowed", [Info, Error], "`false` allowed nothing"),
                 _ => {}
             }
             return;
@@ -301,11 +301,11 @@ impl<'a> Walk<'a, '_> {
                 } else {
                     ("became-not-nullable", [Error, Info])
                 };
-                self.note(rule, levels, detail());
+                self.record(rule, levels, detail());
             }
-            (false, true) => self.note("type-widened", [Info, Error], detail()),
-            (true, false) => self.note("type-narrowed", [Error, Info], detail()),
-            (false, false) => self.note("type-changed", [Error, Error], detail()),
+            (false, true) => self.record("type-widened", [Info, Error], detail()),
+            (true, false) => self.record("type-narrowed", [Error, Info], detail()),
+            (false, false) => self.record("type-changed", [Error, Error], detail()),
         }
     }
 
@@ -323,7 +323,7 @@ impl<'a> Walk<'a, '_> {
             (None, None) => {}
             (None, Some(new)) => {
                 let rule = if has_const { "const-added" } else { "became-enum" };
-                self.note(rule, [Error, Info], format!("only {}", show(&new)));
+                self.record(rule, [Error, Info], format!("only {}", show(&new)));
             }
             (Some(old), None) => {
                 let (rule, output) = if had_const {
@@ -331,7 +331,7 @@ impl<'a> Walk<'a, '_> {
                 } else {
                     ("enum-removed", Warning)
                 };
-                self.note(rule, [Info, output], format!("no longer only {}", show(&old)));
+                self.record(rule, [Info, output], format!("no longer only {}", show(&old)));
             }
             (Some(old), Some(new)) => {
                 let keys = |values: &[&Value]| -> HashSet<String> {
@@ -347,17 +347,17 @@ impl<'a> Walk<'a, '_> {
                     .filter(|value| !old_keys.contains(&same(value)))
                     .collect();
                 if had_const && has_const && !gone.is_empty() && !come.is_empty() {
-                    return self.note(
+                    return self.record(
                         "const-changed",
                         [Error, Error],
                         format!("{} to {}", show(&gone), show(&come)),
                     );
                 }
                 if !gone.is_empty() {
-                    self.note("enum-value-removed", [Error, Info], show(&gone));
+                    self.record("enum-value-removed", [Error, Info], show(&gone));
                 }
                 if !come.is_empty() {
-                    self.note("enum-value-added", [Info, Warning], show(&come));
+                    self.record("enum-value-added", [Info, Warning], show(&come));
                 }
             }
         }
@@ -409,8 +409,8 @@ impl<'a> Walk<'a, '_> {
         self.multiples(a, b);
         let unique = |view: &View<'a>| view.says("uniqueItems", &Value::Bool(true));
         match (unique(a), unique(b)) {
-            (false, true) => self.note("unique-items-added", [Error, Info], "items must differ"),
-            (true, false) => self.note("unique-items-removed", [Info, Error], "items may be alike"),
+            (false, true) => self.record("unique-items-added", [Error, Info], "items must differ"),
+            (true, false) => self.record("unique-items-removed", [Info, Error], "items may be alike"),
             _ => {}
         }
     }
@@ -436,14 +436,14 @@ impl<'a> Walk<'a, '_> {
             })
         };
         match (old, new) {
-            (None, Some(_)) => self.note("limit-set", [Warning, Info], detail),
-            (Some(_), None) => self.note("limit-removed", [Info, Error], detail),
+            (None, Some(_)) => self.record("limit-set", [Warning, Info], detail),
+            (Some(_), None) => self.record("limit-removed", [Info, Error], detail),
             (Some(old), Some(new)) if included(old).is_some() && included(old) == included(new) => {}
             (Some(old), Some(new)) if is_tighter(is_lower, new, old) => {
-                self.note("limit-tightened", [Error, Info], detail)
+                self.record("limit-tightened", [Error, Info], detail)
             }
             (Some(old), Some(new)) if is_tighter(is_lower, old, new) => {
-                self.note("limit-loosened", [Info, Error], detail)
+                self.record("limit-loosened", [Info, Error], detail)
             }
             _ => {}
         }
@@ -463,10 +463,10 @@ impl<'a> Walk<'a, '_> {
             return;
         };
         if new.0 > old.0 || new.1 < old.1 {
-            self.note("limit-tightened", [Error, Info], "items that must be contained");
+            self.record("limit-tightened", [Error, Info], "items that must be contained");
         }
         if new.0 < old.0 || new.1 > old.1 {
-            self.note("limit-loosened", [Info, Error], "items that must be contained");
+            self.record("limit-loosened", [Info, Error], "items that must be contained");
         }
     }
 
@@ -489,7 +489,7 @@ impl<'a> Walk<'a, '_> {
         };
         if needs_more || needs_less {
             let level = |is: bool| if is { Error } else { Info };
-            self.note(
+            self.record(
                 rule,
                 [level(needs_more), level(needs_less)],
                 format!("multiples of {old:?} to {new:?}"),
@@ -526,11 +526,11 @@ impl<'a> Walk<'a, '_> {
             let detail = || format!("{key} {} to {}", show_set(&old), show_set(&new));
             if old == new {
             } else if old.is_subset(&new) {
-                self.note(added, [levels[0], Info], detail());
+                self.record(added, [levels[0], Info], detail());
             } else if new.is_subset(&old) {
-                self.note(removed, [levels[2], Info], detail());
+                self.record(removed, [levels[2], Info], detail());
             } else {
-                self.note(changed, [levels[1], Info], detail());
+                self.record(changed, [levels[1], Info], detail());
             }
         }
     }
@@ -556,18 +556,18 @@ impl<'a> Walk<'a, '_> {
             self.path.push(name.replace('~', "~0").replace('/', "~1"));
             match (old.get(name), new.get(name)) {
                 (None, Some(schemas)) if schemas.contains(&&Value::Bool(false)) => {
-                    self.note(
+                    self.record(
                         "property-forbidden",
                         [Error, Info],
                         format!("`{name}` may not be given"),
                     );
                 }
-                (None, Some(_)) if is && !was => self.note(
+                (None, Some(_)) if is && !was => self.record(
                     "required-property-added",
                     [Error, Info],
                     format!("`{name}` must be given"),
                 ),
-                (None, Some(_)) if !was => self.note(
+                (None, Some(_)) if !was => self.record(
                     "optional-property-added",
                     [Info, Info],
                     format!("`{name}` may be given"),
@@ -575,18 +575,18 @@ impl<'a> Walk<'a, '_> {
                 (Some(_), None) => {
                     // Where nothing else is allowed, what was sent is refused now.
                     let input = if is_closed { Error } else { Warning };
-                    self.note(
+                    self.record(
                         "property-removed",
                         [input, if was { Error } else { Warning }],
                         format!("`{name}` is gone"),
                     );
                 }
-                _ if is && !was => self.note(
+                _ if is && !was => self.record(
                     "became-required",
                     [Error, Info],
                     format!("`{name}` must be given"),
                 ),
-                _ if was && !is => self.note(
+                _ if was && !is => self.record(
                     "became-optional",
                     [Info, Error],
                     format!("`{name}` may be missing"),
@@ -617,20 +617,20 @@ impl<'a> Walk<'a, '_> {
         match (was_closed, is_closed) {
             (false, true) => {
                 let level = if a.get(KEY).is_some() { Error } else { Warning };
-                self.note(
+                self.record(
                     "additional-properties-closed",
                     [level, Info],
                     "properties that are not declared are refused",
                 );
             }
-            (true, false) => self.note(
+            (true, false) => self.record(
                 "additional-properties-opened",
                 [Info, Info],
                 "properties that are not declared are allowed",
             ),
             (true, true) => {}
             (false, false) if old.is_empty() && !new.is_empty() && a.get(KEY).is_none() => {
-                self.note(
+                self.record(
                     "additional-properties-narrowed",
                     [Warning, Info],
                     "properties that are not declared have a schema",
@@ -647,14 +647,14 @@ impl<'a> Walk<'a, '_> {
         let is_closed = b.says("additionalProperties", &no) || b.says("unevaluatedProperties", &no);
         for pattern in old.keys().chain(new.keys()).copied().collect::<BTreeSet<&str>>() {
             match (old.get(pattern), new.get(pattern)) {
-                (None, Some(_)) => self.note(
+                (None, Some(_)) => self.record(
                     "pattern-properties-added",
                     [Error, Info],
                     format!("names like {pattern}"),
                 ),
                 (Some(_), None) => {
                     let input = if is_closed { Error } else { Info };
-                    self.note(
+                    self.record(
                         "pattern-properties-removed",
                         [input, Error],
                         format!("names like {pattern}"),
@@ -693,14 +693,14 @@ impl<'a> Walk<'a, '_> {
         };
         let (old, new) = (needs(a), needs(b));
         for (name, other) in new.difference(&old) {
-            self.note(
+            self.record(
                 "dependent-required-added",
                 [Error, Info],
                 format!("with `{name}`, {other} must be given"),
             );
         }
         for (name, other) in old.difference(&new) {
-            self.note(
+            self.record(
                 "dependent-required-removed",
                 [Info, Error],
                 format!("with `{name}`, {other} may be missing"),
@@ -720,9 +720,9 @@ impl<'a> Walk<'a, '_> {
         for name in old.keys().chain(new.keys()).copied().collect::<BTreeSet<&str>>() {
             match (old.get(name), new.get(name)) {
                 (None, Some(_)) => {
-                    self.note("dependent-schema-added", [Error, Info], format!("with `{name}`"))
+                    self.record("dependent-schema-added", [Error, Info], format!("with `{name}`"))
                 }
-                (Some(_), None) => self.note(
+                (Some(_), None) => self.record(
                     "dependent-schema-removed",
                     [Info, Error],
                     format!("with `{name}`"),
@@ -741,12 +741,12 @@ impl<'a> Walk<'a, '_> {
             let (old, new) = (a.item(idx), b.item(idx));
             match (old.is_empty(), new.is_empty()) {
                 (true, true) => {}
-                (true, false) => self.note(
+                (true, false) => self.record(
                     "prefix-item-added",
                     [Error, Info],
                     format!("item {idx} has a schema"),
                 ),
-                (false, true) => self.note(
+                (false, true) => self.record(
                     "prefix-item-removed",
                     [Info, Error],
                     format!("item {idx} has no schema"),
@@ -757,8 +757,8 @@ impl<'a> Walk<'a, '_> {
         let (old, new) = (a.rest(), b.rest());
         match (old.is_empty(), new.is_empty()) {
             (true, true) => {}
-            (true, false) => self.note("items-added", [Error, Info], "items have a schema"),
-            (false, true) => self.note("items-removed", [Info, Error], "items have no schema"),
+            (true, false) => self.record("items-added", [Error, Info], "items have a schema"),
+            (false, true) => self.record("items-removed", [Info, Error], "items have no schema"),
             _ => self.below("[]", &old, &new),
         }
     }
@@ -789,8 +789,8 @@ impl<'a> Walk<'a, '_> {
         let (old, new) = (schemas(a), schemas(b));
         match (old.is_empty(), new.is_empty()) {
             (true, true) => {}
-            (true, false) => self.note(added, [Error, Info], key),
-            (false, true) => self.note(removed, [Info, Error], key),
+            (true, false) => self.record(added, [Error, Info], key),
+            (false, true) => self.record(removed, [Info, Error], key),
             _ => self.below(step, &old, &new),
         }
     }
@@ -836,7 +836,7 @@ impl<'a> Walk<'a, '_> {
                 level = level.max(Warning);
             }
         }
-        self.note(rule, [level, level], detail);
+        self.record(rule, [level, level], detail);
     }
 
     /// The worst of a change, tried apart.
@@ -871,7 +871,7 @@ impl<'a> Walk<'a, '_> {
         let document = &self.documents[document];
         let mut seen: BTreeSet<String> = BTreeSet::new();
         branches.iter().all(|branch| {
-            let Some(types) = View::of(document, &[branch])
+            let Some(types) = View::new(document, &[branch])
                 .types(document)
                 .map(|types| types.into_iter().map(str::to_owned).collect::<Vec<_>>())
             else {
@@ -916,7 +916,7 @@ impl<'a> Walk<'a, '_> {
                 } else {
                     ("one-of-became-any-of", [Info, Error])
                 };
-                self.note(rule, levels, "what fits several branches");
+                self.record(rule, levels, "what fits several branches");
             }
             return self.union(
                 if kind_before { any_before[0] } else { one_before[0] },
@@ -928,10 +928,10 @@ impl<'a> Walk<'a, '_> {
                 self.union(old, new);
             }
             for union in new.iter().skip(old.len()) {
-                self.note("union-added", [Error, Info], format!("{} branches", union.len()));
+                self.record("union-added", [Error, Info], format!("{} branches", union.len()));
             }
             for union in old.iter().skip(new.len()) {
-                self.note(
+                self.record(
                     "union-removed",
                     [Info, Error],
                     format!("{} branches", union.len()),
@@ -945,7 +945,7 @@ impl<'a> Walk<'a, '_> {
             same,
             old_left,
             mut new_left,
-        } = Matched::of(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
+        } = Matched::new(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
         // What stays in both by its words may still point to other things.
         for (old, new) in same {
             self.below("{branch}", &[old], &[new]);
@@ -968,10 +968,10 @@ impl<'a> Walk<'a, '_> {
             self.below(&format!("{{branch {idx}}}"), &[old], &[partner]);
         }
         for branch in gone {
-            self.note("branch-removed", [Error, Info], brief(branch));
+            self.record("branch-removed", [Error, Info], brief(branch));
         }
         for branch in new_left {
-            self.note("branch-added", [Info, Error], brief(branch));
+            self.record("branch-added", [Info, Error], brief(branch));
         }
     }
 
@@ -979,7 +979,7 @@ impl<'a> Walk<'a, '_> {
     fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
         let Matched {
             old_left, new_left, ..
-        } = Matched::of(&a.branches(), &b.branches());
+        } = Matched::new(&a.branches(), &b.branches());
         const WORDS: [&str; 9] = [
             "$comment",
             "default",
@@ -1013,13 +1013,13 @@ impl<'a> Walk<'a, '_> {
         // Branches that changed were compared with all that holds; only those that came or went are told here.
         let (before, now) = (branches(a), branches(b));
         if now > before && count(&new_left, a) > 0 {
-            self.note(
+            self.record(
                 "all-of-added",
                 [Error, Info],
                 format!("{} more must hold", now - before),
             );
         } else if before > now && count(&old_left, b) > 0 {
-            self.note(
+            self.record(
                 "all-of-removed",
                 [Info, Error],
                 format!("{} less must hold", before - now),
@@ -1059,9 +1059,9 @@ impl<'a> Walk<'a, '_> {
         ] {
             let (old, new) = (conditions(a, 0, key), conditions(b, 1, key));
             match (old.is_empty(), new.is_empty()) {
-                (true, false) => self.note(added, [Error, Info], key),
-                (false, true) => self.note(removed, [Info, Error], key),
-                _ if old != new => self.note(changed, [Error, Error], key),
+                (true, false) => self.record(added, [Error, Info], key),
+                (false, true) => self.record(removed, [Info, Error], key),
+                _ if old != new => self.record(changed, [Error, Error], key),
                 _ => {}
             }
         }
@@ -1072,7 +1072,7 @@ impl<'a> Walk<'a, '_> {
         for (key, rule) in [("description", "description-changed"), ("title", "title-changed")] {
             if a.get(key) != b.get(key) {
                 let text = |value: Option<&Value>| value.map_or("nothing".into(), brief);
-                self.note(
+                self.record(
                     rule,
                     [Warning, Info],
                     format!("{} to {}: the model reads it", text(a.get(key)), text(b.get(key))),
@@ -1080,9 +1080,9 @@ impl<'a> Walk<'a, '_> {
             }
         }
         match (a.get("default"), b.get("default")) {
-            (None, Some(new)) => self.note("default-added", [Info, Info], brief(new)),
-            (Some(old), None) => self.note("default-removed", [Warning, Info], brief(old)),
-            (Some(old), Some(new)) if old != new => self.note(
+            (None, Some(new)) => self.record("default-added", [Info, Info], brief(new)),
+            (Some(old), None) => self.record("default-removed", [Warning, Info], brief(old)),
+            (Some(old), Some(new)) if old != new => self.record(
                 "default-changed",
                 [Warning, Info],
                 format!("{} to {}", brief(old), brief(new)),
@@ -1096,7 +1096,7 @@ impl<'a> Walk<'a, '_> {
             ("examples", "examples-changed"),
         ] {
             if a.get(key) != b.get(key) {
-                self.note(rule, [Info, Info], key);
+                self.record(rule, [Info, Info], key);
             }
         }
         let unknown = |view: &View<'a>| {
@@ -1107,7 +1107,7 @@ impl<'a> Walk<'a, '_> {
         };
         for key in unknown(a).union(&unknown(b)) {
             if a.get(key) != b.get(key) {
-                self.note(
+                self.record(
                     "unknown-keyword-changed",
                     [Warning, Warning],
                     format!("`{key}`: not compared"),

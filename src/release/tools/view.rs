@@ -124,7 +124,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 impl<'a> View<'a> {
     /// Looks at schemas that all hold at one place.
-    pub(super) fn of(document: &SchemaDocument<'a>, schemas: &[&'a Value]) -> Self {
+    pub(super) fn new(document: &SchemaDocument<'a>, schemas: &[&'a Value]) -> Self {
         let mut view = Self {
             parts: Vec::new(),
             is_false: false,
@@ -285,7 +285,7 @@ impl<'a> View<'a> {
                     let inner = if *left == 0 {
                         None
                     } else {
-                        Self::of(document, &[branch]).types_within(document, left)
+                        Self::new(document, &[branch]).types_within(document, left)
                     };
                     types = types.zip(inner).map(|(mut sum, more): (BTreeSet<&str>, _)| {
                         sum.extend(more);

@@ -23,7 +23,7 @@ const UNGATED: [&str; 6] = [
 ];
 
 /// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then safe); its worse outcome counts.
-pub(super) fn of_layers(schedule: &Schedule) -> Vec<GateCheck> {
+pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
     for layer in schedule
         .layers
@@ -119,7 +119,7 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
 }
 
 /// Checks of the data: coverage, placement, colouring, exposure.
-pub(super) fn of_data(
+pub(super) fn data_checks(
     plan: &Plan,
     layering: &LayerSummary,
     analysis: &Analysis,
@@ -275,8 +275,8 @@ fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -
 
 /// Folds a schedule's decisions and the data's quality to one report.
 pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> GateReport {
-    let mut checks = of_layers(schedule);
-    checks.extend(of_data(plan, layering, analysis, schedule));
+    let mut checks = layer_checks(schedule);
+    checks.extend(data_checks(plan, layering, analysis, schedule));
     // A ramp that nobody is on yet has shown nothing.
     let worst = checks
         .iter()

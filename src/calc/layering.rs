@@ -1,0 +1,75 @@
+//! Layering: ARFM scores and the layers of the reference policy.
+
+use crate::calc::answer::Answer;
+use crate::calc::fields::{Fields, Taken};
+use crate::layer;
+use crate::layer::Features;
+use crate::scenario::{Consent, LayerMode, Layering, UnknownUsers};
+
+/// Layers of the reference policy by their lowest score, in ten-thousandths. Lower scores are `vip`.
+const BANDS: [(u16, &str); 3] = [(8_000, "early"), (6_000, "regular"), (3_000, "high_value")];
+
+pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
+    let features = Features {
+        last_use_secs: fields.nullable("last_use_time")?,
+        use_count: fields.nullable("use_count")?,
+        user_value: fields.nullable("user_value")?,
+        accept_score: fields.nullable("accept_score")?,
+    };
+    let as_of = if features.last_use_secs.is_some() {
+        fields.number("as_of")?
+    } else {
+        fields.nullable("as_of")?.unwrap_or(0.0)
+    };
+    let weights = if fields.has("weights") {
+        weights(fields, "weights")?
+    } else {
+        [0.2, 0.2, 0.3, 0.3]
+    };
+    let caps = |fields: &Fields<'_>| {
+        Ok([
+            fields.number_or("recency_days", 30.0, "a number above 0", |x| x > 0.0)?,
+            fields.number_or("use_count", 100.0, "a number above 0", |x| x > 0.0)?,
+            fields.number_or("user_value", 100_000.0, "a number above 0", |x| x > 0.0)?,
+        ])
+    };
+    let [recency, use_count, user_value] = if fields.has("caps") {
+        fields.object("caps", caps)?
+    } else {
+        [30.0, 100.0, 100_000.0]
+    };
+    let layering = Layering {
+        mode: LayerMode::Threshold,
+        weights,
+        recency_cap_secs: recency * 86_400.0,
+        use_count_cap: use_count,
+        user_value_cap: user_value,
+        unknown: UnknownUsers::Score,
+        consent: Consent::OptIn,
+    };
+    let parts = layer::parts(&features, &layering, as_of);
+    let score = layer::score(&parts, &layering.weights);
+    let mut answer = Answer::default();
+    for (name, part) in ["r", "f", "m", "a"].into_iter().zip(parts.values) {
+        answer.put(name, part);
+    }
+    answer.put("score", f64::from(score) / 10_000.0);
+    answer.put(
+        "layer",
+        BANDS
+            .iter()
+            .find(|(from, _)| score >= *from)
+            .map_or("vip", |(_, name)| *name),
+    );
+    Ok(answer)
+}
+
+/// Shares that sum to 1.
+pub(super) fn weights<const N: usize>(fields: &Fields<'_>, name: &'static str) -> Taken<[f64; N]> {
+    let expected = format!("{N} numbers from 0 to 1 that sum to 1");
+    let weights = fields.numbers_where(name, &expected, |w| (0.0..=1.0).contains(&w))?;
+    match <[f64; N]>::try_from(weights) {
+        Ok(weights) if (weights.iter().sum::<f64>() - 1.0).abs() <= 1e-9 => Ok(weights),
+        _ => Err(fields.refuse(name, &expected)),
+    }
+}

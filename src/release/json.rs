@@ -1,1 +1,0 @@
-//! JSON that means one thing: no key twice, one canonical form.
