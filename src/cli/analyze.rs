@@ -10,7 +10,7 @@ use crate::base::number::number;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::cli::summary::new_table;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, print, print_note};
 use crate::cli::values::parse_instant;
 use crate::qos::QosArm;
 use crate::replay::Cube;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
             },
             &args.out,
         )?,
-        (None, Some(address)) => of_prometheus(&scenario, address, args.window, &args.out)?,
+        (None, Some(address)) => from_prometheus(&scenario, address, args.window, &args.out)?,
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
     if args.json {
@@ -94,19 +94,19 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
 }
 
 #[cfg(feature = "stores")]
-fn of_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
+fn from_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
     let windows = crate::input::Prometheus::new(address)?.windows(scenario, window)?;
     windows
         .warnings
         .iter()
-        .for_each(|warning| crate::cli::terminal::note(&format!("warning: {warning}")));
+        .for_each(|warning| print_note(&format!("warning: {warning}")));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
     json::write_json(out, &analysis)?;
     Ok(analysis)
 }
 
 #[cfg(not(feature = "stores"))]
-fn of_prometheus(_: &Scenario, _: &str, _: Micros, _: &Path) -> Result<Analysis> {
+fn from_prometheus(_: &Scenario, _: &str, _: Micros, _: &Path) -> Result<Analysis> {
     Err(Error::usage(
         "expected a program with clients of stores, found one without: Prometheus cannot be asked",
     )

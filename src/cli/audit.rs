@@ -10,10 +10,11 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{files, json, time};
-use crate::cli::finops::{BadRowArg, check_out, check_period, source};
-use crate::cli::summary::{new_table, shown};
+use crate::cli::summary::{new_table, percent_of_count, shown};
 use crate::cli::terminal::{DONE, print};
-use crate::cli::values::parse_instant;
+use crate::cli::values::{
+    BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
+};
 use crate::release::tools::ToolBundle;
 use crate::release::{RecordIndex, read_records};
 
@@ -37,7 +38,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as trace_id=request; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
     /// Release records: a file or a folder
     #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]
@@ -80,7 +81,10 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
         return Err(Error::usage("expected --records, found none"));
     };
     let records = RecordIndex::new(read_records(records)?);
-    let reader = audit::open(&source(&args.traffic, &args.columns), args.on_bad_row.into())?;
+    let reader = audit::open(
+        &source_with_columns(&args.traffic, &args.columns),
+        args.on_bad_row.into(),
+    )?;
     let progress = Progress::on_terminal();
     let is_complete = if args.traces.is_empty() {
         let found = audit::completeness(args.from..args.until, &reader, &records, &progress)?;
@@ -136,7 +140,10 @@ fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
         (Some(calls), Some(tools)) => Some(WriteCalls::read(calls, &ToolBundle::read(tools)?)?),
         _ => None,
     };
-    let reader = audit::open(&source(&args.traffic, &args.columns), args.on_bad_row.into())?;
+    let reader = audit::open(
+        &source_with_columns(&args.traffic, &args.columns),
+        args.on_bad_row.into(),
+    )?;
     if calls.is_some() && !reader.has("trace_id") {
         return Err(Error::in_file(
             &args.traffic,
@@ -218,7 +225,7 @@ fn completeness_text(found: &Completeness) -> String {
         if of == 0 {
             "-".to_owned()
         } else {
-            crate::cli::finops::percent(n, of)
+            percent_of_count(n, of)
         }
     };
     let mut table = new_table();

@@ -9,8 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
 use crate::base::time::Micros;
 use crate::base::{json, time};
-use crate::cli::replay::rows_text;
-use crate::cli::summary::new_table;
+use crate::cli::summary::{new_table, row_counts_text};
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::parse_instant;
 use crate::replay;
@@ -108,7 +107,7 @@ impl By {
     }
 
     /// The key's part as a number that sorts like it.
-    fn of(self, key: &CellKey) -> u64 {
+    fn key_part(self, key: &CellKey) -> u64 {
         match self {
             Self::Tenant => key.tenant.into(),
             Self::Layer => key.layer.into(),
@@ -148,7 +147,11 @@ fn merge(cubes: &[PathBuf], out: &Path) -> Result<u8> {
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let cube = replay::merge(cubes, staged.path())?;
     staged.commit()?;
-    print(&format!("{}written:\n  {}\n", rows_text(&cube), out.display()))?;
+    print(&format!(
+        "{}written:\n  {}\n",
+        row_counts_text(&cube),
+        out.display()
+    ))?;
     Ok(DONE)
 }
 
@@ -197,7 +200,7 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
         cube.baseline,
         time::format(cube.start),
         time::format(cube.as_of),
-        rows_text(cube)
+        row_counts_text(cube)
     );
     let mut table = new_table();
     let mut header = vec![
@@ -326,7 +329,7 @@ fn slice(args: &SliceArgs) -> Result<u8> {
     for (idx, (key, values)) in cells.iter().enumerate().filter(|(_, (key, _))| is_wanted(key)) {
         let value = breakdown.map(|breakdown| u64::from(breakdown.value_of[idx]));
         let total = sums
-            .entry(args.by.iter().map(|by| by.of(key)).chain(value).collect())
+            .entry(args.by.iter().map(|by| by.key_part(key)).chain(value).collect())
             .or_insert_with(|| vec![0; values.len()]);
         total
             .iter_mut()

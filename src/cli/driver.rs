@@ -1,6 +1,6 @@
-//! The commands, and their dispatch.
+//! The arguments of the program, and the dispatch to a command.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::base::error::{Error, Result};
 use crate::cli::{
@@ -46,6 +46,11 @@ pub(super) enum Command {
     Publish(publish::PublishArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
+}
+
+/// The definition of the command line: its subcommands, options and help.
+pub fn command() -> clap::Command {
+    Args::command()
 }
 
 /// Runs the command; returns the exit code of a command that did what it was asked.

@@ -10,6 +10,7 @@ use crate::base::json;
 use crate::base::number::number;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, print};
+use crate::cli::values::parse_column;
 use crate::metric::Better;
 use crate::release::evals;
 use crate::release::evals::{Comparison, Design, EvalTable, Suite};
@@ -34,7 +35,7 @@ pub(super) struct EvalsArgs {
     #[arg(long, value_name = "METRIC")]
     lower_is_better: Vec<String>,
     /// A column of a plain table has another name
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
     /// Error of an interval
     #[arg(long, value_name = "ALPHA", default_value_t = 0.05)]

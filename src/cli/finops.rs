@@ -2,22 +2,21 @@
 
 use clap::{Args, ValueEnum};
 use comfy_table::CellAlignment;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::number::number;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{files, json, time};
-use crate::cli::summary::{new_table, shown};
+use crate::base::{files, json};
+use crate::cli::summary::{new_table, percent_of_count, shown};
 use crate::cli::terminal::{DONE, print};
-use crate::cli::values::parse_instant;
+use crate::cli::values::{
+    BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
+};
 use crate::finops;
 use crate::finops::{BillLine, Budget, By, Chargeback, ChargebackQuestion, Per, Prices, Success, UnitCost};
-use crate::input::Format;
 use crate::release::{RecordIndex, read_records};
-use crate::scenario::{OnBadRow, Source};
 use crate::stats::Known;
 
 /// Lines that a terminal shows.
@@ -53,7 +52,7 @@ pub(super) struct FinopsArgs {
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
     /// A column under another name, such as cost_usd=price; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
     /// What lines are by, in this order
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "tenant_id,feature,release_id,model_ref,prompt_ref", value_parser = parse_by)]
@@ -97,25 +96,6 @@ enum SuccessArg {
     Task,
     /// Every session with such a row
     Session,
-}
-
-/// What to do with a row that cannot be used.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum BadRowArg {
-    /// Stop with an error that names it
-    #[default]
-    Error,
-    /// Leave it out and count it
-    Drop,
-}
-
-impl From<BadRowArg> for OnBadRow {
-    fn from(arg: BadRowArg) -> Self {
-        match arg {
-            BadRowArg::Error => Self::Error,
-            BadRowArg::Drop => Self::Drop,
-        }
-    }
 }
 
 fn parse_by(text: &str) -> std::result::Result<By, String> {
@@ -164,7 +144,7 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
         .transpose()?
         .unwrap_or_default();
     let reader = finops::open(
-        &source(&args.traffic, &args.columns),
+        &source_with_columns(&args.traffic, &args.columns),
         success,
         args.on_bad_row.into(),
     )?;
@@ -193,38 +173,6 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
     } else {
         DONE
     })
-}
-
-/// The log of a command line.
-pub(super) fn source(path: &Path, columns: &[(String, String)]) -> Source {
-    Source {
-        path: path.to_owned(),
-        columns: columns.iter().cloned().collect(),
-        constants: BTreeMap::new(),
-    }
-}
-
-/// Refuses a period that ends before it begins.
-pub(super) fn check_period(from: Option<Micros>, until: Option<Micros>) -> Result<()> {
-    match (from, until) {
-        (Some(from), Some(until)) if until <= from => Err(Error::usage(format!(
-            "expected --until after --from, found {} and {}",
-            time::format(until),
-            time::format(from)
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a name that says no format, before anything is read.
-pub(super) fn check_out(path: &Path) -> Result<()> {
-    match Format::by_path(path) {
-        Some(Format::Csv { gzip: false } | Format::Parquet) => Ok(()),
-        _ => Err(Error::usage(format!(
-            "expected --out to end in .csv or .parquet, found {}",
-            path.display()
-        ))),
-    }
 }
 
 /// USD for people: whole cents from a dollar on, four significant digits below.
@@ -283,7 +231,7 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
             if line.n_rows == 0 {
                 "-".to_owned()
             } else {
-                percent(n, line.n_rows)
+                percent_of_count(n, line.n_rows)
             }
         };
         let mut row = keys;
@@ -343,15 +291,6 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
         text.push_str(&format!("written:\n  {}\n", path.display()));
     }
     text
-}
-
-pub(super) fn percent(n: u64, of: u64) -> String {
-    // All is only what is all.
-    if n == of {
-        "100%".to_owned()
-    } else {
-        format!("{:.1}%", (100.0 * n as f64 / of as f64).min(99.9))
-    }
 }
 
 fn notes(bill: &Chargeback, text: &mut String) {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::base::{digest, files, json};
+use crate::cli::registry::register;
+use crate::cli::summary;
 use crate::cli::terminal::{DONE, print};
-use crate::cli::values::{parse_instant, read_policy};
-use crate::cli::{record, summary};
+use crate::cli::values::{parse_column, parse_instant, read_policy};
 use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
@@ -52,10 +53,10 @@ pub(super) struct GateArgs {
     #[arg(long, value_name = "PATH")]
     baseline_evals: Option<PathBuf>,
     /// A column of plain results has another name
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
     /// The same for the baseline's results; those of --column by default
-    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column, requires = "baseline_evals")]
+    #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = parse_column, requires = "baseline_evals")]
     baseline_columns: Vec<(String, String)>,
     /// The evaluation's report, whose digest the record holds
     #[arg(long, value_name = "FILE")]
@@ -185,8 +186,8 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         digest: record.digest.clone(),
     }));
     for (what, table) in [("evals", &own_evals), ("baseline evals", &baseline_evals)] {
-        let named = |(file, form): &(SourceFile, evals::EvalFormat)| SourceFile {
-            name: format!("{what} ({}): {}", form.name(), file.name),
+        let named = |(file, format): &(SourceFile, evals::EvalFormat)| SourceFile {
+            name: format!("{what} ({}): {}", format.name(), file.name),
             digest: file.digest.clone(),
         };
         inputs.extend(table.iter().flat_map(|table| &table.sources).map(named));
@@ -224,7 +225,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         seen: args
             .registry
             .as_deref()
-            .map(|path| record::note(path, &candidate))
+            .map(|path| register(path, &candidate))
             .transpose()?,
         tools: own_tools.as_ref(),
         baseline_tools: baseline_tools.as_ref(),

@@ -9,7 +9,7 @@ use crate::base::time::{DAY, Micros};
 use crate::base::{json, time};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, print};
-use crate::cli::values::{parse_instant, source_at};
+use crate::cli::values::{parse_column, parse_instant, source_at};
 use crate::input::fetch;
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
@@ -41,7 +41,7 @@ pub(super) struct LayerArgs {
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
     /// A column under another name, such as user_id=customer_id; may be given several times
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = crate::cli::values::parse_column)]
+    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
     /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value, quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]

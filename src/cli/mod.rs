@@ -1,4 +1,7 @@
-//! The commands: one file each. Data goes to files or stdout, everything else to stderr.
+//! The command line: one file a command, and the files that commands share.
+//!
+//! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one another: what they share is in
+//! `values.rs`, `registry.rs`, `summary.rs` and `terminal.rs`. Data goes to files or stdout, everything else to stderr.
 
 mod analyze;
 mod audit;
@@ -14,6 +17,7 @@ mod generate;
 mod layer;
 mod publish;
 mod record;
+mod registry;
 mod replay;
 mod report;
 mod run;
@@ -25,5 +29,5 @@ mod tools;
 mod values;
 mod who;
 
-pub use driver::{Args, dispatch};
+pub use driver::{Args, command, dispatch};
 pub use terminal::print_error;

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, print, print_note};
 use crate::input::fetch;
 use crate::publish;
 use crate::publish::{PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport};
@@ -78,10 +78,10 @@ pub(super) fn run(args: &PublishArgs) -> Result<u8> {
     })?;
     for target in &report.targets {
         for warning in &target.warnings {
-            crate::cli::terminal::note(&format!("warning: {}: {warning}", target.target));
+            print_note(&format!("warning: {}: {warning}", target.target));
         }
         if let Some(error) = &target.error {
-            crate::cli::terminal::note(&format!("error: {error}"));
+            print_note(&format!("error: {error}"));
         }
     }
     Ok(if report.has_failed() {

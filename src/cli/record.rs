@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::json;
+use crate::cli::registry::register;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::read_policy;
 use crate::gate::{GateCheck, GateEvidence, GateOutcome};
-use crate::release::{DIMENSIONS, Registration, Registry, ReleaseRecord, Signal, SignalKind};
+use crate::release::{DIMENSIONS, ReleaseRecord, Signal, SignalKind};
 use crate::{gate, release};
 
 /// Read, check and compare release records: model + prompt + tool schema + knowledge base
@@ -174,7 +175,7 @@ fn check(args: &CheckArgs) -> Result<u8> {
     let seen = args
         .registry
         .as_deref()
-        .map(|path| note(path, &candidate))
+        .map(|path| register(path, &candidate))
         .transpose()?;
     let evidence = GateEvidence {
         records: &records,
@@ -205,16 +206,6 @@ fn check(args: &CheckArgs) -> Result<u8> {
         ))?;
     }
     Ok(outcome.exit_code())
-}
-
-/// Notes a record in a registry; a changed one is left as it was.
-pub(super) fn note(path: &std::path::Path, record: &ReleaseRecord) -> Result<Registration> {
-    let mut registry = Registry::open(path)?;
-    let seen = registry.record(record);
-    if seen == Registration::New {
-        json::write_json(path, &registry)?;
-    }
-    Ok(seen)
 }
 
 fn diff(args: &DiffArgs) -> Result<u8> {

@@ -11,11 +11,11 @@ use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::cli::summary::new_table;
+use crate::cli::summary::{new_table, row_counts_text};
 use crate::cli::terminal::{DONE, print};
 use crate::cli::values::{parse_instant, parse_size, source_at};
 use crate::input::fetch;
-use crate::replay::{CUBE_FILE, Cube, Inputs};
+use crate::replay::{CUBE_FILE, Inputs};
 use crate::scenario::{Overrides, Scenario, Source};
 use crate::stats::Known;
 use crate::study;
@@ -116,51 +116,9 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
     print(&if args.json {
         json::to_json(rows)
     } else {
-        format!("{}written:\n  {}\n", rows_text(&cube), out.display())
+        format!("{}written:\n  {}\n", row_counts_text(&cube), out.display())
     })?;
     Ok(DONE)
-}
-
-/// Where the rows went, for people.
-pub(super) fn rows_text(cube: &Cube) -> String {
-    let rows = &cube.counts;
-    let mut text = format!(
-        "{} rows to {} cells: baseline {}, candidate {}, ineligible {}, unknown release {}, unknown user {}, bad {}\n",
-        rows.n_rows,
-        cube.cells.keys.len(),
-        rows.n_baseline,
-        rows.n_candidate,
-        rows.n_ineligible,
-        rows.n_unknown_release,
-        rows.n_unknown_user,
-        rows.n_bad,
-    );
-    let notes = [
-        (rows.n_before_start, "before the plan's start"),
-        (rows.n_after_as_of, "at or after as_of"),
-        (rows.n_shadow, "shadow rows in the log"),
-        (rows.n_eval, "rows of evaluation runs"),
-        (
-            rows.n_layer_differs,
-            "colored with another layer than the layer table's",
-        ),
-        (
-            rows.n_misassigned,
-            "in the other release than bucket and ratio say",
-        ),
-        (
-            rows.n_propensity_differs,
-            "with another propensity than the plan's ratio",
-        ),
-        (
-            rows.n_pairs,
-            "paired with the candidate's answer to the same request",
-        ),
-    ];
-    for (n, what) in notes.iter().filter(|(n, _)| *n > 0) {
-        text.push_str(&format!("{n} {what}\n"));
-    }
-    text
 }
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {

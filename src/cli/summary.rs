@@ -1,4 +1,4 @@
-//! What a finished study prints.
+//! Tables and texts that several commands print: a study, its layers, checks of a gate, and rows of a cube.
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use crate::base::{json, time};
 use crate::gate::{GateCheck, GateOutcome};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
 use crate::ramp::Schedule;
+use crate::replay::Cube;
 use crate::report::{LayerLine, layer_lines, percent};
 use crate::scenario::Scenario;
 use crate::study::{RampFindings, Study};
@@ -302,4 +303,55 @@ pub(super) fn json(scenario: &Scenario, study: &Study, out: &Path) -> String {
             .map(|path| path.display().to_string())
             .collect(),
     })
+}
+
+/// The row counts of a cube: how many rows each release has, and how many were left out and why.
+pub(super) fn row_counts_text(cube: &Cube) -> String {
+    let rows = &cube.counts;
+    let mut text = format!(
+        "{} rows to {} cells: baseline {}, candidate {}, ineligible {}, unknown release {}, unknown user {}, bad {}\n",
+        rows.n_rows,
+        cube.cells.keys.len(),
+        rows.n_baseline,
+        rows.n_candidate,
+        rows.n_ineligible,
+        rows.n_unknown_release,
+        rows.n_unknown_user,
+        rows.n_bad,
+    );
+    let notes = [
+        (rows.n_before_start, "before the plan's start"),
+        (rows.n_after_as_of, "at or after as_of"),
+        (rows.n_shadow, "shadow rows in the log"),
+        (rows.n_eval, "rows of evaluation runs"),
+        (
+            rows.n_layer_differs,
+            "colored with another layer than the layer table's",
+        ),
+        (
+            rows.n_misassigned,
+            "in the other release than bucket and ratio say",
+        ),
+        (
+            rows.n_propensity_differs,
+            "with another propensity than the plan's ratio",
+        ),
+        (
+            rows.n_pairs,
+            "paired with the candidate's answer to the same request",
+        ),
+    ];
+    for (n, what) in notes.iter().filter(|(n, _)| *n > 0) {
+        text.push_str(&format!("{n} {what}\n"));
+    }
+    text
+}
+
+/// A share of a count as a percentage. Only a whole share shows as 100%.
+pub(super) fn percent_of_count(n: u64, of: u64) -> String {
+    if n == of {
+        "100%".to_owned()
+    } else {
+        format!("{:.1}%", (100.0 * n as f64 / of as f64).min(99.9))
+    }
 }

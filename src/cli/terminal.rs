@@ -1,4 +1,4 @@
-//! Prints to the terminal.
+//! Output to the terminal: results to stdout, errors and notes to stderr, and the exit code of success.
 
 use std::io;
 use std::io::Write;
@@ -8,12 +8,12 @@ use crate::base::error::{Error, Result, exit_code};
 
 /// Prints an error to stderr as `error: where: expected, found`, with its hint.
 pub fn print_error(error: &Error) {
-    // Nobody is left to tell if stderr is gone.
+    // A closed stderr leaves no way to report.
     let _ = writeln!(io::stderr(), "error: {error}");
 }
 
-/// Says something beside the result, to stderr.
-pub(super) fn note(text: &str) {
+/// Prints a note beside the result, to stderr.
+pub(super) fn print_note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

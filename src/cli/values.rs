@@ -1,14 +1,17 @@
-//! Values of the command line.
+//! Argument values that several commands share: parsers, sources, checks of options, and the policy of a gate.
 
+use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
-use crate::scenario::Source;
+use crate::input::Format;
+use crate::scenario::{OnBadRow, Source};
 
+/// An instant, from a date or a time with its zone.
 pub(super) fn parse_instant(text: &str) -> Result<Micros, String> {
     time::parse(text).ok_or_else(|| "expected an instant such as 2026-05-28T00:00:00Z".to_owned())
 }
@@ -38,6 +41,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A column under another name, from `NAME=COLUMN`.
 pub(super) fn parse_column(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, column)) if !name.is_empty() && !column.is_empty() => {
@@ -66,4 +70,55 @@ pub(super) fn source_at(path: &Path, like: Option<&Source>) -> Source {
 /// A file that cannot be read, and every key or value that is wrong.
 pub(super) fn read_policy(path: &Path) -> Result<GatePolicy> {
     GatePolicy::parse(&files::read_text(path)?, &path.display().to_string())
+}
+
+/// A source on the command line, with the columns that `--column` names.
+pub(super) fn source_with_columns(path: &Path, columns: &[(String, String)]) -> Source {
+    Source {
+        path: path.to_owned(),
+        columns: columns.iter().cloned().collect(),
+        constants: BTreeMap::new(),
+    }
+}
+
+/// What to do with a row that cannot be used.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum BadRowArg {
+    /// Stop with an error that names it
+    #[default]
+    Error,
+    /// Leave it out and count it
+    Drop,
+}
+
+impl From<BadRowArg> for OnBadRow {
+    fn from(arg: BadRowArg) -> Self {
+        match arg {
+            BadRowArg::Error => Self::Error,
+            BadRowArg::Drop => Self::Drop,
+        }
+    }
+}
+
+/// Refuses a period that ends before it begins.
+pub(super) fn check_period(from: Option<Micros>, until: Option<Micros>) -> Result<()> {
+    match (from, until) {
+        (Some(from), Some(until)) if until <= from => Err(Error::usage(format!(
+            "expected --until after --from, found {} and {}",
+            time::format(until),
+            time::format(from)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an `--out` path whose extension names no table format. Runs before anything is read.
+pub(super) fn check_out(path: &Path) -> Result<()> {
+    match Format::by_path(path) {
+        Some(Format::Csv { gzip: false } | Format::Parquet) => Ok(()),
+        _ => Err(Error::usage(format!(
+            "expected --out to end in .csv or .parquet, found {}",
+            path.display()
+        ))),
+    }
 }

@@ -11,7 +11,7 @@ use crate::base::time::Micros;
 use crate::base::{files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, print, print_note};
 use crate::cli::values::parse_instant;
 use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
         .flatten()
         .flat_map(Profile::warnings)
     {
-        crate::cli::terminal::note(&format!("warning: {warning}"));
+        print_note(&format!("warning: {warning}"));
     }
     let layers = fetch::local_file(&args.layers)?;
     let step = |text: &Option<String>| {

@@ -1,40 +1,22 @@
-//! What the program says of itself, and prints when it is done: snapshots. Run with `INSTA_UPDATE=always` to accept changes.
+//! The help of every command and the summary of a study, as snapshots. `INSTA_UPDATE=always` accepts changes.
 
 use crate::support::{ok, text};
 
+/// The program itself, and every command that its command line defines: one without a snapshot fails.
 #[test]
 fn help_of_every_command() {
-    for command in [
-        "",
-        "run",
-        "layer",
-        "who",
-        "replay",
-        "analyze",
-        "calc",
-        "calibrate",
-        "schedule",
-        "simulate",
-        "record",
-        "tools",
-        "evals",
-        "gate",
-        "finops",
-        "audit",
-        "publish",
-        "report",
-        "generate",
-    ] {
-        let args: Vec<&str> = [command, "--help"]
-            .into_iter()
-            .filter(|arg| !arg.is_empty())
-            .collect();
+    let command_line = sluice::cli::command();
+    let names: Vec<&str> = command_line
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect();
+    assert!(!names.is_empty());
+    let program = (vec!["--help"], "sluice");
+    let commands = names.iter().map(|name| (vec![*name, "--help"], *name));
+    for (args, name) in std::iter::once(program).chain(commands) {
         let help = ok(&args);
-        assert!(help.contains("Example"), "{command}");
-        insta::assert_snapshot!(
-            format!("help_{}", if command.is_empty() { "sluice" } else { command }),
-            help
-        );
+        assert!(help.contains("Example"), "{name}");
+        insta::assert_snapshot!(format!("help_{name}"), help);
     }
 }
 
