@@ -43,7 +43,7 @@ pub struct TraceRow {
 pub(super) fn trace_row(links: &Links<'_>, row: usize, reader: &TrafficReader) -> TraceRow {
     let text = |link: Link| links.text(link, row).map(str::to_owned);
     TraceRow {
-        place: links.raw.place(reader.table().name_in_file("trace_id"), row),
+        place: links.raw.location(reader.table().name_in_file("trace_id"), row),
         user_id: text(Link::User),
         tenant_id: text(Link::Tenant).unwrap_or_else(|| DEFAULT_TENANT.to_owned()),
         event_time: links.at(row),

@@ -43,7 +43,7 @@ pub enum ErrorKind {
     Target,
 }
 
-/// A failure with its place, what was expected there, what was found, and a hint.
+/// A failure with its location, what was expected there, what was found, and a hint.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
@@ -68,7 +68,7 @@ impl Eq for Error {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// File, column and row, or a key path in a scenario.
-    pub place: String,
+    pub location: String,
     /// What is wrong: `expected ..., found ...`, as a lowercase fragment.
     pub message: String,
     /// What to do next, if there is something.
@@ -76,10 +76,10 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place, without a hint.
-    pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+    /// A problem at a location, without a hint.
+    pub fn new(location: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
-            place: place.into(),
+            location: location.into(),
             message: message.into(),
             hint: None,
         }
@@ -95,10 +95,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.place.is_empty() {
+        if self.location.is_empty() {
             write!(f, "{}", self.message)?;
         } else {
-            write!(f, "{}: {}", self.place, self.message)?;
+            write!(f, "{}: {}", self.location, self.message)?;
         }
         match &self.hint {
             Some(hint) => write!(f, "\nhint: {hint}"),
@@ -131,9 +131,9 @@ impl Error {
         }
     }
 
-    /// Wrong input at a place.
-    pub fn input(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Input, Problem::new(place, message))
+    /// Wrong input at a location.
+    pub fn input(location: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Input, Problem::new(location, message))
     }
 
     /// Wrong input in a file.
@@ -169,9 +169,9 @@ impl Error {
         }
     }
 
-    /// A target that refused, or could not be reached. `place` is its address without credentials.
-    pub fn target(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Target, Problem::new(place, message))
+    /// A target that refused, or could not be reached. `location` is its address without credentials.
+    pub fn target(location: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Target, Problem::new(location, message))
     }
 
     /// The same error with one more problem.

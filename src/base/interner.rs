@@ -1,9 +1,9 @@
-//! Texts as small numbers.
+//! Texts that repeat: kept once, or numbered.
 
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// The same text once.
+/// Keeps one copy of each text.
 #[derive(Default)]
 pub(crate) struct Interner(HashMap<Arc<str>, ()>);
 
@@ -15,5 +15,32 @@ impl Interner {
         let new: Arc<str> = text.into();
         self.0.insert(new.clone(), ());
         new
+    }
+}
+
+/// Numbers names in order of their first appearance.
+#[derive(Debug, Default)]
+pub(crate) struct NameIndex {
+    names: Vec<String>,
+    index: HashMap<String, u32>,
+    /// The last number given: names come in runs.
+    last: u32,
+}
+
+impl NameIndex {
+    /// The number of a name, new or known.
+    pub(crate) fn number(&mut self, name: &str) -> u32 {
+        if self.names.get(self.last as usize).is_none_or(|last| last != name) {
+            self.last = *self.index.entry_ref(name).or_insert_with(|| {
+                self.names.push(name.to_owned());
+                self.names.len() as u32 - 1
+            });
+        }
+        self.last
+    }
+
+    /// The names, by number.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 }

@@ -119,15 +119,15 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// Parses JSON, refusing objects that name a key twice. `place` names the file in errors.
+/// Parses JSON, refusing objects that name a key twice. `location` names the file in errors.
 ///
 /// # Errors
 /// Anything else than one JSON value.
-pub fn parse_json(place: &str, bytes: &[u8]) -> Result<Value> {
+pub fn parse_json(location: &str, bytes: &[u8]) -> Result<Value> {
     // Files of other systems begin with a byte order mark now and then.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let strict: Strict = serde_json::from_slice(bytes)
-        .map_err(|error| Error::input(place.to_owned(), format!("expected JSON, found {error}")))?;
+        .map_err(|error| Error::input(location.to_owned(), format!("expected JSON, found {error}")))?;
     Ok(strict.0)
 }
 
@@ -135,10 +135,10 @@ pub fn parse_json(place: &str, bytes: &[u8]) -> Result<Value> {
 ///
 /// # Errors
 /// A number that no double holds.
-pub fn canonical(place: &str, value: &Value) -> Result<(Vec<u8>, String)> {
+pub fn canonical(location: &str, value: &Value) -> Result<(Vec<u8>, String)> {
     let bytes = serde_json_canonicalizer::to_vec(value).map_err(|error| {
         Error::input(
-            place.to_owned(),
+            location.to_owned(),
             format!("expected JSON with a canonical form, found: {error}"),
         )
     })?;

@@ -18,7 +18,7 @@ pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mu
 
 /// Parses the bytes of a TOML file into `T`. Every problem is collected, with the file's name.
 pub(crate) fn parse_toml<T: DeserializeOwned + Default>(
-    place: &str,
+    location: &str,
     bytes: &[u8],
     problems: &mut Vec<Problem>,
 ) -> T {
@@ -26,12 +26,12 @@ pub(crate) fn parse_toml<T: DeserializeOwned + Default>(
     let found = match std::str::from_utf8(bytes) {
         Ok(text) => read_toml(text, &mut wrong),
         Err(_) => {
-            problems.push(Problem::new(place, "expected UTF-8, found other bytes"));
+            problems.push(Problem::new(location, "expected UTF-8, found other bytes"));
             T::default()
         }
     };
     problems.extend(wrong.into_iter().map(|problem| Problem {
-        place: format!("{place}: {}", problem.place),
+        location: format!("{location}: {}", problem.location),
         ..problem
     }));
     found
@@ -75,10 +75,10 @@ pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems
                 {
                     path.push(KeyStep::Key(name.clone()));
                 }
-                let place = show_path(&path);
+                let location = show_path(&path);
                 problems.push(match unknown {
-                    Some((name, expected)) => unknown_key(place, &name, &expected),
-                    None => Problem::new(place, message),
+                    Some((name, expected)) => unknown_key(location, &name, &expected),
+                    None => Problem::new(location, message),
                 });
                 if !remove(&mut table, &path) {
                     return T::default();
@@ -128,13 +128,13 @@ pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     Some((name, expected))
 }
 
-pub(crate) fn unknown_key(place: String, name: &str, expected: &[String]) -> Problem {
+pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> Problem {
     let near = expected
         .iter()
         .map(|key| (strsim::damerau_levenshtein(key, name), key))
         .filter(|(distance, key)| *distance <= 1 + key.len() / 4)
         .min_by_key(|(distance, _)| *distance);
-    let problem = Problem::new(place, format!("expected a known key, found `{name}`"));
+    let problem = Problem::new(location, format!("expected a known key, found `{name}`"));
     match near {
         Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),
         None => problem.hint(format!("known here: {}", expected.join(", "))),

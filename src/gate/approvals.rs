@@ -80,7 +80,7 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
         return Ok(approvals);
     }
     let placed = |p: Problem| Problem {
-        place: format!("{location}: {}", p.place),
+        location: format!("{location}: {}", p.location),
         ..p
     };
     Err(Error::scenario(problems.into_iter().map(placed).collect()))

@@ -311,7 +311,7 @@ impl GatePolicy {
     pub fn parse(text: &str, location: &str) -> Result<Self> {
         let place = |problems: Vec<Problem>| {
             let placed = |p: Problem| Problem {
-                place: format!("{location}: {}", p.place),
+                location: format!("{location}: {}", p.location),
                 ..p
             };
             Error::scenario(problems.into_iter().map(placed).collect())

@@ -67,7 +67,7 @@ impl<'a> Batch<'a> {
     }
 
     /// `file: column `c`, row 12` (rows from 1, headers not counted).
-    pub fn place(&self, column: &str, row: usize) -> String {
+    pub fn location(&self, column: &str, row: usize) -> String {
         format!(
             "{}: column `{column}`, row {}",
             self.path.display(),
@@ -107,7 +107,7 @@ impl RowFaults {
     ///
     /// # Errors
     /// Under the policy `error`, at once.
-    pub fn note(
+    pub fn record(
         &mut self,
         batch: &Batch<'_>,
         column: &str,
@@ -117,7 +117,7 @@ impl RowFaults {
     ) -> Result<()> {
         if self.policy == OnBadRow::Error {
             return Err(Error::input(
-                batch.place(column, row),
+                batch.location(column, row),
                 format!("expected {expected}, found {found}"),
             )
             .hint("rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"));

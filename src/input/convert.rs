@@ -42,7 +42,7 @@ pub(crate) fn required_text(
     let name = batch.column(idx).map_or("", |(name, _)| name);
     for row in 0..values.len() {
         if values.is_null(row) || values.value(row).is_empty() {
-            faults.note(batch, name, row, "a value", &"none")?;
+            faults.record(batch, name, row, "a value", &"none")?;
         }
     }
     Ok(Some(values))
@@ -76,7 +76,7 @@ pub(crate) fn real(
         if let Some(value) = value
             && !(value.is_finite() && value >= min)
         {
-            faults.note(batch, name, row, expected, &value)?;
+            faults.record(batch, name, row, expected, &value)?;
         }
     }
     Ok(Some(values))
@@ -129,7 +129,7 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
                 && number != 0.0
                 && number != 1.0
             {
-                faults.note(batch, name, row, EXPECTED, &number)?;
+                faults.record(batch, name, row, EXPECTED, &number)?;
             }
             flags.push(number.map(|number| number == 1.0));
         }
@@ -155,7 +155,7 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
                 &DataType::Timestamp(TimeUnit::Microsecond, None),
             )?;
             for row in (0..array.len()).filter(|row| array.is_valid(*row) && micros.is_null(*row)) {
-                faults.note(
+                faults.record(
                     batch,
                     name,
                     row,
@@ -182,7 +182,7 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
             for (row, second) in seconds.as_primitive::<Float64Type>().iter().enumerate() {
                 let micros = second.and_then(micros_of_seconds);
                 if let (Some(second), None) = (second, micros) {
-                    faults.note(batch, name, row, "epoch seconds", &second)?;
+                    faults.record(batch, name, row, "epoch seconds", &second)?;
                 }
                 values.push(micros);
             }
@@ -210,7 +210,7 @@ pub(crate) fn epoch_secs(
             if let Some(second) =
                 second.filter(|second| second.is_finite() && micros_of_seconds(*second).is_none())
             {
-                faults.note(batch, name, row, "epoch seconds", &second)?;
+                faults.record(batch, name, row, "epoch seconds", &second)?;
             }
         }
         return Ok(seconds);
@@ -272,7 +272,7 @@ pub(crate) fn units(
             None => match kind.quantize(value, min) {
                 Ok(units) => Some(units),
                 Err(expected) => {
-                    faults.note(batch, name, row, &expected, &value)?;
+                    faults.record(batch, name, row, &expected, &value)?;
                     None
                 }
             },
@@ -300,7 +300,7 @@ fn parse_each<T>(
         let value = text.and_then(&parse);
         if let (Some(text), None) = (text, &value) {
             let shown: String = text.chars().take(60).collect();
-            faults.note(batch, name, row, expected, &format!("\"{shown}\""))?;
+            faults.record(batch, name, row, expected, &format!("\"{shown}\""))?;
         }
         values.push(value);
     }

@@ -97,7 +97,7 @@ pub fn read_events(
                     return Ok(());
                 };
                 for row in (0..batch.n_rows).filter(|row| times.is_null(*row)) {
-                    faults.note(
+                    faults.record(
                         &batch,
                         table.name_in_file("event_time"),
                         row,
@@ -132,7 +132,7 @@ pub fn read_events(
                     });
                     users[idx].add(events, as_of, at, value).ok_or_else(|| {
                         Error::input(
-                            batch.place("value", row),
+                            batch.location("value", row),
                             "expected values whose sum fits, found an overflow",
                         )
                     })?;

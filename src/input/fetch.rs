@@ -106,7 +106,7 @@ pub(crate) fn named_as_asked(error: Error) -> Error {
         })
     };
     let mut problems = error.problems().iter().map(|problem| Problem {
-        place: rename(&problem.place),
+        location: rename(&problem.location),
         message: rename(&problem.message),
         hint: problem.hint.as_deref().map(rename),
     });

@@ -41,7 +41,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     if url::is_url(path) {
         return fetch::fetch(path);
     }
-    let place = || path.display().to_string();
+    let location = || path.display().to_string();
     if path.is_dir() {
         let mut files = Vec::new();
         let mut todo = vec![path.to_owned()];
@@ -66,7 +66,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
         files.sort();
         if files.is_empty() {
             return Err(Error::input(
-                place(),
+                location(),
                 "expected Parquet, CSV or NDJSON files in the folder, found none",
             ));
         }
@@ -78,7 +78,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     let pattern = path.to_string_lossy();
     if pattern.contains(['*', '?', '[']) {
         let matches = glob::glob(&pattern)
-            .map_err(|error| Error::input(place(), format!("expected a glob, found: {error}")))?;
+            .map_err(|error| Error::input(location(), format!("expected a glob, found: {error}")))?;
         let mut files: Vec<PathBuf> = matches
             .filter_map(std::result::Result::ok)
             .filter(|p| p.is_file())
@@ -87,10 +87,10 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
         if !files.is_empty() {
             return Ok(files);
         }
-        return Err(Error::input(place(), "expected files that match, found none"));
+        return Err(Error::input(location(), "expected files that match, found none"));
     }
     Err(Error::input(
-        place(),
+        location(),
         "expected a file, a folder or a glob, found nothing there",
     ))
 }

@@ -196,7 +196,7 @@ impl TrafficReader {
                 return Ok(());
             };
             for row in (0..batch.n_rows).filter(|row| event_time.is_null(*row)) {
-                faults.note(
+                faults.record(
                     &batch,
                     self.table.name_in_file("event_time"),
                     row,

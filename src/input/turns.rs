@@ -250,7 +250,7 @@ impl TrafficReader {
         n_done: &mut usize,
         on_turns: &mut OnTurns<'_>,
     ) -> Result<(), Stopped> {
-        let flat = FastPart::open(self.table(), part)?;
+        let fast_part = FastPart::open(self.table(), part)?;
         let micros = |values: &[i64], out: &mut [i64]| {
             out.copy_from_slice(values);
             // What saturated on the way to microseconds is no instant.
@@ -279,49 +279,49 @@ impl TrafficReader {
             .collect();
         let mut breakdowns = Vec::with_capacity(spell.len());
         for (column, spell) in self.breakdowns().iter().zip(&spell) {
-            breakdowns.push(flat.column(column, 0, Mapping::Id(spell))?);
+            breakdowns.push(fast_part.column(column, 0, Mapping::Id(spell))?);
         }
-        let mut at = flat
+        let mut at = fast_part
             .column("event_time", 0, Mapping::Micros(&micros))?
             .ok_or(Unsupported)?;
-        let mut user = flat
+        let mut user = fast_part
             .column("user_id", 0, Mapping::Id(&of_user))?
             .ok_or(Unsupported)?;
-        let mut release = flat
+        let mut release = fast_part
             .column("release_id", turns.release.missing, Mapping::Id(&of_release))?
             .ok_or(Unsupported)?;
         let flag = |name: &str| {
-            let mapping = if flat.is_flag(name)? {
+            let mapping = if fast_part.is_flag(name)? {
                 Mapping::Flag([0, 1])
             } else {
                 Mapping::Number(&flags)
             };
-            flat.column(name, 0, mapping)
+            fast_part.column(name, 0, mapping)
         };
-        let mut tenant = flat.column("tenant_id", turns.tenant.missing, Mapping::Id(&of_tenant))?;
-        let mut layer = flat.column("layer", turns.layer.missing, Mapping::Id(&of_layer))?;
+        let mut tenant = fast_part.column("tenant_id", turns.tenant.missing, Mapping::Id(&of_tenant))?;
+        let mut layer = fast_part.column("layer", turns.layer.missing, Mapping::Id(&of_layer))?;
         let (mut is_shadow, mut is_eval) = (flag("is_shadow")?, flag("is_eval")?);
         let mut trace = if names.wants_traces {
-            flat.column("trace_id", 0, Mapping::Id(&of_id))?
+            fast_part.column("trace_id", 0, Mapping::Id(&of_id))?
         } else {
             None
         };
         let mut session = if names.wants_sessions {
-            flat.column("session_id", 0, Mapping::Id(&of_id))?
+            fast_part.column("session_id", 0, Mapping::Id(&of_id))?
         } else {
             None
         };
-        let mut propensity = flat.column("propensity", 0, Mapping::Number(&propensities))?;
+        let mut propensity = fast_part.column("propensity", 0, Mapping::Number(&propensities))?;
         let mut measured = Vec::with_capacity(readings.len());
         for map in &readings {
-            measured.push(flat.column(
+            measured.push(fast_part.column(
                 &map.reading.column,
                 0,
-                map.mapping(flat.is_flag(&map.reading.column)?),
+                map.mapping(fast_part.is_flag(&map.reading.column)?),
             )?);
         }
-        while *n_done < flat.n_rows {
-            let n = (flat.n_rows - *n_done).min(STEP);
+        while *n_done < fast_part.n_rows {
+            let n = (fast_part.n_rows - *n_done).min(STEP);
             turns.n = n;
             turns.bad = [0; STEP_WORDS];
             fill(Some(&mut at), &mut turns.at, n)?;
@@ -550,7 +550,7 @@ fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &NameCodes<'_>, 
         |id| format!("\"{}\"", id.chars().take(60).collect::<String>()),
     );
     Error::input(
-        batch.raw.place(column, row),
+        batch.raw.location(column, row),
         format!(
             "expected \"{}\" or \"{}\", found {found}",
             names.baseline, names.candidate

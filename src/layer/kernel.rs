@@ -166,8 +166,8 @@ impl<'a> Kernel<'a> {
     /// # Errors
     /// Anything but ordinary columns with legal values: the general reader shall look at this row group.
     pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, Unsupported> {
-        let flat = FastPart::open(reader.table(), part)?;
-        let n_rows = flat.n_rows;
+        let fast_part = FastPart::open(reader.table(), part)?;
+        let n_rows = fast_part.n_rows;
         let layering = self.layering;
         let of_seconds = |secs: &[f64], parts: &mut [f64]| {
             map(
@@ -189,12 +189,13 @@ impl<'a> Kernel<'a> {
         };
         let of_accept = |scores: &[f64], parts: &mut [f64]| map(scores, parts, f64::is_finite, acceptance);
         let mut features = [
-            flat.column("last_use_time", MISSING[0], Mapping::Seconds(&of_seconds))?,
-            flat.column("use_count", MISSING[1], Mapping::Number(&of_count))?,
-            flat.column("user_value", MISSING[2], Mapping::Number(&of_value))?,
-            flat.column("accept_score", MISSING[3], Mapping::Number(&of_accept))?,
+            fast_part.column("last_use_time", MISSING[0], Mapping::Seconds(&of_seconds))?,
+            fast_part.column("use_count", MISSING[1], Mapping::Number(&of_count))?,
+            fast_part.column("user_value", MISSING[2], Mapping::Number(&of_value))?,
+            fast_part.column("accept_score", MISSING[3], Mapping::Number(&of_accept))?,
         ];
-        let mut consent = flat.column("is_allow_gray", self.without_consent(), Mapping::Flag([0.0, 1.0]))?;
+        let mut consent =
+            fast_part.column("is_allow_gray", self.without_consent(), Mapping::Flag([0.0, 1.0]))?;
         let tests: Vec<TagMap<'_>> = self.rules.iter().map(|(_, rule)| tag_map(&rule.test)).collect();
         let mut tags = Vec::with_capacity(tests.len());
         for ((_, rule), test) in self.rules.iter().zip(&tests) {
@@ -202,7 +203,7 @@ impl<'a> Kernel<'a> {
                 TagMap::Text(test) => Mapping::Text(&**test),
                 TagMap::Number(test) => Mapping::Number(&**test),
             };
-            tags.push(flat.column(&rule.column, 0.0, mapping)?.ok_or(Unsupported)?);
+            tags.push(fast_part.column(&rule.column, 0.0, mapping)?.ok_or(Unsupported)?);
         }
         let mut scoring = Scoring::new(self, n_rows);
         let mut unused = [0; STEP_WORDS];
@@ -237,8 +238,8 @@ impl<'a> Kernel<'a> {
         reader: &UserReader<'_>,
         part: Part,
     ) -> Result<(Vec<String>, Vec<u32>), Unsupported> {
-        let flat = FastPart::open(reader.table(), part)?;
-        let n_rows = flat.n_rows;
+        let fast_part = FastPart::open(reader.table(), part)?;
+        let n_rows = fast_part.n_rows;
         let tenants = RefCell::new(Tenants::default());
         let default_tenant = tenants.borrow_mut().code(DEFAULT_TENANT.as_bytes());
         let of_tenant = |name: &[u8]| {
@@ -250,7 +251,7 @@ impl<'a> Kernel<'a> {
             f64::from(tenants.borrow_mut().code(name))
         };
         let mapping = Mapping::Text(&of_tenant);
-        if let Some(mut scan) = flat.column("tenant_id", f64::from(default_tenant), mapping)? {
+        if let Some(mut scan) = fast_part.column("tenant_id", f64::from(default_tenant), mapping)? {
             let (mut codes, mut unused) = (vec![0.0; STEP], [0; STEP_WORDS]);
             for start in (0..n_rows).step_by(STEP) {
                 let codes = &mut codes[..(n_rows - start).min(STEP)];
@@ -385,11 +386,11 @@ impl<'a> Scoring<'a> {
             scored.counts.missing[feature] += step.n_absent[feature] as u64;
             scored.counts.clamped[feature] += n_clamped;
         }
-        self.place(start, n);
+        self.assign(start, n);
     }
 
     /// Finds the users whom no score places: rules first, in their order, then those of whom nothing is known.
-    fn place(&mut self, start: usize, n: usize) {
+    fn assign(&mut self, start: usize, n: usize) {
         let (step, scored) = (&mut *self.step, &mut self.scored);
         let may_be_unknown = step.n_absent.iter().all(|n| *n > 0);
         if step.tags.is_empty() && !may_be_unknown {

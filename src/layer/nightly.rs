@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::interner::NameIndex;
 use crate::base::parquet_io::guard;
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
@@ -26,7 +27,7 @@ use crate::base::{files, parquet_io};
 use crate::input::Unsupported;
 use crate::layer::file::leaf_of;
 use crate::layer::quota::ScoreHistogram;
-use crate::layer::rows::LayerRows;
+use crate::layer::rows::{LayerRows, duplicate_error};
 use crate::layer::scan::{LayerRow, scan_row_group};
 use crate::stats::psi::psi;
 
@@ -111,7 +112,8 @@ impl Changed {
 
 /// Compares two layer tables.
 ///
-/// A user who comes twice in a table is not looked for, but may be found; who does not is new or gone.
+/// Duplicate users are not searched for, but are reported when met. A user present in only one table
+/// counts as new or gone.
 ///
 /// # Errors
 /// A file that is not a layer table, or was found to hold a user twice.
@@ -225,27 +227,6 @@ impl Member {
     }
 }
 
-/// Names, numbered as they come.
-#[derive(Debug, Default)]
-struct NameIndex {
-    names: Vec<String>,
-    index: HashMap<String, u32>,
-    /// The last one asked for: names come in runs.
-    last: u32,
-}
-
-impl NameIndex {
-    fn number(&mut self, name: &str) -> u32 {
-        if self.names.get(self.last as usize).is_none_or(|last| last != name) {
-            self.last = *self.index.entry_ref(name).or_insert_with(|| {
-                self.names.push(name.to_owned());
-                self.names.len() as u32 - 1
-            });
-        }
-        self.last
-    }
-}
-
 /// What the join has found so far.
 #[derive(Debug, Default)]
 struct Differences {
@@ -298,7 +279,7 @@ impl Differences {
 
     fn finish(self) -> (LayerMoves, Changed) {
         let layer_name =
-            |layer: Option<u16>| layer.map(|layer| self.layers.names[usize::from(layer)].clone());
+            |layer: Option<u16>| layer.map(|layer| self.layers.names()[usize::from(layer)].clone());
         let sum = |wanted: &dyn Fn(Option<u16>, Option<u16>) -> bool| {
             self.moves
                 .iter()
@@ -310,7 +291,7 @@ impl Differences {
             .moves
             .iter()
             .map(|((tenant, from, to), n_users)| Move {
-                tenant: self.tenants.names[*tenant as usize].clone(),
+                tenant: self.tenants.names()[*tenant as usize].clone(),
                 from: layer_name(*from),
                 to: layer_name(*to),
                 n_users: *n_users,
@@ -321,7 +302,7 @@ impl Differences {
         let mut of_tenants: Vec<TenantPsi> = self
             .scores
             .iter()
-            .zip(&self.tenants.names)
+            .zip(self.tenants.names())
             .filter(|(nights, _)| nights.iter().any(|counts| !counts.is_empty()))
             .map(|([before, after], tenant)| TenantPsi {
                 tenant: tenant.clone(),
@@ -425,7 +406,7 @@ impl<'a> Side<'a> {
     }
 
     /// Goes on to the next batch of the row group, if this one has been read to its end.
-    fn settle(&mut self) -> Result<()> {
+    fn refill(&mut self) -> Result<()> {
         while self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
             && let Some(reader) = &mut self.reader
         {
@@ -441,7 +422,7 @@ impl<'a> Side<'a> {
 
     /// Makes sure that there is a row to look at; `false` at the end.
     fn ready(&mut self) -> Result<bool> {
-        self.settle()?;
+        self.refill()?;
         while self.batch.as_ref().is_none_or(|rows| self.at == rows.len()) {
             if self.group == self.n_groups() {
                 return Ok(false);
@@ -458,7 +439,7 @@ impl<'a> Side<'a> {
                 .with_batch_size(BATCH_ROWS);
             self.reader = Some(guard(self.path, || builder.build())?);
             self.group += 1;
-            self.settle()?;
+            self.refill()?;
         }
         Ok(true)
     }
@@ -492,14 +473,6 @@ impl<'a> Side<'a> {
         found.count_score(night, member);
         self.at += 1;
         Some(member)
-    }
-
-    fn twice(&self, id: &str) -> Error {
-        let shown: String = id.chars().take(60).collect();
-        Error::in_file(
-            self.path,
-            format!("expected one row a user, found \"{shown}\" twice"),
-        )
     }
 }
 
@@ -544,7 +517,7 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
     let mut waiting: [Waiting; 2] = [Waiting::new(), Waiting::new()];
     let mut n_read = 0;
     loop {
-        sides.iter_mut().try_for_each(Side::settle)?;
+        sides.iter_mut().try_for_each(Side::refill)?;
         if sides.iter().all(Side::is_at_group)
             && let Some(n_rows) = same_groups(sides, &mut found)
         {
@@ -584,7 +557,11 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
                     continue;
                 };
                 if waiting[night].insert(key, member).is_some() {
-                    return Err(sides[night].twice(&id));
+                    return Err(duplicate_error(
+                        sides[night].path.display().to_string(),
+                        &id,
+                        None,
+                    ));
                 }
             }
         }
@@ -619,13 +596,13 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Differ
             }
         }
     }
-    let mut twice: Option<(usize, [u64; 2])> = None;
+    let mut duplicate: Option<(usize, [u64; 2])> = None;
     for idx in 0..Spill::n_partitions() {
         let [before, after] = [spills[0].partition(idx)?, spills[1].partition(idx)?];
         for (night, records) in [&before, &after].into_iter().enumerate() {
             let pairs = records.windows(2).filter(|pair| pair[0].0 == pair[1].0);
             let rows = pairs.map(|pair| [pair[1].1, pair[0].1].map(|member| Member::unpack(member).row + 1));
-            twice = twice.into_iter().chain(rows.map(|rows| (night, rows))).min();
+            duplicate = duplicate.into_iter().chain(rows.map(|rows| (night, rows))).min();
         }
         let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
         loop {
@@ -652,7 +629,7 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Differ
             }
         }
     }
-    match twice {
+    match duplicate {
         None => Ok(found),
         Some((night, [second, first])) => Err(Error::input(
             paths[night].display().to_string(),

@@ -147,7 +147,7 @@ impl<'a> Passes<'a> {
         let of_score: Option<Vec<bool>> = match cuts.as_slice() {
             [Some(cuts)] => Some(
                 (0..N_SCORES)
-                    .map(|score| cuts.place(score as u16) == Placement::Tied)
+                    .map(|score| cuts.placement(score as u16) == Placement::Tied)
                     .collect(),
             ),
             _ => None,
@@ -158,7 +158,7 @@ impl<'a> Passes<'a> {
             }
             let is_tied = match &of_score {
                 Some(of_score) => of_score[usize::from(*score)],
-                None => cuts[tenant_of(row)].is_some_and(|cuts| cuts.place(*score) == Placement::Tied),
+                None => cuts[tenant_of(row)].is_some_and(|cuts| cuts.placement(*score) == Placement::Tied),
             };
             if is_tied {
                 tied.push(row);
@@ -203,7 +203,7 @@ impl<'a> Passes<'a> {
                 .collect(),
             Assignment::Quotas(quotas) => {
                 let cuts = quotas.for_tenants(&scored.tenants);
-                let layer = |tenant: usize, score: u16| match cuts[tenant].map(|cuts| cuts.place(score)) {
+                let layer = |tenant: usize, score: u16| match cuts[tenant].map(|cuts| cuts.placement(score)) {
                     Some(Placement::Layer(layer)) => layer,
                     _ => last,
                 };
@@ -275,7 +275,7 @@ impl<'a> Passes<'a> {
                 },
             )?;
             if tally.n_users() == 0 {
-                return Err(Error::input(self.users.place(), "expected users, found none"));
+                return Err(Error::input(self.users.location(), "expected users, found none"));
             }
             file.finish()
         })?;

@@ -225,7 +225,7 @@ impl Quotas {
             let mut rank = 0;
             for (score, n) in scores {
                 let pieces = pieces(rank, n, &targets, &with_quota, last);
-                let place = match pieces.as_slice() {
+                let placement = match pieces.as_slice() {
                     [] => Placement::Layer(last),
                     [(layer, _)] => Placement::Layer(*layer),
                     _ => {
@@ -234,8 +234,10 @@ impl Quotas {
                     }
                 };
                 match cuts.runs.last_mut() {
-                    Some((lowest, same)) if *same == place && place != Placement::Tied => *lowest = score,
-                    _ => cuts.runs.push((score, place)),
+                    Some((lowest, same)) if *same == placement && placement != Placement::Tied => {
+                        *lowest = score
+                    }
+                    _ => cuts.runs.push((score, placement)),
                 }
                 rank += n;
             }
@@ -296,9 +298,11 @@ impl Quotas {
 
 impl TenantCuts {
     /// Where users of a score go.
-    pub(super) fn place(&self, score: u16) -> Placement {
+    pub(super) fn placement(&self, score: u16) -> Placement {
         let run = self.runs.partition_point(|(lowest, _)| *lowest > score);
-        self.runs.get(run).map_or(Placement::Tied, |(_, place)| *place)
+        self.runs
+            .get(run)
+            .map_or(Placement::Tied, |(_, placement)| *placement)
     }
 
     /// The layer of a user whose score a cut goes through.

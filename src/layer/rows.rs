@@ -160,3 +160,13 @@ impl LayerRows {
         tenant_at(self.tenants.as_ref(), row)
     }
 }
+
+/// The error of a table that names a user twice, with the start of the user's id.
+pub(super) fn duplicate_error(location: impl Into<String>, id: &str, tenant: Option<&str>) -> Error {
+    let shown: String = id.chars().take(60).collect();
+    let of_tenant = tenant.map_or_else(String::new, |tenant| format!(" of tenant \"{tenant}\""));
+    Error::input(
+        location,
+        format!("expected one row a user, found \"{shown}\" twice{of_tenant}"),
+    )
+}

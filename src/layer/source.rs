@@ -43,21 +43,21 @@ pub(super) struct ScoredPart {
 
 impl Users<'_> {
     /// The origin, for messages.
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         match self {
             Self::Table(reader) => reader.table().source.path.display().to_string(),
-            Self::Memory(_, place) => place.clone(),
+            Self::Memory(_, location) => location.clone(),
         }
     }
 
     /// The origin of a part, for messages.
-    pub(super) fn place_of(&self, part: usize) -> String {
+    pub(super) fn part_location(&self, part: usize) -> String {
         match self {
             Self::Table(reader) => reader.table().files[reader.table().parts[part].file_idx]
                 .path
                 .display()
                 .to_string(),
-            Self::Memory(_, place) => place.clone(),
+            Self::Memory(_, location) => location.clone(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What a night's layering found, for people and for the next stage's report.
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::base::interner::NameIndex;
 use crate::base::time;
 use crate::input::{EventSummary, SourceFile};
 use crate::layer::context::LayerContext;
@@ -102,9 +102,8 @@ impl Missing {
 /// Counts of some users, added up part by part.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Names of the tenants, in order of appearance.
-    tenants: Vec<String>,
-    index: HashMap<String, usize>,
+    /// The tenants, in order of appearance.
+    tenants: NameIndex,
     /// By tenant, then by layer: users, and eligible ones.
     cells: Vec<Vec<[u64; 2]>>,
     scores: Vec<u64>,
@@ -182,11 +181,10 @@ impl Tally {
             .zip(&part.histogram)
             .for_each(|(n, more)| *n += u64::from(*more));
         for (name, cells) in part.tenants.into_iter().zip(part.cells) {
-            let idx = *self.index.entry_ref(name.as_str()).or_insert_with(|| {
-                self.tenants.push(name.clone());
+            let idx = self.tenants.number(&name) as usize;
+            if idx == self.cells.len() {
                 self.cells.push(vec![[0, 0]; cells.len()]);
-                self.tenants.len() - 1
-            });
+            }
             for (cell, more) in self.cells[idx].iter_mut().zip(cells) {
                 cell[0] += more[0];
                 cell[1] += more[1];
@@ -205,7 +203,7 @@ impl Tally {
     /// What was found.
     pub(super) fn finish(self, ctx: &LayerContext<'_>, ids_are_unique: bool) -> LayerSummary {
         let mut layers = Vec::new();
-        for (tenant, cells) in self.tenants.iter().zip(&self.cells) {
+        for (tenant, cells) in self.tenants.names().iter().zip(&self.cells) {
             let total: u64 = cells.iter().map(|cell| cell[0]).sum();
             for ([n_users, n_eligible], layer) in cells.iter().zip(&ctx.plan.layers) {
                 layers.push(LayerCount {

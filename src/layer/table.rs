@@ -1,9 +1,9 @@
 //! The layer table in memory: who is in which layer.
 
-use hashbrown::HashMap;
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::base::interner::NameIndex;
 use crate::base::{digest, parquet_io};
 use crate::layer::pin::check_pinned;
 use crate::layer::rows::LayerRows;
@@ -14,8 +14,7 @@ use crate::scenario::Plan;
 pub struct Layers {
     /// Digest of the file.
     pub digest: String,
-    /// Names of the tenants, in order of appearance.
-    pub tenants: Vec<String>,
+    tenants: NameIndex,
     /// Whether the users named tenants at all.
     pub has_tenants: bool,
     /// Tenant of each user, an index.
@@ -26,7 +25,6 @@ pub struct Layers {
     pub layer: Vec<u8>,
     /// Whether each user consented to gray release.
     pub eligible: Vec<bool>,
-    tenant_index: HashMap<String, u32>,
     id_bytes: String,
     id_ends: Vec<usize>,
 }
@@ -35,7 +33,7 @@ impl std::fmt::Debug for Layers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Layers")
             .field("n_users", &self.n_users())
-            .field("tenants", &self.tenants)
+            .field("tenants", &self.tenants.names())
             .finish_non_exhaustive()
     }
 }
@@ -46,6 +44,11 @@ impl Layers {
         self.id_ends.len()
     }
 
+    /// Names of the tenants, in order of appearance.
+    pub fn tenants(&self) -> &[String] {
+        self.tenants.names()
+    }
+
     /// A user's id.
     pub fn user_id(&self, user: usize) -> &str {
         let start = if user == 0 { 0 } else { self.id_ends[user - 1] };
@@ -54,15 +57,7 @@ impl Layers {
 
     /// Appends a user.
     fn push(&mut self, tenant: &str, user_id: &str, score: u16, eligible: bool, layer: u8) {
-        let tenant = match self.tenant_index.get(tenant) {
-            Some(tenant) => *tenant,
-            None => {
-                let idx = self.tenants.len() as u32;
-                self.tenants.push(tenant.to_owned());
-                self.tenant_index.insert(tenant.to_owned(), idx);
-                idx
-            }
-        };
+        let tenant = self.tenants.number(tenant);
         self.id_bytes.push_str(user_id);
         self.id_ends.push(self.id_bytes.len());
         self.tenant.push(tenant);
@@ -85,14 +80,14 @@ impl Layers {
             let rows = LayerRows::from_batch(batch, path)?;
             layers.has_tenants |= rows.tenants.is_some();
             for row in 0..rows.len() {
-                let place = || path.display().to_string();
+                let location = || path.display().to_string();
                 let Some(layer) = plan
                     .layers
                     .iter()
                     .position(|layer| layer.id == rows.layers.value(row))
                 else {
                     return Err(Error::input(
-                        place(),
+                        location(),
                         format!(
                             "expected a layer of plan {}, found \"{}\"",
                             plan.id,

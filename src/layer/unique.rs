@@ -9,6 +9,7 @@ use crate::base::spill::{Fingerprints, Spill};
 use crate::input::{UserBatch, tenant_at};
 use crate::layer::context::LayerContext;
 use crate::layer::dropped::Dropped;
+use crate::layer::rows::duplicate_error;
 use crate::layer::source::Users;
 use crate::scenario::OnDuplicate;
 
@@ -63,7 +64,7 @@ pub(super) fn find_duplicates(
     positions.sort_unstable();
     let part_and_row = |position: u64| ((position >> ROW_BITS) as usize, position & ((1 << ROW_BITS) - 1));
     if let Some([second, _]) = lowest {
-        return Err(twice(users, part_and_row(second)));
+        return Err(second_row_error(users, part_and_row(second)));
     }
     let mut rows: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     for (part, row) in positions.into_iter().map(part_and_row) {
@@ -72,24 +73,25 @@ pub(super) fn find_duplicates(
     Ok(Dropped { checked: true, rows })
 }
 
-/// The error that names a user's second row.
-fn twice(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
-    let (mut id, mut of_tenant) = (String::new(), String::new());
+/// Reads a user's second row again, for the error that names it.
+fn second_row_error(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
+    let (mut id, mut tenant) = (String::new(), None);
     let found = users.for_each_ids(UserBatch::clone, |of_part, first, batch| {
         if of_part == part && (first..first + batch.n_users() as u64).contains(&row) {
             let at = (row - first) as usize;
-            id = batch.user_id.value(at).chars().take(60).collect();
+            id = batch.user_id.value(at).to_owned();
             if batch.tenant_id.is_some() {
-                of_tenant = format!(" of tenant \"{}\"", tenant_at(batch.tenant_id.as_ref(), at));
+                tenant = Some(tenant_at(batch.tenant_id.as_ref(), at).to_owned());
             }
         }
         Ok(())
     });
     match found {
         Err(error) => error,
-        Ok(()) => Error::input(
-            format!("{}: column `user_id`", users.place_of(part)),
-            format!("expected one row a user, found \"{id}\" twice{of_tenant}"),
+        Ok(()) => duplicate_error(
+            format!("{}: column `user_id`", users.part_location(part)),
+            &id,
+            tenant.as_deref(),
         )
         .hint("the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`"),
     }

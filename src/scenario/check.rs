@@ -94,25 +94,25 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn problem(&mut self, place: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem::new(place, message));
+    pub(super) fn problem(&mut self, location: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem::new(location, message));
     }
 
-    pub(super) fn require<T>(&mut self, place: &str, value: Option<T>, what: &str) -> Option<T> {
+    pub(super) fn require<T>(&mut self, location: &str, value: Option<T>, what: &str) -> Option<T> {
         // A key that was there but of the wrong type has been reported already.
-        if value.is_none() && !self.problems.iter().any(|p| p.place == place) {
-            self.problem(place, format!("expected {what}, found nothing"));
+        if value.is_none() && !self.problems.iter().any(|p| p.location == location) {
+            self.problem(location, format!("expected {what}, found nothing"));
         }
         value
     }
 
-    pub(super) fn instant(&mut self, place: &str, text: Option<&str>) -> Micros {
-        let Some(text) = self.require(place, text, "an instant such as \"2026-05-28T00:00:00Z\"") else {
+    pub(super) fn instant(&mut self, location: &str, text: Option<&str>) -> Micros {
+        let Some(text) = self.require(location, text, "an instant such as \"2026-05-28T00:00:00Z\"") else {
             return 0;
         };
         time::parse(text).unwrap_or_else(|| {
             self.problem(
-                place,
+                location,
                 format!("expected an instant such as \"2026-05-28T00:00:00Z\", found \"{text}\""),
             );
             0
@@ -122,7 +122,7 @@ impl Checker {
     /// A number within bounds, else the default and a problem.
     pub(super) fn number(
         &mut self,
-        place: &str,
+        location: &str,
         value: Option<f64>,
         default: f64,
         low: f64,
@@ -133,19 +133,30 @@ impl Checker {
             return value;
         }
         self.problem(
-            place,
+            location,
             format!("expected a number from {low} to {high}, found {value}"),
         );
         default
     }
 
-    pub(super) fn duration(&mut self, place: &str, value: Option<f64>, default: f64, unit: Micros) -> Micros {
-        let amount = self.number(place, value, default, 0.0, 1e6);
+    pub(super) fn duration(
+        &mut self,
+        location: &str,
+        value: Option<f64>,
+        default: f64,
+        unit: Micros,
+    ) -> Micros {
+        let amount = self.number(location, value, default, 0.0, 1e6);
         (amount * unit as f64).round() as Micros
     }
 
     /// One of several words, else the first and a problem.
-    pub(super) fn choice<T: Copy>(&mut self, place: &str, value: Option<&str>, options: &[(&str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        location: &str,
+        value: Option<&str>,
+        options: &[(&str, T)],
+    ) -> T {
         let default = options[0].1;
         let Some(value) = value else { return default };
         if let Some((_, option)) = options.iter().find(|(word, _)| *word == value) {
@@ -153,14 +164,15 @@ impl Checker {
         }
         let words: Vec<String> = options.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         self.problem(
-            place,
+            location,
             format!("expected {}, found \"{value}\"", words.join(" or ")),
         );
         default
     }
 
-    fn slug(&mut self, place: &str, value: Option<String>) -> String {
-        let Some(value) = self.require(place, value, "an id of ASCII letters, digits, `_`, `-`, `.`") else {
+    fn slug(&mut self, location: &str, value: Option<String>) -> String {
+        let Some(value) = self.require(location, value, "an id of ASCII letters, digits, `_`, `-`, `.`")
+        else {
             return String::new();
         };
         if value.is_empty()
@@ -169,24 +181,24 @@ impl Checker {
                 .all(|ch| ch.is_ascii_alphanumeric() || "_-.".contains(ch))
         {
             self.problem(
-                place,
+                location,
                 format!("expected an id of ASCII letters, digits, `_`, `-`, `.`, found \"{value}\""),
             );
         }
         value
     }
 
-    pub(super) fn text(&mut self, place: &str, value: Option<String>, what: &str) -> String {
-        let value = self.require(place, value, what).unwrap_or_default();
+    pub(super) fn text(&mut self, location: &str, value: Option<String>, what: &str) -> String {
+        let value = self.require(location, value, what).unwrap_or_default();
         if value.chars().any(char::is_control) {
-            self.problem(place, "expected text without control characters, found some");
+            self.problem(location, "expected text without control characters, found some");
         }
         value
     }
 
-    fn ratio(&mut self, place: &str, value: f64) -> Ratio {
+    fn ratio(&mut self, location: &str, value: f64) -> Ratio {
         Ratio::try_from_share(value).unwrap_or_else(|message| {
-            self.problem(place, message);
+            self.problem(location, message);
             Ratio::ZERO
         })
     }
@@ -194,19 +206,19 @@ impl Checker {
     /// Weights that sum to 1: from a preset, or given in full.
     fn weights<const N: usize>(
         &mut self,
-        place: &str,
+        location: &str,
         preset: [f64; N],
         given: Option<Vec<f64>>,
     ) -> [f64; N] {
         let Some(given) = given else { return preset };
         let Ok(weights) = <[f64; N]>::try_from(given.clone()) else {
-            self.problem(place, format!("expected {N} weights, found {}", given.len()));
+            self.problem(location, format!("expected {N} weights, found {}", given.len()));
             return preset;
         };
         let sum: f64 = weights.iter().sum();
         if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || (sum - 1.0).abs() > 1e-9 {
             self.problem(
-                place,
+                location,
                 format!("expected weights >= 0 that sum to 1, found a sum of {sum}"),
             );
         }
@@ -354,10 +366,10 @@ impl Checker {
         layers
     }
 
-    pub(super) fn ladder(&mut self, place: &str, shares: &[f64]) -> Vec<Ratio> {
-        let ladder: Vec<Ratio> = shares.iter().map(|step| self.ratio(place, *step)).collect();
+    pub(super) fn ladder(&mut self, location: &str, shares: &[f64]) -> Vec<Ratio> {
+        let ladder: Vec<Ratio> = shares.iter().map(|step| self.ratio(location, *step)).collect();
         if !ladder.is_sorted_by(|a, b| a < b) || ladder.first().is_none_or(|step| *step == Ratio::ZERO) {
-            self.problem(place, "expected rising ratios above 0, found another order");
+            self.problem(location, "expected rising ratios above 0, found another order");
         }
         ladder
     }
@@ -395,19 +407,19 @@ impl Checker {
         }
     }
 
-    fn tag(&mut self, place: &str, raw: RawTag, sensitive: &[String]) -> Option<TagRule> {
+    fn tag(&mut self, location: &str, raw: RawTag, sensitive: &[String]) -> Option<TagRule> {
         let column = self.require(
-            &format!("{place}.column"),
+            &format!("{location}.column"),
             raw.column,
             "a column of the users table",
         )?;
-        self.refuse_sensitive(&format!("{place}.column"), &column, sensitive);
+        self.refuse_sensitive(&format!("{location}.column"), &column, sensitive);
         let test = match (raw.equals, raw.at_least) {
             (Some(text), None) => TagTest::Equals(text),
             (None, Some(number)) if number.is_finite() => TagTest::AtLeast(number),
             _ => {
                 self.problem(
-                    place,
+                    location,
                     "expected exactly one of `equals` and `at_least`, found another number of them",
                 );
                 return None;
@@ -416,10 +428,10 @@ impl Checker {
         Some(TagRule { column, test })
     }
 
-    fn refuse_sensitive(&mut self, place: &str, column: &str, more: &[String]) {
+    fn refuse_sensitive(&mut self, location: &str, column: &str, more: &[String]) {
         if let Some(word) = sensitive_word(column, more) {
             let problem = Problem::new(
-                place,
+                location,
                 format!(
                     "expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"
                 ),
@@ -437,12 +449,12 @@ impl Checker {
         );
         let mut breakdowns: Vec<BreakdownBy> = is_user.then_some(BreakdownBy::User).into_iter().collect();
         for (idx, column) in raw.breakdowns.into_iter().enumerate() {
-            let place = format!("analysis.breakdowns[{}]", idx + 1);
-            self.refuse_sensitive(&place, &column, sensitive);
+            let location = format!("analysis.breakdowns[{}]", idx + 1);
+            self.refuse_sensitive(&location, &column, sensitive);
             let by = BreakdownBy::Column(column.clone());
             if column.trim().is_empty() || breakdowns.contains(&by) {
                 self.problem(
-                    place,
+                    location,
                     format!("expected columns of the traffic, each once, found \"{column}\""),
                 );
             } else {
@@ -485,18 +497,18 @@ impl Checker {
         metrics
     }
 
-    fn sum(&mut self, place: &str, text: Option<String>, sensitive: &[String]) -> Sum {
+    fn sum(&mut self, location: &str, text: Option<String>, sensitive: &[String]) -> Sum {
         const EXPECTED: &str =
             "`rows`, `sum(column)`, `count(column)` or a test like `sum(latency_ms > 2000)`";
-        let Some(text) = self.require(place, text, EXPECTED) else {
+        let Some(text) = self.require(location, text, EXPECTED) else {
             return Sum::Rows;
         };
         let Some(sum) = Sum::parse(&text) else {
-            self.problem(place, format!("expected {EXPECTED}, found \"{text}\""));
+            self.problem(location, format!("expected {EXPECTED}, found \"{text}\""));
             return Sum::Rows;
         };
         if let Some(reading) = sum.reading() {
-            self.refuse_sensitive(place, &reading.column, sensitive);
+            self.refuse_sensitive(location, &reading.column, sensitive);
         }
         sum
     }
@@ -706,14 +718,14 @@ impl Checker {
         approvals
     }
 
-    pub(super) fn layer_ref(&mut self, place: &str, id: Option<String>, layers: &[Layer]) -> usize {
-        let Some(id) = self.require(place, id, "a layer's id") else {
+    pub(super) fn layer_ref(&mut self, location: &str, id: Option<String>, layers: &[Layer]) -> usize {
+        let Some(id) = self.require(location, id, "a layer's id") else {
             return 0;
         };
         layers.iter().position(|layer| layer.id == id).unwrap_or_else(|| {
             let ids: Vec<&str> = layers.iter().map(|l| l.id.as_str()).collect();
             self.problem(
-                place,
+                location,
                 format!("expected one of {}, found \"{id}\"", ids.join(", ")),
             );
             0
@@ -746,10 +758,10 @@ impl Checker {
             .chain(of_operations)
             .filter(|(_, ratio)| ratio.bps() % profile.step() != 0)
             .collect();
-        for (place, ratio) in wrong {
+        for (location, ratio) in wrong {
             let step = f64::from(profile.step()) / 100.0;
             self.problem(
-                place,
+                location,
                 format!(
                     "expected ratios in steps of {step}%, all that {} can tell apart, found {ratio}",
                     profile.name()

@@ -79,16 +79,16 @@ impl Checker {
         }
     }
 
-    fn sources(&mut self, place: &str, raw: Vec<RawSource>, folder: &Path) -> Vec<Source> {
+    fn sources(&mut self, location: &str, raw: Vec<RawSource>, folder: &Path) -> Vec<Source> {
         raw.into_iter()
             .enumerate()
-            .map(|(idx, source)| self.source(&format!("{place}[{}]", idx + 1), source, folder))
+            .map(|(idx, source)| self.source(&format!("{location}[{}]", idx + 1), source, folder))
             .collect()
     }
 
-    fn source(&mut self, place: &str, raw: RawSource, folder: &Path) -> Source {
+    fn source(&mut self, location: &str, raw: RawSource, folder: &Path) -> Source {
         let path = self.text(
-            &format!("{place}.path"),
+            &format!("{location}.path"),
             raw.path.filter(|path| !path.is_empty()),
             "a file, a folder or a glob",
         );
@@ -99,7 +99,7 @@ impl Checker {
             .collect();
         if let Some(key) = both.first() {
             self.problem(
-                format!("{place}.constants.{key}"),
+                format!("{location}.constants.{key}"),
                 "expected a column or a constant, found both",
             );
         }

@@ -35,8 +35,8 @@ impl Checker {
             let at = |key: &str| format!("simulate.layer[{}].{key}", idx + 1);
             let layer_idx = self.layer_ref(&at("id"), raw.id.clone(), &plan.layers);
             let layer = self.world_layer(&at, &raw);
-            if let Some(place) = layers.get_mut(layer_idx) {
-                *place = Some(layer);
+            if let Some(location) = layers.get_mut(layer_idx) {
+                *location = Some(layer);
             }
         }
         let rates = raw
@@ -153,7 +153,7 @@ impl Checker {
     }
 
     /// Weights by hour of the day or of the week, scaled to a mean of 1.
-    fn rhythm(&mut self, place: &str, weights: Option<&[f64]>) -> Vec<f64> {
+    fn rhythm(&mut self, location: &str, weights: Option<&[f64]>) -> Vec<f64> {
         let Some(weights) = weights else { return Vec::new() };
         let sum: f64 = weights.iter().sum();
         let is_legal = [24, HOURS_A_WEEK].contains(&weights.len())
@@ -161,7 +161,7 @@ impl Checker {
             && sum > 0.0;
         if !is_legal {
             self.problem(
-                place,
+                location,
                 format!(
                     "expected 24 or 168 weights of at least 0, not all 0, found {}",
                     weights.len()
@@ -177,18 +177,20 @@ impl Checker {
             .collect()
     }
 
-    fn required_number(&mut self, place: &str, value: Option<f64>, low: f64, high: f64) -> f64 {
-        match self.require(place, value, "a number") {
-            Some(value) => self.number(place, Some(value), low, low, high),
+    fn required_number(&mut self, location: &str, value: Option<f64>, low: f64, high: f64) -> f64 {
+        match self.require(location, value, "a number") {
+            Some(value) => self.number(location, Some(value), low, low, high),
             None => low,
         }
     }
 
-    fn known_metric(&mut self, place: &str, metric: Option<String>, known: &[String]) -> String {
-        let metric = self.require(place, metric, "a metric's id").unwrap_or_default();
+    fn known_metric(&mut self, location: &str, metric: Option<String>, known: &[String]) -> String {
+        let metric = self
+            .require(location, metric, "a metric's id")
+            .unwrap_or_default();
         if !metric.is_empty() && !known.contains(&metric) {
             self.problem(
-                place,
+                location,
                 format!(
                     "expected a metric of QoS or of a guardrail ({}), found \"{metric}\"",
                     known.join(", ")
@@ -258,8 +260,8 @@ impl Checker {
         }
     }
 
-    fn effect(&mut self, place: &str, raw: RawEffect, known: &[String], layers: &[Layer]) -> WorldEffect {
-        let at = |key: &str| format!("{place}.{key}");
+    fn effect(&mut self, location: &str, raw: RawEffect, known: &[String], layers: &[Layer]) -> WorldEffect {
+        let at = |key: &str| format!("{location}.{key}");
         WorldEffect {
             metric: self.known_metric(&at("metric"), raw.metric, known),
             layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),
@@ -270,11 +272,11 @@ impl Checker {
     }
 
     fn world(&mut self, idx: usize, raw: RawWorld, known: &[String], layers: &[Layer]) -> World {
-        let place = format!("simulate.world[{}]", idx + 1);
-        let id = self.text(&format!("{place}.id"), raw.id, "an id");
+        let location = format!("simulate.world[{}]", idx + 1);
+        let id = self.text(&format!("{location}.id"), raw.id, "an id");
         let mut effects: Vec<WorldEffect> = Vec::new();
         for (n, effect) in raw.effects.into_iter().enumerate() {
-            effects.push(self.effect(&format!("{place}.effects[{}]", n + 1), effect, known, layers));
+            effects.push(self.effect(&format!("{location}.effects[{}]", n + 1), effect, known, layers));
         }
         for dimension in &raw.revert {
             if !effects
@@ -282,7 +284,7 @@ impl Checker {
                 .any(|effect| effect.dimension.as_ref() == Some(dimension))
             {
                 self.problem(
-                    format!("{place}.revert"),
+                    format!("{location}.revert"),
                     format!("expected a dimension of an effect, found \"{dimension}\""),
                 );
             }
@@ -294,7 +296,7 @@ impl Checker {
                 .is_none_or(|dimension| !raw.revert.contains(dimension))
         });
         for (n, fault) in raw.faults.into_iter().enumerate() {
-            let place = format!("{place}.faults[{}]", n + 1);
+            let location = format!("{location}.faults[{}]", n + 1);
             let RawFaultEffect {
                 metric,
                 layer,
@@ -302,10 +304,10 @@ impl Checker {
                 from_hours,
                 hours,
             } = fault;
-            let from = self.duration(&format!("{place}.from_hours"), from_hours, 0.0, HOUR);
-            let length = self.duration(&format!("{place}.hours"), hours, 1e6, HOUR);
+            let from = self.duration(&format!("{location}.from_hours"), from_hours, 0.0, HOUR);
+            let length = self.duration(&format!("{location}.hours"), hours, 1e6, HOUR);
             let effect = self.effect(
-                &place,
+                &location,
                 RawEffect {
                     metric,
                     layer,
@@ -321,7 +323,7 @@ impl Checker {
             });
         }
         let mut share =
-            |key: &str, value: Option<f64>| self.number(&format!("{place}.{key}"), value, 0.0, 0.0, 1.0);
+            |key: &str, value: Option<f64>| self.number(&format!("{location}.{key}"), value, 0.0, 0.0, 1.0);
         World {
             opt_out_per_day: share("opt_out_per_day", raw.opt_out_per_day),
             drift_per_day: share("drift_per_day", raw.drift_per_day),
@@ -346,21 +348,24 @@ impl Checker {
             }
         }
         for (n, of_layer) in raw.layer.into_iter().enumerate() {
-            let place = |key: &str| format!("{}[{}].{key}", at("layer"), n + 1);
-            let layer_idx = self.layer_ref(&place("id"), of_layer.id, &plan.layers);
+            let location = |key: &str| format!("{}[{}].{key}", at("layer"), n + 1);
+            let layer_idx = self.layer_ref(&location("id"), of_layer.id, &plan.layers);
             let Some(layer) = plan.layers.get_mut(layer_idx) else {
                 continue;
             };
             if let Some(shares) = &of_layer.ladder {
-                layer.ladder = self.ladder(&place("ladder"), shares);
+                layer.ladder = self.ladder(&location("ladder"), shares);
                 layer.initial_ratio = Ratio::ZERO;
             }
             if let Some(hours) = of_layer.dwell_hours {
-                layer.dwell = self.duration(&place("dwell_hours"), Some(hours), 0.0, HOUR);
+                layer.dwell = self.duration(&location("dwell_hours"), Some(hours), 0.0, HOUR);
             }
             if of_layer.boundary.is_some() {
-                boundaries[layer_idx] =
-                    self.choice(&place("boundary"), of_layer.boundary.as_deref(), &Boundary::ALL);
+                boundaries[layer_idx] = self.choice(
+                    &location("boundary"),
+                    of_layer.boundary.as_deref(),
+                    &Boundary::ALL,
+                );
             }
             if let Some(min_users) = of_layer.min_users {
                 layer.min_users = min_users;

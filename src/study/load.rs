@@ -27,10 +27,10 @@ impl Scenario {
         Self::parse(&text, &name, folder, overrides).map_err(|problems| {
             let file = path.display();
             let placed = |p: Problem| Problem {
-                place: if p.place.is_empty() {
+                location: if p.location.is_empty() {
                     file.to_string()
                 } else {
-                    format!("{file}: {}", p.place)
+                    format!("{file}: {}", p.location)
                 },
                 ..p
             };

@@ -81,7 +81,7 @@ impl From<ObjectMeta> for ObjectInfo {
 pub(crate) struct Bucket {
     store: AmazonS3,
     runtime: Runtime,
-    place: String,
+    address: String,
 }
 
 impl Bucket {
@@ -90,8 +90,8 @@ impl Bucket {
     /// # Errors
     /// An environment without credentials, or a server in clear text that nobody asked for.
     pub(crate) fn open(location: &Location) -> Result<Self> {
-        let place = format!("s3://{}", location.bucket);
-        let wrong = |message: &str| Error::usage(format!("{place}: {message}"));
+        let address = format!("s3://{}", location.bucket);
+        let wrong = |message: &str| Error::usage(format!("{address}: {message}"));
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&location.bucket)
             .with_http_connector(Connector);
@@ -151,14 +151,14 @@ impl Bucket {
         Ok(Self {
             store,
             runtime,
-            place,
+            address,
         })
     }
 
     fn key(&self, key: &str) -> Result<Key> {
         Key::parse(key).map_err(|error| {
             Error::target(
-                &self.place,
+                &self.address,
                 format!("expected a key of plain segments, found: {error}"),
             )
         })
@@ -189,7 +189,7 @@ impl Bucket {
             }
         };
         Error::target(
-            format!("{}/{key}", self.place),
+            format!("{}/{key}", self.address),
             format!("expected {expected}, found: {found}"),
         )
         .hint(hint)
@@ -377,7 +377,10 @@ impl Bucket {
                     end - start,
                     part.len()
                 );
-                return Err(Error::target(format!("{}/{}", self.place, found.key), found_text));
+                return Err(Error::target(
+                    format!("{}/{}", self.address, found.key),
+                    found_text,
+                ));
             }
             file.write_all(&part).or_unwritable(path)?;
             start = end;
