@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::base::time::{DAY, Micros};
 use crate::base::url;
-use crate::scenario::check::Checker;
+use crate::scenario::checker::Checker;
 use crate::scenario::input::{
     Events, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
 };

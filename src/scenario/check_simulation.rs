@@ -3,7 +3,7 @@
 use crate::base::time::{DAY, HOUR, Micros};
 use crate::bucket::Ratio;
 use crate::metric::{Metric, RATE_METRICS};
-use crate::scenario::check::Checker;
+use crate::scenario::checker::Checker;
 use crate::scenario::plan::{Layer, Plan};
 use crate::scenario::policy::{DecisionPolicy, Guardrail, LATENCY_P95, Sequential};
 use crate::scenario::raw::{

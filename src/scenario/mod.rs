@@ -1,8 +1,16 @@
-//! One TOML file says everything a study needs. `raw` mirrors the file; what comes out of [`Scenario::load`] can only hold legal values.
+//! The scenario: one TOML file that describes a study, from plan and policy to inputs and worlds.
+//!
+//! `raw` mirrors the file. `check` and the files `check_*`, one for each subject, collect every problem.
+//! A [`Scenario`] holds legal values only.
 
 mod check;
 mod check_input;
+mod check_layers;
+mod check_metrics;
+mod check_plan;
+mod check_policy;
 mod check_simulation;
+mod checker;
 mod document;
 mod input;
 mod layering;

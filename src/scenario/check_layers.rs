@@ -1,0 +1,191 @@
+//! Checks of `[layering]` and `[[layer]]`: weights, caps, tag rules, and the order of layers.
+
+use crate::base::time::HOUR;
+use crate::bucket::Ratio;
+use crate::scenario::checker::Checker;
+use crate::scenario::layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
+use crate::scenario::plan::Layer;
+use crate::scenario::raw::{RawLayer, RawLayering, RawTag};
+
+/// Layers are kept as one byte a user.
+const MAX_LAYERS: usize = 100;
+
+impl Checker {
+    pub(super) fn layering(&mut self, raw: &RawLayering) -> Layering {
+        let presets = [
+            ("default", [0.2, 0.2, 0.3, 0.3]),
+            ("high_risk", [0.15, 0.15, 0.5, 0.2]),
+            ("consumer", [0.2, 0.2, 0.2, 0.4]),
+        ];
+        let preset = self.choice("layering.preset", raw.preset.as_deref(), &presets);
+        let modes = [("threshold", LayerMode::Threshold), ("quota", LayerMode::Quota)];
+        let unknown = [("protect", UnknownUsers::Protect), ("score", UnknownUsers::Score)];
+        let consent = [("opt_in", Consent::OptIn), ("opt_out", Consent::OptOut)];
+        Layering {
+            mode: self.choice("layering.mode", raw.mode.as_deref(), &modes),
+            weights: self.weights("layering.weights", preset, raw.weights.clone()),
+            recency_cap_secs: self.number("layering.recency_cap_days", raw.recency_cap_days, 30.0, 1e-3, 1e5)
+                * 86_400.0,
+            use_count_cap: self.number("layering.use_count_cap", raw.use_count_cap, 100.0, 1e-9, 1e15),
+            user_value_cap: self.number(
+                "layering.user_value_cap",
+                raw.user_value_cap,
+                100_000.0,
+                1e-9,
+                1e15,
+            ),
+            unknown: self.choice("layering.unknown", raw.unknown.as_deref(), &unknown),
+            consent: self.choice("layering.consent", raw.consent.as_deref(), &consent),
+        }
+    }
+
+    pub(super) fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode, sensitive: &[String]) -> Vec<Layer> {
+        if raw.is_empty() {
+            self.problem("layer", "expected at least one [[layer]], found none");
+        }
+        if raw.len() > MAX_LAYERS {
+            self.problem(
+                "layer",
+                format!("expected at most {MAX_LAYERS} layers, found {}", raw.len()),
+            );
+        }
+        let ids: Vec<String> = raw.iter().map(|l| l.id.clone().unwrap_or_default()).collect();
+        let n_layers = raw.len();
+        let mut layers: Vec<Layer> = Vec::with_capacity(n_layers);
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("layer[{}].{key}", idx + 1);
+            let id = self.slug(&at("id"), raw.id);
+            if ids[..idx].contains(&id) {
+                self.problem(
+                    at("id"),
+                    format!("expected ids that differ, found \"{id}\" twice"),
+                );
+            }
+            let initial = self.ratio(&at("initial_ratio"), raw.initial_ratio.unwrap_or(0.0));
+            let mut ladder = self.ladder(&at("ladder"), &raw.ladder.unwrap_or_else(|| vec![0.1, 0.5, 1.0]));
+            if initial > Ratio::ZERO && !ladder.contains(&initial) {
+                ladder.push(initial);
+                ladder.sort_unstable();
+            }
+            let min_score = raw
+                .min_score
+                .map(|score| self.number(&at("min_score"), Some(score), 0.0, 0.0, 1.0));
+            let quota = raw
+                .quota
+                .map(|quota| self.number(&at("quota"), Some(quota), 0.0, 0.0, 1.0));
+            let tags: Vec<TagRule> = raw
+                .tags
+                .into_iter()
+                .enumerate()
+                .filter_map(|(t, tag)| {
+                    self.tag(&format!("layer[{}].tags[{}]", idx + 1, t + 1), tag, sensitive)
+                })
+                .collect();
+            let last = idx + 1 == n_layers;
+            match mode {
+                LayerMode::Threshold if min_score.is_none() && tags.is_empty() && !last => {
+                    self.problem(
+                        at("min_score"),
+                        "expected a min_score or tags (only the last layer takes the rest), found neither",
+                    );
+                }
+                LayerMode::Threshold if last && min_score.is_some() => {
+                    self.problem(
+                        at("min_score"),
+                        "expected no min_score in the last layer, which takes the rest, found one",
+                    );
+                }
+                LayerMode::Quota if quota.is_none() && tags.is_empty() => {
+                    self.problem(at("quota"), "expected a quota or tags, found neither");
+                }
+                LayerMode::Quota if last && quota.is_none() => {
+                    self.problem(
+                        at("quota"),
+                        "expected a quota in the last layer, which takes the rest, found none",
+                    );
+                }
+                _ => {}
+            }
+            let mut after = Vec::new();
+            for other in &raw.after {
+                match ids.iter().position(|id| id == other) {
+                    Some(other_idx) if other_idx != idx => after.push(other_idx),
+                    _ => self.problem(
+                        at("after"),
+                        format!("expected ids of other layers, found \"{other}\""),
+                    ),
+                }
+            }
+            layers.push(Layer {
+                name: raw.name.unwrap_or_else(|| id.clone()),
+                id,
+                min_score,
+                quota,
+                tags,
+                initial_ratio: initial,
+                ladder,
+                qos_threshold: self.number(&at("qos_threshold"), raw.qos_threshold, 0.8, 0.0, 1.0),
+                dwell: self.duration(&at("dwell_hours"), raw.dwell_hours, 72.0, HOUR),
+                min_users: raw.min_users.unwrap_or(100),
+                after,
+                safety_critical: raw.safety_critical,
+            });
+        }
+        self.layer_order(&layers, mode);
+        layers
+    }
+
+    fn layer_order(&mut self, layers: &[Layer], mode: LayerMode) {
+        let scores: Vec<f64> = layers.iter().filter_map(|l| l.min_score).collect();
+        if mode == LayerMode::Threshold && !scores.is_sorted_by(|a, b| a > b) {
+            self.problem(
+                "layer",
+                "expected min_score to fall from layer to layer, found another order",
+            );
+        }
+        let quotas: Vec<f64> = layers.iter().filter_map(|l| l.quota).collect();
+        if mode == LayerMode::Quota && quotas.iter().sum::<f64>() <= 0.0 {
+            self.problem("layer", "expected quotas above 0, found none");
+        }
+        // Following `after` from any layer must end: a circle would never open.
+        for start in 0..layers.len() {
+            let (mut seen, mut todo) = (vec![false; layers.len()], layers[start].after.clone());
+            while let Some(idx) = todo.pop() {
+                if idx == start {
+                    self.problem(
+                        format!("layer[{}].after", start + 1),
+                        format!(
+                            "expected an order, found that \"{}\" waits for itself",
+                            layers[start].id
+                        ),
+                    );
+                    break;
+                }
+                if !std::mem::replace(&mut seen[idx], true) {
+                    todo.extend(&layers[idx].after);
+                }
+            }
+        }
+    }
+
+    fn tag(&mut self, location: &str, raw: RawTag, sensitive: &[String]) -> Option<TagRule> {
+        let column = self.require(
+            &format!("{location}.column"),
+            raw.column,
+            "a column of the users table",
+        )?;
+        self.refuse_sensitive(&format!("{location}.column"), &column, sensitive);
+        let test = match (raw.equals, raw.at_least) {
+            (Some(text), None) => TagTest::Equals(text),
+            (None, Some(number)) if number.is_finite() => TagTest::AtLeast(number),
+            _ => {
+                self.problem(
+                    location,
+                    "expected exactly one of `equals` and `at_least`, found another number of them",
+                );
+                return None;
+            }
+        };
+        Some(TagRule { column, test })
+    }
+}

@@ -1,0 +1,225 @@
+//! Checks of `[plan]`, `[[operation]]`, `[[freeze]]` and `[[approval]]`.
+
+use std::ops::Range;
+
+use crate::base::time;
+use crate::base::time::{Micros, SECOND};
+use crate::bucket::{PLATFORMS, Profile, Ratio};
+use crate::scenario::checker::Checker;
+use crate::scenario::plan::{Approval, Layer, Operation, Plan};
+use crate::scenario::policy::{Guardrail, Policy};
+use crate::scenario::raw::{RawApproval, RawFreeze, RawOperation, RawPlan};
+
+impl Checker {
+    pub(super) fn plan(
+        &mut self,
+        raw: RawPlan,
+        start: Micros,
+        layers: Vec<Layer>,
+        guardrails: Vec<Guardrail>,
+        policy: Policy,
+        operations: Vec<Operation>,
+    ) -> Plan {
+        let id = self.slug("plan.id", raw.id);
+        let salt = raw.salt.unwrap_or_else(|| id.clone());
+        let flag = raw.flag.unwrap_or_else(|| id.clone());
+        let name = raw.profile.as_deref().unwrap_or("sluice");
+        let profile = Profile::by_name(name, &flag, &salt).unwrap_or_else(|| {
+            let known = PLATFORMS
+                .iter()
+                .map(|(_, name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ");
+            self.problem(
+                "plan.profile",
+                format!("expected sluice, external or one of {known}, found \"{name}\""),
+            );
+            Profile::Sluice { salt }
+        });
+        self.steps(&profile, &layers, &operations);
+        let baseline = self.text(
+            "plan.baseline",
+            raw.baseline,
+            "the id of the release that users have today",
+        );
+        let candidate = self.text(
+            "plan.candidate",
+            raw.candidate,
+            "the id of the release that is being ramped",
+        );
+        if baseline == candidate {
+            self.problem(
+                "plan.candidate",
+                format!("expected a release other than the baseline, found \"{candidate}\" twice"),
+            );
+        }
+        let minutes = raw.window_minutes.unwrap_or(60);
+        if minutes == 0 || minutes > 7 * 24 * 60 {
+            self.problem(
+                "plan.window_minutes",
+                format!("expected 1 to 10080 minutes, found {minutes}"),
+            );
+        }
+        let layers_digest = raw.layers_digest;
+        if let Some(digest) = &layers_digest {
+            let hex = digest
+                .strip_prefix("blake3:")
+                .or_else(|| digest.strip_prefix("sha256:"))
+                .unwrap_or_default();
+            if hex.len() != 64
+                || !hex
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+            {
+                self.problem(
+                    "plan.layers_digest",
+                    format!("expected blake3: or sha256: and 64 hexadecimal digits, found \"{digest}\""),
+                );
+            }
+        }
+        Plan {
+            id,
+            layers_digest,
+            start,
+            baseline,
+            candidate,
+            profile,
+            window: Micros::from(minutes.max(1)) * 60 * SECOND,
+            operator: raw.operator.unwrap_or_else(|| "sluice".into()),
+            layers,
+            guardrails,
+            policy,
+            operations,
+            freezes: Vec::new(),
+            approvals: Vec::new(),
+        }
+    }
+
+    /// Refuses ratios that the system cannot tell apart: rounding would give the candidate to users that nobody planned.
+    fn steps(&mut self, profile: &Profile, layers: &[Layer], operations: &[Operation]) {
+        if profile.name() == "split" && profile.salt().parse::<u32>().is_err() {
+            self.problem(
+                "plan.salt",
+                format!(
+                    "expected Split's seed, a whole number, found \"{}\"",
+                    profile.salt()
+                ),
+            );
+        }
+        let of_layers = layers.iter().enumerate().flat_map(|(idx, layer)| {
+            layer
+                .ladder
+                .iter()
+                .chain([&layer.initial_ratio])
+                .map(move |ratio| (format!("layer[{}]", idx + 1), *ratio))
+        });
+        let of_operations = operations
+            .iter()
+            .enumerate()
+            .map(|(idx, operation)| (format!("operation[{}].ratio", idx + 1), operation.ratio));
+        let wrong: Vec<(String, Ratio)> = of_layers
+            .chain(of_operations)
+            .filter(|(_, ratio)| ratio.bps() % profile.step() != 0)
+            .collect();
+        for (location, ratio) in wrong {
+            let step = f64::from(profile.step()) / 100.0;
+            self.problem(
+                location,
+                format!(
+                    "expected ratios in steps of {step}%, all that {} can tell apart, found {ratio}",
+                    profile.name()
+                ),
+            );
+        }
+    }
+
+    pub(super) fn operations(
+        &mut self,
+        raw: Vec<RawOperation>,
+        layers: &[Layer],
+        start: Micros,
+    ) -> Vec<Operation> {
+        let mut operations: Vec<Operation> = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("operation[{}].{key}", idx + 1);
+            let instant = self.instant(&at("at"), raw.at.as_deref());
+            let layer_idx = self.layer_ref(&at("layer"), raw.layer, layers);
+            let ratio = self
+                .require(&at("ratio"), raw.ratio, "a ratio from 0 to 1")
+                .map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share));
+            if instant < start {
+                self.problem(
+                    at("at"),
+                    format!(
+                        "expected an instant not before plan.start ({}), found {}",
+                        time::format(start),
+                        time::format(instant)
+                    ),
+                );
+            }
+            if operations
+                .iter()
+                .any(|o| o.layer_idx == layer_idx && o.tenant == raw.tenant && o.at >= instant)
+            {
+                self.problem(
+                    at("at"),
+                    "expected operations of a layer in rising time order, found another order",
+                );
+            }
+            operations.push(Operation {
+                at: instant,
+                tenant: raw.tenant,
+                layer_idx,
+                ratio,
+                operator: raw.operator.unwrap_or_else(|| "sluice".into()),
+            });
+        }
+        operations.sort_by_key(|o| (o.at, o.layer_idx));
+        operations
+    }
+
+    pub(super) fn freezes(&mut self, raw: Vec<RawFreeze>) -> Vec<Range<Micros>> {
+        let mut freezes = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("freeze[{}].{key}", idx + 1);
+            let (from, until) = (
+                self.instant(&at("from"), raw.from.as_deref()),
+                self.instant(&at("until"), raw.until.as_deref()),
+            );
+            if until <= from {
+                self.problem(
+                    at("until"),
+                    format!(
+                        "expected an instant after {}, found {}",
+                        time::format(from),
+                        time::format(until)
+                    ),
+                );
+            }
+            freezes.push(from..until);
+        }
+        freezes
+    }
+
+    pub(super) fn approvals(
+        &mut self,
+        raw: Vec<RawApproval>,
+        layers: &[Layer],
+        candidate: Option<&String>,
+    ) -> Vec<Approval> {
+        let mut approvals = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("approval[{}].{key}", idx + 1);
+            approvals.push(Approval {
+                layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
+                candidate: raw.candidate.or_else(|| candidate.cloned()).unwrap_or_default(),
+                ratio: self
+                    .require(&at("ratio"), raw.ratio, "a ratio from 0 to 1")
+                    .map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share)),
+                at: self.instant(&at("at"), raw.at.as_deref()),
+                by: self.text(&at("by"), raw.by, "who signed"),
+            });
+        }
+        approvals
+    }
+}

@@ -1,0 +1,92 @@
+//! Checks of `[policy]`, `[qos]` and `[[expect]]`.
+
+use crate::base::time::HOUR;
+use crate::metric::BadRateOf;
+use crate::scenario::checker::Checker;
+use crate::scenario::plan::Layer;
+use crate::scenario::policy::{
+    DecisionPolicy, Expectation, OnTrouble, Policy, QosConfig, RollbackScope, Sequential,
+};
+use crate::scenario::raw::{RawExpect, RawPolicy, RawQos};
+
+impl Checker {
+    pub(super) fn qos(&mut self, raw: RawQos) -> QosConfig {
+        let preset = self.choice(
+            "qos.preset",
+            raw.preset.as_deref(),
+            &[("high_risk", [0.3, 0.2, 0.5]), ("low_risk", [0.4, 0.3, 0.3])],
+        );
+        QosConfig {
+            weights: self.weights("qos.weights", preset, raw.weights),
+            max_latency_ms: self.number("qos.max_latency_ms", raw.max_latency_ms, 5000.0, 1.0, 1e9),
+            bad_rate_of: self.choice(
+                "qos.bad_rate_of",
+                raw.bad_rate_of.as_deref(),
+                &[("rated", BadRateOf::Rated), ("all", BadRateOf::All)],
+            ),
+        }
+    }
+
+    pub(super) fn policy(&mut self, raw: RawPolicy) -> Policy {
+        let troubles = [("hold", OnTrouble::Hold), ("rollback", OnTrouble::Rollback)];
+        let decisions = [
+            ("interval", DecisionPolicy::Interval),
+            ("point", DecisionPolicy::Point),
+        ];
+        Policy {
+            decision: self.choice("policy.decision", raw.decision.as_deref(), &decisions),
+            sequential: self.choice(
+                "policy.sequential",
+                raw.sequential.as_deref(),
+                &[("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)],
+            ),
+            alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
+            srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
+            srm_min_deviation: self.number(
+                "policy.srm_min_deviation",
+                raw.srm_min_deviation,
+                0.001,
+                0.0,
+                1.0,
+            ),
+            max_crossover: self.number("policy.max_crossover", raw.max_crossover, 0.01, 0.0, 1.0),
+            qos_floor: self.number("policy.qos_floor", raw.qos_floor, 0.6, 0.0, 1.0),
+            qos_mde: self.number("policy.qos_mde", raw.qos_mde, 0.02, 1e-6, 1.0),
+            cool_down: self.duration("policy.cool_down_hours", raw.cool_down_hours, 24.0, HOUR),
+            rollback_scope: self.choice(
+                "policy.rollback_scope",
+                raw.rollback_scope.as_deref(),
+                &[("layer", RollbackScope::Layer), ("plan", RollbackScope::Plan)],
+            ),
+            srm_action: self.choice("policy.srm_action", raw.srm_action.as_deref(), &troubles),
+            no_data_action: self.choice("policy.no_data_action", raw.no_data_action.as_deref(), &troubles),
+            exposure_cap: raw
+                .exposure_cap
+                .map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),
+        }
+    }
+
+    pub(super) fn expectations(&mut self, raw: Vec<RawExpect>, layers: &[Layer]) -> Vec<Expectation> {
+        let verdicts = ["promote", "hold", "rollback", "inconclusive", "invalid"];
+        let mut expectations = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("expect[{}].{key}", idx + 1);
+            let verdict = self
+                .require(&at("verdict"), raw.verdict, "a verdict")
+                .unwrap_or_default();
+            if !verdicts.contains(&verdict.as_str()) {
+                self.problem(
+                    at("verdict"),
+                    format!("expected one of {}, found \"{verdict}\"", verdicts.join(", ")),
+                );
+            }
+            expectations.push(Expectation {
+                tenant: raw.tenant,
+                layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
+                verdict,
+                next_ratio: raw.next_ratio.map(|share| self.ratio(&at("next_ratio"), share)),
+            });
+        }
+        expectations
+    }
+}
