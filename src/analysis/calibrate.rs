@@ -138,7 +138,7 @@ pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -
         ratios.dedup();
         ratios
             .into_iter()
-            .map(|ratio| split_layer(cube, scenario, &sums, layer, ratio, (n_splits, seed)))
+            .map(|ratio| split_layer(cube, scenario, &sums, layer, ratio, n_splits, seed))
             .collect::<Vec<_>>()
     });
     Calibration {
@@ -157,7 +157,8 @@ fn split_layer(
     sums: &CubeSums,
     layer: &CubeLayer,
     ratio: Ratio,
-    (n_splits, seed): (usize, u64),
+    n_splits: usize,
+    seed: u64,
 ) -> SplitCalibration {
     let stages = baseline_stages(layer);
     let alpha = scenario.plan.policy.alpha;
@@ -168,7 +169,7 @@ fn split_layer(
             let mut groups = vec![(0.0, 0.0); usize::from(N_GROUPS)];
             for stage in &stages {
                 let of_stage = sums
-                    .stage(layer.tenant, layer.layer, *stage, Arm::Baseline)
+                    .stage(layer.stage_key(usize::from(*stage)), Arm::Baseline)
                     .metric(cube, metric)
                     .ok()?;
                 groups

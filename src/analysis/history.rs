@@ -10,8 +10,8 @@ use crate::analysis::sums::{CubeSums, GroupSums};
 use crate::base::time::{DAY, Micros};
 use crate::bucket::{Ratio, group_start};
 use crate::qos::{GuardrailInput, Judged, QosArm, judge_all};
-use crate::replay::{Cube, CubeLayer};
-use crate::scenario::{Arm, LATENCY_P95, Plan, Scenario};
+use crate::replay::{Cube, CubeLayer, LayerKey};
+use crate::scenario::{Arm, LATENCY_P95, PerArm, Plan, Scenario};
 use crate::stats::{Known, Reason};
 
 /// What numbers about another ratio rest on.
@@ -36,16 +36,25 @@ struct WindowCells {
 /// A cube's history.
 pub(crate) struct History<'a> {
     inference: Inference<'a>,
-    cells: BTreeMap<(u32, u8), Vec<WindowCells>>,
+    cells: BTreeMap<LayerKey, Vec<WindowCells>>,
     /// Delays of metrics, in windows, none first; each with the views it concerns.
     delays: Vec<(u32, Vec<bool>)>,
     width: usize,
     pub(crate) n_windows: u32,
 }
 
+/// The ratio that is asked about, and the one that was in force in a window.
+#[derive(Clone, Copy)]
+struct Ratios {
+    asked: Ratio,
+    logged: Ratio,
+}
+
 /// Sums of both arms since a ratio was taken.
 pub(crate) struct AccumulationWindow {
-    sums: [GroupSums; 2],
+    /// The window from which on the ratio holds.
+    pub(crate) since: u32,
+    sums: PerArm<GroupSums>,
     /// Requests in the groups that the ratio reaches.
     pub(crate) requests: u64,
     /// The weakest ground that a window of it rests on; `None` before the first.
@@ -58,7 +67,7 @@ impl<'a> History<'a> {
     pub(crate) fn new(cube: &'a Cube, scenario: &'a Scenario) -> Self {
         let n_windows = ((cube.as_of - cube.start) / cube.window).clamp(0, i64::from(u32::MAX)) as u32;
         let inference = Inference::new(cube, scenario);
-        let mut cells: BTreeMap<(u32, u8), Vec<WindowCells>> = BTreeMap::new();
+        let mut cells: BTreeMap<LayerKey, Vec<WindowCells>> = BTreeMap::new();
         for (idx, key) in cube
             .cells
             .keys
@@ -67,7 +76,7 @@ impl<'a> History<'a> {
             .filter(|(_, key)| key.window < n_windows)
         {
             let windows = cells
-                .entry((key.tenant, key.layer))
+                .entry(key.layer_key())
                 .or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
             windows[key.window as usize].logged.push(idx);
         }
@@ -79,7 +88,7 @@ impl<'a> History<'a> {
             .filter(|(_, key)| key.window < n_windows && key.arm == Arm::Candidate)
         {
             let windows = cells
-                .entry((key.tenant, key.layer))
+                .entry(key.layer_key())
                 .or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
             windows[key.window as usize].paired.push(idx);
         }
@@ -101,51 +110,60 @@ impl<'a> History<'a> {
         }
     }
 
-    pub(crate) fn stretch(&self) -> AccumulationWindow {
-        let empty = || self.inference.sums.empty_groups();
+    pub(crate) fn empty_window(&self, since: u32) -> AccumulationWindow {
         AccumulationWindow {
-            sums: [empty(), empty()],
+            since,
+            sums: PerArm::from_fn(|_| self.inference.sums.empty_groups()),
             requests: 0,
             basis: None,
             is_refused: false,
         }
     }
 
-    /// Adds what became known in the window before `now`, to a stretch that began with window `since`. `logged` is the ratio that was in
+    /// Adds what became known in the window before `now`, to the sums since the ratio was taken. `logged` is the ratio that was in
     /// force in a window.
     pub(crate) fn advance(
         &self,
         layer: &CubeLayer,
-        stretch: &mut AccumulationWindow,
-        (since, now): (u32, u32),
+        accumulated: &mut AccumulationWindow,
+        now: u32,
         ratio: Ratio,
         logged: &dyn Fn(u32) -> Ratio,
     ) {
-        let Some(windows) = self.cells.get(&(layer.tenant, layer.layer)) else {
+        let Some(windows) = self.cells.get(&layer.key()) else {
             return;
         };
         for (delay, views) in &self.delays {
             let Some(window) = now
                 .checked_sub(delay + 1)
-                .filter(|window| *window >= since && *window < self.n_windows)
+                .filter(|window| *window >= accumulated.since && *window < self.n_windows)
             else {
                 continue;
             };
             let cells = &windows[window as usize];
-            self.add(cells, stretch, views, (ratio, logged(window)), *delay == 0);
+            self.add(
+                cells,
+                accumulated,
+                views,
+                Ratios {
+                    asked: ratio,
+                    logged: logged(window),
+                },
+                *delay == 0,
+            );
         }
     }
 
     fn add(
         &self,
         cells: &WindowCells,
-        stretch: &mut AccumulationWindow,
+        accumulated: &mut AccumulationWindow,
         views: &[bool],
-        (ratio, logged): (Ratio, Ratio),
+        ratios: Ratios,
         is_first: bool,
     ) {
         let cube = self.inference.cube;
-        let (asked, in_force) = (ratio.bps(), logged.bps());
+        let (asked, in_force) = (ratios.asked.bps(), ratios.logged.bps());
         let ends = |group: u16| group_start(group + 1);
         let values =
             |of: &'a crate::replay::Cells, idx: usize| &of.values[idx * self.width..(idx + 1) * self.width];
@@ -156,10 +174,10 @@ impl<'a> History<'a> {
                 Arm::Baseline => group_start(key.group) >= asked.max(in_force),
             };
             if is_of {
-                stretch.sums[key.arm as usize].add(u32::from(key.group), values, views);
+                accumulated.sums[key.arm].add(u32::from(key.group), values, views);
             }
             if is_first && ends(key.group) <= asked {
-                stretch.requests += values[0].unsigned_abs();
+                accumulated.requests += values[0].unsigned_abs();
             }
         }
         let mut is_paired = false;
@@ -167,7 +185,10 @@ impl<'a> History<'a> {
             let (key, values) = (&cube.pairs.keys[*idx], values(&cube.pairs, *idx));
             is_paired = true;
             if group_start(key.group) >= in_force && ends(key.group) <= asked {
-                stretch.sums[Arm::Candidate as usize].add(u32::from(key.group), values, views);
+                accumulated
+                    .sums
+                    .candidate
+                    .add(u32::from(key.group), values, views);
             }
         }
         if is_first {
@@ -177,8 +198,8 @@ impl<'a> History<'a> {
                 std::cmp::Ordering::Greater if is_paired => Basis::Paired,
                 std::cmp::Ordering::Greater => Basis::OffPolicy,
             };
-            stretch.basis = Some(stretch.basis.map_or(basis, |other| other.max(basis)));
-            stretch.is_refused |= basis == Basis::OffPolicy && in_force == 0;
+            accumulated.basis = Some(accumulated.basis.map_or(basis, |other| other.max(basis)));
+            accumulated.is_refused |= basis == Basis::OffPolicy && in_force == 0;
         }
     }
 
@@ -187,9 +208,10 @@ impl<'a> History<'a> {
         &self,
         plan: &Plan,
         layer: &CubeLayer,
-        stretch: &AccumulationWindow,
+        accumulated: &AccumulationWindow,
         start: Micros,
-        (ratio, now): (Ratio, Micros),
+        ratio: Ratio,
+        now: Micros,
     ) -> StageThen {
         let (inference, scenario) = (&self.inference, self.inference.scenario);
         let known = scenario
@@ -197,7 +219,14 @@ impl<'a> History<'a> {
             .iter()
             .filter(|metric| inference.cube.metric_columns(metric).is_ok());
         let metrics: Vec<_> = known
-            .map(|metric| inference.metric(metric, &stretch.sums[0], &stretch.sums[1], ratio))
+            .map(|metric| {
+                inference.metric(
+                    metric,
+                    &accumulated.sums.baseline,
+                    &accumulated.sums.candidate,
+                    ratio,
+                )
+            })
             .collect();
         let unknown = || Known::Unknown {
             reason: concurrent(ratio).err().unwrap_or(Reason::NoData),
@@ -234,7 +263,7 @@ impl<'a> History<'a> {
                 crossover: 0,
                 leaked: 0,
             },
-            qos: inference.qos_arm(&stretch.sums[1]),
+            qos: inference.qos_arm(&accumulated.sums.candidate),
             guardrails,
         }
     }
@@ -264,7 +293,7 @@ fn activity(layer: &CubeLayer, inference: &Inference<'_>) -> f64 {
     else {
         return 0.0;
     };
-    let users = inference.sums.users(layer.tenant, layer.layer, idx as u8);
+    let users = inference.sums.users(layer.stage_key(idx));
     let share = (users.baseline + users.candidate + users.crossover) as f64 / layer.n_eligible.max(1) as f64;
     -(-share.clamp(0.0, 1.0 - 1e-6)).ln_1p() * DAY as f64 / (stage.end - stage.start).max(1) as f64
 }

@@ -5,13 +5,13 @@ use crate::analysis::document::{
     MetricAnalysis, MetricArm, QosStage, RatioValue, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
 use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
-use crate::analysis::sums::{BreakdownSums, CubeSums, GroupSums};
+use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
 use crate::metric::{Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
-use crate::replay::{Cube, CubeLayer};
-use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, Scenario, Stage, stages_of};
+use crate::replay::{Cube, CubeLayer, LayerKey, StageKey};
+use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, PerArm, Scenario, Stage, stages_of};
 use crate::stats::difference::Estimate;
 use crate::stats::effect::{Effect, EffectMethod, IntervalSpec};
 use crate::stats::multiplicity::benjamini_hochberg;
@@ -147,23 +147,22 @@ impl Inference<'_> {
     }
 
     fn layer(&self, cube_layer: &CubeLayer) -> LayerAnalysis {
-        let (tenant, layer) = (cube_layer.tenant, cube_layer.layer);
         let stages: Vec<StageAnalysis> = cube_layer
             .stages
             .iter()
             .enumerate()
-            .map(|(idx, stage)| self.stage(tenant, layer, idx as u8, stage))
+            .map(|(idx, stage)| self.stage(cube_layer.stage_key(idx), stage))
             .collect();
         LayerAnalysis {
-            tenant: self.cube.tenants[tenant as usize].clone(),
-            layer: self.cube.layer_ids[usize::from(layer)].clone(),
+            tenant: self.cube.tenants[cube_layer.tenant as usize].clone(),
+            layer: self.cube.layer_ids[usize::from(cube_layer.layer)].clone(),
             n_users: cube_layer.n_users,
             n_eligible: cube_layer.n_eligible,
             n_exposed: cube_layer.n_exposed,
             srm: srm::sum_of_chi_squares(stages.iter().filter_map(|stage| stage.srm.as_ref())),
             srm_first: srm::first_exposures(&self.first_exposures(cube_layer)),
             combined: self.combined(&stages),
-            series: self.series(tenant, layer),
+            series: self.series(cube_layer.key()),
             stages,
         }
     }
@@ -184,19 +183,17 @@ impl Inference<'_> {
     /// Users who had not been seen before, and the candidate's share, by stage.
     fn first_exposures(&self, layer: &CubeLayer) -> Vec<([f64; 2], f64)> {
         let of_stage = |(idx, stage): (usize, &Stage)| {
-            let new = self.sums.new_users(layer.tenant, layer.layer, idx as u8);
-            (new.map(|n| n as f64), stage.ratio.share())
+            let new = self.sums.new_users(layer.stage_key(idx));
+            ([new.baseline as f64, new.candidate as f64], stage.ratio.share())
         };
         layer.stages.iter().enumerate().map(of_stage).collect()
     }
 
-    fn stage(&self, tenant: u32, layer: u8, idx: u8, stage: &Stage) -> StageAnalysis {
-        let [baseline, candidate] =
-            [Arm::Baseline, Arm::Candidate].map(|arm| self.sums.stage(tenant, layer, idx, arm));
-        let users = self.users(tenant, layer, idx, stage.ratio);
+    fn stage(&self, key: StageKey, stage: &Stage) -> StageAnalysis {
+        let [baseline, candidate] = Arm::ALL.map(|arm| self.sums.stage(key, arm));
+        let users = self.users(key, stage.ratio);
         let share = stage.ratio.share();
-        let n_rows = self.sums.stage_rows(tenant, layer, idx, Arm::Baseline)
-            + self.sums.stage_rows(tenant, layer, idx, Arm::Candidate);
+        let n_rows = self.sums.stage_rows(key, Arm::Baseline) + self.sums.stage_rows(key, Arm::Candidate);
         let known = self
             .scenario
             .metrics
@@ -204,14 +201,14 @@ impl Inference<'_> {
             .filter(|metric| self.cube.metric_columns(metric).is_ok());
         let analyzed = known.map(|metric| MetricAnalysis {
             mature_share: (metric.delay > 0 && n_rows > 0)
-                .then(|| self.sums.mature_rows(tenant, layer, idx, metric.delay) as f64 / n_rows as f64),
+                .then(|| self.sums.mature_rows(key, metric.delay) as f64 / n_rows as f64),
             ..self.metric(metric, &baseline, &candidate, stage.ratio)
         });
         let mut metrics: Vec<MetricAnalysis> = analyzed.collect();
         self.correct_signals(&mut metrics);
-        let breakdowns = self.breakdowns(tenant, layer, idx, stage.ratio);
+        let breakdowns = self.breakdowns(key, stage.ratio);
         let [latency_p50_ms, latency_p95_ms, latency_p99_ms] =
-            [0.5, 0.95, 0.99].map(|q| self.latency(tenant, layer, idx, stage.ratio, q));
+            [0.5, 0.95, 0.99].map(|q| self.latency(key, stage.ratio, q));
         let inputs: Vec<GuardrailInput> = self
             .scenario
             .plan
@@ -228,8 +225,8 @@ impl Inference<'_> {
             ratio: stage.ratio,
             users,
             rows: ArmRows {
-                baseline: self.sums.stage_rows(tenant, layer, idx, Arm::Baseline),
-                candidate: self.sums.stage_rows(tenant, layer, idx, Arm::Candidate),
+                baseline: self.sums.stage_rows(key, Arm::Baseline),
+                candidate: self.sums.stage_rows(key, Arm::Candidate),
             },
             srm: srm::chi_square(
                 &[users.baseline as f64, users.candidate as f64],
@@ -249,15 +246,16 @@ impl Inference<'_> {
         }
     }
 
-    fn breakdowns(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> Vec<BreakdownAnalysis> {
+    fn breakdowns(&self, stage: StageKey, ratio: Ratio) -> Vec<BreakdownAnalysis> {
         let known: Vec<&Metric> = self
             .scenario
             .metrics
             .iter()
             .filter(|metric| self.cube.metric_columns(metric).is_ok())
             .collect();
-        let of_value = |(column, value, [baseline, candidate]): (usize, u32, &[BreakdownSums; 2])| {
-            let breakdown = &self.cube.breakdowns[column];
+        let of_value = |found: BreakdownValue<'_>| {
+            let breakdown = &self.cube.breakdowns[found.breakdown_idx];
+            let PerArm { baseline, candidate } = found.sums;
             let mut metrics: Vec<MetricAnalysis> = known
                 .iter()
                 .map(|metric| self.metric(metric, &baseline.sums, &candidate.sums, ratio))
@@ -268,7 +266,7 @@ impl Inference<'_> {
                     BreakdownBy::Column(column) => column.clone(),
                     BreakdownBy::User => String::new(),
                 },
-                value: breakdown.values[value as usize].clone(),
+                value: breakdown.values[found.value as usize].clone(),
                 rows: ArmRows {
                     baseline: baseline.n_rows,
                     candidate: candidate.n_rows,
@@ -277,11 +275,11 @@ impl Inference<'_> {
                 metrics,
             }
         };
-        self.sums.breakdowns(tenant, layer, stage).map(of_value).collect()
+        self.sums.breakdowns(stage).map(of_value).collect()
     }
 
-    fn users(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio) -> UserCounts {
-        let mut users = self.sums.users(tenant, layer, stage);
+    fn users(&self, stage: StageKey, ratio: Ratio) -> UserCounts {
+        let mut users = self.sums.users(stage);
         users.leaked = match ratio {
             Ratio::ZERO => users.candidate + users.crossover,
             Ratio::FULL => users.baseline + users.crossover,
@@ -346,8 +344,8 @@ impl Inference<'_> {
         }
     }
 
-    fn latency(&self, tenant: u32, layer: u8, stage: u8, ratio: Ratio, q: f64) -> LatencyAnalysis {
-        let arm = |arm| self.latency_quantile(tenant, layer, stage, arm, q);
+    fn latency(&self, stage: StageKey, ratio: Ratio, q: f64) -> LatencyAnalysis {
+        let arm = |arm| self.latency_quantile(stage, arm, q);
         let (baseline, candidate) = (arm(Arm::Baseline), arm(Arm::Candidate));
         let effect = concurrent(ratio).and_then(|()| {
             let (control, treatment) = (baseline?, candidate?);
@@ -377,15 +375,8 @@ impl Inference<'_> {
         }
     }
 
-    fn latency_quantile(
-        &self,
-        tenant: u32,
-        layer: u8,
-        stage: u8,
-        arm: Arm,
-        q: f64,
-    ) -> Result<QuantileEstimate, Reason> {
-        let clusters = self.sums.latencies(tenant, layer, stage, arm);
+    fn latency_quantile(&self, stage: StageKey, arm: Arm, q: f64) -> Result<QuantileEstimate, Reason> {
+        let clusters = self.sums.latencies(stage, arm);
         let in_micros = quantile::woodruff(&clusters, q, self.alpha())?;
         Ok(QuantileEstimate {
             estimate: in_micros.estimate / MICROS_A_MS,
@@ -449,18 +440,18 @@ impl Inference<'_> {
         self.scenario.metrics.iter().filter_map(combine_metric).collect()
     }
 
-    fn series(&self, tenant: u32, layer: u8) -> Vec<SeriesPoint> {
+    fn series(&self, layer: LayerKey) -> Vec<SeriesPoint> {
         let length = self.cube.window * i64::from(self.windows_a_bin);
         self.sums
-            .series(tenant, layer)
-            .map(|(bin, arm, n_rows, sums)| {
-                let start = self.cube.start + i64::from(bin) * length;
+            .series(layer)
+            .map(|point| {
+                let start = self.cube.start + i64::from(point.bin) * length;
                 SeriesPoint {
                     start,
                     end: (start + length).min(self.cube.as_of),
-                    arm,
-                    n_rows,
-                    qos: self.qos_arm(sums).into(),
+                    arm: point.arm,
+                    n_rows: point.n_rows,
+                    qos: self.qos_arm(point.sums).into(),
                 }
             })
             .collect()

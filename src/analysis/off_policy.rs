@@ -75,13 +75,12 @@ impl Inference<'_> {
         if logged <= 0.0 || logged >= 1.0 {
             return None;
         }
-        let users = self.sums.users(layer.tenant, layer.layer, idx as u8);
+        let users = self.sums.users(layer.stage_key(idx));
         Some(Weighted {
             weights: [(1.0 - target) / (1.0 - logged), target / logged],
             users: [users.baseline as f64, users.candidate as f64],
             variance: (1.0 - target).powi(2) / (1.0 - logged) + target * target / logged - 1.0,
-            sums: [Arm::Baseline, Arm::Candidate]
-                .map(|arm| self.sums.stage(layer.tenant, layer.layer, idx as u8, arm)),
+            sums: Arm::ALL.map(|arm| self.sums.stage(layer.stage_key(idx), arm)),
         })
     }
 

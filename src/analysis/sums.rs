@@ -8,8 +8,8 @@ use crate::analysis::document::UserCounts;
 use crate::base::time::Micros;
 use crate::bucket::N_GROUPS;
 use crate::metric::{Metric, Sum};
-use crate::replay::{CellKey, Cube};
-use crate::scenario::{Arm, BreakdownBy};
+use crate::replay::{Cube, LayerKey, StageKey};
+use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
 use crate::stats::{Clusters, Reason};
 
@@ -180,20 +180,64 @@ impl BreakdownSums {
     }
 }
 
+/// One release in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct StageArmKey {
+    stage: StageKey,
+    arm: Arm,
+}
+
+/// One release at one point of a layer's series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct BinKey {
+    layer: LayerKey,
+    bin: u32,
+    arm: Arm,
+}
+
+/// One value of a breakdown in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct BreakdownKey {
+    stage: StageKey,
+    breakdown_idx: usize,
+    value: u32,
+}
+
+/// One delay of outcomes in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct DelayKey {
+    stage: StageKey,
+    delay: Micros,
+}
+
+/// The sums of one value of a breakdown in a stage.
+pub(super) struct BreakdownValue<'a> {
+    pub(super) breakdown_idx: usize,
+    /// Index of the value in the breakdown's list.
+    pub(super) value: u32,
+    pub(super) sums: &'a PerArm<BreakdownSums>,
+}
+
+/// One release at one point of a layer's series.
+pub(super) struct SeriesBin<'a> {
+    pub(super) bin: u32,
+    pub(super) arm: Arm,
+    pub(super) n_rows: u64,
+    pub(super) sums: &'a GroupSums,
+}
+
 /// The cells of a cube, added up for the questions that inference asks.
 pub(super) struct CubeSums {
     views: Rc<[View]>,
-    stages: BTreeMap<(u32, u8, u8, Arm), GroupSums>,
-    bins: BTreeMap<(u32, u8, u32, Arm), GroupSums>,
-    latencies: BTreeMap<(u32, u8, u8, Arm), BTreeMap<u16, Histogram>>,
-    rows: BTreeMap<(u32, u8, u32, Arm), u64>,
-    stage_rows: BTreeMap<(u32, u8, u8, Arm), u64>,
-    users: BTreeMap<(u32, u8, u8), UserCounts>,
-    new_users: BTreeMap<(u32, u8, u8), [u64; 2]>,
-    /// By tenant, layer and stage, then column and value.
-    breakdowns: BTreeMap<(u32, u8, u8, usize, u32), [BreakdownSums; 2]>,
-    /// By tenant, layer, stage and delay.
-    mature_rows: BTreeMap<(u32, u8, u8, Micros), u64>,
+    stages: BTreeMap<StageArmKey, GroupSums>,
+    bins: BTreeMap<BinKey, GroupSums>,
+    latencies: BTreeMap<StageArmKey, BTreeMap<u16, Histogram>>,
+    rows: BTreeMap<BinKey, u64>,
+    stage_rows: BTreeMap<StageArmKey, u64>,
+    users: BTreeMap<StageKey, UserCounts>,
+    new_users: BTreeMap<StageKey, PerArm<u64>>,
+    breakdowns: BTreeMap<BreakdownKey, PerArm<BreakdownSums>>,
+    mature_rows: BTreeMap<DelayKey, u64>,
 }
 
 impl CubeSums {
@@ -225,76 +269,62 @@ impl CubeSums {
             .iter()
             .any(|breakdown| breakdown.by == BreakdownBy::User);
         let mut is_mature = (u32::MAX, Vec::new());
-        for (
-            CellKey {
-                tenant,
-                layer,
-                stage,
-                arm,
-                window,
-                group,
-            },
-            cell,
-        ) in cube.cells.iter()
-        {
-            if is_mature.0 != *window {
+        for (key, cell) in cube.cells.iter() {
+            if is_mature.0 != key.window {
                 is_mature = (
-                    *window,
+                    key.window,
                     views
                         .iter()
-                        .map(|view| cube.is_mature(*window, view.delay))
+                        .map(|view| cube.is_mature(key.window, view.delay))
                         .collect(),
                 );
             }
-            let bin = window / windows_a_bin;
-            let of_stage = sums
-                .stages
-                .entry((*tenant, *layer, *stage, *arm))
-                .or_insert_with(|| {
-                    if has_users {
-                        GroupSums::by_user(&views)
-                    } else {
-                        GroupSums::new(&views)
-                    }
-                });
+            let stage = key.stage_key();
+            let of_arm = StageArmKey { stage, arm: key.arm };
+            let of_bin = BinKey {
+                layer: key.layer_key(),
+                bin: key.window / windows_a_bin,
+                arm: key.arm,
+            };
+            let stage_sums = sums.stages.entry(of_arm).or_insert_with(|| {
+                if has_users {
+                    GroupSums::by_user(&views)
+                } else {
+                    GroupSums::new(&views)
+                }
+            });
             if !has_users {
-                of_stage.add(u32::from(*group), cell, &is_mature.1);
+                stage_sums.add(u32::from(key.group), cell, &is_mature.1);
             }
-            let of_bin = sums
-                .bins
-                .entry((*tenant, *layer, bin, *arm))
-                .or_insert_with(|| GroupSums::new(&views));
-            of_bin.add(u32::from(*group), cell, &is_mature.1);
+            let bin_sums = sums.bins.entry(of_bin).or_insert_with(|| GroupSums::new(&views));
+            bin_sums.add(u32::from(key.group), cell, &is_mature.1);
             let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
-            *sums.rows.entry((*tenant, *layer, bin, *arm)).or_default() += n_rows;
-            *sums
-                .stage_rows
-                .entry((*tenant, *layer, *stage, *arm))
-                .or_default() += n_rows;
-            for delay in delays.iter().filter(|delay| cube.is_mature(*window, **delay)) {
+            *sums.rows.entry(of_bin).or_default() += n_rows;
+            *sums.stage_rows.entry(of_arm).or_default() += n_rows;
+            for delay in delays.iter().filter(|delay| cube.is_mature(key.window, **delay)) {
                 *sums
                     .mature_rows
-                    .entry((*tenant, *layer, *stage, *delay))
+                    .entry(DelayKey { stage, delay: *delay })
                     .or_default() += n_rows;
             }
         }
         sums.add_breakdowns(cube, rows_column);
         for row in &cube.exposures {
-            let users = sums.users.entry((row.tenant, row.layer, row.stage)).or_default();
+            let users = sums.users.entry(row.stage_key()).or_default();
             users.baseline += row.users.n_baseline;
             users.candidate += row.users.n_candidate;
             users.crossover += row.users.n_crossover;
-            let new = sums
-                .new_users
-                .entry((row.tenant, row.layer, row.stage))
-                .or_default();
-            new[0] += row.users.n_new_baseline;
-            new[1] += row.users.n_new_candidate;
+            let new = sums.new_users.entry(row.stage_key()).or_default();
+            new.baseline += row.users.n_new_baseline;
+            new.candidate += row.users.n_new_candidate;
         }
         for (row, n) in &cube.latencies {
             let groups = sums
                 .latencies
-                .entry((row.tenant, row.layer, row.stage, row.arm))
+                .entry(StageArmKey {
+                    stage: row.stage_key(),
+                    arm: row.arm,
+                })
                 .or_default();
             *groups.entry(row.group).or_default().entry(row.bin).or_default() += n;
         }
@@ -306,69 +336,65 @@ impl CubeSums {
         let views = Rc::clone(&self.views);
         for (idx, breakdown) in cube.breakdowns.iter().enumerate() {
             for ((key, cell), value) in breakdown.cells.iter().zip(&breakdown.value_of) {
-                let CellKey {
-                    tenant,
-                    layer,
-                    stage,
-                    arm,
-                    window,
-                    group,
-                } = *key;
+                let stage = key.stage_key();
                 let is_mature: Vec<bool> = views
                     .iter()
-                    .map(|view| cube.is_mature(window, view.delay))
+                    .map(|view| cube.is_mature(key.window, view.delay))
                     .collect();
                 if breakdown.by == BreakdownBy::User {
                     let of_stage = self
                         .stages
-                        .entry((tenant, layer, stage, arm))
+                        .entry(StageArmKey { stage, arm: key.arm })
                         .or_insert_with(|| GroupSums::by_user(&views));
                     of_stage.add(*value, cell, &is_mature);
                     continue;
                 }
-                let of_value = self.breakdowns.entry((tenant, layer, stage, idx, *value));
-                let of_arm = &mut of_value
-                    .or_insert_with(|| [BreakdownSums::new(&views), BreakdownSums::new(&views)])
-                    [arm as usize];
-                of_arm.sums.add(u32::from(group), cell, &is_mature);
+                let of_value = self.breakdowns.entry(BreakdownKey {
+                    stage,
+                    breakdown_idx: idx,
+                    value: *value,
+                });
+                let of_arm =
+                    &mut of_value.or_insert_with(|| PerArm::from_fn(|_| BreakdownSums::new(&views)))[key.arm];
+                of_arm.sums.add(u32::from(key.group), cell, &is_mature);
                 of_arm.n_rows += rows_column.map_or(0, |column| cell[column].unsigned_abs());
             }
         }
     }
 
     /// The values of a stage: column, value, and both releases.
-    pub(super) fn breakdowns(
-        &self,
-        tenant: u32,
-        layer: u8,
-        stage: u8,
-    ) -> impl Iterator<Item = (usize, u32, &[BreakdownSums; 2])> {
-        let range = (tenant, layer, stage, 0, 0)..=(tenant, layer, stage, usize::MAX, u32::MAX);
+    pub(super) fn breakdowns(&self, stage: StageKey) -> impl Iterator<Item = BreakdownValue<'_>> {
+        let at = |breakdown_idx, value| BreakdownKey {
+            stage,
+            breakdown_idx,
+            value,
+        };
         self.breakdowns
-            .range(range)
-            .map(|(key, sums)| (key.3, key.4, sums))
+            .range(at(0, 0)..=at(usize::MAX, u32::MAX))
+            .map(|(key, sums)| BreakdownValue {
+                breakdown_idx: key.breakdown_idx,
+                value: key.value,
+                sums,
+            })
     }
 
-    pub(super) fn stage(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> GroupSums {
+    pub(super) fn stage(&self, stage: StageKey, arm: Arm) -> GroupSums {
         self.stages
-            .get(&(tenant, layer, stage, arm))
+            .get(&StageArmKey { stage, arm })
             .cloned()
             .unwrap_or_else(|| GroupSums::new(&self.views))
     }
 
-    pub(super) fn stage_rows(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> u64 {
+    pub(super) fn stage_rows(&self, stage: StageKey, arm: Arm) -> u64 {
         self.stage_rows
-            .get(&(tenant, layer, stage, arm))
+            .get(&StageArmKey { stage, arm })
             .copied()
             .unwrap_or(0)
     }
 
     /// Distinct users; leaks are not judged here.
-    pub(super) fn users(&self, tenant: u32, layer: u8, stage: u8) -> UserCounts {
-        self.users
-            .get(&(tenant, layer, stage))
-            .copied()
-            .unwrap_or_default()
+    pub(super) fn users(&self, stage: StageKey) -> UserCounts {
+        self.users.get(&stage).copied().unwrap_or_default()
     }
 
     /// No sums, of bucket groups.
@@ -386,36 +412,36 @@ impl CubeSums {
         self.views.iter().map(|view| view.delay == delay).collect()
     }
 
-    /// Users seen in no earlier stage: baseline, candidate.
-    pub(super) fn new_users(&self, tenant: u32, layer: u8, stage: u8) -> [u64; 2] {
-        self.new_users
-            .get(&(tenant, layer, stage))
-            .copied()
-            .unwrap_or_default()
+    /// Users seen in no earlier stage.
+    pub(super) fn new_users(&self, stage: StageKey) -> PerArm<u64> {
+        self.new_users.get(&stage).copied().unwrap_or_default()
     }
 
     /// Rows of a stage, both releases, that are old enough for outcomes of this delay.
-    pub(super) fn mature_rows(&self, tenant: u32, layer: u8, stage: u8, delay: Micros) -> u64 {
+    pub(super) fn mature_rows(&self, stage: StageKey, delay: Micros) -> u64 {
         self.mature_rows
-            .get(&(tenant, layer, stage, delay))
+            .get(&DelayKey { stage, delay })
             .copied()
             .unwrap_or(0)
     }
 
     /// Latency histograms per group.
-    pub(super) fn latencies(&self, tenant: u32, layer: u8, stage: u8, arm: Arm) -> Vec<Histogram> {
+    pub(super) fn latencies(&self, stage: StageKey, arm: Arm) -> Vec<Histogram> {
         self.latencies
-            .get(&(tenant, layer, stage, arm))
+            .get(&StageArmKey { stage, arm })
             .map_or_else(Vec::new, |groups| groups.values().cloned().collect())
     }
 
-    /// The points of a layer's series, in time order: bin, release, rows, sums.
-    pub(super) fn series(&self, tenant: u32, layer: u8) -> impl Iterator<Item = (u32, Arm, u64, &GroupSums)> {
+    /// The points of a layer's series, in time order.
+    pub(super) fn series(&self, layer: LayerKey) -> impl Iterator<Item = SeriesBin<'_>> {
+        let at = |bin, arm| BinKey { layer, bin, arm };
         self.bins
-            .range((tenant, layer, 0, Arm::Baseline)..=(tenant, layer, u32::MAX, Arm::Candidate))
-            .map(|(key, sums)| {
-                let rows = self.rows.get(key).copied().unwrap_or(0);
-                (key.2, key.3, rows, sums)
+            .range(at(0, Arm::Baseline)..=at(u32::MAX, Arm::Candidate))
+            .map(|(key, sums)| SeriesBin {
+                bin: key.bin,
+                arm: key.arm,
+                n_rows: self.rows.get(key).copied().unwrap_or(0),
+                sums,
             })
     }
 }

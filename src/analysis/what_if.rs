@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::bucket::{N_GROUPS, group_start};
 use crate::metric::{Better, Metric, RATE_METRICS, Sum};
 use crate::qos::qos_of_sums;
-use crate::replay::{CellKey, Cells, Cube, CubeLayer};
+use crate::replay::{CellKey, Cells, Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 
@@ -110,13 +110,20 @@ struct Running {
     sums: Vec<i64>,
 }
 
+/// A run of kept windows, as indices: the sums before its start and before its end.
+#[derive(Clone, Copy)]
+struct WindowRun {
+    start: usize,
+    end: usize,
+}
+
 /// Where a row of [`Running`] keeps what.
 const REQUESTS: usize = 0;
 const USERS: usize = 1;
 const PAIRS: usize = 2;
 
 impl Running {
-    fn new(cube: &Cube, columns: &[usize], (tenant, layer): (u32, u8), mut windows: Vec<u32>) -> Self {
+    fn new(cube: &Cube, columns: &[usize], layer: LayerKey, mut windows: Vec<u32>) -> Self {
         windows.push(u32::MAX);
         windows.sort_unstable();
         windows.dedup();
@@ -127,11 +134,11 @@ impl Running {
             sums: vec![0; row * windows.len()],
             windows,
         };
-        for (key, values) in of_layer(&cube.cells, tenant, layer) {
+        for (key, values) in cells_in_layer(&cube.cells, layer) {
             running.row_behind(key.window, key.group)[REQUESTS] += values[0];
         }
-        for (key, values) in of_layer(&cube.pairs, tenant, layer) {
-            let of_arm = PAIRS + columns.len() * key.arm as usize;
+        for (key, values) in cells_in_layer(&cube.pairs, layer) {
+            let of_arm = PAIRS + columns.len() * key.arm.index();
             let sums = &mut running.row_behind(key.window, key.group)[of_arm..];
             sums.iter_mut()
                 .zip(columns)
@@ -140,7 +147,7 @@ impl Running {
         for users in cube
             .activity
             .iter()
-            .filter(|row| (row.tenant, row.layer) == (tenant, layer))
+            .filter(|row| (row.tenant, row.layer) == (layer.tenant, layer.layer))
         {
             running.row_behind(users.last_window, users.group)[USERS] += users.n_users as i64;
         }
@@ -166,20 +173,23 @@ impl Running {
     }
 
     /// Adds the sums of some windows of a group to `total`; users are those whose last window lies among them.
-    fn add(&self, group: u16, (start, end): (usize, usize), total: &mut [i64]) {
+    fn add(&self, group: u16, run: WindowRun, total: &mut [i64]) {
         for ((total, until), before) in total
             .iter_mut()
-            .zip(self.row(end, group))
-            .zip(self.row(start, group))
+            .zip(self.row(run.end, group))
+            .zip(self.row(run.start, group))
         {
             *total += until - before;
         }
     }
 
     /// Kept windows that a run goes from and to.
-    fn ends(&self, windows: &std::ops::Range<u32>) -> (usize, usize) {
+    fn ends(&self, windows: &std::ops::Range<u32>) -> WindowRun {
         let idx = |window: u32| self.windows.partition_point(|kept| *kept < window);
-        (idx(windows.start), idx(windows.end))
+        WindowRun {
+            start: idx(windows.start),
+            end: idx(windows.end),
+        }
     }
 }
 
@@ -254,12 +264,7 @@ impl<'a> WhatIfCube<'a> {
                     .iter()
                     .flat_map(|(windows, _)| [windows.start, windows.end])
             });
-            let running = Running::new(
-                self.cube,
-                &self.columns,
-                (of_cube.tenant, of_cube.layer),
-                windows.collect(),
-            );
+            let running = Running::new(self.cube, &self.columns, of_cube.key(), windows.collect());
             let layers = scenarios
                 .par_iter()
                 .zip(&exposures)
@@ -334,7 +339,7 @@ impl<'a> WhatIfCube<'a> {
             metrics: Vec::new(),
         };
         let end = running.windows.len() - 1;
-        let n_pairs = PAIRS + self.columns.len() * Arm::Baseline as usize;
+        let n_pairs = PAIRS + self.columns.len() * Arm::Baseline.index();
         let mut groups: Vec<i64> = Vec::new();
         let mut sums = vec![0; running.width];
         let (mut n_reaching, mut runs) = (usize::MAX, Vec::new());
@@ -354,11 +359,11 @@ impl<'a> WhatIfCube<'a> {
                     .map(|windows| running.ends(windows))
                     .collect();
             }
-            let Some((first, _)) = runs.first() else { break };
+            let Some(first) = runs.first() else { break };
             sums.fill(0);
             runs.iter().for_each(|run| running.add(group, *run, &mut sums));
             result.exposed_users +=
-                (running.row(end, group)[USERS] - running.row(*first, group)[USERS]).unsigned_abs();
+                (running.row(end, group)[USERS] - running.row(first.start, group)[USERS]).unsigned_abs();
             result.exposed_requests += sums[REQUESTS].unsigned_abs();
             result.paired_requests += sums[n_pairs].unsigned_abs();
             if sums[n_pairs] > 0 {
@@ -528,12 +533,9 @@ fn paired(
 }
 
 /// The cells of a layer: keys are in order.
-fn of_layer(cells: &Cells, tenant: u32, layer: u8) -> impl Iterator<Item = (&CellKey, &[i64])> {
-    let at = |layer: (u32, u8)| cells.keys.partition_point(|key| (key.tenant, key.layer) < layer);
-    let range = at((tenant, layer))
-        ..cells
-            .keys
-            .partition_point(|key| (key.tenant, key.layer) <= (tenant, layer));
+fn cells_in_layer(cells: &Cells, layer: LayerKey) -> impl Iterator<Item = (&CellKey, &[i64])> {
+    let start = cells.keys.partition_point(|key| key.layer_key() < layer);
+    let range = start..cells.keys.partition_point(|key| key.layer_key() <= layer);
     let width = cells.values.len().checked_div(cells.keys.len()).unwrap_or(0);
     cells.keys[range.clone()]
         .iter()

@@ -231,13 +231,7 @@ impl Previous {
         if digest_of([&chunk("score")?, &chunk("layer")?, &chunk("eligible")?]) != note.result_digest {
             return Err(Unsupported);
         }
-        let mut of_layer = |id: &str| {
-            ctx.plan
-                .layers
-                .iter()
-                .position(|layer| layer.id == id)
-                .map(|idx| idx as u32)
-        };
+        let mut of_layer = |id: &str| ctx.plan.layer_idx(id).map(|idx| idx as u32);
         let rows = scan_row_group(&file, &self.footer, row_group, &mut of_layer, &mut |_| Some(0))?;
         let scored = Scored {
             score: rows.iter().map(|row| row.score).collect(),

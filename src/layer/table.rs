@@ -81,11 +81,7 @@ impl Layers {
             layers.has_tenants |= rows.tenants.is_some();
             for row in 0..rows.len() {
                 let location = || path.display().to_string();
-                let Some(layer) = plan
-                    .layers
-                    .iter()
-                    .position(|layer| layer.id == rows.layers.value(row))
-                else {
+                let Some(layer) = plan.layer_idx(rows.layers.value(row)) else {
                     return Err(Error::input(
                         location(),
                         format!(

@@ -60,7 +60,7 @@ impl PlanStep {
             let mut step = Self::in_force(as_of);
             for pair in text.split(',') {
                 let (id, ratio) = pair.split_once('=').unwrap_or((pair, ""));
-                let Some(layer) = plan.layers.iter().position(|layer| layer.id == id) else {
+                let Some(layer) = plan.layer_idx(id) else {
                     let ids: Vec<&str> = plan.layers.iter().map(|layer| layer.id.as_str()).collect();
                     return Err(Error::usage(format!(
                         "expected one of the layers {}, found `{id}`",

@@ -11,6 +11,26 @@ use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::Stage;
 use crate::stats::Reason;
 
+/// A tenant's layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LayerKey {
+    /// Index of the tenant.
+    pub tenant: u32,
+    /// Index of the layer.
+    pub layer: u8,
+}
+
+/// A stage of a tenant's layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageKey {
+    /// Index of the tenant.
+    pub tenant: u32,
+    /// Index of the layer.
+    pub layer: u8,
+    /// Index of the layer's stage.
+    pub stage: u8,
+}
+
 /// What a cell is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellKey {
@@ -26,6 +46,25 @@ pub struct CellKey {
     pub window: u32,
     /// Bucket group, 0..370.
     pub group: u16,
+}
+
+impl CellKey {
+    /// The tenant's layer of the cell.
+    pub fn layer_key(&self) -> LayerKey {
+        LayerKey {
+            tenant: self.tenant,
+            layer: self.layer,
+        }
+    }
+
+    /// The stage of the cell.
+    pub fn stage_key(&self) -> StageKey {
+        StageKey {
+            tenant: self.tenant,
+            layer: self.layer,
+            stage: self.stage,
+        }
+    }
 }
 
 /// One accumulated quantity.
@@ -54,6 +93,25 @@ pub struct CubeLayer {
     pub stages: Vec<Stage>,
 }
 
+impl CubeLayer {
+    /// The tenant and the layer.
+    pub fn key(&self) -> LayerKey {
+        LayerKey {
+            tenant: self.tenant,
+            layer: self.layer,
+        }
+    }
+
+    /// One of the layer's stages.
+    pub fn stage_key(&self, stage_idx: usize) -> StageKey {
+        StageKey {
+            tenant: self.tenant,
+            layer: self.layer,
+            stage: stage_idx as u8,
+        }
+    }
+}
+
 /// Distinct eligible users of a stage and bucket group, by the arm they were seen in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExposureRow {
@@ -67,6 +125,17 @@ pub struct ExposureRow {
     pub group: u16,
     /// Users.
     pub users: Exposure,
+}
+
+impl ExposureRow {
+    /// The stage of the row.
+    pub fn stage_key(&self) -> StageKey {
+        StageKey {
+            tenant: self.tenant,
+            layer: self.layer,
+            stage: self.stage,
+        }
+    }
 }
 
 /// Distinct users.
@@ -198,6 +267,17 @@ pub struct LatencyRow {
     pub group: u16,
     /// Bin of the latency in microseconds, see [`crate::stats::quantile::bin_of`].
     pub bin: u16,
+}
+
+impl LatencyRow {
+    /// The stage of the row.
+    pub fn stage_key(&self) -> StageKey {
+        StageKey {
+            tenant: self.tenant,
+            layer: self.layer,
+            stage: self.stage,
+        }
+    }
 }
 
 /// Where every row of the log went: `n_rows` is the sum of the counts below it, up to `n_bad`, but for those that start with "of these".

@@ -188,12 +188,7 @@ impl<'a> LayerTable<'a> {
             let mut users = Vec::with_capacity(rows.len());
             for row in (0..rows.len()).filter(|row| is_odd(u64::from(first_row) + *row as u64)) {
                 let (id, tenant) = (rows.ids.value(row), rows.tenant(row));
-                let Some(layer) = self
-                    .plan
-                    .layers
-                    .iter()
-                    .position(|layer| layer.id == rows.layers.value(row))
-                else {
+                let Some(layer) = self.plan.layer_idx(rows.layers.value(row)) else {
                     return Err(Error::in_file(
                         self.path,
                         format!(

@@ -29,7 +29,7 @@ mod users;
 pub use crate::scenario::plan::{Arm, BreakdownBy};
 pub use cube::{
     ActivityRow, Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
-    LatencyRow, RowCounts, SessionRow,
+    LatencyRow, LayerKey, RowCounts, SessionRow, StageKey,
 };
 pub use merge::merge;
 pub use store::CUBE_FILE;

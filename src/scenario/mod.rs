@@ -25,7 +25,7 @@ pub(crate) mod stages;
 pub use document::{Overrides, Scenario};
 pub use input::{Events, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom};
 pub use layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
-pub use plan::{Approval, Arm, BreakdownBy, Layer, Operation, Plan};
+pub use plan::{Approval, Arm, BreakdownBy, Layer, Operation, PerArm, Plan};
 pub use policy::{
     Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, Policy, QosConfig,
     RollbackScope, Sequential,

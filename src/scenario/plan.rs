@@ -41,6 +41,13 @@ pub struct Plan {
     pub approvals: Vec<Approval>,
 }
 
+impl Plan {
+    /// Index of the layer with an id.
+    pub fn layer_idx(&self, id: &str) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.id == id)
+    }
+}
+
 /// Somebody's signature under a ratio of a safety-critical layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
@@ -128,6 +135,55 @@ pub enum Arm {
     Baseline,
     /// The release being ramped.
     Candidate,
+}
+
+impl Arm {
+    /// Both releases, in the order of their indices.
+    pub const ALL: [Self; 2] = [Self::Baseline, Self::Candidate];
+
+    /// Index of the release in arrays of two: the baseline is 0, the candidate 1.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// One value for each release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PerArm<T> {
+    /// The baseline's.
+    pub baseline: T,
+    /// The candidate's.
+    pub candidate: T,
+}
+
+impl<T> PerArm<T> {
+    /// Makes the value of each release, the baseline's first.
+    pub fn from_fn(mut value: impl FnMut(Arm) -> T) -> Self {
+        Self {
+            baseline: value(Arm::Baseline),
+            candidate: value(Arm::Candidate),
+        }
+    }
+}
+
+impl<T> std::ops::Index<Arm> for PerArm<T> {
+    type Output = T;
+
+    fn index(&self, arm: Arm) -> &T {
+        match arm {
+            Arm::Baseline => &self.baseline,
+            Arm::Candidate => &self.candidate,
+        }
+    }
+}
+
+impl<T> std::ops::IndexMut<Arm> for PerArm<T> {
+    fn index_mut(&mut self, arm: Arm) -> &mut T {
+        match arm {
+            Arm::Baseline => &mut self.baseline,
+            Arm::Candidate => &mut self.candidate,
+        }
+    }
 }
 
 /// What cells are broken down by.

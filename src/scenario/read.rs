@@ -24,11 +24,6 @@ impl Scenario {
         check::check(raw, name, folder, overrides, digest, problems)
     }
 
-    /// The layer with this id.
-    pub fn layer_idx(&self, id: &str) -> Option<usize> {
-        self.plan.layers.iter().position(|layer| layer.id == id)
-    }
-
     /// The metric with this id.
     pub fn metric(&self, id: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.id == id)

@@ -74,8 +74,7 @@ struct Walk<'a> {
     layer: &'a CubeLayer,
     plan_idx: usize,
     state: LayerState,
-    stretch: AccumulationWindow,
-    since: u32,
+    accumulated: AccumulationWindow,
     found: BacktestLayer,
     last: Option<(Verdict, Option<String>, Ratio)>,
     requests: u64,
@@ -158,10 +157,17 @@ fn step(
         let is_on = walk.state.ratio > Ratio::ZERO;
         let evidence: Option<StageEvidence> = is_on.then(|| {
             let state = &walk.state;
-            let then = history.stage_then(plan, walk.layer, &walk.stretch, state.since, (state.ratio, as_of));
+            let then = history.stage_then(
+                plan,
+                walk.layer,
+                &walk.accumulated,
+                state.since,
+                state.ratio,
+                as_of,
+            );
             StageEvidence::from(then)
         });
-        if walk.stretch.is_refused && is_on && walk.found.refused_at.is_none() {
+        if walk.accumulated.is_refused && is_on && walk.found.refused_at.is_none() {
             walk.found.refused_at = Some(time::format(as_of));
         }
         if walk.found.refused_at.is_some() {
@@ -210,7 +216,7 @@ fn step(
                 next_ratio: decision.next_ratio,
                 first_blocking: decision.first_blocking,
                 reason: decision.reason,
-                basis: walk.stretch.basis.filter(|_| walk.state.ratio > Ratio::ZERO),
+                basis: walk.accumulated.basis.filter(|_| walk.state.ratio > Ratio::ZERO),
             });
         }
         if !follows_log && decision.next_ratio != walk.state.ratio {
@@ -237,8 +243,7 @@ impl<'a> Walk<'a> {
                 since: plan.start,
                 rolled_back: None,
             },
-            stretch: history.stretch(),
-            since: 0,
+            accumulated: history.empty_window(0),
             found: BacktestLayer {
                 tenant: tenant.to_owned(),
                 layer: id,
@@ -266,25 +271,18 @@ impl<'a> Walk<'a> {
                     plan.start + i64::from(window) * plan.window,
                 )
             };
-            history.advance(
-                self.layer,
-                &mut self.stretch,
-                (self.since, now),
-                self.state.ratio,
-                &logged,
-            );
+            history.advance(self.layer, &mut self.accumulated, now, self.state.ratio, &logged);
         }
     }
 
     fn restart(&mut self, history: &History<'_>, now: u32) {
         self.keep();
-        self.stretch = history.stretch();
-        self.since = now;
+        self.accumulated = history.empty_window(now);
     }
 
     fn keep(&mut self) {
-        self.requests += self.stretch.requests;
-        self.found.basis = self.found.basis.max(self.stretch.basis);
+        self.requests += self.accumulated.requests;
+        self.found.basis = self.found.basis.max(self.accumulated.basis);
     }
 
     fn finish(mut self) -> BacktestLayer {

@@ -196,16 +196,12 @@ impl Counted {
             // Neighbours are often of one layer.
             let layer = match plan.layers[last].id == id {
                 true => last,
-                false => plan
-                    .layers
-                    .iter()
-                    .position(|layer| layer.id == id)
-                    .ok_or_else(|| {
-                        Error::in_file(
-                            path,
-                            format!("expected a layer of plan {}, found \"{id}\"", plan.id),
-                        )
-                    })?,
+                false => plan.layer_idx(id).ok_or_else(|| {
+                    Error::in_file(
+                        path,
+                        format!("expected a layer of plan {}, found \"{id}\"", plan.id),
+                    )
+                })?,
             };
             last = layer;
             if !self.cells.contains_key(tenant) {
