@@ -1,4 +1,4 @@
-//! Whom a release reached that was rolled back, and what its tools wrote.
+//! The users and requests that a rolled-back release reached, and the write calls of its tools.
 
 use hashbrown::HashSet;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! From a row to everything behind its release: each link, or what would mend it.
+//! The chain from a row to everything behind its release: each link, or how to add it.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! How much of a log can be traced to what answered it and who approved that.
+//! Completeness: the share of a log that can be traced to its release, its record and its
+//! approvers.
 
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! From traces to what answered them.
+//! The audit of traces: finds their rows and the chain of each.
 
 use hashbrown::HashMap;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Affected requests, or what tools wrote for them, as a file of rows.
+//! The affected requests, or the calls of their tools, as a CSV or Parquet file.
 
 use arrow_array::{ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};

@@ -1,4 +1,4 @@
-//! Rows of a trace.
+//! The rows of a trace, read from the log.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Results of a calculation: named values in order, and why some do not exist.
+//! The answer of a calculation: named values in order, and why some do not exist.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};

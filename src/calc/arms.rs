@@ -1,4 +1,4 @@
-//! Arms of a comparison, as `sluice calc` takes them.
+//! Arms of a comparison, read from the inputs of `sluice calc`.
 
 use crate::calc::fields::{Fields, Refusal, Taken};
 use crate::stats::contrast::TestPlan;

@@ -1,4 +1,4 @@
-//! Many calculations: one JSON object a line, answered in order.
+//! Batches of calculations: one JSON object a line, answered in order.
 
 use rayon::prelude::*;
 use serde::Serialize;

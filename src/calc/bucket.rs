@@ -1,4 +1,4 @@
-//! Where an assignment profile places a user.
+//! Assignment: the bucket and the variant that a profile gives a user.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What changed, and what has not come yet: attribution to dimensions, rates of late outcomes.
+//! Attribution of an effect to the dimensions of a release, and rates of late outcomes.
 
 use crate::calc::answer::{Answer, Item};
 use crate::calc::fields::{Fields, Taken};

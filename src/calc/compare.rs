@@ -1,4 +1,4 @@
-//! Comparisons of two arms.
+//! Comparisons of two arms: effects, tests and intervals.
 
 use crate::calc::answer::Answer;
 use crate::calc::arms;

@@ -1,4 +1,4 @@
-//! Designs: looks, ramps, sample sizes.
+//! Designs: sequential boundaries, ramps, sample sizes.
 
 use crate::calc::answer::Answer;
 use crate::calc::arms;

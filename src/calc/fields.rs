@@ -1,4 +1,5 @@
-//! Inputs of a calculation: fields of a JSON object, each taken with what is expected of it.
+//! Input fields of a calculation: each is taken from a JSON object together with what is expected
+//! of it.
 
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -244,11 +245,11 @@ impl<'a> Fields<'a> {
             .need(name, expected)?
             .as_array()
             .ok_or_else(|| self.refuse(name, expected))?;
-        let place = Path::Field(&self.path, name);
+        let path = Path::Field(&self.path, name);
         let numbers = list.iter().enumerate().map(|(idx, value)| {
             Self::finite(value)
                 .filter(|x| test(*x))
-                .ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value))
+                .ok_or_else(|| refusal(&Path::Item(&path, idx), expected, value))
         });
         numbers.collect()
     }
@@ -276,14 +277,14 @@ impl<'a> Fields<'a> {
             .need(name, expected)?
             .as_array()
             .ok_or_else(|| self.refuse(name, expected))?;
-        let place = Path::Field(&self.path, name);
+        let path = Path::Field(&self.path, name);
         let row = |(idx, value): (usize, &Value)| {
-            let place = Path::Item(&place, idx);
-            let row = value.as_array().ok_or_else(|| refusal(&place, expected, value))?;
+            let path = Path::Item(&path, idx);
+            let row = value.as_array().ok_or_else(|| refusal(&path, expected, value))?;
             let number = |(idx, value): (usize, &Value)| {
                 Self::finite(value)
                     .filter(|x| test(*x))
-                    .ok_or_else(|| refusal(&Path::Item(&place, idx), expected, value))
+                    .ok_or_else(|| refusal(&Path::Item(&path, idx), expected, value))
             };
             row.iter().enumerate().map(number).collect()
         };
@@ -308,9 +309,9 @@ impl<'a> Fields<'a> {
             .need(name, "a list of objects")?
             .as_array()
             .ok_or_else(|| self.refuse(name, "a list of objects"))?;
-        let place = Path::Field(&self.path, name);
+        let path = Path::Field(&self.path, name);
         let item = |(idx, value): (usize, &Value)| {
-            let fields = Fields::new(value, Path::Item(&place, idx))?;
+            let fields = Fields::new(value, Path::Item(&path, idx))?;
             let taken = take(&fields)?;
             fields.finish()?;
             Ok(taken)

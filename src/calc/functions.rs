@@ -1,4 +1,5 @@
-//! The catalogue of `sluice calc`: every function by name, with a sentence, an example and its implementation.
+//! The catalogue of `sluice calc`: every function by name, with a sentence, an example and its
+//! implementation.
 //!
 //! A new function is one entry here and one function in the file of its subject.
 

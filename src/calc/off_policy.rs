@@ -1,4 +1,5 @@
-//! Off-policy estimates: the value of another assignment, from logged actions and their probabilities.
+//! Off-policy estimates: the value of another assignment, from logged actions and their
+//! probabilities.
 
 use serde_json::Value;
 

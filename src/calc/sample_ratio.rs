@@ -1,4 +1,5 @@
-//! Sample ratios and drift: SRM tests of observed against planned counts, and the population stability index.
+//! Sample ratios and drift: SRM tests of observed against planned counts, and the population
+//! stability index.
 
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};

@@ -1,4 +1,4 @@
-//! The bill: lines, unit costs, what could not be priced.
+//! The bill of a chargeback: lines, unit costs, and models without a price.
 
 use serde::Serialize;
 use std::collections::BTreeMap;

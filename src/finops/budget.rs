@@ -1,4 +1,4 @@
-//! Budgets, and when they were passed.
+//! Budgets, and the days on which they were exceeded.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -88,27 +88,27 @@ impl Budget {
     /// Reads `[[budget]]` from a TOML file.
     ///
     /// # Errors
-    /// A file that cannot be read; every budget that is none, at its place.
+    /// A file that cannot be read; every budget that is none, at its location.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
         let bytes = fs::read(path).or_unreadable(path)?;
         Self::parse_all(&path.display().to_string(), &bytes)
     }
 
-    /// Takes budgets from the bytes of a file. `place` names it in errors.
+    /// Takes budgets from the bytes of a file. `location` names it in errors.
     ///
     /// # Errors
     /// As [`Self::read_all`].
-    pub fn parse_all(place: &str, bytes: &[u8]) -> Result<Vec<Self>> {
+    pub fn parse_all(location: &str, bytes: &[u8]) -> Result<Vec<Self>> {
         let (mut budgets, mut problems) = (Vec::new(), Vec::new());
-        let raw: RawBudgets = crate::base::toml_file::parse_toml(place, bytes, &mut problems);
+        let raw: RawBudgets = crate::base::toml_file::parse_toml(location, bytes, &mut problems);
         if raw.budget.is_empty() && problems.is_empty() {
             problems.push(Problem::new(
-                place,
+                location,
                 "expected at least one [[budget]], found none",
             ));
         }
         for (idx, budget) in raw.budget.into_iter().enumerate() {
-            let at = |key: &str| format!("{place}: budget[{}].{key}", idx + 1);
+            let at = |key: &str| format!("{location}: budget[{}].{key}", idx + 1);
             let limit = match budget.usd.map(|usd| (usd, ColumnKind::Usd.quantize(usd, 0.0))) {
                 None => Err("expected USD, found nothing".to_owned()),
                 Some((usd, Err(expected))) => Err(format!("expected USD, {expected}, found {usd}")),

@@ -1,4 +1,4 @@
-//! Charges back the rows of a log.
+//! The chargeback: opens a log, scans it, and makes the bill.
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel;

@@ -1,4 +1,4 @@
-//! Amounts of money: sums that may not overflow, and how they are shown.
+//! Amounts of money: the overflow error of sums, and their text.
 
 use crate::base::error::Error;
 

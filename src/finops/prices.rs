@@ -1,4 +1,4 @@
-//! What tokens cost: a table of prices by model, which may change with time.
+//! Prices of tokens: a table by model, which may change with time.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -85,20 +85,20 @@ impl Prices {
     /// per million tokens) and `from` (an instant).
     ///
     /// # Errors
-    /// A file that cannot be read; every price that is none, at its place.
+    /// A file that cannot be read; every price that is none, at its location.
     pub fn read(path: &Path) -> Result<Self> {
         let size = fs::metadata(path).or_unreadable(path)?.len();
-        let place = path.display().to_string();
+        let location = path.display().to_string();
         if size > MAX_BYTES {
             return Err(Error::input(
-                place,
+                location,
                 format!("expected prices, found a file of {size} bytes"),
             ));
         }
         let bytes = fs::read(path).or_unreadable(path)?;
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         Self::parse(
-            &place,
+            &location,
             extension
                 .as_deref()
                 .and_then(std::ffi::OsStr::to_str)
@@ -107,44 +107,44 @@ impl Prices {
         )
     }
 
-    /// Takes prices from the bytes of a file. `place` names it in errors, its extension says how it is written.
+    /// Takes prices from the bytes of a file. `location` names it in errors, its extension says how it is written.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn parse(place: &str, extension: &str, bytes: &[u8]) -> Result<Self> {
+    pub fn parse(location: &str, extension: &str, bytes: &[u8]) -> Result<Self> {
         let mut problems = Vec::new();
         let raw: RawPrices = match extension {
-            "csv" => parse_csv(place, bytes)?,
+            "csv" => parse_csv(location, bytes)?,
             "json" => {
-                let value = parse_json(place, bytes)?;
+                let value = parse_json(location, bytes)?;
                 let value = if value.is_array() {
                     Value::Object([("price".to_owned(), value)].into_iter().collect())
                 } else {
                     value
                 };
-                typed(place, value)?
+                typed(location, value)?
             }
-            "toml" => crate::base::toml_file::parse_toml(place, bytes, &mut problems),
+            "toml" => crate::base::toml_file::parse_toml(location, bytes, &mut problems),
             _ => {
                 return Err(Error::input(
-                    place.to_owned(),
+                    location.to_owned(),
                     "expected a name ending in .toml, .csv or .json, found another",
                 ));
             }
         };
-        Self::from_raw(place, raw, problems)
+        Self::from_raw(location, raw, problems)
     }
 
-    fn from_raw(place: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
+    fn from_raw(location: &str, raw: RawPrices, mut problems: Vec<Problem>) -> Result<Self> {
         let mut by_model: BTreeMap<String, Vec<(Micros, Price)>> = BTreeMap::new();
         if raw.price.is_empty() && problems.is_empty() {
             problems.push(Problem::new(
-                place,
+                location,
                 "expected `price` with at least one model, found none",
             ));
         }
         for (idx, price) in raw.price.into_iter().enumerate() {
-            let at = |key: &str| format!("{place}: price[{}].{key}", idx + 1);
+            let at = |key: &str| format!("{location}: price[{}].{key}", idx + 1);
             let mut number = |key: &str, value: Option<f64>| match value
                 .map(|value| (value, ColumnKind::Usd.quantize(value, 0.0)))
             {
@@ -236,23 +236,23 @@ pub(super) fn price_at(history: &[(Micros, Price)], at: Micros) -> Option<Price>
     history[..n].last().map(|(_, price)| *price)
 }
 
-fn typed(place: &str, value: Value) -> Result<RawPrices> {
+fn typed(location: &str, value: Value) -> Result<RawPrices> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         Error::input(
-            format!("{place}: {}", error.path()),
+            format!("{location}: {}", error.path()),
             format!("expected prices, found: {}", error.inner()),
         )
     })
 }
 
-fn parse_csv(place: &str, bytes: &[u8]) -> Result<RawPrices> {
+fn parse_csv(location: &str, bytes: &[u8]) -> Result<RawPrices> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let price = reader
         .deserialize()
         .collect::<std::result::Result<Vec<RawPrice>, _>>()
         .map_err(|error| {
             Error::input(
-                place.to_owned(),
+                location.to_owned(),
                 format!("expected prices (model, input, output), found: {error}"),
             )
         })?;

@@ -1,4 +1,4 @@
-//! The bill as a file of lines.
+//! The bill as a CSV or Parquet file, one row a line.
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow_schema::{Field, Schema};

@@ -1,4 +1,5 @@
-//! Who approved: the people a release needs, and recorded exceptions that lift one check, for a time, for one record.
+//! Approvals: the people a release needs, and recorded exceptions that lift one check of one record
+//! for a time.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;

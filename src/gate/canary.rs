@@ -1,4 +1,5 @@
-//! The canary's checklist: the sample ratio, no incident, proxies of the slow metrics, and these once they have matured.
+//! Checks of the canary: sample ratio, incidents, proxies of slow metrics, and the slow metrics
+//! once they mature.
 
 use serde_json::json;
 

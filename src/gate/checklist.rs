@@ -1,4 +1,4 @@
-//! The checks of one gate as they are made, under the strictness that the policy gives each.
+//! The list of checks that a gate collects, each under the policy's strictness.
 
 use serde_json::Value;
 

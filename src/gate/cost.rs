@@ -1,4 +1,4 @@
-//! C4: cost per case and per successful task, the candidate's against the baseline's on the same cases.
+//! Gate C4: cost per case and per successful task, candidate against baseline on the same cases.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! C2: thresholds of the candidate, and no metric worse than the baseline's on the same cases.
+//! Gate C2: thresholds of the candidate, and no metric worse than the baseline's on the same cases.
 
 use serde_json::json;
 

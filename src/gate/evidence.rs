@@ -1,4 +1,5 @@
-//! What a gate of a release is given to judge.
+//! The evidence that the gate of a release judges: records, tools, evaluations, analysis,
+//! approvals.
 
 use crate::analysis::Analysis;
 use crate::base::time::Micros;

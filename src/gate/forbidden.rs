@@ -1,4 +1,4 @@
-//! Outputs that no release may give.
+//! Check of forbidden outputs: patterns that no answer of a release may match.
 
 use aho_corasick::AhoCorasick;
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! C3: attacks. One that succeeds fails the release; none among few says little.
+//! Gate C3: prompt injection. One attack that succeeds fails the release; too few attacks are
+//! inconclusive.
 
 use serde_json::json;
 

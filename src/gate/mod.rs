@@ -1,4 +1,14 @@
-//! The gate: every check of a ramp folded to one outcome that a pipeline can act on. Missing evidence is inconclusive, never a pass.
+//! The gate: every check folded to one outcome that a pipeline can act on. Missing evidence is
+//! inconclusive, never a pass.
+//!
+//! There are two gates. `study_checks` holds the gate of a study: checks of a ramp's decisions and
+//! of its data. `release_gate` drives the gate of a release, whose checks stand in one file a
+//! subject: `record`, `tool_schema`, `evaluation`, `forbidden`, `injection`, `cost`, `write_tools`,
+//! `canary`, `approvals`.
+//!
+//! A new check of a study goes to `study_checks`. A new check of a release goes to the file of its
+//! subject, gets its id, its gate and its strictness in [`CHECKS`] (`policy`), and is called from
+//! `release_gate`; what it reads is a field of [`GateEvidence`] (`evidence`).
 
 mod approvals;
 mod canary;

@@ -1,4 +1,5 @@
-//! The gate's policy: thresholds, margins, and how strictly each check counts. Read from TOML; what is not said has a default.
+//! The gate's policy, read from TOML: thresholds, margins, and the strictness of each check, with
+//! defaults.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Checks of the record itself: does it stay what it is, does it say what it points to, can one go back.
+//! Checks of the release record: immutability, complete references, a way back.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! The gate of a release: records, tools, evaluations, canary, in one report.
+//! The gate of a release: runs the checks of records, tools, evaluations and canary, and collects
+//! one report.
 
 use serde_json::json;
 

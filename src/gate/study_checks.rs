@@ -1,4 +1,4 @@
-//! The gate's checks: what the decisions found in each layer, and what the data itself says.
+//! The gate of a study: checks of the decisions of each layer, and of the data itself.
 
 use serde_json::Value;
 

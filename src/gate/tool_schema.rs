@@ -1,4 +1,4 @@
-//! C1: what tools take and give, what they may do, and whom a change breaks.
+//! Gate C1: changes of tool schemas and permissions, and the callers that they break.
 
 use serde_json::json;
 

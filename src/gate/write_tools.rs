@@ -1,4 +1,4 @@
-//! C5: every tool that changes things has proof that a person confirms.
+//! Gate C5: every tool that changes things needs proof that a person confirms.
 
 use serde_json::json;
 

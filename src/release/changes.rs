@@ -1,4 +1,4 @@
-//! What is different between two releases, dimension by dimension.
+//! Differences between two releases, dimension by dimension.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! The dimensions of a release.
+//! The four dimensions of a release: model, prompt, tool schema, knowledge base index.
 
 use serde::Serialize;
 

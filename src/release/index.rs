@@ -1,4 +1,4 @@
-//! Records by what a log says of its rows: tenant and release.
+//! An index of release records by tenant and release, the names that a log's rows carry.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! One record: read, with every problem at its path.
+//! A release record, read from JSON, with every problem at its path.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -153,19 +153,19 @@ impl ReleaseRecord {
     ///
     /// # Errors
     /// Every problem at its path.
-    pub fn from_json(place: &str, value: &Value) -> Result<Self> {
+    pub fn from_json(location: &str, value: &Value) -> Result<Self> {
         let (digest, body, is_production) = match value.get("prod_pointer") {
-            Some(pointer) => (canonical(place, pointer)?.1, pointer, true),
-            None => (canonical(place, value)?.1, value, false),
+            Some(pointer) => (canonical(location, pointer)?.1, pointer, true),
+            None => (canonical(location, value)?.1, value, false),
         };
         let Some(object) = body.as_object() else {
             return Err(Error::input(
-                place.to_owned(),
+                location.to_owned(),
                 format!("expected a release record (an object), found {}", kind_of(body)),
             ));
         };
         let mut reader = Reader {
-            place,
+            place: location,
             object,
             problems: Vec::new(),
         };
@@ -191,7 +191,7 @@ impl ReleaseRecord {
             migration: reader.text("migration"),
             digest,
             is_production,
-            place: place.to_owned(),
+            place: location.to_owned(),
         };
         reader.finish()?;
         Ok(record)
@@ -205,17 +205,17 @@ impl ReleaseRecord {
 pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
     let mut records: Vec<ReleaseRecord> = Vec::new();
     for file in record_files(path)? {
-        let place = file.display().to_string();
+        let location = file.display().to_string();
         let size = std::fs::metadata(&file).or_unreadable(&file)?.len();
         if size > MAX_BYTES {
             return Err(Error::input(
-                place,
+                location,
                 format!("expected release records, found a file of {size} bytes"),
             ));
         }
         let bytes = std::fs::read(&file).or_unreadable(&file)?;
-        for (place, value) in values_of(&file, &place, &bytes)? {
-            records.push(ReleaseRecord::from_json(&place, &value)?);
+        for (location, value) in values_of(&file, &location, &bytes)? {
+            records.push(ReleaseRecord::from_json(&location, &value)?);
         }
     }
     records.sort_by(|a, b| {
@@ -266,7 +266,7 @@ fn is_json(path: &Path) -> bool {
     })
 }
 
-fn values_of(file: &Path, place: &str, bytes: &[u8]) -> Result<Vec<(String, Value)>> {
+fn values_of(file: &Path, location: &str, bytes: &[u8]) -> Result<Vec<(String, Value)>> {
     if file
         .extension()
         .is_some_and(|extension| !extension.eq_ignore_ascii_case("json"))
@@ -276,17 +276,17 @@ fn values_of(file: &Path, place: &str, bytes: &[u8]) -> Result<Vec<(String, Valu
             .enumerate()
             .filter(|(_, line)| !line.trim_ascii().is_empty());
         return lines
-            .map(|(idx, line)| (format!("{place}: line {}", idx + 1), line))
+            .map(|(idx, line)| (format!("{location}: line {}", idx + 1), line))
             .map(|(at, line)| Ok((at.clone(), parse_json(&at, line)?)))
             .collect();
     }
-    Ok(match parse_json(place, bytes)? {
+    Ok(match parse_json(location, bytes)? {
         Value::Array(values) => values
             .into_iter()
             .enumerate()
-            .map(|(idx, value)| (format!("{place}: [{idx}]"), value))
+            .map(|(idx, value)| (format!("{location}: [{idx}]"), value))
             .collect(),
-        value => vec![(place.to_owned(), value)],
+        value => vec![(location.to_owned(), value)],
     })
 }
 

@@ -1,4 +1,4 @@
-//! The digests of releases that were seen: a record does not change under its id.
+//! The registry of seen releases by digest: a record may not change under its id.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

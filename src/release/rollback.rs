@@ -1,4 +1,4 @@
-//! Which one dimension to return to the release before, given what got worse.
+//! The choice of the one dimension to roll back, given the signals that got worse.
 
 use serde::{Deserialize, Serialize};
 

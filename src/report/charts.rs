@@ -1,4 +1,4 @@
-//! The report's plots, as SVG.
+//! The report's charts, as SVG.
 
 use hashbrown::{HashMap, HashSet};
 use plotters::coord::Shift;

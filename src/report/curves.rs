@@ -1,4 +1,5 @@
-//! Curves for the page's script, which draws them with values and zoom; without it, their picture stays.
+//! Curves as data for the page's script, which draws them with values and zoom. Without it the SVG
+//! stays.
 
 use serde::Serialize;
 use serde_json::Number;

@@ -1,4 +1,4 @@
-//! Tables for others: the source document's entities as CSV, and features as Parquet.
+//! Tables for other systems: the reference policy's entities as CSV, and features as Parquet.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Text that is safe in HTML.
+//! Escaping of text in HTML.
 
 /// What filters know an element by.
 pub(super) fn attributes<'a>(keys: impl Iterator<Item = (&'a str, &'a str)>) -> String {

@@ -1,4 +1,5 @@
-//! A forecast as a page: plans side by side, ratios as fans, time to full, harm, and the front of time against harm.
+//! The page of a forecast: plans side by side, ratios as fans, time to full, harm, and the front of
+//! time against harm.
 
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;

@@ -1,4 +1,4 @@
-//! The gate's report: for a pull request, and for a browser.
+//! The gate's report, as Markdown for a pull request and as HTML for a browser.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What a report shows, computed once. The drawings only format it.
+//! The report model: everything that a report shows, computed once. The writers only format it.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A self-contained HTML page.
+//! The frame of a self-contained HTML page: head, style, scripts, embedded data.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;

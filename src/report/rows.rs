@@ -1,4 +1,5 @@
-//! Pictures of rows, which the page's filters take out and move up: written here, because a plot of plotters is one piece.
+//! Charts of rows that the page's filters hide and move. They are written as SVG here, one group a
+//! row.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Drawings: colors, text, and SVG that is small.
+//! SVG of charts: colors, fonts, and the minifier.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

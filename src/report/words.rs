@@ -1,6 +1,7 @@
-//! Everything that reports say themselves, in every language: one table, in which a missing translation does not compile.
+//! Texts of reports in every language, as one table: a missing translation does not compile.
 //!
-//! Ids, names of checks and what documents say stay as they are, so that a report can be compared with its documents.
+//! Ids, names of checks and what documents say stay as they are, so that a report can be compared
+//! with its documents.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! Runs grouped to cases: what each release did on the same case, repeats taken together.
+//! Evaluation runs grouped by case: the repeats of each release on the same case.
 
 use hashbrown::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Two releases on the same cases: paired, clustered, against a margin.
+//! The comparison of two releases on the same cases: paired, clustered, against a margin.
 
 use hashbrown::HashMap;
 use serde::Serialize;

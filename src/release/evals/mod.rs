@@ -1,4 +1,8 @@
 //! Results of evaluations: one table from many tools, and two releases compared case by case.
+//!
+//! A new evaluation format is one file in `importers`, a variant of [`EvalFormat`] (`row`), and its
+//! detection by content in `importers/read.rs`. Tables with named columns need none of it: `plain`
+//! reads them.
 
 mod cases;
 mod compare;

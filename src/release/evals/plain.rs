@@ -1,4 +1,4 @@
-//! Evaluations as a plain table: Parquet, CSV or NDJSON, one row a run of a case.
+//! The reader of plain evaluation tables (Parquet, CSV, NDJSON): one row per run of a case.
 
 use arrow_array::{Array, Float64Array, StringArray};
 use std::path::Path;

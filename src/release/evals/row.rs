@@ -1,4 +1,4 @@
-//! One run of one case, whatever tool wrote it.
+//! The evaluation row, which every importer produces, and the list of formats.
 
 use serde::Serialize;
 use std::sync::Arc;

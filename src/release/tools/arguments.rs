@@ -1,4 +1,4 @@
-//! Logged calls of tools, replayed against a new schema: "breaking" becomes "refuses 3.1 % of last week's calls".
+//! Logged tool calls, replayed against a new schema to count those that it would refuse.
 
 use jsonschema::{PatternOptions, Validator};
 use serde::Serialize;
@@ -87,9 +87,10 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let place = || format!("{}: line {}", file.display(), idx + 1);
-            let row: Value = serde_json::from_slice(&line)
-                .map_err(|error| Error::input(place(), format!("expected a JSON object, found: {error}")))?;
+            let location = || format!("{}: line {}", file.display(), idx + 1);
+            let row: Value = serde_json::from_slice(&line).map_err(|error| {
+                Error::input(location(), format!("expected a JSON object, found: {error}"))
+            })?;
             let first = |keys: &[&str]| {
                 keys.iter()
                     .find_map(|key| row.get(*key).or_else(|| row.get("attributes")?.get(*key)))
@@ -97,13 +98,13 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
             };
             let Some(Value::String(tool)) = first(&["tool", "tool_name", "gen_ai.tool.name", "name"]) else {
                 return Err(Error::input(
-                    place(),
+                    location(),
                     "expected the tool's name as `tool`, `tool_name`, `name` or `gen_ai.tool.name`, found none",
                 ));
             };
             let Some(arguments) = first(&["arguments", "args", "gen_ai.tool.call.arguments", "input"]) else {
                 return Err(Error::input(
-                    place(),
+                    location(),
                     "expected `arguments`, `args`, `input` or `gen_ai.tool.call.arguments`, found none",
                 ));
             };

@@ -1,4 +1,5 @@
-//! Bundles of tools: our own form, MCP's `tools/list`, OpenAI functions, one tool a file; JSON or YAML.
+//! Bundles of tools, read from JSON or YAML: Sluice's own form, MCP's `tools/list`, OpenAI
+//! functions, one tool a file.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -97,16 +98,16 @@ impl ToolBundle {
         };
         let mut bytes_of_all = Vec::new();
         for file in &files {
-            let place = file.display().to_string();
+            let location = file.display().to_string();
             let size = std::fs::metadata(file).or_unreadable(file)?.len();
             if size > MAX_BYTES {
                 return Err(Error::input(
-                    place,
+                    location,
                     format!("expected a tool bundle, found a file of {size} bytes"),
                 ));
             }
             let bytes = std::fs::read(file).or_unreadable(file)?;
-            bundle.take(&place, &value_of(&place, file, &bytes)?)?;
+            bundle.take(&location, &value_of(&location, file, &bytes)?)?;
             bytes_of_all.push(bytes);
         }
         bundle.digest = match bytes_of_all.as_slice() {
@@ -131,7 +132,7 @@ impl ToolBundle {
             .map(|idx| &self.tools[idx])
     }
 
-    fn take(&mut self, place: &str, value: &Value) -> Result<()> {
+    fn take(&mut self, location: &str, value: &Value) -> Result<()> {
         let value = value
             .get("result")
             .filter(|result| result.get("tools").is_some())
@@ -152,7 +153,7 @@ impl ToolBundle {
                 }
                 Some(_) => {
                     return Err(Error::input(
-                        format!("{place}: tools"),
+                        format!("{location}: tools"),
                         "expected a list of tools, found something else",
                     ));
                 }
@@ -161,20 +162,21 @@ impl ToolBundle {
                 }
                 None => {
                     return Err(Error::input(
-                        place.to_owned(),
+                        location.to_owned(),
                         "expected `tools` or a tool with a `name`, found neither",
                     ));
                 }
             },
             _ => {
                 return Err(Error::input(
-                    place.to_owned(),
+                    location.to_owned(),
                     "expected a tool bundle (an object or a list), found something else",
                 ));
             }
         };
         for (idx, tool) in tools.iter().enumerate() {
-            self.tools.push(tool_of(&format!("{place}: tools[{idx}]"), tool)?);
+            self.tools
+                .push(tool_of(&format!("{location}: tools[{idx}]"), tool)?);
         }
         Ok(())
     }
@@ -200,33 +202,33 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().map(|file| path.join(file)).collect())
 }
 
-fn value_of(place: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
+fn value_of(location: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
     if file.extension().is_some_and(|extension| {
         ["yaml", "yml"]
             .iter()
             .any(|known| extension.eq_ignore_ascii_case(known))
     }) {
         let text = std::str::from_utf8(bytes)
-            .map_err(|_| Error::input(place.to_owned(), "expected UTF-8, found other bytes"))?;
+            .map_err(|_| Error::input(location.to_owned(), "expected UTF-8, found other bytes"))?;
         // The reader has budgets for aliases and depth, so a small file cannot become a large value.
         return serde_saphyr::from_str(text)
-            .map_err(|error| Error::input(place.to_owned(), format!("expected YAML, found: {error}")));
+            .map_err(|error| Error::input(location.to_owned(), format!("expected YAML, found: {error}")));
     }
-    parse_json(place, bytes)
+    parse_json(location, bytes)
 }
 
-fn tool_of(place: &str, value: &Value) -> Result<Tool> {
+fn tool_of(location: &str, value: &Value) -> Result<Tool> {
     // OpenAI wraps its functions.
     let fields = value.get("function").unwrap_or(value).as_object();
     let Some(fields) = fields else {
         return Err(Error::input(
-            place.to_owned(),
+            location.to_owned(),
             "expected a tool (an object), found something else",
         ));
     };
     let wrong = |key: &str, expected: &str| {
         Error::input(
-            format!("{place}.{key}"),
+            format!("{location}.{key}"),
             format!("expected {expected}, found something else"),
         )
     };

@@ -1,4 +1,5 @@
-//! What changed between two bundles of tools: schemas, what the tools may do, and whether their versions say so.
+//! Changes between two bundles of tools: schemas, permissions, and whether the versions announce
+//! them.
 
 use semver::Version;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Tools: their bundles, what changed between two, and whom that breaks.
+//! Tools of a release: bundles, changes between two bundles, and the calls that a change breaks.
 
 mod arguments;
 mod bundle;

@@ -1,4 +1,5 @@
-//! A place of a schema: everything that holds there at once, its references and conjunctions included. Borrowed, never copied.
+//! A node of a JSON Schema with everything that holds there at once, references and conjunctions
+//! included. Schemas are borrowed, never copied.
 
 use serde_json::{Map, Number, Value};
 use std::cmp::Ordering;
@@ -6,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::base::url::percent_decoded;
 
-/// Schemas that hold at one place, beyond which nobody counts.
+/// Largest number of schemas that are looked at for one node.
 const MAX_PARTS: usize = 10_000;
 /// Unions within unions that are looked into for types.
 const MAX_UNIONS: usize = 1_000;
@@ -109,7 +110,7 @@ impl<'a> SchemaDocument<'a> {
     }
 }
 
-/// One place: the schemas that all hold there.
+/// One node: the schemas that all hold there.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     /// Their keywords, each schema's for itself.
@@ -123,7 +124,7 @@ pub(super) struct View<'a> {
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 impl<'a> View<'a> {
-    /// Looks at schemas that all hold at one place.
+    /// Looks at schemas that all hold at one node.
     pub(super) fn new(document: &SchemaDocument<'a>, schemas: &[&'a Value]) -> Self {
         let mut view = Self {
             parts: Vec::new(),
@@ -334,7 +335,7 @@ impl<'a> View<'a> {
         (self.keywords().iter().all(is_beside) && !is_plain).then_some(union)
     }
 
-    /// Schemas of an array's item at a place: its own in each schema, or that of all.
+    /// Schemas of an array's item at an index: its own in each schema, or that of all.
     pub(super) fn item(&self, idx: usize) -> Vec<&'a Value> {
         let of_part = |part: &&'a Map<String, Value>| prefix(part).get(idx).or_else(|| rest(part));
         self.parts

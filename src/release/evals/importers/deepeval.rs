@@ -1,4 +1,4 @@
-//! DeepEval: a test run.
+//! Importer of DeepEval's test runs.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,8 +9,8 @@ use crate::release::evals::importers::json::{finite, hash_of, outcome_of, parse,
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// All cases of a run.
-pub(super) fn document(place: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
-    Ok(parse::<DeepEvalRun>(place, bytes, "a test run of DeepEval")?.rows(names))
+pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
+    Ok(parse::<DeepEvalRun>(location, bytes, "a test run of DeepEval")?.rows(names))
 }
 
 #[derive(Deserialize)]

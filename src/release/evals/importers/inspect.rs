@@ -1,4 +1,4 @@
-//! Inspect AI: `.eval` archives and `.json` logs.
+//! Importer of Inspect AI's logs: `.eval` archives and `.json` files.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -15,11 +15,11 @@ use crate::release::evals::importers::json::{
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// All samples of a log.
-pub(super) fn document(place: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
-    let InspectLog { eval, samples } = parse(place, bytes, "a log of Inspect")?;
+pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
+    let InspectLog { eval, samples } = parse(location, bytes, "a log of Inspect")?;
     if samples.is_empty() {
         return Err(
-            Error::input(place.to_owned(), "expected samples, found a log without them")
+            Error::input(location.to_owned(), "expected samples, found a log without them")
                 .hint("write it with log_samples"),
         );
     }
@@ -193,10 +193,10 @@ impl InspectSample {
 
 /// An `.eval` archive: header and summaries, which are a thousandth of its samples. Members are read up to a limit, whatever they claim.
 pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) -> Result<()> {
-    let place = file.display().to_string();
+    let location = file.display().to_string();
     let unreadable = |error: &dyn std::fmt::Display| {
         Error::input(
-            place.clone(),
+            location.clone(),
             format!("expected an .eval archive of Inspect, found: {error}"),
         )
     };
@@ -215,7 +215,7 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
         };
         if bytes.len() as u64 > left {
             return Err(Error::input(
-                format!("{place}: {name}"),
+                format!("{location}: {name}"),
                 format!("expected at most {MAX_MEMBER} bytes, found more"),
             ));
         }
@@ -228,7 +228,7 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
         None => member("_journal/start.json")?
             .ok_or_else(|| unreadable(&"neither header.json nor _journal/start.json"))?,
     };
-    let header: InspectHeader = parse(&format!("{place}: header.json"), &start, "a header of Inspect")?;
+    let header: InspectHeader = parse(&format!("{location}: header.json"), &start, "a header of Inspect")?;
     let mut summaries: Vec<(String, Vec<u8>)> = Vec::new();
     match member("summaries.json")? {
         Some(bytes) => summaries.push(("summaries.json".into(), bytes)),
@@ -244,10 +244,11 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
     }
     let mut names = Interner::default();
     for (name, bytes) in &summaries {
-        let samples: Vec<InspectSample> = parse(&format!("{place}: {name}"), bytes, "summaries of samples")?;
+        let samples: Vec<InspectSample> =
+            parse(&format!("{location}: {name}"), bytes, "summaries of samples")?;
         if rows.len() + samples.len() > MAX_SAMPLES {
             return Err(Error::input(
-                format!("{place}: {name}"),
+                format!("{location}: {name}"),
                 format!("expected at most {MAX_SAMPLES} samples, found more"),
             ));
         }
@@ -257,9 +258,12 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
                 let id = text_of(Some(&sample.id)).unwrap_or_default();
                 let name = format!("samples/{id}_epoch_{}.json", sample.epoch.unwrap_or(1));
                 if let Some(bytes) = member(&name)? {
-                    sample.output =
-                        parse::<InspectAnswer>(&format!("{place}: {name}"), &bytes, "a sample of Inspect")?
-                            .output;
+                    sample.output = parse::<InspectAnswer>(
+                        &format!("{location}: {name}"),
+                        &bytes,
+                        "a sample of Inspect",
+                    )?
+                    .output;
                 }
             }
             rows.push(sample.row(&header.eval, &mut names));

@@ -1,4 +1,4 @@
-//! Values of JSON documents, with limits, and words for outcomes.
+//! Helpers of the importers: JSON values within limits, lines of a file, words for outcomes.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,23 +36,23 @@ pub(super) fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Res
             return Ok(());
         }
         number += 1;
-        let place = format!("{}: line {number}", file.display());
+        let location = format!("{}: line {number}", file.display());
         if n == MAX_LINE {
             return Err(Error::input(
-                place,
+                location,
                 format!("expected lines below {MAX_LINE} bytes, found a longer one"),
             ));
         }
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
         if !line.trim_ascii().is_empty() {
-            on_line(&place, line)?;
+            on_line(&location, line)?;
         }
     }
 }
 
-pub(crate) fn parse<'a, T: Deserialize<'a>>(place: &str, bytes: &'a [u8], what: &str) -> Result<T> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(location: &str, bytes: &'a [u8], what: &str) -> Result<T> {
     serde_json::from_slice(bytes)
-        .map_err(|error| Error::input(place.to_owned(), format!("expected {what}, found: {error}")))
+        .map_err(|error| Error::input(location.to_owned(), format!("expected {what}, found: {error}")))
 }
 
 /// The first 16 hex digits of the digest of a value's canonical form: what a case without a name is known by.

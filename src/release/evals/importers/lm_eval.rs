@@ -1,4 +1,4 @@
-//! lm-evaluation-harness: samples, one a line.
+//! Importer of lm-evaluation-harness samples, one a line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,8 +10,8 @@ use crate::release::evals::importers::json::{number_of, outcome_of, parse, text_
 use crate::release::evals::row::EvalRow;
 
 /// One sample.
-pub(super) fn line(place: &str, bytes: &[u8], suite: Arc<str>, names: &mut Interner) -> Result<EvalRow> {
-    Ok(parse::<LmSample>(place, bytes, "a sample of lm-eval")?.row(suite, names))
+pub(super) fn line(location: &str, bytes: &[u8], suite: Arc<str>, names: &mut Interner) -> Result<EvalRow> {
+    Ok(parse::<LmSample>(location, bytes, "a sample of lm-eval")?.row(suite, names))
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! MLflow: traces with assessments, one a line.
+//! Importer of MLflow traces with assessments, one a line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,8 +9,8 @@ use crate::release::evals::importers::json::{finite, hash_of, number_of, outcome
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// One trace.
-pub(super) fn line(place: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
-    Ok(parse::<MlflowTrace>(place, bytes, "a trace of MLflow")?.row(names))
+pub(super) fn line(location: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
+    Ok(parse::<MlflowTrace>(location, bytes, "a trace of MLflow")?.row(names))
 }
 
 #[derive(Deserialize)]

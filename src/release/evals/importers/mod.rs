@@ -1,4 +1,5 @@
-//! Files of evaluation tools: promptfoo, Inspect, DeepEval, lm-eval, OpenAI evals, Ragas, MLflow, and plain tables. What a file is shows in its content.
+//! Importers of evaluation files, one file a tool: promptfoo, Inspect, DeepEval, lm-eval, OpenAI
+//! evals, Ragas, MLflow. `read` detects the tool by the content of a file.
 
 mod deepeval;
 mod inspect;

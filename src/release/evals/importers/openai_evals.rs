@@ -1,4 +1,4 @@
-//! OpenAI evals: events, one a line.
+//! Importer of OpenAI evals events, one a line.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,8 +34,8 @@ struct OpenAiSpec {
 pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner) -> Result<()> {
     let (mut suite, mut model) = (names.get("golden"), None);
     let mut place_of: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    each_line(file, &mut |place, line| {
-        let event: OpenAiEvent = parse(place, line, "an event of OpenAI evals")?;
+    each_line(file, &mut |location, line| {
+        let event: OpenAiEvent = parse(location, line, "an event of OpenAI evals")?;
         if let Some(spec) = event.spec {
             suite = names.get(spec.base_eval.as_deref().unwrap_or("golden"));
             model = spec.completion_fns.first().map(|text| names.get(text));

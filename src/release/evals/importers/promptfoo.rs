@@ -1,4 +1,4 @@
-//! promptfoo: an export (`-o x.json`), or one result a line.
+//! Importer of promptfoo: an export (`-o x.json`), or one result a line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -11,8 +11,8 @@ use crate::release::evals::importers::json::{finite, hash_of, outcome_of, parse,
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// All results of an export.
-pub(super) fn document(place: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
-    let export: PromptfooExport = parse(place, bytes, "an export of promptfoo")?;
+pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
+    let export: PromptfooExport = parse(location, bytes, "an export of promptfoo")?;
     Ok(export
         .results
         .results
@@ -22,8 +22,8 @@ pub(super) fn document(place: &str, bytes: &[u8], names: &mut Interner) -> Resul
 }
 
 /// One result.
-pub(super) fn line(place: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
-    Ok(parse::<PromptfooResult>(place, bytes, "a result of promptfoo")?.row(names))
+pub(super) fn line(location: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
+    Ok(parse::<PromptfooResult>(location, bytes, "a result of promptfoo")?.row(names))
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Ragas: experiments, one row a line.
+//! Importer of Ragas experiments, one row a line.
 
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use crate::release::evals::importers::json::{finite, hash_of, parse, text_of};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// One row of an experiment, whose name may be a release.
-pub(super) fn line(place: &str, bytes: &[u8], run: Arc<str>, names: &mut Interner) -> Result<EvalRow> {
+pub(super) fn line(location: &str, bytes: &[u8], run: Arc<str>, names: &mut Interner) -> Result<EvalRow> {
     Ok(ragas(
-        &parse::<Map<String, Value>>(place, bytes, "a row of Ragas")?,
+        &parse::<Map<String, Value>>(location, bytes, "a row of Ragas")?,
         run,
         names,
     ))

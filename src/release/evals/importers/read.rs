@@ -1,4 +1,4 @@
-//! Finds out which tool wrote a file, and reads it.
+//! Detects which tool wrote an evaluation file, and reads it.
 
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::scenario::Source;
 /// where they are expensive to read.
 ///
 /// # Errors
-/// Nothing there, a file that is none of the forms, or a row that cannot be used, with its place.
+/// Nothing there, a file that is none of the forms, or a row that cannot be used, with its location.
 pub fn read_evals(source: &Source, with_outputs: bool) -> Result<EvalTable> {
     let mut table = EvalTable {
         rows: Vec::new(),
@@ -143,11 +143,11 @@ pub(super) fn stem(file: &Path) -> String {
 
 /// A whole JSON document: what it is shows in its keys.
 pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalFormat> {
-    let place = file.display().to_string();
+    let location = file.display().to_string();
     let size = std::fs::metadata(file).or_unreadable(file)?.len();
     if size > MAX_DOCUMENT {
         return Err(Error::input(
-            place,
+            location,
             format!("expected a document below {MAX_DOCUMENT} bytes, found {size}"),
         )
         .hint("write one result a line (.jsonl)"));
@@ -157,32 +157,32 @@ pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalForma
     let mut names = Interner::default();
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Error::input(
-            place,
+            location,
             "expected a document of promptfoo, Inspect, DeepEval or lm-eval, found a list",
         )
         .hint("write one row a line (.jsonl) with a `case_id`"));
     }
-    let keys: BTreeMap<String, IgnoredAny> = parse(&place, bytes, "a JSON object")?;
+    let keys: BTreeMap<String, IgnoredAny> = parse(&location, bytes, "a JSON object")?;
     let has = |key: &str| keys.contains_key(key);
     if has("testCases") || has("conversationalTestCases") {
-        rows.extend(deepeval::document(&place, bytes, &mut names)?);
+        rows.extend(deepeval::document(&location, bytes, &mut names)?);
         Ok(EvalFormat::DeepEval)
     } else if has("eval") && has("version") {
-        rows.extend(inspect::document(&place, bytes, &mut names)?);
+        rows.extend(inspect::document(&location, bytes, &mut names)?);
         Ok(EvalFormat::Inspect)
     } else if has("evalId") || (has("results") && has("config") && !has("n-samples")) {
-        rows.extend(promptfoo::document(&place, bytes, &mut names)?);
+        rows.extend(promptfoo::document(&location, bytes, &mut names)?);
         Ok(EvalFormat::Promptfoo)
     } else if has("n-samples") || has("task_hashes") {
         Err(Error::input(
-            place,
+            location,
             "expected results of cases, found the aggregated results of lm-eval",
         )
         .hint("name its samples_<task>_<time>.jsonl (--log_samples)"))
     } else {
         let found = keys.keys().take(12).cloned().collect::<Vec<_>>().join(", ");
         Err(Error::input(
-            place,
+            location,
             format!("expected a document of promptfoo, Inspect, DeepEval or lm-eval, found one with {found}"),
         ))
     }
@@ -191,14 +191,14 @@ pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalForma
 pub(crate) fn lines(file: &Path, form: EvalFormat, rows: &mut Vec<EvalRow>) -> Result<()> {
     let mut names = Interner::default();
     match form {
-        EvalFormat::Promptfoo => each_line(file, &mut |place, line| {
-            rows.push(promptfoo::line(place, line, &mut names)?);
+        EvalFormat::Promptfoo => each_line(file, &mut |location, line| {
+            rows.push(promptfoo::line(location, line, &mut names)?);
             Ok(())
         }),
         EvalFormat::Ragas => {
             let suite = names.get(&stem(file));
-            each_line(file, &mut |place, line| {
-                rows.push(ragas::line(place, line, suite.clone(), &mut names)?);
+            each_line(file, &mut |location, line| {
+                rows.push(ragas::line(location, line, suite.clone(), &mut names)?);
                 Ok(())
             })
         }
@@ -207,13 +207,13 @@ pub(crate) fn lines(file: &Path, form: EvalFormat, rows: &mut Vec<EvalRow>) -> R
             let task = stem(file);
             let task = task.strip_prefix("samples_").unwrap_or(&task);
             let suite = names.get(task.rsplit_once('_').map_or(task, |(task, _)| task));
-            each_line(file, &mut |place, line| {
-                rows.push(lm_eval::line(place, line, suite.clone(), &mut names)?);
+            each_line(file, &mut |location, line| {
+                rows.push(lm_eval::line(location, line, suite.clone(), &mut names)?);
                 Ok(())
             })
         }
-        EvalFormat::Mlflow => each_line(file, &mut |place, line| {
-            rows.push(mlflow::line(place, line, &mut names)?);
+        EvalFormat::Mlflow => each_line(file, &mut |location, line| {
+            rows.push(mlflow::line(location, line, &mut names)?);
             Ok(())
         }),
         EvalFormat::OpenAiEvals => openai_evals::events(file, rows, &mut names),

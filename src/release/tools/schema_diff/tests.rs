@@ -1,7 +1,7 @@
 //! Rules of schema changes, both sides.
 
 use super::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 fn worst(old: &Value, new: &Value, side: Side) -> Option<Level> {
     diff_schemas(old, new, side)
