@@ -178,7 +178,7 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
             .skip(1)
             .map(|stage| (stage.start as f64, stage.ratio))
             .collect();
-        let mut curves = Curves::over_time((ramp.analysis.start, ramp.analysis.as_of), "QoS", Scale::Quality);
+        let mut curves = Curves::over_time(ramp.analysis.start, ramp.analysis.as_of, "QoS", Scale::Quality);
         let drawn = arms.map(|(points, color, word)| {
             let kept = thin(&points, most);
             let curve = Curve {
@@ -481,7 +481,7 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
         .iter()
         .map(|l| ((l.tenant.as_str(), l.layer.as_str()), l.next_ratio))
         .collect();
-    let mut curves = Curves::over_time((analysis.start, end), words.ratio, Scale::Ratio);
+    let mut curves = Curves::over_time(analysis.start, end, words.ratio, Scale::Ratio);
     curves.mark(analysis.as_of as f64, words.now.to_owned());
     for (idx, layer) in analysis.layers.iter().enumerate() {
         let Some(last) = layer.stages.last() else { continue };

@@ -131,7 +131,7 @@ impl Curves {
     }
 
     /// Over time: the points' `x` are microseconds.
-    pub(super) fn over_time((start, end): (Micros, Micros), y_name: &'static str, y: Scale) -> Self {
+    pub(super) fn over_time(start: Micros, end: Micros, y_name: &'static str, y: Scale) -> Self {
         let mut curves = Self::over_numbers("", 0.0, y_name, y);
         curves.t0 = Some(start.div_euclid(1_000_000));
         (curves.min, curves.max) = (curves.place(start as f64), curves.place(end as f64));
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn curves_share_their_times() {
-        let mut curves = Curves::over_time((0, 9_000_000), "QoS", Scale::Quality);
+        let mut curves = Curves::over_time(0, 9_000_000, "QoS", Scale::Quality);
         let points = [
             Point {
                 x: 1e6,
