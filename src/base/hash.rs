@@ -1,4 +1,4 @@
-//! Hashes of ids: 64 bits that stand for a text wherever millions of them are looked up.
+//! Hashes of ids: 64 bits that stand for a text in look-ups.
 
 use twox_hash::XxHash3_64;
 

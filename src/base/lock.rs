@@ -1,4 +1,4 @@
-//! Locks. A poisoned lock is taken as it is: what these locks hold is whole between any two statements.
+//! Locks. A poisoned lock is taken as it is: its data is whole between any two statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

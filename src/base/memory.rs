@@ -1,4 +1,4 @@
-//! What the processor and the kernel are told about memory: hints, which change how long things take and nothing else.
+//! Hints about memory for the processor and the kernel. They change run times only.
 
 /// Half of the machine's memory; no limit where it does not say how much it has.
 pub(crate) fn memory_limit() -> u64 {

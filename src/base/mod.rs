@@ -1,5 +1,6 @@
 //! The ground that every room stands on: errors, files and documents, time, numbers, threads, memory.
 
+pub(crate) mod bitmap;
 pub(crate) mod csv;
 pub mod digest;
 pub mod error;

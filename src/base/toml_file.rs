@@ -1,4 +1,4 @@
-//! TOML files.
+//! TOML files: reading, and problems with their key paths.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};

@@ -1,4 +1,4 @@
-//! Addresses: what is a URL, and percent-encoded text.
+//! URLs: recognition and percent-decoding.
 
 use std::path::Path;
 

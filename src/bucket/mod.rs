@@ -1,4 +1,4 @@
-//! Where a user stands in assignment space, and which ratio reaches that far.
+//! Bucket assignment: hashes of users to buckets, and ratios of buckets.
 
 mod group;
 mod murmur3;

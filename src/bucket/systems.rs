@@ -1,4 +1,4 @@
-//! Where other systems place a user: their hashes, to the bit.
+//! Bucket hashes of other flag systems, bit for bit.
 
 use md5::Md5;
 use serde_json::Value;

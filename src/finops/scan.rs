@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::base::bitmap;
 use crate::base::error::Result;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
@@ -292,7 +293,7 @@ impl<'a> ScanState<'a> {
             self.question.until.unwrap_or(Micros::MAX),
         );
         for row in 0..turns.n {
-            if turns.bad[row / 64] >> (row % 64) & 1 == 1 {
+            if bitmap::is_set(&turns.bad, row) {
                 continue;
             }
             let at = turns.at.values[row];

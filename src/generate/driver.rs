@@ -1,4 +1,4 @@
-//! Writes the generated data, or takes what is there.
+//! The driver of `sluice generate`: writes generated data, or reuses data that is complete.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One batch of raw columns, and the rows of it that cannot be used.
+//! One batch of raw columns, and its rows that cannot be used.
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;

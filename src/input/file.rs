@@ -1,4 +1,4 @@
-//! Files of a source: found, named, digested.
+//! The files of a source: search, names and digests.
 
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! File formats, by name.
+//! File formats, recognized by file name.
 
 use std::path::Path;
 

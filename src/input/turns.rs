@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::base::bitmap;
 use crate::base::error::{Error, Result};
 use crate::base::hash;
 use crate::base::time::Micros;
@@ -66,7 +67,7 @@ impl NameCodes<'_> {
             turns.release.values[*row] == release::UNKNOWN
                 && known.contains(&turns.at.values[*row])
                 && turns.is_shadow.values[*row] == 0
-                && turns.bad[row / 64] >> (row % 64) & 1 == 0
+                && !bitmap::is_set(&turns.bad, *row)
         };
         (0..turns.n).find(is_refused)
     }
@@ -105,16 +106,16 @@ impl Column {
 
     /// Whether a row has no value.
     pub(crate) fn is_absent(&self, row: usize) -> bool {
-        self.absent[row / 64] >> (row % 64) & 1 == 1
+        bitmap::is_set(&self.absent, row)
     }
 
     /// Gives a row a value, or takes it away.
     pub(crate) fn put(&mut self, row: usize, value: Option<i64>) {
         self.n_absent -= usize::from(self.is_absent(row));
         self.values[row] = value.unwrap_or(self.missing);
-        self.absent[row / 64] &= !(1 << (row % 64));
+        bitmap::clear(&mut self.absent, row);
         if value.is_none() {
-            self.absent[row / 64] |= 1 << (row % 64);
+            bitmap::set(&mut self.absent, row);
             self.n_absent += 1;
         }
     }
@@ -126,7 +127,7 @@ impl Column {
             let value = value(row);
             self.values[row] = value.unwrap_or(self.missing);
             if value.is_none() {
-                self.absent[row / 64] |= 1 << (row % 64);
+                bitmap::set(&mut self.absent, row);
                 self.n_absent += 1;
             }
         }
@@ -345,10 +346,10 @@ impl TrafficReader {
                 .iter_mut()
                 .zip(&spellings)
                 .for_each(|(names, spellings)| spellings.take(names));
-            let is_odd = turns.at.n_absent > 0
+            let is_unsupported = turns.at.n_absent > 0
                 || turns.user.values[..n].contains(&(hash::EMPTY as i64))
                 || names.find_refused(turns).is_some();
-            if is_odd {
+            if is_unsupported {
                 return Err(Stopped::Unsupported);
             }
             on_turns(turns).map_err(Stopped::Failed)?;
@@ -531,7 +532,7 @@ impl Turns {
         }
         self.bad = [0; STEP_WORDS];
         for row in (0..n).filter(|row| batch.faults.is_bad(start + row)) {
-            self.bad[row / 64] |= 1 << (row % 64);
+            bitmap::set(&mut self.bad, row);
         }
         match names.find_refused(self) {
             Some(row) => Err(unknown_release(batch, start + row, names, name_of_release)),
@@ -630,7 +631,7 @@ impl Turns {
         for (mine, theirs) in self.columns().zip(other.columns()) {
             mine.values[n] = theirs.values[row];
             if theirs.is_absent(row) {
-                mine.absent[n / 64] |= 1 << (n % 64);
+                bitmap::set(&mut mine.absent, n);
                 mine.n_absent += 1;
             }
         }

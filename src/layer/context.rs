@@ -1,4 +1,4 @@
-//! What layering needs to know.
+//! The inputs and settings that the layering passes share.
 
 use clap::ValueEnum;
 use std::path::Path;

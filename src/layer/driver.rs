@@ -1,4 +1,4 @@
-//! Layers a table of users.
+//! The driver of `sluice layer`: layers a table of users.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Rows that are left out of a part.
+//! Duplicate rows that are left out of a part.
 
 use arrow_array::BooleanArray;
 use std::collections::BTreeMap;

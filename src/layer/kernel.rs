@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
+use crate::base::bitmap;
 use crate::base::time;
 use crate::base::time::{Micros, SECOND};
 use crate::input::{
@@ -491,7 +492,7 @@ fn fill(
         out[at] = match values.filter(|values| values.is_valid(row)) {
             Some(values) => part(values.value(row)),
             None => {
-                absent[at / 64] |= 1 << (at % 64);
+                bitmap::set(absent, at);
                 n_absent += 1;
                 missing
             }

@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::bitmap;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::NameIndex;
 use crate::base::parquet_io::guard;
@@ -100,7 +101,7 @@ impl Changed {
         if self.words.len() <= word {
             self.words.resize(word + 1, 0);
         }
-        self.words[word] |= 1 << (row % 64);
+        bitmap::set(&mut self.words, row as usize);
     }
 
     fn holds(&self, row: u64) -> bool {

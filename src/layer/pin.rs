@@ -1,4 +1,4 @@
-//! The layer table that a plan pins.
+//! The check that a layer table is the one that the plan pins.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a night's layering found, for people and for the next stage's report.
+//! The summary of one night's layering, for people and for the report.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

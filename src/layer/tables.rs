@@ -1,4 +1,4 @@
-//! Feature and RFM tables as files.
+//! Feature tables and RFM tables, written as files.
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};

@@ -1,4 +1,4 @@
-//! A scenario: one study as one TOML file.
+//! The scenario document: [`Scenario`], and the overrides from the command line.
 
 use crate::base::time::Micros;
 use crate::metric::Metric;

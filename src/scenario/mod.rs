@@ -10,6 +10,7 @@ mod check_metrics;
 mod check_plan;
 mod check_policy;
 mod check_simulation;
+mod check_world;
 mod checker;
 mod document;
 mod input;

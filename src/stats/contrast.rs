@@ -1,4 +1,4 @@
-//! One planned test of an estimate, by z or t: statistic, p-value, interval, for each alternative.
+//! One planned z or t test of a difference: statistic, p-value and interval for each alternative.
 
 use crate::stats::difference::{Difference, Estimate, independent_variance, t_quantile, welch_df};
 use crate::stats::known::Reason;

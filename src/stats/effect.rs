@@ -1,4 +1,4 @@
-//! The difference between two arms, with its intervals.
+//! The effect of a treatment: a difference with its planned, anytime-valid and relative intervals.
 
 use serde::{Deserialize, Serialize};
 

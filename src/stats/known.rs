@@ -1,4 +1,4 @@
-//! "Not known" is a value.
+//! Values that may be unknown, with the reason.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

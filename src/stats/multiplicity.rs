@@ -1,4 +1,4 @@
-//! Many tests at once.
+//! Corrections of p-values for multiple tests.
 
 /// Holm's step-down adjustment: reject where the adjusted p-value is at most alpha, and no true hypothesis is rejected with
 /// probability above alpha. Order is kept.

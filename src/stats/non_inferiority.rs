@@ -1,4 +1,4 @@
-//! Is the candidate worse by more than a margin?
+//! Non-inferiority: whether the candidate is worse by more than a margin.
 
 use serde::{Deserialize, Serialize};
 

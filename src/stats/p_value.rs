@@ -1,4 +1,4 @@
-//! P-values, and the ends that an alternative leaves open.
+//! P-values, alternatives, and one-sided or two-sided interval ends.
 
 use crate::stats::dist::{ln_t_sf, t_sf};
 use crate::stats::known::{Interval, Reason};

@@ -1,4 +1,4 @@
-//! How surely all of k attempts succeed.
+//! The probability that all of k attempts succeed.
 
 use crate::stats::known::Reason;
 

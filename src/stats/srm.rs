@@ -1,4 +1,4 @@
-//! Sample ratio mismatch: do as many users come as were planned?
+//! Sample ratio mismatch: whether observed user counts match the planned ratio.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A bucket and a prefix in it. Calls wait for their answers.
+//! One bucket with a prefix: listing, reading and writing objects. Calls block.
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
