@@ -28,5 +28,7 @@ pub use prometheus::Prometheus;
 pub use table::{Part, Table};
 pub(crate) use traffic::{Link, Links};
 pub use traffic::{TrafficBatch, TrafficReader};
-pub(crate) use turns::{Column, NameCodes, Turns, color, decode_turns, encode_turns, release, rows_without};
+pub(crate) use turns::{
+    Column, NameCodes, Turns, decode_turns, encode_turns, release, rows_without, served_layer,
+};
 pub use users::{DEFAULT_TENANT, OnUsers, TagColumn, UserBatch, UserReader, tenant_at};

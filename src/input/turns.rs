@@ -43,11 +43,11 @@ pub(crate) mod release {
     pub(crate) const UNKNOWN: i64 = 2;
 }
 
-/// Codes of [`Turns::layer`] above the plan's layers.
-pub(crate) mod color {
-    /// The row was not colored.
+/// Codes of [`Turns::layer`] for rows without a layer of the plan.
+pub(crate) mod served_layer {
+    /// The row records no layer.
     pub(crate) const NONE: i64 = -1;
-    /// Colored with a layer that the plan does not have.
+    /// The row records a layer that the plan does not have.
     pub(crate) const UNKNOWN: i64 = -2;
 }
 
@@ -74,12 +74,12 @@ impl NameCodes<'_> {
 
     fn layer(&self, id: &[u8]) -> i64 {
         if id.is_empty() {
-            return color::NONE;
+            return served_layer::NONE;
         }
         self.layers
             .iter()
             .position(|layer| layer.as_bytes() == id)
-            .map_or(color::UNKNOWN, |idx| idx as i64)
+            .map_or(served_layer::UNKNOWN, |idx| idx as i64)
     }
 }
 
@@ -151,7 +151,7 @@ pub(crate) struct Turns {
     pub(crate) tenant: Column,
     /// See [`release`].
     pub(crate) release: Column,
-    /// Index of the layer, or a [`color`].
+    /// Index of the layer that production recorded, or a code of [`served_layer`].
     pub(crate) layer: Column,
     pub(crate) is_shadow: Column,
     pub(crate) is_eval: Column,
@@ -180,7 +180,7 @@ impl Turns {
             user: column(),
             tenant: Column::new(hash::hash_id(DEFAULT_TENANT.as_bytes()) as i64),
             release: Column::new(release::UNKNOWN),
-            layer: Column::new(color::NONE),
+            layer: Column::new(served_layer::NONE),
             is_shadow: column(),
             is_eval: column(),
             trace: column(),

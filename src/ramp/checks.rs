@@ -102,7 +102,7 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
                 .map(|idx| plan.layers[*idx].id.as_str())
                 .collect();
             if waits {
-                format!("waits until {} full", are(&waiting))
+                format!("waits until {} full", join_names(&waiting))
             } else {
                 "no layer has to be full first".into()
             }
@@ -515,7 +515,7 @@ fn show(value: f64, interval: Interval) -> String {
     )
 }
 
-fn are(names: &[&str]) -> String {
+fn join_names(names: &[&str]) -> String {
     match names {
         [one] => format!("{one} is"),
         many => format!("{} are", many.join(", ")),

@@ -89,7 +89,7 @@ impl BreakdownCells {
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn load(&mut self, earlier: &Breakdown, places: &Strata, sums: &Sums) -> Result<()> {
+    pub(super) fn load(&mut self, earlier: &Breakdown, strata: &Strata, sums: &Sums) -> Result<()> {
         for name in &earlier.values {
             self.names
                 .insert(hash::hash_id(name.as_bytes()) as i64, name.clone());
@@ -102,9 +102,9 @@ impl BreakdownCells {
                     earlier.values[*value as usize].as_bytes(),
                 ) as i64)),
             };
-            sums.unfinish(values[0], values, &mut slots);
-            let series = places.series(
-                places.place(cell.tenant, cell.layer),
+            sums.expand(values[0], values, &mut slots);
+            let series = strata.series(
+                strata.stratum(cell.tenant, cell.layer),
                 usize::from(cell.stage),
                 cell.arm,
             );
@@ -121,7 +121,7 @@ impl BreakdownCells {
     ///
     /// # Errors
     /// A sum that overflows, or too many values.
-    pub(super) fn finish(parts: Vec<Self>, places: &Strata, sums: &Sums) -> Result<Option<Breakdown>> {
+    pub(super) fn finish(parts: Vec<Self>, strata: &Strata, sums: &Sums) -> Result<Option<Breakdown>> {
         let Some((by, n_windows)) = parts.first().map(|part| (part.by.clone(), part.n_windows)) else {
             return Ok(None);
         };
@@ -169,7 +169,7 @@ impl BreakdownCells {
         all.check()?;
         let (mut cells, mut value_of) = (Cells::default(), Vec::new());
         SumTable::for_each_sorted(vec![all.cells], add, |key, slots| {
-            let cell = places.cell_key(key);
+            let cell = strata.cell_key(key);
             value_of.push(cell.window / n_windows);
             cells.keys.push(CellKey {
                 window: cell.window % n_windows,

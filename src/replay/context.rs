@@ -1,4 +1,4 @@
-//! TODO
+//! The inputs of a replay: the plan's context, the source files, and what all threads of a scan share.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::scenario::{OnBadRow, Plan, Source};
 /// What all threads of a scan share.
 pub(super) struct Scan<'a> {
     pub(super) ctx: &'a ReplayContext<'a>,
-    pub(super) places: Strata,
+    pub(super) strata: Strata,
     pub(super) sums: Sums,
     /// Candidate outcomes of logged requests, to be paired.
     pub(super) shadows: Option<Traces>,
@@ -60,7 +60,7 @@ pub struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// A log and a layer table, and nothing else.
-    pub fn of(traffic: Vec<TrafficReader>, layers: &'a Path) -> Self {
+    pub fn new(traffic: Vec<TrafficReader>, layers: &'a Path) -> Self {
         let (shadows, outcomes) = (Vec::new(), Vec::new());
         Self {
             traffic,
@@ -162,7 +162,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn of(inputs: &Inputs<'_>) -> Result<Self> {
+    pub(super) fn new(inputs: &Inputs<'_>) -> Result<Self> {
         let digests = |readers: &[TrafficReader]| {
             readers
                 .iter()
@@ -186,7 +186,7 @@ impl<'a> Scan<'a> {
     pub(super) fn new(
         ctx: &'a ReplayContext<'a>,
         inputs: &Inputs<'_>,
-        places: Strata,
+        strata: Strata,
         is_in_earlier: &dyn Fn(&Reading) -> bool,
     ) -> Result<Self> {
         let measured = measured_columns(ctx.metrics);
@@ -215,7 +215,7 @@ impl<'a> Scan<'a> {
         let outcomes = read(&inputs.outcomes, None, OnRepeat::Update)?;
         Ok(Self {
             ctx,
-            places,
+            strata,
             sums,
             shadows,
             outcomes,
@@ -239,7 +239,7 @@ impl<'a> Scan<'a> {
     }
 
     pub(super) fn n_windows(&self) -> u32 {
-        self.places.window_at(self.ctx.as_of.max(self.ctx.plan.start)) + 1
+        self.strata.window_at(self.ctx.as_of.max(self.ctx.plan.start)) + 1
     }
 
     pub(super) fn names(&self, seed: u64) -> NameCodes<'a> {

@@ -37,10 +37,10 @@ pub fn replay(
     }
     let layers = LayerTable::open(inputs.layers, ctx.plan)?;
     let tenants = layers.tenants()?;
-    let places = Strata::of_plan(ctx.plan, &tenants, ctx.as_of)?;
-    let sources = Sources::of(inputs)?;
-    let earlier = Earlier::open(ctx, inputs, &sources, &places, &tenants, layers.digest())?;
-    let scan = Scan::new(ctx, inputs, places, &|reading| {
+    let strata = Strata::from_plan(ctx.plan, &tenants, ctx.as_of)?;
+    let sources = Sources::new(inputs)?;
+    let earlier = Earlier::open(ctx, inputs, &sources, &strata, &tenants, layers.digest())?;
+    let scan = Scan::new(ctx, inputs, strata, &|reading| {
         earlier.as_ref().is_some_and(|earlier| earlier.has(reading))
     })?;
     let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
@@ -49,8 +49,8 @@ pub fn replay(
     if ctx.breakdowns.contains(&BreakdownBy::User) {
         breakdown::check_users(n_users, scan.n_windows())?;
     }
-    let (n_places, n_stages, n_windows) = (scan.places.len(), scan.places.max_stages(), scan.n_windows());
-    let user_bytes = Users::n_bytes(n_users, n_places, n_stages, n_windows);
+    let (n_strata, n_stages, n_windows) = (scan.strata.len(), scan.strata.max_stages(), scan.n_windows());
+    let user_bytes = Users::n_bytes(n_users, n_strata, n_stages, n_windows);
     let n_partitions = partition::n_partitions(n_users, user_bytes, inputs.memory_limit);
     if n_partitions > 1 {
         let job = partition::Job {
@@ -64,11 +64,11 @@ pub fn replay(
         };
         let mut scanned = partition::scan(&job, n_partitions)?;
         if let Some(earlier) = &earlier {
-            scanned.runs.push(earlier.users(n_places)?);
+            scanned.runs.push(earlier.users(n_strata)?);
         }
         return finish_cube(&scan, sources, earlier, scanned, folder);
     }
-    let new_users = || Users::new(n_users, n_places, n_stages, n_windows, u64::BITS);
+    let new_users = || Users::new(n_users, n_strata, n_stages, n_windows, u64::BITS);
     let (roster, users) = layers.load(tenants, &new_users)?;
     let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| {
         state.update(&scan, &users, turns)
@@ -76,7 +76,7 @@ pub fn replay(
     // Before anything else is counted, so that the users of both come from one list.
     let mut others: Vec<UserRow> = Vec::new();
     if let Some(earlier) = &earlier {
-        for user in earlier.users(n_places)? {
+        for user in earlier.users(n_strata)? {
             let user = user?;
             if !users.take_over(&user) {
                 others.push(user);
@@ -139,20 +139,20 @@ pub(super) fn finish_cube(
     check_distinct(&files)?;
     if let Some(earlier) = earlier {
         let mut state = ReplayState::new(scan);
-        files = earlier.load(files, &mut state, &scan.places, &scan.sums)?;
+        files = earlier.load(files, &mut state, &scan.strata, &scan.sums)?;
         states.push(state);
     }
     files.sort();
-    let finished = ReplayState::finish(states, &scan.places, &scan.sums)?;
-    runs.push(Box::new(finished.recolored.into_iter().map(Ok)));
-    let users = count_users(&*seen, runs, &scan.places, &folder.join(user_store::USERS))?;
+    let finished = ReplayState::finish(states, &scan.strata, &scan.sums)?;
+    runs.push(Box::new(finished.served_elsewhere.into_iter().map(Ok)));
+    let users = count_users(&*seen, runs, &scan.strata, &folder.join(user_store::USERS))?;
 
     let plan = scan.ctx.plan;
     let layers = scan
-        .places
+        .strata
         .stages
         .iter()
-        .zip(&roster.places)
+        .zip(&roster.strata)
         .zip(&users.n_exposed)
         .enumerate();
     let n_layers = plan.layers.len();
@@ -167,9 +167,9 @@ pub(super) fn finish_cube(
         layer_ids: plan.layers.iter().map(|layer| layer.id.clone()).collect(),
         layers: layers
             .map(
-                |(place, ((stages, [n_users, n_eligible]), n_exposed))| CubeLayer {
-                    tenant: (place / n_layers) as u32,
-                    layer: (place % n_layers) as u8,
+                |(stratum, ((stages, [n_users, n_eligible]), n_exposed))| CubeLayer {
+                    tenant: (stratum / n_layers) as u32,
+                    layer: (stratum % n_layers) as u8,
                     n_users: *n_users,
                     n_eligible: *n_eligible,
                     n_exposed: *n_exposed,
@@ -189,7 +189,7 @@ pub(super) fn finish_cube(
         breakdowns: finished.breakdowns,
         exposures: users.exposures,
         activity: users.activity,
-        sessions: session_rows(&finished.sessions, &scan.places),
+        sessions: session_rows(&finished.sessions, &scan.strata),
         latencies: finished.latencies,
     };
     user_store::write_sessions(folder, &finished.sessions)?;

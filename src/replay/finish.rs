@@ -19,7 +19,7 @@ use crate::scenario::Arm;
 pub(super) struct DistinctUsers {
     pub(super) exposures: Vec<ExposureRow>,
     pub(super) activity: Vec<ActivityRow>,
-    /// Users that the candidate ever answered, by place.
+    /// Users that the candidate ever answered, by stratum.
     pub(super) n_exposed: Vec<u64>,
 }
 
@@ -30,10 +30,10 @@ pub(super) struct DistinctUsers {
 pub(super) fn count_users(
     list: &dyn UserList,
     runs: Vec<UserRun<'_>>,
-    places: &Strata,
+    strata: &Strata,
     path: &Path,
 ) -> Result<DistinctUsers> {
-    let mut counter = Counter::new(places);
+    let mut counter = Counter::new(strata);
     let mut runs: Vec<Peekable<UserRun<'_>>> = runs.into_iter().map(Iterator::peekable).collect();
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
     UsersWriter::write(path, |writer| {
@@ -45,7 +45,7 @@ pub(super) fn count_users(
                     let users: Vec<UserRow> = (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len()))
                         .filter_map(|idx| list.get(idx))
                         .collect();
-                    let mut counter = Counter::new(places);
+                    let mut counter = Counter::new(strata);
                     users.iter().for_each(|user| counter.add(user));
                     counter.flush();
                     Ok((writer_batch(&users), counter))
@@ -86,8 +86,9 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
         for run in &mut runs {
             match run.peek() {
                 Some(Ok(user)) => {
-                    least =
-                        Some(least.map_or((user.row, user.place), |least| least.min((user.row, user.place))))
+                    least = Some(least.map_or((user.row, user.stratum), |least| {
+                        least.min((user.row, user.stratum))
+                    }))
                 }
                 // An error is handed over next.
                 Some(Err(_)) => least = Some((0, 0)),
@@ -97,8 +98,10 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
         let Some(least) = least else { return Ok(()) };
         let mut merged: Option<UserRow> = None;
         for run in &mut runs {
-            let is_next =
-                |user: &Result<UserRow>| user.as_ref().map_or(true, |user| (user.row, user.place) == least);
+            let is_next = |user: &Result<UserRow>| {
+                user.as_ref()
+                    .map_or(true, |user| (user.row, user.stratum) == least)
+            };
             while let Some(user) = run.next_if(is_next) {
                 let user = user?;
                 merged
@@ -117,7 +120,7 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
 }
 
 struct Counter<'a> {
-    places: &'a Strata,
+    strata: &'a Strata,
     exposures: SumTable<u64>,
     activity: SumTable<u64>,
     n_exposed: Vec<u64>,
@@ -128,12 +131,12 @@ struct Counter<'a> {
 }
 
 impl<'a> Counter<'a> {
-    fn new(places: &'a Strata) -> Self {
+    fn new(strata: &'a Strata) -> Self {
         Self {
-            places,
+            strata,
             exposures: SumTable::new(6),
             activity: SumTable::new(1),
-            n_exposed: vec![0; places.len()],
+            n_exposed: vec![0; strata.len()],
             keys: Vec::new(),
             added: Vec::new(),
             active: Vec::new(),
@@ -168,19 +171,19 @@ impl<'a> Counter<'a> {
                     _ => [1, 0, 0, is_new, 0, 0],
                 });
             self.keys.push(Strata::key(
-                self.places.series(user.place, stage as usize, Arm::Baseline),
+                self.strata.series(user.stratum, stage as usize, Arm::Baseline),
                 0,
                 group,
             ));
         }
         if user.seen.last > 0 {
             self.active.push(Strata::key(
-                self.places.series(user.place, 0, Arm::Baseline),
+                self.strata.series(user.stratum, 0, Arm::Baseline),
                 user.seen.last - 1,
                 group,
             ));
         }
-        self.n_exposed[user.place as usize] += u64::from(candidate != 0);
+        self.n_exposed[user.stratum as usize] += u64::from(candidate != 0);
         if self.keys.len() >= 1_024 || self.active.len() >= 1_024 {
             self.flush();
         }
@@ -208,7 +211,7 @@ impl<'a> Counter<'a> {
         let (mut exposures, mut activity) = (Vec::new(), Vec::new());
         let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
         let Ok(()) = SumTable::for_each_sorted(vec![self.exposures], add, |key, n| {
-            let key = self.places.cell_key(key);
+            let key = self.strata.cell_key(key);
             let users = Exposure {
                 n_baseline: n[0],
                 n_candidate: n[1],
@@ -226,7 +229,7 @@ impl<'a> Counter<'a> {
             });
         });
         let Ok(()) = SumTable::for_each_sorted(vec![self.activity], add, |key, n| {
-            let key = self.places.cell_key(key);
+            let key = self.strata.cell_key(key);
             let CellKey {
                 tenant,
                 layer,

@@ -17,7 +17,7 @@ use crate::scenario::Plan;
 /// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail twice.
 pub(super) const MAX_SEEDS: u64 = 4;
 
-/// A layer table, read once: names of tenants, users of each place.
+/// A layer table, read once: names of tenants, users of each stratum.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerTableInfo {
     /// Digest of the file.
@@ -26,8 +26,8 @@ pub(crate) struct LayerTableInfo {
     pub(crate) tenants: Vec<String>,
     /// Seed under which no two users look alike.
     pub(super) seed: u64,
-    /// Users and eligible users by place.
-    pub(super) places: Vec<[u64; 2]>,
+    /// Users and eligible users by stratum.
+    pub(super) strata: Vec<[u64; 2]>,
 }
 
 /// A layer table and how to read it.
@@ -203,9 +203,9 @@ impl<'a> LayerTable<'a> {
                     hash::hash_id(tenant.as_bytes()),
                     hash::hash_user_id(id.as_bytes(), seed),
                 );
-                let place = tenant_idx * self.plan.layers.len() as u32 + layer as u32;
+                let stratum = tenant_idx * self.plan.layers.len() as u32 + layer as u32;
                 let user = User {
-                    place,
+                    stratum,
                     eligible: rows.eligible.value(row),
                     bucket: self.plan.profile.bucket(id),
                 };
@@ -275,7 +275,7 @@ impl<'a> LayerTable<'a> {
                 hash: hash::join(tenant[row][1], id[row][0]),
                 row: (part.first_row as usize + start + row) as u32,
                 user: User {
-                    place: tenant[row][0] as u32 * n_layers + layer[row] as u32,
+                    stratum: tenant[row][0] as u32 * n_layers + layer[row] as u32,
                     eligible: eligible[row] == 1,
                     bucket: id[row][1] as u16,
                 },
@@ -304,12 +304,12 @@ impl<'a> LayerTable<'a> {
         tenants: Vec<String>,
         new_users: &dyn Fn() -> Users,
     ) -> Result<(LayerTableInfo, Users)> {
-        let n_places = tenants.len() * self.plan.layers.len();
+        let n_strata = tenants.len() * self.plan.layers.len();
         for seed in 0..MAX_SEEDS {
             let users = new_users();
             let alike = Mutex::new(Vec::new());
-            let places: Vec<[AtomicU64; 2]> =
-                (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+            let strata: Vec<[AtomicU64; 2]> =
+                (0..n_strata).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
             self.for_each(&tenants, seed, &|keys| {
                 users
                     .index
@@ -319,13 +319,13 @@ impl<'a> LayerTable<'a> {
                 for key in keys {
                     users.put(key.row as usize, key.user);
                 }
-                count_places(&places, keys);
+                count_strata(&strata, keys);
                 Ok(())
             })?;
             let alike = lock::into_inner(alike);
             self.check_unique(&alike)?;
             if alike.is_empty() {
-                let places = places
+                let strata = strata
                     .into_iter()
                     .map(|counts| counts.map(AtomicU64::into_inner))
                     .collect();
@@ -333,7 +333,7 @@ impl<'a> LayerTable<'a> {
                     digest: self.digest.clone(),
                     tenants,
                     seed,
-                    places,
+                    strata,
                 };
                 return Ok((roster, users));
             }
@@ -384,17 +384,17 @@ impl<'a> LayerTable<'a> {
     }
 }
 
-/// Adds users to the counts of their places.
-pub(super) fn count_places(places: &[[AtomicU64; 2]], keys: &[UserKey]) {
-    // Most users of a row group share a few places: one addition a place and row group.
+/// Adds users to the counts of their strata.
+pub(super) fn count_strata(strata: &[[AtomicU64; 2]], keys: &[UserKey]) {
+    // Most users of a row group share a few strata: one addition a stratum and row group.
     let mut counts: HashMap<u32, [u64; 2]> = HashMap::new();
     for key in keys {
-        let count = counts.entry(key.user.place).or_default();
+        let count = counts.entry(key.user.stratum).or_default();
         count[0] += 1;
         count[1] += u64::from(key.user.eligible);
     }
-    for (place, [n_users, n_eligible]) in counts {
-        places[place as usize][0].fetch_add(n_users, Ordering::Relaxed);
-        places[place as usize][1].fetch_add(n_eligible, Ordering::Relaxed);
+    for (stratum, [n_users, n_eligible]) in counts {
+        strata[stratum as usize][0].fetch_add(n_users, Ordering::Relaxed);
+        strata[stratum as usize][1].fetch_add(n_eligible, Ordering::Relaxed);
     }
 }

@@ -35,7 +35,7 @@ impl Earlier {
         ctx: &ReplayContext<'_>,
         inputs: &Inputs<'_>,
         sources: &Sources,
-        places: &Strata,
+        strata: &Strata,
         tenants: &[String],
         layers_digest: &str,
     ) -> Result<Option<Self>> {
@@ -88,7 +88,7 @@ impl Earlier {
                     cube.as_of,
                 )
         });
-        if !same_history || cube.layers.len() != places.len() {
+        if !same_history || cube.layers.len() != strata.len() {
             return differs("operations");
         }
         if !cube
@@ -194,10 +194,10 @@ impl Earlier {
         &self,
         scanned: Vec<CubeSource>,
         state: &mut ReplayState,
-        places: &Strata,
+        strata: &Strata,
         sums: &Sums,
     ) -> Result<Vec<CubeSource>> {
-        state.load(&self.cube, places, sums)?;
+        state.load(&self.cube, strata, sums)?;
         let mut files = self.cube.sources.clone();
         for file in scanned {
             let Some(known) = files
@@ -216,7 +216,7 @@ impl Earlier {
             known.file.name = file.file.name;
         }
         if self.cube.counts_sessions {
-            load_sessions(&self.folder, &Strata::of_cube(&self.cube), places, state)?;
+            load_sessions(&self.folder, &Strata::from_cube(&self.cube), strata, state)?;
         }
         Ok(files)
     }
@@ -225,8 +225,8 @@ impl Earlier {
     ///
     /// # Errors
     /// A folder that is not a whole cube.
-    pub(super) fn users(&self, n_places: usize) -> Result<UserRun<'static>> {
-        user_store::read_users(&self.folder, n_places)
+    pub(super) fn users(&self, n_strata: usize) -> Result<UserRun<'static>> {
+        user_store::read_users(&self.folder, n_strata)
     }
 }
 
@@ -235,16 +235,20 @@ fn load_sessions(folder: &Path, theirs: &Strata, mine: &Strata, state: &mut Repl
     user_store::read_sessions(folder, &mut |series, session| {
         let key = theirs.cell_key(Strata::key(series, 0, 0));
         state.load_session(
-            mine.series(mine.place(key.tenant, key.layer), usize::from(key.stage), key.arm),
+            mine.series(
+                mine.stratum(key.tenant, key.layer),
+                usize::from(key.stage),
+                key.arm,
+            ),
             session,
         );
     })
 }
 
 /// Counts of sessions by series.
-pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, places: &Strata) -> Vec<SessionRow> {
+pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, strata: &Strata) -> Vec<SessionRow> {
     let row = |(series, hashes): (&u32, &Vec<u64>)| {
-        let key = places.cell_key(Strata::key(*series, 0, 0));
+        let key = strata.cell_key(Strata::key(*series, 0, 0));
         SessionRow {
             tenant: key.tenant,
             layer: key.layer,
@@ -284,25 +288,25 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     for (idx, measure) in measures.iter_mut().enumerate() {
         measure.present = cubes.iter().any(|cube| cube.measures[idx].present);
     }
-    let (places, sums) = (Strata::of_cube(first), Sums::of_measures(measures));
+    let (strata, sums) = (Strata::from_cube(first), Sums::from_measures(measures));
     let by: Vec<BreakdownBy> = first
         .breakdowns
         .iter()
         .map(|breakdown| breakdown.by.clone())
         .collect();
-    let mut state = ReplayState::empty(&sums, first.as_of, &by, places.window_at(first.as_of) + 1);
+    let mut state = ReplayState::empty(&sums, first.as_of, &by, strata.window_at(first.as_of) + 1);
     for (cube, folder) in cubes.iter().zip(folders) {
-        state.load(cube, &places, &sums)?;
+        state.load(cube, &strata, &sums)?;
         if cube.counts_sessions {
-            load_sessions(folder, &places, &places, &mut state)?;
+            load_sessions(folder, &strata, &strata, &mut state)?;
         }
     }
     let runs = folders
         .iter()
-        .map(|folder| user_store::read_users(folder, places.len()))
+        .map(|folder| user_store::read_users(folder, strata.len()))
         .collect::<Result<Vec<_>>>()?;
-    let users = count_users(&NoUsers, runs, &places, &out.join(user_store::USERS))?;
-    let finished = ReplayState::finish(vec![state], &places, &sums)?;
+    let users = count_users(&NoUsers, runs, &strata, &out.join(user_store::USERS))?;
+    let finished = ReplayState::finish(vec![state], &strata, &sums)?;
     let mut cube = first.clone();
     for (layer, n_exposed) in cube.layers.iter_mut().zip(&users.n_exposed) {
         layer.n_exposed = *n_exposed;
@@ -316,7 +320,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         breakdowns: finished.breakdowns,
         exposures: users.exposures,
         activity: users.activity,
-        sessions: session_rows(&finished.sessions, &places),
+        sessions: session_rows(&finished.sessions, &strata),
         latencies: finished.latencies,
         ..cube
     };

@@ -17,7 +17,7 @@ use crate::base::{hash, lock};
 use crate::input::{Turns, decode_turns, encode_turns};
 use crate::replay::context::{Inputs, Scan};
 use crate::replay::finish::NoUsers;
-use crate::replay::layer_table::{LayerTable, LayerTableInfo, MAX_SEEDS, count_places};
+use crate::replay::layer_table::{LayerTable, LayerTableInfo, MAX_SEEDS, count_strata};
 use crate::replay::scan::{LogPart, Scanned, Share};
 use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun};
 use crate::replay::state::ReplayState;
@@ -126,12 +126,12 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
         ..
     } = *job;
     let mut keys = Partitions::create(near, n, 0)?;
-    let places = deal_users(layers, tenants, seed, n, scan.places.len(), &keys)?;
+    let strata = deal_users(layers, tenants, seed, n, scan.strata.len(), &keys)?;
     let roster = LayerTableInfo {
         digest: layers.digest().to_owned(),
         tenants: tenants.to_vec(),
         seed,
-        places,
+        strata,
     };
 
     let mut blocks = Partitions::create(near, n * n_lanes(n), MAX_PARTITIONS)?;
@@ -146,12 +146,12 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
         let mut alike = Vec::new();
         let users = Users::new(
             users.len(),
-            scan.places.len(),
-            scan.places.max_stages(),
+            scan.strata.len(),
+            scan.strata.max_stages(),
             scan.n_windows(),
             u64::BITS,
         )
-        .of_keys(&users, &mut alike);
+        .with_keys(&users, &mut alike);
         if !alike.is_empty() {
             layers.check_unique(&alike)?;
             return Ok(None);
@@ -175,18 +175,18 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     }))
 }
 
-/// Deals the users; returns how many each place has.
+/// Deals the users; returns how many each stratum has.
 fn deal_users(
     layers: &LayerTable<'_>,
     tenants: &[String],
     seed: u64,
     n: usize,
-    n_places: usize,
+    n_strata: usize,
     keys: &Partitions<'_>,
 ) -> Result<Vec<[u64; 2]>> {
-    let places: Vec<[AtomicU64; 2]> = (0..n_places).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+    let strata: Vec<[AtomicU64; 2]> = (0..n_strata).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
     layers.for_each(tenants, seed, &|users| {
-        count_places(&places, users);
+        count_strata(&strata, users);
         let mut dealt: Vec<Vec<u8>> = vec![Vec::new(); n];
         for user in users {
             let bytes = &mut dealt[partition_of(user.hash, n)];
@@ -199,7 +199,7 @@ fn deal_users(
             .enumerate()
             .try_for_each(|(partition, bytes)| keys.append(partition, bytes))
     })?;
-    Ok(places
+    Ok(strata
         .into_iter()
         .map(|counts| counts.map(AtomicU64::into_inner))
         .collect())
@@ -298,7 +298,7 @@ fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> 
     let mut bytes = Vec::new();
     for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
         bytes.extend_from_slice(&user.row.to_le_bytes());
-        bytes.extend_from_slice(&(u64::from(user.place) << 16 | u64::from(user.bucket)).to_le_bytes());
+        bytes.extend_from_slice(&(u64::from(user.stratum) << 16 | u64::from(user.bucket)).to_le_bytes());
         user.seen
             .stages
             .iter()
@@ -333,7 +333,7 @@ fn seen_run(file: File, near: &Path) -> UserRun<'static> {
         };
         Some(Ok(UserRow {
             row: number(&bytes, 0) as u32,
-            place: (packed >> 16) as u32,
+            stratum: (packed >> 16) as u32,
             bucket: packed as u16,
             seen,
         }))

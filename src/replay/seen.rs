@@ -23,12 +23,12 @@ pub(super) struct UserRow {
     /// Row in the layer table.
     pub(super) row: u32,
     /// Tenant times layers plus the layer that the user was served under.
-    pub(super) place: u32,
+    pub(super) stratum: u32,
     pub(super) bucket: u16,
     pub(super) seen: UserExposure,
 }
 
-/// Users in ascending order of row and place.
+/// Users in ascending order of row and stratum.
 pub(super) type UserRun<'a> = Box<dyn Iterator<Item = Result<UserRow>> + 'a>;
 
 /// Users that lie in memory, in row order, read from any place on.

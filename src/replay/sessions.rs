@@ -19,7 +19,7 @@ struct Set {
 }
 
 impl Set {
-    fn settle(&mut self) {
+    fn refill(&mut self) {
         self.hashes.sort_unstable();
         self.hashes.dedup();
         self.n_sorted = self.hashes.len();
@@ -32,7 +32,7 @@ impl Sessions {
         let set = self.by_series.entry(series).or_default();
         set.hashes.push(session);
         if set.hashes.len() >= 2 * set.n_sorted + UNSORTED {
-            set.settle();
+            set.refill();
         }
     }
 
@@ -40,13 +40,13 @@ impl Sessions {
         for (series, more) in other.by_series {
             let set = self.by_series.entry(series).or_default();
             set.hashes.extend(more.hashes);
-            set.settle();
+            set.refill();
         }
     }
 
     /// The hashes of each series, sorted and distinct.
     pub(super) fn finish(mut self) -> BTreeMap<u32, Vec<u64>> {
-        self.by_series.values_mut().for_each(Set::settle);
+        self.by_series.values_mut().for_each(Set::refill);
         self.by_series
             .into_iter()
             .map(|(series, set)| (series, set.hashes))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::error::Result;
 use crate::base::time::Micros;
 use crate::bucket::group_of;
-use crate::input::{Turns, color, release, rows_without};
+use crate::input::{Turns, release, rows_without, served_layer};
 use crate::replay::breakdown::BreakdownCells;
 use crate::replay::context::Scan;
 use crate::replay::cube::{Breakdown, CellKey, Cells, Cube, LatencyRow, RowCounts};
@@ -35,8 +35,8 @@ pub(super) struct ReplayState {
     latencies: SumTable<i64>,
     breakdowns: Vec<BreakdownCells>,
     pub(super) counts: RowCounts,
-    /// Users who were served under another layer than their own, by row and place.
-    recolored: HashMap<(u32, u32), (User, UserExposure)>,
+    /// Users who were served under another layer than their own, by row and stratum.
+    served_elsewhere: HashMap<(u32, u32), (User, UserExposure)>,
     sessions: Sessions,
     as_of: Micros,
     buffers: Buffers,
@@ -87,7 +87,7 @@ impl ReplayState {
                 .map(|by| BreakdownCells::new(by, n_windows, sums.n_slots))
                 .collect(),
             counts: RowCounts::default(),
-            recolored: HashMap::new(),
+            served_elsewhere: HashMap::new(),
             sessions: Sessions::default(),
             as_of,
             buffers: Buffers::default(),
@@ -152,7 +152,7 @@ impl ReplayState {
             outcomes.update(turns, &self.buffers.rows);
         }
         self.find_users(users, turns);
-        self.place(scan, users, turns);
+        self.assign(scan, users, turns);
         let Buffers {
             turns: placed,
             keys,
@@ -188,7 +188,7 @@ impl ReplayState {
 
     /// Sorts out whose rows are in which arm, and marks where users were seen.
     #[inline(never)]
-    fn place(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) {
+    fn assign(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) {
         let Buffers {
             rows,
             found,
@@ -196,7 +196,7 @@ impl ReplayState {
             ..
         } = &mut self.buffers;
         let counts = &mut self.counts;
-        let (places, profile) = (&scan.places, &scan.ctx.plan.profile);
+        let (strata, profile) = (&scan.strata, &scan.ctx.plan.profile);
         let is_recomputable = profile.is_recomputable();
         placed.clear();
         for (idx, (row, user_idx)) in rows.iter().zip(found.iter()).enumerate() {
@@ -222,22 +222,22 @@ impl ReplayState {
                 counts.n_ineligible_candidate += u64::from(arm == Arm::Candidate);
                 continue;
             }
-            let place = match turns.layer.values[at] {
-                color::NONE => user.place,
-                color::UNKNOWN => {
+            let stratum = match turns.layer.values[at] {
+                served_layer::NONE => user.stratum,
+                served_layer::UNKNOWN => {
                     counts.n_layer_differs += 1;
-                    user.place
+                    user.stratum
                 }
                 layer => {
-                    // The color decided the ratio that the user was served under.
-                    let place = places.sibling(user.place, layer as u8);
-                    counts.n_layer_differs += u64::from(place != user.place);
-                    place
+                    // The recorded layer decided the ratio that the user was served under.
+                    let stratum = strata.sibling(user.stratum, layer as u8);
+                    counts.n_layer_differs += u64::from(stratum != user.stratum);
+                    stratum
                 }
             };
             let instant = turns.at.values[at];
-            let stage = places.stage_at(place, instant);
-            let ratio = places.stages[place as usize][stage].ratio;
+            let stage = strata.stage_at(stratum, instant);
+            let ratio = strata.stages[stratum as usize][stage].ratio;
             let is_reached = ratio.reaches(user.bucket);
             counts.n_misassigned += u64::from(is_recomputable && is_reached != (arm == Arm::Candidate));
             if turns.propensity.n_absent < turns.n && !turns.propensity.is_absent(at) {
@@ -253,18 +253,18 @@ impl ReplayState {
                 Arm::Baseline => counts.n_baseline += 1,
                 Arm::Candidate => counts.n_candidate += 1,
             }
-            let window = places.window_at(instant);
-            if place == user.place {
+            let window = strata.window_at(instant);
+            if stratum == user.stratum {
                 users.mark(*user_idx, stage, arm as usize, window);
             } else {
                 let (_, seen) = self
-                    .recolored
-                    .entry((users.row(*user_idx), place))
+                    .served_elsewhere
+                    .entry((users.row(*user_idx), stratum))
                     .or_insert((user, UserExposure::default()));
                 seen.stages[arm as usize] |= 1 << stage;
                 seen.last = seen.last.max(window + 1);
             }
-            let series = places.series(place, stage, arm);
+            let series = strata.series(stratum, stage, arm);
             placed.push(Turn {
                 row: *row,
                 user: *user_idx,
@@ -458,7 +458,7 @@ fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) 
     Ok(())
 }
 
-/// What a state comes to.
+/// The result of a scan.
 pub(super) struct Finished {
     pub(super) cells: Cells,
     pub(super) pairs: Cells,
@@ -466,7 +466,7 @@ pub(super) struct Finished {
     pub(super) breakdowns: Vec<Breakdown>,
     pub(super) counts: RowCounts,
     /// Users who were served under another layer than their own, in order.
-    pub(super) recolored: Vec<UserRow>,
+    pub(super) served_elsewhere: Vec<UserRow>,
     pub(super) sessions: BTreeMap<u32, Vec<u64>>,
 }
 
@@ -475,21 +475,21 @@ impl ReplayState {
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn load(&mut self, cube: &Cube, places: &Strata, sums: &Sums) -> Result<()> {
+    pub(super) fn load(&mut self, cube: &Cube, strata: &Strata, sums: &Sums) -> Result<()> {
         let mut row = Vec::new();
         for (mine, theirs) in [(&mut self.cells, &cube.cells), (&mut self.pairs, &cube.pairs)] {
             let mut slots = vec![0; sums.n_slots];
             for (key, values) in theirs.iter() {
-                sums.unfinish(values[0], values, &mut slots);
-                mine.rows(&[places.key_of(key)], &mut row);
+                sums.expand(values[0], values, &mut slots);
+                mine.rows(&[strata.key_of(key)], &mut row);
                 for (sum, more) in mine.sums_mut(row[0]).iter_mut().zip(&slots) {
                     *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
                 }
             }
         }
         for (key, n) in &cube.latencies {
-            let series = places.series(
-                places.place(key.tenant, key.layer),
+            let series = strata.series(
+                strata.stratum(key.tenant, key.layer),
                 usize::from(key.stage),
                 key.arm,
             );
@@ -500,7 +500,7 @@ impl ReplayState {
             self.latencies.sums_mut(row[0])[usize::from(key.bin % OCTAVE)] += *n as i64;
         }
         for (mine, theirs) in self.breakdowns.iter_mut().zip(&cube.breakdowns) {
-            mine.load(theirs, places, sums)?;
+            mine.load(theirs, strata, sums)?;
         }
         self.counts.merge(cube.counts.clone());
         Ok(())
@@ -520,7 +520,7 @@ impl ReplayState {
     ///
     /// # Errors
     /// A sum that overflows.
-    pub(super) fn finish(states: Vec<Self>, places: &Strata, sums: &Sums) -> Result<Finished> {
+    pub(super) fn finish(states: Vec<Self>, strata: &Strata, sums: &Sums) -> Result<Finished> {
         let add = |a: i64, b: i64| a.checked_add(b).ok_or_else(|| overflow("a cell"));
         let finish_cells = |parts: Vec<SumTable<i64>>| -> Result<Cells> {
             let mut cells = Cells::default();
@@ -528,7 +528,7 @@ impl ReplayState {
             cells.keys.reserve_exact(n_most);
             cells.values.reserve_exact(n_most * sums.measures.len());
             SumTable::for_each_sorted(parts, add, |key, slots| {
-                cells.keys.push(places.cell_key(key));
+                cells.keys.push(strata.cell_key(key));
                 sums.finish(slots, &mut cells.values);
             })?;
             Ok(cells)
@@ -548,7 +548,7 @@ impl ReplayState {
             octaves.push(state.latencies);
             counts.merge(state.counts);
             sessions.merge(state.sessions);
-            for (key, (user, more)) in state.recolored {
+            for (key, (user, more)) in state.served_elsewhere {
                 seen.entry(key)
                     .or_insert((user, UserExposure::default()))
                     .1
@@ -565,7 +565,7 @@ impl ReplayState {
                 arm,
                 window: octave,
                 group,
-            } = places.cell_key(key);
+            } = strata.cell_key(key);
             for (bin, n) in counts.iter().enumerate().filter(|(_, n)| **n != 0) {
                 let bin = octave as u16 * OCTAVE + bin as u16;
                 latencies.push((
@@ -582,17 +582,17 @@ impl ReplayState {
             }
         })?;
         latencies.sort_unstable();
-        let user_row = |((row, place), (user, seen)): ((u32, u32), (User, UserExposure))| UserRow {
+        let user_row = |((row, stratum), (user, seen)): ((u32, u32), (User, UserExposure))| UserRow {
             row,
-            place,
+            stratum,
             bucket: user.bucket,
             seen,
         };
-        let mut recolored: Vec<UserRow> = seen.into_iter().map(user_row).collect();
-        recolored.sort_unstable_by_key(|user| (user.row, user.place));
+        let mut served_elsewhere: Vec<UserRow> = seen.into_iter().map(user_row).collect();
+        served_elsewhere.sort_unstable_by_key(|user| (user.row, user.stratum));
         let mut breakdowns = Vec::new();
         for parts in broken {
-            breakdowns.extend(BreakdownCells::finish(parts, places, sums)?);
+            breakdowns.extend(BreakdownCells::finish(parts, strata, sums)?);
         }
         Ok(Finished {
             cells,
@@ -600,7 +600,7 @@ impl ReplayState {
             latencies,
             breakdowns,
             counts,
-            recolored,
+            served_elsewhere,
             sessions: sessions.finish(),
         })
     }

@@ -111,9 +111,9 @@ impl CubeDocument {
                 && (1..=MAX_STAGES).contains(&layer.stages.len())
         };
         let n_stages = |tenant: u32, layer: u8| {
-            let place = tenant as usize * n_layers + usize::from(layer);
+            let stratum = tenant as usize * n_layers + usize::from(layer);
             if usize::from(layer) < n_layers {
-                self.layers.get(place).map_or(0, |layer| layer.stages.len())
+                self.layers.get(stratum).map_or(0, |layer| layer.stages.len())
             } else {
                 0
             }

@@ -11,13 +11,14 @@ const GROUP_BITS: u32 = 9;
 const WINDOW_BITS: u32 = 32;
 const SERIES_BITS: u32 = 64 - GROUP_BITS - WINDOW_BITS;
 
-/// The stages of every tenant's layers, and their numbers. A place is a tenant's layer; a series is a release in a stage of a place.
+/// The stages of every tenant's layers, and their numbers. A stratum is a tenant's layer.
+/// A series is a release in a stage of a stratum.
 #[derive(Debug, Clone)]
 pub(super) struct Strata {
     pub(super) n_layers: usize,
-    /// By place: tenant by tenant, layer by layer.
+    /// By stratum: tenant by tenant, layer by layer.
     pub(super) stages: Vec<Vec<Stage>>,
-    /// Number of each place's first series; behind the last, the number of all.
+    /// Number of each stratum's first series; behind the last, the number of all.
     first_series: Vec<u32>,
     start: Micros,
     window: Micros,
@@ -25,39 +26,39 @@ pub(super) struct Strata {
 }
 
 impl Strata {
-    /// The places of some tenants under a plan.
+    /// The strata of some tenants under a plan.
     ///
     /// # Errors
     /// More stages than a user's bits, or more series or windows than a key holds.
-    pub(super) fn of_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
+    pub(super) fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
         let of_tenant = |tenant: &String| {
             (0..plan.layers.len())
                 .map(|idx| stages_of(plan, tenant, idx, as_of))
                 .collect::<Vec<_>>()
         };
         let stages: Vec<Vec<Stage>> = tenants.iter().flat_map(of_tenant).collect();
-        if let Some(place) = stages.iter().position(|stages| stages.len() > MAX_STAGES) {
-            let id = &plan.layers[place % plan.layers.len()].id;
-            let found = stages[place].len();
+        if let Some(stratum) = stages.iter().position(|stages| stages.len() > MAX_STAGES) {
+            let id = &plan.layers[stratum % plan.layers.len()].id;
+            let found = stages[stratum].len();
             return Err(Error::usage(format!(
                 "expected at most {MAX_STAGES} ratio changes a layer, found {found} in \"{id}\""
             )));
         }
         let n_windows = (as_of - plan.start) / plan.window;
-        let places = Self::new(plan.layers.len(), stages, plan.start, plan.window);
-        if places.n_series() >= 1 << SERIES_BITS || n_windows > i64::from(u32::MAX - 1) {
+        let strata = Self::new(plan.layers.len(), stages, plan.start, plan.window);
+        if strata.n_series() >= 1 << SERIES_BITS || n_windows > i64::from(u32::MAX - 1) {
             return Err(Error::usage(format!(
                 "expected fewer than {} tenants x layers x stages and 2^32 windows, found {} and {n_windows}",
                 1 << (SERIES_BITS - 1),
-                places.n_series() / 2,
+                strata.n_series() / 2,
             ))
             .hint("use a longer plan.window_minutes, or a scenario for fewer tenants"));
         }
-        Ok(places)
+        Ok(strata)
     }
 
-    /// The places of a cube.
-    pub(super) fn of_cube(cube: &Cube) -> Self {
+    /// The strata of a cube.
+    pub(super) fn from_cube(cube: &Cube) -> Self {
         let stages = cube.layers.iter().map(|layer| layer.stages.clone()).collect();
         Self::new(cube.layer_ids.len(), stages, cube.start, cube.window)
     }
@@ -86,15 +87,15 @@ impl Strata {
         self.first_series.last().copied().unwrap_or(0)
     }
 
-    /// Most stages of any place.
+    /// Most stages of any stratum.
     pub(super) fn max_stages(&self) -> usize {
         self.stages.iter().map(Vec::len).max().unwrap_or(0)
     }
 
     /// Stage of an instant, which is not before the plan's start.
     #[inline]
-    pub(super) fn stage_at(&self, place: u32, at: Micros) -> usize {
-        let stages = &self.stages[place as usize];
+    pub(super) fn stage_at(&self, stratum: u32, at: Micros) -> usize {
+        let stages = &self.stages[stratum as usize];
         // Layers have few stages; most rows are of late ones.
         let mut stage = stages.len() - 1;
         while stage > 0 && stages[stage].start > at {
@@ -114,8 +115,8 @@ impl Strata {
     }
 
     #[inline]
-    pub(super) fn series(&self, place: u32, stage: usize, arm: Arm) -> u32 {
-        self.first_series[place as usize] + 2 * stage as u32 + arm as u32
+    pub(super) fn series(&self, stratum: u32, stage: usize, arm: Arm) -> u32 {
+        self.first_series[stratum as usize] + 2 * stage as u32 + arm as u32
     }
 
     #[inline]
@@ -132,11 +133,11 @@ impl Strata {
     /// What a key stands for.
     pub(super) fn cell_key(&self, key: u64) -> CellKey {
         let series = (key >> (WINDOW_BITS + GROUP_BITS)) as u32;
-        let place = self.first_series.partition_point(|first| *first <= series) - 1;
-        let within = series - self.first_series[place];
+        let stratum = self.first_series.partition_point(|first| *first <= series) - 1;
+        let within = series - self.first_series[stratum];
         CellKey {
-            tenant: (place / self.n_layers) as u32,
-            layer: (place % self.n_layers) as u8,
+            tenant: (stratum / self.n_layers) as u32,
+            layer: (stratum % self.n_layers) as u8,
             stage: (within / 2) as u8,
             arm: if within.is_multiple_of(2) {
                 Arm::Baseline
@@ -148,20 +149,20 @@ impl Strata {
         }
     }
 
-    /// The place of another layer of the same tenant.
+    /// The stratum of another layer of the same tenant.
     #[inline]
-    pub(super) fn sibling(&self, place: u32, layer: u8) -> u32 {
+    pub(super) fn sibling(&self, stratum: u32, layer: u8) -> u32 {
         if self.stages.len() == self.n_layers {
             return u32::from(layer);
         }
-        place - place % self.n_layers as u32 + u32::from(layer)
+        stratum - stratum % self.n_layers as u32 + u32::from(layer)
     }
 
     /// The key of a cell.
     pub(super) fn key_of(&self, cell: &CellKey) -> u64 {
         Self::key(
             self.series(
-                self.place(cell.tenant, cell.layer),
+                self.stratum(cell.tenant, cell.layer),
                 usize::from(cell.stage),
                 cell.arm,
             ),
@@ -170,7 +171,7 @@ impl Strata {
         )
     }
 
-    pub(super) fn place(&self, tenant: u32, layer: u8) -> u32 {
+    pub(super) fn stratum(&self, tenant: u32, layer: u8) -> u32 {
         tenant * self.n_layers as u32 + u32::from(layer)
     }
 }
@@ -182,10 +183,10 @@ mod tests {
     #[test]
     fn windows_are_quotients() {
         for window in [60_000_000, 3_600_000_000, 604_800_000_000, 7] {
-            let places = Strata::new(1, vec![Vec::new()], -5, window);
+            let strata = Strata::new(1, vec![Vec::new()], -5, window);
             for n in [0, 1, 2, 1_000, 87_600, 4_294_967] {
                 for at in [n * window, n * window + 1, (n + 1) * window - 1] {
-                    assert_eq!(i64::from(places.window_at(at - 5)), at / window, "{window} {at}");
+                    assert_eq!(i64::from(strata.window_at(at - 5)), at / window, "{window} {at}");
                 }
             }
         }

@@ -71,7 +71,7 @@ impl Sums {
     }
 
     /// The sums of cubes that are merged: every measure in a slot of its own.
-    pub(super) fn of_measures(measures: Vec<CubeMeasure>) -> Self {
+    pub(super) fn from_measures(measures: Vec<CubeMeasure>) -> Self {
         let slots: Vec<Slot> = (0..measures.len()).map(Slot::Is).collect();
         Self {
             n_slots: slots.len().max(1),
@@ -98,7 +98,7 @@ impl Sums {
     }
 
     /// The other way round. Rows that were counted when a column was not there count as missing it.
-    pub(super) fn unfinish(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
+    pub(super) fn expand(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
         out[0] = rows;
         for (slot, value) in self.slots.iter().zip(measures) {
             match slot {

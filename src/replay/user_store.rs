@@ -86,7 +86,7 @@ pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
         |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
     let columns = vec![
         column(|user| i64::from(user.row)),
-        column(|user| i64::from(user.place)),
+        column(|user| i64::from(user.stratum)),
         column(|user| i64::from(user.bucket)),
         column(|user| user.seen.stages[0] as i64),
         column(|user| user.seen.stages[1] as i64),
@@ -108,7 +108,7 @@ const USER_COLUMNS: [&str; 6] = [
 ///
 /// # Errors
 /// A file that is not a cube's.
-pub(super) fn read_users(folder: &Path, n_places: usize) -> Result<UserRun<'static>> {
+pub(super) fn read_users(folder: &Path, n_strata: usize) -> Result<UserRun<'static>> {
     let path = folder.join(USERS);
     let mut batches = parquet_io::batches(&path)?;
     let mut rows = Vec::new().into_iter();
@@ -118,7 +118,7 @@ pub(super) fn read_users(folder: &Path, n_places: usize) -> Result<UserRun<'stat
                 return Some(Ok(row));
             }
             match batches.next()? {
-                Ok(batch) => match user_rows(&path, &batch, n_places) {
+                Ok(batch) => match user_rows(&path, &batch, n_strata) {
                     Ok(more) => rows = more.into_iter(),
                     Err(error) => return Some(Err(error)),
                 },
@@ -128,15 +128,15 @@ pub(super) fn read_users(folder: &Path, n_places: usize) -> Result<UserRun<'stat
     })))
 }
 
-fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<UserRow>> {
+fn user_rows(path: &Path, batch: &RecordBatch, n_strata: usize) -> Result<Vec<UserRow>> {
     let columns = USER_COLUMNS
         .iter()
         .map(|name| long(path, batch, name))
         .collect::<Result<Vec<_>>>()?;
     let row = |row: usize| {
-        let [user, place, bucket, baseline, candidate, last] =
+        let [user, stratum, bucket, baseline, candidate, last] =
             std::array::from_fn(|column| columns[column].value(row));
-        let whole = (0..n_places as i64).contains(&place)
+        let whole = (0..n_strata as i64).contains(&stratum)
             && (0..i64::from(u32::MAX)).contains(&user)
             && (0..10_000).contains(&bucket);
         if !whole || !(-1..i64::from(u32::MAX - 1)).contains(&last) {
@@ -151,7 +151,7 @@ fn user_rows(path: &Path, batch: &RecordBatch, n_places: usize) -> Result<Vec<Us
         };
         Ok(UserRow {
             row: user as u32,
-            place: place as u32,
+            stratum: stratum as u32,
             bucket: bucket as u16,
             seen,
         })

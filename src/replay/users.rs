@@ -16,7 +16,7 @@ const NARROW: (usize, u32) = (8, u16::MAX as u32 - 1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct User {
     /// Tenant times layers plus layer.
-    pub(super) place: u32,
+    pub(super) stratum: u32,
     pub(super) eligible: bool,
     pub(super) bucket: u16,
 }
@@ -47,13 +47,13 @@ pub(super) struct UserKey {
 
 impl User {
     pub(super) fn pack(self) -> u64 {
-        (u64::from(self.place) << 1 | u64::from(self.eligible)) << BUCKET_BITS | u64::from(self.bucket)
+        (u64::from(self.stratum) << 1 | u64::from(self.eligible)) << BUCKET_BITS | u64::from(self.bucket)
     }
 
     pub(super) fn unpack(word: u64) -> Self {
         let class = word >> BUCKET_BITS;
         Self {
-            place: (class >> 1) as u32,
+            stratum: (class >> 1) as u32,
             eligible: class & 1 == 1,
             bucket: (word & ((1 << BUCKET_BITS) - 1)) as u16,
         }
@@ -61,9 +61,9 @@ impl User {
 }
 
 impl Users {
-    /// Room for `n` users of so many places, of layers with at most `n_stages` stages, over `n_windows` windows.
-    pub(super) fn new(n: usize, n_places: usize, n_stages: usize, n_windows: u32, tag_bits: u32) -> Self {
-        let records = if Self::is_narrow(n_places, n_stages, n_windows) {
+    /// Room for `n` users of so many strata, of layers with at most `n_stages` stages, over `n_windows` windows.
+    pub(super) fn new(n: usize, n_strata: usize, n_stages: usize, n_windows: u32, tag_bits: u32) -> Self {
+        let records = if Self::is_narrow(n_strata, n_stages, n_windows) {
             Records::Narrow(memory::table(n, || AtomicU64::new(0)))
         } else {
             Records::Wide(memory::table(n, || [const { AtomicU64::new(0) }; 4]))
@@ -76,14 +76,14 @@ impl Users {
     }
 
     #[inline]
-    fn is_narrow(n_places: usize, n_stages: usize, n_windows: u32) -> bool {
-        n_stages <= NARROW.0 && n_windows <= NARROW.1 && (n_places as u64) < 1 << (32 - BUCKET_BITS - 1)
+    fn is_narrow(n_strata: usize, n_stages: usize, n_windows: u32) -> bool {
+        n_stages <= NARROW.0 && n_windows <= NARROW.1 && (n_strata as u64) < 1 << (32 - BUCKET_BITS - 1)
     }
 
     /// Bytes that so many users take.
-    pub(super) fn n_bytes(n: usize, n_places: usize, n_stages: usize, n_windows: u32) -> usize {
+    pub(super) fn n_bytes(n: usize, n_strata: usize, n_stages: usize, n_windows: u32) -> usize {
         Index::n_bytes(n)
-            + n * if Self::is_narrow(n_places, n_stages, n_windows) {
+            + n * if Self::is_narrow(n_strata, n_stages, n_windows) {
                 8
             } else {
                 32
@@ -91,7 +91,7 @@ impl Users {
     }
 
     /// The users of a partition, whose rows are not their indices; rows that look alike go to `alike`.
-    pub(super) fn of_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
+    pub(super) fn with_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
         self.index
             .insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| {
                 alike.push((keys[a as usize].row, keys[b as usize].row))
@@ -167,7 +167,7 @@ impl Users {
 
     /// Takes over where an earlier scan saw a user; `false` if that was under another layer than the user's own, or there is no such row.
     pub(super) fn take_over(&self, earlier: &UserRow) -> bool {
-        if earlier.row as usize >= self.records.len() || self.user(earlier.row).place != earlier.place {
+        if earlier.row as usize >= self.records.len() || self.user(earlier.row).stratum != earlier.stratum {
             return false;
         }
         match &self.records {
@@ -215,7 +215,7 @@ impl UserList for SeenUsers {
         let row = self.rows.as_ref().map_or(idx as u32, |rows| rows[idx]);
         (seen.last > 0).then_some(UserRow {
             row,
-            place: user.place,
+            stratum: user.stratum,
             bucket: user.bucket,
             seen,
         })

@@ -413,7 +413,7 @@ pub fn replay_inputs<'a>(
         shadows: replay::open_outcomes(metrics, &input.shadow, true, input.on_bad_row)?,
         outcomes: replay::open_outcomes(metrics, &input.outcomes, false, input.on_bad_row)?,
         count_sessions: input.count_sessions,
-        ..replay::Inputs::of(traffic, layers)
+        ..replay::Inputs::new(traffic, layers)
     })
 }
 
