@@ -94,7 +94,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    fn of(hits: usize, n: usize) -> Result<Self, Reason> {
+    fn new(hits: usize, n: usize) -> Result<Self, Reason> {
         if n == 0 {
             return Err(Reason::NoData);
         }
@@ -229,7 +229,7 @@ fn split_layer(
             .unwrap_or(Reason::NoData);
         let rate = |hit: &dyn Fn(&Finding) -> bool| {
             Known::from(
-                Rate::of(known.iter().filter(|f| hit(f)).count(), known.len()).map_err(|_| first_reason),
+                Rate::new(known.iter().filter(|f| hit(f)).count(), known.len()).map_err(|_| first_reason),
             )
         };
         let naive: Vec<bool> = known
@@ -241,13 +241,13 @@ fn split_layer(
             false_positives: rate(&|f| f.is_positive),
             coverage: rate(&|f| f.is_covered),
             anytime_coverage: rate(&|f| f.is_covered_anytime),
-            naive_false_positives: Rate::of(naive.iter().filter(|is| **is).count(), naive.len()).ok(),
+            naive_false_positives: Rate::new(naive.iter().filter(|is| **is).count(), naive.len()).ok(),
             n_unknown: findings.len() - known.len(),
         }
     };
     let has_users = users.iter().sum::<f64>() > 0.0;
     let alarms = if has_users {
-        Rate::of(
+        Rate::new(
             findings.iter().filter(|(alarm, _)| *alarm).count(),
             findings.len(),
         )

@@ -134,7 +134,7 @@ fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Measured>>
         .as_ref()
         .map(|path| Scenario::load(path, &Overrides::default()))
         .transpose()?;
-    Measured::of(&cube, other.as_ref().unwrap_or(scenario)).map(Some)
+    Measured::from_cube(&cube, other.as_ref().unwrap_or(scenario)).map(Some)
 }
 
 fn text(forecast: &Forecast, coin: bool) -> String {

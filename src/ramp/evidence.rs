@@ -35,7 +35,7 @@ pub struct SrmEvidence {
 
 impl SrmEvidence {
     /// Of users of both arms, as this policy looks at them. `None` where one arm was planned alone, or nobody came.
-    pub fn of(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
+    pub fn new(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
         let planned = [1.0 - share, share];
         match policy.sequential {
             Sequential::Fixed => {
@@ -107,18 +107,18 @@ impl From<StageThen> for StageEvidence {
 
 impl StageEvidence {
     /// What an analysis says of a layer now, as a policy looks at it; `None` without a stage.
-    pub fn of(layer: &LayerAnalysis, policy: &Policy) -> Option<Self> {
-        layer.current().map(|stage| Self::of_stage(stage, policy))
+    pub fn from_layer(layer: &LayerAnalysis, policy: &Policy) -> Option<Self> {
+        layer.current().map(|stage| Self::from_stage(stage, policy))
     }
 
     /// What an analysis says of a stage.
-    pub fn of_stage(stage: &StageAnalysis, policy: &Policy) -> Self {
+    pub fn from_stage(stage: &StageAnalysis, policy: &Policy) -> Self {
         let users = [stage.users.baseline as f64, stage.users.candidate as f64];
         Self {
             start: stage.start,
             ratio: stage.ratio,
             users: stage.users,
-            srm: SrmEvidence::of(users, stage.ratio.share(), policy),
+            srm: SrmEvidence::new(users, stage.ratio.share(), policy),
             qos: stage.qos.candidate.result().map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails.iter().map(|finding| finding.judged).collect(),
         }

@@ -206,7 +206,7 @@ pub fn schedule(
         .filter_map(|layer| {
             Some((
                 (layer.tenant.as_str(), layer.layer.as_str()),
-                StageEvidence::of(layer, &plan.policy)?,
+                StageEvidence::from_layer(layer, &plan.policy)?,
             ))
         })
         .collect();

@@ -8,7 +8,7 @@ use crate::scenario::Controller;
 use crate::simulate::model::Model;
 use crate::stats::dist::{norm_isf, norm_sf};
 
-pub(super) use crate::simulate::model::primary_law;
+pub(super) use crate::simulate::model::primary_metric_model;
 
 /// Power with which a harm that matters must be seen before a stage is left.
 const POWER: f64 = 0.8;
@@ -27,11 +27,11 @@ pub(super) struct RampProgress {
 
 /// The harm that matters, in the metric's unit.
 fn margin(model: &Model<'_>, layer: usize) -> f64 {
-    let law = &model.layers[layer].laws[primary_law(model)];
+    let metric_model = &model.layers[layer].metric_models[primary_metric_model(model)];
     model
         .plan()
         .first_margin()
-        .and_then(|guardrail| guardrail.rule.margin(law.baseline))
+        .and_then(|guardrail| guardrail.rule.margin(metric_model.baseline))
         .unwrap_or(0.0)
 }
 
@@ -99,12 +99,12 @@ pub(super) fn conclude<'a>(
             if harm > z * error {
                 return rollback("ruin");
             }
-            let law = &model.layers[idx].laws[primary_law(model)];
-            let sigma2 = if law.is_proportion {
-                law.baseline * (1.0 - law.baseline)
+            let metric_model = &model.layers[idx].metric_models[primary_metric_model(model)];
+            let sigma2 = if metric_model.is_proportion {
+                metric_model.baseline * (1.0 - metric_model.baseline)
             } else {
-                law.within
-            } + law.between;
+                metric_model.within
+            } + metric_model.between;
             let n_users = model.layers[idx].n_users;
             let risk = RuinRisk {
                 budget: margin * n_users * 0.05,

@@ -166,7 +166,7 @@ pub struct Exceedance {
 }
 
 impl Chance {
-    pub(super) fn of(n: usize, of: usize) -> Self {
+    pub(super) fn from_counts(n: usize, of: usize) -> Self {
         let p = n as f64 / of.max(1) as f64;
         let ci = proportion::wilson(p, of.max(1) as f64, norm_isf(0.025));
         Self {
@@ -191,7 +191,7 @@ impl Chance {
 }
 
 impl Quantity {
-    pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn from_values(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         if values.is_empty() {
             return Self::default();

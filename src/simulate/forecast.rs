@@ -33,7 +33,7 @@ const EXCEEDANCE_POINTS: usize = 21;
 /// SPEC section 3.
 pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Progress) -> Result<Forecast> {
     let simulation = simulation(scenario)?;
-    let grounds = BaselineInputs::new(scenario, simulation, measured)?;
+    let baseline_inputs = BaselineInputs::new(scenario, simulation, measured)?;
     let bar = progress.rows(
         "simulate",
         Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64),
@@ -41,7 +41,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
     let mut plans = Vec::new();
     for variant in &simulation.plans {
         for (number, world) in simulation.worlds.iter().enumerate() {
-            let model = Model::new(scenario, simulation, &grounds, variant, world);
+            let model = Model::new(scenario, simulation, &baseline_inputs, variant, world);
             let outcomes: Vec<RunOutcome> = (0..simulation.n_runs)
                 .into_par_iter()
                 .map(|run| {
@@ -64,7 +64,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
         seed: scenario.seed,
         n_runs: simulation.n_runs,
         horizon_hours: simulation.horizon as f64 / HOUR as f64,
-        findings: findings(simulation, &grounds),
+        findings: findings(simulation, &baseline_inputs),
         plans,
         files: BTreeMap::new(),
         optimum: None,
@@ -72,8 +72,8 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
 }
 
 /// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that are longer than the horizon.
-pub(super) fn findings(simulation: &Simulation, grounds: &BaselineInputs) -> Vec<Finding> {
-    let n_users: f64 = grounds.layers.iter().map(|layer| layer.n_users).sum();
+pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs) -> Vec<Finding> {
+    let n_users: f64 = baseline_inputs.layers.iter().map(|layer| layer.n_users).sum();
     let mut findings = Vec::new();
     for variant in &simulation.plans {
         let plan = &variant.plan;
@@ -87,7 +87,7 @@ pub(super) fn findings(simulation: &Simulation, grounds: &BaselineInputs) -> Vec
                 finding,
             }),
         };
-        for (layer, ground) in plan.layers.iter().zip(&grounds.layers) {
+        for (layer, ground) in plan.layers.iter().zip(&baseline_inputs.layers) {
             let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else {
                 continue;
             };
@@ -183,7 +183,7 @@ pub fn trace(
     run: u32,
 ) -> Result<Vec<TracedDecision>> {
     let simulation = simulation(scenario)?;
-    let grounds = BaselineInputs::new(scenario, simulation, measured)?;
+    let baseline_inputs = BaselineInputs::new(scenario, simulation, measured)?;
     let unknown = |what: &str, found: &str, ids: Vec<&str>| {
         Error::usage(format!(
             "expected one of the {what} {}, found \"{found}\"",
@@ -209,7 +209,7 @@ pub fn trace(
     let model = Model::new(
         scenario,
         simulation,
-        &grounds,
+        &baseline_inputs,
         variant,
         &simulation.worlds[number],
     );
@@ -237,7 +237,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
     let plan = model.plan();
     let hours = |window: u32| f64::from(window) * plan.window as f64 / HOUR as f64;
     let chance = |is_so: &dyn Fn(&RunOutcome) -> bool| {
-        Chance::of(
+        Chance::from_counts(
             outcomes.iter().filter(|outcome| is_so(outcome)).count(),
             outcomes.len(),
         )
@@ -246,16 +246,16 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
     let p_full = chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none());
     let rollbacks = || outcomes.iter().filter_map(RunOutcome::rollback);
-    let because = |change: &crate::simulate::run::RatioChange| {
-        let Some(because) = change.because else {
+    let cause = |change: &crate::simulate::run::RatioChange| {
+        let Some(cause) = change.cause else {
             return "no_data".to_owned();
         };
-        match because
+        match cause
             .guardrail
             .and_then(|idx| plan.guardrails.get(usize::from(idx)))
         {
-            Some(guardrail) => format!("{}:{}", because.kind, guardrail.metric),
-            None => because.kind.to_owned(),
+            Some(guardrail) => format!("{}:{}", cause.kind, guardrail.metric),
+            None => cause.kind.to_owned(),
         }
     };
     let shares = |names: Vec<String>| {
@@ -269,10 +269,13 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
     };
     let n_users: f64 = model.layers.iter().map(|layer| layer.n_users).sum();
     let cap = plan.policy.exposure_cap.map(|cap| cap * n_users);
-    let costs: Vec<f64> = model
-        .layers
-        .first()
-        .map_or_else(Vec::new, |layer| layer.laws.iter().map(|law| law.cost).collect());
+    let costs: Vec<f64> = model.layers.first().map_or_else(Vec::new, |layer| {
+        layer
+            .metric_models
+            .iter()
+            .map(|metric_model| metric_model.cost)
+            .collect()
+    });
     let money = |outcome: &RunOutcome| {
         outcome
             .harm
@@ -282,7 +285,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
             .sum::<f64>()
     };
     let has_cost = costs.iter().any(|cost| *cost > 0.0);
-    let first_guardrail = model.law_of_guardrail.first().copied().unwrap_or(0);
+    let first_guardrail = model.metric_model_of_guardrail.first().copied().unwrap_or(0);
     let amount = |outcome: &RunOutcome| {
         if has_cost {
             money(outcome)
@@ -301,31 +304,35 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
         p_full,
         p_srm_halt: chance(&|outcome| outcome.srm_halt),
         p_never_finishes: chance(&|outcome| outcome.rollback().is_none() && outcome.full_at.is_none()),
-        hours_to_full: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours)),
-        hours_to_rollback: Quantity::of(rollbacks().map(|change| hours(change.window))),
-        rollback_because: shares(rollbacks().map(because).collect()),
+        hours_to_full: Quantity::from_values(
+            outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours),
+        ),
+        hours_to_rollback: Quantity::from_values(rollbacks().map(|change| hours(change.window))),
+        rollback_because: shares(rollbacks().map(cause).collect()),
         rollback_at: shares(
             rollbacks()
                 .map(|change| format!("{} at {}", plan.layers[usize::from(change.layer)].id, change.from))
                 .collect(),
         ),
-        users_exposed: Quantity::of(outcomes.iter().map(|outcome| outcome.users)),
-        users_exposed_by_coin: Quantity::of(outcomes.iter().map(|outcome| outcome.coin_users)),
-        users_at_rollback: Quantity::of(outcomes.iter().filter_map(|outcome| outcome.users_at_rollback)),
+        users_exposed: Quantity::from_values(outcomes.iter().map(|outcome| outcome.users)),
+        users_exposed_by_coin: Quantity::from_values(outcomes.iter().map(|outcome| outcome.coin_users)),
+        users_at_rollback: Quantity::from_values(
+            outcomes.iter().filter_map(|outcome| outcome.users_at_rollback),
+        ),
         p_over_exposure_cap: cap
             .map(|cap| chance(&|outcome| outcome.users_at_rollback.is_some_and(|users| users > cap))),
-        requests_exposed: Quantity::of(outcomes.iter().map(|outcome| outcome.requests)),
+        requests_exposed: Quantity::from_values(outcomes.iter().map(|outcome| outcome.requests)),
         harm: model
-            .law_of_guardrail
+            .metric_model_of_guardrail
             .iter()
             .map(|idx| {
                 (
                     model.metrics[*idx].clone(),
-                    Quantity::of(outcomes.iter().map(|outcome| outcome.harm[*idx])),
+                    Quantity::from_values(outcomes.iter().map(|outcome| outcome.harm[*idx])),
                 )
             })
             .collect(),
-        cost: has_cost.then(|| Quantity::of(outcomes.iter().map(money))),
+        cost: has_cost.then(|| Quantity::from_values(outcomes.iter().map(money))),
         full_by: full_by(model, outcomes, &hours),
         exceedance: exceedance(outcomes.iter().map(amount).collect()),
         layers: (0..plan.layers.len())
@@ -408,8 +415,8 @@ fn layer_forecast(
     });
     LayerForecast {
         layer: layer.id.clone(),
-        p_rollback: Chance::of(n_rollbacks, outcomes.len()),
+        p_rollback: Chance::from_counts(n_rollbacks, outcomes.len()),
         fan: fan.collect(),
-        hours_to_full: Quantity::of(full.map(|change| hours(change.window))),
+        hours_to_full: Quantity::from_values(full.map(|change| hours(change.window))),
     }
 }

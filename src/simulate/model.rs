@@ -13,7 +13,7 @@ use crate::scenario::{
 };
 use crate::stats::{Reason, sequential};
 
-/// Where a metric's law lies in a layer's laws: those of QoS first, in their order.
+/// Number of rates of QoS: their metric models come first in a layer, in their order.
 pub(super) const N_RATES: usize = RATE_METRICS.len();
 
 /// How a metric behaves in a layer.
@@ -55,19 +55,19 @@ pub(super) struct LayerModel {
     pub(super) pace: Vec<[f64; 2]>,
     /// Turns of a visit.
     pub(super) visit: f64,
-    pub(super) laws: Vec<MetricModel>,
+    pub(super) metric_models: Vec<MetricModel>,
 }
 
 impl LayerModel {
     /// What users' differences weigh in the variance of an arm's ratio with `r` rows: pairs of rows of one user, over all pairs. Of
     /// `N_arm` users each has `V ~ Poisson(t)` visits of m turns, so that is `1 / N_arm + share (m - 1) / r`.
-    pub(super) fn together(&self, law: &MetricModel, r: f64, share: f64) -> f64 {
-        1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(law) / r
+    pub(super) fn together(&self, metric_model: &MetricModel, r: f64, share: f64) -> f64 {
+        1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(metric_model) / r
     }
 
     /// Other rows of the same visit, of a row.
-    pub(super) fn pairs_of_a_visit(&self, law: &MetricModel) -> f64 {
-        law.share * (self.visit - 1.0).max(0.0)
+    pub(super) fn pairs_of_a_visit(&self, metric_model: &MetricModel) -> f64 {
+        metric_model.share * (self.visit - 1.0).max(0.0)
     }
 }
 
@@ -82,9 +82,9 @@ pub(super) struct Model<'a> {
     /// Share of users whose consent still stands, by window.
     pub(super) consenting: Vec<f64>,
     pub(super) layers: Vec<LayerModel>,
-    /// The law behind each guardrail.
-    pub(super) law_of_guardrail: Vec<usize>,
-    /// Metric ids of the laws.
+    /// Index of the metric model behind each guardrail.
+    pub(super) metric_model_of_guardrail: Vec<usize>,
+    /// Metric ids of the metric models.
     pub(super) metrics: Vec<String>,
     /// The mixture's variance of QoS.
     pub(super) qos_tau2: f64,
@@ -103,11 +103,14 @@ impl Model<'_> {
             self.plan()
                 .guardrails
                 .iter()
-                .zip(&self.law_of_guardrail)
+                .zip(&self.metric_model_of_guardrail)
                 .any(|(guardrail, idx)| {
-                    let law = &layer.laws[*idx];
-                    let margin = guardrail.rule.margin(law.baseline).unwrap_or(0.0);
-                    law.candidate.iter().any(|value| law.harm_of(*value) > margin)
+                    let metric_model = &layer.metric_models[*idx];
+                    let margin = guardrail.rule.margin(metric_model.baseline).unwrap_or(0.0);
+                    metric_model
+                        .candidate
+                        .iter()
+                        .any(|value| metric_model.harm_of(*value) > margin)
                 })
         };
         self.layers.iter().any(oversteps)
@@ -287,25 +290,25 @@ impl<'a> Model<'a> {
     pub(super) fn new(
         scenario: &'a Scenario,
         simulation: &Simulation,
-        grounds: &BaselineInputs,
+        baseline_inputs: &BaselineInputs,
         variant: &'a PlanVariant,
         world: &'a World,
     ) -> Self {
         Self::new_with_metrics(
             scenario,
             simulation,
-            grounds,
+            baseline_inputs,
             variant,
             world,
             metrics_of(&variant.plan),
         )
     }
 
-    /// As [`Self::new`], for grounds whose rates are in the order of these metrics.
+    /// As [`Self::new`], for baseline inputs whose rates are in the order of these metrics.
     pub(super) fn new_with_metrics(
         scenario: &'a Scenario,
         simulation: &Simulation,
-        grounds: &BaselineInputs,
+        baseline_inputs: &BaselineInputs,
         variant: &'a PlanVariant,
         world: &'a World,
         metrics: Vec<String>,
@@ -313,14 +316,14 @@ impl<'a> Model<'a> {
         let plan = &variant.plan;
         let n_windows = (simulation.horizon / plan.window).clamp(1, 1_000_000) as u32;
         let alpha = plan.policy.alpha;
-        let law_of_guardrail: Vec<usize> = plan
+        let metric_model_of_guardrail: Vec<usize> = plan
             .guardrails
             .iter()
             .map(|g| metrics.iter().position(|metric| *metric == g.metric).unwrap_or(0))
             .collect();
         let layer_model = |(idx, layer): (usize, &WorldLayer)| {
             let windows_a_day = DAY as f64 / plan.window as f64;
-            let law = |(number, rate): (usize, &Rate)| {
+            let metric_model = |(number, rate): (usize, &Rate)| {
                 let metric = scenario.metric(&metrics[number]);
                 let is_proportion = rate.sd.is_none();
                 let guardrail = plan
@@ -358,10 +361,19 @@ impl<'a> Model<'a> {
                 visit: turns / (layer.n_users * activity(layer, windows_a_day)),
                 activity: activity(layer, windows_a_day),
                 pace: pace(layer, plan, n_windows, activity(layer, windows_a_day)),
-                laws: grounds.rates[idx].iter().enumerate().map(law).collect(),
+                metric_models: baseline_inputs.rates[idx]
+                    .iter()
+                    .enumerate()
+                    .map(metric_model)
+                    .collect(),
             }
         };
-        let layers: Vec<LayerModel> = grounds.layers.iter().enumerate().map(layer_model).collect();
+        let layers: Vec<LayerModel> = baseline_inputs
+            .layers
+            .iter()
+            .enumerate()
+            .map(layer_model)
+            .collect();
         let gates = plan
             .layers
             .iter()
@@ -382,7 +394,7 @@ impl<'a> Model<'a> {
                 })
                 .collect(),
             layers,
-            law_of_guardrail,
+            metric_model_of_guardrail,
             qos_tau2: sequential::mixture_variance(sequential::v_star_for(plan.policy.qos_mde), alpha),
             metrics,
         }
@@ -426,7 +438,7 @@ impl Measured {
     ///
     /// # Errors
     /// A cube of another plan.
-    pub fn of(cube: &Cube, scenario: &Scenario) -> Result<Self> {
+    pub fn from_cube(cube: &Cube, scenario: &Scenario) -> Result<Self> {
         let analysis = analysis::analyze(cube, scenario, &AnalysisOptions::default())?;
         let mut rows = vec![vec![0.0; HOURS_A_WEEK]; cube.layer_ids.len()];
         for (key, values) in cube.cells.iter() {
@@ -515,7 +527,7 @@ fn candidate_values(
 }
 
 /// The law that controllers watch.
-pub(crate) fn primary_law(model: &Model<'_>) -> usize {
+pub(crate) fn primary_metric_model(model: &Model<'_>) -> usize {
     let plan = model.plan();
     let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
     model

@@ -32,7 +32,7 @@ const MAX_FRONT: usize = 40;
 /// A layer, as far as its schedules are concerned.
 struct Target<'a> {
     model: &'a LayerModel,
-    law: usize,
+    metric_model: usize,
     mde: f64,
     window: Micros,
 }
@@ -40,35 +40,37 @@ struct Target<'a> {
 impl Target<'_> {
     /// Users who come during a dwell, and the variance of one's mean outcome.
     fn stage(&self, dwell_hours: f64) -> (f64, f64) {
-        let law = &self.model.laws[self.law];
+        let metric_model = &self.model.metric_models[self.metric_model];
         let windows = dwell_hours * HOUR as f64 / self.window as f64;
         let users = self.model.n_users * -(-self.model.activity * windows).exp_m1();
-        let rows = self.model.turns * windows * law.share / users;
+        let rows = self.model.turns * windows * metric_model.share / users;
         // A rare event that becomes less rare is also less certain: the larger variance of both worlds keeps the promise on misses.
-        let harmed = if law.better == Better::Lower {
-            law.baseline + self.mde
+        let harmed = if metric_model.better == Better::Lower {
+            metric_model.baseline + self.mde
         } else {
-            law.baseline - self.mde
+            metric_model.baseline - self.mde
         }
         .clamp(0.0, 1.0);
-        let row = if law.is_proportion {
-            (law.baseline * (1.0 - law.baseline)).max(harmed * (1.0 - harmed))
+        let row = if metric_model.is_proportion {
+            (metric_model.baseline * (1.0 - metric_model.baseline)).max(harmed * (1.0 - harmed))
         } else {
-            law.within
+            metric_model.within
         };
         let all_rows = rows * users;
         (
             users,
-            row / rows.max(f64::MIN_POSITIVE) + law.between * users * self.model.together(law, all_rows, 1.0),
+            row / rows.max(f64::MIN_POSITIVE)
+                + metric_model.between * users * self.model.together(metric_model, all_rows, 1.0),
         )
     }
 
     /// Whether the first step has bucket groups and events enough that its test is what it says.
     fn is_measurable(&self, share: f64, dwell_hours: f64) -> bool {
-        let law = &self.model.laws[self.law];
-        let rows = self.model.turns * law.share * share * dwell_hours * HOUR as f64 / self.window as f64;
-        let events = if law.is_proportion {
-            rows * law.baseline.min(1.0 - law.baseline)
+        let metric_model = &self.model.metric_models[self.metric_model];
+        let rows =
+            self.model.turns * metric_model.share * share * dwell_hours * HOUR as f64 / self.window as f64;
+        let events = if metric_model.is_proportion {
+            rows * metric_model.baseline.min(1.0 - metric_model.baseline)
         } else {
             rows
         };
@@ -78,7 +80,7 @@ impl Target<'_> {
     /// Harm at full exposure during a dwell.
     fn harm(&self, dwell_hours: f64) -> f64 {
         let windows = dwell_hours * HOUR as f64 / self.window as f64;
-        self.mde * self.model.turns * self.model.laws[self.law].share * windows
+        self.mde * self.model.turns * self.model.metric_models[self.metric_model].share * windows
     }
 }
 
@@ -91,7 +93,7 @@ impl Target<'_> {
 /// METHODS section 8.
 pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Optimum> {
     let simulation = simulation(scenario)?;
-    let grounds = BaselineInputs::new(scenario, simulation, measured)?;
+    let baseline_inputs = BaselineInputs::new(scenario, simulation, measured)?;
     let budget = &simulation.budget;
     let (metric, mde_of) = objective(scenario, budget)?;
     let none = World {
@@ -108,8 +110,8 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
         controller: Controller::Policy,
         boundaries,
     };
-    let model = Model::new(scenario, simulation, &grounds, &base, &none);
-    let law = metrics_of(&scenario.plan)
+    let model = Model::new(scenario, simulation, &baseline_inputs, &base, &none);
+    let metric_model = metrics_of(&scenario.plan)
         .iter()
         .position(|id| *id == metric)
         .unwrap_or(0);
@@ -119,11 +121,11 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
     let mut largest: f64 = 0.0;
     for (idx, of_model) in model.layers.iter().enumerate() {
         let layer = &scenario.plan.layers[idx];
-        let mde = mde_of(of_model.laws[law].baseline);
+        let mde = mde_of(of_model.metric_models[metric_model].baseline);
         largest = largest.max(mde);
         let target = Target {
             model: of_model,
-            law,
+            metric_model,
             mde,
             window: scenario.plan.window,
         };
@@ -131,7 +133,7 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
         found.finalists = finalists(
             scenario,
             simulation,
-            &grounds,
+            &baseline_inputs,
             idx,
             &found.front_or_chosen(),
             (&metric, mde),
@@ -455,7 +457,7 @@ fn evaluate(
 pub(super) fn finalists(
     scenario: &Scenario,
     simulation: &Simulation,
-    grounds: &BaselineInputs,
+    baseline_inputs: &BaselineInputs,
     layer_idx: usize,
     candidates: &[Candidate],
     (metric, mde): (&str, f64),
@@ -508,8 +510,8 @@ pub(super) fn finalists(
                 plan.guardrails.swap(0, first);
             }
             let own = BaselineInputs {
-                layers: vec![grounds.layers[layer_idx].clone()],
-                rates: vec![grounds.rates[layer_idx].clone()],
+                layers: vec![baseline_inputs.layers[layer_idx].clone()],
+                rates: vec![baseline_inputs.rates[layer_idx].clone()],
             };
             // A run that waits longer than three times the plan's length is as good as stuck.
             let horizon = ((candidate.hours_if_good * 3.0 + 24.0) * HOUR as f64) as Micros;

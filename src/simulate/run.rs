@@ -33,7 +33,7 @@ pub(super) struct RatioChange {
     pub(super) from: Ratio,
     pub(super) to: Ratio,
     /// The check that a rollback rests on.
-    pub(super) because: Option<Cause>,
+    pub(super) cause: Option<Cause>,
 }
 
 /// A check, and the guardrail it is about.
@@ -56,7 +56,7 @@ pub(super) struct RunOutcome {
     pub(super) requests: f64,
     /// Users whom a coin per request would have exposed instead.
     pub(super) coin_users: f64,
-    /// Harm by law, in events or units of the metric.
+    /// Harm by metric model, in events or units of the metric.
     pub(super) harm: Vec<f64>,
     /// Users exposed in the layers that were rolled back first, when they were.
     pub(super) users_at_rollback: Option<f64>,
@@ -82,8 +82,8 @@ struct Sums {
 #[derive(Debug, Clone, Default)]
 struct ArmRun {
     users: f64,
-    laws: Vec<Sums>,
-    /// Sums whose outcomes have not come yet: a ring by window for each law with a delay.
+    metric_models: Vec<Sums>,
+    /// Sums whose outcomes have not come yet: a ring by window for each metric model with a delay.
     waiting: Vec<Vec<Sums>>,
 }
 
@@ -104,7 +104,7 @@ struct LayerRun {
     unseen: f64,
     /// Part of a user who has come.
     carry: f64,
-    bands: Vec<Cohort>,
+    cohorts: Vec<Cohort>,
     /// Expected requests of a user that a coin per request would have sent to the candidate.
     coin_hazard: f64,
     evidence: StageEvidence,
@@ -137,11 +137,11 @@ impl<'m> Run<'m> {
             rolled_back: None,
         };
         let arm = |layer: &LayerModel| ArmRun {
-            laws: vec![Sums::default(); layer.laws.len()],
+            metric_models: vec![Sums::default(); layer.metric_models.len()],
             waiting: layer
-                .laws
+                .metric_models
                 .iter()
-                .map(|law| vec![Sums::default(); law.delay as usize])
+                .map(|metric_model| vec![Sums::default(); metric_model.delay as usize])
                 .collect(),
             ..ArmRun::default()
         };
@@ -150,7 +150,7 @@ impl<'m> Run<'m> {
             age: 0,
             unseen: 1.0,
             carry: 0.0,
-            bands: Vec::new(),
+            cohorts: Vec::new(),
             coin_hazard: 0.0,
             evidence: StageEvidence {
                 start: plan.start,
@@ -164,14 +164,14 @@ impl<'m> Run<'m> {
             progress: RampProgress::default(),
             t: (0.0, 0.0),
         };
-        let n_laws = model.layers.first().map_or(0, |layer| layer.laws.len());
+        let n_metric_models = model.layers.first().map_or(0, |layer| layer.metric_models.len());
         Self {
             model,
             rng,
             layers: model.layers.iter().map(layer).collect(),
             states: plan.layers.iter().map(state).collect(),
             outcome: RunOutcome {
-                harm: vec![0.0; n_laws],
+                harm: vec![0.0; n_metric_models],
                 ..RunOutcome::default()
             },
         }
@@ -233,8 +233,8 @@ impl<'m> Run<'m> {
         let new = arriving.floor();
         layer.carry = arriving - new;
         layer.unseen *= 1.0 - coming;
-        for band in layer.bands.iter_mut().filter(|band| band.below < share) {
-            band.unseen *= 1.0 - coming;
+        for cohort in layer.cohorts.iter_mut().filter(|cohort| cohort.below < share) {
+            cohort.unseen *= 1.0 - coming;
         }
         let of_candidate = draw_share(rng, new, share);
         let logged = 1.0 - model.world.candidate_loss;
@@ -250,28 +250,28 @@ impl<'m> Run<'m> {
             }
             of_arm.users += new[arm];
             let all = of_model.n_users * if arm == 0 { 1.0 - share } else { share };
-            for (number, law) in of_model
-                .laws
+            for (number, metric_model) in of_model
+                .metric_models
                 .iter()
                 .enumerate()
-                .filter(|(_, law)| arm == 1 || law.is_compared)
+                .filter(|(_, metric_model)| arm == 1 || metric_model.is_compared)
             {
                 let value = if arm == 0 {
-                    law.baseline
+                    metric_model.baseline
                 } else {
-                    law.candidate[window as usize]
+                    metric_model.candidate[window as usize]
                 };
-                let sums = &mut of_arm.laws[number];
-                if layer.age == 0 && law.between > 0.0 {
+                let sums = &mut of_arm.metric_models[number];
+                if layer.age == 0 && metric_model.between > 0.0 {
                     let own: f64 = StandardNormal.sample(rng);
-                    sums.own = own * (law.between / all).sqrt();
+                    sums.own = own * (metric_model.between / all).sqrt();
                 }
                 let (x, r) = draw(
                     rng,
-                    law,
+                    metric_model,
                     value + sums.own,
-                    rows[arm] * law.share,
-                    of_model.pairs_of_a_visit(law),
+                    rows[arm] * metric_model.share,
+                    of_model.pairs_of_a_visit(metric_model),
                 );
                 let (x, r) = match of_arm.waiting[number].as_mut_slice() {
                     [] => (x, r),
@@ -285,8 +285,13 @@ impl<'m> Run<'m> {
                 sums.r += r;
             }
         }
-        for (harm, law) in self.outcome.harm.iter_mut().zip(&of_model.laws) {
-            *harm += turns * share * law.share * law.harm_of(law.candidate[window as usize]).max(0.0);
+        for (harm, metric_model) in self.outcome.harm.iter_mut().zip(&of_model.metric_models) {
+            *harm += turns
+                * share
+                * metric_model.share
+                * metric_model
+                    .harm_of(metric_model.candidate[window as usize])
+                    .max(0.0);
         }
         layer.age += 1;
     }
@@ -313,7 +318,7 @@ impl<'m> Run<'m> {
             crossover,
             leaked: 0,
         };
-        evidence.srm = SrmEvidence::of(users, share, policy);
+        evidence.srm = SrmEvidence::new(users, share, policy);
 
         // Groups that an arm has wholly, and of these those with somebody in them.
         let below = groups_below(state.ratio.bps());
@@ -342,11 +347,11 @@ impl<'m> Run<'m> {
         let every = policy.sequential == Sequential::Anytime;
 
         layer.inputs.clear();
-        for (guardrail, number) in plan.guardrails.iter().zip(&model.law_of_guardrail) {
-            let law = &of_model.laws[*number];
+        for (guardrail, number) in plan.guardrails.iter().zip(&model.metric_model_of_guardrail) {
+            let metric_model = &of_model.metric_models[*number];
             let levels = IntervalSpec {
                 alpha: policy.alpha,
-                v_star: law.v_star,
+                v_star: metric_model.v_star,
             };
             let treatment = estimate(1, *number);
             let effect = if state.ratio == Ratio::FULL {
@@ -356,10 +361,10 @@ impl<'m> Run<'m> {
                     Ok(Look::between(
                         &control,
                         &treatment?,
-                        law.is_proportion,
+                        metric_model.is_proportion,
                         levels,
-                        law.tau2,
-                        (every, law.better == Better::Lower),
+                        metric_model.tau2,
+                        (every, metric_model.better == Better::Lower),
                     ))
                 })
             };
@@ -367,7 +372,11 @@ impl<'m> Run<'m> {
             let candidate = match (guardrail.limit, treatment) {
                 (Some(_), Ok(r)) => {
                     let half = if every {
-                        crate::stats::sequential::half_width(r.std_error.powi(2), law.tau2, policy.alpha)
+                        crate::stats::sequential::half_width(
+                            r.std_error.powi(2),
+                            metric_model.tau2,
+                            policy.alpha,
+                        )
                     } else {
                         t_isf(0.5 * policy.alpha, r.df) * r.std_error
                     };
@@ -376,9 +385,9 @@ impl<'m> Run<'m> {
                 (Some(_), Err(reason)) => Err(reason),
                 (None, _) => Err(Reason::NoData),
             };
-            let events = layer.arms[1].laws[*number];
+            let events = layer.arms[1].metric_models[*number];
             layer.inputs.push(GuardrailInput {
-                better: law.better,
+                better: metric_model.better,
                 effect,
                 candidate_events: (events.r > 0.0).then_some(events.x.round()),
                 candidate,
@@ -514,16 +523,16 @@ impl<'m> Run<'m> {
                 );
             }
         }
-        for (idx, (verdict, to, because)) in decided.iter().copied().enumerate() {
+        for (idx, (verdict, to, cause)) in decided.iter().copied().enumerate() {
             self.outcome.srm_halt |=
-                verdict == Verdict::Invalid && because.is_some_and(|because| because.kind == "srm");
+                verdict == Verdict::Invalid && cause.is_some_and(|cause| cause.kind == "srm");
             if to != self.states[idx].ratio {
                 self.change(
                     idx,
                     window,
                     as_of,
                     to,
-                    because.filter(|_| verdict == Verdict::Rollback),
+                    cause.filter(|_| verdict == Verdict::Rollback),
                 );
             }
         }
@@ -534,7 +543,7 @@ impl<'m> Run<'m> {
         }
     }
 
-    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, because: Option<Cause>) {
+    fn change(&mut self, idx: usize, window: u32, as_of: Micros, to: Ratio, cause: Option<Cause>) {
         let from = self.states[idx].ratio;
         let is_first = self.outcome.rollback().is_none_or(|first| first.window == window);
         if to == Ratio::ZERO && is_first {
@@ -546,7 +555,7 @@ impl<'m> Run<'m> {
             layer: idx as u8,
             from,
             to,
-            because,
+            cause,
         });
         let (layer, state) = (&mut self.layers[idx], &mut self.states[idx]);
         if to == Ratio::ZERO {
@@ -554,12 +563,12 @@ impl<'m> Run<'m> {
         }
         (state.ratio, state.since) = (to, as_of);
         let reached = layer
-            .bands
+            .cohorts
             .iter()
-            .map(|band| band.below + band.width)
+            .map(|cohort| cohort.below + cohort.width)
             .fold(0.0, f64::max);
         if to.share() > reached {
-            layer.bands.push(Cohort {
+            layer.cohorts.push(Cohort {
                 below: reached,
                 width: to.share() - reached,
                 unseen: 1.0,
@@ -568,7 +577,7 @@ impl<'m> Run<'m> {
         (layer.age, layer.unseen, layer.carry) = (0, 1.0, 0.0);
         for arm in &mut layer.arms {
             arm.users = 0.0;
-            arm.laws.fill(Sums::default());
+            arm.metric_models.fill(Sums::default());
             arm.waiting.iter_mut().for_each(|ring| ring.fill(Sums::default()));
         }
     }
@@ -577,9 +586,9 @@ impl<'m> Run<'m> {
 /// Share of a layer's users whom the candidate has answered.
 fn seen(layer: &LayerRun) -> f64 {
     layer
-        .bands
+        .cohorts
         .iter()
-        .map(|band| band.width * (1.0 - band.unseen))
+        .map(|cohort| cohort.width * (1.0 - cohort.unseen))
         .sum()
 }
 
@@ -591,7 +600,7 @@ fn arm_estimate(
     clusters: f64,
     share: f64,
 ) -> Result<RatioEstimate, Reason> {
-    let (law, Sums { x, r, .. }) = (&of_model.laws[number], arm.laws[number]);
+    let (metric_model, Sums { x, r, .. }) = (&of_model.metric_models[number], arm.metric_models[number]);
     if r <= 0.0 {
         return Err(Reason::NoData);
     }
@@ -599,12 +608,12 @@ fn arm_estimate(
         return Err(Reason::TooFewClusters);
     }
     let estimate = x / r;
-    let row = if law.is_proportion {
+    let row = if metric_model.is_proportion {
         estimate * (1.0 - estimate)
     } else {
-        law.within
+        metric_model.within
     };
-    let together = law.between * of_model.together(law, r, share);
+    let together = metric_model.between * of_model.together(metric_model, r, share);
     let df = clusters - 1.0;
     Ok(RatioEstimate {
         estimate,
@@ -618,11 +627,20 @@ fn arm_estimate(
 }
 
 /// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit brings other rows of the same user.
-fn draw(rng: &mut ChaCha8Rng, law: &MetricModel, value: f64, rows: f64, pairs_of_a_visit: f64) -> (f64, f64) {
-    let visits = law.between * pairs_of_a_visit;
-    if !law.is_proportion {
+fn draw(
+    rng: &mut ChaCha8Rng,
+    metric_model: &MetricModel,
+    value: f64,
+    rows: f64,
+    pairs_of_a_visit: f64,
+) -> (f64, f64) {
+    let visits = metric_model.between * pairs_of_a_visit;
+    if !metric_model.is_proportion {
         let error: f64 = StandardNormal.sample(rng);
-        return (rows * value + error * (rows * (law.within + visits)).sqrt(), rows);
+        return (
+            rows * value + error * (rows * (metric_model.within + visits)).sqrt(),
+            rows,
+        );
     }
     let p = value.clamp(0.0, 1.0);
     let rare = p.min(1.0 - p);
@@ -698,8 +716,8 @@ fn primary_effect(
     if state.ratio == Ratio::FULL {
         return None;
     }
-    let number = controller::primary_law(model);
-    let (law, share) = (&of_model.laws[number], state.ratio.share());
+    let number = controller::primary_metric_model(model);
+    let (metric_model, share) = (&of_model.metric_models[number], state.ratio.share());
     let [control, treatment] = [0, 1].map(|arm| {
         arm_estimate(
             &arms[arm],
@@ -710,6 +728,6 @@ fn primary_effect(
         )
     });
     let (control, treatment) = (control.ok()?, treatment.ok()?);
-    let harm = law.harm_of(law.baseline + treatment.estimate - control.estimate);
+    let harm = metric_model.harm_of(metric_model.baseline + treatment.estimate - control.estimate);
     Some((harm, control.std_error.powi(2) + treatment.std_error.powi(2)))
 }
