@@ -28,6 +28,17 @@ impl Ratio {
         Ok(Self(bps.round() as u16))
     }
 
+    /// What is wrong with a ratio for a system that tells apart steps of `step` basis points only; `None` for a
+    /// whole number of steps. Ratios are never rounded.
+    pub fn rounding_problem(self, step: u16, system: &str) -> Option<String> {
+        let step_percent = f64::from(step) / 100.0;
+        (self.0 % step != 0).then(|| {
+            format!(
+                "expected ratios in steps of {step_percent}%, all that {system} can tell apart, found {self}"
+            )
+        })
+    }
+
     /// Basis points, 0..=10000: the end of the buckets that get the candidate.
     pub fn bps(self) -> u16 {
         self.0

@@ -148,12 +148,9 @@ fn refuse_roundings(question: &WhoQuestion<'_>) -> Result<()> {
         let ratios = steps.flat_map(|step| {
             (0..plan.layers.len()).map(move |layer| step.ratio(plan, DEFAULT_TENANT, layer))
         });
-        if let Some(ratio) = ratios.into_iter().find(|ratio| ratio.bps() % profile.step() != 0) {
-            let step = f64::from(profile.step()) / 100.0;
-            return Err(Error::usage(format!(
-                "expected ratios in steps of {step}%, all that {} can tell apart, found {ratio}",
-                profile.name()
-            )));
+        let mut problems = ratios.filter_map(|ratio| ratio.rounding_problem(profile.step(), profile.name()));
+        if let Some(problem) = problems.next() {
+            return Err(Error::usage(problem));
         }
     }
     Ok(())

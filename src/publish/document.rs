@@ -14,18 +14,22 @@ use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetU
 
 /// A file to write.
 pub(super) struct DocumentTarget {
-    form: &'static ExportFormat,
+    format: &'static ExportFormat,
     address: Address,
     path: PathBuf,
 }
 
 impl DocumentTarget {
-    pub(super) fn open(form: &'static ExportFormat, address: Address) -> Result<Self> {
-        address.allow(form.settings)?;
+    pub(super) fn open(format: &'static ExportFormat, address: Address) -> Result<Self> {
+        address.allow(format.settings)?;
         // A link stays a link: what it points to is replaced.
         let path = std::path::absolute(&address.rest).unwrap_or_else(|_| PathBuf::from(&address.rest));
         let path = std::fs::canonicalize(&path).unwrap_or(path);
-        Ok(Self { form, address, path })
+        Ok(Self {
+            format,
+            address,
+            path,
+        })
     }
 
     fn path(&self) -> &Path {
@@ -39,7 +43,7 @@ impl DocumentTarget {
     }
 
     /// The publication beside the file. A rollback does not fail because it cannot be read.
-    fn held(&self, is_rollback: bool) -> Result<Option<Publication>> {
+    fn current(&self, is_rollback: bool) -> Result<Option<Publication>> {
         let path = self.publication_path();
         let found = read(&path).and_then(|text| {
             text.map(|text| Publication::from_json(&text, &path.display().to_string()))
@@ -54,7 +58,7 @@ impl DocumentTarget {
 }
 
 impl Target for DocumentTarget {
-    fn place(&self) -> String {
+    fn address(&self) -> String {
         self.address.to_string()
     }
 
@@ -62,10 +66,10 @@ impl Target for DocumentTarget {
         Some(&self.path)
     }
 
-    fn inspect(&mut self, wanted: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
-        let after = (self.form.write)(wanted, &self.address)?;
+    fn inspect(&mut self, desired: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
+        let after = (self.format.write)(desired, &self.address)?;
         let before = read(self.path())?;
-        let held = self.held(wanted.options.rollback)?;
+        let current = self.current(desired.options.rollback)?;
         let mut changes = Vec::new();
         if before.as_ref() != Some(&after) {
             changes = match &before {
@@ -77,38 +81,38 @@ impl Target for DocumentTarget {
                 )],
             };
         }
-        if held.as_ref() != Some(wanted.publication) {
-            let version = held.as_ref().map(|held| held.version.clone());
+        if current.as_ref() != Some(desired.publication) {
+            let version = current.as_ref().map(|current| current.version.clone());
             changes.push(PlannedChange::new(
                 format!("{}.sluice.json", self.address.rest),
                 version,
-                Some(wanted.publication.version.clone()),
+                Some(desired.publication.version.clone()),
             ));
         }
         Ok(Inspection {
-            held,
+            current,
             changes,
             users: None,
-            warnings: (self.form.warnings)(wanted.publication, &self.address),
+            warnings: (self.format.warnings)(desired.publication, &self.address),
         })
     }
 
     fn apply(
         &mut self,
-        wanted: &Desired<'_>,
-        held: Option<&Publication>,
+        desired: &Desired<'_>,
+        current: Option<&Publication>,
         _progress: &Progress,
     ) -> Result<Option<TargetUsers>> {
         refuse_change(
-            self.held(wanted.options.rollback)?.as_ref(),
-            held,
-            wanted,
-            &self.place(),
+            self.current(desired.options.rollback)?.as_ref(),
+            current,
+            desired,
+            &self.address(),
         )?;
-        let text = (self.form.write)(wanted, &self.address)?;
+        let text = (self.format.write)(desired, &self.address)?;
         let refused = |error: Error| {
             Error::target(
-                self.place(),
+                self.address(),
                 error
                     .problems()
                     .first()
@@ -116,7 +120,7 @@ impl Target for DocumentTarget {
             )
         };
         files::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
-        json::write_json(&self.publication_path(), wanted.publication).map_err(refused)?;
+        json::write_json(&self.publication_path(), desired.publication).map_err(refused)?;
         Ok(None)
     }
 }

@@ -28,7 +28,7 @@ pub fn publish(
     } else {
         source.layers.as_deref()
     };
-    let wanted = Desired {
+    let desired = Desired {
         publication: &publication,
         dir: &source.dir,
         layers,
@@ -37,7 +37,7 @@ pub fn publish(
 
     let mut planned: Vec<(TargetReport, Option<PlannedTarget>)> = targets
         .iter_mut()
-        .map(|target| plan(target.as_mut(), &wanted, progress))
+        .map(|target| plan(target.as_mut(), &desired, progress))
         .collect();
     if !options.dry_run {
         // First in, last out.
@@ -56,9 +56,9 @@ pub fn publish(
             match targets[idx].apply(
                 &Desired {
                     publication: &step.publication,
-                    ..wanted
+                    ..desired
                 },
-                step.held.as_ref(),
+                step.current.as_ref(),
                 progress,
             ) {
                 Ok(users) => {
@@ -80,18 +80,18 @@ pub fn publish(
 /// What is going to happen at a target.
 pub(super) struct PlannedTarget {
     /// What it holds.
-    held: Option<Publication>,
+    current: Option<Publication>,
     /// What it will hold.
     publication: Publication,
 }
 
 pub(super) fn plan(
     target: &mut dyn Target,
-    wanted: &Desired<'_>,
+    desired: &Desired<'_>,
     progress: &Progress,
 ) -> (TargetReport, Option<PlannedTarget>) {
     let mut report = TargetReport {
-        target: target.place(),
+        target: target.address(),
         outcome: TargetOutcome::Failed,
         held: None,
         changes: vec![],
@@ -100,21 +100,23 @@ pub(super) fn plan(
         error: None,
     };
     let mut look = || {
-        let inspection = target.inspect(wanted, wanted.options.dry_run, progress)?;
-        let publication = wanted.publication.over(inspection.held.as_ref(), wanted.options);
-        if let Some(held) = &inspection.held {
-            refuse_reopening(held, wanted, &report.target)?;
+        let inspection = target.inspect(desired, desired.options.dry_run, progress)?;
+        let publication = desired
+            .publication
+            .over(inspection.current.as_ref(), desired.options);
+        if let Some(current) = &inspection.current {
+            refuse_reopening(current, desired, &report.target)?;
         }
         // What was taken back there is a part of what will be held.
-        let inspection = if publication == *wanted.publication {
+        let inspection = if publication == *desired.publication {
             inspection
         } else {
             target.inspect(
                 &Desired {
                     publication: &publication,
-                    ..*wanted
+                    ..*desired
                 },
-                wanted.options.dry_run,
+                desired.options.dry_run,
                 progress,
             )?
         };
@@ -122,30 +124,30 @@ pub(super) fn plan(
     };
     match look() {
         Ok((inspection, publication)) => {
-            if let Some(held) = inspection
-                .held
+            if let Some(current) = inspection
+                .current
                 .as_ref()
-                .filter(|held| held.as_of > publication.as_of)
+                .filter(|current| current.as_of > publication.as_of)
             {
-                let (theirs, ours) = (time::format(held.as_of), time::format(publication.as_of));
+                let (theirs, ours) = (time::format(current.as_of), time::format(publication.as_of));
                 report.warnings.push(format!(
                     "it held a schedule of {theirs}, which is newer than this one of {ours}"
                 ));
             }
             report.warnings.extend(inspection.warnings);
-            report.held = inspection.held.as_ref().map(|held| held.version.clone());
+            report.held = inspection.current.as_ref().map(|current| current.version.clone());
             report.users = inspection.users;
             if inspection.changes.is_empty() {
                 report.outcome = TargetOutcome::Unchanged;
             } else {
                 report.outcome = TargetOutcome::Planned;
-                report.changes = ratio_changes(inspection.held.as_ref(), &publication);
+                report.changes = ratio_changes(inspection.current.as_ref(), &publication);
                 report.changes.extend(inspection.changes);
             }
             (
                 report,
                 Some(PlannedTarget {
-                    held: inspection.held,
+                    current: inspection.current,
                     publication,
                 }),
             )
@@ -163,16 +165,16 @@ pub(super) fn fail(report: &mut TargetReport, error: &Error) {
 }
 
 /// A nightly job must not undo what somebody did by hand in the night.
-pub(super) fn refuse_reopening(held: &Publication, wanted: &Desired<'_>, place: &str) -> Result<()> {
-    let publication = wanted.publication;
-    let Some(at) = held.taken_back.get(&publication.candidate) else {
+pub(super) fn refuse_reopening(current: &Publication, desired: &Desired<'_>, address: &str) -> Result<()> {
+    let publication = desired.publication;
+    let Some(at) = current.taken_back.get(&publication.candidate) else {
         return Ok(());
     };
-    if !publication.is_open() || wanted.options.reopen {
+    if !publication.is_open() || desired.options.reopen {
         return Ok(());
     }
     Err(Error::target(
-        place,
+        address,
         format!(
             "expected a release other than {}, which was taken back by hand at {}",
             publication.candidate,
@@ -189,17 +191,18 @@ pub(super) fn same_salt(plan_id: &str) -> String {
 }
 
 /// The ratios that differ, layer by layer.
-pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) -> Vec<PlannedChange> {
+pub(super) fn ratio_changes(current: Option<&Publication>, desired: &Publication) -> Vec<PlannedChange> {
     let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
     let mut changes = Vec::new();
-    for row in &wanted.ratios {
-        let before = held.and_then(|held| {
-            held.ratios
+    for row in &desired.ratios {
+        let before = current.and_then(|current| {
+            current
+                .ratios
                 .iter()
                 .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
         });
-        let before = before.zip(held).map(|(old, held)| show(held, old.ratio));
-        let after = show(wanted, row.ratio);
+        let before = before.zip(current).map(|(old, current)| show(current, old.ratio));
+        let after = show(desired, row.ratio);
         if before.as_ref() != Some(&after) {
             changes.push(PlannedChange::new(
                 format!("{} / {}", row.tenant, row.layer),
@@ -208,13 +211,13 @@ pub(super) fn ratio_changes(held: Option<&Publication>, wanted: &Publication) ->
             ));
         }
     }
-    for old in held.into_iter().flat_map(|held| &held.ratios) {
-        if !wanted
+    for old in current.into_iter().flat_map(|current| &current.ratios) {
+        if !desired
             .ratios
             .iter()
             .any(|row| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
         {
-            let before = held.map(|held| show(held, old.ratio));
+            let before = current.map(|current| show(current, old.ratio));
             changes.push(PlannedChange::new(
                 format!("{} / {}", old.tenant, old.layer),
                 before,

@@ -151,18 +151,18 @@ impl Publication {
 
     /// The same for a target that holds another publication: what was taken back there stays so, unless this candidate is opened again on purpose.
     #[must_use]
-    pub fn over(&self, held: Option<&Self>, options: &Options) -> Self {
+    pub fn over(&self, current: Option<&Self>, options: &Options) -> Self {
         let mut next = self.clone();
-        let Some(held) = held else { return next };
-        for (candidate, at) in &held.taken_back {
+        let Some(current) = current else { return next };
+        for (candidate, at) in &current.taken_back {
             if !(options.reopen && *candidate == next.candidate) {
                 next.taken_back.entry(candidate.clone()).or_insert(*at);
             }
         }
-        if options.rollback && held.is_open() {
+        if options.rollback && current.is_open() {
             // Whatever was open there is what somebody wants closed.
             next.taken_back
-                .entry(held.candidate.clone())
+                .entry(current.candidate.clone())
                 .or_insert(options.now);
         }
         next.rolled_back_at = next.taken_back.get(&next.candidate).copied();
@@ -180,9 +180,12 @@ impl Publication {
     ///
     /// # Errors
     /// Text that is no publication.
-    pub fn from_json(text: &str, place: &str) -> Result<Self> {
+    pub fn from_json(text: &str, address: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
-            Error::target(place, format!("expected a publication of Sluice, found: {error}"))
+            Error::target(
+                address,
+                format!("expected a publication of Sluice, found: {error}"),
+            )
         })
     }
 

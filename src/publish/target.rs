@@ -58,7 +58,7 @@ pub struct TargetUsers {
 #[derive(Debug, Clone, Default)]
 pub struct Inspection {
     /// What was published there last.
-    pub held: Option<Publication>,
+    pub current: Option<Publication>,
     /// What would change. Nothing, if the target holds everything already.
     pub changes: Vec<PlannedChange>,
     /// Users, if they were counted.
@@ -70,7 +70,7 @@ pub struct Inspection {
 /// A place to publish to.
 pub trait Target: Send {
     /// Its address, without credentials.
-    fn place(&self) -> String;
+    fn address(&self) -> String;
 
     /// The file that it is, if it is one: two targets of one file would replace each other.
     fn file(&self) -> Option<&Path> {
@@ -81,7 +81,7 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// A target that cannot be reached, or holds something that is not ours to replace, or cannot express what is wanted.
-    fn inspect(&mut self, wanted: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
+    fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
 
     /// Makes it hold what is wanted.
     ///
@@ -89,8 +89,8 @@ pub trait Target: Send {
     /// A target that refuses or is lost on the way: its readers see what they saw before.
     fn apply(
         &mut self,
-        wanted: &Desired<'_>,
-        held: Option<&Publication>,
+        desired: &Desired<'_>,
+        current: Option<&Publication>,
         progress: &Progress,
     ) -> Result<Option<TargetUsers>>;
 }
@@ -107,20 +107,21 @@ pub(super) fn without_stores(kind: &str) -> Error {
 pub(super) fn refuse_change(
     found: Option<&Publication>,
     inspected: Option<&Publication>,
-    wanted: &Desired<'_>,
-    place: &str,
+    desired: &Desired<'_>,
+    address: &str,
 ) -> Result<()> {
     let version =
         |publication: Option<&Publication>| publication.map(|publication| publication.version.clone());
     let (found, inspected) = (version(found), version(inspected));
-    if wanted.options.rollback || found == inspected || found.as_ref() == Some(&wanted.publication.version) {
+    if desired.options.rollback || found == inspected || found.as_ref() == Some(&desired.publication.version)
+    {
         return Ok(());
     }
     let show = |version: Option<String>| {
         version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"))
     };
     Err(Error::target(
-        place,
+        address,
         format!("expected to replace {}, found {}", show(inspected), show(found)),
     )
     .hint("somebody else published meanwhile: run it again to see what would change"))

@@ -1,4 +1,4 @@
-//! Addresses to targets.
+//! The kinds of targets, and the target that an address of the command line names.
 
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
@@ -20,14 +20,14 @@ pub fn kinds() -> Vec<&'static str> {
         "postgres",
         "postgresql",
     ];
-    kinds.extend(FORMATS.iter().map(|form| form.kind));
+    kinds.extend(FORMATS.iter().map(|format| format.kind));
     kinds
 }
 
 /// Makes targets ready; nothing is reached yet.
 ///
 /// # Errors
-/// An address or a setting that nobody knows, or two targets of one place.
+/// An address or a setting that nobody knows, or two targets of one address.
 pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     let kinds = kinds();
     let mut targets: Vec<Box<dyn Target>> = Vec::new();
@@ -43,8 +43,8 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
             kind @ ("redis" | "rediss" | "postgres" | "postgresql") => {
                 return Err(crate::publish::target::without_stores(kind));
             }
-            kind => match FORMATS.iter().find(|form| form.kind == kind) {
-                Some(form) => Box::new(document::DocumentTarget::open(form, address)?),
+            kind => match FORMATS.iter().find(|format| format.kind == kind) {
+                Some(format) => Box::new(document::DocumentTarget::open(format, address)?),
                 None => {
                     return Err(Error::usage(format!(
                         "expected a target of {}, found `{kind}`",
@@ -54,11 +54,11 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
             },
         };
         if targets.iter().any(|other| {
-            other.place() == target.place() || (other.file().is_some() && other.file() == target.file())
+            other.address() == target.address() || (other.file().is_some() && other.file() == target.file())
         }) {
             return Err(Error::usage(format!(
                 "expected every target once, found {} twice",
-                target.place()
+                target.address()
             )));
         }
         targets.push(target);

@@ -23,6 +23,8 @@ mod layer;
 mod layer_parquet;
 mod logs;
 mod nightly;
+#[cfg(feature = "stores")]
+mod postgres_server;
 mod profiles;
 #[cfg(feature = "stores")]
 mod prometheus;

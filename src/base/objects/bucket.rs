@@ -176,10 +176,10 @@ impl Bucket {
             ),
             object_store::Error::Precondition { .. } => ("it changed meanwhile".to_owned(), "run it again"),
             other => {
-                let told = told(&without_secrets(&other.to_string()));
-                let is_bucket = told.starts_with("NoSuchBucket");
+                let message = message(&without_secrets(&other.to_string()));
+                let is_bucket = message.starts_with("NoSuchBucket");
                 (
-                    told,
+                    message,
                     if is_bucket {
                         "make the bucket first: Sluice does not"
                     } else {
@@ -406,7 +406,7 @@ fn attributes(digest: &str) -> Attributes {
 }
 
 /// What a store said: the code and the message of its answer, else everything.
-fn told(text: &str) -> String {
+fn message(text: &str) -> String {
     let part = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         rest.split_once(&format!("</{name}>")).map(|(part, _)| part)

@@ -16,7 +16,7 @@ use crate::publish::target::Desired;
 ///
 /// Steps start at the ratio in force and go up the ladder: pause, analysis, next. Evidence between floor and threshold, or of too few
 /// users, is inconclusive, and the Rollout pauses. At 0 % the only step is 0.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "argo",
     settings: &["name", "gate", "layer", "tenant", "workload", "namespace"],
     write,
@@ -27,8 +27,8 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     random_warnings("Argo Rollouts")
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let name = object_name(address, "name", required(address, "name", "the Rollout's name")?)?;
     let gate = required(address, "gate", "the URL of the layer's evidence")?;
     let row = only_row(publication, address)?;

@@ -1,4 +1,4 @@
-//! All formats, by name.
+//! The list of all export formats. A new format is added here.
 
 use crate::publish::exporters::format::ExportFormat;
 use crate::publish::exporters::{
@@ -6,23 +6,23 @@ use crate::publish::exporters::{
     litellm, milvus, prometheus, unleash,
 };
 
-/// Every form.
+/// Every export format.
 pub(crate) const FORMATS: &[ExportFormat] = &[
-    flagd::FORM,
-    growthbook::FORM,
-    unleash::FORM,
-    launchdarkly::FORM,
-    argo::FORM,
-    flagger::FORM,
-    envoy::FORM,
-    istio::FORM,
-    litellm::FORM,
-    langfuse::FORM,
-    milvus::FORM,
-    elasticsearch::FORM,
-    gate::FORM,
-    prometheus::FORM,
-    grafana::FORM,
+    flagd::FORMAT,
+    growthbook::FORMAT,
+    unleash::FORMAT,
+    launchdarkly::FORMAT,
+    argo::FORMAT,
+    flagger::FORMAT,
+    envoy::FORMAT,
+    istio::FORMAT,
+    litellm::FORMAT,
+    langfuse::FORMAT,
+    milvus::FORMAT,
+    elasticsearch::FORMAT,
+    gate::FORMAT,
+    prometheus::FORMAT,
+    grafana::FORMAT,
 ];
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(super) enum RequestStage {
 }
 
 impl RequestStage {
-    fn of(publication: &Publication) -> Self {
+    fn new(publication: &Publication) -> Self {
         if !publication.is_open() {
             Self::Baseline
         } else if publication.ratios.iter().all(|row| row.ratio == Ratio::FULL) {
@@ -79,7 +79,7 @@ pub(super) fn write(
     publication: &Publication,
     requests: impl Fn(RequestStage) -> Vec<Request>,
 ) -> String {
-    let stage = RequestStage::of(publication);
+    let stage = RequestStage::new(publication);
     json::to_json(&ChangeRequest {
         schema: "sluice.change_request/1",
         system,

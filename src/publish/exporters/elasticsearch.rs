@@ -13,7 +13,7 @@ use crate::publish::target::Desired;
 
 /// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole. Settings as Milvus has them, without `database`;
 /// `baseline` and `candidate` are indexes.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "elasticsearch",
     settings: &SETTINGS,
     write,
@@ -24,11 +24,11 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     change_request::warnings("Elasticsearch", "alias")
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let aliases = Aliases::of(address)?;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let aliases = Aliases::from_address(address)?;
     Ok(change_request::write(
         "elasticsearch",
-        wanted.publication,
+        desired.publication,
         |stage| {
             let mut actions: Vec<Value> = Vec::new();
             for (alias, index) in aliases

@@ -17,7 +17,7 @@ use crate::publish::target::Desired;
 ///
 /// The caller sends the user's bucket, 0 to 9999, under the plan's profile; so everybody gets the release that Sluice says. Without that header
 /// Envoy draws for every request.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "envoy",
     settings: &[
         "name",
@@ -45,8 +45,8 @@ fn warnings(publication: &Publication, address: &Address) -> Vec<String> {
 
 const BUCKET: &str = "x-sluice-bucket";
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let bucket = headers::name(address, "header", address.get_or("header", BUCKET))?;
     let (candidate, baseline) = (
         address.get_or("candidate", "candidate"),
@@ -54,9 +54,9 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
     );
     let mut routes = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
-        let conditions = Conditions::of(publication, row, address, headers::DEFAULTS)?;
+        let conditions = Conditions::new(publication, row, address, headers::DEFAULTS)?;
         let mut matchers = Vec::new();
-        for (name, value) in headers::of(&conditions, address)? {
+        for (name, value) in headers::from_conditions(&conditions, address)? {
             matchers.push(json!({"name": name, "string_match": {"exact": value}}));
         }
         let mut clusters = vec![json!({"name": candidate, "weight": row.ratio.bps()})];

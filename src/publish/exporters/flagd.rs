@@ -17,7 +17,7 @@ use crate::publish::target::Desired;
 ///
 /// Versions 1 and 2 of `fractional` hash the text `salt:targetingKey`. Version 3 hashes pairs, and the only pair that it can name is the
 /// flag's key and the targeting key: there, the key is the salt.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "flagd",
     settings: &CONDITION_SETTINGS,
     write,
@@ -47,8 +47,8 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
 const CANDIDATE: &str = "candidate";
 const STABLE: &str = "stable";
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let hashes_pairs = platform_of(publication, &VERSIONS) == Platform::Flagd3;
     let key = if hashes_pairs {
         &publication.salt
@@ -65,7 +65,7 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
     let mut evaluators = Map::new();
     let mut branches = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
-        branches.push(condition(&Conditions::of(
+        branches.push(condition(&Conditions::new(
             publication,
             row,
             address,

@@ -18,7 +18,7 @@ use crate::ramp::Verdict;
 ///
 /// Flagger may take the next step while the layer's verdict is to promote; a layer at 0 % does not start, and one that runs is rolled back.
 /// The step weights are the whole ladder always: from a weight that is none of them, Flagger would go to 100 % at once.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "flagger",
     settings: &[
         "workload",
@@ -47,8 +47,8 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
 /// Flagger looks no more often than this.
 const SHORTEST_INTERVAL_SECS: u64 = 60;
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let workload = object_name(
         address,
         "workload",

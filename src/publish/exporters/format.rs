@@ -1,4 +1,4 @@
-//! What the formats of other systems share.
+//! The type of an export format, and what formats share: conditions on users, checks of ratios, warnings, YAML and JSON.
 
 use serde::Serialize;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::publish::address::Address;
 use crate::publish::publication::{Publication, RatioRow};
 use crate::publish::target::Desired;
 
-/// A file's form.
+/// An export format: the file of another system.
 pub(crate) struct ExportFormat {
     /// Its name in addresses.
     pub(in crate::publish) kind: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// A row's conditions. Tenants are told apart where there are several. Names: `attribute` (by default `layer`), `tenant_attribute`
     /// (`tenant`), each behind `prefix`, and `consent` (left out).
-    pub(super) fn of(
+    pub(super) fn new(
         publication: &'a Publication,
         row: &'a RatioRow,
         address: &'a Address,
@@ -66,13 +66,13 @@ impl<'a> Conditions<'a> {
 }
 
 /// What the folder's schedule rests on, if it is there.
-pub(super) fn analysis(wanted: &Desired<'_>) -> Result<Option<Analysis>> {
-    let path = wanted.dir.join(file::ANALYSIS);
+pub(super) fn analysis(desired: &Desired<'_>) -> Result<Option<Analysis>> {
+    let path = desired.dir.join(file::ANALYSIS);
     if !path.exists() {
         return Ok(None);
     }
     let analysis: Analysis = json::read_json(&path)?;
-    let (found, expected) = (&analysis, wanted.publication);
+    let (found, expected) = (&analysis, desired.publication);
     if (&found.plan_id, &found.candidate) != (&expected.plan_id, &expected.candidate) {
         let expected = format!(
             "expected an analysis of {} under {}",
@@ -101,7 +101,7 @@ pub(super) fn required<'a>(address: &'a Address, name: &str, what: &str) -> Resu
 }
 
 /// A row in errors.
-pub(super) fn name_of(row: &RatioRow) -> String {
+pub(super) fn row_name(row: &RatioRow) -> String {
     format!("{} / {}", row.tenant, row.layer)
 }
 
@@ -113,14 +113,11 @@ pub(super) fn refuse_roundings<'a>(
     address: &Address,
 ) -> Result<()> {
     for (row, ratio) in ratios {
-        if ratio.bps() % step != 0 {
-            let step = f64::from(step) / 100.0;
-            let found = format!(
-                "expected ratios in steps of {step}%, all that {system} can tell apart, found {ratio} of {}",
-                name_of(row)
+        if let Some(problem) = ratio.rounding_problem(step, system) {
+            return Err(
+                Error::target(address.to_string(), format!("{problem} of {}", row_name(row)))
+                    .hint("give the plan a ladder in such steps, or leave this target out"),
             );
-            return Err(Error::target(address.to_string(), found)
-                .hint("give the plan a ladder in such steps, or leave this target out"));
         }
     }
     Ok(())

@@ -5,24 +5,24 @@ use serde_json::json;
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::publish::address::Address;
-use crate::publish::exporters::format::{ExportFormat, analysis, name_of};
+use crate::publish::exporters::format::{ExportFormat, analysis, row_name};
 use crate::publish::exporters::kubernetes::only_row;
 use crate::publish::target::Desired;
 
 /// `gate:FILE`. Settings: `layer` and `tenant` (required unless the plan has only one layer). The folder must have the analysis.
 ///
 /// `n` counts the exposed users that `qos`, the candidate's in the current stage, rests on: without a QoS there are none.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "gate",
     settings: &["layer", "tenant"],
     write,
     warnings: |_, _| Vec::new(),
 };
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let row = only_row(publication, address)?;
-    let analysis = analysis(wanted)?.ok_or_else(|| {
+    let analysis = analysis(desired)?.ok_or_else(|| {
         Error::target(
             address.to_string(),
             "expected an analysis in the folder, found none",
@@ -36,7 +36,7 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
     let layer = layer.ok_or_else(|| {
         Error::target(
             address.to_string(),
-            format!("expected {} in the analysis, found others", name_of(row)),
+            format!("expected {} in the analysis, found others", row_name(row)),
         )
     })?;
     let qos = layer

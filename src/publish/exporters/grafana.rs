@@ -13,7 +13,7 @@ use crate::publish::target::Desired;
 /// `grafana:FILE`: a dashboard to import or to provision. Settings: `title`, `uid` (by default from the plan's name and id), `range` (of rates: `5m`).
 ///
 /// The agents' counters have the labels `layer` and `version`: `agent_chat_total` and those beside it in `AGENT_PANELS`.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "grafana",
     settings: &["title", "uid", "range"],
     write,
@@ -64,8 +64,8 @@ const HEIGHT: usize = 8;
 /// Columns of Grafana's grid.
 const COLUMNS: usize = 24;
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let range = address.get_or("range", "5m");
     let plan = format!("plan={}", quoted(&publication.plan_id));
     let layers = format!("{plan},tenant=~\"$tenant\",layer=~\"$layer\"");

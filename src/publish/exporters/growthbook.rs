@@ -16,7 +16,7 @@ use crate::publish::target::Desired;
 /// several tenants), `consent` (none: an attribute that must be true), `user` (`id`: the attribute that is hashed).
 ///
 /// The seed is the salt; the hash's version is the plan's, or 2.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "growthbook",
     settings: &["attribute", "tenant_attribute", "consent", "user"],
     write,
@@ -33,13 +33,13 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
     placement_warnings(publication, platform_of(publication, &VERSIONS))
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let platform = platform_of(publication, &VERSIONS);
     refuse_roundings(in_force(publication), platform.step(), platform.name(), address)?;
     let mut rules = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
-        let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
+        let conditions = Conditions::new(publication, row, address, ["layer", "tenant"])?;
         let mut condition: Map<String, Value> = conditions
             .texts
             .iter()

@@ -1,4 +1,4 @@
-//! Conditions as headers of requests.
+//! Conditions on users as request headers, for gateways that route by header.
 
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
@@ -23,7 +23,10 @@ pub(super) fn name<'a>(address: &Address, setting: &str, name: &'a str) -> Resul
 }
 
 /// Headers and the texts that they must be.
-pub(super) fn of<'a>(conditions: &Conditions<'a>, address: &Address) -> Result<Vec<(&'a str, &'a str)>> {
+pub(super) fn from_conditions<'a>(
+    conditions: &Conditions<'a>,
+    address: &Address,
+) -> Result<Vec<(&'a str, &'a str)>> {
     let settings = ["attribute", "tenant_attribute"];
     let mut headers = Vec::new();
     for ((header, value), setting) in conditions.texts.iter().zip(settings) {

@@ -18,7 +18,7 @@ use crate::publish::target::Desired;
 /// `tenant_attribute` (`x-sluice-tenant`; only with several tenants), `consent` (none: a header that must be `true`).
 ///
 /// Weights are whole percents. Requests that match no layer get the baseline.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "istio",
     settings: &[
         "host",
@@ -41,8 +41,8 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
     warnings
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let host = required(address, "host", "the service's host")?;
     let name = object_name(
         address,
@@ -57,8 +57,8 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
     );
     let mut routes = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
-        let conditions = Conditions::of(publication, row, address, headers::DEFAULTS)?;
-        let headers: Map<String, Value> = headers::of(&conditions, address)?
+        let conditions = Conditions::new(publication, row, address, headers::DEFAULTS)?;
+        let headers: Map<String, Value> = headers::from_conditions(&conditions, address)?
             .into_iter()
             .map(|(header, value)| (header.to_owned(), json!({"exact": value})))
             .collect();

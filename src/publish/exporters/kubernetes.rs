@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
-use crate::publish::exporters::format::{name_of, refuse_roundings};
+use crate::publish::exporters::format::{refuse_roundings, row_name};
 use crate::publish::publication::{Publication, RatioRow};
 
 /// Basis points of a percent.
@@ -48,16 +48,16 @@ pub(super) fn metadata(
 
 /// The layer that a rollout is about: the only one, or that of `layer` and, with several tenants, `tenant`.
 pub(super) fn only_row<'a>(publication: &'a Publication, address: &Address) -> Result<&'a RatioRow> {
-    let wanted = |setting: &str, value: &str| address.get(setting).is_none_or(|wanted| wanted == value);
+    let desired = |setting: &str, value: &str| address.get(setting).is_none_or(|desired| desired == value);
     let rows: Vec<&RatioRow> = publication
         .ratios
         .iter()
-        .filter(|row| wanted("layer", &row.layer) && wanted("tenant", &row.tenant))
+        .filter(|row| desired("layer", &row.layer) && desired("tenant", &row.tenant))
         .collect();
     match rows.as_slice() {
         [row] => Ok(row),
         _ => {
-            let known: Vec<String> = publication.ratios.iter().map(name_of).collect();
+            let known: Vec<String> = publication.ratios.iter().map(row_name).collect();
             let found = format!(
                 "expected one layer, found {} (the plan has {})",
                 rows.len(),

@@ -14,7 +14,7 @@ use crate::publish::target::Desired;
 /// everybody's callers ask for: `production`), `candidate_label` (what callers ask for who serve the candidate: `candidate`).
 ///
 /// A label is on one version of a prompt only: giving it to one takes it from the other.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "langfuse",
     settings: &["prompt", "baseline", "candidate", "label", "candidate_label"],
     write,
@@ -25,7 +25,7 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     change_request::warnings("Langfuse", "label")
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     let prompt = path_segment(required(address, "prompt", "the prompt's name")?);
     let baseline = version(address, "baseline")?;
     let candidate = version(address, "candidate")?;
@@ -46,7 +46,7 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
     };
     Ok(change_request::write(
         "langfuse",
-        wanted.publication,
+        desired.publication,
         |stage: RequestStage| match stage.pick(baseline, candidate) {
             [one, other] if one == other => vec![request(one, &labels)],
             // The candidate first: nobody asks for its label before it is there.

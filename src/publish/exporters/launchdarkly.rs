@@ -17,7 +17,7 @@ use crate::publish::target::Desired;
 /// attribute that must be true), all of contexts of kind `user`.
 ///
 /// Weights are hundred-thousandths. Without a seed the SDKs hash the flag's key and its salt.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "launchdarkly",
     settings: &CONDITION_SETTINGS,
     write,
@@ -36,11 +36,11 @@ const CANDIDATE: usize = 1;
 /// All weights of a rollout.
 const TOTAL_WEIGHT: u32 = 100_000;
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let mut rules = Vec::new();
     for row in publication.ratios.iter().filter(|row| row.ratio > Ratio::ZERO) {
-        let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
+        let conditions = Conditions::new(publication, row, address, ["layer", "tenant"])?;
         let mut clauses: Vec<Value> = conditions
             .texts
             .iter()

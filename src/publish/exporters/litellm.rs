@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, Result};
 use crate::bucket::N_BUCKETS;
 use crate::publish::address::Address;
-use crate::publish::exporters::format::{ExportFormat, name_of, random_warnings, required, text_of};
+use crate::publish::exporters::format::{ExportFormat, random_warnings, required, row_name, text_of};
 use crate::publish::publication::{Publication, RatioRow};
 use crate::publish::target::Desired;
 
@@ -14,7 +14,7 @@ use crate::publish::target::Desired;
 ///
 /// LiteLLM weighs deployments for all users alike, so every layer has a name of its own: `MODEL-LAYER`, with several tenants
 /// `MODEL-TENANT-LAYER`. The caller picks the name by the user's layer. Credentials stay in the proxy's environment.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "litellm",
     settings: &["candidate", "baseline", "model"],
     write,
@@ -25,8 +25,8 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     random_warnings("LiteLLM")
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let candidate = required(address, "candidate", "the candidate's model")?;
     let baseline = required(address, "baseline", "the baseline's model")?;
     let start = address.get_or("model", publication.flag_key());
@@ -42,8 +42,8 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
         if let Some((_, other)) = names.iter().find(|(other, _)| *other == name) {
             let found = format!(
                 "expected a name of its own for every layer, found `{name}` for {} and {}",
-                name_of(other),
-                name_of(row)
+                row_name(other),
+                row_name(row)
             );
             return Err(Error::target(address.to_string(), found));
         }

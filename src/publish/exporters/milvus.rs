@@ -6,7 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
 use crate::publish::exporters::change_request;
 use crate::publish::exporters::change_request::Request;
-use crate::publish::exporters::format::ExportFormat;
+use crate::publish::exporters::format::{ExportFormat, required};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
@@ -15,7 +15,7 @@ use crate::publish::target::Desired;
 pub(super) const SETTINGS: [&str; 4] = ["alias", "baseline", "candidate", "candidate_alias"];
 
 /// `milvus:FILE`: a change request; see [`SETTINGS`]; `database` too. Both aliases must exist.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "milvus",
     settings: &["alias", "baseline", "candidate", "candidate_alias", "database"],
     write,
@@ -26,9 +26,9 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     change_request::warnings("Milvus", "alias")
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let aliases = Aliases::of(address)?;
-    Ok(change_request::write("milvus", wanted.publication, |stage| {
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let aliases = Aliases::from_address(address)?;
+    Ok(change_request::write("milvus", desired.publication, |stage| {
         aliases
             .names()
             .into_iter()
@@ -59,12 +59,10 @@ pub(super) struct Aliases<'a> {
 }
 
 impl<'a> Aliases<'a> {
-    pub(super) fn of(address: &'a Address) -> Result<Self> {
-        let alias = crate::publish::exporters::format::required(address, "alias", "the alias")?;
-        let baseline =
-            crate::publish::exporters::format::required(address, "baseline", "what the baseline uses")?;
-        let candidate =
-            crate::publish::exporters::format::required(address, "candidate", "what the candidate uses")?;
+    pub(super) fn from_address(address: &'a Address) -> Result<Self> {
+        let alias = required(address, "alias", "the alias")?;
+        let baseline = required(address, "baseline", "what the baseline uses")?;
+        let candidate = required(address, "candidate", "what the candidate uses")?;
         let candidate_alias = address
             .get("candidate_alias")
             .map_or_else(|| format!("{alias}_candidate"), str::to_owned);

@@ -1,4 +1,5 @@
-//! Files of other systems, one form a file, and what they share: whom a ratio is for, steps that a system has, warnings, YAML.
+//! Export formats: the files of other systems, one format a file. `catalog.rs` lists them; `format.rs` holds what they share:
+//! conditions on users, the ratio steps that a system has, warnings, YAML.
 
 mod argo;
 pub(super) mod catalog;

@@ -15,7 +15,7 @@ use crate::ramp::{RampStatus, Verdict};
 /// `prometheus:FILE.prom`; no settings. Users and QoS are there if the folder has the analysis.
 ///
 /// The file has no timestamps: the collector refuses them.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "prometheus",
     settings: &[],
     write,
@@ -42,7 +42,7 @@ const VERDICTS: [Verdict; 5] = [
 ];
 const STATUSES: [RampStatus; 3] = [RampStatus::Running, RampStatus::Completed, RampStatus::RolledBack];
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     if Path::new(&address.rest)
         .extension()
         .is_none_or(|extension| extension != "prom")
@@ -51,23 +51,23 @@ fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
             "{address}: expected a file named *.prom, all that the textfile collector reads"
         )));
     }
-    let publication = wanted.publication;
+    let publication = desired.publication;
     let mut text = String::new();
-    of_publication(publication, &mut text);
-    of_layers(publication, &mut text);
+    write_publication(publication, &mut text);
+    write_layers(publication, &mut text);
     // A rollback does not fail because an analysis is of something else.
-    let found = if wanted.options.rollback {
-        analysis(wanted).unwrap_or_default()
+    let found = if desired.options.rollback {
+        analysis(desired).unwrap_or_default()
     } else {
-        analysis(wanted)?
+        analysis(desired)?
     };
     if let Some(analysis) = found {
-        of_analysis(publication, &analysis, &mut text);
+        write_analysis(publication, &analysis, &mut text);
     }
     Ok(text)
 }
 
-fn of_publication(publication: &Publication, text: &mut String) {
+fn write_publication(publication: &Publication, text: &mut String) {
     let plan = [("plan", publication.plan_id.as_str())];
     let mut info = Metric::begin(text, INFO, "What is published; always 1.");
     let all = [
@@ -98,7 +98,7 @@ fn of_publication(publication: &Publication, text: &mut String) {
     by_hand.sample(&plan, f64::from(u8::from(publication.rolled_back_at.is_some())));
 }
 
-fn of_layers(publication: &Publication, text: &mut String) {
+fn write_layers(publication: &Publication, text: &mut String) {
     let mut each = |name: &str, help: &str, value: fn(&RatioRow) -> f64| {
         let mut metric = Metric::begin(text, name, help);
         for row in &publication.ratios {
@@ -155,7 +155,7 @@ fn of_layers(publication: &Publication, text: &mut String) {
     }
 }
 
-fn of_analysis(publication: &Publication, analysis: &Analysis, text: &mut String) {
+fn write_analysis(publication: &Publication, analysis: &Analysis, text: &mut String) {
     let mut users = Metric::begin(
         text,
         USERS,

@@ -18,7 +18,7 @@ use crate::publish::target::Desired;
 ///
 /// The group is the salt. Unleash knows whole percents only. The toggle is on for those who get the candidate; its variant's payload
 /// names the release.
-pub(super) const FORM: ExportFormat = ExportFormat {
+pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "unleash",
     settings: &["attribute", "tenant_attribute", "consent", "user"],
     write,
@@ -31,15 +31,15 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
     placement_warnings(publication, platform_of(publication, &VERSIONS))
 }
 
-fn write(wanted: &Desired<'_>, address: &Address) -> Result<String> {
-    let publication = wanted.publication;
+fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
+    let publication = desired.publication;
     let platform = platform_of(publication, &VERSIONS);
     refuse_roundings(in_force(publication), platform.step(), platform.name(), address)?;
     let user = address.get_or("user", "userId");
     let mut strategies = Vec::new();
     // Layers at 0 % stay: a toggle without a strategy is on for everybody.
     for row in &publication.ratios {
-        let conditions = Conditions::of(publication, row, address, ["layer", "tenant"])?;
+        let conditions = Conditions::new(publication, row, address, ["layer", "tenant"])?;
         let mut constraints: Vec<Value> = conditions
             .texts
             .iter()

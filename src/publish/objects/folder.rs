@@ -118,8 +118,8 @@ impl Store for Folder {
         let lock = File::create(&lock)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| self.failed(name, &error))?;
-        let held = self.read(name)?.map(|(_, tag)| tag);
-        let is_same = held.as_deref() == tag;
+        let current = self.read(name)?.map(|(_, tag)| tag);
+        let is_same = current.as_deref() == tag;
         if is_same {
             files::write_bytes(&path, &bytes).map_err(refused)?;
         }

@@ -24,9 +24,9 @@ pub(super) fn open(address: &Address) -> Result<(String, Box<dyn Store>)> {
         ..location
     };
     let prefix = prefix.trim_end_matches('/').to_owned();
-    let place = format!("s3://{}/{prefix}", location.bucket);
+    let address = format!("s3://{}/{prefix}", location.bucket);
     Ok((
-        place.trim_end_matches('/').to_owned(),
+        address.trim_end_matches('/').to_owned(),
         Box::new(Prefix {
             bucket: Bucket::open(&location)?,
             prefix,

@@ -1,4 +1,4 @@
-//! Folders and buckets as targets.
+//! The targets `folder:`, `file:` and `s3:`: uploads the files of a version, switches `current.json`, and removes old versions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) struct Prepared {
 
 /// An object store or a folder to publish to.
 pub(crate) struct ObjectTarget {
-    place: String,
+    address: String,
     /// Where a folder is.
     root: Option<PathBuf>,
     store: Box<dyn Store>,
@@ -56,10 +56,10 @@ impl ObjectTarget {
                 )));
             }
         };
-        let (place, store) = open_store(address, is_folder)?;
+        let (shown_address, store) = open_store(address, is_folder)?;
         let root = is_folder.then(|| PathBuf::from(&address.rest));
         Ok(Self {
-            place,
+            address: shown_address,
             root,
             store,
             keep,
@@ -75,7 +75,7 @@ impl ObjectTarget {
         };
         let current = serde_json::from_slice(&bytes).map_err(|error| {
             Error::target(
-                format!("{}/{name}", self.place),
+                format!("{}/{name}", self.address),
                 format!("expected a pointer of Sluice, found: {error}"),
             )
         })?;
@@ -127,7 +127,7 @@ pub(super) fn open_store(address: &Address, is_folder: bool) -> Result<(String, 
 }
 
 /// The plan's id as a folder's name.
-pub(super) fn plan_folder(place: &str, plan_id: &str) -> Result<String> {
+pub(super) fn plan_folder(address: &str, plan_id: &str) -> Result<String> {
     let is_plain = !plan_id.is_empty()
         && !plan_id.starts_with('.')
         && !plan_id.contains(|c: char| c == '/' || c == '\\' || c.is_control());
@@ -135,14 +135,14 @@ pub(super) fn plan_folder(place: &str, plan_id: &str) -> Result<String> {
         return Ok(plan_id.to_owned());
     }
     Err(Error::target(
-        place,
+        address,
         format!("expected a plan's id that can name a folder, found {plan_id:?}"),
     ))
 }
 
 /// The files of a study that are published: those of its manifest or, without one, those that Sluice knows.
-pub(super) fn study_files(wanted: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
-    let dir = wanted.dir;
+pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
+    let dir = desired.dir;
     let mut files = BTreeMap::new();
     let manifest_path = dir.join(file::MANIFEST);
     if manifest_path.exists() {
@@ -185,7 +185,7 @@ pub(super) fn study_files(wanted: &Desired<'_>) -> Result<BTreeMap<String, (Path
                 .map(|name| (name.display().to_string(), (dir.join(&name), None))),
         );
     }
-    match wanted.layers {
+    match desired.layers {
         Some(path) => _ = files.insert(file::LAYERS.to_owned(), (path.to_owned(), None)),
         None => _ = files.remove(file::LAYERS),
     }
@@ -212,13 +212,13 @@ pub(super) fn study_files(wanted: &Desired<'_>) -> Result<BTreeMap<String, (Path
         .collect()
 }
 
-pub(super) fn prepare(wanted: &Desired<'_>) -> Result<Prepared> {
-    let publication = wanted.publication;
+pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {
+    let publication = desired.publication;
     // A rollback changes no data: the version before has it.
-    let files = if wanted.options.rollback {
+    let files = if desired.options.rollback {
         BTreeMap::new()
     } else {
-        study_files(wanted)?
+        study_files(desired)?
     };
     let document = json::to_json(publication).into_bytes();
     let mut entries: BTreeMap<String, FileEntry> = files
@@ -265,12 +265,12 @@ pub(super) fn entry_of(bytes: &[u8]) -> FileEntry {
 }
 
 impl Target for ObjectTarget {
-    fn place(&self) -> String {
-        self.place.clone()
+    fn address(&self) -> String {
+        self.address.clone()
     }
 
-    fn inspect(&mut self, wanted: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
-        let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
+    fn inspect(&mut self, desired: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
+        let plan = plan_folder(&self.address, &desired.publication.plan_id)?;
         let real = |path: &Path| {
             std::path::absolute(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
                 .unwrap_or_default()
@@ -278,17 +278,17 @@ impl Target for ObjectTarget {
         if self
             .root
             .as_ref()
-            .is_some_and(|root| real(root).starts_with(real(wanted.dir)))
+            .is_some_and(|root| real(root).starts_with(real(desired.dir)))
         {
             return Err(Error::target(
-                &self.place,
+                &self.address,
                 "expected a folder outside of the study's, found one in it",
             )
             .hint("name another folder"));
         }
-        let prepared = prepare(wanted)?;
+        let prepared = prepare(desired)?;
         let (current, tag) = self.current(&plan)?;
-        let held = self.store.sizes(&format!("{plan}/{}", prepared.folder))?;
+        let current_sizes = self.store.sizes(&format!("{plan}/{}", prepared.folder))?;
         let mut changes = Vec::new();
         let own = [(PUBLICATION, &prepared.publication), (OBJECTS, &prepared.objects)]
             .map(|(name, bytes)| (name, bytes.len() as u64));
@@ -297,7 +297,7 @@ impl Target for ObjectTarget {
             .iter()
             .map(|(name, (_, entry))| (name.as_str(), entry.n_bytes));
         for (name, n_bytes) in files.chain(own) {
-            let before = held.get(name).copied();
+            let before = current_sizes.get(name).copied();
             if before != Some(n_bytes) {
                 let show = |n: u64| format!("{n} bytes");
                 changes.push(PlannedChange::new(
@@ -312,7 +312,7 @@ impl Target for ObjectTarget {
                 current.folder.as_str(),
                 &current.objects_digest,
                 &current.publication,
-            ) == (&prepared.folder, &prepared.objects_digest, wanted.publication)
+            ) == (&prepared.folder, &prepared.objects_digest, desired.publication)
         });
         if !is_current {
             let before = current.as_ref().map(|current| current.folder.clone());
@@ -325,7 +325,7 @@ impl Target for ObjectTarget {
         self.tag = tag;
         self.prepared = Some(prepared);
         Ok(Inspection {
-            held: current.map(|current| current.publication),
+            current: current.map(|current| current.publication),
             changes,
             users: None,
             warnings: vec![],
@@ -334,14 +334,14 @@ impl Target for ObjectTarget {
 
     fn apply(
         &mut self,
-        wanted: &Desired<'_>,
+        desired: &Desired<'_>,
         _held: Option<&Publication>,
         progress: &Progress,
     ) -> Result<Option<TargetUsers>> {
-        let plan = plan_folder(&self.place, &wanted.publication.plan_id)?;
+        let plan = plan_folder(&self.address, &desired.publication.plan_id)?;
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,
-            None => prepare(wanted)?,
+            None => prepare(desired)?,
         };
         let at = |name: &str| format!("{plan}/{}/{name}", prepared.folder);
         let bar = progress.rows(
@@ -352,7 +352,7 @@ impl Target for ObjectTarget {
         let mut n_written = 0_u32;
         let mut pace = || {
             n_written += 1;
-            if let Some(max_qps) = wanted.options.max_qps {
+            if let Some(max_qps) = desired.options.max_qps {
                 thread::sleep(
                     Duration::from_secs_f64(f64::from(n_written) / f64::from(max_qps))
                         .saturating_sub(began.elapsed()),
@@ -391,7 +391,7 @@ impl Target for ObjectTarget {
             {
                 let found = current.map_or_else(|| "nothing".to_owned(), |current| current.folder);
                 return Err(Error::target(
-                    format!("{}/{plan}/{CURRENT}", self.place),
+                    format!("{}/{plan}/{CURRENT}", self.address),
                     format!(
                         "expected the pointer that was there when it was looked at, found one to {found}"
                     ),
@@ -399,7 +399,7 @@ impl Target for ObjectTarget {
                 .hint("somebody else published meanwhile: run it again to see what would change"));
             }
         }
-        self.remove_old(&plan, &prepared.folder, wanted.options.now)?;
+        self.remove_old(&plan, &prepared.folder, desired.options.now)?;
         Ok(None)
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn load(
     let n_copied = copy_all(server, client, &name, table, max_qps, progress)?;
     if n_copied != table.n_rows() {
         return Err(Error::target(
-            &server.place,
+            &server.address,
             format!("expected {} users in {name}, found {n_copied}", table.n_rows()),
         )
         .hint("run it again: the table is made anew"));
@@ -132,7 +132,7 @@ pub(super) fn load(
     );
     client.batch_execute(&index).map_err(|error| match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => {
-            let detail = error.as_db_error().and_then(|told| told.detail()).unwrap_or("a user twice").to_owned();
+            let detail = error.as_db_error().and_then(|db_error| db_error.detail()).unwrap_or("a user twice").to_owned();
             Error::in_file(table.path(), format!("expected every user once in a tenant, found: {detail}"))
                 .hint("layer tables with users twice come of unchecked ids: `sluice layer --audit always` names the rows")
         }
@@ -174,7 +174,7 @@ fn copy_all(
         let others = helpers.into_iter().map(|helper| {
             helper.join().unwrap_or_else(|_| {
                 Err(Error::target(
-                    &server.place,
+                    &server.address,
                     "expected a connection to copy rows, found its thread gone",
                 ))
             })
@@ -203,7 +203,7 @@ fn copy_some(
     {
         Some(inner) => failed(inner),
         None => Error::target(
-            &server.place,
+            &server.address,
             format!("expected the assignments to be taken, found: {error}"),
         ),
     };

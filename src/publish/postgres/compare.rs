@@ -30,12 +30,12 @@ pub(super) fn compare(
         ..TargetUsers::default()
     };
     for pass in 0..n_passes {
-        let mut wanted: HashMap<u64, u64> = HashMap::new();
+        let mut desired: HashMap<u64, u64> = HashMap::new();
         table.read_all(|rows| {
             for row in 0..rows.len() {
                 let key = copy::key(rows.tenant(row).as_bytes(), rows.ids.value(row).as_bytes());
                 if key % n_passes == pass {
-                    wanted.insert(key, copy::value_of(rows, row));
+                    desired.insert(key, copy::value_of(rows, row));
                 }
             }
             bar.advance(rows.len() as u64);
@@ -52,7 +52,7 @@ pub(super) fn compare(
             .map_err(|error| server.failed("expected to read the assignments", &error))?;
         let read = copy::decode(BufReader::with_capacity(1 << 18, reader), &mut |key, value| {
             if key % n_passes == pass {
-                match wanted.remove(&key) {
+                match desired.remove(&key) {
                     Some(other) => n_changed += u64::from(other != value),
                     None => counts.n_gone += 1,
                 }
@@ -60,11 +60,11 @@ pub(super) fn compare(
         });
         read.map_err(|error| {
             Error::target(
-                &server.place,
+                &server.address,
                 format!("expected to read the assignments, found: {error}"),
             )
         })?;
-        counts.n_written += n_changed + wanted.len() as u64;
+        counts.n_written += n_changed + desired.len() as u64;
     }
     Ok(counts)
 }

@@ -22,7 +22,7 @@ pub(super) struct Server {
     config: Config,
     tls: Option<Tls>,
     /// The address without credentials and settings, with the schema.
-    pub(super) place: String,
+    pub(super) address: String,
     /// The schema of all tables; a plain name.
     pub(super) schema: String,
     /// Connections that copy rows at the same time.
@@ -118,7 +118,7 @@ impl Server {
         Ok(Self {
             config,
             tls,
-            place: format!("{address}?schema={schema}"),
+            address: format!("{address}?schema={schema}"),
             schema,
             n_connections,
         })
@@ -144,15 +144,15 @@ impl Server {
         Ok(client)
     }
 
-    /// What the server said, at its place.
+    /// An error with the server's own message, at the server's address.
     pub(super) fn failed(&self, expected: &str, error: &postgres::Error) -> Error {
-        let told = match error.as_db_error() {
-            Some(told) => {
-                let detail = told
+        let message = match error.as_db_error() {
+            Some(db_error) => {
+                let detail = db_error
                     .detail()
                     .map(|detail| format!(" ({detail})"))
                     .unwrap_or_default();
-                format!("{}{detail}", told.message())
+                format!("{}{detail}", db_error.message())
             }
             None => {
                 let mut texts = vec![error.to_string()];
@@ -178,12 +178,12 @@ impl Server {
                 "another transaction holds a table for long: run it again when it is done"
             }
             Some(_) => "readers see what they saw before; run it again",
-            None if told.contains("TLS") || told.contains("certificate") => {
+            None if message.contains("TLS") || message.contains("certificate") => {
                 "sslrootcert names the authority to trust; sslmode=disable connects in clear text"
             }
             None => "readers see what they saw before, or all of the new version; run it again to finish",
         };
-        Error::target(&self.place, format!("{expected}, found: {told}")).hint(hint)
+        Error::target(&self.address, format!("{expected}, found: {message}")).hint(hint)
     }
 }
 

@@ -15,15 +15,15 @@ use crate::publish::postgres::connect::Server;
 pub(super) type Row = Vec<Option<String>>;
 
 /// A table's columns and their types, the plan's id first.
-pub(super) struct Form {
-    pub(super) table: &'static str,
+pub(super) struct TableSpec {
+    pub(super) name: &'static str,
     pub(super) columns: &'static [(&'static str, &'static str)],
 }
 
 /// Tables of a study's folder `tables/`, with the fields of their CSV files after the plan's id.
-const ENTITIES: &[Form] = &[
-    Form {
-        table: "layer",
+const ENTITIES: &[TableSpec] = &[
+    TableSpec {
+        name: "layer",
         columns: &[
             ("plan_id", "text"),
             ("layer_id", "text"),
@@ -34,8 +34,8 @@ const ENTITIES: &[Form] = &[
             ("qos_threshold", "double precision"),
         ],
     },
-    Form {
-        table: "release_plan",
+    TableSpec {
+        name: "release_plan",
         columns: &[
             ("plan_id", "text"),
             ("plan_name", "text"),
@@ -45,8 +45,8 @@ const ENTITIES: &[Form] = &[
             ("operator", "text"),
         ],
     },
-    Form {
-        table: "agent_version",
+    TableSpec {
+        name: "agent_version",
         columns: &[
             ("plan_id", "text"),
             ("version_id", "text"),
@@ -56,8 +56,8 @@ const ENTITIES: &[Form] = &[
             ("changelog", "text"),
         ],
     },
-    Form {
-        table: "metric",
+    TableSpec {
+        name: "metric",
         columns: &[
             ("plan_id", "text"),
             ("metric_id", "text"),
@@ -76,8 +76,8 @@ const ENTITIES: &[Form] = &[
 ];
 
 /// The log of changes: rows are only ever added.
-pub(super) const OPERATIONS: Form = Form {
-    table: "operation_log",
+pub(super) const OPERATIONS: TableSpec = TableSpec {
+    name: "operation_log",
     columns: &[
         ("plan_id", "text"),
         ("log_id", "text"),
@@ -92,13 +92,13 @@ pub(super) const OPERATIONS: Form = Form {
     ],
 };
 
-const GATE_REPORT: Form = Form {
-    table: "gate_report",
+const GATE_REPORT: TableSpec = TableSpec {
+    name: "gate_report",
     columns: &[("plan_id", "text"), ("outcome", "text"), ("document", "jsonb")],
 };
 
-const GATE_RESULT: Form = Form {
-    table: "gate_result",
+const GATE_RESULT: TableSpec = TableSpec {
+    name: "gate_result",
     columns: &[
         ("plan_id", "text"),
         ("check_no", "integer"),
@@ -115,7 +115,7 @@ const GATE_RESULT: Form = Form {
 
 /// The rows of a study's folder that are kept beside the schedule.
 pub(super) struct Documents {
-    tables: Vec<(&'static Form, Vec<Row>)>,
+    tables: Vec<(&'static TableSpec, Vec<Row>)>,
     operations: Vec<Row>,
     /// Digest of all of them.
     pub(super) digest: String,
@@ -129,9 +129,9 @@ impl Documents {
     pub(super) fn read(dir: &Path, plan_id: &str) -> Result<Self> {
         let mut parts: Vec<Vec<u8>> = Vec::new();
         let mut tables = Vec::new();
-        for form in ENTITIES {
-            if let Some(rows) = read_csv(dir, form, plan_id, &mut parts)? {
-                tables.push((form, rows));
+        for table in ENTITIES {
+            if let Some(rows) = read_csv(dir, table, plan_id, &mut parts)? {
+                tables.push((table, rows));
             }
         }
         let operations = read_csv(dir, &OPERATIONS, plan_id, &mut parts)?.unwrap_or_default();
@@ -184,16 +184,21 @@ impl Documents {
         client: &mut impl GenericClient,
         plan_id: &str,
     ) -> Result<()> {
-        for (form, rows) in &self.tables {
-            replace(server, client, form, plan_id, rows)?;
+        for (table, rows) in &self.tables {
+            replace(server, client, table, plan_id, rows)?;
         }
         insert(server, client, &OPERATIONS, &self.operations)
     }
 }
 
-/// A file's rows in the form's order, empty fields as null where the source has no value.
-fn read_csv(dir: &Path, form: &Form, plan_id: &str, parts: &mut Vec<Vec<u8>>) -> Result<Option<Vec<Row>>> {
-    let path = dir.join(file::TABLES).join(format!("{}.csv", form.table));
+/// A file's rows in the order of the columns, empty fields as null where the source has no value.
+fn read_csv(
+    dir: &Path,
+    table: &TableSpec,
+    plan_id: &str,
+    parts: &mut Vec<Vec<u8>>,
+) -> Result<Option<Vec<Row>>> {
+    let path = dir.join(file::TABLES).join(format!("{}.csv", table.name));
     if !path.exists() {
         return Ok(None);
     }
@@ -207,26 +212,27 @@ fn read_csv(dir: &Path, form: &Form, plan_id: &str, parts: &mut Vec<Vec<u8>>) ->
         .headers()
         .map_err(|error| wrong(error.to_string()))?
         .clone();
-    let place = |name: &str| header.iter().position(|field| field == name);
-    let places: Vec<Option<usize>> = form.columns.iter().map(|(name, _)| place(name)).collect();
+    let column_idx = |name: &str| header.iter().position(|field| field == name);
+    let column_idxs: Vec<Option<usize>> = table.columns.iter().map(|(name, _)| column_idx(name)).collect();
     if let Some(idx) =
-        (0..places.len()).find(|idx| places[*idx].is_none() && form.columns[*idx].0 != "plan_id")
+        (0..column_idxs.len()).find(|idx| column_idxs[*idx].is_none() && table.columns[*idx].0 != "plan_id")
     {
-        return Err(wrong(format!("no column `{}`", form.columns[idx].0)));
+        return Err(wrong(format!("no column `{}`", table.columns[idx].0)));
     }
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| wrong(error.to_string()))?;
-        let field =
-            |place: Option<usize>| place.map_or(plan_id, |place| record.get(place).unwrap_or_default());
-        if field(places[0]) != plan_id {
-            return Err(wrong(format!("a row of plan {:?}", field(places[0]))));
+        let field = |column_idx: Option<usize>| {
+            column_idx.map_or(plan_id, |column_idx| record.get(column_idx).unwrap_or_default())
+        };
+        if field(column_idxs[0]) != plan_id {
+            return Err(wrong(format!("a row of plan {:?}", field(column_idxs[0]))));
         }
         rows.push(
-            places
+            column_idxs
                 .iter()
-                .map(|place| {
-                    Some(field(*place))
+                .map(|column_idx| {
+                    Some(field(*column_idx))
                         .filter(|text| !text.is_empty())
                         .map(str::to_owned)
                 })
@@ -241,38 +247,38 @@ fn read_csv(dir: &Path, form: &Form, plan_id: &str, parts: &mut Vec<Vec<u8>>) ->
 pub(super) fn replace(
     server: &Server,
     client: &mut impl GenericClient,
-    form: &Form,
+    table: &TableSpec,
     plan_id: &str,
     rows: &[Row],
 ) -> Result<()> {
-    let failed = |error| server.failed(&format!("expected to replace rows of {}", form.table), &error);
+    let failed = |error| server.failed(&format!("expected to replace rows of {}", table.name), &error);
     client
         .execute(
-            &format!("delete from {} where plan_id = $1", form.table),
+            &format!("delete from {} where plan_id = $1", table.name),
             &[&plan_id],
         )
         .map_err(failed)?;
-    insert(server, client, form, rows)
+    insert(server, client, table, rows)
 }
 
 /// Adds rows; one whose key is there already stays as it is.
 pub(super) fn insert(
     server: &Server,
     client: &mut impl GenericClient,
-    form: &Form,
+    table: &TableSpec,
     rows: &[Row],
 ) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = form.columns.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
     let numbered =
         |write: &dyn Fn(usize) -> String| (0..names.len()).map(write).collect::<Vec<_>>().join(", ");
     let sql = format!(
         "insert into {} ({}) select {} from unnest({}) as row ({}) on conflict do nothing",
-        form.table,
+        table.name,
         names.join(", "),
-        numbered(&|idx| format!("c{idx}::{}", form.columns[idx].1)),
+        numbered(&|idx| format!("c{idx}::{}", table.columns[idx].1)),
         numbered(&|idx| format!("${}::text[]", idx + 1)),
         numbered(&|idx| format!("c{idx}"))
     );
@@ -283,6 +289,6 @@ pub(super) fn insert(
         .iter()
         .map(|column| column as &(dyn ToSql + Sync))
         .collect();
-    let failed = |error| server.failed(&format!("expected {} to take rows", form.table), &error);
+    let failed = |error| server.failed(&format!("expected {} to take rows", table.name), &error);
     client.execute(&sql, &values).map(|_| ()).map_err(failed)
 }

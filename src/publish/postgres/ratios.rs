@@ -7,12 +7,12 @@ use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::publish::postgres::connect::Server;
-use crate::publish::postgres::documents::{Form, OPERATIONS, Row, insert, replace};
+use crate::publish::postgres::documents::{OPERATIONS, Row, TableSpec, insert, replace};
 use crate::publish::publication::Publication;
 use crate::ramp::{OperationRow, RampStatus, Verdict};
 
-const RATIOS: Form = Form {
-    table: "ratio_schedule",
+const RATIOS: TableSpec = TableSpec {
+    name: "ratio_schedule",
     columns: &[
         ("plan_id", "text"),
         ("tenant", "text"),
@@ -132,14 +132,14 @@ fn shown(name: &str, kind: &str) -> String {
 pub(super) fn log_by_hand(
     server: &Server,
     client: &mut impl GenericClient,
-    held: Option<&Publication>,
+    current: Option<&Publication>,
     publication: &Publication,
     now: Micros,
 ) -> Result<()> {
-    let Some(held) = held.filter(|held| held.candidate == publication.candidate) else {
+    let Some(current) = current.filter(|current| current.candidate == publication.candidate) else {
         return Ok(());
     };
-    let (operation, at) = match (held.rolled_back_at, publication.rolled_back_at) {
+    let (operation, at) = match (current.rolled_back_at, publication.rolled_back_at) {
         (_, Some(at)) => ("rollback", at),
         (Some(_), None) => ("set", now),
         (None, None) => return Ok(()),
@@ -154,7 +154,7 @@ pub(super) fn log_by_hand(
     let operator = signed.map_or_else(|| "publish".to_owned(), |row| row.get(0));
     let mut rows: Vec<Row> = Vec::new();
     for row in &publication.ratios {
-        let before = held
+        let before = current
             .ratios
             .iter()
             .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer));

@@ -83,7 +83,7 @@ pub(super) fn version(server: &Server, client: &mut impl GenericClient) -> Resul
     let found = usize::try_from(found).unwrap_or(0);
     if found > NEWEST {
         return Err(Error::target(
-            &server.place,
+            &server.address,
             format!("expected tables of version {NEWEST} or older, found version {found}"),
         )
         .hint("a newer sluice made them: publish with that one"));

@@ -1,4 +1,4 @@
-//! PostgreSQL as a target.
+//! The target `postgres:`: compares what the database holds, loads users, and switches the pointer in one transaction.
 
 use postgres::{Client, GenericClient, IsolationLevel};
 use std::thread;
@@ -55,7 +55,7 @@ impl Current {
             layers_digest: row.get(3),
             n_users: row.get::<_, i64>(4).unsigned_abs(),
         });
-        let publication = Publication::from_json(row.get(0), &server.place)?;
+        let publication = Publication::from_json(row.get(0), &server.address)?;
         Ok(Some(Self {
             publication,
             documents_digest: row.get(1),
@@ -78,8 +78,8 @@ impl Current {
 }
 
 /// The digest of the layer table, if users are published.
-pub(super) fn layers_digest(wanted: &Desired<'_>) -> Result<Option<String>> {
-    match (wanted.layers, &wanted.publication.layers_digest) {
+pub(super) fn layers_digest(desired: &Desired<'_>) -> Result<Option<String>> {
+    match (desired.layers, &desired.publication.layers_digest) {
         (None, _) => Ok(None),
         // The folder was checked against it when it was opened.
         (Some(_), Some(digest)) => Ok(Some(digest.clone())),
@@ -88,13 +88,13 @@ pub(super) fn layers_digest(wanted: &Desired<'_>) -> Result<Option<String>> {
 }
 
 impl Target for Postgres {
-    fn place(&self) -> String {
-        self.server.place.clone()
+    fn address(&self) -> String {
+        self.server.address.clone()
     }
 
-    fn inspect(&mut self, wanted: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
+    fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
         let server = &self.server;
-        let publication = wanted.publication;
+        let publication = desired.publication;
         let mut client = server.connect()?;
         // The server itself sees to it that nothing is written.
         let begun = client
@@ -105,7 +105,7 @@ impl Target for Postgres {
         let mut look = begun.map_err(|error| server.failed("expected to begin a look", &error))?;
         let mut changes = Vec::new();
         let version = schema::version(server, &mut look)?;
-        let held = if version == 0 {
+        let current = if version == 0 {
             None
         } else {
             Current::read(server, &mut look, &publication.plan_id)?
@@ -114,8 +114,10 @@ impl Target for Postgres {
             let show = |version: usize| (version > 0).then(|| format!("version {version}"));
             changes.push(PlannedChange::new("tables", show(version), show(schema::NEWEST)));
         }
-        if held.as_ref().map(|held| &held.publication) != Some(publication) {
-            let before = held.as_ref().map(|held| held.publication.version.clone());
+        if current.as_ref().map(|current| &current.publication) != Some(publication) {
+            let before = current
+                .as_ref()
+                .map(|current| current.publication.version.clone());
             changes.push(PlannedChange::new(
                 "publication",
                 before,
@@ -131,10 +133,12 @@ impl Target for Postgres {
                 ));
             }
         }
-        if !wanted.options.rollback {
+        if !desired.options.rollback {
             let (before, after) = (
-                held.as_ref().and_then(|held| held.documents_digest.clone()),
-                Documents::read(wanted.dir, &publication.plan_id)?.digest,
+                current
+                    .as_ref()
+                    .and_then(|current| current.documents_digest.clone()),
+                Documents::read(desired.dir, &publication.plan_id)?.digest,
             );
             if before.as_ref() != Some(&after) {
                 changes.push(PlannedChange::new(
@@ -145,13 +149,13 @@ impl Target for Postgres {
             }
         }
         let mut users = None;
-        if let (Some(path), Some(digest)) = (wanted.layers, layers_digest(wanted)?) {
+        if let (Some(path), Some(digest)) = (desired.layers, layers_digest(desired)?) {
             let table = LayerFileReader::open(path)?;
-            let same = held
+            let same = current
                 .as_ref()
-                .map_or(Ok(None), |held| held.load_of(server, &mut look, &digest))?;
-            let is_same = same.is_some() && !wanted.options.all_users;
-            let load = held.as_ref().and_then(|held| held.load.as_ref());
+                .map_or(Ok(None), |current| current.load_of(server, &mut look, &digest))?;
+            let is_same = same.is_some() && !desired.options.all_users;
+            let load = current.as_ref().and_then(|current| current.load.as_ref());
             if !is_same {
                 let before = load.map(|load| format!("{} users of {}", load.n_users, load.layers_digest));
                 changes.push(PlannedChange::new(
@@ -192,7 +196,7 @@ impl Target for Postgres {
             same_salts(server, &mut look, publication)?
         };
         Ok(Inspection {
-            held: held.map(|held| held.publication),
+            current: current.map(|current| current.publication),
             changes,
             users,
             warnings,
@@ -201,16 +205,16 @@ impl Target for Postgres {
 
     fn apply(
         &mut self,
-        wanted: &Desired<'_>,
-        held: Option<&Publication>,
+        desired: &Desired<'_>,
+        current: Option<&Publication>,
         progress: &Progress,
     ) -> Result<Option<TargetUsers>> {
         let server = &self.server;
-        let plan_id = &wanted.publication.plan_id;
+        let plan_id = &desired.publication.plan_id;
         let mut client = server.connect()?;
         schema::migrate(server, &mut client)?;
         // A rollback waits for nobody: whoever publishes meanwhile finds another version in force than it looked at, and gives up.
-        if !wanted.options.rollback {
+        if !desired.options.rollback {
             lock_plan(server, &mut client, plan_id)?;
             let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
             assignments::remove(server, &mut client, &leftovers)?;
@@ -219,12 +223,12 @@ impl Target for Postgres {
         let before = Current::read(server, &mut client, plan_id)?;
         let mut users = None;
         let mut new_load = None;
-        if let (Some(path), Some(digest)) = (wanted.layers, layers_digest(wanted)?) {
+        if let (Some(path), Some(digest)) = (desired.layers, layers_digest(desired)?) {
             let table = LayerFileReader::open(path)?;
             let same = before
                 .as_ref()
-                .map_or(Ok(None), |held| held.load_of(server, &mut client, &digest))?;
-            let is_same = same.is_some() && !wanted.options.all_users;
+                .map_or(Ok(None), |current| current.load_of(server, &mut client, &digest))?;
+            let is_same = same.is_some() && !desired.options.all_users;
             users = Some(TargetUsers {
                 n_users: table.n_rows(),
                 n_written: if is_same { 0 } else { table.n_rows() },
@@ -235,12 +239,12 @@ impl Target for Postgres {
                     server,
                     &mut client,
                     (plan_id, &digest, &table),
-                    wanted.options.max_qps,
+                    desired.options.max_qps,
                     progress,
                 )?);
             }
         }
-        switch(server, &mut client, wanted, held, new_load)?;
+        switch(server, &mut client, desired, current, new_load)?;
         if new_load.is_some() {
             let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
             assignments::remove(server, &mut client, &leftovers)?;
@@ -282,7 +286,7 @@ pub(super) fn lock_plan(server: &Server, client: &mut Client, plan_id: &str) -> 
         thread::sleep(Duration::from_millis(250));
     }
     Err(Error::target(
-        &server.place,
+        &server.address,
         format!("expected to publish plan {plan_id} alone, found another publisher at work"),
     )
     .hint("wait for it, then run it again"))
@@ -292,12 +296,12 @@ pub(super) fn lock_plan(server: &Server, client: &mut Client, plan_id: &str) -> 
 pub(super) fn switch(
     server: &Server,
     client: &mut Client,
-    wanted: &Desired<'_>,
-    held: Option<&Publication>,
+    desired: &Desired<'_>,
+    current: Option<&Publication>,
     new_load: Option<i32>,
 ) -> Result<()> {
     let failed = |error| server.failed("expected to switch to the new version", &error);
-    let publication = wanted.publication;
+    let publication = desired.publication;
     let plan_id = &publication.plan_id;
     let mut step = client.transaction().map_err(failed)?;
     let row = step
@@ -307,25 +311,25 @@ pub(super) fn switch(
         )
         .map_err(failed)?;
     let found: Option<String> = row.map(|row| row.get(0));
-    if found.as_ref() != held.map(|held| &held.version) && !wanted.options.rollback {
+    if found.as_ref() != current.map(|current| &current.version) && !desired.options.rollback {
         let show = |version: Option<&String>| {
             version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"))
         };
         let message = format!(
             "expected to replace {}, found {}",
-            show(held.map(|held| &held.version)),
+            show(current.map(|current| &current.version)),
             show(found.as_ref())
         );
-        return Err(Error::target(&server.place, message)
+        return Err(Error::target(&server.address, message)
             .hint("somebody else published meanwhile: run it again to see what would change"));
     }
     let mut documents_digest = None;
-    if !wanted.options.rollback {
-        let documents = Documents::read(wanted.dir, plan_id)?;
+    if !desired.options.rollback {
+        let documents = Documents::read(desired.dir, plan_id)?;
         documents.write(server, &mut step, plan_id)?;
         documents_digest = Some(documents.digest);
     }
-    ratios::log_by_hand(server, &mut step, held, publication, wanted.options.now)?;
+    ratios::log_by_hand(server, &mut step, current, publication, desired.options.now)?;
     ratios::write(server, &mut step, publication)?;
     step.execute(
         "insert into publication as held (plan_id, version, document, published_at, documents_digest, load_id)

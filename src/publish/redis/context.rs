@@ -1,4 +1,4 @@
-//! What all steps of a publication to Redis share.
+//! The context of a publication to Redis: its content, time to live and connections, with checks that both key sets use.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct Refreshed {
 /// What both sets of keys work with.
 pub(super) struct RedisContext<'a> {
     pub(super) pool: &'a Pool,
-    pub(super) wanted: &'a Desired<'a>,
+    pub(super) desired: &'a Desired<'a>,
     /// How long a user's keys live, microseconds.
     pub(super) ttl: Micros,
     pub(super) progress: &'a Progress,
@@ -31,21 +31,21 @@ pub(super) struct RedisContext<'a> {
 
 impl RedisContext<'_> {
     pub(super) fn publication(&self) -> &Publication {
-        self.wanted.publication
+        self.desired.publication
     }
 
     /// Whether users have to be looked at: the target holds another table of them, or has not been refreshed for half of their time to live.
     pub(super) fn users_are_due(&self, held_digest: Option<&str>, refreshed: Option<Refreshed>) -> bool {
-        self.wanted.layers.is_some()
+        self.desired.layers.is_some()
             && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed))
     }
 
     /// Whether every user is written, changed or not.
     pub(super) fn refresh_is_due(&self, refreshed: Option<Refreshed>) -> bool {
         let is_old = |refreshed: Refreshed| {
-            self.wanted.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2
+            self.desired.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2
         };
-        self.wanted.options.all_users || refreshed.is_none_or(is_old)
+        self.desired.options.all_users || refreshed.is_none_or(is_old)
     }
 
     /// Other plans on this server that deal users with the same salt.
@@ -62,7 +62,7 @@ impl RedisContext<'_> {
     }
 
     /// Remembers this plan's salt for other plans to look at.
-    pub(super) fn note_salt(&self) {
+    pub(super) fn record_salt(&self) {
         let publication = self.publication();
         let mut command = redis::cmd("HSET");
         command

@@ -30,7 +30,7 @@ struct Current {
 
 impl Current {
     fn read(ctx: &RedisContext<'_>, key: &str) -> Result<Option<Self>> {
-        let place = ctx.pool.place();
+        let address = ctx.pool.address();
         let fields: BTreeMap<String, String> =
             ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
         let Some(publication) = fields.get("publication") else {
@@ -40,13 +40,13 @@ impl Current {
             let number = fields.get(name).and_then(|text| text.parse().ok());
             number.ok_or_else(|| {
                 Error::target(
-                    place,
+                    address,
                     format!("expected a number in `{name}` of {key}, found none"),
                 )
             })
         };
         Ok(Some(Self {
-            publication: Publication::from_json(publication, place)?,
+            publication: Publication::from_json(publication, address)?,
             layers_digest: fields
                 .get("layers_digest")
                 .filter(|text| !text.is_empty())
@@ -67,7 +67,7 @@ fn ratio_key(release: &str, layer: &str) -> String {
 }
 
 /// The one tenant whose keys these are.
-fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &str) -> Result<&'a str> {
+fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, address: &str) -> Result<&'a str> {
     let tenants = publication.tenants();
     match (tenant, tenants.as_slice()) {
         (Some(tenant), _) if tenants.contains(&tenant) => Ok(tenant),
@@ -78,7 +78,7 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &
                 |asked| format!("no tenant `{asked}`"),
             );
             Err(Error::target(
-                place,
+                address,
                 format!("expected one tenant, as keys of harness-v1 have none, found {found}"),
             )
             .hint(format!("say which with ?tenant=, one of {}", tenants.join(", "))))
@@ -87,15 +87,15 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, place: &
 }
 
 /// Every ratio key with what it shall hold: those of this plan and, back to 0, those of a release or a layer that is no longer in it.
-fn ratios(publication: &Publication, tenant: &str, held: Option<&Current>) -> BTreeMap<String, Ratio> {
+fn ratios(publication: &Publication, tenant: &str, current: Option<&Current>) -> BTreeMap<String, Ratio> {
     let of_tenant = |publication: &Publication| -> Vec<(String, Ratio)> {
         let rows = publication.ratios.iter().filter(|row| row.tenant == tenant);
         rows.map(|row| (ratio_key(&publication.candidate, &row.layer), row.ratio))
             .collect()
     };
-    let mut ratios: BTreeMap<String, Ratio> = held
+    let mut ratios: BTreeMap<String, Ratio> = current
         .into_iter()
-        .flat_map(|held| of_tenant(&held.publication))
+        .flat_map(|current| of_tenant(&current.publication))
         .map(|(key, _)| (key, Ratio::ZERO))
         .collect();
     ratios.extend(of_tenant(publication));
@@ -103,7 +103,7 @@ fn ratios(publication: &Publication, tenant: &str, held: Option<&Current>) -> BT
 }
 
 /// What the keys hold now; `None` for nothing or something that is no ratio.
-fn held_ratios(
+fn current_ratios(
     ctx: &RedisContext<'_>,
     keys: impl Iterator<Item = String>,
 ) -> Result<BTreeMap<String, Option<f64>>> {
@@ -117,13 +117,13 @@ fn held_ratios(
 }
 
 pub(super) fn inspect(ctx: &RedisContext<'_>, tenant: Option<&str>, count: bool) -> Result<Inspection> {
-    let tenant = tenant_of(ctx.publication(), tenant, ctx.pool.place())?;
+    let tenant = tenant_of(ctx.publication(), tenant, ctx.pool.address())?;
     let note = PlanKeys::new(&ctx.publication().plan_id).harness();
-    let held = read_held(ctx, &note, tenant)?;
-    let wanted = ratios(ctx.publication(), tenant, held.as_ref());
+    let current = read_current(ctx, &note, tenant)?;
+    let desired = ratios(ctx.publication(), tenant, current.as_ref());
     let mut changes = Vec::new();
-    for (key, before) in held_ratios(ctx, wanted.keys().cloned())? {
-        let after = wanted[&key].share();
+    for (key, before) in current_ratios(ctx, desired.keys().cloned())? {
+        let after = desired[&key].share();
         if before.is_none_or(|before| before.to_bits() != after.to_bits()) {
             changes.push(PlannedChange::new(
                 key,
@@ -133,57 +133,59 @@ pub(super) fn inspect(ctx: &RedisContext<'_>, tenant: Option<&str>, count: bool)
         }
     }
     let version = &ctx.publication().version;
-    if held
+    if current
         .as_ref()
-        .is_none_or(|held| held.publication.version != *version)
+        .is_none_or(|current| current.publication.version != *version)
     {
         changes.push(PlannedChange::new(
             note,
-            held.as_ref().map(|held| held.publication.version.clone()),
+            current
+                .as_ref()
+                .map(|current| current.publication.version.clone()),
             Some(version.clone()),
         ));
     }
     let mut users = None;
-    if are_due(ctx, held.as_ref()) {
-        let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
+    if are_due(ctx, current.as_ref()) {
+        let digest = current.as_ref().and_then(|current| current.layers_digest.clone());
         changes.push(PlannedChange::new(
             "user:layer:*, user:allow_gray:*",
             digest,
             ctx.publication().layers_digest.clone(),
         ));
         if count {
-            let counts = pass_over(ctx, None, tenant, held.as_ref())?;
+            let counts = pass_over(ctx, None, tenant, current.as_ref())?;
             users = Some(counts.users(0));
         }
     }
     Ok(Inspection {
-        held: held.map(|held| held.publication),
+        current: current.map(|current| current.publication),
         changes,
         users,
         warnings: ctx.warnings(),
     })
 }
 
-fn are_due(ctx: &RedisContext<'_>, held: Option<&Current>) -> bool {
+fn are_due(ctx: &RedisContext<'_>, current: Option<&Current>) -> bool {
     ctx.users_are_due(
-        held.and_then(|held| held.layers_digest.as_deref()),
-        held.and_then(|held| held.refreshed),
+        current.and_then(|current| current.layers_digest.as_deref()),
+        current.and_then(|current| current.refreshed),
     )
 }
 
 /// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are not taken over.
-fn read_held(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Option<Current>> {
-    let held = match Current::read(ctx, note) {
-        Err(_) if ctx.wanted.options.rollback => return Ok(None),
+fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Option<Current>> {
+    let current = match Current::read(ctx, note) {
+        Err(_) if ctx.desired.options.rollback => return Ok(None),
         other => other?,
     };
-    match held {
-        Some(held) if held.tenant != tenant => Err(Error::target(
-            ctx.pool.place(),
-            format!("expected keys of tenant {tenant}, found those of {}: the source document's keys have room for one", held.tenant),
+    match current {
+        Some(current) if current.tenant != tenant => Err(Error::target(
+            ctx.pool.address(),
+            format!("expected keys of tenant {tenant}, found those of {}: the source document's keys have room for one", current.tenant),
         )
         .hint("publish every tenant to a database of its own, or with the usual keys")),
-        held => Ok(held),
+        current => Ok(current),
     }
 }
 
@@ -214,24 +216,24 @@ pub(super) fn apply(
     inspected: Option<&Publication>,
 ) -> Result<Option<TargetUsers>> {
     let publication = ctx.publication();
-    let tenant = tenant_of(publication, tenant, ctx.pool.place())?;
+    let tenant = tenant_of(publication, tenant, ctx.pool.address())?;
     let keys = PlanKeys::new(&publication.plan_id);
     let note_key = keys.harness();
-    let lock = Lock::take(ctx.pool, keys.lock(), ctx.wanted.options.rollback)?;
-    let held = read_held(ctx, &note_key, tenant)?;
+    let lock = Lock::take(ctx.pool, keys.lock(), ctx.desired.options.rollback)?;
+    let current = read_current(ctx, &note_key, tenant)?;
     refuse_change(
-        held.as_ref().map(|held| &held.publication),
+        current.as_ref().map(|current| &current.publication),
         inspected,
-        ctx.wanted,
-        ctx.pool.place(),
+        ctx.desired,
+        ctx.pool.address(),
     )?;
-    let mut wanted = ratios(publication, tenant, held.as_ref());
-    if ctx.wanted.options.rollback && held.is_none() {
-        wanted.extend(unknown_ratios(ctx)?.into_iter().map(|key| (key, Ratio::ZERO)));
+    let mut desired = ratios(publication, tenant, current.as_ref());
+    if ctx.desired.options.rollback && current.is_none() {
+        desired.extend(unknown_ratios(ctx)?.into_iter().map(|key| (key, Ratio::ZERO)));
     }
 
-    let now = held_ratios(ctx, wanted.keys().cloned())?;
-    let falling: Vec<(&str, Ratio)> = wanted
+    let now = current_ratios(ctx, desired.keys().cloned())?;
+    let falling: Vec<(&str, Ratio)> = desired
         .iter()
         .filter(|(key, ratio)| now[*key].is_none_or(|now| now > ratio.share()))
         .map(|(key, ratio)| {
@@ -242,19 +244,19 @@ pub(super) fn apply(
         })
         .collect();
     // Users on their way are of no table until all are there: a run that is cut off leaves that to be seen.
-    let is_due = are_due(ctx, held.as_ref());
+    let is_due = are_due(ctx, current.as_ref());
     let begun = [(note_key.as_str(), "layers_digest", "")];
     set_together(&lock, &falling, if is_due { &begun } else { &[] })?;
 
     let mut users = None;
-    let (mut digest, mut n_users, mut refreshed) = held.as_ref().map_or((None, 0, None), |held| {
-        (held.layers_digest.clone(), held.n_users, held.refreshed)
+    let (mut digest, mut n_users, mut refreshed) = current.as_ref().map_or((None, 0, None), |current| {
+        (current.layers_digest.clone(), current.n_users, current.refreshed)
     });
     if is_due {
-        let counts = pass_over(ctx, Some(&lock), tenant, held.as_ref())?;
-        if ctx.refresh_is_due(held.as_ref().and_then(|held| held.refreshed)) {
+        let counts = pass_over(ctx, Some(&lock), tenant, current.as_ref())?;
+        if ctx.refresh_is_due(current.as_ref().and_then(|current| current.refreshed)) {
             refreshed = Some(Refreshed {
-                at: ctx.wanted.options.now,
+                at: ctx.desired.options.now,
                 ttl: ctx.ttl,
             });
         }
@@ -264,7 +266,10 @@ pub(super) fn apply(
         users = Some(counts.users(0));
     }
 
-    let all: Vec<(&str, Ratio)> = wanted.iter().map(|(key, ratio)| (key.as_str(), *ratio)).collect();
+    let all: Vec<(&str, Ratio)> = desired
+        .iter()
+        .map(|(key, ratio)| (key.as_str(), *ratio))
+        .collect();
     let note = [
         ("publication", ctx.document()),
         ("layers_digest", digest.unwrap_or_default()),
@@ -278,7 +283,7 @@ pub(super) fn apply(
         .map(|(name, value)| (note_key.as_str(), *name, value.as_str()))
         .collect();
     set_together(&lock, &all, &fields)?;
-    ctx.note_salt();
+    ctx.record_salt();
     Ok(users)
 }
 
@@ -306,11 +311,11 @@ fn pass_over(
     ctx: &RedisContext<'_>,
     lock: Option<&Lock<'_>>,
     tenant: &str,
-    held: Option<&Current>,
+    current: Option<&Current>,
 ) -> Result<UserWrites> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     // Keys that live on are compared; all are written anew when it is time.
-    let reads = held.is_some() && !ctx.refresh_is_due(held.and_then(|held| held.refreshed));
+    let reads = current.is_some() && !ctx.refresh_is_due(current.and_then(|current| current.refreshed));
     pass(ctx, lock, &|link: &mut Link,
                       rows: &LayerRows,
                       range,

@@ -1,4 +1,4 @@
-//! Our own keys, and what a user's key holds.
+//! Names of the versioned keys, and the encoding of a user's assignments.
 //!
 //! | key | holds |
 //! |---|---|
@@ -69,7 +69,7 @@ fn escaped(tenant: &str) -> String {
     tenant.replace('%', "%25").replace(':', "%3A")
 }
 
-/// A user's place in a generation.
+/// A user's assignment in a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Assignment<'a> {
     /// The layer; empty for a user who is gone.
@@ -85,9 +85,9 @@ impl Assignment<'_> {
     };
 }
 
-/// The place that holds in a generation: that of the newest entry that is not newer, nor older than `since`. `None` for a user without one, and for one
+/// The assignment that holds in a generation: that of the newest entry that is not newer, nor older than `since`. `None` for a user without one, and for one
 /// who is gone.
-pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Assignment<'_>> {
+pub(super) fn assignment_at(value: &str, generation: u64, since: u64) -> Option<Assignment<'_>> {
     let entry = value.split('|').find_map(|entry| {
         let (own, rest) = entry.split_once(':')?;
         let own: u64 = own.parse().ok()?;
@@ -101,7 +101,7 @@ pub(super) fn place_at(value: &str, generation: u64, since: u64) -> Option<Assig
     })
 }
 
-/// Writes a user's key: the new place, and the one that holds until the pointer switches.
+/// Writes a user's key: the new assignment, and the one that holds until the pointer switches.
 pub(super) fn write_value(
     out: &mut Vec<u8>,
     generation: u64,
@@ -109,18 +109,18 @@ pub(super) fn write_value(
     until_then: Option<(u64, Assignment<'_>)>,
 ) {
     out.clear();
-    let mut entry = |generation: u64, place: Assignment<'_>| {
+    let mut entry = |generation: u64, assignment: Assignment<'_>| {
         if !out.is_empty() {
             out.push(b'|');
         }
         out.extend_from_slice(itoa::Buffer::new().format(generation).as_bytes());
         out.push(b':');
-        out.extend_from_slice(place.layer.as_bytes());
-        out.extend_from_slice(if place.is_eligible { b":1" } else { b":0" });
+        out.extend_from_slice(assignment.layer.as_bytes());
+        out.extend_from_slice(if assignment.is_eligible { b":1" } else { b":0" });
     };
     entry(generation, new);
-    if let Some((generation, place)) = until_then {
-        entry(generation, place);
+    if let Some((generation, assignment)) = until_then {
+        entry(generation, assignment);
     }
 }
 
@@ -142,19 +142,19 @@ mod tests {
         write_value(&mut value, 8, vip, Some((7, early)));
         let value = String::from_utf8(value).unwrap();
         assert_eq!(value, "8:vip:0|7:early:1");
-        assert_eq!(place_at(&value, 7, 1), Some(early));
-        assert_eq!(place_at(&value, 8, 1), Some(vip));
-        assert_eq!(place_at(&value, 9, 1), Some(vip));
-        assert_eq!(place_at(&value, 6, 1), None);
+        assert_eq!(assignment_at(&value, 7, 1), Some(early));
+        assert_eq!(assignment_at(&value, 8, 1), Some(vip));
+        assert_eq!(assignment_at(&value, 9, 1), Some(vip));
+        assert_eq!(assignment_at(&value, 6, 1), None);
         // A full table makes older entries void.
-        assert_eq!(place_at(&value, 9, 9), None);
+        assert_eq!(assignment_at(&value, 9, 9), None);
         let mut gone = Vec::new();
         write_value(&mut gone, 9, Assignment::GONE, Some((8, vip)));
-        assert_eq!(place_at(std::str::from_utf8(&gone).unwrap(), 9, 1), None);
+        assert_eq!(assignment_at(std::str::from_utf8(&gone).unwrap(), 9, 1), None);
         assert!(
             ["", "x", "1", ":", "a:b:c", "1:x", "99999999999999999999:a:1"]
                 .iter()
-                .all(|text| place_at(text, 5, 0).is_none())
+                .all(|text| assignment_at(text, 5, 0).is_none())
         );
     }
 

@@ -15,7 +15,7 @@ use crate::publish::address::Address;
 /// One connection.
 pub(super) struct Link {
     wire: Wire,
-    place: String,
+    address: String,
 }
 
 enum Wire {
@@ -26,7 +26,7 @@ enum Wire {
 /// Connections that wait for work.
 pub(super) struct Pool {
     source: LinkSource,
-    place: String,
+    address: String,
     idle: Mutex<Vec<Link>>,
 }
 
@@ -37,7 +37,7 @@ enum LinkSource {
 
 impl Pool {
     /// Tells an address apart; nothing is reached yet. User and password come from it, or from the environment.
-    pub(super) fn new(address: &Address, place: String, is_cluster: bool) -> Result<Self> {
+    pub(super) fn new(address: &Address, shown_address: String, is_cluster: bool) -> Result<Self> {
         let wrong = |error: RedisError| {
             // The detail of a bad address may hold the address.
             let why = if error.kind() == ErrorKind::InvalidClientConfig {
@@ -46,7 +46,7 @@ impl Pool {
                 "another"
             };
             Error::usage(format!(
-                "expected an address such as redis://localhost:6379/0 instead of {place}, found {why}"
+                "expected an address such as redis://localhost:6379/0 instead of {shown_address}, found {why}"
             ))
         };
         let rest = if address.rest.is_empty() {
@@ -78,13 +78,13 @@ impl Pool {
         };
         Ok(Self {
             source,
-            place,
+            address: shown_address,
             idle: Mutex::default(),
         })
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.place
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -114,14 +114,14 @@ impl Pool {
         };
         let wire = wire.map_err(|error| {
             Error::target(
-                &self.place,
-                format!("expected a Redis server, found: {}", told(&error)),
+                &self.address,
+                format!("expected a Redis server, found: {}", message(&error)),
             )
             .hint("check host, port, user and password; what it held before is in force")
         })?;
         Ok(Link {
             wire,
-            place: self.place.clone(),
+            address: self.address.clone(),
         })
     }
 
@@ -142,7 +142,7 @@ fn cluster(info: &ConnectionInfo) -> RedisResult<ClusterClient> {
 }
 
 /// An error in words that hold no credentials.
-fn told(error: &RedisError) -> String {
+fn message(error: &RedisError) -> String {
     if error.is_timeout() {
         return "no answer in time".into();
     }
@@ -152,8 +152,11 @@ fn told(error: &RedisError) -> String {
 
 impl Link {
     fn lost(&self, error: &RedisError) -> Error {
-        Error::target(&self.place, format!("expected an answer, found: {}", told(error)))
-            .hint("what was in force before still is; run it again to finish")
+        Error::target(
+            &self.address,
+            format!("expected an answer, found: {}", message(error)),
+        )
+        .hint("what was in force before still is; run it again to finish")
     }
 
     /// One command.

@@ -27,9 +27,9 @@ impl<'a> Lock<'a> {
     /// had it stops at its next step.
     pub(super) fn take(pool: &'a Pool, key: String, by_force: bool) -> Result<Self> {
         let mut random = [0_u8; 16];
-        SysRng
-            .try_fill_bytes(&mut random)
-            .map_err(|error| Error::target(pool.place(), format!("expected random bytes, found: {error}")))?;
+        SysRng.try_fill_bytes(&mut random).map_err(|error| {
+            Error::target(pool.address(), format!("expected random bytes, found: {error}"))
+        })?;
         let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let since = Instant::now();
         loop {
@@ -69,7 +69,7 @@ impl<'a> Lock<'a> {
             }
             if since.elapsed() > LIFE + Duration::from_secs(2) {
                 return Err(Error::target(
-                    pool.place(),
+                    pool.address(),
                     "expected to publish alone, found another publication under way",
                 )
                 .hint("wait for it, or take the candidate back with --rollback, which does not wait"));
@@ -167,7 +167,7 @@ impl<'a> Lock<'a> {
 
     fn is_lost(&self) -> Error {
         Error::target(
-            self.pool.place(),
+            self.pool.address(),
             "expected to publish alone, found that its time was over, or that another publication or a rollback has taken over",
         )
         .hint("run it again, if this one is still wanted")

@@ -1,4 +1,4 @@
-//! Redis as a target.
+//! The target `redis:`: its settings, and the choice between versioned keys and those of profile `harness-v1`.
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
@@ -52,18 +52,18 @@ impl Redis {
                 )));
             }
         };
-        let place = match &keys {
+        let shown_address = match &keys {
             KeySet::Versioned => address.to_string(),
             KeySet::Harness { tenant: None } => format!("{address}?profile=harness-v1"),
             KeySet::Harness { tenant: Some(tenant) } => {
                 format!("{address}?profile=harness-v1&tenant={tenant}")
             }
         };
-        let pool = Pool::new(&address, place, is_cluster)?;
+        let pool = Pool::new(&address, shown_address, is_cluster)?;
         Ok(Self { address, keys, pool })
     }
 
-    fn ttl(&self, wanted: &Desired<'_>) -> Result<Micros> {
+    fn ttl(&self, desired: &Desired<'_>) -> Result<Micros> {
         // The source document keeps a layer for a day.
         let usual = if matches!(self.keys, KeySet::Harness { .. }) {
             DAY
@@ -73,21 +73,21 @@ impl Redis {
         Ok(self
             .address
             .duration("ttl")?
-            .or(wanted.options.ttl)
+            .or(desired.options.ttl)
             .unwrap_or(usual))
     }
 }
 
 impl Target for Redis {
-    fn place(&self) -> String {
-        self.pool.place().to_owned()
+    fn address(&self) -> String {
+        self.pool.address().to_owned()
     }
 
-    fn inspect(&mut self, wanted: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
+    fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
         let ctx = RedisContext {
             pool: &self.pool,
-            wanted,
-            ttl: self.ttl(wanted)?,
+            desired,
+            ttl: self.ttl(desired)?,
             progress,
         };
         match &self.keys {
@@ -98,20 +98,20 @@ impl Target for Redis {
 
     fn apply(
         &mut self,
-        wanted: &Desired<'_>,
-        held: Option<&Publication>,
+        desired: &Desired<'_>,
+        current: Option<&Publication>,
         progress: &Progress,
     ) -> Result<Option<TargetUsers>> {
         // What is held is read anew under the lock, and must be what was looked at.
         let ctx = RedisContext {
             pool: &self.pool,
-            wanted,
-            ttl: self.ttl(wanted)?,
+            desired,
+            ttl: self.ttl(desired)?,
             progress,
         };
         match &self.keys {
-            KeySet::Versioned => versioned::apply(&ctx, held),
-            KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref(), held),
+            KeySet::Versioned => versioned::apply(&ctx, current),
+            KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref(), current),
         }
     }
 }

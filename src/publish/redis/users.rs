@@ -86,7 +86,7 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
     }
     let wrong = |found: &str| {
         Error::target(
-            pool.place(),
+            pool.address(),
             format!("expected text under the keys of users, found {found}"),
         )
         .hint("another program writes keys of these names: publish to another database")
@@ -183,7 +183,7 @@ pub(super) fn pass(
     lock: Option<&Lock<'_>>,
     on_chunk: &OnChunk<'_>,
 ) -> Result<UserWrites> {
-    let Some(path) = ctx.wanted.layers else {
+    let Some(path) = ctx.desired.layers else {
         return Ok(UserWrites::default());
     };
     let file = LayerFileReader::open(path)?;
@@ -191,7 +191,7 @@ pub(super) fn pass(
         if lock.is_some() { "publish" } else { "compare" },
         Some(file.n_rows()),
     );
-    let pace = Pace::new(ctx.wanted.options.max_qps);
+    let pace = Pace::new(ctx.desired.options.max_qps);
     // A slow pace is kept in small steps, so that the lock is renewed in time.
     let chunk = pace.chunk(CHUNK);
     let mut total = UserWrites::default();

@@ -1,4 +1,4 @@
-//! Our own keys: data under a new version, then the pointer, then the old version expires.
+//! Publishing under the versioned keys: data under a new version, then the pointer, then the old version expires.
 
 use std::collections::BTreeMap;
 use std::str;
@@ -8,7 +8,7 @@ use crate::base::time::{Micros, SECOND};
 use crate::layer::LayerRows;
 use crate::publish::publication::Publication;
 use crate::publish::redis::context::{RedisContext, Refreshed, ask};
-use crate::publish::redis::keys::{Assignment, PlanKeys, place_at, write_value};
+use crate::publish::redis::keys::{Assignment, PlanKeys, assignment_at, write_value};
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::users::{Texts, UserWrites, digests, others, pass, values};
@@ -39,7 +39,7 @@ struct Current {
 
 impl Current {
     fn read(ctx: &RedisContext<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
-        let place = ctx.pool.place();
+        let address = ctx.pool.address();
         ask(ctx.pool, |link| {
             let Some(name) = link.ask::<Option<String>>(redis::cmd("GET").arg(keys.current()))? else {
                 return Ok(None);
@@ -48,7 +48,7 @@ impl Current {
             let fields: BTreeMap<String, String> = link.ask(redis::cmd("HGETALL").arg(&key))?;
             let wrong = |found: &str| {
                 Error::target(
-                    place,
+                    address,
                     format!("expected a version of Sluice under {key}, found {found}"),
                 )
                 .hint("remove the key of the pointer to publish everything anew")
@@ -76,7 +76,7 @@ impl Current {
                     ttl: number("ttl")? as Micros,
                 })
                 .filter(|refreshed| refreshed.ttl > 0),
-                publication: Publication::from_json(field("publication").unwrap_or_default(), place)?,
+                publication: Publication::from_json(field("publication").unwrap_or_default(), address)?,
                 name,
             }))
         })
@@ -110,96 +110,129 @@ impl Writing {
     }
 }
 
+/// A generation of user entries: entries up to `generation` and not before `since` hold.
+#[derive(Debug, Clone, Copy)]
+struct Generation {
+    generation: u64,
+    since: u64,
+}
+
+impl Generation {
+    /// A full table: all older entries are void.
+    fn full(generation: u64) -> Self {
+        Self {
+            generation,
+            since: generation,
+        }
+    }
+
+    fn is_full(self) -> bool {
+        self.generation == self.since
+    }
+
+    fn assignment(self, value: &str) -> Option<Assignment<'_>> {
+        assignment_at(value, self.generation, self.since)
+    }
+}
+
 /// Which entries a pass over the users compares and writes.
 struct WritePlan<'a> {
     keys: &'a PlanKeys,
-    /// Generation in force, and where it begins; generation 0 for none.
-    held: (u64, u64),
-    /// Generation that is written, and where it begins.
-    new: (u64, u64),
+    /// The entries in force; generation 0 for none.
+    current: Generation,
+    /// The entries that are written.
+    new: Generation,
     /// Whether the server may hold anything of these users.
     reads: bool,
 }
 
 pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
-    let held = match Current::read(ctx, &keys) {
+    let current = match Current::read(ctx, &keys) {
         // What cannot be read does not keep a candidate open.
-        Err(_) if ctx.wanted.options.rollback => None,
+        Err(_) if ctx.desired.options.rollback => None,
         other => other?,
     };
     let mut changes = Vec::new();
-    let wanted = &ctx.publication().version;
-    if held
+    let desired = &ctx.publication().version;
+    if current
         .as_ref()
-        .is_none_or(|held| held.publication.version != *wanted)
+        .is_none_or(|current| current.publication.version != *desired)
     {
         changes.push(PlannedChange::new(
             keys.current(),
-            held.as_ref().map(|held| held.name.clone()),
-            Some(wanted.clone()),
+            current.as_ref().map(|current| current.name.clone()),
+            Some(desired.clone()),
         ));
     }
     let mut users = None;
-    if are_due(ctx, held.as_ref()) {
-        let digest = held.as_ref().and_then(|held| held.layers_digest.clone());
+    if are_due(ctx, current.as_ref()) {
+        let digest = current.as_ref().and_then(|current| current.layers_digest.clone());
         changes.push(PlannedChange::new(
             format!("{}*", keys.user_prefix()),
             digest,
             ctx.publication().layers_digest.clone(),
         ));
         if count {
-            let (generation, since) = held.as_ref().map_or((0, 0), |held| (held.generation, held.since));
-            let is_full = ctx.refresh_is_due(held.as_ref().and_then(|held| held.refreshed));
+            let in_force = Generation {
+                generation: current.as_ref().map_or(0, |current| current.generation),
+                since: current.as_ref().map_or(0, |current| current.since),
+            };
+            let is_full = ctx.refresh_is_due(current.as_ref().and_then(|current| current.refreshed));
+            let next = in_force.generation + 1;
             let new = if is_full {
-                (generation + 1, generation + 1)
+                Generation::full(next)
             } else {
-                (generation + 1, since)
+                Generation {
+                    generation: next,
+                    ..in_force
+                }
             };
             let counts = pass_over(
                 ctx,
                 None,
                 &WritePlan {
                     keys: &keys,
-                    held: (generation, since),
+                    current: in_force,
                     new,
-                    reads: generation > 0,
+                    reads: in_force.generation > 0,
                 },
             )?;
             users = Some(
                 counts.users(
-                    held.as_ref()
-                        .map_or(0, |held| held.n_users)
+                    current
+                        .as_ref()
+                        .map_or(0, |current| current.n_users)
                         .saturating_sub(counts.n_known),
                 ),
             );
         }
     }
     Ok(Inspection {
-        held: held.map(|held| held.publication),
+        current: current.map(|current| current.publication),
         changes,
         users,
         warnings: ctx.warnings(),
     })
 }
 
-fn are_due(ctx: &RedisContext<'_>, held: Option<&Current>) -> bool {
-    let digest = held.and_then(|held| held.layers_digest.as_deref());
-    ctx.users_are_due(digest, held.and_then(|held| held.refreshed))
+fn are_due(ctx: &RedisContext<'_>, current: Option<&Current>) -> bool {
+    let digest = current.and_then(|current| current.layers_digest.as_deref());
+    ctx.users_are_due(digest, current.and_then(|current| current.refreshed))
 }
 
 pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> Result<Option<TargetUsers>> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
-    let is_rollback = ctx.wanted.options.rollback;
+    let is_rollback = ctx.desired.options.rollback;
     let lock = Lock::take(ctx.pool, keys.lock(), is_rollback)?;
-    let (held, mut next) = match Current::read(ctx, &keys) {
-        Ok(held) => {
-            let next = NextUsers::of(held.as_ref());
-            (held, next)
+    let (current, mut next) = match Current::read(ctx, &keys) {
+        Ok(current) => {
+            let next = NextUsers::from_current(current.as_ref());
+            (current, next)
         }
         // Nobody can be placed by what is there. The new generation is above any that may be.
         Err(_) if is_rollback => {
-            let generation = u64::try_from(ctx.wanted.options.now / SECOND).unwrap_or(0);
+            let generation = u64::try_from(ctx.desired.options.now / SECOND).unwrap_or(0);
             (
                 None,
                 NextUsers {
@@ -212,17 +245,17 @@ pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> 
         Err(error) => return Err(error),
     };
     refuse_change(
-        held.as_ref().map(|held| &held.publication),
+        current.as_ref().map(|current| &current.publication),
         inspected,
-        ctx.wanted,
-        ctx.pool.place(),
+        ctx.desired,
+        ctx.pool.address(),
     )?;
     let mut users = None;
-    if are_due(ctx, held.as_ref()) {
-        users = Some(write_users(ctx, &keys, &lock, held.as_ref(), &mut next)?);
+    if are_due(ctx, current.as_ref()) {
+        users = Some(write_users(ctx, &keys, &lock, current.as_ref(), &mut next)?);
     }
-    switch(ctx, &keys, &lock, held.as_ref(), (&next, users.is_some()))?;
-    ctx.note_salt();
+    switch(ctx, &keys, &lock, current.as_ref(), &next, users.is_some())?;
+    ctx.record_salt();
     Ok(users)
 }
 
@@ -237,13 +270,13 @@ struct NextUsers {
 }
 
 impl NextUsers {
-    fn of(held: Option<&Current>) -> Self {
-        held.map_or_else(Self::default, |held| Self {
-            generation: held.generation,
-            since: held.since,
-            n_users: held.n_users,
-            layers_digest: held.layers_digest.clone().unwrap_or_default(),
-            refreshed: held.refreshed,
+    fn from_current(current: Option<&Current>) -> Self {
+        current.map_or_else(Self::default, |current| Self {
+            generation: current.generation,
+            since: current.since,
+            n_users: current.n_users,
+            layers_digest: current.layers_digest.clone().unwrap_or_default(),
+            refreshed: current.refreshed,
         })
     }
 }
@@ -254,7 +287,7 @@ fn write_users(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
     lock: &Lock<'_>,
-    held: Option<&Current>,
+    current: Option<&Current>,
     next: &mut NextUsers,
 ) -> Result<TargetUsers> {
     let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
@@ -265,44 +298,53 @@ fn write_users(
     let base = next
         .generation
         .max(left.as_ref().map_or(0, |left| left.generation));
-    let has_users = held.is_some_and(|held| held.layers_digest.is_some());
+    let has_users = current.is_some_and(|current| current.layers_digest.is_some());
     // Entries that a killed run left of another table hold for nobody once a full table is there.
     let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
-    let begun = resumed.map_or(ctx.wanted.options.now, |left| left.begun);
-    let (generation, since) = match resumed {
-        Some(left) => (left.generation, left.since),
-        None if only_changed => (base + 1, next.since),
-        None => (base + 1, base + 1),
+    let begun = resumed.map_or(ctx.desired.options.now, |left| left.begun);
+    let new = match resumed {
+        Some(left) => Generation {
+            generation: left.generation,
+            since: left.since,
+        },
+        None if only_changed => Generation {
+            generation: base + 1,
+            since: next.since,
+        },
+        None => Generation::full(base + 1),
     };
-    let n_held = next.n_users;
-    let in_force = (next.generation, next.since);
+    let n_current = next.n_users;
+    let in_force = Generation {
+        generation: next.generation,
+        since: next.since,
+    };
     let mut plan = WritePlan {
         keys,
-        held: in_force,
-        new: (generation, since),
+        current: in_force,
+        new,
         reads: has_users || left.is_some(),
     };
-    mark(ctx, keys, lock, plan.new, (begun, &digest))?;
+    mark(ctx, keys, lock, plan.new, begun, &digest)?;
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
     // With a full table, whoever is not in it is void. With changes alone, those who are gone have to be found.
-    let n_gone = n_held.saturating_sub(counts.n_known);
-    if plan.new.0 != plan.new.1 && n_gone > 0 {
+    let n_gone = n_current.saturating_sub(counts.n_known);
+    if !plan.new.is_full() && n_gone > 0 {
         if ctx.pool.is_cluster() {
             // No command goes through the keys of all servers of a cluster: a full table needs none.
-            plan.new = (plan.new.0 + 1, plan.new.0 + 1);
+            plan.new = Generation::full(plan.new.generation + 1);
             plan.reads = true;
-            mark(ctx, keys, lock, plan.new, (begun, &digest))?;
+            mark(ctx, keys, lock, plan.new, begun, &digest)?;
             counts = pass_over(ctx, Some(lock), &plan)?;
         } else {
-            bury(ctx, lock, &plan)?;
+            write_tombstones(ctx, lock, &plan)?;
         }
     }
     let new = plan.new;
-    next.generation = new.0;
-    next.since = new.1;
+    next.generation = new.generation;
+    next.since = new.since;
     next.n_users = counts.n_users;
     next.layers_digest = digest;
-    if new.0 == new.1 {
+    if new.is_full() {
         // From when it was begun: what a killed run wrote first expires first.
         next.refreshed = Some(Refreshed {
             at: begun,
@@ -312,13 +354,16 @@ fn write_users(
     Ok(counts.users(n_gone))
 }
 
+/// Records which table is on its way, so that the next run can resume it if this one is killed.
 fn mark(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
     lock: &Lock<'_>,
-    (generation, since): (u64, u64),
-    (begun, digest): (Micros, &str),
+    new: Generation,
+    begun: Micros,
+    digest: &str,
 ) -> Result<()> {
+    let Generation { generation, since } = new;
     let text = format!("{generation} {since} {begun} {digest}");
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     lock.guarded(
@@ -365,7 +410,7 @@ fn chunk(
     };
     let mut value = Vec::new();
     for (idx, row) in range.enumerate() {
-        let place = Assignment {
+        let assignment = Assignment {
             layer: rows.layers.value(row),
             is_eligible: rows.eligible.value(row),
         };
@@ -374,30 +419,30 @@ fn chunk(
             .and_then(Option::as_deref)
             .and_then(|bytes| str::from_utf8(bytes).ok())
             .unwrap_or_default();
-        let in_force = if plan.held.0 > 0 {
-            place_at(before, plan.held.0, plan.held.1)
+        let in_force = if plan.current.generation > 0 {
+            plan.current.assignment(before)
         } else {
             None
         };
         counts.n_known += u64::from(in_force.is_some());
-        if place_at(before, plan.new.0, plan.new.1) == Some(place) {
+        if plan.new.assignment(before) == Some(assignment) {
             continue;
         }
         counts.n_written += 1;
         write_value(
             &mut value,
-            plan.new.0,
-            place,
-            in_force.map(|place| (plan.held.0, place)),
+            plan.new.generation,
+            assignment,
+            in_force.map(|assignment| (plan.current.generation, assignment)),
         );
         batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
     }
     Ok(counts)
 }
 
-/// Writes that users whom the table no longer has are gone.
-fn bury(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_>) -> Result<()> {
-    let Some(path) = ctx.wanted.layers else {
+/// Writes a tombstone for every user whom the table no longer has.
+fn write_tombstones(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_>) -> Result<()> {
+    let Some(path) = ctx.desired.layers else {
         return Ok(());
     };
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
@@ -417,13 +462,13 @@ fn bury(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_>) -> Result
                     .as_deref()
                     .and_then(|bytes| str::from_utf8(bytes).ok())
                     .unwrap_or_default();
-                if place_at(before, plan.new.0, plan.new.1).is_some() {
-                    let in_force = place_at(before, plan.held.0, plan.held.1);
+                if plan.new.assignment(before).is_some() {
+                    let in_force = plan.current.assignment(before);
                     write_value(
                         &mut value,
-                        plan.new.0,
+                        plan.new.generation,
                         Assignment::GONE,
-                        in_force.map(|place| (plan.held.0, place)),
+                        in_force.map(|assignment| (plan.current.generation, assignment)),
                     );
                     batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
                 }
@@ -439,8 +484,9 @@ fn switch(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
     lock: &Lock<'_>,
-    held: Option<&Current>,
-    (next, has_written): (&NextUsers, bool),
+    current: Option<&Current>,
+    next: &NextUsers,
+    has_written: bool,
 ) -> Result<()> {
     let publication = ctx.publication();
     let name = format!("{}.{}", publication.version, next.generation);
@@ -481,7 +527,7 @@ fn switch(
         &args,
     )?;
 
-    let old_key = held.map_or_else(|| new_key.clone(), |held| keys.version(&held.name));
+    let old_key = current.map_or_else(|| new_key.clone(), |current| keys.version(&current.name));
     // A table that another run has begun stays marked: its entries hold for nobody, and the next run must know.
     let body = "redis.call('SET', KEYS[2], ARGV[2])\nif ARGV[4] == '1' then redis.call('DEL', KEYS[5]) end\n\
                 if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
