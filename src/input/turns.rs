@@ -1,7 +1,7 @@
 //! Turns on their way to the replay kernel: a thousand rows at a time, every column as integers, every id as a hash.
 //!
-//! There are two ways here. Parquet columns of ordinary types come straight from their pages; everything else, and the rest of every row
-//! group with something odd in it, comes through [`TrafficReader::read`]. Both give the same turns.
+//! Turns come in two ways. Parquet columns of supported types come straight from their pages; everything else, and the rest of a row
+//! group with something unsupported in it, comes through [`TrafficReader::read`]. Both give the same turns.
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use hashbrown::HashSet;
@@ -215,7 +215,7 @@ impl TrafficReader {
     ) -> Result<BTreeMap<String, u64>> {
         let mut turns = Turns::new(self.measured().len(), self.breakdowns().len());
         let mut n_done = 0;
-        match self.flat_turns(part, names, &mut turns, &mut n_done, on_turns) {
+        match self.fast_turns(part, names, &mut turns, &mut n_done, on_turns) {
             Ok(()) => return Ok(BTreeMap::new()),
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Unsupported) => {}
@@ -243,7 +243,7 @@ impl TrafficReader {
         })
     }
 
-    fn flat_turns(
+    fn fast_turns(
         &self,
         part: Part,
         names: &NameCodes<'_>,
@@ -382,7 +382,7 @@ impl Spellings {
     }
 }
 
-/// Why a flat scan ended early.
+/// Why a fast scan ended early.
 enum Stopped {
     Unsupported,
     Failed(Error),

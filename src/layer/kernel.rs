@@ -1,7 +1,7 @@
 //! Scores of one part of a users table: columns in, columns out.
 //!
-//! There are two ways in, and one kernel. Parquet columns of ordinary types come straight from their pages ([`score_row_group`]);
-//! everything else, and every row group with something odd in it, comes as Arrow arrays from the general reader ([`score_batches`]).
+//! There are two ways in, and one kernel. Parquet columns of supported types come straight from their pages ([`score_row_group`]);
+//! everything else, and every row group with something unsupported in it, comes as Arrow arrays from the general reader ([`score_batches`]).
 
 use arrow_array::{Array, BooleanArray, Float64Array};
 use hashbrown::HashMap;

@@ -3,8 +3,9 @@
 use crate::base::time::HOUR;
 use crate::metric;
 use crate::metric::{BadRateOf, Better, Metric, Sum};
-use crate::scenario::BreakdownBy;
+
 use crate::scenario::checker::Checker;
+use crate::scenario::plan::BreakdownBy;
 use crate::scenario::policy::{Action, Guardrail, GuardrailRule, LATENCY_P95};
 use crate::scenario::raw::{RawAnalysis, RawGuardrail, RawMetric};
 
