@@ -1,4 +1,4 @@
-//! QoS and its parts, as points and with intervals.
+//! The QoS score: its parts, its point value, and its interval.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Where a ramp stands.
+//! State of a ramp: each layer's ratio in force, since when, and whether it was rolled back.
 
 use serde::{Deserialize, Serialize};
 

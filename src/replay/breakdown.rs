@@ -1,4 +1,4 @@
-//! Cells by one thing more than cells have: the value of a column, or the user.
+//! Breakdowns: cube cells with one more key, a column's value or the user.
 
 use hashbrown::HashMap;
 

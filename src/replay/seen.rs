@@ -1,4 +1,4 @@
-//! Which cells a user was seen in.
+//! Exposure of one user: its stages by release and its last window, and runs of users in row order.
 
 use crate::base::error::Result;
 

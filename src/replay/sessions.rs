@@ -19,7 +19,7 @@ struct Set {
 }
 
 impl Set {
-    fn refill(&mut self) {
+    fn deduplicate(&mut self) {
         self.hashes.sort_unstable();
         self.hashes.dedup();
         self.n_sorted = self.hashes.len();
@@ -32,7 +32,7 @@ impl Sessions {
         let set = self.by_series.entry(series).or_default();
         set.hashes.push(session);
         if set.hashes.len() >= 2 * set.n_sorted + UNSORTED {
-            set.refill();
+            set.deduplicate();
         }
     }
 
@@ -40,7 +40,7 @@ impl Sessions {
         for (series, more) in other.by_series {
             let set = self.by_series.entry(series).or_default();
             set.hashes.extend(more.hashes);
-            set.refill();
+            set.deduplicate();
         }
     }
 

@@ -1,4 +1,4 @@
-//! Sums of the metrics of a cell.
+//! The layout of a cell: which sums the metrics need, and the slots that hold them.
 
 use crate::base::error::Error;
 use crate::metric::{Reading, Sum};

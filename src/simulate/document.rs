@@ -1,4 +1,4 @@
-//! Results of simulations.
+//! Types of the simulation documents: forecasts, probabilities and quantities with their errors.
 
 use serde::Serialize;
 use std::collections::BTreeMap;

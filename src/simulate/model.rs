@@ -526,7 +526,7 @@ fn candidate_values(
     (0..n_windows).map(at).collect()
 }
 
-/// The law that controllers watch.
+/// Index of the metric model that controllers watch.
 pub(crate) fn primary_metric_model(model: &Model<'_>) -> usize {
     let plan = model.plan();
     let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
