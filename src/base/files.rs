@@ -361,3 +361,6 @@ fn sync_tree(path: &Path) -> io::Result<()> {
     }
     sync_folder(path)
 }
+
+#[cfg(test)]
+mod tests;

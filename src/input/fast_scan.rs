@@ -833,3 +833,6 @@ fn load(buf: &[u8], at: usize) -> u64 {
             .fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
+
+#[cfg(test)]
+mod tests;
