@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     logs::Dice,
-    support::{fails, json, ok, text},
+    support::{fails, json, ok, ok_json, text},
 };
 
 const SCENARIO: &str = r#"
@@ -258,7 +258,7 @@ fn other_ratios_are_worth_what_weighted_rows_say() {
     let (cube, plan, out) = (path("out/cube"), path("study.toml"), path("a.json"));
     args.extend([text(&cube), "--plan", text(&plan), "--out", text(&out)]);
     args.extend(asked);
-    let analysis: Value = serde_json::from_str(&ok(&args)).unwrap();
+    let analysis: Value = ok_json(&args);
     let count = |is_new: bool| {
         let rows = heavy
             .rows

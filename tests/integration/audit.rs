@@ -9,7 +9,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-use crate::support::{arg, fails, ok, sluice};
+use crate::support::{arg, fails, ok, ok_json, sluice};
 
 const A64: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -486,7 +486,7 @@ fn hostile_logs() {
         "drop",
         "--json",
     ];
-    let found: Value = serde_json::from_str(&ok(&args)).unwrap();
+    let found: Value = ok_json(&args);
     assert_eq!(
         (&found["n_bad"], &found["n_requests"], &found["n_sessions"]),
         (&1.into(), &1.into(), &Value::Null)

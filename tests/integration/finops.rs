@@ -14,7 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-use crate::support::{arg, fails, ok, sluice, text};
+use crate::support::{arg, fails, ok, ok_json, sluice, text};
 
 const DAY: i64 = 86_400_000_000;
 /// 2026-05-25T00:00:00Z.
@@ -240,7 +240,7 @@ impl Folder {
             "--json",
         ];
         all.extend(args);
-        serde_json::from_str(&ok(&all)).unwrap()
+        ok_json(&all)
     }
 }
 
@@ -696,15 +696,14 @@ fn hostile_logs() {
     ] {
         let error = fails(&["finops", "--traffic", traffic(&format!("{head}{rows}"))], 3);
         assert!(error.contains(part), "{part}: {error}");
-        let bill: Value = serde_json::from_str(&ok(&[
+        let bill: Value = ok_json(&[
             "finops",
             "--traffic",
             traffic(&format!("{head}{rows}2026-05-25,u,r,2,1\n")),
             "--on-bad-row",
             "drop",
             "--json",
-        ]))
-        .unwrap();
+        ]);
         assert_eq!(
             (
                 &bill["n_rows"],
@@ -726,7 +725,7 @@ fn hostile_logs() {
     );
     assert!(error.contains("expected sums below"), "{error}");
     // An empty log is a bill of nothing.
-    let bill: Value = serde_json::from_str(&ok(&["finops", "--traffic", traffic(head), "--json"])).unwrap();
+    let bill: Value = ok_json(&["finops", "--traffic", traffic(head), "--json"]);
     assert_eq!(
         (bill["lines"].as_array().unwrap().len(), &bill["total"]["n_rows"]),
         (0, &0.into())
@@ -744,7 +743,7 @@ fn hostile_logs() {
     );
     assert!(error.contains("expected a column `release_id`"), "{error}");
     let bare = "event_time,user_id,release_id\n2026-05-25,u,r\n";
-    let bill: Value = serde_json::from_str(&ok(&["finops", "--traffic", traffic(bare), "--json"])).unwrap();
+    let bill: Value = ok_json(&["finops", "--traffic", traffic(bare), "--json"]);
     let total = &bill["total"];
     assert!(total["n_sessions"].is_null() && total["n_successes"].is_null() && total["tokens_in"].is_null());
     assert_eq!(
@@ -821,13 +820,7 @@ fn tools_cost_nothing_where_none_was_called() {
     let folder = Folder::new();
     let log = "event_time,user_id,release_id,cost_usd,tool_cost_usd,tool_calls\n\
         2026-05-25,a,r,1,0.25,1\n2026-05-25,a,r,1,,0\n2026-05-25,a,r,1,,2\n2026-05-25,a,r,1,,\n";
-    let bill: Value = serde_json::from_str(&ok(&[
-        "finops",
-        "--traffic",
-        folder.write("tools.csv", log),
-        "--json",
-    ]))
-    .unwrap();
+    let bill: Value = ok_json(&["finops", "--traffic", folder.write("tools.csv", log), "--json"]);
     assert_eq!(bill["total"]["cost_nano_usd"], 2_250_000_000_i64);
     assert_eq!(
         (

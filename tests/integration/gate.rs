@@ -8,7 +8,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-use crate::support::{ecommerce, fails, json as read, ok, root, sluice, text};
+use crate::support::{ecommerce, fails, json as read, ok, ok_json, root, sluice, text};
 
 const BASELINE: &str = "rel_2026_05_20_stable";
 const CANDIDATE: &str = "rel_2026_05_28_001";
@@ -127,7 +127,7 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
     let registry = root().join("tests/samples/registry");
     let article = registry.join("rel_2026_05_28_001.seed.json");
     let complete = registry.join("rel_2026_05_28_001.proposed.json");
-    let shown: Value = serde_json::from_str(&ok(&["record", "show", text(&complete), "--json"])).unwrap();
+    let shown: Value = ok_json(&["record", "show", text(&complete), "--json"]);
     // The digest that the statement of another tool has for this record.
     let statement = read(&registry.join("gate_result.intoto.json"));
     assert_eq!(
@@ -161,7 +161,7 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
     assert_eq!(outcomes(&report, "rollback_target"), ["inconclusive"]);
     assert_eq!(output.status.code(), Some(11));
     // Knowledge base first, then the prompt; one at a time.
-    let plan: Value = serde_json::from_str(&ok(&[
+    let plan: Value = ok_json(&[
         "record",
         "rollback",
         text(&article),
@@ -170,8 +170,7 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
         "--signal",
         "faithfulness",
         "--json",
-    ]))
-    .unwrap();
+    ]);
     let steps: Vec<(&str, &str)> = plan["steps"]
         .as_array()
         .unwrap()

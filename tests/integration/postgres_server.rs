@@ -18,7 +18,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-use crate::support::{is_root, ok, text};
+use crate::support::{is_root, ok_json, text};
 
 pub(crate) const PASSWORD: &str = "s3cr3t/%@word";
 pub(crate) const IN_URL: &str = "s3cr3t%2F%25%40word";
@@ -305,7 +305,7 @@ pub(crate) fn publish(folder: &str, url: &str, more: &[&str]) -> serde_json::Val
         .chain(more)
         .copied()
         .collect();
-    let report: serde_json::Value = serde_json::from_str(&ok(&args)).unwrap();
+    let report: serde_json::Value = ok_json(&args);
     report["targets"][0].clone()
 }
 

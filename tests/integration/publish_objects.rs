@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     small::Small,
-    support::{json, ok, sluice, text, tree},
+    support::{json, ok, ok_json, sluice, text, tree},
 };
 
 const SECRET: &str = "wJalr-s3cr3t-EXAMPLEKEY";
@@ -426,7 +426,7 @@ fn folders_are_published_to_like_stores() {
             .chain(more)
             .copied()
             .collect();
-        serde_json::from_str::<serde_json::Value>(&ok(&args)).unwrap()["targets"][0].clone()
+        ok_json(&args)["targets"][0].clone()
     };
     assert_eq!(
         publish(&first, text(&target), &["--dry-run"])["outcome"],

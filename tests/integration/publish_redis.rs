@@ -23,7 +23,7 @@ const N: usize = 4_000;
 fn publish(study: &Path, to: &str, more: &[&str]) -> serde_json::Value {
     let mut args = vec!["publish", text(study), "--to", to, "--json"];
     args.extend(more);
-    serde_json::from_str(&ok(&args)).unwrap()
+    ok_json(&args)
 }
 
 fn outcome(report: &serde_json::Value) -> &str {

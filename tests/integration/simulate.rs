@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::fs;
 
-use crate::support::{ecommerce, fails, ok, root, text};
+use crate::support::{ecommerce, fails, ok, ok_json, root, text};
 
 /// One layer with much traffic, so that sums are as normal as the exact recursion takes them to be.
 const ONE: &str = r#"
@@ -98,7 +98,7 @@ fn runs_agree_with_exact_integration() {
     let (rows, rows_a_visit) = (400_000.0 * 0.5, 0.5 / active);
     let sigma2 = users * (0.24 / rows + 0.04 * (1.0 / 400_000.0 + (rows_a_visit - 1.0) / rows));
     for (world, delta) in [("none", 0.0), ("bad", -0.01)] {
-        let exact: Value = serde_json::from_str(&ok(&[
+        let exact: Value = ok_json(&[
             "calc",
             "ramp",
             "--shares",
@@ -113,8 +113,7 @@ fn runs_agree_with_exact_integration() {
             "pocock",
             "--alpha",
             "0.1",
-        ]))
-        .unwrap();
+        ]);
         let run = plan(&found, "gates", world);
         let (p, error) = (
             number(&run["p_rollback"]["p"]),
@@ -284,15 +283,7 @@ fn a_traced_run_tells_every_decision() {
 fn the_case_study_s_log_is_decided_again() {
     let cube = ecommerce().join("cube");
     let plan = root().join("scenarios/ecommerce.toml");
-    let found: Value = serde_json::from_str(&ok(&[
-        "backtest",
-        "--cube",
-        text(&cube),
-        "--plan",
-        text(&plan),
-        "--json",
-    ]))
-    .unwrap();
+    let found: Value = ok_json(&["backtest", "--cube", text(&cube), "--plan", text(&plan), "--json"]);
     let [along, own] = [0, 1].map(|idx| found[idx]["layers"].as_array().unwrap().clone());
     let decisions = |layers: &[Value], id: &str| -> Vec<Value> {
         layers.iter().find(|layer| layer["layer"] == id).unwrap()["decisions"]
@@ -368,7 +359,7 @@ fn what_is_not_declared_is_measured() {
         "20",
         "--json",
     ];
-    let found: Value = serde_json::from_str(&ok(&args)).unwrap();
+    let found: Value = ok_json(&args);
     assert!(found["basis"].as_str().unwrap().contains("observed"));
     // The case study's log has 200,000 users; all but those who did not consent can be reached.
     let users = number(&plan(&found, "fixed time", "nothing changes")["users_exposed"]["mean"]);

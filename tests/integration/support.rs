@@ -35,6 +35,11 @@ pub(crate) fn ok(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Runs a command that must succeed and print JSON; returns the document.
+pub(crate) fn ok_json(args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&ok(args)).unwrap()
+}
+
 /// Runs a command that must fail with this exit code; returns its stderr.
 pub(crate) fn fails(args: &[&str], code: i32) -> String {
     let output = sluice(args);

@@ -94,7 +94,9 @@ fn retrying(
 pub(super) fn load(
     server: &Server,
     client: &mut Client,
-    (plan_id, digest, table): (&str, &str, &LayerFileReader<'_>),
+    plan_id: &str,
+    digest: &str,
+    table: &LayerFileReader<'_>,
     max_qps: Option<u32>,
     progress: &Progress,
 ) -> Result<i32> {

@@ -238,7 +238,9 @@ impl Target for Postgres {
                 new_load = Some(assignments::load(
                     server,
                     &mut client,
-                    (plan_id, &digest, &table),
+                    plan_id,
+                    &digest,
+                    &table,
                     desired.options.max_qps,
                     progress,
                 )?);
