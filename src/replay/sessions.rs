@@ -46,7 +46,7 @@ impl Sessions {
 
     /// The hashes of each series, sorted and distinct.
     pub(super) fn finish(mut self) -> BTreeMap<u32, Vec<u64>> {
-        self.by_series.values_mut().for_each(Set::refill);
+        self.by_series.values_mut().for_each(Set::deduplicate);
         self.by_series
             .into_iter()
             .map(|(series, set)| (series, set.hashes))

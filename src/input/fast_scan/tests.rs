@@ -74,7 +74,7 @@ fn scan<V: Copy + PartialEq + fmt::Debug>(
     missing: V,
     mapping: Mapping<'_, V>,
 ) -> Flat<Vec<Option<V>>> {
-    let table = Table::of_parquet(path).unwrap();
+    let table = Table::from_parquet(path).unwrap();
     let mut values = Vec::new();
     for part in &table.parts {
         let part = FastPart::open(&table, *part)?;
@@ -125,8 +125,8 @@ const MICROS: Mapping<'static, i64> = Mapping::Micros(&|values, out| {
     out.copy_from_slice(values);
     true
 });
-const TEXT: Mapping<'static, u64> = Mapping::Text(&hash::of_id);
-const ID: Mapping<'static, u64> = Mapping::Id(&hash::of_id);
+const TEXT: Mapping<'static, u64> = Mapping::Text(&hash::hash_id);
+const ID: Mapping<'static, u64> = Mapping::Id(&hash::hash_id);
 
 /// Which rows have a value.
 const PATTERNS: [(&str, fn(usize) -> bool); 5] = [
@@ -225,7 +225,7 @@ fn texts_and_ids_are_those_of_the_general_reader() {
     let check = |new: NewArray<'_>, is_text: bool| {
         check_all(new, &|path, _, name| {
             let slow = read(path, &DataType::Utf8, |array, row| {
-                hash::of_id(as_type::<StringArray>(array).value(row).as_bytes())
+                hash::hash_id(as_type::<StringArray>(array).value(row).as_bytes())
             });
             assert_eq!(scan(path, STEP, 0, ID).unwrap(), slow, "{name}");
             if is_text {
@@ -345,7 +345,7 @@ fn other_columns_are_left_to_the_general_reader() {
     }
 
     // More rows than there are.
-    let table = Table::of_parquet(&path).unwrap();
+    let table = Table::from_parquet(&path).unwrap();
     let part = FastPart::open(&table, table.parts[0]).unwrap();
     let mut column = part.column("x", 0.0, NUMBER).unwrap().unwrap();
     assert_eq!(column.fill(&mut [0.0; 3], &mut [0; STEP_WORDS]), Err(Unsupported));

@@ -381,8 +381,7 @@ fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
         verdict(&signal, &violated),
         (Verdict::Hold, Some("signal:complaint_rate".into()))
     );
-    let unclear =
-        |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Unclear, None)];
+    let unclear = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Unclear, None)];
     assert_eq!(verdict(&signal, &unclear).0, Verdict::Promote);
     // What cannot be used may be a reason to go back.
     let strict = |plan: &mut Plan| {
