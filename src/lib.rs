@@ -8,17 +8,18 @@
 //! generate                                                   └─► gate ◄──┴────► report.html
 //! ```
 //!
-//! The traffic log is scanned once and reduced to the [cube](replay::Cube): integer sums per tenant,
-//! layer, stage, release, window and bucket group. Everything after it works on the cube.
+//! The traffic log is scanned once and reduced to the [cube](replay::Cube): integer sums per
+//! tenant, layer, stage, release, window and bucket group. Everything after it works on the cube.
 //! [`study::run`] is the whole pipeline; every command is one of its stages.
 //!
 //! The core takes values and returns values: [`stats`], [`bucket`], [`metric`], [`scenario`],
-//! [`qos`], [`analysis`], [`ramp`], [`simulate`] and [`gate`] read no file, clock or terminal. These
-//! are at the rim: [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an argument
-//! (`as_of`).
+//! [`qos`], [`analysis`], [`ramp`], [`simulate`] and [`gate`] read no file, clock or terminal.
+//! These are at the rim: [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an
+//! argument (`as_of`).
 
-// The rooms stand in the order of the flow, ground first: a room imports only rooms above it in this list.
-// `tests/integration/architecture.rs` holds this. A comment between two rooms keeps rustfmt from sorting them.
+// The rooms stand in the order of the flow, ground first: a room imports only rooms above it in
+// this list. `tests/integration/architecture.rs` holds this. A comment between two rooms keeps
+// rustfmt from sorting them.
 
 // The ground: errors, files, time, numbers, threads, memory.
 pub mod base;

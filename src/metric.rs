@@ -1,6 +1,7 @@
 //! The one metric table: what a metric divides by what, which way is good, when it is mature.
 //!
-//! Every stage reads these declarations: replay accumulates their [`Sum`]s, analysis estimates them, guardrails name them, reports print them.
+//! Every stage reads these declarations: replay accumulates their [`Sum`]s, analysis estimates
+//! them, guardrails name them, reports print them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -42,14 +43,16 @@ impl ColumnKind {
     }
 }
 
-/// Above this many units a double no longer tells neighbors apart, so a sum would not be what the log says.
+/// Above this many units a double no longer tells neighbors apart, so a sum would not be what the
+/// log says.
 pub const MAX_UNITS: f64 = 9_007_199_254_740_992.0;
 
 impl ColumnKind {
     /// A value in integer units, half-even.
     ///
     /// # Errors
-    /// What was expected instead: a number at least `min`, small enough to be exact, whole for a count, 0 or 1 for a flag.
+    /// What was expected instead: a number at least `min`, small enough to be exact, whole for a
+    /// count, 0 or 1 for a flag.
     pub fn quantize(self, value: f64, min: f64) -> Result<i64, String> {
         let scaled = value * self.units();
         if !value.is_finite() || value < min {
@@ -69,9 +72,11 @@ impl ColumnKind {
         }
     }
 
-    /// [`Self::quantize`] for many values at once; `false` if one of them is illegal, or so large that it needs a closer look.
+    /// [`Self::quantize`] for many values at once; `false` if one of them is illegal, or so large
+    /// that it needs a closer look.
     pub(crate) fn quantize_all(self, values: &[f64], min: f64, out: &mut [i64]) -> bool {
-        // Next to this number doubles are one apart, so adding it rounds half-even, and the sum's bits count from it.
+        // Next to this number doubles are one apart, so adding it rounds half-even, and the sum's
+        // bits count from it.
         const ROUND: f64 = 6_755_399_441_055_744.0;
         let units = self.units();
         let (mut legal, mut whole, mut flags) = (true, true, true);
@@ -142,7 +147,8 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 ];
 
 impl Reading {
-    /// Reads `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`) or `column = 'text'` (also `!=`).
+    /// Reads `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`) or `column = 'text'` (also
+    /// `!=`).
     pub fn parse(text: &str) -> Option<Self> {
         let end = text.find(['<', '>', '=', '!']).unwrap_or(text.len());
         let (column, rest) = (text[..end].trim(), text[end..].trim());
@@ -242,7 +248,8 @@ impl fmt::Display for Reading {
 pub enum Sum {
     /// Every row counts 1.
     Rows,
-    /// The values of a column, or the rows that pass a test, as a [`Reading`] prints; null adds nothing.
+    /// The values of a column, or the rows that pass a test, as a [`Reading`] prints; null adds
+    /// nothing.
     Of(String),
     /// The rows in which it is not null.
     Known(String),
@@ -265,7 +272,8 @@ impl Sum {
         }
     }
 
-    /// Its column in the cube: `rows`, `sum_latency_ms`, `count_csat`; tests stay as they are: `sum(latency_ms > 2000)`.
+    /// Its column in the cube: `rows`, `sum_latency_ms`, `count_csat`; tests stay as they are:
+    /// `sum(latency_ms > 2000)`.
     pub fn column_name(&self) -> String {
         match self {
             Self::Of(text) if self.reading().is_some_and(|r| r.test.is_none()) => format!("sum_{text}"),
@@ -274,7 +282,8 @@ impl Sum {
         }
     }
 
-    /// Reads `rows`, `sum(column)` or `count(column)`; a column may come with a test, see [`Reading::parse`].
+    /// Reads `rows`, `sum(column)` or `count(column)`; a column may come with a test, see
+    /// [`Reading::parse`].
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "rows" {
@@ -315,7 +324,8 @@ pub struct Metric {
     pub unit: String,
     /// Outcomes arrive up to this long after the row, microseconds.
     pub delay: Micros,
-    /// Every row gives a numerator of 0 or 1 and a denominator of 1 (or neither): exact methods for proportions apply.
+    /// Every row gives a numerator of 0 or 1 and a denominator of 1 (or neither): exact methods for
+    /// proportions apply.
     pub proportion: bool,
 }
 
@@ -326,7 +336,8 @@ impl Metric {
     }
 }
 
-/// The traffic columns that built-in metrics and chargeback read, in canonical order, with how each is stored.
+/// The traffic columns that built-in metrics and chargeback read, in canonical order, with how each
+/// is stored.
 pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("success", ColumnKind::Flag),
     ("latency_ms", ColumnKind::Real),
@@ -347,7 +358,8 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("tool_cost_usd", ColumnKind::Usd),
 ];
 
-/// The smallest legal value of a column: 0 for the built-in ones but `nps`, none for a scenario's own.
+/// The smallest legal value of a column: 0 for the built-in ones but `nps`, none for a scenario's
+/// own.
 pub fn column_min(column: &str) -> f64 {
     let is_built_in = COLUMNS.iter().any(|(name, _)| *name == column);
     if is_built_in && column != "nps" {

@@ -1,4 +1,5 @@
-//! Coverage of 95 % intervals in simulation, as a Markdown table: `cargo run --release --example coverage -- [RUNS]`.
+//! Coverage of 95 % intervals in simulation, as a Markdown table: `cargo run --release --example
+//! coverage -- [RUNS]`.
 
 mod sim;
 

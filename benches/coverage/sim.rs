@@ -1,5 +1,6 @@
-//! Simulated users whose truth is known, to count how often intervals hold it: heavy-tailed turns (Pareto 1.3, from 1 to 1,000), chances
-//! that differ from user to user, and users dealt to buckets as production does.
+//! Simulated users whose truth is known, to count how often intervals hold it: heavy-tailed turns
+//! (Pareto 1.3, from 1 to 1,000), chances that differ from user to user, and users dealt to buckets
+//! as production does.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -246,7 +247,8 @@ fn latency(case: Case, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
     Ok(found.ci.ci_lower <= truth && truth <= found.ci.ci_upper)
 }
 
-/// Share of runs in which an interval that should hold at every look missed 0 at any of `n_looks` looks: users arrive look by look.
+/// Share of runs in which an interval that should hold at every look missed 0 at any of `n_looks`
+/// looks: users arrive look by look.
 pub(crate) fn anytime_error(n_looks: usize, users_a_look: usize, n_runs: usize, seed: u64) -> f64 {
     let n_missed: usize = (0..n_runs)
         .into_par_iter()

@@ -1,5 +1,6 @@
-//! The floor that `layer.py` compares with: reads the four feature columns and writes two result columns, with the Parquet crate's own
-//! reader and writer, row groups in parallel. It scores nothing; what it writes is as varied as scores and layers are.
+//! The floor that `layer.py` compares with: reads the four feature columns and writes two result
+//! columns, with the Parquet crate's own reader and writer, row groups in parallel. It scores
+//! nothing; what it writes is as varied as scores and layers are.
 //!
 //! `cargo run --release --example layer_floor -- USERS.parquet OUT.parquet`
 

@@ -1,5 +1,6 @@
-//! Do the methods hold on this traffic? Users who all had the baseline are dealt into two arms at random, again and again: every effect
-//! found is false, so the shares of false alarms and of intervals that miss 0 can be counted.
+//! Do the methods hold on this traffic? Users who all had the baseline are dealt into two arms at
+//! random, again and again: every effect found is false, so the shares of false alarms and of
+//! intervals that miss 0 can be counted.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -53,10 +54,12 @@ pub struct SplitCalibration {
     pub ratio: Ratio,
     /// Bucket groups in that role.
     pub n_clusters: usize,
-    /// The ratio is so small that only narrow groups fit it: all splits deal the same few users, whose own chance differences are in every
-    /// one of them. Rates vary more from log to log than their errors say.
+    /// The ratio is so small that only narrow groups fit it: all splits deal the same few users,
+    /// whose own chance differences are in every one of them. Rates vary more from log to log than
+    /// their errors say.
     pub from_few_users: bool,
-    /// Share of splits whose sample ratio was called mismatched at p < .001, with users counted exactly.
+    /// Share of splits whose sample ratio was called mismatched at p < .001, with users counted
+    /// exactly.
     pub srm_alarms: Known<Rate>,
     /// Per metric.
     pub metrics: Vec<MetricCalibration>,
@@ -71,7 +74,8 @@ pub struct MetricCalibration {
     pub false_positives: Known<Rate>,
     /// Share of splits whose interval for one look contains 0.
     pub coverage: Known<Rate>,
-    /// Share of splits whose interval for all looks contains 0: at least the level, most often more.
+    /// Share of splits whose interval for all looks contains 0: at least the level, most often
+    /// more.
     pub anytime_coverage: Known<Rate>,
     /// What it would be if rows were taken as independent: shares of proportions only.
     pub naive_false_positives: Option<Rate>,
@@ -86,7 +90,8 @@ pub struct Rate {
     pub rate: f64,
     /// Monte Carlo standard error.
     pub mc_error: f64,
-    /// 95 % interval of the share, by Wilson. Splits share their users, so it is a little too narrow.
+    /// 95 % interval of the share, by Wilson. Splits share their users, so it is a little too
+    /// narrow.
     #[serde(flatten)]
     pub ci: Interval,
     /// Splits.
@@ -121,7 +126,7 @@ struct Finding {
 /// Splits the baseline's users of each layer at each of the plan's ratios.
 ///
 /// # References
-/// METHODS sections 1, 2 and 4; Kohavi, Tang & Xu (2020), chapter 19.
+/// `docs/METHODS.md#calibration-on-ones-own-log`; Kohavi, Tang & Xu (2020), chapter 19.
 pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -> Calibration {
     let sums = CubeSums::new(cube, &scenario.metrics, u32::MAX);
     let splits = cube.layers.iter().flat_map(|layer| {
@@ -272,7 +277,8 @@ fn split_layer(
     }
 }
 
-/// Stages in which everybody had the baseline; if there is none, all: their baseline rows are of fewer groups.
+/// Stages in which everybody had the baseline; if there is none, all: their baseline rows are of
+/// fewer groups.
 fn baseline_stages(layer: &CubeLayer) -> Vec<u8> {
     let all = || (0..layer.stages.len()).map(|idx| idx as u8);
     let alone: Vec<u8> = all()
@@ -307,14 +313,15 @@ fn deal(ratio: Ratio, rng: &mut ChaCha8Rng) -> Vec<bool> {
 /// Buckets of the groups' widths.
 const WIDTHS: [u16; 3] = [1, 10, 50];
 
-/// Whether so few buckets can only be dealt from narrow groups, and so from the same few users again and again.
+/// Whether so few buckets can only be dealt from narrow groups, and so from the same few users
+/// again and again.
 fn is_narrow(bps: u16) -> bool {
     let bps = bps.min(N_BUCKETS - bps);
     even_counts(bps).iter().sum::<u16>() < ENOUGH_CLUSTERS
 }
 
-/// How many groups of each width make so many buckets (at most half of all): an even share of each width, if those are enough clusters;
-/// else up to half of the narrow ones first.
+/// How many groups of each width make so many buckets (at most half of all): an even share of each
+/// width, if those are enough clusters; else up to half of the narrow ones first.
 fn counts_by_width(bps: u16) -> [u16; 3] {
     if !is_narrow(bps) {
         return even_counts(bps);

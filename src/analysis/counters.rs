@@ -1,7 +1,9 @@
-//! Evidence from the source document's counters, where there is no log: increases per window, release and layer. Pure.
+//! Evidence from the source document's counters, where there is no log: increases per window,
+//! release and layer. Pure.
 //!
-//! Counters know no users, so neither sample ratios nor bucket groups: windows of time are the clusters of every variance. What a counter does not
-//! tell is absent, never 0: a rate without one of its two counters has no value, and QoS without one of its rates has none.
+//! Counters know no users, so neither sample ratios nor bucket groups: windows of time are the
+//! clusters of every variance. What a counter does not tell is absent, never 0: a rate without one
+//! of its two counters has no value, and QoS without one of its rates has none.
 
 use crate::analysis::document::{
     Analysis, ArmRows, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, QosStage, StageAnalysis,
@@ -150,7 +152,8 @@ fn analyze_metric(
         }
     });
     let arm = [metric_arm(&control), metric_arm(&treatment)];
-    // Both releases live through the same windows, which makes their difference steadier than this variance says.
+    // Both releases live through the same windows, which makes their difference steadier than this
+    // variance says.
     let effect = concurrent(stage.ratio).and_then(|()| {
         effect::between_clusters(
             &control?,

@@ -1,4 +1,5 @@
-//! `analysis.json`: what inference found. Rows are those of eligible users, in the baseline or the candidate.
+//! `analysis.json`: what inference found. Rows are those of eligible users, in the baseline or the
+//! candidate.
 
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +85,8 @@ pub struct LayerAnalysis {
     pub stages: Vec<StageAnalysis>,
     /// Sample ratio over all stages: chi-squares added up; `None` without a stage of two arms.
     pub srm: Option<SrmTest>,
-    /// Sample ratio of users by first exposure, over all stages; `None` without a stage of two arms.
+    /// Sample ratio of users by first exposure, over all stages; `None` without a stage of two
+    /// arms.
     pub srm_first: Option<FirstExposures>,
     /// Effects over all stages that have one.
     pub combined: Vec<CombinedMetric>,
@@ -179,11 +181,12 @@ pub struct MetricAnalysis {
     pub candidate: MetricArm,
     /// Candidate minus baseline.
     pub effect: Known<Effect>,
-    /// p-value of one look after Benjamini and Hochberg's correction over the stage's metrics that no guardrail watches; `None` for those
-    /// that one does (guardrails are corrected by Holm) and where there is no effect.
+    /// p-value of one look after Benjamini and Hochberg's correction over the stage's metrics that
+    /// no guardrail watches; `None` for those that one does (guardrails are corrected by Holm) and
+    /// where there is no effect.
     pub p_value_adj: Option<f64>,
-    /// Of the stage's rows, the share that is old enough for the metric's outcomes to have come; only they count. `None` without a delay
-    /// or rows.
+    /// Of the stage's rows, the share that is old enough for the metric's outcomes to have come;
+    /// only they count. `None` without a delay or rows.
     pub mature_share: Option<f64>,
 }
 
@@ -230,11 +233,13 @@ pub struct CombinedMetric {
     /// Three weightings and their heterogeneity.
     #[serde(flatten)]
     pub combinations: Combinations,
-    /// The score process over stages, as it stands: what tests at every look rest on. `None` without a variance.
+    /// The score process over stages, as it stands: what tests at every look rest on. `None`
+    /// without a variance.
     pub score: Option<ScoreProcess>,
 }
 
-/// `S = sum I_s d_s`, `V = sum I_s`, `I_s = 1 / v_s`: its increments are independent whatever the ratios do.
+/// `S = sum I_s d_s`, `V = sum I_s`, `I_s = 1 / v_s`: its increments are independent whatever the
+/// ratios do.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ScoreProcess {
     /// `S`.

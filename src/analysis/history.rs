@@ -1,5 +1,5 @@
-//! A cube as it would have been known at every moment of the past: sums that grow window by window, outcomes when they had come, and what
-//! another ratio would have shown of them.
+//! A cube as it would have been known at every moment of the past: sums that grow window by window,
+//! outcomes when they had come, and what another ratio would have shown of them.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ use crate::stats::{Known, Reason};
 pub enum Basis {
     /// The ratio was in force.
     Observed,
-    /// The users whom the ratio would have reached had the candidate anyway, or both releases answered them.
+    /// The users whom the ratio would have reached had the candidate anyway, or both releases
+    /// answered them.
     Paired,
     /// Fewer users had the candidate than the ratio would have reached: they stand for the others.
     OffPolicy,
@@ -120,8 +121,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Adds what became known in the window before `now`, to the sums since the ratio was taken. `logged` is the ratio that was in
-    /// force in a window.
+    /// Adds what became known in the window before `now`, to the sums since the ratio was taken.
+    /// `logged` is the ratio that was in force in a window.
     pub(crate) fn advance(
         &self,
         layer: &CubeLayer,
@@ -203,7 +204,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// What a decision would have looked at. Users are estimated, and their sample ratio is not known before a stage ends.
+    /// What a decision would have looked at. Users are estimated, and their sample ratio is not
+    /// known before a stage ends.
     pub(crate) fn stage_then(
         &self,
         plan: &Plan,
@@ -269,7 +271,8 @@ impl<'a> History<'a> {
     }
 }
 
-/// A stage as it was known at an earlier instant. Its sample ratio is absent: it is not known before a stage ends.
+/// A stage as it was known at an earlier instant. Its sample ratio is absent: it is not known
+/// before a stage ends.
 pub(crate) struct StageThen {
     /// First instant of the stage, microseconds.
     pub(crate) start: Micros,

@@ -34,7 +34,8 @@ pub struct AnalysisOptions {
 /// Analyses a cube under a scenario's metrics, guardrails and policy.
 ///
 /// # Errors
-/// When the cube is not of the scenario's plan, or a layer is asked for that the plan does not have.
+/// When the cube is not of the scenario's plan, or a layer is asked for that the plan does not
+/// have.
 pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Result<Analysis> {
     check_plan(cube, scenario)?;
     if let Some((layer, _)) = asked
@@ -318,7 +319,8 @@ impl Inference<'_> {
         }
     }
 
-    /// Metrics that no guardrail watches are looked at for whatever may have moved: their false discoveries are held down together.
+    /// Metrics that no guardrail watches are looked at for whatever may have moved: their false
+    /// discoveries are held down together.
     fn correct_signals(&self, metrics: &mut [MetricAnalysis]) {
         let is_guarded = |id: &str| {
             self.scenario

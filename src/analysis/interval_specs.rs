@@ -1,4 +1,5 @@
-//! What an analysis takes from the plan alone: error levels, what intervals are tuned to see, and how guardrails look at a metric.
+//! What an analysis takes from the plan alone: error levels, what intervals are tuned to see, and
+//! how guardrails look at a metric.
 
 use crate::analysis::document::{LatencyAnalysis, MetricAnalysis};
 use crate::base::error::Result;
@@ -14,7 +15,8 @@ use crate::stats::{Interval, Reason, effect, sequential};
 /// Effects without a margin of their own are tuned to see this share of the control.
 pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 
-/// The effect that a metric's intervals are tuned to see: its guardrail's margin, else a twentieth of the control.
+/// The effect that a metric's intervals are tuned to see: its guardrail's margin, else a twentieth
+/// of the control.
 pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
     let share = if control == 0.0 { 1.0 } else { control.abs() };
     let margin = guardrail
@@ -31,7 +33,8 @@ impl IntervalSpecs<'_> {
         self.0.plan.policy.alpha
     }
 
-    /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the control.
+    /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the
+    /// control.
     pub(super) fn levels(self, metric: &Metric, control: Option<f64>) -> IntervalSpec {
         let guardrail = self
             .0

@@ -1,4 +1,5 @@
-//! From the cube to everything that can be said about a ramp: per tenant, layer and stage, with intervals.
+//! From the cube to everything that can be said about a ramp: per tenant, layer and stage, with
+//! intervals.
 
 mod calibrate;
 pub(crate) mod counters;

@@ -1,5 +1,5 @@
-//! What other ratios would have been worth, from a log that ran its own: rows of each release are weighted by how much more (or less) often
-//! the other ratio would have let it answer.
+//! What other ratios would have been worth, from a log that ran its own: rows of each release are
+//! weighted by how much more (or less) often the other ratio would have let it answer.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,8 @@ impl Inference<'_> {
         })
     }
 
-    /// Numerators and denominators of each cluster, both releases and all stages together, weighted.
+    /// Numerators and denominators of each cluster, both releases and all stages together,
+    /// weighted.
     fn weighted_clusters(&self, stages: &[Weighted], metrics: &[&Metric]) -> Result<Clusters, Reason> {
         // The same users come in several stages: a cluster is the same in all of them.
         let mut clusters: BTreeMap<u32, Vec<f64>> = BTreeMap::new();

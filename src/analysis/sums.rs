@@ -13,7 +13,8 @@ use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
 use crate::stats::{Clusters, Reason};
 
-/// A measure as one metric reads it: its column in the cube, how late its outcomes arrive, its units.
+/// A measure as one metric reads it: its column in the cube, how late its outcomes arrive, its
+/// units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct View {
     column: usize,
@@ -94,7 +95,8 @@ impl GroupSums {
         }
     }
 
-    /// Numerator and denominator of a metric per group, in the metric's own units; groups without data are (0, 0).
+    /// Numerator and denominator of a metric per group, in the metric's own units; groups without
+    /// data are (0, 0).
     pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<Vec<(f64, f64)>, Reason> {
         let columns = cube.metric_columns(metric)?;
         let view = |which: usize| {
@@ -116,7 +118,8 @@ impl GroupSums {
             .collect())
     }
 
-    /// Several metrics side by side: numerator and denominator of each, for every group in which any denominator is above 0.
+    /// Several metrics side by side: numerator and denominator of each, for every group in which
+    /// any denominator is above 0.
     pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Clusters, Reason> {
         Ok(self.rows(cube, metrics)?.map(|(_, sums)| sums).collect())
     }
@@ -331,7 +334,8 @@ impl CubeSums {
         sums
     }
 
-    /// Adds cells that are broken down: users to the stages, whose clusters they are, values of columns by themselves.
+    /// Adds cells that are broken down: users to the stages, whose clusters they are, values of
+    /// columns by themselves.
     fn add_breakdowns(&mut self, cube: &Cube, rows_column: Option<usize>) {
         let views = Rc::clone(&self.views);
         for (idx, breakdown) in cube.breakdowns.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! What another schedule would have done to the same traffic: prefix sums over requests that both releases answered. The log is not
-//! touched, so a thousand schedules cost what one does.
+//! What another schedule would have done to the same traffic: prefix sums over requests that both
+//! releases answered. The log is not touched, so a thousand schedules cost what one does.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -39,8 +39,9 @@ pub struct WhatIfLayer {
     pub layer: String,
     /// Distinct eligible users whom the candidate would have answered.
     pub exposed_users: u64,
-    /// `exposed_users` is an upper bound: the schedule takes a ratio back, and the cube does not know who came only after that; or the log
-    /// colored users with several layers, and they count in each.
+    /// `exposed_users` is an upper bound: the schedule takes a ratio back, and the cube does not
+    /// know who came only after that; or the log colored users with several layers, and they count
+    /// in each.
     pub users_are_bound: bool,
     /// Requests that the candidate would have answered.
     pub exposed_requests: u64,
@@ -74,8 +75,9 @@ pub struct WhatIfMetric {
     pub candidate: Option<f64>,
     /// Candidate minus baseline.
     pub effect: Known<PairedEffect>,
-    /// What all exposed requests together would have cost more than with the baseline, in units of the numerator (events, USD), if the
-    /// others were like those that are paired. Above 0 is worse. Only for events and sums of money or tokens.
+    /// What all exposed requests together would have cost more than with the baseline, in units of
+    /// the numerator (events, USD), if the others were like those that are paired. Above 0 is
+    /// worse. Only for events and sums of money or tokens.
     pub harm: Known<PairedEffect>,
 }
 
@@ -96,17 +98,19 @@ pub struct PairedEffect {
 /// A cube, ready for any number of schedules.
 pub struct WhatIfCube<'a> {
     cube: &'a Cube,
-    /// Columns that are kept: of the cube's measures, rows first. What nobody asks for would only take room in the cache.
+    /// Columns that are kept: of the cube's measures, rows first. What nobody asks for would only
+    /// take room in the cache.
     columns: Vec<usize>,
 }
 
-/// A layer's sums before each window in which some schedule changes something. Only there do answers differ, and for one schedule the groups
-/// that a ratio reaches lie side by side.
+/// A layer's sums before each window in which some schedule changes something. Only there do
+/// answers differ, and for one schedule the groups that a ratio reaches lie side by side.
 struct Running {
     width: usize,
     /// Rising, each once; the last is the end of time.
     windows: Vec<u32>,
-    /// By window and group, a row: requests, users whose last window came before, baseline's and candidate's columns of pairs.
+    /// By window and group, a row: requests, users whose last window came before, baseline's and
+    /// candidate's columns of pairs.
     sums: Vec<i64>,
 }
 
@@ -172,7 +176,8 @@ impl Running {
         &self.sums[start..start + self.width]
     }
 
-    /// Adds the sums of some windows of a group to `total`; users are those whose last window lies among them.
+    /// Adds the sums of some windows of a group to `total`; users are those whose last window lies
+    /// among them.
     fn add(&self, group: u16, run: WindowRun, total: &mut [i64]) {
         for ((total, until), before) in total
             .iter_mut()
@@ -234,8 +239,8 @@ impl<'a> WhatIfCube<'a> {
         Cube::read_pairs(folder, &|sum| *sum == Sum::Rows || sums.contains(&sum))
     }
 
-    /// What the operations of some scenarios' plans would have done. A step takes effect with the first whole window after it, and
-    /// reaches the bucket groups that lie wholly below its ratio.
+    /// What the operations of some scenarios' plans would have done. A step takes effect with the
+    /// first whole window after it, and reaches the bucket groups that lie wholly below its ratio.
     ///
     /// # Errors
     /// A scenario of another ramp than the cube's.
@@ -382,7 +387,8 @@ impl<'a> WhatIfCube<'a> {
         result
     }
 
-    /// Sums of pairs in their units, from those of both arms in turn, group by group: first the baseline's columns, then the candidate's.
+    /// Sums of pairs in their units, from those of both arms in turn, group by group: first the
+    /// baseline's columns, then the candidate's.
     fn clusters(&self, groups: &[i64], columns: &[(usize, f64)]) -> Clusters {
         let mut values = Vec::with_capacity(columns.len() * groups.len() / self.columns.len());
         for arm in groups.chunks_exact(self.columns.len()) {

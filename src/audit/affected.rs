@@ -88,7 +88,8 @@ pub struct Affected {
     pub n_bad: u64,
     /// Calls that wrote on behalf of the release, by tool; `None` without logged calls.
     pub tools: Option<Vec<ToolCount>>,
-    /// Logged calls that write, of whatever release, whose trace is not logged: any of them may belong here.
+    /// Logged calls that write, of whatever release, whose trace is not logged: any of them may
+    /// belong here.
     pub n_calls_without_trace: Option<u64>,
     /// The calls, in the order of the log.
     pub calls: Option<Vec<AffectedRow>>,
@@ -183,8 +184,8 @@ struct Part {
 /// Takes rows, in the order of the log.
 pub type OnRows<'a> = dyn FnMut(&[AffectedRow]) -> Result<()> + 'a;
 
-/// Finds the requests that a release answered; with logged calls, also what its tools wrote. `on_rows` gets the calls if there are any
-/// logged, else the requests.
+/// Finds the requests that a release answered; with logged calls, also what its tools wrote.
+/// `on_rows` gets the calls if there are any logged, else the requests.
 ///
 /// # Errors
 /// A log that cannot be read, or whatever `on_rows` returns.

@@ -1,4 +1,5 @@
-//! From a trace to what answered it and who approved that; how much of a log can be traced so; and whom a release reached that was rolled back.
+//! From a trace to what answered it and who approved that; how much of a log can be traced so; and
+//! whom a release reached that was rolled back.
 
 mod affected;
 mod chain;

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::base::error::{FileResult, Result};
 
-/// `sha256:<hex>` of some byte strings, each preceded by its length, so that moving a boundary changes the digest.
+/// `sha256:<hex>` of some byte strings, each preceded by its length, so that moving a boundary
+/// changes the digest.
 pub fn sha256_of(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {

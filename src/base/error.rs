@@ -1,4 +1,5 @@
-//! The one error of the library: where it happened, what was expected, what was found, what to do next.
+//! The one error of the library: where it happened, what was expected, what was found, what to do
+//! next.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::{fmt, io};
 pub mod exit_code {
     /// The command did what it was asked; a gate that was asked for passed.
     pub const DONE: u8 = 0;
-    /// Something failed that none of the other codes names (an unwritable folder, a full disk, a bug).
+    /// Something failed that none of the other codes names (an unwritable folder, a full disk, a
+    /// bug).
     pub const UNEXPECTED: u8 = 1;
     /// The command line or the scenario file is wrong.
     pub const USAGE: u8 = 2;
@@ -149,7 +151,8 @@ impl Error {
         error
     }
 
-    /// A file that could not be written. `cause` is kept as the error's source; its kind decides the hint.
+    /// A file that could not be written. `cause` is kept as the error's source; its kind decides
+    /// the hint.
     pub fn write(path: &Path, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         let problem = Problem::new(
@@ -169,7 +172,8 @@ impl Error {
         }
     }
 
-    /// A target that refused, or could not be reached. `location` is its address without credentials.
+    /// A target that refused, or could not be reached. `location` is its address without
+    /// credentials.
     pub fn target(location: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Target, Problem::new(location, message))
     }
@@ -195,7 +199,8 @@ impl Error {
         self.kind
     }
 
-    /// Kind of the system's error behind this one, if there is one: a full disk is [`io::ErrorKind::StorageFull`].
+    /// Kind of the system's error behind this one, if there is one: a full disk is
+    /// [`io::ErrorKind::StorageFull`].
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {

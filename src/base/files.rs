@@ -1,4 +1,5 @@
-//! Writing so that a killed job leaves the previous output whole: temporary name, fsync, rename; folders are swapped in one step.
+//! Writing so that a killed job leaves the previous output whole: temporary name, fsync, rename;
+//! folders are swapped in one step.
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{File, OpenOptions};
@@ -12,7 +13,8 @@ use crate::base::error::{Error, FileResult, Result};
 /// Writes a file under a temporary name beside it, syncs it and renames it into place.
 ///
 /// # Errors
-/// Whatever `write` returns, or the file system refuses; the temporary file is gone and the previous file untouched then.
+/// Whatever `write` returns, or the file system refuses; the temporary file is gone and the
+/// previous file untouched then.
 pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let io_error = |error: io::Error| Error::write(path, error);
     let folder = parent_of(path);
@@ -45,8 +47,8 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
     result
 }
 
-/// Opens a temporary file for this process alone and empties it; `None` if another process is writing it. The lock goes with the
-/// process, so what a killed job left is taken over.
+/// Opens a temporary file for this process alone and empties it; `None` if another process is
+/// writing it. The lock goes with the process, so what a killed job left is taken over.
 fn lock_file(path: &Path) -> Result<Option<File>> {
     let io_error = |error: io::Error| Error::write(path, error);
     loop {
@@ -60,7 +62,8 @@ fn lock_file(path: &Path) -> Result<Option<File>> {
         if file.try_lock().is_err() {
             return Ok(None);
         }
-        // Another process may have renamed the file between opening and locking it: then it is no longer ours to write.
+        // Another process may have renamed the file between opening and locking it: then it is no
+        // longer ours to write.
         let opened = file.metadata().map_err(io_error)?;
         if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
             file.set_len(0).map_err(io_error)?;
@@ -87,8 +90,8 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// A folder being written: it takes the place of the final one in one step, or vanishes.
 ///
-/// A lock file beside it keeps a second job out. The lock goes with the process, so a killed job leaves none; the file stays,
-/// because removing it would let two jobs lock two files of one name.
+/// A lock file beside it keeps a second job out. The lock goes with the process, so a killed job
+/// leaves none; the file stays, because removing it would let two jobs lock two files of one name.
 #[derive(Debug)]
 pub struct StagedFolder {
     target: PathBuf,
@@ -100,10 +103,12 @@ pub struct StagedFolder {
 impl StagedFolder {
     /// Starts writing what will become `target`. Leftovers of a killed job are removed first.
     ///
-    /// `marker` is a file that every finished folder of this kind holds: a folder that holds other things instead is never replaced.
+    /// `marker` is a file that every finished folder of this kind holds: a folder that holds other
+    /// things instead is never replaced.
     ///
     /// # Errors
-    /// A folder that cannot be made, one that is not Sluice's to replace, or another job that is writing the same target.
+    /// A folder that cannot be made, one that is not Sluice's to replace, or another job that is
+    /// writing the same target.
     pub fn begin(target: &Path, marker: &str) -> Result<Self> {
         let io_error = |error: io::Error| Error::write(target, error);
         if target.as_os_str().is_empty() || target.file_name().is_none() {
@@ -157,7 +162,8 @@ impl StagedFolder {
         if self.target.exists() {
             match renameat_with(CWD, &self.staging, CWD, &self.target, RenameFlags::EXCHANGE) {
                 Ok(()) => {}
-                // A file system without exchange: two renames, with a moment in between in which only the old name is missing.
+                // A file system without exchange: two renames, with a moment in between in which
+                // only the old name is missing.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
                     let old = beside(&self.target, "old");
                     remove_folder(&old).map_err(io_error)?;
@@ -184,8 +190,8 @@ impl Drop for StagedFolder {
     }
 }
 
-/// A file in a folder that its marker does not say Sluice wrote. The marker is a document of ours that lists the folder's files
-/// (`manifest.json`, `data.json`, `cube.json`).
+/// A file in a folder that its marker does not say Sluice wrote. The marker is a document of ours
+/// that lists the folder's files (`manifest.json`, `data.json`, `cube.json`).
 fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Marker {
@@ -206,7 +212,8 @@ fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     found.into_iter().find(|name| !own(name))
 }
 
-/// Makes `copy` hold the same bytes as `original`: a second name where the file system allows it, else a copy.
+/// Makes `copy` hold the same bytes as `original`: a second name where the file system allows it,
+/// else a copy.
 ///
 /// # Errors
 /// When the file system refuses both.

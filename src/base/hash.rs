@@ -11,7 +11,8 @@ pub(crate) fn hash_id(id: &[u8]) -> u64 {
 /// What an empty user id hashes to: no user has one, and hashes are not looked at one by one.
 pub(crate) const EMPTY: u64 = 0;
 
-/// The hash of a user's id under a seed. Should two users of a table share one, another seed tells them apart.
+/// The hash of a user's id under a seed. Should two users of a table share one, another seed tells
+/// them apart.
 #[inline]
 pub(crate) fn hash_user_id(id: &[u8], seed: u64) -> u64 {
     if id.is_empty() {
@@ -24,7 +25,8 @@ pub(crate) fn hash_user_id(id: &[u8], seed: u64) -> u64 {
 /// The hash of two hashes: a user of a tenant, a session of a user.
 #[inline]
 pub(crate) fn join(a: u64, b: u64) -> u64 {
-    // The high and the low half of a product depend on all bits of its factors; odd constants keep either from being 0.
+    // The high and the low half of a product depend on all bits of its factors; odd constants keep
+    // either from being 0.
     let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd1b5_4a32_d192_ed03);
     (product >> 64) as u64 ^ product as u64
 }

@@ -51,7 +51,8 @@ pub(crate) fn parse_document<T: serde::de::DeserializeOwned>(bytes: &[u8], locat
     })
 }
 
-/// A JSON value whose objects name every key once: two readers of `{"a": 1, "a": 2}` would see two documents with one digest.
+/// A JSON value whose objects name every key once: two readers of `{"a": 1, "a": 2}` would see two
+/// documents with one digest.
 pub(crate) struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

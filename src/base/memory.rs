@@ -33,8 +33,9 @@ pub(crate) fn prefetch<T>(items: &[T], idx: usize) {
     let _ = (items, idx);
 }
 
-/// Many items of which any may be read next, on huge pages where there are any: of ordinary ones a table of this size needs more
-/// than the processor keeps addresses of, and each read would look its page up first.
+/// Many items of which any may be read next, on huge pages where there are any: of ordinary ones a
+/// table of this size needs more than the processor keeps addresses of, and each read would look
+/// its page up first.
 pub(crate) fn table<T>(n: usize, item: impl Fn() -> T) -> Vec<T> {
     let mut items = Vec::with_capacity(n);
     #[cfg(target_os = "linux")]

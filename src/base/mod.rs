@@ -1,4 +1,5 @@
-//! The ground that every room stands on: errors, files and documents, time, numbers, threads, memory.
+//! The ground that every room stands on: errors, files and documents, time, numbers, threads,
+//! memory.
 
 pub(crate) mod bitmap;
 pub(crate) mod csv;

@@ -9,9 +9,10 @@ use crate::base::error::{Error, Result};
 use crate::base::lock;
 use crate::base::lock::lock;
 
-/// Folds parts 0..n into one state a thread and returns the states. Which parts a state has seen depends on the threads,
-/// so merging them must not care: integer sums and sets. Each thread starts with a run of parts of its own, so that states of data in
-/// some order share little, and helps the others when it is done.
+/// Folds parts 0..n into one state a thread and returns the states. Which parts a state has seen
+/// depends on the threads, so merging them must not care: integer sums and sets. Each thread starts
+/// with a run of parts of its own, so that states of data in some order share little, and helps the
+/// others when it is done.
 ///
 /// # Errors
 /// The error of the lowest part that failed, on any number of threads.
@@ -34,7 +35,8 @@ pub(crate) fn fold_parts<S: Send>(
             for owner in (worker..n_workers).chain(0..worker) {
                 loop {
                     let part = next[owner].fetch_add(1, Ordering::Relaxed);
-                    // A part before the failed one may still fail itself, and then it is the one to report.
+                    // A part before the failed one may still fail itself, and then it is the one to
+                    // report.
                     if part >= start_of(owner + 1) || part > lowest_failed.load(Ordering::Relaxed) {
                         break;
                     }
@@ -56,7 +58,8 @@ pub(crate) fn fold_parts<S: Send>(
     }
 }
 
-/// Computes parts 0..n on all threads and hands the results over in order, on the calling thread. Only a few results wait at a time.
+/// Computes parts 0..n on all threads and hands the results over in order, on the calling thread.
+/// Only a few results wait at a time.
 ///
 /// # Errors
 /// The error of the lowest part that failed, or the first that `consume` returns.

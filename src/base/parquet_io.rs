@@ -1,4 +1,5 @@
-//! Parquet files that Sluice writes for itself and others: one schema, zstd, the same bytes every time.
+//! Parquet files that Sluice writes for itself and others: one schema, zstd, the same bytes every
+//! time.
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
@@ -127,7 +128,8 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls the Parquet reader on bytes of unknown origin: the crate panics on some broken files, and that is an error like any other.
+/// Calls the Parquet reader on bytes of unknown origin: the crate panics on some broken files, and
+/// that is an error like any other.
 ///
 /// # Errors
 /// A file that is not whole.

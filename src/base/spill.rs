@@ -1,4 +1,5 @@
-//! Records by key, partitioned, in memory or in files: what a join or a search for duplicates needs when the users do not fit in memory.
+//! Records by key, partitioned, in memory or in files: what a join or a search for duplicates needs
+//! when the users do not fit in memory.
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -15,9 +16,10 @@ const RECORD: usize = 32;
 /// Records that are held in memory, 32 MB.
 const HELD: usize = 1_000_000;
 
-/// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so that nobody can choose ids that
-/// collide. Among a billion users, two of one fingerprint are less likely than a broken disk. The values differ from run to run, so
-/// nothing that is written may depend on them or on their order, only on whether two are equal.
+/// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so
+/// that nobody can choose ids that collide. Among a billion users, two of one fingerprint are less
+/// likely than a broken disk. The values differ from run to run, so nothing that is written may
+/// depend on them or on their order, only on whether two are equal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fingerprints(RandomState, RandomState);
 
@@ -79,7 +81,8 @@ impl Spill {
         Ok(())
     }
 
-    /// Hands over the records of each partition, sorted by key and value. All records of a key are in one partition.
+    /// Hands over the records of each partition, sorted by key and value. All records of a key are
+    /// in one partition.
     pub(crate) fn for_each_partition(
         &mut self,
         mut on_records: impl FnMut(usize, &[(u128, u128)]) -> Result<()>,
@@ -117,7 +120,8 @@ impl Spill {
     }
 }
 
-/// A file that has no name any more, so that nothing is left of it when the job ends, however it ends.
+/// A file that has no name any more, so that nothing is left of it when the job ends, however it
+/// ends.
 pub(crate) fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
     let name = near
         .file_name()

@@ -17,7 +17,8 @@ pub const DAY: Micros = 24 * HOUR;
 /// Epoch seconds of the years 1 to 9999; any other number is milliseconds, or not a time.
 pub(crate) const SECONDS: std::ops::Range<f64> = -62_135_596_800.0..253_402_300_800.0;
 
-/// Reads an instant: RFC 3339 with an offset, the same without one (taken as UTC), or a date (`2026-05-28`, `19970101`: its first instant, UTC).
+/// Reads an instant: RFC 3339 with an offset, the same without one (taken as UTC), or a date
+/// (`2026-05-28`, `19970101`: its first instant, UTC).
 ///
 /// `None` if the text is none of these.
 pub fn parse(text: &str) -> Option<Micros> {
@@ -32,7 +33,8 @@ pub fn parse(text: &str) -> Option<Micros> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
-/// Writes an instant as RFC 3339 in UTC; sub-second digits only when there are any. Out-of-range instants print as `<n> us`.
+/// Writes an instant as RFC 3339 in UTC; sub-second digits only when there are any. Out-of-range
+/// instants print as `<n> us`.
 pub fn format(instant: Micros) -> String {
     Timestamp::from_microsecond(instant).map_or_else(|_| format!("{instant} us"), |t| t.to_string())
 }

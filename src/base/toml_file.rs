@@ -141,7 +141,8 @@ pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> 
     }
 }
 
-/// Takes out what the path names; an array entry that cannot be taken out alone takes its array with it.
+/// Takes out what the path names; an array entry that cannot be taken out alone takes its array
+/// with it.
 pub(crate) fn remove(table: &mut Table, path: &[KeyStep]) -> bool {
     let Some((last, parents)) = path.split_last() else {
         return false;

@@ -1,6 +1,7 @@
 //! Bucket groups: the cube's finest unit and the cluster of every variance.
 //!
-//! Groups get coarser as ratios grow, like a ladder does: one bucket wide below 1 %, ten below 10 %, fifty above.
+//! Groups get coarser as ratios grow, like a ladder does: one bucket wide below 1 %, ten below 10
+//! %, fifty above.
 
 /// Number of bucket groups: 100 + 90 + 180.
 pub const N_GROUPS: u16 = 370;
@@ -30,7 +31,8 @@ pub fn group_start(group: u16) -> u16 {
     }
 }
 
-/// Groups that lie wholly below a bucket: the clusters of the candidate at a ratio of so many basis points.
+/// Groups that lie wholly below a bucket: the clusters of the candidate at a ratio of so many basis
+/// points.
 pub fn groups_below(bucket: u16) -> u16 {
     match bucket {
         0..100 => bucket,

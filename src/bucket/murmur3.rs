@@ -1,4 +1,5 @@
-//! MurmurHash3, x86, 32 bits (Appleby, public domain): the hash that most flag systems place users with.
+//! MurmurHash3, x86, 32 bits (Appleby, public domain): the hash that most flag systems place users
+//! with.
 
 /// The 32-bit hash of some bytes under a seed.
 ///

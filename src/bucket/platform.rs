@@ -1,4 +1,5 @@
-//! Systems that place users by hashes of their own, on one scale: buckets 0..=9999, so that a ratio reaches whom the system would.
+//! Systems that place users by hashes of their own, on one scale: buckets 0..=9999, so that a ratio
+//! reaches whom the system would.
 
 use serde::{Deserialize, Serialize};
 
@@ -107,9 +108,11 @@ impl Platform {
             .map_or(1, |(_, _, step)| *step)
     }
 
-    /// The user's bucket: the system gives the candidate at a ratio iff the bucket lies below it. `flag` and `salt` are what the system hashes beside the id: GrowthBook's
-    /// seed, Unleash's group, Optimizely's parent, Eppo's and Flagsmith's key are the salt; LaunchDarkly, PlanOut, Statsig and PostHog hash both; flagd
-    /// hashes `salt:id` (version 3: the pair); Split's seed is the salt's number. `None` for an id that the system refuses.
+    /// The user's bucket: the system gives the candidate at a ratio iff the bucket lies below it.
+    /// `flag` and `salt` are what the system hashes beside the id: GrowthBook's seed, Unleash's
+    /// group, Optimizely's parent, Eppo's and Flagsmith's key are the salt; LaunchDarkly, PlanOut,
+    /// Statsig and PostHog hash both; flagd hashes `salt:id` (version 3: the pair); Split's seed is
+    /// the salt's number. `None` for an id that the system refuses.
     pub fn bucket(self, flag: &str, salt: &str, user_id: &str) -> Option<u16> {
         let whole = |bucket: u64| bucket as u16;
         Some(match self {
@@ -159,7 +162,8 @@ impl Platform {
     }
 }
 
-/// The last ratio that does not reach: one below the first that does, found by halving, for a larger ratio never loses anybody.
+/// The last ratio that does not reach: one below the first that does, found by halving, for a
+/// larger ratio never loses anybody.
 fn first(reaches: impl Fn(u32) -> bool) -> u16 {
     let (mut out, mut reached) = (0_u32, u32::from(N_BUCKETS));
     while reached - out > 1 {

@@ -10,7 +10,8 @@ use crate::bucket::platform::Platform;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "profile", rename_all = "snake_case")]
 pub enum Profile {
-    /// Sluice's own: `murmur3_x86_32(salt ":" user_id, 0)`, scaled to 0..=9999. Production uses the same, so a row in the wrong arm is a defect.
+    /// Sluice's own: `murmur3_x86_32(salt ":" user_id, 0)`, scaled to 0..=9999. Production uses the
+    /// same, so a row in the wrong arm is a defect.
     Sluice {
         /// Text before the user's id; a new salt deals the users anew.
         salt: String,
@@ -24,7 +25,8 @@ pub enum Profile {
         /// See `Sluice`.
         salt: String,
     },
-    /// Users were placed by something that Sluice cannot recompute. Buckets only deal users into random groups, as clusters of variances.
+    /// Users were placed by something that Sluice cannot recompute. Buckets only deal users into
+    /// random groups, as clusters of variances.
     External {
         /// See `Sluice`.
         salt: String,
@@ -32,7 +34,8 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The user's bucket, 0..=9999. Ids are hashed as they are, never normalised. An id that a system refuses stands last: only everybody includes it.
+    /// The user's bucket, 0..=9999. Ids are hashed as they are, never normalised. An id that a
+    /// system refuses stands last: only everybody includes it.
     pub fn bucket(&self, user_id: &str) -> u16 {
         self.hasher().bucket(user_id.as_bytes())
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Share of a layer's eligible users who get the candidate: 0..=10000 basis points. In documents it is a decimal share, `0.01`.
+/// Share of a layer's eligible users who get the candidate: 0..=10000 basis points. In documents it
+/// is a decimal share, `0.01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ratio(u16);
 
@@ -28,11 +29,11 @@ impl Ratio {
         Ok(Self(bps.round() as u16))
     }
 
-    /// What is wrong with a ratio for a system that tells apart steps of `step` basis points only; `None` for a
-    /// whole number of steps. Ratios are never rounded.
+    /// What is wrong with a ratio for a system that tells apart steps of `step` basis points only;
+    /// `None` for a whole number of steps. Ratios are never rounded.
     pub fn rounding_problem(self, step: u16, system: &str) -> Option<String> {
         let step_percent = f64::from(step) / 100.0;
-        (self.0 % step != 0).then(|| {
+        (!self.0.is_multiple_of(step)).then(|| {
             format!(
                 "expected ratios in steps of {step_percent}%, all that {system} can tell apart, found {self}"
             )

@@ -16,7 +16,8 @@ fn fnv1a(units: impl Iterator<Item = u32>) -> u32 {
     units.fold(0x811c_9dc5, |hash, unit| (hash ^ unit).wrapping_mul(0x0100_0193))
 }
 
-/// GrowthBook, hash version 1: thousandths. Units are those of UTF-16, as in its JavaScript and Python clients.
+/// GrowthBook, hash version 1: thousandths. Units are those of UTF-16, as in its JavaScript and
+/// Python clients.
 pub fn growthbook_v1(seed: &str, value: &str) -> u32 {
     fnv1a(value.encode_utf16().chain(seed.encode_utf16()).map(u32::from)) % 1_000
 }
@@ -39,7 +40,8 @@ pub fn unleash(group_id: &str, stickiness: &str, total: u32, is_variant: bool) -
     murmur3_x86_32(format!("{group_id}:{stickiness}").as_bytes(), seed) % total + 1
 }
 
-/// Unleash's Node client: the low byte of each UTF-16 unit, which differs for whatever is not Latin-1.
+/// Unleash's Node client: the low byte of each UTF-16 unit, which differs for whatever is not
+/// Latin-1.
 pub fn unleash_node(group_id: &str, stickiness: &str, total: u32, is_variant: bool) -> u32 {
     let seed = if is_variant { UNLEASH_VARIANTS } else { 0 };
     let bytes: Vec<u8> = format!("{group_id}:{stickiness}")
@@ -93,8 +95,8 @@ fn scaled(hash: u32, total: u64) -> u64 {
     ((u128::from(hash) * u128::from(total)) >> 32) as u64
 }
 
-/// imurmurhash 0.1.4: UTF-16 units where bytes are meant, so that their halves overlap; a rest that is not positive as a signed number
-/// is left out.
+/// imurmurhash 0.1.4: UTF-16 units where bytes are meant, so that their halves overlap; a rest that
+/// is not positive as a signed number is left out.
 fn imurmurhash(text: &str) -> u32 {
     let units: Vec<u32> = text.encode_utf16().map(u32::from).collect();
     let word = |units: &[u32]| {
@@ -123,7 +125,8 @@ fn imurmurhash(text: &str) -> u32 {
     hash ^ hash >> 16
 }
 
-/// RFC 8949 4.2.1: shortest forms, keys of maps in the order of their bytes; whole floats are integers.
+/// RFC 8949 4.2.1: shortest forms, keys of maps in the order of their bytes; whole floats are
+/// integers.
 fn cbor(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(0xf6),
@@ -236,7 +239,8 @@ pub fn optimizely(bucketing_id: &str, parent_id: &str) -> u64 {
     )
 }
 
-/// PlanOut's hash of experiment, parameter and unit: 60 bits. `None` for what is not ASCII: PlanOut raises.
+/// PlanOut's hash of experiment, parameter and unit: 60 bits. `None` for what is not ASCII: PlanOut
+/// raises.
 pub fn planout(experiment_salt: &str, salt: &str, unit: &str) -> Option<u64> {
     let text = format!("{experiment_salt}.{salt}.{unit}");
     text.is_ascii().then(|| sha1_sixty_bits(&text))

@@ -27,7 +27,8 @@ pub enum Item {
     Part(Answer),
 }
 
-/// A result: values by name, in the order in which they were found. A value that does not exist is null, with the reason beside it.
+/// A result: values by name, in the order in which they were found. A value that does not exist is
+/// null, with the reason beside it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
     /// The values.
@@ -50,8 +51,8 @@ impl Serialize for Answer {
 }
 
 impl Answer {
-    /// Writes the fields of the JSON object that serde would write, without its braces. Names need no escapes, which saves a batch a
-    /// fifth of its time.
+    /// Writes the fields of the JSON object that serde would write, without its braces. Names need
+    /// no escapes, which saves a batch a fifth of its time.
     pub(super) fn write_fields(&self, out: &mut Vec<u8>) {
         for (idx, (name, item)) in self.items.iter().enumerate() {
             if idx > 0 {

@@ -19,7 +19,8 @@ use crate::stats::{
     two_proportions,
 };
 
-/// The sample size that anytime intervals are tuned for when nothing else is said: GrowthBook's default.
+/// The sample size that anytime intervals are tuned for when nothing else is said: GrowthBook's
+/// default.
 const N_TUNING: f64 = 5_000.0;
 
 /// Rows in each arm from which t and normal differ by less than a reader cares.

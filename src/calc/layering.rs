@@ -6,7 +6,8 @@ use crate::layer;
 use crate::layer::Features;
 use crate::scenario::{Consent, LayerMode, Layering, UnknownUsers};
 
-/// Layers of the reference policy by their lowest score, in ten-thousandths. Lower scores are `vip`.
+/// Layers of the reference policy by their lowest score, in ten-thousandths. Lower scores are
+/// `vip`.
 const BANDS: [(u16, &str); 3] = [(8_000, "early"), (6_000, "regular"), (3_000, "high_value")];
 
 pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {

@@ -31,7 +31,8 @@ pub(super) struct AnalyzeArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR", required_unless_present = "prometheus")]
     cube: Option<PathBuf>,
-    /// Server with the source document's counters, such as http://localhost:9090, in place of a cube
+    /// Server with the source document's counters, such as http://localhost:9090, in place of a
+    /// cube
     #[arg(long, value_name = "URL", conflicts_with_all = ["cube", "value_at", "breakdowns"])]
     prometheus: Option<String>,
     /// Length of the windows that counters are read in: the clusters of their intervals
@@ -46,7 +47,8 @@ pub(super) struct AnalyzeArgs {
     /// The instant the cube was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Tell as well what a layer would be worth at another ratio, off-policy, from the stages in which both releases ran
+    /// Tell as well what a layer would be worth at another ratio, off-policy, from the stages in
+    /// which both releases ran
     #[arg(long, value_name = "LAYER=RATIO", value_parser = parse_layer_ratio)]
     value_at: Vec<(String, Ratio)>,
     /// Show the breakdowns of `analysis.breakdowns` as well

@@ -1,4 +1,5 @@
-//! `sluice audit`: from a trace to who approved what answered it, and from a release to whom it reached.
+//! `sluice audit`: from a trace to who approved what answered it, and from a release to whom it
+//! reached.
 
 use clap::Args;
 use comfy_table::CellAlignment;
@@ -21,7 +22,8 @@ use crate::release::{RecordIndex, read_records};
 /// Rows that a terminal shows.
 const SHOWN: usize = 20;
 
-/// Follow a trace to the release, its artifacts, evaluation and approvers; say how much of a log can be followed so, and whom a rolled-back release reached
+/// Follow a trace to the release, its artifacts, evaluation and approvers; say how much of a log
+/// can be followed so, and whom a rolled-back release reached
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit code 11: a link of the chain is missing (it is named, with what would mend it), or some rows of the log lack one.
@@ -61,7 +63,8 @@ pub(super) struct AuditArgs {
     /// The tools: a bundle that says which of them write
     #[arg(long, value_name = "BUNDLE", requires = "tool_calls")]
     tools: Option<PathBuf>,
-    /// Write the affected requests or, with --tool-calls, the calls that wrote to a file (.csv or .parquet)
+    /// Write the affected requests or, with --tool-calls, the calls that wrote to a file (.csv or
+    /// .parquet)
     #[arg(long, value_name = "FILE", requires = "rolled_back")]
     out: Option<PathBuf>,
     /// What to do with a row that cannot be used: stop, or leave it out and count it

@@ -30,7 +30,8 @@ pub(super) struct CalcArgs {
         allow_hyphen_values = true
     )]
     inputs: Vec<String>,
-    /// Answer a file of inputs instead, one JSON object a line (- is stdin): one JSON object a line, in the same order
+    /// Answer a file of inputs instead, one JSON object a line (- is stdin): one JSON object a
+    /// line, in the same order
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
     /// Print JSON on a terminal, too

@@ -22,7 +22,8 @@ use crate::stats::Known;
 /// Lines that a terminal shows.
 const SHOWN: usize = 40;
 
-/// Charge the cost of a traffic log to tenants, features, releases, models and prompts, and say what a success costs
+/// Charge the cost of a traffic log to tenants, features, releases, models and prompts, and say
+/// what a success costs
 #[derive(Debug, Args)]
 #[command(
     after_help = "A row costs what the log says (cost_usd, and tool_cost_usd where there is such a column) or, where it says nothing, what --prices says of its tokens. A cost that nobody knows is not 0: the line says of how many rows it is known, and refuses a cost per success.

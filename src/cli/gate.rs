@@ -19,7 +19,8 @@ use crate::release::{ReleaseRecord, evals, tools};
 use crate::scenario::Source;
 use crate::{gate, release, report};
 
-/// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed) or 11 (evidence is missing)
+/// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed)
+/// or 11 (evidence is missing)
 #[derive(Debug, Args)]
 #[command(
     after_help = "Evaluation results are files of promptfoo, Inspect (.eval, .json), DeepEval, lm-eval, OpenAI evals, Ragas, MLflow, or tables (Parquet, CSV, NDJSON) with case_id and passed or score_*.\nRows belong to a release by their release id, else by a prompt or model that only one release has, else by the option that names their file.\n\nExamples:\n  sluice gate --candidate rel_001.json --baseline rel_000.json --evals results.json --out gate/\n  sluice gate --candidate rel_001.json --baseline prod.json --tools tools@2.4.0.json --baseline-tools tools@2.3.0.json --calls calls.ndjson \\\n    --evals new.eval --baseline-evals old.eval --analysis out/analysis.json --policy gate.toml --approvals approvals.toml --out gate/\n  sluice gate --print-policy > gate.toml"
@@ -43,7 +44,8 @@ pub(super) struct GateArgs {
     /// The baseline's bundle of tools
     #[arg(long, value_name = "PATH")]
     baseline_tools: Option<PathBuf>,
-    /// Logged calls of tools (one a line: trace_id, tool, arguments), replayed against the candidate's schemas
+    /// Logged calls of tools (one a line: trace_id, tool, arguments), replayed against the
+    /// candidate's schemas
     #[arg(long, value_name = "PATH", requires = "tools")]
     calls: Option<PathBuf>,
     /// Evaluation results, of both releases or of the candidate
@@ -76,7 +78,8 @@ pub(super) struct GateArgs {
     /// Where the report will lie, for the statement and the record of the evaluation
     #[arg(long, value_name = "URI", default_value = "gate_report.json")]
     uri: String,
-    /// Write gate_report.json, .md, .html, the in-toto statement and eval_report.json into this folder
+    /// Write gate_report.json, .md, .html, the in-toto statement and eval_report.json into this
+    /// folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Language of the page and the Markdown

@@ -43,7 +43,8 @@ pub(super) struct LayerArgs {
     /// A column under another name, such as user_id=customer_id; may be given several times
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
-    /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value, quintile scores (.csv or .parquet)
+    /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value,
+    /// quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]
     rfm_table: Option<PathBuf>,
     /// What a purchase is counted by in --rfm-table
@@ -64,16 +65,19 @@ pub(super) struct LayerArgs {
         requires = "rfm_table"
     )]
     rfm_ties: Ties,
-    /// Last night's layer table: report who moved, and take over row groups of which nothing changed
+    /// Last night's layer table: report who moved, and take over row groups of which nothing
+    /// changed
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// Write users who are new, or changed their layer or consent, here as well: what a store needs to update
+    /// Write users who are new, or changed their layer or consent, here as well: what a store needs
+    /// to update
     #[arg(long, value_name = "FILE", requires = "previous")]
     changes: Option<PathBuf>,
     /// Write only those users to --out
     #[arg(long, requires = "previous", conflicts_with = "changes")]
     changed_only: bool,
-    /// Prove that no user comes twice, and take the input files' digests; auto: for up to 1,048,576 users
+    /// Prove that no user comes twice, and take the input files' digests; auto: for up to 1,048,576
+    /// users
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     audit: Audit,
     /// Print the summary as JSON

@@ -1,7 +1,8 @@
 //! The command line: one file a command, and the files that commands share.
 //!
-//! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one another: what they share is in
-//! `values.rs`, `registry.rs`, `summary.rs` and `terminal.rs`. Data goes to files or stdout, everything else to stderr.
+//! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
+//! another: what they share is in `values.rs`, `registry.rs`, `summary.rs` and `terminal.rs`. Data
+//! goes to files or stdout, everything else to stderr.
 
 mod analyze;
 mod audit;

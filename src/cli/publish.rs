@@ -35,13 +35,15 @@ pub(super) struct PublishArgs {
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
-    /// Take the candidate back from everybody, now: every ratio to 0, through the targets in reverse
+    /// Take the candidate back from everybody, now: every ratio to 0, through the targets in
+    /// reverse
     #[arg(long)]
     rollback: bool,
     /// Open a candidate again that was taken back with --rollback
     #[arg(long, conflicts_with = "rollback")]
     reopen: bool,
-    /// How long a store keeps a user's layer that nothing refreshes: 24h, 7d; by default a week, for harness-v1 a day
+    /// How long a store keeps a user's layer that nothing refreshes: 24h, 7d; by default a week,
+    /// for harness-v1 a day
     #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
     ttl: Option<Micros>,
     /// At most so many writes a second to a store

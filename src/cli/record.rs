@@ -43,7 +43,8 @@ struct ShowArgs {
     json: bool,
 }
 
-/// Check a record by itself and against its baseline; ends with 10 if a check fails, 11 if evidence is missing
+/// Check a record by itself and against its baseline; ends with 10 if a check fails, 11 if evidence
+/// is missing
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// The record

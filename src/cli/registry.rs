@@ -1,4 +1,5 @@
-//! The registry of release digests that `--registry` names: reads it, and adds a record that is new.
+//! The registry of release digests that `--registry` names: reads it, and adds a record that is
+//! new.
 
 use std::path::Path;
 
@@ -6,7 +7,8 @@ use crate::base::error::Result;
 use crate::base::json;
 use crate::release::{Registration, Registry, ReleaseRecord};
 
-/// Registers a release record and returns what the registry knew of it. A known entry is never overwritten.
+/// Registers a release record and returns what the registry knew of it. A known entry is never
+/// overwritten.
 ///
 /// # Errors
 /// A registry that cannot be read or written.

@@ -43,7 +43,8 @@ pub(super) struct ReplayArgs {
     /// Look back from this instant instead of the scenario's as_of
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// The candidate's answers to logged requests: a file, a folder or a glob, with trace_id and release_id
+    /// The candidate's answers to logged requests: a file, a folder or a glob, with trace_id and
+    /// release_id
     #[arg(long, value_name = "PATH")]
     shadow: Option<PathBuf>,
     /// Outcomes that came after their rows were logged: a file, a folder or a glob, with trace_id
@@ -52,14 +53,15 @@ pub(super) struct ReplayArgs {
     /// Go on from an earlier cube: files that it holds are not scanned again
     #[arg(long, value_name = "CUBE")]
     since: Option<PathBuf>,
-    /// Memory for the job, e.g. 300MB: users that take more than half of it are dealt into partitions on disk. By default half of the
-    /// machine's
+    /// Memory for the job, e.g. 300MB: users that take more than half of it are dealt into
+    /// partitions on disk. By default half of the machine's
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_limit: Option<u64>,
     /// Count distinct sessions too: eight bytes each in the cube
     #[arg(long)]
     sessions: bool,
-    /// What the operations of these scenarios would have done to the same traffic, from a cube with shadow outcomes
+    /// What the operations of these scenarios would have done to the same traffic, from a cube with
+    /// shadow outcomes
     #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "plan", "out", "shadow", "outcomes", "since", "sessions", "as_of"])]
     what_if: Vec<PathBuf>,
     /// The cube that --what-if asks

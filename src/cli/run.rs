@@ -21,7 +21,8 @@ use crate::study;
 pub(super) struct RunArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// Folder for everything that is written; an earlier output there is replaced in one step at the end
+    /// Folder for everything that is written; an earlier output there is replaced in one step at
+    /// the end
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Look back from this instant instead of the scenario's as_of

@@ -119,7 +119,8 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
     Ok(DONE)
 }
 
-/// The scenario that the analysis was made under: as the file says, or looking back from the analysis' own instant.
+/// The scenario that the analysis was made under: as the file says, or looking back from the
+/// analysis' own instant.
 fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
     let load = |as_of: Option<Micros>| {
         Scenario::load(
@@ -148,7 +149,8 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
     .hint("make it anew with `sluice analyze`"))
 }
 
-/// The control loop: decides again and again, from the state that it wrote, until it is told to stop. A decision that has begun is finished.
+/// The control loop: decides again and again, from the state that it wrote, until it is told to
+/// stop. A decision that has begun is finished.
 fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
     std::fs::create_dir_all(&args.out).or_unwritable(&args.out)?;
     let _lock = lock(&args.out)?;

@@ -1,4 +1,5 @@
-//! Tables and texts that several commands print: a study, its layers, checks of a gate, and rows of a cube.
+//! Tables and texts that several commands print: a study, its layers, checks of a gate, and rows of
+//! a cube.
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
@@ -230,7 +231,8 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
     text
 }
 
-/// A name from a log, for a terminal: without the characters that would command it, and not longer than a line takes.
+/// A name from a log, for a terminal: without the characters that would command it, and not longer
+/// than a line takes.
 pub(super) fn shown(name: &str) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut text: String = name.chars().take(60).map(plain).collect();

@@ -1,4 +1,5 @@
-//! Output to the terminal: results to stdout, errors and notes to stderr, and the exit code of success.
+//! Output to the terminal: results to stdout, errors and notes to stderr, and the exit code of
+//! success.
 
 use std::io;
 use std::io::Write;

@@ -26,7 +26,8 @@ enum ToolsCommand {
     Diff(DiffArgs),
 }
 
-/// Print every change, with its rule, place and level; ends with 10 if something breaks without a major version and a migration, or a tool may do more, 11 if a place could not be compared
+/// Print every change, with its rule, place and level; ends with 10 if something breaks without a
+/// major version and a migration, or a tool may do more, 11 if a place could not be compared
 #[derive(Debug, Args)]
 struct DiffArgs {
     /// The bundle before

@@ -1,4 +1,5 @@
-//! Argument values that several commands share: parsers, sources, checks of options, and the policy of a gate.
+//! Argument values that several commands share: parsers, sources, checks of options, and the policy
+//! of a gate.
 
 use clap::ValueEnum;
 use std::collections::BTreeMap;

@@ -19,7 +19,8 @@ use crate::scenario::{Overrides, Plan, Scenario};
 use crate::study::who;
 use crate::study::who::{WhoQuestion, WhoRow};
 
-/// Count or list exactly which users get the candidate at a step of a plan, and who switches between two steps
+/// Count or list exactly which users get the candidate at a step of a plan, and who switches
+/// between two steps
 #[derive(Debug, Args)]
 #[command(
     after_help = "A step is `initial`, an instant (with what changes then), a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at 0.1 --profile growthbook/2 --against growthbook/2-utf8"
@@ -40,13 +41,15 @@ pub(super) struct WhoArgs {
     /// The instant whose operations are in force, if not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Place users as this system does, with the plan's salt: sluice, growthbook/2, unleash, launchdarkly, flagd/2 ...
+    /// Place users as this system does, with the plan's salt: sluice, growthbook/2, unleash,
+    /// launchdarkly, flagd/2 ...
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
     /// Count the users whom another system would give the other release
     #[arg(long, value_name = "PROFILE")]
     against: Option<String>,
-    /// Write the users to a file (.csv or .parquet): those with the candidate or, with --from, those who switch
+    /// Write the users to a file (.csv or .parquet): those with the candidate or, with --from,
+    /// those who switch
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print the users as CSV, not the counts
@@ -237,7 +240,8 @@ fn table(rows: &[WhoRow]) -> String {
     format!("{}\n\n{n} users get the candidate\n", table.trim_fmt())
 }
 
-/// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what [`PlanStep::parse`] reads.
+/// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what
+/// [`PlanStep::parse`] reads.
 ///
 /// # Errors
 /// A text that is no step, or a document of another plan.

@@ -33,8 +33,8 @@ pub struct RobustUnitCost {
     pub ci_upper: f64,
 }
 
-/// One line of the bill. Costs are those of rows that a user saw; a cost is what the log says or, where it says nothing, what the table of
-/// prices says.
+/// One line of the bill. Costs are those of rows that a user saw; a cost is what the log says or,
+/// where it says nothing, what the table of prices says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BillLine {
     /// By what; empty in the total.

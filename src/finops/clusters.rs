@@ -1,7 +1,8 @@
-//! Users and sessions of each line: counted exactly, summed by user, in memory that does not grow with the rows.
+//! Users and sessions of each line: counted exactly, summed by user, in memory that does not grow
+//! with the rows.
 //!
-//! A row becomes a record of its user, session and line. Records are sorted and added up now and then; what is left when that no longer
-//! helps goes to nameless files, one a part of the users.
+//! A row becomes a record of its user, session and line. Records are sorted and added up now and
+//! then; what is left when that no longer helps goes to nameless files, one a part of the users.
 
 use std::fs::File;
 use std::io;
@@ -214,7 +215,8 @@ pub enum Success {
     Session,
 }
 
-/// The users of a part, in the order of their hashes, each on its lines and (as line `n_lines`) on all of them together.
+/// The users of a part, in the order of their hashes, each on its lines and (as line `n_lines`) on
+/// all of them together.
 pub(super) fn users_of_part(
     threads: &[(Records, Vec<u32>)],
     part: usize,

@@ -19,7 +19,8 @@ pub(super) const ALPHA: f64 = 0.05;
 /// Opens a log for [`chargeback`].
 ///
 /// # Errors
-/// A source without readable files or required columns, or without sessions where they are to be counted as successes.
+/// A source without readable files or required columns, or without sessions where they are to be
+/// counted as successes.
 pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<TrafficReader> {
     let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
@@ -44,7 +45,8 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
     }
 }
 
-/// Adds up what a log's rows cost, line by line. The result is the same on any number of threads and for any order of the files.
+/// Adds up what a log's rows cost, line by line. The result is the same on any number of threads
+/// and for any order of the files.
 ///
 /// # Errors
 /// A log that cannot be read, a bad row under the policy `error`, or a sum that no `i64` holds.

@@ -1,7 +1,8 @@
 //! What the log's rows cost, charged to who caused them, and what a success costs.
 //!
-//! `scan` adds rows up by line and deals their users out to `clusters`; `budget` watches the days; what a success costs comes with the spread
-//! between users as its error. Money is whole nano-USD throughout.
+//! `scan` adds rows up by line and deals their users out to `clusters`; `budget` watches the days;
+//! what a success costs comes with the spread between users as its error. Money is whole nano-USD
+//! throughout.
 
 mod bill;
 mod budget;

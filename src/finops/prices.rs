@@ -24,13 +24,15 @@ pub struct Price {
     pub input: i64,
     /// Tokens that come out.
     pub output: i64,
-    /// Tokens that go in and were kept from an earlier request; as `input` where the table does not say.
+    /// Tokens that go in and were kept from an earlier request; as `input` where the table does not
+    /// say.
     pub cached_input: i64,
 }
 
 impl Price {
-    /// What a request costs, nano-USD, half-even, rounded once. `cached` are those of `tokens_in` that were kept from an earlier request.
-    /// `None` for counts below 0, more cached tokens than tokens, or a cost that no `i64` holds.
+    /// What a request costs, nano-USD, half-even, rounded once. `cached` are those of `tokens_in`
+    /// that were kept from an earlier request. `None` for counts below 0, more cached tokens than
+    /// tokens, or a cost that no `i64` holds.
     pub fn cost_nano(&self, tokens_in: i64, cached: i64, tokens_out: i64) -> Option<i64> {
         if cached < 0 || cached > tokens_in || tokens_out < 0 {
             return None;
@@ -51,7 +53,8 @@ fn half_even(sum: i128) -> i128 {
     whole + i128::from(up)
 }
 
-/// Prices by model. A model is named as the log or the release record names it (`litellm:smart=gpt-4o-mini-2025-11`) or by its name alone.
+/// Prices by model. A model is named as the log or the release record names it
+/// (`litellm:smart=gpt-4o-mini-2025-11`) or by its name alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prices {
     /// From when on, in time order.
@@ -81,8 +84,8 @@ pub fn model_name(model_ref: &str) -> &str {
 }
 
 impl Prices {
-    /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV; `model`, `input`, `output`, and optionally `cached_input` (USD
-    /// per million tokens) and `from` (an instant).
+    /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV; `model`, `input`,
+    /// `output`, and optionally `cached_input` (USD per million tokens) and `from` (an instant).
     ///
     /// # Errors
     /// A file that cannot be read; every price that is none, at its location.
@@ -107,7 +110,8 @@ impl Prices {
         )
     }
 
-    /// Takes prices from the bytes of a file. `location` names it in errors, its extension says how it is written.
+    /// Takes prices from the bytes of a file. `location` names it in errors, its extension says how
+    /// it is written.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -211,7 +215,8 @@ impl Prices {
         crate::base::toml_file::ok_or_problems(Self { by_model }, problems)
     }
 
-    /// The prices of a model in time order: of the whole reference or, if the table does not have it, of the model's name.
+    /// The prices of a model in time order: of the whole reference or, if the table does not have
+    /// it, of the model's name.
     pub(super) fn history(&self, model: &str) -> Option<&[(Micros, Price)]> {
         self.by_model
             .get(model)
@@ -224,7 +229,8 @@ impl Prices {
         price_at(self.history(model)?, at)
     }
 
-    /// What a request costs, nano-USD, half-even. `None` where the table has no price for the model at that instant: never 0.
+    /// What a request costs, nano-USD, half-even. `None` where the table has no price for the model
+    /// at that instant: never 0.
     pub fn cost_nano(&self, model: &str, tokens_in: i64, tokens_out: i64, at: Micros) -> Option<i64> {
         self.price(model, at)?.cost_nano(tokens_in, 0, tokens_out)
     }

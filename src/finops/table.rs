@@ -22,8 +22,8 @@ enum Values {
     Real(Vec<Option<f64>>),
 }
 
-/// Writes the lines as CSV or Parquet, by the file's name. Money is USD with nine digits in CSV (`cost_usd`), whole nano-USD in Parquet
-/// (`cost_nano_usd`).
+/// Writes the lines as CSV or Parquet, by the file's name. Money is USD with nine digits in CSV
+/// (`cost_usd`), whole nano-USD in Parquet (`cost_nano_usd`).
 ///
 /// # Errors
 /// A name that is neither, or a file that cannot be written.

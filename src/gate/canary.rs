@@ -45,7 +45,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         if let Some(stage) = layer.current().filter(is_exposed) {
             sample_ratio(stage, checks);
         }
-        // A layer where everybody has the candidate has nothing to compare with: the last stage that had both releases counts.
+        // A layer where everybody has the candidate has nothing to compare with: the last stage
+        // that had both releases counts.
         match layer
             .stages
             .iter()
@@ -70,7 +71,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
     }
 }
 
-/// Chi-square below the policy's p, or a share further off than the policy allows while even its interval lies outside.
+/// Chi-square below the policy's p, or a share further off than the policy allows while even its
+/// interval lies outside.
 fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = &checks.policy.canary;
     let Some(srm) = &stage.srm else {

@@ -84,7 +84,8 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     })
 }
 
-/// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with its clustered error.
+/// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0
+/// + pass0 / P0` of each case, with its clustered error.
 fn change_per_task(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let kept: Vec<&Case> = cases
         .iter()

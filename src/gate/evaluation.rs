@@ -52,8 +52,9 @@ pub(super) fn checks(
     regressions(evals, &suites, evidence, checks)
 }
 
-/// Of the runs that there should be, those without a value of a metric: runs that broke or were not rated, and cases or repeats that one release lacks.
-/// Where no release has a score of a case, the score is not meant for it.
+/// Of the runs that there should be, those without a value of a metric: runs that broke or were not
+/// rated, and cases or repeats that one release lacks. Where no release has a score of a case, the
+/// score is not meant for it.
 fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
     let Some(measure) = evals::measure_of(suite, metric) else {
         return (0, 0);
@@ -324,7 +325,8 @@ fn regressions(
     comparisons
 }
 
-/// Rates by a judge whose errors are known. The interval of the pairs is stretched by the weaker judge, and widened by what both judges' own trials leave open.
+/// Rates by a judge whose errors are known. The interval of the pairs is stretched by the weaker
+/// judge, and widened by what both judges' own trials leave open.
 fn correct_for_judges(
     comparison: &mut Comparison,
     evidence: &GateEvidence<'_>,
@@ -374,7 +376,8 @@ fn correct_for_judges(
     comparison.verdict = Some(non_inferiority::judge(harm, of_harm, design.margin, true));
 }
 
-/// p-values corrected over all metrics; harm that only looks certain because many were looked at is not certain.
+/// p-values corrected over all metrics; harm that only looks certain because many were looked at is
+/// not certain.
 fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction) {
     let known: Vec<usize> = (0..comparisons.len())
         .filter(|idx| comparisons[*idx].test.value().is_some())

@@ -72,7 +72,8 @@ pub struct Evals<'a> {
 }
 
 impl<'a> Evals<'a> {
-    /// Deals rows to releases: by release id, by the name of their run, by the prompt or model that only one of them has, else by the file they were named with.
+    /// Deals rows to releases: by release id, by the name of their run, by the prompt or model that
+    /// only one of them has, else by the file they were named with.
     pub fn from_tables(
         candidate: &ReleaseRecord,
         baseline: &ReleaseRecord,

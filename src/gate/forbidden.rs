@@ -96,7 +96,8 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
 }
 
-/// A text as it reads: in lower case, wide and composed letters as the plain ones (NFKC), without what is invisible, every run of blanks one blank.
+/// A text as it reads: in lower case, wide and composed letters as the plain ones (NFKC), without
+/// what is invisible, every run of blanks one blank.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let invisible = |ch: char| matches!(ch, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{202a}'..='\u{202e}');

@@ -26,7 +26,8 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         let runs = &case.arms[1];
         let n = u64::from(runs.passed.n);
         if n == 0 {
-            // Not rated is as little known as broken; a case of the baseline alone was not tried at all.
+            // Not rated is as little known as broken; a case of the baseline alone was not tried at
+            // all.
             n_broken += 1;
             continue;
         }

@@ -74,7 +74,8 @@ pub(super) fn gate_of(check: &str) -> &'static str {
 pub struct GatePolicy {
     /// Error of an interval.
     pub alpha: f64,
-    /// Share of cases or runs that may be missing, broken or not rated: above it, what is left says nothing.
+    /// Share of cases or runs that may be missing, broken or not rated: above it, what is left says
+    /// nothing.
     pub max_missing: f64,
     /// Over the metrics that are compared.
     pub correction: Correction,
@@ -178,7 +179,8 @@ pub struct ToolRule {
 pub struct CanaryRule {
     /// p-value of a sample ratio below which it is wrong.
     pub srm_alpha: f64,
-    /// Difference of the candidate's share of users from the planned one that is wrong whatever its p-value, once users are enough to see it.
+    /// Difference of the candidate's share of users from the planned one that is wrong whatever its
+    /// p-value, once users are enough to see it.
     pub max_deviation: f64,
     /// Metrics that stand in for the slow ones, with the increase that is allowed.
     pub proxies: BTreeMap<String, f64>,
@@ -196,7 +198,8 @@ pub struct CanaryRule {
 pub struct RecordRule {
     /// Dimensions that may change at once.
     pub max_changed_dimensions: usize,
-    /// Hours until the slowest deciding metric has matured: what is rolled back to must be kept as long.
+    /// Hours until the slowest deciding metric has matured: what is rolled back to must be kept as
+    /// long.
     pub maturity_hours: u64,
     /// Hours that artifacts are kept where their record does not say so.
     pub retention_hours: Option<u64>,

@@ -17,7 +17,8 @@ pub struct Statement {
 }
 
 impl GateReport {
-    /// The report as a statement. `url`: where the report is, `digest`: of its JSON. What is inconclusive has not passed: the statement says `FAILED`, and names it.
+    /// The report as a statement. `url`: where the report is, `digest`: of its JSON. What is
+    /// inconclusive has not passed: the statement says `FAILED`, and names it.
     pub fn statement(&self, url: &str, digest: &str) -> Statement {
         let hex = |digest: &str| {
             digest

@@ -12,7 +12,8 @@ use crate::scenario::Plan;
 /// Share of rows without a known user and release above which coverage is a warning.
 const UNCOVERED: f64 = 0.01;
 
-/// Steps of a trace that are about the plan, not about the release, and those that the data checks repeat for the whole log.
+/// Steps of a trace that are about the plan, not about the release, and those that the data checks
+/// repeat for the whole log.
 const UNGATED: [&str; 6] = [
     "ladder",
     "after",
@@ -22,7 +23,8 @@ const UNGATED: [&str; 6] = [
     "assignment",
 ];
 
-/// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then safe); its worse outcome counts.
+/// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then
+/// safe); its worse outcome counts.
 pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
     for layer in schedule

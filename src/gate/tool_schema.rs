@@ -137,7 +137,8 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
     arguments(evidence, checks);
 }
 
-/// Whether the bundles that were given are those that the records name: by digest, else by name and version.
+/// Whether the bundles that were given are those that the records name: by digest, else by name and
+/// version.
 fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     for (what, record, bundle) in [
         ("candidate", evidence.candidate, evidence.tools),

@@ -64,7 +64,8 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     let spec = generator(scenario)?;
     let data = GeneratedData::at(folder);
     users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
-    // The log is coloured with the layers that the users really have: by the same code that layers them later.
+    // The log is coloured with the layers that the users really have: by the same code that layers
+    // them later.
     let rules: Vec<&TagRule> = scenario
         .plan
         .layers
@@ -140,8 +141,8 @@ pub(super) fn write_document(
     json::write_json(&folder.join(DATA_FILE), &document)
 }
 
-/// Puts data that an earlier run made from the same recipe into a new folder, without copying where the file system allows it.
-/// `false` if there is none, or if it is not what was written then.
+/// Puts data that an earlier run made from the same recipe into a new folder, without copying where
+/// the file system allows it. `false` if there is none, or if it is not what was written then.
 ///
 /// # Errors
 /// When a file cannot be linked or copied.

@@ -1,4 +1,5 @@
-//! The case study's truth: a rule-based bot that resolves 60 %, an agent that resolves 87 %, and a refund rule it gets wrong.
+//! The case study's truth: a rule-based bot that resolves 60 %, an agent that resolves 87 %, and a
+//! refund rule it gets wrong.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -1,4 +1,5 @@
-//! Synthetic users and traffic with a known truth: the case study of the source document, at any size.
+//! Synthetic users and traffic with a known truth: the case study of the source document, at any
+//! size.
 
 mod driver;
 mod ecommerce;

@@ -1,4 +1,5 @@
-//! Generated traffic: one file a day, coloured by the users' real layers and buckets and the plan's ratio history.
+//! Generated traffic: one file a day, coloured by the users' real layers and buckets and the plan's
+//! ratio history.
 
 use arrow_array::builder::{StringBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;

@@ -32,7 +32,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Puts a column in; dictionaries become plain, text of any layout plain text, so that `convert` knows one kind of text only.
+    /// Puts a column in; dictionaries become plain, text of any layout plain text, so that
+    /// `convert` knows one kind of text only.
     pub(super) fn set(&mut self, idx: usize, name: &str, array: ArrayRef) {
         let plain = match array.data_type() {
             DataType::Dictionary(_, value) => Some((**value).clone()),
@@ -103,7 +104,8 @@ impl RowFaults {
         }
     }
 
-    /// Notes a row that cannot be used: an error, or a row to leave out, counted once under its first reason.
+    /// Notes a row that cannot be used: an error, or a row to leave out, counted once under its
+    /// first reason.
     ///
     /// # Errors
     /// Under the policy `error`, at once.

@@ -1,4 +1,5 @@
-//! Raw columns to typed ones. Every value is checked once, here; nothing later sees a NaN or an illegal value.
+//! Raw columns to typed ones. Every value is checked once, here; nothing later sees a NaN or an
+//! illegal value.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -82,7 +83,8 @@ pub(crate) fn real(
     Ok(Some(values))
 }
 
-/// Whether each row says something: a flag that is true, or a text that is neither empty nor a flag that is false.
+/// Whether each row says something: a flag that is true, or a text that is neither empty nor a flag
+/// that is false.
 pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<bool>>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
@@ -140,7 +142,8 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
     Ok(Some(flags.into_iter().collect()))
 }
 
-/// Instants in microseconds: timestamps, dates, text (see [`time::parse`]) or epoch seconds; nulls stay null.
+/// Instants in microseconds: timestamps, dates, text (see [`time::parse`]) or epoch seconds; nulls
+/// stay null.
 pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);

@@ -38,7 +38,8 @@ pub struct CounterWindows {
     pub start: Micros,
     /// Length of a window, microseconds.
     pub window: Micros,
-    /// By layer (as an index), release and counter: one increase a window, `None` where it is not known.
+    /// By layer (as an index), release and counter: one increase a window, `None` where it is not
+    /// known.
     pub series: BTreeMap<(usize, Arm, &'static str), Vec<Option<f64>>>,
     /// Where they come from, without credentials.
     pub source: SourceFile,
@@ -47,7 +48,8 @@ pub struct CounterWindows {
 }
 
 impl CounterWindows {
-    /// Numerator and denominator of a rate, in the windows of a stage. Neither where one of them is not known.
+    /// Numerator and denominator of a rate, in the windows of a stage. Neither where one of them is
+    /// not known.
     pub(crate) fn rate(&self, layer: usize, arm: Arm, rate: usize, stage: &Stage) -> Windows {
         let of = |counter: &'static str| {
             self.series
@@ -64,7 +66,8 @@ impl CounterWindows {
             let (numerator, denominator) = (numerator.get(idx).copied()??, denominator.get(idx).copied()??);
             let is_known =
                 numerator.is_finite() && denominator.is_finite() && numerator >= 0.0 && denominator > 0.0;
-            // A share above 1 is a counter of something else; a little above it is what extrapolation to a window's ends does.
+            // A share above 1 is a counter of something else; a little above it is what
+            // extrapolation to a window's ends does.
             let is_share = RATE_METRICS[rate] != LATENCY;
             let fits = !is_share || numerator <= 1.01 * denominator;
             (is_known && fits).then_some((

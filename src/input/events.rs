@@ -1,4 +1,5 @@
-//! Features from raw events: one pass over an event or transaction log gives each user's recency, frequency and value.
+//! Features from raw events: one pass over an event or transaction log gives each user's recency,
+//! frequency and value.
 
 use arrow_array::{Array, Float64Array, StringArray};
 use hashbrown::HashMap;
@@ -33,9 +34,11 @@ pub struct UserFeatures {
     pub use_count: u64,
     /// Sum of `value` in the value window before `as_of`, in millionths: `user_value`.
     pub value_micros: i64,
-    /// UTC days with events, numbered from 1970-01-01 and in order, each with its sum of `value` in millionths.
+    /// UTC days with events, numbered from 1970-01-01 and in order, each with its sum of `value` in
+    /// millionths.
     pub days: Vec<(i32, i64)>,
-    /// The same from `as_of` until the end of observation, which nothing but the RFM summary may look at.
+    /// The same from `as_of` until the end of observation, which nothing but the RFM summary may
+    /// look at.
     pub later_days: Vec<(i32, i64)>,
 }
 
@@ -52,15 +55,19 @@ pub struct EventSummary {
     pub bad_rows: BTreeMap<String, u64>,
 }
 
-/// Reads an event log: canonical columns `user_id`, `event_time` and, optionally, `value` and `tenant_id`. Users come in order of first
-/// appearance. Rows are streamed; what is kept grows with users and their days.
+/// Reads an event log: canonical columns `user_id`, `event_time` and, optionally, `value` and
+/// `tenant_id`. Users come in order of first appearance. Rows are streamed; what is kept grows with
+/// users and their days.
 ///
-/// Events from `as_of` until `observed_until` are kept apart for the RFM summary; users of whom nothing else is known are not users yet.
+/// Events from `as_of` until `observed_until` are kept apart for the RFM summary; users of whom
+/// nothing else is known are not users yet.
 ///
-/// Values are quantised to millionths and added as integers, so the order of rows does not matter to the sums.
+/// Values are quantised to millionths and added as integers, so the order of rows does not matter
+/// to the sums.
 ///
 /// # Errors
-/// A file that cannot be read, a required column that is not there, or a bad row under the policy `error`.
+/// A file that cannot be read, a required column that is not there, or a bad row under the policy
+/// `error`.
 pub fn read_events(
     events: &Events,
     as_of: Micros,
@@ -194,7 +201,8 @@ impl UserFeatures {
         add_day(&mut self.days, at, value)
     }
 
-    /// The users as a table that the layer kernel reads: recency, frequency and value, no acceptance score.
+    /// The users as a table that the layer kernel reads: recency, frequency and value, no
+    /// acceptance score.
     pub fn to_users(features: &[Self]) -> UserBatch {
         let column = |value: &dyn Fn(&Self) -> f64| {
             Some(

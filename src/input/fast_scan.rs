@@ -1,8 +1,10 @@
-//! Flat Parquet columns as values of the caller's own type, a thousand rows at a time, straight from their pages.
+//! Flat Parquet columns as values of the caller's own type, a thousand rows at a time, straight
+//! from their pages.
 //!
-//! The general reader turns a column into Arrow arrays of a whole batch; this one serves the score and the replay kernel, which want some
-//! columns in step, in cache, and every distinct value of a dictionary mapped once. It knows the plain and the dictionary encoding. Whatever else a
-//! file holds, or whatever is wrong with it, is left to the general reader: see [`Unsupported`].
+//! The general reader turns a column into Arrow arrays of a whole batch; this one serves the score
+//! and the replay kernel, which want some columns in step, in cache, and every distinct value of a
+//! dictionary mapped once. It knows the plain and the dictionary encoding. Whatever else a file
+//! holds, or whatever is wrong with it, is left to the general reader: see [`Unsupported`].
 
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
@@ -137,7 +139,8 @@ impl Kind {
             Self::Days => each(bytes, out, |b| {
                 seconds(i64::from(i32::from_le_bytes(b)).saturating_mul(DAY))
             }),
-            // A product that does not fit is no instant; the largest microsecond is refused like any other far ones.
+            // A product that does not fit is no instant; the largest microsecond is refused like
+            // any other far ones.
             Self::Millis => each(bytes, out, |b| {
                 seconds(i64::from_le_bytes(b).saturating_mul(1_000))
             }),
@@ -281,7 +284,8 @@ enum Values {
 }
 
 impl<'a, V: Copy> ColumnScan<'a, V> {
-    /// Opens a top-level column by its number; a row without a value counts as `missing`, which is not mapped.
+    /// Opens a top-level column by its number; a row without a value counts as `missing`, which is
+    /// not mapped.
     pub(crate) fn open(
         file: &Arc<File>,
         footer: &ArrowReaderMetadata,
@@ -328,7 +332,8 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
         })
     }
 
-    /// Fills `out` with the next rows, at most [`STEP`], and marks in `absent` those without a value; returns how many those are.
+    /// Fills `out` with the next rows, at most [`STEP`], and marks in `absent` those without a
+    /// value; returns how many those are.
     pub(crate) fn fill(&mut self, out: &mut [V], absent: &mut [u64; STEP_WORDS]) -> Flat<usize> {
         *absent = [0; STEP_WORDS];
         let (mut at, mut n_absent) = (0, 0);
@@ -564,7 +569,8 @@ fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
     Ok(bytes.split_off(4))
 }
 
-/// Puts dense values, at least one, where there is one, and `missing` elsewhere. Row `i` of `out` is bit `at + i`.
+/// Puts dense values, at least one, where there is one, and `missing` elsewhere. Row `i` of `out`
+/// is bit `at + i`.
 fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: V, out: &mut [V]) {
     let mut next = 0;
     let mut row = 0;
@@ -576,7 +582,8 @@ fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: 
             out[row..row + n].copy_from_slice(&dense[next..next + n]);
             next += n;
         } else {
-            // Whether a value is there cannot be predicted, so nothing branches on it: one is read in any case.
+            // Whether a value is there cannot be predicted, so nothing branches on it: one is read
+            // in any case.
             for (idx, out) in out[row..row + n].iter_mut().enumerate() {
                 let is_there = word >> idx & 1 == 0;
                 let value = dense[next.min(dense.len() - 1)];
@@ -704,7 +711,8 @@ impl Hybrid {
         Ok(largest)
     }
 
-    /// For levels of 0 and 1: sets the bits of `n` rows, from bit `at` on, whose level is 0; returns how many those are.
+    /// For levels of 0 and 1: sets the bits of `n` rows, from bit `at` on, whose level is 0;
+    /// returns how many those are.
     fn mark_zeros(&mut self, n: usize, zeros: &mut [u64; STEP_WORDS], at: usize) -> Flat<usize> {
         let (mut done, mut n_zeros) = (0, 0);
         while done < n {
@@ -742,7 +750,8 @@ impl Hybrid {
     }
 }
 
-/// Unpacks values of `bits` each, from a bit on; returns the largest. Bits behind the end read as 0.
+/// Unpacks values of `bits` each, from a bit on; returns the largest. Bits behind the end read as
+/// 0.
 fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
     let width = usize::from(bits);
     let mask = low_bits(width) as u32;
@@ -775,7 +784,8 @@ fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
     largest
 }
 
-/// Unpacks as many groups of eight values as can be read in whole words; returns how many groups that is, and the largest value.
+/// Unpacks as many groups of eight values as can be read in whole words; returns how many groups
+/// that is, and the largest value.
 fn unpack_octets(packed: &[u8], bits: u8, octets: &mut [[u32; 8]]) -> (usize, u32) {
     macro_rules! by_width {
         ($($width:literal)*) => {

@@ -1,4 +1,5 @@
-//! Inputs that lie in an object store: copied once a run into a folder of its own, which goes with the run.
+//! Inputs that lie in an object store: copied once a run into a folder of its own, which goes with
+//! the run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +33,8 @@ fn fetched() -> MutexGuard<'static, Option<Fetched>> {
     lock(&FETCHED)
 }
 
-/// The local copies of the objects behind a URL: an object, all readable ones below a folder, or the matches of a glob; sorted by name.
+/// The local copies of the objects behind a URL: an object, all readable ones below a folder, or
+/// the matches of a glob; sorted by name.
 ///
 /// # Errors
 /// Nothing there, or a store that cannot be reached.

@@ -33,7 +33,8 @@ pub struct SourceFile {
     pub digest: String,
 }
 
-/// The files behind a path: itself, all readable files below a folder, or the matches of a glob; sorted by name. Of a URL, local copies.
+/// The files behind a path: itself, all readable files below a folder, or the matches of a glob;
+/// sorted by name. Of a URL, local copies.
 ///
 /// # Errors
 /// Nothing there, or a folder without readable files.

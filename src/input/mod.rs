@@ -1,4 +1,5 @@
-//! Sources of rows: Parquet, CSV and NDJSON (plain or gzipped), as files, folders or globs, to canonical columns in Arrow batches.
+//! Sources of rows: Parquet, CSV and NDJSON (plain or gzipped), as files, folders or globs, to
+//! canonical columns in Arrow batches.
 //!
 //! Another format is one more arm of `reader`; everything after it sees [`Batch`]es only.
 

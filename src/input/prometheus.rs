@@ -51,8 +51,8 @@ struct Series {
 }
 
 impl Prometheus {
-    /// Makes ready to ask; nothing is reached yet. User and password come from the address or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, a token
-    /// from PROMETHEUS_TOKEN.
+    /// Makes ready to ask; nothing is reached yet. User and password come from the address or from
+    /// PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, a token from PROMETHEUS_TOKEN.
     ///
     /// # Errors
     /// Something else than an address of HTTP. It is not in the error: it may hold a password.
@@ -105,8 +105,9 @@ impl Prometheus {
         &self.url
     }
 
-    /// The increases of every counter in windows from the plan's start to the scenario's instant. Labels `layer` (id or name) and `version` (release)
-    /// say whose they are; what other labels there are is added up.
+    /// The increases of every counter in windows from the plan's start to the scenario's instant.
+    /// Labels `layer` (id or name) and `version` (release) say whose they are; what other labels
+    /// there are is added up.
     ///
     /// # Errors
     /// A server that cannot be reached or refuses, or a plan with too many windows.
@@ -146,7 +147,8 @@ impl Prometheus {
                         .entry((layer, arm, counter))
                         .or_insert_with(|| vec![None; n_windows as usize]);
                     for (at, value) in &found.values {
-                        // The window that ends there. NaN and infinity are what the server says where it does not know.
+                        // The window that ends there. NaN and infinity are what the server says
+                        // where it does not know.
                         let idx = ((at * SECOND as f64).round() as Micros - start) / window;
                         let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
                         if let (Some(slot), Some(value)) = (

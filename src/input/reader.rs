@@ -1,4 +1,5 @@
-//! The formats: header and batches of Parquet, CSV and NDJSON. Text formats give text columns; `convert` gives them types.
+//! The formats: header and batches of Parquet, CSV and NDJSON. Text formats give text columns;
+//! `convert` gives them types.
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
@@ -119,7 +120,8 @@ fn parquet_header(path: &Path) -> Result<Header> {
     let mut metadata = guard(path, || {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
     })?;
-    // Old timestamps of 96 bits would be read as nanoseconds, which end in 2262 and wrap: sentinels such as 9999-12-31 are common.
+    // Old timestamps of 96 bits would be read as nanoseconds, which end in 2262 and wrap: sentinels
+    // such as 9999-12-31 are common.
     let descr = metadata.metadata().file_metadata().schema_descr();
     let is_old = |root: usize| {
         (0..descr.num_columns()).any(|leaf| {

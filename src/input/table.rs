@@ -12,7 +12,8 @@ use crate::input::format::Format;
 use crate::input::{fetch, reader};
 use crate::scenario::Source;
 
-/// A piece of a source that is read on its own: a Parquet row group, or a whole file of another format.
+/// A piece of a source that is read on its own: a Parquet row group, or a whole file of another
+/// format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Which file.
@@ -184,7 +185,8 @@ impl Table {
         Ok(())
     }
 
-    /// Reads one part, batch by batch. `wanted` are canonical columns; those that are not there come as `None`.
+    /// Reads one part, batch by batch. `wanted` are canonical columns; those that are not there
+    /// come as `None`.
     ///
     /// # Errors
     /// A file that cannot be read to its end, or whatever `on_batch` returns.

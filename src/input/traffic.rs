@@ -70,8 +70,8 @@ pub struct TrafficReader {
 }
 
 impl TrafficReader {
-    /// Opens a log. `measured` are the columns that metrics read, `breakdowns` those that cells are broken down by; those that the log does
-    /// not have stay empty.
+    /// Opens a log. `measured` are the columns that metrics read, `breakdowns` those that cells are
+    /// broken down by; those that the log does not have stay empty.
     ///
     /// # Errors
     /// No readable file, or a required column that is not there.
@@ -237,7 +237,8 @@ impl TrafficReader {
         self.measured.iter().enumerate().map(column).collect()
     }
 
-    /// Reads outcomes: the trace, the release and whether it is a shadow, if there, and the measured columns.
+    /// Reads outcomes: the trace, the release and whether it is a shadow, if there, and the
+    /// measured columns.
     ///
     /// # Errors
     /// As [`Self::read`].

@@ -1,7 +1,9 @@
-//! Turns on their way to the replay kernel: a thousand rows at a time, every column as integers, every id as a hash.
+//! Turns on their way to the replay kernel: a thousand rows at a time, every column as integers,
+//! every id as a hash.
 //!
-//! Turns come in two ways. Parquet columns of supported types come straight from their pages; everything else, and the rest of a row
-//! group with something unsupported in it, comes through [`TrafficReader::read`]. Both give the same turns.
+//! Turns come in two ways. Parquet columns of supported types come straight from their pages;
+//! everything else, and the rest of a row group with something unsupported in it, comes through
+//! [`TrafficReader::read`]. Both give the same turns.
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use hashbrown::HashSet;
@@ -165,7 +167,8 @@ pub(crate) struct Turns {
     pub(crate) measured: Vec<Column>,
     /// Hashes of the texts of columns that are broken down by.
     pub(crate) breakdowns: Vec<Column>,
-    /// Of each of these columns: texts that this step was the first of its part to have, with their hashes.
+    /// Of each of these columns: texts that this step was the first of its part to have, with their
+    /// hashes.
     pub(crate) names: Vec<Vec<(i64, String)>>,
     /// One bit a row that must be left out.
     pub(crate) bad: [u64; STEP_WORDS],
@@ -640,7 +643,8 @@ impl Turns {
     }
 }
 
-/// Writes turns behind the length of what is written: each column as differences to its smallest value, in as few bytes as they need.
+/// Writes turns behind the length of what is written: each column as differences to its smallest
+/// value, in as few bytes as they need.
 pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
     let (n, start) = (turns.n, out.len());
     out.extend_from_slice(&[0; 4]);

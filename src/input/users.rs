@@ -35,7 +35,8 @@ pub fn tenant_at(tenants: Option<&StringArray>, row: usize) -> &str {
     named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_TENANT)
 }
 
-/// Users with typed columns. A feature column that the table does not have is `None`; a value that a user does not have is null.
+/// Users with typed columns. A feature column that the table does not have is `None`; a value that
+/// a user does not have is null.
 #[derive(Debug, Clone)]
 pub struct UserBatch {
     /// Unique within a tenant; never null.
@@ -197,7 +198,8 @@ impl<'a> UserReader<'a> {
     /// Reads one part, batch by batch: users, and the rows left out and counted by reason.
     ///
     /// # Errors
-    /// A file that cannot be read, a bad row under the policy `error`, or whatever `on_users` returns.
+    /// A file that cannot be read, a bad row under the policy `error`, or whatever `on_users`
+    /// returns.
     pub fn read(&self, part: Part, on_users: &mut OnUsers<'_>) -> Result<()> {
         self.read_columns(part, COLUMNS.len() + self.rules.len(), on_users)
     }
@@ -241,7 +243,8 @@ impl<'a> UserReader<'a> {
     }
 
     fn read_features(&self, batch: &Batch<'_>, users: &mut UserBatch, faults: &mut RowFaults) -> Result<()> {
-        // Numbers out of range are clamped and counted by the score, so any finite one is legal here.
+        // Numbers out of range are clamped and counted by the score, so any finite one is legal
+        // here.
         let any = f64::NEG_INFINITY;
         for (offset, rule) in self.rules.iter().enumerate() {
             let idx = COLUMNS.len() + offset;

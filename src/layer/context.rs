@@ -26,7 +26,8 @@ pub struct LayerContext<'a> {
     pub previous: Option<&'a Path>,
 }
 
-/// Whether to look at what the scores do not need: that no user comes twice, and the digests of the input files.
+/// Whether to look at what the scores do not need: that no user comes twice, and the digests of the
+/// input files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Audit {
     /// For up to 1,048,576 users, where it costs next to nothing.
@@ -39,7 +40,8 @@ pub enum Audit {
 }
 
 impl Audit {
-    /// Whether a table of so many users is audited; `None` if that is not known beforehand, as in text files.
+    /// Whether a table of so many users is audited; `None` if that is not known beforehand, as in
+    /// text files.
     pub fn applies(self, n_users: Option<u64>) -> bool {
         match self {
             Self::Auto => n_users.is_none_or(|n| n <= SMALL_TABLE),

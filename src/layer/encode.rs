@@ -1,7 +1,8 @@
 //! The three result columns as encoded Parquet column chunks.
 //!
-//! Scores have 10,001 values and layers a handful, so both are dictionaries whose indices are known without hashing: a histogram says
-//! which values are there. The same counts give the chunk's statistics.
+//! Scores have 10,001 values and layers a handful, so both are dictionaries whose indices are known
+//! without hashing: a histogram says which values are there. The same counts give the chunk's
+//! statistics.
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};

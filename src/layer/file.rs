@@ -1,4 +1,5 @@
-//! The layer table as a Parquet file: result columns encoded here, columns that only pass through copied as they are.
+//! The layer table as a Parquet file: result columns encoded here, columns that only pass through
+//! copied as they are.
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;
@@ -215,7 +216,8 @@ pub(super) fn is_complete(chunk: &ColumnChunkMetaData) -> bool {
     let no_null = descr.max_def_level() == 0 || statistics.and_then(Statistics::null_count_opt) == Some(0);
     let no_empty = match statistics {
         Some(Statistics::ByteArray(texts)) => {
-            // Deprecated bounds were compared as signed bytes, but no text is below the empty one in any order.
+            // Deprecated bounds were compared as signed bytes, but no text is below the empty one
+            // in any order.
             texts.min_opt().is_some_and(|min| !min.data().is_empty())
         }
         Some(_) => true,
@@ -224,7 +226,8 @@ pub(super) fn is_complete(chunk: &ColumnChunkMetaData) -> bool {
     no_null && no_empty
 }
 
-/// Whether a flat chunk's page headers lead from its start to its end and announce so many rows. Pages are not decompressed.
+/// Whether a flat chunk's page headers lead from its start to its end and announce so many rows.
+/// Pages are not decompressed.
 ///
 /// # Errors
 /// A header that cannot be read.

@@ -1,7 +1,8 @@
 //! Scores of one part of a users table: columns in, columns out.
 //!
-//! There are two ways in, and one kernel. Parquet columns of supported types come straight from their pages ([`score_row_group`]);
-//! everything else, and every row group with something unsupported in it, comes as Arrow arrays from the general reader ([`score_batches`]).
+//! There are two ways in, and one kernel. Parquet columns of supported types come straight from
+//! their pages ([`score_row_group`]); everything else, and every row group with something
+//! unsupported in it, comes as Arrow arrays from the general reader ([`score_batches`]).
 
 use arrow_array::{Array, BooleanArray, Float64Array};
 use hashbrown::HashMap;
@@ -165,7 +166,8 @@ impl<'a> Kernel<'a> {
     /// Scores a row group straight from its pages.
     ///
     /// # Errors
-    /// Anything but ordinary columns with legal values: the general reader shall look at this row group.
+    /// Anything but ordinary columns with legal values: the general reader shall look at this row
+    /// group.
     pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, Unsupported> {
         let fast_part = FastPart::open(reader.table(), part)?;
         let n_rows = fast_part.n_rows;
@@ -317,7 +319,8 @@ struct Scoring<'a> {
     scored: Scored,
 }
 
-/// The columns of one step, as the kernel wants them: missing values have been replaced, parts need not be clamped yet.
+/// The columns of one step, as the kernel wants them: missing values have been replaced, parts need
+/// not be clamped yet.
 struct ScoringStep {
     parts: [Vec<f64>; 4],
     absent: [[u64; STEP_WORDS]; 4],
@@ -390,7 +393,8 @@ impl<'a> Scoring<'a> {
         self.assign(start, n);
     }
 
-    /// Finds the users whom no score places: rules first, in their order, then those of whom nothing is known.
+    /// Finds the users whom no score places: rules first, in their order, then those of whom
+    /// nothing is known.
     fn assign(&mut self, start: usize, n: usize) {
         let (step, scored) = (&mut *self.step, &mut self.scored);
         let may_be_unknown = step.n_absent.iter().all(|n| *n > 0);
@@ -562,7 +566,8 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
         scored
     }
 
-    /// Ordinary columns do take the short way, tags and tenants included; others, and values that are not legal, do not.
+    /// Ordinary columns do take the short way, tags and tenants included; others, and values that
+    /// are not legal, do not.
     #[test]
     fn ordinary_columns_are_scored_from_their_pages() {
         let dir = tempfile::tempdir().unwrap();

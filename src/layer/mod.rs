@@ -1,7 +1,7 @@
 //! Users to layers: A-RFM score, tag rules, quotas, consent.
 //!
-//! A users table goes through here part by part, so memory does not grow with the number of users. Bands take one pass; quotas one or
-//! more before it, to find the cuts.
+//! A users table goes through here part by part, so memory does not grow with the number of users.
+//! Bands take one pass; quotas one or more before it, to find the cuts.
 //!
 //! ```text
 //! part of the input ─► kernel: scores, placements ─► layers ─► encode: result columns ─┐

@@ -1,8 +1,9 @@
 //! One night's layer table against the one before: who moved, who is new, who is gone.
 //!
-//! Tables of two nights mostly hold the same users in the same order. They are read side by side then, and only users that are not where
-//! they are looked for wait in memory. If too many wait, the orders differ: both tables are dealt into partitions by user, and joined
-//! partition by partition. Both ways find the same.
+//! Tables of two nights mostly hold the same users in the same order. They are read side by side
+//! then, and only users that are not where they are looked for wait in memory. If too many wait,
+//! the orders differ: both tables are dealt into partitions by user, and joined partition by
+//! partition. Both ways find the same.
 
 use arrow_array::{BooleanArray, RecordBatchReader};
 use arrow_select::concat::concat_batches;
@@ -39,7 +40,8 @@ const MAX_WAITING: usize = 1_000_000;
 /// What changed since the previous night.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerMoves {
-    /// How the two nights were joined: `same_order` or `partitioned`. The result does not depend on it.
+    /// How the two nights were joined: `same_order` or `partitioned`. The result does not depend on
+    /// it.
     pub join: Join,
     /// Users in both nights and in the same layer.
     pub n_stayed: u64,
@@ -85,11 +87,13 @@ pub struct Move {
 pub struct TenantPsi {
     /// The tenant.
     pub tenant: String,
-    /// Over the deciles of the previous night's scores; `None` if the tenant has no users in one of the nights.
+    /// Over the deciles of the previous night's scores; `None` if the tenant has no users in one of
+    /// the nights.
     pub psi: Option<f64>,
 }
 
-/// The rows of a night whose users are new, or changed their layer or their consent: what a store needs to update.
+/// The rows of a night whose users are new, or changed their layer or their consent: what a store
+/// needs to update.
 #[derive(Debug, Default)]
 pub struct Changed {
     words: Vec<u64>,
@@ -113,8 +117,8 @@ impl Changed {
 
 /// Compares two layer tables.
 ///
-/// Duplicate users are not searched for, but are reported when met. A user present in only one table
-/// counts as new or gone.
+/// Duplicate users are not searched for, but are reported when met. A user present in only one
+/// table counts as new or gone.
 ///
 /// # Errors
 /// A file that is not a layer table, or was found to hold a user twice.
@@ -157,7 +161,8 @@ pub fn check_previous(path: &Path) -> Result<()> {
 /// Writes the changed rows of a layer table, with all its columns.
 ///
 /// # Errors
-/// A table that cannot be read, or a file that cannot be written; the previous file is untouched then.
+/// A table that cannot be read, or a file that cannot be written; the previous file is untouched
+/// then.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
     let file = File::open(table).or_unreadable(table)?;
     let mut reader = guard(table, || {
@@ -372,7 +377,8 @@ impl<'a> Side<'a> {
             && self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
     }
 
-    /// The bytes of a column of the next row group, and what it takes to read them; nothing for a column that is not there.
+    /// The bytes of a column of the next row group, and what it takes to read them; nothing for a
+    /// column that is not there.
     fn chunk(&self, name: &str) -> Option<(String, Vec<u8>)> {
         let Some(leaf) = leaf_of(&self.footer, name) else {
             return Some((String::new(), Vec::new()));
@@ -480,7 +486,8 @@ impl<'a> Side<'a> {
 /// Users of a night that wait to be found in the other.
 type Waiting = HashMap<u128, Member>;
 
-/// Joins two row groups whose ids are the same bytes, without decoding the ids; `None` if they are not, or not so simple.
+/// Joins two row groups whose ids are the same bytes, without decoding the ids; `None` if they are
+/// not, or not so simple.
 fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Differences) -> Option<u64> {
     let n_rows = [0, 1].map(|night| {
         sides[night]

@@ -6,10 +6,12 @@ use crate::base::digest;
 use crate::base::error::{Error, Result};
 use crate::scenario::Plan;
 
-/// Refuses a layer table that is not the one the plan pins. `digest` is the table's `blake3:` digest.
+/// Refuses a layer table that is not the one the plan pins. `digest` is the table's `blake3:`
+/// digest.
 ///
 /// # Errors
-/// Another digest than the plan's; a file that cannot be read, where the plan pins a `sha256:` digest.
+/// Another digest than the plan's; a file that cannot be read, where the plan pins a `sha256:`
+/// digest.
 pub(crate) fn check_pinned(plan: &Plan, digest: &str, path: &Path) -> Result<()> {
     match &plan.layers_digest {
         // Pinned by hand, with the tool that every machine has.

@@ -1,11 +1,15 @@
-//! Layers by exact shares, in a few streaming passes and in memory that does not depend on the number of users.
+//! Layers by exact shares, in a few streaming passes and in memory that does not depend on the
+//! number of users.
 //!
-//! Scores have 10,001 values, so one pass that counts them gives the cuts. A cut goes through users of one score; those are ranked by a
-//! hash of their id, and the hash at the cut is found by counting, too: small sets of hashes are collected and sorted, large ones are
-//! narrowed down, pass by pass, to the stretch of hashes that holds the cut. With very many tenants, a pass looks for some of the cuts.
+//! Scores have 10,001 values, so one pass that counts them gives the cuts. A cut goes through users
+//! of one score; those are ranked by a hash of their id, and the hash at the cut is found by
+//! counting, too: small sets of hashes are collected and sorted, large ones are narrowed down, pass
+//! by pass, to the stretch of hashes that holds the cut. With very many tenants, a pass looks for
+//! some of the cuts.
 //!
-//! The hash is not the one that assigns releases: cutting ties by assignment bucket would fill the upper layer with low buckets, which
-//! get the candidate first, and show as a sample-ratio mismatch.
+//! The hash is not the one that assigns releases: cutting ties by assignment bucket would fill the
+//! upper layer with low buckets, which get the candidate first, and show as a sample-ratio
+//! mismatch.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -32,7 +36,8 @@ pub(super) struct ScoreCounts {
 #[derive(Debug, Default)]
 struct TenantCounts {
     scores: ScoreHistogram,
-    /// Users of unknown merit that the policy protects are in the last layer already: they fill its quota first.
+    /// Users of unknown merit that the policy protects are in the last layer already: they fill its
+    /// quota first.
     n_protected: u64,
 }
 
@@ -169,7 +174,8 @@ pub(super) struct TenantCuts {
     ties: BTreeMap<u16, Vec<Boundary>>,
 }
 
-/// The tied users whose hash is below go to this layer, unless an earlier boundary took them; the last has no end.
+/// The tied users whose hash is below go to this layer, unless an earlier boundary took them; the
+/// last has no end.
 #[derive(Debug)]
 struct Boundary {
     layer: u8,
@@ -258,7 +264,8 @@ impl Quotas {
         tenants.iter().map(|name| self.tenants.get(name)).collect()
     }
 
-    /// Chooses the cuts that the next pass looks for: as many as fit in memory. `false` when all cuts are known to the user.
+    /// Chooses the cuts that the next pass looks for: as many as fit in memory. `false` when all
+    /// cuts are known to the user.
     pub(super) fn prepare_pass(&mut self) -> bool {
         let mut room = COLLECTED;
         for search in self.searches() {
@@ -278,7 +285,8 @@ impl Quotas {
         boundaries.filter_map(|boundary| boundary.end.as_mut())
     }
 
-    /// Takes in what a pass over the tied users found: every cut that it looked for is closer, or known.
+    /// Takes in what a pass over the tied users found: every cut that it looked for is closer, or
+    /// known.
     pub(super) fn narrow(&mut self, mut pass: TiePass) {
         for cuts in self.tenants.values_mut() {
             for (score, boundaries) in &mut cuts.ties {
@@ -286,7 +294,8 @@ impl Quotas {
                     let found = pass.found.remove(&(cuts.idx, *score, idx));
                     match (boundary.end.as_mut().filter(|search| search.is_due), found) {
                         (Some(search), Some(found)) => search.narrow(found),
-                        // The users changed between the passes: there is nobody left to choose between.
+                        // The users changed between the passes: there is nobody left to choose
+                        // between.
                         (Some(search), None) => search.n = 0,
                         (None, _) => {}
                     }
@@ -344,7 +353,8 @@ impl Search {
                     if self.rank < *n {
                         self.first += idx as u64 * len;
                         self.last = self.last.min(self.first.saturating_add(len - 1));
-                        // Users of one hash are one user, listed many times: there is nothing to choose between.
+                        // Users of one hash are one user, listed many times: there is nothing to
+                        // choose between.
                         self.n = if self.first == self.last { 0 } else { *n };
                         return;
                     }
@@ -451,8 +461,8 @@ fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
     pieces.iter().enumerate().map(boundary).collect()
 }
 
-/// How many of `n` users each quota takes: largest remainders, so the counts sum to `n` and each is within one user of its share.
-/// Quotas are shares of their sum.
+/// How many of `n` users each quota takes: largest remainders, so the counts sum to `n` and each is
+/// within one user of its share. Quotas are shares of their sum.
 pub fn quota_targets(n: u64, quotas: &[f64]) -> Vec<u64> {
     let sum: f64 = quotas.iter().sum();
     let exact: Vec<f64> = quotas.iter().map(|quota| quota / sum * n as f64).collect();

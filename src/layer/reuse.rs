@@ -1,9 +1,11 @@
-//! Row groups that need no scoring, because the previous night's table holds what they would become.
+//! Row groups that need no scoring, because the previous night's table holds what they would
+//! become.
 //!
-//! Beside a layer table, `NAME.row_groups.json` says for every row group that came from one of the input: a digest of everything that it
-//! rests on (the settings, and the bytes of the columns that were read), what was counted in it, and a digest of the result. A row
-//! group of the same digest has the same scores, layers and counts, and takes them from there, if the result is still what it was.
-//! Quotas look at all users, so layers by quota are never reused.
+//! Beside a layer table, `NAME.row_groups.json` says for every row group that came from one of the
+//! input: a digest of everything that it rests on (the settings, and the bytes of the columns that
+//! were read), what was counted in it, and a digest of the result. A row group of the same digest
+//! has the same scores, layers and counts, and takes them from there, if the result is still what
+//! it was. Quotas look at all users, so layers by quota are never reused.
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,8 @@ use crate::layer::scan::scan_row_group;
 
 const SCHEMA: &str = "sluice.row_groups/1";
 
-/// What is known of a layer table's row groups, in order; `None` for one that did not come from a row group of the input.
+/// What is known of a layer table's row groups, in order; `None` for one that did not come from a
+/// row group of the input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Notes {
     schema: String,
@@ -176,7 +179,8 @@ impl<'a> Reuse<'a> {
         read(&file.path).map(Some).or_unreadable(&file.path)
     }
 
-    /// The row group of the previous night with this digest. Its tenants are those of the input, which the digest covers.
+    /// The row group of the previous night with this digest. Its tenants are those of the input,
+    /// which the digest covers.
     pub(super) fn find(&self, digest: &str) -> Option<Reused> {
         let previous = self.previous.as_ref()?;
         let (row_group, note) = previous.by_digest.get(digest)?;
@@ -190,7 +194,8 @@ impl Previous {
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
-        // A table without notes, or with notes that do not fit it, is one that nothing can be taken from.
+        // A table without notes, or with notes that do not fit it, is one that nothing can be taken
+        // from.
         let notes: Option<Notes> = json::read_json(&notes_path(path)).ok();
         let notes = notes.filter(|notes| {
             notes.schema == SCHEMA && notes.row_groups.len() == footer.metadata().num_row_groups()

@@ -40,7 +40,8 @@ impl Period {
 /// Who gets the better score of users that are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Ties {
-    /// Equal users are ranked by id, whole numbers by their value: every score holds a fifth of the users.
+    /// Equal users are ranked by id, whole numbers by their value: every score holds a fifth of the
+    /// users.
     #[default]
     First,
     /// Equal users share their average rank, and so their score.
@@ -66,18 +67,22 @@ pub struct RfmRow {
     pub n_transactions: u64,
     /// Sum of all values.
     pub total_value: f64,
-    /// Quintiles of `days_since_last`, `n_transactions` and `total_value`, 1..=5; 5 is the most recent, most frequent, most valuable.
+    /// Quintiles of `days_since_last`, `n_transactions` and `total_value`, 1..=5; 5 is the most
+    /// recent, most frequent, most valuable.
     pub scores: [u8; 3],
 }
 
-/// The summary of users' transactions before `as_of`, in their order. Scores compare the users of one tenant.
+/// The summary of users' transactions before `as_of`, in their order. Scores compare the users of
+/// one tenant.
 ///
-/// Frequency, recency, age and monetary value are those of `lifetimes.utils.summary_data_from_transaction_data`: observation lasts until
-/// the end of the period that `as_of` ends, so a log that knows more has a week's later days in that week. A score is
-/// `ceil(5 rank / n)`, of what happened before `as_of`.
+/// Frequency, recency, age and monetary value are those of
+/// `lifetimes.utils.summary_data_from_transaction_data`: observation lasts until the end of the
+/// period that `as_of` ends, so a log that knows more has a week's later days in that week. A score
+/// is `ceil(5 rank / n)`, of what happened before `as_of`.
 ///
 /// # References
-/// Fader, Hardie and Lee (2005), \"RFM and CLV: Using Iso-Value Curves for Customer Base Analysis\".
+/// Fader, Hardie and Lee (2005), \"RFM and CLV: Using Iso-Value Curves for Customer Base
+/// Analysis\".
 pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) -> Vec<RfmRow> {
     // Observation ends with the last day that is wholly or partly before `as_of`.
     let end = (as_of - 1).div_euclid(DAY);
@@ -145,7 +150,8 @@ fn by_id(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// `ceil(5 rank / n)` of each value, larger values ranked higher; of equal values the earlier one is ranked lower, or both are alike.
+/// `ceil(5 rank / n)` of each value, larger values ranked higher; of equal values the earlier one
+/// is ranked lower, or both are alike.
 fn quintiles(values: &[i128], ties: Ties) -> Vec<u8> {
     let n = values.len() as u128;
     let mut order: Vec<usize> = (0..values.len()).collect();

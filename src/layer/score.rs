@@ -3,8 +3,8 @@
 use crate::scenario::Layering;
 use crate::stats::rounding::{NEAR_HALF, round_score};
 
-/// What is known of a user. `None` is not known, and counts as the source document's code counts it:
-/// no recency, no use, no value, no acceptance.
+/// What is known of a user. `None` is not known, and counts as the source document's code counts
+/// it: no recency, no use, no value, no acceptance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
     /// Epoch seconds of the last use.
@@ -29,14 +29,16 @@ impl Features {
 pub struct ScoreParts {
     /// Recency, frequency, value, acceptance.
     pub values: [f64; 4],
-    /// Which of them were out of range: a use in the future, a negative count or value, an acceptance outside of 0..=10.
+    /// Which of them were out of range: a use in the future, a negative count or value, an
+    /// acceptance outside of 0..=10.
     pub clamped: [bool; 4],
 }
 
 /// What a missing recency, frequency, value and acceptance count as, as parts.
 pub(super) const MISSING: [f64; 4] = [0.0, 0.0, 1.0, 0.0];
 
-/// `R = 1 - min((as_of - last_use) / cap, 1)`, in the source document's order of operations; not clamped yet.
+/// `R = 1 - min((as_of - last_use) / cap, 1)`, in the source document's order of operations; not
+/// clamped yet.
 #[inline]
 pub(super) fn recency(last_use_secs: f64, as_of_secs: f64, cap: f64) -> f64 {
     1.0 - at_most_one((as_of_secs - last_use_secs) / cap)
@@ -95,10 +97,11 @@ fn clamp(part: f64) -> f64 {
     at_most_one(above)
 }
 
-/// Scores of many users from their four parts, which come as long slices of one length and need not be clamped yet.
-/// `out` gets ten-thousandths; returned is how many of each part had to be clamped.
+/// Scores of many users from their four parts, which come as long slices of one length and need not
+/// be clamped yet. `out` gets ten-thousandths; returned is how many of each part had to be clamped.
 ///
-/// The loops have no branch, so that they become vector instructions; a sum that is near a half is rare and decided afterwards.
+/// The loops have no branch, so that they become vector instructions; a sum that is near a half is
+/// rare and decided afterwards.
 pub(super) fn score_many(
     parts: [&[f64]; 4],
     weights: &[f64; 4],
@@ -118,7 +121,8 @@ pub(super) fn score_many(
     let mut farthest = 0.0_f64;
     for (sum, out) in sums.iter().zip(out.iter_mut()) {
         let scaled = sum * 10_000.0;
-        // Adding 2^52 leaves no bits below 1, so the sum is rounded to the nearest integer, and its lowest bits are that integer.
+        // Adding 2^52 leaves no bits below 1, so the sum is rounded to the nearest integer, and its
+        // lowest bits are that integer.
         let rounded = scaled + INTEGERS;
         let off = (scaled - (rounded - INTEGERS)).abs();
         farthest = if off > farthest { off } else { farthest };
@@ -140,7 +144,8 @@ fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
     w_r * r + w_f * f + w_m * m + w_a * a
 }
 
-/// The score in ten-thousandths: `wR R + wF F + wM M + wA A`, added in this order, rounded to four decimals.
+/// The score in ten-thousandths: `wR R + wF F + wM M + wA A`, added in this order, rounded to four
+/// decimals.
 ///
 /// ```
 /// use sluice::layer::{score, parts, Features};
@@ -169,7 +174,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Correctly rounded decimal by the standard library's exact printing: round half even on the exact expansion.
+    /// Correctly rounded decimal by the standard library's exact printing: round half even on the
+    /// exact expansion.
     fn slowly(x: f64) -> u16 {
         // 1100 digits hold any double exactly.
         let text = format!("{x:.1100}");

@@ -1,4 +1,5 @@
-//! Users part by part, scored: straight from Parquet pages where that is possible, through the general reader otherwise.
+//! Users part by part, scored: straight from Parquet pages where that is possible, through the
+//! general reader otherwise.
 
 use arrow_array::StringArray;
 use arrow_select::concat::concat;
@@ -13,7 +14,8 @@ use crate::layer::kernel::{Kernel, Scored};
 use crate::layer::reuse::Reuse;
 use crate::scenario::OnBadRow;
 
-/// Rows a row group of users that do not come in row groups: small enough that all cores find work in a small study.
+/// Rows a row group of users that do not come in row groups: small enough that all cores find work
+/// in a small study.
 const GROUP_ROWS: usize = 131_072;
 
 /// Where users come from.
@@ -28,7 +30,8 @@ pub enum Users<'a> {
 /// Some consecutive users, scored.
 pub(super) struct ScoredPart {
     pub(super) scored: Scored,
-    /// The row group they are, all of it; `None` for users from elsewhere, or if rows were left out.
+    /// The row group they are, all of it; `None` for users from elsewhere, or if rows were left
+    /// out.
     pub(super) row_group: Option<Part>,
     /// Their ids and tenants, if something needed them.
     pub(super) ids: Option<Vec<UserBatch>>,
@@ -145,8 +148,9 @@ impl Users<'_> {
         Ok(ids)
     }
 
-    /// Ids and tenants of all users, batch by batch: those that [`Self::for_each`] scores. `consume` gets the number of each batch's part
-    /// and that of its first row, and what `compute` made of it, in order.
+    /// Ids and tenants of all users, batch by batch: those that [`Self::for_each`] scores.
+    /// `consume` gets the number of each batch's part and that of its first row, and what `compute`
+    /// made of it, in order.
     pub(super) fn for_each_ids<T: Send>(
         &self,
         compute: impl Fn(&UserBatch) -> T + Sync,
@@ -157,7 +161,8 @@ impl Users<'_> {
             Self::Table(reader) => reader,
         };
         let parts = &reader.table().parts;
-        // Rows are numbered among those that can be used, and other columns may hold what makes a row useless.
+        // Rows are numbered among those that can be used, and other columns may hold what makes a
+        // row useless.
         let read = |part, on_users: &mut OnUsers<'_>| match reader.on_bad_row() {
             OnBadRow::Error => reader.read_ids(part, on_users),
             OnBadRow::Drop => reader.read(part, on_users),

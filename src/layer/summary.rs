@@ -35,19 +35,22 @@ pub struct LayerSummary {
     pub score_histogram: Vec<u64>,
     /// Users of whom a feature is not known.
     pub missing: Missing,
-    /// Parts that were out of range and clamped: a use in the future, negative counts or values, acceptance outside of 0..=10.
+    /// Parts that were out of range and clamped: a use in the future, negative counts or values,
+    /// acceptance outside of 0..=10.
     pub clamped: Missing,
     /// Users of whom nothing is known; the unknown policy placed them.
     pub n_unknown: u64,
     /// Users that a tag rule placed.
     pub n_tagged: u64,
-    /// `true` when every id was compared with all others; `None` when that was left out, as for large tables by default.
+    /// `true` when every id was compared with all others; `None` when that was left out, as for
+    /// large tables by default.
     pub ids_are_unique: Option<bool>,
     /// Further rows of users that were there already.
     pub n_duplicates: u64,
     /// Rows left out, by reason.
     pub bad_rows: BTreeMap<String, u64>,
-    /// Row groups whose scores were taken from the previous night, because nothing that they rest on changed.
+    /// Row groups whose scores were taken from the previous night, because nothing that they rest
+    /// on changed.
     pub n_reused_row_groups: u64,
     /// What changed since the previous night; `None` without one.
     pub moves: Option<LayerMoves>,
@@ -128,7 +131,8 @@ impl PartTally {
     pub(super) fn new(scored: &Scored, layers: &[u8], n_layers: usize, histogram: Vec<u32>) -> Self {
         let mut cells = vec![vec![[0, 0]; n_layers]; scored.tenants.len()];
         if scored.tenant.is_empty() {
-            // One layer after the other: comparisons of whole vectors of bytes. 255 ones fit in a byte.
+            // One layer after the other: comparisons of whole vectors of bytes. 255 ones fit in a
+            // byte.
             for (layer, cell) in cells.iter_mut().flatten().enumerate() {
                 for (layers, eligible) in layers.chunks(255).zip(scored.eligible.chunks(255)) {
                     let (mut n_users, mut n_eligible) = (0_u8, 0_u8);

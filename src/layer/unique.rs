@@ -1,4 +1,5 @@
-//! The search for duplicate users by fingerprint, with one sixty-fourth of the users in memory at a time.
+//! The search for duplicate users by fingerprint, with one sixty-fourth of the users in memory at a
+//! time.
 
 use std::collections::BTreeMap;
 use std::path::Path;

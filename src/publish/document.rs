@@ -1,6 +1,8 @@
-//! Targets that are one file: a configuration or a change request of another system, written in one step.
+//! Targets that are one file: a configuration or a change request of another system, written in one
+//! step.
 //!
-//! Beside it lies the publication that it realises, `NAME.sluice.json`, so that the next run knows what is in force.
+//! Beside it lies the publication that it realises, `NAME.sluice.json`, so that the next run knows
+//! what is in force.
 
 use std::path::{Path, PathBuf};
 
@@ -125,7 +127,8 @@ impl Target for DocumentTarget {
     }
 }
 
-/// A file's text; `None` if it is not there. What is no plain file (a folder, a device) is not read, and not replaced.
+/// A file's text; `None` if it is not there. What is no plain file (a folder, a device) is not
+/// read, and not replaced.
 fn read(path: &Path) -> Result<Option<String>> {
     let wrong = |found: &dyn std::fmt::Display| {
         Error::target(
@@ -143,7 +146,8 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Lines that differ: those that only one side has, in order, between the first and the last difference.
+/// Lines that differ: those that only one side has, in order, between the first and the last
+/// difference.
 fn line_changes(before: &str, after: &str) -> Vec<PlannedChange> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same_start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();

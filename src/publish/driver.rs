@@ -9,8 +9,8 @@ use crate::publish::publication::{Publication, PublicationSource};
 use crate::publish::report::{PublishReport, TargetOutcome, TargetReport};
 use crate::publish::target::{Desired, PlannedChange, Target};
 
-/// Publishes to every target. A target that fails does not keep the others from going on: each is consistent by itself, and the next run
-/// finishes what is missing.
+/// Publishes to every target. A target that fails does not keep the others from going on: each is
+/// consistent by itself, and the next run finishes what is missing.
 pub fn publish(
     source: &PublicationSource,
     targets: &mut [Box<dyn Target>],

@@ -1,14 +1,20 @@
-//! What production stores consume: a schedule and its layers, put into every target in that target's own form.
+//! What production stores consume: a schedule and its layers, put into every target in that
+//! target's own form.
 //!
-//! Publishing is planned, then applied. Every target first says what it holds and what would change, then takes the new version in one
-//! step: data first, then the pointer. A reader sees one version or the other, never a mix. A target that holds the version already is left alone,
-//! so a publication that was killed is finished by running it again. A rollback goes the same way, through the targets in reverse.
+//! Publishing is planned, then applied. Every target first says what it holds and what would
+//! change, then takes the new version in one step: data first, then the pointer. A reader sees one
+//! version or the other, never a mix. A target that holds the version already is left alone, so a
+//! publication that was killed is finished by running it again. A rollback goes the same way,
+//! through the targets in reverse.
 //!
 //! Where to look:
-//! - `redis/versioned.rs` (`switch`) writes the ratios that Redis holds under Sluice's own keys. `redis/harness.rs`
-//!   (`set_together`) writes them under the unversioned keys of profile `harness-v1`.
-//! - A new target implements [`Target`] in a folder of its own; `targets.rs` names its kind and opens it.
-//! - A new export format is a file in `exporters/` with a constant of type `ExportFormat`; `exporters/catalog.rs` lists it.
+//! - `redis/versioned.rs` (`switch`) writes the ratios that Redis holds under Sluice's own keys.
+//!   `redis/harness.rs` (`set_together`) writes them under the unversioned keys of profile
+//!   `harness-v1`.
+//! - A new target implements [`Target`] in a folder of its own; `targets.rs` names its kind and
+//!   opens it.
+//! - A new export format is a file in `exporters/` with a constant of type `ExportFormat`;
+//!   `exporters/catalog.rs` lists it.
 
 mod address;
 mod document;

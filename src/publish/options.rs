@@ -15,7 +15,8 @@ pub struct Options {
     pub reopen: bool,
     /// Write every user, not only those that changed.
     pub all_users: bool,
-    /// How long a store keeps a user's layer if nothing refreshes it, microseconds; the store's own default if `None`.
+    /// How long a store keeps a user's layer if nothing refreshes it, microseconds; the store's own
+    /// default if `None`.
     pub ttl: Option<Micros>,
     /// Writes a second to a store; no limit if `None`.
     pub max_qps: Option<u32>,

@@ -1,4 +1,5 @@
-//! What is to be true at every target: the ratios from now on, whom they are of, and what they rest on.
+//! What is to be true at every target: the ratios from now on, whom they are of, and what they rest
+//! on.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,9 +36,11 @@ pub struct Publication {
     pub as_of: Micros,
     /// Where the ramp stands.
     pub status: RampStatus,
-    /// When somebody took the candidate back by hand, microseconds. Such a candidate is not opened again unasked.
+    /// When somebody took the candidate back by hand, microseconds. Such a candidate is not opened
+    /// again unasked.
     pub rolled_back_at: Option<Micros>,
-    /// Every candidate of the plan that was taken back by hand and not opened again since, and when, microseconds.
+    /// Every candidate of the plan that was taken back by hand and not opened again since, and
+    /// when, microseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub taken_back: BTreeMap<String, Micros>,
     /// How production places users.
@@ -149,7 +152,8 @@ impl Publication {
         back.named()
     }
 
-    /// The same for a target that holds another publication: what was taken back there stays so, unless this candidate is opened again on purpose.
+    /// The same for a target that holds another publication: what was taken back there stays so,
+    /// unless this candidate is opened again on purpose.
     #[must_use]
     pub fn over(&self, current: Option<&Self>, options: &Options) -> Self {
         let mut next = self.clone();
@@ -259,8 +263,9 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a layer table once, before any target is reached: every row must be whole, and of a layer that the schedule has. Anything else would
-/// be found when a store is half written, or by its readers.
+/// Reads a layer table once, before any target is reached: every row must be whole, and of a layer
+/// that the schedule has. Anything else would be found when a store is half written, or by its
+/// readers.
 fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
     let known: BTreeSet<&str> = publication.ratios.iter().map(|row| row.layer.as_str()).collect();
     let file = LayerFileReader::open(path)?;
@@ -297,7 +302,8 @@ pub struct PublicationSource {
 }
 
 impl PublicationSource {
-    /// Reads a folder that `sluice run` or the stage commands wrote. `layers` is the layer table, if it lies elsewhere.
+    /// Reads a folder that `sluice run` or the stage commands wrote. `layers` is the layer table,
+    /// if it lies elsewhere.
     ///
     /// # Errors
     /// A folder without a schedule, or one whose schedule rests on another layer table.

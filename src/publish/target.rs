@@ -80,7 +80,8 @@ pub trait Target: Send {
     /// Looks at what it holds; writes nothing. With `count`, users are compared one by one.
     ///
     /// # Errors
-    /// A target that cannot be reached, or holds something that is not ours to replace, or cannot express what is wanted.
+    /// A target that cannot be reached, or holds something that is not ours to replace, or cannot
+    /// express what is wanted.
     fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
 
     /// Makes it hold what is wanted.
@@ -103,7 +104,8 @@ pub(super) fn without_stores(kind: &str) -> Error {
     .hint("build with `--features stores`, which is in the default features")
 }
 
-/// Refuses to go on where somebody else has published, or taken back, since the target was looked at. A rollback goes on.
+/// Refuses to go on where somebody else has published, or taken back, since the target was looked
+/// at. A rollback goes on.
 pub(super) fn refuse_change(
     found: Option<&Publication>,
     inspected: Option<&Publication>,

@@ -1,4 +1,5 @@
-//! Guardrails: non-inferiority of single metrics against the concurrent control, corrected for being several.
+//! Guardrails: non-inferiority of single metrics against the concurrent control, corrected for
+//! being several.
 
 use serde::{Deserialize, Serialize};
 
@@ -80,10 +81,11 @@ pub fn judge_guardrails(
 
 /// Judges all guardrails of a layer together; `out` holds one judgement a guardrail then.
 ///
-/// Violations are corrected for the number of guardrails (Holm); `safe` needs no correction, because all must be safe.
+/// Violations are corrected for the number of guardrails (Holm); `safe` needs no correction,
+/// because all must be safe.
 ///
 /// # References
-/// METHODS sections 4 and 5.
+/// `docs/METHODS.md#guardrails`.
 pub fn judge_all(
     guardrails: &[Guardrail],
     inputs: &[GuardrailInput],
@@ -97,7 +99,8 @@ pub fn judge_all(
             .as_ref()
             .map_or(1.0, |effect| harm_p_value(effect, input.better))
     };
-    // Only guardrails with a margin and an effect are tests; the others must not cost them error level.
+    // Only guardrails with a margin and an effect are tests; the others must not cost them error
+    // level.
     let is_tested = |(guardrail, input): &(&Guardrail, &GuardrailInput)| {
         input.effect.is_ok() && !matches!(guardrail.rule, GuardrailRule::MaxCount(_))
     };

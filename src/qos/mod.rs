@@ -1,4 +1,5 @@
-//! Quality of service: one number from six rates, with its interval; and the guardrails that act before it.
+//! Quality of service: one number from six rates, with its interval; and the guardrails that act
+//! before it.
 
 mod guardrail;
 mod score;

@@ -53,7 +53,8 @@ pub fn qos(rates: &Rates, config: &QosConfig) -> Qos {
     qos_between(rates, config, [None; 3])
 }
 
-/// QoS with some of its three kinks (bad rate, latency, complaint rate) held on one side: `true` is where the score is 0.
+/// QoS with some of its three kinks (bad rate, latency, complaint rate) held on one side: `true` is
+/// where the score is 0.
 fn qos_between(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> Qos {
     let left = |x: f64, kink: usize| match forced[kink] {
         None => 1.0 - x.min(1.0),
@@ -79,7 +80,8 @@ fn qos_between(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> 
 pub enum QosMethod {
     /// Delete-one-group jackknife.
     Jackknife,
-    /// Jackknife on both sides of each kink that lies within 3 standard errors, and the larger of their ends.
+    /// Jackknife on both sides of each kink that lies within 3 standard errors, and the larger of
+    /// their ends.
     Branches,
 }
 
@@ -108,18 +110,19 @@ pub struct QosArm {
     pub method: QosMethod,
 }
 
-/// QoS of an arm from its clusters. A cluster is twelve sums: numerator and denominator of each of [`RATE_METRICS`].
-/// `mde` is the difference that the anytime interval is tuned to see.
+/// QoS of an arm from its clusters. A cluster is twelve sums: numerator and denominator of each of
+/// [`RATE_METRICS`]. `mde` is the difference that the anytime interval is tuned to see.
 ///
-/// Each `1 - min(x, 1)` is the larger of `1 - x` and 0, so QoS is the largest of smooth functions, one for each choice of sides. Near a
-/// kink the interval goes from the largest lower to the largest upper end of these. (A percentile bootstrap, which is wrong where the
-/// function bends, held the truth in 78 % of simulated arms at a kink.)
+/// Each `1 - min(x, 1)` is the larger of `1 - x` and 0, so QoS is the largest of smooth functions,
+/// one for each choice of sides. Near a kink the interval goes from the largest lower to the
+/// largest upper end of these. (A percentile bootstrap, which is wrong where the function bends,
+/// held the truth in 78 % of simulated arms at a kink.)
 ///
 /// # Errors
 /// A rate without a denominator, or too few clusters: QoS is never made from a part of its rates.
 ///
 /// # References
-/// METHODS section 1; Fang & Santos (2019) on the bootstrap at kinks.
+/// `docs/METHODS.md#qos`; Fang & Santos (2019) on the bootstrap at kinks.
 pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f64) -> Result<QosArm, Reason> {
     for rate in 0..RATE_METRICS.len() {
         match clusters.iter().filter(|sums| sums[2 * rate + 1] > 0.0).count() {
@@ -175,9 +178,10 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
     arm.ok_or(Reason::NoData)
 }
 
-/// QoS of rates whose errors are known and independent, by the delta method; QoS is linear between its kinks. As [`estimate_arm`] sees it:
-/// near a kink, from the largest lower to the largest upper end of both sides. Gives the estimate, its rounded point, the interval of one
-/// look (by `t`) and that of every look (`tau2` is the mixture's variance).
+/// QoS of rates whose errors are known and independent, by the delta method; QoS is linear between
+/// its kinks. As [`estimate_arm`] sees it: near a kink, from the largest lower to the largest upper
+/// end of both sides. Gives the estimate, its rounded point, the interval of one look (by `t`) and
+/// that of every look (`tau2` is the mixture's variance).
 pub fn estimate_rates(
     rates: &Rates,
     variances: &[f64; 6],
@@ -252,7 +256,8 @@ fn larger(a: Interval, b: Interval) -> Interval {
     }
 }
 
-/// QoS of twelve sums: numerator and denominator of each of [`RATE_METRICS`]; `None` without a denominator.
+/// QoS of twelve sums: numerator and denominator of each of [`RATE_METRICS`]; `None` without a
+/// denominator.
 pub fn qos_of_sums(sums: &[f64], config: &QosConfig) -> Option<f64> {
     rates_of(sums).map(|rates| qos(&rates, config).qos)
 }

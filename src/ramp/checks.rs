@@ -52,7 +52,8 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
     }
 }
 
-/// A layer that nobody has yet: it opens when the layers before it are full and it was not rolled back with this release.
+/// A layer that nobody has yet: it opens when the layers before it are full and it was not rolled
+/// back with this release.
 fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let Situation {
         plan,
@@ -62,7 +63,8 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         as_of,
         ..
     } = situation;
-    // Nobody should have the candidate: who has it all the same shows that production does not follow the schedule.
+    // Nobody should have the candidate: who has it all the same shows that production does not
+    // follow the schedule.
     if let Ok(evidence) = current(situation) {
         leak(&plan.policy, evidence, trace)?;
     }
@@ -223,7 +225,8 @@ fn violation(judged: &Judged, verdict: Verdict) -> CheckOutcome {
     }
 }
 
-/// What promotion needs of a guardrail: to be safe, not just not violated. At ratio 1 there is nothing to compare with.
+/// What promotion needs of a guardrail: to be safe, not just not violated. At ratio 1 there is
+/// nothing to compare with.
 fn clearance(judged: &Judged, ratio: Ratio) -> CheckOutcome {
     match judged.verdict {
         HarmVerdict::Safe | HarmVerdict::Violated => CheckOutcome::Pass,

@@ -1,5 +1,5 @@
-//! The decision: plan, state and evidence in, verdict with its reasons out. The schedule and everything that simulates it call this
-//! function; there is no second copy of the policy.
+//! The decision: plan, state and evidence in, verdict with its reasons out. The schedule and
+//! everything that simulates it call this function; there is no second copy of the policy.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,13 +27,14 @@ pub struct Decision {
     pub trace: Vec<Check>,
 }
 
-/// Decides one layer. Checks run in order, all of them are traced, and the first that blocks gives the verdict:
-/// guardrails violated -> rollback; sample ratio, leak, users in both arms, users in the wrong arm -> invalid; QoS below the floor ->
-/// rollback; end of the ladder, a signal violated, too few users, dwell -> hold; a guardrail unclear or QoS not known -> inconclusive; QoS
-/// against its threshold; freeze, approval missing -> hold. Else promote.
+/// Decides one layer. Checks run in order, all of them are traced, and the first that blocks gives
+/// the verdict: guardrails violated -> rollback; sample ratio, leak, users in both arms, users in
+/// the wrong arm -> invalid; QoS below the floor -> rollback; end of the ladder, a signal violated,
+/// too few users, dwell -> hold; a guardrail unclear or QoS not known -> inconclusive; QoS against
+/// its threshold; freeze, approval missing -> hold. Else promote.
 ///
 /// # References
-/// SPEC section 3; METHODS sections 4 and 5.
+/// `docs/METHODS.md#decisions`.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let mut trace: Vec<Check> = Vec::new();
     // A trace for people takes every check.
@@ -52,7 +53,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
             format!("every check passed: {} to {next_ratio}", state.ratio),
         ),
     };
-    // A verdict can change with the next window's rows, but nothing goes up before the dwell is over.
+    // A verdict can change with the next window's rows, but nothing goes up before the dwell is
+    // over.
     let next_window = situation.as_of + situation.plan.window;
     let earliest_next = if first_blocking.as_deref() == Some("dwell") {
         (state.since + layer.dwell).max(next_window)
@@ -80,7 +82,8 @@ pub struct Conclusion<'a> {
     pub first_blocking: Option<CheckName<'a>>,
 }
 
-/// As [`decide`], no further than the first check that blocks, and without words. The checks are the same.
+/// As [`decide`], no further than the first check that blocks, and without words. The checks are
+/// the same.
 pub fn conclude<'a>(situation: &Situation<'a>) -> Conclusion<'a> {
     let mut first = FirstBlock::default();
     // Ends early as soon as a check blocks.

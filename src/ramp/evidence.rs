@@ -1,4 +1,5 @@
-//! What a decision looks at: a layer's current stage, reduced to numbers. Made from an analysis, or drawn by the simulator.
+//! What a decision looks at: a layer's current stage, reduced to numbers. Made from an analysis, or
+//! drawn by the simulator.
 
 use crate::analysis::{LayerAnalysis, StageAnalysis, StageThen, UserCounts};
 use crate::base::time::Micros;
@@ -34,7 +35,8 @@ pub struct SrmEvidence {
 }
 
 impl SrmEvidence {
-    /// Of users of both arms, as this policy looks at them. `None` where one arm was planned alone, or nobody came.
+    /// Of users of both arms, as this policy looks at them. `None` where one arm was planned alone,
+    /// or nobody came.
     pub fn new(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
         let planned = [1.0 - share, share];
         match policy.sequential {

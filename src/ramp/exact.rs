@@ -1,13 +1,16 @@
-//! Ramps, exactly: stop probabilities by recursive integration, and the largest step that a budget of harm allows.
+//! Ramps, exactly: stop probabilities by recursive integration, and the largest step that a budget
+//! of harm allows.
 
 use crate::stats::Reason;
 use crate::stats::dist::norm_isf;
 use crate::stats::group_sequential::{Sides, crossings};
 
-/// A ramp: shares and users of its stages, the variance of a user's outcome, and the candidate's true effect.
+/// A ramp: shares and users of its stages, the variance of a user's outcome, and the candidate's
+/// true effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExactRamp {
-    /// Share of users who get the candidate, by stage. A stage with share 1 has no control, so no gate.
+    /// Share of users who get the candidate, by stage. A stage with share 1 has no control, so no
+    /// gate.
     pub shares: Vec<f64>,
     /// Users of each stage, both arms.
     pub n: Vec<f64>,
@@ -54,13 +57,14 @@ impl ExactRamp {
             .unzip()
     }
 
-    /// Rolls back after a gate whose score is at or below `-c`, for an effect `delta` (below 0 is harm).
+    /// Rolls back after a gate whose score is at or below `-c`, for an effect `delta` (below 0 is
+    /// harm).
     ///
     /// # Errors
     /// No gate, or not as many boundaries as gates.
     ///
     /// # References
-    /// METHODS section 8.
+    /// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`.
     pub fn outcome(&self, c: &[f64], delta: f64) -> Result<RampOutcome, Reason> {
         let (stages, information) = self.gates();
         // The recursion stops above: harm points upwards there.
@@ -98,14 +102,15 @@ pub struct RuinRisk {
     pub cap: f64,
 }
 
-/// The largest number of users m for which the budget is overspent with probability at most delta: the smallest root of
-/// `(mu^2 - z^2 v) m^2 + (2 b mu - z^2 sigma^2) m + b^2 = 0` with `b + m mu >= 0`, at most the cap.
+/// The largest number of users m for which the budget is overspent with probability at most delta:
+/// the smallest root of `(mu^2 - z^2 v) m^2 + (2 b mu - z^2 sigma^2) m + b^2 = 0` with `b + m mu >=
+/// 0`, at most the cap.
 ///
 /// # Errors
 /// A budget that is spent.
 ///
 /// # References
-/// METHODS section 8; Zhao et al. (2025).
+/// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Zhao et al. (2025).
 pub fn risk_of_ruin_step(risk: &RuinRisk) -> Result<f64, Reason> {
     let (mu, v) = risk.posterior;
     if risk.budget <= 0.0 {

@@ -1,4 +1,5 @@
-//! The ramp: one pure function decides; the schedule applies it to every layer and keeps the operation log.
+//! The ramp: one pure function decides; the schedule applies it to every layer and keeps the
+//! operation log.
 
 mod checks;
 mod decide;

@@ -155,7 +155,8 @@ pub struct OperationRow {
     pub evidence_digest: String,
 }
 
-/// Decides all layers. Returns the schedule, the state after it, and one log row for each ratio that changes.
+/// Decides all layers. Returns the schedule, the state after it, and one log row for each ratio
+/// that changes.
 ///
 /// # Errors
 /// When plan, analysis and state are not of one ramp.
@@ -377,7 +378,8 @@ fn operation_row(
 }
 
 impl OperationRow {
-    /// A change that somebody made while publishing: of a tenant's layer, from one ratio to another, at an instant, by somebody.
+    /// A change that somebody made while publishing: of a tenant's layer, from one ratio to
+    /// another, at an instant, by somebody.
     #[cfg(feature = "stores")]
     pub(crate) fn by_hand(
         operation_type: &str,

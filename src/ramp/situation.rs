@@ -18,7 +18,8 @@ pub struct Situation<'a> {
     pub tenant_states: &'a [LayerState],
     /// What is known; `None` when the log says nothing of the layer.
     pub evidence: Option<&'a StageEvidence>,
-    /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be recomputed.
+    /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be
+    /// recomputed.
     pub misassigned: f64,
     /// Now.
     pub as_of: Micros,

@@ -18,7 +18,8 @@ pub struct RampState {
     pub plan_id: String,
     /// The release being ramped.
     pub candidate: String,
-    /// Digest of the layer table that the ramp started with: its evidence rests on that table. `None` before the first decisions.
+    /// Digest of the layer table that the ramp started with: its evidence rests on that table.
+    /// `None` before the first decisions.
     #[serde(default)]
     pub layers_digest: Option<String>,
     /// Digest of the evidence that the last decisions rest on; `None` before the first.
@@ -72,11 +73,12 @@ impl RampState {
         }
     }
 
-    /// The state that a schedule of this plan starts from: every tenant of the evidence, and, under a new release, everybody back on
-    /// the baseline.
+    /// The state that a schedule of this plan starts from: every tenant of the evidence, and, under
+    /// a new release, everybody back on the baseline.
     ///
     /// # Errors
-    /// A state of another plan, or of one with other layers, or evidence that rests on another layer table than the ramp's.
+    /// A state of another plan, or of one with other layers, or evidence that rests on another
+    /// layer table than the ramp's.
     pub fn for_plan(
         mut self,
         plan: &Plan,

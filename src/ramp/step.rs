@@ -40,12 +40,12 @@ impl PlanStep {
         }
     }
 
-    /// Reads a step from the command line:
-    /// `initial`, an instant (with what changes then), a ratio (`0.1`), or ratios by layer (`early=0.5,regular=0.01`, the others as in
-    /// force at `as_of`).
+    /// Reads a step from the command line: `initial`, an instant (with what changes then), a ratio
+    /// (`0.1`), or ratios by layer (`early=0.5,regular=0.01`, the others as in force at `as_of`).
     ///
     /// # Errors
-    /// A text that is none of these, a layer that the plan does not have, or a ratio finer than a basis point.
+    /// A text that is none of these, a layer that the plan does not have, or a ratio finer than a
+    /// basis point.
     pub fn parse(text: &str, plan: &Plan, as_of: Micros) -> Result<Self> {
         let of = |origin| {
             Ok(Self {
@@ -87,7 +87,8 @@ impl PlanStep {
         }
     }
 
-    /// The ratios of a `schedule.json` or a `state.json` of this plan and its candidate. `location` names the document in errors.
+    /// The ratios of a `schedule.json` or a `state.json` of this plan and its candidate. `location`
+    /// names the document in errors.
     ///
     /// # Errors
     /// Another document, or one of another plan.
@@ -98,7 +99,8 @@ impl PlanStep {
         })
     }
 
-    /// A tenant's ratio of a layer. A tenant that a document does not list has nobody on the candidate.
+    /// A tenant's ratio of a layer. A tenant that a document does not list has nobody on the
+    /// candidate.
     pub fn ratio(&self, plan: &Plan, tenant: &str, layer: usize) -> Ratio {
         if let Some(ratio) = self.supposed.get(&layer) {
             return *ratio;

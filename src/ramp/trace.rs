@@ -1,5 +1,5 @@
-//! Where checks go: into a trace for people, or no further than the first that blocks. Checks are written once for both; the words of a
-//! check are made only where somebody reads them.
+//! Where checks go: into a trace for people, or no further than the first that blocks. Checks are
+//! written once for both; the words of a check are made only where somebody reads them.
 
 use std::fmt;
 use std::ops::ControlFlow;

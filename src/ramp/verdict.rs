@@ -35,7 +35,8 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// The verdict of a check that fails for want of order or of data: a rollback where the policy says so, else `hold`.
+    /// The verdict of a check that fails for want of order or of data: a rollback where the policy
+    /// says so, else `hold`.
     pub(crate) fn on_trouble(policy: OnTrouble, hold: Self) -> Self {
         match policy {
             OnTrouble::Hold => hold,

@@ -27,7 +27,8 @@ impl RecordIndex {
         Self { by_release }
     }
 
-    /// The record of a tenant's release: the tenant's own, else one that names no tenant. The record itself goes before a pointer to it.
+    /// The record of a tenant's release: the tenant's own, else one that names no tenant. The
+    /// record itself goes before a pointer to it.
     pub fn find(&self, tenant: &str, release: &str) -> Option<&ReleaseRecord> {
         let records = self.by_release.get(release)?;
         let rank = |record: &&ReleaseRecord| match &record.tenant_id {

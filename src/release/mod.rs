@@ -1,4 +1,5 @@
-//! Release records: the one immutable combination of model, prompt, tool schema and knowledge base that a release id names.
+//! Release records: the one immutable combination of model, prompt, tool schema and knowledge base
+//! that a release id names.
 
 mod changes;
 mod dimension;

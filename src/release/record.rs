@@ -90,7 +90,8 @@ pub struct ReleaseRecord {
     pub created_at: Option<Micros>,
     /// The code's commit.
     pub git_sha: Option<String>,
-    /// Model, prompt, tool schema, knowledge base: in the order of [`crate::release::dimension::DIMENSIONS`].
+    /// Model, prompt, tool schema, knowledge base: in the order of
+    /// [`crate::release::dimension::DIMENSIONS`].
     pub artifacts: [Option<ArtifactRef>; 4],
     /// The cases it was evaluated on.
     pub eval_set: Option<ArtifactRef>,
@@ -138,7 +139,8 @@ impl ReleaseRecord {
     /// Reads one record from a file that holds one (plain, or as `prod_pointer`).
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds something else than one record; every problem of the record at its path.
+    /// A file that cannot be read, or that holds something else than one record; every problem of
+    /// the record at its path.
     pub fn read(path: &Path) -> Result<Self> {
         let mut records = read_records(path)?;
         match (records.pop(), records.is_empty()) {
@@ -198,7 +200,8 @@ impl ReleaseRecord {
     }
 }
 
-/// Reads every record of a file (one object, an array, or one a line) or of the `.json`, `.jsonl` and `.ndjson` files of a folder.
+/// Reads every record of a file (one object, an array, or one a line) or of the `.json`, `.jsonl`
+/// and `.ndjson` files of a folder.
 ///
 /// # Errors
 /// A file that cannot be read or holds something else; two different records under one id.

@@ -41,7 +41,8 @@ pub struct ArtifactRef {
     /// When the artifact was made, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// What else the record says of it (`dict_version`, `chunker_version`, `max_tokens` ...): part of what is compared.
+    /// What else the record says of it (`dict_version`, `chunker_version`, `max_tokens` ...): part
+    /// of what is compared.
     #[serde(flatten)]
     pub attributes: Map<String, Value>,
 }
@@ -76,7 +77,8 @@ impl ArtifactRef {
         if self.mutable {
             return Some("the record says it is mutable, and it has no digest".into());
         }
-        // What stands behind a separator is the version; without one, any word of the name may say that it moves.
+        // What stands behind a separator is the version; without one, any word of the name may say
+        // that it moves.
         let parts: Vec<String> = self
             .reference
             .split(['@', ':', '=', '/', '#'])
@@ -105,7 +107,8 @@ impl ArtifactRef {
         None
     }
 
-    /// Whether both name the same artifact, as far as the records say; `None` where a digest differs under one name.
+    /// Whether both name the same artifact, as far as the records say; `None` where a digest
+    /// differs under one name.
     pub fn is_same(&self, other: &Self) -> Option<bool> {
         let same_ref = self.reference == other.reference;
         let same_attributes = self.attributes == other.attributes;

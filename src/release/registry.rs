@@ -63,7 +63,8 @@ impl Registry {
             .tenant_id
             .clone()
             .unwrap_or_else(|| DEFAULT_TENANT.to_owned());
-        // A record that names no tenant may be anybody's: it must not pass for a new one by leaving its tenant out.
+        // A record that names no tenant may be anybody's: it must not pass for a new one by leaving
+        // its tenant out.
         let elsewhere = self
             .releases
             .iter()

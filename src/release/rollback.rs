@@ -26,7 +26,8 @@ pub enum SignalKind {
     Latency,
 }
 
-/// What to do about a signal, first to last: a dimension to return, or what to do if it did not change.
+/// What to do about a signal, first to last: a dimension to return, or what to do if it did not
+/// change.
 type Actions = [(Option<Dimension>, &'static str); 2];
 
 impl SignalKind {
@@ -47,7 +48,7 @@ impl SignalKind {
         }
     }
 
-    /// The rollback matrix (SPEC section 6).
+    /// The rollback matrix.
     fn actions(self) -> Actions {
         match self {
             Self::Faithfulness => [
@@ -122,8 +123,8 @@ pub struct Rollback {
     pub steps: Vec<RollbackStep>,
 }
 
-/// What to return, one dimension at a time, first to last: by the matrix of SPEC section 6, knowledge base before prompt, only what has changed.
-/// When nothing of it helps, the whole release goes back.
+/// What to return, one dimension at a time, first to last: by the rollback matrix: knowledge base
+/// before prompt, only what has changed. When nothing of it helps, the whole release goes back.
 pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<Signal>) -> Rollback {
     let differences = changes(target, candidate);
     let mut steps: Vec<RollbackStep> = Vec::new();
@@ -193,7 +194,8 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
     }
 }
 
-/// What an analysis shows to be worse: guardrails that are violated, and rates whose interval (valid at every look) lies on the bad side of 0.
+/// What an analysis shows to be worse: guardrails that are violated, and rates whose interval
+/// (valid at every look) lies on the bad side of 0.
 pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
     // Which direction of a metric is good does not depend on how ratings are counted.
     let metrics = metric::built_in(BadRateOf::Rated);

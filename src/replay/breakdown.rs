@@ -15,7 +15,8 @@ const MAX_VALUES: usize = 1_000;
 /// Most cells of users: larger logs have bucket groups.
 const MAX_USER_CELLS: usize = 1 << 23;
 
-/// One thread's cells of a breakdown. A value takes the place of a window in the key: `value * n_windows + window`.
+/// One thread's cells of a breakdown. A value takes the place of a window in the key: `value *
+/// n_windows + window`.
 pub(super) struct BreakdownCells {
     by: BreakdownBy,
     n_windows: u32,
@@ -117,7 +118,8 @@ impl BreakdownCells {
         Ok(())
     }
 
-    /// Adds the threads' cells up. Values are numbered in the order of their names, whoever saw them first.
+    /// Adds the threads' cells up. Values are numbered in the order of their names, whoever saw
+    /// them first.
     ///
     /// # Errors
     /// A sum that overflows, or too many values.

@@ -1,4 +1,5 @@
-//! The inputs of a replay: the plan's context, the source files, and what all threads of a scan share.
+//! The inputs of a replay: the plan's context, the source files, and what all threads of a scan
+//! share.
 
 use std::path::Path;
 
@@ -101,7 +102,8 @@ pub fn open_traffic(
     }
 }
 
-/// Opens outcomes of logged requests. A shadow says which release answered; a late outcome need not.
+/// Opens outcomes of logged requests. A shadow says which release answered; a late outcome need
+/// not.
 ///
 /// # Errors
 /// A source without readable files or required columns.

@@ -167,8 +167,9 @@ impl Exposure {
     }
 }
 
-/// Distinct eligible users of a bucket group by the last window in which they came, whatever release answered: whoever came last in or
-/// after a window would have been exposed by any ratio that reached the group by then.
+/// Distinct eligible users of a bucket group by the last window in which they came, whatever
+/// release answered: whoever came last in or after a window would have been exposed by any ratio
+/// that reached the group by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivityRow {
     /// Index of the tenant.
@@ -232,7 +233,8 @@ impl Cells {
 pub struct Breakdown {
     /// By what.
     pub by: BreakdownBy,
-    /// The column's values, ascending; the empty text is what rows without a value have. None for users.
+    /// The column's values, ascending; the empty text is what rows without a value have. None for
+    /// users.
     pub values: Vec<String>,
     /// Cells, ascending by series, value, window and group.
     pub cells: Cells,
@@ -280,7 +282,8 @@ impl LatencyRow {
     }
 }
 
-/// Where every row of the log went: `n_rows` is the sum of the counts below it, up to `n_bad`, but for those that start with "of these".
+/// Where every row of the log went: `n_rows` is the sum of the counts below it, up to `n_bad`, but
+/// for those that start with "of these".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Rows read.
@@ -310,7 +313,8 @@ pub struct RowCounts {
     pub n_bad: u64,
     /// Of the rows in an arm: coloured with another layer than the layer table's.
     pub n_layer_differs: u64,
-    /// Of the rows in an arm: in the other release than their bucket and the ratio say (assignment profiles that can be recomputed).
+    /// Of the rows in an arm: in the other release than their bucket and the ratio say (assignment
+    /// profiles that can be recomputed).
     pub n_misassigned: u64,
     /// Of the rows in an arm: logged with another propensity than the plan's ratio.
     #[serde(default)]
@@ -412,7 +416,8 @@ pub struct Cube {
     pub counts_sessions: bool,
     /// Sums by tenant, layer, stage, release, window and bucket group.
     pub cells: Cells,
-    /// Sums of requests that both releases answered: what the log says under the baseline, the other answer under the candidate.
+    /// Sums of requests that both releases answered: what the log says under the baseline, the
+    /// other answer under the candidate.
     pub pairs: Cells,
     /// Cells by the values of declared columns, and by user where users are the clusters.
     pub breakdowns: Vec<Breakdown>,
@@ -441,8 +446,9 @@ impl Cube {
         Ok([numerator?, denominator?])
     }
 
-    /// Whether all rows of a window are old enough at `as_of` for outcomes that arrive up to `delay` after them. Cells keep what is known
-    /// of younger rows; only what has had its time is compared.
+    /// Whether all rows of a window are old enough at `as_of` for outcomes that arrive up to
+    /// `delay` after them. Cells keep what is known of younger rows; only what has had its time is
+    /// compared.
     pub fn is_mature(&self, window: u32, delay: Micros) -> bool {
         delay == 0 || self.start + (i64::from(window) + 1) * self.window + delay <= self.as_of
     }

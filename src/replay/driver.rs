@@ -17,8 +17,9 @@ use crate::replay::users::Users;
 use crate::replay::{breakdown, partition, user_store};
 use crate::scenario::plan::BreakdownBy;
 
-/// Scans logs once, on all threads, and reduces them to a cube, which it writes to a folder. Every sum is an integer, so the cube is the
-/// same however the files are split, however many threads there are, and whether the users fit in memory or not.
+/// Scans logs once, on all threads, and reduces them to a cube, which it writes to a folder. Every
+/// sum is an integer, so the cube is the same however the files are split, however many threads
+/// there are, and whether the users fit in memory or not.
 ///
 /// # Errors
 /// A log that cannot be read, a row that the scenario's policies refuse, or a sum that overflows.

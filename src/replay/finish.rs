@@ -1,5 +1,6 @@
-//! From the marks on users to distinct users: by stage, by first exposure, by last window. Runs of users in row order come from the
-//! scan, from partitions of it, and from earlier cubes; merged, they are the users of all of them together.
+//! From the marks on users to distinct users: by stage, by first exposure, by last window. Runs of
+//! users in row order come from the scan, from partitions of it, and from earlier cubes; merged,
+//! they are the users of all of them together.
 
 use std::convert::Infallible;
 use std::iter::Peekable;
@@ -38,7 +39,8 @@ pub(super) fn count_users(
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
     UsersWriter::write(path, |writer| {
         if is_alone {
-            // Nothing to merge with: chunks are counted and laid out on all threads, and written in order.
+            // Nothing to merge with: chunks are counted and laid out on all threads, and written in
+            // order.
             return parallel::map_in_order(
                 list.len().div_ceil(CHUNK),
                 |chunk| {

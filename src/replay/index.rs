@@ -8,12 +8,15 @@ use crate::replay::sum_table::AHEAD;
 
 /// No user has this row.
 pub(super) const UNKNOWN: u32 = u32::MAX;
-/// Slots a user: with one in four empty, a search looks at three slots or so, most often in one cache line.
+/// Slots a user: with one in four empty, a search looks at three slots or so, most often in one
+/// cache line.
 const SLOTS: (usize, usize) = (4, 3);
 
-/// An open-addressing table of rows by hash. A slot holds the row and, in the bits that rows do not need, the hash's low bits as a tag.
-/// A hash that was never inserted is taken for a user only if it meets an equal tag near its home: see [`Self::collision_probability`].
-/// That two users that were inserted are taken for each other cannot happen unseen: [`Self::insert`] reports equal tags.
+/// An open-addressing table of rows by hash. A slot holds the row and, in the bits that rows do not
+/// need, the hash's low bits as a tag. A hash that was never inserted is taken for a user only if
+/// it meets an equal tag near its home: see [`Self::collision_probability`]. That two users that
+/// were inserted are taken for each other cannot happen unseen: [`Self::insert`] reports equal
+/// tags.
 pub(super) struct Index {
     slots: Vec<AtomicU64>,
     /// Bits of a row, counted from 1.
@@ -22,7 +25,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Room for `n` users. `tag_bits` may be fewer than there is room for, to see collisions happen.
+    /// Room for `n` users. `tag_bits` may be fewer than there is room for, to see collisions
+    /// happen.
     pub(super) fn new(n: usize, tag_bits: u32) -> Self {
         let row_bits = usize::BITS - (n + 1).leading_zeros();
         let tag_bits = tag_bits.min(u64::BITS - row_bits);
@@ -44,12 +48,14 @@ impl Index {
         ((n * SLOTS.0).div_ceil(SLOTS.1) + 8) * 8
     }
 
-    /// Where the search for a hash starts: by its high bits, so that the low ones tell apart what starts at one place.
+    /// Where the search for a hash starts: by its high bits, so that the low ones tell apart what
+    /// starts at one place.
     fn home(&self, hash: u64) -> usize {
         ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// Inserts some users, each under `entry`'s hash and row, from any thread; hands rows whose tags cannot be told apart to `on_equal`.
+    /// Inserts some users, each under `entry`'s hash and row, from any thread; hands rows whose
+    /// tags cannot be told apart to `on_equal`.
     pub(super) fn insert<U>(
         &self,
         users: &[U],
@@ -107,8 +113,8 @@ impl Index {
         (row - 1) as u32
     }
 
-    /// An upper bound on how likely a user who is not in the table is taken for one who is: slots that a vain search looks at, about
-    /// eight and a half at this load, times the tag's chance.
+    /// An upper bound on how likely a user who is not in the table is taken for one who is: slots
+    /// that a vain search looks at, about eight and a half at this load, times the tag's chance.
     #[cfg(test)]
     fn collision_probability(&self) -> f64 {
         8.5 / (self.tag_mask as f64 + 1.0)

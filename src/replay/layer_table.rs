@@ -14,7 +14,8 @@ use crate::replay::index::UNKNOWN;
 use crate::replay::users::{User, UserKey, Users};
 use crate::scenario::Plan;
 
-/// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail twice.
+/// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail
+/// twice.
 pub(super) const MAX_SEEDS: u64 = 4;
 
 /// A layer table, read once: names of tenants, users of each stratum.
@@ -162,7 +163,8 @@ impl<'a> LayerTable<'a> {
     /// # Errors
     /// A table that is not one of this plan, or what `on_users` returns.
     pub(super) fn for_each(&self, tenants: &[String], seed: u64, on_users: &OnUsers<'_>) -> Result<()> {
-        // What has been handed over twice would be in an index twice, so row groups are read whole before any user of them goes on.
+        // What has been handed over twice would be in an index twice, so row groups are read whole
+        // before any user of them goes on.
         let odd = Mutex::new(Vec::new());
         parallel::fold_parts(
             self.table.parts.len(),

@@ -1,4 +1,5 @@
-//! Cubes of different files, merged to the cube of all of them: byte for byte what one scan of all the files gives.
+//! Cubes of different files, merged to the cube of all of them: byte for byte what one scan of all
+//! the files gives.
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -26,8 +27,8 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Reads the cube that a scan goes on from; `None` when there is none, or when its outcomes are not those of this scan: they could
-    /// belong to any row, so nothing of it can stay.
+    /// Reads the cube that a scan goes on from; `None` when there is none, or when its outcomes are
+    /// not those of this scan: they could belong to any row, so nothing of it can stay.
     ///
     /// # Errors
     /// A cube of another ramp, or of files that have changed since.
@@ -186,7 +187,8 @@ impl Earlier {
         }
     }
 
-    /// Adds what this cube holds to the state of a scan of the other files; returns the files of both.
+    /// Adds what this cube holds to the state of a scan of the other files; returns the files of
+    /// both.
     ///
     /// # Errors
     /// A sum that overflows.
@@ -329,7 +331,8 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     Ok(cube)
 }
 
-/// Refuses files with the same bytes: their rows would count twice. Without rows, they may be as many as they like.
+/// Refuses files with the same bytes: their rows would count twice. Without rows, they may be as
+/// many as they like.
 ///
 /// # Errors
 /// Two files with one digest.

@@ -1,5 +1,6 @@
-//! A join whose users do not fit in memory: users and turns are dealt into partitions by the user's hash, on disk, and partitions are
-//! joined one after the other. Sums are integers and users are merged by row, so the cube is the same to the last byte.
+//! A join whose users do not fit in memory: users and turns are dealt into partitions by the user's
+//! hash, on disk, and partitions are joined one after the other. Sums are integers and users are
+//! merged by row, so the cube is the same to the last byte.
 
 use rayon::prelude::*;
 use std::fs::File;
@@ -27,7 +28,8 @@ use crate::replay::users::{User, UserKey, Users};
 const MAX_PARTITIONS: usize = 256;
 /// Most files of turns that are open at a time.
 const MAX_FILES: usize = 512;
-/// Part of the memory that the users of one partition may take; sums and steps of turns need the rest.
+/// Part of the memory that the users of one partition may take; sums and steps of turns need the
+/// rest.
 const USERS_SHARE: u64 = 4;
 const KEY_BYTES: usize = 20;
 const ROW_BYTES: usize = 32;
@@ -47,13 +49,15 @@ pub(super) fn n_partitions(n_users: usize, user_bytes: usize, memory_limit: u64)
         .next_power_of_two()
 }
 
-/// Threads that deal into files of their own, as far as files go. A lane's turns are a stretch of the log, and its sums those of some
-/// windows; in one file for all, every lane would come to hold all sums.
+/// Threads that deal into files of their own, as far as files go. A lane's turns are a stretch of
+/// the log, and its sums those of some windows; in one file for all, every lane would come to hold
+/// all sums.
 fn n_lanes(n_partitions: usize) -> usize {
     rayon::current_num_threads().min(MAX_FILES / n_partitions).max(1)
 }
 
-/// Which partition a user is in. The hash is hashed once more: tags and homes of a partition's index use all its bits.
+/// Which partition a user is in. The hash is hashed once more: tags and homes of a partition's
+/// index use all its bits.
 fn partition_of(hash: u64, n: usize) -> usize {
     (hash::join(hash, 1) % n as u64) as usize
 }

@@ -57,7 +57,8 @@ pub(super) fn parts_of(
     parts
 }
 
-/// One thread's share of a scan, and of each part it met the reader, the file, its rows, and those after `as_of`.
+/// One thread's share of a scan, and of each part it met the reader, the file, its rows, and those
+/// after `as_of`.
 pub(super) type Share = (ReplayState, Vec<(usize, usize, [u64; 2])>);
 
 pub(super) fn scan_parts(

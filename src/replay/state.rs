@@ -23,7 +23,8 @@ use crate::stats::quantile::bin_of;
 
 /// Bins of one row of the latency histograms: an octave.
 const OCTAVE: u16 = 64;
-/// The largest difference between a logged propensity and the plan's ratio, millionths: half a basis point.
+/// The largest difference between a logged propensity and the plan's ratio, millionths: half a
+/// basis point.
 const PROPENSITY_TOLERANCE: i64 = 50;
 
 /// One thread's share of a scan.
@@ -94,8 +95,8 @@ impl ReplayState {
         }
     }
 
-    /// Counts a step's rows and keeps those that can be in an arm, before anything is known of their users. Returns the number of rows
-    /// after `as_of`.
+    /// Counts a step's rows and keeps those that can be in an arm, before anything is known of
+    /// their users. Returns the number of rows after `as_of`.
     pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &mut Turns, since: Since) -> u64 {
         let of_columns = self
             .breakdowns
@@ -401,7 +402,8 @@ impl ReplayState {
     }
 }
 
-/// Adds placed turns to their cells, row by row: a cell's sums lie side by side, and the columns of a step are in the cache.
+/// Adds placed turns to their cells, row by row: a cell's sums lie side by side, and the columns of
+/// a step are in the cache.
 #[inline(never)]
 fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns: &Turns) -> Result<()> {
     let width = sums.n_slots;

@@ -156,7 +156,8 @@ fn changed(path: &Path, found: &str) -> Error {
 const SCHEMA: &str = "sluice.cube/2";
 
 impl Cube {
-    /// Writes the cube's files into a folder in which its users and sessions are already; the document, which makes it a cube, last.
+    /// Writes the cube's files into a folder in which its users and sessions are already; the
+    /// document, which makes it a cube, last.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -223,8 +224,8 @@ impl Cube {
         Ok(cube)
     }
 
-    /// Reads the wanted measures of pairs, with rows of the cells and when users came last. What is not wanted is not among the cube's
-    /// measures.
+    /// Reads the wanted measures of pairs, with rows of the cells and when users came last. What is
+    /// not wanted is not among the cube's measures.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -234,7 +235,8 @@ impl Cube {
         })
     }
 
-    /// Reads a cube without users and latencies, as far as its measures are wanted; of the cells' measures only some.
+    /// Reads a cube without users and latencies, as far as its measures are wanted; of the cells'
+    /// measures only some.
     fn read_sums(
         folder: &Path,
         tables: &[&str],

@@ -1,4 +1,5 @@
-//! Where a row belongs: tenant, layer, stage and release as one number, and with window and bucket group as one key.
+//! Where a row belongs: tenant, layer, stage and release as one number, and with window and bucket
+//! group as one key.
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
@@ -107,7 +108,8 @@ impl Strata {
     /// Windows since the plan's start.
     #[inline]
     pub(super) fn window_at(&self, at: Micros) -> u32 {
-        // A product and a look at its neighbors take a fraction of a division; the product is off by at most one.
+        // A product and a look at its neighbors take a fraction of a division; the product is off
+        // by at most one.
         let since = at - self.start;
         let window = (since as f64 * self.windows_a_micro) as i64;
         let past = since - window * self.window;

@@ -6,8 +6,8 @@ use crate::base::memory::prefetch;
 pub(super) const AHEAD: usize = 32;
 const EMPTY: u32 = u32::MAX;
 
-/// Rows of `width` sums, at least one, each under a 64-bit key. Open addressing; a batch of keys is looked up while later ones are on their way to the
-/// cache.
+/// Rows of `width` sums, at least one, each under a 64-bit key. Open addressing; a batch of keys is
+/// looked up while later ones are on their way to the cache.
 pub(super) struct SumTable<T> {
     width: usize,
     /// Row of each slot.

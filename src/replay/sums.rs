@@ -4,8 +4,8 @@ use crate::base::error::Error;
 use crate::metric::{Reading, Sum};
 use crate::replay::cube::CubeMeasure;
 
-/// What cells add up, and where each sum comes from. Slot 0 counts rows. A count of known values is stored as the count of missing ones,
-/// because few columns miss any.
+/// What cells add up, and where each sum comes from. Slot 0 counts rows. A count of known values is
+/// stored as the count of missing ones, because few columns miss any.
 pub(super) struct Sums {
     pub(super) measures: Vec<CubeMeasure>,
     /// Measured columns and the slots of their sums.

@@ -1,4 +1,5 @@
-//! Outcomes of logged requests that come from elsewhere, found by trace: shadow answers of the candidate, and scores that came late.
+//! Outcomes of logged requests that come from elsewhere, found by trace: shadow answers of the
+//! candidate, and scores that came late.
 
 use arrow_array::Array;
 use hashbrown::HashMap;
@@ -40,7 +41,8 @@ pub(super) enum OnRepeat {
 }
 
 impl Traces {
-    /// Reads outcomes, of one release if it is given. The columns are those of `readers`, which are all the same.
+    /// Reads outcomes, of one release if it is given. The columns are those of `readers`, which are
+    /// all the same.
     ///
     /// # Errors
     /// A source that cannot be read, or a bad row under the policy `error`.

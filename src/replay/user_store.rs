@@ -39,7 +39,8 @@ impl UsersWriter<'_> {
         })
     }
 
-    /// Row groups end where rows of the layer table say, so that the bytes do not depend on where the users came from.
+    /// Row groups end where rows of the layer table say, so that the bytes do not depend on where
+    /// the users came from.
     pub(super) fn push(&mut self, user: &UserRow) -> Result<()> {
         if self
             .rows

@@ -1,4 +1,5 @@
-//! The users of a layer table while a log is scanned: found by hash, with what is known of each, and where each was seen.
+//! The users of a layer table while a log is scanned: found by hash, with what is known of each,
+//! and where each was seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +32,8 @@ pub(super) struct Users {
 
 /// What is known and seen of each user, in one cache line.
 enum Records {
-    /// Class and bucket, last window (16 bits), stages of the baseline, of the candidate (8 bits each).
+    /// Class and bucket, last window (16 bits), stages of the baseline, of the candidate (8 bits
+    /// each).
     Narrow(Vec<AtomicU64>),
     /// Class and bucket, stages of the baseline, of the candidate, last window.
     Wide(Vec<[AtomicU64; 4]>),
@@ -61,7 +63,8 @@ impl User {
 }
 
 impl Users {
-    /// Room for `n` users of so many strata, of layers with at most `n_stages` stages, over `n_windows` windows.
+    /// Room for `n` users of so many strata, of layers with at most `n_stages` stages, over
+    /// `n_windows` windows.
     pub(super) fn new(n: usize, n_strata: usize, n_stages: usize, n_windows: u32, tag_bits: u32) -> Self {
         let records = if Self::is_narrow(n_strata, n_stages, n_windows) {
             Records::Narrow(memory::table(n, || AtomicU64::new(0)))
@@ -90,7 +93,8 @@ impl Users {
             }
     }
 
-    /// The users of a partition, whose rows are not their indices; rows that look alike go to `alike`.
+    /// The users of a partition, whose rows are not their indices; rows that look alike go to
+    /// `alike`.
     pub(super) fn with_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
         self.index
             .insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| {
@@ -165,7 +169,8 @@ impl Users {
         }
     }
 
-    /// Takes over where an earlier scan saw a user; `false` if that was under another layer than the user's own, or there is no such row.
+    /// Takes over where an earlier scan saw a user; `false` if that was under another layer than
+    /// the user's own, or there is no such row.
     pub(super) fn take_over(&self, earlier: &UserRow) -> bool {
         if earlier.row as usize >= self.records.len() || self.user(earlier.row).stratum != earlier.stratum {
             return false;

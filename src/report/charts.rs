@@ -533,7 +533,8 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
         let now = analysis.as_of as f64;
         chart.draw_series([PathElement::new(vec![(now, -0.03), (now, 1.05)], INK.mix(0.4))])?;
         let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();
-        // A few layers stand apart where their ratios are the same; of many, each course is drawn once.
+        // A few layers stand apart where their ratios are the same; of many, each course is drawn
+        // once.
         let is_few = analysis.layers.len() <= NAMED;
         let mut courses = HashSet::new();
         for (idx, layer) in analysis.layers.iter().enumerate() {

@@ -6,7 +6,8 @@ use serde_json::Number;
 
 use crate::base::time::Micros;
 
-/// Points that a page draws at most; pages of hundreds of curves share them, so that no page grows beyond a few megabytes.
+/// Points that a page draws at most; pages of hundreds of curves share them, so that no page grows
+/// beyond a few megabytes.
 const POINTS: usize = 14_000;
 
 /// Points that each of `n` curves may have.
@@ -226,7 +227,8 @@ fn six_digits(value: f64) -> f64 {
     if rounded.is_finite() { rounded } else { value }
 }
 
-/// At most about `most` points: of each stretch the first, the last, the lowest and the highest, so that no peak is lost.
+/// At most about `most` points: of each stretch the first, the last, the lowest and the highest, so
+/// that no peak is lost.
 pub(super) fn thin(points: &[Point], most: usize) -> Vec<Point> {
     if points.len() <= most {
         return points.to_vec();

@@ -9,7 +9,8 @@ use crate::base::time;
 use crate::ramp::{OperationRow, Schedule};
 use crate::scenario::{Scenario, TagTest};
 
-/// Writes LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG, with the source document's fields, into a folder.
+/// Writes LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG, with the source document's
+/// fields, into a folder.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -75,7 +76,8 @@ pub(crate) fn write_entities(
     ];
     write_csv(&folder.join("release_plan.csv"), &fields, std::iter::once(row))?;
 
-    // Model, configuration and change log come with release records; the ids are all that a scenario says.
+    // Model, configuration and change log come with release records; the ids are all that a
+    // scenario says.
     let versions = [&plan.baseline, &plan.candidate].map(|id| {
         vec![
             id.clone(),

@@ -1,4 +1,5 @@
-//! The report as one self-contained page: no network, readable without a mouse and without scripts, and fit to print.
+//! The report as one self-contained page: no network, readable without a mouse and without scripts,
+//! and fit to print.
 
 use crate::base::error::Result;
 use crate::base::number::number;

@@ -20,7 +20,8 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("page.js")
 );
 
-/// The page so far: in which words, and whether its tables need a tenant column (their first one, then).
+/// The page so far: in which words, and whether its tables need a tenant column (their first one,
+/// then).
 pub(super) struct Page {
     pub(super) html: String,
     pub(super) several_tenants: bool,
@@ -44,7 +45,8 @@ impl Page {
             "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n",
             words.lang
         ));
-        // Only this very script and this very style, nothing from elsewhere, and no text that turns into markup.
+        // Only this very script and this very style, nothing from elsewhere, and no text that turns
+        // into markup.
         let policy = format!(
             "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
             source_hash(SCRIPT),
@@ -195,8 +197,8 @@ impl Page {
 
 pub(super) enum TableCell {
     Text(String),
-    /// A number, or text that begins with one; an interval alone is sorted by the column before it, its estimate. A column's first cell
-    /// decides how the column is set.
+    /// A number, or text that begins with one; an interval alone is sorted by the column before it,
+    /// its estimate. A column's first cell decides how the column is set.
     Number(String),
     /// Text that filters know by a key of its own.
     Keyed(String, String),

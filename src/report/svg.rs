@@ -102,8 +102,8 @@ pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>
 
 /// Makes a plot small, and takes its colors and its font from the page.
 ///
-/// Axes and grids are most of a plot's text: their lines become one path. Attributes that are the same
-/// everywhere stand once.
+/// Axes and grids are most of a plot's text: their lines become one path. Attributes that are the
+/// same everywhere stand once.
 pub(super) fn minify(svg: &str, (width, height): (u32, u32)) -> String {
     const LABELS: &str = " font-size=\"9.67\" fill=\"var(--ink)\"";
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");

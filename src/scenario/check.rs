@@ -1,4 +1,5 @@
-//! Checks a scenario file as it was written and makes a [`Scenario`] of it. All problems are collected.
+//! Checks a scenario file as it was written and makes a [`Scenario`] of it. All problems are
+//! collected.
 
 use std::path::Path;
 

@@ -273,7 +273,8 @@ impl Checker {
 }
 
 impl Plan {
-    /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with a margin that rolls back.
+    /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with
+    /// a margin that rolls back.
     pub fn first_margin(&self) -> Option<&Guardrail> {
         self.guardrails.iter().find(|guardrail| guardrail.bounds_harm())
     }

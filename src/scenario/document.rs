@@ -29,7 +29,8 @@ pub struct Scenario {
     pub qos: QosConfig,
     /// Every metric: the built-in ones, then the scenario's own.
     pub metrics: Vec<Metric>,
-    /// What the cube's cells are broken down by: declared columns, and the user where users are the clusters.
+    /// What the cube's cells are broken down by: declared columns, and the user where users are the
+    /// clusters.
     pub breakdowns: Vec<BreakdownBy>,
     /// What is simulated, if anything.
     pub simulation: Option<Simulation>,

@@ -13,7 +13,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Canonical column -> column in the file.
     pub columns: BTreeMap<String, String>,
-    /// Canonical column -> a fixed text for every row; `{row}` stands for the row's number in its file, from 0.
+    /// Canonical column -> a fixed text for every row; `{row}` stands for the row's number in its
+    /// file, from 0.
     pub constants: BTreeMap<String, String>,
 }
 

@@ -21,7 +21,8 @@ pub struct Plan {
     pub candidate: String,
     /// How production places users.
     pub profile: Profile,
-    /// Digest of the layer table that the plan started with, if it pins one: comparisons rest on the layers of that moment.
+    /// Digest of the layer table that the plan started with, if it pins one: comparisons rest on
+    /// the layers of that moment.
     pub layers_digest: Option<String>,
     /// Length of a cube window, microseconds.
     pub window: Micros,

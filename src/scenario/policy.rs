@@ -21,7 +21,8 @@ pub struct Guardrail {
 }
 
 impl Guardrail {
-    /// Whether it takes a layer back for a harm above a margin: then schedules can be made to keep it.
+    /// Whether it takes a layer back for a harm above a margin: then schedules can be made to keep
+    /// it.
     pub fn bounds_harm(&self) -> bool {
         self.action == Action::Rollback && !matches!(self.rule, GuardrailRule::MaxCount(_))
     }
@@ -77,7 +78,8 @@ pub struct Policy {
     pub srm_alpha: f64,
     /// Sample-ratio deviations below this share are called low impact.
     pub srm_min_deviation: f64,
-    /// Share of a stage's users who may be seen in both arms; more, and users are not placed by bucket.
+    /// Share of a stage's users who may be seen in both arms; more, and users are not placed by
+    /// bucket.
     pub max_crossover: f64,
     /// QoS below which a layer rolls back.
     pub qos_floor: f64,

@@ -43,7 +43,8 @@ const WORDS: &[&str] = &[
     "基因",
 ];
 
-/// The sensitive word that a column's name contains, if any: whole words for ASCII (`gender_code`, not `sextant`), any place for Chinese.
+/// The sensitive word that a column's name contains, if any: whole words for ASCII (`gender_code`,
+/// not `sextant`), any place for Chinese.
 pub fn sensitive_word(column: &str, more: &[String]) -> Option<String> {
     let lower = column.to_lowercase();
     let parts: Vec<&str> = lower

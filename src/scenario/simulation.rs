@@ -19,7 +19,8 @@ pub struct Simulation {
     pub decide_every: u32,
     /// Layers' sizes and traffic; in plan order, `None` where a cube must tell.
     pub layers: Vec<Option<WorldLayer>>,
-    /// Values of the metrics under the baseline; where several name one metric, the last that names the layer.
+    /// Values of the metrics under the baseline; where several name one metric, the last that names
+    /// the layer.
     pub rates: Vec<Rate>,
     /// Worlds.
     pub worlds: Vec<World>,
@@ -40,7 +41,8 @@ pub struct WorldLayer {
     pub turns_per_user_day: f64,
     /// Share of users who come at least once a week: how fast distinct users are seen.
     pub weekly_active: f64,
-    /// Traffic by hour of the week (UTC, from Monday on), around a mean of 1; empty for the same at all hours.
+    /// Traffic by hour of the week (UTC, from Monday on), around a mean of 1; empty for the same at
+    /// all hours.
     pub rhythm: Vec<f64>,
 }
 
@@ -88,7 +90,8 @@ pub struct World {
     pub effects: Vec<WorldEffect>,
     /// Share of users who take back their consent, a day.
     pub opt_out_per_day: f64,
-    /// Share of users who change their layer, a day, where layers are not frozen: they are seen in both releases.
+    /// Share of users who change their layer, a day, where layers are not frozen: they are seen in
+    /// both releases.
     pub drift_per_day: f64,
     /// Share of the candidate's users whose rows are lost.
     pub candidate_loss: f64,
@@ -135,7 +138,8 @@ impl Boundary {
             .map_or("pocock", |(name, _)| name)
     }
 
-    /// One-sided boundaries of gates with these informations (in any unit); `None` if they cannot be designed.
+    /// One-sided boundaries of gates with these informations (in any unit); `None` if they cannot
+    /// be designed.
     pub fn bounds(self, information: &[f64], alpha: f64) -> Option<Vec<Option<f64>>> {
         let spending = match self {
             Self::Pocock => Spending::Pocock,

@@ -20,8 +20,8 @@ pub struct Stage {
     pub ratio: Ratio,
 }
 
-/// The stages of a tenant's layer from the plan's start to `as_of`. Operations at or after `as_of` have not happened yet; an operation that
-/// does not change the ratio does not end a stage.
+/// The stages of a tenant's layer from the plan's start to `as_of`. Operations at or after `as_of`
+/// have not happened yet; an operation that does not change the ratio does not end a stage.
 pub fn stages_of(plan: &Plan, tenant: &str, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
     let mut stages = vec![Stage {
         start: plan.start,

@@ -44,7 +44,8 @@ pub struct BacktestLayer {
     pub requests_exposed: u64,
     /// The weakest ground that the evidence rests on; `None` if nobody ever had the candidate.
     pub basis: Option<Basis>,
-    /// From when on the log could not tell: the ratio asked for a candidate that nobody had. Nothing is decided from there on.
+    /// From when on the log could not tell: the ratio asked for a candidate that nobody had.
+    /// Nothing is decided from there on.
     pub refused_at: Option<String>,
 }
 
@@ -80,8 +81,9 @@ struct Walk<'a> {
     requests: u64,
 }
 
-/// Decides every `every` windows over the log of a cube. With `follows_log` the ratios are those that were in force and the verdicts are what
-/// the policy would have said; else its decisions are carried out, as far as the log can tell what would have been seen.
+/// Decides every `every` windows over the log of a cube. With `follows_log` the ratios are those
+/// that were in force and the verdicts are what the policy would have said; else its decisions are
+/// carried out, as far as the log can tell what would have been seen.
 ///
 /// # Errors
 /// A cube of another plan.

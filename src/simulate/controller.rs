@@ -1,5 +1,5 @@
-//! Ways to climb a ladder that people use or have published, to be compared with the plan's policy in the same worlds. They watch one
-//! metric: that of the first guardrail with a margin.
+//! Ways to climb a ladder that people use or have published, to be compared with the plan's policy
+//! in the same worlds. They watch one metric: that of the first guardrail with a margin.
 
 use crate::bucket::Ratio;
 use crate::ramp::exact::{RuinRisk, risk_of_ruin_step};
@@ -35,7 +35,8 @@ fn margin(model: &Model<'_>, layer: usize) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// What a controller does. `effect` is the metric's harm in this stage with its variance; `None` without a control.
+/// What a controller does. `effect` is the metric's harm in this stage with its variance; `None`
+/// without a control.
 pub(super) fn conclude<'a>(
     model: &Model<'_>,
     idx: usize,
@@ -69,7 +70,8 @@ pub(super) fn conclude<'a>(
     match controller {
         Controller::Policy | Controller::FixedTime => say(Verdict::Promote, next, None),
         Controller::Power => {
-            // N e (1 - e) >= sigma^2 (z_{1-a} + z_{1-b})^2 / MDE^2, which is to say that the error is small enough.
+            // N e (1 - e) >= sigma^2 (z_{1-a} + z_{1-b})^2 / MDE^2, which is to say that the error
+            // is small enough.
             if error > margin / (z + norm_isf(1.0 - POWER)) {
                 return hold("power");
             }
@@ -128,7 +130,8 @@ pub(super) fn conclude<'a>(
         Controller::GroupSequential => {
             let (score, information) = (progress.score + harm / v, progress.information + 1.0 / v);
             let n_looks = progress.n_looks + 1;
-            // The boundary that was planned for this gate; a gate that was not planned spends nothing.
+            // The boundary that was planned for this gate; a gate that was not planned spends
+            // nothing.
             let bound = model.gates[idx]
                 .get(progress.n_looks)
                 .copied()

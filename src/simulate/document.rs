@@ -49,7 +49,8 @@ pub struct PlanForecast {
     pub p_rollback: Chance,
     /// Some layer was rolled back though nothing was harmful; `None` in a harmful world.
     pub p_false_rollback: Option<Chance>,
-    /// Every layer reached the end of its ladder though something was harmful; `None` in a world without harm.
+    /// Every layer reached the end of its ladder though something was harmful; `None` in a world
+    /// without harm.
     pub p_missed: Option<Chance>,
     /// Every layer reached the end of its ladder, and none was rolled back.
     pub p_full: Chance,
@@ -69,9 +70,11 @@ pub struct PlanForecast {
     pub users_exposed: Quantity,
     /// Distinct users whom a coin per request would have exposed, on the same ratios.
     pub users_exposed_by_coin: Quantity,
-    /// Users whom the candidate had answered in the layers that were rolled back first, when they were.
+    /// Users whom the candidate had answered in the layers that were rolled back first, when they
+    /// were.
     pub users_at_rollback: Quantity,
-    /// Share of runs whose first rollback came after more of these than `policy.exposure_cap` allows; `None` without a cap.
+    /// Share of runs whose first rollback came after more of these than `policy.exposure_cap`
+    /// allows; `None` without a cap.
     pub p_over_exposure_cap: Option<Chance>,
     /// Requests that the candidate answered.
     pub requests_exposed: Quantity,
@@ -81,7 +84,8 @@ pub struct PlanForecast {
     pub cost: Option<Quantity>,
     /// Share of runs in which every layer was at the end of its ladder by then.
     pub full_by: Vec<FullBy>,
-    /// How likely harm (money if it has a cost, else the first guardrail's units) exceeds an amount.
+    /// How likely harm (money if it has a cost, else the first guardrail's units) exceeds an
+    /// amount.
     pub exceedance: Vec<Exceedance>,
     /// Per layer.
     pub layers: Vec<LayerForecast>,
@@ -114,7 +118,8 @@ pub struct Finding {
 pub struct Chance {
     /// The share.
     pub p: f64,
-    /// Its standard error, `sqrt(p (1 - p) / n)`; 0 where no run or every run has it: then the interval tells.
+    /// Its standard error, `sqrt(p (1 - p) / n)`; 0 where no run or every run has it: then the
+    /// interval tells.
     pub mc_error: f64,
     /// Wilson's 95 % interval.
     #[serde(flatten)]
@@ -244,13 +249,15 @@ pub struct LayerOptimum {
     pub layer: String,
     /// Schedules of the grid.
     pub n_schedules: usize,
-    /// Of these, how many were evaluated exactly: bounds told of the others that they are no better.
+    /// Of these, how many were evaluated exactly: bounds told of the others that they are no
+    /// better.
     pub n_evaluated: usize,
     /// The fastest that does; `None` if none does.
     pub chosen: Option<Candidate>,
     /// Why this one, or what is in the way.
     pub why: String,
-    /// Time against harm: no schedule is both faster and less harmful. All keep the bounds on errors.
+    /// Time against harm: no schedule is both faster and less harmful. All keep the bounds on
+    /// errors.
     pub front: Vec<Candidate>,
     /// The fastest ones, run with those who would decide.
     pub finalists: Vec<Finalist>,
@@ -300,14 +307,16 @@ pub struct Finalist {
     pub p_false_rollback: Chance,
     /// Ratio 1 was reached with a harm of `mde`.
     pub p_missed: Chance,
-    /// Neither rolled back nor at ratio 1 within three times the schedule's length, without any effect.
+    /// Neither rolled back nor at ratio 1 within three times the schedule's length, without any
+    /// effect.
     pub p_never_finishes: Chance,
     /// Hours to ratio 1 without any effect.
     pub hours_to_full: Quantity,
 }
 
 impl LayerOptimum {
-    /// The schedules that are worth running: the fastest that keep every bound, else the fastest of the front.
+    /// The schedules that are worth running: the fastest that keep every bound, else the fastest of
+    /// the front.
     pub(super) fn front_or_chosen(&self) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = self.chosen.iter().cloned().collect();
         best.extend(

@@ -1,4 +1,5 @@
-//! What became of many runs: probabilities, times, exposure and harm, each with its Monte Carlo error.
+//! What became of many runs: probabilities, times, exposure and harm, each with its Monte Carlo
+//! error.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -24,13 +25,14 @@ const FAN_POINTS: usize = 60;
 /// Points of an exceedance curve.
 const EXCEEDANCE_POINTS: usize = 21;
 
-/// Runs every plan in every world. The same seed gives the same numbers on any number of threads, and all plans meet the same luck.
+/// Runs every plan in every world. The same seed gives the same numbers on any number of threads,
+/// and all plans meet the same luck.
 ///
 /// # Errors
 /// A scenario without `[simulate]` or worlds, or one that leaves open what no analysis tells.
 ///
 /// # References
-/// SPEC section 3.
+/// `docs/METHODS.md#simulation`.
 pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Progress) -> Result<Forecast> {
     let simulation = simulation(scenario)?;
     let baseline_inputs = BaselineInputs::new(scenario, simulation, measured)?;
@@ -71,7 +73,8 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
     })
 }
 
-/// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that are longer than the horizon.
+/// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that
+/// are longer than the horizon.
 pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs) -> Vec<Finding> {
     let n_users: f64 = baseline_inputs.layers.iter().map(|layer| layer.n_users).sum();
     let mut findings = Vec::new();
@@ -123,7 +126,8 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
     findings
 }
 
-/// Days until each layer can be at the end of its ladder: its dwells, and those of the layers before it.
+/// Days until each layer can be at the end of its ladder: its dwells, and those of the layers
+/// before it.
 fn shortest_days(plan: &Plan) -> Vec<f64> {
     let mut days = vec![0.0; plan.layers.len()];
     // As often as there are layers: then the longest chain is through.

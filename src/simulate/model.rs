@@ -1,4 +1,5 @@
-//! A plan in a world, made ready to run: every expectation that does not depend on chance is computed once.
+//! A plan in a world, made ready to run: every expectation that does not depend on chance is
+//! computed once.
 
 use crate::analysis;
 use crate::analysis::{Analysis, AnalysisOptions};
@@ -34,7 +35,8 @@ pub(super) struct MetricModel {
     pub(super) share: f64,
     /// Windows until outcomes are known.
     pub(super) delay: u32,
-    /// Variance of the mixture that its anytime intervals rest on, and the variance it is tuned for.
+    /// Variance of the mixture that its anytime intervals rest on, and the variance it is tuned
+    /// for.
     pub(super) tau2: f64,
     pub(super) v_star: f64,
     /// Money a unit of harm costs.
@@ -59,8 +61,9 @@ pub(super) struct LayerModel {
 }
 
 impl LayerModel {
-    /// What users' differences weigh in the variance of an arm's ratio with `r` rows: pairs of rows of one user, over all pairs. Of
-    /// `N_arm` users each has `V ~ Poisson(t)` visits of m turns, so that is `1 / N_arm + share (m - 1) / r`.
+    /// What users' differences weigh in the variance of an arm's ratio with `r` rows: pairs of rows
+    /// of one user, over all pairs. Of `N_arm` users each has `V ~ Poisson(t)` visits of m turns,
+    /// so that is `1 / N_arm + share (m - 1) / r`.
     pub(super) fn together(&self, metric_model: &MetricModel, r: f64, share: f64) -> f64 {
         1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(metric_model) / r
     }
@@ -230,7 +233,8 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
     })
 }
 
-/// A metric under the baseline in a log: its value, and how much users differ, from the stage with most rows.
+/// A metric under the baseline in a log: its value, and how much users differ, from the stage with
+/// most rows.
 fn measure_rate(
     analysis: &Analysis,
     layer: &WorldLayer,
@@ -464,7 +468,8 @@ impl Measured {
     }
 }
 
-/// Traffic by hour of the week around a mean of 1: by the hour itself where the log has a whole week, else by the hour of the day.
+/// Traffic by hour of the week around a mean of 1: by the hour itself where the log has a whole
+/// week, else by the hour of the day.
 fn rhythm(rows: &[f64], windows: &[f64]) -> Vec<f64> {
     let is_whole = windows.iter().all(|n| *n > 0.0);
     let rate = |hour: usize| {
@@ -537,8 +542,8 @@ pub(crate) fn primary_metric_model(model: &Model<'_>) -> usize {
         .unwrap_or(0)
 }
 
-/// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected; as users come back, information goes
-/// with users.
+/// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected;
+/// as users come back, information goes with users.
 pub(crate) fn gates(
     layer: &Layer,
     activity: f64,

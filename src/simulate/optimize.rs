@@ -1,5 +1,5 @@
-//! The fastest ladder that keeps its promises: every ladder of a grid, every dwell and every boundary, evaluated exactly; the best ones run
-//! again with the policies that would decide.
+//! The fastest ladder that keeps its promises: every ladder of a grid, every dwell and every
+//! boundary, evaluated exactly; the best ones run again with the policies that would decide.
 
 use rayon::prelude::*;
 use std::sync::OnceLock;
@@ -44,7 +44,8 @@ impl Target<'_> {
         let windows = dwell_hours * HOUR as f64 / self.window as f64;
         let users = self.model.n_users * -(-self.model.activity * windows).exp_m1();
         let rows = self.model.turns * windows * metric_model.share / users;
-        // A rare event that becomes less rare is also less certain: the larger variance of both worlds keeps the promise on misses.
+        // A rare event that becomes less rare is also less certain: the larger variance of both
+        // worlds keeps the promise on misses.
         let harmed = if metric_model.better == Better::Lower {
             metric_model.baseline + self.mde
         } else {
@@ -87,10 +88,11 @@ impl Target<'_> {
 /// Searches the grid for each layer, exactly; runs the best again.
 ///
 /// # Errors
-/// A scenario without `[simulate]`, without a guardrail with a margin, or one that leaves open what no analysis tells.
+/// A scenario without `[simulate]`, without a guardrail with a margin, or one that leaves open what
+/// no analysis tells.
 ///
 /// # References
-/// METHODS section 8.
+/// `docs/METHODS.md#optimal-schedules`.
 pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Optimum> {
     let simulation = simulation(scenario)?;
     let baseline_inputs = BaselineInputs::new(scenario, simulation, measured)?;
@@ -209,7 +211,8 @@ fn ladders() -> Vec<Vec<f64>> {
 
 const BOUNDARIES: [Boundary; 3] = [Boundary::Pocock, Boundary::ObrienFleming, Boundary::Bonferroni];
 
-/// Bounds of a ladder's gates. They depend on fractions of information alone, so one design serves every dwell.
+/// Bounds of a ladder's gates. They depend on fractions of information alone, so one design serves
+/// every dwell.
 fn bounds_of(ladder: &[f64], boundary: Boundary, alpha: f64) -> Option<Vec<Option<f64>>> {
     let information: Vec<f64> = ladder
         .iter()
@@ -221,7 +224,8 @@ fn bounds_of(ladder: &[f64], boundary: Boundary, alpha: f64) -> Option<Vec<Optio
     boundary.bounds(&information, alpha)
 }
 
-/// Every ladder of the grid with every boundary; designs are made when they are first wanted, and serve all layers and dwells.
+/// Every ladder of the grid with every boundary; designs are made when they are first wanted, and
+/// serve all layers and dwells.
 struct Grid {
     ladders: Vec<Vec<f64>>,
     alpha: f64,
@@ -284,7 +288,8 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     let mut front: Vec<Candidate> = Vec::new();
     let mut rest = schedules.iter();
     loop {
-        // Whatever is slower than the front must harm less to be of interest; a bound that needs no integral says whether it can.
+        // Whatever is slower than the front must harm less to be of interest; a bound that needs no
+        // integral says whether it can.
         let least = front.last().map_or(f64::INFINITY, |last| last.expected_harm);
         let promises = |[l, b, d]: &[usize; 3]| {
             DWELLS[*d] >= budget.min_dwell_hours
@@ -368,8 +373,8 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     }
 }
 
-/// Whether a schedule can keep the bound on misses, and harm less than `least`: from the most powerful test there is, and from each gate by
-/// itself.
+/// Whether a schedule can keep the bound on misses, and harm less than `least`: from the most
+/// powerful test there is, and from each gate by itself.
 fn may_be_better<'a>(
     target: &Target<'_>,
     budget: &Budget,
@@ -420,7 +425,8 @@ fn evaluate(
         .map(|bound| bound.unwrap_or(f64::INFINITY))
         .collect();
     let bad = ramp.outcome(&c, -target.mde).ok()?;
-    // What spends its error by design spends all of it, or as much as its gates reach; what does not is looked up.
+    // What spends its error by design spends all of it, or as much as its gates reach; what does
+    // not is looked up.
     let good = ramp.outcome(&c, 0.0).ok()?;
     let (mut reached, mut expected_harm, mut so_far, mut over) = (1.0, 0.0, 0.0, 0.0);
     for (share, stop) in ladder.iter().zip(&bad.stop_probability) {
@@ -452,8 +458,9 @@ fn evaluate(
     })
 }
 
-/// Runs schedules of one layer under the exact boundary's controller and under the plan's own policy, without an effect and with the harm
-/// that must not be missed. Other layers stay closed: each layer's promise is its own.
+/// Runs schedules of one layer under the exact boundary's controller and under the plan's own
+/// policy, without an effect and with the harm that must not be missed. Other layers stay closed:
+/// each layer's promise is its own.
 pub(super) fn finalists(
     scenario: &Scenario,
     simulation: &Simulation,

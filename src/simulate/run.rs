@@ -74,7 +74,8 @@ struct Sums {
     /// Numerator and denominator.
     x: f64,
     r: f64,
-    /// How far the mean of the arm's users' own values lies from that of all users; drawn when the stage begins.
+    /// How far the mean of the arm's users' own values lies from that of all users; drawn when the
+    /// stage begins.
     own: f64,
 }
 
@@ -626,7 +627,8 @@ fn arm_estimate(
     })
 }
 
-/// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit brings other rows of the same user.
+/// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit
+/// brings other rows of the same user.
 fn draw(
     rng: &mut ChaCha8Rng,
     metric_model: &MetricModel,

@@ -37,7 +37,7 @@ pub struct Fit {
 /// Fewer cells than columns, or columns that cannot be told apart: [`Reason::Aliased`].
 ///
 /// # References
-/// METHODS section 11.
+/// `docs/METHODS.md#attribution-and-late-outcomes`.
 pub fn fit(cells: &[FactorCell]) -> Result<Fit, Reason> {
     let p = cells.first().ok_or(Reason::NoData)?.design.len();
     if cells.len() < p
@@ -77,7 +77,8 @@ pub fn fit(cells: &[FactorCell]) -> Result<Fit, Reason> {
     })
 }
 
-/// Pairs of columns that are the same in every cell: what cannot be told apart, by name of their places.
+/// Pairs of columns that are the same in every cell: what cannot be told apart, by name of their
+/// places.
 pub fn aliases(cells: &[FactorCell]) -> Vec<(usize, usize)> {
     let p = cells.first().map_or(0, |cell| cell.design.len());
     let same = |i: usize, j: usize| cells.iter().all(|cell| cell.design[i] == cell.design[j]);
@@ -133,14 +134,14 @@ pub struct Attribution {
     pub fit: Fit,
 }
 
-/// Which dimension did it: effects of single changes add up, as far as the misfit `q` allows. The first release is the baseline, the last
-/// the one to be explained.
+/// Which dimension did it: effects of single changes add up, as far as the misfit `q` allows. The
+/// first release is the baseline, the last the one to be explained.
 ///
 /// # Errors
 /// Fewer releases than effects; or changes that always came together: [`together`] names them.
 ///
 /// # References
-/// METHODS section 11.
+/// `docs/METHODS.md#attribution-and-late-outcomes`.
 pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
     let (changes, cells) = design(releases).ok_or(Reason::NoData)?;
     let fit = fit(&cells)?;
@@ -196,7 +197,8 @@ pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
     })
 }
 
-/// Changes that came together in every release, as pairs of dimension and reference: nothing tells them apart.
+/// Changes that came together in every release, as pairs of dimension and reference: nothing tells
+/// them apart.
 pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
     let Some((changes, cells)) = design(releases) else {
         return Vec::new();
@@ -211,7 +213,8 @@ pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
 /// A dimension, and what it refers to.
 type Reference = (usize, String);
 
-/// The references that differ from the first release's, by dimension, and the cells of an intercept and one indicator for each.
+/// The references that differ from the first release's, by dimension, and the cells of an intercept
+/// and one indicator for each.
 fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<FactorCell>)> {
     let first = releases.first()?;
     let mut changes: Vec<(usize, String)> = releases
@@ -237,7 +240,8 @@ fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<FactorCell>)> {
     Some((changes, cells))
 }
 
-/// The inverse of a symmetric positive matrix by Gauss and Jordan, scaled to a unit diagonal; `None` if it is singular.
+/// The inverse of a symmetric positive matrix by Gauss and Jordan, scaled to a unit diagonal;
+/// `None` if it is singular.
 fn inverse(matrix: &[f64], p: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..p).map(|i| matrix[i * p + i].sqrt()).collect();
     if scale.contains(&0.0) {

@@ -12,13 +12,14 @@ use crate::stats::known::{Interval, Reason};
 /// Replicates of an interval.
 pub const REPLICATES: usize = 1_000;
 
-/// The percentile interval of `theta(sums)` with Poisson(1) weights on clusters. The same seed gives the same interval.
+/// The percentile interval of `theta(sums)` with Poisson(1) weights on clusters. The same seed
+/// gives the same interval.
 ///
 /// # Errors
 /// When fewer than nine in ten replicates have a value.
 ///
 /// # References
-/// METHODS section 1; Chamandy et al. (2012).
+/// `docs/METHODS.md#the-calculator`; Chamandy et al. (2012).
 pub fn percentile(
     clusters: &Clusters,
     theta: impl Fn(&[f64]) -> Option<f64>,
@@ -53,7 +54,8 @@ pub fn percentile(
     })
 }
 
-/// Draws of a statistic with replacement, and what the whole sample and the samples without one row say.
+/// Draws of a statistic with replacement, and what the whole sample and the samples without one row
+/// say.
 pub struct Resampled {
     /// The statistic of the sample.
     pub estimate: f64,
@@ -150,8 +152,9 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 11;
 
-/// Sums of two columns over as many rows as there are, drawn with replacement. How many are drawn from each block of rows is binomial, and
-/// within a block every row is as likely: the law is that of drawing rows one by one, but memory is read in order.
+/// Sums of two columns over as many rows as there are, drawn with replacement. How many are drawn
+/// from each block of rows is binomial, and within a block every row is as likely: the law is that
+/// of drawing rows one by one, but memory is read in order.
 fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
     let (mut left, mut rows_left) = (x.len() as u64, x.len());
     let mut sums = [0.0; 2];

@@ -1,4 +1,5 @@
-//! Boundaries of confidence sequences that hold at every moment of intrinsic time, and their mixtures.
+//! Boundaries of confidence sequences that hold at every moment of intrinsic time, and their
+//! mixtures.
 
 use statrs::function::gamma::{checked_gamma_lr, checked_gamma_ur};
 
@@ -56,10 +57,11 @@ pub enum Family {
 }
 
 impl Family {
-    /// `ln` of the mixture at a sum `s` and intrinsic time `v`; at most `1 / alpha` at all times with probability `1 - alpha`.
+    /// `ln` of the mixture at a sum `s` and intrinsic time `v`; at most `1 / alpha` at all times
+    /// with probability `1 - alpha`.
     ///
     /// # References
-    /// METHODS section 4; Howard, Ramdas, McAuliffe & Sekhon (2021).
+    /// `docs/METHODS.md#confidence-sequences`; Howard, Ramdas, McAuliffe & Sekhon (2021).
     pub fn ln_mixture(self, s: f64, v: f64, tuning: Tuning) -> f64 {
         let rho = tuning.rho();
         match self {
@@ -135,7 +137,8 @@ impl Family {
 /// `ln` of the gamma-exponential mixture of precision `rho`, for sub-exponential sums of scale `c`.
 ///
 /// # References
-/// METHODS section 4; Howard, Ramdas, McAuliffe & Sekhon (2021), proposition 9.
+/// `docs/METHODS.md#confidence-sequences`; Howard, Ramdas, McAuliffe & Sekhon (2021), proposition
+/// 9.
 pub fn ln_gamma_mixture(s: f64, v: f64, c: f64, rho: f64) -> f64 {
     let square = c * c;
     let (prior, shape) = (rho / square, (v + rho) / square);

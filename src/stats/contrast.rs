@@ -49,10 +49,11 @@ pub struct TestPlan {
     pub alpha: f64,
 }
 
-/// Compares two independent estimates: variances add, degrees of freedom combine by Welch-Satterthwaite.
+/// Compares two independent estimates: variances add, degrees of freedom combine by
+/// Welch-Satterthwaite.
 ///
 /// # References
-/// METHODS section 1; Welch (1947).
+/// `docs/METHODS.md#the-calculator`; Welch (1947).
 pub fn independent(control: Estimate, treatment: Estimate, plan: TestPlan) -> Contrast {
     let ln_df = welch_df(
         (treatment.std_error / treatment.estimate).powi(2),
@@ -113,7 +114,8 @@ pub fn with_error(
     }
 }
 
-/// Relative effect by the delta method, `var = v1 / R0^2 + R1^2 v0 / R0^4`, and on the log scale, where degrees of freedom are others.
+/// Relative effect by the delta method, `var = v1 / R0^2 + R1^2 v0 / R0^4`, and on the log scale,
+/// where degrees of freedom are others.
 fn relative(
     control: Estimate,
     treatment: Estimate,

@@ -1,4 +1,5 @@
-//! Treatment minus control: the standard error, interval and p-value that effects and contrasts share.
+//! Treatment minus control: the standard error, interval and p-value that effects and contrasts
+//! share.
 
 use crate::stats::dist::t_isf;
 use crate::stats::known::Interval;
@@ -90,8 +91,8 @@ pub(super) fn independent_variance(control: Estimate, treatment: Estimate) -> f6
     treatment.variance() + control.variance()
 }
 
-/// Welch-Satterthwaite degrees of freedom of a sum of two variances. Without any variance, the smaller
-/// of both degrees of freedom.
+/// Welch-Satterthwaite degrees of freedom of a sum of two variances. Without any variance, the
+/// smaller of both degrees of freedom.
 pub(super) fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
     // Shares of the sum, whose squares cannot overflow.
     let share = v1 / (v1 + v0);
@@ -102,8 +103,8 @@ pub(super) fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
     }
 }
 
-/// The degrees of freedom of [`welch_df`], in the order of operations that analysis documents were made
-/// with. The last bits of the two functions differ.
+/// The degrees of freedom of [`welch_df`], in the order of operations that analysis documents were
+/// made with. The last bits of the two functions differ.
 pub(super) fn welch_df_by_squares(control: Estimate, treatment: Estimate) -> f64 {
     let (v1, v0) = (treatment.variance(), control.variance());
     let v = v1 + v0;

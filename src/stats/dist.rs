@@ -1,5 +1,6 @@
-//! Tails and quantiles of the normal, t and chi-square distributions. Upper tails are computed as tails, never as `1 - cdf`; their
-//! logarithms hold where the tails themselves are below the smallest double.
+//! Tails and quantiles of the normal, t and chi-square distributions. Upper tails are computed as
+//! tails, never as `1 - cdf`; their logarithms hold where the tails themselves are below the
+//! smallest double.
 
 use statrs::function::gamma::checked_gamma_ur;
 use std::f64::consts::{PI, SQRT_2};
@@ -33,7 +34,8 @@ pub fn norm_pdf(z: f64) -> f64 {
 /// The z with P(Z > z) = p, for 0 < p < 1.
 ///
 /// # References
-/// Wichura (1988), algorithm AS 241, good to 1e-16; far out one step of Newton on the log tail follows.
+/// Wichura (1988), algorithm AS 241, good to 1e-16; far out one step of Newton on the log tail
+/// follows.
 pub fn norm_isf(p: f64) -> f64 {
     let q = 0.5 - p;
     if q.abs() <= 0.425 {
@@ -129,11 +131,13 @@ fn ratio([numerator, denominator]: &Rational, x: f64) -> f64 {
     sum(numerator) / sum(denominator)
 }
 
-/// P(T > t) of Student's t with `df` degrees of freedom: half the incomplete beta function `I_x(df/2, 1/2)` at `x = df / (df + t^2)`.
-/// Infinitely many degrees of freedom are the normal distribution.
+/// P(T > t) of Student's t with `df` degrees of freedom: half the incomplete beta function
+/// `I_x(df/2, 1/2)` at `x = df / (df + t^2)`. Infinitely many degrees of freedom are the normal
+/// distribution.
 ///
-/// Written out because statrs's `beta_reg` takes the factor in front of the continued fraction from differences of `ln_gamma`, which
-/// leaves relative errors of 3e-10 at a million degrees of freedom.
+/// Written out because statrs's `beta_reg` takes the factor in front of the continued fraction from
+/// differences of `ln_gamma`, which leaves relative errors of 3e-10 at a million degrees of
+/// freedom.
 pub fn t_sf(t: f64, df: f64) -> f64 {
     if df == f64::INFINITY {
         return norm_sf(t);
@@ -212,7 +216,8 @@ pub fn t_isf(p: f64, df: f64) -> f64 {
     let norm = gamma_half_ratio(0.5 * df) / (df * PI).sqrt();
     let density = |t: f64| norm * (-0.5 * (df + 1.0) * (t * t / df).ln_1p()).exp();
     let z = norm_isf(p);
-    // Cornish-Fisher (Abramowitz & Stegun 26.7.5): close enough for one step of Newton wherever clusters are not few.
+    // Cornish-Fisher (Abramowitz & Stegun 26.7.5): close enough for one step of Newton wherever
+    // clusters are not few.
     let (z2, i) = (z * z, 1.0 / df);
     let series = [
         (z2 + 1.0) / 4.0,
@@ -239,7 +244,8 @@ pub fn ln_chi2_sf(x: f64, df: f64) -> f64 {
     if sf > TINY_TAIL || x <= 0.0 {
         return sf.ln();
     }
-    // Gamma(a, x) = exp(-x) x^a / (x + 1 - a - 1 (1 - a) / (x + 3 - a - ...)), by the fraction from far out.
+    // Gamma(a, x) = exp(-x) x^a / (x + 1 - a - 1 (1 - a) / (x + 3 - a - ...)), by the fraction from
+    // far out.
     let (a, half) = (0.5 * df, 0.5 * x);
     let tail = (1..400).rev().fold(half + 801.0 - a, |tail, k| {
         let k = f64::from(k);
@@ -252,7 +258,8 @@ pub fn ln_chi2_sf(x: f64, df: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Relative tolerance. The t distribution at a million degrees of freedom sets it; everything else is good to 1e-13.
+    /// Relative tolerance. The t distribution at a million degrees of freedom sets it; everything
+    /// else is good to 1e-13.
     const REL: f64 = 1e-10;
 
     fn close(found: f64, expected: f64) {
@@ -313,7 +320,8 @@ mod tests {
             .filter(|vector| vector["family"] == "special_fn")
         {
             let (inputs, out) = (&vector["inputs"], &vector["expected"]);
-            // The reference's own incomplete beta function loses digits far out: 2e-9 (see the values above, which do not).
+            // The reference's own incomplete beta function loses digits far out: 2e-9 (see the
+            // values above, which do not).
             let is_far_t = vector["id"].as_str().unwrap().starts_with("sf-t-");
             let rel = if is_far_t {
                 5e-9

@@ -8,8 +8,9 @@ use crate::stats::known::{Interval, Reason};
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{proportion, ratio, sequential};
 
-/// Events (or non-events) in an arm, as many as independent rows would need to be as uncertain, below which a proportion is too rare for
-/// the usual interval. Counted events would not do: a thousand of one user are one.
+/// Events (or non-events) in an arm, as many as independent rows would need to be as uncertain,
+/// below which a proportion is too rare for the usual interval. Counted events would not do: a
+/// thousand of one user are one.
 pub const FEW_EVENTS: f64 = 20.0;
 
 /// How an effect's interval was made.
@@ -46,7 +47,8 @@ pub struct Effect {
     pub anytime: Interval,
     /// Always-valid p-value.
     pub anytime_p_value: f64,
-    /// `treatment / control - 1` with its interval for one planned look; `None` if the control may be 0.
+    /// `treatment / control - 1` with its interval for one planned look; `None` if the control may
+    /// be 0.
     pub relative: Option<Relative>,
     /// How the intervals were made.
     pub method: EffectMethod,
@@ -71,10 +73,11 @@ pub struct IntervalSpec {
     pub v_star: f64,
 }
 
-/// `treatment - control` for arms with disjoint clusters: variances add, degrees of freedom combine by Welch-Satterthwaite.
+/// `treatment - control` for arms with disjoint clusters: variances add, degrees of freedom combine
+/// by Welch-Satterthwaite.
 ///
 /// # References
-/// METHODS section 1.
+/// `docs/METHODS.md#effects`.
 pub fn difference(
     control: Estimate,
     treatment: Estimate,
@@ -106,7 +109,8 @@ pub fn difference(
     }
 }
 
-/// Newcombe's intervals on effective sample sizes: for one look, and for every look; and the variance that the first comes to.
+/// Newcombe's intervals on effective sample sizes: for one look, and for every look; and the
+/// variance that the first comes to.
 fn newcombe_anytime(
     r0: &RatioEstimate,
     r1: &RatioEstimate,
@@ -118,7 +122,8 @@ fn newcombe_anytime(
     let (p0, p1) = (r0.estimate, r1.estimate);
     let z = t_isf(0.5 * levels.alpha, df);
     let ci = proportion::newcombe(p1, n1, p0, n0, z);
-    // Without events the clusters show no spread; the interval itself says how uncertain the difference is.
+    // Without events the clusters show no spread; the interval itself says how uncertain the
+    // difference is.
     let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
     (
         ci,
@@ -136,8 +141,9 @@ fn newcombe_anytime(
 /// Standard errors from 0 within which a control's ratio is too skewed for the delta method.
 const FIELLER_WITHIN: f64 = 5.0;
 
-/// Delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`; Fieller's interval where the control is within 5 standard errors of 0: the ratios
-/// `x` for which `(R1 - x R0)^2 <= t^2 (v1 + x^2 v0)`. `None` if the control's own interval contains 0.
+/// Delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`; Fieller's interval where the control is within
+/// 5 standard errors of 0: the ratios `x` for which `(R1 - x R0)^2 <= t^2 (v1 + x^2 v0)`. `None` if
+/// the control's own interval contains 0.
 fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Option<Relative> {
     let r0 = control.estimate;
     if Interval::around(r0, t_isf(0.5 * alpha, control.df) * control.std_error).contains_zero() {
@@ -170,8 +176,9 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
 
 /// The difference of a metric between arms given as clusters `(numerator, denominator)`.
 ///
-/// Proportions with few events or non-events in an arm ([`FEW_EVENTS`]) get Newcombe's interval on the effective sample size; its anytime
-/// form uses the mixture's multiplier in place of the normal quantile.
+/// Proportions with few events or non-events in an arm ([`FEW_EVENTS`]) get Newcombe's interval on
+/// the effective sample size; its anytime form uses the mixture's multiplier in place of the normal
+/// quantile.
 ///
 /// # Errors
 /// As [`ratio::clusters`].
@@ -189,7 +196,8 @@ pub fn between_clusters(
     ))
 }
 
-/// The difference of a metric between arms with their cluster-robust errors; see [`between_clusters`].
+/// The difference of a metric between arms with their cluster-robust errors; see
+/// [`between_clusters`].
 pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: IntervalSpec) -> Effect {
     let plain = difference(r0.into(), r1.into(), levels, EffectMethod::ClusterRobust);
     if !(proportion && is_rare(r0, r1)) {
@@ -251,9 +259,10 @@ impl Look {
         }
     }
 
-    /// The look at [`between`] two arms, without what nobody acts on: simulations take millions. `tau2` is the mixture's variance of
-    /// `levels`. Where the interval contains 0 the p-value is above alpha, whatever its digits; there, and where the effect is not one
-    /// upwards or downwards as asked for, it stays 1.
+    /// The look at [`between`] two arms, without what nobody acts on: simulations take millions.
+    /// `tau2` is the mixture's variance of `levels`. Where the interval contains 0 the p-value is
+    /// above alpha, whatever its digits; there, and where the effect is not one upwards or
+    /// downwards as asked for, it stays 1.
     pub fn between(
         r0: &RatioEstimate,
         r1: &RatioEstimate,
@@ -294,8 +303,8 @@ impl Look {
     }
 }
 
-/// The number of independent trials that would give the same error: `R (1 - R) / var R`, or the rows if there is no variance.
-/// Never more than the rows.
+/// The number of independent trials that would give the same error: `R (1 - R) / var R`, or the
+/// rows if there is no variance. Never more than the rows.
 fn effective_n(r: &RatioEstimate) -> f64 {
     let variance = r.std_error.powi(2);
     let binomial = r.estimate * (1.0 - r.estimate);

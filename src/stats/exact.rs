@@ -25,7 +25,8 @@ pub fn binomial_tails(k: f64, n: f64, p: f64) -> (f64, f64) {
     (lower, upper)
 }
 
-/// The exact binomial test of `k` successes of `n` against a share `p`; two-sided, all outcomes at most as likely as `k` count.
+/// The exact binomial test of `k` successes of `n` against a share `p`; two-sided, all outcomes at
+/// most as likely as `k` count.
 ///
 /// # References
 /// Clopper & Pearson (1934); two sides as in R and SciPy.
@@ -50,8 +51,8 @@ pub fn binomial(k: f64, n: f64, p: f64, alternative: Alternative) -> PValue {
     })
 }
 
-/// From a point at or behind the mode towards an end, the first whose probability is at most the limit; the point may lie behind the
-/// end already.
+/// From a point at or behind the mode towards an end, the first whose probability is at most the
+/// limit; the point may lie behind the end already.
 fn first_at_most(from: f64, end: f64, limit: f64, ln_pmf: &dyn Fn(f64) -> f64) -> Option<f64> {
     let is_past = end >= 0.0 && (from - end).abs() > 0.0 && (from < 0.0 || ln_pmf(from) == f64::NEG_INFINITY);
     if is_past || ln_pmf(end) > limit {

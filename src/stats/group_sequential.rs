@@ -1,5 +1,5 @@
-//! Group sequential tests by recursive numerical integration: what looks at chosen fractions of the information cost, and where their
-//! boundaries lie.
+//! Group sequential tests by recursive numerical integration: what looks at chosen fractions of the
+//! information cost, and where their boundaries lie.
 
 use crate::stats::dist::{ln_norm_sf, norm_isf, norm_pdf, norm_sf};
 use crate::stats::known::Reason;
@@ -22,7 +22,8 @@ impl Spending {
     /// What has been spent at a fraction of the information.
     ///
     /// # References
-    /// METHODS section 4; Lan & DeMets (1983), Kim & DeMets (1987), Hwang, Shih & DeCani (1990).
+    /// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Lan & DeMets (1983), Kim &
+    /// DeMets (1987), Hwang, Shih & DeCani (1990).
     pub fn spent(self, alpha: f64, t: f64) -> f64 {
         let t = t.min(1.0);
         match self {
@@ -55,9 +56,11 @@ const RULE: [(f64, f64); 8] = [
     (0.944_575_023_073_232_6, 0.062_253_523_938_647_9),
     (0.989_400_934_991_649_9, 0.027_152_459_411_754_1),
 ];
-/// Standard deviations that the recursion looks to each side: boundaries that spend next to nothing lie far out.
+/// Standard deviations that the recursion looks to each side: boundaries that spend next to nothing
+/// lie far out.
 const REACH: f64 = 26.0;
-/// Standard deviations below (of a step, to each side) that still matter: what wanders off farther does not come back.
+/// Standard deviations below (of a step, to each side) that still matter: what wanders off farther
+/// does not come back.
 const BELOW: f64 = 10.0;
 const STEP_REACH: f64 = 14.0;
 /// Panels above which looks are too close to each other to be told apart.
@@ -99,7 +102,8 @@ impl Process {
         }
     }
 
-    /// Goes on to the next look, for what stays between two bounds; `next` is the information of the look behind it, if there is one.
+    /// Goes on to the next look, for what stays between two bounds; `next` is the information of
+    /// the look behind it, if there is one.
     ///
     /// # Errors
     /// Looks that are too close to each other.
@@ -174,13 +178,15 @@ fn check(information: &[f64]) -> Result<(), Reason> {
     }
 }
 
-/// Boundaries that spend an error level as a spending function says. Two sides spend half of it on each.
+/// Boundaries that spend an error level as a spending function says. Two sides spend half of it on
+/// each.
 ///
 /// # Errors
 /// Information that does not rise from above 0, or looks too close to each other.
 ///
 /// # References
-/// METHODS section 4; Armitage, McPherson & Rowe (1969), Lan & DeMets (1983).
+/// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Armitage, McPherson & Rowe (1969),
+/// Lan & DeMets (1983).
 pub fn design(information: &[f64], alpha: f64, sides: Sides, spending: Spending) -> Result<Design, Reason> {
     check(information)?;
     let n_sides = if sides == Sides::Two { 2.0 } else { 1.0 };
@@ -220,8 +226,9 @@ fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
     root(excess, -12.0, 39.0)
 }
 
-/// Boundaries of one shape over all looks, scaled until the error level is met exactly: 0 is Pocock's shape, 1/2 is O'Brien and
-/// Fleming's, between them Wang and Tsiatis's: `z_k = c t_k^(delta - 1/2)`, with delta = 1/2 - shape.
+/// Boundaries of one shape over all looks, scaled until the error level is met exactly: 0 is
+/// Pocock's shape, 1/2 is O'Brien and Fleming's, between them Wang and Tsiatis's: `z_k = c
+/// t_k^(delta - 1/2)`, with delta = 1/2 - shape.
 ///
 /// # Errors
 /// As [`design`].
@@ -252,7 +259,8 @@ pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Resu
     })
 }
 
-/// The probability to stop at each look, with a drift per unit of information, for boundaries of z (infinite ones never stop).
+/// The probability to stop at each look, with a drift per unit of information, for boundaries of z
+/// (infinite ones never stop).
 ///
 /// # Errors
 /// As [`design`], or as many boundaries as looks are not there.

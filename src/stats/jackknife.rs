@@ -27,14 +27,14 @@ impl JackknifeEstimate {
     }
 }
 
-/// `theta(sums)` with `var = (G - 1) / G * sum (theta_(g) - mean)^2`, each `theta_(g)` from the sums without cluster g.
-/// `theta` returns `None` where a denominator is missing.
+/// `theta(sums)` with `var = (G - 1) / G * sum (theta_(g) - mean)^2`, each `theta_(g)` from the
+/// sums without cluster g. `theta` returns `None` where a denominator is missing.
 ///
 /// # Errors
 /// No value at all, fewer than 20 clusters, or none without some cluster.
 ///
 /// # References
-/// METHODS section 1; Efron & Stein (1981).
+/// `docs/METHODS.md#qos`; Efron & Stein (1981).
 pub fn delete_one(
     clusters: &Clusters,
     theta: impl Fn(&[f64]) -> Option<f64>,

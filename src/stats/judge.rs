@@ -25,13 +25,14 @@ pub struct Corrected {
     pub ci: Interval,
 }
 
-/// `p = (p_obs + specificity - 1) / (sensitivity + specificity - 1)`, variance by the delta method including the calibration cases.
+/// `p = (p_obs + specificity - 1) / (sensitivity + specificity - 1)`, variance by the delta method
+/// including the calibration cases.
 ///
 /// # Errors
 /// A judge no better than a coin; no cases.
 ///
 /// # References
-/// METHODS section 9; Rogan & Gladen (1978).
+/// `docs/METHODS.md#judges-that-err`; Rogan & Gladen (1978).
 pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<Corrected, Reason> {
     let youden = judge.sensitivity + judge.specificity - 1.0;
     if youden <= 0.0 {
@@ -90,7 +91,8 @@ pub fn correct_point(p_obs: f64, judge: &JudgeQuality) -> Result<CorrectedPoint,
         return Err(Reason::NoData);
     }
     let p = ((p_obs + judge.specificity - 1.0) / youden).clamp(0.0, 1.0);
-    // A judge that never erred among n cases may err once among three times as many: Laplace's estimate keeps its variance above 0.
+    // A judge that never erred among n cases may err once among three times as many: Laplace's
+    // estimate keeps its variance above 0.
     let variance = |share: f64, n: f64| {
         let share = (share * n + 1.0) / (n + 2.0);
         share * (1.0 - share) / n
@@ -105,7 +107,8 @@ pub fn correct_point(p_obs: f64, judge: &JudgeQuality) -> Result<CorrectedPoint,
     })
 }
 
-/// A share's own interval, corrected: its ends are moved as the point is, and the judge's trials widen it.
+/// A share's own interval, corrected: its ends are moved as the point is, and the judge's trials
+/// widen it.
 ///
 /// # Errors
 /// As [`correct_point`].

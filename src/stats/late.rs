@@ -22,10 +22,11 @@ pub struct ByDay {
     pub std_error: f64,
 }
 
-/// Kaplan and Meier's rate by day, with Greenwood's variance; ages ascending, those without anybody at risk are left out.
+/// Kaplan and Meier's rate by day, with Greenwood's variance; ages ascending, those without anybody
+/// at risk are left out.
 ///
 /// # References
-/// METHODS section 12; Kaplan & Meier (1958), Greenwood (1926).
+/// `docs/METHODS.md#attribution-and-late-outcomes`; Kaplan & Meier (1958), Greenwood (1926).
 pub fn kaplan_meier(ages: &[Age]) -> Vec<ByDay> {
     let (mut left, mut sum) = (1.0, 0.0);
     let step = |age: &Age| {
@@ -48,7 +49,8 @@ mod tests {
 
     #[test]
     fn censored_exposures_leave_the_risk_set() {
-        // Ten exposures; one outcome on day 1; four are too young for day 2, on which one of the five left has its outcome.
+        // Ten exposures; one outcome on day 1; four are too young for day 2, on which one of the
+        // five left has its outcome.
         let age = |day: f64, events: f64, at_risk: f64| Age { day, events, at_risk };
         let found = kaplan_meier(&[age(1.0, 1.0, 10.0), age(2.0, 1.0, 5.0), age(3.0, 0.0, 0.0)]);
         assert_eq!(found.len(), 2);

@@ -18,11 +18,11 @@ pub struct McNemar {
     pub is_exact: bool,
 }
 
-/// The two-sided test of `b` pairs where only the baseline succeeded against `c` where only the candidate did. Without discordant pairs
-/// nothing speaks for a difference: p is 1.
+/// The two-sided test of `b` pairs where only the baseline succeeded against `c` where only the
+/// candidate did. Without discordant pairs nothing speaks for a difference: p is 1.
 ///
 /// # References
-/// METHODS section 9; McNemar (1947), Edwards (1948).
+/// `docs/METHODS.md#paired-evaluations`; McNemar (1947), Edwards (1948).
 pub fn test(b: f64, c: f64, is_exact: bool) -> McNemar {
     let n = b + c;
     if is_exact || n == 0.0 {

@@ -61,7 +61,7 @@ pub enum MeanMethod {
 /// An arm with fewer than two rows.
 ///
 /// # References
-/// METHODS section 1; Student (1908), Welch (1947).
+/// `docs/METHODS.md#the-calculator`; Student (1908), Welch (1947).
 pub fn compare(
     control: &Moments,
     treatment: &Moments,
@@ -104,13 +104,14 @@ pub struct RatioSums {
 }
 
 impl RatioSums {
-    /// The ratio of sums with its delta-method error, `var = (var N - 2 R cov + R^2 var D) / (n mean D^2)`, n - 1 degrees of freedom.
+    /// The ratio of sums with its delta-method error, `var = (var N - 2 R cov + R^2 var D) / (n
+    /// mean D^2)`, n - 1 degrees of freedom.
     ///
     /// # Errors
     /// Fewer than two rows, or denominators that sum to 0.
     ///
     /// # References
-    /// METHODS section 1; Deng et al. (2018).
+    /// `docs/METHODS.md#the-calculator`; Deng et al. (2018).
     pub fn estimate(&self) -> Result<Estimate, Reason> {
         if self.n < 2.0 {
             return Err(Reason::TooFewRows);
@@ -163,7 +164,7 @@ pub struct Cuped {
 /// An arm with fewer than two rows; a covariate without variance.
 ///
 /// # References
-/// METHODS section 1; Deng et al. (2013).
+/// `docs/METHODS.md#the-calculator`; Deng et al. (2013).
 pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: TestPlan) -> Result<Cuped, Reason> {
     let moments = |arm: &CupedSums| {
         let (post, pre) = (

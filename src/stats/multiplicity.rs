@@ -1,7 +1,7 @@
 //! Corrections of p-values for multiple tests.
 
-/// Holm's step-down adjustment: reject where the adjusted p-value is at most alpha, and no true hypothesis is rejected with
-/// probability above alpha. Order is kept.
+/// Holm's step-down adjustment: reject where the adjusted p-value is at most alpha, and no true
+/// hypothesis is rejected with probability above alpha. Order is kept.
 ///
 /// # References
 /// Holm (1979).
@@ -65,7 +65,8 @@ pub fn benjamini_yekutieli(p_values: &[f64]) -> Vec<f64> {
     step_up(p_values, |rank, n| harmonic * n as f64 / (rank + 1) as f64)
 }
 
-/// From the largest p-value down: the least of `factor(rank, n) p` so far. Ranks count from 0. Order is kept.
+/// From the largest p-value down: the least of `factor(rank, n) p` so far. Ranks count from 0.
+/// Order is kept.
 fn step_up(p_values: &[f64], factor: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));

@@ -16,13 +16,14 @@ pub enum HarmVerdict {
     Violated,
 }
 
-/// Judges a harm (the effect in the bad direction) against a margin above 0: `violated` if the lower bound is above 0 and the point above
-/// the margin, or the lower bound above the margin; `safe` if the upper bound is below the margin; else `unclear`.
+/// Judges a harm (the effect in the bad direction) against a margin above 0: `violated` if the
+/// lower bound is above 0 and the point above the margin, or the lower bound above the margin;
+/// `safe` if the upper bound is below the margin; else `unclear`.
 ///
 /// `harm_is_certain` says whether the lower bound counts, after any correction for other tests.
 ///
 /// # References
-/// METHODS section 5.
+/// `docs/METHODS.md#guardrails`.
 pub fn judge(harm: f64, interval: Interval, margin: f64, harm_is_certain: bool) -> HarmVerdict {
     let above_zero = interval.ci_lower > 0.0 && harm > margin;
     if harm_is_certain && (above_zero || interval.ci_lower > margin) {

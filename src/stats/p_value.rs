@@ -92,7 +92,8 @@ impl Alternative {
         PValue { p, log10_p }
     }
 
-    /// Ends at level `alpha`, where `half_width` gives the distance of an end that leaves a tail out.
+    /// Ends at level `alpha`, where `half_width` gives the distance of an end that leaves a tail
+    /// out.
     pub fn ends(self, center: f64, alpha: f64, half_width: impl Fn(f64) -> f64) -> Ends {
         match self {
             Self::TwoSided => {

@@ -2,13 +2,14 @@
 
 use crate::stats::known::Reason;
 
-/// `pass^k`: the mean over cases of `C(c, k) / C(n, k)`, the chance that k of a case's n attempts, of which c succeeded, all succeed.
+/// `pass^k`: the mean over cases of `C(c, k) / C(n, k)`, the chance that k of a case's n attempts,
+/// of which c succeeded, all succeed.
 ///
 /// # Errors
 /// No case, or a case with fewer than k attempts.
 ///
 /// # References
-/// METHODS section 9; Yao et al. (2024).
+/// `docs/METHODS.md#paired-evaluations`; Yao et al. (2024).
 pub fn pass_hat_k(attempts: &[u64], successes: &[u64], k: u64) -> Result<f64, Reason> {
     if attempts.is_empty() || attempts.len() != successes.len() || attempts.iter().any(|n| *n < k) {
         return Err(if attempts.is_empty() {

@@ -55,11 +55,12 @@ impl Comparison {
     /// Power to see an effect (treatment minus control) with `n` rows in both arms together.
     ///
     /// # References
-    /// METHODS section 6; Fleiss, Levin & Paik (2003), section 4.
+    /// `docs/METHODS.md#the-calculator`; Fleiss, Levin & Paik (2003), section 4.
     pub fn power(&self, n: f64, effect: f64) -> f64 {
         let rows = n / self.design_effect;
         let (n0, n1) = (rows / (1.0 + self.ratio), rows * self.ratio / (1.0 + self.ratio));
-        // Standard errors under no difference and under the effect, and the effect on the scale of the test.
+        // Standard errors under no difference and under the effect, and the effect on the scale of
+        // the test.
         let (null, own, shift) = match (self.baseline, self.null_variance) {
             (Baseline::Mean { var }, _) => {
                 let error = (var * (1.0 / n0 + 1.0 / n1)).sqrt();
@@ -105,7 +106,8 @@ impl Comparison {
     /// Rows in both arms together for a power.
     ///
     /// # Errors
-    /// An effect in the other direction, or none; a power that needs no rows, or more than can be counted.
+    /// An effect in the other direction, or none; a power that needs no rows, or more than can be
+    /// counted.
     pub fn n_total(&self, effect: f64, power: f64) -> Result<f64, Reason> {
         let excess = |ln_n: f64| self.power(ln_n.exp(), effect) - power;
         // A t test needs a degree of freedom.
@@ -150,7 +152,8 @@ fn cohen_h(p0: f64, p1: f64) -> f64 {
     2.0 * (p1.clamp(0.0, 1.0).sqrt().asin() - p0.sqrt().asin())
 }
 
-/// `P(T > t)` of the noncentral t distribution: the normal tail averaged over the chi distribution of the denominator.
+/// `P(T > t)` of the noncentral t distribution: the normal tail averaged over the chi distribution
+/// of the denominator.
 fn noncentral_t_sf(t: f64, df: f64, shift: f64) -> f64 {
     if df > 1e12 {
         return norm_sf(t - shift);
@@ -158,7 +161,8 @@ fn noncentral_t_sf(t: f64, df: f64, shift: f64) -> f64 {
     scaled_chi(df, |s| norm_sf(t * s - shift))
 }
 
-/// The upper bound of a rate of which no event was seen in `n` rows: `1 - alpha^(1/n)`; about `3 / n` at 5 %.
+/// The upper bound of a rate of which no event was seen in `n` rows: `1 - alpha^(1/n)`; about `3 /
+/// n` at 5 %.
 ///
 /// # References
 /// Hanley & Lippman-Hand (1983).

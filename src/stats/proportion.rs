@@ -97,7 +97,8 @@ pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
     }
 }
 
-/// The two-sided p-value that goes with [`newcombe`]: the level at which the interval just reaches 0.
+/// The two-sided p-value that goes with [`newcombe`]: the level at which the interval just reaches
+/// 0.
 pub fn newcombe_p_value(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
     (2.0 * norm_sf(newcombe_deviate(p1, n1, p0, n0))).min(1.0)
 }

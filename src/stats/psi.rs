@@ -4,8 +4,8 @@
 const FLOOR: f64 = 1e-6;
 const N_CELLS: u64 = 10;
 
-/// The index of `after` against `before`, cell by cell: `PSI = sum (q - p) ln(q / p)`, shares floored at 1e-6. `None` if either holds
-/// nothing.
+/// The index of `after` against `before`, cell by cell: `PSI = sum (q - p) ln(q / p)`, shares
+/// floored at 1e-6. `None` if either holds nothing.
 pub fn psi_of_cells(before: &[f64], after: &[f64]) -> Option<f64> {
     let (n_before, n_after) = (before.iter().sum::<f64>(), after.iter().sum::<f64>());
     if n_before <= 0.0 || n_after <= 0.0 {
@@ -28,9 +28,10 @@ fn term(p: f64, q: f64) -> f64 {
 
 /// The index of `after` against `before`, two histograms over the same bins, in order.
 ///
-/// `PSI = sum (q - p) ln(q / p)` over the deciles of `before`, with `p` and `q` the shares of the two in a cell, floored at 1e-6. A decile
-/// that falls into a bin with the one before it has no cell of its own. Below .1 little has moved, above .25 much has; these marks are
-/// custom, not a test.
+/// `PSI = sum (q - p) ln(q / p)` over the deciles of `before`, with `p` and `q` the shares of the
+/// two in a cell, floored at 1e-6. A decile that falls into a bin with the one before it has no
+/// cell of its own. Below .1 little has moved, above .25 much has; these marks are custom, not a
+/// test.
 ///
 /// `None` if either holds nothing.
 ///
@@ -51,7 +52,8 @@ pub fn psi(before: &[u64], after: &[u64]) -> Option<f64> {
     let (mut seen, mut edge) = (0_u64, 1);
     for (idx, (more_before, more_after)) in before.iter().zip(after).enumerate() {
         (p, q, seen) = (p + more_before, q + more_after, seen + more_before);
-        // The last cell is open above, as the first is below: it takes what lies beyond the highest score of `before`.
+        // The last cell is open above, as the first is below: it takes what lies beyond the highest
+        // score of `before`.
         let is_edge = seen < n_before
             && u128::from(seen) * u128::from(N_CELLS) >= u128::from(edge) * u128::from(n_before);
         if is_edge || idx + 1 == before.len() {

@@ -56,14 +56,15 @@ pub struct QuantileEstimate {
     pub n_clusters: usize,
 }
 
-/// The quantile `q` over clusters of counts, in the histogram's units. The error of the share of values below the quantile comes from
-/// the spread between clusters; the interval is the histogram inverted at that share's ends.
+/// The quantile `q` over clusters of counts, in the histogram's units. The error of the share of
+/// values below the quantile comes from the spread between clusters; the interval is the histogram
+/// inverted at that share's ends.
 ///
 /// # Errors
 /// No value, or fewer than 20 clusters.
 ///
 /// # References
-/// METHODS section 1; Woodruff (1952).
+/// `docs/METHODS.md#latency-quantiles`; Woodruff (1952).
 pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEstimate, Reason> {
     let mut pooled = Histogram::new();
     for cluster in clusters {
@@ -92,14 +93,14 @@ pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEs
     })
 }
 
-/// The quantile `q` of values in clusters, as [`woodruff`] does it from histograms: the value is numpy's default (straight between the
-/// two nearest values).
+/// The quantile `q` of values in clusters, as [`woodruff`] does it from histograms: the value is
+/// numpy's default (straight between the two nearest values).
 ///
 /// # Errors
 /// No value; for the interval, fewer than 20 clusters.
 ///
 /// # References
-/// METHODS section 1; Woodruff (1952), Hyndman & Fan (1996), type 7.
+/// `docs/METHODS.md#latency-quantiles`; Woodruff (1952), Hyndman & Fan (1996), type 7.
 pub fn woodruff_of_values(
     clusters: &[Vec<f64>],
     q: f64,
@@ -143,9 +144,9 @@ pub fn woodruff_of_values(
     Ok((estimate, interval()))
 }
 
-/// Shares between which the quantile `q` lies, from the spread between clusters of the share below the point: Wilson's interval on the
-/// rows that would be as uncertain were they independent, with the t quantile of the spread's own degrees of freedom. With it and the
-/// clusters.
+/// Shares between which the quantile `q` lies, from the spread between clusters of the share below
+/// the point: Wilson's interval on the rows that would be as uncertain were they independent, with
+/// the t quantile of the spread's own degrees of freedom. With it and the clusters.
 fn share_ends(shares: &[(f64, f64)], q: f64, alpha: f64) -> Result<(Interval, f64, usize), Reason> {
     let share = ratio::clusters(shares)?;
     let t = t_isf(0.5 * alpha, share.df);

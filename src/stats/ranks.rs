@@ -60,14 +60,15 @@ fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
     })
 }
 
-/// Wilcoxon's signed-rank test of differences against a median of 0; zeros are left out. Exact up to [`EXACT_UP_TO`] differences (ties
-/// share their mid-ranks, whose distribution is counted as it is), else normal with the variance corrected for ties.
+/// Wilcoxon's signed-rank test of differences against a median of 0; zeros are left out. Exact up
+/// to [`EXACT_UP_TO`] differences (ties share their mid-ranks, whose distribution is counted as it
+/// is), else normal with the variance corrected for ties.
 ///
 /// # Errors
 /// No difference that is not 0.
 ///
 /// # References
-/// METHODS section 9; Wilcoxon (1945).
+/// `docs/METHODS.md#the-calculator`; Wilcoxon (1945).
 pub fn wilcoxon(
     differences: &[f64],
     alternative: Alternative,
@@ -117,14 +118,15 @@ pub fn wilcoxon(
     })
 }
 
-/// Mann and Whitney's test; `Greater`: the first sample tends to be above the second. Exact without ties up to [`EXACT_UP_TO`] rows in
-/// each sample, else normal with corrections for ties and continuity.
+/// Mann and Whitney's test; `Greater`: the first sample tends to be above the second. Exact without
+/// ties up to [`EXACT_UP_TO`] rows in each sample, else normal with corrections for ties and
+/// continuity.
 ///
 /// # Errors
 /// An empty sample, or values that are all alike.
 ///
 /// # References
-/// METHODS section 9; Mann & Whitney (1947).
+/// `docs/METHODS.md#the-calculator`; Mann & Whitney (1947).
 pub fn mann_whitney(
     x: &[f64],
     y: &[f64],
@@ -140,13 +142,15 @@ pub fn mann_whitney(
     let (a, b) = (n1 as f64, n2 as f64);
     let statistic = own as f64 / 2.0 - a * (a + 1.0) / 2.0;
     if may_be_exact && ties == 0.0 && n1.max(n2) <= EXACT_UP_TO {
-        // Ways to get U from i rows of the first sample, one row of the second after the other: counts[i][u].
+        // Ways to get U from i rows of the first sample, one row of the second after the other:
+        // counts[i][u].
         let mut counts = vec![vec![0.0_f64; n1 * n2 + 1]; n1 + 1];
         counts.iter_mut().for_each(|row| row[0] = 1.0);
         for j in 1..=n2 {
             for i in 1..=n1 {
                 let (before, own) = counts.split_at_mut(i);
-                // own[0] holds f(i, j - 1, .): the largest value is a row of the second sample (u unchanged) or of the first (u - j).
+                // own[0] holds f(i, j - 1, .): the largest value is a row of the second sample (u
+                // unchanged) or of the first (u - j).
                 for u in (j..=i * j).rev() {
                     own[0][u] = before[i - 1][u - j] + if u <= i * (j - 1) { own[0][u] } else { 0.0 };
                 }

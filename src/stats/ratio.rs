@@ -45,15 +45,16 @@ pub fn point(clusters: impl IntoIterator<Item = (f64, f64)>) -> Option<(f64, f64
 }
 
 /// `R = sum N_g / sum D_g` over clusters `(N_g, D_g)`, `D_g >= 0`, with the jackknife variance CR3:
-/// `var R = (G - 1) / G * sum z_g`, `z_g = (u_g / (1 - h_g))^2`, `u_g = (N_g - R D_g) / sum D`, `h_g = D_g / sum D`, and
-/// `df = 2 (sum z)^2 / (sum z^2 - (sum z)^2 / G)`, at most `G - 1`. Clusters with neither are not counted; one with a numerator
-/// alone (a cost without a completed task) is.
+/// `var R = (G - 1) / G * sum z_g`, `z_g = (u_g / (1 - h_g))^2`, `u_g = (N_g - R D_g) / sum D`,
+/// `h_g = D_g / sum D`, and `df = 2 (sum z)^2 / (sum z^2 - (sum z)^2 / G)`, at most `G - 1`.
+/// Clusters with neither are not counted; one with a numerator alone (a cost without a completed
+/// task) is.
 ///
 /// # Errors
 /// No data, fewer than 20 clusters, or one cluster that holds everything.
 ///
 /// # References
-/// METHODS section 1; Bell & McCaffrey (2002), Cameron & Miller (2015).
+/// `docs/METHODS.md#rates-and-ratios`; Bell & McCaffrey (2002), Cameron & Miller (2015).
 pub fn clusters(clusters: &[(f64, f64)]) -> Result<RatioEstimate, Reason> {
     clusters_by(clusters, ClusterVariance::Cr3)
 }
@@ -108,13 +109,14 @@ pub struct PairedRatios {
     pub n_clusters: usize,
 }
 
-/// The difference of two ratios over the same clusters, in the same order; clusters that one arm lacks are left out of both.
+/// The difference of two ratios over the same clusters, in the same order; clusters that one arm
+/// lacks are left out of both.
 ///
 /// # Errors
 /// As [`clusters`].
 ///
 /// # References
-/// METHODS section 1.
+/// `docs/METHODS.md#rates-and-ratios`.
 pub fn paired(
     control: &[(f64, f64)],
     treatment: &[(f64, f64)],
@@ -235,7 +237,8 @@ mod tests {
         assert!((estimate.std_error.powi(2) - deleted * 59.0 / 60.0).abs() < 1e-15);
     }
 
-    /// What a cluster spends without a success is part of what a success costs, and of how far that varies.
+    /// What a cluster spends without a success is part of what a success costs, and of how far that
+    /// varies.
     #[test]
     fn a_numerator_alone_counts() {
         let mut rows: Vec<(f64, f64)> = (0..40).map(|idx| (1.0 + f64::from(idx % 3), 1.0)).collect();

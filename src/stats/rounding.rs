@@ -3,8 +3,9 @@
 /// A product with 10 000 is off by at most half an ulp of 10 000, far less than this.
 pub(crate) const NEAR_HALF: f64 = 1e-9;
 
-/// Rounds to four decimals as Python's `round(x, 4)` does: the exact binary value decides, halves go to the even digit.
-/// Takes 0..=1 (a sum of weights may exceed 1 by an ulp) and returns ten-thousandths, 0..=10000.
+/// Rounds to four decimals as Python's `round(x, 4)` does: the exact binary value decides, halves
+/// go to the even digit. Takes 0..=1 (a sum of weights may exceed 1 by an ulp) and returns
+/// ten-thousandths, 0..=10000.
 pub fn round_score(x: f64) -> u16 {
     let scaled = x * 10_000.0;
     let floor = scaled.floor();
@@ -17,11 +18,12 @@ pub fn round_score(x: f64) -> u16 {
     (floor as u16 + u16::from(up)).min(10_000)
 }
 
-/// Whether `x`, close to `(n + 1/2) / 10000`, is above it, or on it with an odd `n`. With `x = m / 2^k` the question is whether
-/// `20000 m > (2 n + 1) 2^k`, all integers.
+/// Whether `x`, close to `(n + 1/2) / 10000`, is above it, or on it with an odd `n`. With `x = m /
+/// 2^k` the question is whether `20000 m > (2 n + 1) 2^k`, all integers.
 pub(crate) fn rounds_up_exactly(x: f64, n: u64) -> bool {
     let bits = x.to_bits();
-    // Near a half x is at least .00005, so it is a normal number, k is at most 67 and everything fits in 128 bits.
+    // Near a half x is at least .00005, so it is a normal number, k is at most 67 and everything
+    // fits in 128 bits.
     let mantissa = (bits & ((1 << 52) - 1)) | 1 << 52;
     let k = 1075 - ((bits >> 52) & 0x7ff) as u32;
     let left = u128::from(mantissa) * 20_000;

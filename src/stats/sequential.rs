@@ -1,14 +1,15 @@
-//! Anytime-valid inference: the normal mixture e-process. Intervals hold at every look, so looking often costs nothing.
+//! Anytime-valid inference: the normal mixture e-process. Intervals hold at every look, so looking
+//! often costs nothing.
 
 use crate::stats::dist::{ln_norm_sf, norm_isf};
 use crate::stats::p_value::PValue;
 use crate::stats::special::root;
 
-/// The mixture's variance that makes intervals at level `alpha` tightest when an effect's variance is `v_star`:
-/// `v_star (-2 ln alpha + ln(-2 ln alpha + 1))`.
+/// The mixture's variance that makes intervals at level `alpha` tightest when an effect's variance
+/// is `v_star`: `v_star (-2 ln alpha + ln(-2 ln alpha + 1))`.
 ///
 /// # References
-/// METHODS section 4; Howard et al. (2021).
+/// `docs/METHODS.md#looking-many-times`; Howard et al. (2021).
 pub fn mixture_variance(v_star: f64, alpha: f64) -> f64 {
     let l = -2.0 * alpha.ln();
     v_star * (l + l.ln_1p())
@@ -28,8 +29,8 @@ pub fn half_width(v: f64, tau2: f64, alpha: f64) -> f64 {
     (v * (1.0 + v / tau2) * ((tau2 / v).ln_1p() - 2.0 * alpha.ln())).sqrt()
 }
 
-/// Always-valid p-value of "no effect" for an effect `d` with variance `v`: `min(1, 1/E)`,
-/// `ln E = tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 / v) / 2`. Without variance there is no evidence: 1.
+/// Always-valid p-value of "no effect" for an effect `d` with variance `v`: `min(1, 1/E)`, `ln E =
+/// tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 / v) / 2`. Without variance there is no evidence: 1.
 pub fn p_value(d: f64, v: f64, tau2: f64) -> f64 {
     if v <= 0.0 {
         return 1.0;
@@ -37,8 +38,9 @@ pub fn p_value(d: f64, v: f64, tau2: f64) -> f64 {
     (-ln_e_value(d, v, tau2)).exp().min(1.0)
 }
 
-/// As [`p_value`], one-sided, with its decimal logarithm: the mixture is over effects above 0 alone,
-/// `ln E = ln 2 + tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 / v) / 2 + ln Phi(d sqrt(tau2 / (v (v + tau2))))`.
+/// As [`p_value`], one-sided, with its decimal logarithm: the mixture is over effects above 0
+/// alone, `ln E = ln 2 + tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 / v) / 2 + ln Phi(d sqrt(tau2 /
+/// (v (v + tau2))))`.
 pub fn one_sided_p_value(d: f64, v: f64, tau2: f64) -> PValue {
     if v <= 0.0 {
         return PValue::new(1.0);
@@ -56,7 +58,8 @@ pub fn one_sided_half_width(v: f64, tau2: f64, alpha: f64) -> f64 {
     root(excess, 0.0, 2.0 * most).unwrap_or(most)
 }
 
-/// A closed form that is never below [`one_sided_half_width`]: `sqrt(2 v (1 + v / tau2) ln(1 + sqrt(1 + tau2 / v) / (2 alpha)))`.
+/// A closed form that is never below [`one_sided_half_width`]: `sqrt(2 v (1 + v / tau2) ln(1 +
+/// sqrt(1 + tau2 / v) / (2 alpha)))`.
 ///
 /// # References
 /// Waudby-Smith et al. (2023), equation 134 of the appendix; GrowthBook uses it.
@@ -84,7 +87,8 @@ pub fn ln_e_value(d: f64, v: f64, tau2: f64) -> f64 {
     tau2 * d * d / (2.0 * v * (v + tau2)) - 0.5 * (tau2 / v).ln_1p()
 }
 
-/// How many standard errors wide each side of an interval is: at one planned look, or at every look.
+/// How many standard errors wide each side of an interval is: at one planned look, or at every
+/// look.
 pub fn multiplier(v: f64, tau2: f64, alpha: f64, anytime: bool) -> f64 {
     if anytime && v > 0.0 {
         half_width(v, tau2, alpha) / v.sqrt()

@@ -1,4 +1,5 @@
-//! Special functions to nearly double precision, where the libraries at hand lose digits at large arguments.
+//! Special functions to nearly double precision, where the libraries at hand lose digits at large
+//! arguments.
 
 use std::f64::consts::PI;
 
@@ -102,7 +103,8 @@ pub fn ln_choose(n: f64, k: f64) -> f64 {
 
 /// The regularised incomplete beta function `I_x(a, b)` and its complement, both as tails.
 ///
-/// `y = 1 - x` is given beside `x`, because one of the two is often too near 1 to know the other from it.
+/// `y = 1 - x` is given beside `x`, because one of the two is often too near 1 to know the other
+/// from it.
 pub fn beta_tails(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     if x <= 0.0 {
         return (0.0, 1.0);
@@ -179,7 +181,8 @@ pub fn ln_beta(a: f64, b: f64) -> f64 {
     a * x.ln() + b * y.ln() - (a * b / (a + b)).ln() - ln_binomial_pmf(a, a + b, x, y)
 }
 
-/// Solves `tail(t) = p` for a decreasing tail on t >= 0: Newton on the log tail, kept inside a bracket.
+/// Solves `tail(t) = p` for a decreasing tail on t >= 0: Newton on the log tail, kept inside a
+/// bracket.
 pub(super) fn solve_decreasing(
     p: f64,
     start: f64,
@@ -212,8 +215,8 @@ pub(super) fn solve_decreasing(
     t
 }
 
-/// Where a function that falls (or rises) through 0 does so, between two ends with different signs: bisection after regula falsi
-/// (Illinois). `None` if the signs do not differ.
+/// Where a function that falls (or rises) through 0 does so, between two ends with different signs:
+/// bisection after regula falsi (Illinois). `None` if the signs do not differ.
 pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     let (mut a, mut b) = (low, high);
     let (mut fa, mut fb) = (f(a), f(b));
@@ -250,10 +253,11 @@ pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     Some(0.5 * (a + b))
 }
 
-/// The mean of `f(s)` where `s^2 df` is chi-square with `df` degrees of freedom: the trapezoidal rule in `ln s`, which converges
-/// exponentially for densities that die out on both sides.
+/// The mean of `f(s)` where `s^2 df` is chi-square with `df` degrees of freedom: the trapezoidal
+/// rule in `ln s`, which converges exponentially for densities that die out on both sides.
 pub(super) fn scaled_chi(df: f64, f: impl Fn(f64) -> f64) -> f64 {
-    // Density of u = ln s, up to its constant: exp(df (u - e^(2u) / 2)); 1 / sqrt(2 df) wide around 0, longer to the left.
+    // Density of u = ln s, up to its constant: exp(df (u - e^(2u) / 2)); 1 / sqrt(2 df) wide around
+    // 0, longer to the left.
     let spread = (0.5 / df).sqrt();
     let (low, high) = (-(40.0_f64 / df).max(12.0 * spread), (12.0 * spread).min(6.0));
     // Few degrees of freedom spread wide, and what is averaged may fall steeply.

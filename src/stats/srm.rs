@@ -17,12 +17,13 @@ pub struct SrmTest {
     pub max_abs_deviation: f64,
 }
 
-/// Tests counts of users against planned shares (they sum to 1). Arms planned at 0 are left out; users in them are a leak, not a term.
+/// Tests counts of users against planned shares (they sum to 1). Arms planned at 0 are left out;
+/// users in them are a leak, not a term.
 ///
 /// `None` if fewer than two arms are planned above 0, or nobody came.
 ///
 /// # References
-/// METHODS section 2; Fabijan et al. (2019).
+/// `docs/METHODS.md#sample-ratio`; Fabijan et al. (2019).
 pub fn chi_square(observed: &[f64], planned: &[f64]) -> Option<SrmTest> {
     let arms = || observed.iter().zip(planned).filter(|(_, share)| **share > 0.0);
     let total: f64 = arms().map(|(n, _)| n).sum();
@@ -56,7 +57,8 @@ pub fn max_abs_deviation(observed: &[f64], planned: &[f64]) -> f64 {
     }
 }
 
-/// Stages together: chi-squares and degrees of freedom added up. Never pooled counts: across different ratios that fakes and hides mismatches.
+/// Stages together: chi-squares and degrees of freedom added up. Never pooled counts: across
+/// different ratios that fakes and hides mismatches.
 pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> Option<SrmTest> {
     let mut sum = SrmTest {
         statistic: 0.0,
@@ -73,13 +75,15 @@ pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> O
     (sum.df > 0.0).then_some(sum)
 }
 
-/// Users by their first exposure, over stages: each user counts once, so stages are independent and evidence adds up.
+/// Users by their first exposure, over stages: each user counts once, so stages are independent and
+/// evidence adds up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FirstExposures {
     /// Chi-squares and degrees of freedom of the stages, added up.
     #[serde(flatten)]
     pub test: SrmTest,
-    /// `sum (O - E) / sqrt(sum n e (1 - e))` of the candidate's users: finds a small lack that is the same in every stage.
+    /// `sum (O - E) / sqrt(sum n e (1 - e))` of the candidate's users: finds a small lack that is
+    /// the same in every stage.
     pub pooled_z: f64,
     /// `ln` of the Bayes factor of the multinomial-Dirichlet martingale: the stages' multiplied.
     pub log_bayes_factor: f64,
@@ -92,11 +96,11 @@ pub struct FirstExposures {
 /// Absolute deviation of a share below which an alarm matters little.
 pub const LOW_IMPACT: f64 = 0.001;
 
-/// Stages of users who had not been seen before: counts of baseline and candidate, and the candidate's share. Stages with one arm only say
-/// nothing and are left out; `None` if all do.
+/// Stages of users who had not been seen before: counts of baseline and candidate, and the
+/// candidate's share. Stages with one arm only say nothing and are left out; `None` if all do.
 ///
 /// # References
-/// METHODS section 2; Lindon & Malek (2022).
+/// `docs/METHODS.md#sample-ratio`; Lindon & Malek (2022).
 pub fn first_exposures(stages: &[([f64; 2], f64)]) -> Option<FirstExposures> {
     let tests: Vec<SrmTest> = stages
         .iter()
@@ -139,13 +143,14 @@ pub struct SequentialSrm {
     pub log10_p_value: Vec<f64>,
 }
 
-/// The multinomial-Dirichlet mixture martingale over looks, each the counts that came since the one before. Prior `Dirichlet(a)`, with
-/// `a_i = concentration * planned_i`:
-/// `BF = Gamma(sum a) / Gamma(sum a + n) * prod Gamma(a_i + n_i) / Gamma(a_i) / prod planned_i^n_i`.
-/// Stages with other planned shares multiply: start the next from the last one's `log_bayes_factor`. Arms planned at 0 are left out.
+/// The multinomial-Dirichlet mixture martingale over looks, each the counts that came since the one
+/// before. Prior `Dirichlet(a)`, with `a_i = concentration * planned_i`: `BF = Gamma(sum a) /
+/// Gamma(sum a + n) * prod Gamma(a_i + n_i) / Gamma(a_i) / prod planned_i^n_i`. Stages with other
+/// planned shares multiply: start the next from the last one's `log_bayes_factor`. Arms planned at
+/// 0 are left out.
 ///
 /// # References
-/// METHODS section 2; Lindon & Malek (2022).
+/// `docs/METHODS.md#sample-ratio`; Lindon & Malek (2022).
 pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_before: f64) -> SequentialSrm {
     let mut counts = vec![0.0; planned.len()];
     let mut result = SequentialSrm {
@@ -178,8 +183,9 @@ pub fn log_bayes_factor(counts: &[f64], planned: &[f64], concentration: f64) -> 
             .filter(|(_, a)| *a > 0.0)
     };
     let (n, all): (f64, f64) = used().fold((0.0, 0.0), |(n, all), (count, a)| (n + count, all + a));
-    // Stirling's formula on both sides; what is the same in the sum over arms and in the total is left out, so nothing cancels:
-    // ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n / all) (1 + shift).
+    // Stirling's formula on both sides; what is the same in the sum over arms and in the total is
+    // left out, so nothing cancels: ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n /
+    // all) (1 + shift).
     let arm = |(count, a): (&f64, f64)| {
         let shift = (count / a * all - n) / (all + n);
         (a + count - 0.5) * shift.ln_1p() - 0.5 * (n / all).ln_1p() + gamma_error(a + count) - gamma_error(a)

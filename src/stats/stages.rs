@@ -1,4 +1,5 @@
-//! Effects of several stages together. Arms are never pooled over stages: with ratios that change, pooling can reverse signs.
+//! Effects of several stages together. Arms are never pooled over stages: with ratios that change,
+//! pooling can reverse signs.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,14 +44,15 @@ pub struct Combinations {
     pub precision_weighted: Option<Combined>,
     /// `sum (d_s - d)^2 / v_s` around the precision-weighted mean.
     pub q: f64,
-    /// Upper tail of chi-square with one degree of freedom less than stages with a variance; `None` for one.
+    /// Upper tail of chi-square with one degree of freedom less than stages with a variance; `None`
+    /// for one.
     pub q_p_value: Option<f64>,
 }
 
 /// Combines stage effects in three ways and tests whether they differ. `None` without a stage.
 ///
 /// # References
-/// METHODS section 3; Cochran (1954).
+/// `docs/METHODS.md#stages-together`; Cochran (1954).
 pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
     if stages.is_empty() {
         return None;

@@ -62,7 +62,7 @@ pub enum ProportionMethod {
 /// An arm without trials, or one trial for [`ProportionMethod::Welch`].
 ///
 /// # References
-/// METHODS section 1; Newcombe (1998); Yates (1934).
+/// `docs/METHODS.md#the-calculator`; Newcombe (1998); Yates (1934).
 pub fn compare(
     control: TwoByTwo,
     treatment: TwoByTwo,
@@ -183,7 +183,8 @@ pub fn compare(
 
 /// `2 sum observed ln(observed / expected)` of the two by two table.
 fn likelihood_ratio(control: TwoByTwo, treatment: TwoByTwo, pooled: f64) -> f64 {
-    // Observed and expected counts have one sum, so the terms may be those that do not cancel: O ln(O / E) + E - O.
+    // Observed and expected counts have one sum, so the terms may be those that do not cancel: O
+    // ln(O / E) + E - O.
     let term = |observed: f64, expected: f64| {
         if observed > 0.0 {
             deviance(observed, expected)

@@ -1,6 +1,7 @@
 //! The whole pipeline as one function, and its stages as functions from files to files.
 //!
-//! Every command is one of these stages; `run` is all of them in order, so both write the same bytes.
+//! Every command is one of these stages; `run` is all of them in order, so both write the same
+//! bytes.
 
 use arrow_array::StringArray;
 use std::collections::BTreeMap;
@@ -47,7 +48,8 @@ pub struct RampFindings {
     pub gate: GateReport,
 }
 
-/// Runs a scenario: data, layers, cube, analysis, schedule, gate, report. The folder appears, or is replaced, in one step at the end.
+/// Runs a scenario: data, layers, cube, analysis, schedule, gate, report. The folder appears, or is
+/// replaced, in one step at the end.
 ///
 /// # Errors
 /// Whatever a stage reports; the previous output is untouched then.
@@ -118,7 +120,8 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Generated data for a scenario that wants it: that of the previous run if it is the same, else new.
+/// Generated data for a scenario that wants it: that of the previous run if it is the same, else
+/// new.
 fn ensure_data(
     scenario: &Scenario,
     out: &Path,
@@ -135,8 +138,9 @@ fn ensure_data(
     generate::generate(scenario, &folder, progress).map(Some)
 }
 
-/// The layer stage: users to `layers.parquet` and `layers.summary.json` beside it. Layers are frozen at the plan's start,
-/// because during a ramp a user's behaviour, and with it the score, reacts to the release.
+/// The layer stage: users to `layers.parquet` and `layers.summary.json` beside it. Layers are
+/// frozen at the plan's start, because during a ramp a user's behaviour, and with it the score,
+/// reacts to the release.
 ///
 /// # Errors
 /// See [`layer::layer_users`].
@@ -237,7 +241,8 @@ pub fn layer_at(
         return Ok(summary);
     };
 
-    // The whole table is compared under another name, so that nothing is replaced before everything has gone well.
+    // The whole table is compared under another name, so that nothing is replaced before everything
+    // has gone well.
     layer::check_previous(previous)?;
     let whole = WholeTable(files::beside(path, "whole"));
     let mut summary = layer_table(scenario, users, options, &whole.0, progress)?;
@@ -245,7 +250,8 @@ pub fn layer_at(
     if let Some(changes) = &options.changes {
         layer::write_changed(&whole.0, &changed, changes)?;
     }
-    // Notes are of the whole table: those of an earlier one would not fit, and none fit the changes alone.
+    // Notes are of the whole table: those of an earlier one would not fit, and none fit the changes
+    // alone.
     let notes = layer::notes_path(&whole.0);
     if options.changed_only {
         layer::write_changed(&whole.0, &changed, path)?;
@@ -393,7 +399,8 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     ))
 }
 
-/// What the replay stage reads: traffic and layers, shadow answers and late outcomes, as the scenario says.
+/// What the replay stage reads: traffic and layers, shadow answers and late outcomes, as the
+/// scenario says.
 ///
 /// # Errors
 /// A source without readable files or required columns.
@@ -454,8 +461,8 @@ pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &AnalysisOptions, path: 
     Ok(analysis)
 }
 
-/// The schedule stage: analysis and state to `schedule.json`, `state.json` and the entity tables. Without a state, the plan's
-/// operations say where the ramp stands.
+/// The schedule stage: analysis and state to `schedule.json`, `state.json` and the entity tables.
+/// Without a state, the plan's operations say where the ramp stands.
 ///
 /// # Errors
 /// See [`ramp::schedule`].

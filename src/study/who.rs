@@ -68,10 +68,12 @@ pub fn list_schema() -> SchemaRef {
     ]))
 }
 
-/// Counts users per tenant and layer, and lists those who get the candidate or, with a step before, those who switch.
+/// Counts users per tenant and layer, and lists those who get the candidate or, with a step before,
+/// those who switch.
 ///
 /// # Errors
-/// A plan whose assignment cannot be recomputed, a file that is not a layer table of the plan, or whatever `on_list` returns.
+/// A plan whose assignment cannot be recomputed, a file that is not a layer table of the plan, or
+/// whatever `on_list` returns.
 pub fn who(
     question: &WhoQuestion<'_>,
     layers: &Path,
@@ -157,7 +159,8 @@ pub fn who(
 struct WhoCell {
     now: Ratio,
     before: Ratio,
-    /// Users, eligible ones, those with the candidate, those who go to it, those who go back, those whom another assignment would place otherwise.
+    /// Users, eligible ones, those with the candidate, those who go to it, those who go back, those
+    /// whom another assignment would place otherwise.
     counts: [u64; 6],
 }
 

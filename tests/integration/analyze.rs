@@ -1,4 +1,5 @@
-//! What an analysis says beside effects: other clusters, other ratios, values of columns. Each against a count of the same rows.
+//! What an analysis says beside effects: other clusters, other ratios, values of columns. Each
+//! against a count of the same rows.
 
 use serde_json::Value;
 use std::fs;

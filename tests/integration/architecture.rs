@@ -1,4 +1,5 @@
-//! The shape of the code: no import runs up, no two files of a room import each other in a circle, a `mod.rs` is a face.
+//! The shape of the code: no import runs up, no two files of a room import each other in a circle,
+//! a `mod.rs` is a face.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,7 +23,8 @@ struct SourceFile {
 
 type Tree = BTreeMap<Vec<String>, SourceFile>;
 
-/// The text with comments, strings and characters blanked, so that what is left is code; lines stay where they are.
+/// The text with comments, strings and characters blanked, so that what is left is code; lines stay
+/// where they are.
 fn code_of(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut code: Vec<u8> = bytes.to_vec();
@@ -107,7 +109,8 @@ fn expand(tree: &str) -> Vec<String> {
     paths
 }
 
-/// What a file imports, below `crate`. `module` is the file's own path, `children` the modules that it declares.
+/// What a file imports, below `crate`. `module` is the file's own path, `children` the modules that
+/// it declares.
 fn imports_of(code: &str, module: &[String], children: &BTreeSet<String>) -> Vec<Import> {
     let line_at = |at: usize| 1 + code[..at].matches('\n').count();
     let absolute = |path: &str| -> Option<Vec<String>> {
@@ -250,7 +253,8 @@ fn upward(tree: &Tree, rooms: &[String]) -> Vec<String> {
     found
 }
 
-/// Circles of files of one room, each as the files on it. A face leads to the files that it exports from.
+/// Circles of files of one room, each as the files on it. A face leads to the files that it exports
+/// from.
 fn circles(tree: &Tree) -> Vec<String> {
     let mut next: BTreeMap<&[String], BTreeSet<&[String]>> = BTreeMap::new();
     for (module, file) in tree {
@@ -298,11 +302,12 @@ fn logic_in_faces(sources: &[(String, String)]) -> Vec<String> {
                 .collect();
             let is_cfg_rest = |word: &&str| !matches!(*word, "=" | ")]") && !word.ends_with(")]");
             let words: Vec<&str> = words.into_iter().filter(is_cfg_rest).collect();
-            let is_fine = match words.as_slice() {
-                [] | ["mod", _] | ["pub" | "pub(crate)" | "pub(super)", "mod", _] => true,
-                ["pub" | "pub(crate)" | "pub(super)", "use", ..] => true,
-                _ => false,
-            };
+            let is_fine = matches!(
+                words.as_slice(),
+                [] | ["mod", _]
+                    | ["pub" | "pub(crate)" | "pub(super)", "mod", _]
+                    | ["pub" | "pub(crate)" | "pub(super)", "use", ..]
+            );
             if !is_fine {
                 found.push(format!("src/{name}.rs: {}", words.join(" ")));
             }

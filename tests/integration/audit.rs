@@ -127,7 +127,8 @@ fn a_trace_leads_to_its_approvers() {
         (&"r0".into(), &digest(&records[0]).into())
     );
 
-    // A release that names no tenant is everybody's; its references float, and nothing else is there.
+    // A release that names no tenant is everybody's; its references float, and nothing else is
+    // there.
     let found = folder.audit(&["--trace", "t2", "--trace", "t1"], 11);
     assert_eq!(
         (&found[0]["is_complete"], &found[1]["is_complete"]),
@@ -216,7 +217,8 @@ fn completeness_counts_rows_by_link_and_release() {
             .as_u64()
             .unwrap()
     };
-    // Rows of r1 (2) have everything; r2 (6) has a record without the rest; r9 and no release have nothing.
+    // Rows of r1 (2) have everything; r2 (6) has a record without the rest; r9 and no release have
+    // nothing.
     let expected = [
         ("user", 9),
         ("time", 10),
@@ -277,7 +279,8 @@ const TOOLS: &str = r#"[{"name": "refund", "risk_level": "write"}, {"name": "sea
 fn a_rollback_has_its_users_and_what_was_written_for_them() {
     let folder = Folder::new();
     let found = folder.audit(&["--rolled-back", "r2"], 0);
-    // bob of the shop and cid of nobody's tenant; dan saw nothing of it. Session s1 is two users', so it is two sessions.
+    // bob of the shop and cid of nobody's tenant; dan saw nothing of it. Session s1 is two users',
+    // so it is two sessions.
     for (key, n) in [
         ("n_requests", 4),
         ("n_users", 2),
@@ -316,7 +319,8 @@ fn a_rollback_has_its_users_and_what_was_written_for_them() {
             ["user_id", "trace_id", "tool", "arguments_sha256"].map(|key| call[key].as_str().unwrap_or("-"))
         })
         .collect();
-    // RFC 8785: keys in order, no spaces, numbers as short as they are; sha256sum of {"amount":1.5,"order":7}.
+    // RFC 8785: keys in order, no spaces, numbers as short as they are; sha256sum of
+    // {"amount":1.5,"order":7}.
     let digest = sluice::base::digest::sha256_of_bytes(br#"{"amount":1.5,"order":7}"#);
     // The second row of trace t5 does not list its calls once more.
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Bad input: a clear error by file, column and row, or a counted row; the exit code of the table; the previous output whole.
+//! Bad input: a clear error by file, column and row, or a counted row; the exit code of the table;
+//! the previous output whole.
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use std::{fs, path::Path, process::Command, sync::Arc};
@@ -8,7 +9,8 @@ use crate::{
     support::{assert_same_tree, fails, is_root, json, ok, sluice, text, tree},
 };
 
-/// Runs the study, breaks it, and checks that the error says all of `parts` and that the first output is untouched.
+/// Runs the study, breaks it, and checks that the error says all of `parts` and that the first
+/// output is untouched.
 fn breaks(edit: impl Fn(&Small), code: i32, parts: &[&str]) {
     let small = Small::new();
     small.run();
@@ -393,7 +395,8 @@ fn late_columns_hidden_folders_and_loops() {
     fs::create_dir_all(small.path("t/_temporary")).unwrap();
     small.write("t/_temporary/part.csv", &csv);
     std::os::unix::fs::symlink(".", small.path("t/latest")).unwrap();
-    // NDJSON in which `complaint` is known from the last row only, and is not in the first file at all.
+    // NDJSON in which `complaint` is known from the last row only, and is not in the first file at
+    // all.
     let objects: Vec<String> = csv
         .lines()
         .skip(1)
@@ -432,7 +435,8 @@ fn no_permission_to_write() {
     let before = tempfile::tempdir().unwrap();
     let copy = before.path().join("out");
     copy_tree(&small.path("out"), &copy);
-    // Root may write anywhere, so root runs the program as nobody; others take the right away from themselves.
+    // Root may write anywhere, so root runs the program as nobody; others take the right away from
+    // themselves.
     let binary = small.path("sluice-copy");
     fs::copy(env!("CARGO_BIN_EXE_sluice"), &binary).unwrap();
     let set = |mode: &str, path: &Path| {
@@ -475,7 +479,8 @@ fn no_permission_to_write() {
 
 #[test]
 fn a_disk_that_fills_up() {
-    // A small file system of the test's own: mounted in a private namespace, it needs no cleaning up.
+    // A small file system of the test's own: mounted in a private namespace, it needs no cleaning
+    // up.
     let script = r#"
         mount -t tmpfs -o size=2m tmpfs "$1" || { echo "cannot mount a tmpfs in a private namespace" >&2; exit 99; }
         cd "$1" && mkdir keep && cp -r "$2" out || exit 98

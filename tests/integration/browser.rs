@@ -1,4 +1,5 @@
-//! The pages in a browser: headless Chromium, spoken to through its DevTools protocol. `scripts/test` installs it, and axe-core.
+//! The pages in a browser: headless Chromium, spoken to through its DevTools protocol.
+//! `scripts/test` installs it, and axe-core.
 
 use serde_json::{Value, json};
 use std::{
@@ -277,7 +278,8 @@ fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> Pat
     out.join("report.html")
 }
 
-/// The page of the gate's own case, with something more in the names of the candidate, its cases and its outputs.
+/// The page of the gate's own case, with something more in the names of the candidate, its cases
+/// and its outputs.
 fn gate_page(folder: &Path, lang: &str, more: &str) -> PathBuf {
     let case = root().join("scenarios/gate");
     let mut record = document(&case.join("candidate.json"));

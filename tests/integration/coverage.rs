@@ -1,4 +1,5 @@
-//! Do intervals hold what they promise? A small count; `cargo run --release --example coverage` is the large one.
+//! Do intervals hold what they promise? A small count; `cargo run --release --example coverage` is
+//! the large one.
 
 #[path = "../../benches/coverage/sim.rs"]
 mod sim;
@@ -51,7 +52,8 @@ fn one_percent_against_the_rest_needs_clusters_and_groups_agree_with_users() {
         5,
     );
     let share = |hits: usize| hits as f64 / found.n_others as f64;
-    // A user's rows are alike, and a few users have a thousand of them: rows taken for independent are far too sure.
+    // A user's rows are alike, and a few users have a thousand of them: rows taken for independent
+    // are far too sure.
     assert!(share(found.naive) < 0.75, "{found:?}");
     assert!(
         (share(found.by_user) - share(found.own)).abs() < 0.08,

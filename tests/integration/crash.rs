@@ -37,7 +37,8 @@ fn kill_9_at_many_moments() {
     const KILLS: u32 = 24;
     let mut n_killed = 0;
     for k in 0..KILLS {
-        // A run with another seed writes everything anew; it is killed a little later each time, until past its end.
+        // A run with another seed writes everything anew; it is killed a little later each time,
+        // until past its end.
         let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
             .args(args("2"))
             .stdout(Stdio::null())

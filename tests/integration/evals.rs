@@ -72,7 +72,8 @@ fn promptfoo_documents_and_lines_are_one() {
     );
     assert_eq!(score(failed[0], "forbidden_substrings"), Some(0.0));
 
-    // Repeats have no number of their own: they meet in one case. What broke is neither a defence nor a success.
+    // Repeats have no number of their own: they meet in one case. What broke is neither a defence
+    // nor a success.
     let attacks = sample("promptfoo/redteam_repeat.json");
     let suites = evals::suites(attacks.rows.iter().map(|row| (1, row)));
     let names: Vec<(&str, usize)> = suites
@@ -347,7 +348,8 @@ fn compared(
 
 #[test]
 fn pairs_are_tested_as_pairs() {
-    // 3 lost, 12 gained: exact binomial; the p-value of 15 coins, by hand: 2 * (1 + 15 + 105 + 455) / 2^15.
+    // 3 lost, 12 gained: exact binomial; the p-value of 15 coins, by hand: 2 * (1 + 15 + 105 + 455)
+    // / 2^15.
     let few = compared(200, |idx| idx >= 12, |idx| !(12..15).contains(&idx), None);
     let p = few.test.result().unwrap().p_value();
     assert!((p - 2.0 * 576.0 / 32_768.0).abs() < 1e-15, "{few:?}");
@@ -383,7 +385,8 @@ fn pairs_are_tested_as_pairs() {
     assert_eq!(Correction::default(), Correction::Holm);
 }
 
-/// Intervals hold what they promise, also where few pairs differ: simulated suites whose true difference is known.
+/// Intervals hold what they promise, also where few pairs differ: simulated suites whose true
+/// difference is known.
 #[test]
 fn intervals_of_pairs_cover() {
     let mut state = 88_172_645_463_325_252_u64;

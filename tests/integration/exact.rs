@@ -1,4 +1,5 @@
-//! A million random and adversarial users, scored by the source document's formula in Python: not one score or layer differs.
+//! A million random and adversarial users, scored by the source document's formula in Python: not
+//! one score or layer differs.
 
 use arrow_array::{ArrayRef, Float64Array, StringArray};
 use parquet::file::properties::WriterProperties;
@@ -48,7 +49,8 @@ fn a_million_adversarial_users_score_as_in_python() {
     let mut columns: [Vec<Option<f64>>; 4] = std::array::from_fn(|_| Vec::with_capacity(N_USERS));
     let mut csv = String::from("last_use_time,use_count,user_value,accept_score\n");
     for _ in 0..N_USERS {
-        // A row in ten has everything on a coarse grid, so that sums fall on exact halves of a ten-thousandth.
+        // A row in ten has everything on a coarse grid, so that sums fall on exact halves of a
+        // ten-thousandth.
         let fine = if rng.random_bool(0.1) { 10.0 } else { 1.0 };
         let mut user = [
             draw(&mut rng, 2_592_000.0, 64.8 * fine).map(|ago| AS_OF_SECS - ago.clamp(-1e10, 1e10)),

@@ -132,7 +132,8 @@ static PARQUET: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
     fs::read(out).unwrap()
 });
 
-/// Files of other systems with bytes changed, cut out or doubled: read or refused with the file's name, never a panic, never a number that is none.
+/// Files of other systems with bytes changed, cut out or doubled: read or refused with the file's
+/// name, never a panic, never a number that is none.
 #[test]
 fn mutated_records_bundles_and_results_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();

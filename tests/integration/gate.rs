@@ -154,7 +154,8 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
         "--json",
     ]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // It floats, its digests are cut, all four dimensions changed, and it names nothing to go back to.
+    // It floats, its digests are cut, all four dimensions changed, and it names nothing to go back
+    // to.
     for check in ["references", "digests", "single_dimension"] {
         assert_eq!(outcomes(&report, check), ["warn"], "{check}");
     }

@@ -1,8 +1,10 @@
-//! The help of every command and the summary of a study, as snapshots. `INSTA_UPDATE=always` accepts changes.
+//! The help of every command and the summary of a study, as snapshots. `INSTA_UPDATE=always`
+//! accepts changes.
 
 use crate::support::{ok, text};
 
-/// The program itself, and every command that its command line defines: one without a snapshot fails.
+/// The program itself, and every command that its command line defines: one without a snapshot
+/// fails.
 #[test]
 fn help_of_every_command() {
     let command_line = sluice::cli::command();

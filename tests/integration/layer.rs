@@ -158,7 +158,8 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
             "{layer}"
         );
     }
-    // The cut through the ties must not follow the assignment buckets, or the upper layer would hold all the low ones.
+    // The cut through the ties must not follow the assignment buckets, or the upper layer would
+    // hold all the low ones.
     let salted = sluice::bucket::Profile::Sluice { salt: "q".into() };
     let top: Vec<u16> = rows(&out)
         .iter()
@@ -169,8 +170,9 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
     assert!((3_500.0..6_500.0).contains(&mean), "{mean}");
 }
 
-/// Skewed and heavily tied scores, protected and tagged users, tenants of very different sizes: every share is met to one user, and who
-/// goes where does not depend on the order of rows, the format, or the number of threads.
+/// Skewed and heavily tied scores, protected and tagged users, tenants of very different sizes:
+/// every share is met to one user, and who goes where does not depend on the order of rows, the
+/// format, or the number of threads.
 #[test]
 fn quotas_are_met_on_skewed_data_whatever_the_order() {
     let dir = tempfile::tempdir().unwrap();

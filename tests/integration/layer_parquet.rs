@@ -1,4 +1,5 @@
-//! `sluice layer` on Parquet: every way in gives the same layers, and what comes out is what it says it is.
+//! `sluice layer` on Parquet: every way in gives the same layers, and what comes out is what it
+//! says it is.
 
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,

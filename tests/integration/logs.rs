@@ -1,4 +1,5 @@
-//! Logs that tests make up: users of two tenants, turns with everything that is odd about turns, in any format.
+//! Logs that tests make up: users of two tenants, turns with everything that is odd about turns, in
+//! any format.
 
 use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -244,7 +245,8 @@ impl Study {
         self.0.path().join(name)
     }
 
-    /// Arguments that name something in the folder, or are to be made there, with their whole paths.
+    /// Arguments that name something in the folder, or are to be made there, with their whole
+    /// paths.
     pub(crate) fn args(&self, args: &[&str]) -> Vec<String> {
         let mut previous = "";
         args.iter()

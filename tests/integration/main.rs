@@ -40,6 +40,7 @@ mod publish_support;
 #[cfg(feature = "stores")]
 mod publish_targets;
 mod real_data;
+mod references;
 mod replay;
 mod report;
 mod run;

@@ -173,7 +173,8 @@ fn moves_since_last_night_in_any_order() {
     assert!(stderr.contains("expected a layer table"), "{stderr}");
 }
 
-/// Row groups that did not change are taken from last night, and the result is what scoring them would have given.
+/// Row groups that did not change are taken from last night, and the result is what scoring them
+/// would have given.
 #[test]
 fn unchanged_row_groups_are_reused_and_equal() {
     let dir = tempfile::tempdir().unwrap();
@@ -209,7 +210,8 @@ fn unchanged_row_groups_are_reused_and_equal() {
     ] {
         assert_eq!(with[key], without[key], "{key}");
     }
-    // These users have no recency, so another instant changes nothing; with one, it changes everything.
+    // These users have no recency, so another instant changes nothing; with one, it changes
+    // everything.
     let later = |users: &Path| {
         ok(&[
             "layer",
@@ -264,7 +266,8 @@ fn a_changed_table_of_last_night_is_not_trusted() {
     assert!(fs::read(at("l4.parquet")).unwrap() == honest);
 }
 
-/// Consent that was withdrawn must reach the store, and a night that cannot be compared replaces nothing.
+/// Consent that was withdrawn must reach the store, and a night that cannot be compared replaces
+/// nothing.
 #[test]
 fn consent_is_a_change_and_a_wrong_previous_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -454,7 +457,8 @@ fn who_gets_the_candidate() {
         json(&schedule)["layers"][0]["next_ratio"]
     );
 
-    // Steps are nested: going up only adds, going down only takes away, and the list names exactly those.
+    // Steps are nested: going up only adds, going down only takes away, and the list names exactly
+    // those.
     let switch = counts(&["--from", "0.25", "--at", "0.5"]);
     assert_eq!(
         (
@@ -526,7 +530,8 @@ fn a_plan_keeps_the_layers_it_started_with() {
         sluice::base::digest::blake3_of_file(&small.path("out/layers.parquet")).unwrap()
     );
 
-    // The next night's users would lead to other layers: evidence on those is refused, by the state ...
+    // The next night's users would lead to other layers: evidence on those is refused, by the state
+    // ...
     let at = |name: &str| small.path(name);
     let (plan, out) = (at("study.toml"), at("next"));
     small.edit("users.csv", |users| users.replace("u7,7,true", "u7,7,false"));
@@ -637,7 +642,8 @@ fn a_plan_keeps_the_layers_it_started_with() {
     assert!(small.fails(2).contains("64 hexadecimal digits"));
 }
 
-/// Frequency, recency, T and monetary value of Lifetimes, by day and by week, and quintile scores under both rules for ties.
+/// Frequency, recency, T and monetary value of Lifetimes, by day and by week, and quintile scores
+/// under both rules for ties.
 #[test]
 fn the_classic_summary_is_that_of_lifetimes() {
     let dir = tempfile::tempdir().unwrap();

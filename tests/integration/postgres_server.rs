@@ -101,7 +101,8 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        // What this process loses when it is killed is what a test is about; what the machine would lose is not.
+        // What this process loses when it is killed is what a test is about; what the machine would
+        // lose is not.
         fs::write(
             data.join("postgresql.auto.conf"),
             format!("fsync = off\nunix_socket_directories = ''\n{configuration}\n"),

@@ -1,4 +1,5 @@
-//! Evidence from a real Prometheus server: the source document's counters, written into its store and asked for over HTTP.
+//! Evidence from a real Prometheus server: the source document's counters, written into its store
+//! and asked for over HTTP.
 
 use std::{
     fmt::Write as _,
@@ -82,7 +83,8 @@ impl Drop for Server {
 const START: i64 = 1_779_667_200; // 2026-05-25T00:00:00Z
 const MINUTES: i64 = 600;
 
-/// What a counter gains a minute: turns, good, bad, complaints, ms, tool calls, good ones, tasks, done.
+/// What a counter gains a minute: turns, good, bad, complaints, ms, tool calls, good ones, tasks,
+/// done.
 const GAINS: [(&str, f64); 9] = [
     ("agent_chat_total", 40.0),
     ("agent_chat_success_count", 39.0),
@@ -95,7 +97,8 @@ const GAINS: [(&str, f64); 9] = [
     ("agent_task_total", 30.0),
 ];
 
-/// Ten hours of counters, a sample a minute. `early`: all of them. `regular`: no complaint was ever counted. `vip`: completed tasks are NaN.
+/// Ten hours of counters, a sample a minute. `early`: all of them. `regular`: no complaint was ever
+/// counted. `vip`: completed tasks are NaN.
 fn samples() -> String {
     let mut text = String::new();
     let mut names: Vec<(&str, f64)> = GAINS.to_vec();

@@ -209,8 +209,8 @@ impl Client {
         serde_json::from_value(ask(self.program, self.script, self.libraries, &question)).unwrap()
     }
 
-    /// Publishes a wish and compares the client's choice with Sluice's buckets, user by user. `profile` is the version that is expected
-    /// to place them, `key` the flag's key in the file.
+    /// Publishes a wish and compares the client's choice with Sluice's buckets, user by user.
+    /// `profile` is the version that is expected to place them, `key` the flag's key in the file.
     fn check(&self, wish: &Wish<'_>, profile: &str, key: &str) {
         let (_folder, file, report) = wish.publish(self.system, "flags.json", "");
         let warned = report["targets"][0]["warnings"]

@@ -95,7 +95,8 @@ fn istio_routes_by_layer_and_everybody_else_to_the_baseline() {
     assert_eq!(objects[0]["spec"]["http"].as_array().unwrap().len(), 1);
 }
 
-/// The cluster that Envoy picks: the first matching route; weights are taken in order by the number in the header.
+/// The cluster that Envoy picks: the first matching route; weights are taken in order by the number
+/// in the header.
 fn envoy_picks(configuration: &Value, layer: &str, bucket: u64) -> String {
     let routes = configuration["virtualHosts"][0]["routes"].as_array().unwrap();
     let matches = |route: &&Value| {
@@ -576,7 +577,8 @@ fn the_dashboard_draws_metrics_that_exist() {
     let places: BTreeSet<String> = panels.iter().map(|panel| panel["gridPos"].to_string()).collect();
     let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert!(places.len() == panels.len() && ids.len() == panels.len());
-    // What the dashboard asks for: metrics that Sluice publishes or could, and every counter of the agents.
+    // What the dashboard asks for: metrics that Sluice publishes or could, and every counter of the
+    // agents.
     let metrics = folder.path().join("a.prom");
     ok(&[
         "publish",

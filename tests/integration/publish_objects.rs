@@ -408,7 +408,8 @@ fn what_cannot_be_published_says_why_without_secrets() {
     fails(&mut to("s3://releases/p?keep=0"), 2, "1 to 10000");
     fails(&mut to("s3://releases/p?kept=1"), 2, "kept");
     fails(&mut to("s3://releases/p?endpoint=ftp://x"), 2, "endpoint");
-    // In clear text only when it was asked for: an endpoint that redirects there is not followed, and https is the rule.
+    // In clear text only when it was asked for: an endpoint that redirects there is not followed,
+    // and https is the rule.
     fails(
         to("s3://releases/p").env("AWS_ENDPOINT_URL", format!("https://127.0.0.1:{}", server.port)),
         4,

@@ -1,4 +1,5 @@
-//! Redis: real servers, killed and cut off; an outside consumer that must route as `sluice who` says; a reader that watches.
+//! Redis: real servers, killed and cut off; an outside consumer that must route as `sluice who`
+//! says; a reader that watches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,7 @@ use std::{
 use crate::{
     publish_support::{LAYERS, Small, id},
     servers::{RedisServer, free_port, wait_for_port},
-    support::{fails, ok, root, sluice, text},
+    support::{fails, ok_json, root, sluice, text},
 };
 
 const N: usize = 4_000;
@@ -177,7 +178,8 @@ fn publish_redis_writes_only_users_who_changed() {
 /// What a version says of some users: who gets the candidate.
 type Routing = BTreeMap<String, bool>;
 
-/// Watches a plan: every look goes through pointer, version and users, and must be one of the known routings, whole.
+/// Watches a plan: every look goes through pointer, version and users, and must be one of the known
+/// routings, whole.
 fn watch(
     port: u16,
     plan: &str,
@@ -657,7 +659,8 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
         sleep(Duration::from_millis(1_500));
         assert_eq!(outcome(&publish(&a, &to, &["--rollback"])), "applied");
         assert!(routed(&server, profile, &small, 3_000).is_empty());
-        // Another table comes while the first is still being written: nothing of the first may be left.
+        // Another table comes while the first is still being written: nothing of the first may be
+        // left.
         publish(&c, &to, &["--reopen"]);
         assert_eq!(
             slow.wait().unwrap().code(),

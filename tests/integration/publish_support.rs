@@ -1,4 +1,5 @@
-//! What the publishing tests share: small studies with unusual ids, and who would get the candidate in them.
+//! What the publishing tests share: small studies with unusual ids, and who would get the candidate
+//! in them.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
-//! Replay against an independent count of the same rows, and against itself: however the log is cut, written, ordered or joined.
+//! Replay against an independent count of the same rows, and against itself: however the log is
+//! cut, written, ordered or joined.
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
 use parquet::{arrow::ArrowWriter, basic::Compression};
@@ -532,7 +533,8 @@ fn a_file_is_its_bytes_whatever_its_name() {
     assert!(stderr.contains("found mine.txt, which would be lost"), "{stderr}");
 }
 
-/// A log in which every request has an answer of each release, and a shadow file with the candidate's.
+/// A log in which every request has an answer of each release, and a shadow file with the
+/// candidate's.
 fn shadowed(n: usize) -> (Log, Study) {
     let mut log = Log::new(n, 5);
     for (idx, turn) in log.turns.iter_mut().enumerate() {
@@ -744,7 +746,8 @@ fn outcomes_that_come_late_take_their_rows_place() {
     );
     study.replay("with", "expected", &[]);
     assert!(study.tables("cube") == study.tables("expected"));
-    // Outcomes may belong to any row: a cube that did not know them cannot be gone on from, and the whole log is scanned.
+    // Outcomes may belong to any row: a cube that did not know them cannot be gone on from, and the
+    // whole log is scanned.
     study.replay("log", "before", &[]);
     study.replay("log", "after", &["--outcomes", "late.csv", "--since", "before"]);
     assert!(tree(&study.path("after")) == tree(&study.path("cube")));

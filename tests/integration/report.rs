@@ -20,7 +20,8 @@ fn the_page_is_self_contained() {
     ] {
         assert!(!html.contains(outside), "{outside}");
     }
-    // The only addresses are the name of the SVG language, and where the chart library says it comes from.
+    // The only addresses are the name of the SVG language, and where the chart library says it
+    // comes from.
     let addresses: Vec<&str> = html
         .match_indices("http")
         .map(|(at, _)| html[at..].split(['"', ' ', '\'']).next().unwrap())

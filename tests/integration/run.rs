@@ -219,7 +219,8 @@ struct Naive {
     latency: f64,
 }
 
-/// The cube and its inference against a plain loop over the rows: no groups, no threads, no integers.
+/// The cube and its inference against a plain loop over the rows: no groups, no threads, no
+/// integers.
 #[test]
 fn a_plain_loop_over_the_rows_finds_the_same_numbers() {
     let study = ecommerce();

@@ -1,4 +1,5 @@
-//! Ramps before they happen, and decided again: against exact integration, against themselves, against the case study's log.
+//! Ramps before they happen, and decided again: against exact integration, against themselves,
+//! against the case study's log.
 
 use serde_json::Value;
 use std::fs;
@@ -92,7 +93,8 @@ fn runs_agree_with_exact_integration() {
     let scenario =
         format!("{ONE}\n[[simulate.plan]]\nid = \"gates\"\ncontroller = \"group_sequential\"\nalpha = 0.1\n");
     let found = forecast(&scenario, &[]);
-    // The same ramp for the calculator: users who come in a day, and the variance of one's mean outcome.
+    // The same ramp for the calculator: users who come in a day, and the variance of one's mean
+    // outcome.
     let active = -(0.5_f64.ln()) / 7.0;
     let users = 400_000.0 * (1.0 - (-active).exp());
     let (rows, rows_a_visit) = (400_000.0 * 0.5, 0.5 / active);
@@ -295,7 +297,8 @@ fn the_case_study_s_log_is_decided_again() {
         .into_iter()
         .find(|decision| decision["verdict"] == "rollback")
         .unwrap();
-    // The fault begins on the 28th with the layer's first step; it is seen within hours, not after the dwell of three days.
+    // The fault begins on the 28th with the layer's first step; it is seen within hours, not after
+    // the dwell of three days.
     assert!(
         rollback["at"].as_str().unwrap().starts_with("2026-05-28T0"),
         "{rollback}"
@@ -315,7 +318,8 @@ fn the_case_study_s_log_is_decided_again() {
         (&promote["at"], &promote["next_ratio"]),
         (&Value::from("2026-05-28T00:00:00Z"), &Value::from(0.5))
     );
-    // On its own the plan opens regular at once, where nobody had the candidate: the log cannot tell.
+    // On its own the plan opens regular at once, where nobody had the candidate: the log cannot
+    // tell.
     let regular = own.iter().find(|layer| layer["layer"] == "regular").unwrap();
     assert!(regular["refused_at"].is_string(), "{regular}");
 }
@@ -324,7 +328,8 @@ fn the_case_study_s_log_is_decided_again() {
 fn what_is_not_declared_is_measured() {
     let dir = tempfile::tempdir().unwrap();
     let whole = fs::read_to_string(root().join("scenarios/ramp.toml")).unwrap();
-    // Sizes and traffic from the log, and the completion rate of all layers but the one that never had the baseline.
+    // Sizes and traffic from the log, and the completion rate of all layers but the one that never
+    // had the baseline.
     let (mut kept, mut skips) = (String::new(), false);
     for line in whole.lines() {
         if line.starts_with('[') {

@@ -1,4 +1,5 @@
-//! A small study of files that a test can change: 200 users, two turns each, placed as the plan says.
+//! A small study of files that a test can change: 200 users, two turns each, placed as the plan
+//! says.
 
 use std::fs;
 use tempfile::TempDir;

@@ -45,8 +45,9 @@ fn known_changes_have_their_expected_verdicts() {
     }
 }
 
-/// Verdicts of jsoncompat 0.5.0 on 1,500 drawn pairs of schemas (`tests/oracles/jsoncompat` writes them): where it proves a change to break callers with a value,
-/// there is an error or, for limits that are newly set, a warning here.
+/// Verdicts of jsoncompat 0.5.0 on 1,500 drawn pairs of schemas (`tests/oracles/jsoncompat` writes
+/// them): where it proves a change to break callers with a value, there is an error or, for limits
+/// that are newly set, a warning here.
 #[test]
 fn what_another_checker_proves_to_break_is_not_missed() {
     let path = root().join("tests/vectors/jsoncompat.json");
@@ -68,7 +69,8 @@ fn what_another_checker_proves_to_break_is_not_missed() {
         }
     }
     assert!(n_breaking > 500, "{n_breaking}");
-    // Rules look at one place at a time; what another place makes harmless is an alarm all the same.
+    // Rules look at one place at a time; what another place makes harmless is an alarm all the
+    // same.
     assert!(n_alarms * 20 < pairs.len() * 2, "{n_alarms} alarms");
 }
 

@@ -1,4 +1,5 @@
-//! The calculator against reference values of other packages: the vectors in `tests/vectors`, mapped to calculations.
+//! The calculator against reference values of other packages: the vectors in `tests/vectors`,
+//! mapped to calculations.
 
 use serde_json::{Map, Value, json};
 use sluice::calc::{Function, answer_line};
@@ -43,7 +44,8 @@ fn with(mut inputs: Value, more: Value) -> Value {
     inputs
 }
 
-/// An arm of a row of Spotify's confidence: sums over units, with squares; a proportion where the two are the same.
+/// An arm of a row of Spotify's confidence: sums over units, with squares; a proportion where the
+/// two are the same.
 fn spotify_arm(row: &Value) -> Value {
     if row["num"] == row["ss"] {
         return json!({"n": row["den"], "x": row["num"]});
@@ -611,13 +613,16 @@ fn is_known_fault(id: &str, path: &str) -> bool {
         || (id.starts_with("tt-prop-zero") && path.starts_with("rel_log"))
         // 1 + 5e-11 is written with ten digits; the difference is not.
         || (id.starts_with("tt-mean-offset") && path.starts_with("rel_"))
-        // The peer's grid of .05 and its cut at z = 8 cost three digits where information grows a hundredfold; 108 others agree to 1e-7.
+        // The peer's grid of .05 and its cut at z = 8 cost three digits where information grows a
+        // hundredfold; 108 others agree to 1e-7.
         || id == "sp-gs-ramp-1-5-25-50-100-0.001-1"
         // Wald's interval with fewer than five events is wrong.
         || ["zero-both", "n1", "zero-treat", "zero-ctrl", "all-treat"].iter().any(|what| id.starts_with(&format!("sm-noninf-{what}")))
-        // The reference cuts its grid where 1e-37 is still to be spent; the second look alone, without the first, has its bound at 12.68999.
+        // The reference cuts its grid where 1e-37 is still to be spent; the second look alone,
+        // without the first, has its bound at 12.68999.
         || id == "gs-30d-LDOF-0.001-1"
-        // Made from decimals that doubles do not hold: the difference of the means has no more digits.
+        // Made from decimals that doubles do not hold: the difference of the means has no more
+        // digits.
         || id == "mp-welch-offset1e9" || (id == "mp-welch-1e-50" && path == "p_value")
         // The peer's search for the effect ends at a power of .80007.
         || id.starts_with("sm-mde-")
@@ -664,7 +669,8 @@ fn reference_values_of_other_packages_are_met() {
             continue;
         }
         n_used += 1;
-        // Closed forms to 1e-9 at least, iterations and integrations to 1e-6; where the peer says it is coarser, to that.
+        // Closed forms to 1e-9 at least, iterations and integrations to 1e-6; where the peer says
+        // it is coarser, to that.
         let (rel, mut abs) = (
             number(&vector["rel_tol"]).unwrap().max(1e-9),
             number(&vector["abs_tol"]).unwrap(),

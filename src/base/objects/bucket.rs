@@ -348,7 +348,8 @@ impl Bucket {
                 .map_err(refused)?;
         })();
         if sent.is_err() {
-            // What the store keeps of a part is gone with the bucket's rule for uploads that were cut off, if this fails too.
+            // What the store keeps of a part is gone with the bucket's rule for uploads that were
+            // cut off, if this fails too.
             self.runtime.block_on(upload.abort()).ok();
         }
         sent

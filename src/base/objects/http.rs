@@ -1,6 +1,8 @@
-//! The HTTP client of object stores: ureq with rustls and ring, in place of the crate's own, which brings a second TLS library.
+//! The HTTP client of object stores: ureq with rustls and ring, in place of the crate's own, which
+//! brings a second TLS library.
 //!
-//! A request is made on the calling thread and its answer read whole: callers ask for a few megabytes at a time.
+//! A request is made on the calling thread and its answer read whole: callers ask for a few
+//! megabytes at a time.
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;

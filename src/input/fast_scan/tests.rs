@@ -67,7 +67,8 @@ fn write(path: &Path, columns: &[(&str, ArrayRef, bool)], properties: WriterProp
     writer.close().unwrap();
 }
 
-/// The values of column `x`, in steps of some rows; `None` for absent ones, which all hold `missing`.
+/// The values of column `x`, in steps of some rows; `None` for absent ones, which all hold
+/// `missing`.
 fn scan<V: Copy + PartialEq + fmt::Debug>(
     path: &Path,
     n_step: usize,
@@ -128,8 +129,11 @@ const MICROS: Mapping<'static, i64> = Mapping::Micros(&|values, out| {
 const TEXT: Mapping<'static, u64> = Mapping::Text(&hash::hash_id);
 const ID: Mapping<'static, u64> = Mapping::Id(&hash::hash_id);
 
-/// Which rows have a value.
-const PATTERNS: [(&str, fn(usize) -> bool); 5] = [
+/// Whether a row has a value.
+type HasValue = fn(usize) -> bool;
+
+/// Patterns of rows with values, by name.
+const PATTERNS: [(&str, HasValue); 5] = [
     ("all", |_| true),
     ("none", |_| false),
     ("two of three", |row| row % 3 != 1),
@@ -137,8 +141,11 @@ const PATTERNS: [(&str, fn(usize) -> bool); 5] = [
     ("the last", |row| row % 700 == 699),
 ];
 
+/// Makes an array of some rows, with values where the pattern says so.
+type NewArray<'a> = dyn Fn(usize, &dyn Fn(usize) -> bool) -> ArrayRef + 'a;
+
 /// Compares both readers over all layouts, patterns of nulls, and numbers of rows.
-fn check_all(new: &dyn Fn(usize, &dyn Fn(usize) -> bool) -> ArrayRef, compare: &dyn Fn(&Path, usize, &str)) {
+fn check_all(new: &NewArray<'_>, compare: &dyn Fn(&Path, usize, &str)) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
     for (layout, properties) in layouts() {

@@ -1,4 +1,5 @@
-//! Argo Rollouts: a layer's ladder as steps of a Rollout, and the AnalysisTemplate that stands between them.
+//! Argo Rollouts: a layer's ladder as steps of a Rollout, and the AnalysisTemplate that stands
+//! between them.
 
 use serde_json::{Value, json};
 
@@ -10,12 +11,14 @@ use crate::publish::exporters::kubernetes::{dwell_secs, ladder, metadata, object
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `argo:FILE`, for `kubectl apply --server-side`: fields that it does not name stay as they are. Settings: `name` (of the Rollout,
-/// required), `gate` (URL of the layer's evidence, required: JSON with `n` users and `qos`), `layer` and `tenant` (a Rollout is of one
-/// layer: required unless the plan has only one), `workload` (the Deployment it takes its pods from), `namespace`.
+/// `argo:FILE`, for `kubectl apply --server-side`: fields that it does not name stay as they are.
+/// Settings: `name` (of the Rollout, required), `gate` (URL of the layer's evidence, required: JSON
+/// with `n` users and `qos`), `layer` and `tenant` (a Rollout is of one layer: required unless the
+/// plan has only one), `workload` (the Deployment it takes its pods from), `namespace`.
 ///
-/// Steps start at the ratio in force and go up the ladder: pause, analysis, next. Evidence between floor and threshold, or of too few
-/// users, is inconclusive, and the Rollout pauses. At 0 % the only step is 0.
+/// Steps start at the ratio in force and go up the ladder: pause, analysis, next. Evidence between
+/// floor and threshold, or of too few users, is inconclusive, and the Rollout pauses. At 0 % the
+/// only step is 0.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "argo",
     settings: &["name", "gate", "layer", "tenant", "workload", "namespace"],

@@ -37,7 +37,8 @@ struct ChangeRequest<'a> {
     rollback: Vec<Request>,
 }
 
-/// What callers find behind the two names of a system without ratios: the one that everybody uses, and the one for users who get the candidate.
+/// What callers find behind the two names of a system without ratios: the one that everybody uses,
+/// and the one for users who get the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RequestStage {

@@ -11,8 +11,8 @@ use crate::publish::exporters::milvus::{Aliases, SETTINGS};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole. Settings as Milvus has them, without `database`;
-/// `baseline` and `candidate` are indexes.
+/// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole.
+/// Settings as Milvus has them, without `database`; `baseline` and `candidate` are indexes.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "elasticsearch",
     settings: &SETTINGS,

@@ -10,13 +10,14 @@ use crate::publish::exporters::headers;
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `envoy:FILE`: a discovery response with one route configuration, which Envoy reads again whenever the file is replaced. Settings: `name` (of the
-/// route configuration: `sluice`), `candidate` and `baseline` (clusters: `candidate`, `stable`), `header` (`x-sluice-bucket`),
-/// `attribute` (header with the layer: `x-sluice-layer`), `tenant_attribute` (`x-sluice-tenant`; only with several tenants), `consent` (none: a header
-/// that must be `true`).
+/// `envoy:FILE`: a discovery response with one route configuration, which Envoy reads again
+/// whenever the file is replaced. Settings: `name` (of the route configuration: `sluice`),
+/// `candidate` and `baseline` (clusters: `candidate`, `stable`), `header` (`x-sluice-bucket`),
+/// `attribute` (header with the layer: `x-sluice-layer`), `tenant_attribute` (`x-sluice-tenant`;
+/// only with several tenants), `consent` (none: a header that must be `true`).
 ///
-/// The caller sends the user's bucket, 0 to 9999, under the plan's profile; so everybody gets the release that Sluice says. Without that header
-/// Envoy draws for every request.
+/// The caller sends the user's bucket, 0 to 9999, under the plan's profile; so everybody gets the
+/// release that Sluice says. Without that header Envoy draws for every request.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "envoy",
     settings: &[

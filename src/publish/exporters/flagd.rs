@@ -12,11 +12,12 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `flagd:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an attribute
-/// that must be true).
+/// `flagd:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several
+/// tenants), `consent` (none: an attribute that must be true).
 ///
-/// Versions 1 and 2 of `fractional` hash the text `salt:targetingKey`. Version 3 hashes pairs, and the only pair that it can name is the
-/// flag's key and the targeting key: there, the key is the salt.
+/// Versions 1 and 2 of `fractional` hash the text `salt:targetingKey`. Version 3 hashes pairs, and
+/// the only pair that it can name is the flag's key and the targeting key: there, the key is the
+/// salt.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "flagd",
     settings: &CONDITION_SETTINGS,
@@ -111,8 +112,8 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     Ok(json::to_json(&document))
 }
 
-/// Whether a text survives in a shared evaluator. The cores put those in place by replacing text, with its rules: Python's trips over what JSON
-/// escapes, JavaScript's over dollar signs.
+/// Whether a text survives in a shared evaluator. The cores put those in place by replacing text,
+/// with its rules: Python's trips over what JSON escapes, JavaScript's over dollar signs.
 fn survives_reference(text: &str) -> bool {
     text.chars()
         .all(|c| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\' | '$'))

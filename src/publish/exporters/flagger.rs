@@ -11,13 +11,16 @@ use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 use crate::ramp::Verdict;
 
-/// `flagger:FILE`. Settings: `workload` (the Deployment, required), `gate` (URL, required: below it, `/approve` answers 200 and `/halt` does not,
-/// as Flagger's load tester does under `/gate`), `name` (by default the workload's), `layer` and `tenant` (a Canary is of one layer: required unless
-/// the plan has only one), `namespace`, `port` (of the service, 80), `metric` (the MetricTemplate that answers the layer's QoS: `sluice-qos`),
-/// `threshold` (checks below the QoS threshold before Flagger rolls back: 3).
+/// `flagger:FILE`. Settings: `workload` (the Deployment, required), `gate` (URL, required: below
+/// it, `/approve` answers 200 and `/halt` does not, as Flagger's load tester does under `/gate`),
+/// `name` (by default the workload's), `layer` and `tenant` (a Canary is of one layer: required
+/// unless the plan has only one), `namespace`, `port` (of the service, 80), `metric` (the
+/// MetricTemplate that answers the layer's QoS: `sluice-qos`), `threshold` (checks below the QoS
+/// threshold before Flagger rolls back: 3).
 ///
-/// Flagger may take the next step while the layer's verdict is to promote; a layer at 0 % does not start, and one that runs is rolled back.
-/// The step weights are the whole ladder always: from a weight that is none of them, Flagger would go to 100 % at once.
+/// Flagger may take the next step while the layer's verdict is to promote; a layer at 0 % does not
+/// start, and one that runs is rolled back. The step weights are the whole ladder always: from a
+/// weight that is none of them, Flagger would go to 100 % at once.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "flagger",
     settings: &[

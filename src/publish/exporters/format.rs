@@ -1,4 +1,5 @@
-//! The type of an export format, and what formats share: conditions on users, checks of ratios, warnings, YAML and JSON.
+//! The type of an export format, and what formats share: conditions on users, checks of ratios,
+//! warnings, YAML and JSON.
 
 use serde::Serialize;
 use std::path::Path;
@@ -27,18 +28,21 @@ pub(crate) struct ExportFormat {
 /// Settings of systems with conditions on what callers say of a user.
 pub(super) const CONDITION_SETTINGS: [&str; 3] = ["attribute", "tenant_attribute", "consent"];
 
-/// What must hold of a user for a row's ratio to be about them: attributes and their values, `layer` first.
+/// What must hold of a user for a row's ratio to be about them: attributes and their values,
+/// `layer` first.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Conditions<'a> {
     /// Attributes and the texts that they must be.
     pub(super) texts: Vec<(&'a str, &'a str)>,
-    /// An attribute that must be true: consent, where it was asked for. Who does not say so gets the baseline.
+    /// An attribute that must be true: consent, where it was asked for. Who does not say so gets
+    /// the baseline.
     pub(super) consent: Option<&'a str>,
 }
 
 impl<'a> Conditions<'a> {
-    /// A row's conditions. Tenants are told apart where there are several. Names: `attribute` (by default `layer`), `tenant_attribute`
-    /// (`tenant`), each behind `prefix`, and `consent` (left out).
+    /// A row's conditions. Tenants are told apart where there are several. Names: `attribute` (by
+    /// default `layer`), `tenant_attribute` (`tenant`), each behind `prefix`, and `consent` (left
+    /// out).
     pub(super) fn new(
         publication: &'a Publication,
         row: &'a RatioRow,
@@ -105,7 +109,8 @@ pub(super) fn row_name(row: &RatioRow) -> String {
     format!("{} / {}", row.tenant, row.layer)
 }
 
-/// Refuses ratios that a system cannot tell apart: they are never rounded. `step` is in basis points.
+/// Refuses ratios that a system cannot tell apart: they are never rounded. `step` is in basis
+/// points.
 pub(super) fn refuse_roundings<'a>(
     ratios: impl IntoIterator<Item = (&'a RatioRow, Ratio)>,
     step: u16,
@@ -128,7 +133,8 @@ pub(super) fn in_force(publication: &Publication) -> impl Iterator<Item = (&Rati
     publication.ratios.iter().map(|row| (row, row.ratio))
 }
 
-/// The version of a system that places the users: the plan's own, if it is one of these, else the first.
+/// The version of a system that places the users: the plan's own, if it is one of these, else the
+/// first.
 pub(super) fn platform_of(publication: &Publication, versions: &[Platform]) -> Platform {
     publication
         .platform()
@@ -136,7 +142,8 @@ pub(super) fn platform_of(publication: &Publication, versions: &[Platform]) -> P
         .unwrap_or(versions[0])
 }
 
-/// Where a flag system places other users first than the plan's evidence is about, and what surprises in its hash.
+/// Where a flag system places other users first than the plan's evidence is about, and what
+/// surprises in its hash.
 pub(super) fn placement_warnings(publication: &Publication, platform: Platform) -> Vec<String> {
     let name = platform.name();
     let mut warnings = Profile::by_name(name, publication.flag_key(), &publication.salt)

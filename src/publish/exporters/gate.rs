@@ -1,4 +1,5 @@
-//! A layer's evidence in a few numbers, for what asks before it goes on, such as the AnalysisTemplate of Argo Rollouts.
+//! A layer's evidence in a few numbers, for what asks before it goes on, such as the
+//! AnalysisTemplate of Argo Rollouts.
 
 use serde_json::json;
 
@@ -9,9 +10,11 @@ use crate::publish::exporters::format::{ExportFormat, analysis, row_name};
 use crate::publish::exporters::kubernetes::only_row;
 use crate::publish::target::Desired;
 
-/// `gate:FILE`. Settings: `layer` and `tenant` (required unless the plan has only one layer). The folder must have the analysis.
+/// `gate:FILE`. Settings: `layer` and `tenant` (required unless the plan has only one layer). The
+/// folder must have the analysis.
 ///
-/// `n` counts the exposed users that `qos`, the candidate's in the current stage, rests on: without a QoS there are none.
+/// `n` counts the exposed users that `qos`, the candidate's in the current stage, rests on: without
+/// a QoS there are none.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "gate",
     settings: &["layer", "tenant"],

@@ -1,4 +1,5 @@
-//! Grafana: a dashboard over what Sluice publishes to Prometheus, and over the counters of the agents themselves.
+//! Grafana: a dashboard over what Sluice publishes to Prometheus, and over the counters of the
+//! agents themselves.
 
 use serde_json::{Value, json};
 
@@ -10,9 +11,11 @@ use crate::publish::exporters::prometheus;
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `grafana:FILE`: a dashboard to import or to provision. Settings: `title`, `uid` (by default from the plan's name and id), `range` (of rates: `5m`).
+/// `grafana:FILE`: a dashboard to import or to provision. Settings: `title`, `uid` (by default from
+/// the plan's name and id), `range` (of rates: `5m`).
 ///
-/// The agents' counters have the labels `layer` and `version`: `agent_chat_total` and those beside it in `AGENT_PANELS`.
+/// The agents' counters have the labels `layer` and `version`: `agent_chat_total` and those beside
+/// it in `AGENT_PANELS`.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "grafana",
     settings: &["title", "uid", "range"],

@@ -12,8 +12,9 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `growthbook:FILE`: the object `features` of the SDK payload. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with
-/// several tenants), `consent` (none: an attribute that must be true), `user` (`id`: the attribute that is hashed).
+/// `growthbook:FILE`: the object `features` of the SDK payload. Settings: `attribute` (`layer`),
+/// `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an attribute that
+/// must be true), `user` (`id`: the attribute that is hashed).
 ///
 /// The seed is the salt; the hash's version is the plan's, or 2.
 pub(super) const FORMAT: ExportFormat = ExportFormat {

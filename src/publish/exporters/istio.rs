@@ -13,9 +13,11 @@ use crate::publish::exporters::kubernetes::{PERCENT, metadata, object_name};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `istio:FILE`. Settings: `host` (required), `candidate` and `baseline` (subsets of the host's DestinationRule: `candidate`, `stable`), `name` (of the
-/// VirtualService: the host up to its first dot), `namespace`, `gateways` (by comma), `attribute` (header with the layer: `x-sluice-layer`),
-/// `tenant_attribute` (`x-sluice-tenant`; only with several tenants), `consent` (none: a header that must be `true`).
+/// `istio:FILE`. Settings: `host` (required), `candidate` and `baseline` (subsets of the host's
+/// DestinationRule: `candidate`, `stable`), `name` (of the VirtualService: the host up to its first
+/// dot), `namespace`, `gateways` (by comma), `attribute` (header with the layer: `x-sluice-layer`),
+/// `tenant_attribute` (`x-sluice-tenant`; only with several tenants), `consent` (none: a header
+/// that must be `true`).
 ///
 /// Weights are whole percents. Requests that match no layer get the baseline.
 pub(super) const FORMAT: ExportFormat = ExportFormat {

@@ -46,7 +46,8 @@ pub(super) fn metadata(
     metadata
 }
 
-/// The layer that a rollout is about: the only one, or that of `layer` and, with several tenants, `tenant`.
+/// The layer that a rollout is about: the only one, or that of `layer` and, with several tenants,
+/// `tenant`.
 pub(super) fn only_row<'a>(publication: &'a Publication, address: &Address) -> Result<&'a RatioRow> {
     let desired = |setting: &str, value: &str| address.get(setting).is_none_or(|desired| desired == value);
     let rows: Vec<&RatioRow> = publication

@@ -10,8 +10,9 @@ use crate::publish::exporters::format::{ExportFormat, required};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `langfuse:FILE`: a change request. Settings: `prompt` (its name), `baseline` and `candidate` (its versions, numbers), all required; `label` (what
-/// everybody's callers ask for: `production`), `candidate_label` (what callers ask for who serve the candidate: `candidate`).
+/// `langfuse:FILE`: a change request. Settings: `prompt` (its name), `baseline` and `candidate`
+/// (its versions, numbers), all required; `label` (what everybody's callers ask for: `production`),
+/// `candidate_label` (what callers ask for who serve the candidate: `candidate`).
 ///
 /// A label is on one version of a prompt only: giving it to one takes it from the other.
 pub(super) const FORMAT: ExportFormat = ExportFormat {

@@ -13,8 +13,9 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `launchdarkly:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an
-/// attribute that must be true), all of contexts of kind `user`.
+/// `launchdarkly:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with
+/// several tenants), `consent` (none: an attribute that must be true), all of contexts of kind
+/// `user`.
 ///
 /// Weights are hundred-thousandths. Without a seed the SDKs hash the flag's key and its salt.
 pub(super) const FORMAT: ExportFormat = ExportFormat {

@@ -9,11 +9,13 @@ use crate::publish::exporters::format::{ExportFormat, random_warnings, required,
 use crate::publish::publication::{Publication, RatioRow};
 use crate::publish::target::Desired;
 
-/// `litellm:FILE`: `model_list` and `router_settings` of the proxy's configuration. Settings: `candidate` and `baseline` (models as LiteLLM
-/// names them, such as `openai/gpt-5`; required), `model` (start of the names that callers use: the flag's key).
+/// `litellm:FILE`: `model_list` and `router_settings` of the proxy's configuration. Settings:
+/// `candidate` and `baseline` (models as LiteLLM names them, such as `openai/gpt-5`; required),
+/// `model` (start of the names that callers use: the flag's key).
 ///
-/// LiteLLM weighs deployments for all users alike, so every layer has a name of its own: `MODEL-LAYER`, with several tenants
-/// `MODEL-TENANT-LAYER`. The caller picks the name by the user's layer. Credentials stay in the proxy's environment.
+/// LiteLLM weighs deployments for all users alike, so every layer has a name of its own:
+/// `MODEL-LAYER`, with several tenants `MODEL-TENANT-LAYER`. The caller picks the name by the
+/// user's layer. Credentials stay in the proxy's environment.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "litellm",
     settings: &["candidate", "baseline", "model"],

@@ -10,8 +10,9 @@ use crate::publish::exporters::format::{ExportFormat, required};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// Settings of systems whose indexes have aliases: `alias` (what everybody's callers ask for), `baseline` and `candidate` (what lies behind it), all
-/// required; `candidate_alias` (what callers ask for who serve the candidate: the alias with `_candidate`).
+/// Settings of systems whose indexes have aliases: `alias` (what everybody's callers ask for),
+/// `baseline` and `candidate` (what lies behind it), all required; `candidate_alias` (what callers
+/// ask for who serve the candidate: the alias with `_candidate`).
 pub(super) const SETTINGS: [&str; 4] = ["alias", "baseline", "candidate", "candidate_alias"];
 
 /// `milvus:FILE`: a change request; see [`SETTINGS`]; `database` too. Both aliases must exist.

@@ -1,5 +1,6 @@
-//! Export formats: the files of other systems, one format a file. `catalog.rs` lists them; `format.rs` holds what they share:
-//! conditions on users, the ratio steps that a system has, warnings, YAML.
+//! Export formats: the files of other systems, one format a file. `catalog.rs` lists them;
+//! `format.rs` holds what they share: conditions on users, the ratio steps that a system has,
+//! warnings, YAML.
 
 mod argo;
 pub(super) mod catalog;

@@ -12,12 +12,12 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `unleash:FILE`: what `/api/client/features` answers; a strategy has the same form in the admin API. Settings: `attribute` (`layer`),
-/// `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: a property that must be `true`), `user` (`userId`: the
-/// stickiness).
+/// `unleash:FILE`: what `/api/client/features` answers; a strategy has the same form in the admin
+/// API. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants),
+/// `consent` (none: a property that must be `true`), `user` (`userId`: the stickiness).
 ///
-/// The group is the salt. Unleash knows whole percents only. The toggle is on for those who get the candidate; its variant's payload
-/// names the release.
+/// The group is the salt. Unleash knows whole percents only. The toggle is on for those who get the
+/// candidate; its variant's payload names the release.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "unleash",
     settings: &["attribute", "tenant_attribute", "consent", "user"],

@@ -1,4 +1,5 @@
-//! A local folder, or one that is mounted: files are written in one step each, the pointer under a lock.
+//! A local folder, or one that is mounted: files are written in one step each, the pointer under a
+//! lock.
 
 use std::collections::BTreeMap;
 use std::fs::File;

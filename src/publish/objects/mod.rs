@@ -1,4 +1,5 @@
-//! Object stores and folders as targets: a study's files under a name of their own, then one small object that says which are in force.
+//! Object stores and folders as targets: a study's files under a name of their own, then one small
+//! object that says which are in force.
 
 mod folder;
 #[cfg(feature = "stores")]

@@ -1,4 +1,5 @@
-//! A bucket's prefix. An object says its digest in its metadata, so that one that is there is not sent again.
+//! A bucket's prefix. An object says its digest in its metadata, so that one that is there is not
+//! sent again.
 
 use std::collections::BTreeMap;
 use std::path::Path;

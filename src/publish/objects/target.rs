@@ -1,4 +1,5 @@
-//! The targets `folder:`, `file:` and `s3:`: uploads the files of a version, switches `current.json`, and removes old versions.
+//! The targets `folder:`, `file:` and `s3:`: uploads the files of a version, switches
+//! `current.json`, and removes old versions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,8 @@ impl ObjectTarget {
         Ok((Some(current), Some(tag)))
     }
 
-    /// Removes versions beyond those that stay, the oldest first. The one in force stays whatever its age.
+    /// Removes versions beyond those that stay, the oldest first. The one in force stays whatever
+    /// its age.
     fn remove_old(&self, plan: &str, in_force: &str, now: i64) -> Result<()> {
         let Some(keep) = self.keep else { return Ok(()) };
         let mut whole = Vec::new();
@@ -106,7 +108,8 @@ impl ObjectTarget {
         whole.sort();
         whole.truncate(whole.len().saturating_sub(keep - 1));
         for (_, folder) in whole {
-            // The list goes first: what is left of a version that is being removed is never taken for a whole one.
+            // The list goes first: what is left of a version that is being removed is never taken
+            // for a whole one.
             self.store.remove(&format!("{plan}/{folder}/{OBJECTS}"))?;
             for name in self.store.sizes(&format!("{plan}/{folder}"))?.keys() {
                 self.store.remove(&format!("{plan}/{folder}/{name}"))?;
@@ -140,7 +143,8 @@ pub(super) fn plan_folder(address: &str, plan_id: &str) -> Result<String> {
     ))
 }
 
-/// The files of a study that are published: those of its manifest or, without one, those that Sluice knows.
+/// The files of a study that are published: those of its manifest or, without one, those that
+/// Sluice knows.
 pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
     let dir = desired.dir;
     let mut files = BTreeMap::new();
@@ -383,7 +387,8 @@ impl Target for ObjectTarget {
             prepared.current.clone(),
             self.tag.as_deref(),
         )? {
-            // A request whose answer was lost is made twice; the second time its own work is in the way.
+            // A request whose answer was lost is made twice; the second time its own work is in the
+            // way.
             let (current, _) = self.current(&plan)?;
             if current
                 .as_ref()

@@ -46,12 +46,14 @@ pub(super) fn is_attached(server: &Server, client: &mut impl GenericClient, load
         .get(0))
 }
 
-/// Removes loads that nothing points to. One that somebody still reads is left to the next publication.
+/// Removes loads that nothing points to. One that somebody still reads is left to the next
+/// publication.
 pub(super) fn remove(server: &Server, client: &mut Client, loads: &[i32]) -> Result<()> {
     for load_id in loads {
         let removed = retrying(|| {
             let mut step = client.transaction()?;
-            // Dropping a partition keeps readers of all loads waiting while it waits itself: a moment at most.
+            // Dropping a partition keeps readers of all loads waiting while it waits itself: a
+            // moment at most.
             step.batch_execute("set local lock_timeout to '200ms'")?;
             step.batch_execute(&format!("drop table if exists {}", table_of(*load_id)))?;
             step.execute("delete from assignment_load where load_id = $1", &[load_id])?;
@@ -90,7 +92,8 @@ fn retrying(
     Ok(())
 }
 
-/// Copies a layer table into a new table that nobody reads yet, and makes it a part of `assignment`. Returns the load's number.
+/// Copies a layer table into a new table that nobody reads yet, and makes it a part of
+/// `assignment`. Returns the load's number.
 pub(super) fn load(
     server: &Server,
     client: &mut Client,
@@ -111,7 +114,8 @@ pub(super) fn load(
         .map_err(failed)?
         .get(0);
     let name = table_of(load_id);
-    // The check proves that the table is a part, so that attaching it need not read it; the number is nowhere in what is sent.
+    // The check proves that the table is a part, so that attaching it need not read it; the number
+    // is nowhere in what is sent.
     begin
         .batch_execute(&format!(
             "create table {name} (like assignment, check (load_id = {load_id}));
@@ -128,7 +132,8 @@ pub(super) fn load(
         )
         .hint("run it again: the table is made anew"));
     }
-    // Users first: the tenant, which is often the same, would keep the server from sorting by the first bytes of a key.
+    // Users first: the tenant, which is often the same, would keep the server from sorting by the
+    // first bytes of a key.
     let index = format!(
         "set maintenance_work_mem to '512MB'; alter table {name} add primary key (user_id, tenant_id); analyze {name}"
     );

@@ -1,4 +1,5 @@
-//! How many users differ: both tables read once or a few times, each time a part of the users held in memory.
+//! How many users differ: both tables read once or a few times, each time a part of the users held
+//! in memory.
 
 use hashbrown::HashMap;
 use postgres::GenericClient;

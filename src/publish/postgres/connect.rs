@@ -1,4 +1,5 @@
-//! From an address to a connection, and from the server's errors to ours. No error holds a connection string.
+//! From an address to a connection, and from the server's errors to ours. No error holds a
+//! connection string.
 
 use postgres::config::SslMode;
 use postgres::error::SqlState;
@@ -204,7 +205,8 @@ fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     }
 }
 
-/// Whether to encrypt. On the way to this machine itself nothing is encrypted unless it was asked for.
+/// Whether to encrypt. On the way to this machine itself nothing is encrypted unless it was asked
+/// for.
 fn ssl_mode(address: &Address, host: &str) -> Result<SslMode> {
     let asked = address
         .get("sslmode")

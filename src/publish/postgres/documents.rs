@@ -1,4 +1,5 @@
-//! A study's entity tables and its gate's checks as rows. Every value goes to the server as text and gets its type there.
+//! A study's entity tables and its gate's checks as rows. Every value goes to the server as text
+//! and gets its type there.
 
 use postgres::GenericClient;
 use postgres::types::ToSql;
@@ -177,7 +178,8 @@ impl Documents {
         })
     }
 
-    /// Makes the tables hold these rows of the plan and no others; the log of operations only grows.
+    /// Makes the tables hold these rows of the plan and no others; the log of operations only
+    /// grows.
     pub(super) fn write(
         &self,
         server: &Server,

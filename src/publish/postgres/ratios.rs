@@ -128,7 +128,8 @@ fn shown(name: &str, kind: &str) -> String {
     }
 }
 
-/// What somebody did by hand, as rows of the log: a rollback, or the opening of what was rolled back. The same change gives the same rows.
+/// What somebody did by hand, as rows of the log: a rollback, or the opening of what was rolled
+/// back. The same change gives the same rows.
 pub(super) fn log_by_hand(
     server: &Server,
     client: &mut impl GenericClient,

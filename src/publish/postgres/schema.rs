@@ -1,4 +1,5 @@
-//! The tables, in numbered steps. A step that has been released is never edited: what changes is added as the next one.
+//! The tables, in numbered steps. A step that has been released is never edited: what changes is
+//! added as the next one.
 
 use postgres::{Client, GenericClient};
 
@@ -91,7 +92,8 @@ pub(super) fn version(server: &Server, client: &mut impl GenericClient) -> Resul
     Ok(found)
 }
 
-/// Brings the tables to the newest version. Publishers that come at the same time wait for each other.
+/// Brings the tables to the newest version. Publishers that come at the same time wait for each
+/// other.
 pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
     for number in version(server, client)? + 1..=NEWEST {
         let failed = |error| server.failed(&format!("expected to make tables of version {number}"), &error);

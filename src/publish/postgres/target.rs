@@ -1,4 +1,5 @@
-//! The target `postgres:`: compares what the database holds, loads users, and switches the pointer in one transaction.
+//! The target `postgres:`: compares what the database holds, loads users, and switches the pointer
+//! in one transaction.
 
 use postgres::{Client, GenericClient, IsolationLevel};
 use std::thread;
@@ -213,7 +214,8 @@ impl Target for Postgres {
         let plan_id = &desired.publication.plan_id;
         let mut client = server.connect()?;
         schema::migrate(server, &mut client)?;
-        // A rollback waits for nobody: whoever publishes meanwhile finds another version in force than it looked at, and gives up.
+        // A rollback waits for nobody: whoever publishes meanwhile finds another version in force
+        // than it looked at, and gives up.
         if !desired.options.rollback {
             lock_plan(server, &mut client, plan_id)?;
             let leftovers = assignments::leftovers(server, &mut client, plan_id)?;

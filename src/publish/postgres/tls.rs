@@ -1,4 +1,5 @@
-//! Encrypted connections: rustls with ring, as the other stores use it. A server's certificate and name are always checked.
+//! Encrypted connections: rustls with ring, as the other stores use it. A server's certificate and
+//! name are always checked.
 
 use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use rustls::crypto::ring;

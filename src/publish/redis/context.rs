@@ -1,4 +1,5 @@
-//! The context of a publication to Redis: its content, time to live and connections, with checks that both key sets use.
+//! The context of a publication to Redis: its content, time to live and connections, with checks
+//! that both key sets use.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,8 @@ impl RedisContext<'_> {
         self.desired.publication
     }
 
-    /// Whether users have to be looked at: the target holds another table of them, or has not been refreshed for half of their time to live.
+    /// Whether users have to be looked at: the target holds another table of them, or has not been
+    /// refreshed for half of their time to live.
     pub(super) fn users_are_due(&self, held_digest: Option<&str>, refreshed: Option<Refreshed>) -> bool {
         self.desired.layers.is_some()
             && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed))

@@ -1,7 +1,9 @@
-//! The keys of the source document's middleware, name by name: `user:layer:{id}`, `user:allow_gray:{id}`, `release:plan:{release}:layer:{layer}:ratio`.
+//! The keys of the source document's middleware, name by name: `user:layer:{id}`,
+//! `user:allow_gray:{id}`, `release:plan:{release}:layer:{layer}:ratio`.
 //!
-//! They have no versions. So ratios that fall do so first, all at once; then users are written; then ratios that rise do so, all at once, with the
-//! note of what is in force. Whoever reads in between gives the candidate to nobody whom neither version gives it.
+//! They have no versions. So ratios that fall do so first, all at once; then users are written;
+//! then ratios that rise do so, all at once, with the note of what is in force. Whoever reads in
+//! between gives the candidate to nobody whom neither version gives it.
 
 use std::collections::BTreeMap;
 use std::str;
@@ -86,7 +88,8 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, address:
     }
 }
 
-/// Every ratio key with what it shall hold: those of this plan and, back to 0, those of a release or a layer that is no longer in it.
+/// Every ratio key with what it shall hold: those of this plan and, back to 0, those of a release
+/// or a layer that is no longer in it.
 fn ratios(publication: &Publication, tenant: &str, current: Option<&Current>) -> BTreeMap<String, Ratio> {
     let of_tenant = |publication: &Publication| -> Vec<(String, Ratio)> {
         let rows = publication.ratios.iter().filter(|row| row.tenant == tenant);
@@ -173,7 +176,8 @@ fn are_due(ctx: &RedisContext<'_>, current: Option<&Current>) -> bool {
     )
 }
 
-/// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are not taken over.
+/// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are
+/// not taken over.
 fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Option<Current>> {
     let current = match Current::read(ctx, note) {
         Err(_) if ctx.desired.options.rollback => return Ok(None),
@@ -243,7 +247,8 @@ pub(super) fn apply(
             )
         })
         .collect();
-    // Users on their way are of no table until all are there: a run that is cut off leaves that to be seen.
+    // Users on their way are of no table until all are there: a run that is cut off leaves that to
+    // be seen.
     let is_due = are_due(ctx, current.as_ref());
     let begun = [(note_key.as_str(), "layers_digest", "")];
     set_together(&lock, &falling, if is_due { &begun } else { &[] })?;

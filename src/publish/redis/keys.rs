@@ -64,7 +64,8 @@ impl PlanKeys {
     }
 }
 
-/// A tenant, with the separator and the sign that escapes it written as %-signs: two tenants never share a key.
+/// A tenant, with the separator and the sign that escapes it written as %-signs: two tenants never
+/// share a key.
 fn escaped(tenant: &str) -> String {
     tenant.replace('%', "%25").replace(':', "%3A")
 }
@@ -85,8 +86,8 @@ impl Assignment<'_> {
     };
 }
 
-/// The assignment that holds in a generation: that of the newest entry that is not newer, nor older than `since`. `None` for a user without one, and for one
-/// who is gone.
+/// The assignment that holds in a generation: that of the newest entry that is not newer, nor older
+/// than `since`. `None` for a user without one, and for one who is gone.
 pub(super) fn assignment_at(value: &str, generation: u64, since: u64) -> Option<Assignment<'_>> {
     let entry = value.split('|').find_map(|entry| {
         let (own, rest) = entry.split_once(':')?;

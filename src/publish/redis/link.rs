@@ -36,7 +36,8 @@ enum LinkSource {
 }
 
 impl Pool {
-    /// Tells an address apart; nothing is reached yet. User and password come from it, or from the environment.
+    /// Tells an address apart; nothing is reached yet. User and password come from it, or from the
+    /// environment.
     pub(super) fn new(address: &Address, shown_address: String, is_cluster: bool) -> Result<Self> {
         let wrong = |error: RedisError| {
             // The detail of a bad address may hold the address.

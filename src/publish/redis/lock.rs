@@ -23,8 +23,8 @@ pub(super) struct Lock<'a> {
 }
 
 impl<'a> Lock<'a> {
-    /// Takes the lock, waiting for one whose holder may have been killed. A rollback does not wait: it takes the lock away, and whoever
-    /// had it stops at its next step.
+    /// Takes the lock, waiting for one whose holder may have been killed. A rollback does not wait:
+    /// it takes the lock away, and whoever had it stops at its next step.
     pub(super) fn take(pool: &'a Pool, key: String, by_force: bool) -> Result<Self> {
         let mut random = [0_u8; 16];
         SysRng.try_fill_bytes(&mut random).map_err(|error| {
@@ -78,8 +78,9 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Ends the connections of those who held the lock before: one that was stopped for a while, and does not know that its time is over, writes
-    /// nothing more. Where the server does not allow this, and in a cluster, `renew` alone keeps others out.
+    /// Ends the connections of those who held the lock before: one that was stopped for a while,
+    /// and does not know that its time is over, writes nothing more. Where the server does not
+    /// allow this, and in a cluster, `renew` alone keeps others out.
     fn cut_off_others(&self) {
         let clients: String =
             ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
@@ -101,7 +102,8 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Makes a connection one that the next holder of the lock can cut off. To be called before it writes users.
+    /// Makes a connection one that the next holder of the lock can cut off. To be called before it
+    /// writes users.
     pub(super) fn sign(&self, link: &mut Link) -> Result<()> {
         let name = format!("{}:{}", self.key, self.token);
         // Not every server allows names.
@@ -131,7 +133,8 @@ impl<'a> Lock<'a> {
         Ok(())
     }
 
-    /// Runs a script that changes keys only if the lock is still held: its first lines check that. `KEYS[1]` is the lock's key and `ARGV[1]` its token.
+    /// Runs a script that changes keys only if the lock is still held: its first lines check that.
+    /// `KEYS[1]` is the lock's key and `ARGV[1]` its token.
     pub(super) fn guarded(&self, body: &str, keys: &[&str], args: &[&[u8]]) -> Result<()> {
         let script = format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n{body}\nreturn 1");
         if self.run(&script, keys, args)? == 0 {

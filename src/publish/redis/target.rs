@@ -1,4 +1,5 @@
-//! The target `redis:`: its settings, and the choice between versioned keys and those of profile `harness-v1`.
+//! The target `redis:`: its settings, and the choice between versioned keys and those of profile
+//! `harness-v1`.
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;

@@ -1,4 +1,5 @@
-//! Users on their way to a server: read part by part, compared with what is there, written in batches.
+//! Users on their way to a server: read part by part, compared with what is there, written in
+//! batches.
 
 use rayon::slice::ParallelSliceMut;
 use std::ops::Range;
@@ -67,7 +68,8 @@ impl Texts {
     }
 }
 
-/// What keys hold; `None` for nothing. One server answers them all at once; in a cluster every key is asked for by itself.
+/// What keys hold; `None` for nothing. One server answers them all at once; in a cluster every key
+/// is asked for by itself.
 pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<Option<Vec<u8>>>> {
     let mut batch = Batch::new(pool);
     if pool.is_cluster() {
@@ -135,7 +137,8 @@ pub(super) fn digests(
     Ok(digests)
 }
 
-/// Goes through all keys of a pattern, thousands at a time, and hands over those whose digests are not among the sorted ones.
+/// Goes through all keys of a pattern, thousands at a time, and hands over those whose digests are
+/// not among the sorted ones.
 pub(super) fn others(
     ctx: &RedisContext<'_>,
     pattern: &str,
@@ -177,7 +180,8 @@ pub(super) fn others(
 pub(super) type OnChunk<'a> =
     dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<UserWrites> + Sync + 'a;
 
-/// Goes through the layer table on all threads. Without a lock nothing is sent: what would be is only counted.
+/// Goes through the layer table on all threads. Without a lock nothing is sent: what would be is
+/// only counted.
 pub(super) fn pass(
     ctx: &RedisContext<'_>,
     lock: Option<&Lock<'_>>,

@@ -1,4 +1,5 @@
-//! Publishing under the versioned keys: data under a new version, then the pointer, then the old version expires.
+//! Publishing under the versioned keys: data under a new version, then the pointer, then the old
+//! version expires.
 
 use std::collections::BTreeMap;
 use std::str;
@@ -16,7 +17,8 @@ use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_chan
 
 const SCHEMA: &str = "sluice.redis/1";
 
-/// How long a version is kept after the pointer has left it, for readers that have read the pointer already; seconds.
+/// How long a version is kept after the pointer has left it, for readers that have read the pointer
+/// already; seconds.
 const GRACE: u64 = 3_600;
 
 /// What the pointer leads to.
@@ -83,7 +85,8 @@ impl Current {
     }
 }
 
-/// A table on its way: what a killed run leaves behind, so that the next one goes on, or makes it void.
+/// A table on its way: what a killed run leaves behind, so that the next one goes on, or makes it
+/// void.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Writing {
     generation: u64,
@@ -281,8 +284,9 @@ impl NextUsers {
     }
 }
 
-/// Writes users under a new generation, which nobody reads before the pointer switches. Only those who changed, unless it is time to refresh
-/// them all, or somebody is gone: a full table makes everything older void, whoever it was of.
+/// Writes users under a new generation, which nobody reads before the pointer switches. Only those
+/// who changed, unless it is time to refresh them all, or somebody is gone: a full table makes
+/// everything older void, whoever it was of.
 fn write_users(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
@@ -326,11 +330,13 @@ fn write_users(
     };
     mark(ctx, keys, lock, plan.new, begun, &digest)?;
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
-    // With a full table, whoever is not in it is void. With changes alone, those who are gone have to be found.
+    // With a full table, whoever is not in it is void. With changes alone, those who are gone have
+    // to be found.
     let n_gone = n_current.saturating_sub(counts.n_known);
     if !plan.new.is_full() && n_gone > 0 {
         if ctx.pool.is_cluster() {
-            // No command goes through the keys of all servers of a cluster: a full table needs none.
+            // No command goes through the keys of all servers of a cluster: a full table needs
+            // none.
             plan.new = Generation::full(plan.new.generation + 1);
             plan.reads = true;
             mark(ctx, keys, lock, plan.new, begun, &digest)?;
@@ -479,7 +485,8 @@ fn write_tombstones(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_
     )
 }
 
-/// Writes the new version, then switches the pointer and lets the old version expire, in one step of the server.
+/// Writes the new version, then switches the pointer and lets the old version expire, in one step
+/// of the server.
 fn switch(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
@@ -528,7 +535,8 @@ fn switch(
     )?;
 
     let old_key = current.map_or_else(|| new_key.clone(), |current| keys.version(&current.name));
-    // A table that another run has begun stays marked: its entries hold for nobody, and the next run must know.
+    // A table that another run has begun stays marked: its entries hold for nobody, and the next
+    // run must know.
     let body = "redis.call('SET', KEYS[2], ARGV[2])\nif ARGV[4] == '1' then redis.call('DEL', KEYS[5]) end\n\
                 if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
     let has_written = if has_written { b"1" } else { b"0" };

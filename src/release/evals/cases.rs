@@ -144,7 +144,8 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
 /// Takes a metric of a case's runs: the mean of the runs that have it.
 pub type ValueOf = Box<dyn Fn(&Case, usize) -> Option<f64>>;
 
-/// What takes a metric (`passed`, `cost_usd`, `latency_ms` or a score) of a suite's cases; `None` for a score that no case has.
+/// What takes a metric (`passed`, `cost_usd`, `latency_ms` or a score) of a suite's cases; `None`
+/// for a score that no case has.
 pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
     let measure = measure_of(suite, metric)?;
     Some(Box::new(move |case, arm| measure(case, arm).mean()))
@@ -153,7 +154,8 @@ pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
 /// Takes a metric's sum and number of runs of a case.
 pub type MeasureOf = Box<dyn Fn(&Case, usize) -> Measure>;
 
-/// What takes a metric's sum and number of runs of a suite's cases; `None` for a score that no case has.
+/// What takes a metric's sum and number of runs of a suite's cases; `None` for a score that no case
+/// has.
 pub fn measure_of(suite: &Suite, metric: &str) -> Option<MeasureOf> {
     Some(match metric {
         "passed" => Box::new(|case, arm| case.arms[arm].passed),

@@ -157,7 +157,8 @@ pub struct Comparison {
     pub n_lost: usize,
 }
 
-/// A mean over cases with its clustered error: `sqrt(C / (C - 1) sum_c (sum_{i in c} (s_i - mean))^2) / n`, t with C - 1.
+/// A mean over cases with its clustered error: `sqrt(C / (C - 1) sum_c (sum_{i in c} (s_i -
+/// mean))^2) / n`, t with C - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mean {
     /// The mean.
@@ -169,7 +170,8 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// The interval by t over clusters; for shares where few events are seen Wilson's over clusters, which does not shrink to a point at 0 or 1.
+    /// The interval by t over clusters; for shares where few events are seen Wilson's over
+    /// clusters, which does not shrink to a point at 0 or 1.
     ///
     /// # Errors
     /// Fewer than two clusters.
@@ -190,7 +192,8 @@ impl Mean {
     }
 }
 
-/// Whether a metric is a share: by what it is, for costs and times are none, however small, and by its values.
+/// Whether a metric is a share: by what it is, for costs and times are none, however small, and by
+/// its values.
 pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
     !["cost", "latency", "token"]
         .iter()
@@ -201,7 +204,7 @@ pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
 /// The mean of one release's values, with each value's cluster.
 ///
 /// # References
-/// METHODS section 9; Miller (2024).
+/// `docs/METHODS.md#paired-evaluations`; Miller (2024).
 pub fn single(values: &[(f64, usize)]) -> Option<Mean> {
     if values.is_empty() {
         return None;
@@ -225,8 +228,9 @@ pub fn single(values: &[(f64, usize)]) -> Option<Mean> {
 /// Compares the values that `value` takes of each case's runs, case by case.
 ///
 /// # References
-/// METHODS section 9. Intervals of shares where few pairs differ: square-and-add of Wilson's intervals of the two discordant shares (Newcombe 1998,
-/// Zou & Donner 2008), which does not shrink to a point when no pair differs.
+/// `docs/METHODS.md#paired-evaluations`. Intervals of shares where few pairs differ: square-and-add
+/// of Wilson's intervals of the two discordant shares (Newcombe 1998, Zou & Donner 2008), which
+/// does not shrink to a point when no pair differs.
 pub fn compare(
     suite: &Suite,
     metric: &str,
@@ -290,10 +294,12 @@ pub fn compare(
     let up = differences.iter().filter(|d| **d > 0.0).count();
     let down = differences.iter().filter(|d| **d < 0.0).count();
     let difference = means[1] - means[0];
-    // Where few pairs differ, their spread knows nothing of those that might: shares are bounded by counts, of clusters if there are any.
+    // Where few pairs differ, their spread knows nothing of those that might: shares are bounded by
+    // counts, of clusters if there are any.
     let few = up + down < FEW_DIFFERENCES || std_error == Ok(0.0);
     let by_counts = few || (design.is_share && is_binary && !has_clusters);
-    // How far a pair can move: all the way of a share; of other scores, as far as any value lies from any other.
+    // How far a pair can move: all the way of a share; of other scores, as far as any value lies
+    // from any other.
     let all = pairs.iter().flat_map(|(_, a, b)| [*a, *b]);
     let range = if design.is_share {
         1.0
@@ -321,7 +327,8 @@ pub fn compare(
                 ci_lower: by_counts.ci_lower * range,
                 ci_upper: by_counts.ci_upper * range,
             };
-            // Clusters of different sizes, and scores of any: counts do not know them, their spread does.
+            // Clusters of different sizes, and scores of any: counts do not know them, their spread
+            // does.
             let reach = if has_clusters || !design.is_share {
                 t_isf(0.5 * design.alpha, df) * std_error
             } else {
@@ -455,8 +462,9 @@ fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
         .count()
 }
 
-/// The interval of a mean difference of `n` pairs within -1..=1, of which `up` rose and `down` fell: Wilson's ends of both shares, squared and added,
-/// with the correlation that counts of one sample have.
+/// The interval of a mean difference of `n` pairs within -1..=1, of which `up` rose and `down`
+/// fell: Wilson's ends of both shares, squared and added, with the correlation that counts of one
+/// sample have.
 fn discordant_interval(difference: f64, up: f64, down: f64, n: f64, alpha: f64) -> Interval {
     let z = norm_isf(0.5 * alpha);
     let (rose, fell) = (up / n, down / n);

@@ -57,9 +57,9 @@ impl RealColumn {
     const NAMES: [&str; 4] = ["cost_usd", "latency_ms", "tokens_in", "tokens_out"];
 }
 
-/// Reads a plain table. `case_id` is required. Optional columns: `suite`, `release_id`, `prompt_ref`,
-/// `model_ref`, `cluster`, `passed`, `error` (a text or a flag), `cost_usd`, `latency_ms`,
-/// `tokens_in`, `tokens_out`, `output`, `score_*`.
+/// Reads a plain table. `case_id` is required. Optional columns: `suite`, `release_id`,
+/// `prompt_ref`, `model_ref`, `cluster`, `passed`, `error` (a text or a flag), `cost_usd`,
+/// `latency_ms`, `tokens_in`, `tokens_out`, `output`, `score_*`.
 pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Result<()> {
     let table = Table::open(&Source {
         path: file.to_owned(),
@@ -120,7 +120,8 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                         .as_ref()
                         .filter(|values| values.is_valid(row) && !values.value(row).is_empty())?;
                     let text = values.value(row);
-                    // Outputs differ from row to row. Suites and releases mostly repeat the row before.
+                    // Outputs differ from row to row. Suites and releases mostly repeat the row
+                    // before.
                     if column == TextColumn::Output {
                         return Some(text.into());
                     }

@@ -44,7 +44,8 @@ pub struct Replayed {
     pub share: f64,
     /// Its interval (Wilson, .95).
     pub interval: Interval,
-    /// Refused calls: their trace, the place and the keyword that refused them. Never the arguments themselves.
+    /// Refused calls: their trace, the place and the keyword that refused them. Never the arguments
+    /// themselves.
     pub examples: Vec<RejectedCall>,
 }
 
@@ -74,8 +75,9 @@ pub struct RejectedCall {
     pub rule: String,
 }
 
-/// Reads logged calls, line by line: objects with the tool's name (`tool`, `tool_name`, `name` or `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input`
-/// or `gen_ai.tool.call.arguments`; an object or its text) and `trace_id`.
+/// Reads logged calls, line by line: objects with the tool's name (`tool`, `tool_name`, `name` or
+/// `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input` or
+/// `gen_ai.tool.call.arguments`; an object or its text) and `trace_id`.
 ///
 /// # Errors
 /// A file that cannot be read, or a line that is something else.
@@ -127,7 +129,8 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     Ok(())
 }
 
-/// Replays calls against the new schemas; calls of tools that only the old bundle has are refused anew.
+/// Replays calls against the new schemas; calls of tools that only the old bundle has are refused
+/// anew.
 ///
 /// # Errors
 /// A file that cannot be read; a schema that is none.
@@ -211,7 +214,8 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
         .collect())
 }
 
-/// A schema as a validator that fetches nothing. Patterns take time linear in the text; those that look around are tried with a limit.
+/// A schema as a validator that fetches nothing. Patterns take time linear in the text; those that
+/// look around are tried with a limit.
 fn validator(tool: &Tool) -> Result<Validator> {
     let linear = jsonschema::options()
         .with_pattern_options(PatternOptions::regex())

@@ -60,7 +60,8 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Whether it changes things: by the registry's word, else by its hints, which are taken at their worst.
+    /// Whether it changes things: by the registry's word, else by its hints, which are taken at
+    /// their worst.
     pub fn writes(&self) -> bool {
         self.risk_level
             .map_or(!self.annotations.read_only, |risk| risk >= RiskLevel::Write)
@@ -210,7 +211,8 @@ fn value_of(location: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
     }) {
         let text = std::str::from_utf8(bytes)
             .map_err(|_| Error::input(location.to_owned(), "expected UTF-8, found other bytes"))?;
-        // The reader has budgets for aliases and depth, so a small file cannot become a large value.
+        // The reader has budgets for aliases and depth, so a small file cannot become a large
+        // value.
         return serde_saphyr::from_str(text)
             .map_err(|error| Error::input(location.to_owned(), format!("expected YAML, found: {error}")));
     }

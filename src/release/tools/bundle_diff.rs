@@ -355,7 +355,8 @@ fn contradictions(tool: &Tool, changes: &mut Vec<ToolChange>) {
     }
 }
 
-/// Whether versions say what changed: what breaks needs a major version and a way on, what is touched another version.
+/// Whether versions say what changed: what breaks needs a major version and a way on, what is
+/// touched another version.
 fn versions(
     name: &str,
     versions: [&Option<String>; 2],
@@ -415,7 +416,8 @@ fn versions(
             if breaks { Level::Error } else { Level::Warning },
             detail.clone(),
         ),
-        // Nothing says that a tool without a version is compatible; its bundle's version speaks for it.
+        // Nothing says that a tool without a version is compatible; its bundle's version speaks for
+        // it.
         (None, _) if breaks && name.is_empty() => note(
             "major-version-missing",
             Level::Error,

@@ -74,7 +74,8 @@ pub struct SchemaChange {
     pub detail: String,
 }
 
-/// Compares two schemas of one side. Recursive schemas are compared once per pair of nodes; nothing is fetched.
+/// Compares two schemas of one side. Recursive schemas are compared once per pair of nodes; nothing
+/// is fetched.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
     let documents = [SchemaDocument::new(old), SchemaDocument::new(new)];
     let mut walk = Walk {
@@ -156,7 +157,8 @@ impl<'a> Walk<'a, '_> {
         self.path.pop();
     }
 
-    /// Compares two nodes, each given by the schemas that all hold there. No schema allows everything.
+    /// Compares two nodes, each given by the schemas that all hold there. No schema allows
+    /// everything.
     fn compare_nodes(&mut self, old: &[&'a Value], new: &[&'a Value]) {
         let address = |schemas: &[&'a Value]| {
             let mut addresses: Vec<usize> = schemas

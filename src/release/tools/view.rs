@@ -48,7 +48,8 @@ impl<'a> SchemaDocument<'a> {
         Self { root, named }
     }
 
-    /// What a reference points to; `None` for another document, which is not fetched, and for nothing.
+    /// What a reference points to; `None` for another document, which is not fetched, and for
+    /// nothing.
     fn resolve(&self, reference: &str) -> Option<&'a Value> {
         if let Some(found) = self.named.get(reference) {
             return Some(found);
@@ -66,7 +67,8 @@ impl<'a> SchemaDocument<'a> {
         }
     }
 
-    /// A schema with its references written out and without what is only said to people, to be compared as text.
+    /// A schema with its references written out and without what is only said to people, to be
+    /// compared as text.
     pub(super) fn text(&self, value: &'a Value) -> String {
         let mut text = String::new();
         self.write(value, 0, &mut text);
@@ -210,7 +212,8 @@ impl<'a> View<'a> {
         self.all(key).filter(|schema| !is_anything(schema)).collect()
     }
 
-    /// The values that are allowed, if some schema lists them, or a union of nothing but values does: those that all lists hold.
+    /// The values that are allowed, if some schema lists them, or a union of nothing but values
+    /// does: those that all lists hold.
     pub(super) fn values(&self) -> Option<Vec<&'a Value>> {
         let mut allowed: Option<Vec<&'a Value>> = None;
         for part in &self.parts {
@@ -311,7 +314,8 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Whether it says nothing but that it is one of several shapes, of which some say more than their type: the shapes, and whether exactly one.
+    /// Whether it says nothing but that it is one of several shapes, of which some say more than
+    /// their type: the shapes, and whether exactly one.
     pub(super) fn pure_union(&self) -> Option<(&'a [Value], bool)> {
         const BESIDE: [&str; 9] = [
             "anyOf",

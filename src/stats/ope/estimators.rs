@@ -135,7 +135,8 @@ impl Estimator {
     /// No rows; for the error, fewer than two clusters.
     ///
     /// # References
-    /// METHODS section 7; Dudik et al. (2014), Swaminathan & Joachims (2015), Wang et al. (2017), Su et al. (2020), Metelli et al. (2021).
+    /// `docs/METHODS.md#off-policy-estimates`; Dudik et al. (2014), Swaminathan & Joachims (2015),
+    /// Wang et al. (2017), Su et al. (2020), Metelli et al. (2021).
     pub fn value(
         self,
         log: &Log,
@@ -257,11 +258,12 @@ impl Overlap {
     }
 }
 
-/// The probability with which several loggers together took each row's action: `sum_k share_k p_k`, with `share_k` the rows of logger k.
-/// Weights made with it are balanced: a logger that hardly ever took the action does not blow them up. `None` if a row lacks a logger.
+/// The probability with which several loggers together took each row's action: `sum_k share_k p_k`,
+/// with `share_k` the rows of logger k. Weights made with it are balanced: a logger that hardly
+/// ever took the action does not blow them up. `None` if a row lacks a logger.
 ///
 /// # References
-/// METHODS section 7; Agarwal, Basu, Schnabel & Joachims (2017).
+/// `docs/METHODS.md#off-policy-estimates`; Agarwal, Basu, Schnabel & Joachims (2017).
 pub fn balanced_propensity(logger: &[usize], probabilities: &[Vec<f64>]) -> Option<Vec<f64>> {
     let n_loggers = probabilities.first().map_or(0, Vec::len);
     let mut share = vec![0.0; n_loggers];

@@ -1,4 +1,5 @@
-//! Intervals of an off-policy value for small or extreme logs: rewards and weights are bounded, nothing else is assumed.
+//! Intervals of an off-policy value for small or extreme logs: rewards and weights are bounded,
+//! nothing else is assumed.
 
 use crate::stats::confidence_sequence::ln_gamma_mixture;
 use crate::stats::dist::t_isf;
@@ -63,14 +64,15 @@ impl Sums {
     }
 }
 
-/// The empirical-likelihood value by the Cressie-Read family of power -2: rows are re-weighted as little as possible so that importance
-/// weights average to 1; what then is missing gets the mean reward.
+/// The empirical-likelihood value by the Cressie-Read family of power -2: rows are re-weighted as
+/// little as possible so that importance weights average to 1; what then is missing gets the mean
+/// reward.
 ///
 /// # Errors
 /// No rows.
 ///
 /// # References
-/// METHODS section 7; Karampatziakis, Langford & Mineiro (2020).
+/// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
 pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
     let sums = Sums::new(log, bounds.weight);
     if sums.n == 0.0 {
@@ -92,13 +94,14 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
     Ok((-gamma * sums.wr - beta * sums.wwr) / (1.0 + n) + missing * sums.r / n)
 }
 
-/// The interval that belongs to [`cressie_read`]: values whose re-weighting is not further away than a quantile of F(1, n) says.
+/// The interval that belongs to [`cressie_read`]: values whose re-weighting is not further away
+/// than a quantile of F(1, n) says.
 ///
 /// # Errors
 /// No rows, or rewards beyond their bounds.
 ///
 /// # References
-/// METHODS section 7; Karampatziakis, Langford & Mineiro (2020).
+/// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
 pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<Interval, Reason> {
     check(log, bounds)?;
     let sums = Sums::new(log, bounds.weight);
@@ -133,7 +136,8 @@ pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<In
     })
 }
 
-/// The least value (of rewards times `sign`) within distance, if the row that is added has this weight and reward.
+/// The least value (of rewards times `sign`) within distance, if the row that is added has this
+/// weight and reward.
 fn least(sums: &Sums, weight: f64, reward: f64, sign: f64, phi: f64) -> Option<f64> {
     /// Products below this are rounding.
     const SMALL: f64 = 1e-9;
@@ -170,14 +174,16 @@ fn least(sums: &Sums, weight: f64, reward: f64, sign: f64, phi: f64) -> Option<f
     (z <= 0.0 && y * z >= 0.0).then(|| x - (2.0 * y * z).sqrt())
 }
 
-/// An interval that holds at every length of the log, by betting on weighted rewards with a gamma-exponential mixture. Rows count in their
-/// order; the bet on each is made from those before it.
+/// An interval that holds at every length of the log, by betting on weighted rewards with a
+/// gamma-exponential mixture. Rows count in their order; the bet on each is made from those before
+/// it.
 ///
 /// # Errors
 /// No rows, rewards beyond their bounds, or bounds without width.
 ///
 /// # References
-/// METHODS section 7; Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro (2022).
+/// `docs/METHODS.md#off-policy-estimates`; Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro
+/// (2022).
 pub fn anytime(log: &Log, bounds: Bounds, alpha: f64) -> Result<Interval, Reason> {
     check(log, bounds)?;
     let [low, high] = bounds.reward;

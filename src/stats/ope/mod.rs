@@ -1,4 +1,5 @@
-//! Off-policy estimates: what another assignment would have earned on the same log, and whether the log can say.
+//! Off-policy estimates: what another assignment would have earned on the same log, and whether the
+//! log can say.
 
 pub(crate) mod estimators;
 mod intervals;

@@ -72,7 +72,8 @@ impl DeepEvalRun {
             let meta = |key: &str| text_of(case.metadata.as_ref()?.get(key));
             let metrics = case.metrics_data.unwrap_or_default();
             let broke = |metric: &DeepEvalMetric| metric.error.as_ref().is_some_and(|error| !error.is_null());
-            // A flaky metric never decides; one whose judge broke says nothing, unless another one failed.
+            // A flaky metric never decides; one whose judge broke says nothing, unless another one
+            // failed.
             let decides: Vec<&DeepEvalMetric> = metrics.iter().filter(|metric| !metric.flaky).collect();
             let failed = decides
                 .iter()

@@ -191,7 +191,8 @@ impl InspectSample {
     }
 }
 
-/// An `.eval` archive: header and summaries, which are a thousandth of its samples. Members are read up to a limit, whatever they claim.
+/// An `.eval` archive: header and summaries, which are a thousandth of its samples. Members are
+/// read up to a limit, whatever they claim.
 pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) -> Result<()> {
     let location = file.display().to_string();
     let unreadable = |error: &dyn std::fmt::Display| {

@@ -55,7 +55,8 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(location: &str, bytes: &'a [u8], wha
         .map_err(|error| Error::input(location.to_owned(), format!("expected {what}, found: {error}")))
 }
 
-/// The first 16 hex digits of the digest of a value's canonical form: what a case without a name is known by.
+/// The first 16 hex digits of the digest of a value's canonical form: what a case without a name is
+/// known by.
 pub(super) fn hash_of(value: &Value) -> String {
     match release::canonical("", value) {
         Ok((_, digest)) => digest["sha256:".len()..][..16].to_owned(),

@@ -17,11 +17,12 @@ use crate::release::evals::plain;
 use crate::release::evals::row::{EvalFormat, EvalRow, EvalTable};
 use crate::scenario::Source;
 
-/// Reads evaluation results from a file, a folder or a glob; columns of plain tables may be renamed by `source.columns`. `with_outputs`: outputs are needed, also
-/// where they are expensive to read.
+/// Reads evaluation results from a file, a folder or a glob; columns of plain tables may be renamed
+/// by `source.columns`. `with_outputs`: outputs are needed, also where they are expensive to read.
 ///
 /// # Errors
-/// Nothing there, a file that is none of the forms, or a row that cannot be used, with its location.
+/// Nothing there, a file that is none of the forms, or a row that cannot be used, with its
+/// location.
 pub fn read_evals(source: &Source, with_outputs: bool) -> Result<EvalTable> {
     let mut table = EvalTable {
         rows: Vec::new(),

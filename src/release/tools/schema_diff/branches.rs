@@ -54,7 +54,8 @@ impl<'a> Walk<'a, '_> {
         old: &[&'a Value],
         new: &[&'a Value],
     ) {
-        // What had to be taken must be taken still, whichever branch it was; what may come must have been among the branches.
+        // What had to be taken must be taken still, whichever branch it was; what may come must
+        // have been among the branches.
         let every = was_union == (self.side == Side::Input);
         for (idx, branch) in branches.iter().enumerate().filter(|_| every) {
             let step = format!("{{branch {idx}}}");
@@ -136,7 +137,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     pub(super) fn unions(&mut self, a: &View<'a>, b: &View<'a>) {
-        // Unions of nothing but types, or of values, were compared as such; exactly one of types that overlap is more than that.
+        // Unions of nothing but types, or of values, were compared as such; exactly one of types
+        // that overlap is more than that.
         let all: Vec<&'a [Value]> = [a, b]
             .iter()
             .flat_map(|view| view.unions("anyOf").into_iter().chain(view.unions("oneOf")))
@@ -226,7 +228,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Branches of `allOf` were compared with everything else that holds; that something more must hold is said as well.
+    /// Branches of `allOf` were compared with everything else that holds; that something more must
+    /// hold is said as well.
     pub(super) fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
         let Matched {
             old_left, new_left, ..
@@ -261,7 +264,8 @@ impl<'a> Walk<'a, '_> {
                 .filter(|branch| constrains(branch))
                 .count()
         };
-        // Branches that changed were compared with all that holds; only those that came or went are told here.
+        // Branches that changed were compared with all that holds; only those that came or went are
+        // told here.
         let (before, now) = (branches(a), branches(b));
         if now > before && count(&new_left, a) > 0 {
             self.record(
@@ -278,7 +282,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// What depends on other values: compared as text with its references written out, for whether it allows more or less nobody can tell.
+    /// What depends on other values: compared as text with its references written out, for whether
+    /// it allows more or less nobody can tell.
     pub(super) fn conditions(&mut self, a: &View<'a>, b: &View<'a>) {
         let conditions = |view: &View<'a>, idx: usize, key: &str| -> BTreeSet<String> {
             let document = &self.documents[idx];

@@ -208,7 +208,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// `minContains` and `maxContains` mean something beside `contains` only; then at least one is asked for unless something else is said.
+    /// `minContains` and `maxContains` mean something beside `contains` only; then at least one is
+    /// asked for unless something else is said.
     pub(super) fn how_many_contained(&mut self, a: &View<'a>, b: &View<'a>) {
         let counts = |view: &View<'a>| {
             let count = |key: &str| view.get(key).and_then(Value::as_u64);
