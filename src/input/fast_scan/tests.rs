@@ -141,11 +141,8 @@ const PATTERNS: [(&str, HasValue); 5] = [
     ("the last", |row| row % 700 == 699),
 ];
 
-/// Makes an array of some rows, with values where the pattern says so.
-type NewArray<'a> = dyn Fn(usize, &dyn Fn(usize) -> bool) -> ArrayRef + 'a;
-
 /// Compares both readers over all layouts, patterns of nulls, and numbers of rows.
-fn check_all(new: &NewArray<'_>, compare: &dyn Fn(&Path, usize, &str)) {
+fn check_all(new: NewArray<'_>, compare: &dyn Fn(&Path, usize, &str)) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
     for (layout, properties) in layouts() {
