@@ -112,3 +112,6 @@ pub(super) fn decode(mut from: impl Read, on_row: &mut dyn FnMut(u64, u64)) -> i
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

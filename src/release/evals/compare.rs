@@ -523,3 +523,6 @@ pub fn pass_hat(suite: &Suite, arm: usize) -> Result<Vec<f64>, Reason> {
         .map(|k| pass_k::pass_hat_k(&attempts, &successes, k))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

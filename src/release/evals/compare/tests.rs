@@ -1,0 +1,183 @@
+//! Comparisons of pairs whose answers are known.
+
+use super::*;
+use crate::release::evals::cases::{Measure, Runs};
+
+/// A suite of cases with the scores of baseline and candidate.
+fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option<usize>) -> Suite {
+    let runs = |value: Option<f64>| Runs {
+        n_runs: 1,
+        n_errors: u32::from(value.is_none()),
+        passed: value.map_or_else(Measure::default, |sum| Measure { sum, n: 1 }),
+        ..Runs::default()
+    };
+    let cases = pairs.iter().enumerate().map(|(idx, (a, b))| Case {
+        case_id: format!("c{idx:03}").into(),
+        cluster: cluster(idx).map(|number| format!("k{number}").into()),
+        arms: [runs(*a), runs(*b)],
+    });
+    Suite {
+        name: "s".into(),
+        metrics: Vec::new(),
+        cases: cases.collect(),
+    }
+}
+
+fn compared(suite: &Suite, better: Better, is_share: bool) -> Comparison {
+    let design = Design {
+        better,
+        margin: 0.1,
+        alpha: 0.05,
+        is_share,
+        seed: 1,
+        n_replicates: 0,
+    };
+    compare(
+        suite,
+        "passed",
+        &|case, arm| case.arms[arm].passed.mean(),
+        &design,
+    )
+}
+
+fn pairs(n: usize, pair: (f64, f64)) -> Vec<(Option<f64>, Option<f64>)> {
+    vec![(Some(pair.0), Some(pair.1)); n]
+}
+
+#[test]
+fn few_pairs_say_nothing() {
+    let check = |n: usize, expected: Option<Reason>| {
+        let found = compared(&suite(&pairs(n, (1.0, 1.0)), &|_| None), Better::Higher, true);
+        assert_eq!(found.n_pairs, n);
+        assert_eq!(found.interval.result().err(), expected, "{n} pairs");
+        assert_eq!(found.verdict.is_some(), expected.is_none(), "{n} pairs");
+    };
+    check(0, Some(Reason::TooFewRows));
+    check(1, Some(Reason::TooFewRows));
+    check(MIN_PAIRS - 1, Some(Reason::TooFewRows));
+    check(MIN_PAIRS, None);
+}
+
+#[test]
+fn cases_without_a_pair_are_counted_apart() {
+    let mut cases = pairs(6, (1.0, 0.0));
+    cases.extend([
+        (Some(1.0), None),
+        (None, Some(1.0)),
+        (None, Some(0.0)),
+        (None, None),
+    ]);
+    let found = compared(&suite(&cases, &|_| None), Better::Higher, true);
+    assert_eq!(
+        (found.n_pairs, found.n_unpaired, found.n_errors),
+        (6, [1, 2], [3, 2])
+    );
+    assert_eq!((found.means, found.difference), ([1.0, 0.0], -1.0));
+}
+
+#[test]
+fn gains_and_losses_follow_the_good_direction() {
+    let mut cases = pairs(90, (1.0, 1.0));
+    cases.extend(pairs(3, (0.0, 1.0)));
+    cases.extend(pairs(7, (1.0, 0.0)));
+    let suite = suite(&cases, &|_| None);
+    let check = |better: Better, n_gained: usize, n_lost: usize, harm: f64| {
+        let found = compared(&suite, better, true);
+        assert_eq!((found.n_gained, found.n_lost), (n_gained, n_lost), "{better:?}");
+        assert_eq!((found.gained.len(), found.lost.len()), (n_gained, n_lost));
+        assert!((found.harm - harm).abs() < 1e-12, "{better:?} {}", found.harm);
+        let Ok(PairTest::McNemar {
+            lost,
+            gained,
+            p_value,
+            exact,
+        }) = found.test.result()
+        else {
+            panic!("{:?}", found.test);
+        };
+        assert_eq!((lost, gained, exact), (n_lost as u64, n_gained as u64, true));
+        // Twice the chance of at most 3 heads in 10 throws.
+        assert!((p_value - 2.0 * 176.0 / 1_024.0).abs() < 1e-12, "{p_value}");
+    };
+    check(Better::Higher, 3, 7, 0.04);
+    check(Better::Lower, 7, 3, -0.04);
+}
+
+#[test]
+fn pairs_that_do_not_differ_still_have_an_interval() {
+    let check = |n: usize, verdict: HarmVerdict| {
+        let found = compared(&suite(&pairs(n, (1.0, 1.0)), &|_| None), Better::Higher, true);
+        let interval = found.interval.result().unwrap();
+        assert!(interval.ci_lower < 0.0 && interval.ci_upper > 0.0, "{interval:?}");
+        assert_eq!(found.interval_method, "counts");
+        assert_eq!(
+            found.test.result().ok(),
+            Some(PairTest::NoDifference { p_value: 1.0 })
+        );
+        assert_eq!(found.verdict, Some(verdict), "{n} pairs");
+    };
+    check(10, HarmVerdict::Unclear);
+    check(1_000, HarmVerdict::Safe);
+    // Scores that are no shares have no range to be counted by.
+    let found = compared(&suite(&pairs(10, (0.5, 0.5)), &|_| None), Better::Higher, false);
+    assert_eq!(found.interval.result().err(), Some(Reason::NoVariance));
+}
+
+#[test]
+fn every_pair_worse_is_a_violation() {
+    let check = |pair: (f64, f64), better: Better, verdict: HarmVerdict| {
+        let found = compared(&suite(&pairs(60, pair), &|_| None), better, true);
+        assert_eq!(found.verdict, Some(verdict), "{pair:?} {better:?}");
+    };
+    check((1.0, 0.0), Better::Higher, HarmVerdict::Violated);
+    check((0.0, 1.0), Better::Higher, HarmVerdict::Safe);
+    check((1.0, 0.0), Better::Lower, HarmVerdict::Safe);
+    check((0.0, 1.0), Better::Lower, HarmVerdict::Violated);
+}
+
+#[test]
+fn a_mean_has_the_error_of_its_clusters() {
+    let check = |values: &[(f64, usize)], expected: Option<(f64, Result<f64, Reason>, usize)>| {
+        let found = single(values).map(|mean| (mean.mean, mean.std_error.result(), mean.n_clusters));
+        assert_eq!(found, expected, "{values:?}");
+    };
+    check(&[], None);
+    check(&[(2.0, 0)], Some((2.0, Err(Reason::TooFewClusters), 1)));
+    check(&[(1.0, 3), (3.0, 3)], Some((2.0, Err(Reason::TooFewClusters), 1)));
+    // Residuals -1 and 1: sqrt(2 / 1 * 2) / 2.
+    check(&[(1.0, 0), (3.0, 1)], Some((2.0, Ok(1.0), 2)));
+    // Clusters of two alike: residuals -2 and 2: sqrt(2 / 1 * 8) / 4.
+    check(&[(1.0, 0), (3.0, 1), (1.0, 0), (3.0, 1)], Some((2.0, Ok(1.0), 2)));
+    check(&[(1.0, 0), (1.0, 1)], Some((1.0, Ok(0.0), 2)));
+}
+
+#[test]
+fn cases_without_a_cluster_are_their_own() {
+    let check = |clusters: &[Option<usize>], expected: &[usize]| {
+        let suite = suite(&pairs(clusters.len(), (0.0, 0.0)), &|idx| clusters[idx]);
+        assert_eq!(clusters_of(suite.cases.iter()), expected, "{clusters:?}");
+    };
+    check(&[], &[]);
+    check(&[None, None], &[0, 1]);
+    check(&[Some(5), None, Some(5), Some(2), None], &[0, 1, 0, 2, 3]);
+}
+
+#[test]
+fn shares_are_known_by_name_and_by_value() {
+    let check = |metric: &str, values: &[f64], expected: bool| {
+        assert_eq!(
+            is_share(metric, values.iter().copied()),
+            expected,
+            "{metric} {values:?}"
+        );
+    };
+    check("passed", &[], true);
+    check("passed", &[0.0, 1.0], true);
+    check("score", &[0.5], true);
+    check("score", &[1.5], false);
+    check("score", &[-0.1], false);
+    check("score", &[f64::NAN], false);
+    check("cost_usd", &[0.5], false);
+    check("latency_ms", &[0.5], false);
+    check("tokens", &[0.5], false);
+}
