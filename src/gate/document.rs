@@ -72,7 +72,7 @@ pub struct GateCheck {
 impl GateCheck {
     /// Its name among the tests of a statement.
     pub(super) fn test_name(&self) -> String {
-        let place = [&self.tenant, &self.layer]
+        let stratum = [&self.tenant, &self.layer]
             .into_iter()
             .filter(|part| !part.is_empty())
             .map(|part| format!(":{part}"))
@@ -82,7 +82,7 @@ impl GateCheck {
         } else {
             ""
         };
-        format!("{}:{}{place}{how}", self.gate, self.check)
+        format!("{}:{}{stratum}{how}", self.gate, self.check)
     }
 }
 

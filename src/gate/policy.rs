@@ -313,7 +313,7 @@ impl GatePolicy {
     /// # Errors
     /// Every key or value that is wrong.
     pub fn parse(text: &str, location: &str) -> Result<Self> {
-        let place = |problems: Vec<Problem>| {
+        let in_file = |problems: Vec<Problem>| {
             let placed = |p: Problem| Problem {
                 location: format!("{location}: {}", p.location),
                 ..p
@@ -325,7 +325,7 @@ impl GatePolicy {
         let mut policy = file.gate;
         policy.check(&mut problems);
         if !problems.is_empty() {
-            return Err(place(problems));
+            return Err(in_file(problems));
         }
         policy.forbidden_substrings.retain(|text| !text.is_empty());
         Ok(policy)

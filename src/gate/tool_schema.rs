@@ -196,7 +196,7 @@ fn message(changes: &[&ToolChange]) -> String {
         .iter()
         .take(TOLD)
         .map(|change| {
-            let place = [change.tool.as_str(), change.path.trim_start_matches('/')]
+            let node = [change.tool.as_str(), change.path.trim_start_matches('/')]
                 .iter()
                 .filter(|part| !part.is_empty())
                 .copied()
@@ -204,8 +204,8 @@ fn message(changes: &[&ToolChange]) -> String {
                 .join(" /");
             format!(
                 "{}{}{} ({})",
-                place,
-                if place.is_empty() { "" } else { ": " },
+                node,
+                if node.is_empty() { "" } else { ": " },
                 change.rule,
                 change.detail
             )

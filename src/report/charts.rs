@@ -586,28 +586,28 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
 pub(super) fn names(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     mut ends: Vec<(f64, String, RGBColor)>,
-    place: impl Fn(f64) -> (i32, i32),
+    to_pixel: impl Fn(f64) -> (i32, i32),
 ) -> PlotResult {
     /// Pixels a name takes.
     const LINE: i32 = 15;
     ends.sort_by(|a, b| b.0.total_cmp(&a.0));
     // From the top down, then up again from the bottom, so that none leaves the picture.
-    let mut places: Vec<(i32, i32)> = ends
+    let mut pixels: Vec<(i32, i32)> = ends
         .iter()
-        .map(|end| place(end.0))
+        .map(|end| to_pixel(end.0))
         .map(|(x, pixel)| (x + 6, pixel - 7))
         .collect();
     let mut free = 0;
-    for (_, pixel) in &mut places {
+    for (_, pixel) in &mut pixels {
         *pixel = (*pixel).max(free);
         free = *pixel + LINE;
     }
     let mut free = root.dim_in_pixel().1 as i32 - LINE;
-    for (_, pixel) in places.iter_mut().rev() {
+    for (_, pixel) in pixels.iter_mut().rev() {
         *pixel = (*pixel).min(free);
         free = *pixel - LINE;
     }
-    for ((_, word, color), at) in ends.into_iter().zip(places) {
+    for ((_, word, color), at) in ends.into_iter().zip(pixels) {
         root.draw(&Text::new(
             short(&word, 18),
             at,

@@ -135,17 +135,17 @@ impl Curves {
     pub(super) fn over_time(start: Micros, end: Micros, y_name: &'static str, y: Scale) -> Self {
         let mut curves = Self::over_numbers("", 0.0, y_name, y);
         curves.t0 = Some(start.div_euclid(1_000_000));
-        (curves.min, curves.max) = (curves.place(start as f64), curves.place(end as f64));
+        (curves.min, curves.max) = (curves.scaled(start as f64), curves.scaled(end as f64));
         curves
     }
 
-    fn place(&self, x: f64) -> f64 {
+    fn scaled(&self, x: f64) -> f64 {
         self.t0
             .map_or_else(|| six_digits(x), |t0| (x / 1e6).round() - t0 as f64)
     }
 
     pub(super) fn mark(&mut self, x: f64, words: String) {
-        self.marks.push((self.place(x), words));
+        self.marks.push((self.scaled(x), words));
     }
 
     /// Adds a curve; `n_points` is how many it had before it was thinned.
@@ -153,7 +153,7 @@ impl Curves {
         if points.is_empty() {
             return;
         }
-        let xs: Vec<Number> = points.iter().map(|point| short(self.place(point.x))).collect();
+        let xs: Vec<Number> = points.iter().map(|point| short(self.scaled(point.x))).collect();
         let of = |value: &dyn Fn(&Point) -> f64| {
             points
                 .iter()

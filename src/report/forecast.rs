@@ -464,8 +464,8 @@ fn front_chart(layer: &LayerOptimum, words: &Words) -> Result<Chart> {
                     .map(|point| Circle::new(*point, 4, PALETTE[0].filled())),
             )?;
             if let Some(chosen) = &layer.chosen {
-                let place = (chosen.hours_if_good / 24.0, chosen.expected_harm);
-                chart.draw_series([Circle::new(place, 8, PALETTE[1].stroke_width(2))])?;
+                let point = (chosen.hours_if_good / 24.0, chosen.expected_harm);
+                chart.draw_series([Circle::new(point, 8, PALETTE[1].stroke_width(2))])?;
             }
             Ok(())
         },

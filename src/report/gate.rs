@@ -51,7 +51,7 @@ pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
         let row = |check: &GateCheck| {
             vec![
                 check.gate.clone(),
-                place(check),
+                stratum(check),
                 words.badge(check.outcome.name()),
                 check.detail.clone(),
                 remedy(check, words),
@@ -108,7 +108,7 @@ pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
             "{}:",
             fill(words.passed_checks, &[&passed.len().to_string()])
         ));
-        let row = |check: &GateCheck| vec![check.gate.clone(), place(check), check.detail.clone()];
+        let row = |check: &GateCheck| vec![check.gate.clone(), stratum(check), check.detail.clone()];
         markdown::table(
             &mut out,
             &[words.gate, words.check, words.found],
@@ -146,7 +146,7 @@ fn digests(report: &GateReport) -> Vec<(String, String)> {
         .collect()
 }
 
-fn place(check: &GateCheck) -> String {
+fn stratum(check: &GateCheck) -> String {
     let layer = [check.tenant.as_str(), check.layer.as_str()]
         .iter()
         .filter(|part| !part.is_empty())
@@ -205,7 +205,7 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
             &[words.check, words.outcome, words.found, words.remedy],
             checks.into_iter().map(|check| {
                 vec![
-                    TableCell::Text(place(check)),
+                    TableCell::Text(stratum(check)),
                     TableCell::Badge(check.outcome.name().into()),
                     TableCell::Text(check.detail.clone()),
                     TableCell::Text(remedy(check, words)),

@@ -225,10 +225,10 @@ pub(super) fn source_hash(text: &str) -> String {
             .iter()
             .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
             << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let is_there = place <= three.len();
+        for digit in 0..4 {
+            let is_there = digit <= three.len();
             hash.push(if is_there {
-                char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63])
+                char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63])
             } else {
                 '='
             });

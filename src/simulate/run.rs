@@ -277,8 +277,8 @@ impl<'m> Run<'m> {
                 let (x, r) = match of_arm.waiting[number].as_mut_slice() {
                     [] => (x, r),
                     ring => {
-                        let place = layer.age as usize % ring.len();
-                        let come = std::mem::replace(&mut ring[place], Sums { x, r, own: 0.0 });
+                        let slot = layer.age as usize % ring.len();
+                        let come = std::mem::replace(&mut ring[slot], Sums { x, r, own: 0.0 });
                         (come.x, come.r)
                     }
                 };
@@ -490,14 +490,14 @@ impl<'m> Run<'m> {
                 conclusion.verdict,
                 conclusion.next_ratio,
                 conclusion.first_blocking.map(|name| {
-                    let place = |metric| {
+                    let slot = |metric| {
                         plan.guardrails
                             .iter()
                             .position(|guardrail| guardrail.metric == metric)
                     };
                     Cause {
                         kind: name.kind,
-                        guardrail: name.metric.and_then(place).map(|idx| idx as u8),
+                        guardrail: name.metric.and_then(slot).map(|idx| idx as u8),
                     }
                 }),
             );

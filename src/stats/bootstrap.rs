@@ -228,8 +228,8 @@ impl Resampled {
             return Err(Reason::DominatingCluster);
         }
         let at = |share: f64| {
-            let place = share.clamp(0.0, 1.0) * (n - 1) as f64;
-            let (low, rest) = (place.floor() as usize, place.fract());
+            let position = share.clamp(0.0, 1.0) * (n - 1) as f64;
+            let (low, rest) = (position.floor() as usize, position.fract());
             let high = (low + 1).min(n - 1);
             self.replicates[low] + rest * (self.replicates[high] - self.replicates[low])
         };

@@ -98,7 +98,7 @@ impl Process {
         if self.information == 0.0 {
             tail(0.0)
         } else {
-            self.nodes.iter().map(|(place, mass)| mass * tail(*place)).sum()
+            self.nodes.iter().map(|(node, mass)| mass * tail(*node)).sum()
         }
     }
 
@@ -129,8 +129,8 @@ impl Process {
                     .map(|(x, w)| (-x, w))
                     .chain(RULE.iter().map(|(x, w)| (*x, w)))
                 {
-                    let place = middle + half * node;
-                    nodes.push((place, half * weight * self.density(place, step)));
+                    let point = middle + half * node;
+                    nodes.push((point, half * weight * self.density(point, step)));
                 }
             }
         }
@@ -138,9 +138,9 @@ impl Process {
         Ok(())
     }
 
-    fn density(&self, place: f64, step: f64) -> f64 {
+    fn density(&self, node: f64, step: f64) -> f64 {
         let (mean, sd) = (self.drift * step, step.sqrt());
-        let kernel = |from: f64| norm_pdf((place - from - mean) / sd) / sd;
+        let kernel = |from: f64| norm_pdf((node - from - mean) / sd) / sd;
         if self.information == 0.0 {
             return kernel(0.0);
         }
@@ -148,10 +148,10 @@ impl Process {
         let reach = STEP_REACH * sd;
         let start = self
             .nodes
-            .partition_point(|(from, _)| *from < place - mean - reach);
+            .partition_point(|(from, _)| *from < node - mean - reach);
         let end = self
             .nodes
-            .partition_point(|(from, _)| *from <= place - mean + reach);
+            .partition_point(|(from, _)| *from <= node - mean + reach);
         self.nodes[start..end]
             .iter()
             .map(|(from, mass)| mass * kernel(*from))

@@ -23,7 +23,7 @@ pub fn holm_in_place(p_values: &mut [f64]) {
         many.resize(n, 0);
         &mut many
     };
-    order.iter_mut().zip(0..).for_each(|(place, idx)| *place = idx);
+    order.iter_mut().zip(0..).for_each(|(rank, idx)| *rank = idx);
     order.sort_unstable_by(|a, b| p_values[*a].total_cmp(&p_values[*b]).then(a.cmp(b)));
     let mut largest: f64 = 0.0;
     for (rank, idx) in order.iter().enumerate() {

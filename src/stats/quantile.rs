@@ -109,8 +109,8 @@ pub fn woodruff_of_values(
     let mut values: Vec<f64> = clusters.iter().flatten().copied().collect();
     values.sort_by(f64::total_cmp);
     let at = |share: f64| {
-        let place = share.clamp(0.0, 1.0) * (values.len() - 1) as f64;
-        let (low, rest) = (place.floor() as usize, place.fract());
+        let position = share.clamp(0.0, 1.0) * (values.len() - 1) as f64;
+        let (low, rest) = (position.floor() as usize, position.fract());
         values[low] + rest * (values[(low + 1).min(values.len() - 1)] - values[low])
     };
     if values.is_empty() {
