@@ -125,14 +125,15 @@ pub fn judge_all(
         } else {
             1.0
         };
-        out.push(find(guardrail, input, (p_value(input), p_value_adj), policy));
+        out.push(find(guardrail, input, p_value(input), p_value_adj, policy));
     }
 }
 
 fn find(
     guardrail: &Guardrail,
     input: &GuardrailInput,
-    (p_value, p_value_adj): (f64, f64),
+    p_value: f64,
+    p_value_adj: f64,
     policy: &Policy,
 ) -> Judged {
     let mut finding = Judged {

@@ -267,11 +267,15 @@ impl Grid {
 const BATCH: usize = 256;
 
 fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> LayerOptimum {
-    let stages: Vec<(f64, f64, f64)> = DWELLS
+    let stages: Vec<StageLoad> = DWELLS
         .iter()
         .map(|dwell| {
             let (users, sigma2) = target.stage(*dwell);
-            (users, sigma2, target.harm(*dwell))
+            StageLoad {
+                users,
+                sigma2,
+                harm: target.harm(*dwell),
+            }
         })
         .collect();
     let slack = 1e-9;
@@ -373,25 +377,36 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     }
 }
 
+/// What one stage of a layer brings, at a dwell.
+#[derive(Debug, Clone, Copy)]
+struct StageLoad {
+    /// Distinct users of the layer during the stage.
+    users: f64,
+    /// Variance of one user's metric.
+    sigma2: f64,
+    /// Harm of the whole layer during the stage, in the budget's unit.
+    harm: f64,
+}
+
 /// Whether a schedule can keep the bound on misses, and harm less than `least`: from the most
 /// powerful test there is, and from each gate by itself.
 fn may_be_better<'a>(
     target: &Target<'_>,
     budget: &Budget,
     ladder: &[f64],
-    (users, sigma2, harm): (f64, f64, f64),
+    stage: StageLoad,
     bounds: &dyn Fn() -> Option<&'a Vec<Option<f64>>>,
     least: f64,
 ) -> bool {
     let ramp = ExactRamp {
         shares: ladder.to_vec(),
-        n: vec![users; ladder.len()],
-        sigma2,
+        n: vec![stage.users; ladder.len()],
+        sigma2: stage.sigma2,
     };
     let (_, information) = ramp.gates();
     let total = information.last().copied().unwrap_or(0.0);
     if norm_sf(target.mde * total.sqrt() - norm_isf(budget.max_false_rollback)) > budget.max_missed
-        || ladder[0] * harm >= least
+        || ladder[0] * stage.harm >= least
     {
         return false;
     }
@@ -401,7 +416,7 @@ fn may_be_better<'a>(
     let Some(bounds) = bounds() else { return false };
     let (mut reached, mut sum) = (1.0_f64, 0.0);
     for ((share, information), bound) in ladder.iter().zip(&information).zip(bounds) {
-        sum += reached.max(0.0) * share * harm;
+        sum += reached.max(0.0) * share * stage.harm;
         reached -= bound.map_or(0.0, |c| norm_sf(c - target.mde * information.sqrt()));
     }
     sum < least
@@ -412,13 +427,13 @@ fn evaluate(
     budget: &Budget,
     ladder: &[f64],
     dwell_hours: f64,
-    (users, sigma2, harm): (f64, f64, f64),
+    stage: StageLoad,
     (boundary, bounds): (Boundary, &[Option<f64>]),
 ) -> Option<Candidate> {
     let ramp = ExactRamp {
         shares: ladder.to_vec(),
-        n: vec![users; ladder.len()],
-        sigma2,
+        n: vec![stage.users; ladder.len()],
+        sigma2: stage.sigma2,
     };
     let c: Vec<f64> = bounds
         .iter()
@@ -430,9 +445,9 @@ fn evaluate(
     let good = ramp.outcome(&c, 0.0).ok()?;
     let (mut reached, mut expected_harm, mut so_far, mut over) = (1.0, 0.0, 0.0, 0.0);
     for (share, stop) in ladder.iter().zip(&bad.stop_probability) {
-        expected_harm += reached * share * harm;
+        expected_harm += reached * share * stage.harm;
         let before = so_far;
-        so_far += share * harm;
+        so_far += share * stage.harm;
         if budget
             .max_harm
             .is_some_and(|most| before <= most && so_far > most)
@@ -446,8 +461,8 @@ fn evaluate(
         dwell_hours,
         boundary,
         bounds: bounds.to_vec(),
-        users_per_stage: users,
-        sigma2,
+        users_per_stage: stage.users,
+        sigma2: stage.sigma2,
         hours_if_good: dwell_hours * ladder.len() as f64,
         p_false_rollback: good.p_rollback,
         p_missed: 1.0 - bad.p_rollback,

@@ -365,7 +365,8 @@ impl<'m> Run<'m> {
                         metric_model.is_proportion,
                         levels,
                         metric_model.tau2,
-                        (every, metric_model.better == Better::Lower),
+                        every,
+                        metric_model.better == Better::Lower,
                     ))
                 })
             };

@@ -269,7 +269,8 @@ impl Look {
         proportion: bool,
         levels: IntervalSpec,
         tau2: f64,
-        (every, upwards): (bool, bool),
+        every: bool,
+        upwards: bool,
     ) -> Self {
         if !every {
             return Self::at(&between(r0, r1, proportion, levels), every);
@@ -375,7 +376,7 @@ mod tests {
                 let tau2 = sequential::mixture_variance(LEVELS.v_star, LEVELS.alpha);
                 let whole = Look::at(&between(&r0, &r1, true, LEVELS), every);
                 for upwards in [false, true] {
-                    let quick = Look::between(&r0, &r1, true, LEVELS, tau2, (every, upwards));
+                    let quick = Look::between(&r0, &r1, true, LEVELS, tau2, every, upwards);
                     let is_acted_on =
                         whole.interval.ci_lower > 0.0 && upwards || whole.interval.ci_upper < 0.0 && !upwards;
                     assert_eq!(
