@@ -607,3 +607,6 @@ impl ReplayState {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

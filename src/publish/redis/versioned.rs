@@ -99,22 +99,35 @@ struct Writing {
 impl Writing {
     fn read(ctx: &RedisContext<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
         let text: Option<String> = ask(ctx.pool, |link| link.ask(redis::cmd("GET").arg(keys.writing())))?;
-        let parse = |text: &str| {
-            let mut parts = text.splitn(4, ' ');
-            let mut number = || parts.next()?.parse().ok();
-            Some(Self {
-                generation: number()?,
-                since: number()?,
-                begun: number()? as Micros,
-                layers_digest: parts.next()?.to_owned(),
-            })
-        };
-        Ok(text.as_deref().and_then(parse))
+        Ok(text.as_deref().and_then(Self::parse))
+    }
+
+    /// Reads what [`Self::to_text`] writes; `None` for another text.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, ' ');
+        let mut number = || parts.next()?.parse().ok();
+        Some(Self {
+            generation: number()?,
+            since: number()?,
+            begun: number()? as Micros,
+            layers_digest: parts.next()?.to_owned(),
+        })
+    }
+
+    /// Generation, first valid generation, begin in microseconds and digest, with blanks between.
+    fn to_text(&self) -> String {
+        let Self {
+            generation,
+            since,
+            begun,
+            layers_digest,
+        } = self;
+        format!("{generation} {since} {begun} {layers_digest}")
     }
 }
 
 /// A generation of user entries: entries up to `generation` and not before `since` hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Generation {
     generation: u64,
     since: u64,
@@ -284,6 +297,37 @@ impl NextUsers {
     }
 }
 
+/// The table that a killed run began and this one goes on with: of the same users, and above the
+/// generation in force.
+fn resumed<'a>(left: Option<&'a Writing>, in_force: u64, digest: &str) -> Option<&'a Writing> {
+    left.filter(|left| left.layers_digest == digest && left.generation > in_force)
+}
+
+/// The generation that users are written under: the one that a killed run began, else one above all
+/// that may be there. Entries in force stay valid where only changed users are written.
+fn next_generation(
+    in_force: Generation,
+    left: Option<&Writing>,
+    digest: &str,
+    only_changed: bool,
+) -> Generation {
+    if let Some(left) = resumed(left, in_force.generation, digest) {
+        return Generation {
+            generation: left.generation,
+            since: left.since,
+        };
+    }
+    let above = 1 + in_force.generation.max(left.map_or(0, |left| left.generation));
+    if only_changed {
+        Generation {
+            generation: above,
+            since: in_force.since,
+        }
+    } else {
+        Generation::full(above)
+    }
+}
+
 /// Writes users under a new generation, which nobody reads before the pointer switches. Only those
 /// who changed, unless it is time to refresh them all, or somebody is gone: a full table makes
 /// everything older void, whoever it was of.
@@ -296,32 +340,17 @@ fn write_users(
 ) -> Result<TargetUsers> {
     let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
     let left = Writing::read(ctx, keys)?;
-    let resumed = left
-        .as_ref()
-        .filter(|left| left.layers_digest == digest && left.generation > next.generation);
-    let base = next
-        .generation
-        .max(left.as_ref().map_or(0, |left| left.generation));
+    let resumed = resumed(left.as_ref(), next.generation, &digest);
     let has_users = current.is_some_and(|current| current.layers_digest.is_some());
     // Entries that a killed run left of another table hold for nobody once a full table is there.
     let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
     let begun = resumed.map_or(ctx.desired.options.now, |left| left.begun);
-    let new = match resumed {
-        Some(left) => Generation {
-            generation: left.generation,
-            since: left.since,
-        },
-        None if only_changed => Generation {
-            generation: base + 1,
-            since: next.since,
-        },
-        None => Generation::full(base + 1),
-    };
     let n_current = next.n_users;
     let in_force = Generation {
         generation: next.generation,
         since: next.since,
     };
+    let new = next_generation(in_force, left.as_ref(), &digest, only_changed);
     let mut plan = WritePlan {
         keys,
         current: in_force,
@@ -369,8 +398,13 @@ fn mark(
     begun: Micros,
     digest: &str,
 ) -> Result<()> {
-    let Generation { generation, since } = new;
-    let text = format!("{generation} {since} {begun} {digest}");
+    let text = Writing {
+        generation: new.generation,
+        since: new.since,
+        begun,
+        layers_digest: digest.to_owned(),
+    }
+    .to_text();
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
     lock.guarded(
         "redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])",
@@ -547,3 +581,6 @@ fn switch(
         &[name.as_bytes(), grace.as_bytes(), has_written],
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Where rows go: one row a case, with the counts that it must lead to.
+
+use arrow_array::{BooleanArray, Float64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::Result;
+use crate::base::progress::Progress;
+use crate::replay::context::{Inputs, ReplayContext, open_traffic};
+use crate::replay::cube::Cube;
+use crate::replay::driver::replay;
+use crate::scenario::{OnBadRow, Overrides, Scenario, Source};
+
+/// Layer `open` has the candidate at ratio 1 from the start, layer `shut` has none.
+const SCENARIO: &str = r#"
+as_of = "2026-05-03T00:00:00Z"
+[plan]
+id = "p"
+start = "2026-05-01T00:00:00Z"
+baseline = "v1"
+candidate = "v2"
+[input]
+users_from_traffic = true
+[[input.traffic]]
+path = "log.csv"
+[[layer]]
+id = "open"
+min_score = 0.5
+[[layer]]
+id = "shut"
+[[operation]]
+at = "2026-05-01T00:00:00Z"
+layer = "open"
+ratio = 1.0
+"#;
+
+const HEADER: &str =
+    "event_time,user_id,release_id,layer,is_shadow,is_eval,propensity,task_completed,cost_usd";
+
+/// Writes the layer table: `a` and `b` in `open`, `s` in `shut`, `i` in `open` without consent.
+fn write_layers(path: &Path) {
+    let batch = RecordBatch::try_from_iter([
+        (
+            "user_id",
+            Arc::new(StringArray::from(vec!["a", "b", "s", "i"])) as _,
+        ),
+        (
+            "score",
+            Arc::new(Float64Array::from(vec![0.9, 0.8, 0.1, 0.7])) as _,
+        ),
+        (
+            "layer",
+            Arc::new(StringArray::from(vec!["open", "open", "shut", "open"])) as _,
+        ),
+        (
+            "eligible",
+            Arc::new(BooleanArray::from(vec![true, true, true, false])) as _,
+        ),
+    ])
+    .unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// Replays a log of some rows.
+fn cube_of(rows: &[&str]) -> Result<Cube> {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, layers) = (dir.path().join("log.csv"), dir.path().join("layers.parquet"));
+    fs::write(&log, format!("{HEADER}\n{}\n", rows.join("\n"))).unwrap();
+    write_layers(&layers);
+    let scenario = Scenario::parse(SCENARIO, "test", dir.path(), &Overrides::default()).unwrap();
+    let source = Source {
+        path: log,
+        columns: BTreeMap::new(),
+        constants: BTreeMap::new(),
+    };
+    let traffic = open_traffic(&scenario.metrics, &[], &[source], OnBadRow::Error)?;
+    let ctx = ReplayContext {
+        plan: &scenario.plan,
+        metrics: &scenario.metrics,
+        as_of: scenario.as_of,
+        refuse_unknown_release: false,
+        breakdowns: &[],
+    };
+    let progress = Progress::silent();
+    replay(
+        &ctx,
+        &Inputs::new(traffic, &layers),
+        &dir.path().join("cube"),
+        &progress,
+    )
+}
+
+/// The counts that are not 0, beside the number of rows.
+fn counts(cube: &Cube) -> String {
+    let counts = serde_json::to_value(&cube.counts).unwrap();
+    let fields = counts.as_object().unwrap().iter();
+    let texts = fields
+        .filter(|(name, n)| *name != "n_rows" && n.as_u64().is_some_and(|n| n > 0))
+        .map(|(name, n)| format!("{} {n}", name.trim_start_matches("n_")));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn each_row_goes_where_it_belongs() {
+    let cases = [
+        // Arms, as the plan's ratio has them and otherwise.
+        ("2026-05-01T12:00:00Z,a,v2,,,,,1,0.1", "candidate 1"),
+        ("2026-05-01T12:00:00Z,a,v1,,,,,1,0.1", "baseline 1, misassigned 1"),
+        ("2026-05-01T12:00:00Z,s,v1,,,,,1,0.1", "baseline 1"),
+        (
+            "2026-05-01T12:00:00Z,s,v2,,,,,1,0.1",
+            "candidate 1, misassigned 1",
+        ),
+        ("2026-05-01T12:00:00Z,a,v2,,,,,,", "candidate 1"),
+        // Time: the start counts, as_of does not.
+        ("2026-05-01T00:00:00Z,a,v2,,,,,1,0.1", "candidate 1"),
+        ("2026-04-30T23:59:59Z,a,v2,,,,,1,0.1", "before_start 1"),
+        ("2026-05-02T23:59:59Z,a,v2,,,,,1,0.1", "candidate 1"),
+        ("2026-05-03T00:00:00Z,a,v2,,,,,1,0.1", "after_as_of 1"),
+        // Answers that no user saw.
+        ("2026-05-01T12:00:00Z,a,v2,,1,,,1,0.1", "shadow 1"),
+        ("2026-05-01T12:00:00Z,a,v2,,0,1,,1,0.1", "eval 1"),
+        ("2026-05-01T12:00:00Z,a,v2,,0,0,,1,0.1", "candidate 1"),
+        // Users and releases.
+        ("2026-05-01T12:00:00Z,x,v2,,,,,1,0.1", "unknown_user 1"),
+        ("2026-05-01T12:00:00Z,a,v9,,,,,1,0.1", "unknown_release 1"),
+        ("2026-05-01T12:00:00Z,a,,,,,,1,0.1", "unknown_release 1"),
+        ("2026-05-01T12:00:00Z,i,v1,,,,,1,0.1", "ineligible 1"),
+        (
+            "2026-05-01T12:00:00Z,i,v2,,,,,1,0.1",
+            "ineligible 1, ineligible_candidate 1",
+        ),
+        // The layer that the row was served under decides.
+        ("2026-05-01T12:00:00Z,a,v2,open,,,,1,0.1", "candidate 1"),
+        (
+            "2026-05-01T12:00:00Z,a,v1,shut,,,,1,0.1",
+            "baseline 1, layer_differs 1",
+        ),
+        // Propensity: that of the row's release.
+        ("2026-05-01T12:00:00Z,a,v2,,,,1.0,1,0.1", "candidate 1"),
+        (
+            "2026-05-01T12:00:00Z,a,v2,,,,0.5,1,0.1",
+            "candidate 1, propensity_differs 1",
+        ),
+        ("2026-05-01T12:00:00Z,s,v1,,,,1.0,1,0.1", "baseline 1"),
+        // A row is counted once, by the first of its faults.
+        ("2026-04-30T12:00:00Z,x,v9,,1,1,,1,0.1", "before_start 1"),
+        ("2026-05-01T12:00:00Z,x,v9,,1,1,,1,0.1", "shadow 1"),
+        ("2026-05-01T12:00:00Z,x,v9,,0,1,,1,0.1", "eval 1"),
+        ("2026-05-01T12:00:00Z,x,v9,,,,,1,0.1", "unknown_user 1"),
+        ("2026-05-01T12:00:00Z,i,v9,,,,,1,0.1", "unknown_release 1"),
+    ];
+    let mut wrong = Vec::new();
+    for (row, expected) in cases {
+        let cube = cube_of(&[row]).unwrap();
+        assert_eq!(cube.counts.n_rows, 1);
+        if counts(&cube) != expected {
+            wrong.push(format!("{row}: expected {expected}, found {}", counts(&cube)));
+        }
+        let is_in_an_arm = expected.starts_with("candidate") || expected.starts_with("baseline");
+        assert_eq!(cube.cells.keys.len(), usize::from(is_in_an_arm), "{row}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_log_without_rows_has_no_cells() {
+    let cube = cube_of(&[]).unwrap();
+    assert_eq!((cube.counts.n_rows, cube.cells.keys.len()), (0, 0));
+}
+
+#[test]
+fn cells_hold_sums_and_counts_of_known_values() {
+    let cube = cube_of(&[
+        "2026-05-01T12:00:00Z,a,v2,,,,,1,0.25",
+        "2026-05-01T12:10:00Z,a,v2,,,,,0,0.5",
+        "2026-05-01T12:20:00Z,a,v2,,,,,,",
+        "2026-05-01T13:00:00Z,a,v2,,,,,1,",
+    ])
+    .unwrap();
+    let width = cube.measures.len();
+    let windows: Vec<u32> = cube.cells.keys.iter().map(|key| key.window).collect();
+    assert_eq!(windows, [12, 13]);
+    let metric = |id: &str| {
+        let scenario = Scenario::parse(SCENARIO, "test", Path::new(""), &Overrides::default()).unwrap();
+        scenario
+            .metrics
+            .into_iter()
+            .find(|metric| metric.id == id)
+            .unwrap()
+    };
+    let sums = |id: &str| -> Vec<(i64, i64)> {
+        let [numerator, denominator] = cube.metric_columns(&metric(id)).unwrap();
+        let cell = |idx: usize| &cube.cells.values[idx * width..(idx + 1) * width];
+        (0..2)
+            .map(|idx| (cell(idx)[numerator], cell(idx)[denominator]))
+            .collect()
+    };
+    assert_eq!(sums("task_completion_rate"), [(1, 2), (1, 1)]);
+    // Nano-USD over all rows of the window.
+    assert_eq!(
+        sums("cost_per_turn_usd")
+            .iter()
+            .map(|sum| sum.0)
+            .collect::<Vec<_>>(),
+        [750_000_000, 0]
+    );
+    // One row: the first of the window, rows in all.
+    assert_eq!([cube.cells.values[0], cube.cells.values[width]], [3, 1]);
+}
+
+#[test]
+fn a_sum_that_overflows_is_an_error() {
+    let row = "2026-05-01T12:00:00Z,a,v2,,,,,1,9e6";
+    assert!(cube_of(&[row]).is_ok());
+    let error = cube_of(&[row; 1_100]).unwrap_err();
+    assert!(error.to_string().contains("overflow"), "{error}");
+}
