@@ -20,8 +20,8 @@ use crate::stats::{Known, Reason};
 pub enum Basis {
     /// The ratio was in force.
     Observed,
-    /// The users whom the ratio would have reached had the candidate anyway, or both releases
-    /// answered them.
+    /// The ratio is lower than the logged one, so its users had the candidate; or both releases
+    /// answered the same requests.
     Paired,
     /// Fewer users had the candidate than the ratio would have reached: they stand for the others.
     OffPolicy,

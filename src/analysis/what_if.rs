@@ -98,8 +98,8 @@ pub struct PairedEffect {
 /// A cube, ready for any number of schedules.
 pub struct WhatIfCube<'a> {
     cube: &'a Cube,
-    /// Columns that are kept: of the cube's measures, rows first. What nobody asks for would only
-    /// take room in the cache.
+    /// Columns of the cube's measures that are kept, the row count first. Columns that no question
+    /// needs would only take room in the cache.
     columns: Vec<usize>,
 }
 

@@ -1,5 +1,5 @@
-//! From a trace to what answered it and who approved that; how much of a log can be traced so; and
-//! whom a release reached that was rolled back.
+//! From a trace to the release that answered it and to the people who approved it; the share of a
+//! log that can be traced; the users that a rolled-back release reached.
 
 mod affected;
 mod chain;

@@ -148,7 +148,7 @@ pub fn canonical(location: &str, value: &Value) -> Result<(Vec<u8>, String)> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     #[test]

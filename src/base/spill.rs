@@ -17,9 +17,9 @@ const RECORD: usize = 32;
 const HELD: usize = 1_000_000;
 
 /// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so
-/// that nobody can choose ids that collide. Among a billion users, two of one fingerprint are less
-/// likely than a broken disk. The values differ from run to run, so nothing that is written may
-/// depend on them or on their order, only on whether two are equal.
+/// ids that collide cannot be chosen in advance. Among a billion users, the probability that two
+/// share a fingerprint is about 1.5e-21. The values differ from run to run, so nothing that is
+/// written may depend on them or on their order, only on whether two are equal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fingerprints(RandomState, RandomState);
 

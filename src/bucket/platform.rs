@@ -1,5 +1,5 @@
-//! Systems that place users by hashes of their own, on one scale: buckets 0..=9999, so that a ratio
-//! reaches whom the system would.
+//! Systems that assign users by hashes of their own, on one scale of buckets 0..=9999: a ratio
+//! reaches the same users as in that system.
 
 use serde::{Deserialize, Serialize};
 

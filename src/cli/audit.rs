@@ -1,5 +1,5 @@
-//! `sluice audit`: from a trace to who approved what answered it, and from a release to whom it
-//! reached.
+//! `sluice audit`: from a trace to the approvers of its release, and from a release to the users
+//! that it reached.
 
 use clap::Args;
 use comfy_table::CellAlignment;

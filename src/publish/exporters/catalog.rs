@@ -26,4 +26,4 @@ pub(crate) const FORMATS: &[ExportFormat] = &[
 ];
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

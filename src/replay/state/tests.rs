@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use crate::base::error::Result;
 use crate::base::progress::Progress;
+use crate::bucket::group_of;
 use crate::replay::context::{Inputs, ReplayContext, open_traffic};
 use crate::replay::cube::Cube;
 use crate::replay::driver::replay;
-use crate::scenario::{OnBadRow, Overrides, Scenario, Source};
+use crate::scenario::{Arm, OnBadRow, Overrides, Scenario, Source};
 
-/// Layer `open` has the candidate at ratio 1 from the start, layer `shut` has none.
+/// Layer `open` has the candidate at ratio 1 on the first day and at ratio 0 on the second; layer
+/// `shut` has none.
 const SCENARIO: &str = r#"
 as_of = "2026-05-03T00:00:00Z"
 [plan]
@@ -35,6 +37,10 @@ id = "shut"
 at = "2026-05-01T00:00:00Z"
 layer = "open"
 ratio = 1.0
+[[operation]]
+at = "2026-05-02T00:00:00Z"
+layer = "open"
+ratio = 0.0
 "#;
 
 const HEADER: &str =
@@ -105,6 +111,17 @@ fn counts(cube: &Cube) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
+/// Numerator and denominator of a metric in each cell.
+fn sums(cube: &Cube, metric: &str) -> Vec<(i64, i64)> {
+    let scenario = Scenario::parse(SCENARIO, "test", Path::new(""), &Overrides::default()).unwrap();
+    let metric = scenario.metrics.iter().find(|known| known.id == metric).unwrap();
+    let [numerator, denominator] = cube.metric_columns(metric).unwrap();
+    cube.cells
+        .iter()
+        .map(|(_, values)| (values[numerator], values[denominator]))
+        .collect()
+}
+
 #[test]
 fn each_row_goes_where_it_belongs() {
     let cases = [
@@ -120,7 +137,11 @@ fn each_row_goes_where_it_belongs() {
         // Time: the start counts, as_of does not.
         ("2026-05-01T00:00:00Z,a,v2,,,,,1,0.1", "candidate 1"),
         ("2026-04-30T23:59:59Z,a,v2,,,,,1,0.1", "before_start 1"),
-        ("2026-05-02T23:59:59Z,a,v2,,,,,1,0.1", "candidate 1"),
+        ("2026-05-02T23:59:59Z,a,v1,,,,,1,0.1", "baseline 1"),
+        (
+            "2026-05-02T00:00:00Z,a,v2,,,,,1,0.1",
+            "candidate 1, misassigned 1",
+        ),
         ("2026-05-03T00:00:00Z,a,v2,,,,,1,0.1", "after_as_of 1"),
         // Answers that no user saw.
         ("2026-05-01T12:00:00Z,a,v2,,1,,,1,0.1", "shadow 1"),
@@ -141,7 +162,17 @@ fn each_row_goes_where_it_belongs() {
             "2026-05-01T12:00:00Z,a,v1,shut,,,,1,0.1",
             "baseline 1, layer_differs 1",
         ),
-        // Propensity: that of the row's release.
+        // A layer that the plan does not have: the layer table's, and counted.
+        (
+            "2026-05-01T12:00:00Z,a,v2,gone,,,,1,0.1",
+            "candidate 1, layer_differs 1",
+        ),
+        // Propensity: that of the row's release, to half a basis point.
+        ("2026-05-01T12:00:00Z,a,v2,,,,0.99996,1,0.1", "candidate 1"),
+        (
+            "2026-05-01T12:00:00Z,a,v2,,,,0.99994,1,0.1",
+            "candidate 1, propensity_differs 1",
+        ),
         ("2026-05-01T12:00:00Z,a,v2,,,,1.0,1,0.1", "candidate 1"),
         (
             "2026-05-01T12:00:00Z,a,v2,,,,0.5,1,0.1",
@@ -168,6 +199,87 @@ fn each_row_goes_where_it_belongs() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A cell's layer, stage, release, window and bucket group.
+type Cell = (u8, u8, Arm, u32, u16);
+
+#[test]
+fn a_cell_is_of_the_layer_stage_release_window_and_bucket_of_its_rows() {
+    let scenario = Scenario::parse(SCENARIO, "test", Path::new(""), &Overrides::default()).unwrap();
+    let group = |user: &str| group_of(scenario.plan.profile.bucket(user));
+    let (baseline, candidate) = (Arm::Baseline, Arm::Candidate);
+    let cases: [(&str, Cell); 8] = [
+        (
+            "2026-05-01T00:00:00Z,a,v2,,,,,1,0.1",
+            (0, 0, candidate, 0, group("a")),
+        ),
+        (
+            "2026-05-01T00:59:59Z,b,v2,,,,,1,0.1",
+            (0, 0, candidate, 0, group("b")),
+        ),
+        (
+            "2026-05-01T23:00:00Z,a,v1,,,,,1,0.1",
+            (0, 0, baseline, 23, group("a")),
+        ),
+        (
+            "2026-05-02T00:00:00Z,a,v1,,,,,1,0.1",
+            (0, 1, baseline, 24, group("a")),
+        ),
+        (
+            "2026-05-02T23:59:59Z,a,v2,,,,,1,0.1",
+            (0, 1, candidate, 47, group("a")),
+        ),
+        (
+            "2026-05-02T12:00:00Z,s,v1,,,,,1,0.1",
+            (1, 0, baseline, 36, group("s")),
+        ),
+        // The layer that the row was served under, where the plan has it.
+        (
+            "2026-05-02T12:00:00Z,a,v1,shut,,,,1,0.1",
+            (1, 0, baseline, 36, group("a")),
+        ),
+        (
+            "2026-05-02T12:00:00Z,s,v1,gone,,,,1,0.1",
+            (1, 0, baseline, 36, group("s")),
+        ),
+    ];
+    assert_ne!(group("a"), group("s"));
+    for (row, expected) in cases {
+        let cube = cube_of(&[row]).unwrap();
+        let cells: Vec<Cell> = cube
+            .cells
+            .keys
+            .iter()
+            .map(|key| (key.layer, key.stage, key.arm, key.window, key.group))
+            .collect();
+        assert_eq!(cells, [expected], "{row}");
+    }
+}
+
+#[test]
+fn nulls_are_found_far_into_a_step() {
+    let known = "2026-05-01T12:00:00Z,a,v2,,,,,1,0.25";
+    let null = "2026-05-01T12:00:00Z,a,v2,,,,,,";
+    for at in [0, 1, 62, 63, 64, 65, 127, 128, 199] {
+        let mut rows = vec![known; 200];
+        rows[at] = null;
+        let cube = cube_of(&rows).unwrap();
+        assert_eq!(
+            sums(&cube, "task_completion_rate"),
+            [(199, 199)],
+            "null in row {at}"
+        );
+        assert_eq!(cube.cells.values[0], 200);
+    }
+    // Rows that lead to no cell stand between rows that do.
+    let stranger = "2026-05-01T12:00:00Z,x,v2,,,,,1,0.25";
+    let rows: Vec<&str> = (0..300)
+        .map(|row| if row % 3 == 0 { known } else { stranger })
+        .collect();
+    let cube = cube_of(&rows).unwrap();
+    assert_eq!(counts(&cube), "candidate 100, unknown_user 200");
+    assert_eq!(sums(&cube, "task_completion_rate"), [(100, 100)]);
+}
+
 #[test]
 fn a_log_without_rows_has_no_cells() {
     let cube = cube_of(&[]).unwrap();
@@ -186,25 +298,10 @@ fn cells_hold_sums_and_counts_of_known_values() {
     let width = cube.measures.len();
     let windows: Vec<u32> = cube.cells.keys.iter().map(|key| key.window).collect();
     assert_eq!(windows, [12, 13]);
-    let metric = |id: &str| {
-        let scenario = Scenario::parse(SCENARIO, "test", Path::new(""), &Overrides::default()).unwrap();
-        scenario
-            .metrics
-            .into_iter()
-            .find(|metric| metric.id == id)
-            .unwrap()
-    };
-    let sums = |id: &str| -> Vec<(i64, i64)> {
-        let [numerator, denominator] = cube.metric_columns(&metric(id)).unwrap();
-        let cell = |idx: usize| &cube.cells.values[idx * width..(idx + 1) * width];
-        (0..2)
-            .map(|idx| (cell(idx)[numerator], cell(idx)[denominator]))
-            .collect()
-    };
-    assert_eq!(sums("task_completion_rate"), [(1, 2), (1, 1)]);
+    assert_eq!(sums(&cube, "task_completion_rate"), [(1, 2), (1, 1)]);
     // Nano-USD over all rows of the window.
     assert_eq!(
-        sums("cost_per_turn_usd")
+        sums(&cube, "cost_per_turn_usd")
             .iter()
             .map(|sum| sum.0)
             .collect::<Vec<_>>(),
