@@ -35,8 +35,9 @@ pub(crate) struct ObjectTarget {
     store: Box<dyn Store>,
     /// Versions that stay; all if `None`.
     keep: Option<usize>,
-    /// What was inspected: the pointer's tag, and the version to send.
+    /// What was inspected: the pointer's tag, the version it names, and the version to send.
     tag: Option<String>,
+    in_force: Option<String>,
     prepared: Option<Prepared>,
 }
 
@@ -65,6 +66,7 @@ impl ObjectTarget {
             store,
             keep,
             tag: None,
+            in_force: None,
             prepared: None,
         })
     }
@@ -84,7 +86,8 @@ impl ObjectTarget {
     }
 
     /// Removes versions beyond those that stay, the oldest first. The one in force stays whatever
-    /// its age.
+    /// its age, and the one that was in force before goes last: stores give the time of an object
+    /// in seconds, which does not order versions of the same second.
     fn remove_old(&self, plan: &str, in_force: &str, now: i64) -> Result<()> {
         let Some(keep) = self.keep else { return Ok(()) };
         let mut whole = Vec::new();
@@ -95,19 +98,19 @@ impl ObjectTarget {
             .filter(|folder| folder != in_force)
         {
             match self.store.written(&format!("{plan}/{folder}/{OBJECTS}"))? {
-                Some(written) => whole.push((written, folder)),
+                Some(written) => whole.push((self.in_force.as_ref() == Some(&folder), written, folder)),
                 // It may be on its way; what is still not whole tomorrow was cut off.
                 None => {
                     let first = self.store.written(&format!("{plan}/{folder}/{PUBLICATION}"))?;
                     if first.is_some_and(|written| now - written > crate::base::time::DAY) {
-                        whole.push((i64::MIN, folder));
+                        whole.push((false, i64::MIN, folder));
                     }
                 }
             }
         }
         whole.sort();
         whole.truncate(whole.len().saturating_sub(keep - 1));
-        for (_, folder) in whole {
+        for (_, _, folder) in whole {
             // The list goes first: what is left of a version that is being removed is never taken
             // for a whole one.
             self.store.remove(&format!("{plan}/{folder}/{OBJECTS}"))?;
@@ -327,6 +330,7 @@ impl Target for ObjectTarget {
             ));
         }
         self.tag = tag;
+        self.in_force = current.as_ref().map(|current| current.folder.clone());
         self.prepared = Some(prepared);
         Ok(Inspection {
             current: current.map(|current| current.publication),
