@@ -1,4 +1,4 @@
-//! The `sluice` program: parse, dispatch, print the error, exit.
+//! The `sluice` program: parses the command line and runs the command.
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -7,11 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match sluice::cli::dispatch(sluice::cli::Args::parse()) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            sluice::cli::print_error(&error);
-            ExitCode::from(error.exit_code())
-        }
-    }
+    sluice::cli::main(sluice::cli::Args::parse())
 }

@@ -1,4 +1,5 @@
-//! Hints about memory for the processor and the kernel. They change run times only.
+//! Memory of the machine and of this process, and hints about it for the processor and the kernel.
+//! The hints change run times only.
 
 /// Half of the machine's memory; no limit where it does not say how much it has.
 pub(crate) fn memory_limit() -> u64 {
@@ -13,6 +14,54 @@ pub(crate) fn memory_limit() -> u64 {
             .checked_mul(1_024)
     };
     total().map_or(u64::MAX, |bytes| bytes / 2)
+}
+
+/// The most memory that this process has held so far, in bytes; `None` where the system does not
+/// say.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1_024)
+}
+
+/// Bytes that this process has read and written through system calls: files, pipes and sockets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProcessIo {
+    /// Bytes read.
+    pub(crate) n_read: u64,
+    /// Bytes written.
+    pub(crate) n_written: u64,
+}
+
+impl ProcessIo {
+    /// Returns the counts since the process started; `None` where the system does not say.
+    pub(crate) fn now() -> Option<Self> {
+        let text = std::fs::read_to_string("/proc/self/io").ok()?;
+        let field = |name: &str| -> Option<u64> {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))?
+                .trim()
+                .parse()
+                .ok()
+        };
+        Some(Self {
+            n_read: field("rchar:")?,
+            n_written: field("wchar:")?,
+        })
+    }
+
+    /// Returns the bytes since an earlier moment.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            n_read: self.n_read.saturating_sub(before.n_read),
+            n_written: self.n_written.saturating_sub(before.n_written),
+        }
+    }
 }
 
 /// Asks for the cache line of an item that will be read soon.

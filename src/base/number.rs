@@ -19,9 +19,69 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// A count with a comma between thousands: `1,234,567`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (idx, digit) in digits.chars().enumerate() {
+        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// An amount with at most four significant digits, and a comma between thousands: `6,512`,
+/// `42,120,000`, `0.1235`. From 1e15 on it is written with an exponent.
+pub fn amount(value: f64) -> String {
+    let size = value.abs();
+    if !(999.95..1e15).contains(&size) {
+        return number(value);
+    }
+    let unit = 10_f64.powi((size.log10().floor() as i32 - 3).max(0));
+    let text = count(((size / unit).round() * unit).round() as u64);
+    if value < 0.0 { format!("-{text}") } else { text }
+}
+
+/// A share as a percentage with at most four significant digits: `12.5%`.
+pub fn percent(share: f64) -> String {
+    format!("{}%", number(share * 100.0))
+}
+
+/// A p-value with at most four significant digits. Values below 0.0001 are written as `<0.0001`.
+pub fn p_value(p: f64) -> String {
+    if p < 1e-4 { "<0.0001".into() } else { number(p) }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::base::number::number;
+    use crate::base::number::{amount, count, number, p_value, percent};
+
+    #[test]
+    fn thousands_have_separators() {
+        let check = |n: u64, expected: &str| assert_eq!(count(n), expected);
+        check(0, "0");
+        check(999, "999");
+        check(1_000, "1,000");
+        check(20_000_000, "20,000,000");
+        check(u64::MAX, "18,446,744,073,709,551,615");
+        let check = |value: f64, expected: &str| assert_eq!(amount(value), expected);
+        check(999.4, "999.4");
+        check(999.96, "1,000");
+        check(1_234.5, "1,235");
+        check(-42_123_456.0, "-42,120,000");
+        check(0.25, "0.25");
+        check(1e15, "1.00e15");
+    }
+
+    #[test]
+    fn small_p_values_and_shares() {
+        assert_eq!(p_value(0.0), "<0.0001");
+        assert_eq!(p_value(0.000_1), "0.0001");
+        assert_eq!(p_value(0.656_94), "0.6569");
+        assert_eq!(percent(0.012_5), "1.25%");
+    }
 
     #[test]
     fn four_digits_and_no_needless_zeros() {

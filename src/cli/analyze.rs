@@ -1,20 +1,19 @@
 //! `sluice analyze`: cube to analysis.
 
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::analysis::{Analysis, AnalysisOptions, RatioValue};
 use crate::base::error::{Error, Result};
 use crate::base::json;
-use crate::base::number::number;
+use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::cli::summary::new_table;
-use crate::cli::terminal::{DONE, print, print_note};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::qos::QosArm;
 use crate::replay::Cube;
-use crate::report::percent;
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::effect::Effect;
 use crate::stats::quantile::QuantileEstimate;
@@ -23,10 +22,7 @@ use crate::study;
 
 /// Infer QoS, sample ratios and effects from a cube
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json
-  sluice analyze --cube cube --plan scenarios/ecommerce.toml --out analysis.json --value-at early=0.5 --value-at early=1
-  sluice analyze --prometheus http://localhost:9090 --plan scenarios/ecommerce.toml --as-of 2026-05-29 --out analysis.json")]
+#[command(after_help = include_str!("help/analyze.txt"))]
 pub(super) struct AnalyzeArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR", required_unless_present = "prometheus")]
@@ -38,9 +34,9 @@ pub(super) struct AnalyzeArgs {
     /// Length of the windows that counters are read in: the clusters of their intervals
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::publish::parse_duration, requires = "prometheus")]
     window: Micros,
-    /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO")]
-    plan: PathBuf,
+    /// The scenario, with the plan
+    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    scenario: PathBuf,
     /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -62,9 +58,10 @@ pub(super) struct AnalyzeArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
+pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("analyze");
     let scenario = Scenario::load(
-        &args.plan,
+        &args.scenario,
         &Overrides {
             as_of: args.as_of,
             ..Overrides::default()
@@ -79,36 +76,38 @@ pub(super) fn run(args: &AnalyzeArgs) -> Result<u8> {
             },
             &args.out,
         )?,
-        (None, Some(address)) => from_prometheus(&scenario, address, args.window, &args.out)?,
+        (None, Some(address)) => from_prometheus(&scenario, address, args, terminal)?,
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
     if args.json {
-        print(&json::to_json(&analysis))?;
+        print_data(&json::to_json(&analysis))?;
         return Ok(DONE);
     }
-    let mut text = text(&analysis, args.all_stages, args.breakdowns);
+    let mut text = text(&analysis, args, terminal);
     if !analysis.values.is_empty() {
-        text.push_str(&values_text(&analysis.values, &scenario));
+        text.push_str(&values_text(&analysis.values, &scenario, terminal));
     }
     text.push_str(&format!("written:\n  {}\n", args.out.display()));
-    print(&text)?;
+    terminal.print(&text)?;
     Ok(DONE)
 }
 
 #[cfg(feature = "stores")]
-fn from_prometheus(scenario: &Scenario, address: &str, window: Micros, out: &Path) -> Result<Analysis> {
-    let windows = crate::input::Prometheus::new(address)?.windows(scenario, window)?;
-    windows
-        .warnings
-        .iter()
-        .for_each(|warning| print_note(&format!("warning: {warning}")));
+fn from_prometheus(
+    scenario: &Scenario,
+    address: &str,
+    args: &AnalyzeArgs,
+    terminal: &Terminal,
+) -> Result<Analysis> {
+    let windows = crate::input::Prometheus::new(address)?.windows(scenario, args.window)?;
+    windows.warnings.iter().for_each(|warning| terminal.warn(warning));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
-    json::write_json(out, &analysis)?;
+    json::write_json(&args.out, &analysis)?;
     Ok(analysis)
 }
 
 #[cfg(not(feature = "stores"))]
-fn from_prometheus(_: &Scenario, _: &str, _: Micros, _: &Path) -> Result<Analysis> {
+fn from_prometheus(_: &Scenario, _: &str, _: &AnalyzeArgs, _: &Terminal) -> Result<Analysis> {
     Err(Error::usage(
         "expected a program with clients of stores, found one without: Prometheus cannot be asked",
     )
@@ -125,15 +124,14 @@ fn parse_layer_ratio(text: &str) -> std::result::Result<(String, Ratio), String>
 }
 
 /// Layers at other ratios: QoS and the guardrails' metrics.
-fn values_text(values: &[RatioValue], scenario: &Scenario) -> String {
-    let mut table = new_table();
-    table.set_header([
-        "tenant",
-        "layer",
-        "at ratio",
-        "metric",
-        "off-policy value",
-        "interval",
+fn values_text(values: &[RatioValue], scenario: &Scenario, terminal: &Terminal) -> String {
+    let mut table = Table::new([
+        column("tenant").rank(1),
+        column("layer"),
+        column("at ratio").right(),
+        column("metric"),
+        column("off-policy value").right(),
+        column("interval"),
     ]);
     for value in values {
         let place = [value.tenant.clone(), value.layer.clone(), value.ratio.to_string()];
@@ -171,7 +169,7 @@ fn values_text(values: &[RatioValue], scenario: &Scenario) -> String {
             |o| {
                 format!(
                     "effective users {}, largest weight {}, mean weight z {}",
-                    number(o.ess),
+                    amount(o.ess),
                     number(o.max_weight),
                     number(o.mean_weight_z)
                 )
@@ -179,28 +177,32 @@ fn values_text(values: &[RatioValue], scenario: &Scenario) -> String {
         );
         format!("{} / {} at {}: {what}\n", value.tenant, value.layer, value.ratio)
     });
-    format!("\n{}\n\n{}", table.trim_fmt(), overlap.collect::<String>())
+    format!("\n{}\n{}", table.render(terminal), overlap.collect::<String>())
 }
 
 /// Every layer's effects: those of the current stage, or of all.
-fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
-    let mut table = new_table();
-    table.set_header([
-        "tenant",
-        "layer",
-        "ratio",
-        "metric",
-        "baseline",
-        "candidate",
-        "effect",
-        "one look",
-        "every look",
-        "p",
-        "p (BH)",
+fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String {
+    let has_tenants = analysis
+        .layers
+        .iter()
+        .any(|layer| layer.tenant != analysis.layers[0].tenant);
+    let tenant = column("tenant");
+    let mut table = Table::new([
+        if has_tenants { tenant } else { tenant.wide() },
+        column("layer"),
+        column("ratio").right().rank(3),
+        column("metric"),
+        column("baseline").right().rank(1),
+        column("candidate").right().rank(1),
+        column("effect").right(),
+        column("one look").wide(),
+        column("every look").rank(2),
+        column("p").right().rank(4),
+        column("p (BH)").right().wide(),
     ]);
     let mut notes = String::new();
     for layer in &analysis.layers {
-        let first = if all_stages {
+        let first = if args.all_stages {
             0
         } else {
             layer.stages.len().saturating_sub(1)
@@ -208,11 +210,16 @@ fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
         for stage in &layer.stages[first..] {
             let srm = stage
                 .srm
-                .map_or_else(|| "-".to_owned(), |srm| number(srm.p_value));
+                .map_or_else(|| "-".to_owned(), |srm| p_value(srm.p_value));
             let users = stage.users;
             notes.push_str(&format!(
                 "{} / {} at {}: users {} baseline, {} candidate, {} in both; SRM p {srm}\n",
-                layer.tenant, layer.layer, stage.ratio, users.baseline, users.candidate, users.crossover
+                layer.tenant,
+                layer.layer,
+                stage.ratio,
+                count(users.baseline),
+                count(users.candidate),
+                count(users.crossover)
             ));
             for metric in stage
                 .metrics
@@ -234,12 +241,12 @@ fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
                 let interval = |ci: &Interval| format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper));
                 let cells = match effect {
                     Known::Value(e) => {
-                        let adjusted = adjusted.map_or_else(|| "-".to_owned(), number);
+                        let adjusted = adjusted.map_or_else(|| "-".to_owned(), p_value);
                         [
                             number(e.effect_size),
                             interval(&e.ci),
                             interval(&e.anytime),
-                            number(e.p_value),
+                            p_value(e.p_value),
                             adjusted,
                         ]
                     }
@@ -293,7 +300,7 @@ fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
                     None,
                 );
             }
-            for part in stage.breakdowns.iter().filter(|_| breakdowns) {
+            for part in stage.breakdowns.iter().filter(|_| args.breakdowns) {
                 let name = |what: &str| {
                     format!(
                         "{what} where {} = {}",
@@ -332,15 +339,15 @@ fn text(analysis: &Analysis, all_stages: bool, breakdowns: bool) -> String {
             "{} / {} by first exposure over all stages: chi-square p {}, pooled z {}, p at every look {}{}\n",
             layer.tenant,
             layer.layer,
-            number(srm.test.p_value),
+            p_value(srm.test.p_value),
             number(srm.pooled_z),
-            number(srm.anytime_p_value),
+            p_value(srm.anytime_p_value),
             if srm.low_impact {
-                " (deviation below .1 %)"
+                " (deviation below 0.1%)"
             } else {
                 ""
             },
         ));
     }
-    format!("{}\n\n{notes}", table.trim_fmt())
+    format!("{}\n{notes}", table.render(terminal))
 }

@@ -2,17 +2,17 @@
 //! that it reached.
 
 use clap::Args;
-use comfy_table::CellAlignment;
 use std::path::PathBuf;
 
 use crate::audit;
 use crate::audit::{Affected, AffectedQuestion, Chain, Completeness, Hold, WriteCalls};
 use crate::base::error::{Error, Result, exit_code};
-use crate::base::progress::Progress;
+use crate::base::number::count;
 use crate::base::time::Micros;
 use crate::base::{files, json, time};
-use crate::cli::summary::{new_table, percent_of_count, shown};
-use crate::cli::terminal::{DONE, print};
+use crate::cli::summary::{percent_of_count, shown};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{
     BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
 };
@@ -25,16 +25,7 @@ const SHOWN: usize = 20;
 /// Follow a trace to the release, its artifacts, evaluation and approvers; say how much of a log
 /// can be followed so, and whom a rolled-back release reached
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code 11: a link of the chain is missing (it is named, with what would mend it), or some rows of the log lack one.
-Arguments of tools are never printed or written: only the sha256 of their canonical JSON (RFC 8785).
-
-Examples:
-  sluice audit --traffic log/ --records releases/ --trace 4bf92f3577b34da6
-  sluice audit --traffic log/ --records releases/
-  sluice audit --traffic log/ --rolled-back agent-2.1 --from 2026-05-27 --out affected.parquet
-  sluice audit --traffic log/ --rolled-back agent-2.1 --tool-calls calls.ndjson --tools tools.json --out audit.parquet"
-)]
+#[command(after_help = include_str!("help/audit.txt"))]
 pub(super) struct AuditArgs {
     /// Traffic: a file, a folder or a glob
     #[arg(long, value_name = "PATH")]
@@ -75,10 +66,11 @@ pub(super) struct AuditArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &AuditArgs) -> Result<u8> {
+pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("audit");
     check_period(args.from, args.until)?;
     if let Some(release) = &args.rolled_back {
-        return rolled_back(args, release);
+        return rolled_back(args, release, terminal);
     }
     let Some(records) = &args.records else {
         return Err(Error::usage("expected --records, found none"));
@@ -88,14 +80,14 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
         &source_with_columns(&args.traffic, &args.columns),
         args.on_bad_row.into(),
     )?;
-    let progress = Progress::on_terminal();
+    let progress = terminal.progress();
     let is_complete = if args.traces.is_empty() {
         let found = audit::completeness(args.from..args.until, &reader, &records, &progress)?;
-        print(&if args.json {
-            json::to_json(&found)
+        if args.json {
+            print_data(&json::to_json(&found))?;
         } else {
-            completeness_text(&found)
-        })?;
+            terminal.print(&completeness_text(&found, terminal))?;
+        }
         found.is_complete
     } else {
         let mut traces: Vec<String> = Vec::new();
@@ -113,11 +105,17 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
             ));
         }
         let chains = audit::chains(&traces, &reader, &records, &progress)?;
-        print(&if args.json {
-            json::to_json(&chains)
+        if args.json {
+            print_data(&json::to_json(&chains))?;
         } else {
-            chains.iter().map(chain_text).collect::<Vec<_>>().join("\n")
-        })?;
+            terminal.print(
+                &chains
+                    .iter()
+                    .map(|chain| chain_text(chain, terminal))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )?;
+        }
         chains.iter().all(|chain| chain.is_complete)
     };
     Ok(if is_complete {
@@ -127,7 +125,7 @@ pub(super) fn run(args: &AuditArgs) -> Result<u8> {
     })
 }
 
-fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
+fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u8> {
     if let Some(path) = &args.out {
         check_out(path)?;
         let mut read = vec![args.traffic.clone()];
@@ -158,22 +156,22 @@ fn rolled_back(args: &AuditArgs, release: &str) -> Result<u8> {
         release,
         period: args.from..args.until,
     };
-    let progress = Progress::on_terminal();
+    let progress = terminal.progress();
     let found = match &args.out {
         None => audit::affected(&question, &reader, calls, &progress, &mut |_| Ok(()))?,
         Some(path) => audit::write(path, release, |on_rows| {
             audit::affected(&question, &reader, calls, &progress, on_rows)
         })?,
     };
-    print(&if args.json {
-        json::to_json(&found)
+    if args.json {
+        print_data(&json::to_json(&found))?;
     } else {
-        affected_text(&found, args)
-    })?;
+        terminal.print(&affected_text(&found, args, terminal))?;
+    }
     Ok(DONE)
 }
 
-fn chain_text(chain: &Chain) -> String {
+fn chain_text(chain: &Chain, terminal: &Terminal) -> String {
     let is_whole = if chain.is_complete {
         "complete"
     } else {
@@ -182,7 +180,7 @@ fn chain_text(chain: &Chain) -> String {
     let mut text = format!(
         "trace {}: {} rows, {is_whole}\n",
         shown(&chain.trace_id),
-        chain.n_rows
+        count(chain.n_rows)
     );
     if let Some(mend) = &chain.mend {
         text.push_str(&format!("  missing: {mend}\n"));
@@ -194,13 +192,18 @@ fn chain_text(chain: &Chain) -> String {
         ];
         let what: String = what.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
         text.push_str(&format!("{}{what}\n", shown_whole(&row.row.place)));
-        let mut table = new_table();
-        table.set_header(["link", "", "value", "digest", "mended by"]);
+        let mut table = Table::new([
+            column("link"),
+            column("state"),
+            column("value").wraps(),
+            column("digest").rank(1),
+            column("what to do").wraps(),
+        ]);
         for link in &row.links {
             let hold = match link.hold {
-                Hold::Firm => "",
+                Hold::Firm => "ok",
                 Hold::Weak => "weak",
-                Hold::Missing => "MISSING",
+                Hold::Missing => "missing",
             };
             let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown_whole);
             table.add_row([
@@ -211,7 +214,7 @@ fn chain_text(chain: &Chain) -> String {
                 link.mend.as_deref().map_or_else(String::new, shown_whole),
             ]);
         }
-        text.push_str(&format!("{}\n", table.trim_fmt()));
+        text.push_str(&table.render(terminal));
     }
     text
 }
@@ -223,7 +226,7 @@ fn shown_whole(text: &str) -> String {
         .collect()
 }
 
-fn completeness_text(found: &Completeness) -> String {
+fn completeness_text(found: &Completeness, terminal: &Terminal) -> String {
     let percent = |n: u64, of: u64| {
         if of == 0 {
             "-".to_owned()
@@ -231,23 +234,13 @@ fn completeness_text(found: &Completeness) -> String {
             percent_of_count(n, of)
         }
     };
-    let mut table = new_table();
-    table.set_header(["link", "rows", "share"]);
+    let mut table = Table::new([column("link"), column("rows").right(), column("share").right()]);
     for link in &found.links {
-        table.add_row([
-            link.link.to_owned(),
-            link.n.to_string(),
-            percent(link.n, found.n_rows),
-        ]);
-    }
-    for idx in [1, 2] {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        table.add_row([link.link.to_owned(), count(link.n), percent(link.n, found.n_rows)]);
     }
     let mut text = format!(
         "{} rows, {}",
-        found.n_rows,
+        count(found.n_rows),
         if found.is_complete {
             "complete"
         } else {
@@ -257,18 +250,24 @@ fn completeness_text(found: &Completeness) -> String {
     let rest = [(found.n_outside, "outside of the period"), (found.n_bad, "bad")];
     rest.iter()
         .filter(|(n, _)| *n > 0)
-        .for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
-    text.push_str(&format!("\n\n{}\n\n", table.trim_fmt()));
-    let mut table = new_table();
-    table.set_header([
-        "tenant", "release", "rows", "user", "time", "layer", "trace", "lacks",
+        .for_each(|(n, what)| text.push_str(&format!(", {} {what}", count(*n))));
+    text.push_str(&format!("\n\n{}\n", table.render(terminal)));
+    let mut table = Table::new([
+        column("tenant").rank(1),
+        column("release"),
+        column("rows").right(),
+        column("user").right().rank(2),
+        column("time").right().rank(2),
+        column("layer").right().rank(2),
+        column("trace").right().rank(2),
+        column("missing").wraps(),
     ]);
     for release in found.releases.iter().take(SHOWN) {
         let share = |n: u64| percent(n, release.n_rows);
         table.add_row([
             shown(&release.tenant_id),
             shown(&release.release_id),
-            release.n_rows.to_string(),
+            count(release.n_rows),
             share(release.n_user),
             share(release.n_time),
             share(release.n_layer),
@@ -276,12 +275,7 @@ fn completeness_text(found: &Completeness) -> String {
             release.missing.join(", "),
         ]);
     }
-    for idx in 2..7 {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    text.push_str(&format!("{}\n", table.trim_fmt()));
+    text.push_str(&table.render(terminal));
     if found.releases.len() > SHOWN {
         text.push_str(&format!(
             "{} more releases: --json shows them all\n",
@@ -291,17 +285,17 @@ fn completeness_text(found: &Completeness) -> String {
     text
 }
 
-fn affected_text(found: &Affected, args: &AuditArgs) -> String {
+fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> String {
     let mut text = format!(
         "{}: {} requests of {} users",
         shown(&found.release_id),
-        found.n_requests,
-        found.n_users
+        count(found.n_requests),
+        count(found.n_users)
     );
     text.push_str(
         &found
             .n_sessions
-            .map_or_else(String::new, |n| format!(" in {n} sessions")),
+            .map_or_else(String::new, |n| format!(" in {} sessions", count(n))),
     );
     if let (Some(first), Some(last)) = (found.first, found.last) {
         text.push_str(&format!(", {} to {}", time::format(first), time::format(last)));
@@ -312,13 +306,14 @@ fn affected_text(found: &Affected, args: &AuditArgs) -> String {
         (found.n_bad, "bad rows"),
     ] {
         if n > 0 {
-            text.push_str(&format!("{n} {what}\n"));
+            text.push_str(&format!("{} {what}\n", count(n)));
         }
     }
     if found.n_shadow + found.n_eval > 0 {
         text.push_str(&format!(
             "left out: {} shadow answers, {} rows of evaluation runs: no user saw them\n",
-            found.n_shadow, found.n_eval
+            count(found.n_shadow),
+            count(found.n_eval)
         ));
     }
     if !found.releases.is_empty() {
@@ -331,12 +326,18 @@ fn affected_text(found: &Affected, args: &AuditArgs) -> String {
             let known = if tool.in_bundle {
                 ""
             } else {
-                " (not in the bundle: taken for one that writes)"
+                " (not in the bundle: counted as one that writes)"
             };
             text.push_str(&format!("  {}: {}{known}\n", shown(&tool.tool), tool.n_calls));
         }
-        let mut table = new_table();
-        table.set_header(["tenant", "user", "time", "trace", "tool", "arguments"]);
+        let mut table = Table::new([
+            column("tenant").rank(1),
+            column("user"),
+            column("time").rank(2),
+            column("trace"),
+            column("tool"),
+            column("arguments").wide(),
+        ]);
         for call in calls.iter().take(SHOWN) {
             let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown_whole);
             table.add_row([
@@ -351,7 +352,7 @@ fn affected_text(found: &Affected, args: &AuditArgs) -> String {
             ]);
         }
         if !calls.is_empty() {
-            text.push_str(&format!("\n{}\n", table.trim_fmt()));
+            text.push_str(&format!("\n{}", table.render(terminal)));
         }
         if calls.len() > SHOWN {
             text.push_str(&format!(
@@ -362,7 +363,7 @@ fn affected_text(found: &Affected, args: &AuditArgs) -> String {
     }
     if let Some(n) = found.n_calls_without_trace.filter(|n| *n > 0) {
         text.push_str(&format!(
-            "{n} calls that write have no trace: nobody knows for which release\n"
+            "{n} calls that write have no trace: their release is not known\n"
         ));
     }
     if let Some(path) = &args.out {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use crate::base::error::Result;
 use crate::base::json;
+use crate::base::number::count;
 use crate::base::time::Micros;
-use crate::cli::summary::new_table;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
@@ -16,21 +17,14 @@ use crate::simulate::Backtest;
 
 /// Decide again over the history in a cube, window by window, as things were known then
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sluice backtest --cube out/ecommerce/cube --plan scenarios/ecommerce.toml
-  sluice backtest --cube cube --plan plan.toml --every 6 --json
-
-The plan is decided twice: along the log's own ratios (what would have been said), and on its own (what would have been done). Plans of
-[[simulate.plan]] follow. Where both releases answered a request, or the log's ratio was at least as high, other ratios are exact; where it
-was lower, the users who had the candidate stand for the others (off_policy); where nobody had it, the backtest stops there. With --every,
-a change of the log's ratio is noticed at the next decision, and what came before in that stage is not used.")]
+#[command(after_help = include_str!("help/backtest.txt"))]
 pub(super) struct BacktestArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR")]
     cube: PathBuf,
-    /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO")]
-    plan: PathBuf,
+    /// The scenario, with the plan
+    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    scenario: PathBuf,
     /// Windows between decisions
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
@@ -45,9 +39,10 @@ pub(super) struct BacktestArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &BacktestArgs) -> Result<u8> {
+pub(super) fn run(args: &BacktestArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("backtest");
     let scenario = Scenario::load(
-        &args.plan,
+        &args.scenario,
         &Overrides {
             as_of: args.as_of,
             ..Overrides::default()
@@ -92,15 +87,15 @@ pub(super) fn run(args: &BacktestArgs) -> Result<u8> {
     if let Some(path) = &args.out {
         json::write_json(path, &found)?;
     }
-    print(&if args.json {
-        json::to_json(&found)
+    if args.json {
+        print_data(&json::to_json(&found))?;
     } else {
-        text(&found)
-    })?;
+        terminal.print(&text(&found, terminal))?;
+    }
     Ok(DONE)
 }
 
-fn text(found: &[Backtest]) -> String {
+fn text(found: &[Backtest], terminal: &Terminal) -> String {
     let mut text = String::new();
     for backtest in found {
         let how = if backtest.follows_log {
@@ -108,9 +103,15 @@ fn text(found: &[Backtest]) -> String {
         } else {
             "on its own"
         };
-        let mut table = new_table();
-        table.set_header([
-            "layer", "at", "log", "ratio", "verdict", "next", "why", "rests on",
+        let mut table = Table::new([
+            column("layer"),
+            column("at").rank(2),
+            column("log").right(),
+            column("ratio").right().rank(1),
+            column("verdict"),
+            column("next").right(),
+            column("why").wraps(),
+            column("rests on").rank(3),
         ]);
         for layer in &backtest.layers {
             for decision in &layer.decisions {
@@ -128,7 +129,11 @@ fn text(found: &[Backtest]) -> String {
                 ]);
             }
         }
-        text.push_str(&format!("{} {how}\n{}\n", backtest.plan, table.trim_fmt()));
+        text.push_str(&format!(
+            "{} {how}\n\n{}\n",
+            backtest.plan,
+            table.render(terminal)
+        ));
         for layer in &backtest.layers {
             let refused = layer
                 .refused_at
@@ -136,7 +141,9 @@ fn text(found: &[Backtest]) -> String {
                 .map_or_else(String::new, |at| format!("; refused from {at} on: no overlap"));
             text.push_str(&format!(
                 "{} / {}: {} requests exposed{refused}\n",
-                layer.tenant, layer.layer, layer.requests_exposed
+                layer.tenant,
+                layer.layer,
+                count(layer.requests_exposed)
             ));
         }
         if !backtest.left_out.is_empty() {

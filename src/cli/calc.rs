@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, FileResult, Result, exit_code};
 use crate::base::json;
 use crate::calc::{Answer, FUNCTIONS, Function, Item, answer_lines};
-use crate::cli::summary::new_table;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 
 /// Lines that are answered together.
 const LINES_AT_ONCE: usize = 16_384;
@@ -55,9 +55,9 @@ fn after_help() -> String {
     text
 }
 
-pub(super) fn run(args: &CalcArgs) -> Result<u8> {
+pub(super) fn run(args: &CalcArgs, terminal: &Terminal) -> Result<u8> {
     let Some(name) = &args.name else {
-        return print(&format!("{}\n", after_help())).map(|()| DONE);
+        return print_data(&format!("{}\n", after_help())).map(|()| DONE);
     };
     let function = find(name)?;
     let (inputs, batch, json) = options(args)?;
@@ -68,7 +68,7 @@ pub(super) fn run(args: &CalcArgs) -> Result<u8> {
         return answer_file(function, &path);
     }
     if inputs.is_empty() {
-        return print(&format!(
+        return print_data(&format!(
             "{}: {}\n\nexample inputs:\n  {}\n\nas a command:\n  {}\n",
             function.name,
             function.about,
@@ -85,8 +85,8 @@ pub(super) fn run(args: &CalcArgs) -> Result<u8> {
         .hint(format!("an example: {}", as_command(function)))
     })?;
     let as_table = io::stdout().is_terminal() && !json;
-    print(&if as_table {
-        table(&answer)
+    print_data(&if as_table {
+        table(&answer, terminal)
     } else {
         format!("{}\n", serde_json::to_string(&answer).unwrap_or_default())
     })?;
@@ -209,17 +209,17 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     }
 }
 
-fn table(answer: &Answer) -> String {
-    let mut table = new_table();
+fn table(answer: &Answer, terminal: &Terminal) -> String {
+    let mut table = Table::new([column("name"), column("value").wraps()]);
     rows(&mut table, "", answer);
-    let mut text = format!("{}\n", table.trim_fmt());
+    let mut text = table.render(terminal);
     for reason in &answer.reasons {
         text.push_str(&format!("-: {reason}\n"));
     }
     text
 }
 
-fn rows(table: &mut comfy_table::Table, prefix: &str, answer: &Answer) {
+fn rows(table: &mut Table, prefix: &str, answer: &Answer) {
     for (name, item) in &answer.items {
         let name = format!("{prefix}{name}");
         match item {

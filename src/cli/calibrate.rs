@@ -1,38 +1,30 @@
 //! `sluice calibrate`: do the methods hold on this traffic?
 
 use clap::Args;
-use comfy_table::CellAlignment;
 use std::path::PathBuf;
 
 use crate::analysis::{Calibration, Rate, calibrate};
 use crate::base::error::{Error, Result};
 use crate::base::json;
+use crate::base::number::{count, percent};
 use crate::base::time::Micros;
-use crate::cli::summary::new_table;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::replay::Cube;
-use crate::report::percent;
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
 
 /// Check error rates on your own log: A/A splits of the users who had the baseline
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Every effect between two random halves of the same users is false. False positives should be near alpha, coverage near
-1 - alpha, SRM alarms near .1 %; `rows alone` shows what tests would do that take the rows of one user for independent.
-
-Examples:
-  sluice calibrate --cube cube --plan scenarios/ecommerce.toml
-  sluice calibrate --cube cube --plan plan.toml --splits 5000 --layer early --out calibration.json"
-)]
+#[command(after_help = include_str!("help/calibrate.txt"))]
 pub(super) struct CalibrateArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR")]
     cube: PathBuf,
-    /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO")]
-    plan: PathBuf,
+    /// The scenario, with the plan
+    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    scenario: PathBuf,
     /// The instant the cube was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
@@ -53,9 +45,10 @@ pub(super) struct CalibrateArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &CalibrateArgs) -> Result<u8> {
+pub(super) fn run(args: &CalibrateArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("calibrate");
     let scenario = Scenario::load(
-        &args.plan,
+        &args.scenario,
         &Overrides {
             as_of: args.as_of,
             ..Overrides::default()
@@ -97,27 +90,26 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8> {
     if let Some(path) = &args.out {
         json::write_json(path, &calibration)?;
     }
-    print(&if args.json {
-        json::to_json(&calibration)
+    if args.json {
+        print_data(&json::to_json(&calibration))?;
     } else {
-        table(&calibration)
-    })?;
+        terminal.print(&table(&calibration, terminal))?;
+    }
     Ok(DONE)
 }
 
-fn table(calibration: &Calibration) -> String {
-    let mut table = new_table();
-    table.set_header([
-        "tenant",
-        "layer",
-        "ratio",
-        "clusters",
-        "metric",
-        "false positives",
-        "coverage",
-        "anytime",
-        "rows alone",
-        "SRM alarms",
+fn table(calibration: &Calibration, terminal: &Terminal) -> String {
+    let mut table = Table::new([
+        column("tenant").rank(4),
+        column("layer"),
+        column("ratio").right(),
+        column("clusters").right().rank(3),
+        column("metric"),
+        column("false positives").right(),
+        column("coverage").right().rank(1),
+        column("anytime").right().wide(),
+        column("rows alone").right().rank(2),
+        column("SRM alarms").right().wide(),
     ]);
     let share = |rate: Option<&Rate>| {
         rate.map_or_else(
@@ -135,7 +127,7 @@ fn table(calibration: &Calibration) -> String {
                 split.tenant.clone(),
                 split.layer.clone(),
                 format!("{}{}", split.ratio, if split.from_few_users { "*" } else { "" }),
-                split.n_clusters.to_string(),
+                count(split.n_clusters as u64),
                 metric.metric.clone(),
                 known(&metric.false_positives),
                 known(&metric.coverage),
@@ -145,21 +137,16 @@ fn table(calibration: &Calibration) -> String {
             ]);
         }
     }
-    for column in 2..4 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
     let note = if calibration.splits.iter().any(|split| split.from_few_users) {
-        "* so few buckets are always dealt from the same few users: these rates vary more from log to log than their errors say\n"
+        "* few buckets hold the same few users in every split: these rates vary more from\n  log to log than their errors say\n"
     } else {
         ""
     };
     format!(
-        "{} A/A splits per layer and ratio, alpha {}: nothing differs, so false positives should be near {}\n{}\n{note}",
-        calibration.n_splits,
+        "{} A/A splits per layer and ratio, alpha {}: nothing differs, so false positives\nshould be near {}\n\n{}\n{note}",
+        count(calibration.n_splits as u64),
         calibration.alpha,
         percent(calibration.alpha),
-        table.trim_fmt()
+        table.render(terminal)
     )
 }

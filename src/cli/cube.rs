@@ -1,28 +1,25 @@
 //! `sluice cube`: cubes merged, shown, cut.
 
 use clap::{Args, Subcommand, ValueEnum};
-use comfy_table::CellAlignment;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
+use crate::base::number::{count, percent};
 use crate::base::time::Micros;
 use crate::base::{json, time};
-use crate::cli::summary::{new_table, row_counts_text};
-use crate::cli::terminal::{DONE, print};
+use crate::cli::summary::row_counts_text;
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::replay;
 use crate::replay::{Breakdown, CUBE_FILE, CellKey, Cube, Exposure};
-use crate::report::percent;
 use crate::scenario::{Arm, BreakdownBy};
 
 /// Merge, show or slice cubes
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sluice cube show cube
-  sluice cube merge monday tuesday --out both
-  sluice cube slice cube --layer vip --by release,window")]
+#[command(after_help = include_str!("help/cube.txt"))]
 pub(super) struct CubeArgs {
     #[command(subcommand)]
     command: CubeCommand,
@@ -135,19 +132,19 @@ impl By {
     }
 }
 
-pub(super) fn run(args: &CubeArgs) -> Result<u8> {
+pub(super) fn run(args: &CubeArgs, terminal: &Terminal) -> Result<u8> {
     match &args.command {
-        CubeCommand::Merge { cubes, out } => merge(cubes, out),
-        CubeCommand::Show { cube, json } => show(&Cube::read(cube)?, *json),
+        CubeCommand::Merge { cubes, out } => merge(cubes, out, terminal),
+        CubeCommand::Show { cube, json } => show(&Cube::read(cube)?, *json, terminal),
         CubeCommand::Slice(args) => slice(args),
     }
 }
 
-fn merge(cubes: &[PathBuf], out: &Path) -> Result<u8> {
+fn merge(cubes: &[PathBuf], out: &Path, terminal: &Terminal) -> Result<u8> {
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let cube = replay::merge(cubes, staged.path())?;
     staged.commit()?;
-    print(&format!(
+    terminal.print(&format!(
         "{}written:\n  {}\n",
         row_counts_text(&cube),
         out.display()
@@ -158,7 +155,7 @@ fn merge(cubes: &[PathBuf], out: &Path) -> Result<u8> {
 /// Users of a stage, and rows and sessions by release.
 type StageCounts = (Exposure, [u64; 2], [u64; 2]);
 
-fn show(cube: &Cube, json: bool) -> Result<u8> {
+fn show(cube: &Cube, json: bool, terminal: &Terminal) -> Result<u8> {
     let mut stages: BTreeMap<(u32, u8, u8), StageCounts> = BTreeMap::new();
     for row in &cube.exposures {
         let users = &mut stages.entry((row.tenant, row.layer, row.stage)).or_default().0;
@@ -190,7 +187,7 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
             })
             .collect();
         let document = serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
-        print(&json::to_json(&document))?;
+        print_data(&json::to_json(&document))?;
         return Ok(DONE);
     }
     let mut text = format!(
@@ -202,24 +199,26 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
         time::format(cube.as_of),
         row_counts_text(cube)
     );
-    let mut table = new_table();
-    let mut header = vec![
-        "tenant",
-        "layer",
-        "stage",
-        "from",
-        "ratio",
-        "rows baseline",
-        "candidate",
-        "users baseline",
-        "candidate",
-        "both",
-        "first exposed",
+    let mut columns = vec![
+        column("tenant").rank(1),
+        column("layer"),
+        column("stage").right(),
+        column("from").rank(2),
+        column("ratio").right(),
+        column("rows baseline").right(),
+        column("candidate").right(),
+        column("users baseline").right(),
+        column("candidate").right(),
+        column("both").right().rank(3),
+        column("first exposed").right().wide(),
     ];
     if cube.counts_sessions {
-        header.extend(["sessions baseline", "candidate"]);
+        columns.extend([
+            column("sessions baseline").right().wide(),
+            column("candidate").right().wide(),
+        ]);
     }
-    table.set_header(header);
+    let mut table = Table::new(columns);
     for ((tenant, layer, stage), (users, rows, sessions)) in &stages {
         let of = cube
             .layers
@@ -233,7 +232,7 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
             of.map_or_else(String::new, |stage| time::format(stage.start)),
             of.map_or_else(String::new, |stage| percent(stage.ratio.share())),
         ];
-        cells.extend(rows.iter().map(u64::to_string));
+        cells.extend(rows.iter().copied().map(count));
         cells.extend(
             [
                 users.n_baseline,
@@ -241,19 +240,15 @@ fn show(cube: &Cube, json: bool) -> Result<u8> {
                 users.n_crossover,
                 users.n_first_candidate,
             ]
-            .map(|n| n.to_string()),
+            .map(count),
         );
         if cube.counts_sessions {
-            cells.extend(sessions.iter().map(u64::to_string));
+            cells.extend(sessions.iter().copied().map(count));
         }
         table.add_row(cells);
     }
-    table
-        .column_iter_mut()
-        .skip(4)
-        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    text.push_str(&format!("{}\n", table.trim_fmt()));
-    print(&text)?;
+    text.push_str(&table.render(terminal));
+    terminal.print(&text)?;
     Ok(DONE)
 }
 
@@ -363,6 +358,6 @@ fn slice(args: &SliceArgs) -> Result<u8> {
     let bytes = writer
         .into_inner()
         .map_err(|error| Error::usage(format!("expected to write CSV, found: {error}")))?;
-    print(&String::from_utf8_lossy(&bytes))?;
+    print_data(&String::from_utf8_lossy(&bytes))?;
     Ok(DONE)
 }

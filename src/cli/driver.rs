@@ -1,25 +1,25 @@
 //! The arguments of the program, and the dispatch to a command.
 
 use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
 
 use crate::base::error::{Error, Result};
+use crate::cli::terminal::{OutputArgs, Terminal};
 use crate::cli::{
-    analyze, audit, backtest, calc, calibrate, cube, evals, finops, gate, generate, layer, publish, record,
-    replay, report, run, schedule, simulate, tools, who,
+    analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
+    publish, record, replay, report, run, schedule, simulate, tools, who,
 };
 use crate::input::fetch;
 
 /// Decides, from data, how fast a new release of an AI agent may reach which users.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    about,
-    after_help = "Exit codes: 0 done or gate passed, 1 unexpected, 2 usage or scenario error, 3 bad input data, 4 a target refused or could not be reached, 10 gate failed, 11 gate inconclusive.\n\nExample:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce"
-)]
+#[command(version = VERSION, about, after_help = include_str!("help/sluice.txt"))]
 pub struct Args {
     /// Threads to use; all cores by default. The results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,24 +46,40 @@ pub(super) enum Command {
     Publish(publish::PublishArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
+
+/// The version, the git revision that the program was built from, and its features.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("SLUICE_REVISION"),
+    ", features: ",
+    env!("SLUICE_FEATURES"),
+    ")"
+);
 
 /// The definition of the command line: its subcommands, options and help.
 pub fn command() -> clap::Command {
     Args::command()
 }
 
-/// Runs the command; returns the exit code of a command that did what it was asked.
-///
-/// # Errors
-/// Whatever the command reports.
-pub fn dispatch(args: Args) -> Result<u8> {
-    let result = run_command(args).map_err(fetch::named_as_asked);
+/// Runs the command, prints its error, and returns the exit code.
+pub fn main(args: Args) -> ExitCode {
+    let terminal = Terminal::new(&args.output);
+    let result = run_command(args, &terminal).map_err(fetch::named_as_asked);
     fetch::remove_fetched();
-    result
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            terminal.print_error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
 }
 
-pub(super) fn run_command(args: Args) -> Result<u8> {
+fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
     if let Some(n) = args.threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(n))
@@ -71,25 +87,27 @@ pub(super) fn run_command(args: Args) -> Result<u8> {
             .map_err(|error| Error::usage(format!("expected {n} threads, found: {error}")))?;
     }
     match args.command {
-        Command::Run(args) => run::run(&args),
-        Command::Layer(args) => layer::run(&args),
-        Command::Who(args) => who::run(&args),
-        Command::Replay(args) => replay::run(&args),
-        Command::Cube(args) => cube::run(&args),
-        Command::Analyze(args) => analyze::run(&args),
-        Command::Calc(args) => calc::run(&args),
-        Command::Calibrate(args) => calibrate::run(&args),
-        Command::Schedule(args) => schedule::run(&args),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Backtest(args) => backtest::run(&args),
-        Command::Gate(args) => gate::run(&args),
-        Command::Evals(args) => evals::run(&args),
-        Command::Record(args) => record::run(&args),
-        Command::Tools(args) => tools::run(&args),
-        Command::Finops(args) => finops::run(&args),
-        Command::Audit(args) => audit::run(&args),
-        Command::Publish(args) => publish::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Generate(args) => generate::run(&args),
+        Command::Run(args) => run::run(&args, terminal),
+        Command::Layer(args) => layer::run(&args, terminal),
+        Command::Who(args) => who::run(&args, terminal),
+        Command::Replay(args) => replay::run(&args, terminal),
+        Command::Cube(args) => cube::run(&args, terminal),
+        Command::Analyze(args) => analyze::run(&args, terminal),
+        Command::Calc(args) => calc::run(&args, terminal),
+        Command::Calibrate(args) => calibrate::run(&args, terminal),
+        Command::Schedule(args) => schedule::run(&args, terminal),
+        Command::Simulate(args) => simulate::run(&args, terminal),
+        Command::Backtest(args) => backtest::run(&args, terminal),
+        Command::Gate(args) => gate::run(&args, terminal),
+        Command::Evals(args) => evals::run(&args, terminal),
+        Command::Record(args) => record::run(&args, terminal),
+        Command::Tools(args) => tools::run(&args, terminal),
+        Command::Finops(args) => finops::run(&args, terminal),
+        Command::Audit(args) => audit::run(&args, terminal),
+        Command::Publish(args) => publish::run(&args, terminal),
+        Command::Report(args) => report::run(&args, terminal),
+        Command::Generate(args) => generate::run(&args, terminal),
+        Command::Completions(args) => completions::run(&args, terminal),
+        Command::Man(args) => man::run(&args, terminal),
     }
 }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use crate::base::error::Result;
 use crate::base::json;
-use crate::base::number::number;
-use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::base::number::{count, number, p_value};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_column;
 use crate::metric::Better;
 use crate::release::evals;
@@ -18,9 +18,7 @@ use crate::scenario::Source;
 
 /// Summarise evaluation results, and compare two releases on the same cases
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Files of promptfoo, Inspect (.eval, .json), DeepEval, lm-eval, OpenAI evals, Ragas, MLflow, or tables (Parquet, CSV, NDJSON) with case_id and passed or score_*.\n\nExamples:\n  sluice evals results.eval\n  sluice evals new.json --baseline old.json --margin 0.02 --json\n  sluice evals runs.csv --column case_id=task_id --column passed=reward"
-)]
+#[command(after_help = include_str!("help/evals.txt"))]
 pub(super) struct EvalsArgs {
     /// Results: a file, a folder or a glob
     #[arg(value_name = "PATH")]
@@ -45,7 +43,8 @@ pub(super) struct EvalsArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
+pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("evals");
     if !(args.alpha > 0.0 && args.alpha < 0.5) {
         return Err(crate::base::error::Error::usage(format!(
             "expected --alpha in 0..0.5, found {}",
@@ -114,11 +113,11 @@ pub(super) fn run(args: &EvalsArgs) -> Result<u8> {
         }
     }
     if args.json {
-        print(&json::to_json(
+        print_data(&json::to_json(
             &json!({"sources": table.sources, "metrics": found, "comparisons": comparisons}),
         ))?;
     } else {
-        print(&text(&found, &comparisons))?;
+        terminal.print(&text(&found, &comparisons, terminal))?;
     }
     Ok(DONE)
 }
@@ -184,11 +183,18 @@ fn one(
     }))
 }
 
-fn text(found: &[Value], comparisons: &[Comparison]) -> String {
+fn text(found: &[Value], comparisons: &[Comparison], terminal: &Terminal) -> String {
     let show = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), number);
-    let mut table = summary::new_table();
-    table.set_header([
-        "suite", "metric", "cases", "runs", "errors", "clusters", "mean", "interval", "pass^k",
+    let mut table = Table::new([
+        column("suite"),
+        column("metric"),
+        column("cases").right(),
+        column("runs").right().rank(2),
+        column("errors").right().rank(1),
+        column("clusters").right().wide(),
+        column("mean").right(),
+        column("interval"),
+        column("pass^k").wide(),
     ]);
     for row in found {
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
@@ -200,28 +206,28 @@ fn text(found: &[Value], comparisons: &[Comparison]) -> String {
         let pass_hat = row["pass_hat_k"].as_array().map_or_else(String::new, |by_k| {
             by_k.iter().take(8).map(show).collect::<Vec<_>>().join(" ")
         });
-        let counts = ["n_cases", "n_runs", "n_errors", "n_clusters"].map(|key| row[key].to_string());
+        let counts = ["n_cases", "n_runs", "n_errors", "n_clusters"]
+            .map(|key| count(row[key].as_u64().unwrap_or_default()));
         table.add_row([word("suite"), word("metric")].into_iter().chain(counts).chain([
             show(&row["mean"]),
             interval,
             pass_hat,
         ]));
     }
-    let mut text = format!("{}\n", table.trim_fmt());
+    let mut text = table.render(terminal);
     if !comparisons.is_empty() {
-        let mut table = summary::new_table();
-        table.set_header([
-            "suite",
-            "metric",
-            "pairs",
-            "before",
-            "now",
-            "difference",
-            "interval",
-            "p",
-            "better",
-            "worse",
-            "verdict",
+        let mut table = Table::new([
+            column("suite").rank(1),
+            column("metric"),
+            column("pairs").right().rank(2),
+            column("before").right(),
+            column("now").right(),
+            column("difference").right(),
+            column("interval"),
+            column("p").right().rank(3),
+            column("better").right().wide(),
+            column("worse").right().wide(),
+            column("verdict"),
         ]);
         for c in comparisons {
             let interval = c.interval.value().map_or_else(
@@ -231,18 +237,18 @@ fn text(found: &[Value], comparisons: &[Comparison]) -> String {
             let p = c
                 .test
                 .value()
-                .map_or_else(|| "-".to_owned(), |test| number(test.p_value()));
+                .map_or_else(|| "-".to_owned(), |test| p_value(test.p_value()));
             let verdict = c.verdict.map_or_else(
                 || "-".to_owned(),
                 |verdict| json!(verdict).as_str().unwrap_or_default().to_owned(),
             );
             let numbers = [c.means[0], c.means[1], c.difference].map(number);
-            let mut row = vec![c.suite.clone(), c.metric.clone(), c.n_pairs.to_string()];
+            let mut row = vec![c.suite.clone(), c.metric.clone(), count(c.n_pairs as u64)];
             row.extend(numbers);
             row.extend([interval, p, c.n_gained.to_string(), c.n_lost.to_string(), verdict]);
             table.add_row(row);
         }
-        text.push_str(&format!("\n{}\n", table.trim_fmt()));
+        text.push_str(&format!("\n{}", table.render(terminal)));
     }
     text
 }

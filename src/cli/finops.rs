@@ -1,16 +1,15 @@
 //! `sluice finops`: what a log's rows cost, and who pays.
 
 use clap::{Args, ValueEnum};
-use comfy_table::CellAlignment;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, exit_code};
-use crate::base::number::number;
-use crate::base::progress::Progress;
+use crate::base::number::{count, number};
 use crate::base::time::Micros;
 use crate::base::{files, json};
-use crate::cli::summary::{new_table, percent_of_count, shown};
-use crate::cli::terminal::{DONE, print};
+use crate::cli::summary::{percent_of_count, shown};
+use crate::cli::table::{Column, Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{
     BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
 };
@@ -25,29 +24,7 @@ const SHOWN: usize = 40;
 /// Charge the cost of a traffic log to tenants, features, releases, models and prompts, and say
 /// what a success costs
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A row costs what the log says (cost_usd, and tool_cost_usd where there is such a column) or, where it says nothing, what --prices says of its tokens. A cost that nobody knows is not 0: the line says of how many rows it is known, and refuses a cost per success.
-
-Examples:
-  sluice finops --traffic log/ --by tenant_id,feature
-  sluice finops --traffic log/ --records releases/ --prices prices.toml --out bill.csv
-  sluice finops --traffic log/ --by release_id --success session --from 2026-05-01 --until 2026-06-01 --json
-  sluice finops --traffic log/ --budget budgets.toml --fail-on-breach
-
-prices.toml (USD per million tokens; CSV and JSON with the same names will do):
-  [[price]]
-  model = \"gpt-4o-mini\"
-  input = 0.15
-  output = 0.60
-  cached_input = 0.075   # optional
-  from = \"2026-06-01\"    # optional
-
-budgets.toml:
-  [[budget]]
-  tenant = \"shop\"        # optional, as feature, release, model
-  usd = 250
-  per = \"day\"            # or month, total"
-)]
+#[command(after_help = include_str!("help/finops.txt"))]
 pub(super) struct FinopsArgs {
     /// Traffic: a file, a folder or a glob
     #[arg(long, value_name = "PATH")]
@@ -104,7 +81,7 @@ fn parse_by(text: &str) -> std::result::Result<By, String> {
         .ok_or_else(|| format!("expected one of {}", By::ALL.map(By::column).join(", ")))
 }
 
-pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
+pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(by) = args
         .by
         .iter()
@@ -160,15 +137,17 @@ pub(super) fn run(args: &FinopsArgs) -> Result<u8> {
         budgets: &budgets,
         near: args.out.as_deref().unwrap_or(&nowhere),
     };
-    let bill = finops::chargeback(&question, &reader, &Progress::on_terminal())?;
+    let stage = terminal.progress().stage("finops");
+    let bill = finops::chargeback(&question, &reader, terminal.progress())?;
+    stage.set_rows(bill.n_rows);
     if let Some(path) = &args.out {
         finops::write(&bill, path)?;
     }
-    print(&if args.json {
-        json::to_json(&bill)
+    if args.json {
+        print_data(&json::to_json(&bill))?;
     } else {
-        text(&bill, args.out.as_deref())
-    })?;
+        terminal.print(&text(&bill, args.out.as_deref(), terminal))?;
+    }
     Ok(if args.fail_on_breach && bill.has_breach() {
         exit_code::GATE_FAILED
     } else {
@@ -201,32 +180,40 @@ fn unit(cost: &UnitCost) -> String {
     }
 }
 
-fn text(bill: &Chargeback, out: Option<&Path>) -> String {
+fn text(bill: &Chargeback, out: Option<&Path>, terminal: &Terminal) -> String {
     let total = &bill.total;
-    let mut table = new_table();
-    let mut header: Vec<&str> = bill.by.iter().map(|by| by.column()).collect();
-    header.extend(["rows", "users"]);
-    header.extend(total.n_sessions.map(|_| "sessions"));
-    header.extend(["successes", "cost USD", "known"]);
-    header.extend(total.tool_cost_nano_usd.map(|_| "of it tools"));
-    header.extend(total.tokens_in.map(|_| "tokens in"));
-    header.extend(total.tokens_out.map(|_| "tokens out"));
-    header.push("USD per success");
+    let number_column = |title: &'static str| column(title).right();
+    let mut columns: Vec<Column> = bill.by.iter().map(|by| column(by.column())).collect();
+    columns.extend([number_column("rows").rank(3), number_column("users").rank(2)]);
+    columns.extend(total.n_sessions.map(|_| number_column("sessions").wide()));
+    columns.extend([
+        number_column("successes").rank(4),
+        number_column("cost USD"),
+        number_column("cost known").rank(1),
+    ]);
+    columns.extend(
+        total
+            .tool_cost_nano_usd
+            .map(|_| number_column("of it tools").wide()),
+    );
+    columns.extend(total.tokens_in.map(|_| number_column("tokens in").wide()));
+    columns.extend(total.tokens_out.map(|_| number_column("tokens out").wide()));
+    columns.push(number_column("USD per success"));
     if total.repriced_nano_usd.is_some() {
-        header.extend([
-            "logged USD",
-            "re-priced USD",
-            "known",
-            "USD per success, re-priced",
+        columns.extend([
+            number_column("logged USD").rank(5),
+            number_column("re-priced USD"),
+            number_column("price known").rank(5),
+            number_column("USD per success, re-priced").wide(),
         ]);
     }
     let unseen = [
         ("shadow USD", total.shadow.n_rows),
         ("eval USD", total.eval.n_rows),
     ];
-    header.extend(unseen.iter().filter(|(_, n)| *n > 0).map(|(name, _)| *name));
-    let n_columns = header.len();
-    table.set_header(header);
+    let unseen = unseen.into_iter().filter(|(_, n)| *n > 0);
+    columns.extend(unseen.map(|(name, _)| number_column(name).wide()));
+    let mut table = Table::new(columns);
     let row = |line: &BillLine, keys: Vec<String>| {
         let share = |n: u64| {
             if line.n_rows == 0 {
@@ -236,16 +223,16 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
             }
         };
         let mut row = keys;
-        row.extend([line.n_rows.to_string(), line.n_users.to_string()]);
-        row.extend(line.n_sessions.map(|n| n.to_string()));
-        row.push(line.n_successes.map_or_else(|| "-".to_owned(), |n| n.to_string()));
+        row.extend([count(line.n_rows), count(line.n_users)]);
+        row.extend(line.n_sessions.map(count));
+        row.push(line.n_successes.map_or_else(|| "-".to_owned(), count));
         row.extend([usd(line.cost_nano_usd), share(line.n_rows - line.n_cost_unknown)]);
         row.extend(line.tool_cost_nano_usd.map(usd));
         row.extend(
             [line.tokens_in, line.tokens_out]
                 .into_iter()
                 .flatten()
-                .map(|n| n.to_string()),
+                .map(|n| count(n.unsigned_abs())),
         );
         row.push(unit(&line.usd_per_success));
         if let (Some(repriced), Some(n), Some(cost)) = (
@@ -281,12 +268,7 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
                 .collect(),
         ));
     }
-    for idx in bill.by.len()..n_columns {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut text = format!("{}\n\n", table.trim_fmt());
+    let mut text = format!("{}\n", table.render(terminal));
     notes(bill, &mut text);
     if let Some(path) = out {
         text.push_str(&format!("written:\n  {}\n", path.display()));
@@ -296,7 +278,11 @@ fn text(bill: &Chargeback, out: Option<&Path>) -> String {
 
 fn notes(bill: &Chargeback, text: &mut String) {
     let total = &bill.total;
-    text.push_str(&format!("{} rows, {} seen by users", bill.n_rows, total.n_rows));
+    text.push_str(&format!(
+        "{} rows, {} seen by users",
+        count(bill.n_rows),
+        count(total.n_rows)
+    ));
     let n_bad: u64 = bill.bad_rows.values().sum();
     let rest = [
         (bill.n_outside, "outside of the period"),
@@ -306,7 +292,7 @@ fn notes(bill: &Chargeback, text: &mut String) {
     ];
     rest.iter()
         .filter(|(n, _)| *n > 0)
-        .for_each(|(n, what)| text.push_str(&format!(", {n} {what}")));
+        .for_each(|(n, what)| text.push_str(&format!(", {} {what}", count(*n))));
     text.push('\n');
     if bill.lines.len() > SHOWN {
         text.push_str(&format!(
@@ -316,21 +302,21 @@ fn notes(bill: &Chargeback, text: &mut String) {
     }
     if total.n_cost_unknown > 0 {
         text.push_str(&format!(
-            "{} rows cost what nobody knows; the sums are without them: the log needs cost_usd, or --prices their models and tokens\n",
-            total.n_cost_unknown
+            "{} rows have no known cost, and the sums leave them out: the log needs cost_usd, or --prices with\ntheir models and tokens\n",
+            count(total.n_cost_unknown)
         ));
     }
     if total.n_outcome_unknown > 0 && total.n_successes.is_some() {
         text.push_str(&format!(
             "{} rows do not say whether their task was completed: no successes\n",
-            total.n_outcome_unknown
+            count(total.n_outcome_unknown)
         ));
     }
     for unpriced in &bill.unpriced {
         text.push_str(&format!(
             "no price: {} ({} rows)\n",
             shown(&unpriced.model_ref),
-            unpriced.n_rows
+            count(unpriced.n_rows)
         ));
     }
     for used in &bill.budgets {

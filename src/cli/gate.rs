@@ -10,7 +10,8 @@ use crate::base::time::Micros;
 use crate::base::{digest, files, json};
 use crate::cli::registry::register;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::fill;
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{parse_column, parse_instant, read_policy};
 use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
@@ -22,9 +23,7 @@ use crate::{gate, release, report};
 /// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed)
 /// or 11 (evidence is missing)
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Evaluation results are files of promptfoo, Inspect (.eval, .json), DeepEval, lm-eval, OpenAI evals, Ragas, MLflow, or tables (Parquet, CSV, NDJSON) with case_id and passed or score_*.\nRows belong to a release by their release id, else by a prompt or model that only one release has, else by the option that names their file.\n\nExamples:\n  sluice gate --candidate rel_001.json --baseline rel_000.json --evals results.json --out gate/\n  sluice gate --candidate rel_001.json --baseline prod.json --tools tools@2.4.0.json --baseline-tools tools@2.3.0.json --calls calls.ndjson \\\n    --evals new.eval --baseline-evals old.eval --analysis out/analysis.json --policy gate.toml --approvals approvals.toml --out gate/\n  sluice gate --print-policy > gate.toml"
-)]
+#[command(after_help = include_str!("help/gate.txt"))]
 pub(super) struct GateArgs {
     /// The candidate's record
     #[arg(long, value_name = "RECORD", required_unless_present = "print_policy")]
@@ -93,7 +92,8 @@ pub(super) struct GateArgs {
     print_policy: bool,
 }
 
-pub(super) fn run(args: &GateArgs) -> Result<u8> {
+pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("gate");
     let policy = args
         .policy
         .as_deref()
@@ -101,11 +101,11 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         .transpose()?
         .unwrap_or_default();
     let (Some(candidate), Some(baseline)) = (&args.candidate, &args.baseline) else {
-        print(&policy.to_toml())?;
+        print_data(&policy.to_toml())?;
         return Ok(DONE);
     };
     if args.print_policy {
-        print(&policy.to_toml())?;
+        print_data(&policy.to_toml())?;
         return Ok(DONE);
     }
     let mut inputs = Vec::new();
@@ -250,19 +250,20 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
         write(&report, &args.uri, out, args)?;
     }
     if args.json {
-        print(&json::to_json(&report))?;
+        print_data(&json::to_json(&report))?;
     } else {
-        let mut text = format!("{}\n", summary::checks_table(&report.checks).trim_fmt());
+        let mut text = summary::checks_table(&report.checks).render(terminal);
         for check in report
             .checks
             .iter()
             .filter(|check| check.outcome > gate::GateOutcome::Warn)
         {
+            let found = format!("{}: {}", check.check, check.detail);
+            let remedy = format!("  to pass: {}", check.remedy.as_deref().unwrap_or("-"));
             text.push_str(&format!(
-                "\n{}: {}\n  to pass: {}\n",
-                check.check,
-                check.detail,
-                check.remedy.as_deref().unwrap_or("-")
+                "\n{}\n{}\n",
+                fill(&found, terminal.width),
+                fill(&remedy, terminal.width)
             ));
         }
         if let Some(rollback) = evidence.analysis.and(report.rollback.as_ref()) {
@@ -280,7 +281,7 @@ pub(super) fn run(args: &GateArgs) -> Result<u8> {
             report.candidate,
             report.outcome.name()
         ));
-        print(&text)?;
+        terminal.print(&text)?;
     }
     Ok(report.outcome.exit_code())
 }

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
-use crate::base::progress::Progress;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, Terminal};
 use crate::generate;
 use crate::generate::DATA_FILE;
 use crate::scenario::{Overrides, Scenario};
@@ -16,9 +15,7 @@ const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
 
 /// Generate users and traffic with a known truth
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  sluice generate ecommerce --out data\n  sluice generate ecommerce --rows 50000000 --users 5000000 --seed 7 --out data\n  sluice generate users --rows 20000000 --out users"
-)]
+#[command(after_help = include_str!("help/generate.txt"))]
 pub(super) struct GenerateArgs {
     /// What to generate
     kind: Kind,
@@ -47,7 +44,7 @@ enum Kind {
     Users,
 }
 
-pub(super) fn run(args: &GenerateArgs) -> Result<u8> {
+pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
     let overrides = Overrides {
         seed: args.seed,
         ..Overrides::default()
@@ -66,14 +63,13 @@ pub(super) fn run(args: &GenerateArgs) -> Result<u8> {
         generate.n_turns = turns.unwrap_or(generate.n_turns);
         generate.n_users = users.unwrap_or(generate.n_users);
     }
+    let _stage = terminal.progress().stage("generate");
     let staged = StagedFolder::begin(&args.out, DATA_FILE)?;
     match args.kind {
-        Kind::Ecommerce => {
-            generate::generate(&scenario, staged.path(), &Progress::on_terminal()).map(|_| ())?
-        }
-        Kind::Users => generate::generate_users(&scenario, staged.path(), &Progress::on_terminal())?,
+        Kind::Ecommerce => generate::generate(&scenario, staged.path(), terminal.progress()).map(|_| ())?,
+        Kind::Users => generate::generate_users(&scenario, staged.path(), terminal.progress())?,
     }
     staged.commit()?;
-    print(&format!("written:\n  {}\n", args.out.display()))?;
+    terminal.print(&format!("written:\n  {}\n", args.out.display()))?;
     Ok(DONE)
 }

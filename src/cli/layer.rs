@@ -4,11 +4,10 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
-use crate::base::progress::Progress;
 use crate::base::time::{DAY, Micros};
 use crate::base::{json, time};
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{parse_column, parse_instant, source_at};
 use crate::input::fetch;
 use crate::layer::{Audit, Period, Ties};
@@ -16,14 +15,12 @@ use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::{LayerOptions, RfmTable};
 
-/// The source document's four bands, for users tables that come without a scenario.
+/// The four layers of the reference policy, for users tables that come without a scenario.
 const DEFAULT: &str = include_str!("layer_default.toml");
 
 /// Score users and sort them into layers
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  sluice layer --users users.parquet --as-of 2026-05-25 --out layers.parquet\n  sluice layer --users 'users/*.csv.gz' --config scenarios/ecommerce.toml --out layers.parquet\n  sluice layer --config scenarios/cdnow.toml --out layers.parquet\n  sluice layer --users users.parquet --as-of 2026-05-26 --previous layers.parquet --changes changes.parquet --out layers-26.parquet"
-)]
+#[command(after_help = include_str!("help/layer.txt"))]
 pub(super) struct LayerArgs {
     /// Users: a file, a folder or a glob; the scenario's own by default
     #[arg(long, value_name = "PATH")]
@@ -35,8 +32,8 @@ pub(super) struct LayerArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Scenario with layers, weights and column names; by default the four standard bands
-    #[arg(long, value_name = "SCENARIO")]
-    config: Option<PathBuf>,
+    #[arg(long, alias = "config", value_name = "SCENARIO")]
+    scenario: Option<PathBuf>,
     /// Score as of this instant; by default the start of the scenario's plan
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
@@ -85,7 +82,7 @@ pub(super) struct LayerArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &LayerArgs) -> Result<u8> {
+pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     let scenario = scenario(args)?;
     let mut users = users(args, &scenario)?;
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = &mut users {
@@ -109,21 +106,21 @@ pub(super) fn run(args: &LayerArgs) -> Result<u8> {
             ties: args.rfm_ties,
         }),
     };
-    let found = study::layer_at(&scenario, &users, &options, &args.out, &Progress::on_terminal())?;
-    print(&if args.json {
-        json::to_json(&found)
+    let found = study::layer_at(&scenario, &users, &options, &args.out, terminal.progress())?;
+    if args.json {
+        print_data(&json::to_json(&found))?;
     } else {
-        summary::layers_table(&found)
-    })?;
+        terminal.print(&summary::layers_table(&found, terminal))?;
+    }
     Ok(DONE)
 }
 
 fn scenario(args: &LayerArgs) -> Result<Scenario> {
-    if let Some(path) = &args.config {
+    if let Some(path) = &args.scenario {
         return Scenario::load(path, &Overrides::default());
     }
     let Some(as_of) = args.as_of else {
-        return Err(Error::usage("expected --as-of or --config, found neither")
+        return Err(Error::usage("expected --as-of or --scenario, found neither")
             .hint("recency needs an instant to be measured from, such as --as-of 2026-05-25"));
     };
     let text = DEFAULT.replace("{as_of}", &time::format(as_of));
@@ -147,7 +144,7 @@ fn users(args: &LayerArgs, scenario: &Scenario) -> Result<UsersFrom> {
             return Err(Error::usage("expected --users, found none")
                 .hint("this scenario generates its users: see `sluice generate --help`"));
         }
-        (None, None, _) if args.config.is_none() => {
+        (None, None, _) if args.scenario.is_none() => {
             return Err(Error::usage("expected --users or --events, found neither"));
         }
         (None, None, own) => own.clone(),

@@ -1,14 +1,16 @@
 //! The command line: one file a command, and the files that commands share.
 //!
 //! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
-//! another: what they share is in `values.rs`, `registry.rs`, `summary.rs` and `terminal.rs`. Data
-//! goes to files or stdout, everything else to stderr.
+//! another: what they share is in `values.rs`, `registry.rs`, `summary.rs`, `table.rs` and
+//! `terminal.rs`. Data goes to files or stdout, everything else to stderr. The texts behind the
+//! options of a command are in `help/`.
 
 mod analyze;
 mod audit;
 mod backtest;
 mod calc;
 mod calibrate;
+mod completions;
 mod cube;
 mod driver;
 mod evals;
@@ -16,6 +18,7 @@ mod finops;
 mod gate;
 mod generate;
 mod layer;
+mod man;
 mod publish;
 mod record;
 mod registry;
@@ -25,10 +28,10 @@ mod run;
 mod schedule;
 mod simulate;
 mod summary;
+mod table;
 mod terminal;
 mod tools;
 mod values;
 mod who;
 
-pub use driver::{Args, command, dispatch};
-pub use terminal::print_error;
+pub use driver::{Args, command, main};

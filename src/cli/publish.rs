@@ -5,18 +5,16 @@ use std::path::PathBuf;
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
-use crate::base::progress::Progress;
+use crate::base::number::count;
 use crate::base::time::Micros;
-use crate::cli::terminal::{DONE, print, print_note};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::input::fetch;
 use crate::publish;
 use crate::publish::{PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport};
 
 /// Put a schedule and its layers into the stores, flag systems and gateways that production reads
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Targets (docs/FORMAT.md has their settings and what they hold):\n  redis://HOST:PORT/DB, rediss:// (TLS)      layers, ratios, plan; ?profile=harness-v1 for the source document's keys, ?cluster=true\n  postgres://USER@HOST/DB                    the entity tables, gate results and layer assignments\n  s3://BUCKET/PREFIX, FOLDER                 reports and tables\n  flagd:, growthbook:, unleash:, launchdarkly:, argo:, flagger:, envoy:, istio:, litellm:FILE    configurations\n  langfuse:, milvus:, elasticsearch:FILE     change requests\n  prometheus:FILE.prom, grafana:FILE, gate:FILE    metrics for scraping, a dashboard, a layer's evidence\nPasswords come from the URL or from REDIS_PASSWORD, PGPASSWORD, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; they are never printed.\n\nEvery target takes a version in one step, data first, then the pointer; run it again to finish what was cut off. Ends with 4 if a target failed.\n\nExamples:\n  sluice publish out/ecommerce --to redis://localhost:6379/0 --dry-run\n  sluice publish out/ecommerce --to redis://localhost:6379/0 --to postgres://sluice@localhost/releases --to flagd:flags.json\n  sluice publish out/ecommerce --to redis://localhost:6379/0 --to flagd:flags.json --rollback"
-)]
+#[command(after_help = include_str!("help/publish.txt"))]
 pub(super) struct PublishArgs {
     /// Folder with schedule.json: of `run`, or of `schedule`
     dir: PathBuf,
@@ -54,7 +52,7 @@ pub(super) struct PublishArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &PublishArgs) -> Result<u8> {
+pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     let layers = args.layers.as_deref().map(fetch::local_file).transpose()?;
     let parts = match (args.rollback, args.no_users) {
         (true, _) => PublicationParts::Rollback,
@@ -72,18 +70,20 @@ pub(super) fn run(args: &PublishArgs) -> Result<u8> {
         max_qps: args.max_qps,
         ..publish::Options::at(now()?)
     };
-    let report = publish::publish(&source, &mut targets, &options, &Progress::on_terminal());
-    print(&if args.json {
-        json::to_json(&report)
+    let stage = terminal.progress().stage("publish");
+    let report = publish::publish(&source, &mut targets, &options, terminal.progress());
+    drop(stage);
+    if args.json {
+        print_data(&json::to_json(&report))?;
     } else {
-        table(&report)
-    })?;
+        terminal.print(&table(&report))?;
+    }
     for target in &report.targets {
         for warning in &target.warnings {
-            print_note(&format!("warning: {}: {warning}", target.target));
+            terminal.warn(&format!("{}: {warning}", target.target));
         }
         if let Some(error) = &target.error {
-            print_note(&format!("error: {error}"));
+            terminal.print_error_text(error);
         }
     }
     Ok(if report.has_failed() {
@@ -111,8 +111,8 @@ fn table(report: &PublishReport) -> String {
         if let Some(users) = &target.users {
             text.push_str(&format!(
                 "  ({} of {} users {}",
-                users.n_written,
-                users.n_users,
+                count(users.n_written),
+                count(users.n_users),
                 if target.outcome == TargetOutcome::Planned {
                     "to write"
                 } else {
@@ -120,7 +120,7 @@ fn table(report: &PublishReport) -> String {
                 }
             ));
             text.push_str(&if users.n_gone > 0 {
-                format!(", {} gone)", users.n_gone)
+                format!(", {} gone)", count(users.n_gone))
             } else {
                 ")".into()
             });

@@ -8,7 +8,8 @@ use crate::base::error::{Error, Problem, Result};
 use crate::base::json;
 use crate::cli::registry::register;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::read_policy;
 use crate::gate::{GateCheck, GateEvidence, GateOutcome};
 use crate::release::{DIMENSIONS, ReleaseRecord, Signal, SignalKind};
@@ -16,9 +17,7 @@ use crate::{gate, release};
 
 /// Read, check and compare release records: model + prompt + tool schema + knowledge base
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A file holds one record, a list of them, one a line, or a `prod_pointer`.\n\nExamples:\n  sluice record show rel_001.json\n  sluice record check rel_001.json --baseline rel_000.json --registry releases.json\n  sluice record diff rel_000.json rel_001.json\n  sluice record rollback rel_001.json --target rel_000.json --signal faithfulness"
-)]
+#[command(after_help = include_str!("help/record.txt"))]
 pub(super) struct RecordArgs {
     #[command(subcommand)]
     command: RecordCommand,
@@ -101,24 +100,24 @@ struct RollbackArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &RecordArgs) -> Result<u8> {
+pub(super) fn run(args: &RecordArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("record");
     match &args.command {
-        RecordCommand::Show(args) => show(args),
-        RecordCommand::Check(args) => check(args),
-        RecordCommand::Diff(args) => diff(args),
-        RecordCommand::Rollback(args) => rollback(args),
+        RecordCommand::Show(args) => show(args, terminal),
+        RecordCommand::Check(args) => check(args, terminal),
+        RecordCommand::Diff(args) => diff(args, terminal),
+        RecordCommand::Rollback(args) => rollback(args, terminal),
     }
 }
 
-fn show(args: &ShowArgs) -> Result<u8> {
+fn show(args: &ShowArgs, terminal: &Terminal) -> Result<u8> {
     let records = release::read_records(&args.records)?;
     if args.json {
-        print(&json::to_json(&records))?;
+        print_data(&json::to_json(&records))?;
         return Ok(DONE);
     }
     for record in &records {
-        let mut table = summary::new_table();
-        table.set_header(["", record.release_id.as_str()]);
+        let mut table = Table::new([column(""), column(&record.release_id).wraps()]);
         let mut row = |name: &str, value: Option<&str>| {
             table.add_row([name, value.unwrap_or("-")]);
         };
@@ -153,12 +152,12 @@ fn show(args: &ShowArgs) -> Result<u8> {
             "in production",
             Some(if record.is_production { "yes" } else { "not said" }),
         );
-        print(&format!("{}\n\n", table.trim_fmt()))?;
+        terminal.print(&format!("{}\n", table.render(terminal)))?;
     }
     Ok(DONE)
 }
 
-fn check(args: &CheckArgs) -> Result<u8> {
+fn check(args: &CheckArgs, terminal: &Terminal) -> Result<u8> {
     let candidate = ReleaseRecord::read(&args.record)?;
     let baseline = ReleaseRecord::read(&args.baseline)?;
     let records = args
@@ -195,13 +194,13 @@ fn check(args: &CheckArgs) -> Result<u8> {
         .max()
         .unwrap_or(GateOutcome::Inconclusive);
     if args.json {
-        print(&json::to_json(
+        print_data(&json::to_json(
             &json!({"release_id": candidate.release_id, "digest": candidate.digest, "outcome": outcome, "checks": checks}),
         ))?;
     } else {
-        print(&format!(
-            "{}\n\n{}: {}\n",
-            summary::checks_table(&checks).trim_fmt(),
+        terminal.print(&format!(
+            "{}\n{}: {}\n",
+            summary::checks_table(&checks).render(terminal),
             candidate.release_id,
             outcome.name()
         ))?;
@@ -209,24 +208,23 @@ fn check(args: &CheckArgs) -> Result<u8> {
     Ok(outcome.exit_code())
 }
 
-fn diff(args: &DiffArgs) -> Result<u8> {
+fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<u8> {
     let (baseline, candidate) = (
         ReleaseRecord::read(&args.baseline)?,
         ReleaseRecord::read(&args.candidate)?,
     );
     let changes = release::changes(&baseline, &candidate);
     if args.json {
-        print(&json::to_json(
+        print_data(&json::to_json(
             &json!({"baseline": baseline.release_id, "candidate": candidate.release_id, "changes": changes}),
         ))?;
         return Ok(DONE);
     }
-    let mut table = summary::new_table();
-    table.set_header([
-        "dimension",
-        baseline.release_id.as_str(),
-        candidate.release_id.as_str(),
-        "",
+    let mut table = Table::new([
+        column("dimension"),
+        column(&baseline.release_id).wraps(),
+        column(&candidate.release_id).wraps(),
+        column(""),
     ]);
     for change in &changes {
         let name = |artifact: &Option<release::ArtifactRef>| {
@@ -248,11 +246,11 @@ fn diff(args: &DiffArgs) -> Result<u8> {
             note.to_owned(),
         ]);
     }
-    print(&format!("{}\n", table.trim_fmt()))?;
+    terminal.print(&table.render(terminal))?;
     Ok(DONE)
 }
 
-fn rollback(args: &RollbackArgs) -> Result<u8> {
+fn rollback(args: &RollbackArgs, terminal: &Terminal) -> Result<u8> {
     let (candidate, target) = (
         ReleaseRecord::read(&args.candidate)?,
         ReleaseRecord::read(&args.target)?,
@@ -280,11 +278,11 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
     }
     let plan = release::rollback(&candidate, &target, signals);
     if args.json {
-        print(&json::to_json(&plan))?;
+        print_data(&json::to_json(&plan))?;
         return Ok(DONE);
     }
     if plan.steps.is_empty() {
-        print("nothing is worse: no rollback\n")?;
+        terminal.print("nothing is worse: no rollback\n")?;
     }
     for (idx, step) in plan.steps.iter().enumerate() {
         let what = match (&step.dimension, &step.from, &step.to) {
@@ -299,7 +297,7 @@ fn rollback(args: &RollbackArgs) -> Result<u8> {
             (None, Some(from), Some(to)) => format!("{from} -> {to}"),
             _ => "outside of the record".into(),
         };
-        print(&format!("{}. {what}\n   {}\n", idx + 1, step.why))?;
+        terminal.print(&format!("{}. {what}\n   {}\n", idx + 1, step.why))?;
     }
     Ok(DONE)
 }

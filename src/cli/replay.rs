@@ -9,10 +9,11 @@ use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
 use crate::base::json;
 use crate::base::memory::memory_limit;
-use crate::base::progress::Progress;
+use crate::base::number::count;
 use crate::base::time::Micros;
-use crate::cli::summary::{new_table, row_counts_text};
-use crate::cli::terminal::{DONE, print};
+use crate::cli::summary::row_counts_text;
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{parse_instant, parse_size, source_at};
 use crate::input::fetch;
 use crate::replay::{CUBE_FILE, Inputs};
@@ -22,11 +23,7 @@ use crate::study;
 
 /// Reduce a traffic log to a cube
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sluice replay --traffic log/ --layers layers.parquet --plan scenarios/ecommerce.toml --out cube
-  sluice replay --traffic log/ --layers layers.parquet --plan plan.toml --since cube --out cube-tonight
-  sluice replay --traffic log/ --layers layers.parquet --plan plan.toml --shadow shadow/ --out cube
-  sluice replay --what-if plans/*.toml --cube cube")]
+#[command(after_help = include_str!("help/replay.txt"))]
 pub(super) struct ReplayArgs {
     /// Traffic: a file, a folder or a glob; the scenario's own sources by default
     #[arg(long, value_name = "PATH")]
@@ -34,9 +31,14 @@ pub(super) struct ReplayArgs {
     /// Layer table, from `sluice layer`
     #[arg(long, value_name = "FILE", required_unless_present = "what_if")]
     layers: Option<PathBuf>,
-    /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO", required_unless_present = "what_if")]
-    plan: Option<PathBuf>,
+    /// The scenario, with the plan
+    #[arg(
+        long,
+        alias = "plan",
+        value_name = "SCENARIO",
+        required_unless_present = "what_if"
+    )]
+    scenario: Option<PathBuf>,
     /// Folder for the cube
     #[arg(long, value_name = "DIR", required_unless_present = "what_if")]
     out: Option<PathBuf>,
@@ -62,7 +64,7 @@ pub(super) struct ReplayArgs {
     sessions: bool,
     /// What the operations of these scenarios would have done to the same traffic, from a cube with
     /// shadow outcomes
-    #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "plan", "out", "shadow", "outcomes", "since", "sessions", "as_of"])]
+    #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of"])]
     what_if: Vec<PathBuf>,
     /// The cube that --what-if asks
     #[arg(long, value_name = "CUBE", requires = "what_if")]
@@ -72,13 +74,13 @@ pub(super) struct ReplayArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
+pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(cube) = &args.cube {
-        return what_if(&args.what_if, cube, args.json);
+        return what_if(&args.what_if, cube, args.json, terminal);
     }
-    let (Some(layers), Some(plan), Some(out)) = (&args.layers, &args.plan, &args.out) else {
+    let (Some(layers), Some(plan), Some(out)) = (&args.layers, &args.scenario, &args.out) else {
         return Err(Error::usage(
-            "expected --layers, --plan and --out, found only some of them",
+            "expected --layers, --scenario and --out, found only some of them",
         ));
     };
     let layers = &fetch::local_file(layers)?;
@@ -112,18 +114,22 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8> {
         ..study::replay_inputs(&scenario, None, layers)?
     };
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
-    let cube = study::replay(&scenario, &inputs, staged.path(), &Progress::on_terminal())?;
+    let cube = study::replay(&scenario, &inputs, staged.path(), terminal.progress())?;
     staged.commit()?;
     let rows = &cube.counts;
-    print(&if args.json {
-        json::to_json(rows)
+    if args.json {
+        print_data(&json::to_json(rows))?;
     } else {
-        format!("{}written:\n  {}\n", row_counts_text(&cube), out.display())
-    })?;
+        terminal.print(&format!(
+            "{}written:\n  {}\n",
+            row_counts_text(&cube),
+            out.display()
+        ))?;
+    }
     Ok(DONE)
 }
 
-fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
+fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool, terminal: &Terminal) -> Result<u8> {
     let load = |path: &PathBuf| Scenario::load(path, &Overrides::default());
     let scenarios = scenarios
         .par_iter()
@@ -131,34 +137,33 @@ fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool) -> Result<u8> {
         .collect::<Result<Vec<Scenario>>>()?;
     let cube = WhatIfCube::read(cube, &scenarios)?;
     let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
-    print(&if json {
-        json::to_json(&answers)
+    if json {
+        print_data(&json::to_json(&answers))?;
     } else {
-        what_if_table(&answers)
-    })?;
+        terminal.print(&what_if_table(&answers).render(terminal))?;
+    }
     Ok(DONE)
 }
 
-fn what_if_table(answers: &[WhatIf]) -> String {
-    let mut table = new_table();
-    table.set_header([
-        "schedule",
-        "tenant",
-        "layer",
-        "exposed users",
-        "requests",
-        "paired",
-        "QoS baseline",
-        "QoS candidate",
-        "effect",
-        "worst harm",
+fn what_if_table(answers: &[WhatIf]) -> Table {
+    let mut table = Table::new([
+        column("schedule"),
+        column("tenant").wide(),
+        column("layer"),
+        column("exposed users").right(),
+        column("requests").right().rank(2),
+        column("paired").right().wide(),
+        column("QoS baseline").right().rank(4),
+        column("QoS candidate").right().rank(3),
+        column("effect").rank(1),
+        column("worst harm").wide(),
     ]);
     for answer in answers {
         for layer in answer.layers.iter().filter(|layer| layer.exposed_requests > 0) {
             let users = if layer.users_are_bound {
-                format!("<= {}", layer.exposed_users)
+                format!("<= {}", count(layer.exposed_users))
             } else {
-                layer.exposed_users.to_string()
+                count(layer.exposed_users)
             };
             let quality =
                 |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
@@ -200,8 +205,8 @@ fn what_if_table(answers: &[WhatIf]) -> String {
                 layer.tenant.clone(),
                 layer.layer.clone(),
                 users,
-                layer.exposed_requests.to_string(),
-                layer.paired_requests.to_string(),
+                count(layer.exposed_requests),
+                count(layer.paired_requests),
                 quality(layer.qos.baseline),
                 quality(layer.qos.candidate),
                 effect,
@@ -209,14 +214,11 @@ fn what_if_table(answers: &[WhatIf]) -> String {
             ]);
         }
         let users = if answer.users_are_bound {
-            format!("<= {}", answer.exposed_users)
+            format!("<= {}", count(answer.exposed_users))
         } else {
-            answer.exposed_users.to_string()
+            count(answer.exposed_users)
         };
-        let (requests, pairs) = (
-            answer.exposed_requests.to_string(),
-            answer.paired_requests.to_string(),
-        );
+        let (requests, pairs) = (count(answer.exposed_requests), count(answer.paired_requests));
         table.add_row([
             answer.name.as_str(),
             "",
@@ -230,5 +232,5 @@ fn what_if_table(answers: &[WhatIf]) -> String {
             "",
         ]);
     }
-    format!("{}\n", table.trim_fmt())
+    table
 }

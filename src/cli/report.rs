@@ -5,30 +5,29 @@ use std::path::PathBuf;
 
 use crate::base::error::Result;
 use crate::base::{json, manifest};
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, Terminal};
 use crate::report::{Lang, StudyDocument};
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 
 /// Draw report.md and report.html from a study's documents
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  sluice report out/ecommerce\n  sluice report stages --plan scenarios/ecommerce.toml"
-)]
+#[command(after_help = include_str!("help/report.txt"))]
 pub(super) struct ReportArgs {
     /// The study's folder: of `run`, or with what the stage commands wrote
     dir: PathBuf,
     /// Scenario of a study that the stage commands made: study.json is written first
-    #[arg(long, value_name = "SCENARIO")]
-    plan: Option<PathBuf>,
+    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    scenario: Option<PathBuf>,
     /// Language of the report: en or zh
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     lang: Lang,
 }
 
-pub(super) fn run(args: &ReportArgs) -> Result<u8> {
-    if let Some(plan) = &args.plan {
-        let scenario = Scenario::load(plan, &Overrides::default())?;
+pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("report");
+    if let Some(path) = &args.scenario {
+        let scenario = Scenario::load(path, &Overrides::default())?;
         json::write_json(
             &args.dir.join(manifest::file::STUDY),
             &StudyDocument::new(&scenario),
@@ -36,7 +35,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<u8> {
     }
     study::report(&args.dir, args.lang)?;
     let path = |name: &str| args.dir.join(name).display().to_string();
-    print(&format!(
+    terminal.print(&format!(
         "written:\n  {}\n  {}\n",
         path(manifest::file::REPORT_HTML),
         path(manifest::file::REPORT_MD)

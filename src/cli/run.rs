@@ -4,10 +4,9 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
-use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
@@ -15,9 +14,7 @@ use crate::study;
 
 /// Run a whole study: data, layers, cube, analysis, schedule, gate, report
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  sluice run scenarios/ecommerce.toml --out out/ecommerce\n  sluice run scenarios/ecommerce.toml --out out/large --scale 25\n  sluice run scenarios/ecommerce.toml --out out/early --as-of 2026-05-28T06:00:00Z --json"
-)]
+#[command(after_help = include_str!("help/run.txt"))]
 pub(super) struct RunArgs {
     /// The scenario file
     scenario: PathBuf,
@@ -48,19 +45,19 @@ pub(super) struct RunArgs {
     gate: bool,
 }
 
-pub(super) fn run(args: &RunArgs) -> Result<u8> {
+pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     let overrides = Overrides {
         as_of: args.as_of,
         seed: args.seed,
         scale: args.scale,
     };
     let scenario = Scenario::load(&args.scenario, &overrides)?;
-    let study = study::run(&scenario, &args.out, args.lang, &Progress::on_terminal())?;
-    print(&if args.json {
-        summary::json(&scenario, &study, &args.out)
+    let study = study::run(&scenario, &args.out, args.lang, terminal.progress())?;
+    if args.json {
+        print_data(&summary::json(&scenario, &study, &args.out))?;
     } else {
-        summary::text(&scenario, &study, &args.out)
-    })?;
+        terminal.print(&summary::text(&scenario, &study, &args.out, terminal))?;
+    }
     if args.verify {
         study::verify(&scenario, study.ramp.as_ref().map(|ramp| &ramp.schedule))?;
     }

@@ -13,7 +13,7 @@ use crate::analysis::Analysis;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
 use crate::base::{digest, json, manifest};
-use crate::cli::terminal::{DONE, print, print_error};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
@@ -21,13 +21,11 @@ use crate::study;
 
 /// Decide every layer's next ratio and write the operation log
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --state ramp/state.json --out ramp\n  sluice schedule --plan scenarios/ecommerce.toml --analysis analysis.json --out ramp --watch 1h"
-)]
+#[command(after_help = include_str!("help/schedule.txt"))]
 pub(super) struct ScheduleArgs {
-    /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO")]
-    plan: PathBuf,
+    /// The scenario, with the plan
+    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    scenario: PathBuf,
     /// Analysis, from `sluice analyze`
     #[arg(long, value_name = "FILE")]
     analysis: PathBuf,
@@ -54,7 +52,7 @@ pub(super) struct ScheduleArgs {
 /// Held by the loop that watches a folder.
 const LOCK: &str = ".watch.lock";
 
-pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
+pub(super) fn run(args: &ScheduleArgs, terminal: &Terminal) -> Result<u8> {
     match args.watch {
         None => {
             // A loop that watches the folder has it alone.
@@ -63,13 +61,14 @@ pub(super) fn run(args: &ScheduleArgs) -> Result<u8> {
             } else {
                 None
             };
-            once(args, args.state.as_deref())
+            once(args, args.state.as_deref(), terminal)
         }
-        Some(interval) => watch(args, interval),
+        Some(interval) => watch(args, interval, terminal),
     }
 }
 
-fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
+fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("schedule");
     let analysis: Analysis = json::read_json(&args.analysis)?;
     let scenario = scenario_of(args, &analysis)?;
     let state: Option<RampState> = state.map(json::read_json).transpose()?;
@@ -78,11 +77,11 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
         .as_ref()
         .is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest))
     {
-        print(if args.json {
-            "{\"changed\": false}\n"
+        if args.json {
+            print_data("{\"changed\": false}\n")?;
         } else {
-            "the state rests on this evidence already: nothing changed\n"
-        })?;
+            terminal.print("the state rests on this evidence already: nothing changed\n")?;
+        }
         return Ok(DONE);
     }
     let schedule = study::schedule(&scenario, &analysis, state.as_ref(), &args.out)?;
@@ -96,7 +95,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
         )?;
     }
     if args.json {
-        print(&json::to_json(&schedule))?;
+        print_data(&json::to_json(&schedule))?;
         return Ok(DONE);
     }
     let mut text = String::new();
@@ -115,7 +114,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
         "written:\n  {}\n",
         args.out.join(manifest::file::SCHEDULE).display()
     ));
-    print(&text)?;
+    terminal.print(&text)?;
     Ok(DONE)
 }
 
@@ -124,7 +123,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>) -> Result<u8> {
 fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
     let load = |as_of: Option<Micros>| {
         Scenario::load(
-            &args.plan,
+            &args.scenario,
             &Overrides {
                 as_of,
                 ..Overrides::default()
@@ -143,7 +142,7 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
         &args.analysis,
         format!(
             "expected an analysis under {}, found one under another scenario",
-            args.plan.display()
+            args.scenario.display()
         ),
     )
     .hint("make it anew with `sluice analyze`"))
@@ -151,7 +150,7 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
 
 /// The control loop: decides again and again, from the state that it wrote, until it is told to
 /// stop. A decision that has begun is finished.
-fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
+fn watch(args: &ScheduleArgs, interval: Duration, terminal: &Terminal) -> Result<u8> {
     std::fs::create_dir_all(&args.out).or_unwritable(&args.out)?;
     let _lock = lock(&args.out)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -166,11 +165,11 @@ fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
         } else {
             args.state.as_deref()
         };
-        match once(args, state) {
+        match once(args, state, terminal) {
             Ok(_) => {}
             // What is wrong from the start stays wrong; later on a file may be on its way.
             Err(error) if is_first => return Err(error),
-            Err(error) => print_error(&error),
+            Err(error) => terminal.print_error(&error),
         }
         is_first = false;
         // A tenth of the interval at random, so that many loops do not look at the same moment.
@@ -185,7 +184,7 @@ fn watch(args: &ScheduleArgs, interval: Duration) -> Result<u8> {
             );
         }
     }
-    print("stopped\n")?;
+    terminal.print("stopped\n")?;
     Ok(DONE)
 }
 

@@ -6,27 +6,25 @@ use std::path::PathBuf;
 use crate::base::error::Result;
 use crate::base::files::StagedFolder;
 use crate::base::manifest::file::REPORT_HTML;
-use crate::base::number::number;
-use crate::base::progress::Progress;
+use crate::base::number::{amount, number, percent};
 use crate::base::{digest, files, json};
-use crate::cli::summary::new_table;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::{Table, column, fill};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::replay::Cube;
-use crate::report::{Lang, percent};
-use crate::scenario::{Overrides, Scenario};
+use crate::report::Lang;
+use crate::scenario::{Budget, Overrides, Scenario};
 use crate::simulate::{Chance, Forecast, Measured, Optimum, PlanForecast, Quantity};
 use crate::{report, simulate};
+
+/// Contradictions that a narrow terminal shows.
+const MAX_FINDINGS: usize = 2;
 
 /// The forecast's document: what makes a folder one of a forecast.
 const FORECAST: &str = "forecast.json";
 
 /// Simulate plans in worlds that they may meet, with the policy that decides every night
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sluice simulate scenarios/ramp.toml --out out/ramp
-  sluice simulate scenarios/ramp.toml --out out/ramp --optimize
-  sluice simulate scenarios/ramp.toml --out out/ramp --cube out/ecommerce/cube --cube-plan scenarios/ecommerce.toml
-  sluice simulate scenarios/ramp.toml --trace-run 7 --trace-plan cautious --trace-world fault")]
+#[command(after_help = include_str!("help/simulate.txt"))]
 pub(super) struct SimulateArgs {
     /// Scenario with [simulate]
     #[arg(value_name = "SCENARIO")]
@@ -38,8 +36,8 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "DIR")]
     cube: Option<PathBuf>,
     /// The scenario that the cube was made under, if it is another one
-    #[arg(long, value_name = "SCENARIO", requires = "cube")]
-    cube_plan: Option<PathBuf>,
+    #[arg(long, alias = "cube-plan", value_name = "SCENARIO", requires = "cube")]
+    cube_scenario: Option<PathBuf>,
     /// Runs of each plan in each world, instead of the scenario's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
@@ -69,7 +67,8 @@ pub(super) struct SimulateArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
+pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("simulate");
     let mut scenario = Scenario::load(
         &args.scenario,
         &Overrides {
@@ -87,7 +86,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
             .iter()
             .map(|line| serde_json::to_string(line).unwrap_or_default())
             .collect();
-        print(&format!("{}\n", lines.join("\n")))?;
+        print_data(&format!("{}\n", lines.join("\n")))?;
         return Ok(DONE);
     }
     // Refused before the work, not after it.
@@ -96,7 +95,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
         .as_ref()
         .map(|out| StagedFolder::begin(out, FORECAST))
         .transpose()?;
-    let mut forecast = simulate::simulate(&scenario, measured.as_ref(), &Progress::on_terminal())?;
+    let mut forecast = simulate::simulate(&scenario, measured.as_ref(), terminal.progress())?;
     if args.optimize {
         forecast.optimum = Some(simulate::optimize(&scenario, measured.as_ref())?);
     }
@@ -110,17 +109,17 @@ pub(super) fn run(args: &SimulateArgs) -> Result<u8> {
         staged.commit()?;
     }
     if args.json {
-        print(&json::to_json(&forecast))?;
+        print_data(&json::to_json(&forecast))?;
     } else {
-        let mut text = text(&forecast, args.coin_per_request);
+        let mut text = text(&forecast, &scenario, args.coin_per_request, terminal);
         if let Some(out) = &args.out {
             text.push_str(&format!(
-                "written:\n  {}\n  {}\n",
+                "\nwritten:\n  {}\n  {}\n",
                 out.join(FORECAST).display(),
                 out.join(REPORT_HTML).display()
             ));
         }
-        print(&text)?;
+        terminal.print(&text)?;
     }
     Ok(DONE)
 }
@@ -130,39 +129,247 @@ fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Measured>>
     let Some(folder) = &args.cube else { return Ok(None) };
     let cube = Cube::read(folder)?;
     let other = args
-        .cube_plan
+        .cube_scenario
         .as_ref()
         .map(|path| Scenario::load(path, &Overrides::default()))
         .transpose()?;
     Measured::from_cube(&cube, other.as_ref().unwrap_or(scenario)).map(Some)
 }
 
-fn text(forecast: &Forecast, coin: bool) -> String {
-    let mut table = new_table();
-    let mut header = vec![
-        "plan",
-        "world",
-        "rollback",
-        "SRM halt",
-        "unfinished",
-        "days to full",
-        "days to rollback",
-        "users exposed",
-        "at rollback",
-        "harm",
+/// The forecast for people: one line a plan, or all plans in all worlds with `--wide`.
+fn text(forecast: &Forecast, scenario: &Scenario, coin: bool, terminal: &Terminal) -> String {
+    let head = format!(
+        "{} runs of each plan in each world, {} days, {}",
+        amount(forecast.n_runs.into()),
+        number(forecast.horizon_hours / 24.0),
+        forecast.basis
+    );
+    let plans = if terminal.width.is_none() {
+        all_worlds(forecast, coin).render(terminal) + &bound_note(forecast)
+    } else {
+        plan_lines(forecast, scenario, terminal)
+    };
+    let mut text = format!("{}\n\n{plans}", fill(&head, terminal.width));
+    if !forecast.findings.is_empty() {
+        text.push_str("\ncontradictions in the plans:\n");
+    }
+    let n_shown = if terminal.width.is_none() {
+        usize::MAX
+    } else {
+        MAX_FINDINGS
+    };
+    for finding in forecast.findings.iter().take(n_shown) {
+        let line = format!("  {}: {}", finding.plans.join(", "), finding.finding);
+        text.push_str(&format!("{}\n", fill(&line, terminal.width)));
+    }
+    if forecast.findings.len() > n_shown {
+        let n_more = forecast.findings.len() - n_shown;
+        text.push_str(&format!("  and {n_more} more: --wide shows them\n"));
+    }
+    if let Some(optimum) = &forecast.optimum {
+        text.push_str(&optimum_text(optimum, terminal));
+    }
+    text
+}
+
+/// A plan over all worlds.
+struct PlanLine<'a> {
+    plan: &'a str,
+    /// The world with the largest harm.
+    worst: &'a PlanForecast,
+    /// The largest over worlds without harm; `None` without such a world.
+    p_false_rollback: Option<Chance>,
+    /// The largest over harmful worlds; `None` without such a world.
+    p_missed: Option<Chance>,
+    /// The shortest mean over worlds without harm, hours; `None` if no run of them gets there.
+    hours_to_full: Option<f64>,
+    verdict: BudgetVerdict,
+}
+
+/// Whether a plan keeps the budget of the scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BudgetVerdict {
+    /// The intervals of both probabilities lie within it.
+    Keeps,
+    /// An interval lies above it.
+    Breaks,
+    /// An interval holds the limit, or a kind of world is missing.
+    Unclear,
+}
+
+impl BudgetVerdict {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keeps => "keeps",
+            Self::Breaks => "breaks",
+            Self::Unclear => "unclear",
+        }
+    }
+
+    fn new(limits: [(Option<Chance>, f64); 2]) -> Self {
+        let is_above =
+            |(chance, limit): &(Option<Chance>, f64)| chance.is_some_and(|c| c.ci.ci_lower > *limit);
+        let is_within =
+            |(chance, limit): &(Option<Chance>, f64)| chance.is_some_and(|c| c.ci.ci_upper <= *limit);
+        if limits.iter().any(is_above) {
+            Self::Breaks
+        } else if limits.iter().all(is_within) {
+            Self::Keeps
+        } else {
+            Self::Unclear
+        }
+    }
+}
+
+impl<'a> PlanLine<'a> {
+    /// The line of each plan, in the order of the scenario.
+    fn all(forecast: &'a Forecast, budget: &Budget) -> Vec<Self> {
+        let mut names: Vec<&str> = forecast.plans.iter().map(|plan| plan.plan.as_str()).collect();
+        names.dedup();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let worlds: Vec<&PlanForecast> =
+                    forecast.plans.iter().filter(|plan| plan.plan == name).collect();
+                Self::new(name, &worlds, budget)
+            })
+            .collect()
+    }
+
+    fn new(plan: &'a str, worlds: &[&'a PlanForecast], budget: &Budget) -> Option<Self> {
+        let harm = |world: &PlanForecast| match (&world.cost, &budget.metric) {
+            (Some(cost), _) => cost.mean,
+            (None, Some(metric)) => world.harm.get(metric).and_then(|harm| harm.mean),
+            (None, None) => world.harm.values().next().and_then(|harm| harm.mean),
+        };
+        let worst = worlds
+            .iter()
+            .copied()
+            .max_by(|a, b| harm(a).unwrap_or(0.0).total_cmp(&harm(b).unwrap_or(0.0)))?;
+        let largest = |pick: fn(&PlanForecast) -> Option<Chance>| {
+            worlds
+                .iter()
+                .filter_map(|world| pick(world))
+                .max_by(|a, b| a.p.total_cmp(&b.p))
+        };
+        let (p_false_rollback, p_missed) = (largest(|w| w.p_false_rollback), largest(|w| w.p_missed));
+        let hours = worlds
+            .iter()
+            .filter(|world| !world.is_harmful)
+            .filter_map(|world| world.hours_to_full.mean);
+        Some(Self {
+            plan,
+            worst,
+            p_false_rollback,
+            p_missed,
+            hours_to_full: hours.min_by(f64::total_cmp),
+            verdict: BudgetVerdict::new([
+                (p_false_rollback, budget.max_false_rollback),
+                (p_missed, budget.max_missed),
+            ]),
+        })
+    }
+}
+
+fn plan_lines(forecast: &Forecast, scenario: &Scenario, terminal: &Terminal) -> String {
+    let Some(simulation) = &scenario.simulation else {
+        return String::new();
+    };
+    let budget = &simulation.budget;
+    let lines = PlanLine::all(forecast, budget);
+    let has_cost = forecast.plans.iter().any(|plan| plan.cost.is_some());
+    let mut table = Table::new([
+        column("plan"),
+        column("worst world").rank(1),
+        column(if has_cost { "cost" } else { "harm" }).right(),
+        column("false\nrollback").right().rank(2),
+        column("missed").right().rank(3),
+        column("days").right(),
+        column("budget"),
+    ]);
+    let share = |chance: &Option<Chance>| chance.map_or_else(|| "-".to_owned(), |chance| percent(chance.p));
+    for line in &lines {
+        table.add_row([
+            line.plan.to_owned(),
+            line.worst.world.clone(),
+            harm(line.worst),
+            share(&line.p_false_rollback),
+            share(&line.p_missed),
+            line.hours_to_full
+                .map_or_else(|| "-".to_owned(), |hours| number(hours / 24.0)),
+            line.verdict.name().to_owned(),
+        ]);
+    }
+    let notes = [
+        "cost or harm: the mean in the worst world; false rollback: in worlds without harm; missed: a harmful \
+         release reaches everybody; days: until a release without harm reaches everybody.",
+        &advice(&lines, budget),
+        "--wide shows all worlds; the page shows them over time.",
+    ];
+    let notes = notes.map(|note| format!("\n{}\n", fill(note, terminal.width)));
+    format!("{}{}", table.render(terminal), notes.concat())
+}
+
+/// What to do with the plans: the fastest that keeps the budget, or how to find one.
+fn advice(lines: &[PlanLine<'_>], budget: &Budget) -> String {
+    let limits = format!(
+        "false rollback at most {}, missed at most {}",
+        percent(budget.max_false_rollback),
+        percent(budget.max_missed)
+    );
+    let fastest = lines
+        .iter()
+        .filter(|line| line.verdict == BudgetVerdict::Keeps)
+        .filter_map(|line| Some((line, line.hours_to_full?)))
+        .min_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((line, hours)) = fastest {
+        return format!(
+            "what to do: take \"{}\", the fastest plan within the budget ({limits}): {} days to full.",
+            line.plan,
+            number(hours / 24.0)
+        );
+    }
+    let unclear: Vec<String> = lines
+        .iter()
+        .filter(|line| line.verdict == BudgetVerdict::Unclear)
+        .map(|line| format!("\"{}\"", line.plan))
+        .collect();
+    if unclear.is_empty() {
+        return format!(
+            "what to do: no plan reaches everybody within the budget ({limits}); --optimize searches for \
+             schedules that do."
+        );
+    }
+    format!(
+        "what to do: no plan is proved to keep the budget ({limits}); {} may: use more --runs, and worlds \
+         with and without harm.",
+        unclear.join(", ")
+    )
+}
+
+/// Every plan in every world.
+fn all_worlds(forecast: &Forecast, coin: bool) -> Table {
+    let mut columns = vec![
+        column("plan"),
+        column("world"),
+        column("rollback").right(),
+        column("SRM halt").right(),
+        column("unfinished").right(),
+        column("days to full").right(),
+        column("days to rollback").right(),
+        column("users exposed").right(),
+        column("at rollback").right(),
+        column("harm").right(),
     ];
     if coin {
-        header.insert(8, "by coin");
+        columns.insert(8, column("by coin").right());
     }
-    table.set_header(header);
+    let mut table = Table::new(columns);
     for plan in &forecast.plans {
+        let harmful = if plan.is_harmful { " (harmful)" } else { "" };
         let mut row = vec![
             plan.plan.clone(),
-            format!(
-                "{}{}",
-                plan.world,
-                if plan.is_harmful { " (harmful)" } else { "" }
-            ),
+            format!("{}{harmful}", plan.world),
             chance(&plan.p_rollback),
             chance(&plan.p_srm_halt),
             chance(&plan.p_never_finishes),
@@ -177,36 +384,30 @@ fn text(forecast: &Forecast, coin: bool) -> String {
         }
         table.add_row(row);
     }
-    let mut findings = String::new();
-    for finding in &forecast.findings {
-        findings.push_str(&format!("{}: {}\n", finding.plans.join(", "), finding.finding));
-    }
-    if !findings.is_empty() {
-        findings.insert_str(0, "\nwhat does not add up\n");
-    }
-    let optimum = forecast.optimum.as_ref().map_or_else(String::new, optimum_text);
-    format!(
-        "{} runs of each plan in each world, {} days, {}; +- is the Monte Carlo error\n{}\n",
-        forecast.n_runs,
-        number(forecast.horizon_hours / 24.0),
-        forecast.basis,
-        table.trim_fmt()
-    ) + &findings
-        + &optimum
+    table
 }
 
-fn optimum_text(optimum: &Optimum) -> String {
-    let mut table = new_table();
-    table.set_header([
-        "layer",
-        "ladder",
-        "dwell",
-        "decided by",
-        "false rollback",
-        "missed",
-        "unfinished",
-        "days if good",
-        "harm",
+/// The error of the shares, and the bounds of those that no run has, or every run.
+fn bound_note(forecast: &Forecast) -> String {
+    let none = Chance::from_counts(0, forecast.n_runs as usize);
+    format!(
+        "\n± is the Monte Carlo error. 0% of the runs means less than {}, 100% more than {} (95% interval).\n",
+        percent(none.ci.ci_upper),
+        percent(1.0 - none.ci.ci_upper)
+    )
+}
+
+fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
+    let mut table = Table::new([
+        column("layer"),
+        column("ladder").wraps(),
+        column("dwell").right(),
+        column("decided by"),
+        column("false rollback").right().rank(2),
+        column("missed").right().rank(3),
+        column("unfinished").right().wide(),
+        column("days if good").right(),
+        column("harm").right().rank(1),
     ]);
     for layer in &optimum.layers {
         for candidate in layer
@@ -223,7 +424,7 @@ fn optimum_text(optimum: &Optimum) -> String {
                 percent(candidate.p_missed),
                 String::new(),
                 number(candidate.hours_if_good / 24.0),
-                number(candidate.expected_harm),
+                amount(candidate.expected_harm),
             ]);
         }
         for run in &layer.finalists {
@@ -244,13 +445,18 @@ fn optimum_text(optimum: &Optimum) -> String {
     let whys: String = optimum
         .layers
         .iter()
-        .map(|layer| format!("{}: {}\n", layer.layer, layer.why))
+        .map(|layer| {
+            format!(
+                "{}\n",
+                fill(&format!("{}: {}", layer.layer, layer.why), terminal.width)
+            )
+        })
         .collect();
     format!(
-        "\nfastest schedules for {} with a harm of {} that must not be missed\n{}\n{whys}\n{}",
+        "\nfastest schedules for {} with a harm of {} that must not be missed\n\n{}\n{whys}\n{}",
         optimum.metric,
         number(optimum.mde),
-        table.trim_fmt(),
+        table.render(terminal),
         optimum.toml
     )
 }
@@ -265,9 +471,9 @@ fn steps(ladder: &[f64]) -> String {
 
 fn chance(chance: &Chance) -> String {
     if chance.mc_error > 0.0 {
-        format!("{} +- {}", percent(chance.p), number(chance.mc_error * 100.0))
+        format!("{} ± {}", percent(chance.p), number(chance.mc_error * 100.0))
     } else {
-        chance.bound()
+        percent(chance.p)
     }
 }
 
@@ -281,12 +487,12 @@ fn days(hours: &Quantity) -> String {
 fn mean(quantity: &Quantity) -> String {
     quantity
         .mean
-        .map_or_else(|| "-".into(), |mean| number(mean.round()))
+        .map_or_else(|| "-".into(), |mean| amount(mean.round()))
 }
 
 fn harm(plan: &PlanForecast) -> String {
     match &plan.cost {
-        Some(cost) => format!("cost {}", mean(cost)),
+        Some(cost) => mean(cost),
         None => {
             let worst = plan
                 .harm

@@ -1,26 +1,28 @@
 //! Tables and texts that several commands print: a study, its layers, checks of a gate, and rows of
 //! a cube.
 
-use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
 use std::path::Path;
 
 use crate::base::manifest::file;
+use crate::base::number::{count, percent};
 use crate::base::{json, time};
+use crate::cli::table::{Table, column, fill};
+use crate::cli::terminal::Terminal;
 use crate::gate::{GateCheck, GateOutcome};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
 use crate::ramp::Schedule;
 use crate::replay::Cube;
-use crate::report::{LayerLine, layer_lines, percent};
+use crate::report::{LayerLine, layer_lines};
 use crate::scenario::Scenario;
 use crate::study::{RampFindings, Study};
 
 /// The summary for people: one table, the reasons, the paths.
-pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
+pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Terminal) -> String {
     let mut text = String::new();
     match &study.ramp {
-        Some(ramp) => ramp_text(&mut text, scenario, ramp),
-        None => text.push_str(&layers_table(&study.layering)),
+        Some(ramp) => ramp_text(&mut text, scenario, ramp, terminal),
+        None => text.push_str(&layers_table(&study.layering, terminal)),
     }
     text.push_str("\nwritten:\n");
     let shown = [
@@ -42,7 +44,7 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path) -> String {
     text
 }
 
-fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings) {
+fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, terminal: &Terminal) {
     let plan = &scenario.plan;
     text.push_str(&format!(
         "{} against {}, as of {}\n\n",
@@ -51,7 +53,7 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings) {
         time::format(scenario.as_of)
     ));
     let lines = layer_lines(&ramp.analysis, &ramp.schedule);
-    text.push_str(&decisions_table(&lines));
+    text.push_str(&decisions_table(&lines).render(terminal));
     text.push('\n');
     let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
     for line in &lines {
@@ -60,7 +62,8 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings) {
         } else {
             String::new()
         };
-        text.push_str(&format!("{tenant}{}: {}\n", line.layer, line.reason));
+        let reason = format!("{tenant}{}: {}", line.layer, line.reason);
+        text.push_str(&format!("{}\n", fill(&reason, terminal.width)));
     }
     let decisive = ramp
         .gate
@@ -81,32 +84,32 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings) {
     } else {
         format!(" ({})", names.join(", "))
     };
-    text.push_str(&format!("\ngate: {}{open}\n", ramp.gate.outcome.name()));
+    let gate = format!("gate: {}{open}", ramp.gate.outcome.name());
+    text.push_str(&format!("\n{}\n", fill(&gate, terminal.width)));
 }
 
-fn decisions_table(lines: &[LayerLine]) -> String {
+fn decisions_table(lines: &[LayerLine]) -> Table {
     let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
-    let mut table = new_table();
-    let mut header = vec![
-        "layer",
-        "users",
-        "exposed",
-        "QoS baseline",
-        "QoS candidate",
-        "SRM",
-        "verdict",
-        "ratio",
-        "first blocking check",
+    let mut columns = vec![
+        column("layer"),
+        column("users").right().rank(5),
+        column("exposed").right().rank(3),
+        column("QoS baseline").right().rank(2),
+        column("QoS candidate").rank(1),
+        column("SRM").rank(6),
+        column("verdict"),
+        column("ratio"),
+        column("first blocking check").rank(7),
     ];
     if several {
-        header.insert(0, "tenant");
+        columns.insert(0, column("tenant"));
     }
-    table.set_header(header);
+    let mut table = Table::new(columns);
     for line in lines {
         let mut row = vec![
             line.layer.clone(),
-            line.n_users.to_string(),
-            line.n_exposed.to_string(),
+            count(line.n_users),
+            count(line.n_exposed),
             line.qos_baseline.clone(),
             line.qos_candidate.clone(),
             line.srm.clone(),
@@ -119,67 +122,72 @@ fn decisions_table(lines: &[LayerLine]) -> String {
         }
         table.add_row(row);
     }
-    let first_number = 1 + usize::from(several);
-    for idx in [first_number, first_number + 1] {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    format!("{}\n", table.trim_fmt())
+    table
 }
 
 /// Users per layer.
-pub(super) fn layers_table(summary: &LayerSummary) -> String {
-    let mut table = new_table();
-    table.set_header(vec!["tenant", "layer", "users", "share", "eligible", "note"]);
+pub(super) fn layers_table(summary: &LayerSummary, terminal: &Terminal) -> String {
+    let mut table = Table::new([
+        column("tenant").rank(1),
+        column("layer"),
+        column("users").right(),
+        column("share").right(),
+        column("eligible").right(),
+        column("note"),
+    ]);
     for layer in &summary.layers {
         let note = if layer.too_small { "too small to judge" } else { "" };
         table.add_row(vec![
             layer.tenant.clone(),
             layer.layer.clone(),
-            layer.n_users.to_string(),
+            count(layer.n_users),
             percent(layer.share),
-            layer.n_eligible.to_string(),
+            count(layer.n_eligible),
             note.to_owned(),
         ]);
     }
-    for idx in [2, 3, 4] {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
     let m = &summary.missing;
     let missing = format!(
-        "without recency {}, use count {}, value {}, acceptance {}; nothing known of {}",
-        m.last_use_time, m.use_count, m.user_value, m.accept_score, summary.n_unknown
+        "users without recency {}, use count {}, value {}, acceptance {}; without any of them {}",
+        count(m.last_use_time),
+        count(m.use_count),
+        count(m.user_value),
+        count(m.accept_score),
+        count(summary.n_unknown)
     );
+    let missing = fill(&missing, terminal.width);
     let mut text = format!(
         "{} users by {} at {}\n\n{}\n{missing}\n",
-        summary.n_users,
+        count(summary.n_users),
         summary.mode,
         summary.as_of,
-        table.trim_fmt()
+        table.render(terminal)
     );
     if summary.ids_are_unique.is_none() {
-        text.push_str("whether a user comes twice was not checked: `--audit always` does\n");
+        text.push_str("duplicate users were not searched for: `--audit always` does\n");
     }
     if let Some(moves) = &summary.moves {
-        text.push_str(&moves_table(moves, summary));
+        text.push_str(&moves_table(moves, summary, terminal));
     }
     text
 }
 
 /// Who moved since the previous night: a matrix a tenant, from the rows' layers to the columns'.
-fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
+fn moves_table(moves: &LayerMoves, summary: &LayerSummary, terminal: &Terminal) -> String {
     let how = match moves.join {
         Join::SameOrder => "both nights are in the same order",
         Join::Partitioned => "the nights are in different orders: joined by partitions",
     };
     let n_reused = summary.n_reused_row_groups;
-    let mut text = format!(
-        "\nsince last night: {} stayed, {} moved, {} new, {} gone ({how}; {n_reused} row groups reused)\n",
-        moves.n_stayed, moves.n_moved, moves.n_new, moves.n_gone
+    let since = format!(
+        "since last night: {} stayed, {} moved, {} new, {} gone ({how}; {} row groups reused)",
+        count(moves.n_stayed),
+        count(moves.n_moved),
+        count(moves.n_new),
+        count(moves.n_gone),
+        count(n_reused),
     );
+    let mut text = format!("\n{}\n", fill(&since, terminal.width));
     for psi in &moves.psi {
         let of_tenant: Vec<&Move> = moves.moves.iter().filter(|m| m.tenant == psi.tenant).collect();
         // In the order of the plan; layers that it no longer has, then nobody, at the end.
@@ -197,13 +205,9 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
             names
         };
         let (from, to) = (names(&|m| m.from.clone()), names(&|m| m.to.clone()));
-        let mut table = new_table();
         let shown = |name: &Option<String>, nobody: &str| name.clone().unwrap_or_else(|| nobody.to_owned());
-        table.set_header(
-            [psi.tenant.clone()]
-                .into_iter()
-                .chain(to.iter().map(|name| shown(name, "(gone)"))),
-        );
+        let to_columns = to.iter().map(|name| column(shown(name, "(gone)")).right());
+        let mut table = Table::new(std::iter::once(column(&psi.tenant)).chain(to_columns));
         for from in &from {
             let cell = |to: &Option<String>| {
                 of_tenant
@@ -214,19 +218,17 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary) -> String {
             table.add_row(
                 [shown(from, "(new)")]
                     .into_iter()
-                    .chain(to.iter().map(|to| cell(to).to_string())),
+                    .chain(to.iter().map(|to| count(cell(to)))),
             );
-        }
-        for idx in 1..=to.len() {
-            if let Some(column) = table.column_mut(idx) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
         }
         let index = psi.psi.map_or_else(
             || "not known: one of the nights has no users".to_owned(),
             |psi| format!("{psi:.4}"),
         );
-        text.push_str(&format!("\n{}\nPSI of the score: {index}\n", table.trim_fmt()));
+        text.push_str(&format!(
+            "\n{}\nPSI of the score: {index}\n",
+            table.render(terminal)
+        ));
     }
     text
 }
@@ -242,16 +244,15 @@ pub(super) fn shown(name: &str) -> String {
     text
 }
 
-pub(super) fn new_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
-    table
-}
-
 /// Checks of a gate, one a line.
 pub(super) fn checks_table(checks: &[GateCheck]) -> Table {
-    let mut table = new_table();
-    table.set_header(["gate", "check", "outcome", "found"]);
+    let mut table = Table::new([
+        column("gate").rank(1),
+        column("check"),
+        column("outcome"),
+        column("found").wraps(),
+    ])
+    .one_line();
     for check in checks {
         let place = if check.layer.is_empty() {
             check.check.clone()
@@ -311,15 +312,15 @@ pub(super) fn json(scenario: &Scenario, study: &Study, out: &Path) -> String {
 pub(super) fn row_counts_text(cube: &Cube) -> String {
     let rows = &cube.counts;
     let mut text = format!(
-        "{} rows to {} cells: baseline {}, candidate {}, ineligible {}, unknown release {}, unknown user {}, bad {}\n",
-        rows.n_rows,
-        cube.cells.keys.len(),
-        rows.n_baseline,
-        rows.n_candidate,
-        rows.n_ineligible,
-        rows.n_unknown_release,
-        rows.n_unknown_user,
-        rows.n_bad,
+        "{} rows to {} cells\n  baseline {}, candidate {}, ineligible {}\n  unknown release {}, unknown user {}, bad {}\n",
+        count(rows.n_rows),
+        count(cube.cells.keys.len() as u64),
+        count(rows.n_baseline),
+        count(rows.n_candidate),
+        count(rows.n_ineligible),
+        count(rows.n_unknown_release),
+        count(rows.n_unknown_user),
+        count(rows.n_bad),
     );
     let notes = [
         (rows.n_before_start, "before the plan's start"),
@@ -328,7 +329,7 @@ pub(super) fn row_counts_text(cube: &Cube) -> String {
         (rows.n_eval, "rows of evaluation runs"),
         (
             rows.n_layer_differs,
-            "colored with another layer than the layer table's",
+            "served with another layer than the layer table's",
         ),
         (
             rows.n_misassigned,
@@ -344,7 +345,7 @@ pub(super) fn row_counts_text(cube: &Cube) -> String {
         ),
     ];
     for (n, what) in notes.iter().filter(|(n, _)| *n > 0) {
-        text.push_str(&format!("{n} {what}\n"));
+        text.push_str(&format!("{} {what}\n", count(*n)));
     }
     text
 }

@@ -1,25 +1,136 @@
-//! Output to the terminal: results to stdout, errors and notes to stderr, and the exit code of
-//! success.
+//! Output to the terminal: results to stdout; errors, warnings, progress and logs to stderr.
 
+use clap::{Args, ValueEnum};
+use console::Term;
 use std::io;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use crate::base::error::{Error, Result, exit_code};
+use crate::base::progress::{LogFormat, Progress, now};
 
-/// Prints an error to stderr as `error: where: expected, found`, with its hint.
-pub fn print_error(error: &Error) {
-    // A closed stderr leaves no way to report.
-    let _ = writeln!(io::stderr(), "error: {error}");
+/// Columns of output that goes to no terminal, unless `COLUMNS` says otherwise.
+const DEFAULT_WIDTH: u16 = 80;
+
+/// Columns below which tables no longer shrink.
+const MIN_WIDTH: u16 = 40;
+
+/// Options of every command about what it prints.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// Show all columns of tables, however wide they are
+    #[arg(long, global = true)]
+    wide: bool,
+    /// Print only errors, warnings, and data asked for with --json or --list
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print a line a stage on stderr: time, rows, bytes, memory. Same as --log text
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Print a line a stage on stderr, and errors, in this form
+    #[arg(long, global = true, value_name = "FORMAT", value_enum)]
+    log: Option<LogArg>,
 }
 
-/// Prints a note beside the result, to stderr.
-pub(super) fn print_note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogArg {
+    /// Lines for people
+    Text,
+    /// One JSON object a line, for jobs
+    Json,
 }
 
-/// Prints to stdout. A reader that has gone away is no error.
-pub(super) fn print(text: &str) -> Result<()> {
+/// Where a command prints, and how.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    /// Columns that a table may take; `None` for any number.
+    pub(super) width: Option<u16>,
+    /// Whether stdout shows colors.
+    pub(super) has_colors: bool,
+    is_quiet: bool,
+    log: Option<LogFormat>,
+    progress: Progress,
+}
+
+impl Terminal {
+    /// Reads the options and the environment: `COLUMNS`, `NO_COLOR`, `TERM`.
+    pub(super) fn new(args: &OutputArgs) -> Self {
+        let log = match args.log {
+            Some(LogArg::Json) => Some(LogFormat::Json),
+            Some(LogArg::Text) => Some(LogFormat::Text),
+            None => args.verbose.then_some(LogFormat::Text),
+        };
+        let progress = match log {
+            Some(format) => Progress::logged(format),
+            None if args.quiet => Progress::silent(),
+            None => Progress::on_terminal(),
+        };
+        Self {
+            width: (!args.wide).then(width),
+            has_colors: has_colors(),
+            is_quiet: args.quiet,
+            log,
+            progress,
+        }
+    }
+
+    /// A terminal of a width, for tests.
+    #[cfg(test)]
+    pub(super) fn of_width(width: Option<u16>) -> Self {
+        Self {
+            width,
+            has_colors: false,
+            is_quiet: false,
+            log: None,
+            progress: Progress::silent(),
+        }
+    }
+
+    /// The progress of the command's work.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Prints a text for people to stdout; nothing under `--quiet`.
+    ///
+    /// # Errors
+    /// A stdout that cannot be written.
+    pub(super) fn print(&self, text: &str) -> Result<()> {
+        if self.is_quiet { Ok(()) } else { print_data(text) }
+    }
+
+    /// Prints a warning to stderr.
+    pub(super) fn warn(&self, text: &str) {
+        self.event("warning", text);
+    }
+
+    /// Prints an error to stderr as `error: where: expected, found`, with its hint.
+    pub(super) fn print_error(&self, error: &Error) {
+        self.print_error_text(&error.to_string());
+    }
+
+    /// Prints the text of an error to stderr.
+    pub(super) fn print_error_text(&self, text: &str) {
+        self.event("error", text);
+    }
+
+    fn event(&self, event: &str, text: &str) {
+        let line = if self.log == Some(LogFormat::Json) {
+            serde_json::json!({"time": now(), "event": event, "message": text}).to_string()
+        } else {
+            format!("{event}: {text}")
+        };
+        // A closed stderr leaves no way to report.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// Prints data to stdout: JSON, CSV, TOML. A reader that has closed its end is no error.
+///
+/// # Errors
+/// A stdout that cannot be written for another reason.
+pub(super) fn print_data(text: &str) -> Result<()> {
     match io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush())
@@ -31,5 +142,31 @@ pub(super) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// The exit code of a command that did what it was asked.
+/// The columns of the terminal: those of `COLUMNS`, else of the terminal, else 80.
+fn width() -> u16 {
+    let from_env = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.trim().parse::<u16>().ok())
+        .filter(|columns| *columns > 0);
+    let from_terminal = || {
+        let stdout = Term::stdout();
+        stdout
+            .is_term()
+            .then(|| stdout.size_checked().map(|(_, columns)| columns))
+            .flatten()
+    };
+    from_env
+        .or_else(from_terminal)
+        .unwrap_or(DEFAULT_WIDTH)
+        .max(MIN_WIDTH)
+}
+
+/// Whether stdout is a terminal that shows colors, and `NO_COLOR` is not set.
+fn has_colors() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// The exit code of a command that did its work.
 pub(super) const DONE: u8 = exit_code::DONE;

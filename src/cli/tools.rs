@@ -6,16 +6,14 @@ use std::path::PathBuf;
 
 use crate::base::error::{Result, exit_code};
 use crate::base::json;
-use crate::cli::summary;
-use crate::cli::terminal::{DONE, print};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::release::tools;
 use crate::release::tools::{BundleDiff, Concern, Level, Replayed, ToolBundle};
 
 /// Compare bundles of tool schemas: whom does a change break?
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A bundle is JSON or YAML: {bundle, version, tools}, MCP's tools/list, OpenAI functions, one tool, or a folder of tools.\n\nExamples:\n  sluice tools diff tools_bundle@2.3.0.json tools_bundle@2.4.0.json\n  sluice tools diff old/ new/ --calls last-week.ndjson --json"
-)]
+#[command(after_help = include_str!("help/tools.txt"))]
 pub(super) struct ToolsArgs {
     #[command(subcommand)]
     command: ToolsCommand,
@@ -44,7 +42,8 @@ struct DiffArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
+pub(super) fn run(args: &ToolsArgs, terminal: &Terminal) -> Result<u8> {
+    let _stage = terminal.progress().stage("tools");
     let ToolsCommand::Diff(args) = &args.command;
     let (before, after) = (ToolBundle::read(&args.before)?, ToolBundle::read(&args.after)?);
     let diff = tools::diff_bundles(&before, &after, false);
@@ -54,9 +53,9 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
         .map(|path| tools::replay_arguments(path, Some(&before), &after))
         .transpose()?;
     if args.json {
-        print(&json::to_json(&json!({"diff": diff, "calls": calls})))?;
+        print_data(&json::to_json(&json!({"diff": diff, "calls": calls})))?;
     } else {
-        print(&text(&diff, calls.as_deref()))?;
+        terminal.print(&text(&diff, calls.as_deref(), terminal))?;
     }
     let unversioned = diff.changes_at(Concern::Version, Level::Error).next().is_some();
     let loosened = diff.changes_at(Concern::Safety, Level::Error).next().is_some();
@@ -71,9 +70,14 @@ pub(super) fn run(args: &ToolsArgs) -> Result<u8> {
     })
 }
 
-fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
-    let mut table = summary::new_table();
-    table.set_header(["tool", "level", "rule", "where", "found"]);
+fn text(diff: &BundleDiff, calls: Option<&[Replayed]>, terminal: &Terminal) -> String {
+    let mut table = Table::new([
+        column("tool"),
+        column("level"),
+        column("rule").rank(1),
+        column("where").rank(2),
+        column("found").wraps(),
+    ]);
     for change in &diff.changes {
         let place = match change.side {
             Some(side) => format!(
@@ -92,7 +96,7 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
         } else {
             &change.tool
         };
-        table.add_row([tool, change.level.name(), change.rule, &place, &change.detail]);
+        table.add_row([tool, change.level.name(), change.rule, &place, &change.detail].map(str::to_owned));
     }
     let versions = diff
         .versions
@@ -108,7 +112,7 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>) -> String {
         n(Level::Warning)
     );
     if !diff.changes.is_empty() {
-        text = format!("{}\n\n{text}", table.trim_fmt());
+        text = format!("{}\n{text}", table.render(terminal));
     }
     for tool in calls.unwrap_or_default() {
         let examples = tool

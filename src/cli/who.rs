@@ -2,16 +2,16 @@
 
 use arrow_array::RecordBatch;
 use clap::Args;
-use comfy_table::CellAlignment;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::number::count;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
-use crate::cli::summary;
-use crate::cli::terminal::{DONE, print, print_note};
+use crate::cli::table::{Table, column};
+use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
@@ -22,13 +22,11 @@ use crate::study::who::{WhoQuestion, WhoRow};
 /// Count or list exactly which users get the candidate at a step of a plan, and who switches
 /// between two steps
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A step is `initial`, an instant (with what changes then), a ratio for all layers (0.1), ratios by layer (early=0.5,regular=0.01; the others as in force), or a schedule.json or state.json. Without --at it is what the plan's operations say now.\n\nExamples:\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at early=0.5 --out users.csv\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --from 2026-05-26 --at out/ecommerce/schedule.json --list\n  sluice who --plan scenarios/ecommerce.toml --layers out/ecommerce/layers.parquet --at 0.1 --profile growthbook/2 --against growthbook/2-utf8"
-)]
+#[command(after_help = include_str!("help/who.txt"))]
 pub(super) struct WhoArgs {
-    /// Scenario with the plan
-    #[arg(long, value_name = "SCENARIO")]
-    plan: PathBuf,
+    /// The scenario, with the plan
+    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    scenario: PathBuf,
     /// Layer table, from `sluice layer`
     #[arg(long, value_name = "FILE")]
     layers: PathBuf,
@@ -60,9 +58,9 @@ pub(super) struct WhoArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &WhoArgs) -> Result<u8> {
+pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
     let scenario = Scenario::load(
-        &args.plan,
+        &args.scenario,
         &Overrides {
             as_of: args.as_of,
             ..Overrides::default()
@@ -83,7 +81,7 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
         .flatten()
         .flat_map(Profile::warnings)
     {
-        print_note(&format!("warning: {warning}"));
+        terminal.warn(&warning);
     }
     let layers = fetch::local_file(&args.layers)?;
     let step = |text: &Option<String>| {
@@ -99,29 +97,31 @@ pub(super) fn run(args: &WhoArgs) -> Result<u8> {
         against,
     };
     refuse_roundings(&question)?;
-    let progress = Progress::on_terminal();
+    let stage = terminal.progress().stage("who");
+    let progress = terminal.progress();
     if args.list {
-        print(&header())?;
+        print_data(&header())?;
         who::who(
             &question,
             &layers,
             &progress,
-            Some(&mut |batch| print(&csv(batch)?)),
+            Some(&mut |batch| print_data(&csv(batch)?)),
         )?;
         return Ok(DONE);
     }
     let rows = match &args.out {
         None => who::who(&question, &layers, &progress, None)?,
         Some(path) => {
-            files::keep_apart(&[layers.clone(), args.plan.clone()], &[path])?;
+            files::keep_apart(&[layers.clone(), args.scenario.clone()], &[path])?;
             write(&question, &layers, path, &progress)?
         }
     };
-    print(&if args.json {
-        json::to_json(&rows)
+    stage.set_rows(rows.iter().map(|row| row.n_users).sum());
+    if args.json {
+        print_data(&json::to_json(&rows))?;
     } else {
-        table(&rows)
-    })?;
+        terminal.print(&table(&rows, terminal))?;
+    }
     Ok(DONE)
 }
 
@@ -205,39 +205,39 @@ fn csv(batch: &RecordBatch) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn table(rows: &[WhoRow]) -> String {
-    let mut table = summary::new_table();
+fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
     let switches = rows.iter().any(|row| row.n_to_candidate.is_some());
-    let mut header = vec!["tenant", "layer", "ratio", "users", "eligible", "candidate"];
-    header.extend(if switches {
-        ["to candidate", "to baseline"].as_slice()
-    } else {
-        &[]
-    });
-    header.extend(
-        rows.iter()
-            .any(|row| row.n_disagree.is_some())
-            .then_some("placed otherwise"),
-    );
-    table.set_header(header);
+    let disagrees = rows.iter().any(|row| row.n_disagree.is_some());
+    let mut columns = vec![
+        column("tenant").rank(1),
+        column("layer"),
+        column("ratio").right(),
+        column("users").right(),
+        column("eligible").right().rank(2),
+        column("candidate").right(),
+    ];
+    if switches {
+        columns.extend([column("to candidate").right(), column("to baseline").right()]);
+    }
+    columns.extend(disagrees.then(|| column("other release").right()));
+    let mut table = Table::new(columns);
     for row in rows {
         let mut line = vec![row.tenant.clone(), row.layer.clone(), row.ratio.to_string()];
-        line.extend([row.n_users, row.n_eligible, row.n_candidate].map(|n| n.to_string()));
+        line.extend([row.n_users, row.n_eligible, row.n_candidate].map(count));
         line.extend(
             [row.n_to_candidate, row.n_to_baseline, row.n_disagree]
                 .into_iter()
                 .flatten()
-                .map(|n| n.to_string()),
+                .map(count),
         );
         table.add_row(line);
     }
-    for idx in 2..9 {
-        if let Some(column) = table.column_mut(idx) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
     let n: u64 = rows.iter().map(|row| row.n_candidate).sum();
-    format!("{}\n\n{n} users get the candidate\n", table.trim_fmt())
+    format!(
+        "{}\n{} users get the candidate\n",
+        table.render(terminal),
+        count(n)
+    )
 }
 
 /// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what

@@ -2,14 +2,14 @@
 //! and fit to print.
 
 use crate::base::error::Result;
-use crate::base::number::number;
+use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
 use crate::ramp::{CheckOutcome, LayerSchedule, Verdict};
 use crate::report::charts;
 use crate::report::escape::{attributes, escape};
 use crate::report::markdown::quality_rows;
-use crate::report::model::{Model, RampModel, layer_lines, p_value, percent};
+use crate::report::model::{Model, RampModel, layer_lines};
 use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::words::{Lang, fill};
 use crate::stats::Known;

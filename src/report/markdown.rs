@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::base::number::number;
+use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
-use crate::report::model::{Model, RampModel, layer_lines, p_value, percent};
+use crate::report::model::{Model, RampModel, layer_lines};
 use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;

@@ -18,5 +18,5 @@ pub use forecast::forecast_html;
 pub use gate::{gate_html, gate_markdown};
 pub use html::html;
 pub use markdown::markdown;
-pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, p_value, percent};
+pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines};
 pub use words::Lang;

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
-use crate::base::number::number;
+use crate::base::number::p_value;
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
@@ -155,7 +155,7 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         qos_candidate: unknown(qos_candidate),
         srm: stage
             .and_then(|stage| stage.srm)
-            .map_or_else(|| "-".into(), |srm| format!("p={}", p_value(srm.p_value))),
+            .map_or_else(|| "-".into(), |srm| p_is(srm.p_value)),
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
@@ -163,12 +163,12 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
     }
 }
 
-/// A p-value: those below what a double can hold are not 0.
-pub fn p_value(p: f64) -> String {
-    if p < 1e-300 { "<1e-300".into() } else { number(p) }
-}
-
-/// A share in percent.
-pub fn percent(share: f64) -> String {
-    format!("{}%", number(share * 100.0))
+/// A p-value behind its name: `p=0.6569`, or `p<0.0001`.
+fn p_is(p: f64) -> String {
+    let text = p_value(p);
+    if text.starts_with('<') {
+        format!("p{text}")
+    } else {
+        format!("p={text}")
+    }
 }

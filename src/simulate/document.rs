@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::base::number::number;
+use crate::base::number::percent;
 use crate::scenario::Boundary;
 use crate::stats::dist::norm_isf;
 use crate::stats::{Interval, proportion};
@@ -171,7 +171,8 @@ pub struct Exceedance {
 }
 
 impl Chance {
-    pub(super) fn from_counts(n: usize, of: usize) -> Self {
+    /// The share of `n` runs among `of`.
+    pub fn from_counts(n: usize, of: usize) -> Self {
         let p = n as f64 / of.max(1) as f64;
         let ci = proportion::wilson(p, of.max(1) as f64, norm_isf(0.025));
         Self {
@@ -186,7 +187,6 @@ impl Chance {
 impl Chance {
     /// What is known of a share that no run has, or every run: the end of its interval.
     pub fn bound(&self) -> String {
-        let percent = |share: f64| format!("{}%", number(share * 100.0));
         if self.p > 0.5 {
             format!("100% (above {})", percent(self.ci.ci_lower))
         } else {

@@ -67,13 +67,18 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
         let layers = dir.join(file::LAYERS);
         let inputs = replay_inputs(scenario, data.as_ref(), &layers)?;
         let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
+        let stage = progress.stage("analyze");
         let analysis = analyze(
             scenario,
             &cube,
             &AnalysisOptions::default(),
             &dir.join(file::ANALYSIS),
         )?;
+        drop(stage);
+        let stage = progress.stage("schedule");
         let schedule = schedule(scenario, &analysis, None, dir)?;
+        drop(stage);
+        let _stage = progress.stage("gate");
         let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
         Some(RampFindings {
             analysis,
@@ -81,10 +86,11 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
             gate,
         })
     };
+    let stage = progress.stage("report");
     report(dir, lang)?;
     let files = write_manifest(scenario, dir)?;
-
     staged.commit()?;
+    drop(stage);
     Ok(Study {
         layering,
         ramp,
@@ -128,14 +134,17 @@ fn ensure_data(
     dir: &Path,
     progress: &Progress,
 ) -> Result<Option<GeneratedData>> {
-    if scenario.input.generate.is_none() {
+    let Some(generate) = &scenario.input.generate else {
         return Ok(None);
-    }
+    };
     let folder = dir.join(file::DATA);
     if generate::reuse(scenario, &out.join(file::DATA), &folder)? {
         return Ok(Some(GeneratedData::at(&folder)));
     }
-    generate::generate(scenario, &folder, progress).map(Some)
+    let stage = progress.stage("generate");
+    let data = generate::generate(scenario, &folder, progress)?;
+    stage.set_rows(generate.n_turns);
+    Ok(Some(data))
 }
 
 /// The layer stage: users to `layers.parquet` and `layers.summary.json` beside it. Layers are
@@ -220,6 +229,7 @@ pub fn layer_at(
     path: &Path,
     progress: &Progress,
 ) -> Result<LayerSummary> {
+    let stage = progress.stage("layer");
     let summary_path = path.with_extension("summary.json");
     let features_path = path.with_file_name(file::FEATURES);
     let mut read: Vec<PathBuf> = options.previous.iter().cloned().collect();
@@ -238,6 +248,7 @@ pub fn layer_at(
     let Some(previous) = &options.previous else {
         let summary = layer_table(scenario, users, options, path, progress)?;
         json::write_json(&summary_path, &summary)?;
+        stage.set_rows(summary.n_users);
         return Ok(summary);
     };
 
@@ -266,6 +277,7 @@ pub fn layer_at(
     }
     summary.moves = Some(moves);
     json::write_json(&summary_path, &summary)?;
+    stage.set_rows(summary.n_users);
     Ok(summary)
 }
 
@@ -441,7 +453,10 @@ pub fn replay(
         breakdowns: &scenario.breakdowns,
         refuse_unknown_release: scenario.input.on_unknown_release == OnUnknownRelease::Error,
     };
-    replay::replay(&ctx, inputs, folder, progress)
+    let stage = progress.stage("replay");
+    let cube = replay::replay(&ctx, inputs, folder, progress)?;
+    stage.set_rows(cube.counts.n_rows);
+    Ok(cube)
 }
 
 fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Source> {

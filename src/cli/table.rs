@@ -1,0 +1,311 @@
+//! Tables that fit the terminal: columns have a rank, and those of the highest rank are left out
+//! first.
+
+use comfy_table::{
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, Width, presets,
+};
+
+use crate::cli::terminal::Terminal;
+
+/// The fewest columns of the terminal that a wrapped text gets.
+const MIN_TEXT: u16 = 24;
+
+/// Spaces between two columns.
+const GAP: u16 = 2;
+
+/// A column of a table.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    title: String,
+    rank: u8,
+    is_right: bool,
+    wraps: bool,
+}
+
+/// A column that is always shown.
+pub(super) fn column(title: impl Into<String>) -> Column {
+    Column {
+        title: title.into(),
+        rank: 0,
+        is_right: false,
+        wraps: false,
+    }
+}
+
+impl Column {
+    /// Numbers: at the right edge.
+    pub(super) fn right(mut self) -> Self {
+        self.is_right = true;
+        self
+    }
+
+    /// A column that is left out when the table is too wide; the highest rank goes first.
+    pub(super) fn rank(mut self, rank: u8) -> Self {
+        self.rank = rank;
+        self
+    }
+
+    /// A column that only `--wide` shows.
+    pub(super) fn wide(self) -> Self {
+        self.rank(u8::MAX)
+    }
+
+    /// Long texts, which take the width that the other columns leave.
+    pub(super) fn wraps(mut self) -> Self {
+        self.wraps = true;
+        self
+    }
+}
+
+/// A table for people.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+    is_one_line: bool,
+}
+
+impl Table {
+    /// A table without rows.
+    pub(super) fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+        Self {
+            columns: columns.into_iter().collect(),
+            rows: Vec::new(),
+            is_one_line: false,
+        }
+    }
+
+    /// Cuts long texts at the width of the table instead of wrapping them.
+    pub(super) fn one_line(mut self) -> Self {
+        self.is_one_line = true;
+        self
+    }
+
+    /// Adds a row: one text a column.
+    pub(super) fn add_row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        let mut row: Vec<String> = cells.into_iter().map(|cell| plain(&cell.into())).collect();
+        row.resize(self.columns.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// The lines of the table, each with its end. The last line names the columns that are left
+    /// out.
+    pub(super) fn render(&self, terminal: &Terminal) -> String {
+        let widths: Vec<u16> = (0..self.columns.len())
+            .map(|idx| self.content_width(idx))
+            .collect();
+        let shown = self.shown(&widths, terminal.width);
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
+        table.set_header(shown.iter().map(|idx| self.columns[*idx].title.as_str()));
+        for row in &self.rows {
+            let mut row = comfy_table::Row::from(
+                shown
+                    .iter()
+                    .map(|idx| cell(&row[*idx], terminal.has_colors))
+                    .collect::<Vec<_>>(),
+            );
+            if self.is_one_line {
+                row.max_height(1);
+            }
+            table.add_row(row);
+        }
+        table.set_truncation_indicator("…");
+        if terminal.has_colors {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        for (at, idx) in shown.iter().enumerate() {
+            let Some(column) = table.column_mut(at) else {
+                continue;
+            };
+            // The separator adds a second space between columns.
+            column.set_padding((0, 1));
+            if self.columns[*idx].is_right {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        if let Some(width) = terminal.width.filter(|width| total(&shown, &widths) > *width) {
+            self.wrap(&mut table, &shown, &widths, width);
+        }
+        let mut text: String = table
+            .lines()
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect();
+        let left_out: Vec<String> = (0..self.columns.len())
+            .filter(|idx| !shown.contains(idx))
+            .map(|idx| self.columns[idx].title.replace('\n', " "))
+            .collect();
+        if !left_out.is_empty() {
+            let note = format!("--wide shows also: {}", left_out.join(", "));
+            text.push_str(&format!("\n{}\n", fill(&note, terminal.width)));
+        }
+        text
+    }
+
+    /// The widest text of a column.
+    fn content_width(&self, idx: usize) -> u16 {
+        let cells = self.rows.iter().map(|row| row[idx].as_str());
+        let widest = cells
+            .chain(self.columns[idx].title.lines())
+            .map(console::measure_text_width)
+            .max();
+        u16::try_from(widest.unwrap_or(0)).unwrap_or(u16::MAX).max(1)
+    }
+
+    /// The columns that fit.
+    fn shown(&self, widths: &[u16], width: Option<u16>) -> Vec<usize> {
+        let Some(width) = width else {
+            return (0..self.columns.len()).collect();
+        };
+        let mut shown: Vec<usize> = (0..self.columns.len())
+            .filter(|idx| self.columns[*idx].rank < u8::MAX)
+            .collect();
+        let least: Vec<u16> = widths
+            .iter()
+            .zip(&self.columns)
+            .map(|(content, column)| {
+                if column.wraps {
+                    (*content).min(MIN_TEXT)
+                } else {
+                    *content
+                }
+            })
+            .collect();
+        while total(&shown, &least) > width {
+            let last = shown
+                .iter()
+                .enumerate()
+                .max_by_key(|(at, idx)| (self.columns[**idx].rank, *at))
+                .filter(|(_, idx)| self.columns[**idx].rank > 0);
+            let Some((at, _)) = last else { break };
+            shown.remove(at);
+        }
+        shown
+    }
+
+    /// Wraps the long texts or, where there are none, whatever is too wide.
+    fn wrap(&self, table: &mut comfy_table::Table, shown: &[usize], widths: &[u16], width: u16) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        // Two spaces behind the last column are cut off again.
+        table.set_width(width + GAP);
+        let wraps = shown.iter().any(|idx| self.columns[*idx].wraps);
+        for (at, idx) in shown.iter().enumerate() {
+            if wraps
+                && !self.columns[*idx].wraps
+                && let Some(column) = table.column_mut(at)
+            {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(widths[*idx] + 1)));
+            }
+        }
+    }
+}
+
+/// The width of a table with a gap between columns.
+fn total(shown: &[usize], widths: &[u16]) -> u16 {
+    let sum = shown.iter().fold(0, |sum: u16, idx| {
+        sum.saturating_add(widths[*idx]).saturating_add(GAP)
+    });
+    sum.saturating_sub(GAP)
+}
+
+/// A cell, with the color of its verdict.
+fn cell(text: &str, has_colors: bool) -> Cell {
+    let cell = Cell::new(text);
+    match color_of(text).filter(|_| has_colors) {
+        Some(color) => cell.fg(color),
+        None => cell,
+    }
+}
+
+/// The color of a word that judges; `None` for any other text.
+fn color_of(text: &str) -> Option<Color> {
+    match text {
+        "promote" | "pass" | "passed" | "keeps" | "applied" => Some(Color::Green),
+        "hold" | "warn" | "inconclusive" | "weak" => Some(Color::Yellow),
+        "rollback" | "fail" | "failed" | "breaks" | "missing" | "error" => Some(Color::Red),
+        _ => None,
+    }
+}
+
+/// A text for a terminal: without the characters that would command it.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// A text broken into lines of at most the terminal's width, between words.
+pub(super) fn fill(text: &str, width: Option<u16>) -> String {
+    let Some(width) = width.map(usize::from) else {
+        return text.to_owned();
+    };
+    let indent: String = text.chars().take_while(|c| *c == ' ').collect();
+    let (mut filled, mut line) = (String::new(), indent.clone());
+    for word in text.split_whitespace() {
+        let is_first = line.trim().is_empty();
+        if !is_first && console::measure_text_width(&line) + 1 + console::measure_text_width(word) > width {
+            filled.push_str(&line);
+            filled.push('\n');
+            line = format!("{indent}  {word}");
+        } else {
+            line.push_str(if is_first { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    filled + &line
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::table::{Table, column, fill};
+    use crate::cli::terminal::Terminal;
+
+    fn table() -> Table {
+        let mut table = Table::new([
+            column("plan"),
+            column("cost").right(),
+            column("world").rank(1),
+            column("runs").right().wide(),
+            column("why").wraps(),
+        ]);
+        table.add_row([
+            "as planned",
+            "6,512",
+            "day-4 fault",
+            "500",
+            "the plan goes back within an hour of the fault, in every run of this world",
+        ]);
+        table
+    }
+
+    #[test]
+    fn columns_are_left_out_by_rank_and_texts_wrap() {
+        let lines = |width: Option<u16>| table().render(&Terminal::of_width(width));
+        let widest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        for width in [40, 60, 80, 100] {
+            assert!(
+                widest(&lines(Some(width))) <= width.into(),
+                "{width}\n{}",
+                lines(Some(width))
+            );
+        }
+        assert!(lines(Some(80)).contains("world") && !lines(Some(50)).contains("day-4"));
+        assert!(lines(Some(80)).contains("--wide shows also: runs"));
+        assert!(lines(None).contains("500") && lines(None).lines().count() == 3);
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let mut table = Table::new([column("name")]);
+        table.add_row(["\u{1b}[2Jgone"]);
+        assert!(!table.render(&Terminal::of_width(None)).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(fill("a bb ccc", Some(4)), "a bb\n  ccc");
+        assert_eq!(fill("a bb ccc", None), "a bb ccc");
+    }
+}
