@@ -1,4 +1,4 @@
-//! Where to publish: an address from the command line, and how it is shown without its credentials.
+//! Addresses of targets: parsing, settings, and display without credentials.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, HOUR, Micros, SECOND};
 use crate::base::url::percent_decoded;
 
-/// An address that was told apart: what kind of target, where, and with which settings.
+/// A parsed address of a target: its kind, location and settings.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
-    /// `redis`, `postgres`, `s3`, `flagd` ...
+    /// The kind of the target, such as `redis`, `postgres`, `s3` or `flagd`.
     pub kind: String,
-    /// What stands between the kind and the settings, credentials included: never shown.
+    /// The text between the kind and the settings. It may hold credentials and is never shown.
     pub(super) rest: String,
-    /// `?name=value&...`.
+    /// The settings `?name=value&...` by name, percent-decoded.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Debug for Address {
 }
 
 impl fmt::Display for Address {
-    /// The address without user, password and settings.
+    /// Writes the address without user, password and settings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_url() {
             write!(f, "{}://{}", self.kind, without_credentials(&self.rest))
@@ -44,10 +44,12 @@ fn without_credentials(rest: &str) -> &str {
 }
 
 impl Address {
-    /// Tells an address apart. A path without a kind is a folder.
+    /// Parses an address. A path without a kind is a folder.
     ///
     /// # Errors
-    /// A kind that nobody knows. The address itself is never in the error: it may hold a password.
+    /// An unknown kind, a URL without `//` or with an `@` after the host, an empty location, or a
+    /// setting that is malformed or given twice. Errors never quote the address: it may hold a
+    /// password.
     pub fn parse(text: &str, kinds: &[&str]) -> Result<Self> {
         let (kind, rest) = match text.split_once(':') {
             Some((kind, rest)) if kinds.contains(&kind) => (kind, rest),
@@ -83,7 +85,8 @@ impl Address {
         };
         let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
         if is_url && rest[authority.len()..].contains('@') {
-            // A password with a slash, or a setting? Whatever is guessed may be shown, or lost.
+            // The `@` may belong to a password or to a setting. A wrong guess would show the
+            // password.
             return Err(Error::usage(format!(
                 "expected an address of {kind} with one @ at most, ahead of the host, found another behind it"
             ))
@@ -124,10 +127,10 @@ impl Address {
         URLS.contains(&self.kind.as_str())
     }
 
-    /// Refuses settings that a kind does not have.
+    /// Refuses settings that are not in `known`.
     ///
     /// # Errors
-    /// Names the setting.
+    /// A setting that is not in `known`, by name.
     pub fn allow(&self, known: &[&str]) -> Result<()> {
         match self.settings.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
@@ -144,20 +147,20 @@ impl Address {
         }
     }
 
-    /// A setting.
+    /// The value of a setting; `None` if it is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
     }
 
-    /// A setting, or what stands for it.
+    /// The value of a setting, or `default` if it is absent.
     pub fn get_or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.get(name).unwrap_or(default)
     }
 
-    /// A length of time, such as `24h`; microseconds.
+    /// The value of a duration setting such as `24h`, in microseconds; `None` if it is absent.
     ///
     /// # Errors
-    /// Other text.
+    /// A value that [`parse_duration`] refuses.
     pub fn duration(&self, name: &str) -> Result<Option<Micros>> {
         let Some(text) = self.get(name) else {
             return Ok(None);
@@ -167,10 +170,10 @@ impl Address {
             .map_err(|expected| Error::usage(format!("{self}: {expected} in `{name}`, found `{text}`")))
     }
 
-    /// A yes or no.
+    /// The value of a boolean setting; false if it is absent.
     ///
     /// # Errors
-    /// Other text.
+    /// A value other than `true`, `1`, `false` or `0`.
     pub fn flag(&self, name: &str) -> Result<bool> {
         match self.get(name) {
             None | Some("false" | "0") => Ok(false),
@@ -182,10 +185,10 @@ impl Address {
     }
 }
 
-/// Microseconds from `30s`, `15m`, `24h`, `7d`.
+/// Parses a duration such as `30s`, `15m`, `24h` or `7d` to microseconds.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form, for text that is not a whole number in 1..=100,000,000 with a unit.
 pub fn parse_duration(text: &str) -> Result<Micros, String> {
     let expected = || "expected a length of time such as 30s, 15m, 24h or 7d".to_owned();
     let unit = match text.chars().last() {

@@ -1,8 +1,7 @@
-//! Targets that are one file: a configuration or a change request of another system, written in one
-//! step.
+//! Targets that are one file: a configuration or a change request of another system.
 //!
-//! Beside it lies the publication that it realises, `NAME.sluice.json`, so that the next run knows
-//! what is in force.
+//! The publication is written beside the file as `NAME.sluice.json`, so the next run can read the
+//! version in force.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use crate::publish::exporters::format::ExportFormat;
 use crate::publish::publication::Publication;
 use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers, refuse_change};
 
-/// A file to write.
+/// A target that is one file of an export format.
 pub(super) struct DocumentTarget {
     format: &'static ExportFormat,
     address: Address,
@@ -24,7 +23,7 @@ pub(super) struct DocumentTarget {
 impl DocumentTarget {
     pub(super) fn open(format: &'static ExportFormat, address: Address) -> Result<Self> {
         address.allow(format.settings)?;
-        // A link stays a link: what it points to is replaced.
+        // A symbolic link is kept: the file that it points to is replaced.
         let path = std::path::absolute(&address.rest).unwrap_or_else(|_| PathBuf::from(&address.rest));
         let path = std::fs::canonicalize(&path).unwrap_or(path);
         Ok(Self {
@@ -44,7 +43,8 @@ impl DocumentTarget {
         name.into()
     }
 
-    /// The publication beside the file. A rollback does not fail because it cannot be read.
+    /// Reads the publication beside the file. In a rollback, an unreadable publication counts as
+    /// missing.
     fn current(&self, is_rollback: bool) -> Result<Option<Publication>> {
         let path = self.publication_path();
         let found = read(&path).and_then(|text| {
@@ -127,8 +127,9 @@ impl Target for DocumentTarget {
     }
 }
 
-/// A file's text; `None` if it is not there. What is no plain file (a folder, a device) is not
-/// read, and not replaced.
+/// Reads the text of a file; `None` if it does not exist.
+///
+/// Folders and devices are errors, so they are never replaced.
 fn read(path: &Path) -> Result<Option<String>> {
     let wrong = |found: &dyn std::fmt::Display| {
         Error::target(
@@ -146,8 +147,7 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Lines that differ: those that only one side has, in order, between the first and the last
-/// difference.
+/// The lines that differ, compared by position after the common first and last lines are removed.
 fn line_changes(before: &str, after: &str) -> Vec<PlannedChange> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same_start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();

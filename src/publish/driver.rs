@@ -1,4 +1,4 @@
-//! Plans what changes in every target, then applies it.
+//! Plans the changes of every target, then applies them.
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
@@ -9,8 +9,8 @@ use crate::publish::publication::{Publication, PublicationSource};
 use crate::publish::report::{PublishReport, TargetOutcome, TargetReport};
 use crate::publish::target::{Desired, PlannedChange, Target};
 
-/// Publishes to every target. A target that fails does not keep the others from going on: each is
-/// consistent by itself, and the next run finishes what is missing.
+/// Publishes to every target and reports each outcome. A failed target does not stop the others:
+/// each target is consistent by itself, and the next run finishes the missing ones.
 pub fn publish(
     source: &PublicationSource,
     targets: &mut [Box<dyn Target>],
@@ -22,7 +22,7 @@ pub fn publish(
     } else {
         source.publication.clone()
     };
-    // A rollback does not wait for users: everybody is where they were, and gets the baseline.
+    // A rollback writes no users: their layers stay, and all ratios become 0.
     let layers = if options.rollback {
         None
     } else {
@@ -40,7 +40,7 @@ pub fn publish(
         .map(|target| plan(target.as_mut(), &desired, progress))
         .collect();
     if !options.dry_run {
-        // First in, last out.
+        // A rollback runs in the reverse order of publishing.
         let order: Vec<usize> = if options.rollback {
             (0..targets.len()).rev().collect()
         } else {
@@ -77,11 +77,11 @@ pub fn publish(
     }
 }
 
-/// What is going to happen at a target.
+/// The content of a target before and after this run.
 pub(super) struct PlannedTarget {
-    /// What it holds.
+    /// The publication that the target holds; `None` if it holds none.
     current: Option<Publication>,
-    /// What it will hold.
+    /// The publication that the target will hold.
     publication: Publication,
 }
 
@@ -107,7 +107,8 @@ pub(super) fn plan(
         if let Some(current) = &inspection.current {
             refuse_reopening(current, desired, &report.target)?;
         }
-        // What was taken back there is a part of what will be held.
+        // The target's own rollbacks become part of its new content, so the changes are planned
+        // again.
         let inspection = if publication == *desired.publication {
             inspection
         } else {
@@ -164,7 +165,8 @@ pub(super) fn fail(report: &mut TargetReport, error: &Error) {
     report.error = Some(error.to_string());
 }
 
-/// A nightly job must not undo what somebody did by hand in the night.
+/// Refuses to open a candidate that was rolled back by hand, unless the options allow it. A nightly
+/// job must not undo a rollback by hand.
 pub(super) fn refuse_reopening(current: &Publication, desired: &Desired<'_>, address: &str) -> Result<()> {
     let publication = desired.publication;
     let Some(at) = current.taken_back.get(&publication.candidate) else {
@@ -184,13 +186,13 @@ pub(super) fn refuse_reopening(current: &Publication, desired: &Desired<'_>, add
     .hint("publish a new release, or this one again with --reopen"))
 }
 
-/// Says that another plan deals users as this one does.
+/// The warning that another plan assigns users with the same salt.
 #[cfg(feature = "stores")]
 pub(super) fn same_salt(plan_id: &str) -> String {
     format!("plan {plan_id} has the same salt: the same users are the first to get both candidates")
 }
 
-/// The ratios that differ, layer by layer.
+/// The changes of ratios by tenant and layer, including layers that the new publication lacks.
 pub(super) fn ratio_changes(current: Option<&Publication>, desired: &Publication) -> Vec<PlannedChange> {
     let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
     let mut changes = Vec::new();

@@ -1,11 +1,10 @@
-//! What production stores consume: a schedule and its layers, put into every target in that
-//! target's own form.
+//! Publishing: writes a schedule and its layers to production stores, each in its own form.
 //!
-//! Publishing is planned, then applied. Every target first says what it holds and what would
-//! change, then takes the new version in one step: data first, then the pointer. A reader sees one
-//! version or the other, never a mix. A target that holds the version already is left alone, so a
-//! publication that was killed is finished by running it again. A rollback goes the same way,
-//! through the targets in reverse.
+//! Publishing plans first, then applies. Every target reports its current content and the changes,
+//! then switches to the new version in one step. The data is written first, the pointer last. A
+//! reader sees one version or the other, never a mix. A target that already holds the version is
+//! not written. A publication that was killed is finished by running it again. A rollback visits
+//! the targets in reverse order.
 //!
 //! Where to look:
 //! - `redis/versioned.rs` (`switch`) writes the ratios that Redis holds under Sluice's own keys.

@@ -1,29 +1,29 @@
-//! What a publication is asked for beyond its folder and its targets.
+//! Options of a publication besides its folder and its targets.
 
 use crate::base::time::Micros;
 
-/// How to publish.
+/// Options of a publication.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Now, microseconds: for what expires, and as the instant of a rollback by hand.
+    /// The current time, microseconds UTC. Expiry and rollbacks by hand use it.
     pub now: Micros,
-    /// Only say what would change.
+    /// Reports the changes without writing.
     pub dry_run: bool,
-    /// Take the candidate back from everybody, whatever the schedule says.
+    /// Sets every ratio to 0, regardless of the schedule.
     pub rollback: bool,
-    /// Open a candidate again that somebody took back by hand.
+    /// Opens a candidate again after a rollback by hand.
     pub reopen: bool,
-    /// Write every user, not only those that changed.
+    /// Writes every user, not only changed users.
     pub all_users: bool,
-    /// How long a store keeps a user's layer if nothing refreshes it, microseconds; the store's own
-    /// default if `None`.
+    /// How long a store keeps a user's layer without a refresh, microseconds; the store's default
+    /// if `None`.
     pub ttl: Option<Micros>,
-    /// Writes a second to a store; no limit if `None`.
+    /// The maximum number of writes per second to a store; no limit if `None`.
     pub max_qps: Option<u32>,
 }
 
 impl Options {
-    /// Publish now, with the defaults.
+    /// The default options at time `now`, microseconds UTC.
     pub fn at(now: Micros) -> Self {
         Self {
             now,

@@ -1,4 +1,4 @@
-//! How many writes a second a store is asked to take.
+//! A limit on writes per second to a store.
 
 use std::sync::Mutex;
 use std::thread;
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::base::lock::lock;
 
-/// A pace that all connections keep together.
+/// A rate limit that all connections share.
 pub(super) struct Pace {
     per_second: Option<u32>,
     next: Mutex<Instant>,
 }
 
 impl Pace {
-    /// No limit if `None`.
+    /// Starts a limit of `per_second` writes; no limit if `None`.
     pub(super) fn new(per_second: Option<u32>) -> Self {
         Self {
             per_second,
@@ -21,13 +21,13 @@ impl Pace {
         }
     }
 
-    /// The largest number of writes, of at most `n`, that may go out together: half a second's.
+    /// The number of writes to send together: at most `n`, and at most half a second's writes.
     pub(super) fn chunk(&self, n: usize) -> usize {
         self.per_second
             .map_or(n, |per_second| n.min(per_second as usize / 2).max(1))
     }
 
-    /// Waits until so many writes may go out.
+    /// Waits until `n` more writes may be sent.
     pub(super) fn wait(&self, n: usize) {
         let Some(per_second) = self.per_second else { return };
         let start = {

@@ -1,5 +1,5 @@
-//! What is to be true at every target: the ratios from now on, whom they are of, and what they rest
-//! on.
+//! The publication: the ratios in force, the plan they belong to, and the digests of their
+//! evidence.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,76 +17,76 @@ use crate::report::StudyDocument;
 
 const SCHEMA: &str = "sluice.publication/1";
 
-/// The document that every target holds, in its own form.
+/// The document that every target holds, in the target's own form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
-    /// Name and version of this document's form.
+    /// The name and version of the document's schema.
     pub schema: String,
-    /// Names this content: sixteen hexadecimal digits of a digest of everything below.
+    /// The version: 16 hexadecimal digits of a SHA-256 digest of the other fields.
     pub version: String,
-    /// The plan's id.
+    /// The id of the plan.
     pub plan_id: String,
-    /// The plan's name for people.
+    /// The display name of the plan; its id if it has no name.
     pub plan_name: String,
-    /// The release users have today.
+    /// The release that users have today.
     pub baseline: String,
-    /// The release being ramped.
+    /// The release that is ramped.
     pub candidate: String,
-    /// When it was decided, microseconds.
+    /// The time of the decision, microseconds UTC.
     pub as_of: Micros,
-    /// Where the ramp stands.
+    /// The status of the ramp.
     pub status: RampStatus,
-    /// When somebody took the candidate back by hand, microseconds. Such a candidate is not opened
-    /// again unasked.
+    /// The time when the candidate was rolled back by hand, microseconds UTC; `None` if it was not.
+    /// Such a candidate is opened again only on request.
     pub rolled_back_at: Option<Micros>,
-    /// Every candidate of the plan that was taken back by hand and not opened again since, and
-    /// when, microseconds.
+    /// The candidates of the plan that were rolled back by hand and not opened again, with the time
+    /// of each rollback, microseconds UTC.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub taken_back: BTreeMap<String, Micros>,
-    /// How production places users.
+    /// The profile: the name of the rule by which production assigns users to buckets.
     pub profile: String,
-    /// Text that is hashed beside the user's id.
+    /// The salt: text that is hashed together with the user's id.
     pub salt: String,
-    /// The flag's key, for systems that hash it.
+    /// The key of the flag, for systems that hash it; `None` if the plan names none.
     pub flag: Option<String>,
-    /// Digest of the analysis it rests on.
+    /// The digest of the analysis that the ratios rest on.
     pub evidence_digest: String,
-    /// Digest of the layer table it rests on.
+    /// The digest of the layer table that the ratios rest on; `None` if it is not known.
     pub layers_digest: Option<String>,
-    /// The schedule: per tenant and layer, in plan order.
+    /// The ratios by tenant and layer, in plan order.
     pub ratios: Vec<RatioRow>,
 }
 
-/// A layer's ratio. Users whose bucket is in `lo_bucket..hi_bucket` get the candidate.
+/// The ratio of a layer. Eligible users in buckets `lo_bucket..hi_bucket` get the candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioRow {
     /// The tenant.
     pub tenant: String,
-    /// The layer's id.
+    /// The id of the layer.
     pub layer: String,
-    /// The layer's name for people.
+    /// The display name of the layer; its id if it has no name.
     pub name: String,
-    /// Steps of the ladder taken so far: 0 with a ratio of 0.
+    /// The number of ladder steps taken, at least 0; 0 at a ratio of 0.
     pub step: usize,
-    /// Share of the layer's eligible users who get the candidate.
+    /// The share of eligible users who get the candidate, 0..=1 in steps of 0.0001.
     pub ratio: Ratio,
-    /// See the struct.
+    /// The first bucket of the candidate, 0..=10,000.
     pub lo_bucket: u16,
-    /// See the struct.
+    /// The end of the candidate's buckets, exclusive, 0..=10,000.
     pub hi_bucket: u16,
-    /// What was decided.
+    /// The verdict on the layer.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict.
     pub reason: String,
-    /// Before this instant the ratio does not go up, microseconds.
+    /// The earliest time at which the ratio may rise, microseconds UTC.
     pub not_before: Micros,
-    /// The layer's part of the plan.
+    /// The ramp of the layer in the plan.
     #[serde(flatten)]
     pub ramp: LayerRamp,
 }
 
 impl Publication {
-    /// What a schedule says, with the layers' names for people.
+    /// Builds the publication of a schedule. Display names of layers come from `study`, if present.
     pub fn new(schedule: &Schedule, study: Option<&StudyDocument>) -> Self {
         let name_of = |id: &str| {
             let name = study
@@ -134,7 +134,8 @@ impl Publication {
         .named()
     }
 
-    /// The same plan with the candidate taken back from everybody, by hand.
+    /// The same publication with every ratio at 0 and the candidate recorded as rolled back at
+    /// `at`, microseconds UTC.
     #[must_use]
     pub fn rolled_back(&self, at: Micros) -> Self {
         let mut back = self.clone();
@@ -152,8 +153,8 @@ impl Publication {
         back.named()
     }
 
-    /// The same for a target that holds another publication: what was taken back there stays so,
-    /// unless this candidate is opened again on purpose.
+    /// The publication to write over `current`. Rollbacks by hand that `current` records are kept,
+    /// unless the options open this candidate again.
     #[must_use]
     pub fn over(&self, current: Option<&Self>, options: &Options) -> Self {
         let mut next = self.clone();
@@ -164,7 +165,8 @@ impl Publication {
             }
         }
         if options.rollback && current.is_open() {
-            // Whatever was open there is what somebody wants closed.
+            // A rollback also closes the candidate that is open at the target, even if it is
+            // another one.
             next.taken_back
                 .entry(current.candidate.clone())
                 .or_insert(options.now);
@@ -180,10 +182,10 @@ impl Publication {
         self
     }
 
-    /// Reads one back from where it was published.
+    /// Parses a publication that was read from `address`.
     ///
     /// # Errors
-    /// Text that is no publication.
+    /// Text that is not a publication.
     pub fn from_json(text: &str, address: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
             Error::target(
@@ -193,22 +195,23 @@ impl Publication {
         })
     }
 
-    /// Whether anybody gets the candidate.
+    /// Whether any layer has a ratio above 0.
     pub fn is_open(&self) -> bool {
         self.ratios.iter().any(|row| row.ratio > Ratio::ZERO)
     }
 
-    /// The system that places users; `None` for Sluice's own assignment and for unknown ones.
+    /// The flag system that assigns users; `None` for Sluice's own assignment and unknown profiles.
     pub fn platform(&self) -> Option<Platform> {
         Platform::by_name(&self.profile)
     }
 
-    /// The flag's key, for systems that have flags: the plan's, or its id.
+    /// The key of the flag for systems that have flags: the plan's key, or the plan's id without
+    /// one.
     pub fn flag_key(&self) -> &str {
         self.flag.as_deref().unwrap_or(&self.plan_id)
     }
 
-    /// The tenants, in order.
+    /// The distinct tenants in order of first appearance.
     pub fn tenants(&self) -> Vec<&str> {
         let mut tenants: Vec<&str> = Vec::new();
         for row in &self.ratios {
@@ -220,18 +223,18 @@ impl Publication {
     }
 }
 
-/// What of a folder is published.
+/// The parts of a folder that are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublicationParts {
-    /// Ratios, and who is in which layer.
+    /// Ratios and the layers of users.
     All,
-    /// Ratios alone: users stay as they are.
+    /// Ratios only. Users keep their layers.
     Ratios,
-    /// No ratio at all: the candidate is taken back, and only the schedule has to be readable.
+    /// A rollback: every ratio becomes 0. The folder needs only a readable schedule.
     Rollback,
 }
 
-/// Refuses a schedule that says two things at once.
+/// Refuses a schedule that contradicts itself, has no layers, or has a layer id with `:` or `|`.
 fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     let wrong = |found: String| {
         Err(
@@ -263,9 +266,8 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a layer table once, before any target is reached: every row must be whole, and of a layer
-/// that the schedule has. Anything else would be found when a store is half written, or by its
-/// readers.
+/// Reads the layer table once, before any target is written, and refuses rows of unknown layers.
+/// Otherwise a bad row would stop a target that is half written, or reach its readers.
 fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
     let known: BTreeSet<&str> = publication.ratios.iter().map(|row| row.layer.as_str()).collect();
     let file = LayerFileReader::open(path)?;
@@ -290,23 +292,24 @@ fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
     parallel::map_in_order(file.n_parts(), check_part, |_, ()| Ok(()))
 }
 
-/// A folder whose outputs are published.
+/// The outputs of a folder, ready to publish.
 #[derive(Debug, Clone)]
 pub struct PublicationSource {
     /// The folder.
     pub dir: PathBuf,
-    /// What is published.
+    /// The publication.
     pub publication: Publication,
-    /// The layer table, if it is published too.
+    /// The path of the layer table; `None` if users are not published.
     pub layers: Option<PathBuf>,
 }
 
 impl PublicationSource {
-    /// Reads a folder that `sluice run` or the stage commands wrote. `layers` is the layer table,
-    /// if it lies elsewhere.
+    /// Opens a folder that `sluice run` or the stage commands wrote. `layers` is the path of a
+    /// layer table outside the folder; `None` uses the folder's own table, if present.
     ///
     /// # Errors
-    /// A folder without a schedule, or one whose schedule rests on another layer table.
+    /// A missing or invalid schedule, an unreadable study document (except in a rollback), or a layer table
+    /// that cannot be read, has unknown layers, or is not the table that the schedule rests on.
     pub fn open(dir: &Path, layers: Option<&Path>, parts: PublicationParts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {
@@ -320,7 +323,8 @@ impl PublicationSource {
         check(&schedule, &schedule_path)?;
         let study: Option<StudyDocument> = match json::read_json(&study_path) {
             Ok(study) => Some(study),
-            // Names for people are not worth a rollback.
+            // An unreadable study document only loses display names, so it does not stop a
+            // rollback.
             Err(_) if !study_path.exists() || parts == PublicationParts::Rollback => None,
             Err(error) => return Err(error),
         };

@@ -1,25 +1,25 @@
-//! What became of each target.
+//! The report of a publication, target by target.
 
 use serde::Serialize;
 
 use crate::publish::target::{PlannedChange, TargetUsers};
 
-/// What became of a target.
+/// The outcome of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetOutcome {
-    /// It holds the publication now.
+    /// The target was written and now holds the publication.
     Applied,
-    /// It held it already.
+    /// The target already held the publication.
     Unchanged,
-    /// It would change: a dry run.
+    /// The target would change. This is the outcome of a dry run.
     Planned,
-    /// It refused, or could not be reached; what it held before is in force.
+    /// The target refused or was not reachable. Its previous content is in force.
     Failed,
 }
 
 impl TargetOutcome {
-    /// Its name in reports.
+    /// The name of the outcome in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -30,40 +30,40 @@ impl TargetOutcome {
     }
 }
 
-/// A target's line in the report.
+/// The report of one target.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetReport {
-    /// Its address, without credentials.
+    /// The address of the target, without credentials.
     pub target: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: TargetOutcome,
-    /// The version it held before.
+    /// The version that the target held before; `None` if it held none or was not readable.
     pub held: Option<String>,
-    /// What changed, or would.
+    /// The changes, made or planned.
     pub changes: Vec<PlannedChange>,
-    /// Users, if they are published there.
+    /// Counts of users; `None` if users are not published to the target or were not counted.
     pub users: Option<TargetUsers>,
-    /// What a reader should know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
-    /// Why it failed.
+    /// The reason for a failure; `None` without one.
     pub error: Option<String>,
 }
 
-/// What became of all targets.
+/// The report of all targets.
 #[derive(Debug, Clone, Serialize)]
 pub struct PublishReport {
-    /// Name and version of this document's form.
+    /// The name and version of the document's schema.
     pub schema: String,
-    /// The plan's id.
+    /// The id of the plan.
     pub plan_id: String,
     /// The version that was published.
     pub version: String,
-    /// Its targets, in the order of the command line.
+    /// The targets, in the order of the command line.
     pub targets: Vec<TargetReport>,
 }
 
 impl PublishReport {
-    /// Whether a target failed.
+    /// Whether at least one target failed.
     pub fn has_failed(&self) -> bool {
         self.targets
             .iter()

@@ -1,4 +1,4 @@
-//! A target of publishing: what it is asked to hold, what it holds, what changes.
+//! The interface of publishing targets: the desired content, the inspection and the changes.
 
 use serde::Serialize;
 use std::path::Path;
@@ -8,32 +8,32 @@ use crate::base::progress::Progress;
 use crate::publish::options::Options;
 use crate::publish::publication::Publication;
 
-/// What is to be published, and how.
+/// The content to publish, with its options.
 #[derive(Debug, Clone, Copy)]
 pub struct Desired<'a> {
-    /// The content.
+    /// The publication.
     pub publication: &'a Publication,
-    /// The folder it comes from.
+    /// The folder that the publication comes from.
     pub dir: &'a Path,
-    /// The layer table, if users are published too.
+    /// The path of the layer table; `None` if users are not published.
     pub layers: Option<&'a Path>,
-    /// How.
+    /// The options.
     pub options: &'a Options,
 }
 
-/// Something that a target would hold otherwise than now.
+/// A difference between a target's content now and after publishing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedChange {
-    /// A key, a table, a line of a file.
+    /// The item that changes: a key, a table or a line of a file.
     pub what: String,
-    /// What is there now; `None` for nothing.
+    /// The content now; `None` if the item does not exist.
     pub before: Option<String>,
-    /// What will be there; `None` for nothing.
+    /// The content after publishing; `None` if the item is removed.
     pub after: Option<String>,
 }
 
 impl PlannedChange {
-    /// A change of something.
+    /// Creates a change of the item `what`.
     pub fn new(what: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
         Self {
             what: what.into(),
@@ -43,51 +43,55 @@ impl PlannedChange {
     }
 }
 
-/// Users of a layer table at a target.
+/// Counts of a layer table's users at a target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TargetUsers {
     /// Users of the table.
     pub n_users: u64,
-    /// Users who are written, because the target holds something else, or nothing, of them.
+    /// Users who are written because the target's entry differs or is missing.
     pub n_written: u64,
-    /// Users whom the table no longer has.
+    /// Users at the target who are no longer in the table.
     pub n_gone: u64,
 }
 
-/// What a target holds, and what would change.
+/// The content of a target, and its planned changes.
 #[derive(Debug, Clone, Default)]
 pub struct Inspection {
-    /// What was published there last.
+    /// The publication that the target holds; `None` if it holds none.
     pub current: Option<Publication>,
-    /// What would change. Nothing, if the target holds everything already.
+    /// The planned changes. Empty if the target already holds everything.
     pub changes: Vec<PlannedChange>,
-    /// Users, if they were counted.
+    /// Counts of users; `None` if they were not counted.
     pub users: Option<TargetUsers>,
-    /// What a reader should know of what the target does with it.
+    /// Warnings about what the target does with the publication.
     pub warnings: Vec<String>,
 }
 
-/// A place to publish to.
+/// A store, folder or file that receives publications.
 pub trait Target: Send {
-    /// Its address, without credentials.
+    /// The address, without credentials.
     fn address(&self) -> String;
 
-    /// The file that it is, if it is one: two targets of one file would replace each other.
+    /// The file that the target writes; `None` for other targets. Two targets of one file would
+    /// overwrite each other.
     fn file(&self) -> Option<&Path> {
         None
     }
 
-    /// Looks at what it holds; writes nothing. With `count`, users are compared one by one.
+    /// Reads the target's content and plans the changes, without writing. With `count`, users are
+    /// compared one by one.
     ///
     /// # Errors
-    /// A target that cannot be reached, or holds something that is not ours to replace, or cannot
-    /// express what is wanted.
+    /// A target that cannot be reached, that holds content of another program, or that cannot
+    /// express the publication.
     fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
 
-    /// Makes it hold what is wanted.
+    /// Writes the publication. `current` is the publication that the inspection found. Returns
+    /// counts of users; `None` if no users were written.
     ///
     /// # Errors
-    /// A target that refuses or is lost on the way: its readers see what they saw before.
+    /// A target that refuses, changed since the inspection, or fails on the way. Its readers still
+    /// see the previous content.
     fn apply(
         &mut self,
         desired: &Desired<'_>,
@@ -104,8 +108,8 @@ pub(super) fn without_stores(kind: &str) -> Error {
     .hint("build with `--features stores`, which is in the default features")
 }
 
-/// Refuses to go on where somebody else has published, or taken back, since the target was looked
-/// at. A rollback goes on.
+/// Refuses to go on if the target's version changed after the inspection. A rollback always goes
+/// on.
 pub(super) fn refuse_change(
     found: Option<&Publication>,
     inspected: Option<&Publication>,

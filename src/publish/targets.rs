@@ -1,4 +1,4 @@
-//! The kinds of targets, and the target that an address of the command line names.
+//! The kinds of targets, and the opening of targets by address.
 
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
@@ -9,7 +9,7 @@ use crate::publish::postgres::target::Postgres;
 use crate::publish::redis::target::Redis;
 use crate::publish::target::Target;
 
-/// Kinds of targets, as they are named in addresses.
+/// The names of the kinds of targets, as in addresses.
 pub fn kinds() -> Vec<&'static str> {
     let mut kinds = vec![
         "folder",
@@ -24,10 +24,11 @@ pub fn kinds() -> Vec<&'static str> {
     kinds
 }
 
-/// Makes targets ready; nothing is reached yet.
+/// Opens the targets of the given addresses. Stores are not contacted yet.
 ///
 /// # Errors
-/// An address or a setting that nobody knows, or two targets of one address.
+/// An unknown kind, a bad setting, a kind that this build lacks, or two targets with one address or
+/// file.
 pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
     let kinds = kinds();
     let mut targets: Vec<Box<dyn Target>> = Vec::new();

@@ -1,5 +1,5 @@
-//! Argo Rollouts: a layer's ladder as steps of a Rollout, and the AnalysisTemplate that stands
-//! between them.
+//! Argo Rollouts: a Rollout with a layer's ladder as its steps, and the AnalysisTemplate between
+//! steps.
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,19 @@ use crate::publish::exporters::kubernetes::{dwell_secs, ladder, metadata, object
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `argo:FILE`, for `kubectl apply --server-side`: fields that it does not name stay as they are.
-/// Settings: `name` (of the Rollout, required), `gate` (URL of the layer's evidence, required: JSON
-/// with `n` users and `qos`), `layer` and `tenant` (a Rollout is of one layer: required unless the
-/// plan has only one), `workload` (the Deployment it takes its pods from), `namespace`.
+/// The format `argo:FILE`, for `kubectl apply --server-side`. Fields that the file does not name
+/// stay unchanged.
 ///
-/// Steps start at the ratio in force and go up the ladder: pause, analysis, next. Evidence between
-/// floor and threshold, or of too few users, is inconclusive, and the Rollout pauses. At 0 % the
-/// only step is 0.
+/// Settings:
+/// - `name`: the name of the Rollout (required).
+/// - `gate`: the URL of the layer's evidence, JSON with `n` (users) and `qos` (required).
+/// - `layer` and `tenant`: the layer of the Rollout. Required unless the plan has only one layer.
+/// - `workload`: the Deployment that defines the pods.
+/// - `namespace`: the namespace of the objects.
+///
+/// The steps start at the ratio in force and follow the ladder. Each step is a pause, an analysis
+/// and the next weight. If users are too few, or the QoS lies between floor and threshold, the
+/// analysis is inconclusive and the Rollout pauses. At a ratio of 0 the only weight is 0.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "argo",
     settings: &["name", "gate", "layer", "tenant", "workload", "namespace"],
@@ -76,7 +81,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     text_of(&[analysis, rollout], address)
 }
 
-/// A length of time as Go writes it.
+/// Formats a duration in the syntax of Go, such as `2h`, `15m` or `30s`.
 fn duration(secs: u64) -> String {
     match secs {
         _ if secs.is_multiple_of(3_600) => format!("{}h", secs / 3_600),

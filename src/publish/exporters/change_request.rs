@@ -1,4 +1,4 @@
-//! Change requests: calls of another system's interface that somebody, or a pipeline, is to make.
+//! Change requests: calls of another system's API, to be made by a person or a pipeline.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,15 +11,15 @@ use crate::ramp::RampStatus;
 /// A call to make.
 #[derive(Debug, Serialize)]
 pub(super) struct Request {
-    /// HTTP method.
+    /// The HTTP method.
     pub(super) method: &'static str,
-    /// Path on the system's server.
+    /// The path on the system's server.
     pub(super) path: String,
-    /// JSON body.
+    /// The JSON body.
     pub(super) body: Value,
 }
 
-/// The calls, and what they are for.
+/// The document of a change request: the calls and their context.
 #[derive(Debug, Serialize)]
 struct ChangeRequest<'a> {
     schema: &'static str,
@@ -29,24 +29,24 @@ struct ChangeRequest<'a> {
     baseline: &'a str,
     candidate: &'a str,
     status: RampStatus,
-    /// In which state they leave the system.
+    /// The state of the system after the calls.
     stage: RequestStage,
-    /// In this order.
+    /// The calls, in order.
     requests: Vec<Request>,
-    /// What takes them back: everything at the baseline.
+    /// The calls of a rollback, after which both names lead to the baseline.
     rollback: Vec<Request>,
 }
 
-/// What callers find behind the two names of a system without ratios: the one that everybody uses,
-/// and the one for users who get the candidate.
+/// The state of a system without ratios. Such a system has two names: one for all users, and one
+/// for users who get the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RequestStage {
-    /// Both lead to the baseline: nobody gets the candidate, even if a caller still asks for it.
+    /// Both names lead to the baseline. No user gets the candidate.
     Baseline,
-    /// The first to the baseline, the second to the candidate.
+    /// The first name leads to the baseline, the second to the candidate.
     Split,
-    /// Both to the candidate: every layer is at 100 %.
+    /// Both names lead to the candidate: every layer has a ratio of 1.
     Candidate,
 }
 
@@ -61,7 +61,7 @@ impl RequestStage {
         }
     }
 
-    /// Of two places, those behind the first and the second name.
+    /// The values behind the first and the second name.
     pub(super) fn pick<T>(self, baseline: T, candidate: T) -> [T; 2]
     where
         T: Copy,
@@ -74,7 +74,7 @@ impl RequestStage {
     }
 }
 
-/// A change request as JSON. `requests` says what brings the system to a stage.
+/// Writes a change request as JSON. `requests` returns the calls that lead to a stage.
 pub(super) fn write(
     system: &'static str,
     publication: &Publication,
@@ -95,7 +95,7 @@ pub(super) fn write(
     })
 }
 
-/// Such systems know no ratios.
+/// The warning about a system without ratios.
 pub(super) fn warnings(system: &str, what: &str) -> Vec<String> {
     vec![format!(
         "{system} knows no ratios: whoever gets the candidate must ask for its {what}"

@@ -1,4 +1,4 @@
-//! Elasticsearch: which indexes its aliases lead to.
+//! Elasticsearch: the indexes behind its aliases.
 
 use serde_json::{Value, json};
 
@@ -11,8 +11,9 @@ use crate::publish::exporters::milvus::{Aliases, SETTINGS};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `elasticsearch:FILE`: a change request of one call, which Elasticsearch carries out as a whole.
-/// Settings as Milvus has them, without `database`; `baseline` and `candidate` are indexes.
+/// The format `elasticsearch:FILE`: a change request of one call, which Elasticsearch applies
+/// atomically. Settings are those of Milvus without `database`. `baseline` and `candidate` are
+/// indexes.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "elasticsearch",
     settings: &SETTINGS,
@@ -36,7 +37,8 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
                 .into_iter()
                 .zip(stage.pick(aliases.baseline, aliases.candidate))
             {
-                // From wherever it leads now: an alias of two indexes would answer from both.
+                // The alias is removed from all indexes first, because an alias of two indexes
+                // answers from both.
                 actions.push(json!({"remove": {"index": "*", "alias": alias, "must_exist": false}}));
                 actions.push(json!({"add": {"index": index, "alias": alias}}));
             }

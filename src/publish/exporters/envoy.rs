@@ -1,4 +1,4 @@
-//! Envoy: routes by layer, whose weights are taken by the user's bucket.
+//! Envoy: one route per layer. The user's bucket selects the release by weight.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,20 @@ use crate::publish::exporters::headers;
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `envoy:FILE`: a discovery response with one route configuration, which Envoy reads again
-/// whenever the file is replaced. Settings: `name` (of the route configuration: `sluice`),
-/// `candidate` and `baseline` (clusters: `candidate`, `stable`), `header` (`x-sluice-bucket`),
-/// `attribute` (header with the layer: `x-sluice-layer`), `tenant_attribute` (`x-sluice-tenant`;
-/// only with several tenants), `consent` (none: a header that must be `true`).
+/// The format `envoy:FILE`: a discovery response with one route configuration. Envoy reads it again
+/// whenever the file is replaced.
 ///
-/// The caller sends the user's bucket, 0 to 9999, under the plan's profile; so everybody gets the
-/// release that Sluice says. Without that header Envoy draws for every request.
+/// Settings:
+/// - `name`: the name of the route configuration (default `sluice`).
+/// - `candidate` and `baseline`: the clusters (default `candidate` and `stable`).
+/// - `header`: the header with the bucket (default `x-sluice-bucket`).
+/// - `attribute`: the header with the layer (default `x-sluice-layer`).
+/// - `tenant_attribute`: the header with the tenant (default `x-sluice-tenant`), with several
+///   tenants only.
+/// - `consent`: a header that must be `true` (default none).
+///
+/// The caller sends the user's bucket, 0..=9999, under the plan's profile. Every user then gets the
+/// release that Sluice assigns. Without this header, Envoy draws at random for every request.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "envoy",
     settings: &[

@@ -1,4 +1,4 @@
-//! flagd: a flag whose targeting deals users by `fractional`.
+//! flagd: a flag that assigns users with the operation `fractional`.
 
 use serde_json::{Map, Value, json};
 
@@ -12,12 +12,17 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `flagd:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several
-/// tenants), `consent` (none: an attribute that must be true).
+/// The format `flagd:FILE`.
+///
+/// Settings:
+/// - `attribute`: the attribute with the layer (default `layer`).
+/// - `tenant_attribute`: the attribute with the tenant (default `tenant`), with several tenants
+///   only.
+/// - `consent`: an attribute that must be true (default none).
 ///
 /// Versions 1 and 2 of `fractional` hash the text `salt:targetingKey`. Version 3 hashes pairs, and
-/// the only pair that it can name is the flag's key and the targeting key: there, the key is the
-/// salt.
+/// the only available pair is the flag's key and the targeting key. For version 3 the flag's key is
+/// therefore the salt.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "flagd",
     settings: &CONDITION_SETTINGS,
@@ -44,7 +49,7 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
     warnings
 }
 
-/// Names of variants.
+/// The names of the variants.
 const CANDIDATE: &str = "candidate";
 const STABLE: &str = "stable";
 
@@ -80,7 +85,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
         if !hashes_pairs {
             parts.push(json!({"cat": [format!("{}:", publication.salt), {"var": "targetingKey"}]}));
         }
-        // The candidate first: who has it at a ratio keeps it at every larger one.
+        // The candidate comes first, so a user with the candidate keeps it when the ratio rises.
         parts.push(json!([CANDIDATE, row.ratio.bps()]));
         parts.push(json!([STABLE, N_BUCKETS - row.ratio.bps()]));
         let fractional = json!({"fractional": parts});
@@ -112,14 +117,15 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     Ok(json::to_json(&document))
 }
 
-/// Whether a text survives in a shared evaluator. The cores put those in place by replacing text,
-/// with its rules: Python's trips over what JSON escapes, JavaScript's over dollar signs.
+/// Whether a text can be part of a shared evaluator. The flagd implementations insert shared
+/// evaluators by text replacement: Python fails on characters that JSON escapes, JavaScript on
+/// dollar signs.
 fn survives_reference(text: &str) -> bool {
     text.chars()
         .all(|c| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\' | '$'))
 }
 
-/// One condition, or all of several.
+/// A JSON condition that requires all of `conditions`.
 fn condition(conditions: &Conditions<'_>) -> Value {
     let mut all: Vec<Value> = conditions
         .texts

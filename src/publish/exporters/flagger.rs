@@ -1,4 +1,4 @@
-//! Flagger: a Canary that goes up a layer's ladder while gates let it.
+//! Flagger: a Canary that follows a layer's ladder as its gates allow.
 
 use serde_json::{Value, json};
 
@@ -11,16 +11,23 @@ use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 use crate::ramp::Verdict;
 
-/// `flagger:FILE`. Settings: `workload` (the Deployment, required), `gate` (URL, required: below
-/// it, `/approve` answers 200 and `/halt` does not, as Flagger's load tester does under `/gate`),
-/// `name` (by default the workload's), `layer` and `tenant` (a Canary is of one layer: required
-/// unless the plan has only one), `namespace`, `port` (of the service, 80), `metric` (the
-/// MetricTemplate that answers the layer's QoS: `sluice-qos`), `threshold` (checks below the QoS
-/// threshold before Flagger rolls back: 3).
+/// The format `flagger:FILE`.
 ///
-/// Flagger may take the next step while the layer's verdict is to promote; a layer at 0 % does not
-/// start, and one that runs is rolled back. The step weights are the whole ladder always: from a
-/// weight that is none of them, Flagger would go to 100 % at once.
+/// Settings:
+/// - `workload`: the Deployment (required).
+/// - `gate`: a URL (required). `/approve` below it must answer 200, and `/halt` must not, like
+///   `/gate` of Flagger's load tester.
+/// - `name`: the name of the Canary (default: the workload's name).
+/// - `layer` and `tenant`: the layer of the Canary. Required unless the plan has only one layer.
+/// - `namespace`: the namespace of the Canary.
+/// - `port`: the port of the service (default 80).
+/// - `metric`: the MetricTemplate that returns the layer's QoS (default `sluice-qos`).
+/// - `threshold`: the number of checks below the QoS threshold before Flagger rolls back (default
+///   3).
+///
+/// Flagger may take the next step while the layer's verdict is `promote`. A layer at a ratio of 0
+/// does not start, and a running Canary of it is rolled back. The file always lists the weights of
+/// the whole ladder: from a weight outside the list, Flagger would go to 100 % at once.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "flagger",
     settings: &[
@@ -47,7 +54,7 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
     warnings
 }
 
-/// Flagger looks no more often than this.
+/// The shortest interval between two checks of Flagger, seconds.
 const SHORTEST_INTERVAL_SECS: u64 = 60;
 
 fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
@@ -108,7 +115,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     text_of(&[canary], address)
 }
 
-/// A whole number above 0.
+/// A setting that is a whole number above 0; `default` if it is absent.
 fn number(address: &Address, setting: &str, default: u16) -> Result<u16> {
     let Some(text) = address.get(setting) else {
         return Ok(default);

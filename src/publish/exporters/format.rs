@@ -1,4 +1,4 @@
-//! The type of an export format, and what formats share: conditions on users, checks of ratios,
+//! The type of an export format, and shared functions: conditions on users, checks of ratios,
 //! warnings, YAML and JSON.
 
 use serde::Serialize;
@@ -13,36 +13,36 @@ use crate::publish::address::Address;
 use crate::publish::publication::{Publication, RatioRow};
 use crate::publish::target::Desired;
 
-/// An export format: the file of another system.
+/// An export format: a file for another system.
 pub(crate) struct ExportFormat {
-    /// Its name in addresses.
+    /// The name of the format in addresses.
     pub(in crate::publish) kind: &'static str,
-    /// Settings that its addresses may have.
+    /// The settings that its addresses may have.
     pub(in crate::publish) settings: &'static [&'static str],
-    /// Writes it. Fails where the system cannot express what is wanted.
+    /// Writes the file. It fails if the system cannot express the publication.
     pub(in crate::publish) write: fn(&Desired<'_>, &Address) -> Result<String>,
-    /// What a reader should know of what the system will do with it.
+    /// Warnings about what the system does with the file.
     pub(in crate::publish) warnings: fn(&Publication, &Address) -> Vec<String>,
 }
 
-/// Settings of systems with conditions on what callers say of a user.
+/// The settings of systems with conditions on attributes of users.
 pub(super) const CONDITION_SETTINGS: [&str; 3] = ["attribute", "tenant_attribute", "consent"];
 
-/// What must hold of a user for a row's ratio to be about them: attributes and their values,
-/// `layer` first.
+/// The conditions that a user must meet for the ratio of a row: attributes and their values, the
+/// layer first.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Conditions<'a> {
-    /// Attributes and the texts that they must be.
+    /// Attributes and their required texts.
     pub(super) texts: Vec<(&'a str, &'a str)>,
-    /// An attribute that must be true: consent, where it was asked for. Who does not say so gets
+    /// An attribute that must be true: consent, if the address asks for it. A user without it gets
     /// the baseline.
     pub(super) consent: Option<&'a str>,
 }
 
 impl<'a> Conditions<'a> {
-    /// A row's conditions. Tenants are told apart where there are several. Names: `attribute` (by
-    /// default `layer`), `tenant_attribute` (`tenant`), each behind `prefix`, and `consent` (left
-    /// out).
+    /// The conditions of a row. The tenant is a condition only if the plan has several tenants. The
+    /// settings `attribute` and `tenant_attribute` replace the `defaults`. No consent is required
+    /// unless `consent` names an attribute.
     pub(super) fn new(
         publication: &'a Publication,
         row: &'a RatioRow,
@@ -69,7 +69,8 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// What the folder's schedule rests on, if it is there.
+/// Reads the analysis in the folder; `None` if there is no such file. An analysis of another plan
+/// or candidate is an error.
 pub(super) fn analysis(desired: &Desired<'_>) -> Result<Option<Analysis>> {
     let path = desired.dir.join(file::ANALYSIS);
     if !path.exists() {
@@ -93,7 +94,7 @@ pub(super) fn analysis(desired: &Desired<'_>) -> Result<Option<Analysis>> {
     Ok(Some(analysis))
 }
 
-/// A setting that an address must have.
+/// The value of a required setting. `what` describes it in the error.
 pub(super) fn required<'a>(address: &'a Address, name: &str, what: &str) -> Result<&'a str> {
     address
         .get(name)
@@ -104,13 +105,13 @@ pub(super) fn required<'a>(address: &'a Address, name: &str, what: &str) -> Resu
         })
 }
 
-/// A row in errors.
+/// The name of a row in errors: tenant and layer.
 pub(super) fn row_name(row: &RatioRow) -> String {
     format!("{} / {}", row.tenant, row.layer)
 }
 
-/// Refuses ratios that a system cannot tell apart: they are never rounded. `step` is in basis
-/// points.
+/// Refuses ratios that the system cannot represent exactly. Ratios are never rounded. `step` is the
+/// system's smallest step in units of 0.0001.
 pub(super) fn refuse_roundings<'a>(
     ratios: impl IntoIterator<Item = (&'a RatioRow, Ratio)>,
     step: u16,
@@ -128,13 +129,12 @@ pub(super) fn refuse_roundings<'a>(
     Ok(())
 }
 
-/// The ratios in force.
+/// The ratios in force, with their rows.
 pub(super) fn in_force(publication: &Publication) -> impl Iterator<Item = (&RatioRow, Ratio)> {
     publication.ratios.iter().map(|row| (row, row.ratio))
 }
 
-/// The version of a system that places the users: the plan's own, if it is one of these, else the
-/// first.
+/// The system version that assigns users: the plan's own if it is in `versions`, else the first.
 pub(super) fn platform_of(publication: &Publication, versions: &[Platform]) -> Platform {
     publication
         .platform()
@@ -142,8 +142,8 @@ pub(super) fn platform_of(publication: &Publication, versions: &[Platform]) -> P
         .unwrap_or(versions[0])
 }
 
-/// Where a flag system places other users first than the plan's evidence is about, and what
-/// surprises in its hash.
+/// Warnings if the flag system assigns users differently from the plan's evidence, and about
+/// special cases of its hash.
 pub(super) fn placement_warnings(publication: &Publication, platform: Platform) -> Vec<String> {
     let name = platform.name();
     let mut warnings = Profile::by_name(name, publication.flag_key(), &publication.salt)
@@ -158,14 +158,14 @@ pub(super) fn placement_warnings(publication: &Publication, platform: Platform) 
     warnings
 }
 
-/// Systems that draw for every request.
+/// The warning about systems that draw at random for every request.
 pub(super) fn random_warnings(system: &str) -> Vec<String> {
     vec![format!(
         "{system} draws for every request: a user may get both releases, and not those whom `sluice who` lists"
     )]
 }
 
-/// Documents as YAML or, if the file is named so, as JSON.
+/// Writes documents as YAML, or as JSON if the file has the extension `json`.
 pub(super) fn text_of(documents: &[serde_json::Value], address: &Address) -> Result<String> {
     if Path::new(&address.rest)
         .extension()
@@ -173,7 +173,7 @@ pub(super) fn text_of(documents: &[serde_json::Value], address: &Address) -> Res
     {
         return Ok(match documents {
             [one] => json::to_json(one),
-            // Kubernetes takes several objects in JSON as a list.
+            // Kubernetes reads several objects in JSON as a list.
             several => {
                 json::to_json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": several}))
             }
@@ -191,7 +191,7 @@ pub(super) fn text_of(documents: &[serde_json::Value], address: &Address) -> Res
     Ok(texts.join("---\n"))
 }
 
-/// Texts that YAML 1.1, too, would read as something else are quoted.
+/// Writes a document as YAML. Texts that YAML 1.1 would read as another type are quoted.
 pub(super) fn yaml(document: &impl Serialize) -> Result<String, String> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     serde_saphyr::to_string_with_options(document, options).map_err(|error| error.to_string())

@@ -1,5 +1,5 @@
-//! A layer's evidence in a few numbers, for what asks before it goes on, such as the
-//! AnalysisTemplate of Argo Rollouts.
+//! The evidence of a layer in a few numbers, for programs that check it before the next step, such
+//! as the AnalysisTemplate of Argo Rollouts.
 
 use serde_json::json;
 
@@ -10,11 +10,11 @@ use crate::publish::exporters::format::{ExportFormat, analysis, row_name};
 use crate::publish::exporters::kubernetes::only_row;
 use crate::publish::target::Desired;
 
-/// `gate:FILE`. Settings: `layer` and `tenant` (required unless the plan has only one layer). The
-/// folder must have the analysis.
+/// The format `gate:FILE`. The settings `layer` and `tenant` are required unless the plan has only
+/// one layer. The folder must contain the analysis.
 ///
-/// `n` counts the exposed users that `qos`, the candidate's in the current stage, rests on: without
-/// a QoS there are none.
+/// `qos` is the candidate's QoS in the current stage, or null. `n` is the number of exposed users
+/// of the layer, or 0 if `qos` is null.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "gate",
     settings: &["layer", "tenant"],

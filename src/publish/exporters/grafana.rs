@@ -1,5 +1,4 @@
-//! Grafana: a dashboard over what Sluice publishes to Prometheus, and over the counters of the
-//! agents themselves.
+//! Grafana: a dashboard over Sluice's metrics in Prometheus and over the agents' own counters.
 
 use serde_json::{Value, json};
 
@@ -11,11 +10,14 @@ use crate::publish::exporters::prometheus;
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `grafana:FILE`: a dashboard to import or to provision. Settings: `title`, `uid` (by default from
-/// the plan's name and id), `range` (of rates: `5m`).
+/// The format `grafana:FILE`: a dashboard to import or to provision.
 ///
-/// The agents' counters have the labels `layer` and `version`: `agent_chat_total` and those beside
-/// it in `AGENT_PANELS`.
+/// Settings:
+/// - `title`: the title (default: the plan's name and its releases).
+/// - `uid`: the id of the dashboard (default: from a digest of the plan's id).
+/// - `range`: the range of rates (default `5m`).
+///
+/// The agents' counters need the labels `layer` and `version`. Their names are in `AGENT_PANELS`.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "grafana",
     settings: &["title", "uid", "range"],
@@ -23,7 +25,7 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     warnings: |_, _| Vec::new(),
 };
 
-/// Rates of the agents' own counters: title, numerator, denominator, unit.
+/// The panels of the agents' own counters: title, numerator, denominator, unit.
 const AGENT_PANELS: [(&str, &str, &str, &str); 6] = [
     (
         "Bad answers",
@@ -64,7 +66,7 @@ const AGENT_PANELS: [(&str, &str, &str, &str); 6] = [
 ];
 
 const HEIGHT: usize = 8;
-/// Columns of Grafana's grid.
+/// The number of columns of Grafana's grid.
 const COLUMNS: usize = 24;
 
 fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
@@ -196,7 +198,7 @@ fn datasource() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
-/// Curves over time; queries with their legends.
+/// A panel of curves over time. `queries` are queries with their legends.
 fn series(title: &str, unit: &str, queries: &[(String, &str)]) -> Value {
     let targets: Vec<Value> = queries
         .iter()
@@ -213,7 +215,7 @@ fn series(title: &str, unit: &str, queries: &[(String, &str)]) -> Value {
     })
 }
 
-/// A choice of the reader's, everything at first.
+/// A variable that the reader can choose. All values are selected at first.
 fn variable(name: &str, query: &str) -> Value {
     json!({
         "name": name,
@@ -229,12 +231,12 @@ fn variable(name: &str, query: &str) -> Value {
     })
 }
 
-/// A text in PromQL; a JSON text is one.
+/// Quotes a text for PromQL, whose strings include JSON strings.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A pattern of both releases and nothing else.
+/// A regular expression that matches exactly the two releases.
 fn either(publication: &Publication) -> String {
     let literal = |text: &str| -> String {
         text.chars()

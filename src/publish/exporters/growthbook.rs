@@ -1,4 +1,4 @@
-//! GrowthBook: features as its SDKs take them, forced by ranges of a hash.
+//! GrowthBook: features in the form of its SDKs, forced by ranges of a hash.
 
 use serde_json::{Map, Value, json};
 
@@ -12,11 +12,16 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `growthbook:FILE`: the object `features` of the SDK payload. Settings: `attribute` (`layer`),
-/// `tenant_attribute` (`tenant`; only with several tenants), `consent` (none: an attribute that
-/// must be true), `user` (`id`: the attribute that is hashed).
+/// The format `growthbook:FILE`: the object `features` of the SDK payload.
 ///
-/// The seed is the salt; the hash's version is the plan's, or 2.
+/// Settings:
+/// - `attribute`: the attribute with the layer (default `layer`).
+/// - `tenant_attribute`: the attribute with the tenant (default `tenant`), with several tenants
+///   only.
+/// - `consent`: an attribute that must be true (default none).
+/// - `user`: the attribute that is hashed (default `id`).
+///
+/// The seed is the salt. The version of the hash is the plan's, or 2.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "growthbook",
     settings: &["attribute", "tenant_attribute", "consent", "user"],

@@ -5,10 +5,10 @@ use crate::publish::address::Address;
 use crate::publish::exporters::format::Conditions;
 use crate::publish::publication::Publication;
 
-/// Headers with the layer and the tenant.
+/// The default headers with the layer and the tenant.
 pub(super) const DEFAULTS: [&str; 2] = ["x-sluice-layer", "x-sluice-tenant"];
 
-/// A header's name, in lowercase as proxies match it.
+/// Checks the name of a header. It must be in lowercase, because proxies match it so.
 pub(super) fn name<'a>(address: &Address, setting: &str, name: &'a str) -> Result<&'a str> {
     let is_legal = !name.is_empty()
         && name
@@ -22,7 +22,7 @@ pub(super) fn name<'a>(address: &Address, setting: &str, name: &'a str) -> Resul
     )))
 }
 
-/// Headers and the texts that they must be.
+/// The headers and their required texts.
 pub(super) fn from_conditions<'a>(
     conditions: &Conditions<'a>,
     address: &Address,
@@ -38,7 +38,8 @@ pub(super) fn from_conditions<'a>(
     Ok(headers)
 }
 
-/// Layers and tenants that not every caller can send in a header.
+/// A warning about the first layer or tenant that is not ASCII: not every caller can send it in a
+/// header.
 pub(super) fn warnings(publication: &Publication) -> Vec<String> {
     let odd = publication
         .ratios

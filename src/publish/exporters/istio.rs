@@ -1,4 +1,4 @@
-//! Istio: a VirtualService with one route a layer.
+//! Istio: a VirtualService with one route per layer.
 
 use serde_json::{Map, Value, json};
 
@@ -13,13 +13,21 @@ use crate::publish::exporters::kubernetes::{PERCENT, metadata, object_name};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `istio:FILE`. Settings: `host` (required), `candidate` and `baseline` (subsets of the host's
-/// DestinationRule: `candidate`, `stable`), `name` (of the VirtualService: the host up to its first
-/// dot), `namespace`, `gateways` (by comma), `attribute` (header with the layer: `x-sluice-layer`),
-/// `tenant_attribute` (`x-sluice-tenant`; only with several tenants), `consent` (none: a header
-/// that must be `true`).
+/// The format `istio:FILE`.
 ///
-/// Weights are whole percents. Requests that match no layer get the baseline.
+/// Settings:
+/// - `host`: the host of the service (required).
+/// - `candidate` and `baseline`: subsets of the host's DestinationRule (default `candidate` and
+///   `stable`).
+/// - `name`: the name of the VirtualService (default: the host up to its first dot).
+/// - `namespace`: the namespace of the VirtualService.
+/// - `gateways`: the gateways, separated by commas.
+/// - `attribute`: the header with the layer (default `x-sluice-layer`).
+/// - `tenant_attribute`: the header with the tenant (default `x-sluice-tenant`), with several
+///   tenants only.
+/// - `consent`: a header that must be `true` (default none).
+///
+/// Weights are whole percentages. Requests that match no layer get the baseline.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "istio",
     settings: &[

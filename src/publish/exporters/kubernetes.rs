@@ -1,4 +1,5 @@
-//! What objects of Kubernetes share: names, which layer they are about, steps in whole percents.
+//! Shared parts of Kubernetes objects: names, metadata, the choice of a layer, and ladders in
+//! percent.
 
 use serde_json::{Value, json};
 
@@ -8,10 +9,10 @@ use crate::publish::address::Address;
 use crate::publish::exporters::format::{refuse_roundings, row_name};
 use crate::publish::publication::{Publication, RatioRow};
 
-/// Basis points of a percent.
+/// One percent in units of 0.0001.
 pub(super) const PERCENT: u16 = 100;
 
-/// A name of an object: lowercase letters, digits, `-` and `.`.
+/// Checks the name of an object: lowercase letters, digits, `-` and `.`.
 pub(super) fn object_name(address: &Address, setting: &str, name: &str) -> Result<String> {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_legal = name.len() <= 253
@@ -27,7 +28,8 @@ pub(super) fn object_name(address: &Address, setting: &str, name: &str) -> Resul
     Err(Error::usage(found).hint(format!("add ?{setting}=... to the address")))
 }
 
-/// Name, namespace where one is set, and where the object comes from.
+/// The metadata of an object: its name, its namespace if one is set, and its plan, version and
+/// layer.
 pub(super) fn metadata(
     name: &str,
     address: &Address,
@@ -46,8 +48,7 @@ pub(super) fn metadata(
     metadata
 }
 
-/// The layer that a rollout is about: the only one, or that of `layer` and, with several tenants,
-/// `tenant`.
+/// The layer of a rollout: the only one, or the one that the settings `layer` and `tenant` select.
 pub(super) fn only_row<'a>(publication: &'a Publication, address: &Address) -> Result<&'a RatioRow> {
     let desired = |setting: &str, value: &str| address.get(setting).is_none_or(|desired| desired == value);
     let rows: Vec<&RatioRow> = publication
@@ -72,7 +73,7 @@ pub(super) fn only_row<'a>(publication: &'a Publication, address: &Address) -> R
     }
 }
 
-/// A layer's ladder in whole percents.
+/// The ladder of a layer, each ratio with its whole percentage. Other ratios are an error.
 pub(super) fn ladder(row: &RatioRow, system: &str, address: &Address) -> Result<Vec<(Ratio, u16)>> {
     let ratios = || row.ramp.ladder.iter().copied().chain([row.ratio]);
     refuse_roundings(ratios().map(|ratio| (row, ratio)), PERCENT, system, address)?;
@@ -84,7 +85,7 @@ pub(super) fn ladder(row: &RatioRow, system: &str, address: &Address) -> Result<
         .collect())
 }
 
-/// How long a step must hold, seconds.
+/// The minimum duration of a step, seconds.
 pub(super) fn dwell_secs(row: &RatioRow) -> u64 {
     (row.ramp.dwell_hours * 3_600.0).round().max(0.0) as u64
 }

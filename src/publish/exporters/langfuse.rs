@@ -1,4 +1,4 @@
-//! Langfuse: which version of a prompt its labels lead to.
+//! Langfuse: the prompt versions behind its labels.
 
 use serde_json::json;
 
@@ -10,11 +10,15 @@ use crate::publish::exporters::format::{ExportFormat, required};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `langfuse:FILE`: a change request. Settings: `prompt` (its name), `baseline` and `candidate`
-/// (its versions, numbers), all required; `label` (what everybody's callers ask for: `production`),
-/// `candidate_label` (what callers ask for who serve the candidate: `candidate`).
+/// The format `langfuse:FILE`: a change request.
 ///
-/// A label is on one version of a prompt only: giving it to one takes it from the other.
+/// Settings:
+/// - `prompt`: the name of the prompt (required).
+/// - `baseline` and `candidate`: versions of the prompt, whole numbers (required).
+/// - `label`: the label for all users (default `production`).
+/// - `candidate_label`: the label for users who get the candidate (default `candidate`).
+///
+/// A label is on one version of a prompt only. Setting it on one version removes it from the other.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "langfuse",
     settings: &["prompt", "baseline", "candidate", "label", "candidate_label"],
@@ -50,7 +54,8 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
         desired.publication,
         |stage: RequestStage| match stage.pick(baseline, candidate) {
             [one, other] if one == other => vec![request(one, &labels)],
-            // The candidate first: nobody asks for its label before it is there.
+            // The candidate's label is set first, because callers may use it as soon as the ratio
+            // is above 0.
             [one, other] => vec![request(other, &labels[1..]), request(one, &labels[..1])],
         },
     ))
@@ -65,7 +70,7 @@ fn version(address: &Address, setting: &str) -> Result<u32> {
     })
 }
 
-/// A name as one part of a path.
+/// Percent-encodes a name as one segment of a path.
 fn path_segment(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

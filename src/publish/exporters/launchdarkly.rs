@@ -13,11 +13,16 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `launchdarkly:FILE`. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with
-/// several tenants), `consent` (none: an attribute that must be true), all of contexts of kind
-/// `user`.
+/// The format `launchdarkly:FILE`. All attributes are of contexts of kind `user`.
 ///
-/// Weights are hundred-thousandths. Without a seed the SDKs hash the flag's key and its salt.
+/// Settings:
+/// - `attribute`: the attribute with the layer (default `layer`).
+/// - `tenant_attribute`: the attribute with the tenant (default `tenant`), with several tenants
+///   only.
+/// - `consent`: an attribute that must be true (default none).
+///
+/// Weights are in units of 0.00001. The flag has no seed, so the SDKs hash the flag's key and its
+/// salt.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "launchdarkly",
     settings: &CONDITION_SETTINGS,
@@ -31,10 +36,10 @@ fn warnings(publication: &Publication, _address: &Address) -> Vec<String> {
     placement_warnings(publication, platform_of(publication, &VERSIONS))
 }
 
-/// Places in the list of variations.
+/// Indexes in the list of variations.
 const BASELINE: usize = 0;
 const CANDIDATE: usize = 1;
-/// All weights of a rollout.
+/// The sum of the weights of a rollout.
 const TOTAL_WEIGHT: u32 = 100_000;
 
 fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
@@ -57,7 +62,8 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
             rule["variation"] = CANDIDATE.into();
         } else {
             let weight = u32::from(row.ratio.bps()) * (TOTAL_WEIGHT / 10_000);
-            // The candidate first: who has it at a ratio keeps it at every larger one.
+            // The candidate comes first, so a user with the candidate keeps it when the ratio
+            // rises.
             rule["rollout"] = json!({
                 "kind": "rollout",
                 "contextKind": "user",

@@ -1,4 +1,4 @@
-//! LiteLLM: one model name a layer, with weights among its deployments.
+//! LiteLLM: one model name per layer, with weights among its deployments.
 
 use serde_json::{Value, json};
 
@@ -9,12 +9,14 @@ use crate::publish::exporters::format::{ExportFormat, random_warnings, required,
 use crate::publish::publication::{Publication, RatioRow};
 use crate::publish::target::Desired;
 
-/// `litellm:FILE`: `model_list` and `router_settings` of the proxy's configuration. Settings:
-/// `candidate` and `baseline` (models as LiteLLM names them, such as `openai/gpt-5`; required),
-/// `model` (start of the names that callers use: the flag's key).
+/// The format `litellm:FILE`: `model_list` and `router_settings` of the proxy's configuration.
 ///
-/// LiteLLM weighs deployments for all users alike, so every layer has a name of its own:
-/// `MODEL-LAYER`, with several tenants `MODEL-TENANT-LAYER`. The caller picks the name by the
+/// Settings:
+/// - `candidate` and `baseline`: models as LiteLLM names them, such as `openai/gpt-5` (required).
+/// - `model`: the prefix of the names that callers use (default: the flag's key).
+///
+/// LiteLLM applies the weights of a name to all its users. Every layer therefore has its own name:
+/// `MODEL-LAYER`, or `MODEL-TENANT-LAYER` with several tenants. The caller chooses the name by the
 /// user's layer. Credentials stay in the proxy's environment.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "litellm",
@@ -53,7 +55,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
             (candidate, &publication.candidate, row.ratio.bps()),
             (baseline, &publication.baseline, N_BUCKETS - row.ratio.bps()),
         ];
-        // A deployment without weight would still take over when others fail.
+        // A deployment of weight 0 would still serve requests when others fail, so it is left out.
         for (model, release, weight) in arms.into_iter().filter(|(_, _, weight)| *weight > 0) {
             models.push(json!({
                 "model_name": name,

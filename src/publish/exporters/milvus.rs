@@ -1,4 +1,4 @@
-//! Milvus: which collections its aliases lead to.
+//! Milvus: the collections behind its aliases.
 
 use serde_json::json;
 
@@ -10,12 +10,15 @@ use crate::publish::exporters::format::{ExportFormat, required};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// Settings of systems whose indexes have aliases: `alias` (what everybody's callers ask for),
-/// `baseline` and `candidate` (what lies behind it), all required; `candidate_alias` (what callers
-/// ask for who serve the candidate: the alias with `_candidate`).
+/// The settings of systems whose indexes have aliases:
+/// - `alias`: the alias for all users (required).
+/// - `baseline` and `candidate`: the collections or indexes behind the aliases (required).
+/// - `candidate_alias`: the alias for users who get the candidate (default: the alias with the
+///   suffix `_candidate`).
 pub(super) const SETTINGS: [&str; 4] = ["alias", "baseline", "candidate", "candidate_alias"];
 
-/// `milvus:FILE`: a change request; see [`SETTINGS`]; `database` too. Both aliases must exist.
+/// The format `milvus:FILE`: a change request with the settings [`SETTINGS`] and `database`. Both
+/// aliases must exist.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "milvus",
     settings: &["alias", "baseline", "candidate", "candidate_alias", "database"],
@@ -49,13 +52,13 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     }))
 }
 
-/// What [`SETTINGS`] say.
+/// The values of [`SETTINGS`].
 pub(super) struct Aliases<'a> {
     alias: &'a str,
     candidate_alias: String,
-    /// What lies behind them.
+    /// The collection or index of the baseline.
     pub(super) baseline: &'a str,
-    /// See `baseline`.
+    /// The collection or index of the candidate.
     pub(super) candidate: &'a str,
 }
 
@@ -69,7 +72,7 @@ impl<'a> Aliases<'a> {
             .map_or_else(|| format!("{alias}_candidate"), str::to_owned);
         let names = [alias, &candidate_alias, baseline, candidate];
         for (idx, name) in names.iter().enumerate() {
-            // Both releases may use the same index.
+            // Both releases may use the same collection or index.
             if idx < 3 && names[..idx].contains(name) || idx == 3 && names[..2].contains(name) {
                 return Err(Error::usage(format!(
                     "{address}: expected two aliases and what lies behind them, found `{name}` twice"
@@ -84,7 +87,7 @@ impl<'a> Aliases<'a> {
         })
     }
 
-    /// Everybody's, and that of the candidate's users.
+    /// The alias for all users, and the alias for users who get the candidate.
     pub(super) fn names(&self) -> [&str; 2] {
         [self.alias, &self.candidate_alias]
     }

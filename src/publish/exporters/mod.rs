@@ -1,6 +1,6 @@
-//! Export formats: the files of other systems, one format a file. `catalog.rs` lists them;
-//! `format.rs` holds what they share: conditions on users, the ratio steps that a system has,
-//! warnings, YAML.
+//! Export formats: files of other systems, one format per source file. `catalog.rs` lists them.
+//! `format.rs` holds the shared parts: conditions on users, the smallest ratio step of a system,
+//! warnings, and YAML.
 
 mod argo;
 pub(super) mod catalog;

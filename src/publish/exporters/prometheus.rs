@@ -12,9 +12,10 @@ use crate::publish::publication::{Publication, RatioRow};
 use crate::publish::target::Desired;
 use crate::ramp::{RampStatus, Verdict};
 
-/// `prometheus:FILE.prom`; no settings. Users and QoS are there if the folder has the analysis.
+/// The format `prometheus:FILE.prom`, without settings. It includes users and QoS if the folder
+/// contains the analysis.
 ///
-/// The file has no timestamps: the collector refuses them.
+/// The file has no timestamps, because the collector refuses them.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "prometheus",
     settings: &[],
@@ -22,7 +23,7 @@ pub(super) const FORMAT: ExportFormat = ExportFormat {
     warnings: |_, _| Vec::new(),
 };
 
-/// Metrics by name, with what they say; all are gauges. The dashboard draws these, by these names.
+/// The names of the gauges that the Grafana dashboard uses.
 pub(super) const RATIO: &str = "sluice_layer_ratio";
 pub(super) const VERDICT: &str = "sluice_layer_verdict";
 pub(super) const NOT_BEFORE: &str = "sluice_layer_not_before_timestamp_seconds";
@@ -55,7 +56,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     let mut text = String::new();
     write_publication(publication, &mut text);
     write_layers(publication, &mut text);
-    // A rollback does not fail because an analysis is of something else.
+    // A rollback must not fail because the analysis is unreadable or belongs to another plan.
     let found = if desired.options.rollback {
         analysis(desired).unwrap_or_default()
     } else {
@@ -185,7 +186,7 @@ fn write_analysis(publication: &Publication, analysis: &Analysis, text: &mut Str
                 .filter_map(move |(release, arm)| Some((layer, release.as_str(), arm.value()?.point)))
         })
         .collect();
-    // A metric without a value has no sample, and no help either.
+    // A metric without samples gets no header.
     if known.is_empty() {
         return;
     }
@@ -209,7 +210,7 @@ fn secs(instant: Micros) -> f64 {
     instant as f64 / SECOND as f64
 }
 
-/// A gauge's samples.
+/// A gauge and its samples in the text format.
 struct Metric<'a> {
     text: &'a mut String,
     name: &'a str,
@@ -231,7 +232,7 @@ impl<'a> Metric<'a> {
     }
 }
 
-/// A label's value.
+/// Escapes the value of a label.
 fn escaped(value: &str) -> String {
     value
         .replace('\\', r"\\")

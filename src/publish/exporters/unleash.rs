@@ -1,4 +1,4 @@
-//! Unleash: a toggle with one gradual rollout a layer, as its clients take it.
+//! Unleash: a toggle with one gradual rollout per layer, in the form that its clients read.
 
 use serde_json::{Value, json};
 
@@ -12,12 +12,18 @@ use crate::publish::exporters::format::{
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
-/// `unleash:FILE`: what `/api/client/features` answers; a strategy has the same form in the admin
-/// API. Settings: `attribute` (`layer`), `tenant_attribute` (`tenant`; only with several tenants),
-/// `consent` (none: a property that must be `true`), `user` (`userId`: the stickiness).
+/// The format `unleash:FILE`: a response of `/api/client/features`. A strategy has the same form in
+/// the admin API.
 ///
-/// The group is the salt. Unleash knows whole percents only. The toggle is on for those who get the
-/// candidate; its variant's payload names the release.
+/// Settings:
+/// - `attribute`: the attribute with the layer (default `layer`).
+/// - `tenant_attribute`: the attribute with the tenant (default `tenant`), with several tenants
+///   only.
+/// - `consent`: a property that must be `true` (default none).
+/// - `user`: the stickiness, the attribute that is hashed (default `userId`).
+///
+/// The group is the salt. Unleash allows whole percentages only. The toggle is on for users who get
+/// the candidate. The payload of its variant names the release.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "unleash",
     settings: &["attribute", "tenant_attribute", "consent", "user"],
@@ -37,7 +43,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     refuse_roundings(in_force(publication), platform.step(), platform.name(), address)?;
     let user = address.get_or("user", "userId");
     let mut strategies = Vec::new();
-    // Layers at 0 % stay: a toggle without a strategy is on for everybody.
+    // Layers at a ratio of 0 are written too: a toggle without a strategy is on for all users.
     for row in &publication.ratios {
         let conditions = Conditions::new(publication, row, address, ["layer", "tenant"])?;
         let mut constraints: Vec<Value> = conditions

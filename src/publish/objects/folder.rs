@@ -1,4 +1,4 @@
-//! A local folder, or one that is mounted: files are written in one step each, the pointer under a
+//! A local or mounted folder as a store. Each file is written in one step, the pointer under a
 //! lock.
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Folder {
     }
 }
 
-/// `None` for what is not there.
+/// Turns a "not found" error into `None`.
 fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -41,7 +41,7 @@ fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The same refusal, by a target.
+/// Turns a file error into an error of the target.
 fn refused(error: Error) -> Error {
     match error.problems() {
         [problem] => Error::new(crate::base::error::ErrorKind::Target, problem.clone()),
@@ -114,7 +114,8 @@ impl Store for Folder {
 
     fn swap(&self, name: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool> {
         let path = self.root.join(name);
-        // A file system replaces a file unasked: whoever holds the lock looks, then replaces.
+        // A file system has no conditional replacement, so a lock protects the comparison and the
+        // write.
         let lock = files::beside(&path, "lock");
         let lock = File::create(&lock)
             .and_then(|file| file.lock().map(|()| file))
@@ -131,7 +132,7 @@ impl Store for Folder {
     fn remove(&self, name: &str) -> Result<()> {
         let path = self.root.join(name);
         files::remove_if_there(&path).map_err(refused)?;
-        // An empty folder is nothing; one that is not stays.
+        // Parent folders that are now empty are removed too. Other folders stay.
         let mut folder = path.parent();
         while let Some(path) = folder
             .filter(|path| path.starts_with(&self.root) && *path != self.root && fs::remove_dir(path).is_ok())

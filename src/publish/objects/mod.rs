@@ -1,5 +1,5 @@
-//! Object stores and folders as targets: a study's files under a name of their own, then one small
-//! object that says which are in force.
+//! Object stores and folders as targets. The files of a version are written under their own folder.
+//! Then one small object, the pointer, names the version in force.
 
 mod folder;
 #[cfg(feature = "stores")]

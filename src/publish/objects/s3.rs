@@ -1,5 +1,5 @@
-//! A bucket's prefix. An object says its digest in its metadata, so that one that is there is not
-//! sent again.
+//! A store under a prefix of an S3 bucket. The metadata of each object holds its digest, so an
+//! object that is already stored is not sent again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ struct Prefix {
     prefix: String,
 }
 
-/// A store, and how it is shown.
+/// Opens a bucket. Returns the address to show and the store.
 pub(super) fn open(address: &Address) -> Result<(String, Box<dyn Store>)> {
     let (location, prefix) = Location::parse(&address.rest)?;
     let own = |name: &str| address.get(name).map(str::to_owned);

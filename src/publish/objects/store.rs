@@ -1,4 +1,4 @@
-//! A store of objects by key, with conditional writes.
+//! The interface of stores: objects by key, with conditional writes.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -8,56 +8,58 @@ use crate::base::error::Result;
 use crate::base::manifest::FileEntry;
 use crate::publish::publication::Publication;
 
-/// A place for named bytes.
+/// A store of named byte strings.
 pub(super) trait Store: Send {
-    /// A small object, and a tag that changes with its content; `None` if it is not there.
+    /// Reads a small object and its tag, which changes with the content; `None` if it does not
+    /// exist.
     fn read(&self, name: &str) -> Result<Option<(Vec<u8>, String)>>;
 
-    /// Whether an object is there with this content.
+    /// Whether an object exists with this content.
     fn has(&self, name: &str, entry: &FileEntry) -> Result<bool>;
 
-    /// Sizes of the objects below a folder, by their names.
+    /// The sizes of the objects below a folder in bytes, by their paths relative to it.
     fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>>;
 
-    /// Folders right below a folder.
+    /// The names of the direct subfolders of a folder.
     fn folders(&self, folder: &str) -> Result<Vec<String>>;
 
-    /// When an object was written, microseconds; `None` if it is not there.
+    /// The time when an object was written, microseconds UTC; `None` if it does not exist.
     fn written(&self, name: &str) -> Result<Option<i64>>;
 
     /// Writes an object from a file.
     fn send(&self, name: &str, path: &Path, entry: &FileEntry) -> Result<()>;
 
-    /// Writes a small object.
+    /// Writes a small object from memory.
     fn write(&self, name: &str, bytes: Vec<u8>, entry: &FileEntry) -> Result<()>;
 
-    /// Replaces the object of this tag, or makes the first one; `false` if another is there.
+    /// Replaces the object if its tag is `tag`, or creates it if `tag` is `None` and it does not
+    /// exist. Returns whether it did; `false` if the object has changed.
     fn swap(&self, name: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool>;
 
     /// Removes an object.
     fn remove(&self, name: &str) -> Result<()>;
 }
 
-/// The pointer of a plan.
+/// The name of a plan's pointer.
 pub(super) const CURRENT: &str = "current.json";
 
-/// What a version consists of; written after everything else of it.
+/// The name of the list of a version's files. It is written after all other files.
 pub(super) const OBJECTS: &str = "objects.json";
 
 pub(super) const PUBLICATION: &str = "publication.json";
 
-/// `current.json`.
+/// The content of `current.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Current {
     pub(super) schema: String,
-    /// The version's folder, beside this object.
+    /// The folder of the version, relative to the folder of this object.
     pub(super) folder: String,
-    /// Digest of the folder's `objects.json`.
+    /// The digest of `objects.json` in that folder.
     pub(super) objects_digest: String,
     pub(super) publication: Publication,
 }
 
-/// `objects.json`.
+/// The content of `objects.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Objects {
     pub(super) schema: String,

@@ -1,5 +1,5 @@
-//! The targets `folder:`, `file:` and `s3:`: uploads the files of a version, switches
-//! `current.json`, and removes old versions.
+//! The targets `folder:`, `file:` and `s3:`: they upload the files of a version, switch
+//! `current.json`, and remove old versions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::publish::objects::{folder, s3};
 use crate::publish::publication::Publication;
 use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
 
-/// A version, ready to be sent.
+/// A version that is ready to send.
 pub(super) struct Prepared {
     folder: String,
-    /// Files of the study: where they are, and what is in them.
+    /// The files of the study: paths, sizes and digests.
     files: BTreeMap<String, (PathBuf, FileEntry)>,
     publication: Vec<u8>,
     objects: Vec<u8>,
@@ -30,12 +30,13 @@ pub(super) struct Prepared {
 /// An object store or a folder to publish to.
 pub(crate) struct ObjectTarget {
     address: String,
-    /// Where a folder is.
+    /// The path of a folder; `None` for an object store.
     root: Option<PathBuf>,
     store: Box<dyn Store>,
-    /// Versions that stay; all if `None`.
+    /// The number of versions to keep, 1..=10,000; all if `None`.
     keep: Option<usize>,
-    /// What was inspected: the pointer's tag, the version it names, and the version to send.
+    /// The results of the inspection: the tag of the pointer, the folder in force, and the version
+    /// to send.
     tag: Option<String>,
     in_force: Option<String>,
     prepared: Option<Prepared>,
@@ -85,9 +86,9 @@ impl ObjectTarget {
         Ok((Some(current), Some(tag)))
     }
 
-    /// Removes versions beyond those that stay, the oldest first. The one in force stays whatever
-    /// its age, and the one that was in force before goes last: stores give the time of an object
-    /// in seconds, which does not order versions of the same second.
+    /// Removes old versions until `keep` are left, the oldest first. The version in force is never
+    /// removed. The version before it is removed last: stores give times in whole seconds, so times
+    /// do not order two versions of the same second.
     fn remove_old(&self, plan: &str, in_force: &str, now: i64) -> Result<()> {
         let Some(keep) = self.keep else { return Ok(()) };
         let mut whole = Vec::new();
@@ -99,7 +100,8 @@ impl ObjectTarget {
         {
             match self.store.written(&format!("{plan}/{folder}/{OBJECTS}"))? {
                 Some(written) => whole.push((self.in_force.as_ref() == Some(&folder), written, folder)),
-                // It may be on its way; what is still not whole tomorrow was cut off.
+                // An incomplete version may still be on its way. After one day it counts as
+                // abandoned.
                 None => {
                     let first = self.store.written(&format!("{plan}/{folder}/{PUBLICATION}"))?;
                     if first.is_some_and(|written| now - written > crate::base::time::DAY) {
@@ -111,8 +113,7 @@ impl ObjectTarget {
         whole.sort();
         whole.truncate(whole.len().saturating_sub(keep - 1));
         for (_, _, folder) in whole {
-            // The list goes first: what is left of a version that is being removed is never taken
-            // for a whole one.
+            // The list of files is removed first, so an incomplete version never looks complete.
             self.store.remove(&format!("{plan}/{folder}/{OBJECTS}"))?;
             for name in self.store.sizes(&format!("{plan}/{folder}"))?.keys() {
                 self.store.remove(&format!("{plan}/{folder}/{name}"))?;
@@ -132,7 +133,7 @@ pub(super) fn open_store(address: &Address, is_folder: bool) -> Result<(String, 
     return Err(crate::publish::target::without_stores(&address.kind));
 }
 
-/// The plan's id as a folder's name.
+/// The plan's id, checked to be a valid folder name.
 pub(super) fn plan_folder(address: &str, plan_id: &str) -> Result<String> {
     let is_plain = !plan_id.is_empty()
         && !plan_id.starts_with('.')
@@ -146,8 +147,8 @@ pub(super) fn plan_folder(address: &str, plan_id: &str) -> Result<String> {
     ))
 }
 
-/// The files of a study that are published: those of its manifest or, without one, those that
-/// Sluice knows.
+/// The study's files to publish: the files of its manifest, or the known file names if there is no
+/// manifest.
 pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
     let dir = desired.dir;
     let mut files = BTreeMap::new();
@@ -221,7 +222,7 @@ pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (Pat
 
 pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {
     let publication = desired.publication;
-    // A rollback changes no data: the version before has it.
+    // A rollback sends no data files: they are in the previous version.
     let files = if desired.options.rollback {
         BTreeMap::new()
     } else {
@@ -241,7 +242,8 @@ pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {
     };
     let objects = json::to_json(&objects).into_bytes();
     let objects_digest = entry_of(&objects).digest;
-    // The same ratios may come with other files, and what is in force is never written over.
+    // The folder name includes a digest of the files. The same ratios with other files get another
+    // folder, so files in force are never overwritten.
     let content: String = objects_digest
         .trim_start_matches("sha256:")
         .chars()
@@ -367,7 +369,7 @@ impl Target for ObjectTarget {
                 );
             }
         };
-        // First of all: it dates the version should nothing else arrive.
+        // The publication is written first. Its time dates the version if nothing else arrives.
         let entry = entry_of(&prepared.publication);
         if !self.store.has(&at(PUBLICATION), &entry)? {
             self.store
@@ -391,8 +393,8 @@ impl Target for ObjectTarget {
             prepared.current.clone(),
             self.tag.as_deref(),
         )? {
-            // A request whose answer was lost is made twice; the second time its own work is in the
-            // way.
+            // If the answer to a request was lost, the request is repeated. The second request then
+            // finds the pointer that the first one wrote, which is a success.
             let (current, _) = self.current(&plan)?;
             if current
                 .as_ref()

@@ -1,4 +1,4 @@
-//! Who is in which layer: a table a load, filled beside the readers and then pointed to.
+//! The layers of users in PostgreSQL: one table per load, filled first and then switched to.
 
 use postgres::error::SqlState;
 use postgres::{Client, GenericClient};
@@ -14,15 +14,16 @@ use crate::publish::pace::Pace;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
 
-/// Rows that are sent at a time.
+/// The number of rows that are sent together.
 const CHUNK: usize = 16_384;
 
-/// The table of a load.
+/// The name of the table of a load.
 pub(super) fn table_of(load_id: i32) -> String {
     format!("assignment_{load_id}")
 }
 
-/// Loads of a plan that nothing points to: what a publisher that was cut off has left.
+/// The loads of a plan that are no longer referenced, including those of a publisher that was
+/// killed.
 pub(super) fn leftovers(server: &Server, client: &mut impl GenericClient, plan_id: &str) -> Result<Vec<i32>> {
     let rows = client.query(
         "select l.load_id from assignment_load l left join publication p using (plan_id)
@@ -36,7 +37,7 @@ pub(super) fn leftovers(server: &Server, client: &mut impl GenericClient, plan_i
         .collect())
 }
 
-/// Whether a load's table is there and readable through the view.
+/// Whether the table of a load exists and is readable through the view.
 pub(super) fn is_attached(server: &Server, client: &mut impl GenericClient, load_id: i32) -> Result<bool> {
     let sql = "select exists (select from pg_inherits where inhrelid = to_regclass($1) and inhparent = to_regclass($2))";
     let qualified = |table: &str| format!("\"{}\".{table}", server.schema);
@@ -46,14 +47,14 @@ pub(super) fn is_attached(server: &Server, client: &mut impl GenericClient, load
         .get(0))
 }
 
-/// Removes loads that nothing points to. One that somebody still reads is left to the next
+/// Removes loads that are no longer referenced. A load with active readers is left to the next
 /// publication.
 pub(super) fn remove(server: &Server, client: &mut Client, loads: &[i32]) -> Result<()> {
     for load_id in loads {
         let removed = retrying(|| {
             let mut step = client.transaction()?;
-            // Dropping a partition keeps readers of all loads waiting while it waits itself: a
-            // moment at most.
+            // While the drop waits for its lock, readers of all loads wait too. The short timeout
+            // limits that.
             step.batch_execute("set local lock_timeout to '200ms'")?;
             step.batch_execute(&format!("drop table if exists {}", table_of(*load_id)))?;
             step.execute("delete from assignment_load where load_id = $1", &[load_id])?;
@@ -67,7 +68,7 @@ pub(super) fn remove(server: &Server, client: &mut Client, loads: &[i32]) -> Res
     Ok(())
 }
 
-/// Tries again while other transactions hold a lock for a moment.
+/// Retries a step, up to 8 times, while other transactions hold a lock.
 fn retrying(
     mut step: impl FnMut() -> std::result::Result<(), postgres::Error>,
 ) -> std::result::Result<(), postgres::Error> {
@@ -92,8 +93,8 @@ fn retrying(
     Ok(())
 }
 
-/// Copies a layer table into a new table that nobody reads yet, and makes it a part of
-/// `assignment`. Returns the load's number.
+/// Copies a layer table into a new table without readers, and attaches it to `assignment`. Returns
+/// the number of the load.
 pub(super) fn load(
     server: &Server,
     client: &mut Client,
@@ -114,8 +115,8 @@ pub(super) fn load(
         .map_err(failed)?
         .get(0);
     let name = table_of(load_id);
-    // The check proves that the table is a part, so that attaching it need not read it; the number
-    // is nowhere in what is sent.
+    // The check constraint lets the server attach the table without reading it. The load's number
+    // is a column default, because the copied rows do not contain it.
     begin
         .batch_execute(&format!(
             "create table {name} (like assignment, check (load_id = {load_id}));
@@ -132,8 +133,7 @@ pub(super) fn load(
         )
         .hint("run it again: the table is made anew"));
     }
-    // Users first: the tenant, which is often the same, would keep the server from sorting by the
-    // first bytes of a key.
+    // The user comes first in the key: the tenant is often the same, which would slow down sorting.
     let index = format!(
         "set maintenance_work_mem to '512MB'; alter table {name} add primary key (user_id, tenant_id); analyze {name}"
     );
@@ -154,7 +154,7 @@ pub(super) fn load(
     Ok(load_id)
 }
 
-/// Copies row groups over one or several connections.
+/// Copies row groups over one or several connections. Returns the number of rows.
 fn copy_all(
     server: &Server,
     client: &mut Client,
@@ -172,7 +172,7 @@ fn copy_all(
             .map(|_| {
                 scope.spawn(|| {
                     let copied = server.connect().and_then(|mut client| copy(&mut client));
-                    // The others need not go on if one has failed.
+                    // After a failure, the other connections stop.
                     copied.inspect_err(|_| next_group.store(usize::MAX / 2, Ordering::Relaxed))
                 })
             })
@@ -190,7 +190,7 @@ fn copy_all(
     })
 }
 
-/// Copies row groups over one connection until none is left.
+/// Copies row groups over one connection until none is left. Returns the number of rows.
 fn copy_some(
     server: &Server,
     client: &mut Client,
@@ -203,7 +203,7 @@ fn copy_some(
     let failed = |error: &postgres::Error| server.failed("expected the assignments to be taken", error);
     let sql = format!("copy {name} ({}) from stdin (format binary)", copy::COLUMNS);
     let mut sink = client.copy_in(&sql).map_err(|error| failed(&error))?;
-    // What the server says is in the error of the whole copy, behind that of the pipe.
+    // The server's message is nested in the error of the write.
     let sent = |error: std::io::Error| match error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<postgres::Error>())

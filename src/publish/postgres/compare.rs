@@ -1,5 +1,5 @@
-//! How many users differ: both tables read once or a few times, each time a part of the users held
-//! in memory.
+//! Counts of users that differ. Each pass reads both tables and holds a part of the users in
+//! memory.
 
 use hashbrown::HashMap;
 use postgres::GenericClient;
@@ -13,7 +13,7 @@ use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
 use crate::publish::target::TargetUsers;
 
-/// Users held at a time: 16 bytes each and the room of a hash table, 300 MB at most.
+/// The number of users per pass. At 16 bytes each in a hash table, they need at most 300 MB.
 const USERS_A_PASS: u64 = 8 << 20;
 
 /// Compares a load with a layer table, user by user, by 64-bit hashes.

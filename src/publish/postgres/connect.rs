@@ -1,5 +1,5 @@
-//! From an address to a connection, and from the server's errors to ours. No error holds a
-//! connection string.
+//! Connections to PostgreSQL, and conversion of the server's errors. No error holds a connection
+//! string.
 
 use postgres::config::SslMode;
 use postgres::error::SqlState;
@@ -17,21 +17,22 @@ use crate::publish::postgres::tls::Tls;
 
 const SETTINGS: &[&str] = &["schema", "sslmode", "sslrootcert", "host", "connections"];
 
-/// Where the tables are, and how to get there.
+/// The server, the schema of the tables and the connection settings.
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
     tls: Option<Tls>,
-    /// The address without credentials and settings, with the schema.
+    /// The address without credentials and settings, followed by the schema.
     pub(super) address: String,
-    /// The schema of all tables; a plain name.
+    /// The schema of all tables: lowercase letters, digits and `_`.
     pub(super) schema: String,
-    /// Connections that copy rows at the same time.
+    /// The number of connections that copy rows at the same time, 1..=16.
     pub(super) n_connections: usize,
 }
 
 impl Server {
-    /// Reads an address and, for what it does not say, libpq's variables; nothing is reached yet.
+    /// Reads the server from an address. Missing parts come from libpq's environment variables.
+    /// Nothing is contacted yet.
     pub(super) fn open(address: &Address) -> Result<Self> {
         address.allow(SETTINGS)?;
         let wrong = |message: &str| Error::usage(format!("{address}: {message}"));
@@ -125,7 +126,7 @@ impl Server {
         })
     }
 
-    /// A connection whose unqualified names are those of the schema.
+    /// Opens a connection whose search path is the schema.
     pub(super) fn connect(&self) -> Result<Client> {
         let client = match &self.tls {
             Some(tls) => self.config.connect(tls.clone()),
@@ -133,7 +134,7 @@ impl Server {
         };
         let mut client =
             client.map_err(|error| self.failed("expected a PostgreSQL that takes the connection", &error))?;
-        // A backend whose client was killed is gone soon, and its locks with it.
+        // The server ends a session soon after its client was killed, and releases its locks.
         let settings = format!(
             "set search_path to \"{}\"; set client_min_messages to warning; set lock_timeout to '5s'; set timezone to 'UTC';
              do $$ begin perform set_config('client_connection_check_interval', '1s', false); exception when others then null; end $$",
@@ -145,7 +146,7 @@ impl Server {
         Ok(client)
     }
 
-    /// An error with the server's own message, at the server's address.
+    /// Builds an error with the server's own message and address.
     pub(super) fn failed(&self, expected: &str, error: &postgres::Error) -> Error {
         let message = match error.as_db_error() {
             Some(db_error) => {
@@ -188,7 +189,7 @@ impl Server {
     }
 }
 
-/// `HOST`, `HOST:PORT`, `[::1]:PORT`.
+/// Parses `HOST`, `HOST:PORT` or `[::1]:PORT`.
 fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     let port = |text: &str| text.parse().ok().filter(|port: &u16| *port > 0);
     if let Some(rest) = authority.strip_prefix('[') {
@@ -205,8 +206,7 @@ fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     }
 }
 
-/// Whether to encrypt. On the way to this machine itself nothing is encrypted unless it was asked
-/// for.
+/// The encryption mode. Connections to the same machine are not encrypted unless requested.
 fn ssl_mode(address: &Address, host: &str) -> Result<SslMode> {
     let asked = address
         .get("sslmode")

@@ -1,4 +1,4 @@
-//! Rows of assignments in PostgreSQL's binary form of COPY: out to the server, and back from it.
+//! Assignments in PostgreSQL's binary COPY format: encoding and decoding.
 
 use std::io;
 use std::io::Read;
@@ -8,21 +8,21 @@ use std::path::Path;
 use crate::base::error::{Error, Result};
 use crate::layer::LayerRows;
 
-/// What is sent, in this order; the load's number is the table's default.
+/// The columns in sending order. The load's number is a default of the table.
 pub(super) const COLUMNS: &str = "tenant_id, user_id, layer_id, eligible, score";
 
 const N_COLUMNS: i16 = 5;
 
-/// Signature, no flags, no extension.
+/// The header of the format: signature, no flags, no extension.
 pub(super) const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// Where a tuple would begin.
+/// The trailer of the format: a field count of -1.
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Appends rows.
+/// Appends the rows of `range` to `bytes`.
 ///
 /// # Errors
-/// An id that PostgreSQL's text cannot hold.
+/// An id with a zero byte or of 2 GB or more, which PostgreSQL cannot hold.
 pub(super) fn encode(rows: &LayerRows, range: Range<usize>, path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
     let text = |bytes: &mut Vec<u8>, text: &str| -> Result<()> {
         if text.as_bytes().contains(&0) {
@@ -50,12 +50,12 @@ pub(super) fn encode(rows: &LayerRows, range: Range<usize>, path: &Path, bytes: 
     Ok(())
 }
 
-/// A score of ten-thousandths as the column holds it.
+/// Converts a score in units of 0.0001 to the column's type.
 fn score(ten_thousandths: u16) -> f32 {
     f32::from(ten_thousandths) / 10_000.0
 }
 
-/// One row's value: what of a user can change.
+/// A hash of the parts of a row that can change: layer, eligibility and score.
 pub(super) fn value_of(rows: &LayerRows, row: usize) -> u64 {
     value(
         rows.layers.value(row).as_bytes(),
@@ -69,7 +69,7 @@ fn value(layer: &[u8], eligible: bool, score: f32) -> u64 {
     crate::base::hash::join(crate::base::hash::hash_id(layer), rest)
 }
 
-/// A user's key among all tenants.
+/// A hash of a user's tenant and id.
 pub(super) fn key(tenant: &[u8], user: &[u8]) -> u64 {
     crate::base::hash::join(
         crate::base::hash::hash_id(tenant),
@@ -77,7 +77,7 @@ pub(super) fn key(tenant: &[u8], user: &[u8]) -> u64 {
     )
 }
 
-/// Reads rows that the server sends: keys and values.
+/// Decodes rows from the server, and passes the key and the value of each to `on_row`.
 pub(super) fn decode(mut from: impl Read, on_row: &mut dyn FnMut(u64, u64)) -> io::Result<()> {
     let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut header = [0; 19];

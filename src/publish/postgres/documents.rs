@@ -1,5 +1,5 @@
-//! A study's entity tables and its gate's checks as rows. Every value goes to the server as text
-//! and gets its type there.
+//! A study's entity tables and gate checks as rows. Every value is sent as text and cast by the
+//! server.
 
 use postgres::GenericClient;
 use postgres::types::ToSql;
@@ -12,16 +12,17 @@ use crate::base::{digest, json};
 use crate::gate::GateReport;
 use crate::publish::postgres::connect::Server;
 
-/// One row: its values as text, or null.
+/// A row: its values as text; `None` for null.
 pub(super) type Row = Vec<Option<String>>;
 
-/// A table's columns and their types, the plan's id first.
+/// The columns of a table with their types. The plan's id comes first.
 pub(super) struct TableSpec {
     pub(super) name: &'static str,
     pub(super) columns: &'static [(&'static str, &'static str)],
 }
 
-/// Tables of a study's folder `tables/`, with the fields of their CSV files after the plan's id.
+/// The tables of a study's folder `tables/`. The columns after the plan's id are the fields of the
+/// CSV files.
 const ENTITIES: &[TableSpec] = &[
     TableSpec {
         name: "layer",
@@ -76,7 +77,7 @@ const ENTITIES: &[TableSpec] = &[
     },
 ];
 
-/// The log of changes: rows are only ever added.
+/// The log of operations. Rows are added and never changed.
 pub(super) const OPERATIONS: TableSpec = TableSpec {
     name: "operation_log",
     columns: &[
@@ -114,19 +115,20 @@ const GATE_RESULT: TableSpec = TableSpec {
     ],
 };
 
-/// The rows of a study's folder that are kept beside the schedule.
+/// The rows of a study's folder that are stored beside the schedule.
 pub(super) struct Documents {
     tables: Vec<(&'static TableSpec, Vec<Row>)>,
     operations: Vec<Row>,
-    /// Digest of all of them.
+    /// The digest of all source files.
     pub(super) digest: String,
 }
 
 impl Documents {
-    /// Reads what the folder has; a table that it does not have stays as it is in the database.
+    /// Reads the tables that are in the folder. A table that is missing stays unchanged in the
+    /// database.
     ///
     /// # Errors
-    /// A file that Sluice did not write, or one of another plan.
+    /// A file that Sluice did not write, or that belongs to another plan.
     pub(super) fn read(dir: &Path, plan_id: &str) -> Result<Self> {
         let mut parts: Vec<Vec<u8>> = Vec::new();
         let mut tables = Vec::new();
@@ -178,8 +180,7 @@ impl Documents {
         })
     }
 
-    /// Makes the tables hold these rows of the plan and no others; the log of operations only
-    /// grows.
+    /// Replaces the plan's rows in the tables. The log of operations only gets new rows.
     pub(super) fn write(
         &self,
         server: &Server,
@@ -193,7 +194,8 @@ impl Documents {
     }
 }
 
-/// A file's rows in the order of the columns, empty fields as null where the source has no value.
+/// Reads the rows of a CSV file in the order of the columns; `None` without the file. Empty fields
+/// are null.
 fn read_csv(
     dir: &Path,
     table: &TableSpec,
@@ -245,7 +247,7 @@ fn read_csv(
     Ok(Some(rows))
 }
 
-/// Makes a table hold these rows of a plan and no others.
+/// Replaces the rows of a plan in a table.
 pub(super) fn replace(
     server: &Server,
     client: &mut impl GenericClient,
@@ -263,7 +265,7 @@ pub(super) fn replace(
     insert(server, client, table, rows)
 }
 
-/// Adds rows; one whose key is there already stays as it is.
+/// Inserts rows. A row whose key exists is skipped.
 pub(super) fn insert(
     server: &Server,
     client: &mut impl GenericClient,

@@ -1,11 +1,11 @@
-//! PostgreSQL as a target: entity tables, the schedule, the gate's results, and who is in which
-//! layer.
+//! PostgreSQL as a target: entity tables, the schedule, the results of the gate, and the layers of
+//! users.
 //!
-//! Assignments are copied into a table that nobody reads yet; then one transaction of ordinary rows
-//! changes everything a reader sees. The view `layer_assignment` follows the load that
-//! `publication` names, so a reader's snapshot decides which table it sees, and no lock on what is
-//! read is ever taken for the switch. The load before stays until the next one, for transactions
-//! that began earlier.
+//! Assignments are copied into a new table without readers. Then one transaction changes ordinary
+//! rows, and with them everything that readers see. The view `layer_assignment` follows the load
+//! that `publication` names, so a reader's snapshot decides which table it sees. The switch takes
+//! no lock on tables that are read. The previous load is kept until the next publication, for
+//! transactions that began earlier.
 
 mod assignments;
 mod compare;

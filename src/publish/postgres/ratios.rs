@@ -1,4 +1,4 @@
-//! The schedule's rows, the pointer, and what a change by hand leaves in the log of operations.
+//! The rows of the schedule, and the log entries of changes by hand.
 
 use postgres::GenericClient;
 
@@ -58,7 +58,7 @@ fn rows(publication: &Publication) -> Vec<Row> {
     publication.ratios.iter().map(row).collect()
 }
 
-/// Makes the table hold the publication's rows of its plan, and the plan's own row agree with them.
+/// Replaces the plan's rows in `ratio_schedule`, and updates its row in `release_plan`.
 pub(super) fn write(
     server: &Server,
     client: &mut impl GenericClient,
@@ -83,14 +83,14 @@ pub(super) fn write(
         .map_err(|error| server.failed("expected release_plan to take the ratios", &error))
 }
 
-/// How many rows of the schedule are not as they should be.
+/// The number of rows in `ratio_schedule` that are wrong, missing or surplus.
 pub(super) fn n_wrong(
     server: &Server,
     client: &mut impl GenericClient,
     publication: &Publication,
 ) -> Result<usize> {
     let failed = |error| server.failed("expected to read ratio_schedule", &error);
-    // Typed on both sides, so that 0.5 and 0.5000 are one value.
+    // Both sides are typed, so 0.5 and 0.5000 are equal.
     let shown: Vec<String> = RATIOS
         .columns
         .iter()
@@ -116,7 +116,7 @@ pub(super) fn n_wrong(
     Ok(n_missing.max(found.len()))
 }
 
-/// A column as the text that `rows` writes.
+/// The SQL expression that shows a column in the text form of `rows`.
 fn shown(name: &str, kind: &str) -> String {
     match kind {
         "numeric" => format!("trim_scale({name})::text"),
@@ -128,8 +128,8 @@ fn shown(name: &str, kind: &str) -> String {
     }
 }
 
-/// What somebody did by hand, as rows of the log: a rollback, or the opening of what was rolled
-/// back. The same change gives the same rows.
+/// Logs a change by hand: a rollback, or the opening of a candidate after a rollback. Logging the
+/// same change twice gives the same rows.
 pub(super) fn log_by_hand(
     server: &Server,
     client: &mut impl GenericClient,

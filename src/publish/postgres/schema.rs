@@ -1,5 +1,5 @@
-//! The tables, in numbered steps. A step that has been released is never edited: what changes is
-//! added as the next one.
+//! The tables, as numbered migrations. A released migration is never edited. Changes are added as a
+//! new migration.
 
 use postgres::{Client, GenericClient};
 
@@ -7,7 +7,7 @@ use crate::base::digest;
 use crate::base::error::{Error, Result};
 use crate::publish::postgres::connect::Server;
 
-/// Each one is applied once, in a transaction of its own, with the schema as search path.
+/// The migrations. Each runs once, in its own transaction, with the schema as search path.
 const MIGRATIONS: &[&str] = &[
     // 1
     r#"
@@ -64,10 +64,10 @@ const MIGRATIONS: &[&str] = &[
     "#,
 ];
 
-/// The newest version this program knows.
+/// The newest version that this program knows.
 pub(super) const NEWEST: usize = MIGRATIONS.len();
 
-/// The version of the tables that are there; 0 without any.
+/// The version of the existing tables; 0 without tables.
 pub(super) fn version(server: &Server, client: &mut impl GenericClient) -> Result<usize> {
     let failed = |error| server.failed("expected to read the table of migrations", &error);
     let table = format!("\"{}\".migration", server.schema);
@@ -92,8 +92,7 @@ pub(super) fn version(server: &Server, client: &mut impl GenericClient) -> Resul
     Ok(found)
 }
 
-/// Brings the tables to the newest version. Publishers that come at the same time wait for each
-/// other.
+/// Migrates the tables to the newest version. Concurrent publishers wait for each other.
 pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
     for number in version(server, client)? + 1..=NEWEST {
         let failed = |error| server.failed(&format!("expected to make tables of version {number}"), &error);
@@ -101,7 +100,8 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
         let lock = lock_key(&["migrate", &server.schema]);
         step.execute("select pg_advisory_xact_lock($1)", &[&lock])
             .map_err(failed)?;
-        // A user who may not create schemas may still own this one.
+        // The schema is created only if it is missing: its owner may lack the right to create
+        // schemas.
         let name = format!("\"{}\"", server.schema);
         if !step
             .query_one("select to_regnamespace($1) is not null", &[&name])
@@ -126,7 +126,7 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// A number for an advisory lock of this purpose.
+/// The key of an advisory lock for the given names.
 pub(super) fn lock_key(names: &[&str]) -> i64 {
     let parts: Vec<&[u8]> = ["sluice publish"]
         .iter()

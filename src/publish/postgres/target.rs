@@ -1,5 +1,5 @@
-//! The target `postgres:`: compares what the database holds, loads users, and switches the pointer
-//! in one transaction.
+//! The target `postgres:`: it compares the content of the database, loads users, and switches the
+//! pointer in one transaction.
 
 use postgres::{Client, GenericClient, IsolationLevel};
 use std::thread;
@@ -30,7 +30,7 @@ impl Postgres {
     }
 }
 
-/// The pointer's row, and the load that it points to.
+/// The row of the pointer, with the load that it names.
 pub(super) struct Current {
     publication: Publication,
     documents_digest: Option<String>,
@@ -64,7 +64,7 @@ impl Current {
         }))
     }
 
-    /// The load, if it is of this layer table and can be read.
+    /// The load, if it has this digest and its table is readable.
     fn load_of(
         &self,
         server: &Server,
@@ -78,11 +78,11 @@ impl Current {
     }
 }
 
-/// The digest of the layer table, if users are published.
+/// The digest of the layer table; `None` if users are not published.
 pub(super) fn layers_digest(desired: &Desired<'_>) -> Result<Option<String>> {
     match (desired.layers, &desired.publication.layers_digest) {
         (None, _) => Ok(None),
-        // The folder was checked against it when it was opened.
+        // The layer table was checked against this digest when the folder was opened.
         (Some(_), Some(digest)) => Ok(Some(digest.clone())),
         (Some(path), None) => digest::blake3_of_file(path).map(Some),
     }
@@ -97,7 +97,7 @@ impl Target for Postgres {
         let server = &self.server;
         let publication = desired.publication;
         let mut client = server.connect()?;
-        // The server itself sees to it that nothing is written.
+        // The transaction is read-only, so the server itself prevents writes.
         let begun = client
             .build_transaction()
             .read_only(true)
@@ -214,8 +214,8 @@ impl Target for Postgres {
         let plan_id = &desired.publication.plan_id;
         let mut client = server.connect()?;
         schema::migrate(server, &mut client)?;
-        // A rollback waits for nobody: whoever publishes meanwhile finds another version in force
-        // than it looked at, and gives up.
+        // A rollback does not wait for a lock. A concurrent publisher then finds another version
+        // than it inspected, and stops.
         if !desired.options.rollback {
             lock_plan(server, &mut client, plan_id)?;
             let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
@@ -257,7 +257,7 @@ impl Target for Postgres {
     }
 }
 
-/// Other plans in this database that deal users with the same salt.
+/// Warnings about other plans in this database that assign users with the same salt.
 pub(super) fn same_salts(
     server: &Server,
     client: &mut impl GenericClient,
@@ -275,10 +275,10 @@ pub(super) fn same_salts(
         .collect())
 }
 
-/// Keeps other publishers of the plan out until the connection ends.
+/// Locks the plan against other publishers until the connection ends.
 pub(super) fn lock_plan(server: &Server, client: &mut Client, plan_id: &str) -> Result<()> {
     let key = lock_key(&["plan", &server.schema, plan_id]);
-    // A publisher that was killed holds its lock until the server notices, a second or two later.
+    // After a publisher was killed, the server keeps its lock for one or two seconds.
     for _ in 0..20 {
         let row = client.query_one("select pg_try_advisory_lock($1)", &[&key]);
         if row

@@ -1,5 +1,5 @@
-//! Encrypted connections: rustls with ring, as the other stores use it. A server's certificate and
-//! name are always checked.
+//! Encrypted connections through rustls with ring, as in the other stores. The server's certificate
+//! and name are always checked.
 
 use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use rustls::crypto::ring;
@@ -17,14 +17,14 @@ use tokio_rustls::{TlsConnector, client};
 
 use crate::base::error::{Error, Result};
 
-/// Opens encrypted streams.
+/// A factory of encrypted streams.
 #[derive(Clone)]
 pub(super) struct Tls {
     config: Arc<ClientConfig>,
 }
 
 impl Tls {
-    /// Trusts the certificates of a file, or those that the system trusts.
+    /// Trusts the certificates in a PEM file, or the system's certificates if `None`.
     pub(super) fn trusting(root_file: Option<&Path>) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         match root_file {
@@ -42,7 +42,7 @@ impl Tls {
                     return Err(wrong("none".into()));
                 }
             }
-            // A certificate of the system's that cannot be read vouches for nobody.
+            // Certificates of the system that cannot be read are skipped.
             None => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for T
     }
 }
 
-/// Shakes hands with one server.
+/// The TLS handshake with one server.
 pub(super) struct Connect {
     name: ServerName<'static>,
     connector: TlsConnector,

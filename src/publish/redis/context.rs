@@ -1,5 +1,5 @@
-//! The context of a publication to Redis: its content, time to live and connections, with checks
-//! that both key sets use.
+//! The context of a publication to Redis: content, time to live, connections, and checks for both
+//! key sets.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,20 @@ use crate::publish::redis::keys;
 use crate::publish::redis::link::{Link, Pool};
 use crate::publish::target::Desired;
 
-/// When every user was written last, and for how long.
+/// The last time when every user was written, and their time to live.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Refreshed {
-    /// Microseconds.
+    /// The time of the last full write, microseconds UTC.
     pub(super) at: Micros,
-    /// Microseconds.
+    /// The time to live of those keys, microseconds.
     pub(super) ttl: Micros,
 }
 
-/// What both sets of keys work with.
+/// The context that both key sets use.
 pub(super) struct RedisContext<'a> {
     pub(super) pool: &'a Pool,
     pub(super) desired: &'a Desired<'a>,
-    /// How long a user's keys live, microseconds.
+    /// The time to live of users' keys, microseconds.
     pub(super) ttl: Micros,
     pub(super) progress: &'a Progress,
 }
@@ -35,14 +35,14 @@ impl RedisContext<'_> {
         self.desired.publication
     }
 
-    /// Whether users have to be looked at: the target holds another table of them, or has not been
-    /// refreshed for half of their time to live.
+    /// Whether users must be compared: the server holds another layer table, or half of the time to
+    /// live has passed since the last full write.
     pub(super) fn users_are_due(&self, held_digest: Option<&str>, refreshed: Option<Refreshed>) -> bool {
         self.desired.layers.is_some()
             && (held_digest != self.publication().layers_digest.as_deref() || self.refresh_is_due(refreshed))
     }
 
-    /// Whether every user is written, changed or not.
+    /// Whether every user must be written, even without a change.
     pub(super) fn refresh_is_due(&self, refreshed: Option<Refreshed>) -> bool {
         let is_old = |refreshed: Refreshed| {
             self.desired.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2
@@ -50,9 +50,9 @@ impl RedisContext<'_> {
         self.desired.options.all_users || refreshed.is_none_or(is_old)
     }
 
-    /// Other plans on this server that deal users with the same salt.
+    /// Warnings about other plans on this server that assign users with the same salt.
     pub(super) fn warnings(&self) -> Vec<String> {
-        // A warning is not worth a failure.
+        // A failure to read salts must not stop the publication.
         let salts: BTreeMap<String, String> =
             ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS))).unwrap_or_default();
         let publication = self.publication();
@@ -63,7 +63,7 @@ impl RedisContext<'_> {
             .collect()
     }
 
-    /// Remembers this plan's salt for other plans to look at.
+    /// Records this plan's salt, so that other plans can warn about it.
     pub(super) fn record_salt(&self) {
         let publication = self.publication();
         let mut command = redis::cmd("HSET");
@@ -79,12 +79,12 @@ impl RedisContext<'_> {
     }
 }
 
-/// What deals users: the assignment and its salt.
+/// The assignment profile and its salt, in one text.
 pub(super) fn salt_of(publication: &Publication) -> String {
     format!("{} {}", publication.profile, publication.salt)
 }
 
-/// A connection for one question.
+/// Takes a connection from the pool for one request. A connection that failed is dropped.
 pub(super) fn ask<T>(pool: &Pool, question: impl FnOnce(&mut Link) -> Result<T>) -> Result<T> {
     let mut link = pool.take()?;
     let answer = question(&mut link)?;

@@ -1,9 +1,10 @@
-//! The keys of the source document's middleware, name by name: `user:layer:{id}`,
-//! `user:allow_gray:{id}`, `release:plan:{release}:layer:{layer}:ratio`.
+//! Publishing under the keys of the reference policy (docs/REFERENCE_POLICY.md): `user:layer:{id}`,
+//! `user:allow_gray:{id}` and `release:plan:{release}:layer:{layer}:ratio`.
 //!
-//! They have no versions. So ratios that fall do so first, all at once; then users are written;
-//! then ratios that rise do so, all at once, with the note of what is in force. Whoever reads in
-//! between gives the candidate to nobody whom neither version gives it.
+//! These keys have no versions, so the order of writes protects readers. First, ratios that fall
+//! are written in one step. Then users are written. Last, ratios that rise are written in one step,
+//! with the record of the publication in force. A reader in between never serves the candidate to a
+//! user who gets it in neither version.
 
 use std::collections::BTreeMap;
 use std::str;
@@ -20,12 +21,12 @@ use crate::publish::redis::lock::Lock;
 use crate::publish::redis::users::{Texts, UserWrites, others, pass, values};
 use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
 
-/// What is in force, as the last publication noted it.
+/// The publication in force, as the last run recorded it.
 struct Current {
     publication: Publication,
     layers_digest: Option<String>,
     n_users: u64,
-    /// When every user was written last; `None` if none was.
+    /// The last time when every user was written; `None` if this never happened.
     refreshed: Option<Refreshed>,
     tenant: String,
 }
@@ -68,7 +69,7 @@ fn ratio_key(release: &str, layer: &str) -> String {
     format!("release:plan:{release}:layer:{layer}:ratio")
 }
 
-/// The one tenant whose keys these are.
+/// The tenant of the keys. The keys hold no tenant, so a server can hold only one.
 fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, address: &str) -> Result<&'a str> {
     let tenants = publication.tenants();
     match (tenant, tenants.as_slice()) {
@@ -88,8 +89,8 @@ fn tenant_of<'a>(publication: &'a Publication, tenant: Option<&'a str>, address:
     }
 }
 
-/// Every ratio key with what it shall hold: those of this plan and, back to 0, those of a release
-/// or a layer that is no longer in it.
+/// The ratio that every key must hold. Keys of the previous publication that are not in this one
+/// get 0.
 fn ratios(publication: &Publication, tenant: &str, current: Option<&Current>) -> BTreeMap<String, Ratio> {
     let of_tenant = |publication: &Publication| -> Vec<(String, Ratio)> {
         let rows = publication.ratios.iter().filter(|row| row.tenant == tenant);
@@ -105,7 +106,7 @@ fn ratios(publication: &Publication, tenant: &str, current: Option<&Current>) ->
     ratios
 }
 
-/// What the keys hold now; `None` for nothing or something that is no ratio.
+/// The ratios that the keys hold now; `None` for a missing key or a value that is not a number.
 fn current_ratios(
     ctx: &RedisContext<'_>,
     keys: impl Iterator<Item = String>,
@@ -176,8 +177,8 @@ fn are_due(ctx: &RedisContext<'_>, current: Option<&Current>) -> bool {
     )
 }
 
-/// What is in force. What cannot be read does not keep a candidate open; keys of another tenant are
-/// not taken over.
+/// Reads the publication in force. In a rollback, an unreadable one counts as missing. Keys of
+/// another tenant are an error.
 fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Option<Current>> {
     let current = match Current::read(ctx, note) {
         Err(_) if ctx.desired.options.rollback => return Ok(None),
@@ -193,7 +194,8 @@ fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Opti
     }
 }
 
-/// Ratio keys of a release that no note tells of: a rollback takes them all back.
+/// Finds all ratio keys of the candidate on the server. A rollback without a record sets them all
+/// to 0.
 fn unknown_ratios(ctx: &RedisContext<'_>) -> Result<Vec<String>> {
     let escaped: String = ctx
         .publication()
@@ -247,8 +249,8 @@ pub(super) fn apply(
             )
         })
         .collect();
-    // Users on their way are of no table until all are there: a run that is cut off leaves that to
-    // be seen.
+    // The digest is cleared until all users are written. If this run is killed, the next run sees
+    // that the users are incomplete.
     let is_due = are_due(ctx, current.as_ref());
     let begun = [(note_key.as_str(), "layers_digest", "")];
     set_together(&lock, &falling, if is_due { &begun } else { &[] })?;
@@ -267,7 +269,7 @@ pub(super) fn apply(
         }
         digest.clone_from(&publication.layers_digest);
         n_users = counts.n_users;
-        // Users who are gone keep their keys until these expire: nobody asks for them.
+        // Keys of users who left the table are not removed: they expire.
         users = Some(counts.users(0));
     }
 
@@ -319,7 +321,7 @@ fn pass_over(
     current: Option<&Current>,
 ) -> Result<UserWrites> {
     let ttl = (ctx.ttl / SECOND).max(1).to_string();
-    // Keys that live on are compared; all are written anew when it is time.
+    // Existing values are compared only when no full write is due.
     let reads = current.is_some() && !ctx.refresh_is_due(current.and_then(|current| current.refreshed));
     pass(ctx, lock, &|link: &mut Link,
                       rows: &LayerRows,
@@ -347,7 +349,7 @@ fn pass_over(
                 if rows.eligible.value(row) { b"1" } else { b"0" }.as_slice(),
             );
             let mut is_written = false;
-            // Consent that is taken back goes first, consent that is given comes last.
+            // Withdrawn consent is written before the layer, given consent after it.
             let mut both = [(2 * idx, layer), (2 * idx + 1, gray)];
             if gray == b"0" {
                 both.reverse();

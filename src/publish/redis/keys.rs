@@ -1,18 +1,19 @@
 //! Names of the versioned keys, and the encoding of a user's assignments.
 //!
-//! | key | holds |
+//! | key | value |
 //! |---|---|
 //! | `sluice:{PLAN}:current` | the version in force: the pointer |
 //! | `sluice:{PLAN}:version:VERSION` | hash: `generation`, `since`, `salt`, `profile`, `ratio:TENANT:LAYER` ... |
-//! | `sluice:salts` | hash of every plan's assignment and salt |
+//! | `sluice:salts` | hash by plan: its assignment profile and salt |
 //! | `sluice:PLAN:user:TENANT:USER` | `GENERATION:LAYER:ELIGIBLE`, newest first, separated by a bar |
 //!
-//! The braces keep a plan's own keys on one server of a cluster; users are spread.
+//! The braces keep the keys of a plan on one server of a cluster. Keys of users spread over all
+//! servers.
 
-/// Every plan's assignment and salt: a hash by plan.
+/// The hash of every plan's assignment profile and salt, by plan id.
 pub(super) const SALTS: &str = "sluice:salts";
 
-/// A plan's keys.
+/// The names of a plan's keys.
 #[derive(Debug, Clone)]
 pub(super) struct PlanKeys {
     plan: String,
@@ -33,39 +34,38 @@ impl PlanKeys {
         format!("sluice:{{{}}}:version:{version}", self.plan)
     }
 
-    /// Which table is being written, and under which generation.
+    /// The key of the layer table that is being written, with its generation.
     pub(super) fn writing(&self) -> String {
         format!("sluice:{{{}}}:writing", self.plan)
     }
 
-    /// Who may write.
+    /// The key of the lock that only the publishing run holds.
     pub(super) fn lock(&self) -> String {
         format!("sluice:{{{}}}:lock", self.plan)
     }
 
-    /// What the source document's keys hold, in our words.
+    /// The key of Sluice's own record of the keys of profile `harness-v1`.
     pub(super) fn harness(&self) -> String {
         format!("sluice:{{{}}}:harness-v1", self.plan)
     }
 
-    /// What all users' keys begin with.
+    /// The prefix of all users' keys.
     pub(super) fn user_prefix(&self) -> String {
         format!("sluice:{}:user:", self.plan)
     }
 
-    /// What a tenant's users' keys begin with.
+    /// The prefix of the users' keys of a tenant.
     pub(super) fn tenant_prefix(&self, tenant: &str) -> String {
         format!("{}{}:", self.user_prefix(), escaped(tenant))
     }
 
-    /// The field of a layer's ratio.
+    /// The hash field of a layer's ratio.
     pub(super) fn ratio_field(tenant: &str, layer: &str) -> String {
         format!("ratio:{}:{layer}", escaped(tenant))
     }
 }
 
-/// A tenant, with the separator and the sign that escapes it written as %-signs: two tenants never
-/// share a key.
+/// Escapes `%` and `:` in a tenant, so that two tenants never share a key.
 fn escaped(tenant: &str) -> String {
     tenant.replace('%', "%25").replace(':', "%3A")
 }
@@ -73,21 +73,22 @@ fn escaped(tenant: &str) -> String {
 /// A user's assignment in a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Assignment<'a> {
-    /// The layer; empty for a user who is gone.
+    /// The layer; empty for a tombstone.
     pub(super) layer: &'a str,
     pub(super) is_eligible: bool,
 }
 
 impl Assignment<'_> {
-    /// Nowhere: the user is no longer in the table.
+    /// A tombstone: the user is no longer in the table.
     pub(super) const GONE: Self = Assignment {
         layer: "",
         is_eligible: false,
     };
 }
 
-/// The assignment that holds in a generation: that of the newest entry that is not newer, nor older
-/// than `since`. `None` for a user without one, and for one who is gone.
+/// The assignment that is valid in a generation. It comes from the newest entry at or below
+/// `generation`, and that entry must not be below `since`. `None` without such an entry, and for a
+/// tombstone.
 pub(super) fn assignment_at(value: &str, generation: u64, since: u64) -> Option<Assignment<'_>> {
     let entry = value.split('|').find_map(|entry| {
         let (own, rest) = entry.split_once(':')?;
@@ -102,7 +103,8 @@ pub(super) fn assignment_at(value: &str, generation: u64, since: u64) -> Option<
     })
 }
 
-/// Writes a user's key: the new assignment, and the one that holds until the pointer switches.
+/// Writes the value of a user's key: the new assignment, then the one valid until the pointer
+/// switches.
 pub(super) fn write_value(
     out: &mut Vec<u8>,
     generation: u64,

@@ -1,4 +1,4 @@
-//! Connections to a server or a cluster, and batches of commands that go out together.
+//! Connections to a Redis server or cluster, and batches of commands.
 
 use redis::cluster::{ClusterClient, ClusterConnection, ClusterPipeline, cluster_pipe};
 use redis::{
@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
 use crate::publish::address::Address;
 
-/// One connection.
+/// A connection.
 pub(super) struct Link {
     wire: Wire,
     address: String,
@@ -23,7 +23,7 @@ enum Wire {
     Cluster(Box<ClusterConnection>),
 }
 
-/// Connections that wait for work.
+/// A pool of idle connections.
 pub(super) struct Pool {
     source: LinkSource,
     address: String,
@@ -36,11 +36,11 @@ enum LinkSource {
 }
 
 impl Pool {
-    /// Tells an address apart; nothing is reached yet. User and password come from it, or from the
-    /// environment.
+    /// Prepares a pool without connecting. Credentials come from the address, or from
+    /// `REDIS_USERNAME` and `REDIS_PASSWORD` if the address has none.
     pub(super) fn new(address: &Address, shown_address: String, is_cluster: bool) -> Result<Self> {
         let wrong = |error: RedisError| {
-            // The detail of a bad address may hold the address.
+            // The detail of a client error may quote the address, and with it the password.
             let why = if error.kind() == ErrorKind::InvalidClientConfig {
                 "a broken address or missing certificates"
             } else {
@@ -70,7 +70,7 @@ impl Pool {
         {
             settings = settings.set_username(user);
         }
-        // Who else is connected may see a name, nothing more.
+        // The connection is listed as `sluice` with its version, without other details.
         let info = info.set_redis_settings(settings.set_lib_name("sluice", env!("CARGO_PKG_VERSION")));
         let source = if is_cluster {
             LinkSource::Cluster(cluster(&info).map_err(wrong)?)
@@ -92,7 +92,7 @@ impl Pool {
         matches!(self.source, LinkSource::Cluster(_))
     }
 
-    /// A connection: one that waits, or a new one.
+    /// Takes an idle connection, or opens a new one.
     pub(super) fn take(&self) -> Result<Link> {
         if let Some(link) = lock(&self.idle).pop() {
             return Ok(link);
@@ -126,7 +126,7 @@ impl Pool {
         })
     }
 
-    /// Gives back a connection that is still good. One that failed is dropped instead.
+    /// Returns a working connection to the pool. A failed connection is dropped instead.
     pub(super) fn give(&self, link: Link) {
         lock(&self.idle).push(link);
     }
@@ -142,12 +142,12 @@ fn cluster(info: &ConnectionInfo) -> RedisResult<ClusterClient> {
         .build()
 }
 
-/// An error in words that hold no credentials.
+/// The text of an error, without credentials.
 fn message(error: &RedisError) -> String {
     if error.is_timeout() {
         return "no answer in time".into();
     }
-    // The server's own words name commands and keys, never a password.
+    // Server errors name commands and keys, never a password.
     error.to_string()
 }
 
@@ -160,7 +160,7 @@ impl Link {
         .hint("what was in force before still is; run it again to finish")
     }
 
-    /// One command.
+    /// Sends one command and returns its answer.
     pub(super) fn ask<T: redis::FromRedisValue>(&mut self, command: &Cmd) -> Result<T> {
         let answer = match &mut self.wire {
             Wire::One(connection) => command.query(connection.as_mut()),
@@ -169,7 +169,7 @@ impl Link {
         answer.map_err(|error| self.lost(&error))
     }
 
-    /// Sends what a batch holds, waits for all answers, and empties it.
+    /// Sends the commands of a batch, waits for all answers, and empties the batch.
     pub(super) fn send(&mut self, batch: &mut Batch) -> Result<Vec<Value>> {
         let sent = match (&mut self.wire, batch) {
             (_, batch) if batch.n == 0 => return Ok(Vec::new()),
@@ -199,12 +199,13 @@ impl Link {
     }
 }
 
-/// Commands that go out together.
+/// Commands that are sent together.
 pub(super) struct Batch {
-    /// In the protocol's own form: for one server, nothing else is fast enough.
+    /// The commands in the wire protocol, for one server. The client's own pipeline is too slow
+    /// there.
     packed: Vec<u8>,
     n: usize,
-    /// For a cluster, where every command finds its own server.
+    /// The commands for a cluster, where each command has its own server; `None` for one server.
     pipe: Option<ClusterPipeline>,
 }
 
@@ -221,7 +222,7 @@ impl Batch {
         self.n
     }
 
-    /// Adds a command.
+    /// Adds a command, given by its parts.
     pub(super) fn push(&mut self, parts: &[&[u8]]) {
         self.n += 1;
         if let Some(pipe) = &mut self.pipe {
@@ -248,8 +249,8 @@ impl Batch {
     }
 }
 
-/// How long a server may take to answer.
+/// The timeout of an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long connecting may take.
+/// The timeout of connecting.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

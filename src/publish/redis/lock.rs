@@ -1,4 +1,4 @@
-//! One publication at a time: a key that goes by itself when its holder is killed.
+//! The lock of a plan: a key that expires when its holder is killed.
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -10,10 +10,10 @@ use crate::base::lock::lock;
 use crate::publish::redis::context::ask;
 use crate::publish::redis::link::{Link, Pool};
 
-/// How long a lock outlives its holder.
+/// The time to live of the lock without renewal.
 const LIFE: Duration = Duration::from_secs(10);
 
-/// Whoever holds it may write.
+/// The lock of a plan. Only its holder may write.
 pub(super) struct Lock<'a> {
     pool: &'a Pool,
     key: String,
@@ -23,8 +23,8 @@ pub(super) struct Lock<'a> {
 }
 
 impl<'a> Lock<'a> {
-    /// Takes the lock, waiting for one whose holder may have been killed. A rollback does not wait:
-    /// it takes the lock away, and whoever had it stops at its next step.
+    /// Takes the lock, waiting up to 12 seconds for another holder. A rollback takes it by force,
+    /// and the previous holder stops at its next step.
     pub(super) fn take(pool: &'a Pool, key: String, by_force: bool) -> Result<Self> {
         let mut random = [0_u8; 16];
         SysRng.try_fill_bytes(&mut random).map_err(|error| {
@@ -78,9 +78,9 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Ends the connections of those who held the lock before: one that was stopped for a while,
-    /// and does not know that its time is over, writes nothing more. Where the server does not
-    /// allow this, and in a cluster, `renew` alone keeps others out.
+    /// Closes the connections of earlier holders of the lock. An earlier holder that was suspended
+    /// may not know that its lock has expired. In a cluster, or if the server refuses these
+    /// commands, only `renew` stops it.
     fn cut_off_others(&self) {
         let clients: String =
             ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
@@ -102,16 +102,16 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Makes a connection one that the next holder of the lock can cut off. To be called before it
-    /// writes users.
+    /// Names a connection after this lock, so that the next holder can close it. Call this before
+    /// the connection writes users.
     pub(super) fn sign(&self, link: &mut Link) -> Result<()> {
         let name = format!("{}:{}", self.key, self.token);
-        // Not every server allows names.
+        // Some servers do not allow connection names.
         let _ = link.ask::<()>(redis::cmd("CLIENT").arg("SETNAME").arg(name));
         self.prove(link)
     }
 
-    /// Makes the lock live on. To be called before every step.
+    /// Extends the time to live of the lock. Call this before every step.
     pub(super) fn renew(&self, link: &mut Link) -> Result<()> {
         let is_fresh = lock(&self.renewed).elapsed() < LIFE / 10;
         if is_fresh { Ok(()) } else { self.prove(link) }
@@ -133,8 +133,8 @@ impl<'a> Lock<'a> {
         Ok(())
     }
 
-    /// Runs a script that changes keys only if the lock is still held: its first lines check that.
-    /// `KEYS[1]` is the lock's key and `ARGV[1]` its token.
+    /// Runs a script that changes keys only if the lock is still held. `KEYS[1]` is the key of the
+    /// lock, `ARGV[1]` its token.
     pub(super) fn guarded(&self, body: &str, keys: &[&str], args: &[&[u8]]) -> Result<()> {
         let script = format!("if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n{body}\nreturn 1");
         if self.run(&script, keys, args)? == 0 {
@@ -145,7 +145,8 @@ impl<'a> Lock<'a> {
     }
 
     fn run(&self, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<i64> {
-        // A rollback goes on where memory is full; servers before version 7 cannot be told so.
+        // A rollback must run even when the server's memory is full. Servers before version 7 do
+        // not know the flag, so the script runs without it there.
         if self.by_force
             && let Ok(answer) = self.eval(&format!("#!lua flags=allow-oom\n{script}"), keys, args)
         {
@@ -179,7 +180,7 @@ impl<'a> Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // A lock that stays goes by itself.
+        // If this command fails, the lock expires.
         let mut command = redis::cmd("EVAL");
         command.arg("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end");
         command.arg(1).arg(&self.key).arg(&self.token);

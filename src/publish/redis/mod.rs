@@ -1,10 +1,12 @@
-//! Redis: who is in which layer, the ratios, and one key that says which version is in force.
+//! Publishing to Redis: the layers of users, the ratios, and the key that names the version in
+//! force.
 //!
-//! Two sets of keys. Ours are versioned (`keys.rs`): users carry their layer under a generation,
-//! ratios lie under a version, and a reader begins at the pointer, which switches in one step.
-//! Those of the source document (`harness.rs`) have no versions: ratios go down before users are
-//! written and up afterwards, each time all at once, so that nobody gets the candidate whom neither
-//! version gives it.
+//! Redis can hold two sets of keys. Sluice's own keys (`keys.rs`) have versions: a user's layer is
+//! stored under a generation, ratios under a version. A reader begins at the pointer, which
+//! switches in one step. The keys of the reference policy (`harness.rs`, see
+//! docs/REFERENCE_POLICY.md) have no versions. There, ratios that fall are written before the
+//! users, and ratios that rise after them. Each group is written in one step. A reader in between
+//! never serves the candidate to a user who gets it in neither version.
 
 mod context;
 mod harness;

@@ -11,7 +11,7 @@ use crate::publish::redis::link::Pool;
 use crate::publish::redis::{harness, versioned};
 use crate::publish::target::{Desired, Inspection, Target, TargetUsers};
 
-/// What an address may say beside server and database.
+/// The settings of a Redis address.
 pub(super) const SETTINGS: [&str; 4] = ["profile", "tenant", "cluster", "ttl"];
 
 /// A Redis server or cluster.
@@ -21,7 +21,7 @@ pub(crate) struct Redis {
     pool: Pool,
 }
 
-/// Which keys are written.
+/// The set of keys to write.
 pub(super) enum KeySet {
     Versioned,
     Harness { tenant: Option<String> },
@@ -65,7 +65,7 @@ impl Redis {
     }
 
     fn ttl(&self, desired: &Desired<'_>) -> Result<Micros> {
-        // The source document keeps a layer for a day.
+        // The reference policy (docs/REFERENCE_POLICY.md) keeps a layer for one day.
         let usual = if matches!(self.keys, KeySet::Harness { .. }) {
             DAY
         } else {
@@ -103,7 +103,7 @@ impl Target for Redis {
         current: Option<&Publication>,
         progress: &Progress,
     ) -> Result<Option<TargetUsers>> {
-        // What is held is read anew under the lock, and must be what was looked at.
+        // The content is read again under the lock, and must equal the inspected content.
         let ctx = RedisContext {
             pool: &self.pool,
             desired,

@@ -1,5 +1,5 @@
-//! Users on their way to a server: read part by part, compared with what is there, written in
-//! batches.
+//! The writing of users: the layer table is read part by part, compared with the server and written
+//! in batches.
 
 use rayon::slice::ParallelSliceMut;
 use std::ops::Range;
@@ -15,16 +15,16 @@ use crate::publish::redis::link::{Batch, Link, Pool};
 use crate::publish::redis::lock::Lock;
 use crate::publish::target::TargetUsers;
 
-/// Users that are looked up, and written, together.
+/// The number of users that are compared and written together.
 const CHUNK: usize = 4_096;
 
-/// What a chunk of users came to.
+/// Counts of a chunk of users.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct UserWrites {
     pub(super) n_users: u64,
-    /// Users that are, or would be, written.
+    /// Users who are written, or would be without a lock.
     pub(super) n_written: u64,
-    /// Users whom the version in force has too.
+    /// Users who are also in the version in force. Counted for versioned keys only.
     pub(super) n_known: u64,
 }
 
@@ -38,7 +38,7 @@ impl UserWrites {
     }
 }
 
-/// Text pieces one after the other: keys, without an allocation each.
+/// Texts stored one after the other in one buffer, without one allocation per text.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
@@ -68,8 +68,8 @@ impl Texts {
     }
 }
 
-/// What keys hold; `None` for nothing. One server answers them all at once; in a cluster every key
-/// is asked for by itself.
+/// The values of keys; `None` for a missing key. One server answers a single `MGET`. A cluster
+/// needs one `GET` per key.
 pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<Option<Vec<u8>>>> {
     let mut batch = Batch::new(pool);
     if pool.is_cluster() {
@@ -104,7 +104,7 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
     answers.into_iter().map(text).collect()
 }
 
-/// Digests of the keys of everybody in the layer table, sorted: eight bytes a user.
+/// The XXH3 digests of the keys of all users in the layer table, sorted. Eight bytes per user.
 pub(super) fn digests(
     ctx: &RedisContext<'_>,
     path: &Path,
@@ -137,8 +137,8 @@ pub(super) fn digests(
     Ok(digests)
 }
 
-/// Goes through all keys of a pattern, thousands at a time, and hands over those whose digests are
-/// not among the sorted ones.
+/// Scans all keys that match a pattern, and passes on those whose digests are not in `digests`,
+/// which must be sorted.
 pub(super) fn others(
     ctx: &RedisContext<'_>,
     pattern: &str,
@@ -176,12 +176,11 @@ pub(super) fn others(
     }
 }
 
-/// Looks at some users, adds what has to be written to the batch, and counts them.
+/// Compares some users, adds the necessary writes to the batch, and returns counts.
 pub(super) type OnChunk<'a> =
     dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<UserWrites> + Sync + 'a;
 
-/// Goes through the layer table on all threads. Without a lock nothing is sent: what would be is
-/// only counted.
+/// Passes over the layer table on all threads. Without a lock, writes are counted but not sent.
 pub(super) fn pass(
     ctx: &RedisContext<'_>,
     lock: Option<&Lock<'_>>,
@@ -196,7 +195,7 @@ pub(super) fn pass(
         Some(file.n_rows()),
     );
     let pace = Pace::new(ctx.desired.options.max_qps);
-    // A slow pace is kept in small steps, so that the lock is renewed in time.
+    // A low rate needs small chunks, so that the lock is renewed in time.
     let chunk = pace.chunk(CHUNK);
     let mut total = UserWrites::default();
     parallel::map_in_order(

@@ -1,5 +1,5 @@
-//! Publishing under the versioned keys: data under a new version, then the pointer, then the old
-//! version expires.
+//! Publishing under versioned keys. The data is written under a new version, then the pointer
+//! switches and the old version expires.
 
 use std::collections::BTreeMap;
 use std::str;
@@ -17,24 +17,24 @@ use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_chan
 
 const SCHEMA: &str = "sluice.redis/1";
 
-/// How long a version is kept after the pointer has left it, for readers that have read the pointer
-/// already; seconds.
+/// The time, in seconds, for which the previous version is kept. Readers that read the pointer
+/// before the switch still need it.
 const GRACE: u64 = 3_600;
 
-/// What the pointer leads to.
+/// The version that the pointer names.
 #[derive(Debug, Clone)]
 struct Current {
-    /// What the pointer holds.
+    /// The value of the pointer.
     name: String,
-    /// Entries of users up to this generation hold.
+    /// The newest valid generation. Newer entries of users are not valid yet.
     generation: u64,
-    /// Entries of users before this generation are void.
+    /// The oldest valid generation. Older entries of users are void.
     since: u64,
-    /// Users of the table.
+    /// The number of users in the layer table.
     n_users: u64,
-    /// Digest of the table that the users are of.
+    /// The digest of the layer table; `None` if no users were published.
     layers_digest: Option<String>,
-    /// When every user was written last; `None` if none was.
+    /// The last time when every user was written; `None` if this never happened.
     refreshed: Option<Refreshed>,
     publication: Publication,
 }
@@ -85,13 +85,13 @@ impl Current {
     }
 }
 
-/// A table on its way: what a killed run leaves behind, so that the next one goes on, or makes it
-/// void.
+/// The record of a layer table that is being written. If the run is killed, the next run resumes
+/// the table or makes it void.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Writing {
     generation: u64,
     since: u64,
-    /// When it was begun, microseconds.
+    /// The start of writing, microseconds UTC.
     begun: Micros,
     layers_digest: String,
 }
@@ -102,7 +102,7 @@ impl Writing {
         Ok(text.as_deref().and_then(Self::parse))
     }
 
-    /// Reads what [`Self::to_text`] writes; `None` for another text.
+    /// Parses the text that [`Self::to_text`] writes; `None` for other text.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(4, ' ');
         let mut number = || parts.next()?.parse().ok();
@@ -114,7 +114,8 @@ impl Writing {
         })
     }
 
-    /// Generation, first valid generation, begin in microseconds and digest, with blanks between.
+    /// The generation, the oldest valid generation, the start in microseconds and the digest,
+    /// separated by spaces.
     fn to_text(&self) -> String {
         let Self {
             generation,
@@ -126,7 +127,7 @@ impl Writing {
     }
 }
 
-/// A generation of user entries: entries up to `generation` and not before `since` hold.
+/// A range of user entries. Entries of generations `since..=generation` are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Generation {
     generation: u64,
@@ -134,7 +135,7 @@ struct Generation {
 }
 
 impl Generation {
-    /// A full table: all older entries are void.
+    /// The generation of a full table: all older entries are void.
     fn full(generation: u64) -> Self {
         Self {
             generation,
@@ -151,21 +152,21 @@ impl Generation {
     }
 }
 
-/// Which entries a pass over the users compares and writes.
+/// The entries that a pass over the users compares and writes.
 struct WritePlan<'a> {
     keys: &'a PlanKeys,
-    /// The entries in force; generation 0 for none.
+    /// The entries in force; generation 0 if there are none.
     current: Generation,
-    /// The entries that are written.
+    /// The entries to write.
     new: Generation,
-    /// Whether the server may hold anything of these users.
+    /// Whether the server may hold entries of these users. If not, nothing is read.
     reads: bool,
 }
 
 pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
     let current = match Current::read(ctx, &keys) {
-        // What cannot be read does not keep a candidate open.
+        // A rollback must not fail because the present version is unreadable.
         Err(_) if ctx.desired.options.rollback => None,
         other => other?,
     };
@@ -246,7 +247,8 @@ pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> 
             let next = NextUsers::from_current(current.as_ref());
             (current, next)
         }
-        // Nobody can be placed by what is there. The new generation is above any that may be.
+        // The version in force is unreadable. The current time in seconds is above every generation
+        // that may be on the server, so all existing entries become void.
         Err(_) if is_rollback => {
             let generation = u64::try_from(ctx.desired.options.now / SECOND).unwrap_or(0);
             (
@@ -275,7 +277,7 @@ pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> 
     Ok(users)
 }
 
-/// What the new version says of users.
+/// The fields of the new version that describe users.
 #[derive(Debug, Clone, Default)]
 struct NextUsers {
     generation: u64,
@@ -297,14 +299,15 @@ impl NextUsers {
     }
 }
 
-/// The table that a killed run began and this one goes on with: of the same users, and above the
-/// generation in force.
+/// The table of a killed run that this run resumes. It must have the same digest and a generation
+/// above the one in force; otherwise `None`.
 fn resumed<'a>(left: Option<&'a Writing>, in_force: u64, digest: &str) -> Option<&'a Writing> {
     left.filter(|left| left.layers_digest == digest && left.generation > in_force)
 }
 
-/// The generation that users are written under: the one that a killed run began, else one above all
-/// that may be there. Entries in force stay valid where only changed users are written.
+/// The generation to write users under. It is the generation of a resumed table, or one above all
+/// generations that may be on the server. If only changed users are written, the entries in force
+/// stay valid.
 fn next_generation(
     in_force: Generation,
     left: Option<&Writing>,
@@ -328,9 +331,10 @@ fn next_generation(
     }
 }
 
-/// Writes users under a new generation, which nobody reads before the pointer switches. Only those
-/// who changed, unless it is time to refresh them all, or somebody is gone: a full table makes
-/// everything older void, whoever it was of.
+/// Writes users under a new generation. Readers ignore it until the pointer switches.
+///
+/// Usually only changed users are written. A full table is written when a refresh is due, after a
+/// killed run, and in a cluster when users are gone. A full table makes all older entries void.
 fn write_users(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
@@ -342,7 +346,7 @@ fn write_users(
     let left = Writing::read(ctx, keys)?;
     let resumed = resumed(left.as_ref(), next.generation, &digest);
     let has_users = current.is_some_and(|current| current.layers_digest.is_some());
-    // Entries that a killed run left of another table hold for nobody once a full table is there.
+    // A full table makes the entries of a killed run void, even if they belong to another table.
     let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
     let begun = resumed.map_or(ctx.desired.options.now, |left| left.begun);
     let n_current = next.n_users;
@@ -359,13 +363,12 @@ fn write_users(
     };
     mark(ctx, keys, lock, plan.new, begun, &digest)?;
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
-    // With a full table, whoever is not in it is void. With changes alone, those who are gone have
-    // to be found.
+    // In a full table, users who are gone are void already. Otherwise they must be found.
     let n_gone = n_current.saturating_sub(counts.n_known);
     if !plan.new.is_full() && n_gone > 0 {
         if ctx.pool.is_cluster() {
-            // No command goes through the keys of all servers of a cluster: a full table needs
-            // none.
+            // In a cluster, no single command scans the keys of all servers. A full table needs no
+            // scan.
             plan.new = Generation::full(plan.new.generation + 1);
             plan.reads = true;
             mark(ctx, keys, lock, plan.new, begun, &digest)?;
@@ -380,7 +383,7 @@ fn write_users(
     next.n_users = counts.n_users;
     next.layers_digest = digest;
     if new.is_full() {
-        // From when it was begun: what a killed run wrote first expires first.
+        // Keys that a killed run wrote expire first, so the time to live counts from its start.
         next.refreshed = Some(Refreshed {
             at: begun,
             ttl: ctx.ttl,
@@ -389,7 +392,7 @@ fn write_users(
     Ok(counts.users(n_gone))
 }
 
-/// Records which table is on its way, so that the next run can resume it if this one is killed.
+/// Records the table that is being written, so that the next run can resume it.
 fn mark(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
@@ -480,7 +483,7 @@ fn chunk(
     Ok(counts)
 }
 
-/// Writes a tombstone for every user whom the table no longer has.
+/// Writes a tombstone for every user who is no longer in the table.
 fn write_tombstones(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_>) -> Result<()> {
     let Some(path) = ctx.desired.layers else {
         return Ok(());
@@ -519,8 +522,8 @@ fn write_tombstones(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_
     )
 }
 
-/// Writes the new version, then switches the pointer and lets the old version expire, in one step
-/// of the server.
+/// Writes the new version. Then, in one step of the server, the pointer switches and the old
+/// version gets an expiry time.
 fn switch(
     ctx: &RedisContext<'_>,
     keys: &PlanKeys,
@@ -569,8 +572,8 @@ fn switch(
     )?;
 
     let old_key = current.map_or_else(|| new_key.clone(), |current| keys.version(&current.name));
-    // A table that another run has begun stays marked: its entries hold for nobody, and the next
-    // run must know.
+    // If this run wrote no users, the record of a killed run stays. Its entries are not valid, and
+    // the next run must see it.
     let body = "redis.call('SET', KEYS[2], ARGV[2])\nif ARGV[4] == '1' then redis.call('DEL', KEYS[5]) end\n\
                 if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
     let has_written = if has_written { b"1" } else { b"0" };

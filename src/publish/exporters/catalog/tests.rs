@@ -1,4 +1,4 @@
-//! YAML keeps the catalog's texts.
+//! Tests that YAML keeps texts unchanged.
 
 use crate::publish::exporters::format::yaml;
 

@@ -1,4 +1,4 @@
-//! Rows of COPY that are read back, and rows that are refused.
+//! Tests of COPY rows that are decoded again, and of rows that are refused.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Generations of users, and what a killed run leaves: without a server.
+//! Tests of generations and of the records of killed runs, without a server.
 
 use super::*;
 
@@ -19,13 +19,13 @@ fn writing(generation: u64, since: u64, digest: &str) -> Writing {
 fn a_table_is_written_above_all_that_may_be_there() {
     let none = generation(0, 0);
     let cases = [
-        // Nothing there: a full table.
+        // An empty server gets a full table.
         (none, None, false, generation(1, 1)),
-        // Only changed users: entries in force stay valid.
+        // When only changed users are written, entries in force stay valid.
         (generation(5, 2), None, true, generation(6, 2)),
-        // All users again: older entries are void.
+        // When all users are written, older entries become void.
         (generation(5, 2), None, false, generation(6, 6)),
-        // A killed run of the same users goes on, full or not.
+        // A killed run of the same table is resumed, full or not.
         (
             generation(5, 2),
             Some(writing(6, 2, "d")),
@@ -38,14 +38,14 @@ fn a_table_is_written_above_all_that_may_be_there() {
             false,
             generation(6, 6),
         ),
-        // One of other users is passed over, and its entries are void.
+        // A killed run of another table is not resumed, and its entries are void.
         (
             generation(5, 2),
             Some(writing(6, 2, "x")),
             false,
             generation(7, 7),
         ),
-        // One that the pointer has reached already is done.
+        // A killed run at or below the generation in force is not resumed.
         (
             generation(6, 2),
             Some(writing(6, 2, "d")),
@@ -98,15 +98,15 @@ fn entries_hold_from_since_to_their_generation() {
     let cases = [
         ("5:early:1", generation(5, 1), Some("early true")),
         ("5:early:0", generation(9, 5), Some("early false")),
-        // The newest that is not newer than the generation.
+        // The newest entry at or below the generation is valid.
         ("6:vip:1|5:early:1", generation(5, 1), Some("early true")),
         ("6:vip:1|5:early:1", generation(6, 1), Some("vip true")),
-        // Older than the first valid generation: void.
+        // An entry older than `since` is void.
         ("5:early:1", generation(7, 6), None),
-        // A tombstone hides what lies before it.
+        // A tombstone hides older entries.
         ("6::0|5:early:1", generation(6, 1), None),
         ("6::0|5:early:1", generation(5, 1), Some("early true")),
-        // Not ours.
+        // Values in another format are ignored.
         ("", generation(5, 1), None),
         ("early", generation(5, 1), None),
         ("x:early:1", generation(5, 1), None),
