@@ -1,4 +1,4 @@
-//! Arms of a comparison, read from the inputs of `sluice calc`.
+//! The arms of a comparison, read from the inputs of `sluice calc`.
 
 use crate::calc::fields::{Fields, Refusal, Taken};
 use crate::stats::contrast::TestPlan;
@@ -8,7 +8,7 @@ use crate::stats::p_value::Alternative;
 use crate::stats::two_proportions::TwoByTwo;
 use crate::stats::{Reason, ratio};
 
-/// An arm of any kind.
+/// The data of an arm, by kind.
 pub(super) enum ArmInput {
     Proportion(TwoByTwo),
     Mean(Moments),
@@ -22,7 +22,7 @@ pub(super) const ALTERNATIVES: crate::calc::fields::Words<Alternative> = &[
     ("less", Alternative::Less),
 ];
 
-/// `alpha` and `alternative`.
+/// Reads `alpha` and `alternative`.
 pub(super) fn plan(fields: &Fields<'_>) -> Taken<TestPlan> {
     Ok(TestPlan {
         alternative: fields.choice("alternative", ALTERNATIVES, Alternative::TwoSided)?,
@@ -30,7 +30,7 @@ pub(super) fn plan(fields: &Fields<'_>) -> Taken<TestPlan> {
     })
 }
 
-/// `{"n", "x"}`.
+/// Reads a proportion: `{"n", "x"}`.
 pub(super) fn proportion(fields: &Fields<'_>) -> Taken<TwoByTwo> {
     let n = fields.count("n")?;
     let x = fields.number_where("x", "a whole number from 0 to n", |x| {
@@ -39,7 +39,7 @@ pub(super) fn proportion(fields: &Fields<'_>) -> Taken<TwoByTwo> {
     Ok(TwoByTwo { n, x })
 }
 
-/// `{"n", "mean", "var"}` or `{"n", "sum", "sum_squares"}`.
+/// Reads a mean: `{"n", "mean", "var"}` or `{"n", "sum", "sum_squares"}`.
 pub(super) fn mean(fields: &Fields<'_>) -> Taken<Moments> {
     let n = fields.count("n")?;
     if fields.has("mean") {
@@ -54,7 +54,7 @@ pub(super) fn mean(fields: &Fields<'_>) -> Taken<Moments> {
     Ok(Moments::from_sums(n, sum, sum_squares))
 }
 
-/// A sum of squares, which is never below `sum^2 / n` but for rounding.
+/// Reads a sum of squares. It must be at least `sum^2 / n`, apart from rounding errors.
 pub(super) fn sum_squares(fields: &Fields<'_>, name: &'static str, sum: f64, n: f64) -> Taken<f64> {
     let least = if n > 0.0 {
         sum * (sum / n) * (1.0 - 1e-9)
@@ -64,7 +64,8 @@ pub(super) fn sum_squares(fields: &Fields<'_>, name: &'static str, sum: f64, n: 
     fields.number_where(name, "a number of at least sum^2 / n", |x| x >= least)
 }
 
-/// `{"n", "num_sum", "num_sum_squares", "den_sum", "den_sum_squares", "num_den_sum"}`.
+/// Reads a ratio of sums: `{"n", "num_sum", "num_sum_squares", "den_sum", "den_sum_squares",
+/// "num_den_sum"}`.
 pub(super) fn ratio_sums(fields: &Fields<'_>) -> Taken<RatioSums> {
     let n = fields.count("n")?;
     let pair = |sum_name, squares_name| {
@@ -83,7 +84,7 @@ pub(super) fn ratio_sums(fields: &Fields<'_>) -> Taken<RatioSums> {
     })
 }
 
-/// `{"clusters": [[num, den], ...]}`.
+/// Reads clusters: `{"clusters": [[num, den], ...]}`.
 pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Vec<(f64, f64)>> {
     let expected = "a list of pairs [numerator, denominator], denominators of at least 0";
     let rows = fields.rows_where("clusters", expected, |_| true)?;
@@ -94,7 +95,7 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Vec<(f64, f64)>> {
     rows.into_iter().map(pair).collect()
 }
 
-/// An arm of whatever kind its fields say.
+/// Reads an arm of any kind. The fields present decide the kind.
 pub(super) fn any(fields: &Fields<'_>) -> Taken<ArmInput> {
     if fields.has("clusters") {
         clusters(fields).map(ArmInput::Clusters)
@@ -120,7 +121,7 @@ pub(super) fn any(fields: &Fields<'_>) -> Taken<ArmInput> {
 }
 
 impl ArmInput {
-    /// The arm's value with its error.
+    /// The estimate of the arm with its standard error.
     pub(super) fn estimate(&self) -> Result<Estimate, Reason> {
         match self {
             Self::Proportion(counts) if counts.n == 0.0 => Err(Reason::NoData),
@@ -131,7 +132,7 @@ impl ArmInput {
         }
     }
 
-    /// Rows, where they are known.
+    /// The number of rows, or of clusters.
     pub(super) fn n(&self) -> f64 {
         match self {
             Self::Proportion(counts) => counts.n,

@@ -1,4 +1,4 @@
-//! Batches of calculations: one JSON object a line, answered in order.
+//! Batches of calculations: one JSON object per line, answered in order.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::calc::fields::{Refusal, short};
 use crate::calc::functions::Function;
 
-/// What a line gives.
+/// The answer to one line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerLine {
-    /// A JSON object, without a line break.
+    /// A JSON object without line breaks: the answer, or the error of the inputs.
     pub text: String,
-    /// Whether the inputs could be used.
+    /// Whether the inputs were valid.
     pub is_good: bool,
 }
 
@@ -30,7 +30,7 @@ struct BadInput {
     found: String,
 }
 
-/// Answers a line.
+/// Answers one line.
 pub fn answer_line(function: &Function, line: &str) -> AnswerLine {
     let line = line.trim_start_matches('\u{feff}');
     let value = match serde_json::from_str::<Value>(line) {
@@ -83,7 +83,7 @@ fn write(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_default()
 }
 
-/// Answers lines on all threads, in their order.
+/// Answers lines on all threads. The answers keep the order of the lines.
 pub fn answer_lines(function: &Function, lines: &[&str]) -> Vec<AnswerLine> {
     lines
         .par_iter()

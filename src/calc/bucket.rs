@@ -1,4 +1,4 @@
-//! Assignment: the bucket and the variant that a profile gives a user.
+//! Assignment: the bucket and the variant of a user under a profile.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::bucket::{Profile, systems};
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
 
-/// How a profile places users, from the inputs that its own documents name.
+/// The systems that assign users. Each reads the inputs that its own documentation names.
 #[derive(Clone, Copy, PartialEq)]
 enum System {
     Sluice,
@@ -111,7 +111,7 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
                 (fields.text("flagKey")?, fields.text("salt")?)
             };
             if seed.is_some() {
-                // They may be given all the same; the seed takes their place.
+                // The flag's key and salt are accepted and ignored: the seed replaces them.
                 let _ = (fields.raw("flagKey"), fields.raw("salt"));
             }
             let share = systems::launchdarkly(
@@ -257,7 +257,7 @@ fn flagd(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> 
         None => fields.number_or("totalWeight", 100.0, "a whole number from 1 to 2^31 - 1", whole)?,
     };
     let _ = fields.raw("form");
-    // The short form buckets by flag and user; version 3 keeps the two apart.
+    // The short form concatenates flag and user. Version 3 hashes the two as a list.
     let (text, value) = match fields.raw("bucketBy") {
         Some(value) => (value.as_str().map(str::to_owned), value.clone()),
         None => {

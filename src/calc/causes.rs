@@ -7,7 +7,7 @@ use crate::stats::dist::norm_isf;
 use crate::stats::late::{Age, kaplan_meier};
 use crate::stats::{Interval, Reason};
 
-/// What a release is made of.
+/// The dimensions of a release, as inputs name them.
 const DIMENSIONS: [&str; 4] = ["model", "prompt", "tool_schema", "kb_index"];
 
 pub(super) fn attribution(fields: &Fields<'_>) -> Taken<Answer> {

@@ -19,11 +19,10 @@ use crate::stats::{
     two_proportions,
 };
 
-/// The sample size that anytime intervals are tuned for when nothing else is said: GrowthBook's
-/// default.
+/// The default sample size for which anytime-valid intervals are tuned, as in GrowthBook.
 const N_TUNING: f64 = 5_000.0;
 
-/// Rows in each arm from which t and normal differ by less than a reader cares.
+/// The number of rows per arm from which the t and the normal distribution are practically equal.
 const ENOUGH_ROWS: f64 = 200.0;
 
 fn both<T>(fields: &Fields<'_>, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<(T, T)> {
@@ -33,7 +32,7 @@ fn both<T>(fields: &Fields<'_>, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken
     ))
 }
 
-/// A comparison, or null everywhere with the reason.
+/// The answer of a comparison, or missing values with the reason.
 fn put(contrast: Result<Contrast, Reason>) -> Answer {
     let mut answer = Answer::default();
     match contrast {
@@ -150,7 +149,7 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
         if control.len() != treatment.len() {
             return Err(fields.refuse("treatment", "as many clusters as in control, in the same order"));
         }
-        // Clusters that one arm lacks are in neither.
+        // A pair of clusters needs data in both arms.
         let both = control
             .into_iter()
             .zip(treatment)
@@ -190,12 +189,13 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put("n_clusters", used(&control) + used(&treatment));
     answer.put("n_clusters_control", used(&control));
     answer.put("n_clusters_treatment", used(&treatment));
-    // Fewer than ten degrees of freedom: a few clusters carry the error.
+    // With fewer than ten degrees of freedom, few clusters carry most of the variance.
     answer.put_known("unstable", both.map(|(c, t)| c.unstable || t.unstable));
     Ok(answer)
 }
 
-/// `R1 / R0 - 1` of paired clusters: the residuals of the quotient are `u1 / R0 - R1 u0 / R0^2`.
+/// The relative effect `R1 / R0 - 1` of paired clusters. The residuals of the quotient are `u1 / R0
+/// - R1 u0 / R0^2`.
 fn paired_relative(
     control: &[(f64, f64)],
     treatment: &[(f64, f64)],
@@ -281,7 +281,7 @@ pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
     let mut answer = match of(&c).and_then(|c| of(&t).map(|t| (c, t))) {
         Ok((c, t)) => put(Ok(contrast::independent(c, t, plan))),
         Err(reason) => {
-            // Points without errors are still points.
+            // The point estimates are shown even without standard errors.
             let mut answer = Answer::default();
             let (c, t) = (c.map(|c| c.0), t.map(|t| t.0));
             answer.put_known("control", c);
@@ -333,7 +333,7 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
         .and_then(|c| treatment.estimate().map(|t| (c, t)));
     let mut answer = put(estimates.map(|(c, t)| contrast::independent(c, t, plan)));
     let found = estimates.and_then(|(c, t)| sequence(c, t, relative));
-    // One side of a level is half of a two-sided one twice as large.
+    // A one-sided level corresponds to a two-sided level twice as large.
     let level = if plan.alternative == Alternative::TwoSided {
         plan.alpha
     } else {
@@ -353,7 +353,7 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
             let ends = plan.alternative.ends(d, plan.alpha, |_| half);
             let p_value = match plan.alternative {
                 Alternative::TwoSided => PValue::from_ln(-sequential::ln_e_value(d, v, tau2)),
-                // The p-value at which the interval's own form just reaches 0.
+                // The p-value is the level at which the interval's bound reaches 0.
                 Alternative::Greater if v_star.is_none() => sequential::one_sided_bound_p_value(d, v, tau2),
                 Alternative::Less if v_star.is_none() => sequential::one_sided_bound_p_value(-d, v, tau2),
                 Alternative::Greater => sequential::one_sided_p_value(d, v, tau2),
@@ -368,7 +368,8 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
     } else {
         (["ci_lower", "ci_upper"], ["rel_ci_lower", "rel_ci_upper"])
     };
-    // What the fixed-horizon comparison said of intervals and p-values does not hold at every look.
+    // Intervals and p-values of the fixed-sample comparison are not valid at every look, so they
+    // are removed.
     let stays = |name: &str| {
         !name.starts_with("rel_log")
             && !name.ends_with("p_value")
@@ -385,7 +386,7 @@ pub(super) fn sequential(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// Effect and variance, absolute or relative by the delta method.
+/// The effect and its variance, absolute or relative (by the delta method).
 fn sequence(control: Estimate, treatment: Estimate, relative: bool) -> Result<(f64, f64), Reason> {
     let (v0, v1) = (control.std_error.powi(2), treatment.std_error.powi(2));
     let (r0, r1) = (control.estimate, treatment.estimate);
@@ -418,7 +419,7 @@ pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
             n_arms,
         })
     };
-    // A stratum with one arm says nothing about a difference.
+    // A stratum needs data in both arms. Others are left out.
     let effects: Vec<StageEffect> = strata.iter().filter_map(|stratum| effect(stratum).ok()).collect();
     let all = stages::combine(&effects, alpha).ok_or(Reason::NoData);
     let mut answer = Answer::default();
@@ -460,7 +461,8 @@ fn part(effect_size: f64, std_error: f64) -> Answer {
     part
 }
 
-/// Arms added up over strata as if shares had never changed: what not to believe.
+/// The effect of the arms summed over all strata. It is biased if the shares of the arms differ
+/// between strata (Simpson's paradox), and is shown for comparison only.
 fn pooled(strata: &[(ArmInput, ArmInput)]) -> Result<(f64, f64), Reason> {
     let sum = |which: fn(&(ArmInput, ArmInput)) -> &ArmInput| {
         strata
@@ -496,7 +498,7 @@ fn add(sum: Option<ArmInput>, more: &ArmInput) -> Result<Option<ArmInput>, Reaso
     }))
 }
 
-/// Moments of two samples together (Chan et al., 1979).
+/// The moments of two merged samples (Chan et al., 1979).
 fn merge(a: &Moments, b: &Moments) -> Moments {
     if a.n == 0.0 {
         return *b;
@@ -511,7 +513,7 @@ fn merge(a: &Moments, b: &Moments) -> Moments {
     }
 }
 
-/// What a margin is a share of.
+/// The unit of a margin: absolute, or relative to the control.
 #[derive(Clone, Copy, PartialEq)]
 enum MarginKind {
     Absolute,
@@ -535,7 +537,7 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
         alternative: Alternative::TwoSided,
         alpha,
     };
-    // The normal distribution serves from some hundred rows on; below, or on request, Welch's t.
+    // The default is the normal distribution from 200 rows per arm, and Welch's t below.
     let by_t = fields.choice(
         "method",
         &[("welch", true), ("z", false)],
@@ -607,7 +609,7 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// A harm held against its margin.
+/// A harm judged against its margin.
 #[derive(Clone, Copy)]
 struct Judged {
     harm: f64,
@@ -619,12 +621,14 @@ struct Judged {
     verdict: HarmVerdict,
 }
 
-/// Fewer than five events, or failures: the usual interval is wrong.
+/// Whether an arm has fewer than five events or fewer than five non-events. Then the normal
+/// interval is not valid.
 fn is_rare(counts: &TwoByTwo) -> bool {
     counts.x.min(counts.n - counts.x) < 5.0
 }
 
-/// With Newcombe's interval; p is the one-sided level at which it just reaches the margin.
+/// Judges a harm by Newcombe's interval. The p-value is the one-sided level at which the interval
+/// reaches the margin.
 fn by_newcombe(control: TwoByTwo, treatment: TwoByTwo, bad: f64, limit: f64, alpha: f64) -> Judged {
     let interval = |z: f64| {
         let interval = proportion::newcombe(treatment.share(), treatment.n, control.share(), control.n, z);

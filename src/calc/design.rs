@@ -1,4 +1,4 @@
-//! Designs: sequential boundaries, ramps, sample sizes.
+//! Designs: sequential boundaries, ramps and sample sizes.
 
 use crate::calc::answer::Answer;
 use crate::calc::arms;
@@ -11,7 +11,7 @@ use crate::stats::p_value::Alternative;
 use crate::stats::power::{Baseline, Comparison, NullVariance, rule_of_three};
 use crate::stats::{Reason, group_sequential};
 
-/// `obf`, `pocock`, `{"kim_demets": rho}` or `{"hsd": gamma}`.
+/// Reads a spending function: `obf`, `pocock`, `{"kim_demets": rho}` or `{"hsd": gamma}`.
 fn spending(fields: &Fields<'_>) -> Taken<Spending> {
     if fields.raw("spending").is_some_and(serde_json::Value::is_object) {
         return fields.object("spending", |fields| {
@@ -29,7 +29,7 @@ fn spending(fields: &Fields<'_>) -> Taken<Spending> {
     )
 }
 
-/// Rising numbers above 0.
+/// Reads the information at each look: increasing numbers above 0.
 fn information(fields: &Fields<'_>) -> Taken<Vec<f64>> {
     let information = fields.numbers_where("information", "a list of rising numbers above 0", |t| t > 0.0)?;
     if information.is_empty() || information.windows(2).any(|pair| pair[0] >= pair[1]) {
@@ -91,7 +91,7 @@ pub(super) fn group_sequential(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put_known("alpha_spent", alpha_spent);
     answer.put_known("type1", stops(0.0).map(|stops| stops.iter().sum::<f64>()));
     if fields.has("drift") {
-        // Drift is the mean of z at full information, of S per unit of it.
+        // The drift is the mean of z at information 1.
         let stops = stops(fields.number("drift")?);
         answer.put_known("power", stops.clone().map(|stops| running(&stops)));
         answer.put_known("stop_probability", stops);
@@ -110,7 +110,7 @@ fn running(stops: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// How a ramp's gates are set.
+/// The rule for the boundaries of a ramp's gates.
 #[derive(Clone, Copy, PartialEq)]
 enum Gate {
     Naive,
@@ -205,7 +205,7 @@ pub(super) fn risk_of_ruin(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// Families by name; parameters are taken afterwards.
+/// The names of the families. Their parameters are read later.
 #[derive(Clone, Copy, PartialEq)]
 enum FamilyName {
     Normal,
@@ -267,7 +267,7 @@ pub(super) fn confidence_sequence(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// What is planned for.
+/// The kind of the metric.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Proportion,
@@ -357,7 +357,7 @@ pub(super) fn power(fields: &Fields<'_>) -> Taken<Answer> {
         answer.put_known("rel_effect", effect.map(|effect| effect / mean));
     }
     if let (Kind::Proportion, Ok(n)) = (kind, n) {
-        // What a rate may still be if all rows show no event.
+        // The upper bound of a rate if no row shows an event.
         answer.put("no_event_upper", rule_of_three(n, comparison.alpha));
     }
     Ok(answer)

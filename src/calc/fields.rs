@@ -1,32 +1,31 @@
-//! Input fields of a calculation: each is taken from a JSON object together with what is expected
-//! of it.
+//! The input fields of a calculation, read from a JSON object. Each read states the expected form.
 
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 
-/// What is wrong with an input.
+/// The reason why an input is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Path of the field: `control.n`.
+    /// The path of the field, such as `control.n`; empty for the whole input.
     pub place: String,
-    /// What was expected there.
+    /// The expected form.
     pub expected: String,
-    /// What was found.
+    /// The value that was found.
     pub found: String,
 }
 
-/// Result with a [`Refusal`].
+/// A result, or the [`Refusal`] of an input.
 pub(super) type Taken<T> = Result<T, Refusal>;
 
-/// Longest piece of an input that an error repeats.
+/// The maximum number of characters of an input that an error repeats.
 const MAX_FOUND: usize = 80;
 
-/// An object whose fields are being taken.
+/// An object whose fields are being read.
 pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
-    /// Where the object is; empty at the top.
+    /// The path of the object.
     path: Path<'a>,
-    /// Names that were asked for, to find those that nobody wanted.
+    /// The names that were read. All other names are refused at the end.
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -48,11 +47,11 @@ impl Path<'_> {
     }
 }
 
-/// Words of a choice and what they mean.
+/// The words of a choice with their meanings.
 pub(super) type Words<T> = &'static [(&'static str, T)];
 
 impl<'a> Fields<'a> {
-    /// The fields of the whole input.
+    /// Starts reading the whole input.
     pub(super) fn top(value: &'a Value) -> Taken<Self> {
         Self::new(value, Path::Top)
     }
@@ -68,7 +67,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses names that nobody asked for: a misspelt option must not be lost.
+    /// Refuses names that were never read, so that a misspelled option is not ignored.
     pub(super) fn finish(&self) -> Taken<()> {
         let asked = self.asked.borrow();
         match self.object.keys().find(|name| !asked.contains(&name.as_str())) {
@@ -99,7 +98,7 @@ impl<'a> Fields<'a> {
         self.get(name).is_some()
     }
 
-    /// A refusal of a field.
+    /// Builds the refusal of a field.
     pub(super) fn refuse(&self, name: &'static str, expected: &str) -> Refusal {
         refusal(
             &Path::Field(&self.path, name),
@@ -116,7 +115,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A number, or digits in a text: some writers keep decimals that way.
+    /// Converts a number, or a text that holds a number, because some programs write decimals as
+    /// text.
     fn finite(value: &Value) -> Option<f64> {
         let number = if let Value::String(text) = value {
             text.parse().ok()
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
         number.filter(|number| number.is_finite())
     }
 
-    /// A finite number that passes a test.
+    /// Reads a finite number that passes `test`.
     pub(super) fn number_where(
         &self,
         name: &'static str,
@@ -139,7 +139,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.refuse(name, expected))
     }
 
-    /// A number, or a default.
+    /// Reads a finite number that passes `test`, or returns `default` if the field is absent.
     pub(super) fn number_or(
         &self,
         name: &'static str,
@@ -154,12 +154,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A finite number.
+    /// Reads a finite number.
     pub(super) fn number(&self, name: &'static str) -> Taken<f64> {
         self.number_where(name, "a number", |_| true)
     }
 
-    /// A finite number, or null.
+    /// Reads a finite number; `None` for null or an absent field.
     pub(super) fn nullable(&self, name: &'static str) -> Taken<Option<f64>> {
         if self.has(name) {
             self.number(name).map(Some)
@@ -168,39 +168,39 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number of 0 or more.
+    /// Reads a number of at least 0.
     pub(super) fn amount(&self, name: &'static str) -> Taken<f64> {
         self.number_where(name, "a number of at least 0", |x| x >= 0.0)
     }
 
-    /// A number above 0.
+    /// Reads a number above 0.
     pub(super) fn positive(&self, name: &'static str) -> Taken<f64> {
         self.number_where(name, "a number above 0", |x| x > 0.0)
     }
 
-    /// A whole number of 0 or more.
+    /// Reads a whole number of at least 0.
     pub(super) fn count(&self, name: &'static str) -> Taken<f64> {
         self.number_where(name, "a whole number of at least 0", |x| {
             x >= 0.0 && x.fract() == 0.0
         })
     }
 
-    /// A number from 0 to 1.
+    /// Reads a number in 0..=1.
     pub(super) fn share(&self, name: &'static str) -> Taken<f64> {
         self.number_where(name, "a number from 0 to 1", |x| (0.0..=1.0).contains(&x))
     }
 
-    /// A number between 0 and 1, without the ends, or a default.
+    /// Reads a number between 0 and 1, exclusive, or returns `default` if the field is absent.
     pub(super) fn level_or(&self, name: &'static str, default: f64) -> Taken<f64> {
         self.number_or(name, default, "a number between 0 and 1", |x| x > 0.0 && x < 1.0)
     }
 
-    /// The error level: .05 unless given.
+    /// Reads the error level `alpha`, 0.05 by default.
     pub(super) fn alpha(&self) -> Taken<f64> {
         self.level_or("alpha", 0.05)
     }
 
-    /// True or false, or a default.
+    /// Reads a boolean, or returns `default` if the field is absent.
     pub(super) fn flag_or(&self, name: &'static str, default: bool) -> Taken<bool> {
         match self.get(name) {
             None => Ok(default),
@@ -208,7 +208,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One of some words, or a default.
+    /// Reads one of some words, or returns `default` if the field is absent.
     pub(super) fn choice<T: Copy>(&self, name: &'static str, words: Words<T>, default: T) -> Taken<T> {
         let Some(value) = self.get(name) else {
             return Ok(default);
@@ -222,19 +222,19 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A text.
+    /// Reads a text.
     pub(super) fn text(&self, name: &'static str) -> Taken<&'a str> {
         self.need(name, "a text")?
             .as_str()
             .ok_or_else(|| self.refuse(name, "a text"))
     }
 
-    /// The field as it is.
+    /// The field without conversion; `None` for null or an absent field.
     pub(super) fn raw(&self, name: &'static str) -> Option<&'a Value> {
         self.get(name)
     }
 
-    /// Finite numbers that pass a test.
+    /// Reads a list of finite numbers that pass `test`.
     pub(super) fn numbers_where(
         &self,
         name: &'static str,
@@ -254,19 +254,19 @@ impl<'a> Fields<'a> {
         numbers.collect()
     }
 
-    /// Finite numbers.
+    /// Reads a list of finite numbers.
     pub(super) fn numbers(&self, name: &'static str) -> Taken<Vec<f64>> {
         self.numbers_where(name, "a list of numbers", |_| true)
     }
 
-    /// Whole numbers of 0 or more.
+    /// Reads a list of whole numbers of at least 0.
     pub(super) fn counts(&self, name: &'static str) -> Taken<Vec<f64>> {
         self.numbers_where(name, "a list of whole numbers of at least 0", |x| {
             x >= 0.0 && x.fract() == 0.0
         })
     }
 
-    /// Lists of finite numbers that pass a test.
+    /// Reads a list of lists of finite numbers that pass `test`.
     pub(super) fn rows_where(
         &self,
         name: &'static str,
@@ -291,7 +291,7 @@ impl<'a> Fields<'a> {
         list.iter().enumerate().map(row).collect()
     }
 
-    /// An object, and what is made of its fields; all of them must be asked for.
+    /// Reads an object with `take`, which must read all of its fields.
     pub(super) fn object<T>(&self, name: &'static str, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<T> {
         let fields = Fields::new(self.need(name, "an object")?, Path::Field(&self.path, name))?;
         let taken = take(&fields)?;
@@ -299,7 +299,7 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    /// A list of objects, and what is made of each.
+    /// Reads a list of objects with `take`, which must read all of their fields.
     pub(super) fn objects<T>(
         &self,
         name: &'static str,
@@ -332,7 +332,7 @@ fn refusal(path: &Path<'_>, expected: &str, found: &Value) -> Refusal {
     }
 }
 
-/// A piece of an input, no longer than an error should be.
+/// The text of an input, shortened for an error.
 pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(MAX_FOUND) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -1,7 +1,7 @@
-//! The catalogue of `sluice calc`: every function by name, with a sentence, an example and its
+//! The catalog of `sluice calc`: every function with its name, description, example and
 //! implementation.
 //!
-//! A new function is one entry here and one function in the file of its subject.
+//! A new function needs one entry here and one Rust function in the file of its subject.
 
 use serde_json::Value;
 
@@ -12,18 +12,18 @@ use crate::calc::{
     sample_ratio,
 };
 
-/// A calculation.
+/// A function of the calculator.
 pub struct Function {
-    /// Its name.
+    /// The name of the function.
     pub name: &'static str,
-    /// What it computes.
+    /// A one-line description.
     pub about: &'static str,
-    /// Inputs that work, as JSON.
+    /// An example of valid inputs, as JSON.
     pub example: &'static str,
     answer: fn(&Fields<'_>) -> Result<Answer, Refusal>,
 }
 
-/// All calculations, in the order of their kinds.
+/// All functions, ordered by kind.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "arfm",
@@ -232,19 +232,19 @@ pub const FUNCTIONS: &[Function] = &[
 ];
 
 impl Function {
-    /// The calculation of a name.
+    /// Finds the function of this name; `None` for an unknown name.
     pub fn find(name: &str) -> Option<&'static Self> {
         FUNCTIONS.iter().find(|function| function.name == name)
     }
 
-    /// The result for some inputs; `id` is not one of them.
+    /// Computes the answer for the given inputs, a JSON object. A field `id` is ignored.
     ///
     /// # Errors
-    /// An input that is missing, of the wrong kind, or not known.
+    /// An input that is missing, has the wrong form, or has an unknown name.
     pub fn answer(&self, inputs: &Value) -> Result<Answer, Refusal> {
         let fields = Fields::top(inputs)?;
         let _ = fields.raw("id");
-        // Scripts give one level to whatever they call, p-values or not.
+        // Every function accepts `alpha`, so scripts can pass it without knowing the function.
         fields.alpha()?;
         let answer = (self.answer)(&fields)?;
         fields.finish()?;

@@ -1,4 +1,4 @@
-//! Hypothesis tests of paired outcomes, ranks and two-by-two tables, and the bootstrap.
+//! Hypothesis tests of paired outcomes, ranks and 2x2 tables, and the bootstrap.
 
 use crate::calc::answer::Answer;
 use crate::calc::arms;
@@ -10,14 +10,14 @@ use crate::stats::p_value::{Alternative, Ends};
 use crate::stats::ranks::RankTest;
 use crate::stats::{Reason, bootstrap, contrast, exact, mcnemar, ranks};
 
-/// Least number of pairs for a result.
+/// The minimum number of pairs.
 const MIN_PAIRS: usize = 6;
-/// Default number of bootstrap replicates.
+/// The default number of bootstrap replicates.
 const DEFAULT_REPLICATES: f64 = 10_000.0;
-/// Largest number of bootstrap replicates.
+/// The maximum number of bootstrap replicates.
 const MAX_REPLICATES: f64 = 1_000_000.0;
 
-/// Whether a distribution is counted out.
+/// Whether a test uses the exact distribution or the normal approximation.
 #[derive(Clone, Copy, PartialEq)]
 enum Counting {
     Auto,
@@ -32,7 +32,8 @@ const COUNTINGS: crate::calc::fields::Words<Counting> = &[
     ("normal", Counting::Normal),
 ];
 
-/// `b` and `c`, or `table` [[both, only baseline], [only candidate, neither]].
+/// McNemar's test of the counts `b` and `c`, or of `table`: `[[both, only baseline], [only
+/// candidate, neither]]`.
 pub(super) fn mcnemar(fields: &Fields<'_>) -> Taken<Answer> {
     let (b, c, n) = if fields.has("table") {
         let [[both, b], [c, neither]] = table(fields)?;
@@ -71,7 +72,7 @@ pub(super) fn mcnemar(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// A two by two table of counts.
+/// Reads a 2x2 table of counts.
 fn table(fields: &Fields<'_>) -> Taken<[[f64; 2]; 2]> {
     let expected = "[[count, count], [count, count]]";
     let rows = fields.rows_where("table", expected, |x| x >= 0.0 && x.fract() == 0.0)?;
@@ -101,7 +102,7 @@ pub(super) fn fisher(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// `x` less `y`, pair by pair; or `x` alone.
+/// The differences `x - y` of pairs, or `x` itself without `y`.
 fn differences(fields: &Fields<'_>) -> Taken<Vec<f64>> {
     let x = fields.numbers("x")?;
     if !fields.has("y") {
@@ -150,7 +151,7 @@ pub(super) fn mann_whitney(fields: &Fields<'_>) -> Taken<Answer> {
     }
     let test = ranks::mann_whitney(&x, &y, alternative, counting != Counting::Normal);
     let mut answer = put_ranks(test);
-    // The chance that a row of x is above one of y, ties by half.
+    // The probability that a row of x is larger than a row of y; a tie counts half.
     answer.put_known("effect_size", test.map(|test| test.statistic / test.n as f64));
     Ok(answer)
 }
@@ -199,7 +200,7 @@ pub(super) fn paired_t(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// What is resampled.
+/// The statistic that is resampled.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Mean,

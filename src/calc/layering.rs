@@ -1,4 +1,4 @@
-//! Layering: ARFM scores and the layers of the reference policy.
+//! Layering: A-RFM scores, and the layers of the reference policy (docs/REFERENCE_POLICY.md).
 
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
@@ -6,8 +6,8 @@ use crate::layer;
 use crate::layer::Features;
 use crate::scenario::{Consent, LayerMode, Layering, UnknownUsers};
 
-/// Layers of the reference policy by their lowest score, in ten-thousandths. Lower scores are
-/// `vip`.
+/// The layers of the reference policy with their lowest scores, in units of 0.0001. Lower scores
+/// belong to `vip`.
 const BANDS: [(u16, &str); 3] = [(8_000, "early"), (6_000, "regular"), (3_000, "high_value")];
 
 pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
@@ -65,7 +65,7 @@ pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// Shares that sum to 1.
+/// Reads `N` weights in 0..=1 that sum to 1.
 pub(super) fn weights<const N: usize>(fields: &Fields<'_>, name: &'static str) -> Taken<[f64; N]> {
     let expected = format!("{N} numbers from 0 to 1 that sum to 1");
     let weights = fields.numbers_where(name, &expected, |w| (0.0..=1.0).contains(&w))?;

@@ -1,7 +1,7 @@
 //! The calculator: every statistical method by name, from JSON inputs to a JSON answer.
 //!
-//! [`FUNCTIONS`] is the catalogue. `fields` reads inputs, `answer` holds results, every other file
-//! holds the functions of one subject.
+//! [`FUNCTIONS`] is the catalog. `fields` reads inputs, and `answer` holds results. Every other
+//! file holds the functions of one subject.
 
 mod answer;
 mod arms;

@@ -1,10 +1,10 @@
-//! Multiplicity: p-values adjusted for many tests.
+//! Multiplicity: p-values adjusted for several tests.
 
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
 use crate::stats::multiplicity;
 
-/// An adjustment of p-values.
+/// A method that adjusts p-values.
 type Adjustment = fn(&[f64]) -> Vec<f64>;
 
 pub(super) fn multiplicity(fields: &Fields<'_>) -> Taken<Answer> {

@@ -139,7 +139,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
         "mean_weight_z",
         overlap.and_then(|overlap| overlap.mean_weight_z.ok_or(Reason::NoVariance)),
     );
-    // The estimates are shown all the same, with a warning not to decide by them.
+    // Without enough overlap, the estimates are still shown, with a warning.
     let is_enough = overlap.is_ok_and(|overlap| overlap.is_enough());
     answer.put("overlap", is_enough);
     if !is_enough {
@@ -153,7 +153,7 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// The probability of each row's action: as it was logged, or balanced over several loggers.
+/// The probability of each row's action: as logged, or balanced over several loggers.
 fn propensities(fields: &Fields<'_>) -> Taken<Vec<f64>> {
     const EXPECTED: &str = "a list of numbers above 0, at most 1";
     let is_legal = |p: f64| p > 0.0 && p <= 1.0;
@@ -180,7 +180,7 @@ fn propensities(fields: &Fields<'_>) -> Taken<Vec<f64>> {
     }
 }
 
-/// Estimates and intervals that need bounds of rewards and weights.
+/// Adds the estimates and intervals that need bounds of rewards and weights.
 fn put_bounded(answer: &mut Answer, fields: &Fields<'_>, log: &Log, alpha: f64) -> Taken<()> {
     let is_unit = log.reward.iter().all(|r| (0.0..=1.0).contains(r));
     let reward = if fields.has("reward_range") {

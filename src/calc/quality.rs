@@ -44,7 +44,7 @@ pub(super) fn qos(fields: &Fields<'_>) -> Taken<Answer> {
         max_latency_ms,
         bad_rate_of: BadRateOf::Rated,
     };
-    // Parts are known where their own rates are; the whole only where all are.
+    // A part of the score needs its own rates only. The whole score needs all rates.
     let rates = qos::Rates {
         bad_rate: bad.unwrap_or(0.0),
         availability: available.unwrap_or(0.0),

@@ -1,12 +1,12 @@
-//! Sample ratios and drift: SRM tests of observed against planned counts, and the population
-//! stability index.
+//! Sample ratios and drift: tests of observed against planned counts, and the population stability
+//! index.
 
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
 use crate::stats::dist::ln_chi2_sf;
 use crate::stats::{Reason, psi, srm};
 
-/// Planned shares, at least 0; they are scaled to sum to 1.
+/// Reads the planned shares, at least 0, and scales them to sum to 1.
 fn planned(fields: &Fields<'_>, n: usize) -> Taken<Vec<f64>> {
     let expected = format!("{n} shares of at least 0, at least two of them above 0");
     let shares = fields.numbers_where("planned", &expected, |share| share >= 0.0)?;

@@ -6,18 +6,19 @@ use crate::release::dimension::{DIMENSIONS, Dimension};
 use crate::release::record::ReleaseRecord;
 use crate::release::reference::ArtifactRef;
 
-/// One dimension of two releases.
+/// The comparison of one dimension of two releases.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordChange {
-    /// Which.
+    /// The dimension.
     pub dimension: Dimension,
-    /// In the baseline.
+    /// The reference in the baseline; `None` if the baseline has none.
     pub from: Option<ArtifactRef>,
-    /// In the candidate.
+    /// The reference in the candidate; `None` if the candidate has none.
     pub to: Option<ArtifactRef>,
-    /// Whether it is another artifact.
+    /// Whether the artifacts differ. True also if `moved` is true.
     pub changed: bool,
-    /// Another content under the same reference: what the reference points to has moved.
+    /// Whether both records have the same reference but different digests, so the reference has
+    /// moved.
     pub moved: bool,
 }
 

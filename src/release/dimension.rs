@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-/// The four things that a release is made of.
+/// The dimensions of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
-    /// The model or the route to one.
+    /// The model, or the route to a model.
     Model,
     /// The prompt.
     Prompt,
-    /// The tools' schemas.
+    /// The schemas of the tools.
     ToolSchema,
     /// The index of the knowledge base, with its dictionary and chunker.
     KbIndex,
@@ -25,7 +25,7 @@ pub const DIMENSIONS: [Dimension; 4] = [
 ];
 
 impl Dimension {
-    /// The word of documents.
+    /// The name of the dimension in documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::Model => "model",
@@ -35,7 +35,7 @@ impl Dimension {
         }
     }
 
-    /// The key of a record.
+    /// The key of the dimension in a release record.
     pub fn key(self) -> &'static str {
         match self {
             Self::Model => "model_ref",

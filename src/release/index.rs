@@ -1,21 +1,21 @@
-//! An index of release records by tenant and release, the names that a log's rows carry.
+//! The index of release records by tenant and release, as the rows of a log name them.
 
 use std::collections::BTreeMap;
 
 use crate::input::DEFAULT_TENANT;
 use crate::release::record::ReleaseRecord;
 
-/// Stands for a release, model, prompt or feature that a row does not name.
+/// The name for a missing release, model, prompt or feature in a row.
 pub(crate) const UNKNOWN: &str = "unknown";
 
-/// Records to look up.
+/// Release records, indexed by release id.
 #[derive(Debug, Clone, Default)]
 pub struct RecordIndex {
     by_release: BTreeMap<String, Vec<ReleaseRecord>>,
 }
 
 impl RecordIndex {
-    /// Takes records as [`crate::release::record::read_records`] returns them.
+    /// Indexes records from [`crate::release::record::read_records`].
     pub fn new(records: Vec<ReleaseRecord>) -> Self {
         let mut by_release: BTreeMap<String, Vec<ReleaseRecord>> = BTreeMap::new();
         for record in records {
@@ -27,8 +27,8 @@ impl RecordIndex {
         Self { by_release }
     }
 
-    /// The record of a tenant's release: the tenant's own, else one that names no tenant. The
-    /// record itself goes before a pointer to it.
+    /// Finds the record of a tenant's release; `None` if there is none. A record of the tenant
+    /// takes precedence over a record without a tenant, and a plain record over a `prod_pointer`.
     pub fn find(&self, tenant: &str, release: &str) -> Option<&ReleaseRecord> {
         let records = self.by_release.get(release)?;
         let rank = |record: &&ReleaseRecord| match &record.tenant_id {

@@ -1,5 +1,5 @@
-//! Release records: the one immutable combination of model, prompt, tool schema and knowledge base
-//! that a release id names.
+//! Release records. A release id names one immutable combination of model, prompt, tool schema and
+//! knowledge base.
 
 mod changes;
 mod dimension;

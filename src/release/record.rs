@@ -1,4 +1,4 @@
-//! A release record, read from JSON, with every problem at its path.
+//! Release records, read from JSON. Every problem is reported with its path.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -12,27 +12,27 @@ use crate::base::time::Micros;
 use crate::release::dimension::Dimension;
 use crate::release::reference::ArtifactRef;
 
-/// Bytes of a file of records beyond which it is refused: a record has a thousand.
+/// The maximum size of a file of records, bytes. A record has about a thousand bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// How much a release may do by itself.
+/// The risk level: how much a release or tool may do without supervision. Levels are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RiskLevel {
-    /// It looks things up.
+    /// Reads data only.
     Read,
-    /// Between the others.
+    /// Between `Read` and `Medium`.
     Low,
-    /// Between the others.
+    /// Between `Low` and `Write`.
     Medium,
-    /// It changes things.
+    /// Changes data.
     Write,
-    /// It needs two people's approval.
+    /// Needs the approval of two persons.
     High,
 }
 
 impl RiskLevel {
-    /// The level of a word.
+    /// Parses the name of a level; `critical` counts as `high`. `None` for other words.
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "read" => Self::Read,
@@ -44,7 +44,7 @@ impl RiskLevel {
         })
     }
 
-    /// The word.
+    /// The name of the level.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -56,7 +56,7 @@ impl RiskLevel {
     }
 }
 
-/// Who approved.
+/// The kind of an approver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApproverKind {
@@ -64,83 +64,83 @@ pub enum ApproverKind {
     Human,
     /// A program.
     Bot,
-    /// The record does not say; nobody is taken for a person because of a name.
+    /// The record does not state the kind. It is never derived from a person's name.
     Unknown,
 }
 
 /// An approval in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Approver {
-    /// Who.
+    /// The id of the approver.
     pub id: String,
-    /// A person or a program.
+    /// Whether the approver is a person or a program.
     pub kind: ApproverKind,
-    /// When, if the record says so.
+    /// The time of the approval, microseconds UTC; `None` if not recorded.
     pub at: Option<Micros>,
 }
 
-/// What one release is made of. Immutable: another content is another release.
+/// A release record. Records are immutable: other content needs another release id.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReleaseRecord {
-    /// Its name in every log.
+    /// The id of the release, as logs name it.
     pub release_id: String,
-    /// Whose it is; `None` where the record does not say.
+    /// The tenant; `None` if not recorded.
     pub tenant_id: Option<String>,
-    /// When it was recorded.
+    /// The time of the record, microseconds UTC; `None` if not recorded.
     pub created_at: Option<Micros>,
-    /// The code's commit.
+    /// The Git commit of the code; `None` if not recorded.
     pub git_sha: Option<String>,
-    /// Model, prompt, tool schema, knowledge base: in the order of
-    /// [`crate::release::dimension::DIMENSIONS`].
+    /// The references to model, prompt, tool schema and knowledge base, in the order of
+    /// [`crate::release::dimension::DIMENSIONS`]. `None`: the release has no such artifact.
     pub artifacts: [Option<ArtifactRef>; 4],
-    /// The cases it was evaluated on.
+    /// The evaluation set; `None` if not recorded.
     pub eval_set: Option<ArtifactRef>,
-    /// Where the report of that evaluation is.
+    /// The URI of the evaluation report; `None` if not recorded.
     pub eval_report_uri: Option<String>,
-    /// Its digest.
+    /// The digest of the evaluation report; `None` if not recorded.
     pub eval_report_digest: Option<String>,
-    /// When the evaluation ran.
+    /// The time of the evaluation, microseconds UTC; `None` if not recorded.
     pub evaluated_at: Option<Micros>,
-    /// The release it was compared with.
+    /// The release that the evaluation compared with; `None` if not recorded.
     pub baseline_release_id: Option<String>,
-    /// The release to return to.
+    /// The release to roll back to; `None` if not recorded.
     pub rollback_target: Option<String>,
-    /// Who approved.
+    /// The approvals.
     pub approvers: Vec<Approver>,
-    /// How much it may do by itself.
+    /// The risk level; `None` if not recorded.
     pub risk_level: Option<RiskLevel>,
-    /// For people.
+    /// A summary of the change for readers; `None` if not recorded.
     pub change_summary: Option<String>,
-    /// The knowledge base's batch.
+    /// The id of the knowledge base's data snapshot; `None` if not recorded.
     pub data_snapshot_id: Option<String>,
-    /// Keys that caches are found by.
+    /// The parts of the cache key; `None` if not recorded.
     pub cache_key: Option<Vec<String>>,
-    /// A cap on the share of users, 0..=100. Ratios belong to the plan.
+    /// The maximum percentage of users, 0..=100; `None` for no limit. The plan sets the ratios.
     pub canary_percent: Option<f64>,
-    /// By tool, where the proof is that a person confirms what it does.
+    /// References to the proof that a person confirms a tool's actions, by tool.
     pub hitl_proof: BTreeMap<String, String>,
-    /// Where the change of the tool schema says how callers move on.
+    /// A reference to the migration guide for callers of changed tools; `None` if not recorded.
     pub migration: Option<String>,
-    /// `sha256:<hex>` of the record's canonical form (RFC 8785).
+    /// The digest of the record's canonical form (RFC 8785), `sha256:<hex>`.
     pub digest: String,
-    /// Whether this is a `prod_pointer`: what runs now.
+    /// Whether the record is a `prod_pointer`: the release in production.
     pub is_production: bool,
-    /// Where it was read.
+    /// The location from which the record was read.
     #[serde(skip)]
     pub place: String,
 }
 
 impl ReleaseRecord {
-    /// The artifact of a dimension.
+    /// The artifact of a dimension; `None` if the release has none.
     pub fn artifact(&self, dimension: Dimension) -> Option<&ArtifactRef> {
         self.artifacts[dimension as usize].as_ref()
     }
 
-    /// Reads one record from a file that holds one (plain, or as `prod_pointer`).
+    /// Reads a file with exactly one record, plain or as `prod_pointer`.
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds something else than one record; every problem of
-    /// the record at its path.
+    /// An unreadable file, other content than one record, or an invalid record. Every problem of
+    /// the record is reported with its path.
     pub fn read(path: &Path) -> Result<Self> {
         let mut records = read_records(path)?;
         match (records.pop(), records.is_empty()) {
@@ -151,10 +151,10 @@ impl ReleaseRecord {
         }
     }
 
-    /// Takes a record from JSON: plain, or inside of `prod_pointer`.
+    /// Parses a record from JSON, plain or as `prod_pointer`. `location` is used in errors.
     ///
     /// # Errors
-    /// Every problem at its path.
+    /// Every problem of the record, with its path.
     pub fn from_json(location: &str, value: &Value) -> Result<Self> {
         let (digest, body, is_production) = match value.get("prod_pointer") {
             Some(pointer) => (canonical(location, pointer)?.1, pointer, true),
@@ -200,11 +200,11 @@ impl ReleaseRecord {
     }
 }
 
-/// Reads every record of a file (one object, an array, or one a line) or of the `.json`, `.jsonl`
-/// and `.ndjson` files of a folder.
+/// Reads all records of a file: one object, an array, or one record per line. For a folder, reads
+/// its `.json`, `.jsonl` and `.ndjson` files.
 ///
 /// # Errors
-/// A file that cannot be read or holds something else; two different records under one id.
+/// An unreadable file, an invalid record, or two different records with one id.
 pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
     let mut records: Vec<ReleaseRecord> = Vec::new();
     for file in record_files(path)? {
@@ -293,7 +293,7 @@ fn values_of(file: &Path, location: &str, bytes: &[u8]) -> Result<Vec<(String, V
     })
 }
 
-/// Takes fields out of an object and collects what is wrong with them.
+/// Reads the fields of an object and collects the problems.
 struct Reader<'a> {
     place: &'a str,
     object: &'a Map<String, Value>,
@@ -322,7 +322,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `hitl_proof`: by tool, a reference.
+    /// Reads `hitl_proof`, an object of references by tool.
     fn proofs(&mut self) -> BTreeMap<String, String> {
         let Some(value) = self.get("hitl_proof") else {
             return BTreeMap::new();
@@ -468,12 +468,12 @@ impl Reader<'_> {
                 ));
                 return None;
             };
-            // A release may have no tools or no knowledge base, and says so.
+            // Null states that the release has no such artifact, for example no tools.
             if value.is_null() {
                 return None;
             }
             let mut artifact = self.reference_of(&path, value)?;
-            // The dictionary belongs to the index, wherever the record names it.
+            // The dictionary belongs to the index, even if the record names it elsewhere.
             let dict = self
                 .get("dict_version")
                 .or_else(|| artifacts.get("dict_version").cloned());
@@ -496,7 +496,7 @@ impl Reader<'_> {
         for (idx, item) in items.iter().enumerate() {
             let path = format!("approvers[{idx}]");
             match item {
-                // A plain name says nothing of its kind, unless it says that it is a bot.
+                // The kind of a plain name is unknown, unless one of its words is `bot`.
                 Value::String(id) if !id.trim().is_empty() => {
                     let kind = if id
                         .to_ascii_lowercase()
@@ -581,7 +581,7 @@ impl Reader<'_> {
     }
 }
 
-/// What ids and references must be: two that look alike are alike.
+/// The required form of ids and references. It excludes different texts that look equal.
 const PLAIN: &str = "text without blanks around it or control characters";
 
 fn is_plain(text: &str) -> bool {

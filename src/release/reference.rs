@@ -1,9 +1,9 @@
-//! References to artifacts: a name, a version, a digest, and how far each pins what it points to.
+//! References to artifacts: names, versions and digests, and whether they pin one artifact.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Words that point to whatever is newest, not to one thing.
+/// Names of versions that point to the newest artifact.
 const FLOATING: [&str; 14] = [
     "latest",
     "current",
@@ -20,35 +20,35 @@ const FLOATING: [&str; 14] = [
     "nightly",
     "edge",
 ];
-/// Hex digits of a whole digest, by algorithm.
+/// The number of hexadecimal digits of a digest, by algorithm.
 const DIGEST_LENGTHS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
-/// A reference to one artifact.
+/// A reference to an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ArtifactRef {
-    /// As written: `cs_main@7`, `kb_alias:v12`, `litellm:smart=gpt-4o-mini-2025-11`.
+    /// The reference as written, such as `cs_main@7` or `litellm:smart=gpt-4o-mini-2025-11`.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// `sha256:<hex>` of the artifact, if the record knows it.
+    /// The digest of the artifact, `sha256:<hex>`; `None` if the record has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The record says itself that what it points to may change.
+    /// Whether the record states that the target of the reference may change.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mutable: bool,
-    /// Hours that the artifact is kept after another one has taken its place.
+    /// The hours for which the artifact is kept after it was replaced; `None` if not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_hours: Option<u64>,
-    /// When the artifact was made, RFC 3339.
+    /// The time when the artifact was made, RFC 3339; `None` if not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// What else the record says of it (`dict_version`, `chunker_version`, `max_tokens` ...): part
-    /// of what is compared.
+    /// Other fields of the reference, such as `dict_version` or `max_tokens`. They are compared,
+    /// too.
     #[serde(flatten)]
     pub attributes: Map<String, Value>,
 }
 
 impl ArtifactRef {
-    /// A reference without anything else. A digest behind `@sha256:` or `@sha` is taken as one.
+    /// Parses a plain reference. A text after the last `@` that begins with `sha` is the digest.
     pub fn from_text(text: &str) -> Self {
         let digest = text
             .rsplit_once('@')
@@ -64,12 +64,12 @@ impl ArtifactRef {
         }
     }
 
-    /// Whether the digest is there and whole.
+    /// Whether the reference has a complete digest.
     pub fn has_whole_digest(&self) -> bool {
         self.digest.as_deref().is_some_and(is_whole_digest)
     }
 
-    /// Why the reference may point to something else tomorrow; `None` if it cannot.
+    /// The reason why the target of the reference may change; `None` if it is pinned.
     pub fn floats_because(&self) -> Option<String> {
         if self.has_whole_digest() {
             return None;
@@ -77,8 +77,8 @@ impl ArtifactRef {
         if self.mutable {
             return Some("the record says it is mutable, and it has no digest".into());
         }
-        // What stands behind a separator is the version; without one, any word of the name may say
-        // that it moves.
+        // The text after a separator is the version. Without a separator, every word of the name is
+        // checked.
         let parts: Vec<String> = self
             .reference
             .split(['@', ':', '=', '/', '#'])
@@ -107,8 +107,9 @@ impl ArtifactRef {
         None
     }
 
-    /// Whether both name the same artifact, as far as the records say; `None` where a digest
-    /// differs under one name.
+    /// Whether both references name the same artifact; `None` if the references are equal but their
+    /// digests differ. With two complete digests, digests and attributes must be equal, else
+    /// references and attributes.
     pub fn is_same(&self, other: &Self) -> Option<bool> {
         let same_ref = self.reference == other.reference;
         let same_attributes = self.attributes == other.attributes;
@@ -124,7 +125,7 @@ impl ArtifactRef {
     }
 }
 
-/// Whether a digest names an algorithm and has all its digits.
+/// Whether a digest names a known algorithm and has all of its lowercase hexadecimal digits.
 pub(crate) fn is_whole_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else {
         return false;

@@ -1,4 +1,4 @@
-//! The registry of seen releases by digest: a record may not change under its id.
+//! The registry of known releases by digest. A record must not change under its id.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,21 +11,21 @@ use crate::release::record::ReleaseRecord;
 
 const SCHEMA: &str = "sluice.releases/1";
 
-/// `releases.json`: by tenant and release, the digest of its record.
+/// The document `releases.json`: the digests of records by tenant and release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
     schema: String,
     releases: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What a registry knew of a record.
+/// The result of looking up a record in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
-    /// Nothing: it knows it now.
+    /// The record was unknown and has been added.
     New,
-    /// The same record.
+    /// The same record is known.
     Same,
-    /// Another record under the same id, with this digest.
+    /// Another record with the same id is known. The text is its digest.
     Changed(String),
 }
 
@@ -39,10 +39,10 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Reads a registry; an empty one if the file is not there yet.
+    /// Reads a registry; an empty one if the file does not exist.
     ///
     /// # Errors
-    /// A file that holds something else.
+    /// An unreadable file or another document.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Ok(Self::default());
@@ -57,14 +57,14 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Looks a record up, and adds it if it is new.
+    /// Looks up a record, and adds it if its id is new.
     pub fn record(&mut self, record: &ReleaseRecord) -> Registration {
         let tenant = record
             .tenant_id
             .clone()
             .unwrap_or_else(|| DEFAULT_TENANT.to_owned());
-        // A record that names no tenant may be anybody's: it must not pass for a new one by leaving
-        // its tenant out.
+        // A record without a tenant may belong to any tenant. Leaving out the tenant must not make
+        // a changed record look new.
         let elsewhere = self
             .releases
             .iter()

@@ -1,4 +1,4 @@
-//! The choice of the one dimension to roll back, given the signals that got worse.
+//! The choice of the dimension to roll back, by the signals that got worse.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,33 +12,33 @@ use crate::release::record::ReleaseRecord;
 use crate::stats::Interval;
 use crate::stats::non_inferiority::HarmVerdict;
 
-/// What got worse.
+/// The kind of a signal that got worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalKind {
-    /// Answers: faithfulness, complaints, ratings, tasks.
+    /// The quality of answers: faithfulness, complaints, ratings, completed tasks.
     Faithfulness,
-    /// Money.
+    /// The cost.
     Cost,
-    /// Tool calls that fail.
+    /// Failed tool calls.
     ToolErrors,
-    /// Time to an answer.
+    /// The time to an answer.
     Latency,
 }
 
-/// What to do about a signal, first to last: a dimension to return, or what to do if it did not
-/// change.
+/// The actions for a signal, in order: a dimension to roll back, or `None` for an action outside
+/// the record.
 type Actions = [(Option<Dimension>, &'static str); 2];
 
 impl SignalKind {
-    /// The kind of a word.
+    /// Parses the name of a kind; `None` for other words.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Faithfulness, Self::Cost, Self::ToolErrors, Self::Latency]
             .into_iter()
             .find(|kind| kind.name() == word)
     }
 
-    /// The word.
+    /// The name of the kind.
     pub fn name(self) -> &'static str {
         match self {
             Self::Faithfulness => "faithfulness",
@@ -48,7 +48,7 @@ impl SignalKind {
         }
     }
 
-    /// The rollback matrix.
+    /// The rollback matrix: the actions for this kind of signal.
     fn actions(self) -> Actions {
         match self {
             Self::Faithfulness => [
@@ -70,7 +70,7 @@ impl SignalKind {
         }
     }
 
-    /// The kind that a metric belongs to, by its id.
+    /// The kind of a metric, by its id.
     pub fn for_metric(id: &str) -> Self {
         if id.contains("cost") || id.contains("token") {
             Self::Cost
@@ -84,47 +84,49 @@ impl SignalKind {
     }
 }
 
-/// Something that got worse, with its evidence.
+/// A signal that got worse, with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Signal {
-    /// What.
+    /// The kind of the signal.
     pub kind: SignalKind,
-    /// The metric that says so; empty if a person did.
+    /// The id of the metric; empty if a person reported the signal.
     pub metric: String,
-    /// Where: tenant and layer; empty if a person said so.
+    /// The tenant and layer; empty if a person reported the signal.
     pub place: String,
-    /// How much worse, with an interval: `None` if a person said so.
+    /// The harm in the metric's unit, with its interval; `None` if a person reported the signal.
     pub harm: Option<(f64, Interval)>,
 }
 
 /// One step of a rollback.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RollbackStep {
-    /// The dimension to return; `None` for an action outside of the record.
+    /// The dimension to roll back; `None` for an action outside the record, and for the whole
+    /// release.
     pub dimension: Option<Dimension>,
-    /// What is there now.
+    /// The present reference or release; `None` if there is none.
     pub from: Option<String>,
-    /// What to return to.
+    /// The reference or release to return to; `None` if there is none.
     pub to: Option<String>,
-    /// Why this one, and why now.
+    /// The reason for the step.
     pub why: String,
 }
 
-/// What to do next, one dimension at a time.
+/// The plan of a rollback, one dimension at a time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rollback {
     /// The release that got worse.
     pub candidate: String,
-    /// The release whose references are returned to.
+    /// The release to return to.
     pub target: String,
-    /// What got worse.
+    /// The signals that got worse.
     pub signals: Vec<Signal>,
-    /// In order: the next one only if the one before did not help. Empty without a signal.
+    /// The steps in order. The next step is for the case that the steps before did not help. Empty
+    /// without signals.
     pub steps: Vec<RollbackStep>,
 }
 
-/// What to return, one dimension at a time, first to last: by the rollback matrix: knowledge base
-/// before prompt, only what has changed. When nothing of it helps, the whole release goes back.
+/// Plans a rollback by the rollback matrix: only changed dimensions, one at a time, for example the
+/// knowledge base before the prompt. The last step rolls back the whole release.
 pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<Signal>) -> Rollback {
     let differences = changes(target, candidate);
     let mut steps: Vec<RollbackStep> = Vec::new();
@@ -194,10 +196,10 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
     }
 }
 
-/// What an analysis shows to be worse: guardrails that are violated, and rates whose interval
-/// (valid at every look) lies on the bad side of 0.
+/// The signals that an analysis shows to be worse. These are violated guardrails, and metrics whose
+/// anytime-valid interval lies wholly on the worse side of 0.
 pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
-    // Which direction of a metric is good does not depend on how ratings are counted.
+    // The better direction of a metric does not depend on the definition of the bad rate.
     let metrics = metric::built_in(BadRateOf::Rated);
     let mut signals: Vec<Signal> = Vec::new();
     for layer in &analysis.layers {
@@ -253,7 +255,7 @@ pub fn signals_of(analysis: &Analysis) -> Vec<Signal> {
             }
         }
     }
-    // The order of the matrix: knowledge base and prompt first.
+    // The order of the matrix: signals about answers come first.
     signals.sort_by_key(|signal| signal.kind);
     signals
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
-/// A quantity of a case's runs.
+/// The sum and count of one quantity over the runs of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Measure {
-    /// Sum over the runs that have it.
+    /// The sum over the runs that have a value.
     pub sum: f64,
-    /// Those runs.
+    /// The number of runs that have a value.
     pub n: u32,
 }
 
@@ -20,54 +20,55 @@ impl Measure {
         self.n += 1;
     }
 
-    /// The mean of the runs; `None` without one.
+    /// The mean over the runs that have a value; `None` without one.
     pub fn mean(self) -> Option<f64> {
         (self.n > 0).then(|| self.sum / f64::from(self.n))
     }
 }
 
-/// What a release did on a case.
+/// The runs of one release on one case.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Runs {
-    /// All of them.
+    /// The number of runs.
     pub n_runs: u32,
-    /// Of which the run or its judge broke.
+    /// The number of runs that broke, or whose judge broke.
     pub n_errors: u32,
-    /// Passes among the runs that passed or failed.
+    /// The outcomes as numbers: 1 for passed, 0 for failed. Other runs have no value.
     pub passed: Measure,
-    /// Scores, in the order of the suite's metrics.
+    /// The scores, in the order of [`Suite::metrics`].
     pub scores: Vec<Measure>,
-    /// USD.
+    /// The cost in USD.
     pub cost: Measure,
-    /// Milliseconds.
+    /// The latency in milliseconds.
     pub latency: Measure,
-    /// Passes among the runs whose cost is known, broken ones included: what was paid for.
+    /// The number of passed runs among all runs with a known cost, including runs that broke.
     pub paid_passes: f64,
 }
 
-/// One case of both releases.
+/// One case with the runs of both releases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// Its id.
+    /// The id of the case.
     pub case_id: Arc<str>,
-    /// What it varies together with.
+    /// The cluster of the case, whose cases are correlated; `None` if the case is its own cluster.
     pub cluster: Option<Arc<str>>,
-    /// Baseline and candidate.
+    /// The runs of the baseline and of the candidate.
     pub arms: [Runs; 2],
 }
 
-/// The cases of a suite, by id.
+/// The cases of a suite, sorted by id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
-    /// Its name.
+    /// The name of the suite.
     pub name: Arc<str>,
-    /// Scores that some case has, by name.
+    /// The names of the scores that at least one case has, sorted.
     pub metrics: Vec<Arc<str>>,
-    /// Cases of either release.
+    /// The cases that at least one release has.
     pub cases: Vec<Case>,
 }
 
-/// Groups rows to suites and cases. Each row comes with its arm: 0 baseline, 1 candidate.
+/// Groups rows into suites and cases. Each row comes with its arm: 0 is the baseline, 1 the
+/// candidate.
 pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
     let mut of_suite: HashMap<&str, usize> = HashMap::new();
@@ -123,7 +124,7 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
             .into_iter()
             .for_each(|latency| runs.latency.add(latency));
     }
-    // What comes out does not depend on the order of files.
+    // Sorting makes the result independent of the order of files.
     for suite in &mut suites {
         let mut order: Vec<usize> = (0..suite.metrics.len()).collect();
         order.sort_by(|a, b| suite.metrics[*a].cmp(&suite.metrics[*b]));
@@ -141,21 +142,20 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
     suites
 }
 
-/// Takes a metric of a case's runs: the mean of the runs that have it.
+/// A function of a case and an arm that returns the mean of a metric over the runs.
 pub type ValueOf = Box<dyn Fn(&Case, usize) -> Option<f64>>;
 
-/// What takes a metric (`passed`, `cost_usd`, `latency_ms` or a score) of a suite's cases; `None`
-/// for a score that no case has.
+/// The function that reads a metric: `passed`, `cost_usd`, `latency_ms` or a score. `None` for a
+/// score that no case has.
 pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
     let measure = measure_of(suite, metric)?;
     Some(Box::new(move |case, arm| measure(case, arm).mean()))
 }
 
-/// Takes a metric's sum and number of runs of a case.
+/// A function of a case and an arm that returns the sum and count of a metric.
 pub type MeasureOf = Box<dyn Fn(&Case, usize) -> Measure>;
 
-/// What takes a metric's sum and number of runs of a suite's cases; `None` for a score that no case
-/// has.
+/// The function that reads the sum and count of a metric; `None` for a score that no case has.
 pub fn measure_of(suite: &Suite, metric: &str) -> Option<MeasureOf> {
     Some(match metric {
         "passed" => Box::new(|case, arm| case.arms[arm].passed),

@@ -1,4 +1,5 @@
-//! The comparison of two releases on the same cases: paired, clustered, against a margin.
+//! The comparison of two releases on the same cases: paired, clustered, and judged against a
+//! margin.
 
 use hashbrown::HashMap;
 use serde::Serialize;
@@ -11,89 +12,90 @@ use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::p_value::Alternative;
 use crate::stats::{Interval, Known, Reason, bootstrap, mcnemar, non_inferiority, pass_k, proportion, ranks};
 
-/// Pairs below which nothing is said.
+/// The minimum number of pairs. With fewer pairs there is no result.
 pub const MIN_PAIRS: usize = 6;
-/// Pairs below which a warning goes with what is said.
+/// The number of pairs below which a result comes with a warning.
 pub const FEW_PAIRS: usize = 10;
-/// Pairs that differ below which their spread says too little, and shares are bounded as counts.
+/// The number of discordant pairs below which the variance is unreliable. Then the interval comes
+/// from counts.
 const FEW_DIFFERENCES: usize = 25;
-/// Replicates of the bootstrap, unless a design says otherwise.
+/// The default number of bootstrap replicates.
 pub const REPLICATES: usize = 10_000;
-/// Draws beyond which no bootstrap is made: the interval by t is the same then.
+/// The maximum number of bootstrap draws. With more data, the t interval is practically the same.
 const MAX_DRAWS: usize = 200_000_000;
-/// Cases that are listed.
+/// The maximum number of case ids that are listed.
 const LISTED: usize = 100;
 
-/// How p-values are corrected over metrics.
+/// The correction of p-values for several metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Correction {
-    /// Holm: the chance of any false alarm.
+    /// Holm's correction: controls the probability of any false alarm.
     #[default]
     Holm,
-    /// Benjamini and Hochberg: the share of false alarms.
+    /// The correction of Benjamini and Hochberg: controls the share of false alarms.
     BenjaminiHochberg,
-    /// None.
+    /// No correction.
     None,
 }
 
-/// What a comparison is to show.
+/// The design of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design {
-    /// Which direction is good.
+    /// The direction in which the metric is better.
     pub better: Better,
-    /// How much worse is still allowed, in the metric's unit.
+    /// The non-inferiority margin: the largest harm that is acceptable, in the metric's unit.
     pub margin: f64,
-    /// Error of one two-sided interval.
+    /// The two-sided error probability of one interval, between 0 and 1.
     pub alpha: f64,
     /// Whether every value lies in 0..=1.
     pub is_share: bool,
-    /// Of the bootstrap.
+    /// The seed of the bootstrap.
     pub seed: u64,
-    /// Replicates of the bootstrap; 0: none.
+    /// The number of bootstrap replicates; 0 for no bootstrap.
     pub n_replicates: usize,
 }
 
-/// The test of a comparison.
+/// The test of a comparison, with its result.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "name")]
 pub enum PairTest {
-    /// Pairs of 0 and 1.
+    /// McNemar's test, for values of 0 and 1.
     McNemar {
-        /// Only the baseline succeeded.
+        /// The number of cases in which only the baseline succeeded.
         lost: u64,
-        /// Only the candidate did.
+        /// The number of cases in which only the candidate succeeded.
         gained: u64,
-        /// By the binomial distribution.
+        /// Whether the p-value is exact, by the binomial distribution.
         exact: bool,
-        /// Two-sided.
+        /// The two-sided p-value.
         p_value: f64,
     },
-    /// Differences by rank.
+    /// Wilcoxon's signed-rank test.
     Wilcoxon {
-        /// Differences that are not 0.
+        /// The number of differences other than 0.
         n: usize,
-        /// The whole distribution was counted.
+        /// Whether the p-value is exact, by the full distribution.
         exact: bool,
-        /// Two-sided.
+        /// The two-sided p-value.
         p_value: f64,
     },
-    /// The mean difference over its clustered error.
+    /// The t test of the mean difference with its clustered standard error.
     ClusteredT {
-        /// Degrees of freedom.
+        /// The degrees of freedom: the number of clusters less 1.
         df: f64,
-        /// Two-sided.
+        /// The two-sided p-value.
         p_value: f64,
     },
-    /// Every pair is alike.
+    /// No test: all pairs have equal values.
     NoDifference {
-        /// 1.
+        /// The p-value, always 1.
         p_value: f64,
     },
 }
 
 impl PairTest {
-    /// Two-sided.
+    /// The two-sided p-value.
     pub fn p_value(&self) -> f64 {
         match self {
             Self::McNemar { p_value, .. }
@@ -104,74 +106,78 @@ impl PairTest {
     }
 }
 
-/// One metric of one suite in both releases.
+/// The comparison of one metric of one suite.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The suite.
     pub suite: String,
     /// The metric.
     pub metric: String,
-    /// Cases that both releases have a value of.
+    /// The number of cases with a value in both releases.
     pub n_pairs: usize,
-    /// Cases that only one of them has a value of: baseline, candidate.
+    /// The number of cases with a value in the baseline only, and in the candidate only.
     pub n_unpaired: [usize; 2],
-    /// Runs that broke: baseline, candidate.
+    /// The number of runs that broke: baseline, candidate.
     pub n_errors: [u64; 2],
-    /// Clusters of the pairs.
+    /// The number of clusters among the pairs; 0 with fewer than [`MIN_PAIRS`] pairs.
     pub n_clusters: usize,
-    /// Mean over the pairs: baseline, candidate.
+    /// The means over the pairs: baseline, candidate. 0 without pairs.
     pub means: [f64; 2],
-    /// Candidate less baseline.
+    /// The mean of the candidate less the mean of the baseline, in the metric's unit.
     pub difference: f64,
-    /// Its clustered standard error.
+    /// The clustered standard error of the difference.
     pub std_error: Known<f64>,
-    /// The interval that is judged.
+    /// The interval of the difference that the verdict uses.
     pub interval: Known<Interval>,
-    /// How the interval was made: `t`, or `counts` where few pairs differ.
+    /// The method of the interval: `t`, or `counts` (from the counts of discordant pairs).
     pub interval_method: &'static str,
-    /// BCa bootstrap over clusters, 10,000 replicates; too large: not made.
+    /// The BCa bootstrap interval over clusters. Not computed beyond 200 million draws.
     pub bca: Known<Interval>,
-    /// The test.
+    /// The test that fits the data: McNemar, Wilcoxon or the clustered t test.
     pub test: Known<PairTest>,
-    /// Paired t beside a rank test, two-sided.
+    /// The two-sided p-value of the t test, beside the other tests.
     pub t_p_value: Known<f64>,
-    /// The test's p-value, corrected over the gate's metrics.
+    /// The p-value of the test, corrected over the metrics of the gate; `None` before the
+    /// correction.
     pub p_value_adj: Option<f64>,
-    /// Cohen's d of pairs.
+    /// Cohen's d of the pairs: the mean difference over its standard deviation.
     pub effect_size: Known<f64>,
-    /// The difference that would be found four times of five.
+    /// The minimum detectable effect: the difference that is found with a power of 0.8.
     pub mde: Known<f64>,
-    /// How much worse, against which margin.
+    /// The harm: how much worse the candidate is, in the metric's unit. Negative if it is better.
     pub harm: f64,
-    /// The margin.
+    /// The non-inferiority margin, in the metric's unit.
     pub margin: f64,
-    /// What that says; `None` without an interval.
+    /// The verdict; `None` without an interval.
     pub verdict: Option<HarmVerdict>,
-    /// Cases that got better, at most 100 of them.
+    /// The ids of cases that got better, at most 100.
     pub gained: Vec<String>,
-    /// All of them.
+    /// The number of cases that got better.
     pub n_gained: usize,
-    /// Cases that got worse, at most 100 of them.
+    /// The ids of cases that got worse, at most 100.
     pub lost: Vec<String>,
-    /// All of them.
+    /// The number of cases that got worse.
     pub n_lost: usize,
 }
 
-/// A mean over cases with its clustered error: `sqrt(C / (C - 1) sum_c (sum_{i in c} (s_i -
-/// mean))^2) / n`, t with C - 1.
+/// A mean over cases with its clustered standard error.
+///
+/// With n cases in C clusters, the standard error is `sqrt(C / (C - 1) sum_c (sum_{i in c} (s_i -
+/// mean))^2) / n`. The degrees of freedom are C - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// Its error.
+    /// The clustered standard error.
     pub std_error: Known<f64>,
-    /// C.
+    /// The number of clusters, C.
     pub n_clusters: usize,
 }
 
 impl Mean {
-    /// The interval by t over clusters; for shares where few events are seen Wilson's over
-    /// clusters, which does not shrink to a point at 0 or 1.
+    /// The interval of the mean, by t over clusters. A share with fewer than 5 events, or fewer
+    /// than 5 non-events, gets Wilson's interval over clusters, which has a width above 0 even at
+    /// shares of 0 and 1.
     ///
     /// # Errors
     /// Fewer than two clusters.
@@ -192,8 +198,8 @@ impl Mean {
     }
 }
 
-/// Whether a metric is a share: by what it is, for costs and times are none, however small, and by
-/// its values.
+/// Whether a metric is a share: all values lie in 0..=1, and the name does not contain `cost`,
+/// `latency` or `token`.
 pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
     !["cost", "latency", "token"]
         .iter()
@@ -201,7 +207,7 @@ pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
         && values.all(|value| (0.0..=1.0).contains(&value))
 }
 
-/// The mean of one release's values, with each value's cluster.
+/// The mean of one release's values, each given with its cluster; `None` without values.
 ///
 /// # References
 /// `docs/METHODS.md#paired-evaluations`; Miller (2024).
@@ -225,12 +231,12 @@ pub fn single(values: &[(f64, usize)]) -> Option<Mean> {
     })
 }
 
-/// Compares the values that `value` takes of each case's runs, case by case.
+/// Compares the values that `value` reads for each case and arm.
 ///
 /// # References
-/// `docs/METHODS.md#paired-evaluations`. Intervals of shares where few pairs differ: square-and-add
-/// of Wilson's intervals of the two discordant shares (Newcombe 1998, Zou & Donner 2008), which
-/// does not shrink to a point when no pair differs.
+/// `docs/METHODS.md#paired-evaluations`. For shares with few discordant pairs: square-and-add of
+/// Wilson's intervals of the two discordant shares (Newcombe 1998, Zou & Donner 2008), which keeps
+/// a width above 0 even without a discordant pair.
 pub fn compare(
     suite: &Suite,
     metric: &str,
@@ -294,12 +300,11 @@ pub fn compare(
     let up = differences.iter().filter(|d| **d > 0.0).count();
     let down = differences.iter().filter(|d| **d < 0.0).count();
     let difference = means[1] - means[0];
-    // Where few pairs differ, their spread knows nothing of those that might: shares are bounded by
-    // counts, of clusters if there are any.
+    // With few discordant pairs the variance is unreliable, so the interval comes from counts of
+    // pairs, or of clusters if there are any.
     let few = up + down < FEW_DIFFERENCES || std_error == Ok(0.0);
     let by_counts = few || (design.is_share && is_binary && !has_clusters);
-    // How far a pair can move: all the way of a share; of other scores, as far as any value lies
-    // from any other.
+    // The largest possible change of a pair. It is 1 for a share, else the range of all values.
     let all = pairs.iter().flat_map(|(_, a, b)| [*a, *b]);
     let range = if design.is_share {
         1.0
@@ -327,8 +332,8 @@ pub fn compare(
                 ci_lower: by_counts.ci_lower * range,
                 ci_upper: by_counts.ci_upper * range,
             };
-            // Clusters of different sizes, and scores of any: counts do not know them, their spread
-            // does.
+            // Counts ignore the sizes of clusters and the sizes of score changes. The interval is
+            // therefore at least as wide as the t interval.
             let reach = if has_clusters || !design.is_share {
                 t_isf(0.5 * design.alpha, df) * std_error
             } else {
@@ -424,7 +429,7 @@ pub fn compare(
     }
 }
 
-/// Each case's cluster as a number from 0; a case without one is its own.
+/// The cluster of each case, numbered from 0. A case without a cluster is its own cluster.
 pub fn clusters_of<'a>(cases: impl Iterator<Item = &'a Case>) -> Vec<usize> {
     let mut known: HashMap<&str, usize> = HashMap::new();
     let mut next = 0;
@@ -440,7 +445,7 @@ pub fn clusters_of<'a>(cases: impl Iterator<Item = &'a Case>) -> Vec<usize> {
         .collect()
 }
 
-/// Sum and size of each cluster that has a value; clusters are numbers from 0.
+/// The sum and the size of each cluster that has a value. Clusters are numbered from 0.
 fn sums_of(values: impl Iterator<Item = (f64, usize)>) -> Vec<(f64, f64)> {
     let mut sums: Vec<(f64, f64)> = Vec::new();
     for (value, cluster) in values {
@@ -454,7 +459,7 @@ fn sums_of(values: impl Iterator<Item = (f64, usize)>) -> Vec<(f64, f64)> {
     sums
 }
 
-/// Clusters that moved in a direction, as a whole.
+/// The number of clusters whose sum has the given sign.
 fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
     sums_of(values.iter().copied())
         .iter()
@@ -462,9 +467,9 @@ fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
         .count()
 }
 
-/// The interval of a mean difference of `n` pairs within -1..=1, of which `up` rose and `down`
-/// fell: Wilson's ends of both shares, squared and added, with the correlation that counts of one
-/// sample have.
+/// The interval of a mean difference in -1..=1 of `n` pairs, of which `up` rose and `down` fell. It
+/// adds the squared distances of Wilson's limits of both shares, with the correlation of two counts
+/// of one sample.
 fn discordant_interval(difference: f64, up: f64, down: f64, n: f64, alpha: f64) -> Interval {
     let z = norm_isf(0.5 * alpha);
     let (rose, fell) = (up / n, down / n);
@@ -505,10 +510,11 @@ fn bootstrap_interval(
     )
 }
 
-/// How surely a release passes all of k runs of a case, for every k that all cases have runs for.
+/// Estimates pass^k, the probability that a release passes all of k runs of a case. The result
+/// holds k = 1, 2, ... up to the smallest number of rated runs of a case, at most 64.
 ///
 /// # Errors
-/// No case with a run that passed or failed.
+/// No case has a run that passed or failed.
 pub fn pass_hat(suite: &Suite, arm: usize) -> Result<Vec<f64>, Reason> {
     let rated: Vec<(u64, u64)> = suite
         .cases

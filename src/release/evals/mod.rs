@@ -1,8 +1,8 @@
-//! Results of evaluations: one table from many tools, and two releases compared case by case.
+//! Evaluation results: one table from many tools, and the comparison of two releases case by case.
 //!
-//! A new evaluation format is one file in `importers`, a variant of [`EvalFormat`] (`row`), and its
-//! detection by content in `importers/read.rs`. Tables with named columns need none of it: `plain`
-//! reads them.
+//! A new evaluation format needs a file in `importers`, a variant of [`EvalFormat`] (`row`), and
+//! its detection by content in `importers/read.rs`. Tables with named columns need none of these:
+//! `plain` reads them.
 
 mod cases;
 mod compare;

@@ -10,7 +10,7 @@ use crate::input::{RowFaults, Table, convert};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 use crate::scenario::{OnBadRow, Source};
 
-/// Text columns, in the order in which they are read.
+/// The text columns, in reading order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TextColumn {
     CaseId,
@@ -23,7 +23,7 @@ enum TextColumn {
 }
 
 impl TextColumn {
-    /// Names, in the order of the variants.
+    /// The names of the columns, in the order of the variants.
     const NAMES: [&str; 7] = [
         "case_id",
         "suite",
@@ -35,15 +35,15 @@ impl TextColumn {
     ];
 }
 
-/// Flag columns, read after the texts.
+/// The flag columns. They are read after the text columns.
 const FLAGS: [&str; 2] = ["passed", "error"];
-/// Indices of the flag columns among the columns that are read.
+/// The indices of the flag columns among the columns that are read.
 const PASSED_IDX: usize = TextColumn::NAMES.len();
 const ERROR_IDX: usize = PASSED_IDX + 1;
-/// Index of the first number column; the scores follow the columns of [`RealColumn`].
+/// The index of the first number column. The score columns follow the columns of [`RealColumn`].
 const FIRST_REAL_IDX: usize = ERROR_IDX + 1;
 
-/// Number columns of at least 0, in the order in which they are read.
+/// The number columns, in reading order. Their values are at least 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RealColumn {
     CostUsd,
@@ -53,13 +53,13 @@ enum RealColumn {
 }
 
 impl RealColumn {
-    /// Names, in the order of the variants.
+    /// The names of the columns, in the order of the variants.
     const NAMES: [&str; 4] = ["cost_usd", "latency_ms", "tokens_in", "tokens_out"];
 }
 
-/// Reads a plain table. `case_id` is required. Optional columns: `suite`, `release_id`,
-/// `prompt_ref`, `model_ref`, `cluster`, `passed`, `error` (a text or a flag), `cost_usd`,
-/// `latency_ms`, `tokens_in`, `tokens_out`, `output`, `score_*`.
+/// Reads a plain table. The column `case_id` is required. Optional columns are `suite`,
+/// `release_id`, `prompt_ref`, `model_ref`, `cluster`, `passed`, `error` (text or flag),
+/// `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `output` and `score_*`.
 pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Result<()> {
     let table = Table::open(&Source {
         path: file.to_owned(),
@@ -120,8 +120,8 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                         .as_ref()
                         .filter(|values| values.is_valid(row) && !values.value(row).is_empty())?;
                     let text = values.value(row);
-                    // Outputs differ from row to row. Suites and releases mostly repeat the row
-                    // before.
+                    // Outputs differ from row to row. Other texts often repeat, so the last one is
+                    // reused.
                     if column == TextColumn::Output {
                         return Some(text.into());
                     }

@@ -1,88 +1,88 @@
-//! The evaluation row, which every importer produces, and the list of formats.
+//! The evaluation row that every importer produces, and the list of formats.
 
 use serde::Serialize;
 use std::sync::Arc;
 
 use crate::input::SourceFile;
 
-/// How a case ended.
+/// The outcome of one run of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaseOutcome {
-    /// As it should.
+    /// The run met the expectation of the case.
     Passed,
-    /// Not as it should.
+    /// The run did not meet the expectation of the case.
     Failed,
-    /// The run, or its judge, broke: nothing is known of the release.
+    /// The run or its judge broke, so the run gives no information about the release.
     Error,
-    /// There are scores, and no pass or fail.
+    /// The run was rated neither as passed nor as failed. It may have scores.
     Unrated,
 }
 
 /// One run of one case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvalRow {
-    /// The release that answered, if the file says so.
+    /// The release that answered; `None` if the file does not name it.
     pub release: Option<Arc<str>>,
-    /// What the run or its file is called: often a release, sometimes anything.
+    /// The name of the run or its file, which may be a release; `None` without one.
     pub run: Option<Arc<str>>,
-    /// The prompt that answered, if the file says so: tells releases apart where it has no release.
+    /// The prompt that answered; `None` if the file does not name it. It can identify the release.
     pub prompt: Option<Arc<str>>,
-    /// The model that answered.
+    /// The model that answered; `None` if the file does not name it. It can identify the release.
     pub model: Option<Arc<str>>,
-    /// `golden`, `injection` ...
+    /// The suite, such as `golden` or `injection`.
     pub suite: Arc<str>,
-    /// The case, the same in every release.
+    /// The id of the case, the same in every release.
     pub case_id: Arc<str>,
-    /// Cases that share a source vary together.
+    /// The cluster of the case, whose cases are correlated; `None` if the case is its own cluster.
     pub cluster: Option<Arc<str>>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: CaseOutcome,
-    /// Scores by metric. A score that is missing is not 0.
+    /// The scores by metric. A missing score is not 0.
     pub scores: Vec<(Arc<str>, f64)>,
-    /// What the answer cost; what its judge cost is not the release's.
+    /// The cost of the answer in USD, without the cost of its judge; `None` if not known.
     pub cost_usd: Option<f64>,
-    /// Time to the answer.
+    /// The time to the answer in milliseconds; `None` if not known.
     pub latency_ms: Option<f64>,
-    /// Tokens read and written.
+    /// The numbers of input and output tokens; `None` if not known.
     pub tokens: Option<[u64; 2]>,
-    /// What was answered.
+    /// The text of the answer; `None` if not known or not read.
     pub output: Option<Arc<str>>,
 }
 
-/// Rows of some files.
+/// The rows of evaluation files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvalTable {
-    /// In file and row order.
+    /// The rows, in the order of files and lines.
     pub rows: Vec<EvalRow>,
-    /// What the files were, and what each is written in.
+    /// The files with their digests and formats.
     pub sources: Vec<(SourceFile, EvalFormat)>,
 }
 
-/// What a file is written in.
+/// The format of an evaluation file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvalFormat {
-    /// promptfoo: `results.json` or one result a line.
+    /// promptfoo: an export in JSON, or one result per line.
     Promptfoo,
-    /// Inspect AI: `.eval` or `.json`.
+    /// Inspect AI: an `.eval` archive or a `.json` log.
     Inspect,
-    /// DeepEval's test run.
+    /// DeepEval: a test run.
     DeepEval,
-    /// lm-evaluation-harness: samples, one a line.
+    /// lm-evaluation-harness: one sample per line.
     LmEval,
-    /// OpenAI evals: events, one a line.
+    /// OpenAI evals: one event per line.
     OpenAiEvals,
-    /// Ragas: experiments, one row a line.
+    /// Ragas: one row of an experiment per line.
     Ragas,
-    /// MLflow: traces with assessments, one a line.
+    /// MLflow: one trace with assessments per line.
     Mlflow,
-    /// A table with `case_id`.
+    /// A plain table with the column `case_id`.
     Plain,
 }
 
 impl EvalFormat {
-    /// The tool's name.
+    /// The name of the format.
     pub fn name(self) -> &'static str {
         match self {
             Self::Promptfoo => "promptfoo",

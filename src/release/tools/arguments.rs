@@ -1,4 +1,4 @@
-//! Logged tool calls, replayed against a new schema to count those that it would refuse.
+//! Logged tool calls, replayed against new schemas to count the calls that are refused.
 
 use jsonschema::{PatternOptions, Validator};
 use serde::Serialize;
@@ -13,44 +13,43 @@ use crate::input;
 use crate::release::tools::bundle::{Tool, ToolBundle};
 use crate::stats::{Interval, proportion};
 
-/// Examples a tool.
+/// The maximum number of examples per tool.
 const EXAMPLES: usize = 5;
 
-/// One logged call.
+/// A logged call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// The trace it belongs to; empty if the log has none.
+    /// The id of the call's trace; empty if the log has none.
     pub trace_id: String,
-    /// The tool.
+    /// The name of the tool.
     pub tool: String,
-    /// Its arguments; `None` if they are no JSON.
+    /// The arguments; `None` if they are not valid JSON.
     pub arguments: Option<Value>,
 }
 
-/// Calls of a tool against its new schema.
+/// The result of replaying a tool's calls against its new schema.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replayed {
-    /// The tool.
+    /// The name of the tool.
     pub tool: String,
-    /// Calls in the log.
+    /// The number of calls in the log.
     pub n_calls: u64,
-    /// Of them, those that the new schema refuses, and the old one did not.
+    /// The number of newly refused calls: the new bundle refuses them, and the old one did not.
     pub n_rejected: u64,
-    /// Refused by both.
+    /// The number of calls that both schemas refuse.
     pub n_rejected_before: u64,
-    /// Calls whose arguments are no JSON.
+    /// The number of calls whose arguments are not valid JSON.
     pub n_unreadable: u64,
-    /// Share refused anew.
+    /// The share of newly refused calls, `n_rejected / n_calls`, 0..=1.
     pub share: f64,
-    /// Its interval (Wilson, .95).
+    /// The 95 % Wilson interval of the share.
     pub interval: Interval,
-    /// Refused calls: their trace, the place and the keyword that refused them. Never the arguments
-    /// themselves.
+    /// Examples of newly refused calls, at most 5: trace, location and rule, never the arguments.
     pub examples: Vec<RejectedCall>,
 }
 
 impl Replayed {
-    /// How many calls are refused, in words.
+    /// A sentence with the number and share of newly refused calls.
     pub fn message(&self) -> String {
         let percent = |share: f64| number(share * 100.0);
         let (lower, upper) = (percent(self.interval.ci_lower), percent(self.interval.ci_upper));
@@ -64,23 +63,23 @@ impl Replayed {
     }
 }
 
-/// One refused call.
+/// A refused call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RejectedCall {
-    /// Its trace.
+    /// The id of the trace; empty if the log has none.
     pub trace_id: String,
-    /// Where in the arguments.
+    /// The location in the arguments, a JSON pointer.
     pub path: String,
-    /// Which rule of the schema.
+    /// The keyword of the schema that refused the call, or `tool-removed`.
     pub rule: String,
 }
 
-/// Reads logged calls, line by line: objects with the tool's name (`tool`, `tool_name`, `name` or
-/// `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input` or
-/// `gen_ai.tool.call.arguments`; an object or its text) and `trace_id`.
+/// Reads logged calls, one JSON object per line. Fields are the tool's name (`tool`, `tool_name`,
+/// `name` or `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input` or
+/// `gen_ai.tool.call.arguments`, an object or its JSON text) and `trace_id`.
 ///
 /// # Errors
-/// A file that cannot be read, or a line that is something else.
+/// An unreadable file, or a line without a tool or arguments.
 pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     for file in input::find_files(path)? {
         let bytes = std::fs::File::open(&file).or_unreadable(&file)?;
@@ -129,11 +128,11 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     Ok(())
 }
 
-/// Replays calls against the new schemas; calls of tools that only the old bundle has are refused
-/// anew.
+/// Replays logged calls against the new schemas. Calls of a tool that the new bundle lacks count as
+/// newly refused. Without an old bundle, every refused call counts as newly refused.
 ///
 /// # Errors
-/// A file that cannot be read; a schema that is none.
+/// An unreadable file or line, or an invalid schema.
 pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle) -> Result<Vec<Replayed>> {
     let mut replayed: BTreeMap<String, Replayed> = BTreeMap::new();
     let mut validators: BTreeMap<String, [Option<Validator>; 2]> = BTreeMap::new();
@@ -144,7 +143,7 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
         }
         let before = old.and_then(|old| old.tool(&call.tool));
         let after = new.tool(&call.tool);
-        // Calls of tools that neither release has say nothing of this change.
+        // Calls of tools that are in neither bundle give no information about this change.
         if before.is_none() && after.is_none() && old.is_some() {
             return;
         }
@@ -214,8 +213,8 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
         .collect())
 }
 
-/// A schema as a validator that fetches nothing. Patterns take time linear in the text; those that
-/// look around are tried with a limit.
+/// Builds a validator that fetches no documents. Patterns are matched in linear time. Patterns with
+/// look-around, which need backtracking, have a limit.
 fn validator(tool: &Tool) -> Result<Validator> {
     let linear = jsonschema::options()
         .with_pattern_options(PatternOptions::regex())

@@ -1,5 +1,5 @@
-//! Bundles of tools, read from JSON or YAML: Sluice's own form, MCP's `tools/list`, OpenAI
-//! functions, one tool a file.
+//! Tool bundles, read from JSON or YAML: Sluice's own format, MCP's `tools/list`, OpenAI functions,
+//! or one tool per file.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,84 +10,84 @@ use crate::base::json::parse_json;
 use crate::base::{digest, files};
 use crate::release::record::RiskLevel;
 
-/// Bytes of a bundle beyond which it is refused.
+/// The maximum size of a bundle's file, bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Hints of MCP. A hint that is not there is taken at its worst, as the protocol says.
+/// The hints of MCP about a tool. A missing hint has its worst value, as the protocol requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Annotations {
-    /// It changes nothing.
+    /// Whether the tool changes nothing.
     pub read_only: bool,
-    /// It may destroy something; means nothing for a tool that only reads.
+    /// Whether the tool may destroy data. Always false for a tool that only reads.
     pub destructive: bool,
-    /// Twice does no more than once; means nothing for a tool that only reads.
+    /// Whether repeated calls have no further effect. Always true for a tool that only reads.
     pub idempotent: bool,
-    /// It reaches out into an open world.
+    /// Whether the tool interacts with external systems.
     pub open_world: bool,
 }
 
-/// One tool.
+/// A tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
-    /// Its name.
+    /// The name of the tool.
     pub name: String,
-    /// For people.
+    /// The title for readers; `None` without one.
     pub title: Option<String>,
-    /// What the model reads of it: part of the prompt.
+    /// The description, which the model reads as part of the prompt; `None` without one.
     pub description: Option<String>,
-    /// Its own version.
+    /// The version of the tool; `None` without one.
     pub version: Option<String>,
-    /// What the registry says it may do.
+    /// The risk level in the registry; `None` without one.
     pub risk_level: Option<RiskLevel>,
-    /// `required`, `conditional`, `none`: whether a person confirms.
+    /// Whether a person confirms calls: `required`, `conditional` or `none`; `None` if not stated.
     pub hitl: Option<String>,
-    /// Proof that a person confirms: where the review or the test is.
+    /// A reference to the proof that a person confirms calls; `None` without one.
     pub hitl_proof: Option<String>,
-    /// `required` or another word.
+    /// Whether calls need an idempotency key: `required` or another word; `None` if not stated.
     pub idempotency: Option<String>,
-    /// Calls a turn.
+    /// The maximum number of calls per turn; `None` for no limit.
     pub max_calls: Option<u64>,
-    /// How callers move on from the version before.
+    /// The migration guide from the previous version; `None` without one.
     pub migration: Option<String>,
-    /// What it takes.
+    /// The JSON Schema of the arguments; `true` if the bundle has none.
     pub input_schema: Value,
-    /// What it gives, if it says so.
+    /// The JSON Schema of the result; `None` without one.
     pub output_schema: Option<Value>,
-    /// Hints, taken at their worst where absent.
+    /// The hints, with the worst values for missing ones.
     pub annotations: Annotations,
-    /// Hints that are written down.
+    /// Whether each hint is present: read-only, destructive, idempotent, open world.
     pub has_hint: [bool; 4],
 }
 
 impl Tool {
-    /// Whether it changes things: by the registry's word, else by its hints, which are taken at
-    /// their worst.
+    /// Whether the tool changes data: by its risk level, or by the read-only hint if it has no
+    /// level.
     pub fn writes(&self) -> bool {
         self.risk_level
             .map_or(!self.annotations.read_only, |risk| risk >= RiskLevel::Write)
     }
 }
 
-/// Tools with a version.
+/// A bundle of tools.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolBundle {
-    /// Its name; empty for a plain list.
+    /// The name of the bundle; empty for a plain list.
     pub name: String,
-    /// Its version.
+    /// The version of the bundle; `None` without one.
     pub version: Option<String>,
-    /// How callers move on from the version before.
+    /// The migration guide from the previous version; `None` without one.
     pub migration: Option<String>,
-    /// Its tools, by name.
+    /// The tools, sorted by name.
     pub tools: Vec<Tool>,
-    /// `sha256:<hex>` of the file; of a folder, of its files in order.
+    /// The digest of the file, or of a folder's files in order, `sha256:<hex>`.
     pub digest: String,
 }
 
 impl ToolBundle {
-    /// Reads a bundle from a file, or from a folder of files with a tool each.
+    /// Reads a bundle from a file, or from a folder of JSON and YAML files.
     ///
     /// # Errors
-    /// A file that cannot be read or holds something else; a name that comes twice.
+    /// An unreadable file, an invalid tool, or two tools with one name.
     pub fn read(path: &Path) -> Result<Self> {
         let files = files_of(path)?;
         let mut bundle = Self {
@@ -125,7 +125,7 @@ impl ToolBundle {
         Ok(bundle)
     }
 
-    /// The tool of a name.
+    /// The tool of this name; `None` if the bundle has none.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools
             .binary_search_by(|tool| tool.name.as_str().cmp(name))
@@ -211,8 +211,7 @@ fn value_of(location: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
     }) {
         let text = std::str::from_utf8(bytes)
             .map_err(|_| Error::input(location.to_owned(), "expected UTF-8, found other bytes"))?;
-        // The reader has budgets for aliases and depth, so a small file cannot become a large
-        // value.
+        // The YAML reader limits aliases and depth, so a small file cannot expand to a huge value.
         return serde_saphyr::from_str(text)
             .map_err(|error| Error::input(location.to_owned(), format!("expected YAML, found: {error}")));
     }
@@ -220,7 +219,7 @@ fn value_of(location: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
 }
 
 fn tool_of(location: &str, value: &Value) -> Result<Tool> {
-    // OpenAI wraps its functions.
+    // OpenAI wraps each tool in an object `function`.
     let fields = value.get("function").unwrap_or(value).as_object();
     let Some(fields) = fields else {
         return Err(Error::input(
@@ -240,9 +239,9 @@ fn tool_of(location: &str, value: &Value) -> Result<Tool> {
             Ok(None)
         }
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        // Versions are numbers in careless YAML.
+        // In YAML, a version without quotes is often a number.
         Some(Value::Number(number)) if key == "version" => Ok(Some(number.to_string())),
-        // A switch is a word here.
+        // These fields accept a boolean as well as a word.
         Some(Value::Bool(flag)) if ["hitl", "idempotency"].contains(&key) => {
             Ok(Some(if *flag { "required" } else { "none" }.to_owned()))
         }
@@ -334,7 +333,7 @@ mod tests {
             ("refund_api", Some(RiskLevel::Write), Some("required"))
         );
         assert_eq!(tool.input_schema["required"][1], "reason_code");
-        // Nothing said of hints: the worst is meant.
+        // Without hints, the worst values apply.
         assert_eq!(
             tool.annotations,
             Annotations {
@@ -375,7 +374,7 @@ mod tests {
         ] {
             assert!(bundle_of("t.json", text).is_err(), "{text}");
         }
-        // Nine levels of nine aliases each: 387 million strings if somebody wrote them out.
+        // Nine levels of nine aliases each would expand to 387 million strings.
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for level in 1..9 {
             let below = level - 1;

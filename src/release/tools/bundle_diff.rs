@@ -1,5 +1,5 @@
-//! Changes between two bundles of tools: schemas, permissions, and whether the versions announce
-//! them.
+//! Changes between two tool bundles: schemas, permissions, and whether the versions announce the
+//! changes.
 
 use semver::Version;
 use serde::Serialize;
@@ -9,54 +9,55 @@ use crate::release::record::RiskLevel;
 use crate::release::tools::bundle::{Tool, ToolBundle};
 use crate::release::tools::schema_diff::{Level, Side, diff_schemas};
 
-/// What a change is about.
+/// The subject of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Concern {
-    /// Callers or readers.
+    /// The schemas, on which callers and readers of results depend.
     Schema,
-    /// What the tool may do, and who watches it: no version makes that harmless.
+    /// The permissions and the supervision of a tool. A new version does not make such a change
+    /// harmless.
     Safety,
-    /// What the model reads.
+    /// The texts that the model reads.
     Words,
-    /// Whether versions say what changed.
+    /// The version numbers and migration guides.
     Version,
 }
 
-/// One change of a tool.
+/// A change of a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ToolChange {
-    /// The tool; empty for the bundle.
+    /// The name of the tool; empty for the bundle itself.
     pub tool: String,
-    /// The rule, which keeps its name.
+    /// The stable id of the rule.
     pub rule: &'static str,
-    /// What it is about.
+    /// The subject of the change.
     pub concern: Concern,
-    /// `input`, `output`; `None` for what is beside the schemas.
+    /// The side of the schema; `None` for a change outside the schemas.
     pub side: Option<Side>,
-    /// Where in the schema; empty beside it.
+    /// The location in the schema; empty for a change outside the schemas.
     pub path: String,
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
-    /// What was there and what is.
+    /// The values before and after, in words.
     pub detail: String,
 }
 
-/// Two bundles compared.
+/// The comparison of two bundles.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BundleDiff {
-    /// Versions, before and after.
+    /// The versions before and after; `None` for a bundle without a version.
     pub versions: [Option<String>; 2],
-    /// Digests of the files, before and after.
+    /// The digests before and after.
     pub digests: [String; 2],
-    /// Tools in both, only before, only after.
+    /// The numbers of tools in both bundles, only in the old one, and only in the new one.
     pub n_tools: [usize; 3],
-    /// Every change, the worst first within a tool.
+    /// The changes, sorted by tool and then by severity, the worst first.
     pub changes: Vec<ToolChange>,
 }
 
 impl BundleDiff {
-    /// Changes of a level and concern.
+    /// The changes of a given subject and severity.
     pub fn changes_at(&self, concern: Concern, level: Level) -> impl Iterator<Item = &ToolChange> {
         self.changes
             .iter()
@@ -64,7 +65,7 @@ impl BundleDiff {
     }
 }
 
-/// Compares two bundles. `migration`: whether the release itself says how callers move on.
+/// Compares two bundles. `migration` states that the release record has a migration guide.
 pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> BundleDiff {
     let mut changes = Vec::new();
     let mut n_both = 0;
@@ -150,7 +151,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
     }
 }
 
-/// Whether every tool that breaks somebody says itself how callers move on.
+/// Whether every tool with a breaking change has a new migration guide of its own.
 fn all_migrate(old: &ToolBundle, new: &ToolBundle, changes: &[ToolChange]) -> bool {
     let mut breaking = changes
         .iter()
@@ -165,7 +166,7 @@ fn all_migrate(old: &ToolBundle, new: &ToolBundle, changes: &[ToolChange]) -> bo
     })
 }
 
-/// Whether a migration is there, and is not that of the version before.
+/// Whether a migration guide is present and differs from the previous one.
 fn is_new(before: &Option<String>, now: &Option<String>) -> bool {
     now.is_some() && before != now
 }
@@ -238,7 +239,7 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
     if old.risk_level != new.risk_level {
         let risk = |tool: &Tool| tool.risk_level.map_or("none", RiskLevel::name);
         let detail = format!("{} to {}", risk(old), risk(new));
-        // A tool without a level counts as one that changes things.
+        // A tool without a level counts as one that changes data.
         let weight = |tool: &Tool| tool.risk_level.unwrap_or(RiskLevel::Write);
         if weight(new) > weight(old) {
             note("risk-level-raised", Concern::Safety, Level::Error, detail);
@@ -254,7 +255,7 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
     let strength = |word: &Option<String>| match word.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("required" | "always" | "true") => 2,
         Some("conditional" | "optional" | "recommended" | "sampled" | "key" | "supported") => 1,
-        // A word that nobody knows promises nothing.
+        // An unknown word counts as no requirement.
         _ => 0,
     };
     for (rules, before, after) in [
@@ -332,7 +333,8 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
     }
 }
 
-/// Hints are not to be trusted: the registry's level counts, and a contradiction is shown.
+/// Reports contradictions between the risk level and the hints. Hints are not trusted, so the risk
+/// level takes precedence.
 fn contradictions(tool: &Tool, changes: &mut Vec<ToolChange>) {
     let [says_read_only, says_destructive, _, _] = tool.has_hint;
     let reads = tool.risk_level.is_some_and(|risk| risk < RiskLevel::Write);
@@ -355,8 +357,8 @@ fn contradictions(tool: &Tool, changes: &mut Vec<ToolChange>) {
     }
 }
 
-/// Whether versions say what changed: what breaks needs a major version and a way on, what is
-/// touched another version.
+/// Checks that versions announce the changes. A breaking change needs a new major version and a
+/// migration guide. Any other relevant change needs a new version.
 fn versions(
     name: &str,
     versions: [&Option<String>; 2],
@@ -381,7 +383,7 @@ fn versions(
     let [before, after] = parsed.map(Option::flatten);
     match (before, after) {
         (Some(before), Some(after)) => {
-            // Below 1.0.0 the minor version is the one that may break.
+            // Below 1.0.0, a new minor version may contain breaking changes.
             let major = |version: &Version| {
                 if version.major == 0 {
                     (0, version.minor)
@@ -416,8 +418,7 @@ fn versions(
             if breaks { Level::Error } else { Level::Warning },
             detail.clone(),
         ),
-        // Nothing says that a tool without a version is compatible; its bundle's version speaks for
-        // it.
+        // A tool without a version is covered by the version of its bundle.
         (None, _) if breaks && name.is_empty() => note(
             "major-version-missing",
             Level::Error,
@@ -434,7 +435,7 @@ fn versions(
     }
 }
 
-/// `2.4` and `v2` are versions, too.
+/// Parses a version. Short forms such as `2.4` and `v2` are accepted.
 fn lenient(text: &str) -> Option<Version> {
     let text = text.trim().trim_start_matches(['v', 'V']);
     Version::parse(text)

@@ -1,12 +1,11 @@
-//! What changed between two JSON Schemas, and whom it breaks: callers for what a tool takes,
-//! readers for what it gives.
+//! Changes between two JSON Schemas, and their effects. Changes of a tool's input can break
+//! callers. Changes of its output can break readers of the results.
 //!
-//! Every rule has a fixed id, and a level for each side. The rules are those of OpenAPI change
-//! checkers (oasdiff), applied to tools. A node is everything that holds at one path of a schema: a
+//! Every rule has a fixed id and a level for each side. The rules are those of OpenAPI change
+//! checkers (oasdiff), applied to tools. A node is the set of all schemas that apply at one path: a
 //! reference and the keywords beside it are compared together.
 //!
-//! This file holds the walk over both schemas. The rules stand by subject in `values`, `objects`
-//! and `branches`.
+//! This file holds the walk over both schemas. The rules are in `values`, `objects` and `branches`.
 
 mod branches;
 mod objects;
@@ -19,39 +18,39 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::release::tools::view::{SchemaDocument, View};
 
-/// Levels of nesting beyond which schemas are not compared.
+/// The maximum nesting depth of compared schemas.
 const MAX_DEPTH: usize = 96;
-/// Changes of one schema that are listed: more say nothing more.
+/// The maximum number of listed changes per schema. Errors are listed up to twice this number.
 const MAX_CHANGES: usize = 1_000;
-/// Nodes of one schema that are compared.
+/// The maximum number of compared nodes per schema.
 const MAX_NODES: usize = 100_000;
-/// Rules that say that something was not compared: nobody knows whom it breaks.
+/// The rules which report that a part was not compared, so its effect is unknown.
 pub const NOT_COMPARED: [&str; 2] = ["too-deep", "unresolvable-ref"];
 
-/// Which side of a tool a schema is on.
+/// The side of a tool that a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// What a tool takes: what was valid must stay valid.
+    /// The arguments. Every argument that was valid must stay valid.
     Input,
-    /// What a tool gives: nothing new may come.
+    /// The result. Every new result must be one that was possible before.
     Output,
 }
 
-/// How much a change matters.
+/// The severity of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Nobody is hurt.
+    /// The change is harmless.
     Info,
-    /// It may hurt, or changes what the model reads.
+    /// The change may break callers or readers, or changes a text that the model reads.
     Warning,
-    /// It breaks somebody.
+    /// The change breaks callers or readers.
     Error,
 }
 
 impl Level {
-    /// The word.
+    /// The name of the level.
     pub fn name(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -61,21 +60,21 @@ impl Level {
     }
 }
 
-/// One change of a schema.
+/// A change of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SchemaChange {
-    /// The rule, which keeps its name.
+    /// The stable id of the rule.
     pub rule: &'static str,
-    /// Where: a JSON pointer into the schema's values (`/order_id`, `/items/[]`).
+    /// The location: a JSON pointer into the described values, such as `/order_id` or `/items/[]`.
     pub path: String,
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
-    /// What was there and what is.
+    /// The values before and after, in words.
     pub detail: String,
 }
 
-/// Compares two schemas of one side. Recursive schemas are compared once per pair of nodes; nothing
-/// is fetched.
+/// Compares two schemas of one side. Recursive schemas are compared once per pair of nodes.
+/// External references are not fetched.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
     let documents = [SchemaDocument::new(old), SchemaDocument::new(new)];
     let mut walk = Walk {
@@ -101,13 +100,13 @@ struct Walk<'a, 'd> {
     seen: HashSet<(Vec<usize>, Vec<usize>)>,
     changes: Vec<SchemaChange>,
     path: Vec<String>,
-    /// Nodes that may still be compared, tries included.
+    /// The number of nodes that may still be compared, including trial comparisons.
     fuel: usize,
-    /// Tries within tries.
+    /// The depth of nested trial comparisons.
     tries: usize,
 }
 
-/// Keywords that hold one schema and allow everything when they are absent.
+/// The keywords that hold one schema and allow everything when absent, with rules and path segment.
 const INNER: [(&str, &str, &str, &str); 4] = [
     (
         "propertyNames",
@@ -134,7 +133,7 @@ impl<'a> Walk<'a, '_> {
     /// Records a change with its level on the input side and on the output side.
     fn record(&mut self, rule: &'static str, [input, output]: [Level; 2], detail: impl Into<String>) {
         let level = if self.side == Side::Input { input } else { output };
-        // What is not listed for lack of room is never an error.
+        // Errors have a reserve, so that other changes do not displace them.
         if self.changes.len() < MAX_CHANGES || (level == Error && self.changes.len() < 2 * MAX_CHANGES) {
             let path = if self.path.is_empty() {
                 "/".to_owned()
@@ -151,13 +150,13 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn below(&mut self, step: &str, old: &[&'a Value], new: &[&'a Value]) {
-        // Property names may hold what separates steps.
+        // Property names may contain the path separator.
         self.path.push(step.replace('~', "~0").replace('/', "~1"));
         self.compare_nodes(old, new);
         self.path.pop();
     }
 
-    /// Compares two nodes, each given by the schemas that all hold there. No schema allows
+    /// Compares two nodes. Each node is given by all schemas that apply there; an empty list allows
     /// everything.
     fn compare_nodes(&mut self, old: &[&'a Value], new: &[&'a Value]) {
         let address = |schemas: &[&'a Value]| {
@@ -227,7 +226,7 @@ impl<'a> Walk<'a, '_> {
         self.words(&a, &b);
     }
 
-    /// What is said to models and people, and what nobody checks.
+    /// Compares texts for models and readers, and keywords that are not validated.
     fn words(&mut self, a: &View<'a>, b: &View<'a>) {
         for (key, rule) in [("description", "description-changed"), ("title", "title-changed")] {
             if a.get(key) != b.get(key) {
@@ -277,7 +276,7 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// Keywords that some rule looks at, or that say nothing of values.
+/// The keywords that a rule handles or that do not restrict values.
 const KNOWN: [&str; 63] = [
     "$anchor",
     "$comment",
@@ -344,7 +343,7 @@ const KNOWN: [&str; 63] = [
     "uniqueItems",
 ];
 
-/// A value in few characters.
+/// The text of a value, at most 60 characters.
 fn brief(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() > 60 {

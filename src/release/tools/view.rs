@@ -1,5 +1,5 @@
-//! A node of a JSON Schema with everything that holds there at once, references and conjunctions
-//! included. Schemas are borrowed, never copied.
+//! A view of one node of a JSON Schema: all schemas that apply there, including references and
+//! conjunctions. Schemas are borrowed, never copied.
 
 use serde_json::{Map, Number, Value};
 use std::cmp::Ordering;
@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::base::url::percent_decoded;
 
-/// Largest number of schemas that are looked at for one node.
+/// The maximum number of schemas of one node.
 const MAX_PARTS: usize = 10_000;
-/// Unions within unions that are looked into for types.
+/// The maximum number of union branches that are searched for types.
 const MAX_UNIONS: usize = 1_000;
-/// Levels of references that are written out.
+/// The maximum depth of expanded references.
 const MAX_LEVELS: usize = 12;
-/// Bytes of a schema that is written out.
+/// The maximum size of an expanded schema, bytes.
 const MAX_TEXT: usize = 1 << 16;
 
-/// A document, and what its references may name.
+/// A schema document with an index of the names that references may use.
 #[derive(Debug)]
 pub(super) struct SchemaDocument<'a> {
     root: &'a Value,
@@ -24,7 +24,7 @@ pub(super) struct SchemaDocument<'a> {
 }
 
 impl<'a> SchemaDocument<'a> {
-    /// Notes every `$id`, `$anchor` and `$dynamicAnchor`, wherever it stands.
+    /// Indexes every `$id`, `$anchor` and `$dynamicAnchor` of the document.
     pub(super) fn new(root: &'a Value) -> Self {
         let mut named = HashMap::new();
         let mut todo = vec![root];
@@ -48,8 +48,8 @@ impl<'a> SchemaDocument<'a> {
         Self { root, named }
     }
 
-    /// What a reference points to; `None` for another document, which is not fetched, and for
-    /// nothing.
+    /// The target of a reference; `None` if it does not exist or is in another document, which is
+    /// not fetched.
     fn resolve(&self, reference: &str) -> Option<&'a Value> {
         if let Some(found) = self.named.get(reference) {
             return Some(found);
@@ -67,8 +67,8 @@ impl<'a> SchemaDocument<'a> {
         }
     }
 
-    /// A schema with its references written out and without what is only said to people, to be
-    /// compared as text.
+    /// The text of a schema for comparison: references are expanded, texts for readers are left
+    /// out.
     pub(super) fn text(&self, value: &'a Value) -> String {
         let mut text = String::new();
         self.write(value, 0, &mut text);
@@ -112,21 +112,22 @@ impl<'a> SchemaDocument<'a> {
     }
 }
 
-/// One node: the schemas that all hold there.
+/// One node: all schemas that apply there.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// Their keywords, each schema's for itself.
+    /// The keywords of each schema.
     parts: Vec<&'a Map<String, Value>>,
-    /// `false` is among them: nothing is allowed.
+    /// Whether one of the schemas is `false`, so that no value is allowed.
     pub(super) is_false: bool,
-    /// References that lead nowhere here.
+    /// References without a target in this document.
     pub(super) unresolved: BTreeSet<&'a str>,
 }
 
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 impl<'a> View<'a> {
-    /// Looks at schemas that all hold at one node.
+    /// Collects the schemas of a node from those given, their references and their `allOf`
+    /// branches.
     pub(super) fn new(document: &SchemaDocument<'a>, schemas: &[&'a Value]) -> Self {
         let mut view = Self {
             parts: Vec::new(),
@@ -136,7 +137,7 @@ impl<'a> View<'a> {
         let mut seen: HashSet<usize> = HashSet::new();
         let mut todo: Vec<&'a Value> = schemas.iter().rev().copied().collect();
         while let Some(schema) = todo.pop() {
-            // What comes twice holds no more than once; circles end.
+            // A repeated schema adds nothing. Skipping it also ends circles.
             if !seen.insert(std::ptr::from_ref(schema) as usize) || view.parts.len() > MAX_PARTS {
                 continue;
             }
@@ -165,22 +166,22 @@ impl<'a> View<'a> {
         view
     }
 
-    /// Every value of a keyword.
+    /// The values of a keyword in all schemas.
     pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &'a Value> {
         self.parts.iter().filter_map(move |part| part.get(key))
     }
 
-    /// The keyword's value where it stands first.
+    /// The first value of a keyword; `None` if no schema has it.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.all(key).next()
     }
 
-    /// Whether a schema here says exactly this.
+    /// Whether at least one schema has this value under the keyword.
     pub(super) fn says(&self, key: &str, value: &Value) -> bool {
         self.all(key).any(|own| own == value)
     }
 
-    /// Keywords that are used here.
+    /// The keywords that the schemas use.
     pub(super) fn keywords(&self) -> BTreeSet<&'a str> {
         self.parts
             .iter()
@@ -189,7 +190,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Entries of objects under a keyword: by name, every schema that holds.
+    /// The entries of objects under a keyword: the schemas by name.
     pub(super) fn entries(&self, key: &str) -> BTreeMap<&'a str, Vec<&'a Value>> {
         let mut entries: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
         for (name, value) in self.all(key).filter_map(Value::as_object).flatten() {
@@ -198,7 +199,7 @@ impl<'a> View<'a> {
         entries
     }
 
-    /// Texts of lists under a keyword.
+    /// The texts of lists under a keyword.
     pub(super) fn texts(&self, key: &str) -> BTreeSet<&'a str> {
         self.all(key)
             .filter_map(Value::as_array)
@@ -207,13 +208,13 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Schemas under a keyword that say something.
+    /// The schemas under a keyword, without those that allow everything.
     pub(super) fn schemas(&self, key: &str) -> Vec<&'a Value> {
         self.all(key).filter(|schema| !is_anything(schema)).collect()
     }
 
-    /// The values that are allowed, if some schema lists them, or a union of nothing but values
-    /// does: those that all lists hold.
+    /// The values that all lists (`const`, `enum` and unions of values) allow; `None` without such
+    /// a list.
     pub(super) fn values(&self) -> Option<Vec<&'a Value>> {
         let mut allowed: Option<Vec<&'a Value>> = None;
         for part in &self.parts {
@@ -242,7 +243,7 @@ impl<'a> View<'a> {
         allowed
     }
 
-    /// What each schema makes depend on something: `if` with its own `then` and `else`.
+    /// The conditions of each schema: `if` with its own `then` and `else`.
     pub(super) fn conditions(&self) -> Vec<[Option<&'a Value>; 3]> {
         self.parts
             .iter()
@@ -251,7 +252,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// The types that are allowed: those that every schema allows; `None` for any.
+    /// The types that all schemas allow; `None` if types are not restricted.
     pub(super) fn types(&self, document: &SchemaDocument<'a>) -> Option<BTreeSet<&'a str>> {
         let mut left = MAX_UNIONS;
         self.types_within(document, &mut left)
@@ -272,7 +273,7 @@ impl<'a> View<'a> {
                 _ => None,
             };
             if let Some(mut types) = named {
-                // OpenAPI 3.0's way to say it.
+                // OpenAPI 3.0 marks null as allowed in this way.
                 if part.get("nullable") == Some(&Value::Bool(true)) {
                     types.insert("null");
                 }
@@ -305,7 +306,7 @@ impl<'a> View<'a> {
         allowed
     }
 
-    /// The unions of one kind that hold here.
+    /// The unions under `anyOf` or `oneOf`.
     pub(super) fn unions(&self, key: &str) -> Vec<&'a [Value]> {
         self.all(key)
             .filter_map(Value::as_array)
@@ -314,8 +315,8 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Whether it says nothing but that it is one of several shapes, of which some say more than
-    /// their type: the shapes, and whether exactly one.
+    /// The branches of a node that consists only of one union, and whether the union is a `oneOf`.
+    /// `None` for other nodes, and if the branches only list types or values.
     pub(super) fn pure_union(&self) -> Option<(&'a [Value], bool)> {
         const BESIDE: [&str; 9] = [
             "anyOf",
@@ -339,7 +340,8 @@ impl<'a> View<'a> {
         (self.keywords().iter().all(is_beside) && !is_plain).then_some(union)
     }
 
-    /// Schemas of an array's item at an index: its own in each schema, or that of all.
+    /// The schemas of the array item at an index: those for that index, else those for the other
+    /// items.
     pub(super) fn item(&self, idx: usize) -> Vec<&'a Value> {
         let of_part = |part: &&'a Map<String, Value>| prefix(part).get(idx).or_else(|| rest(part));
         self.parts
@@ -349,7 +351,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// How many first items have a schema of their own.
+    /// The number of leading items with schemas of their own.
     pub(super) fn n_prefix(&self) -> usize {
         self.parts
             .iter()
@@ -358,7 +360,7 @@ impl<'a> View<'a> {
             .unwrap_or(0)
     }
 
-    /// Schemas of an array's other items.
+    /// The schemas of the items after the leading ones.
     pub(super) fn rest(&self) -> Vec<&'a Value> {
         self.parts
             .iter()
@@ -367,12 +369,13 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Branches of `allOf` as they are written.
+    /// The branches of `allOf`, as written.
     pub(super) fn branches(&self) -> Vec<&'a Value> {
         self.all("allOf").filter_map(Value::as_array).flatten().collect()
     }
 
-    /// The tightest bound under some keywords, each with whether the value itself is out.
+    /// The tightest bound of the schemas, with whether its value is excluded; `None` without a
+    /// bound.
     pub(super) fn bound(
         &self,
         is_lower: bool,
@@ -385,7 +388,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a bound is tighter than another.
+/// Whether the bound `new` is tighter than `old`.
 pub(super) fn is_tighter(is_lower: bool, new: (&Number, bool), old: (&Number, bool)) -> bool {
     match compare(new.0, old.0) {
         Ordering::Equal => new.1 && !old.1,
@@ -394,7 +397,7 @@ pub(super) fn is_tighter(is_lower: bool, new: (&Number, bool), old: (&Number, bo
     }
 }
 
-/// Which number is larger; whole numbers exactly.
+/// Compares two numbers, exactly if both are whole numbers.
 pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
     let whole = |number: &Number| number.as_i128();
     match (whole(a), whole(b)) {
@@ -403,7 +406,7 @@ pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
     }
 }
 
-/// Types that both sets allow; every integer is a number.
+/// The types that both sets allow. Every integer is a number.
 fn both<'a>(a: &BTreeSet<&'a str>, b: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
     let within = |name: &&str, set: &BTreeSet<&str>| {
         set.contains(name) || (*name == "integer" && set.contains("number"))
@@ -415,7 +418,7 @@ fn both<'a>(a: &BTreeSet<&'a str>, b: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
         .collect()
 }
 
-/// Whether a union says nothing but which types there are.
+/// Whether every branch of a union has only the keyword `type`.
 pub(super) fn is_union_of_types(union: &[Value]) -> bool {
     union.iter().all(|branch| {
         branch
@@ -424,7 +427,7 @@ pub(super) fn is_union_of_types(union: &[Value]) -> bool {
     })
 }
 
-/// The values of a union whose branches say nothing but values.
+/// The values of a union whose branches only list values; `None` for other unions.
 pub(super) fn values_of_union(union: &[Value]) -> Option<Vec<&Value>> {
     const BESIDE: [&str; 5] = ["const", "enum", "title", "description", "type"];
     let mut values = Vec::new();
@@ -446,7 +449,8 @@ pub(super) fn is_anything(schema: &Value) -> bool {
     schema == &Value::Bool(true) || schema.as_object().is_some_and(Map::is_empty)
 }
 
-/// Schemas of an array's first items. Drafts before 2020-12 wrote them as a list of `items`.
+/// The schemas of an array's leading items. Drafts before 2020-12 wrote them as a list under
+/// `items`.
 fn prefix(part: &Map<String, Value>) -> &[Value] {
     match part.get("prefixItems").or_else(|| part.get("items")) {
         Some(Value::Array(items)) => items,
@@ -461,7 +465,7 @@ fn rest(part: &Map<String, Value>) -> Option<&Value> {
     }
 }
 
-/// What a value is. `integer` for whole numbers, which are numbers, too.
+/// The type of a value. Whole numbers, including 1.0, are `integer`.
 pub(super) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -474,7 +478,7 @@ pub(super) fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// A value's text in which 1 and 1.0 are one.
+/// A text that is equal for equal values. The numbers 1 and 1.0 are equal.
 pub(super) fn same(value: &Value) -> String {
     match value {
         Value::Number(number) => match number.as_i128() {

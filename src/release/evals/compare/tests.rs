@@ -1,9 +1,9 @@
-//! Comparisons of pairs whose answers are known.
+//! Tests of comparisons with known results.
 
 use super::*;
 use crate::release::evals::cases::{Measure, Runs};
 
-/// A suite of cases with the scores of baseline and candidate.
+/// Builds a suite of cases from pairs of baseline and candidate scores.
 fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option<usize>) -> Suite {
     let runs = |value: Option<f64>| Runs {
         n_runs: 1,
@@ -96,7 +96,7 @@ fn gains_and_losses_follow_the_good_direction() {
             panic!("{:?}", found.test);
         };
         assert_eq!((lost, gained, exact), (n_lost as u64, n_gained as u64, true));
-        // Twice the chance of at most 3 heads in 10 throws.
+        // Twice the probability of at most 3 heads in 10 throws.
         assert!((p_value - 2.0 * 176.0 / 1_024.0).abs() < 1e-12, "{p_value}");
     };
     check(Better::Higher, 3, 7, 0.04);
@@ -118,7 +118,7 @@ fn pairs_that_do_not_differ_still_have_an_interval() {
     };
     check(10, HarmVerdict::Unclear);
     check(1_000, HarmVerdict::Safe);
-    // Scores that are no shares have no range to be counted by.
+    // Scores that are not shares have no known range when all values are equal.
     let found = compared(&suite(&pairs(10, (0.5, 0.5)), &|_| None), Better::Higher, false);
     assert_eq!(found.interval.result().err(), Some(Reason::NoVariance));
 }
@@ -146,7 +146,7 @@ fn a_mean_has_the_error_of_its_clusters() {
     check(&[(1.0, 3), (3.0, 3)], Some((2.0, Err(Reason::TooFewClusters), 1)));
     // Residuals -1 and 1: sqrt(2 / 1 * 2) / 2.
     check(&[(1.0, 0), (3.0, 1)], Some((2.0, Ok(1.0), 2)));
-    // Clusters of two alike: residuals -2 and 2: sqrt(2 / 1 * 8) / 4.
+    // Two clusters of two equal values: residuals -2 and 2: sqrt(2 / 1 * 8) / 4.
     check(&[(1.0, 0), (3.0, 1), (1.0, 0), (3.0, 1)], Some((2.0, Ok(1.0), 2)));
     check(&[(1.0, 0), (1.0, 1)], Some((1.0, Ok(0.0), 2)));
 }

@@ -8,7 +8,7 @@ use crate::base::interner::Interner;
 use crate::release::evals::importers::json::{finite, hash_of, outcome_of, parse, text_of};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
-/// All cases of a run.
+/// Reads all cases of a test run.
 pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
     Ok(parse::<DeepEvalRun>(location, bytes, "a test run of DeepEval")?.rows(names))
 }
@@ -72,8 +72,8 @@ impl DeepEvalRun {
             let meta = |key: &str| text_of(case.metadata.as_ref()?.get(key));
             let metrics = case.metrics_data.unwrap_or_default();
             let broke = |metric: &DeepEvalMetric| metric.error.as_ref().is_some_and(|error| !error.is_null());
-            // A flaky metric never decides; one whose judge broke says nothing, unless another one
-            // failed.
+            // A flaky metric never decides. If a judge broke, the outcome is an error, unless
+            // another metric failed.
             let decides: Vec<&DeepEvalMetric> = metrics.iter().filter(|metric| !metric.flaky).collect();
             let failed = decides
                 .iter()

@@ -14,7 +14,7 @@ use crate::release::evals::importers::json::{
 };
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
-/// All samples of a log.
+/// Reads all samples of a log.
 pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
     let InspectLog { eval, samples } = parse(location, bytes, "a log of Inspect")?;
     if samples.is_empty() {
@@ -126,7 +126,7 @@ impl InspectSample {
                 value => scores.extend(number_of(value).map(|value| (names.get(name), value))),
             }
         }
-        // The run's first scorer says whether a case passed.
+        // The first scorer of the run decides whether a case passed.
         let first = eval
             .scorers
             .as_ref()
@@ -191,8 +191,9 @@ impl InspectSample {
     }
 }
 
-/// An `.eval` archive: header and summaries, which are a thousandth of its samples. Members are
-/// read up to a limit, whatever they claim.
+/// Reads an `.eval` archive from its header and its sample summaries, which are about 1000 times
+/// smaller than the samples. The total of unpacked bytes is limited, whatever sizes the archive
+/// declares.
 pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) -> Result<()> {
     let location = file.display().to_string();
     let unreadable = |error: &dyn std::fmt::Display| {
@@ -225,7 +226,7 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
     };
     let start = match member("header.json")? {
         Some(bytes) => bytes,
-        // A run that was cut short has only its journal.
+        // An interrupted run has only a journal.
         None => member("_journal/start.json")?
             .ok_or_else(|| unreadable(&"neither header.json nor _journal/start.json"))?,
     };
@@ -255,7 +256,7 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
         }
         for mut sample in samples {
             if with_outputs {
-                // Summaries hold what a scorer took for the answer, not all that was said.
+                // Summaries hold the answer that the scorer extracted, not the full output.
                 let id = text_of(Some(&sample.id)).unwrap_or_default();
                 let name = format!("samples/{id}_epoch_{}.json", sample.epoch.unwrap_or(1));
                 if let Some(bytes) = member(&name)? {

@@ -1,4 +1,5 @@
-//! Helpers of the importers: JSON values within limits, lines of a file, words for outcomes.
+//! Shared functions of the importers: JSON with size limits, lines of a file, and conversions of
+//! outcomes.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,19 +11,19 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::release;
 use crate::release::evals::row::CaseOutcome;
 
-/// Bytes of one member of an `.eval` archive beyond which it is refused, and of all that are read.
+/// The maximum number of bytes read from an `.eval` archive.
 pub(super) const MAX_MEMBER: u64 = 128 << 20;
 
-/// Samples of an archive: a small file may claim any number.
+/// The maximum number of samples of an archive. A small file may claim any number.
 pub(super) const MAX_SAMPLES: usize = 2_000_000;
 
-/// Bytes of a whole JSON document.
+/// The maximum size of a JSON document, bytes.
 pub(crate) const MAX_DOCUMENT: u64 = 4 << 30;
 
-/// Bytes of a line.
+/// The maximum size of a line, bytes.
 pub(crate) const MAX_LINE: usize = 256 << 20;
 
-/// Each line that is not blank, with its number.
+/// Calls `on_line` with the location and the bytes of each line that is not blank.
 pub(super) fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
     let mut reader = BufReader::with_capacity(1 << 18, File::open(file).or_unreadable(file)?);
     let (mut line, mut number) = (Vec::new(), 0_u64);
@@ -55,8 +56,8 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(location: &str, bytes: &'a [u8], wha
         .map_err(|error| Error::input(location.to_owned(), format!("expected {what}, found: {error}")))
 }
 
-/// The first 16 hex digits of the digest of a value's canonical form: what a case without a name is
-/// known by.
+/// The first 16 hexadecimal digits of the digest of a value's canonical form. It serves as the id
+/// of a case without a name.
 pub(super) fn hash_of(value: &Value) -> String {
     match release::canonical("", value) {
         Ok((_, digest)) => digest["sha256:".len()..][..16].to_owned(),
@@ -72,7 +73,7 @@ pub(super) fn text_of(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// A cost, a time or a score that is a number one can compute with.
+/// The value if it is finite; `None` for NaN and infinities.
 pub(super) fn finite(value: Option<f64>) -> Option<f64> {
     value.filter(|value| value.is_finite())
 }
@@ -85,7 +86,8 @@ pub(super) fn outcome_of(passed: Option<bool>) -> CaseOutcome {
     }
 }
 
-/// Inspect's own rule: letters, words, flags and numbers to a number.
+/// Converts a score to a number by Inspect's own rule for letters, words, flags and numbers; `None`
+/// for other values.
 pub(super) fn number_of(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => finite(number.as_f64()),

@@ -1,4 +1,4 @@
-//! Importer of lm-evaluation-harness samples, one a line.
+//! Importer of lm-evaluation-harness samples, one per line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use crate::base::interner::Interner;
 use crate::release::evals::importers::json::{number_of, outcome_of, parse, text_of};
 use crate::release::evals::row::EvalRow;
 
-/// One sample.
+/// Reads one sample.
 pub(super) fn line(location: &str, bytes: &[u8], suite: Arc<str>, names: &mut Interner) -> Result<EvalRow> {
     Ok(parse::<LmSample>(location, bytes, "a sample of lm-eval")?.row(suite, names))
 }
@@ -69,7 +69,8 @@ impl LmSample {
                 None
             }
         });
-        // The document's hash outlives a reordered set; the number is for people.
+        // The hash of the document identifies a case even after the data set is reordered. The
+        // number is for the reader.
         let number = text_of(Some(&self.doc_id)).unwrap_or_default();
         let case_id = self.doc_hash.map_or_else(
             || number.clone(),

@@ -1,4 +1,4 @@
-//! Importer of MLflow traces with assessments, one a line.
+//! Importer of MLflow traces with assessments, one per line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use crate::base::interner::Interner;
 use crate::release::evals::importers::json::{finite, hash_of, number_of, outcome_of, parse, text_of};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
-/// One trace.
+/// Reads one trace.
 pub(super) fn line(location: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
     Ok(parse::<MlflowTrace>(location, bytes, "a trace of MLflow")?.row(names))
 }
@@ -73,7 +73,7 @@ impl MlflowTrace {
     fn row(self, names: &mut Interner) -> EvalRow {
         let info = &self.info;
         let tag = |key: &str| text_of(info.tags.get(key).or_else(|| info.trace_metadata.get(key)));
-        // Values inside of attributes are JSON in text.
+        // Values inside attributes are JSON encoded as text.
         let inner = |value: Option<&Value>| {
             value
                 .and_then(Value::as_str)
@@ -112,7 +112,7 @@ impl MlflowTrace {
                 continue;
             };
             scores.push((names.get(&assessment.assessment_name), value));
-            // A case passed when every judge that says yes or no said yes.
+            // A case passes if every judge with a yes-or-no answer says yes.
             if feedback.value.is_boolean() || feedback.value.is_string() {
                 passed = Some(passed.unwrap_or(true) && value == 1.0);
             }

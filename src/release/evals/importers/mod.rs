@@ -1,5 +1,5 @@
-//! Importers of evaluation files, one file a tool: promptfoo, Inspect, DeepEval, lm-eval, OpenAI
-//! evals, Ragas, MLflow. `read` detects the tool by the content of a file.
+//! Importers of evaluation files, one source file per tool: promptfoo, Inspect, DeepEval, lm-eval,
+//! OpenAI evals, Ragas, MLflow. `read` detects the tool by the content of a file.
 
 mod deepeval;
 mod inspect;

@@ -1,4 +1,4 @@
-//! Importer of OpenAI evals events, one a line.
+//! Importer of OpenAI evals events, one per line.
 
 use serde::Deserialize;
 use serde_json::Value;

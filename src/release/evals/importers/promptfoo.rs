@@ -1,4 +1,4 @@
-//! Importer of promptfoo: an export (`-o x.json`), or one result a line.
+//! Importer of promptfoo: an export (`-o x.json`), or one result per line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::base::interner::Interner;
 use crate::release::evals::importers::json::{finite, hash_of, outcome_of, parse, text_of};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
-/// All results of an export.
+/// Reads all results of an export.
 pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Result<Vec<EvalRow>> {
     let export: PromptfooExport = parse(location, bytes, "an export of promptfoo")?;
     Ok(export
@@ -21,7 +21,7 @@ pub(super) fn document(location: &str, bytes: &[u8], names: &mut Interner) -> Re
         .collect())
 }
 
-/// One result.
+/// Reads one result.
 pub(super) fn line(location: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
     Ok(parse::<PromptfooResult>(location, bytes, "a result of promptfoo")?.row(names))
 }
@@ -121,7 +121,7 @@ impl PromptfooResult {
             )
         };
         let plugin = meta("pluginId");
-        // A repeat gets a new test index and no number: what is asked tells cases apart.
+        // A repeated run gets a new test index, so the inputs identify the case.
         let case_id = match (
             &plugin,
             meta("case_id").or_else(|| self.test_case.description.clone().filter(|text| !text.is_empty())),

@@ -1,4 +1,4 @@
-//! Importer of Ragas experiments, one row a line.
+//! Importer of Ragas experiments, one row per line.
 
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::base::interner::Interner;
 use crate::release::evals::importers::json::{finite, hash_of, parse, text_of};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
-/// One row of an experiment, whose name may be a release.
+/// Reads one row of an experiment. The name of the experiment, `run`, may be a release.
 pub(super) fn line(location: &str, bytes: &[u8], run: Arc<str>, names: &mut Interner) -> Result<EvalRow> {
     Ok(ragas(
         &parse::<Map<String, Value>>(location, bytes, "a row of Ragas")?,
@@ -19,7 +19,7 @@ pub(super) fn line(location: &str, bytes: &[u8], run: Arc<str>, names: &mut Inte
 
 fn ragas(row: &Map<String, Value>, suite: Arc<str>, names: &mut Interner) -> EvalRow {
     let text = |key: &str| text_of(row.get(key));
-    // A null score is a judge that failed, not a zero.
+    // A null score means that the judge failed. It is not counted as 0.
     let reserved = [
         "case_id",
         "repeat",

@@ -1,4 +1,4 @@
-//! Detects which tool wrote an evaluation file, and reads it.
+//! Detection of the tool that wrote an evaluation file, and reading of the file.
 
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
@@ -17,12 +17,12 @@ use crate::release::evals::plain;
 use crate::release::evals::row::{EvalFormat, EvalRow, EvalTable};
 use crate::scenario::Source;
 
-/// Reads evaluation results from a file, a folder or a glob; columns of plain tables may be renamed
-/// by `source.columns`. `with_outputs`: outputs are needed, also where they are expensive to read.
+/// Reads evaluation results from a file, a folder or a glob pattern. `source.columns` renames the
+/// columns of plain tables. With `with_outputs`, outputs are read even if that takes long.
 ///
 /// # Errors
-/// Nothing there, a file that is none of the forms, or a row that cannot be used, with its
-/// location.
+/// No file, a file of unknown format or without results, two files with the same content, or an
+/// invalid row, with its location.
 pub fn read_evals(source: &Source, with_outputs: bool) -> Result<EvalTable> {
     let mut table = EvalTable {
         rows: Vec::new(),
@@ -99,7 +99,7 @@ pub(super) fn read_file(
     plain::read(source, file, rows).map(|()| EvalFormat::Plain)
 }
 
-/// What the first line of a file of lines says of its form; `None` for a plain table.
+/// Detects the format from the first line of a line-based file; `None` for a plain table.
 pub(super) fn form_of_line(line: &[u8]) -> Option<EvalFormat> {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
@@ -142,7 +142,7 @@ pub(super) fn stem(file: &Path) -> String {
         .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
-/// A whole JSON document: what it is shows in its keys.
+/// Reads a JSON document. Its keys show the format.
 pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalFormat> {
     let location = file.display().to_string();
     let size = std::fs::metadata(file).or_unreadable(file)?.len();
@@ -204,7 +204,7 @@ pub(crate) fn lines(file: &Path, form: EvalFormat, rows: &mut Vec<EvalRow>) -> R
             })
         }
         EvalFormat::LmEval => {
-            // samples_<task>_<time>.jsonl
+            // The name of the file is samples_<task>_<time>.jsonl.
             let task = stem(file);
             let task = task.strip_prefix("samples_").unwrap_or(&task);
             let suite = names.get(task.rsplit_once('_').map_or(task, |(task, _)| task));

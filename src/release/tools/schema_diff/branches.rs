@@ -1,4 +1,4 @@
-//! Rules of schema changes for branches: unions, conjunctions, conditions.
+//! Rules for branches of schemas: unions, conjunctions and conditions.
 
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -7,10 +7,10 @@ use crate::release::tools::schema_diff::Level::{Error, Info, Warning};
 use crate::release::tools::schema_diff::{Level, Side, Walk, brief};
 use crate::release::tools::view::{View, is_union_of_types, values_of_union};
 
-/// Branches of a union that are paired by how well they fit.
+/// The maximum number of branches that are matched by the best fit.
 const MAX_PAIRED: usize = 8;
 
-/// Branches of two lists: those in both, and the others.
+/// The branches of two lists: equal ones, and the others.
 struct Matched<'a> {
     same: Vec<(&'a Value, &'a Value)>,
     old_left: Vec<&'a Value>,
@@ -46,7 +46,7 @@ impl<'a> Matched<'a> {
 }
 
 impl<'a> Walk<'a, '_> {
-    /// One shape on one side, several on the other.
+    /// Compares a single schema on one side with a union of several on the other.
     pub(super) fn one_against_many(
         &mut self,
         (branches, is_one): (&'a [Value], bool),
@@ -54,8 +54,8 @@ impl<'a> Walk<'a, '_> {
         old: &[&'a Value],
         new: &[&'a Value],
     ) {
-        // What had to be taken must be taken still, whichever branch it was; what may come must
-        // have been among the branches.
+        // For arguments, every old branch must fit the new schema. For results, every new branch
+        // must fit the old schema.
         let every = was_union == (self.side == Side::Input);
         for (idx, branch) in branches.iter().enumerate().filter(|_| every) {
             let step = format!("{{branch {idx}}}");
@@ -83,7 +83,7 @@ impl<'a> Walk<'a, '_> {
                 })
                 .min()
                 .unwrap_or(Error);
-            // Exactly one shape: what fits two is refused.
+            // In a `oneOf`, a value that fits two branches is refused.
             if is_one && !was_union && !self.are_disjoint(branches, 1) {
                 level = level.max(Warning);
             }
@@ -91,7 +91,7 @@ impl<'a> Walk<'a, '_> {
         self.record(rule, [level, level], detail);
     }
 
-    /// The worst of a change, tried apart.
+    /// The worst level of a comparison, without recording its changes.
     pub(super) fn worst(&mut self, old: &[&'a Value], new: &[&'a Value]) -> Level {
         if self.tries > 4 || self.fuel == 0 {
             return Error;
@@ -118,7 +118,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Whether no value can fit two branches, as far as their types say.
+    /// Whether no value fits two branches, as far as their types show.
     pub(super) fn are_disjoint(&self, branches: &[Value], document: usize) -> bool {
         let document = &self.documents[document];
         let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -137,8 +137,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     pub(super) fn unions(&mut self, a: &View<'a>, b: &View<'a>) {
-        // Unions of nothing but types, or of values, were compared as such; exactly one of types
-        // that overlap is more than that.
+        // Unions that consist only of types or values are compared as types and values elsewhere. A
+        // `oneOf` of overlapping types needs a comparison here, too.
         let all: Vec<&'a [Value]> = [a, b]
             .iter()
             .flat_map(|view| view.unions("anyOf").into_iter().chain(view.unions("oneOf")))
@@ -199,7 +199,7 @@ impl<'a> Walk<'a, '_> {
             old_left,
             mut new_left,
         } = Matched::new(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
-        // What stays in both by its words may still point to other things.
+        // Branches with equal text can contain references to different schemas.
         for (old, new) in same {
             self.below("{branch}", &[old], &[new]);
         }
@@ -209,7 +209,7 @@ impl<'a> Walk<'a, '_> {
                 gone.push(old);
                 continue;
             }
-            // The branch it fits best; the next one where there are too many to try.
+            // The branch with the best fit, or the first one if there are too many candidates.
             let partner_idx = if new_left.len() > MAX_PAIRED {
                 0
             } else {
@@ -228,8 +228,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Branches of `allOf` were compared with everything else that holds; that something more must
-    /// hold is said as well.
+    /// Reports branches of `allOf` that were added or removed. Their content was compared with the
+    /// whole node already.
     pub(super) fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
         let Matched {
             old_left, new_left, ..
@@ -264,8 +264,8 @@ impl<'a> Walk<'a, '_> {
                 .filter(|branch| constrains(branch))
                 .count()
         };
-        // Branches that changed were compared with all that holds; only those that came or went are
-        // told here.
+        // Changed branches were compared with the whole node. Only added and removed ones are
+        // reported here.
         let (before, now) = (branches(a), branches(b));
         if now > before && count(&new_left, a) > 0 {
             self.record(
@@ -282,8 +282,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// What depends on other values: compared as text with its references written out, for whether
-    /// it allows more or less nobody can tell.
+    /// Compares conditional parts as text with references expanded. No rule can decide whether they
+    /// allow more or less.
     pub(super) fn conditions(&mut self, a: &View<'a>, b: &View<'a>) {
         let conditions = |view: &View<'a>, idx: usize, key: &str| -> BTreeSet<String> {
             let document = &self.documents[idx];

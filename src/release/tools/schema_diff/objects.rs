@@ -1,4 +1,4 @@
-//! Rules of schema changes for what an object or an array holds: properties, dependents, items.
+//! Rules for the contents of objects and arrays: properties, dependents and items.
 
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -46,7 +46,8 @@ impl<'a> Walk<'a, '_> {
                     format!("`{name}` may be given"),
                 ),
                 (Some(_), None) => {
-                    // Where nothing else is allowed, what was sent is refused now.
+                    // If no other properties are allowed, arguments with this property are now
+                    // refused.
                     let input = if is_closed { Error } else { Warning };
                     self.record(
                         "property-removed",
@@ -68,7 +69,8 @@ impl<'a> Walk<'a, '_> {
             }
             match (old.get(name), new.get(name)) {
                 (Some(old), Some(new)) => self.compare_nodes(old, new),
-                // What was declared must fit what holds for all others, and the other way round.
+                // A declared property on one side is compared with the schema of additional
+                // properties on the other.
                 (Some(old), None) if !is_closed && !others_now.is_empty() => {
                     self.compare_nodes(old, &others_now)
                 }
@@ -145,7 +147,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     pub(super) fn dependents(&mut self, a: &View<'a>, b: &View<'a>) {
-        // Drafts before 2019-09 had one keyword for both.
+        // Drafts before 2019-09 used the one keyword `dependencies` for both.
         let of = |view: &View<'a>, key: &str| -> Vec<(&'a str, &'a Value)> {
             view.entries(key)
                 .into_iter()

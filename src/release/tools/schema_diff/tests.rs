@@ -1,4 +1,4 @@
-//! Rules of schema changes, both sides.
+//! Tests of the rules of schema changes on both sides.
 
 use super::*;
 use serde_json::{Map, json};
@@ -191,7 +191,7 @@ fn references_are_followed_and_circles_end() {
     };
     assert_eq!(worst(&tree("string"), &tree("string"), Side::Input), None);
     assert_eq!(worst(&tree("string"), &tree("integer"), Side::Input), Some(Error));
-    // A reference in a circle, and a chain of ten thousand.
+    // A circular reference, and a chain of ten thousand references.
     let circle =
         json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}});
     assert_eq!(worst(&circle, &circle, Side::Input), None);
@@ -241,7 +241,7 @@ fn the_same_schema_written_otherwise_is_the_same() {
     }
 }
 
-/// What stands beside a reference, in a conjunction, or behind a condition holds as well.
+/// Keywords beside a reference, in a conjunction or in a condition are compared, too.
 #[test]
 fn nothing_hides_behind_something_else() {
     let referred = |own: Value, base: Value| {
@@ -314,7 +314,7 @@ fn nothing_hides_behind_something_else() {
     for (old, new) in pairs {
         assert_eq!(worst(&old, &new, Side::Input), Some(Error), "{old} {new}");
     }
-    // Conditions that swap what they ask for, and exactly one of two that overlap.
+    // Conditions that swap their requirements, and a `oneOf` of overlapping branches.
     let rules = |first: &str, second: &str| {
         let rule = |action: &str, needs: &str| json!({"if": {"properties": {"action": {"const": action}}}, "then": {"required": [needs]}});
         json!({"allOf": [rule("refund", first), rule("cancel", second)]})
@@ -336,7 +336,7 @@ fn nothing_hides_behind_something_else() {
         ),
         Some(Error)
     );
-    // What pydantic writes for an optional text, and what changes in a branch.
+    // The form in which pydantic writes an optional text, and changes inside a branch.
     let optional = |text: Value| json!({"anyOf": [text, {"type": "null"}]});
     let plain = optional(json!({"type": "string"}));
     assert_eq!(
@@ -367,7 +367,7 @@ fn nothing_hides_behind_something_else() {
             Side::Input
         ) <= Some(Warning)
     );
-    // Circles through unions, and doublings that would take for ever.
+    // Circles through unions, and nested unions whose full expansion would not end.
     let circle =
         json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "string"}]}}});
     assert_eq!(worst(&circle, &circle, Side::Input), None);

@@ -1,5 +1,4 @@
-//! Rules of schema changes for types, listed values, bounds, multiples, patterns and formats of one
-//! node.
+//! Rules for types, listed values, bounds, multiples, patterns and formats of a node.
 
 use serde_json::{Map, Number, Value};
 use std::collections::{BTreeSet, HashSet};
@@ -8,7 +7,7 @@ use crate::release::tools::schema_diff::Level::{Error, Info, Warning};
 use crate::release::tools::schema_diff::{Walk, brief};
 use crate::release::tools::view::{View, is_tighter, same};
 
-/// Lower bounds and upper bounds of counts: the keyword, whether it is a lower one.
+/// The keywords of counts, with true for a lower bound and false for an upper bound.
 const COUNTS: [(&str, bool); 6] = [
     ("minLength", true),
     ("maxLength", false),
@@ -119,7 +118,7 @@ impl<'a> Walk<'a, '_> {
     pub(super) fn bounds(&mut self, a: &View<'a>, b: &View<'a>) {
         for (key, is_lower) in COUNTS {
             let limits = |part: &'a Map<String, Value>| -> Vec<(&'a Number, bool)> {
-                // At least none is no bound.
+                // A lower bound of 0 does not restrict a count.
                 number(part, key)
                     .into_iter()
                     .filter(|number| !(is_lower && number.as_f64() == Some(0.0)))
@@ -168,7 +167,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// A bound is a number and whether the number itself is out.
+    /// Compares two bounds. A bound is a number and whether that number itself is excluded.
     pub(super) fn bound(
         &mut self,
         key: &str,
@@ -182,7 +181,7 @@ impl<'a> Walk<'a, '_> {
             })
         };
         let detail = format!("{key} {} to {}", show(old), show(new));
-        // Above 0 is from 1 on, where only whole numbers come.
+        // For whole numbers, an exclusive bound is converted to the equal inclusive one.
         let included = |(number, out): (&Number, bool)| {
             number.as_i128().filter(|_| whole).map(|n| {
                 if !out {
@@ -208,8 +207,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// `minContains` and `maxContains` mean something beside `contains` only; then at least one is
-    /// asked for unless something else is said.
+    /// Compares `minContains` and `maxContains`. They apply only beside `contains`, and
+    /// `minContains` is 1 by default.
     pub(super) fn how_many_contained(&mut self, a: &View<'a>, b: &View<'a>) {
         let counts = |view: &View<'a>| {
             let count = |key: &str| view.get(key).and_then(Value::as_u64);
@@ -238,7 +237,7 @@ impl<'a> Walk<'a, '_> {
                 .collect()
         };
         let (old, new) = (of(a), of(b));
-        // Thirds of decimals are not whole in binary.
+        // Quotients of decimals are not exact in binary, so a tolerance is needed.
         let divides = |by: f64, of: f64| ((of / by) - (of / by).round()).abs() < 1e-9;
         let needs_more = new.iter().any(|by| !old.iter().any(|of| divides(*by, *of)));
         let needs_less = old.iter().any(|by| !new.iter().any(|of| divides(*by, *of)));
