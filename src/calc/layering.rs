@@ -1,4 +1,4 @@
-//! Layering: A-RFM scores, and the layers of the reference policy (docs/REFERENCE_POLICY.md).
+//! Layering: A-RFM scores, and the layers of the reference policy (`docs/REFERENCE_POLICY.md`).
 
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};

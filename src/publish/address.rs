@@ -12,7 +12,8 @@ use crate::base::url::percent_decoded;
 pub struct Address {
     /// The kind of the target, such as `redis`, `postgres`, `s3` or `flagd`.
     pub kind: String,
-    /// The text between the kind and the settings. It may hold credentials and is never shown.
+    /// The text between the kind and the settings. It may hold credentials, so it is never shown
+    /// whole.
     pub(super) rest: String,
     /// The settings `?name=value&...` by name, percent-decoded.
     pub settings: BTreeMap<String, String>,

@@ -15,8 +15,8 @@ pub struct Options {
     pub reopen: bool,
     /// Writes every user, not only changed users.
     pub all_users: bool,
-    /// How long a store keeps a user's layer without a refresh, microseconds; the store's default
-    /// if `None`.
+    /// The time for which a store keeps a user's layer without a refresh, microseconds; the store's
+    /// default if `None`.
     pub ttl: Option<Micros>,
     /// The maximum number of writes per second to a store; no limit if `None`.
     pub max_qps: Option<u32>,

@@ -66,7 +66,7 @@ pub struct RatioRow {
     pub layer: String,
     /// The display name of the layer; its id if it has no name.
     pub name: String,
-    /// The number of ladder steps taken, at least 0; 0 at a ratio of 0.
+    /// The number of ladder steps taken; 0 at a ratio of 0.
     pub step: usize,
     /// The share of eligible users who get the candidate, 0..=1 in steps of 0.0001.
     pub ratio: Ratio,
@@ -308,8 +308,9 @@ impl PublicationSource {
     /// layer table outside the folder; `None` uses the folder's own table, if present.
     ///
     /// # Errors
-    /// A missing or invalid schedule, an unreadable study document (except in a rollback), or a layer table
-    /// that cannot be read, has unknown layers, or is not the table that the schedule rests on.
+    /// A missing or invalid schedule, an unreadable study document (except in a rollback), or a
+    /// layer table that cannot be read, has unknown layers, or is not the table that the schedule
+    /// rests on.
     pub fn open(dir: &Path, layers: Option<&Path>, parts: PublicationParts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {

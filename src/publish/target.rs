@@ -46,11 +46,11 @@ impl PlannedChange {
 /// Counts of a layer table's users at a target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TargetUsers {
-    /// Users of the table.
+    /// The number of users in the table.
     pub n_users: u64,
-    /// Users who are written because the target's entry differs or is missing.
+    /// The number of users who are written because the target's entry differs or is missing.
     pub n_written: u64,
-    /// Users at the target who are no longer in the table.
+    /// The number of users at the target who are no longer in the table.
     pub n_gone: u64,
 }
 

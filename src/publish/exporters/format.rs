@@ -134,7 +134,8 @@ pub(super) fn in_force(publication: &Publication) -> impl Iterator<Item = (&Rati
     publication.ratios.iter().map(|row| (row, row.ratio))
 }
 
-/// The system version that assigns users: the plan's own if it is in `versions`, else the first.
+/// The version of the flag system that assigns users: the plan's own if it is in `versions`, else
+/// the first.
 pub(super) fn platform_of(publication: &Publication, versions: &[Platform]) -> Platform {
     publication
         .platform()

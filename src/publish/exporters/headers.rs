@@ -8,7 +8,7 @@ use crate::publish::publication::Publication;
 /// The default headers with the layer and the tenant.
 pub(super) const DEFAULTS: [&str; 2] = ["x-sluice-layer", "x-sluice-tenant"];
 
-/// Checks the name of a header. It must be in lowercase, because proxies match it so.
+/// Checks the name of a header. Proxies match names in lowercase.
 pub(super) fn name<'a>(address: &Address, setting: &str, name: &'a str) -> Result<&'a str> {
     let is_legal = !name.is_empty()
         && name

@@ -73,7 +73,8 @@ pub(super) fn only_row<'a>(publication: &'a Publication, address: &Address) -> R
     }
 }
 
-/// The ladder of a layer, each ratio with its whole percentage. Other ratios are an error.
+/// The ladder of a layer: each ratio with its percentage. Ratios that are not whole percentages are
+/// an error.
 pub(super) fn ladder(row: &RatioRow, system: &str, address: &Address) -> Result<Vec<(Ratio, u16)>> {
     let ratios = || row.ramp.ladder.iter().copied().chain([row.ratio]);
     refuse_roundings(ratios().map(|ratio| (row, ratio)), PERCENT, system, address)?;

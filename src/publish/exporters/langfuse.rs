@@ -54,8 +54,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
         desired.publication,
         |stage: RequestStage| match stage.pick(baseline, candidate) {
             [one, other] if one == other => vec![request(one, &labels)],
-            // The candidate's label is set first, because callers may use it as soon as the ratio
-            // is above 0.
+            // The candidate's label is set first, so that it exists before callers use it.
             [one, other] => vec![request(other, &labels[1..]), request(one, &labels[..1])],
         },
     ))

@@ -12,7 +12,7 @@ use crate::publish::redis::keys;
 use crate::publish::redis::link::{Link, Pool};
 use crate::publish::target::Desired;
 
-/// The last time when every user was written, and their time to live.
+/// The time of the last full write of users, and their time to live.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Refreshed {
     /// The time of the last full write, microseconds UTC.

@@ -1,5 +1,5 @@
-//! Publishing under the keys of the reference policy (docs/REFERENCE_POLICY.md): `user:layer:{id}`,
-//! `user:allow_gray:{id}` and `release:plan:{release}:layer:{layer}:ratio`.
+//! Publishing under the keys of the reference policy (`docs/REFERENCE_POLICY.md`):
+//! `user:layer:{id}`, `user:allow_gray:{id}` and `release:plan:{release}:layer:{layer}:ratio`.
 //!
 //! These keys have no versions, so the order of writes protects readers. First, ratios that fall
 //! are written in one step. Then users are written. Last, ratios that rise are written in one step,
@@ -26,7 +26,7 @@ struct Current {
     publication: Publication,
     layers_digest: Option<String>,
     n_users: u64,
-    /// The last time when every user was written; `None` if this never happened.
+    /// The last full write of users; `None` if there was none.
     refreshed: Option<Refreshed>,
     tenant: String,
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `sluice:{PLAN}:current` | the version in force: the pointer |
 //! | `sluice:{PLAN}:version:VERSION` | hash: `generation`, `since`, `salt`, `profile`, `ratio:TENANT:LAYER` ... |
-//! | `sluice:salts` | hash by plan: its assignment profile and salt |
+//! | `sluice:salts` | hash: the assignment profile and salt of every plan |
 //! | `sluice:PLAN:user:TENANT:USER` | `GENERATION:LAYER:ELIGIBLE`, newest first, separated by a bar |
 //!
 //! The braces keep the keys of a plan on one server of a cluster. Keys of users spread over all
@@ -86,9 +86,8 @@ impl Assignment<'_> {
     };
 }
 
-/// The assignment that is valid in a generation. It comes from the newest entry at or below
-/// `generation`, and that entry must not be below `since`. `None` without such an entry, and for a
-/// tombstone.
+/// The assignment that is valid in a generation. It is the newest entry at or below `generation`,
+/// if that entry is not below `since`. `None` without such an entry, and for a tombstone.
 pub(super) fn assignment_at(value: &str, generation: u64, since: u64) -> Option<Assignment<'_>> {
     let entry = value.split('|').find_map(|entry| {
         let (own, rest) = entry.split_once(':')?;

@@ -3,10 +3,12 @@
 //!
 //! Redis can hold two sets of keys. Sluice's own keys (`keys.rs`) have versions: a user's layer is
 //! stored under a generation, ratios under a version. A reader begins at the pointer, which
-//! switches in one step. The keys of the reference policy (`harness.rs`, see
-//! docs/REFERENCE_POLICY.md) have no versions. There, ratios that fall are written before the
-//! users, and ratios that rise after them. Each group is written in one step. A reader in between
-//! never serves the candidate to a user who gets it in neither version.
+//! switches in one step.
+//!
+//! The keys of the reference policy (`harness.rs`, `docs/REFERENCE_POLICY.md`) have no versions.
+//! Ratios that fall are written before the users, and ratios that rise after them, each group in
+//! one step. A reader in between never serves the candidate to a user who gets it in neither
+//! version.
 
 mod context;
 mod harness;

@@ -65,7 +65,7 @@ impl Redis {
     }
 
     fn ttl(&self, desired: &Desired<'_>) -> Result<Micros> {
-        // The reference policy (docs/REFERENCE_POLICY.md) keeps a layer for one day.
+        // The reference policy (`docs/REFERENCE_POLICY.md`) keeps a layer for one day.
         let usual = if matches!(self.keys, KeySet::Harness { .. }) {
             DAY
         } else {

@@ -22,9 +22,9 @@ const CHUNK: usize = 4_096;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct UserWrites {
     pub(super) n_users: u64,
-    /// Users who are written, or would be without a lock.
+    /// The number of users who are written, or would be without a lock.
     pub(super) n_written: u64,
-    /// Users who are also in the version in force. Counted for versioned keys only.
+    /// The number of users who are also in the version in force. Counted for versioned keys only.
     pub(super) n_known: u64,
 }
 
@@ -38,7 +38,7 @@ impl UserWrites {
     }
 }
 
-/// Texts stored one after the other in one buffer, without one allocation per text.
+/// Texts in one buffer, so that a text needs no allocation of its own.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     bytes: Vec<u8>,

@@ -34,7 +34,7 @@ struct Current {
     n_users: u64,
     /// The digest of the layer table; `None` if no users were published.
     layers_digest: Option<String>,
-    /// The last time when every user was written; `None` if this never happened.
+    /// The last full write of users; `None` if there was none.
     refreshed: Option<Refreshed>,
     publication: Publication,
 }
@@ -166,7 +166,7 @@ struct WritePlan<'a> {
 pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
     let current = match Current::read(ctx, &keys) {
-        // A rollback must not fail because the present version is unreadable.
+        // A rollback must not fail because the version in force is unreadable.
         Err(_) if ctx.desired.options.rollback => None,
         other => other?,
     };
