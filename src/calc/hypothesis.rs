@@ -10,7 +10,7 @@ use crate::stats::p_value::{Alternative, Ends};
 use crate::stats::ranks::RankTest;
 use crate::stats::{Reason, bootstrap, contrast, exact, mcnemar, ranks};
 
-/// The minimum number of pairs.
+/// The minimum number of pairs of Wilcoxon's test and of the paired t test.
 const MIN_PAIRS: usize = 6;
 /// The default number of bootstrap replicates.
 const DEFAULT_REPLICATES: f64 = 10_000.0;

@@ -60,7 +60,7 @@ pub struct Publication {
 /// The ratio of a layer. Eligible users in buckets `lo_bucket..hi_bucket` get the candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioRow {
-    /// The tenant.
+    /// The id of the tenant.
     pub tenant: String,
     /// The id of the layer.
     pub layer: String,
@@ -80,7 +80,8 @@ pub struct RatioRow {
     pub reason: String,
     /// The earliest time at which the ratio may rise, microseconds UTC.
     pub not_before: Micros,
-    /// The ramp of the layer in the plan.
+    /// The layer's rules in the plan: ladder, minimum time and number of users, QoS threshold and
+    /// floor.
     #[serde(flatten)]
     pub ramp: LayerRamp,
 }

@@ -56,7 +56,8 @@ pub struct PublishReport {
     pub schema: String,
     /// The id of the plan.
     pub plan_id: String,
-    /// The version that was published.
+    /// The version of the publication. A target that keeps earlier rollbacks by hand holds another
+    /// version.
     pub version: String,
     /// The targets, in the order of the command line.
     pub targets: Vec<TargetReport>,

@@ -9,7 +9,7 @@ use crate::publish::postgres::connect::Server;
 
 /// The migrations. Each runs once, in its own transaction, with the schema as search path.
 const MIGRATIONS: &[&str] = &[
-    // 1
+    // Version 1.
     r#"
     create table layer (
         plan_id text not null, layer_id text not null, layer_name text not null, priority integer not null,

@@ -201,8 +201,7 @@ impl Link {
 
 /// Commands that are sent together.
 pub(super) struct Batch {
-    /// The commands in the wire protocol, for one server. The client's own pipeline is too slow
-    /// there.
+    /// The commands in the wire protocol, for one server. The client's own pipeline is too slow.
     packed: Vec<u8>,
     n: usize,
     /// The commands for a cluster, where each command has its own server; `None` for one server.

@@ -145,8 +145,8 @@ impl<'a> Lock<'a> {
     }
 
     fn run(&self, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<i64> {
-        // A rollback must run even when the server's memory is full. Servers before version 7 do
-        // not know the flag, so the script runs without it there.
+        // A rollback must run even when the server's memory is full. Servers before version 7
+        // refuse the flag, so the script then runs without it.
         if self.by_force
             && let Ok(answer) = self.eval(&format!("#!lua flags=allow-oom\n{script}"), keys, args)
         {

@@ -109,9 +109,9 @@ impl PairTest {
 /// The comparison of one metric of one suite.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The suite.
+    /// The name of the suite.
     pub suite: String,
-    /// The metric.
+    /// The name of the metric.
     pub metric: String,
     /// The number of cases with a value in both releases.
     pub n_pairs: usize,
@@ -166,7 +166,7 @@ pub struct Comparison {
 /// mean))^2) / n`. The degrees of freedom are C - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mean {
-    /// The mean.
+    /// The mean over the cases.
     pub mean: f64,
     /// The clustered standard error.
     pub std_error: Known<f64>,

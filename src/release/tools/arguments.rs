@@ -76,7 +76,8 @@ pub struct RejectedCall {
 
 /// Reads logged calls, one JSON object per line. Fields are the tool's name (`tool`, `tool_name`,
 /// `name` or `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input` or
-/// `gen_ai.tool.call.arguments`, an object or its JSON text) and `trace_id`.
+/// `gen_ai.tool.call.arguments`, an object or its JSON text) and the trace (`trace_id`, `traceId`
+/// or `trace`). They may also be inside an object `attributes`.
 ///
 /// # Errors
 /// An unreadable file, or a line without a tool or arguments.

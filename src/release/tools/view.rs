@@ -478,7 +478,7 @@ pub(super) fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// A text that is equal for equal values. The numbers 1 and 1.0 are equal.
+/// A text that identifies a value. The numbers 1 and 1.0 have the same text.
 pub(super) fn same(value: &Value) -> String {
     match value {
         Value::Number(number) => match number.as_i128() {
