@@ -1,40 +1,44 @@
-//! Which change did it: effects of releases' parts, by weighted least squares over releases.
+//! Attribution of a change in a metric to the parts of releases, by weighted least squares over
+//! releases.
 
 use crate::stats::dist::chi2_sf;
 use crate::stats::known::Reason;
 
-/// A release: its indicators, effect (or level) and variance.
+/// One observation of the regression: a release with its indicators, value and variance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FactorCell {
-    /// One column per effect, the intercept's 1 among them.
+    /// The row of the design matrix, including the intercept's 1.
     pub design: Vec<f64>,
-    /// What was measured.
+    /// The measured effect or level.
     pub value: f64,
-    /// Its variance, above 0.
+    /// Variance of the value, above 0.
     pub variance: f64,
 }
 
-/// A fit.
+/// The result of a weighted least-squares fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
-    /// Coefficients.
+    /// Coefficients, one per column of the design.
     pub beta: Vec<f64>,
-    /// Their standard errors; weights are known variances, so these are not scaled by the misfit.
+    /// Standard errors of the coefficients. The variances of the cells are taken as known, so the
+    /// misfit does not scale them.
     pub std_error: Vec<f64>,
-    /// Covariance of the coefficients, row by row.
+    /// Covariance matrix of the coefficients, row by row.
     pub covariance: Vec<f64>,
-    /// Weighted squares that the fit leaves.
+    /// Weighted sum of squared residuals.
     pub q: f64,
-    /// Cells less coefficients.
+    /// Degrees of freedom: number of cells minus number of coefficients.
     pub df: usize,
-    /// Upper tail of `q`; `None` without degrees of freedom.
+    /// Upper tail of the chi-square distribution at `q`; `None` without degrees of freedom.
     pub q_p_value: Option<f64>,
 }
 
-/// Weighted least squares with weights `1 / variance`.
+/// Weighted least squares with the weights `1 / variance`: `beta = (X' W X)^-1 X' W y`.
 ///
 /// # Errors
-/// Fewer cells than columns, or columns that cannot be told apart: [`Reason::Aliased`].
+/// [`Reason::NoData`] without cells. [`Reason::TooFewRows`] if there are fewer cells than columns,
+/// if rows differ in length, or if a variance is not above 0. [`Reason::Aliased`] if columns are
+/// linearly dependent.
 ///
 /// # References
 /// `docs/METHODS.md#attribution-and-late-outcomes`.
@@ -77,8 +81,7 @@ pub fn fit(cells: &[FactorCell]) -> Result<Fit, Reason> {
     })
 }
 
-/// Pairs of columns that are the same in every cell: what cannot be told apart, by name of their
-/// places.
+/// Pairs of columns that are equal in every cell, by index. Their effects cannot be separated.
 pub fn aliases(cells: &[FactorCell]) -> Vec<(usize, usize)> {
     let p = cells.first().map_or(0, |cell| cell.design.len());
     let same = |i: usize, j: usize| cells.iter().all(|cell| cell.design[i] == cell.design[j]);
@@ -88,57 +91,58 @@ pub fn aliases(cells: &[FactorCell]) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// A release as its parts, with what was measured of it.
+/// A release: its parts and its measured value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Release {
-    /// One reference per dimension (model, prompt ...), in one order for all releases.
+    /// One reference per dimension (model, prompt, ...), in the same order for all releases.
     pub refs: Vec<String>,
-    /// What was measured: an effect against a common control, or a level.
+    /// The measured value: an effect against a common control, or a level.
     pub value: f64,
-    /// Its variance, above 0.
+    /// Variance of the value, above 0.
     pub variance: f64,
 }
 
-/// The effect of changing one dimension to another reference.
+/// The effect of changing one dimension of the first release to another reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseChange {
     /// Index of the dimension.
     pub dimension: usize,
-    /// The reference it is changed to; from that of the first release.
+    /// The new reference; the old one is that of the first release.
     pub to: String,
-    /// What it does.
+    /// The effect of the change.
     pub effect_size: f64,
-    /// Its standard error.
+    /// Standard error of the effect.
     pub std_error: f64,
 }
 
-/// What the last release would be with one dimension as in the first.
+/// The predicted last release with one dimension changed back to the first release's reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revert {
     /// Index of the dimension.
     pub dimension: usize,
-    /// The value then.
+    /// The predicted value.
     pub value: f64,
-    /// Its standard error.
+    /// Standard error of the prediction, from the fit alone.
     pub std_error: f64,
 }
 
-/// Effects of single changes.
+/// The effects of single changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
-    /// Of every reference that is not the first release's.
+    /// One entry for each reference that differs from the first release's.
     pub changes: Vec<ReleaseChange>,
-    /// Of every dimension in which the last release differs from the first.
+    /// One entry for each dimension in which the last release differs from the first.
     pub reverts: Vec<Revert>,
-    /// The fit behind them; its first coefficient is the first release's value.
+    /// The fit behind the effects. Its first coefficient is the value of the first release.
     pub fit: Fit,
 }
 
-/// Which dimension did it: effects of single changes add up, as far as the misfit `q` allows. The
-/// first release is the baseline, the last the one to be explained.
+/// Attributes the value of the last release to its changes since the first release, the baseline.
+/// The model assumes that the effects of single changes add up; the misfit `q` tests this.
 ///
 /// # Errors
-/// Fewer releases than effects; or changes that always came together: [`together`] names them.
+/// [`Reason::NoData`] without releases. [`Reason::TooFewRows`] for fewer releases than
+/// coefficients. [`Reason::Aliased`] if changes always came together; [`together`] names them.
 ///
 /// # References
 /// `docs/METHODS.md#attribution-and-late-outcomes`.
@@ -197,8 +201,8 @@ pub fn attribute(releases: &[Release]) -> Result<Attribution, Reason> {
     })
 }
 
-/// Changes that came together in every release, as pairs of dimension and reference: nothing tells
-/// them apart.
+/// Pairs of changes `(dimension, reference)` that came together in every release. Their effects
+/// cannot be separated.
 pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
     let Some((changes, cells)) = design(releases) else {
         return Vec::new();
@@ -210,11 +214,11 @@ pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
         .collect()
 }
 
-/// A dimension, and what it refers to.
+/// The index of a dimension, and a reference of it.
 type Reference = (usize, String);
 
-/// The references that differ from the first release's, by dimension, and the cells of an intercept
-/// and one indicator for each.
+/// The references that differ from the first release's, and the cells: an intercept and one
+/// indicator for each of these references.
 fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<FactorCell>)> {
     let first = releases.first()?;
     let mut changes: Vec<(usize, String)> = releases
@@ -240,8 +244,8 @@ fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<FactorCell>)> {
     Some((changes, cells))
 }
 
-/// The inverse of a symmetric positive matrix by Gauss and Jordan, scaled to a unit diagonal;
-/// `None` if it is singular.
+/// The inverse of a symmetric positive definite matrix by Gauss-Jordan elimination, after scaling
+/// its diagonal to 1. `None` if it is singular.
 fn inverse(matrix: &[f64], p: usize) -> Option<Vec<f64>> {
     let scale: Vec<f64> = (0..p).map(|i| matrix[i * p + i].sqrt()).collect();
     if scale.contains(&0.0) {
@@ -355,7 +359,7 @@ mod tests {
             (effects[0] - 0.03).abs() < 1e-12 && (effects[1] + 0.10).abs() < 1e-12,
             "{effects:?}"
         );
-        // Back to the old prompt it would be the second release.
+        // With the prompt changed back, the last release equals the second.
         assert_eq!(found.reverts[1].dimension, 1);
         assert!((found.reverts[1].value - 0.83).abs() < 1e-12 && found.reverts[1].std_error < 0.01);
         assert_eq!(

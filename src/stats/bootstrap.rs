@@ -1,4 +1,5 @@
-//! Bootstrap over clusters, for functions with kinks, where the jackknife's straight line is wrong.
+//! Bootstrap intervals over clusters and over rows. They also suit functions with kinks, where the
+//! jackknife's linear approximation is wrong.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,14 +10,16 @@ use crate::stats::clusters::Clusters;
 use crate::stats::dist::{norm_isf, norm_sf};
 use crate::stats::known::{Interval, Reason};
 
-/// Replicates of an interval.
+/// The number of replicates of [`percentile`].
 pub const REPLICATES: usize = 1_000;
 
-/// The percentile interval of `theta(sums)` with Poisson(1) weights on clusters. The same seed
-/// gives the same interval.
+/// The percentile interval of `theta(sums)`, at two-sided level `alpha`. Each replicate gives every
+/// cluster a weight from Poisson(1). The same seed gives the same interval. `theta` returns `None`
+/// where it has no value; such replicates are left out.
 ///
 /// # Errors
-/// When fewer than nine in ten replicates have a value.
+/// [`Reason::NoData`] without clusters, [`Reason::DominatingCluster`] if fewer than 90 % of the
+/// replicates have a value.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Chamandy et al. (2012).
@@ -54,42 +57,44 @@ pub fn percentile(
     })
 }
 
-/// Draws of a statistic with replacement, and what the whole sample and the samples without one row
-/// say.
+/// A statistic of a sample, with its bootstrap replicates and its jackknife values.
 pub struct Resampled {
     /// The statistic of the sample.
     pub estimate: f64,
-    /// Of each replicate that has one, ascending.
+    /// The finite values of the replicates, ascending.
     pub replicates: Vec<f64>,
-    /// Without one row each; empty if they were not asked for.
+    /// Jackknife values: the statistic without each single row.
     pub without_one: Vec<f64>,
 }
 
-/// How ends are taken from replicates.
+/// The method that takes an interval from the replicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BootstrapMethod {
-    /// Bias-corrected and accelerated.
+    /// Bias-corrected and accelerated (BCa).
     #[default]
     Bca,
-    /// The replicates' quantiles.
+    /// The quantiles of the replicates.
     Percentile,
 }
 
-/// A statistic of resampled rows.
+/// A statistic of rows to resample.
 #[derive(Debug, Clone, Copy)]
 pub enum Statistic<'a> {
-    /// Mean of a sample.
+    /// The mean of a sample.
     Mean(&'a [f64]),
-    /// Ratio of the sums of two columns of the same rows.
+    /// The ratio of the sums of two columns of the same rows: numerator, denominator.
     Ratio(&'a [f64], &'a [f64]),
-    /// Mean of the first sample less mean of the second, resampled apart.
+    /// The mean of the first sample minus the mean of the second. The samples are resampled
+    /// separately.
     Difference(&'a [f64], &'a [f64]),
 }
 
-/// Resamples rows with replacement.
+/// Resamples rows with replacement. The same seed gives the same replicates, for any number of
+/// threads.
 ///
 /// # Errors
-/// No rows, or columns of different lengths.
+/// [`Reason::NoData`] if there are no rows, if columns differ in length, or if the statistic of the
+/// sample is not finite.
 pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Result<Resampled, Reason> {
     let sum = |rows: &[f64]| rows.iter().sum::<f64>();
     let finite = |value: f64| value.is_finite().then_some(value);
@@ -125,7 +130,8 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
             )
         }
     };
-    // Each replicate has a stream of its own, so threads change nothing.
+    // Each replicate has its own random stream, so the number of threads does not change the
+    // result.
     let replicate = |idx: usize| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(idx as u64);
@@ -148,13 +154,13 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
     })
 }
 
-/// Rows of a block: two columns of it fit the first cache, and a row's number is twelve bits.
+/// Rows per block. Two columns of a block fit the first-level cache, and a row's index is 11 bits.
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 11;
 
-/// Sums of two columns over as many rows as there are, drawn with replacement. How many are drawn
-/// from each block of rows is binomial, and within a block every row is as likely: the law is that
-/// of drawing rows one by one, but memory is read in order.
+/// Sums of two columns over rows drawn with replacement, as many as the sample has. The number of
+/// draws in a block is binomial, and all rows of a block are equally likely. The distribution is
+/// that of single draws, but memory is read in order.
 fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
     let (mut left, mut rows_left) = (x.len() as u64, x.len());
     let mut sums = [0.0; 2];
@@ -184,7 +190,7 @@ fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
 fn draw_block(rng: &mut ChaCha8Rng, x: &[f64; BLOCK], y: &[f64; BLOCK], n: u64) -> [f64; 2] {
     const PER_WORD: u32 = u64::BITS / BLOCK_BITS;
     let row = |word: u64, idx: u32| (word >> (idx * BLOCK_BITS)) as usize % BLOCK;
-    // Several sums at a time, so that additions need not wait for each other.
+    // Independent partial sums, so that an addition does not wait for the one before it.
     let mut lanes = [[0.0; 2]; PER_WORD as usize];
     for _ in 0..n / u64::from(PER_WORD) {
         let word = rng.next_u64();
@@ -205,18 +211,23 @@ fn draw_block(rng: &mut ChaCha8Rng, x: &[f64; BLOCK], y: &[f64; BLOCK], n: u64) 
 }
 
 fn binomial(rng: &mut ChaCha8Rng, n: u64, p: f64) -> u64 {
-    // A share of 0..=1 is legal by construction.
+    // The share is in 0..=1 by construction, so the distribution always exists.
     Binomial::new(n, p).map_or(0, |law| law.sample(rng))
 }
 
 impl Resampled {
-    /// The interval of one planned look.
+    /// The interval for one planned look, at two-sided level `alpha`.
+    ///
+    /// BCa takes the replicates' quantiles at `Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`. `z0` is the
+    /// normal quantile of the share of replicates below the estimate, and `z` is that of
+    /// `alpha / 2` or `1 - alpha / 2`. `a = sum d^3 / (6 (sum d^2)^1.5)`, where d is the mean of
+    /// the jackknife values minus each value.
     ///
     /// # Errors
-    /// When fewer than nine in ten of `n_replicates` have a value.
+    /// [`Reason::DominatingCluster`] if fewer than 90 % of `n_replicates` have a value.
     ///
     /// # References
-    /// Efron (1987).
+    /// `docs/METHODS.md#the-calculator`; Efron (1987).
     pub fn interval(
         &self,
         method: BootstrapMethod,
@@ -242,7 +253,8 @@ impl Resampled {
         let below = self.replicates.partition_point(|value| *value < self.estimate);
         let up_to = self.replicates.partition_point(|value| *value <= self.estimate);
         let share = (below + up_to) as f64 / (2 * n) as f64;
-        // All replicates on one side leave no bias to correct by.
+        // If all replicates are on one side of the estimate, the bias correction would be infinite.
+        // Half a replicate limits it.
         let half = 0.5 / n as f64;
         let z0 = -norm_isf(share.clamp(half, 1.0 - half));
         let mean = self.without_one.iter().sum::<f64>() / self.without_one.len().max(1) as f64;
@@ -261,7 +273,8 @@ impl Resampled {
         let end = |z: f64| {
             let shifted = z0 + z;
             let scale = 1.0 - acceleration * shifted;
-            // So far out that the correction would fold over, the replicates end.
+            // Where the scale is not above 0 the correction is not monotonic. The end is then the
+            // extreme replicate.
             at(if scale > 0.0 {
                 norm_sf(-(z0 + shifted / scale))
             } else {

@@ -1,6 +1,6 @@
-//! Sums by cluster: the table that every cluster-robust method starts from.
+//! Sums by cluster, the input of the cluster-robust methods.
 
-/// Rows of `width` sums, one row a cluster.
+/// A table of sums: one row per cluster, `width` sums per row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clusters {
     width: usize,
@@ -8,10 +8,10 @@ pub struct Clusters {
 }
 
 impl Clusters {
-    /// Clusters from their rows, one after the other.
+    /// Takes the rows of the clusters, one after the other in one vector.
     ///
     /// # Panics
-    /// A width of 0, and numbers that are not whole rows.
+    /// If the width is 0, or the vector does not consist of whole rows.
     pub fn from_sums(width: usize, sums: Vec<f64>) -> Self {
         assert!(
             width > 0 && sums.len().is_multiple_of(width),
@@ -20,27 +20,27 @@ impl Clusters {
         Self { width, sums }
     }
 
-    /// Clusters.
+    /// The number of clusters.
     pub fn len(&self) -> usize {
         self.sums.len() / self.width
     }
 
-    /// Whether there is none.
+    /// Whether there are no clusters.
     pub fn is_empty(&self) -> bool {
         self.sums.is_empty()
     }
 
-    /// Sums a cluster.
+    /// The number of sums per cluster.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The rows.
+    /// The rows, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.sums.chunks_exact(self.width)
     }
 
-    /// Sums over all clusters.
+    /// The sums over all clusters, one per column.
     pub fn totals(&self) -> Vec<f64> {
         let mut totals = vec![0.0; self.width];
         for row in self.iter() {
@@ -51,7 +51,7 @@ impl Clusters {
 }
 
 impl<R: IntoIterator<Item = f64>> FromIterator<R> for Clusters {
-    /// All rows are as wide as the first.
+    /// Collects rows; all must be as wide as the first.
     fn from_iter<I: IntoIterator<Item = R>>(rows: I) -> Self {
         let mut rows = rows.into_iter();
         let mut sums: Vec<f64> = rows.next().into_iter().flatten().collect();

@@ -1,5 +1,5 @@
-//! Boundaries of confidence sequences that hold at every moment of intrinsic time, and their
-//! mixtures.
+//! Boundaries of confidence sequences that hold at every intrinsic time, and the mixtures behind
+//! them. Intrinsic time is the accumulated variance of the sum.
 
 use statrs::function::gamma::{checked_gamma_lr, checked_gamma_ur};
 
@@ -7,25 +7,28 @@ use crate::stats::dist::ln_norm_sf;
 use crate::stats::known::Reason;
 use crate::stats::special::{beta_tails, ln_beta, root};
 
-/// Doublings that a search for a boundary's upper end takes.
+/// Largest number of doublings in the search for an upper end of a boundary.
 const MAX_DOUBLINGS: usize = 60;
 
-/// Largest shape of a mixture's distribution that keeps nine digits.
+/// Largest shape parameter of a mixture's distribution for which nine digits remain exact.
 const LARGEST_SHAPE: f64 = 1e8;
 
-/// What a boundary is tuned for.
+/// The tuning of a boundary.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tuning {
-    /// Intrinsic time (variance) at which the boundary is lowest.
+    /// Intrinsic time (variance) at which the boundary is tightest, above 0.
     pub v_opt: f64,
-    /// Error level for which it is.
+    /// Error level at which it is tightest: above 0 and below 1, or below 0.5 for one-sided
+    /// boundaries.
     pub alpha_opt: f64,
-    /// Whether only sums above the boundary count.
+    /// True if only sums above the boundary count, false if sums below its negative count as well.
     pub one_sided: bool,
 }
 
 impl Tuning {
-    /// The mixture's precision that is best at `v_opt`.
+    /// The precision of the mixture that is optimal at `v_opt`:
+    /// `v_opt / (-2 ln a + ln(1 - 2 ln a))`, with `a = alpha_opt`, or twice that for one-sided
+    /// boundaries.
     pub fn rho(&self) -> f64 {
         let alpha = if self.one_sided {
             2.0 * self.alpha_opt
@@ -37,28 +40,28 @@ impl Tuning {
     }
 }
 
-/// Families of exact boundaries.
+/// Families of boundaries with exact error levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Family {
-    /// Sub-Gaussian sums.
+    /// Sums of sub-Gaussian steps.
     NormalMixture,
-    /// Sub-exponential sums of scale `c`.
+    /// Sums of sub-exponential steps with scale `c`.
     GammaExponential {
-        /// Scale.
+        /// The scale, above 0.
         c: f64,
     },
-    /// Sub-Bernoulli sums: steps from `-g` to `h`.
+    /// Sums of sub-Bernoulli steps, each between `-g` and `h`.
     BetaBinomial {
-        /// Largest step down.
+        /// Size of the largest step down, above 0.
         g: f64,
-        /// Largest step up.
+        /// Size of the largest step up, above 0.
         h: f64,
     },
 }
 
 impl Family {
-    /// `ln` of the mixture at a sum `s` and intrinsic time `v`; at most `1 / alpha` at all times
-    /// with probability `1 - alpha`.
+    /// Natural logarithm of the mixture at a sum `s` and intrinsic time `v`. With probability at
+    /// least `1 - alpha` the mixture stays below `1 / alpha` at all times.
     ///
     /// # References
     /// `docs/METHODS.md#confidence-sequences`; Howard, Ramdas, McAuliffe & Sekhon (2021).
@@ -93,13 +96,15 @@ impl Family {
         }
     }
 
-    /// The sum that the mixture does not pass at intrinsic time `v`, at level `alpha`.
+    /// The boundary at intrinsic time `v` and level `alpha`: the sum at which the mixture is
+    /// `1 / alpha`.
     ///
     /// # Errors
-    /// No such sum within reach.
+    /// [`Reason::TooLarge`] if `v` is too large for the precision of the mixture,
+    /// [`Reason::NoSolution`] if the search finds no such sum.
     pub fn boundary(self, v: f64, alpha: f64, tuning: Tuning) -> Result<f64, Reason> {
         let excess = |s: f64| self.ln_mixture(s, v, tuning) + alpha.ln();
-        // Beyond, what is left of differences of large terms is noise.
+        // Above this size, the differences of large terms consist of rounding errors.
         let size = match self {
             Self::NormalMixture => 0.0,
             Self::GammaExponential { c } => (v + tuning.rho()) / (c * c),
@@ -113,7 +118,7 @@ impl Family {
                 let rho = tuning.rho();
                 return Ok(((v + rho) * ((v / rho).ln_1p() - 2.0 * alpha.ln())).sqrt());
             }
-            // Sums cannot be larger than all steps up.
+            // A sum cannot be larger than that of steps up only.
             Self::BetaBinomial { g, .. } => {
                 let most = v / g;
                 if excess(most) < 0.0 {
@@ -134,11 +139,12 @@ impl Family {
     }
 }
 
-/// `ln` of the gamma-exponential mixture of precision `rho`, for sub-exponential sums of scale `c`.
+/// Natural logarithm of the gamma-exponential mixture of precision `rho`, at a sum `s` and
+/// intrinsic time `v`, for sums of sub-exponential steps with scale `c`.
 ///
 /// # References
-/// `docs/METHODS.md#confidence-sequences`; Howard, Ramdas, McAuliffe & Sekhon (2021), proposition
-/// 9.
+/// `docs/METHODS.md#confidence-sequences`; Howard, Ramdas, McAuliffe & Sekhon (2021),
+/// proposition 9.
 pub fn ln_gamma_mixture(s: f64, v: f64, c: f64, rho: f64) -> f64 {
     let square = c * c;
     let (prior, shape) = (rho / square, (v + rho) / square);
@@ -148,7 +154,8 @@ pub fn ln_gamma_mixture(s: f64, v: f64, c: f64, rho: f64) -> f64 {
 }
 
 fn lower_gamma(a: f64, x: f64) -> f64 {
-    // Far below its mean the lower tail is wanted, elsewhere it is near 1.
+    // Far below the mean the lower tail is small and is computed directly. Elsewhere the upper tail
+    // is more accurate.
     if x < a + 1.0 {
         checked_gamma_lr(a, x).unwrap_or(f64::NAN)
     } else {
@@ -156,24 +163,29 @@ fn lower_gamma(a: f64, x: f64) -> f64 {
     }
 }
 
-/// How polynomial stitching joins its pieces.
+/// The parameters of polynomial stitching.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stitching {
-    /// Intrinsic time from which the boundary holds its shape.
+    /// Intrinsic time from which the boundary has its shape, above 0. Earlier times count as this
+    /// time.
     pub v_min: f64,
-    /// Scale of sub-gamma sums; 0 for sub-Gaussian ones.
+    /// Scale of sub-gamma sums; 0 for sub-Gaussian sums.
     pub c: f64,
-    /// Power of the error that pieces get.
+    /// Exponent with which the error level of the pieces decreases, above 1.
     pub s: f64,
-    /// Ratio of the ends of a piece.
+    /// Ratio between the end and the start of a piece in intrinsic time, above 1.
     pub eta: f64,
 }
 
 impl Stitching {
-    /// The boundary of polynomial stitching.
+    /// The boundary at intrinsic time `v` and level `alpha`:
+    /// `sqrt(k1^2 v l + k2^2 c^2 l^2) + k2 c l`, with
+    /// `l = s ln ln(eta v / v_min) + ln(zeta(s) / (alpha (ln eta)^s))`,
+    /// `k1 = (eta^(1/4) + eta^(-1/4)) / sqrt(2)` and `k2 = (sqrt(eta) + 1) / 2`.
     ///
     /// # References
-    /// Howard, Ramdas, McAuliffe & Sekhon (2021), theorem 1.
+    /// `docs/METHODS.md#confidence-sequences`; Howard, Ramdas, McAuliffe & Sekhon (2021),
+    /// theorem 1.
     pub fn boundary(&self, v: f64, alpha: f64) -> f64 {
         let v = v.max(self.v_min);
         let (k1, k2) = (
@@ -188,7 +200,7 @@ impl Stitching {
     }
 }
 
-/// Riemann's zeta function above 1, by Euler and Maclaurin's formula.
+/// Riemann's zeta function for arguments above 1, by the Euler-Maclaurin formula.
 fn zeta(s: f64) -> f64 {
     const N: f64 = 20.0;
     let head: f64 = (1..20).map(|k| f64::from(k).powf(-s)).sum();

@@ -1,4 +1,5 @@
-//! One planned z or t test of a difference: statistic, p-value and interval for each alternative.
+//! A z or t test of a difference at one planned look: statistic, p-value and interval for each
+//! alternative.
 
 use crate::stats::difference::{Difference, Estimate, independent_variance, t_quantile, welch_df};
 use crate::stats::known::Reason;
@@ -6,7 +7,7 @@ use crate::stats::p_value::{Ends, PValue};
 
 pub(super) use crate::stats::p_value::Alternative;
 
-/// Treatment minus control, tested once.
+/// The difference of treatment and control, tested once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contrast {
     /// The control's value.
@@ -15,42 +16,45 @@ pub struct Contrast {
     pub treatment: f64,
     /// Treatment minus control.
     pub effect_size: f64,
-    /// Its standard error, as the test takes it; `None` for tests without one.
+    /// Standard error of the difference; `None` for tests without one.
     pub std_error: Option<f64>,
-    /// The test's statistic; `None` for tests without one.
+    /// The test statistic. `None` for tests without one, and where there is no p-value.
     pub statistic: Option<f64>,
-    /// Degrees of freedom; `None` for the normal distribution and exact tests.
+    /// Degrees of freedom; `None` for the normal distribution and for exact tests.
     pub df: Option<f64>,
-    /// The p-value, or why there is none.
+    /// The p-value, or the reason for its absence.
     pub p_value: Result<PValue, Reason>,
-    /// Interval of the effect.
+    /// Interval of the difference, or the reason for its absence.
     pub ci: Result<Ends, Reason>,
-    /// `treatment / control - 1`, or why there is none.
+    /// `treatment / control - 1`, or the reason for its absence.
     pub relative: Result<RelativeContrast, Reason>,
 }
 
 /// A relative effect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RelativeContrast {
-    /// `treatment / control - 1`.
+    /// `treatment / control - 1`: 0.1 is 10 % above the control.
     pub rel_effect_size: f64,
-    /// Delta-method interval.
+    /// Interval by the delta method.
     pub ci: Ends,
-    /// Interval on the log scale; `None` unless both values are above 0.
+    /// Interval computed on the log scale and transformed back; `None` unless both values are
+    /// above 0.
     pub log_ci: Option<Ends>,
 }
 
-/// What a test is told beside the two estimates.
+/// The settings of a test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TestPlan {
-    /// The alternative.
+    /// The alternative hypothesis.
     pub alternative: Alternative,
-    /// Error level of intervals.
+    /// Error level of the intervals, above 0 and below 1. Two-sided intervals put half of it on
+    /// each side.
     pub alpha: f64,
 }
 
-/// Compares two independent estimates: variances add, degrees of freedom combine by
-/// Welch-Satterthwaite.
+/// Compares two independent estimates. The variances add, and the degrees of freedom follow Welch
+/// and Satterthwaite. The interval on the log scale has its own degrees of freedom, from the
+/// relative variances.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Welch (1947).
@@ -75,7 +79,7 @@ pub fn independent(control: Estimate, treatment: Estimate, plan: TestPlan) -> Co
     }
 }
 
-/// As [`independent`], with the effect's standard error and degrees of freedom given.
+/// As [`independent`], with a given standard error and degrees of freedom of the difference.
 pub fn with_error(
     control: Estimate,
     treatment: Estimate,
@@ -115,7 +119,7 @@ pub fn with_error(
 }
 
 /// Relative effect by the delta method, `var = v1 / R0^2 + R1^2 v0 / R0^4`, and on the log scale,
-/// where degrees of freedom are others.
+/// `var = v1 / R1^2 + v0 / R0^2`. `ln_df` is the degrees of freedom on the log scale.
 fn relative(
     control: Estimate,
     treatment: Estimate,
@@ -124,7 +128,7 @@ fn relative(
     plan: TestPlan,
 ) -> Result<RelativeContrast, Reason> {
     let (r0, r1) = (control.estimate, treatment.estimate);
-    // Most controls are so far from 0 that no quantile need be computed to see it.
+    // A control this far from 0 needs no t quantile to show that its interval excludes 0.
     let is_far = r0.abs() > 100.0 * control.std_error && control.df >= 5.0 && plan.alpha >= 1e-6;
     if r0 == 0.0 || !is_far && t_quantile(0.5 * plan.alpha, control.df) * control.std_error >= r0.abs() {
         return Err(Reason::ControlNearZero);

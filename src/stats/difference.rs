@@ -1,5 +1,5 @@
-//! Treatment minus control: the standard error, interval and p-value that effects and contrasts
-//! share.
+//! The difference of treatment and control: standard error, interval and p-value. The modules
+//! `effect` and `contrast` are built on it.
 
 use crate::stats::dist::t_isf;
 use crate::stats::known::Interval;
@@ -11,9 +11,9 @@ use crate::stats::ratio::RatioEstimate;
 pub struct Estimate {
     /// The value.
     pub estimate: f64,
-    /// Its standard error.
+    /// Standard error of the value.
     pub std_error: f64,
-    /// Degrees of freedom.
+    /// Degrees of freedom; infinite for the normal distribution.
     pub df: f64,
 }
 
@@ -39,7 +39,7 @@ impl From<&RatioEstimate> for Estimate {
 pub(super) struct Difference {
     /// Treatment minus control.
     pub effect_size: f64,
-    /// Its standard error.
+    /// Standard error of the difference.
     pub std_error: f64,
     /// Degrees of freedom; infinite for the normal distribution.
     pub df: f64,
@@ -55,7 +55,7 @@ impl Difference {
         }
     }
 
-    /// The z or t statistic.
+    /// The z or t statistic: the difference in standard errors.
     pub(super) fn statistic(&self) -> f64 {
         self.effect_size / self.std_error
     }
@@ -65,22 +65,22 @@ impl Difference {
         alternative.p_value(self.statistic(), self.df)
     }
 
-    /// The two-sided p-value alone, without its logarithm.
+    /// The two-sided p-value, without its logarithm.
     pub(super) fn two_sided_p_value(&self) -> f64 {
         Alternative::TwoSided.tail(self.statistic(), self.df)
     }
 
-    /// The ends of the interval that fits an alternative.
+    /// The ends of the interval for an alternative, at error level `alpha`.
     pub(super) fn ends(&self, alternative: Alternative, alpha: f64) -> Ends {
         alternative.ends(self.effect_size, alpha, |tail| self.half_width(tail))
     }
 
-    /// The two-sided interval.
+    /// The two-sided interval at error level `alpha`.
     pub(super) fn interval(&self, alpha: f64) -> Interval {
         Interval::around(self.effect_size, self.half_width(0.5 * alpha))
     }
 
-    /// The distance of an end that leaves a tail out.
+    /// The distance from the difference to an end that leaves the probability `tail` outside.
     fn half_width(&self, tail: f64) -> f64 {
         t_quantile(tail, self.df) * self.std_error
     }
@@ -91,10 +91,11 @@ pub(super) fn independent_variance(control: Estimate, treatment: Estimate) -> f6
     treatment.variance() + control.variance()
 }
 
-/// Welch-Satterthwaite degrees of freedom of a sum of two variances. Without any variance, the
-/// smaller of both degrees of freedom.
+/// Welch-Satterthwaite degrees of freedom of the sum of two variances:
+/// `(v1 + v0)^2 / (v1^2 / df1 + v0^2 / df0)`. If both variances are 0, it is the smaller of the two
+/// degrees of freedom.
 pub(super) fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
-    // Shares of the sum, whose squares cannot overflow.
+    // Shares of the sum are squared instead of the variances, whose squares may overflow.
     let share = v1 / (v1 + v0);
     if v1 + v0 > 0.0 {
         1.0 / (share * share / df1 + (1.0 - share) * (1.0 - share) / df0)
@@ -103,8 +104,8 @@ pub(super) fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
     }
 }
 
-/// The degrees of freedom of [`welch_df`], in the order of operations that analysis documents were
-/// made with. The last bits of the two functions differ.
+/// Computes [`welch_df`] in another order of operations, so the last bits may differ. Effects keep
+/// this order, because existing analysis documents were made with it.
 pub(super) fn welch_df_by_squares(control: Estimate, treatment: Estimate) -> f64 {
     let (v1, v0) = (treatment.variance(), control.variance());
     let v = v1 + v0;
@@ -115,7 +116,7 @@ pub(super) fn welch_df_by_squares(control: Estimate, treatment: Estimate) -> f64
     }
 }
 
-/// The t (or z) with an upper tail, also above one half.
+/// The z or t value with a given upper tail. The tail may be above 0.5.
 pub(super) fn t_quantile(tail: f64, df: f64) -> f64 {
     if tail > 0.5 {
         -t_isf(1.0 - tail, df)

@@ -1,21 +1,22 @@
 //! Tails and quantiles of the normal, t and chi-square distributions. Upper tails are computed as
-//! tails, never as `1 - cdf`; their logarithms hold where the tails themselves are below the
-//! smallest double.
+//! tails, never as `1 - cdf`. Their logarithms are exact where the tails themselves are too small
+//! for a double. See docs/METHODS.md#tails.
 
 use statrs::function::gamma::checked_gamma_ur;
 use std::f64::consts::{PI, SQRT_2};
 
 use crate::stats::special::{beta_fraction, gamma_half_ratio, solve_decreasing};
 
-/// Below this a tail's logarithm is computed for itself.
+/// The tail probability below which the logarithm is computed directly.
 const TINY_TAIL: f64 = 1e-290;
 
-/// P(Z > z) of the standard normal; relative accuracy holds far into the tail.
+/// The upper tail P(Z > z) of the standard normal distribution, `erfc(z / sqrt 2) / 2`. The
+/// relative accuracy holds far into the tail.
 pub fn norm_sf(z: f64) -> f64 {
     0.5 * libm::erfc(z / SQRT_2)
 }
 
-/// `ln P(Z > z)`.
+/// The logarithm of the upper tail, `ln P(Z > z)`.
 pub fn ln_norm_sf(z: f64) -> f64 {
     let sf = norm_sf(z);
     if sf > TINY_TAIL {
@@ -26,16 +27,16 @@ pub fn ln_norm_sf(z: f64) -> f64 {
     -0.5 * z * z - 0.5 * (2.0 * PI).ln() - mills.ln()
 }
 
-/// The density of the standard normal.
+/// The density of the standard normal distribution.
 pub fn norm_pdf(z: f64) -> f64 {
     (-0.5 * z * z).exp() / (2.0 * PI).sqrt()
 }
 
-/// The z with P(Z > z) = p, for 0 < p < 1.
+/// The normal quantile of an upper tail: the z with P(Z > z) = p, for 0 < p < 1.
 ///
 /// # References
-/// Wichura (1988), algorithm AS 241, good to 1e-16; far out one step of Newton on the log tail
-/// follows.
+/// `docs/METHODS.md#tails`; Wichura (1988), algorithm AS 241, accurate to 1e-16. In the far tail
+/// one Newton step on the logarithm of the tail follows.
 pub fn norm_isf(p: f64) -> f64 {
     let q = 0.5 - p;
     if q.abs() <= 0.425 {
@@ -131,13 +132,16 @@ fn ratio([numerator, denominator]: &Rational, x: f64) -> f64 {
     sum(numerator) / sum(denominator)
 }
 
-/// P(T > t) of Student's t with `df` degrees of freedom: half the incomplete beta function
-/// `I_x(df/2, 1/2)` at `x = df / (df + t^2)`. Infinitely many degrees of freedom are the normal
-/// distribution.
+/// The upper tail P(T > t) of Student's t distribution with `df` degrees of freedom. It is half of
+/// the incomplete beta function `I_x(df/2, 1/2)` at `x = df / (df + t^2)`. Infinite `df` is the
+/// normal distribution. The result is NaN if `df` is not above 0.
 ///
-/// Written out because statrs's `beta_reg` takes the factor in front of the continued fraction from
-/// differences of `ln_gamma`, which leaves relative errors of 3e-10 at a million degrees of
-/// freedom.
+/// The function does not use statrs's `beta_reg`: that function computes the factor before the
+/// continued fraction from differences of `ln_gamma`, with relative errors up to 3e-10 at a million
+/// degrees of freedom.
+///
+/// # References
+/// `docs/METHODS.md#tails`.
 pub fn t_sf(t: f64, df: f64) -> f64 {
     if df == f64::INFINITY {
         return norm_sf(t);
@@ -152,7 +156,8 @@ pub fn t_sf(t: f64, df: f64) -> f64 {
     // x^a y^(1/2) / B(a, 1/2)
     let front = ln_t_front(t, df).exp();
     if t <= 3.0 && y < 0.5 {
-        // Not far out, one half loses nothing: a series of positive terms.
+        // Near the center, the difference from one half loses no precision. The series has only
+        // positive terms.
         let (mut term, mut sum, mut n) = (1.0, 1.0, 0.0);
         while term > sum * 1e-17 {
             term *= y * (a + 0.5 + n) / (1.5 + n);
@@ -168,7 +173,7 @@ pub fn t_sf(t: f64, df: f64) -> f64 {
     }
 }
 
-/// `ln P(T > t)`, see [`t_sf`].
+/// The logarithm of the upper tail, `ln P(T > t)`; see [`t_sf`].
 pub fn ln_t_sf(t: f64, df: f64) -> f64 {
     if df == f64::INFINITY {
         return ln_norm_sf(t);
@@ -181,7 +186,7 @@ pub fn ln_t_sf(t: f64, df: f64) -> f64 {
     ln_t_front(t, df) + (0.5 * beta_fraction(a, 0.5, x) / a).ln()
 }
 
-/// `(df/2, x, 1 - x)` of the incomplete beta function that is the tail of t.
+/// The arguments `(df/2, x, 1 - x)` of the incomplete beta function for a tail of t.
 fn t_to_beta(t: f64, df: f64) -> (f64, f64, f64) {
     let square = t * t;
     if square > 1e16 * df {
@@ -190,7 +195,7 @@ fn t_to_beta(t: f64, df: f64) -> (f64, f64, f64) {
     (0.5 * df, df / (df + square), square / (df + square))
 }
 
-/// `ln(1 + t^2 / df)` of any t: the square of a large one does not fit a double.
+/// `ln(1 + t^2 / df)`, also for a t whose square does not fit a double.
 fn ln_one_plus_square(t: f64, df: f64) -> f64 {
     if t > 1e8 * df.sqrt() {
         2.0 * (t.ln() - 0.5 * df.ln())
@@ -205,7 +210,8 @@ fn ln_t_front(t: f64, df: f64) -> f64 {
     -a * ln_one_plus_square(t, df) + 0.5 * y.ln() + gamma_half_ratio(a).ln() - 0.5 * PI.ln()
 }
 
-/// The t with P(T > t) = p, for 0 < p <= 1/2.
+/// The t quantile of an upper tail: the t with P(T > t) = p, for 0 < p <= 1/2. Infinite `df` is the
+/// normal distribution. NaN if `df` is not above 0.
 pub fn t_isf(p: f64, df: f64) -> f64 {
     if df == f64::INFINITY {
         return norm_isf(p);
@@ -216,8 +222,8 @@ pub fn t_isf(p: f64, df: f64) -> f64 {
     let norm = gamma_half_ratio(0.5 * df) / (df * PI).sqrt();
     let density = |t: f64| norm * (-0.5 * (df + 1.0) * (t * t / df).ln_1p()).exp();
     let z = norm_isf(p);
-    // Cornish-Fisher (Abramowitz & Stegun 26.7.5): close enough for one step of Newton wherever
-    // clusters are not few.
+    // The Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5). Except for few degrees of freedom
+    // it is so close that one Newton step is enough.
     let (z2, i) = (z * z, 1.0 / df);
     let series = [
         (z2 + 1.0) / 4.0,
@@ -229,7 +235,7 @@ pub fn t_isf(p: f64, df: f64) -> f64 {
     solve_decreasing(p, start, |t| t_sf(t, df), density)
 }
 
-/// P(X > x) of chi-square with `df` degrees of freedom.
+/// The upper tail P(X > x) of the chi-square distribution with `df` degrees of freedom.
 pub fn chi2_sf(x: f64, df: f64) -> f64 {
     if x <= 0.0 {
         1.0
@@ -238,14 +244,15 @@ pub fn chi2_sf(x: f64, df: f64) -> f64 {
     }
 }
 
-/// `ln P(X > x)` of chi-square with `df` degrees of freedom.
+/// The logarithm of the upper tail, `ln P(X > x)`, of the chi-square distribution with `df` degrees
+/// of freedom.
 pub fn ln_chi2_sf(x: f64, df: f64) -> f64 {
     let sf = chi2_sf(x, df);
     if sf > TINY_TAIL || x <= 0.0 {
         return sf.ln();
     }
-    // Gamma(a, x) = exp(-x) x^a / (x + 1 - a - 1 (1 - a) / (x + 3 - a - ...)), by the fraction from
-    // far out.
+    // The continued fraction of the incomplete gamma function, Gamma(a, x) = exp(-x) x^a / (x + 1 -
+    // a - 1 (1 - a) / (x + 3 - a - ...)), evaluated from its far end.
     let (a, half) = (0.5 * df, 0.5 * x);
     let tail = (1..400).rev().fold(half + 801.0 - a, |tail, k| {
         let k = f64::from(k);
@@ -258,8 +265,8 @@ pub fn ln_chi2_sf(x: f64, df: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Relative tolerance. The t distribution at a million degrees of freedom sets it; everything
-    /// else is good to 1e-13.
+    /// Relative tolerance. The t distribution at a million degrees of freedom needs it; all other
+    /// values agree to 1e-13.
     const REL: f64 = 1e-10;
 
     fn close(found: f64, expected: f64) {
@@ -302,7 +309,7 @@ mod tests {
         close(t_isf(0.025, 10.0), 2.2281388519649385);
     }
 
-    /// High-precision values of the distributions, far into their tails.
+    /// Compares the distributions with high-precision values, far into their tails.
     #[test]
     fn special_functions_are_those_of_mpmath() {
         use crate::stats::special::beta_tails;
@@ -320,8 +327,8 @@ mod tests {
             .filter(|vector| vector["family"] == "special_fn")
         {
             let (inputs, out) = (&vector["inputs"], &vector["expected"]);
-            // The reference's own incomplete beta function loses digits far out: 2e-9 (see the
-            // values above, which do not).
+            // The incomplete beta function of the reference values loses digits in the far tail
+            // (2e-9). The values of the test above do not.
             let is_far_t = vector["id"].as_str().unwrap().starts_with("sf-t-");
             let rel = if is_far_t {
                 5e-9

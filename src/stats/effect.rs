@@ -1,4 +1,5 @@
-//! The effect of a treatment: a difference with its planned, anytime-valid and relative intervals.
+//! The effect of a treatment: a difference with intervals for one planned look, for every look, and
+//! on the relative scale.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +9,24 @@ use crate::stats::known::{Interval, Reason};
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{proportion, ratio, sequential};
 
-/// Events (or non-events) in an arm, as many as independent rows would need to be as uncertain,
-/// below which a proportion is too rare for the usual interval. Counted events would not do: a
-/// thousand of one user are one.
+/// The effective number of events (or of non-events) in an arm below which a proportion counts as
+/// rare. It is the number of events of independent rows that would have the same error. A plain
+/// count would not do: a thousand events of one user carry the information of about one.
 pub const FEW_EVENTS: f64 = 20.0;
 
-/// How an effect's interval was made.
+/// The method of an effect's interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EffectMethod {
-    /// Spread between clusters, t distribution.
+    /// The spread between clusters, with the t distribution.
     ClusterRobust,
     /// Newcombe's interval on the effective sample size, for rare events.
     Newcombe,
-    /// From the arms' quantile intervals.
+    /// The difference of two quantiles, from Woodruff's intervals of the arms.
     Woodruff,
 }
 
-/// An effect: treatment minus control.
+/// An effect: treatment minus control, in the units of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// The control's value.
@@ -34,50 +35,52 @@ pub struct Effect {
     pub treatment: f64,
     /// Treatment minus control.
     pub effect_size: f64,
-    /// Its standard error.
+    /// Standard error of the difference.
     pub std_error: f64,
     /// Welch-Satterthwaite degrees of freedom.
     pub df: f64,
-    /// Two-sided, for one planned look.
+    /// Two-sided p-value for one planned look, 0..=1.
     pub p_value: f64,
     /// Interval for one planned look.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Interval that holds at every look.
+    /// Interval that is valid at every look.
     pub anytime: Interval,
-    /// Always-valid p-value.
+    /// Two-sided p-value that is valid at every look, 0..=1.
     pub anytime_p_value: f64,
-    /// `treatment / control - 1` with its interval for one planned look; `None` if the control may
-    /// be 0.
+    /// `treatment / control - 1` with its interval for one planned look. `None` if the control's
+    /// interval contains 0, for rare events, and where Fieller's interval is unbounded.
     pub relative: Option<Relative>,
-    /// How the intervals were made.
+    /// The method of the intervals.
     pub method: EffectMethod,
 }
 
 /// A relative effect.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Relative {
-    /// `treatment / control - 1`.
+    /// `treatment / control - 1`: 0.1 is 10 % above the control.
     pub rel_effect_size: f64,
-    /// By the delta method; Fieller's where the control is within 5 standard errors of 0.
+    /// Interval for one planned look, by the delta method. It is Fieller's where the control is
+    /// within 5 standard errors of 0.
     #[serde(flatten)]
     pub ci: Interval,
 }
 
-/// Error level of the intervals, and the variance that anytime-valid ones are tuned for.
+/// The error level of the intervals, and the variance for which the anytime-valid ones are tuned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IntervalSpec {
-    /// Two-sided.
+    /// Two-sided error level, above 0 and below 1.
     pub alpha: f64,
-    /// See [`sequential::mixture_variance`].
+    /// The variance of an effect at which the anytime-valid interval is tightest; see
+    /// [`sequential::mixture_variance`].
     pub v_star: f64,
 }
 
-/// `treatment - control` for arms with disjoint clusters: variances add, degrees of freedom combine
-/// by Welch-Satterthwaite.
+/// The effect `treatment - control` for arms with disjoint clusters: the variances add, and the
+/// degrees of freedom follow Welch and Satterthwaite. Without variance both p-values are 1.
 ///
 /// # References
-/// `docs/METHODS.md#effects`.
+/// `docs/METHODS.md#effects`, `docs/METHODS.md#looking-many-times`.
 pub fn difference(
     control: Estimate,
     treatment: Estimate,
@@ -109,8 +112,8 @@ pub fn difference(
     }
 }
 
-/// Newcombe's intervals on effective sample sizes: for one look, and for every look; and the
-/// variance that the first comes to.
+/// Newcombe's intervals on the effective sample sizes: for one look, for every look, and the
+/// variance that the first implies.
 fn newcombe_anytime(
     r0: &RatioEstimate,
     r1: &RatioEstimate,
@@ -122,8 +125,8 @@ fn newcombe_anytime(
     let (p0, p1) = (r0.estimate, r1.estimate);
     let z = t_isf(0.5 * levels.alpha, df);
     let ci = proportion::newcombe(p1, n1, p0, n0, z);
-    // Without events the clusters show no spread; the interval itself says how uncertain the
-    // difference is.
+    // Without events the clusters show no spread. The width of the interval gives a variance
+    // above 0.
     let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
     (
         ci,
@@ -138,12 +141,14 @@ fn newcombe_anytime(
     )
 }
 
-/// Standard errors from 0 within which a control's ratio is too skewed for the delta method.
+/// The number of standard errors between a control's ratio and 0 below which the delta method is
+/// too inaccurate.
 const FIELLER_WITHIN: f64 = 5.0;
 
-/// Delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`; Fieller's interval where the control is within
-/// 5 standard errors of 0: the ratios `x` for which `(R1 - x R0)^2 <= t^2 (v1 + x^2 v0)`. `None` if
-/// the control's own interval contains 0.
+/// Relative effect by the delta method: `var = v1 / R0^2 + R1^2 v0 / R0^4`. Where the control is
+/// within 5 standard errors of 0 it takes Fieller's interval: the ratios `x` for which
+/// `(R1 - x R0)^2 <= t^2 (v1 + x^2 v0)`. `None` if the control's own interval contains 0, or if
+/// Fieller's set has no end.
 fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Option<Relative> {
     let r0 = control.estimate;
     if Interval::around(r0, t_isf(0.5 * alpha, control.df) * control.std_error).contains_zero() {
@@ -158,7 +163,7 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
             treatment.estimate.powi(2) - t * t * v1,
         );
         let root = (b * b - a * c).sqrt();
-        // With few degrees of freedom the set of ratios may have no end.
+        // With few degrees of freedom the set of ratios may be unbounded.
         return (a > 0.0 && root.is_finite()).then(|| Relative {
             rel_effect_size,
             ci: Interval {
@@ -174,14 +179,18 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
     })
 }
 
-/// The difference of a metric between arms given as clusters `(numerator, denominator)`.
+/// The effect on a metric between arms given as clusters `(numerator, denominator)`. `proportion`
+/// says whether the metric is a share of 0..=1.
 ///
 /// Proportions with few events or non-events in an arm ([`FEW_EVENTS`]) get Newcombe's interval on
-/// the effective sample size; its anytime form uses the mixture's multiplier in place of the normal
-/// quantile.
+/// the effective sample size. Its anytime form takes the multiplier of the normal mixture in place
+/// of the normal quantile; this is a heuristic.
 ///
 /// # Errors
 /// As [`ratio::clusters`].
+///
+/// # References
+/// `docs/METHODS.md#effects`.
 pub fn between_clusters(
     control: &[(f64, f64)],
     treatment: &[(f64, f64)],
@@ -196,8 +205,7 @@ pub fn between_clusters(
     ))
 }
 
-/// The difference of a metric between arms with their cluster-robust errors; see
-/// [`between_clusters`].
+/// The effect on a metric between arms with cluster-robust errors; see [`between_clusters`].
 pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: IntervalSpec) -> Effect {
     let plain = difference(r0.into(), r1.into(), levels, EffectMethod::ClusterRobust);
     if !(proportion && is_rare(r0, r1)) {
@@ -208,7 +216,8 @@ pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels:
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
     let (ci, anytime, v) = newcombe_anytime(r0, r1, plain.df, levels, tau2);
     let p_value = (2.0 * t_sf(proportion::newcombe_deviate(p1, n1, p0, n0), plain.df)).min(1.0);
-    // The same evidence at every look: the normal deviate of the p-value, judged by the mixture.
+    // The anytime p-value uses the same evidence: the mixture judges the normal deviate of the
+    // p-value.
     let deviate = norm_isf((0.5 * p_value).clamp(1e-300, 0.5));
     Effect {
         std_error: v.sqrt(),
@@ -216,35 +225,36 @@ pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels:
         ci,
         anytime,
         anytime_p_value: sequential::p_value(deviate * v.sqrt(), v, tau2),
-        // The delta method would be as falsely certain as the spread of clusters without events.
+        // The delta method would understate the error here, as the spread between clusters does.
         relative: None,
         method: EffectMethod::Newcombe,
         ..plain
     }
 }
 
-/// Whether two shares have too few events (or others) for the usual interval.
+/// Whether two shares have too few events or non-events for the usual interval.
 fn is_rare(r0: &RatioEstimate, r1: &RatioEstimate) -> bool {
     let is_share = |r: &RatioEstimate| (0.0..=1.0).contains(&r.estimate);
     let has_few = |r: &RatioEstimate| effective_n(r) * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
     is_share(r0) && is_share(r1) && (has_few(r0) || has_few(r1))
 }
 
-/// An effect as a policy looks at it: one interval, one p-value.
+/// One look at an effect, as a policy uses it: one interval and one p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
     /// The control's value.
     pub control: f64,
     /// Treatment minus control.
     pub effect_size: f64,
-    /// For one planned look, or for every look.
+    /// Interval of the effect, for one planned look or for every look.
     pub interval: Interval,
-    /// Two-sided, likewise.
+    /// Two-sided p-value, for one planned look or for every look, 0..=1.
     pub p_value: f64,
 }
 
 impl Look {
-    /// At an effect; `every` look or the one that was planned.
+    /// Takes the look from an effect. `every` selects the interval and p-value that are valid at
+    /// every look; otherwise those for one planned look.
     pub fn at(effect: &Effect, every: bool) -> Self {
         let (interval, p_value) = if every {
             (effect.anytime, effect.anytime_p_value)
@@ -259,10 +269,13 @@ impl Look {
         }
     }
 
-    /// The look at [`between`] two arms, without what nobody acts on: simulations take millions.
-    /// `tau2` is the mixture's variance of `levels`. Where the interval contains 0 the p-value is
-    /// above alpha, whatever its digits; there, and where the effect is not one upwards or
-    /// downwards as asked for, it stays 1.
+    /// Computes the look at [`between`] two arms without the parts that a policy does not use.
+    /// Simulations compute millions of looks.
+    ///
+    /// `tau2` is the mixture variance of `levels`; see [`sequential::mixture_variance`]. `upwards`
+    /// is the direction on which the policy acts. With `every`, the p-value is 1 unless the whole
+    /// interval lies on that side of 0. Where the interval contains 0, the exact p-value would be
+    /// above alpha.
     pub fn between(
         r0: &RatioEstimate,
         r1: &RatioEstimate,
@@ -304,8 +317,8 @@ impl Look {
     }
 }
 
-/// The number of independent trials that would give the same error: `R (1 - R) / var R`, or the
-/// rows if there is no variance. Never more than the rows.
+/// The effective sample size: the number of independent trials with the same error,
+/// `R (1 - R) / var R`. It is at most the number of rows, and equal to it if there is no variance.
 fn effective_n(r: &RatioEstimate) -> f64 {
     let variance = r.std_error.powi(2);
     let binomial = r.estimate * (1.0 - r.estimate);

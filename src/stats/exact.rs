@@ -4,12 +4,14 @@ use crate::stats::known::Reason;
 use crate::stats::p_value::{Alternative, PValue};
 use crate::stats::special::{beta_tails, ln_binomial_pmf};
 
-/// Outcomes as likely as the observed one, but for rounding, count as extreme.
+/// Relative tolerance: outcomes that are as likely as the observed one up to rounding count as
+/// equally extreme.
 const ROUNDING: f64 = 1e-7;
-/// Terms that a sum of a tail may take.
+/// Largest number of terms in the sum of a tail.
 const MAX_TERMS: f64 = 5e7;
 
-/// Lower and upper tails of a binomial, both with the point itself: `P(X <= k)`, `P(X >= k)`.
+/// Lower and upper tail of a binomial distribution, each with its point: `P(X <= k)` and
+/// `P(X >= k)`.
 pub fn binomial_tails(k: f64, n: f64, p: f64) -> (f64, f64) {
     let q = 1.0 - p;
     let lower = if k >= n {
@@ -25,11 +27,11 @@ pub fn binomial_tails(k: f64, n: f64, p: f64) -> (f64, f64) {
     (lower, upper)
 }
 
-/// The exact binomial test of `k` successes of `n` against a share `p`; two-sided, all outcomes at
-/// most as likely as `k` count.
+/// The exact binomial test of `k` successes in `n` trials against a share `p`. Two-sided: the
+/// probability of all outcomes that are at most as likely as `k`.
 ///
 /// # References
-/// Clopper & Pearson (1934); two sides as in R and SciPy.
+/// Clopper & Pearson (1934); two-sided as in R and SciPy.
 pub fn binomial(k: f64, n: f64, p: f64, alternative: Alternative) -> PValue {
     let (lower, upper) = binomial_tails(k, n, p);
     let two_sided = || {
@@ -51,8 +53,8 @@ pub fn binomial(k: f64, n: f64, p: f64, alternative: Alternative) -> PValue {
     })
 }
 
-/// From a point at or behind the mode towards an end, the first whose probability is at most the
-/// limit; the point may lie behind the end already.
+/// Searches from a point at or beyond the mode towards `end` and returns the first outcome whose
+/// probability is at most the limit. `None` if there is none, or if `from` is already beyond `end`.
 fn first_at_most(from: f64, end: f64, limit: f64, ln_pmf: &dyn Fn(f64) -> f64) -> Option<f64> {
     let is_past = end >= 0.0 && (from - end).abs() > 0.0 && (from < 0.0 || ln_pmf(from) == f64::NEG_INFINITY);
     if is_past || ln_pmf(end) > limit {
@@ -73,13 +75,15 @@ fn first_at_most(from: f64, end: f64, limit: f64, ln_pmf: &dyn Fn(f64) -> f64) -
     Some(below)
 }
 
-/// Fisher's exact test of `[[a, b], [c, d]]`; `Greater`: the odds of the first row are higher.
+/// Fisher's exact test of the table `[[a, b], [c, d]]`, conditional on its margins. `Greater` means
+/// that the odds of the first row are higher. Two-sided: the probability of all tables that are at
+/// most as likely as the observed one.
 ///
 /// # Errors
-/// A table without rows; one so large that its tail has more terms than can be added up.
+/// [`Reason::NoData`] if all counts are 0, [`Reason::TooLarge`] if the tail has too many terms.
 ///
 /// # References
-/// Fisher (1935); two sides as in R and SciPy.
+/// Fisher (1935); two-sided as in R and SciPy.
 pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Result<PValue, Reason> {
     let (row, other_row, column) = (a + b, c + d, a + c);
     let n = row + other_row;
@@ -100,7 +104,8 @@ pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Resul
             + ln_binomial_pmf(column - x, other_row, share, 1.0 - share)
             - ln_binomial_pmf(column, n, share, 1.0 - share)
     };
-    // From x outwards the terms fall once the mode is passed; they follow from each other.
+    // Sums the tail from x outwards. Each term follows from the one before, and the terms decrease
+    // beyond the mode.
     let tail = |x: f64, upwards: bool| {
         let (mut x, mut term) = (x, 1.0);
         let first = ln_pmf(x);
@@ -138,7 +143,7 @@ pub fn fisher(a: f64, b: f64, c: f64, d: f64, alternative: Alternative) -> Resul
         };
         other.map_or(own, |other| own.max(other) + (-(own - other).abs()).exp().ln_1p())
     };
-    // Through the mode, a tail is what the short one on the other side leaves.
+    // A tail that contains the mode is computed as one minus the short tail on the other side.
     let one_sided = |upwards: bool| {
         let is_short = if upwards { a >= mode } else { a <= mode };
         let before = if upwards { a - 1.0 } else { a + 1.0 };

@@ -1,25 +1,27 @@
-//! Group sequential tests by recursive numerical integration: what looks at chosen fractions of the
-//! information cost, and where their boundaries lie.
+//! Group-sequential tests by recursive numerical integration: boundaries of planned looks and the
+//! probabilities to cross them.
 
 use crate::stats::dist::{ln_norm_sf, norm_isf, norm_pdf, norm_sf};
 use crate::stats::known::Reason;
 use crate::stats::special::root;
 
-/// How much of the error level is spent by a fraction of the information.
+/// Alpha-spending functions: the error level spent up to an information fraction `t`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Spending {
     /// Lan and DeMets's approximation of O'Brien and Fleming: `2 (1 - Phi(z_(1 - a/2) / sqrt t))`.
     ObrienFleming,
     /// Lan and DeMets's approximation of Pocock: `a ln(1 + (e - 1) t)`.
     Pocock,
-    /// Kim and DeMets: `a t^rho`.
+    /// Kim and DeMets's power family: `a t^rho`, with rho above 0.
     KimDeMets(f64),
-    /// Hwang, Shih and DeCani: `a (1 - exp(-gamma t)) / (1 - exp(-gamma))`.
+    /// Hwang, Shih and DeCani's family: `a (1 - exp(-gamma t)) / (1 - exp(-gamma))`, and `a t` for
+    /// gamma 0.
     HwangShihDeCani(f64),
 }
 
 impl Spending {
-    /// What has been spent at a fraction of the information.
+    /// The error level spent up to the information fraction `t`, out of `alpha`. Fractions above 1
+    /// count as 1.
     ///
     /// # References
     /// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Lan & DeMets (1983), Kim &
@@ -36,16 +38,17 @@ impl Spending {
     }
 }
 
-/// On which sides of 0 a test stops.
+/// The sides of 0 on which a test stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sides {
-    /// Above.
+    /// Above 0 only.
     One,
-    /// Above and below alike.
+    /// Above and below 0, symmetrically.
     Two,
 }
 
-/// Nodes and weights of Gauss and Legendre's rule on -1..1: half of each, the others mirror them.
+/// The positive nodes and their weights of the Gauss-Legendre rule with 16 nodes on -1..=1. The
+/// negative nodes mirror them.
 const RULE: [(f64, f64); 8] = [
     (0.095_012_509_837_637_44, 0.189_450_610_455_068_5),
     (0.281_603_550_779_258_9, 0.182_603_415_044_923_6),
@@ -56,26 +59,28 @@ const RULE: [(f64, f64); 8] = [
     (0.944_575_023_073_232_6, 0.062_253_523_938_647_9),
     (0.989_400_934_991_649_9, 0.027_152_459_411_754_1),
 ];
-/// Standard deviations that the recursion looks to each side: boundaries that spend next to nothing
-/// lie far out.
+/// Upper limit of the integration, in standard deviations of the score above its mean. It is large,
+/// because boundaries that spend almost nothing are far out.
 const REACH: f64 = 26.0;
-/// Standard deviations below (of a step, to each side) that still matter: what wanders off farther
-/// does not come back.
+/// Lower limit of the integration, in standard deviations below the mean. Paths that fall lower
+/// practically never reach the upper boundary.
 const BELOW: f64 = 10.0;
 const STEP_REACH: f64 = 14.0;
-/// Panels above which looks are too close to each other to be told apart.
+/// Largest number of panels at a look. More would be needed only for looks that are too close to
+/// each other.
 const MAX_PANELS: f64 = 20_000.0;
 
-/// The score process `S ~ N(drift * I, I)` while it has not stopped.
+/// The distribution of a score process `S ~ N(drift * I, I)` at information I, restricted to paths
+/// that have not stopped.
 pub struct Process {
     drift: f64,
     information: f64,
-    /// Places, weights times density; none before the first look.
+    /// Integration nodes: the score, and its weight times the density. Empty before the first look.
     nodes: Vec<(f64, f64)>,
 }
 
 impl Process {
-    /// Before any look. `drift` is the mean of S per unit of information.
+    /// The process before the first look. `drift` is the mean of S per unit of information.
     pub fn new(drift: f64) -> Self {
         Self {
             drift,
@@ -84,7 +89,8 @@ impl Process {
         }
     }
 
-    /// `P(S beyond a bound at the next look)`, above or below, without having stopped before.
+    /// The probability that S is above (or below) a bound at the next look without a stop before.
+    /// `information` is that of the next look.
     pub fn beyond(&self, information: f64, bound: f64, above: bool) -> f64 {
         let step = information - self.information;
         let (mean, sd) = (self.drift * step, step.sqrt());
@@ -102,17 +108,18 @@ impl Process {
         }
     }
 
-    /// Goes on to the next look, for what stays between two bounds; `next` is the information of
-    /// the look behind it, if there is one.
+    /// Moves on to the next look and keeps the paths between two bounds. `next` is the information
+    /// of the look after it; `None` at the last look.
     ///
     /// # Errors
-    /// Looks that are too close to each other.
+    /// [`Reason::TooLarge`] if looks are too close to each other.
     pub fn advance(&mut self, information: f64, bounds: (f64, f64), next: Option<f64>) -> Result<(), Reason> {
         let step = information - self.information;
         let (center, spread) = (self.drift * information, information.sqrt());
         let low = bounds.0.max(center - BELOW * spread);
         let high = bounds.1.min(center + REACH * spread);
-        // The density changes over the last step's spread, the next kernel over the next step's.
+        // The density changes on the scale of the last step, and the next kernel on that of the
+        // next step. The panels must resolve both.
         let scale = next.map_or(step, |next| step.min(next - information)).sqrt();
         let n_panels = ((high - low) / (1.5 * scale)).ceil().max(1.0);
         if n_panels > MAX_PANELS {
@@ -144,7 +151,7 @@ impl Process {
         if self.information == 0.0 {
             return kernel(0.0);
         }
-        // Nodes are in order: only those within reach count.
+        // The nodes are sorted, so only those within reach of the kernel are summed.
         let reach = STEP_REACH * sd;
         let start = self
             .nodes
@@ -159,16 +166,16 @@ impl Process {
     }
 }
 
-/// A design: boundaries of the z statistic, and what they cost.
+/// Boundaries of a design and the error level that they spend.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Design {
-    /// Boundaries; `None` where nothing is spent.
+    /// Boundaries of the z statistic, one per look; `None` if the look spends nothing.
     pub bounds: Vec<Option<f64>>,
-    /// Error spent up to each look.
+    /// The error level spent up to each look, both sides together.
     pub alpha_spent: Vec<f64>,
 }
 
-/// Checks information: rising, above 0.
+/// Checks that the information rises and is above 0.
 fn check(information: &[f64]) -> Result<(), Reason> {
     let rises = information.windows(2).all(|pair| pair[0] < pair[1]);
     if information.first().is_some_and(|first| *first > 0.0) && rises {
@@ -178,11 +185,12 @@ fn check(information: &[f64]) -> Result<(), Reason> {
     }
 }
 
-/// Boundaries that spend an error level as a spending function says. Two sides spend half of it on
-/// each.
+/// Boundaries that follow a spending function. `information` holds the information fractions of the
+/// looks, rising, above 0 and at most 1. A two-sided design spends half of `alpha` on each side.
 ///
 /// # Errors
-/// Information that does not rise from above 0, or looks too close to each other.
+/// [`Reason::NoData`] if the information does not rise from above 0, [`Reason::TooLarge`] if looks
+/// are too close to each other.
 ///
 /// # References
 /// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Armitage, McPherson & Rowe (1969),
@@ -211,7 +219,8 @@ pub fn design(information: &[f64], alpha: f64, sides: Sides, spending: Spending)
     Ok(Design { bounds, alpha_spent })
 }
 
-/// The z above which a probability lies at the next look.
+/// The z value that the process exceeds with a given probability at the next look. `None` if the
+/// probability is practically 0.
 fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
     if target < 1e-300 {
         return None;
@@ -226,12 +235,15 @@ fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
     root(excess, -12.0, 39.0)
 }
 
-/// Boundaries of one shape over all looks, scaled until the error level is met exactly: 0 is
-/// Pocock's shape, 1/2 is O'Brien and Fleming's, between them Wang and Tsiatis's: `z_k = c
-/// t_k^(delta - 1/2)`, with delta = 1/2 - shape.
+/// Wang and Tsiatis's boundaries `z_k = c t_k^(-shape)`, with `t_k` the information of a look over
+/// that of the last one. `c` is chosen so that the error level is exactly `alpha`. Shape 0 is
+/// Pocock's, shape 1/2 is O'Brien and Fleming's; Wang and Tsiatis's own parameter is `1/2 - shape`.
 ///
 /// # Errors
-/// As [`design`].
+/// As [`design`], or [`Reason::NoSolution`] if no such `c` is found.
+///
+/// # References
+/// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Wang & Tsiatis (1987).
 pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Result<Design, Reason> {
     check(information)?;
     let last = information[information.len() - 1];
@@ -259,11 +271,11 @@ pub fn shaped(information: &[f64], alpha: f64, sides: Sides, shape: f64) -> Resu
     })
 }
 
-/// The probability to stop at each look, with a drift per unit of information, for boundaries of z
-/// (infinite ones never stop).
+/// The probability to stop at each look, for boundaries of the z statistic and a drift per unit of
+/// information. A look with an infinite boundary never stops.
 ///
 /// # Errors
-/// As [`design`], or as many boundaries as looks are not there.
+/// As [`design`]; [`Reason::NoData`] also if the number of boundaries is not that of the looks.
 pub fn crossings(information: &[f64], bounds: &[f64], sides: Sides, drift: f64) -> Result<Vec<f64>, Reason> {
     if information.is_empty() && bounds.is_empty() {
         return Ok(Vec::new());
@@ -292,7 +304,7 @@ pub fn crossings(information: &[f64], bounds: &[f64], sides: Sides, drift: f64) 
     Ok(stops)
 }
 
-/// `log10` of the nominal p-value of a boundary, for tables.
+/// Decimal logarithm of the one-sided nominal p-value of a boundary.
 pub fn log10_nominal(z: f64) -> f64 {
     ln_norm_sf(z) / std::f64::consts::LN_10
 }

@@ -7,31 +7,34 @@ use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
 use crate::stats::ratio::{MIN_CLUSTERS, jackknife_variance};
 
-/// An estimate with a jackknife error.
+/// An estimate with its jackknife error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct JackknifeEstimate {
-    /// The function at the sums over all clusters.
+    /// The function of the sums over all clusters.
     pub estimate: f64,
-    /// Standard error.
+    /// Standard error of the estimate.
     pub std_error: f64,
-    /// Satterthwaite degrees of freedom, at most clusters - 1.
+    /// Satterthwaite degrees of freedom, at most `n_clusters - 1`.
     pub df: f64,
-    /// Clusters with data.
+    /// Number of clusters.
     pub n_clusters: usize,
 }
 
 impl JackknifeEstimate {
-    /// The interval of one planned look, by the t distribution.
+    /// The interval for one planned look, by the t distribution, at two-sided error level `alpha`.
     pub fn interval(&self, alpha: f64) -> Interval {
         Interval::around(self.estimate, t_isf(0.5 * alpha, self.df) * self.std_error)
     }
 }
 
-/// `theta(sums)` with `var = (G - 1) / G * sum (theta_(g) - mean)^2`, each `theta_(g)` from the
-/// sums without cluster g. `theta` returns `None` where a denominator is missing.
+/// The estimate `theta(sums)` with its jackknife variance `(G - 1) / G * sum (theta_g - mean)^2`.
+/// `theta_g` is the function of the sums without cluster g, and `mean` is the mean of all
+/// `theta_g`. `theta` returns `None` where it has no value, for example where a denominator is 0.
 ///
 /// # Errors
-/// No value at all, fewer than 20 clusters, or none without some cluster.
+/// [`Reason::NoData`] without clusters or if `theta` has no value, [`Reason::TooFewClusters`] for
+/// fewer than 20 clusters, [`Reason::DominatingCluster`] if `theta` has no value without one of
+/// them.
 ///
 /// # References
 /// `docs/METHODS.md#qos`; Efron & Stein (1981).

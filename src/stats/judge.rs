@@ -1,35 +1,38 @@
-//! A judge's verdicts, corrected for the judge's own errors.
+//! Correction of a judge's verdicts for the judge's own errors.
 
 use crate::stats::dist::norm_isf;
 use crate::stats::known::{Interval, Reason};
 
-/// How a judge does on cases whose truth is known.
+/// The error rates of a judge on calibration cases with a known truth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JudgeQuality {
-    /// Share of true positives that it calls positive.
+    /// The share of truly positive cases that the judge calls positive, 0..=1.
     pub sensitivity: f64,
-    /// Share of true negatives that it calls negative.
+    /// The share of truly negative cases that the judge calls negative, 0..=1.
     pub specificity: f64,
-    /// Cases behind the two; `None`: taken as known exactly.
+    /// The number of calibration cases: positive, negative. `None`: sensitivity and specificity are
+    /// taken as exact.
     pub n: Option<[f64; 2]>,
 }
 
-/// A corrected share.
+/// A share after the correction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Corrected {
-    /// Within 0..=1.
+    /// The corrected share, clamped to 0..=1.
     pub p: f64,
-    /// Standard error before clamping.
+    /// Standard error of the share before it is clamped.
     pub std_error: f64,
-    /// Interval, within 0..=1.
+    /// Interval, clamped to 0..=1.
     pub ci: Interval,
 }
 
-/// `p = (p_obs + specificity - 1) / (sensitivity + specificity - 1)`, variance by the delta method
-/// including the calibration cases.
+/// The corrected share `p = (p_obs + specificity - 1) / (sensitivity + specificity - 1)`, from an
+/// observed share `p_obs` of `n` independent cases. The variance is by the delta method and
+/// includes the calibration cases. The interval is normal, at two-sided level `alpha`.
 ///
 /// # Errors
-/// A judge no better than a coin; no cases.
+/// [`Reason::UselessJudge`] if sensitivity + specificity is at most 1, [`Reason::NoData`] if there
+/// are no cases or no calibration cases.
 ///
 /// # References
 /// `docs/METHODS.md#judges-that-err`; Rogan & Gladen (1978).
@@ -50,7 +53,8 @@ pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<C
     let std_error = ((binomial(p_obs, n) + calibration) / (youden * youden)).sqrt();
     let half = norm_isf(0.5 * alpha) * std_error;
     let clamp = |p: f64| p.clamp(0.0, 1.0);
-    // Around the clamped share: an interval that is clamped to a point would claim certainty.
+    // The interval lies around the clamped share. Around the raw share, both ends could be clamped
+    // to the same value, which would claim certainty.
     let p = clamp(raw);
     Ok(Corrected {
         p,
@@ -63,25 +67,31 @@ pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<C
 }
 
 impl JudgeQuality {
-    /// Sensitivity + specificity - 1.
+    /// Youden's index: sensitivity + specificity - 1.
     pub fn youden(&self) -> f64 {
         self.sensitivity + self.specificity - 1.0
     }
 }
 
-/// A corrected share, and the variance that the judge's own trials leave in it.
+/// A corrected share, with the variance that comes from the calibration of the judge.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CorrectedPoint {
-    /// Within 0..=1.
+    /// The corrected share, clamped to 0..=1.
     pub p: f64,
-    /// Variance from the calibration cases; 0 if the judge is taken as known.
+    /// Variance of the share that the calibration cases contribute; 0 if the judge's rates are
+    /// exact.
     pub calibration: f64,
 }
 
-/// The point of [`correct`] with the part of its variance that is the judge's.
+/// Computes the point estimate of [`correct`] and the calibration's part of its variance. That part
+/// uses Laplace's estimates `(x + 1) / (n + 2)` of sensitivity and specificity.
 ///
 /// # Errors
-/// A judge no better than a coin; no calibration cases.
+/// [`Reason::UselessJudge`] if sensitivity + specificity is at most 1, [`Reason::NoData`] if a
+/// number of calibration cases is 0.
+///
+/// # References
+/// `docs/METHODS.md#judges-that-err`; Rogan & Gladen (1978).
 pub fn correct_point(p_obs: f64, judge: &JudgeQuality) -> Result<CorrectedPoint, Reason> {
     let youden = judge.youden();
     if youden <= 0.0 {
@@ -91,8 +101,8 @@ pub fn correct_point(p_obs: f64, judge: &JudgeQuality) -> Result<CorrectedPoint,
         return Err(Reason::NoData);
     }
     let p = ((p_obs + judge.specificity - 1.0) / youden).clamp(0.0, 1.0);
-    // A judge that never erred among n cases may err once among three times as many: Laplace's
-    // estimate keeps its variance above 0.
+    // A judge without an error among n cases is not proven perfect. Laplace's estimate keeps the
+    // variance above 0.
     let variance = |share: f64, n: f64| {
         let share = (share * n + 1.0) / (n + 2.0);
         share * (1.0 - share) / n
@@ -107,11 +117,15 @@ pub fn correct_point(p_obs: f64, judge: &JudgeQuality) -> Result<CorrectedPoint,
     })
 }
 
-/// A share's own interval, corrected: its ends are moved as the point is, and the judge's trials
-/// widen it.
+/// Corrects the interval of an observed share `p_obs`. The distance from the share to each end is
+/// divided by Youden's index, then the calibration's error is added in quadrature. `alpha` is the
+/// two-sided level of the interval.
 ///
 /// # Errors
 /// As [`correct_point`].
+///
+/// # References
+/// `docs/METHODS.md#judges-that-err`; Rogan & Gladen (1978).
 pub fn correct_interval(
     p_obs: f64,
     interval: Interval,
@@ -144,7 +158,7 @@ mod tests {
             specificity: 0.8,
             n: None,
         };
-        // Of 60 % true positives it calls .9 * .6 + .2 * .4 = 62 % positive.
+        // At 60 % true positives the judge calls 0.9 * 0.6 + 0.2 * 0.4 = 62 % positive.
         let exact = correct(0.62, 1_000.0, &judge, 0.05).unwrap();
         assert!((exact.p - 0.6).abs() < 1e-12);
         assert!((exact.std_error - (0.62 * 0.38 / 1_000.0_f64).sqrt() / 0.7).abs() < 1e-15);
@@ -172,7 +186,8 @@ mod tests {
             ),
             Err(Reason::UselessJudge)
         );
-        // Below what a perfect zero would show, the share is 0, but not surely.
+        // The observed 10 % is below the 20 % that a true share of 0 would show. The share is 0,
+        // but the interval has a width.
         let none = correct(0.1, 100.0, &judge, 0.05).unwrap();
         assert!(none.p == 0.0 && none.ci.ci_upper > 0.0);
     }

@@ -3,44 +3,46 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why a number does not exist.
+/// The reason for which a number could not be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// No row to compute it from.
+    /// There is no row to compute it from.
     NoData,
-    /// The log does not have a column that it needs.
+    /// The log lacks a column that the number needs.
     NoColumn,
-    /// Fewer than 20 clusters in an arm: their spread says too little.
+    /// An arm has fewer than 20 clusters, too few to estimate an error from their spread.
     TooFewClusters,
-    /// The whole layer has one release: there is nothing to compare with at the same time.
+    /// All users of the layer get the same release, so there is no control at the same time.
     NoConcurrentControl,
-    /// A cluster holds nearly all of the denominator, so leaving it out leaves nothing.
+    /// One cluster has nearly all of the denominator, so the estimate without it does not exist.
     DominatingCluster,
-    /// The quantity is a mean: added up over requests it says nothing.
+    /// The quantity has no total: it cannot be added up over requests or over samples.
     NotAdditive,
-    /// Fewer rows than the method needs.
+    /// There are fewer rows than the method needs.
     TooFewRows,
-    /// All values are alike, so nothing says how far chance reaches.
+    /// All values are equal, so no error can be estimated.
     NoVariance,
-    /// The control's own interval contains 0: nothing is a multiple of it.
+    /// The control's own interval contains 0, so a relative effect is not defined.
     ControlNearZero,
-    /// The weights of an off-policy estimate rest on too few rows, or do not average to 1.
+    /// An off-policy estimate rests on too few effective rows, or its weights do not have the
+    /// mean 1.
     NoOverlap,
-    /// A one-sided interval has no other end.
+    /// A one-sided interval has no end on this side.
     OneSided,
-    /// A number on the way does not fit a double.
+    /// A number, or an intermediate result, is outside of the range of double precision or of its
+    /// declared bounds.
     OutOfRange,
-    /// More work than can be done for one number.
+    /// The exact computation is too large.
     TooLarge,
     /// No value within the range of the method meets the conditions.
     NoSolution,
-    /// Two causes always came together: their effects cannot be told apart.
+    /// Two causes always occur together, so their effects cannot be separated.
     Aliased,
-    /// A judge no better than a coin says nothing.
+    /// The judge is not better than chance: sensitivity + specificity is at most 1.
     UselessJudge,
-    /// Some of the rows do not say, and what they would say may be anything.
+    /// The value is missing for some of the rows, so the total is unknown.
     Incomplete,
 }
 
@@ -68,21 +70,22 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A value, or why there is none. In documents: the value's own object, or `{"reason": "..."}`.
+/// A value, or the reason for its absence. In documents it is the value's own object, or
+/// `{"reason": "..."}`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Known<T> {
     /// The value.
     Value(T),
-    /// No value.
+    /// There is no value.
     Unknown {
-        /// Why not.
+        /// The reason.
         reason: Reason,
     },
 }
 
 impl<T> Known<T> {
-    /// The value, if there is one.
+    /// Returns the value, or `None` if it is unknown.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Value(value) => Some(value),
@@ -90,10 +93,10 @@ impl<T> Known<T> {
         }
     }
 
-    /// The value, or why there is none.
+    /// Returns the value as a `Result`.
     ///
     /// # Errors
-    /// No value.
+    /// The reason, if the value is unknown.
     pub fn result(&self) -> Result<T, Reason>
     where
         T: Copy,
@@ -104,7 +107,7 @@ impl<T> Known<T> {
         }
     }
 
-    /// Why there is no value.
+    /// Returns the reason, or `None` if there is a value.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Value(_) => None,
@@ -122,7 +125,7 @@ impl<T> From<Result<T, Reason>> for Known<T> {
     }
 }
 
-/// An interval with finite ends.
+/// An interval with two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
@@ -132,7 +135,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// `center` plus and minus `half_width`.
+    /// The interval from `center - half_width` to `center + half_width`.
     pub fn around(center: f64, half_width: f64) -> Self {
         Self {
             ci_lower: center - half_width,
@@ -140,7 +143,7 @@ impl Interval {
         }
     }
 
-    /// The same interval seen from the other side: `[-upper, -lower]`.
+    /// The interval of the negated quantity: `[-upper, -lower]`.
     #[must_use]
     pub fn negated(self) -> Self {
         Self {
@@ -149,7 +152,7 @@ impl Interval {
         }
     }
 
-    /// Whether 0 is inside.
+    /// Whether the interval contains 0. The ends belong to the interval.
     pub fn contains_zero(&self) -> bool {
         self.ci_lower <= 0.0 && self.ci_upper >= 0.0
     }

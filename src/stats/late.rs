@@ -1,29 +1,32 @@
-//! Outcomes that arrive late: the share that has come by each day, from exposures of every age.
+//! Outcomes that arrive late: the share of exposures with an outcome by each day. Exposures of
+//! every age contribute, also those that are still young.
 
-/// Exposures of one age.
+/// The exposures that reached one age.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Age {
-    /// Days since the exposure.
+    /// Age: days since the exposure.
     pub day: f64,
-    /// Outcomes that came on this day, of exposures that were at least this old.
+    /// Number of outcomes that arrived at this age.
     pub events: f64,
-    /// Exposures that were still without an outcome and at least this old.
+    /// Number of exposures that were observed at this age and had no outcome before it.
     pub at_risk: f64,
 }
 
-/// The share with an outcome up to a day.
+/// The share of exposures with an outcome up to a day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ByDay {
     /// Days since the exposure.
     pub day: f64,
-    /// One less Kaplan and Meier's estimate.
+    /// One minus the Kaplan-Meier estimate, 0..=1.
     pub rate: f64,
-    /// Greenwood's standard error.
+    /// Greenwood's standard error of the rate.
     pub std_error: f64,
 }
 
-/// Kaplan and Meier's rate by day, with Greenwood's variance; ages ascending, those without anybody
-/// at risk are left out.
+/// The share with an outcome by day: `1 - prod (1 - d_i / n_i)` over ages up to the day, with `d_i`
+/// the events and `n_i` the exposures at risk. Its variance is Greenwood's,
+/// `S^2 sum d_i / (n_i (n_i - d_i))` with S the product. Ages must be in ascending order. Ages
+/// without exposures at risk are left out of the result.
 ///
 /// # References
 /// `docs/METHODS.md#attribution-and-late-outcomes`; Kaplan & Meier (1958), Greenwood (1926).
@@ -49,8 +52,8 @@ mod tests {
 
     #[test]
     fn censored_exposures_leave_the_risk_set() {
-        // Ten exposures; one outcome on day 1; four are too young for day 2, on which one of the
-        // five left has its outcome.
+        // Ten exposures: one outcome on day 1, four exposures younger than two days, one outcome
+        // among the other five on day 2.
         let age = |day: f64, events: f64, at_risk: f64| Age { day, events, at_risk };
         let found = kaplan_meier(&[age(1.0, 1.0, 10.0), age(2.0, 1.0, 5.0), age(3.0, 0.0, 0.0)]);
         assert_eq!(found.len(), 2);

@@ -1,25 +1,27 @@
-//! McNemar's test: pairs of 0/1 outcomes.
+//! McNemar's test for pairs of 0/1 outcomes.
 
 use crate::stats::dist::{chi2_sf, ln_chi2_sf};
 use crate::stats::exact;
 use crate::stats::p_value::{Alternative, PValue};
 
-/// Discordant pairs below which the test is exact.
+/// The number of discordant pairs below which callers use the exact test.
 pub const EXACT_BELOW: f64 = 25.0;
 
-/// What discordant pairs say.
+/// The result of McNemar's test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct McNemar {
-    /// Exact: the smaller count; else chi-square with continuity correction.
+    /// Exact test: the smaller of the two counts. Otherwise the chi-square statistic with
+    /// continuity correction, `max(0, |b - c| - 1)^2 / (b + c)`.
     pub statistic: f64,
-    /// Two-sided.
+    /// Two-sided p-value.
     pub p_value: PValue,
-    /// Whether the binomial distribution was used.
+    /// Whether the p-value is from the binomial distribution.
     pub is_exact: bool,
 }
 
-/// The two-sided test of `b` pairs where only the baseline succeeded against `c` where only the
-/// candidate did. Without discordant pairs nothing speaks for a difference: p is 1.
+/// Tests `b` pairs in which only the baseline succeeded against `c` pairs in which only the
+/// candidate did. `is_exact` selects the binomial test; otherwise it is chi-square with one degree
+/// of freedom. Without discordant pairs the p-value is 1.
 ///
 /// # References
 /// `docs/METHODS.md#paired-evaluations`; McNemar (1947), Edwards (1948).

@@ -1,4 +1,5 @@
-//! Pure statistics: numbers in, numbers or a reason out. One method a file.
+//! Statistical methods, one file per method. Each function takes numbers and returns numbers, or
+//! the [`Reason`] for a missing result. The formulas and references are in docs/METHODS.md.
 
 pub mod attribution;
 pub mod bootstrap;

@@ -1,23 +1,25 @@
-//! Means and ratios from sums: n, sums, sums of squares and cross products.
+//! Means and ratios of independent rows, computed from their sums: counts, sums, sums of squares
+//! and sums of products.
 
 use crate::stats::contrast;
 use crate::stats::contrast::{Contrast, TestPlan};
 use crate::stats::difference::Estimate;
 use crate::stats::known::Reason;
 
-/// A sample's size, mean and variance (with n - 1).
+/// The size, mean and variance of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
-    /// Rows.
+    /// Number of rows.
     pub n: f64,
-    /// Mean.
+    /// Mean of the rows.
     pub mean: f64,
-    /// Variance with n - 1.
+    /// Sample variance, with the divisor n - 1.
     pub var: f64,
 }
 
 impl Moments {
-    /// From sums. What cancels below 0 is 0.
+    /// Computes the moments from the number of rows, the sum and the sum of squares. A variance
+    /// that rounding made negative becomes 0.
     pub fn from_sums(n: f64, sum: f64, sum_squares: f64) -> Self {
         let mean = sum / n;
         Self {
@@ -27,10 +29,10 @@ impl Moments {
         }
     }
 
-    /// The mean, its standard error, n - 1 degrees of freedom.
+    /// The mean with its standard error `sqrt(var / n)` and n - 1 degrees of freedom.
     ///
     /// # Errors
-    /// Fewer than two rows.
+    /// [`Reason::TooFewRows`] for fewer than two rows.
     pub fn estimate(&self) -> Result<Estimate, Reason> {
         if self.n < 2.0 {
             return Err(Reason::TooFewRows);
@@ -43,22 +45,22 @@ impl Moments {
     }
 }
 
-/// How the variance of a difference of means is made.
+/// The variance and the distribution of a test of two means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MeanMethod {
-    /// Each arm its own variance, t.
+    /// Welch's t test: each arm has its own variance.
     #[default]
     Welch,
-    /// One variance for both, t.
+    /// Student's t test: one pooled variance for both arms.
     Student,
-    /// Each arm its own variance, normal.
+    /// z test: each arm has its own variance, normal distribution.
     Z,
 }
 
-/// Compares two means.
+/// Compares two means of independent rows.
 ///
 /// # Errors
-/// An arm with fewer than two rows.
+/// [`Reason::TooFewRows`] if an arm has fewer than two rows.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Student (1908), Welch (1947).
@@ -90,25 +92,26 @@ pub fn compare(
     }
 }
 
-/// Sums of a numerator and a denominator over independent rows.
+/// Sums of a numerator N and a denominator D over independent rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RatioSums {
-    /// Rows.
+    /// Number of rows.
     pub n: f64,
-    /// Sum of numerators, and of their squares.
+    /// Sum of N and sum of N^2.
     pub num: [f64; 2],
-    /// Sum of denominators, and of their squares.
+    /// Sum of D and sum of D^2.
     pub den: [f64; 2],
-    /// Sum of products.
+    /// Sum of N D.
     pub num_den: f64,
 }
 
 impl RatioSums {
-    /// The ratio of sums with its delta-method error, `var = (var N - 2 R cov + R^2 var D) / (n
-    /// mean D^2)`, n - 1 degrees of freedom.
+    /// The ratio `R = sum N / sum D` with its delta-method variance,
+    /// `(var N - 2 R cov + R^2 var D) / (n mean(D)^2)`, and n - 1 degrees of freedom.
     ///
     /// # Errors
-    /// Fewer than two rows, or denominators that sum to 0.
+    /// [`Reason::TooFewRows`] for fewer than two rows, [`Reason::NoData`] if the denominators sum
+    /// to 0.
     ///
     /// # References
     /// `docs/METHODS.md#the-calculator`; Deng et al. (2018).
@@ -134,34 +137,38 @@ impl RatioSums {
     }
 }
 
-/// Sums of an outcome and of a covariate from before the exposure.
+/// Sums of an outcome Y and of a covariate X that was measured before the exposure, over the rows
+/// of an arm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CupedSums {
-    /// Rows.
+    /// Number of rows.
     pub n: f64,
-    /// Sum of outcomes, and of their squares.
+    /// Sum of Y and sum of Y^2.
     pub post: [f64; 2],
-    /// Sum of the covariate, and of its squares.
+    /// Sum of X and sum of X^2.
     pub pre: [f64; 2],
-    /// Sum of products.
+    /// Sum of X Y.
     pub post_pre: f64,
 }
 
-/// Outcomes adjusted for a covariate.
+/// The comparison of two arms, adjusted for a covariate (CUPED).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cuped {
-    /// The adjusted comparison.
+    /// The comparison of the adjusted means.
     pub contrast: Contrast,
-    /// The slope, pooled over both arms.
+    /// The slope of Y on X, over the rows of both arms together.
     pub theta: f64,
-    /// Share of the effect's variance that the covariate takes away.
+    /// The share of the effect's variance that the adjustment removes. It is negative if the
+    /// adjustment adds variance, and 0 if there was no variance.
     pub variance_reduction: f64,
 }
 
-/// Compares `Y - theta (X - mean X)`, with `theta = cov(Y, X) / var X` over the rows of both arms.
+/// Compares the means of `Y - theta (X - mean X)` by Welch's t test, with
+/// `theta = cov(Y, X) / var X` over the rows of both arms together.
 ///
 /// # Errors
-/// An arm with fewer than two rows; a covariate without variance.
+/// [`Reason::TooFewRows`] if an arm has fewer than two rows, [`Reason::NoVariance`] if the
+/// covariate is constant.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Deng et al. (2013).
@@ -193,7 +200,8 @@ pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: TestPlan) -> Resu
         return Err(Reason::NoVariance);
     }
     let theta = cov / pre.var;
-    // Both arms are shifted to the covariate's common mean, so each keeps a value of its own.
+    // Both arms are shifted to the common mean of the covariate, so the adjusted values stay on the
+    // scale of the outcome.
     let common = (control.pre[0] + treatment.pre[0]) / (control.n + treatment.n);
     let adjusted = |(post, pre, cov): &(Moments, Moments, f64)| {
         let var = (post.var - 2.0 * theta * cov + theta * theta * pre.var).max(0.0);

@@ -1,19 +1,24 @@
-//! Corrections of p-values for multiple tests.
+//! Adjustments of p-values for multiple tests.
 
-/// Holm's step-down adjustment: reject where the adjusted p-value is at most alpha, and no true
-/// hypothesis is rejected with probability above alpha. Order is kept.
+/// Holm's step-down adjustment. It controls the family-wise error rate under any dependence: if
+/// every adjusted p-value at or below alpha is rejected, the probability of rejecting some true
+/// hypothesis is at most alpha.
+///
+/// With p-values in ascending order, `adjusted_k = max_(j <= k) min(1, (n - j + 1) p_(j))`. The
+/// results are in the order of the input.
 ///
 /// # References
-/// Holm (1979).
+/// `docs/METHODS.md#guardrails`; Holm (1979).
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut adjusted = p_values.to_vec();
     holm_in_place(&mut adjusted);
     adjusted
 }
 
-/// As [`holm`], in place of the p-values.
+/// Computes [`holm`] and overwrites the p-values with the result.
 pub fn holm_in_place(p_values: &mut [f64]) {
-    /// As many are put in order without asking for memory: simulations correct a few, very often.
+    /// Up to this many tests are sorted on the stack, without an allocation. Simulations adjust few
+    /// p-values very often.
     const FEW: usize = 32;
     let n = p_values.len();
     let (mut few, mut many) = ([0; FEW], Vec::new());
@@ -32,7 +37,8 @@ pub fn holm_in_place(p_values: &mut [f64]) {
     }
 }
 
-/// Bonferroni's adjustment.
+/// Bonferroni's adjustment, `min(1, n p)`. It controls the family-wise error rate under any
+/// dependence.
 pub fn bonferroni(p_values: &[f64]) -> Vec<f64> {
     p_values
         .iter()
@@ -40,7 +46,9 @@ pub fn bonferroni(p_values: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Hochberg's step-up adjustment, valid for independent or positively dependent tests.
+/// Hochberg's step-up adjustment. It controls the family-wise error rate if the tests are
+/// independent or positively dependent. With p-values in ascending order,
+/// `adjusted_k = min_(j >= k) min(1, (n - j + 1) p_(j))`.
 ///
 /// # References
 /// Hochberg (1988).
@@ -48,7 +56,9 @@ pub fn hochberg(p_values: &[f64]) -> Vec<f64> {
     step_up(p_values, |rank, n| (n - rank) as f64)
 }
 
-/// Benjamini and Hochberg's adjustment: of what is rejected, at most alpha is false on average.
+/// Benjamini and Hochberg's adjustment, for independent or positively dependent tests. It controls
+/// the false discovery rate: the expected share of false rejections among all rejections is at most
+/// alpha. With p-values in ascending order, `adjusted_k = min_(j >= k) min(1, n p_(j) / j)`.
 ///
 /// # References
 /// Benjamini & Hochberg (1995).
@@ -56,7 +66,8 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     step_up(p_values, |rank, n| n as f64 / (rank + 1) as f64)
 }
 
-/// Benjamini and Yekutieli's adjustment, for any dependence.
+/// Benjamini and Yekutieli's adjustment. It controls the false discovery rate under any dependence:
+/// the p-values of [`benjamini_hochberg`] times `1 + 1/2 + ... + 1/n`, at most 1.
 ///
 /// # References
 /// Benjamini & Yekutieli (2001).
@@ -65,8 +76,9 @@ pub fn benjamini_yekutieli(p_values: &[f64]) -> Vec<f64> {
     step_up(p_values, |rank, n| harmonic * n as f64 / (rank + 1) as f64)
 }
 
-/// From the largest p-value down: the least of `factor(rank, n) p` so far. Ranks count from 0.
-/// Order is kept.
+/// Step-up adjustment: walks from the largest p-value to the smallest and keeps the minimum of
+/// `factor(rank, n) p` so far, at most 1. Ranks start at 0. The results are in the order of the
+/// input.
 fn step_up(p_values: &[f64], factor: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));

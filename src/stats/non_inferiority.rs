@@ -1,26 +1,32 @@
-//! Non-inferiority: whether the candidate is worse by more than a margin.
+//! Non-inferiority: is the candidate worse than the baseline by more than a margin?
 
 use serde::{Deserialize, Serialize};
 
 use crate::stats::known::Interval;
 
-/// What the evidence says of a harm against its margin.
+/// The verdict on a harm and its margin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HarmVerdict {
-    /// The harm is below the margin, with confidence.
+    /// The upper bound of the harm is below the margin.
     Safe,
-    /// Neither is certain.
+    /// The evidence is not sufficient for either of the other verdicts.
     Unclear,
-    /// There is harm with confidence, and it is above the margin.
+    /// The harm is above 0 with confidence, and the point estimate or the lower bound is above the
+    /// margin.
     Violated,
 }
 
-/// Judges a harm (the effect in the bad direction) against a margin above 0: `violated` if the
-/// lower bound is above 0 and the point above the margin, or the lower bound above the margin;
-/// `safe` if the upper bound is below the margin; else `unclear`.
+/// Judges a harm against a margin above 0. The harm is the effect in the bad direction, in the
+/// units of the margin.
 ///
-/// `harm_is_certain` says whether the lower bound counts, after any correction for other tests.
+/// - `Violated`: the lower bound is above 0 and the point above the margin, or the lower bound is
+///   above the margin.
+/// - `Safe`: the upper bound is below the margin.
+/// - `Unclear`: neither.
+///
+/// `harm_is_certain` says whether the lower bound still holds after corrections for other tests.
+/// Without it the verdict is never `Violated`.
 ///
 /// # References
 /// `docs/METHODS.md#guardrails`.

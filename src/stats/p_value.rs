@@ -1,40 +1,41 @@
-//! P-values, alternatives, and one-sided or two-sided interval ends.
+//! P-values, alternative hypotheses, and the ends of one-sided and two-sided intervals.
 
 use crate::stats::dist::{ln_t_sf, t_sf};
 use crate::stats::known::{Interval, Reason};
 
-/// What is held against "no difference".
+/// The alternative hypothesis of a test. The null hypothesis is "no difference".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Alternative {
-    /// Some difference.
+    /// The treatment differs from the control in either direction.
     #[default]
     TwoSided,
-    /// Treatment above control.
+    /// The treatment is above the control.
     Greater,
-    /// Treatment below control.
+    /// The treatment is below the control.
     Less,
 }
 
-/// Ends of an interval; one-sided ones have a single end.
+/// The ends of an interval. A one-sided interval has only one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Ends {
-    /// Lower end.
+    /// Lower end; `None` if the interval has no lower limit.
     pub lower: Option<f64>,
-    /// Upper end.
+    /// Upper end; `None` if the interval has no upper limit.
     pub upper: Option<f64>,
 }
 
-/// A p-value with its logarithm, which holds where the p-value itself is 0 in double precision.
+/// A p-value with its decimal logarithm. The logarithm stays exact where the p-value itself is too
+/// small for a double and becomes 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PValue {
-    /// Between 0 and 1.
+    /// The p-value, 0..=1.
     pub p: f64,
-    /// Its decimal logarithm.
+    /// The decimal logarithm of the p-value, at most 0.
     pub log10_p: f64,
 }
 
 impl PValue {
-    /// From the p-value alone.
+    /// Takes a p-value, clamps it to 0..=1, and computes its logarithm.
     pub fn new(p: f64) -> Self {
         let p = p.clamp(0.0, 1.0);
         Self {
@@ -43,7 +44,7 @@ impl PValue {
         }
     }
 
-    /// Not a number is no p-value.
+    /// Returns [`Reason::OutOfRange`] if the p-value is NaN.
     pub(super) fn checked(self) -> Result<Self, Reason> {
         if self.p.is_nan() {
             Err(Reason::OutOfRange)
@@ -52,7 +53,8 @@ impl PValue {
         }
     }
 
-    /// From the natural logarithm of a p-value, or of a sum of tails.
+    /// Takes the natural logarithm of a p-value. A logarithm above 0 (rounding of a sum of tails)
+    /// counts as 0.
     pub fn from_ln(ln_p: f64) -> Self {
         let ln_p = ln_p.min(0.0);
         Self {
@@ -63,7 +65,8 @@ impl PValue {
 }
 
 impl Alternative {
-    /// The statistic and the number of sides whose tail counts.
+    /// Returns the statistic, turned so that its upper tail counts, and the number of tails (1 or
+    /// 2).
     fn signed(self, statistic: f64) -> (f64, f64) {
         match self {
             Self::TwoSided => (statistic.abs(), 2.0),
@@ -72,17 +75,18 @@ impl Alternative {
         }
     }
 
-    /// The probability beyond a z (infinite `df`) or t statistic, both sides together.
+    /// The tail probability of a z statistic (infinite `df`) or of a t statistic. Two-sided: both
+    /// tails together. It is not clamped to 1.
     pub(super) fn tail(self, statistic: f64, df: f64) -> f64 {
         let (signed, sides) = self.signed(statistic);
         sides * t_sf(signed, df)
     }
 
-    /// The p-value of a z (infinite `df`) or t statistic.
+    /// The p-value of a z statistic (infinite `df`) or of a t statistic.
     pub fn p_value(self, statistic: f64, df: f64) -> PValue {
         let (signed, sides) = self.signed(statistic);
         let tail = self.tail(statistic, df);
-        // Of two numbers, `min` takes the one that is one.
+        // `f64::min` would return 1 for a NaN; the comparison keeps the NaN.
         let p = if tail > 1.0 { 1.0 } else { tail };
         let log10_p = if p.is_nan() || p > 1e-290 {
             p.log10()
@@ -92,8 +96,8 @@ impl Alternative {
         PValue { p, log10_p }
     }
 
-    /// Ends at level `alpha`, where `half_width` gives the distance of an end that leaves a tail
-    /// out.
+    /// The ends of an interval around `center` at error level `alpha`. `half_width(q)` is the
+    /// distance from the center to an end that leaves the probability `q` outside.
     pub fn ends(self, center: f64, alpha: f64, half_width: impl Fn(f64) -> f64) -> Ends {
         match self {
             Self::TwoSided => {
@@ -125,7 +129,7 @@ impl From<Interval> for Ends {
 }
 
 impl Ends {
-    /// The ends through a rising function.
+    /// Applies an increasing function to both ends.
     #[must_use]
     pub fn map(self, f: impl Fn(f64) -> f64) -> Self {
         Self {

@@ -1,12 +1,14 @@
-//! The probability that all of k attempts succeed.
+//! pass^k: the probability that all of k attempts succeed.
 
 use crate::stats::known::Reason;
 
-/// `pass^k`: the mean over cases of `C(c, k) / C(n, k)`, the chance that k of a case's n attempts,
-/// of which c succeeded, all succeed.
+/// The mean over cases of `C(c, k) / C(n, k)`: the probability that k attempts, drawn from the
+/// case's n attempts of which c succeeded, all succeed. `attempts` and `successes` have one entry a
+/// case. The result is in 0..=1.
 ///
 /// # Errors
-/// No case, or a case with fewer than k attempts.
+/// [`Reason::NoData`] without cases. [`Reason::TooFewRows`] if a case has fewer than k attempts, or
+/// if the slices differ in length.
 ///
 /// # References
 /// `docs/METHODS.md#paired-evaluations`; Yao et al. (2024).
@@ -22,7 +24,7 @@ pub fn pass_hat_k(attempts: &[u64], successes: &[u64], k: u64) -> Result<f64, Re
         if c < &k {
             return 0.0;
         }
-        // The product over the smaller side of C(c, k) / C(n, k).
+        // C(c, k) / C(n, k) as a product of k or of n - c factors, whichever is fewer.
         (0..k.min(n - c))
             .map(|i| {
                 if k <= n - c {

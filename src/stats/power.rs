@@ -1,66 +1,69 @@
-//! Sample sizes, detectable effects and power.
+//! Sample sizes, detectable effects and power of a planned comparison.
 
 use crate::stats::dist::{norm_isf, norm_sf, t_isf};
 use crate::stats::known::Reason;
 use crate::stats::p_value::Alternative;
 use crate::stats::special::{root, scaled_chi};
 
-/// What is measured.
+/// The kind of metric, with its value or variance in the control.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Baseline {
-    /// A proportion.
+    /// A proportion, with the control's value, 0..=1.
     Proportion(f64),
-    /// A mean or ratio with a variance per row that the candidate shares.
+    /// A mean or a ratio, with the same variance per row in both arms.
     Mean {
-        /// Variance of a row.
+        /// Variance of a row, in squared units of the metric.
         var: f64,
     },
 }
 
-/// How the variance of a difference of proportions is made under "no difference".
+/// The variance of a difference of proportions under the null hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NullVariance {
-    /// From both arms together, as the pooled z test does.
+    /// Pooled over both arms, as in the pooled z test.
     #[default]
     Pooled,
-    /// From each arm.
+    /// Each arm's own variance.
     Unpooled,
-    /// None: on the arcsine scale it does not depend on the share.
+    /// On the arcsine scale, where the variance does not depend on the share.
     Arcsine,
 }
 
-/// A planned comparison.
+/// A planned comparison of two arms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
-    /// What is measured.
+    /// The kind of metric.
     pub baseline: Baseline,
-    /// Treated rows per control row.
+    /// Treatment rows per control row, above 0.
     pub ratio: f64,
-    /// The alternative.
+    /// The alternative hypothesis.
     pub alternative: Alternative,
-    /// Error level.
+    /// Error level of the test, above 0 and below 1.
     pub alpha: f64,
-    /// Whether the test is a t test.
+    /// True for a t test, false for a z test.
     pub by_t: bool,
-    /// Of proportions.
+    /// The variance under the null hypothesis. Only for proportions.
     pub null_variance: NullVariance,
-    /// How much larger the variance is than that of independent rows (clusters); 1 for none.
+    /// The variance with clusters over the variance of independent rows; 1 without clusters.
     pub design_effect: f64,
 }
 
-/// Rows of an arm up to which sizes are looked for.
+/// The largest number of rows that the search for a sample size considers.
 const MOST_ROWS: f64 = 1e16;
 
 impl Comparison {
-    /// Power to see an effect (treatment minus control) with `n` rows in both arms together.
+    /// Power (0..=1) to detect `effect` (treatment minus control) with `n` rows in both arms
+    /// together. For a z test and a positive effect it is `P(Z > (z s0 - effect) / s1)`: `z` is the
+    /// normal quantile, `s0` the standard error under the null hypothesis, `s1` the one under the
+    /// effect. The t test uses the noncentral t distribution.
     ///
     /// # References
     /// `docs/METHODS.md#the-calculator`; Fleiss, Levin & Paik (2003), section 4.
     pub fn power(&self, n: f64, effect: f64) -> f64 {
         let rows = n / self.design_effect;
         let (n0, n1) = (rows / (1.0 + self.ratio), rows * self.ratio / (1.0 + self.ratio));
-        // Standard errors under no difference and under the effect, and the effect on the scale of
-        // the test.
+        // Standard errors under the null hypothesis and under the effect, and the effect on the
+        // scale of the test.
         let (null, own, shift) = match (self.baseline, self.null_variance) {
             (Baseline::Mean { var }, _) => {
                 let error = (var * (1.0 / n0 + 1.0 / n1)).sqrt();
@@ -90,7 +93,7 @@ impl Comparison {
             }
         };
         match self.alternative {
-            // The textbooks' formula of proportions counts only the side on which the effect is.
+            // The textbook formula for proportions counts only the tail on the side of the effect.
             Alternative::TwoSided
                 if matches!(self.baseline, Baseline::Proportion(_))
                     && self.null_variance != NullVariance::Arcsine =>
@@ -103,14 +106,14 @@ impl Comparison {
         }
     }
 
-    /// Rows in both arms together for a power.
+    /// The number of rows in both arms together for a power. It is not rounded to an integer.
     ///
     /// # Errors
-    /// An effect in the other direction, or none; a power that needs no rows, or more than can be
-    /// counted.
+    /// [`Reason::NoSolution`] if the effect is 0 or opposite to the alternative, or if the number
+    /// of rows is outside of the search range (at most 1e16).
     pub fn n_total(&self, effect: f64, power: f64) -> Result<f64, Reason> {
         let excess = |ln_n: f64| self.power(ln_n.exp(), effect) - power;
-        // A t test needs a degree of freedom.
+        // A t test needs at least one degree of freedom.
         let least = if self.by_t { 3.0 * self.design_effect } else { 1e-6 };
         if self.by_t && self.power(least, effect) >= power {
             return Ok(least);
@@ -120,10 +123,12 @@ impl Comparison {
             .ok_or(Reason::NoSolution)
     }
 
-    /// The least effect seen with a power, in the alternative's direction; upwards for two sides.
+    /// The smallest effect that `n` rows in both arms detect with a power, in the direction of the
+    /// alternative. For a two-sided test it is the effect above 0.
     ///
     /// # Errors
-    /// No effect within the range of the metric is seen so surely.
+    /// [`Reason::NoSolution`] if no effect within the range of the metric is detected with this
+    /// power.
     pub fn effect(&self, n: f64, power: f64) -> Result<f64, Reason> {
         let sign = if self.alternative == Alternative::Less {
             -1.0
@@ -147,13 +152,13 @@ impl Comparison {
     }
 }
 
-/// The difference of two shares on the arcsine scale.
+/// Cohen's h: the difference of two shares on the arcsine scale.
 fn cohen_h(p0: f64, p1: f64) -> f64 {
     2.0 * (p1.clamp(0.0, 1.0).sqrt().asin() - p0.sqrt().asin())
 }
 
-/// `P(T > t)` of the noncentral t distribution: the normal tail averaged over the chi distribution
-/// of the denominator.
+/// The tail `P(T > t)` of the noncentral t distribution: the mean of the normal tail over the chi
+/// distribution of the denominator.
 fn noncentral_t_sf(t: f64, df: f64, shift: f64) -> f64 {
     if df > 1e12 {
         return norm_sf(t - shift);
@@ -161,11 +166,11 @@ fn noncentral_t_sf(t: f64, df: f64, shift: f64) -> f64 {
     scaled_chi(df, |s| norm_sf(t * s - shift))
 }
 
-/// The upper bound of a rate of which no event was seen in `n` rows: `1 - alpha^(1/n)`; about `3 /
-/// n` at 5 %.
+/// The upper bound of a rate when `n` independent rows showed no event, at one-sided level `alpha`:
+/// `1 - alpha^(1/n)`, about `3 / n` at 5 %.
 ///
 /// # References
-/// Hanley & Lippman-Hand (1983).
+/// `docs/METHODS.md#the-gate-of-a-release`; Hanley & Lippman-Hand (1983).
 pub fn rule_of_three(n: f64, alpha: f64) -> f64 {
     -(alpha.ln() / n).exp_m1()
 }

@@ -1,26 +1,28 @@
-//! Proportions with few events, where the usual interval is wrong.
+//! Intervals of proportions, also for few events.
 
 use crate::stats::dist::{norm_isf, norm_sf};
 use crate::stats::known::Interval;
 use crate::stats::special::beta_inverse;
 
-/// Intervals of a single proportion.
+/// The method of the interval of a single proportion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ShareMethod {
     /// Wilson's score interval.
     #[default]
     Wilson,
-    /// Clopper and Pearson's: never covers less than it says.
+    /// Clopper and Pearson's exact interval: its coverage is never below the nominal level.
     ClopperPearson,
-    /// Jeffreys's, from Beta(1/2, 1/2).
+    /// Jeffreys's interval: the quantiles of the posterior with the prior Beta(1/2, 1/2).
     Jeffreys,
-    /// The textbook's, wrong near 0 and 1.
+    /// Wald's interval, `p +- z sqrt(p (1 - p) / n)`. It is too narrow near 0 and 1.
     Wald,
-    /// Agresti and Coull's.
+    /// Agresti and Coull's interval: Wald's, after `z^2 / 2` successes and `z^2 / 2` failures are
+    /// added.
     AgrestiCoull,
 }
 
-/// The interval of `x` successes of `n` trials, at two-sided level `alpha`.
+/// The interval of a share, from `x` successes in `n` trials, at two-sided error level `alpha`.
+/// Both ends are in 0..=1.
 ///
 /// # References
 /// Brown, Cai & DasGupta (2001).
@@ -44,7 +46,8 @@ pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interv
             } else {
                 0.0
             },
-            // An upper tail is the lower one of the other outcome.
+            // The upper end is computed from the other outcome, as a lower tail, to keep its
+            // precision near 1.
             if x < n {
                 beta_inverse(n - x, x + 1.0, 0.5 * alpha).1
             } else {
@@ -68,7 +71,8 @@ pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interv
     }
 }
 
-/// Wilson's interval for a share `p` of `n` (effective) trials at the normal quantile `z`.
+/// Wilson's interval of a share `p` of `n` (effective) trials at the normal quantile `z`: `(p + z^2
+/// / (2 n) +- z sqrt(p (1 - p) / n + z^2 / (4 n^2))) / (1 + z^2 / n)`, limited to 0..=1.
 ///
 /// # References
 /// Wilson (1927).
@@ -82,10 +86,12 @@ pub fn wilson(p: f64, n: f64, z: f64) -> Interval {
     }
 }
 
-/// Newcombe's hybrid interval for `p1 - p0`, from Wilson's intervals of the two.
+/// Newcombe's hybrid interval of `p1 - p0` at the normal quantile `z`, from Wilson's intervals
+/// `(l, u)` of the two shares: from `d - sqrt((p1 - l1)^2 + (u0 - p0)^2)` to
+/// `d + sqrt((u1 - p1)^2 + (p0 - l0)^2)`, with `d = p1 - p0`.
 ///
 /// # References
-/// Newcombe (1998), method 10.
+/// `docs/METHODS.md#effects`; Newcombe (1998), method 10.
 pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
     let (w1, w0) = (wilson(p1, n1, z), wilson(p0, n0, z));
     let d = p1 - p0;
@@ -97,13 +103,13 @@ pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
     }
 }
 
-/// The two-sided p-value that goes with [`newcombe`]: the level at which the interval just reaches
-/// 0.
+/// The two-sided p-value that matches [`newcombe`]: the error level at which an end of the interval
+/// is 0.
 pub fn newcombe_p_value(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
     (2.0 * norm_sf(newcombe_deviate(p1, n1, p0, n0))).min(1.0)
 }
 
-/// The quantile at which [`newcombe`]'s interval just reaches 0.
+/// The normal quantile at which an end of [`newcombe`]'s interval is 0. At least 0.
 pub fn newcombe_deviate(p1: f64, n1: f64, p0: f64, n0: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1e4);
     for _ in 0..100 {
@@ -127,13 +133,13 @@ mod tests {
 
     #[test]
     fn published_values() {
-        // Newcombe (1998), table II, (a): 56/70 against 48/80, .0524 to .3339.
+        // Newcombe (1998), table II, (a): 56/70 against 48/80, 0.0524 to 0.3339.
         let interval = newcombe(56.0 / 70.0, 70.0, 48.0 / 80.0, 80.0, 1.959963984540054);
         assert!(
             (interval.ci_lower - 0.0524).abs() < 5e-5 && (interval.ci_upper - 0.3339).abs() < 5e-5,
             "{interval:?}"
         );
-        // Wilson 10 of 100: .0552 to .1744.
+        // Wilson's interval of 10 in 100: 0.0552 to 0.1744.
         let interval = wilson(0.1, 100.0, 1.959963984540054);
         assert!(
             (interval.ci_lower - 0.05523).abs() < 1e-5 && (interval.ci_upper - 0.17437).abs() < 1e-5,

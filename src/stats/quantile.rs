@@ -1,4 +1,4 @@
-//! Quantiles from mergeable log-linear histograms, with Woodruff's interval.
+//! Quantiles from log-linear histograms, which can be merged, with Woodruff's interval.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -7,10 +7,11 @@ use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
 use crate::stats::{proportion, ratio};
 
-/// Mantissa bits of a bin: 64 bins an octave, so a bin's middle is within 1 % of any value in it.
+/// Mantissa bits of a bin: 64 bins per octave, so the middle of a bin is within 1 % of every value
+/// in it.
 const MANTISSA_BITS: u32 = 6;
 
-/// The bin of a value in integer units (at least 1).
+/// The bin of a value in integer units. A value of 0 counts as 1.
 ///
 /// ```
 /// use sluice::stats::quantile::{bin_of, bin_bounds};
@@ -28,7 +29,7 @@ pub fn bin_of(value: u64) -> u16 {
     ((exponent << MANTISSA_BITS) + (mantissa as u32 - (1 << MANTISSA_BITS))) as u16
 }
 
-/// Lower and upper end of a bin.
+/// The lower end (inside) and the upper end (outside) of a bin, in the units of its values.
 pub fn bin_bounds(bin: u16) -> (f64, f64) {
     let at = |bin: u32| {
         let (exponent, mantissa) = (bin >> MANTISSA_BITS, bin & ((1 << MANTISSA_BITS) - 1));
@@ -37,31 +38,34 @@ pub fn bin_bounds(bin: u16) -> (f64, f64) {
     (at(u32::from(bin)), at(u32::from(bin) + 1))
 }
 
-/// Counts per bin.
+/// Counts per bin. A bin that is missing has count 0.
 pub type Histogram = BTreeMap<u16, u64>;
 
-/// A quantile with its interval.
+/// A quantile with its interval, in the units of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QuantileEstimate {
     /// The quantile.
     pub estimate: f64,
-    /// Half the interval's width over the normal quantile.
+    /// Half the width of the interval, divided by the t quantile that made it.
     pub std_error: f64,
     /// Woodruff's interval.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Values.
+    /// Number of values.
     pub n: u64,
-    /// Clusters with values.
+    /// Number of clusters with values.
     pub n_clusters: usize,
 }
 
-/// The quantile `q` over clusters of counts, in the histogram's units. The error of the share of
-/// values below the quantile comes from the spread between clusters; the interval is the histogram
-/// inverted at that share's ends.
+/// The quantile `q` (0..=1) of the values in the clusters' histograms, with Woodruff's interval at
+/// two-sided level `alpha`.
+///
+/// The error of the share of values below the quantile comes from the spread between clusters. The
+/// histogram, inverted at the two ends of that share's interval, gives the ends of the quantile's
+/// interval. Values are interpolated linearly within a bin.
 ///
 /// # Errors
-/// No value, or fewer than 20 clusters.
+/// [`Reason::NoData`] if there are no values. Otherwise as [`ratio::clusters`].
 ///
 /// # References
 /// `docs/METHODS.md#latency-quantiles`; Woodruff (1952).
@@ -93,11 +97,13 @@ pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEs
     })
 }
 
-/// The quantile `q` of values in clusters, as [`woodruff`] does it from histograms: the value is
-/// numpy's default (straight between the two nearest values).
+/// The quantile `q` of values in clusters, with Woodruff's interval as in [`woodruff`]. The
+/// estimate interpolates linearly between the two nearest values, as numpy does by default (type
+/// 7).
 ///
 /// # Errors
-/// No value; for the interval, fewer than 20 clusters.
+/// [`Reason::NoData`] if there are no values. The inner result has the errors of the interval, as
+/// [`ratio::clusters`].
 ///
 /// # References
 /// `docs/METHODS.md#latency-quantiles`; Woodruff (1952), Hyndman & Fan (1996), type 7.
@@ -144,9 +150,10 @@ pub fn woodruff_of_values(
     Ok((estimate, interval()))
 }
 
-/// Shares between which the quantile `q` lies, from the spread between clusters of the share below
-/// the point: Wilson's interval on the rows that would be as uncertain were they independent, with
-/// the t quantile of the spread's own degrees of freedom. With it and the clusters.
+/// The interval of the share of values below the quantile `q`, from clusters
+/// `(values below the estimate, values)`. It is Wilson's interval on the effective number of rows,
+/// `q (1 - q) / var`, with the t quantile for the degrees of freedom of the spread. Also returns
+/// that t quantile and the number of clusters.
 fn share_ends(shares: &[(f64, f64)], q: f64, alpha: f64) -> Result<(Interval, f64, usize), Reason> {
     let share = ratio::clusters(shares)?;
     let t = t_isf(0.5 * alpha, share.df);
@@ -159,7 +166,7 @@ fn share_ends(shares: &[(f64, f64)], q: f64, alpha: f64) -> Result<(Interval, f6
     Ok((proportion::wilson(q, n, t), t, share.n_clusters))
 }
 
-/// Values below `x`, straight within the bin that holds it.
+/// The number of values below `x`, interpolated linearly within the bin that contains it.
 fn below(histogram: &Histogram, x: f64) -> f64 {
     histogram
         .iter()
@@ -170,7 +177,7 @@ fn below(histogram: &Histogram, x: f64) -> f64 {
         .sum()
 }
 
-/// The value below which a share `q` lies.
+/// The value below which the share `q` of the values lies; `None` if the histogram is empty.
 fn invert(histogram: &Histogram, q: f64) -> Option<f64> {
     let n: u64 = histogram.values().sum();
     let target = q * n as f64;

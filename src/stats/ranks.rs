@@ -1,26 +1,30 @@
-//! Tests on ranks and signs.
+//! Tests on ranks and on signs.
 
 use crate::stats::exact;
 use crate::stats::known::Reason;
 use crate::stats::p_value::{Alternative, PValue};
 
-/// Non-zero differences, and rows of both samples, up to which tests on ranks are exact.
+/// The largest number of non-zero differences, or of rows in a sample, for which a rank test is
+/// exact.
 pub const EXACT_UP_TO: usize = 50;
 
-/// A test on ranks.
+/// The result of a test on ranks or signs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RankTest {
-    /// Sum of the ranks of positive differences, or Mann and Whitney's U of the first sample.
+    /// Wilcoxon: the sum of the ranks of the positive differences. Mann-Whitney: U of the first
+    /// sample. Sign test: the number of positive differences.
     pub statistic: f64,
     /// The p-value.
     pub p_value: PValue,
-    /// Whether the whole distribution was counted.
+    /// Whether the p-value is from the exact distribution; otherwise it is from the normal one.
     pub is_exact: bool,
-    /// Non-zero differences, or pairs of rows.
+    /// Wilcoxon and sign test: the number of non-zero differences. Mann-Whitney: the number of
+    /// pairs of rows, `n1 n2`.
     pub n: usize,
 }
 
-/// Twice the mid-ranks of some values, and the sum of `t^3 - t` over ties.
+/// Mid-ranks of the values times two (so they are integers), and the sum of `t^3 - t` over groups
+/// of t tied values.
 fn double_ranks(values: &[f64]) -> (Vec<u32>, f64) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
@@ -43,7 +47,7 @@ fn double_ranks(values: &[f64]) -> (Vec<u32>, f64) {
     (ranks, ties)
 }
 
-/// Both tails of a distribution given by weights, at a place: up to it, and from it on.
+/// Lower tail `P(X <= at)` and upper tail `P(X >= at)` of a distribution given by its weights.
 fn tails(weights: &[f64], at: usize) -> (f64, f64) {
     let total: f64 = weights.iter().sum();
     (
@@ -60,12 +64,15 @@ fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
     })
 }
 
-/// Wilcoxon's signed-rank test of differences against a median of 0; zeros are left out. Exact up
-/// to [`EXACT_UP_TO`] differences (ties share their mid-ranks, whose distribution is counted as it
-/// is), else normal with the variance corrected for ties.
+/// Wilcoxon's signed-rank test of differences against a median of 0. Differences of 0 are left out.
+/// Tied differences share their mid-ranks.
+///
+/// With `may_be_exact` and at most [`EXACT_UP_TO`] differences, the p-value is from the exact
+/// distribution of these ranks. Otherwise it is normal: the sum of the positive ranks has the mean
+/// `n (n + 1) / 4` and the variance `n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48` over ties.
 ///
 /// # Errors
-/// No difference that is not 0.
+/// [`Reason::NoData`] if all differences are 0.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Wilcoxon (1945).
@@ -88,7 +95,7 @@ pub fn wilcoxon(
         .sum();
     let statistic = positive as f64 / 2.0;
     if may_be_exact && n <= EXACT_UP_TO {
-        // Ways to choose signs, by twice the sum of positive ranks.
+        // The number of sign choices for each sum of positive ranks, indexed by twice the sum.
         let mut ways = vec![0.0_f64; ranks.iter().sum::<u32>() as usize + 1];
         ways[0] = 1.0;
         let mut reached = 0;
@@ -118,12 +125,15 @@ pub fn wilcoxon(
     })
 }
 
-/// Mann and Whitney's test; `Greater`: the first sample tends to be above the second. Exact without
-/// ties up to [`EXACT_UP_TO`] rows in each sample, else normal with corrections for ties and
-/// continuity.
+/// Mann and Whitney's U test. `Greater` means that the first sample tends to be above the second.
+///
+/// With `may_be_exact`, without ties and with at most [`EXACT_UP_TO`] rows in each sample, the
+/// p-value is from the exact distribution. Otherwise it is normal with continuity correction: U has
+/// the mean `n1 n2 / 2` and the variance `n1 n2 / 12 (n + 1 - sum (t^3 - t) / (n (n - 1)))`, with
+/// `n = n1 + n2`.
 ///
 /// # Errors
-/// An empty sample, or values that are all alike.
+/// [`Reason::NoData`] if a sample is empty, [`Reason::NoVariance`] if all values are equal.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Mann & Whitney (1947).
@@ -142,15 +152,15 @@ pub fn mann_whitney(
     let (a, b) = (n1 as f64, n2 as f64);
     let statistic = own as f64 / 2.0 - a * (a + 1.0) / 2.0;
     if may_be_exact && ties == 0.0 && n1.max(n2) <= EXACT_UP_TO {
-        // Ways to get U from i rows of the first sample, one row of the second after the other:
-        // counts[i][u].
+        // counts[i][u] is the number of orders of i rows of the first sample and j of the second
+        // with U = u. Each pass of the loop raises j by one.
         let mut counts = vec![vec![0.0_f64; n1 * n2 + 1]; n1 + 1];
         counts.iter_mut().for_each(|row| row[0] = 1.0);
         for j in 1..=n2 {
             for i in 1..=n1 {
                 let (before, own) = counts.split_at_mut(i);
-                // own[0] holds f(i, j - 1, .): the largest value is a row of the second sample (u
-                // unchanged) or of the first (u - j).
+                // own[0] still holds the counts for j - 1. The largest value is of the second
+                // sample (u stays) or of the first (u - j before it).
                 for u in (j..=i * j).rev() {
                     own[0][u] = before[i - 1][u - j] + if u <= i * (j - 1) { own[0][u] } else { 0.0 };
                 }
@@ -188,10 +198,14 @@ pub fn mann_whitney(
     })
 }
 
-/// The sign test: are positive and negative differences equally many? Zeros are left out.
+/// The sign test: a binomial test of equally many positive and negative differences. Differences of
+/// 0 are left out.
 ///
 /// # Errors
-/// No difference that is not 0.
+/// [`Reason::NoData`] if all differences are 0.
+///
+/// # References
+/// `docs/METHODS.md#the-calculator`; Dixon & Mood (1946).
 pub fn sign(differences: &[f64], alternative: Alternative) -> Result<RankTest, Reason> {
     let n_positive = differences.iter().filter(|d| **d > 0.0).count();
     let n = n_positive + differences.iter().filter(|d| **d < 0.0).count();

@@ -1,13 +1,13 @@
-//! A ratio of sums over clusters, with the spread between clusters as its error.
+//! A ratio of sums over clusters. Its error comes from the spread between clusters.
 
 use serde::{Deserialize, Serialize};
 
 use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
 
-/// Clusters below which no variance is given.
+/// The smallest number of clusters for which a variance is given.
 pub const MIN_CLUSTERS: usize = 20;
-/// Degrees of freedom below which a variance is called unstable.
+/// Degrees of freedom below which a variance is marked as unstable.
 pub const UNSTABLE_DF: f64 = 10.0;
 
 /// A ratio with its cluster-robust error.
@@ -15,28 +15,29 @@ pub const UNSTABLE_DF: f64 = 10.0;
 pub struct RatioEstimate {
     /// `numerator / denominator`.
     pub estimate: f64,
-    /// Sum of numerators.
+    /// Sum of the numerators over all clusters.
     pub numerator: f64,
-    /// Sum of denominators.
+    /// Sum of the denominators over all clusters, above 0.
     pub denominator: f64,
-    /// CR3 standard error.
+    /// Standard error of the ratio, by the chosen [`ClusterVariance`].
     pub std_error: f64,
-    /// Satterthwaite degrees of freedom, at most clusters - 1.
+    /// Degrees of freedom, at most `n_clusters - 1`; Satterthwaite's for CR3.
     pub df: f64,
-    /// Clusters with a denominator above 0.
+    /// Number of clusters with data: a denominator above 0, or a numerator that is not 0.
     pub n_clusters: usize,
-    /// Fewer than 10 degrees of freedom: a few clusters carry the error.
+    /// True for fewer than 10 degrees of freedom: a few clusters determine the error.
     pub unstable: bool,
 }
 
 impl RatioEstimate {
-    /// The interval of one planned look, by the t distribution.
+    /// The interval for one planned look, by the t distribution, at two-sided error level `alpha`.
     pub fn interval(&self, alpha: f64) -> Interval {
         Interval::around(self.estimate, t_isf(0.5 * alpha, self.df) * self.std_error)
     }
 }
 
-/// The point alone: numerator, denominator and their quotient. `None` without a denominator.
+/// The point estimate from clusters `(numerator, denominator)`: the two sums and their quotient.
+/// `None` if the denominators sum to 0.
 pub fn point(clusters: impl IntoIterator<Item = (f64, f64)>) -> Option<(f64, f64, f64)> {
     let (numerator, denominator) = clusters
         .into_iter()
@@ -44,14 +45,17 @@ pub fn point(clusters: impl IntoIterator<Item = (f64, f64)>) -> Option<(f64, f64
     (denominator > 0.0).then_some((numerator, denominator, numerator / denominator))
 }
 
-/// `R = sum N_g / sum D_g` over clusters `(N_g, D_g)`, `D_g >= 0`, with the jackknife variance CR3:
-/// `var R = (G - 1) / G * sum z_g`, `z_g = (u_g / (1 - h_g))^2`, `u_g = (N_g - R D_g) / sum D`,
-/// `h_g = D_g / sum D`, and `df = 2 (sum z)^2 / (sum z^2 - (sum z)^2 / G)`, at most `G - 1`.
-/// Clusters with neither are not counted; one with a numerator alone (a cost without a completed
-/// task) is.
+/// The ratio `R = sum N_g / sum D_g` over clusters `(N_g, D_g)` with `D_g >= 0`, and its jackknife
+/// variance CR3: `var R = (G - 1) / G * sum z_g`, where `z_g = (u_g / (1 - h_g))^2`,
+/// `u_g = (N_g - R D_g) / sum D` and `h_g = D_g / sum D`. The degrees of freedom are
+/// `df = 2 (sum z)^2 / (sum z^2 - (sum z)^2 / G)`, at most `G - 1`.
+///
+/// G counts the clusters with a denominator above 0 or a numerator that is not 0. A cluster may
+/// have only a numerator: the cost of a user without a completed task, for example.
 ///
 /// # Errors
-/// No data, fewer than 20 clusters, or one cluster that holds everything.
+/// [`Reason::NoData`] if the denominators sum to 0, [`Reason::TooFewClusters`] for fewer than 20
+/// clusters, [`Reason::DominatingCluster`] if one cluster has nearly all of the denominator.
 ///
 /// # References
 /// `docs/METHODS.md#rates-and-ratios`; Bell & McCaffrey (2002), Cameron & Miller (2015).
@@ -59,22 +63,22 @@ pub fn clusters(clusters: &[(f64, f64)]) -> Result<RatioEstimate, Reason> {
     clusters_by(clusters, ClusterVariance::Cr3)
 }
 
-/// How the spread between clusters becomes a variance.
+/// The estimator of a variance from the spread between G clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClusterVariance {
-    /// The jackknife, with degrees of freedom from the data.
+    /// The delete-one-cluster jackknife, with Satterthwaite's degrees of freedom; see [`clusters`].
     #[default]
     Cr3,
-    /// `G / (G - 1) sum u^2`, G - 1 degrees of freedom.
+    /// `G / (G - 1) sum u_g^2`, with G - 1 degrees of freedom.
     Cr1,
-    /// `sum u^2`, G - 1 degrees of freedom.
+    /// `sum u_g^2`, with G - 1 degrees of freedom.
     Cr0,
 }
 
-/// As [`clusters`], by another variance.
+/// As [`clusters`], with a given variance estimator.
 ///
 /// # Errors
-/// As [`clusters`].
+/// As [`clusters`]; only CR3 returns [`Reason::DominatingCluster`].
 pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result<RatioEstimate, Reason> {
     let (numerator, denominator, estimate) = point(clusters.iter().copied()).ok_or(Reason::NoData)?;
     let squares = residuals(clusters, denominator, estimate, variance)?
@@ -99,21 +103,21 @@ pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result
 /// Two ratios over the same clusters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedRatios {
-    /// The control's and the treatment's ratio.
+    /// The ratios of control and treatment, in this order.
     pub estimates: [f64; 2],
     /// Standard error of treatment minus control, from `d_g = u1_g - u0_g`.
     pub std_error: f64,
-    /// Degrees of freedom.
+    /// Degrees of freedom of the standard error, at most `n_clusters - 1`.
     pub df: f64,
-    /// Clusters with a denominator above 0 in both arms.
+    /// Number of clusters with a denominator above 0 in both arms.
     pub n_clusters: usize,
 }
 
-/// The difference of two ratios over the same clusters, in the same order; clusters that one arm
-/// lacks are left out of both.
+/// The difference of two ratios over the same clusters, given in the same order. Clusters without a
+/// denominator in one arm are left out of both.
 ///
 /// # Errors
-/// As [`clusters`].
+/// As [`clusters_by`].
 ///
 /// # References
 /// `docs/METHODS.md#rates-and-ratios`.
@@ -148,7 +152,8 @@ pub fn paired(
     })
 }
 
-/// `u_g = (N_g - R D_g) / sum D` of clusters with data, for CR3 over `1 - h_g`.
+/// The residuals `u_g = (N_g - R D_g) / sum D` of the clusters with data. For CR3 each is divided
+/// by `1 - h_g`.
 fn residuals(
     clusters: &[(f64, f64)],
     denominator: f64,
@@ -184,13 +189,13 @@ impl ClusterVariance {
     }
 }
 
-/// Variance and degrees of freedom from squared leave-one-out deviations.
+/// Jackknife variance and Satterthwaite degrees of freedom from squared leave-one-out deviations.
 pub(super) fn jackknife_variance(squares: &[f64]) -> (f64, f64) {
     let n = squares.len() as f64;
     let sum: f64 = squares.iter().sum();
     let sum_squares: f64 = squares.iter().map(|z| z * z).sum();
     let spread = sum_squares - sum * sum / n;
-    // Equal deviations (or none at all) leave every degree of freedom.
+    // Where all deviations are equal, Satterthwaite's formula would divide by 0.
     let df = if spread > 1e-12 * sum_squares {
         (2.0 * sum * sum / spread).min(n - 1.0)
     } else {

@@ -1,5 +1,5 @@
-//! Special functions to nearly double precision, where the libraries at hand lose digits at large
-//! arguments.
+//! Special functions to nearly double precision. The functions of the crates `statrs` and `libm`
+//! lose digits at large arguments.
 
 use std::f64::consts::PI;
 
@@ -35,7 +35,7 @@ pub(super) fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
         d = 1.0 / away(1.0 + odd * d);
         c = away(1.0 + odd / c);
         value *= even_step * d * c;
-        // One of the two alone can be 1 by chance.
+        // One of the two factors alone can be 1 before the fraction has converged.
         if (even_step - 1.0).abs() < 1e-16 && (d * c - 1.0).abs() < 1e-16 {
             break;
         }
@@ -43,7 +43,7 @@ pub(super) fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     value
 }
 
-/// `ln(n!) - ln(sqrt(2 pi n) (n/e)^n)`, the error of Stirling's formula.
+/// The error of Stirling's formula: `ln(n!) - ln(sqrt(2 pi n) (n/e)^n)`.
 fn stirling_error(n: f64) -> f64 {
     if n <= 16.0 {
         return libm::lgamma(n + 1.0) - (n + 0.5) * n.ln() + n - 0.5 * (2.0 * PI).ln();
@@ -52,7 +52,7 @@ fn stirling_error(n: f64) -> f64 {
     (1.0 / 12.0 - i2 * (1.0 / 360.0 - i2 * (1.0 / 1260.0 - i2 * (1.0 / 1680.0 - i2 / 1188.0)))) / n
 }
 
-/// `x ln(x / m) + m - x` without cancellation where x is near m.
+/// Loader's deviance term `x ln(x / m) + m - x`, without cancellation where x is near m.
 pub(super) fn deviance(x: f64, m: f64) -> f64 {
     if (x - m).abs() > 0.1 * (x + m) {
         return x * (x / m).ln() + m - x;
@@ -70,10 +70,11 @@ pub(super) fn deviance(x: f64, m: f64) -> f64 {
     sum
 }
 
-/// `ln(C(n, k) p^k q^(n - k))` with `q = 1 - p`, also for numbers that are not whole.
+/// The logarithm of the binomial probability, `ln(C(n, k) p^k q^(n - k))` with `q = 1 - p`. `k` and
+/// `n` need not be integers.
 ///
 /// # References
-/// Loader (2000), saddle-point expansion of the binomial distribution.
+/// `docs/METHODS.md#tails`; Loader (2000), saddle-point expansion of the binomial distribution.
 pub fn ln_binomial_pmf(k: f64, n: f64, p: f64, q: f64) -> f64 {
     if p <= 0.0 {
         return if k == 0.0 { 0.0 } else { f64::NEG_INFINITY };
@@ -92,7 +93,8 @@ pub fn ln_binomial_pmf(k: f64, n: f64, p: f64, q: f64) -> f64 {
         + 0.5 * (n / (2.0 * PI * k * rest)).ln()
 }
 
-/// `ln(n choose k)`, also for numbers that are not whole.
+/// The logarithm of the binomial coefficient, `ln C(n, k)`. `k` and `n` need not be integers. It is
+/// 0 for `k <= 0` and `k >= n`.
 pub fn ln_choose(n: f64, k: f64) -> f64 {
     if k <= 0.0 || k >= n {
         return 0.0;
@@ -101,10 +103,15 @@ pub fn ln_choose(n: f64, k: f64) -> f64 {
     ln_binomial_pmf(k, n, p, 1.0 - p) - k * p.ln() - (n - k) * (-p).ln_1p()
 }
 
-/// The regularised incomplete beta function `I_x(a, b)` and its complement, both as tails.
+/// The regularized incomplete beta function `I_x(a, b)` and its complement, each computed as a
+/// tail.
 ///
-/// `y = 1 - x` is given beside `x`, because one of the two is often too near 1 to know the other
-/// from it.
+/// `y` must be `1 - x`. Callers give both, because the one that is near 1 does not determine the
+/// other precisely. Where `a` and `b` are both above 1e8 the method is Temme's expansion, otherwise
+/// a continued fraction.
+///
+/// # References
+/// `docs/METHODS.md#tails`; Loader (2000), Temme (1982).
 pub fn beta_tails(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     if x <= 0.0 {
         return (0.0, 1.0);
@@ -126,7 +133,8 @@ pub fn beta_tails(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     }
 }
 
-/// Temme's uniform expansion with its first correction: at 10^8 and more its error is below 10^-12.
+/// Temme's uniform expansion with its first correction. Its error is below 1e-12 for `a` and `b`
+/// above 1e8.
 fn beta_tails_of_many(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     let n = a + b;
     let (x0, y0) = (a / n, b / n);
@@ -142,9 +150,9 @@ fn beta_tails_of_many(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     (tail(1.0), tail(-1.0))
 }
 
-/// The x with `I_x(a, b) = p`, for 0 < p < 1, with `1 - x`.
+/// The x with `I_x(a, b) = p`, for 0 < p < 1, and `1 - x`.
 pub fn beta_inverse(a: f64, b: f64, p: f64) -> (f64, f64) {
-    // The logit keeps both ends apart from 0 and 1.
+    // The logit of x keeps precision near 0 and near 1.
     let at = |logit: f64| (1.0 / (1.0 + (-logit).exp()), 1.0 / (1.0 + logit.exp()));
     let is_below = |logit: f64| {
         let (x, y) = at(logit);
@@ -174,15 +182,15 @@ pub fn beta_inverse(a: f64, b: f64, p: f64) -> (f64, f64) {
     at(0.5 * (low + high))
 }
 
-/// `ln B(a, b)`.
+/// The logarithm of the beta function, `ln B(a, b)`.
 pub fn ln_beta(a: f64, b: f64) -> f64 {
-    // B(a, b) = x^a y^b (a + b) / (a b C) at the peak, where nothing cancels.
+    // B(a, b) = x^a y^b (a + b) / (a b pmf) at the peak x = a / (a + b), where nothing cancels.
     let (x, y) = (a / (a + b), b / (a + b));
     a * x.ln() + b * y.ln() - (a * b / (a + b)).ln() - ln_binomial_pmf(a, a + b, x, y)
 }
 
-/// Solves `tail(t) = p` for a decreasing tail on t >= 0: Newton on the log tail, kept inside a
-/// bracket.
+/// Solves `tail(t) = p` for a decreasing tail on t >= 0, by Newton steps on the logarithm of the
+/// tail. A bracket limits the steps.
 pub(super) fn solve_decreasing(
     p: f64,
     start: f64,
@@ -202,7 +210,7 @@ pub(super) fn solve_decreasing(
             high = t
         }
         let newton = t + (value / p).ln() * value / density(t);
-        // What is left after a step is about its square.
+        // The remaining error is about the square of the last relative step.
         if (newton - t).abs() <= 3e-8 * t {
             return newton;
         }
@@ -215,8 +223,8 @@ pub(super) fn solve_decreasing(
     t
 }
 
-/// Where a function that falls (or rises) through 0 does so, between two ends with different signs:
-/// bisection after regula falsi (Illinois). `None` if the signs do not differ.
+/// The zero of a continuous function between two ends with different signs: the Illinois method
+/// (regula falsi) with bisection steps. `None` if the signs do not differ.
 pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     let (mut a, mut b) = (low, high);
     let (mut fa, mut fb) = (f(a), f(b));
@@ -232,7 +240,7 @@ pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     for step in 0..400 {
         let secant = (a * fb - b * fa) / (fb - fa);
         let middle = 0.5 * (a + b);
-        // Every third step halves, so that no shape of function is slow.
+        // Every third step is a bisection, which bounds the number of steps for every function.
         let x = if step % 3 == 2 || !(secant > a.min(b) && secant < a.max(b)) {
             middle
         } else {
@@ -253,14 +261,15 @@ pub fn root(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     Some(0.5 * (a + b))
 }
 
-/// The mean of `f(s)` where `s^2 df` is chi-square with `df` degrees of freedom: the trapezoidal
-/// rule in `ln s`, which converges exponentially for densities that die out on both sides.
+/// The mean of `f(s)` where `df s^2` has a chi-square distribution with `df` degrees of freedom. It
+/// uses the trapezoidal rule in `ln s`, which converges exponentially for densities that vanish on
+/// both sides.
 pub(super) fn scaled_chi(df: f64, f: impl Fn(f64) -> f64) -> f64 {
-    // Density of u = ln s, up to its constant: exp(df (u - e^(2u) / 2)); 1 / sqrt(2 df) wide around
-    // 0, longer to the left.
+    // The density of u = ln s up to a constant is exp(df (u - e^(2u) / 2)). Its standard deviation
+    // is about 1 / sqrt(2 df), and its left tail is longer.
     let spread = (0.5 / df).sqrt();
     let (low, high) = (-(40.0_f64 / df).max(12.0 * spread), (12.0 * spread).min(6.0));
-    // Few degrees of freedom spread wide, and what is averaged may fall steeply.
+    // With few degrees of freedom the range is wide and the function may fall steeply.
     let n = if df < 30.0 { 6_000 } else { 600 };
     let step = (high - low) / f64::from(n);
     let (mut sum, mut mass) = (0.0, 0.0);
@@ -289,7 +298,7 @@ mod tests {
                 );
             }
         }
-        // Both ways of computing agree where they meet.
+        // The expansion and the continued fraction agree where both are valid.
         let (a, b) = (2e8_f64, 7e8);
         for z in [-3.0, -0.5, 0.0, 1e-9, 2.0] {
             let n = a + b;

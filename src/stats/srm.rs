@@ -1,26 +1,26 @@
-//! Sample ratio mismatch: whether observed user counts match the planned ratio.
+//! Sample ratio mismatch (SRM): do the observed user counts match the planned ratio?
 
 use serde::{Deserialize, Serialize};
 
 use crate::stats::dist::chi2_sf;
 
-/// A chi-square test of counts against planned shares.
+/// Pearson's chi-square test of counts against planned shares.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SrmTest {
-    /// Pearson's statistic.
+    /// Pearson's statistic `sum (O - E)^2 / E`.
     pub statistic: f64,
-    /// Arms planned above 0, less one.
+    /// Degrees of freedom: arms with a planned share above 0, minus one.
     pub df: f64,
-    /// Upper tail.
+    /// Upper tail of the chi-square distribution, 0..=1.
     pub p_value: f64,
-    /// Largest absolute difference between an observed and a planned share.
+    /// Largest absolute difference between an observed and a planned share, 0..=1.
     pub max_abs_deviation: f64,
 }
 
-/// Tests counts of users against planned shares (they sum to 1). Arms planned at 0 are left out;
-/// users in them are a leak, not a term.
+/// Tests counts of users against planned shares, which sum to 1. Arms with a planned share of 0 are
+/// left out; users in them are a leak and are reported separately.
 ///
-/// `None` if fewer than two arms are planned above 0, or nobody came.
+/// `None` if fewer than two arms have a planned share above 0, or if there are no users.
 ///
 /// # References
 /// `docs/METHODS.md#sample-ratio`; Fabijan et al. (2019).
@@ -44,7 +44,8 @@ pub fn chi_square(observed: &[f64], planned: &[f64]) -> Option<SrmTest> {
     })
 }
 
-/// Largest absolute difference between an observed and a planned share; 0 if nobody came.
+/// Largest absolute difference between an observed and a planned share, 0..=1, over arms with a
+/// planned share above 0. It is 0 if there are no users.
 pub fn max_abs_deviation(observed: &[f64], planned: &[f64]) -> f64 {
     let arms = || observed.iter().zip(planned).filter(|(_, share)| **share > 0.0);
     let total: f64 = arms().map(|(n, _)| n).sum();
@@ -57,8 +58,12 @@ pub fn max_abs_deviation(observed: &[f64], planned: &[f64]) -> f64 {
     }
 }
 
-/// Stages together: chi-squares and degrees of freedom added up. Never pooled counts: across
-/// different ratios that fakes and hides mismatches.
+/// Combines the tests of stages: adds their chi-square statistics and their degrees of freedom.
+/// Counts must not be pooled over stages: with different ratios, pooled counts can show a mismatch
+/// that does not exist, or hide a real one. `None` if there are no tests.
+///
+/// # References
+/// `docs/METHODS.md#sample-ratio`.
 pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> Option<SrmTest> {
     let mut sum = SrmTest {
         statistic: 0.0,
@@ -75,29 +80,32 @@ pub fn sum_of_chi_squares<'a>(tests: impl IntoIterator<Item = &'a SrmTest>) -> O
     (sum.df > 0.0).then_some(sum)
 }
 
-/// Users by their first exposure, over stages: each user counts once, so stages are independent and
-/// evidence adds up.
+/// Tests of users by their first exposure, over all stages. Each user counts once, so the stages
+/// are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FirstExposures {
-    /// Chi-squares and degrees of freedom of the stages, added up.
+    /// The stages' chi-square statistics and degrees of freedom, added.
     #[serde(flatten)]
     pub test: SrmTest,
-    /// `sum (O - E) / sqrt(sum n e (1 - e))` of the candidate's users: finds a small lack that is
-    /// the same in every stage.
+    /// Pooled z statistic of the candidate's users, `sum (O - E) / sqrt(sum n e (1 - e))`, with e
+    /// the candidate's share. It detects a small shortage that is the same in every stage.
     pub pooled_z: f64,
-    /// `ln` of the Bayes factor of the multinomial-Dirichlet martingale: the stages' multiplied.
+    /// Natural logarithm of the Bayes factor of the multinomial-Dirichlet martingale: the product
+    /// over the stages.
     pub log_bayes_factor: f64,
-    /// Valid at every look: `min(1, 1 / BF)`.
+    /// P-value that is valid at every look: `min(1, 1 / BF)`.
     pub anytime_p_value: f64,
-    /// The largest deviation is below [`LOW_IMPACT`].
+    /// True if the largest deviation is below [`LOW_IMPACT`].
     pub low_impact: bool,
 }
 
-/// Absolute deviation of a share below which an alarm matters little.
+/// Absolute deviation of a share (0.001 is 0.1 percentage points) below which a mismatch has little
+/// impact.
 pub const LOW_IMPACT: f64 = 0.001;
 
-/// Stages of users who had not been seen before: counts of baseline and candidate, and the
-/// candidate's share. Stages with one arm only say nothing and are left out; `None` if all do.
+/// Tests users by first exposure. Each stage is `([baseline, candidate], share)`: the counts of
+/// users who were not seen in an earlier stage, and the candidate's planned share. Stages with only
+/// one arm are left out. `None` if no stage is left.
 ///
 /// # References
 /// `docs/METHODS.md#sample-ratio`; Lindon & Malek (2022).
@@ -129,28 +137,30 @@ pub fn first_exposures(stages: &[([f64; 2], f64)]) -> Option<FirstExposures> {
     })
 }
 
-/// Concentration of the martingale's prior around the planned shares.
+/// Concentration of the martingale's Dirichlet prior around the planned shares, in users.
 pub const CONCENTRATION: f64 = 10_000.0;
 
-/// Looks at growing counts: the evidence against the planned shares so far.
+/// The evidence against the planned shares at each look at growing counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SequentialSrm {
-    /// `ln` of the Bayes factor after each look.
+    /// Natural logarithm of the Bayes factor after each look.
     pub log_bayes_factor: Vec<f64>,
-    /// Always-valid p-values: the least `1 / BF` so far.
+    /// Always-valid p-values: the smallest `1 / BF` so far, at most 1.
     pub p_value: Vec<f64>,
-    /// Their decimal logarithms.
+    /// Decimal logarithms of the p-values.
     pub log10_p_value: Vec<f64>,
 }
 
-/// The multinomial-Dirichlet mixture martingale over looks, each the counts that came since the one
-/// before. Prior `Dirichlet(a)`, with `a_i = concentration * planned_i`: `BF = Gamma(sum a) /
-/// Gamma(sum a + n) * prod Gamma(a_i + n_i) / Gamma(a_i) / prod planned_i^n_i`. Stages with other
-/// planned shares multiply: start the next from the last one's `log_bayes_factor`. Arms planned at
-/// 0 are left out.
+/// The multinomial-Dirichlet mixture martingale over looks. Each look holds the counts per arm
+/// since the look before. The prior is `Dirichlet(a)` with `a_i = concentration * planned_i`, and
+/// the Bayes factor is `BF = Gamma(sum a) / Gamma(sum a + n) * prod Gamma(a_i + n_i) / Gamma(a_i) /
+/// prod planned_i^n_i`. Arms with a planned share of 0 are left out.
+///
+/// Bayes factors of stages with different planned shares multiply: `log_before` is the last
+/// `log_bayes_factor` of the stage before, or 0.
 ///
 /// # References
-/// `docs/METHODS.md#sample-ratio`; Lindon & Malek (2022).
+/// `docs/METHODS.md#sequential-sample-ratio`; Lindon & Malek (2022).
 pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_before: f64) -> SequentialSrm {
     let mut counts = vec![0.0; planned.len()];
     let mut result = SequentialSrm {
@@ -173,7 +183,7 @@ pub fn sequential(looks: &[Vec<f64>], planned: &[f64], concentration: f64, log_b
     result
 }
 
-/// `ln` of the Bayes factor of counts against planned shares; see [`sequential`].
+/// Natural logarithm of the Bayes factor of counts against planned shares; see [`sequential`].
 pub fn log_bayes_factor(counts: &[f64], planned: &[f64], concentration: f64) -> f64 {
     let used = || {
         counts
@@ -183,9 +193,9 @@ pub fn log_bayes_factor(counts: &[f64], planned: &[f64], concentration: f64) -> 
             .filter(|(_, a)| *a > 0.0)
     };
     let (n, all): (f64, f64) = used().fold((0.0, 0.0), |(n, all), (count, a)| (n + count, all + a));
-    // Stirling's formula on both sides; what is the same in the sum over arms and in the total is
-    // left out, so nothing cancels: ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n /
-    // all) (1 + shift).
+    // Stirling's formula for ln Gamma(a + n) - ln Gamma(a) - n ln p, with a + n = a (1 + n / all)
+    // (1 + shift). Parts that are the same in the sum over arms and in the total are left out, so
+    // nothing cancels.
     let arm = |(count, a): (&f64, f64)| {
         let shift = (count / a * all - n) / (all + n);
         (a + count - 0.5) * shift.ln_1p() - 0.5 * (n / all).ln_1p() + gamma_error(a + count) - gamma_error(a)
@@ -193,7 +203,7 @@ pub fn log_bayes_factor(counts: &[f64], planned: &[f64], concentration: f64) -> 
     used().map(arm).sum::<f64>() + 0.5 * (n / all).ln_1p() - gamma_error(all + n) + gamma_error(all)
 }
 
-/// `ln Gamma(x)` less `(x - 1/2) ln x - x + ln(2 pi) / 2`.
+/// The error of Stirling's formula: `ln Gamma(x)` minus `(x - 1/2) ln x - x + ln(2 pi) / 2`.
 fn gamma_error(x: f64) -> f64 {
     if x < 16.0 {
         return libm::lgamma(x) - (x - 0.5) * x.ln() + x - 0.5 * (2.0 * std::f64::consts::PI).ln();
@@ -208,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_small_lack_in_every_stage_is_found_together() {
-        // A twentieth of the candidate's users is missing in each of four stages.
+        // In each of four stages 5 % of the candidate's users are missing.
         let stages: Vec<([f64; 2], f64)> = [0.01, 0.1, 0.3, 0.5]
             .map(|share| ([20_000.0 * (1.0 - share), 19_000.0 * share], share))
             .to_vec();

@@ -1,5 +1,5 @@
-//! Effects of several stages together. Arms are never pooled over stages: with ratios that change,
-//! pooling can reverse signs.
+//! Combination of the effects of several stages. Arms are never pooled over stages: where the ratio
+//! changes, pooling can reverse the sign of an effect (Simpson's paradox).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,45 +11,48 @@ use crate::stats::known::Interval;
 pub struct StageEffect {
     /// Treatment minus control.
     pub effect_size: f64,
-    /// Its variance. A stage without variance has no weight where weights are 1 / variance.
+    /// Variance of the effect. A stage with variance 0 has no weight in the precision-weighted
+    /// mean.
     pub variance: f64,
-    /// Users of the stage, both arms.
+    /// Number of users of the stage in both arms.
     pub n_users: f64,
-    /// Users per arm: control, treatment.
+    /// Number of users per arm: control, treatment.
     pub n_arms: [f64; 2],
 }
 
 /// A weighted mean of stage effects.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Combined {
-    /// The mean.
+    /// The weighted mean.
     pub effect_size: f64,
-    /// Its standard error.
+    /// Standard error of the weighted mean.
     pub std_error: f64,
-    /// Normal interval for one planned look.
+    /// Interval for one planned look, by the normal distribution.
     #[serde(flatten)]
     pub ci: Interval,
 }
 
-/// The three answers to "what is the effect over all stages".
+/// Three weighted means of the stage effects, and a test of their heterogeneity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Combinations {
-    /// Stages with an effect.
+    /// Number of stages.
     pub n_stages: usize,
-    /// Weights: users of the stage. The primary answer.
+    /// Weighted by the users of the stage. This is the primary estimate.
     pub population_weighted: Combined,
-    /// Weights: `n1 n0 / (n1 + n0)`.
+    /// Weighted by `n1 n0 / (n1 + n0)`, n the users per arm (Mantel-Haenszel).
     pub mantel_haenszel: Combined,
-    /// Weights: 1 / variance; `None` if no stage has a variance.
+    /// Weighted by 1 / variance; `None` if all variances are 0.
     pub precision_weighted: Option<Combined>,
-    /// `sum (d_s - d)^2 / v_s` around the precision-weighted mean.
+    /// Cochran's Q: `sum (d_s - d)^2 / v_s`, `d` the precision-weighted mean, over stages with a
+    /// variance above 0.
     pub q: f64,
-    /// Upper tail of chi-square with one degree of freedom less than stages with a variance; `None`
-    /// for one.
+    /// Upper tail of the chi-square distribution at Q. Its degrees of freedom are the stages with a
+    /// variance above 0, minus one. `None` if that is 0 or less.
     pub q_p_value: Option<f64>,
 }
 
-/// Combines stage effects in three ways and tests whether they differ. `None` without a stage.
+/// Combines stage effects in three ways and tests their heterogeneity. The intervals are at
+/// two-sided error level `alpha`. `None` if there are no stages.
 ///
 /// # References
 /// `docs/METHODS.md#stages-together`; Cochran (1954).

@@ -1,4 +1,4 @@
-//! Two proportions from counts, without clusters.
+//! Comparison of two proportions from counts of independent trials, without clusters.
 
 use crate::stats::contrast::{Contrast, TestPlan};
 use crate::stats::difference::Estimate;
@@ -8,22 +8,22 @@ use crate::stats::p_value::{Ends, PValue};
 use crate::stats::special::deviance;
 use crate::stats::{contrast, exact, proportion};
 
-/// Successes of trials.
+/// The successes and trials of one arm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TwoByTwo {
-    /// Trials.
+    /// Number of trials.
     pub n: f64,
-    /// Successes.
+    /// Number of successes, 0..=n.
     pub x: f64,
 }
 
 impl TwoByTwo {
-    /// The share.
+    /// The share of successes, 0..=1; NaN without trials.
     pub fn share(&self) -> f64 {
         self.x / self.n
     }
 
-    /// The share with its binomial error.
+    /// The share with its binomial standard error, for the normal distribution.
     pub fn estimate(&self) -> Estimate {
         let p = self.share();
         Estimate {
@@ -34,32 +34,34 @@ impl TwoByTwo {
     }
 }
 
-/// How two proportions are compared.
+/// The method that compares two proportions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProportionMethod {
-    /// z test with the pooled variance, interval with each arm's own.
+    /// z test with the pooled variance. The interval uses each arm's own variance.
     #[default]
     Z,
     /// z test and interval with each arm's own variance.
     ZUnpooled,
-    /// Pearson's chi-square.
+    /// Pearson's chi-square test.
     Pearson,
-    /// Pearson's chi-square with Yates's correction; the interval is corrected as well.
+    /// Pearson's chi-square test with Yates's continuity correction. The interval is corrected as
+    /// well.
     PearsonYates,
-    /// Likelihood-ratio chi-square.
+    /// Likelihood-ratio chi-square test (G test).
     G,
-    /// Fisher's exact test.
+    /// Fisher's exact test. The interval is that of the unpooled z test.
     Fisher,
-    /// Newcombe's interval and the p-value that goes with it.
+    /// Newcombe's interval and the p-value that matches it.
     Newcombe,
-    /// Welch's t with variances p (1 - p).
+    /// Welch's t test with the variances `p (1 - p) / n` and n - 1 degrees of freedom in each arm.
     Welch,
 }
 
 /// Compares two proportions.
 ///
 /// # Errors
-/// An arm without trials, or one trial for [`ProportionMethod::Welch`].
+/// [`Reason::NoData`] if an arm has no trials, [`Reason::TooFewRows`] if an arm has fewer than two
+/// trials under [`ProportionMethod::Welch`].
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Newcombe (1998); Yates (1934).
@@ -103,7 +105,7 @@ pub fn compare(
         }
         ProportionMethod::Pearson | ProportionMethod::PearsonYates | ProportionMethod::G => {
             let by_n = 1.0 / control.n + 1.0 / treatment.n;
-            // Yates moves each count by half, but never past its expectation.
+            // Yates's correction moves each count by a half, but never beyond its expectation.
             let shift = if method == ProportionMethod::PearsonYates {
                 (0.5_f64).min(d.abs() / by_n) * by_n
             } else {
@@ -122,7 +124,8 @@ pub fn compare(
             let p_value = match plan.alternative {
                 _ if !has_variance => Err(Reason::NoVariance),
                 contrast::Alternative::TwoSided => Ok(two_sided()),
-                // The signed root of one degree of freedom is a normal deviate.
+                // With one degree of freedom, the signed root of the chi-square statistic is a
+                // standard normal deviate.
                 side => Ok(side.p_value(statistic.sqrt() * d.signum(), f64::INFINITY)),
             };
             let ci = unpooled.ci.map(|ends| Ends {
@@ -181,10 +184,10 @@ pub fn compare(
     }
 }
 
-/// `2 sum observed ln(observed / expected)` of the two by two table.
+/// `2 sum O ln(O / E)` over the four cells of the table, O the observed and E the expected counts.
 fn likelihood_ratio(control: TwoByTwo, treatment: TwoByTwo, pooled: f64) -> f64 {
-    // Observed and expected counts have one sum, so the terms may be those that do not cancel: O
-    // ln(O / E) + E - O.
+    // Observed and expected counts have the same sum. So E - O may be added to each term, which
+    // avoids cancellation.
     let term = |observed: f64, expected: f64| {
         if observed > 0.0 {
             deviance(observed, expected)

@@ -1,84 +1,87 @@
-//! Estimators of the value of a policy.
+//! Estimators of the value of an evaluation policy from the log of a behavior policy.
 
 use hashbrown::HashMap;
 
 use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
 
-/// Effective rows below which weights rest on too few.
+/// The effective sample size (rows) below which an estimate is not reliable.
 pub const MIN_ESS: f64 = 50.0;
 
-/// Standard errors by which the mean weight may differ from 1.
+/// The number of standard errors by which the mean weight may differ from 1.
 pub const MAX_WEIGHT_Z: f64 = 4.0;
 
-/// A log with what the policy in question would have done. All slices have one length.
+/// A log with the probabilities and model values of the evaluation policy, one entry per row.
+/// `cluster` may be empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
-    /// What was earned.
+    /// Observed rewards.
     pub reward: Vec<f64>,
-    /// `pi_e / p` of the action that was taken.
+    /// Importance weights `pi_e / p`: the probability of the action under the evaluation policy
+    /// over its propensity. At least 0.
     pub weight: Vec<f64>,
-    /// Modelled reward of that action; 0 without a model.
+    /// Modeled reward of the action that was taken; 0 without a model.
     pub q: Vec<f64>,
-    /// Modelled reward of the policy, `sum_a pi_e(a) q(a)`; 0 without a model.
+    /// Modeled reward of the evaluation policy, `sum_a pi_e(a) q(a)`; 0 without a model.
     pub v: Vec<f64>,
-    /// The row's cluster (user), numbered; each row its own if empty.
+    /// Index of each row's cluster (user), from 0. If empty, each row is its own cluster.
     pub cluster: Vec<usize>,
 }
 
-/// Bounds that tame large weights.
+/// Parameters of the estimators that limit large weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lambdas {
-    /// Of clipped weights.
+    /// Upper limit of clipped weights: `min(w, clip)`.
     pub clip: f64,
-    /// Weight above which Switch-DR trusts the model.
+    /// Largest weight for which Switch-DR applies the correction; above it Switch-DR uses the model
+    /// alone.
     pub switch: f64,
-    /// Of optimistic shrinkage.
+    /// Parameter of optimistic shrinkage: `os w / (w^2 + os)`. Infinite: no shrinkage.
     pub os: f64,
-    /// Of the sub-Gaussian weights.
+    /// Parameter of sub-Gaussian weights, 0..=1: `w / (1 - sg + sg w)`. 0: no change.
     pub sg: f64,
 }
 
-/// An estimate of the policy's value.
+/// An estimate of the value of the evaluation policy, in units of the reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Value {
     /// The value.
     pub estimate: f64,
-    /// Standard error, clustered.
+    /// Standard error, clustered by user.
     pub std_error: f64,
-    /// Interval by t with clusters - 1 degrees of freedom.
+    /// Interval by the t distribution, with clusters - 1 degrees of freedom.
     pub ci: Interval,
 }
 
-/// Estimators, by what they do with weights and model.
+/// The estimators. w: weight, r: reward, q and v: modeled rewards of the action and of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Estimator {
-    /// Mean of weighted rewards.
+    /// Inverse propensity scoring: the mean of `w r`.
     Ips,
-    /// With weights clipped.
+    /// IPS with clipped weights.
     ClippedIps,
-    /// Divided by the mean weight.
+    /// Self-normalized IPS: `sum w r / sum w`.
     Snips,
-    /// The model alone.
+    /// Direct method: the mean of `v`.
     Dm,
-    /// The model, corrected by weighted residuals.
+    /// Doubly robust: the mean of `v + w (r - q)`.
     Dr,
-    /// With weights clipped.
+    /// DR with clipped weights.
     ClippedDr,
-    /// With the correction divided by the mean weight.
+    /// Self-normalized DR: the mean of `v`, plus `sum w (r - q) / sum w`.
     Sndr,
-    /// The correction where weights are small.
+    /// DR with the correction only where the weight is small.
     SwitchDr,
-    /// Optimistic shrinkage of weights.
+    /// DR with optimistic shrinkage of the weights.
     DrOs,
-    /// Sub-Gaussian weights.
+    /// IPS with sub-Gaussian weights.
     SgIps,
-    /// Sub-Gaussian weights, with the model.
+    /// DR with sub-Gaussian weights.
     SgDr,
 }
 
 impl Estimator {
-    /// All, with the names that people know them by.
+    /// All estimators with their names in calculations.
     pub const ALL: [(&'static str, Self); 11] = [
         ("ips", Self::Ips),
         ("ips_clip", Self::ClippedIps),
@@ -93,7 +96,7 @@ impl Estimator {
         ("sg_dr", Self::SgDr),
     ];
 
-    /// Whether it needs a reward model.
+    /// Whether the estimator needs a reward model.
     pub fn needs_model(self) -> bool {
         !matches!(self, Self::Ips | Self::ClippedIps | Self::Snips | Self::SgIps)
     }
@@ -129,10 +132,14 @@ impl Estimator {
         }
     }
 
-    /// The value of the policy by this estimator, with errors clustered by user.
+    /// The value of the evaluation policy, with an error clustered by user and an interval at
+    /// two-sided level `alpha`. The inner result is the error of the estimate, if it can be
+    /// computed.
     ///
     /// # Errors
-    /// No rows; for the error, fewer than two clusters.
+    /// [`Reason::NoData`] without rows, [`Reason::NoOverlap`] if the weights of a self-normalized
+    /// estimator sum to 0. The inner result is [`Reason::TooFewClusters`] for fewer than two
+    /// clusters.
     ///
     /// # References
     /// `docs/METHODS.md#off-policy-estimates`; Dudik et al. (2014), Swaminathan & Joachims (2015),
@@ -181,7 +188,8 @@ impl Estimator {
     }
 }
 
-/// `se = sqrt(m / (m - 1) sum_u (sum of a user's residuals)^2)`.
+/// The estimate with its clustered standard error, `sqrt(m / (m - 1) sum_u s_u^2)`. `s_u` is the
+/// sum of a cluster's residuals and m the number of clusters.
 pub(super) fn clustered(
     estimate: f64,
     residuals: &[f64],
@@ -210,21 +218,23 @@ pub(super) fn clustered(
     })
 }
 
-/// Whether the log holds enough of what the policy does.
+/// Measures of overlap: does the log contain enough of the actions of the evaluation policy?
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overlap {
-    /// `(sum w)^2 / sum w^2`.
+    /// Effective sample size in rows, `(sum w)^2 / sum w^2`.
     pub ess: f64,
     /// Largest weight.
     pub max_weight: f64,
-    /// Share of all weight that the largest hundredth of the rows carries.
+    /// Share of the total weight in the 1 % of rows with the largest weights (at least one row),
+    /// 0..=1.
     pub top_share: f64,
-    /// Standard errors by which the mean weight differs from 1; `None` without variance.
+    /// Difference of the mean weight from 1, in standard errors. 0 if all weights are 1; `None` if
+    /// the standard error is 0 otherwise, or cannot be computed.
     pub mean_weight_z: Option<f64>,
 }
 
 impl Overlap {
-    /// Of a log's weights. `None` without rows or weight.
+    /// Computes the measures from the weights of a log. `None` if the weights sum to 0.
     pub fn from_log(log: &Log) -> Option<Self> {
         let n = log.weight.len() as f64;
         let sum: f64 = log.weight.iter().sum();
@@ -238,7 +248,8 @@ impl Overlap {
         let mean = sum / n;
         let residuals: Vec<f64> = log.weight.iter().map(|w| (w - mean) / n).collect();
         let error = clustered(mean, &residuals, &log.cluster, 0.05).map(|value| value.std_error);
-        // Weights that are all 1 are the logging policy itself: nothing to doubt.
+        // Weights that are all 1 have no variance, but they are those of the behavior policy
+        // itself.
         let mean_weight_z = match error {
             Ok(error) if error > 0.0 => Some((mean - 1.0) / error),
             _ if (mean - 1.0).abs() < 1e-12 => Some(0.0),
@@ -252,15 +263,19 @@ impl Overlap {
         })
     }
 
-    /// Whether estimates may be believed.
+    /// Whether the overlap is sufficient: at least [`MIN_ESS`] effective rows, and a mean weight
+    /// within [`MAX_WEIGHT_Z`] standard errors of 1.
     pub fn is_enough(&self) -> bool {
         self.ess >= MIN_ESS && self.mean_weight_z.is_some_and(|z| z.abs() <= MAX_WEIGHT_Z)
     }
 }
 
 /// The probability with which several loggers together took each row's action: `sum_k share_k p_k`,
-/// with `share_k` the rows of logger k. Weights made with it are balanced: a logger that hardly
-/// ever took the action does not blow them up. `None` if a row lacks a logger.
+/// with `share_k` the share of rows from logger k. `logger` is the index of each row's logger, and
+/// `probabilities` has one row with the action's probability under each logger.
+///
+/// Weights with this propensity are called balanced. A logger that rarely took the action does not
+/// make them large. `None` if a row lacks a probability or has an unknown logger.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Agarwal, Basu, Schnabel & Joachims (2017).
@@ -276,7 +291,7 @@ pub fn balanced_propensity(logger: &[usize], probabilities: &[Vec<f64>]) -> Opti
     probabilities.iter().map(balance).collect()
 }
 
-/// Numbers for names of clusters, in order of appearance.
+/// Indices for the names of clusters, in order of first appearance.
 pub fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     names

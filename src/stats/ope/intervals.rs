@@ -1,5 +1,5 @@
-//! Intervals of an off-policy value for small or extreme logs: rewards and weights are bounded,
-//! nothing else is assumed.
+//! Intervals of an off-policy value for small logs and for extreme weights. They assume only that
+//! rewards and weights are bounded.
 
 use crate::stats::confidence_sequence::ln_gamma_mixture;
 use crate::stats::dist::t_isf;
@@ -7,16 +7,17 @@ use crate::stats::known::{Interval, Reason};
 use crate::stats::ope::estimators::Log;
 use crate::stats::special::root;
 
-/// What rewards and weights can be at all: not what they happened to be.
+/// The possible range of rewards and weights, not the range observed in the log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// Least and largest reward.
+    /// Smallest and largest possible reward.
     pub reward: [f64; 2],
-    /// Largest weight; infinite if nobody knows.
+    /// Largest possible weight; infinite if unknown. A larger weight in the log replaces it.
     pub weight: f64,
 }
 
-/// Sums over a log that the Cressie-Read family needs.
+/// Sums over a log for the Cressie-Read estimator: number of rows, and sums of products of weights
+/// w and rewards r.
 struct Sums {
     n: f64,
     w: f64,
@@ -25,7 +26,7 @@ struct Sums {
     wwr: f64,
     wwrr: f64,
     r: f64,
-    /// Least and largest weight that may come.
+    /// Smallest and largest possible weight.
     weight: [f64; 2],
 }
 
@@ -54,7 +55,7 @@ impl Sums {
         sums
     }
 
-    /// The weight of the row that is added so that weights can average to 1.
+    /// The weight of the added row that allows the weights to average to 1.
     fn balancing_weight(&self) -> f64 {
         if self.w < self.n {
             self.weight[1]
@@ -64,12 +65,12 @@ impl Sums {
     }
 }
 
-/// The empirical-likelihood value by the Cressie-Read family of power -2: rows are re-weighted as
-/// little as possible so that importance weights average to 1; what then is missing gets the mean
-/// reward.
+/// The empirical-likelihood estimate by the Cressie-Read family of power -2. Rows are re-weighted
+/// as little as possible, so that the importance weights average to 1. If the average stays below
+/// 1, the difference is filled with the mean reward.
 ///
 /// # Errors
-/// No rows.
+/// [`Reason::NoData`] without rows.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
@@ -85,7 +86,7 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
         let (a, b) = ((fake + sums.w) / (1.0 + n), (fake * fake + sums.ww) / (1.0 + n));
         let spread = a * a - b;
         if spread >= 0.0 {
-            // All weights are alike: nothing to balance.
+            // All weights are equal, so there is nothing to re-weight.
             return Ok(sums.wr / n + (1.0 - sums.w / n).max(0.0) * sums.r / n);
         }
         ((b - a) / spread, (1.0 - a) / spread)
@@ -94,11 +95,11 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
     Ok((-gamma * sums.wr - beta * sums.wwr) / (1.0 + n) + missing * sums.r / n)
 }
 
-/// The interval that belongs to [`cressie_read`]: values whose re-weighting is not further away
-/// than a quantile of F(1, n) says.
+/// The interval of [`cressie_read`] at two-sided level `alpha`: the values whose re-weighting is
+/// within the distance that a quantile of F(1, n) allows.
 ///
 /// # Errors
-/// No rows, or rewards beyond their bounds.
+/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
@@ -136,10 +137,10 @@ pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<In
     })
 }
 
-/// The least value (of rewards times `sign`) within distance, if the row that is added has this
-/// weight and reward.
+/// The smallest value of `sign` times the reward within the distance, if the added row has this
+/// weight and reward. `None` if no value is within it.
 fn least(sums: &Sums, weight: f64, reward: f64, sign: f64, phi: f64) -> Option<f64> {
-    /// Products below this are rounding.
+    /// Products below the square of this are rounding errors.
     const SMALL: f64 = 1e-9;
     let n = sums.n;
     let (x, y, z) = if weight.is_infinite() {
@@ -174,12 +175,13 @@ fn least(sums: &Sums, weight: f64, reward: f64, sign: f64, phi: f64) -> Option<f
     (z <= 0.0 && y * z >= 0.0).then(|| x - (2.0 * y * z).sqrt())
 }
 
-/// An interval that holds at every length of the log, by betting on weighted rewards with a
-/// gamma-exponential mixture. Rows count in their order; the bet on each is made from those before
-/// it.
+/// An interval that is valid at every length of the log, at two-sided level `alpha`. It bets on
+/// weighted rewards with a gamma-exponential mixture. Rows are processed in order; the bet on each
+/// row depends only on the rows before it.
 ///
 /// # Errors
-/// No rows, rewards beyond their bounds, or bounds without width.
+/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds,
+/// [`Reason::NoVariance`] if the bounds have no width.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro
@@ -199,7 +201,7 @@ pub fn anytime(log: &Log, bounds: Bounds, alpha: f64) -> Result<Interval, Reason
     })
 }
 
-/// Lower end of the mean of `weight * share(reward)`, at half of `alpha`.
+/// Lower end for the mean of `weight * share(reward)`, at half of `alpha`, 0..=1.
 fn lower_share(log: &Log, alpha: f64, share: impl Fn(f64) -> f64) -> Result<f64, Reason> {
     let (mut t, mut sum, mut v) = (0.0, 0.0, 0.0);
     for (w, r) in log.weight.iter().zip(&log.reward) {

@@ -1,5 +1,5 @@
-//! Off-policy estimates: what another assignment would have earned on the same log, and whether the
-//! log can say.
+//! Off-policy evaluation: the value that another assignment would have had on the same log, and
+//! whether the log contains enough evidence for it.
 
 pub(crate) mod estimators;
 mod intervals;
