@@ -9,59 +9,59 @@
 //! ```
 //!
 //! The traffic log is scanned once and reduced to the [cube](replay::Cube): integer sums per
-//! tenant, layer, stage, release, window and bucket group. Everything after it works on the cube.
+//! tenant, layer, stage, release, window and bucket group. All later stages read the cube.
 //! [`study::run`] is the whole pipeline; every command is one of its stages.
 //!
 //! The core takes values and returns values: [`stats`], [`bucket`], [`metric`], [`scenario`],
 //! [`qos`], [`analysis`], [`ramp`], [`simulate`] and [`gate`] read no file, clock or terminal.
-//! These are at the rim: [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an
+//! Input and output are in [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an
 //! argument (`as_of`).
 
-// The rooms stand in the order of the flow, ground first: a room imports only rooms above it in
-// this list. `tests/integration/architecture.rs` holds this. A comment between two rooms keeps
-// rustfmt from sorting them.
+// The modules are in the order of the flow, the ground first. A module imports only modules above
+// it in this list; `tests/integration/architecture.rs` checks this. The comment before each module
+// keeps rustfmt from sorting the list.
 
 // The ground: errors, files, time, numbers, threads, memory.
 pub mod base;
-// Pure statistics: numbers in, numbers or a reason out.
+// Statistical methods: numbers in, numbers or a reason out.
 pub mod stats;
-// Hashes of users to positions, as Sluice and other systems compute them.
+// Hashes of users to buckets, as Sluice and other systems compute them.
 pub mod bucket;
-// The one table of metrics.
+// The table of metrics.
 pub mod metric;
-// A study as one TOML file: plan, policy, inputs, worlds.
+// A study as one TOML file: plan, policy, inputs, simulated worlds.
 pub mod scenario;
-// Files to typed columns.
+// Reads files into typed columns.
 pub mod input;
-// `sluice layer`: users to layers.
+// `sluice layer`: assigns users to layers.
 pub mod layer;
-// `sluice generate`: users and traffic with a known truth.
+// `sluice generate`: synthetic users and traffic with a known truth.
 pub mod generate;
-// `sluice replay`: the traffic log to the cube.
+// `sluice replay`: reduces the traffic log to the cube.
 pub mod replay;
-// Rates to quality of service, and the guardrails.
+// Quality of service from rates, and the guardrails.
 pub mod qos;
-// `sluice analyze`, `sluice calibrate`: the cube to estimates.
+// `sluice analyze`, `sluice calibrate`: estimates from the cube.
 pub mod analysis;
-// `sluice schedule`, `sluice who`: evidence to verdicts and the next ratios.
+// `sluice schedule`, `sluice who`: verdicts and the next ratios from evidence.
 pub mod ramp;
-// `sluice simulate`, `sluice backtest`: plans run before they are carried out.
+// `sluice simulate`, `sluice backtest`: results of plans before they are carried out.
 pub mod simulate;
-// `sluice record`, `sluice tools`, `sluice evals`: what a release is made of.
+// `sluice record`, `sluice tools`, `sluice evals`: the parts of a release.
 pub mod release;
-// `sluice finops`: what the log's rows cost, and who pays.
+// `sluice finops`: the cost of the log's rows, and the budgets that pay for it.
 pub mod finops;
-// `sluice audit`: from a trace to its release, and from a release to its users.
+// `sluice audit`: finds the release of a trace, and the users of a release.
 pub mod audit;
-// `sluice gate`: all checks to one outcome.
+// `sluice gate`: combines all checks into one outcome.
 pub mod gate;
-// `sluice report`: documents to pages.
+// `sluice report`: pages from documents.
 pub mod report;
-// `sluice calc`: one number at a time.
+// `sluice calc`: calculates one number at a time.
 pub mod calc;
 // `sluice run`: the pipeline.
 pub mod study;
-// `sluice publish`: schedules to what production stores consume.
+// `sluice publish`: writes schedules to the stores of production.
 pub mod publish;
 // The command line.
 pub mod cli;

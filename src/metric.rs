@@ -1,4 +1,4 @@
-//! The one metric table: what a metric divides by what, which way is good, when it is mature.
+//! The metric table: numerator, denominator, good direction and delay of each metric.
 //!
 //! Every stage reads these declarations: replay accumulates their [`Sum`]s, analysis estimates
 //! them, guardrails name them, reports print them.
@@ -8,32 +8,32 @@ use std::fmt;
 
 use crate::base::time::{HOUR, Micros};
 
-/// Which direction of a metric is good.
+/// The good direction of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
-    /// More is better (completion).
+    /// Higher values are better (completion).
     Higher,
-    /// Less is better (complaints, cost).
+    /// Lower values are better (complaints, cost).
     Lower,
 }
 
-/// How a traffic column is stored as an integer.
+/// The integer representation of a traffic column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
-    /// True or false: 1 or 0.
+    /// True or false, stored as 1 or 0.
     Flag,
-    /// A whole number.
+    /// An integer.
     Count,
-    /// A real number, quantised half-even at 1e-6.
+    /// A real number, stored in units of 1e-6, rounded half to even.
     Real,
-    /// Money in USD, quantised half-even to nano-USD (1e-9).
+    /// Money in USD, stored in nano-USD (1e-9), rounded half to even.
     Usd,
 }
 
 impl ColumnKind {
-    /// How many integer units make one unit of the column.
+    /// The number of integer units in one unit of the column.
     pub fn units(self) -> f64 {
         match self {
             Self::Flag | Self::Count => 1.0,
@@ -43,16 +43,17 @@ impl ColumnKind {
     }
 }
 
-/// Above this many units a double no longer tells neighbors apart, so a sum would not be what the
-/// log says.
+/// The largest magnitude of a value in integer units, 2^53. Above it a double cannot represent all
+/// integers, so a sum would not be exact.
 pub const MAX_UNITS: f64 = 9_007_199_254_740_992.0;
 
 impl ColumnKind {
-    /// A value in integer units, half-even.
+    /// Converts a value to integer units, rounded half to even. `min` is the smallest legal value:
+    /// 0 or minus infinity.
     ///
     /// # Errors
-    /// What was expected instead: a number at least `min`, small enough to be exact, whole for a
-    /// count, 0 or 1 for a flag.
+    /// A text with the expected values: a number of at least `min`, a number small enough to be
+    /// exact, an integer for a count, 0 or 1 for a flag.
     pub fn quantize(self, value: f64, min: f64) -> Result<i64, String> {
         let scaled = value * self.units();
         if !value.is_finite() || value < min {
@@ -72,11 +73,11 @@ impl ColumnKind {
         }
     }
 
-    /// [`Self::quantize`] for many values at once; `false` if one of them is illegal, or so large
-    /// that it needs a closer look.
+    /// Computes [`Self::quantize`] for many values at once. Returns `false` if a value is not
+    /// legal, or is so large that `quantize` must decide. `out` is then not valid.
     pub(crate) fn quantize_all(self, values: &[f64], min: f64, out: &mut [i64]) -> bool {
-        // Next to this number doubles are one apart, so adding it rounds half-even, and the sum's
-        // bits count from it.
+        // Doubles near 1.5 * 2^52 are 1 apart. Adding this number rounds half to even, and the
+        // difference of the bits is the integer.
         const ROUND: f64 = 6_755_399_441_055_744.0;
         let units = self.units();
         let (mut legal, mut whole, mut flags) = (true, true, true);
@@ -92,7 +93,7 @@ impl ColumnKind {
     }
 }
 
-/// A column as metrics read it: its values, or whether they pass a test.
+/// A column as a metric reads it: its values, or the result of a test of them.
 ///
 /// ```
 /// use sluice::metric::Reading;
@@ -102,24 +103,25 @@ impl ColumnKind {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The traffic column.
+    /// The name of the traffic column.
     pub column: String,
-    /// 1 for a value that passes, 0 for another; null stays null.
+    /// The test: 1 for a value that passes, 0 for one that does not, null for null. `None`: the
+    /// values themselves.
     pub test: Option<Test>,
 }
 
 /// A test of a column's values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
-    /// Of numbers; true counts as 1.
+    /// A comparison with a finite number. True counts as 1, false as 0.
     Number(Comparison, f64),
-    /// The text is this one.
+    /// The text is equal to this one.
     Is(String),
-    /// The text is another one.
+    /// The text is not equal to this one.
     IsNot(String),
 }
 
-/// How numbers are compared.
+/// A comparison of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `<`
@@ -136,7 +138,7 @@ pub enum Comparison {
     Different,
 }
 
-/// The longer ones first: `<=` starts with `<`.
+/// Longer signs come first, because `<=` starts with `<`.
 const COMPARISONS: [(&str, Comparison); 6] = [
     ("<=", Comparison::AtMost),
     (">=", Comparison::AtLeast),
@@ -147,8 +149,8 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 ];
 
 impl Reading {
-    /// Reads `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`) or `column = 'text'` (also
-    /// `!=`).
+    /// Parses `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`) or `column = 'text'` (also
+    /// `!=`). `None` if the text has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let end = text.find(['<', '>', '=', '!']).unwrap_or(text.len());
         let (column, rest) = (text[..end].trim(), text[end..].trim());
@@ -183,7 +185,7 @@ impl Reading {
         })
     }
 
-    /// How it is stored.
+    /// The integer representation: a flag for a test, otherwise that of the column.
     pub fn kind(&self) -> ColumnKind {
         if self.test.is_some() {
             ColumnKind::Flag
@@ -192,14 +194,14 @@ impl Reading {
         }
     }
 
-    /// Whether it reads text.
+    /// Whether the reading tests text.
     pub fn tests_text(&self) -> bool {
         matches!(self.test, Some(Test::Is(_) | Test::IsNot(_)))
     }
 }
 
 impl Test {
-    /// Whether a number passes; texts never do.
+    /// Whether a number passes the test. It never passes a test of text.
     pub fn passes_number(&self, value: f64) -> bool {
         let Self::Number(comparison, limit) = self else {
             return false;
@@ -214,7 +216,7 @@ impl Test {
         }
     }
 
-    /// Whether a text passes; numbers never do.
+    /// Whether a text, in UTF-8, passes the test. It never passes a test of numbers.
     pub fn passes_text(&self, value: &[u8]) -> bool {
         match self {
             Self::Number(..) => false,
@@ -242,21 +244,21 @@ impl fmt::Display for Reading {
     }
 }
 
-/// What is added up over rows.
+/// A quantity that is summed over rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sum {
-    /// Every row counts 1.
+    /// The number of rows.
     Rows,
-    /// The values of a column, or the rows that pass a test, as a [`Reading`] prints; null adds
-    /// nothing.
+    /// The sum of a column's values, or the number of rows that pass a test. The text is a
+    /// [`Reading`]. Null adds 0.
     Of(String),
-    /// The rows in which it is not null.
+    /// The number of rows in which the column is not null. The text is a [`Reading`].
     Known(String),
 }
 
 impl Sum {
-    /// What it reads, if it reads a column.
+    /// The reading of the sum; `None` for the number of rows.
     pub fn reading(&self) -> Option<Reading> {
         match self {
             Self::Rows => None,
@@ -264,7 +266,7 @@ impl Sum {
         }
     }
 
-    /// Integer units per unit of the sum.
+    /// The number of integer units in one unit of the sum.
     pub fn units(&self) -> f64 {
         match self {
             Self::Of(_) => self.reading().map_or(1.0, |reading| reading.kind().units()),
@@ -272,8 +274,8 @@ impl Sum {
         }
     }
 
-    /// Its column in the cube: `rows`, `sum_latency_ms`, `count_csat`; tests stay as they are:
-    /// `sum(latency_ms > 2000)`.
+    /// The name of the sum's column in the cube: `rows`, `sum_latency_ms`, `count_csat`. With a
+    /// test it is the sum's own text: `sum(latency_ms > 2000)`.
     pub fn column_name(&self) -> String {
         match self {
             Self::Of(text) if self.reading().is_some_and(|r| r.test.is_none()) => format!("sum_{text}"),
@@ -282,8 +284,8 @@ impl Sum {
         }
     }
 
-    /// Reads `rows`, `sum(column)` or `count(column)`; a column may come with a test, see
-    /// [`Reading::parse`].
+    /// Parses `rows`, `sum(column)` or `count(column)`, where the column may have a test; see
+    /// [`Reading::parse`]. `None` if the text has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "rows" {
@@ -309,35 +311,36 @@ impl fmt::Display for Sum {
     }
 }
 
-/// A declared metric: `sum of numerator / sum of denominator` over a set of rows.
+/// A declared metric: the sum of its numerator over the sum of its denominator, over a set of rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// ASCII slug.
+    /// The identifier, in ASCII: `bad_rate`.
     pub id: String,
-    /// What is counted.
+    /// The quantity in the numerator.
     pub numerator: Sum,
-    /// Out of what.
+    /// The quantity in the denominator.
     pub denominator: Sum,
-    /// Which way is good.
+    /// The good direction.
     pub better: Better,
-    /// Unit of the quotient, for people: `share`, `ms`, `USD`.
+    /// The unit of the quotient, for display: `share`, `ms`, `USD`.
     pub unit: String,
-    /// Outcomes arrive up to this long after the row, microseconds.
+    /// The longest time between a row and its outcome, in microseconds. 0 if the outcome is in the
+    /// row.
     pub delay: Micros,
-    /// Every row gives a numerator of 0 or 1 and a denominator of 1 (or neither): exact methods for
-    /// proportions apply.
+    /// True if every row has a numerator of 0 or 1 and a denominator of 1, or neither of them.
+    /// Methods for proportions then apply.
     pub proportion: bool,
 }
 
 impl Metric {
-    /// Numerator and denominator.
+    /// Numerator and denominator, in this order.
     pub fn sums(&self) -> [&Sum; 2] {
         [&self.numerator, &self.denominator]
     }
 }
 
-/// The traffic columns that built-in metrics and chargeback read, in canonical order, with how each
-/// is stored.
+/// The traffic columns that built-in metrics and chargeback read, in canonical order, with their
+/// integer representation.
 pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("success", ColumnKind::Flag),
     ("latency_ms", ColumnKind::Real),
@@ -358,8 +361,8 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("tool_cost_usd", ColumnKind::Usd),
 ];
 
-/// The smallest legal value of a column: 0 for the built-in ones but `nps`, none for a scenario's
-/// own.
+/// The smallest legal value of a column. It is 0 for the built-in columns except `nps`; the other
+/// columns have no minimum (minus infinity).
 pub fn column_min(column: &str) -> f64 {
     let is_built_in = COLUMNS.iter().any(|(name, _)| *name == column);
     if is_built_in && column != "nps" {
@@ -369,7 +372,7 @@ pub fn column_min(column: &str) -> f64 {
     }
 }
 
-/// How a column is stored: as the built-in table says, else as a real number.
+/// The integer representation of a column. A column that is not built in is a real number.
 pub fn column_kind(column: &str) -> ColumnKind {
     COLUMNS
         .iter()
@@ -377,17 +380,17 @@ pub fn column_kind(column: &str) -> ColumnKind {
         .map_or(ColumnKind::Real, |(_, kind)| *kind)
 }
 
-/// Whether the bad rate divides by rated rows or by all rows.
+/// The denominator of the bad rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BadRateOf {
-    /// Rows that a user rated.
+    /// Rows with a rating by the user.
     Rated,
-    /// All rows; a row without a rating counts as not bad.
+    /// All rows. A row without a rating counts as not bad.
     All,
 }
 
-/// The metrics Sluice knows by itself.
+/// The built-in metrics. `bad_rate_of` selects the denominator of the bad rate.
 pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     let of = |c: &str| Sum::Of(c.to_owned());
     let known = |c: &str| Sum::Known(c.to_owned());
@@ -465,7 +468,7 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     ]
 }
 
-/// The metrics that QoS is made of, in the order of `qos::Rates`.
+/// The metrics of QoS, in the order of the fields of `qos::Rates`.
 pub const RATE_METRICS: [&str; 6] = [
     "bad_rate",
     "availability",

@@ -1,12 +1,12 @@
-//! Bucket groups: the cube's finest unit and the cluster of every variance.
+//! Bucket groups: the finest unit of the cube, and the clusters of every variance.
 //!
-//! Groups get coarser as ratios grow, like a ladder does: one bucket wide below 1 %, ten below 10
-//! %, fifty above.
+//! The width of a group grows with the ratio: one bucket below 1 %, ten buckets below 10 %, fifty
+//! buckets above. See docs/METHODS.md#bucket-groups.
 
-/// Number of bucket groups: 100 + 90 + 180.
+/// The number of bucket groups: 100 + 90 + 180.
 pub const N_GROUPS: u16 = 370;
 
-/// The group of a bucket (0..=9999).
+/// The group (0..=369) of a bucket (0..=9999).
 ///
 /// ```
 /// use sluice::bucket::{group_of, N_GROUPS};
@@ -22,7 +22,7 @@ pub fn group_of(bucket: u16) -> u16 {
     }
 }
 
-/// The first bucket of a group; that of `N_GROUPS` is 10 000, the end.
+/// The first bucket of a group (0..=370). For `N_GROUPS` it is 10,000, the end of the buckets.
 pub fn group_start(group: u16) -> u16 {
     match group {
         0..100 => group,
@@ -31,8 +31,8 @@ pub fn group_start(group: u16) -> u16 {
     }
 }
 
-/// Groups that lie wholly below a bucket: the clusters of the candidate at a ratio of so many basis
-/// points.
+/// The number of groups that lie completely below a bucket (0..=10000). At a ratio of that many
+/// basis points, they are the clusters of the candidate.
 pub fn groups_below(bucket: u16) -> u16 {
     match bucket {
         0..100 => bucket,
@@ -42,7 +42,7 @@ pub fn groups_below(bucket: u16) -> u16 {
     }
 }
 
-/// Number of buckets: positions 0..=9999.
+/// The number of buckets; they are numbered 0..=9999.
 pub const N_BUCKETS: u16 = 10_000;
 
 #[cfg(test)]

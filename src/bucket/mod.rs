@@ -1,4 +1,4 @@
-//! Bucket assignment: hashes of users to buckets, and ratios of buckets.
+//! Bucket assignment: hashes of users to buckets, groups of buckets, and ratios.
 
 mod group;
 mod murmur3;

@@ -1,7 +1,7 @@
-//! MurmurHash3, x86, 32 bits (Appleby, public domain): the hash that most flag systems place users
-//! with.
+//! MurmurHash3, x86, 32 bits (Appleby, public domain). Many feature-flag systems assign users with
+//! it.
 
-/// The 32-bit hash of some bytes under a seed.
+/// The 32-bit hash of bytes under a seed.
 ///
 /// ```
 /// assert_eq!(sluice::bucket::murmur3_x86_32(b"hello", 0), 0x248b_fa47);
@@ -10,12 +10,12 @@ pub fn murmur3_x86_32(bytes: &[u8], seed: u32) -> u32 {
     Prefix::new(&[], seed).hash(bytes)
 }
 
-/// The hash's state behind some first bytes, for many texts that start alike.
+/// The state of the hash after a prefix. It saves work for many texts with the same prefix.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prefix {
     hash: u32,
     n_bytes: u32,
-    /// Bytes that do not fill a word yet, and how many bits they are.
+    /// Bytes of the prefix that do not fill a word yet, and their number of bits.
     rest: u64,
     n_rest_bits: u32,
 }
@@ -34,13 +34,13 @@ impl Prefix {
         }
     }
 
-    /// The hash of the prefix and the bytes.
+    /// The hash of the prefix followed by the bytes.
     #[inline]
     pub(super) fn hash(&self, bytes: &[u8]) -> u32 {
         let (mut hash, mut rest) = (self.hash, self.rest);
         let (words, tail) = bytes.as_chunks::<4>();
         for word in words {
-            // The rest of the word before comes first.
+            // The unprocessed bytes of the word before come first.
             let both = rest | u64::from(u32::from_le_bytes(*word)) << self.n_rest_bits;
             hash = mix(hash, both as u32);
             rest = both >> 32;
@@ -61,7 +61,7 @@ impl Prefix {
     }
 }
 
-/// At most three bytes as a number.
+/// At most three bytes as a little-endian number.
 fn little_endian(bytes: &[u8]) -> u64 {
     bytes
         .iter()

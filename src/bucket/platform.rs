@@ -1,27 +1,27 @@
-//! Systems that assign users by hashes of their own, on one scale of buckets 0..=9999: a ratio
-//! reaches the same users as in that system.
+//! Systems that assign users by their own hashes, on the common scale of buckets 0..=9999. A ratio
+//! gives the candidate to the same users as that system does.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::group::N_BUCKETS;
 use crate::bucket::systems;
 
-/// A system that places users.
+/// A system that assigns users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Platform {
-    /// GrowthBook, hash version 1: thousandths.
+    /// GrowthBook, hash version 1, in steps of 0.1 %.
     #[serde(rename = "growthbook/1")]
     Growthbook1,
-    /// GrowthBook, hash version 2.
+    /// GrowthBook, hash version 2, for clients that hash UTF-16.
     #[serde(rename = "growthbook/2")]
     Growthbook2,
-    /// GrowthBook, hash version 2, clients that hash UTF-8.
+    /// GrowthBook, hash version 2, for clients that hash UTF-8.
     #[serde(rename = "growthbook/2-utf8")]
     Growthbook2Utf8,
-    /// Unleash: percents.
+    /// Unleash, in steps of 1 %, for clients that hash UTF-8.
     #[serde(rename = "unleash")]
     Unleash,
-    /// Unleash's Node client.
+    /// Unleash's Node client, in steps of 1 %.
     #[serde(rename = "unleash-node")]
     UnleashNode,
     /// LaunchDarkly.
@@ -42,7 +42,7 @@ pub enum Platform {
     /// Optimizely.
     #[serde(rename = "optimizely")]
     Optimizely,
-    /// PlanOut: ASCII ids only.
+    /// PlanOut; ASCII ids only.
     #[serde(rename = "planout")]
     Planout,
     /// Statsig.
@@ -57,12 +57,12 @@ pub enum Platform {
     /// PostHog.
     #[serde(rename = "posthog")]
     Posthog,
-    /// Split: percents.
+    /// Split, in steps of 1 %. The salt must be a number.
     #[serde(rename = "split")]
     Split,
 }
 
-/// Every system with its name in plans and its smallest step, in ten-thousandths.
+/// Each system with its name in plans and its smallest step of the ratio, in steps of 0.0001.
 pub const PLATFORMS: [(Platform, &str, u16); 17] = [
     (Platform::Growthbook1, "growthbook/1", 10),
     (Platform::Growthbook2, "growthbook/2", 1),
@@ -84,7 +84,7 @@ pub const PLATFORMS: [(Platform, &str, u16); 17] = [
 ];
 
 impl Platform {
-    /// The system of a name.
+    /// The system with this name; `None` for an unknown name.
     pub fn by_name(name: &str) -> Option<Self> {
         PLATFORMS
             .iter()
@@ -92,7 +92,7 @@ impl Platform {
             .map(|(platform, _, _)| *platform)
     }
 
-    /// Its name in plans.
+    /// The name of the system in plans.
     pub fn name(self) -> &'static str {
         PLATFORMS
             .iter()
@@ -100,7 +100,8 @@ impl Platform {
             .map_or("", |(_, name, _)| name)
     }
 
-    /// The smallest ratio that it can tell apart, in ten-thousandths.
+    /// The smallest difference between two ratios that the system can distinguish, in steps of
+    /// 0.0001.
     pub fn step(self) -> u16 {
         PLATFORMS
             .iter()
@@ -108,11 +109,19 @@ impl Platform {
             .map_or(1, |(_, _, step)| *step)
     }
 
-    /// The user's bucket: the system gives the candidate at a ratio iff the bucket lies below it.
-    /// `flag` and `salt` are what the system hashes beside the id: GrowthBook's seed, Unleash's
-    /// group, Optimizely's parent, Eppo's and Flagsmith's key are the salt; LaunchDarkly, PlanOut,
-    /// Statsig and PostHog hash both; flagd hashes `salt:id` (version 3: the pair); Split's seed is
-    /// the salt's number. `None` for an id that the system refuses.
+    /// The user's bucket, 0..=9999. The system gives the user the candidate at a ratio if and only
+    /// if the bucket is below the ratio. `None` for an id that the system refuses, and for a salt
+    /// of Split that is not a number.
+    ///
+    /// `flag` and `salt` are the other inputs of the hash:
+    ///
+    /// - GrowthBook: the salt is the seed.
+    /// - Unleash: the salt is the group.
+    /// - Optimizely: the salt is the parent.
+    /// - Eppo and Flagsmith: the salt is the key.
+    /// - LaunchDarkly, PlanOut, Statsig and PostHog hash both the flag and the salt.
+    /// - flagd hashes `salt:id`; version 3 hashes the pair `[salt, id]`.
+    /// - Split: the salt is the seed, as a number.
     pub fn bucket(self, flag: &str, salt: &str, user_id: &str) -> Option<u16> {
         let whole = |bucket: u64| bucket as u16;
         Some(match self {
@@ -121,7 +130,7 @@ impl Platform {
             Self::Growthbook2Utf8 => systems::growthbook_v2_utf8(salt, user_id) as u16,
             Self::Unleash => (systems::unleash(salt, user_id, 100, false) as u16 - 1) * 100,
             Self::UnleashNode => (systems::unleash_node(salt, user_id, 100, false) as u16 - 1) * 100,
-            // Its weights are hundred-thousandths, divided in floats.
+            // LaunchDarkly's weights are in steps of 0.00001 and are divided as floats.
             Self::LaunchDarkly => {
                 let share = systems::launchdarkly(flag, salt, None, user_id);
                 first(|bps| share < f64::from(bps * 10) / 100_000.0)
@@ -162,8 +171,8 @@ impl Platform {
     }
 }
 
-/// The last ratio that does not reach: one below the first that does, found by halving, for a
-/// larger ratio never loses anybody.
+/// The largest number of basis points at which the user does not get the candidate. `reaches` must
+/// not become false again at a larger ratio, so a binary search finds it.
 fn first(reaches: impl Fn(u32) -> bool) -> u16 {
     let (mut out, mut reached) = (0_u32, u32::from(N_BUCKETS));
     while reached - out > 1 {
@@ -196,7 +205,7 @@ mod tests {
                     .all(|bucket| *bucket < N_BUCKETS && bucket % step == 0),
                 "{name}"
             );
-            // Binomial(20 000, .1): mean 2000, sd 42.
+            // Binomial(20,000, 0.1): mean 2000, standard deviation 42.
             let n = buckets.iter().filter(|bucket| **bucket < 1_000).count();
             assert!((1_800..2_200).contains(&n), "{name}: {n}");
         }

@@ -1,4 +1,4 @@
-//! Assignment profiles: the exact hash that production uses to place users.
+//! Assignment profiles: the exact hash that production uses to assign users to buckets.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,41 +6,41 @@ use crate::bucket::group::N_BUCKETS;
 use crate::bucket::murmur3::Prefix;
 use crate::bucket::platform::Platform;
 
-/// How users are placed in buckets 0..=9999.
+/// The hash that assigns users to the buckets 0..=9999.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "profile", rename_all = "snake_case")]
 pub enum Profile {
-    /// Sluice's own: `murmur3_x86_32(salt ":" user_id, 0)`, scaled to 0..=9999. Production uses the
-    /// same, so a row in the wrong arm is a defect.
+    /// Sluice's own hash: `murmur3_x86_32(salt ":" user_id, 0)`, scaled to 0..=9999. Production
+    /// uses the same hash, so a row in the wrong arm is a defect.
     Sluice {
-        /// Text before the user's id; a new salt deals the users anew.
+        /// The text before the user's id. A new salt assigns all users anew.
         salt: String,
     },
-    /// Another system's hash: what its clients do, to the bit.
+    /// The hash of another system, bit for bit as in its clients.
     Platform {
-        /// Which system.
+        /// The system.
         platform: Platform,
-        /// The flag's key, for systems that hash it.
+        /// The key of the flag, for systems that include it in the hash.
         flag: String,
-        /// See `Sluice`.
+        /// The salt of the hash; see [`Platform::bucket`] for its role in each system.
         salt: String,
     },
-    /// Users were placed by something that Sluice cannot recompute. Buckets only deal users into
-    /// random groups, as clusters of variances.
+    /// Users were assigned by a system that Sluice cannot recompute. Buckets only form random
+    /// groups of users, the clusters of variances.
     External {
-        /// See `Sluice`.
+        /// The text before the user's id in Sluice's own hash.
         salt: String,
     },
 }
 
 impl Profile {
-    /// The user's bucket, 0..=9999. Ids are hashed as they are, never normalised. An id that a
-    /// system refuses stands last: only everybody includes it.
+    /// The user's bucket, 0..=9999. The bytes of the id are hashed without normalization. A user
+    /// whose id the system refuses is in bucket 9999, which only the ratio 1 includes.
     pub fn bucket(&self, user_id: &str) -> u16 {
         self.hasher().bucket(user_id.as_bytes())
     }
 
-    /// For the buckets of many users.
+    /// Prepares the profile for the buckets of many users.
     pub fn hasher(&self) -> BucketHasher<'_> {
         match self {
             Self::Sluice { salt } | Self::External { salt } => {
@@ -52,12 +52,12 @@ impl Profile {
         }
     }
 
-    /// Whether production's placement can be recomputed from the user's id.
+    /// Whether the assignment in production can be recomputed from the user's id.
     pub fn is_recomputable(&self) -> bool {
         !matches!(self, Self::External { .. })
     }
 
-    /// The profile's name in plans and outputs.
+    /// The name of the profile in plans and outputs.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sluice { .. } => "sluice",
@@ -72,7 +72,7 @@ impl Profile {
         salt
     }
 
-    /// The flag's key, for systems that hash it.
+    /// The key of the flag; `None` for profiles that do not belong to another system.
     pub fn flag(&self) -> Option<&str> {
         match self {
             Self::Platform { flag, .. } => Some(flag),
@@ -80,7 +80,8 @@ impl Profile {
         }
     }
 
-    /// The smallest ratio that can be told apart, in ten-thousandths.
+    /// The smallest difference between two ratios that the profile can distinguish, in steps of
+    /// 0.0001.
     pub fn step(&self) -> u16 {
         match self {
             Self::Platform { platform, .. } => platform.step(),
@@ -88,7 +89,8 @@ impl Profile {
         }
     }
 
-    /// The same salt and flag in another system; `None` for a name that is none.
+    /// The profile with this name, salt and flag; `None` for an unknown name. `sluice` and
+    /// `external` ignore the flag.
     pub fn by_name(name: &str, flag: &str, salt: &str) -> Option<Self> {
         let salt = salt.to_owned();
         Some(match name {
@@ -102,7 +104,8 @@ impl Profile {
         })
     }
 
-    /// What about this profile surprises people.
+    /// Warnings about a salt or flag that is likely to give unexpected assignments. Empty if there
+    /// are none.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let hashed = [self.salt(), self.flag().unwrap_or_default()];
@@ -121,20 +124,20 @@ impl Profile {
     }
 }
 
-/// A profile, ready for many users.
+/// A profile, prepared for many users.
 #[derive(Debug, Clone, Copy)]
 pub struct BucketHasher<'a>(Placement<'a>);
 
 #[derive(Debug, Clone, Copy)]
 enum Placement<'a> {
-    /// Murmur3 behind a prefix.
+    /// Murmur3 after a prefix.
     Sluice(Prefix),
-    /// Another system, its flag and salt.
+    /// Another system, with its flag and salt.
     Platform(Platform, &'a str, &'a str),
 }
 
 impl BucketHasher<'_> {
-    /// See [`Profile::bucket`].
+    /// The bucket of a user's id in UTF-8, 0..=9999; see [`Profile::bucket`].
     #[inline]
     pub fn bucket(&self, user_id: &[u8]) -> u16 {
         match &self.0 {
@@ -158,7 +161,7 @@ mod tests {
         let n_low = (0..100_000)
             .filter(|i| profile.bucket(&format!("u{i}")) < 100)
             .count();
-        // Binomial(100 000, .01): mean 1000, sd 31.
+        // Binomial(100,000, 0.01): mean 1000, standard deviation 31.
         assert!((850..1150).contains(&n_low), "{n_low}");
     }
 }

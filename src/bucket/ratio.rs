@@ -1,23 +1,24 @@
-//! Ratios as integer basis points, so that `bucket < ratio` is exact.
+//! Ratios as integers in steps of 0.0001, so that the comparison `bucket < ratio` is exact.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Share of a layer's eligible users who get the candidate: 0..=10000 basis points. In documents it
-/// is a decimal share, `0.01`.
+/// The share of a layer's eligible users who get the candidate: 0..=10000 in steps of 0.0001 (basis
+/// points). In documents it is a decimal share, for example `0.01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ratio(u16);
 
 impl Ratio {
-    /// Nobody.
+    /// The ratio 0: no user gets the candidate.
     pub const ZERO: Self = Self(0);
-    /// Everybody.
+    /// The ratio 1: all eligible users get the candidate.
     pub const FULL: Self = Self(10_000);
 
-    /// A ratio from a share of 0..=1.
+    /// Takes a share of 0..=1.
     ///
     /// # Errors
-    /// A share outside of 0..=1, or one finer than a basis point: it is refused, never rounded.
+    /// A message with the expected values, if the share is outside of 0..=1 or is not a multiple of
+    /// 0.0001. Shares are never rounded.
     pub fn try_from_share(share: f64) -> Result<Self, String> {
         let bps = share * 10_000.0;
         if !(0.0..=1.0).contains(&share) {
@@ -29,8 +30,8 @@ impl Ratio {
         Ok(Self(bps.round() as u16))
     }
 
-    /// What is wrong with a ratio for a system that tells apart steps of `step` basis points only;
-    /// `None` for a whole number of steps. Ratios are never rounded.
+    /// The error message for a system that supports only ratios in steps of `step` basis points.
+    /// `None` if this ratio is a multiple of the step. Ratios are never rounded.
     pub fn rounding_problem(self, step: u16, system: &str) -> Option<String> {
         let step_percent = f64::from(step) / 100.0;
         (!self.0.is_multiple_of(step)).then(|| {
@@ -40,24 +41,24 @@ impl Ratio {
         })
     }
 
-    /// Basis points, 0..=10000: the end of the buckets that get the candidate.
+    /// The ratio in basis points, 0..=10000. Buckets below this number get the candidate.
     pub fn bps(self) -> u16 {
         self.0
     }
 
-    /// The share, 0..=1.
+    /// The ratio as a share, 0..=1.
     pub fn share(self) -> f64 {
         f64::from(self.0) / 10_000.0
     }
 
-    /// Whether a user in this bucket gets the candidate.
+    /// Whether a user in this bucket (0..=9999) gets the candidate.
     pub fn reaches(self, bucket: u16) -> bool {
         bucket < self.0
     }
 }
 
 impl fmt::Display for Ratio {
-    /// Percent without needless digits: `0%`, `0.5%`, `100%`.
+    /// Writes percent without trailing zeros: `0%`, `0.5%`, `100%`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}%", f64::from(self.0) / 100.0))
     }

@@ -1,4 +1,4 @@
-//! Bucket hashes of other flag systems, bit for bit.
+//! The bucket hashes of other feature-flag systems, bit for bit.
 
 use md5::Md5;
 use serde_json::Value;
@@ -7,41 +7,41 @@ use sha2::{Digest, Sha256};
 
 use crate::bucket::murmur3::murmur3_x86_32;
 
-/// Unleash hashes variants under a seed of their own.
+/// The seed under which Unleash hashes variants.
 const UNLEASH_VARIANTS: u32 = 86_028_157;
-/// Fifteen hexadecimal digits.
+/// The largest number with fifteen hexadecimal digits.
 const SIXTY_BITS: u64 = 0x0fff_ffff_ffff_ffff;
 
 fn fnv1a(units: impl Iterator<Item = u32>) -> u32 {
     units.fold(0x811c_9dc5, |hash, unit| (hash ^ unit).wrapping_mul(0x0100_0193))
 }
 
-/// GrowthBook, hash version 1: thousandths. Units are those of UTF-16, as in its JavaScript and
-/// Python clients.
+/// GrowthBook, hash version 1: a bucket of 0..=999. It hashes UTF-16 units, as GrowthBook's
+/// JavaScript and Python clients do.
 pub fn growthbook_v1(seed: &str, value: &str) -> u32 {
     fnv1a(value.encode_utf16().chain(seed.encode_utf16()).map(u32::from)) % 1_000
 }
 
-/// GrowthBook, hash version 2: ten-thousandths.
+/// GrowthBook, hash version 2: a bucket of 0..=9999. It hashes UTF-16 units.
 pub fn growthbook_v2(seed: &str, value: &str) -> u32 {
     let first = fnv1a(seed.encode_utf16().chain(value.encode_utf16()).map(u32::from));
     fnv1a(first.to_string().bytes().map(u32::from)) % 10_000
 }
 
-/// GrowthBook, hash version 2, as its Go client does it: over UTF-8 bytes.
+/// GrowthBook, hash version 2, as its Go client computes it over UTF-8 bytes: a bucket of 0..=9999.
 pub fn growthbook_v2_utf8(seed: &str, value: &str) -> u32 {
     let first = fnv1a(seed.bytes().chain(value.bytes()).map(u32::from));
     fnv1a(first.to_string().bytes().map(u32::from)) % 10_000
 }
 
-/// Unleash: 1 to `total`, in the clients that hash UTF-8 bytes.
+/// Unleash: a number of 1..=total, as in its clients that hash UTF-8 bytes.
 pub fn unleash(group_id: &str, stickiness: &str, total: u32, is_variant: bool) -> u32 {
     let seed = if is_variant { UNLEASH_VARIANTS } else { 0 };
     murmur3_x86_32(format!("{group_id}:{stickiness}").as_bytes(), seed) % total + 1
 }
 
-/// Unleash's Node client: the low byte of each UTF-16 unit, which differs for whatever is not
-/// Latin-1.
+/// Unleash, as its Node client computes it: a number of 1..=total. The client hashes the low byte
+/// of each UTF-16 unit, so the result can differ from [`unleash`] for text outside of ASCII.
 pub fn unleash_node(group_id: &str, stickiness: &str, total: u32, is_variant: bool) -> u32 {
     let seed = if is_variant { UNLEASH_VARIANTS } else { 0 };
     let bytes: Vec<u8> = format!("{group_id}:{stickiness}")
@@ -62,29 +62,30 @@ fn first_u64(bytes: &[u8]) -> u64 {
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// LaunchDarkly: a share of 0..=1. A seed takes the place of flag key and salt.
+/// LaunchDarkly: a share of 0..=1. If there is a seed, it replaces the flag key and the salt.
 pub fn launchdarkly(flag_key: &str, salt: &str, seed: Option<i64>, context_key: &str) -> f64 {
     let prefix = seed.map_or_else(|| format!("{flag_key}.{salt}"), |seed| seed.to_string());
     sha1_sixty_bits(&format!("{prefix}.{context_key}")) as f64 / SIXTY_BITS as f64
 }
 
-/// flagd, fractional version 1: percent.
+/// flagd, fractional version 1: a percentage of 0..=100.
 pub fn flagd_v1(bucket_by: &str) -> f64 {
     let hash = murmur3_x86_32(bucket_by.as_bytes(), 0) as i32;
     f64::from(hash).abs() / f64::from(i32::MAX) * 100.0
 }
 
-/// flagd, fractional version 2: a bucket below `total`.
+/// flagd, fractional version 2: a bucket of 0..total.
 pub fn flagd_v2(bucket_by: &str, total: u64) -> u64 {
     scaled(murmur3_x86_32(bucket_by.as_bytes(), 0), total)
 }
 
-/// flagd, fractional version 2, as its JavaScript core does it.
+/// flagd, fractional version 2, as its JavaScript core computes it: a bucket of 0..total.
 pub fn flagd_v2_js(bucket_by: &str, total: u64) -> u64 {
     scaled(imurmurhash(bucket_by), total)
 }
 
-/// flagd, fractional version 3: over the deterministic CBOR of what buckets are made by.
+/// flagd, fractional version 3: a bucket of 0..total. It hashes the deterministic CBOR encoding of
+/// the value.
 pub fn flagd_v3(bucket_by: &Value, total: u64) -> u64 {
     let mut bytes = Vec::new();
     cbor(bucket_by, &mut bytes);
@@ -95,8 +96,8 @@ fn scaled(hash: u32, total: u64) -> u64 {
     ((u128::from(hash) * u128::from(total)) >> 32) as u64
 }
 
-/// imurmurhash 0.1.4: UTF-16 units where bytes are meant, so that their halves overlap; a rest that
-/// is not positive as a signed number is left out.
+/// imurmurhash 0.1.4. It takes UTF-16 units where the algorithm expects bytes, so neighboring units
+/// overlap. It skips the last partial word unless this is positive as a signed integer.
 fn imurmurhash(text: &str) -> u32 {
     let units: Vec<u32> = text.encode_utf16().map(u32::from).collect();
     let word = |units: &[u32]| {
@@ -125,8 +126,8 @@ fn imurmurhash(text: &str) -> u32 {
     hash ^ hash >> 16
 }
 
-/// RFC 8949 4.2.1: shortest forms, keys of maps in the order of their bytes; whole floats are
-/// integers.
+/// Writes deterministic CBOR (RFC 8949, section 4.2.1): shortest forms, and keys of maps in the
+/// order of their encoded bytes. Floats without a fraction are written as integers.
 fn cbor(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(0xf6),
@@ -190,7 +191,7 @@ fn head(major: u8, n: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// The shortest of 16, 32 and 64 bits that holds a number.
+/// Writes a number in the shortest of 16, 32 and 64 bits that represents it exactly.
 fn float(x: f64, out: &mut Vec<u8>) {
     let single = x as f32;
     if f64::from(single) != x {
@@ -210,7 +211,7 @@ fn float(x: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// A number's 16 bits, if they hold it.
+/// The 16-bit float with the same value; `None` if there is none.
 fn half(x: f32) -> Option<u16> {
     let bits = x.to_bits();
     let (sign, exponent, mantissa) = (
@@ -224,14 +225,14 @@ fn half(x: f32) -> Option<u16> {
     if (-14..=15).contains(&exponent) && mantissa & 0x1fff == 0 {
         return Some(sign | ((exponent + 15) as u16) << 10 | (mantissa >> 13) as u16);
     }
-    // Subnormal halves: the implicit bit is written out.
+    // Subnormal 16-bit floats have no implicit bit, so it is written out.
     let shift = 13 + (-14 - exponent);
     let whole = mantissa | 0x0080_0000;
     let fits = (-24..-14).contains(&exponent) && whole & ((1 << shift) - 1) == 0;
     fits.then(|| sign | (whole >> shift) as u16)
 }
 
-/// Optimizely: ten-thousandths.
+/// Optimizely: a bucket of 0..=9999.
 pub fn optimizely(bucketing_id: &str, parent_id: &str) -> u64 {
     scaled(
         murmur3_x86_32(format!("{bucketing_id}{parent_id}").as_bytes(), 1),
@@ -239,8 +240,8 @@ pub fn optimizely(bucketing_id: &str, parent_id: &str) -> u64 {
     )
 }
 
-/// PlanOut's hash of experiment, parameter and unit: 60 bits. `None` for what is not ASCII: PlanOut
-/// raises.
+/// PlanOut's hash of experiment, parameter and unit: 60 bits. `None` for text that is not ASCII,
+/// for which PlanOut raises an exception.
 pub fn planout(experiment_salt: &str, salt: &str, unit: &str) -> Option<u64> {
     let text = format!("{experiment_salt}.{salt}.{unit}");
     text.is_ascii().then(|| sha1_sixty_bits(&text))
@@ -251,19 +252,20 @@ pub fn planout_share(hash: u64) -> f64 {
     hash as f64 / SIXTY_BITS as f64
 }
 
-/// Statsig: ten-thousandths.
+/// Statsig: a bucket of 0..=9999.
 pub fn statsig(config_salt: &str, rule_salt: &str, unit_id: &str) -> u64 {
     first_u64(&Sha256::digest(
         format!("{config_salt}.{rule_salt}.{unit_id}").as_bytes(),
     )) % 10_000
 }
 
-/// Eppo: a shard below `total`.
+/// Eppo: a shard of 0..total.
 pub fn eppo(salt: &str, subject_key: &str, total: u64) -> u64 {
     (first_u64(&Md5::digest(format!("{salt}-{subject_key}").as_bytes())) >> 32) % total
 }
 
-/// Flagsmith: percent; 100 itself is hashed again.
+/// Flagsmith: a percentage from 0 to below 100. A hash that gives exactly 100 is computed again
+/// from a longer text.
 pub fn flagsmith(object_ids: &[&str]) -> f64 {
     let mut text = object_ids.join(",");
     loop {
@@ -278,12 +280,12 @@ pub fn flagsmith(object_ids: &[&str]) -> f64 {
     }
 }
 
-/// PostHog: a share of 0..=1; variants have the salt "variant".
+/// PostHog: a share of 0..=1. For variants the salt is "variant".
 pub fn posthog(key: &str, bucketing_value: &str, salt: &str) -> f64 {
     sha1_sixty_bits(&format!("{key}.{bucketing_value}{salt}")) as f64 / SIXTY_BITS as f64
 }
 
-/// Split: 1 to 100.
+/// Split: a number of 1..=100.
 pub fn split(key: &str, seed: u32) -> u32 {
     murmur3_x86_32(key.as_bytes(), seed) % 100 + 1
 }

@@ -1,5 +1,5 @@
-//! Guardrails: non-inferiority of single metrics against the concurrent control, corrected for
-//! being several.
+//! Guardrails: non-inferiority tests of single metrics against the concurrent control, with a
+//! correction for multiple tests.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,59 +10,62 @@ use crate::stats::multiplicity::holm_in_place;
 use crate::stats::non_inferiority::{HarmVerdict, judge};
 use crate::stats::{Interval, Reason};
 
-/// Guardrails that are judged without asking for memory: simulations judge a few, very often.
+/// Up to this many guardrails are judged without an allocation. Simulations judge few guardrails
+/// very often.
 const FEW: usize = 16;
 
-/// What is known of a guardrail's metric.
+/// The evidence on a guardrail's metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GuardrailInput {
-    /// Which way the metric is good.
+    /// The good direction of the metric.
     pub better: Better,
-    /// Candidate against control, as the policy looks at it.
+    /// The effect of the candidate against the control, with the interval and p-value of the
+    /// policy; or the reason for its absence.
     pub effect: Result<Look, Reason>,
-    /// Events in the candidate (the metric's numerator); `None` without data.
+    /// Number of events in the candidate (the numerator of the metric); `None` without data.
     pub candidate_events: Option<f64>,
-    /// The candidate's own value with its interval.
+    /// The candidate's own value with its interval, or the reason for its absence.
     pub candidate: Result<(f64, Interval), Reason>,
 }
 
-/// What a guardrail found.
+/// The result of a guardrail, with its rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardrailFinding {
-    /// The metric's id.
+    /// The id of the metric.
     pub metric: String,
-    /// What was not allowed.
+    /// The rule: a margin, or a maximum number of events.
     pub rule: GuardrailRule,
-    /// The absolute limit, if there is one.
+    /// The absolute limit of the candidate's value; `None` if the guardrail has none.
     pub limit: Option<f64>,
-    /// What the evidence says of it.
+    /// The verdict and its evidence.
     #[serde(flatten)]
     pub judged: Judged,
 }
 
-/// What the evidence says of a guardrail.
+/// The verdict on a guardrail and its evidence. The optional numbers are `None` for a maximum
+/// number of events, and if there is no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// What the evidence says.
+    /// The verdict.
     pub verdict: HarmVerdict,
-    /// The effect in the bad direction.
+    /// The effect in the bad direction, in the metric's unit: above 0 is worse than the control.
     pub harm: Option<f64>,
-    /// Its interval, as the policy looks at it.
+    /// Interval of the harm, for one planned look or for every look, as the policy says.
     pub interval: Option<Interval>,
     /// The margin in the metric's unit.
     pub margin: Option<f64>,
-    /// p-value of "no harm", two-sided, as the policy looks at it.
+    /// P-value of "no harm": the two-sided p-value of the effect if the effect is harmful,
+    /// otherwise 1.
     pub p_value: Option<f64>,
-    /// The same after Holm's correction over the layer's guardrails.
+    /// The p-value after Holm's adjustment over the layer's guardrails that have a margin and an
+    /// effect.
     pub p_value_adj: Option<f64>,
-    /// Why there is no harm to judge.
+    /// The reason for the absence of an effect, or of events; `None` if there was evidence.
     pub reason: Option<Reason>,
 }
 
-/// Judges all guardrails of a layer together, for a document.
-///
-/// # References
-/// See [`judge_all`].
+/// Judges all guardrails of a layer together, for a document. `guardrails` and `inputs` have the
+/// same order. See [`judge_all`].
 pub fn judge_guardrails(
     guardrails: &[Guardrail],
     inputs: &[GuardrailInput],
@@ -79,13 +82,15 @@ pub fn judge_guardrails(
     guardrails.iter().zip(judged).map(finding).collect()
 }
 
-/// Judges all guardrails of a layer together; `out` holds one judgement a guardrail then.
+/// Judges all guardrails of a layer together. `out` is cleared and then holds one result per
+/// guardrail, in the order of `guardrails` and `inputs`.
 ///
-/// Violations are corrected for the number of guardrails (Holm); `safe` needs no correction,
-/// because all must be safe.
+/// Violations are corrected for the number of guardrails by Holm's method. `Safe` needs no
+/// correction, because all guardrails must be safe. The candidate's own interval is also compared
+/// with the absolute limit: completely beyond it is a violation, across it is at best `Unclear`.
 ///
 /// # References
-/// `docs/METHODS.md#guardrails`.
+/// `docs/METHODS.md#guardrails`; Holm (1979).
 pub fn judge_all(
     guardrails: &[Guardrail],
     inputs: &[GuardrailInput],
@@ -99,8 +104,8 @@ pub fn judge_all(
             .as_ref()
             .map_or(1.0, |effect| harm_p_value(effect, input.better))
     };
-    // Only guardrails with a margin and an effect are tests; the others must not cost them error
-    // level.
+    // Only guardrails with a margin and an effect are tests. The others must not take part in the
+    // correction.
     let is_tested = |(guardrail, input): &(&Guardrail, &GuardrailInput)| {
         input.effect.is_ok() && !matches!(guardrail.rule, GuardrailRule::MaxCount(_))
     };
@@ -185,7 +190,7 @@ fn find(
     finding
 }
 
-/// The p-value of "no effect" if the effect is harmful, else 1.
+/// The p-value of "no effect" if the effect is harmful, otherwise 1.
 fn harm_p_value(effect: &Look, better: Better) -> f64 {
     let is_harm = match better {
         Better::Lower => effect.effect_size > 0.0,

@@ -1,5 +1,5 @@
-//! Quality of service: one number from six rates, with its interval; and the guardrails that act
-//! before it.
+//! Quality of service (QoS), one score from six rates with its interval; and the guardrails, which
+//! are checked before it.
 
 mod guardrail;
 mod score;

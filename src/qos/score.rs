@@ -1,4 +1,5 @@
-//! The QoS score: its parts, its point value, and its interval.
+//! The QoS score: its parts, its point estimate, and its interval. The score is defined by the
+//! reference policy (docs/REFERENCE_POLICY.md).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +9,20 @@ use crate::scenario::QosConfig;
 use crate::stats::ratio::MIN_CLUSTERS;
 use crate::stats::{Clusters, Interval, Reason, jackknife, sequential};
 
-/// The six rates.
+/// The six rates of QoS.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
-    /// Bad ratings, share.
+    /// Share of bad ratings, 0..=1.
     pub bad_rate: f64,
-    /// Successful turns, share.
+    /// Share of successful turns, 0..=1.
     pub availability: f64,
-    /// Mean latency, ms.
+    /// Mean latency in milliseconds.
     pub latency_ms: f64,
-    /// Successful tool calls, share.
+    /// Share of successful tool calls, 0..=1.
     pub tool_success_rate: f64,
-    /// Completed tasks, share.
+    /// Share of completed tasks, 0..=1.
     pub task_completion_rate: f64,
-    /// Complaints, share.
+    /// Share of rows with a complaint, 0..=1.
     pub complaint_rate: f64,
 }
 
@@ -30,31 +31,44 @@ pub struct Rates {
 pub struct Qos {
     /// User experience: `1 - min(3 bad, 1)`.
     pub u: f64,
-    /// Technical: `.4 availability + .3 (1 - min(latency / max, 1)) + .3 tool success`.
+    /// Technical quality: `0.4 availability + 0.3 (1 - min(latency / max, 1)) + 0.3 tool success`.
     pub t: f64,
-    /// Business: `.6 completion + .4 (1 - min(10 complaint, 1))`.
+    /// Business quality: `0.6 completion + 0.4 (1 - min(10 complaint, 1))`.
     pub b: f64,
-    /// `wU U + wT T + wB B`.
+    /// The score, `wU U + wT T + wB B`.
     pub qos: f64,
 }
 
-/// QoS of some rates, not rounded, in the source document's order of operations.
+/// The QoS of six rates, not rounded. The order of operations is that of the reference policy, so
+/// the last bits agree.
 ///
 /// ```
 /// use sluice::{metric::BadRateOf, qos::{qos, Rates}, scenario::QosConfig};
-/// let high_risk = QosConfig { weights: [0.3, 0.2, 0.5], max_latency_ms: 5000.0, bad_rate_of: BadRateOf::Rated };
-/// let rates = Rates { bad_rate: 0.1, availability: 1.0, latency_ms: 2500.0, tool_success_rate: 1.0, task_completion_rate: 0.5, complaint_rate: 0.05 };
+/// let high_risk = QosConfig {
+///     weights: [0.3, 0.2, 0.5],
+///     max_latency_ms: 5000.0,
+///     bad_rate_of: BadRateOf::Rated,
+/// };
+/// let rates = Rates {
+///     bad_rate: 0.1,
+///     availability: 1.0,
+///     latency_ms: 2500.0,
+///     tool_success_rate: 1.0,
+///     task_completion_rate: 0.5,
+///     complaint_rate: 0.05,
+/// };
 /// assert!((qos(&rates, &high_risk).qos - 0.63).abs() < 1e-12);
 /// ```
 ///
 /// # References
-/// Source document A, 3.2 and 4.2.3.
+/// `docs/METHODS.md#qos`; the reference policy, article A, sections 3.2 and 4.2.3.
 pub fn qos(rates: &Rates, config: &QosConfig) -> Qos {
     qos_between(rates, config, [None; 3])
 }
 
-/// QoS with some of its three kinks (bad rate, latency, complaint rate) held on one side: `true` is
-/// where the score is 0.
+/// QoS with some of its three kinks (bad rate, latency, complaint rate) fixed to one side.
+/// `Some(true)` is the side on which the term is 0, `Some(false)` the linear side, `None` the side
+/// of the rates.
 fn qos_between(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> Qos {
     let left = |x: f64, kink: usize| match forced[kink] {
         None => 1.0 - x.min(1.0),
@@ -74,52 +88,54 @@ fn qos_between(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> 
     }
 }
 
-/// How an interval of QoS was made.
+/// The method of an interval of QoS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QosMethod {
     /// Delete-one-group jackknife.
     Jackknife,
-    /// Jackknife on both sides of each kink that lies within 3 standard errors, and the larger of
-    /// their ends.
+    /// Jackknife on both sides of each kink within 3 standard errors. The interval takes the larger
+    /// lower end and the larger upper end.
     Branches,
 }
 
 /// QoS of one release in one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QosArm {
-    /// The rates it comes from.
+    /// The six rates.
     pub rates: Rates,
-    /// QoS and its parts.
+    /// QoS and its parts, not rounded.
     #[serde(flatten)]
     pub value: Qos,
-    /// QoS rounded to four decimals, as the source document's code prints it.
+    /// QoS rounded to four decimals, as in the reference policy's code.
     pub point: f64,
-    /// Standard error.
+    /// Standard error of QoS.
     pub std_error: f64,
-    /// Degrees of freedom.
+    /// Satterthwaite degrees of freedom of the standard error.
     pub df: f64,
-    /// Bucket groups with data.
+    /// Number of bucket groups with data.
     pub n_clusters: usize,
     /// Interval for one planned look.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Interval that holds at every look.
+    /// Interval that is valid at every look.
     pub anytime: Interval,
-    /// How the intervals were made.
+    /// The method of the intervals.
     pub method: QosMethod,
 }
 
-/// QoS of an arm from its clusters. A cluster is twelve sums: numerator and denominator of each of
-/// [`RATE_METRICS`]. `mde` is the difference that the anytime interval is tuned to see.
+/// Estimates the QoS of an arm from its clusters. A cluster has twelve sums: numerator and
+/// denominator of each of [`RATE_METRICS`]. `alpha` is the two-sided error level. `mde` is the QoS
+/// difference for which the anytime interval is tuned.
 ///
-/// Each `1 - min(x, 1)` is the larger of `1 - x` and 0, so QoS is the largest of smooth functions,
-/// one for each choice of sides. Near a kink the interval goes from the largest lower to the
-/// largest upper end of these. (A percentile bootstrap, which is wrong where the function bends,
-/// held the truth in 78 % of simulated arms at a kink.)
+/// Each term `1 - min(x, 1)` is the larger of `1 - x` and 0. So QoS is the maximum of smooth
+/// functions, one for each choice of sides. Near a kink the interval goes from the largest lower
+/// end to the largest upper end of the intervals of these functions. A percentile bootstrap would
+/// be wrong there: its intervals covered the truth in only 78 % of simulated arms at a kink.
 ///
 /// # Errors
-/// A rate without a denominator, or too few clusters: QoS is never made from a part of its rates.
+/// [`Reason::NoData`] if a rate has no denominator, [`Reason::TooFewClusters`] if a rate has fewer
+/// than 20 clusters with data. QoS is never computed from only some of its rates.
 ///
 /// # References
 /// `docs/METHODS.md#qos`; Fang & Santos (2019) on the bootstrap at kinks.
@@ -178,10 +194,17 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
     arm.ok_or(Reason::NoData)
 }
 
-/// QoS of rates whose errors are known and independent, by the delta method; QoS is linear between
-/// its kinks. As [`estimate_arm`] sees it: near a kink, from the largest lower to the largest upper
-/// end of both sides. Gives the estimate, its rounded point, the interval of one look (by `t`) and
-/// that of every look (`tau2` is the mixture's variance).
+/// Estimates QoS from rates with known, independent errors, by the delta method. The method is
+/// exact between the kinks, where QoS is linear. Near a kink it combines both sides as
+/// [`estimate_arm`] does.
+///
+/// `variances` are those of the rates, in the order of [`RATE_METRICS`]; `t` is the quantile for
+/// one look; `tau2` is the variance of the mixture for every look, at two-sided level `alpha`.
+/// Returns the estimate, the estimate rounded to four decimals, and the two intervals: for one
+/// look, for every look.
+///
+/// # References
+/// `docs/METHODS.md#simulation`.
 pub fn estimate_rates(
     rates: &Rates,
     variances: &[f64; 6],
@@ -194,7 +217,7 @@ pub fn estimate_rates(
     let bends = bends(rates, config).map(|(idx, rate, bend)| (rate - bend).powi(2) <= 9.0 * variances[idx]);
     let mut intervals: Option<[Interval; 2]> = None;
     for sides in 0..8_u8 {
-        // Where no kink is near, the side is the one the rates are on.
+        // Without a near kink the side is that of the rates, so one pass is enough.
         let side = |kink: usize| sides >> kink & 1 == 1;
         if (0..3).any(|kink| !bends[kink] && side(kink)) {
             continue;
@@ -224,7 +247,8 @@ pub fn estimate_rates(
     )
 }
 
-/// The rates at which QoS bends: which of [`RATE_METRICS`], its value, where.
+/// The kinks of QoS: the index of the rate in [`RATE_METRICS`], its value, and the value at which
+/// QoS has the kink.
 fn bends(rates: &Rates, config: &QosConfig) -> [(usize, f64, f64); 3] {
     [
         (0, rates.bad_rate, 1.0 / 3.0),
@@ -233,7 +257,7 @@ fn bends(rates: &Rates, config: &QosConfig) -> [(usize, f64, f64); 3] {
     ]
 }
 
-/// What QoS gains for a unit of each of [`RATE_METRICS`], on one side of each kink.
+/// The partial derivatives of QoS by each of [`RATE_METRICS`], on one side of each kink.
 fn slopes(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> [f64; 6] {
     let [w_u, w_t, w_b] = config.weights;
     let bends = bends(rates, config);
@@ -256,8 +280,8 @@ fn larger(a: Interval, b: Interval) -> Interval {
     }
 }
 
-/// QoS of twelve sums: numerator and denominator of each of [`RATE_METRICS`]; `None` without a
-/// denominator.
+/// QoS of twelve sums: numerator and denominator of each of [`RATE_METRICS`]. `None` if a
+/// denominator is 0.
 pub fn qos_of_sums(sums: &[f64], config: &QosConfig) -> Option<f64> {
     rates_of(sums).map(|rates| qos(&rates, config).qos)
 }
@@ -274,7 +298,7 @@ fn rates_of(sums: &[f64]) -> Option<Rates> {
     })
 }
 
-/// Kinks of [`qos_between`] that lie within 3 standard errors of their rates.
+/// The kinks of [`qos_between`] within 3 standard errors of their rates.
 fn near_kinks(clusters: &Clusters, rates: &Rates, config: &QosConfig) -> Result<Vec<usize>, Reason> {
     let mut near = Vec::new();
     for (kink, (idx, rate, bend)) in bends(rates, config).into_iter().enumerate() {
