@@ -1,5 +1,4 @@
-//! Bootstrap intervals over clusters and over rows. They also suit functions with kinks, where the
-//! jackknife's linear approximation is wrong.
+//! Bootstrap intervals: over clusters by Poisson weights, and over rows by resampling.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -156,6 +155,7 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
 
 /// Rows per block. Two columns of a block fit the first-level cache, and a row's index is 11 bits.
 const BLOCK: usize = 1 << BLOCK_BITS;
+/// Bits of a row's index within a block.
 const BLOCK_BITS: u32 = 11;
 
 /// Sums of two columns over rows drawn with replacement, as many as the sample has. The number of
@@ -187,6 +187,7 @@ fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
     sums
 }
 
+/// Sums of two columns over `n` rows of a block, drawn with replacement.
 fn draw_block(rng: &mut ChaCha8Rng, x: &[f64; BLOCK], y: &[f64; BLOCK], n: u64) -> [f64; 2] {
     const PER_WORD: u32 = u64::BITS / BLOCK_BITS;
     let row = |word: u64, idx: u32| (word >> (idx * BLOCK_BITS)) as usize % BLOCK;

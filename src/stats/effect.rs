@@ -11,7 +11,7 @@ use crate::stats::{proportion, ratio, sequential};
 
 /// The effective number of events (or of non-events) in an arm below which a proportion counts as
 /// rare. It is the number of events of independent rows that would have the same error. A plain
-/// count would not do: a thousand events of one user carry the information of about one.
+/// count is not suitable: a thousand events of one user carry the information of about one.
 pub const FEW_EVENTS: f64 = 20.0;
 
 /// The method of an effect's interval.
@@ -272,10 +272,10 @@ impl Look {
     /// Computes the look at [`between`] two arms without the parts that a policy does not use.
     /// Simulations compute millions of looks.
     ///
-    /// `tau2` is the mixture variance of `levels`; see [`sequential::mixture_variance`]. `upwards`
-    /// is the direction on which the policy acts. With `every`, the p-value is 1 unless the whole
-    /// interval lies on that side of 0. Where the interval contains 0, the exact p-value would be
-    /// above alpha.
+    /// `tau2` is the mixture variance of `levels`; see [`sequential::mixture_variance`]. The policy
+    /// acts only on effects above 0 if `upwards`, otherwise only on effects below 0. With `every`,
+    /// the p-value is 1 unless the whole interval lies on that side of 0. This changes no decision:
+    /// where the interval contains 0, the exact p-value is above alpha.
     pub fn between(
         r0: &RatioEstimate,
         r1: &RatioEstimate,

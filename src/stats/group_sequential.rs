@@ -65,6 +65,7 @@ const REACH: f64 = 26.0;
 /// Lower limit of the integration, in standard deviations below the mean. Paths that fall lower
 /// practically never reach the upper boundary.
 const BELOW: f64 = 10.0;
+/// Reach of a step's density to each side, in standard deviations of the step.
 const STEP_REACH: f64 = 14.0;
 /// Largest number of panels at a look. More would be needed only for looks that are too close to
 /// each other.

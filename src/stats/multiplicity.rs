@@ -1,8 +1,8 @@
 //! Adjustments of p-values for multiple tests.
 
-/// Holm's step-down adjustment. It controls the family-wise error rate under any dependence: if
-/// every adjusted p-value at or below alpha is rejected, the probability of rejecting some true
-/// hypothesis is at most alpha.
+/// Holm's step-down adjustment. It controls the family-wise error rate under any dependence: if the
+/// hypotheses with an adjusted p-value of at most alpha are rejected, the probability of rejecting
+/// at least one true hypothesis is at most alpha.
 ///
 /// With p-values in ascending order, `adjusted_k = max_(j <= k) min(1, (n - j + 1) p_(j))`. The
 /// results are in the order of the input.

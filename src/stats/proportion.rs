@@ -71,8 +71,8 @@ pub fn share_interval(x: f64, n: f64, method: ShareMethod, alpha: f64) -> Interv
     }
 }
 
-/// Wilson's interval of a share `p` of `n` (effective) trials at the normal quantile `z`: `(p + z^2
-/// / (2 n) +- z sqrt(p (1 - p) / n + z^2 / (4 n^2))) / (1 + z^2 / n)`, limited to 0..=1.
+/// Wilson's interval of a share `p` of `n` (effective) trials at the normal quantile `z`:
+/// `(p + z^2 / (2 n) +- z sqrt(p (1 - p) / n + z^2 / (4 n^2))) / (1 + z^2 / n)`, limited to 0..=1.
 ///
 /// # References
 /// Wilson (1927).

@@ -3,6 +3,7 @@
 /// The smallest share that enters the formula. Smaller shares are raised to it, because the
 /// logarithm of 0 is not finite.
 const FLOOR: f64 = 1e-6;
+/// Number of cells: deciles.
 const N_CELLS: u64 = 10;
 
 /// The PSI of `after` against `before`, two lists of counts over the same cells:

@@ -242,8 +242,7 @@ mod tests {
         assert!((estimate.std_error.powi(2) - deleted * 59.0 / 60.0).abs() < 1e-15);
     }
 
-    /// What a cluster spends without a success is part of what a success costs, and of how far that
-    /// varies.
+    /// The cost of clusters without a success is part of the cost per success and of its error.
     #[test]
     fn a_numerator_alone_counts() {
         let mut rows: Vec<(f64, f64)> = (0..40).map(|idx| (1.0 + f64::from(idx % 3), 1.0)).collect();

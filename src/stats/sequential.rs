@@ -15,8 +15,8 @@ pub fn mixture_variance(v_star: f64, alpha: f64) -> f64 {
     v_star * (l + l.ln_1p())
 }
 
-/// The variance at which a difference `mde` is detected with 80 % power at a two-sided level of 5
-/// %: `(mde / 2.8)^2`.
+/// The variance at which a difference `mde` is detected with 80 % power at the two-sided level
+/// 0.05: `(mde / 2.8)^2`.
 pub fn v_star_for(mde: f64) -> f64 {
     (mde / 2.8).powi(2)
 }
@@ -44,8 +44,8 @@ pub fn p_value(d: f64, v: f64, tau2: f64) -> f64 {
 }
 
 /// Always-valid one-sided p-value of "the effect is not above 0", with its decimal logarithm. The
-/// mixture covers only effects above 0: `ln E = ln 2 + tau2 d^2 / (2 v (v + tau2)) - ln(1 + tau2 /
-/// v) / 2 + ln Phi(d sqrt(tau2 / (v (v + tau2))))`. It is 1 if the variance is 0.
+/// mixture covers only effects above 0: `ln E = ln 2 + r^2 / 2 - ln(1 + tau2 / v) / 2 + ln Phi(r)`
+/// with `r = d sqrt(tau2 / (v (v + tau2)))`. It is 1 if the variance is 0.
 pub fn one_sided_p_value(d: f64, v: f64, tau2: f64) -> PValue {
     if v <= 0.0 {
         return PValue::new(1.0);

@@ -152,9 +152,10 @@ pub struct SequentialSrm {
 }
 
 /// The multinomial-Dirichlet mixture martingale over looks. Each look holds the counts per arm
-/// since the look before. The prior is `Dirichlet(a)` with `a_i = concentration * planned_i`, and
-/// the Bayes factor is `BF = Gamma(sum a) / Gamma(sum a + n) * prod Gamma(a_i + n_i) / Gamma(a_i) /
-/// prod planned_i^n_i`. Arms with a planned share of 0 are left out.
+/// since the look before. The prior is `Dirichlet(a)` with `a_i = concentration * planned_i`. With
+/// A the sum of the `a_i` and n the number of users, the Bayes factor is
+/// `BF = Gamma(A) / Gamma(A + n) * prod Gamma(a_i + n_i) / Gamma(a_i) / prod planned_i^n_i`. Arms
+/// with a planned share of 0 are left out.
 ///
 /// Bayes factors of stages with different planned shares multiply: `log_before` is the last
 /// `log_bayes_factor` of the stage before, or 0.
