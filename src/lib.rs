@@ -17,11 +17,11 @@
 //! Input and output are in [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an
 //! argument (`as_of`).
 
-// The modules are in the order of the flow, the ground first. A module imports only modules above
-// it in this list; `tests/integration/architecture.rs` checks this. The comment before each module
-// keeps rustfmt from sorting the list.
+// The modules are in the order of the flow, with the shared base first. A module imports only
+// modules above it in this list; `tests/integration/architecture.rs` checks this. The comment
+// before each module keeps rustfmt from sorting the list.
 
-// The ground: errors, files, time, numbers, threads, memory.
+// The shared base: errors, files, time, numbers, threads, memory.
 pub mod base;
 // Statistical methods: numbers in, numbers or a reason out.
 pub mod stats;

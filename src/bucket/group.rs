@@ -1,4 +1,4 @@
-//! Bucket groups: the finest unit of the cube, and the clusters of every variance.
+//! Bucket groups: the finest unit of the cube, and the default clusters of variances.
 //!
 //! The width of a group grows with the ratio: one bucket below 1 %, ten buckets below 10 %, fifty
 //! buckets above. See docs/METHODS.md#bucket-groups.
