@@ -1,5 +1,4 @@
-//! Checks a scenario file as it was written and makes a [`Scenario`] of it. All problems are
-//! collected.
+//! Checks the raw scenario file and builds a [`Scenario`] from it. All problems are collected.
 
 use std::path::Path;
 
@@ -10,7 +9,8 @@ use crate::scenario::document::{Overrides, Scenario};
 use crate::scenario::plan::Plan;
 use crate::scenario::raw::RawScenario;
 
-/// Checks a whole file. `problems` are those that reading it already found.
+/// Checks a whole file and applies the command line's overrides. `problems` holds those that
+/// reading the file already found.
 pub(super) fn check(
     raw: RawScenario,
     name: &str,

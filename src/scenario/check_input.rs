@@ -1,4 +1,4 @@
-//! The checks of `[input]`: where users and traffic come from.
+//! Checks of `[input]`: the sources of users and traffic.
 
 use std::collections::BTreeMap;
 use std::path::Path;

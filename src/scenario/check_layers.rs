@@ -7,7 +7,7 @@ use crate::scenario::layering::{Consent, LayerMode, Layering, TagRule, TagTest, 
 use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawLayer, RawLayering, RawTag};
 
-/// Layers are kept as one byte a user.
+/// The largest number of layers: a user's layer is stored in one byte.
 const MAX_LAYERS: usize = 100;
 
 impl Checker {
@@ -147,7 +147,7 @@ impl Checker {
         if mode == LayerMode::Quota && quotas.iter().sum::<f64>() <= 0.0 {
             self.problem("layer", "expected quotas above 0, found none");
         }
-        // Following `after` from any layer must end: a circle would never open.
+        // A circle in `after` would keep its layers closed forever, so following it must end.
         for start in 0..layers.len() {
             let (mut seen, mut todo) = (vec![false; layers.len()], layers[start].after.clone());
             while let Some(idx) = todo.pop() {

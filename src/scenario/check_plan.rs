@@ -95,8 +95,8 @@ impl Checker {
         }
     }
 
-    /// Refuses ratios that the system cannot tell apart: rounding would give the candidate to users
-    /// that nobody planned.
+    /// Refuses ratios that the assignment system cannot represent. Rounding would give the
+    /// candidate to users outside the plan.
     fn steps(&mut self, profile: &Profile, layers: &[Layer], operations: &[Operation]) {
         if profile.name() == "split" && profile.salt().parse::<u32>().is_err() {
             self.problem(

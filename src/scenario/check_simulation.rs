@@ -1,4 +1,4 @@
-//! Checks of `[simulate]`: worlds, plans, budgets.
+//! Checks of `[simulate]`: worlds, plan variants and budgets.
 
 use crate::base::time::{DAY, HOUR, Micros};
 use crate::bucket::Ratio;
@@ -11,11 +11,12 @@ use crate::scenario::simulation::{
     Boundary, Budget, Controller, HOURS_A_WEEK, PlanVariant, Simulation, World, WorldLayer,
 };
 
-/// Windows of a run, at most.
+/// The largest number of windows of a run.
 pub(super) const MAX_WINDOWS: i64 = 1_000_000;
 
 impl Checker {
-    /// The metrics that a plan looks at: its guardrails' and those of QoS.
+    /// Returns the ids of the metrics that a plan reads: those of QoS, then those of its
+    /// guardrails.
     fn looked_at(guardrails: &[Guardrail]) -> Vec<String> {
         let mut ids: Vec<String> = RATE_METRICS.iter().map(|id| (*id).to_owned()).collect();
         for guardrail in guardrails {
@@ -136,7 +137,8 @@ impl Checker {
         horizon
     }
 
-    /// Weights by hour of the day or of the week, scaled to a mean of 1.
+    /// Returns 168 weights by hour of the week with a mean of 1, from 24 or 168 given weights. The
+    /// result is empty if no weights are given or they are wrong.
     pub(super) fn rhythm(&mut self, location: &str, weights: Option<&[f64]>) -> Vec<f64> {
         let Some(weights) = weights else { return Vec::new() };
         let sum: f64 = weights.iter().sum();
@@ -189,7 +191,8 @@ impl Checker {
         metric
     }
 
-    /// A budget is about a guardrail that can roll back for a harm.
+    /// Checks the budget of `--optimize`. Its metric must have a guardrail with a margin and the
+    /// action `rollback`.
     fn budget(&mut self, raw: &RawBudget, plan: &Plan) {
         let bounded = plan.guardrails.iter().filter(|guardrail| guardrail.bounds_harm());
         let bounded: Vec<&str> = bounded.map(|guardrail| guardrail.metric.as_str()).collect();
@@ -273,8 +276,9 @@ impl Checker {
 }
 
 impl Plan {
-    /// The guardrail that an optimal schedule is made for, unless it says otherwise: the first with
-    /// a margin that rolls back.
+    /// The first guardrail that has a margin and rolls back. An optimal schedule protects its
+    /// metric unless `simulate.budget.metric` names another. `None` if the plan has no such
+    /// guardrail.
     pub fn first_margin(&self) -> Option<&Guardrail> {
         self.guardrails.iter().find(|guardrail| guardrail.bounds_harm())
     }

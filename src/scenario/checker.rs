@@ -1,4 +1,4 @@
-//! The checker: problems found so far, and the checks of single values.
+//! The checker: the list of problems and the checks of single values.
 
 use crate::base::error::Problem;
 use crate::base::time;
@@ -18,7 +18,7 @@ impl Checker {
     }
 
     pub(super) fn require<T>(&mut self, location: &str, value: Option<T>, what: &str) -> Option<T> {
-        // A key that was there but of the wrong type has been reported already.
+        // A key with a value of the wrong type has been reported already.
         if value.is_none() && !self.problems.iter().any(|p| p.location == location) {
             self.problem(location, format!("expected {what}, found nothing"));
         }
@@ -38,7 +38,8 @@ impl Checker {
         })
     }
 
-    /// A number within bounds, else the default and a problem.
+    /// Returns a number within `low..=high`. A missing number gives the default. A number out of
+    /// range gives the default and a problem.
     pub(super) fn number(
         &mut self,
         location: &str,
@@ -69,7 +70,8 @@ impl Checker {
         (amount * unit as f64).round() as Micros
     }
 
-    /// One of several words, else the first and a problem.
+    /// Returns the value of one of several words. A missing word gives the first option. An unknown
+    /// word gives the first option and a problem.
     pub(super) fn choice<T: Copy>(
         &mut self,
         location: &str,
@@ -122,7 +124,7 @@ impl Checker {
         })
     }
 
-    /// Weights that sum to 1: from a preset, or given in full.
+    /// Returns weights of at least 0 that sum to 1 within 1e-9. Missing weights give the preset.
     pub(super) fn weights<const N: usize>(
         &mut self,
         location: &str,

@@ -8,45 +8,45 @@ use crate::scenario::plan::{BreakdownBy, Plan};
 use crate::scenario::policy::{Expectation, QosConfig};
 use crate::scenario::simulation::Simulation;
 
-/// A study, checked.
+/// A checked study.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The file's stem: `ecommerce`.
+    /// Name of the study: the file's name without its extension, for example `ecommerce`.
     pub name: String,
-    /// Why the study exists, for its reader.
+    /// The purpose of the study, as text for its reader. Empty if the file gives none.
     pub why: String,
-    /// Seed of every random stream.
+    /// Seed of every random stream. 0 by default.
     pub seed: u64,
-    /// The instant the study looks back from: later rows are not known yet.
+    /// The instant of the study's view, microseconds, UTC. Rows at or after it are not known yet.
     pub as_of: Micros,
-    /// Where users and traffic come from.
+    /// The sources of users and traffic.
     pub input: Input,
-    /// How users are scored and sorted into layers.
+    /// Rules that score users and assign them to layers.
     pub layering: Layering,
-    /// What is ramped, and by which rules.
+    /// The plan of the ramp.
     pub plan: Plan,
-    /// How quality is composed.
+    /// Weights and limits of the QoS score.
     pub qos: QosConfig,
-    /// Every metric: the built-in ones, then the scenario's own.
+    /// All metrics: the built-in ones, then the scenario's own.
     pub metrics: Vec<Metric>,
-    /// What the cube's cells are broken down by: declared columns, and the user where users are the
+    /// Breakdowns of the cube's cells: by the declared columns, and by user if users are the
     /// clusters.
     pub breakdowns: Vec<BreakdownBy>,
-    /// What is simulated, if anything.
+    /// The settings of simulations. `None` if the file has no `[simulate]`.
     pub simulation: Option<Simulation>,
-    /// What `--verify` checks.
+    /// Results that `--verify` checks.
     pub expectations: Vec<Expectation>,
-    /// Digest of the file's bytes and of the command line's overrides.
+    /// SHA-256 digest of the file's bytes and of the command line's overrides.
     pub digest: String,
 }
 
-/// What the command line changes in a scenario.
+/// Values that the command line sets in place of the file's. `None` keeps the file's value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
-    /// Look back from this instant instead.
+    /// Another `as_of`, microseconds, UTC. Not before the plan's start.
     pub as_of: Option<Micros>,
     /// Another seed.
     pub seed: Option<u64>,
-    /// Multiplies the users and turns of generated input.
+    /// Factor on the users and turns of generated input, above 0 and at most 10,000.
     pub scale: Option<f64>,
 }

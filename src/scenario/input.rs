@@ -1,4 +1,4 @@
-//! Where rows come from: sources, their columns, and what to do about bad rows.
+//! The sources of rows, their columns, and the handling of bad rows.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -6,47 +6,47 @@ use std::path::PathBuf;
 
 use crate::base::time::Micros;
 
-/// Where the rows of a table come from.
+/// The source of a table's rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
-    /// File, folder or glob.
+    /// File, folder, glob or URL.
     pub path: PathBuf,
-    /// Canonical column -> column in the file.
+    /// Names of columns in the file, by canonical column name.
     pub columns: BTreeMap<String, String>,
-    /// Canonical column -> a fixed text for every row; `{row}` stands for the row's number in its
-    /// file, from 0.
+    /// Constant texts, by canonical column name. Every row gets the text. `{row}` in it stands for
+    /// the row's number in its file, from 0.
     pub constants: BTreeMap<String, String>,
 }
 
 /// Inputs of a study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// Where users come from.
+    /// The source of users.
     pub users: UsersFrom,
-    /// Traffic logs; none in a study that only layers.
+    /// Traffic logs. Empty in a study that only assigns layers.
     pub traffic: Vec<Source>,
-    /// The candidate's answers to logged requests, by trace.
+    /// Logs of the candidate's answers to requests that the baseline served, joined by trace id.
     pub shadow: Vec<Source>,
-    /// Outcomes that came after their rows were logged, by trace.
+    /// Outcomes that arrived after their rows were logged, joined by trace id.
     pub outcomes: Vec<Source>,
-    /// Count distinct sessions: eight bytes each in the cube.
+    /// Whether distinct sessions are counted. Each takes eight bytes in the cube.
     pub count_sessions: bool,
-    /// What a generator makes when `users` and `traffic` come from it.
+    /// Settings of the generator. `None` unless `users` and `traffic` are generated.
     pub generate: Option<Generate>,
-    /// What to do with a row that cannot be used.
+    /// Handling of a row that cannot be used.
     pub on_bad_row: OnBadRow,
-    /// What to do with a second row for a user.
+    /// Handling of a further row of the same user.
     pub on_duplicate_user: OnDuplicate,
-    /// What to do with a row whose release is neither baseline nor candidate.
+    /// Handling of a row whose release is neither baseline nor candidate.
     pub on_unknown_release: OnUnknownRelease,
 }
 
-/// Where users come from.
+/// The source of users.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UsersFrom {
-    /// A table with one row a user.
+    /// A table with one row per user.
     Table(Source),
-    /// A log of events or transactions, from which features are built.
+    /// A log of events or transactions, from which features are computed.
     Events(Events),
     /// The users seen in the traffic, without features.
     Traffic,
@@ -54,70 +54,72 @@ pub enum UsersFrom {
     Generator,
 }
 
-/// An event or transaction log.
+/// A log of events or transactions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events {
-    /// Its files; canonical columns `user_id`, `event_time`, `value`.
+    /// Its files, with the canonical columns `user_id`, `event_time` and `value`.
     pub source: Source,
-    /// `use_count` counts events this far back from `as_of`.
+    /// Length of the period before `as_of` whose events count in `use_count`, microseconds.
     pub use_window: Micros,
-    /// `user_value` sums `value` this far back from `as_of`.
+    /// Length of the period before `as_of` whose `value` is summed in `user_value`, microseconds.
     pub value_window: Micros,
 }
 
 /// Size and faults of generated data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Generate {
-    /// Users.
+    /// Number of users, 1..=4e9.
     pub n_users: u64,
-    /// Expected number of turns over the whole log.
+    /// Expected number of turns in the whole log, 1..=1e12.
     pub n_turns: u64,
-    /// End of the log, exclusive: the scenario file's `as_of`, whatever `--as-of` says.
+    /// End of the log, exclusive, microseconds, UTC. It is the file's `as_of`; `--as-of` does not
+    /// change it.
     pub until: Micros,
-    /// What goes wrong with the candidate.
+    /// Regressions of the candidate.
     pub faults: Vec<Fault>,
 }
 
 /// A regression of the candidate in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fault {
-    /// Index of the layer.
+    /// Index of the layer in the plan.
     pub layer_idx: usize,
-    /// First instant.
+    /// First instant, microseconds, UTC.
     pub from: Micros,
-    /// End, exclusive.
+    /// End, exclusive, microseconds, UTC. The file's `as_of` by default.
     pub until: Micros,
-    /// The candidate's rates while it lasts; `None` leaves a rate alone.
+    /// The candidate's task completion rate during the fault, 0..=1. `None` leaves it as it is.
     pub task_completion_rate: Option<f64>,
-    /// See `task_completion_rate`.
+    /// The candidate's complaint rate during the fault, 0..=1. `None` leaves it as it is.
     pub complaint_rate: Option<f64>,
-    /// Among rated turns.
+    /// The candidate's share of bad ratings among rated turns during the fault, 0..=1. `None`
+    /// leaves it as it is.
     pub bad_rate: Option<f64>,
 }
 
-/// What to do with a row that cannot be used.
+/// Handling of a row that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnBadRow {
-    /// Stop with an error that names it.
+    /// Stops with an error that names the row.
     Error,
-    /// Leave it out and count it by reason.
+    /// Leaves the row out and counts it by reason.
     Drop,
 }
 
-/// What to do with a second row for a user.
+/// Handling of a further row of the same user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDuplicate {
-    /// Stop with an error that names the user.
+    /// Stops with an error that names the user.
     Error,
-    /// Keep the first in input order and count the others.
+    /// Keeps the first row in input order and counts the others.
     KeepFirst,
 }
 
-/// What to do with a row whose release is neither baseline nor candidate.
+/// Handling of a row whose release is neither baseline nor candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnknownRelease {
-    /// Count it in the `unknown` bucket; it is in no comparison.
+    /// Counts the row as unknown. It enters no comparison.
     Count,
-    /// Stop with an error that names the release.
+    /// Stops with an error that names the release.
     Error,
 }

@@ -1,65 +1,67 @@
-//! How users become layers: weights, caps, tag rules, consent.
+//! The rules that assign users to layers: weights, caps, tag rules and consent.
 
-/// How users become layers.
+/// The rules that assign users to layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layering {
-    /// By score bands or by shares.
+    /// Assignment by score thresholds or by quotas.
     pub mode: LayerMode,
-    /// Weights of R, F, M, A; they sum to 1 within 1e-9.
+    /// Weights of recency (R), frequency (F), monetary value (M) and acceptance (A). They are at
+    /// least 0 and sum to 1 within 1e-9.
     pub weights: [f64; 4],
-    /// Recency cap, seconds.
+    /// Recency from which R is 0, seconds.
     pub recency_cap_secs: f64,
-    /// Use count at which F is full.
+    /// Use count from which F is 1.
     pub use_count_cap: f64,
-    /// User value at which M is 0.
+    /// User value from which M is 0.
     pub user_value_cap: f64,
-    /// Where users without any feature go.
+    /// Layer of users without any feature.
     pub unknown: UnknownUsers,
-    /// What a missing consent means.
+    /// Meaning of a missing consent.
     pub consent: Consent,
 }
 
-/// By score bands or by shares.
+/// Assignment by score thresholds or by quotas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerMode {
-    /// A layer starts at its `min_score`.
+    /// A layer takes the scores from its `min_score` up to the next higher layer.
     Threshold,
-    /// A layer takes its share of users, highest scores first.
+    /// A layer takes its share of users, in order of falling score.
     Quota,
 }
 
-/// Where users without any feature go.
+/// Layer of users without any feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownUsers {
-    /// Into the last, most protected layer.
+    /// The last layer, which is the most protected.
     Protect,
-    /// Where their score of .3 puts them.
+    /// The layer of their score: the weight of M, since missing features take R = F = A = 0 and M =
+    /// 1.
     Score,
 }
 
-/// What a missing consent means.
+/// Meaning of a missing consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
-    /// Only users who said yes are eligible.
+    /// Only users who gave consent are eligible.
     OptIn,
-    /// Users are eligible unless they said no.
+    /// Users are eligible unless they refused.
     OptOut,
 }
 
-/// A rule that puts a user into a layer before any score.
+/// A rule that assigns a user to a layer without regard to the score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagRule {
     /// A column of the users table.
     pub column: String,
-    /// What it must hold.
+    /// The condition on its value.
     pub test: TagTest,
 }
 
-/// What a tag column must hold.
+/// The condition on a tag column's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TagTest {
-    /// This text.
+    /// The value equals this text.
     Equals(String),
-    /// A number at least this large.
+    /// The value is a number of at least this size.
     AtLeast(f64),
 }

@@ -1,7 +1,7 @@
 //! The scenario: one TOML file that describes a study, from plan and policy to inputs and worlds.
 //!
-//! `raw` mirrors the file. `check` and the files `check_*`, one for each subject, collect every
-//! problem. A [`Scenario`] holds legal values only.
+//! `raw` mirrors the file. `check` and the `check_*` files, one per subject, collect every problem.
+//! A [`Scenario`] holds legal values only.
 
 mod check;
 mod check_input;

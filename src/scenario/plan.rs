@@ -1,4 +1,4 @@
-//! The plan of a ramp: releases, layers, ladders, ratios in force.
+//! The plan of a ramp: releases, layers, ladders and the ratios in force.
 
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -8,93 +8,97 @@ use crate::bucket::{Profile, Ratio};
 use crate::scenario::layering::TagRule;
 use crate::scenario::policy::{Guardrail, Policy};
 
-/// What is ramped, and by which rules.
+/// A plan: the releases, the layers with their ladders, and the policy of decisions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// ASCII slug.
+    /// Id of the plan: ASCII letters, digits, `_`, `-`, `.`.
     pub id: String,
-    /// First instant of the plan; earlier rows are outside of it.
+    /// First instant of the plan, microseconds, UTC. Earlier rows are outside of it.
     pub start: Micros,
-    /// The release users have today.
+    /// Id of the release that users have today.
     pub baseline: String,
-    /// The release being ramped.
+    /// Id of the release being ramped.
     pub candidate: String,
-    /// How production places users.
+    /// The hash that production uses to put users into buckets.
     pub profile: Profile,
-    /// Digest of the layer table that the plan started with, if it pins one: comparisons rest on
-    /// the layers of that moment.
+    /// Digest of the layer table that the ramp must use, `blake3:` or `sha256:` and 64 hexadecimal
+    /// digits. `None` if the plan pins no table. Layers stay frozen during a ramp, so that the arms
+    /// hold the same users.
     pub layers_digest: Option<String>,
     /// Length of a cube window, microseconds.
     pub window: Micros,
-    /// Who signs operation-log rows.
+    /// Name of the operator in operation-log rows.
     pub operator: String,
-    /// Layers, most willing first; the last is the most protected.
+    /// Layers in rising order of protection. The last is the most protected.
     pub layers: Vec<Layer>,
-    /// Single metrics that act before QoS.
+    /// Metrics that can each block or roll back a layer, apart from QoS.
     pub guardrails: Vec<Guardrail>,
-    /// How verdicts are made.
+    /// The decision policy.
     pub policy: Policy,
     /// Ratio changes so far, in time order.
     pub operations: Vec<Operation>,
-    /// When nothing is promoted.
+    /// Periods without promotions: the first instant and the exclusive end, microseconds, UTC.
     pub freezes: Vec<Range<Micros>>,
-    /// What people signed for.
+    /// Approvals of ratios of safety-critical layers.
     pub approvals: Vec<Approval>,
 }
 
 impl Plan {
-    /// Index of the layer with an id.
+    /// Returns the index of the layer with this id. `None` if there is none.
     pub fn layer_idx(&self, id: &str) -> Option<usize> {
         self.layers.iter().position(|layer| layer.id == id)
     }
 }
 
-/// Somebody's signature under a ratio of a safety-critical layer.
+/// A person's approval of a ratio in a safety-critical layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
     /// Index of the layer.
     pub layer_idx: usize,
-    /// For which release.
+    /// Id of the approved release.
     pub candidate: String,
-    /// Up to which ratio.
+    /// Largest approved ratio.
     pub ratio: Ratio,
-    /// When.
+    /// Time of the approval, microseconds, UTC.
     pub at: Micros,
-    /// Who.
+    /// Name of the person who approved.
     pub by: String,
 }
 
-/// One risk band of users, with its ramp.
+/// A layer: a group of users with similar risk, and its ramp.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
-    /// ASCII slug.
+    /// Id of the layer: ASCII letters, digits, `_`, `-`, `.`.
     pub id: String,
-    /// For people; may be Chinese.
+    /// Display name, in any language.
     pub name: String,
-    /// Threshold mode: scores from here up (the last layer takes the rest).
+    /// Smallest score of the layer in threshold mode, 0..=1. `None` in the last layer, which takes
+    /// all lower scores, and in layers of tag rules only.
     pub min_score: Option<f64>,
-    /// Quota mode: share of users that no tag rule took.
+    /// Share of the users outside tag rules that the layer takes in quota mode, 0..=1. `None` in
+    /// layers of tag rules only.
     pub quota: Option<f64>,
-    /// Any of these puts a user here, before any score.
+    /// Tag rules. A user who meets any of them belongs to the layer, whatever the score.
     pub tags: Vec<TagRule>,
-    /// The ratio a layer opens with; 0 for the ladder's first.
+    /// The ratio with which the layer opens. 0 stands for the first step of the ladder.
     pub initial_ratio: Ratio,
-    /// Ratios in rising order, the initial one among them.
+    /// Ratios in rising order, the initial ratio included.
     pub ladder: Vec<Ratio>,
-    /// QoS from which the layer may go up.
+    /// Smallest QoS at which the layer may be promoted, 0..=1.
     pub qos_threshold: f64,
-    /// How long a ratio must have held, microseconds.
+    /// Shortest time at a ratio before the next promotion, microseconds.
     pub dwell: Micros,
-    /// Exposed users below which nothing is promoted.
+    /// Smallest number of users exposed to the candidate before a promotion.
     pub min_users: u64,
-    /// Layers that must be full first, as indices.
+    /// Indices of the layers that must reach the end of their ladders before this layer opens.
     pub after: Vec<usize>,
-    /// Every promotion needs an [`Approval`].
+    /// Whether every promotion needs an [`Approval`].
     pub safety_critical: bool,
 }
 
 impl Layer {
-    /// The next step above a ratio, if there is one.
+    /// Returns the next step above a ratio. `None` at the end of the ladder. The first step is
+    /// `initial_ratio` if that is above 0.
     pub fn next_step(&self, ratio: Ratio) -> Option<Ratio> {
         if ratio == Ratio::ZERO && self.initial_ratio > Ratio::ZERO {
             return Some(self.initial_ratio);
@@ -102,33 +106,33 @@ impl Layer {
         self.ladder.iter().copied().find(|step| *step > ratio)
     }
 
-    /// The ratios that the layer goes through, from its first on.
+    /// Iterates over the layer's ratios in the order of the ramp.
     pub fn steps(&self) -> impl Iterator<Item = Ratio> {
         std::iter::successors(self.next_step(Ratio::ZERO), |ratio| self.next_step(*ratio))
     }
 
-    /// The end of the ladder; below 1 it keeps a holdback.
+    /// Returns the last step of the ladder. A last step below 1 keeps a holdout on the baseline.
     pub fn last_step(&self) -> Ratio {
         self.ladder.last().copied().unwrap_or(Ratio::FULL)
     }
 }
 
-/// A ratio change that happened.
+/// A ratio change in the past.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// When.
+    /// Time of the change, microseconds, UTC.
     pub at: Micros,
-    /// Of which tenant; `None` for all.
+    /// Tenant of the change. `None` for all tenants.
     pub tenant: Option<String>,
     /// Index of the layer.
     pub layer_idx: usize,
     /// The new ratio.
     pub ratio: Ratio,
-    /// Who.
+    /// Name of the operator.
     pub operator: String,
 }
 
-/// Which release a row ran.
+/// The release that a row ran on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
@@ -139,26 +143,26 @@ pub enum Arm {
 }
 
 impl Arm {
-    /// Both releases, in the order of their indices.
+    /// Both arms, in the order of their indices.
     pub const ALL: [Self; 2] = [Self::Baseline, Self::Candidate];
 
-    /// Index of the release in arrays of two: the baseline is 0, the candidate 1.
+    /// Index of the arm in arrays of two: 0 for the baseline, 1 for the candidate.
     pub const fn index(self) -> usize {
         self as usize
     }
 }
 
-/// One value for each release.
+/// One value per arm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PerArm<T> {
-    /// The baseline's.
+    /// The baseline's value.
     pub baseline: T,
-    /// The candidate's.
+    /// The candidate's value.
     pub candidate: T,
 }
 
 impl<T> PerArm<T> {
-    /// Makes the value of each release, the baseline's first.
+    /// Calls `value` for the baseline, then for the candidate.
     pub fn from_fn(mut value: impl FnMut(Arm) -> T) -> Self {
         Self {
             baseline: value(Arm::Baseline),
@@ -187,12 +191,12 @@ impl<T> std::ops::IndexMut<Arm> for PerArm<T> {
     }
 }
 
-/// What cells are broken down by.
+/// The key of a breakdown of cells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakdownBy {
     /// The values of a column of the log.
     Column(String),
-    /// The user, as a row of the layer table: the clusters of a small log.
+    /// The user, as a row number of the layer table. Users are the clusters of small logs.
     User,
 }

@@ -1,4 +1,4 @@
-//! The policy: guardrails, quality of service, and what a check that fails leads to.
+//! The policy: guardrails, quality of service, and the results of failed checks.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,56 +6,58 @@ use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::metric::BadRateOf;
 
-/// A metric that can stop a ramp by itself.
+/// A metric that can block or roll back a layer by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guardrail {
-    /// A metric's id, or `latency_p95_ms`.
+    /// The metric's id, or `latency_p95_ms`.
     pub metric: String,
-    /// What is not allowed.
+    /// The bound on the candidate.
     pub rule: GuardrailRule,
-    /// The candidate's own value must not be worse than this, whatever the control does.
+    /// Absolute bound on the candidate's own value, in the metric's unit, whatever the baseline's
+    /// value is. `None` for no absolute bound.
     pub limit: Option<f64>,
-    /// What a violation does.
+    /// The result of a violation.
     #[serde(default)]
     pub action: Action,
 }
 
 impl Guardrail {
-    /// Whether it takes a layer back for a harm above a margin: then schedules can be made to keep
-    /// it.
+    /// Whether the guardrail rolls a layer back when a harm exceeds a margin. Schedules can be
+    /// optimized for such guardrails only.
     pub fn bounds_harm(&self) -> bool {
         self.action == Action::Rollback && !matches!(self.rule, GuardrailRule::MaxCount(_))
     }
 }
 
-/// What a violated guardrail does.
+/// The result of a violated guardrail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// The layer goes back to 0; and to go up, the guardrail must be safe.
+    /// The layer returns to ratio 0. A promotion needs the guardrail to be safe.
     #[default]
     Rollback,
-    /// The layer stays: a signal.
+    /// The layer keeps its ratio. The guardrail is a signal: a promotion needs only that it is not
+    /// violated.
     Hold,
 }
 
-/// The metric id that names the 95th percentile of latency.
+/// Metric id of the 95th percentile of latency.
 pub const LATENCY_P95: &str = "latency_p95_ms";
 
-/// What a guardrail does not allow.
+/// The bound that a guardrail sets on the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardrailRule {
-    /// Worse than the control by more than this, in the metric's unit.
+    /// Largest harm against the baseline, in the metric's unit, above 0.
     Margin(f64),
-    /// Worse than the control by more than this share of the control's value.
+    /// Largest harm against the baseline, as a share of the baseline's value, above 0.
     RelativeMargin(f64),
-    /// More events than this in the candidate.
+    /// Largest number of the candidate's events.
     MaxCount(u64),
 }
 
 impl GuardrailRule {
-    /// The margin in the metric's unit, given the control's value; `None` for counts.
+    /// Returns the margin in the metric's unit, given the baseline's value. `None` for counts.
     pub fn margin(self, control: f64) -> Option<f64> {
         match self {
             Self::Margin(margin) => Some(margin),
@@ -65,101 +67,104 @@ impl GuardrailRule {
     }
 }
 
-/// How verdicts are made.
+/// The rules of decisions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// `interval` weighs evidence, `point` follows the source document to the letter.
+    /// The form of the decision rule: on intervals, or on point estimates as in the reference
+    /// policy (docs/REFERENCE_POLICY.md).
     pub decision: DecisionPolicy,
-    /// Whether intervals may be looked at many times.
+    /// The kind of intervals: valid at every look, or at one planned look.
     pub sequential: Sequential,
-    /// Error level of intervals and of guardrails.
+    /// Error level of intervals and guardrails, at most 0.5.
     pub alpha: f64,
-    /// Sample-ratio alarms below this p-value.
+    /// Significance level of the sample-ratio test. A p-value below it raises an alarm.
     pub srm_alpha: f64,
-    /// Sample-ratio deviations below this share are called low impact.
+    /// Smallest deviation of the arms' shares that counts, 0..=1. A sample-ratio alarm with a
+    /// smaller deviation does not block. The same bound applies to the share of leaked users.
     pub srm_min_deviation: f64,
-    /// Share of a stage's users who may be seen in both arms; more, and users are not placed by
-    /// bucket.
+    /// Largest allowed share of a stage's users who are seen in both arms, 0..=1. A larger share
+    /// shows that users are not assigned by bucket.
     pub max_crossover: f64,
-    /// QoS below which a layer rolls back.
+    /// QoS below which a layer is rolled back, 0..=1.
     pub qos_floor: f64,
-    /// The QoS difference that intervals are tuned to see.
+    /// The QoS difference at which anytime-valid intervals are tuned to be narrow, 0..=1.
     pub qos_mde: f64,
-    /// How long after a rollback nothing is promoted, microseconds.
+    /// Time after a rollback without promotions, microseconds.
     pub cool_down: Micros,
-    /// What a rollback takes back.
+    /// The layers that a rollback covers.
     pub rollback_scope: RollbackScope,
-    /// Largest share of all users that a rolled-back candidate may have reached.
+    /// Largest share of all users that a rolled-back candidate may have reached, 0..=1. `None` for
+    /// no cap.
     pub exposure_cap: Option<f64>,
-    /// What a sample-ratio mismatch does.
+    /// The result of a sample-ratio mismatch.
     #[serde(default)]
     pub srm_action: OnTrouble,
-    /// What missing evidence does.
+    /// The result of missing evidence.
     #[serde(default)]
     pub no_data_action: OnTrouble,
 }
 
-/// What to do where the evidence cannot be used.
+/// The action when evidence is missing or invalid.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnTrouble {
-    /// Stay.
+    /// Keeps the ratio.
     #[default]
     Hold,
-    /// Back to 0.
+    /// Returns the layer to ratio 0.
     Rollback,
 }
 
-/// How a verdict weighs its evidence.
+/// The form of the decision rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionPolicy {
-    /// Bounds decide.
+    /// The bounds of intervals decide.
     Interval,
-    /// Points decide.
+    /// Point estimates decide.
     Point,
 }
 
-/// Whether intervals may be looked at many times.
+/// The kind of intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sequential {
-    /// Confidence sequences: valid at every look.
+    /// Confidence sequences, valid at every look.
     Anytime,
-    /// Ordinary intervals: valid at one look that was planned.
+    /// Fixed-sample intervals, valid at one planned look.
     Fixed,
 }
 
-/// What a rollback takes back.
+/// The layers that a rollback covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackScope {
     /// The layer that failed.
     Layer,
-    /// Every layer of the plan.
+    /// Every layer of the failed layer's tenant.
     Plan,
 }
 
-/// How quality is composed.
+/// Weights and limits of the QoS score, see docs/METHODS.md#qos.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QosConfig {
-    /// Weights of U, T, B.
+    /// Weights of the QoS parts U, T and B. They are at least 0 and sum to 1 within 1e-9.
     pub weights: [f64; 3],
-    /// Mean latency at which the latency part is 0, ms.
+    /// Mean latency from which the latency part is 0, milliseconds.
     pub max_latency_ms: f64,
-    /// What the bad rate divides by.
+    /// The denominator of the bad rate: rated turns or all turns.
     pub bad_rate_of: BadRateOf,
 }
 
-/// A result that `--verify` checks.
+/// An expected result that `--verify` checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
-    /// Tenant; `None` for every tenant.
+    /// The tenant. `None` for every tenant.
     pub tenant: Option<String>,
-    /// Index of the layer.
+    /// Index of the layer in the plan.
     pub layer_idx: usize,
-    /// The verdict's name.
+    /// The name of the expected verdict.
     pub verdict: String,
-    /// The next ratio.
+    /// The expected next ratio. `None` if it is not checked.
     pub next_ratio: Option<Ratio>,
 }

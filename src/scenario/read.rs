@@ -1,4 +1,4 @@
-//! Reads and checks the text of a scenario.
+//! Reading and checking the text of a scenario.
 
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use crate::scenario::check;
 use crate::scenario::document::{Overrides, Scenario};
 
 impl Scenario {
-    /// Checks the text of a scenario; relative paths in it start at `folder`.
+    /// Reads and checks the text of a scenario. Relative paths in it start at `folder`.
     ///
     /// # Errors
-    /// Every problem of the text.
+    /// Returns all problems of the text: a syntax error alone, or every unknown key, wrong type and
+    /// illegal value together.
     pub fn parse(text: &str, name: &str, folder: &Path, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let raw = match parse_table(text) {
@@ -24,7 +25,7 @@ impl Scenario {
         check::check(raw, name, folder, overrides, digest, problems)
     }
 
-    /// The metric with this id.
+    /// Returns the metric with this id. `None` if there is none.
     pub fn metric(&self, id: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.id == id)
     }

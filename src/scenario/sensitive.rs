@@ -1,6 +1,7 @@
-//! Attributes that may not decide who gets a release (PIPL and the source document, section 5.1).
+//! Attributes that must not decide who gets a release: sensitive personal information under China's
+//! Personal Information Protection Law (PIPL), see also docs/REFERENCE_POLICY.md.
 
-/// Words that name a sensitive attribute, lower case, English and Chinese.
+/// Words that name a sensitive attribute, in lower case, English and Chinese.
 const WORDS: &[&str] = &[
     "race",
     "racial",
@@ -43,8 +44,9 @@ const WORDS: &[&str] = &[
     "基因",
 ];
 
-/// The sensitive word that a column's name contains, if any: whole words for ASCII (`gender_code`,
-/// not `sextant`), any place for Chinese.
+/// Returns the sensitive word that a column's name contains. `None` if it contains none. `more`
+/// adds words to the built-in list. ASCII words match whole parts of the name (`gender_code`, not
+/// `sextant`). Chinese words match anywhere in the name.
 pub fn sensitive_word(column: &str, more: &[String]) -> Option<String> {
     let lower = column.to_lowercase();
     let parts: Vec<&str> = lower

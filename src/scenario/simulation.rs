@@ -1,4 +1,4 @@
-//! `[simulate]`: the worlds that a ramp may meet, and the plans that are compared in them.
+//! `[simulate]`: the simulated worlds, and the plans that are compared in them.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -8,118 +8,122 @@ use crate::scenario::plan::Plan;
 use crate::stats::dist::norm_isf;
 use crate::stats::group_sequential::{Sides, Spending, design};
 
-/// What is simulated.
+/// The settings of simulations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
-    /// Runs of each plan in each world.
+    /// Number of runs of each plan in each world.
     pub n_runs: u32,
-    /// How long a run lasts at most.
+    /// Longest duration of a run, microseconds.
     pub horizon: Micros,
-    /// Windows between decisions.
+    /// Number of windows between decisions.
     pub decide_every: u32,
-    /// Layers' sizes and traffic; in plan order, `None` where a cube must tell.
+    /// Size and traffic of each layer, in plan order. `None` for a layer that must be measured from
+    /// a cube.
     pub layers: Vec<Option<WorldLayer>>,
-    /// Values of the metrics under the baseline; where several name one metric, the last that names
-    /// the layer.
+    /// Values of the metrics under the baseline. Of several entries for one metric, the last one
+    /// for the layer applies, else the last one for all layers.
     pub rates: Vec<Rate>,
-    /// Worlds.
+    /// Simulated worlds.
     pub worlds: Vec<World>,
-    /// Plans to compare; the scenario's own if none are declared.
+    /// Plans to compare. The scenario's own plan if the file declares none.
     pub plans: Vec<PlanVariant>,
-    /// What a unit of harm costs, by metric.
+    /// Cost of one unit of harm, by metric. The unit of cost is the reader's choice.
     pub costs: BTreeMap<String, f64>,
-    /// Bounds for `--optimize`.
+    /// Bounds of `--optimize`.
     pub budget: Budget,
 }
 
-/// A layer's size and traffic.
+/// Size and traffic of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldLayer {
-    /// Eligible users.
+    /// Number of eligible users, at least 1.
     pub n_users: f64,
-    /// Turns of a user a day.
+    /// Mean number of turns per user and day.
     pub turns_per_user_day: f64,
-    /// Share of users who come at least once a week: how fast distinct users are seen.
+    /// Share of users who are active at least once a week, between 0 and 1. It sets how fast
+    /// distinct users are seen.
     pub weekly_active: f64,
-    /// Traffic by hour of the week (UTC, from Monday on), around a mean of 1; empty for the same at
-    /// all hours.
+    /// Traffic weights by hour of the week (UTC, from Monday 00:00), with a mean of 1. Empty for
+    /// constant traffic.
     pub rhythm: Vec<f64>,
 }
 
-/// Hours of a week.
+/// Number of hours in a week.
 pub(crate) const HOURS_A_WEEK: usize = 168;
 
-/// A metric's value under the baseline.
+/// The value of a metric under the baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rate {
-    /// The metric.
+    /// The metric's id.
     pub metric: String,
-    /// Index of the layer; `None` for all.
+    /// Index of the layer. `None` for all layers.
     pub layer_idx: Option<usize>,
-    /// The expected value.
+    /// The expected value, in the metric's unit.
     pub value: f64,
-    /// Standard deviation of a row's value; `None` for a proportion.
+    /// Standard deviation of a row's value. `None` for a proportion.
     pub sd: Option<f64>,
-    /// Standard deviation of users' own values.
+    /// Standard deviation of the users' own means.
     pub user_sd: f64,
-    /// Rows of the metric's denominator a turn.
+    /// Rows of the metric's denominator per turn.
     pub share: f64,
 }
 
-/// What the candidate does to a metric.
+/// An effect of the candidate on a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldEffect {
-    /// The metric.
+    /// The metric's id.
     pub metric: String,
-    /// Index of the layer; `None` for all.
+    /// Index of the layer. `None` for all layers.
     pub layer_idx: Option<usize>,
-    /// What is added to the baseline's value.
+    /// The difference from the baseline's value, in the metric's unit.
     pub effect: f64,
-    /// The changed part of the release that does it: `model`, `prompt`, `tool`, `kb`.
+    /// The changed part of the release that causes the effect: `model`, `prompt`, `tool`, `kb`.
+    /// `None` if none is named.
     pub dimension: Option<String>,
-    /// From when since the plan's start, and how long; always if it is not a fault.
+    /// The start of a fault, counted from the plan's start, and its length, in microseconds. `None`
+    /// for a permanent effect.
     pub during: Option<(Micros, Micros)>,
 }
 
-/// A world that a ramp may meet.
+/// A simulated world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
-    /// Its id.
+    /// Id of the world.
     pub id: String,
-    /// What the candidate does, faults among it.
+    /// Effects of the candidate, faults included.
     pub effects: Vec<WorldEffect>,
-    /// Share of users who take back their consent, a day.
+    /// Share of users who withdraw their consent, per day, 0..=1.
     pub opt_out_per_day: f64,
-    /// Share of users who change their layer, a day, where layers are not frozen: they are seen in
-    /// both releases.
+    /// Share of users who change their layer, per day, 0..=1, as happens if layers are not frozen.
+    /// These users are seen in both arms.
     pub drift_per_day: f64,
-    /// Share of the candidate's users whose rows are lost.
+    /// Share of the candidate's users whose rows are lost, 0..=1.
     pub candidate_loss: f64,
 }
 
-/// A plan that differs from the scenario's own.
+/// A plan to compare, which may differ from the scenario's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanVariant {
-    /// Its id.
+    /// Id of the variant.
     pub id: String,
-    /// The whole plan.
+    /// The complete plan of the variant.
     pub plan: Plan,
-    /// Who decides.
+    /// The controller that decides.
     pub controller: Controller,
-    /// How each layer's group-sequential gates spend their error.
+    /// The spending of the error by group-sequential gates, for each layer in plan order.
     pub boundaries: Vec<Boundary>,
 }
 
-/// How group-sequential gates spend their error.
+/// The spending of the error over group-sequential gates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Boundary {
-    /// About as much at every gate: Lan and DeMets's approximation of Pocock.
+    /// Similar error at every gate: the Lan-DeMets approximation of Pocock's boundary.
     #[default]
     Pocock,
-    /// Little early on: Lan and DeMets's approximation of O'Brien and Fleming.
+    /// Little error at early gates: the Lan-DeMets approximation of O'Brien and Fleming's boundary.
     ObrienFleming,
-    /// As much at every gate as if they were apart.
+    /// Equal error at every gate: the error level divided by the number of gates.
     Bonferroni,
 }
 
@@ -130,7 +134,7 @@ impl Boundary {
         ("bonferroni", Self::Bonferroni),
     ];
 
-    /// The word of documents and scenarios.
+    /// The name in documents and scenarios.
     pub fn name(self) -> &'static str {
         Self::ALL
             .iter()
@@ -138,8 +142,8 @@ impl Boundary {
             .map_or("pocock", |(name, _)| name)
     }
 
-    /// One-sided boundaries of gates with these informations (in any unit); `None` if they cannot
-    /// be designed.
+    /// Returns one-sided z boundaries for gates with this cumulative information, in any unit. An
+    /// inner `None` marks a gate that has no boundary. `None` if no design exists.
     pub fn bounds(self, information: &[f64], alpha: f64) -> Option<Vec<Option<f64>>> {
         let spending = match self {
             Self::Pocock => Spending::Pocock,
@@ -151,7 +155,7 @@ impl Boundary {
                 ]);
             }
         };
-        // Designs are made in fractions of all information.
+        // A design needs information as fractions of the total.
         let all = information.last()?;
         let fractions: Vec<f64> = information.iter().map(|part| part / all).collect();
         design(&fractions, alpha, Sides::One, spending)
@@ -160,25 +164,26 @@ impl Boundary {
     }
 }
 
-/// Who decides.
+/// The controller: the rule that changes ratios in a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
-    /// The plan's policy: the same function as every night.
+    /// The plan's policy, by the same function as the nightly decisions.
     Policy,
-    /// Up after every dwell, whatever happens.
+    /// Promotes after every dwell, whatever the data say.
     FixedTime,
-    /// Up when the harm that matters would have been seen with 80 % power and was not.
+    /// Promotes when a relevant harm would have been detected with 80 % power and was not.
     Power,
-    /// Up as far as the expected harm at the next step allows.
+    /// Promotes as far as the expected harm at the next step allows.
     Risk,
-    /// The largest step that does not overspend the budget with more than the accepted probability.
+    /// Promotes by the largest step that overspends the budget with no more than the accepted
+    /// probability.
     Ruin,
-    /// Up unless a group-sequential boundary is crossed at the end of a dwell.
+    /// Promotes unless a group-sequential boundary is crossed at the end of a dwell.
     GroupSequential,
 }
 
 impl Controller {
-    /// Every controller with its word.
+    /// All controllers with their names.
     pub const ALL: [(&'static str, Self); 6] = [
         ("policy", Self::Policy),
         ("fixed_time", Self::FixedTime),
@@ -188,7 +193,7 @@ impl Controller {
         ("group_sequential", Self::GroupSequential),
     ];
 
-    /// The word of documents and scenarios.
+    /// The name in documents and scenarios.
     pub fn name(self) -> &'static str {
         Self::ALL
             .iter()
@@ -197,27 +202,31 @@ impl Controller {
     }
 }
 
-/// What an optimal schedule must keep.
+/// Bounds of an optimal schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budget {
-    /// The metric whose harm is bounded; the first guardrail with a margin if none is named.
+    /// The metric whose harm is bounded. `None` for the first guardrail with a margin that rolls
+    /// back.
     pub metric: Option<String>,
-    /// Harm that must not be missed, in the metric's unit; the guardrail's margin if none is named.
+    /// Smallest harm that must be detected, in the metric's unit. `None` for the guardrail's
+    /// margin.
     pub mde: Option<f64>,
-    /// Largest probability of a rollback without harm.
+    /// Largest probability of a rollback when there is no harm.
     pub max_false_rollback: f64,
-    /// Largest probability to reach the end of the ladder with a harm of `mde`.
+    /// Largest probability that a harm of `mde` reaches the end of the ladder.
     pub max_missed: f64,
-    /// Largest expected harm at `mde`, in events or units of the metric.
+    /// Largest expected harm under `mde`, in events or units of the metric. `None` for no bound.
     pub max_harm: Option<f64>,
-    /// Probability with which `max_harm` may be overspent, in place of the expectation.
+    /// Probability with which the harm may exceed `max_harm`. If set, it replaces the bound on the
+    /// expectation.
     pub max_overspend: Option<f64>,
-    /// Shortest dwell, hours: a day by default, so that every step sees all hours.
+    /// Shortest dwell, hours. The default of 24 lets every step cover all hours of a day.
     pub min_dwell_hours: f64,
 }
 
 impl Simulation {
-    /// A metric's value under the baseline in a layer.
+    /// Returns a metric's value under the baseline in a layer. `None` if the scenario declares
+    /// none.
     pub fn rate(&self, metric: &str, layer_idx: usize) -> Option<&Rate> {
         let of_metric = || self.rates.iter().filter(|rate| rate.metric == metric);
         of_metric()

@@ -1,4 +1,4 @@
-//! Stages: the runs of time in which a layer's ratio is constant.
+//! Stages: the periods in which a layer's ratio is constant.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,22 +6,22 @@ use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::scenario::plan::{Operation, Plan};
 
-/// A user's stages are kept as bits of one word.
+/// The largest number of stages of a layer: a user's stages are stored as bits of a 64-bit word.
 pub const MAX_STAGES: usize = 64;
 
-/// A run of time with one ratio.
+/// A period with one ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// First instant, microseconds.
+    /// First instant, microseconds, UTC.
     pub start: Micros,
-    /// End, exclusive.
+    /// End, exclusive, microseconds, UTC.
     pub end: Micros,
-    /// The ratio in force: also the propensity of the candidate.
+    /// The ratio in force, which is also the propensity of the candidate.
     pub ratio: Ratio,
 }
 
-/// The stages of a tenant's layer from the plan's start to `as_of`. Operations at or after `as_of`
-/// have not happened yet; an operation that does not change the ratio does not end a stage.
+/// Returns the stages of a tenant's layer from the plan's start to `as_of`. Operations at or after
+/// `as_of` are left out. An operation that does not change the ratio does not end a stage.
 pub fn stages_of(plan: &Plan, tenant: &str, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
     let mut stages = vec![Stage {
         start: plan.start,
