@@ -21,7 +21,7 @@ fn plain<'a>(kind: &'static str) -> CheckName<'a> {
     CheckName { kind, metric: None }
 }
 
-/// Blocks with a verdict if something is so, else passes.
+/// Blocks with the verdict if `is_so`, else passes.
 fn block_if(is_so: bool, verdict: Verdict) -> CheckOutcome {
     if is_so {
         CheckOutcome::Block(verdict)
@@ -30,7 +30,7 @@ fn block_if(is_so: bool, verdict: Verdict) -> CheckOutcome {
     }
 }
 
-/// All checks of a situation.
+/// Runs all checks of a situation in their order.
 pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     if situation.state.ratio == Ratio::ZERO {
         return opening_checks(situation, trace);
@@ -52,8 +52,8 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
     }
 }
 
-/// A layer that nobody has yet: it opens when the layers before it are full and it was not rolled
-/// back with this release.
+/// Checks of a layer at ratio 0. It opens when the layers before it are at the end of their
+/// ladders, and it was not rolled back with the same release.
 fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let Situation {
         plan,
@@ -63,7 +63,7 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         as_of,
         ..
     } = situation;
-    // Nobody should have the candidate: who has it all the same shows that production does not
+    // At ratio 0 no user should have the candidate. Users who have it show that production does not
     // follow the schedule.
     if let Ok(evidence) = current(situation) {
         leak(&plan.policy, evidence, trace)?;
@@ -114,7 +114,8 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
     approval(situation, trace)
 }
 
-/// The evidence, if it is about the ratio in force; else what is wrong with it.
+/// Returns the evidence of the ratio in force. Evidence of another stage, or no evidence, gives the
+/// text of the problem.
 fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOnce() -> String + use<'a>> {
     let (evidence, state) = (situation.evidence, situation.state);
     match evidence {
@@ -132,7 +133,8 @@ fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOn
     }
 }
 
-/// The source document's rule to the letter: the point alone decides, every time it is looked at.
+/// Checks of the policy `point`: the rule of the reference policy (docs/REFERENCE_POLICY.md). Only
+/// the point estimate of QoS decides, at every look.
 fn point_checks<'a, T: Trace<'a>>(
     situation: &Situation<'a>,
     evidence: &StageEvidence,
@@ -225,8 +227,8 @@ fn violation(judged: &Judged, verdict: Verdict) -> CheckOutcome {
     }
 }
 
-/// What promotion needs of a guardrail: to be safe, not just not violated. At ratio 1 there is
-/// nothing to compare with.
+/// The outcome of a guardrail's check before a promotion: the guardrail must be safe. At ratio 1
+/// there is no control to compare with, so the check does not apply.
 fn clearance(judged: &Judged, ratio: Ratio) -> CheckOutcome {
     match judged.verdict {
         HarmVerdict::Safe | HarmVerdict::Violated => CheckOutcome::Pass,
@@ -322,7 +324,8 @@ fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut
     )
 }
 
-/// Users seen in both arms of a stage: placement is not sticky, and the arms are not independent.
+/// Checks the share of users seen in both arms of a stage. A large share shows that users do not
+/// keep their arm, so the arms are not independent.
 fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
     let users = &evidence.users;
     let share = users.crossover as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
@@ -334,7 +337,8 @@ fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace:
     )
 }
 
-/// Share of rows in the wrong release above which the placement of users is broken.
+/// Largest share of rows in the wrong arm, 0..=1. A larger share shows that production does not
+/// assign users by bucket and ratio.
 pub(crate) const MAX_MISASSIGNED: f64 = 0.001;
 
 fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
@@ -461,7 +465,8 @@ fn qos_threshold<'a, T: Trace<'a>>(
     }
 }
 
-/// Nothing goes up while changes are frozen; what protects users is not frozen.
+/// Blocks promotions during a freeze. Rollbacks come from earlier checks, so a freeze does not stop
+/// them.
 fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     if situation.plan.freezes.is_empty() {
         return ControlFlow::Continue(());
@@ -481,7 +486,7 @@ fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFl
     )
 }
 
-/// A layer that is safety-critical goes up only as far as somebody has signed for.
+/// Blocks the promotion of a safety-critical layer to a ratio above the approved one.
 fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let Situation {
         plan,

@@ -1,5 +1,5 @@
-//! The decision: plan, state and evidence in, verdict with its reasons out. The schedule and
-//! everything that simulates it call this function; there is no second copy of the policy.
+//! The decision: a pure function from plan, state and evidence to a verdict with its reasons. The
+//! schedule and the simulations share it, so there is one implementation of the policy.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,31 +13,39 @@ use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 /// A verdict with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What to do.
+    /// The verdict.
     pub verdict: Verdict,
     /// The ratio from now on.
     pub next_ratio: Ratio,
-    /// The first check that kept the layer from being promoted; `None` when it is promoted.
+    /// Name of the first check that blocked the promotion. `None` for a promotion.
     pub first_blocking: Option<String>,
-    /// That check's detail, or why it is promoted.
+    /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
-    /// When looking again can first change the verdict, microseconds.
+    /// Earliest time at which a new look can change the verdict, microseconds, UTC.
     pub earliest_next: Micros,
-    /// Every check, in order.
+    /// All checks, in order.
     pub trace: Vec<Check>,
 }
 
-/// Decides one layer. Checks run in order, all of them are traced, and the first that blocks gives
-/// the verdict: guardrails violated -> rollback; sample ratio, leak, users in both arms, users in
-/// the wrong arm -> invalid; QoS below the floor -> rollback; end of the ladder, a signal violated,
-/// too few users, dwell -> hold; a guardrail unclear or QoS not known -> inconclusive; QoS against
-/// its threshold; freeze, approval missing -> hold. Else promote.
+/// Decides one layer. All checks run in order and enter the trace. The first check that blocks sets
+/// the verdict. If none blocks, the layer is promoted. The order under the policy `interval`:
+///
+/// - guardrail violated: rollback;
+/// - sample ratio, leak, users in both arms, rows in the wrong arm: invalid;
+/// - QoS below the floor: rollback;
+/// - end of the ladder, a signal violated, too few users, dwell not over: hold;
+/// - a guardrail unclear, or QoS not known: inconclusive;
+/// - QoS below its threshold: hold; QoS interval around the threshold: inconclusive;
+/// - a freeze, or a missing approval: hold.
+///
+/// `policy.srm_action` and `policy.no_data_action` can turn a sample-ratio mismatch or missing
+/// evidence into a rollback.
 ///
 /// # References
 /// `docs/METHODS.md#decisions`.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let mut trace: Vec<Check> = Vec::new();
-    // A trace for people takes every check.
+    // A full trace never stops early, so the result carries no information.
     let _ = checks(situation, &mut trace);
     let blocking = trace.iter().find_map(|check| match check.outcome {
         CheckOutcome::Block(verdict) => Some((verdict, check)),
@@ -53,8 +61,7 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
             format!("every check passed: {} to {next_ratio}", state.ratio),
         ),
     };
-    // A verdict can change with the next window's rows, but nothing goes up before the dwell is
-    // over.
+    // The next window's rows can change the verdict. A promotion must also wait for the dwell.
     let next_window = situation.as_of + situation.plan.window;
     let earliest_next = if first_blocking.as_deref() == Some("dwell") {
         (state.since + layer.dwell).max(next_window)
@@ -71,22 +78,22 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
 }
 
-/// What a decision comes to, without its words: for those who decide millions of times.
+/// A decision without texts, for simulations with millions of decisions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conclusion<'a> {
-    /// What to do.
+    /// The verdict.
     pub verdict: Verdict,
     /// The ratio from now on.
     pub next_ratio: Ratio,
-    /// The first check that kept the layer from being promoted.
+    /// The first check that blocked the promotion. `None` for a promotion.
     pub first_blocking: Option<CheckName<'a>>,
 }
 
-/// As [`decide`], no further than the first check that blocks, and without words. The checks are
-/// the same.
+/// Decides one layer by the same checks as [`decide`], stops at the first check that blocks, and
+/// makes no texts.
 pub fn conclude<'a>(situation: &Situation<'a>) -> Conclusion<'a> {
     let mut first = FirstBlock::default();
-    // Ends early as soon as a check blocks.
+    // The result only says whether the checks stopped early.
     let _ = checks(situation, &mut first);
     let (verdict, first_blocking) = first
         .0

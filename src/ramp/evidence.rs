@@ -1,5 +1,5 @@
-//! What a decision looks at: a layer's current stage, reduced to numbers. Made from an analysis, or
-//! drawn by the simulator.
+//! The evidence of a decision: the numbers of a layer's current stage, from an analysis or from the
+//! simulator.
 
 use crate::analysis::{LayerAnalysis, StageAnalysis, StageThen, UserCounts};
 use crate::base::time::Micros;
@@ -8,35 +8,35 @@ use crate::qos::{Judged, QosArm};
 use crate::scenario::{Policy, Sequential};
 use crate::stats::{Interval, Reason, srm};
 
-/// What is known of a layer's current stage.
+/// The evidence on a layer's current stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageEvidence {
-    /// First instant of the stage, microseconds.
+    /// First instant of the stage, microseconds, UTC.
     pub start: Micros,
     /// The ratio in force.
     pub ratio: Ratio,
-    /// Distinct users.
+    /// Numbers of distinct users.
     pub users: UserCounts,
-    /// Sample ratio of the users; `None` when one arm was planned alone, or nobody came.
+    /// Sample ratio of the users. `None` if only one arm was planned, or there are no users.
     pub srm: Option<SrmEvidence>,
-    /// The candidate's quality.
+    /// The candidate's QoS, or the reason why it is not known.
     pub qos: Result<QosEvidence, Reason>,
-    /// One judgement for each of the plan's guardrails, in their order.
+    /// Results of the plan's guardrails, in the plan's order.
     pub guardrails: Vec<Judged>,
 }
 
-/// A sample ratio, as a policy looks at it.
+/// The sample-ratio test under a policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SrmEvidence {
-    /// For one planned look, or for every look.
+    /// The p-value: valid at every look under `anytime`, at one planned look under `fixed`.
     pub p_value: f64,
-    /// Largest absolute difference between an observed and a planned share.
+    /// Largest absolute difference between an observed and a planned share, 0..=1.
     pub max_abs_deviation: f64,
 }
 
 impl SrmEvidence {
-    /// Of users of both arms, as this policy looks at them. `None` where one arm was planned alone,
-    /// or nobody came.
+    /// Tests the numbers of users (baseline, candidate) against the candidate's planned share,
+    /// 0..=1. `None` if only one arm was planned, or there are no users.
     pub fn new(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
         let planned = [1.0 - share, share];
         match policy.sequential {
@@ -60,21 +60,22 @@ impl SrmEvidence {
     }
 }
 
-/// The candidate's quality, as far as a decision looks at it.
+/// The candidate's QoS, as a decision uses it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QosEvidence {
-    /// The estimate.
+    /// The estimate, 0..=1.
     pub qos: f64,
-    /// The estimate rounded to four decimals, as the source document's rule sees it.
+    /// The estimate rounded to four decimals, as in the reference policy
+    /// (docs/REFERENCE_POLICY.md).
     pub point: f64,
     /// Interval for one planned look.
     pub ci: Interval,
-    /// Interval that holds at every look.
+    /// Interval that is valid at every look.
     pub anytime: Interval,
 }
 
 impl QosEvidence {
-    /// The interval that a policy looks at.
+    /// Returns the interval that the policy uses.
     pub fn interval(&self, policy: &Policy) -> Interval {
         match policy.sequential {
             Sequential::Anytime => self.anytime,
@@ -108,12 +109,13 @@ impl From<StageThen> for StageEvidence {
 }
 
 impl StageEvidence {
-    /// What an analysis says of a layer now, as a policy looks at it; `None` without a stage.
+    /// Makes the evidence of a layer's current stage from an analysis. `None` if the layer has no
+    /// stage.
     pub fn from_layer(layer: &LayerAnalysis, policy: &Policy) -> Option<Self> {
         layer.current().map(|stage| Self::from_stage(stage, policy))
     }
 
-    /// What an analysis says of a stage.
+    /// Makes the evidence of one stage from an analysis.
     pub fn from_stage(stage: &StageAnalysis, policy: &Policy) -> Self {
         let users = [stage.users.baseline as f64, stage.users.candidate as f64];
         Self {

@@ -1,36 +1,37 @@
-//! Ramps, exactly: stop probabilities by recursive integration, and the largest step that a budget
-//! of harm allows.
+//! Exact properties of ramps: stop probabilities by recursive integration, and the largest step
+//! within a budget of harm.
 
 use crate::stats::Reason;
 use crate::stats::dist::norm_isf;
 use crate::stats::group_sequential::{Sides, crossings};
 
-/// A ramp: shares and users of its stages, the variance of a user's outcome, and the candidate's
-/// true effect.
+/// A ramp with a gate after each stage: the shares and users of its stages, and the variance of a
+/// user's outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExactRamp {
-    /// Share of users who get the candidate, by stage. A stage with share 1 has no control, so no
-    /// gate.
+    /// Share of users who get the candidate, by stage, 0..=1. A stage with share 0 or 1 has no
+    /// comparison, so no gate.
     pub shares: Vec<f64>,
-    /// Users of each stage, both arms.
+    /// Number of users by stage, both arms together.
     pub n: Vec<f64>,
-    /// Variance of an outcome.
+    /// Variance of a user's outcome.
     pub sigma2: f64,
 }
 
-/// What a ramp does under an effect.
+/// Properties of a ramp under an effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RampOutcome {
-    /// Probability to roll back after each stage.
+    /// Probability of a rollback after each stage.
     pub stop_probability: Vec<f64>,
-    /// Their sum.
+    /// Probability of a rollback at any stage.
     pub p_rollback: f64,
-    /// Expected users who get the candidate.
+    /// Expected number of users who get the candidate.
     pub expected_exposed: f64,
 }
 
 impl ExactRamp {
-    /// Information of each stage, `N e (1 - e) / sigma2`: 0 where there is no control or nobody.
+    /// Information of each stage, `N e (1 - e) / sigma2` with N users and share e. It is 0 for a
+    /// stage without users or with one arm only.
     pub fn information(&self) -> Vec<f64> {
         self.shares
             .iter()
@@ -39,7 +40,8 @@ impl ExactRamp {
             .collect()
     }
 
-    /// Information up to each gate, and the stages that have one.
+    /// Returns the indices of the stages that have a gate, and the cumulative information at each
+    /// gate.
     pub fn gates(&self) -> (Vec<usize>, Vec<f64>) {
         let mut sum = 0.0;
         let gated = self
@@ -57,17 +59,17 @@ impl ExactRamp {
             .unzip()
     }
 
-    /// Rolls back after a gate whose score is at or below `-c`, for an effect `delta` (below 0 is
-    /// harm).
+    /// Computes the properties of a ramp that rolls back at a gate with z score at or below `-c`.
+    /// `delta` is the true effect in units of the outcome. A negative effect is harm.
     ///
     /// # Errors
-    /// No gate, or not as many boundaries as gates.
+    /// There is no gate, or the number of boundaries differs from the number of gates.
     ///
     /// # References
     /// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`.
     pub fn outcome(&self, c: &[f64], delta: f64) -> Result<RampOutcome, Reason> {
         let (stages, information) = self.gates();
-        // The recursion stops above: harm points upwards there.
+        // The recursion stops at large scores, so the sign of the effect is reversed.
         let stops = crossings(&information, c, Sides::One, -delta)?;
         let mut stop_probability = vec![0.0; self.shares.len()];
         stages
@@ -87,27 +89,28 @@ impl ExactRamp {
     }
 }
 
-/// What is known before a step: the budget left, the effect per user, the noise.
+/// The inputs of a step under a budget of harm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RuinRisk {
-    /// Harm that may still be done, in units of the outcome.
+    /// Remaining budget: the harm that may still be done, in units of the outcome.
     pub budget: f64,
-    /// Mean and variance of the effect per user, from what was seen so far.
+    /// Mean and variance of the effect per user, given the data so far.
     pub posterior: (f64, f64),
     /// Variance of a user's outcome.
     pub sigma2: f64,
-    /// Probability to spend more than the budget.
+    /// Accepted probability of overspending the budget.
     pub delta: f64,
-    /// Users there are.
+    /// Number of available users, the largest possible step.
     pub cap: f64,
 }
 
-/// The largest number of users m for which the budget is overspent with probability at most delta:
-/// the smallest root of `(mu^2 - z^2 v) m^2 + (2 b mu - z^2 sigma^2) m + b^2 = 0` with `b + m mu >=
-/// 0`, at most the cap.
+/// Computes the largest number of users m for which the budget b is overspent with probability at
+/// most delta. It is the smallest positive root of `(mu^2 - z^2 v) m^2 + (2 b mu - z^2 sigma^2) m +
+/// b^2 = 0` with `b + m mu >= 0`, or the cap if that is smaller. mu and v are the posterior mean
+/// and variance, z is the upper delta quantile of the normal distribution.
 ///
 /// # Errors
-/// A budget that is spent.
+/// The budget is 0 or below.
 ///
 /// # References
 /// `docs/METHODS.md#group-sequential-designs-and-exact-ramps`; Zhao et al. (2025).
@@ -126,7 +129,7 @@ pub fn risk_of_ruin_step(risk: &RuinRisk) -> Result<f64, Reason> {
     if discriminant < 0.0 {
         return Ok(risk.cap);
     }
-    // Without cancellation: one root from the sum of like signs, the other from the product.
+    // The numerically stable form of the quadratic formula: no difference of similar numbers.
     let q = -0.5 * (b + b.signum() * discriminant.sqrt());
     let admissible = |m: &f64| m.is_finite() && *m > 0.0 && risk.budget + m * mu >= -1e-9 * risk.budget;
     let roots = [q / a, c / q];

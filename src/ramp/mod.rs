@@ -1,5 +1,5 @@
-//! The ramp: one pure function decides; the schedule applies it to every layer and keeps the
-//! operation log.
+//! The ramp. One pure function decides a layer. The schedule applies it to every layer and writes
+//! the operation log.
 
 mod checks;
 mod decide;

@@ -1,4 +1,4 @@
-//! The nightly schedule: decide every layer, move the state, write the operation log.
+//! The nightly schedule: decides every layer, updates the state, and writes the operation log.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -18,49 +18,50 @@ use crate::scenario::{Layer, Plan, RollbackScope};
 
 pub(super) const SCHEMA: &str = "sluice.schedule/1";
 
-/// `schedule.json`: the ratios from now on, and why.
+/// `schedule.json`: the ratios from now on, with the reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Name and version of this document's form.
+    /// Name and version of the document's format.
     pub schema: String,
     /// The plan's id.
     pub plan_id: String,
-    /// The release users have today.
+    /// Id of the release that users have today.
     pub baseline: String,
-    /// The release being ramped.
+    /// Id of the release being ramped.
     pub candidate: String,
-    /// When the decisions were made, microseconds.
+    /// Time of the decisions, microseconds, UTC.
     pub as_of: Micros,
-    /// Digest of the analysis they rest on.
+    /// SHA-256 digest of the analysis behind the decisions.
     pub evidence_digest: String,
-    /// Digest of the layer table they rest on.
+    /// Digest of the layer table behind the decisions. `None` if the evidence has no layer table,
+    /// for example counters.
     #[serde(default)]
     pub layers_digest: Option<String>,
-    /// How production places users.
+    /// Name of the hash that production uses to put users into buckets.
     pub profile: String,
-    /// Text that is hashed before the user's id.
+    /// Salt: the text that is hashed together with the user's id.
     pub salt: String,
-    /// The flag's key, for systems that hash it.
+    /// The flag's key, for systems that hash it. `None` for other systems.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flag: Option<String>,
-    /// Per tenant and layer, in plan order.
+    /// Decisions by tenant and layer, in plan order.
     pub layers: Vec<LayerSchedule>,
 }
 
-/// Where a ramp stands.
+/// The status of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RampStatus {
-    /// Some users have the candidate, or will.
+    /// Some layers are not yet at ratio 1.
     Running,
-    /// Everybody has it.
+    /// All layers are at ratio 1.
     Completed,
-    /// It was taken back, in a layer or in all.
+    /// At least one layer was rolled back by these decisions.
     RolledBack,
 }
 
 impl RampStatus {
-    /// Its name in documents.
+    /// The name in documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -71,7 +72,7 @@ impl RampStatus {
 }
 
 impl Schedule {
-    /// Where the ramp stands after these decisions.
+    /// Returns the status of the ramp after these decisions.
     pub fn status(&self) -> RampStatus {
         if self.layers.iter().any(|layer| layer.verdict == Verdict::Rollback) {
             RampStatus::RolledBack
@@ -90,76 +91,80 @@ pub struct LayerSchedule {
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// What to do.
+    /// The verdict.
     pub verdict: Verdict,
-    /// This candidate has been rolled back here, now or earlier.
+    /// Whether this candidate has been rolled back in the layer, now or earlier.
     pub rolled_back: bool,
-    /// The ratio until now.
+    /// The ratio before the decision.
     pub ratio: Ratio,
     /// The ratio from now on.
     pub next_ratio: Ratio,
-    /// Users in buckets `lo_bucket..hi_bucket` get the candidate.
+    /// First bucket of the users who get the candidate, 0..=10000.
     pub lo_bucket: u16,
-    /// See `lo_bucket`.
+    /// End of the buckets of the users who get the candidate, exclusive, 0..=10000.
     pub hi_bucket: u16,
-    /// The layer's part of the plan.
+    /// The plan's settings of the layer.
     #[serde(default)]
     pub ramp: LayerRamp,
-    /// The first check that kept the layer from being promoted.
+    /// Name of the first check that blocked the promotion. `None` for a promotion.
     pub first_blocking: Option<String>,
-    /// That check for people, or why the layer is promoted.
+    /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
-    /// When looking again can first change the verdict, microseconds.
+    /// Earliest time at which a new look can change the verdict, microseconds, UTC.
     pub earliest_next: Micros,
-    /// Every check, in order.
+    /// All checks, in order.
     pub trace: Vec<Check>,
 }
 
-/// What a plan says of a layer, for systems that go up by themselves.
+/// The plan's settings of a layer, for systems that promote by themselves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerRamp {
     /// Ratios in rising order.
     pub ladder: Vec<Ratio>,
-    /// QoS from which the layer may go up.
+    /// Smallest QoS at which the layer may be promoted, 0..=1.
     pub qos_threshold: f64,
-    /// QoS below which it rolls back.
+    /// QoS below which the layer is rolled back, 0..=1.
     pub qos_floor: f64,
-    /// How long a ratio must have held, hours.
+    /// Shortest time at a ratio before the next promotion, hours.
     pub dwell_hours: f64,
-    /// Exposed users below which nothing is promoted.
+    /// Smallest number of users exposed to the candidate before a promotion.
     pub min_users: u64,
 }
 
-/// A row of the operation log, with the source document's fields first.
+/// A row of the operation log. The fields of the reference policy (docs/REFERENCE_POLICY.md) come
+/// first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperationRow {
-    /// The same for the same change on the same evidence.
+    /// Id of the row, derived from its content: the same change on the same evidence has the same
+    /// id.
     pub log_id: String,
     /// The plan's id.
     pub plan_id: String,
-    /// `promote`, `rollback`, or `set` for changes that Sluice did not decide.
+    /// `promote` or `rollback` for Sluice's decisions, `set` for changes that Sluice did not
+    /// decide.
     pub operation_type: String,
-    /// Ratio before.
+    /// The ratio before.
     pub old_value: Ratio,
-    /// Ratio after.
+    /// The ratio after.
     pub new_value: Ratio,
-    /// When, microseconds.
+    /// Time of the change, microseconds, UTC.
     pub operate_time: Micros,
-    /// Who.
+    /// Name of the operator.
     pub operator: String,
-    /// The tenant; empty for all.
+    /// The tenant. Empty for all tenants.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Digest of the evidence, empty for changes that Sluice did not decide.
+    /// Digest of the evidence. Empty for changes that Sluice did not decide.
     pub evidence_digest: String,
 }
 
-/// Decides all layers. Returns the schedule, the state after it, and one log row for each ratio
-/// that changes.
+/// Decides all layers. Returns the schedule, the next state, and one log row for each changed
+/// ratio.
 ///
 /// # Errors
-/// When plan, analysis and state are not of one ramp.
+/// Plan, analysis and state belong to different ramps, or the analysis judged other guardrails than
+/// the plan's.
 pub fn schedule(
     plan: &Plan,
     analysis: &Analysis,
@@ -274,10 +279,10 @@ pub fn schedule(
     Ok((schedule, next, rows))
 }
 
-/// The check that a rollback of the whole plan leaves in the other layers' traces.
+/// Name of the check that explains a rollback of the whole plan in the traces of the other layers.
 const TOGETHER: &str = "rollback_scope";
 
-/// A rollback takes every layer of its tenant back, and none opens.
+/// Rolls back all layers of each tenant that has a rollback, and keeps its layers at 0 closed.
 fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
     let failed: Vec<(String, String)> = decided
         .iter()
@@ -378,8 +383,7 @@ fn operation_row(
 }
 
 impl OperationRow {
-    /// A change that somebody made while publishing: of a tenant's layer, from one ratio to
-    /// another, at an instant, by somebody.
+    /// The log row of a manual change during publishing.
     #[cfg(feature = "stores")]
     pub(crate) fn by_hand(
         operation_type: &str,
@@ -406,7 +410,7 @@ impl OperationRow {
         }
     }
 
-    /// The plan's own operations before `as_of` as log rows.
+    /// Returns the plan's own operations before `as_of` as log rows.
     pub fn history(plan: &Plan, as_of: Micros) -> Vec<Self> {
         let mut ratios: BTreeMap<(String, usize), Ratio> = BTreeMap::new();
         let mut rows = Vec::new();

@@ -1,26 +1,26 @@
-//! What a decision rests on: the layer, its state, and the evidence.
+//! The inputs of a decision: the layer, its state and the evidence.
 
 use crate::base::time::Micros;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::state::LayerState;
 use crate::scenario::{Layer, Plan};
 
-/// What a layer's decision depends on.
+/// The inputs of a layer's decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The layer in the plan.
     pub layer: &'a Layer,
-    /// Where it stands.
+    /// State of the layer.
     pub state: &'a LayerState,
-    /// Where the tenant's layers stand, in plan order.
+    /// States of all layers of the tenant, in plan order.
     pub tenant_states: &'a [LayerState],
-    /// What is known; `None` when the log says nothing of the layer.
+    /// Evidence on the current stage. `None` if the log has no data on the layer.
     pub evidence: Option<&'a StageEvidence>,
-    /// Share of the log's rows in another release than bucket and ratio say; 0 where that cannot be
-    /// recomputed.
+    /// Share of the log's rows in another arm than bucket and ratio imply, 0..=1. It is 0 if the
+    /// assignment cannot be recomputed.
     pub misassigned: f64,
-    /// Now.
+    /// Time of the decision, microseconds, UTC.
     pub as_of: Micros,
 }

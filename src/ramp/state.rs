@@ -1,4 +1,4 @@
-//! State of a ramp: each layer's ratio in force, since when, and whether it was rolled back.
+//! State of a ramp: the ratio in force in each layer, its start, and the last rollback.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,26 +9,26 @@ use crate::scenario::{Plan, stages_of};
 
 pub(super) const SCHEMA: &str = "sluice.state/1";
 
-/// Where every layer of every tenant stands.
+/// State of every layer of every tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RampState {
-    /// Name and version of this document's form.
+    /// Name and version of the document's format.
     pub schema: String,
     /// The plan's id.
     pub plan_id: String,
-    /// The release being ramped.
+    /// Id of the release being ramped.
     pub candidate: String,
-    /// Digest of the layer table that the ramp started with: its evidence rests on that table.
+    /// Digest of the layer table that the ramp started with. All its evidence must use that table.
     /// `None` before the first decisions.
     #[serde(default)]
     pub layers_digest: Option<String>,
-    /// Digest of the evidence that the last decisions rest on; `None` before the first.
+    /// Digest of the evidence of the last decisions. `None` before the first decisions.
     pub evidence_digest: Option<String>,
-    /// Per tenant and layer, in plan order.
+    /// States by tenant and layer, in plan order.
     pub layers: Vec<LayerState>,
 }
 
-/// Where a layer stands.
+/// State of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerState {
     /// The tenant.
@@ -37,14 +37,14 @@ pub struct LayerState {
     pub layer: String,
     /// The ratio in force.
     pub ratio: Ratio,
-    /// Since when, microseconds.
+    /// Start of the ratio in force, microseconds, UTC.
     pub since: Micros,
-    /// The last rollback, if there was one: when, and of which release.
+    /// The last rollback: its time in microseconds, UTC, and the release. `None` if there was none.
     pub rolled_back: Option<(Micros, String)>,
 }
 
 impl RampState {
-    /// The state that the plan's operations lead to at `as_of`, for these tenants.
+    /// Derives the state at `as_of` from the plan's operations, for these tenants.
     pub fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Self {
         let layer_state = |tenant: &String, idx: usize| {
             let stages = stages_of(plan, tenant, idx, as_of);
@@ -73,12 +73,12 @@ impl RampState {
         }
     }
 
-    /// The state that a schedule of this plan starts from: every tenant of the evidence, and, under
-    /// a new release, everybody back on the baseline.
+    /// Prepares the state for a schedule of this plan. It adds tenants that are new in the
+    /// evidence. Under a new release it returns all layers to the baseline.
     ///
     /// # Errors
-    /// A state of another plan, or of one with other layers, or evidence that rests on another
-    /// layer table than the ramp's.
+    /// The state belongs to another plan or to other layers, it is malformed, or the evidence uses
+    /// another layer table than the ramp.
     pub fn for_plan(
         mut self,
         plan: &Plan,
@@ -123,14 +123,14 @@ impl RampState {
             );
         }
         if self.candidate != plan.candidate {
-            // A new release is a new ramp, with layers of its own.
+            // A new release starts a new ramp, which may use a new layer table.
             self.layers_digest = None;
             for state in self.layers.iter_mut().filter(|state| state.ratio > Ratio::ZERO) {
                 state.ratio = Ratio::ZERO;
                 state.since = as_of;
             }
         }
-        // Counters know no users: whatever table the ramp started with is still its own.
+        // Counters have no layer table, so they leave the ramp's table unchanged.
         if !layers_digest.is_empty() {
             if let Some(pinned) = self
                 .layers_digest

@@ -1,4 +1,5 @@
-//! Steps of a plan: the ratio of every layer at a moment, planned, scheduled or supposed.
+//! Steps of a plan: the ratio of every layer at a moment, from the plan, a schedule or a what-if
+//! value.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,28 +12,28 @@ use crate::ramp::schedule::{SCHEMA as SCHEDULE_SCHEMA, Schedule};
 use crate::ramp::state::{RampState, SCHEMA as STATE_SCHEMA};
 use crate::scenario::{Plan, stages_of};
 
-/// The ratio of every layer.
+/// The ratios of all layers at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanStep {
     origin: Origin,
-    /// Ratios that are supposed instead, by layer index.
+    /// Ratios that replace those of the origin, by layer index.
     supposed: BTreeMap<usize, Ratio>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Origin {
-    /// What the plan's operations had brought about before an instant.
+    /// The result of the plan's operations before an instant, microseconds, UTC.
     Operations(Micros),
-    /// The ratio that every layer opens with.
+    /// The ratio with which each layer opens.
     Initial,
-    /// Of every layer at once.
+    /// The same ratio in every layer.
     Everywhere(Ratio),
-    /// A schedule's or a state's ratios, by tenant and layer.
+    /// Ratios of a schedule or a state, by tenant and layer.
     Listed(BTreeMap<(String, String), Ratio>),
 }
 
 impl PlanStep {
-    /// What the plan's operations had brought about before an instant.
+    /// The ratios that the plan's operations before `as_of` have set.
     pub fn in_force(as_of: Micros) -> Self {
         Self {
             origin: Origin::Operations(as_of),
@@ -40,12 +41,13 @@ impl PlanStep {
         }
     }
 
-    /// Reads a step from the command line: `initial`, an instant (with what changes then), a ratio
-    /// (`0.1`), or ratios by layer (`early=0.5,regular=0.01`, the others as in force at `as_of`).
+    /// Reads a step from the command line: `initial`, an instant (including its own operations), a
+    /// ratio (`0.1`), or ratios by layer (`early=0.5,regular=0.01`). Layers that are not listed
+    /// have the ratio in force at `as_of`.
     ///
     /// # Errors
-    /// A text that is none of these, a layer that the plan does not have, or a ratio finer than a
-    /// basis point.
+    /// The text is none of these, the plan does not have the layer, or the ratio is not a multiple
+    /// of 0.0001.
     pub fn parse(text: &str, plan: &Plan, as_of: Micros) -> Result<Self> {
         let of = |origin| {
             Ok(Self {
@@ -79,7 +81,7 @@ impl PlanStep {
             return of(Origin::Everywhere(parse_ratio(text)?));
         }
         match time::parse(text) {
-            // What changes at an instant is in force at that instant.
+            // An operation at an instant is in force at that instant.
             Some(instant) => Ok(Self::in_force(instant.saturating_add(1))),
             None => Err(Error::usage(format!("expected a step, found `{text}`")).hint(
                 "a step is `initial`, an instant, a ratio such as 0.1, ratios such as early=0.5,regular=0.01, or a schedule.json or state.json",
@@ -87,11 +89,11 @@ impl PlanStep {
         }
     }
 
-    /// The ratios of a `schedule.json` or a `state.json` of this plan and its candidate. `location`
-    /// names the document in errors.
+    /// Reads the ratios from a `schedule.json` or `state.json` of this plan and its candidate.
+    /// `location` names the document in errors.
     ///
     /// # Errors
-    /// Another document, or one of another plan.
+    /// The document is of another kind, plan or candidate, or lacks a layer of the plan.
     pub fn from_document(bytes: &[u8], location: &str, plan: &Plan) -> Result<Self> {
         Ok(Self {
             origin: Origin::Listed(listed(bytes, location, plan)?),
@@ -99,8 +101,7 @@ impl PlanStep {
         })
     }
 
-    /// A tenant's ratio of a layer. A tenant that a document does not list has nobody on the
-    /// candidate.
+    /// Returns a tenant's ratio in a layer. It is 0 for a tenant that the document does not list.
     pub fn ratio(&self, plan: &Plan, tenant: &str, layer: usize) -> Ratio {
         if let Some(ratio) = self.supposed.get(&layer) {
             return *ratio;

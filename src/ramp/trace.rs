@@ -1,5 +1,5 @@
-//! Where checks go: into a trace for people, or no further than the first that blocks. Checks are
-//! written once for both; the words of a check are made only where somebody reads them.
+//! Traces of checks: a full trace with texts, or the first check that blocks. Checks are written
+//! once for both. The text of a check is made only for a full trace.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::stats::Interval;
 
-/// The name of a check: `dwell`, `guardrail:complaint_rate`.
+/// The name of a check, for example `dwell` or `guardrail:complaint_rate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckName<'a> {
-    /// What kind of check.
+    /// The kind of check.
     pub kind: &'static str,
-    /// The metric, for checks that there is one of for each guardrail.
+    /// The metric, for checks of guardrails. `None` for other checks.
     pub metric: Option<&'a str>,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for CheckName<'_> {
     }
 }
 
-/// How a check came out, with the numbers behind it.
+/// The outcome of a check, with its numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct CheckValues {
     pub(super) outcome: CheckOutcome,
@@ -54,9 +54,9 @@ impl CheckValues {
     }
 }
 
-/// Takes checks in their order.
+/// A receiver of checks, in their order.
 pub(super) trait Trace<'a> {
-    /// Takes a check; `Break` when no more are wanted.
+    /// Receives a check. Returns `Break` if no further checks are needed.
     fn push(
         &mut self,
         name: CheckName<'a>,
@@ -65,7 +65,7 @@ pub(super) trait Trace<'a> {
     ) -> ControlFlow<()>;
 }
 
-/// Every check, with its words.
+/// The full trace: every check with its text.
 impl<'a> Trace<'a> for Vec<Check> {
     fn push(
         &mut self,
@@ -94,7 +94,7 @@ impl<'a> Trace<'a> for Vec<Check> {
     }
 }
 
-/// The first check that blocks, and its verdict.
+/// The short trace: the first check that blocks, and its verdict.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FirstBlock<'a>(pub(super) Option<(Verdict, CheckName<'a>)>);
 

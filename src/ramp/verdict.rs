@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::OnTrouble;
 use crate::stats::Interval;
 
-/// What to do with a layer.
+/// The verdict on a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// To the next step.
+    /// Go to the next step.
     Promote,
-    /// Stay.
+    /// Keep the ratio.
     Hold,
-    /// Back to 0.
+    /// Return to ratio 0.
     Rollback,
-    /// Not enough evidence; stay.
+    /// Keep the ratio: there is not enough evidence.
     Inconclusive,
-    /// The data cannot be trusted; stay.
+    /// Keep the ratio: the data cannot be trusted.
     Invalid,
 }
 
 impl Verdict {
-    /// The word of documents and scenarios.
+    /// The name in documents and scenarios.
     pub fn name(self) -> &'static str {
         match self {
             Self::Promote => "promote",
@@ -35,8 +35,8 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// The verdict of a check that fails for want of order or of data: a rollback where the policy
-    /// says so, else `hold`.
+    /// Returns the verdict on invalid or missing evidence: a rollback if the policy says so, else
+    /// `hold`.
     pub(crate) fn on_trouble(policy: OnTrouble, hold: Self) -> Self {
         match policy {
             OnTrouble::Hold => hold,
@@ -45,31 +45,31 @@ impl Verdict {
     }
 }
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckOutcome {
-    /// Nothing against promotion.
+    /// Nothing speaks against a promotion.
     Pass,
-    /// The verdict follows from this check, if no earlier one blocked.
+    /// The check sets this verdict, unless an earlier check blocked.
     Block(Verdict),
-    /// Does not apply.
+    /// The check does not apply.
     NotApplicable,
 }
 
-/// One step of a decision's trace.
+/// A check in a decision's trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// Which check: `guardrail:complaint_rate`, `dwell` ...
+    /// Name of the check, for example `guardrail:complaint_rate` or `dwell`.
     pub check: String,
-    /// How it came out.
+    /// Outcome of the check.
     pub outcome: CheckOutcome,
-    /// What was looked at.
+    /// The checked value. `None` if the check has no number.
     pub value: Option<f64>,
-    /// Its interval, as the policy looks at it.
+    /// Interval of the value, at the policy's level. `None` if there is none.
     pub interval: Option<Interval>,
-    /// What it was held against.
+    /// The limit that the value is compared with. `None` if there is none.
     pub limit: Option<f64>,
-    /// The same for people.
+    /// The check as text.
     pub detail: String,
 }

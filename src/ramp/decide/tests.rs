@@ -174,7 +174,7 @@ fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) ->
     decision
 }
 
-/// Changes the healthy layer and checks verdict and first blocking check.
+/// Changes the healthy layer, and compares its verdict and first blocking check.
 fn check(change: impl Fn(&mut LayerState, &mut StageAnalysis), verdict: Verdict, blocking: Option<&str>) {
     check_under("", change, verdict, blocking);
 }
@@ -215,7 +215,7 @@ fn each_check_gives_its_verdict() {
         Some("clear:complaint_rate"),
     );
     check(|_, s| s.users.candidate = 800, Verdict::Invalid, Some("srm"));
-    // Many users make a small deviation certain, and leave it small.
+    // With many users a small deviation is significant, but it stays a small deviation.
     let many = |candidate: u64| UserCounts {
         baseline: 90_000_000 - candidate,
         candidate,
@@ -324,7 +324,7 @@ fn the_point_policy_is_the_source_document_s_rule() {
         stage.qos.candidate = qos(0.59);
     };
     check_under(point, full, Verdict::Rollback, Some("qos"));
-    // Neither guardrails nor users nor dwell keep it.
+    // Guardrails, users and dwell do not block it.
     check_under(point, |_, s| s.users.candidate = 1, Verdict::Promote, None);
 }
 
@@ -344,7 +344,7 @@ fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
         |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Violated, None)];
     let frozen = |plan: &mut Plan| plan.freezes.push(NOW - HOUR..NOW + HOUR);
     assert_eq!(verdict(&frozen, &nothing), (Verdict::Hold, Some("freeze".into())));
-    // What protects users is not frozen.
+    // A freeze does not stop a rollback.
     assert_eq!(verdict(&frozen, &violated).0, Verdict::Rollback);
     assert_eq!(
         verdict(&|plan| plan.freezes.push(NOW + HOUR..NOW + 2 * HOUR), &nothing).0,
@@ -375,7 +375,7 @@ fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
             (Verdict::Hold, Some("approval".into()))
         );
     }
-    // A signal keeps the layer from going up; a guardrail takes it back.
+    // A violated signal blocks the promotion. A violated guardrail rolls the layer back.
     let signal = |plan: &mut Plan| plan.guardrails[0].action = Action::Hold;
     assert_eq!(
         verdict(&signal, &violated),
@@ -383,7 +383,7 @@ fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
     );
     let unclear = |stage: &mut StageAnalysis| stage.guardrails = vec![guardrail(HarmVerdict::Unclear, None)];
     assert_eq!(verdict(&signal, &unclear).0, Verdict::Promote);
-    // What cannot be used may be a reason to go back.
+    // The policy can turn invalid or missing evidence into a rollback.
     let strict = |plan: &mut Plan| {
         (plan.policy.srm_action, plan.policy.no_data_action) = (OnTrouble::Rollback, OnTrouble::Rollback)
     };
@@ -395,7 +395,7 @@ fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
         verdict(&strict, &|stage| stage.start += HOUR),
         (Verdict::Rollback, Some("evidence".into()))
     );
-    // A holdback: the ladder ends below 1, and that is full.
+    // A holdout: the ladder ends below 1, and the layer stays at its last step.
     let holdback = |plan: &mut Plan| plan.layers[0].ladder = vec![Ratio::try_from_share(0.1).unwrap()];
     assert_eq!(
         verdict(&holdback, &nothing),
