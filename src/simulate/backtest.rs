@@ -1,4 +1,5 @@
-//! What the policy would have decided, window by window, as things were known then.
+//! Backtests: the decisions of a policy over a past log, window by window, on the data that were
+//! known at each time.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,47 +13,48 @@ use crate::ramp::{LayerState, RampState, Situation, StageEvidence, Verdict, deci
 use crate::replay::{Cube, CubeLayer};
 use crate::scenario::{Plan, RollbackScope, Scenario, stages_of};
 
-/// A plan, decided again over a log.
+/// The decisions of a plan over a past log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Backtest {
-    /// The plan's or variant's id.
+    /// Id of the plan or variant.
     pub plan: String,
-    /// Ratios followed the log's; else the policy's own decisions were carried out.
+    /// Whether the ratios follow the log. If not, the policy's own decisions set the ratios.
     pub follows_log: bool,
-    /// Guardrails that the cube cannot tell of before a stage ends; they were left out.
+    /// Metrics of the guardrails that were left out, because the cube does not know them before a
+    /// stage ends.
     pub left_out: Vec<String>,
-    /// Distinct users are estimated from how often users come; their sample ratio was not tested.
+    /// Whether numbers of distinct users are estimates. The sample ratio is not tested then.
     pub users_are_estimated: bool,
-    /// Per tenant and layer, in plan order.
+    /// Results by tenant and layer, in plan order.
     pub layers: Vec<BacktestLayer>,
 }
 
-/// A layer, decided again.
+/// The decisions on one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestLayer {
     /// The tenant.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Decisions by verdict.
+    /// Number of decisions by verdict.
     pub verdicts: BTreeMap<&'static str, u32>,
-    /// Decisions that differ from the one before.
+    /// The decisions that differ from the one before in verdict, first blocking check or ratio.
     pub decisions: Vec<BacktestDecision>,
-    /// The ratio at the end.
+    /// The ratio at the end of the backtest.
     pub ratio: Ratio,
-    /// Requests that the candidate would have answered.
+    /// Number of requests that the candidate would have answered.
     pub requests_exposed: u64,
-    /// The weakest ground that the evidence rests on; `None` if nobody ever had the candidate.
+    /// The weakest basis of the evidence. `None` if no user ever had the candidate.
     pub basis: Option<Basis>,
-    /// From when on the log could not tell: the ratio asked for a candidate that nobody had.
-    /// Nothing is decided from there on.
+    /// Time from which the log has no data for the backtest's ratio, because no user had the
+    /// candidate. There are no decisions from then on. `None` if that never happened.
     pub refused_at: Option<String>,
 }
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestDecision {
-    /// When.
+    /// Time of the decision, RFC 3339, UTC.
     pub at: String,
     /// The ratio in force in the log.
     pub logged_ratio: Ratio,
@@ -62,15 +64,15 @@ pub struct BacktestDecision {
     pub verdict: &'static str,
     /// The ratio from then on.
     pub next_ratio: Ratio,
-    /// The first check that blocked.
+    /// Name of the first check that blocked. `None` for a promotion.
     pub first_blocking: Option<String>,
-    /// That check for people.
+    /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
-    /// What the evidence rests on; `None` without evidence.
+    /// Basis of the evidence. `None` without evidence.
     pub basis: Option<Basis>,
 }
 
-/// A layer on its way through the log.
+/// The backtest of one layer in progress.
 struct Walk<'a> {
     layer: &'a CubeLayer,
     plan_idx: usize,
@@ -81,12 +83,15 @@ struct Walk<'a> {
     requests: u64,
 }
 
-/// Decides every `every` windows over the log of a cube. With `follows_log` the ratios are those
-/// that were in force and the verdicts are what the policy would have said; else its decisions are
-/// carried out, as far as the log can tell what would have been seen.
+/// Runs the policy over the log of a cube, with a decision every `every` windows. With
+/// `follows_log` the ratios are those of the log, and the verdicts show what the policy would have
+/// said. Otherwise the backtest carries out its own decisions, as far as the log has data for them.
+///
+/// # References
+/// `docs/METHODS.md#backtest`.
 ///
 /// # Errors
-/// A cube of another plan.
+/// The cube belongs to another plan.
 pub fn backtest(
     cube: &Cube,
     scenario: &Scenario,
@@ -144,7 +149,7 @@ fn step(
 ) {
     let as_of = scenario.plan.start + i64::from(now) * plan.window;
     if follows_log {
-        // Where the log's ratios had led by then.
+        // The state that the log's ratios had led to by then.
         let logged = RampState::from_plan(&scenario.plan, &[tenant.to_owned()], as_of + 1);
         for (walk, state) in walks.iter_mut().zip(logged.layers) {
             if (state.ratio, state.since) != (walk.state.ratio, walk.state.since) {
@@ -261,7 +266,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Takes what became known with the window before `now`.
+    /// Adds the data that became known in the window before `now`.
     fn advance(&mut self, history: &History<'_>, scenario: &Scenario, tenant: &str, now: u32) {
         if self.state.ratio > Ratio::ZERO && self.found.refused_at.is_none() {
             let plan = &scenario.plan;

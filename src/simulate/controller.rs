@@ -1,5 +1,5 @@
-//! Ways to climb a ladder that people use or have published, to be compared with the plan's policy
-//! in the same worlds. They watch one metric: that of the first guardrail with a margin.
+//! Other rules to climb a ladder, from practice and publications, for comparison with the plan's
+//! policy in the same worlds. They use one metric: that of the first guardrail with a margin.
 
 use crate::bucket::Ratio;
 use crate::ramp::exact::{RuinRisk, risk_of_ruin_step};
@@ -10,22 +10,22 @@ use crate::stats::dist::{norm_isf, norm_sf};
 
 pub(super) use crate::simulate::model::primary_metric_model;
 
-/// Power with which a harm that matters must be seen before a stage is left.
+/// Power with which a relevant harm must be detectable before a stage ends.
 const POWER: f64 = 0.8;
-/// Probability with which a budget may be overspent.
+/// Accepted probability of overspending the budget.
 const RUIN: f64 = 0.05;
 
-/// What a controller remembers of a layer over its stages.
+/// The data that a controller keeps about a layer across stages.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RampProgress {
-    /// Score and information of finished stages.
+    /// Score (sum of effect / variance) and information of finished stages.
     score: f64,
     information: f64,
-    /// Looks taken.
+    /// Number of looks so far.
     n_looks: usize,
 }
 
-/// The harm that matters, in the metric's unit.
+/// The relevant harm in a layer: the guardrail's margin, in the metric's unit.
 fn margin(model: &Model<'_>, layer: usize) -> f64 {
     let metric_model = &model.layers[layer].metric_models[primary_metric_model(model)];
     model
@@ -35,8 +35,8 @@ fn margin(model: &Model<'_>, layer: usize) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// What a controller does. `effect` is the metric's harm in this stage with its variance; `None`
-/// without a control.
+/// Decides a layer by the variant's controller. `effect` is the harm on the metric in this stage
+/// and its variance. `None` means that there is no control.
 pub(super) fn conclude<'a>(
     model: &Model<'_>,
     idx: usize,
@@ -70,8 +70,7 @@ pub(super) fn conclude<'a>(
     match controller {
         Controller::Policy | Controller::FixedTime => say(Verdict::Promote, next, None),
         Controller::Power => {
-            // N e (1 - e) >= sigma^2 (z_{1-a} + z_{1-b})^2 / MDE^2, which is to say that the error
-            // is small enough.
+            // Equivalent to N e (1 - e) >= sigma^2 (z_{1-a} + z_{1-b})^2 / MDE^2.
             if error > margin / (z + norm_isf(1.0 - POWER)) {
                 return hold("power");
             }
@@ -130,8 +129,7 @@ pub(super) fn conclude<'a>(
         Controller::GroupSequential => {
             let (score, information) = (progress.score + harm / v, progress.information + 1.0 / v);
             let n_looks = progress.n_looks + 1;
-            // The boundary that was planned for this gate; a gate that was not planned spends
-            // nothing.
+            // The planned boundary of this gate. A gate without a boundary never stops.
             let bound = model.gates[idx]
                 .get(progress.n_looks)
                 .copied()

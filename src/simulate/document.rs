@@ -11,131 +11,133 @@ use crate::stats::{Interval, proportion};
 /// `forecast.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
-    /// Name and version of this document's form.
+    /// Name and version of the document's format.
     pub schema: String,
-    /// Digest of the scenario.
+    /// SHA-256 digest of the scenario.
     pub scenario_digest: String,
-    /// What the numbers rest on: `assumed`, or `assumed` with a baseline that was `observed`.
+    /// Basis of the numbers: `assumed`, or `assumed effects on an observed baseline`.
     pub basis: String,
-    /// Seed of the runs' streams.
+    /// Seed of the runs' random streams.
     pub seed: u64,
-    /// Runs of each plan in each world.
+    /// Number of runs of each plan in each world.
     pub n_runs: u32,
-    /// How long a run lasts at most, hours.
+    /// Longest duration of a run, hours.
     pub horizon_hours: f64,
-    /// What does not add up in the plans, whatever the world.
+    /// Contradictions in the plans that do not depend on the world.
     pub findings: Vec<Finding>,
-    /// Every plan in every world.
+    /// Results of every plan in every world.
     pub plans: Vec<PlanForecast>,
-    /// Files beside this one, with their digests.
+    /// SHA-256 digests of the files beside this document, by file name.
     pub files: BTreeMap<String, String>,
-    /// What `--optimize` found.
+    /// Result of `--optimize`. `None` if it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimum: Option<Optimum>,
 }
 
-/// A plan in a world.
+/// Results of a plan in a world.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlanForecast {
     /// The plan variant's id.
     pub plan: String,
-    /// Who decided: `policy`, `fixed_time` ...
+    /// Name of the controller, for example `policy` or `fixed_time`.
     pub controller: String,
     /// The world's id.
     pub world: String,
-    /// Some guardrail's margin is overstepped in this world.
+    /// Whether the candidate exceeds the margin of at least one guardrail in this world.
     pub is_harmful: bool,
-    /// Some layer was rolled back.
+    /// Probability that at least one layer is rolled back.
     pub p_rollback: Chance,
-    /// Some layer was rolled back though nothing was harmful; `None` in a harmful world.
+    /// Probability that at least one layer is rolled back in a world without harm. `None` in a
+    /// harmful world.
     pub p_false_rollback: Option<Chance>,
-    /// Every layer reached the end of its ladder though something was harmful; `None` in a world
-    /// without harm.
+    /// Probability that every layer reaches the end of its ladder without a rollback in a harmful
+    /// world. `None` in a world without harm.
     pub p_missed: Option<Chance>,
-    /// Every layer reached the end of its ladder, and none was rolled back.
+    /// Probability that every layer reaches the end of its ladder without a rollback.
     pub p_full: Chance,
-    /// Some decision met a sample-ratio mismatch.
+    /// Probability that a sample-ratio mismatch blocks at least one decision.
     pub p_srm_halt: Chance,
-    /// Neither rolled back nor full within the horizon.
+    /// Probability that the run ends at the horizon without a rollback and before every layer is at
+    /// the end of its ladder.
     pub p_never_finishes: Chance,
-    /// Hours until every layer is at the end of its ladder, over the runs that get there.
+    /// Hours until every layer is at the end of its ladder, in runs that reach it.
     pub hours_to_full: Quantity,
-    /// Hours until the first rollback, over the runs that have one.
+    /// Hours until the first rollback, in runs with a rollback.
     pub hours_to_rollback: Quantity,
-    /// Which check the first rollback rested on, as shares of the runs that have one.
+    /// Checks behind the first rollback, as shares of the runs with a rollback.
     pub rollback_because: BTreeMap<String, f64>,
-    /// The ratio in force at the first rollback, likewise.
+    /// Layers and ratios at the first rollback, as shares of the runs with a rollback.
     pub rollback_at: BTreeMap<String, f64>,
-    /// Distinct users whom the candidate answered.
+    /// Number of distinct users with an answer from the candidate.
     pub users_exposed: Quantity,
-    /// Distinct users whom a coin per request would have exposed, on the same ratios.
+    /// Number of distinct users that the same ratios would expose if each request, not each user,
+    /// were assigned at random.
     pub users_exposed_by_coin: Quantity,
-    /// Users whom the candidate had answered in the layers that were rolled back first, when they
-    /// were.
+    /// Number of users exposed at the time of the first rollback, in the layers rolled back then.
     pub users_at_rollback: Quantity,
-    /// Share of runs whose first rollback came after more of these than `policy.exposure_cap`
-    /// allows; `None` without a cap.
+    /// Share of runs in which `users_at_rollback` exceeds `policy.exposure_cap`. `None` without a
+    /// cap.
     pub p_over_exposure_cap: Option<Chance>,
-    /// Requests that the candidate answered.
+    /// Number of requests that the candidate answered.
     pub requests_exposed: Quantity,
     /// Harm by guardrail metric: events, or units of the metric times rows.
     pub harm: BTreeMap<String, Quantity>,
-    /// The same in money, where `simulate.cost` says what a unit costs.
+    /// Cost of the harm. `None` without a `simulate.cost`.
     pub cost: Option<Quantity>,
-    /// Share of runs in which every layer was at the end of its ladder by then.
+    /// Share of runs with every layer at the end of its ladder, over time.
     pub full_by: Vec<FullBy>,
-    /// How likely harm (money if it has a cost, else the first guardrail's units) exceeds an
-    /// amount.
+    /// Probability that the harm exceeds an amount. The harm is the cost if there is one, else the
+    /// harm on the first guardrail's metric.
     pub exceedance: Vec<Exceedance>,
-    /// Per layer.
+    /// Results by layer.
     pub layers: Vec<LayerForecast>,
 }
 
-/// A layer in a world.
+/// Results of a layer in a world.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerForecast {
     /// The layer's id.
     pub layer: String,
-    /// It was rolled back.
+    /// Probability that the layer is rolled back.
     pub p_rollback: Chance,
-    /// Hours until it was at the end of its ladder, over the runs in which it got there.
+    /// Hours until the layer is at the end of its ladder, in runs that reach it.
     pub hours_to_full: Quantity,
-    /// Its ratio over time.
+    /// Quantiles of the layer's ratio over time.
     pub fan: Vec<Fan>,
 }
 
-/// Something in a plan that does not add up.
+/// A contradiction in a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
-    /// The plan variants' ids.
+    /// Ids of the plan variants.
     pub plans: Vec<String>,
-    /// What was found, in words.
+    /// Text of the finding.
     pub finding: String,
 }
 
 /// A share of runs, with its Monte Carlo error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Chance {
-    /// The share.
+    /// The share, 0..=1.
     pub p: f64,
-    /// Its standard error, `sqrt(p (1 - p) / n)`; 0 where no run or every run has it: then the
-    /// interval tells.
+    /// Standard error of the share, `sqrt(p (1 - p) / n)` with n runs. It is 0 if no run or every
+    /// run counts. The interval is informative in these cases too.
     pub mc_error: f64,
-    /// Wilson's 95 % interval.
+    /// Wilson's 95 % interval of the share.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Runs with it.
+    /// Number of runs that count.
     pub n: u32,
 }
 
-/// A number over runs, with the Monte Carlo error of its mean; `None` where no run has one.
+/// Statistics of a number over runs. All are `None` if no run has the number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Quantity {
-    /// Runs that have one.
+    /// Number of runs that have the number.
     pub n: u32,
-    /// Their mean.
+    /// Mean.
     pub mean: Option<f64>,
-    /// Standard error of the mean; `None` for fewer than two.
+    /// Monte Carlo standard error of the mean. `None` for fewer than two runs.
     pub mc_error: Option<f64>,
     /// Median.
     pub p50: Option<f64>,
@@ -146,27 +148,27 @@ pub struct Quantity {
 /// Quantiles of a ratio at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Fan {
-    /// Hours since the plan's start.
+    /// Time since the plan's start, hours.
     pub hours: f64,
-    /// 5th percentile of the ratio, then the 25th, 50th, 75th and 95th.
+    /// The 5th, 25th, 50th, 75th and 95th percentile of the ratio, 0..=1.
     pub ratio: [f64; 5],
 }
 
-/// The share of runs that were full by a moment.
+/// The share of runs with every layer at the end of its ladder by a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FullBy {
-    /// Hours since the plan's start.
+    /// Time since the plan's start, hours.
     pub hours: f64,
-    /// Share of runs.
+    /// Share of runs, 0..=1.
     pub p: f64,
 }
 
-/// The probability to exceed an amount.
+/// The probability that an amount is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Exceedance {
-    /// The amount.
+    /// The amount, in units of cost or of harm.
     pub amount: f64,
-    /// Share of runs above it.
+    /// Share of runs above the amount, 0..=1.
     pub p: f64,
 }
 
@@ -185,7 +187,7 @@ impl Chance {
 }
 
 impl Chance {
-    /// What is known of a share that no run has, or every run: the end of its interval.
+    /// Text of a share that is 0 or 1: the share with the bound of its interval.
     pub fn bound(&self) -> String {
         if self.p > 0.5 {
             format!("100% (above {})", percent(self.ci.ci_lower))
@@ -201,7 +203,7 @@ impl Quantity {
         if values.is_empty() {
             return Self::default();
         }
-        // Sorted first, so that the sum does not depend on how runs were dealt to threads.
+        // Sorting first makes the sum independent of the order of the threads.
         values.sort_by(f64::total_cmp);
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
@@ -216,107 +218,110 @@ impl Quantity {
     }
 }
 
-/// A quantile of sorted values: the smallest that at least this share does not exceed.
+/// Returns the q-quantile of sorted values: the smallest value that at least a share q of the
+/// values does not exceed.
 pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted[((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1]
 }
 
-/// What an optimization found.
+/// The result of an optimization.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Optimum {
-    /// The metric whose harm is bounded.
+    /// Id of the metric whose harm is bounded.
     pub metric: String,
-    /// The harm that must not be missed, in the metric's unit.
+    /// Smallest harm that must be detected, in the metric's unit. The largest over the layers, if
+    /// it differs.
     pub mde: f64,
-    /// Largest probability of a rollback without harm.
+    /// Largest probability of a rollback when there is no harm.
     pub max_false_rollback: f64,
-    /// Largest probability to miss a harm of `mde`.
+    /// Largest probability that a harm of `mde` is missed.
     pub max_missed: f64,
-    /// Largest expected harm at `mde`.
+    /// Largest expected harm under `mde`, in events or units of the metric. `None` for no bound.
     pub max_harm: Option<f64>,
-    /// Probability with which `max_harm` may be overspent, instead.
+    /// Probability with which the harm may exceed `max_harm`. If set, it replaces the bound on the
+    /// expectation.
     pub max_overspend: Option<f64>,
-    /// Each layer with users enough.
+    /// Results by layer.
     pub layers: Vec<LayerOptimum>,
-    /// The chosen ladders as TOML: paste them over the plan's layers.
+    /// The chosen ladders as TOML: a `[[simulate.plan]]` for the scenario file.
     pub toml: String,
 }
 
-/// The schedules of a layer.
+/// The result of an optimization for a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerOptimum {
     /// The layer's id.
     pub layer: String,
-    /// Schedules of the grid.
+    /// Number of schedules in the grid.
     pub n_schedules: usize,
-    /// Of these, how many were evaluated exactly: bounds told of the others that they are no
-    /// better.
+    /// Number of schedules evaluated exactly. Bounds show that the others are no better.
     pub n_evaluated: usize,
-    /// The fastest that does; `None` if none does.
+    /// The fastest schedule that keeps every bound. `None` if no schedule does.
     pub chosen: Option<Candidate>,
-    /// Why this one, or what is in the way.
+    /// Reason for the choice, or for the lack of one.
     pub why: String,
-    /// Time against harm: no schedule is both faster and less harmful. All keep the bounds on
-    /// errors.
+    /// The trade-off between time and harm: no schedule here is both slower and more harmful than
+    /// another. All keep the bounds on errors.
     pub front: Vec<Candidate>,
-    /// The fastest ones, run with those who would decide.
+    /// Simulation results of the fastest schedules.
     pub finalists: Vec<Finalist>,
 }
 
 /// A schedule with its exact properties.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
-    /// Ratios, in rising order; the last is 1.
+    /// Ratios in rising order, 0..=1. The last is 1.
     pub ladder: Vec<f64>,
-    /// Dwell at each, hours.
+    /// Dwell at each ratio, hours.
     pub dwell_hours: f64,
-    /// How the boundary spends its error.
+    /// Spending of the error over the gates.
     pub boundary: Boundary,
-    /// Roll back when the standardized harm at a gate is above this; `null` where nothing is spent.
+    /// One-sided z boundary of each gate. A standardized harm above it causes a rollback. `None`
+    /// for a gate that spends no error.
     pub bounds: Vec<Option<f64>>,
-    /// Users who come during a dwell, both arms.
+    /// Number of users seen during a dwell, both arms together.
     pub users_per_stage: f64,
     /// Variance of a user's mean outcome during a dwell.
     pub sigma2: f64,
-    /// Hours until ratio 1 if nothing is rolled back.
+    /// Hours until ratio 1 if there is no rollback.
     pub hours_if_good: f64,
-    /// Probability of a rollback without any effect.
+    /// Probability of a rollback when there is no effect.
     pub p_false_rollback: f64,
-    /// Probability of no rollback with a harm of `mde`.
+    /// Probability of no rollback under a harm of `mde`.
     pub p_missed: f64,
-    /// Probability to stop after each gate with a harm of `mde`.
+    /// Probability of a rollback at each gate under a harm of `mde`.
     pub stop_probability: Vec<f64>,
-    /// Expected harm before ratio 1, with a harm of `mde`, in events or units of the metric.
+    /// Expected harm before ratio 1 under a harm of `mde`, in events or units of the metric.
     pub expected_harm: f64,
-    /// Probability that this harm exceeds the budget; `None` without one.
+    /// Probability that the harm exceeds `max_harm`. `None` without `max_harm`.
     pub p_overspend: Option<f64>,
-    /// Expected users who get the candidate before ratio 1, with a harm of `mde`.
+    /// Expected number of users who get the candidate before ratio 1, under a harm of `mde`.
     pub expected_exposed: f64,
 }
 
-/// A schedule, run.
+/// A schedule with its simulated properties.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finalist {
-    /// Ratios.
+    /// Ratios in rising order, 0..=1.
     pub ladder: Vec<f64>,
-    /// Dwell at each, hours.
+    /// Dwell at each ratio, hours.
     pub dwell_hours: f64,
-    /// Who decided.
+    /// Name of the controller.
     pub controller: String,
-    /// Rollbacks without any effect.
+    /// Probability of a rollback when there is no effect.
     pub p_false_rollback: Chance,
-    /// Ratio 1 was reached with a harm of `mde`.
+    /// Probability that ratio 1 is reached under a harm of `mde`.
     pub p_missed: Chance,
-    /// Neither rolled back nor at ratio 1 within three times the schedule's length, without any
-    /// effect.
+    /// Probability of neither a rollback nor ratio 1 within three times the schedule's length plus
+    /// a day, when there is no effect.
     pub p_never_finishes: Chance,
-    /// Hours to ratio 1 without any effect.
+    /// Hours until ratio 1 when there is no effect.
     pub hours_to_full: Quantity,
 }
 
 impl LayerOptimum {
-    /// The schedules that are worth running: the fastest that keep every bound, else the fastest of
-    /// the front.
+    /// Returns up to [`N_FINALISTS`] schedules to simulate: the chosen one, then the fastest of the
+    /// front.
     pub(super) fn front_or_chosen(&self) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = self.chosen.iter().cloned().collect();
         best.extend(
@@ -331,5 +336,5 @@ impl LayerOptimum {
     }
 }
 
-/// Schedules that are run again.
+/// The largest number of schedules that are simulated.
 pub(super) const N_FINALISTS: usize = 3;

@@ -1,4 +1,4 @@
-//! What became of many runs: probabilities, times, exposure and harm, each with its Monte Carlo
+//! Forecasts: probabilities, times, exposure and harm over many runs, each with its Monte Carlo
 //! error.
 
 use rayon::prelude::*;
@@ -20,16 +20,17 @@ use crate::simulate::document::{
 use crate::simulate::model::{BaselineInputs, Measured, Model};
 use crate::simulate::run::{Run, RunOutcome};
 
-/// Points of a fan chart, at most.
+/// The largest number of points of a chart over time.
 const FAN_POINTS: usize = 60;
-/// Points of an exceedance curve.
+/// Number of points of an exceedance curve.
 const EXCEEDANCE_POINTS: usize = 21;
 
-/// Runs every plan in every world. The same seed gives the same numbers on any number of threads,
-/// and all plans meet the same luck.
+/// Runs every plan in every world. The same seed gives the same numbers on any number of threads.
+/// All plans share the random streams (common random numbers).
 ///
 /// # Errors
-/// A scenario without `[simulate]` or worlds, or one that leaves open what no analysis tells.
+/// The scenario has no `[simulate]` or no world, or a value of the baseline is neither declared nor
+/// measured.
 ///
 /// # References
 /// `docs/METHODS.md#simulation`.
@@ -73,8 +74,8 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
     })
 }
 
-/// Promises that a plan cannot keep: first steps that expose more users than the cap, dwells that
-/// are longer than the horizon.
+/// Finds contradictions in the plans: a first step that exposes more users than the cap, and dwells
+/// that are together longer than the horizon.
 pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs) -> Vec<Finding> {
     let n_users: f64 = baseline_inputs.layers.iter().map(|layer| layer.n_users).sum();
     let mut findings = Vec::new();
@@ -126,11 +127,11 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
     findings
 }
 
-/// Days until each layer can be at the end of its ladder: its dwells, and those of the layers
+/// Days until each layer can be at the end of its ladder: its own dwells after those of the layers
 /// before it.
 fn shortest_days(plan: &Plan) -> Vec<f64> {
     let mut days = vec![0.0; plan.layers.len()];
-    // As often as there are layers: then the longest chain is through.
+    // The longest chain has as many layers as the plan, so that many passes suffice.
     for _ in 0..plan.layers.len() {
         for (idx, layer) in plan.layers.iter().enumerate() {
             let before = layer.after.iter().map(|before| days[*before]).fold(0.0, f64::max);
@@ -159,7 +160,7 @@ fn stream(world: usize, run: u32) -> u64 {
 /// One decision of a traced run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TracedDecision {
-    /// When.
+    /// Time of the decision, RFC 3339, UTC.
     pub at: String,
     /// The layer's id.
     pub layer: String,
@@ -169,16 +170,16 @@ pub struct TracedDecision {
     pub verdict: &'static str,
     /// The ratio from now on.
     pub next_ratio: Ratio,
-    /// The first check that blocked.
+    /// Name of the first check that blocked. `None` for a promotion.
     pub first_blocking: Option<String>,
-    /// The policy's trace; empty for other controllers.
+    /// Trace of the policy. Empty for other controllers.
     pub trace: Vec<Check>,
 }
 
-/// One run of a plan in a world, decision by decision, with the policy's whole trace.
+/// Simulates one run of a plan in a world. Returns all its decisions with the policy's traces.
 ///
 /// # Errors
-/// As [`simulate`], or a plan or world that is not declared.
+/// The same as for [`simulate`]. Also if the plan or the world is not declared.
 pub fn trace(
     scenario: &Scenario,
     measured: Option<&Measured>,
@@ -357,7 +358,7 @@ pub(super) fn full_by(model: &Model<'_>, outcomes: &[RunOutcome], hours: &dyn Fn
         .collect()
 }
 
-/// The windows of a chart over time.
+/// The windows that a chart over time shows.
 fn points(model: &Model<'_>) -> impl Iterator<Item = u32> {
     (0..=model.n_windows).step_by((model.n_windows as usize).div_ceil(FAN_POINTS).max(1))
 }

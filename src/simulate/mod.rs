@@ -1,10 +1,9 @@
-//! Ramps before they happen: worlds that a plan may meet, run many times under the plan's own
-//! policy.
+//! Simulation of ramps: worlds that a plan may meet, run many times under the plan's own policy.
 //!
-//! `model` makes a plan in a world ready to run, `run` lets windows pass, `forecast` counts what
-//! became of the runs. Users are never drawn one by one: a window's rows are sums, drawn from the
-//! laws of sums. Decisions are those of [`crate::ramp::conclude`], on evidence like that of a
-//! night's analysis.
+//! `model` prepares a plan in a world, `run` simulates one run window by window, and `forecast`
+//! summarizes many runs. Single users are never drawn. The sums of a window's rows are drawn from
+//! their distribution. Decisions come from [`crate::ramp::conclude`], on evidence of the same form
+//! as that of a nightly analysis.
 
 mod backtest;
 mod controller;

@@ -1,5 +1,5 @@
-//! A plan in a world, made ready to run: every expectation that does not depend on chance is
-//! computed once.
+//! The model of a plan in a world. Every quantity that does not depend on random draws is computed
+//! here, once for all runs.
 
 use crate::analysis;
 use crate::analysis::{Analysis, AnalysisOptions};
@@ -14,67 +14,67 @@ use crate::scenario::{
 };
 use crate::stats::{Reason, sequential};
 
-/// Number of rates of QoS: their metric models come first in a layer, in their order.
+/// Number of rates of QoS. Their metric models come first in a layer, in the order of the rates.
 pub(super) const N_RATES: usize = RATE_METRICS.len();
 
-/// How a metric behaves in a layer.
+/// The model of a metric in a layer.
 #[derive(Debug, Clone)]
 pub(super) struct MetricModel {
     pub(super) better: Better,
-    /// Rows give 0 or 1.
+    /// Whether rows have the values 0 and 1.
     pub(super) is_proportion: bool,
-    /// Under the baseline.
+    /// Expected value under the baseline.
     pub(super) baseline: f64,
-    /// Under the candidate, by window.
+    /// Expected value under the candidate, by window.
     pub(super) candidate: Vec<f64>,
-    /// Variance of a row of a mean, around its user's own value.
+    /// Variance of a row's value around its user's own mean. 0 for a proportion.
     pub(super) within: f64,
-    /// Variance of users' own values.
+    /// Variance of the users' own means.
     pub(super) between: f64,
-    /// Rows of the denominator a turn.
+    /// Rows of the metric's denominator per turn.
     pub(super) share: f64,
-    /// Windows until outcomes are known.
+    /// Number of windows until outcomes are known.
     pub(super) delay: u32,
-    /// Variance of the mixture that its anytime intervals rest on, and the variance it is tuned
-    /// for.
+    /// Variance of the mixture behind the anytime-valid intervals (`tau2`), and the variance of the
+    /// estimate that it is tuned for (`v_star`).
     pub(super) tau2: f64,
     pub(super) v_star: f64,
-    /// Money a unit of harm costs.
+    /// Cost of a unit of harm.
     pub(super) cost: f64,
-    /// A guardrail compares it: only then is the control drawn.
+    /// Whether a guardrail compares the metric. The control's rows are drawn only then.
     pub(super) is_compared: bool,
 }
 
-/// A layer, ready to run.
+/// The model of a layer.
 #[derive(Debug, Clone)]
 pub(super) struct LayerModel {
     pub(super) n_users: f64,
-    /// Turns a window, on average.
+    /// Mean number of turns per window.
     pub(super) turns: f64,
-    /// Rate at which a user comes, a window, on average.
+    /// Mean number of visits of a user per window.
     pub(super) activity: f64,
-    /// By window: traffic around a mean of 1, and the probability that a user comes.
+    /// Traffic of each window with a mean of 1, and the probability that a user visits in it.
     pub(super) pace: Vec<[f64; 2]>,
-    /// Turns of a visit.
+    /// Turns per visit.
     pub(super) visit: f64,
     pub(super) metric_models: Vec<MetricModel>,
 }
 
 impl LayerModel {
-    /// What users' differences weigh in the variance of an arm's ratio with `r` rows: pairs of rows
-    /// of one user, over all pairs. Of `N_arm` users each has `V ~ Poisson(t)` visits of m turns,
-    /// so that is `1 / N_arm + share (m - 1) / r`.
+    /// The factor on the variance between users in the variance of an arm's ratio with `r` rows:
+    /// the share of pairs of rows that belong to one user. Each of `N_arm` users has `V ~
+    /// Poisson(t)` visits of m turns, so the factor is `1 / N_arm + share (m - 1) / r`.
     pub(super) fn together(&self, metric_model: &MetricModel, r: f64, share: f64) -> f64 {
         1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(metric_model) / r
     }
 
-    /// Other rows of the same visit, of a row.
+    /// Expected number of other rows in the same visit as a row.
     pub(super) fn pairs_of_a_visit(&self, metric_model: &MetricModel) -> f64 {
         metric_model.share * (self.visit - 1.0).max(0.0)
     }
 }
 
-/// A plan in a world.
+/// The model of a plan in a world.
 #[derive(Debug, Clone)]
 pub(super) struct Model<'a> {
     pub(super) variant: &'a PlanVariant,
@@ -82,14 +82,14 @@ pub(super) struct Model<'a> {
     pub(super) world: &'a World,
     pub(super) n_windows: u32,
     pub(super) decide_every: u32,
-    /// Share of users whose consent still stands, by window.
+    /// Share of users who still give consent, by window.
     pub(super) consenting: Vec<f64>,
     pub(super) layers: Vec<LayerModel>,
     /// Index of the metric model behind each guardrail.
     pub(super) metric_model_of_guardrail: Vec<usize>,
-    /// Metric ids of the metric models.
+    /// Metric id of each metric model.
     pub(super) metrics: Vec<String>,
-    /// The mixture's variance of QoS.
+    /// Variance of the mixture behind the anytime-valid interval of QoS.
     pub(super) qos_tau2: f64,
     /// Group-sequential boundaries of each layer's gates.
     pub(super) gates: Vec<Vec<Option<f64>>>,
@@ -100,7 +100,7 @@ impl Model<'_> {
         &self.variant.plan
     }
 
-    /// Whether some guardrail's margin is overstepped in some layer, at some time.
+    /// Whether the candidate exceeds the margin of a guardrail in some layer at some time.
     pub(super) fn is_harmful(&self) -> bool {
         let oversteps = |layer: &LayerModel| {
             self.plan()
@@ -121,7 +121,7 @@ impl Model<'_> {
 }
 
 impl MetricModel {
-    /// How much worse than the baseline a value is.
+    /// Returns how much worse than the baseline a value is, in the metric's unit.
     pub(super) fn harm_of(&self, candidate: f64) -> f64 {
         match self.better {
             Better::Lower => candidate - self.baseline,
@@ -130,14 +130,14 @@ impl MetricModel {
     }
 }
 
-/// What every layer and metric is like under the baseline: from the scenario, or measured.
+/// The baseline's values in every layer, declared in the scenario or measured on a log.
 pub(super) struct BaselineInputs {
     pub(super) layers: Vec<WorldLayer>,
-    /// By layer, by metric; in the order of [`metrics_of`].
+    /// Rates by layer and metric. Metrics are in the order of [`metrics_of`].
     pub(super) rates: Vec<Vec<Rate>>,
 }
 
-/// The metrics that a plan looks at: those of QoS, then its guardrails'.
+/// Returns the ids of the metrics that a plan reads: those of QoS, then those of its guardrails.
 pub(super) fn metrics_of(plan: &Plan) -> Vec<String> {
     let mut ids: Vec<String> = RATE_METRICS.iter().map(|id| (*id).to_owned()).collect();
     for guardrail in &plan.guardrails {
@@ -149,10 +149,10 @@ pub(super) fn metrics_of(plan: &Plan) -> Vec<String> {
 }
 
 impl BaselineInputs {
-    /// What the scenario declares, and for the rest what an analysis has measured of the baseline.
+    /// Takes declared values from the scenario and all others from measurements of the baseline.
     ///
     /// # Errors
-    /// A layer or a metric that neither tells.
+    /// A value of a layer or a metric is neither declared nor measured.
     pub(super) fn new(
         scenario: &Scenario,
         simulation: &Simulation,
@@ -203,7 +203,7 @@ impl BaselineInputs {
     }
 }
 
-/// A layer's size and traffic in a log.
+/// Measures a layer's size and traffic on a log. `None` if the log has no users or rows of it.
 fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
     let of_layer = || analysis.layers.iter().filter(|layer| layer.layer == id);
     let n_users: f64 = of_layer().map(|layer| layer.n_eligible as f64).sum();
@@ -216,7 +216,7 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
             .map(|stage| (stage.rows.baseline + stage.rows.candidate) as f64)
             .sum::<f64>();
         days = days.max((analysis.as_of - analysis.start) as f64 / DAY as f64);
-        // How fast distinct users come shows in the longest stage.
+        // The longest stage shows best how fast distinct users are seen.
         if let Some(longest) = layer.stages.iter().max_by_key(|stage| stage.end - stage.start) {
             let users = longest.users.baseline + longest.users.candidate + longest.users.crossover;
             let share = (users as f64 / layer.n_eligible.max(1) as f64).clamp(1e-6, 1.0 - 1e-6);
@@ -233,8 +233,8 @@ fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
     })
 }
 
-/// A metric under the baseline in a log: its value, and how much users differ, from the stage with
-/// most rows.
+/// Measures a metric under the baseline: its value and the variance between users, in the stage
+/// with the most rows.
 fn measure_rate(
     analysis: &Analysis,
     layer: &WorldLayer,
@@ -259,7 +259,7 @@ fn measure_rate(
     };
     if metric == LATENCY_P95 {
         let found = stage.latency_p95_ms.baseline.result()?;
-        // As if each row told of the quantile with this error.
+        // The standard deviation of a row that would give the quantile this standard error.
         let sd = found.std_error * (stage.rows.baseline.max(1) as f64).sqrt();
         return Ok(rate(found.estimate, Some(sd), 0.0, 1.0));
     }
@@ -275,7 +275,7 @@ fn measure_rate(
     if is_proportion {
         let excess =
             robust.std_error.powi(2) - robust.estimate * (1.0 - robust.estimate) / robust.denominator;
-        // As the model puts errors together, the other way round.
+        // The variance between users, by the inverse of the model's formula for errors.
         let visit = layer.turns_per_user_day / activity(layer, 1.0);
         let n_arm = (layer.n_users * (1.0 - stage.ratio.share())).max(1.0);
         let together = 1.0 / n_arm + share * (visit - 1.0).max(0.0) / robust.denominator;
@@ -308,7 +308,7 @@ impl<'a> Model<'a> {
         )
     }
 
-    /// As [`Self::new`], for baseline inputs whose rates are in the order of these metrics.
+    /// Like [`Self::new`], for baseline inputs whose rates are in the order of `metrics`.
     pub(super) fn new_with_metrics(
         scenario: &'a Scenario,
         simulation: &Simulation,
@@ -405,11 +405,12 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Traffic of each window around a mean of 1, and the probability that a user comes in it.
+/// Computes the traffic of each window with a mean of 1, and the probability that a user visits in
+/// it.
 fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[f64; 2]> {
     let of_window = |idx: u32| {
         let start = plan.start + i64::from(idx) * plan.window;
-        // A long window has the mean of its hours.
+        // The traffic of a long window is the mean over its hours.
         let hours = (plan.window / HOUR).clamp(1, HOURS_A_WEEK as i64);
         let weight = |hour: i64| {
             layer
@@ -424,16 +425,16 @@ fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[
     (0..n_windows).map(of_window).collect()
 }
 
-/// Hours since Monday, UTC. The epoch began on a Thursday.
+/// Returns the hour since Monday 00:00 UTC, 0..168. 1970-01-01 was a Thursday.
 fn hour_of_week(at: Micros) -> usize {
     (at.div_euclid(HOUR) + 3 * 24).rem_euclid(HOURS_A_WEEK as i64) as usize
 }
 
-/// What a log says of the baseline.
+/// The baseline's values as measured on a log.
 #[derive(Debug)]
 pub struct Measured {
     analysis: Analysis,
-    /// Traffic by hour of the week, for each of the plan's layers.
+    /// Traffic by hour of the week, for each of the plan's layers. Empty if it is not known.
     rhythms: Vec<Vec<f64>>,
 }
 
@@ -441,7 +442,7 @@ impl Measured {
     /// Measures a cube that was made under this scenario.
     ///
     /// # Errors
-    /// A cube of another plan.
+    /// The cube belongs to another plan.
     pub fn from_cube(cube: &Cube, scenario: &Scenario) -> Result<Self> {
         let analysis = analysis::analyze(cube, scenario, &AnalysisOptions::default())?;
         let mut rows = vec![vec![0.0; HOURS_A_WEEK]; cube.layer_ids.len()];
@@ -452,7 +453,7 @@ impl Measured {
         let n_windows = (cube.as_of - cube.start) / cube.window;
         let mut windows = vec![0.0; HOURS_A_WEEK];
         (0..n_windows).for_each(|idx| windows[hour_of_week(cube.start + idx * cube.window)] += 1.0);
-        // Windows of more than an hour, and logs of less than a day, have no rhythm to show.
+        // Windows longer than an hour and logs shorter than a day show no hourly pattern.
         let has_rhythm = cube.window <= HOUR && cube.as_of - cube.start >= DAY;
         let rhythms = rows
             .iter()
@@ -468,8 +469,8 @@ impl Measured {
     }
 }
 
-/// Traffic by hour of the week around a mean of 1: by the hour itself where the log has a whole
-/// week, else by the hour of the day.
+/// Computes traffic weights by hour of the week with a mean of 1. A log of less than a week gives
+/// the weights by hour of the day.
 fn rhythm(rows: &[f64], windows: &[f64]) -> Vec<f64> {
     let is_whole = windows.iter().all(|n| *n > 0.0);
     let rate = |hour: usize| {
@@ -531,7 +532,7 @@ fn candidate_values(
     (0..n_windows).map(at).collect()
 }
 
-/// Index of the metric model that controllers watch.
+/// Returns the index of the metric model that controllers use.
 pub(crate) fn primary_metric_model(model: &Model<'_>) -> usize {
     let plan = model.plan();
     let metric = plan.first_margin().map(|guardrail| guardrail.metric.as_str());
@@ -542,8 +543,8 @@ pub(crate) fn primary_metric_model(model: &Model<'_>) -> usize {
         .unwrap_or(0)
 }
 
-/// Boundaries of the gates at the ends of a layer's dwells, over the information that is expected;
-/// as users come back, information goes with users.
+/// Computes the boundaries of the gates at the ends of a layer's dwells, from the expected
+/// information. Users return within a dwell, so information is proportional to users.
 pub(crate) fn gates(
     layer: &Layer,
     activity: f64,
@@ -582,7 +583,7 @@ mod tests {
     fn a_rhythm_is_that_of_the_log() {
         let mut windows = vec![0.0; HOURS_A_WEEK];
         let mut rows = vec![0.0; HOURS_A_WEEK];
-        // Two days: twice as much in the second half of the day.
+        // Two days. The second half of the day has twice as much traffic.
         for hour in 0..48 {
             windows[hour] = 1.0;
             rows[hour] = if hour % 24 < 12 { 10.0 } else { 20.0 };

@@ -1,5 +1,5 @@
-//! The fastest ladder that keeps its promises: every ladder of a grid, every dwell and every
-//! boundary, evaluated exactly; the best ones run again with the policies that would decide.
+//! Optimization: the fastest schedule that keeps all bounds. The search evaluates a grid of
+//! ladders, dwells and boundaries exactly, then simulates the best schedules.
 
 use rayon::prelude::*;
 use std::sync::OnceLock;
@@ -19,17 +19,17 @@ use crate::stats::dist::{norm_isf, norm_sf};
 use crate::stats::effect::FEW_EVENTS;
 use crate::stats::ratio::MIN_CLUSTERS;
 
-/// Shares that a ladder may have below 1.
+/// Shares below 1 that a ladder may contain.
 const SHARES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
-/// Steps below 1, at most.
+/// The largest number of steps below 1.
 const MAX_STEPS: usize = 5;
-/// Dwells, hours.
+/// Dwells of the grid, hours.
 const DWELLS: [f64; 10] = [6.0, 12.0, 24.0, 36.0, 48.0, 72.0, 96.0, 120.0, 168.0, 336.0];
 
-/// Points of a front that are shown, at most.
+/// The largest number of points in the documented front.
 const MAX_FRONT: usize = 40;
 
-/// A layer, as far as its schedules are concerned.
+/// The inputs of the search for a layer.
 struct Target<'a> {
     model: &'a LayerModel,
     metric_model: usize,
@@ -38,14 +38,15 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Users who come during a dwell, and the variance of one's mean outcome.
+    /// Returns the expected number of users during a dwell, and the variance of a user's mean
+    /// outcome.
     fn stage(&self, dwell_hours: f64) -> (f64, f64) {
         let metric_model = &self.model.metric_models[self.metric_model];
         let windows = dwell_hours * HOUR as f64 / self.window as f64;
         let users = self.model.n_users * -(-self.model.activity * windows).exp_m1();
         let rows = self.model.turns * windows * metric_model.share / users;
-        // A rare event that becomes less rare is also less certain: the larger variance of both
-        // worlds keeps the promise on misses.
+        // A harm can raise the variance of a proportion. The larger variance of both worlds keeps
+        // the bound on misses.
         let harmed = if metric_model.better == Better::Lower {
             metric_model.baseline + self.mde
         } else {
@@ -65,7 +66,7 @@ impl Target<'_> {
         )
     }
 
-    /// Whether the first step has bucket groups and events enough that its test is what it says.
+    /// Whether the first step has enough bucket groups and events for a valid test.
     fn is_measurable(&self, share: f64, dwell_hours: f64) -> bool {
         let metric_model = &self.model.metric_models[self.metric_model];
         let rows =
@@ -78,18 +79,18 @@ impl Target<'_> {
         usize::from(groups_below((share * 10_000.0).round() as u16)) >= MIN_CLUSTERS && events >= FEW_EVENTS
     }
 
-    /// Harm at full exposure during a dwell.
+    /// Harm during a dwell at ratio 1, in events or units of the metric.
     fn harm(&self, dwell_hours: f64) -> f64 {
         let windows = dwell_hours * HOUR as f64 / self.window as f64;
         self.mde * self.model.turns * self.model.metric_models[self.metric_model].share * windows
     }
 }
 
-/// Searches the grid for each layer, exactly; runs the best again.
+/// Searches the grid for each layer with exact probabilities, and simulates the best schedules.
 ///
 /// # Errors
-/// A scenario without `[simulate]`, without a guardrail with a margin, or one that leaves open what
-/// no analysis tells.
+/// The scenario has no `[simulate]`, no world, or no guardrail with a margin, or a value of the
+/// baseline is neither declared nor measured.
 ///
 /// # References
 /// `docs/METHODS.md#optimal-schedules`.
@@ -172,7 +173,8 @@ pub fn optimize(scenario: &Scenario, measured: Option<&Measured>) -> Result<Opti
 
 type MdeOf = Box<dyn Fn(f64) -> f64>;
 
-/// The metric, and the harm that must not be missed given the control's value.
+/// Returns the metric's id, and a function from the baseline's value to the harm that must be
+/// detected.
 fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
     let plan = &scenario.plan;
     let guardrail = match &budget.metric {
@@ -188,12 +190,12 @@ fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
     })?;
     let mde = budget.mde;
     let rule = guardrail.rule;
-    // A budget is about a guardrail with a margin: the scenario has been checked for it.
+    // The checks of the scenario make sure that the guardrail has a margin.
     let mde_of: MdeOf = Box::new(move |control: f64| mde.or(rule.margin(control)).unwrap_or(0.0));
     Ok((guardrail.metric.clone(), mde_of))
 }
 
-/// Rising choices of shares.
+/// Returns all rising ladders of the grid.
 fn ladders() -> Vec<Vec<f64>> {
     let mut ladders = Vec::new();
     for bits in 1_u32..1 << SHARES.len() {
@@ -211,8 +213,8 @@ fn ladders() -> Vec<Vec<f64>> {
 
 const BOUNDARIES: [Boundary; 3] = [Boundary::Pocock, Boundary::ObrienFleming, Boundary::Bonferroni];
 
-/// Bounds of a ladder's gates. They depend on fractions of information alone, so one design serves
-/// every dwell.
+/// Computes the boundaries of a ladder's gates. They depend only on fractions of the information,
+/// so one design applies to every dwell.
 fn bounds_of(ladder: &[f64], boundary: Boundary, alpha: f64) -> Option<Vec<Option<f64>>> {
     let information: Vec<f64> = ladder
         .iter()
@@ -224,8 +226,8 @@ fn bounds_of(ladder: &[f64], boundary: Boundary, alpha: f64) -> Option<Vec<Optio
     boundary.bounds(&information, alpha)
 }
 
-/// Every ladder of the grid with every boundary; designs are made when they are first wanted, and
-/// serve all layers and dwells.
+/// All ladders of the grid with all boundaries. A design is computed at its first use and shared by
+/// all layers and dwells.
 struct Grid {
     ladders: Vec<Vec<f64>>,
     alpha: f64,
@@ -252,7 +254,7 @@ impl Grid {
             .as_ref()
     }
 
-    /// Every schedule as ladder, boundary and dwell, fastest first.
+    /// Returns all schedules as indices of ladder, boundary and dwell, the fastest first.
     fn schedules(&self) -> Vec<[usize; 3]> {
         let mut all: Vec<[usize; 3]> = (0..self.ladders.len())
             .flat_map(|l| (0..BOUNDARIES.len()).flat_map(move |b| (0..DWELLS.len()).map(move |d| [l, b, d])))
@@ -263,7 +265,7 @@ impl Grid {
     }
 }
 
-/// Schedules that are evaluated side by side.
+/// Number of schedules that are evaluated in parallel.
 const BATCH: usize = 256;
 
 fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> LayerOptimum {
@@ -292,8 +294,8 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     let mut front: Vec<Candidate> = Vec::new();
     let mut rest = schedules.iter();
     loop {
-        // Whatever is slower than the front must harm less to be of interest; a bound that needs no
-        // integral says whether it can.
+        // A schedule slower than the front must be less harmful. A cheap bound excludes most
+        // schedules that cannot be.
         let least = front.last().map_or(f64::INFINITY, |last| last.expected_harm);
         let promises = |[l, b, d]: &[usize; 3]| {
             DWELLS[*d] >= budget.min_dwell_hours
@@ -340,7 +342,7 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
             }
         }
     }
-    // Of those that are as fast, the one that harms least.
+    // Among equally fast schedules, the least harmful one is chosen.
     if let (Some(first), Some(fast)) = (&mut chosen, front.iter().find(|candidate| keeps_harm(candidate)))
         && fast.hours_if_good <= first.hours_if_good
     {
@@ -377,19 +379,19 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     }
 }
 
-/// What one stage of a layer brings, at a dwell.
+/// Users, variance and harm of one stage of a layer, for a given dwell.
 #[derive(Debug, Clone, Copy)]
 struct StageLoad {
-    /// Distinct users of the layer during the stage.
+    /// Number of distinct users during the stage.
     users: f64,
-    /// Variance of one user's metric.
+    /// Variance of a user's mean outcome.
     sigma2: f64,
-    /// Harm of the whole layer during the stage, in the budget's unit.
+    /// Harm of the whole layer during the stage at ratio 1, in events or units of the metric.
     harm: f64,
 }
 
-/// Whether a schedule can keep the bound on misses, and harm less than `least`: from the most
-/// powerful test there is, and from each gate by itself.
+/// Whether a schedule may keep the bound on misses and cause less harm than `least`. The bound on
+/// misses uses the most powerful test. The bound on harm uses each gate alone.
 fn may_be_better<'a>(
     target: &Target<'_>,
     budget: &Budget,
@@ -440,8 +442,8 @@ fn evaluate(
         .map(|bound| bound.unwrap_or(f64::INFINITY))
         .collect();
     let bad = ramp.outcome(&c, -target.mde).ok()?;
-    // What spends its error by design spends all of it, or as much as its gates reach; what does
-    // not is looked up.
+    // Bonferroni boundaries do not spend the whole error level, so the error without an effect is
+    // computed for every schedule.
     let good = ramp.outcome(&c, 0.0).ok()?;
     let (mut reached, mut expected_harm, mut so_far, mut over) = (1.0, 0.0, 0.0, 0.0);
     for (share, stop) in ladder.iter().zip(&bad.stop_probability) {
@@ -473,9 +475,9 @@ fn evaluate(
     })
 }
 
-/// Runs schedules of one layer under the exact boundary's controller and under the plan's own
-/// policy, without an effect and with the harm that must not be missed. Other layers stay closed:
-/// each layer's promise is its own.
+/// Simulates schedules of one layer, without an effect and with the harm that must be detected.
+/// Each runs under the group-sequential controller and under the plan's own policy. The layer runs
+/// alone, because the bounds hold for each layer by itself.
 pub(super) fn finalists(
     scenario: &Scenario,
     simulation: &Simulation,
@@ -513,7 +515,7 @@ pub(super) fn finalists(
             } else {
                 plan.policy.alpha
             };
-            // The layer alone.
+            // The plan contains this layer only.
             let mut layer = plan.layers.swap_remove(layer_idx);
             layer.ladder = candidate
                 .ladder
@@ -535,7 +537,7 @@ pub(super) fn finalists(
                 layers: vec![baseline_inputs.layers[layer_idx].clone()],
                 rates: vec![baseline_inputs.rates[layer_idx].clone()],
             };
-            // A run that waits longer than three times the plan's length is as good as stuck.
+            // A run that takes three times the schedule's length counts as not finished.
             let horizon = ((candidate.hours_if_good * 3.0 + 24.0) * HOUR as f64) as Micros;
             let simulation = Simulation {
                 horizon,

@@ -1,4 +1,4 @@
-//! One run: windows pass, rows are drawn as sums, and the plan's own policy decides.
+//! One run: windows pass in order, sums of rows are drawn, and the plan's controller decides.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,8 @@ use crate::stats::effect::{IntervalSpec, Look};
 use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
 use crate::stats::{Interval, Reason};
 
-/// Expected events (and others) from which a count is drawn from a normal law.
+/// Expected number of events (and of non-events) from which a count is drawn from a normal
+/// distribution.
 const MANY_EVENTS: f64 = 16.0;
 
 /// A change of ratio.
@@ -32,33 +33,33 @@ pub(super) struct RatioChange {
     pub(super) layer: u8,
     pub(super) from: Ratio,
     pub(super) to: Ratio,
-    /// The check that a rollback rests on.
+    /// The check behind a rollback. `None` for other changes.
     pub(super) cause: Option<Cause>,
 }
 
-/// A check, and the guardrail it is about.
+/// A check and, if it belongs to one, the index of its guardrail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cause {
     pub(super) kind: &'static str,
     pub(super) guardrail: Option<u8>,
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct RunOutcome {
-    /// Window in which the last layer reached the end of its ladder.
+    /// Window in which all layers were first at the end of their ladders.
     pub(super) full_at: Option<u32>,
     pub(super) changes: Vec<RatioChange>,
-    /// Some decision found a sample-ratio mismatch.
+    /// Whether a sample-ratio mismatch blocked a decision.
     pub(super) srm_halt: bool,
-    /// Distinct users and requests that the candidate answered.
+    /// Number of distinct users and of requests that the candidate answered.
     pub(super) users: f64,
     pub(super) requests: f64,
-    /// Users whom a coin per request would have exposed instead.
+    /// Number of distinct users that would be exposed if each request were assigned at random.
     pub(super) coin_users: f64,
     /// Harm by metric model, in events or units of the metric.
     pub(super) harm: Vec<f64>,
-    /// Users exposed in the layers that were rolled back first, when they were.
+    /// Number of users exposed at the first rollback, in the layers rolled back then.
     pub(super) users_at_rollback: Option<f64>,
 }
 
@@ -71,24 +72,26 @@ impl RunOutcome {
 /// Sums of a metric in an arm since the stage began.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
-    /// Numerator and denominator.
+    /// Numerator (`x`) and denominator (`r`).
     x: f64,
     r: f64,
-    /// How far the mean of the arm's users' own values lies from that of all users; drawn when the
+    /// Difference between the mean of the arm's users and that of all users. It is drawn when the
     /// stage begins.
     own: f64,
 }
 
-/// An arm since the stage began.
+/// The data of an arm since the stage began.
 #[derive(Debug, Clone, Default)]
 struct ArmRun {
     users: f64,
     metric_models: Vec<Sums>,
-    /// Sums whose outcomes have not come yet: a ring by window for each metric model with a delay.
+    /// Sums whose outcomes are not known yet: a ring buffer of windows for each metric model with a
+    /// delay.
     waiting: Vec<Vec<Sums>>,
 }
 
-/// Users of a step of the ladder, once reached.
+/// The users of a ladder step: shares `below..below + width` of the layer, and the share of them
+/// not yet seen since they first got the candidate.
 #[derive(Debug, Clone, Copy)]
 struct Cohort {
     below: f64,
@@ -99,19 +102,20 @@ struct Cohort {
 #[derive(Debug, Clone)]
 struct LayerRun {
     arms: [ArmRun; 2],
-    /// Windows of the stage.
+    /// Number of windows since the stage began.
     age: u32,
-    /// Share of users who have not come in this stage.
+    /// Share of users who have not been seen in this stage.
     unseen: f64,
-    /// Part of a user who has come.
+    /// Fraction of a user that is carried to the next window, so that arrivals are whole numbers.
     carry: f64,
     cohorts: Vec<Cohort>,
-    /// Expected requests of a user that a coin per request would have sent to the candidate.
+    /// Expected number of requests per user that the candidate would have answered if each request
+    /// were assigned at random.
     coin_hazard: f64,
     evidence: StageEvidence,
     inputs: Vec<GuardrailInput>,
     progress: RampProgress,
-    /// A quantile of t, for the degrees of freedom it was last wanted for.
+    /// A cached quantile of the t distribution, after the number of clusters that it belongs to.
     t: (f64, f64),
 }
 
@@ -125,7 +129,7 @@ pub(super) struct Run<'m> {
 }
 
 impl<'m> Run<'m> {
-    /// A run of its own stream: the same for every plan, so that plans meet the same luck.
+    /// Starts a run on its own random stream. All plans share the streams (common random numbers).
     pub(super) fn new(model: &'m Model<'m>, seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
@@ -178,7 +182,8 @@ impl<'m> Run<'m> {
         }
     }
 
-    /// Runs to the horizon. `on_decision` sees every decision, before it is carried out.
+    /// Runs until the horizon, or until nothing can change. `on_decision` receives every decision
+    /// before it is carried out.
     pub(super) fn run(mut self, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) -> RunOutcome {
         let model = self.model;
         for window in 0..model.n_windows {
@@ -203,7 +208,7 @@ impl<'m> Run<'m> {
         self.outcome
     }
 
-    /// Nothing can happen any more: every layer was rolled back, or waits for one that was.
+    /// Whether nothing can change any more: every layer was rolled back, or waits for one that was.
     fn is_over(&self) -> bool {
         if self.states.iter().any(|state| state.ratio > Ratio::ZERO) || self.outcome.rollback().is_none() {
             return false;
@@ -222,7 +227,7 @@ impl<'m> Run<'m> {
         closed.into_iter().all(|closed| closed)
     }
 
-    /// Draws what a window brings to a layer.
+    /// Draws the data of a layer in a window.
     fn observe(&mut self, idx: usize, window: u32) {
         let (model, of_model) = (self.model, &self.model.layers[idx]);
         let (layer, rng, state) = (&mut self.layers[idx], &mut self.rng, &self.states[idx]);
@@ -297,7 +302,7 @@ impl<'m> Run<'m> {
         layer.age += 1;
     }
 
-    /// What is known of a layer, as the nightly analysis would find it.
+    /// Updates the evidence on a layer to the form that the nightly analysis would give.
     fn update_evidence(&mut self, idx: usize) {
         let (model, of_model) = (self.model, &self.model.layers[idx]);
         let (layer, state, plan) = (&mut self.layers[idx], &self.states[idx], self.model.plan());
@@ -321,11 +326,12 @@ impl<'m> Run<'m> {
         };
         evidence.srm = SrmEvidence::new(users, share, policy);
 
-        // Groups that an arm has wholly, and of these those with somebody in them.
+        // The bucket groups that belong to one arm only, and the expected number of them with
+        // users.
         let below = groups_below(state.ratio.bps());
         let with_users = |groups: u16, users: f64| {
             let groups = f64::from(groups);
-            // With forty users a group, none is empty.
+            // With 40 users per group, an empty group is practically impossible.
             if users > 40.0 * groups {
                 groups
             } else {
@@ -370,7 +376,7 @@ impl<'m> Run<'m> {
                     ))
                 })
             };
-            // Only guardrails with a limit look at the candidate alone.
+            // Only guardrails with a limit use the candidate's own interval.
             let candidate = match (guardrail.limit, treatment) {
                 (Some(_), Ok(r)) => {
                     let half = if every {
@@ -585,7 +591,7 @@ impl<'m> Run<'m> {
     }
 }
 
-/// Share of a layer's users whom the candidate has answered.
+/// Share of a layer's users who have had an answer from the candidate.
 fn seen(layer: &LayerRun) -> f64 {
     layer
         .cohorts
@@ -594,7 +600,7 @@ fn seen(layer: &LayerRun) -> f64 {
         .sum()
 }
 
-/// A metric of an arm with its error: rows of one user go together as far as users differ.
+/// Estimates a metric of an arm. The standard error includes the variance between users.
 fn arm_estimate(
     arm: &ArmRun,
     number: usize,
@@ -628,8 +634,8 @@ fn arm_estimate(
     })
 }
 
-/// Draws a window's numerator and denominator of a metric. Which users come is chance, too: a visit
-/// brings other rows of the same user.
+/// Draws a metric's numerator and denominator in a window. The visitors are random too: a visit
+/// brings several rows of the same user.
 fn draw(
     rng: &mut ChaCha8Rng,
     metric_model: &MetricModel,
@@ -654,23 +660,23 @@ fn draw(
             rows,
         );
     }
-    // Rows are whole ones here; the part of a row comes as often as it is large.
+    // Rows are whole numbers here. The fraction of a row is rounded up with its own probability.
     let n = rows.floor() + f64::from(u8::from(rng.random::<f64>() < rows.fract()));
     let rate = rate_of_visitors(rng, rare, visits / rows);
     let events = draw_rare(rng, n, rate);
     (if p <= 0.5 { events } else { n - events }, n)
 }
 
-/// The rate of those who happen to come: around the rate of all, never below 0.
+/// Draws the mean rate of the window's visitors around the rate of all users, within 0..=1.
 fn rate_of_visitors(rng: &mut ChaCha8Rng, rate: f64, variance: f64) -> f64 {
     if variance <= 0.0 || rate <= 0.0 {
         return rate;
     }
-    // Shape and scale are above 0.
+    // The guard above makes shape and scale positive.
     Gamma::new(rate * rate / variance, variance / rate).map_or(rate, |law| law.sample(rng).min(1.0))
 }
 
-/// How many of `n` users fall below a share.
+/// Draws how many of `n` users belong to a share.
 fn draw_share(rng: &mut ChaCha8Rng, n: f64, share: f64) -> f64 {
     if share >= 1.0 || n == 0.0 {
         return n;
@@ -687,7 +693,7 @@ fn draw_share(rng: &mut ChaCha8Rng, n: f64, share: f64) -> f64 {
     if share <= 0.5 { events } else { n - events }
 }
 
-/// A binomial count with few expected events, by inversion.
+/// Draws a binomial count with few expected events, by inversion.
 fn draw_rare(rng: &mut ChaCha8Rng, n: f64, p: f64) -> f64 {
     if p <= 0.0 || n <= 0.0 {
         return 0.0;
@@ -709,7 +715,8 @@ fn draw_rare(rng: &mut ChaCha8Rng, n: f64, p: f64) -> f64 {
     k
 }
 
-/// The effect of the metric that controllers watch: in the bad direction, with its variance.
+/// Computes the harm on the metric that controllers use, and its variance. `None` at ratio 1 or
+/// without enough data.
 fn primary_effect(
     model: &Model<'_>,
     of_model: &LayerModel,
