@@ -1,5 +1,5 @@
-//! Approvals: the people a release needs, and recorded exceptions that lift one check of one record
-//! for a time.
+//! Approvals: the people that a release needs, and recorded exceptions that lift one check of one
+//! release record until a date.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::evidence::{Approval, GateEvidence};
 use crate::release::{ApproverKind, RiskLevel};
 
-/// Checks that no approval lifts: they say whether the other ones are about this release at all.
+/// Checks that no approval can lift. They show whether the evidence belongs to this release at all.
 const NEVER_LIFTED: [&str; 4] = ["immutable", "moved_reference", "tool_bundle", "approvers"];
 
 #[derive(Deserialize, Default)]
@@ -30,10 +30,11 @@ struct RawApproval {
     expires: toml::Value,
 }
 
-/// Parses `[[approval]]` of a TOML text: `check`, `release_digest`, `by`, `reason`, `expires`.
+/// Parses `[[approval]]` of a TOML text, with the keys `check`, `release_digest`, `by`, `reason`
+/// and `expires`. `location` names the text in errors.
 ///
 /// # Errors
-/// Every key or value that is wrong.
+/// Every wrong key or value, all in one error.
 pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
     let mut problems = Vec::new();
     let file: ApprovalFile = toml_file::read_toml(text, &mut problems);
@@ -87,7 +88,8 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
     Err(Error::scenario(problems.into_iter().map(placed).collect()))
 }
 
-/// Lifts checks that a valid approval names: they warn, and say who lifted them.
+/// Lifts the checks that a valid approval names. A lifted check warns and names the person. An
+/// approval that does not apply is mentioned in the check's text, with the reason.
 pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
     for check in checks
         .iter_mut()
@@ -131,7 +133,8 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
     }
 }
 
-/// A release of high risk needs two people; bots and names without a kind do not count as people.
+/// Checks the approvers. A release of high or unknown risk needs several people. Bots do not count.
+/// Names without a kind count only for one approval below high risk.
 pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let record = evidence.candidate;
     let named = |kind: ApproverKind| -> BTreeSet<String> {
@@ -175,7 +178,7 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     } else if people.len() + unknown.len() >= needed
         && record.risk_level.is_some_and(|level| level < RiskLevel::High)
     {
-        // A name without a kind is somebody, for what one person may approve.
+        // Below high risk, one name without a kind is enough.
         GateOutcome::Pass
     } else if people.len() + unknown.len() >= needed || record.risk_level.is_none() {
         GateOutcome::Inconclusive

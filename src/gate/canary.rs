@@ -45,8 +45,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         if let Some(stage) = layer.current().filter(is_exposed) {
             sample_ratio(stage, checks);
         }
-        // A layer where everybody has the candidate has nothing to compare with: the last stage
-        // that had both releases counts.
+        // A layer at ratio 1 has no control, so the last stage with both releases is checked.
         match layer
             .stages
             .iter()
@@ -71,8 +70,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
     }
 }
 
-/// Chi-square below the policy's p, or a share further off than the policy allows while even its
-/// interval lies outside.
+/// Checks the sample ratio. It fails if the chi-square p-value is below the policy's level, or if
+/// the candidate's share deviates by more than the policy allows and by more than chance explains.
 fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = &checks.policy.canary;
     let Some(srm) = &stage.srm else {
@@ -118,7 +117,7 @@ fn metric<'a>(stage: &'a StageAnalysis, id: &str) -> Option<&'a MetricAnalysis> 
     stage.metrics.iter().find(|metric| metric.metric == id)
 }
 
-/// Of all stages: an incident is not forgotten at the next step.
+/// Checks incidents over all stages, because an incident of an earlier stage still counts.
 fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
     let arms = layer
         .stages
@@ -153,7 +152,7 @@ fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
 
 fn proxies(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     for (id, margin) in checks.policy.canary.proxies.clone() {
-        // What users ask for, or are refused, more often is worse.
+        // For proxies such as escalations and refusals, a higher rate is worse.
         harm_of(stage, &id, margin, 1.0, None, checks);
     }
 }
@@ -170,7 +169,7 @@ fn slow(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     );
 }
 
-/// Judges one metric with the interval that holds at every look. `bad`: 1 where more is worse.
+/// Judges one metric by its anytime-valid interval. `bad` is 1 if a higher value is worse, else -1.
 fn harm_of(
     stage: &StageAnalysis,
     id: &str,

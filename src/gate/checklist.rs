@@ -6,14 +6,14 @@ use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::policy;
 use crate::gate::policy::GatePolicy;
 
-/// Collects checks; each counts as strictly as the policy says.
+/// Collects checks and applies the policy's strictness to each.
 pub(super) struct Checks<'a> {
     pub(super) policy: &'a GatePolicy,
     pub(super) list: Vec<GateCheck>,
 }
 
 impl Checks<'_> {
-    /// Records a check. `remedy` says what would make it pass.
+    /// Records a check. `remedy` names what would make it pass.
     pub(super) fn record(
         &mut self,
         check: &'static str,

@@ -11,7 +11,7 @@ use crate::release::evals::{Case, Suite};
 use crate::stats::dist::t_isf;
 use crate::stats::{Interval, Reason};
 
-/// A relative change: its point and interval, in multiples of the baseline less 1.
+/// A relative change of cost: the ratio of candidate to baseline, minus 1, with its interval.
 struct CostChange {
     point: f64,
     interval: Result<Interval, Reason>,
@@ -37,7 +37,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         );
         return;
     };
-    // Cases that ran in both releases, and those of them whose cost one of the two does not say.
+    // The share with missing costs is taken of the cases that ran in both releases.
     let ran: Vec<&&Case> = cases
         .iter()
         .filter(|case| case.arms.iter().all(|runs| runs.n_runs > 0))
@@ -67,7 +67,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
 }
 
-/// The mean logarithm of each case's ratio of costs.
+/// Computes the change from the mean over cases of ln(candidate cost / baseline cost).
 fn change_per_case(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let cost = |case: &Case, arm: usize| case.arms[arm].cost.mean().filter(|cost| *cost > 0.0);
     let kept: Vec<(&Case, f64)> = cases
@@ -84,8 +84,9 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     })
 }
 
-/// The logarithm of the ratio of costs per pass, linearised: `cost1 / C1 - pass1 / P1 - cost0 / C0
-/// + pass0 / P0` of each case, with its clustered error.
+/// Computes the change of the cost per passed run. The standard error of its logarithm comes from
+/// the linearization `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with
+/// clusters.
 fn change_per_task(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let kept: Vec<&Case> = cases
         .iter()
@@ -117,7 +118,7 @@ fn change_per_task(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     })
 }
 
-/// The interval of a logarithm, in multiples less 1.
+/// Computes the t interval of a logarithm, as a relative change (`exp(x) - 1`).
 fn interval(log_ratio: f64, mean: &evals::Mean, n_cases: usize, alpha: f64) -> Result<Interval, Reason> {
     let std_error = mean.std_error.result()?;
     if n_cases < evals::MIN_PAIRS {

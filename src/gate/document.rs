@@ -1,4 +1,4 @@
-//! The gate report: checks, their outcomes, and what was judged.
+//! The gate report: the checks, their outcomes and their inputs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,22 +9,23 @@ use crate::input::SourceFile;
 
 pub(super) const SCHEMA: &str = "sluice.gate/2";
 
-/// How a check or the whole gate came out, mildest first.
+/// The outcome of a check or of the whole gate, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateOutcome {
-    /// Fine.
+    /// The check passed.
     Pass,
-    /// Fine, but look at it.
+    /// The check passed with a remark that needs a look, or the policy or an approval downgraded
+    /// it.
     Warn,
-    /// Evidence is missing.
+    /// Evidence is missing or not sufficient.
     Inconclusive,
-    /// Not fine.
+    /// The check failed.
     Fail,
 }
 
 impl GateOutcome {
-    /// The word of documents.
+    /// The name in documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -34,7 +35,7 @@ impl GateOutcome {
         }
     }
 
-    /// The exit code that tells scripts.
+    /// The exit code of the program for this outcome.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Pass | Self::Warn => exit_code::DONE,
@@ -47,30 +48,32 @@ impl GateOutcome {
 /// One check of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateCheck {
-    /// `C1` to `C5`, `record`, `output`, `approval`, `canary`, or `ramp` for checks of a schedule.
+    /// The gate: `C1` to `C5`, `record`, `output`, `approval`, `canary`, or `ramp` for checks of a
+    /// schedule.
     pub gate: String,
-    /// Which check.
+    /// Name of the check.
     pub check: String,
-    /// The tenant; empty where the check is about the whole study.
+    /// The tenant. Empty if the check belongs to the whole study or release.
     pub tenant: String,
-    /// The layer's id; empty where the check is about the whole study.
+    /// The layer's id. Empty if the check belongs to the whole study or release.
     pub layer: String,
-    /// How it came out.
+    /// Outcome of the check.
     pub outcome: GateOutcome,
-    /// What was found.
+    /// The findings, as text.
     pub detail: String,
-    /// What would make it pass; `None` if it does.
+    /// Text of what would make the check pass. `None` if it passed.
     pub remedy: Option<String>,
-    /// The numbers and cases behind it.
+    /// Numbers and cases behind the outcome. Null if there are none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub evidence: Value,
-    /// Who lifted it, until when and why; it warns then.
+    /// The person who lifted the check, the end of the approval, and the reason. `None` if it was
+    /// not lifted. A lifted check warns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifted_by: Option<String>,
 }
 
 impl GateCheck {
-    /// Its name among the tests of a statement.
+    /// Name of the check among the tests of a statement.
     pub(super) fn test_name(&self) -> String {
         let stratum = [&self.tenant, &self.layer]
             .into_iter()
@@ -86,50 +89,50 @@ impl GateCheck {
     }
 }
 
-/// A release that a report is about.
+/// A release that a report describes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// Its id.
+    /// Id of the release.
     pub release_id: String,
-    /// `sha256:<hex>` of its record.
+    /// Digest of its record, `sha256:<hex>`.
     pub digest: String,
 }
 
 /// `gate_report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateReport {
-    /// Name and version of this document's form.
+    /// Name and version of the document's format.
     pub schema: String,
-    /// The plan's id; empty for the gate of a release.
+    /// The plan's id. Empty for the gate of a release.
     pub plan_id: String,
-    /// The release users have today.
+    /// Id of the release that users have today.
     pub baseline: String,
-    /// The release being ramped.
+    /// Id of the candidate.
     pub candidate: String,
-    /// End of what is known, microseconds; `None` where nothing depends on it.
+    /// Time of the judgement, microseconds, UTC. `None` if no check depends on it.
     pub as_of: Option<Micros>,
-    /// Digest of what the checks rest on: the analysis, or the list of inputs.
+    /// Digest of the analysis, or of the list of inputs for the gate of a release.
     pub evidence_digest: String,
     /// The worst outcome of all checks.
     pub outcome: GateOutcome,
-    /// Every check: those of the layers in plan order, then those of the data.
+    /// All checks. For a study: those of the layers in plan order, then those of the data.
     pub checks: Vec<GateCheck>,
-    /// Candidate and baseline, by their records' digests.
+    /// Candidate and baseline, with the digests of their records. Empty for a study.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Subject>,
-    /// Digest of the policy.
+    /// Digest of the policy. `None` for a study.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_digest: Option<String>,
-    /// What was read.
+    /// The input files. Empty for a study.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<SourceFile>,
-    /// What was not checked, and why.
+    /// Checks that were not made, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
-    /// Every metric that was compared, with its numbers.
+    /// All compared metrics, with their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Value>,
-    /// What to return first, if something got worse.
+    /// The proposed rollback. `None` if no metric got worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Value>,
 }

@@ -1,4 +1,4 @@
-//! Gate C2: thresholds of the candidate, and no metric worse than the baseline's on the same cases.
+//! Gate C2: the candidate reaches thresholds, and is not worse than the baseline on the same cases.
 
 use serde_json::json;
 
@@ -52,9 +52,9 @@ pub(super) fn checks(
     regressions(evals, &suites, evidence, checks)
 }
 
-/// Of the runs that there should be, those without a value of a metric: runs that broke or were not
-/// rated, and cases or repeats that one release lacks. Where no release has a score of a case, the
-/// score is not meant for it.
+/// Counts the candidate's or baseline's runs without a value of a metric, and the expected runs.
+/// Runs that broke, were not rated, or exist in the other release only are missing. A case that has
+/// the score in neither release does not count.
 fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
     let Some(measure) = evals::measure_of(suite, metric) else {
         return (0, 0);
@@ -194,7 +194,8 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             );
             continue;
         };
-        // Below the threshold with the whole interval, or above it; between, the cases are too few.
+        // The interval decides between pass and fail. If it covers the threshold, the evidence is
+        // weak.
         let fails = rule.min.is_some_and(|min| interval.ci_upper < min)
             || rule.max.is_some_and(|max| interval.ci_lower > max);
         let passes = rule.min.is_none_or(|min| point >= min) && rule.max.is_none_or(|max| point <= max);
@@ -227,7 +228,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
 fn quality(checks: &Checks<'_>, metric: &str, release: &str) -> Option<JudgeQuality> {
     let fits =
         |rule: &&JudgeRule| rule.metric == metric && rule.release.as_deref().is_none_or(|id| id == release);
-    // The rule that names the release comes before the one for all.
+    // A rule for this release takes precedence over a rule for all releases.
     let rule = checks
         .policy
         .judges
@@ -325,8 +326,9 @@ fn regressions(
     comparisons
 }
 
-/// Rates by a judge whose errors are known. The interval of the pairs is stretched by the weaker
-/// judge, and widened by what both judges' own trials leave open.
+/// Corrects rates for the known errors of a judge. The interval of the pairs is scaled by the
+/// smaller Youden index of both judges, and widened by the uncertainty about the judges' error
+/// rates.
 fn correct_for_judges(
     comparison: &mut Comparison,
     evidence: &GateEvidence<'_>,
@@ -376,8 +378,8 @@ fn correct_for_judges(
     comparison.verdict = Some(non_inferiority::judge(harm, of_harm, design.margin, true));
 }
 
-/// p-values corrected over all metrics; harm that only looks certain because many were looked at is
-/// not certain.
+/// Corrects p-values over all compared metrics, so that chance among many metrics does not count as
+/// proof of harm.
 fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction) {
     let known: Vec<usize> = (0..comparisons.len())
         .filter(|idx| comparisons[*idx].test.value().is_some())

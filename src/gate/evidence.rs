@@ -1,5 +1,4 @@
-//! The evidence that the gate of a release judges: records, tools, evaluations, analysis,
-//! approvals.
+//! The evidence of the gate of a release: records, tools, evaluations, analysis and approvals.
 
 use crate::analysis::Analysis;
 use crate::base::time::Micros;
@@ -8,38 +7,38 @@ use crate::release::evals::{EvalRow, EvalTable, Suite, suites};
 use crate::release::tools::{Replayed, ToolBundle};
 use crate::release::{Registration, ReleaseRecord};
 
-/// Everything a release is judged by. What is `None` was not given.
+/// The evidence on a release. `None` marks evidence that was not given.
 pub struct GateEvidence<'a> {
-    /// The candidate's record.
+    /// Record of the candidate.
     pub candidate: &'a ReleaseRecord,
-    /// The baseline's.
+    /// Record of the baseline.
     pub baseline: &'a ReleaseRecord,
-    /// Other records: rollback targets are looked for among them.
+    /// Other records, among which a rollback target can be found.
     pub records: &'a [ReleaseRecord],
-    /// What the registry knew of the candidate; `None`: no registry.
+    /// The registry's result on the candidate's record. `None` if no registry was given.
     pub seen: Option<Registration>,
     /// The candidate's tools.
     pub tools: Option<&'a ToolBundle>,
     /// The baseline's tools.
     pub baseline_tools: Option<&'a ToolBundle>,
-    /// Logged calls against the candidate's tools.
+    /// Logged tool calls, checked against the candidate's schemas.
     pub calls: Option<&'a [Replayed]>,
-    /// Results of evaluations.
+    /// Evaluation results of both releases.
     pub evals: Option<&'a Evals<'a>>,
-    /// The digest of the evaluation's report, if the file was given.
+    /// SHA-256 digest of the evaluation report's file.
     pub eval_report: Option<String>,
-    /// What a canary shows.
+    /// Analysis of a canary.
     pub analysis: Option<&'a Analysis>,
     /// Approvals that lift checks.
     pub approvals: &'a [Approval],
-    /// Now: approvals expire. `None` if nobody said so.
+    /// Time of the judgement, microseconds, UTC. Approvals expire. `None` if it was not given.
     pub as_of: Option<Micros>,
-    /// What was read, with digests.
+    /// Input files, with their digests.
     pub inputs: Vec<SourceFile>,
 }
 
 impl<'a> GateEvidence<'a> {
-    /// Evidence of two records and nothing else.
+    /// Makes evidence of two records without further data.
     pub fn new(candidate: &'a ReleaseRecord, baseline: &'a ReleaseRecord) -> Self {
         Self {
             candidate,
@@ -59,21 +58,22 @@ impl<'a> GateEvidence<'a> {
     }
 }
 
-/// Evaluation results, dealt to releases.
+/// Evaluation results, assigned to the two releases.
 pub struct Evals<'a> {
-    /// Rows with their arm: 0 baseline, 1 candidate.
+    /// Rows with their arm: 0 for the baseline, 1 for the candidate.
     pub rows: Vec<(usize, &'a EvalRow)>,
-    /// Grouped by suite and case.
+    /// Results by suite and case.
     pub suites: Vec<Suite>,
-    /// Rows of other releases, left out.
+    /// Number of rows of other releases, which are left out.
     pub n_others: usize,
-    /// Runs of each arm.
+    /// Number of rows of the baseline and of the candidate.
     pub n_rows: [usize; 2],
 }
 
 impl<'a> Evals<'a> {
-    /// Deals rows to releases: by release id, by the name of their run, by the prompt or model that
-    /// only one of them has, else by the file they were named with.
+    /// Assigns rows to releases. The first of these that applies decides: the release id, the name
+    /// of the run, a prompt or model that only one release has, the table (baseline, candidate) of
+    /// the row.
     pub fn from_tables(
         candidate: &ReleaseRecord,
         baseline: &ReleaseRecord,
@@ -87,13 +87,13 @@ impl<'a> Evals<'a> {
         };
         let arm_of = |row: &EvalRow, named: usize| -> Option<usize> {
             if let Some(release) = &row.release {
-                // A release of another name is another release, whatever else the row says.
+                // A different release id means another release, whatever the other fields say.
                 return [(1, candidate), (0, baseline)]
                     .into_iter()
                     .find(|(_, record)| **release == *record.release_id)
                     .map(|(arm, _)| arm);
             }
-            // What a run is called may be a release, or anything.
+            // A run's name may be a release id, but it may also be any other text.
             for (arm, record) in [(1, candidate), (0, baseline)] {
                 if row.run.as_deref() == Some(&record.release_id) {
                     return Some(arm);
@@ -130,7 +130,8 @@ impl<'a> Evals<'a> {
     }
 }
 
-/// The record to return to: the one that the candidate names, else the baseline.
+/// Returns the record to roll back to: the one that the candidate names, else the baseline. `None`
+/// if the named record was not given.
 pub(super) fn rollback_target<'a>(evidence: &GateEvidence<'a>) -> Option<&'a ReleaseRecord> {
     match &evidence.candidate.rollback_target {
         None => Some(evidence.baseline),
@@ -139,17 +140,18 @@ pub(super) fn rollback_target<'a>(evidence: &GateEvidence<'a>) -> Option<&'a Rel
     }
 }
 
-/// A recorded exception.
+/// An approval: a recorded exception for one check of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
     /// The check that is lifted.
     pub check: String,
-    /// The record it is for: another content, another approval.
+    /// Digest of the release record that the approval covers. A changed record needs a new
+    /// approval.
     pub release_digest: String,
-    /// The person.
+    /// Name of the person.
     pub by: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// It counts before this instant.
+    /// End of the approval, exclusive, microseconds, UTC.
     pub expires: Micros,
 }

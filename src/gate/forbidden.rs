@@ -1,4 +1,4 @@
-//! Check of forbidden outputs: patterns that no answer of a release may match.
+//! Check of forbidden outputs: texts that no output of the candidate may contain.
 
 use aho_corasick::AhoCorasick;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
 use crate::release::evals::CaseOutcome;
 
-/// Findings that are listed.
+/// The largest number of findings in the evidence.
 const LISTED: usize = 100;
 
 pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
@@ -23,7 +23,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         .filter(|(arm, _)| *arm == 1)
         .map(|(_, row)| row)
         .collect();
-    // What broke has nothing to say.
+    // A run that broke has no output to check.
     let n_silent = rows
         .iter()
         .filter(|row| row.output.is_none() && row.outcome != CaseOutcome::Error)
@@ -96,8 +96,8 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
 }
 
-/// A text as it reads: in lower case, wide and composed letters as the plain ones (NFKC), without
-/// what is invisible, every run of blanks one blank.
+/// Normalizes a text for the search: NFKC, lower case, no invisible characters, and one space for
+/// each run of white space.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let invisible = |ch: char| matches!(ch, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{202a}'..='\u{202e}');

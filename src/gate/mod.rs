@@ -1,14 +1,14 @@
-//! The gate: every check folded to one outcome that a pipeline can act on. Missing evidence is
+//! The gate: all checks, combined into one outcome for a release pipeline. Missing evidence is
 //! inconclusive, never a pass.
 //!
-//! There are two gates. `study_checks` holds the gate of a study: checks of a ramp's decisions and
-//! of its data. `release_gate` drives the gate of a release, whose checks stand in one file a
-//! subject: `record`, `tool_schema`, `evaluation`, `forbidden`, `injection`, `cost`, `write_tools`,
+//! There are two gates. `study_checks` is the gate of a study: checks of a ramp's decisions and of
+//! its data. `release_gate` is the gate of a release. Its checks have one file per subject:
+//! `record`, `tool_schema`, `evaluation`, `forbidden`, `injection`, `cost`, `write_tools`,
 //! `canary`, `approvals`.
 //!
-//! A new check of a study goes to `study_checks`. A new check of a release goes to the file of its
-//! subject, gets its id, its gate and its strictness in [`CHECKS`] (`policy`), and is called from
-//! `release_gate`; what it reads is a field of [`GateEvidence`] (`evidence`).
+//! A new check of a study belongs in `study_checks`. A new check of a release belongs in the file
+//! of its subject. Its name, gate and default strictness are listed in [`CHECKS`] (`policy`), it is
+//! called from `release_gate`, and its inputs are fields of [`GateEvidence`] (`evidence`).
 
 mod approvals;
 mod canary;

@@ -10,20 +10,20 @@ use crate::gate::document::GateOutcome;
 use crate::metric::Better;
 use crate::release::evals::Correction;
 
-/// How much a check counts.
+/// The strictness of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strictness {
-    /// As it comes out.
+    /// The outcome counts unchanged.
     Block,
-    /// What would fail or be inconclusive warns.
+    /// Downgrades a failure, or an inconclusive result, to a warning.
     Warn,
-    /// Not asked.
+    /// The check is left out.
     Off,
 }
 
 impl Strictness {
-    /// What an outcome counts as.
+    /// Returns the outcome under this strictness.
     pub fn apply(self, outcome: GateOutcome) -> GateOutcome {
         match self {
             Self::Block => outcome,
@@ -32,7 +32,7 @@ impl Strictness {
     }
 }
 
-/// Every check of a release, its gate, and how strictly it counts unless the policy says otherwise.
+/// All checks of a release: name, gate, and default strictness.
 pub const CHECKS: [(&str, &str, Strictness); 24] = [
     ("immutable", "record", Strictness::Block),
     ("baseline", "record", Strictness::Block),
@@ -60,7 +60,7 @@ pub const CHECKS: [(&str, &str, Strictness); 24] = [
     ("canary", "canary", Strictness::Block),
 ];
 
-/// The gate of a check.
+/// Returns the gate of a check. Empty for an unknown check.
 pub(super) fn gate_of(check: &str) -> &'static str {
     CHECKS
         .iter()
@@ -68,72 +68,72 @@ pub(super) fn gate_of(check: &str) -> &'static str {
         .map_or("", |(_, gate, _)| gate)
 }
 
-/// A policy.
+/// The policy of the gate of a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatePolicy {
-    /// Error of an interval.
+    /// Error level of intervals and tests, between 0 and 0.5.
     pub alpha: f64,
-    /// Share of cases or runs that may be missing, broken or not rated: above it, what is left says
-    /// nothing.
+    /// Largest share of cases or runs that may be missing, broken or not rated, 0..=1. Above it a
+    /// result is inconclusive.
     pub max_missing: f64,
-    /// Over the metrics that are compared.
+    /// Correction of p-values over the compared metrics.
     pub correction: Correction,
-    /// How strictly checks count, by name.
+    /// Strictness of checks by name. Other checks have their default.
     pub checks: BTreeMap<String, Strictness>,
-    /// Values that the candidate must reach.
+    /// Thresholds that the candidate must reach.
     #[serde(rename = "threshold")]
     pub thresholds: Vec<Threshold>,
-    /// Metrics that may not get worse.
+    /// Metrics on which the candidate must not be worse than the baseline.
     #[serde(rename = "compare")]
     pub comparisons: Vec<CompareRule>,
-    /// Suites of attacks.
+    /// Rules for suites of attacks.
     pub injection: InjectionRule,
-    /// What may cost more.
+    /// Rules for cost.
     pub cost: CostRule,
-    /// What no output may contain; case does not matter.
+    /// Texts that no output may contain. Case does not matter.
     pub forbidden_substrings: Vec<String>,
-    /// Of tools.
+    /// Rules for tools.
     pub tools: ToolRule,
-    /// Of canaries.
+    /// Rules for canaries.
     pub canary: CanaryRule,
-    /// Of records.
+    /// Rules for release records.
     pub record: RecordRule,
-    /// How judges do, by metric and release.
+    /// Error rates of judges, by metric and release.
     #[serde(rename = "judge")]
     pub judges: Vec<JudgeRule>,
-    /// Seed of bootstraps.
+    /// Seed of the bootstrap.
     pub seed: u64,
 }
 
-/// A value that the candidate must reach.
+/// A threshold that the candidate must reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
-    /// The suite; every one but attacks if absent.
+    /// The suite. `None` for every suite except attacks.
     pub suite: Option<String>,
-    /// `passed`, `pass^k` or a score.
+    /// The metric: `passed`, `pass^k` or a score.
     #[serde(default = "passed")]
     pub metric: String,
-    /// At least.
+    /// Smallest allowed value. `None` for no lower limit.
     pub min: Option<f64>,
-    /// At most.
+    /// Largest allowed value. `None` for no upper limit.
     pub max: Option<f64>,
 }
 
-/// A metric that may not get worse.
+/// A metric on which the candidate must not be worse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompareRule {
-    /// The suite; every one but attacks if absent.
+    /// The suite. `None` for every suite except attacks.
     pub suite: Option<String>,
-    /// `passed`, `cost_usd`, `latency_ms` or a score.
+    /// The metric: `passed`, `cost_usd`, `latency_ms` or a score.
     #[serde(default = "passed")]
     pub metric: String,
-    /// Which direction is good.
+    /// The good direction of the metric.
     #[serde(default = "higher")]
     pub better: Better,
-    /// How much worse is allowed.
+    /// Margin: the largest allowed harm, in the metric's unit, above 0.
     pub margin: f64,
 }
 
@@ -145,84 +145,85 @@ fn higher() -> Better {
     Better::Higher
 }
 
-/// Suites of attacks: none may succeed.
+/// Rules for suites of attacks, of which none may succeed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InjectionRule {
-    /// Their names; a suite whose name begins with one of them counts, too.
+    /// Names of the suites. A suite whose name starts with one of them counts too.
     pub suites: Vec<String>,
-    /// Attacks below which none among them says too little.
+    /// Smallest number of attacks for a pass.
     pub min_cases: u64,
-    /// Suites whose `passed` means that the attack succeeded.
+    /// Suites, by the start of their names, in which `passed` means that the attack succeeded.
     pub passed_means_success: Vec<String>,
 }
 
-/// What may cost more.
+/// Rules for cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CostRule {
-    /// Relative increase that is allowed, of cost per case and per successful task.
+    /// Largest allowed relative increase of cost per case and per successful task, above 0.
     pub margin: f64,
 }
 
-/// Of tools.
+/// Rules for tools.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToolRule {
-    /// Share of logged calls that a new schema may refuse.
+    /// Largest share of logged calls that the new schemas may reject, 0..=1.
     pub max_rejected: f64,
 }
 
-/// Of canaries.
+/// Rules for canaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryRule {
-    /// p-value of a sample ratio below which it is wrong.
+    /// Significance level of the sample-ratio test, between 0 and 0.5.
     pub srm_alpha: f64,
-    /// Difference of the candidate's share of users from the planned one that is wrong whatever its
-    /// p-value, once users are enough to see it.
+    /// Largest allowed difference between the candidate's share of users and the planned share,
+    /// between 0 and 1. A larger difference fails, whatever its p-value, unless chance explains it.
     pub max_deviation: f64,
-    /// Metrics that stand in for the slow ones, with the increase that is allowed.
+    /// Proxies of slow metrics, each with its margin: the largest allowed increase, above 0.
     pub proxies: BTreeMap<String, f64>,
-    /// The slow metric: judged once it has matured.
+    /// The slow metric, which is judged once enough rows are mature.
     pub slow_metric: String,
-    /// How much worse it may get.
+    /// Margin of the slow metric: the largest allowed decrease, above 0.
     pub slow_margin: f64,
-    /// Share of rows old enough for it.
+    /// Smallest share of mature rows for a judgement of the slow metric, 0..=1.
     pub min_mature_share: f64,
 }
 
-/// Of records.
+/// Rules for release records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordRule {
-    /// Dimensions that may change at once.
+    /// Largest number of dimensions (such as model or prompt) that may change in one release, at
+    /// least 1.
     pub max_changed_dimensions: usize,
-    /// Hours until the slowest deciding metric has matured: what is rolled back to must be kept as
-    /// long.
+    /// Maturity of the slowest deciding metric, hours. The artifacts of the rollback target must be
+    /// kept at least as long.
     pub maturity_hours: u64,
-    /// Hours that artifacts are kept where their record does not say so.
+    /// Retention of artifacts whose record does not state it, hours. `None` if it is not known.
     pub retention_hours: Option<u64>,
-    /// People who approve a release of high risk.
+    /// Number of people who must approve a release of high risk, at least 1.
     pub high_risk_approvers: usize,
 }
 
-/// How a judge does on cases whose truth is known.
+/// The error rates of a judge, measured on cases with known truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeRule {
-    /// The metric it judges.
+    /// The metric that the judge rates.
     #[serde(default = "passed")]
     pub metric: String,
-    /// The release whose answers it judged; both if absent.
+    /// Id of the release whose answers the judge rated. `None` for both releases.
     pub release: Option<String>,
-    /// Share of good answers that it calls good.
+    /// Share of good answers that the judge rates as good, 0..=1.
     pub sensitivity: f64,
-    /// Share of bad answers that it calls bad.
+    /// Share of bad answers that the judge rates as bad, 0..=1.
     pub specificity: f64,
-    /// Good answers it was tried on.
+    /// Number of good answers in the measurement. `None` if it is not known.
     pub n_sensitivity: Option<f64>,
-    /// Bad answers it was tried on.
+    /// Number of bad answers in the measurement. `None` if it is not known.
     pub n_specificity: Option<f64>,
 }
 
@@ -254,7 +255,7 @@ impl Default for GatePolicy {
 
 impl Default for InjectionRule {
     fn default() -> Self {
-        // None among 59 bounds the chance of success by 5 %.
+        // No success in 59 attacks bounds the success rate by 5 % at 95 % confidence.
         Self {
             suites: ["injection", "redteam", "attack"].map(str::to_owned).to_vec(),
             min_cases: 59,
@@ -308,10 +309,10 @@ struct PolicyFile {
 }
 
 impl GatePolicy {
-    /// Parses `[gate]` of a TOML text; all problems at once. `location` names the text in errors.
+    /// Parses `[gate]` of a TOML text. `location` names the text in errors.
     ///
     /// # Errors
-    /// Every key or value that is wrong.
+    /// Every wrong key or value, all in one error.
     pub fn parse(text: &str, location: &str) -> Result<Self> {
         let in_file = |problems: Vec<Problem>| {
             let placed = |p: Problem| Problem {
@@ -331,7 +332,7 @@ impl GatePolicy {
         Ok(policy)
     }
 
-    /// The policy as TOML that can be read again.
+    /// Returns the policy as TOML that [`GatePolicy::parse`] can read.
     pub fn to_toml(&self) -> String {
         #[derive(Serialize)]
         struct File<'a> {
@@ -340,12 +341,12 @@ impl GatePolicy {
         toml::to_string(&File { gate: self }).unwrap_or_default()
     }
 
-    /// `sha256:<hex>` of what it says.
+    /// Returns the SHA-256 digest of the policy's content, `sha256:<hex>`.
     pub fn digest(&self) -> String {
         digest::sha256_of_bytes(json::to_json(self).as_bytes())
     }
 
-    /// How strictly a check counts.
+    /// Returns the strictness of a check: the policy's, else the default.
     pub fn strictness(&self, check: &str) -> Strictness {
         let default = CHECKS
             .iter()
@@ -354,17 +355,17 @@ impl GatePolicy {
         self.checks.get(check).copied().unwrap_or(default)
     }
 
-    /// Whether a suite is one of attacks.
+    /// Whether a suite contains attacks.
     pub fn is_attack(&self, suite: &str) -> bool {
         names(&self.injection.suites, suite)
     }
 
-    /// Whether `passed` means that an attack of the suite succeeded.
+    /// Whether `passed` in a suite means that the attack succeeded.
     pub fn is_inverted(&self, suite: &str) -> bool {
         names(&self.injection.passed_means_success, suite)
     }
 
-    /// Whether so many missing ones of so many leave too little.
+    /// Whether the share of missing values exceeds [`GatePolicy::max_missing`].
     pub fn too_many_missing(&self, n_missing: u64, n: u64) -> bool {
         n_missing as f64 > self.max_missing * n as f64
     }
@@ -493,7 +494,7 @@ impl GatePolicy {
     }
 }
 
-/// Whether a list names a suite, or the beginning of its name.
+/// Whether a list contains the start of a suite's name. Case does not matter.
 fn names(list: &[String], suite: &str) -> bool {
     list.iter()
         .any(|name| suite.to_lowercase().starts_with(&name.to_lowercase()))

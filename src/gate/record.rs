@@ -1,4 +1,4 @@
-//! Checks of the release record: immutability, complete references, a way back.
+//! Checks of the release record: immutability, complete references, and a rollback target.
 
 use serde_json::json;
 
@@ -130,7 +130,7 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .filter(|change| change.moved)
         .map(|change| change.dimension.name())
         .collect();
-    // Under one name, with a digest before and none now: nobody can tell.
+    // Without a digest under the same name, a change of content cannot be excluded.
     let lost = changed.iter().filter(|change| match (&change.from, &change.to) {
         (Some(from), Some(to)) => {
             from.reference == to.reference && from.has_whole_digest() && !to.has_whole_digest()

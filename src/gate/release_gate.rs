@@ -1,5 +1,5 @@
-//! The gate of a release: runs the checks of records, tools, evaluations and canary, and collects
-//! one report.
+//! The gate of a release: runs the checks of record, tools, evaluations and canary, and makes one
+//! report.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::gate::{
 use crate::release::tools::{BundleDiff, diff_bundles};
 use crate::release::{ReleaseRecord, Rollback, rollback, signals_of};
 
-/// Judges a release.
+/// Judges a release by its evidence. The outcome is the worst outcome of all checks.
 pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateReport {
     let mut checks = Checks {
         policy,

@@ -1,11 +1,11 @@
-//! The gate's result as an in-toto statement: unsigned, for others to sign.
+//! The gate's result as an unsigned in-toto statement, which other tools can sign.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::gate::document::{GateCheck, GateOutcome, GateReport};
 
-/// An in-toto statement of type `test-result/v0.1`.
+/// An in-toto statement with a `test-result/v0.1` predicate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Statement {
     #[serde(rename = "_type")]
@@ -17,8 +17,8 @@ pub struct Statement {
 }
 
 impl GateReport {
-    /// The report as a statement. `url`: where the report is, `digest`: of its JSON. What is
-    /// inconclusive has not passed: the statement says `FAILED`, and names it.
+    /// Returns the report as a statement. `url` is the address of the report, `digest` that of its
+    /// JSON. An inconclusive gate is `FAILED`, and its inconclusive tests are named as such.
     pub fn statement(&self, url: &str, digest: &str) -> Statement {
         let hex = |digest: &str| {
             digest

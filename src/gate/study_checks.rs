@@ -1,4 +1,4 @@
-//! The gate of a study: checks of the decisions of each layer, and of the data itself.
+//! The gate of a study: checks of each layer's decisions, and of the data.
 
 use serde_json::Value;
 
@@ -9,11 +9,11 @@ use crate::layer::LayerSummary;
 use crate::ramp::{Check, CheckOutcome, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict};
 use crate::scenario::Plan;
 
-/// Share of rows without a known user and release above which coverage is a warning.
+/// Share of rows without a known user and release, above which coverage gives a warning.
 const UNCOVERED: f64 = 0.01;
 
-/// Steps of a trace that are about the plan, not about the release, and those that the data checks
-/// repeat for the whole log.
+/// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
+/// checks repeat them for the whole log.
 const UNGATED: [&str; 6] = [
     "ladder",
     "after",
@@ -23,8 +23,8 @@ const UNGATED: [&str; 6] = [
     "assignment",
 ];
 
-/// Checks of the layers that the candidate is on. A guardrail is traced twice (not violated, then
-/// safe); its worse outcome counts.
+/// Checks of the layers with the candidate. A guardrail has two entries in a trace (not violated,
+/// then safe). The worse outcome counts.
 pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
     for layer in schedule
@@ -44,7 +44,7 @@ pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
             remedy: Some("a new release".into()),
         });
     }
-    // A layer at 0 has nothing to show, unless the candidate leaked into it.
+    // A layer at ratio 0 has no evidence, unless users got the candidate by mistake.
     let leaks = |layer: &LayerSchedule| {
         layer
             .trace
@@ -120,7 +120,7 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
     })
 }
 
-/// Checks of the data: coverage, placement, colouring, exposure.
+/// Checks of the data: coverage, logged layers, consent, assignment, layer size and exposure.
 pub(super) fn data_checks(
     plan: &Plan,
     layering: &LayerSummary,
@@ -223,7 +223,7 @@ fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> 
     })
 }
 
-/// Users that a candidate which is now rolled back has reached, against the plan's cap.
+/// Checks the share of users that a rolled-back candidate has reached against the plan's cap.
 fn exposure(
     plan: &Plan,
     layering: &LayerSummary,
@@ -275,11 +275,11 @@ fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -
     }
 }
 
-/// Folds a schedule's decisions and the data's quality to one report.
+/// Combines a schedule's decisions and the quality of the data into one report.
 pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> GateReport {
     let mut checks = layer_checks(schedule);
     checks.extend(data_checks(plan, layering, analysis, schedule));
-    // A ramp that nobody is on yet has shown nothing.
+    // Without any check, the ramp has no evidence.
     let worst = checks
         .iter()
         .map(|check| check.outcome)

@@ -17,7 +17,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         let same = |record: &crate::release::ReleaseRecord| record.artifact(Dimension::ToolSchema).cloned();
         let (before, after): (Option<ArtifactRef>, Option<ArtifactRef>) =
             (same(evidence.baseline), same(evidence.candidate));
-        // One reference with a digest is one content: nothing can have changed.
+        // Equal digests mean equal content, so nothing can have changed.
         let unchanged = match (&before, &after) {
             (None, None) => true,
             (Some(a), Some(b)) => a.has_whole_digest() && a.is_same(b) == Some(true),
@@ -137,7 +137,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
     arguments(evidence, checks);
 }
 
-/// Whether the bundles that were given are those that the records name: by digest, else by name and
+/// Checks that the given bundles are those that the records name, by digest, else by name and
 /// version.
 fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     for (what, record, bundle) in [
@@ -276,7 +276,7 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     note.evidence = json!(calls);
 }
 
-/// Tools that change things, by the registry's word first.
+/// Returns the tools that change data. The registry's risk level takes precedence over hints.
 pub(super) fn write_tools(bundle: &ToolBundle) -> impl Iterator<Item = &crate::release::tools::Tool> {
     bundle.tools.iter().filter(|tool| tool.writes())
 }

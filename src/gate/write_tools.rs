@@ -1,4 +1,4 @@
-//! Gate C5: every tool that changes things needs proof that a person confirms.
+//! Gate C5: every tool that changes data needs proof that a person confirms its calls.
 
 use serde_json::json;
 
