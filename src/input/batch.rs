@@ -1,4 +1,4 @@
-//! One batch of raw columns, and its rows that cannot be used.
+//! A batch of raw columns, and the rows of a batch that cannot be used.
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 use crate::base::error::{Error, Result};
 use crate::scenario::OnBadRow;
 
-/// Raw columns of some consecutive rows of one file.
+/// Raw columns of consecutive rows of one file.
 #[derive(Debug)]
 pub struct Batch<'a> {
     /// The file.
     pub path: &'a Path,
-    /// Number of the first row in its file, from 0.
+    /// Number of the batch's first row in its file, from 0.
     pub first_row: u64,
-    /// Rows.
+    /// Number of rows.
     pub n_rows: usize,
     columns: Vec<Option<(String, ArrayRef)>>,
 }
@@ -32,8 +32,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Puts a column in; dictionaries become plain, text of any layout plain text, so that
-    /// `convert` knows one kind of text only.
+    /// Stores a column. Dictionaries and wide text layouts are converted, so that `convert` reads
+    /// one text type only.
     pub(super) fn set(&mut self, idx: usize, name: &str, array: ArrayRef) {
         let plain = match array.data_type() {
             DataType::Dictionary(_, value) => Some((**value).clone()),
@@ -60,14 +60,15 @@ impl<'a> Batch<'a> {
         self.set(idx, canonical, Arc::new(array));
     }
 
-    /// A column's name in the file and its values; `None` when the source does not have it.
+    /// Returns a column's name in the file and its values. `None` if the source does not have it.
     pub(super) fn column(&self, idx: usize) -> Option<(&str, &ArrayRef)> {
         self.columns[idx]
             .as_ref()
             .map(|(name, array)| (name.as_str(), array))
     }
 
-    /// `file: column `c`, row 12` (rows from 1, headers not counted).
+    /// Returns the location of a value for messages: ``file: column `c`, row 12``. Rows count from
+    /// 1 without the header.
     pub fn location(&self, column: &str, row: usize) -> String {
         format!(
             "{}: column `{column}`, row {}",
@@ -84,7 +85,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The rows of a batch that cannot be used, by the scenario's policy.
+/// The rows of a batch that cannot be used, handled by the scenario's policy.
 #[derive(Debug)]
 pub struct RowFaults {
     policy: OnBadRow,
@@ -94,7 +95,7 @@ pub struct RowFaults {
 }
 
 impl RowFaults {
-    /// No fault yet, in a batch of so many rows.
+    /// Makes an empty list of faults for a batch of `n_rows` rows.
     pub fn new(policy: OnBadRow, n_rows: usize) -> Self {
         Self {
             policy,
@@ -104,11 +105,11 @@ impl RowFaults {
         }
     }
 
-    /// Notes a row that cannot be used: an error, or a row to leave out, counted once under its
-    /// first reason.
+    /// Records a row that cannot be used. Under the policy `drop` the row is left out and counted
+    /// once, under its first reason.
     ///
     /// # Errors
-    /// Under the policy `error`, at once.
+    /// Under the policy `error`, every recorded row.
     pub fn record(
         &mut self,
         batch: &Batch<'_>,
@@ -134,17 +135,17 @@ impl RowFaults {
         Ok(())
     }
 
-    /// Whether a row must be left out.
+    /// Whether a row is left out.
     pub fn is_bad(&self, row: usize) -> bool {
         self.bad[row]
     }
 
-    /// Rows to leave out.
+    /// Returns the number of rows that are left out.
     pub fn n_bad(&self) -> usize {
         self.n_bad
     }
 
-    /// Rows left out, by reason.
+    /// Returns the numbers of rows that are left out, by reason.
     pub fn into_counts(self) -> BTreeMap<String, u64> {
         self.counts
     }

@@ -1,5 +1,5 @@
-//! Raw columns to typed ones. Every value is checked once, here; nothing later sees a NaN or an
-//! illegal value.
+//! Conversion of raw columns to typed columns. Every value is checked here once, so later stages
+//! never see a NaN or an illegal value.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -13,7 +13,7 @@ use crate::base::time::{Micros, SECOND};
 use crate::input::batch::{Batch, RowFaults};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
-/// Text columns: text of any width, dictionaries of text, or whole numbers written out.
+/// Reads a text column: text of any layout, dictionaries of text, or whole numbers as digits.
 pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
@@ -31,7 +31,7 @@ pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>>
     ))
 }
 
-/// Text in which every row must hold something.
+/// Reads a text column in which every row needs a value. A null or empty text is a fault.
 pub(crate) fn required_text(
     batch: &Batch<'_>,
     idx: usize,
@@ -49,7 +49,7 @@ pub(crate) fn required_text(
     Ok(Some(values))
 }
 
-/// Numbers, at least `min`; nulls stay null.
+/// Reads numbers of at least `min`. Nulls stay null.
 pub(crate) fn real(
     batch: &Batch<'_>,
     idx: usize,
@@ -83,8 +83,8 @@ pub(crate) fn real(
     Ok(Some(values))
 }
 
-/// Whether each row says something: a flag that is true, or a text that is neither empty nor a flag
-/// that is false.
+/// Reads whether each row has a value: a true flag, or a text that is neither empty nor a word for
+/// false or null.
 pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<bool>>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
@@ -105,7 +105,7 @@ pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<b
     ))
 }
 
-/// True or false, 1 or 0; nulls stay null.
+/// Reads flags: true or false, or 1 or 0. Nulls stay null.
 pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<BooleanArray>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
@@ -142,8 +142,8 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
     Ok(Some(flags.into_iter().collect()))
 }
 
-/// Instants in microseconds: timestamps, dates, text (see [`time::parse`]) or epoch seconds; nulls
-/// stay null.
+/// Reads instants as microseconds, UTC, from timestamps, dates, texts (see [`time::parse`]) or
+/// epoch seconds. Nulls stay null.
 pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
@@ -197,7 +197,8 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
     Ok(Some(values))
 }
 
-/// Instants as epoch seconds in a double: numbers as they are, everything else through [`instant`].
+/// Reads instants as epoch seconds. Numbers are epoch seconds already, all other types go through
+/// [`instant`].
 pub(crate) fn epoch_secs(
     batch: &Batch<'_>,
     idx: usize,
@@ -227,7 +228,8 @@ pub(crate) fn epoch_secs(
     }))
 }
 
-/// A measured column in integer units of its kind, or 1 and 0 by its test; nulls stay null.
+/// Reads a measured column as integers in the units of its kind. A reading with a test gives 1 for
+/// rows that pass it, else 0. Nulls stay null.
 pub(crate) fn units(
     batch: &Batch<'_>,
     idx: usize,
@@ -249,7 +251,7 @@ pub(crate) fn units(
     let is_flag =
         kind == ColumnKind::Flag || (kind != ColumnKind::Count && array.data_type() == &DataType::Boolean);
     let values: Float64Array = if is_flag {
-        // A scenario's own column may be a flag: it counts 0 or 1.
+        // A column that a scenario defines may hold flags, which count as 0 and 1.
         let Some(flags) = flag(batch, idx, faults)? else {
             return Ok(None);
         };
@@ -265,7 +267,7 @@ pub(crate) fn units(
     };
     let mut units = Vec::with_capacity(values.len());
     for (row, value) in values.iter().enumerate() {
-        // Numbers that are none have been noted already.
+        // Illegal numbers have been recorded already.
         let Some(value) = value.filter(|value| value.is_finite() && *value >= min) else {
             units.push(None);
             continue;

@@ -1,4 +1,4 @@
-//! Counters of releases by window, as a metrics server keeps them.
+//! Counters of releases in windows of time, as a metrics server records them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use crate::input::file::SourceFile;
 use crate::metric::RATE_METRICS;
 use crate::scenario::{Arm, Stage};
 
-/// The counters of each of [`RATE_METRICS`]: numerator and denominator. Durations are milliseconds.
+/// The counters of each of [`RATE_METRICS`]: numerator and denominator. Durations are in
+/// milliseconds.
 pub const RATE_COUNTERS: [[&str; 2]; 6] = [
     ["agent_chat_bad_count", "agent_chat_total"],
     ["agent_chat_success_count", "agent_chat_total"],
@@ -17,10 +18,10 @@ pub const RATE_COUNTERS: [[&str; 2]; 6] = [
     ["agent_complaint_count", "agent_chat_total"],
 ];
 
-/// The rate that is no share.
+/// The rate that is not a share.
 pub(crate) const LATENCY: &str = "latency_mean_ms";
 
-/// All counters, each once.
+/// Returns the names of all counters, each once.
 pub fn counters() -> Vec<&'static str> {
     let mut names: Vec<&str> = RATE_COUNTERS.into_iter().flatten().collect();
     names.sort_unstable();
@@ -28,28 +29,28 @@ pub fn counters() -> Vec<&'static str> {
     names
 }
 
-/// Numerator and denominator of a rate, window by window; `None` where one of them is not known.
+/// Numerator and denominator of a rate in each window. `None` if one of them is not known.
 pub(crate) type Windows = Vec<Option<(f64, f64)>>;
 
-/// Increases of counters, window by window.
+/// Increases of counters in windows of time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CounterWindows {
-    /// First instant, microseconds.
+    /// First instant, microseconds, UTC.
     pub start: Micros,
     /// Length of a window, microseconds.
     pub window: Micros,
-    /// By layer (as an index), release and counter: one increase a window, `None` where it is not
-    /// known.
+    /// Increases by layer index, arm and counter, one per window. `None` for an increase that is
+    /// not known.
     pub series: BTreeMap<(usize, Arm, &'static str), Vec<Option<f64>>>,
-    /// Where they come from, without credentials.
+    /// The source's address without credentials, and its digest.
     pub source: SourceFile,
-    /// What of them was left out, and what the server warned of.
+    /// Series that were left out, and warnings of the server.
     pub warnings: Vec<String>,
 }
 
 impl CounterWindows {
-    /// Numerator and denominator of a rate, in the windows of a stage. Neither where one of them is
-    /// not known.
+    /// Returns numerator and denominator of a rate in the windows that lie within a stage. `None`
+    /// for windows in which one of them is not known.
     pub(crate) fn rate(&self, layer: usize, arm: Arm, rate: usize, stage: &Stage) -> Windows {
         let of = |counter: &'static str| {
             self.series
@@ -66,8 +67,8 @@ impl CounterWindows {
             let (numerator, denominator) = (numerator.get(idx).copied()??, denominator.get(idx).copied()??);
             let is_known =
                 numerator.is_finite() && denominator.is_finite() && numerator >= 0.0 && denominator > 0.0;
-            // A share above 1 is a counter of something else; a little above it is what
-            // extrapolation to a window's ends does.
+            // A share far above 1 means that the counters do not belong together. A small excess is
+            // an artifact of extrapolation to the window's ends.
             let is_share = RATE_METRICS[rate] != LATENCY;
             let fits = !is_share || numerator <= 1.01 * denominator;
             (is_known && fits).then_some((

@@ -1,5 +1,5 @@
-//! Features from raw events: one pass over an event or transaction log gives each user's recency,
-//! frequency and value.
+//! Features from raw events: one pass over a log of events or transactions computes each user's
+//! recency, frequency and value.
 
 use arrow_array::{Array, Float64Array, StringArray};
 use hashbrown::HashMap;
@@ -17,57 +17,56 @@ use crate::input::users::{UserBatch, tenant_at};
 use crate::metric::Reading;
 use crate::scenario::{Events, OnBadRow};
 
-/// What the events before `as_of` say of one user.
+/// The features of one user, from the events before `as_of`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserFeatures {
-    /// The tenant, if the log names one.
+    /// The tenant. `None` if the log has no column `tenant_id`.
     pub tenant_id: Option<String>,
-    /// The user.
+    /// The user's id.
     pub user_id: String,
-    /// First event.
+    /// Time of the first event, microseconds, UTC.
     pub first_event: Micros,
-    /// Last event: `last_use_time`.
+    /// Time of the last event, microseconds, UTC. It becomes `last_use_time`.
     pub last_event: Micros,
-    /// Events.
+    /// Number of events.
     pub n_events: u64,
-    /// Events in the use window before `as_of`: `use_count`.
+    /// Number of events in the use window before `as_of`. It becomes `use_count`.
     pub use_count: u64,
-    /// Sum of `value` in the value window before `as_of`, in millionths: `user_value`.
+    /// Sum of `value` in the value window before `as_of`, millionths. It becomes `user_value`.
     pub value_micros: i64,
-    /// UTC days with events, numbered from 1970-01-01 and in order, each with its sum of `value` in
+    /// UTC days with events, in order: days since 1970-01-01, and the day's sum of `value` in
     /// millionths.
     pub days: Vec<(i32, i64)>,
-    /// The same from `as_of` until the end of observation, which nothing but the RFM summary may
-    /// look at.
+    /// The same for events from `as_of` until the end of observation. Only the RFM summary may use
+    /// them.
     pub later_days: Vec<(i32, i64)>,
 }
 
-/// What was read to build features.
+/// Statistics of reading an event log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventSummary {
-    /// Rows used.
+    /// Number of rows used.
     pub n_events: u64,
-    /// Users.
+    /// Number of users.
     pub n_users: u64,
-    /// Rows at or after `as_of`, which are not known yet.
+    /// Number of rows at or after `as_of`, which are not known yet.
     pub n_after_as_of: u64,
-    /// Rows left out, by reason.
+    /// Numbers of rows left out, by reason.
     pub bad_rows: BTreeMap<String, u64>,
 }
 
-/// Reads an event log: canonical columns `user_id`, `event_time` and, optionally, `value` and
-/// `tenant_id`. Users come in order of first appearance. Rows are streamed; what is kept grows with
-/// users and their days.
+/// Reads an event log with the canonical columns `user_id`, `event_time` and, optionally, `value`
+/// and `tenant_id`. Users are in the order of their first rows. Rows are streamed, so memory grows
+/// with the number of users and their days.
 ///
-/// Events from `as_of` until `observed_until` are kept apart for the RFM summary; users of whom
-/// nothing else is known are not users yet.
+/// Events from `as_of` until `observed_until` are stored separately, for the RFM summary. A user
+/// whose events all lie at or after `as_of` is left out.
 ///
-/// Values are quantised to millionths and added as integers, so the order of rows does not matter
-/// to the sums.
+/// Values are rounded to millionths and summed as integers, so the order of rows does not matter.
 ///
 /// # Errors
-/// A file that cannot be read, a required column that is not there, or a bad row under the policy
-/// `error`.
+/// A file cannot be read, a required column is missing, there is no event before `as_of`, a sum
+/// overflows, or a row is bad under the policy `error`.
 pub fn read_events(
     events: &Events,
     as_of: Micros,
@@ -201,8 +200,8 @@ impl UserFeatures {
         add_day(&mut self.days, at, value)
     }
 
-    /// The users as a table that the layer kernel reads: recency, frequency and value, no
-    /// acceptance score.
+    /// Returns the users as a table for the layer kernel, with recency, frequency and value. There
+    /// is no acceptance score.
     pub fn to_users(features: &[Self]) -> UserBatch {
         let column = |value: &dyn Fn(&Self) -> f64| {
             Some(
@@ -234,7 +233,7 @@ impl UserFeatures {
     }
 }
 
-/// Adds a value to its day; `None` if the sum does not fit.
+/// Adds a value to its day. `None` if the sum overflows.
 fn add_day(days: &mut Vec<(i32, i64)>, at: Micros, value: i64) -> Option<()> {
     let day = i32::try_from(at.div_euclid(DAY)).ok()?;
     match days.binary_search_by_key(&day, |(day, _)| *day) {

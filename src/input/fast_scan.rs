@@ -1,10 +1,10 @@
-//! Flat Parquet columns as values of the caller's own type, a thousand rows at a time, straight
-//! from their pages.
+//! A fast reader of flat Parquet columns. It maps them to values of the caller's type, up to 1,024
+//! rows at a time, straight from their pages.
 //!
-//! The general reader turns a column into Arrow arrays of a whole batch; this one serves the score
-//! and the replay kernel, which want some columns in step, in cache, and every distinct value of a
-//! dictionary mapped once. It knows the plain and the dictionary encoding. Whatever else a file
-//! holds, or whatever is wrong with it, is left to the general reader: see [`Unsupported`].
+//! The general reader makes Arrow arrays of whole batches. This reader serves the score and the
+//! replay kernel: they read several columns in parallel within the CPU cache, and map every
+//! distinct value of a dictionary once. It supports the plain and the dictionary encoding.
+//! Everything else, and every error in a file, is left to the general reader: see [`Unsupported`].
 
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
@@ -22,14 +22,14 @@ use crate::base::time::{DAY, SECOND};
 use crate::input::file::InputFile;
 use crate::input::table::{Part, Table};
 
-/// Rows a step: four columns of it stay in the first-level cache.
+/// Number of rows per step. Four columns of a step fit in the first-level cache.
 pub(crate) const STEP: usize = 1_024;
-/// Words of a bitmap over a step.
+/// Number of words in a bitmap of a step.
 pub(crate) const STEP_WORDS: usize = STEP / 64;
-/// Indices wider than this belong to no dictionary of one page.
+/// The largest width of a dictionary index, bits. A dictionary of one page needs no more.
 const MAX_INDEX_BITS: u8 = 24;
 
-/// This column, or what it holds, is for the general reader: it can read it, or say what is wrong.
+/// Marks a column or content that only the general reader can read, or whose error it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unsupported;
 
@@ -41,24 +41,24 @@ impl fmt::Display for Unsupported {
 
 type Flat<T> = Result<T, Unsupported>;
 
-/// Maps a slice to another of its length; `false` refuses a value.
+/// A map from a slice to another of the same length. It returns `false` for an illegal value.
 pub(crate) type MapSlice<'a, T, V> = &'a dyn Fn(&[T], &mut [V]) -> bool;
 
-/// What a column must hold, and what becomes of its values.
+/// The required type of a column, and the map of its values.
 pub(crate) enum Mapping<'a, V> {
     Number(MapSlice<'a, f64, V>),
-    /// Instants, or numbers that are epoch seconds already.
+    /// Instants as epoch seconds. Numbers are epoch seconds already.
     Seconds(MapSlice<'a, f64, V>),
-    /// Instants, in whole microseconds.
+    /// Instants as whole microseconds.
     Micros(MapSlice<'a, i64, V>),
-    /// Booleans: what false and true become.
+    /// The results for false and true.
     Flag([V; 2]),
     Text(&'a dyn Fn(&[u8]) -> V),
-    /// Text, or whole numbers written out.
+    /// Text, or whole numbers as digits.
     Id(&'a dyn Fn(&[u8]) -> V),
 }
 
-// Derived, these would ask the values' type for them.
+// A derived implementation would require `V: Clone` for the functions' argument types.
 impl<V: Copy> Clone for Mapping<'_, V> {
     fn clone(&self) -> Self {
         *self
@@ -81,7 +81,7 @@ impl<V> Mapping<'_, V> {
     }
 }
 
-/// How a value is stored, and what it means as a number.
+/// The stored type of a value, and its meaning as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Bool,
@@ -90,7 +90,7 @@ enum Kind {
     I64,
     F32,
     F64,
-    /// This and the next three become epoch seconds, by way of whole microseconds.
+    /// This kind and the next three are instants. They become epoch seconds by way of microseconds.
     Days,
     Millis,
     Micros,
@@ -127,7 +127,7 @@ impl Kind {
         }
     }
 
-    /// Decodes plain values of a fixed width as numbers; instants as seconds.
+    /// Decodes plain values of a fixed width as numbers, and instants as epoch seconds.
     fn decode(self, bytes: &[u8], out: &mut [f64]) {
         match self {
             Self::I32 => each(bytes, out, |b| f64::from(i32::from_le_bytes(b))),
@@ -139,8 +139,8 @@ impl Kind {
             Self::Days => each(bytes, out, |b| {
                 seconds(i64::from(i32::from_le_bytes(b)).saturating_mul(DAY))
             }),
-            // A product that does not fit is no instant; the largest microsecond is refused like
-            // any other far ones.
+            // A product that overflows becomes the largest number of microseconds, which is refused
+            // later.
             Self::Millis => each(bytes, out, |b| {
                 seconds(i64::from_le_bytes(b).saturating_mul(1_000))
             }),
@@ -149,7 +149,7 @@ impl Kind {
         }
     }
 
-    /// Decodes whole numbers; instants as microseconds.
+    /// Decodes whole numbers, and instants as microseconds.
     fn decode_whole(self, bytes: &[u8], out: &mut [i64]) {
         match self {
             Self::I32 => each(bytes, out, |b| i64::from(i32::from_le_bytes(b))),
@@ -183,7 +183,7 @@ pub(crate) struct FastPart<'a> {
     footer: &'a ArrowReaderMetadata,
     row_group: usize,
     file: Arc<File>,
-    /// Rows in it.
+    /// Number of rows in the row group.
     pub(crate) n_rows: usize,
 }
 
@@ -207,7 +207,7 @@ impl<'a> FastPart<'a> {
         })
     }
 
-    /// A canonical column, if the file has it.
+    /// Opens a canonical column. `None` if the file does not have it.
     pub(crate) fn column<'m, V: Copy>(
         &self,
         canonical: &str,
@@ -240,15 +240,15 @@ impl<'a> FastPart<'a> {
     }
 }
 
-/// One flat column of one row group, read from its start to its end.
+/// A scan of one flat column of one row group, from start to end.
 pub(crate) struct ColumnScan<'a, V> {
-    /// For messages that nobody reads: what goes wrong here, the general reader says.
+    /// Name for errors that are not shown, because the general reader reports them.
     path: PathBuf,
     pages: SerializedPageReader<File>,
     kind: Kind,
     optional: bool,
     mapping: Mapping<'a, V>,
-    /// What a missing value counts as.
+    /// The value that stands for a missing one.
     missing: V,
     dictionary: Vec<V>,
     page: OpenPage,
@@ -256,14 +256,14 @@ pub(crate) struct ColumnScan<'a, V> {
     scratch: Scratch,
 }
 
-/// Values on their way from a page to the caller's type, a step of each.
+/// Buffers of a step between a page and the caller's type.
 struct Scratch {
     indices: Vec<u32>,
     numbers: Vec<f64>,
     whole: Vec<i64>,
 }
 
-/// The page being read.
+/// The current page.
 #[derive(Default)]
 struct OpenPage {
     n_left: usize,
@@ -276,16 +276,16 @@ enum Values {
     #[default]
     None,
     Plain(Bytes),
-    /// Bit-packed booleans, and the next bit.
+    /// Bit-packed booleans, and the index of the next bit.
     Bits(Bytes, usize),
     Indices(Hybrid),
-    /// Runs of booleans.
+    /// Booleans in run-length encoding.
     Runs(Hybrid),
 }
 
 impl<'a, V: Copy> ColumnScan<'a, V> {
-    /// Opens a top-level column by its number; a row without a value counts as `missing`, which is
-    /// not mapped.
+    /// Opens a top-level column by its index. Rows without a value get `missing`, which is not
+    /// mapped.
     pub(crate) fn open(
         file: &Arc<File>,
         footer: &ArrowReaderMetadata,
@@ -296,7 +296,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
     ) -> Flat<Self> {
         let schema = footer.metadata().file_metadata().schema_descr();
         let field = footer.schema().fields().get(column).ok_or(Unsupported)?;
-        // Columns before this one may be nested, so the leaf is found by its root.
+        // Columns before this one may be nested, so the leaf column is found by its root.
         let leaf = (0..schema.num_columns())
             .find(|leaf| schema.get_column_root_idx(*leaf) == column)
             .ok_or(Unsupported)?;
@@ -332,8 +332,8 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
         })
     }
 
-    /// Fills `out` with the next rows, at most [`STEP`], and marks in `absent` those without a
-    /// value; returns how many those are.
+    /// Fills `out` with the next rows, at most [`STEP`], and marks the rows without a value in
+    /// `absent`. Returns the number of rows without a value.
     pub(crate) fn fill(&mut self, out: &mut [V], absent: &mut [u64; STEP_WORDS]) -> Flat<usize> {
         *absent = [0; STEP_WORDS];
         let (mut at, mut n_absent) = (0, 0);
@@ -448,7 +448,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
             (Encoding::PLAIN, _) => Values::Plain(buf),
             (Encoding::RLE, Kind::Bool) => Values::Runs(Hybrid::new(prefixed(&mut buf)?, 1)?),
             (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, _) => {
-                // A page without any value may leave the width out.
+                // A page without values may omit the width.
                 let bits = if buf.is_empty() { 0 } else { buf.split_to(1)[0] };
                 Values::Indices(Hybrid::new(buf, bits)?)
             }
@@ -458,7 +458,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
 }
 
 impl Values {
-    /// The next values, at most [`STEP`], mapped.
+    /// Reads and maps the next values, at most [`STEP`].
     fn read<V: Copy>(
         &mut self,
         kind: Kind,
@@ -556,7 +556,7 @@ impl Values {
     }
 }
 
-/// Bytes behind a four-byte length.
+/// Returns the bytes after a four-byte length.
 fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
     let n = buf
         .first_chunk::<4>()
@@ -569,8 +569,8 @@ fn prefixed(buf: &mut Bytes) -> Flat<Bytes> {
     Ok(bytes.split_off(4))
 }
 
-/// Puts dense values, at least one, where there is one, and `missing` elsewhere. Row `i` of `out`
-/// is bit `at + i`.
+/// Spreads dense values, at least one, over the rows that have a value. The others get `missing`.
+/// Row `i` of `out` is bit `at + i` of `absent`.
 fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: V, out: &mut [V]) {
     let mut next = 0;
     let mut row = 0;
@@ -582,8 +582,8 @@ fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: 
             out[row..row + n].copy_from_slice(&dense[next..next + n]);
             next += n;
         } else {
-            // Whether a value is there cannot be predicted, so nothing branches on it: one is read
-            // in any case.
+            // Presence is hard to predict, so this loop has no branch and reads a value in any
+            // case.
             for (idx, out) in out[row..row + n].iter_mut().enumerate() {
                 let is_there = word >> idx & 1 == 0;
                 let value = dense[next.min(dense.len() - 1)];
@@ -595,12 +595,12 @@ fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: 
     }
 }
 
-/// A word whose `n` lowest bits are set.
+/// Returns a word with its `n` lowest bits set.
 pub(crate) fn low_bits(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
-/// Runs of one value and bit-packed stretches: levels and dictionary indices.
+/// The hybrid encoding of levels and dictionary indices: runs of one value, and bit-packed values.
 struct Hybrid {
     buf: Bytes,
     at: usize,
@@ -614,7 +614,7 @@ enum Run {
         value: u32,
         n_left: usize,
     },
-    /// Values left, and the next one's bit in the buffer.
+    /// The number of values left, and the bit of the next one in the buffer.
     Packed {
         n_left: usize,
         bit: usize,
@@ -642,7 +642,7 @@ impl Hybrid {
                 .ok_or(Unsupported)?;
             let n_left = (header >> 1).checked_mul(8).ok_or(Unsupported)?;
             let end = self.at.checked_add(n_bytes).ok_or(Unsupported)?;
-            // The last stretch of a page may be cut off behind its last value.
+            // The last packed run of a page may be cut off after its last value.
             let n_there = (self.buf.len().min(end) - self.at) * 8;
             let n_left = if self.bits == 0 {
                 n_left
@@ -686,7 +686,7 @@ impl Hybrid {
         Err(Unsupported)
     }
 
-    /// Reads values; returns the largest.
+    /// Reads values. Returns the largest.
     fn read(&mut self, out: &mut [u32]) -> Flat<u32> {
         let (mut at, mut largest) = (0, 0);
         while at < out.len() {
@@ -711,8 +711,8 @@ impl Hybrid {
         Ok(largest)
     }
 
-    /// For levels of 0 and 1: sets the bits of `n` rows, from bit `at` on, whose level is 0;
-    /// returns how many those are.
+    /// Reads `n` levels of 0 and 1, and sets the bits, from bit `at` on, of rows with level 0.
+    /// Returns the number of such rows.
     fn mark_zeros(&mut self, n: usize, zeros: &mut [u64; STEP_WORDS], at: usize) -> Flat<usize> {
         let (mut done, mut n_zeros) = (0, 0);
         while done < n {
@@ -750,14 +750,14 @@ impl Hybrid {
     }
 }
 
-/// Unpacks values of `bits` each, from a bit on; returns the largest. Bits behind the end read as
-/// 0.
+/// Unpacks values of `bits` bits each, from bit `start` on. Returns the largest. Bits after the end
+/// are 0.
 fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
     let width = usize::from(bits);
     let mask = low_bits(width) as u32;
     let one = |bit: usize| (load(buf, bit / 8) >> (bit % 8)) as u32 & mask;
     let mut largest = 0;
-    // Eight values end on a byte, so from there on they can be taken eight at a time.
+    // Eight values end on a byte boundary. From there on, eight values are unpacked at a time.
     let n_head = (0..8)
         .find(|n| (start + n * width).is_multiple_of(8))
         .unwrap_or(0)
@@ -784,8 +784,8 @@ fn unpack(buf: &[u8], start: usize, bits: u8, out: &mut [u32]) -> u32 {
     largest
 }
 
-/// Unpacks as many groups of eight values as can be read in whole words; returns how many groups
-/// that is, and the largest value.
+/// Unpacks groups of eight values while whole words can be read. Returns the number of groups, and
+/// the largest value.
 fn unpack_octets(packed: &[u8], bits: u8, octets: &mut [[u32; 8]]) -> (usize, u32) {
     macro_rules! by_width {
         ($($width:literal)*) => {
@@ -798,10 +798,10 @@ fn unpack_octets(packed: &[u8], bits: u8, octets: &mut [[u32; 8]]) -> (usize, u3
     by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20)
 }
 
-/// With the width known, all shifts are constants.
+/// Unpacks groups of eight values. The width is a constant, so all shifts are constants.
 fn unpack_width<const WIDTH: usize>(packed: &[u8], octets: &mut [[u32; 8]]) -> (usize, u32) {
     let mask = (1_u128 << WIDTH) - 1;
-    // The second four start in the middle of a byte if the width is odd.
+    // With an odd width, the second four values start in the middle of a byte.
     let (second, shift) = (WIDTH / 2, WIDTH % 2 * 4);
     let mut largest = [0; 8];
     let mut n_done = 0;
@@ -830,7 +830,7 @@ fn unpack_width<const WIDTH: usize>(packed: &[u8], octets: &mut [[u32; 8]]) -> (
     (n_done, largest.into_iter().max().unwrap_or(0))
 }
 
-/// Eight bytes from `at` on; those behind the end are 0.
+/// Loads eight bytes from `at` on. Bytes after the end are 0.
 #[inline]
 fn load(buf: &[u8], at: usize) -> u64 {
     match buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

@@ -1,5 +1,5 @@
-//! Inputs that lie in an object store: copied once a run into a folder of its own, which goes with
-//! the run.
+//! Inputs in an object store. Each is copied once per run into a temporary folder, which is removed
+//! at the end of the run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,20 +11,21 @@ use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::lock::lock;
 use crate::base::url::is_url;
 
-/// What was fetched, by URL.
+/// The inputs that were fetched, by URL.
 static FETCHED: Mutex<Option<Fetched>> = Mutex::new(None);
 
 struct Fetched {
     folder: PathBuf,
-    /// Held while the folder is used: a folder whose lock is free is another run's that was killed.
+    /// Locked while the folder is in use. A folder with a free lock belongs to a run that was
+    /// killed.
     _lock: File,
     sources: BTreeMap<String, Fetch>,
 }
 
 struct Fetch {
-    /// Its files are below this folder.
+    /// The folder that contains the files.
     root: PathBuf,
-    /// Whether the URL named a folder: its files have names below it.
+    /// Whether the URL names a folder. Then file names are relative to it.
     is_folder: bool,
     files: Vec<(PathBuf, String)>,
 }
@@ -33,11 +34,11 @@ fn fetched() -> MutexGuard<'static, Option<Fetched>> {
     lock(&FETCHED)
 }
 
-/// The local copies of the objects behind a URL: an object, all readable ones below a folder, or
-/// the matches of a glob; sorted by name.
+/// Returns local copies of the objects behind a URL, sorted by name: one object, all readable
+/// objects below a folder, or the matches of a glob. The first call downloads them.
 ///
 /// # Errors
-/// Nothing there, or a store that cannot be reached.
+/// There is no such object, or the store cannot be reached.
 pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
     let url = url.to_string_lossy().into_owned();
     let mut state = fetched();
@@ -50,7 +51,8 @@ pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
             none => none.insert(begin()?),
         };
         let root = state.folder.join(state.sources.len().to_string());
-        // What cannot be fetched is an input that is wrong, not a target.
+        // The failed object is an input here, so the error is an input error and not a target
+        // error.
         let wrong = |error: Error| match error.problems() {
             [problem] if error.kind() == ErrorKind::Target => Error::new(ErrorKind::Input, problem.clone()),
             _ => error,
@@ -65,10 +67,10 @@ pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.unwrap_or_default())
 }
 
-/// A file to read: itself, or the local copy of the one object behind a URL.
+/// Returns a path to read: the path itself, or the local copy of the object behind a URL.
 ///
 /// # Errors
-/// See [`fetch`]; several objects.
+/// The same as for [`fetch`]. Also if the URL matches several objects.
 pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
     if !is_url(path) {
         return Ok(path.to_owned());
@@ -83,14 +85,14 @@ pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The local folder of a URL that names a folder.
+/// Returns the local folder of a URL that names a folder. `None` for other URLs.
 pub(crate) fn local_root(url: &Path) -> Option<PathBuf> {
     let state = fetched();
     let fetch = state.as_ref()?.sources.get(url.to_str()?)?;
     fetch.is_folder.then(|| fetch.root.clone())
 }
 
-/// An error that names URLs where it would name local copies.
+/// Replaces the names of local copies in an error by their URLs.
 pub(crate) fn named_as_asked(error: Error) -> Error {
     let state = fetched();
     let Some(state) = &*state else { return error };
@@ -100,7 +102,7 @@ pub(crate) fn named_as_asked(error: Error) -> Error {
         .flat_map(|fetch| &fetch.files)
         .map(|(path, url)| (path.display().to_string(), url.as_str()))
         .collect();
-    // No name is a part of a longer one that comes later.
+    // Longer names are replaced first, because a shorter one may be a part of them.
     names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
     let rename = |text: &str| {
         names.iter().fold(text.to_owned(), |text, (path, url)| {
@@ -118,10 +120,10 @@ pub(crate) fn named_as_asked(error: Error) -> Error {
     problems.fold(Error::new(error.kind(), first), Error::and)
 }
 
-/// Removes the local copies.
+/// Removes the local copies of this run.
 pub(crate) fn remove_fetched() {
     if let Some(state) = fetched().take() {
-        // What cannot be removed now is removed by a later run.
+        // A folder that cannot be removed now is removed by a later run.
         fs::remove_dir_all(&state.folder).ok();
     }
 }
@@ -129,7 +131,7 @@ pub(crate) fn remove_fetched() {
 const FOLDER: &str = "sluice-inputs-";
 const LOCK: &str = ".lock";
 
-/// A folder for this run; those of runs that were killed go.
+/// Makes a folder for this run, and removes the folders of runs that were killed.
 fn begin() -> Result<Fetched> {
     let parent = std::env::temp_dir();
     let own = std::process::id().to_string();

@@ -14,30 +14,30 @@ use crate::input::format::Format;
 /// One file of a source.
 #[derive(Debug, Clone)]
 pub struct InputFile {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// How it is written.
+    /// Format of the file.
     pub format: Format,
-    /// Its column names, in order.
+    /// Names of its columns, in order.
     pub columns: Vec<String>,
-    /// The footer of a Parquet file, read once for all its row groups.
+    /// Footer of a Parquet file, read once for all row groups. `None` for other formats.
     pub(crate) footer: Option<ArrowReaderMetadata>,
 }
 
-/// An input file and its digest.
+/// An input file with its digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceFile {
-    /// Name below its source: the same wherever the data lies.
+    /// Name of the file below its source. It does not depend on the source's location.
     pub name: String,
-    /// `blake3:<hex>`.
+    /// BLAKE3 digest of the content, `blake3:<hex>`, or `sha256:<hex>` of a server's answers.
     pub digest: String,
 }
 
-/// The files behind a path: itself, all readable files below a folder, or the matches of a glob;
-/// sorted by name. Of a URL, local copies.
+/// Finds the files behind a path, sorted by name: the file itself, all readable files below a
+/// folder, or the matches of a glob. A URL gives local copies of its objects.
 ///
 /// # Errors
-/// Nothing there, or a folder without readable files.
+/// The path does not exist, no file matches, or the folder has no readable files.
 pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     if url::is_url(path) {
         return fetch::fetch(path);
@@ -46,7 +46,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         let mut files = Vec::new();
         let mut todo = vec![path.to_owned()];
-        // Links may lead in circles; every folder is read once.
+        // Links can form circles, so every folder is read only once.
         let mut seen = BTreeSet::new();
         while let Some(folder) = todo.pop() {
             if !seen.insert(fs::canonicalize(&folder).or_unreadable(&folder)?) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Apache Parquet.
@@ -12,7 +12,7 @@ pub enum Format {
         /// Compressed with gzip.
         gzip: bool,
     },
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson {
         /// Compressed with gzip.
         gzip: bool,
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name announces.
+    /// Returns the format that the file's extension names. `None` for an unknown extension.
     pub fn by_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let (stem, gzip) = name

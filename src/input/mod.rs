@@ -1,7 +1,7 @@
-//! Sources of rows: Parquet, CSV and NDJSON (plain or gzipped), as files, folders or globs, to
-//! canonical columns in Arrow batches.
+//! Sources of rows: Parquet, CSV and NDJSON files, the text formats plain or gzipped. A source is a
+//! file, a folder, a glob or a URL. Its rows are read as canonical columns in Arrow batches.
 //!
-//! Another format is one more arm of `reader`; everything after it sees [`Batch`]es only.
+//! A new format needs an arm in `reader`. All later code reads [`Batch`]es only.
 
 mod batch;
 pub(crate) mod convert;

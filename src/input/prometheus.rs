@@ -1,4 +1,4 @@
-//! Reading counters from a Prometheus server: its HTTP API, `query_range`.
+//! Counters from a Prometheus server, by its HTTP API `query_range`.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,21 +11,21 @@ use crate::input::counters::{CounterWindows, counters};
 use crate::input::file::SourceFile;
 use crate::scenario::{Arm, Scenario};
 
-/// Points of a series that a server gives at most.
+/// The largest number of points per series that a server returns.
 const MAX_POINTS: i64 = 11_000;
-/// The largest answer that is read.
+/// The largest answer that is read, bytes.
 const MAX_BYTES: u64 = 64 << 20;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server, and how to be let in.
+/// A Prometheus server with its credentials.
 pub struct Prometheus {
-    /// Without credentials.
+    /// The address without credentials.
     url: String,
     authorization: Option<String>,
     agent: ureq::Agent,
 }
 
-/// What the server answers.
+/// An answer of the server.
 #[derive(Deserialize)]
 struct Answer {
     status: String,
@@ -46,16 +46,17 @@ struct Data {
 #[derive(Deserialize)]
 struct Series {
     metric: BTreeMap<String, String>,
-    /// Seconds, and the value as text.
+    /// Time in epoch seconds, and the value as text.
     values: Vec<(f64, String)>,
 }
 
 impl Prometheus {
-    /// Makes ready to ask; nothing is reached yet. User and password come from the address or from
-    /// PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, a token from PROMETHEUS_TOKEN.
+    /// Prepares requests to a server, without a connection. User and password come from the address
+    /// or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, a token from PROMETHEUS_TOKEN.
     ///
     /// # Errors
-    /// Something else than an address of HTTP. It is not in the error: it may hold a password.
+    /// The address is not an HTTP address. The error does not show it, because it may contain a
+    /// password.
     pub fn new(address: &str) -> Result<Self> {
         let wrong = || {
             Error::usage(
@@ -88,7 +89,7 @@ impl Prometheus {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
-            // Credentials do not travel on.
+            // A redirect must not pass the credentials to another server.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .build()
@@ -100,17 +101,18 @@ impl Prometheus {
         })
     }
 
-    /// The server's address, without credentials.
+    /// Returns the server's address without credentials.
     pub fn place(&self) -> &str {
         &self.url
     }
 
-    /// The increases of every counter in windows from the plan's start to the scenario's instant.
-    /// Labels `layer` (id or name) and `version` (release) say whose they are; what other labels
-    /// there are is added up.
+    /// Reads the increases of every counter in windows from the plan's start to `as_of`. `window`
+    /// is their length in microseconds, a whole number of seconds. The label `layer` is a layer's
+    /// id or name, the label `version` is a release id. Series are summed over all other labels.
     ///
     /// # Errors
-    /// A server that cannot be reached or refuses, or a plan with too many windows.
+    /// The window's length is not allowed, there are too many windows, or the server cannot be
+    /// reached or refuses the request.
     pub fn windows(&self, scenario: &Scenario, window: Micros) -> Result<CounterWindows> {
         let plan = &scenario.plan;
         let n_windows = (scenario.as_of - plan.start) / window;
@@ -126,7 +128,7 @@ impl Prometheus {
         let mut warnings = BTreeSet::new();
         for counter in counters() {
             for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
-                // A label's value is quoted as in Go, which JSON's quoting is a part of.
+                // Label values are quoted as in Go. JSON strings are valid there.
                 let release = serde_json::Value::from(release.as_str());
                 let query = format!(
                     "sum by (layer) (increase({counter}{{version={release}}}[{}s]))",
@@ -147,15 +149,16 @@ impl Prometheus {
                         .entry((layer, arm, counter))
                         .or_insert_with(|| vec![None; n_windows as usize]);
                     for (at, value) in &found.values {
-                        // The window that ends there. NaN and infinity are what the server says
-                        // where it does not know.
+                        // A point belongs to the window that ends at its time. NaN and infinity
+                        // stand for values that the server does not know.
                         let idx = ((at * SECOND as f64).round() as Micros - start) / window;
                         let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
                         if let (Some(slot), Some(value)) = (
                             usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)),
                             value,
                         ) {
-                            // An id and a name of one layer.
+                            // A layer's id and its name may both occur as labels, so the values are
+                            // added.
                             *slot = Some(slot.unwrap_or(0.0) + value);
                         }
                     }
@@ -202,7 +205,7 @@ impl Prometheus {
             .limit(MAX_BYTES)
             .read_to_string()
             .map_err(|error| self.failed(&error.to_string()))?;
-        // Refused questions come with reasons in the same form.
+        // Refused requests return JSON with a reason, so only other bodies fail here.
         if !status.is_success() && !text.starts_with('{') {
             return Err(self.failed(&format!("status {status}")));
         }

@@ -1,5 +1,5 @@
-//! The formats: header and batches of Parquet, CSV and NDJSON. Text formats give text columns;
-//! `convert` gives them types.
+//! Readers of the formats: header and batches of Parquet, CSV and NDJSON. Text formats give text
+//! columns, which `convert` turns into typed columns.
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
@@ -21,12 +21,12 @@ use crate::base::parquet_io::guard;
 use crate::input::file::InputFile;
 use crate::input::format::Format;
 
-/// Rows a batch.
+/// Number of rows per batch.
 const BATCH_ROWS: usize = 65_536;
 
 pub(super) struct Header {
     pub(super) columns: Vec<String>,
-    /// Of a Parquet file.
+    /// Footer of a Parquet file. `None` for other formats.
     pub(super) footer: Option<ArrowReaderMetadata>,
 }
 
@@ -120,8 +120,8 @@ fn parquet_header(path: &Path) -> Result<Header> {
     let mut metadata = guard(path, || {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
     })?;
-    // Old timestamps of 96 bits would be read as nanoseconds, which end in 2262 and wrap: sentinels
-    // such as 9999-12-31 are common.
+    // Timestamps of 96 bits are read as microseconds. Nanoseconds would overflow after the year
+    // 2262, and placeholders such as 9999-12-31 are common.
     let descr = metadata.metadata().file_metadata().schema_descr();
     let is_old = |root: usize| {
         (0..descr.num_columns()).any(|leaf| {
@@ -202,7 +202,8 @@ fn csv_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
 }
 
-/// Keys of all lines, in order of appearance: a key may come late, and a column must not be missed.
+/// Returns the keys of all lines, in order of appearance. All lines are read, because a key may
+/// first appear late.
 fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     let mut columns: Vec<String> = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! From a scenario's source to files, and from files to parts that can be read at the same time.
+//! Tables: the files of a source, and their parts that can be read in parallel.
 
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -12,28 +12,28 @@ use crate::input::format::Format;
 use crate::input::{fetch, reader};
 use crate::scenario::Source;
 
-/// A piece of a source that is read on its own: a Parquet row group, or a whole file of another
+/// A part of a source that is read on its own: a Parquet row group, or a whole file of another
 /// format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Which file.
+    /// Index of the file.
     pub file_idx: usize,
-    /// Which row group; `None` for the whole file.
+    /// Index of the row group. `None` for a whole file.
     pub row_group: Option<usize>,
     /// Number of the part's first row in its file, from 0.
     pub first_row: u64,
-    /// Rows in the part, where the format says so beforehand.
+    /// Number of rows of the part. `None` if the format does not state it in advance.
     pub n_rows: Option<u64>,
 }
 
-/// A source whose files have been found and opened once.
+/// A source whose files have been found and whose headers have been read.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// What the scenario says of it.
+    /// The source as the scenario defines it.
     pub source: Source,
-    /// Its files, in name order.
+    /// Files in name order.
     pub files: Vec<InputFile>,
-    /// Its parts, in file and row order.
+    /// Parts in the order of files and rows.
     pub parts: Vec<Part>,
 }
 
@@ -41,7 +41,7 @@ impl Table {
     /// Finds the files of a source and reads their headers.
     ///
     /// # Errors
-    /// No file, a file of an unknown format, or one whose header cannot be read.
+    /// There is no file, a file has an unknown format, or a header cannot be read.
     pub fn open(source: &Source) -> Result<Self> {
         let mut found = Vec::new();
         for path in find_files(&source.path)? {
@@ -56,10 +56,10 @@ impl Table {
         Self::from_files(source, found)
     }
 
-    /// One Parquet file, whatever its name.
+    /// Opens one Parquet file, whatever its name.
     ///
     /// # Errors
-    /// One whose header cannot be read.
+    /// The header cannot be read.
     pub fn from_parquet(path: &Path) -> Result<Self> {
         let source = Source {
             path: path.to_owned(),
@@ -113,10 +113,10 @@ impl Table {
         })
     }
 
-    /// The digests of all files.
+    /// Computes the BLAKE3 digests of all files.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// A file cannot be read.
     pub fn digests(&self) -> Result<Vec<SourceFile>> {
         let fetched = fetch::local_root(&self.source.path);
         let root = fetched.as_deref().unwrap_or(&self.source.path);
@@ -133,12 +133,12 @@ impl Table {
         self.files.par_iter().map(digest).collect()
     }
 
-    /// Rows of all parts, if every format says so beforehand.
+    /// Returns the number of rows of all parts. `None` if a format does not state it in advance.
     pub fn n_rows(&self) -> Option<u64> {
         self.parts.iter().map(|part| part.n_rows).sum()
     }
 
-    /// The name a canonical column has in the files.
+    /// Returns the name of a canonical column in the files.
     pub fn name_in_file<'a>(&'a self, canonical: &'a str) -> &'a str {
         self.source
             .columns
@@ -146,7 +146,7 @@ impl Table {
             .map_or(canonical, String::as_str)
     }
 
-    /// Whether a canonical column is there: in the first file, or as a constant.
+    /// Whether any file has a canonical column, or the source defines it as a constant.
     pub fn has(&self, canonical: &str) -> bool {
         let name = self.name_in_file(canonical);
         self.source.constants.contains_key(canonical)
@@ -156,10 +156,11 @@ impl Table {
                 .any(|file| file.columns.iter().any(|c| c == name))
     }
 
-    /// Refuses a source without a required column, or with a renamed column that no file has.
+    /// Checks that every file has the required columns and the renamed columns.
     ///
     /// # Errors
-    /// Names the file, what it lacks and what it has.
+    /// A file lacks such a column. The error names the file, the column and the columns that it
+    /// has.
     pub fn check_columns(&self, required: &[&str]) -> Result<()> {
         for file in &self.files {
             let renamed = self.source.columns.keys().map(String::as_str);
@@ -185,11 +186,11 @@ impl Table {
         Ok(())
     }
 
-    /// Reads one part, batch by batch. `wanted` are canonical columns; those that are not there
-    /// come as `None`.
+    /// Reads one part, batch by batch. `wanted` names canonical columns. Columns that the file does
+    /// not have are `None` in the batch.
     ///
     /// # Errors
-    /// A file that cannot be read to its end, or whatever `on_batch` returns.
+    /// The file cannot be read to its end, it has two columns of one name, or `on_batch` fails.
     pub fn read(
         &self,
         part: Part,

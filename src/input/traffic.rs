@@ -1,4 +1,4 @@
-//! The traffic log: one row a user turn.
+//! The traffic log: one row per user turn.
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::input::table::{Part, Table};
 use crate::metric::Reading;
 use crate::scenario::{OnBadRow, Source};
 
-/// The columns that say what a row is.
+/// The canonical columns that identify a row.
 pub(super) const COLUMNS: [&str; 10] = [
     "event_time",
     "user_id",
@@ -24,43 +24,43 @@ pub(super) const COLUMNS: [&str; 10] = [
     "session_id",
     "propensity",
 ];
-/// A canonical column that a source may rename though no metric reads it.
+/// Canonical columns that a source may rename although no metric reads them.
 const PASSIVE: [&str; 1] = ["feature"];
 
-/// Turns with typed columns.
+/// Turns with typed columns. `None` for a column that the log does not have.
 #[derive(Debug)]
 pub struct TrafficBatch<'a> {
-    /// Where the rows come from, for messages.
+    /// The raw rows, for messages.
     pub raw: &'a Batch<'a>,
-    /// Microseconds; never null in a row that is used.
+    /// Time of the turn, microseconds, UTC. Not null in a row that is used.
     pub event_time: Int64Array,
-    /// Never null in a row that is used.
+    /// Id of the user. Not null in a row that is used.
     pub user_id: StringArray,
-    /// Null: unknown.
+    /// Id of the release that answered. Null if it is not known.
     pub release_id: StringArray,
-    /// Null or absent: the default tenant.
+    /// The tenant. Null or a missing column stands for the default tenant.
     pub tenant_id: Option<StringArray>,
-    /// As colored at serving time.
+    /// The layer that production recorded when it served the turn.
     pub layer: Option<StringArray>,
-    /// Answered beside the real one, not shown to the user.
+    /// Whether the answer was produced beside the real one and not shown to the user.
     pub is_shadow: Option<BooleanArray>,
-    /// A turn of an evaluation run.
+    /// Whether the turn belongs to an evaluation run.
     pub is_eval: Option<BooleanArray>,
-    /// The request.
+    /// Id of the request.
     pub trace_id: Option<StringArray>,
-    /// The conversation.
+    /// Id of the conversation.
     pub session_id: Option<StringArray>,
-    /// With which probability this release answered, millionths.
+    /// Probability with which this release answered, millionths.
     pub propensity: Option<Int64Array>,
-    /// The measured columns, in the reader's order, in integer units of their kind.
+    /// The measured columns in the reader's order, as integers in the units of their kind.
     pub measured: Vec<Option<Int64Array>>,
-    /// The columns that cells are broken down by, in the reader's order.
+    /// The columns of breakdowns, in the reader's order.
     pub breakdowns: Vec<Option<StringArray>>,
-    /// Rows that must be left out.
+    /// Rows that are left out.
     pub faults: &'a RowFaults,
 }
 
-/// Reads a traffic log part by part.
+/// A reader of a traffic log, part by part.
 #[derive(Debug)]
 pub struct TrafficReader {
     table: Table,
@@ -70,11 +70,12 @@ pub struct TrafficReader {
 }
 
 impl TrafficReader {
-    /// Opens a log. `measured` are the columns that metrics read, `breakdowns` those that cells are
-    /// broken down by; those that the log does not have stay empty.
+    /// Opens a log. `measured` are the columns that metrics read, `breakdowns` those of breakdowns.
+    /// Columns that the log does not have are `None` in its batches.
     ///
     /// # Errors
-    /// No readable file, or a required column that is not there.
+    /// There is no readable file, a required or renamed column is missing, or the source renames an
+    /// unknown column.
     pub fn open(
         source: &Source,
         measured: &[Reading],
@@ -90,10 +91,10 @@ impl TrafficReader {
         )
     }
 
-    /// Opens rows with other required columns, such as outcomes of logged requests.
+    /// Opens rows with other required columns, for example outcomes of logged requests.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// The same as for [`Self::open`].
     pub fn open_outcomes(
         source: &Source,
         required: &[&str],
@@ -145,30 +146,31 @@ impl TrafficReader {
         })
     }
 
-    /// The files and their parts.
+    /// Returns the files and their parts.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// The columns that metrics read.
+    /// Returns the columns that metrics read.
     pub fn measured(&self) -> &[Reading] {
         &self.measured
     }
 
-    /// The columns that cells are broken down by.
+    /// Returns the columns of breakdowns.
     pub fn breakdowns(&self) -> &[String] {
         &self.breakdowns
     }
 
-    /// Whether the log has a column.
+    /// Whether the log has a canonical column.
     pub fn has(&self, column: &str) -> bool {
         self.table.has(column)
     }
 
-    /// Reads one part and hands over each batch; returns the rows left out, counted by reason.
+    /// Reads one part and passes each batch to `on_batch`. Returns the numbers of rows left out, by
+    /// reason.
     ///
     /// # Errors
-    /// A file that cannot be read, a bad row under the policy `error`, or what `on_batch` returns.
+    /// The file cannot be read, a row is bad under the policy `error`, or `on_batch` fails.
     pub fn read(
         &self,
         part: Part,
@@ -237,11 +239,11 @@ impl TrafficReader {
         self.measured.iter().enumerate().map(column).collect()
     }
 
-    /// Reads outcomes: the trace, the release and whether it is a shadow, if there, and the
-    /// measured columns.
+    /// Reads outcomes: the trace id, the release if the source has it, and the measured columns.
+    /// Returns the number of rows left out.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// The same as for [`Self::read`].
     pub(crate) fn read_outcomes(
         &self,
         part: Part,
@@ -275,30 +277,30 @@ impl TrafficReader {
 
 /// Outcomes of logged requests.
 pub(crate) struct Outcomes<'a> {
-    /// The request; never null in a row that is used.
+    /// Id of the request. Not null in a row that is used.
     pub(crate) trace_id: StringArray,
-    /// Whose outcome it is, where the source says so.
+    /// Id of the release of the outcome. `None` if the source does not have it.
     pub(crate) release_id: Option<StringArray>,
-    /// The measured columns, in the reader's order, in integer units of their kind.
+    /// The measured columns in the reader's order, as integers in the units of their kind.
     pub(crate) measured: Vec<Option<Int64Array>>,
-    /// Rows that must be left out.
+    /// Rows that are left out.
     pub(crate) faults: &'a RowFaults,
 }
 
-/// What says of rows who asked, when, and what answered: nothing of it is required.
+/// The columns that connect rows with users, requests and releases. None of them is required.
 pub(crate) struct Links<'a> {
-    /// Where the rows come from, for messages.
+    /// The raw rows, for messages.
     pub(crate) raw: &'a Batch<'a>,
-    /// Microseconds.
+    /// Time of the turn, microseconds, UTC.
     pub(crate) event_time: Option<Int64Array>,
-    /// The texts, in the order of [`Link`].
+    /// Text columns, in the order of [`Link`].
     texts: [Option<StringArray>; 6],
     flags: [Option<BooleanArray>; 2],
-    /// Rows that must be left out.
+    /// Rows that are left out.
     pub(crate) faults: &'a RowFaults,
 }
 
-/// A text of [`Links`].
+/// A text column of [`Links`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {
     User,
@@ -310,12 +312,12 @@ pub(crate) enum Link {
 }
 
 impl Links<'_> {
-    /// Rows.
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         self.raw.n_rows
     }
 
-    /// A row's text; an empty one says as little as none.
+    /// Returns a row's text. `None` for a missing, null or empty text.
     pub(crate) fn text(&self, link: Link, row: usize) -> Option<&str> {
         let texts = self.texts[link as usize]
             .as_ref()
@@ -323,7 +325,7 @@ impl Links<'_> {
         Some(texts.value(row)).filter(|text| !text.is_empty())
     }
 
-    /// A row's instant.
+    /// Returns a row's time, microseconds, UTC. `None` if it is missing.
     pub(crate) fn at(&self, row: usize) -> Option<Micros> {
         self.event_time
             .as_ref()
@@ -331,14 +333,14 @@ impl Links<'_> {
             .map(|times| times.value(row))
     }
 
-    /// Whether a row was answered beside the real one.
+    /// Whether the row's answer was produced beside the real one and not shown to the user.
     pub(crate) fn is_shadow(&self, row: usize) -> bool {
         self.flags[0]
             .as_ref()
             .is_some_and(|flags| flags.is_valid(row) && flags.value(row))
     }
 
-    /// Whether a row is of an evaluation run.
+    /// Whether the row belongs to an evaluation run.
     pub(crate) fn is_eval(&self, row: usize) -> bool {
         self.flags[1]
             .as_ref()
@@ -347,10 +349,10 @@ impl Links<'_> {
 }
 
 impl TrafficReader {
-    /// Reads what says of rows who asked, when, and what answered; returns the rows left out.
+    /// Reads the columns of [`Links`]. Returns the number of rows left out.
     ///
     /// # Errors
-    /// As [`Self::read`], but a value that is not there is no fault.
+    /// The same as for [`Self::read`]. A missing value is not a fault.
     pub(crate) fn read_links(
         &self,
         part: Part,

@@ -1,9 +1,8 @@
-//! Turns on their way to the replay kernel: a thousand rows at a time, every column as integers,
-//! every id as a hash.
+//! Turns for the replay kernel: up to 1,024 rows at a time, with integer columns and hashed ids.
 //!
-//! Turns come in two ways. Parquet columns of supported types come straight from their pages;
-//! everything else, and the rest of a row group with something unsupported in it, comes through
-//! [`TrafficReader::read`]. Both give the same turns.
+//! There are two ways to read turns. Parquet columns of supported types are decoded straight from
+//! their pages. All other columns, and the rest of a row group with unsupported content, are read
+//! by [`TrafficReader::read`]. Both ways give the same turns.
 
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use hashbrown::HashSet;
@@ -21,20 +20,21 @@ use crate::input::traffic::{TrafficBatch, TrafficReader};
 use crate::input::users::{DEFAULT_TENANT, tenant_at};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
-/// What the log's names mean to a plan.
+/// The meaning of a log's names under a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct NameCodes<'a> {
     pub(crate) baseline: &'a str,
     pub(crate) candidate: &'a str,
-    /// The layers' ids, in plan order.
+    /// Ids of the layers, in plan order.
     pub(crate) layers: Vec<&'a str>,
-    /// A row of another release is an error, if it is of these instants and no shadow.
+    /// Times for which a row of an unknown release is an error, unless it is a shadow row. `None`
+    /// if such rows are only counted.
     pub(crate) refuse_unknown_release: Option<Range<Micros>>,
-    /// Of the hashes of users.
+    /// Seed of the hashes of user ids.
     pub(crate) seed: u64,
-    /// Something is looked up by trace.
+    /// Whether trace ids are needed.
     pub(crate) wants_traces: bool,
-    /// Sessions are counted.
+    /// Whether sessions are counted.
     pub(crate) wants_sessions: bool,
 }
 
@@ -62,7 +62,7 @@ impl NameCodes<'_> {
         }
     }
 
-    /// The first row with a release that is refused.
+    /// Returns the first row whose unknown release is an error.
     fn find_refused(&self, turns: &Turns) -> Option<usize> {
         let known = self.refuse_unknown_release.as_ref()?;
         let is_refused = |row: &usize| {
@@ -85,13 +85,13 @@ impl NameCodes<'_> {
     }
 }
 
-/// One column of a step.
+/// A column of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    /// What a missing value is stored as.
+    /// The value that stands for a missing one.
     missing: i64,
     pub(crate) values: Vec<i64>,
-    /// One bit a row without a value.
+    /// Bitmap of the rows without a value.
     pub(crate) absent: [u64; STEP_WORDS],
     pub(crate) n_absent: usize,
 }
@@ -111,7 +111,7 @@ impl Column {
         bitmap::is_set(&self.absent, row)
     }
 
-    /// Gives a row a value, or takes it away.
+    /// Sets or removes a row's value.
     pub(crate) fn put(&mut self, row: usize, value: Option<i64>) {
         self.n_absent -= usize::from(self.is_absent(row));
         self.values[row] = value.unwrap_or(self.missing);
@@ -122,7 +122,7 @@ impl Column {
         }
     }
 
-    /// All rows of a step at once.
+    /// Sets all rows of a step.
     fn fill_with(&mut self, n: usize, value: impl Fn(usize) -> Option<i64>) {
         (self.absent, self.n_absent) = ([0; STEP_WORDS], 0);
         for row in 0..n {
@@ -141,17 +141,17 @@ impl Column {
     }
 }
 
-/// A step of a log: at most [`STEP`] turns.
+/// A step of a log: up to [`STEP`] turns.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     pub(crate) n: usize,
-    /// Microseconds.
+    /// Time of the turn, microseconds, UTC.
     pub(crate) at: Column,
     /// Hash of the user's id.
     pub(crate) user: Column,
     /// Hash of the tenant's name.
     pub(crate) tenant: Column,
-    /// See [`release`].
+    /// A code of [`release`].
     pub(crate) release: Column,
     /// Index of the layer that production recorded, or a code of [`served_layer`].
     pub(crate) layer: Column,
@@ -161,16 +161,16 @@ pub(crate) struct Turns {
     pub(crate) trace: Column,
     /// Hash of the session's id.
     pub(crate) session: Column,
-    /// Millionths.
+    /// Probability with which the release answered, millionths.
     pub(crate) propensity: Column,
-    /// In the reader's order, in integer units; a missing value is 0.
+    /// Measured columns in the reader's order, as integers in their units. A missing value is 0.
     pub(crate) measured: Vec<Column>,
-    /// Hashes of the texts of columns that are broken down by.
+    /// Hashes of the texts in the columns of breakdowns.
     pub(crate) breakdowns: Vec<Column>,
-    /// Of each of these columns: texts that this step was the first of its part to have, with their
-    /// hashes.
+    /// For each of these columns: the texts that appear in the part for the first time in this
+    /// step, with their hashes.
     pub(crate) names: Vec<Vec<(i64, String)>>,
-    /// One bit a row that must be left out.
+    /// Bitmap of the rows that are left out.
     pub(crate) bad: [u64; STEP_WORDS],
 }
 
@@ -196,20 +196,20 @@ impl Turns {
         }
     }
 
-    /// The hash of a row's user within its tenant.
+    /// Returns the hash of a row's tenant and user.
     pub(crate) fn user_hash(&self, row: usize) -> u64 {
         hash::join(self.tenant.values[row] as u64, self.user.values[row] as u64)
     }
 }
 
-/// Takes some turns.
+/// A receiver of turns.
 pub(crate) type OnTurns<'a> = dyn FnMut(&mut Turns) -> Result<()> + 'a;
 
 impl TrafficReader {
-    /// Reads one part step by step; returns the rows left out, counted by reason.
+    /// Reads one part step by step. Returns the numbers of rows left out, by reason.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// The same as for [`Self::read`].
     pub(crate) fn turns(
         &self,
         part: Part,
@@ -223,7 +223,7 @@ impl TrafficReader {
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Unsupported) => {}
         }
-        // What has been handed over already had no faults, or it would have stopped there.
+        // The steps of the fast scan had no faults. The general reader goes on behind them.
         let mut n_skip = n_done;
         self.read(part, &mut |batch| {
             for start in (0..batch.raw.n_rows).step_by(STEP) {
@@ -257,7 +257,7 @@ impl TrafficReader {
         let fast_part = FastPart::open(self.table(), part)?;
         let micros = |values: &[i64], out: &mut [i64]| {
             out.copy_from_slice(values);
-            // What saturated on the way to microseconds is no instant.
+            // A conversion that overflowed gives a huge value, which is not an instant.
             values.iter().all(|at| at.unsigned_abs() < 1 << 62)
         };
         let propensities =
@@ -362,7 +362,7 @@ impl TrafficReader {
     }
 }
 
-/// The texts behind hashes, each once.
+/// The texts behind hashes, each reported once.
 #[derive(Default)]
 struct Spellings {
     known: RefCell<HashSet<i64>>,
@@ -385,7 +385,7 @@ impl Spellings {
     }
 }
 
-/// Why a fast scan ended early.
+/// The reason why a fast scan ended early.
 enum Stopped {
     Unsupported,
     Failed(Error),
@@ -405,7 +405,7 @@ fn fill(scan: Option<&mut ColumnScan<'_, i64>>, column: &mut Column, n: usize) -
     Ok(())
 }
 
-/// A measured column's way from stored values to units.
+/// The conversion of a measured column from stored values to units.
 struct ReadingMap<'a> {
     reading: &'a Reading,
     numbers: NumberMap<'a>,
@@ -456,7 +456,7 @@ impl<'a> ReadingMap<'a> {
 }
 
 impl Turns {
-    /// Takes rows of a batch.
+    /// Copies `n` rows of a batch, from `start` on.
     fn fill(
         &mut self,
         batch: &TrafficBatch<'_>,
@@ -563,7 +563,7 @@ fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &NameCodes<'_>, 
     .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
 }
 
-/// The first `n` bits that are not set, as row numbers.
+/// Collects the indices of the first `n` bits that are not set.
 pub(crate) fn rows_without(bits: &[u64; STEP_WORDS], n: usize, out: &mut Vec<u16>) {
     out.clear();
     for (idx, word) in bits.iter().enumerate().take(n.div_ceil(64)) {
@@ -576,7 +576,8 @@ pub(crate) fn rows_without(bits: &[u64; STEP_WORDS], n: usize, out: &mut Vec<u16
 }
 
 impl Column {
-    /// Smallest value, and how many bytes the difference to it takes: 0, 1, 2, 4 or 8.
+    /// Returns the smallest value, and the number of bytes (0, 1, 2, 4 or 8) of the largest
+    /// difference from it.
     fn range(&self, n: usize) -> (i64, usize) {
         let values = &self.values[..n];
         let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| {
@@ -617,7 +618,7 @@ impl Turns {
         first.into_iter().chain(measured).chain(breakdowns)
     }
 
-    /// No turns.
+    /// Removes all turns.
     pub(crate) fn clear(&mut self) {
         self.n = 0;
         self.bad = [0; STEP_WORDS];
@@ -625,7 +626,7 @@ impl Turns {
             .for_each(|column| (column.absent, column.n_absent) = ([0; STEP_WORDS], 0));
     }
 
-    /// Appends a row of other turns; `true` if there is no room for another.
+    /// Appends a row of other turns. Returns whether the step is full.
     pub(crate) fn take(&mut self, other: &mut Self, row: usize) -> bool {
         let n = self.n;
         if n == 0 {
@@ -643,7 +644,7 @@ impl Turns {
     }
 }
 
-/// Writes turns behind the length of what is written: each column as differences to its smallest
+/// Writes turns after a four-byte length. Each column stores the differences from its smallest
 /// value, in as few bytes as they need.
 pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
     let (n, start) = (turns.n, out.len());
@@ -667,7 +668,7 @@ pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
-/// Reads what [`encode_turns`] wrote, without the length.
+/// Reads the output of [`encode_turns`] without its length.
 pub(crate) fn decode_turns(mut bytes: &[u8], turns: &mut Turns) {
     let number = |bytes: &[u8]| {
         bytes

@@ -1,4 +1,4 @@
-//! The users table: identity, the four features, consent, and the columns that layer rules name.
+//! The users table: identity, the four features, consent, and the columns of layer rules.
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray};
@@ -21,13 +21,13 @@ const COLUMNS: [&str; 7] = [
     "is_allow_gray",
 ];
 
-/// The first of them say who a user is.
+/// Number of leading columns that identify a user.
 const N_ID_COLUMNS: usize = 2;
 
-/// The tenant of rows that name none.
+/// The tenant of rows without a tenant.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// A row's tenant: null and empty are no name.
+/// Returns a row's tenant. A null or empty text, or a missing column, gives the default tenant.
 pub fn tenant_at(tenants: Option<&StringArray>, row: usize) -> &str {
     let named = tenants
         .filter(|tenants| tenants.is_valid(row))
@@ -35,39 +35,39 @@ pub fn tenant_at(tenants: Option<&StringArray>, row: usize) -> &str {
     named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_TENANT)
 }
 
-/// Users with typed columns. A feature column that the table does not have is `None`; a value that
-/// a user does not have is null.
+/// Users with typed columns. A column that the table does not have is `None`. A value that a user
+/// does not have is null.
 #[derive(Debug, Clone)]
 pub struct UserBatch {
-    /// Unique within a tenant; never null.
+    /// Id of the user, unique within a tenant. Never null.
     pub user_id: StringArray,
-    /// Null or absent: the default tenant.
+    /// The tenant. Null or a missing column stands for the default tenant.
     pub tenant_id: Option<StringArray>,
-    /// Epoch seconds.
+    /// Time of the last use, epoch seconds, UTC.
     pub last_use_secs: Option<Float64Array>,
-    /// Uses in the past 30 days.
+    /// Number of uses in the use window, by default the past 30 days.
     pub use_count: Option<Float64Array>,
-    /// Value over the past year, in the scenario's currency.
+    /// Value in the value window, by default the past 365 days, in the scenario's currency.
     pub user_value: Option<Float64Array>,
-    /// 0..=10.
+    /// Acceptance score, 0..=10.
     pub accept_score: Option<Float64Array>,
-    /// Consent to gray release.
+    /// Consent to gray release. Null if the user has not answered.
     pub is_allow_gray: Option<BooleanArray>,
-    /// One column a tag rule, in the order of the layers' rules.
+    /// Columns of the tag rules, in the order of the layers' rules.
     pub tags: Vec<TagColumn>,
 }
 
-/// The column a tag rule looks at.
+/// The column of a tag rule.
 #[derive(Debug, Clone)]
 pub enum TagColumn {
-    /// For `equals`.
+    /// Texts for `equals`.
     Text(StringArray),
-    /// For `at_least`.
+    /// Numbers for `at_least`.
     Real(Float64Array),
 }
 
 impl UserBatch {
-    /// Users that are known by their ids only.
+    /// Makes users with ids and no features.
     pub fn from_ids(user_id: StringArray, tenant_id: Option<StringArray>) -> Self {
         Self {
             user_id,
@@ -81,15 +81,15 @@ impl UserBatch {
         }
     }
 
-    /// Number of users.
+    /// Returns the number of users.
     pub fn n_users(&self) -> usize {
         self.user_id.len()
     }
 
-    /// The users that `keep` marks.
+    /// Returns the users that `keep` marks.
     ///
     /// # Errors
-    /// When `keep` is not as long as the batch.
+    /// `keep` has another length than the batch.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
         let pick = |array: &dyn Array| -> Result<ArrayRef> {
             filter(array, keep)
@@ -98,10 +98,10 @@ impl UserBatch {
         self.map(&pick)
     }
 
-    /// Some consecutive users.
+    /// Returns `n_users` consecutive users from `start` on. The range must lie within the batch.
     ///
     /// # Errors
-    /// None; a range must lie within the batch.
+    /// Never.
     pub fn slice(&self, start: usize, n_users: usize) -> Result<Self> {
         self.map(&|array| Ok(array.slice(start, n_users)))
     }
@@ -142,10 +142,10 @@ impl UserBatch {
     }
 }
 
-/// Takes some users, and the rows left out on the way to them, by reason.
+/// A receiver of users, and of the numbers of rows left out before them, by reason.
 pub type OnUsers<'a> = dyn FnMut(UserBatch, BTreeMap<String, u64>) -> Result<()> + 'a;
 
-/// Reads a users table part by part.
+/// A reader of a users table, part by part.
 #[derive(Debug)]
 pub struct UserReader<'a> {
     table: Table,
@@ -157,7 +157,8 @@ impl<'a> UserReader<'a> {
     /// Opens the table. `rules` are all tag rules, in layer order.
     ///
     /// # Errors
-    /// No readable file, or a column that the rules or the source name is not there.
+    /// There is no readable file, a column of the rules or a renamed column is missing, or the
+    /// source renames an unknown column.
     pub fn open(source: &Source, rules: Vec<&'a TagRule>, on_bad_row: OnBadRow) -> Result<Self> {
         let table = Table::open(source)?;
         let mut required = vec!["user_id"];
@@ -181,12 +182,13 @@ impl<'a> UserReader<'a> {
         })
     }
 
-    /// The files and their parts.
+    /// Returns the files and their parts.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// Canonical names of the columns that a user's layer rests on: all but the id.
+    /// Returns the canonical names of all columns except the user id. A user's layer depends on
+    /// them.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         COLUMNS
             .iter()
@@ -195,24 +197,23 @@ impl<'a> UserReader<'a> {
             .chain(self.rules.iter().map(|rule| rule.column.as_str()))
     }
 
-    /// Reads one part, batch by batch: users, and the rows left out and counted by reason.
+    /// Reads one part, batch by batch.
     ///
     /// # Errors
-    /// A file that cannot be read, a bad row under the policy `error`, or whatever `on_users`
-    /// returns.
+    /// The file cannot be read, a row is bad under the policy `error`, or `on_users` fails.
     pub fn read(&self, part: Part, on_users: &mut OnUsers<'_>) -> Result<()> {
         self.read_columns(part, COLUMNS.len() + self.rules.len(), on_users)
     }
 
-    /// Like [`Self::read`] for ids and tenants alone; features come as `None`.
+    /// Reads ids and tenants only, like [`Self::read`]. All other columns are `None`.
     ///
     /// # Errors
-    /// As `read`.
+    /// The same as for [`Self::read`].
     pub fn read_ids(&self, part: Part, on_users: &mut OnUsers<'_>) -> Result<()> {
         self.read_columns(part, N_ID_COLUMNS, on_users)
     }
 
-    /// Rows that cannot be used.
+    /// Returns the policy for rows that cannot be used.
     pub fn on_bad_row(&self) -> OnBadRow {
         self.on_bad_row
     }
@@ -243,8 +244,7 @@ impl<'a> UserReader<'a> {
     }
 
     fn read_features(&self, batch: &Batch<'_>, users: &mut UserBatch, faults: &mut RowFaults) -> Result<()> {
-        // Numbers out of range are clamped and counted by the score, so any finite one is legal
-        // here.
+        // The score clamps and counts numbers out of range, so any finite number is legal here.
         let any = f64::NEG_INFINITY;
         for (offset, rule) in self.rules.iter().enumerate() {
             let idx = COLUMNS.len() + offset;

@@ -1,4 +1,4 @@
-//! Columns of small Parquet files, compared with what the general reader finds in them.
+//! Tests with columns of small Parquet files, compared with the general reader's results.
 
 use super::*;
 use arrow_array::types::Int32Type;
@@ -25,7 +25,7 @@ fn layouts() -> Vec<(&'static str, WriterProperties)> {
         ("plain", plain().build()),
         ("plain in pages", paged(plain()).build()),
         ("dictionary in pages", paged(new()).build()),
-        // The dictionary is full after some pages; plain pages follow it.
+        // The dictionary is full after some pages. Plain pages follow it.
         (
             "dictionary, then plain",
             paged(new()).set_dictionary_page_size_limit(256).build(),
@@ -67,7 +67,7 @@ fn write(path: &Path, columns: &[(&str, ArrayRef, bool)], properties: WriterProp
     writer.close().unwrap();
 }
 
-/// The values of column `x`, in steps of some rows; `None` for absent ones, which all hold
+/// Reads column `x` in steps of `n_step` rows. `None` for missing values, which must all hold
 /// `missing`.
 fn scan<V: Copy + PartialEq + fmt::Debug>(
     path: &Path,
@@ -98,7 +98,7 @@ fn scan<V: Copy + PartialEq + fmt::Debug>(
     Ok(values)
 }
 
-/// What the general reader finds in column `x`, as another type.
+/// Reads column `x` with the general reader, as another type.
 fn read<T>(path: &Path, to: &DataType, value: impl Fn(&dyn Array, usize) -> T) -> Vec<Option<T>> {
     let mut values = Vec::new();
     parquet_io::read(path, &mut |batch| {
@@ -161,7 +161,7 @@ fn check_all(new: NewArray<'_>, compare: &dyn Fn(&Path, usize, &str)) {
     }
 }
 
-/// Row to a value with repeats, some of them in runs.
+/// A value for each row, with repeats, some of them in runs.
 fn mixed(row: usize) -> i64 {
     let row = row as i64;
     if row % 400 < 100 { 7 } else { row * 37 % 300 - 100 }
@@ -198,7 +198,7 @@ fn numbers_are_those_of_the_general_reader() {
     check(array_of!(Float32Array, |row| mixed(row) as f32 / 7.0));
     check(array_of!(Float64Array, |row| mixed(row) as f64 / 7.0));
     check(array_of!(Float64Array, |_| 0.5));
-    // All values differ: the dictionary is wide.
+    // All values differ, so the dictionary indices are wide.
     check(array_of!(Int64Array, |row| row as i64));
 }
 
@@ -237,7 +237,7 @@ fn texts_and_ids_are_those_of_the_general_reader() {
             }
         });
     };
-    // Some of them empty, some long.
+    // Some texts are empty, some are long.
     let text = |row: usize| "né".repeat(mixed(row).unsigned_abs() as usize % 40);
     check(array_of!(StringArray, text), true);
     check(array_of!(LargeStringArray, text), true);
@@ -288,7 +288,7 @@ fn other_columns_are_left_to_the_general_reader() {
     let write_x = |array: &ArrayRef, properties: WriterProperties| {
         write(&path, &[("x", Arc::clone(array), true)], properties);
     };
-    // Number, seconds, micros, flag, text, id: which of them read a type.
+    // The mappings that can read a type: number, seconds, micros, flag, text, id.
     let check = |array: ArrayRef, expected: [bool; 6]| {
         write_x(&array, WriterProperties::default());
         let found = [
@@ -329,14 +329,14 @@ fn other_columns_are_left_to_the_general_reader() {
         [no; 6],
     );
 
-    // An encoding of neither kind.
+    // An encoding that is neither plain nor dictionary.
     let delta = WriterProperties::builder()
         .set_dictionary_enabled(false)
         .set_encoding(Encoding::DELTA_BINARY_PACKED);
     write_x(&numbers, delta.build());
     assert_eq!(scan(&path, STEP, 0.0, NUMBER), Err(Unsupported));
 
-    // A value that the caller refuses, plain or in a dictionary.
+    // A value that the map refuses, in plain and in dictionary encoding.
     let refuse: Mapping<'_, f64> = Mapping::Number(&|values, _| values.iter().all(|value| *value != 2.0));
     for is_dictionary in [false, true] {
         write_x(
@@ -348,7 +348,7 @@ fn other_columns_are_left_to_the_general_reader() {
         assert_eq!(scan(&path, STEP, 0.0, refuse), Err(Unsupported));
     }
 
-    // More rows than there are.
+    // A request for more rows than the part has.
     let table = Table::from_parquet(&path).unwrap();
     let part = FastPart::open(&table, table.parts[0]).unwrap();
     let mut column = part.column("x", 0.0, NUMBER).unwrap().unwrap();
