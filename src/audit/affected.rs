@@ -15,89 +15,92 @@ use crate::input::{DEFAULT_TENANT, Link, TrafficReader};
 use crate::release::canonical;
 use crate::release::tools::{Tool, ToolBundle, read_calls};
 
-/// Names of releases that are told when a release has no rows.
+/// The largest number of release names in a hint.
 const MAX_NAMES: usize = 20;
 
-/// What to find out.
+/// The question of a search for affected users.
 #[derive(Debug, Clone)]
 pub struct AffectedQuestion<'a> {
-    /// The release that was rolled back.
+    /// Id of the release that was rolled back.
     pub release: &'a str,
-    /// From when until when; rows without an instant are in no period.
+    /// First instant and exclusive end, microseconds, UTC. `None` leaves a side open. A row without
+    /// a time belongs only to a period that is open on both sides.
     pub period: Range<Option<Micros>>,
 }
 
-/// A request that the release answered, or a call of a tool that writes, on its behalf.
+/// A request that the release answered, or a call of a writing tool in such a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AffectedRow {
     /// The tenant.
     pub tenant_id: String,
-    /// The user; `None` where the log does not say.
+    /// Id of the user. `None` if the log does not have it.
     pub user_id: Option<String>,
-    /// When.
+    /// Time of the request, microseconds, UTC. `None` if the log does not have it.
     pub event_time: Option<Micros>,
-    /// The request.
+    /// Id of the request. `None` if the log does not have it.
     pub trace_id: Option<String>,
-    /// The conversation.
+    /// Id of the conversation. `None` if the log does not have it.
     pub session_id: Option<String>,
-    /// The tool that was called.
+    /// Name of the called tool. `None` for a request.
     pub tool: Option<String>,
-    /// Of the arguments' canonical JSON; `None` if they were none.
+    /// SHA-256 digest of the arguments' canonical JSON. `None` without arguments, and for a
+    /// request.
     pub arguments_sha256: Option<String>,
-    /// Whether the bundle has the tool: one that it does not have is taken for one that writes.
+    /// Whether the bundle has the tool. A tool that it does not have counts as writing. `None` for
+    /// a request.
     pub in_bundle: Option<bool>,
 }
 
-/// Calls of one tool.
+/// The number of calls of one tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ToolCount {
-    /// The tool.
+    /// Name of the tool.
     pub tool: String,
-    /// Calls on behalf of the release.
+    /// Number of calls in requests that the release answered.
     pub n_calls: u64,
-    /// Whether the bundle has it.
+    /// Whether the bundle has the tool.
     pub in_bundle: bool,
 }
 
-/// Whom a release reached.
+/// The result of a search for affected users.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Affected {
-    /// The release.
+    /// Id of the release.
     pub release_id: String,
-    /// Rows before were left out.
+    /// First instant of the period, microseconds, UTC. `None` for an open start.
     pub from: Option<Micros>,
-    /// Rows from here on were left out.
+    /// Exclusive end of the period, microseconds, UTC. `None` for an open end.
     pub until: Option<Micros>,
-    /// Requests that it answered.
+    /// Number of requests that the release answered.
     pub n_requests: u64,
-    /// Distinct users.
+    /// Number of distinct users, within tenants.
     pub n_users: u64,
-    /// Requests whose user the log does not name.
+    /// Number of requests without a user id.
     pub n_without_user: u64,
-    /// Distinct sessions of users; `None` if the log has none.
+    /// Number of distinct sessions of users. `None` if the log has no column `session_id`.
     pub n_sessions: Option<u64>,
-    /// The first request.
+    /// Time of the first request, microseconds, UTC. `None` if no request has a time.
     pub first: Option<Micros>,
-    /// The last request.
+    /// Time of the last request, microseconds, UTC. `None` if no request has a time.
     pub last: Option<Micros>,
-    /// Its answers that no user saw: left out.
+    /// Number of the release's shadow answers, which no user saw. They are left out.
     pub n_shadow: u64,
-    /// Its answers in evaluation runs: left out.
+    /// Number of the release's answers in evaluation runs. They are left out.
     pub n_eval: u64,
-    /// Rows that could not be read as rows.
+    /// Number of rows that could not be read.
     pub n_bad: u64,
-    /// Calls that wrote on behalf of the release, by tool; `None` without logged calls.
+    /// Numbers of write calls by tool. `None` if no logged calls were given.
     pub tools: Option<Vec<ToolCount>>,
-    /// Logged calls that write, of whatever release, whose trace is not logged: any of them may
-    /// belong here.
+    /// Number of logged write calls without a trace id, of any release. Some of them may belong to
+    /// this release. `None` if no logged calls were given.
     pub n_calls_without_trace: Option<u64>,
-    /// The calls, in the order of the log.
+    /// The write calls, in the order of the log. `None` if no logged calls were given.
     pub calls: Option<Vec<AffectedRow>>,
-    /// Releases that the log has, if it has no row of this one.
+    /// Names of releases in the log, at most 20. Empty if the log has rows of this release.
     pub releases: Vec<String>,
 }
 
-/// Whether an instant is within a period; one that is not known is only within all time.
+/// Whether an instant lies in a period. An unknown instant lies only in a period without ends.
 pub(super) fn is_within(period: &Range<Option<Micros>>, at: Option<Micros>) -> bool {
     match at {
         Some(at) => period.start.is_none_or(|from| at >= from) && period.end.is_none_or(|until| at < until),
@@ -105,14 +108,14 @@ pub(super) fn is_within(period: &Range<Option<Micros>>, at: Option<Micros>) -> b
     }
 }
 
-/// One logged call of a tool that writes.
+/// A logged call of a tool that writes.
 #[derive(Debug, Clone)]
 struct WriteCall {
     tool: usize,
     arguments_sha256: Option<String>,
 }
 
-/// Logged calls of tools that write, by trace. The arguments themselves are not kept.
+/// Logged calls of writing tools, by trace id. Only digests of the arguments are kept.
 #[derive(Debug, Clone, Default)]
 pub struct WriteCalls {
     tools: Vec<(String, bool)>,
@@ -120,7 +123,7 @@ pub struct WriteCalls {
     n_without_trace: u64,
 }
 
-/// Whether a tool writes; one that nobody knows is taken at its worst.
+/// Whether a tool writes. An unknown tool counts as writing.
 fn writes(tool: Option<&Tool>) -> bool {
     tool.is_none_or(Tool::writes)
 }
@@ -129,7 +132,7 @@ impl WriteCalls {
     /// Reads logged calls and keeps those of tools that write.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line that is no call.
+    /// The file cannot be read, a line is not a call, or arguments have no canonical form.
     pub fn read(path: &Path, bundle: &ToolBundle) -> Result<Self> {
         let mut calls = Self::default();
         let mut numbers: BTreeMap<String, Option<usize>> = BTreeMap::new();
@@ -171,7 +174,7 @@ impl WriteCalls {
     }
 }
 
-/// What one part of the log adds.
+/// The result of one part of the log.
 #[derive(Default)]
 struct Part {
     rows: Vec<AffectedRow>,
@@ -181,14 +184,14 @@ struct Part {
     releases: BTreeSet<String>,
 }
 
-/// Takes rows, in the order of the log.
+/// A receiver of rows, in the order of the log.
 pub type OnRows<'a> = dyn FnMut(&[AffectedRow]) -> Result<()> + 'a;
 
-/// Finds the requests that a release answered; with logged calls, also what its tools wrote.
-/// `on_rows` gets the calls if there are any logged, else the requests.
+/// Finds the requests that a release answered and, if logged calls are given, the write calls in
+/// them. `on_rows` receives the write calls if logged calls are given, else the requests.
 ///
 /// # Errors
-/// A log that cannot be read, or whatever `on_rows` returns.
+/// The log cannot be read, or `on_rows` fails.
 pub fn affected(
     question: &AffectedQuestion<'_>,
     reader: &TrafficReader,
@@ -293,7 +296,7 @@ pub fn affected(
     Ok(found)
 }
 
-/// Notes the first names of releases, in their order.
+/// Keeps the first names of releases in alphabetical order.
 fn note_release(releases: &mut BTreeSet<String>, release: Option<&str>) {
     let Some(release) = release.filter(|release| !releases.contains(*release)) else {
         return;
@@ -306,7 +309,7 @@ fn note_release(releases: &mut BTreeSet<String>, release: Option<&str>) {
     }
 }
 
-/// Lists the calls of a row's trace. They are listed once, however many rows the trace has.
+/// Lists the calls of a row's trace. A trace with several rows lists its calls only once.
 fn list_calls(calls: &mut WriteCalls, row: &AffectedRow, listed: &mut Vec<AffectedRow>) {
     let Some(trace) = &row.trace_id else { return };
     for call in calls.by_trace.remove(trace).unwrap_or_default() {

@@ -1,4 +1,5 @@
-//! The chain from a row to everything behind its release: each link, or how to add it.
+//! The chain of evidence from a row to everything behind its release. Each weak or missing link
+//! comes with the way to add it.
 
 use serde::Serialize;
 
@@ -6,30 +7,30 @@ use crate::base::time;
 use crate::base::time::Micros;
 use crate::release::{ApproverKind, ArtifactRef, DIMENSIONS, Dimension, RecordIndex, ReleaseRecord};
 
-/// How much a link holds.
+/// The strength of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
-    /// It is there, and stays what it is.
+    /// The link exists, and its target cannot change.
     Firm,
-    /// It is there, and nothing proves that it is still what it was.
+    /// The link exists, but nothing proves that its target is unchanged.
     Weak,
-    /// It is not there.
+    /// The link does not exist.
     Missing,
 }
 
 /// One link of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChainLink {
-    /// Its name: `user`, `time`, `release`, `record`, `model`, ...
+    /// Name of the link: `user`, `time`, `release`, `record`, `model` and others.
     pub link: &'static str,
-    /// How much it holds.
+    /// Strength of the link.
     pub hold: Hold,
-    /// What it says.
+    /// Value of the link. `None` if there is none.
     pub value: Option<String>,
-    /// The digest of what it points to.
+    /// Digest of the target. `None` if it is not known.
     pub digest: Option<String>,
-    /// What would mend it, unless it is firm.
+    /// Text of what would make the link firm. `None` for a firm link.
     pub mend: Option<String>,
 }
 
@@ -68,13 +69,13 @@ impl ChainLink {
         Self { digest, ..self }
     }
 
-    /// The link of a value that may not be there.
+    /// Makes a link from a value: firm if it exists, else missing.
     pub(super) fn from_value(link: &'static str, value: Option<impl Into<String>>, mend: &str) -> Self {
         value.map_or_else(|| Self::missing(link, mend), |value| Self::firm(link, value))
     }
 }
 
-/// The links of a row: the user, the instant, the release, and those of its record.
+/// Returns the links of a row: user, time, release, and the links of the release's record.
 pub(super) fn links_of_row(row: &crate::audit::trace::TraceRow, records: &RecordIndex) -> Vec<ChainLink> {
     let mut links = vec![
         ChainLink::from_value("user", row.user_id.as_deref(), "log user_id with every row"),
@@ -106,7 +107,7 @@ fn no_record(tenant: &str, release: &str) -> ChainLink {
     )
 }
 
-/// The links of a record, from its own digest to the release to return to.
+/// Returns the links of a record, from its own digest to the rollback target.
 pub(super) fn links_of_record(record: &ReleaseRecord, tenant: &str, records: &RecordIndex) -> Vec<ChainLink> {
     let mut links =
         vec![ChainLink::firm("record", record.place.clone()).with_digest(Some(record.digest.clone()))];

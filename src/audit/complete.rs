@@ -1,4 +1,4 @@
-//! Completeness: the share of a log that can be traced to its release, its record and its
+//! Completeness of a log: the share of rows that can be traced to a release, its record and its
 //! approvers.
 
 use serde::Serialize;
@@ -14,64 +14,65 @@ use crate::input::{DEFAULT_TENANT, Link, TrafficReader};
 use crate::release::{DIMENSIONS, RecordIndex, UNKNOWN};
 use crate::stats::{Known, Reason};
 
-/// How many rows have a link.
+/// The number and share of rows that have a link.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LinkShare {
-    /// Its name.
+    /// Name of the link.
     pub link: &'static str,
-    /// Rows that have it.
+    /// Number of rows that have it.
     pub n: u64,
-    /// Their share.
+    /// Share of all rows in the period, 0..=1. Not known if there are no rows.
     pub share: Known<f64>,
 }
 
-/// The rows of a release, and what is behind it.
+/// The rows of a release, and the links of its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseLinks {
     /// The tenant.
     pub tenant_id: String,
-    /// The release; `unknown` where rows name none.
+    /// Id of the release, or `unknown` for rows without a release.
     pub release_id: String,
-    /// Its rows.
+    /// Number of rows.
     pub n_rows: u64,
-    /// Rows with a user.
+    /// Number of rows with a user id.
     pub n_user: u64,
-    /// Rows with an instant.
+    /// Number of rows with a time.
     pub n_time: u64,
-    /// Rows with a layer.
+    /// Number of rows with a layer.
     pub n_layer: u64,
-    /// Rows with a trace.
+    /// Number of rows with a trace id.
     pub n_trace: u64,
-    /// There is a record.
+    /// Whether the release has a record.
     pub has_record: bool,
-    /// All four artifacts are named, or said not to be there, and none of the names floats.
+    /// Whether all four artifacts (model, prompt, tools, knowledge base) are recorded, each with a
+    /// fixed version or as absent.
     pub has_refs: bool,
-    /// An evaluation's report is named.
+    /// Whether the record names an evaluation report.
     pub has_eval_report: bool,
-    /// Somebody approved.
+    /// Whether the record names an approver.
     pub has_approvers: bool,
-    /// What the record lacks, by name.
+    /// Names of the links that the record lacks.
     pub missing: Vec<&'static str>,
 }
 
-/// How much of a log can be traced.
+/// The completeness of a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Completeness {
-    /// Rows that were looked at.
+    /// Number of rows in the period.
     pub n_rows: u64,
-    /// Rows that could not be read as rows.
+    /// Number of rows that could not be read.
     pub n_bad: u64,
-    /// Rows outside of the period.
+    /// Number of rows outside of the period.
     pub n_outside: u64,
-    /// Every row has every link.
+    /// Whether every row has every link.
     pub is_complete: bool,
-    /// Link by link.
+    /// Results by link.
     pub links: Vec<LinkShare>,
-    /// Release by release; the most rows first.
+    /// Results by release, in order of falling numbers of rows.
     pub releases: Vec<ReleaseLinks>,
 }
 
-/// Counts of a release's rows.
+/// Numbers of a release's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct RowTally {
     n_rows: u64,
@@ -93,7 +94,8 @@ impl RowTally {
 
 #[derive(Default)]
 struct CompletenessState {
-    /// By tenant and release; rows without a release under the empty name, which no release has.
+    /// Tallies by tenant and release. Rows without a release have the empty name, which no release
+    /// has.
     by_tenant: BTreeMap<String, BTreeMap<String, RowTally>>,
     n_bad: u64,
     n_outside: u64,
@@ -101,7 +103,7 @@ struct CompletenessState {
 
 impl CompletenessState {
     fn add(&mut self, tenant: &str, release: &str, counts: RowTally) {
-        // A text is made once a release, not once a row.
+        // The texts are copied once per release and not once per row.
         if let Some(sums) = self
             .by_tenant
             .get_mut(tenant)
@@ -117,10 +119,10 @@ impl CompletenessState {
     }
 }
 
-/// Counts the rows that have each link.
+/// Counts the rows of a period that have each link.
 ///
 /// # Errors
-/// A log that cannot be read.
+/// The log cannot be read.
 pub fn completeness(
     period: Range<Option<Micros>>,
     reader: &TrafficReader,

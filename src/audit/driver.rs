@@ -1,4 +1,4 @@
-//! The audit of traces: finds their rows and the chain of each.
+//! The audit of traces: finds the rows of each trace and their chains of evidence.
 
 use hashbrown::HashMap;
 use serde::Serialize;
@@ -12,18 +12,18 @@ use crate::base::progress::Progress;
 use crate::input::{Link, TrafficReader};
 use crate::release::RecordIndex;
 
-/// A trace, and everything behind it.
+/// A trace with its rows and their links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Chain {
-    /// The trace.
+    /// Id of the trace.
     pub trace_id: String,
-    /// Its rows in the log.
+    /// Number of its rows in the log.
     pub n_rows: u64,
-    /// No link is missing.
+    /// Whether the trace has rows and none of their links is missing.
     pub is_complete: bool,
-    /// The rows, at most 20 of them.
+    /// The first rows, at most 20.
     pub rows: Vec<RowChain>,
-    /// What would bring its rows, if there are none.
+    /// Text of how to get rows of the trace. `None` if it has rows.
     pub mend: Option<String>,
 }
 
@@ -33,14 +33,14 @@ pub struct RowChain {
     /// The row.
     #[serde(flatten)]
     pub row: TraceRow,
-    /// From the user to the release to return to.
+    /// Links from the user to the rollback target.
     pub links: Vec<ChainLink>,
 }
 
-/// Finds the rows of some traces, and what is behind them.
+/// Finds the rows of some traces, with their links.
 ///
 /// # Errors
-/// A log that cannot be read.
+/// The log cannot be read.
 pub fn chains(
     traces: &[String],
     reader: &TrafficReader,

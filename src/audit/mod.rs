@@ -1,5 +1,5 @@
-//! From a trace to the release that answered it and to the people who approved it; the share of a
-//! log that can be traced; the users that a rolled-back release reached.
+//! Audit: the chain from a trace to its release and the people who approved it, the share of a log
+//! that can be traced, and the users that a rolled-back release reached.
 
 mod affected;
 mod chain;

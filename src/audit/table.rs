@@ -1,4 +1,4 @@
-//! The affected requests, or the calls of their tools, as a CSV or Parquet file.
+//! The affected requests, or the write calls in them, as a CSV or Parquet file.
 
 use arrow_array::{ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -22,10 +22,11 @@ const COLUMNS: [&str; 9] = [
     "in_bundle",
 ];
 
-/// Writes what a search finds as CSV or Parquet, by the file's name, while it finds it.
+/// Writes the rows of a search to a CSV or Parquet file, chosen by the file's name, while the
+/// search runs.
 ///
 /// # Errors
-/// A name that is neither, a file that cannot be written, or whatever `find` returns.
+/// The name has another extension, the file cannot be written, or `find` fails.
 pub fn write(
     path: &Path,
     release: &str,
@@ -56,7 +57,7 @@ pub fn write(
         let schema = schema();
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
         found = Some(find(&mut |rows| {
-            // A row group a part of the log, unless nothing of it is here.
+            // One row group for each part of the log that has rows.
             if rows.is_empty() {
                 Ok(())
             } else {

@@ -8,13 +8,13 @@ use crate::base::time::Micros;
 use crate::input::{DEFAULT_TENANT, Link, Links, TrafficReader};
 use crate::scenario::{OnBadRow, Source};
 
-/// Rows of one trace that are shown.
+/// The largest number of rows of a trace that are shown.
 pub(super) const MAX_ROWS: usize = 20;
 
 /// Opens a log for an audit.
 ///
 /// # Errors
-/// A source without readable files or required columns.
+/// The source has no readable files, or lacks a required column.
 pub fn open(source: &Source, on_bad_row: OnBadRow) -> Result<TrafficReader> {
     TrafficReader::open(source, &[], &[], on_bad_row)
 }
@@ -22,21 +22,21 @@ pub fn open(source: &Source, on_bad_row: OnBadRow) -> Result<TrafficReader> {
 /// A row of a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TraceRow {
-    /// Where it is: file and row.
+    /// Location of the row: file and row number.
     pub place: String,
-    /// Who asked.
+    /// Id of the user. `None` if the log does not have it.
     pub user_id: Option<String>,
-    /// Of which tenant.
+    /// The tenant.
     pub tenant_id: String,
-    /// When.
+    /// Time of the turn, microseconds, UTC. `None` if the log does not have it.
     pub event_time: Option<Micros>,
-    /// What answered.
+    /// Id of the release that answered. `None` if the log does not have it.
     pub release_id: Option<String>,
-    /// The layer that the user was served under.
+    /// The layer that the user was served under. `None` if the log does not have it.
     pub layer: Option<String>,
-    /// Answered beside the real answer.
+    /// Whether the answer was a shadow answer, which the user did not see.
     pub is_shadow: bool,
-    /// Of an evaluation run.
+    /// Whether the row belongs to an evaluation run.
     pub is_eval: bool,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn trace_row(links: &Links<'_>, row: usize, reader: &TrafficReader) -
     }
 }
 
-/// A user of a tenant, as 64 bits.
+/// Returns a 64-bit hash of a tenant's user.
 pub(super) fn user_hash(tenant: &str, user: &str) -> u64 {
     hash::join(hash::hash_id(tenant.as_bytes()), hash::hash_id(user.as_bytes()))
 }
