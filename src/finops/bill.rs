@@ -9,115 +9,116 @@ use crate::finops::clusters::Success;
 use crate::finops::question::{By, Unseen};
 use crate::stats::Known;
 
-/// What a success costs, USD.
+/// The cost per success, USD.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct UnitCost {
-    /// The cost of all rows, failures too, by the number of successes.
+    /// The cost of all rows, failures included, divided by the number of successes. Not known if
+    /// the cost of a row is not known, or there is no success.
     pub estimate: Known<f64>,
-    /// How far chance between users reaches.
+    /// The standard error and interval over users.
     pub robust: Known<RobustUnitCost>,
 }
 
 /// The error of a cost per success, USD.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RobustUnitCost {
-    /// Delete-one-user jackknife.
+    /// Standard error by the delete-one-user jackknife.
     pub std_error: f64,
-    /// Satterthwaite's degrees of freedom.
+    /// Satterthwaite degrees of freedom.
     pub df: f64,
-    /// Users.
+    /// Number of users.
     pub n_clusters: usize,
     /// Lower end of the 95 % interval.
     pub ci_lower: f64,
-    /// Upper end.
+    /// Upper end of the 95 % interval.
     pub ci_upper: f64,
 }
 
-/// One line of the bill. Costs are those of rows that a user saw; a cost is what the log says or,
-/// where it says nothing, what the table of prices says.
+/// A line of the bill. Costs are those of rows that a user saw. A row's cost is the logged cost or,
+/// if there is none, the cost by the price table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BillLine {
-    /// By what; empty in the total.
+    /// Values of the line's keys, by column. Empty for the total.
     #[serde(flatten)]
     pub keys: BTreeMap<&'static str, String>,
-    /// Rows that a user saw.
+    /// Number of rows that a user saw.
     pub n_rows: u64,
-    /// Distinct users.
+    /// Number of distinct users.
     pub n_users: u64,
-    /// Distinct sessions of users; `None` if the log has none.
+    /// Number of distinct sessions of users. `None` if the log has no sessions.
     pub n_sessions: Option<u64>,
-    /// Successes; `None` if the log does not say.
+    /// Number of successes. `None` if the log has no column `task_completed`.
     pub n_successes: Option<u64>,
-    /// Rows that do not say whether their task was completed: not counted as successes.
+    /// Number of rows without a value of `task_completed`. They do not count as successes.
     pub n_outcome_unknown: u64,
-    /// What is charged, as far as it is known.
+    /// Charged cost, nano-USD: the sum over rows with a known cost.
     pub cost_nano_usd: i64,
-    /// Rows whose cost nobody knows.
+    /// Number of rows whose cost is not known.
     pub n_cost_unknown: u64,
-    /// Share of rows whose cost is known.
+    /// Share of rows whose cost is known, 0..=1. Not known if there are no rows.
     pub cost_coverage: Known<f64>,
-    /// Of rows whose cost is in the log.
+    /// Sum of the logged costs, nano-USD.
     pub logged_nano_usd: i64,
-    /// How many those are.
+    /// Number of rows with a logged cost.
     pub n_logged: u64,
-    /// By the table of prices; `None` without one.
+    /// Sum of the costs by the price table, nano-USD. `None` without a table.
     pub repriced_nano_usd: Option<i64>,
-    /// Of how many rows the table says the price.
+    /// Number of rows with a cost by the price table. `None` without a table.
     pub n_repriced: Option<u64>,
-    /// What tools cost, part of all costs; `None` if the log does not say.
+    /// Cost of tools, nano-USD, which is included in the costs. `None` if the log does not have it.
     pub tool_cost_nano_usd: Option<i64>,
-    /// Tokens in; `None` if the log does not say.
+    /// Number of input tokens. `None` if the log does not have it.
     pub tokens_in: Option<i64>,
-    /// Tokens out; `None` if the log does not say.
+    /// Number of output tokens. `None` if the log does not have it.
     pub tokens_out: Option<i64>,
-    /// What a success costs.
+    /// Charged cost per success.
     pub usd_per_success: UnitCost,
-    /// What it would cost by the table of prices; `None` without one.
+    /// Cost per success by the price table. `None` without a table.
     pub usd_per_success_repriced: Option<UnitCost>,
-    /// Answers beside the real ones.
+    /// Shadow answers.
     pub shadow: Unseen,
-    /// Evaluation runs.
+    /// Answers in evaluation runs.
     pub eval: Unseen,
 }
 
-/// A model that the table of prices does not have at the instants of some rows.
+/// A model that has no price at the times of some rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unpriced {
-    /// Its reference.
+    /// The model's reference.
     pub model_ref: String,
-    /// Its rows without a price.
+    /// Number of its rows without a price.
     pub n_rows: u64,
 }
 
 /// The bill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chargeback {
-    /// What lines are by.
+    /// The keys of the lines.
     pub by: Vec<By>,
-    /// What counts as a success.
+    /// The definition of a success.
     pub success: Success,
-    /// Rows before were left out.
+    /// First instant of the period, microseconds, UTC. `None` for an open start.
     pub from: Option<Micros>,
-    /// Rows from here on were left out.
+    /// Exclusive end of the period, microseconds, UTC. `None` for an open end.
     pub until: Option<Micros>,
-    /// Rows of the log.
+    /// Number of rows in the log.
     pub n_rows: u64,
-    /// Of them, outside of the period.
+    /// Number of rows outside of the period.
     pub n_outside: u64,
-    /// Rows that could not be used, by reason.
+    /// Numbers of rows that could not be used, by reason.
     pub bad_rows: BTreeMap<String, u64>,
-    /// The costliest first.
+    /// Lines in order of falling cost.
     pub lines: Vec<BillLine>,
-    /// All lines together.
+    /// The total of all lines.
     pub total: BillLine,
-    /// Models without a price, if there is a table of prices.
+    /// Models without a price. Empty without a price table.
     pub unpriced: Vec<Unpriced>,
-    /// The budgets, in the order of their file.
+    /// Use of the budgets, in the order of their file.
     pub budgets: Vec<BudgetUse>,
 }
 
 impl Chargeback {
-    /// Whether any budget was passed.
+    /// Whether any budget was exceeded.
     pub fn has_breach(&self) -> bool {
         self.budgets.iter().any(|used| !used.breaches.is_empty())
     }

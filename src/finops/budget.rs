@@ -12,7 +12,7 @@ use crate::finops::money::overflow;
 use crate::finops::prices::model_name;
 use crate::metric::ColumnKind;
 
-/// How long a budget lasts; then it begins anew.
+/// The period of a budget, after which it starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
@@ -20,43 +20,43 @@ pub enum Per {
     Day,
     /// A calendar month, UTC.
     Month,
-    /// For ever.
+    /// The whole log, without a new start.
     Total,
 }
 
-/// Whose rows a budget pays for.
+/// The rows that a budget covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Rows that a user saw.
     #[default]
     UserFacing,
-    /// Shadow and evaluation rows, too.
+    /// All rows, including shadow answers and evaluation runs.
     All,
 }
 
-/// One budget.
+/// A budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Budget {
-    /// For people; by default what it is for.
+    /// Display name. By default a text of the filters.
     pub name: String,
-    /// Of this tenant only.
+    /// The tenant. `None` for all tenants.
     pub tenant: Option<String>,
-    /// Of this feature only.
+    /// The feature. `None` for all features.
     pub feature: Option<String>,
-    /// Of this release only.
+    /// The release. `None` for all releases.
     pub release: Option<String>,
-    /// Of this model only: its reference or its name.
+    /// The model, by its reference or its name. `None` for all models.
     pub model: Option<String>,
-    /// How much, nano-USD.
+    /// Limit per period, nano-USD.
     pub limit_nano_usd: i64,
-    /// How long.
+    /// Period of the limit.
     pub per: Per,
-    /// Of which rows.
+    /// Rows that the budget covers.
     pub rows: Scope,
 }
 
-/// What a row is, to budgets.
+/// The properties of a row that budgets filter by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spender<'a> {
     pub(super) tenant: &'a str,
@@ -88,16 +88,17 @@ impl Budget {
     /// Reads `[[budget]]` from a TOML file.
     ///
     /// # Errors
-    /// A file that cannot be read; every budget that is none, at its location.
+    /// The file cannot be read, there is no budget in it, or a budget is wrong. All wrong budgets
+    /// are reported, with their locations.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
         let bytes = fs::read(path).or_unreadable(path)?;
         Self::parse_all(&path.display().to_string(), &bytes)
     }
 
-    /// Takes budgets from the bytes of a file. `location` names it in errors.
+    /// Parses budgets from the bytes of a TOML file. `location` names the file in errors.
     ///
     /// # Errors
-    /// As [`Self::read_all`].
+    /// The same as for [`Self::read_all`], except for reading.
     pub fn parse_all(location: &str, bytes: &[u8]) -> Result<Vec<Self>> {
         let (mut budgets, mut problems) = (Vec::new(), Vec::new());
         let raw: RawBudgets = crate::base::toml_file::parse_toml(location, bytes, &mut problems);
@@ -154,7 +155,7 @@ impl Budget {
         crate::base::toml_file::ok_or_problems(budgets, problems)
     }
 
-    /// Whether it pays for these rows.
+    /// Whether the budget covers rows of this spender.
     pub(super) fn pays(&self, spender: Spender<'_>) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         is(&self.tenant, spender.tenant)
@@ -164,7 +165,7 @@ impl Budget {
     }
 }
 
-/// What a day cost.
+/// The cost of a day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Day {
     pub(super) nano_usd: i64,
@@ -191,39 +192,39 @@ impl Day {
     }
 }
 
-/// A budget that was passed.
+/// A period in which a budget was exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Breach {
-    /// The day, the month, or `total`.
+    /// The day (`2026-05-28`), the month (`2026-05`), or `total`.
     pub period: String,
-    /// The first day on whose end the period's cost was above the budget.
+    /// The first day at whose end the period's cost was above the limit.
     pub first_day: String,
-    /// What the whole period cost, nano-USD.
+    /// Cost of the whole period, nano-USD.
     pub spent_nano_usd: i64,
-    /// How much of it was above the budget, nano-USD.
+    /// Cost above the limit, nano-USD.
     pub over_nano_usd: i64,
-    /// Rows of the period whose cost nobody knows: it cost more than this.
+    /// Number of rows of the period whose cost is not known. They are not part of the cost.
     pub n_cost_unknown: u64,
 }
 
-/// A budget, what was spent of it, and when it was passed.
+/// A budget with its spending and its breaches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BudgetUse {
     /// The budget.
     #[serde(flatten)]
     pub budget: Budget,
-    /// All that it paid for, nano-USD.
+    /// Cost of all rows that the budget covers, nano-USD.
     pub spent_nano_usd: i64,
-    /// Rows whose cost nobody knows.
+    /// Number of these rows whose cost is not known.
     pub n_cost_unknown: u64,
-    /// In time order.
+    /// Periods in which the budget was exceeded, in time order.
     pub breaches: Vec<Breach>,
 }
 
-/// What became of a budget, given what its days cost.
+/// Computes the use of a budget from the costs of its days.
 pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<BudgetUse> {
     let mut total = Day::default();
-    // The breach of the period that is open, and what the period cost so far.
+    // Each period: its name, its cost so far, and the first day above the limit.
     let mut periods: Vec<(String, Day, Option<String>)> = Vec::new();
     for (day, cost) in days {
         total.merge(*cost)?;
@@ -262,7 +263,7 @@ pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<Budget
     })
 }
 
-/// The day of an instant, UTC, as days since 1970-01-01.
+/// Returns the UTC day of an instant, as days since 1970-01-01.
 pub(super) fn day_of(at: Micros) -> i64 {
     at.div_euclid(DAY)
 }
@@ -325,7 +326,7 @@ mod tests {
             100,
             &[("2026-05", "2026-05-31", 10), ("2026-06", "2026-06-02", 6)],
         );
-        // A budget that is just used up is not passed.
+        // A cost equal to the limit does not exceed it.
         check(Per::Month, 110, &[]);
         check(Per::Total, 100, &[("total", "2026-05-31", 116)]);
     }

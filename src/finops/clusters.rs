@@ -1,8 +1,9 @@
-//! Users and sessions of each line: counted exactly, summed by user, in memory that does not grow
-//! with the rows.
+//! Users and sessions of each line: exact counts, and sums by user. Memory does not grow with the
+//! number of rows.
 //!
-//! A row becomes a record of its user, session and line. Records are sorted and added up now and
-//! then; what is left when that no longer helps goes to nameless files, one a part of the users.
+//! A row becomes a record of its user, session and line. Records are sorted and merged from time to
+//! time. When merging frees too little memory, the records go to temporary nameless files, one for
+//! each part of the users.
 
 use std::fs::File;
 use std::io;
@@ -13,22 +14,22 @@ use crate::base::error::{FileResult, Result};
 use crate::base::spill::nameless_file;
 use crate::finops::money::overflow;
 
-/// Parts that the users are dealt into by the first bits of their hash.
+/// Number of parts of the users, divided by the first bits of their hashes.
 pub(crate) const N_PARTS: usize = 64;
-/// Records that a thread holds, 40 MB.
+/// The largest number of records that a thread holds in memory, 40 MB.
 pub(super) const HELD: usize = 1 << 20;
-/// Bytes of a record in a file.
+/// Size of a record in a file, bytes.
 const BYTES: usize = 40;
 
-/// What a user did in a session, on a line.
+/// Sums over a user's rows in one session on one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClusterRecord {
     /// Hash of tenant and user.
     pub(super) user: u64,
     pub(super) line: u32,
-    /// Hash of the session; 0 without one.
+    /// Hash of the session. 0 for rows without a session.
     pub(super) session: u64,
-    /// Completed tasks.
+    /// Number of completed tasks.
     pub(super) tasks: u32,
     pub(super) cost: i64,
     pub(super) repriced: i64,
@@ -85,7 +86,7 @@ impl ClusterRecord {
     }
 }
 
-/// Sorts records and merges those of one key.
+/// Sorts records and merges those with the same key.
 fn merge_by_key(records: &mut Vec<ClusterRecord>) -> Result<()> {
     records.sort_unstable_by_key(ClusterRecord::key);
     let mut n = 0;
@@ -109,12 +110,12 @@ pub(super) struct Records {
     max_held: usize,
     files: Option<Vec<File>>,
     near: PathBuf,
-    /// Of this thread among all, so that names of files differ.
+    /// Index of the thread, which makes names of files unique.
     thread: usize,
 }
 
 impl Records {
-    /// None yet. Files would lie beside `near`.
+    /// Makes an empty set of records. Its files are created beside `near`.
     pub(super) fn new(near: &Path, thread: usize, max_held: usize) -> Self {
         Self {
             held: Vec::new(),
@@ -126,7 +127,7 @@ impl Records {
     }
 
     pub(super) fn push(&mut self, record: ClusterRecord) -> Result<()> {
-        // Turns of a session often follow each other.
+        // The rows of a session are often adjacent.
         if let Some(last) = self.held.last_mut().filter(|last| last.key() == record.key()) {
             return last.add(&record);
         }
@@ -160,12 +161,13 @@ impl Records {
         Ok(())
     }
 
-    /// Call once before [`Self::part`].
+    /// Sorts and merges the records. It must be called once before [`Self::part`].
     pub(super) fn finish(&mut self) -> Result<()> {
         merge_by_key(&mut self.held)
     }
 
-    /// Appends the records of a part of the users, with lines as all threads number them.
+    /// Appends the records of one part of the users. `line_of` maps the thread's line numbers to
+    /// the common ones.
     fn part(&self, part: usize, line_of: &[u32], out: &mut Vec<ClusterRecord>) -> Result<()> {
         let mut take = |record: &ClusterRecord| {
             out.push(ClusterRecord {
@@ -194,7 +196,7 @@ impl Records {
     }
 }
 
-/// A user on a line.
+/// The sums of a user on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UserOnLine {
     pub(super) line: u32,
@@ -204,19 +206,19 @@ pub(crate) struct UserOnLine {
     pub(super) repriced: i64,
 }
 
-/// What counts as a success.
+/// The definition of a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Success {
-    /// Every row with `task_completed`.
+    /// Every row with a completed task.
     #[default]
     Task,
-    /// Every session with such a row.
+    /// Every session with a completed task.
     Session,
 }
 
-/// The users of a part, in the order of their hashes, each on its lines and (as line `n_lines`) on
-/// all of them together.
+/// Computes the sums of the users of a part, in the order of their hashes: for each of their lines,
+/// and for all lines together as line `n_lines`.
 pub(super) fn users_of_part(
     threads: &[(Records, Vec<u32>)],
     part: usize,

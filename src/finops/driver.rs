@@ -19,8 +19,8 @@ pub(super) const ALPHA: f64 = 0.05;
 /// Opens a log for [`chargeback`].
 ///
 /// # Errors
-/// A source without readable files or required columns, or without sessions where they are to be
-/// counted as successes.
+/// The source has no readable files or lacks a required column. With sessions as successes,
+/// `session_id` and `task_completed` are required too.
 pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<TrafficReader> {
     let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
@@ -45,11 +45,11 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
     }
 }
 
-/// Adds up what a log's rows cost, line by line. The result is the same on any number of threads
-/// and for any order of the files.
+/// Sums the costs of a log's rows by line. The result does not depend on the number of threads or
+/// the order of the files.
 ///
 /// # Errors
-/// A log that cannot be read, a bad row under the policy `error`, or a sum that no `i64` holds.
+/// The log cannot be read, a row is bad under the policy `error`, or a sum does not fit in `i64`.
 pub fn chargeback(
     question: &ChargebackQuestion<'_>,
     reader: &TrafficReader,
@@ -88,9 +88,9 @@ pub fn chargeback(
         .zip(counted.by_ref())
         .map(|((keys, sums), counted)| (keys, columns.line(question.by, keys, sums, counted)))
         .collect();
-    // The order of keys, where two cost the same.
+    // Lines of equal cost keep the order of their keys.
     found.sort_by_key(|(_, line)| std::cmp::Reverse(line.cost_nano_usd));
-    // The last one is that of all lines together.
+    // The last entry belongs to all lines together.
     let counted = counted.next().unwrap_or_else(|| Counted::new(&total));
     let total = columns.line(&[], &[], &total, counted);
     let found: Vec<BillLine> = found.into_iter().map(|(_, line)| line).collect();
@@ -118,12 +118,12 @@ pub fn chargeback(
     })
 }
 
-/// What is counted of a line's users.
+/// Counts and cost pairs over a line's users.
 pub(super) struct Counted {
     n_users: u64,
     n_sessions: u64,
     n_successes: u64,
-    /// Cost and successes, user by user; only where every row has a cost.
+    /// Cost and successes of each user. `None` unless every row has a known cost.
     costs: Option<Vec<f64>>,
     repriced: Option<Vec<f64>>,
 }
@@ -152,7 +152,7 @@ impl Counted {
     }
 }
 
-/// What the log and the question have.
+/// The columns that the log has, and whether there are prices.
 pub(super) struct Columns {
     sessions: bool,
     outcomes: bool,
@@ -229,7 +229,7 @@ impl Columns {
             return refused(Reason::NoData);
         }
         let usd = 1e-9;
-        // Users without a success cost money, too, so they are clusters like all others.
+        // Users without a success have costs too, so they are clusters like all others.
         let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| {
             (sums[1] > 0.0).then(|| sums[0] / sums[1])
         });

@@ -1,8 +1,9 @@
-//! What the log's rows cost, charged to who caused them, and what a success costs.
+//! The cost of a log's rows, charged to tenants, features, releases, models or prompts, and the
+//! cost per success.
 //!
-//! `scan` adds rows up by line and deals their users out to `clusters`; `budget` watches the days;
-//! what a success costs comes with the spread between users as its error. Money is whole nano-USD
-//! throughout.
+//! `scan` sums rows by line and passes their users to `clusters`. `budget` checks the costs by day.
+//! The error of the cost per success comes from the spread between users. Money is a whole number
+//! of nano-USD everywhere.
 
 mod bill;
 mod budget;

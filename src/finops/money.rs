@@ -1,4 +1,4 @@
-//! Amounts of money: the overflow error of sums, and their text.
+//! Amounts of money: their text, and the error of a sum that overflows.
 
 use crate::base::error::Error;
 
@@ -10,7 +10,7 @@ pub(super) fn overflow(what: &str) -> Error {
     .hint("check the units of cost_usd and tokens, or take a shorter period: --from, --until")
 }
 
-/// Nano-USD as USD with nine digits: exact.
+/// Formats nano-USD as USD with nine decimals, without rounding.
 pub fn usd_text(nano: i64) -> String {
     let (sign, rest) = (if nano < 0 { "-" } else { "" }, nano.unsigned_abs());
     format!("{sign}{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000)

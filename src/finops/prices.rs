@@ -12,33 +12,33 @@ use crate::base::time::Micros;
 use crate::metric::ColumnKind;
 use crate::release::parse_json;
 
-/// Bytes of a file of prices beyond which it is refused.
+/// The largest size of a price file, bytes.
 const MAX_BYTES: u64 = 64 << 20;
-/// Tokens that a price is for.
+/// Number of tokens that a price covers.
 const PER_TOKENS: i128 = 1_000_000;
 
-/// What a million tokens cost, nano-USD.
+/// The prices of a model, nano-USD per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
-    /// Tokens that go in.
+    /// Price of input tokens.
     pub input: i64,
-    /// Tokens that come out.
+    /// Price of output tokens.
     pub output: i64,
-    /// Tokens that go in and were kept from an earlier request; as `input` where the table does not
-    /// say.
+    /// Price of input tokens that are cached from an earlier request. Equal to `input` if the table
+    /// does not state it.
     pub cached_input: i64,
 }
 
 impl Price {
-    /// What a request costs, nano-USD, half-even, rounded once. `cached` are those of `tokens_in`
-    /// that were kept from an earlier request. `None` for counts below 0, more cached tokens than
-    /// tokens, or a cost that no `i64` holds.
+    /// Returns the cost of a request in nano-USD, rounded once, half to even. `cached` is the part
+    /// of `tokens_in` that is cached from an earlier request. `None` for negative counts, more
+    /// cached than input tokens, or a cost that does not fit in `i64`.
     pub fn cost_nano(&self, tokens_in: i64, cached: i64, tokens_out: i64) -> Option<i64> {
         if cached < 0 || cached > tokens_in || tokens_out < 0 {
             return None;
         }
         let term = |tokens: i64, price: i64| i128::from(tokens) * i128::from(price);
-        // Three products of 126 bits do not fit 127 bits if all of them are as large as can be.
+        // Three products of up to 126 bits can overflow 127 bits.
         let sum = term(tokens_in - cached, self.input)
             .checked_add(term(cached, self.cached_input))?
             .checked_add(term(tokens_out, self.output))?;
@@ -46,18 +46,18 @@ impl Price {
     }
 }
 
-/// `sum / 1e6`, half-even; the sum is not below 0.
+/// Computes `sum / 1e6`, rounded half to even. The sum is at least 0.
 fn half_even(sum: i128) -> i128 {
     let (whole, rest) = (sum / PER_TOKENS, sum % PER_TOKENS);
     let up = rest * 2 > PER_TOKENS || (rest * 2 == PER_TOKENS && whole % 2 == 1);
     whole + i128::from(up)
 }
 
-/// Prices by model. A model is named as the log or the release record names it
-/// (`litellm:smart=gpt-4o-mini-2025-11`) or by its name alone.
+/// A price table by model. A model has the name of the log or the release record
+/// (`litellm:smart=gpt-4o-mini-2025-11`), or its short name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prices {
-    /// From when on, in time order.
+    /// Prices with their first instants, in time order.
     by_model: BTreeMap<String, Vec<(Micros, Price)>>,
 }
 
@@ -77,18 +77,21 @@ struct RawPrice {
     from: Option<String>,
 }
 
-/// A model's name without its route and its digest: what stands behind the last `=`, up to an `@`.
+/// Returns a model's short name, without route and digest: the text after the last `=`, up to an
+/// `@`.
 pub fn model_name(model_ref: &str) -> &str {
     let name = model_ref.rsplit_once('=').map_or(model_ref, |(_, name)| name);
     name.split_once('@').map_or(name, |(name, _)| name)
 }
 
 impl Prices {
-    /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV; `model`, `input`,
-    /// `output`, and optionally `cached_input` (USD per million tokens) and `from` (an instant).
+    /// Reads a price table. TOML and JSON have a list `price`, CSV has rows. The fields are
+    /// `model`, `input` and `output`, and optionally `cached_input` and `from`. Prices are USD per
+    /// million tokens. `from` is the first instant of a price.
     ///
     /// # Errors
-    /// A file that cannot be read; every price that is none, at its location.
+    /// The file cannot be read or is too large, or a price is wrong. All wrong prices are reported,
+    /// with their locations.
     pub fn read(path: &Path) -> Result<Self> {
         let size = fs::metadata(path).or_unreadable(path)?.len();
         let location = path.display().to_string();
@@ -110,11 +113,11 @@ impl Prices {
         )
     }
 
-    /// Takes prices from the bytes of a file. `location` names it in errors, its extension says how
-    /// it is written.
+    /// Parses a price table from the bytes of a file. `location` names the file in errors.
+    /// `extension` is `toml`, `json` or `csv`.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// The same as for [`Self::read`], except for reading. Also for another extension.
     pub fn parse(location: &str, extension: &str, bytes: &[u8]) -> Result<Self> {
         let mut problems = Vec::new();
         let raw: RawPrices = match extension {
@@ -215,8 +218,8 @@ impl Prices {
         crate::base::toml_file::ok_or_problems(Self { by_model }, problems)
     }
 
-    /// The prices of a model in time order: of the whole reference or, if the table does not have
-    /// it, of the model's name.
+    /// Returns the prices of a model in time order: by its full reference, else by its short name.
+    /// `None` if the table has neither.
     pub(super) fn history(&self, model: &str) -> Option<&[(Micros, Price)]> {
         self.by_model
             .get(model)
@@ -224,19 +227,20 @@ impl Prices {
             .map(Vec::as_slice)
     }
 
-    /// What a million tokens of a model cost at an instant; `None` where the table does not say.
+    /// Returns the price of a model at an instant (microseconds, UTC). `None` if the table has no
+    /// price for it.
     pub fn price(&self, model: &str, at: Micros) -> Option<Price> {
         price_at(self.history(model)?, at)
     }
 
-    /// What a request costs, nano-USD, half-even. `None` where the table has no price for the model
-    /// at that instant: never 0.
+    /// Returns the cost of a request in nano-USD, rounded half to even. `None` if the table has no
+    /// price for the model at that instant.
     pub fn cost_nano(&self, model: &str, tokens_in: i64, tokens_out: i64, at: Micros) -> Option<i64> {
         self.price(model, at)?.cost_nano(tokens_in, 0, tokens_out)
     }
 }
 
-/// The price in force at an instant.
+/// Returns the price in force at an instant. `None` before the first price.
 pub(super) fn price_at(history: &[(Micros, Price)], at: Micros) -> Option<Price> {
     let n = history.partition_point(|(from, _)| *from <= at);
     history[..n].last().map(|(_, price)| *price)
@@ -302,7 +306,7 @@ mod tests {
         check("gpt-4o-mini", "2026-06-01", Some(100_000 + 40_000));
         check("litellm:fast=gpt-4o-mini@sha256:00", "2026-06-01", Some(140_000));
         check("litellm:smart=gpt-4o", "2026-06-01", Some(2_500_000 + 1_000_000));
-        // Before its first price, and models that only look alike.
+        // Instants before the first price, and models with similar names.
         check("litellm:smart=gpt-4o", "2026-05-31", None);
         for unknown in ["gpt-4o", "gpt-4o-mini-2025", "litellm:smart", ""] {
             check(unknown, "2026-06-01", None);
@@ -328,7 +332,7 @@ mod tests {
         ] {
             assert_eq!(price(nano).cost_nano(1, 0, 0), Some(expected), "{nano}");
         }
-        // Half a nano-USD in and half out are one.
+        // Half a nano-USD for input and half for output give one nano-USD.
         assert_eq!(price(500_000).cost_nano(1, 0, 1), Some(1));
         assert_eq!(price(i64::MAX).cost_nano(i64::MAX, 0, i64::MAX), None);
         assert_eq!(price(1).cost_nano(-1, 0, 0), None);

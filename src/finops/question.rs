@@ -1,4 +1,5 @@
-//! The question of a chargeback: what lines are by, what counts as a success, prices and budgets.
+//! The question of a chargeback: the keys of lines, the definition of a success, prices and
+//! budgets.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -9,7 +10,7 @@ use crate::finops::clusters::Success;
 use crate::finops::prices::Prices;
 use crate::release::RecordIndex;
 
-/// What lines are by.
+/// A key of the bill's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum By {
     /// The tenant.
@@ -21,16 +22,16 @@ pub enum By {
     /// The release that answered.
     #[serde(rename = "release_id")]
     Release,
-    /// The model, by the log or by the release's record.
+    /// The model of the log, else the model in the release's record.
     #[serde(rename = "model_ref")]
     Model,
-    /// The prompt, likewise.
+    /// The prompt of the log, else the prompt in the release record.
     #[serde(rename = "prompt_ref")]
     Prompt,
 }
 
 impl By {
-    /// All, in the order of a line.
+    /// All keys, in the order of a line.
     pub const ALL: [Self; 5] = [
         Self::Tenant,
         Self::Feature,
@@ -39,7 +40,7 @@ impl By {
         Self::Prompt,
     ];
 
-    /// The column.
+    /// Returns the name of the column.
     pub fn column(self) -> &'static str {
         match self {
             Self::Tenant => "tenant_id",
@@ -50,40 +51,40 @@ impl By {
         }
     }
 
-    /// The dimension of a column.
+    /// Returns the key of a column. `None` for another column.
     pub fn from_column(column: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|by| by.column() == column)
     }
 }
 
-/// What to find out.
+/// The question of a chargeback.
 #[derive(Debug, Clone, Copy)]
 pub struct ChargebackQuestion<'a> {
-    /// What lines are by, in this order; each once.
+    /// The keys of lines, in this order, each at most once.
     pub by: &'a [By],
-    /// What counts as a success.
+    /// The definition of a success.
     pub success: Success,
-    /// Rows before are left out.
+    /// First instant of the period, microseconds, UTC. `None` for an open start.
     pub from: Option<Micros>,
-    /// Rows from here on are left out.
+    /// Exclusive end of the period, microseconds, UTC. `None` for an open end.
     pub until: Option<Micros>,
-    /// Where models and prompts come from that the log does not name.
+    /// Release records, for models and prompts that the log does not name.
     pub records: Option<&'a RecordIndex>,
-    /// What tokens cost.
+    /// Prices of tokens. `None` charges logged costs only.
     pub prices: Option<&'a Prices>,
-    /// What may be spent.
+    /// Budgets to check.
     pub budgets: &'a [Budget],
-    /// Beside it lie files of what does not fit in memory.
+    /// A path beside which temporary files are written when memory is not enough.
     pub near: &'a Path,
 }
 
 /// Rows that no user saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Unseen {
-    /// Rows.
+    /// Number of rows.
     pub n_rows: u64,
-    /// What they cost, as far as it is known.
+    /// Cost, nano-USD: the sum over rows with a known cost.
     pub cost_nano_usd: i64,
-    /// Rows whose cost nobody knows.
+    /// Number of rows whose cost is not known.
     pub n_cost_unknown: u64,
 }

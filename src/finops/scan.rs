@@ -1,4 +1,4 @@
-//! The scan of the log on all threads, which adds rows up by line.
+//! The scan of the log on all threads, which sums rows by line.
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) enum MeasuredColumn {
 }
 
 impl MeasuredColumn {
-    /// Names, in the order of the variants.
+    /// Names of the columns, in the order of the variants.
     pub(super) const NAMES: [&str; 7] = [
         "cost_usd",
         "tool_cost_usd",
@@ -41,7 +41,7 @@ impl MeasuredColumn {
         "tool_calls",
     ];
 
-    /// The value of a row, if the row has one.
+    /// Returns a row's value. `None` if the row has none.
     fn value(self, turns: &Turns, row: usize) -> Option<i64> {
         let column = &turns.measured[self as usize];
         (!column.is_absent(row)).then(|| column.values[row])
@@ -53,7 +53,7 @@ impl MeasuredColumn {
 pub(crate) struct Sums {
     pub(super) n_rows: u64,
     pub(super) n_outcome_unknown: u64,
-    /// Rows whose cost is known, and those costs.
+    /// Number of rows with a known cost, and the sum of these costs.
     pub(super) n_cost: u64,
     pub(super) cost: i64,
     pub(super) n_logged: u64,
@@ -106,21 +106,21 @@ impl Sums {
     }
 }
 
-/// What a scan found.
+/// The result of a scan.
 pub(crate) struct ScanResult {
-    /// Of each thread its records, and the number of each of its lines among all lines.
+    /// Records of each thread, and the common number of each of the thread's lines.
     pub(super) threads: Vec<(Records, Vec<u32>)>,
-    /// By their keys.
+    /// Sums by the lines' keys.
     pub(super) lines: BTreeMap<Vec<String>, Sums>,
     pub(super) n_rows: u64,
     pub(super) n_outside: u64,
     pub(super) bad_rows: BTreeMap<String, u64>,
     pub(super) unpriced: BTreeMap<String, u64>,
-    /// Of each budget, its days.
+    /// Costs of each budget, by day.
     pub(super) budgets: Vec<BTreeMap<i64, Day>>,
 }
 
-/// Rows with the same tenant, feature, release, model and prompt.
+/// Data of all rows with the same tenant, feature, release, model and prompt.
 struct CostCell<'a> {
     line: u32,
     model: String,
@@ -129,14 +129,14 @@ struct CostCell<'a> {
     budgets: Vec<PayingBudget>,
 }
 
-/// A budget that pays for a cell.
+/// A budget that covers a cell.
 struct PayingBudget {
     budget_idx: usize,
-    /// Whether it pays for shadow and evaluation rows as well.
+    /// Whether it covers shadow and evaluation rows as well.
     pays_all: bool,
 }
 
-/// The key and the number of a cell.
+/// The key and the index of a cell.
 struct LastCell {
     key: CellKey,
     cell: u32,
@@ -152,7 +152,7 @@ struct ScanState<'a> {
     names: [HashMap<i64, String>; By::ALL.len()],
     cells: Vec<CostCell<'a>>,
     cell_of: HashMap<CellKey, u32>,
-    /// The key and the cell of the row before.
+    /// Key and index of the previous row's cell.
     last: Option<LastCell>,
     lines: Vec<Sums>,
     line_of: HashMap<Vec<String>, u32>,
@@ -249,7 +249,7 @@ fn merge(states: Vec<ScanState<'_>>, n_budgets: usize) -> Result<ScanResult> {
     Ok(found)
 }
 
-/// What a row cost.
+/// The cost of a row, nano-USD. `None` for a cost that is not known.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     logged: Option<i64>,
@@ -258,7 +258,7 @@ struct Cost {
 }
 
 impl Cost {
-    /// What is charged.
+    /// Returns the charged cost: the logged cost, else the cost by the price table.
     fn charged(&self) -> Option<i64> {
         self.logged.or(self.repriced)
     }
@@ -357,7 +357,7 @@ impl<'a> ScanState<'a> {
 
     fn cost(&mut self, turns: &Turns, row: usize, at: Micros, cell: usize) -> Result<Cost> {
         let measured = |column: MeasuredColumn| column.value(turns, row);
-        // Where no tool was called, none cost anything.
+        // Without tool calls, the cost of tools is 0.
         let no_calls = || (measured(MeasuredColumn::ToolCalls) == Some(0)).then_some(0);
         let tools = if self.has_tools {
             measured(MeasuredColumn::ToolCostUsd).or_else(no_calls)
@@ -397,7 +397,7 @@ impl<'a> ScanState<'a> {
         })
     }
 
-    /// The number of a row's cell.
+    /// Returns the index of a row's cell.
     fn cell(&mut self, turns: &Turns, row: usize) -> usize {
         let key: CellKey =
             std::array::from_fn(|column| hash_of_text(&turns.breakdowns[column], row).unwrap_or(0));
@@ -481,7 +481,7 @@ impl<'a> ScanState<'a> {
     }
 }
 
-/// The hash of a row's text; an empty one says as little as none.
+/// Returns the hash of a row's text. `None` for a missing or empty text.
 fn hash_of_text(column: &crate::input::Column, row: usize) -> Option<i64> {
     let hash = column.values[row];
     (!column.is_absent(row) && hash != hash::hash_id(b"") as i64).then_some(hash)

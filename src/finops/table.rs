@@ -1,4 +1,4 @@
-//! The bill as a CSV or Parquet file, one row a line.
+//! The bill as a CSV or Parquet file, one row per line of the bill.
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow_schema::{Field, Schema};
@@ -17,16 +17,16 @@ use crate::input::Format;
 enum Values {
     Text(Vec<String>),
     Count(Vec<Option<i64>>),
-    /// Nano-USD.
+    /// Amounts in nano-USD.
     Money(Vec<Option<i64>>),
     Real(Vec<Option<f64>>),
 }
 
-/// Writes the lines as CSV or Parquet, by the file's name. Money is USD with nine digits in CSV
-/// (`cost_usd`), whole nano-USD in Parquet (`cost_nano_usd`).
+/// Writes the lines to a CSV or Parquet file, chosen by the file's name. CSV has money in USD with
+/// nine decimals (`cost_usd`), Parquet in whole nano-USD (`cost_nano_usd`).
 ///
 /// # Errors
-/// A name that is neither, or a file that cannot be written.
+/// The name has another extension, or the file cannot be written.
 pub fn write(bill: &Chargeback, path: &Path) -> Result<()> {
     let columns = columns(bill);
     match Format::by_path(path) {
