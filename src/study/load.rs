@@ -1,4 +1,4 @@
-//! Loads a scenario file.
+//! Loading of a scenario file.
 
 use std::path::Path;
 
@@ -6,10 +6,11 @@ use crate::base::error::{Error, Problem, Result};
 use crate::scenario::{Overrides, Scenario};
 
 impl Scenario {
-    /// Reads and checks a scenario file.
+    /// Reads and checks a scenario file. The scenario's name is the file's name without its
+    /// extension.
     ///
     /// # Errors
-    /// A file that cannot be read or is not TOML; else every wrong key and value of it at once.
+    /// The file cannot be read or is not TOML. Otherwise, all wrong keys and values of the file.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let problem = Problem::new(

@@ -1,6 +1,6 @@
-//! The stages on files: the pipeline of `sluice run`, and the questions that stream a whole table.
+//! The stages on files: the pipeline of `sluice run`, and queries over a whole layer table.
 //!
-//! [`run`] is the pipeline, read from top to bottom; every stage of it is a command of its own.
+//! [`run`] is the pipeline. Each of its stages is also a command of its own.
 
 mod load;
 mod pipeline;

@@ -1,7 +1,7 @@
-//! The whole pipeline as one function, and its stages as functions from files to files.
+//! The pipeline as one function, and its stages as functions from files to files.
 //!
-//! Every command is one of these stages; `run` is all of them in order, so both write the same
-//! bytes.
+//! Every command calls one of these stages, and `run` calls all of them in order. So a command and
+//! `run` write the same bytes.
 
 use arrow_array::StringArray;
 use std::collections::BTreeMap;
@@ -26,33 +26,33 @@ use crate::scenario::{
 };
 use crate::{analysis, gate, generate, input, layer, ramp, replay, report};
 
-/// What a finished study found.
+/// The results of a study.
 #[derive(Debug)]
 pub struct Study {
-    /// What layering found.
+    /// Result of layering.
     pub layering: LayerSummary,
-    /// What the ramp's stages found; `None` for a study that only layers.
+    /// Results of the stages after layering. `None` for a study without traffic.
     pub ramp: Option<RampFindings>,
-    /// The files that were written, below the study's folder.
+    /// Written files, relative to the study's folder.
     pub files: Vec<PathBuf>,
 }
 
-/// What the stages after layering found.
+/// The results of the stages after layering.
 #[derive(Debug)]
 pub struct RampFindings {
-    /// The inference.
+    /// The analysis.
     pub analysis: Analysis,
     /// The decisions.
     pub schedule: Schedule,
-    /// The gate.
+    /// The gate report.
     pub gate: GateReport,
 }
 
-/// Runs a scenario: data, layers, cube, analysis, schedule, gate, report. The folder appears, or is
-/// replaced, in one step at the end.
+/// Runs a scenario: data, layers, cube, analysis, schedule, gate and report. The output folder is
+/// created or replaced in one step at the end.
 ///
 /// # Errors
-/// Whatever a stage reports; the previous output is untouched then.
+/// Any error of a stage. The previous output is unchanged then.
 pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> Result<Study> {
     keep_inputs(scenario, out)?;
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
@@ -98,7 +98,7 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
     })
 }
 
-/// Refuses a study that would replace its own inputs.
+/// Refuses an output folder that contains the study's inputs, because it would replace them.
 fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
     let Ok(out) = std::fs::canonicalize(out) else {
         return Ok(());
@@ -126,8 +126,8 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Generated data for a scenario that wants it: that of the previous run if it is the same, else
-/// new.
+/// Returns the generated data of a scenario that needs it. Data of the previous run are reused if
+/// they are the same. `None` for a scenario without a generator.
 fn ensure_data(
     scenario: &Scenario,
     out: &Path,
@@ -147,12 +147,12 @@ fn ensure_data(
     Ok(Some(data))
 }
 
-/// The layer stage: users to `layers.parquet` and `layers.summary.json` beside it. Layers are
-/// frozen at the plan's start, because during a ramp a user's behaviour, and with it the score,
-/// reacts to the release.
+/// The layer stage: writes users to `layers.parquet`, and `layers.summary.json` beside it. Layers
+/// are frozen at the plan's start, because the release changes the behavior of users, and with it
+/// their scores.
 ///
 /// # Errors
-/// See [`layer::layer_users`].
+/// The generated data are missing, or any error of [`layer::layer_users`].
 pub fn layer(
     scenario: &Scenario,
     data: Option<&GeneratedData>,
@@ -176,36 +176,36 @@ pub fn layer(
     )
 }
 
-/// What the command line says of a layering.
+/// Options of a layering.
 #[derive(Debug, Clone)]
 pub struct LayerOptions {
-    /// Recency is measured from here.
+    /// The instant from which recency is measured, microseconds, UTC.
     pub as_of: Micros,
-    /// Whether to prove that ids are unique, and to take the inputs' digests.
+    /// Whether to prove that user ids are unique, and to compute digests of the inputs.
     pub audit: Audit,
-    /// Last night's layer table.
+    /// Layer table of the previous night. `None` for no comparison.
     pub previous: Option<PathBuf>,
-    /// Write the changed users here as well.
+    /// A further file for the changed users. `None` for no such file.
     pub changes: Option<PathBuf>,
-    /// Write only the changed users.
+    /// Whether to write the changed users only.
     pub changed_only: bool,
-    /// Write the classic RFM summary as well, for users built from events.
+    /// The classic RFM summary to write, for users from events. `None` for no summary.
     pub rfm_table: Option<RfmTable>,
 }
 
-/// The classic RFM summary to write.
+/// An RFM summary to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RfmTable {
-    /// The file; `.csv` for CSV, else Parquet.
+    /// The file: CSV if its name ends in `.csv`, else Parquet.
     pub path: PathBuf,
-    /// What a purchase is counted by.
+    /// The time unit in which purchases are counted.
     pub period: Period,
-    /// Who gets the better score of users that are equal.
+    /// The rule for the scores of users with equal values.
     pub ties: Ties,
 }
 
 impl LayerOptions {
-    /// A layering at an instant, without a night before.
+    /// Options of a layering at an instant, without a previous night.
     pub fn at(as_of: Micros) -> Self {
         Self {
             as_of,
@@ -218,10 +218,11 @@ impl LayerOptions {
     }
 }
 
-/// The layer stage for given users and options.
+/// The layer stage with given users and options.
 ///
 /// # Errors
-/// See [`layer::layer_users`] and [`layer::compare`].
+/// A file would be both read and written, or any error of [`layer::layer_users`] and
+/// [`layer::compare`].
 pub fn layer_at(
     scenario: &Scenario,
     users: &UsersFrom,
@@ -252,8 +253,8 @@ pub fn layer_at(
         return Ok(summary);
     };
 
-    // The whole table is compared under another name, so that nothing is replaced before everything
-    // has gone well.
+    // The new table is written under another name first. Existing files are replaced only after all
+    // steps have succeeded.
     layer::check_previous(previous)?;
     let whole = WholeTable(files::beside(path, "whole"));
     let mut summary = layer_table(scenario, users, options, &whole.0, progress)?;
@@ -261,8 +262,8 @@ pub fn layer_at(
     if let Some(changes) = &options.changes {
         layer::write_changed(&whole.0, &changed, changes)?;
     }
-    // Notes are of the whole table: those of an earlier one would not fit, and none fit the changes
-    // alone.
+    // Notes describe a whole table. Notes of an earlier table must not stay beside this one, and
+    // notes do not describe a table of changes.
     let notes = layer::notes_path(&whole.0);
     if options.changed_only {
         layer::write_changed(&whole.0, &changed, path)?;
@@ -281,7 +282,7 @@ pub fn layer_at(
     Ok(summary)
 }
 
-/// A layer table on its way; what is left of it goes when the job ends.
+/// A temporary layer table, which is removed when it goes out of scope.
 struct WholeTable(PathBuf);
 
 impl Drop for WholeTable {
@@ -379,7 +380,7 @@ fn layer_events(
     Ok(summary)
 }
 
-/// Every user that a log names, in order of first appearance.
+/// Returns all users of a log, in the order of their first rows.
 fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     let mut seen = std::collections::BTreeSet::new();
     let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
@@ -411,11 +412,10 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
     ))
 }
 
-/// What the replay stage reads: traffic and layers, shadow answers and late outcomes, as the
-/// scenario says.
+/// Opens the inputs of the replay stage: traffic, layers, shadow answers and late outcomes.
 ///
 /// # Errors
-/// A source without readable files or required columns.
+/// A source has no readable files, or lacks a required column.
 pub fn replay_inputs<'a>(
     scenario: &Scenario,
     data: Option<&GeneratedData>,
@@ -436,10 +436,10 @@ pub fn replay_inputs<'a>(
     })
 }
 
-/// The replay stage: traffic and layers to a cube folder.
+/// The replay stage: writes traffic and layers to a cube folder.
 ///
 /// # Errors
-/// See [`replay::replay`].
+/// Any error of [`replay::replay`].
 pub fn replay(
     scenario: &Scenario,
     inputs: &replay::Inputs<'_>,
@@ -466,21 +466,21 @@ fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Sou
     )
 }
 
-/// The analysis stage: cube to `analysis.json`.
+/// The analysis stage: writes a cube's analysis to `analysis.json`.
 ///
 /// # Errors
-/// See [`analysis::analyze`].
+/// Any error of [`analysis::analyze`].
 pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &AnalysisOptions, path: &Path) -> Result<Analysis> {
     let analysis = analysis::analyze(cube, scenario, asked)?;
     json::write_json(path, &analysis)?;
     Ok(analysis)
 }
 
-/// The schedule stage: analysis and state to `schedule.json`, `state.json` and the entity tables.
-/// Without a state, the plan's operations say where the ramp stands.
+/// The schedule stage: writes the decisions on an analysis and a state to `schedule.json`,
+/// `state.json` and the entity tables. Without a state, it is derived from the plan's operations.
 ///
 /// # Errors
-/// See [`ramp::schedule`].
+/// Any error of [`ramp::schedule`].
 pub fn schedule(
     scenario: &Scenario,
     analysis: &Analysis,
@@ -501,10 +501,10 @@ pub fn schedule(
     Ok(schedule)
 }
 
-/// The gate: every check folded to `gate_report.json`.
+/// The gate stage: writes all checks of the study to `gate_report.json`.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn gate(
     scenario: &Scenario,
     layering: &LayerSummary,
@@ -517,10 +517,10 @@ pub fn gate(
     Ok(gate)
 }
 
-/// The report stage: a study's documents to `report.md` and `report.html`.
+/// The report stage: writes a study's documents to `report.md` and `report.html`.
 ///
 /// # Errors
-/// When a document is missing, or a file cannot be written.
+/// A document is missing, or a file cannot be written.
 pub fn report(dir: &Path, lang: Lang) -> Result<()> {
     let document = |name: &str| dir.join(name);
     let model = report::Model {
@@ -576,10 +576,10 @@ fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-/// Compares a schedule with what the scenario expects of it.
+/// Compares a schedule with the scenario's expectations.
 ///
 /// # Errors
-/// Every expectation that is not met.
+/// All expectations that are not met, in one error.
 pub fn verify(scenario: &Scenario, schedule: Option<&Schedule>) -> Result<()> {
     let mut problems = Vec::new();
     for expected in &scenario.expectations {

@@ -1,4 +1,4 @@
-//! Exactly which users get the candidate at a step of a plan, and who switches between two steps.
+//! The users who get the candidate at a step of a plan, and the users who switch between two steps.
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -16,20 +16,21 @@ use crate::layer::{LayerFileReader, LayerRows, check_pinned};
 use crate::ramp::step::PlanStep;
 use crate::scenario::Plan;
 
-/// What to find out.
+/// A query for the users of a step.
 #[derive(Debug, Clone)]
 pub struct WhoQuestion<'a> {
-    /// The plan: layers and assignment.
+    /// The plan, with layers and assignment.
     pub plan: &'a Plan,
-    /// The step that is asked about.
+    /// The step of the query.
     pub at: PlanStep,
-    /// The step before, to see who switches.
+    /// An earlier step, to find the users who switch. `None` for no comparison.
     pub from: Option<PlanStep>,
-    /// Another assignment of the same users, to see who would be placed otherwise.
+    /// Another assignment of the same users, to count those whose release differs. `None` for no
+    /// comparison.
     pub against: Option<Profile>,
 }
 
-/// Users of a tenant's layer at a step.
+/// The numbers of users of a tenant's layer at a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhoRow {
     /// The tenant.
@@ -38,25 +39,27 @@ pub struct WhoRow {
     pub layer: String,
     /// The ratio at the step.
     pub ratio: Ratio,
-    /// Users of the layer.
+    /// Number of users in the layer.
     pub n_users: u64,
-    /// Users who consented to gray release.
+    /// Number of users who consented to gray release.
     pub n_eligible: u64,
-    /// Users who get the candidate.
+    /// Number of users who get the candidate.
     pub n_candidate: u64,
-    /// Users who go from the baseline to the candidate; `None` without a step before.
+    /// Number of users who switch from the baseline to the candidate. `None` without an earlier
+    /// step.
     pub n_to_candidate: Option<u64>,
-    /// Users who go from the candidate to the baseline; `None` without a step before.
+    /// Number of users who switch from the candidate to the baseline. `None` without an earlier
+    /// step.
     pub n_to_baseline: Option<u64>,
-    /// Users whom the other assignment would give the other release; `None` without one.
+    /// Number of users who get another release under the other assignment. `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_disagree: Option<u64>,
 }
 
-/// Takes lists of users, in the order of the layer table.
+/// A receiver of lists of users, in the order of the layer table.
 pub type OnList<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
 
-/// Columns of the list: `user_id`, `layer`, `bucket`, `arm`, then `tenant_id`.
+/// Returns the columns of the list: `user_id`, `layer`, `bucket`, `arm`, `tenant_id`.
 pub fn list_schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     Arc::new(Schema::new(vec![
@@ -68,12 +71,12 @@ pub fn list_schema() -> SchemaRef {
     ]))
 }
 
-/// Counts users per tenant and layer, and lists those who get the candidate or, with a step before,
-/// those who switch.
+/// Counts users by tenant and layer. With `on_list`, it also lists the users who get the candidate
+/// or, with an earlier step, those who switch.
 ///
 /// # Errors
-/// A plan whose assignment cannot be recomputed, a file that is not a layer table of the plan, or
-/// whatever `on_list` returns.
+/// The plan's assignment cannot be recomputed, the file is not the plan's layer table, or `on_list`
+/// fails.
 pub fn who(
     question: &WhoQuestion<'_>,
     layers: &Path,
@@ -155,12 +158,12 @@ pub fn who(
         .collect())
 }
 
-/// A tenant's layer.
+/// The counts of a tenant's layer.
 struct WhoCell {
     now: Ratio,
     before: Ratio,
-    /// Users, eligible ones, those with the candidate, those who go to it, those who go back, those
-    /// whom another assignment would place otherwise.
+    /// Numbers of users: all, eligible, with the candidate, switched to the candidate, switched to
+    /// the baseline, and with another release under the other assignment.
     counts: [u64; 6],
 }
 
@@ -170,10 +173,10 @@ impl WhoCell {
     }
 }
 
-/// What a row group adds.
+/// The counts and lists of a row group.
 #[derive(Default)]
 struct Counted {
-    /// By tenant, a cell a layer.
+    /// Counts by tenant, one entry per layer.
     cells: BTreeMap<String, Vec<WhoCell>>,
     lists: Vec<RecordBatch>,
 }
@@ -196,7 +199,7 @@ impl Counted {
         let mut last = 0;
         for row in 0..rows.len() {
             let (tenant, id) = (rows.tenant(row), rows.layers.value(row));
-            // Neighbours are often of one layer.
+            // Adjacent rows are often in the same layer.
             let layer = match plan.layers[last].id == id {
                 true => last,
                 false => plan.layer_idx(id).ok_or_else(|| {
