@@ -22,7 +22,8 @@ use crate::report::words::{Words, fill};
 use crate::scenario::{Arm, Sequential};
 use crate::stats::Interval;
 
-/// What a picture shows, for those who do not see it; tables have the rest.
+/// Returns the text alternative of a chart from its parts. Tables contain the parts that are left
+/// out.
 fn sentence(parts: &[String]) -> String {
     const SOME: usize = 16;
     let some = parts[..parts.len().min(SOME)].join("; ");
@@ -33,7 +34,7 @@ fn sentence(parts: &[String]) -> String {
     }
 }
 
-/// Users per layer.
+/// Bar chart of the shares of users by layer.
 pub(super) fn layer_distribution(model: &Model, words: &Words) -> Chart {
     let layers = &model.layering.layers;
     let most = layers.iter().map(|l| l.share).fold(0.0, f64::max).max(1e-9);
@@ -83,7 +84,7 @@ pub(super) fn layer_distribution(model: &Model, words: &Words) -> Chart {
     rows.chart(words.users_per_layer.into(), sentence(&said))
 }
 
-/// Users per fiftieth of the score range.
+/// Histogram of users over 50 bins of the score range.
 pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
     let bins = &model.layering.score_histogram;
     let most = bins.iter().copied().max().unwrap_or(1).max(1);
@@ -121,7 +122,7 @@ pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
     })
 }
 
-/// QoS of both releases over time, one plot a layer that the candidate reached.
+/// QoS of both releases over time, one chart for each layer that the candidate reached.
 pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart>> {
     let reached: Vec<&LayerAnalysis> = ramp
         .analysis
@@ -135,7 +136,7 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
         let points = |arm: Arm| -> Vec<Point> {
             let of_arm = layer.series.iter().filter(|point| point.arm == arm);
             let known = of_arm.filter_map(|p| p.qos.value().map(|qos| (0.5 * (p.start + p.end) as f64, qos)));
-            // Quality lies in 0..=1, whatever a symmetric interval says.
+            // QoS lies in 0..=1, but a symmetric interval may exceed that range.
             let around = |ci: Interval| Some((ci.ci_lower.clamp(0.0, 1.0), ci.ci_upper.clamp(0.0, 1.0)));
             known
                 .map(|(x, qos)| Point {
@@ -231,7 +232,7 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
             for (at, ratio) in &changes {
                 chart.draw_series([PathElement::new(vec![(*at, low), (*at, high)], INK.mix(0.3))])?;
                 let (x, y) = chart.backend_coord(&(*at, high));
-                // Changes that follow each other closely share a place; the first is named.
+                // The label of a change too close to the previous label is left out.
                 if x >= free {
                     root.draw(&Text::new(ratio.to_string(), (x - 10, y - 14), text(12)))?;
                     free = x + 44;
@@ -249,7 +250,7 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
     Ok(charts)
 }
 
-/// A straight axis with marks of our choice.
+/// A linear axis with given marks.
 #[derive(Clone)]
 struct Axis {
     range: Range<f64>,
@@ -290,7 +291,7 @@ fn time_mesh(chart: &mut TimeChart<'_, '_>, y_desc: &str, y_format: &dyn Fn(&f64
     Ok(())
 }
 
-/// A time axis with marks at midnights, or at whole hours where there are few midnights.
+/// A time axis with marks at midnights, or at whole hours for a short period.
 fn time_axis(start: Micros, end: Micros) -> Axis {
     let steps = [
         HOUR,
@@ -318,7 +319,7 @@ fn marked(range: Range<f64>, marks: Vec<f64>) -> Axis {
     Axis { range, marks }
 }
 
-/// About `n` round marks over a range.
+/// Returns about `n` marks at round numbers within a range.
 fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
     let rough = (range.end - range.start) / n;
     let magnitude = 10.0_f64.powf(rough.log10().floor());
@@ -334,7 +335,7 @@ fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
         .collect()
 }
 
-/// The harm of every guardrail in every layer, in units of its margin: one scale for all metrics.
+/// Harm on every guardrail in every layer, in units of its margin. So all metrics share one scale.
 pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
     let of_stage = |layer: &'_ LayerAnalysis| {
         layer
@@ -386,7 +387,7 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
 
 /// A harm in units of its margin.
 pub(super) struct Harm<'a> {
-    /// What filters know it by.
+    /// Filter keys of the row, with their values.
     pub(super) keys: Vec<(&'a str, &'a str)>,
     pub(super) label: String,
     pub(super) harm: f64,
@@ -394,9 +395,10 @@ pub(super) struct Harm<'a> {
     pub(super) violated: bool,
 }
 
-/// Harms on one scale, a row each: left of 0 is better, right of 1 worse than allowed.
+/// Harms on one scale, one row each. Below 0 the candidate is better, above 1 it is worse than
+/// allowed.
 pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words) -> Chart {
-    /// Margins that are drawn; further out is an arrow's end.
+    /// The end of the scale, in margins. Larger values are drawn as arrows at the end.
     const FAR: f64 = 4.0;
     let x_of = |value: f64| 310.0 + (value.clamp(-FAR, FAR) + FAR) / (2.0 * FAR) * 390.0;
     let mut rows = Rows::new(harms.len(), 44, 26, 4);
@@ -454,7 +456,7 @@ pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words)
 
 /// Ratios over time, with the next step after `as_of`.
 pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart> {
-    /// Layers whose names fit beside the plot's curves.
+    /// The largest number of layers whose names fit beside the curves.
     const NAMED: usize = 16;
     let analysis = &ramp.analysis;
     let ahead = ((analysis.as_of - analysis.start) / 8).max(DAY / 4);
@@ -528,13 +530,13 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
                         .to_vec(),
                 ),
             )?;
-        // A square-root axis: 1 % and 100 % are both to be seen.
+        // A square-root axis shows both 1 % and 100 %.
         time_mesh(&mut chart, words.ratio, &|y| format!("{:.0}%", y * y * 100.0))?;
         let now = analysis.as_of as f64;
         chart.draw_series([PathElement::new(vec![(now, -0.03), (now, 1.05)], INK.mix(0.4))])?;
         let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();
-        // A few layers stand apart where their ratios are the same; of many, each course is drawn
-        // once.
+        // A few layers are drawn with small offsets, so that equal ratios stay visible. Of many
+        // layers, equal curves are drawn once.
         let is_few = analysis.layers.len() <= NAMED;
         let mut courses = HashSet::new();
         for (idx, layer) in analysis.layers.iter().enumerate() {
@@ -582,16 +584,16 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
     Ok(chart.with_curves(curves))
 }
 
-/// Names beside the ends of curves, pushed apart where they would touch.
+/// Writes names beside the ends of curves, moved apart so that they do not overlap.
 pub(super) fn names(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     mut ends: Vec<(f64, String, RGBColor)>,
     to_pixel: impl Fn(f64) -> (i32, i32),
 ) -> PlotResult {
-    /// Pixels a name takes.
+    /// Height of a name, pixels.
     const LINE: i32 = 15;
     ends.sort_by(|a, b| b.0.total_cmp(&a.0));
-    // From the top down, then up again from the bottom, so that none leaves the picture.
+    // First from top to bottom, then back from bottom to top, so that all names stay in the chart.
     let mut pixels: Vec<(i32, i32)> = ends
         .iter()
         .map(|end| to_pixel(end.0))
@@ -617,7 +619,7 @@ pub(super) fn names(
     Ok(())
 }
 
-/// The layer's id, with its tenant where there are several.
+/// Returns the layer's id, with the tenant if there are several tenants.
 pub(super) fn name(ramp: &RampModel, tenant: &str, layer: &str) -> String {
     let several = ramp.analysis.layers.iter().any(|l| l.tenant != tenant);
     if several {

@@ -1,16 +1,16 @@
-//! Curves as data for the page's script, which draws them with values and zoom. Without it the SVG
-//! stays.
+//! Curves as data for the page's script, which draws them with values and zoom. Without the script
+//! the page shows the SVG.
 
 use serde::Serialize;
 use serde_json::Number;
 
 use crate::base::time::Micros;
 
-/// Points that a page draws at most; pages of hundreds of curves share them, so that no page grows
-/// beyond a few megabytes.
+/// The largest number of points in a page. All curves of a page share it, so that no page exceeds a
+/// few megabytes.
 const POINTS: usize = 14_000;
 
-/// Points that each of `n` curves may have.
+/// Returns the largest number of points of each of `n` curves.
 pub(super) fn points_of_each(n: usize) -> usize {
     (POINTS / n.max(1)).clamp(36, 3000)
 }
@@ -18,36 +18,36 @@ pub(super) fn points_of_each(n: usize) -> usize {
 /// The curves of one chart.
 #[derive(Debug, Serialize)]
 pub(super) struct Curves {
-    /// Seconds since 1970 that times count from; `None` for an axis of numbers.
+    /// Origin of times, epoch seconds. `None` for an axis of numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     t0: Option<i64>,
-    /// The horizontal axis: its name, and where it ends.
+    /// Name and range of the horizontal axis.
     x: &'static str,
     min: f64,
     max: f64,
     y: Scale,
     y_name: &'static str,
     lines: Vec<Curve>,
-    /// Vertical lines with words.
+    /// Vertical lines: their positions and labels.
     marks: Vec<(f64, String)>,
     #[serde(skip)]
     n_points: usize,
 }
 
-/// How the vertical axis is read.
+/// The scale of the vertical axis.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Scale {
-    /// Shares on a square-root axis: 1 % and 100 % are both to be seen.
+    /// Shares on a square-root axis, which shows both 1 % and 100 %.
     Ratio,
-    /// From 0 to 1, as near as the curves allow.
+    /// Values within 0..=1, on the range of the curves.
     Quality,
-    /// From zero on.
+    /// Numbers from 0 up.
     Number,
 }
 
 impl Scale {
-    /// With a digit more than the page shows; qualities in units of that digit.
+    /// Rounds a value to one digit more than the page shows. A QoS becomes a multiple of 0.0001.
     fn as_shown(self, value: f64) -> f64 {
         match self {
             Self::Quality => (value * 1e4).round(),
@@ -56,7 +56,7 @@ impl Scale {
     }
 }
 
-/// One curve, and what filters know it by.
+/// A curve with its filter keys.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Curve {
     pub(super) name: String,
@@ -64,9 +64,9 @@ pub(super) struct Curve {
     pub(super) tenant: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) layer: String,
-    /// A colour of the style sheet.
+    /// Name of a color in the style sheet.
     pub(super) color: &'static str,
-    /// The value holds until the next point.
+    /// Whether a value holds until the next point.
     #[serde(skip_serializing_if = "is_false")]
     pub(super) step: bool,
     #[serde(skip_serializing_if = "is_false")]
@@ -75,10 +75,10 @@ pub(super) struct Curve {
     pub(super) points: Columns,
 }
 
-/// A curve's points, as [`Curves::add`] takes them.
+/// The points of a curve by column, as [`Curves::add`] fills them.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Columns {
-    /// `None` where they are those of the curve before.
+    /// Horizontal positions. `None` if they equal those of the previous curve.
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
     xs: Option<Vec<Number>>,
     ys: Vec<Number>,
@@ -93,7 +93,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// A point with the interval around it, if it has one.
+/// A point, with the interval around it if there is one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     pub(super) x: f64,
@@ -116,7 +116,7 @@ impl Point {
 }
 
 impl Curves {
-    /// Over numbers of a unit, up to `max`.
+    /// Makes an empty chart over the numbers 0 to `max` with the name `x`.
     pub(super) fn over_numbers(x: &'static str, max: f64, y_name: &'static str, y: Scale) -> Self {
         Self {
             t0: None,
@@ -131,7 +131,7 @@ impl Curves {
         }
     }
 
-    /// Over time: the points' `x` are microseconds.
+    /// Makes an empty chart over time. The `x` values of its points are microseconds, UTC.
     pub(super) fn over_time(start: Micros, end: Micros, y_name: &'static str, y: Scale) -> Self {
         let mut curves = Self::over_numbers("", 0.0, y_name, y);
         curves.t0 = Some(start.div_euclid(1_000_000));
@@ -148,7 +148,7 @@ impl Curves {
         self.marks.push((self.scaled(x), words));
     }
 
-    /// Adds a curve; `n_points` is how many it had before it was thinned.
+    /// Adds a curve. `n_points` is its number of points before thinning.
     pub(super) fn add(&mut self, curve: Curve, points: &[Point], n_points: usize) {
         if points.is_empty() {
             return;
@@ -181,7 +181,7 @@ impl Curves {
         self.n_points += n_points;
     }
 
-    /// Points that are drawn, and that there were.
+    /// Returns the number of points in the chart, and the number before thinning.
     pub(super) fn counts(&self) -> (usize, usize) {
         (
             self.lines.iter().map(|line| line.points.ys.len()).sum(),
@@ -189,13 +189,15 @@ impl Curves {
         )
     }
 
-    /// As the text of a script element: no character of it can end the element or begin a comment.
+    /// Returns the chart as text for a script element. The text can neither end the element nor
+    /// begin a comment.
     pub(super) fn to_json(&self) -> String {
         json_in_script(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 
-/// JSON that cannot become markup. What is escaped only ever stands in its texts.
+/// Escapes JSON so that it cannot become markup. The escaped characters occur only within JSON
+/// strings.
 pub(super) fn json_in_script(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for ch in json.chars() {
@@ -209,7 +211,7 @@ pub(super) fn json_in_script(json: &str) -> String {
     escaped
 }
 
-/// Whole numbers without a point.
+/// Returns a JSON number, as an integer if it is whole.
 fn short(value: f64) -> Number {
     let whole = (value.fract() == 0.0 && value.abs() < 1e15).then(|| Number::from(value as i64));
     whole
@@ -217,7 +219,7 @@ fn short(value: f64) -> Number {
         .unwrap_or_else(|| 0.into())
 }
 
-/// Six significant digits are more than a screen shows.
+/// Rounds to six significant digits, more than a screen can show.
 fn six_digits(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;
@@ -227,8 +229,8 @@ fn six_digits(value: f64) -> f64 {
     if rounded.is_finite() { rounded } else { value }
 }
 
-/// At most about `most` points: of each stretch the first, the last, the lowest and the highest, so
-/// that no peak is lost.
+/// Returns about `most` points: the first, last, lowest and highest point of each section of the
+/// curve, so that no peak is lost.
 pub(super) fn thin(points: &[Point], most: usize) -> Vec<Point> {
     if points.len() <= most {
         return points.to_vec();

@@ -1,4 +1,5 @@
-//! Tables for other systems: the reference policy's entities as CSV, and features as Parquet.
+//! Tables for other systems: the entities of the reference policy (docs/REFERENCE_POLICY.md) as
+//! CSV.
 
 use std::path::Path;
 
@@ -9,11 +10,11 @@ use crate::base::time;
 use crate::ramp::{OperationRow, Schedule};
 use crate::scenario::{Scenario, TagTest};
 
-/// Writes LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG, with the source document's
-/// fields, into a folder.
+/// Writes the tables LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG into a folder,
+/// with the fields of the reference policy.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// A file cannot be written.
 pub(crate) fn write_entities(
     folder: &Path,
     scenario: &Scenario,
@@ -76,8 +77,8 @@ pub(crate) fn write_entities(
     ];
     write_csv(&folder.join("release_plan.csv"), &fields, std::iter::once(row))?;
 
-    // Model, configuration and change log come with release records; the ids are all that a
-    // scenario says.
+    // A scenario knows the ids only. Model, configuration and change log are parts of release
+    // records.
     let versions = [&plan.baseline, &plan.candidate].map(|id| {
         vec![
             id.clone(),
@@ -144,7 +145,7 @@ pub(crate) fn write_entities(
     write_csv(&folder.join("operation_log.csv"), &fields, rows)
 }
 
-/// One row per tenant, layer, stage and release. A rate that is not known is an empty field.
+/// Returns one row per tenant, layer, stage and release. The field of an unknown rate is empty.
 fn metric_rows(analysis: &Analysis) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for layer in &analysis.layers {

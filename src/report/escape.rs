@@ -1,12 +1,12 @@
 //! Escaping of text in HTML.
 
-/// What filters know an element by.
+/// Returns filter keys and their values as `data-` attributes of an element.
 pub(super) fn attributes<'a>(keys: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     keys.map(|(key, value)| format!(" data-{key}=\"{}\"", escape(value)))
         .collect()
 }
 
-/// Text that cannot become markup, in elements and in quoted attributes.
+/// Escapes text so that it cannot become markup, in elements and in quoted attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for ch in text.chars() {
@@ -16,7 +16,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // Nothing that a page may hold.
+            // HTML does not allow control characters.
             ch if ch.is_control() && !['\n', '\t'].contains(&ch) => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }

@@ -1,5 +1,5 @@
-//! The page of a forecast: plans side by side, ratios as fans, time to full, harm, and the front of
-//! time against harm.
+//! The page of a forecast: plans side by side, ratios over time, time to the full ratio, harm, and
+//! the trade-off between time and harm.
 
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -14,25 +14,25 @@ use crate::report::svg::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw
 use crate::report::words::{Lang, Words, fill};
 use crate::simulate::{Chance, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
 
-/// Lines with names at their ends.
+/// A curve with a name at its end.
 struct CurveLine {
     name: String,
     points: Vec<Point>,
 }
 
-/// What all charts of a forecast share.
+/// Settings that all charts of a forecast share.
 struct Style {
     words: &'static Words,
-    /// Days that were simulated.
+    /// Simulated time, days.
     days: f64,
-    /// Points that a curve may have.
+    /// The largest number of points of a curve.
     most: usize,
 }
 
-/// Draws a forecast as an HTML page.
+/// Returns a forecast as an HTML page.
 ///
 /// # Errors
-/// When a plot cannot be drawn.
+/// A chart cannot be drawn.
 pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> Result<String> {
     let mut page = Page::new(lang, false);
     let words = page.words;
@@ -66,7 +66,7 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
             worlds.push(&plan.world);
         }
     }
-    // A fan, and one curve in each of the world's other two charts.
+    // Each plan has one curve per layer, and one in each of the world's other two charts.
     let n_curves: usize = forecast.plans.iter().map(|plan| plan.layers.len() + 2).sum();
     let style = Style {
         words,
@@ -155,7 +155,7 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
     page.table(words.plans_caption, &header, forecast.plans.iter().map(row));
 }
 
-/// Median ratio of every layer with the range of nine runs in ten.
+/// Median ratio of every layer over time, with the range from the 5th to the 95th percentile.
 fn fan_chart(plan: &PlanForecast, style: &Style) -> Result<Chart> {
     let words = style.words;
     let mut said: Vec<String> = vec![words.fan_note.to_owned()];
@@ -203,7 +203,7 @@ fn fan_chart(plan: &PlanForecast, style: &Style) -> Result<Chart> {
                 .x_label_area_size(36)
                 .y_label_area_size(56)
                 .build_cartesian_2d(0.0..style.days, -0.03..1.05)?;
-            // A square-root axis: 1 % and 100 % are both to be seen.
+            // A square-root axis shows both 1 % and 100 %.
             mesh(&mut chart, (words.days, words.ratio), &|y| {
                 format!("{:.0}%", y * y.abs() * 100.0)
             })?;
@@ -230,7 +230,7 @@ fn fan_chart(plan: &PlanForecast, style: &Style) -> Result<Chart> {
     Ok(chart.with_curves(curves))
 }
 
-/// Axes and grid, alike in all plots.
+/// Draws axes and grid in the common style.
 fn mesh(
     chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     (x_name, y_name): (&str, &str),
@@ -297,7 +297,7 @@ fn lines_chart(
     Ok(chart.with_curves(curves))
 }
 
-/// The share of runs that are full by a day; `None` if none ever is.
+/// Share of runs with every layer at the end of its ladder, over time. `None` if no run gets there.
 fn full_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Option<Chart>> {
     let some: Vec<&&PlanForecast> = plans.iter().filter(|plan| plan.hours_to_full.n > 0).collect();
     if some.is_empty() {
@@ -331,7 +331,7 @@ fn full_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Opt
     .map(Some)
 }
 
-/// The probability to exceed an amount of harm; `None` where nothing is harmed.
+/// Probability that the harm exceeds an amount. `None` if no run has harm.
 fn harm_chart(world: &str, plans: &[&PlanForecast], style: &Style) -> Result<Option<Chart>> {
     let some: Vec<&&PlanForecast> = plans.iter().filter(|plan| !plan.exceedance.is_empty()).collect();
     if some.is_empty() {

@@ -1,4 +1,4 @@
-//! The gate's report, as Markdown for a pull request and as HTML for a browser.
+//! The report of a release's gate, as Markdown for a pull request and as HTML for a browser.
 
 use serde_json::Value;
 
@@ -10,10 +10,10 @@ use crate::report::words::{Lang, Words, fill};
 use crate::report::{charts, markdown};
 use crate::stats::Interval;
 
-/// Cases that a pull request shows.
+/// The largest number of cases in a pull request.
 const SHOWN: usize = 20;
 
-/// The gates, in order, and what each is called.
+/// The gates in order, with their titles.
 fn gates(words: &Words) -> [(&'static str, &'static str); 10] {
     [
         ("record", words.gate_record),
@@ -29,7 +29,7 @@ fn gates(words: &Words) -> [(&'static str, &'static str); 10] {
     ]
 }
 
-/// Draws the report of a release's gate as Markdown.
+/// Returns the report of a release's gate as Markdown.
 pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
     let (words, escape) = (lang.words(), markdown::escape);
     let mut out = String::new();
@@ -185,7 +185,7 @@ fn step_of(step: &Value) -> String {
     format!("{refs}{}", text(&step["why"]))
 }
 
-/// Draws the report of a release's gate as a page.
+/// Returns the report of a release's gate as an HTML page.
 pub fn gate_html(report: &GateReport, lang: Lang) -> String {
     let mut page = Page::new(lang, false);
     let words = page.words;
@@ -332,7 +332,7 @@ fn comparisons(page: &mut Page, report: &GateReport) {
     }
 }
 
-/// A comparison's harm in units of its margin; `None` without an interval.
+/// Returns a comparison's harm in units of its margin. `None` without an interval.
 fn harm_of(comparison: &Value) -> Option<Harm<'_>> {
     let margin = comparison["margin"].as_f64().filter(|margin| *margin > 0.0)?;
     let end = |key: &str| comparison["interval"][key].as_f64();
@@ -342,7 +342,7 @@ fn harm_of(comparison: &Value) -> Option<Harm<'_>> {
         comparison["harm"].as_f64()?,
         comparison["difference"].as_f64()?,
     );
-    // Where less is better the harm is the difference itself.
+    // If lower values are better, the harm equals the difference, else its negative.
     let interval = if harm == difference && harm != 0.0 {
         Interval {
             ci_lower: lower,

@@ -1,5 +1,5 @@
-//! The report as one self-contained page: no network, readable without a mouse and without scripts,
-//! and fit to print.
+//! The report as one self-contained HTML page. It needs no network, can be read without a mouse and
+//! without scripts, and can be printed.
 
 use crate::base::error::Result;
 use crate::base::number::{number, p_value, percent};
@@ -16,10 +16,10 @@ use crate::stats::Known;
 use crate::stats::effect::Effect;
 use crate::stats::srm::SrmTest;
 
-/// Draws a report as an HTML page.
+/// Returns a study's report as an HTML page.
 ///
 /// # Errors
-/// When a plot cannot be drawn.
+/// A chart cannot be drawn.
 pub fn html(model: &Model, lang: Lang) -> Result<String> {
     let tenant_of_first = model.layering.layers.first().map(|layer| &layer.tenant);
     let several_tenants = model

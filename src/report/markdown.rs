@@ -10,7 +10,7 @@ use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
 
-/// Draws a report as Markdown.
+/// Returns a study's report as Markdown.
 pub fn markdown(model: &Model, lang: Lang) -> String {
     let words = lang.words();
     let mut out = String::new();
@@ -37,7 +37,7 @@ fn heading(out: &mut String, words: &str) {
     line(out, "");
 }
 
-/// Writing into a string cannot fail.
+/// Appends a line. Writing to a string cannot fail.
 pub(super) fn line(out: &mut String, text: &str) {
     let _ = writeln!(out, "{text}");
 }
@@ -226,7 +226,7 @@ fn quality(out: &mut String, model: &Model, words: &Words) {
     );
 }
 
-/// Counts of the data's quality with their names for people; shared with the HTML report.
+/// Returns display names and counts of the data's quality. The HTML report shows the same rows.
 pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
     let l = &model.layering;
     let mut rows: Vec<(String, u64)> = vec![
@@ -312,7 +312,7 @@ fn inputs(out: &mut String, model: &Model, words: &Words) {
     );
 }
 
-/// Keeps text from becoming markup; newlines become spaces.
+/// Escapes text so that it cannot become HTML. Control characters become spaces.
 pub(super) fn escape(text: &str) -> String {
     let text = text
         .replace('&', "&amp;")

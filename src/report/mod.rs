@@ -1,4 +1,4 @@
-//! Reports: one model, drawn as Markdown and as one self-contained HTML page.
+//! Reports: one model, written as Markdown and as one self-contained HTML page.
 
 mod charts;
 mod curves;

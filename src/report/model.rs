@@ -1,4 +1,4 @@
-//! The report model: everything that a report shows, computed once. The writers only format it.
+//! The report model: the content of a report, computed once. The writers only format it.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -12,31 +12,31 @@ use crate::ramp::{LayerSchedule, Schedule};
 use crate::scenario::{Scenario, Sequential};
 use crate::stats::{Interval, Known};
 
-/// `study.json`: what a study is about, for its report.
+/// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StudyDocument {
-    /// Name and version of this document's form.
+    /// Name and version of the document's format.
     pub schema: String,
     /// The scenario's name.
     pub name: String,
-    /// Why the study exists.
+    /// The purpose of the study, as text for its reader. Empty if the scenario gives none.
     pub why: String,
-    /// Digest of the scenario and of the command line's overrides.
+    /// SHA-256 digest of the scenario and of the command line's overrides.
     pub scenario_digest: String,
     /// Version of Sluice.
     pub version: String,
     /// Seed of every random stream.
     pub seed: u64,
-    /// End of what is known, microseconds.
+    /// The instant of the study's view, microseconds, UTC.
     pub as_of: Micros,
-    /// First instant of the plan, microseconds; layers are frozen here.
+    /// First instant of the plan, microseconds, UTC. Layers are frozen at this instant.
     pub start: Micros,
-    /// The layers' ids with their names for people, in plan order.
+    /// Ids and display names of the layers, in plan order.
     pub layers: Vec<(String, String)>,
 }
 
 impl StudyDocument {
-    /// What a scenario says of its study.
+    /// Describes the study of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
         Self {
             schema: "sluice.study/1".into(),
@@ -57,56 +57,56 @@ impl StudyDocument {
     }
 }
 
-/// A study's documents.
+/// The documents of a study.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// What it is about.
+    /// Description of the study.
     pub study: StudyDocument,
-    /// What layering found.
+    /// Result of layering.
     pub layering: LayerSummary,
-    /// What the ramp's stages found.
+    /// Documents of the ramp. `None` for a study without traffic.
     pub ramp: Option<RampModel>,
 }
 
 /// The documents of a ramp.
 #[derive(Debug, Clone)]
 pub struct RampModel {
-    /// The inference.
+    /// The analysis.
     pub analysis: Analysis,
     /// The decisions.
     pub schedule: Schedule,
-    /// The gate.
+    /// The gate report.
     pub gate: GateReport,
 }
 
-/// One line of the table that everybody reads first.
+/// A row of the report's first table: the decision on one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerLine {
     /// The tenant.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Users of the layer.
+    /// Number of users in the layer.
     pub n_users: u64,
-    /// Eligible users who were ever answered by the candidate.
+    /// Number of eligible users with at least one answer from the candidate.
     pub n_exposed: u64,
-    /// QoS of the baseline in the current stage.
+    /// QoS of the baseline in the current stage, `-` if not known.
     pub qos_baseline: String,
-    /// QoS of the candidate with the interval that the policy looks at.
+    /// QoS of the candidate with the interval that the policy uses, `-` if not known.
     pub qos_candidate: String,
-    /// p-value of the sample ratio in the current stage.
+    /// p-value of the sample-ratio test in the current stage, `-` if there is none.
     pub srm: String,
     /// The verdict.
     pub verdict: &'static str,
-    /// `1% -> 0%`.
+    /// The ratios before and after the decision, for example `1% → 0%`.
     pub ratios: String,
-    /// The first blocking check, or why the layer is promoted.
+    /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
-    /// The check's name.
+    /// Name of the first blocking check, `-` for a promotion.
     pub first_blocking: String,
 }
 
-/// The lines of all layers, in plan order.
+/// Returns the rows of all layers, in plan order.
 pub fn layer_lines(analysis: &Analysis, schedule: &Schedule) -> Vec<LayerLine> {
     let of_layer: HashMap<(&str, &str), &LayerAnalysis> = analysis
         .layers

@@ -1,4 +1,4 @@
-//! The frame of a self-contained HTML page: head, style, scripts, embedded data.
+//! The frame of a self-contained HTML page: head, style, scripts and embedded data.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -20,8 +20,8 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("page.js")
 );
 
-/// The page so far: in which words, and whether its tables need a tenant column (their first one,
-/// then).
+/// A page in progress, with its language. `several_tenants` keeps the tenant column of tables,
+/// which is always their first.
 pub(super) struct Page {
     pub(super) html: String,
     pub(super) several_tenants: bool,
@@ -29,7 +29,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// An empty page in a language. What a page says itself is taken from its `words`.
+    /// Makes an empty page in a language. The page's own texts come from its `words`.
     pub(super) fn new(lang: Lang, several_tenants: bool) -> Self {
         Self {
             html: String::new(),
@@ -38,15 +38,14 @@ impl Page {
         }
     }
 
-    /// Everything before the content.
+    /// Writes the page up to the content.
     pub(super) fn open(&mut self, name: &str, why: &str) {
         let words = self.words;
         self.raw(&format!(
             "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n",
             words.lang
         ));
-        // Only this very script and this very style, nothing from elsewhere, and no text that turns
-        // into markup.
+        // The policy allows this script and this style only, and no text can become markup.
         let policy = format!(
             "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
             source_hash(SCRIPT),
@@ -76,7 +75,7 @@ impl Page {
         self.raw("</header>\n<main>\n");
     }
 
-    /// The whole page.
+    /// Ends the page and returns its HTML.
     pub(super) fn close(mut self) -> String {
         self.raw(&format!("</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"));
         self.html
@@ -90,7 +89,7 @@ impl Page {
         self.raw(&format!("<h2>{}</h2>\n", escape(words)));
     }
 
-    /// One of our own words, with what it is about.
+    /// Writes a status word with its subject.
     pub(super) fn badge(&mut self, what: &str, name: &str) {
         self.raw(&format!("<p>{}: {}</p>\n", escape(what), badge(name, self.words)));
     }
@@ -102,7 +101,7 @@ impl Page {
     pub(super) fn chart(&mut self, chart: &Chart) {
         let (title, words) = (escape(&chart.title), escape(&chart.description));
         let keys = attributes(chart.keys.iter().map(|(key, value)| (*key, value.as_str())));
-        // Writing into a string cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             self.html,
             "<figure{keys}>\n<figcaption>{title}</figcaption>\n<div class=\"picture\" role=\"img\" tabindex=\"0\" aria-label=\"{title}: {words}\">\n{}</div>\n",
@@ -117,7 +116,7 @@ impl Page {
         self.raw("</figure>\n");
     }
 
-    /// Charts of many curves, and how many of their points are drawn.
+    /// Writes charts of many curves, after a note if their points were thinned.
     pub(super) fn charts(&mut self, charts: &[Chart]) {
         let counts = charts
             .iter()
@@ -151,7 +150,7 @@ impl Page {
                 Some(TableCell::Number(_))
             )
         };
-        // Columns of numbers are named once, not in every cell.
+        // Numeric columns are listed once in the table's class, to keep cells short.
         let mut classes: Vec<String> = (skipped..header.len())
             .filter(|idx| is_number(*idx))
             .map(|idx| format!("n{}", idx - skipped + 1))
@@ -197,14 +196,14 @@ impl Page {
 
 pub(super) enum TableCell {
     Text(String),
-    /// A number, or text that begins with one; an interval alone is sorted by the column before it,
-    /// its estimate. A column's first cell decides how the column is set.
+    /// A number, or text that begins with one. The first cell of a column sets its alignment. A
+    /// column of intervals is sorted by the estimates in the column before it.
     Number(String),
-    /// Text that filters know by a key of its own.
+    /// Text with its own filter value.
     Keyed(String, String),
-    /// A digest, which may break anywhere.
+    /// A digest, which may break at any character.
     Long(String),
-    /// One of our own words, which is also a class of the style sheet.
+    /// A status word, which is also a class of the style sheet.
     Badge(String),
 }
 
@@ -216,7 +215,8 @@ pub(super) fn badge(name: &str, words: &Words) -> String {
     )
 }
 
-/// A source of a content policy: the SHA-256 of a whole element's text, in base 64.
+/// Returns a source of a content security policy: the SHA-256 of an element's whole text, in
+/// base64.
 pub(super) fn source_hash(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut hash = String::from("sha256-");

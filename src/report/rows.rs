@@ -1,16 +1,15 @@
-//! Charts of rows that the page's filters hide and move. They are written as SVG here, one group a
-//! row.
+//! Charts of rows that the page's filters hide and move. Each row is one SVG group.
 
 use std::fmt::Write;
 
 use crate::report::escape::{attributes, escape};
 use crate::report::svg::Chart;
 
-/// Letters of a label that fit; wide ones count twice.
+/// The largest width of a label, in letters. Wide letters count twice.
 const LABEL: usize = 42;
 const WIDTH: u32 = 720;
 
-/// A picture with a head, rows and a foot.
+/// A chart with a head, rows and a foot.
 pub(super) struct Rows {
     svg: String,
     top: u32,
@@ -37,7 +36,7 @@ impl Rows {
         }
     }
 
-    /// A line from top to bottom, at every height that filters leave.
+    /// Draws a vertical line from head to foot. The view cuts it off when filters hide rows.
     pub(super) fn rule(&mut self, x: f64, color: &str, width: u32) {
         let (from, to) = (self.top - 4, self.top + self.step * self.n_all + self.bottom);
         let _ = writeln!(
@@ -46,7 +45,7 @@ impl Rows {
         );
     }
 
-    /// Words of the head.
+    /// Writes a text in the head.
     pub(super) fn head(&mut self, x: f64, y: u32, anchor: &str, words: &str) {
         let words = escape(words);
         let _ = writeln!(
@@ -55,7 +54,7 @@ impl Rows {
         );
     }
 
-    /// A row: its label, its shapes (around y = 0), and what it says to a pointer that rests on it.
+    /// Adds a row: filter keys, label, tooltip, and shapes with y from the row's top.
     pub(super) fn row(&mut self, keys: &[(&str, &str)], label: &str, says: &str, shapes: &str) {
         let y = self.top + self.step * self.n;
         let _ = writeln!(
@@ -81,7 +80,7 @@ impl Rows {
     }
 }
 
-/// A label of so many letters at most, that leaves room for what it labels.
+/// Cuts a label to `most` letters. Wide letters count twice.
 pub(super) fn short(label: &str, most: usize) -> String {
     let width = |ch: char| if u32::from(ch) < 0x1100 { 1 } else { 2 };
     if label.chars().map(width).sum::<usize>() <= most {

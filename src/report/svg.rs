@@ -1,4 +1,4 @@
-//! SVG of charts: colors, fonts, and the minifier.
+//! SVG of charts: colors, fonts and the minifier.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -16,7 +16,7 @@ pub(super) const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
 
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x2b, 0x36);
 
-/// Lines of a plot with one series a layer; told apart by dashes and labels as well.
+/// Colors of the curves in a plot with one series per layer. Labels distinguish them too.
 pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0x0b, 0x6e, 0xd0),
     RGBColor(0xd1, 0x6b, 0x00),
@@ -26,7 +26,7 @@ pub(super) const PALETTE: [RGBColor; 6] = [
     RGBColor(0x4d, 0x5a, 0x6b),
 ];
 
-/// The colours with their names in the style sheet, which has each for light and for dark.
+/// The colors with their names in the style sheet, which defines each for light and dark pages.
 pub(super) const COLORS: [(RGBColor, &str); 10] = [
     (BASELINE, "baseline"),
     (ALARM, "alarm"),
@@ -42,14 +42,15 @@ pub(super) const COLORS: [(RGBColor, &str); 10] = [
 
 pub(super) const FONT: &str = "system-ui, sans-serif";
 
-/// A plot with the sentence that says the same in words.
+/// A chart, with a description in words.
 pub(super) struct Chart {
     pub(super) title: String,
     pub(super) description: String,
     pub(super) svg: String,
-    /// What filters know the whole chart by: `("layer", "early")`.
+    /// Filter keys of the whole chart with their values, for example `("layer", "early")`.
     pub(super) keys: Vec<(&'static str, String)>,
-    /// The same for the page's script, which draws it in the picture's place.
+    /// The curves as data for the page's script, which replaces the SVG by them. `None` for charts
+    /// without curves.
     pub(super) curves: Option<Curves>,
 }
 
@@ -62,7 +63,7 @@ impl Chart {
     }
 }
 
-/// The name of a colour in the style sheet.
+/// Returns the name of a color in the style sheet.
 pub(super) fn color_name(color: RGBColor) -> &'static str {
     COLORS
         .iter()
@@ -100,10 +101,10 @@ pub(super) fn draw(
 
 pub(super) type PlotResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Makes a plot small, and takes its colors and its font from the page.
+/// Reduces the size of a plot, and replaces its colors and font by those of the page.
 ///
-/// Axes and grids are most of a plot's text: their lines become one path. Attributes that are the
-/// same everywhere stand once.
+/// Most of a plot's text are axes and grids, so their lines become one path. Attributes that are
+/// the same everywhere are written once.
 pub(super) fn minify(svg: &str, (width, height): (u32, u32)) -> String {
     const LABELS: &str = " font-size=\"9.67\" fill=\"var(--ink)\"";
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
@@ -134,7 +135,7 @@ pub(super) fn minify(svg: &str, (width, height): (u32, u32)) -> String {
             None => page.push_str(&to_path(line).unwrap_or_else(|| line.to_owned())),
         }
     }
-    // Behind everything: after the opening tag.
+    // The grid comes right after the opening tag, so that it is behind everything else.
     let grid = if grid.is_empty() {
         grid
     } else {
@@ -143,7 +144,7 @@ pub(super) fn minify(svg: &str, (width, height): (u32, u32)) -> String {
     page.replacen('>', &format!(">{grid}"), 1) + "\n"
 }
 
-/// A line of the grid or of an axis as a part of a path.
+/// Returns a line of the grid or of an axis as a part of a path. `None` for another element.
 pub(super) fn grid_line(element: &str) -> Option<String> {
     if let Some(ends) = element.strip_prefix("<polyline fill=\"none\" stroke=\"var(--line)\" points=\"") {
         return Some(format!("M{}", ends.strip_suffix(" \"/>")?));
@@ -156,7 +157,8 @@ pub(super) fn grid_line(element: &str) -> Option<String> {
     Some(format!("M{x1},{y1} {x2},{y2}"))
 }
 
-/// A curve or an area as a path of relative steps, which are shorter than absolute positions.
+/// Returns a curve or an area as a path of relative steps, which are shorter than absolute
+/// positions. `None` for another element.
 pub(super) fn to_path(element: &str) -> Option<String> {
     let (tag, rest) = element.split_once(' ')?;
     let end = match tag {
@@ -171,7 +173,7 @@ pub(super) fn to_path(element: &str) -> Option<String> {
         let (x, y) = point.split_once(',')?;
         let (x, y): (i32, i32) = (x.parse().ok()?, y.parse().ok()?);
         let (dx, dy) = at.map_or((x, y), |from| (x - from.0, y - from.1));
-        // A sign parts numbers as well as a space does.
+        // Before a negative number the sign separates, so no space is needed.
         let gap = |number: i32| if number < 0 { "" } else { " " };
         path.push_str(&match at {
             None => format!("M{x} {y}l"),
@@ -187,7 +189,7 @@ pub(super) fn to_path(element: &str) -> Option<String> {
     })
 }
 
-/// Numbers inside of tags with two digits behind the point; text is as it was.
+/// Cuts numbers inside of tags to two decimals. Text stays unchanged.
 pub(super) fn two_digits(svg: &str) -> String {
     let (mut short, mut in_tag, mut n_behind) = (String::with_capacity(svg.len()), false, None);
     for ch in svg.chars() {

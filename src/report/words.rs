@@ -1,6 +1,6 @@
-//! Texts of reports in every language, as one table: a missing translation does not compile.
+//! Texts of reports in all languages, as one table. A missing translation is a compile error.
 //!
-//! Ids, names of checks and what documents say stay as they are, so that a report can be compared
+//! Ids, names of checks and texts of documents are not translated, so that a report can be compared
 //! with its documents.
 
 use clap::ValueEnum;
@@ -26,7 +26,7 @@ impl Lang {
 
 macro_rules! words {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
-        /// The words of one language. `{0}`, `{1}` ... stand for what [`fill`] puts there.
+        /// The texts of one language. [`fill`] replaces `{0}`, `{1}` and so on.
         #[derive(Debug)]
         pub(super) struct Words {
             $(pub(super) $name: &'static str,)*
@@ -249,7 +249,7 @@ words! {
 }
 
 impl Words {
-    /// A word of the documents with its translation beside it.
+    /// Returns a status word of the documents, with its translation before it in other languages.
     pub(super) fn badge(&self, word: &str) -> String {
         let translated = match word {
             _ if std::ptr::eq(self, &raw const EN) => None,
@@ -267,7 +267,8 @@ impl Words {
         translated.map_or_else(|| word.to_owned(), |translated| format!("{translated} {word}"))
     }
 
-    /// Which filter a column belongs to, in any language: pages name their columns in their own.
+    /// Returns the filter of a column by its name in any language. `None` for a column without a
+    /// filter.
     pub(super) fn key_of(column: &str) -> Option<&'static str> {
         let of = |word: fn(&Self) -> &'static str| [&EN, &ZH].into_iter().any(|words| word(words) == column);
         [
@@ -281,7 +282,7 @@ impl Words {
     }
 }
 
-/// A sentence with its gaps filled, in one pass: what is put in is not searched for gaps.
+/// Fills the gaps of a sentence in one pass. Gaps in the inserted texts stay as they are.
 pub(super) fn fill(sentence: &str, parts: &[&str]) -> String {
     let mut filled =
         String::with_capacity(sentence.len() + parts.iter().map(|part| part.len()).sum::<usize>());
