@@ -15,8 +15,7 @@ pub(super) const SCHEMA: &str = "sluice.gate/2";
 pub enum GateOutcome {
     /// The check passed.
     Pass,
-    /// The check passed with a remark that needs a look, or the policy or an approval downgraded
-    /// it.
+    /// The check does not block the release, but its finding needs a look.
     Warn,
     /// Evidence is missing or not sufficient.
     Inconclusive,

@@ -29,7 +29,7 @@ pub struct InputFile {
 pub struct SourceFile {
     /// Name of the file below its source. It does not depend on the source's location.
     pub name: String,
-    /// BLAKE3 digest of the content, `blake3:<hex>`, or `sha256:<hex>` of a server's answers.
+    /// Digest of the content: `blake3:<hex>` or `sha256:<hex>`.
     pub digest: String,
 }
 

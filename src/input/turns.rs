@@ -223,7 +223,7 @@ impl TrafficReader {
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Unsupported) => {}
         }
-        // The steps of the fast scan had no faults. The general reader goes on behind them.
+        // The steps of the fast scan had no faults. The general reader continues after them.
         let mut n_skip = n_done;
         self.read(part, &mut |batch| {
             for start in (0..batch.raw.n_rows).step_by(STEP) {

@@ -105,9 +105,10 @@ pub struct RuinRisk {
 }
 
 /// Computes the largest number of users m for which the budget b is overspent with probability at
-/// most delta. It is the smallest positive root of `(mu^2 - z^2 v) m^2 + (2 b mu - z^2 sigma^2) m +
-/// b^2 = 0` with `b + m mu >= 0`, or the cap if that is smaller. mu and v are the posterior mean
-/// and variance, z is the upper delta quantile of the normal distribution.
+/// most delta. It is the smallest positive root of
+/// `(mu^2 - z^2 v) m^2 + (2 b mu - z^2 sigma^2) m + b^2 = 0` with `b + m mu >= 0`, or the cap if
+/// that is smaller. mu and v are the posterior mean and variance, and z is the upper delta quantile
+/// of the normal distribution.
 ///
 /// # Errors
 /// The budget is 0 or below.

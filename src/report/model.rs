@@ -27,7 +27,7 @@ pub struct StudyDocument {
     pub version: String,
     /// Seed of every random stream.
     pub seed: u64,
-    /// The instant of the study's view, microseconds, UTC.
+    /// End of the known data, exclusive, microseconds, UTC.
     pub as_of: Micros,
     /// First instant of the plan, microseconds, UTC. Layers are frozen at this instant.
     pub start: Micros,

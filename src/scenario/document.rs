@@ -17,7 +17,7 @@ pub struct Scenario {
     pub why: String,
     /// Seed of every random stream. 0 by default.
     pub seed: u64,
-    /// The instant of the study's view, microseconds, UTC. Rows at or after it are not known yet.
+    /// End of the known data, exclusive, microseconds, UTC. Later rows are left out.
     pub as_of: Micros,
     /// The sources of users and traffic.
     pub input: Input,

@@ -34,8 +34,8 @@ pub enum LayerMode {
 pub enum UnknownUsers {
     /// The last layer, which is the most protected.
     Protect,
-    /// The layer of their score: the weight of M, since missing features take R = F = A = 0 and M =
-    /// 1.
+    /// The layer of their score. Missing features count as R = F = A = 0 and M = 1, so the score is
+    /// the weight of M: 0.3 by default.
     Score,
 }
 

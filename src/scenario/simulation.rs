@@ -27,7 +27,7 @@ pub struct Simulation {
     pub worlds: Vec<World>,
     /// Plans to compare. The scenario's own plan if the file declares none.
     pub plans: Vec<PlanVariant>,
-    /// Cost of one unit of harm, by metric. The unit of cost is the reader's choice.
+    /// Cost of one unit of harm, at least 0, by metric. Any currency is allowed.
     pub costs: BTreeMap<String, f64>,
     /// Bounds of `--optimize`.
     pub budget: Budget,

@@ -131,7 +131,7 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
 /// before it.
 fn shortest_days(plan: &Plan) -> Vec<f64> {
     let mut days = vec![0.0; plan.layers.len()];
-    // The longest chain has as many layers as the plan, so that many passes suffice.
+    // A chain has at most as many layers as the plan, so as many passes are enough.
     for _ in 0..plan.layers.len() {
         for (idx, layer) in plan.layers.iter().enumerate() {
             let before = layer.after.iter().map(|before| days[*before]).fold(0.0, f64::max);
