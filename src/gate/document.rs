@@ -108,7 +108,7 @@ pub struct GateReport {
     pub baseline: String,
     /// Id of the candidate.
     pub candidate: String,
-    /// Time of the judgement, microseconds, UTC. `None` if no check depends on it.
+    /// Time of the judgment, microseconds, UTC. `None` if no check depends on it.
     pub as_of: Option<Micros>,
     /// Digest of the analysis, or of the list of inputs for the gate of a release.
     pub evidence_digest: String,

@@ -31,7 +31,7 @@ pub struct GateEvidence<'a> {
     pub analysis: Option<&'a Analysis>,
     /// Approvals that lift checks.
     pub approvals: &'a [Approval],
-    /// Time of the judgement, microseconds, UTC. Approvals expire. `None` if it was not given.
+    /// Time of the judgment, microseconds, UTC. Approvals expire. `None` if it was not given.
     pub as_of: Option<Micros>,
     /// Input files, with their digests.
     pub inputs: Vec<SourceFile>,

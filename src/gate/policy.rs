@@ -188,7 +188,7 @@ pub struct CanaryRule {
     pub slow_metric: String,
     /// Margin of the slow metric: the largest allowed decrease, above 0.
     pub slow_margin: f64,
-    /// Smallest share of mature rows for a judgement of the slow metric, 0..=1.
+    /// Smallest share of mature rows for a judgment of the slow metric, 0..=1.
     pub min_mature_share: f64,
 }
 
