@@ -6,42 +6,43 @@ use std::path::Path;
 use crate::base::time::Micros;
 use crate::scenario::{Input, Layering, OnDuplicate, Plan};
 
-/// Users up to which [`Audit::Auto`] audits.
+/// The largest number of users that [`Audit::Auto`] audits.
 pub const SMALL_TABLE: u64 = 1 << 20;
 
-/// What layering needs to know.
+/// The inputs and settings of layering.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerContext<'a> {
-    /// Weights, caps, modes.
+    /// Weights, caps and modes of the score.
     pub layering: &'a Layering,
     /// The layers, and the salt that splits ties.
     pub plan: &'a Plan,
-    /// Recency is measured from here.
+    /// The instant up to which recency is measured, in microseconds UTC.
     pub as_of: Micros,
-    /// What to do with a second row for a user.
+    /// The policy for a second row of the same user.
     pub on_duplicate_user: OnDuplicate,
-    /// Whether to prove that no user comes twice.
+    /// Whether to prove that every user has only one row.
     pub audit: Audit,
-    /// Last night's layer table: row groups of which nothing changed are taken from there.
+    /// Last night's layer table. Unchanged row groups are taken from it. `None` scores every row
+    /// group.
     pub previous: Option<&'a Path>,
 }
 
-/// Whether to look at what the scores do not need: that no user comes twice, and the digests of the
-/// input files.
+/// Whether to do the checks that scores do not need: the search for duplicate users, and the
+/// digests of the input files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Audit {
-    /// For up to 1,048,576 users, where it costs next to nothing.
+    /// Audits tables of up to 1,048,576 users, where the cost is small.
     #[default]
     Auto,
-    /// For any number of users.
+    /// Audits tables of any size.
     Always,
-    /// Not at all.
+    /// Never audits.
     Never,
 }
 
 impl Audit {
-    /// Whether a table of so many users is audited; `None` if that is not known beforehand, as in
-    /// text files.
+    /// Whether a table of `n_users` users is audited. `None` is an unknown number, as in text
+    /// files; `Auto` audits it.
     pub fn applies(self, n_users: Option<u64>) -> bool {
         match self {
             Self::Auto => n_users.is_none_or(|n| n <= SMALL_TABLE),
@@ -52,7 +53,8 @@ impl Audit {
 }
 
 impl<'a> LayerContext<'a> {
-    /// The context of a scenario's parts.
+    /// Creates the context of a scenario's parts, without a previous night. `as_of` is in
+    /// microseconds UTC.
     pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros, input: &Input, audit: Audit) -> Self {
         Self {
             layering,

@@ -13,8 +13,8 @@ use crate::scenario::LayerMode;
 /// Scores users, sorts them into layers and writes the layer table, in input order.
 ///
 /// # Errors
-/// Users that cannot be read, no user at all, rows that the scenario's policies refuse, or a file
-/// that cannot be written.
+/// When users cannot be read, the input has no user, the scenario's policies refuse a row, or the
+/// file cannot be written.
 pub fn layer_users(
     ctx: &LayerContext<'_>,
     users: &Users<'_>,

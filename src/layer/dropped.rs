@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use crate::base::error::Result;
 use crate::input::UserBatch;
 
-/// Rows that are left out because their user came before.
+/// Rows that are left out because an earlier row has the same user.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
-    /// Whether all ids were looked at.
+    /// Whether all ids were compared.
     pub(super) checked: bool,
-    /// By part; rows are numbered among those that can be used, in order.
+    /// By part: the indices of the dropped rows among the usable rows, in order.
     pub(super) rows: BTreeMap<usize, Vec<u64>>,
 }
 
@@ -20,7 +20,7 @@ impl Dropped {
         self.rows.contains_key(&part)
     }
 
-    /// The rows of a part, to be left out batch by batch, from a row on.
+    /// The dropped rows of a part from row `first` on, to be left out batch by batch.
     pub(super) fn from(&self, part: usize, first: u64) -> LeaveOut<'_> {
         let rows = self.rows.get(&part).map_or(&[][..], Vec::as_slice);
         LeaveOut {
@@ -30,14 +30,14 @@ impl Dropped {
     }
 }
 
-/// Leaves rows out of consecutive batches.
+/// Leaves dropped rows out of consecutive batches.
 pub(super) struct LeaveOut<'a> {
     rows: &'a [u64],
     next: u64,
 }
 
 impl LeaveOut<'_> {
-    /// The users of the next batch that stay.
+    /// Returns the next batch without its dropped rows.
     pub(super) fn filter(&mut self, users: UserBatch) -> Result<UserBatch> {
         let end = self.next + users.n_users() as u64;
         let n = self.rows.partition_point(|row| *row < end);

@@ -1,8 +1,7 @@
-//! The three result columns as encoded Parquet column chunks.
+//! Encodes the three result columns as Parquet column chunks.
 //!
-//! Scores have 10,001 values and layers a handful, so both are dictionaries whose indices are known
-//! without hashing: a histogram says which values are there. The same counts give the chunk's
-//! statistics.
+//! Scores have 10,001 possible values and layers a few, so both are dictionary-encoded without
+//! hashing: a histogram shows which values occur. The same counts give the chunk's statistics.
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
@@ -18,18 +17,18 @@ use zstd::bulk::Compressor;
 
 use crate::layer::score::N_SCORES;
 
-/// The level of every column that Sluice compresses in this file.
+/// The Zstandard level of every column that Sluice compresses in this file.
 pub(super) const ZSTD_LEVEL: i32 = 1;
-/// Rows a data page.
+/// Rows per data page.
 const PAGE_ROWS: usize = 131_072;
 
-/// An encoded column chunk, and what the row group must know of it.
+/// An encoded column chunk, with its metadata for the row group.
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
     pub(super) close: ColumnCloseResult,
 }
 
-/// Encodes result columns, one row group after the other.
+/// Encodes result columns, one row group after another.
 pub(super) struct Encoder {
     zstd: Compressor<'static>,
     indices: Vec<u16>,
@@ -45,7 +44,8 @@ impl Encoder {
         })
     }
 
-    /// Scores in ten-thousandths to doubles. `histogram` counts each of the 10,001 values.
+    /// Encodes scores, given in ten-thousandths, as doubles. `histogram` has the count of each of
+    /// the 10,001 values.
     pub(super) fn scores(
         &mut self,
         descr: ColumnDescPtr,
@@ -72,7 +72,7 @@ impl Encoder {
         chunk
     }
 
-    /// Layers to their ids. `counts` counts each layer.
+    /// Encodes layer indices as layer ids. `counts` has the number of users of each layer.
     pub(super) fn layers(
         &mut self,
         descr: ColumnDescPtr,
@@ -105,7 +105,7 @@ impl Encoder {
         chunk
     }
 
-    /// Consents, 0 or 1, to booleans.
+    /// Encodes consents, 0 or 1, as booleans.
     pub(super) fn flags(&mut self, descr: ColumnDescPtr, flags: &[u8]) -> Result<Chunk> {
         let (any, all) = (flags.contains(&1), !flags.contains(&0));
         let statistics = Statistics::boolean(Some(all), Some(any), None, Some(0), false);
@@ -114,7 +114,7 @@ impl Encoder {
             self.packed.clear();
             let (octets, rest) = flags.as_chunks::<8>();
             self.packed.extend(octets.iter().map(|octet| {
-                // Each byte is 0 or 1; the product gathers them into the highest byte.
+                // Each byte is 0 or 1. The product collects the eight bits in the highest byte.
                 (u64::from_le_bytes(*octet).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
             }));
             if !rest.is_empty() {
@@ -165,7 +165,7 @@ impl Encoder {
     }
 }
 
-/// The pages of a chunk being written.
+/// The pages of a chunk that is being written.
 struct Pages {
     sink: TrackedWrite<Vec<u8>>,
     n_uncompressed: usize,
@@ -286,7 +286,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Packs indices of `bits` each, eight at a time; the last eight are filled up with zeros.
+/// Packs indices of `bits` bits each, in groups of eight. The last group is padded with zeros.
 fn pack(indices: &[u16], bits: u32, out: &mut Vec<u8>) {
     let n_bytes = bits as usize;
     out.reserve(indices.len().div_ceil(8) * n_bytes + 16);
@@ -295,7 +295,7 @@ fn pack(indices: &[u16], bits: u32, out: &mut Vec<u8>) {
     last[..rest.len()].copy_from_slice(rest);
     let last = (!rest.is_empty()).then_some(&last);
     for octet in octets.iter().chain(last) {
-        // Eight indices of at most 16 bits are one word of 128.
+        // Eight indices of at most 16 bits fit in 128 bits.
         let word = octet
             .iter()
             .rev()

@@ -1,5 +1,5 @@
-//! The layer table as a Parquet file: result columns encoded here, columns that only pass through
-//! copied as they are.
+//! Writes the layer table as a Parquet file. Result columns are encoded here; ids and tenants are
+//! copied as they are where possible.
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;
@@ -26,14 +26,14 @@ use crate::base::error::{FileResult, Result};
 use crate::input::Table;
 use crate::layer::encode::{Chunk, ZSTD_LEVEL};
 
-/// Positions of the columns.
+/// Column indices of the layer table.
 pub(super) const USER_ID: usize = 0;
 const SCORE: usize = 1;
 const LAYER: usize = 2;
 const ELIGIBLE: usize = 3;
 pub(super) const TENANT_ID: usize = 4;
 
-/// A column that passes through: its type in the layer table.
+/// The type, in the layer table, of a column that is copied from the input.
 #[derive(Debug, Clone)]
 pub(super) struct PassThrough {
     column: TypePtr,
@@ -42,7 +42,7 @@ pub(super) struct PassThrough {
 }
 
 impl PassThrough {
-    /// Text that is encoded anew.
+    /// A text column that is encoded again.
     pub(super) fn text(name: &str, repetition: Repetition) -> ParquetResult<Self> {
         let column = Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
             .with_repetition(repetition)
@@ -55,7 +55,7 @@ impl PassThrough {
         })
     }
 
-    /// The type of a table's column, if all its files are Parquet and agree on it; else text.
+    /// The type of a table's column if all its files are Parquet and agree on it; else text.
     pub(super) fn from_table(table: &Table, canonical: &str, repetition: Repetition) -> ParquetResult<Self> {
         let mut found: Option<Type> = None;
         for file in &table.files {
@@ -79,7 +79,8 @@ impl PassThrough {
     }
 }
 
-/// A flat column of text or whole numbers, under its canonical name.
+/// The type of a column without nesting that holds text or integers, under its canonical name.
+/// `None` for any other column.
 fn copyable(footer: &ArrowReaderMetadata, name: &str, canonical: &str) -> Option<Type> {
     let leaf = leaf_of(footer, name)?;
     let descr = footer.metadata().file_metadata().schema_descr().column(leaf);
@@ -108,7 +109,8 @@ fn copyable(footer: &ArrowReaderMetadata, name: &str, canonical: &str) -> Option
         .ok()
 }
 
-/// The number of a flat top-level column; `None` if there is none of that name, or it is not flat.
+/// The leaf index of a top-level column without nesting. `None` if the name is missing, repeated or
+/// nested.
 pub(super) fn leaf_of(footer: &ArrowReaderMetadata, name: &str) -> Option<usize> {
     let schema = footer.metadata().file_metadata().schema_descr();
     let mut leaves = (0..schema.num_columns()).filter(|leaf| schema.column(*leaf).path().parts() == [name]);
@@ -117,18 +119,18 @@ pub(super) fn leaf_of(footer: &ArrowReaderMetadata, name: &str) -> Option<usize>
     (leaves.next().is_none() && descr.max_rep_level() == 0 && descr.max_def_level() <= 1).then_some(leaf)
 }
 
-/// One column of a row group that passes through.
+/// One column of a row group that is taken from the input.
 pub(super) enum Passed {
     /// Bytes of an input file.
     Copy {
         file: Arc<File>,
         close: Box<ColumnCloseResult>,
     },
-    /// Encoded anew.
+    /// Values that were encoded again.
     Encoded(Box<ArrowColumnChunk>),
 }
 
-/// One row group, ready to be written.
+/// One row group that is ready to be written.
 pub(super) struct RowGroup {
     pub(super) user_id: Passed,
     pub(super) score: Chunk,
@@ -137,7 +139,7 @@ pub(super) struct RowGroup {
     pub(super) tenant_id: Option<Passed>,
 }
 
-/// What it takes to encode the columns of a row group; shared by all threads.
+/// Types and encoders for the columns of a row group, shared by all threads.
 pub(super) struct Columns {
     descrs: Vec<ColumnDescPtr>,
     arrow: SchemaRef,
@@ -159,7 +161,7 @@ impl Columns {
         Arc::clone(&self.descrs[ELIGIBLE])
     }
 
-    /// A column of text or whole numbers, encoded as the file wants it.
+    /// Encodes a column of text or integers in the type of the layer table.
     pub(super) fn encode(&self, column: usize, texts: &StringArray) -> ParquetResult<Passed> {
         let field = self.arrow.field(column);
         let array: ArrayRef =
@@ -171,7 +173,7 @@ impl Columns {
         Ok(Passed::Encoded(Box::new(writer.close()?)))
     }
 
-    /// A column chunk of an input file, to be copied byte by byte.
+    /// Prepares a column chunk of an input file to be copied byte by byte.
     pub(super) fn copy(
         &self,
         column: usize,
@@ -209,15 +211,15 @@ impl Columns {
     }
 }
 
-/// Whether a chunk's statistics say that every row holds something: no null, and no empty text.
+/// Whether a chunk's statistics prove that every row has a value: no null and no empty text.
 pub(super) fn is_complete(chunk: &ColumnChunkMetaData) -> bool {
     let descr = chunk.column_descr();
     let statistics = chunk.statistics();
     let no_null = descr.max_def_level() == 0 || statistics.and_then(Statistics::null_count_opt) == Some(0);
     let no_empty = match statistics {
         Some(Statistics::ByteArray(texts)) => {
-            // Deprecated bounds were compared as signed bytes, but no text is below the empty one
-            // in any order.
+            // Deprecated bounds compare bytes as signed numbers, but the empty text is the lowest
+            // in both orders.
             texts.min_opt().is_some_and(|min| !min.data().is_empty())
         }
         Some(_) => true,
@@ -226,11 +228,11 @@ pub(super) fn is_complete(chunk: &ColumnChunkMetaData) -> bool {
     no_null && no_empty
 }
 
-/// Whether a flat chunk's page headers lead from its start to its end and announce so many rows.
-/// Pages are not decompressed.
+/// Whether the page headers of a chunk without nesting are readable and announce `n_rows` rows in
+/// total. Pages are not decompressed.
 ///
 /// # Errors
-/// A header that cannot be read.
+/// When a header cannot be read.
 pub(super) fn has_rows(file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u64) -> ParquetResult<bool> {
     let n_expected = usize::try_from(n_rows).unwrap_or(usize::MAX);
     let mut pages = SerializedPageReader::new(Arc::clone(file), chunk, n_expected, None)?;
@@ -246,7 +248,7 @@ pub(super) fn has_rows(file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u6
     Ok(n_found == n_expected)
 }
 
-/// The layer table being written, one row group after the other.
+/// A layer table that is being written, one row group after another.
 pub(super) struct LayerFileWriter<'a, W: Write + Send> {
     path: &'a Path,
     writer: SerializedFileWriter<W>,

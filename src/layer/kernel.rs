@@ -1,8 +1,8 @@
-//! Scores of one part of a users table: columns in, columns out.
+//! Scores one part of a table of users: columns in, columns out.
 //!
-//! There are two ways in, and one kernel. Parquet columns of supported types come straight from
-//! their pages ([`score_row_group`]); everything else, and every row group with something
-//! unsupported in it, comes as Arrow arrays from the general reader ([`score_batches`]).
+//! The kernel has two inputs. Parquet columns of supported types come directly from their pages
+//! ([`Kernel::score_row_group`]). All other columns, and every row group with an unsupported column
+//! or value, come as Arrow arrays from the general reader ([`Kernel::score_batches`]).
 
 use arrow_array::{Array, BooleanArray, Float64Array};
 use hashbrown::HashMap;
@@ -19,47 +19,49 @@ use crate::input::{
 use crate::layer::score::{MISSING, N_SCORES, acceptance, frequency, monetary, recency, score_many};
 use crate::scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers};
 
-/// The last layer, for a user of whom nothing is known.
+/// Stands for the last layer in [`Scored::placed`]: a user without known features whom the policy
+/// protects.
 pub const PROTECTED: u8 = 254;
-/// No rule places the user: the score does.
+/// No rule assigns the user's layer: the score decides.
 const BY_SCORE: u8 = 255;
 
-/// What the kernel needs to know.
+/// The settings of the score kernel.
 #[derive(Debug, Clone)]
 pub struct Kernel<'a> {
     layering: &'a Layering,
     as_of_secs: f64,
-    /// Each rule with its layer, in the order in which they are tried.
+    /// Each rule with its layer, in the order of evaluation.
     rules: Vec<(u8, &'a TagRule)>,
 }
 
-/// Scores of some consecutive users.
+/// The scores of some consecutive users.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scored {
-    /// Ten-thousandths.
+    /// The score of each user, in ten-thousandths, 0..=10000.
     pub score: Vec<u16>,
-    /// Consented to gray release: 1 or 0.
+    /// Whether each user consented to gray release: 1 or 0.
     pub eligible: Vec<u8>,
-    /// Rows that no score places, in order, with their layer or [`PROTECTED`].
+    /// Row indices of users whose layer does not depend on the score, in order, with the layer's
+    /// index or [`PROTECTED`].
     pub placed: Vec<(u32, u8)>,
-    /// Names of the tenants, in order of appearance.
+    /// The names of the tenants, in order of first appearance.
     pub tenants: Vec<String>,
-    /// Each user's tenant, an index; empty if all are of the first.
+    /// The tenant of each user, an index into `tenants`. Empty if all users have the first tenant.
     pub tenant: Vec<u32>,
-    /// What was odd about the users.
+    /// Counts of missing and clamped values, unknown users and rule matches.
     pub counts: KernelCounts,
 }
 
-/// What was odd about some users.
+/// Counts of missing and clamped values, unknown users and rule matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelCounts {
-    /// Users without recency, use count, value, acceptance.
+    /// Users with missing recency, use count, value and acceptance, in this order.
     pub missing: [u64; 4],
-    /// Parts that had to be clamped to 0..=1, in the same order.
+    /// Users whose value was clamped to 0..=1, in the same order.
     pub clamped: [u64; 4],
-    /// Users of whom nothing is known.
+    /// Users without any known feature.
     pub n_unknown: u64,
-    /// Users that a tag rule placed.
+    /// Users whose layer a tag rule assigned.
     pub n_tagged: u64,
 }
 
@@ -76,7 +78,7 @@ impl KernelCounts {
 }
 
 impl Scored {
-    /// How many users have each score.
+    /// The number of users with each of the 10,001 scores.
     pub fn histogram(&self) -> Vec<u32> {
         let mut histogram = vec![0; N_SCORES];
         for score in &self.score {
@@ -87,7 +89,8 @@ impl Scored {
 }
 
 impl<'a> Kernel<'a> {
-    /// The kernel of a plan's layers at an instant.
+    /// Creates the kernel of a plan's layers. `as_of` is the instant up to which recency is
+    /// measured, in microseconds UTC.
     pub fn new(layering: &'a Layering, plan: &'a Plan, as_of: Micros) -> Self {
         let rules = plan
             .layers
@@ -109,7 +112,7 @@ impl<'a> Kernel<'a> {
         recency(last_use_secs, self.as_of_secs, self.layering.recency_cap_secs)
     }
 
-    /// Scores users of whom the general reader made arrays.
+    /// Scores users from the arrays of the general reader.
     pub fn score_batches(&self, batches: &[UserBatch]) -> Scored {
         let n_users = batches.iter().map(UserBatch::n_users).sum();
         let mut scoring = Scoring::new(self, n_users);
@@ -163,11 +166,11 @@ impl<'a> Kernel<'a> {
         scoring.finish(names, of_user)
     }
 
-    /// Scores a row group straight from its pages.
+    /// Scores a row group directly from its pages.
     ///
     /// # Errors
-    /// Anything but ordinary columns with legal values: the general reader shall look at this row
-    /// group.
+    /// When the row group has an unusual column type or an illegal value. The general reader must
+    /// then read it.
     pub(super) fn score_row_group(&self, reader: &UserReader<'_>, part: Part) -> Result<Scored, Unsupported> {
         let fast_part = FastPart::open(reader.table(), part)?;
         let n_rows = fast_part.n_rows;
@@ -232,7 +235,8 @@ impl<'a> Kernel<'a> {
         Ok(scoring.finish(names, of_user))
     }
 
-    /// The tenants of a row group: names in order of appearance, and each user's, as in [`Scored`].
+    /// Reads the tenants of a row group: the names in order of first appearance, and each user's
+    /// index, as in [`Scored`].
     ///
     /// # Errors
     /// As [`Self::score_row_group`].
@@ -272,7 +276,7 @@ type ToPart<'a> = &'a dyn Fn(f64) -> f64;
 type TextTest<'a> = Box<dyn Fn(&[u8]) -> f64 + 'a>;
 type NumberTest<'a> = Box<dyn Fn(&[f64], &mut [f64]) -> bool + 'a>;
 
-/// A rule's test over raw values: 1 for a match.
+/// The test of a tag rule on raw values. It returns 1 for a match, else 0.
 enum TagMap<'a> {
     Text(TextTest<'a>),
     Number(NumberTest<'a>),
@@ -294,7 +298,7 @@ fn tag_map(test: &TagTest) -> TagMap<'_> {
     }
 }
 
-/// Maps values if all of them are legal.
+/// Maps all values. Returns `false` if a value is illegal.
 fn map(values: &[f64], out: &mut [f64], legal: impl Fn(f64) -> bool, map: impl Fn(f64) -> f64) -> bool {
     out.iter_mut()
         .zip(values)
@@ -312,28 +316,28 @@ fn matches(test: &TagTest, column: &TagColumn, row: usize) -> bool {
     }
 }
 
-/// Users on their way to scores, a step at a time.
+/// Users who are being scored, one step at a time.
 struct Scoring<'a> {
     kernel: &'a Kernel<'a>,
     step: Box<ScoringStep>,
     scored: Scored,
 }
 
-/// The columns of one step, as the kernel wants them: missing values have been replaced, parts need
-/// not be clamped yet.
+/// The columns of one step, ready for the kernel. Missing values have been replaced; parts need not
+/// be clamped yet.
 struct ScoringStep {
     parts: [Vec<f64>; 4],
     absent: [[u64; STEP_WORDS]; 4],
     n_absent: [usize; 4],
     consent: Vec<f64>,
-    /// One column a rule: 1 where it matches.
+    /// One column per rule: 1 if the rule matches.
     tags: Vec<Vec<f64>>,
     sums: Vec<f64>,
     placed: [u8; STEP],
 }
 
 impl ScoringStep {
-    /// A feature of which the table knows nothing.
+    /// Marks a feature as missing for all users of the step. Returns the number of users.
     fn nothing(&mut self, feature: usize, n: usize) -> usize {
         self.parts[feature][..n].fill(MISSING[feature]);
         for (idx, word) in self.absent[feature].iter_mut().enumerate() {
@@ -393,8 +397,8 @@ impl<'a> Scoring<'a> {
         self.assign(start, n);
     }
 
-    /// Finds the users whom no score places: rules first, in their order, then those of whom
-    /// nothing is known.
+    /// Finds the users whose layer does not depend on the score. Tag rules apply first, in their
+    /// order, then the policy for users without known features.
     fn assign(&mut self, start: usize, n: usize) {
         let (step, scored) = (&mut *self.step, &mut self.scored);
         let may_be_unknown = step.n_absent.iter().all(|n| *n > 0);
@@ -431,7 +435,7 @@ impl<'a> Scoring<'a> {
     }
 }
 
-/// Tenants of users, by codes.
+/// The tenants of users, as codes.
 #[derive(Default)]
 struct Tenants {
     codes: HashMap<Vec<u8>, u32>,
@@ -448,10 +452,11 @@ impl Tenants {
         self.of_user.push(code);
     }
 
-    /// Names in order of appearance, and each user's; none for users who are all of one tenant.
+    /// Returns the names in order of first appearance, and each user's index. The indices are empty
+    /// if all users have the same tenant.
     fn finish(mut self, n_users: usize) -> Result<(Vec<String>, Vec<u32>), Unsupported> {
         if self.of_user.is_empty() {
-            // Nobody is of no tenant.
+            // A table without tenants has the default tenant, unless it has no users.
             let names = if n_users == 0 {
                 Vec::new()
             } else {
@@ -463,7 +468,7 @@ impl Tenants {
         for (name, code) in self.codes {
             names[code as usize] = String::from_utf8(name).map_err(|_| Unsupported)?;
         }
-        // Codes were given as a dictionary lists its values; tenants come as users name them.
+        // Codes follow the order of dictionary values. They are renumbered in the order of users.
         let mut renamed = vec![u32::MAX; names.len()];
         let mut order = Vec::new();
         for code in &mut self.of_user {
@@ -481,7 +486,8 @@ impl Tenants {
     }
 }
 
-/// One step of a feature column: each value's part, and which rows have none.
+/// Fills one step of a feature column: each value's part, and the bits of missing rows. Returns the
+/// number of missing values.
 fn fill(
     values: Option<&Float64Array>,
     rows: std::ops::Range<usize>,
@@ -566,8 +572,8 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
         scored
     }
 
-    /// Ordinary columns do take the short way, tags and tenants included; others, and values that
-    /// are not legal, do not.
+    /// Ordinary columns, including tags and tenants, are read directly from their pages. Columns of
+    /// other types and illegal values are not.
     #[test]
     fn ordinary_columns_are_scored_from_their_pages() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,11 +1,11 @@
-//! Users to layers: A-RFM score, tag rules, quotas, consent.
+//! Sorts users into layers by A-RFM score, tag rules, quotas and consent.
 //!
-//! A users table goes through here part by part, so memory does not grow with the number of users.
-//! Bands take one pass; quotas one or more before it, to find the cuts.
+//! A table of users is read part by part, so memory does not grow with the number of users. Bands
+//! need one pass over the users. Quotas need one or more passes before it, to find the cuts.
 //!
 //! ```text
-//! part of the input ─► kernel: scores, placements ─► layers ─► encode: result columns ─┐
-//!        └─► ids, tenants: copied as encoded column chunks, or encoded anew ───────────┴─► file: one row group
+//! part of the input ─► kernel: scores ─► layers ─► encode: result columns ─┬─► file: one row group
+//!        └─► ids, tenants: copied as column chunks, or encoded again ──────┘
 //! ```
 
 mod context;

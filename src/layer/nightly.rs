@@ -1,9 +1,9 @@
-//! One night's layer table against the one before: who moved, who is new, who is gone.
+//! Compares one night's layer table with the night before: users who moved, are new, or are gone.
 //!
-//! Tables of two nights mostly hold the same users in the same order. They are read side by side
-//! then, and only users that are not where they are looked for wait in memory. If too many wait,
-//! the orders differ: both tables are dealt into partitions by user, and joined partition by
-//! partition. Both ways find the same.
+//! Tables of two nights usually hold the same users in the same order. They are read side by side.
+//! Only users who are at different rows wait in memory. If too many wait, the orders differ. Then
+//! both tables are divided into partitions by user and joined partition by partition. Both joins
+//! have the same result.
 
 use arrow_array::{BooleanArray, RecordBatchReader};
 use arrow_select::concat::concat_batches;
@@ -34,66 +34,65 @@ use crate::layer::scan::{LayerRow, scan_row_group};
 use crate::stats::psi::psi;
 
 const BATCH_ROWS: usize = 65_536;
-/// Users that may wait to be found in the other table, about 60 MB.
+/// The largest number of users who wait for a match in the other table: about 60 MB.
 const MAX_WAITING: usize = 1_000_000;
 
-/// What changed since the previous night.
+/// The changes since the previous night.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerMoves {
-    /// How the two nights were joined: `same_order` or `partitioned`. The result does not depend on
-    /// it.
+    /// The join of the two nights. The result does not depend on it.
     pub join: Join,
-    /// Users in both nights and in the same layer.
+    /// Users who are in both nights and in the same layer.
     pub n_stayed: u64,
-    /// Users in both nights whose layer changed.
+    /// Users who are in both nights and changed layers.
     pub n_moved: u64,
-    /// Users whom the previous night did not have.
+    /// Users who are only in the current night.
     pub n_new: u64,
-    /// Users whom only the previous night had.
+    /// Users who are only in the previous night.
     pub n_gone: u64,
-    /// Users in both nights whose consent changed.
+    /// Users who are in both nights and changed their consent.
     pub n_consent_changed: u64,
-    /// Users per tenant, previous layer and layer, those who stayed included.
+    /// Users per tenant, previous layer and current layer. Users who stayed are included.
     pub moves: Vec<Move>,
-    /// Population stability index of the score per tenant.
+    /// The population stability index of the score, per tenant.
     pub psi: Vec<TenantPsi>,
 }
 
-/// How two nights were joined.
+/// The way in which two nights were joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Join {
-    /// Side by side.
+    /// The tables were read side by side.
     SameOrder,
-    /// By partitions.
+    /// The tables were divided into partitions by user.
     Partitioned,
 }
 
-/// Users who went from one layer to another.
+/// Users who moved from one layer to another, or stayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
     /// The previous layer; `None` for new users.
     pub from: Option<String>,
-    /// The layer; `None` for users who are gone.
+    /// The current layer; `None` for users who are gone.
     pub to: Option<String>,
-    /// Users.
+    /// The number of users.
     pub n_users: u64,
 }
 
-/// The score's population stability index of a tenant.
+/// A tenant's population stability index of the score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TenantPsi {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
-    /// Over the deciles of the previous night's scores; `None` if the tenant has no users in one of
-    /// the nights.
+    /// The index over the deciles of the previous night's scores, at least 0. `None` if the tenant
+    /// has no users in one of the nights.
     pub psi: Option<f64>,
 }
 
-/// The rows of a night whose users are new, or changed their layer or their consent: what a store
-/// needs to update.
+/// The rows of the current night whose users are new, or changed their layer or consent. A store
+/// must update these users.
 #[derive(Debug, Default)]
 pub struct Changed {
     words: Vec<u64>,
@@ -121,7 +120,7 @@ impl Changed {
 /// table counts as new or gone.
 ///
 /// # Errors
-/// A file that is not a layer table, or was found to hold a user twice.
+/// When a file is not a layer table, or a duplicate user is met.
 pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(LayerMoves, Changed)> {
     let bar = progress.rows("compare", None);
     let mut sides = [Side::open(previous)?, Side::open(current)?];
@@ -132,10 +131,10 @@ pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(
     Ok(found.finish())
 }
 
-/// Refuses a file that cannot be the previous night's table, before anything is written.
+/// Refuses a file that cannot be the previous night's table, before any output is written.
 ///
 /// # Errors
-/// A file that cannot be read, or lacks a column of a layer table.
+/// When the file cannot be read, or lacks a column of a layer table.
 pub fn check_previous(path: &Path) -> Result<()> {
     let mut side = Side::open(path)?;
     let named: Vec<&str> = side
@@ -161,8 +160,7 @@ pub fn check_previous(path: &Path) -> Result<()> {
 /// Writes the changed rows of a layer table, with all its columns.
 ///
 /// # Errors
-/// A table that cannot be read, or a file that cannot be written; the previous file is untouched
-/// then.
+/// When the table cannot be read or the file cannot be written. An existing file is then unchanged.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
     let file = File::open(table).or_unreadable(table)?;
     let mut reader = guard(table, || {
@@ -233,14 +231,14 @@ impl Member {
     }
 }
 
-/// What the join has found so far.
+/// The differences that the join has found so far.
 #[derive(Debug, Default)]
 struct Differences {
     tenants: NameIndex,
     layers: NameIndex,
-    /// By tenant, previous layer and layer.
+    /// The number of users by tenant, previous layer and current layer.
     moves: HashMap<(u32, Option<u16>, Option<u16>), u64>,
-    /// By tenant: the scores of the previous night and of this one.
+    /// By tenant: the scores of the previous night and of the current night.
     scores: Vec<[ScoreHistogram; 2]>,
     changed: Changed,
     n_consent_changed: u64,
@@ -256,7 +254,7 @@ impl Differences {
         self.scores[tenant][night].add(member.user.score, 1);
     }
 
-    /// A user of both nights.
+    /// Counts a user of both nights.
     fn stays(&mut self, before: Member, after: Member) {
         *self
             .moves
@@ -303,7 +301,7 @@ impl Differences {
                 n_users: *n_users,
             })
             .collect();
-        // The order of reading depends on the join; the order of names does not.
+        // The order of reading depends on the join, so the output is sorted by name.
         moves.sort_by(|a, b| (&a.tenant, &a.from, &a.to).cmp(&(&b.tenant, &b.from, &b.to)));
         let mut of_tenants: Vec<TenantPsi> = self
             .scores
@@ -334,16 +332,16 @@ impl Differences {
     }
 }
 
-/// One night's table, read row group by row group, batch by batch.
+/// One night's table, read row group by row group and batch by batch.
 struct Side<'a> {
     path: &'a Path,
     file: Arc<File>,
     footer: ArrowReaderMetadata,
-    /// The row group that comes next.
+    /// The index of the next row group to open.
     group: usize,
     reader: Option<ParquetRecordBatchReader>,
     batch: Option<LayerRows>,
-    /// Row within the batch, and of the batch within the table.
+    /// The row within the batch.
     at: usize,
     first: u64,
 }
@@ -370,15 +368,15 @@ impl<'a> Side<'a> {
         self.footer.metadata().num_row_groups()
     }
 
-    /// Whether the next row is the first of a row group that has not been opened.
+    /// Whether the next row is the first row of a row group that is not open yet.
     fn is_at_group(&self) -> bool {
         self.group < self.n_groups()
             && self.reader.is_none()
             && self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
     }
 
-    /// The bytes of a column of the next row group, and what it takes to read them; nothing for a
-    /// column that is not there.
+    /// The type, compression and bytes of a column of the next row group. They are empty if the
+    /// table lacks the column; `None` if the bytes cannot be read.
     fn chunk(&self, name: &str) -> Option<(String, Vec<u8>)> {
         let Some(leaf) = leaf_of(&self.footer, name) else {
             return Some((String::new(), Vec::new()));
@@ -393,7 +391,7 @@ impl<'a> Side<'a> {
         ))
     }
 
-    /// The users of the next row group without their ids.
+    /// Reads the users of the next row group without their ids.
     fn scan(&self, found: &mut Differences) -> std::result::Result<Vec<Member>, Unsupported> {
         let Differences { tenants, layers, .. } = found;
         let mut layer_number = |id: &str| Some(layers.number(id));
@@ -412,7 +410,7 @@ impl<'a> Side<'a> {
         Ok(members.collect())
     }
 
-    /// Goes on to the next batch of the row group, if this one has been read to its end.
+    /// Reads the next batch of the row group if the current batch is used up.
     fn refill(&mut self) -> Result<()> {
         while self.batch.as_ref().is_none_or(|rows| self.at == rows.len())
             && let Some(reader) = &mut self.reader
@@ -427,7 +425,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Makes sure that there is a row to look at; `false` at the end.
+    /// Reads ahead until a current row exists. Returns `false` at the end of the table.
     fn ready(&mut self) -> Result<bool> {
         self.refill()?;
         while self.batch.as_ref().is_none_or(|rows| self.at == rows.len()) {
@@ -451,7 +449,7 @@ impl<'a> Side<'a> {
         Ok(true)
     }
 
-    /// Goes to the row group after the next.
+    /// Skips the next row group.
     fn skip_group(&mut self, n_rows: u64) {
         self.first += self.batch.take().map_or(0, |rows| rows.len() as u64) + n_rows;
         self.at = 0;
@@ -464,7 +462,7 @@ impl<'a> Side<'a> {
             .map_or(("", ""), |rows| (rows.tenant(self.at), rows.ids.value(self.at)))
     }
 
-    /// The next user, if there is a row to look at.
+    /// Takes the current row's user; `None` without a current row.
     fn take(&mut self, found: &mut Differences, night: usize) -> Option<Member> {
         let rows = self.batch.as_ref()?;
         let user = LayerRow {
@@ -483,11 +481,11 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Users of a night that wait to be found in the other.
+/// Users of one night who wait for a match in the other, by fingerprint.
 type Waiting = HashMap<u128, Member>;
 
-/// Joins two row groups whose ids are the same bytes, without decoding the ids; `None` if they are
-/// not, or not so simple.
+/// Joins two row groups whose id bytes are equal, without decoding the ids. `None` if the ids
+/// differ or a column is not readable directly from its pages.
 fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Differences) -> Option<u64> {
     let n_rows = [0, 1].map(|night| {
         sides[night]
@@ -500,7 +498,7 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Differences) -> Option<u64
     if n_rows[0] != n_rows[1] || !same("user_id")? || !same("tenant_id")? {
         return None;
     }
-    // A batch that was read to its end still counts the rows before the row group.
+    // A batch that is used up still counts the rows before the row group.
     for side in sides.iter_mut() {
         side.first += side.batch.take().map_or(0, |rows| rows.len() as u64);
         side.at = 0;
@@ -518,7 +516,7 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Differences) -> Option<u64
     Some(n_rows[0] as u64)
 }
 
-/// Joins tables in the same order; `None` if the orders differ too much.
+/// Joins tables in the same order. `None` if the orders differ too much.
 fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Option<Differences>> {
     let mut found = Differences::default();
     let fingerprints = Fingerprints::default();
@@ -546,7 +544,8 @@ fn side_by_side(sides: &mut [Side<'_>; 2], on_rows: &mut dyn FnMut(u64)) -> Resu
             }
             continue;
         }
-        // A user whom the other night had before: that night is ahead, so only this one goes on.
+        // If the other night already had this user, that night is ahead, so only this night
+        // advances.
         let keys = [0, 1].map(|night| {
             there[night].then(|| fingerprints.fingerprint(sides[night].id().0, sides[night].id().1))
         });
@@ -689,7 +688,7 @@ mod tests {
         let first: Vec<(usize, &str)> = (0..5_000)
             .map(|id| (id, if id % 3 == 0 { "early" } else { "vip" }))
             .collect();
-        // Every 100th user is gone, every 50th moved, 70 are new, some in the middle.
+        // Every 100th user is gone, every 50th moved, and 70 are new, some in the middle.
         let mut second: Vec<(usize, &str)> = first
             .iter()
             .filter(|(id, _)| id % 100 != 7)

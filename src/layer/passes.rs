@@ -1,4 +1,4 @@
-//! The passes over the users: to find the cuts of quotas, and to write the layer table.
+//! The passes over the users: they find the cuts of quotas and write the layer table.
 
 use arrow_array::StringArray;
 use parquet::basic::Repetition;
@@ -24,16 +24,16 @@ use crate::layer::source::{ScoredPart, Users, one_column};
 use crate::layer::summary::{LayerSummary, PartTally, Tally};
 use crate::scenario::Plan;
 
-/// How scores become layers.
+/// The rule that turns scores into layers.
 pub(super) enum Assignment {
     /// The layer of each of the 10,001 scores.
     Bands(Vec<u8>),
-    /// Cuts per tenant.
+    /// The cuts of each tenant.
     Quotas(Quotas),
 }
 
 impl Assignment {
-    /// Bands: each layer starts at its least score.
+    /// Creates bands: each layer starts at its minimum score.
     pub(super) fn bands(plan: &Plan) -> Self {
         let last = plan.layers.len().saturating_sub(1) as u8;
         let layer_of = |score: usize| {
@@ -47,7 +47,7 @@ impl Assignment {
     }
 }
 
-/// Users, and what every pass over them needs.
+/// The users, with the inputs that every pass needs.
 pub(super) struct Passes<'a> {
     ctx: &'a LayerContext<'a>,
     users: &'a Users<'a>,
@@ -56,7 +56,7 @@ pub(super) struct Passes<'a> {
     progress: &'a Progress,
 }
 
-/// What a part becomes.
+/// The result of layering one part. `group` is `None` for a part without users.
 struct Layered {
     group: Option<RowGroup>,
     note: Option<Note>,
@@ -79,7 +79,7 @@ impl<'a> Passes<'a> {
         }
     }
 
-    /// Finds the cuts that give every layer its share of each tenant's users.
+    /// Finds the cuts that give each layer its share of each tenant's users.
     pub(super) fn find_cuts(&self) -> Result<Quotas> {
         let bar = self.progress.rows("count", self.users.n_users());
         let mut counts = ScoreCounts::default();
@@ -125,7 +125,7 @@ impl<'a> Passes<'a> {
         Ok(quotas)
     }
 
-    /// Calls back for every user whose score a cut goes through, with the user's row and hash.
+    /// Calls `on_tied` for every user whose score is at a cut, with the user's row and hash.
     fn for_each_tied(
         &self,
         part: &ScoredPart,
@@ -143,7 +143,7 @@ impl<'a> Passes<'a> {
         };
         let mut placed = scored.placed.iter().peekable();
         let mut tied: Vec<usize> = Vec::new();
-        // One tenant is the common case: then a table of all scores is quicker than a search.
+        // With one tenant, the common case, a table of all scores is faster than a search.
         let of_score: Option<Vec<bool>> = match cuts.as_slice() {
             [Some(cuts)] => Some(
                 (0..N_SCORES)
@@ -177,7 +177,8 @@ impl<'a> Passes<'a> {
         Ok(())
     }
 
-    /// Ids and tenants of a part, read if they have not been.
+    /// Passes a part's ids and tenants to `use_ids`. They are read first if they have not been
+    /// read.
     fn with_ids<T>(&self, part: &ScoredPart, use_ids: impl FnOnce(&[UserBatch]) -> Result<T>) -> Result<T> {
         match (&part.ids, part.row_group) {
             (Some(ids), _) => use_ids(ids),
@@ -242,7 +243,7 @@ impl<'a> Passes<'a> {
         Ok(layers)
     }
 
-    /// Writes the layer table.
+    /// Writes the layer table and the notes on its row groups.
     pub(super) fn write(&self, assignment: &Assignment, path: &Path) -> Result<LayerSummary> {
         let bar = self.progress.rows("layer", self.users.n_users());
         let (mut tally, mut notes) = (Tally::default(), Notes::new());
@@ -252,7 +253,8 @@ impl<'a> Passes<'a> {
             {
                 Some(Reuse::new(self.ctx)?)
             }
-            // Quotas look at all users, so what a part becomes does not rest on the part alone.
+            // Quotas depend on all users, so the result of a part does not depend on the part
+            // alone.
             _ => None,
         };
         files::write_file(path, |sink| {
@@ -279,7 +281,7 @@ impl<'a> Passes<'a> {
             }
             file.finish()
         })?;
-        // Notes of an earlier table would not fit this one.
+        // Notes of an earlier table would not match this one.
         if notes.is_empty() {
             files::remove_if_there(&notes_path(path))?
         } else {
@@ -399,7 +401,7 @@ impl<'a> Passes<'a> {
         })
     }
 
-    /// A column chunk of the input, if it can be copied as it is.
+    /// Copies a column chunk of the input; `None` if it must be encoded again.
     fn copied(
         &self,
         part: &ScoredPart,
@@ -421,13 +423,14 @@ impl<'a> Passes<'a> {
             return Ok(None);
         };
         let chunk = footer.metadata().row_group(group).column(leaf);
-        // A chunk without statistics is encoded anew, so that the layer table has them.
+        // A chunk without statistics is encoded again, so that the layer table has statistics.
         if chunk.statistics().is_none() {
             return Ok(None);
         }
         let open = Arc::new(File::open(&file.path).or_unreadable(&file.path)?);
         let n_rows = part.scored.score.len() as u64;
-        // Nor is one whose page headers do not add up: the general reader shall look at it.
+        // A chunk with inconsistent page headers goes to the general reader, which reports the
+        // error.
         if !parquet_io::guard(&file.path, || has_rows(&open, chunk, n_rows)).unwrap_or(false) {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! The check that a layer table is the one that the plan pins.
+//! Checks that a layer table is the one that the plan pins.
 
 use std::path::Path;
 
@@ -6,15 +6,14 @@ use crate::base::digest;
 use crate::base::error::{Error, Result};
 use crate::scenario::Plan;
 
-/// Refuses a layer table that is not the one the plan pins. `digest` is the table's `blake3:`
-/// digest.
+/// Refuses a layer table that is not the one that the plan pins. `digest` is the table's `blake3:`
+/// digest. A plan without a pinned digest accepts every table.
 ///
 /// # Errors
-/// Another digest than the plan's; a file that cannot be read, where the plan pins a `sha256:`
-/// digest.
+/// When the digests differ, or when the plan pins a `sha256:` digest and the file cannot be read.
 pub(crate) fn check_pinned(plan: &Plan, digest: &str, path: &Path) -> Result<()> {
     match &plan.layers_digest {
-        // Pinned by hand, with the tool that every machine has.
+        // SHA-256 is accepted for plans that are pinned by hand, because common tools compute it.
         Some(pinned) if pinned.starts_with("sha256:") && digest::sha256_of_file(path)? == *pinned => Ok(()),
         Some(pinned) if pinned != digest => Err(Error::in_file(
             path,

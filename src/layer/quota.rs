@@ -1,15 +1,15 @@
-//! Layers by exact shares, in a few streaming passes and in memory that does not depend on the
-//! number of users.
+//! Finds layers by exact shares, in a few streaming passes and in memory that does not depend on
+//! the number of users.
 //!
-//! Scores have 10,001 values, so one pass that counts them gives the cuts. A cut goes through users
-//! of one score; those are ranked by a hash of their id, and the hash at the cut is found by
-//! counting, too: small sets of hashes are collected and sorted, large ones are narrowed down, pass
-//! by pass, to the stretch of hashes that holds the cut. With very many tenants, a pass looks for
-//! some of the cuts.
+//! Scores have 10,001 possible values, so one pass that counts them finds the score at each cut.
+//! Users with that score are ranked by a hash of their id. The hash at the cut is also found by
+//! counting. A small set of hashes is collected and sorted. In a large set, each pass narrows the
+//! search to a smaller range of hashes that contains the cut. With very many tenants, each pass
+//! searches only some of the cuts.
 //!
-//! The hash is not the one that assigns releases: cutting ties by assignment bucket would fill the
-//! upper layer with low buckets, which get the candidate first, and show as a sample-ratio
-//! mismatch.
+//! The hash is not the one that assigns releases. If the assignment bucket split ties, the upper
+//! layer would be filled with low buckets, which get the candidate first. That would appear as a
+//! sample-ratio mismatch.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -20,14 +20,15 @@ use crate::layer::kernel::{PROTECTED, Scored};
 use crate::layer::score::N_SCORES;
 use crate::scenario::Plan;
 
-/// Hashes and counts that a pass may hold, 32 MB.
+/// The largest number of hashes and counts that a pass holds: 32 MB.
 const COLLECTED: u64 = 4_000_000;
-/// Stretches that a set of hashes is narrowed down by; fewer hashes than that are collected.
+/// The number of ranges that a set of hashes is divided into. A set of at most this many hashes is
+/// collected instead.
 const N_STRETCHES: u64 = 4_096;
-/// From here on a tenant's scores are counted in an array.
+/// The number of distinct scores above which a tenant's scores are counted in an array.
 const MANY_SCORES: usize = 1_024;
 
-/// How many users have each score, per tenant.
+/// The number of users with each score, per tenant.
 #[derive(Debug, Default)]
 pub(super) struct ScoreCounts {
     tenants: BTreeMap<String, TenantCounts>,
@@ -36,12 +37,12 @@ pub(super) struct ScoreCounts {
 #[derive(Debug, Default)]
 struct TenantCounts {
     scores: ScoreHistogram,
-    /// Users of unknown merit that the policy protects are in the last layer already: they fill its
-    /// quota first.
+    /// Users without known features whom the policy protects. They are already in the last layer,
+    /// so they fill its quota first.
     n_protected: u64,
 }
 
-/// Counts of scores. A tenant with few users has few scores.
+/// Counts of scores: a map while a tenant has few distinct scores, then an array.
 #[derive(Debug)]
 pub(super) enum ScoreHistogram {
     Few(BTreeMap<u16, u64>),
@@ -71,7 +72,7 @@ impl ScoreHistogram {
         }
     }
 
-    /// Counts of all 10,001 scores.
+    /// The number of users with each of the 10,001 scores.
     pub(super) fn histogram(&self) -> Vec<u64> {
         let mut histogram = vec![0; N_SCORES];
         self.highest_first()
@@ -84,7 +85,7 @@ impl ScoreHistogram {
         matches!(self, Self::Few(counts) if counts.is_empty())
     }
 
-    /// Scores that occur, highest first.
+    /// The scores that occur, with their counts, highest score first.
     fn highest_first(&self) -> Vec<(u16, u64)> {
         match self {
             Self::Few(counts) => counts.iter().rev().map(|(score, n)| (*score, *n)).collect(),
@@ -100,7 +101,8 @@ impl ScoreHistogram {
 }
 
 impl ScoreCounts {
-    /// Counts the users of a part. Users that a rule placed take no part in quotas.
+    /// Counts the users of a part. Users whose layer is already assigned by a rule or by protection
+    /// take no part in the ranking.
     pub(super) fn add(&mut self, scored: &Scored) {
         if scored.tenant.is_empty() {
             let Some(name) = scored.tenants.first() else {
@@ -149,11 +151,11 @@ impl TenantCounts {
     }
 }
 
-/// Where users of one score go.
+/// The result for all users of one score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placement {
     Layer(u8),
-    /// A cut goes through them: their ids decide.
+    /// A cut divides these users: their ids decide.
     Tied,
 }
 
@@ -163,42 +165,43 @@ pub(super) struct Quotas {
     tenants: BTreeMap<String, TenantCuts>,
 }
 
-/// The cuts of a tenant.
+/// The cuts of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct TenantCuts {
-    /// Number among the tenants.
+    /// The tenant's index.
     idx: u32,
-    /// Lowest score of a run of scores that go to one place, highest run first.
+    /// The lowest score of each run of scores with the same placement. The highest run is first.
     runs: Vec<(u16, Placement)>,
-    /// Scores that a cut goes through.
+    /// The scores at which a cut divides the users, with the boundaries of their layers.
     ties: BTreeMap<u16, Vec<Boundary>>,
 }
 
-/// The tied users whose hash is below go to this layer, unless an earlier boundary took them; the
-/// last has no end.
+/// One layer of tied users. Tied users with a hash below `end` go to this layer, unless an earlier
+/// boundary took them.
 #[derive(Debug)]
 struct Boundary {
     layer: u8,
-    /// First hash behind it, once known; `None` for the last.
+    /// The search for the first hash after this layer; `None` for the last layer, which has no end.
     end: Option<Search>,
 }
 
 /// The search for the hash with a given rank.
 #[derive(Debug, Clone, Copy)]
 struct Search {
-    /// Hashes of this stretch are looked at; both ends belong to it.
+    /// The range of hashes that still contains the result, both ends included.
     first: u64,
     last: u64,
-    /// Rank among them.
+    /// The rank in this range, from 0.
     rank: u64,
-    /// How many they are; 0 when the search is over and `first` is the hash.
+    /// The number of hashes in this range; 0 when the search is over and `first` is the result.
     n: u64,
-    /// Whether the next pass looks for it: as many do as fit in memory.
+    /// Whether the next pass includes this search. A pass includes as many searches as fit in
+    /// memory.
     is_due: bool,
 }
 
 impl Quotas {
-    /// The cuts that these counts lead to.
+    /// Finds the cuts from these counts.
     pub(super) fn new(counts: &ScoreCounts, plan: &Plan) -> Self {
         let with_quota: Vec<(u8, f64)> = plan
             .layers
@@ -214,7 +217,8 @@ impl Quotas {
             let mut targets = quota_targets(n_ranked + tenant.n_protected, &quotas);
             let of_last = with_quota.iter().position(|(layer, _)| *layer == last);
             if let Some(of_last) = of_last.filter(|of_last| tenant.n_protected > targets[*of_last]) {
-                // Protected users alone overfill the last layer: the others share who is left.
+                // Protected users alone exceed the last layer's quota, so the other layers share
+                // the remaining users.
                 let others: Vec<f64> = quotas
                     .iter()
                     .enumerate()
@@ -259,13 +263,13 @@ impl Quotas {
         }
     }
 
-    /// The cuts of these tenants, in order.
+    /// The cuts of these tenants, in order. `None` for a tenant without counts.
     pub(super) fn for_tenants<'a>(&'a self, tenants: &[String]) -> Vec<Option<&'a TenantCuts>> {
         tenants.iter().map(|name| self.tenants.get(name)).collect()
     }
 
-    /// Chooses the cuts that the next pass looks for: as many as fit in memory. `false` when all
-    /// cuts are known to the user.
+    /// Chooses the cuts that the next pass searches for, as many as fit in memory. Returns `false`
+    /// when every cut is known, down to the single user.
     pub(super) fn prepare_pass(&mut self) -> bool {
         let mut room = COLLECTED;
         for search in self.searches() {
@@ -285,8 +289,8 @@ impl Quotas {
         boundaries.filter_map(|boundary| boundary.end.as_mut())
     }
 
-    /// Takes in what a pass over the tied users found: every cut that it looked for is closer, or
-    /// known.
+    /// Adds the results of a pass over the tied users. Every cut that the pass searched for is
+    /// known or has a smaller range.
     pub(super) fn narrow(&mut self, mut pass: TiePass) {
         for cuts in self.tenants.values_mut() {
             for (score, boundaries) in &mut cuts.ties {
@@ -294,8 +298,7 @@ impl Quotas {
                     let found = pass.found.remove(&(cuts.idx, *score, idx));
                     match (boundary.end.as_mut().filter(|search| search.is_due), found) {
                         (Some(search), Some(found)) => search.narrow(found),
-                        // The users changed between the passes: there is nobody left to choose
-                        // between.
+                        // The users changed between the passes, so this range has no user left.
                         (Some(search), None) => search.n = 0,
                         (None, _) => {}
                     }
@@ -306,7 +309,7 @@ impl Quotas {
 }
 
 impl TenantCuts {
-    /// Where users of a score go.
+    /// The placement of users with this score.
     pub(super) fn placement(&self, score: u16) -> Placement {
         let run = self.runs.partition_point(|(lowest, _)| *lowest > score);
         self.runs
@@ -314,7 +317,7 @@ impl TenantCuts {
             .map_or(Placement::Tied, |(_, placement)| *placement)
     }
 
-    /// The layer of a user whose score a cut goes through.
+    /// The layer of a user whose score is divided by a cut; `None` if no cut divides this score.
     pub(super) fn layer_of_tied(&self, score: u16, hash: u64) -> Option<u8> {
         let boundaries = self.ties.get(&score)?;
         boundaries
@@ -353,8 +356,8 @@ impl Search {
                     if self.rank < *n {
                         self.first += idx as u64 * len;
                         self.last = self.last.min(self.first.saturating_add(len - 1));
-                        // Users of one hash are one user, listed many times: there is nothing to
-                        // choose between.
+                        // Users with the same hash are repeated rows of one user, so they cannot be
+                        // divided.
                         self.n = if self.first == self.last { 0 } else { *n };
                         return;
                     }
@@ -366,10 +369,11 @@ impl Search {
     }
 }
 
-/// What one pass over the tied users has seen. Passes over other users merge into it.
+/// The results of one pass over the tied users. Results of passes over other users can be merged
+/// into it.
 #[derive(Debug, Default)]
 pub(super) struct TiePass {
-    /// By tenant's number, score, and the boundary's number.
+    /// By the tenant's index, the score, and the boundary's index.
     found: HashMap<(u32, u16, usize), CutSearch>,
 }
 
@@ -380,7 +384,7 @@ enum CutSearch {
 }
 
 impl TiePass {
-    /// Looks at a tied user.
+    /// Counts or collects the hash of a tied user.
     pub(super) fn add(&mut self, cuts: &TenantCuts, score: u16, hash: u64) {
         let Some(boundaries) = cuts.ties.get(&score) else {
             return;
@@ -405,7 +409,7 @@ impl TiePass {
         }
     }
 
-    /// Adds what another pass over other users has seen.
+    /// Adds the results of a pass over other users.
     pub(super) fn merge(&mut self, other: Self) {
         for (key, more) in other.found {
             match (self.found.entry(key), more) {
@@ -417,7 +421,7 @@ impl TiePass {
                     (CutSearch::Stretches(counts), CutSearch::Stretches(more)) => {
                         counts.iter_mut().zip(more).for_each(|(n, more)| *n += more)
                     }
-                    // Both passes search the same stretch, so they count the same way.
+                    // Both passes search the same range, so they have the same kind of result.
                     _ => {}
                 },
             }
@@ -425,7 +429,8 @@ impl TiePass {
     }
 }
 
-/// Users ranked `rank..rank + n` share a score: how many of them go to which layer, in order.
+/// Divides the users of ranks `rank..rank + n`, who share a score, among the layers. Returns the
+/// number of users of each layer, in order.
 fn pieces(rank: u64, n: u64, targets: &[u64], with_quota: &[(u8, f64)], last: u8) -> Vec<(u8, u64)> {
     let mut pieces: Vec<(u8, u64)> = Vec::new();
     let (mut start, mut from) = (0, rank);
@@ -461,8 +466,9 @@ fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
     pieces.iter().enumerate().map(boundary).collect()
 }
 
-/// How many of `n` users each quota takes: largest remainders, so the counts sum to `n` and each is
-/// within one user of its share. Quotas are shares of their sum.
+/// The number of users that each quota takes of `n` users, by largest remainders. The counts sum to
+/// `n`, and each is within one user of its exact share. A quota's share is the quota divided by the
+/// sum of all quotas.
 pub fn quota_targets(n: u64, quotas: &[f64]) -> Vec<u64> {
     let sum: f64 = quotas.iter().sum();
     let exact: Vec<f64> = quotas.iter().map(|quota| quota / sum * n as f64).collect();
@@ -476,7 +482,7 @@ pub fn quota_targets(n: u64, quotas: &[f64]) -> Vec<u64> {
     targets
 }
 
-/// Where a user stands among others of the same score.
+/// The rank of a user among users of the same score, as a 64-bit hash.
 pub(super) fn tie_hash(salt: &str, user_id: &str) -> u64 {
     let text = format!("layer-tie:{salt}:{user_id}");
     u64::from(murmur3_x86_32(text.as_bytes(), 0)) << 32 | u64::from(murmur3_x86_32(text.as_bytes(), 1))
@@ -513,7 +519,7 @@ mod tests {
             let mut n_passes = 0;
             while quotas.prepare_pass() {
                 n_passes += 1;
-                // Two passes over two halves, as two threads make them.
+                // Two passes over two parts, as two threads make them.
                 let halves = hashes.chunks(9_000).map(|half| {
                     let mut pass = TiePass::default();
                     half.iter()

@@ -1,11 +1,10 @@
-//! Row groups that need no scoring, because the previous night's table holds what they would
-//! become.
+//! Reuses scored row groups of the previous night's table when their input has not changed.
 //!
-//! Beside a layer table, `NAME.row_groups.json` says for every row group that came from one of the
-//! input: a digest of everything that it rests on (the settings, and the bytes of the columns that
-//! were read), what was counted in it, and a digest of the result. A row group of the same digest
-//! has the same scores, layers and counts, and takes them from there, if the result is still what
-//! it was. Quotas look at all users, so layers by quota are never reused.
+//! Beside a layer table, `NAME.row_groups.json` has a note for each row group that came from one
+//! row group of the input. The note has a digest of the input (the settings and the bytes of the
+//! columns that were read), the counts, and a digest of the result. A row group with the same input
+//! digest has the same scores, layers and counts. They are taken from the previous table if the
+//! result's digest still matches. Layers by quota depend on all users, so they are never reused.
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
@@ -27,20 +26,20 @@ use crate::layer::scan::scan_row_group;
 
 const SCHEMA: &str = "sluice.row_groups/1";
 
-/// What is known of a layer table's row groups, in order; `None` for one that did not come from a
-/// row group of the input.
+/// The notes on a layer table's row groups, in order. `None` for a row group that did not come from
+/// one row group of the input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Notes {
     schema: String,
     row_groups: Vec<Option<Note>>,
 }
 
-/// What a row group rests on, what was counted in it, and what it became.
+/// The digests of a row group's input and result, and its counts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Note {
-    /// Of the settings and the columns that were read.
+    /// The digest of the settings and of the columns that were read.
     input_digest: String,
-    /// Of the result columns' bytes.
+    /// The digest of the result columns' bytes.
     result_digest: String,
     counts: KernelCounts,
 }
@@ -53,7 +52,7 @@ impl Notes {
         }
     }
 
-    /// Whether there is nothing to take over from the table.
+    /// Whether no row group of the table can be reused.
     pub(super) fn is_empty(&self) -> bool {
         self.row_groups.iter().all(Option::is_none)
     }
@@ -64,7 +63,7 @@ impl Notes {
 }
 
 impl Note {
-    /// The note of a row group that became these result columns.
+    /// Creates the note of a row group from its encoded result columns.
     pub(super) fn new(input_digest: String, results: [&[u8]; 3], counts: &KernelCounts) -> Self {
         Self {
             input_digest,
@@ -82,18 +81,18 @@ fn digest_of(results: [&[u8]; 3]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Where the notes of a layer table are.
+/// The path of a layer table's notes.
 pub(crate) fn notes_path(table: &Path) -> PathBuf {
     table.with_extension("row_groups.json")
 }
 
-/// A row group of the previous night that can be taken over.
+/// A row group of the previous night that can be reused.
 pub(super) struct Reused {
     pub(super) scored: Scored,
     pub(super) layers: Vec<u8>,
 }
 
-/// Takes digests of row groups, and finds them in the previous night's table.
+/// Computes digests of row groups and finds them in the previous night's table.
 pub(super) struct Reuse<'a> {
     ctx: &'a LayerContext<'a>,
     settings: String,
@@ -110,7 +109,7 @@ impl<'a> Reuse<'a> {
     /// Opens the context's previous table, if it has one.
     ///
     /// # Errors
-    /// A previous table that cannot be read.
+    /// When the previous table cannot be read.
     pub(super) fn new(ctx: &'a LayerContext<'a>) -> Result<Self> {
         let layers: Vec<_> = ctx
             .plan
@@ -126,7 +125,7 @@ impl<'a> Reuse<'a> {
         })
     }
 
-    /// The digest of a row group.
+    /// Computes the digest of a row group's input. `None` if the part is not a Parquet row group.
     pub(super) fn digest(
         &self,
         reader: &UserReader<'_>,
@@ -179,8 +178,8 @@ impl<'a> Reuse<'a> {
         read(&file.path).map(Some).or_unreadable(&file.path)
     }
 
-    /// The row group of the previous night with this digest. Its tenants are those of the input,
-    /// which the digest covers.
+    /// Finds the row group of the previous night with this digest. The caller must fill in the
+    /// tenants; the digest covers them.
     pub(super) fn find(&self, digest: &str) -> Option<Reused> {
         let previous = self.previous.as_ref()?;
         let (row_group, note) = previous.by_digest.get(digest)?;
@@ -194,8 +193,7 @@ impl Previous {
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
-        // A table without notes, or with notes that do not fit it, is one that nothing can be taken
-        // from.
+        // A table without notes, or with notes that do not match it, has no row group to reuse.
         let notes: Option<Notes> = json::read_json(&notes_path(path)).ok();
         let notes = notes.filter(|notes| {
             notes.schema == SCHEMA && notes.row_groups.len() == footer.metadata().num_row_groups()

@@ -1,4 +1,4 @@
-//! The classic summary of transactions: recency, frequency, value and their quintile scores.
+//! The classic RFM summary of transactions: recency, frequency, value and their quintile scores.
 
 use clap::ValueEnum;
 use std::cmp::Ordering;
@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use crate::base::time::{DAY, Micros};
 use crate::input::UserFeatures;
 
-/// What a purchase is counted by: several in one period are one.
+/// The length of a period. Several purchases in one period count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Period {
     /// UTC days.
     #[default]
     Day,
-    /// Weeks that start on Monday.
+    /// Weeks that start on Monday, UTC.
     Week,
 }
 
 impl Period {
-    /// The number of the period that a day, counted from 1970-01-01, is in.
+    /// The index of the period that contains `day`, a number of days since 1970-01-01.
     fn number(self, day: i64) -> i64 {
         match self {
             Self::Day => day,
@@ -27,7 +27,8 @@ impl Period {
         }
     }
 
-    /// The first instant behind the period that holds the last instant before `as_of`.
+    /// The end (exclusive) of the period that contains the last instant before `as_of`, in
+    /// microseconds UTC.
     pub fn end(self, as_of: Micros) -> Micros {
         let day = (as_of - 1).div_euclid(DAY);
         match self {
@@ -37,52 +38,50 @@ impl Period {
     }
 }
 
-/// Who gets the better score of users that are equal.
+/// The rule that ranks users with equal values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Ties {
-    /// Equal users are ranked by id, whole numbers by their value: every score holds a fifth of the
-    /// users.
+    /// Ranks equal users by id, with whole numbers by value. Every score gets a fifth of the users.
     #[default]
     First,
-    /// Equal users share their average rank, and so their score.
+    /// Gives equal users their average rank, and so the same score.
     Average,
 }
 
-/// One user's line of the summary.
+/// One user's row of the summary.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RfmRow {
-    /// Index of the user.
+    /// The index of the user in the input.
     pub user: usize,
-    /// Periods with purchases after the first.
+    /// The number of periods with purchases after the first such period.
     pub frequency: i64,
-    /// Periods from the first purchase to the last.
+    /// The number of periods from the first purchase to the last.
     pub recency: i64,
-    /// Periods from the first purchase to the end of observation.
+    /// The number of periods from the first purchase to the end of observation.
     pub age: i64,
-    /// Mean value of the periods after the first; 0 if there are none.
+    /// The mean value of the periods after the first; 0 if no such period exists.
     pub monetary_value: f64,
-    /// Days from the last purchase to the day after observation.
+    /// The number of days from the last purchase to the day after the last observed day.
     pub days_since_last: i64,
-    /// Purchases.
+    /// The number of purchases before `as_of`.
     pub n_transactions: u64,
-    /// Sum of all values.
+    /// The sum of all values before `as_of`.
     pub total_value: f64,
-    /// Quintiles of `days_since_last`, `n_transactions` and `total_value`, 1..=5; 5 is the most
-    /// recent, most frequent, most valuable.
+    /// The quintiles of `days_since_last`, `n_transactions` and `total_value`, 1..=5. Score 5 is
+    /// the most recent, most frequent or most valuable.
     pub scores: [u8; 3],
 }
 
-/// The summary of users' transactions before `as_of`, in their order. Scores compare the users of
-/// one tenant.
+/// Computes the summary of users' transactions before `as_of`, in the order of `users`. `as_of` is
+/// in microseconds UTC. Scores compare the users of one tenant.
 ///
-/// Frequency, recency, age and monetary value are those of
-/// `lifetimes.utils.summary_data_from_transaction_data`: observation lasts until the end of the
-/// period that `as_of` ends, so a log that knows more has a week's later days in that week. A score
-/// is `ceil(5 rank / n)`, of what happened before `as_of`.
-///
+/// Frequency, recency, age and monetary value equal those of
+/// `lifetimes.utils.summary_data_from_transaction_data`. Observation lasts to the end of the period
+/// that contains the last day before `as_of`. With weeks, later days of that week therefore count
+/// if the log has them. A score is `ceil(5 rank / n)` and uses only transactions before `as_of`.
 /// # References
-/// Fader, Hardie and Lee (2005), \"RFM and CLV: Using Iso-Value Curves for Customer Base
-/// Analysis\".
+/// `docs/METHODS.md#classic-rfm`; Fader, Hardie and Lee (2005), "RFM and CLV: Using Iso-Value
+/// Curves for Customer Base Analysis".
 pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) -> Vec<RfmRow> {
     // Observation ends with the last day that is wholly or partly before `as_of`.
     let end = (as_of - 1).div_euclid(DAY);
@@ -140,7 +139,7 @@ pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) ->
     rows
 }
 
-/// Whole numbers by value, before all other ids, which go by their bytes.
+/// Orders ids: whole numbers by value first, then all other ids by their bytes.
 fn by_id(a: &str, b: &str) -> Ordering {
     match (a.parse::<i128>(), b.parse::<i128>()) {
         (Ok(a_number), Ok(b_number)) => a_number.cmp(&b_number).then_with(|| a.cmp(b)),
@@ -150,8 +149,8 @@ fn by_id(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// `ceil(5 rank / n)` of each value, larger values ranked higher; of equal values the earlier one
-/// is ranked lower, or both are alike.
+/// Computes `ceil(5 rank / n)` of each value. Larger values have higher ranks. Equal values rank in
+/// input order, or share their average rank.
 fn quintiles(values: &[i128], ties: Ties) -> Vec<u8> {
     let n = values.len() as u128;
     let mut order: Vec<usize> = (0..values.len()).collect();

@@ -1,4 +1,4 @@
-//! Batches of a layer table, checked once.
+//! Batches of a layer table, with validated columns.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
@@ -18,7 +18,7 @@ use crate::layer::score::ten_thousandths;
 
 const BATCH_ROWS: usize = 65_536;
 
-/// A layer table on disk, to be read part by part.
+/// A layer table on disk that is read part by part.
 #[derive(Debug)]
 pub(crate) struct LayerFileReader<'a> {
     path: &'a Path,
@@ -29,7 +29,7 @@ impl<'a> LayerFileReader<'a> {
     /// Opens a table.
     ///
     /// # Errors
-    /// A file that is not Parquet.
+    /// When the file cannot be read or is not Parquet.
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).or_unreadable(path)?;
         let footer = guard(path, || {
@@ -38,23 +38,23 @@ impl<'a> LayerFileReader<'a> {
         Ok(Self { path, footer })
     }
 
-    /// Users.
+    /// The number of users.
     pub(crate) fn n_rows(&self) -> u64 {
         self.footer.metadata().file_metadata().num_rows().unsigned_abs()
     }
 
-    /// Parts that can be read at once.
+    /// The number of parts, which can be read in parallel.
     pub(crate) fn n_parts(&self) -> usize {
         self.footer.metadata().num_row_groups()
     }
 
-    /// The file.
+    /// The path of the file.
     #[cfg(feature = "stores")]
     pub(crate) fn path(&self) -> &Path {
         self.path
     }
 
-    /// Hands over all users, part by part.
+    /// Passes all users to `on_rows`, part by part.
     ///
     /// # Errors
     /// As [`LayerFileReader::read`].
@@ -63,10 +63,10 @@ impl<'a> LayerFileReader<'a> {
         (0..self.n_parts()).try_for_each(|part| self.read(part, &mut on_rows))
     }
 
-    /// Hands over a part's users, some thousands at a time.
+    /// Passes a part's users to `on_rows`, in batches of some thousands.
     ///
     /// # Errors
-    /// A table that `sluice layer` did not write, or whatever `on_rows` returns.
+    /// When the table was not written by `sluice layer`, or when `on_rows` returns an error.
     pub(crate) fn read(&self, part: usize, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
         let path = self.path;
         let file = File::open(path).or_unreadable(path)?;
@@ -87,15 +87,15 @@ impl<'a> LayerFileReader<'a> {
 /// The columns of one batch of a layer table.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerRows {
-    /// Ids of any type, as text; none is null.
+    /// User ids of any type, as text. Never null.
     pub(crate) ids: StringArray,
-    /// Null or empty: the default tenant.
+    /// Tenant names. Null or empty is the default tenant; `None` is a table without tenants.
     pub(crate) tenants: Option<StringArray>,
-    /// Ten-thousandths.
+    /// Scores in ten-thousandths, 0..=10000.
     pub(crate) scores: Vec<u16>,
-    /// Ids of the layers; none is null.
+    /// Layer ids. Never null.
     pub(crate) layers: StringArray,
-    /// None is null.
+    /// Consent to gray release. Never null.
     pub(crate) eligible: BooleanArray,
 }
 
@@ -103,7 +103,7 @@ impl LayerRows {
     /// Checks the columns of a batch.
     ///
     /// # Errors
-    /// A table that `sluice layer` did not write.
+    /// When a column of a layer table is missing, or has a null or an illegal value.
     pub(crate) fn from_batch(batch: &RecordBatch, path: &Path) -> Result<Self> {
         let wrong = |found: &str| {
             let expected =
@@ -150,18 +150,18 @@ impl LayerRows {
         })
     }
 
-    /// Users in the batch.
+    /// The number of users in the batch.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// A row's tenant.
+    /// The tenant of a row.
     pub(crate) fn tenant(&self, row: usize) -> &str {
         tenant_at(self.tenants.as_ref(), row)
     }
 }
 
-/// The error of a table that names a user twice, with the start of the user's id.
+/// The error for a table that contains a user twice. It shows the start of the user's id.
 pub(super) fn duplicate_error(location: impl Into<String>, id: &str, tenant: Option<&str>) -> Error {
     let shown: String = id.chars().take(60).collect();
     let of_tenant = tenant.map_or_else(String::new, |tenant| format!(" of tenant \"{tenant}\""));

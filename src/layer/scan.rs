@@ -1,4 +1,4 @@
-//! The result columns of a row group of a layer table, straight from their pages.
+//! Reads the result columns of a layer table's row group directly from their pages.
 
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use std::cell::RefCell;
@@ -8,25 +8,26 @@ use std::sync::Arc;
 use crate::input::{ColumnScan, DEFAULT_TENANT, Mapping, STEP, STEP_WORDS, Unsupported};
 use crate::layer::score::ten_thousandths;
 
-/// What a layer table says of a user, without the id.
+/// One row of a layer table, without the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LayerRow {
-    /// Ten-thousandths.
+    /// The score in ten-thousandths, 0..=10000.
     pub(super) score: u16,
-    /// The number that the caller gave to the layer's id.
+    /// The index that the caller gave to the layer's id.
     pub(super) layer: u16,
     pub(super) eligible: bool,
-    /// The number that the caller gave to the tenant's name.
+    /// The index that the caller gave to the tenant's name.
     pub(super) tenant: u32,
 }
 
-/// Gives numbers to names; `None` refuses one.
+/// Maps a name to an index. `None` refuses the name.
 pub(super) type Number<'a> = &'a mut dyn FnMut(&str) -> Option<u32>;
 
-/// The users of a row group, in order. Layers and tenants are numbered by the caller.
+/// Reads the users of a row group, in order. The caller maps layer ids and tenant names to indices.
 ///
 /// # Errors
-/// A row group that did not come from here, or holds a name that the caller refuses.
+/// When the row group does not have the types that `sluice layer` writes, has an illegal value, or
+/// has a name that the caller refuses.
 pub(super) fn scan_row_group(
     file: &Arc<File>,
     footer: &ArrowReaderMetadata,
@@ -34,7 +35,7 @@ pub(super) fn scan_row_group(
     layer_number: Number<'_>,
     tenant_number: Number<'_>,
 ) -> Result<Vec<LayerRow>, Unsupported> {
-    // Names become numbers page by page; what is refused is not a number.
+    // Names become indices page by page. A refused name becomes NaN, which is checked below.
     let (layer_number, tenant_number) = (RefCell::new(layer_number), RefCell::new(tenant_number));
     let number = |bytes: &[u8], numbers: &RefCell<Number<'_>>| {
         let number = std::str::from_utf8(bytes)

@@ -1,77 +1,79 @@
-//! The A-RFM score of one user, and its exact rounding.
+//! Computes the A-RFM score of one user, with exact rounding.
 
 use crate::scenario::Layering;
 use crate::stats::rounding::{NEAR_HALF, round_score};
 
-/// What is known of a user. `None` is not known, and counts as the source document's code counts
-/// it: no recency, no use, no value, no acceptance.
+/// The known features of a user. `None` is a missing value. It counts as in the reference policy
+/// (`docs/REFERENCE_POLICY.md`): no recency, no use, no value, no acceptance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
-    /// Epoch seconds of the last use.
+    /// The time of the last use, in seconds since 1970-01-01 UTC.
     pub last_use_secs: Option<f64>,
-    /// Uses in the past 30 days.
+    /// The number of uses in the past 30 days.
     pub use_count: Option<f64>,
-    /// Value over the past year.
+    /// The user's value over the past year.
     pub user_value: Option<f64>,
-    /// Acceptance, 0..=10.
+    /// The user's acceptance of new versions, 0..=10.
     pub accept_score: Option<f64>,
 }
 
 impl Features {
-    /// Whether nothing at all is known.
+    /// Whether every feature is missing.
     pub fn is_unknown(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The four parts of a score, each 0..=1, and whether it had to be clamped into that range.
+/// The four parts of a score, each in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoreParts {
-    /// Recency, frequency, value, acceptance.
+    /// Recency, frequency, value and acceptance, in this order.
     pub values: [f64; 4],
-    /// Which of them were out of range: a use in the future, a negative count or value, an
-    /// acceptance outside of 0..=10.
+    /// Whether each part was out of range before clamping: a use in the future, a negative count or
+    /// value, or acceptance outside of 0..=10.
     pub clamped: [bool; 4],
 }
 
-/// What a missing recency, frequency, value and acceptance count as, as parts.
+/// The parts of a missing recency, frequency, value and acceptance.
 pub(super) const MISSING: [f64; 4] = [0.0, 0.0, 1.0, 0.0];
 
-/// `R = 1 - min((as_of - last_use) / cap, 1)`, in the source document's order of operations; not
-/// clamped yet.
+/// Computes `R = 1 - min((as_of - last_use) / cap, 1)`, in the reference policy's order of
+/// operations. Not clamped to 0..=1.
 #[inline]
 pub(super) fn recency(last_use_secs: f64, as_of_secs: f64, cap: f64) -> f64 {
     1.0 - at_most_one((as_of_secs - last_use_secs) / cap)
 }
 
-/// `F = min(use_count / cap, 1)`.
+/// Computes `F = min(use_count / cap, 1)`. Not clamped at 0.
 #[inline]
 pub(super) fn frequency(use_count: f64, cap: f64) -> f64 {
     at_most_one(use_count / cap)
 }
 
-/// `M = 1 - min(value / cap, 1)`.
+/// Computes `M = 1 - min(value / cap, 1)`. Not clamped at 1.
 #[inline]
 pub(super) fn monetary(user_value: f64, cap: f64) -> f64 {
     1.0 - at_most_one(user_value / cap)
 }
 
-/// `A = accept / 10`.
+/// Computes `A = accept / 10`. Not clamped to 0..=1.
 #[inline]
 pub(super) fn acceptance(accept_score: f64) -> f64 {
     accept_score / 10.0
 }
 
-/// No value is NaN here, so one comparison does, where `f64::min` needs two.
+/// The inputs are never NaN, so one comparison is enough. `f64::min` needs two.
 #[inline]
 fn at_most_one(x: f64) -> f64 {
     if x > 1.0 { 1.0 } else { x }
 }
 
-/// Recency, frequency, monetary value and acceptance as shares, each clamped to 0..=1.
+/// Computes recency, frequency, monetary value and acceptance as shares, each clamped to 0..=1.
+/// `as_of_secs` is in seconds since 1970-01-01 UTC.
 ///
 /// # References
-/// Source document A, 3.1 and 4.2.1.
+/// `docs/METHODS.md#a-rfm-score`; article A of the reference policy (`docs/REFERENCE_POLICY.md`),
+/// sections 3.1 and 4.2.1.
 pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> ScoreParts {
     let raw = [
         features.last_use_secs.map_or(MISSING[0], |last| {
@@ -97,11 +99,12 @@ fn clamp(part: f64) -> f64 {
     at_most_one(above)
 }
 
-/// Scores of many users from their four parts, which come as long slices of one length and need not
-/// be clamped yet. `out` gets ten-thousandths; returned is how many of each part had to be clamped.
+/// Computes the scores of many users from their four parts. The slices have one length, and parts
+/// need not be clamped. `out` gets scores in ten-thousandths. Returns the number of clamped values
+/// of each part.
 ///
-/// The loops have no branch, so that they become vector instructions; a sum that is near a half is
-/// rare and decided afterwards.
+/// The loops have no branch, so that the compiler can use vector instructions. Sums near a half are
+/// rare, so they are rounded exactly in a second loop.
 pub(super) fn score_many(
     parts: [&[f64]; 4],
     weights: &[f64; 4],
@@ -121,7 +124,7 @@ pub(super) fn score_many(
     let mut farthest = 0.0_f64;
     for (sum, out) in sums.iter().zip(out.iter_mut()) {
         let scaled = sum * 10_000.0;
-        // Adding 2^52 leaves no bits below 1, so the sum is rounded to the nearest integer, and its
+        // Adding 2^52 leaves no bits below 1, so the sum is rounded to the nearest integer. Its
         // lowest bits are that integer.
         let rounded = scaled + INTEGERS;
         let off = (scaled - (rounded - INTEGERS)).abs();
@@ -136,7 +139,7 @@ pub(super) fn score_many(
     [r, f, m, a].map(|part| part.iter().map(|x| u64::from(!(*x >= 0.0 && *x <= 1.0))).sum())
 }
 
-/// From here on doubles are integers.
+/// 2^52. Every double from here on is an integer.
 const INTEGERS: f64 = 4_503_599_627_370_496.0;
 
 #[inline]
@@ -144,8 +147,8 @@ fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
     w_r * r + w_f * f + w_m * m + w_a * a
 }
 
-/// The score in ten-thousandths: `wR R + wF F + wM M + wA A`, added in this order, rounded to four
-/// decimals.
+/// Computes the score `wR R + wF F + wM M + wA A`, added in this order and rounded to four
+/// decimals. The result is in ten-thousandths, 0..=10000.
 ///
 /// ```
 /// use sluice::layer::{score, parts, Features};
@@ -161,12 +164,12 @@ pub fn score(parts: &ScoreParts, weights: &[f64; 4]) -> u16 {
     round_score(weighted(parts.values, *weights))
 }
 
-/// A rounded score, 0..=1, as the integer it stands for.
+/// Converts a rounded score, 0..=1, to ten-thousandths.
 pub(super) fn ten_thousandths(score: f64) -> u16 {
     (score * 10_000.0).round() as u16
 }
 
-/// Scores have this many values: 0..=10000 ten-thousandths.
+/// The number of possible scores: 0..=10000 ten-thousandths.
 pub const N_SCORES: usize = 10_001;
 
 #[cfg(test)]
@@ -174,10 +177,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Correctly rounded decimal by the standard library's exact printing: round half even on the
-    /// exact expansion.
+    /// Rounds to four decimals, half to even, from the exact decimal expansion that the standard
+    /// library prints.
     fn slowly(x: f64) -> u16 {
-        // 1100 digits hold any double exactly.
+        // 1,100 digits represent any double exactly.
         let text = format!("{x:.1100}");
         let (whole, digits) = text.split_once('.').unwrap();
         let kept: u16 = format!("{whole}{}", &digits[..4]).parse().unwrap();
@@ -198,7 +201,7 @@ mod tests {
                 assert_eq!(round_score(x), slowly(x), "{x:e}");
             }
         }
-        // Exact halves: multiples of 1/32 with five decimals.
+        // Multiples of 1/32 are exact and have at most five decimals, so some are exact halves.
         for n in 0..=32 {
             let x = f64::from(n) / 32.0;
             assert_eq!(round_score(x), slowly(x), "{x}");
@@ -212,7 +215,7 @@ mod tests {
         fn many_users_score_like_each_of_them(
             users in proptest::collection::vec(proptest::array::uniform4(-0.5..1.5_f64), 1..70),
             weights in prop_oneof![Just([0.2, 0.2, 0.3, 0.3]), Just([0.15, 0.15, 0.5, 0.2]), Just([0.25, 0.25, 0.25, 0.25])],
-            // On a grid, sums fall on halves.
+            // On a grid, some sums are exact halves.
             grid in prop_oneof![Just(0.0), Just(0.125), Just(0.0002), Just(0.03125)],
         ) {
             let snap = |x: f64| if grid > 0.0 { (x / grid).round() * grid } else { x };

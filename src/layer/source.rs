@@ -1,5 +1,5 @@
-//! Users part by part, scored: straight from Parquet pages where that is possible, through the
-//! general reader otherwise.
+//! Reads users part by part and scores them: directly from Parquet pages where that is possible,
+//! else through the general reader.
 
 use arrow_array::StringArray;
 use arrow_select::concat::concat;
@@ -14,38 +14,38 @@ use crate::layer::kernel::{Kernel, Scored};
 use crate::layer::reuse::Reuse;
 use crate::scenario::OnBadRow;
 
-/// Rows a row group of users that do not come in row groups: small enough that all cores find work
-/// in a small study.
+/// Rows of a row group when the input has no row groups. It is small enough that all cores have
+/// work in a small study.
 const GROUP_ROWS: usize = 131_072;
 
-/// Where users come from.
+/// The source of the users.
 #[derive(Debug)]
 pub enum Users<'a> {
     /// A table that is read part by part.
     Table(UserReader<'a>),
-    /// Users in memory; the text names their origin in messages.
+    /// Users in memory. The text names their origin in messages.
     Memory(Box<UserBatch>, String),
 }
 
-/// Some consecutive users, scored.
+/// Some consecutive users with their scores.
 pub(super) struct ScoredPart {
     pub(super) scored: Scored,
-    /// The row group they are, all of it; `None` for users from elsewhere, or if rows were left
-    /// out.
+    /// The row group that holds exactly these users. `None` for users from another source, or if
+    /// rows were left out.
     pub(super) row_group: Option<Part>,
-    /// Their ids and tenants, if something needed them.
+    /// Their ids and tenants, if a step needed them.
     pub(super) ids: Option<Vec<UserBatch>>,
-    /// Rows left out, by reason.
+    /// Rows that were left out, counted by reason.
     pub(super) bad_rows: BTreeMap<String, u64>,
     pub(super) n_duplicates: u64,
-    /// What the row group rests on, if someone asked.
+    /// The digest of the row group's input, if it is needed for reuse.
     pub(super) digest: Option<String>,
     /// The layers, if they were taken from the previous night.
     pub(super) layers: Option<Vec<u8>>,
 }
 
 impl Users<'_> {
-    /// The origin, for messages.
+    /// The path or name of the source, for messages.
     pub fn location(&self) -> String {
         match self {
             Self::Table(reader) => reader.table().source.path.display().to_string(),
@@ -53,7 +53,7 @@ impl Users<'_> {
         }
     }
 
-    /// The origin of a part, for messages.
+    /// The path or name of a part's source, for messages.
     pub(super) fn part_location(&self, part: usize) -> String {
         match self {
             Self::Table(reader) => reader.table().files[reader.table().parts[part].file_idx]
@@ -64,7 +64,7 @@ impl Users<'_> {
         }
     }
 
-    /// Users, if that is known beforehand.
+    /// The number of users; `None` if it is not known before reading.
     pub fn n_users(&self) -> Option<u64> {
         match self {
             Self::Table(reader) => reader.table().n_rows(),
@@ -72,7 +72,7 @@ impl Users<'_> {
         }
     }
 
-    /// Whether users name their tenants.
+    /// Whether the source has a tenant column.
     pub(super) fn has_tenants(&self) -> bool {
         match self {
             Self::Table(reader) => reader.table().has("tenant_id"),
@@ -80,7 +80,7 @@ impl Users<'_> {
         }
     }
 
-    /// Scores all users, part by part, on all threads; the results come in order.
+    /// Scores all users, part by part, on all threads. `consume` gets the results in input order.
     pub(super) fn for_each<T: Send>(
         &self,
         kernel: &Kernel<'_>,
@@ -115,7 +115,7 @@ impl Users<'_> {
                     |_, result| consume(result),
                 )
             }
-            // A text file is one part of any length: its batches are scored as they come.
+            // A text file is one part of any length, so its batches are scored as they arrive.
             Self::Table(reader) => {
                 for (idx, part) in reader.table().parts.iter().enumerate() {
                     let mut dropped = dropped.from(idx, 0);
@@ -136,7 +136,7 @@ impl Users<'_> {
         }
     }
 
-    /// Ids and tenants of a part, as the general reader gives them.
+    /// Reads the ids and tenants of a part through the general reader.
     pub(super) fn ids(&self, part: Part) -> Result<Vec<UserBatch>> {
         let mut ids = Vec::new();
         if let Self::Table(reader) = self {
@@ -148,9 +148,9 @@ impl Users<'_> {
         Ok(ids)
     }
 
-    /// Ids and tenants of all users, batch by batch: those that [`Self::for_each`] scores.
-    /// `consume` gets the number of each batch's part and that of its first row, and what `compute`
-    /// made of it, in order.
+    /// Reads the ids and tenants of the users that [`Self::for_each`] scores, batch by batch. For
+    /// each batch, in order, `consume` gets the part's index, the index of the first row in the
+    /// part, and the result of `compute`.
     pub(super) fn for_each_ids<T: Send>(
         &self,
         compute: impl Fn(&UserBatch) -> T + Sync,
@@ -161,8 +161,8 @@ impl Users<'_> {
             Self::Table(reader) => reader,
         };
         let parts = &reader.table().parts;
-        // Rows are numbered among those that can be used, and other columns may hold what makes a
-        // row useless.
+        // Row indices count only usable rows. Another column may make a row unusable, so all
+        // columns are read where bad rows are dropped.
         let read = |part, on_users: &mut OnUsers<'_>| match reader.on_bad_row() {
             OnBadRow::Error => reader.read_ids(part, on_users),
             OnBadRow::Drop => reader.read(part, on_users),
@@ -196,7 +196,7 @@ impl Users<'_> {
     }
 }
 
-/// Batches that are to become a row group.
+/// Batches that will become one row group.
 #[derive(Default)]
 struct Gathered {
     batches: Vec<UserBatch>,
@@ -269,7 +269,7 @@ fn score_row_group(
         if chunk.is_some_and(is_complete) {
             return Ok(part_of(scored, None));
         }
-        // The file does not say that every user has an id: look.
+        // The file does not prove that every user has an id, so the ids are read.
         let (mut ids, mut n_bad) = (Vec::new(), 0);
         reader.read_ids(part, &mut |users, bad_rows| {
             n_bad += bad_rows.values().sum::<u64>();
@@ -313,7 +313,7 @@ fn score_batches(
     })
 }
 
-/// A text column of several batches as one array.
+/// Joins a text column of several batches into one array.
 pub(super) fn one_column<'b>(batches: impl Iterator<Item = &'b StringArray>) -> Result<StringArray> {
     let arrays: Vec<&dyn arrow_array::Array> =
         batches.map(|array| array as &dyn arrow_array::Array).collect();

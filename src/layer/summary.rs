@@ -13,80 +13,81 @@ use crate::layer::score::N_SCORES;
 use crate::layer::source::add_counts;
 use crate::scenario::LayerMode;
 
-/// Eligible users below which a layer is too small to judge.
+/// A layer with fewer eligible users is too small to judge.
 const TOO_SMALL: u64 = 1_000;
-/// Bins of the score histogram.
+/// The number of bins of the score histogram.
 const N_BINS: usize = 50;
 
-/// What layering found.
+/// The counts of one layering run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerSummary {
-    /// The instant that recency was measured from.
+    /// The instant up to which recency was measured, RFC 3339 in UTC.
     pub as_of: String,
-    /// `threshold` or `quota`.
+    /// How scores became layers: `threshold` or `quota`.
     pub mode: String,
-    /// Users in the table.
+    /// The number of users in the table.
     pub n_users: u64,
-    /// Users who consented to gray release.
+    /// The number of users who consented to gray release.
     pub n_eligible: u64,
-    /// Users per tenant and layer, in plan order.
+    /// Users per tenant and layer. Tenants are in order of first appearance, layers in plan order.
     pub layers: Vec<LayerCount>,
-    /// Users per fiftieth of the score range: `[0, .02)`, ..., `[.98, 1]`.
+    /// Users per fiftieth of the score range: `[0, 0.02)`, ..., `[0.98, 1]`.
     pub score_histogram: Vec<u64>,
-    /// Users of whom a feature is not known.
+    /// Users with a missing value, per feature.
     pub missing: Missing,
-    /// Parts that were out of range and clamped: a use in the future, negative counts or values,
-    /// acceptance outside of 0..=10.
+    /// Users with a value outside of its legal range, per feature. The value was clamped. Examples
+    /// are a use in the future, a negative count or value, and acceptance outside of 0..=10.
     pub clamped: Missing,
-    /// Users of whom nothing is known; the unknown policy placed them.
+    /// Users without any known feature. The policy for unknown users applies to them, unless a tag
+    /// rule matches.
     pub n_unknown: u64,
-    /// Users that a tag rule placed.
+    /// Users whose layer a tag rule assigned.
     pub n_tagged: u64,
-    /// `true` when every id was compared with all others; `None` when that was left out, as for
-    /// large tables by default.
+    /// `true` if every id was compared with all others. `None` if the check was skipped, which is
+    /// the default for large tables.
     pub ids_are_unique: Option<bool>,
-    /// Further rows of users that were there already.
+    /// Rows of users who already had a row. They were left out.
     pub n_duplicates: u64,
-    /// Rows left out, by reason.
+    /// Rows that were left out because a value was illegal, by reason.
     pub bad_rows: BTreeMap<String, u64>,
-    /// Row groups whose scores were taken from the previous night, because nothing that they rest
-    /// on changed.
+    /// Row groups whose scores were taken from the previous night because their input had not
+    /// changed.
     pub n_reused_row_groups: u64,
-    /// What changed since the previous night; `None` without one.
+    /// Changes since the previous night; `None` without one.
     pub moves: Option<LayerMoves>,
-    /// What was read of an event log, for users built from one.
+    /// The event log that the users were built from; `None` if they were not built from events.
     pub events: Option<EventSummary>,
-    /// The files the users came from; empty for users taken from the traffic.
+    /// The files of users; empty for users taken from the traffic.
     pub sources: Vec<SourceFile>,
 }
 
-/// Users of a tenant in a layer.
+/// The users of one tenant in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerCount {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Users.
+    /// The number of users.
     pub n_users: u64,
-    /// Users who consented to gray release.
+    /// The number of users who consented to gray release.
     pub n_eligible: u64,
-    /// Share of the tenant's users.
+    /// The share of the tenant's users, 0..=1; 0 if the tenant has no user.
     pub share: f64,
-    /// Fewer than 1000 eligible users: judge with care.
+    /// Whether the layer has fewer than 1,000 eligible users, too few for a firm judgment.
     pub too_small: bool,
 }
 
-/// A count per feature.
+/// A number of users per feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Recency.
+    /// Recency: the time of the last use.
     pub last_use_time: u64,
-    /// Frequency.
+    /// Frequency: the number of uses.
     pub use_count: u64,
-    /// Value.
+    /// Monetary value.
     pub user_value: u64,
-    /// Acceptance.
+    /// Acceptance of new versions.
     pub accept_score: u64,
 }
 
@@ -102,12 +103,12 @@ impl Missing {
     }
 }
 
-/// Counts of some users, added up part by part.
+/// Counts of users, added up part by part.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// The tenants, in order of appearance.
+    /// The tenants, in order of first appearance.
     tenants: NameIndex,
-    /// By tenant, then by layer: users, and eligible ones.
+    /// By tenant, then by layer: the number of users and of eligible users.
     cells: Vec<Vec<[u64; 2]>>,
     scores: Vec<u64>,
     counts: KernelCounts,
@@ -116,7 +117,7 @@ pub(super) struct Tally {
     n_reused: u64,
 }
 
-/// Counts of one part.
+/// The counts of one part.
 pub(super) struct PartTally {
     tenants: Vec<String>,
     cells: Vec<Vec<[u64; 2]>>,
@@ -131,8 +132,8 @@ impl PartTally {
     pub(super) fn new(scored: &Scored, layers: &[u8], n_layers: usize, histogram: Vec<u32>) -> Self {
         let mut cells = vec![vec![[0, 0]; n_layers]; scored.tenants.len()];
         if scored.tenant.is_empty() {
-            // One layer after the other: comparisons of whole vectors of bytes. 255 ones fit in a
-            // byte.
+            // Compares whole vectors of bytes, one layer after another. Chunks have 255 users so
+            // that a count fits in a byte.
             for (layer, cell) in cells.iter_mut().flatten().enumerate() {
                 for (layers, eligible) in layers.chunks(255).zip(scored.eligible.chunks(255)) {
                     let (mut n_users, mut n_eligible) = (0_u8, 0_u8);
@@ -164,7 +165,7 @@ impl PartTally {
         }
     }
 
-    /// Users of each layer, over all tenants.
+    /// The number of users of each layer, over all tenants.
     pub(super) fn layer_counts(&self, n_layers: usize) -> Vec<u64> {
         (0..n_layers)
             .map(|layer| self.cells.iter().map(|cells| cells[layer][0]).sum())
@@ -177,7 +178,7 @@ impl PartTally {
 }
 
 impl Tally {
-    /// Adds the next part.
+    /// Adds the counts of the next part.
     pub(super) fn add(&mut self, part: PartTally) {
         self.scores.resize(N_SCORES, 0);
         self.scores
@@ -204,7 +205,7 @@ impl Tally {
         self.scores.iter().sum()
     }
 
-    /// What was found.
+    /// Returns the summary. `ids_are_unique` says whether duplicates were searched for.
     pub(super) fn finish(self, ctx: &LayerContext<'_>, ids_are_unique: bool) -> LayerSummary {
         let mut layers = Vec::new();
         for (tenant, cells) in self.tenants.names().iter().zip(&self.cells) {

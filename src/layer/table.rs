@@ -1,4 +1,4 @@
-//! The layer table in memory: who is in which layer.
+//! The layer table in memory: each user's layer.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use crate::scenario::Plan;
 /// Users with their scores and layers, in input order.
 #[derive(Default)]
 pub struct Layers {
-    /// Digest of the file.
+    /// The file's digest, `blake3:` and hexadecimal digits.
     pub digest: String,
     tenants: NameIndex,
-    /// Whether the users named tenants at all.
+    /// Whether the table has a tenant column.
     pub has_tenants: bool,
-    /// Tenant of each user, an index.
+    /// The tenant of each user, an index into [`Self::tenants()`].
     pub tenant: Vec<u32>,
-    /// Score of each user, ten-thousandths.
+    /// The score of each user, in ten-thousandths, 0..=10000.
     pub score: Vec<u16>,
-    /// Layer of each user, an index into the plan's layers.
+    /// The layer of each user, an index into the plan's layers.
     pub layer: Vec<u8>,
     /// Whether each user consented to gray release.
     pub eligible: Vec<bool>,
@@ -39,17 +39,17 @@ impl std::fmt::Debug for Layers {
 }
 
 impl Layers {
-    /// Number of users.
+    /// The number of users.
     pub fn n_users(&self) -> usize {
         self.id_ends.len()
     }
 
-    /// Names of the tenants, in order of appearance.
+    /// The names of the tenants, in order of first appearance.
     pub fn tenants(&self) -> &[String] {
         self.tenants.names()
     }
 
-    /// A user's id.
+    /// The id of the user with this index.
     pub fn user_id(&self, user: usize) -> &str {
         let start = if user == 0 { 0 } else { self.id_ends[user - 1] };
         &self.id_bytes[start..self.id_ends[user]]
@@ -66,10 +66,11 @@ impl Layers {
         self.layer.push(layer);
     }
 
-    /// Reads a layer table, with ids of any type as text, and its digest.
+    /// Reads a layer table and its digest. Ids of any type become text.
     ///
     /// # Errors
-    /// A file that is not a layer table of this plan, or not the one that the plan pins.
+    /// When the file is not a layer table, names a layer that the plan does not have, or is not the
+    /// one that the plan pins.
     pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
         let mut layers = Self {
             digest: digest::blake3_of_file(path)?,

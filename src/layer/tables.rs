@@ -1,4 +1,4 @@
-//! Feature tables and RFM tables, written as files.
+//! Writes feature tables and RFM tables as files.
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
@@ -11,7 +11,7 @@ use crate::base::parquet_io;
 use crate::input::{Format, UserFeatures};
 use crate::layer::rfm::RfmRow;
 
-/// Writes features built from events: one row a user.
+/// Writes features that were built from events as Parquet, one row per user.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -61,7 +61,8 @@ pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<(
     )
 }
 
-/// Writes the classic RFM summary, as CSV if the name says so, else as Parquet.
+/// Writes the classic RFM summary, one row per user: as CSV if the file's name ends in `.csv`, else
+/// as Parquet.
 ///
 /// # Errors
 /// When the file cannot be written.

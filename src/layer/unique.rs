@@ -1,4 +1,4 @@
-//! The search for duplicate users by fingerprint, with one sixty-fourth of the users in memory at a
+//! Searches for duplicate users by fingerprint, with one sixty-fourth of the users in memory at a
 //! time.
 
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use crate::layer::rows::duplicate_error;
 use crate::layer::source::Users;
 use crate::scenario::OnDuplicate;
 
-/// Bits of a position that number the row within its part.
+/// The bits of a position that number the row within its part.
 const ROW_BITS: u32 = 40;
 
-/// Looks for users that come more than once, if the context asks for it.
+/// Searches for users with more than one row, if the context asks for it.
 ///
 /// # Errors
-/// A second row for a user, under the policy `error`.
+/// When a user has a second row under the policy `error`, or users cannot be read.
 pub(super) fn find_duplicates(
     ctx: &LayerContext<'_>,
     users: &Users<'_>,
@@ -74,7 +74,7 @@ pub(super) fn find_duplicates(
     Ok(Dropped { checked: true, rows })
 }
 
-/// Reads a user's second row again, for the error that names it.
+/// Reads a user's second row again, for the error message that names the user.
 fn second_row_error(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
     let (mut id, mut tenant) = (String::new(), None);
     let found = users.for_each_ids(UserBatch::clone, |of_part, first, batch| {
