@@ -1,4 +1,4 @@
-//! The driver of `sluice generate`: writes generated data, or reuses data that is complete.
+//! The driver of `sluice generate`: writes generated data, or reuses complete data.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ use crate::layer;
 use crate::layer::{Audit, Layers, Users};
 use crate::scenario::{Generate, OnBadRow, Plan, Scenario, Source, TagRule};
 
-/// The document that makes a folder a generated data set; it is written last.
+/// The document of a generated data set. It is written last, so a folder without it is incomplete.
 pub const DATA_FILE: &str = "data.json";
 
 pub(super) const USERS: &str = "users.parquet";
 
 pub(super) const TRAFFIC: &str = "traffic";
 
-/// What a data folder holds, and from what it was made.
+/// The content of a data folder and the digest of its inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct DataDocument {
     schema: String,
@@ -32,17 +32,17 @@ pub(super) struct DataDocument {
     files: BTreeMap<String, String>,
 }
 
-/// Where generated data lies: the sources that the other stages read.
+/// The sources of a generated data set, for the other stages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GeneratedData {
-    /// The users table.
+    /// The table of users.
     pub users: Source,
-    /// The traffic log, one file a day.
+    /// The traffic log, one file per UTC day.
     pub traffic: Source,
 }
 
 impl GeneratedData {
-    /// The sources below a data folder.
+    /// Returns the sources in a data folder. The folder is not read.
     pub fn at(folder: &Path) -> Self {
         let source = |path: PathBuf| Source {
             path,
@@ -56,7 +56,7 @@ impl GeneratedData {
     }
 }
 
-/// Writes users, traffic and their truth into a folder. Same scenario, same bytes.
+/// Writes users, traffic and their truth into a folder. The same scenario gives the same bytes.
 ///
 /// # Errors
 /// When the scenario has no `[input.generate]`, or a file cannot be written.
@@ -64,8 +64,7 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     let spec = generator(scenario)?;
     let data = GeneratedData::at(folder);
     users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
-    // The log is coloured with the layers that the users really have: by the same code that layers
-    // them later.
+    // The log records the users' real layers, so the same code computes them here and later.
     let rules: Vec<&TagRule> = scenario
         .plan
         .layers
@@ -89,14 +88,14 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
     Ok(data)
 }
 
-/// Writes users alone into a folder: the same users that [`generate`] writes.
+/// Writes only the users into a folder: the same users that [`generate`] writes.
 ///
 /// # Errors
-/// As `generate`.
+/// As [`generate`].
 pub fn generate_users(scenario: &Scenario, folder: &Path, progress: &Progress) -> Result<()> {
     let spec = generator(scenario)?;
     users::write(spec.n_users, scenario, &folder.join(USERS), progress)?;
-    // No study may take this for data that has traffic, too.
+    // The different recipe keeps a study from reusing this folder as data with traffic.
     write_document(
         scenario,
         spec,
@@ -141,8 +140,9 @@ pub(super) fn write_document(
     json::write_json(&folder.join(DATA_FILE), &document)
 }
 
-/// Puts data that an earlier run made from the same recipe into a new folder, without copying where
-/// the file system allows it. `false` if there is none, or if it is not what was written then.
+/// Copies data that an earlier run made from the same recipe into a new folder. Files are linked
+/// where the file system allows it. Returns `false` if no such data exists, or if a file differs
+/// from its recorded digest.
 ///
 /// # Errors
 /// When a file cannot be linked or copied.
@@ -169,7 +169,7 @@ pub fn reuse(scenario: &Scenario, earlier: &Path, folder: &Path) -> Result<bool>
         .or_unreadable(folder)
 }
 
-/// Digest of everything that the data depends on.
+/// The SHA-256 digest of everything that the data depends on.
 pub(super) fn recipe(scenario: &Scenario, spec: &Generate) -> String {
     let Plan {
         start,

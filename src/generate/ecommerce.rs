@@ -1,5 +1,5 @@
-//! The case study's truth: a rule-based bot that resolves 60 %, an agent that resolves 87 %, and a
-//! refund rule it gets wrong.
+//! The truth of the case study: a rule-based bot that completes 60 % of tasks, an agent that
+//! completes 87 %, and faults such as a wrong refund rule.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Micros;
 use crate::scenario::{Generate, Plan};
 
-/// How a release behaves in a layer.
+/// The behavior of a release in a layer. Rates are in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Behavior {
-    /// Share of turns that get an answer.
+    /// The share of turns that get an answer.
     pub(super) availability: f64,
-    /// Mean of a log-normal latency, ms.
+    /// The mean of a log-normal latency, in milliseconds.
     pub(super) latency_ms: f64,
-    /// Share of tool calls that succeed.
+    /// The share of tool calls that succeed.
     pub(super) tool_success_rate: f64,
-    /// Share of turns that complete their task, on average over users.
+    /// The share of turns that complete their task, on average over users.
     pub(super) task_completion_rate: f64,
-    /// Share of rated turns that are rated bad.
+    /// The share of rated turns that are rated bad.
     pub(super) bad_rate: f64,
-    /// Share of turns that end in a complaint.
+    /// The share of turns that end in a complaint.
     pub(super) complaint_rate: f64,
-    /// Mean input tokens; 0 for a bot without a model.
+    /// The mean number of input tokens; 0 for a bot without a model.
     pub(super) tokens_in: f64,
-    /// Mean output tokens.
+    /// The mean number of output tokens.
     pub(super) tokens_out: f64,
 }
 
@@ -51,7 +51,8 @@ const CANDIDATE: Behavior = Behavior {
     tokens_out: 180.0,
 };
 
-/// Behaviour of both releases per layer, in plan order, without and during faults.
+/// The behavior of both releases: one baseline, and the candidate per layer, in plan order, without
+/// and during faults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Truth {
     pub(super) baseline: Behavior,
@@ -78,7 +79,7 @@ pub(super) fn truth(plan: &Plan, spec: &Generate) -> Truth {
         .iter()
         .enumerate()
         .map(|(idx, layer)| {
-            // Colleagues know what to ask.
+            // Employees ask better questions, so the candidate works better for them.
             let behavior = match layer.id.as_str() {
                 "internal" => Behavior {
                     task_completion_rate: 0.93,
@@ -118,7 +119,7 @@ pub(super) fn truth(plan: &Plan, spec: &Generate) -> Truth {
 }
 
 impl Truth {
-    /// How a turn's release behaves.
+    /// The behavior of a release for a turn at an instant, in microseconds UTC.
     pub(super) fn behavior(&self, layer: usize, is_candidate: bool, at: Micros) -> &Behavior {
         if !is_candidate {
             return &self.baseline;
@@ -132,7 +133,7 @@ impl Truth {
     }
 }
 
-/// What a random stream is for; each has its own numbers for every (day, chunk).
+/// The purpose of a random stream. Each purpose has its own stream for every day and chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stream {
     Users,
@@ -140,7 +141,8 @@ pub(super) enum Stream {
     Turns,
 }
 
-/// The stream of a purpose, day and chunk of users: the same whatever ran before it.
+/// Creates the random stream of a purpose, day and chunk of users. It does not depend on other
+/// streams.
 pub(super) fn stream(seed: u64, purpose: Stream, day: u64, chunk: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream((purpose as u64) << 56 | day << 32 | chunk);

@@ -1,5 +1,5 @@
-//! Synthetic users and traffic with a known truth: the case study of the source document, at any
-//! size.
+//! Generates synthetic users and traffic with a known truth: the case study of the reference policy
+//! (`docs/REFERENCE_POLICY.md`), at any size.
 
 mod driver;
 mod ecommerce;

@@ -1,5 +1,5 @@
-//! Generated traffic: one file a day, coloured by the users' real layers and buckets and the plan's
-//! ratio history.
+//! Generates traffic, one file per UTC day. The users' layers and buckets and the plan's ratio
+//! history decide which release answers each turn.
 
 use arrow_array::builder::{StringBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;
@@ -19,27 +19,27 @@ use crate::generate::ecommerce::{Behavior, Stream, Truth, stream, truth};
 use crate::layer::{DEFAULT_TENANT, Layers};
 use crate::scenario::{Generate, Plan, Scenario, Stage, stages_of};
 
-/// Users a chunk: a row group of one day.
+/// The number of users per chunk. A chunk's turns of one day are one row group.
 const CHUNK: usize = 16_384;
-/// Spread of how much users use the agent: the standard deviation of its logarithm.
+/// The standard deviation of the logarithm of a user's activity.
 const ACTIVITY_SIGMA: f64 = 0.9;
-/// Largest difference of a user's completion rate from the average.
+/// The largest difference between a user's completion rate and the average.
 const USER_SPREAD: f64 = 0.08;
-/// Shares of turns that are rated, surveyed for CSAT, surveyed for NPS.
+/// The share of turns that are rated. The shares surveyed for CSAT and for NPS follow.
 const RATED: f64 = 0.4;
 const CSAT: f64 = 0.2;
 const NPS: f64 = 0.05;
-/// Traffic per UTC hour, relative.
+/// The relative traffic of each UTC hour.
 const HOURS: [f64; 24] = [
     9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14., 13., 9., 5., 3., 2., 1.5, 1.5, 2.,
     4., 7.,
 ];
 const FEATURES: [&str; 3] = ["order", "refund", "presale"];
-/// Nano-USD a token.
+/// The price of an input token, in nano-USD. The price of an output token follows.
 const PRICE_IN: f64 = 150.0;
 const PRICE_OUT: f64 = 600.0;
 
-/// Writes the log; returns its number of turns.
+/// Writes the log. Returns its number of turns.
 pub(super) fn write(
     spec: &Generate,
     scenario: &Scenario,
@@ -101,7 +101,7 @@ struct Model<'a> {
     turns_per_user_day: f64,
 }
 
-/// One user turn.
+/// One turn of a user.
 struct Turn {
     at: Micros,
     user: usize,
@@ -124,7 +124,7 @@ struct Turn {
 }
 
 impl Model<'_> {
-    /// The turns of a chunk of users from `start` to `end`, in time order.
+    /// Generates the turns of a chunk of users from `start` to `end`, in time order.
     fn day(&self, chunk: usize, start: Micros, end: Micros) -> Result<Vec<Turn>> {
         let illegal = |error: &dyn std::fmt::Display| {
             Error::usage(format!("expected legal distributions, found: {error}"))
@@ -132,7 +132,7 @@ impl Model<'_> {
         let mut traits = stream(self.seed, Stream::Traits, 0, chunk as u64);
         let day = (start - self.plan.start).div_euclid(DAY) as u64 + 1;
         let mut rng = stream(self.seed, Stream::Turns, day, chunk as u64);
-        // Mean 1, so that the expected number of turns is what was asked for.
+        // The mean is 1, so that the expected number of turns equals the scenario's `n_turns`.
         let activity = LogNormal::new(-0.5 * ACTIVITY_SIGMA * ACTIVITY_SIGMA, ACTIVITY_SIGMA)
             .map_err(|e| illegal(&e))?;
         let mut turns = Vec::new();
@@ -169,7 +169,7 @@ impl Model<'_> {
                 weight -= HOURS[hour];
                 hour += 1;
             }
-            // Milliseconds, as logs have them.
+            // Logs have times in milliseconds.
             let at =
                 start.div_euclid(DAY) * DAY + hour as i64 * HOUR + rng.random_range(0..HOUR / 1_000) * 1_000;
             if (start..end).contains(&at) {

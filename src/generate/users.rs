@@ -1,4 +1,4 @@
-//! Generated users: half of them quiet, a few heavy, most of them worth little and some a lot.
+//! Generates users. Activity and value are skewed: a few users have most of both.
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
@@ -16,11 +16,11 @@ use crate::generate::ecommerce::{Stream, stream};
 use crate::scenario::Scenario;
 
 const CHUNK: u64 = 65_536;
-/// Employees, by tag.
+/// The share of users who are employees, marked by `user_type = "internal"`.
 const INTERNAL: f64 = 0.005;
-/// Customers who allow gray releases.
+/// The share of customers who allow gray release.
 const CONSENT: f64 = 0.97;
-/// Customers of whom nothing is known.
+/// The share of customers without any known feature.
 const UNKNOWN: f64 = 0.006;
 
 pub(super) fn user_id(user: u64) -> String {
@@ -79,7 +79,7 @@ fn columns(start: u64, n: u64, scenario: &Scenario, rng: &mut ChaCha8Rng) -> Res
         let internal = rng.random_bool(INTERNAL);
         let known = internal || !rng.random_bool(UNKNOWN);
         let days: f64 = days_ago.sample(rng);
-        // Whole seconds, money in cents, acceptance in halves: what such tables hold.
+        // Real tables have whole seconds, money in cents, and acceptance in halves.
         last_use.push(known.then_some(reference - ((days * DAY as f64) as i64 / SECOND) * SECOND));
         let count: f64 = uses.sample(rng);
         use_count.push(known.then_some(count.min(10_000.0) as i64));
@@ -89,7 +89,7 @@ fn columns(start: u64, n: u64, scenario: &Scenario, rng: &mut ChaCha8Rng) -> Res
         accept_score.push(known.then_some((score.clamp(0.0, 10.0) * 2.0).round() / 2.0));
         allow.push(internal | rng.random_bool(CONSENT));
         user_type.push(if internal { "internal" } else { "customer" });
-        // One spare draw a user, so that a later column does not shift the others.
+        // One unused draw per user, so that a later column does not shift the others.
         rng.next_u32();
     }
     Ok(vec![
