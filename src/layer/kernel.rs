@@ -19,7 +19,7 @@ use crate::input::{
 use crate::layer::score::{MISSING, N_SCORES, acceptance, frequency, monetary, recency, score_many};
 use crate::scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers};
 
-/// Stands for the last layer in [`Scored::placed`]: a user without known features whom the policy
+/// Stands for the last layer in [`Scored::placed`]: a user without known features that the policy
 /// protects.
 pub const PROTECTED: u8 = 254;
 /// No rule assigns the user's layer: the score decides.

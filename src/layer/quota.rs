@@ -37,7 +37,7 @@ pub(super) struct ScoreCounts {
 #[derive(Debug, Default)]
 struct TenantCounts {
     scores: ScoreHistogram,
-    /// Users without known features whom the policy protects. They are already in the last layer,
+    /// Users without known features that the policy protects. They are already in the last layer,
     /// so they fill its quota first.
     n_protected: u64,
 }

@@ -10,18 +10,18 @@ use crate::replay::sum_table::SumTable;
 use crate::replay::sums::{Sums, overflow};
 use crate::scenario::plan::BreakdownBy;
 
-/// Most values of a column: more are ids, and no breakdown.
+/// The largest number of values of a column. A column with more values probably holds ids.
 const MAX_VALUES: usize = 1_000;
-/// Most cells of users: larger logs have bucket groups.
+/// The largest number of cells by user. Larger logs use bucket groups as clusters.
 const MAX_USER_CELLS: usize = 1 << 23;
 
-/// One thread's cells of a breakdown. A value takes the place of a window in the key: `value *
+/// One thread's cells of a breakdown. The value and the window share one field of the key: `value *
 /// n_windows + window`.
 pub(super) struct BreakdownCells {
     by: BreakdownBy,
     n_windows: u32,
     pub(super) cells: SumTable<i64>,
-    /// This thread's numbers of values, by their hashes.
+    /// This thread's codes of values, by the values' hashes.
     numbers: HashMap<i64, u32>,
     hashes: Vec<i64>,
     names: HashMap<i64, String>,
@@ -39,12 +39,12 @@ impl BreakdownCells {
         }
     }
 
-    /// Takes names that a step brought.
+    /// Adds the names of a step's values.
     pub(super) fn learn(&mut self, names: &mut Vec<(i64, String)>) {
         self.names.extend(names.drain(..));
     }
 
-    /// The number of a value; rows without one have the empty text.
+    /// The code of a value. A missing value counts as the empty text.
     pub(super) fn number(&mut self, value: Option<i64>) -> u32 {
         let hash = value.unwrap_or(hash::hash_id(b"") as i64);
         *self.numbers.entry(hash).or_insert_with(|| {
@@ -54,7 +54,7 @@ impl BreakdownCells {
     }
 
     pub(super) fn key(&self, series: u32, value: u32, window: u32, group: u16) -> u64 {
-        // What does not fit is refused by `check`, before a key is used.
+        // A code that does not fit is refused by `check` before a key is used.
         Strata::key(
             series,
             value.wrapping_mul(self.n_windows).wrapping_add(window),
@@ -62,10 +62,10 @@ impl BreakdownCells {
         )
     }
 
-    /// Refuses what is too fine to be broken down by.
+    /// Refuses a breakdown that is too detailed.
     ///
     /// # Errors
-    /// Too many values or cells.
+    /// When a column has too many values, or the breakdown has too many cells.
     pub(super) fn check(&self) -> Result<()> {
         match &self.by {
             BreakdownBy::Column(column) if self.hashes.len() > MAX_VALUES => Err(Error::input(
@@ -86,10 +86,10 @@ impl BreakdownCells {
         }
     }
 
-    /// Adds what an earlier cube counted.
+    /// Adds the sums of an earlier cube.
     ///
     /// # Errors
-    /// A sum that overflows.
+    /// When a sum overflows.
     pub(super) fn load(&mut self, earlier: &Breakdown, strata: &Strata, sums: &Sums) -> Result<()> {
         for name in &earlier.values {
             self.names
@@ -118,11 +118,11 @@ impl BreakdownCells {
         Ok(())
     }
 
-    /// Adds the threads' cells up. Values are numbered in the order of their names, whoever saw
-    /// them first.
+    /// Merges the cells of all threads. Values get codes in the order of their names, so the result
+    /// does not depend on the threads. `None` if `parts` is empty.
     ///
     /// # Errors
-    /// A sum that overflows, or too many values.
+    /// When a sum overflows, or a column has too many values.
     pub(super) fn finish(parts: Vec<Self>, strata: &Strata, sums: &Sums) -> Result<Option<Breakdown>> {
         let Some((by, n_windows)) = parts.first().map(|part| (part.by.clone(), part.n_windows)) else {
             return Ok(None);
@@ -188,10 +188,10 @@ impl BreakdownCells {
     }
 }
 
-/// Refuses users as clusters in a log whose users or windows are too many.
+/// Refuses users as clusters if the log has too many users or windows.
 ///
 /// # Errors
-/// More than keys hold.
+/// When `n_users * n_windows` does not fit in a key.
 pub(super) fn check_users(n_users: usize, n_windows: u32) -> Result<()> {
     let is_held = n_users
         .checked_mul(n_windows as usize)

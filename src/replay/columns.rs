@@ -1,4 +1,4 @@
-//! Columns of the tables of a cube.
+//! Helpers for the columns of a cube's tables.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -22,7 +22,7 @@ pub(super) fn longs(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values.map(|value| value as i64)))
 }
 
-/// A column of names as numbers: each name is looked up once.
+/// Reads a column of names as codes. Each distinct name is looked up once.
 pub(super) fn codes(
     path: &Path,
     batch: &RecordBatch,

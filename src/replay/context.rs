@@ -1,5 +1,5 @@
-//! The inputs of a replay: the plan's context, the source files, and what all threads of a scan
-//! share.
+//! The inputs of a replay: the plan's context, the source files, and the data that all threads of a
+//! scan share.
 
 use std::path::Path;
 
@@ -13,54 +13,57 @@ use crate::replay::traces::{OnRepeat, Traces};
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::{OnBadRow, Plan, Source};
 
-/// What all threads of a scan share.
+/// The data that all threads of a scan share.
 pub(super) struct Scan<'a> {
     pub(super) ctx: &'a ReplayContext<'a>,
     pub(super) strata: Strata,
     pub(super) sums: Sums,
-    /// Candidate outcomes of logged requests, to be paired.
+    /// Candidate outcomes of logged requests, to be paired with the log.
     pub(super) shadows: Option<Traces>,
-    /// Outcomes that came after their rows were logged.
+    /// Outcomes that arrived after their rows were logged.
     pub(super) outcomes: Option<Traces>,
     pub(super) count_sessions: bool,
 }
 
-/// What replay needs to know.
+/// The settings of a replay.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayContext<'a> {
-    /// Layers, releases, window, ratio history.
+    /// The plan: layers, releases, window and ratio history.
     pub plan: &'a Plan,
-    /// What to accumulate.
+    /// The metrics whose sums are added up.
     pub metrics: &'a [Metric],
-    /// Later rows are not known yet.
+    /// The end of the data, in microseconds UTC. Rows at or after it are not counted.
     pub as_of: Micros,
-    /// Stop at a release that is neither baseline nor candidate.
+    /// Whether a release that is neither baseline nor candidate is an error.
     pub refuse_unknown_release: bool,
-    /// What cells are broken down by, beside what they always are.
+    /// Extra keys: columns, or the user, that the cells are also broken down by.
     pub breakdowns: &'a [BreakdownBy],
 }
 
-/// Where the rows come from.
+/// The source files of a replay.
 #[derive(Debug)]
 pub struct Inputs<'a> {
-    /// The log.
+    /// The traffic log.
     pub traffic: Vec<TrafficReader>,
-    /// The layer table.
+    /// The path of the layer table.
     pub layers: &'a Path,
-    /// The candidate's answers to logged requests, by trace.
+    /// The candidate's answers to logged requests, joined by trace.
     pub shadows: Vec<TrafficReader>,
-    /// Outcomes that came after their rows were logged, by trace.
+    /// Outcomes that arrived after their rows were logged, joined by trace.
     pub outcomes: Vec<TrafficReader>,
-    /// An earlier cube: its files are not scanned again.
+    /// The folder of an earlier cube. Files that it already counts are not scanned again. `None`
+    /// scans all files.
     pub since: Option<&'a Path>,
-    /// Count distinct sessions.
+    /// Whether distinct sessions are counted.
     pub count_sessions: bool,
-    /// Bytes that the users may take; more are dealt into partitions on disk.
+    /// The memory limit in bytes. Users who need more than half of it are divided into partitions
+    /// on disk.
     pub memory_limit: u64,
 }
 
 impl<'a> Inputs<'a> {
-    /// A log and a layer table, and nothing else.
+    /// Creates the inputs of a log and a layer table, without outcomes, an earlier cube, sessions,
+    /// or a memory limit.
     pub fn new(traffic: Vec<TrafficReader>, layers: &'a Path) -> Self {
         let (shadows, outcomes) = (Vec::new(), Vec::new());
         Self {
@@ -75,10 +78,11 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Opens traffic sources for some metrics.
+/// Opens traffic sources with the columns that the metrics and breakdowns need.
 ///
 /// # Errors
-/// A source without readable files or required columns.
+/// When a source has no readable file or lacks a required column, or when no source has a
+/// breakdown's column.
 pub fn open_traffic(
     metrics: &[Metric],
     breakdowns: &[BreakdownBy],
@@ -102,11 +106,11 @@ pub fn open_traffic(
     }
 }
 
-/// Opens outcomes of logged requests. A shadow says which release answered; a late outcome need
-/// not.
+/// Opens outcomes of logged requests. A shadow must name the release that answered; a late outcome
+/// need not.
 ///
 /// # Errors
-/// A source without readable files or required columns.
+/// When a source has no readable file or lacks a required column.
 pub fn open_outcomes(
     metrics: &[Metric],
     sources: &[Source],
@@ -145,7 +149,7 @@ pub(super) fn measured_columns(metrics: &[Metric]) -> Vec<Reading> {
     columns
 }
 
-/// The sums that metrics are made of, rows first.
+/// The distinct sums of the metrics. The number of rows is first.
 pub(super) fn sums_of(metrics: &[Metric]) -> Vec<Sum> {
     let mut sums = vec![Sum::Rows];
     for sum in metrics.iter().flat_map(Metric::sums) {
@@ -156,7 +160,7 @@ pub(super) fn sums_of(metrics: &[Metric]) -> Vec<Sum> {
     sums
 }
 
-/// The log's files with their digests, reader by reader.
+/// The log's files with their digests, by reader.
 pub(super) struct Sources {
     pub(super) traffic: Vec<Vec<SourceFile>>,
     pub(super) shadows: Vec<SourceFile>,
@@ -225,17 +229,17 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// Columns that metrics read.
+    /// The number of columns that metrics read.
     fn n_measured(&self) -> usize {
         measured_columns(self.ctx.metrics).len()
     }
 
-    /// Columns that cells are broken down by.
+    /// The number of columns that cells are broken down by.
     fn n_breakdowns(&self) -> usize {
         breakdown_columns(self.ctx.breakdowns).len()
     }
 
-    /// A step without rows.
+    /// Creates an empty step.
     pub(super) fn turns(&self) -> Turns {
         Turns::new(self.n_measured(), self.n_breakdowns())
     }

@@ -11,45 +11,45 @@ use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::Stage;
 use crate::stats::Reason;
 
-/// A tenant's layer.
+/// One layer of one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerKey {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
 }
 
-/// A stage of a tenant's layer.
+/// One stage of a tenant's layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageKey {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Index of the layer's stage.
+    /// The stage, an index into [`CubeLayer::stages`].
     pub stage: u8,
 }
 
-/// What a cell is about.
+/// The key of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellKey {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Index of the layer's stage.
+    /// The stage, an index into [`CubeLayer::stages`].
     pub stage: u8,
-    /// The release.
+    /// The release that answered.
     pub arm: Arm,
-    /// Windows since the plan's start.
+    /// The window: the number of windows since the plan's start.
     pub window: u32,
-    /// Bucket group, 0..370.
+    /// The bucket group, 0..370.
     pub group: u16,
 }
 
 impl CellKey {
-    /// The tenant's layer of the cell.
+    /// The tenant and layer of the cell.
     pub fn layer_key(&self) -> LayerKey {
         LayerKey {
             tenant: self.tenant,
@@ -67,29 +67,29 @@ impl CellKey {
     }
 }
 
-/// One accumulated quantity.
+/// One quantity that cells add up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CubeMeasure {
-    /// What is added up, over which rows.
+    /// The sum and the rows that it covers.
     pub sum: Sum,
-    /// Whether any file of the log has its column; without one there is nothing to add up.
+    /// Whether any file of the log has the column. If not, every sum is 0.
     pub present: bool,
 }
 
-/// A tenant's layer: who is in it, whether they came or not, and its ratios over time.
+/// One layer of one tenant: its users, with or without traffic, and its ratios over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CubeLayer {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Users.
+    /// The number of users in the layer table.
     pub n_users: u64,
-    /// Users who consented to gray release.
+    /// The number of users who consented to gray release.
     pub n_eligible: u64,
-    /// Eligible users who were ever answered by the candidate.
+    /// The number of eligible users who got at least one answer from the candidate.
     pub n_exposed: u64,
-    /// Stages, in time order.
+    /// The stages in time order; each has one ratio.
     pub stages: Vec<Stage>,
 }
 
@@ -102,7 +102,7 @@ impl CubeLayer {
         }
     }
 
-    /// One of the layer's stages.
+    /// The key of one of the layer's stages.
     pub fn stage_key(&self, stage_idx: usize) -> StageKey {
         StageKey {
             tenant: self.tenant,
@@ -112,18 +112,18 @@ impl CubeLayer {
     }
 }
 
-/// Distinct eligible users of a stage and bucket group, by the arm they were seen in.
+/// Distinct eligible users of a stage and bucket group, by the arm that answered them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExposureRow {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Index of the stage.
+    /// The stage, an index into [`CubeLayer::stages`].
     pub stage: u8,
-    /// Bucket group.
+    /// The bucket group, 0..370.
     pub group: u16,
-    /// Users.
+    /// The counts of users.
     pub users: Exposure,
 }
 
@@ -138,20 +138,20 @@ impl ExposureRow {
     }
 }
 
-/// Distinct users.
+/// Counts of distinct users in a stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exposure {
-    /// Seen in the baseline only.
+    /// Users who got answers only from the baseline.
     pub n_baseline: u64,
-    /// Seen in the candidate only.
+    /// Users who got answers only from the candidate.
     pub n_candidate: u64,
-    /// Seen in both within the stage; they are in neither count above.
+    /// Users who got answers from both releases within the stage. They are in neither count above.
     pub n_crossover: u64,
-    /// Of `n_baseline`: seen in no earlier stage.
+    /// Users of `n_baseline` who were seen in no earlier stage.
     pub n_new_baseline: u64,
-    /// Of `n_candidate`: seen in no earlier stage.
+    /// Users of `n_candidate` who were seen in no earlier stage.
     pub n_new_candidate: u64,
-    /// Of all: first answered by the candidate in this stage.
+    /// Users of all three groups whose first answer by the candidate was in this stage.
     pub n_first_candidate: u64,
 }
 
@@ -167,83 +167,86 @@ impl Exposure {
     }
 }
 
-/// Distinct eligible users of a bucket group by the last window in which they came, whatever
-/// release answered: whoever came last in or after a window would have been exposed by any ratio
-/// that reached the group by then.
+/// Distinct eligible users of a bucket group, by the last window in which they were active under
+/// either release. A user whose last window is `w` or later would have been exposed by any ratio
+/// that included the bucket group by window `w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActivityRow {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Bucket group.
+    /// The bucket group, 0..370.
     pub group: u16,
-    /// Windows since the plan's start.
+    /// The last window: the number of windows since the plan's start.
     pub last_window: u32,
-    /// Users.
+    /// The number of users.
     pub n_users: u64,
 }
 
-/// Distinct sessions of a release in a stage; one that goes on in another stage counts there too.
+/// Distinct sessions of a release in a stage. A session that continues in another stage counts in
+/// both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Index of the stage.
+    /// The stage, an index into [`CubeLayer::stages`].
     pub stage: u8,
-    /// The release.
+    /// The release that answered.
     pub arm: Arm,
-    /// Sessions.
+    /// The number of sessions.
     pub n_sessions: u64,
 }
 
 /// A file of the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CubeSource {
-    /// The file. What it is called depends on where it was read from; its digest is what it is.
+    /// The file's name and digest. The digest identifies the file; the name depends on the path it
+    /// was read from.
     #[serde(flatten)]
     pub file: SourceFile,
-    /// Rows in it.
+    /// The number of rows in the file.
     pub n_rows: u64,
-    /// Rows at or after `as_of`: what a later scan still has to look at.
+    /// The number of rows at or after `as_of`. A later scan must still count them.
     pub n_after_as_of: u64,
 }
 
-/// Cells: keys, and a row of sums for each.
+/// Cells: keys, each with a row of sums.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cells {
-    /// Keys, ascending.
+    /// The keys in ascending order.
     pub keys: Vec<CellKey>,
-    /// One row of measures per key.
+    /// One row of sums per key, in the order of [`Cube::measures`].
     pub values: Vec<i64>,
 }
 
 impl Cells {
-    /// Keys with their sums, in key order.
+    /// The keys with their sums, in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&CellKey, &[i64])> {
         let width = self.values.len().checked_div(self.keys.len()).unwrap_or(0).max(1);
         self.keys.iter().zip(self.values.chunks_exact(width))
     }
 }
 
-/// Cells, broken down by one thing more.
+/// Cells with one more key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breakdown {
-    /// By what.
+    /// The additional key: a column, or the user.
     pub by: BreakdownBy,
-    /// The column's values, ascending; the empty text is what rows without a value have. None for
+    /// The column's values in ascending order. The empty text stands for a missing value. Empty for
     /// users.
     pub values: Vec<String>,
-    /// Cells, ascending by series, value, window and group.
+    /// The cells, ascending by series, value, window and group.
     pub cells: Cells,
-    /// Of each cell: index of its value, or row of its user.
+    /// The additional key of each cell: an index into `values`, or the user's row in the layer
+    /// table.
     pub value_of: Vec<u32>,
 }
 
 impl Breakdown {
-    /// No cells.
+    /// Creates a breakdown without cells.
     pub fn empty(by: BreakdownBy) -> Self {
         Self {
             by,
@@ -257,17 +260,17 @@ impl Breakdown {
 /// Latencies of a stage, release and bucket group in one histogram bin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LatencyRow {
-    /// Index of the tenant.
+    /// The tenant, an index into [`Cube::tenants`].
     pub tenant: u32,
-    /// Index of the layer.
+    /// The layer, an index into [`Cube::layer_ids`].
     pub layer: u8,
-    /// Index of the stage.
+    /// The stage, an index into [`CubeLayer::stages`].
     pub stage: u8,
-    /// The release.
+    /// The release that answered.
     pub arm: Arm,
-    /// Bucket group.
+    /// The bucket group, 0..370.
     pub group: u16,
-    /// Bin of the latency in microseconds, see [`crate::stats::quantile::bin_of`].
+    /// The bin of the latency in microseconds; see [`crate::stats::quantile::bin_of`].
     pub bin: u16,
 }
 
@@ -282,25 +285,25 @@ impl LatencyRow {
     }
 }
 
-/// Where every row of the log went: `n_rows` is the sum of the counts below it, up to `n_bad`, but
-/// for those that start with "of these".
+/// The number of rows of the log, by outcome. `n_rows` is the sum of the counts from `n_baseline`
+/// to `n_bad`, without `n_ineligible_candidate`, which is a part of `n_ineligible`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
-    /// Rows read.
+    /// Rows that were read.
     pub n_rows: u64,
-    /// Rows of eligible users in the baseline.
+    /// Rows of eligible users that the baseline answered.
     pub n_baseline: u64,
-    /// Rows of eligible users in the candidate.
+    /// Rows of eligible users that the candidate answered.
     pub n_candidate: u64,
-    /// Rows of users who did not consent: in neither arm.
+    /// Rows of users who did not consent. They are in neither arm.
     pub n_ineligible: u64,
-    /// Of these: answered by the candidate all the same.
+    /// Rows of `n_ineligible` that the candidate answered although the user did not consent.
     pub n_ineligible_candidate: u64,
-    /// Rows without a release, or with one that is neither baseline nor candidate.
+    /// Rows with a missing release, or with one that is neither baseline nor candidate.
     pub n_unknown_release: u64,
     /// Rows of users who are not in the layer table.
     pub n_unknown_user: u64,
-    /// Rows that were answered beside the real ones.
+    /// Rows of shadow answers, which no user saw.
     pub n_shadow: u64,
     /// Rows of evaluation runs.
     #[serde(default)]
@@ -309,20 +312,20 @@ pub struct RowCounts {
     pub n_before_start: u64,
     /// Rows at or after `as_of`.
     pub n_after_as_of: u64,
-    /// Rows that could not be used.
+    /// Rows that could not be used; `bad_rows` has the reasons.
     pub n_bad: u64,
-    /// Of the rows in an arm: coloured with another layer than the layer table's.
+    /// Rows in an arm that name another layer than the layer table.
     pub n_layer_differs: u64,
-    /// Of the rows in an arm: in the other release than their bucket and the ratio say (assignment
-    /// profiles that can be recomputed).
+    /// Rows in an arm that were answered by the other release than the bucket and the ratio
+    /// require. Always 0 for assignment profiles that cannot be recomputed.
     pub n_misassigned: u64,
-    /// Of the rows in an arm: logged with another propensity than the plan's ratio.
+    /// Rows in an arm with a logged propensity that differs from the plan's ratio.
     #[serde(default)]
     pub n_propensity_differs: u64,
-    /// Of the baseline's rows: paired with the candidate's answer to the same request.
+    /// Rows of the baseline that were paired with the candidate's answer to the same request.
     #[serde(default)]
     pub n_pairs: u64,
-    /// Bad rows by reason.
+    /// The number of bad rows by reason.
     pub bad_rows: BTreeMap<String, u64>,
 }
 
@@ -379,7 +382,7 @@ impl RowCounts {
     }
 }
 
-/// The reduced log.
+/// The traffic log, reduced to sums.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cube {
     /// The plan's id.
@@ -388,51 +391,51 @@ pub struct Cube {
     pub baseline: String,
     /// The candidate's release id.
     pub candidate: String,
-    /// First instant of the plan.
+    /// The first instant of the plan, in microseconds UTC.
     pub start: Micros,
-    /// End of what is known.
+    /// The end of the data (exclusive), in microseconds UTC.
     pub as_of: Micros,
-    /// Length of a window.
+    /// The length of a window, in microseconds.
     pub window: Micros,
-    /// Names of the tenants.
+    /// The names of the tenants.
     pub tenants: Vec<String>,
-    /// The layers' ids, in plan order.
+    /// The ids of the layers, in plan order.
     pub layer_ids: Vec<String>,
-    /// Per tenant and layer, ascending.
+    /// Every layer of every tenant, ascending by tenant, then by layer.
     pub layers: Vec<CubeLayer>,
-    /// What the cells hold.
+    /// The sums in each row of [`Cells::values`].
     pub measures: Vec<CubeMeasure>,
-    /// Where the rows went.
+    /// The number of rows of the log, by outcome.
     pub counts: RowCounts,
     /// The log's files, by name.
     pub sources: Vec<CubeSource>,
-    /// Files of candidate outcomes that were paired with the log.
+    /// The files of candidate outcomes that were paired with the log.
     pub shadow_sources: Vec<SourceFile>,
-    /// Files of outcomes that came late.
+    /// The files of outcomes that arrived late.
     pub outcome_sources: Vec<SourceFile>,
-    /// Digest of the layer table that colored the rows.
+    /// The digest of the layer table that assigned users to layers.
     pub layers_digest: String,
-    /// Whether sessions were counted.
+    /// Whether distinct sessions were counted.
     pub counts_sessions: bool,
     /// Sums by tenant, layer, stage, release, window and bucket group.
     pub cells: Cells,
-    /// Sums of requests that both releases answered: what the log says under the baseline, the
-    /// other answer under the candidate.
+    /// Sums of requests that both releases answered. The logged answer is under the baseline, the
+    /// shadow answer under the candidate.
     pub pairs: Cells,
-    /// Cells by the values of declared columns, and by user where users are the clusters.
+    /// Cells by the values of declared columns, and by user if users are the clusters.
     pub breakdowns: Vec<Breakdown>,
     /// Distinct users, ascending by key.
     pub exposures: Vec<ExposureRow>,
-    /// Users by the last window in which they came, ascending by key.
+    /// Users by the last window in which they were active, ascending by key.
     pub activity: Vec<ActivityRow>,
-    /// Distinct sessions, ascending by key; none when they were not counted.
+    /// Distinct sessions, ascending by key. Empty if they were not counted.
     pub sessions: Vec<SessionRow>,
-    /// Latency histograms, ascending by key.
+    /// Latency histograms: the number of rows of each bin, ascending by key.
     pub latencies: Vec<(LatencyRow, u64)>,
 }
 
 impl Cube {
-    /// Columns of a metric's numerator and denominator in the cells.
+    /// The columns of a metric's numerator and denominator, as indices into a row of sums.
     ///
     /// # Errors
     /// When the log lacks a column of the metric.
@@ -446,9 +449,9 @@ impl Cube {
         Ok([numerator?, denominator?])
     }
 
-    /// Whether all rows of a window are old enough at `as_of` for outcomes that arrive up to
-    /// `delay` after them. Cells keep what is known of younger rows; only what has had its time is
-    /// compared.
+    /// Whether every row of a window is at least `delay` older than `as_of`, so that its outcomes
+    /// have arrived. `delay` is in microseconds. Cells also hold younger rows, but only mature
+    /// windows are compared.
     pub fn is_mature(&self, window: u32, delay: Micros) -> bool {
         delay == 0 || self.start + (i64::from(window) + 1) * self.window + delay <= self.as_of
     }

@@ -1,4 +1,4 @@
-//! Replays a traffic log: from the sources to the cube.
+//! The driver of a replay: from the sources to the cube.
 
 use std::path::Path;
 
@@ -17,12 +17,13 @@ use crate::replay::users::Users;
 use crate::replay::{breakdown, partition, user_store};
 use crate::scenario::plan::BreakdownBy;
 
-/// Scans logs once, on all threads, and reduces them to a cube, which it writes to a folder. Every
-/// sum is an integer, so the cube is the same however the files are split, however many threads
-/// there are, and whether the users fit in memory or not.
+/// Scans logs once, on all threads, reduces them to a cube, and writes the cube to a folder. Every
+/// sum is an integer. The cube therefore does not depend on the split into files, on the number of
+/// threads, or on whether the users fit in memory.
 ///
 /// # Errors
-/// A log that cannot be read, a row that the scenario's policies refuse, or a sum that overflows.
+/// When a log cannot be read, the scenario's policies refuse a row, a sum overflows, traces are
+/// needed and the traffic has no `trace_id`, or a file cannot be written.
 pub fn replay(
     ctx: &ReplayContext<'_>,
     inputs: &Inputs<'_>,
@@ -74,7 +75,7 @@ pub fn replay(
     let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| {
         state.update(&scan, &users, turns)
     })?;
-    // Before anything else is counted, so that the users of both come from one list.
+    // The earlier users are added first, so that each user is in the list only once.
     let mut others: Vec<UserRow> = Vec::new();
     if let Some(earlier) = &earlier {
         for user in earlier.users(n_strata)? {
@@ -99,7 +100,7 @@ pub fn replay(
     )
 }
 
-/// Merges the threads' shares and the earlier cube, counts the users, and writes the cube.
+/// Merges the threads' shares with the earlier cube, counts the users, and writes the cube.
 pub(super) fn finish_cube(
     scan: &Scan<'_>,
     sources: Sources,

@@ -1,6 +1,6 @@
-//! From the marks on users to distinct users: by stage, by first exposure, by last window. Runs of
-//! users in row order come from the scan, from partitions of it, and from earlier cubes; merged,
-//! they are the users of all of them together.
+//! Counts distinct users from their exposures: by stage, by first exposure, and by last window.
+//! Runs of users in row order come from the scan, from its partitions, and from earlier cubes.
+//! Merged, they are the users of all of them.
 
 use std::convert::Infallible;
 use std::iter::Peekable;
@@ -16,18 +16,19 @@ use crate::replay::sum_table::SumTable;
 use crate::replay::user_store::{CHUNK, UsersWriter, writer_batch};
 use crate::scenario::Arm;
 
-/// Distinct users, counted.
+/// The counts of distinct users.
 pub(super) struct DistinctUsers {
     pub(super) exposures: Vec<ExposureRow>,
     pub(super) activity: Vec<ActivityRow>,
-    /// Users that the candidate ever answered, by stratum.
+    /// The number of users who got at least one answer from the candidate, by stratum.
     pub(super) n_exposed: Vec<u64>,
 }
 
-/// Counts the users of a list and of runs beside it, and writes them down for later merges.
+/// Counts the users of a list and of additional runs, and writes the users to a file for later
+/// merges.
 ///
 /// # Errors
-/// What a run returns, or a file that cannot be written.
+/// When a run returns an error, or the file cannot be written.
 pub(super) fn count_users(
     list: &dyn UserList,
     runs: Vec<UserRun<'_>>,
@@ -39,7 +40,7 @@ pub(super) fn count_users(
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
     UsersWriter::write(path, |writer| {
         if is_alone {
-            // Nothing to merge with: chunks are counted and laid out on all threads, and written in
+            // Without runs to merge, all threads count and encode chunks, which are written in
             // order.
             return parallel::map_in_order(
                 list.len().div_ceil(CHUNK),
@@ -68,7 +69,7 @@ pub(super) fn count_users(
     Ok(counter.finish())
 }
 
-/// No users.
+/// An empty list of users.
 pub(super) struct NoUsers;
 
 impl UserList for NoUsers {
@@ -81,7 +82,7 @@ impl UserList for NoUsers {
     }
 }
 
-/// Hands over the users of all runs in order, each once.
+/// Merges the runs and passes each user once to `on_user`, in order.
 fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) -> Result<()>) -> Result<()> {
     loop {
         let mut least: Option<(u32, u32)> = None;
@@ -92,7 +93,7 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
                         least.min((user.row, user.stratum))
                     }))
                 }
-                // An error is handed over next.
+                // An error sorts first, so that the loop below returns it next.
                 Some(Err(_)) => least = Some((0, 0)),
                 None => {}
             }
@@ -126,7 +127,7 @@ struct Counter<'a> {
     exposures: SumTable<u64>,
     activity: SumTable<u64>,
     n_exposed: Vec<u64>,
-    /// Users on their way: keys of stages, and what each adds; keys of last windows.
+    /// Buffered updates: keys of stages with the counts to add, and keys of last windows.
     keys: Vec<u64>,
     added: Vec<[u64; 6]>,
     active: Vec<u64>,
@@ -145,7 +146,7 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counts of another counter.
     fn merge(&mut self, other: &Self) {
         let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
         let Ok(()) = self.exposures.merge(&other.exposures, add);

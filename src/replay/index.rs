@@ -1,4 +1,5 @@
-//! From a user's hash to its row, for all users of a layer table: eight bytes a user.
+//! Maps a user's hash to the user's row, for all users of a layer table: about eleven bytes per
+//! user.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,27 +7,26 @@ use crate::base::memory;
 use crate::base::memory::prefetch;
 use crate::replay::sum_table::AHEAD;
 
-/// No user has this row.
+/// The result for a hash without a user.
 pub(super) const UNKNOWN: u32 = u32::MAX;
-/// Slots a user: with one in four empty, a search looks at three slots or so, most often in one
-/// cache line.
+/// Slots per user, as a fraction: 4 for 3 users. One slot in four is empty, so a search reads about
+/// three slots, usually in one cache line.
 const SLOTS: (usize, usize) = (4, 3);
 
-/// An open-addressing table of rows by hash. A slot holds the row and, in the bits that rows do not
-/// need, the hash's low bits as a tag. A hash that was never inserted is taken for a user only if
-/// it meets an equal tag near its home: see [`Self::collision_probability`]. That two users that
-/// were inserted are taken for each other cannot happen unseen: [`Self::insert`] reports equal
-/// tags.
+/// A hash table with open addressing. A slot holds a user's row, and a tag: the hash's low bits, in
+/// the bits that rows do not need. A hash that was never inserted is mistaken for a user only if an
+/// equal tag is near its first slot: see [`Self::collision_probability`]. [`Self::insert`] reports
+/// equal tags, so two inserted users are never confused without a report.
 pub(super) struct Index {
     slots: Vec<AtomicU64>,
-    /// Bits of a row, counted from 1.
+    /// The bits of a row's number, counted from 1.
     row_bits: u32,
     tag_mask: u64,
 }
 
 impl Index {
-    /// Room for `n` users. `tag_bits` may be fewer than there is room for, to see collisions
-    /// happen.
+    /// Creates an index for `n` users. Tests set `tag_bits` below the available number of bits, to
+    /// provoke collisions.
     pub(super) fn new(n: usize, tag_bits: u32) -> Self {
         let row_bits = usize::BITS - (n + 1).leading_zeros();
         let tag_bits = tag_bits.min(u64::BITS - row_bits);
@@ -43,19 +43,19 @@ impl Index {
         }
     }
 
-    /// Bytes that an index of `n` users takes.
+    /// The size in bytes of an index of `n` users.
     pub(super) fn n_bytes(n: usize) -> usize {
         ((n * SLOTS.0).div_ceil(SLOTS.1) + 8) * 8
     }
 
-    /// Where the search for a hash starts: by its high bits, so that the low ones tell apart what
-    /// starts at one place.
+    /// The slot where the search for a hash starts. It depends on the high bits. The low bits are
+    /// the tag, which separates hashes with the same first slot.
     fn home(&self, hash: u64) -> usize {
         ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// Inserts some users, each under `entry`'s hash and row, from any thread; hands rows whose
-    /// tags cannot be told apart to `on_equal`.
+    /// Inserts users from any thread, each with the hash and row that `entry` returns. Pairs of
+    /// rows with equal tags are passed to `on_equal`.
     pub(super) fn insert<U>(
         &self,
         users: &[U],
@@ -86,7 +86,7 @@ impl Index {
         }
     }
 
-    /// The row of each hash, or [`UNKNOWN`].
+    /// Finds the row of each hash, or [`UNKNOWN`].
     pub(super) fn find(&self, hashes: &[u64], rows: &mut Vec<u32>) {
         rows.clear();
         for (idx, hash) in hashes.iter().enumerate() {
@@ -113,8 +113,9 @@ impl Index {
         (row - 1) as u32
     }
 
-    /// An upper bound on how likely a user who is not in the table is taken for one who is: slots
-    /// that a vain search looks at, about eight and a half at this load, times the tag's chance.
+    /// An upper bound on the probability that a user outside of the table is mistaken for one in
+    /// it. It is the number of slots that a failed search reads, about 8.5 at this load, times the
+    /// probability of an equal tag.
     #[cfg(test)]
     fn collision_probability(&self) -> f64 {
         8.5 / (self.tag_mask as f64 + 1.0)

@@ -1,4 +1,4 @@
-//! The layer table in memory, by user.
+//! Reads the layer table into memory, by user.
 
 use hashbrown::{HashMap, HashSet};
 use std::path::Path;
@@ -14,24 +14,24 @@ use crate::replay::index::UNKNOWN;
 use crate::replay::users::{User, UserKey, Users};
 use crate::scenario::Plan;
 
-/// How often ids are hashed anew before two that stay alike are an error: 64 bits do not fail
-/// twice.
+/// The number of hash seeds to try before users with equal hashes are an error. One seed is almost
+/// always enough.
 pub(super) const MAX_SEEDS: u64 = 4;
 
-/// A layer table, read once: names of tenants, users of each stratum.
+/// The metadata of a layer table that was read once.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerTableInfo {
-    /// Digest of the file.
+    /// The digest of the file.
     pub(crate) digest: String,
-    /// Names of the tenants, in order of appearance.
+    /// The names of the tenants, in order of first appearance.
     pub(crate) tenants: Vec<String>,
-    /// Seed under which no two users look alike.
+    /// The seed under which all users have distinct tags.
     pub(super) seed: u64,
-    /// Users and eligible users by stratum.
+    /// The number of users and of eligible users, by stratum.
     pub(super) strata: Vec<[u64; 2]>,
 }
 
-/// A layer table and how to read it.
+/// A layer table that is read in parts.
 pub(super) struct LayerTable<'a> {
     path: &'a Path,
     plan: &'a Plan,
@@ -39,14 +39,15 @@ pub(super) struct LayerTable<'a> {
     digest: String,
 }
 
-/// Names of tenants, numbered as threads meet them.
+/// Codes of tenant names, in the order in which threads find them.
 #[derive(Default)]
 pub(super) struct TenantCodes {
     codes: HashMap<String, (u32, u32)>,
 }
 
 impl TenantCodes {
-    /// The tenant's number; the first row that names it decides the order of tenants later.
+    /// Returns the tenant's code and notes its first row. The first rows decide the order of
+    /// tenants later.
     fn code(&mut self, name: &str, row: u32) -> u32 {
         if let Some((code, first)) = self.codes.get_mut(name) {
             *first = row.min(*first);
@@ -58,14 +59,14 @@ impl TenantCodes {
     }
 }
 
-/// Takes users of a row group: hashes, rows, and what is known of each.
+/// A callback for the users of a row group: hashes, rows, layers, consent and buckets.
 pub(super) type OnUsers<'a> = dyn Fn(&[UserKey]) -> Result<()> + Sync + 'a;
 
 impl<'a> LayerTable<'a> {
-    /// Opens a layer table and takes its digest.
+    /// Opens a layer table and computes its digest.
     ///
     /// # Errors
-    /// A file that is not Parquet, or not the table that the plan pins.
+    /// When the file is not Parquet, has too many users, or is not the table that the plan pins.
     pub(super) fn open(path: &'a Path, plan: &'a Plan) -> Result<Self> {
         let digest = digest::blake3_of_file(path)?;
         check_pinned(plan, &digest, path)?;
@@ -119,7 +120,7 @@ impl<'a> LayerTable<'a> {
         Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// Notes each tenant of a row group with its first row there.
+    /// Notes each tenant of a row group with its first row in the group.
     fn scan_tenants(&self, part: Part, note: &dyn Fn(&str, u32)) -> Result<()> {
         let flat = || -> Result<(), Unsupported> {
             let flat = FastPart::open(&self.table, part)?;
@@ -158,13 +159,13 @@ impl<'a> LayerTable<'a> {
         })
     }
 
-    /// Hands over all users, row group by row group, on all threads.
+    /// Passes all users to `on_users`, row group by row group, on all threads.
     ///
     /// # Errors
-    /// A table that is not one of this plan, or what `on_users` returns.
+    /// When the table does not belong to this plan, or when `on_users` returns an error.
     pub(super) fn for_each(&self, tenants: &[String], seed: u64, on_users: &OnUsers<'_>) -> Result<()> {
-        // What has been handed over twice would be in an index twice, so row groups are read whole
-        // before any user of them goes on.
+        // A row group is read to its end before its users are passed on. Otherwise users of a group
+        // that fails halfway would be passed on twice.
         let odd = Mutex::new(Vec::new());
         parallel::fold_parts(
             self.table.parts.len(),
@@ -286,7 +287,7 @@ impl<'a> LayerTable<'a> {
         Ok(users)
     }
 
-    /// Reads the whole table batch by batch, with checks that say what is wrong.
+    /// Reads the whole table batch by batch, with checks that report errors.
     fn read_generally(&self, on_rows: &mut dyn FnMut(&LayerRows, u32) -> Result<()>) -> Result<()> {
         let mut first_row = 0;
         parquet_io::read(self.path, &mut |batch| {
@@ -297,10 +298,10 @@ impl<'a> LayerTable<'a> {
         })
     }
 
-    /// Reads all users into an index; again under another seed, should two of them look alike.
+    /// Reads all users into an index. If two users have equal tags, reads again with another seed.
     ///
     /// # Errors
-    /// As [`Self::for_each`], or a user who is there twice.
+    /// As [`Self::for_each`], or when a user has two rows.
     pub(super) fn load(
         &self,
         tenants: Vec<String>,
@@ -343,7 +344,7 @@ impl<'a> LayerTable<'a> {
         Err(self.never_apart())
     }
 
-    /// Two users look alike under every seed.
+    /// The error for two users with equal tags under every seed.
     pub(super) fn never_apart(&self) -> Error {
         Error::in_file(
             self.path,
@@ -351,7 +352,7 @@ impl<'a> LayerTable<'a> {
         )
     }
 
-    /// Refuses a user who is there twice; two users who only look alike may stay.
+    /// Refuses a user with two rows. Two different users with equal tags are accepted here.
     pub(super) fn check_unique(&self, alike: &[(u32, u32)]) -> Result<()> {
         if alike.is_empty() {
             return Ok(());
@@ -388,7 +389,8 @@ impl<'a> LayerTable<'a> {
 
 /// Adds users to the counts of their strata.
 pub(super) fn count_strata(strata: &[[AtomicU64; 2]], keys: &[UserKey]) {
-    // Most users of a row group share a few strata: one addition a stratum and row group.
+    // Most users of a row group share a few strata, so each stratum needs one atomic addition per
+    // row group.
     let mut counts: HashMap<u32, [u64; 2]> = HashMap::new();
     for key in keys {
         let count = counts.entry(key.user.stratum).or_default();

@@ -1,5 +1,5 @@
-//! Cubes of different files, merged to the cube of all of them: byte for byte what one scan of all
-//! the files gives.
+//! Merges cubes of different files into the cube of all of them. The result has the same bytes as
+//! one scan of all the files.
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -27,11 +27,13 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Reads the cube that a scan goes on from; `None` when there is none, or when its outcomes are
-    /// not those of this scan: they could belong to any row, so nothing of it can stay.
+    /// Reads the cube that a scan continues. `None` if the inputs name no cube, or if its outcome
+    /// files differ from those of this scan. Outcomes may belong to any row, so then all rows must
+    /// be scanned again.
     ///
     /// # Errors
-    /// A cube of another ramp, or of files that have changed since.
+    /// When the cube belongs to another ramp, a file that must be read again is missing, or a file
+    /// has changed.
     pub(super) fn open(
         ctx: &ReplayContext<'_>,
         inputs: &Inputs<'_>,
@@ -103,7 +105,7 @@ impl Earlier {
         if cube.counts_sessions != inputs.count_sessions {
             return differs("choice to count sessions or not");
         }
-        // The files that are to be looked at again must be there.
+        // Files that must be scanned again must be among the inputs.
         let listed = |known: &&CubeSource| {
             sources
                 .traffic
@@ -162,7 +164,7 @@ impl Earlier {
         }))
     }
 
-    /// Whether it holds a column.
+    /// Whether the cube has sums of this column.
     pub(super) fn has(&self, reading: &Reading) -> bool {
         let text = reading.to_string();
         self.cube
@@ -171,7 +173,8 @@ impl Earlier {
             .any(|m| m.present && m.sum.reading().is_some_and(|reading| reading.to_string() == text))
     }
 
-    /// From when on the rows of a file are still to be counted; `None` if all have been.
+    /// The first instant from which the rows of a file must still be counted. `None` if all rows
+    /// were counted.
     pub(super) fn since(&self, file: &SourceFile, as_of: Micros) -> Option<Since> {
         match self
             .cube
@@ -187,11 +190,10 @@ impl Earlier {
         }
     }
 
-    /// Adds what this cube holds to the state of a scan of the other files; returns the files of
-    /// both.
+    /// Adds this cube to the state of a scan of the other files. Returns the files of both.
     ///
     /// # Errors
-    /// A sum that overflows.
+    /// When a sum overflows.
     pub(super) fn load(
         &self,
         scanned: Vec<CubeSource>,
@@ -210,7 +212,7 @@ impl Earlier {
                 continue;
             };
             if self.since(&file.file, state.as_of()).is_some() {
-                // The rows that were after the earlier `as_of` have been looked at again.
+                // The rows after the earlier `as_of` have been scanned again.
                 state.counts.n_rows -= known.n_after_as_of;
                 state.counts.n_after_as_of -= known.n_after_as_of;
                 known.n_after_as_of = file.n_after_as_of;
@@ -223,16 +225,16 @@ impl Earlier {
         Ok(files)
     }
 
-    /// The users that this cube saw.
+    /// Reads the users that this cube saw.
     ///
     /// # Errors
-    /// A folder that is not a whole cube.
+    /// When the folder is not a complete cube.
     pub(super) fn users(&self, n_strata: usize) -> Result<UserRun<'static>> {
         user_store::read_users(&self.folder, n_strata)
     }
 }
 
-/// The sessions of a cube; series are numbered anew where stages have been added.
+/// Adds the sessions of a cube. Series get new numbers where stages have been added.
 fn load_sessions(folder: &Path, theirs: &Strata, mine: &Strata, state: &mut ReplayState) -> Result<()> {
     user_store::read_sessions(folder, &mut |series, session| {
         let key = theirs.cell_key(Strata::key(series, 0, 0));
@@ -247,7 +249,7 @@ fn load_sessions(folder: &Path, theirs: &Strata, mine: &Strata, state: &mut Repl
     })
 }
 
-/// Counts of sessions by series.
+/// The number of distinct sessions of each series.
 pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, strata: &Strata) -> Vec<SessionRow> {
     let row = |(series, hashes): (&u32, &Vec<u64>)| {
         let key = strata.cell_key(Strata::key(*series, 0, 0));
@@ -265,7 +267,8 @@ pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, strata: &Strata) 
 /// Merges cubes of different files into the cube of all of them, and writes it to a folder.
 ///
 /// # Errors
-/// Cubes of different ramps, or of the same file, or a sum that overflows.
+/// When the cubes belong to different ramps, two of them count the same file, a sum overflows, or a
+/// file cannot be written.
 pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     let cubes: Vec<Cube> = folders
         .iter()
@@ -331,11 +334,11 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     Ok(cube)
 }
 
-/// Refuses files with the same bytes: their rows would count twice. Without rows, they may be as
-/// many as they like.
+/// Refuses files with the same bytes, because their rows would count twice. Files without rows are
+/// not checked.
 ///
 /// # Errors
-/// Two files with one digest.
+/// When two files have the same digest.
 pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
     let mut seen: HashMap<&str, &str> = HashMap::new();
     for source in sources.iter().filter(|source| source.n_rows > 0) {

@@ -1,14 +1,14 @@
-//! The traffic log, reduced to the cube in one scan.
+//! Reduces the traffic log to the cube in one scan.
 //!
 //! `driver` runs the replay on the inputs of `context`. `layer_table` reads the users into `users`,
-//! found through `index`. Turns come from [`crate::input`] a step at a time, and `scan` gives them
-//! to the threads' states. `state` finds the users of a step, assigns each row to a tenant, layer,
-//! stage, release, window and bucket group (`strata`), and adds it up in a `sum_table`; `sums`
-//! lists what is added, `breakdown`, `sessions` and `traces` are the optional parts. `finish`
-//! counts distinct users from what `seen` keeps of each. What does not fit in memory is dealt into
-//! partitions of users first (`partition`). `cube` is the result, `store` (with `columns`) writes
-//! and reads it, and `user_store` keeps what merges need beside it. Cubes of different files
-//! [`merge()`] to the cube of all of them.
+//! where `index` finds them by hash. [`crate::input`] reads turns in steps, and `scan` adds the
+//! steps to the threads' states. `state` finds the users of a step, and assigns each row to a
+//! tenant, layer, stage, release, window and bucket group (`strata`). It adds the row to a
+//! `sum_table`. `sums` lists the sums; `breakdown`, `sessions` and `traces` are the optional parts.
+//! `finish` counts distinct users from the exposure of each user (`seen`). Users who do not fit in
+//! memory are first divided into partitions (`partition`). `cube` is the result. `store`, with
+//! `columns`, writes and reads it, and `user_store` keeps the data that merges also need.
+//! [`merge()`] merges cubes of different files into the cube of all of them.
 
 mod breakdown;
 mod columns;

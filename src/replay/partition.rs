@@ -1,6 +1,6 @@
-//! A join whose users do not fit in memory: users and turns are dealt into partitions by the user's
-//! hash, on disk, and partitions are joined one after the other. Sums are integers and users are
-//! merged by row, so the cube is the same to the last byte.
+//! Joins a log with users who do not fit in memory. Users and turns are divided into partitions on
+//! disk by the user's hash, and the partitions are joined one after another. Sums are integers and
+//! users are merged by row, so the cube has the same bytes as without partitions.
 
 use rayon::prelude::*;
 use std::fs::File;
@@ -24,20 +24,21 @@ use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun};
 use crate::replay::state::ReplayState;
 use crate::replay::users::{User, UserKey, Users};
 
-/// Most partitions: each keeps a file open and a step of turns a thread.
+/// The largest number of partitions. Each keeps a file open, and a step of turns per lane.
 const MAX_PARTITIONS: usize = 256;
-/// Most files of turns that are open at a time.
+/// The largest number of open files of turns.
 const MAX_FILES: usize = 512;
-/// Part of the memory that the users of one partition may take; sums and steps of turns need the
-/// rest.
+/// The users of one partition may take one part in four of the memory limit. Sums and steps of
+/// turns need the rest.
 const USERS_SHARE: u64 = 4;
 const KEY_BYTES: usize = 20;
 const ROW_BYTES: usize = 32;
 
-/// Bytes that a user takes while its partition is made ready: read and sorted, then found by hash.
+/// Bytes that a user takes while its partition is read, sorted and indexed.
 const READY_BYTES: u64 = 80;
 
-/// How many partitions `n_users` need that would take so many bytes at once.
+/// The number of partitions for `n_users` users who would take `user_bytes` bytes in memory; a
+/// power of two. Returns 1 if they fit in half of the memory limit.
 pub(super) fn n_partitions(n_users: usize, user_bytes: usize, memory_limit: u64) -> usize {
     if user_bytes as u64 <= memory_limit / 2 {
         return 1;
@@ -49,27 +50,27 @@ pub(super) fn n_partitions(n_users: usize, user_bytes: usize, memory_limit: u64)
         .next_power_of_two()
 }
 
-/// Threads that deal into files of their own, as far as files go. A lane's turns are a stretch of
-/// the log, and its sums those of some windows; in one file for all, every lane would come to hold
-/// all sums.
+/// The number of lanes: threads that write to their own files. The number of open files limits it.
+/// A lane's turns are one range of the log, so its sums cover few windows. If all threads shared
+/// one file, every lane would hold all sums.
 fn n_lanes(n_partitions: usize) -> usize {
     rayon::current_num_threads().min(MAX_FILES / n_partitions).max(1)
 }
 
-/// Which partition a user is in. The hash is hashed once more: tags and homes of a partition's
-/// index use all its bits.
+/// The partition of a user. The hash is hashed again, because the partition's index needs all bits
+/// of the original hash.
 fn partition_of(hash: u64, n: usize) -> usize {
     (hash::join(hash, 1) % n as u64) as usize
 }
 
-/// Files without names, one a partition, appended to by all threads.
+/// Unnamed temporary files, one per partition. All threads append to them.
 struct Partitions<'a> {
     near: &'a Path,
     files: Vec<Mutex<File>>,
 }
 
 impl<'a> Partitions<'a> {
-    /// `n` files; while they are made, their names count from `first`.
+    /// Creates `n` files. Their temporary names count from `first`.
     fn create(near: &'a Path, n: usize, first: usize) -> Result<Self> {
         let files = (0..n)
             .map(|idx| nameless_file(near, first + idx).map(Mutex::new))
@@ -85,7 +86,8 @@ impl<'a> Partitions<'a> {
         file.write_all(bytes).or_unwritable(self.near)
     }
 
-    /// A partition's file from its start; its bytes are freed when it is dropped.
+    /// Takes a partition's file, positioned at its start. Its disk space is freed when the file is
+    /// dropped.
     fn take(&mut self, partition: usize) -> Result<File> {
         let empty = nameless_file(self.near, partition).or_unwritable(self.near)?;
         let file = std::mem::replace(&mut self.files[partition], Mutex::new(empty));
@@ -95,14 +97,14 @@ impl<'a> Partitions<'a> {
     }
 }
 
-/// A scan that is to be partitioned.
+/// The inputs of a partitioned scan.
 pub(super) struct Job<'a> {
     pub(super) scan: &'a Scan<'a>,
     pub(super) inputs: &'a Inputs<'a>,
     pub(super) parts: &'a [LogPart],
     pub(super) layers: &'a LayerTable<'a>,
     pub(super) tenants: &'a [String],
-    /// Partitions lie beside this.
+    /// The partitions' files are created beside this path.
     pub(super) near: &'a Path,
     pub(super) progress: &'a Progress,
 }
@@ -110,7 +112,7 @@ pub(super) struct Job<'a> {
 /// Scans a log in `n` partitions of users.
 ///
 /// # Errors
-/// As a scan in memory; or a disk that is full.
+/// As a scan in memory, or when the disk is full.
 pub(super) fn scan(job: &Job<'_>, n: usize) -> Result<Scanned> {
     for seed in 0..MAX_SEEDS {
         if let Some(joined) = scan_under(job, n, seed)? {
@@ -120,7 +122,7 @@ pub(super) fn scan(job: &Job<'_>, n: usize) -> Result<Scanned> {
     Err(job.layers.never_apart())
 }
 
-/// `None` if two users look alike under this seed.
+/// Scans with one hash seed. `None` if two users have equal hashes under this seed.
 fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     let Job {
         scan,
@@ -141,7 +143,7 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     let mut blocks = Partitions::create(near, n * n_lanes(n), MAX_PARTITIONS)?;
     let dealt = deal_turns(job, &roster, n, &blocks)?;
 
-    // One state a lane, and all of them for every partition.
+    // Each lane has one state, which it uses for every partition.
     let mut shares = dealt;
     let mut states: Vec<ReplayState> = (0..n_lanes(n)).map(|_| ReplayState::new(scan)).collect();
     let mut seen = Partitions::create(near, n, 0)?;
@@ -179,7 +181,8 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     }))
 }
 
-/// Deals the users; returns how many each stratum has.
+/// Divides the users into partitions. Returns the number of users and eligible users of each
+/// stratum.
 fn deal_users(
     layers: &LayerTable<'_>,
     tenants: &[String],
@@ -219,12 +222,12 @@ fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
         });
     })
     .or_unreadable(near)?;
-    // In row order, so that users come out of the partition in order.
+    // In row order, so that the users of a partition are written in order.
     keys.par_sort_unstable_by_key(|key| key.row);
     Ok(keys)
 }
 
-/// Deals the turns that can be in an arm; returns what was counted on the way.
+/// Divides the admitted turns into partitions. Returns the counts of the rows that were read.
 fn deal_turns(
     job: &Job<'_>,
     roster: &LayerTableInfo,
@@ -286,7 +289,7 @@ fn join_blocks(
     Ok(())
 }
 
-/// Reads a block behind its length; `false` at the end.
+/// Reads a block and its length prefix. Returns `false` at the end of the file.
 fn read_block(file: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     let mut length = [0; 4];
     match file.read(&mut length[..1])? {
@@ -316,7 +319,7 @@ fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> 
     seen.append(partition, &bytes)
 }
 
-/// The users of a partition that were seen, in row order.
+/// The users of a partition who were seen, in row order.
 fn seen_run(file: File, near: &Path) -> UserRun<'static> {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let near = near.to_owned();
@@ -344,7 +347,7 @@ fn seen_run(file: File, near: &Path) -> UserRun<'static> {
     }))
 }
 
-/// Up to eight bytes from `at` on, as a number.
+/// Decodes up to eight bytes from `at` on as a little-endian integer.
 fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..]
         .iter()

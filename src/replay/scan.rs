@@ -11,16 +11,16 @@ use crate::replay::merge::Earlier;
 use crate::replay::seen::{UserList, UserRun};
 use crate::replay::state::{ReplayState, Since};
 
-/// What a scan found, before it is added up.
+/// The result of a scan before its sums are merged.
 pub(super) struct Scanned {
     pub(super) roster: LayerTableInfo,
     pub(super) shares: Vec<Share>,
-    /// The users that were seen: those of a list, and those of runs beside it.
+    /// The users who were seen: those of this list, and those of the runs.
     pub(super) seen: Box<dyn UserList>,
     pub(super) runs: Vec<UserRun<'static>>,
 }
 
-/// A part of the log that is to be scanned.
+/// A part of the log that must be scanned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogPart {
     reader: usize,
@@ -28,7 +28,7 @@ pub(super) struct LogPart {
     since: Since,
 }
 
-/// Every part of the files that the earlier cube does not hold, or does not hold to the end.
+/// The parts of all files that the earlier cube does not count, or counts only in part.
 pub(super) fn parts_of(
     inputs: &Inputs<'_>,
     sources: &Sources,
@@ -57,8 +57,8 @@ pub(super) fn parts_of(
     parts
 }
 
-/// One thread's share of a scan, and of each part it met the reader, the file, its rows, and those
-/// after `as_of`.
+/// One thread's share of a scan: the state, and for each part the indices of reader and file, the
+/// number of rows, and the number of rows at or after `as_of`.
 pub(super) type Share = (ReplayState, Vec<(usize, usize, [u64; 2])>);
 
 pub(super) fn scan_parts(

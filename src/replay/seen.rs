@@ -1,8 +1,10 @@
-//! Exposure of one user: its stages by release and its last window, and runs of users in row order.
+//! The exposure of one user: stages by release and the last window. Also runs of users in row
+//! order.
 
 use crate::base::error::Result;
 
-/// Where a user was seen: one bit a stage, by release, and the last window, counted from 1.
+/// The exposure of a user: one bit per stage, by release, and the last window, counted from 1. A
+/// `last` of 0 means not seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct UserExposure {
     pub(super) stages: [u64; 2],
@@ -17,12 +19,12 @@ impl UserExposure {
     }
 }
 
-/// A user who was seen, and where.
+/// A user who was seen in the log, with the exposure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UserRow {
-    /// Row in the layer table.
+    /// The row in the layer table.
     pub(super) row: u32,
-    /// Tenant times layers plus the layer that the user was served under.
+    /// The stratum that the user was served under: `tenant * n_layers + layer`.
     pub(super) stratum: u32,
     pub(super) bucket: u16,
     pub(super) seen: UserExposure,
@@ -31,9 +33,9 @@ pub(super) struct UserRow {
 /// Users in ascending order of row and stratum.
 pub(super) type UserRun<'a> = Box<dyn Iterator<Item = Result<UserRow>> + 'a>;
 
-/// Users that lie in memory, in row order, read from any place on.
+/// Users in memory, in row order, with access by index.
 pub(super) trait UserList: Sync {
     fn len(&self) -> usize;
-    /// The user at an index, if it was seen.
+    /// The user at an index; `None` if the log has no turn of the user.
     fn get(&self, idx: usize) -> Option<UserRow>;
 }

@@ -1,8 +1,10 @@
-//! Distinct sessions, exactly: every series keeps the hashes of its sessions, sorted now and then.
+//! Counts distinct sessions exactly: every series keeps the hashes of its sessions and removes
+//! duplicates from time to time.
 
 use std::collections::BTreeMap;
 
-/// Hashes that may wait unsorted in a series.
+/// The number of unsorted hashes that a series may have, in addition to as many as it has sorted
+/// ones.
 const UNSORTED: usize = 4_096;
 
 /// Sessions by series.
@@ -14,7 +16,7 @@ pub(super) struct Sessions {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Set {
     hashes: Vec<u64>,
-    /// How many of them, from the first, are sorted and distinct.
+    /// The number of leading hashes that are sorted and distinct.
     n_sorted: usize,
 }
 
@@ -27,7 +29,7 @@ impl Set {
 }
 
 impl Sessions {
-    /// Notes a session of a series.
+    /// Adds a session to a series.
     pub(super) fn insert(&mut self, series: u32, session: u64) {
         let set = self.by_series.entry(series).or_default();
         set.hashes.push(session);
@@ -44,7 +46,7 @@ impl Sessions {
         }
     }
 
-    /// The hashes of each series, sorted and distinct.
+    /// Returns the hashes of each series, sorted and distinct.
     pub(super) fn finish(mut self) -> BTreeMap<u32, Vec<u64>> {
         self.by_series.values_mut().for_each(Set::deduplicate);
         self.by_series

@@ -1,4 +1,5 @@
-//! The mergeable state of a scan: update with turns, merge with another state, finish as a cube.
+//! The mergeable state of a scan: update it with turns, merge states, and finish as the parts of a
+//! cube.
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -21,18 +22,19 @@ use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
 use crate::stats::quantile::bin_of;
 
-/// Bins of one row of the latency histograms: an octave.
+/// The number of histogram bins in one octave (a factor of two in latency). An octave is one row of
+/// the latency table.
 const OCTAVE: u16 = 64;
-/// The largest difference between a logged propensity and the plan's ratio, millionths: half a
-/// basis point.
+/// The largest accepted difference between a logged propensity and the plan's ratio, in millionths:
+/// half a basis point.
 const PROPENSITY_TOLERANCE: i64 = 50;
 
 /// One thread's share of a scan.
 pub(super) struct ReplayState {
     cells: SumTable<i64>,
-    /// Logged and shadow outcomes of the same requests.
+    /// Sums of the logged and the shadow outcomes of the same requests.
     pairs: SumTable<i64>,
-    /// Latencies by octave.
+    /// Latency counts by octave.
     latencies: SumTable<i64>,
     breakdowns: Vec<BreakdownCells>,
     pub(super) counts: RowCounts,
@@ -43,7 +45,7 @@ pub(super) struct ReplayState {
     buffers: Buffers,
 }
 
-/// Kept from step to step.
+/// Buffers that are reused from step to step.
 #[derive(Default)]
 struct Buffers {
     rows: Vec<u16>,
@@ -54,7 +56,7 @@ struct Buffers {
     cells: Vec<u32>,
 }
 
-/// A turn in an arm, on its way to its cell.
+/// A turn with its arm, series and window, before it is added to a cell.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     row: u16,
@@ -65,10 +67,11 @@ struct Turn {
     window: u32,
 }
 
-/// Where the rows of a part count.
+/// The rows of a file that still must be counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Since {
-    /// Rows before this instant have been counted by an earlier scan of the same file.
+    /// An earlier scan of the same file counted the rows before this instant, in microseconds UTC.
+    /// `None` if no row was counted.
     pub(super) counted_until: Option<Micros>,
 }
 
@@ -77,7 +80,7 @@ impl ReplayState {
         Self::empty(&scan.sums, scan.ctx.as_of, scan.ctx.breakdowns, scan.n_windows())
     }
 
-    /// A state that has seen nothing.
+    /// Creates an empty state.
     pub(super) fn empty(sums: &Sums, as_of: Micros, breakdowns: &[BreakdownBy], n_windows: u32) -> Self {
         Self {
             cells: SumTable::new(sums.n_slots),
@@ -95,8 +98,8 @@ impl ReplayState {
         }
     }
 
-    /// Counts a step's rows and keeps those that can be in an arm, before anything is known of
-    /// their users. Returns the number of rows after `as_of`.
+    /// Counts the rows of a step by reason, and keeps those that can be in an arm, before their
+    /// users are known. Returns the number of rows at or after `as_of`.
     pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &mut Turns, since: Since) -> u64 {
         let of_columns = self
             .breakdowns
@@ -133,7 +136,7 @@ impl ReplayState {
         n_after
     }
 
-    /// Takes a step whose rows have been admitted before.
+    /// Takes a step whose rows were admitted before.
     pub(super) fn admit_all(&mut self, turns: &Turns) {
         self.buffers.rows.clear();
         self.buffers.rows.extend(0..turns.n as u16);
@@ -144,10 +147,10 @@ impl ReplayState {
         &self.buffers.rows
     }
 
-    /// Adds the rows that were admitted.
+    /// Adds the admitted rows to their cells.
     ///
     /// # Errors
-    /// A sum that overflows.
+    /// When a sum overflows.
     pub(super) fn update(&mut self, scan: &Scan<'_>, users: &Users, turns: &mut Turns) -> Result<()> {
         if let Some(outcomes) = &scan.outcomes {
             outcomes.update(turns, &self.buffers.rows);
@@ -187,7 +190,7 @@ impl ReplayState {
         users.find(hashes, found);
     }
 
-    /// Sorts out whose rows are in which arm, and marks where users were seen.
+    /// Assigns each row to an arm, stage and window, and marks the exposure of its user.
     #[inline(never)]
     fn assign(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) {
         let Buffers {
@@ -230,7 +233,7 @@ impl ReplayState {
                     user.stratum
                 }
                 layer => {
-                    // The recorded layer decided the ratio that the user was served under.
+                    // The recorded layer determined the ratio under which the user was served.
                     let stratum = strata.sibling(user.stratum, layer as u8);
                     counts.n_layer_differs += u64::from(stratum != user.stratum);
                     stratum
@@ -325,13 +328,13 @@ impl ReplayState {
             ..
         } = &mut self.buffers;
         keys.clear();
-        // From here on the users have been used: their buffer keeps the bins.
+        // The users have been used by now, so their buffer is reused for the bins.
         found.clear();
         for turn in placed
             .iter()
             .filter(|turn| !latency.is_absent(usize::from(turn.row)))
         {
-            // Stored in millionths of a millisecond; the histogram counts microseconds.
+            // Values are in millionths of a millisecond; the histogram counts microseconds.
             let bin = bin_of(latency.values[usize::from(turn.row)].unsigned_abs() / 1_000);
             keys.push(Strata::key(turn.series, u32::from(bin / OCTAVE), turn.group));
             found.push(u32::from(bin % OCTAVE));
@@ -385,7 +388,7 @@ impl ReplayState {
             .iter()
             .filter(|turn| !turns.session.is_absent(usize::from(turn.row)))
         {
-            // Ids of sessions need not differ between users.
+            // Two users may have the same session id.
             let session = crate::base::hash::join(
                 turns.session.values[usize::from(turn.row)] as u64,
                 u64::from(users.row(turn.user)),
@@ -394,7 +397,7 @@ impl ReplayState {
         }
     }
 
-    /// Notes rows that were left out.
+    /// Counts rows that were left out, by reason.
     pub(super) fn bad_rows(&mut self, more: BTreeMap<String, u64>) {
         for (reason, n) in more {
             *self.counts.bad_rows.entry(reason).or_default() += n;
@@ -402,8 +405,8 @@ impl ReplayState {
     }
 }
 
-/// Adds placed turns to their cells, row by row: a cell's sums lie side by side, and the columns of
-/// a step are in the cache.
+/// Adds turns to their cells, row by row: the sums of a cell are adjacent in memory, and the
+/// columns of a step are in the cache.
 #[inline(never)]
 fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns: &Turns) -> Result<()> {
     let width = sums.n_slots;
@@ -446,7 +449,7 @@ fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], tu
     }
 }
 
-/// Adds one turn, whose values come from anywhere.
+/// Adds one turn whose values come from `value`.
 fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) -> Result<()> {
     cell[0] += 1;
     for (column, slot) in &sums.of {
@@ -467,16 +470,16 @@ pub(super) struct Finished {
     pub(super) latencies: Vec<(LatencyRow, u64)>,
     pub(super) breakdowns: Vec<Breakdown>,
     pub(super) counts: RowCounts,
-    /// Users who were served under another layer than their own, in order.
+    /// Users who were served under another layer than their own, in order of row and stratum.
     pub(super) served_elsewhere: Vec<UserRow>,
     pub(super) sessions: BTreeMap<u32, Vec<u64>>,
 }
 
 impl ReplayState {
-    /// Adds what an earlier cube counted.
+    /// Adds the sums and counts of an earlier cube.
     ///
     /// # Errors
-    /// A sum that overflows.
+    /// When a sum overflows.
     pub(super) fn load(&mut self, cube: &Cube, strata: &Strata, sums: &Sums) -> Result<()> {
         let mut row = Vec::new();
         for (mine, theirs) in [(&mut self.cells, &cube.cells), (&mut self.pairs, &cube.pairs)] {
@@ -508,7 +511,7 @@ impl ReplayState {
         Ok(())
     }
 
-    /// Later rows are not known yet.
+    /// The end of the data, in microseconds UTC. Later rows are not counted.
     pub(super) fn as_of(&self) -> Micros {
         self.as_of
     }
@@ -518,10 +521,11 @@ impl ReplayState {
         self.sessions.insert(series, session);
     }
 
-    /// Adds the threads' states up, in any order: every sum is an integer. Sorts everything by key.
+    /// Merges the states of all threads and sorts everything by key. The order of the states does
+    /// not matter because every sum is an integer.
     ///
     /// # Errors
-    /// A sum that overflows.
+    /// When a sum overflows.
     pub(super) fn finish(states: Vec<Self>, strata: &Strata, sums: &Sums) -> Result<Finished> {
         let add = |a: i64, b: i64| a.checked_add(b).ok_or_else(|| overflow("a cell"));
         let finish_cells = |parts: Vec<SumTable<i64>>| -> Result<Cells> {

@@ -1,4 +1,4 @@
-//! The cube on disk: Parquet tables and one document, readable by anything that reads Parquet.
+//! The cube on disk: Parquet tables and one JSON document.
 
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::cast::AsArray;
@@ -29,18 +29,18 @@ use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::MAX_STAGES;
 
-/// The document that makes a folder a cube; it is written last.
+/// The document of a cube. It is written last, so a folder without it is incomplete.
 pub const CUBE_FILE: &str = "cube.json";
 const CELLS: &str = "cells.parquet";
 const PAIRS: &str = "pairs.parquet";
 const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
-/// A breakdown's own column: the value, or the user's row in the layer table.
+/// The extra column of a breakdown: the value, or the user's row in the layer table.
 const VALUE: &str = "value";
 const ROW_GROUP_ROWS: usize = 262_144;
 
-/// Everything of a cube but its tables.
+/// All parts of a cube except its tables.
 #[derive(Serialize, Deserialize)]
 struct CubeDocument {
     schema: String,
@@ -63,17 +63,17 @@ struct CubeDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     breakdowns: Vec<BreakdownBy>,
     sessions: Vec<SessionRow>,
-    /// The tables and their digests: numbers that do not belong together are not read together.
+    /// The digest of each table, so that tables of different cubes are not read together.
     files: BTreeMap<String, String>,
 }
 
-/// Every table of a cube.
+/// The names of a cube's tables, without breakdowns.
 const TABLES: [&str; 7] = [CELLS, PAIRS, USERS, SESSIONS, ACTIVITY, EXPOSURES, LATENCIES];
 
-/// Takes a batch of a table.
+/// A callback for a batch of a table.
 type OnBatch<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
 
-/// A breakdown's table.
+/// The file name of a breakdown's table.
 fn breakdown_file(idx: usize) -> String {
     format!("breakdown_{idx}.parquet")
 }
@@ -81,7 +81,7 @@ fn breakdown_file(idx: usize) -> String {
 /// Refuses tables that were not written with their document.
 ///
 /// # Errors
-/// A table that is not there, or has changed.
+/// When a table is missing or has changed.
 pub(super) fn check_tables(folder: &Path, names: &[&str]) -> Result<()> {
     let document: CubeDocument = json::read_json(&folder.join(CUBE_FILE))?;
     document.check_tables(folder, names)
@@ -102,7 +102,7 @@ impl CubeDocument {
         })
     }
 
-    /// Refuses a document whose parts do not fit each other.
+    /// Refuses a document whose parts are inconsistent.
     fn check(&self, path: &Path) -> Result<()> {
         let n_layers = self.layer_ids.len();
         let in_order = |(idx, layer): (usize, &CubeLayer)| {
@@ -156,8 +156,8 @@ fn changed(path: &Path, found: &str) -> Error {
 const SCHEMA: &str = "sluice.cube/2";
 
 impl Cube {
-    /// Writes the cube's files into a folder in which its users and sessions are already; the
-    /// document, which makes it a cube, last.
+    /// Writes the cube's tables and its document into a folder that already has the files of users
+    /// and sessions. The document is written last.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -207,10 +207,10 @@ impl Cube {
         json::write_json(&folder.join(CUBE_FILE), &document)
     }
 
-    /// Reads what [`Self::write`] wrote.
+    /// Reads a cube that [`Self::write`] wrote.
     ///
     /// # Errors
-    /// A folder that is not a cube of this version.
+    /// When the folder is not a cube of this version, or a table is missing or has changed.
     pub fn read(folder: &Path) -> Result<Self> {
         let mut cube = Self::read_sums(
             folder,
@@ -224,8 +224,8 @@ impl Cube {
         Ok(cube)
     }
 
-    /// Reads the wanted measures of pairs, with rows of the cells and when users came last. What is
-    /// not wanted is not among the cube's measures.
+    /// Reads the wanted measures of the pairs, the row counts of the cells, and the users by last
+    /// window. The other measures are left out of the cube.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -235,8 +235,8 @@ impl Cube {
         })
     }
 
-    /// Reads a cube without users and latencies, as far as its measures are wanted; of the cells'
-    /// measures only some.
+    /// Reads the wanted measures of a cube, without users and latencies. `of_cells` can restrict
+    /// the measures of the cells further.
     fn read_sums(
         folder: &Path,
         tables: &[&str],
@@ -397,7 +397,7 @@ impl Cube {
                 Ok(())
             };
             let cells = self.read_cells_with(&path, &|_| true, Some(&mut on_batch))?;
-            // Values are numbered in the order of their names.
+            // Values get codes in the order of their names.
             let mut sorted = values.clone();
             sorted.sort();
             let new: Vec<u32> = values
@@ -646,7 +646,7 @@ impl Cube {
     }
 }
 
-/// A count of distinct users: its column, and its field.
+/// A count of distinct users: the column's name and the field.
 type ExposureColumn = (&'static str, fn(&mut Exposure) -> &mut u64);
 
 const EXPOSURE_COLUMNS: [ExposureColumn; 6] = [
@@ -658,7 +658,7 @@ const EXPOSURE_COLUMNS: [ExposureColumn; 6] = [
     ("n_first_candidate", |users| &mut users.n_first_candidate),
 ];
 
-/// The columns that cells start with.
+/// The first columns of a table of cells.
 const KEY_COLUMNS: [&str; 6] = [
     "tenant_id",
     "layer",
@@ -682,11 +682,11 @@ pub(super) fn names<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-/// The columns that every table starts with, as numbers.
+/// Reads the first columns of a table as indices.
 struct KeyReader {
     tenants: Vec<u32>,
     layers: Vec<u32>,
-    /// Not in every table.
+    /// `None` for a table without stages.
     stages: Option<Int32Array>,
 }
 

@@ -1,5 +1,5 @@
-//! Where a row belongs: tenant, layer, stage and release as one number, and with window and bucket
-//! group as one key.
+//! Maps a row to its keys: tenant, layer, stage and release become one number, and with window and
+//! bucket group one 64-bit key.
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
@@ -7,19 +7,20 @@ use crate::replay::cube::{CellKey, Cube};
 use crate::scenario::stages::{MAX_STAGES, Stage, stages_of};
 use crate::scenario::{Arm, Plan};
 
-/// Bits of a key: series, window, bucket group. Keys sort as cells do.
+/// The bits of a key: series, window and bucket group, from high to low. Keys sort in the order of
+/// cells.
 const GROUP_BITS: u32 = 9;
 const WINDOW_BITS: u32 = 32;
 const SERIES_BITS: u32 = 64 - GROUP_BITS - WINDOW_BITS;
 
-/// The stages of every tenant's layers, and their numbers. A stratum is a tenant's layer.
-/// A series is a release in a stage of a stratum.
+/// The stages of every tenant's layers, and their numbers. A stratum is one layer of one tenant. A
+/// series is one release in one stage of a stratum.
 #[derive(Debug, Clone)]
 pub(super) struct Strata {
     pub(super) n_layers: usize,
-    /// By stratum: tenant by tenant, layer by layer.
+    /// The stages of each stratum, ordered by tenant, then by layer.
     pub(super) stages: Vec<Vec<Stage>>,
-    /// Number of each stratum's first series; behind the last, the number of all.
+    /// The number of each stratum's first series. The last entry is the number of all series.
     first_series: Vec<u32>,
     start: Micros,
     window: Micros,
@@ -27,10 +28,11 @@ pub(super) struct Strata {
 }
 
 impl Strata {
-    /// The strata of some tenants under a plan.
+    /// Creates the strata of some tenants under a plan.
     ///
     /// # Errors
-    /// More stages than a user's bits, or more series or windows than a key holds.
+    /// When a layer has more stages than a user's bits, or when the series or windows do not fit in
+    /// a key.
     pub(super) fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
         let of_tenant = |tenant: &String| {
             (0..plan.layers.len())
@@ -58,7 +60,7 @@ impl Strata {
         Ok(strata)
     }
 
-    /// The strata of a cube.
+    /// Creates the strata of a cube.
     pub(super) fn from_cube(cube: &Cube) -> Self {
         let stages = cube.layers.iter().map(|layer| layer.stages.clone()).collect();
         Self::new(cube.layer_ids.len(), stages, cube.start, cube.window)
@@ -79,7 +81,7 @@ impl Strata {
         }
     }
 
-    /// Number of tenants' layers.
+    /// The number of strata.
     pub(super) fn len(&self) -> usize {
         self.stages.len()
     }
@@ -88,16 +90,16 @@ impl Strata {
         self.first_series.last().copied().unwrap_or(0)
     }
 
-    /// Most stages of any stratum.
+    /// The largest number of stages of a stratum.
     pub(super) fn max_stages(&self) -> usize {
         self.stages.iter().map(Vec::len).max().unwrap_or(0)
     }
 
-    /// Stage of an instant, which is not before the plan's start.
+    /// The stage at an instant, which must not be before the plan's start.
     #[inline]
     pub(super) fn stage_at(&self, stratum: u32, at: Micros) -> usize {
         let stages = &self.stages[stratum as usize];
-        // Layers have few stages; most rows are of late ones.
+        // Layers have few stages, and most rows belong to the last ones.
         let mut stage = stages.len() - 1;
         while stage > 0 && stages[stage].start > at {
             stage -= 1;
@@ -105,11 +107,11 @@ impl Strata {
         stage
     }
 
-    /// Windows since the plan's start.
+    /// The number of whole windows since the plan's start.
     #[inline]
     pub(super) fn window_at(&self, at: Micros) -> u32 {
-        // A product and a look at its neighbors take a fraction of a division; the product is off
-        // by at most one.
+        // A product and a correction are several times faster than a division. The product differs
+        // from the quotient by at most one.
         let since = at - self.start;
         let window = (since as f64 * self.windows_a_micro) as i64;
         let past = since - window * self.window;
@@ -126,13 +128,13 @@ impl Strata {
         u64::from(series) << (WINDOW_BITS + GROUP_BITS) | u64::from(window) << GROUP_BITS | u64::from(group)
     }
 
-    /// A key with another number in place of its window.
+    /// Replaces the window of a key.
     pub(super) fn with_window(key: u64, of: impl Fn(u32) -> u32) -> u64 {
         let mask = u64::from(u32::MAX) << GROUP_BITS;
         key & !mask | u64::from(of((key >> GROUP_BITS) as u32)) << GROUP_BITS
     }
 
-    /// What a key stands for.
+    /// Decodes a key.
     pub(super) fn cell_key(&self, key: u64) -> CellKey {
         let series = (key >> (WINDOW_BITS + GROUP_BITS)) as u32;
         let stratum = self.first_series.partition_point(|first| *first <= series) - 1;
@@ -160,7 +162,7 @@ impl Strata {
         stratum - stratum % self.n_layers as u32 + u32::from(layer)
     }
 
-    /// The key of a cell.
+    /// Encodes the key of a cell.
     pub(super) fn key_of(&self, cell: &CellKey) -> u64 {
         Self::key(
             self.series(

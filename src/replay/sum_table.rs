@@ -1,16 +1,17 @@
-//! Sums by key, found many at a time.
+//! A table of sums by key, with look-ups in batches.
 
 use crate::base::memory::prefetch;
 
-/// How far ahead of a look-up its cache line is asked for.
+/// The number of look-ups between a prefetch and its use.
 pub(super) const AHEAD: usize = 32;
 const EMPTY: u32 = u32::MAX;
 
-/// Rows of `width` sums, at least one, each under a 64-bit key. Open addressing; a batch of keys is
-/// looked up while later ones are on their way to the cache.
+/// Rows of `width` sums (at least one), each under a 64-bit key. The hash table uses open
+/// addressing. In a batch of keys, the slots of later keys are prefetched while earlier keys are
+/// looked up.
 pub(super) struct SumTable<T> {
     width: usize,
-    /// Row of each slot.
+    /// The key and row of each slot. The row is `EMPTY` in an unused slot.
     slots: Vec<(u64, u32)>,
     keys: Vec<u64>,
     sums: Vec<T>,
@@ -26,12 +27,12 @@ impl<T: Copy + Default> SumTable<T> {
         }
     }
 
-    /// Number of rows.
+    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Finds or makes the row of each key.
+    /// Finds the row of each key, and creates missing rows.
     pub(super) fn rows(&mut self, keys: &[u64], rows: &mut Vec<u32>) {
         self.reserve(keys.len());
         rows.clear();
@@ -44,7 +45,7 @@ impl<T: Copy + Default> SumTable<T> {
         }
         let n_sums = self.keys.len() * self.width;
         if n_sums > self.sums.capacity() {
-            // Doubled, the last few cells could cost as much memory as all others.
+            // Growth by a quarter wastes less memory than doubling when the table is large.
             self.sums
                 .reserve_exact(n_sums.max(self.sums.len() / 4 * 5) - self.sums.len());
         }
@@ -57,15 +58,15 @@ impl<T: Copy + Default> SumTable<T> {
         &mut self.sums[start..start + self.width]
     }
 
-    /// All sums: row by row.
+    /// All sums, row by row.
     pub(super) fn all_mut(&mut self) -> &mut [T] {
         &mut self.sums
     }
 
-    /// Adds the rows of another one.
+    /// Adds the rows of another table.
     ///
     /// # Errors
-    /// What `add` returns for a sum that overflows.
+    /// When `add` returns an error, which it does for a sum that overflows.
     pub(super) fn merge<E>(&mut self, other: &Self, add: impl Fn(T, T) -> Result<T, E>) -> Result<(), E> {
         let mut rows = Vec::new();
         for (keys, sums) in other
@@ -83,10 +84,11 @@ impl<T: Copy + Default> SumTable<T> {
         Ok(())
     }
 
-    /// Adds several up and hands over keys and sums in key order, without a table of all of them.
+    /// Adds several tables and passes keys and sums to `on_row` in key order, without creating a
+    /// table of the total.
     ///
     /// # Errors
-    /// What `add` returns for a sum that overflows.
+    /// When `add` returns an error, which it does for a sum that overflows.
     pub(super) fn for_each_sorted<E>(
         parts: Vec<Self>,
         add: impl Fn(T, T) -> Result<T, E>,
@@ -147,7 +149,7 @@ impl<T: Copy + Default> SumTable<T> {
         }
     }
 
-    /// Room for so many more keys, at most half full.
+    /// Reserves space for `n` more keys. The slots are at most half full.
     fn reserve(&mut self, n: usize) {
         let wanted = ((self.keys.len() + n) * 2).next_power_of_two();
         if wanted <= self.slots.len() {
@@ -165,7 +167,7 @@ impl<T: Copy + Default> SumTable<T> {
     }
 }
 
-/// Where a key's search starts, before it is cut to the table's size.
+/// The hash of a key: the slot where its search starts, before it is reduced to the table's size.
 fn home(key: u64) -> usize {
     (u128::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 64) as usize
 }

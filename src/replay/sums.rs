@@ -1,35 +1,36 @@
-//! The layout of a cell: which sums the metrics need, and the slots that hold them.
+//! The layout of a cell: the sums that the metrics need, and their slots.
 
 use crate::base::error::Error;
 use crate::metric::{Reading, Sum};
 use crate::replay::cube::CubeMeasure;
 
-/// What cells add up, and where each sum comes from. Slot 0 counts rows. A count of known values is
-/// stored as the count of missing ones, because few columns miss any.
+/// The sums of a cell and their sources. Slot 0 counts rows. A count of known values is stored as
+/// the count of missing values, because most columns have few of them.
 pub(super) struct Sums {
     pub(super) measures: Vec<CubeMeasure>,
-    /// Measured columns and the slots of their sums.
+    /// Measured columns, with the slots of their sums.
     pub(super) of: Vec<(usize, usize)>,
-    /// Measured columns and the slots of their missing values.
+    /// Measured columns, with the slots of their counts of missing values.
     pub(super) missing: Vec<(usize, usize)>,
     /// The slot of each measure.
     slots: Vec<Slot>,
     pub(super) n_slots: usize,
-    /// The column that the latency histogram reads.
+    /// The column that the latency histogram reads; `None` if no file has it.
     pub(super) latency: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     Is(usize),
-    /// Rows minus this.
+    /// The number of rows minus this slot.
     RowsBut(usize),
     /// No file has the column.
     Absent,
 }
 
 impl Sums {
-    /// The sums of some metrics over measured columns, of which `present` tells which any file has.
+    /// Creates the layout for the sums of some metrics. `present` says for each measured column
+    /// whether any file has it.
     pub(super) fn new(measures: &[Sum], measured: &[Reading], present: &[bool]) -> Self {
         let (mut of, mut missing, mut slots, mut n_slots) = (Vec::new(), Vec::new(), Vec::new(), 1);
         for sum in measures {
@@ -70,7 +71,7 @@ impl Sums {
         }
     }
 
-    /// The sums of cubes that are merged: every measure in a slot of its own.
+    /// Creates the layout for cubes that are merged: every measure has its own slot.
     pub(super) fn from_measures(measures: Vec<CubeMeasure>) -> Self {
         let slots: Vec<Slot> = (0..measures.len()).map(Slot::Is).collect();
         Self {
@@ -83,12 +84,12 @@ impl Sums {
         }
     }
 
-    /// Sums that are kept for a cell.
+    /// The number of sums of a cell.
     pub(super) fn n_slots(&self) -> usize {
         self.n_slots
     }
 
-    /// A row of measures from a row of slots.
+    /// Converts a row of slots to a row of measures.
     pub(super) fn finish(&self, slots: &[i64], out: &mut Vec<i64>) {
         out.extend(self.slots.iter().map(|slot| match slot {
             Slot::Is(slot) => slots[*slot],
@@ -97,7 +98,8 @@ impl Sums {
         }));
     }
 
-    /// The other way round. Rows that were counted when a column was not there count as missing it.
+    /// Converts a row of measures back to slots. Rows that were counted without the column count as
+    /// rows with a missing value.
     pub(super) fn expand(&self, rows: i64, measures: &[i64], out: &mut [i64]) {
         out[0] = rows;
         for (slot, value) in self.slots.iter().zip(measures) {

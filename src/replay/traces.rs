@@ -1,5 +1,5 @@
-//! Outcomes of logged requests that come from elsewhere, found by trace: shadow answers of the
-//! candidate, and scores that came late.
+//! Outcomes of logged requests from other sources, found by trace: shadow answers of the candidate,
+//! and outcomes that arrived late.
 
 use arrow_array::Array;
 use hashbrown::HashMap;
@@ -9,43 +9,43 @@ use crate::base::error::Result;
 use crate::base::hash;
 use crate::input::{TrafficReader, Turns};
 
-/// Outcomes by the hash of their request.
+/// Outcomes by the hash of their request's trace id.
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     rows: HashMap<u64, u32>,
     n_columns: usize,
     values: Vec<i64>,
     known: Vec<bool>,
-    /// Rows that were read and not used.
+    /// The counts of rows that were read but not used.
     pub(super) counts: TraceCounts,
 }
 
-/// What became of the rows.
+/// The counts of rows, by use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TraceCounts {
     pub(super) n_rows: u64,
-    /// Rows of other releases than the one that was asked for.
+    /// Rows of another release than the requested one.
     pub(super) n_other: u64,
-    /// Rows of requests that came more than once.
+    /// Rows of requests with more than one row.
     pub(super) n_repeated: u64,
     pub(super) n_bad: u64,
 }
 
-/// What a second row for a request does.
+/// The policy for a second row of the same request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnRepeat {
-    /// Nobody can say which of them is the answer: none is used.
+    /// Drops all rows of the request, because the correct one is unknown.
     DropAll,
-    /// Values that are known replace earlier ones.
+    /// Replaces earlier values by later values that are not missing.
     Update,
 }
 
 impl Traces {
-    /// Reads outcomes, of one release if it is given. The columns are those of `readers`, which are
-    /// all the same.
+    /// Reads outcomes. `release` limits them to one release; `None` reads all. All `readers` have
+    /// the same measured columns.
     ///
     /// # Errors
-    /// A source that cannot be read, or a bad row under the policy `error`.
+    /// When a source cannot be read, or has a bad row under the policy `error`.
     pub(super) fn read(
         readers: &[TrafficReader],
         release: Option<&str>,
@@ -97,7 +97,8 @@ impl Traces {
         Ok(traces)
     }
 
-    /// Puts the known values of a request; `true` if it was there before.
+    /// Stores the values of a request. Returns `true` if the request already had a row; values that
+    /// are not missing then replace the earlier ones.
     fn put(&mut self, trace: u64, values: impl Iterator<Item = Option<i64>>) -> bool {
         let next = self.rows.len() as u32;
         let row = *self.rows.entry(trace).or_insert(next);
@@ -116,18 +117,19 @@ impl Traces {
         true
     }
 
-    /// The outcome of a request.
+    /// Finds the row of a request's outcome.
     pub(super) fn find(&self, trace: u64) -> Option<u32> {
         self.rows.get(&trace).copied()
     }
 
-    /// A value of an outcome, in integer units.
+    /// A value of an outcome, in integer units; `None` if it is missing.
     pub(super) fn value(&self, row: u32, column: usize) -> Option<i64> {
         let at = row as usize * self.n_columns + column;
         self.known[at].then(|| self.values[at])
     }
 
-    /// Replaces the values of some turns by what is known of them here.
+    /// Replaces the values of some turns by the values of their outcomes. Missing values replace
+    /// nothing.
     pub(super) fn update(&self, turns: &mut Turns, rows: &[u16]) {
         if turns.trace.n_absent == turns.n {
             return;

@@ -1,4 +1,4 @@
-//! What merges of cubes need beside the sums: who was seen where, and which sessions.
+//! The data that merges of cubes need in addition to the sums: the exposure of users, and sessions.
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -14,17 +14,17 @@ use crate::replay::seen::{UserExposure, UserRow, UserRun};
 pub(super) const USERS: &str = "users.parquet";
 pub(super) const SESSIONS: &str = "sessions.parquet";
 
-/// Users a row group, and a chunk of work.
+/// The number of users per row group, and per chunk of work.
 pub(super) const CHUNK: usize = 262_144;
 
-/// Writes the users that were seen, one row a user and layer: what a merge with another cube needs.
+/// Writes the users who were seen, one row per user and layer, for later merges with other cubes.
 pub(super) struct UsersWriter<'a> {
     sink: &'a mut dyn FnMut(&RecordBatch) -> Result<()>,
     rows: Vec<UserRow>,
 }
 
 impl UsersWriter<'_> {
-    /// Writes a file of users; `fill` pushes them in order.
+    /// Writes a file of users. `fill` pushes them in order.
     pub(super) fn write(path: &Path, fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>) -> Result<()> {
         files::write_file(path, |file| {
             let mut file = parquet_io::BatchWriter::for_numbers(path, file, &user_schema())?;
@@ -39,8 +39,8 @@ impl UsersWriter<'_> {
         })
     }
 
-    /// Row groups end where rows of the layer table say, so that the bytes do not depend on where
-    /// the users came from.
+    /// Adds a user. Row groups end at fixed rows of the layer table, so that the bytes do not
+    /// depend on the source of the users.
     pub(super) fn push(&mut self, user: &UserRow) -> Result<()> {
         if self
             .rows
@@ -53,7 +53,7 @@ impl UsersWriter<'_> {
         Ok(())
     }
 
-    /// Writes users after those that were pushed.
+    /// Writes a batch of users after the pushed ones.
     pub(super) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
         self.flush()?;
         if batch.num_rows() > 0 {
@@ -81,7 +81,7 @@ fn user_schema() -> Arc<Schema> {
     ))
 }
 
-/// Users as a batch for [`UsersWriter`].
+/// Encodes users as a batch for [`UsersWriter`].
 pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
     let column =
         |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
@@ -105,10 +105,10 @@ const USER_COLUMNS: [&str; 6] = [
     "last_window",
 ];
 
-/// The users of a cube, in order.
+/// Reads the users of a cube, in order.
 ///
 /// # Errors
-/// A file that is not a cube's.
+/// When the file cannot be read. A bad batch is an error of the iterator.
 pub(super) fn read_users(folder: &Path, n_strata: usize) -> Result<UserRun<'static>> {
     let path = folder.join(USERS);
     let mut batches = parquet_io::batches(&path)?;
@@ -160,7 +160,7 @@ fn user_rows(path: &Path, batch: &RecordBatch, n_strata: usize) -> Result<Vec<Us
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// Writes the hashes of sessions, by series; nothing when they are not counted.
+/// Writes the hashes of sessions, by series. The file is empty if sessions were not counted.
 pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) -> Result<()> {
     let schema = Arc::new(Schema::new(vec![
         Field::new("series", DataType::Int64, false),
@@ -187,7 +187,7 @@ pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) 
     })
 }
 
-/// Hands over the sessions of a cube: series and hash.
+/// Reads the sessions of a cube. `on_session` gets each series and hash.
 pub(super) fn read_sessions(folder: &Path, on_session: &mut dyn FnMut(u32, u64)) -> Result<()> {
     let path = folder.join(SESSIONS);
     parquet_io::read(&path, &mut |batch| {

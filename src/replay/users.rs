@@ -1,5 +1,5 @@
-//! The users of a layer table while a log is scanned: found by hash, with what is known of each,
-//! and where each was seen.
+//! The users of a layer table during a scan: found by hash, with their layer, consent, bucket and
+//! exposure.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,38 +8,39 @@ use crate::replay::index::Index;
 use crate::replay::seen::{UserExposure, UserList, UserRow};
 use crate::scenario::stages::MAX_STAGES;
 
-/// Bits of a bucket.
+/// The number of bits of a bucket.
 const BUCKET_BITS: u32 = 14;
-/// Stages and windows up to which a user takes eight bytes.
+/// The limits for records of eight bytes per user: the largest number of stages and of windows.
 const NARROW: (usize, u32) = (8, u16::MAX as u32 - 1);
 
-/// What is known of a user: tenant and layer, consent, bucket.
+/// A user's tenant and layer, consent and bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct User {
-    /// Tenant times layers plus layer.
+    /// The tenant and layer: `tenant * n_layers + layer`.
     pub(super) stratum: u32,
     pub(super) eligible: bool,
     pub(super) bucket: u16,
 }
 
-/// Users by hash. Marks may be set from many threads: they commute.
+/// Users by hash. Several threads may set marks, because the order of marks does not matter.
 pub(super) struct Users {
     pub(super) index: Index,
     records: Records,
-    /// Rows in the layer table; `None` when they are the indices themselves.
+    /// Rows in the layer table; `None` when a user's index is the row.
     rows: Option<Vec<u32>>,
 }
 
-/// What is known and seen of each user, in one cache line.
+/// The layer, bucket and exposure of each user, in one cache line.
 enum Records {
-    /// Class and bucket, last window (16 bits), stages of the baseline, of the candidate (8 bits
-    /// each).
+    /// From high to low bits: the packed user (32 bits), the last window counted from 1 (16), the
+    /// candidate's stages (8), and the baseline's stages (8).
     Narrow(Vec<AtomicU64>),
-    /// Class and bucket, stages of the baseline, of the candidate, last window.
+    /// The packed user, the baseline's stages, the candidate's stages, and the last window counted
+    /// from 1.
     Wide(Vec<[AtomicU64; 4]>),
 }
 
-/// A user as partitions and indices want it.
+/// A user with the hash and the row, for partitions and indices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UserKey {
     pub(super) hash: u64,
@@ -63,8 +64,8 @@ impl User {
 }
 
 impl Users {
-    /// Room for `n` users of so many strata, of layers with at most `n_stages` stages, over
-    /// `n_windows` windows.
+    /// Creates space for `n` users in `n_strata` strata. Layers have at most `n_stages` stages, and
+    /// the log has `n_windows` windows.
     pub(super) fn new(n: usize, n_strata: usize, n_stages: usize, n_windows: u32, tag_bits: u32) -> Self {
         let records = if Self::is_narrow(n_strata, n_stages, n_windows) {
             Records::Narrow(memory::table(n, || AtomicU64::new(0)))
@@ -83,7 +84,7 @@ impl Users {
         n_stages <= NARROW.0 && n_windows <= NARROW.1 && (n_strata as u64) < 1 << (32 - BUCKET_BITS - 1)
     }
 
-    /// Bytes that so many users take.
+    /// The size in bytes of `n` users.
     pub(super) fn n_bytes(n: usize, n_strata: usize, n_stages: usize, n_windows: u32) -> usize {
         Index::n_bytes(n)
             + n * if Self::is_narrow(n_strata, n_stages, n_windows) {
@@ -93,8 +94,8 @@ impl Users {
             }
     }
 
-    /// The users of a partition, whose rows are not their indices; rows that look alike go to
-    /// `alike`.
+    /// Adds the users of a partition, whose rows are not their indices. Pairs of rows with equal
+    /// tags are added to `alike`.
     pub(super) fn with_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
         self.index
             .insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| {
@@ -114,12 +115,12 @@ impl Users {
         }
     }
 
-    /// The index of each user, or [`UNKNOWN`].
+    /// Finds the index of each user, or [`UNKNOWN`].
     pub(super) fn find(&self, hashes: &[u64], found: &mut Vec<u32>) {
         self.index.find(hashes, found);
     }
 
-    /// Asks for a user's record.
+    /// Prefetches a user's record.
     #[inline]
     pub(super) fn prefetch(&self, idx: u32) {
         match &self.records {
@@ -141,7 +142,7 @@ impl Users {
         self.rows.as_ref().map_or(idx, |rows| rows[idx as usize])
     }
 
-    /// Notes that a user was seen.
+    /// Records that a user was seen in a stage, arm and window.
     #[inline]
     pub(super) fn mark(&self, idx: u32, stage: usize, arm: usize, window: u32) {
         match &self.records {
@@ -169,8 +170,8 @@ impl Users {
         }
     }
 
-    /// Takes over where an earlier scan saw a user; `false` if that was under another layer than
-    /// the user's own, or there is no such row.
+    /// Adds a user's exposure of an earlier scan. Returns `false` if the user was served under
+    /// another layer than the user's own, or if the row does not exist.
     pub(super) fn take_over(&self, earlier: &UserRow) -> bool {
         if earlier.row as usize >= self.records.len() || self.user(earlier.row).stratum != earlier.stratum {
             return false;
@@ -195,7 +196,7 @@ impl Users {
         true
     }
 
-    /// Ends the scan: nobody is looked up any more.
+    /// Ends the scan and frees the index, because no user is looked up after it.
     pub(super) fn into_seen(self) -> SeenUsers {
         SeenUsers {
             records: self.records,
@@ -204,7 +205,7 @@ impl Users {
     }
 }
 
-/// The users after a scan, and where each was seen.
+/// The users after a scan, with their exposure.
 pub(super) struct SeenUsers {
     records: Records,
     rows: Option<Vec<u32>>,

@@ -1,4 +1,4 @@
-//! Where rows go: one row a case, with the counts that it must lead to.
+//! Tests of row counting. Most cases are one row with its expected counts.
 
 use arrow_array::{BooleanArray, Float64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
@@ -15,8 +15,8 @@ use crate::replay::cube::Cube;
 use crate::replay::driver::replay;
 use crate::scenario::{Arm, OnBadRow, Overrides, Scenario, Source};
 
-/// Layer `open` has the candidate at ratio 1 on the first day and at ratio 0 on the second; layer
-/// `shut` has none.
+/// A scenario in which layer `open` has the candidate at ratio 1 on the first day and at ratio 0 on
+/// the second. Layer `shut` never has it.
 const SCENARIO: &str = r#"
 as_of = "2026-05-03T00:00:00Z"
 [plan]
@@ -72,7 +72,7 @@ fn write_layers(path: &Path) {
     writer.close().unwrap();
 }
 
-/// Replays a log of some rows.
+/// Replays a log of these rows.
 fn cube_of(rows: &[&str]) -> Result<Cube> {
     let dir = tempfile::tempdir().unwrap();
     let (log, layers) = (dir.path().join("log.csv"), dir.path().join("layers.parquet"));
@@ -101,7 +101,7 @@ fn cube_of(rows: &[&str]) -> Result<Cube> {
     )
 }
 
-/// The counts that are not 0, beside the number of rows.
+/// The counts that are not 0, without the number of rows.
 fn counts(cube: &Cube) -> String {
     let counts = serde_json::to_value(&cube.counts).unwrap();
     let fields = counts.as_object().unwrap().iter();
@@ -111,7 +111,7 @@ fn counts(cube: &Cube) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// Numerator and denominator of a metric in each cell.
+/// The numerator and denominator of a metric in each cell.
 fn sums(cube: &Cube, metric: &str) -> Vec<(i64, i64)> {
     let scenario = Scenario::parse(SCENARIO, "test", Path::new(""), &Overrides::default()).unwrap();
     let metric = scenario.metrics.iter().find(|known| known.id == metric).unwrap();
@@ -125,7 +125,7 @@ fn sums(cube: &Cube, metric: &str) -> Vec<(i64, i64)> {
 #[test]
 fn each_row_goes_where_it_belongs() {
     let cases = [
-        // Arms, as the plan's ratio has them and otherwise.
+        // The arm, as the plan's ratio requires and otherwise.
         ("2026-05-01T12:00:00Z,a,v2,,,,,1,0.1", "candidate 1"),
         ("2026-05-01T12:00:00Z,a,v1,,,,,1,0.1", "baseline 1, misassigned 1"),
         ("2026-05-01T12:00:00Z,s,v1,,,,,1,0.1", "baseline 1"),
@@ -134,7 +134,7 @@ fn each_row_goes_where_it_belongs() {
             "candidate 1, misassigned 1",
         ),
         ("2026-05-01T12:00:00Z,a,v2,,,,,,", "candidate 1"),
-        // Time: the start counts, as_of does not.
+        // The time: `start` is included, `as_of` is not.
         ("2026-05-01T00:00:00Z,a,v2,,,,,1,0.1", "candidate 1"),
         ("2026-04-30T23:59:59Z,a,v2,,,,,1,0.1", "before_start 1"),
         ("2026-05-02T23:59:59Z,a,v1,,,,,1,0.1", "baseline 1"),
@@ -162,12 +162,13 @@ fn each_row_goes_where_it_belongs() {
             "2026-05-01T12:00:00Z,a,v1,shut,,,,1,0.1",
             "baseline 1, layer_differs 1",
         ),
-        // A layer that the plan does not have: the layer table's, and counted.
+        // A layer that the plan does not have: the layer table's layer is used, and the row is
+        // counted.
         (
             "2026-05-01T12:00:00Z,a,v2,gone,,,,1,0.1",
             "candidate 1, layer_differs 1",
         ),
-        // Propensity: that of the row's release, to half a basis point.
+        // The propensity: that of the row's release, to half a basis point.
         ("2026-05-01T12:00:00Z,a,v2,,,,0.99996,1,0.1", "candidate 1"),
         (
             "2026-05-01T12:00:00Z,a,v2,,,,0.99994,1,0.1",
@@ -179,7 +180,7 @@ fn each_row_goes_where_it_belongs() {
             "candidate 1, propensity_differs 1",
         ),
         ("2026-05-01T12:00:00Z,s,v1,,,,1.0,1,0.1", "baseline 1"),
-        // A row is counted once, by the first of its faults.
+        // A row is counted once, by its first fault.
         ("2026-04-30T12:00:00Z,x,v9,,1,1,,1,0.1", "before_start 1"),
         ("2026-05-01T12:00:00Z,x,v9,,1,1,,1,0.1", "shadow 1"),
         ("2026-05-01T12:00:00Z,x,v9,,0,1,,1,0.1", "eval 1"),
@@ -199,7 +200,7 @@ fn each_row_goes_where_it_belongs() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A cell's layer, stage, release, window and bucket group.
+/// The layer, stage, release, window and bucket group of a cell.
 type Cell = (u8, u8, Arm, u32, u16);
 
 #[test]
@@ -232,7 +233,7 @@ fn a_cell_is_of_the_layer_stage_release_window_and_bucket_of_its_rows() {
             "2026-05-02T12:00:00Z,s,v1,,,,,1,0.1",
             (1, 0, baseline, 36, group("s")),
         ),
-        // The layer that the row was served under, where the plan has it.
+        // The layer that the row was served under, if the plan has it.
         (
             "2026-05-02T12:00:00Z,a,v1,shut,,,,1,0.1",
             (1, 0, baseline, 36, group("a")),
@@ -270,7 +271,7 @@ fn nulls_are_found_far_into_a_step() {
         );
         assert_eq!(cube.cells.values[0], 200);
     }
-    // Rows that lead to no cell stand between rows that do.
+    // Rows without a cell alternate with rows that have one.
     let stranger = "2026-05-01T12:00:00Z,x,v2,,,,,1,0.25";
     let rows: Vec<&str> = (0..300)
         .map(|row| if row % 3 == 0 { known } else { stranger })
@@ -299,7 +300,7 @@ fn cells_hold_sums_and_counts_of_known_values() {
     let windows: Vec<u32> = cube.cells.keys.iter().map(|key| key.window).collect();
     assert_eq!(windows, [12, 13]);
     assert_eq!(sums(&cube, "task_completion_rate"), [(1, 2), (1, 1)]);
-    // Nano-USD over all rows of the window.
+    // The cost in nano-USD over all rows of the window.
     assert_eq!(
         sums(&cube, "cost_per_turn_usd")
             .iter()
@@ -307,7 +308,7 @@ fn cells_hold_sums_and_counts_of_known_values() {
             .collect::<Vec<_>>(),
         [750_000_000, 0]
     );
-    // One row: the first of the window, rows in all.
+    // The first sum of a cell is its number of rows.
     assert_eq!([cube.cells.values[0], cube.cells.values[width]], [3, 1]);
 }
 
