@@ -1,6 +1,6 @@
-//! Do the methods hold on this traffic? Users who all had the baseline are dealt into two arms at
-//! random, again and again: every effect found is false, so the shares of false alarms and of
-//! intervals that miss 0 can be counted.
+//! Checks the methods on a log. The users of the baseline are divided into two arms at random, many
+//! times. Every effect between the arms is false, so the shares of false alarms and of intervals
+//! without 0 can be counted.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -21,47 +21,46 @@ use crate::stats::p_value::Alternative;
 use crate::stats::two_proportions::{ProportionMethod, TwoByTwo};
 use crate::stats::{Interval, Known, Reason, effect, proportion, sequential, srm, two_proportions};
 
-/// Clusters from which an even share of all widths is enough.
+/// The number of clusters from which an equal share of every width is used.
 const ENOUGH_CLUSTERS: u16 = 30;
-/// p below which a sample ratio is called mismatched.
+/// The p-value below which a sample ratio counts as a mismatch.
 const SRM_ALPHA: f64 = 0.001;
 
-/// What A/A splits found.
+/// The results of random A/A splits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Name and version of this document's form.
+    /// The name and version of the document's format.
     pub schema: String,
     /// The plan's id.
     pub plan_id: String,
-    /// Splits per layer and ratio.
+    /// The number of splits per layer and ratio.
     pub n_splits: usize,
-    /// Seed of the splits.
+    /// The seed of the splits.
     pub seed: u64,
-    /// Error level of the intervals.
+    /// The error level of the intervals, 0..=1.
     pub alpha: f64,
-    /// Per tenant, layer and ratio.
+    /// The results per tenant, layer and ratio.
     pub splits: Vec<SplitCalibration>,
 }
 
-/// A layer, split at a ratio.
+/// A layer that was split at one ratio.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SplitCalibration {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Share of the users in the smaller role of a candidate.
+    /// The share of users in the candidate's role.
     pub ratio: Ratio,
-    /// Bucket groups in that role.
+    /// The number of bucket groups in the candidate's role.
     pub n_clusters: usize,
-    /// The ratio is so small that only narrow groups fit it: all splits deal the same few users,
-    /// whose own chance differences are in every one of them. Rates vary more from log to log than
-    /// their errors say.
+    /// Whether the smaller role is so small that only narrow bucket groups fit it. All splits then
+    /// use the same few users, so chance differences between these users affect every split. The
+    /// rates vary more from log to log than their errors say.
     pub from_few_users: bool,
-    /// Share of splits whose sample ratio was called mismatched at p < .001, with users counted
-    /// exactly.
+    /// The share of splits with a sample-ratio mismatch at p < 0.001. Users are counted exactly.
     pub srm_alarms: Known<Rate>,
-    /// Per metric.
+    /// The results per metric.
     pub metrics: Vec<MetricCalibration>,
 }
 
@@ -70,31 +69,32 @@ pub struct SplitCalibration {
 pub struct MetricCalibration {
     /// The metric's id.
     pub metric: String,
-    /// Share of splits with p below alpha.
+    /// The share of splits with a p-value below alpha.
     pub false_positives: Known<Rate>,
-    /// Share of splits whose interval for one look contains 0.
+    /// The share of splits whose interval for one look contains 0.
     pub coverage: Known<Rate>,
-    /// Share of splits whose interval for all looks contains 0: at least the level, most often
-    /// more.
+    /// The share of splits whose interval for all looks contains 0. It is at least the confidence
+    /// level, and usually higher.
     pub anytime_coverage: Known<Rate>,
-    /// What it would be if rows were taken as independent: shares of proportions only.
+    /// The share of false positives if rows were taken as independent. `None` if the metric is not
+    /// a proportion.
     pub naive_false_positives: Option<Rate>,
-    /// Splits without an answer.
+    /// The number of splits without a result.
     pub n_unknown: usize,
 }
 
 /// A share of splits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {
-    /// The share.
+    /// The share, 0..=1.
     pub rate: f64,
-    /// Monte Carlo standard error.
+    /// The Monte Carlo standard error of the share.
     pub mc_error: f64,
-    /// 95 % interval of the share, by Wilson. Splits share their users, so it is a little too
-    /// narrow.
+    /// The 95 % interval of the share, by Wilson's method. Splits share their users, so it is
+    /// slightly too narrow.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Splits.
+    /// The number of splits.
     pub n: usize,
 }
 
@@ -114,7 +114,7 @@ impl Rate {
     }
 }
 
-/// What one split says of one metric.
+/// The result of one split for one metric.
 #[derive(Debug, Clone, Copy)]
 struct Finding {
     is_positive: bool,
@@ -196,7 +196,7 @@ fn split_layer(
     {
         users[usize::from(row.group)] += row.n_users as f64;
     }
-    // A stream of its own for each layer and ratio; each split another part of it.
+    // Each layer and ratio has its own seed, and each split its own stream.
     let place = u64::from(layer.tenant) << 32 | u64::from(layer.layer) << 16 | u64::from(ratio.bps());
     let findings: Vec<(bool, Vec<Result<Finding, Reason>>)> = (0..n_splits)
         .into_par_iter()
@@ -277,8 +277,8 @@ fn split_layer(
     }
 }
 
-/// Stages in which everybody had the baseline; if there is none, all: their baseline rows are of
-/// fewer groups.
+/// The stages in which all users had the baseline. Without such a stage, all stages, whose baseline
+/// rows come from fewer groups.
 fn baseline_stages(layer: &CubeLayer) -> Vec<u8> {
     let all = || (0..layer.stages.len()).map(|idx| idx as u8);
     let alone: Vec<u8> = all()
@@ -287,9 +287,9 @@ fn baseline_stages(layer: &CubeLayer) -> Vec<u8> {
     if alone.is_empty() { all().collect() } else { alone }
 }
 
-/// Deals bucket groups at random to a candidate of exactly a ratio's buckets.
+/// Assigns random bucket groups to the candidate. Their buckets add up to exactly the ratio.
 fn deal(ratio: Ratio, rng: &mut ChaCha8Rng) -> Vec<bool> {
-    // Above one half, the control is dealt.
+    // Above one half, groups are drawn for the control instead.
     let inverted = ratio.bps() > N_BUCKETS / 2;
     let counts = counts_by_width(if inverted {
         N_BUCKETS - ratio.bps()
@@ -310,18 +310,18 @@ fn deal(ratio: Ratio, rng: &mut ChaCha8Rng) -> Vec<bool> {
     is_candidate
 }
 
-/// Buckets of the groups' widths.
+/// The possible widths of a bucket group, in buckets.
 const WIDTHS: [u16; 3] = [1, 10, 50];
 
-/// Whether so few buckets can only be dealt from narrow groups, and so from the same few users
-/// again and again.
+/// Whether this number of buckets needs narrow groups, which always hold the same few users.
 fn is_narrow(bps: u16) -> bool {
     let bps = bps.min(N_BUCKETS - bps);
     even_counts(bps).iter().sum::<u16>() < ENOUGH_CLUSTERS
 }
 
-/// How many groups of each width make so many buckets (at most half of all): an even share of each
-/// width, if those are enough clusters; else up to half of the narrow ones first.
+/// The number of groups of each width that make `bps` buckets (at most half of all). It is an equal
+/// share of each width if that gives enough clusters. Otherwise narrow groups come first, up to
+/// half of them.
 fn counts_by_width(bps: u16) -> [u16; 3] {
     if !is_narrow(bps) {
         return even_counts(bps);
@@ -331,7 +331,7 @@ fn counts_by_width(bps: u16) -> [u16; 3] {
     for (idx, (most, wider)) in [(50, 10), (45, 50), (90, 1)].into_iter().enumerate() {
         let width = WIDTHS[idx];
         let n = most.min(left / width);
-        // What is left must be a whole number of the next wider groups.
+        // The remaining buckets must be a multiple of the next wider group.
         let over = (left - n * width) % wider;
         counts[idx] = if over == 0 { n } else { n - (wider - over) / width };
         left -= counts[idx] * width;

@@ -1,9 +1,9 @@
-//! Evidence from the source document's counters, where there is no log: increases per window,
-//! release and layer. Pure.
+//! Analyzes the counters of the reference policy (`docs/REFERENCE_POLICY.md`), for use without a
+//! log: increases per window, release and layer.
 //!
-//! Counters know no users, so neither sample ratios nor bucket groups: windows of time are the
-//! clusters of every variance. What a counter does not tell is absent, never 0: a rate without one
-//! of its two counters has no value, and QoS without one of its rates has none.
+//! Counters do not identify users, so the result has no sample ratios and no bucket groups. Time
+//! windows are the clusters of every variance. A missing counter gives a missing value, never 0. A
+//! rate needs both of its counters, and QoS needs all of its rates.
 
 use crate::analysis::document::{
     Analysis, ArmRows, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, QosStage, StageAnalysis,
@@ -19,7 +19,8 @@ use crate::replay::RowCounts;
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Reason, effect};
 
-/// Analyses counters under a scenario's plan, metrics, guardrails and policy.
+/// Analyzes counters under a scenario's plan, metrics, guardrails and policy. Results that need
+/// users or latencies are missing.
 pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analysis {
     let plan = &scenario.plan;
     let layers: Vec<LayerAnalysis> = plan
@@ -104,7 +105,7 @@ fn analyze_stage(
         .map(|guardrail| levelled.guardrail_input(guardrail, &metrics, &latency()))
         .collect();
     let [baseline, candidate] = [0, 1].map(|arm| qos_of(scenario, &rates, arm));
-    // Turns: what availability is a share of.
+    // The denominator of availability counts turns.
     let turns = |arm: usize| {
         rates[1][arm]
             .iter()
@@ -152,8 +153,7 @@ fn analyze_metric(
         }
     });
     let arm = [metric_arm(&control), metric_arm(&treatment)];
-    // Both releases live through the same windows, which makes their difference steadier than this
-    // variance says.
+    // Both releases have the same windows, so their difference varies less than this variance says.
     let effect = concurrent(stage.ratio).and_then(|()| {
         effect::between_clusters(
             &control?,
@@ -232,7 +232,7 @@ mod tests {
             (0, Arm::Candidate, "agent_chat_success_count"),
             vec![Some(1.0), Some(8.0), Some(7.0), Some(f64::NAN), Some(1.0)],
         );
-        // Of the windows 1, 2 and 3: known, unknown, and without a turn.
+        // Windows 1, 2 and 3: a known value, a missing value, and no turn.
         assert_eq!(
             windows.rate(0, Arm::Candidate, 1, &stage),
             [Some((8.0, 10.0)), None, None]

@@ -1,5 +1,5 @@
-//! `analysis.json`: what inference found. Rows are those of eligible users, in the baseline or the
-//! candidate.
+//! The document `analysis.json`: the results of inference. All rows are those of eligible users in
+//! the baseline or the candidate.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +18,12 @@ use crate::stats::srm::{FirstExposures, SrmTest};
 use crate::stats::stages::Combinations;
 use crate::stats::{Interval, Known};
 
-/// What inference found.
+/// The results of inference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
-    /// Name and version of this document's form.
+    /// The name and version of the document's format.
     pub schema: String,
-    /// Digest of the scenario.
+    /// The digest of the scenario.
     pub scenario_digest: String,
     /// The plan's id.
     pub plan_id: String,
@@ -31,25 +31,25 @@ pub struct Analysis {
     pub baseline: String,
     /// The candidate's release id.
     pub candidate: String,
-    /// First instant of the plan, microseconds.
+    /// The first instant of the plan, in microseconds UTC.
     pub start: Micros,
-    /// End of what is known, microseconds.
+    /// The end of the data (exclusive), in microseconds UTC.
     pub as_of: Micros,
-    /// Error levels and sequential method that the intervals were made with.
+    /// The policy: error levels, and the sequential method of the intervals.
     pub policy: Policy,
-    /// The declarations behind the metric ids.
+    /// The declarations of the metrics.
     pub metrics: Vec<Metric>,
-    /// Per tenant and layer, in plan order.
+    /// The layers of each tenant, in plan order.
     pub layers: Vec<LayerAnalysis>,
-    /// What other ratios would be worth, where that was asked.
+    /// The estimated values of other ratios; empty if none was requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<RatioValue>,
-    /// Where the log's rows went.
+    /// The number of rows of the log, by outcome, and the files.
     pub data: DataQuality,
 }
 
 impl Analysis {
-    /// The tenants, in order.
+    /// The names of the tenants, in order.
     pub fn tenants(&self) -> Vec<String> {
         let mut tenants: Vec<String> = self.layers.iter().map(|layer| layer.tenant.clone()).collect();
         tenants.dedup();
@@ -57,116 +57,117 @@ impl Analysis {
     }
 }
 
-/// Where the log's rows went, and which files they came from.
+/// The number of rows of the log, by outcome, and the files that they came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataQuality {
-    /// Rows by fate.
+    /// The number of rows, by outcome.
     pub rows: RowCounts,
-    /// Files with digests.
+    /// The files of the log, with their digests.
     pub sources: Vec<SourceFile>,
-    /// Digest of the layer table that coloured the rows.
+    /// The digest of the layer table that assigned users to layers. Empty for counters.
     pub layers_digest: String,
 }
 
 /// One layer of one tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerAnalysis {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Users.
+    /// The number of users in the layer table.
     pub n_users: u64,
-    /// Users who consented to gray release.
+    /// The number of users who consented to gray release.
     pub n_eligible: u64,
-    /// Eligible users who were ever answered by the candidate.
+    /// The number of eligible users who got at least one answer from the candidate.
     pub n_exposed: u64,
-    /// Its stages, in time order; the last is the current one.
+    /// The stages in time order. The last is the current one.
     pub stages: Vec<StageAnalysis>,
-    /// Sample ratio over all stages: chi-squares added up; `None` without a stage of two arms.
+    /// The sample-ratio test over all stages, from the sum of their chi-squares. `None` without a
+    /// stage of two arms.
     pub srm: Option<SrmTest>,
-    /// Sample ratio of users by first exposure, over all stages; `None` without a stage of two
-    /// arms.
+    /// The sample-ratio test of users by first exposure, over all stages. `None` without a stage of
+    /// two arms.
     pub srm_first: Option<FirstExposures>,
-    /// Effects over all stages that have one.
+    /// The effects over all stages that have an effect, by metric.
     pub combined: Vec<CombinedMetric>,
-    /// QoS over time.
+    /// The QoS over time.
     pub series: Vec<SeriesPoint>,
 }
 
 impl LayerAnalysis {
-    /// The stage in force at `as_of`.
+    /// The stage that is in force at `as_of`; `None` without stages.
     pub fn current(&self) -> Option<&StageAnalysis> {
         self.stages.last()
     }
 }
 
-/// One stage of a layer.
+/// One stage of a layer: a period with one ratio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageAnalysis {
-    /// First instant, microseconds.
+    /// The first instant, in microseconds UTC.
     pub start: Micros,
-    /// End, exclusive, microseconds.
+    /// The end (exclusive), in microseconds UTC.
     pub end: Micros,
     /// The ratio in force.
     pub ratio: Ratio,
-    /// Distinct users.
+    /// The number of distinct eligible users.
     pub users: UserCounts,
-    /// Rows.
+    /// The number of rows.
     pub rows: ArmRows,
-    /// Sample ratio of the users; `None` when one arm was planned alone, or nobody came.
+    /// The sample-ratio test of the users. `None` if only one arm was planned or no user was seen.
     pub srm: Option<SrmTest>,
-    /// Every metric the log can tell.
+    /// Every metric whose columns the log has.
     pub metrics: Vec<MetricAnalysis>,
-    /// Median of latency, ms.
+    /// The median of latency, in milliseconds.
     pub latency_p50_ms: LatencyAnalysis,
-    /// 95th percentile of latency, ms.
+    /// The 95th percentile of latency, in milliseconds.
     pub latency_p95_ms: LatencyAnalysis,
-    /// 99th percentile of latency, ms.
+    /// The 99th percentile of latency, in milliseconds.
     pub latency_p99_ms: LatencyAnalysis,
-    /// Quality of both releases.
+    /// The QoS of both releases.
     pub qos: QosStage,
-    /// What the guardrails found.
+    /// The results of the guardrails.
     pub guardrails: Vec<GuardrailFinding>,
-    /// The same for the values of declared columns.
+    /// The same results for the values of declared columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<BreakdownAnalysis>,
 }
 
-/// A stage's rows with one value in a column.
+/// The rows of a stage that have one value in a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BreakdownAnalysis {
-    /// The column.
+    /// The column's name.
     pub column: String,
-    /// Its value; empty for rows without one.
+    /// The column's value. The empty text stands for a missing value.
     pub value: String,
-    /// Rows.
+    /// The number of rows.
     pub rows: ArmRows,
-    /// Quality of both releases.
+    /// The QoS of both releases.
     pub qos: QosStage,
-    /// Every metric the log can tell.
+    /// Every metric whose columns the log has.
     pub metrics: Vec<MetricAnalysis>,
 }
 
-/// Distinct eligible users of a stage.
+/// Counts of distinct eligible users of a stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserCounts {
-    /// Seen in the baseline only.
+    /// Users who got answers only from the baseline.
     pub baseline: u64,
-    /// Seen in the candidate only.
+    /// Users who got answers only from the candidate.
     pub candidate: u64,
-    /// Seen in both: in no comparison of users.
+    /// Users who got answers from both releases. Comparisons of user counts leave them out.
     pub crossover: u64,
-    /// Users in an arm that was planned at 0.
+    /// Users who were seen in an arm with a planned share of 0.
     pub leaked: u64,
 }
 
-/// Rows of a stage.
+/// The number of rows of a stage, by arm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArmRows {
-    /// In the baseline.
+    /// Rows that the baseline answered.
     pub baseline: u64,
-    /// In the candidate.
+    /// Rows that the candidate answered.
     pub candidate: u64,
 }
 
@@ -175,53 +176,53 @@ pub struct ArmRows {
 pub struct MetricAnalysis {
     /// The metric's id.
     pub metric: String,
-    /// The baseline's value: a point where the clusters are too few for an error.
+    /// The baseline's value. Without enough clusters, it has no standard error.
     pub baseline: MetricArm,
     /// The candidate's value.
     pub candidate: MetricArm,
-    /// Candidate minus baseline.
+    /// The effect: candidate minus baseline.
     pub effect: Known<Effect>,
-    /// p-value of one look after Benjamini and Hochberg's correction over the stage's metrics that
-    /// no guardrail watches; `None` for those that one does (guardrails are corrected by Holm) and
-    /// where there is no effect.
+    /// The p-value of one look, corrected by the method of Benjamini and Hochberg over the stage's
+    /// metrics without a guardrail. `None` without an effect, and for metrics with a guardrail,
+    /// which are corrected by the method of Holm.
     pub p_value_adj: Option<f64>,
-    /// Of the stage's rows, the share that is old enough for the metric's outcomes to have come;
-    /// only they count. `None` without a delay or rows.
+    /// The share of the stage's rows, 0..=1, that are old enough for the metric's outcomes to have
+    /// arrived. Only these rows count. `None` if the metric has no delay or the stage has no rows.
     pub mature_share: Option<f64>,
 }
 
 /// One metric of one release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricArm {
-    /// Sum of numerators; 0 without data.
+    /// The sum of the numerators; 0 without data.
     pub numerator: f64,
-    /// Sum of denominators; 0 without data.
+    /// The sum of the denominators; 0 without data.
     pub denominator: f64,
-    /// Their quotient.
+    /// The numerator divided by the denominator; `None` without data.
     pub estimate: Option<f64>,
-    /// The quotient with its cluster-robust error.
+    /// The same ratio with its cluster-robust standard error.
     pub robust: Known<RatioEstimate>,
 }
 
-/// A quantile of latency of both releases.
+/// A quantile of latency of both releases, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatencyAnalysis {
-    /// The baseline's.
+    /// The baseline's quantile.
     pub baseline: Known<QuantileEstimate>,
-    /// The candidate's.
+    /// The candidate's quantile.
     pub candidate: Known<QuantileEstimate>,
-    /// Candidate minus baseline.
+    /// The effect: candidate minus baseline.
     pub effect: Known<Effect>,
 }
 
-/// QoS of both releases.
+/// The QoS of both releases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QosStage {
-    /// The baseline's.
+    /// The baseline's QoS.
     pub baseline: Known<QosArm>,
-    /// The candidate's.
+    /// The candidate's QoS.
     pub candidate: Known<QosArm>,
-    /// Candidate minus baseline.
+    /// The effect: candidate minus baseline.
     pub effect: Known<Effect>,
 }
 
@@ -230,57 +231,60 @@ pub struct QosStage {
 pub struct CombinedMetric {
     /// The metric's id.
     pub metric: String,
-    /// Three weightings and their heterogeneity.
+    /// Three weighted means of the stages' effects, and their heterogeneity.
     #[serde(flatten)]
     pub combinations: Combinations,
-    /// The score process over stages, as it stands: what tests at every look rest on. `None`
-    /// without a variance.
+    /// The current state of the score process over stages, for tests at every look. `None` without
+    /// a variance.
     pub score: Option<ScoreProcess>,
 }
 
-/// `S = sum I_s d_s`, `V = sum I_s`, `I_s = 1 / v_s`: its increments are independent whatever the
-/// ratios do.
+/// The score process `S = sum I_s d_s` with the information `V = sum I_s`, where `d_s` is a stage's
+/// effect, `v_s` its variance, and `I_s = 1 / v_s`. Its increments are independent, even if the
+/// ratio changes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ScoreProcess {
-    /// `S`.
+    /// The score `S`.
     pub score: f64,
-    /// `V`.
+    /// The information `V`.
     pub information: f64,
-    /// Always-valid interval of `S / V`.
+    /// The always-valid interval of `S / V`.
     pub anytime: Interval,
-    /// Always-valid p-value of no effect.
+    /// The always-valid p-value, 0..=1, of the null hypothesis of no effect.
     pub anytime_p_value: f64,
 }
 
-/// QoS of one release over a run of windows.
+/// The QoS of one release over a range of windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesPoint {
-    /// First instant, microseconds.
+    /// The first instant, in microseconds UTC.
     pub start: Micros,
-    /// End, exclusive, microseconds.
+    /// The end (exclusive), in microseconds UTC.
     pub end: Micros,
     /// The release.
     pub arm: Arm,
-    /// Rows.
+    /// The number of rows.
     pub n_rows: u64,
-    /// Quality.
+    /// The QoS in this range.
     pub qos: Known<QosArm>,
 }
 
-/// A layer's quality, had it been at another ratio in all stages in which both releases ran.
+/// The estimated quality of a layer if another ratio had been in force in all stages in which both
+/// releases ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioValue {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// The ratio that was asked for.
+    /// The requested ratio.
     pub ratio: Ratio,
-    /// Whether the log can say; `None` if no stage ran both releases.
+    /// The overlap of users, which limits what the log can estimate. `None` if no stage ran both
+    /// releases.
     pub overlap: Option<UserOverlap>,
-    /// QoS of all of the layer's requests together.
+    /// The QoS over all requests of the layer.
     pub qos: Known<QosArm>,
-    /// Every metric that the log can tell.
+    /// Every metric whose columns the log has.
     pub metrics: Vec<MetricValue>,
 }
 
@@ -289,18 +293,18 @@ pub struct RatioValue {
 pub struct MetricValue {
     /// The metric's id.
     pub metric: String,
-    /// Its value, with the error between bucket groups.
+    /// The metric's value, with the standard error between clusters.
     pub value: Known<RatioEstimate>,
 }
 
-/// Weights of users: the propensity is the ratio in force, so it is exact.
+/// The importance weights of users. The propensity is the ratio in force, so it is exact.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct UserOverlap {
-    /// `(sum w)^2 / sum w^2` over users of a stage and release.
+    /// The effective sample size `(sum w)^2 / sum w^2`, over users of a stage and release.
     pub ess: f64,
-    /// Largest weight.
+    /// The largest weight.
     pub max_weight: f64,
-    /// Standard errors by which the mean weight differs from 1.
+    /// The distance of the mean weight from 1, in standard errors.
     pub mean_weight_z: f64,
 }
 

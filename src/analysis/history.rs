@@ -1,5 +1,5 @@
-//! A cube as it would have been known at every moment of the past: sums that grow window by window,
-//! outcomes when they had come, and what another ratio would have shown of them.
+//! Reconstructs what was known at each moment of the past: sums that grow window by window,
+//! outcomes once they had arrived, and the part that another ratio would have shown.
 
 use std::collections::BTreeMap;
 
@@ -14,53 +14,55 @@ use crate::replay::{Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, LATENCY_P95, PerArm, Plan, Scenario};
 use crate::stats::{Known, Reason};
 
-/// What numbers about another ratio rest on.
+/// The evidence for results under another ratio, from strongest to weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// The ratio was in force.
     Observed,
-    /// The ratio is lower than the logged one, so its users had the candidate; or both releases
+    /// The ratio is lower than the logged one, so its users had the candidate. Or both releases
     /// answered the same requests.
     Paired,
-    /// Fewer users had the candidate than the ratio would have reached: they stand for the others.
+    /// The ratio is higher than the logged one. The users who had the candidate represent the
+    /// others.
     OffPolicy,
 }
 
-/// A window's cells of a layer: places in the cube's cells, and in its pairs.
+/// The cells of a layer in one window: indices into the cube's cells and pairs.
 #[derive(Debug, Clone, Default)]
 struct WindowCells {
     logged: Vec<usize>,
     paired: Vec<usize>,
 }
 
-/// A cube's history.
+/// The history of a cube.
 pub(crate) struct History<'a> {
     inference: Inference<'a>,
     cells: BTreeMap<LayerKey, Vec<WindowCells>>,
-    /// Delays of metrics, in windows, none first; each with the views it concerns.
+    /// The distinct delays of metrics, in windows, starting with 0. Each has a flag for every view
+    /// with this delay.
     delays: Vec<(u32, Vec<bool>)>,
     width: usize,
     pub(crate) n_windows: u32,
 }
 
-/// The ratio that is asked about, and the one that was in force in a window.
+/// The requested ratio, and the ratio that was in force in a window.
 #[derive(Clone, Copy)]
 struct Ratios {
     asked: Ratio,
     logged: Ratio,
 }
 
-/// Sums of both arms since a ratio was taken.
+/// The sums of both arms since the start of the current ratio.
 pub(crate) struct AccumulationWindow {
-    /// The window from which on the ratio holds.
+    /// The first window with the current ratio.
     pub(crate) since: u32,
     sums: PerArm<GroupSums>,
-    /// Requests in the groups that the ratio reaches.
+    /// The number of requests in bucket groups below the ratio.
     pub(crate) requests: u64,
-    /// The weakest ground that a window of it rests on; `None` before the first.
+    /// The weakest evidence of any window so far; `None` before the first window.
     pub(crate) basis: Option<Basis>,
-    /// Some window had nobody on the candidate where the ratio asks for somebody.
+    /// Whether the requested ratio was above 0 in a window in which the log has no candidate.
     pub(crate) is_refused: bool,
 }
 
@@ -121,8 +123,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Adds what became known in the window before `now`, to the sums since the ratio was taken.
-    /// `logged` is the ratio that was in force in a window.
+    /// Adds the outcomes that became known in the window before `now`. `logged` returns the ratio
+    /// that was in force in a window.
     pub(crate) fn advance(
         &self,
         layer: &CubeLayer,
@@ -204,8 +206,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// What a decision would have looked at. Users are estimated, and their sample ratio is not
-    /// known before a stage ends.
+    /// Computes the evidence that a decision at `now` would have used. The number of users is
+    /// estimated, and the sample ratio is unknown because the cube keeps users only by whole stage.
     pub(crate) fn stage_then(
         &self,
         plan: &Plan,
@@ -271,22 +273,22 @@ impl<'a> History<'a> {
     }
 }
 
-/// A stage as it was known at an earlier instant. Its sample ratio is absent: it is not known
-/// before a stage ends.
+/// A stage as it was known at an earlier instant. It has no sample ratio, because the cube keeps
+/// users only by whole stage.
 pub(crate) struct StageThen {
-    /// First instant of the stage, microseconds.
+    /// The first instant of the stage, in microseconds UTC.
     pub(crate) start: Micros,
     /// The ratio in force.
     pub(crate) ratio: Ratio,
-    /// Distinct users, estimated.
+    /// The estimated number of distinct users.
     pub(crate) users: UserCounts,
-    /// The candidate's quality.
+    /// The candidate's QoS.
     pub(crate) qos: Result<QosArm, Reason>,
-    /// One judgement for each of the plan's guardrails, in their order.
+    /// The judgment of each of the plan's guardrails, in their order.
     pub(crate) guardrails: Vec<Judged>,
 }
 
-/// How often a user comes, a day, as the longest stage shows.
+/// The daily rate at which a user becomes active, estimated from the longest stage.
 fn activity(layer: &CubeLayer, inference: &Inference<'_>) -> f64 {
     let Some((idx, stage)) = layer
         .stages
@@ -301,7 +303,7 @@ fn activity(layer: &CubeLayer, inference: &Inference<'_>) -> f64 {
     -(-share.clamp(0.0, 1.0 - 1e-6)).ln_1p() * DAY as f64 / (stage.end - stage.start).max(1) as f64
 }
 
-/// The guardrails that a cube cannot tell of before a stage ends.
+/// Whether the cube has the metric by window. Latency quantiles exist only for whole stages.
 pub(crate) fn is_known_in_time(metric: &str) -> bool {
     metric != LATENCY_P95
 }

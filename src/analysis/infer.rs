@@ -1,4 +1,4 @@
-//! The inference: cube in, analysis out. Pure.
+//! The inference: computes the analysis of a cube. It reads no file or clock.
 
 use crate::analysis::document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
@@ -19,23 +19,23 @@ use crate::stats::quantile::QuantileEstimate;
 use crate::stats::stages::{Combined, StageEffect, combine};
 use crate::stats::{Interval, Reason, effect, quantile, ratio, sequential, srm};
 
-/// Points of a QoS series, at most.
+/// The largest number of points of a QoS series.
 const MAX_POINTS: u32 = 24;
-/// Microseconds a millisecond: the latency histogram counts microseconds.
+/// Microseconds per millisecond. The latency histogram counts microseconds.
 const MICROS_A_MS: f64 = 1e3;
 
-/// What is asked of an analysis beside what it always tells.
+/// Optional results of an analysis.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AnalysisOptions {
-    /// Layers, and ratios at which their value is wanted.
+    /// Layer ids, with the ratios at which the layer's value is estimated.
     pub ratios: Vec<(String, Ratio)>,
 }
 
-/// Analyses a cube under a scenario's metrics, guardrails and policy.
+/// Analyzes a cube under a scenario's metrics, guardrails and policy.
 ///
 /// # Errors
-/// When the cube is not of the scenario's plan, or a layer is asked for that the plan does not
-/// have.
+/// When the cube does not belong to the scenario's plan, or `asked` names a layer that the plan
+/// does not have.
 pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Result<Analysis> {
     check_plan(cube, scenario)?;
     if let Some((layer, _)) = asked
@@ -79,7 +79,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
     })
 }
 
-/// A cube under another plan would be read with the wrong releases, stages or layers.
+/// Refuses a cube of another plan, which would have other releases, stages or layers.
 pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     let plan = &scenario.plan;
     let differs = |what: &str| {
@@ -181,7 +181,8 @@ impl Inference<'_> {
         asked.ratios.iter().flat_map(of).collect()
     }
 
-    /// Users who had not been seen before, and the candidate's share, by stage.
+    /// The users of each stage who were seen in no earlier stage, by arm, with the candidate's
+    /// share.
     fn first_exposures(&self, layer: &CubeLayer) -> Vec<([f64; 2], f64)> {
         let of_stage = |(idx, stage): (usize, &Stage)| {
             let new = self.sums.new_users(layer.stage_key(idx));
@@ -319,8 +320,8 @@ impl Inference<'_> {
         }
     }
 
-    /// Metrics that no guardrail watches are looked at for whatever may have moved: their false
-    /// discoveries are held down together.
+    /// Corrects the p-values of metrics without a guardrail. They are exploratory, so their false
+    /// discovery rate is controlled together.
     fn correct_signals(&self, metrics: &mut [MetricAnalysis]) {
         let is_guarded = |id: &str| {
             self.scenario
@@ -460,7 +461,7 @@ impl Inference<'_> {
     }
 }
 
-/// The precision-weighted mean is `S / V`, and its variance `1 / V`.
+/// The precision-weighted mean is `S / V`, and its variance is `1 / V`.
 fn score_process(mean: Combined, levels: IntervalSpec) -> ScoreProcess {
     let v = mean.std_error.powi(2);
     let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);

@@ -1,5 +1,5 @@
-//! What an analysis takes from the plan alone: error levels, what intervals are tuned to see, and
-//! how guardrails look at a metric.
+//! The settings that an analysis takes from the plan alone: error levels, the effect sizes that
+//! intervals are tuned to detect, and the inputs of guardrails.
 
 use crate::analysis::document::{LatencyAnalysis, MetricAnalysis};
 use crate::base::error::Result;
@@ -12,11 +12,12 @@ use crate::stats::effect::{Effect, EffectMethod, IntervalSpec, Look};
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Interval, Reason, effect, sequential};
 
-/// Effects without a margin of their own are tuned to see this share of the control.
+/// The effect size that intervals are tuned to detect by default, as a share of the control's
+/// value.
 pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 
-/// The effect that a metric's intervals are tuned to see: its guardrail's margin, else a twentieth
-/// of the control.
+/// The effect size that a metric's intervals are tuned to detect: the guardrail's margin, else a
+/// twentieth of the control's value.
 pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
     let share = if control == 0.0 { 1.0 } else { control.abs() };
     let margin = guardrail
@@ -24,7 +25,7 @@ pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
         .filter(|margin| *margin > 0.0);
     margin.unwrap_or(DEFAULT_RELATIVE_MDE * share)
 }
-/// A scenario's error levels.
+/// The error levels of a scenario.
 #[derive(Clone, Copy)]
 pub(crate) struct IntervalSpecs<'a>(pub(super) &'a Scenario);
 
@@ -33,8 +34,8 @@ impl IntervalSpecs<'_> {
         self.0.plan.policy.alpha
     }
 
-    /// Intervals of a metric are tuned to its guardrail's margin, else to a twentieth of the
-    /// control.
+    /// The interval settings of a metric. They are tuned to its guardrail's margin, else to a
+    /// twentieth of the control's value.
     pub(super) fn levels(self, metric: &Metric, control: Option<f64>) -> IntervalSpec {
         let guardrail = self
             .0
@@ -102,7 +103,7 @@ impl IntervalSpecs<'_> {
         }
     }
 
-    /// The interval of one release's own value, as the policy looks at it.
+    /// The interval of one release's own value, under the policy's sequential method.
     fn own_interval(
         self,
         estimate: f64,
@@ -122,7 +123,7 @@ impl IntervalSpecs<'_> {
         }
     }
 
-    /// Candidate minus baseline.
+    /// The effect on QoS: candidate minus baseline.
     pub(super) fn qos_effect(
         self,
         baseline: Result<QosArm, Reason>,
@@ -148,7 +149,7 @@ impl IntervalSpecs<'_> {
     }
 }
 
-/// At ratio 0 and 1 one release has the whole layer: there is nothing to compare with.
+/// Refuses ratios 0 and 1: one release has the whole layer, so no concurrent control exists.
 pub(crate) fn concurrent(ratio: Ratio) -> Result<(), Reason> {
     if ratio == Ratio::ZERO || ratio == Ratio::FULL {
         Err(Reason::NoConcurrentControl)

@@ -1,5 +1,4 @@
-//! From the cube to everything that can be said about a ramp: per tenant, layer and stage, with
-//! intervals.
+//! Computes the results of a ramp from the cube: per tenant, layer and stage, with intervals.
 
 mod calibrate;
 pub(crate) mod counters;

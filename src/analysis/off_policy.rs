@@ -1,5 +1,5 @@
-//! What other ratios would have been worth, from a log that ran its own: rows of each release are
-//! weighted by how much more (or less) often the other ratio would have let it answer.
+//! Estimates the value of other ratios from a log with its own ratios. The rows of each release get
+//! the weight of the requested share divided by the logged share.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::scenario::Arm;
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Clusters, Reason, ratio};
 
-/// A stage's users and sums under the weights of another ratio.
+/// A stage's users and sums, with the weights of another ratio.
 struct Weighted {
     weights: [f64; 2],
     users: [f64; 2],
-    /// Expected square of a user's weight, less 1.
+    /// The expected square of a user's weight, minus 1.
     variance: f64,
     sums: [GroupSums; 2],
 }
 
 impl Inference<'_> {
-    /// A layer's value at another ratio.
+    /// Estimates a layer's value at another ratio.
     pub(super) fn ratio_value(&self, layer: &CubeLayer, target: Ratio) -> RatioValue {
         let stages: Vec<Weighted> = (0..layer.stages.len())
             .filter_map(|idx| self.weighted(layer, idx, target))
@@ -69,7 +69,7 @@ impl Inference<'_> {
         }
     }
 
-    /// A stage in which both releases ran.
+    /// The weights and sums of a stage; `None` if only one release ran.
     fn weighted(&self, layer: &CubeLayer, idx: usize, target: Ratio) -> Option<Weighted> {
         let (logged, target) = (layer.stages[idx].ratio.share(), target.share());
         if logged <= 0.0 || logged >= 1.0 {
@@ -84,10 +84,9 @@ impl Inference<'_> {
         })
     }
 
-    /// Numerators and denominators of each cluster, both releases and all stages together,
-    /// weighted.
+    /// The weighted numerators and denominators of each cluster, over both releases and all stages.
     fn weighted_clusters(&self, stages: &[Weighted], metrics: &[&Metric]) -> Result<Clusters, Reason> {
-        // The same users come in several stages: a cluster is the same in all of them.
+        // The same users appear in several stages, so a cluster spans all stages.
         let mut clusters: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for stage in stages {
             for (sums, weight) in stage

@@ -1,4 +1,5 @@
-//! Sums per cluster of every variance: bucket groups, or users where the scenario says so.
+//! Sums per cluster, for every variance. The clusters are bucket groups, or users if the scenario
+//! says so.
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -13,8 +14,8 @@ use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
 use crate::stats::{Clusters, Reason};
 
-/// A measure as one metric reads it: its column in the cube, how late its outcomes arrive, its
-/// units.
+/// A sum as one metric reads it: its column in the cube, the delay of its outcomes in microseconds,
+/// and its units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct View {
     column: usize,
@@ -22,7 +23,7 @@ struct View {
     units: f64,
 }
 
-/// The views of all metrics that the cube can tell, without repetition.
+/// The distinct views of all metrics whose columns the cube has.
 fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
     let mut views: Vec<View> = Vec::new();
     for metric in metrics {
@@ -43,12 +44,13 @@ fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
     views.into()
 }
 
-/// Integer sums of one set of cells: a row of views per cluster.
+/// Integer sums of one set of cells: one row of views per cluster.
 #[derive(Debug, Clone)]
 pub(super) struct GroupSums {
     views: Rc<[View]>,
     values: Vec<i128>,
-    /// Rows of users, where users are the clusters; bucket groups are their own rows.
+    /// The row of each user if users are the clusters. `None` for bucket groups, whose index is the
+    /// row.
     rows_of_users: Option<HashMap<u32, usize>>,
 }
 
@@ -73,7 +75,7 @@ impl GroupSums {
         self.values.len().checked_div(self.views.len()).unwrap_or(0)
     }
 
-    /// Adds a cell; views whose outcomes may still arrive are left out.
+    /// Adds a cell. Views whose outcomes may still arrive are skipped.
     pub(super) fn add(&mut self, cluster: u32, cell: &[i64], is_mature: &[bool]) {
         let n = self.n_clusters();
         let row = match &mut self.rows_of_users {
@@ -95,8 +97,8 @@ impl GroupSums {
         }
     }
 
-    /// Numerator and denominator of a metric per group, in the metric's own units; groups without
-    /// data are (0, 0).
+    /// The numerator and denominator of a metric for each cluster, in the metric's own units.
+    /// Clusters without data are (0, 0).
     pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<Vec<(f64, f64)>, Reason> {
         let columns = cube.metric_columns(metric)?;
         let view = |which: usize| {
@@ -118,13 +120,13 @@ impl GroupSums {
             .collect())
     }
 
-    /// Several metrics side by side: numerator and denominator of each, for every group in which
-    /// any denominator is above 0.
+    /// The numerators and denominators of several metrics, for every cluster with any denominator
+    /// above 0.
     pub(super) fn metrics(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Clusters, Reason> {
         Ok(self.rows(cube, metrics)?.map(|(_, sums)| sums).collect())
     }
 
-    /// As [`Self::metrics`], each with its bucket group or its user.
+    /// As [`Self::metrics`], with the bucket group or the user of each cluster.
     pub(super) fn numbered(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Vec<(u32, Vec<f64>)>, Reason> {
         let mut users = vec![0; self.n_clusters()];
         self.rows_of_users
@@ -168,7 +170,7 @@ impl GroupSums {
     }
 }
 
-/// Rows and sums of one release where a column has one value.
+/// The rows and sums of one release for one value of a column.
 pub(super) struct BreakdownSums {
     pub(super) n_rows: u64,
     pub(super) sums: GroupSums,
@@ -216,7 +218,7 @@ struct DelayKey {
 /// The sums of one value of a breakdown in a stage.
 pub(super) struct BreakdownValue<'a> {
     pub(super) breakdown_idx: usize,
-    /// Index of the value in the breakdown's list.
+    /// The index of the value in the breakdown's list.
     pub(super) value: u32,
     pub(super) sums: &'a PerArm<BreakdownSums>,
 }
@@ -229,7 +231,7 @@ pub(super) struct SeriesBin<'a> {
     pub(super) sums: &'a GroupSums,
 }
 
-/// The cells of a cube, added up for the questions that inference asks.
+/// The sums of a cube that inference needs.
 pub(super) struct CubeSums {
     views: Rc<[View]>,
     stages: BTreeMap<StageArmKey, GroupSums>,
@@ -244,7 +246,7 @@ pub(super) struct CubeSums {
 }
 
 impl CubeSums {
-    /// Adds up a cube for some metrics; `windows_a_bin` windows make one point of a series.
+    /// Sums a cube for some metrics. One point of a series has `windows_a_bin` windows.
     pub(super) fn new(cube: &Cube, metrics: &[Metric], windows_a_bin: u32) -> Self {
         let views = views_of(cube, metrics);
         let mut sums = Self {
@@ -334,8 +336,8 @@ impl CubeSums {
         sums
     }
 
-    /// Adds cells that are broken down: users to the stages, whose clusters they are, values of
-    /// columns by themselves.
+    /// Adds the cells of breakdowns. Cells by user become the clusters of the stages; cells by
+    /// column value have their own sums.
     fn add_breakdowns(&mut self, cube: &Cube, rows_column: Option<usize>) {
         let views = Rc::clone(&self.views);
         for (idx, breakdown) in cube.breakdowns.iter().enumerate() {
@@ -366,7 +368,7 @@ impl CubeSums {
         }
     }
 
-    /// The values of a stage: column, value, and both releases.
+    /// The values of a stage's breakdowns, with the sums of both releases.
     pub(super) fn breakdowns(&self, stage: StageKey) -> impl Iterator<Item = BreakdownValue<'_>> {
         let at = |breakdown_idx, value| BreakdownKey {
             stage,
@@ -396,32 +398,33 @@ impl CubeSums {
             .unwrap_or(0)
     }
 
-    /// Distinct users; leaks are not judged here.
+    /// The distinct users of a stage. `leaked` is not set here.
     pub(super) fn users(&self, stage: StageKey) -> UserCounts {
         self.users.get(&stage).copied().unwrap_or_default()
     }
 
-    /// No sums, of bucket groups.
+    /// Empty sums by bucket group.
     pub(super) fn empty_groups(&self) -> GroupSums {
         GroupSums::new(&self.views)
     }
 
-    /// How late outcomes arrive, of all views.
+    /// The delays of the outcomes of all views, in microseconds.
     pub(super) fn delays(&self) -> Vec<Micros> {
         self.views.iter().map(|view| view.delay).collect()
     }
 
-    /// The views whose outcomes arrive so late.
+    /// Whether each view has this delay.
     pub(super) fn has_delay(&self, delay: Micros) -> Vec<bool> {
         self.views.iter().map(|view| view.delay == delay).collect()
     }
 
-    /// Users seen in no earlier stage.
+    /// The users of a stage who were seen in no earlier stage.
     pub(super) fn new_users(&self, stage: StageKey) -> PerArm<u64> {
         self.new_users.get(&stage).copied().unwrap_or_default()
     }
 
-    /// Rows of a stage, both releases, that are old enough for outcomes of this delay.
+    /// The number of rows of a stage, over both releases, that are old enough for outcomes with
+    /// this delay.
     pub(super) fn mature_rows(&self, stage: StageKey, delay: Micros) -> u64 {
         self.mature_rows
             .get(&DelayKey { stage, delay })
@@ -429,7 +432,7 @@ impl CubeSums {
             .unwrap_or(0)
     }
 
-    /// Latency histograms per group.
+    /// The latency histograms of each bucket group.
     pub(super) fn latencies(&self, stage: StageKey, arm: Arm) -> Vec<Histogram> {
         self.latencies
             .get(&StageArmKey { stage, arm })

@@ -1,5 +1,5 @@
-//! What another schedule would have done to the same traffic: prefix sums over requests that both
-//! releases answered. The log is not touched, so a thousand schedules cost what one does.
+//! Computes the effect of another schedule on the same traffic, from prefix sums over requests that
+//! both releases answered. The log is not read again, so many schedules are cheap.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,54 +13,54 @@ use crate::replay::{CellKey, Cells, Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 
-/// What a schedule would have done.
+/// The result of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIf {
     /// The scenario's name.
     pub name: String,
-    /// Per tenant and layer, in the cube's order.
+    /// The layers of each tenant, in the cube's order.
     pub layers: Vec<WhatIfLayer>,
-    /// Users of all layers who would have got the candidate's answers.
+    /// The number of users, over all layers, who would have got answers from the candidate.
     pub exposed_users: u64,
-    /// `exposed_users` is an upper bound: see [`WhatIfLayer::users_are_bound`].
+    /// Whether `exposed_users` is only an upper bound: see [`WhatIfLayer::users_are_bound`].
     pub users_are_bound: bool,
-    /// Requests of all layers that the candidate would have answered.
+    /// The number of requests, over all layers, that the candidate would have answered.
     pub exposed_requests: u64,
-    /// Of these, how many both releases answered.
+    /// The number of these requests that both releases answered.
     pub paired_requests: u64,
 }
 
-/// What a schedule would have done in a layer.
+/// The result of a schedule in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfLayer {
-    /// The tenant.
+    /// The tenant's name.
     pub tenant: String,
     /// The layer's id.
     pub layer: String,
-    /// Distinct eligible users whom the candidate would have answered.
+    /// The number of distinct eligible users who would have got answers from the candidate.
     pub exposed_users: u64,
-    /// `exposed_users` is an upper bound: the schedule takes a ratio back, and the cube does not
-    /// know who came only after that; or the log colored users with several layers, and they count
-    /// in each.
+    /// Whether `exposed_users` is only an upper bound. This is so if the schedule lowers a ratio,
+    /// because the cube cannot tell which users were active only after that. It is also so if the
+    /// log names several layers for a user, who then counts in each.
     pub users_are_bound: bool,
-    /// Requests that the candidate would have answered.
+    /// The number of requests that the candidate would have answered.
     pub exposed_requests: u64,
-    /// Of these, how many both releases answered: what everything below rests on.
+    /// The number of these requests that both releases answered. All results below use only these.
     pub paired_requests: u64,
-    /// QoS on the paired requests.
+    /// The QoS on the paired requests.
     pub qos: WhatIfQos,
-    /// The guardrails' metrics and costs on the paired requests.
+    /// The metrics of guardrails, and the cost per turn, on the paired requests.
     pub metrics: Vec<WhatIfMetric>,
 }
 
-/// QoS of both releases on the same requests.
+/// The QoS of both releases on the same requests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfQos {
-    /// The baseline's.
+    /// The baseline's QoS; `None` if a rate has no data.
     pub baseline: Option<f64>,
-    /// The candidate's.
+    /// The candidate's QoS; `None` if a rate has no data.
     pub candidate: Option<f64>,
-    /// Candidate minus baseline.
+    /// The effect: candidate minus baseline.
     pub effect: Known<PairedEffect>,
 }
 
@@ -69,59 +69,59 @@ pub struct WhatIfQos {
 pub struct WhatIfMetric {
     /// The metric's id.
     pub metric: String,
-    /// The baseline's value.
+    /// The baseline's value; `None` without data.
     pub baseline: Option<f64>,
-    /// The candidate's value.
+    /// The candidate's value; `None` without data.
     pub candidate: Option<f64>,
-    /// Candidate minus baseline.
+    /// The effect: candidate minus baseline.
     pub effect: Known<PairedEffect>,
-    /// What all exposed requests together would have cost more than with the baseline, in units of
-    /// the numerator (events, USD), if the others were like those that are paired. Above 0 is
-    /// worse. Only for events and sums of money or tokens.
+    /// The additional cost of all exposed requests compared with the baseline, in units of the
+    /// numerator (events, USD). It assumes that the other requests resemble the paired ones. A
+    /// value above 0 is worse. Known only for events and for sums of money or tokens.
     pub harm: Known<PairedEffect>,
 }
 
-/// A difference on the same requests, by the delete-one-group jackknife.
+/// A difference on the same requests, from the delete-one-group jackknife.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PairedEffect {
-    /// The difference.
+    /// The difference: candidate minus baseline.
     pub effect_size: f64,
-    /// Its standard error.
+    /// The standard error of the difference.
     pub std_error: f64,
-    /// Interval for one look.
+    /// The interval for one look, at the policy's error level.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Bucket groups with data.
+    /// The number of bucket groups with data.
     pub n_clusters: usize,
 }
 
-/// A cube, ready for any number of schedules.
+/// A cube that is prepared for any number of schedules.
 pub struct WhatIfCube<'a> {
     cube: &'a Cube,
-    /// Columns of the cube's measures that are kept, the row count first. Columns that no question
-    /// needs would only take room in the cache.
+    /// The measures of the cube that are needed, as indices. The row count is first. Other measures
+    /// would only fill the cache.
     columns: Vec<usize>,
 }
 
-/// A layer's sums before each window in which some schedule changes something. Only there do
-/// answers differ, and for one schedule the groups that a ratio reaches lie side by side.
+/// A layer's prefix sums before each window in which a schedule changes a ratio. Results differ
+/// only at these windows. For one schedule, the groups that a ratio includes are adjacent.
 struct Running {
     width: usize,
-    /// Rising, each once; the last is the end of time.
+    /// The windows in ascending order, without duplicates. The last is `u32::MAX`, after all data.
     windows: Vec<u32>,
-    /// By window and group, a row: requests, users whose last window came before, baseline's and
-    /// candidate's columns of pairs.
+    /// One row per window and group: requests, users whose last window is earlier, and the columns
+    /// of the baseline's and the candidate's pairs.
     sums: Vec<i64>,
 }
 
-/// A run of kept windows, as indices: the sums before its start and before its end.
+/// A range of kept windows, as indices of the sums before its start and before its end.
 #[derive(Clone, Copy)]
 struct WindowRun {
     start: usize,
     end: usize,
 }
 
-/// Where a row of [`Running`] keeps what.
+/// The index of each count in a row of [`Running`].
 const REQUESTS: usize = 0;
 const USERS: usize = 1;
 const PAIRS: usize = 2;
@@ -161,7 +161,7 @@ impl Running {
         running
     }
 
-    /// The row of the first kept window behind this one.
+    /// The row of the first kept window after this window.
     fn row_behind(&mut self, window: u32, group: u16) -> &mut [i64] {
         let idx = self
             .windows
@@ -176,8 +176,8 @@ impl Running {
         &self.sums[start..start + self.width]
     }
 
-    /// Adds the sums of some windows of a group to `total`; users are those whose last window lies
-    /// among them.
+    /// Adds the sums of a group over some windows to `total`. The users are those whose last window
+    /// is in the range.
     fn add(&self, group: u16, run: WindowRun, total: &mut [i64]) {
         for ((total, until), before) in total
             .iter_mut()
@@ -188,7 +188,7 @@ impl Running {
         }
     }
 
-    /// Kept windows that a run goes from and to.
+    /// The kept windows at which a range starts and ends.
     fn ends(&self, windows: &std::ops::Range<u32>) -> WindowRun {
         let idx = |window: u32| self.windows.partition_point(|kept| *kept < window);
         WindowRun {
@@ -199,10 +199,10 @@ impl Running {
 }
 
 impl<'a> WhatIfCube<'a> {
-    /// Sums a cube up once, as far as these scenarios ask.
+    /// Prepares a cube for these scenarios.
     ///
     /// # Errors
-    /// A cube without pairs.
+    /// When the cube has no pairs.
     pub fn new(cube: &'a Cube, scenarios: &[Scenario]) -> Result<Self> {
         if cube.pairs.keys.is_empty() {
             return Err(Error::input("cube", "expected requests that both releases answered, found none")
@@ -224,7 +224,7 @@ impl<'a> WhatIfCube<'a> {
         Ok(Self { cube, columns })
     }
 
-    /// Reads what these scenarios ask of a cube on disk, and no more.
+    /// Reads only the parts of a cube on disk that these scenarios need.
     ///
     /// # Errors
     /// As [`Cube::read`].
@@ -239,11 +239,11 @@ impl<'a> WhatIfCube<'a> {
         Cube::read_pairs(folder, &|sum| *sum == Sum::Rows || sums.contains(&sum))
     }
 
-    /// What the operations of some scenarios' plans would have done. A step takes effect with the
-    /// first whole window after it, and reaches the bucket groups that lie wholly below its ratio.
+    /// Computes the results of the scenarios' schedules. A step takes effect with the first whole
+    /// window after it. It includes the bucket groups that are completely below its ratio.
     ///
     /// # Errors
-    /// A scenario of another ramp than the cube's.
+    /// When a scenario differs from the cube in its releases, start, window or layers.
     pub fn of(&self, scenarios: &[Scenario]) -> Result<Vec<WhatIf>> {
         scenarios.iter().try_for_each(|scenario| self.check(scenario))?;
         let mut answers: Vec<WhatIf> = scenarios
@@ -257,7 +257,7 @@ impl<'a> WhatIfCube<'a> {
                 paired_requests: 0,
             })
             .collect();
-        // Layer by layer, so that the sums of one are in memory at a time.
+        // Layer by layer, so that only one layer's sums are in memory at a time.
         for of_cube in &self.cube.layers {
             let exposures: Vec<Exposures> = scenarios
                 .iter()
@@ -349,7 +349,8 @@ impl<'a> WhatIfCube<'a> {
         let mut sums = vec![0; running.width];
         let (mut n_reaching, mut runs) = (usize::MAX, Vec::new());
         for group in 0..N_GROUPS {
-            // Ratios reach the first groups: as many as reach this one are the same ones.
+            // A ratio includes the first groups. If as many ratios include this group as the previous
+            // one, they are the same ratios.
             let reaching = || {
                 exposures
                     .reached
@@ -387,8 +388,8 @@ impl<'a> WhatIfCube<'a> {
         result
     }
 
-    /// Sums of pairs in their units, from those of both arms in turn, group by group: first the
-    /// baseline's columns, then the candidate's.
+    /// Converts sums of pairs to their units. The input has the sums of the baseline, then of the
+    /// candidate, for each group.
     fn clusters(&self, groups: &[i64], columns: &[(usize, f64)]) -> Clusters {
         let mut values = Vec::with_capacity(columns.len() * groups.len() / self.columns.len());
         for arm in groups.chunks_exact(self.columns.len()) {
@@ -397,7 +398,7 @@ impl<'a> WhatIfCube<'a> {
         Clusters::from_sums(2 * columns.len(), values)
     }
 
-    /// Whole windows of a stage, and the buckets that it reaches; `None` if that is nothing.
+    /// The whole windows of a stage and its number of buckets; `None` if either is 0.
     fn exposure(&self, stage: &Stage) -> Option<(std::ops::Range<u32>, u16)> {
         let (start, window) = (self.cube.start, self.cube.window);
         let first_whole = |at: i64| u32::try_from((at - start + window - 1).div_euclid(window)).unwrap_or(0);
@@ -490,14 +491,14 @@ impl<'a> WhatIfCube<'a> {
     }
 }
 
-/// What a schedule reaches in a layer: windows, and the end of the buckets.
+/// The windows that a schedule exposes in a layer, each with its number of buckets.
 struct Exposures {
     reached: Vec<(std::ops::Range<u32>, u16)>,
-    /// Some ratio is lower than the one before.
+    /// Whether a ratio is lower than the one before it.
     goes_back: bool,
 }
 
-/// Windows that follow on each other as one run: most schedules never take a ratio back.
+/// Joins adjacent ranges of windows. Most schedules never lower a ratio, so one range remains.
 fn runs_of<'a>(windows: impl Iterator<Item = &'a std::ops::Range<u32>>) -> Vec<std::ops::Range<u32>> {
     let mut runs: Vec<std::ops::Range<u32>> = Vec::with_capacity(1);
     for windows in windows {
@@ -509,7 +510,7 @@ fn runs_of<'a>(windows: impl Iterator<Item = &'a std::ops::Range<u32>>) -> Vec<s
     runs
 }
 
-/// Whether a metric's numbers are part of the answer.
+/// Whether a metric is part of the result.
 fn is_shown(metric: &Metric, scenario: &Scenario) -> bool {
     scenario
         .plan
@@ -538,7 +539,7 @@ fn paired(
     })
 }
 
-/// The cells of a layer: keys are in order.
+/// The cells of a layer, found by binary search because keys are sorted.
 fn cells_in_layer(cells: &Cells, layer: LayerKey) -> impl Iterator<Item = (&CellKey, &[i64])> {
     let start = cells.keys.partition_point(|key| key.layer_key() < layer);
     let range = start..cells.keys.partition_point(|key| key.layer_key() <= layer);
