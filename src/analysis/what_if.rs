@@ -349,8 +349,8 @@ impl<'a> WhatIfCube<'a> {
         let mut sums = vec![0; running.width];
         let (mut n_reaching, mut runs) = (usize::MAX, Vec::new());
         for group in 0..N_GROUPS {
-            // A ratio includes the first groups. If as many ratios include this group as the previous
-            // one, they are the same ratios.
+            // A ratio includes the first groups. If as many ratios include this group as the
+            // previous one, they are the same ratios.
             let reaching = || {
                 exposures
                     .reached

@@ -1,6 +1,6 @@
-//! Single bits of a bitmap: one bit a row, 64 rows a word.
+//! Access to the single bits of a bitmap: one bit per row, 64 rows per word.
 
-/// Whether the bit of a row is set.
+/// Returns whether the bit of a row is set.
 #[inline]
 pub(crate) fn is_set(words: &[u64], row: usize) -> bool {
     words[row / 64] >> (row % 64) & 1 == 1

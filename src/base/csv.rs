@@ -1,4 +1,4 @@
-//! Writing of CSV files.
+//! Writes CSV files.
 
 use std::path::Path;
 

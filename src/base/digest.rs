@@ -1,4 +1,4 @@
-//! Digests of bytes and of files.
+//! Computes digests of bytes and of files.
 
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::base::error::{FileResult, Result};
 
-/// `sha256:<hex>` of some byte strings, each preceded by its length, so that moving a boundary
-/// changes the digest.
+/// The SHA-256 digest of several byte strings, as `sha256:<hex>`. Each string is preceded by its
+/// length, so that moving a boundary changes the digest.
 pub fn sha256_of(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -19,24 +19,26 @@ pub fn sha256_of(parts: &[&[u8]]) -> String {
     show_digest(hasher)
 }
 
-/// `sha256:<hex>` of bytes, as `sha256sum` prints it.
+/// The SHA-256 digest of bytes, as `sha256:<hex>`. The hexadecimal digits are those of `sha256sum`.
 pub fn sha256_of_bytes(bytes: &[u8]) -> String {
     let mut hasher = Sha256::new();
     hasher.update(bytes);
     show_digest(hasher)
 }
 
-/// `sha256:<hex>` of a file's bytes, as `sha256sum` prints it.
+/// The SHA-256 digest of a file's bytes, as `sha256:<hex>`. The hexadecimal digits are those of
+/// `sha256sum`.
 ///
 /// # Errors
-/// A file that cannot be read.
+/// When the file cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     read_through(path, &mut |bytes| hasher.update(bytes))?;
     Ok(show_digest(hasher))
 }
 
-/// Digest of a file's bytes: `blake3:<hex>`. For logs, of which there is too much for sha256.
+/// The BLAKE3 digest of a file's bytes, as `blake3:<hex>`. It is faster than SHA-256 for large
+/// files such as logs.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -1,33 +1,33 @@
-//! The one error of the library: where it happened, what was expected, what was found, what to do
-//! next.
+//! The error type of the library. An error says where the problem is, what was expected, what was
+//! found, and what to do next.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
-/// Exit codes of the `sluice` program. They are promises to scripts and do not change.
+/// The exit codes of the `sluice` program. Scripts may rely on them; they do not change.
 pub mod exit_code {
-    /// The command did what it was asked; a gate that was asked for passed.
+    /// The command succeeded, and a requested gate passed.
     pub const DONE: u8 = 0;
-    /// Something failed that none of the other codes names (an unwritable folder, a full disk, a
-    /// bug).
+    /// The command failed for a reason without its own code, such as an unwritable folder, a full
+    /// disk or a bug.
     pub const UNEXPECTED: u8 = 1;
     /// The command line or the scenario file is wrong.
     pub const USAGE: u8 = 2;
-    /// Input data is wrong: unreadable, missing columns, illegal values.
+    /// Input data is wrong: unreadable, without required columns, or with illegal values.
     pub const BAD_INPUT: u8 = 3;
-    /// A publishing target refused, or could not be reached.
+    /// A publishing target refused the request or could not be reached.
     pub const TARGET: u8 = 4;
     /// The gate failed.
     pub const GATE_FAILED: u8 = 10;
-    /// The gate could not decide: evidence is missing.
+    /// The gate could not decide, because evidence is missing.
     pub const GATE_INCONCLUSIVE: u8 = 11;
 }
 
-/// Result with the library's [`Error`], or another.
+/// The result type of the library, by default with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure an [`Error`] is; it determines the exit code.
+/// The kind of an [`Error`]. It determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -39,26 +39,26 @@ pub enum ErrorKind {
     Input,
     /// An output could not be written.
     Output,
-    /// A published or expected result differs from what was asked for.
+    /// A result, such as a published version, differs from the expected one.
     Expectation,
-    /// A store, or another target of publishing, refused or could not be reached.
+    /// A store, or another publishing target, refused the request or could not be reached.
     Target,
 }
 
-/// A failure with its location, what was expected there, what was found, and a hint.
+/// A failure: its location, what was expected, what was found, and a hint.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     problems: Vec<Problem>,
-    /// What the system, or a library, said.
+    /// The error of the system or of a library that caused this one; `None` if there is none.
     cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What an [`Error`] may be caused by: an error of the system or of a library, or a text.
+/// The cause of an [`Error`]: an error of the system or of a library, or a text.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl PartialEq for Error {
-    /// Two errors are equal if a user reads the same: causes are not compared.
+    /// Compares kinds and problems, which the user sees. Causes are not compared.
     fn eq(&self, other: &Self) -> bool {
         (self.kind, &self.problems) == (other.kind, &other.problems)
     }
@@ -66,19 +66,19 @@ impl PartialEq for Error {
 
 impl Eq for Error {}
 
-/// One thing that is wrong.
+/// One problem of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// File, column and row, or a key path in a scenario.
+    /// The file, column and row, or the key path in a scenario. Empty for the command line.
     pub location: String,
-    /// What is wrong: `expected ..., found ...`, as a lowercase fragment.
+    /// The problem, as a lowercase fragment: `expected ..., found ...`.
     pub message: String,
-    /// What to do next, if there is something.
+    /// The next step for the user; `None` without a suggestion.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// A problem at a location, without a hint.
+    /// Creates a problem at a location, without a hint.
     pub fn new(location: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             location: location.into(),
@@ -87,7 +87,7 @@ impl Problem {
         }
     }
 
-    /// The same problem with a hint.
+    /// Returns the problem with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -110,7 +110,7 @@ impl fmt::Display for Problem {
 }
 
 impl Error {
-    /// One problem of a kind.
+    /// Creates an error of this kind with one problem.
     pub fn new(kind: ErrorKind, problem: Problem) -> Self {
         Self {
             kind,
@@ -119,12 +119,12 @@ impl Error {
         }
     }
 
-    /// A wrong command line.
+    /// Creates an error for a wrong command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, Problem::new("", message))
     }
 
-    /// A wrong scenario: all its problems at once. `problems` must not be empty.
+    /// Creates an error with all problems of a scenario. `problems` must not be empty.
     pub fn scenario(problems: Vec<Problem>) -> Self {
         Self {
             kind: ErrorKind::Scenario,
@@ -133,17 +133,17 @@ impl Error {
         }
     }
 
-    /// Wrong input at a location.
+    /// Creates an error for wrong input at a location.
     pub fn input(location: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Input, Problem::new(location, message))
     }
 
-    /// Wrong input in a file.
+    /// Creates an error for wrong input in a file.
     pub fn in_file(path: &Path, message: impl Into<String>) -> Self {
         Self::input(path.display().to_string(), message)
     }
 
-    /// A file that could not be read. `cause` is kept as the error's source.
+    /// Creates an error for a file that could not be read. `cause` becomes the error's source.
     pub fn read(path: &Path, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         let mut error = Self::in_file(path, format!("expected a readable file, found: {cause}"));
@@ -151,8 +151,8 @@ impl Error {
         error
     }
 
-    /// A file that could not be written. `cause` is kept as the error's source; its kind decides
-    /// the hint.
+    /// Creates an error for a file that could not be written. `cause` becomes the error's source,
+    /// and its kind decides the hint.
     pub fn write(path: &Path, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         let problem = Problem::new(
@@ -172,13 +172,13 @@ impl Error {
         }
     }
 
-    /// A target that refused, or could not be reached. `location` is its address without
-    /// credentials.
+    /// Creates an error for a target that refused a request or could not be reached. `location` is
+    /// its address without credentials.
     pub fn target(location: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Target, Problem::new(location, message))
     }
 
-    /// The same error with one more problem.
+    /// Returns the error with one more problem.
     #[must_use]
     pub fn and(mut self, problem: Problem) -> Self {
         self.problems.push(problem);
@@ -194,13 +194,13 @@ impl Error {
         self
     }
 
-    /// What kind of failure this is.
+    /// The kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Kind of the system's error behind this one, if there is one: a full disk is
-    /// [`io::ErrorKind::StorageFull`].
+    /// The kind of the system error that caused this one; `None` without a system error. A full
+    /// disk is [`io::ErrorKind::StorageFull`].
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {
@@ -212,12 +212,12 @@ impl Error {
         None
     }
 
-    /// Everything that is wrong.
+    /// All problems of the error.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// The exit code a program should end with.
+    /// The exit code for a program that ends with this error; see [`exit_code`].
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             ErrorKind::Usage | ErrorKind::Scenario => exit_code::USAGE,
@@ -247,15 +247,15 @@ impl std::error::Error for Error {
     }
 }
 
-/// Turns errors of the system, and of libraries, into [`Error`]s that name a file.
+/// Converts errors of the system and of libraries to [`Error`]s that name a file.
 pub trait FileResult<T> {
-    /// The value, or that a file could not be read.
+    /// Returns the value, or an error for a file that could not be read.
     ///
     /// # Errors
     /// [`Error::read`] with the error as its source.
     fn or_unreadable(self, path: &Path) -> Result<T>;
 
-    /// The value, or that a file could not be written.
+    /// Returns the value, or an error for a file that could not be written.
     ///
     /// # Errors
     /// [`Error::write`] with the error as its source.
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
     use std::error::Error as _;
 
-    /// The hint of a write that failed with a system error, wrapped in a library's error or not.
+    /// The hint of a write that failed, with a system error or with a library error around it.
     fn hint(cause: impl Into<Cause>) -> Option<String> {
         Error::write(Path::new("out"), cause).problems()[0].hint.clone()
     }

@@ -1,5 +1,5 @@
-//! Writing so that a killed job leaves the previous output whole: temporary name, fsync, rename;
-//! folders are swapped in one step.
+//! Writes files and folders so that a killed job leaves the previous output unchanged. Files get a
+//! temporary name, fsync and a rename. Folders are exchanged in one step.
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{File, OpenOptions};
@@ -10,11 +10,11 @@ use std::{fs, io};
 
 use crate::base::error::{Error, FileResult, Result};
 
-/// Writes a file under a temporary name beside it, syncs it and renames it into place.
+/// Writes a file under a temporary name in the same folder, syncs it, and renames it to `path`.
 ///
 /// # Errors
-/// Whatever `write` returns, or the file system refuses; the temporary file is gone and the
-/// previous file untouched then.
+/// When `write` returns an error or the file system refuses an operation. The temporary file is
+/// then removed, and the previous file is unchanged.
 pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let io_error = |error: io::Error| Error::write(path, error);
     let folder = parent_of(path);
@@ -47,8 +47,8 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
     result
 }
 
-/// Opens a temporary file for this process alone and empties it; `None` if another process is
-/// writing it. The lock goes with the process, so what a killed job left is taken over.
+/// Opens and empties a temporary file for this process alone. `None` if another process is writing
+/// it. The lock ends with its process, so the file of a killed job can be taken over.
 fn lock_file(path: &Path) -> Result<Option<File>> {
     let io_error = |error: io::Error| Error::write(path, error);
     loop {
@@ -62,8 +62,8 @@ fn lock_file(path: &Path) -> Result<Option<File>> {
         if file.try_lock().is_err() {
             return Ok(None);
         }
-        // Another process may have renamed the file between opening and locking it: then it is no
-        // longer ours to write.
+        // Another process may have renamed the file after it was opened and before it was locked.
+        // Then it must not be written here.
         let opened = file.metadata().map_err(io_error)?;
         if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
             file.set_len(0).map_err(io_error)?;
@@ -83,15 +83,16 @@ fn is_locked(path: &Path) -> bool {
 /// Writes bytes with [`write_file`].
 ///
 /// # Errors
-/// As `write_file`.
+/// As [`write_file`].
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file(path, |file| file.write_all(bytes).or_unwritable(path))
 }
 
-/// A folder being written: it takes the place of the final one in one step, or vanishes.
+/// A folder that is being written. It replaces the final folder in one step, or is removed.
 ///
-/// A lock file beside it keeps a second job out. The lock goes with the process, so a killed job
-/// leaves none; the file stays, because removing it would let two jobs lock two files of one name.
+/// A lock file beside it keeps a second job from writing the same folder. The lock ends with its
+/// process, so a killed job leaves no lock. The lock file stays, because removing it would let two
+/// jobs lock two files with the same name.
 #[derive(Debug)]
 pub struct StagedFolder {
     target: PathBuf,
@@ -101,14 +102,14 @@ pub struct StagedFolder {
 }
 
 impl StagedFolder {
-    /// Starts writing what will become `target`. Leftovers of a killed job are removed first.
+    /// Starts writing the next version of `target`. Remains of a killed job are removed first.
     ///
-    /// `marker` is a file that every finished folder of this kind holds: a folder that holds other
-    /// things instead is never replaced.
+    /// `marker` is the name of a file that every finished folder of this kind has. A folder with
+    /// other content is never replaced.
     ///
     /// # Errors
-    /// A folder that cannot be made, one that is not Sluice's to replace, or another job that is
-    /// writing the same target.
+    /// When the folder cannot be created, has files that Sluice did not write, or is being written
+    /// by another job.
     pub fn begin(target: &Path, marker: &str) -> Result<Self> {
         let io_error = |error: io::Error| Error::write(target, error);
         if target.as_os_str().is_empty() || target.file_name().is_none() {
@@ -120,7 +121,7 @@ impl StagedFolder {
         if target.is_file() {
             return Err(Error::write(target, "expected a folder, found a file"));
         }
-        // A link stays a link: what it points to is replaced.
+        // A symbolic link stays a link. The folder that it points to is replaced.
         let resolved = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let target = resolved.as_path();
         if let Some(foreign) = foreign_file(target, marker) {
@@ -147,23 +148,24 @@ impl StagedFolder {
         })
     }
 
-    /// Where to write.
+    /// The path of the folder to write into.
     pub fn path(&self) -> &Path {
         &self.staging
     }
 
-    /// Puts the folder in its place; what was there before is removed afterwards.
+    /// Replaces the final folder by this one, then removes the previous folder.
     ///
     /// # Errors
-    /// When the file system refuses; the previous folder is in place then.
+    /// When the file system refuses an operation. If it refuses the exchange, the previous folder
+    /// stays in use.
     pub fn commit(mut self) -> Result<()> {
         let io_error = |error: io::Error| Error::write(&self.target, error);
         sync_tree(&self.staging).map_err(io_error)?;
         if self.target.exists() {
             match renameat_with(CWD, &self.staging, CWD, &self.target, RenameFlags::EXCHANGE) {
                 Ok(()) => {}
-                // A file system without exchange: two renames, with a moment in between in which
-                // only the old name is missing.
+                // The file system has no exchange, so two renames are used. Between them, no folder
+                // has the final name.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
                     let old = beside(&self.target, "old");
                     remove_folder(&old).map_err(io_error)?;
@@ -190,8 +192,8 @@ impl Drop for StagedFolder {
     }
 }
 
-/// A file in a folder that its marker does not say Sluice wrote. The marker is a document of ours
-/// that lists the folder's files (`manifest.json`, `data.json`, `cube.json`).
+/// Finds a file that Sluice did not write, according to the folder's marker. The marker is a
+/// document of Sluice that lists the folder's files (`manifest.json`, `data.json` or `cube.json`).
 fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Marker {
@@ -212,8 +214,8 @@ fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     found.into_iter().find(|name| !own(name))
 }
 
-/// Makes `copy` hold the same bytes as `original`: a second name where the file system allows it,
-/// else a copy.
+/// Makes `copy` a file with the bytes of `original`: a hard link if the file system allows it, else
+/// a copy.
 ///
 /// # Errors
 /// When the file system refuses both.
@@ -229,15 +231,15 @@ pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
 /// Reads a file as UTF-8 text.
 ///
 /// # Errors
-/// A file that cannot be read, or holds other bytes.
+/// When the file cannot be read or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).or_unreadable(path)
 }
 
-/// Every file below a folder, as sorted relative paths.
+/// Lists every file below a folder, as sorted relative paths.
 ///
 /// # Errors
-/// A folder that cannot be listed.
+/// When a folder cannot be listed.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut todo = vec![folder.to_owned()];
@@ -255,7 +257,8 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A new or emptied file that others may read, and nobody else may write, whatever the umask says.
+/// Creates or empties a file that only its owner may write. The umask decides whether others may
+/// read it.
 fn create_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -272,12 +275,12 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// Refuses to write a file that is read, or two files of one name.
+/// Refuses to write a file that is also read, or two files with the same name.
 ///
 /// # Errors
-/// Names the file.
+/// When an output is an input, is inside of an input folder, or is named twice.
 pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
-    // A file that is not there yet is known by its folder.
+    // A file that does not exist yet is identified by its folder and name.
     let real = |path: &Path| {
         let folder = fs::canonicalize(parent_of(path)).unwrap_or_else(|_| parent_of(path).to_owned());
         fs::canonicalize(path).unwrap_or_else(|_| folder.join(path.file_name().unwrap_or_default()))
@@ -312,10 +315,10 @@ pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// Puts a finished file in its place.
+/// Renames a finished file to its final name.
 ///
 /// # Errors
-/// When the file system refuses.
+/// When `to` is not a file, or the file system refuses.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     let io_error = |error: io::Error| Error::write(to, error);
     if to.exists() && !to.is_file() {
@@ -328,7 +331,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     sync_folder(parent_of(to)).map_err(io_error)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 ///
 /// # Errors
 /// When the file system refuses.
@@ -339,7 +342,7 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
-/// `.name.<suffix>` in the same folder.
+/// The path `.name.<suffix>` in the same folder.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let name = path
         .file_name()
@@ -358,7 +361,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Syncs every folder of a tree; its files were synced as they were written.
+/// Syncs every folder of a tree. Its files were synced when they were written.
 fn sync_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?.path();

@@ -1,18 +1,19 @@
-//! Hashes of ids: 64 bits that stand for a text in look-ups.
+//! Hashes of ids, with 64 bits, for look-ups.
 
 use twox_hash::XxHash3_64;
 
-/// The hash of an id. Two of n ids share one with probability n² / 2^65: 1e-5 among 20 million.
+/// The hash of an id. The probability that two of n ids have the same hash is about n² / 2^65: 1e-5
+/// for 20 million ids.
 #[inline]
 pub(crate) fn hash_id(id: &[u8]) -> u64 {
     XxHash3_64::oneshot(id)
 }
 
-/// What an empty user id hashes to: no user has one, and hashes are not looked at one by one.
+/// The hash of an empty user id. No other user id has this hash.
 pub(crate) const EMPTY: u64 = 0;
 
-/// The hash of a user's id under a seed. Should two users of a table share one, another seed tells
-/// them apart.
+/// The hash of a user's id under a seed. If two users of a table have the same hash, another seed
+/// separates them.
 #[inline]
 pub(crate) fn hash_user_id(id: &[u8], seed: u64) -> u64 {
     if id.is_empty() {
@@ -22,11 +23,12 @@ pub(crate) fn hash_user_id(id: &[u8], seed: u64) -> u64 {
     }
 }
 
-/// The hash of two hashes: a user of a tenant, a session of a user.
+/// Combines two hashes, such as those of a tenant and a user, or of a session and a user. The order
+/// matters.
 #[inline]
 pub(crate) fn join(a: u64, b: u64) -> u64 {
-    // The high and the low half of a product depend on all bits of its factors; odd constants keep
-    // either from being 0.
+    // The two halves of a product together depend on all bits of its factors. The constants differ,
+    // so that the order of the inputs matters.
     let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd1b5_4a32_d192_ed03);
     (product >> 64) as u64 ^ product as u64
 }
@@ -43,7 +45,7 @@ mod tests {
             let ones = (0..n)
                 .filter(|i: &u64| join(7, hash_id(&i.to_le_bytes())) >> bit & 1 == 1)
                 .count();
-            // Binomial(100 000, .5): sd 158.
+            // Binomial(100,000, 0.5) has a standard deviation of 158.
             assert!((49_200..50_800).contains(&ones), "bit {bit}: {ones}");
         }
     }

@@ -1,4 +1,4 @@
-//! Texts that repeat: kept once, or numbered.
+//! Repeated texts: kept once, or numbered.
 
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ impl Interner {
     }
 }
 
-/// Numbers names in order of their first appearance.
+/// Numbers names in the order of their first appearance, from 0.
 #[derive(Debug, Default)]
 pub(crate) struct NameIndex {
     names: Vec<String>,
     index: HashMap<String, u32>,
-    /// The last number given: names come in runs.
+    /// The last returned number. It saves a look-up because equal names are often adjacent.
     last: u32,
 }
 
 impl NameIndex {
-    /// The number of a name, new or known.
+    /// Returns the number of a name. A new name gets the next number.
     pub(crate) fn number(&mut self, name: &str) -> u32 {
         if self.names.get(self.last as usize).is_none_or(|last| last != name) {
             self.last = *self.index.entry_ref(name).or_insert_with(|| {

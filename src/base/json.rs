@@ -1,4 +1,4 @@
-//! JSON documents: read, written, and in canonical form (RFC 8785).
+//! Reads and writes JSON documents, also in canonical form (RFC 8785).
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -10,17 +10,17 @@ use crate::base::digest;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::files::write_bytes;
 
-/// Writes a document as indented JSON with a final newline; keys come in declaration order.
+/// Writes a document as indented JSON with a final newline. Keys are in declaration order.
 ///
 /// # Errors
-/// As `write_file`.
+/// When the file cannot be written.
 pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
     write_bytes(path, to_json(document).as_bytes())
 }
 
-/// A document as indented JSON with a final newline.
+/// Formats a document as indented JSON with a final newline.
 pub fn to_json(document: &impl Serialize) -> String {
-    // Serialising our own structs fails only on non-string map keys, which none of them has.
+    // Serializing these types fails only for map keys that are not strings, which they do not have.
     let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
     text.push('\n');
     text
@@ -29,7 +29,7 @@ pub fn to_json(document: &impl Serialize) -> String {
 /// Reads a JSON document that Sluice wrote.
 ///
 /// # Errors
-/// A file that cannot be read or holds something else.
+/// When the file cannot be read or is not such a document.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).or_unreadable(path)?;
     parse_document(&bytes, &path.display().to_string())
@@ -38,7 +38,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
 /// Parses a JSON document that Sluice wrote. `location` names it in errors.
 ///
 /// # Errors
-/// Bytes that hold something else.
+/// When the bytes are not such a document.
 pub(crate) fn parse_document<T: serde::de::DeserializeOwned>(bytes: &[u8], location: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::input(
@@ -51,8 +51,8 @@ pub(crate) fn parse_document<T: serde::de::DeserializeOwned>(bytes: &[u8], locat
     })
 }
 
-/// A JSON value whose objects name every key once: two readers of `{"a": 1, "a": 2}` would see two
-/// documents with one digest.
+/// A JSON value without repeated keys. Two readers could read `{"a": 1, "a": 2}` as two different
+/// documents with the same digest.
 pub(crate) struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -120,22 +120,24 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// Parses JSON, refusing objects that name a key twice. `location` names the file in errors.
+/// Parses JSON and refuses objects with a repeated key. `location` names the file in errors.
 ///
 /// # Errors
-/// Anything else than one JSON value.
+/// When the bytes are not exactly one JSON value without repeated keys.
 pub fn parse_json(location: &str, bytes: &[u8]) -> Result<Value> {
-    // Files of other systems begin with a byte order mark now and then.
+    // Files of other systems sometimes start with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let strict: Strict = serde_json::from_slice(bytes)
         .map_err(|error| Error::input(location.to_owned(), format!("expected JSON, found {error}")))?;
     Ok(strict.0)
 }
 
-/// The canonical form of RFC 8785 and its digest, `sha256:<hex>` as `sha256sum` prints it.
+/// The canonical form (RFC 8785) of a value, and its digest as `sha256:<hex>`. The hexadecimal
+/// digits are those of `sha256sum`.
 ///
 /// # Errors
-/// A number that no double holds.
+/// When the value has no canonical form, for example because of a number outside of double
+/// precision.
 pub fn canonical(location: &str, value: &Value) -> Result<(Vec<u8>, String)> {
     let bytes = serde_json_canonicalizer::to_vec(value).map_err(|error| {
         Error::input(
@@ -156,14 +158,14 @@ mod tests {
         assert!(parse_json("r", br#"{"a": {"b": [1, {"c": 1, "d": 2}]}}"#).is_ok());
         let error = parse_json("r", br#"{"a": {"b": [1, {"c": 1, "c": 2}]}}"#).unwrap_err();
         assert!(error.to_string().contains("the key `c` twice"), "{error}");
-        // As deep as an attacker likes: refused, not a full stack.
+        // Input that is nested too deeply is refused before it overflows the stack.
         assert!(parse_json("r", "[".repeat(1_000_000).as_bytes()).is_err());
         assert!(parse_json("r", b"1e999").is_err());
     }
 
     #[test]
     fn the_canonical_form_is_that_of_rfc_8785() {
-        // The RFC's own example (section 3.2.2), escapes and numbers included.
+        // The RFC's own example (section 3.2.2), with escapes and numbers.
         let text = r#"{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
             "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}"#;
         let (bytes, _) = canonical("r", &parse_json("r", text.as_bytes()).unwrap()).unwrap();

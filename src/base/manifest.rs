@@ -1,62 +1,62 @@
-//! A study's output folder: the names of its files, and the manifest that lists them.
+//! The output folder of a study: the names of its files, and the manifest with their digests.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Names of a study's files.
+/// The names of a study's files.
 pub mod file {
-    /// Generated data.
+    /// The folder of generated data.
     pub const DATA: &str = "data";
-    /// What the study is about.
+    /// The description of the study.
     pub const STUDY: &str = "study.json";
-    /// Features built from events.
+    /// The features that were built from events.
     pub const FEATURES: &str = "features.parquet";
-    /// Who is in which layer.
+    /// The layer table: each user's layer.
     pub const LAYERS: &str = "layers.parquet";
-    /// What layering found.
+    /// The summary of layering.
     pub const LAYER_SUMMARY: &str = "layers.summary.json";
-    /// The reduced log, a folder.
+    /// The folder of the cube: the log, reduced to sums.
     pub const CUBE: &str = "cube";
-    /// What inference found.
+    /// The results of inference.
     pub const ANALYSIS: &str = "analysis.json";
-    /// The ratios from now on.
+    /// The schedule: the ratios from now on.
     pub const SCHEDULE: &str = "schedule.json";
-    /// Where the ramp stands after the schedule.
+    /// The state of the ramp after the schedule.
     pub const STATE: &str = "state.json";
-    /// The gate's checks.
+    /// The checks of the gate.
     pub const GATE_REPORT: &str = "gate_report.json";
-    /// The entity tables, a folder.
+    /// The folder of entity tables.
     pub const TABLES: &str = "tables";
-    /// The report for a terminal or a pull request.
+    /// The report for a terminal or a pull request, in Markdown.
     pub const REPORT_MD: &str = "report.md";
-    /// The report for a browser.
+    /// The report for a browser, in HTML.
     pub const REPORT_HTML: &str = "report.html";
-    /// Digests of everything; written last.
+    /// The manifest: digests of all files. It is written last.
     pub const MANIFEST: &str = "manifest.json";
 }
 
-/// `manifest.json`: digests of everything in the folder. It is the last file written.
+/// The document `manifest.json`: digests of all files of the folder. It is written last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Name and version of this document's form.
+    /// The name and version of the document's format.
     pub schema: String,
-    /// Version of Sluice.
+    /// The version of Sluice.
     pub version: String,
     /// The scenario's name.
     pub name: String,
-    /// Digest of the scenario and of the command line's overrides.
+    /// The digest of the scenario and of the command line's overrides.
     pub scenario_digest: String,
-    /// Seed of every random stream.
+    /// The seed of all random streams.
     pub seed: u64,
-    /// Digest and size of every file, by name.
+    /// The digest and size of every file, by name.
     pub files: BTreeMap<String, FileEntry>,
 }
 
 /// A file of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// `sha256:<hex>`.
+    /// The SHA-256 digest, as `sha256:<hex>`.
     pub digest: String,
-    /// Bytes.
+    /// The size in bytes.
     pub n_bytes: u64,
 }

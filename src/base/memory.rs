@@ -1,7 +1,7 @@
 //! Memory of the machine and of this process, and hints about it for the processor and the kernel.
 //! The hints change run times only.
 
-/// Half of the machine's memory; no limit where it does not say how much it has.
+/// Half of the machine's memory, in bytes; `u64::MAX` if the size is unknown.
 pub(crate) fn memory_limit() -> u64 {
     let total = || -> Option<u64> {
         let text = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -82,9 +82,8 @@ pub(crate) fn prefetch<T>(items: &[T], idx: usize) {
     let _ = (items, idx);
 }
 
-/// Many items of which any may be read next, on huge pages where there are any: of ordinary ones a
-/// table of this size needs more than the processor keeps addresses of, and each read would look
-/// its page up first.
+/// Creates a large table for random access, on huge pages where the system has them. With ordinary
+/// pages, most reads of a large table must also look up the address of their page.
 pub(crate) fn table<T>(n: usize, item: impl Fn() -> T) -> Vec<T> {
     let mut items = Vec::with_capacity(n);
     #[cfg(target_os = "linux")]
@@ -105,7 +104,7 @@ fn advise_huge_pages<T>(items: &mut Vec<T>) {
             unsafe_code,
             reason = "the advice changes page sizes, not contents; the range lies within the allocation"
         )]
-        // Without huge pages the table is slower, not wrong.
+        // Without huge pages the table is slower but correct.
         let _ = unsafe { rustix::mm::madvise(start.cast(), n_bytes, rustix::mm::Advice::LinuxHugepage) };
     }
 }

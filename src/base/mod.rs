@@ -1,5 +1,4 @@
-//! The ground that every room stands on: errors, files and documents, time, numbers, threads,
-//! memory.
+//! The base of all other modules: errors, files and documents, time, numbers, threads and memory.
 
 pub(crate) mod bitmap;
 pub(crate) mod csv;

@@ -1,6 +1,7 @@
-//! Numbers for people, printed one way everywhere.
+//! Formats numbers for people, in one way for all outputs.
 
-/// A number with four significant digits, for people.
+/// Formats a number with four significant digits, or with all digits of its integer part. Numbers
+/// below 0.0001, or from 1,000,000 on, get an exponent and three digits.
 pub fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".into();

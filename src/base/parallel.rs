@@ -1,4 +1,4 @@
-//! Work over parts on all threads, with results that do not depend on how many there are.
+//! Processes parts on all threads. The results do not depend on the number of threads.
 
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use crate::base::error::{Error, Result};
 use crate::base::lock;
 use crate::base::lock::lock;
 
-/// Folds parts 0..n into one state a thread and returns the states. Which parts a state has seen
-/// depends on the threads, so merging them must not care: integer sums and sets. Each thread starts
-/// with a run of parts of its own, so that states of data in some order share little, and helps the
-/// others when it is done.
+/// Folds parts `0..n` into one state per thread and returns the states. The parts of a state depend
+/// on the threads, so merging states must be independent of order, as for integer sums and sets.
+/// Each thread starts with its own range of parts, so that states of sorted data have little in
+/// common. A thread that is finished helps the others.
 ///
 /// # Errors
-/// The error of the lowest part that failed, on any number of threads.
+/// The error of the lowest part that failed, for any number of threads.
 pub(crate) fn fold_parts<S: Send>(
     n: usize,
     new_state: impl Fn() -> S + Sync,
@@ -35,7 +35,7 @@ pub(crate) fn fold_parts<S: Send>(
             for owner in (worker..n_workers).chain(0..worker) {
                 loop {
                     let part = next[owner].fetch_add(1, Ordering::Relaxed);
-                    // A part before the failed one may still fail itself, and then it is the one to
+                    // A part before the failed one may also fail. Then its error is the one to
                     // report.
                     if part >= start_of(owner + 1) || part > lowest_failed.load(Ordering::Relaxed) {
                         break;
@@ -58,11 +58,11 @@ pub(crate) fn fold_parts<S: Send>(
     }
 }
 
-/// Computes parts 0..n on all threads and hands the results over in order, on the calling thread.
-/// Only a few results wait at a time.
+/// Computes parts `0..n` on all threads and passes the results to `consume` in order, on the
+/// calling thread. At most two results per thread wait.
 ///
 /// # Errors
-/// The error of the lowest part that failed, or the first that `consume` returns.
+/// The error of the lowest part that failed, or the first error of `consume`.
 pub(crate) fn map_in_order<T: Send>(
     n: usize,
     compute: impl Fn(usize) -> Result<T> + Sync,
@@ -82,13 +82,13 @@ pub(crate) fn map_in_order<T: Send>(
         for _ in 0..n_threads {
             scope.spawn(|| line.work(&compute));
         }
-        // However this ends, nobody may go on waiting for a place in the line.
+        // However this function returns, no worker may wait forever.
         let _stop = StopOnDrop(&line);
         for idx in 0..n {
             let result = line.take(idx);
             match result {
                 Some(result) => consume(idx, result?)?,
-                // Its worker panicked; the scope passes the panic on.
+                // The worker panicked; the scope passes the panic on.
                 None => return Ok(()),
             }
         }
@@ -96,7 +96,7 @@ pub(crate) fn map_in_order<T: Send>(
     })
 }
 
-/// Results on their way from workers to the one that takes them in order.
+/// Results that wait until they can be consumed in order.
 struct Waiting<T> {
     state: Mutex<LineState<T>>,
     changed: Condvar,
@@ -143,7 +143,7 @@ impl<T> Waiting<T> {
     }
 
     fn work(&self, compute: &(impl Fn(usize) -> Result<T> + Sync)) {
-        // A worker that panics must not leave the others waiting for its result.
+        // If a worker panics, the others must not wait for its result.
         let stop = StopOnDrop(self);
         loop {
             let mut state = self.lock();

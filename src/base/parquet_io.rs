@@ -1,5 +1,5 @@
-//! Parquet files that Sluice writes for itself and others: one schema, zstd, the same bytes every
-//! time.
+//! Reads and writes the Parquet files of Sluice: one schema per file, compressed with zstd. The
+//! same data gives the same bytes.
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
@@ -19,10 +19,10 @@ use std::sync::{Arc, Once};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::files;
 
-/// Writes batches as one row group each.
+/// Writes each batch as one row group.
 ///
 /// # Errors
-/// When the file cannot be written; the previous file is untouched then.
+/// When the file cannot be written. The previous file is then unchanged.
 pub(crate) fn write(
     path: &Path,
     schema: &Arc<Schema>,
@@ -37,7 +37,7 @@ pub(crate) fn write(
     })
 }
 
-/// A Parquet file being written, one row group a batch.
+/// A Parquet file that is being written, with one row group per batch.
 pub(crate) struct BatchWriter<'a, W: Write + Send> {
     path: &'a Path,
     writer: ArrowWriter<W>,
@@ -53,7 +53,8 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
         Ok(Self { path, writer })
     }
 
-    /// For whole numbers of which most differ: differences to the one before are stored.
+    /// Creates a writer for integers that are mostly distinct. It stores the difference to the
+    /// previous value.
     pub(crate) fn for_numbers(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -80,12 +81,12 @@ impl<'a, W: Write + Send> BatchWriter<'a, W> {
 /// Reads all batches of a file that Sluice wrote.
 ///
 /// # Errors
-/// A file that is not Parquet, or whatever `on_batch` returns.
+/// When the file is not Parquet, or `on_batch` returns an error.
 pub(crate) fn read(path: &Path, on_batch: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
     batches(path)?.try_for_each(|batch| on_batch(&batch?))
 }
 
-/// Reads some columns of a file that Sluice wrote; those that are not there are left out.
+/// Reads some columns of a file that Sluice wrote. Columns that the file lacks are left out.
 ///
 /// # Errors
 /// As [`read`].
@@ -97,10 +98,10 @@ pub(crate) fn read_columns(
     batches_of(path, Some(columns))?.try_for_each(|batch| on_batch(&batch?))
 }
 
-/// The batches of a file that Sluice wrote, one by one.
+/// Iterates over the batches of a file that Sluice wrote.
 ///
 /// # Errors
-/// A file that is not Parquet.
+/// When the file is not Parquet.
 pub(crate) fn batches(path: &Path) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     batches_of(path, None)
 }
@@ -128,17 +129,18 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls the Parquet reader on bytes of unknown origin: the crate panics on some broken files, and
-/// that is an error like any other.
+/// Calls the Parquet reader on bytes of unknown origin. The crate panics on some broken files; this
+/// function converts the panic to an error.
 ///
 /// # Errors
-/// A file that is not whole.
+/// When the file is incomplete or broken.
 pub(crate) fn guard<T, E: Display>(
     path: &Path,
     read: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
     static HOOK: Once = Once::new();
-    // A panic that is caught here is reported here; all others are as loud as ever.
+    // A panic that is caught here becomes an error, so its message is not printed. Other panics are
+    // printed as usual.
     HOOK.call_once(|| {
         let loud = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -151,7 +153,8 @@ pub(crate) fn guard<T, E: Display>(
     let caught = panic::catch_unwind(AssertUnwindSafe(read));
     GUARDED.set(before);
     let broken = |found: &dyn Display| {
-        // The crate speaks of its own features here; what the reader of the message has is a file.
+        // The crate's message names a build feature of the crate. The user needs the name of the
+        // compression.
         if let Some((_, codec)) = found.to_string().split_once("Disabled feature at compile time: ") {
             return Error::in_file(path,
                 format!("expected columns that are not compressed, or with snappy, zstd, gzip or lz4, found {codec}"),
@@ -173,7 +176,7 @@ pub(crate) fn guard<T, E: Display>(
     }
 }
 
-/// A batch of columns that were built for this schema.
+/// Creates a batch of columns that were built for this schema.
 #[expect(
     clippy::expect_used,
     reason = "the columns are built next to their schema; a mismatch is a bug that every test run would show"

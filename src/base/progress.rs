@@ -86,7 +86,7 @@ impl Progress {
     }
 }
 
-/// Rows per second without decimals. Writing into the bar's buffer cannot fail.
+/// Writes the rows per second without decimals. Writing to the bar's buffer cannot fail.
 fn whole_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
     let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
 }

@@ -1,4 +1,4 @@
-//! Records by key, partitioned, in memory or in files: what a join or a search for duplicates needs
+//! Records by key, in partitions in memory or in files. Joins and searches for duplicates use them
 //! when the users do not fit in memory.
 
 use std::fs::{File, OpenOptions};
@@ -11,15 +11,15 @@ use std::{fs, io};
 use crate::base::error::{FileResult, Result};
 
 const N_PARTITIONS: usize = 64;
-/// Bytes of a record in a file: key, then value.
+/// The bytes of a record in a file: the key, then the value.
 const RECORD: usize = 32;
-/// Records that are held in memory, 32 MB.
+/// The number of records that are kept in memory: 32 MB.
 const HELD: usize = 1_000_000;
 
-/// Maps a tenant's user to 128 bits: SipHash under two keys that are drawn anew for every run, so
-/// ids that collide cannot be chosen in advance. Among a billion users, the probability that two
-/// share a fingerprint is about 1.5e-21. The values differ from run to run, so nothing that is
-/// written may depend on them or on their order, only on whether two are equal.
+/// Maps a user of a tenant to 128 bits, by SipHash with two random keys per run. Colliding ids
+/// therefore cannot be prepared in advance. With a billion users, the probability that two have the
+/// same fingerprint is about 1.5e-21. The values differ between runs. Outputs may depend only on
+/// equality of fingerprints, not on their values or order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fingerprints(RandomState, RandomState);
 
@@ -30,9 +30,10 @@ impl Fingerprints {
     }
 }
 
-/// Records of a key and a value, dealt into partitions by key.
+/// Records of a key and a value, partitioned by key.
 pub(crate) struct Spill {
-    /// Where files are made: beside the output, where there is room for what is written anyway.
+    /// The path next to which files are created. It is the output, whose disk must have enough
+    /// space anyway.
     near: PathBuf,
     held: Vec<Vec<(u128, u128)>>,
     n_held: usize,
@@ -40,7 +41,7 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// An empty one, whose files would lie beside `near`.
+    /// Creates an empty set of records. Files are created beside `near` when they are needed.
     pub(crate) fn new(near: &Path) -> Self {
         Self {
             near: near.to_owned(),
@@ -81,8 +82,8 @@ impl Spill {
         Ok(())
     }
 
-    /// Hands over the records of each partition, sorted by key and value. All records of a key are
-    /// in one partition.
+    /// Passes the records of each partition to `on_records`, sorted by key and value. All records
+    /// of a key are in one partition.
     pub(crate) fn for_each_partition(
         &mut self,
         mut on_records: impl FnMut(usize, &[(u128, u128)]) -> Result<()>,
@@ -94,7 +95,8 @@ impl Spill {
         Ok(())
     }
 
-    /// The records of one partition, sorted by key and value; they are gone from here then.
+    /// Returns the records of one partition, sorted by key and value. Each partition can be taken
+    /// only once.
     pub(crate) fn partition(&mut self, idx: usize) -> Result<Vec<(u128, u128)>> {
         let mut records = std::mem::take(&mut self.held[idx]);
         if let Some(file) = self.files.as_mut().map(|files| &mut files[idx]) {
@@ -114,14 +116,13 @@ impl Spill {
         Ok(records)
     }
 
-    /// Number of partitions.
+    /// The number of partitions.
     pub(crate) const fn n_partitions() -> usize {
         N_PARTITIONS
     }
 }
 
-/// A file that has no name any more, so that nothing is left of it when the job ends, however it
-/// ends.
+/// Creates a file without a name. The kernel frees it when the job ends, even if the job is killed.
 pub(crate) fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
     let name = near
         .file_name()
@@ -139,7 +140,8 @@ pub(crate) fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
             .open(&path)
     };
     let file = match open() {
-        // Left by a job of the same number that was killed between these lines.
+        // A job with the same process id left this file: it was killed before it could remove the
+        // name.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(&path)?;
             open()?

@@ -1,26 +1,27 @@
-//! Instants and durations: microseconds since the Unix epoch, UTC, and their text forms.
+//! Instants and durations in microseconds since the Unix epoch, UTC, and their text forms.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-/// Microseconds since 1970-01-01T00:00:00Z.
+/// An instant or a duration: microseconds since 1970-01-01T00:00:00Z, or a number of microseconds.
 pub type Micros = i64;
 
-/// Microseconds in a second.
+/// Microseconds per second.
 pub const SECOND: Micros = 1_000_000;
-/// Microseconds in an hour.
+/// Microseconds per hour.
 pub const HOUR: Micros = 3_600 * SECOND;
-/// Microseconds in a day of 24 hours.
+/// Microseconds per day of 24 hours.
 pub const DAY: Micros = 24 * HOUR;
 
-/// Epoch seconds of the years 1 to 9999; any other number is milliseconds, or not a time.
+/// The epoch seconds of the years 1 to 9999. A number outside of this range is in milliseconds, or
+/// is not a time.
 pub(crate) const SECONDS: std::ops::Range<f64> = -62_135_596_800.0..253_402_300_800.0;
 
-/// Reads an instant: RFC 3339 with an offset, the same without one (taken as UTC), or a date
-/// (`2026-05-28`, `19970101`: its first instant, UTC).
+/// Parses an instant. The text is RFC 3339 with an offset, the same without an offset (taken as
+/// UTC), or a date such as `2026-05-28` or `19970101` (its first instant, UTC).
 ///
-/// `None` if the text is none of these.
+/// Returns `None` for any other text.
 pub fn parse(text: &str) -> Option<Micros> {
     let text = text.trim();
     if let Ok(instant) = text.parse::<Timestamp>() {
@@ -33,13 +34,13 @@ pub fn parse(text: &str) -> Option<Micros> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
-/// Writes an instant as RFC 3339 in UTC; sub-second digits only when there are any. Out-of-range
-/// instants print as `<n> us`.
+/// Formats an instant as RFC 3339 in UTC. Digits below one second appear only if they are not 0.
+/// Instants out of range appear as `<n> us`.
 pub fn format(instant: Micros) -> String {
     Timestamp::from_microsecond(instant).map_or_else(|_| format!("{instant} us"), |t| t.to_string())
 }
 
-/// Writes an instant for people: `05-28 14:00`, UTC.
+/// Formats an instant for people, in UTC, such as `05-28 14:00`.
 pub fn format_short(instant: Micros) -> String {
     Timestamp::from_microsecond(instant).map_or_else(
         |_| format!("{instant} us"),

@@ -1,11 +1,11 @@
-//! TOML files: reading, and problems with their key paths.
+//! Reads TOML files and reports problems with their key paths.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
 
-/// Parses a TOML text into `T`. Every problem is collected; a wrong key takes its default.
+/// Parses a TOML text into `T`. Every problem is collected. A wrong key gets its default value.
 pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
     match parse_table(text) {
         Ok(table) => read_all(table, problems),
@@ -37,7 +37,7 @@ pub(crate) fn parse_toml<T: DeserializeOwned + Default>(
     found
 }
 
-/// Returns the value if there are no problems, else one error that holds all of them.
+/// Returns the value if there are no problems, else one error with all of them.
 pub(crate) fn ok_or_problems<T>(value: T, problems: Vec<Problem>) -> Result<T> {
     let mut problems = problems.into_iter();
     match problems.next() {
@@ -58,10 +58,10 @@ pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
     })
 }
 
-/// Reads the tables into `T`, and collects every wrong key instead of stopping at the first.
+/// Deserializes the table into `T` and collects every wrong key instead of stopping at the first.
 ///
-/// serde stops at its first error. Each error is collected, the key it names is taken out, and the
-/// reading starts again. The result holds every key that was right.
+/// serde stops at its first error. So each error is collected, its key is removed, and
+/// deserialization starts again. The result has every correct key.
 pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
     loop {
         match serde_path_to_error::deserialize(table.clone()) {
@@ -119,7 +119,8 @@ pub(crate) fn show_path(path: &[KeyStep]) -> String {
     text
 }
 
-/// The field and the expected ones, from serde's "unknown field `a`, expected one of `b`, `c`".
+/// The unknown field and the expected fields, from serde's message "unknown field `a`, expected one
+/// of `b`, `c`".
 pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let mut quoted = rest.split('`');
@@ -141,8 +142,7 @@ pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> 
     }
 }
 
-/// Takes out what the path names; an array entry that cannot be taken out alone takes its array
-/// with it.
+/// Removes the value at a path. Returns `false` if the path does not exist.
 pub(crate) fn remove(table: &mut Table, path: &[KeyStep]) -> bool {
     let Some((last, parents)) = path.split_last() else {
         return false;

@@ -1,13 +1,13 @@
-//! URLs: recognition and percent-decoding.
+//! Recognizes URLs and decodes percent-encoding.
 
 use std::path::Path;
 
-/// Whether a path names objects rather than files.
+/// Whether a path is the address of objects in a bucket, not of files.
 pub(crate) fn is_url(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.starts_with("s3://"))
 }
 
-/// Text without its %-signs; `None` if they are broken or hide no text.
+/// Decodes percent-encoding. `None` if an escape is malformed or the result is not UTF-8.
 pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Files and folders that a failed or killed writer leaves whole.
+//! Tests that a failed or killed writer leaves the previous files and folders unchanged.
 
 use super::*;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Asserts that a result is an error with some text, or none.
+/// Asserts that a result is an error with this text, or is a success.
 fn expect<T>(found: Result<T>, expected: Option<&str>, case: &str) {
     match (found, expected) {
         (Ok(_), None) => {}
@@ -35,7 +35,7 @@ fn a_file_is_whole_or_as_it_was() {
             fs::write(&path, before).unwrap();
         }
         let found = write_file(&path, |file| {
-            // More than the buffer, so that some of it reaches the disk before the failure.
+            // More than the buffer, so that some bytes reach the disk before the failure.
             file.write_all(&vec![b'x'; 1 << 19]).unwrap();
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
             if is_failing {
@@ -122,7 +122,7 @@ fn a_staged_folder_takes_its_place_in_one_step() {
     assert!(!target.exists());
     staged.commit().unwrap();
     assert_eq!(names(&target), ["a.txt", "m.json"]);
-    // Only the lock file stays beside it.
+    // Only the lock file stays beside the folder.
     assert_eq!(names(&dir.path().join("deep")), [".out.lock", "out"]);
 
     let staged = StagedFolder::begin(&target, "m.json").unwrap();
@@ -210,7 +210,7 @@ fn a_second_writer_of_a_folder_is_refused() {
         Some("another sluice is writing there now"),
         "second",
     );
-    // What the first has written is still there.
+    // The files of the first job still exist.
     first.commit().unwrap();
     assert_eq!(names(&target), ["a.txt"]);
     fs::remove_file(target.join("a.txt")).unwrap();

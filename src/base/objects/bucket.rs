@@ -1,4 +1,4 @@
-//! One bucket with a prefix: listing, reading and writing objects. Calls block.
+//! One bucket: lists, reads and writes its objects. All calls block.
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -17,31 +17,33 @@ use tokio::runtime::{Builder, Runtime};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::objects::http::Connector;
 
-/// What is sent or fetched in one request.
+/// The number of bytes that one request sends or fetches.
 const PART: u64 = 16 << 20;
 
-/// Parts that an upload may have, less some.
+/// The largest number of parts of an upload, below S3's limit of 10,000.
 const MAX_PARTS: u64 = 9_000;
 
-/// Under this name an object says what it holds.
+/// The metadata key for the digest of an object.
 const DIGEST: &str = "sha256";
 
-/// Where a bucket is, as an address says.
+/// The location of a bucket, from an address.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Location {
     /// The bucket's name.
     pub(crate) bucket: String,
-    /// A server other than AWS; else `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
+    /// The address of a server other than AWS. `None` uses `AWS_ENDPOINT_URL_S3` or
+    /// `AWS_ENDPOINT_URL`.
     pub(crate) endpoint: Option<String>,
-    /// Else `AWS_REGION` or `AWS_DEFAULT_REGION`.
+    /// The region. `None` uses `AWS_REGION` or `AWS_DEFAULT_REGION`.
     pub(crate) region: Option<String>,
 }
 
 impl Location {
-    /// Tells `BUCKET/KEY` apart; the key may be empty.
+    /// Splits `BUCKET/KEY` into the bucket and the key, which may be empty.
     pub(crate) fn parse(rest: &str) -> Result<(Self, String)> {
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        // Neither are credentials shown that somebody wrote there.
+        // The message does not repeat the address, because the user may have put credentials into
+        // it.
         if bucket.is_empty() || bucket.contains(['@', ':']) {
             return Err(Error::usage("expected s3://BUCKET/KEY, found no plain bucket")
                 .hint("credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a server from ?endpoint= or AWS_ENDPOINT_URL"));
@@ -56,13 +58,13 @@ impl Location {
     }
 }
 
-/// What an object is known by.
+/// The metadata of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectInfo {
     pub(crate) key: String,
     pub(crate) n_bytes: u64,
     pub(crate) tag: Option<String>,
-    /// When it was written, microseconds.
+    /// The time of the last write, in microseconds UTC.
     pub(crate) written: i64,
 }
 
@@ -77,7 +79,7 @@ impl From<ObjectMeta> for ObjectInfo {
     }
 }
 
-/// A bucket that can be asked.
+/// A bucket that is ready for requests.
 pub(crate) struct Bucket {
     store: AmazonS3,
     runtime: Runtime,
@@ -85,10 +87,11 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Makes a bucket ready; nothing is reached yet.
+    /// Prepares a bucket. It sends no request.
     ///
     /// # Errors
-    /// An environment without credentials, or a server in clear text that nobody asked for.
+    /// When the environment has no credentials, or the endpoint is not a plain `http://` or
+    /// `https://` address.
     pub(crate) fn open(location: &Location) -> Result<Self> {
         let address = format!("s3://{}", location.bucket);
         let wrong = |message: &str| Error::usage(format!("{address}: {message}"));
@@ -129,7 +132,7 @@ impl Bucket {
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ];
-        // Nothing is asked of a machine's metadata service unless it was named.
+        // The machine's metadata service is asked for credentials only if the user configured it.
         if named(&sources).is_none() && named(&["AWS_SKIP_SIGNATURE", "AWS_METADATA_ENDPOINT"]).is_none() {
             return Err(wrong("expected credentials in the environment, found none")
                 .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"));
@@ -195,7 +198,7 @@ impl Bucket {
         .hint(hint)
     }
 
-    /// What an object is known by; `None` if it is not there.
+    /// Returns the metadata of an object; `None` if it does not exist.
     pub(crate) fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         let location = self.key(key)?;
         match self.runtime.block_on(self.store.head(&location)) {
@@ -205,7 +208,8 @@ impl Bucket {
         }
     }
 
-    /// The digest that an object was sent with, and its size.
+    /// Returns the digest that an object was sent with, and its size in bytes. `None` if it does
+    /// not exist. The digest is empty if the object has none.
     pub(crate) fn digest(&self, key: &str) -> Result<Option<(String, u64)>> {
         let location = self.key(key)?;
         let options = GetOptions {
@@ -225,7 +229,7 @@ impl Bucket {
         }
     }
 
-    /// A small object and its tag; `None` if it is not there.
+    /// Reads a small object and its tag; `None` if it does not exist.
     pub(crate) fn read(&self, key: &str) -> Result<Option<(Bytes, Option<String>)>> {
         let location = self.key(key)?;
         let read = async {
@@ -240,7 +244,7 @@ impl Bucket {
         }
     }
 
-    /// Objects and folders right below a folder.
+    /// Lists the objects and folders directly below a folder.
     pub(crate) fn list(&self, folder: &str) -> Result<(Vec<ObjectInfo>, Vec<String>)> {
         let prefix = self.key(folder)?;
         let listed = self
@@ -254,7 +258,8 @@ impl Bucket {
         ))
     }
 
-    /// Objects below a folder, in the order of their keys, no deeper than `depth` folders.
+    /// Lists the objects below a folder in the order of their keys, through at most `depth` levels
+    /// of folders.
     pub(crate) fn list_below(&self, folder: &str, depth: usize) -> Result<Vec<ObjectInfo>> {
         let mut all = Vec::new();
         let mut todo = vec![(folder.to_owned(), 0)];
@@ -284,7 +289,8 @@ impl Bucket {
             .map_err(|error| self.failed(key, "to write the object", &error))
     }
 
-    /// Replaces the object of this tag, or makes the first one; `false` if another is there.
+    /// Replaces the object that has this tag. Without a tag, creates the object. Returns `false` if
+    /// another version exists.
     pub(crate) fn swap(&self, key: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool> {
         let location = self.key(key)?;
         let mode = match tag {
@@ -310,7 +316,7 @@ impl Bucket {
         }
     }
 
-    /// Sends a file: in parts if it is large, so that it is never whole in memory.
+    /// Sends a file. A large file is sent in parts, so that only one part is in memory.
     pub(crate) fn send(&self, key: &str, path: &Path, n_bytes: u64, digest: &str) -> Result<()> {
         let unreadable = |error: io::Error| Error::read(path, error);
         let mut file = File::open(path).map_err(unreadable)?;
@@ -348,14 +354,14 @@ impl Bucket {
                 .map_err(refused)?;
         })();
         if sent.is_err() {
-            // What the store keeps of a part is gone with the bucket's rule for uploads that were
-            // cut off, if this fails too.
+            // If this also fails, the store's rule for incomplete uploads removes the parts.
             self.runtime.block_on(upload.abort()).ok();
         }
         sent
     }
 
-    /// Copies an object into a file, part by part; one that is replaced meanwhile is refused.
+    /// Copies an object into a file, part by part. If the object is replaced meanwhile, the copy
+    /// fails.
     pub(crate) fn fetch(&self, found: &ObjectInfo, path: &Path) -> Result<()> {
         let location = self.key(&found.key)?;
         let mut file = File::create(path).or_unwritable(path)?;
@@ -389,7 +395,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Removes an object.
+    /// Removes an object. An object that does not exist is not an error.
     pub(crate) fn remove(&self, key: &str) -> Result<()> {
         let location = self.key(key)?;
         match self.runtime.block_on(self.store.delete(&location)) {
@@ -406,7 +412,7 @@ fn attributes(digest: &str) -> Attributes {
     )])
 }
 
-/// What a store said: the code and the message of its answer, else everything.
+/// The code and the message of a store's answer. If they cannot be found, the whole text.
 fn message(text: &str) -> String {
     let part = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -418,7 +424,7 @@ fn message(text: &str) -> String {
     }
 }
 
-/// A store's answer may repeat what it was asked with.
+/// Removes credentials from a text, because a store's answer may repeat the request.
 fn without_secrets(text: &str) -> String {
     let mut text = text.to_owned();
     for name in [

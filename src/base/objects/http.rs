@@ -1,7 +1,7 @@
-//! The HTTP client of object stores: ureq with rustls and ring, in place of the crate's own, which
-//! brings a second TLS library.
+//! The HTTP client of object stores. It uses ureq with rustls and ring instead of the crate's own
+//! client, which needs a second TLS library.
 //!
-//! A request is made on the calling thread and its answer read whole: callers ask for a few
+//! A request blocks the calling thread, and its response is read completely. Callers request a few
 //! megabytes at a time.
 
 use async_trait::async_trait;
@@ -16,10 +16,10 @@ use ureq::Agent;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// An answer is a part of an object, a page of a list, or an error.
+/// The largest response in bytes. A response is a part of an object, a page of a list, or an error.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// Makes clients.
+/// Creates HTTP clients.
 #[derive(Debug)]
 pub(super) struct Connector;
 
@@ -53,7 +53,7 @@ impl HttpConnector for Connector {
 /// The certificates of `AWS_CA_BUNDLE`, or those that the system trusts.
 fn trusted() -> io::Result<Vec<Certificate<'static>>> {
     let Ok(path) = env::var("AWS_CA_BUNDLE") else {
-        // A certificate of the system's that cannot be read vouches for nobody.
+        // System certificates that cannot be read are skipped.
         let found = rustls_native_certs::load_native_certs().certs;
         return Ok(found
             .iter()

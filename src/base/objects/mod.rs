@@ -1,5 +1,5 @@
-//! Object stores that speak S3's language: a bucket's objects as bytes and files, for inputs and
-//! for publishing.
+//! Object stores with an S3 interface: reads and writes the objects of a bucket, for inputs and for
+//! publishing.
 
 #[cfg(feature = "stores")]
 pub(crate) mod bucket;

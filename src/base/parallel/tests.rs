@@ -1,10 +1,11 @@
-//! Parts on one and on several threads: order, errors, panics.
+//! Tests of order, errors and panics on one and on several threads.
 
 use super::*;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Runs work on a pool of its own and fails, instead of hanging, when it never ends.
+/// Runs work on its own thread pool. Returns `None` if the work panics, and fails if it does not
+/// end.
 fn on_threads<T: Send + 'static>(n_threads: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
     let worker = std::thread::spawn(move || {
