@@ -21,7 +21,7 @@ use crate::stats::p_value::Alternative;
 use crate::stats::two_proportions::{ProportionMethod, TwoByTwo};
 use crate::stats::{Interval, Known, Reason, effect, proportion, sequential, srm, two_proportions};
 
-/// The number of clusters from which an equal share of every width is used.
+/// The number of clusters from which bucket groups of all widths are drawn in equal shares.
 const ENOUGH_CLUSTERS: u16 = 30;
 /// The p-value below which a sample ratio counts as a mismatch.
 const SRM_ALPHA: f64 = 0.001;
@@ -54,7 +54,7 @@ pub struct SplitCalibration {
     pub ratio: Ratio,
     /// The number of bucket groups in the candidate's role.
     pub n_clusters: usize,
-    /// Whether the smaller role is so small that only narrow bucket groups fit it. All splits then
+    /// Whether the smaller arm is so small that only narrow bucket groups fit it. All splits then
     /// use the same few users, so chance differences between these users affect every split. The
     /// rates vary more from log to log than their errors say.
     pub from_few_users: bool,

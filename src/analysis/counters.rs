@@ -21,6 +21,9 @@ use crate::stats::{Clusters, Reason, effect};
 
 /// Analyzes counters under a scenario's plan, metrics, guardrails and policy. Results that need
 /// users or latencies are missing.
+///
+/// # References
+/// `docs/METHODS.md#counters`.
 pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analysis {
     let plan = &scenario.plan;
     let layers: Vec<LayerAnalysis> = plan

@@ -44,7 +44,7 @@ pub struct Analysis {
     /// The estimated values of other ratios; empty if none was requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<RatioValue>,
-    /// The number of rows of the log, by outcome, and the files.
+    /// The log's files, and the counts of its rows by category.
     pub data: DataQuality,
 }
 
@@ -57,14 +57,15 @@ impl Analysis {
     }
 }
 
-/// The number of rows of the log, by outcome, and the files that they came from.
+/// The log's files, and the counts of its rows by category.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataQuality {
-    /// The number of rows, by outcome.
+    /// The counts of the rows by category.
     pub rows: RowCounts,
     /// The files of the log, with their digests.
     pub sources: Vec<SourceFile>,
-    /// The digest of the layer table that assigned users to layers. Empty for counters.
+    /// The digest of the layer table that assigned users to layers. Empty if the evidence
+    /// comes from counters.
     pub layers_digest: String,
 }
 
@@ -271,6 +272,9 @@ pub struct SeriesPoint {
 
 /// The estimated quality of a layer if another ratio had been in force in all stages in which both
 /// releases ran.
+///
+/// # References
+/// `docs/METHODS.md#other-ratios-from-a-canarys-own-log`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioValue {
     /// The tenant's name.

@@ -39,9 +39,9 @@ pub struct WhatIfLayer {
     pub layer: String,
     /// The number of distinct eligible users who would have got answers from the candidate.
     pub exposed_users: u64,
-    /// Whether `exposed_users` is only an upper bound. This is so if the schedule lowers a ratio,
-    /// because the cube cannot tell which users were active only after that. It is also so if the
-    /// log names several layers for a user, who then counts in each.
+    /// Whether `exposed_users` is only an upper bound. One reason is a schedule that lowers a
+    /// ratio: the cube does not record which users were active only after that. The other reason is
+    /// a log that names several layers for a user, who then counts in each.
     pub users_are_bound: bool,
     /// The number of requests that the candidate would have answered.
     pub exposed_requests: u64,
@@ -244,6 +244,9 @@ impl<'a> WhatIfCube<'a> {
     ///
     /// # Errors
     /// When a scenario differs from the cube in its releases, start, window or layers.
+    ///
+    /// # References
+    /// `docs/METHODS.md#what-if`.
     pub fn of(&self, scenarios: &[Scenario]) -> Result<Vec<WhatIf>> {
         scenarios.iter().try_for_each(|scenario| self.check(scenario))?;
         let mut answers: Vec<WhatIf> = scenarios

@@ -11,7 +11,7 @@ use crate::input::UserBatch;
 pub(super) struct Dropped {
     /// Whether all ids were compared.
     pub(super) checked: bool,
-    /// By part: the indices of the dropped rows among the usable rows, in order.
+    /// The indices of the dropped rows of each part. They count only usable rows, and ascend.
     pub(super) rows: BTreeMap<usize, Vec<u64>>,
 }
 

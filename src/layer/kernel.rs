@@ -19,10 +19,10 @@ use crate::input::{
 use crate::layer::score::{MISSING, N_SCORES, acceptance, frequency, monetary, recency, score_many};
 use crate::scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers};
 
-/// Stands for the last layer in [`Scored::placed`]: a user without known features that the policy
-/// protects.
+/// The value in [`Scored::placed`] for users without known features that the policy protects. They
+/// go to the last layer.
 pub const PROTECTED: u8 = 254;
-/// No rule assigns the user's layer: the score decides.
+/// Marks a user whose layer depends on the score.
 const BY_SCORE: u8 = 255;
 
 /// The settings of the score kernel.
@@ -55,13 +55,14 @@ pub struct Scored {
 /// Counts of missing and clamped values, unknown users and rule matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelCounts {
-    /// Users with missing recency, use count, value and acceptance, in this order.
+    /// The number of users with a missing value of each feature: recency, use count, value and
+    /// acceptance.
     pub missing: [u64; 4],
-    /// Users whose value was clamped to 0..=1, in the same order.
+    /// The number of users with a clamped part of the score, in the same order.
     pub clamped: [u64; 4],
-    /// Users without any known feature.
+    /// The number of users without any known feature.
     pub n_unknown: u64,
-    /// Users whose layer a tag rule assigned.
+    /// The number of users whose layer a tag rule assigned.
     pub n_tagged: u64,
 }
 
@@ -572,8 +573,8 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
         scored
     }
 
-    /// Ordinary columns, including tags and tenants, are read directly from their pages. Columns of
-    /// other types and illegal values are not.
+    /// Tests that ordinary columns, including tags and tenants, are read directly from their pages,
+    /// and that columns of other types and illegal values are not.
     #[test]
     fn ordinary_columns_are_scored_from_their_pages() {
         let dir = tempfile::tempdir().unwrap();

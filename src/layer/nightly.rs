@@ -86,8 +86,12 @@ pub struct Move {
 pub struct TenantPsi {
     /// The tenant's name.
     pub tenant: String,
-    /// The index over the deciles of the previous night's scores, at least 0. `None` if the tenant
-    /// has no users in one of the nights.
+    /// The index `sum (q - p) ln(q / p)` over the deciles of the previous night's scores. `p` and
+    /// `q` are the shares of the two nights. The index is at least 0. `None` if the tenant has no
+    /// users in one of the nights.
+    ///
+    /// # References
+    /// `docs/METHODS.md#drift`.
     pub psi: Option<f64>,
 }
 
@@ -238,7 +242,7 @@ struct Differences {
     layers: NameIndex,
     /// The number of users by tenant, previous layer and current layer.
     moves: HashMap<(u32, Option<u16>, Option<u16>), u64>,
-    /// By tenant: the scores of the previous night and of the current night.
+    /// The scores of the previous night and of the current night, by tenant.
     scores: Vec<[ScoreHistogram; 2]>,
     changed: Changed,
     n_consent_changed: u64,
@@ -498,7 +502,7 @@ fn same_groups(sides: &mut [Side<'_>; 2], found: &mut Differences) -> Option<u64
     if n_rows[0] != n_rows[1] || !same("user_id")? || !same("tenant_id")? {
         return None;
     }
-    // A batch that is used up still counts the rows before the row group.
+    // `first` does not yet include the rows of a batch that is used up.
     for side in sides.iter_mut() {
         side.first += side.batch.take().map_or(0, |rows| rows.len() as u64);
         side.at = 0;

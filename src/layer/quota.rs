@@ -317,7 +317,7 @@ impl TenantCuts {
             .map_or(Placement::Tied, |(_, placement)| *placement)
     }
 
-    /// The layer of a user whose score is divided by a cut; `None` if no cut divides this score.
+    /// The layer of a tied user; `None` if no cut divides the users of this score.
     pub(super) fn layer_of_tied(&self, score: u16, hash: u64) -> Option<u8> {
         let boundaries = self.ties.get(&score)?;
         boundaries
@@ -373,7 +373,7 @@ impl Search {
 /// into it.
 #[derive(Debug, Default)]
 pub(super) struct TiePass {
-    /// By the tenant's index, the score, and the boundary's index.
+    /// The results by the tenant's index, the score, and the boundary's index.
     found: HashMap<(u32, u16, usize), CutSearch>,
 }
 
@@ -469,6 +469,9 @@ fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
 /// The number of users that each quota takes of `n` users, by largest remainders. The counts sum to
 /// `n`, and each is within one user of its exact share. A quota's share is the quota divided by the
 /// sum of all quotas.
+///
+/// # References
+/// `docs/METHODS.md#quotas`.
 pub fn quota_targets(n: u64, quotas: &[f64]) -> Vec<u64> {
     let sum: f64 = quotas.iter().sum();
     let exact: Vec<f64> = quotas.iter().map(|quota| quota / sum * n as f64).collect();

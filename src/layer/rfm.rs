@@ -79,6 +79,7 @@ pub struct RfmRow {
 /// `lifetimes.utils.summary_data_from_transaction_data`. Observation lasts to the end of the period
 /// that contains the last day before `as_of`. With weeks, later days of that week therefore count
 /// if the log has them. A score is `ceil(5 rank / n)` and uses only transactions before `as_of`.
+///
 /// # References
 /// `docs/METHODS.md#classic-rfm`; Fader, Hardie and Lee (2005), "RFM and CLV: Using Iso-Value
 /// Curves for Customer Base Analysis".

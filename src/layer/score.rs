@@ -34,29 +34,29 @@ pub struct ScoreParts {
     pub clamped: [bool; 4],
 }
 
-/// The parts of a missing recency, frequency, value and acceptance.
+/// The parts that replace a missing recency, frequency, value and acceptance.
 pub(super) const MISSING: [f64; 4] = [0.0, 0.0, 1.0, 0.0];
 
 /// Computes `R = 1 - min((as_of - last_use) / cap, 1)`, in the reference policy's order of
-/// operations. Not clamped to 0..=1.
+/// operations. The result is above 1 for a use in the future.
 #[inline]
 pub(super) fn recency(last_use_secs: f64, as_of_secs: f64, cap: f64) -> f64 {
     1.0 - at_most_one((as_of_secs - last_use_secs) / cap)
 }
 
-/// Computes `F = min(use_count / cap, 1)`. Not clamped at 0.
+/// Computes `F = min(use_count / cap, 1)`. The result is negative for a negative count.
 #[inline]
 pub(super) fn frequency(use_count: f64, cap: f64) -> f64 {
     at_most_one(use_count / cap)
 }
 
-/// Computes `M = 1 - min(value / cap, 1)`. Not clamped at 1.
+/// Computes `M = 1 - min(value / cap, 1)`. The result is above 1 for a negative value.
 #[inline]
 pub(super) fn monetary(user_value: f64, cap: f64) -> f64 {
     1.0 - at_most_one(user_value / cap)
 }
 
-/// Computes `A = accept / 10`. Not clamped to 0..=1.
+/// Computes `A = accept / 10`. The result is outside of 0..=1 for an illegal acceptance.
 #[inline]
 pub(super) fn acceptance(accept_score: f64) -> f64 {
     accept_score / 10.0

@@ -108,7 +108,7 @@ impl Missing {
 pub(super) struct Tally {
     /// The tenants, in order of first appearance.
     tenants: NameIndex,
-    /// By tenant, then by layer: the number of users and of eligible users.
+    /// The number of users and of eligible users, by tenant, then by layer.
     cells: Vec<Vec<[u64; 2]>>,
     scores: Vec<u64>,
     counts: KernelCounts,

@@ -139,6 +139,9 @@ impl ExposureRow {
 }
 
 /// Counts of distinct users in a stage.
+///
+/// # References
+/// `docs/METHODS.md#first-exposure`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exposure {
     /// Users who got answers only from the baseline.
@@ -285,8 +288,8 @@ impl LatencyRow {
     }
 }
 
-/// The number of rows of the log, by outcome. `n_rows` is the sum of the counts from `n_baseline`
-/// to `n_bad`, without `n_ineligible_candidate`, which is a part of `n_ineligible`.
+/// Counts of the log's rows by category. `n_rows` is the sum of the counts from `n_baseline` to
+/// `n_bad`, without `n_ineligible_candidate`, which is a part of `n_ineligible`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Rows that were read.
@@ -405,7 +408,7 @@ pub struct Cube {
     pub layers: Vec<CubeLayer>,
     /// The sums in each row of [`Cells::values`].
     pub measures: Vec<CubeMeasure>,
-    /// The number of rows of the log, by outcome.
+    /// The counts of the log's rows by category.
     pub counts: RowCounts,
     /// The log's files, by name.
     pub sources: Vec<CubeSource>,
@@ -452,6 +455,9 @@ impl Cube {
     /// Whether every row of a window is at least `delay` older than `as_of`, so that its outcomes
     /// have arrived. `delay` is in microseconds. Cells also hold younger rows, but only mature
     /// windows are compared.
+    ///
+    /// # References
+    /// `docs/METHODS.md#maturity`.
     pub fn is_mature(&self, window: u32, delay: Micros) -> bool {
         delay == 0 || self.start + (i64::from(window) + 1) * self.window + delay <= self.as_of
     }
