@@ -156,6 +156,7 @@ pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -
     }
 }
 
+/// Splits the users of one layer at one ratio, `n_splits` times.
 fn split_layer(
     cube: &Cube,
     scenario: &Scenario,
@@ -339,6 +340,7 @@ fn counts_by_width(bps: u16) -> [u16; 3] {
     counts
 }
 
+/// The number of groups of each width, in equal shares, that make `bps` buckets.
 fn even_counts(bps: u16) -> [u16; 3] {
     let share = f64::from(bps) / f64::from(N_BUCKETS);
     let fifties = (share * 180.0 + 1e-9) as u16;
@@ -350,6 +352,7 @@ fn even_counts(bps: u16) -> [u16; 3] {
     [ones, tens, fifties]
 }
 
+/// Tests one metric between the arms of one split.
 fn finding(
     metric: &Metric,
     groups: &[(f64, f64)],

@@ -313,6 +313,7 @@ pub struct UserOverlap {
 }
 
 impl UserOverlap {
+    /// Whether the effective sample size is large enough and the mean weight is close enough to 1.
     pub(super) fn is_enough(&self) -> bool {
         self.ess >= MIN_ESS && self.mean_weight_z.abs() <= MAX_WEIGHT_Z
     }

@@ -157,6 +157,8 @@ impl<'a> History<'a> {
         }
     }
 
+    /// Adds the cells of one window. `is_first` marks outcomes without a delay, which also count
+    /// requests and determine the evidence.
     fn add(
         &self,
         cells: &WindowCells,

@@ -131,6 +131,7 @@ pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
+/// The inputs of inference.
 pub(super) struct Inference<'a> {
     pub(super) cube: &'a Cube,
     pub(super) scenario: &'a Scenario,
@@ -280,6 +281,8 @@ impl Inference<'_> {
         self.sums.breakdowns(stage).map(of_value).collect()
     }
 
+    /// The distinct users of a stage, with the users who leaked into an arm without a planned
+    /// share.
     fn users(&self, stage: StageKey, ratio: Ratio) -> UserCounts {
         let mut users = self.sums.users(stage);
         users.leaked = match ratio {
@@ -473,6 +476,7 @@ fn score_process(mean: Combined, levels: IntervalSpec) -> ScoreProcess {
     }
 }
 
+/// The value of a metric in one release, with and without a standard error.
 pub(crate) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
     let point = clusters
         .as_ref()
@@ -490,6 +494,8 @@ pub(crate) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricAr
     }
 }
 
+/// The effect of a metric in a stage, for combination over stages; `None` without a variance or
+/// without users in both arms.
 fn stage_effect(stage: &StageAnalysis, metric: &str) -> Option<StageEffect> {
     let effect: &Effect = stage
         .metrics

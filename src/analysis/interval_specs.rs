@@ -53,6 +53,7 @@ impl IntervalSpecs<'_> {
         }
     }
 
+    /// The evidence of a guardrail in a stage, from the analysis of its metric or of latency.
     pub(super) fn guardrail_input(
         self,
         guardrail: &Guardrail,

@@ -107,6 +107,7 @@ impl Inference<'_> {
     }
 }
 
+/// The overlap over all stages; `None` without users.
 fn overlap(stages: &[Weighted]) -> Option<UserOverlap> {
     let (mut n, mut sum, mut squares, mut variance, mut max_weight) = (0.0, 0.0, 0.0, 0.0, 0.0_f64);
     for stage in stages {

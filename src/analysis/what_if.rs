@@ -527,6 +527,7 @@ fn is_asked(metric: &Metric, scenario: &Scenario) -> bool {
     is_shown(metric, scenario) || RATE_METRICS.contains(&metric.id.as_str())
 }
 
+/// A difference between the releases, with its jackknife interval.
 fn paired(
     clusters: &Clusters,
     theta: impl Fn(&[f64]) -> Option<f64>,

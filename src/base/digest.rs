@@ -50,6 +50,7 @@ pub fn blake3_of_file(path: &Path) -> Result<String> {
     Ok(format!("blake3:{}", hasher.finalize().to_hex()))
 }
 
+/// Reads a file in blocks and passes each block to `on_bytes`.
 pub(super) fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Result<()> {
     let mut read = || -> io::Result<()> {
         let mut file = File::open(path)?;
@@ -64,6 +65,7 @@ pub(super) fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Resu
     read().or_unreadable(path)
 }
 
+/// The digest of a hasher, as `sha256:<hex>`.
 pub(super) fn show_digest(hasher: Sha256) -> String {
     let hex: String = hasher
         .finalize()

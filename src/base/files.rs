@@ -268,6 +268,7 @@ fn create_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// The folder of a path; `.` for a bare file name.
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub(crate) struct Interner(HashMap<Arc<str>, ()>);
 
 impl Interner {
+    /// Returns the one copy of a text.
     pub(crate) fn get(&mut self, text: &str) -> Arc<str> {
         if let Some((known, ())) = self.0.get_key_value(text) {
             return known.clone();

@@ -61,6 +61,7 @@ impl<'de> Deserialize<'de> for Strict {
     }
 }
 
+/// Builds a [`Strict`] value. It refuses repeated keys, and numbers outside of double precision.
 pub(crate) struct StrictVisitor;
 
 impl<'de> Visitor<'de> for StrictVisitor {

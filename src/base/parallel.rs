@@ -104,6 +104,7 @@ struct Waiting<T> {
     n_ahead: usize,
 }
 
+/// The state that workers and the consumer share.
 struct LineState<T> {
     n_started: usize,
     n_taken: usize,
@@ -122,6 +123,7 @@ impl<T> Default for LineState<T> {
     }
 }
 
+/// Stops all workers when it is dropped.
 struct StopOnDrop<'a, T>(&'a Waiting<T>);
 
 impl<T> Drop for StopOnDrop<'_, T> {

@@ -24,6 +24,7 @@ const HELD: usize = 1_000_000;
 pub(crate) struct Fingerprints(RandomState, RandomState);
 
 impl Fingerprints {
+    /// The fingerprint of a tenant's user.
     pub(crate) fn fingerprint(&self, tenant: &str, user_id: &str) -> u128 {
         let user = (tenant, user_id);
         u128::from(self.0.hash_one(user)) << 64 | u128::from(self.1.hash_one(user))
@@ -51,6 +52,7 @@ impl Spill {
         }
     }
 
+    /// Adds a record. When too many records are in memory, all of them are written to files.
     pub(crate) fn push(&mut self, key: u128, value: u128) -> Result<()> {
         self.held[(key >> 122) as usize].push((key, value));
         self.n_held += 1;

@@ -46,6 +46,7 @@ pub(crate) fn ok_or_problems<T>(value: T, problems: Vec<Problem>) -> Result<T> {
     }
 }
 
+/// Parses a TOML text. A syntax error becomes a problem with its line number.
 pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
     text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| {
@@ -104,6 +105,7 @@ impl KeyStep {
     }
 }
 
+/// Formats a key path, such as `layer[2].id`. Indices count from 1.
 pub(crate) fn show_path(path: &[KeyStep]) -> String {
     let mut text = String::new();
     for step in path {
@@ -129,6 +131,7 @@ pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     Some((name, expected))
 }
 
+/// The problem of an unknown key. Its hint suggests a similar key, or lists the known keys.
 pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> Problem {
     let near = expected
         .iter()

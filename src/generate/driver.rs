@@ -105,6 +105,7 @@ pub fn generate_users(scenario: &Scenario, folder: &Path, progress: &Progress) -
     )
 }
 
+/// The scenario's generator settings; an error if it has none.
 pub(super) fn generator(scenario: &Scenario) -> Result<&Generate> {
     let missing = || {
         Error::usage(format!(
@@ -115,6 +116,7 @@ pub(super) fn generator(scenario: &Scenario) -> Result<&Generate> {
     scenario.input.generate.as_ref().ok_or_else(missing)
 }
 
+/// Writes the document with the digests of all files in the folder.
 pub(super) fn write_document(
     scenario: &Scenario,
     spec: &Generate,

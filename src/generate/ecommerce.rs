@@ -29,6 +29,7 @@ pub(super) struct Behavior {
     pub(super) tokens_out: f64,
 }
 
+/// The behavior of the rule-based bot.
 const BASELINE: Behavior = Behavior {
     availability: 0.998,
     latency_ms: 800.0,
@@ -40,6 +41,7 @@ const BASELINE: Behavior = Behavior {
     tokens_out: 0.0,
 };
 
+/// The behavior of the agent, without faults.
 const CANDIDATE: Behavior = Behavior {
     availability: 0.997,
     latency_ms: 1_800.0,
@@ -59,6 +61,7 @@ pub(super) struct Truth {
     pub(super) candidate: Vec<CandidateTruth>,
 }
 
+/// The truth of the candidate in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct CandidateTruth {
     pub(super) layer: String,
@@ -66,6 +69,7 @@ pub(super) struct CandidateTruth {
     pub(super) faults: Vec<FaultTruth>,
 }
 
+/// A period with a fault, and the candidate's behavior in it. The end is exclusive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct FaultTruth {
     pub(super) from: Micros,
@@ -73,6 +77,7 @@ pub(super) struct FaultTruth {
     pub(super) behavior: Behavior,
 }
 
+/// The truth of a plan, with the faults of the generator settings.
 pub(super) fn truth(plan: &Plan, spec: &Generate) -> Truth {
     let candidate = plan
         .layers

@@ -92,6 +92,7 @@ pub(super) fn write(
     Ok(n_turns)
 }
 
+/// The inputs of generated traffic.
 struct Model<'a> {
     plan: &'a Plan,
     layers: &'a Layers,
@@ -161,6 +162,7 @@ impl Model<'_> {
         Ok(turns)
     }
 
+    /// Draws an instant from `start` to `end`, by the relative traffic of the hours.
     fn instant(&self, start: Micros, end: Micros, rng: &mut ChaCha8Rng) -> Micros {
         loop {
             let mut weight = rng.random_range(0.0..HOURS.iter().sum::<f64>());
@@ -233,6 +235,7 @@ impl Model<'_> {
     }
 }
 
+/// Draws one turn. `shift` is the user's difference from the average completion rate.
 fn turn(
     user: usize,
     at: Micros,

@@ -23,10 +23,12 @@ const CONSENT: f64 = 0.97;
 /// The share of customers without any known feature.
 const UNKNOWN: f64 = 0.006;
 
+/// The id of the user with this index.
 pub(super) fn user_id(user: u64) -> String {
     format!("u{user:08}")
 }
 
+/// Writes the table of users.
 pub(super) fn write(n_users: u64, scenario: &Scenario, path: &Path, progress: &Progress) -> Result<()> {
     let schema = Arc::new(Schema::new(vec![
         Field::new("user_id", DataType::Utf8, false),

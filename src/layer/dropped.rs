@@ -16,6 +16,7 @@ pub(super) struct Dropped {
 }
 
 impl Dropped {
+    /// Whether the part has dropped rows.
     pub(super) fn any_of(&self, part: usize) -> bool {
         self.rows.contains_key(&part)
     }

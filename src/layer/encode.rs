@@ -132,6 +132,7 @@ impl Encoder {
         )
     }
 
+    /// Encodes a column chunk with a dictionary page and index pages.
     fn dictionary_chunk(
         &mut self,
         descr: ColumnDescPtr,
@@ -278,6 +279,7 @@ impl Pages {
     }
 }
 
+/// Appends an unsigned LEB128 integer.
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

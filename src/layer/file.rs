@@ -255,6 +255,7 @@ pub(super) struct LayerFileWriter<'a, W: Write + Send> {
 }
 
 impl<'a, W: Write + Send> LayerFileWriter<'a, W> {
+    /// Starts the file: creates its schema and the encoders of its columns.
     pub(super) fn begin(
         path: &'a Path,
         sink: W,

@@ -105,6 +105,7 @@ impl<'a> Kernel<'a> {
         }
     }
 
+    /// The consent of users with a missing consent: 1 with opt-out, 0 with opt-in.
     fn without_consent(&self) -> f64 {
         f64::from(u8::from(self.layering.consent == Consent::OptOut))
     }
@@ -283,6 +284,7 @@ enum TagMap<'a> {
     Number(NumberTest<'a>),
 }
 
+/// Creates the raw-value test of a tag rule.
 fn tag_map(test: &TagTest) -> TagMap<'_> {
     match test {
         TagTest::Equals(wanted) => TagMap::Text(Box::new(move |text| {
@@ -307,6 +309,7 @@ fn map(values: &[f64], out: &mut [f64], legal: impl Fn(f64) -> bool, map: impl F
     values.iter().fold(true, |all, value| all & legal(*value))
 }
 
+/// Whether a row matches a tag rule. A null never matches.
 fn matches(test: &TagTest, column: &TagColumn, row: usize) -> bool {
     match (test, column) {
         (TagTest::Equals(text), TagColumn::Text(values)) => values.is_valid(row) && values.value(row) == text,
@@ -444,6 +447,7 @@ struct Tenants {
 }
 
 impl Tenants {
+    /// The code of a tenant; a new name gets the next code.
     fn code(&mut self, name: &[u8]) -> u32 {
         let next = self.codes.len() as u32;
         *self.codes.entry_ref(name).or_insert(next)
@@ -512,6 +516,7 @@ fn fill(
     n_absent
 }
 
+/// Fills one step of a flag column. A null or missing column takes the value `missing`.
 fn fill_flags(values: Option<&BooleanArray>, rows: std::ops::Range<usize>, missing: f64, out: &mut [f64]) {
     for (at, row) in rows.enumerate() {
         out[at] = values

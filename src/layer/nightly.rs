@@ -103,6 +103,7 @@ pub struct Changed {
 }
 
 impl Changed {
+    /// Marks a row as changed.
     fn mark(&mut self, row: u64) {
         let word = (row / 64) as usize;
         if self.words.len() <= word {
@@ -250,6 +251,7 @@ struct Differences {
 }
 
 impl Differences {
+    /// Counts the score of a user; `night` is 0 for the previous night and 1 for the current one.
     fn count_score(&mut self, night: usize, member: Member) {
         let tenant = member.user.tenant as usize;
         if self.scores.len() <= tenant {
@@ -270,6 +272,7 @@ impl Differences {
         }
     }
 
+    /// Counts a user who is only in the current night.
     fn comes(&mut self, after: Member) {
         *self
             .moves
@@ -278,6 +281,7 @@ impl Differences {
         self.changed.mark(after.row);
     }
 
+    /// Counts a user who is only in the previous night.
     fn goes(&mut self, before: Member) {
         *self
             .moves
@@ -460,6 +464,7 @@ impl<'a> Side<'a> {
         self.group += 1;
     }
 
+    /// The tenant and the id of the current row.
     fn id(&self) -> (&str, &str) {
         self.batch
             .as_ref()

@@ -193,6 +193,7 @@ impl<'a> Passes<'a> {
         })
     }
 
+    /// The layer of each user of a part.
     fn layers(&self, part: &ScoredPart, assignment: &Assignment) -> Result<Vec<u8>> {
         let last = self.ctx.plan.layers.len().saturating_sub(1) as u8;
         let scored = &part.scored;
@@ -290,6 +291,8 @@ impl<'a> Passes<'a> {
         Ok(tally.finish(self.ctx, self.dropped.checked))
     }
 
+    /// The types of the id column and of the tenant column, which exists only if users have
+    /// tenants.
     fn pass_through(&self) -> parquet::errors::Result<(PassThrough, Option<PassThrough>)> {
         let has_tenants = self.users.has_tenants();
         match self.users {
@@ -310,6 +313,7 @@ impl<'a> Passes<'a> {
         }
     }
 
+    /// Encodes a part as a row group, and counts its users.
     fn encode(
         &self,
         part: &mut ScoredPart,

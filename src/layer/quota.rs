@@ -34,6 +34,7 @@ pub(super) struct ScoreCounts {
     tenants: BTreeMap<String, TenantCounts>,
 }
 
+/// The counts of one tenant.
 #[derive(Debug, Default)]
 struct TenantCounts {
     scores: ScoreHistogram,
@@ -332,6 +333,7 @@ impl Search {
         self.is_due && (self.first..=self.last).contains(&hash)
     }
 
+    /// The length of each of the [`N_STRETCHES`] ranges that the current range is divided into.
     fn stretch_len(&self) -> u64 {
         (self.last - self.first) / N_STRETCHES + 1
     }
@@ -341,6 +343,7 @@ impl Search {
         self.n <= N_STRETCHES
     }
 
+    /// Narrows the search with the results of one pass.
     fn narrow(&mut self, found: CutSearch) {
         match found {
             CutSearch::Hashes(mut hashes) => {
@@ -377,6 +380,7 @@ pub(super) struct TiePass {
     found: HashMap<(u32, u16, usize), CutSearch>,
 }
 
+/// The results of one search in one pass: collected hashes, or counts per range.
 #[derive(Debug)]
 enum CutSearch {
     Hashes(Vec<u64>),
@@ -449,6 +453,7 @@ fn pieces(rank: u64, n: u64, targets: &[u64], with_quota: &[(u8, f64)], last: u8
     pieces
 }
 
+/// Creates the boundaries between the layers of tied users.
 fn boundaries(pieces: &[(u8, u64)]) -> Vec<Boundary> {
     let n: u64 = pieces.iter().map(|(_, n)| n).sum();
     let mut rank = 0;

@@ -73,6 +73,7 @@ impl Note {
     }
 }
 
+/// The BLAKE3 digest of the three result columns.
 fn digest_of(results: [&[u8]; 3]) -> String {
     let mut hasher = blake3::Hasher::new();
     for bytes in results {
@@ -99,6 +100,7 @@ pub(super) struct Reuse<'a> {
     previous: Option<Previous>,
 }
 
+/// The previous night's table, with its notes by input digest.
 struct Previous {
     path: PathBuf,
     footer: ArrowReaderMetadata,
@@ -212,6 +214,7 @@ impl Previous {
         })
     }
 
+    /// Reads a row group if its bytes still match the note's digest.
     fn read(
         &self,
         row_group: usize,

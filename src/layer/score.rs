@@ -93,6 +93,7 @@ pub fn parts(features: &Features, layering: &Layering, as_of_secs: f64) -> Score
     }
 }
 
+/// Clamps a part to 0..=1.
 #[inline]
 fn clamp(part: f64) -> f64 {
     let above = if part > 0.0 { part } else { 0.0 };
@@ -142,6 +143,7 @@ pub(super) fn score_many(
 /// 2^52. Every double from here on is an integer.
 const INTEGERS: f64 = 4_503_599_627_370_496.0;
 
+/// The weighted sum of the parts, added in the order of recency, frequency, value and acceptance.
 #[inline]
 fn weighted([r, f, m, a]: [f64; 4], [w_r, w_f, w_m, w_a]: [f64; 4]) -> f64 {
     w_r * r + w_f * f + w_m * m + w_a * a

@@ -219,6 +219,8 @@ impl Gathered {
     }
 }
 
+/// Scores a row group. It is reused from the previous night if possible, then read directly from
+/// its pages if possible, else read through the general reader.
 fn score_row_group(
     kernel: &Kernel<'_>,
     reader: &UserReader<'_>,
@@ -289,6 +291,7 @@ fn score_row_group(
     score_batches(kernel, batches, bad_rows, &mut dropped.from(part_idx, 0))
 }
 
+/// Scores batches of the general reader, without their dropped rows.
 fn score_batches(
     kernel: &Kernel<'_>,
     batches: Vec<UserBatch>,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 
+/// The Arrow type of a column of names.
 pub(super) fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
@@ -52,6 +53,7 @@ pub(super) fn codes(
         .collect()
 }
 
+/// The error for a table without a required column.
 pub(super) fn missing(path: &Path, name: &str) -> Error {
     Error::in_file(path, format!("expected a column `{name}` of a cube, found none"))
 }

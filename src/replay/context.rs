@@ -244,10 +244,12 @@ impl<'a> Scan<'a> {
         Turns::new(self.n_measured(), self.n_breakdowns())
     }
 
+    /// The number of windows from the plan's start to `as_of`; the last may be incomplete.
     pub(super) fn n_windows(&self) -> u32 {
         self.strata.window_at(self.ctx.as_of.max(self.ctx.plan.start)) + 1
     }
 
+    /// The names that the traffic reader maps to codes. `seed` is the seed of user hashes.
     pub(super) fn names(&self, seed: u64) -> NameCodes<'a> {
         let plan = self.ctx.plan;
         NameCodes {

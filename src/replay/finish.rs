@@ -122,6 +122,7 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
     }
 }
 
+/// Counts distinct users by stage, first exposure and last window.
 struct Counter<'a> {
     strata: &'a Strata,
     exposures: SumTable<u64>,
@@ -157,6 +158,7 @@ impl<'a> Counter<'a> {
             .for_each(|(mine, theirs)| *mine += theirs);
     }
 
+    /// Counts a user. Each (stratum, stage) of the user is counted once.
     fn add(&mut self, user: &UserRow) {
         let [baseline, candidate] = user.seen.stages;
         let group = group_of(user.bucket);

@@ -222,6 +222,7 @@ impl<'a> LayerTable<'a> {
         })
     }
 
+    /// Reads the users of a row group directly from its pages.
     fn scan(&self, part: Part, tenants: &[String], seed: u64) -> Result<Vec<UserKey>, Unsupported> {
         let flat = FastPart::open(&self.table, part)?;
         let bucket = self.plan.profile.hasher();

@@ -356,6 +356,8 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a cube that differs from the first in its plan, layer table, stages, metrics or
+/// outcomes.
 fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) -> Result<()> {
     let stages = |cube: &Cube| {
         cube.layers

@@ -212,6 +212,7 @@ fn deal_users(
         .collect())
 }
 
+/// Reads the users of a partition, in row order.
 fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
     let mut keys = Vec::new();
     read_records::<KEY_BYTES>(file, &mut |bytes| {
@@ -272,6 +273,7 @@ fn deal_turns(
     Ok(shares)
 }
 
+/// Adds the turns of one lane and partition to the lane's state.
 fn join_blocks(
     scan: &Scan<'_>,
     users: &Users,
@@ -301,6 +303,7 @@ fn read_block(file: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Writes the users of a partition who were seen, in row order.
 fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> Result<()> {
     let mut bytes = Vec::new();
     for user in (0..users.len()).filter_map(|idx| users.get(idx)) {

@@ -61,6 +61,7 @@ pub(super) fn parts_of(
 /// number of rows, and the number of rows at or after `as_of`.
 pub(super) type Share = (ReplayState, Vec<(usize, usize, [u64; 2])>);
 
+/// Scans parts of the log on all threads. `on_admitted` gets each step after its rows are counted.
 pub(super) fn scan_parts(
     scan: &Scan<'_>,
     inputs: &Inputs<'_>,

@@ -180,6 +180,7 @@ impl ReplayState {
         Ok(())
     }
 
+    /// Finds the users of the admitted rows.
     #[inline(never)]
     fn find_users(&mut self, users: &Users, turns: &Turns) {
         let Buffers {
@@ -280,6 +281,7 @@ impl ReplayState {
         }
     }
 
+    /// Adds the turns of a step to the cells of all breakdowns.
     fn add_breakdowns(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) -> Result<()> {
         let Buffers {
             turns: placed,
@@ -310,6 +312,7 @@ impl ReplayState {
         Ok(())
     }
 
+    /// Adds the latencies of a step to the histograms.
     #[inline(never)]
     fn add_latencies(&mut self, scan: &Scan<'_>, turns: &Turns) {
         let Some(latency) = scan
@@ -350,6 +353,7 @@ impl ReplayState {
         }
     }
 
+    /// Adds pairs: baseline turns of a step with a shadow answer to the same request.
     #[inline(never)]
     fn add_pairs(&mut self, scan: &Scan<'_>, turns: &Turns) -> Result<()> {
         let Some(shadows) = &scan.shadows else {
@@ -381,6 +385,7 @@ impl ReplayState {
         Ok(())
     }
 
+    /// Adds the sessions of a step.
     fn add_sessions(&mut self, users: &Users, turns: &Turns) {
         for turn in self
             .buffers

@@ -145,6 +145,7 @@ impl CubeDocument {
     }
 }
 
+/// The error for a cube whose files do not match each other.
 fn changed(path: &Path, found: &str) -> Error {
     Error::in_file(
         path,
@@ -235,8 +236,8 @@ impl Cube {
         })
     }
 
-    /// Reads the wanted measures of a cube, without users and latencies. `of_cells` can restrict
-    /// the measures of the cells further.
+    /// Reads the wanted measures of a cube, without exposures, latencies and breakdowns. `of_cells`
+    /// can restrict the measures of the cells further.
     fn read_sums(
         folder: &Path,
         tables: &[&str],
@@ -310,6 +311,7 @@ impl Cube {
         self.write_cells_with(&breakdown.cells, &value, path)
     }
 
+    /// Writes cells. `extra` returns the breakdown's column for a range of rows, if it has one.
     fn write_cells_with(
         &self,
         cells: &Cells,
@@ -419,6 +421,7 @@ impl Cube {
         Ok(())
     }
 
+    /// Reads cells. `on_batch` gets each batch of a breakdown, to read its extra column.
     fn read_cells_with(
         &self,
         path: &Path,

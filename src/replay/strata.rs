@@ -118,11 +118,13 @@ impl Strata {
         (window + i64::from(past >= self.window) - i64::from(past < 0)) as u32
     }
 
+    /// The number of the series of a release in a stage of a stratum.
     #[inline]
     pub(super) fn series(&self, stratum: u32, stage: usize, arm: Arm) -> u32 {
         self.first_series[stratum as usize] + 2 * stage as u32 + arm as u32
     }
 
+    /// The key of a series, window and bucket group.
     #[inline]
     pub(super) fn key(series: u32, window: u32, group: u16) -> u64 {
         u64::from(series) << (WINDOW_BITS + GROUP_BITS) | u64::from(window) << GROUP_BITS | u64::from(group)
@@ -175,6 +177,7 @@ impl Strata {
         )
     }
 
+    /// The number of the stratum of a tenant's layer.
     pub(super) fn stratum(&self, tenant: u32, layer: u8) -> u32 {
         tenant * self.n_layers as u32 + u32::from(layer)
     }

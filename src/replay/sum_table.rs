@@ -131,6 +131,7 @@ impl<T: Copy + Default> SumTable<T> {
         Ok(())
     }
 
+    /// Finds or creates the row of a key.
     fn row(&mut self, key: u64) -> u32 {
         let mask = self.slots.len() - 1;
         let mut slot = home(key) & mask;

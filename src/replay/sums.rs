@@ -19,6 +19,7 @@ pub(super) struct Sums {
     pub(super) latency: Option<usize>,
 }
 
+/// The source of a measure in a row of slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     Is(usize),
@@ -112,6 +113,7 @@ impl Sums {
     }
 }
 
+/// The error for a sum that does not fit in 63 bits.
 pub(super) fn overflow(what: &str) -> Error {
     Error::input(
         "traffic",

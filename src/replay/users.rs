@@ -79,6 +79,7 @@ impl Users {
         }
     }
 
+    /// Whether a user's record fits in eight bytes.
     #[inline]
     fn is_narrow(n_strata: usize, n_stages: usize, n_windows: u32) -> bool {
         n_stages <= NARROW.0 && n_windows <= NARROW.1 && (n_strata as u64) < 1 << (32 - BUCKET_BITS - 1)
@@ -108,6 +109,7 @@ impl Users {
         self
     }
 
+    /// Stores a user and clears the exposure.
     pub(super) fn put(&self, idx: usize, user: User) {
         match &self.records {
             Records::Narrow(records) => records[idx].store(user.pack() << 32, Ordering::Relaxed),

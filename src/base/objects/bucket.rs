@@ -167,6 +167,7 @@ impl Bucket {
         })
     }
 
+    /// Converts an error of the store, with a hint for its most likely cause.
     fn failed(&self, key: &str, expected: &str, error: &object_store::Error) -> Error {
         let (found, hint) = match error {
             object_store::Error::NotFound { .. } => (
