@@ -62,7 +62,8 @@ pub(crate) struct AccumulationWindow {
     pub(crate) requests: u64,
     /// The weakest evidence of any window so far; `None` before the first window.
     pub(crate) basis: Option<Basis>,
-    /// Whether the requested ratio was above 0 in a window in which the log has no candidate.
+    /// Whether the requested ratio was above 0 in a window in which the log has neither a candidate
+    /// nor pairs.
     pub(crate) is_refused: bool,
 }
 

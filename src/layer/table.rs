@@ -69,8 +69,8 @@ impl Layers {
     /// Reads a layer table and its digest. Ids of any type become text.
     ///
     /// # Errors
-    /// When the file is not a layer table, names a layer that the plan does not have, or is not the
-    /// one that the plan pins.
+    /// When the file cannot be read, is not a layer table, names a layer that the plan does not
+    /// have, or is not the table that the plan pins.
     pub fn read(path: &Path, plan: &Plan) -> Result<Self> {
         let mut layers = Self {
             digest: digest::blake3_of_file(path)?,

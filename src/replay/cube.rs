@@ -154,7 +154,8 @@ pub struct Exposure {
     pub n_new_baseline: u64,
     /// Users of `n_candidate` who were seen in no earlier stage.
     pub n_new_candidate: u64,
-    /// Users of all three groups whose first answer by the candidate was in this stage.
+    /// Users whose first answer from the candidate was in this stage. Users of `n_crossover` are
+    /// included.
     pub n_first_candidate: u64,
 }
 

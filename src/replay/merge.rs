@@ -267,8 +267,8 @@ pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, strata: &Strata) 
 /// Merges cubes of different files into the cube of all of them, and writes it to a folder.
 ///
 /// # Errors
-/// When the cubes belong to different ramps, two of them count the same file, a sum overflows, or a
-/// file cannot be written.
+/// When the cubes differ in their plan, `as_of` or settings, two of them count the same file, a sum
+/// overflows, or a file cannot be read or written.
 pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     let cubes: Vec<Cube> = folders
         .iter()
