@@ -1,6 +1,6 @@
 //! Checks the methods on a log. The users of the baseline are divided into two arms at random, many
-//! times. Every effect between the arms is false, so the shares of false alarms and of intervals
-//! without 0 can be counted.
+//! times. The arms have the same release, so every effect between them is a false positive. The
+//! shares of false positives, and of intervals that contain 0, are counted.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
