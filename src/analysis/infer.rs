@@ -90,7 +90,7 @@ pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
                 plan.id
             ),
         )
-        .hint("make the cube anew with `sluice replay`"))
+        .hint("create the cube again with `sluice replay`"))
     };
     if cube.plan_id != plan.id {
         return differs("id");

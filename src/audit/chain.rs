@@ -165,7 +165,7 @@ fn artifact_link(link: &'static str, artifact: &ArtifactRef) -> ChainLink {
             value: Some(reference.into()),
             ..ChainLink::missing(
                 link,
-                "record all digits of the digest: what is there proves nothing",
+                "record all digits of the digest: a part of a digest proves nothing",
             )
         }
     } else {

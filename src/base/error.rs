@@ -163,10 +163,10 @@ impl Error {
         error.cause = Some(Arc::from(cause));
         match error.io_kind() {
             Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                error.hint("free some space or choose another --out; the previous output is untouched")
+                error.hint("free some space or choose another --out; the previous output is unchanged")
             }
             Some(io::ErrorKind::PermissionDenied) => {
-                error.hint("choose an --out that you may write to; the previous output is untouched")
+                error.hint("choose an --out with write permission; the previous output is unchanged")
             }
             _ => error,
         }

@@ -21,7 +21,7 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
     if path.exists() && !path.is_file() {
         return Err(Error::write(
             path,
-            "expected a file or nothing there, found a folder or a device",
+            "expected a file or an unused path, found a folder or a device",
         ));
     }
     fs::create_dir_all(folder).map_err(io_error)?;
@@ -30,8 +30,8 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
         let mut file = BufWriter::with_capacity(
             1 << 18,
             lock_file(&temporary)?.ok_or_else(|| {
-                Error::write(path, "another sluice is writing there now")
-                    .hint("wait for it, or choose another --out")
+                Error::write(path, "another sluice process is writing this output now")
+                    .hint("wait until it is finished, or choose another --out")
             })?,
         );
         write(&mut file)?;
@@ -134,8 +134,8 @@ impl StagedFolder {
         fs::create_dir_all(parent_of(target)).map_err(io_error)?;
         let lock = create_file(&beside(target, "lock")).map_err(io_error)?;
         if lock.try_lock().is_err() {
-            return Err(Error::write(target, "another sluice is writing there now")
-                .hint("wait for it, or choose another --out"));
+            return Err(Error::write(target, "another sluice process is writing this output now")
+                .hint("wait until it is finished, or choose another --out"));
         }
         let staging = beside(target, "partial");
         remove_folder(&staging).map_err(io_error)?;
@@ -300,7 +300,7 @@ pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
             .find(|read| read.is_dir() && target.starts_with(read))
         {
             let found = format!(
-                "expected files to write outside of the input folder {}, found {}",
+                "expected the output outside of the input folder {}, found {}",
                 inside.display(),
                 path.display()
             );
@@ -325,7 +325,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     if to.exists() && !to.is_file() {
         return Err(Error::write(
             to,
-            "expected a file or nothing there, found a folder or a device",
+            "expected a file or an unused path, found a folder or a device",
         ));
     }
     fs::rename(from, to).map_err(io_error)?;

@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{key}` twice")));
+                return Err(A::Error::custom(format!("a repeated key `{key}`")));
             }
             object.insert(key, value);
         }

@@ -161,7 +161,7 @@ pub(crate) fn guard<T, E: Display>(
             )
             .hint("write the file again with another compression");
         }
-        Error::in_file(path, format!("expected a whole Parquet file, found: {found}"))
+        Error::in_file(path, format!("expected a complete Parquet file, found: {found}"))
             .hint("the file may have been cut off while it was written; fetch or write it again")
     };
     match caught {

@@ -141,7 +141,7 @@ pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> 
     let problem = Problem::new(location, format!("expected a known key, found `{name}`"));
     match near {
         Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),
-        None => problem.hint(format!("known here: {}", expected.join(", "))),
+        None => problem.hint(format!("known keys: {}", expected.join(", "))),
     }
 }
 

@@ -111,13 +111,13 @@ impl Profile {
         let hashed = [self.salt(), self.flag().unwrap_or_default()];
         if hashed.iter().any(|text| !text.is_ascii()) {
             warnings.push(format!(
-                "salt or flag is not ASCII: clients of {} that hash UTF-8, and those that hash UTF-16, place users differently",
+                "salt or flag is not ASCII: clients of {} that hash UTF-8 and clients that hash UTF-16 assign users differently",
                 self.name()
             ));
         }
         if self.salt().is_empty() {
             warnings.push(
-                "the salt is empty: every plan without one gives the same users the candidate first".into(),
+                "the salt is empty: all plans with an empty salt give the candidate to the same users first".into(),
             );
         }
         warnings

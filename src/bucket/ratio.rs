@@ -36,7 +36,7 @@ impl Ratio {
         let step_percent = f64::from(step) / 100.0;
         (!self.0.is_multiple_of(step)).then(|| {
             format!(
-                "expected ratios in steps of {step_percent}%, all that {system} can tell apart, found {self}"
+                "expected ratios in steps of {step_percent}% (the smallest step of {system}), found {self}"
             )
         })
     }

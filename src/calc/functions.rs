@@ -213,7 +213,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "attribution",
-        about: "Which changed part of a release did it: effects of single changes, and what each revert would give",
+        about: "Effects of single changes of a release, and the value after each revert",
         example: r#"{"releases": [{"model": "m1", "prompt": "p1", "value": 0.8, "variance": 1e-4}, {"model": "m2", "prompt": "p1", "value": 0.83, "variance": 1e-4}, {"model": "m1", "prompt": "p2", "value": 0.7, "variance": 1e-4}, {"model": "m2", "prompt": "p2", "value": 0.73, "variance": 1e-4}]}"#,
         answer: causes::attribution,
     },

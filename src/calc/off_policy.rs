@@ -187,7 +187,7 @@ fn put_bounded(answer: &mut Answer, fields: &Fields<'_>, log: &Log, alpha: f64) 
         let range = fields.numbers("reward_range")?;
         match range[..] {
             [low, high] if low < high => Some([low, high]),
-            _ => return Err(fields.refuse("reward_range", "the least and the largest reward that can be")),
+            _ => return Err(fields.refuse("reward_range", "the smallest and the largest possible reward")),
         }
     } else {
         is_unit.then_some([0.0, 1.0])

@@ -68,7 +68,7 @@ pub(super) fn run(args: &CalibrateArgs, terminal: &Terminal) -> Result<u8> {
                 scenario.plan.id, cube.plan_id
             ),
         )
-        .hint("make the cube anew with `sluice replay`"));
+        .hint("create the cube again with `sluice replay`"));
     }
     if let Some(layer) = &args.layer
         && !cube.layer_ids.contains(layer)

@@ -256,7 +256,7 @@ fn find_breakdown<'a>(cube: &'a Cube, column: &str) -> Result<&'a Breakdown> {
     let wanted = BreakdownBy::Column(column.to_owned());
     cube.breakdowns.iter().find(|breakdown| breakdown.by == wanted).ok_or_else(|| {
         Error::usage(format!("expected a column that the cube is broken down by, found \"{column}\""))
-            .hint("name it in the scenario's `analysis.breakdowns`, and make the cube anew with `sluice replay`")
+            .hint("name it in the scenario's `analysis.breakdowns`, and create the cube again with `sluice replay`")
     })
 }
 

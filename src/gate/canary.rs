@@ -34,7 +34,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            "nobody has had the candidate yet",
+            "no user has had the candidate yet",
             "a first step of the ramp",
         );
         return;
@@ -130,7 +130,7 @@ fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            "incidents: the log does not say",
+            "incidents: the log has no data",
             "a column `incident`",
         );
     } else if n > 0.0 {
@@ -182,7 +182,7 @@ fn harm_of(
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            format!("{id}: the log does not say"),
+            format!("{id}: the log has no data"),
             "its column in the log",
         );
         return;

@@ -34,7 +34,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         checks.record(
             "forbidden_substrings",
             GateOutcome::Inconclusive,
-            "the words are too many to be searched for",
+            "there are too many forbidden texts to search for",
             "fewer or shorter words",
         );
         return;
@@ -68,7 +68,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
                 "forbidden_substrings",
                 GateOutcome::Fail,
                 detail,
-                "a release that does not say it",
+                "a release without these outputs",
             )
             .evidence = json!(found);
     } else if n_outputs == 0 {

@@ -65,7 +65,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
     if n_attacks == 0 {
         let detail = if n_broken > 0 {
-            format!("all {n_broken} attacks broke before anybody could tell")
+            format!("all {n_broken} attacks broke or were not rated")
         } else {
             "no attack was tried on the candidate".into()
         };

@@ -117,7 +117,7 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
                 "digests",
                 GateOutcome::Fail,
                 format!("not whole: {}", cut.join(", ")),
-                "all hex digits: a part of a digest can be met by something else",
+                "all hex digits: other content can have the same part of a digest",
             )
             .evidence = json!(cut);
     }
@@ -181,7 +181,7 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     } else {
         format!("changed: {}", names.join(", "))
     };
-    let remedy = "one release a dimension: when several change at once, nobody can tell which one did it";
+    let remedy = "one release for each dimension: if several change at once, the cause of an effect cannot be found";
     checks
         .record("single_dimension", outcome, detail, remedy)
         .evidence = json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
@@ -242,7 +242,7 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .map(|(name, _)| name.as_str())
         .collect();
     let remedy = format!(
-        "keep what is rolled back to for {needed} h, until the slowest deciding metric has matured (`retention_hours` in the record, or in [gate.record])"
+        "keep the artifacts of the rollback target for {needed} h, until the slowest deciding metric has matured (`retention_hours` in the record, or in [gate.record])"
     );
     if !short.is_empty() {
         checks.record(
@@ -258,7 +258,7 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "retention",
             GateOutcome::Inconclusive,
-            format!("nothing says how long these are kept: {}", unknown.join(", ")),
+            format!("the retention of these artifacts is not known: {}", unknown.join(", ")),
             &remedy,
         );
     } else {
@@ -309,7 +309,7 @@ fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "cache_key",
             GateOutcome::Inconclusive,
-            "the record does not say what caches are found by",
+            "the record does not name the parts of the cache key",
             "`cache_key = [\"tenant_id\", \"release_id\", ...]`",
         );
     }
@@ -363,7 +363,7 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 checks.record(
                     "eval_fresh",
                     GateOutcome::Inconclusive,
-                    format!("nothing says when these were made: {}", unknown.join(", ")),
+                    format!("the creation time of these artifacts is not known: {}", unknown.join(", ")),
                     remedy,
                 )
             } else {

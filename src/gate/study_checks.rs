@@ -115,7 +115,7 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
             "more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"
         ),
         "min_users" => format!("more exposed users{limit}"),
-        "dwell" => format!("so many hours at {}{limit}", layer.ratio),
+        "dwell" => format!("more hours at {}{limit}", layer.ratio),
         _ => "more evidence".into(),
     })
 }
@@ -161,7 +161,7 @@ pub(super) fn data_checks(
                 GateOutcome::Pass
             },
             format!(
-                "{} of {in_arms} rows coloured with another layer than the layer table's",
+                "{} of {in_arms} rows logged with another layer than that of the layer table",
                 rows.n_layer_differs
             ),
             "serve with the layer table that the plan was frozen on",
@@ -189,7 +189,7 @@ pub(super) fn data_checks(
                 GateOutcome::Pass
             },
             format!(
-                "{} of {in_arms} rows in another release than bucket and ratio say",
+                "{} of {in_arms} rows in another arm than bucket and ratio imply",
                 rows.n_misassigned
             ),
             "place users by the plan's assignment profile and salt",

@@ -71,7 +71,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
             "tool_schema",
             GateOutcome::Fail,
             detail,
-            "a new major version and `migration`, which says how callers move on; or a change that breaks nobody",
+            "a new major version and `migration`, which describes how callers migrate; or a change that breaks no caller",
         )
     } else if !unknown.is_empty() {
         let detail = format!(
@@ -110,7 +110,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         checks.record(
             "tool_schema",
             GateOutcome::Pass,
-            format!("{} changes, none of which breaks anybody", diff.changes.len()),
+            format!("{} changes, none of which breaks a caller", diff.changes.len()),
             "",
         )
     };
@@ -175,7 +175,7 @@ fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             None if named.reference == own => checks.record(
                 "tool_bundle",
                 GateOutcome::Warn,
-                format!("the {what}'s bundle is {own} by its own word; its record has no digest"),
+                format!("the {what}'s bundle calls itself {own}; its record has no digest"),
                 remedy,
             ),
             None => checks.record(

@@ -48,7 +48,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .collect();
     if !unproven.is_empty() {
         let detail = format!(
-            "{} of {} tools that change things run without a person's word: {}",
+            "{} of {} tools that change data run without a person's confirmation: {}",
             unproven.len(),
             writing.len(),
             unproven.join(", ")

@@ -218,7 +218,7 @@ fn download(url: &str, root: &Path) -> Result<Fetch> {
     };
     if objects.is_empty() {
         return Err(wrong(
-            "expected an object, a folder with Parquet, CSV or NDJSON objects, or a glob that matches some, found nothing there",
+            "expected an object, a folder with Parquet, CSV or NDJSON objects, or a glob that matches an object, found none",
         ));
     }
     let mut files = Vec::new();

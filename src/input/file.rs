@@ -92,7 +92,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     Err(Error::input(
         location(),
-        "expected a file, a folder or a glob, found nothing there",
+        "expected a file, a folder or a glob, found no such file",
     ))
 }
 

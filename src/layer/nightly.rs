@@ -157,7 +157,7 @@ pub fn check_previous(path: &Path) -> Result<()> {
             path,
             format!("expected a layer table, found no column `{missing}`"),
         )
-        .hint("--previous takes what an earlier `sluice layer` wrote to --out"));
+        .hint("--previous takes a layer table: the --out file of an earlier `sluice layer`"));
     }
     side.ready().map(|_| ())
 }
@@ -175,7 +175,7 @@ pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()>
     })?;
     let schema = reader.schema();
     let unusable = |error: &dyn std::fmt::Display| {
-        Error::in_file(table, format!("expected rows to pick from, found: {error}"))
+        Error::in_file(table, format!("expected readable rows, found: {error}"))
     };
     files::write_file(path, |file| {
         let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
@@ -649,7 +649,7 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Differ
         None => Ok(found),
         Some((night, [second, first])) => Err(Error::input(
             paths[night].display().to_string(),
-            format!("expected one row a user, found the same in rows {first} and {second}"),
+            format!("expected one row per user, found the same user in rows {first} and {second}"),
         )),
     }
 }

@@ -109,7 +109,7 @@ impl LayerRows {
             let expected =
                 "expected a layer table: an id, a layer, a score of 0..=1 and a consent in every row";
             Error::in_file(path, format!("{expected}, found {found}"))
-                .hint("layer tables are what `sluice layer` writes to --out")
+                .hint("a layer table is the --out file of `sluice layer`")
         };
         let text = |name: &str| -> Result<Option<StringArray>> {
             let Some(column) = batch.column_by_name(name) else {
@@ -167,6 +167,6 @@ pub(super) fn duplicate_error(location: impl Into<String>, id: &str, tenant: Opt
     let of_tenant = tenant.map_or_else(String::new, |tenant| format!(" of tenant \"{tenant}\""));
     Error::input(
         location,
-        format!("expected one row a user, found \"{shown}\" twice{of_tenant}"),
+        format!("expected one row per user, found two rows for \"{shown}\"{of_tenant}"),
     )
 }

@@ -89,14 +89,14 @@ impl Address {
             // The `@` may belong to a password or to a setting. A wrong guess would show the
             // password.
             return Err(Error::usage(format!(
-                "expected an address of {kind} with one @ at most, ahead of the host, found another behind it"
+                "expected an address of {kind} with at most one @, before the host; found one after the host"
             ))
             .hint("write @ as %40, / as %2F and ? as %3F in passwords and settings"));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest.is_empty() && kind != "redis" {
             return Err(Error::usage(format!(
-                "expected a place after `{kind}:`, found none"
+                "expected a location after `{kind}:`, found none"
             )));
         }
         let mut settings = BTreeMap::new();
@@ -191,7 +191,7 @@ impl Address {
 /// # Errors
 /// The expected form, for text that is not a whole number in 1..=100,000,000 with a unit.
 pub fn parse_duration(text: &str) -> Result<Micros, String> {
-    let expected = || "expected a length of time such as 30s, 15m, 24h or 7d".to_owned();
+    let expected = || "expected a duration such as 30s, 15m, 24h or 7d".to_owned();
     let unit = match text.chars().last() {
         Some('s') => SECOND,
         Some('m') => 60 * SECOND,

@@ -132,7 +132,7 @@ pub(super) fn plan(
             {
                 let (theirs, ours) = (time::format(current.as_of), time::format(publication.as_of));
                 report.warnings.push(format!(
-                    "it held a schedule of {theirs}, which is newer than this one of {ours}"
+                    "the target held a schedule of {theirs}, which is newer than this one of {ours}"
                 ));
             }
             report.warnings.extend(inspection.warnings);
@@ -178,7 +178,7 @@ pub(super) fn refuse_reopening(current: &Publication, desired: &Desired<'_>, add
     Err(Error::target(
         address,
         format!(
-            "expected a release other than {}, which was taken back by hand at {}",
+            "expected a release other than {}, which was rolled back by hand at {}",
             publication.candidate,
             time::format(*at)
         ),
@@ -189,7 +189,7 @@ pub(super) fn refuse_reopening(current: &Publication, desired: &Desired<'_>, add
 /// The warning that another plan assigns users with the same salt.
 #[cfg(feature = "stores")]
 pub(super) fn same_salt(plan_id: &str) -> String {
-    format!("plan {plan_id} has the same salt: the same users are the first to get both candidates")
+    format!("plan {plan_id} has the same salt: the same users get both candidates first")
 }
 
 /// The changes of ratios by tenant and layer, including layers that the new publication lacks.

@@ -240,7 +240,7 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     let wrong = |found: String| {
         Err(
             Error::in_file(path, format!("expected a schedule of Sluice, found {found}"))
-                .hint("make it anew with `sluice schedule`"),
+                .hint("write it again with `sluice schedule`"),
         )
     };
     if schedule.schema != "sluice.schedule/1" {
@@ -258,7 +258,7 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
             ));
         }
         if layer.layer.is_empty() || layer.layer.contains([':', '|']) {
-            return wrong(format!("a layer \"{}\", whose id is no slug", layer.layer));
+            return wrong(format!("a layer \"{}\", whose id contains `:` or `|` or is empty", layer.layer));
         }
     }
     if schedule.layers.is_empty() {
@@ -347,7 +347,7 @@ impl PublicationSource {
                 return Err(Error::in_file(path,
                     format!("expected the layer table that the schedule rests on, {expected}, found {found}"),
                 )
-                .hint("layers are frozen while a release is ramped: name the table of the plan's start with --layers"));
+                .hint("layers are frozen while a release is ramped: use --layers with the table that was in force at the plan's start"));
             }
             check_layers(path, &publication)?;
             publication.layers_digest = Some(found);

@@ -130,5 +130,5 @@ pub(super) fn refuse_change(
         address,
         format!("expected to replace {}, found {}", show(inspected), show(found)),
     )
-    .hint("somebody else published meanwhile: run it again to see what would change"))
+    .hint("another publication changed the target in the meantime: run it again to see the changes"))
 }

@@ -121,7 +121,7 @@ fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOn
     match evidence {
         Some(evidence) if evidence.ratio == state.ratio && evidence.start == state.since => Ok(evidence),
         other => Err(move || match other {
-            None => "the log says nothing of this layer".to_owned(),
+            None => "the log has no data on this layer".to_owned(),
             Some(evidence) => format!(
                 "the evidence is about {} since {}, but {} is in force since {}",
                 evidence.ratio,
@@ -286,7 +286,7 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, tra
         return trace.push(
             plain("srm"),
             CheckValues::new(CheckOutcome::NotApplicable),
-            || "one arm was planned alone: no sample ratio to test".into(),
+            || "only one arm was planned: no sample ratio to test".into(),
         );
     };
     let alarm = srm.p_value < policy.srm_alpha;
@@ -346,7 +346,7 @@ fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Che
         return trace.push(
             plain("assignment"),
             CheckValues::new(CheckOutcome::NotApplicable),
-            || "placement cannot be recomputed".into(),
+            || "the assignment of users cannot be recomputed".into(),
         );
     }
     let share = situation.misassigned;
@@ -356,7 +356,7 @@ fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Che
         CheckValues::with(outcome, share, MAX_MISASSIGNED),
         || {
             format!(
-                "{:.3}% of all rows in another release than bucket and ratio say",
+                "{:.3}% of all rows in another arm than bucket and ratio imply",
                 share * 100.0
             )
         },
@@ -394,7 +394,7 @@ fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Che
         CheckValues::new(block_if(next.is_none(), Verdict::Hold)),
         || match next {
             Some(next) => format!("next step {next}"),
-            None => "at the end of its ladder; still watched".into(),
+            None => "at the end of the ladder; checks continue".into(),
         },
     )
 }

@@ -91,7 +91,7 @@ impl ArtifactRef {
         };
         if let Some(word) = words.into_iter().find(|word| FLOATING.contains(word)) {
             return Some(format!(
-                "`{word}` points to whatever is there, and there is no digest"
+                "`{word}` does not name a fixed version, and the reference has no digest"
             ));
         }
         if parts

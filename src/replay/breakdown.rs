@@ -72,7 +72,7 @@ impl BreakdownCells {
                 "traffic",
                 format!("expected at most {MAX_VALUES} values in `{column}`, found more"),
             )
-            .hint("take it out of `analysis.breakdowns`: a column of ids is no breakdown")),
+            .hint("remove it from `analysis.breakdowns`; a column of ids has too many values")),
             BreakdownBy::Column(column)
                 if self.hashes.len() as u64 * u64::from(self.n_windows) > u64::from(u32::MAX) =>
             {
@@ -203,5 +203,5 @@ fn too_large() -> Error {
     Error::usage(format!(
         "expected a log of at most {MAX_USER_CELLS} cells for `analysis.clusters = \"user\"`, found more"
     ))
-    .hint("leave it out: bucket groups are the clusters then, and give the same intervals")
+    .hint("remove this setting; the clusters are then bucket groups, which give the same intervals")
 }

@@ -35,7 +35,7 @@ pub fn replay(
         return Err(Error::usage(
             "expected a column `trace_id` in the traffic, by which outcomes are joined, found none",
         )
-        .hint("if the column has another name, say so in the scenario: columns.trace_id = \"...\""));
+        .hint("if the column has another name, set it in the scenario: columns.trace_id = \"...\""));
     }
     let layers = LayerTable::open(inputs.layers, ctx.plan)?;
     let tenants = layers.tenants()?;

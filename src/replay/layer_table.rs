@@ -349,7 +349,7 @@ impl<'a> LayerTable<'a> {
     pub(super) fn never_apart(&self) -> Error {
         Error::in_file(
             self.path,
-            "expected ids whose hashes differ, found two that stay alike",
+            "expected ids with different hashes, found two ids whose hashes are equal under every seed",
         )
     }
 
@@ -377,7 +377,7 @@ impl<'a> LayerTable<'a> {
         match twice.and_then(|row| ids.get(&row)) {
             Some((_, id)) => Err(Error::in_file(
                 self.path,
-                format!("expected one row a user, found \"{id}\" twice"),
+                format!("expected one row per user, found two rows for \"{id}\""),
             )),
             None => Ok(()),
         }

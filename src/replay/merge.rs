@@ -126,7 +126,7 @@ impl Earlier {
                     known.file.name
                 ),
             )
-            .hint("name the files of the earlier cube as well as the new ones")),
+            .hint("give --traffic the files of the earlier cube and the new files")),
             None => Ok(()),
         };
         if (&cube.shadow_sources, &cube.outcome_sources) != (&sources.shadows, &sources.outcomes) {
@@ -153,7 +153,7 @@ impl Earlier {
                     file.name, known.file.digest, file.digest
                 );
                 return Err(Error::in_file(folder, found).hint(
-                    "if the file has changed, scan the whole log, without --since; if it is another file of that name, give --traffic a folder above both",
+                    "if the file has changed, scan the whole log, without --since; if it is a different file with the same name, give --traffic a folder that contains both",
                 ));
             }
         }
@@ -350,7 +350,7 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
                     source.file.name
                 ),
             )
-            .hint("their rows would count twice: take one of them away"));
+            .hint("remove one of them; otherwise, their rows would count twice"));
         }
     }
     Ok(())

@@ -140,7 +140,7 @@ impl CubeDocument {
         if whole {
             Ok(())
         } else {
-            Err(changed(path, "parts that do not fit each other"))
+            Err(changed(path, "inconsistent parts"))
         }
     }
 }
@@ -149,9 +149,9 @@ impl CubeDocument {
 fn changed(path: &Path, found: &str) -> Error {
     Error::in_file(
         path,
-        format!("expected a whole cube as it was written, found {found}"),
+        format!("expected an unchanged cube, found {found}"),
     )
-    .hint("make the cube anew with `sluice replay`")
+    .hint("create the cube again with `sluice replay`")
 }
 
 const SCHEMA: &str = "sluice.cube/2";

@@ -44,7 +44,7 @@ impl Strata {
             let id = &plan.layers[stratum % plan.layers.len()].id;
             let found = stages[stratum].len();
             return Err(Error::usage(format!(
-                "expected at most {MAX_STAGES} ratio changes a layer, found {found} in \"{id}\""
+                "expected at most {MAX_STAGES} ratio changes per layer, found {found} in \"{id}\""
             )));
         }
         let n_windows = (as_of - plan.start) / plan.window;

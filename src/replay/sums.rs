@@ -117,7 +117,7 @@ impl Sums {
 pub(super) fn overflow(what: &str) -> Error {
     Error::input(
         "traffic",
-        format!("expected sums that fit 63 bits, found an overflow in {what}"),
+        format!("expected sums below 2^63, found an overflow in {what}"),
     )
     .hint("use a shorter plan.window_minutes, or check the column's unit")
 }

@@ -135,7 +135,7 @@ words! {
     no_use_count: "users without a use count", "缺少使用次数的用户";
     no_value: "users without a value", "缺少价值的用户";
     no_accept: "users without an acceptance score (A counts as 0)", "缺少接受度得分的用户（A 按 0 计）";
-    unknown_users: "users of whom nothing is known (placed by the unknown policy)", "一无所知的用户（按未知策略归层）";
+    unknown_users: "users without any feature (assigned by layering.unknown)", "一无所知的用户（按未知策略归层）";
     tagged: "users placed by a tag rule", "按标签规则归层的用户";
     clamped: "parts clamped: recency, frequency, value, acceptance", "被截断的分量：近度、频度、价值、接受度";
     duplicates: "further rows of users that were there already", "重复用户的多余行";
@@ -161,7 +161,7 @@ words! {
     // The forecast.
     forecast: "{0}: forecast", "{0}：推演";
     forecast_note: "{0} runs of each plan in each world, {1} days, seed {2}. Numbers rest on: {3}.", "每个方案在每个情景下运行 {0} 次，{1} 天，随机种子 {2}。数据依据：{3}。";
-    findings: "What does not add up", "自相矛盾之处";
+    findings: "Contradictions in the plans", "自相矛盾之处";
     plans: "Plans", "方案";
     plans_caption: "Plans side by side; ± is the Monte Carlo error, in points", "方案对比；± 为蒙特卡洛误差（百分点）";
     plan: "plan", "方案";

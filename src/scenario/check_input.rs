@@ -24,7 +24,7 @@ impl Checker {
         if given.iter().filter(|given| **given).count() != 1 {
             self.problem(
                 "input",
-                "expected exactly one of `users`, `events`, `users_from_traffic = true`, `generate`, found another number of them",
+                "expected exactly one of `users`, `events`, `users_from_traffic = true`, `generate`, found none or several",
             );
         }
         if generate.is_some() && !raw.traffic.is_empty() {

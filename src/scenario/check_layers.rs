@@ -181,7 +181,7 @@ impl Checker {
             _ => {
                 self.problem(
                     location,
-                    "expected exactly one of `equals` and `at_least`, found another number of them",
+                    "expected exactly one of `equals` and `at_least`, found none or both",
                 );
                 return None;
             }

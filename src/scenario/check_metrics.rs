@@ -133,7 +133,7 @@ impl Checker {
                 _ => {
                     self.problem(
                         at("margin"),
-                        "expected exactly one of `margin`, `relative_margin`, `max_count`, found another number of them",
+                        "expected exactly one of `margin`, `relative_margin`, `max_count`, found none or several",
                     );
                     continue;
                 }

@@ -127,7 +127,7 @@ impl Checker {
             self.problem(
                 location,
                 format!(
-                    "expected ratios in steps of {step}%, all that {} can tell apart, found {ratio}",
+                    "expected ratios in steps of {step}%, the smallest step of {}, found {ratio}",
                     profile.name()
                 ),
             );

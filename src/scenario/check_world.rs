@@ -113,7 +113,7 @@ impl Checker {
             && raw.sd.is_none()
             && (metric == LATENCY_P95 || metrics.iter().any(|m| m.id == metric))
         {
-            self.problem(at("sd"), "expected the standard deviation of a row's value, found nothing: the metric is no proportion");
+            self.problem(at("sd"), "expected the standard deviation of a row's value, found nothing: the metric is not a proportion");
         }
         Rate {
             layer_idx: raw.layer.map(|id| self.layer_ref(&at("layer"), Some(id), layers)),

@@ -177,7 +177,7 @@ impl Checker {
                 ),
             );
             self.problems
-                .push(problem.hint("who gets a release may not depend on it; use behaviour instead"));
+                .push(problem.hint("a release must not depend on sensitive attributes; use a column about behavior"));
         }
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
             let come = reached * (1.0 - (1.0 - ground.weekly_active).powf(weeks));
             if come > allowed {
                 say(format!(
-                    "the first step of {}, {first}, reaches {} users, of whom {} come within its dwell; the cap of {}% of all users allows {}",
+                    "the first step of {}, {first}, reaches {} users, {} of them within its dwell; the cap of {}% of all users allows {}",
                     layer.id,
                     reached.round(),
                     come.round(),

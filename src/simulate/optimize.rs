@@ -351,19 +351,19 @@ fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &Grid) -> Lay
     front.truncate(MAX_FRONT);
     let why = match (&chosen, front.last()) {
         (Some(c), _) => format!(
-            "the fastest of {} schedules that keeps every bound: {} days if good, {} % missed, harm {}",
+            "the fastest of {} schedules that keep every bound: {} days without harm, {} % missed, harm {}",
             schedules.len(),
             number(c.hours_if_good / 24.0),
             number(c.p_missed * 100.0),
             number(c.expected_harm)
         ),
         (None, Some(least)) => format!(
-            "no schedule keeps the harm budget: the least harmful that keeps the error bounds does {} in {} days",
+            "no schedule keeps the harm budget: the least harmful one within the error bounds has a harm of {} in {} days",
             number(least.expected_harm),
             number(least.hours_if_good / 24.0)
         ),
         (None, None) => format!(
-            "no schedule of the grid sees a harm of {} with {} % power: too few users, or too small a harm",
+            "no schedule of the grid detects a harm of {} with {} % power: there are too few users, or the harm is too small",
             number(target.mde),
             number((1.0 - budget.max_missed) * 100.0)
         ),

@@ -351,7 +351,7 @@ fn two_jobs_do_not_write_one_file() {
     ];
     let other_job = fs::File::create(at(".l.parquet.tmp")).unwrap();
     other_job.lock().unwrap();
-    assert!(fails(&args, 1).contains("another sluice is writing there now"));
+    assert!(fails(&args, 1).contains("another sluice process is writing this output now"));
     assert!(
         fs::exists(at(".l.parquet.tmp")).unwrap(),
         "the other job's file is not ours to remove"

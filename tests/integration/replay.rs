@@ -514,7 +514,7 @@ fn a_file_is_its_bytes_whatever_its_name() {
     )
     .unwrap();
     let stderr = study.fails(&["cube", "show", "whole"], 3);
-    assert!(stderr.contains("parts that do not fit each other"), "{stderr}");
+    assert!(stderr.contains("inconsistent parts"), "{stderr}");
     fs::write(study.path("day/mine.txt"), "mine").unwrap();
     let stderr = study.fails(
         &[

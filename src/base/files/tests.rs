@@ -79,7 +79,7 @@ fn a_second_writer_of_a_file_is_refused() {
     write_file(&path, |file| {
         expect(
             write_bytes(&path, b"second"),
-            Some("another sluice is writing there now"),
+            Some("another sluice process is writing this output now"),
             "second",
         );
         assert_eq!(names(dir.path()), [".out.json.tmp"]);
@@ -207,7 +207,7 @@ fn a_second_writer_of_a_folder_is_refused() {
     fs::write(first.path().join("a.txt"), "1").unwrap();
     expect(
         StagedFolder::begin(&target, "m.json"),
-        Some("another sluice is writing there now"),
+        Some("another sluice process is writing this output now"),
         "second",
     );
     // The files of the first job still exist.

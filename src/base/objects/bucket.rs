@@ -45,8 +45,8 @@ impl Location {
         // The message does not repeat the address, because the user may have put credentials into
         // it.
         if bucket.is_empty() || bucket.contains(['@', ':']) {
-            return Err(Error::usage("expected s3://BUCKET/KEY, found no plain bucket")
-                .hint("credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a server from ?endpoint= or AWS_ENDPOINT_URL"));
+            return Err(Error::usage("expected s3://BUCKET/KEY, found no bucket name or an unexpected `@` or `:` in it")
+                .hint("set credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and a server in ?endpoint= or AWS_ENDPOINT_URL"));
         }
         Ok((
             Self {
@@ -113,7 +113,7 @@ impl Bucket {
                 || !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
             {
                 return Err(wrong(
-                    "expected an endpoint such as https://host:port, found another",
+                    "expected an endpoint such as https://host:port, found another form",
                 ));
             }
             builder = builder.with_endpoint(endpoint);
@@ -150,7 +150,7 @@ impl Bucket {
         let runtime = Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|error| wrong(&format!("expected a clock, found: {error}")))?;
+            .map_err(|error| wrong(&format!("could not start the client: {error}")))?;
         Ok(Self {
             store,
             runtime,
@@ -162,7 +162,7 @@ impl Bucket {
         Key::parse(key).map_err(|error| {
             Error::target(
                 &self.address,
-                format!("expected a key of plain segments, found: {error}"),
+                format!("expected a valid object key, found: {error}"),
             )
         })
     }
@@ -171,23 +171,23 @@ impl Bucket {
     fn failed(&self, key: &str, expected: &str, error: &object_store::Error) -> Error {
         let (found, hint) = match error {
             object_store::Error::NotFound { .. } => (
-                "nothing there".to_owned(),
-                "does the bucket exist, in this region?",
+                "no such object".to_owned(),
+                "check that the bucket exists in this region",
             ),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => (
                 "the store refuses these credentials".to_owned(),
-                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do",
+                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their permissions",
             ),
-            object_store::Error::Precondition { .. } => ("it changed meanwhile".to_owned(), "run it again"),
+            object_store::Error::Precondition { .. } => ("the object has changed in the meantime".to_owned(), "run it again"),
             other => {
                 let message = message(&without_secrets(&other.to_string()));
                 let is_bucket = message.starts_with("NoSuchBucket");
                 (
                     message,
                     if is_bucket {
-                        "make the bucket first: Sluice does not"
+                        "create the bucket first; Sluice does not create buckets"
                     } else {
-                        "run it again: what was sent is not sent twice"
+                        "run the command again; files that were already sent are skipped"
                     },
                 )
             }

@@ -98,6 +98,6 @@ pub(super) fn write(
 /// The warning about a system without ratios.
 pub(super) fn warnings(system: &str, what: &str) -> Vec<String> {
     vec![format!(
-        "{system} knows no ratios: whoever gets the candidate must ask for its {what}"
+        "{system} has no ratios: callers must use the candidate's {what} for users who get the candidate"
     )]
 }

@@ -152,7 +152,7 @@ pub(super) fn placement_warnings(publication: &Publication, platform: Platform) 
         .unwrap_or_default();
     if publication.profile != name {
         warnings.push(format!(
-            "users are placed by {name}, the plan's evidence is of `{}`: other users get the candidate; `sluice who --profile {name}` lists them",
+            "{name} assigns users differently from the plan's profile `{}`: other users get the candidate; `sluice who --profile {name}` lists them",
             publication.profile
         ));
     }
@@ -162,7 +162,7 @@ pub(super) fn placement_warnings(publication: &Publication, platform: Platform) 
 /// The warning about systems that draw at random for every request.
 pub(super) fn random_warnings(system: &str) -> Vec<String> {
     vec![format!(
-        "{system} draws for every request: a user may get both releases, and not those whom `sluice who` lists"
+        "{system} draws at random for every request: a user may get both releases, and `sluice who` does not list the users who get the candidate"
     )]
 }
 
@@ -185,7 +185,7 @@ pub(super) fn text_of(documents: &[serde_json::Value], address: &Address) -> Res
         texts.push(yaml(document).map_err(|error| {
             Error::target(
                 address.to_string(),
-                format!("expected what YAML can hold, found: {error}"),
+                format!("expected a document that YAML can express, found: {error}"),
             )
         })?);
     }

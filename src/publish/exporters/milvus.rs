@@ -75,7 +75,7 @@ impl<'a> Aliases<'a> {
             // Both releases may use the same collection or index.
             if idx < 3 && names[..idx].contains(name) || idx == 3 && names[..2].contains(name) {
                 return Err(Error::usage(format!(
-                    "{address}: expected two aliases and what lies behind them, found `{name}` twice"
+                    "{address}: expected different names for the two aliases and their targets, found `{name}` twice"
                 )));
             }
         }

@@ -83,7 +83,7 @@ fn write_publication(publication: &Publication, text: &mut String) {
     let mut status = Metric::begin(
         text,
         "sluice_ramp_status",
-        "1 for where the ramp stands, 0 for the other states.",
+        "1 for the status of the ramp, 0 for the other statuses.",
     );
     for each in STATUSES {
         status.sample(
@@ -94,7 +94,7 @@ fn write_publication(publication: &Publication, text: &mut String) {
     let mut by_hand = Metric::begin(
         text,
         "sluice_rolled_back_by_hand",
-        "1 if somebody took the candidate back by hand.",
+        "1 if the candidate was rolled back by hand.",
     );
     by_hand.sample(&plan, f64::from(u8::from(publication.rolled_back_at.is_some())));
 }
@@ -117,7 +117,7 @@ fn write_layers(publication: &Publication, text: &mut String) {
     each("sluice_layer_ladder_steps", "Steps of the ladder.", |row| {
         row.ramp.ladder.len() as f64
     });
-    each(NOT_BEFORE, "Before this the ratio does not go up.", |row| {
+    each(NOT_BEFORE, "Earliest time at which the ratio may rise.", |row| {
         secs(row.not_before)
     });
     each(QOS_THRESHOLD, "QoS from which the layer may go up.", |row| {

@@ -27,7 +27,7 @@ impl Folder {
     fn failed(&self, name: &str, error: &dyn std::fmt::Display) -> Error {
         Error::target(
             self.root.join(name).display().to_string(),
-            format!("expected to read and write there, found: {error}"),
+            format!("expected a readable and writable file, found: {error}"),
         )
     }
 }

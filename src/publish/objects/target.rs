@@ -213,7 +213,7 @@ pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (Pat
                         expected.digest, entry.digest
                     ),
                 )
-                .hint("it was changed after the study was made: make the study anew")),
+                .hint("it was changed after the study was made: run the study again")),
                 _ => Ok((name, (path, entry))),
             }
         })
@@ -291,7 +291,7 @@ impl Target for ObjectTarget {
         {
             return Err(Error::target(
                 &self.address,
-                "expected a folder outside of the study's, found one in it",
+                "expected a folder outside the study's folder, found one inside",
             )
             .hint("name another folder"));
         }
@@ -404,10 +404,10 @@ impl Target for ObjectTarget {
                 return Err(Error::target(
                     format!("{}/{plan}/{CURRENT}", self.address),
                     format!(
-                        "expected the pointer that was there when it was looked at, found one to {found}"
+                        "expected the pointer to be unchanged since the inspection, found that it names {found}"
                     ),
                 )
-                .hint("somebody else published meanwhile: run it again to see what would change"));
+                .hint("another publication changed the target in the meantime: run it again to see the changes"));
             }
         }
         self.remove_old(&plan, &prepared.folder, desired.options.now)?;

@@ -131,7 +131,7 @@ pub(super) fn load(
             &server.address,
             format!("expected {} users in {name}, found {n_copied}", table.n_rows()),
         )
-        .hint("run it again: the table is made anew"));
+        .hint("run it again: the table is created again"));
     }
     // The user comes first in the key: the tenant is often the same, which would slow down sorting.
     let index = format!(
@@ -141,7 +141,7 @@ pub(super) fn load(
         Some(&SqlState::UNIQUE_VIOLATION) => {
             let detail = error.as_db_error().and_then(|db_error| db_error.detail()).unwrap_or("a user twice").to_owned();
             Error::in_file(table.path(), format!("expected every user once in a tenant, found: {detail}"))
-                .hint("layer tables with users twice come of unchecked ids: `sluice layer --audit always` names the rows")
+                .hint("the ids were not checked for duplicates: `sluice layer --audit always` names the rows")
         }
         _ => server.failed("expected to index the assignments", &error),
     })?;

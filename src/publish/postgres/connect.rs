@@ -179,11 +179,11 @@ impl Server {
             Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 "another transaction holds a table for long: run it again when it is done"
             }
-            Some(_) => "readers see what they saw before; run it again",
+            Some(_) => "readers still see the previous version; run it again",
             None if message.contains("TLS") || message.contains("certificate") => {
                 "sslrootcert names the authority to trust; sslmode=disable connects in clear text"
             }
-            None => "readers see what they saw before, or all of the new version; run it again to finish",
+            None => "readers see the previous version or the complete new version; run it again to finish",
         };
         Error::target(&self.address, format!("{expected}, found: {message}")).hint(hint)
     }

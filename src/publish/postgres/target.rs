@@ -325,7 +325,7 @@ pub(super) fn switch(
             show(found.as_ref())
         );
         return Err(Error::target(&server.address, message)
-            .hint("somebody else published meanwhile: run it again to see what would change"));
+            .hint("another publication changed the target in the meantime: run it again to see the changes"));
     }
     let mut documents_digest = None;
     if !desired.options.rollback {

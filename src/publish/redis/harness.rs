@@ -187,9 +187,9 @@ fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Opti
     match current {
         Some(current) if current.tenant != tenant => Err(Error::target(
             ctx.pool.address(),
-            format!("expected keys of tenant {tenant}, found those of {}: the source document's keys have room for one", current.tenant),
+            format!("expected keys of tenant {tenant}, found those of {}: keys of harness-v1 hold one tenant", current.tenant),
         )
-        .hint("publish every tenant to a database of its own, or with the usual keys")),
+        .hint("publish every tenant to its own database, or use profile sluice")),
         current => Ok(current),
     }
 }

@@ -118,7 +118,7 @@ impl Pool {
                 &self.address,
                 format!("expected a Redis server, found: {}", message(&error)),
             )
-            .hint("check host, port, user and password; what it held before is in force")
+            .hint("check host, port, user and password; the previous version is still in force")
         })?;
         Ok(Link {
             wire,
@@ -157,7 +157,7 @@ impl Link {
             &self.address,
             format!("expected an answer, found: {}", message(error)),
         )
-        .hint("what was in force before still is; run it again to finish")
+        .hint("the previous version is still in force; run it again to finish")
     }
 
     /// Sends one command and returns its answer.

@@ -72,7 +72,7 @@ impl<'a> Lock<'a> {
                     pool.address(),
                     "expected to publish alone, found another publication under way",
                 )
-                .hint("wait for it, or take the candidate back with --rollback, which does not wait"));
+                .hint("wait for it, or roll the candidate back with --rollback, which does not wait"));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -172,7 +172,7 @@ impl<'a> Lock<'a> {
     fn is_lost(&self) -> Error {
         Error::target(
             self.pool.address(),
-            "expected to publish alone, found that its time was over, or that another publication or a rollback has taken over",
+            "expected to publish alone, found that the lock had expired, or that another publication or a rollback had taken it",
         )
         .hint("run it again, if this one is still wanted")
     }

@@ -53,7 +53,7 @@ impl Current {
                     address,
                     format!("expected a version of Sluice under {key}, found {found}"),
                 )
-                .hint("remove the key of the pointer to publish everything anew")
+                .hint("delete the pointer's key to publish everything again")
             };
             let field = |name: &str| fields.get(name).map(String::as_str);
             match field("schema") {

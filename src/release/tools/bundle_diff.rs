@@ -430,7 +430,7 @@ fn versions(
         note(
             "migration-missing",
             Level::Error,
-            format!("{what} breaks somebody, and nothing says how to move on"),
+            format!("{what} has a breaking change without a migration guide"),
         );
     }
 }
