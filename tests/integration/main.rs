@@ -13,6 +13,7 @@ mod browser;
 mod calc;
 mod coverage;
 mod crash;
+mod documents;
 mod evals;
 mod exact;
 mod finops;
