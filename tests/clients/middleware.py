@@ -65,7 +65,7 @@ def harness(redis, salt, user):
 
 
 def versioned(redis, plan, user):
-    """The reader of docs/FORMAT.md: pointer, version, user."""
+    """The reader of docs/reference/publish.md#redis: pointer, version, user."""
     version = redis.ask("GET", f"sluice:{{{plan}}}:current")
     fields = redis.ask("HGETALL", f"sluice:{{{plan}}}:version:{version}")
     fields = dict(zip(fields[::2], fields[1::2]))
