@@ -33,8 +33,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Every reference `page.md#anchor`, and every Markdown link to a file or to an anchor, as path and
-/// anchor.
+/// Every reference `page.md#anchor`, every Markdown link to a file or to an anchor, and every
+/// mention of a page `docs/....md`, as path and anchor.
 fn references(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices(".md#") {
@@ -54,6 +54,14 @@ fn references(text: &str) -> Vec<(String, String)> {
         };
         let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
         found.push((path.to_owned(), anchor.to_owned()));
+    }
+    for (at, _) in text.match_indices("docs/") {
+        let end = text[at..].find(|sign: char| !(sign.is_alphanumeric() || "/_-.".contains(sign)));
+        let (name, rest) = text[at..].split_at(end.unwrap_or(text.len() - at));
+        let name = name.trim_end_matches('.');
+        if name.ends_with(".md") && !rest.starts_with('#') {
+            found.push((name.to_owned(), String::new()));
+        }
     }
     found
 }
@@ -101,6 +109,9 @@ fn references_lead_somewhere() {
     files_below(&root().join("docs"), ".md", &mut files);
     let n_pages = files.len();
     files_below(&root().join("src"), ".rs", &mut files);
+    files_below(&root().join("tests/integration"), ".rs", &mut files);
+    // This file has references that lead nowhere on purpose.
+    files.retain(|file| !file.ends_with("references.rs"));
     let (mut wrong, mut n_references) = (Vec::new(), 0);
     for (idx, file) in files.iter().enumerate() {
         let text = fs::read_to_string(file).unwrap();
@@ -139,7 +150,8 @@ fn the_map_names_files_that_exist() {
         folders.clone_from(&heading);
         for word in line.split('`').skip(1).step_by(2) {
             let path = root().join(word);
-            if word.starts_with("src/") || word.starts_with("tests/") || word.starts_with("benches/") {
+            let folders_of_map = ["src/", "tests/", "benches/", "docs/"];
+            if folders_of_map.iter().any(|folder| word.starts_with(folder)) {
                 n += 1;
                 if !path.exists() {
                     wrong.push(word.to_owned());
@@ -177,5 +189,15 @@ fn a_dangling_reference_is_found() {
     assert_eq!(
         dangling(text, Path::new("docs")),
         ["docs/METHODS.md#no-such", "#two", "no/such.md"]
+    );
+    let text = "See docs/reference/README.md, docs/reference/inputs.md#users, docs/reference/inputs.md#no-such, docs/reference/no-such.md.\n";
+    assert_eq!(
+        dangling(text, Path::new("src")),
+        ["docs/reference/inputs.md#no-such", "docs/reference/no-such.md"]
+    );
+    let text = "[users](inputs.md#users), [effects](../METHODS.md#effects), [none](inputs.md#no-such)\n";
+    assert_eq!(
+        dangling(text, &root().join("docs/reference")),
+        ["inputs.md#no-such"]
     );
 }
