@@ -109,6 +109,8 @@ fn references_lead_somewhere() {
     files_below(&root().join("docs"), ".md", &mut files);
     let n_pages = files.len();
     files_below(&root().join("src"), ".rs", &mut files);
+    // The help texts of the program.
+    files_below(&root().join("src"), ".txt", &mut files);
     files_below(&root().join("tests/integration"), ".rs", &mut files);
     // This file has references that lead nowhere on purpose.
     files.retain(|file| !file.ends_with("references.rs"));
