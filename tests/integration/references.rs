@@ -185,6 +185,70 @@ fn the_map_names_files_that_exist() {
     );
 }
 
+/// The test functions that a page of methods names: the names in backticks of its list items
+/// `**Test:**`. Backticked words that are no function
+/// names, such as paths, are left out.
+fn named_tests(page: &str) -> BTreeSet<String> {
+    let is_name = |word: &str| {
+        word.bytes()
+            .all(|sign| matches!(sign, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    };
+    let mut is_test = false;
+    let mut found = BTreeSet::new();
+    for line in page.lines() {
+        if line.is_empty() || line.starts_with("- ") {
+            is_test = line.starts_with("- **Test:**");
+        }
+        if is_test {
+            let words = line.split('`').skip(1).step_by(2);
+            found.extend(words.filter(|word| is_name(word)).map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// The test functions that a page names and that none of the source texts declares.
+fn missing_tests(page: &str, sources: &[String]) -> Vec<String> {
+    let is_missing = |name: &String| {
+        let declaration = format!("fn {name}(");
+        !sources.iter().any(|text| text.contains(&declaration))
+    };
+    named_tests(page).into_iter().filter(is_missing).collect()
+}
+
+#[test]
+fn methods_name_tests_that_exist() {
+    let page = fs::read_to_string(root().join("docs/METHODS.md")).unwrap();
+    let mut files = Vec::new();
+    files_below(&root().join("src"), ".rs", &mut files);
+    files_below(&root().join("tests"), ".rs", &mut files);
+    let sources: Vec<String> = files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let n_named = named_tests(&page).len();
+    assert!(n_named > 60, "only {n_named} names of tests were read");
+    let missing = missing_tests(&page, &sources);
+    assert!(
+        missing.is_empty(),
+        "docs/METHODS.md names tests that do not exist:\n{}",
+        missing.join("\n")
+    );
+}
+
+#[test]
+fn a_missing_test_is_found() {
+    let page = [
+        "- **Formula:** `x_y`.",
+        "- **Test:** `there`, `src/a.rs`,",
+        "  `is_not`; see `A`.",
+        "- **Limits:** `z`.",
+    ]
+    .join("\n");
+    let sources = ["fn there() {}", "fn is_not_it() {}"].map(str::to_owned);
+    assert_eq!(missing_tests(&page, &sources), ["is_not"]);
+}
+
 #[test]
 fn a_dangling_reference_is_found() {
     let text = "# One\nSee [two](#two), [one](#one), docs/METHODS.md#effects, docs/METHODS.md#no-such and [x](no/such.md).\n";
