@@ -1,5 +1,5 @@
-//! Coverage of 95 % intervals in simulation, as a Markdown table: `cargo run --release --example
-//! coverage -- [RUNS]`.
+//! Measures the coverage of 95 % intervals in simulation and prints a Markdown table:
+//! `cargo run --release --example coverage -- [RUNS]`.
 
 mod sim;
 

@@ -1,6 +1,6 @@
-//! Simulated users whose truth is known, to count how often intervals hold it: heavy-tailed turns
-//! (Pareto 1.3, from 1 to 1,000), chances that differ from user to user, and users dealt to buckets
-//! as production does.
+//! Simulates users with known rates and counts how often intervals contain the true value. The
+//! turns of a user are heavy-tailed (Pareto 1.3, from 1 to 1,000), probabilities differ from user
+//! to user, and users are assigned to buckets as in production.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,46 +16,47 @@ use sluice::stats::quantile::{Histogram, bin_of};
 use sluice::stats::ratio::ClusterVariance;
 use sluice::stats::{Clusters, Reason, effect, quantile, ratio, sequential};
 
-/// What is measured of the simulated users.
+/// The quantity that is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Measure {
-    /// A rate of this size, whose chances differ from user to user.
+    /// A rate with this mean. The probability differs from user to user.
     Rate(f64),
-    /// Mean cost of a turn: log-normal.
+    /// Mean cost of a turn; log-normal.
     Cost,
-    /// QoS of the smaller arm; bad ratings at this share (1/3 is a kink).
+    /// QoS of the smaller arm with this bad rate. At 1/3, QoS has a kink.
     Qos(f64),
     /// 95th percentile of latency of the smaller arm.
     LatencyP95,
 }
 
-/// A situation.
+/// One simulated experiment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Case {
-    /// What is measured.
+    /// The quantity that is measured.
     pub(crate) measure: Measure,
-    /// Share of the users in the smaller arm.
+    /// Share of the users in the smaller arm, 0..=1.
     pub(crate) share: f64,
-    /// Users.
+    /// Number of users in both arms.
     pub(crate) n_users: usize,
-    /// Most turns of a user: 1,000 is a heavy tail, 20 a light one.
+    /// Largest number of turns of a user: 1,000 gives a heavy tail, 20 a light one.
     pub(crate) most_turns: u64,
 }
 
-/// How often intervals held the truth.
+/// Number of runs in which each interval contained the true value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Covered {
-    /// Runs with an interval.
+    /// Runs in which Sluice gives an interval.
     pub(crate) n: usize,
-    /// Sluice's own: CR3 with degrees of freedom from the data, rare events, kinks, Woodruff.
+    /// The interval of Sluice: CR3 with degrees of freedom from the data, rare events, kinks,
+    /// Woodruff.
     pub(crate) own: usize,
-    /// Users as clusters instead of bucket groups.
+    /// The same with users as clusters instead of bucket groups.
     pub(crate) by_user: usize,
     /// CR1 with G - 1 degrees of freedom.
     pub(crate) textbook: usize,
-    /// Rows as independent.
+    /// Rows as independent observations.
     pub(crate) naive: usize,
-    /// Where the last three do not exist, they are not counted.
+    /// Runs in which the three intervals above exist.
     pub(crate) n_others: usize,
 }
 
@@ -67,13 +68,13 @@ const HIGH_RISK: QosConfig = QosConfig {
 const ALPHA: f64 = 0.05;
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A user's turns.
+/// Draws the number of turns of a user.
 fn turns(most: u64, rng: &mut ChaCha8Rng) -> u64 {
     let uniform = 1.0 - (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
     (uniform.powf(-1.0 / 1.3).floor() as u64).clamp(1, most)
 }
 
-/// A user's chance: mean p, spread over users.
+/// Draws the probability of a user: mean `p`, with a spread between users.
 fn chance(p: f64, rng: &mut ChaCha8Rng) -> f64 {
     Beta::new(4.0 * p, 4.0 * (1.0 - p)).map_or(p, |beta| beta.sample(rng))
 }
@@ -82,7 +83,7 @@ fn events(n: u64, p: f64, rng: &mut ChaCha8Rng) -> f64 {
     Binomial::new(n, p.clamp(0.0, 1.0)).map_or(0.0, |binomial| binomial.sample(rng) as f64)
 }
 
-/// Counts coverage over some runs. Each run has a stream of its own.
+/// Counts coverage over `n_runs` runs. Each run has its own random stream.
 pub(crate) fn coverage(case: Case, n_runs: usize, seed: u64) -> Covered {
     let runs = (0..n_runs).into_par_iter().map(|run| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -114,7 +115,7 @@ fn one_arm(is_covered: Result<bool, Reason>) -> Covered {
     )
 }
 
-/// A difference whose truth is 0.
+/// A run that estimates a difference. The true difference is 0.
 fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
     let mut groups = [
         vec![(0.0, 0.0); usize::from(N_GROUPS)],
@@ -177,7 +178,7 @@ fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
     }
 }
 
-/// Arm and bucket group of a user.
+/// Draws the arm and the bucket group of a user.
 fn place(share: f64, rng: &mut ChaCha8Rng) -> (usize, usize) {
     let bucket = (rng.next_u64() % 10_000) as u16;
     (
@@ -186,7 +187,7 @@ fn place(share: f64, rng: &mut ChaCha8Rng) -> (usize, usize) {
     )
 }
 
-/// Whether the interval of QoS holds the QoS of the true rates.
+/// Whether the interval of QoS contains the QoS of the true rates.
 fn quality(case: Case, bad: f64, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
     let rates = [bad, 0.98, f64::NAN, 0.95, 0.87, 0.02];
     let latency = 1_800.0;
@@ -223,9 +224,10 @@ fn quality(case: Case, bad: f64, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
     Ok(found.ci.ci_lower <= truth && truth <= found.ci.ci_upper)
 }
 
-/// Whether the interval of the 95th percentile holds the true one.
+/// Whether the interval of the 95th percentile contains the true percentile.
 fn latency(case: Case, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
-    // ln latency (us) = 14 + .4 user + .3 turn, turns and levels independent: normal with sd .5.
+    // ln latency (microseconds) = 14 + 0.4 user + 0.3 turn. Both parts are independent standard
+    // normal variables, so the standard deviation is 0.5.
     let truth = (14.0 + 0.5 * 1.644_853_626_951_472_7_f64).exp();
     let mut groups: Vec<Histogram> = vec![Histogram::new(); usize::from(N_GROUPS)];
     for _ in 0..case.n_users {
@@ -247,8 +249,8 @@ fn latency(case: Case, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
     Ok(found.ci.ci_lower <= truth && truth <= found.ci.ci_upper)
 }
 
-/// Share of runs in which an interval that should hold at every look missed 0 at any of `n_looks`
-/// looks: users arrive look by look.
+/// Share of runs in which an interval for every look excludes the true value 0 at one or more of
+/// `n_looks` looks. Users arrive between looks.
 pub(crate) fn anytime_error(n_looks: usize, users_a_look: usize, n_runs: usize, seed: u64) -> f64 {
     let n_missed: usize = (0..n_runs)
         .into_par_iter()

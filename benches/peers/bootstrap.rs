@@ -1,5 +1,5 @@
-//! Bootstrap of a ratio: rows with replacement, and clusters of rows. Prints CPU and wall seconds
-//! as JSON; `bootstrap.py` runs it beside the same work in numpy.
+//! Bootstraps a ratio, over rows and over clusters of rows. Prints CPU and wall seconds as JSON.
+//! `bootstrap.py` runs it next to the same work in numpy.
 
 #![expect(clippy::print_stdout, reason = "what it measures is what it is for")]
 

@@ -1,4 +1,4 @@
-"""Layering against DuckDB, Polars and a floor, file to file, side by side in one run.
+"""Compares layering in Sluice with DuckDB, Polars and a minimal program, from file to file.
 
     pip install duckdb polars
     cargo build --release --examples && cargo build --release
@@ -6,11 +6,13 @@
     python3 benches/peers/layer.py --users PATH         # your own: a Parquet file, or a folder of them
     python3 benches/peers/layer.py --sizes 1000000,200000000   # cost per user and memory, of Sluice alone
 
-Every engine reads the same file and writes user_id, score, layer, eligible with zstd level 1, on --threads threads, each in a process of
-its own, by turns. CPU seconds are user + system as the kernel counts them; of all runs the least is shown, because other work on the
-machine only ever adds. The outputs are compared row by row at the end. Columns of the users: user_id, last_use_time (timestamp),
-use_count, user_value, accept_score, is_allow_gray (may be missing). The floor reads the four feature columns of the generator's types
-and writes two columns; it is left out for other types.
+Every engine reads the same file and writes user_id, score, layer, eligible with zstd level 1 on
+--threads threads. The engines take turns, each in its own process. CPU seconds are user + system
+time from the kernel. The smallest time of all runs is shown, because other work can only add time.
+The outputs are compared row by row at the end.
+Columns of the users: user_id, last_use_time (timestamp), use_count, user_value, accept_score,
+is_allow_gray (optional). The minimal program reads the four feature columns and writes two columns.
+It is left out when the columns have other types than those of the generator.
 """
 
 import argparse
@@ -138,7 +140,8 @@ def compare(args, folder):
         ratios = f"{cpu / results['sluice'][0]:>10.2f} {wall / results['sluice'][1]:>10.2f}"
         print(f"{name:8} {cpu:>8.2f} {wall:>8.2f} {memory:>8.0f} {size:>8.1f} {ratios}")
     for peer in ["duckdb", "polars"]:
-        # Every row by its id; peers round halves by another rule than Python does, so scores may differ by one step there.
+        # Compares each row by its id. Other engines round halves differently from Python, so their scores
+        # may differ by one step.
         row = con.execute(f"""
             select count(*), count(*) filter (abs(a.score - b.score) > 1.5e-4), count(*) filter (a.score <> b.score),
                    count(*) filter (a.layer <> b.layer), count(*) filter (a.eligible <> b.eligible)

@@ -1,6 +1,6 @@
-//! The floor that `layer.py` compares with: reads the four feature columns and writes two result
-//! columns, with the Parquet crate's own reader and writer, row groups in parallel. It scores
-//! nothing; what it writes is as varied as scores and layers are.
+//! The minimal work that `layer.py` compares `sluice layer` with. It reads the four feature columns
+//! and writes two result columns with the reader and writer of the Parquet crate, row groups in
+//! parallel. It computes no scores. The written values vary as much as scores and layers do.
 //!
 //! `cargo run --release --example layer_floor -- USERS.parquet OUT.parquet`
 

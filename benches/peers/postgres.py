@@ -1,13 +1,16 @@
-"""Publishing assignments against psql's own COPY of the same rows, into a PostgreSQL that this script starts and stops.
+"""Compares publishing assignments with psql's own COPY of the same rows. This script starts and
+stops the PostgreSQL server.
 
     apt-get install postgresql && pip install pyarrow numpy
     cargo build --release
     python3 benches/peers/postgres.py                    # 10 million users, ids in random order
     python3 benches/peers/postgres.py --users 1000000 --program PATH_OF_SLUICE
 
-By turns, a checkpoint before each, the least of --runs: `sluice publish` over one and two connections (copy, primary key, statistics, and the
-switch), `\\copy` of the binary rows into a table without a key, into one that has the primary key, and into one that gets it afterwards.
-Every table is logged (a crash loses nothing).
+The cases take turns, each after a checkpoint, and the smallest time of --runs is shown:
+- `sluice publish` over one and two connections: copy, primary key, statistics and the switch;
+- `\\copy` of the binary rows into a table without a key, into a table with the primary key, and into
+  a table that gets the key afterwards.
+Every table is logged, so a crash loses nothing.
 """
 
 import argparse
@@ -60,7 +63,7 @@ def write_study(folder, n_users):
 
 
 class Server:
-    """PostgreSQL as somebody who is not root, in a folder that goes with it."""
+    """A PostgreSQL server that does not run as root, with its own folder."""
 
     def __init__(self, folder):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))

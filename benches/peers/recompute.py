@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Recomputes a generated study's numbers with DuckDB, from the Parquet files alone, and compares them with Sluice's.
+"""Recomputes the numbers of a generated study with DuckDB from the Parquet files alone, and compares
+them with those of Sluice.
 
     pip install duckdb
     sluice run scenarios/ecommerce.toml --out out/ecommerce
     python3 benches/peers/recompute.py out/ecommerce
 
-Users per layer, users and rows per stage and release, rates, effects, QoS, and the sample-ratio statistic with its p-value must agree
-within 1e-9 relative.
+Users of each layer, users and rows of each stage and release, rates, effects, QoS, and the
+sample-ratio statistic with its p-value must agree within a relative difference of 1e-9.
 """
 import json
 import math

@@ -1,17 +1,21 @@
-"""Replay against DuckDB and Polars, from files to the cube's sums, side by side in one run.
+"""Compares replay in Sluice with DuckDB and Polars, from files to the sums of the cube, in one run.
 
     pip install duckdb polars
     cargo build --release
-    python3 benches/peers/replay.py                          # 20 million turns of 20 million generated users, ten days, in time order
-    python3 benches/peers/replay.py --data DIR               # an earlier run's data: plan.toml, layers.parquet, log/*.parquet
+    python3 benches/peers/replay.py                # 20 million turns of 20 million users, ten days
+    python3 benches/peers/replay.py --data DIR     # plan.toml, layers.parquet, log/*.parquet of a run
     python3 benches/peers/replay.py --users 2000000 --turns 2000000
 
-Every engine reads the same files and joins the log with the layer table by user id (or takes the log's own layer), keeps eligible users,
-and adds up 15 columns, with their counts of known values, by layer, release, hour and bucket group. Sluice does more in the same pass:
-exact distinct users per stage and bucket group, a latency histogram, digests of all inputs, and the files that later merges need; so
-DuckDB is also timed with count(distinct user_id). Peers place users by a hash of their own, which is cheaper than the plan's. Each runs
-in a process of its own, by turns; of all rounds the least CPU and wall time is shown, because other work on the machine only ever adds.
-At the end the sums are compared with DuckDB's to the last integer, and distinct users exactly.
+Every engine reads the same files, joins the log with the layer table by user id (or takes the layer
+of the log), and keeps eligible users. It adds 15 columns and their counts of values that are not
+null, by layer, release, hour and bucket group.
+Sluice does more in the same pass: exact distinct users for each stage and bucket group, a latency
+histogram, digests of all inputs, and the files that later merges need. Therefore DuckDB is also timed
+with count(distinct user_id). The other engines assign users by their own hash, which is cheaper than
+the hash of the plan.
+The engines take turns, each in its own process. The smallest CPU and wall time of all rounds is
+shown, because other work can only add time. At the end the sums and the distinct users must equal
+those of DuckDB exactly.
 """
 
 import argparse
@@ -93,7 +97,7 @@ def run(command):
 
 
 def make_data(folder, n_users, n_turns):
-    """Ten generated days, each sorted by time as logs are, and the layer table."""
+    """Makes ten days of turns, each sorted by time like a log, and the layer table."""
     import duckdb
 
     text = open(os.path.join(ROOT, "scenarios", "ecommerce.toml")).read()

@@ -1,4 +1,5 @@
-"""A ramp simulated by Sluice and by the same model vectorised over runs in numpy: one layer, hourly decisions for 20 days, 10,000 runs.
+"""Compares a ramp simulated by Sluice with the same model in numpy, vectorized over runs: one layer,
+hourly decisions for 20 days, 10,000 runs.
 Run from the repository after `cargo build --release`: python3 benches/peers/simulate.py"""
 
 import json
@@ -16,9 +17,9 @@ USERS, TURNS = 400_000.0, 400_000 * 0.5 / 24
 LADDER, DWELL, MIN_USERS, THRESHOLD, FLOOR = [0.0, 0.05, 0.2, 0.5, 1.0], 72, 100, 0.5, 0.6
 ALPHA, SRM_ALPHA, SRM_DEVIATION, MARGIN, QOS_MDE = 0.05, 0.001, 0.001, 0.02, 0.02
 RATE = -math.log(0.5) / (7 * 24)
-# Other rows of the same visit, of a row.
+# Expected number of other rows in the visit of a row.
 VISIT = TURNS / (USERS * RATE) - 1
-# bad, availability, latency, tools, completion, complaints
+# Bad rate, availability, latency (ms), tool success, completion, complaint rate.
 VALUES = np.array([0.1, 0.9, 800.0, 0.9, 0.6, 0.05])
 ROW_SD = np.array([0, 0, 600.0, 0, 0, 0])
 USER_SD = np.array([0, 0, 0, 0, 0.2, 0])

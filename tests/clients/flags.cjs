@@ -1,4 +1,5 @@
-// As flags.py, with flagd's core for JavaScript: it refuses what flagd's own schema refuses.
+// The same as flags.py, with flagd's core for JavaScript. In strict mode it refuses files that
+// flagd's schema refuses.
 const { FlagdCore, MemoryStorage } = require("@openfeature/flagd-core");
 const { readFileSync } = require("node:fs");
 

@@ -1,7 +1,9 @@
-"""Whom a real client gives the candidate: reads a question as JSON, answers with the indices of those users, layer by layer.
+"""Asks the client of a flag system which users get the candidate. Reads a question as JSON and
+answers with the indices of these users, one list for each context.
 
-The question: `system`, `file`, `flag`, `baseline`, `candidate`, `users`, `contexts` (one a layer: what a caller would say beside the id).
-An answer that is neither release ends the program.
+The question has `system`, `file`, `flag`, `baseline`, `candidate`, `users` and `contexts`. A context
+holds the attributes that a caller sends beside the user id, one context for each layer. The program
+fails when the client returns neither release.
 """
 
 import json

@@ -1,4 +1,4 @@
-// Checks objects of Kubernetes against their resource definitions: reads a list of them, answers with their kinds.
+// Checks a list of Kubernetes objects against their resource definitions and prints their kinds.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

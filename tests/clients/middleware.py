@@ -1,4 +1,5 @@
-"""A consumer of Sluice's keys in Redis that shares no code with Sluice: the source document's middleware, with the user's bucket in place of chance.
+"""A consumer of Sluice's keys in Redis that shares no code with Sluice. It is the middleware of the
+reference policy (docs/REFERENCE_POLICY.md#traffic), with the user's bucket instead of a random draw.
 
     middleware.py PORT PROFILE PLAN SALT < ids    prints the ids that get the candidate
 """
@@ -7,7 +8,7 @@ import sys
 
 
 class Redis:
-    """The few commands that are needed, over a plain socket."""
+    """A Redis client over a plain socket, with the few commands that are needed."""
 
     def __init__(self, port):
         self.file = socket.create_connection(("127.0.0.1", port)).makefile("rwb")
@@ -31,7 +32,7 @@ class Redis:
 
 
 def murmur3_32(data):
-    """MurmurHash3, x86, 32 bits, seed 0: from its description."""
+    """MurmurHash3, x86, 32 bits, seed 0: written from its description."""
     mask = 0xFFFFFFFF
     rotate = lambda x, n: ((x << n) | (x >> (32 - n))) & mask
     mix = lambda k: rotate(k * 0xCC9E2D51 & mask, 15) * 0x1B873593 & mask
@@ -52,7 +53,7 @@ def bucket(salt, user):
 
 
 def harness(redis, salt, user):
-    """Step by step as in the source document."""
+    """The steps of the reference policy."""
     if redis.ask("GET", f"user:allow_gray:{user}") != "1":
         return False
     layer = redis.ask("GET", f"user:layer:{user}")

@@ -1,11 +1,12 @@
-"""Reads a file as other systems do: the question has `form` (`yaml`, `envoy`, `prometheus`) and `file`; the answer is what they find."""
+"""Reads a file in the way of another system and prints the content as JSON. The question has `form`
+(`yaml`, `envoy`, `prometheus`) and `file`."""
 
 import json
 import sys
 
 
 def yaml(path):
-    """All documents, by the rules of YAML 1.1."""
+    """All documents of a file, by the rules of YAML 1.1."""
     import yaml
 
     with open(path, encoding="utf-8") as file:
@@ -13,7 +14,7 @@ def yaml(path):
 
 
 def envoy(path):
-    """Envoy's own messages: names that they do not have are refused. The answer is the message as JSON again."""
+    """The message as JSON, read with Envoy's own message types. Unknown names are refused."""
     from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 
     (response,) = yaml(path)
@@ -23,7 +24,8 @@ def envoy(path):
 
 
 def prometheus(path):
-    """Samples as Prometheus's own client reads them: name, labels, value; every family has a help and a type."""
+    """Samples as Prometheus's own client reads them: name, labels, value. Every family must have a
+    help text and a type."""
     from prometheus_client.parser import text_string_to_metric_families
 
     with open(path, encoding="utf-8") as file:

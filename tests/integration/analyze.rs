@@ -1,5 +1,5 @@
-//! What an analysis says beside effects: other clusters, other ratios, values of columns. Each
-//! against a count of the same rows.
+//! Tests of the parts of an analysis other than effects: other clusters, other ratios, breakdowns.
+//! Each part is compared with a count over the same rows.
 
 use serde_json::Value;
 use std::fs;
@@ -45,7 +45,7 @@ struct Row {
     success: bool,
 }
 
-/// A log of users of whom few have very many turns, and who differ.
+/// A log in which a few users have very many turns and users differ in their rates.
 struct Heavy {
     dir: TempDir,
     rows: Vec<Row>,
@@ -66,7 +66,7 @@ impl Heavy {
                 if is_first { "first" } else { "other" }
             ));
             let bucket = profile.bucket(&format!("u{user}"));
-            // Pareto's law with exponent 1.3, cut at a hundred turns.
+            // Pareto distribution with exponent 1.3, limited to 100 turns.
             let n_turns = ((1.0 - dice.roll(1_000_000) as f64 / 1e6).powf(-1.0 / 1.3) as u64).clamp(1, 100);
             let rate = 400 + dice.roll(600);
             for _ in 0..n_turns {
@@ -103,7 +103,8 @@ impl Heavy {
         heavy
     }
 
-    /// Runs the study of some rows under a scenario; returns its analysis.
+    /// Runs the study on the rows that `keep` accepts, with `more` added to the scenario. Returns
+    /// the analysis.
     fn run(&self, more: &str, keep: impl Fn(&Row) -> bool) -> Value {
         let lines: String = self
             .rows
@@ -162,7 +163,8 @@ fn users_and_bucket_groups_as_clusters_agree_and_rows_do_not() {
         for (group, user) in by_group.into_iter().zip(by_user) {
             assert_eq!((group[0], group[3]), (user[0], user[3]), "the same rows");
             assert!(user[2] > group[2]);
-            // Each is an estimate of the same error, with its own chance.
+            // Both numbers estimate the same error with different random deviations, so they are
+            // only similar.
             let ratio = group[1] / user[1];
             assert!(
                 (0.8..1.25).contains(&ratio),
@@ -287,10 +289,11 @@ fn other_ratios_are_worth_what_weighted_rows_say() {
         let estimate = found["value"]["estimate"].as_f64().unwrap();
         assert!((estimate - expected).abs() < 1e-12, "{value}: {expected}");
         assert!(found["value"]["std_error"].as_f64().unwrap() > 0.0);
-        // A bucket group is one cluster, whatever releases and stages it was in.
+        // A bucket group is one cluster even when it occurs in several releases and stages.
         assert!(found["value"]["n_clusters"].as_f64().unwrap() <= 370.0);
     }
-    // A tenth of the users were weighted up to all, and to none.
+    // The last value asks for ratio 0 in a layer where 0.1 was in force: its baseline rows have
+    // weight 1 / 0.9.
     assert!((analysis["values"][3]["overlap"]["max_weight"].as_f64().unwrap() - 1.0 / 0.9).abs() < 1e-12);
     let stderr = fails(
         &[

@@ -1,20 +1,20 @@
-//! The shape of the code: no import runs up, no two files of a room import each other in a circle,
-//! a `mod.rs` is a face.
+//! Checks the structure of the code: a room imports only rooms before it, two files of one room
+//! never import each other in a circle, a `mod.rs` holds only documentation and exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One import, or one path that starts at `crate`.
+/// One import, or one path that starts with `crate`.
 #[derive(Debug, Clone, PartialEq)]
 struct Import {
     line: usize,
     path: Vec<String>,
-    /// Whether it is a `pub use`.
+    /// Whether this is a `pub use`.
     is_export: bool,
 }
 
-/// A file of the library by its module path: `replay::cube` is `["replay", "cube"]`.
+/// A file of the library with its module path: `replay::cube` is `["replay", "cube"]`.
 #[derive(Debug)]
 struct SourceFile {
     name: String,
@@ -23,8 +23,8 @@ struct SourceFile {
 
 type Tree = BTreeMap<Vec<String>, SourceFile>;
 
-/// The text with comments, strings and characters blanked, so that what is left is code; lines stay
-/// where they are.
+/// The text with comments, strings and characters replaced by blanks, so that only code is left.
+/// Line numbers do not change.
 fn code_of(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut code: Vec<u8> = bytes.to_vec();
@@ -71,11 +71,11 @@ fn code_of(text: &str) -> String {
         blank(&mut code, at, end);
         at = end;
     }
-    // Blanks only took the place of whole characters' bytes.
+    // Blanks replace the bytes of whole characters only, so the text is still UTF-8.
     String::from_utf8_lossy(&code).into_owned()
 }
 
-/// The paths of an import tree: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// Expands an import tree to its paths: `a::{b, c::d}` becomes `a::b` and `a::c::d`.
 fn expand(tree: &str) -> Vec<String> {
     let Some((before, inside)) = tree.split_once('{') else {
         return vec![
@@ -109,8 +109,8 @@ fn expand(tree: &str) -> Vec<String> {
     paths
 }
 
-/// What a file imports, below `crate`. `module` is the file's own path, `children` the modules that
-/// it declares.
+/// The imports of a file, as paths below `crate`. `module` is the path of the file itself,
+/// `children` the modules that it declares.
 fn imports_of(code: &str, module: &[String], children: &BTreeSet<String>) -> Vec<Import> {
     let line_at = |at: usize| 1 + code[..at].matches('\n').count();
     let absolute = |path: &str| -> Option<Vec<String>> {
@@ -147,7 +147,7 @@ fn imports_of(code: &str, module: &[String], children: &BTreeSet<String>) -> Vec
     }
     for (at, _) in rest_of_code.match_indices("crate::") {
         let before = &rest_of_code[..at];
-        // A part of a longer path, or a visibility such as `pub(in crate::publish)`.
+        // Excludes parts of a longer path and visibilities such as `pub(in crate::publish)`.
         let is_part = before.ends_with([':', '_'])
             || before.ends_with(char::is_alphanumeric)
             || before.ends_with("in ");
@@ -166,7 +166,7 @@ fn imports_of(code: &str, module: &[String], children: &BTreeSet<String>) -> Vec
     imports
 }
 
-/// The code above its unit tests.
+/// The code before the unit tests of a file.
 fn without_tests(code: &str) -> &str {
     code.find("#[cfg(test)]\nmod ").map_or(code, |at| &code[..at])
 }
@@ -199,7 +199,7 @@ fn read_tree(src: &Path) -> Tree {
     tree_of(&sources)
 }
 
-/// A tree of files, each a name such as `replay/cube` and its text.
+/// Builds the tree of files. Each source is a name such as `replay/cube` with its text.
 fn tree_of(sources: &[(String, String)]) -> Tree {
     let module_of = |name: &str| -> Vec<String> {
         let parts: Vec<String> = name.split('/').map(str::to_owned).collect();
@@ -226,7 +226,7 @@ fn tree_of(sources: &[(String, String)]) -> Tree {
     tree
 }
 
-/// The file that a path leads to.
+/// The module of the file that a path names.
 fn target<'a>(tree: &'a Tree, path: &'a [String]) -> Option<&'a [String]> {
     (1..=path.len())
         .rev()
@@ -234,7 +234,7 @@ fn target<'a>(tree: &'a Tree, path: &'a [String]) -> Option<&'a [String]> {
         .find(|module| tree.contains_key(*module))
 }
 
-/// Imports of a room that stands later in the list of rooms.
+/// Imports of a room that comes later in the list of rooms.
 fn upward(tree: &Tree, rooms: &[String]) -> Vec<String> {
     let place = |module: &[String]| rooms.iter().position(|room| Some(room) == module.first());
     let mut found = Vec::new();
@@ -253,8 +253,8 @@ fn upward(tree: &Tree, rooms: &[String]) -> Vec<String> {
     found
 }
 
-/// Circles of files of one room, each as the files on it. A face leads to the files that it exports
-/// from.
+/// Import circles between files of one room, each as the list of its files. An import of a `mod.rs`
+/// counts as imports of the files that it exports from.
 fn circles(tree: &Tree) -> Vec<String> {
     let mut next: BTreeMap<&[String], BTreeSet<&[String]>> = BTreeMap::new();
     for (module, file) in tree {
@@ -290,7 +290,7 @@ fn circles(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// Code in faces: anything but modules and exports.
+/// Statements of `mod.rs` files that are neither modules nor exports.
 fn logic_in_faces(sources: &[(String, String)]) -> Vec<String> {
     let mut found = Vec::new();
     for (name, text) in sources.iter().filter(|(name, _)| name.ends_with("/mod")) {
@@ -316,7 +316,7 @@ fn logic_in_faces(sources: &[(String, String)]) -> Vec<String> {
     found
 }
 
-/// Files of rooms that must not know of files, clocks or terminals, and do.
+/// Files of core rooms that use files, clocks or terminals.
 fn rim_in_the_core(sources: &[(String, String)]) -> Vec<String> {
     const CORE: [&str; 9] = [
         "stats", "bucket", "metric", "scenario", "qos", "analysis", "ramp", "gate", "simulate",
@@ -415,7 +415,7 @@ fn the_core_reads_no_file_and_no_clock() {
     );
 }
 
-/// The checks find what they look for: each line of this made-up library breaks one rule.
+/// Each line of this invented library breaks one rule. The checks must find all of them.
 #[test]
 fn broken_rules_are_found() {
     let sources: Vec<(String, String)> = [

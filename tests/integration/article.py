@@ -1,4 +1,5 @@
-"""The source document's own formula, in Python: reads users as CSV on stdin, writes `score layer` a line. Independent of Sluice's code."""
+"""The score formula of the reference policy in Python, independent of Sluice's code. Reads users as
+CSV from stdin and writes a line `score layer` for each user."""
 
 import csv
 import sys

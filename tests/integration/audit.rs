@@ -1,4 +1,5 @@
-//! `sluice audit`: chains of traces, completeness of logs, whom a rolled-back release reached.
+//! Tests of `sluice audit`: chains from traces to approvers, completeness of logs, and users that a
+//! rolled-back release reached.
 
 use arrow_array::{Array, cast::AsArray, types::TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -59,7 +60,7 @@ impl Folder {
         self.path(name)
     }
 
-    /// An audit as JSON; it must end with this code.
+    /// Runs an audit and returns its JSON. The exit code must be `code`.
     fn audit(&self, args: &[&str], code: i32) -> Value {
         let mut all = vec![
             "audit",
@@ -112,7 +113,8 @@ fn a_trace_leads_to_its_approvers() {
         order
     );
     assert!(names(&row["links"], "firm").len() == links.len());
-    // The record's digest is that of its canonical form; the baseline's is that of its own record.
+    // The digest of a record is that of its canonical form. The baseline link has the digest of the
+    // baseline's own record.
     let records: Vec<Value> =
         serde_json::from_slice(&fs::read(folder.path("records.json")).unwrap()).unwrap();
     let digest = |record: &Value| sluice::release::canonical("r", record).unwrap().1;
@@ -127,8 +129,8 @@ fn a_trace_leads_to_its_approvers() {
         (&"r0".into(), &digest(&records[0]).into())
     );
 
-    // A release that names no tenant is everybody's; its references float, and nothing else is
-    // there.
+    // A release without a tenant belongs to every tenant. Its references float, and its other
+    // fields are absent.
     let found = folder.audit(&["--trace", "t2", "--trace", "t1"], 11);
     assert_eq!(
         (&found[0]["is_complete"], &found[1]["is_complete"]),
@@ -217,8 +219,8 @@ fn completeness_counts_rows_by_link_and_release() {
             .as_u64()
             .unwrap()
     };
-    // Rows of r1 (2) have everything; r2 (6) has a record without the rest; r9 and no release have
-    // nothing.
+    // The 2 rows of r1 have every link. The record of the 6 rows of r2 floats and
+    // lacks the other fields. The row of r9 and the row without a release have no record.
     let expected = [
         ("user", 9),
         ("time", 10),
@@ -260,7 +262,7 @@ fn completeness_counts_rows_by_link_and_release() {
         "event_time,user_id,tenant_id,release_id,layer,trace_id\n2026-05-25,ann,shop,r1,early,t1\n",
     );
     assert_eq!(folder.audit(&[], 0)["is_complete"], true);
-    // Nothing proves anything of a log without rows.
+    // A log without rows has no share, so its completeness is unknown.
     folder.write("log.csv", "event_time,user_id,release_id\n");
     assert_eq!(folder.audit(&[], 11)["links"][0]["share"]["reason"], "no_data");
 }
@@ -279,8 +281,8 @@ const TOOLS: &str = r#"[{"name": "refund", "risk_level": "write"}, {"name": "sea
 fn a_rollback_has_its_users_and_what_was_written_for_them() {
     let folder = Folder::new();
     let found = folder.audit(&["--rolled-back", "r2"], 0);
-    // bob of the shop and cid of nobody's tenant; dan saw nothing of it. Session s1 is two users',
-    // so it is two sessions.
+    // The users are bob of tenant `shop` and cid without a tenant. dan has only a shadow
+    // row and an evaluation row. Session s1 occurs for two users, so it counts as two sessions.
     for (key, n) in [
         ("n_requests", 4),
         ("n_users", 2),
@@ -319,10 +321,10 @@ fn a_rollback_has_its_users_and_what_was_written_for_them() {
             ["user_id", "trace_id", "tool", "arguments_sha256"].map(|key| call[key].as_str().unwrap_or("-"))
         })
         .collect();
-    // RFC 8785: keys in order, no spaces, numbers as short as they are; sha256sum of
+    // RFC 8785: sorted keys, no spaces, shortest numbers. The expected digest is the SHA-256 of
     // {"amount":1.5,"order":7}.
     let digest = sluice::base::digest::sha256_of_bytes(br#"{"amount":1.5,"order":7}"#);
-    // The second row of trace t5 does not list its calls once more.
+    // The calls of trace t5 are listed once, although the trace has two rows.
     assert_eq!(
         listed,
         [
@@ -495,13 +497,13 @@ fn hostile_logs() {
         (&found["n_bad"], &found["n_requests"], &found["n_sessions"]),
         (&1.into(), &1.into(), &Value::Null)
     );
-    // A release that nobody had: not an error, but the names that there are.
+    // An unknown release is not an error. The result lists the known releases.
     let found = folder.audit(&["--rolled-back", "R2"], 0);
     assert_eq!(
         (&found["n_requests"], &found["releases"]),
         (&0.into(), &json!(["r1", "r2", "r9"]))
     );
-    // Without traces nothing can be followed or joined.
+    // A log without trace ids cannot be joined with calls.
     let no_traces = bad("event_time,user_id,release_id\n2026-05-25,u,r1\n");
     let (calls, tools) = (
         folder.write("calls.ndjson", CALLS),
@@ -549,7 +551,7 @@ fn hostile_logs() {
         ],
         3,
     );
-    // Names that would command a terminal.
+    // Names with escape sequences must not reach the terminal unescaped.
     let names =
         bad("event_time,user_id,release_id,trace_id\n2026-05-25,\"<b>\u{1b}[2J\",\"r\u{7}\",\"t\u{1b}\"\n");
     for args in [

@@ -1,5 +1,5 @@
-//! Bad input: a clear error by file, column and row, or a counted row; the exit code of the table;
-//! the previous output whole.
+//! Tests of bad input. Each case must end with an error that names file, column and row, or with a
+//! counted row. The exit code must be the documented one, and the previous output must stay whole.
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use std::{fs, path::Path, process::Command, sync::Arc};
@@ -9,8 +9,8 @@ use crate::{
     support::{assert_same_tree, fails, is_root, json, ok, sluice, text, tree},
 };
 
-/// Runs the study, breaks it, and checks that the error says all of `parts` and that the first
-/// output is untouched.
+/// Runs the study, edits it, and runs it again. The error must contain all of `parts`, and the
+/// first output must be unchanged.
 fn breaks(edit: impl Fn(&Small), code: i32, parts: &[&str]) {
     let small = Small::new();
     small.run();
@@ -328,7 +328,7 @@ fn files_of_others_are_not_lost() {
     fs::create_dir(small.path("out")).unwrap();
     small.write("out/thesis.txt", "years of work");
     refuses("thesis.txt");
-    // A marker's name alone does not make the folder ours.
+    // A file with the name of the manifest is not enough to replace a folder.
     small.write("out/manifest.json", "{}");
     refuses("manifest.json");
     fs::remove_dir_all(small.path("out")).unwrap();
@@ -337,7 +337,7 @@ fn files_of_others_are_not_lost() {
     refuses("notes.txt");
     assert_eq!(fs::read_to_string(small.path("out/notes.txt")).unwrap(), "mine");
     fs::remove_file(small.path("out/notes.txt")).unwrap();
-    // A link stays a link.
+    // An output folder that is a symbolic link stays a link.
     fs::rename(small.path("out"), small.path("real")).unwrap();
     std::os::unix::fs::symlink(small.path("real"), small.path("out")).unwrap();
     small.run();
@@ -395,8 +395,7 @@ fn late_columns_hidden_folders_and_loops() {
     fs::create_dir_all(small.path("t/_temporary")).unwrap();
     small.write("t/_temporary/part.csv", &csv);
     std::os::unix::fs::symlink(".", small.path("t/latest")).unwrap();
-    // NDJSON in which `complaint` is known from the last row only, and is not in the first file at
-    // all.
+    // In this NDJSON file only the last row has `complaint`. The first file has no such column.
     let objects: Vec<String> = csv
         .lines()
         .skip(1)
@@ -435,8 +434,8 @@ fn no_permission_to_write() {
     let before = tempfile::tempdir().unwrap();
     let copy = before.path().join("out");
     copy_tree(&small.path("out"), &copy);
-    // Root may write anywhere, so root runs the program as nobody; others take the right away from
-    // themselves.
+    // Permissions do not bind root, so root runs the program as `nobody`. Other users remove their
+    // own write permission.
     let binary = small.path("sluice-copy");
     fs::copy(env!("CARGO_BIN_EXE_sluice"), &binary).unwrap();
     let set = |mode: &str, path: &Path| {
@@ -479,8 +478,7 @@ fn no_permission_to_write() {
 
 #[test]
 fn a_disk_that_fills_up() {
-    // A small file system of the test's own: mounted in a private namespace, it needs no cleaning
-    // up.
+    // A small file system in a private mount namespace. It disappears with the process.
     let script = r#"
         mount -t tmpfs -o size=2m tmpfs "$1" || { echo "cannot mount a tmpfs in a private namespace" >&2; exit 99; }
         cd "$1" && mkdir keep && cp -r "$2" out || exit 98

@@ -1,5 +1,5 @@
-//! The pages in a browser: headless Chromium, spoken to through its DevTools protocol.
-//! `scripts/test` installs it, and axe-core.
+//! Tests of the pages in headless Chromium, through the pipes of its DevTools protocol.
+//! `scripts/test` installs Chromium and axe-core.
 
 use serde_json::{Value, json};
 use std::{
@@ -17,7 +17,7 @@ use crate::support::{ecommerce, json as document, ok, root, text};
 const PATIENCE: Duration = Duration::from_secs(60);
 const NO_BROWSER: &str = "Chromium answers: run scripts/test, which installs it";
 
-/// One tab of a browser of its own.
+/// A tab in its own browser process.
 struct Tab {
     child: Child,
     to: ChildStdin,
@@ -39,7 +39,8 @@ impl Drop for Tab {
 impl Tab {
     fn new() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        // The protocol's pipes are files 3 and 4: no port, no handshake.
+        // File descriptors 3 and 4 are the pipes of the protocol. No port and no handshake are
+        // needed.
         let mut child = Command::new("sh")
             .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null", "sh"])
             .args([
@@ -163,7 +164,7 @@ impl Tab {
         }
     }
 
-    /// Errors, warnings, and requests to anything but the page itself.
+    /// Errors, warnings, and requests for anything other than the page itself.
     fn complaints(&mut self) -> Vec<String> {
         self.eval("1");
         let complaint = |event: &Value| {
@@ -187,13 +188,13 @@ impl Tab {
         self.events.iter().filter_map(complaint).collect()
     }
 
-    /// Draws every chart, by scrolling past it.
+    /// Scrolls over the page so that every chart is drawn.
     fn draw_all(&mut self) {
         self.eval("(async () => { for (let y = 0; y < document.documentElement.scrollHeight; y += 500) { scrollTo(0, y); await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20))); } scrollTo(0, 0); })()");
         self.holds("[...document.querySelectorAll('figure')].every((f) => !f.querySelector('script.curves') || f.classList.contains('drawn') || f.closest('.out'))");
     }
 
-    /// Charts without a few hundred painted pixels.
+    /// The number of charts with fewer than 300 painted pixels.
     fn empty_charts(&mut self) -> Value {
         self.eval(
             "[...document.querySelectorAll('.live')].filter((live) => { const c = live.querySelector('canvas'); \
@@ -223,7 +224,7 @@ impl Tab {
         ));
     }
 
-    /// Serious and critical findings of axe-core.
+    /// Findings of axe-core with impact `serious` or `critical`.
     fn barriers(&mut self) -> Vec<String> {
         let path =
             env::var("SLUICE_AXE").expect("SLUICE_AXE names axe-core: run scripts/test, which installs it");
@@ -239,7 +240,8 @@ impl Tab {
     }
 }
 
-/// The case study's documents, which a test may change before the report is drawn.
+/// Copies the documents of the case study, so that a test can change them before it draws the
+/// report.
 fn copy_of_documents(folder: &Path) {
     for name in [
         "study.json",
@@ -256,7 +258,7 @@ fn write(path: &Path, value: &Value) {
     fs::write(path, serde_json::to_vec(value).unwrap()).unwrap();
 }
 
-/// A forecast of few runs.
+/// Makes a forecast page with few runs.
 fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> PathBuf {
     let scenario = folder.join("ramp.toml");
     fs::write(
@@ -278,8 +280,8 @@ fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> Pat
     out.join("report.html")
 }
 
-/// The page of the gate's own case, with something more in the names of the candidate, its cases
-/// and its outputs.
+/// Makes the page of the gate example. `more` is added to the names of the candidate and its cases,
+/// and to the outputs.
 fn gate_page(folder: &Path, lang: &str, more: &str) -> PathBuf {
     let case = root().join("scenarios/gate");
     let mut record = document(&case.join("candidate.json"));
@@ -347,7 +349,7 @@ fn charts_show_values_and_zoom() {
     tab.draw_all();
     assert_eq!(tab.eval("document.querySelectorAll('.live').length"), 4);
     assert_eq!(tab.empty_charts(), 0);
-    // The picture is for those without scripts, and for paper.
+    // Static pictures are for readers without scripts and for paper, so none is visible here.
     assert_eq!(
         tab.eval(
             "[...document.querySelectorAll('.drawn .picture')].filter((p) => p.checkVisibility()).length"
@@ -392,7 +394,7 @@ fn charts_show_values_and_zoom() {
     tab.eval(&format!("{reset}.click()"));
     tab.holds(&format!("{reset}.disabled"));
 
-    // The same by keys.
+    // The same with the keyboard.
     tab.eval(&format!("{area}.focus()"));
     let before = tab.eval(value);
     tab.press("ArrowLeft");
@@ -417,7 +419,7 @@ fn filters_sorting_and_themes() {
         )
     };
     tab.choose("layer", "regular");
-    // What is about the whole study stays.
+    // Parts about the whole study stay visible.
     for of in ["tbody tr[data-layer]", "figure[data-layer]", "g.row", "details"] {
         let layers = tab.eval(&seen(of));
         assert!(
@@ -438,7 +440,7 @@ fn filters_sorting_and_themes() {
     tab.eval("document.querySelector('.all').click()");
     assert_eq!(tab.eval("document.querySelectorAll('.out').length"), 0);
 
-    // Effects by interval: in the order of the estimates, and back.
+    // Sorting effects by interval follows the estimates, in both directions.
     let sorted = "(() => { const table = [...document.querySelectorAll('table')].find((t) => t.rows[1].cells[5]?.textContent.startsWith('[')); \
                   const th = table.tHead.rows[0].cells[5]; const at = () => [...table.tBodies[0].rows].map((r) => Number(r.cells[4].textContent)); \
                   th.firstChild.click(); const up = at(); const kind = th.ariaSort; th.firstChild.click(); const down = at(); \
@@ -458,7 +460,7 @@ fn filters_sorting_and_themes() {
     tab.eval("document.querySelector('.theme').click()");
     assert_eq!(tab.eval(paper), light);
 
-    // Paper: no controls, every row, every detail, in light colours.
+    // On paper there are no controls. Every row and every detail is visible, in light colors.
     tab.choose("layer", "vip");
     tab.media("print", "dark");
     for hidden in [".controls", ".live"] {
@@ -535,12 +537,13 @@ fn names_cannot_run() {
     }
 }
 
-/// Puts markup into every name of a document.
+/// Inserts markup into every name of a document.
 fn poison(value: &mut Value, evil: &str) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| poison(item, evil)),
         Value::Object(fields) => {
-            // A reason beside a verdict is a sentence; elsewhere it is one of a few words.
+            // A reason next to a verdict is a sentence. Every other reason is one of a few fixed
+            // words.
             let is_verdict = fields.contains_key("next_ratio");
             for (key, field) in fields.iter_mut() {
                 let is_name = [
@@ -594,7 +597,7 @@ fn pages_have_no_barriers() {
                 );
             }
             assert_eq!(tab.eval("document.documentElement.lang.slice(0, 2)"), lang);
-            // Everything that the page says itself is in its language.
+            // All headings of the page are in its language.
             let is_foreign = "[...document.querySelectorAll('h2, th')].filter((part) => !/[\\u4e00-\\u9fff]/.test(part.textContent)).length";
             assert_eq!(tab.eval(is_foreign) == 0, lang == "zh");
         }
@@ -664,7 +667,7 @@ fn hundreds_of_curves_stay_small() {
     assert_eq!(tab.complaints(), Vec::<String>::new());
 }
 
-/// As many points as two weeks by the hour have, between the study's ends.
+/// Makes hourly points for two weeks from a shorter series, from `start` to `as_of`.
 fn two_weeks_of_hours(series: &[Value], start: i64, as_of: i64) -> Vec<Value> {
     const HOURS: i64 = 336;
     let mut points = Vec::new();

@@ -1,4 +1,4 @@
-//! The calculator as a command, and against inputs that mean harm.
+//! Tests of the calculator as a command, and with hostile inputs.
 
 use serde_json::{Value, json};
 use sluice::calc::{FUNCTIONS, answer_line};
@@ -9,7 +9,7 @@ use crate::{
     vectors::differs,
 };
 
-/// Every example of every calculation with one value after another replaced by something hostile.
+/// Takes every example of every calculation and replaces one value after another by a hostile one.
 #[test]
 fn hostile_inputs_are_answered_or_refused() {
     let hostile = [
@@ -63,7 +63,7 @@ fn hostile_inputs_are_answered_or_refused() {
                 let answer: Value =
                     serde_json::from_str(&line.text).unwrap_or_else(|error| panic!("{error}: {}", line.text));
                 let lower = line.text.to_lowercase();
-                // A reference may be called NaN, and comes back by its name.
+                // In `attribution` a reference may have the name NaN, and the answer repeats it.
                 let is_name = function.name == "attribution" && bad.is_string();
                 assert!(
                     is_name || !lower.contains("nan\"") && !lower.contains(":inf") && answer.is_object(),
@@ -184,7 +184,7 @@ fn an_a_a_log_is_calibrated() {
     let even = splits.iter().find(|split| split["ratio"] == json!(0.5)).unwrap();
     assert_eq!(even["from_few_users"], json!(false));
     for metric in even["metrics"].as_array().unwrap() {
-        // Of one log's 300 splits, which share their users: wide limits.
+        // The 300 splits come from one log and share its users, so the limits are wide.
         let rate = metric["false_positives"]["rate"].as_f64().unwrap();
         assert!(rate < 0.12, "{metric}");
     }

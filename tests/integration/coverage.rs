@@ -1,5 +1,5 @@
-//! Do intervals hold what they promise? A small count; `cargo run --release --example coverage` is
-//! the large one.
+//! Tests that intervals contain the true value as often as they should, with few runs.
+//! `cargo run --release --example coverage` makes many runs.
 
 #[path = "../../benches/coverage/sim.rs"]
 mod sim;
@@ -19,7 +19,7 @@ fn check(measure: Measure, share: f64, n_users: usize, n_runs: usize) -> Covered
     );
     assert_eq!(found.n, n_runs, "{measure:?}");
     let rate = found.own as f64 / found.n as f64;
-    // Four standard errors of the count to each side.
+    // Four standard errors of the share, to each side.
     let error = 4.0 * (0.95 * 0.05 / n_runs as f64).sqrt();
     assert!(
         (0.95 - error - 0.01..=1.0).contains(&rate),
@@ -52,8 +52,8 @@ fn one_percent_against_the_rest_needs_clusters_and_groups_agree_with_users() {
         5,
     );
     let share = |hits: usize| hits as f64 / found.n_others as f64;
-    // A user's rows are alike, and a few users have a thousand of them: rows taken for independent
-    // are far too sure.
+    // Rows of one user are similar, and a few users have a thousand rows. Intervals that take rows
+    // as independent are far too narrow.
     assert!(share(found.naive) < 0.75, "{found:?}");
     assert!(
         (share(found.by_user) - share(found.own)).abs() < 0.08,

@@ -1,4 +1,5 @@
-//! Killed at any moment, a run leaves the previous output whole, and the next run is clean.
+//! A run that is killed at any moment must leave the previous output whole, and the next run must
+//! succeed.
 
 use std::{
     fs,
@@ -37,8 +38,8 @@ fn kill_9_at_many_moments() {
     const KILLS: u32 = 24;
     let mut n_killed = 0;
     for k in 0..KILLS {
-        // A run with another seed writes everything anew; it is killed a little later each time,
-        // until past its end.
+        // Another seed changes every file. Each run is killed a little later than the run before,
+        // until one ends by itself.
         let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
             .args(args("2"))
             .stdout(Stdio::null())

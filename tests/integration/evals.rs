@@ -1,4 +1,4 @@
-//! Evaluation results of other tools, and comparisons of pairs.
+//! Tests of evaluation results of other tools, and of paired comparisons.
 
 use sluice::metric::Better;
 use sluice::release::evals;
@@ -72,8 +72,8 @@ fn promptfoo_documents_and_lines_are_one() {
     );
     assert_eq!(score(failed[0], "forbidden_substrings"), Some(0.0));
 
-    // Repeats have no number of their own: they meet in one case. What broke is neither a defence
-    // nor a success.
+    // Repeats have no number in this file, so they are runs of one case. A broken run is neither a
+    // defense nor a success.
     let attacks = sample("promptfoo/redteam_repeat.json");
     let suites = evals::suites(attacks.rows.iter().map(|row| (1, row)));
     let names: Vec<(&str, usize)> = suites
@@ -100,7 +100,7 @@ fn promptfoo_documents_and_lines_are_one() {
     assert_eq!(counts["hijacking"], (0, 0.0, 3));
 }
 
-/// Inspect prints accuracy and errors of its own; ours come from its rows.
+/// Inspect prints its accuracy and standard error. Sluice computes both from the rows of Inspect.
 #[test]
 fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
     let archive = sample("inspect/2026-11-21T18-45-04-00-00_golden-cs_nbWXpkMXzatzRCFAj4FG7j.eval");
@@ -199,7 +199,7 @@ fn the_other_tools_are_read() {
         (Some("30 days"), Some("gpt-4o-mini-2025-11"))
     );
 
-    // A judge that failed leaves no score, not a score of 0.
+    // A judge that failed gives a missing score, not a score of 0.
     let ragas = sample("ragas/experiments/rel_2026_05_28_001.jsonl");
     let faithfulness: Vec<Option<f64>> = ragas.rows.iter().map(|row| score(row, "faithfulness")).collect();
     assert_eq!(faithfulness, [Some(1.0), Some(0.5), None]);
@@ -213,7 +213,7 @@ fn the_other_tools_are_read() {
         (mlflow.rows[0].cost_usd, mlflow.rows[0].tokens),
         (Some(0.000_207), Some([900, 120]))
     );
-    // The same question is the same case.
+    // Rows with the same question are runs of one case.
     assert_eq!(mlflow.rows[0].case_id, mlflow.rows[1].case_id);
 }
 
@@ -249,7 +249,7 @@ fn hostile_results_are_refused_with_their_place() {
     assert!(line.contains("line 2"), "{line}");
     refused("not.eval", b"PK nothing of the kind");
 
-    // Members that claim to be small and are not: a gigabyte of blanks in a megabyte.
+    // An archive member that declares a small size and holds a gigabyte of blanks in a megabyte.
     let path = folder.path().join("bomb.eval");
     let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Zstd);
@@ -264,7 +264,7 @@ fn hostile_results_are_refused_with_their_place() {
     assert!(error.contains("expected at most"), "{error}");
 }
 
-/// The same seven fields, once a table of each format.
+/// The same seven fields as a table of each format.
 #[test]
 fn plain_tables_of_every_format_are_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -348,18 +348,18 @@ fn compared(
 
 #[test]
 fn pairs_are_tested_as_pairs() {
-    // 3 lost, 12 gained: exact binomial; the p-value of 15 coins, by hand: 2 * (1 + 15 + 105 + 455)
-    // / 2^15.
+    // 3 lost and 12 gained: exact binomial test. The p-value for 15 fair coins is 2 * (1 + 15 + 105
+    // + 455) / 2^15.
     let few = compared(200, |idx| idx >= 12, |idx| !(12..15).contains(&idx), None);
     let p = few.test.result().unwrap().p_value();
     assert!((p - 2.0 * 576.0 / 32_768.0).abs() < 1e-15, "{few:?}");
     assert_eq!((few.n_pairs, few.n_gained, few.n_lost), (200, 12, 3));
     assert_eq!(few.lost, ["case-000012", "case-000013", "case-000014"]);
-    // 40 lost, 10 gained: chi-square with continuity, (30 - 1)^2 / 50.
+    // 40 lost and 10 gained: chi-square with continuity correction, (|40 - 10| - 1)^2 / 50.
     let many = compared(1_000, |idx| idx >= 10, |idx| !(10..50).contains(&idx), None);
     let expected = sluice::stats::dist::chi2_sf(29.0 * 29.0 / 50.0, 1.0);
     assert!((many.test.result().unwrap().p_value() - expected).abs() < 1e-15);
-    // Nothing differs: 6 pairs cannot say that nothing ever would, 2,000 can.
+    // No pair differs. 6 pairs cannot exclude a harm above the margin, 2,000 pairs can.
     let six = compared(6, |_| true, |_| true, None);
     assert_eq!(
         six.verdict,
@@ -370,7 +370,7 @@ fn pairs_are_tested_as_pairs() {
         Some(sluice::stats::non_inferiority::HarmVerdict::Safe)
     );
     assert!(compared(5, |_| true, |_| false, None).verdict.is_none());
-    // Clusters of twenty cases that fall together: a tenth of the evidence.
+    // Clusters of twenty cases that fail together hold a tenth of the evidence.
     let (alone, together) = (
         compared(400, |_| true, |idx| idx % 200 >= 20, None),
         compared(400, |_| true, |idx| idx % 200 >= 20, Some(20)),
@@ -385,8 +385,8 @@ fn pairs_are_tested_as_pairs() {
     assert_eq!(Correction::default(), Correction::Holm);
 }
 
-/// Intervals hold what they promise, also where few pairs differ: simulated suites whose true
-/// difference is known.
+/// Intervals must contain the true difference, also where few pairs differ. The suites are
+/// simulated, so the true difference is known.
 #[test]
 fn intervals_of_pairs_cover() {
     let mut state = 88_172_645_463_325_252_u64;

@@ -1,5 +1,5 @@
-//! A million random and adversarial users, scored by the source document's formula in Python: not
-//! one score or layer differs.
+//! Scores a million random and adversarial users with the formula of the reference policy
+//! (docs/REFERENCE_POLICY.md#weights) in Python. Every score and layer must be equal.
 
 use arrow_array::{ArrayRef, Float64Array, StringArray};
 use parquet::file::properties::WriterProperties;
@@ -20,7 +20,7 @@ use crate::{
 const N_USERS: usize = 1_000_000;
 const AS_OF_SECS: f64 = 1_779_667_200.0;
 
-/// Values that lie on bands, caps and halves, next to them, far out, and anywhere.
+/// Draws a value on or next to a band, a cap or a half, far outside, or anywhere.
 fn draw(rng: &mut ChaCha8Rng, full: f64, grid: f64) -> Option<f64> {
     let on_grid = (rng.random_range(0..=20_000) as f64 / 10_000.0 * full / grid).round() * grid;
     Some(match rng.random_range(0..100) {
@@ -49,7 +49,7 @@ fn a_million_adversarial_users_score_as_in_python() {
     let mut columns: [Vec<Option<f64>>; 4] = std::array::from_fn(|_| Vec::with_capacity(N_USERS));
     let mut csv = String::from("last_use_time,use_count,user_value,accept_score\n");
     for _ in 0..N_USERS {
-        // A row in ten has everything on a coarse grid, so that sums fall on exact halves of a
+        // One row in ten uses a coarse grid in all columns, so that sums are exact halves of a
         // ten-thousandth.
         let fine = if rng.random_bool(0.1) { 10.0 } else { 1.0 };
         let mut user = [

@@ -1,4 +1,4 @@
-//! `sluice finops`: every number of a bill, recomputed here row by row.
+//! Tests of `sluice finops`: every number of a bill is recomputed here row by row.
 
 use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::support::{arg, fails, ok, ok_json, sluice, text};
 
 const DAY: i64 = 86_400_000_000;
-/// 2026-05-25T00:00:00Z.
+/// 2026-05-25T00:00:00Z, microseconds.
 const START: i64 = 1_779_667_200_000_000;
 const PRICES: &str = "[[price]]\nmodel = \"mini\"\ninput = 0.15\noutput = 0.60\ncached_input = 0.0753\n\
     [[price]]\nmodel = \"mini\"\nfrom = \"2026-05-27\"\ninput = 0.11\noutput = 0.47\n\
@@ -26,7 +26,7 @@ const RECORDS: &str = r#"[
     {"release_id": "r1", "artifacts": {"model_ref": "litellm:smart=mini", "prompt_ref": "cs_main@7", "tool_schema_ref": null, "kb_index_ref": null}},
     {"release_id": "r2", "tenant_id": "shop", "artifacts": {"model_ref": "litellm:big=gpt-4o", "prompt_ref": "cs_main@8", "tool_schema_ref": null, "kb_index_ref": null}}]"#;
 
-/// One row of a log; `None` is null.
+/// One row of a log. `None` is null.
 #[derive(Clone, Default)]
 struct Row {
     at: i64,
@@ -38,7 +38,7 @@ struct Row {
     is_shadow: bool,
     is_eval: bool,
     completed: Option<bool>,
-    /// Nano-USD.
+    /// Nano-USD; `None` means unknown.
     cost: Option<i64>,
     tool_cost: Option<i64>,
     tokens: Option<[i64; 3]>,
@@ -53,7 +53,7 @@ impl Row {
         self.release.as_deref().unwrap_or("unknown")
     }
 
-    /// Model and prompt, by the records above.
+    /// Model and prompt from `RECORDS`.
     fn refs(&self) -> [&'static str; 2] {
         match (self.tenant(), self.release()) {
             (_, "r1") => ["litellm:smart=mini", "cs_main@7"],
@@ -66,7 +66,8 @@ impl Row {
         Some(self.cost? + self.tool_cost?)
     }
 
-    /// By the prices above, in hundredths of a cent a million tokens.
+    /// Cost by `PRICES` in nano-USD; `None` means unknown. The prices below are in 0.0001 USD per
+    /// million tokens.
     fn repriced(&self) -> Option<i64> {
         let [input, cached, output] = self.tokens?;
         let [price_in, price_cached, price_out] = match self.refs()[0] {
@@ -75,14 +76,14 @@ impl Row {
             "litellm:big=gpt-4o" => [25_000, 25_000, 100_000],
             _ => return None,
         };
-        // USD 1e-4 a million tokens are a tenth of a nano-USD a token.
+        // 0.0001 USD per million tokens is 0.1 nano-USD per token.
         let tenths = (input - cached) * price_in + cached * price_cached + output * price_out;
         let (whole, rest) = (tenths / 10, tenths % 10);
         Some(whole + i64::from(rest > 5 || (rest == 5 && whole % 2 == 1)) + self.tool_cost?)
     }
 }
 
-/// 1,500 turns of two tenants with everything that is odd about costs.
+/// Makes 1,500 turns of two tenants, with every special case of costs.
 fn log() -> Vec<Row> {
     (0..1_500_i64)
         .map(|row| {
@@ -97,7 +98,7 @@ fn log() -> Vec<Row> {
                     ["refund", "<b>order</b>", "pre, \"sale\""][row as usize % 3].to_owned(),
                     row % 53 != 0,
                 ),
-                // A session id that several users have is not one session.
+                // One session id can occur for several users. These are different sessions.
                 session: named(format!("s{}", row / 9), row % 29 != 0),
                 is_shadow: row % 17 == 0,
                 is_eval: row % 19 == 0,
@@ -244,7 +245,7 @@ impl Folder {
     }
 }
 
-/// What a line should say, from its rows.
+/// Compares a line of the bill with the numbers computed from its rows.
 fn check_line(line: &Value, rows: &[&Row], by_session: bool, with_prices: bool) {
     let seen: Vec<&&Row> = rows.iter().filter(|row| !row.is_shadow && !row.is_eval).collect();
     let charged = |row: &Row| row.logged().or_else(|| row.repriced().filter(|_| with_prices));
@@ -312,7 +313,7 @@ fn check_line(line: &Value, rows: &[&Row], by_session: bool, with_prices: bool) 
     }
 }
 
-/// A cost per success, and its error by leaving out each user.
+/// Compares a cost per success and its error with the jackknife over users.
 fn check_unit(
     unit: &Value,
     seen: &[&&Row],
@@ -438,7 +439,8 @@ fn every_number_of_a_bill() {
             with_prices,
         );
         assert_eq!(bill["n_rows"], rows.len());
-        // Release r3, r2 of the other tenant, and rows without a release: nobody knows their model.
+        // Release r3, release r2 of the other tenant, and rows without a release have no record, so
+        // their model is unknown.
         if with_prices {
             let n = rows.iter().filter(|row| row.refs()[0] == "unknown").count();
             assert_eq!(
@@ -621,7 +623,8 @@ fn budgets_say_when_they_were_passed() {
     for row in rows.iter().filter(seen).filter(|row| row.tenant() == "shop") {
         *by_day.entry((row.at - START) / DAY).or_default() += row.logged().unwrap_or(0);
     }
-    // Passed in the third day: a bit more than two days' cost.
+    // The budget is exceeded on the third day: it is one nano-USD above the cost of the first two
+    // days.
     let limit = by_day[&0] + by_day[&1] + 1;
     let total: i64 = by_day.values().sum();
     let day_limit = *by_day.values().max().unwrap() - 1;
@@ -656,7 +659,7 @@ fn budgets_say_when_they_were_passed() {
         .map(|breach| breach["period"].as_str().unwrap())
         .collect();
     assert_eq!(found, worst);
-    // A budget of exactly what was spent, shadow and evaluation rows too, is not passed.
+    // A budget equal to the spent amount is not exceeded. It includes shadow and evaluation rows.
     assert_eq!(
         (
             &of_all["spent_nano_usd"],
@@ -714,7 +717,7 @@ fn hostile_logs() {
         );
         assert_eq!(bill["bad_rows"].as_object().unwrap().len(), 1);
     }
-    // 1,100 rows of nine million USD are more than an i64 of nano-USD holds.
+    // The sum of 1,100 rows of nine million USD exceeds the range of i64 in nano-USD.
     let error = fails(
         &[
             "finops",
@@ -724,7 +727,7 @@ fn hostile_logs() {
         3,
     );
     assert!(error.contains("expected sums below"), "{error}");
-    // An empty log is a bill of nothing.
+    // An empty log gives a bill without lines.
     let bill: Value = ok_json(&["finops", "--traffic", traffic(head), "--json"]);
     assert_eq!(
         (bill["lines"].as_array().unwrap().len(), &bill["total"]["n_rows"]),
@@ -732,7 +735,7 @@ fn hostile_logs() {
     );
     assert_eq!(bill["total"]["cost_coverage"]["reason"], "no_data");
     assert!(ok(&["finops", "--traffic", traffic(head)]).contains("0 rows"));
-    // A column that is needed, one that is not, one that is misspelt.
+    // A required column is missing, an optional column is missing, and a column has a wrong name.
     let error = fails(
         &[
             "finops",
@@ -795,7 +798,8 @@ fn hostile_logs() {
         ],
         3,
     );
-    // Names that would command a terminal are shown without doing so, and written as they are.
+    // Names with escape sequences are shown without effect on the terminal, and are written
+    // unchanged.
     let names = "event_time,user_id,release_id,feature\n2026-05-25,u,r,\"a\u{1b}[2Jb\"\n";
     let printed = ok(&[
         "finops",

@@ -1,4 +1,4 @@
-//! Parsers meet nonsense: they answer or refuse, and never panic.
+//! Parsers with random input. They must answer or refuse, and must never panic.
 
 use proptest::{prelude::*, test_runner::RngSeed};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -9,7 +9,7 @@ use sluice::scenario::{Overrides, Scenario, Source};
 
 use crate::support::root;
 
-/// Overwrites, inserts and removes some bytes of a text.
+/// Overwrites, inserts, removes and moves some bytes of a text.
 fn mutated(text: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for (at, kind, byte) in edits {
@@ -20,7 +20,7 @@ fn mutated(text: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
             2 => {
                 bytes.remove(at);
             }
-            // Move a piece elsewhere: keys under other tables.
+            // Moves a piece to another place, so that keys come under other tables.
             _ => {
                 let end = (at + usize::from(*byte)).min(bytes.len());
                 let piece: Vec<u8> = bytes.drain(at..end).collect();
@@ -39,7 +39,8 @@ fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
     prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<u8>()), 1..12)
 }
 
-/// The same 300 cases every time; `SLUICE_FUZZ=50000 scripts/test fuzz` looks for others.
+/// By default the same 300 cases in every run. `SLUICE_FUZZ=50000 scripts/test fuzz` tries 50,000
+/// random cases.
 fn config() -> ProptestConfig {
     let more = std::env::var("SLUICE_FUZZ").ok().and_then(|n| n.parse().ok());
     let rng_seed = if more.is_some() {
@@ -55,7 +56,7 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// Opens and reads every part of a file.
+/// Opens a file and reads every part of it.
 fn read(path: &Path) {
     let source = Source {
         path: path.to_owned(),
@@ -115,7 +116,7 @@ proptest! {
     }
 }
 
-/// A layer table of three users.
+/// A layer table of three users, as bytes.
 static PARQUET: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let (users, out) = (dir.path().join("users.csv"), dir.path().join("layers.parquet"));
@@ -132,8 +133,8 @@ static PARQUET: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
     fs::read(out).unwrap()
 });
 
-/// Files of other systems with bytes changed, cut out or doubled: read or refused with the file's
-/// name, never a panic, never a number that is none.
+/// Changes, removes or doubles bytes in files of other systems. Each file must be read or refused
+/// with its name, without a panic and without a number that is not finite.
 #[test]
 fn mutated_records_bundles_and_results_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The gate of a release, from files to exit code.
+//! Tests of the gate of a release, from files to the exit code.
 
 use serde_json::{Value, json};
 use std::{
@@ -13,7 +13,7 @@ use crate::support::{ecommerce, fails, json as read, ok, ok_json, root, sluice, 
 const BASELINE: &str = "rel_2026_05_20_stable";
 const CANDIDATE: &str = "rel_2026_05_28_001";
 
-/// A folder with two complete records that differ in the prompt.
+/// A folder with two complete records. They differ in the prompt.
 struct Release {
     folder: TempDir,
 }
@@ -63,7 +63,8 @@ impl Release {
         self.path(name)
     }
 
-    /// Results of both releases on the same cases: whether each passed, and what it cost.
+    /// Writes results of both releases on the same cases. `before` and `after` say which cases
+    /// pass; the last argument is the cost of the candidate relative to the baseline.
     fn evals(
         &self,
         n: usize,
@@ -90,7 +91,7 @@ impl Release {
         self.write("evals.csv", &csv)
     }
 
-    /// Runs the gate with more arguments; returns exit code and report.
+    /// Runs the gate with more arguments. Returns the exit code and the report.
     fn gate(&self, more: &[&str]) -> (i32, Value) {
         let (candidate, baseline) = (self.path("candidate.json"), self.path("baseline.json"));
         let mut args = vec![
@@ -112,7 +113,7 @@ impl Release {
     }
 }
 
-/// The outcomes of a check, all of them.
+/// All outcomes of a check.
 fn outcomes<'a>(report: &'a Value, check: &str) -> Vec<&'a str> {
     let checks = report["checks"]
         .as_array()
@@ -128,7 +129,7 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
     let article = registry.join("rel_2026_05_28_001.seed.json");
     let complete = registry.join("rel_2026_05_28_001.proposed.json");
     let shown: Value = ok_json(&["record", "show", text(&complete), "--json"]);
-    // The digest that the statement of another tool has for this record.
+    // The digest in a statement that another tool made for this record.
     let statement = read(&registry.join("gate_result.intoto.json"));
     assert_eq!(
         shown[0]["digest"].as_str().unwrap(),
@@ -154,14 +155,14 @@ fn the_article_s_own_record_is_read_and_its_digest_is_canonical() {
         "--json",
     ]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // It floats, its digests are cut, all four dimensions changed, and it names nothing to go back
-    // to.
+    // The record floats, its digests are truncated, all four dimensions changed, and it names no
+    // rollback target.
     for check in ["references", "digests", "single_dimension"] {
         assert_eq!(outcomes(&report, check), ["warn"], "{check}");
     }
     assert_eq!(outcomes(&report, "rollback_target"), ["inconclusive"]);
     assert_eq!(output.status.code(), Some(11));
-    // Knowledge base first, then the prompt; one at a time.
+    // The plan returns the knowledge base first and then the prompt, one at a time.
     let plan: Value = ok_json(&[
         "record",
         "rollback",
@@ -194,7 +195,7 @@ fn a_record_does_not_change_under_its_id() {
     let registry = release.path("releases.json");
     let args = ["--registry", text(&registry)];
     assert_eq!(outcomes(&release.gate(&args).1, "immutable"), ["pass"]);
-    // Spaces and the order of keys are not content.
+    // Spaces and the order of keys do not change the digest of a record.
     let pretty = serde_json::to_string_pretty(&record(CANDIDATE, "cs_main@7", '7')).unwrap();
     release.write("candidate.json", &pretty);
     assert_eq!(outcomes(&release.gate(&args).1, "immutable"), ["pass"]);
@@ -209,7 +210,7 @@ fn a_record_does_not_change_under_its_id() {
 fn good_fails_bad_and_doubtful_is_doubtful() {
     let release = Release::new();
     let tools = root().join("tests/samples/registry/tools/tools_bundle@2.3.0.json");
-    // Records name the bundle by digest: that of the file.
+    // Records name the bundle by the digest of its file.
     let digest = ok(&["tools", "diff", text(&tools), text(&tools), "--json"]);
     let digest = serde_json::from_str::<Value>(&digest).unwrap()["diff"]["digests"][0].clone();
     for (name, mut content) in [
@@ -229,11 +230,11 @@ fn good_fails_bad_and_doubtful_is_doubtful() {
             text(path),
         ])
     };
-    // The same answers: nothing speaks against it.
+    // Equal answers pass.
     let (code, report) = with(&release.evals(2_000, |idx| idx % 5 > 0, |idx| idx % 5 > 0, 1.0));
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(outcomes(&report, "cost"), ["pass", "pass"]);
-    // A tenth fewer, dearer by a fifth.
+    // A tenth of the cases fail in addition, and the cost is 20 % higher.
     let (code, report) =
         with(&release.evals(2_000, |idx| idx % 5 > 0, |idx| idx % 5 > 0 && idx % 10 > 1, 1.2));
     assert_eq!((code, outcomes(&report, "eval_regression")), (10, vec!["fail"]));
@@ -244,7 +245,7 @@ fn good_fails_bad_and_doubtful_is_doubtful() {
         (Some(200), Some(0))
     );
     assert_eq!(compared["lost"].as_array().unwrap().len(), 100);
-    // 60 cases, one lost: nobody can tell 2 %.
+    // One loss among 60 cases is too little evidence for a margin of 2 %.
     let (code, report) = with(&release.evals(60, |_| true, |idx| idx > 0, 1.0));
     assert_eq!(
         (code, outcomes(&report, "eval_regression")),
@@ -297,7 +298,7 @@ fn attacks_that_broke_are_no_defence_and_one_that_worked_fails() {
             .starts_with("1 of 2 attacks succeeded"),
         "{check}"
     );
-    // Twenty of twenty withstood: too few to say much.
+    // Twenty attacks are too few, even if none succeeds.
     let mut csv = String::from("case_id,suite,passed\n");
     (0..20).for_each(|idx| writeln!(csv, "a{idx},injection,true").unwrap());
     let few = release.write("few.csv", &csv);
@@ -339,7 +340,8 @@ fn forbidden_words_are_found_in_any_case_and_language() {
     let mut many = vec!["fine"; 200];
     many.push("");
     assert_eq!(outcome(&many), "warn");
-    // As people read it, not as bytes: wide letters, invisible ones, other blanks.
+    // Texts are compared as people read them: with wide letters, invisible characters and other
+    // blanks.
     for hidden in [
         "guaranteed\u{a0}compensation",
         "guar\u{200b}anteed   compensation",
@@ -413,7 +415,7 @@ fn an_approval_lifts_one_check_of_one_record_until_it_expires() {
         outcome(&approval("injection", &digest, "\"2026-06-01T00:00:00Z\""), &now),
         stands
     );
-    // What says whether the rest is about this release at all cannot be lifted.
+    // Checks that decide whether the evidence belongs to this release cannot be lifted.
     let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
     for broken in [
         approval("immutable", &digest, "\"2026-06-01\""),
@@ -470,7 +472,7 @@ fn a_judge_that_errs_widens_the_interval() {
     let corrected = judged(
         "[gate]\n[[gate.judge]]\nsensitivity = 0.9\nspecificity = 0.8\nn_sensitivity = 100\nn_specificity = 100\n",
     );
-    // 80 % called good: .8 = .9 p + .2 (1 - p).
+    // 80 % are called good: 0.8 = 0.9 p + 0.2 (1 - p).
     assert!(
         (plain.0 - 0.8).abs() < 1e-12 && (corrected.0 - 6.0 / 7.0).abs() < 1e-12,
         "{plain:?} {corrected:?}"
@@ -506,7 +508,7 @@ fn the_canary_of_the_case_study_fails_and_says_what_to_return() {
         steps[0]["why"].as_str().unwrap().contains("worse by"),
         "{steps:?}"
     );
-    // Another analysis says nothing of this release.
+    // An analysis of other releases fails the check.
     release.write("candidate.json", &record(CANDIDATE, "cs_main@7", '7').to_string());
     assert_eq!(
         outcomes(&release.gate(&["--analysis", text(&analysis)]).1, "canary"),
@@ -571,7 +573,7 @@ fn the_report_is_written_escaped_and_the_same_twice() {
         noted["eval_report_digest"].as_str().unwrap(),
         sluice::base::digest::sha256_of_file(&first.join("gate_report.json")).unwrap()
     );
-    // The record that names this report is checked against it.
+    // A record with the digest of this report is checked against it.
     let mut content = record(hostile, "cs_main@7", '7');
     content["eval_report_digest"] = noted["eval_report_digest"].clone();
     release.write("candidate.json", &content.to_string());
@@ -615,7 +617,7 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
     ] {
         assert!(error.contains(expected), "{expected}: {error}");
     }
-    // The policy that is printed is the policy.
+    // A printed policy gives the same digest when it is read again.
     let printed = release.write("printed.toml", &ok(&["gate", "--print-policy"]));
     let (_, plain) = release.gate(&[]);
     let (_, again) = release.gate(&["--policy", text(&printed)]);
@@ -642,7 +644,7 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
     }
 }
 
-/// What is missing, broken or of another release must not look like success.
+/// Results that are missing, broken or of another release must not pass.
 #[test]
 fn half_an_evaluation_is_no_evaluation() {
     let release = Release::new();
@@ -674,7 +676,8 @@ fn half_an_evaluation_is_no_evaluation() {
             other
         }
     };
-    // Nothing, broken, not rated, without a cost: what follows the release in a row.
+    // The remaining fields of a candidate's row: no row, a broken run, a run that is not rated, a
+    // run without a cost.
     for (other, check) in [
         ("", "eval_regression"),
         (",,boom,", "eval_regression"),
@@ -695,13 +698,14 @@ fn half_an_evaluation_is_no_evaluation() {
             "{check} {other}"
         );
     }
-    // Results of another release, whatever file they are named with.
+    // Results of another release do not count for the candidate, although the file is named as
+    // evidence.
     fs::copy(rows(&|_| String::new()), release.path("before.csv")).unwrap();
     let before = release.path("before.csv");
     let other = rows(&|idx| format!("c{idx},golden,rel_other,true,,0.001\n"));
     let (_, report) = release.gate(&["--evals", text(&other), "--baseline-evals", text(&before)]);
     assert_eq!(outcomes(&report, "eval_regression"), ["inconclusive"]);
-    // One attack sixty times is one attack.
+    // Sixty runs of one attack are one attack.
     let mut csv = String::from("case_id,suite,release_id,passed\n");
     (0..60).for_each(|_| writeln!(csv, "a,injection,{CANDIDATE},true").unwrap());
     let repeated = release.write("attacks.csv", &csv);
@@ -709,7 +713,8 @@ fn half_an_evaluation_is_no_evaluation() {
         outcomes(&release.gate(&["--evals", text(&repeated)]).1, "injection"),
         ["inconclusive"]
     );
-    // Suites of attacks and those where a pass means success are matched alike.
+    // Names of attack suites, and of suites in which `passed` means success of the attack, are
+    // matched in the same way.
     let mut csv = String::from("case_id,suite,release_id,passed\n");
     (0..60).for_each(|idx| writeln!(csv, "a{idx},RedTeam_v2,{CANDIDATE},true").unwrap());
     let attacks = release.write("attacks.csv", &csv);
@@ -728,7 +733,7 @@ fn half_an_evaluation_is_no_evaluation() {
     );
 }
 
-/// A bundle that the record does not name says nothing of the release.
+/// A bundle that the record does not name proves nothing about the release.
 #[test]
 fn another_bundle_proves_nothing() {
     let release = Release::new();
@@ -748,7 +753,7 @@ fn another_bundle_proves_nothing() {
         outcomes(&release.gate(&["--tools", text(&tools)]).1, "tool_bundle"),
         ["inconclusive"]
     );
-    // Without proof that a person confirms, C5 fails.
+    // C5 fails without proof that a person confirms.
     content["artifacts"]["tool_schema_ref"] = json!("tools_bundle@2.4.0");
     content["hitl_proof"] = json!({});
     release.write("candidate.json", &content.to_string());
@@ -758,7 +763,7 @@ fn another_bundle_proves_nothing() {
     );
 }
 
-/// A record that changes must not pass for a new one, or for somebody else's.
+/// A changed record must not pass as a new one, or as a record of another tenant.
 #[test]
 fn leaving_things_out_is_no_way_around() {
     let release = Release::new();

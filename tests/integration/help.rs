@@ -1,10 +1,9 @@
-//! The help of every command and the summary of a study, as snapshots. `INSTA_UPDATE=always`
+//! Snapshots of the help of every command and of the summary of a study. `INSTA_UPDATE=always`
 //! accepts changes.
 
 use crate::support::{ok, text};
 
-/// The program itself, and every command that its command line defines: one without a snapshot
-/// fails.
+/// Checks the help of the program and of every command. A command without a snapshot fails.
 #[test]
 fn help_of_every_command() {
     let command_line = sluice::cli::command();

@@ -1,10 +1,11 @@
-//! `sluice layer`.
+//! Tests of `sluice layer`.
 
 use std::fs;
 
 use crate::support::{arg, fails, json, ok, text};
 
-/// The three users of the source document, as of 2026-05-25.
+/// The three users of the reference policy (docs/REFERENCE_POLICY.md#contradictions), as of
+/// 2026-05-25.
 const ARTICLE: &str = "user_id,last_use_time,use_count,user_value,accept_score,is_allow_gray
 one,2026-05-24T23:00:00Z,50,1000,9,true
 two,2026-05-18,10,10000,5,true
@@ -72,7 +73,7 @@ fn formats_and_folders_and_globs_read_the_same() {
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("csv")).unwrap();
     let lines: Vec<&str> = ARTICLE.lines().collect();
-    // Two files, the second gzipped.
+    // Two files; the second is compressed with gzip.
     fs::write(at("csv/a.csv"), format!("{}\n{}\n", lines[0], lines[1])).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(
         fs::File::create(at("csv/b.csv.gz")).unwrap(),
@@ -158,8 +159,8 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
             "{layer}"
         );
     }
-    // The cut through the ties must not follow the assignment buckets, or the upper layer would
-    // hold all the low ones.
+    // The cut through tied scores must be independent of the assignment buckets. Otherwise the
+    // upper layer would hold all low buckets.
     let salted = sluice::bucket::Profile::Sluice { salt: "q".into() };
     let top: Vec<u16> = rows(&out)
         .iter()
@@ -170,9 +171,9 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
     assert!((3_500.0..6_500.0).contains(&mean), "{mean}");
 }
 
-/// Skewed and heavily tied scores, protected and tagged users, tenants of very different sizes:
-/// every share is met to one user, and who goes where does not depend on the order of rows, the
-/// format, or the number of threads.
+/// Skewed and tied scores, protected and tagged users, tenants of very different sizes. Every share
+/// is met to one user. The layer of a user does not depend on the order of rows, the format, or the
+/// number of threads.
 #[test]
 fn quotas_are_met_on_skewed_data_whatever_the_order() {
     let dir = tempfile::tempdir().unwrap();
@@ -257,7 +258,8 @@ layer = [
             }
         }
     }
-    // The same table as Parquet, in small row groups: ids are read only where a cut goes through.
+    // The same table as Parquet in small row groups. Ids are read only where a cut divides tied
+    // users.
     let column = |idx: usize| -> Vec<String> {
         lines
             .iter()
@@ -309,7 +311,7 @@ fn users_who_come_twice() {
         "--out",
         arg(at("l.parquet")),
     ];
-    // Another tenant's `a` is another user.
+    // User `a` of another tenant is another user.
     assert!(fails(&args, 3).contains("expected one row a user, found \"b\" twice"));
     ok(&[&args[..], &["--audit", "never"]].concat());
     let summary = json(&at("l.summary.json"));

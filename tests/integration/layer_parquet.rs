@@ -1,5 +1,5 @@
-//! `sluice layer` on Parquet: every way in gives the same layers, and what comes out is what it
-//! says it is.
+//! Tests of `sluice layer` on Parquet: every reader gives the same layers, and the output file has
+//! correct types and statistics.
 
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
@@ -24,7 +24,7 @@ use crate::support::{fails, json, ok, text};
 const AS_OF: &str = "2026-05-25";
 const AS_OF_SECS: i64 = 1_779_667_200;
 
-/// A user's id, score, layer, consent and tenant.
+/// Id, score, layer, consent and tenant of a user.
 type Row = (String, u16, String, bool, String);
 
 pub(crate) fn rows(path: &Path) -> Vec<Row> {
@@ -88,7 +88,7 @@ fn layer(users: &Path, out: &Path, more: &[&str]) -> Vec<Row> {
     rows(out)
 }
 
-/// Users as whole numbers, so that every column type can hold them.
+/// Users with whole numbers, so that every column type can hold them.
 struct Users {
     last: Vec<Option<i64>>,
     count: Vec<Option<i64>>,
@@ -105,7 +105,7 @@ impl Users {
                 .map(|_| (!rng.random_bool(nulls)).then(|| rng.random_range(range.clone())))
                 .collect()
         };
-        // Whole days, some in the future; values beyond the caps and below zero.
+        // Whole days, some in the future. Other values are beyond the caps and below zero.
         let last = draw(-50..2)
             .into_iter()
             .map(|day| day.map(|day| AS_OF_SECS + day * 86_400))
@@ -228,7 +228,7 @@ fn pages_and_arrays_and_text_give_the_same_layers() {
                         .map(|v| v.map(|v| v as i16))
                         .collect::<arrow_array::Int16Array>(),
                 ),
-                // Types that only the general reader knows.
+                // Types that only the general reader supports.
                 Arc::new(
                     users
                         .value
@@ -297,7 +297,7 @@ fn pages_and_arrays_and_text_give_the_same_layers() {
     );
 }
 
-/// Every column of every row group has statistics, and they are those of its values.
+/// Every column of every row group has statistics that match its values.
 #[test]
 fn column_statistics_are_present_and_true() {
     let dir = tempfile::tempdir().unwrap();
@@ -458,7 +458,7 @@ fn ids_and_tenants_pass_through_as_they_are() {
         found.iter().map(|row| row.0.clone()).collect::<Vec<_>>(),
         expected
     );
-    // Nothing, and an empty text, are the default tenant.
+    // A null tenant and an empty tenant are the default tenant.
     let summary = json(&at("out.summary.json"));
     let of = |tenant: &str| -> u64 {
         let layers = summary["layers"].as_array().unwrap();
@@ -469,7 +469,7 @@ fn ids_and_tenants_pass_through_as_they_are() {
             .sum()
     };
     assert_eq!((of("甲"), of("default")), (68, 132));
-    // Files that do not agree on the type of an id: text for all.
+    // When files disagree on the type of an id, the output has text.
     file(
         "users/c.parquet",
         Arc::new((0..100).map(|id| Some(format!("x{id}"))).collect::<StringArray>()),

@@ -1,5 +1,4 @@
-//! Logs that tests make up: users of two tenants, turns with everything that is odd about turns, in
-//! any format.
+//! Logs for tests: users of two tenants, turns with every special case, in any format.
 
 use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::{fails, ok, text, tree};
 
 pub(crate) const HOUR: i64 = 3_600_000_000;
-/// 2026-05-25T00:00:00Z.
+/// 2026-05-25T00:00:00Z, microseconds.
 pub(crate) const START: i64 = 1_779_667_200_000_000;
 pub(crate) const AS_OF: i64 = START + 72 * HOUR;
 pub(crate) const LAYERS: [&str; 3] = ["first", "second", "rest"];
@@ -75,7 +74,7 @@ layer = "second"
 ratio = 0.0
 "#;
 
-/// Changes of ratio: instant, tenant, layer, basis points.
+/// Changes of ratio: instant, tenant (`None` for all), layer index, basis points.
 pub(crate) const OPERATIONS: [(i64, Option<&str>, usize, u16); 4] = [
     (START + 6 * HOUR, None, 0, 1_000),
     (START + 24 * HOUR + HOUR / 2, None, 0, 5_000),
@@ -83,7 +82,7 @@ pub(crate) const OPERATIONS: [(i64, Option<&str>, usize, u16); 4] = [
     (START + 48 * HOUR, Some("shop"), 1, 0),
 ];
 
-/// Numbers that look random and are the same every time.
+/// A generator of pseudo-random numbers with a fixed sequence.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -108,7 +107,7 @@ pub(crate) struct User {
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     pub(crate) at: i64,
-    /// An index, or a stranger's id.
+    /// Index of a known user, or the id of an unknown one.
     pub(crate) user: Result<usize, String>,
     pub(crate) release: Option<&'static str>,
     pub(crate) trace: String,
@@ -125,7 +124,7 @@ pub(crate) struct Turn {
     pub(crate) cost_usd: f64,
 }
 
-/// A log of `n` turns of 300 users of two tenants.
+/// Turns of 300 users of two tenants.
 pub(crate) struct Log {
     pub(crate) users: Vec<User>,
     pub(crate) turns: Vec<Turn>,
@@ -160,7 +159,8 @@ impl Log {
                 let mut some = |one_in: u64| dice.roll(one_in) != 0;
                 let (has_release, has_latency, has_bad, has_csat, is_served) =
                     (some(40), some(9), !some(2), !some(5), some(25));
-                // Before the start, after as_of, a year off: clocks are like that.
+                // Some rows are before the start, after `as_of`, or a year late, as with wrong
+                // clocks.
                 let at = match dice.roll(60) {
                     0 => START - 1 - dice.roll(1_000_000) as i64,
                     1 => AS_OF + dice.roll(100 * HOUR as u64) as i64,
@@ -224,7 +224,7 @@ impl Study {
         let study = Self(tempfile::tempdir().unwrap());
         let mut users = "user_id,tenant_id,kind,is_allow_gray\n".to_owned();
         for user in &log.users {
-            // The default tenant by any of its names.
+            // The default tenant is written as an empty text or by its name.
             let tenant = if user.tenant == "default" && user.layer == 1 {
                 ""
             } else {
@@ -245,8 +245,8 @@ impl Study {
         self.0.path().join(name)
     }
 
-    /// Arguments that name something in the folder, or are to be made there, with their whole
-    /// paths.
+    /// Replaces arguments that name a file of the folder, or one that will be made there, by their
+    /// whole paths.
     pub(crate) fn args(&self, args: &[&str]) -> Vec<String> {
         let mut previous = "";
         args.iter()
@@ -313,12 +313,12 @@ impl Study {
     }
 }
 
-/// How a log is written.
+/// The format of a log file.
 #[derive(Clone, Copy)]
 pub(crate) enum Written {
     Csv,
     Ndjson,
-    /// Rows a row group, dictionaries, compression, integer ids and other types.
+    /// Rows in a row group, dictionaries on or off, compression, other types such as integer ids.
     Parquet(usize, bool, Compression, bool),
 }
 

@@ -1,4 +1,5 @@
-//! Integration tests: one binary, modules like the commands. They use only what is in the tree.
+//! Integration tests in one binary, with one module for each command. They use only files of the
+//! repository.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! `sluice layer --previous`, `sluice who`, and layers that stay as they were when the ramp began.
+//! Tests of `sluice layer --previous` and `sluice who`, and of layers that stay fixed from the
+//! start of a ramp.
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use parquet::file::properties::WriterProperties;
@@ -10,7 +11,7 @@ use crate::{
     support::{arg, fails, json, ok, root, text},
 };
 
-/// Users with a use count and a value; every 100 are a row group.
+/// Writes users with an id and a use count. A row group has 100 users.
 fn write_users(path: &Path, users: &[(i64, i64)]) {
     let columns = vec![
         (
@@ -67,7 +68,7 @@ fn layer(users: &Path, out: &Path, more: &[&str]) -> serde_json::Value {
     json(&out.with_extension("summary.json"))
 }
 
-/// Two nights, compared by hand.
+/// Counts the moves between two nights directly.
 fn by_hand(before: &Path, after: &Path) -> BTreeMap<(Option<String>, Option<String>), u64> {
     let night = |path: &Path| {
         rows(path)
@@ -133,7 +134,7 @@ fn moves_since_last_night_in_any_order() {
         );
         assert!(moves["psi"][0]["psi"].as_f64().unwrap() > 0.0);
 
-        // What a store needs: new users and users who moved, in the order of the table.
+        // A store needs new users and users who moved, in the order of the table.
         let before: BTreeMap<String, String> = rows(&at("l1.parquet"))
             .into_iter()
             .map(|row| (row.0, row.2))
@@ -173,8 +174,8 @@ fn moves_since_last_night_in_any_order() {
     assert!(stderr.contains("expected a layer table"), "{stderr}");
 }
 
-/// Row groups that did not change are taken from last night, and the result is what scoring them
-/// would have given.
+/// Unchanged row groups are copied from the previous night. The result must equal a full
+/// computation.
 #[test]
 fn unchanged_row_groups_are_reused_and_equal() {
     let dir = tempfile::tempdir().unwrap();
@@ -182,7 +183,7 @@ fn unchanged_row_groups_are_reused_and_equal() {
     let mut users: Vec<(i64, i64)> = (0..1_000).map(|id| (id, id % 100)).collect();
     write_users(&at("users.parquet"), &users);
     layer(&at("users.parquet"), &at("l1.parquet"), &[]);
-    // One row group changes, one is new, and an id changes where no feature does.
+    // One row group changes, one is new, and in one an id changes while the use count stays.
     users[450].1 = 99;
     users[20].0 = 5_000;
     users.extend((2_000..2_050).map(|id| (id, 1)));
@@ -192,7 +193,7 @@ fn unchanged_row_groups_are_reused_and_equal() {
         &at("with.parquet"),
         &["--previous", text(&at("l1.parquet"))],
     );
-    // The acceptance follows the id, so three of eleven row groups are others.
+    // The acceptance is derived from the id, so three of eleven row groups differ.
     assert_eq!(with["n_reused_row_groups"], 8);
     let without = layer(&at("users.parquet"), &at("without.parquet"), &[]);
     assert_eq!(without["n_reused_row_groups"], 0);
@@ -210,7 +211,7 @@ fn unchanged_row_groups_are_reused_and_equal() {
     ] {
         assert_eq!(with[key], without[key], "{key}");
     }
-    // These users have no recency, so another instant changes nothing; with one, it changes
+    // These users have no recency, so another instant changes nothing. With a recency it changes
     // everything.
     let later = |users: &Path| {
         ok(&[
@@ -240,7 +241,7 @@ fn unchanged_row_groups_are_reused_and_equal() {
     assert_eq!(later(&at("recent.parquet")), 0);
 }
 
-/// What is taken over from last night is checked: a table that was changed since is not trusted.
+/// A table that changed after the previous night must not be reused.
 #[test]
 fn a_changed_table_of_last_night_is_not_trusted() {
     let dir = tempfile::tempdir().unwrap();
@@ -249,7 +250,7 @@ fn a_changed_table_of_last_night_is_not_trusted() {
     write_users(&at("users.parquet"), &users);
     layer(&at("users.parquet"), &at("l1.parquet"), &[]);
     let honest = fs::read(at("l1.parquet")).unwrap();
-    // Another table of the same shape under the notes of the first.
+    // Another table of the same shape, with the row-group digests of the first.
     let others: Vec<(i64, i64)> = (0..1_000).map(|id| (id, 100 - id % 100)).collect();
     write_users(&at("others.parquet"), &others);
     layer(&at("others.parquet"), &at("l2.parquet"), &[]);
@@ -261,13 +262,13 @@ fn a_changed_table_of_last_night_is_not_trusted() {
     );
     assert_eq!(summary["n_reused_row_groups"], 0);
     assert!(fs::read(at("l3.parquet")).unwrap() == honest);
-    // The table does not depend on whether anybody took notes.
+    // The table is the same with and without row-group digests.
     layer(&at("users.parquet"), &at("l4.parquet"), &["--audit", "never"]);
     assert!(fs::read(at("l4.parquet")).unwrap() == honest);
 }
 
-/// Consent that was withdrawn must reach the store, and a night that cannot be compared replaces
-/// nothing.
+/// A withdrawn consent must be reported as a change. A previous table that cannot be compared must
+/// not replace anything.
 #[test]
 fn consent_is_a_change_and_a_wrong_previous_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -356,7 +357,7 @@ fn two_jobs_do_not_write_one_file() {
         fs::exists(at(".l.parquet.tmp")).unwrap(),
         "the other job's file is not ours to remove"
     );
-    // A job that was killed holds no lock: what it left is taken over.
+    // A killed job holds no lock, so the next job removes its file.
     drop(other_job);
     ok(&args);
     assert!(!fs::exists(at(".l.parquet.tmp")).unwrap());
@@ -457,8 +458,8 @@ fn who_gets_the_candidate() {
         json(&schedule)["layers"][0]["next_ratio"]
     );
 
-    // Steps are nested: going up only adds, going down only takes away, and the list names exactly
-    // those.
+    // Steps are nested. A higher ratio only adds users, a lower ratio only removes users, and the
+    // list has exactly these users.
     let switch = counts(&["--from", "0.25", "--at", "0.5"]);
     assert_eq!(
         (
@@ -530,8 +531,8 @@ fn a_plan_keeps_the_layers_it_started_with() {
         sluice::base::digest::blake3_of_file(&small.path("out/layers.parquet")).unwrap()
     );
 
-    // The next night's users would lead to other layers: evidence on those is refused, by the state
-    // ...
+    // The users of the next night would get other layers. The state refuses evidence on those
+    // layers ...
     let at = |name: &str| small.path(name);
     let (plan, out) = (at("study.toml"), at("next"));
     small.edit("users.csv", |users| users.replace("u7,7,true", "u7,7,false"));
@@ -588,7 +589,7 @@ fn a_plan_keeps_the_layers_it_started_with() {
         "{stderr}"
     );
 
-    // ... and, once the plan pins the table, by everything that reads one.
+    // ... and a plan that pins the table makes every command refuse another table.
     small.edit("study.toml", |t| {
         t.replace(
             "id = \"small\"",
@@ -621,7 +622,7 @@ fn a_plan_keeps_the_layers_it_started_with() {
         "--layers",
         arg(at("out/layers.parquet")),
     ]);
-    // By hand, with the tool that every machine has.
+    // A plan can also pin the table by its SHA-256.
     let by_hand = sluice::base::digest::sha256_of_file(&at("out/layers.parquet")).unwrap();
     small.edit("study.toml", |t| t.replace(&digest, &by_hand));
     ok(&[
@@ -699,7 +700,8 @@ fn the_classic_summary_is_that_of_lifetimes() {
             for ((found, expected), scores) in found.iter().zip(&expected).zip(&scores) {
                 assert_eq!(found[..4], expected[..4], "{period}");
                 assert!((found[4] - expected[4]).abs() < 1e-6, "{found:?} {expected:?}");
-                // Days since the last purchase, purchases, sum; then their scores.
+                // Days since the last purchase, number of purchases, total value; then their
+                // scores.
                 assert_eq!((found[5], found[6]), (scores[3], scores[1]));
                 assert!((found[7] - scores[2]).abs() < 1e-9);
                 let of_reference = [0, 2, 4].map(|measure| scores[first_score + measure]);

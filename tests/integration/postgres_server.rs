@@ -1,4 +1,5 @@
-//! A PostgreSQL server for a test, folders to publish to it, and readers that look at it all along.
+//! A PostgreSQL server for one test, folders to publish to it, and readers that query it during the
+//! test.
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
@@ -23,7 +24,7 @@ use crate::support::{is_root, ok_json, text};
 pub(crate) const PASSWORD: &str = "s3cr3t/%@word";
 pub(crate) const IN_URL: &str = "s3cr3t%2F%25%40word";
 
-/// A PostgreSQL that ends with the test, however that ends.
+/// A PostgreSQL server that stops when the test ends, also after a panic.
 pub(crate) struct Server {
     pub(crate) dir: TempDir,
     pub(crate) port: u16,
@@ -41,7 +42,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     })
 }
 
-/// A command that runs as somebody who is not root: PostgreSQL refuses root.
+/// A command that does not run as root, because PostgreSQL refuses root.
 pub(crate) fn unprivileged(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
@@ -101,8 +102,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        // What this process loses when it is killed is what a test is about; what the machine would
-        // lose is not.
+        // The tests kill the server process but not the machine, so `fsync` is not needed.
         fs::write(
             data.join("postgresql.auto.conf"),
             format!("fsync = off\nunix_socket_directories = ''\n{configuration}\n"),
@@ -171,10 +171,10 @@ impl Server {
         format!("postgres://admin:{IN_URL}@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Stops it as a crash would.
+    /// Stops the server immediately, as in a crash.
     pub(crate) fn crash(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // QUIT is an immediate stop of all its processes; nothing is written.
+            // QUIT stops all processes of the server at once, and nothing is written.
             _ = Command::new("kill")
                 .args(["-QUIT", &process.id().to_string()])
                 .status();
@@ -182,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Every table's rows, for a look at whether something was written.
+    /// All rows of all tables, to detect any write.
     pub(crate) fn everything(&self) -> Vec<String> {
         let mut client = self.client();
         let tables = client.query(
@@ -214,7 +214,7 @@ impl Drop for Server {
     }
 }
 
-/// A folder with a schedule and a layer table of some users.
+/// A folder with a schedule and a layer table.
 pub(crate) struct Folder {
     pub(crate) dir: TempDir,
 }
@@ -223,7 +223,8 @@ pub(crate) const LAYERS: [&str; 2] = ["early", "守护"];
 pub(crate) const TENANTS: [&str; 2] = ["default", "租户"];
 
 impl Folder {
-    /// `n_users` users of two tenants in two layers; `turn` deals them anew. Row groups of 5,000.
+    /// Makes `n_users` users of two tenants in two layers, in row groups of 5,000. Another `turn`
+    /// assigns other layers.
     pub(crate) fn new(plan: &str, n_users: usize, turn: usize, ratio: f64) -> Self {
         let folder = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -310,7 +311,7 @@ pub(crate) fn publish(folder: &str, url: &str, more: &[&str]) -> serde_json::Val
     report["targets"][0].clone()
 }
 
-/// What a reader makes of one snapshot: version, schedule and users of a plan.
+/// Queries version, schedule and users of a plan in one statement.
 pub(crate) const LOOK: &str = "select coalesce((select version from publication where plan_id = $1), '') || ' '
     || (select coalesce(string_agg(tenant || layer || ratio || release, ',' order by tenant, layer), '') from ratio_schedule where plan_id = $1) || ' '
     || (select count(*) || ',' || count(*) filter (where layer_id = 'early') || ',' || coalesce(min(load_id), 0) - coalesce(max(load_id), 0)
@@ -321,7 +322,7 @@ pub(crate) fn look(client: &mut Client, plan: &str) -> String {
     client.query_one(LOOK, &[&plan]).unwrap().get(0)
 }
 
-/// Looks all along: in single statements, and in transactions of several.
+/// Threads that query all the time, in single statements and in transactions of several statements.
 pub(crate) struct Reader {
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) threads: Vec<thread::JoinHandle<(BTreeSet<String>, usize)>>,
@@ -346,7 +347,7 @@ impl Reader {
                             .isolation_level(IsolationLevel::RepeatableRead)
                             .start()
                             .unwrap();
-                        // The snapshot is taken here; the tables are looked up later.
+                        // The snapshot is taken here. The tables are queried later.
                         step.query_opt("select version from publication where plan_id = $1", &[&plan])
                             .unwrap();
                         thread::sleep(Duration::from_millis(300));

@@ -1,11 +1,11 @@
-//! Users placed as other systems place them.
+//! Tests of users assigned as other systems assign them.
 
 use sluice::bucket::{PLATFORMS, Platform, systems};
 use std::{collections::BTreeSet, fs};
 
 use crate::support::{ecommerce, fails, ok, root, text};
 
-/// The users who get the candidate in a layer at a ratio, under a profile.
+/// The users who get the candidate in one layer at one ratio, under a profile.
 fn listed(profile: &str, at: &str) -> BTreeSet<String> {
     let layers = ecommerce().join("layers.parquet");
     let list = ok(&[
@@ -29,7 +29,7 @@ fn listed(profile: &str, at: &str) -> BTreeSet<String> {
 
 #[test]
 fn users_are_those_of_the_system_and_ramps_are_nested() {
-    // Everybody who could be placed.
+    // All users of the layer.
     let all = listed("sluice", "early=1");
     let scenario = fs::read_to_string(root().join("scenarios/ecommerce.toml")).unwrap();
     let id = scenario
@@ -91,7 +91,7 @@ fn what_a_system_cannot_express_is_refused() {
     assert!(error.contains("steps of 1%"), "{error}");
     let error = who(&["--at", "0.1", "--profile", "growthbok"]);
     assert!(error.contains("growthbook/2"), "{error}");
-    // In a plan: every ratio of its ladders.
+    // A plan with this profile is checked for every ratio of its ladders.
     let folder = tempfile::tempdir().unwrap();
     let scenario = fs::read_to_string(root().join("scenarios/ecommerce.toml")).unwrap();
     let changed = scenario
@@ -129,7 +129,8 @@ fn two_assignments_are_counted_against_each_other() {
             .map(|row| row["n_disagree"].as_u64().unwrap())
             .sum()
     };
-    // ASCII ids and salts: UTF-8 and UTF-16 agree. Two hashes agree on half.
+    // Ids and salts are ASCII, so UTF-8 and UTF-16 give the same buckets. Two unrelated hashes
+    // agree on half of the users.
     assert_eq!(count("growthbook/2-utf8"), 0);
     assert!(count("unleash") > 50_000);
 }

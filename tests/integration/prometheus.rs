@@ -1,5 +1,5 @@
-//! Evidence from a real Prometheus server: the source document's counters, written into its store
-//! and asked for over HTTP.
+//! Tests of evidence from a real Prometheus server. The counters of the reference policy
+//! (docs/REFERENCE_POLICY.md#qos) are written into its storage and read over HTTP.
 
 use std::{
     fmt::Write as _,
@@ -21,7 +21,7 @@ struct Server {
 }
 
 impl Server {
-    /// A server whose store holds these samples, in OpenMetrics.
+    /// Starts a server whose storage holds these samples, given in OpenMetrics format.
     fn with(samples: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -83,8 +83,8 @@ impl Drop for Server {
 const START: i64 = 1_779_667_200; // 2026-05-25T00:00:00Z
 const MINUTES: i64 = 600;
 
-/// What a counter gains a minute: turns, good, bad, complaints, ms, tool calls, good ones, tasks,
-/// done.
+/// Increase of each counter in a minute: chats, successes, bad ratings, complaints, milliseconds,
+/// chats with a duration, tool calls, successful tool calls, tasks.
 const GAINS: [(&str, f64); 9] = [
     ("agent_chat_total", 40.0),
     ("agent_chat_success_count", 39.0),
@@ -97,8 +97,8 @@ const GAINS: [(&str, f64); 9] = [
     ("agent_task_total", 30.0),
 ];
 
-/// Ten hours of counters, a sample a minute. `early`: all of them. `regular`: no complaint was ever
-/// counted. `vip`: completed tasks are NaN.
+/// Ten hours of counters with one sample a minute. Layer `early` has all counters, `regular` lacks
+/// the complaints, and in `vip` the completed tasks are NaN.
 fn samples() -> String {
     let mut text = String::new();
     let mut names: Vec<(&str, f64)> = GAINS.to_vec();
@@ -116,7 +116,7 @@ fn samples() -> String {
                 continue;
             }
             for minute in 0..=MINUTES {
-                // Steady, and yet not all alike.
+                // A steady rate with a small oscillation, so that the windows differ.
                 let value = gain * minute as f64 + gain * 0.3 * (minute as f64 / 7.0).sin();
                 let value = if layer == "vip" && name == "agent_task_completed_count" {
                     "NaN".into()
@@ -192,7 +192,7 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
             .unwrap()["candidate"]
             .clone()
     };
-    // Rates are those that the counters were written with.
+    // The rates are those of the written counters.
     for (id, expected) in [
         ("availability", 39.0 / 40.0),
         ("bad_rate", 1.0 / 40.0),
@@ -204,7 +204,7 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
         let rate = metric(0, id)["estimate"].as_f64().unwrap();
         assert!((rate - expected).abs() < 1e-9 * expected.max(1.0), "{id}: {rate}");
     }
-    // The source document's weights, by hand.
+    // QoS with the weights of the reference policy, computed here.
     let u = 1.0 - 3.0 / 40.0;
     let t = 0.4 * 39.0 / 40.0 + 0.3 * (1.0 - 1_000.0 / 5_000.0) + 0.3 * 19.0 / 20.0;
     let b = 0.6 * 27.0 / 30.0 + 0.4 * (1.0 - 10.0 * 0.2 / 40.0);
@@ -213,7 +213,7 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
         (qos["qos"].as_f64().unwrap() - (0.3 * u + 0.2 * t + 0.5 * b)).abs() < 1e-6,
         "{qos}"
     );
-    // No complaint was ever counted, so nobody knows whether any would be; NaN is not a number.
+    // The counter of complaints is absent, so the rate is unknown. A NaN sample is a missing value.
     assert!(
         metric(1, "complaint_rate")["estimate"].is_null() && metric(1, "availability")["estimate"].is_f64()
     );
@@ -225,7 +225,7 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
             stage(layer)["qos"]
         );
     }
-    // 120 windows of 5 minutes, less the first samples.
+    // 120 windows of 5 minutes without the first samples.
     assert!(stage(0)["rows"]["candidate"].as_u64().unwrap().abs_diff(40 * 600) < 300);
 
     ok(&[
@@ -248,7 +248,8 @@ fn prometheus_counters_are_evidence_and_what_they_do_not_tell_is_absent() {
             .all(|verdict| *verdict != "promote" && *verdict != "rollback"),
         "{verdicts:?}"
     );
-    // Nothing in it, nothing of it.
+    // Nine windows are fewer than 20 clusters, so there are no intervals. The analysis is still
+    // written.
     let none = ok(&[
         "analyze",
         "--prometheus",

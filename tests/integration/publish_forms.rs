@@ -1,4 +1,5 @@
-//! Files of other systems, given to those systems' own clients: they choose whom Sluice chooses.
+//! Tests of files for other systems, read by the clients of those systems. The clients must choose
+//! the same users as Sluice.
 
 use serde_json::{Value, json};
 use sluice::bucket::{Profile, Ratio};
@@ -21,11 +22,11 @@ pub(crate) struct Wish<'a> {
     pub(crate) profile: &'a str,
     pub(crate) salt: &'a str,
     pub(crate) flag: &'a str,
-    /// Tenant, layer, share.
+    /// Tenant, layer, ratio.
     pub(crate) ratios: &'a [(&'a str, &'a str, f64)],
 }
 
-/// Layers of one tenant: none, some, half, all.
+/// Layers of one tenant with ratio 0, a small ratio, 0.5 and 1.
 pub(crate) const LAYERS: [(&str, &str, f64); 4] = [
     ("default", "L1_new", 0.0),
     ("default", "L3_steady", 0.1),
@@ -34,7 +35,7 @@ pub(crate) const LAYERS: [(&str, &str, f64); 4] = [
 ];
 
 impl Wish<'_> {
-    /// A folder with the schedule.
+    /// Makes a folder with the schedule.
     pub(crate) fn folder(&self) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let ratio = |share: f64| Ratio::try_from_share(share).unwrap();
@@ -93,7 +94,8 @@ impl Wish<'_> {
         }
     }
 
-    /// Publishes to a file; `kind` and the settings of its address.
+    /// Publishes to a file. `kind` and `settings` are parts of the address. Returns the folder, the
+    /// file and the report.
     pub(crate) fn publish(&self, kind: &str, name: &str, settings: &str) -> (TempDir, PathBuf, Value) {
         let folder = self.folder();
         let file = folder.path().join(name);
@@ -108,7 +110,7 @@ impl Wish<'_> {
     }
 }
 
-/// Users as production has them: numbers, words, scripts, and the same letters in other bytes.
+/// User ids of several kinds: numbers, words, other scripts, and equal letters with other bytes.
 fn users() -> Vec<String> {
     let kinds: [fn(u32) -> String; 6] = [
         |n| n.to_string(),
@@ -121,7 +123,7 @@ fn users() -> Vec<String> {
     (0..3_000).map(|n| kinds[n as usize % kinds.len()](n)).collect()
 }
 
-/// Where scripts/test puts other systems' clients.
+/// The folder into which `scripts/test` installs the clients of other systems.
 fn clients() -> PathBuf {
     let folder = std::env::var_os("SLUICE_CLIENTS").map(PathBuf::from);
     folder
@@ -129,7 +131,7 @@ fn clients() -> PathBuf {
         .expect("hint: run scripts/test, which installs other systems' clients and sets SLUICE_CLIENTS to their folder")
 }
 
-/// Runs a script of tests/clients on a question; returns its answer.
+/// Runs a script of `tests/clients` on a question and returns its answer.
 pub(crate) fn ask(program: &str, script: &str, libraries: &[&str], question: &Value) -> Value {
     let variable = if program == "node" {
         "NODE_PATH"
@@ -200,7 +202,7 @@ const FLAGD_JS: Client = Client {
 };
 
 impl Client {
-    /// Indices of users who get the candidate, one list a context.
+    /// Indices of the users who get the candidate, as one list for each context.
     fn choose(&self, file: &Path, flag: &str, users: &[String], contexts: &[Value]) -> Vec<Vec<usize>> {
         let question = json!({
             "system": self.system, "file": file, "flag": flag, "baseline": BASELINE, "candidate": CANDIDATE,
@@ -209,8 +211,9 @@ impl Client {
         serde_json::from_value(ask(self.program, self.script, self.libraries, &question)).unwrap()
     }
 
-    /// Publishes a wish and compares the client's choice with Sluice's buckets, user by user.
-    /// `profile` is the version that is expected to place them, `key` the flag's key in the file.
+    /// Publishes a schedule and compares the choice of the client with the buckets of Sluice for
+    /// each user. `profile` is the profile that is expected to assign the users, `key` the key of
+    /// the flag in the file.
     fn check(&self, wish: &Wish<'_>, profile: &str, key: &str) {
         let (_folder, file, report) = wish.publish(self.system, "flags.json", "");
         let warned = report["targets"][0]["warnings"]
@@ -230,7 +233,7 @@ impl Client {
             }
         };
         let mut contexts: Vec<Value> = wish.ratios.iter().map(context).collect();
-        // Callers that say nothing, or name a layer that is none, get the baseline.
+        // A context without attributes, or with an unknown layer, gets the baseline.
         contexts.extend([json!({}), json!({"layer": "no such layer", "tenant": "a"})]);
         let found = self.choose(&file, key, &users, &contexts);
         let placed = Profile::by_name(profile, key, wish.salt).unwrap();
@@ -255,7 +258,7 @@ impl Client {
 fn growthbook_chooses_the_users_that_sluice_chooses() {
     GROWTHBOOK.check(&Wish::of("growthbook/2"), "growthbook/2", "agent-release");
     GROWTHBOOK.check(&Wish::of("growthbook/1"), "growthbook/1", "agent-release");
-    // A plan of Sluice's own hash: version 2, under the plan's id.
+    // A plan with the hash of Sluice gets version 2 of GrowthBook, with the id of the plan as key.
     GROWTHBOOK.check(
         &Wish {
             flag: "",
@@ -264,7 +267,7 @@ fn growthbook_chooses_the_users_that_sluice_chooses() {
         "growthbook/2",
         "plan-2026-11-21",
     );
-    // Salt and tenants in other scripts; a single basis point.
+    // Salt and tenants in other scripts, and a ratio of one basis point.
     let ratios = [
         ("甲", "A", 0.0001),
         ("乙", "A", 0.9999),
@@ -350,7 +353,7 @@ fn flagd_chooses_the_users_that_sluice_chooses() {
         "flagd/2-js",
         "agent-release",
     );
-    // What JSON escapes, and what means something where text is replaced.
+    // Characters that JSON escapes, and characters with a meaning in text replacement.
     FLAGD_PYTHON_1.check(
         &Wish {
             salt: "a\"b\\1$&",
@@ -367,7 +370,7 @@ fn flagd_chooses_the_users_that_sluice_chooses() {
         "flagd/2-js",
         "agent-release",
     );
-    // Version 3 hashes the flag's key: it is the salt.
+    // Version 3 hashes the key of the flag, so the key is the salt.
     FLAGD_PYTHON_2.check(&Wish::of("flagd/3"), "flagd/3", "cs-20261103");
     FLAGD_PYTHON_2.check(
         &Wish {
@@ -438,13 +441,13 @@ fn after_a_rollback_everybody_has_the_baseline() {
         ok(&["publish", text(folder.path()), "--to", &address, "--rollback"]);
         let after = client.choose(&file, "agent-release", &users, &contexts);
         assert!(after.iter().all(Vec::is_empty), "{}", client.system);
-        // A nightly job does not open it again.
+        // The next nightly run does not open the candidate again.
         let error = fails_to_publish(folder.path(), &address);
         assert!(error.contains("--reopen"), "{error}");
     }
 }
 
-/// The error of a target that failed.
+/// The stderr of a publication whose target failed.
 fn fails_to_publish(folder: &Path, address: &str) -> String {
     fails(&["publish", text(folder), "--to", address], 4)
 }

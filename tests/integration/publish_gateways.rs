@@ -1,4 +1,5 @@
-//! Files of gateways, change requests, metrics and a dashboard, read as their systems read them.
+//! Tests of files for gateways, change requests, metrics and a dashboard, read in the way of their
+//! systems.
 
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
@@ -8,7 +9,7 @@ use crate::{
     support::{ecommerce, fails, json, ok, text},
 };
 
-/// What a system finds in a file.
+/// Reads a file in the way of its system.
 fn read(form: &str, file: &Path) -> Value {
     ask(
         "python3",
@@ -18,7 +19,7 @@ fn read(form: &str, file: &Path) -> Value {
     )
 }
 
-/// Asserts that objects are what their resource definitions say.
+/// Asserts that objects satisfy their resource definitions.
 fn assert_legal(objects: &Value, kinds: &[&str]) {
     assert_eq!(
         ask("node", "kubernetes.mjs", &["node/node_modules"], objects),
@@ -26,7 +27,7 @@ fn assert_legal(objects: &Value, kinds: &[&str]) {
     );
 }
 
-/// The objects of a file, published with these ratios.
+/// Publishes these ratios. Returns the objects of the file and the warnings.
 fn publish(kind: &str, settings: &str, ratios: &[(&str, &str, f64)]) -> (Value, Value) {
     let (_folder, file, report) = Wish {
         ratios,
@@ -66,7 +67,7 @@ fn istio_routes_by_layer_and_everybody_else_to_the_baseline() {
         .iter()
         .map(|route| [&route["match"], &route["route"]])
         .collect();
-    // Layers whose names YAML would read as something else are texts.
+    // Layer names that YAML would read as another type are written as texts.
     let layer = |layer: &str| json!([{"headers": {"x-sluice-layer": {"exact": layer}}}]);
     assert_eq!(
         found,
@@ -76,7 +77,7 @@ fn istio_routes_by_layer_and_everybody_else_to_the_baseline() {
             [&Value::Null, &json!([to("stable", 100)])],
         ]
     );
-    // Tenants and consent are conditions, too.
+    // Tenants and consent are conditions of a route, too.
     let ratios = [("甲", "A", 0.1), ("乙", "A", 0.2)];
     let (objects, warnings) = publish(
         "istio",
@@ -89,14 +90,14 @@ fn istio_routes_by_layer_and_everybody_else_to_the_baseline() {
         json!({"x-sluice-layer": {"exact": "A"}, "x-t": {"exact": "乙"}, "x-consent": {"exact": "true"}})
     );
     assert!(warnings.to_string().contains("not ASCII"), "{warnings}");
-    // Nobody: one route.
+    // With ratio 0 there is one route.
     let (objects, _) = publish("istio", "?host=agent", &[("default", "A", 0.0)]);
     assert_legal(&objects, &["VirtualService"]);
     assert_eq!(objects[0]["spec"]["http"].as_array().unwrap().len(), 1);
 }
 
-/// The cluster that Envoy picks: the first matching route; weights are taken in order by the number
-/// in the header.
+/// The cluster that Envoy picks: the first matching route, with the weights in order and the number
+/// of the header as position.
 fn envoy_picks(configuration: &Value, layer: &str, bucket: u64) -> String {
     let routes = configuration["virtualHosts"][0]["routes"].as_array().unwrap();
     let matches = |route: &&Value| {
@@ -180,7 +181,7 @@ fn argo_goes_up_the_ladder_from_the_ratio_in_force() {
     assert_eq!(metric["successCondition"], "result.n >= 500 && result.qos >= 0.8");
     assert_eq!(metric["failureCondition"], "result.n >= 500 && result.qos < 0.6");
     assert_eq!(metric["provider"]["web"]["url"], "https://gate.example/a.json");
-    // Everybody, and nobody; a plan of one layer needs no name.
+    // Ratio 1 and ratio 0. A plan with one layer needs no layer name.
     for (share, steps) in [
         (1.0, json!([{"setWeight": 100}])),
         (0.0, json!([{"setWeight": 0}, {"pause": {}}])),
@@ -358,7 +359,7 @@ fn litellm_weighs_deployments_of_one_name_a_layer() {
     );
 }
 
-/// The `requests` of a change request at these ratios, and its way back.
+/// The `requests` of a change request at these ratios, and those of its rollback.
 fn requests(kind: &str, settings: &str, ratios: &[(&str, &str, f64)]) -> [Value; 2] {
     let (_folder, file, report) = Wish {
         ratios,
@@ -434,7 +435,7 @@ fn change_requests_split_names_while_a_ramp_runs_and_join_them_at_its_end() {
     );
 }
 
-/// The value of a sample with these labels.
+/// The value of the sample with these labels; `None` without one.
 fn sample(samples: &Value, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let has =
         |sample: &&Value| sample[0] == name && labels.iter().all(|(label, value)| sample[1][label] == *value);
@@ -577,8 +578,7 @@ fn the_dashboard_draws_metrics_that_exist() {
     let places: BTreeSet<String> = panels.iter().map(|panel| panel["gridPos"].to_string()).collect();
     let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert!(places.len() == panels.len() && ids.len() == panels.len());
-    // What the dashboard asks for: metrics that Sluice publishes or could, and every counter of the
-    // agents.
+    // The queries of the dashboard: metrics that Sluice publishes, and all counters of the agents.
     let metrics = folder.path().join("a.prom");
     ok(&[
         "publish",
@@ -630,7 +630,7 @@ fn the_dashboard_draws_metrics_that_exist() {
         "agent_tool_total",
     ];
     assert_eq!(agents, expected);
-    // Users and QoS need an analysis, which this folder has not.
+    // Metrics of users and QoS need an analysis, which this folder does not have.
     let ours = asked.iter().filter(|name| {
         name.starts_with("sluice_") && !["sluice_layer_users", "sluice_layer_qos"].contains(&name.as_str())
     });

@@ -1,4 +1,5 @@
-//! Publishing to folders and to an S3 server of the test's own, and inputs that lie there.
+//! Tests of publishing to folders and to an S3 server that the test starts, and of inputs stored
+//! there.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +18,12 @@ use crate::{
 };
 
 const SECRET: &str = "wJalr-s3cr3t-EXAMPLEKEY";
-/// The server does not look at signatures.
+/// The server does not check signatures.
 const CREDENTIAL: &str =
     "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 const BUCKET: &str = "releases";
 
-/// moto, a server that speaks S3; it ends with the test.
+/// The S3 server moto. It stops when the test ends.
 struct Server {
     port: u16,
     process: Child,
@@ -103,7 +104,7 @@ impl Server {
             .unwrap()
     }
 
-    /// Every object, by its key.
+    /// All objects, by key.
     fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let list = String::from_utf8(self.get("")).unwrap();
         let keys = list
@@ -158,7 +159,7 @@ fn folder_of(current: &serde_json::Value) -> String {
     current["folder"].as_str().unwrap().to_owned()
 }
 
-/// A study of the small scenario, and the same with another ratio.
+/// A study of the small scenario, and the same study with another ratio.
 fn studies() -> (Small, PathBuf, PathBuf) {
     let small = Small::new();
     small.run();
@@ -187,7 +188,8 @@ fn a_study_arrives_whole_and_once() {
     }
     let list: serde_json::Value = serde_json::from_slice(&objects[&format!("{below}objects.json")]).unwrap();
     let n_listed = list["files"].as_object().unwrap().len();
-    // The study's files, the publication, the list itself, and the pointer.
+    // Listed are the files of the study and the publication. The list itself and the pointer are
+    // two more objects.
     assert_eq!(
         (n_listed, objects.len()),
         (tree(&first).len() + 1, tree(&first).len() + 3)
@@ -201,7 +203,7 @@ fn a_study_arrives_whole_and_once() {
         other != folder && server.objects().contains_key(&format!("{below}schedule.json")),
         "the version before stays"
     );
-    // A rollback sends no data again.
+    // A rollback writes no data again.
     let back = server.publish(&second, &["--rollback"]);
     assert_eq!(back["outcome"], "applied");
     let current = server.current("small");
@@ -222,7 +224,7 @@ fn a_study_arrives_whole_and_once() {
     assert_eq!(refused.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--reopen"));
 
-    // Old versions go when asked; the one in force stays.
+    // Old versions are deleted on request. The version in force stays.
     let args = [
         "publish",
         text(&second),
@@ -244,7 +246,7 @@ fn a_study_arrives_whole_and_once() {
         "{folders:?}"
     );
 
-    // A file that is not the manifest's is not published as if it were.
+    // A file that differs from the manifest is refused.
     small.edit("second/report.md", |text| text + "\nedited");
     let refused = server.run(&["publish", text(&second), "--to", "s3://releases/other"]);
     assert!(
@@ -264,7 +266,7 @@ fn a_large_file_goes_in_parts_and_comes_back_the_same() {
     let small = Small::new();
     small.run();
     fs::copy(small.path("out/schedule.json"), study.join("schedule.json")).unwrap();
-    // 40 MB that no two parts of are the same.
+    // 40 MB in which no two parts are equal.
     let large: Vec<u8> = (0..10_000_000_u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
@@ -290,7 +292,7 @@ fn kill_9_at_many_moments() {
         } else {
             (&second, &first)
         };
-        // Another prefix each time, so that everything is sent anew.
+        // A new prefix for each round, so that every object is written again.
         let prefix = format!("s3://releases/kill-{kill}");
         let publish = |folder: &Path, more: &[&str]| {
             let args: Vec<&str> = ["publish", text(folder), "--to", &prefix]
@@ -317,7 +319,7 @@ fn kill_9_at_many_moments() {
         let now = folder_of(&pointer());
         assert!(versions.contains(&now));
         n_early += u32::from(now == before);
-        // Whatever the pointer names is whole.
+        // The version that the pointer names is complete.
         let list: serde_json::Value =
             serde_json::from_slice(&server.get(&format!("kill-{kill}/small/{now}/objects.json"))).unwrap();
         for (name, entry) in list["files"].as_object().unwrap() {
@@ -340,7 +342,7 @@ fn kill_9_at_many_moments() {
 #[test]
 fn of_two_publishers_one_loses() {
     let (server, (_small, first, second)) = (Server::start(), studies());
-    // Both find nothing; then both find the same version.
+    // In the first round both publishers find no version, in the second both find the same version.
     for turn in 0..2 {
         let args = [
             "publish",
@@ -372,7 +374,7 @@ fn of_two_publishers_one_loses() {
         );
         assert_eq!(server.current("small"), won);
     }
-    // The loser comes again, and sees what is there.
+    // The publisher that lost runs again and finds the other version.
     let again = server.publish(&first, &[]);
     assert_eq!(
         (again["outcome"].as_str(), again["held"].is_string()),
@@ -408,8 +410,7 @@ fn what_cannot_be_published_says_why_without_secrets() {
     fails(&mut to("s3://releases/p?keep=0"), 2, "1 to 10000");
     fails(&mut to("s3://releases/p?kept=1"), 2, "kept");
     fails(&mut to("s3://releases/p?endpoint=ftp://x"), 2, "endpoint");
-    // In clear text only when it was asked for: an endpoint that redirects there is not followed,
-    // and https is the rule.
+    // An https endpoint never falls back to clear text. This server speaks clear text only.
     fails(
         to("s3://releases/p").env("AWS_ENDPOINT_URL", format!("https://127.0.0.1:{}", server.port)),
         4,
@@ -447,7 +448,7 @@ fn folders_are_published_to_like_stores() {
     let with_keep = format!("file:{}?keep=1", text(&target));
     assert_eq!(publish(&second, &with_keep, &[])["outcome"], "applied");
     assert!(!folder.exists(), "a version beyond those that stay");
-    // One file that is gone or cut short is put back.
+    // A file that is missing or truncated is written again.
     let folder = target
         .join("small")
         .join(folder_of(&json(&target.join("small/current.json"))));
@@ -457,7 +458,7 @@ fn folders_are_published_to_like_stores() {
         fs::read(folder.join("report.md")).unwrap(),
         fs::read(second.join("report.md")).unwrap()
     );
-    // Not into the study itself.
+    // A study cannot be published into its own folder.
     let inside = sluice(&["publish", text(&first), "--to", text(&first.join("published"))]);
     assert_eq!(inside.status.code(), Some(4));
     assert!(!first.join("published").exists());
@@ -483,7 +484,7 @@ fn inputs_are_read_from_where_they_are_published() {
     server.put("in/traffic%20%E7%94%A8/dt=1/part.csv", part(0).as_bytes());
     server.put("in/traffic%20%E7%94%A8/dt=2/part.csv", part(1).as_bytes());
     server.put("in/traffic%20%E7%94%A8/dt=2/_SUCCESS", b"");
-    // The same files on disk, and a study of each.
+    // The same files on disk, and one study of each.
     fs::create_dir_all(small.path("traffic 用/dt=1")).unwrap();
     fs::create_dir_all(small.path("traffic 用/dt=2")).unwrap();
     small.write("traffic 用/dt=1/part.csv", part(0));
@@ -513,7 +514,7 @@ fn inputs_are_read_from_where_they_are_published() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // All but the digest of the scenario, which has other paths.
+    // All files are equal except those with the digest of the scenario, which has other paths.
     for name in ["layers.parquet", "cube/cells.parquet", "cube/exposures.parquet"] {
         let [fetched, local] =
             ["fetched", "out"].map(|folder| fs::read(small.path(folder).join(name)).unwrap());
@@ -531,7 +532,7 @@ fn inputs_are_read_from_where_they_are_published() {
         String::from_utf8_lossy(&output.stderr)
     );
 
-    // A layer table of the store, for a stage command.
+    // A command that reads its layer table from the store.
     server.put(
         "tables/layers.parquet",
         &fs::read(small.path("out/layers.parquet")).unwrap(),
@@ -557,7 +558,7 @@ fn inputs_are_read_from_where_they_are_published() {
         who(text(&small.path("out/layers.parquet")))
     );
 
-    // Errors name what was asked for.
+    // Errors name the URL of the input.
     server.put("bad/users.csv", b"user_id,use_count,is_allow_gray\na,many,true\n");
     let mut command = server.command(&[
         "layer",

@@ -1,4 +1,4 @@
-//! Publishing to PostgreSQL: a server of its own for every test, on a port of this machine.
+//! Tests of publishing to PostgreSQL. Each test has its own server on a local port.
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use postgres::Client;
@@ -124,7 +124,7 @@ fn a_study_arrives_whole_and_once() {
     assert_eq!(publish(text(&out), &url, &[])["outcome"], "unchanged");
     assert_eq!(publish(text(&out), &url, &["--dry-run"])["outcome"], "unchanged");
     assert_eq!(server.everything(), before);
-    // A row that somebody changed is put right.
+    // A row that was changed by hand is corrected.
     client
         .execute("update ratio_schedule set ratio = 0.1234", &[])
         .unwrap();
@@ -135,7 +135,7 @@ fn a_study_arrives_whole_and_once() {
         .unwrap()
         .get::<_, String>(0);
     assert_ne!(ratio, "0.1234");
-    // Nobody edits the log.
+    // The operation log refuses changes.
     assert!(client.execute("delete from operation_log", &[]).is_err());
     assert!(client.batch_execute("truncate operation_log").is_err());
 }
@@ -158,7 +158,7 @@ fn ratios_and_users_change_and_a_dry_run_counts_them() {
 
     let before = server.everything();
     let planned = publish(second.path(), &url, &["--dry-run"]);
-    // Of three users, turning changes the layer of two.
+    // The other table changes the layer of two users in three.
     assert_eq!(
         planned["users"],
         serde_json::json!({"n_users": 12_000, "n_written": 8_000, "n_gone": 0})
@@ -171,7 +171,7 @@ fn ratios_and_users_change_and_a_dry_run_counts_them() {
         serde_json::json!({"n_users": 9_000, "n_written": 0, "n_gone": 3_000})
     );
 
-    // Ratios alone leave the users where they are.
+    // Publishing ratios alone keeps the users.
     let without = publish(second.path(), &url, &["--no-users"]);
     assert_eq!(
         (without["outcome"].as_str(), without["users"].is_null()),
@@ -183,7 +183,7 @@ fn ratios_and_users_change_and_a_dry_run_counts_them() {
     assert_eq!(client.query_one(load, &[]).unwrap().get::<_, i32>(0), 2);
     let n_early = "select count(*) from layer_assignment where layer_id = 'early'";
     assert_eq!(client.query_one(n_early, &[]).unwrap().get::<_, i64>(0), 8_000);
-    // The load before stays for transactions that began earlier; the one before that goes.
+    // The previous load stays for transactions that began earlier. The load before it is dropped.
     let tables = |client: &mut Client| -> Vec<String> {
         let rows = client
             .query("select inhrelid::regclass::text from pg_inherits order by 1", &[])
@@ -197,7 +197,7 @@ fn ratios_and_users_change_and_a_dry_run_counts_them() {
     publish(first.path(), &url, &[]);
     assert_eq!(tables(&mut client), ["assignment_2", "assignment_3"]);
 
-    // A user twice is refused, and nothing of it is left.
+    // A duplicate user is refused, and no rows of that load stay.
     let batch = RecordBatch::try_from_iter([
         ("user_id", Arc::new(Int64Array::from(vec![7, 8, 7])) as ArrayRef),
         (
@@ -296,7 +296,7 @@ fn a_server_that_goes_away_and_connections_that_are_cut() {
             .spawn()
             .unwrap()
     };
-    // A connection that copies is cut by the administrator.
+    // The administrator ends the connection during a copy.
     let child = begin();
     let mut client = server.client();
     for tried in 0.. {
@@ -316,7 +316,7 @@ fn a_server_that_goes_away_and_connections_that_are_cut() {
     );
     assert_eq!(look(&mut client, "p"), before);
 
-    // The server crashes, and comes back.
+    // The server crashes and starts again.
     let child = begin();
     thread::sleep(Duration::from_millis(1_500));
     server.crash();
@@ -337,7 +337,7 @@ fn a_server_that_goes_away_and_connections_that_are_cut() {
     assert_eq!(look(&mut client, "p"), before);
     publish(second.path(), &url, &[]);
     assert_ne!(look(&mut client, "p"), before);
-    // What is published outlives a crash.
+    // A published version survives a crash.
     let after = look(&mut client, "p");
     server.crash();
     server.run();
@@ -350,7 +350,7 @@ fn one_publisher_at_a_time() {
     let server = Server::start();
     let (first, second) = (Folder::new("p", 40_000, 0, 0.1), Folder::new("p", 10, 1, 0.5));
     let url = server.url();
-    // Tables first, so that both see them.
+    // An earlier publication creates the tables.
     publish(Folder::new("other", 10, 0, 0.1).path(), &url, &[]);
     let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
         .args(["publish", first.path(), "--to", &url, "--max-qps", "3500"])
@@ -360,7 +360,7 @@ fn one_publisher_at_a_time() {
     thread::sleep(Duration::from_millis(1_500));
     let stderr = fails(&["publish", second.path(), "--to", &url], 4);
     assert!(stderr.contains("another publisher at work"), "{stderr}");
-    // Another plan is nobody's business.
+    // A publication of another plan does not wait.
     assert_eq!(
         publish(Folder::new("other", 20, 1, 0.2).path(), &url, &[])["outcome"],
         "applied"
@@ -419,7 +419,7 @@ fn a_rollback_by_hand_is_logged_and_stays() {
         ["0.0000", "sluice", "rolled_back", "rolled_back", "0.0"].map(str::to_owned)
     );
     assert_eq!((row.get::<_, i32>(3), row.get::<_, i64>(7)), (0, 200));
-    // The nightly job does not open it again; somebody may.
+    // The next nightly run does not open the candidate again. `--reopen` does.
     let stderr = fails(&["publish", text(&out), "--to", &url], 4);
     assert!(stderr.contains("--reopen"), "{stderr}");
     publish(text(&out), &url, &["--reopen"]);
@@ -491,7 +491,7 @@ fn what_cannot_be_published_says_why_without_secrets() {
         let stderr = fails(&["publish", folder.path(), "--to", &at("admin:s3cr3t", rest)], 2);
         assert!(!stderr.contains("s3cr3t"), "{stderr}");
     }
-    // A password from the environment, and a schema of another name.
+    // A password from the environment, and a schema with another name.
     let url = format!(
         "postgres://admin@127.0.0.1:{}/postgres?schema=releases_2",
         server.port
@@ -510,7 +510,7 @@ fn what_cannot_be_published_says_why_without_secrets() {
         10
     );
 
-    // Tables of a newer program are left alone; tables that are not finished are.
+    // Tables of a newer program are not changed. Incomplete tables are completed.
     client
         .execute("insert into releases_2.migration (version) values (99)", &[])
         .unwrap();
@@ -532,7 +532,7 @@ fn what_cannot_be_published_says_why_without_secrets() {
 fn encrypted_when_asked_and_only_to_whom_is_trusted() {
     let certificates = tempfile::tempdir().unwrap();
     let at = |name: &str| certificates.path().join(name);
-    // Signed by itself, but no authority: what may vouch for a server is not the server.
+    // A self-signed certificate that is not an authority.
     let request = "[req]\nprompt = no\ndistinguished_name = name\nx509_extensions = use\n[name]\nCN = localhost\n[use]\nbasicConstraints = critical,CA:FALSE\nsubjectAltName = DNS:localhost\n";
     fs::write(at("request.cnf"), request).unwrap();
     let made = Command::new("openssl")
@@ -590,7 +590,7 @@ fn encrypted_when_asked_and_only_to_whom_is_trusted() {
         "{stderr}"
     );
     let trusted = format!("verify-full&sslrootcert={}", text(&at("cert.pem")));
-    // The name is checked, too.
+    // The name in the certificate is checked, too.
     let stderr = fails(
         &["publish", folder.path(), "--to", &url("127.0.0.1", &trusted)],
         4,

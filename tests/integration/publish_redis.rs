@@ -1,5 +1,5 @@
-//! Redis: real servers, killed and cut off; an outside consumer that must route as `sluice who`
-//! says; a reader that watches.
+//! Tests of publishing to Redis with real servers that are killed and disconnected. An independent
+//! consumer must route as `sluice who` says, and a reader checks versions during publication.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
 
 const N: usize = 4_000;
 
-/// Publishes; the report.
+/// Publishes and returns the report.
 fn publish(study: &Path, to: &str, more: &[&str]) -> serde_json::Value {
     let mut args = vec!["publish", text(study), "--to", to, "--json"];
     args.extend(more);
@@ -31,7 +31,7 @@ fn outcome(report: &serde_json::Value) -> &str {
     report["targets"][0]["outcome"].as_str().unwrap()
 }
 
-/// The users whom an outside consumer gives the candidate.
+/// The users who get the candidate from an independent consumer.
 fn routed(server: &RedisServer, profile: &str, small: &Small, n: usize) -> BTreeSet<String> {
     let mut child = Command::new("python3")
         .arg(root().join("tests/clients/middleware.py"))
@@ -64,7 +64,8 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
     let layers = small.layers("monday", 0..N, 0);
     let first = small.study("first", &layers, [0.5, 0.1, 0.0, 0.0001], 0);
     let second = small.study("second", &layers, [1.0, 0.0, 0.25, 0.0], 1);
-    // On Tuesday every layer moves on, a hundred users are new, and a hundred are gone.
+    // On Tuesday every layer and every ratio changes, a hundred users are new, and a hundred are
+    // gone.
     let tuesday = small.study(
         "tuesday",
         &small.layers("tuesday", 100..N + 100, 1),
@@ -107,7 +108,8 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
         if profile == "sluice" {
             assert_eq!(report["targets"][0]["users"]["n_gone"], 100);
         } else {
-            // The source document's keys of users who are gone stay until they expire.
+            // Under the reference policy's keys, users who are gone keep their keys until these
+            // expire.
             let gone: BTreeSet<String> = (0..100).map(id).collect();
             found.retain(|user| !gone.contains(user));
         }
@@ -130,7 +132,7 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
         let report = publish(&tuesday, &to, &["--rollback"]);
         assert_eq!(outcome(&report), "applied");
         assert!(routed(&server, profile, &small, N).is_empty());
-        // The nightly job does not open it again.
+        // The next nightly run does not open the candidate again.
         let output = sluice(&["publish", text(&tuesday), "--to", &to]);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(4));
@@ -149,14 +151,14 @@ fn publish_redis_writes_only_users_who_changed() {
     let server = RedisServer::start(&[]);
     let monday = small.study("monday", &small.layers("monday", 0..N, 0), [0.5; 4], 0);
     publish(&monday, &server.url(), &[]);
-    // Somebody new, nobody else changes.
+    // Only new users are written.
     let tuesday = small.study("tuesday", &small.layers("tuesday", 0..N + 7, 0), [0.5; 4], 1);
     let report = publish(&tuesday, &server.url(), &[]);
     assert_eq!(
         report["targets"][0]["users"],
         serde_json::json!({"n_users": N + 7, "n_written": 7, "n_gone": 0})
     );
-    // Some are gone: they are found, and nobody else is written.
+    // Users who are gone are counted, and no other user is written.
     let wednesday = small.study("wednesday", &small.layers("wednesday", 5..N + 7, 0), [0.5; 4], 2);
     let report = publish(&wednesday, &server.url(), &[]);
     assert_eq!(
@@ -164,7 +166,7 @@ fn publish_redis_writes_only_users_who_changed() {
         serde_json::json!({"n_users": N + 2, "n_written": 0, "n_gone": 5})
     );
     assert_eq!(routed(&server, "sluice", &small, N + 7), small.who(&wednesday));
-    // What was lost is written again when all are.
+    // A key that was lost is written again with `--all-users`.
     server.ask(&["DEL", "sluice:changed:user:default:u000700"]);
     let report = publish(
         &wednesday,
@@ -175,11 +177,11 @@ fn publish_redis_writes_only_users_who_changed() {
     assert_eq!(routed(&server, "sluice", &small, N + 7), small.who(&wednesday));
 }
 
-/// What a version says of some users: who gets the candidate.
+/// For each user, whether a version gives the candidate.
 type Routing = BTreeMap<String, bool>;
 
-/// Watches a plan: every look goes through pointer, version and users, and must be one of the known
-/// routings, whole.
+/// Reads a plan repeatedly through pointer, version and users. Each result must equal one of the
+/// known routings.
 fn watch(
     port: u16,
     plan: &str,
@@ -209,14 +211,14 @@ fn watch(
                 n_looks.fetch_add(1, Ordering::Relaxed);
             }
             Ok(None) => {}
-            // The server is away.
+            // The server does not answer.
             Err(_) => connection = None,
         }
     }
     n_of
 }
 
-/// Whether a version's fields and a user's key give the candidate.
+/// Whether the fields of a version and the key of a user give the candidate.
 fn gets_candidate(fields: &BTreeMap<String, String>, user: &str, value: &str) -> bool {
     let number = |name: &str| fields[name].parse::<u64>().unwrap();
     let entries = value.split('|').filter_map(|entry| entry.split_once(':'));
@@ -254,7 +256,7 @@ fn look(link: &mut redis::Connection, plan: &str, users: &[String]) -> redis::Re
             gets_candidate(&fields, user, &value.unwrap_or_default()),
         );
     }
-    // A version that was left meanwhile may have been read in part.
+    // When the pointer changed in the meantime, the reads can belong to two versions.
     let after: Option<String> = redis::cmd("GET").arg(&pointer).query(link)?;
     Ok((after.as_ref() == Some(&version)).then_some(routing))
 }
@@ -268,7 +270,7 @@ fn spawn(study: &Path, to: &str) -> Child {
         .unwrap()
 }
 
-/// Two nights that differ in everything: every user's layer, and every ratio.
+/// Two nights in which the layer of every user and every ratio differ.
 fn two_nights(plan: &str, n: usize) -> (Small, [std::path::PathBuf; 2]) {
     let small = Small::new(plan, "sluice");
     let a = small.study("a", &small.layers("a", 0..n, 0), [1.0, 0.0, 1.0, 0.0], 0);
@@ -290,7 +292,7 @@ fn routings(small: &Small, studies: &[std::path::PathBuf; 2], users: &[String]) 
 #[test]
 fn publish_redis_killed_at_any_moment_is_never_half_there() {
     let (small, studies) = two_nights("killed", 20_000);
-    // Kept on disk, so that the server can be killed too.
+    // The server keeps its data on disk, so that it can be killed too.
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
     let to = server.url();
     let users: Vec<String> = (0..40).map(|n| id(n * 499)).collect();
@@ -311,7 +313,7 @@ fn publish_redis_killed_at_any_moment_is_never_half_there() {
             let mut child = spawn(night, &to);
             sleep(whole.mul_f64(f64::from(round + 1) / f64::from(ROUNDS)));
             if round % 3 == 2 {
-                // The server goes, not the publisher.
+                // The server is killed instead of the publisher.
                 server.restart();
             } else {
                 child.kill().unwrap();
@@ -320,7 +322,8 @@ fn publish_redis_killed_at_any_moment_is_never_half_there() {
             if watcher.is_finished() {
                 break;
             }
-            // A lock goes with its holder, some seconds later; the test does not wait for it.
+            // The lock of a killed publisher expires after some seconds. The test removes it
+            // instead of waiting.
             server.ask(&["DEL", "sluice:{killed}:lock"]);
             if round % 4 != 3 {
                 publish(night, &to, &[]);
@@ -345,7 +348,7 @@ fn publish_redis_is_alone_and_a_rollback_does_not_wait() {
     let (small, [a, b]) = two_nights("alone", 2_000);
     let server = RedisServer::start(&[]);
     publish(&a, &server.url(), &[]);
-    // Somebody holds the lock, and renews it.
+    // Another process holds the lock and renews it.
     let (stop, key) = (AtomicBool::new(false), "sluice:{alone}:lock");
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -510,7 +513,7 @@ fn publish_redis_over_tls() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // A server that nobody vouches for is refused.
+    // A server with a certificate from an unknown authority is refused.
     fs::copy(at("ca.crt"), at("other.crt")).unwrap();
     openssl(&[
         "req",
@@ -586,7 +589,7 @@ fn publish_redis_to_a_cluster() {
     for study in [&monday, &tuesday] {
         assert_eq!(outcome(&publish(study, &to, &[])), "applied");
         assert_eq!(outcome(&publish(study, &to, &[])), "unchanged");
-        // Read through a cluster client: keys are spread over all servers.
+        // A cluster client reads the keys, because they are distributed over all servers.
         let mut link = redis::cluster::ClusterClient::new(vec![format!("redis://{}", addresses[0])])
             .unwrap()
             .get_connection()
@@ -633,7 +636,7 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
     for profile in ["sluice", "harness-v1"] {
         let small = Small::new("stays", "sluice");
         let a = small.study("a", &small.layers("a", 0..2_000, 0), [0.5, 0.0, 0.2, 0.0], 0);
-        // Another table: other layers, and a thousand users more.
+        // Another table with other layers and a thousand more users.
         let b = small.study("b", &small.layers("b", 0..3_000, 1), [0.2, 0.6, 0.0, 0.3], 1);
         let c = small.study("c", &small.layers("c", 0..2_000, 2), [0.0, 0.3, 0.0, 0.9], 2);
         let closed = small.study("closed", &a.join("layers.parquet"), [0.0; 4], 3);
@@ -659,8 +662,8 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
         sleep(Duration::from_millis(1_500));
         assert_eq!(outcome(&publish(&a, &to, &["--rollback"])), "applied");
         assert!(routed(&server, profile, &small, 3_000).is_empty());
-        // Another table comes while the first is still being written: nothing of the first may be
-        // left.
+        // Another table is published while the first is still being written. No entry of the first
+        // may stay.
         publish(&c, &to, &["--reopen"]);
         assert_eq!(
             slow.wait().unwrap().code(),
@@ -680,11 +683,12 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
             );
         }
 
-        // Closed at 0 %, it is still what somebody took back.
+        // A candidate that was taken back by hand stays so when all its ratios are 0.
         publish(&c, &to, &["--rollback"]);
         publish(&closed, &to, &[]);
         assert!(refused(&a).contains("--reopen"));
-        // The table that was in force before is written again where another had begun.
+        // The table that was in force is written again after an incomplete publication of another
+        // table.
         publish(&a, &to, &["--reopen"]);
         let mut child = spawn(&b, &format!("{to}&ttl=6d"));
         sleep(Duration::from_millis(30));
@@ -698,7 +702,7 @@ fn publish_redis_a_rollback_stays_and_what_was_under_way_leaves_nothing() {
             "{profile}"
         );
 
-        // What cannot be read, and a full server, keep no candidate open.
+        // A rollback succeeds although a key has the wrong type and the server is full.
         server.ask(&["SET", "sluice:salts", "x"]);
         server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
         assert_eq!(outcome(&publish(&a, &to, &["--rollback"])), "applied");
@@ -716,7 +720,7 @@ fn publish_redis_users_are_refreshed_before_they_expire() {
         publish(&a, &to, &["--ttl", "2s"]);
         sleep(Duration::from_millis(2_200));
         assert!(routed(&server, profile, &small, 500).is_empty());
-        // The usual time to live is longer; what was written was not.
+        // The default time to live is longer, but the written keys have expired.
         assert_eq!(
             publish(&a, &to, &[])["targets"][0]["users"]["n_written"],
             500,
@@ -741,7 +745,7 @@ fn publish_redis_users_are_refreshed_before_they_expire() {
     assert!(stderr.contains("tenant"), "{stderr}");
 }
 
-/// A command that ends with 4, after its report; what it said.
+/// The stderr of a command that ends with exit code 4.
 fn fails_quietly(args: &[&str]) -> String {
     let output = sluice(args);
     assert_eq!(output.status.code(), Some(4));

@@ -1,5 +1,5 @@
-//! What the publishing tests share: small studies with unusual ids, and who would get the candidate
-//! in them.
+//! Shared parts of the publishing tests: small studies with unusual ids, and the users who get the
+//! candidate in them.
 
 use std::{
     collections::BTreeSet,
@@ -11,17 +11,18 @@ use tempfile::TempDir;
 
 use crate::support::{ok, text};
 
-/// Layers of the small studies.
+/// The layers of the small studies.
 pub(crate) const LAYERS: [&str; 4] = ["early", "regular", "high_value", "vip"];
 
-/// A plan with users, and studies of it.
+/// A plan with users, and its studies.
 pub(crate) struct Small {
     pub(crate) dir: TempDir,
     pub(crate) scenario: PathBuf,
     pub(crate) plan: String,
 }
 
-/// Ids of all kinds: ASCII, Chinese, emoji, one letter in two forms, whole numbers, separators.
+/// User ids of several kinds: ASCII, Chinese, emoji, one letter in two encodings, whole numbers,
+/// separators.
 pub(crate) fn id(n: usize) -> String {
     match n % 7 {
         0 => format!("u{n:06}"),
@@ -35,7 +36,7 @@ pub(crate) fn id(n: usize) -> String {
 }
 
 impl Small {
-    /// A plan whose users are placed by a profile.
+    /// Makes a plan whose users are assigned by a profile.
     pub(crate) fn new(plan: &str, profile: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut toml = format!(
@@ -60,11 +61,11 @@ impl Small {
         }
     }
 
-    /// A layer table of users `from..to`; the layer of user `n` is that of `n + shift`.
+    /// Makes a layer table of users `from..to`. The layer of user `n` is that of `n + shift`.
     pub(crate) fn layers(&self, name: &str, users: std::ops::Range<usize>, shift: usize) -> PathBuf {
         let mut csv = String::from("user_id,segment,is_allow_gray\n");
         for n in users {
-            // Not everybody has consented.
+            // A tenth of the users did not consent.
             writeln!(csv, "{},{},{}", id(n), LAYERS[(n + shift) % 4], n % 10 != 3).unwrap();
         }
         let path = self.dir.path().join(format!("{name}.csv"));
@@ -82,7 +83,7 @@ impl Small {
         table
     }
 
-    /// A study's folder with a layer table and ratios, decided at an hour.
+    /// Makes a study folder with a layer table and ratios that were decided at an hour.
     pub(crate) fn study(&self, name: &str, layers: &Path, ratios: [f64; 4], hour: i64) -> PathBuf {
         let folder = self.dir.path().join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -112,7 +113,7 @@ impl Small {
         folder
     }
 
-    /// Everybody who gets the candidate in a study, as `sluice who` says.
+    /// The users who get the candidate in a study, by `sluice who`.
     pub(crate) fn who(&self, study: &Path) -> BTreeSet<String> {
         self.who_at(study, text(&study.join("schedule.json")), &[])
     }

@@ -1,4 +1,5 @@
-//! Several targets at once: planned, then applied; one that fails leaves the others whole.
+//! Tests of several targets: all are planned first, then applied. A target that fails does not stop
+//! the others.
 
 use std::fs;
 
@@ -96,7 +97,7 @@ fn publish_targets_fail_alone_and_the_next_run_finishes() {
         vec!["failed"; 4],
         "nobody opens it again: {stderr}"
     );
-    // One that was cut off between two targets is finished by the next run.
+    // A publication that stopped between two targets is finished by the next run.
     fs::remove_file(file("board.json")).unwrap();
     let (_, report, _) = run(&["--reopen"]);
     assert_eq!(outcomes(&report), ["applied", "failed", "applied", "applied"]);
@@ -117,12 +118,12 @@ fn publish_targets_are_checked_before_anything_is_reached() {
     assert!(publish(&["redis://h/0", "redis://h/0?ttl=1h"], 2).contains("once"));
     assert!(publish(&["redis://h/0?tll=1h"], 2).contains("`tll`"));
     assert!(publish(&["redis://h/0?ttl=1x"], 4).contains("1x") || cfg!(not(feature = "stores")));
-    // A table that the schedule does not rest on.
+    // The schedule rests on another layer table.
     let mut schedule = json(&study.join("schedule.json"));
     schedule["layers_digest"] = "blake3:00".into();
     fs::write(study.join("schedule.json"), schedule.to_string()).unwrap();
     assert!(publish(&["redis://h/0"], 3).contains("layer table that the schedule rests on"));
-    // One that is cut off, or has layers of another plan: found before anything is reached.
+    // A truncated table, or one with layers of another plan, is found before any target is reached.
     schedule.as_object_mut().unwrap().remove("layers_digest");
     fs::write(study.join("schedule.json"), schedule.to_string()).unwrap();
     let bytes = fs::read(&layers).unwrap();

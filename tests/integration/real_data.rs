@@ -1,4 +1,4 @@
-//! Real transactions and real bandit logs.
+//! Tests with real transactions and real bandit logs.
 
 use arrow_array::{
     cast::AsArray,
@@ -11,7 +11,7 @@ use crate::support::{json, ok, root, text};
 
 const DAY: i64 = 86_400_000_000;
 
-/// frequency = repeat purchase days, recency = last minus first day, T = end minus first day: by
+/// frequency = days with repeated purchases, recency = last - first day, T = end - first day, as in
 /// Lifetimes, up to 1997-09-30.
 #[test]
 fn cdnow_features_are_those_of_lifetimes() {
@@ -105,7 +105,7 @@ fn open_bandit_does_not_say() {
     let effect = &click["effect"];
     assert!((effect["effect_size"].as_f64().unwrap() - 4e-4).abs() < 1e-15);
     assert!(effect["ci_lower"].as_f64().unwrap() < 0.0 && effect["ci_upper"].as_f64().unwrap() > 0.0);
-    // Each row is its own user, so the clusters must give the binomial error: sqrt(p0 q0 / n + p1
+    // Each row is a user, so the clustered error must equal the binomial error: sqrt(p0 q0 / n + p1
     // q1 / n) = 8.93e-4.
     let binomial = (0.0038_f64 * 0.9962 / 1e4 + 0.0042 * 0.9958 / 1e4).sqrt();
     assert!(

@@ -1,4 +1,4 @@
-//! References between the pages and the code: none dangles.
+//! Checks the references between pages and code: each must lead to something that exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The anchor that a heading gets on a rendered page.
+/// The anchor of a heading on a rendered page.
 fn anchor(heading: &str) -> String {
     let kept = |sign: &char| sign.is_alphanumeric() || matches!(sign, ' ' | '-' | '_');
     heading
@@ -66,8 +66,7 @@ fn references(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// References of a text in `folder` that lead nowhere. `own` is the text of the page itself, for
-/// links within it.
+/// References of a text in `folder` that lead nowhere. An empty path means the text itself.
 fn dangling(text: &str, folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for (path, to) in references(text) {
@@ -117,7 +116,7 @@ fn references_lead_somewhere() {
     let (mut wrong, mut n_references) = (Vec::new(), 0);
     for (idx, file) in files.iter().enumerate() {
         let text = fs::read_to_string(file).unwrap();
-        // In code, only references by file and anchor are links to pages.
+        // In code, only references with file and anchor are links to pages.
         let text = if idx < n_pages {
             text
         } else {
@@ -139,8 +138,8 @@ fn references_lead_somewhere() {
     );
 }
 
-/// Every file that ARCHITECTURE's map names is there: `src/x/y.rs` itself, a bare `z.rs` in a
-/// folder that its row, or the heading above it, names.
+/// Every file that the map of ARCHITECTURE.md names must exist. A path such as `src/x/y.rs` is
+/// complete. A name such as `z.rs` is in a folder that its row, or the heading above it, names.
 #[test]
 fn the_map_names_files_that_exist() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
@@ -186,8 +185,7 @@ fn the_map_names_files_that_exist() {
 }
 
 /// The test functions that a page of methods names: the names in backticks of its list items
-/// `**Test:**`. Backticked words that are no function
-/// names, such as paths, are left out.
+/// `**Test:**`. Words in backticks that are not function names, such as paths, are left out.
 fn named_tests(page: &str) -> BTreeSet<String> {
     let is_name = |word: &str| {
         word.bytes()

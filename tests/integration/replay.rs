@@ -1,5 +1,5 @@
-//! Replay against an independent count of the same rows, and against itself: however the log is
-//! cut, written, ordered or joined.
+//! Tests of replay against an independent count of the same rows. The cube must not depend on how
+//! the log is split, written, ordered or merged.
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
 use parquet::{arrow::ArrowWriter, basic::Compression};
@@ -14,15 +14,16 @@ use crate::{
     support::{fails, json, text, tree},
 };
 
-/// Tenant, layer, stage and release.
+/// Tenant, layer index, stage index and release.
 type Series = (&'static str, usize, usize, &'static str);
 
-/// What a cube must hold, counted row by row.
+/// The expected content of a cube, counted row by row.
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
     /// Sums in integer units, by series.
     sums: BTreeMap<Series, BTreeMap<&'static str, i128>>,
-    /// Users by tenant, layer and stage: seen in the baseline, in the candidate.
+    /// Users by tenant, layer and stage: those seen in the baseline, and those seen in the
+    /// candidate.
     users: BTreeMap<(&'static str, usize, usize), [BTreeSet<String>; 2]>,
     /// Rows, successes and cost by series and feature.
     features: BTreeMap<(Series, &'static str), [i128; 3]>,
@@ -118,7 +119,7 @@ impl Expected {
         if is_candidate { "n_candidate" } else { "n_baseline" }
     }
 
-    /// Compares a cube with what it must hold.
+    /// Compares a cube with the expected content.
     fn check(&self, study: &Study, cube: &str) {
         let mut found: BTreeMap<Series, BTreeMap<&'static str, i128>> = BTreeMap::new();
         let names: BTreeSet<&'static str> =
@@ -277,7 +278,7 @@ fn a_cube_does_not_depend_on_how_the_log_is_written_or_read() {
     ];
     let mut first = None;
     for (idx, how) in ways.into_iter().enumerate() {
-        // Any order of rows, in two files.
+        // The rows in several orders, in two files.
         let mut turns = log.turns.clone();
         if idx % 2 == 1 {
             turns.reverse();
@@ -289,7 +290,7 @@ fn a_cube_does_not_depend_on_how_the_log_is_written_or_read() {
             Written::Parquet(..) => "parquet",
         };
         for (part, turns) in turns.chunks(5_000).enumerate() {
-            // One row a row group is slow to write: a few are enough.
+            // Row groups of one row are slow to write, so only the second file has them.
             let rows = if matches!(how, Written::Parquet(1, ..)) && part == 0 {
                 Written::Parquet(4_999, false, Compression::UNCOMPRESSED, false)
             } else {
@@ -382,7 +383,8 @@ fn a_night_goes_on_from_the_night_before() {
             Written::Parquet(500, true, Compression::SNAPPY, false),
         );
     }
-    // What arrives late, and rows from after the night, are in the first file.
+    // The first night already reads this file. It holds late rows, and rows after the end of that
+    // night.
     write(
         &log,
         &log.turns[3_000..3_500],
@@ -398,7 +400,8 @@ fn a_night_goes_on_from_the_night_before() {
         )
     };
     fs::rename(study.path("log/3.parquet"), study.path("later.parquet")).unwrap();
-    // In the middle of a day, a window and a stage: the day's file is looked at again.
+    // The night ends within a day, a window and a stage, so the file of that day is read again
+    // later.
     from("2026-05-26T10:10:00Z", None, "night1");
     from("2026-05-26T20:00:00Z", Some("night1"), "night2");
     fs::rename(study.path("later.parquet"), study.path("log/3.parquet")).unwrap();
@@ -419,7 +422,7 @@ fn a_night_goes_on_from_the_night_before() {
     study.replay("log", "limited", &limited);
     assert!(tree(&study.path("limited")) == tree(&study.path("whole")));
 
-    // A file that was counted may not change, and another ramp is not gone on from.
+    // A counted file must not change, and a cube of another plan cannot be continued.
     write(
         &log,
         &log.turns[3_000..3_400],
@@ -445,7 +448,7 @@ fn a_night_goes_on_from_the_night_before() {
         stderr.contains("expected 9.csv as the earlier cube counted it"),
         "{stderr}"
     );
-    // Nor may files be missing that have to be looked at again.
+    // Files that must be read again must not be missing.
     let alone = |traffic: &'static str| [&replay[..2], &[traffic], &replay[3..]].concat();
     let stderr = study.fails(&alone("log/0.parquet"), 3);
     assert!(
@@ -469,7 +472,8 @@ fn a_file_is_its_bytes_whatever_its_name() {
             how,
         );
     }
-    // A day alone, then the folder above: the day's file has another name there.
+    // First the folder of one day, then the folder above it. The file of the day has another
+    // relative name there.
     study.replay("log/dt=0", "day", &[]);
     study.replay("log", "both", &["--since", "day"]);
     study.replay("log", "whole", &[]);
@@ -495,7 +499,7 @@ fn a_file_is_its_bytes_whatever_its_name() {
     let stderr = study.fails(&args, 3);
     assert!(stderr.contains("with the same bytes"), "{stderr}");
 
-    // A cube is what was written together, and a folder with something else in it is not replaced.
+    // The files of a cube belong together. A folder with a foreign file is not replaced.
     fs::copy(study.path("day/cells.parquet"), study.path("both/cells.parquet")).unwrap();
     for args in [
         vec!["cube", "show", "both"],
@@ -533,8 +537,8 @@ fn a_file_is_its_bytes_whatever_its_name() {
     assert!(stderr.contains("found mine.txt, which would be lost"), "{stderr}");
 }
 
-/// A log in which every request has an answer of each release, and a shadow file with the
-/// candidate's.
+/// A log in which both releases answer every request, with a shadow file of the candidate's
+/// answers.
 fn shadowed(n: usize) -> (Log, Study) {
     let mut log = Log::new(n, 5);
     for (idx, turn) in log.turns.iter_mut().enumerate() {
@@ -565,7 +569,7 @@ fn shadow_answers_are_paired_and_answer_what_if() {
         lines.push_str(&format!("t{idx},new,{success},{latency},{bad},0.001\n"));
         answers.insert(idx, (success, latency, bad));
     }
-    // Answered twice, by somebody else, to nobody.
+    // A second answer to a request, an answer of another user, and an answer to an unknown request.
     lines.push_str("t1,new,true,1,false,0.001\nt5,other,true,1,false,0.001\nnobody,new,true,1,false,0.001\n");
     answers.remove(&1);
     fs::write(study.path("shadow.csv"), &lines).unwrap();
@@ -620,7 +624,7 @@ fn shadow_answers_are_paired_and_answer_what_if() {
         paired.iter().filter(|idx| answers[idx].1 > 900.0).count() as i64
     );
 
-    // Another schedule, against a count of the requests that it would have sent to the candidate.
+    // Another schedule, compared with a count of the requests that it sends to the candidate.
     let schedules = [
         "layer = \"rest\"\nratio = 0.25",
         "layer = \"rest\"\nratio = 1.0",
@@ -645,7 +649,7 @@ fn shadow_answers_are_paired_and_answer_what_if() {
     ]);
     let found: serde_json::Value = serde_json::from_str(&shown).unwrap();
     let bps = |number: usize, layer: usize, at: i64| match (number, layer) {
-        // A step reaches whole windows.
+        // A ratio changes at the start of a window.
         (_, 2) if at >= START + 52 * HOUR => 10_000,
         (0, 2) if at >= START + 10 * HOUR => 2_500,
         (1, 2) if at >= START + 10 * HOUR => 10_000,
@@ -726,7 +730,7 @@ fn outcomes_that_come_late_take_their_rows_place() {
             lines.push_str(&format!("t{idx},5,{}\n", if idx % 10 == 0 { "true" } else { "" }));
         }
     }
-    // A later word on the same request.
+    // A later outcome for the same request.
     lines.push_str("t0,1.5,\n");
     fs::write(study.path("late.csv"), &lines).unwrap();
     study.replay("log", "cube", &["--outcomes", "late.csv"]);
@@ -746,8 +750,8 @@ fn outcomes_that_come_late_take_their_rows_place() {
     );
     study.replay("with", "expected", &[]);
     assert!(study.tables("cube") == study.tables("expected"));
-    // Outcomes may belong to any row: a cube that did not know them cannot be gone on from, and the
-    // whole log is scanned.
+    // Late outcomes can belong to any row. A cube without them cannot be continued, so the whole
+    // log is read.
     study.replay("log", "before", &[]);
     study.replay("log", "after", &["--outcomes", "late.csv", "--since", "before"]);
     assert!(tree(&study.path("after")) == tree(&study.path("cube")));
@@ -856,7 +860,8 @@ fn what_is_odd_in_a_log_is_said() {
     let stderr = refused(&replay("log", &["--memory-limit", "many"]), 2);
     assert!(stderr.contains("expected a size such as 300MB"), "{stderr}");
 
-    // A user twice in the layer table counts everything twice: refused, wherever the two rows lie.
+    // A duplicate user in the layer table would count twice. It is refused wherever the two rows
+    // are.
     let twice = log.users.iter().chain(&log.users[7..8]);
     let ids: StringArray = twice.clone().map(|user| Some(user.id.clone())).collect();
     let columns: [(&str, ArrayRef); 5] = [

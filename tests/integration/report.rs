@@ -1,4 +1,4 @@
-//! `report.md` and `report.html`.
+//! Tests of `report.md` and `report.html`.
 
 use std::fs;
 
@@ -20,8 +20,7 @@ fn the_page_is_self_contained() {
     ] {
         assert!(!html.contains(outside), "{outside}");
     }
-    // The only addresses are the name of the SVG language, and where the chart library says it
-    // comes from.
+    // The only URLs are the namespace of SVG and the home page of the chart library.
     let addresses: Vec<&str> = html
         .match_indices("http")
         .map(|(at, _)| html[at..].split(['"', ' ', '\'']).next().unwrap())

@@ -1,4 +1,4 @@
-//! `sluice run` and its stages as commands.
+//! Tests of `sluice run` and of its stages as single commands.
 
 use arrow_array::{Array, Float64Array, RecordBatch, StringArray, cast::AsArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -41,7 +41,7 @@ fn the_case_study_is_decided_as_expected() {
 fn the_regression_is_caught_hours_after_it_starts() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("study");
-    // The same data, looked at six hours into day 4.
+    // The same data, decided six hours into day 4.
     let summary = ok(&[
         "run",
         "scenarios/ecommerce.toml",
@@ -75,7 +75,7 @@ fn one_thread_or_two_write_the_same_bytes() {
         text(&out),
     ]);
     assert_same_tree(ecommerce(), &out);
-    // And a second run over the first, which reuses its data.
+    // A second run into the same folder reuses its data.
     ok(&["run", "scenarios/ecommerce.toml", "--out", text(&out)]);
     assert_same_tree(ecommerce(), &out);
     let hidden: Vec<_> = fs::read_dir(dir.path())
@@ -207,7 +207,7 @@ fn verify_names_what_differs() {
     );
 }
 
-/// Counts and sums of one release in one stage, straight from the rows.
+/// Counts and sums of one release in one stage, computed directly from the rows.
 #[derive(Default)]
 struct Naive {
     n_rows: u64,
@@ -219,7 +219,7 @@ struct Naive {
     latency: f64,
 }
 
-/// The cube and its inference against a plain loop over the rows: no groups, no threads, no
+/// Compares the numbers of the analysis with a plain loop over the rows, without groups, threads or
 /// integers.
 #[test]
 fn a_plain_loop_over_the_rows_finds_the_same_numbers() {
@@ -340,7 +340,7 @@ fn texts(batch: &RecordBatch, name: &str) -> StringArray {
         .clone()
 }
 
-/// However the rows are split, ordered and written, the cube is the same.
+/// The cube does not depend on how the rows are split, ordered and written.
 #[test]
 fn splits_orders_and_formats_do_not_matter() {
     let small = Small::new();
@@ -357,7 +357,7 @@ fn splits_orders_and_formats_do_not_matter() {
             format!("{header}\n{}\n", reversed.join("\n")),
         );
     }
-    // The last part as NDJSON.
+    // The last part is NDJSON.
     let last = fs::read_to_string(small.path("parts/2.csv")).unwrap();
     fs::remove_file(small.path("parts/2.csv")).unwrap();
     let objects: Vec<String> = last
@@ -393,7 +393,7 @@ fn files_are_not_writable_by_others() {
     }
 }
 
-/// A case-study scenario with changes, at a tenth of its size.
+/// Writes the case study with changes, at a tenth of its size.
 fn changed(dir: &Path, edit: impl Fn(String) -> String) -> std::path::PathBuf {
     let text = fs::read_to_string(crate::support::root().join("scenarios/ecommerce.toml")).unwrap();
     let path = dir.join("changed.toml");
@@ -523,7 +523,7 @@ fn tenants_have_ratios_of_their_own() {
 #[test]
 fn users_in_both_arms_make_the_data_invalid() {
     let small = Small::new();
-    // A coin for each request: the second turn of every user gets the other release.
+    // A random choice for each request: the second turn of every user gets the other release.
     small.edit("traffic.csv", |t| {
         t.lines().map(|line| if line.starts_with("2026-05-26") { line.replace(",new,", ",NEW,").replace(",old,", ",new,").replace(",NEW,", ",old,") } else { line.to_owned() } + "\n").collect()
     });
@@ -566,7 +566,7 @@ fn evidence_of_another_plan_is_refused() {
             "{stderr}"
         );
     }
-    // A state that was tampered with.
+    // A state that was edited by hand.
     let state = dir.path().join("state.json");
     let whole = fs::read_to_string(ecommerce().join("state.json")).unwrap();
     for (from, to) in [

@@ -1,4 +1,5 @@
-//! Real servers, started for a test on a free port in a folder of their own, and stopped with it.
+//! Real servers for tests. Each listens on a free port, uses its own folder, and stops with its
+//! test.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A port that nobody listens on.
+/// A free port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -18,7 +19,7 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
-/// Waits until somebody answers at a port.
+/// Waits until a server accepts connections on a port.
 pub(crate) fn wait_for_port(port: u16, what: &str) {
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -39,7 +40,7 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one, with more settings.
+    /// Starts a server with more settings.
     pub(crate) fn start(more: &[&str]) -> Self {
         let mut server = Self {
             port: free_port(),
@@ -51,7 +52,7 @@ impl RedisServer {
         server
     }
 
-    /// Starts it again where it was, after it was killed.
+    /// Kills the server and starts it again in the same folder.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let child = Command::new("redis-server")
@@ -73,7 +74,7 @@ impl RedisServer {
             .expect("hint: scripts/test installs redis-server");
         self.child = Some(child);
         wait_for_port(self.port, "redis-server");
-        // It answers errors while it loads what it kept.
+        // A server that loads its data answers with errors.
         let start = Instant::now();
         while self
             .try_ask(&["PING"])
@@ -88,7 +89,7 @@ impl RedisServer {
         }
     }
 
-    /// kill -9.
+    /// Ends the server with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -113,7 +114,7 @@ impl RedisServer {
         Some(String::from_utf8(output.stdout).ok()?.trim_end().to_owned())
     }
 
-    /// What the server's own client answers.
+    /// The answer of the server's own client.
     pub(crate) fn ask(&self, parts: &[&str]) -> String {
         self.try_ask(parts)
             .expect("hint: scripts/test installs redis-tools")

@@ -1,12 +1,12 @@
-//! Ramps before they happen, and decided again: against exact integration, against themselves,
-//! against the case study's log.
+//! Tests of simulations and backtests: against exact integration, for equal results on any number
+//! of threads, and against the log of the case study.
 
 use serde_json::Value;
 use std::fs;
 
 use crate::support::{ecommerce, fails, ok, ok_json, root, text};
 
-/// One layer with much traffic, so that sums are as normal as the exact recursion takes them to be.
+/// One layer with much traffic, so that its sums are normal, as the exact recursion assumes.
 const ONE: &str = r#"
 why = "one layer"
 seed = 5
@@ -93,8 +93,8 @@ fn runs_agree_with_exact_integration() {
     let scenario =
         format!("{ONE}\n[[simulate.plan]]\nid = \"gates\"\ncontroller = \"group_sequential\"\nalpha = 0.1\n");
     let found = forecast(&scenario, &[]);
-    // The same ramp for the calculator: users who come in a day, and the variance of one's mean
-    // outcome.
+    // The same ramp for the calculator: the users who come in a day, and the variance of the mean
+    // outcome of one user.
     let active = -(0.5_f64.ln()) / 7.0;
     let users = 400_000.0 * (1.0 - (-active).exp());
     let (rows, rows_a_visit) = (400_000.0 * 0.5, 0.5 / active);
@@ -136,7 +136,8 @@ fn runs_agree_with_exact_integration() {
 #[test]
 fn sequential_policies_keep_their_error_and_others_do_not() {
     let variants = "[[simulate.plan]]\nid = \"every look\"\n[[simulate.plan]]\nid = \"one look\"\nsequential = \"fixed\"\n";
-    // Nothing goes up, so that every look is at the same stage, hour after hour for twenty days.
+    // The dwell is longer than the simulation, so that every look is at the same stage, each hour
+    // for twenty days.
     let scenario = format!("{ONE}\n{variants}")
         .replace("dwell_hours = 24", "dwell_hours = 1000")
         .replace("margin = 0.02", "margin = 0.003");
@@ -148,7 +149,7 @@ fn sequential_policies_keep_their_error_and_others_do_not() {
         p("every look")
     );
     assert!(p("one look") > 0.1, "{}", p("one look"));
-    // And what is harmful is found.
+    // A harmful candidate is found.
     assert!(number(&plan(&found, "every look", "bad")["p_rollback"]["p"]) > 0.95);
 }
 
@@ -175,7 +176,8 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     };
     assert!(run("1", "a") == run("2", "b"));
     let document: Value = serde_json::from_slice(&run("2", "a").0).unwrap();
-    // What the source document's own numbers hide.
+    // The forecast reports contradictions of the reference policy
+    // (docs/REFERENCE_POLICY.md#contradictions).
     let findings = document["findings"].to_string();
     assert!(
         findings.contains("the first step of early, 10%, reaches 50000 users"),
@@ -190,7 +192,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     assert!(number(&planned["p_rollback"]["p"]) > 0.95 && number(&planned["cost"]["mean"]) < 1e5);
     let capped = plan(&document, "under .1 %", "day-4 fault");
     assert!(number(&capped["p_over_exposure_cap"]["p"]) < number(&planned["p_over_exposure_cap"]["p"]));
-    // A coin per request exposes more users than a fixed bucket.
+    // A random choice for each request exposes more users than fixed buckets.
     assert!(number(&planned["users_exposed_by_coin"]["mean"]) > number(&planned["users_exposed"]["mean"]));
 }
 
@@ -224,7 +226,7 @@ fn an_optimal_schedule_keeps_its_promises_when_it_is_run() {
             "{promise}: {run}"
         );
     }
-    // The plan that comes out goes in again, and keeps them too.
+    // The recommended plan is simulated again and keeps the limits, too.
     let again = format!("{scenario}\n{}", found["optimum"]["toml"].as_str().unwrap());
     assert!(again.contains(&format!("boundary = {}", chosen["boundary"])));
     let again = forecast(&again, &["--runs", "2000"]);
@@ -297,8 +299,8 @@ fn the_case_study_s_log_is_decided_again() {
         .into_iter()
         .find(|decision| decision["verdict"] == "rollback")
         .unwrap();
-    // The fault begins on the 28th with the layer's first step; it is seen within hours, not after
-    // the dwell of three days.
+    // The fault begins on the 28th with the first step of the layer. It is found within hours and
+    // not after the dwell of three days.
     assert!(
         rollback["at"].as_str().unwrap().starts_with("2026-05-28T0"),
         "{rollback}"
@@ -318,8 +320,8 @@ fn the_case_study_s_log_is_decided_again() {
         (&promote["at"], &promote["next_ratio"]),
         (&Value::from("2026-05-28T00:00:00Z"), &Value::from(0.5))
     );
-    // On its own the plan opens regular at once, where nobody had the candidate: the log cannot
-    // tell.
+    // With its own decisions the plan opens `regular` at once. No user had the candidate at that
+    // time, so the log has no answer.
     let regular = own.iter().find(|layer| layer["layer"] == "regular").unwrap();
     assert!(regular["refused_at"].is_string(), "{regular}");
 }
@@ -328,8 +330,8 @@ fn the_case_study_s_log_is_decided_again() {
 fn what_is_not_declared_is_measured() {
     let dir = tempfile::tempdir().unwrap();
     let whole = fs::read_to_string(root().join("scenarios/ramp.toml")).unwrap();
-    // Sizes and traffic from the log, and the completion rate of all layers but the one that never
-    // had the baseline.
+    // Sizes, traffic and the completion rate are measured from the log. One layer never had the
+    // baseline and keeps its declared rate.
     let (mut kept, mut skips) = (String::new(), false);
     for line in whole.lines() {
         if line.starts_with('[') {
@@ -366,7 +368,7 @@ fn what_is_not_declared_is_measured() {
     ];
     let found: Value = ok_json(&args);
     assert!(found["basis"].as_str().unwrap().contains("observed"));
-    // The case study's log has 200,000 users; all but those who did not consent can be reached.
+    // The log has 200,000 users. All users who consented can be reached.
     let users = number(&plan(&found, "fixed time", "nothing changes")["users_exposed"]["mean"]);
     assert!((100_000.0..200_000.0).contains(&users), "{users}");
     assert!(number(&plan(&found, "as planned", "day-4 fault")["p_rollback"]["p"]) > 0.9);

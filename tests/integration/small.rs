@@ -1,12 +1,12 @@
-//! A small study of files that a test can change: 200 users, two turns each, placed as the plan
-//! says.
+//! A small study in files that a test can change: 200 users with two turns each, assigned as in the
+//! plan.
 
 use std::fs;
 use tempfile::TempDir;
 
 use crate::support::{fails, json, ok, text};
 
-/// Header of the users file.
+/// The header of the users file.
 pub(crate) const USERS: &str = "user_id,use_count,is_allow_gray\n";
 const TRAFFIC: &str = "event_time,user_id,release_id,success,latency_ms\n";
 
@@ -29,7 +29,7 @@ layer = "all"
 ratio = 0.5
 "#;
 
-/// A small study: users `u0..u199`, two turns each, placed as the plan says.
+/// A small study: users `u0..u199` with two turns each, assigned as in the plan.
 pub(crate) struct Small {
     pub(crate) dir: TempDir,
 }

@@ -1,4 +1,4 @@
-//! What the tests share: the program, folders, and the case study run once.
+//! Shared parts of the tests: the program, folders, and one run of the case study.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A command of the program, run from the repository's folder.
+/// Runs the program in the folder of the repository.
 pub(crate) fn sluice(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sluice"))
         .args(args)
@@ -24,7 +24,7 @@ pub(crate) fn sluice(args: &[&str]) -> Output {
         .expect("the program starts")
 }
 
-/// Runs a command that must succeed; returns its stdout.
+/// Runs a command that must succeed. Returns its stdout.
 pub(crate) fn ok(args: &[&str]) -> String {
     let output = sluice(args);
     assert!(
@@ -35,12 +35,12 @@ pub(crate) fn ok(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a command that must succeed and print JSON; returns the document.
+/// Runs a command that must succeed and print JSON. Returns the document.
 pub(crate) fn ok_json(args: &[&str]) -> serde_json::Value {
     serde_json::from_str(&ok(args)).unwrap()
 }
 
-/// Runs a command that must fail with this exit code; returns its stderr.
+/// Runs a command that must fail with this exit code. Returns its stderr.
 pub(crate) fn fails(args: &[&str], code: i32) -> String {
     let output = sluice(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -55,12 +55,12 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A path as an argument that outlives its line.
+/// A path as an argument with a static lifetime.
 pub(crate) fn arg(path: PathBuf) -> &'static str {
     text(Box::leak(path.into_boxed_path()))
 }
 
-/// A study of the case study, made once for all tests that only read it.
+/// The output folder of the case study. It is made once, for all tests that only read it.
 pub(crate) fn ecommerce() -> &'static Path {
     static STUDY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, out) = STUDY.get_or_init(|| {
@@ -80,13 +80,13 @@ pub(crate) fn ecommerce() -> &'static Path {
     out
 }
 
-/// A JSON document.
+/// Reads a JSON document.
 pub(crate) fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
         .unwrap()
 }
 
-/// Every file below a folder with its bytes.
+/// All files below a folder, with their bytes.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut todo = vec![folder.to_owned()];
@@ -115,7 +115,7 @@ pub(crate) fn assert_same_tree(a: &Path, b: &Path) {
     }
 }
 
-/// Whether the tests run as root, for whom permissions do not count.
+/// Whether the tests run as root. File permissions do not bind root.
 pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().expect("id is there");
     output.stdout.trim_ascii() == b"0"

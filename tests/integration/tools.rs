@@ -1,4 +1,4 @@
-//! Tool bundles: changes, their levels, and logged calls.
+//! Tests of tool bundles: changes, their levels, and logged calls.
 
 use serde_json::{Value, json};
 use sluice::release::tools::{Level, Side, diff_schemas};
@@ -45,9 +45,9 @@ fn known_changes_have_their_expected_verdicts() {
     }
 }
 
-/// Verdicts of jsoncompat 0.5.0 on 1,500 drawn pairs of schemas (`tests/oracles/jsoncompat` writes
-/// them): where it proves a change to break callers with a value, there is an error or, for limits
-/// that are newly set, a warning here.
+/// Compares with jsoncompat 0.5.0 on 1,500 random pairs of schemas (`tests/oracles/jsoncompat`
+/// writes its verdicts). Where jsoncompat proves with a value that a change breaks callers, Sluice
+/// must report an error or, for new limits, a warning.
 #[test]
 fn what_another_checker_proves_to_break_is_not_missed() {
     let path = root().join("tests/vectors/jsoncompat.json");
@@ -69,8 +69,8 @@ fn what_another_checker_proves_to_break_is_not_missed() {
         }
     }
     assert!(n_breaking > 500, "{n_breaking}");
-    // Rules look at one place at a time; what another place makes harmless is an alarm all the
-    // same.
+    // Each rule looks at one part of a schema. A change that another part makes harmless is a false
+    // alarm.
     assert!(n_alarms * 20 < pairs.len() * 2, "{n_alarms} alarms");
 }
 
@@ -142,7 +142,7 @@ fn a_required_argument_without_a_major_version_fails() {
         replayed["examples"][0],
         json!({"trace_id": "t0", "path": "/", "rule": "required"})
     );
-    // The other way round, nothing breaks.
+    // The reverse change breaks no caller.
     assert_eq!(
         sluice(&["tools", "diff", text(&after), text(&before)])
             .status

@@ -1,14 +1,14 @@
-//! The calculator against reference values of other packages: the vectors in `tests/vectors`,
-//! mapped to calculations.
+//! Tests of the calculator against reference values of other packages: the vectors in
+//! `tests/vectors`, mapped to calculations.
 
 use serde_json::{Map, Value, json};
 use sluice::calc::{Function, answer_line};
 
-/// A calculation, its inputs, and what some of its results must be.
+/// A calculation, its inputs, and some expected results.
 struct Case {
     name: &'static str,
     inputs: Value,
-    /// Result by name (`a.b` and `a.0` go inside), expected value.
+    /// Path of a result (`a.b` and `a.0` select inner values), and its expected value.
     expected: Vec<(&'static str, Value)>,
 }
 
@@ -19,7 +19,7 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// An arm of one of GrowthBook's statistics.
+/// Converts a statistic of GrowthBook to an arm.
 fn growthbook_arm(arm: &Value) -> Value {
     match arm["type"].as_str().unwrap() {
         "ProportionStatistic" => json!({"n": arm["n"], "x": arm["sum"]}),
@@ -44,8 +44,8 @@ fn with(mut inputs: Value, more: Value) -> Value {
     inputs
 }
 
-/// An arm of a row of Spotify's confidence: sums over units, with squares; a proportion where the
-/// two are the same.
+/// Converts a row of Spotify's confidence to an arm: sums and sums of squares over users. An arm is
+/// a proportion if both are equal.
 fn spotify_arm(row: &Value) -> Value {
     if row["num"] == row["ss"] {
         return json!({"n": row["den"], "x": row["num"]});
@@ -53,7 +53,7 @@ fn spotify_arm(row: &Value) -> Value {
     json!({"n": row["den"], "sum": row["num"], "sum_squares": row["ss"]})
 }
 
-/// The cases that a reference value makes; none where `sluice calc` has no such calculation.
+/// The calculations that test a reference value. Empty if `sluice calc` has no such calculation.
 fn cases(vector: &Value) -> Vec<Case> {
     let (family, method) = (
         vector["family"].as_str().unwrap(),
@@ -118,7 +118,8 @@ fn cases(vector: &Value) -> Vec<Case> {
                 _ => {}
             }
             if !relative || name == "sequential" && alternative == "two-sided" {
-                // One-sided p-values of the peer are looked for between two limits.
+                // The package searches one-sided p-values of sequential tests between two limits,
+                // so those of relative effects are not compared.
                 expected.push(("p_value", out["p_value"].clone()));
             }
             if !relative && name != "sequential" {
@@ -171,7 +172,8 @@ fn cases(vector: &Value) -> Vec<Case> {
             let arm = |idx: usize| spotify_arm(&inputs["rows"][idx]);
             let is_proportion = arm(0)["x"].is_number();
             if is_proportion && method == "t-test" {
-                // The peer divides by n and takes t all the same; nobody else does.
+                // The package divides by n and uses t. No other package does this, so it is not
+                // compared.
                 return Vec::new();
             }
             let kind = match (method, is_proportion) {
@@ -401,7 +403,7 @@ fn cases(vector: &Value) -> Vec<Case> {
         }
         "non_inferiority" if inputs["rows"].is_array() && inputs["nim"].is_array() => {
             let arm = |idx: usize| spotify_arm(&inputs["rows"][idx]);
-            // The peer says which direction is preferred.
+            // The package states the preferred direction.
             let higher = if inputs["nim"][1] == json!("increase") {
                 "better"
             } else {
@@ -603,28 +605,29 @@ fn cases(vector: &Value) -> Vec<Case> {
     }
 }
 
-/// Where METHODS wins over a reference, and why.
+/// Whether Sluice differs from a reference value on purpose. docs/METHODS.md describes the methods.
 fn is_known_fault(id: &str, path: &str) -> bool {
-    // Relative effects of two rows: the control's own interval contains 0, so METHODS gives none.
+    // Relative effects of two rows: the control's own interval contains 0, so Sluice gives none.
     (id.contains("-n2-") && path.starts_with("rel_"))
-        // The peer divides by |control|; METHODS by the control.
+        // The package divides by |control|, Sluice by the control.
         || (id.contains("neg-mean-relative") && path.starts_with("rel_"))
-        // Of a treatment without events there is no logarithm.
+        // The logarithm of a treatment without events does not exist.
         || (id.starts_with("tt-prop-zero") && path.starts_with("rel_log"))
-        // 1 + 5e-11 is written with ten digits; the difference is not.
-        || (id.starts_with("tt-mean-offset") && path.starts_with("rel_"))
-        // The peer's grid of .05 and its cut at z = 8 cost three digits where information grows a
-        // hundredfold; 108 others agree to 1e-7.
-        || id == "sp-gs-ramp-1-5-25-50-100-0.001-1"
-        // Wald's interval with fewer than five events is wrong.
-        || ["zero-both", "n1", "zero-treat", "zero-ctrl", "all-treat"].iter().any(|what| id.starts_with(&format!("sm-noninf-{what}")))
-        // The reference cuts its grid where 1e-37 is still to be spent; the second look alone,
-        // without the first, has its bound at 12.68999.
-        || id == "gs-30d-LDOF-0.001-1"
-        // Made from decimals that doubles do not hold: the difference of the means has no more
+        // The reference value is the rounded decimal of 1 + 5e-11, so its difference from 1 has few
         // digits.
+        || (id.starts_with("tt-mean-offset") && path.starts_with("rel_"))
+        // The grid of 0.05 and the limit z = 8 of the package cost three digits when the
+        // information grows a hundredfold. 108 other designs agree to 1e-7.
+        || id == "sp-gs-ramp-1-5-25-50-100-0.001-1"
+        // Wald's interval is wrong with fewer than five events.
+        || ["zero-both", "n1", "zero-treat", "zero-ctrl", "all-treat"].iter().any(|what| id.starts_with(&format!("sm-noninf-{what}")))
+        // The grid of the reference ends where 1e-37 is still to be spent. The bound of the second
+        // look alone is 12.68999.
+        || id == "gs-30d-LDOF-0.001-1"
+        // The inputs are decimals that doubles cannot represent, so the difference of the means has
+        // no more digits.
         || id == "mp-welch-offset1e9" || (id == "mp-welch-1e-50" && path == "p_value")
-        // The peer's search for the effect ends at a power of .80007.
+        // The search of the package stops at a power of 0.80007.
         || id.starts_with("sm-mde-")
 }
 
@@ -635,7 +638,8 @@ fn found<'a>(answer: &'a Value, path: &str) -> &'a Value {
     })
 }
 
-/// Whether a result is what was expected; `nan`, infinities and null are no numbers anywhere.
+/// Whether a result differs from its expected value. NaN, infinities and null differ from every
+/// number.
 pub(crate) fn differs(found: &Value, expected: &Value, rel: f64, abs: f64) -> bool {
     match (found, expected) {
         (Value::Array(found), Value::Array(expected)) => {
@@ -669,14 +673,14 @@ fn reference_values_of_other_packages_are_met() {
             continue;
         }
         n_used += 1;
-        // Closed forms to 1e-9 at least, iterations and integrations to 1e-6; where the peer says
-        // it is coarser, to that.
+        // Tolerances: at least 1e-9 for closed forms and 1e-6 for iterations and integrations, or
+        // the tolerance of the package.
         let (rel, mut abs) = (
             number(&vector["rel_tol"]).unwrap().max(1e-9),
             number(&vector["abs_tol"]).unwrap(),
         );
         if vector["system"].as_str().unwrap().starts_with("gbstats") {
-            // It computes tails as 1 - cdf.
+            // The package computes tails as 1 - cdf.
             abs = abs.max(1e-15);
         }
         for case in cases {

@@ -1,4 +1,4 @@
-//! The control loop: one a folder, again and again, until it is told to stop.
+//! Tests of the control loop: one loop for each folder, until it is stopped.
 
 use std::{
     fs,
@@ -50,7 +50,7 @@ fn a_loop_decides_once_per_evidence_alone_and_stops_when_told() {
         stderr.contains("found another `sluice schedule --watch` on this folder"),
         "{stderr}"
     );
-    // A file that is on its way does not end the loop.
+    // An incomplete file does not end the loop.
     fs::write(&analysis, "{").unwrap();
     sleep(Duration::from_millis(1_500));
     fs::copy(ecommerce().join("analysis.json"), &analysis).unwrap();

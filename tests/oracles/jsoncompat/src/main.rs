@@ -1,9 +1,10 @@
-//! Draws pairs of schemas and prints what jsoncompat says of them: `cargo run --release > ../../vectors/jsoncompat.json`.
+//! Draws random pairs of schemas and prints the verdicts of jsoncompat:
+//! `cargo run --release > ../../vectors/jsoncompat.json`.
 
 use jsoncompat::{AnalysisOptions, CompatibilityResult, Role, SchemaDocument, analyze_compat_with_options};
 use serde_json::{Map, Value, json};
 
-/// A small generator: the same pairs everywhere.
+/// A pseudo-random generator with a fixed sequence, so that the pairs are always the same.
 struct Draw(u64);
 
 impl Draw {
@@ -77,7 +78,7 @@ fn bound(draw: &mut Draw, schema: &mut Map<String, Value>, key: &str, values: &[
     }
 }
 
-/// The schema with one place drawn anew, or with something taken away.
+/// The schema with one part drawn again or removed.
 fn changed(draw: &mut Draw, schema: &Value) -> Value {
     let mut changed = schema.clone();
     let fields = changed.as_object_mut().expect("an object");
