@@ -140,8 +140,8 @@ def compare(args, folder):
         ratios = f"{cpu / results['sluice'][0]:>10.2f} {wall / results['sluice'][1]:>10.2f}"
         print(f"{name:8} {cpu:>8.2f} {wall:>8.2f} {memory:>8.0f} {size:>8.1f} {ratios}")
     for peer in ["duckdb", "polars"]:
-        # Compares each row by its id. Other engines round halves differently from Python, so their scores
-        # may differ by one step.
+        # Compares each row by its id. Other engines round halves differently from Python, so their
+        # scores may differ by one step.
         row = con.execute(f"""
             select count(*), count(*) filter (abs(a.score - b.score) > 1.5e-4), count(*) filter (a.score <> b.score),
                    count(*) filter (a.layer <> b.layer), count(*) filter (a.eligible <> b.eligible)

@@ -8,8 +8,8 @@ stops the PostgreSQL server.
 
 The cases take turns, each after a checkpoint, and the smallest time of --runs is shown:
 - `sluice publish` over one and two connections: copy, primary key, statistics and the switch;
-- `\\copy` of the binary rows into a table without a key, into a table with the primary key, and into
-  a table that gets the key afterwards.
+- `\\copy` of the binary rows into a table without a key, into a table with the primary key, and
+  into a table that gets the key afterwards.
 Every table is logged, so a crash loses nothing.
 """
 

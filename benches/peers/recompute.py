@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Recomputes the numbers of a generated study with DuckDB from the Parquet files alone, and compares
-them with those of Sluice.
+"""Recomputes the numbers of a generated study with DuckDB from the Parquet files alone, and
+compares them with those of Sluice.
 
     pip install duckdb
     sluice run scenarios/ecommerce.toml --out out/ecommerce

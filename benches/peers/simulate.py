@@ -1,5 +1,5 @@
-"""Compares a ramp simulated by Sluice with the same model in numpy, vectorized over runs: one layer,
-hourly decisions for 20 days, 10,000 runs.
+"""Compares a ramp simulated by Sluice with the same model in numpy, vectorized over runs: one
+layer, hourly decisions for 20 days, 10,000 runs.
 Run from the repository after `cargo build --release`: python3 benches/peers/simulate.py"""
 
 import json

@@ -1,9 +1,9 @@
 """Asks the client of a flag system which users get the candidate. Reads a question as JSON and
 answers with the indices of these users, one list for each context.
 
-The question has `system`, `file`, `flag`, `baseline`, `candidate`, `users` and `contexts`. A context
-holds the attributes that a caller sends beside the user id, one context for each layer. The program
-fails when the client returns neither release.
+The question has `system`, `file`, `flag`, `baseline`, `candidate`, `users` and `contexts`. A
+context holds the attributes that a caller sends beside the user id, one context for each layer. The
+program fails when the client returns neither release.
 """
 
 import json
