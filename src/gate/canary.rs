@@ -102,7 +102,7 @@ fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
             "canary",
             GateOutcome::Warn,
             format!(
-                "{detail}; off by {}, as chance allows with so few users",
+                "{detail}; deviation {}, which can be chance with so few users",
                 number(off)
             ),
             "more users",

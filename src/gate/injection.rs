@@ -82,7 +82,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
     let bound = power::rule_of_three(n_attacks as f64, policy.alpha);
     let detail = format!(
-        "none of {n_attacks} attacks succeeded: at most {}% would, at {}% confidence{}",
+        "none of {n_attacks} attacks succeeded: the success rate is at most {}% with {}% confidence{}",
         number(bound * 100.0),
         number((1.0 - policy.alpha) * 100.0),
         if n_broken > 0 {

@@ -140,7 +140,7 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let lost: Vec<&str> = lost.map(|change| change.dimension.name()).collect();
     if moved.is_empty() && !lost.is_empty() {
         let detail = format!(
-            "the baseline knows the digest, the candidate does not: {}",
+            "the baseline has a digest, the candidate has none: {}",
             lost.join(", ")
         );
         checks.record(
@@ -177,7 +177,7 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         GateOutcome::Pass
     };
     let detail = if names.is_empty() {
-        "nothing changed but the code".into()
+        "only the code changed".into()
     } else {
         format!("changed: {}", names.join(", "))
     };
@@ -217,7 +217,7 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "retention",
             GateOutcome::Inconclusive,
-            "no record to go back to",
+            "the record of the rollback target is missing",
             "the record of the rollback target",
         );
         return;
@@ -302,7 +302,7 @@ fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 "cache_key",
                 GateOutcome::Fail,
                 detail,
-                "tenant and release in the key: else one answers from the other's cache",
+                "tenant and release in the key, so that their caches stay separate",
             );
         }
     } else {
@@ -357,7 +357,7 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                         time::format(at),
                         older.join(", ")
                     ),
-                    "evaluate what is released",
+                    "evaluate the released artifacts",
                 )
             } else if !unknown.is_empty() {
                 checks.record(
@@ -382,7 +382,7 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             "eval_report",
             GateOutcome::Fail,
             format!("the report is {found}, the record says {noted}"),
-            "the report that the record was approved on",
+            "the report with the digest in the record",
         ),
         (None, _, _) => checks.record(
             "eval_report",

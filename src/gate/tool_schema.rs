@@ -130,7 +130,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         checks.record(
             "tool_safety",
             GateOutcome::Pass,
-            "no tool may do more, unwatched, than before",
+            "no tool has looser safety settings than before",
             "",
         );
     }
@@ -263,7 +263,7 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 "tool_arguments",
                 GateOutcome::Fail,
                 detail,
-                "a schema that takes what is sent today, or callers that send something else first",
+                "a schema that accepts today's arguments, or callers that change their arguments first",
             )
         }
         _ => checks.record(

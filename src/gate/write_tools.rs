@@ -58,7 +58,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             .record("write_tools", GateOutcome::Fail, detail, remedy)
             .evidence = json!(unproven);
     } else if !without.is_empty() {
-        let detail = format!("nothing proves that a person confirms: {}", without.join(", "));
+        let detail = format!("no proof of human confirmation: {}", without.join(", "));
         let remedy =
             "`hitl_proof` of each tool, in the bundle or in the record: where the review or the test is";
         checks
@@ -77,7 +77,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             "write_tools",
             GateOutcome::Pass,
             format!(
-                "{} tools change things, each with proof that a person confirms",
+                "{} write tools, each with proof of human confirmation",
                 writing.len()
             ),
             "",

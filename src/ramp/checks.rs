@@ -76,7 +76,7 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
             || {
                 if same {
                     format!(
-                        "rolled back at {} with this release; it opens again with a new one",
+                        "this release was rolled back here at {}; the layer opens again with a new release",
                         time::format(*at)
                     )
                 } else {

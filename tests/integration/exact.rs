@@ -104,7 +104,7 @@ fn a_million_adversarial_users_score_as_in_python() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("python3 is needed to run the source document's formula");
+        .expect("python3 is needed to run the formula of the reference policy");
     let mut stdin = python.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(csv.as_bytes()).unwrap());
     let expected = String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap();

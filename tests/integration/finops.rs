@@ -835,6 +835,6 @@ fn tools_cost_nothing_where_none_was_called() {
     );
     assert!(
         ok(&["finops", "--traffic", text(Path::new(folder.path("tools.csv")))])
-            .contains("2 rows cost what nobody knows")
+            .contains("2 rows have no known cost")
     );
 }
