@@ -295,7 +295,8 @@ impl<'a> WhatIfCube<'a> {
                 "expected the cube's {what} in what-if scenario {}, found another",
                 scenario.name
             );
-            Err(Error::input("what-if", found).hint("a what-if scenario may differ from the study only in its operations"))
+            Err(Error::input("what-if", found)
+                .hint("a what-if scenario may differ from the study only in its operations"))
         };
         if (&plan.baseline, &plan.candidate) != (&cube.baseline, &cube.candidate) {
             return differs("releases");

@@ -134,8 +134,10 @@ impl StagedFolder {
         fs::create_dir_all(parent_of(target)).map_err(io_error)?;
         let lock = create_file(&beside(target, "lock")).map_err(io_error)?;
         if lock.try_lock().is_err() {
-            return Err(Error::write(target, "another sluice process is writing this output now")
-                .hint("wait until it is finished, or choose another --out"));
+            return Err(
+                Error::write(target, "another sluice process is writing this output now")
+                    .hint("wait until it is finished, or choose another --out"),
+            );
         }
         let staging = beside(target, "partial");
         remove_folder(&staging).map_err(io_error)?;

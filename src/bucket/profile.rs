@@ -117,7 +117,8 @@ impl Profile {
         }
         if self.salt().is_empty() {
             warnings.push(
-                "the salt is empty: all plans with an empty salt give the candidate to the same users first".into(),
+                "the salt is empty: all plans with an empty salt give the candidate to the same users first"
+                    .into(),
             );
         }
         warnings

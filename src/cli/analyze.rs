@@ -20,18 +20,18 @@ use crate::stats::quantile::QuantileEstimate;
 use crate::stats::{Interval, Known, Reason};
 use crate::study;
 
-/// Infer QoS, sample ratios and effects from a cube
+/// Estimate QoS, sample ratios and effects from a cube
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/analyze.txt"))]
 pub(super) struct AnalyzeArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR", required_unless_present = "prometheus")]
     cube: Option<PathBuf>,
-    /// Server with the source document's counters, such as http://localhost:9090, in place of a
-    /// cube
+    /// Server with the counters of the reference policy, such as http://localhost:9090, in place
+    /// of a cube
     #[arg(long, value_name = "URL", conflicts_with_all = ["cube", "value_at", "breakdowns"])]
     prometheus: Option<String>,
-    /// Length of the windows that counters are read in: the clusters of their intervals
+    /// Length of the windows of the counters, which are the clusters of their intervals
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::publish::parse_duration, requires = "prometheus")]
     window: Micros,
     /// The scenario, with the plan
@@ -43,11 +43,11 @@ pub(super) struct AnalyzeArgs {
     /// The instant the cube was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Tell as well what a layer would be worth at another ratio, off-policy, from the stages in
-    /// which both releases ran
+    /// Estimate a layer's value at another ratio, off-policy, from the stages with both releases;
+    /// repeatable
     #[arg(long, value_name = "LAYER=RATIO", value_parser = parse_layer_ratio)]
     value_at: Vec<(String, Ratio)>,
-    /// Show the breakdowns of `analysis.breakdowns` as well
+    /// Show the breakdowns of analysis.breakdowns too
     #[arg(long)]
     breakdowns: bool,
     /// Show every stage, not only the current one

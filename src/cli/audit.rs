@@ -22,24 +22,24 @@ use crate::release::{RecordIndex, read_records};
 /// Rows that a terminal shows.
 const SHOWN: usize = 20;
 
-/// Follow a trace to the release, its artifacts, evaluation and approvers; say how much of a log
-/// can be followed so, and whom a rolled-back release reached
+/// Follow a trace to its release, artifacts, evaluation and approvers; measure the share of a log
+/// with a complete chain; list the users that a rolled-back release reached
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/audit.txt"))]
 pub(super) struct AuditArgs {
     /// Traffic: a file, a folder or a glob
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
-    /// A column under another name, such as trace_id=request; may be given several times
+    /// A column with another name, such as trace_id=request; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
     /// Release records: a file or a folder
     #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]
     records: Option<PathBuf>,
-    /// Follow this trace; may be given several times. Without: how much of the log can be followed
+    /// Follow this trace; repeatable. Without it: the share of rows with a complete chain
     #[arg(long = "trace", value_name = "ID", conflicts_with_all = ["rolled_back", "from", "until"])]
     traces: Vec<String>,
-    /// Whom this release reached, and what its tools wrote
+    /// List the users that this release reached, and the writes of its tools
     #[arg(long, value_name = "RELEASE")]
     rolled_back: Option<String>,
     /// Leave out rows before this instant
@@ -51,14 +51,14 @@ pub(super) struct AuditArgs {
     /// Logged calls of tools, one JSON object a line: trace_id, tool, arguments
     #[arg(long, value_name = "FILE", requires = "rolled_back", requires = "tools")]
     tool_calls: Option<PathBuf>,
-    /// The tools: a bundle that says which of them write
+    /// The bundle of tools, which says which tools write
     #[arg(long, value_name = "BUNDLE", requires = "tool_calls")]
     tools: Option<PathBuf>,
     /// Write the affected requests or, with --tool-calls, the calls that wrote to a file (.csv or
     /// .parquet)
     #[arg(long, value_name = "FILE", requires = "rolled_back")]
     out: Option<PathBuf>,
-    /// What to do with a row that cannot be used: stop, or leave it out and count it
+    /// Treatment of a row that cannot be used: stop, or leave it out and count it
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_bad_row: BadRowArg,
     /// Print JSON

@@ -1,4 +1,4 @@
-//! `sluice backtest`: what the policy would have decided over a log.
+//! `sluice backtest`: the decisions of the policy over a log.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::scenario::{Overrides, Scenario};
 use crate::simulate;
 use crate::simulate::Backtest;
 
-/// Decide again over the history in a cube, window by window, as things were known then
+/// Decide again over the history in a cube, window by window, with the data known at that time
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/backtest.txt"))]
 pub(super) struct BacktestArgs {

@@ -20,7 +20,7 @@ const LINES_AT_ONCE: usize = 16_384;
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
 pub(super) struct CalcArgs {
-    /// What to compute; without a name, all of them are listed
+    /// The calculation; without a name, prints the list
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Inputs: --key value, where a value is JSON or a word
@@ -30,11 +30,11 @@ pub(super) struct CalcArgs {
         allow_hyphen_values = true
     )]
     inputs: Vec<String>,
-    /// Answer a file of inputs instead, one JSON object a line (- is stdin): one JSON object a
-    /// line, in the same order
+    /// Read inputs from a file, one JSON object a line (- is stdin), and print one result a line
+    /// in the same order
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
-    /// Print JSON on a terminal, too
+    /// Print JSON on a terminal too
     #[arg(long)]
     json: bool,
 }
@@ -44,14 +44,8 @@ fn after_help() -> String {
     for function in FUNCTIONS {
         text.push_str(&format!("  {:<20} {}\n", function.name, function.about));
     }
-    text.push_str(
-        "\nExamples:
-  sluice calc proportion --control '{\"n\": 95000, \"x\": 9500}' --treatment '{\"n\": 5000, \"x\": 540}'
-  sluice calc srm --observed '[990210, 9790]' --planned '[0.99, 0.01]'
-  sluice calc power --kind proportion --p 0.1 --effect 0.01 --power 0.8
-  sluice calc mean --batch inputs.ndjson > results.ndjson
-  sluice calc power            (without inputs: what it takes, by example)",
-    );
+    text.push_str("\n");
+    text.push_str(include_str!("help/calc.txt"));
     text
 }
 

@@ -1,4 +1,4 @@
-//! `sluice calibrate`: do the methods hold on this traffic?
+//! `sluice calibrate`: error rates of the methods on a log.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
 
-/// Check error rates on your own log: A/A splits of the users who had the baseline
+/// Measure error rates on a log: A/A splits of the users who had the baseline
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/calibrate.txt"))]
 pub(super) struct CalibrateArgs {

@@ -1,4 +1,4 @@
-//! `sluice cube`: cubes merged, shown, cut.
+//! `sluice cube`: merges, shows and slices cubes.
 
 use clap::{Args, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ enum CubeCommand {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
-    /// Print what a cube holds: rows, users and sessions by layer and stage
+    /// Print rows, users and sessions of a cube by layer and stage
     Show {
         /// The cube
         #[arg(value_name = "CUBE")]
@@ -69,13 +69,13 @@ struct SliceArgs {
     /// Only windows that start before this instant
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     until: Option<Micros>,
-    /// What to add up by
+    /// Keys of the sums
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [By::Tenant, By::Layer, By::Stage, By::Release], value_name = "KEY,...")]
     by: Vec<By>,
-    /// The paired sums instead of those of the log
+    /// Paired sums instead of those of the log
     #[arg(long)]
     pairs: bool,
-    /// Add up by the values of this column as well; it must be one of `analysis.breakdowns`
+    /// One more key: the values of this column, which must be in analysis.breakdowns
     #[arg(long, value_name = "COLUMN", conflicts_with = "pairs")]
     breakdown: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `sluice evals`: what evaluation results say, of one release or of two on the same cases.
+//! `sluice evals`: evaluation results of one release, or of two on the same cases.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::release::evals;
 use crate::release::evals::{Comparison, Design, EvalTable, Suite};
 use crate::scenario::Source;
 
-/// Summarise evaluation results, and compare two releases on the same cases
+/// Summarize evaluation results, and compare two releases on the same cases
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/evals.txt"))]
 pub(super) struct EvalsArgs {
@@ -26,16 +26,16 @@ pub(super) struct EvalsArgs {
     /// Results of the release before, on the same cases
     #[arg(long, value_name = "PATH")]
     baseline: Option<PathBuf>,
-    /// How much worse is still allowed
+    /// Largest decrease that is allowed
     #[arg(long, value_name = "X", default_value_t = 0.02, requires = "baseline")]
     margin: f64,
-    /// Metrics of which less is better
+    /// Metrics with lower values as better ones; repeatable
     #[arg(long, value_name = "METRIC")]
     lower_is_better: Vec<String>,
-    /// A column of a plain table has another name
+    /// A column of a table with another name; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
-    /// Error of an interval
+    /// Error rate of the intervals
     #[arg(long, value_name = "ALPHA", default_value_t = 0.05)]
     alpha: f64,
     /// Print JSON

@@ -1,4 +1,4 @@
-//! `sluice finops`: what a log's rows cost, and who pays.
+//! `sluice finops`: the cost of a log, and its chargeback.
 
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -21,21 +21,21 @@ use crate::stats::Known;
 /// Lines that a terminal shows.
 const SHOWN: usize = 40;
 
-/// Charge the cost of a traffic log to tenants, features, releases, models and prompts, and say
-/// what a success costs
+/// Charge the cost of a traffic log to tenants, features, releases, models and prompts, with the
+/// cost per success
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/finops.txt"))]
 pub(super) struct FinopsArgs {
     /// Traffic: a file, a folder or a glob
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
-    /// A column under another name, such as cost_usd=price; may be given several times
+    /// A column with another name, such as cost_usd=price; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
-    /// What lines are by, in this order
+    /// Columns of the lines, in this order
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "tenant_id,feature,release_id,model_ref,prompt_ref", value_parser = parse_by)]
     by: Vec<By>,
-    /// Release records: a file or a folder; they know model and prompt where the log does not
+    /// Release records, a file or a folder: model and prompt where the log has none
     #[arg(long, value_name = "PATH")]
     records: Option<PathBuf>,
     /// Prices of tokens by model: a .toml, .csv or .json file
@@ -44,10 +44,10 @@ pub(super) struct FinopsArgs {
     /// Budgets: a TOML file
     #[arg(long, value_name = "FILE")]
     budget: Option<PathBuf>,
-    /// Exit with code 10 if a budget was passed
+    /// End with exit code 10 if a budget was exceeded
     #[arg(long, requires = "budget")]
     fail_on_breach: bool,
-    /// What counts as a success: a completed task, or a session with one
+    /// The unit of success: a completed task, or a session with one
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     success: SuccessArg,
     /// Leave out rows before this instant
@@ -56,7 +56,7 @@ pub(super) struct FinopsArgs {
     /// Leave out rows from this instant on
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     until: Option<Micros>,
-    /// What to do with a row that cannot be used: stop, or leave it out and count it
+    /// Treatment of a row that cannot be used: stop, or leave it out and count it
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_bad_row: BadRowArg,
     /// Write the lines to a file (.csv or .parquet)

@@ -1,4 +1,4 @@
-//! `sluice gate`: may this release go on? Records, tools, evaluations and canary in one report.
+//! `sluice gate`: records, tools, evaluations and canary of a release in one report.
 
 use clap::Args;
 use serde_json::json;
@@ -31,10 +31,10 @@ pub(super) struct GateArgs {
     /// The record of the release that users have today (or a `prod_pointer`)
     #[arg(long, value_name = "RECORD", required_unless_present = "print_policy")]
     baseline: Option<PathBuf>,
-    /// Other records: rollback targets are looked for among them
+    /// Other records, among them the rollback targets
     #[arg(long, value_name = "PATH")]
     records: Option<PathBuf>,
-    /// Digests of releases that were seen; the candidate is noted, and refused if it changed
+    /// File with the digests of known releases: adds the candidate, and fails if it changed
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
     /// The candidate's bundle of tools
@@ -53,28 +53,28 @@ pub(super) struct GateArgs {
     /// Evaluation results of the baseline
     #[arg(long, value_name = "PATH")]
     baseline_evals: Option<PathBuf>,
-    /// A column of plain results has another name
+    /// A column of a table of results with another name; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
-    /// The same for the baseline's results; those of --column by default
+    /// The same for the baseline's results; by default as --column
     #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = parse_column, requires = "baseline_evals")]
     baseline_columns: Vec<(String, String)>,
-    /// The evaluation's report, whose digest the record holds
+    /// The report of the evaluation; its digest is in the record
     #[arg(long, value_name = "FILE")]
     eval_report: Option<PathBuf>,
-    /// What a canary shows, from `sluice analyze` or `sluice run`
+    /// Analysis of a canary, from sluice analyze or sluice run
     #[arg(long, value_name = "FILE")]
     analysis: Option<PathBuf>,
-    /// Thresholds, margins and how strictly checks count
+    /// Thresholds, margins and the strictness of checks
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Recorded exceptions, each for one check of one record until a day
+    /// Approved exceptions, each for one check of one record until a date
     #[arg(long, value_name = "FILE")]
     approvals: Option<PathBuf>,
-    /// Now, for approvals that expire; by default the end of the analysis
+    /// The current instant, for approvals that expire; by default the end of the analysis
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Where the report will lie, for the statement and the record of the evaluation
+    /// Address of the report in the statement and in the record of the evaluation
     #[arg(long, value_name = "URI", default_value = "gate_report.json")]
     uri: String,
     /// Write gate_report.json, .md, .html, the in-toto statement and eval_report.json into this
@@ -87,7 +87,7 @@ pub(super) struct GateArgs {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Print the policy that would be used as TOML, and stop
+    /// Print the policy in use as TOML, and stop
     #[arg(long)]
     print_policy: bool,
 }

@@ -17,7 +17,7 @@ const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/generate.txt"))]
 pub(super) struct GenerateArgs {
-    /// What to generate
+    /// The kind of data
     kind: Kind,
     /// Rows: users for `users`, the expected number of turns for `ecommerce`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]

@@ -18,7 +18,7 @@ use crate::study::{LayerOptions, RfmTable};
 /// The four layers of the reference policy, for users tables that come without a scenario.
 const DEFAULT: &str = include_str!("layer_default.toml");
 
-/// Score users and sort them into layers
+/// Score users and assign them to layers
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/layer.txt"))]
 pub(super) struct LayerArgs {
@@ -31,20 +31,21 @@ pub(super) struct LayerArgs {
     /// Layer table to write; a summary is written beside it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Scenario with layers, weights and column names; by default the four standard bands
+    /// The scenario, with layers, weights and column names; by default the four layers of the
+    /// reference policy
     #[arg(long, alias = "config", value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
     /// Score as of this instant; by default the start of the scenario's plan
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// A column under another name, such as user_id=customer_id; may be given several times
+    /// A column with another name, such as user_id=customer_id; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
-    /// Write the classic RFM summary of the events as well: frequency, recency, T, monetary value,
+    /// Write the classic RFM summary of the events too: frequency, recency, T, monetary value,
     /// quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]
     rfm_table: Option<PathBuf>,
-    /// What a purchase is counted by in --rfm-table
+    /// The period that counts as one purchase in --rfm-table
     #[arg(
         long,
         value_enum,
@@ -53,7 +54,7 @@ pub(super) struct LayerArgs {
         requires = "rfm_table"
     )]
     rfm_period: Period,
-    /// Who gets the better score of equal users in --rfm-table
+    /// The order of users with equal values in --rfm-table
     #[arg(
         long,
         value_enum,
@@ -62,19 +63,17 @@ pub(super) struct LayerArgs {
         requires = "rfm_table"
     )]
     rfm_ties: Ties,
-    /// Last night's layer table: report who moved, and take over row groups of which nothing
-    /// changed
+    /// Last night's layer table: report the users that moved, and reuse unchanged row groups
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// Write users who are new, or changed their layer or consent, here as well: what a store needs
-    /// to update
+    /// Write users who are new, or changed their layer or consent: the updates of a store
     #[arg(long, value_name = "FILE", requires = "previous")]
     changes: Option<PathBuf>,
     /// Write only those users to --out
     #[arg(long, requires = "previous", conflicts_with = "changes")]
     changed_only: bool,
-    /// Prove that no user comes twice, and take the input files' digests; auto: for up to 1,048,576
-    /// users
+    /// Search for duplicate users, and record the digests of the input files; auto: up to
+    /// 1,048,576 users
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     audit: Audit,
     /// Print the summary as JSON

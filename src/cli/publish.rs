@@ -1,4 +1,4 @@
-//! `sluice publish`: a study's schedule and layers to production stores.
+//! `sluice publish`: writes a study's schedule and layers to production stores.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -12,39 +12,38 @@ use crate::input::fetch;
 use crate::publish;
 use crate::publish::{PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport};
 
-/// Put a schedule and its layers into the stores, flag systems and gateways that production reads
+/// Write a schedule and its layers to the stores, flag systems and gateways of production
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/publish.txt"))]
 pub(super) struct PublishArgs {
     /// Folder with schedule.json: of `run`, or of `schedule`
     dir: PathBuf,
-    /// Where to publish; may be given several times
+    /// A target; repeatable
     #[arg(long, value_name = "TARGET", required = true)]
     to: Vec<String>,
     /// Layer table, if it is not in the folder
     #[arg(long, value_name = "FILE", conflicts_with = "no_users")]
     layers: Option<PathBuf>,
-    /// Publish ratios alone, not who is in which layer
+    /// Publish ratios only, without the layers of users
     #[arg(long)]
     no_users: bool,
     /// Write every user, not only those that changed
     #[arg(long, conflicts_with = "no_users")]
     all_users: bool,
-    /// Only show what would change
+    /// Print the changes, and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Take the candidate back from everybody, now: every ratio to 0, through the targets in
-    /// reverse
+    /// Roll back now: set every ratio to 0, through the targets in reverse order
     #[arg(long)]
     rollback: bool,
-    /// Open a candidate again that was taken back with --rollback
+    /// Publish a candidate again after --rollback
     #[arg(long, conflicts_with = "rollback")]
     reopen: bool,
-    /// How long a store keeps a user's layer that nothing refreshes: 24h, 7d; by default a week,
-    /// for harness-v1 a day
+    /// Time that a store keeps a user's layer without a refresh: 24h, 7d; by default a week, for
+    /// harness-v1 a day
     #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
     ttl: Option<Micros>,
-    /// At most so many writes a second to a store
+    /// Limit of writes per second to a store
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_qps: Option<u32>,
     /// Print the report as JSON

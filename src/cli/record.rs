@@ -1,4 +1,4 @@
-//! `sluice record`: release records, read, checked, compared.
+//! `sluice record`: reads, checks and compares release records.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -31,7 +31,7 @@ enum RecordCommand {
     Rollback(RollbackArgs),
 }
 
-/// Print a record as it was understood, with the digest of its canonical form (RFC 8785)
+/// Print a record as Sluice reads it, with the digest of its canonical form (RFC 8785)
 #[derive(Debug, Args)]
 struct ShowArgs {
     /// A file or a folder of records
@@ -52,10 +52,10 @@ struct CheckArgs {
     /// The record of the release that users have today (or a `prod_pointer`)
     #[arg(long, value_name = "RECORD")]
     baseline: PathBuf,
-    /// Other records: rollback targets are looked for among them
+    /// Other records, among them the rollback targets
     #[arg(long, value_name = "PATH")]
     records: Option<PathBuf>,
-    /// Digests of releases that were seen; the record is noted, and refused if it changed
+    /// File with the digests of known releases: adds the record, and fails if it changed
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
     /// The gate's policy
@@ -66,7 +66,7 @@ struct CheckArgs {
     json: bool,
 }
 
-/// Print what is different between two releases, dimension by dimension
+/// Print the differences of two releases, dimension by dimension
 #[derive(Debug, Args)]
 struct DiffArgs {
     /// The record before
@@ -80,7 +80,7 @@ struct DiffArgs {
     json: bool,
 }
 
-/// Print which one dimension to return first, and where to
+/// Print the dimension to roll back first, and its target
 #[derive(Debug, Args)]
 struct RollbackArgs {
     /// The release that got worse
@@ -89,10 +89,10 @@ struct RollbackArgs {
     /// The release to return to
     #[arg(long, value_name = "RECORD")]
     target: PathBuf,
-    /// What got worse: faithfulness, cost, tool_errors or latency
+    /// The signal that got worse: faithfulness, cost, tool_errors or latency; repeatable
     #[arg(long, value_name = "SIGNAL", required_unless_present = "analysis")]
     signal: Vec<String>,
-    /// What an analysis shows to be worse
+    /// Analysis with the signals that got worse
     #[arg(long, value_name = "FILE")]
     analysis: Option<PathBuf>,
     /// Print JSON

@@ -1,4 +1,4 @@
-//! `sluice replay`: traffic to a cube.
+//! `sluice replay`: a traffic log to a cube.
 
 use clap::Args;
 use rayon::prelude::*;
@@ -52,24 +52,24 @@ pub(super) struct ReplayArgs {
     /// Outcomes that came after their rows were logged: a file, a folder or a glob, with trace_id
     #[arg(long, value_name = "PATH")]
     outcomes: Option<PathBuf>,
-    /// Go on from an earlier cube: files that it holds are not scanned again
+    /// Continue an earlier cube: files that it holds are not scanned again
     #[arg(long, value_name = "CUBE")]
     since: Option<PathBuf>,
-    /// Memory for the job, e.g. 300MB: users that take more than half of it are dealt into
-    /// partitions on disk. By default half of the machine's
+    /// Memory for the job, such as 300MB; users that need more than half of it are partitioned
+    /// on disk. Default: half of the machine's memory
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_limit: Option<u64>,
-    /// Count distinct sessions too: eight bytes each in the cube
+    /// Count distinct sessions too; each takes eight bytes in the cube
     #[arg(long)]
     sessions: bool,
-    /// What the operations of these scenarios would have done to the same traffic, from a cube with
+    /// Compute the effect of these scenarios' operations on the same traffic, from a cube with
     /// shadow outcomes
     #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of"])]
     what_if: Vec<PathBuf>,
-    /// The cube that --what-if asks
+    /// The cube for --what-if
     #[arg(long, value_name = "CUBE", requires = "what_if")]
     cube: Option<PathBuf>,
-    /// Print where the rows went, or what would have happened, as JSON
+    /// Print the row counts, or the result of --what-if, as JSON
     #[arg(long)]
     json: bool,
 }

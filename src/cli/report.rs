@@ -1,4 +1,4 @@
-//! `sluice report`: a study's documents to its report.
+//! `sluice report`: draws the report of a study.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use crate::study;
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/report.txt"))]
 pub(super) struct ReportArgs {
-    /// The study's folder: of `run`, or with what the stage commands wrote
+    /// The study's folder, of sluice run or of the stage commands
     dir: PathBuf,
-    /// Scenario of a study that the stage commands made: study.json is written first
+    /// The scenario of a study from the stage commands: writes study.json first
     #[arg(long, alias = "plan", value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
     /// Language of the report: en or zh

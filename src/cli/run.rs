@@ -12,14 +12,13 @@ use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 
-/// Run a whole study: data, layers, cube, analysis, schedule, gate, report
+/// Run a study: data, layers, cube, analysis, schedule, gate, report
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/run.txt"))]
 pub(super) struct RunArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// Folder for everything that is written; an earlier output there is replaced in one step at
-    /// the end
+    /// Folder for the output; an earlier output is replaced in one step at the end
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Look back from this instant instead of the scenario's as_of

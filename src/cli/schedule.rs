@@ -29,10 +29,10 @@ pub(super) struct ScheduleArgs {
     /// Analysis, from `sluice analyze`
     #[arg(long, value_name = "FILE")]
     analysis: PathBuf,
-    /// Where the ramp stands, from an earlier schedule; by default the plan's own operations say so
+    /// State of the ramp, from an earlier schedule; by default the scenario's operations
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Layer summary, from `sluice layer`: with it, gate_report.json is written too
+    /// Layer summary, from sluice layer: writes gate_report.json too
     #[arg(long, value_name = "FILE")]
     layer_summary: Option<PathBuf>,
     /// Folder for schedule.json, state.json and tables/
@@ -41,7 +41,7 @@ pub(super) struct ScheduleArgs {
     /// The instant the analysis was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Decide again every so often (30s, 15m, 1h), from the state in --out, until SIGTERM
+    /// Decide again at this interval (30s, 15m, 1h), from the state in --out, until SIGTERM
     #[arg(long, value_name = "INTERVAL", value_parser = parse_interval)]
     watch: Option<Duration>,
     /// Print the schedule as JSON

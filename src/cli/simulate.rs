@@ -1,4 +1,4 @@
-//! `sluice simulate`: ramps before they happen.
+//! `sluice simulate`: forecasts of plans.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ const MAX_FINDINGS: usize = 2;
 /// The forecast's document: what makes a folder one of a forecast.
 const FORECAST: &str = "forecast.json";
 
-/// Simulate plans in worlds that they may meet, with the policy that decides every night
+/// Simulate plans in assumed worlds, with the policy that decides every night
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/simulate.txt"))]
 pub(super) struct SimulateArgs {
@@ -32,10 +32,10 @@ pub(super) struct SimulateArgs {
     /// Folder for forecast.json and report.html
     #[arg(long, value_name = "DIR", required_unless_present = "trace_run")]
     out: Option<PathBuf>,
-    /// Take what the scenario does not declare from the baseline of this cube
+    /// Measure rates that the scenario does not declare on the baseline of this cube
     #[arg(long, value_name = "DIR")]
     cube: Option<PathBuf>,
-    /// The scenario that the cube was made under, if it is another one
+    /// The scenario of the cube, if it is another one
     #[arg(long, alias = "cube-plan", value_name = "SCENARIO", requires = "cube")]
     cube_scenario: Option<PathBuf>,
     /// Runs of each plan in each world, instead of the scenario's
@@ -44,10 +44,10 @@ pub(super) struct SimulateArgs {
     /// Another seed
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// Search ladders, dwells and boundaries for the fastest schedule within `simulate.budget`
+    /// Search ladders, dwells and boundaries for the fastest schedule within simulate.budget
     #[arg(long)]
     optimize: bool,
-    /// Show as well whom a coin per request would have exposed, instead of a fixed bucket
+    /// Show also the users that a random draw per request would expose (--wide)
     #[arg(long)]
     coin_per_request: bool,
     /// Print every decision of one run as JSON lines instead

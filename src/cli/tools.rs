@@ -1,4 +1,4 @@
-//! `sluice tools`: bundles of tool schemas, compared, and replayed against logged calls.
+//! `sluice tools`: compares bundles of tool schemas, and checks logged calls against them.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::release::tools;
 use crate::release::tools::{BundleDiff, Concern, Level, Replayed, ToolBundle};
 
-/// Compare bundles of tool schemas: whom does a change break?
+/// Compare bundles of tool schemas, and find the callers that a change breaks
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/tools.txt"))]
 pub(super) struct ToolsArgs {
@@ -24,8 +24,8 @@ enum ToolsCommand {
     Diff(DiffArgs),
 }
 
-/// Print every change, with its rule, place and level; ends with 10 if something breaks without a
-/// major version and a migration, or a tool may do more, 11 if a place could not be compared
+/// Print every change, with its rule, location and level. Exit code 10: a breaking change without
+/// a major version and a migration, or a tool with more rights; 11: a part could not be compared
 #[derive(Debug, Args)]
 struct DiffArgs {
     /// The bundle before
@@ -34,7 +34,7 @@ struct DiffArgs {
     /// The bundle after
     #[arg(value_name = "AFTER")]
     after: PathBuf,
-    /// Logged calls (one a line: trace_id, tool, arguments), replayed against the new schemas
+    /// Logged calls (one a line: trace_id, tool, arguments), checked against the new schemas
     #[arg(long, value_name = "FILE")]
     calls: Option<PathBuf>,
     /// Print JSON

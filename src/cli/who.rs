@@ -19,7 +19,7 @@ use crate::scenario::{Overrides, Plan, Scenario};
 use crate::study::who;
 use crate::study::who::{WhoQuestion, WhoRow};
 
-/// Count or list exactly which users get the candidate at a step of a plan, and who switches
+/// Count or list the users who get the candidate at a step of a plan, and those who switch
 /// between two steps
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/who.txt"))]
@@ -30,20 +30,20 @@ pub(super) struct WhoArgs {
     /// Layer table, from `sluice layer`
     #[arg(long, value_name = "FILE")]
     layers: PathBuf,
-    /// The step that is asked about
+    /// The step in question
     #[arg(long, value_name = "STEP")]
     at: Option<String>,
-    /// The step before: who switches
+    /// An earlier step: count the users who switch
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
-    /// The instant whose operations are in force, if not the scenario's
+    /// The instant of the operations in force, if not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
-    /// Place users as this system does, with the plan's salt: sluice, growthbook/2, unleash,
+    /// Assign users as this system does, with the plan's salt: sluice, growthbook/2, unleash,
     /// launchdarkly, flagd/2 ...
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
-    /// Count the users whom another system would give the other release
+    /// Count the users to whom another system would give the other release
     #[arg(long, value_name = "PROFILE")]
     against: Option<String>,
     /// Write the users to a file (.csv or .parquet): those with the candidate or, with --from,

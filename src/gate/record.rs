@@ -181,7 +181,8 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     } else {
         format!("changed: {}", names.join(", "))
     };
-    let remedy = "one release for each dimension: if several change at once, the cause of an effect cannot be found";
+    let remedy =
+        "one release for each dimension: if several change at once, the cause of an effect cannot be found";
     checks
         .record("single_dimension", outcome, detail, remedy)
         .evidence = json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
@@ -258,7 +259,10 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "retention",
             GateOutcome::Inconclusive,
-            format!("the retention of these artifacts is not known: {}", unknown.join(", ")),
+            format!(
+                "the retention of these artifacts is not known: {}",
+                unknown.join(", ")
+            ),
             &remedy,
         );
     } else {
@@ -363,7 +367,10 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 checks.record(
                     "eval_fresh",
                     GateOutcome::Inconclusive,
-                    format!("the creation time of these artifacts is not known: {}", unknown.join(", ")),
+                    format!(
+                        "the creation time of these artifacts is not known: {}",
+                        unknown.join(", ")
+                    ),
                     remedy,
                 )
             } else {

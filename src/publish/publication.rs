@@ -258,7 +258,10 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
             ));
         }
         if layer.layer.is_empty() || layer.layer.contains([':', '|']) {
-            return wrong(format!("a layer \"{}\", whose id contains `:` or `|` or is empty", layer.layer));
+            return wrong(format!(
+                "a layer \"{}\", whose id contains `:` or `|` or is empty",
+                layer.layer
+            ));
         }
     }
     if schedule.layers.is_empty() {

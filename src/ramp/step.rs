@@ -167,5 +167,6 @@ fn listed(bytes: &[u8], location: &str, plan: &Plan) -> Result<BTreeMap<(String,
 fn parse_ratio(text: &str) -> Result<Ratio> {
     let wrong = |found: String| Error::usage(format!("expected a ratio such as 0.1, found {found}"));
     let share: f64 = text.parse().map_err(|_| wrong(format!("`{text}`")))?;
-    Ratio::try_from_share(share).map_err(|_| wrong(format!("{text}, which is not a multiple of 0.0001 from 0 to 1")))
+    Ratio::try_from_share(share)
+        .map_err(|_| wrong(format!("{text}, which is not a multiple of 0.0001 from 0 to 1")))
 }

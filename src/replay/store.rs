@@ -147,11 +147,8 @@ impl CubeDocument {
 
 /// The error for a cube whose files do not match each other.
 fn changed(path: &Path, found: &str) -> Error {
-    Error::in_file(
-        path,
-        format!("expected an unchanged cube, found {found}"),
-    )
-    .hint("create the cube again with `sluice replay`")
+    Error::in_file(path, format!("expected an unchanged cube, found {found}"))
+        .hint("create the cube again with `sluice replay`")
 }
 
 const SCHEMA: &str = "sluice.cube/2";

@@ -176,8 +176,10 @@ impl Checker {
                     "expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"
                 ),
             );
-            self.problems
-                .push(problem.hint("a release must not depend on sensitive attributes; use a column about behavior"));
+            self.problems.push(
+                problem
+                    .hint("a release must not depend on sensitive attributes; use a column about behavior"),
+            );
         }
     }
 }

@@ -96,6 +96,9 @@ fn two_jobs_do_not_write_the_same_folder() {
         thread::sleep(Duration::from_millis(1));
     }
     let stderr = crate::support::fails(&["run", "scenarios/cdnow.toml", "--out", text(&out)], 1);
-    assert!(stderr.contains("another sluice process is writing this output now"), "{stderr}");
+    assert!(
+        stderr.contains("another sluice process is writing this output now"),
+        "{stderr}"
+    );
     assert!(first.wait().unwrap().success());
 }

@@ -178,7 +178,10 @@ impl Bucket {
                 "the store refuses these credentials".to_owned(),
                 "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their permissions",
             ),
-            object_store::Error::Precondition { .. } => ("the object has changed in the meantime".to_owned(), "run it again"),
+            object_store::Error::Precondition { .. } => (
+                "the object has changed in the meantime".to_owned(),
+                "run it again",
+            ),
             other => {
                 let message = message(&without_secrets(&other.to_string()));
                 let is_bucket = message.starts_with("NoSuchBucket");

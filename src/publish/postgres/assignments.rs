@@ -139,9 +139,16 @@ pub(super) fn load(
     );
     client.batch_execute(&index).map_err(|error| match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => {
-            let detail = error.as_db_error().and_then(|db_error| db_error.detail()).unwrap_or("a user twice").to_owned();
-            Error::in_file(table.path(), format!("expected every user once in a tenant, found: {detail}"))
-                .hint("the ids were not checked for duplicates: `sluice layer --audit always` names the rows")
+            let detail = error
+                .as_db_error()
+                .and_then(|db_error| db_error.detail())
+                .unwrap_or("a user twice")
+                .to_owned();
+            Error::in_file(
+                table.path(),
+                format!("expected every user once in a tenant, found: {detail}"),
+            )
+            .hint("the ids were not checked for duplicates: `sluice layer --audit always` names the rows")
         }
         _ => server.failed("expected to index the assignments", &error),
     })?;

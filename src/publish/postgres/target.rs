@@ -324,8 +324,9 @@ pub(super) fn switch(
             show(current.map(|current| &current.version)),
             show(found.as_ref())
         );
-        return Err(Error::target(&server.address, message)
-            .hint("another publication changed the target in the meantime: run it again to see the changes"));
+        return Err(Error::target(&server.address, message).hint(
+            "another publication changed the target in the meantime: run it again to see the changes",
+        ));
     }
     let mut documents_digest = None;
     if !desired.options.rollback {

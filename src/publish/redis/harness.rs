@@ -187,7 +187,10 @@ fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Opti
     match current {
         Some(current) if current.tenant != tenant => Err(Error::target(
             ctx.pool.address(),
-            format!("expected keys of tenant {tenant}, found those of {}: keys of harness-v1 hold one tenant", current.tenant),
+            format!(
+                "expected keys of tenant {tenant}, found those of {}: keys of harness-v1 hold one tenant",
+                current.tenant
+            ),
         )
         .hint("publish every tenant to its own database, or use profile sluice")),
         current => Ok(current),
