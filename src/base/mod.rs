@@ -6,6 +6,7 @@ pub mod digest;
 pub mod error;
 pub mod files;
 pub(crate) mod hash;
+pub(crate) mod instant;
 pub(crate) mod interner;
 pub mod json;
 pub(crate) mod lock;

@@ -12,9 +12,9 @@ use crate::gate::GatePolicy;
 use crate::input::Format;
 use crate::scenario::{OnBadRow, Source};
 
-/// An instant, from a date or a time with its zone.
+/// An instant, in one of the forms of [`time::parse`].
 pub(super) fn parse_instant(text: &str) -> Result<Micros, String> {
-    time::parse(text).ok_or_else(|| "expected an instant such as 2026-05-28T00:00:00Z".to_owned())
+    time::parse(text).map_err(|why| why.message(text))
 }
 
 /// Bytes from `300MB`, `2GB`, `512MiB` or a plain number.

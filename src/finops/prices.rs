@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Problem, Result};
-use crate::base::time;
+use crate::base::instant::RawInstant;
 use crate::base::time::Micros;
 use crate::metric::ColumnKind;
 use crate::release::parse_json;
@@ -74,7 +74,7 @@ struct RawPrice {
     input: Option<f64>,
     output: Option<f64>,
     cached_input: Option<f64>,
-    from: Option<String>,
+    from: Option<RawInstant>,
 }
 
 /// Returns a model's short name, without route and digest: the text after the last `=`, up to an
@@ -179,18 +179,10 @@ impl Prices {
             if price.model.trim().is_empty() {
                 problems.push(Problem::new(at("model"), "expected a model, found nothing"));
             }
-            let from = match price
-                .from
-                .as_deref()
-                .map(str::trim)
-                .filter(|from| !from.is_empty())
-            {
+            let from = match price.from.filter(|from| !from.text().is_empty()) {
                 None => Micros::MIN,
-                Some(text) => time::parse(text).unwrap_or_else(|| {
-                    problems.push(Problem::new(
-                        at("from"),
-                        format!("expected an instant such as 2026-05-28, found `{text}`"),
-                    ));
+                Some(from) => from.parse().unwrap_or_else(|why| {
+                    problems.push(Problem::new(at("from"), why.message(from.text())));
                     Micros::MIN
                 }),
             };
@@ -272,6 +264,7 @@ fn parse_csv(location: &str, bytes: &[u8]) -> Result<RawPrices> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time;
 
     const TOML: &str = r#"
         [[price]]

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 
 use crate::base::error::{Error, Problem, Result};
+use crate::base::instant::RawInstant;
 use crate::base::{time, toml_file};
 use crate::gate::checklist::Checks;
 use crate::gate::document::{GateCheck, GateOutcome};
@@ -27,7 +28,7 @@ struct RawApproval {
     release_digest: String,
     by: String,
     reason: String,
-    expires: toml::Value,
+    expires: RawInstant,
 }
 
 /// Parses `[[approval]]` of a TOML text, with the keys `check`, `release_digest`, `by`, `reason`
@@ -63,13 +64,12 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
                 wrong(key, "text that is not empty");
             }
         }
-        let at = match &raw.expires {
-            toml::Value::String(text) => time::parse(text),
-            other => time::parse(&other.to_string()),
-        };
-        match at {
-            None => wrong("expires", "an instant such as 2026-06-30T00:00:00Z"),
-            Some(expires) => approvals.push(Approval {
+        match raw.expires.parse() {
+            Err(why) => problems.push(Problem::new(
+                format!("approval[{}].expires", idx + 1),
+                why.message(raw.expires.text()),
+            )),
+            Ok(expires) => approvals.push(Approval {
                 check: raw.check,
                 release_digest: raw.release_digest,
                 by: raw.by,

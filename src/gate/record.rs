@@ -328,7 +328,10 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .map(|artifact| {
             (
                 artifact.reference.clone(),
-                artifact.created_at.as_deref().and_then(time::parse),
+                artifact
+                    .created_at
+                    .as_deref()
+                    .and_then(|text| time::parse(text).ok()),
             )
         })
         .collect();

@@ -127,9 +127,11 @@ impl RowFaults {
         }
         if !std::mem::replace(&mut self.bad[row], true) {
             self.n_bad += 1;
+            // Reasons are counted without the examples of messages.
+            let reason = expected.split(" such as ").next().unwrap_or(expected);
             *self
                 .counts
-                .entry(format!("column `{column}`: expected {expected}"))
+                .entry(format!("column `{column}`: expected {reason}"))
                 .or_default() += 1;
         }
         Ok(())

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, TimeUnit};
 
 use crate::base::error::Result;
 use crate::base::time;
-use crate::base::time::{Micros, SECOND};
+use crate::base::time::SECOND;
 use crate::input::batch::{Batch, RowFaults};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
@@ -148,7 +148,6 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
-    const EXPECTED: &str = "an instant";
     let values: Int64Array = match array.data_type() {
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
             let micros = cast_to(
@@ -162,7 +161,7 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
                     batch,
                     name,
                     row,
-                    EXPECTED,
+                    time::EXPECTED,
                     &"one beyond the range of microseconds",
                 )?;
             }
@@ -172,22 +171,31 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
         }
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
-            let seconds = |text: &str| text.trim().parse::<f64>().ok().and_then(micros_of_seconds);
-            parse_each(batch, name, texts, EXPECTED, faults, |text| {
-                time::parse(text).or_else(|| seconds(text))
-            })?
-            .into_iter()
-            .collect()
+            let mut values = Vec::with_capacity(texts.len());
+            for (row, text) in texts.iter().enumerate() {
+                let value = text.map(|text| (text, time::parse(text)));
+                if let Some((text, Err(why))) = value {
+                    faults.record(batch, name, row, time::EXPECTED, &why.found(text))?;
+                }
+                values.push(value.and_then(|(_, value)| value.ok()));
+            }
+            values.into_iter().collect()
         }
         other if other.is_numeric() => {
             let seconds = cast_to(batch, name, array, &DataType::Float64)?;
             let mut values = Vec::with_capacity(seconds.len());
             for (row, second) in seconds.as_primitive::<Float64Type>().iter().enumerate() {
-                let micros = second.and_then(micros_of_seconds);
-                if let (Some(second), None) = (second, micros) {
-                    faults.record(batch, name, row, "epoch seconds", &second)?;
+                let micros = second.map(time::from_seconds);
+                if let (Some(second), Some(Err(why))) = (second, micros) {
+                    faults.record(
+                        batch,
+                        name,
+                        row,
+                        "epoch seconds",
+                        &why.explained(second.to_string()),
+                    )?;
                 }
-                values.push(micros);
+                values.push(micros.and_then(Result::ok));
             }
             values.into_iter().collect()
         }
@@ -211,10 +219,16 @@ pub(crate) fn epoch_secs(
         let seconds = real(batch, idx, f64::NEG_INFINITY, faults)?;
         let name = batch.column(idx).map_or("", |(name, _)| name);
         for (row, second) in seconds.iter().flatten().enumerate() {
-            if let Some(second) =
-                second.filter(|second| second.is_finite() && micros_of_seconds(*second).is_none())
+            if let Some(second) = second.filter(|second| second.is_finite())
+                && let Err(why) = time::from_seconds(second)
             {
-                faults.record(batch, name, row, "epoch seconds", &second)?;
+                faults.record(
+                    batch,
+                    name,
+                    row,
+                    "epoch seconds",
+                    &why.explained(second.to_string()),
+                )?;
             }
         }
         return Ok(seconds);
@@ -284,12 +298,6 @@ pub(crate) fn units(
         });
     }
     Ok(Some(units.into_iter().collect()))
-}
-
-fn micros_of_seconds(seconds: f64) -> Option<Micros> {
-    time::SECONDS
-        .contains(&seconds)
-        .then(|| (seconds * SECOND as f64).round() as Micros)
 }
 
 fn parse_each<T>(

@@ -107,7 +107,7 @@ pub fn read_events(
                         &batch,
                         table.name_in_file("event_time"),
                         row,
-                        "an instant",
+                        time::EXPECTED,
                         &"none",
                     )?;
                 }

@@ -4,6 +4,7 @@ use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Result};
+use crate::base::time;
 use crate::base::time::Micros;
 use crate::input::batch::{Batch, RowFaults};
 use crate::input::convert;
@@ -202,7 +203,7 @@ impl TrafficReader {
                     &batch,
                     self.table.name_in_file("event_time"),
                     row,
-                    "an instant",
+                    time::EXPECTED,
                     &"none",
                 )?;
             }

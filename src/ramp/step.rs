@@ -80,10 +80,12 @@ impl PlanStep {
         if text.parse::<f64>().is_ok_and(|share| share <= 1.0) {
             return of(Origin::Everywhere(parse_ratio(text)?));
         }
+        // A small number is a ratio or a share in percent by mistake, not seconds of the year 1970.
+        let is_small = text.parse::<f64>().is_ok_and(|number| number < 1e7);
         match time::parse(text) {
-            // An operation at an instant is in force at that instant.
-            Some(instant) => Ok(Self::in_force(instant.saturating_add(1))),
-            None => Err(Error::usage(format!("expected a step, found `{text}`")).hint(
+            // What changes at an instant is in force at that instant.
+            Ok(instant) if !is_small => Ok(Self::in_force(instant.saturating_add(1))),
+            _ => Err(Error::usage(format!("expected a step, found `{text}`")).hint(
                 "a step is `initial`, an instant, a ratio such as 0.1, ratios such as early=0.5,regular=0.01, or a schedule.json or state.json",
             )),
         }

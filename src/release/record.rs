@@ -379,9 +379,9 @@ impl Reader<'_> {
 
     fn instant(&mut self, key: &str) -> Option<Micros> {
         let value = self.get(key)?;
-        let at = value.as_str().and_then(time::parse);
+        let at = value.as_str().and_then(|text| time::parse(text).ok());
         if at.is_none() {
-            self.wrong(key, "an instant such as 2026-05-28T00:00:00Z", &value);
+            self.wrong(key, time::EXPECTED, &value);
         }
         at
     }
@@ -411,8 +411,8 @@ impl Reader<'_> {
                     .unwrap_or(false);
                 let retention_hours =
                     expect("retention_hours", "whole hours", &Value::is_u64).and_then(Value::as_u64);
-                let is_instant = |value: &Value| value.as_str().and_then(time::parse).is_some();
-                let created_at = expect("created_at", "an instant", &is_instant)
+                let is_instant = |value: &Value| value.as_str().is_some_and(|text| time::parse(text).is_ok());
+                let created_at = expect("created_at", time::EXPECTED, &is_instant)
                     .and_then(Value::as_str)
                     .map(str::to_owned);
                 let Some(reference) = fields
@@ -524,9 +524,9 @@ impl Reader<'_> {
                         }
                     };
                     let at = fields.get("at").filter(|at| !at.is_null());
-                    let parsed = at.and_then(Value::as_str).and_then(time::parse);
+                    let parsed = at.and_then(Value::as_str).and_then(|text| time::parse(text).ok());
                     if let (Some(at), None) = (at, parsed) {
-                        self.wrong(&format!("{path}.at"), "an instant", at);
+                        self.wrong(&format!("{path}.at"), time::EXPECTED, at);
                     }
                     match fields
                         .get("id")

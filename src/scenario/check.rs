@@ -20,14 +20,14 @@ pub(super) fn check(
     problems: Vec<Problem>,
 ) -> Result<Scenario, Vec<Problem>> {
     let mut c = Checker { problems };
-    let as_of = c.instant("as_of", raw.as_of.as_deref());
+    let as_of = c.instant("as_of", raw.as_of.as_ref());
     let qos = c.qos(raw.qos);
     let layering = c.layering(&raw.layering);
     let layers = c.layers(raw.layer, layering.mode, &raw.layering.sensitive);
     let metrics = c.metrics(raw.metric, qos.bad_rate_of, &raw.layering.sensitive);
     let guardrails = c.guardrails(raw.guardrail, &metrics);
     let policy = c.policy(raw.policy);
-    let start = c.instant("plan.start", raw.plan.start.as_deref());
+    let start = c.instant("plan.start", raw.plan.start.as_ref());
     let operations = c.operations(raw.operation, &layers, start);
     let freezes = c.freezes(raw.freeze);
     let approvals = c.approvals(raw.approval, &layers, raw.plan.candidate.as_ref());

@@ -151,11 +151,11 @@ impl Checker {
             };
             faults.push(Fault {
                 layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
-                from: self.instant(&at("from"), raw.from.as_deref()),
+                from: self.instant(&at("from"), raw.from.as_ref()),
                 until: raw
                     .until
-                    .as_deref()
-                    .map_or(as_of, |text| self.instant(&at("until"), Some(text))),
+                    .as_ref()
+                    .map_or(as_of, |until| self.instant(&at("until"), Some(until))),
                 task_completion_rate: rate(self, "task_completion_rate", raw.task_completion_rate),
                 complaint_rate: rate(self, "complaint_rate", raw.complaint_rate),
                 bad_rate: rate(self, "bad_rate", raw.bad_rate),

@@ -143,7 +143,7 @@ impl Checker {
         let mut operations: Vec<Operation> = Vec::new();
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("operation[{}].{key}", idx + 1);
-            let instant = self.instant(&at("at"), raw.at.as_deref());
+            let instant = self.instant(&at("at"), raw.at.as_ref());
             let layer_idx = self.layer_ref(&at("layer"), raw.layer, layers);
             let ratio = self
                 .require(&at("ratio"), raw.ratio, "a ratio from 0 to 1")
@@ -184,8 +184,8 @@ impl Checker {
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("freeze[{}].{key}", idx + 1);
             let (from, until) = (
-                self.instant(&at("from"), raw.from.as_deref()),
-                self.instant(&at("until"), raw.until.as_deref()),
+                self.instant(&at("from"), raw.from.as_ref()),
+                self.instant(&at("until"), raw.until.as_ref()),
             );
             if until <= from {
                 self.problem(
@@ -217,7 +217,7 @@ impl Checker {
                 ratio: self
                     .require(&at("ratio"), raw.ratio, "a ratio from 0 to 1")
                     .map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share)),
-                at: self.instant(&at("at"), raw.at.as_deref()),
+                at: self.instant(&at("at"), raw.at.as_ref()),
                 by: self.text(&at("by"), raw.by, "who signed"),
             });
         }

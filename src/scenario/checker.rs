@@ -1,6 +1,7 @@
 //! The checker: the list of problems and the checks of single values.
 
 use crate::base::error::Problem;
+use crate::base::instant::RawInstant;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
@@ -25,15 +26,12 @@ impl Checker {
         value
     }
 
-    pub(super) fn instant(&mut self, location: &str, text: Option<&str>) -> Micros {
-        let Some(text) = self.require(location, text, "an instant such as \"2026-05-28T00:00:00Z\"") else {
+    pub(super) fn instant(&mut self, location: &str, value: Option<&RawInstant>) -> Micros {
+        let Some(value) = self.require(location, value, time::EXPECTED) else {
             return 0;
         };
-        time::parse(text).unwrap_or_else(|| {
-            self.problem(
-                location,
-                format!("expected an instant such as \"2026-05-28T00:00:00Z\", found \"{text}\""),
-            );
+        value.parse().unwrap_or_else(|why| {
+            self.problem(location, why.message(value.text()));
             0
         })
     }

@@ -3,13 +3,15 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use crate::base::instant::RawInstant;
+
 /// A whole scenario file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawScenario {
     pub(super) why: Option<String>,
     pub(super) seed: Option<u64>,
-    pub(super) as_of: Option<String>,
+    pub(super) as_of: Option<RawInstant>,
     pub(super) plan: RawPlan,
     pub(super) input: RawInput,
     pub(super) layering: RawLayering,
@@ -37,7 +39,7 @@ pub(super) struct RawAnalysis {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPlan {
     pub(super) id: Option<String>,
-    pub(super) start: Option<String>,
+    pub(super) start: Option<RawInstant>,
     pub(super) baseline: Option<String>,
     pub(super) candidate: Option<String>,
     pub(super) salt: Option<String>,
@@ -95,8 +97,8 @@ pub(super) struct RawGenerate {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawFault {
     pub(super) layer: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) until: Option<String>,
+    pub(super) from: Option<RawInstant>,
+    pub(super) until: Option<RawInstant>,
     pub(super) task_completion_rate: Option<f64>,
     pub(super) complaint_rate: Option<f64>,
     pub(super) bad_rate: Option<f64>,
@@ -144,7 +146,7 @@ pub(super) struct RawTag {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawOperation {
-    pub(super) at: Option<String>,
+    pub(super) at: Option<RawInstant>,
     pub(super) tenant: Option<String>,
     pub(super) layer: Option<String>,
     pub(super) ratio: Option<f64>,
@@ -204,8 +206,8 @@ pub(super) struct RawPolicy {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawFreeze {
-    pub(super) from: Option<String>,
-    pub(super) until: Option<String>,
+    pub(super) from: Option<RawInstant>,
+    pub(super) until: Option<RawInstant>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,7 +216,7 @@ pub(super) struct RawApproval {
     pub(super) layer: Option<String>,
     pub(super) candidate: Option<String>,
     pub(super) ratio: Option<f64>,
-    pub(super) at: Option<String>,
+    pub(super) at: Option<RawInstant>,
     pub(super) by: Option<String>,
 }
 

@@ -130,7 +130,7 @@ fn rows_that_cannot_be_used() {
         3,
         &[
             "column `event_time`, row 401",
-            "expected an instant, found \"soon\"",
+            "expected an instant such as 2026-05-28T00:00:00Z, 2026-05-28 or epoch seconds, found \"soon\"",
         ],
     );
     breaks(

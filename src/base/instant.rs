@@ -1,0 +1,84 @@
+//! An instant as a document writes it: text, a number, or a date or time of TOML.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use toml::Value;
+
+use crate::base::time;
+use crate::base::time::{Micros, NotAnInstant};
+
+/// An instant as it was written, not read yet: so its problem can name the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawInstant(String);
+
+impl RawInstant {
+    /// The text: numbers and native dates and times as they are written.
+    pub(crate) fn text(&self) -> &str {
+        self.0.trim()
+    }
+
+    /// Reads the instant, see [`time::parse`].
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(crate) fn parse(&self) -> Result<Micros, NotAnInstant> {
+        time::parse(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawInstant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let kind = value.type_str();
+        match value {
+            Value::String(text) => Ok(Self(text)),
+            Value::Integer(number) => Ok(Self(number.to_string())),
+            Value::Float(number) => Ok(Self(number.to_string())),
+            Value::Datetime(instant) => Ok(Self(instant.to_string())),
+            Value::Boolean(_) | Value::Array(_) | Value::Table(_) => Err(D::Error::custom(format!(
+                "expected {}, found {kind}",
+                time::EXPECTED
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::format;
+
+    #[derive(Deserialize)]
+    struct Document {
+        at: RawInstant,
+    }
+
+    #[test]
+    fn documents_hold_instants_as_text_numbers_and_native_values() {
+        let check = |value: &str, expected: &str| {
+            let document: Document = toml::from_str(&format!("at = {value}")).unwrap();
+            let found = document.at.parse().map(format);
+            assert_eq!(found, Ok(expected.to_owned()), "{value}")
+        };
+        check("\"2026-05-28T00:00:00Z\"", "2026-05-28T00:00:00Z");
+        check("'2026-05-28T08:00:00[Asia/Shanghai]'", "2026-05-28T00:00:00Z");
+        check("2026-05-28T08:00:00+08:00", "2026-05-28T00:00:00Z");
+        check("2026-05-28 00:00:00", "2026-05-28T00:00:00Z");
+        check("2026-05-28", "2026-05-28T00:00:00Z");
+        check("20260528", "2026-05-28T00:00:00Z");
+        check("1_779_926_400", "2026-05-28T00:00:00Z");
+        check("1779926400.25", "2026-05-28T00:00:00.25Z");
+
+        let refused = |value: &str, expected| {
+            let document: Document = toml::from_str(&format!("at = {value}")).unwrap();
+            assert_eq!(document.at.parse(), Err(expected), "{value}")
+        };
+        refused("1764316800000", NotAnInstant::NotSeconds);
+        refused("07:32:00", NotAnInstant::Form);
+        refused("nan", NotAnInstant::Form);
+        for wrong in ["true", "[1]", "{}"] {
+            let found = toml::from_str::<Document>(&format!("at = {wrong}")).map(|d| d.at);
+            assert!(found.unwrap_err().message().contains("epoch seconds"), "{wrong}");
+        }
+    }
+}
