@@ -8,8 +8,8 @@ use std::fmt;
 
 use crate::base::time::{HOUR, Micros};
 
-/// The good direction of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which direction of a metric is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
     /// Higher values are better (completion).
@@ -18,7 +18,12 @@ pub enum Better {
     Lower,
 }
 
-/// The integer representation of a traffic column.
+impl Better {
+    /// Both directions with their words.
+    pub(crate) const ALL: [(&'static str, Self); 2] = [("higher", Self::Higher), ("lower", Self::Lower)];
+}
+
+/// How a traffic column is stored as an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
@@ -390,7 +395,12 @@ pub enum BadRateOf {
     All,
 }
 
-/// The built-in metrics. `bad_rate_of` selects the denominator of the bad rate.
+impl BadRateOf {
+    /// Both divisors with their words, the default first.
+    pub(crate) const ALL: [(&'static str, Self); 2] = [("rated", Self::Rated), ("all", Self::All)];
+}
+
+/// The metrics Sluice knows by itself.
 pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     let of = |c: &str| Sum::Of(c.to_owned());
     let known = |c: &str| Sum::Known(c.to_owned());

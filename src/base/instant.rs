@@ -1,7 +1,9 @@
 //! An instant as a document writes it: text, a number, or a date or time of TOML.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use toml::Value;
 
 use crate::base::time;
@@ -40,6 +42,25 @@ impl<'de> Deserialize<'de> for RawInstant {
                 time::EXPECTED
             ))),
         }
+    }
+}
+
+impl JsonSchema for RawInstant {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "number"],
+            "minimum": time::SECONDS.start as i64,
+            "exclusiveMaximum": time::SECONDS.end as i64,
+            "x-unit": "instant",
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::cli::terminal::{OutputArgs, Terminal};
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
-    publish, record, replay, report, run, schedule, simulate, tools, who,
+    publish, record, replay, report, run, schedule, schema, simulate, tools, who,
 };
 use crate::input::fetch;
 
@@ -48,6 +48,7 @@ pub(super) enum Command {
     Generate(generate::GenerateArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+    Schema(schema::SchemaArgs),
 }
 
 /// The version, the git revision that the program was built from, and its features.
@@ -109,5 +110,6 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
         Command::Generate(args) => generate::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, terminal),
         Command::Man(args) => man::run(&args, terminal),
+        Command::Schema(args) => schema::run(&args, terminal),
     }
 }

@@ -26,6 +26,7 @@ mod replay;
 mod report;
 mod run;
 mod schedule;
+mod schema;
 mod simulate;
 mod summary;
 mod table;

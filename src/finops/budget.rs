@@ -1,37 +1,40 @@
 //! Budgets, and the days on which they were exceeded.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use crate::base::error::{FileResult, Problem, Result};
+use crate::base::schema::document_schema;
 use crate::base::time::{DAY, Micros};
 use crate::finops::money::overflow;
 use crate::finops::prices::model_name;
-use crate::metric::ColumnKind;
+use crate::metric::{ColumnKind, MAX_UNITS};
 
-/// The period of a budget, after which it starts again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How long a budget lasts; then it begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     /// A day, UTC.
     Day,
     /// A calendar month, UTC.
     Month,
-    /// The whole log, without a new start.
+    /// The whole log.
     Total,
 }
 
-/// The rows that a budget covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Whose rows a budget pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Rows that a user saw.
     #[default]
     UserFacing,
-    /// All rows, including shadow answers and evaluation runs.
+    /// All rows, those of shadow answers and evaluations, too.
     All,
 }
 
@@ -65,26 +68,57 @@ pub(super) struct Spender<'a> {
     pub(super) model: &'a str,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Budgets of `sluice finops`, as one TOML file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["budget"]))]
 struct RawBudgets {
+    /// Budgets. A row counts in all of those that it fits.
+    #[schemars(length(min = 1))]
     budget: Vec<RawBudget>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A budget, and the rows that it pays for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["usd", "per"]))]
 struct RawBudget {
+    /// Name for people.
+    #[schemars(extend("x-default" = "what the budget is for"), example = &"Agents in May")]
     name: Option<String>,
+    /// Tenant whose rows it pays for.
+    #[schemars(extend("x-default" = "all tenants"), example = &"shop")]
     tenant: Option<String>,
+    /// Feature whose rows it pays for.
+    #[schemars(extend("x-default" = "all features"), example = &"refunds")]
     feature: Option<String>,
+    /// Release whose rows it pays for.
+    #[schemars(extend("x-default" = "all releases"), example = &"cs-agent-2026.05")]
     release: Option<String>,
+    /// Model whose rows it pays for: its reference or its name.
+    #[schemars(extend("x-default" = "all models"), example = &"gpt-4o-mini")]
     model: Option<String>,
+    /// Limit of the period's cost.
+    #[schemars(range(min = 0, max = MAX_USD), extend("x-unit" = "USD"), example = 1_000)]
     usd: Option<f64>,
+    /// Period of the budget. Each period begins anew.
+    #[schemars(example = &"month")]
     per: Option<Per>,
+    /// Rows that it pays for.
+    #[schemars(example = &"all")]
     rows: Scope,
 }
 
+/// Largest limit that nano-USD hold exactly.
+const MAX_USD: f64 = MAX_UNITS / 1e9;
+
 impl Budget {
+    /// The JSON Schema of a file of budgets: every key with its meaning, type, range, words, unit
+    /// and default.
+    pub fn schema() -> Value {
+        document_schema::<RawBudgets>("sluice/budgets/1", "Budgets")
+    }
+
     /// Reads `[[budget]]` from a TOML file.
     ///
     /// # Errors

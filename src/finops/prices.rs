@@ -1,5 +1,6 @@
 //! Prices of tokens: a table by model, which may change with time.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -8,8 +9,9 @@ use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Problem, Result};
 use crate::base::instant::RawInstant;
+use crate::base::schema::document_schema;
 use crate::base::time::Micros;
-use crate::metric::ColumnKind;
+use crate::metric::{ColumnKind, MAX_UNITS};
 use crate::release::parse_json;
 
 /// The largest size of a price file, bytes.
@@ -61,33 +63,68 @@ pub struct Prices {
     by_model: BTreeMap<String, Vec<(Micros, Price)>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Prices of tokens by model, as TOML. A JSON file has the same keys, or is the list of prices
+/// itself. A CSV file has them as columns.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["price"]))]
 struct RawPrices {
+    /// Prices, one a model and instant.
+    #[schemars(length(min = 1))]
     price: Vec<RawPrice>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The price of a model from an instant on.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["model", "input", "output"]))]
 struct RawPrice {
+    /// Model as the log or the release record names it, or its name alone: the text behind the last
+    /// `=`, up to an `@`.
+    #[schemars(
+        regex(pattern = "\\S"),
+        extend("default" = Value::Null),
+        example = &"litellm:smart=gpt-4o-mini-2025-11"
+    )]
     model: String,
+    /// Price of tokens that go in.
+    #[schemars(range(min = 0, max = MAX_PRICE), extend("x-unit" = UNIT), example = 0.15)]
     input: Option<f64>,
+    /// Price of tokens that come out.
+    #[schemars(range(min = 0, max = MAX_PRICE), extend("x-unit" = UNIT), example = 0.6)]
     output: Option<f64>,
+    /// Price of tokens that go in and were kept from an earlier request.
+    #[schemars(
+        range(min = 0, max = MAX_PRICE),
+        extend("x-unit" = UNIT, "x-default" = "`input`"),
+        example = 0.075
+    )]
     cached_input: Option<f64>,
+    /// First instant of the price.
+    #[schemars(extend("x-default" = "since ever"), example = &"2026-06-01")]
     from: Option<RawInstant>,
 }
 
-/// Returns a model's short name, without route and digest: the text after the last `=`, up to an
-/// `@`.
+/// The unit of prices, for the schema.
+const UNIT: &str = "USD per million tokens";
+/// Largest price that nano-USD hold exactly.
+const MAX_PRICE: f64 = MAX_UNITS / 1e9;
+
+/// A model's name without its route and its digest: what stands behind the last `=`, up to an `@`.
 pub fn model_name(model_ref: &str) -> &str {
     let name = model_ref.rsplit_once('=').map_or(model_ref, |(_, name)| name);
     name.split_once('@').map_or(name, |(name, _)| name)
 }
 
 impl Prices {
-    /// Reads a price table. TOML and JSON have a list `price`, CSV has rows. The fields are
-    /// `model`, `input` and `output`, and optionally `cached_input` and `from`. Prices are USD per
-    /// million tokens. `from` is the first instant of a price.
+    /// The JSON Schema of a file of prices: every key with its meaning, type, range, unit and
+    /// default.
+    pub fn schema() -> Value {
+        document_schema::<RawPrices>("sluice/prices/1", "Prices")
+    }
+
+    /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV; `model`, `input`,
+    /// `output`, and optionally `cached_input` (USD per million tokens) and `from` (an instant).
     ///
     /// # Errors
     /// The file cannot be read or is too large, or a price is wrong. All wrong prices are reported,

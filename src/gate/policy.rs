@@ -1,22 +1,25 @@
 //! The gate's policy, read from TOML: thresholds, margins, and the strictness of each check, with
 //! defaults.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Problem, Result};
+use crate::base::schema::document_schema;
 use crate::base::{digest, json, toml_file};
 use crate::gate::document::GateOutcome;
 use crate::metric::Better;
 use crate::release::evals::Correction;
 
-/// The strictness of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How much a check counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strictness {
-    /// The outcome counts unchanged.
+    /// The outcome counts as it is.
     Block,
-    /// Downgrades a failure, or an inconclusive result, to a warning.
+    /// A failure, or an inconclusive outcome, counts as a warning.
     Warn,
     /// The check is left out.
     Off,
@@ -68,18 +71,27 @@ pub(super) fn gate_of(check: &str) -> &'static str {
         .map_or("", |(_, gate, _)| gate)
 }
 
-/// The policy of the gate of a release.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The policy of the gate: thresholds, margins, and how strictly each check counts.
+///
+/// Unknown keys are refused. `sluice gate --print-policy` prints the policy in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatePolicy {
-    /// Error level of intervals and tests, between 0 and 0.5.
+    /// Error level of intervals.
+    #[schemars(
+        extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 0.5, "x-unit" = "probability"),
+        example = 0.01
+    )]
     pub alpha: f64,
-    /// Largest share of cases or runs that may be missing, broken or not rated, 0..=1. Above it a
-    /// result is inconclusive.
+    /// Largest share of cases or runs that may be missing, broken or not rated. Above it the check
+    /// is inconclusive.
+    #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.05)]
     pub max_missing: f64,
-    /// Correction of p-values over the compared metrics.
+    /// Correction of p-values over the metrics that are compared.
+    #[schemars(example = &"benjamini_hochberg")]
     pub correction: Correction,
-    /// Strictness of checks by name. Other checks have their default.
+    /// Strictness of checks, by name.
+    #[schemars(schema_with = "checks_schema")]
     pub checks: BTreeMap<String, Strictness>,
     /// Thresholds that the candidate must reach.
     #[serde(rename = "threshold")]
@@ -89,9 +101,10 @@ pub struct GatePolicy {
     pub comparisons: Vec<CompareRule>,
     /// Rules for suites of attacks.
     pub injection: InjectionRule,
-    /// Rules for cost.
+    /// Rules for costs.
     pub cost: CostRule,
     /// Texts that no output may contain. Case does not matter.
+    #[schemars(example = ["guarantee compensation"])]
     pub forbidden_substrings: Vec<String>,
     /// Rules for tools.
     pub tools: ToolRule,
@@ -99,41 +112,51 @@ pub struct GatePolicy {
     pub canary: CanaryRule,
     /// Rules for release records.
     pub record: RecordRule,
-    /// Error rates of judges, by metric and release.
+    /// Accuracy of judges, by metric and release.
     #[serde(rename = "judge")]
     pub judges: Vec<JudgeRule>,
-    /// Seed of the bootstrap.
+    /// Seed of bootstraps.
+    #[schemars(range(max = i64::MAX), example = 7)]
     pub seed: u64,
 }
 
-/// A threshold that the candidate must reach.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A value that the candidate must reach, with at least one of `min` and `max`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
-    /// The suite. `None` for every suite except attacks.
+    /// Name of the suite.
+    #[schemars(extend("x-default" = "all suites but attacks"), example = &"golden")]
     pub suite: Option<String>,
-    /// The metric: `passed`, `pass^k` or a score.
+    /// Metric: `passed`, `pass^k` (such as `pass^3`), `cost_usd`, `latency_ms` or the name of a
+    /// score.
     #[serde(default = "passed")]
+    #[schemars(example = &"pass^3")]
     pub metric: String,
-    /// Smallest allowed value. `None` for no lower limit.
+    /// Smallest allowed value.
+    #[schemars(extend("x-unit" = "unit of the metric", "x-default" = "none"), example = 0.8)]
     pub min: Option<f64>,
-    /// Largest allowed value. `None` for no upper limit.
+    /// Largest allowed value.
+    #[schemars(extend("x-unit" = "unit of the metric", "x-default" = "none"), example = 0.99)]
     pub max: Option<f64>,
 }
 
-/// A metric on which the candidate must not be worse.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A metric that may not get worse than the baseline's by more than a margin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompareRule {
-    /// The suite. `None` for every suite except attacks.
+    /// Name of the suite.
+    #[schemars(extend("x-default" = "all suites but attacks"), example = &"golden")]
     pub suite: Option<String>,
-    /// The metric: `passed`, `cost_usd`, `latency_ms` or a score.
+    /// Metric: `passed`, `cost_usd`, `latency_ms` or the name of a score.
     #[serde(default = "passed")]
+    #[schemars(example = &"latency_ms")]
     pub metric: String,
-    /// The good direction of the metric.
+    /// Direction that is good.
     #[serde(default = "higher")]
+    #[schemars(example = &"lower")]
     pub better: Better,
-    /// Margin: the largest allowed harm, in the metric's unit, above 0.
+    /// Largest allowed harm.
+    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "unit of the metric"), example = 0.02)]
     pub margin: f64,
 }
 
@@ -146,85 +169,142 @@ fn higher() -> Better {
 }
 
 /// Rules for suites of attacks, of which none may succeed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InjectionRule {
-    /// Names of the suites. A suite whose name starts with one of them counts too.
+    /// Names of suites of attacks. A suite whose name begins with one of them counts, too. Case
+    /// does not matter.
+    #[schemars(example = ["jailbreak"])]
     pub suites: Vec<String>,
-    /// Smallest number of attacks for a pass.
+    /// Number of attacks below which no success among them is inconclusive.
+    #[schemars(range(min = 1, max = i64::MAX), extend("x-unit" = "attacks"), example = 300)]
     pub min_cases: u64,
-    /// Suites, by the start of their names, in which `passed` means that the attack succeeded.
+    /// Names of suites whose `passed` means that the attack succeeded, or their beginnings.
+    #[schemars(example = ["redteam"])]
     pub passed_means_success: Vec<String>,
 }
 
-/// Rules for cost.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Rules for costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CostRule {
-    /// Largest allowed relative increase of cost per case and per successful task, above 0.
+    /// Largest allowed relative increase of the cost per case and per successful task.
+    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "share"), example = 0.1)]
     pub margin: f64,
 }
 
 /// Rules for tools.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToolRule {
-    /// Largest share of logged calls that the new schemas may reject, 0..=1.
+    /// Largest share of logged calls that a new schema may refuse.
+    #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.001)]
     pub max_rejected: f64,
 }
 
 /// Rules for canaries.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryRule {
-    /// Significance level of the sample-ratio test, between 0 and 0.5.
+    /// p-value below which the sample ratio is wrong.
+    #[schemars(
+        extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 0.5, "x-unit" = "probability"),
+        example = 0.0001
+    )]
     pub srm_alpha: f64,
-    /// Largest allowed difference between the candidate's share of users and the planned share,
-    /// between 0 and 1. A larger difference fails, whatever its p-value, unless chance explains it.
+    /// Difference between the candidate's share of users and the planned one that is wrong whatever
+    /// its p-value, once there are enough users to see it.
+    #[schemars(
+        extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1, "x-unit" = "share"),
+        example = 0.02
+    )]
     pub max_deviation: f64,
-    /// Proxies of slow metrics, each with its margin: the largest allowed increase, above 0.
+    /// Metrics that stand in for the slow one, each with its largest allowed increase.
+    #[schemars(
+        extend(
+            "additionalProperties" = json!({"type": "number", "exclusiveMinimum": 0}),
+            "x-unit" = "unit of the metric"
+        ),
+        example = BTreeMap::from([("complaint_rate", 0.001)])
+    )]
     pub proxies: BTreeMap<String, f64>,
-    /// The slow metric, which is judged once enough rows are mature.
+    /// Id of the slow metric. It is judged once it has matured.
+    #[schemars(example = &"nps_mean")]
     pub slow_metric: String,
-    /// Margin of the slow metric: the largest allowed decrease, above 0.
+    /// Largest allowed harm to the slow metric.
+    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "unit of the metric"), example = 0.2)]
     pub slow_margin: f64,
-    /// Smallest share of mature rows for a judgment of the slow metric, 0..=1.
+    /// Share of rows that must be old enough for the slow metric.
+    #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.8)]
     pub min_mature_share: f64,
 }
 
 /// Rules for release records.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordRule {
-    /// Largest number of dimensions (such as model or prompt) that may change in one release, at
-    /// least 1.
+    /// Number of dimensions that may change at once.
+    #[schemars(range(min = 1, max = i64::MAX), extend("x-unit" = "dimensions"), example = 2)]
     pub max_changed_dimensions: usize,
-    /// Maturity of the slowest deciding metric, hours. The artifacts of the rollback target must be
-    /// kept at least as long.
+    /// Time until the slowest deciding metric has matured. The release that a rollback returns to
+    /// must be kept as long.
+    #[schemars(range(max = i64::MAX), extend("x-unit" = "hours"), example = 72)]
     pub maturity_hours: u64,
-    /// Retention of artifacts whose record does not state it, hours. `None` if it is not known.
+    /// Time that artifacts are kept where their record does not say so.
+    #[schemars(
+        range(max = i64::MAX),
+        extend("x-unit" = "hours", "x-default" = "not known"),
+        example = 720
+    )]
     pub retention_hours: Option<u64>,
-    /// Number of people who must approve a release of high risk, at least 1.
+    /// Number of people who approve a release of high risk.
+    #[schemars(range(min = 1, max = i64::MAX), extend("x-unit" = "people"), example = 3)]
     pub high_risk_approvers: usize,
 }
 
-/// The error rates of a judge, measured on cases with known truth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The accuracy of a judge on cases whose truth is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeRule {
-    /// The metric that the judge rates.
+    /// Metric that it judges.
     #[serde(default = "passed")]
+    #[schemars(example = &"helpful")]
     pub metric: String,
-    /// Id of the release whose answers the judge rated. `None` for both releases.
+    /// Id of the release whose answers it judged.
+    #[schemars(extend("x-default" = "both releases"), example = &"cs-agent-2026.05")]
     pub release: Option<String>,
-    /// Share of good answers that the judge rates as good, 0..=1.
+    /// Share of good answers that it calls good.
+    #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.95)]
     pub sensitivity: f64,
-    /// Share of bad answers that the judge rates as bad, 0..=1.
+    /// Share of bad answers that it calls bad.
+    #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.9)]
     pub specificity: f64,
-    /// Number of good answers in the measurement. `None` if it is not known.
+    /// Number of good answers that it was tried on. `n_specificity` goes with it.
+    #[schemars(range(min = 1), extend("x-unit" = "answers", "x-default" = "not known"), example = 200)]
     pub n_sensitivity: Option<f64>,
-    /// Number of bad answers in the measurement. `None` if it is not known.
+    /// Number of bad answers that it was tried on. `n_sensitivity` goes with it.
+    #[schemars(range(min = 1), extend("x-unit" = "answers", "x-default" = "not known"), example = 100)]
     pub n_specificity: Option<f64>,
+}
+
+/// The schema of `[gate.checks]`: one key a check, with its strictness by default.
+fn checks_schema(generator: &mut SchemaGenerator) -> Schema {
+    let strictness = generator.subschema_for::<Strictness>().to_value();
+    let checks = CHECKS.iter().map(|(name, gate, default)| {
+        let check = json!({
+            "description": format!("Strictness of the check `{name}` (gate {gate})."),
+            "allOf": [strictness],
+            "default": default,
+            "examples": [if *default == Strictness::Warn { Strictness::Off } else { Strictness::Warn }],
+        });
+        ((*name).to_owned(), check)
+    });
+    let keys = json!({
+        "type": "object",
+        "properties": checks.collect::<Map<String, Value>>(),
+        "additionalProperties": false,
+    });
+    Schema::try_from(keys).unwrap_or_default()
 }
 
 impl Default for GatePolicy {
@@ -302,14 +382,21 @@ impl Default for RecordRule {
     }
 }
 
-#[derive(Deserialize, Default)]
+/// The policy of `sluice gate`, as one TOML file with the table `[gate]`.
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct PolicyFile {
     gate: GatePolicy,
 }
 
 impl GatePolicy {
-    /// Parses `[gate]` of a TOML text. `location` names the text in errors.
+    /// The JSON Schema of a policy file: every key with its meaning, type, range, words, unit and
+    /// default.
+    pub fn schema() -> Value {
+        document_schema::<PolicyFile>("sluice/gate/1", "Policy of the gate")
+    }
+
+    /// Parses `[gate]` of a TOML text; all problems at once. `location` names the text in errors.
     ///
     /// # Errors
     /// Every wrong key or value, all in one error.

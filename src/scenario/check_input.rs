@@ -7,7 +7,7 @@ use crate::base::time::{DAY, Micros};
 use crate::base::url;
 use crate::scenario::checker::Checker;
 use crate::scenario::input::{
-    Events, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
+    Events, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
 };
 use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource};
@@ -55,26 +55,16 @@ impl Checker {
             outcomes,
             count_sessions: raw.count_sessions.unwrap_or(false),
             generate,
-            on_bad_row: self.choice(
-                "input.on_bad_row",
-                raw.on_bad_row.as_deref(),
-                &[("error", OnBadRow::Error), ("drop", OnBadRow::Drop)],
-            ),
+            on_bad_row: self.choice("input.on_bad_row", raw.on_bad_row.as_deref(), &OnBadRow::ALL),
             on_duplicate_user: self.choice(
                 "input.on_duplicate_user",
                 raw.on_duplicate_user.as_deref(),
-                &[
-                    ("error", OnDuplicate::Error),
-                    ("keep_first", OnDuplicate::KeepFirst),
-                ],
+                &OnDuplicate::ALL,
             ),
             on_unknown_release: self.choice(
                 "input.on_unknown_release",
                 raw.on_unknown_release.as_deref(),
-                &[
-                    ("count", OnUnknownRelease::Count),
-                    ("error", OnUnknownRelease::Error),
-                ],
+                &OnUnknownRelease::ALL,
             ),
         }
     }
@@ -142,7 +132,7 @@ impl Checker {
     }
 
     fn generate(&mut self, raw: RawGenerate, layers: &[Layer], as_of: Micros) -> Generate {
-        self.choice("input.generate.kind", raw.kind.as_deref(), &[("ecommerce", ())]);
+        self.choice("input.generate.kind", raw.kind.as_deref(), &GENERATORS);
         let mut faults = Vec::new();
         for (idx, raw) in raw.fault.into_iter().enumerate() {
             let at = |key: &str| format!("input.generate.fault[{}].{key}", idx + 1);

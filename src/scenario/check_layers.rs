@@ -3,7 +3,7 @@
 use crate::base::time::HOUR;
 use crate::bucket::Ratio;
 use crate::scenario::checker::Checker;
-use crate::scenario::layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
+use crate::scenario::layering::{Consent, LayerMode, Layering, PRESETS, TagRule, TagTest, UnknownUsers};
 use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawLayer, RawLayering, RawTag};
 
@@ -12,17 +12,9 @@ const MAX_LAYERS: usize = 100;
 
 impl Checker {
     pub(super) fn layering(&mut self, raw: &RawLayering) -> Layering {
-        let presets = [
-            ("default", [0.2, 0.2, 0.3, 0.3]),
-            ("high_risk", [0.15, 0.15, 0.5, 0.2]),
-            ("consumer", [0.2, 0.2, 0.2, 0.4]),
-        ];
-        let preset = self.choice("layering.preset", raw.preset.as_deref(), &presets);
-        let modes = [("threshold", LayerMode::Threshold), ("quota", LayerMode::Quota)];
-        let unknown = [("protect", UnknownUsers::Protect), ("score", UnknownUsers::Score)];
-        let consent = [("opt_in", Consent::OptIn), ("opt_out", Consent::OptOut)];
+        let preset = self.choice("layering.preset", raw.preset.as_deref(), &PRESETS);
         Layering {
-            mode: self.choice("layering.mode", raw.mode.as_deref(), &modes),
+            mode: self.choice("layering.mode", raw.mode.as_deref(), &LayerMode::ALL),
             weights: self.weights("layering.weights", preset, raw.weights.clone()),
             recency_cap_secs: self.number("layering.recency_cap_days", raw.recency_cap_days, 30.0, 1e-3, 1e5)
                 * 86_400.0,
@@ -34,8 +26,8 @@ impl Checker {
                 1e-9,
                 1e15,
             ),
-            unknown: self.choice("layering.unknown", raw.unknown.as_deref(), &unknown),
-            consent: self.choice("layering.consent", raw.consent.as_deref(), &consent),
+            unknown: self.choice("layering.unknown", raw.unknown.as_deref(), &UnknownUsers::ALL),
+            consent: self.choice("layering.consent", raw.consent.as_deref(), &Consent::ALL),
         }
     }
 

@@ -5,9 +5,9 @@ use crate::metric;
 use crate::metric::{BadRateOf, Better, Metric, Sum};
 
 use crate::scenario::checker::Checker;
-use crate::scenario::plan::BreakdownBy;
+use crate::scenario::plan::{BreakdownBy, CLUSTERS};
 use crate::scenario::policy::{Action, Guardrail, GuardrailRule, LATENCY_P95};
-use crate::scenario::raw::{RawAnalysis, RawGuardrail, RawMetric};
+use crate::scenario::raw_policy::{RawAnalysis, RawGuardrail, RawMetric};
 
 impl Checker {
     pub(super) fn metrics(
@@ -35,11 +35,7 @@ impl Checker {
                 id,
                 numerator,
                 denominator,
-                better: self.choice(
-                    &at("better"),
-                    raw.better.as_deref(),
-                    &[("higher", Better::Higher), ("lower", Better::Lower)],
-                ),
+                better: self.choice(&at("better"), raw.better.as_deref(), &Better::ALL),
                 unit: raw.unit.unwrap_or_else(|| "per unit".into()),
                 delay: self.duration(&at("delay_hours"), raw.delay_hours, 0.0, HOUR),
                 proportion: raw.proportion.unwrap_or(false),
@@ -65,11 +61,7 @@ impl Checker {
     }
 
     pub(super) fn breakdowns(&mut self, raw: RawAnalysis, sensitive: &[String]) -> Vec<BreakdownBy> {
-        let is_user = self.choice(
-            "analysis.clusters",
-            raw.clusters.as_deref(),
-            &[("group", false), ("user", true)],
-        );
+        let is_user = self.choice("analysis.clusters", raw.clusters.as_deref(), &CLUSTERS);
         let mut breakdowns: Vec<BreakdownBy> = is_user.then_some(BreakdownBy::User).into_iter().collect();
         for (idx, column) in raw.breakdowns.into_iter().enumerate() {
             let location = format!("analysis.breakdowns[{}]", idx + 1);
@@ -162,11 +154,7 @@ impl Checker {
                 limit: raw
                     .limit
                     .map(|limit| self.number(&at("limit"), Some(limit), 0.0, -1e15, 1e15)),
-                action: self.choice(
-                    &at("action"),
-                    raw.action.as_deref(),
-                    &[("rollback", Action::Rollback), ("hold", Action::Hold)],
-                ),
+                action: self.choice(&at("action"), raw.action.as_deref(), &Action::ALL),
             });
         }
         guardrails

@@ -5,41 +5,26 @@ use crate::metric::BadRateOf;
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::Layer;
 use crate::scenario::policy::{
-    DecisionPolicy, Expectation, OnTrouble, Policy, QosConfig, RollbackScope, Sequential,
+    DecisionPolicy, Expectation, OnTrouble, Policy, QOS_PRESETS, QosConfig, RollbackScope, Sequential,
+    VERDICTS,
 };
-use crate::scenario::raw::{RawExpect, RawPolicy, RawQos};
+use crate::scenario::raw::RawExpect;
+use crate::scenario::raw_policy::{RawPolicy, RawQos};
 
 impl Checker {
     pub(super) fn qos(&mut self, raw: RawQos) -> QosConfig {
-        let preset = self.choice(
-            "qos.preset",
-            raw.preset.as_deref(),
-            &[("high_risk", [0.3, 0.2, 0.5]), ("low_risk", [0.4, 0.3, 0.3])],
-        );
+        let preset = self.choice("qos.preset", raw.preset.as_deref(), &QOS_PRESETS);
         QosConfig {
             weights: self.weights("qos.weights", preset, raw.weights),
             max_latency_ms: self.number("qos.max_latency_ms", raw.max_latency_ms, 5000.0, 1.0, 1e9),
-            bad_rate_of: self.choice(
-                "qos.bad_rate_of",
-                raw.bad_rate_of.as_deref(),
-                &[("rated", BadRateOf::Rated), ("all", BadRateOf::All)],
-            ),
+            bad_rate_of: self.choice("qos.bad_rate_of", raw.bad_rate_of.as_deref(), &BadRateOf::ALL),
         }
     }
 
     pub(super) fn policy(&mut self, raw: RawPolicy) -> Policy {
-        let troubles = [("hold", OnTrouble::Hold), ("rollback", OnTrouble::Rollback)];
-        let decisions = [
-            ("interval", DecisionPolicy::Interval),
-            ("point", DecisionPolicy::Point),
-        ];
         Policy {
-            decision: self.choice("policy.decision", raw.decision.as_deref(), &decisions),
-            sequential: self.choice(
-                "policy.sequential",
-                raw.sequential.as_deref(),
-                &[("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)],
-            ),
+            decision: self.choice("policy.decision", raw.decision.as_deref(), &DecisionPolicy::ALL),
+            sequential: self.choice("policy.sequential", raw.sequential.as_deref(), &Sequential::ALL),
             alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
             srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
             srm_min_deviation: self.number(
@@ -56,10 +41,14 @@ impl Checker {
             rollback_scope: self.choice(
                 "policy.rollback_scope",
                 raw.rollback_scope.as_deref(),
-                &[("layer", RollbackScope::Layer), ("plan", RollbackScope::Plan)],
+                &RollbackScope::ALL,
             ),
-            srm_action: self.choice("policy.srm_action", raw.srm_action.as_deref(), &troubles),
-            no_data_action: self.choice("policy.no_data_action", raw.no_data_action.as_deref(), &troubles),
+            srm_action: self.choice("policy.srm_action", raw.srm_action.as_deref(), &OnTrouble::ALL),
+            no_data_action: self.choice(
+                "policy.no_data_action",
+                raw.no_data_action.as_deref(),
+                &OnTrouble::ALL,
+            ),
             exposure_cap: raw
                 .exposure_cap
                 .map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),
@@ -67,17 +56,16 @@ impl Checker {
     }
 
     pub(super) fn expectations(&mut self, raw: Vec<RawExpect>, layers: &[Layer]) -> Vec<Expectation> {
-        let verdicts = ["promote", "hold", "rollback", "inconclusive", "invalid"];
         let mut expectations = Vec::new();
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("expect[{}].{key}", idx + 1);
             let verdict = self
                 .require(&at("verdict"), raw.verdict, "a verdict")
                 .unwrap_or_default();
-            if !verdicts.contains(&verdict.as_str()) {
+            if !VERDICTS.contains(&verdict.as_str()) {
                 self.problem(
                     at("verdict"),
-                    format!("expected one of {}, found \"{verdict}\"", verdicts.join(", ")),
+                    format!("expected one of {}, found \"{verdict}\"", VERDICTS.join(", ")),
                 );
             }
             expectations.push(Expectation {

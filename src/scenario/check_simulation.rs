@@ -6,7 +6,7 @@ use crate::metric::{Metric, RATE_METRICS};
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::Plan;
 use crate::scenario::policy::{DecisionPolicy, Guardrail, Sequential};
-use crate::scenario::raw::{RawBudget, RawPlanVariant, RawSimulate};
+use crate::scenario::raw_simulate::{RawBudget, RawPlanVariant, RawSimulate};
 use crate::scenario::simulation::{
     Boundary, Budget, Controller, HOURS_A_WEEK, PlanVariant, Simulation, World, WorldLayer,
 };
@@ -254,15 +254,10 @@ impl Checker {
         }
         let policy = &mut plan.policy;
         if raw.decision.is_some() {
-            let decisions = [
-                ("interval", DecisionPolicy::Interval),
-                ("point", DecisionPolicy::Point),
-            ];
-            policy.decision = self.choice(&at("decision"), raw.decision.as_deref(), &decisions);
+            policy.decision = self.choice(&at("decision"), raw.decision.as_deref(), &DecisionPolicy::ALL);
         }
         if raw.sequential.is_some() {
-            let methods = [("anytime", Sequential::Anytime), ("fixed", Sequential::Fixed)];
-            policy.sequential = self.choice(&at("sequential"), raw.sequential.as_deref(), &methods);
+            policy.sequential = self.choice(&at("sequential"), raw.sequential.as_deref(), &Sequential::ALL);
         }
         policy.alpha = self.number(&at("alpha"), raw.alpha, policy.alpha, 1e-9, 0.5);
         plan.operations.clear();

@@ -5,7 +5,7 @@ use crate::metric::Metric;
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::Layer;
 use crate::scenario::policy::LATENCY_P95;
-use crate::scenario::raw::{RawEffect, RawFaultEffect, RawRate, RawWorld, RawWorldLayer};
+use crate::scenario::raw_simulate::{RawEffect, RawFaultEffect, RawRate, RawWorld, RawWorldLayer};
 use crate::scenario::simulation::{Rate, World, WorldEffect, WorldLayer};
 
 impl Checker {

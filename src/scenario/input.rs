@@ -65,6 +65,9 @@ pub struct Events {
     pub value_window: Micros,
 }
 
+/// Every kind of generated data.
+pub(super) const GENERATORS: [(&str, ()); 1] = [("ecommerce", ())];
+
 /// Size and faults of generated data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Generate {
@@ -106,7 +109,12 @@ pub enum OnBadRow {
     Drop,
 }
 
-/// Handling of a further row of the same user.
+impl OnBadRow {
+    /// Every answer with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("error", Self::Error), ("drop", Self::Drop)];
+}
+
+/// What to do with a second row for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDuplicate {
     /// Stops with an error that names the user.
@@ -115,11 +123,22 @@ pub enum OnDuplicate {
     KeepFirst,
 }
 
-/// Handling of a row whose release is neither baseline nor candidate.
+impl OnDuplicate {
+    /// Every answer with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] =
+        [("error", Self::Error), ("keep_first", Self::KeepFirst)];
+}
+
+/// What to do with a row whose release is neither baseline nor candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnknownRelease {
     /// Counts the row as unknown. It enters no comparison.
     Count,
     /// Stops with an error that names the release.
     Error,
+}
+
+impl OnUnknownRelease {
+    /// Every answer with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("count", Self::Count), ("error", Self::Error)];
 }

@@ -20,7 +20,14 @@ pub struct Layering {
     pub consent: Consent,
 }
 
-/// Assignment by score thresholds or by quotas.
+/// Weights of R, F, M, A by the name of their preset, the default first.
+pub(super) const PRESETS: [(&str, [f64; 4]); 3] = [
+    ("default", [0.2, 0.2, 0.3, 0.3]),
+    ("high_risk", [0.15, 0.15, 0.5, 0.2]),
+    ("consumer", [0.2, 0.2, 0.2, 0.4]),
+];
+
+/// By score bands or by shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerMode {
     /// A layer takes the scores from its `min_score` up to the next higher layer.
@@ -29,7 +36,13 @@ pub enum LayerMode {
     Quota,
 }
 
-/// Layer of users without any feature.
+impl LayerMode {
+    /// Every mode with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] =
+        [("threshold", Self::Threshold), ("quota", Self::Quota)];
+}
+
+/// Where users without any feature go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownUsers {
     /// The last layer, which is the most protected.
@@ -39,7 +52,12 @@ pub enum UnknownUsers {
     Score,
 }
 
-/// Meaning of a missing consent.
+impl UnknownUsers {
+    /// Every way with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("protect", Self::Protect), ("score", Self::Score)];
+}
+
+/// What a missing consent means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
     /// Only users who gave consent are eligible.
@@ -48,7 +66,12 @@ pub enum Consent {
     OptOut,
 }
 
-/// A rule that assigns a user to a layer without regard to the score.
+impl Consent {
+    /// Every meaning with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("opt_in", Self::OptIn), ("opt_out", Self::OptOut)];
+}
+
+/// A rule that puts a user into a layer before any score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagRule {
     /// A column of the users table.

@@ -191,7 +191,10 @@ impl<T> std::ops::IndexMut<Arm> for PerArm<T> {
     }
 }
 
-/// The key of a breakdown of cells.
+/// Words for the clusters of variances, and whether they are users; the default first.
+pub(super) const CLUSTERS: [(&str, bool); 2] = [("group", false), ("user", true)];
+
+/// What cells are broken down by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakdownBy {

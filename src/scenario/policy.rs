@@ -41,7 +41,12 @@ pub enum Action {
     Hold,
 }
 
-/// Metric id of the 95th percentile of latency.
+impl Action {
+    /// Every action with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("rollback", Self::Rollback), ("hold", Self::Hold)];
+}
+
+/// The metric id that names the 95th percentile of latency.
 pub const LATENCY_P95: &str = "latency_p95_ms";
 
 /// The bound that a guardrail sets on the candidate.
@@ -115,7 +120,12 @@ pub enum OnTrouble {
     Rollback,
 }
 
-/// The form of the decision rule.
+impl OnTrouble {
+    /// Every answer with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("hold", Self::Hold), ("rollback", Self::Rollback)];
+}
+
+/// How a verdict weighs its evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionPolicy {
@@ -125,7 +135,12 @@ pub enum DecisionPolicy {
     Point,
 }
 
-/// The kind of intervals.
+impl DecisionPolicy {
+    /// Every policy with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("interval", Self::Interval), ("point", Self::Point)];
+}
+
+/// Whether intervals may be looked at many times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sequential {
@@ -135,7 +150,12 @@ pub enum Sequential {
     Fixed,
 }
 
-/// The layers that a rollback covers.
+impl Sequential {
+    /// Every kind of interval with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("anytime", Self::Anytime), ("fixed", Self::Fixed)];
+}
+
+/// What a rollback takes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackScope {
@@ -145,7 +165,19 @@ pub enum RollbackScope {
     Plan,
 }
 
-/// Weights and limits of the QoS score, see docs/METHODS.md#qos.
+impl RollbackScope {
+    /// Every scope with its word, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("layer", Self::Layer), ("plan", Self::Plan)];
+}
+
+/// Weights of U, T, B by the name of their preset, the default first.
+pub(super) const QOS_PRESETS: [(&str, [f64; 3]); 2] =
+    [("high_risk", [0.3, 0.2, 0.5]), ("low_risk", [0.4, 0.3, 0.3])];
+
+/// The names of verdicts, as `[[expect]]` writes them.
+pub(super) const VERDICTS: [&str; 5] = ["promote", "hold", "rollback", "inconclusive", "invalid"];
+
+/// How quality is composed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QosConfig {
     /// Weights of the QoS parts U, T and B. They are at least 0 and sum to 1 within 1e-9.

@@ -1,332 +1,493 @@
 //! The scenario file as it is written: every key optional, nothing checked but its type.
+//!
+//! The doc comments of keys are the descriptions of the JSON Schema and of the reference page
+//! (`docs/reference/scenario.md`). Words come from the lists that the checker uses; ranges and
+//! defaults are held by `tests/integration/schema.rs`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::base::instant::RawInstant;
+use crate::base::schema::words;
+use crate::bucket::PLATFORMS;
+use crate::scenario::input::{GENERATORS, OnBadRow, OnDuplicate, OnUnknownRelease};
+use crate::scenario::layering::{Consent, LayerMode, PRESETS, UnknownUsers};
+use crate::scenario::policy::VERDICTS;
+use crate::scenario::raw_policy::{RawAnalysis, RawGuardrail, RawMetric, RawPolicy, RawQos};
+use crate::scenario::raw_simulate::RawSimulate;
 
-/// A whole scenario file.
-#[derive(Debug, Default, Deserialize)]
+/// A study as one TOML file: the plan of a ramp, its inputs, and the rules of its decisions.
+///
+/// Unknown keys are refused. Relative paths start at the scenario's folder. Ratios are shares of
+/// 0 to 1 in steps of 0.0001.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["as_of", "plan", "input", "layer"]))]
 pub(super) struct RawScenario {
+    /// Reason for the study, for its readers.
+    #[schemars(extend("default" = ""), example = &"Is the new agent safe for all users?")]
     pub(super) why: Option<String>,
+    /// Seed of all random streams.
+    #[schemars(range(max = i64::MAX), extend("default" = 0), example = 20_260_528)]
     pub(super) seed: Option<u64>,
+    /// Instant that the study looks back from. Later rows of the log are not known yet.
+    #[schemars(example = &"2026-05-29T00:00:00Z")]
     pub(super) as_of: Option<RawInstant>,
     pub(super) plan: RawPlan,
     pub(super) input: RawInput,
     pub(super) layering: RawLayering,
+    /// Layers of users, the most willing first, the most protected last.
+    #[schemars(length(min = 1, max = 100))]
     pub(super) layer: Vec<RawLayer>,
+    /// Changes of ratios that have happened, in time order for each layer.
     pub(super) operation: Vec<RawOperation>,
+    /// Periods in which nothing is promoted.
     pub(super) freeze: Vec<RawFreeze>,
+    /// Signatures for ratios of layers with `safety_critical`.
     pub(super) approval: Vec<RawApproval>,
     pub(super) qos: RawQos,
+    /// Metrics of the scenario, beside the built-in ones.
     pub(super) metric: Vec<RawMetric>,
+    /// Metrics that can stop a ramp by themselves. An empty list turns all of them off.
+    #[schemars(extend("x-default" = "`availability` 0.005, `task_completion_rate` 0.02 and \
+        `complaint_rate` 0.001 as margins, `incident_rate` 0 as a count, `latency_p95_ms` 0.2 as a \
+        relative margin"))]
     pub(super) guardrail: Option<Vec<RawGuardrail>>,
     pub(super) policy: RawPolicy,
     pub(super) analysis: RawAnalysis,
     pub(super) simulate: Option<RawSimulate>,
+    /// Results that `sluice run --verify` compares with the schedule.
     pub(super) expect: Vec<RawExpect>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The plan of a ramp: the two releases, and how production places users.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct RawAnalysis {
-    pub(super) clusters: Option<String>,
-    pub(super) breakdowns: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id", "start", "baseline", "candidate"]))]
 pub(super) struct RawPlan {
+    /// Id of the plan: ASCII letters, digits, `_`, `-`, `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"cs-agent-2026-05")]
     pub(super) id: Option<String>,
+    /// First instant of the plan, not after `as_of`. Layers are frozen then, and earlier rows are
+    /// outside of the plan.
+    #[schemars(example = &"2026-05-25T00:00:00Z")]
     pub(super) start: Option<RawInstant>,
+    /// Id of the release that users have today.
+    #[schemars(example = &"cs-bot-2026.03")]
     pub(super) baseline: Option<String>,
+    /// Id of the release that is being ramped.
+    #[schemars(example = &"cs-agent-2026.05")]
     pub(super) candidate: Option<String>,
+    /// Salt of the hash that places users. A new salt gives the candidate to other users. Profile
+    /// `split` takes its seed here, a whole number.
+    #[schemars(extend("x-default" = "the plan's `id`"), example = &"ramp-7")]
     pub(super) salt: Option<String>,
+    /// System whose hash places users. `external` says that placement cannot be recomputed. Ratios
+    /// that a system cannot tell apart are refused.
+    #[schemars(extend("enum" = profiles(), "default" = "sluice"), example = &"growthbook/2")]
     pub(super) profile: Option<String>,
+    /// Key of the flag, for systems that hash it beside the salt.
+    #[schemars(extend("x-default" = "the plan's `id`"), example = &"new-agent")]
     pub(super) flag: Option<String>,
+    /// Digest of the layer table that the plan started with: `blake3:` or `sha256:` and 64
+    /// hexadecimal digits. Another table is refused. `state.json` has it.
+    #[schemars(
+        regex(pattern = "^(blake3|sha256):[0-9a-f]{64}$"),
+        extend("x-default" = "none: the first schedule pins its table"),
+        example = &"blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    )]
     pub(super) layers_digest: Option<String>,
+    /// Length of a window of the cube.
+    #[schemars(
+        range(min = 1, max = 10_080),
+        extend("default" = 60, "x-unit" = "minutes"),
+        example = 30
+    )]
     pub(super) window_minutes: Option<u32>,
+    /// Name that signs rows of the operation log.
+    #[schemars(extend("default" = "sluice"), example = &"sluice-nightly")]
     pub(super) operator: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The inputs: users from exactly one of `users`, `events`, `users_from_traffic = true` and
+/// `generate`, and the traffic log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawInput {
+    /// Users and traffic that are generated, with a known truth.
     pub(super) generate: Option<RawGenerate>,
+    /// The table of users.
     pub(super) users: Option<RawSource>,
+    /// An event or transaction log, from which users and their features are made.
     pub(super) events: Option<RawEvents>,
+    /// Whether users are those that the traffic names, without features.
+    #[schemars(extend("default" = false), example = true)]
     pub(super) users_from_traffic: Option<bool>,
+    /// Sources of the traffic log, one row a user turn. `generate` makes its own. Without traffic,
+    /// only layers are made.
     pub(super) traffic: Vec<RawSource>,
+    /// Sources of shadow answers: the candidate's rows, paired with the log by `trace_id`.
     pub(super) shadow: Vec<RawSource>,
+    /// Sources of late outcomes. They replace the measured columns of the row with their
+    /// `trace_id`.
     pub(super) outcomes: Vec<RawSource>,
+    /// Whether distinct sessions are counted. A session takes eight bytes of the cube.
+    #[schemars(extend("default" = false), example = true)]
     pub(super) count_sessions: Option<bool>,
+    /// Treatment of a row that cannot be read: an error, or left out and counted by reason.
+    #[schemars(extend("enum" = words(&OnBadRow::ALL), "default" = OnBadRow::ALL[0].0), example = &"drop")]
     pub(super) on_bad_row: Option<String>,
+    /// Treatment of a second row of a user: an error, or left out and counted.
+    #[schemars(
+        extend("enum" = words(&OnDuplicate::ALL), "default" = OnDuplicate::ALL[0].0),
+        example = &"keep_first"
+    )]
     pub(super) on_duplicate_user: Option<String>,
+    /// Treatment of a row of a release that is neither baseline nor candidate: counted apart, or
+    /// an error.
+    #[schemars(
+        extend("enum" = words(&OnUnknownRelease::ALL), "default" = OnUnknownRelease::ALL[0].0),
+        example = &"error"
+    )]
     pub(super) on_unknown_release: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A source of rows: files, and the names of their columns.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["path"]))]
 pub(super) struct RawSource {
+    /// File, folder, glob or URL (`s3://BUCKET/KEY`).
+    #[schemars(length(min = 1), example = &"logs/turns/*.parquet")]
     pub(super) path: Option<String>,
+    /// Names of columns in the files, by the name that Sluice gives them.
+    #[schemars(example = BTreeMap::from([("user_id", "customer_id")]))]
     pub(super) columns: BTreeMap<String, String>,
+    /// Columns that the files lack, with one text for all rows. `{row}` in it is the number of the
+    /// row, from 0.
+    #[schemars(example = BTreeMap::from([("tenant_id", "shop")]))]
     pub(super) constants: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// An event log: its files, and how far back features look.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["path"]))]
 pub(super) struct RawEvents {
+    /// File, folder, glob or URL (`s3://BUCKET/KEY`).
+    #[schemars(length(min = 1), example = &"events.parquet")]
     pub(super) path: Option<String>,
+    /// Names of columns in the files, by the name that Sluice gives them: `user_id`, `event_time`,
+    /// `value`, `tenant_id`.
+    #[schemars(example = BTreeMap::from([("event_time", "date")]))]
     pub(super) columns: BTreeMap<String, String>,
+    #[schemars(skip)]
     pub(super) constants: BTreeMap<String, String>,
+    /// Days before `as_of` whose events count as uses.
+    #[schemars(
+        range(min = 0, max = 1_000_000),
+        extend("default" = 30, "x-unit" = "days"),
+        example = 90
+    )]
     pub(super) use_window_days: Option<f64>,
+    /// Days before `as_of` whose values are summed.
+    #[schemars(
+        range(min = 0, max = 1_000_000),
+        extend("default" = 365, "x-unit" = "days"),
+        example = 180
+    )]
     pub(super) value_window_days: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Generated users and traffic.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["users", "turns"]))]
 pub(super) struct RawGenerate {
+    /// Kind of data.
+    #[schemars(extend("enum" = words(&GENERATORS), "default" = GENERATORS[0].0), example = &"ecommerce")]
     pub(super) kind: Option<String>,
+    /// Number of users.
+    #[schemars(range(min = 1, max = 4_000_000_000_u64), example = 200_000)]
     pub(super) users: Option<u64>,
+    /// Expected number of turns of the whole log.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), example = 2_000_000)]
     pub(super) turns: Option<u64>,
+    /// Regressions of the candidate in a layer.
     pub(super) fault: Vec<RawFault>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A regression of the candidate in one layer of generated data.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["layer", "from"]))]
 pub(super) struct RawFault {
+    /// Id of the layer.
+    #[schemars(example = &"regular")]
     pub(super) layer: Option<String>,
+    /// First instant of the regression.
+    #[schemars(example = &"2026-05-28T00:00:00Z")]
     pub(super) from: Option<RawInstant>,
+    /// End of the regression, exclusive.
+    #[schemars(extend("x-default" = "`as_of`"), example = &"2026-05-28T12:00:00Z")]
     pub(super) until: Option<RawInstant>,
+    /// Candidate's task completion rate while it lasts.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share", "x-default" = "unchanged"),
+        example = 0.6
+    )]
     pub(super) task_completion_rate: Option<f64>,
+    /// Candidate's complaint rate while it lasts.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share", "x-default" = "unchanged"),
+        example = 0.02
+    )]
     pub(super) complaint_rate: Option<f64>,
+    /// Candidate's rate of bad answers among rated turns while it lasts.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share", "x-default" = "unchanged"),
+        example = 0.2
+    )]
     pub(super) bad_rate: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The rules that sort users into layers: scores of recency, frequency, value and acceptance.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawLayering {
+    /// Kind of cut: `threshold` cuts at scores (`layer.min_score`), `quota` at shares of users
+    /// (`layer.quota`), highest scores first.
+    #[schemars(extend("enum" = words(&LayerMode::ALL), "default" = LayerMode::ALL[0].0), example = &"quota")]
     pub(super) mode: Option<String>,
+    /// Name of a set of weights for R, F, M, A: `default` 0.2, 0.2, 0.3, 0.3; `high_risk` 0.15,
+    /// 0.15, 0.5, 0.2; `consumer` 0.2, 0.2, 0.2, 0.4.
+    #[schemars(extend("enum" = words(&PRESETS), "default" = PRESETS[0].0), example = &"consumer")]
     pub(super) preset: Option<String>,
+    /// Weights of R, F, M, A in place of the preset's. They sum to 1.
+    #[schemars(
+        length(equal = 4),
+        inner(range(min = 0)),
+        extend("x-default" = "those of `preset`"),
+        example = [0.25, 0.25, 0.25, 0.25]
+    )]
     pub(super) weights: Option<Vec<f64>>,
+    /// Days since the last use at which recency is 0.
+    #[schemars(
+        range(min = 0.001, max = 100_000),
+        extend("default" = 30, "x-unit" = "days"),
+        example = 90
+    )]
     pub(super) recency_cap_days: Option<f64>,
+    /// Uses at which frequency is full.
+    #[schemars(
+        range(min = 1e-9, max = 1e15),
+        extend("default" = 100, "x-unit" = "uses"),
+        example = 50
+    )]
     pub(super) use_count_cap: Option<f64>,
+    /// Value of a user at which M is 0.
+    #[schemars(
+        range(min = 1e-9, max = 1e15),
+        extend("default" = 100_000, "x-unit" = "currency of `user_value`"),
+        example = 20_000
+    )]
     pub(super) user_value_cap: Option<f64>,
+    /// Layer of users of whom no feature is known: the last one, or the one of their score.
+    #[schemars(
+        extend("enum" = words(&UnknownUsers::ALL), "default" = UnknownUsers::ALL[0].0),
+        example = &"score"
+    )]
     pub(super) unknown: Option<String>,
+    /// Meaning of a missing consent: not eligible, or eligible.
+    #[schemars(extend("enum" = words(&Consent::ALL), "default" = Consent::ALL[0].0), example = &"opt_out")]
     pub(super) consent: Option<String>,
+    /// More words that no column of a tag, a metric or a breakdown may contain.
+    #[schemars(example = ["postcode"])]
     pub(super) sensitive: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A layer: a band of users with a ramp of its own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id"]))]
 pub(super) struct RawLayer {
+    /// Id of the layer: ASCII letters, digits, `_`, `-`, `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"early")]
     pub(super) id: Option<String>,
+    /// Name for people.
+    #[schemars(extend("x-default" = "the layer's `id`"), example = &"Early adopters")]
     pub(super) name: Option<String>,
+    /// Lowest score of the layer, in mode `threshold`. Scores fall from layer to layer. The last
+    /// layer takes the rest and has none.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "score", "x-default" = "none"),
+        example = 0.8
+    )]
     pub(super) min_score: Option<f64>,
+    /// Share of the users that no tag took, in mode `quota`. The last layer takes the rest.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share", "x-default" = "none"),
+        example = 0.1
+    )]
     pub(super) quota: Option<f64>,
+    /// Rules that put a user into the layer before any score. One that holds is enough.
     pub(super) tags: Vec<RawTag>,
+    /// Ratio that the layer opens with. 0 opens it with the first step of the ladder.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("default" = 0, "x-unit" = "share"),
+        example = 0.1
+    )]
     pub(super) initial_ratio: Option<f64>,
+    /// Ratios that the layer goes through, rising. A last one below 1 keeps a holdback.
+    #[schemars(
+        length(min = 1),
+        inner(range(min = 0.0001, max = 1)),
+        extend("default" = [0.1, 0.5, 1.0], "x-unit" = "share"),
+        example = [0.05, 0.2, 1.0]
+    )]
     pub(super) ladder: Option<Vec<f64>>,
+    /// QoS score from which on the layer may go up.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("default" = 0.8, "x-unit" = "score"),
+        example = 0.75
+    )]
     pub(super) qos_threshold: Option<f64>,
+    /// Time that a ratio must have held before the next one.
+    #[schemars(
+        range(min = 0, max = 1_000_000),
+        extend("default" = 72, "x-unit" = "hours"),
+        example = 24
+    )]
     pub(super) dwell_hours: Option<f64>,
+    /// Users of the candidate below which nothing is promoted.
+    #[schemars(
+        range(max = i64::MAX),
+        extend("default" = 100, "x-unit" = "users"),
+        example = 1_000
+    )]
     pub(super) min_users: Option<u64>,
+    /// Ids of layers that must be at the end of their ladder first.
+    #[schemars(example = Vec::<&str>::new())]
     pub(super) after: Vec<String>,
+    /// Whether every promotion needs an `[[approval]]`.
+    #[schemars(example = true)]
     pub(super) safety_critical: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A rule of a tag: a column of the users table, and exactly one of `equals` and `at_least`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["column"]))]
 pub(super) struct RawTag {
+    /// Column of the users table.
+    #[schemars(example = &"tier")]
     pub(super) column: Option<String>,
+    /// Text that the column must hold.
+    #[schemars(extend("x-default" = "none"), example = &"internal")]
     pub(super) equals: Option<String>,
+    /// Number that the column must reach.
+    #[schemars(extend("x-default" = "none"), example = 2)]
     pub(super) at_least: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A change of a ratio that has happened.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["at", "layer", "ratio"]))]
 pub(super) struct RawOperation {
+    /// Instant of the change, not before `plan.start`.
+    #[schemars(example = &"2026-05-25T00:00:00Z")]
     pub(super) at: Option<RawInstant>,
+    /// Tenant whose ratio changed.
+    #[schemars(extend("x-default" = "all tenants"), example = &"shop")]
     pub(super) tenant: Option<String>,
+    /// Id of the layer.
+    #[schemars(example = &"early")]
     pub(super) layer: Option<String>,
+    /// New ratio.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share"),
+        example = 0.1
+    )]
     pub(super) ratio: Option<f64>,
+    /// Name of who changed it.
+    #[schemars(extend("default" = "sluice"), example = &"on-call")]
     pub(super) operator: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A period in which nothing is promoted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct RawQos {
-    pub(super) preset: Option<String>,
-    pub(super) weights: Option<Vec<f64>>,
-    pub(super) max_latency_ms: Option<f64>,
-    pub(super) bad_rate_of: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawMetric {
-    pub(super) id: Option<String>,
-    pub(super) numerator: Option<String>,
-    pub(super) denominator: Option<String>,
-    pub(super) better: Option<String>,
-    pub(super) unit: Option<String>,
-    pub(super) delay_hours: Option<f64>,
-    pub(super) proportion: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawGuardrail {
-    pub(super) metric: Option<String>,
-    pub(super) margin: Option<f64>,
-    pub(super) relative_margin: Option<f64>,
-    pub(super) max_count: Option<u64>,
-    pub(super) limit: Option<f64>,
-    pub(super) action: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawPolicy {
-    pub(super) decision: Option<String>,
-    pub(super) sequential: Option<String>,
-    pub(super) alpha: Option<f64>,
-    pub(super) srm_alpha: Option<f64>,
-    pub(super) srm_min_deviation: Option<f64>,
-    pub(super) max_crossover: Option<f64>,
-    pub(super) qos_floor: Option<f64>,
-    pub(super) qos_mde: Option<f64>,
-    pub(super) cool_down_hours: Option<f64>,
-    pub(super) rollback_scope: Option<String>,
-    pub(super) exposure_cap: Option<f64>,
-    pub(super) srm_action: Option<String>,
-    pub(super) no_data_action: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["from", "until"]))]
 pub(super) struct RawFreeze {
+    /// First instant.
+    #[schemars(example = &"2026-05-27T12:00:00Z")]
     pub(super) from: Option<RawInstant>,
+    /// End, exclusive, after `from`.
+    #[schemars(example = &"2026-06-01T00:00:00Z")]
     pub(super) until: Option<RawInstant>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A signature for a ratio of a layer with `safety_critical`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["layer", "ratio", "at", "by"]))]
 pub(super) struct RawApproval {
+    /// Id of the layer.
+    #[schemars(example = &"early")]
     pub(super) layer: Option<String>,
+    /// Release that the signature is for.
+    #[schemars(extend("x-default" = "`plan.candidate`"), example = &"cs-agent-2026.05")]
     pub(super) candidate: Option<String>,
+    /// Largest ratio that the signature is for.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share"),
+        example = 0.5
+    )]
     pub(super) ratio: Option<f64>,
+    /// Instant of the signature.
+    #[schemars(example = &"2026-05-26T09:00:00Z")]
     pub(super) at: Option<RawInstant>,
+    /// Name of the person who signed.
+    #[schemars(example = &"Ada Lovelace")]
     pub(super) by: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A result that `sluice run --verify` compares with the schedule.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["layer", "verdict"]))]
 pub(super) struct RawExpect {
+    /// Tenant that the result is of.
+    #[schemars(extend("x-default" = "all tenants"), example = &"shop")]
     pub(super) tenant: Option<String>,
+    /// Id of the layer.
+    #[schemars(example = &"early")]
     pub(super) layer: Option<String>,
+    /// Verdict of the layer.
+    #[schemars(extend("enum" = VERDICTS), example = &"promote")]
     pub(super) verdict: Option<String>,
+    /// Next ratio of the layer.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share", "x-default" = "not compared"),
+        example = 0.5
+    )]
     pub(super) next_ratio: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawSimulate {
-    pub(super) runs: Option<f64>,
-    pub(super) days: Option<f64>,
-    pub(super) decide_every_windows: Option<f64>,
-    pub(super) layer: Vec<RawWorldLayer>,
-    pub(super) rate: Vec<RawRate>,
-    pub(super) world: Vec<RawWorld>,
-    pub(super) plan: Vec<RawPlanVariant>,
-    pub(super) cost: BTreeMap<String, f64>,
-    pub(super) budget: RawBudget,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawWorldLayer {
-    pub(super) id: Option<String>,
-    pub(super) users: Option<f64>,
-    pub(super) turns_per_user_day: Option<f64>,
-    pub(super) weekly_active: Option<f64>,
-    pub(super) rhythm: Option<Vec<f64>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawRate {
-    pub(super) metric: Option<String>,
-    pub(super) layer: Option<String>,
-    pub(super) value: Option<f64>,
-    pub(super) sd: Option<f64>,
-    pub(super) user_sd: Option<f64>,
-    pub(super) share: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawEffect {
-    pub(super) metric: Option<String>,
-    pub(super) layer: Option<String>,
-    pub(super) effect: Option<f64>,
-    pub(super) dimension: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawFaultEffect {
-    pub(super) metric: Option<String>,
-    pub(super) layer: Option<String>,
-    pub(super) effect: Option<f64>,
-    pub(super) from_hours: Option<f64>,
-    pub(super) hours: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawWorld {
-    pub(super) id: Option<String>,
-    pub(super) effects: Vec<RawEffect>,
-    pub(super) faults: Vec<RawFaultEffect>,
-    pub(super) revert: Vec<String>,
-    pub(super) opt_out_per_day: Option<f64>,
-    pub(super) drift_per_day: Option<f64>,
-    pub(super) candidate_loss: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawPlanVariant {
-    pub(super) id: Option<String>,
-    pub(super) ladder: Option<Vec<f64>>,
-    pub(super) dwell_hours: Option<f64>,
-    pub(super) layer: Vec<RawLayerVariant>,
-    pub(super) decision: Option<String>,
-    pub(super) sequential: Option<String>,
-    pub(super) alpha: Option<f64>,
-    pub(super) controller: Option<String>,
-    pub(super) boundary: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawLayerVariant {
-    pub(super) id: Option<String>,
-    pub(super) ladder: Option<Vec<f64>>,
-    pub(super) dwell_hours: Option<f64>,
-    pub(super) min_users: Option<u64>,
-    pub(super) boundary: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawBudget {
-    pub(super) metric: Option<String>,
-    pub(super) mde: Option<f64>,
-    pub(super) max_false_rollback: Option<f64>,
-    pub(super) max_missed: Option<f64>,
-    pub(super) max_harm: Option<f64>,
-    pub(super) max_overspend: Option<f64>,
-    pub(super) min_dwell_hours: Option<f64>,
+/// The names of systems that place users.
+fn profiles() -> Vec<&'static str> {
+    let platforms = PLATFORMS.iter().map(|(_, name, _)| *name);
+    ["sluice", "external"].into_iter().chain(platforms).collect()
 }

@@ -46,6 +46,7 @@ mod references;
 mod replay;
 mod report;
 mod run;
+mod schema;
 mod servers;
 mod simulate;
 mod small;

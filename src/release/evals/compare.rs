@@ -26,14 +26,14 @@ const MAX_DRAWS: usize = 200_000_000;
 /// The maximum number of case ids that are listed.
 const LISTED: usize = 100;
 
-/// The correction of p-values for several metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+/// How p-values are corrected over metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Correction {
-    /// Holm's correction: controls the probability of any false alarm.
+    /// Bounds the chance of any false alarm (Holm).
     #[default]
     Holm,
-    /// The correction of Benjamini and Hochberg: controls the share of false alarms.
+    /// Bounds the share of false alarms (Benjamini and Hochberg).
     BenjaminiHochberg,
     /// No correction.
     None,

@@ -1,0 +1,226 @@
+//! The keys of `[qos]`, `[[metric]]`, `[[guardrail]]`, `[policy]` and `[analysis]` as they are
+//! written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::base::schema::words;
+use crate::metric::{BadRateOf, Better, built_in};
+use crate::scenario::plan::CLUSTERS;
+use crate::scenario::policy::{
+    Action, DecisionPolicy, LATENCY_P95, OnTrouble, QOS_PRESETS, RollbackScope, Sequential,
+};
+
+/// The quality of service (QoS): a score of 0 to 1 of user experience U, technical service T and
+/// business B.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawQos {
+    /// Name of a set of weights for U, T, B: `high_risk` 0.3, 0.2, 0.5; `low_risk` 0.4, 0.3, 0.3.
+    #[schemars(extend("enum" = words(&QOS_PRESETS), "default" = QOS_PRESETS[0].0), example = &"low_risk")]
+    pub(super) preset: Option<String>,
+    /// Weights of U, T, B in place of the preset's. They sum to 1.
+    #[schemars(
+        length(equal = 3),
+        inner(range(min = 0)),
+        extend("x-default" = "those of `preset`"),
+        example = [0.5, 0.25, 0.25]
+    )]
+    pub(super) weights: Option<Vec<f64>>,
+    /// Mean latency at which its part of the score is 0.
+    #[schemars(
+        range(min = 1, max = 1_000_000_000),
+        extend("default" = 5_000, "x-unit" = "ms"),
+        example = 2_000
+    )]
+    pub(super) max_latency_ms: Option<f64>,
+    /// Rows that the rate of bad answers divides by: those that a user rated, or all.
+    #[schemars(extend("enum" = words(&BadRateOf::ALL), "default" = BadRateOf::ALL[0].0), example = &"all")]
+    pub(super) bad_rate_of: Option<String>,
+}
+
+/// A metric of the scenario: a ratio of two sums over the log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id", "numerator", "denominator"]))]
+pub(super) struct RawMetric {
+    /// Id of the metric, which no other metric has: ASCII letters, digits, `_`, `-`, `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"slow_rate")]
+    pub(super) id: Option<String>,
+    /// Sum above the line: `rows`, `sum(column)` or `count(column)` (rows where it is not null). A
+    /// column may have a test, with `<`, `<=`, `>`, `>=`, `=` or `!=`.
+    #[schemars(example = &"sum(latency_ms > 2000)")]
+    pub(super) numerator: Option<String>,
+    /// Sum below the line, written as the numerator.
+    #[schemars(example = &"count(latency_ms)")]
+    pub(super) denominator: Option<String>,
+    /// Direction that is good.
+    #[schemars(extend("enum" = words(&Better::ALL), "default" = Better::ALL[0].0), example = &"lower")]
+    pub(super) better: Option<String>,
+    /// Unit of the metric, for people.
+    #[schemars(extend("default" = "per unit"), example = &"share")]
+    pub(super) unit: Option<String>,
+    /// Time until the value of a row is known, whole. Younger windows are left out.
+    #[schemars(
+        range(min = 0, max = 1_000_000),
+        extend("default" = 0, "x-unit" = "hours"),
+        example = 48
+    )]
+    pub(super) delay_hours: Option<f64>,
+    /// Whether the metric is a share of rows.
+    #[schemars(extend("default" = false), example = true)]
+    pub(super) proportion: Option<bool>,
+}
+
+/// A metric that can stop a ramp by itself, with exactly one of `margin`, `relative_margin` and
+/// `max_count`. A metric has at most one guardrail.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["metric"]))]
+pub(super) struct RawGuardrail {
+    /// Id of a metric, built-in or of the scenario, or `latency_p95_ms`.
+    #[schemars(extend("x-known" = metric_ids()), example = &"availability")]
+    pub(super) metric: Option<String>,
+    /// Largest allowed harm against the control, in the unit of the metric.
+    #[schemars(
+        range(min = 1e-12, max = 1e12),
+        extend("x-unit" = "unit of the metric", "x-default" = "none"),
+        example = 0.005
+    )]
+    pub(super) margin: Option<f64>,
+    /// Largest allowed harm as a share of the control's value.
+    #[schemars(
+        range(min = 1e-12, max = 1_000_000),
+        extend("x-unit" = "share", "x-default" = "none"),
+        example = 0.2
+    )]
+    pub(super) relative_margin: Option<f64>,
+    /// Largest allowed number of events of the candidate, for metrics of which less is better.
+    #[schemars(
+        range(max = i64::MAX),
+        extend("x-unit" = "events", "x-default" = "none"),
+        example = 0
+    )]
+    pub(super) max_count: Option<u64>,
+    /// Value that the candidate's own value must not be worse than.
+    #[schemars(
+        range(min = -1e15, max = 1e15),
+        extend("x-unit" = "unit of the metric", "x-default" = "none"),
+        example = 0.9
+    )]
+    pub(super) limit: Option<f64>,
+    /// Effect of a violation: the layer goes back to 0, or stays.
+    #[schemars(extend("enum" = words(&Action::ALL), "default" = Action::ALL[0].0), example = &"hold")]
+    pub(super) action: Option<String>,
+}
+
+/// The rules of verdicts.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPolicy {
+    /// Evidence of verdicts: bounds of intervals, or points, as the reference policy has it.
+    #[schemars(
+        extend("enum" = words(&DecisionPolicy::ALL), "default" = DecisionPolicy::ALL[0].0),
+        example = &"point"
+    )]
+    pub(super) decision: Option<String>,
+    /// Validity of intervals: at every look, or at one planned look.
+    #[schemars(
+        extend("enum" = words(&Sequential::ALL), "default" = Sequential::ALL[0].0),
+        example = &"fixed"
+    )]
+    pub(super) sequential: Option<String>,
+    /// Error level of intervals and guardrails.
+    #[schemars(
+        range(min = 1e-9, max = 0.5),
+        extend("default" = 0.05, "x-unit" = "probability"),
+        example = 0.01
+    )]
+    pub(super) alpha: Option<f64>,
+    /// p-value below which the sample ratio is wrong.
+    #[schemars(
+        range(min = 1e-12, max = 0.5),
+        extend("default" = 0.001, "x-unit" = "probability"),
+        example = 0.0001
+    )]
+    pub(super) srm_alpha: Option<f64>,
+    /// Deviation of a sample ratio below which it is called of low impact.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("default" = 0.001, "x-unit" = "share"),
+        example = 0.005
+    )]
+    pub(super) srm_min_deviation: Option<f64>,
+    /// Largest share of a stage's users who may be seen in both releases.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("default" = 0.01, "x-unit" = "share"),
+        example = 0.02
+    )]
+    pub(super) max_crossover: Option<f64>,
+    /// QoS score below which a layer goes back to 0.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("default" = 0.6, "x-unit" = "score"),
+        example = 0.5
+    )]
+    pub(super) qos_floor: Option<f64>,
+    /// Difference of QoS scores that intervals are tuned to see.
+    #[schemars(
+        range(min = 1e-6, max = 1),
+        extend("default" = 0.02, "x-unit" = "score"),
+        example = 0.05
+    )]
+    pub(super) qos_mde: Option<f64>,
+    /// Time after a rollback in which nothing is promoted.
+    #[schemars(
+        range(min = 0, max = 1_000_000),
+        extend("default" = 24, "x-unit" = "hours"),
+        example = 48
+    )]
+    pub(super) cool_down_hours: Option<f64>,
+    /// Layers that a rollback takes back: the one that failed, or all of the plan.
+    #[schemars(
+        extend("enum" = words(&RollbackScope::ALL), "default" = RollbackScope::ALL[0].0),
+        example = &"plan"
+    )]
+    pub(super) rollback_scope: Option<String>,
+    /// Largest share of all users whom a rolled-back release may have reached. The gate fails
+    /// above it.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-unit" = "share", "x-default" = "no bound"),
+        example = 0.05
+    )]
+    pub(super) exposure_cap: Option<f64>,
+    /// Effect of a wrong sample ratio: the layer stays, or goes back to 0.
+    #[schemars(
+        extend("enum" = words(&OnTrouble::ALL), "default" = OnTrouble::ALL[0].0),
+        example = &"rollback"
+    )]
+    pub(super) srm_action: Option<String>,
+    /// Effect of missing evidence: the layer stays, or goes back to 0.
+    #[schemars(
+        extend("enum" = words(&OnTrouble::ALL), "default" = OnTrouble::ALL[0].0),
+        example = &"rollback"
+    )]
+    pub(super) no_data_action: Option<String>,
+}
+
+/// The analysis: clusters of variances, and breakdowns.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAnalysis {
+    /// Clusters of variances: bucket groups, or users, for small logs.
+    #[schemars(extend("enum" = words(&CLUSTERS), "default" = CLUSTERS[0].0), example = &"user")]
+    pub(super) clusters: Option<String>,
+    /// Columns of the traffic by whose values results are broken down, each once.
+    #[schemars(example = ["feature"])]
+    pub(super) breakdowns: Vec<String>,
+}
+
+/// The ids of metrics that guardrails know without the scenario's own.
+fn metric_ids() -> Vec<String> {
+    let built_in = built_in(BadRateOf::Rated).into_iter().map(|metric| metric.id);
+    built_in.chain([LATENCY_P95.to_owned()]).collect()
+}
