@@ -196,7 +196,7 @@ impl Document {
             let items = schema.get("items").map(|items| self.resolve(items));
             for inner in [Some(&schema), items.as_ref()].into_iter().flatten() {
                 if inner.get("properties").is_some() {
-                    self.collect(inner, &[at, &[name.clone()]].concat(), keys);
+                    self.collect(inner, &[at, std::slice::from_ref(name)].concat(), keys);
                 }
             }
             let required = table.get("required").and_then(Json::as_array);
