@@ -16,6 +16,24 @@
 //! [`qos`], [`analysis`], [`ramp`], [`simulate`] and [`gate`] read no file, clock or terminal.
 //! Input and output are in [`input`], [`report`], [`study`], [`publish`] and [`cli`]. Time is an
 //! argument (`as_of`).
+//!
+//! # Examples
+//! `cargo run --release --example NAME` runs an example of the folder `examples`.
+//!
+//! One confidence interval (`interval`):
+//! ```
+#![doc = include_str!("../examples/interval.rs")]
+//! ```
+//!
+//! One decision of a layer from its evidence (`decision`):
+//! ```
+#![doc = include_str!("../examples/decision.rs")]
+//! ```
+//!
+//! A study, from a scenario to verdicts (`study`):
+//! ```
+#![doc = include_str!("../examples/study.rs")]
+//! ```
 
 // The modules are in the order of the flow, with the shared base first. A module imports only
 // modules above it in this list; `tests/integration/architecture.rs` checks this. The comment

@@ -1,5 +1,5 @@
 //! Measures the coverage of 95 % intervals in simulation and prints a Markdown table:
-//! `cargo run --release --example coverage -- [RUNS]`.
+//! `cargo bench --bench coverage -- [RUNS]`.
 
 mod sim;
 

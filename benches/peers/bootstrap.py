@@ -3,7 +3,6 @@ numpy code is that of off-policy libraries: each replicate draws the rows and ta
 Run from the repository: python3 benches/peers/bootstrap.py"""
 
 import json
-import os
 import resource
 import subprocess
 import time
@@ -19,9 +18,13 @@ def cpu(who):
 
 
 def main():
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "bootstrap"], check=True)
+    command = ["cargo", "bench", "--no-run", "--quiet", "--bench", "bootstrap", "--message-format", "json"]
+    built = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    program = next(
+        m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "bootstrap"
+    )
     before = cpu(resource.RUSAGE_CHILDREN)
-    program = os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "examples", "bootstrap")
     done = subprocess.run([program], check=True, capture_output=True, text=True)
     ours = json.loads(done.stdout)
     our_cpu = cpu(resource.RUSAGE_CHILDREN) - before

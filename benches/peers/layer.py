@@ -1,7 +1,7 @@
 """Compares layering in Sluice with DuckDB, Polars and a minimal program, from file to file.
 
     pip install duckdb polars
-    cargo build --release --examples && cargo build --release
+    cargo build --release
     python3 benches/peers/layer.py                      # 20 million generated users
     python3 benches/peers/layer.py --users PATH         # your own: a Parquet file, or a folder of them
     python3 benches/peers/layer.py --sizes 1000000,200000000   # cost per user and memory, of Sluice alone
@@ -17,6 +17,7 @@ It is left out when the columns have other types than those of the generator.
 
 import argparse
 import glob
+import json
 import os
 import subprocess
 import sys
@@ -152,6 +153,14 @@ def compare(args, folder):
             sys.exit(f"sluice and {peer} disagree")
 
 
+def bench_program(name):
+    """Builds a bench; returns the path of its program."""
+    command = ["cargo", "bench", "--no-run", "--bench", name, "--message-format", "json"]
+    built = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == name)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
@@ -161,9 +170,10 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--sluice", default=os.path.join(target, "release/sluice"))
-    parser.add_argument("--floor", default=os.path.join(target, "release/examples/layer_floor"))
+    parser.add_argument("--floor", help="the program of the floor; built by default")
     parser.add_argument("--folder", help="where generated users and outputs go, and stay; a temporary folder by default")
     args = parser.parse_args()
+    args.floor = args.floor or (None if args.sizes else bench_program("layer_floor"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or temporary
         os.makedirs(folder, exist_ok=True)

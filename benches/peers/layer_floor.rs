@@ -2,7 +2,7 @@
 //! and writes two result columns with the reader and writer of the Parquet crate, row groups in
 //! parallel. It computes no scores. The written values vary as much as scores and layers do.
 //!
-//! `cargo run --release --example layer_floor -- USERS.parquet OUT.parquet`
+//! `cargo bench --bench layer_floor -- USERS.parquet OUT.parquet`
 
 use arrow_array::{
     ArrayRef, Float64Array, StringArray,

@@ -19,6 +19,6 @@ pub use forecast::forecast_html;
 pub use gate::{gate_html, gate_markdown};
 pub use html::html;
 pub use markdown::markdown;
-pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines, p_value, percent};
+pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines};
 pub use reference::reference_page;
 pub use words::Lang;

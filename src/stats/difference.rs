@@ -19,7 +19,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// The squared standard error.
-    pub(super) fn variance(&self) -> f64 {
+    pub fn variance(&self) -> f64 {
         self.std_error.powi(2)
     }
 }

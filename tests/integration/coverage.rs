@@ -1,5 +1,5 @@
 //! Tests that intervals contain the true value as often as they should, with few runs.
-//! `cargo run --release --example coverage` makes many runs.
+//! `cargo bench --bench coverage` makes many runs.
 
 #[path = "../../benches/coverage/sim.rs"]
 mod sim;
