@@ -14,7 +14,8 @@ pub(crate) fn words<T>(options: &[(&'static str, T)]) -> Vec<&'static str> {
 }
 
 /// The JSON Schema of a document that is read as `T`: draft 7, which all editors know. `id` is its
-/// relative `$id`, such as `sluice/scenario/1`. Types lose the prefix `Raw` of their names.
+/// `$id`, such as `urn:sluice:scenario:1`: Taplo refuses a schema with a relative one. Types lose
+/// the prefix `Raw` of their names.
 pub(crate) fn document_schema<T: JsonSchema>(id: &str, title: &str) -> Value {
     let generator = SchemaSettings::draft07().into_generator();
     let mut schema = plain(generator.into_root_schema_for::<T>().to_value());

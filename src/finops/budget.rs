@@ -116,7 +116,7 @@ impl Budget {
     /// The JSON Schema of a file of budgets: every key with its meaning, type, range, words, unit
     /// and default.
     pub fn schema() -> Value {
-        document_schema::<RawBudgets>("sluice/budgets/1", "Budgets")
+        document_schema::<RawBudgets>("urn:sluice:budgets:1", "Budgets")
     }
 
     /// Reads `[[budget]]` from a TOML file.

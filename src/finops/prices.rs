@@ -120,7 +120,7 @@ impl Prices {
     /// The JSON Schema of a file of prices: every key with its meaning, type, range, unit and
     /// default.
     pub fn schema() -> Value {
-        document_schema::<RawPrices>("sluice/prices/1", "Prices")
+        document_schema::<RawPrices>("urn:sluice:prices:1", "Prices")
     }
 
     /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV; `model`, `input`,

@@ -393,7 +393,7 @@ impl GatePolicy {
     /// The JSON Schema of a policy file: every key with its meaning, type, range, words, unit and
     /// default.
     pub fn schema() -> Value {
-        document_schema::<PolicyFile>("sluice/gate/1", "Policy of the gate")
+        document_schema::<PolicyFile>("urn:sluice:gate:1", "Policy of the gate")
     }
 
     /// Parses `[gate]` of a TOML text; all problems at once. `location` names the text in errors.

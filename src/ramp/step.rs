@@ -172,3 +172,35 @@ fn parse_ratio(text: &str) -> Result<Ratio> {
     Ratio::try_from_share(share)
         .map_err(|_| wrong(format!("{text}, which is not a multiple of 0.0001 from 0 to 1")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Overrides, Scenario};
+    use std::path::Path;
+
+    #[test]
+    fn a_number_is_a_ratio_or_epoch_seconds_and_nothing_between() {
+        let text = r#"
+            as_of = "2026-01-10"
+            plan = { id = "p", start = "2026-01-01", baseline = "a", candidate = "b" }
+            input = { users_from_traffic = true, traffic = [{ path = "t.csv" }] }
+            layer = [{ id = "all" }]
+        "#;
+        let scenario = Scenario::parse(text, "test", Path::new(""), &Overrides::default()).unwrap();
+        let parse = |text: &str| PlanStep::parse(text, &scenario.plan, scenario.as_of);
+        let is_in_force = |text: &str, at: Micros| {
+            assert_eq!(parse(text).unwrap(), PlanStep::in_force(at + 1), "{text}");
+        };
+        is_in_force("2026-01-02", 1_767_312_000_000_000);
+        is_in_force("1767312000", 1_767_312_000_000_000);
+        is_in_force("20260102", 1_767_312_000_000_000);
+        assert_eq!(
+            parse("0.1").unwrap().ratio(&scenario.plan, "default", 0).bps(),
+            1_000
+        );
+        for wrong in ["50", "1.5", "-1", "2026", "1767312000000", "soon"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

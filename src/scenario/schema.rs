@@ -10,6 +10,6 @@ impl Scenario {
     /// The JSON Schema of a scenario file: every key with its meaning, type, range, words, unit and
     /// default.
     pub fn schema() -> Value {
-        document_schema::<RawScenario>("sluice/scenario/1", "Scenario")
+        document_schema::<RawScenario>("urn:sluice:scenario:1", "Scenario")
     }
 }

@@ -21,6 +21,7 @@ mod finops;
 mod fuzz;
 mod gate;
 mod help;
+mod instants;
 mod layer;
 mod layer_parquet;
 mod logs;

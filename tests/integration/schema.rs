@@ -333,6 +333,8 @@ fn shipped_files_are_valid_and_name_their_schema() {
         let text = fs::read_to_string(&path).unwrap();
         let (_, document) = documents.iter().find(|(other, _)| *other == name).unwrap();
         let json = to_json(&Value::Table(text.parse().unwrap()));
+        // Taplo refuses a schema whose id is relative.
+        assert!(document.schema["$id"].as_str().unwrap().starts_with("urn:"));
         let problems: Vec<String> = document
             .validator
             .iter_errors(&json)
