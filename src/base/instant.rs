@@ -57,6 +57,8 @@ impl JsonSchema for RawInstant {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "number"],
+            // What every form begins with; a text without anything counts as absent in prices.
+            "pattern": "^\\s*([-+.0-9]|$)",
             "minimum": time::SECONDS.start as i64,
             "exclusiveMaximum": time::SECONDS.end as i64,
             "x-unit": "instant",

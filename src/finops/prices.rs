@@ -101,7 +101,7 @@ struct RawPrice {
     )]
     cached_input: Option<f64>,
     /// First instant of the price.
-    #[schemars(extend("x-default" = "since ever"), example = &"2026-06-01")]
+    #[schemars(extend("x-default" = "from the beginning"), example = &"2026-06-01")]
     from: Option<RawInstant>,
 }
 
