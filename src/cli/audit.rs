@@ -108,13 +108,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
         if args.json {
             print_data(&json::to_json(&chains))?;
         } else {
-            terminal.print(
-                &chains
-                    .iter()
-                    .map(|chain| chain_text(chain, terminal))
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            )?;
+            terminal.print(&chains.iter().map(chain_text).collect::<Vec<_>>().join("\n"))?;
         }
         chains.iter().all(|chain| chain.is_complete)
     };
@@ -171,7 +165,7 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
     Ok(DONE)
 }
 
-fn chain_text(chain: &Chain, terminal: &Terminal) -> String {
+fn chain_text(chain: &Chain) -> String {
     let is_whole = if chain.is_complete {
         "complete"
     } else {
@@ -192,29 +186,21 @@ fn chain_text(chain: &Chain, terminal: &Terminal) -> String {
         ];
         let what: String = what.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
         text.push_str(&format!("{}{what}\n", shown_whole(&row.row.place)));
-        let mut table = Table::new([
-            column("link"),
-            column("state"),
-            column("value").wraps(),
-            column("digest").rank(1),
-            column("what to do").wraps(),
-        ]);
+        // Digests and paths stay whole, to be copied: no table.
         for link in &row.links {
             let hold = match link.hold {
                 Hold::Firm => "ok",
                 Hold::Weak => "weak",
                 Hold::Missing => "missing",
             };
-            let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown_whole);
-            table.add_row([
-                link.link.to_owned(),
-                hold.to_owned(),
-                or_none(&link.value),
-                or_none(&link.digest),
-                link.mend.as_deref().map_or_else(String::new, shown_whole),
-            ]);
+            let value = link.value.as_deref().map_or_else(|| "-".to_owned(), shown_whole);
+            text.push_str(&format!("  {:<16} {hold:<8} {value}\n", link.link));
+            for (name, detail) in [("digest", &link.digest), ("what to do", &link.mend)] {
+                if let Some(detail) = detail {
+                    text.push_str(&format!("  {:<16} {name}: {}\n", "", shown_whole(detail)));
+                }
+            }
         }
-        text.push_str(&table.render(terminal));
     }
     text
 }

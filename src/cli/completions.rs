@@ -4,8 +4,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use crate::base::error::Result;
-use crate::cli::driver::command;
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, print_data};
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
@@ -16,9 +15,10 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs, _: &Terminal) -> Result<u8> {
+/// Prints the script for the command line `command`.
+pub(super) fn run(args: &CompletionsArgs, mut command: clap::Command) -> Result<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "sluice", &mut script);
+    clap_complete::generate(args.shell, &mut command, "sluice", &mut script);
     print_data(&String::from_utf8_lossy(&script))?;
     Ok(DONE)
 }

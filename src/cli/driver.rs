@@ -108,8 +108,8 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
         Command::Publish(args) => publish::run(&args, terminal),
         Command::Report(args) => report::run(&args, terminal),
         Command::Generate(args) => generate::run(&args, terminal),
-        Command::Completions(args) => completions::run(&args, terminal),
-        Command::Man(args) => man::run(&args, terminal),
+        Command::Completions(args) => completions::run(&args, command()),
+        Command::Man(args) => man::run(&args, command(), terminal),
         Command::Schema(args) => schema::run(&args, terminal),
     }
 }

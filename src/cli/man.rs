@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{FileResult, Result};
 use crate::base::files;
-use crate::cli::driver::command;
 use crate::cli::terminal::{DONE, Terminal};
 
 /// Write a manual page for each command
@@ -17,9 +16,10 @@ pub(super) struct ManArgs {
     dir: PathBuf,
 }
 
-pub(super) fn run(args: &ManArgs, terminal: &Terminal) -> Result<u8> {
+/// Writes the pages of the command line `command`.
+pub(super) fn run(args: &ManArgs, command: clap::Command, terminal: &Terminal) -> Result<u8> {
     std::fs::create_dir_all(&args.dir).or_unwritable(&args.dir)?;
-    let mut program = command().disable_help_subcommand(true);
+    let mut program = command.disable_help_subcommand(true);
     program.build();
     let n_pages = write_pages(&program, &args.dir)?;
     terminal.print(&format!(

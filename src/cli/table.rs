@@ -129,10 +129,15 @@ impl Table {
         if let Some(width) = terminal.width.filter(|width| total(&shown, &widths) > *width) {
             self.wrap(&mut table, &shown, &widths, width);
         }
-        let mut text: String = table
-            .lines()
-            .map(|line| format!("{}\n", line.trim_end()))
-            .collect();
+        // The rule ends where the texts end.
+        let widest = total(&shown, &widths).min(terminal.width.unwrap_or(u16::MAX));
+        let mut text = String::new();
+        for line in table.lines() {
+            let is_rule = line.chars().all(|c| c == '─');
+            let n_chars = if is_rule { widest.into() } else { usize::MAX };
+            text.extend(line.trim_end().chars().take(n_chars));
+            text.push('\n');
+        }
         let left_out: Vec<String> = (0..self.columns.len())
             .filter(|idx| !shown.contains(idx))
             .map(|idx| self.columns[idx].title.replace('\n', " "))

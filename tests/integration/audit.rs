@@ -192,9 +192,9 @@ fn a_chain_is_printed_with_what_would_mend_it() {
     let printed = String::from_utf8(sluice(&args).stdout).unwrap();
     for part in [
         "trace t2: 1 rows, incomplete",
-        "MISSING",
+        "missing",
         "eval_report_uri",
-        "`prod` points to whatever is there",
+        "`prod` does not name a fixed version",
         "record a digest",
     ] {
         assert!(printed.contains(part), "{part}: {printed}");

@@ -35,7 +35,7 @@ fn files_that_cannot_be_read() {
     breaks(
         |s| fs::remove_file(s.path("users.csv")).unwrap(),
         3,
-        &["users.csv", "found nothing there"],
+        &["users.csv", "found no such file"],
     );
     breaks(
         |s| s.edit("traffic.csv", |t| t.replace("release_id", "version")),
@@ -80,7 +80,7 @@ fn a_truncated_parquet_file() {
         small.write("users.parquet", &bytes[..n]);
         let stderr = small.fails(3);
         assert!(
-            stderr.contains("users.parquet") && stderr.contains("expected a whole Parquet file"),
+            stderr.contains("users.parquet") && stderr.contains("expected a complete Parquet file"),
             "{stderr}"
         );
     }
@@ -136,7 +136,12 @@ fn rows_that_cannot_be_used() {
     breaks(
         |s| s.edit("users.csv", |t| t + "u7,1,true\n"),
         3,
-        &["users.csv", "column `user_id`", "\"u7\" twice", "keep_first"],
+        &[
+            "users.csv",
+            "column `user_id`",
+            "two rows for \"u7\"",
+            "keep_first",
+        ],
     );
     breaks(
         |s| s.edit("users.csv", |t| t + ",1,true\n"),
@@ -514,7 +519,7 @@ fn a_disk_that_fills_up() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("No space left on device") && stderr.contains("the previous output is untouched"),
+        stderr.contains("No space left on device") && stderr.contains("the previous output is unchanged"),
         "{stderr}"
     );
 }

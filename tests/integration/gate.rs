@@ -629,7 +629,7 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
         ),
         (
             "{\"release_id\": \"a\", \"release_id\": \"b\"}",
-            vec!["the key `release_id` twice"],
+            vec!["a repeated key `release_id`"],
         ),
         ("[]", vec!["release record"]),
     ] {

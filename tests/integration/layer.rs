@@ -312,7 +312,7 @@ fn users_who_come_twice() {
         arg(at("l.parquet")),
     ];
     // User `a` of another tenant is another user.
-    assert!(fails(&args, 3).contains("expected one row a user, found \"b\" twice"));
+    assert!(fails(&args, 3).contains("expected one row per user, found two rows for \"b\""));
     ok(&[&args[..], &["--audit", "never"]].concat());
     let summary = json(&at("l.summary.json"));
     assert_eq!(

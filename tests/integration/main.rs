@@ -26,6 +26,7 @@ mod layer;
 mod layer_parquet;
 mod logs;
 mod nightly;
+mod pages;
 #[cfg(feature = "stores")]
 mod postgres_server;
 mod profiles;

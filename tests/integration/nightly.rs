@@ -397,7 +397,7 @@ fn nothing_that_is_read_is_written() {
         let stderr = fails(&[&["layer"], args, &base].concat(), 2);
         assert!(
             stderr.contains("expected --out to differ")
-                || stderr.contains("expected files to write outside")
+                || stderr.contains("expected the output outside")
                 || stderr.contains("expected different files"),
             "{stderr}"
         );

@@ -218,7 +218,7 @@ impl Client {
         let (_folder, file, report) = wish.publish(self.system, "flags.json", "");
         let warned = report["targets"][0]["warnings"]
             .to_string()
-            .contains("users are placed by");
+            .contains("assigns users differently from");
         assert_eq!(warned, wish.profile != profile, "{report}");
         let several = wish
             .ratios

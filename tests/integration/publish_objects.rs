@@ -369,7 +369,7 @@ fn of_two_publishers_one_loses() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(4), "{stderr}");
         assert!(
-            stderr.contains("somebody else published meanwhile") && stderr.contains(&folder_of(&won)),
+            stderr.contains("another publication changed the target") && stderr.contains(&folder_of(&won)),
             "{stderr}"
         );
         assert_eq!(server.current("small"), won);
@@ -406,7 +406,7 @@ fn what_cannot_be_published_says_why_without_secrets() {
         4,
         "127.0.0.1:1",
     );
-    fails(&mut to("s3://test:s3cr3t@releases/p"), 2, "no plain bucket");
+    fails(&mut to("s3://test:s3cr3t@releases/p"), 2, "no bucket name");
     fails(&mut to("s3://releases/p?keep=0"), 2, "1 to 10000");
     fails(&mut to("s3://releases/p?kept=1"), 2, "kept");
     fails(&mut to("s3://releases/p?endpoint=ftp://x"), 2, "endpoint");

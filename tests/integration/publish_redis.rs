@@ -137,7 +137,7 @@ fn publish_redis_routes_exactly_the_users_that_who_lists() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(4));
         assert!(
-            stderr.contains("taken back by hand") && stderr.contains("--reopen"),
+            stderr.contains("rolled back by hand") && stderr.contains("--reopen"),
             "{stderr}"
         );
         publish(&tuesday, &to, &["--reopen"]);

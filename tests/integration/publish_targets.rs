@@ -128,7 +128,7 @@ fn publish_targets_are_checked_before_anything_is_reached() {
     fs::write(study.join("schedule.json"), schedule.to_string()).unwrap();
     let bytes = fs::read(&layers).unwrap();
     fs::write(study.join("layers.parquet"), &bytes[..bytes.len() / 2]).unwrap();
-    assert!(publish(&["redis://h/0"], 3).contains("whole Parquet file"));
+    assert!(publish(&["redis://h/0"], 3).contains("complete Parquet file"));
     fs::write(study.join("layers.parquet"), b"").unwrap();
     publish(&["redis://h/0"], 3);
     fs::copy(&layers, study.join("layers.parquet")).unwrap();

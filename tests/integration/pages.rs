@@ -1,0 +1,158 @@
+//! Tests of the pages that a newcomer follows: their commands run as they stand, and the texts
+//! that they quote are those of the files.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+use crate::support::root;
+
+/// The fenced blocks of a language in a page, without the indentation of a list.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let mut blocks: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for line in text.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)) {
+        match line {
+            _ if is_open && line.starts_with("```") => is_open = false,
+            _ if is_open => {
+                let block = blocks.last_mut().unwrap();
+                block.push_str(line);
+                block.push('\n');
+            }
+            _ if line == format!("```{language}") => {
+                is_open = true;
+                blocks.push(String::new());
+            }
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// A folder that looks like a fresh clone after its build.
+fn clone() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["scenarios", "datasets", "schemas"] {
+        symlink(root().join(folder), dir.path().join(folder)).unwrap();
+    }
+    fs::create_dir_all(dir.path().join("target/release")).unwrap();
+    symlink(
+        env!("CARGO_BIN_EXE_sluice"),
+        dir.path().join("target/release/sluice"),
+    )
+    .unwrap();
+    dir
+}
+
+fn shell(dir: &Path, args: &[&str]) -> Output {
+    let path = format!(
+        "{}:{}",
+        dir.join("target/release").display(),
+        std::env::var("PATH").unwrap()
+    );
+    Command::new("sh")
+        .args(args)
+        .current_dir(dir)
+        .env("PATH", path)
+        .env_remove("COLUMNS")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_guide_runs_to_the_letter() {
+    let dir = clone();
+    let commands = blocks("docs/GUIDE.md", "sh");
+    assert!(commands.len() > 5);
+    for command in commands.iter().filter(|command| !command.contains("cargo build")) {
+        let output = shell(dir.path(), &["-ec", command]);
+        assert!(
+            output.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let printed = shell(
+        dir.path(),
+        &["-c", "sluice run scenarios/guide/scenario.toml --out out/guide"],
+    );
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let quoted = &blocks("docs/GUIDE.md", "")[0];
+    assert!(
+        printed.starts_with(quoted.as_str()),
+        "the guide quotes:\n{quoted}\nfound:\n{printed}"
+    );
+}
+
+#[test]
+fn the_readme_shows_a_whole_scenario_and_what_is_printed() {
+    let scenario = &blocks("README.md", "toml")[0];
+    assert_eq!(
+        *scenario,
+        fs::read_to_string(root().join("scenarios/guide/scenario.toml")).unwrap()
+    );
+    assert!(scenario.lines().count() <= 25, "{scenario}");
+    let dir = clone();
+    let printed = shell(
+        dir.path(),
+        &["-c", "sluice run scenarios/ecommerce.toml --out out/ecommerce"],
+    );
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let quoted = &blocks("README.md", "")[0];
+    assert!(
+        printed.starts_with(quoted.as_str()),
+        "README quotes:\n{quoted}\nfound:\n{printed}"
+    );
+}
+
+/// The job of the page decides four days of the case study. The regression starts on the last.
+#[test]
+fn the_nightly_job_runs_to_the_letter() {
+    let dir = clone();
+    let job = &blocks("docs/NIGHTLY.md", "sh")[0];
+    fs::write(dir.path().join("night.sh"), job).unwrap();
+    fs::copy(
+        root().join("scenarios/ecommerce.toml"),
+        dir.path().join("ramp.toml"),
+    )
+    .unwrap();
+    for (day, code) in [("2026-05-26", 0), ("2026-05-28", 0), ("2026-05-29", 10)] {
+        let output = shell(dir.path(), &["night.sh", day]);
+        let log = fs::read_to_string(dir.path().join("night.log")).unwrap();
+        assert!(
+            matches!(output.status.code(), Some(0 | 10 | 11)),
+            "{day}: {:?}\n{log}",
+            output.status
+        );
+        if code == 10 {
+            assert_eq!(output.status.code(), Some(10), "{day}\n{log}");
+        }
+    }
+    let log = fs::read_to_string(dir.path().join("night.log")).unwrap();
+    let stages: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    for stage in [
+        "layer", "replay", "analyze", "schedule", "gate", "report", "publish",
+    ] {
+        let found = stages.iter().filter(|line| line["stage"] == stage).count();
+        assert_eq!(found, 3, "{stage}\n{log}");
+    }
+    let replay = stages.iter().find(|line| line["stage"] == "replay").unwrap();
+    assert!(
+        replay["rows"].as_u64() > Some(100_000)
+            && replay["seconds"].as_f64() > Some(0.0)
+            && replay["peak_memory_bytes"].as_u64() > Some(1_000_000),
+        "{replay}"
+    );
+    assert!(dir.path().join("sluice.prom").exists());
+    let current = dir.path().join("releases/cs-agent-2026-05/current.json");
+    let current: serde_json::Value = serde_json::from_slice(&fs::read(current).unwrap()).unwrap();
+    let ratios = current["publication"]["ratios"].as_array().unwrap();
+    let regular = ratios.iter().find(|ratio| ratio["layer"] == "regular").unwrap();
+    assert_eq!(regular["ratio"].as_f64(), Some(0.0), "{current}");
+}
