@@ -193,8 +193,8 @@ impl Table {
     /// Wraps the long texts or, where there are none, whatever is too wide.
     fn wrap(&self, table: &mut comfy_table::Table, shown: &[usize], widths: &[u16], width: u16) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        // Two spaces behind the last column are cut off again.
-        table.set_width(width + GAP);
+        // The space behind the last column is cut off again.
+        table.set_width(width + 1);
         let wraps = shown.iter().any(|idx| self.columns[*idx].wraps);
         for (at, idx) in shown.iter().enumerate() {
             if wraps

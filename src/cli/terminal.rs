@@ -28,16 +28,14 @@ pub(super) struct OutputArgs {
     /// Print a line a stage on stderr: time, rows, bytes, memory. Same as --log text
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Print a line a stage on stderr, and errors, in this form
+    /// Print a line a stage on stderr, and errors: as text, or as JSON objects for jobs
     #[arg(long, global = true, value_name = "FORMAT", value_enum)]
     log: Option<LogArg>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogArg {
-    /// Lines for people
     Text,
-    /// One JSON object a line, for jobs
     Json,
 }
 

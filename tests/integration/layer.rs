@@ -43,7 +43,7 @@ fn rows(path: &std::path::Path) -> Vec<(String, f64, String, bool)> {
 }
 
 #[test]
-fn the_three_users_of_the_source_document() {
+fn the_three_users_of_the_reference_policy() {
     let dir = tempfile::tempdir().unwrap();
     let (users, out) = (dir.path().join("users.csv"), dir.path().join("layers.parquet"));
     fs::write(&users, ARTICLE).unwrap();

@@ -13,18 +13,22 @@ use crate::support::root;
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(page)).unwrap();
     let mut blocks: Vec<String> = Vec::new();
-    let mut is_open = false;
-    for line in text.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)) {
-        match line {
-            _ if is_open && line.starts_with("```") => is_open = false,
-            _ if is_open => {
-                let block = blocks.last_mut().unwrap();
-                block.push_str(line);
-                block.push('\n');
+    // The language of the open block, and the indentation of its fence.
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        let content = line.trim_start();
+        match (&open, content.strip_prefix("```")) {
+            (None, Some(name)) => {
+                if name == language {
+                    blocks.push(String::new());
+                }
+                open = Some((name.to_owned(), line[..line.len() - content.len()].to_owned()));
             }
-            _ if line == format!("```{language}") => {
-                is_open = true;
-                blocks.push(String::new());
+            (Some(_), Some(_)) => open = None,
+            (Some((name, indent)), None) if name == language => {
+                let block = blocks.last_mut().unwrap();
+                block.push_str(line.strip_prefix(indent.as_str()).unwrap_or(line));
+                block.push('\n');
             }
             _ => {}
         }

@@ -320,14 +320,19 @@ fn files_are_what_the_program_prints() {
 
 #[test]
 fn shipped_files_are_valid_and_name_their_schema() {
-    let mut files = vec![("gate", root().join("scenarios/gate/gate.toml"))];
+    let mut files = vec![
+        ("gate", root().join("scenarios/gate/gate.toml")),
+        ("prices", root().join("scenarios/finops/prices.toml")),
+        ("budgets", root().join("scenarios/finops/budgets.toml")),
+        ("scenario", root().join("scenarios/guide/scenario.toml")),
+    ];
     for entry in fs::read_dir(root().join("scenarios")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(("scenario", path));
         }
     }
-    assert!(files.len() > 4);
+    assert!(files.len() > 7);
     let documents = documents();
     for (name, path) in files {
         let text = fs::read_to_string(&path).unwrap();

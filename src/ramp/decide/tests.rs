@@ -303,7 +303,7 @@ fn a_full_layer_is_still_watched() {
 }
 
 #[test]
-fn the_point_policy_is_the_source_document_s_rule() {
+fn the_point_policy_is_the_reference_policy_s_rule() {
     let point = "decision = \"point\"";
     check_under(point, |_, s| s.qos.candidate = qos(0.8), Verdict::Promote, None);
     check_under(
