@@ -82,7 +82,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
     )?;
     let progress = terminal.progress();
     let is_complete = if args.traces.is_empty() {
-        let found = audit::completeness(args.from..args.until, &reader, &records, &progress)?;
+        let found = audit::completeness(args.from..args.until, &reader, &records, progress)?;
         if args.json {
             print_data(&json::to_json(&found))?;
         } else {
@@ -104,7 +104,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
                 "expected --trace to name a trace, found an empty name",
             ));
         }
-        let chains = audit::chains(&traces, &reader, &records, &progress)?;
+        let chains = audit::chains(&traces, &reader, &records, progress)?;
         if args.json {
             print_data(&json::to_json(&chains))?;
         } else {
@@ -152,9 +152,9 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
     };
     let progress = terminal.progress();
     let found = match &args.out {
-        None => audit::affected(&question, &reader, calls, &progress, &mut |_| Ok(()))?,
+        None => audit::affected(&question, &reader, calls, progress, &mut |_| Ok(()))?,
         Some(path) => audit::write(path, release, |on_rows| {
-            audit::affected(&question, &reader, calls, &progress, on_rows)
+            audit::affected(&question, &reader, calls, progress, on_rows)
         })?,
     };
     if args.json {

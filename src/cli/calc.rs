@@ -44,7 +44,7 @@ fn after_help() -> String {
     for function in FUNCTIONS {
         text.push_str(&format!("  {:<20} {}\n", function.name, function.about));
     }
-    text.push_str("\n");
+    text.push('\n');
     text.push_str(include_str!("help/calc.txt"));
     text
 }

@@ -104,16 +104,16 @@ pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
         who::who(
             &question,
             &layers,
-            &progress,
+            progress,
             Some(&mut |batch| print_data(&csv(batch)?)),
         )?;
         return Ok(DONE);
     }
     let rows = match &args.out {
-        None => who::who(&question, &layers, &progress, None)?,
+        None => who::who(&question, &layers, progress, None)?,
         Some(path) => {
             files::keep_apart(&[layers.clone(), args.scenario.clone()], &[path])?;
-            write(&question, &layers, path, &progress)?
+            write(&question, &layers, path, progress)?
         }
     };
     stage.set_rows(rows.iter().map(|row| row.n_users).sum());

@@ -15,7 +15,7 @@ const SLOTS: (usize, usize) = (4, 3);
 
 /// A hash table with open addressing. A slot holds a user's row, and a tag: the hash's low bits, in
 /// the bits that rows do not need. A hash that was never inserted is mistaken for a user only if an
-/// equal tag is near its first slot: see [`Self::collision_probability`]. [`Self::insert`] reports
+/// equal tag is near its first slot: see `collision_probability`. [`Self::insert`] reports
 /// equal tags, so two inserted users are never confused without a report.
 pub(super) struct Index {
     slots: Vec<AtomicU64>,

@@ -117,7 +117,7 @@ impl Users {
         }
     }
 
-    /// Finds the index of each user, or [`UNKNOWN`].
+    /// Finds the index of each user, or `UNKNOWN`.
     pub(super) fn find(&self, hashes: &[u64], found: &mut Vec<u32>) {
         self.index.find(hashes, found);
     }

@@ -5,6 +5,7 @@
 //! their distribution. Decisions come from [`crate::ramp::conclude`], on evidence of the same form
 //! as that of a nightly analysis.
 
+mod advice;
 mod backtest;
 mod controller;
 mod document;
@@ -14,6 +15,7 @@ mod optimize;
 
 mod run;
 
+pub use advice::{BudgetVerdict, PlanLine, advice};
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
 pub use document::{
     Candidate, Chance, Exceedance, Fan, Finalist, Finding, Forecast, FullBy, LayerForecast, LayerOptimum,
