@@ -1,4 +1,5 @@
-//! The metric table: numerator, denominator, good direction and delay of each metric.
+//! The metric table: the numerator, the denominator, the direction of improvement and the delay of
+//! each metric.
 //!
 //! Every stage reads these declarations: replay accumulates their [`Sum`]s, analysis estimates
 //! them, guardrails name them, reports print them.
@@ -19,17 +20,17 @@ pub enum Better {
 }
 
 impl Better {
-    /// Both directions with their words.
+    /// Both directions with their words in a scenario.
     pub(crate) const ALL: [(&'static str, Self); 2] = [("higher", Self::Higher), ("lower", Self::Lower)];
 }
 
-/// How a traffic column is stored as an integer.
+/// The integer representation of a traffic column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
     /// True or false, stored as 1 or 0.
     Flag,
-    /// An integer.
+    /// An integer, stored unchanged.
     Count,
     /// A real number, stored in units of 1e-6, rounded half to even.
     Real,
@@ -319,13 +320,13 @@ impl fmt::Display for Sum {
 /// A declared metric: the sum of its numerator over the sum of its denominator, over a set of rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// The identifier, in ASCII: `bad_rate`.
+    /// Id of the metric, in ASCII, such as `bad_rate`.
     pub id: String,
     /// The quantity in the numerator.
     pub numerator: Sum,
     /// The quantity in the denominator.
     pub denominator: Sum,
-    /// The good direction.
+    /// The direction in which the metric improves.
     pub better: Better,
     /// The unit of the quotient, for display: `share`, `ms`, `USD`.
     pub unit: String,
@@ -396,11 +397,11 @@ pub enum BadRateOf {
 }
 
 impl BadRateOf {
-    /// Both divisors with their words, the default first.
+    /// Both denominators with their words in a scenario, the default first.
     pub(crate) const ALL: [(&'static str, Self); 2] = [("rated", Self::Rated), ("all", Self::All)];
 }
 
-/// The metrics Sluice knows by itself.
+/// Returns the built-in metrics, which need no declaration in the scenario.
 pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     let of = |c: &str| Sum::Of(c.to_owned());
     let known = |c: &str| Sum::Known(c.to_owned());

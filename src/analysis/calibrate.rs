@@ -31,7 +31,7 @@ const SRM_ALPHA: f64 = 0.001;
 pub struct Calibration {
     /// The name and version of the document's format.
     pub schema: String,
-    /// The plan's id.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// The number of splits per layer and ratio.
     pub n_splits: usize,
@@ -46,9 +46,9 @@ pub struct Calibration {
 /// A layer that was split at one ratio.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SplitCalibration {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The share of users in the candidate's role.
     pub ratio: Ratio,
@@ -67,7 +67,7 @@ pub struct SplitCalibration {
 /// A metric over all splits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricCalibration {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
     /// The share of splits with a p-value below alpha.
     pub false_positives: Known<Rate>,

@@ -25,7 +25,7 @@ pub struct Analysis {
     pub schema: String,
     /// The digest of the scenario.
     pub scenario_digest: String,
-    /// The plan's id.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// The baseline's release id.
     pub baseline: String,
@@ -72,9 +72,9 @@ pub struct DataQuality {
 /// One layer of one tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerAnalysis {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The number of users in the layer table.
     pub n_users: u64,
@@ -118,7 +118,7 @@ pub struct StageAnalysis {
     pub rows: ArmRows,
     /// The sample-ratio test of the users. `None` if only one arm was planned or no user was seen.
     pub srm: Option<SrmTest>,
-    /// Every metric whose columns the log has.
+    /// Results of every metric whose columns the log has.
     pub metrics: Vec<MetricAnalysis>,
     /// The median of latency, in milliseconds.
     pub latency_p50_ms: LatencyAnalysis,
@@ -140,13 +140,13 @@ pub struct StageAnalysis {
 pub struct BreakdownAnalysis {
     /// The column's name.
     pub column: String,
-    /// The column's value. The empty text stands for a missing value.
+    /// The column's value. The empty text means a missing value.
     pub value: String,
     /// The number of rows.
     pub rows: ArmRows,
     /// The QoS of both releases.
     pub qos: QosStage,
-    /// Every metric whose columns the log has.
+    /// Results of every metric whose columns the log has.
     pub metrics: Vec<MetricAnalysis>,
 }
 
@@ -175,7 +175,7 @@ pub struct ArmRows {
 /// One metric in one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricAnalysis {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
     /// The baseline's value. Without enough clusters, it has no standard error.
     pub baseline: MetricArm,
@@ -230,7 +230,7 @@ pub struct QosStage {
 /// One metric over all stages that have an effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CombinedMetric {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
     /// Three weighted means of the stages' effects, and their heterogeneity.
     #[serde(flatten)]
@@ -277,9 +277,9 @@ pub struct SeriesPoint {
 /// `docs/METHODS.md#other-ratios-from-a-canarys-own-log`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioValue {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The requested ratio.
     pub ratio: Ratio,
@@ -288,14 +288,14 @@ pub struct RatioValue {
     pub overlap: Option<UserOverlap>,
     /// The QoS over all requests of the layer.
     pub qos: Known<QosArm>,
-    /// Every metric whose columns the log has.
+    /// Values of every metric whose columns the log has.
     pub metrics: Vec<MetricValue>,
 }
 
 /// A metric under another ratio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricValue {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
     /// The metric's value, with the standard error between clusters.
     pub value: Known<RatioEstimate>,

@@ -33,9 +33,9 @@ pub struct WhatIf {
 /// The result of a schedule in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfLayer {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The number of distinct eligible users who would have got answers from the candidate.
     pub exposed_users: u64,
@@ -67,7 +67,7 @@ pub struct WhatIfQos {
 /// A metric of both releases on the same requests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfMetric {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
     /// The baseline's value; `None` without data.
     pub baseline: Option<f64>,
@@ -84,11 +84,12 @@ pub struct WhatIfMetric {
 /// A difference on the same requests, from the delete-one-group jackknife.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PairedEffect {
-    /// The difference: candidate minus baseline.
+    /// The difference, candidate minus baseline, in the metric's unit. Under [`WhatIfMetric::harm`]
+    /// it is the total over the exposed requests.
     pub effect_size: f64,
-    /// The standard error of the difference.
+    /// The standard error of the difference, in the same unit.
     pub std_error: f64,
-    /// The interval for one look, at the policy's error level.
+    /// The two-sided interval of the difference for one look, at the error level of the policy.
     #[serde(flatten)]
     pub ci: Interval,
     /// The number of bucket groups with data.

@@ -31,7 +31,7 @@ pub struct AffectedQuestion<'a> {
 /// A request that the release answered, or a call of a writing tool in such a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AffectedRow {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant_id: String,
     /// Id of the user. `None` if the log does not have it.
     pub user_id: Option<String>,

@@ -28,7 +28,7 @@ pub struct LinkShare {
 /// The rows of a release, and the links of its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseLinks {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant_id: String,
     /// Id of the release, or `unknown` for rows without a release.
     pub release_id: String,

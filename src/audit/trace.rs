@@ -26,7 +26,7 @@ pub struct TraceRow {
     pub place: String,
     /// Id of the user. `None` if the log does not have it.
     pub user_id: Option<String>,
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant_id: String,
     /// Time of the turn, microseconds, UTC. `None` if the log does not have it.
     pub event_time: Option<Micros>,

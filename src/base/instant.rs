@@ -1,4 +1,4 @@
-//! An instant as a document writes it: text, a number, or a date or time of TOML.
+//! Instants in documents: text, a number, or a native date or time of TOML.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -9,20 +9,22 @@ use toml::Value;
 use crate::base::time;
 use crate::base::time::{Micros, NotAnInstant};
 
-/// An instant as it was written, not read yet: so its problem can name the key.
+/// An instant as the document has it, before it is parsed. The caller parses it, because only the
+/// caller can name the key in an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawInstant(String);
 
 impl RawInstant {
-    /// The text: numbers and native dates and times as they are written.
+    /// Returns the instant as text, without blanks around it. Numbers and native dates are
+    /// converted to text.
     pub(crate) fn text(&self) -> &str {
         self.0.trim()
     }
 
-    /// Reads the instant, see [`time::parse`].
+    /// Parses the instant; see [`time::parse`].
     ///
     /// # Errors
-    /// Why it is none.
+    /// The reason why the text is not an instant.
     pub(crate) fn parse(&self) -> Result<Micros, NotAnInstant> {
         time::parse(&self.0)
     }

@@ -1,4 +1,4 @@
-//! Progress of long work: bars on a terminal, and a log of one line a stage for jobs.
+//! Progress of long work: bars on a terminal, or a log with one line per stage for jobs.
 
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::cell::Cell;
@@ -102,7 +102,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets the number of rows that the stage has worked on.
+    /// Sets the number of rows that the stage has processed, for its log line.
     pub fn set_rows(&self, n_rows: u64) {
         self.n_rows.set(Some(n_rows));
     }
@@ -142,7 +142,7 @@ impl Drop for Stage {
     }
 }
 
-/// The instant of a log line, RFC 3339 in UTC; empty if the clock stands before 1970.
+/// The instant of a log line, RFC 3339 in UTC; empty if the clock shows a time before 1970.
 pub fn now() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since

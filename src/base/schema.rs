@@ -1,21 +1,21 @@
 //! JSON Schemas of documents, from the types that read them.
 //!
-//! Beside the keywords of JSON Schema, keys have three of Sluice's own, which editors ignore and
-//! the reference pages show: `x-unit`, `x-default` (a default that is not one value) and `x-known`
-//! (words that are known; others may be right).
+//! A key can have three keywords that are not part of JSON Schema. Editors ignore them, and the
+//! reference pages show them. `x-unit` is the unit of the value. `x-default` describes a default
+//! that is not a single value. `x-known` lists known words; other words may be valid too.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-/// The words of a list of options, in its order.
+/// Returns the words of a list of options, in the order of the list.
 pub(crate) fn words<T>(options: &[(&'static str, T)]) -> Vec<&'static str> {
     options.iter().map(|(word, _)| *word).collect()
 }
 
-/// The JSON Schema of a document that is read as `T`: draft 7, which all editors know. `id` is its
-/// `$id`, such as `urn:sluice:scenario:1`: Taplo refuses a schema with a relative one. Types lose
-/// the prefix `Raw` of their names.
+/// Returns the JSON Schema of a document that is read as `T`, in draft 7, which all editors
+/// support. `id` is its `$id`, such as `urn:sluice:scenario:1`. It must be absolute, because Taplo
+/// refuses relative ids. Names of types lose their prefix `Raw`.
 pub(crate) fn document_schema<T: JsonSchema>(id: &str, title: &str) -> Value {
     let generator = SchemaSettings::draft07().into_generator();
     let mut schema = plain(generator.into_root_schema_for::<T>().to_value());
@@ -26,8 +26,8 @@ pub(crate) fn document_schema<T: JsonSchema>(id: &str, title: &str) -> Value {
     schema
 }
 
-/// The schema as TOML needs it: without null, which TOML does not have, without formats of numbers,
-/// and with descriptions whose lines flow.
+/// Adapts a schema to TOML. It removes null, which TOML does not have, and the formats of numbers,
+/// and joins the lines of descriptions.
 fn plain(schema: Value) -> Value {
     let keys = match schema {
         Value::Object(keys) => keys,

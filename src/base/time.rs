@@ -23,12 +23,12 @@ pub(crate) const SECONDS: std::ops::Range<f64> = -62_135_596_800.0..253_402_300_
 /// The forms of an instant, for messages.
 pub(crate) const EXPECTED: &str = "an instant such as 2026-05-28T00:00:00Z, 2026-05-28 or epoch seconds";
 
-/// Why a text or a number is not an instant.
+/// The reason why a text or a number is not an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAnInstant {
-    /// It has none of the forms.
+    /// The text has none of the accepted forms.
     Form,
-    /// Eight digits that are no date.
+    /// The text has eight digits that are not a calendar date.
     NoDate,
     /// A number outside of the epoch seconds of the years 1 to 9999.
     NotSeconds,
@@ -36,9 +36,9 @@ pub enum NotAnInstant {
     UnknownZone,
     /// An offset that the time zone does not have at that local time.
     WrongOffset,
-    /// A local time that the time zone skips.
+    /// A local time that does not exist in the time zone, because clocks were set forward.
     Skipped,
-    /// A local time that the time zone has twice, without an offset.
+    /// A local time that occurs twice in the time zone, without an offset to choose one.
     Ambiguous,
 }
 
@@ -57,13 +57,14 @@ impl std::fmt::Display for NotAnInstant {
 }
 
 impl NotAnInstant {
-    /// What was found, for messages: the text in quotes, with the reason if there is one to tell.
+    /// Formats the wrong text for a message: its first 60 characters in quotes, followed by the
+    /// reason. [`Self::Form`] has no reason text.
     pub(crate) fn found(self, text: &str) -> String {
         let shown: String = text.chars().take(60).collect();
         self.explained(format!("\"{shown}\""))
     }
 
-    /// What was found, as it is shown, with the reason if there is one to tell.
+    /// Adds the reason in parentheses to `shown`, the wrong text in the form of a message.
     pub(crate) fn explained(self, shown: String) -> String {
         match self {
             Self::Form => shown,
@@ -71,13 +72,13 @@ impl NotAnInstant {
         }
     }
 
-    /// The message for a text in place of an instant.
+    /// Formats the error message for a text that is not an instant.
     pub(crate) fn message(self, text: &str) -> String {
         format!("expected {EXPECTED}, found {}", self.found(text))
     }
 }
 
-/// Reads an instant. This one function reads all instants that are text: of the command line, of
+/// Parses an instant. All texts are parsed by this function: those of the command line, of
 /// scenarios and other documents, and of log columns.
 ///
 /// | form | meaning |
@@ -91,9 +92,9 @@ impl NotAnInstant {
 /// Time zones come from the database that is built into the program.
 ///
 /// # Errors
-/// Any other text; numbers outside of the years 1 to 9999, such as milliseconds; an unknown time
-/// zone, an offset that the zone does not have then, and without an offset a local time that the
-/// zone skips or has twice.
+/// The text has none of these forms, or is a number outside of the years 1 to 9999, such as
+/// milliseconds. The time zone is unknown, or does not have the offset at that time. Without an
+/// offset: the local time does not exist in the zone, or occurs twice.
 pub fn parse(text: &str) -> Result<Micros, NotAnInstant> {
     let text = text.trim();
     // An annotation in brackets can only be the end of a text.
@@ -115,7 +116,7 @@ pub fn parse(text: &str) -> Result<Micros, NotAnInstant> {
     from_seconds(text.parse().map_err(|_| NotAnInstant::Form)?)
 }
 
-/// Epoch seconds as an instant, rounded to microseconds.
+/// Converts epoch seconds to an instant, rounded to microseconds.
 ///
 /// # Errors
 /// A number that is not finite, or outside of the years 1 to 9999: milliseconds are never guessed.
@@ -134,8 +135,8 @@ fn in_utc(civil: DateTime) -> Result<Micros, NotAnInstant> {
     Ok(instant.as_microsecond())
 }
 
-/// Reads an instant with annotations in brackets (RFC 9557). Annotations other than a time zone
-/// mean nothing.
+/// Reads an instant with annotations in brackets (RFC 9557). Annotations other than a time zone are
+/// ignored.
 fn parse_annotated(text: &str) -> Result<Micros, NotAnInstant> {
     static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
     let pieces = Pieces::parse(text).map_err(|_| NotAnInstant::Form)?;

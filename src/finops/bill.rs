@@ -84,7 +84,8 @@ pub struct BillLine {
 /// A model that has no price at the times of some rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unpriced {
-    /// The model's reference.
+    /// Name of the model as in the log or the release record, such as
+    /// `litellm:smart=gpt-4o-mini-2025-11`.
     pub model_ref: String,
     /// Number of its rows without a price.
     pub n_rows: u64,

@@ -13,19 +13,19 @@ use crate::release::RecordIndex;
 /// A key of the bill's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum By {
-    /// The tenant.
+    /// The tenant: column `tenant_id`, `default` where it is empty.
     #[serde(rename = "tenant_id")]
     Tenant,
-    /// The feature of the product.
+    /// The feature of the product: column `feature`, `unknown` where it is empty.
     #[serde(rename = "feature")]
     Feature,
-    /// The release that answered.
+    /// The release that answered: column `release_id`, `unknown` where it is empty.
     #[serde(rename = "release_id")]
     Release,
-    /// The model of the log, else the model in the release's record.
+    /// The model of the log, else the model in the release's record, else `unknown`.
     #[serde(rename = "model_ref")]
     Model,
-    /// The prompt of the log, else the prompt in the release record.
+    /// The prompt of the log, else the prompt in the release's record, else `unknown`.
     #[serde(rename = "prompt_ref")]
     Prompt,
 }

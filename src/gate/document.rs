@@ -50,9 +50,9 @@ pub struct GateCheck {
     /// The gate: `C1` to `C5`, `record`, `output`, `approval`, `canary`, or `ramp` for checks of a
     /// schedule.
     pub gate: String,
-    /// Name of the check.
+    /// Name of the check, such as `tool_schema`.
     pub check: String,
-    /// The tenant. Empty if the check belongs to the whole study or release.
+    /// Name of the tenant. Empty if the check belongs to the whole study or release.
     pub tenant: String,
     /// The layer's id. Empty if the check belongs to the whole study or release.
     pub layer: String,

@@ -143,14 +143,14 @@ pub(super) fn rollback_target<'a>(evidence: &GateEvidence<'a>) -> Option<&'a Rel
 /// An approval: a recorded exception for one check of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// The check that is lifted.
+    /// Name of the check that is lifted, such as `rollback_target`.
     pub check: String,
     /// Digest of the release record that the approval covers. A changed record needs a new
     /// approval.
     pub release_digest: String,
-    /// Name of the person.
+    /// Name of the person who approved the exception.
     pub by: String,
-    /// The reason.
+    /// Reason for the exception, as the person wrote it.
     pub reason: String,
     /// End of the approval, exclusive, microseconds, UTC.
     pub expires: Micros,

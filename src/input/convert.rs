@@ -49,7 +49,7 @@ pub(crate) fn required_text(
     Ok(Some(values))
 }
 
-/// Reads numbers of at least `min`. Nulls stay null.
+/// Reads numbers of at least `min`. A smaller number, or NaN, is a fault. Nulls stay null.
 pub(crate) fn real(
     batch: &Batch<'_>,
     idx: usize,
@@ -242,8 +242,8 @@ pub(crate) fn epoch_secs(
     }))
 }
 
-/// Reads a measured column as integers in the units of its kind. A reading with a test gives 1 for
-/// rows that pass it, else 0. Nulls stay null.
+/// Reads a measured column as integers: nano-USD for money, millionths for real numbers. A reading
+/// with a test gives 1 for rows that pass it, else 0. Nulls stay null.
 pub(crate) fn units(
     batch: &Batch<'_>,
     idx: usize,

@@ -248,7 +248,7 @@ pub(crate) struct ColumnScan<'a, V> {
     kind: Kind,
     optional: bool,
     mapping: Mapping<'a, V>,
-    /// The value that stands for a missing one.
+    /// The value that is written for a missing value.
     missing: V,
     dictionary: Vec<V>,
     page: OpenPage,

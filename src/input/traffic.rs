@@ -39,7 +39,7 @@ pub struct TrafficBatch<'a> {
     pub user_id: StringArray,
     /// Id of the release that answered. Null if it is not known.
     pub release_id: StringArray,
-    /// The tenant. Null or a missing column stands for the default tenant.
+    /// Name of the tenant. Null, or a missing column, means the tenant `default`.
     pub tenant_id: Option<StringArray>,
     /// The layer that production recorded when it served the turn.
     pub layer: Option<StringArray>,
@@ -53,11 +53,12 @@ pub struct TrafficBatch<'a> {
     pub session_id: Option<StringArray>,
     /// Probability with which this release answered, millionths.
     pub propensity: Option<Int64Array>,
-    /// The measured columns in the reader's order, as integers in the units of their kind.
+    /// The measured columns in the reader's order, as integers. The kind of a column decides its
+    /// unit: nano-USD for money, millionths for real numbers.
     pub measured: Vec<Option<Int64Array>>,
     /// The columns of breakdowns, in the reader's order.
     pub breakdowns: Vec<Option<StringArray>>,
-    /// Rows that are left out.
+    /// Rows of this batch that cannot be used and are left out.
     pub faults: &'a RowFaults,
 }
 
@@ -282,9 +283,10 @@ pub(crate) struct Outcomes<'a> {
     pub(crate) trace_id: StringArray,
     /// Id of the release of the outcome. `None` if the source does not have it.
     pub(crate) release_id: Option<StringArray>,
-    /// The measured columns in the reader's order, as integers in the units of their kind.
+    /// The measured columns in the reader's order, as integers. The kind of a column decides its
+    /// unit: nano-USD for money, millionths for real numbers.
     pub(crate) measured: Vec<Option<Int64Array>>,
-    /// Rows that are left out.
+    /// Rows of this batch that cannot be used and are left out.
     pub(crate) faults: &'a RowFaults,
 }
 
@@ -297,7 +299,7 @@ pub(crate) struct Links<'a> {
     /// Text columns, in the order of [`Link`].
     texts: [Option<StringArray>; 6],
     flags: [Option<BooleanArray>; 2],
-    /// Rows that are left out.
+    /// Rows of this batch that cannot be used and are left out.
     pub(crate) faults: &'a RowFaults,
 }
 

@@ -88,7 +88,7 @@ impl NameCodes<'_> {
 /// A column of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    /// The value that stands for a missing one.
+    /// The value that is written for a missing value.
     missing: i64,
     pub(crate) values: Vec<i64>,
     /// Bitmap of the rows without a value.
@@ -163,7 +163,8 @@ pub(crate) struct Turns {
     pub(crate) session: Column,
     /// Probability with which the release answered, millionths.
     pub(crate) propensity: Column,
-    /// Measured columns in the reader's order, as integers in their units. A missing value is 0.
+    /// Measured columns in the reader's order, as integers: nano-USD for money, millionths for real
+    /// numbers. A missing value is 0.
     pub(crate) measured: Vec<Column>,
     /// Hashes of the texts in the columns of breakdowns.
     pub(crate) breakdowns: Vec<Column>,

@@ -24,7 +24,7 @@ const COLUMNS: [&str; 7] = [
 /// Number of leading columns that identify a user.
 const N_ID_COLUMNS: usize = 2;
 
-/// The tenant of rows without a tenant.
+/// Name of the tenant that rows without a tenant belong to.
 pub const DEFAULT_TENANT: &str = "default";
 
 /// Returns a row's tenant. A null or empty text, or a missing column, gives the default tenant.
@@ -41,7 +41,7 @@ pub fn tenant_at(tenants: Option<&StringArray>, row: usize) -> &str {
 pub struct UserBatch {
     /// Id of the user, unique within a tenant. Never null.
     pub user_id: StringArray,
-    /// The tenant. Null or a missing column stands for the default tenant.
+    /// Name of the tenant. Null, or a missing column, means the tenant `default`.
     pub tenant_id: Option<StringArray>,
     /// Time of the last use, epoch seconds, UTC.
     pub last_use_secs: Option<Float64Array>,

@@ -71,7 +71,7 @@ pub enum Join {
 /// Users who moved from one layer to another, or stayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
     /// The previous layer; `None` for new users.
     pub from: Option<String>,
@@ -84,7 +84,7 @@ pub struct Move {
 /// A tenant's population stability index of the score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TenantPsi {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
     /// The index `sum (q - p) ln(q / p)` over the deciles of the previous night's scores. `p` and
     /// `q` are the shares of the two nights. The index is at least 0. `None` if the tenant has no

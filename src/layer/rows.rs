@@ -89,7 +89,8 @@ impl<'a> LayerFileReader<'a> {
 pub(crate) struct LayerRows {
     /// User ids of any type, as text. Never null.
     pub(crate) ids: StringArray,
-    /// Tenant names. Null or empty is the default tenant; `None` is a table without tenants.
+    /// Names of the tenants. Null or an empty name means the tenant `default`. `None` for a table
+    /// without a tenant column.
     pub(crate) tenants: Option<StringArray>,
     /// Scores in ten-thousandths, 0..=10000.
     pub(crate) scores: Vec<u16>,

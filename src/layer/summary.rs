@@ -23,7 +23,7 @@ const N_BINS: usize = 50;
 pub struct LayerSummary {
     /// The instant up to which recency was measured, RFC 3339 in UTC.
     pub as_of: String,
-    /// How scores became layers: `threshold` or `quota`.
+    /// The rule that assigned layers: `threshold` (by score) or `quota` (by share of users).
     pub mode: String,
     /// The number of users in the table.
     pub n_users: u64,
@@ -31,12 +31,13 @@ pub struct LayerSummary {
     pub n_eligible: u64,
     /// Users per tenant and layer. Tenants are in order of first appearance, layers in plan order.
     pub layers: Vec<LayerCount>,
-    /// Users per fiftieth of the score range: `[0, 0.02)`, ..., `[0.98, 1]`.
+    /// Number of users in each of 50 equal ranges of the score: `[0, 0.02)`, ..., `[0.98, 1]`.
     pub score_histogram: Vec<u64>,
-    /// Users with a missing value, per feature.
+    /// Number of users without a value of each feature.
     pub missing: Missing,
-    /// Users with a value outside of its legal range, per feature. The value was clamped. Examples
-    /// are a use in the future, a negative count or value, and acceptance outside of 0..=10.
+    /// Number of users with a value outside of its legal range, for each feature. The value was
+    /// clamped. Examples are a use in the future, a negative count or value, and acceptance outside
+    /// of 0..=10.
     pub clamped: Missing,
     /// Users without any known feature. The policy for unknown users applies to them, unless a tag
     /// rule matches.
@@ -64,9 +65,9 @@ pub struct LayerSummary {
 /// The users of one tenant in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerCount {
-    /// The tenant's name.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The number of users.
     pub n_users: u64,
@@ -78,16 +79,16 @@ pub struct LayerCount {
     pub too_small: bool,
 }
 
-/// A number of users per feature.
+/// A number of users for each feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Recency: the time of the last use.
+    /// Number of users, by their time of last use (recency).
     pub last_use_time: u64,
-    /// Frequency: the number of uses.
+    /// Number of users, by their number of uses (frequency).
     pub use_count: u64,
-    /// Monetary value.
+    /// Number of users, by their monetary value.
     pub user_value: u64,
-    /// Acceptance of new versions.
+    /// Number of users, by their acceptance of new versions.
     pub accept_score: u64,
 }
 

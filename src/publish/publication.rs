@@ -24,7 +24,7 @@ pub struct Publication {
     pub schema: String,
     /// The version: 16 hexadecimal digits of a SHA-256 digest of the other fields.
     pub version: String,
-    /// The id of the plan.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// The display name of the plan; its id if it has no name.
     pub plan_name: String,
@@ -60,9 +60,9 @@ pub struct Publication {
 /// The ratio of a layer. Eligible users in buckets `lo_bucket..hi_bucket` get the candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatioRow {
-    /// The id of the tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The id of the layer.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The display name of the layer; its id if it has no name.
     pub name: String,
@@ -74,9 +74,10 @@ pub struct RatioRow {
     pub lo_bucket: u16,
     /// The end of the candidate's buckets, exclusive, 0..=10,000.
     pub hi_bucket: u16,
-    /// The verdict on the layer.
+    /// Verdict on the layer. Only a promotion or a rollback changes its ratio.
     pub verdict: Verdict,
-    /// The reason for the verdict.
+    /// Text of the check that blocked the promotion, the reason for the promotion, or `taken back
+    /// by hand`.
     pub reason: String,
     /// The earliest time at which the ratio may rise, microseconds UTC.
     pub not_before: Micros,

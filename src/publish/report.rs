@@ -35,7 +35,7 @@ impl TargetOutcome {
 pub struct TargetReport {
     /// The address of the target, without credentials.
     pub target: String,
-    /// The outcome.
+    /// Outcome of the publication at this target.
     pub outcome: TargetOutcome,
     /// The version that the target held before; `None` if it held none or was not readable.
     pub held: Option<String>,
@@ -43,7 +43,7 @@ pub struct TargetReport {
     pub changes: Vec<PlannedChange>,
     /// Counts of users; `None` if users are not published to the target or were not counted.
     pub users: Option<TargetUsers>,
-    /// Warnings for the reader.
+    /// Warnings about this publication at this target, as text. Empty if there are none.
     pub warnings: Vec<String>,
     /// The reason for a failure; `None` without one.
     pub error: Option<String>,
@@ -54,7 +54,7 @@ pub struct TargetReport {
 pub struct PublishReport {
     /// The name and version of the document's schema.
     pub schema: String,
-    /// The id of the plan.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// The version of the publication. A target that keeps earlier rollbacks by hand holds another
     /// version.

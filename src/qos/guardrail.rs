@@ -17,7 +17,7 @@ const FEW: usize = 16;
 /// The evidence on a guardrail's metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GuardrailInput {
-    /// The good direction of the metric.
+    /// The direction in which the metric improves.
     pub better: Better,
     /// The effect of the candidate against the control, with the interval and p-value of the
     /// policy; or the reason for its absence.
@@ -31,7 +31,7 @@ pub struct GuardrailInput {
 /// The result of a guardrail, with its rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardrailFinding {
-    /// The id of the metric.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
     /// The rule: a margin, or a maximum number of events.
     pub rule: GuardrailRule,
@@ -46,7 +46,7 @@ pub struct GuardrailFinding {
 /// number of events, and if there is no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// The verdict.
+    /// Whether the candidate keeps the rule of the guardrail: safe, unclear or violated.
     pub verdict: HarmVerdict,
     /// The effect in the bad direction, in the metric's unit: above 0 is worse than the control.
     pub harm: Option<f64>,

@@ -109,18 +109,19 @@ pub struct QosArm {
     pub value: Qos,
     /// QoS rounded to four decimals, as in the reference policy's code.
     pub point: f64,
-    /// Standard error of QoS.
+    /// Standard error of the QoS, on its scale of 0..=1.
     pub std_error: f64,
     /// Satterthwaite degrees of freedom of the standard error.
     pub df: f64,
     /// Number of bucket groups with data.
     pub n_clusters: usize,
-    /// Interval for one planned look.
+    /// Two-sided interval for one planned look, at the error level of the analysis. It is not
+    /// limited to 0..=1.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Interval that is valid at every look.
+    /// Two-sided interval that is valid at every look, at the same error level.
     pub anytime: Interval,
-    /// The method of the intervals.
+    /// The method that computed the intervals.
     pub method: QosMethod,
 }
 

@@ -13,9 +13,10 @@ use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 /// A verdict with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The verdict.
+    /// Verdict on the layer. Only a promotion or a rollback changes its ratio.
     pub verdict: Verdict,
-    /// The ratio from now on.
+    /// Ratio of the layer after the decision. It equals the ratio before, except after a promotion
+    /// or a rollback.
     pub next_ratio: Ratio,
     /// Name of the first check that blocked the promotion. `None` for a promotion.
     pub first_blocking: Option<String>,
@@ -81,9 +82,10 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
 /// A decision without texts, for simulations with millions of decisions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conclusion<'a> {
-    /// The verdict.
+    /// Verdict on the layer. Only a promotion or a rollback changes its ratio.
     pub verdict: Verdict,
-    /// The ratio from now on.
+    /// Ratio of the layer after the decision. It equals the ratio before, except after a promotion
+    /// or a rollback.
     pub next_ratio: Ratio,
     /// The first check that blocked the promotion. `None` for a promotion.
     pub first_blocking: Option<CheckName<'a>>,

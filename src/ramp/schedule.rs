@@ -23,7 +23,7 @@ pub(super) const SCHEMA: &str = "sluice.schedule/1";
 pub struct Schedule {
     /// Name and version of the document's format.
     pub schema: String,
-    /// The plan's id.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// Id of the release that users have today.
     pub baseline: String,
@@ -87,17 +87,18 @@ impl Schedule {
 /// A layer's decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerSchedule {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// The verdict.
+    /// Verdict on the layer. Only a promotion or a rollback changes its ratio.
     pub verdict: Verdict,
     /// Whether this candidate has been rolled back in the layer, now or earlier.
     pub rolled_back: bool,
     /// The ratio before the decision.
     pub ratio: Ratio,
-    /// The ratio from now on.
+    /// Ratio of the layer after the decision. It equals `ratio`, except after a promotion or a
+    /// rollback.
     pub next_ratio: Ratio,
     /// First bucket of the users who get the candidate, 0..=10000.
     pub lo_bucket: u16,
@@ -138,22 +139,23 @@ pub struct OperationRow {
     /// Id of the row, derived from its content: the same change on the same evidence has the same
     /// id.
     pub log_id: String,
-    /// The plan's id.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// `promote` or `rollback` for Sluice's decisions, `set` for changes that Sluice did not
     /// decide.
     pub operation_type: String,
-    /// The ratio before.
+    /// Ratio of the layer before the change.
     pub old_value: Ratio,
-    /// The ratio after.
+    /// Ratio of the layer after the change.
     pub new_value: Ratio,
     /// Time of the change, microseconds, UTC.
     pub operate_time: Micros,
-    /// Name of the operator.
+    /// Name of the person or system that changed the ratio. For decisions of Sluice it is
+    /// `plan.operator` of the scenario.
     pub operator: String,
-    /// The tenant. Empty for all tenants.
+    /// Name of the tenant. Empty if the change applies to all tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// Digest of the evidence. Empty for changes that Sluice did not decide.
     pub evidence_digest: String,

@@ -14,7 +14,7 @@ pub(super) const SCHEMA: &str = "sluice.state/1";
 pub struct RampState {
     /// Name and version of the document's format.
     pub schema: String,
-    /// The plan's id.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// Id of the release being ramped.
     pub candidate: String,
@@ -31,9 +31,9 @@ pub struct RampState {
 /// State of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerState {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The ratio in force.
     pub ratio: Ratio,

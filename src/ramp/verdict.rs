@@ -9,15 +9,17 @@ use crate::stats::Interval;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Go to the next step.
+    /// Raises the ratio to the next step of the ladder.
     Promote,
-    /// Keep the ratio.
+    /// Keeps the ratio, because a condition of the promotion is not met, such as the dwell or the
+    /// QoS threshold.
     Hold,
-    /// Return to ratio 0.
+    /// Sets the ratio to 0.
     Rollback,
-    /// Keep the ratio: there is not enough evidence.
+    /// Keeps the ratio, because there is not enough evidence.
     Inconclusive,
-    /// Keep the ratio: the data cannot be trusted.
+    /// Keeps the ratio, because the data cannot be trusted, for example after a sample-ratio
+    /// mismatch.
     Invalid,
 }
 
@@ -49,7 +51,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckOutcome {
-    /// Nothing speaks against a promotion.
+    /// The check passed: it does not block a promotion.
     Pass,
     /// The check sets this verdict, unless an earlier check blocked.
     Block(Verdict),

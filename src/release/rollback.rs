@@ -18,7 +18,7 @@ use crate::stats::non_inferiority::HarmVerdict;
 pub enum SignalKind {
     /// The quality of answers: faithfulness, complaints, ratings, completed tasks.
     Faithfulness,
-    /// The cost.
+    /// The cost of answers, or their number of tokens.
     Cost,
     /// Failed tool calls.
     ToolErrors,
@@ -38,7 +38,7 @@ impl SignalKind {
             .find(|kind| kind.name() == word)
     }
 
-    /// The name of the kind.
+    /// The name of the kind in reports and on the command line, such as `tool_errors`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Faithfulness => "faithfulness",
@@ -70,7 +70,7 @@ impl SignalKind {
         }
     }
 
-    /// The kind of a metric, by its id.
+    /// The kind of a metric, by words in its id. An id without a known word counts as quality.
     pub fn for_metric(id: &str) -> Self {
         if id.contains("cost") || id.contains("token") {
             Self::Cost
@@ -87,7 +87,7 @@ impl SignalKind {
 /// A signal that got worse, with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Signal {
-    /// The kind of the signal.
+    /// The kind of the signal, which selects the actions of the rollback matrix.
     pub kind: SignalKind,
     /// The id of the metric; empty if a person reported the signal.
     pub metric: String,
@@ -107,7 +107,7 @@ pub struct RollbackStep {
     pub from: Option<String>,
     /// The reference or release to return to; `None` if there is none.
     pub to: Option<String>,
-    /// The reason for the step.
+    /// The reason for the step, as text.
     pub why: String,
 }
 

@@ -36,7 +36,7 @@ pub struct ReplayContext<'a> {
     pub as_of: Micros,
     /// Whether a release that is neither baseline nor candidate is an error.
     pub refuse_unknown_release: bool,
-    /// Extra keys: columns, or the user, that the cells are also broken down by.
+    /// Additional keys of the cells: columns of the log, or the user.
     pub breakdowns: &'a [BreakdownBy],
 }
 
@@ -129,7 +129,7 @@ pub fn open_outcomes(
         .collect()
 }
 
-/// The columns that cells are broken down by.
+/// The columns that are additional keys of the cells.
 pub(super) fn breakdown_columns(breakdowns: &[BreakdownBy]) -> Vec<String> {
     let column = |by: &BreakdownBy| match by {
         BreakdownBy::Column(column) => Some(column.clone()),
@@ -234,7 +234,7 @@ impl<'a> Scan<'a> {
         measured_columns(self.ctx.metrics).len()
     }
 
-    /// The number of columns that cells are broken down by.
+    /// The number of columns that are additional keys of the cells.
     fn n_breakdowns(&self) -> usize {
         breakdown_columns(self.ctx.breakdowns).len()
     }

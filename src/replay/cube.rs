@@ -239,8 +239,8 @@ impl Cells {
 pub struct Breakdown {
     /// The additional key: a column, or the user.
     pub by: BreakdownBy,
-    /// The column's values in ascending order. The empty text stands for a missing value. Empty for
-    /// users.
+    /// The column's values in ascending order. The empty text means a missing value. The list is
+    /// empty for a breakdown by user.
     pub values: Vec<String>,
     /// The cells, ascending by series, value, window and group.
     pub cells: Cells,
@@ -389,7 +389,7 @@ impl RowCounts {
 /// The traffic log, reduced to sums.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cube {
-    /// The plan's id.
+    /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
     /// The baseline's release id.
     pub baseline: String,

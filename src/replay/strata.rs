@@ -1,5 +1,5 @@
-//! Maps a row to its keys: tenant, layer, stage and release become one number, and with window and
-//! bucket group one 64-bit key.
+//! Maps a row to its key. Tenant, layer, stage and release become one number, the series. Series,
+//! window and bucket group become one 64-bit key.
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
@@ -7,8 +7,8 @@ use crate::replay::cube::{CellKey, Cube};
 use crate::scenario::stages::{MAX_STAGES, Stage, stages_of};
 use crate::scenario::{Arm, Plan};
 
-/// The bits of a key: series, window and bucket group, from high to low. Keys sort in the order of
-/// cells.
+/// Number of bits of the bucket group in a key. From high to low, a key holds series, window and
+/// bucket group, so keys sort in the order of cells.
 const GROUP_BITS: u32 = 9;
 const WINDOW_BITS: u32 = 32;
 const SERIES_BITS: u32 = 64 - GROUP_BITS - WINDOW_BITS;
@@ -31,8 +31,8 @@ impl Strata {
     /// Creates the strata of some tenants under a plan.
     ///
     /// # Errors
-    /// When a layer has more stages than a user's bits, or when the series or windows do not fit in
-    /// a key.
+    /// When a layer has more than [`MAX_STAGES`] stages, or when the series or windows do not fit
+    /// in a key.
     pub(super) fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
         let of_tenant = |tenant: &String| {
             (0..plan.layers.len())

@@ -40,7 +40,8 @@ enum Records {
     Wide(Vec<[AtomicU64; 4]>),
 }
 
-/// A user with the hash and the row, for partitions and indices.
+/// A user as a partition stores it: the hash of the id, the row in the layer table, and the user's
+/// layer, consent and bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UserKey {
     pub(super) hash: u64,

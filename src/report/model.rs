@@ -82,9 +82,9 @@ pub struct RampModel {
 /// A row of the report's first table: the decision on one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerLine {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// Number of users in the layer.
     pub n_users: u64,
@@ -96,7 +96,7 @@ pub struct LayerLine {
     pub qos_candidate: String,
     /// p-value of the sample-ratio test in the current stage, `-` if there is none.
     pub srm: String,
-    /// The verdict.
+    /// Verdict: `promote`, `hold`, `rollback`, `inconclusive` or `invalid`.
     pub verdict: &'static str,
     /// The ratios before and after the decision, for example `1% → 0%`.
     pub ratios: String,

@@ -1,17 +1,19 @@
-//! The reference page of a document: its JSON Schema as Markdown, one table a TOML table.
+//! The reference page of a document: its JSON Schema as Markdown. Each TOML table becomes one
+//! Markdown table.
 
 use serde_json::Value;
 
-/// Columns of prose.
+/// Number of columns at which paragraphs are wrapped.
 const COLUMNS: usize = 100;
 
-/// What stands on every page.
+/// The paragraph about instants, for every page with a key that is an instant.
 const INSTANTS: &str = "An instant is text, a number, or a date or time of TOML: \
     `2026-05-28T00:00:00Z` with `Z`, with an offset, or without one (UTC); a date, `2026-05-28` or \
     `20260528`, which is its first instant (UTC); epoch seconds; a local time of a time zone, \
     `2026-05-28T08:00:00[Asia/Shanghai]`. A local time that the zone skips, or has twice, is refused.";
 
-/// The page of a document as Markdown. `name` is the document's name on the command line.
+/// Returns the reference page of a document as Markdown. `name` is the document's name on the
+/// command line, such as `scenario`.
 pub fn reference_page(schema: &Value, name: &str) -> String {
     let page = Page { schema };
     let mut tables = Vec::new();
@@ -54,10 +56,10 @@ pub fn reference_page(schema: &Value, name: &str) -> String {
     text
 }
 
-/// A table of the document, and where it stands.
+/// A TOML table of the document, with its headers.
 struct Table<'a> {
     schema: &'a Value,
-    /// The headers that begin it, as TOML writes them, with their key paths.
+    /// The TOML headers that begin the table, such as `[plan]`, each with its key path.
     headers: Vec<(String, String)>,
 }
 
@@ -73,7 +75,7 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The schema that a reference leads to.
+    /// Returns the schema that a value refers to; the value itself if it has no reference.
     fn resolve(&self, value: &'a Value) -> &'a Value {
         let alone = value
             .get("allOf")
@@ -87,7 +89,8 @@ impl<'a> Page<'a> {
             .unwrap_or(value)
     }
 
-    /// The table that a key holds, and whether it holds a list of them.
+    /// Returns the schema of the table under a key, and whether the key holds a list of such
+    /// tables. `None` for a key without tables.
     fn table_of(&self, value: &'a Value) -> Option<(&'a Value, bool)> {
         let resolved = self.resolve(value);
         if resolved.get("properties").is_some() {
@@ -195,7 +198,7 @@ impl<'a> Page<'a> {
         format!("| {} |\n", cells.join(" | "))
     }
 
-    /// The words that a key takes, with what each means.
+    /// Returns the words that a key accepts, each with its meaning.
     fn words(&self, value: &'a Value) -> Vec<(&'a str, &'a str)> {
         let resolved = self.resolve(value);
         if let Some(words) = resolved.get("enum").and_then(Value::as_array) {
@@ -307,7 +310,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The bounds of a number, in words.
+/// Returns the bounds of a number as text. Empty without bounds.
 fn bounds(value: &Value) -> String {
     let bound = |key: &str| value.get(key).and_then(Value::as_f64).map(number);
     let low = bound("minimum").map(|low| (low, "at least"));
@@ -322,7 +325,7 @@ fn bounds(value: &Value) -> String {
     }
 }
 
-/// A bound as people write it.
+/// Formats a bound for readers: `2^63 - 1` and exponents in place of many digits.
 fn number(value: f64) -> String {
     if value >= i64::MAX as f64 {
         "2^63 - 1".to_owned()
@@ -333,7 +336,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// A value as TOML writes it, as code.
+/// Formats a value in the syntax of TOML, as Markdown code.
 fn toml_text(value: &Value) -> String {
     let text = toml::Value::try_from(value).map(|value| value.to_string());
     format!("`{}`", text.unwrap_or_default().replace('\n', ""))
@@ -345,7 +348,7 @@ fn lower_first(text: &str) -> String {
     first.unwrap_or_default() + signs.as_str()
 }
 
-/// The anchor of a heading, as GitHub makes it.
+/// Returns the anchor that GitHub gives to a heading.
 fn slug(heading: &str) -> String {
     heading
         .chars()
@@ -360,7 +363,7 @@ fn slug(heading: &str) -> String {
         .collect()
 }
 
-/// Paragraphs, wrapped.
+/// Wraps paragraphs at [`COLUMNS`] columns.
 fn prose(text: &str) -> String {
     let mut lines = String::new();
     for (idx, paragraph) in text.split("\n\n").enumerate() {

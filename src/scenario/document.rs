@@ -8,7 +8,7 @@ use crate::scenario::plan::{BreakdownBy, Plan};
 use crate::scenario::policy::{Expectation, QosConfig};
 use crate::scenario::simulation::Simulation;
 
-/// A checked study.
+/// A scenario after all checks: it holds legal values only.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// Name of the study: the file's name without its extension, for example `ecommerce`.
@@ -45,7 +45,7 @@ pub struct Scenario {
 pub struct Overrides {
     /// Another `as_of`, microseconds, UTC. Not before the plan's start.
     pub as_of: Option<Micros>,
-    /// Another seed.
+    /// Seed of every random stream, in place of `seed` of the file.
     pub seed: Option<u64>,
     /// Factor on the users and turns of generated input, above 0 and at most 10,000.
     pub scale: Option<f64>,

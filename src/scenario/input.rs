@@ -13,8 +13,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Names of columns in the file, by canonical column name.
     pub columns: BTreeMap<String, String>,
-    /// Constant texts, by canonical column name. Every row gets the text. `{row}` in it stands for
-    /// the row's number in its file, from 0.
+    /// Constant texts, by canonical column name. Every row gets the text. `{row}` in it is replaced
+    /// by the row's number in its file, from 0.
     pub constants: BTreeMap<String, String>,
 }
 
@@ -85,7 +85,7 @@ pub struct Generate {
 /// A regression of the candidate in one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fault {
-    /// Index of the layer in the plan.
+    /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
     /// First instant, microseconds, UTC.
     pub from: Micros,
@@ -110,11 +110,11 @@ pub enum OnBadRow {
 }
 
 impl OnBadRow {
-    /// Every answer with its word, the default first.
+    /// Every option with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("error", Self::Error), ("drop", Self::Drop)];
 }
 
-/// What to do with a second row for a user.
+/// Handling of a second row for the same user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDuplicate {
     /// Stops with an error that names the user.
@@ -124,12 +124,12 @@ pub enum OnDuplicate {
 }
 
 impl OnDuplicate {
-    /// Every answer with its word, the default first.
+    /// Every option with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] =
         [("error", Self::Error), ("keep_first", Self::KeepFirst)];
 }
 
-/// What to do with a row whose release is neither baseline nor candidate.
+/// Handling of a row whose release is neither baseline nor candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnknownRelease {
     /// Counts the row as unknown. It enters no comparison.
@@ -139,6 +139,6 @@ pub enum OnUnknownRelease {
 }
 
 impl OnUnknownRelease {
-    /// Every answer with its word, the default first.
+    /// Every option with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("count", Self::Count), ("error", Self::Error)];
 }

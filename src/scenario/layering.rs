@@ -27,7 +27,7 @@ pub(super) const PRESETS: [(&str, [f64; 4]); 3] = [
     ("consumer", [0.2, 0.2, 0.2, 0.4]),
 ];
 
-/// By score bands or by shares.
+/// The rule that assigns users to layers: by score thresholds, or by shares of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerMode {
     /// A layer takes the scores from its `min_score` up to the next higher layer.
@@ -37,12 +37,12 @@ pub enum LayerMode {
 }
 
 impl LayerMode {
-    /// Every mode with its word, the default first.
+    /// Every mode with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] =
         [("threshold", Self::Threshold), ("quota", Self::Quota)];
 }
 
-/// Where users without any feature go.
+/// The layer of users without any feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownUsers {
     /// The last layer, which is the most protected.
@@ -53,11 +53,11 @@ pub enum UnknownUsers {
 }
 
 impl UnknownUsers {
-    /// Every way with its word, the default first.
+    /// Every option with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("protect", Self::Protect), ("score", Self::Score)];
 }
 
-/// What a missing consent means.
+/// The meaning of a missing consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
     /// Only users who gave consent are eligible.
@@ -67,7 +67,7 @@ pub enum Consent {
 }
 
 impl Consent {
-    /// Every meaning with its word, the default first.
+    /// Every option with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("opt_in", Self::OptIn), ("opt_out", Self::OptOut)];
 }
 

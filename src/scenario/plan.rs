@@ -53,7 +53,7 @@ impl Plan {
 /// A person's approval of a ratio in a safety-critical layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// Index of the layer.
+    /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
     /// Id of the approved release.
     pub candidate: String,
@@ -61,7 +61,7 @@ pub struct Approval {
     pub ratio: Ratio,
     /// Time of the approval, microseconds, UTC.
     pub at: Micros,
-    /// Name of the person who approved.
+    /// Name of the person who approved, as the scenario spells it.
     pub by: String,
 }
 
@@ -80,7 +80,7 @@ pub struct Layer {
     pub quota: Option<f64>,
     /// Tag rules. A user who meets any of them belongs to the layer, whatever the score.
     pub tags: Vec<TagRule>,
-    /// The ratio with which the layer opens. 0 stands for the first step of the ladder.
+    /// The ratio with which the layer opens. 0 means the first step of the ladder.
     pub initial_ratio: Ratio,
     /// Ratios in rising order, the initial ratio included.
     pub ladder: Vec<Ratio>,
@@ -122,13 +122,13 @@ impl Layer {
 pub struct Operation {
     /// Time of the change, microseconds, UTC.
     pub at: Micros,
-    /// Tenant of the change. `None` for all tenants.
+    /// Name of the tenant whose ratio changed. `None` if it changed for all tenants.
     pub tenant: Option<String>,
-    /// Index of the layer.
+    /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
     /// The new ratio.
     pub ratio: Ratio,
-    /// Name of the operator.
+    /// Name of the person or system that changed the ratio.
     pub operator: String,
 }
 
@@ -191,10 +191,11 @@ impl<T> std::ops::IndexMut<Arm> for PerArm<T> {
     }
 }
 
-/// Words for the clusters of variances, and whether they are users; the default first.
+/// The kinds of clusters with their words in a scenario, the default first. True if the clusters
+/// are users.
 pub(super) const CLUSTERS: [(&str, bool); 2] = [("group", false), ("user", true)];
 
-/// What cells are broken down by.
+/// The key of a breakdown, by which the cells of the cube are divided further.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakdownBy {

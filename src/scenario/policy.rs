@@ -42,7 +42,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Every action with its word, the default first.
+    /// Every action with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("rollback", Self::Rollback), ("hold", Self::Hold)];
 }
 
@@ -121,11 +121,11 @@ pub enum OnTrouble {
 }
 
 impl OnTrouble {
-    /// Every answer with its word, the default first.
+    /// Every option with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("hold", Self::Hold), ("rollback", Self::Rollback)];
 }
 
-/// How a verdict weighs its evidence.
+/// The form of the evidence that decides a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionPolicy {
@@ -136,7 +136,7 @@ pub enum DecisionPolicy {
 }
 
 impl DecisionPolicy {
-    /// Every policy with its word, the default first.
+    /// Every policy with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("interval", Self::Interval), ("point", Self::Point)];
 }
 
@@ -151,11 +151,11 @@ pub enum Sequential {
 }
 
 impl Sequential {
-    /// Every kind of interval with its word, the default first.
+    /// Every kind of interval with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("anytime", Self::Anytime), ("fixed", Self::Fixed)];
 }
 
-/// What a rollback takes back.
+/// The layers that a rollback sets to ratio 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackScope {
@@ -166,7 +166,7 @@ pub enum RollbackScope {
 }
 
 impl RollbackScope {
-    /// Every scope with its word, the default first.
+    /// Every scope with its word in a scenario, the default first.
     pub(super) const ALL: [(&'static str, Self); 2] = [("layer", Self::Layer), ("plan", Self::Plan)];
 }
 
@@ -177,7 +177,7 @@ pub(super) const QOS_PRESETS: [(&str, [f64; 3]); 2] =
 /// The names of verdicts, as `[[expect]]` writes them.
 pub(super) const VERDICTS: [&str; 5] = ["promote", "hold", "rollback", "inconclusive", "invalid"];
 
-/// How quality is composed.
+/// The weights and limits of the QoS score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QosConfig {
     /// Weights of the QoS parts U, T and B. They are at least 0 and sum to 1 within 1e-9.
@@ -191,11 +191,11 @@ pub struct QosConfig {
 /// An expected result that `--verify` checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
-    /// The tenant. `None` for every tenant.
+    /// Name of the tenant. `None` if the result is expected for every tenant.
     pub tenant: Option<String>,
-    /// Index of the layer in the plan.
+    /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
-    /// The name of the expected verdict.
+    /// Expected verdict: `promote`, `hold`, `rollback`, `inconclusive` or `invalid`.
     pub verdict: String,
     /// The expected next ratio. `None` if it is not checked.
     pub next_ratio: Option<Ratio>,

@@ -54,9 +54,9 @@ pub(crate) const HOURS_A_WEEK: usize = 168;
 /// The value of a metric under the baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rate {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
-    /// Index of the layer. `None` for all layers.
+    /// Index of the layer in the plan's layers, from 0. `None` for all layers.
     pub layer_idx: Option<usize>,
     /// The expected value, in the metric's unit.
     pub value: f64,
@@ -71,9 +71,9 @@ pub struct Rate {
 /// An effect of the candidate on a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldEffect {
-    /// The metric's id.
+    /// Id of the metric, such as `bad_rate`.
     pub metric: String,
-    /// Index of the layer. `None` for all layers.
+    /// Index of the layer in the plan's layers, from 0. `None` for all layers.
     pub layer_idx: Option<usize>,
     /// The difference from the baseline's value, in the metric's unit.
     pub effect: f64,

@@ -32,9 +32,9 @@ pub struct Backtest {
 /// The decisions on one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestLayer {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// Number of decisions by verdict.
     pub verdicts: BTreeMap<&'static str, u32>,
@@ -60,9 +60,9 @@ pub struct BacktestDecision {
     pub logged_ratio: Ratio,
     /// The ratio in force in the backtest.
     pub ratio: Ratio,
-    /// The verdict.
+    /// Verdict: `promote`, `hold`, `rollback`, `inconclusive` or `invalid`.
     pub verdict: &'static str,
-    /// The ratio from then on.
+    /// Ratio of the layer after the decision.
     pub next_ratio: Ratio,
     /// Name of the first check that blocked. `None` for a promotion.
     pub first_blocking: Option<String>,

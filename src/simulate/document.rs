@@ -37,11 +37,11 @@ pub struct Forecast {
 /// Results of a plan in a world.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlanForecast {
-    /// The plan variant's id.
+    /// Id of the plan variant; the plan's own id if the scenario declares no variants.
     pub plan: String,
     /// Name of the controller, for example `policy` or `fixed_time`.
     pub controller: String,
-    /// The world's id.
+    /// Id of the simulated world, as the scenario spells it.
     pub world: String,
     /// Whether the candidate exceeds the margin of at least one guardrail in this world.
     pub is_harmful: bool,
@@ -96,7 +96,7 @@ pub struct PlanForecast {
 /// Results of a layer in a world.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerForecast {
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// Probability that the layer is rolled back.
     pub p_rollback: Chance,
@@ -250,7 +250,7 @@ pub struct Optimum {
 /// The result of an optimization for a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerOptimum {
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// Number of schedules in the grid.
     pub n_schedules: usize,

@@ -162,13 +162,13 @@ fn stream(world: usize, run: u32) -> u64 {
 pub struct TracedDecision {
     /// Time of the decision, RFC 3339, UTC.
     pub at: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// The ratio in force.
+    /// Ratio of the layer before the decision.
     pub ratio: Ratio,
-    /// The verdict.
+    /// Verdict: `promote`, `hold`, `rollback`, `inconclusive` or `invalid`.
     pub verdict: &'static str,
-    /// The ratio from now on.
+    /// Ratio of the layer after the decision.
     pub next_ratio: Ratio,
     /// Name of the first check that blocked. `None` for a promotion.
     pub first_blocking: Option<String>,

@@ -4,14 +4,15 @@
 use crate::stats::dist::chi2_sf;
 use crate::stats::known::Reason;
 
-/// One observation of the regression: a release with its indicators, value and variance.
+/// One observation of the regression: a row of the design matrix, with the measured value and its
+/// variance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FactorCell {
     /// The row of the design matrix, including the intercept's 1.
     pub design: Vec<f64>,
-    /// The measured effect or level.
+    /// The measured effect or level, in the metric's unit.
     pub value: f64,
-    /// Variance of the value, above 0.
+    /// Variance of the value, above 0, in the metric's unit squared.
     pub variance: f64,
 }
 
@@ -98,29 +99,29 @@ pub struct Release {
     pub refs: Vec<String>,
     /// The measured value: an effect against a common control, or a level.
     pub value: f64,
-    /// Variance of the value, above 0.
+    /// Variance of the value, above 0, in the metric's unit squared.
     pub variance: f64,
 }
 
 /// The effect of changing one dimension of the first release to another reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseChange {
-    /// Index of the dimension.
+    /// Index of the dimension in [`Release::refs`].
     pub dimension: usize,
     /// The new reference; the old one is that of the first release.
     pub to: String,
-    /// The effect of the change.
+    /// The effect of the change, in the metric's unit.
     pub effect_size: f64,
-    /// Standard error of the effect.
+    /// Standard error of the effect, in the metric's unit.
     pub std_error: f64,
 }
 
 /// The predicted last release with one dimension changed back to the first release's reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revert {
-    /// Index of the dimension.
+    /// Index of the dimension in [`Release::refs`].
     pub dimension: usize,
-    /// The predicted value.
+    /// The predicted value, in the metric's unit.
     pub value: f64,
     /// Standard error of the prediction, from the fit alone.
     pub std_error: f64,

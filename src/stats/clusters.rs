@@ -35,7 +35,7 @@ impl Clusters {
         self.width
     }
 
-    /// The rows, in order.
+    /// Iterates over the rows of sums, one per cluster, in the order of the input.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.sums.chunks_exact(self.width)
     }

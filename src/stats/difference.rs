@@ -9,9 +9,9 @@ use crate::stats::ratio::RatioEstimate;
 /// A value with its standard error and degrees of freedom.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The value.
+    /// The value, in any unit.
     pub estimate: f64,
-    /// Standard error of the value.
+    /// Standard error of the value, in its unit.
     pub std_error: f64,
     /// Degrees of freedom; infinite for the normal distribution.
     pub df: f64,
@@ -37,9 +37,9 @@ impl From<&RatioEstimate> for Estimate {
 /// The difference of two estimates, with its standard error and degrees of freedom.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Difference {
-    /// Treatment minus control.
+    /// Treatment minus control, in the unit of the two values.
     pub effect_size: f64,
-    /// Standard error of the difference.
+    /// Standard error of the difference, in the same unit.
     pub std_error: f64,
     /// Degrees of freedom; infinite for the normal distribution.
     pub df: f64,

@@ -41,17 +41,18 @@ pub struct Effect {
     pub df: f64,
     /// Two-sided p-value for one planned look, 0..=1.
     pub p_value: f64,
-    /// Interval for one planned look.
+    /// Two-sided interval of the difference for one planned look, at the error level of the
+    /// [`IntervalSpec`].
     #[serde(flatten)]
     pub ci: Interval,
-    /// Interval that is valid at every look.
+    /// Two-sided interval of the difference that is valid at every look, at the same error level.
     pub anytime: Interval,
     /// Two-sided p-value that is valid at every look, 0..=1.
     pub anytime_p_value: f64,
     /// `treatment / control - 1` with its interval for one planned look. `None` if the control's
     /// interval contains 0, for rare events, and where Fieller's interval is unbounded.
     pub relative: Option<Relative>,
-    /// The method of the intervals.
+    /// The method that computed the intervals and the p-values.
     pub method: EffectMethod,
 }
 

@@ -7,7 +7,8 @@ use crate::stats::special::{beta_tails, ln_binomial_pmf};
 /// Relative tolerance: outcomes that are as likely as the observed one up to rounding count as
 /// equally extreme.
 const ROUNDING: f64 = 1e-7;
-/// Largest number of terms in the sum of a tail.
+/// Largest number of terms in the sum of a tail. A test with more terms returns
+/// [`Reason::TooLarge`].
 const MAX_TERMS: f64 = 5e7;
 
 /// Lower and upper tail of a binomial distribution, each with its point: `P(X <= k)` and

@@ -77,9 +77,9 @@ impl fmt::Display for Reason {
 pub enum Known<T> {
     /// The value.
     Value(T),
-    /// There is no value.
+    /// The value could not be computed.
     Unknown {
-        /// The reason.
+        /// Reason for which the value could not be computed.
         reason: Reason,
     },
 }

@@ -33,9 +33,9 @@ pub struct WhoQuestion<'a> {
 /// The numbers of users of a tenant's layer at a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhoRow {
-    /// The tenant.
+    /// Name of the tenant; `default` for data without tenants.
     pub tenant: String,
-    /// The layer's id.
+    /// Id of the layer in the plan, such as `early`.
     pub layer: String,
     /// The ratio at the step.
     pub ratio: Ratio,
@@ -173,7 +173,7 @@ impl WhoCell {
     }
 }
 
-/// The counts and lists of a row group.
+/// The result of one row group: the counts of its users, and the users to list.
 #[derive(Default)]
 struct Counted {
     /// Counts by tenant, one entry per layer.

@@ -1,5 +1,5 @@
-//! A run that is killed at any moment must leave the previous output whole, and the next run must
-//! succeed.
+//! Tests that a run that is killed at any moment leaves the previous output unchanged, and that the
+//! next run succeeds.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! docs/reference/documents.md describes every key of the documents in a study's folder.
+//! Tests that docs/reference/documents.md describes every key of the documents in a study's folder.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ type KeyPath = Vec<String>;
 /// A row of a table of keys.
 struct Row {
     paths: Vec<KeyPath>,
-    /// Headings that the type leads to: their keys follow after each path.
+    /// Other headings that the type column names. Their keys continue the path of this row.
     shapes: Vec<String>,
 }
 
@@ -93,8 +93,8 @@ impl Page {
         found
     }
 
-    /// The key paths of a document that are not described under a heading. A described path covers
-    /// the paths that it begins with; `*` stands for any name.
+    /// Returns the key paths of a document that are not described under a heading. A described path
+    /// also covers all paths below it. `*` matches any name.
     fn missing(&self, heading: &str, document: &Value) -> Vec<String> {
         let described = self.key_paths(heading);
         let is_described = |path: &KeyPath| {

@@ -100,7 +100,8 @@ fn promptfoo_documents_and_lines_are_one() {
     assert_eq!(counts["hijacking"], (0, 0.0, 3));
 }
 
-/// Inspect prints its accuracy and standard error. Sluice computes both from the rows of Inspect.
+/// Tests that Sluice computes the accuracy and the standard error that Inspect prints, from the
+/// rows of Inspect.
 #[test]
 fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
     let archive = sample("inspect/2026-11-21T18-45-04-00-00_golden-cs_nbWXpkMXzatzRCFAj4FG7j.eval");
@@ -264,7 +265,7 @@ fn hostile_results_are_refused_with_their_place() {
     assert!(error.contains("expected at most"), "{error}");
 }
 
-/// The same seven fields as a table of each format.
+/// Tests that a plain table gives the same rows as CSV and as NDJSON.
 #[test]
 fn plain_tables_of_every_format_are_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -425,7 +426,7 @@ fn intervals_of_pairs_cover() {
     }
 }
 
-/// pass^k as tau-bench defines it.
+/// Tests pass^k against its definition in tau-bench.
 #[test]
 fn pass_hat_k_of_repeats() {
     let mut all = Vec::new();

@@ -113,7 +113,7 @@ impl Release {
     }
 }
 
-/// All outcomes of a check.
+/// Returns all outcomes of a check in a report, in the order of the report.
 fn outcomes<'a>(report: &'a Value, check: &str) -> Vec<&'a str> {
     let checks = report["checks"]
         .as_array()
@@ -644,7 +644,7 @@ fn wrong_policies_and_records_are_refused_with_every_problem() {
     }
 }
 
-/// Results that are missing, broken or of another release must not pass.
+/// Tests that results do not pass if they are missing, have errors, or belong to another release.
 #[test]
 fn half_an_evaluation_is_no_evaluation() {
     let release = Release::new();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::{ok, root, text};
 
-/// A command without a snapshot fails.
+/// Tests the help of every command against its snapshot. A command without a snapshot fails.
 #[test]
 fn help_of_every_command() {
     let program = (vec!["--help"], "sluice".to_owned());
@@ -20,7 +20,7 @@ fn help_of_every_command() {
     }
 }
 
-/// The commands that the command line defines.
+/// Returns the names of all commands.
 fn names() -> Vec<String> {
     let names: Vec<String> = sluice::cli::command()
         .get_subcommands()
@@ -30,7 +30,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// The commands below "Examples" in a text behind options, continuation lines included.
+/// Returns the commands below the heading "Examples" of a help text, with their continuation lines.
 fn examples(help: &str) -> Vec<String> {
     let after = help.split_once("\nExamples").map_or("", |(_, after)| after);
     let lines = after.lines().skip(1).take_while(|line| line.starts_with("  "));
@@ -47,8 +47,8 @@ fn examples(help: &str) -> Vec<String> {
     commands
 }
 
-/// Every example runs as it stands, from the folder of the repository: later ones read what
-/// earlier ones wrote.
+/// Runs every example without changes, from a copy of the repository's layout. Later examples read
+/// the files of earlier ones.
 #[test]
 fn examples_run_as_they_stand() {
     let dir = tempfile::tempdir().unwrap();

@@ -318,7 +318,8 @@ impl Study {
 pub(crate) enum Written {
     Csv,
     Ndjson,
-    /// Rows in a row group, dictionaries on or off, compression, other types such as integer ids.
+    /// Number of rows in a row group, whether dictionaries are used, the compression, and whether
+    /// columns have other types, such as integer ids.
     Parquet(usize, bool, Compression, bool),
 }
 

@@ -1,5 +1,5 @@
-//! Tests of the pages that a newcomer follows: their commands run as they stand, and the texts
-//! that they quote are those of the files.
+//! Tests of the pages for new users. Their commands must run without changes, and the texts that
+//! they quote must equal those of the files.
 
 use std::fs;
 use std::os::unix::fs::symlink;

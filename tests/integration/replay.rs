@@ -14,7 +14,7 @@ use crate::{
     support::{fails, json, text, tree},
 };
 
-/// Tenant, layer index, stage index and release.
+/// Tenant, index of the layer, index of the stage, and release.
 type Series = (&'static str, usize, usize, &'static str);
 
 /// The expected content of a cube, counted row by row.

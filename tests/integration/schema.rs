@@ -1,5 +1,6 @@
-//! The schemas of documents: they say what the loaders do, and the committed files are what the
-//! program prints. `SLUICE_UPDATE=1` rewrites the files.
+//! Tests of the schemas of documents. A schema must accept and refuse the same values as its
+//! loader, and the committed files must equal the output of the program. `SLUICE_UPDATE=1` rewrites
+//! the files.
 
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -14,8 +15,8 @@ use crate::support::{ok, root};
 
 const DOCUMENTS: [&str; 4] = ["scenario", "gate", "prices", "budgets"];
 
-/// A document: its schema, texts that its loader accepts and that together have every table, and
-/// the loader, which tells what a text means.
+/// A document: its schema, its loader, and example texts that the loader accepts. Together the
+/// examples contain every table. The loader returns the parsed value as text.
 struct Document {
     schema: Json,
     validator: jsonschema::Validator,
@@ -137,7 +138,7 @@ trait WithQuotas {
 }
 
 impl WithQuotas for Table {
-    /// Cuts by shares in place of scores.
+    /// Replaces the smallest scores of the layers by quotas.
     fn with_quotas(mut self) -> Self {
         for layer in self["layer"].as_array_mut().unwrap() {
             let layer = layer.as_table_mut().unwrap();
@@ -148,7 +149,7 @@ impl WithQuotas for Table {
     }
 }
 
-/// A key of the schema: the tables that lead to it, its name, and what the schema says of it.
+/// A key of the schema: the path of its table, its name, and its own schema.
 struct Key {
     tables: Vec<String>,
     name: String,
@@ -183,7 +184,8 @@ impl Document {
         found
     }
 
-    /// Every key of every table, tables before their keys.
+    /// Returns every key of every table. Keys of inner tables come before the key of the table
+    /// itself.
     fn keys(&self) -> Vec<Key> {
         let mut keys = Vec::new();
         self.collect(&self.schema, &[], &mut keys);
@@ -209,7 +211,7 @@ impl Document {
         }
     }
 
-    /// Every base with every table of these, after an edit of the table.
+    /// Returns copies of the example texts. Each copy has one table at the path `tables` edited.
     fn edited(&self, tables: &[String], edit: &dyn Fn(&mut Table)) -> Vec<Table> {
         let mut found = Vec::new();
         for base in &self.bases {
@@ -226,7 +228,8 @@ impl Document {
         found
     }
 
-    /// What each base means with a value in place of a key's; `None` where the loader refuses it.
+    /// Returns each example text with another value of a key, and the loader's result. The result
+    /// is `None` if the loader refuses the text.
     fn with(&self, key: &Key, value: Option<&Json>) -> Vec<(Table, Option<String>)> {
         let value = value.map(|value| Value::try_from(value).unwrap());
         let edited = self.edited(&key.tables, &|table| {
@@ -246,7 +249,7 @@ impl Document {
         self.validator.is_valid(&to_json(&Value::Table(table.clone())))
     }
 
-    /// Loader and schema refuse the value wherever the key stands.
+    /// Asserts that the loader and the schema refuse the value at every position of the key.
     fn refuses(&self, key: &Key, value: Option<&Json>) {
         for (table, found) in self.with(key, value) {
             assert_eq!(found, None, "{} = {value:?}", key.path());
@@ -254,7 +257,7 @@ impl Document {
         }
     }
 
-    /// Loader and schema take the value in one of the bases at least.
+    /// Asserts that the loader and the schema accept the value in at least one example text.
     fn takes(&self, key: &Key, value: &Json) {
         let tried = self.with(key, Some(value));
         let taken = tried.iter().find(|(_, found)| found.is_some());

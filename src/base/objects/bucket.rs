@@ -58,7 +58,8 @@ impl Location {
     }
 }
 
-/// The metadata of an object.
+/// The metadata of an object: its key, its size in bytes, its ETag (`None` if the store gives none)
+/// and its time of writing.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectInfo {
     pub(crate) key: String,
@@ -278,7 +279,7 @@ impl Bucket {
         Ok(all)
     }
 
-    /// Writes a small object.
+    /// Writes a small object in one request, with `digest` in its metadata.
     pub(crate) fn write(&self, key: &str, bytes: Vec<u8>, digest: &str) -> Result<()> {
         let location = self.key(key)?;
         let options = PutOptions {
@@ -320,7 +321,8 @@ impl Bucket {
         }
     }
 
-    /// Sends a file. A large file is sent in parts, so that only one part is in memory.
+    /// Sends a file of `n_bytes` bytes to `key`, with `digest` in the metadata. A large file is
+    /// sent in parts, so that only one part is in memory.
     pub(crate) fn send(&self, key: &str, path: &Path, n_bytes: u64, digest: &str) -> Result<()> {
         let unreadable = |error: io::Error| Error::read(path, error);
         let mut file = File::open(path).map_err(unreadable)?;

@@ -29,26 +29,27 @@ impl Measure {
 /// The runs of one release on one case.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Runs {
-    /// The number of runs.
+    /// The number of runs, including runs that ended in an error.
     pub n_runs: u32,
-    /// The number of runs that broke, or whose judge broke.
+    /// The number of runs that ended in an error, in the run or in its judge.
     pub n_errors: u32,
     /// The outcomes as numbers: 1 for passed, 0 for failed. Other runs have no value.
     pub passed: Measure,
-    /// The scores, in the order of [`Suite::metrics`].
+    /// The scores, in the order of [`Suite::metrics`]. A score that no run has is a measure with
+    /// `n` 0.
     pub scores: Vec<Measure>,
     /// The cost in USD.
     pub cost: Measure,
     /// The latency in milliseconds.
     pub latency: Measure,
-    /// The number of passed runs among all runs with a known cost, including runs that broke.
+    /// The number of passed runs with a known cost. Cost per passed run divides by it.
     pub paid_passes: f64,
 }
 
 /// One case with the runs of both releases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// The id of the case.
+    /// The id of the case, the same in every release.
     pub case_id: Arc<str>,
     /// The cluster of the case, whose cases are correlated; `None` if the case is its own cluster.
     pub cluster: Option<Arc<str>>,
@@ -59,7 +60,7 @@ pub struct Case {
 /// The cases of a suite, sorted by id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suite {
-    /// The name of the suite.
+    /// The name of the suite, such as `golden` or `injection`.
     pub name: Arc<str>,
     /// The names of the scores that at least one case has, sorted.
     pub metrics: Vec<Arc<str>>,

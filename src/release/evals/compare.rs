@@ -39,10 +39,10 @@ pub enum Correction {
     None,
 }
 
-/// The design of a comparison.
+/// The settings of a comparison that are fixed before the results are read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design {
-    /// The direction in which the metric is better.
+    /// The direction in which the metric improves.
     pub better: Better,
     /// The non-inferiority margin: the largest harm that is acceptable, in the metric's unit.
     pub margin: f64,
@@ -68,7 +68,7 @@ pub enum PairTest {
         gained: u64,
         /// Whether the p-value is exact, by the binomial distribution.
         exact: bool,
-        /// The two-sided p-value.
+        /// The two-sided p-value, 0..=1.
         p_value: f64,
     },
     /// Wilcoxon's signed-rank test.
@@ -77,14 +77,14 @@ pub enum PairTest {
         n: usize,
         /// Whether the p-value is exact, by the full distribution.
         exact: bool,
-        /// The two-sided p-value.
+        /// The two-sided p-value, 0..=1.
         p_value: f64,
     },
     /// The t test of the mean difference with its clustered standard error.
     ClusteredT {
         /// The degrees of freedom: the number of clusters less 1.
         df: f64,
-        /// The two-sided p-value.
+        /// The two-sided p-value, 0..=1.
         p_value: f64,
     },
     /// No test: all pairs have equal values.
@@ -95,7 +95,7 @@ pub enum PairTest {
 }
 
 impl PairTest {
-    /// The two-sided p-value.
+    /// The two-sided p-value, 0..=1.
     pub fn p_value(&self) -> f64 {
         match self {
             Self::McNemar { p_value, .. }
@@ -111,13 +111,13 @@ impl PairTest {
 pub struct Comparison {
     /// The name of the suite.
     pub suite: String,
-    /// The name of the metric.
+    /// The name of the metric: `passed`, `cost_usd`, `latency_ms` or a score.
     pub metric: String,
     /// The number of cases with a value in both releases.
     pub n_pairs: usize,
     /// The number of cases with a value in the baseline only, and in the candidate only.
     pub n_unpaired: [usize; 2],
-    /// The number of runs that broke: baseline, candidate.
+    /// The number of runs that ended in an error, in the run or in its judge: baseline, candidate.
     pub n_errors: [u64; 2],
     /// The number of clusters among the pairs; 0 with fewer than [`MIN_PAIRS`] pairs.
     pub n_clusters: usize,
@@ -125,9 +125,9 @@ pub struct Comparison {
     pub means: [f64; 2],
     /// The mean of the candidate less the mean of the baseline, in the metric's unit.
     pub difference: f64,
-    /// The clustered standard error of the difference.
+    /// The clustered standard error of the difference, in the metric's unit.
     pub std_error: Known<f64>,
-    /// The interval of the difference that the verdict uses.
+    /// The interval of the difference that the verdict uses, in the metric's unit.
     pub interval: Known<Interval>,
     /// The method of the interval: `t`, or `counts` (from the counts of discordant pairs).
     pub interval_method: &'static str,
@@ -135,20 +135,22 @@ pub struct Comparison {
     pub bca: Known<Interval>,
     /// The test that fits the data: McNemar, Wilcoxon or the clustered t test.
     pub test: Known<PairTest>,
-    /// The two-sided p-value of the t test, beside the other tests.
+    /// The two-sided p-value of the t test, 0..=1. It is computed even if `test` is another test.
     pub t_p_value: Known<f64>,
     /// The p-value of the test, corrected over the metrics of the gate; `None` before the
     /// correction.
     pub p_value_adj: Option<f64>,
     /// Cohen's d of the pairs: the mean difference over its standard deviation.
     pub effect_size: Known<f64>,
-    /// The minimum detectable effect: the difference that is found with a power of 0.8.
+    /// The minimum detectable effect: the difference that is found with a power of 0.8, in the
+    /// metric's unit.
     pub mde: Known<f64>,
     /// The harm: how much worse the candidate is, in the metric's unit. Negative if it is better.
     pub harm: f64,
     /// The non-inferiority margin, in the metric's unit.
     pub margin: f64,
-    /// The verdict; `None` without an interval.
+    /// Whether the harm is within the margin: safe, unclear or violated. `None` without an
+    /// interval.
     pub verdict: Option<HarmVerdict>,
     /// The ids of cases that got better, at most 100.
     pub gained: Vec<String>,
@@ -166,9 +168,9 @@ pub struct Comparison {
 /// mean))^2) / n`. The degrees of freedom are C - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mean {
-    /// The mean over the cases.
+    /// The mean over the cases, in the metric's unit.
     pub mean: f64,
-    /// The clustered standard error.
+    /// The clustered standard error of the mean, in the metric's unit.
     pub std_error: Known<f64>,
     /// The number of clusters, C.
     pub n_clusters: usize,
@@ -459,7 +461,7 @@ fn sums_of(values: impl Iterator<Item = (f64, usize)>) -> Vec<(f64, f64)> {
     sums
 }
 
-/// The number of clusters whose sum has the given sign.
+/// The number of clusters whose sum of values has the given sign (1 or -1).
 fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
     sums_of(values.iter().copied())
         .iter()

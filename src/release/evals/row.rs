@@ -13,7 +13,7 @@ pub enum CaseOutcome {
     Passed,
     /// The run did not meet the expectation of the case.
     Failed,
-    /// The run or its judge broke, so the run gives no information about the release.
+    /// The run or its judge ended in an error, so the run gives no information about the release.
     Error,
     /// The run was rated neither as passed nor as failed. It may have scores.
     Unrated,
@@ -36,7 +36,7 @@ pub struct EvalRow {
     pub case_id: Arc<str>,
     /// The cluster of the case, whose cases are correlated; `None` if the case is its own cluster.
     pub cluster: Option<Arc<str>>,
-    /// The outcome.
+    /// Outcome of the run: passed, failed, error or not rated.
     pub outcome: CaseOutcome,
     /// The scores by metric. A missing score is not 0.
     pub scores: Vec<(Arc<str>, f64)>,

@@ -351,7 +351,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// The number of leading items with schemas of their own.
+    /// The number of leading array items that have a schema by position.
     pub(super) fn n_prefix(&self) -> usize {
         self.parts
             .iter()
@@ -360,7 +360,8 @@ impl<'a> View<'a> {
             .unwrap_or(0)
     }
 
-    /// The schemas of the items after the leading ones.
+    /// The schemas of the array items after those that have a schema by position. Empty if all
+    /// values are allowed.
     pub(super) fn rest(&self) -> Vec<&'a Value> {
         self.parts
             .iter()
