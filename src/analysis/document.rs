@@ -199,9 +199,10 @@ pub struct MetricArm {
     pub numerator: f64,
     /// The sum of the denominators; 0 without data.
     pub denominator: f64,
-    /// The numerator divided by the denominator; `None` without data.
+    /// The numerator divided by the denominator, in the metric's unit; `None` without data.
     pub estimate: Option<f64>,
-    /// The same ratio with its cluster-robust standard error.
+    /// The same ratio with its cluster-robust standard error. Without enough clusters, the reason
+    /// for its absence.
     pub robust: Known<RatioEstimate>,
 }
 
@@ -245,11 +246,11 @@ pub struct CombinedMetric {
 /// ratio changes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ScoreProcess {
-    /// The score `S`.
+    /// The score `S`: the sum of effect over variance of the stages.
     pub score: f64,
-    /// The information `V`.
+    /// The information `V`, at least 0: the sum of 1 over variance of the stages.
     pub information: f64,
-    /// The always-valid interval of `S / V`.
+    /// The always-valid interval of the combined effect `S / V`, in the metric's unit.
     pub anytime: Interval,
     /// The always-valid p-value, 0..=1, of the null hypothesis of no effect.
     pub anytime_p_value: f64,
@@ -306,7 +307,8 @@ pub struct MetricValue {
 pub struct UserOverlap {
     /// The effective sample size `(sum w)^2 / sum w^2`, over users of a stage and release.
     pub ess: f64,
-    /// The largest weight.
+    /// The largest importance weight of a user: the requested share over the logged share of the
+    /// release.
     pub max_weight: f64,
     /// The distance of the mean weight from 1, in standard errors.
     pub mean_weight_z: f64,

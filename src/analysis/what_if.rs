@@ -56,9 +56,9 @@ pub struct WhatIfLayer {
 /// The QoS of both releases on the same requests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfQos {
-    /// The baseline's QoS; `None` if a rate has no data.
+    /// The baseline's QoS, 0..=1; `None` if a rate has no data.
     pub baseline: Option<f64>,
-    /// The candidate's QoS; `None` if a rate has no data.
+    /// The candidate's QoS, 0..=1; `None` if a rate has no data.
     pub candidate: Option<f64>,
     /// The effect: candidate minus baseline.
     pub effect: Known<PairedEffect>,
@@ -69,9 +69,9 @@ pub struct WhatIfQos {
 pub struct WhatIfMetric {
     /// Id of the metric, such as `bad_rate`.
     pub metric: String,
-    /// The baseline's value; `None` without data.
+    /// The baseline's value, in the metric's unit; `None` without data.
     pub baseline: Option<f64>,
-    /// The candidate's value; `None` without data.
+    /// The candidate's value, in the metric's unit; `None` without data.
     pub candidate: Option<f64>,
     /// The effect: candidate minus baseline.
     pub effect: Known<PairedEffect>,
@@ -84,8 +84,8 @@ pub struct WhatIfMetric {
 /// A difference on the same requests, from the delete-one-group jackknife.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PairedEffect {
-    /// The difference, candidate minus baseline, in the metric's unit. Under [`WhatIfMetric::harm`]
-    /// it is the total over the exposed requests.
+    /// The difference, candidate minus baseline, in the metric's unit. In [`WhatIfMetric::harm`] it
+    /// is the total harm over the exposed requests.
     pub effect_size: f64,
     /// The standard error of the difference, in the same unit.
     pub std_error: f64,

@@ -196,6 +196,7 @@ impl Drop for StagedFolder {
 
 /// Finds a file that Sluice did not write, according to the folder's marker. The marker is a
 /// document of Sluice that lists the folder's files (`manifest.json`, `data.json` or `cube.json`).
+/// `None` if Sluice wrote all files.
 fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Marker {

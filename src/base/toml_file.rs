@@ -122,7 +122,7 @@ pub(crate) fn show_path(path: &[KeyStep]) -> String {
 }
 
 /// The unknown field and the expected fields, from serde's message "unknown field `a`, expected one
-/// of `b`, `c`".
+/// of `b`, `c`". `None` for another message.
 pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let mut quoted = rest.split('`');

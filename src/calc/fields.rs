@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Converts a number, or a text that holds a number, because some programs write decimals as
-    /// text.
+    /// text. `None` for other values, NaN and infinities.
     fn finite(value: &Value) -> Option<f64> {
         let number = if let Value::String(text) = value {
             text.parse().ok()

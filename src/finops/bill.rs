@@ -15,22 +15,22 @@ pub struct UnitCost {
     /// The cost of all rows, failures included, divided by the number of successes. Not known if
     /// the cost of a row is not known, or there is no success.
     pub estimate: Known<f64>,
-    /// The standard error and interval over users.
+    /// The standard error and the 95 % interval, from the spread between users.
     pub robust: Known<RobustUnitCost>,
 }
 
 /// The error of a cost per success, USD.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RobustUnitCost {
-    /// Standard error by the delete-one-user jackknife.
+    /// Standard error by the delete-one-user jackknife, USD per success.
     pub std_error: f64,
     /// Satterthwaite degrees of freedom.
     pub df: f64,
-    /// Number of users.
+    /// Number of users, who are the clusters of the error.
     pub n_clusters: usize,
-    /// Lower end of the 95 % interval.
+    /// Lower end of the 95 % interval, USD per success.
     pub ci_lower: f64,
-    /// Upper end of the 95 % interval.
+    /// Upper end of the 95 % interval, USD per success.
     pub ci_upper: f64,
 }
 
@@ -71,13 +71,13 @@ pub struct BillLine {
     pub tokens_in: Option<i64>,
     /// Number of output tokens. `None` if the log does not have it.
     pub tokens_out: Option<i64>,
-    /// Charged cost per success.
+    /// Charged cost per success, USD.
     pub usd_per_success: UnitCost,
-    /// Cost per success by the price table. `None` without a table.
+    /// Cost per success by the price table, USD. `None` without a table.
     pub usd_per_success_repriced: Option<UnitCost>,
-    /// Shadow answers.
+    /// Number and cost of shadow answers, which no user saw. They are not in the other sums.
     pub shadow: Unseen,
-    /// Answers in evaluation runs.
+    /// Number and cost of answers in evaluation runs. They are not in the other sums.
     pub eval: Unseen,
 }
 
@@ -91,10 +91,10 @@ pub struct Unpriced {
     pub n_rows: u64,
 }
 
-/// The bill.
+/// The bill: the costs of a log by line, with the use of the budgets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chargeback {
-    /// The keys of the lines.
+    /// The keys of the lines, in the order of the question.
     pub by: Vec<By>,
     /// The definition of a success.
     pub success: Success,

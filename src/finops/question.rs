@@ -68,11 +68,12 @@ pub struct ChargebackQuestion<'a> {
     pub from: Option<Micros>,
     /// Exclusive end of the period, microseconds, UTC. `None` for an open end.
     pub until: Option<Micros>,
-    /// Release records, for models and prompts that the log does not name.
+    /// Release records, for models and prompts that the log does not name. `None` reads them from
+    /// the log only.
     pub records: Option<&'a RecordIndex>,
     /// Prices of tokens. `None` charges logged costs only.
     pub prices: Option<&'a Prices>,
-    /// Budgets to check.
+    /// Budgets to check against the costs of the log. Empty for no check.
     pub budgets: &'a [Budget],
     /// A path beside which temporary files are written when memory is not enough.
     pub near: &'a Path,

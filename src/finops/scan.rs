@@ -48,7 +48,7 @@ impl MeasuredColumn {
     }
 }
 
-/// Sums of a line's rows.
+/// Sums of a line's rows. All amounts are in nano-USD.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(super) n_rows: u64,
@@ -152,7 +152,7 @@ struct ScanState<'a> {
     names: [HashMap<i64, String>; By::ALL.len()],
     cells: Vec<CostCell<'a>>,
     cell_of: HashMap<CellKey, u32>,
-    /// Key and index of the previous row's cell.
+    /// Key and index of the previous row's cell. `None` before the first row.
     last: Option<LastCell>,
     lines: Vec<Sums>,
     line_of: HashMap<Vec<String>, u32>,
@@ -258,7 +258,8 @@ struct Cost {
 }
 
 impl Cost {
-    /// Returns the charged cost: the logged cost, else the cost by the price table.
+    /// Returns the charged cost, nano-USD: the logged cost, else the cost by the price table.
+    /// `None` if both are missing.
     fn charged(&self) -> Option<i64> {
         self.logged.or(self.repriced)
     }

@@ -67,7 +67,8 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
 }
 
-/// Computes the change from the mean over cases of ln(candidate cost / baseline cost).
+/// Computes the change from the mean over cases of ln(candidate cost / baseline cost). `None` if no
+/// case has costs above 0 in both releases.
 fn change_per_case(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let cost = |case: &Case, arm: usize| case.arms[arm].cost.mean().filter(|cost| *cost > 0.0);
     let kept: Vec<(&Case, f64)> = cases
@@ -86,7 +87,7 @@ fn change_per_case(cases: &[&Case], alpha: f64) -> Option<CostChange> {
 
 /// Computes the change of the cost per passed run. The standard error of its logarithm comes from
 /// the linearization `cost1 / C1 - pass1 / P1 - cost0 / C0 + pass0 / P0` of each case, with
-/// clusters.
+/// clusters. `None` if a release has no cost or no passed run.
 fn change_per_task(cases: &[&Case], alpha: f64) -> Option<CostChange> {
     let kept: Vec<&Case> = cases
         .iter()

@@ -17,19 +17,19 @@ pub struct GateEvidence<'a> {
     pub records: &'a [ReleaseRecord],
     /// The registry's result on the candidate's record. `None` if no registry was given.
     pub seen: Option<Registration>,
-    /// The candidate's tools.
+    /// The candidate's tools. `None` if no bundle was given.
     pub tools: Option<&'a ToolBundle>,
-    /// The baseline's tools.
+    /// The baseline's tools. `None` if no bundle was given.
     pub baseline_tools: Option<&'a ToolBundle>,
-    /// Logged tool calls, checked against the candidate's schemas.
+    /// Logged tool calls, checked against the candidate's schemas. `None` if no calls were given.
     pub calls: Option<&'a [Replayed]>,
-    /// Evaluation results of both releases.
+    /// Evaluation results of both releases. `None` if no results were given.
     pub evals: Option<&'a Evals<'a>>,
-    /// SHA-256 digest of the evaluation report's file.
+    /// SHA-256 digest of the evaluation report's file. `None` if no report was given.
     pub eval_report: Option<String>,
-    /// Analysis of a canary.
+    /// Analysis of a canary. `None` if no analysis was given.
     pub analysis: Option<&'a Analysis>,
-    /// Approvals that lift checks.
+    /// Recorded exceptions, each of which lifts one check. Empty if none were given.
     pub approvals: &'a [Approval],
     /// Time of the judgment, microseconds, UTC. Approvals expire. `None` if it was not given.
     pub as_of: Option<Micros>,

@@ -14,6 +14,7 @@ use crate::input::batch::{Batch, RowFaults};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
 /// Reads a text column: text of any layout, dictionaries of text, or whole numbers as digits.
+/// `None` if the source does not have the column.
 pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);

@@ -41,22 +41,26 @@ pub struct TrafficBatch<'a> {
     pub release_id: StringArray,
     /// Name of the tenant. Null, or a missing column, means the tenant `default`.
     pub tenant_id: Option<StringArray>,
-    /// The layer that production recorded when it served the turn.
+    /// Id of the layer that production recorded when it served the turn. `None` if the log has no
+    /// such column.
     pub layer: Option<StringArray>,
-    /// Whether the answer was produced beside the real one and not shown to the user.
+    /// Whether the answer was produced beside the real one and not shown to the user. `None` if the
+    /// log has no such column.
     pub is_shadow: Option<BooleanArray>,
-    /// Whether the turn belongs to an evaluation run.
+    /// Whether the turn belongs to an evaluation run. `None` if the log has no such column.
     pub is_eval: Option<BooleanArray>,
-    /// Id of the request.
+    /// Id of the request. `None` if the log has no such column.
     pub trace_id: Option<StringArray>,
-    /// Id of the conversation.
+    /// Id of the conversation. `None` if the log has no such column.
     pub session_id: Option<StringArray>,
-    /// Probability with which this release answered, millionths.
+    /// Probability with which this release answered, in millionths: 0..=1,000,000. `None` if the
+    /// log has no such column.
     pub propensity: Option<Int64Array>,
     /// The measured columns in the reader's order, as integers. The kind of a column decides its
     /// unit: nano-USD for money, millionths for real numbers.
     pub measured: Vec<Option<Int64Array>>,
-    /// The columns of breakdowns, in the reader's order.
+    /// The columns of breakdowns, in the reader's order. `None` for a column that the log does not
+    /// have.
     pub breakdowns: Vec<Option<StringArray>>,
     /// Rows of this batch that cannot be used and are left out.
     pub faults: &'a RowFaults,
@@ -294,7 +298,7 @@ pub(crate) struct Outcomes<'a> {
 pub(crate) struct Links<'a> {
     /// The raw rows, for messages.
     pub(crate) raw: &'a Batch<'a>,
-    /// Time of the turn, microseconds, UTC.
+    /// Time of the turn, microseconds, UTC. `None` if the log has no such column.
     pub(crate) event_time: Option<Int64Array>,
     /// Text columns, in the order of [`Link`].
     texts: [Option<StringArray>; 6],

@@ -62,7 +62,7 @@ impl NameCodes<'_> {
         }
     }
 
-    /// Returns the first row whose unknown release is an error.
+    /// Returns the first row whose unknown release is an error. `None` if there is no such row.
     fn find_refused(&self, turns: &Turns) -> Option<usize> {
         let known = self.refuse_unknown_release.as_ref()?;
         let is_refused = |row: &usize| {
@@ -122,7 +122,7 @@ impl Column {
         }
     }
 
-    /// Sets all rows of a step.
+    /// Sets the first `n` rows of a step. A row for which `value` returns `None` has no value.
     fn fill_with(&mut self, n: usize, value: impl Fn(usize) -> Option<i64>) {
         (self.absent, self.n_absent) = ([0; STEP_WORDS], 0);
         for row in 0..n {
@@ -161,7 +161,7 @@ pub(crate) struct Turns {
     pub(crate) trace: Column,
     /// Hash of the session's id.
     pub(crate) session: Column,
-    /// Probability with which the release answered, millionths.
+    /// Probability with which the release answered, in millionths: 0..=1,000,000.
     pub(crate) propensity: Column,
     /// Measured columns in the reader's order, as integers: nano-USD for money, millionths for real
     /// numbers. A missing value is 0.

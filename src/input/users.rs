@@ -43,13 +43,17 @@ pub struct UserBatch {
     pub user_id: StringArray,
     /// Name of the tenant. Null, or a missing column, means the tenant `default`.
     pub tenant_id: Option<StringArray>,
-    /// Time of the last use, epoch seconds, UTC.
+    /// Time of the last use, epoch seconds, UTC. `None` if the table has no such column, null if
+    /// the user has no value.
     pub last_use_secs: Option<Float64Array>,
-    /// Number of uses in the use window, by default the past 30 days.
+    /// Number of uses in the use window, by default the past 30 days. `None` if the table has no
+    /// such column, null if the user has no value.
     pub use_count: Option<Float64Array>,
-    /// Value in the value window, by default the past 365 days, in the scenario's currency.
+    /// Value in the value window, by default the past 365 days, in the scenario's currency. `None`
+    /// if the table has no such column, null if the user has no value.
     pub user_value: Option<Float64Array>,
-    /// Acceptance score, 0..=10.
+    /// Acceptance of new versions, 0..=10. `None` if the table has no such column, null if the user
+    /// has no value.
     pub accept_score: Option<Float64Array>,
     /// Consent to gray release. Null if the user has not answered.
     pub is_allow_gray: Option<BooleanArray>,

@@ -180,8 +180,8 @@ impl<'a> Reuse<'a> {
         read(&file.path).map(Some).or_unreadable(&file.path)
     }
 
-    /// Finds the row group of the previous night with this digest. The caller must fill in the
-    /// tenants; the digest covers them.
+    /// Finds the row group of the previous night with this digest. `None` if there is none, or if
+    /// its bytes have changed. The caller must fill in the tenants; the digest covers them.
     pub(super) fn find(&self, digest: &str) -> Option<Reused> {
         let previous = self.previous.as_ref()?;
         let (row_group, note) = previous.by_digest.get(digest)?;

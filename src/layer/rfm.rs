@@ -59,13 +59,14 @@ pub struct RfmRow {
     pub recency: i64,
     /// The number of periods from the first purchase to the end of observation.
     pub age: i64,
-    /// The mean value of the periods after the first; 0 if no such period exists.
+    /// The mean value of the periods after the first, in the unit of `value`; 0 if no such period
+    /// exists.
     pub monetary_value: f64,
     /// The number of days from the last purchase to the day after the last observed day.
     pub days_since_last: i64,
     /// The number of purchases before `as_of`.
     pub n_transactions: u64,
-    /// The sum of all values before `as_of`.
+    /// The sum of all values before `as_of`, in the unit of `value`.
     pub total_value: f64,
     /// The quintiles of `days_since_last`, `n_transactions` and `total_value`, 1..=5. Score 5 is
     /// the most recent, most frequent or most valuable.

@@ -7,13 +7,15 @@ use crate::stats::rounding::{NEAR_HALF, round_score};
 /// (`docs/REFERENCE_POLICY.md`): no recency, no use, no value, no acceptance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Features {
-    /// The time of the last use, in seconds since 1970-01-01 UTC.
+    /// The time of the last use, in seconds since 1970-01-01 UTC. `None` counts as no recency: R =
+    /// 0.
     pub last_use_secs: Option<f64>,
-    /// The number of uses in the past 30 days.
+    /// The number of uses in the past 30 days. `None` counts as no use: F = 0.
     pub use_count: Option<f64>,
-    /// The user's value over the past year.
+    /// The user's value over the past year, in the scenario's currency. `None` counts as no value:
+    /// M = 1.
     pub user_value: Option<f64>,
-    /// The user's acceptance of new versions, 0..=10.
+    /// The user's acceptance of new versions, 0..=10. `None` counts as no acceptance: A = 0.
     pub accept_score: Option<f64>,
 }
 
@@ -27,7 +29,7 @@ impl Features {
 /// The four parts of a score, each in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoreParts {
-    /// Recency, frequency, value and acceptance, in this order.
+    /// Recency, frequency, value and acceptance, in this order, each 0..=1.
     pub values: [f64; 4],
     /// Whether each part was out of range before clamping: a use in the future, a negative count or
     /// value, or acceptance outside of 0..=10.

@@ -33,14 +33,14 @@ pub(super) struct ScoredPart {
     /// The row group that holds exactly these users. `None` for users from another source, or if
     /// rows were left out.
     pub(super) row_group: Option<Part>,
-    /// Their ids and tenants, if a step needed them.
+    /// Ids and tenants of the users. `None` if they have not been read.
     pub(super) ids: Option<Vec<UserBatch>>,
     /// Rows that were left out, counted by reason.
     pub(super) bad_rows: BTreeMap<String, u64>,
     pub(super) n_duplicates: u64,
-    /// The digest of the row group's input, if it is needed for reuse.
+    /// The digest of the row group's input. `None` if it is not needed for reuse.
     pub(super) digest: Option<String>,
-    /// The layers, if they were taken from the previous night.
+    /// The layers that were taken from the previous night. `None` if they must be computed.
     pub(super) layers: Option<Vec<u8>>,
 }
 

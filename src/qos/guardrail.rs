@@ -35,7 +35,8 @@ pub struct GuardrailFinding {
     pub metric: String,
     /// The rule: a margin, or a maximum number of events.
     pub rule: GuardrailRule,
-    /// The absolute limit of the candidate's value; `None` if the guardrail has none.
+    /// The absolute limit of the candidate's value, in the metric's unit; `None` if the guardrail
+    /// has none.
     pub limit: Option<f64>,
     /// The verdict and its evidence.
     #[serde(flatten)]
@@ -49,16 +50,19 @@ pub struct Judged {
     /// Whether the candidate keeps the rule of the guardrail: safe, unclear or violated.
     pub verdict: HarmVerdict,
     /// The effect in the bad direction, in the metric's unit: above 0 is worse than the control.
+    /// `None` without an effect.
     pub harm: Option<f64>,
-    /// Interval of the harm, for one planned look or for every look, as the policy says.
+    /// Interval of the harm, for one planned look or for every look, as the policy says. `None`
+    /// without an effect.
     pub interval: Option<Interval>,
-    /// The margin in the metric's unit.
+    /// The margin in the metric's unit. `None` for a maximum number of events, and without an
+    /// effect.
     pub margin: Option<f64>,
-    /// P-value of "no harm": the two-sided p-value of the effect if the effect is harmful,
-    /// otherwise 1.
+    /// P-value of "no harm", 0..=1: the two-sided p-value of the effect if the effect is harmful,
+    /// otherwise 1. `None` without an effect.
     pub p_value: Option<f64>,
     /// The p-value after Holm's adjustment over the layer's guardrails that have a margin and an
-    /// effect.
+    /// effect, 0..=1. `None` for other guardrails.
     pub p_value_adj: Option<f64>,
     /// The reason for the absence of an effect, or of events; `None` if there was evidence.
     pub reason: Option<Reason>,

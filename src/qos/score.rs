@@ -29,13 +29,14 @@ pub struct Rates {
 /// QoS and its three parts, each 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Qos {
-    /// User experience: `1 - min(3 bad, 1)`.
+    /// User experience, 0..=1: `1 - min(3 bad, 1)`.
     pub u: f64,
-    /// Technical quality: `0.4 availability + 0.3 (1 - min(latency / max, 1)) + 0.3 tool success`.
+    /// Technical quality, 0..=1: `0.4 availability + 0.3 (1 - min(latency / max, 1)) + 0.3 tool
+    /// success`.
     pub t: f64,
-    /// Business quality: `0.6 completion + 0.4 (1 - min(10 complaint, 1))`.
+    /// Business quality, 0..=1: `0.6 completion + 0.4 (1 - min(10 complaint, 1))`.
     pub b: f64,
-    /// The score, `wU U + wT T + wB B`.
+    /// The score, 0..=1: `wU U + wT T + wB B`, with the weights of the scenario.
     pub qos: f64,
 }
 
@@ -102,12 +103,12 @@ pub enum QosMethod {
 /// QoS of one release in one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QosArm {
-    /// The six rates.
+    /// The six rates from which the QoS is computed.
     pub rates: Rates,
     /// QoS and its parts, not rounded.
     #[serde(flatten)]
     pub value: Qos,
-    /// QoS rounded to four decimals, as in the reference policy's code.
+    /// QoS, 0..=1, rounded to four decimals, as in the reference policy's code.
     pub point: f64,
     /// Standard error of the QoS, on its scale of 0..=1.
     pub std_error: f64,

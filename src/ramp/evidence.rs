@@ -28,7 +28,7 @@ pub struct StageEvidence {
 /// The sample-ratio test under a policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SrmEvidence {
-    /// The p-value: valid at every look under `anytime`, at one planned look under `fixed`.
+    /// The p-value, 0..=1: valid at every look under `anytime`, at one planned look under `fixed`.
     pub p_value: f64,
     /// Largest absolute difference between an observed and a planned share, 0..=1.
     pub max_abs_deviation: f64,
@@ -65,7 +65,7 @@ impl SrmEvidence {
 pub struct QosEvidence {
     /// The estimate, 0..=1.
     pub qos: f64,
-    /// The estimate rounded to four decimals, as in the reference policy
+    /// The estimate, 0..=1, rounded to four decimals, as in the reference policy
     /// (docs/REFERENCE_POLICY.md).
     pub point: f64,
     /// Interval for one planned look.

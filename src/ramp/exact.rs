@@ -14,16 +14,16 @@ pub struct ExactRamp {
     pub shares: Vec<f64>,
     /// Number of users by stage, both arms together.
     pub n: Vec<f64>,
-    /// Variance of a user's outcome.
+    /// Variance of a user's outcome, in its unit squared.
     pub sigma2: f64,
 }
 
 /// Properties of a ramp under an effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RampOutcome {
-    /// Probability of a rollback after each stage.
+    /// Probability of a rollback at the gate after each stage, 0..=1.
     pub stop_probability: Vec<f64>,
-    /// Probability of a rollback at any stage.
+    /// Probability of a rollback at any stage, 0..=1.
     pub p_rollback: f64,
     /// Expected number of users who get the candidate.
     pub expected_exposed: f64,
@@ -96,9 +96,9 @@ pub struct RuinRisk {
     pub budget: f64,
     /// Mean and variance of the effect per user, given the data so far.
     pub posterior: (f64, f64),
-    /// Variance of a user's outcome.
+    /// Variance of a user's outcome, in its unit squared.
     pub sigma2: f64,
-    /// Accepted probability of overspending the budget.
+    /// Accepted probability of overspending the budget, above 0 and below 1.
     pub delta: f64,
     /// Number of available users, the largest possible step.
     pub cap: f64,

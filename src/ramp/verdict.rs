@@ -66,12 +66,13 @@ pub struct Check {
     pub check: String,
     /// Outcome of the check.
     pub outcome: CheckOutcome,
-    /// The checked value. `None` if the check has no number.
+    /// The checked value, in the unit that `detail` names. `None` if the check has no number.
     pub value: Option<f64>,
     /// Interval of the value, at the policy's level. `None` if there is none.
     pub interval: Option<Interval>,
-    /// The limit that the value is compared with. `None` if there is none.
+    /// The limit that the value is compared with, in the unit of the value. `None` if there is
+    /// none.
     pub limit: Option<f64>,
-    /// The check as text.
+    /// The check as text: what was required and what was found.
     pub detail: String,
 }

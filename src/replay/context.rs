@@ -18,9 +18,10 @@ pub(super) struct Scan<'a> {
     pub(super) ctx: &'a ReplayContext<'a>,
     pub(super) strata: Strata,
     pub(super) sums: Sums,
-    /// Candidate outcomes of logged requests, to be paired with the log.
+    /// Candidate outcomes of logged requests, to be paired with the log. `None` if the inputs have
+    /// none.
     pub(super) shadows: Option<Traces>,
-    /// Outcomes that arrived after their rows were logged.
+    /// Outcomes that arrived after their rows were logged. `None` if the inputs have none.
     pub(super) outcomes: Option<Traces>,
     pub(super) count_sessions: bool,
 }

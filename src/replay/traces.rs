@@ -117,7 +117,7 @@ impl Traces {
         true
     }
 
-    /// Finds the row of a request's outcome.
+    /// Finds the row of a request's outcome; `None` if the request has none.
     pub(super) fn find(&self, trace: u64) -> Option<u32> {
         self.rows.get(&trace).copied()
     }

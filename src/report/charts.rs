@@ -335,7 +335,8 @@ fn round_marks(range: &Range<f64>, n: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Harm on every guardrail in every layer, in units of its margin. So all metrics share one scale.
+/// Harm on every guardrail in every layer, in units of its margin, so that all metrics share one
+/// scale. `None` if no guardrail has a harm and a margin.
 pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
     let of_stage = |layer: &'_ LayerAnalysis| {
         layer

@@ -43,10 +43,12 @@ pub struct Scenario {
 /// Values that the command line sets in place of the file's. `None` keeps the file's value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
-    /// Another `as_of`, microseconds, UTC. Not before the plan's start.
+    /// End of the known data, in place of `as_of` of the file, microseconds, UTC. Not before the
+    /// plan's start. `None` keeps the file's value.
     pub as_of: Option<Micros>,
-    /// Seed of every random stream, in place of `seed` of the file.
+    /// Seed of every random stream, in place of `seed` of the file. `None` keeps the file's value.
     pub seed: Option<u64>,
-    /// Factor on the users and turns of generated input, above 0 and at most 10,000.
+    /// Factor on the users and turns of generated input, above 0 and at most 10,000. `None` is a
+    /// factor of 1.
     pub scale: Option<f64>,
 }

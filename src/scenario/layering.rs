@@ -10,9 +10,9 @@ pub struct Layering {
     pub weights: [f64; 4],
     /// Recency from which R is 0, seconds.
     pub recency_cap_secs: f64,
-    /// Use count from which F is 1.
+    /// Number of uses in the use window from which F is 1, above 0.
     pub use_count_cap: f64,
-    /// User value from which M is 0.
+    /// User value from which M is 0, above 0, in the scenario's currency.
     pub user_value_cap: f64,
     /// Layer of users without any feature.
     pub unknown: UnknownUsers,

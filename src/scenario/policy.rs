@@ -82,7 +82,8 @@ pub struct Policy {
     pub sequential: Sequential,
     /// Error level of intervals and guardrails, at most 0.5.
     pub alpha: f64,
-    /// Significance level of the sample-ratio test. A p-value below it raises an alarm.
+    /// Significance level of the sample-ratio test, above 0 and at most 0.5. A p-value below it
+    /// raises an alarm.
     pub srm_alpha: f64,
     /// Smallest deviation of the arms' shares that counts, 0..=1. A sample-ratio alarm with a
     /// smaller deviation does not block. The same bound applies to the share of leaked users.

@@ -60,11 +60,11 @@ pub struct Rate {
     pub layer_idx: Option<usize>,
     /// The expected value, in the metric's unit.
     pub value: f64,
-    /// Standard deviation of a row's value. `None` for a proportion.
+    /// Standard deviation of a row's value, in the metric's unit. `None` for a proportion.
     pub sd: Option<f64>,
-    /// Standard deviation of the users' own means.
+    /// Standard deviation of the users' own means, in the metric's unit.
     pub user_sd: f64,
-    /// Rows of the metric's denominator per turn.
+    /// Number of rows of the metric's denominator per turn.
     pub share: f64,
 }
 
@@ -211,14 +211,14 @@ pub struct Budget {
     /// Smallest harm that must be detected, in the metric's unit. `None` for the guardrail's
     /// margin.
     pub mde: Option<f64>,
-    /// Largest probability of a rollback when there is no harm.
+    /// Largest probability of a rollback when there is no harm, 0..=1.
     pub max_false_rollback: f64,
-    /// Largest probability that a harm of `mde` reaches the end of the ladder.
+    /// Largest probability that a harm of `mde` reaches the end of the ladder, 0..=1.
     pub max_missed: f64,
     /// Largest expected harm under `mde`, in events or units of the metric. `None` for no bound.
     pub max_harm: Option<f64>,
-    /// Probability with which the harm may exceed `max_harm`. If set, it replaces the bound on the
-    /// expectation.
+    /// Probability, 0..=1, with which the harm may exceed `max_harm`. It replaces the bound on the
+    /// expected harm. `None` bounds the expected harm.
     pub max_overspend: Option<f64>,
     /// Shortest dwell, hours. The default of 24 lets every step cover all hours of a day.
     pub min_dwell_hours: f64,

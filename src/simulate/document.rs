@@ -135,13 +135,13 @@ pub struct Chance {
 pub struct Quantity {
     /// Number of runs that have the number.
     pub n: u32,
-    /// Mean.
+    /// Mean over the runs that have the number, in its unit. `None` if no run has it.
     pub mean: Option<f64>,
     /// Monte Carlo standard error of the mean. `None` for fewer than two runs.
     pub mc_error: Option<f64>,
-    /// Median.
+    /// Median over the same runs. `None` if no run has the number.
     pub p50: Option<f64>,
-    /// 95th percentile.
+    /// 95th percentile over the same runs. `None` if no run has the number.
     pub p95: Option<f64>,
 }
 
@@ -232,14 +232,14 @@ pub struct Optimum {
     /// Smallest harm that must be detected, in the metric's unit. The largest over the layers, if
     /// it differs.
     pub mde: f64,
-    /// Largest probability of a rollback when there is no harm.
+    /// Largest probability of a rollback when there is no harm, 0..=1.
     pub max_false_rollback: f64,
-    /// Largest probability that a harm of `mde` is missed.
+    /// Largest probability that a harm of `mde` is missed, 0..=1.
     pub max_missed: f64,
     /// Largest expected harm under `mde`, in events or units of the metric. `None` for no bound.
     pub max_harm: Option<f64>,
-    /// Probability with which the harm may exceed `max_harm`. If set, it replaces the bound on the
-    /// expectation.
+    /// Probability, 0..=1, with which the harm may exceed `max_harm`. It replaces the bound on the
+    /// expected harm. `None` bounds the expected harm.
     pub max_overspend: Option<f64>,
     /// Results by layer.
     pub layers: Vec<LayerOptimum>,
@@ -281,19 +281,19 @@ pub struct Candidate {
     pub bounds: Vec<Option<f64>>,
     /// Number of users seen during a dwell, both arms together.
     pub users_per_stage: f64,
-    /// Variance of a user's mean outcome during a dwell.
+    /// Variance of a user's mean outcome during a dwell, in the metric's unit squared.
     pub sigma2: f64,
     /// Hours until ratio 1 if there is no rollback.
     pub hours_if_good: f64,
-    /// Probability of a rollback when there is no effect.
+    /// Probability of a rollback when there is no effect, 0..=1.
     pub p_false_rollback: f64,
-    /// Probability of no rollback under a harm of `mde`.
+    /// Probability of no rollback under a harm of `mde`, 0..=1.
     pub p_missed: f64,
-    /// Probability of a rollback at each gate under a harm of `mde`.
+    /// Probability of a rollback at each gate under a harm of `mde`, 0..=1.
     pub stop_probability: Vec<f64>,
     /// Expected harm before ratio 1 under a harm of `mde`, in events or units of the metric.
     pub expected_harm: f64,
-    /// Probability that the harm exceeds `max_harm`. `None` without `max_harm`.
+    /// Probability that the harm exceeds `max_harm`, 0..=1. `None` without `max_harm`.
     pub p_overspend: Option<f64>,
     /// Expected number of users who get the candidate before ratio 1, under a harm of `mde`.
     pub expected_exposed: f64,
@@ -308,7 +308,7 @@ pub struct Finalist {
     pub dwell_hours: f64,
     /// Name of the controller.
     pub controller: String,
-    /// Probability of a rollback when there is no effect.
+    /// Probability of a rollback when there is no effect, 0..=1.
     pub p_false_rollback: Chance,
     /// Probability that ratio 1 is reached under a harm of `mde`.
     pub p_missed: Chance,

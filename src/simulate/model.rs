@@ -23,15 +23,15 @@ pub(super) struct MetricModel {
     pub(super) better: Better,
     /// Whether rows have the values 0 and 1.
     pub(super) is_proportion: bool,
-    /// Expected value under the baseline.
+    /// Expected value under the baseline, in the metric's unit.
     pub(super) baseline: f64,
-    /// Expected value under the candidate, by window.
+    /// Expected value under the candidate, by window, in the metric's unit.
     pub(super) candidate: Vec<f64>,
     /// Variance of a row's value around its user's own mean. 0 for a proportion.
     pub(super) within: f64,
     /// Variance of the users' own means.
     pub(super) between: f64,
-    /// Rows of the metric's denominator per turn.
+    /// Number of rows of the metric's denominator per turn, at least 0.
     pub(super) share: f64,
     /// Number of windows until outcomes are known.
     pub(super) delay: u32,
@@ -39,7 +39,7 @@ pub(super) struct MetricModel {
     /// estimate that it is tuned for (`v_star`).
     pub(super) tau2: f64,
     pub(super) v_star: f64,
-    /// Cost of a unit of harm.
+    /// Cost of a unit of harm, in the currency of the scenario.
     pub(super) cost: f64,
     /// Whether a guardrail compares the metric. The control's rows are drawn only then.
     pub(super) is_compared: bool,
@@ -55,7 +55,7 @@ pub(super) struct LayerModel {
     pub(super) activity: f64,
     /// Traffic of each window with a mean of 1, and the probability that a user visits in it.
     pub(super) pace: Vec<[f64; 2]>,
-    /// Turns per visit.
+    /// Mean number of turns per visit of a user.
     pub(super) visit: f64,
     pub(super) metric_models: Vec<MetricModel>,
 }
@@ -82,7 +82,7 @@ pub(super) struct Model<'a> {
     pub(super) world: &'a World,
     pub(super) n_windows: u32,
     pub(super) decide_every: u32,
-    /// Share of users who still give consent, by window.
+    /// Share of users who still give consent, by window, 0..=1.
     pub(super) consenting: Vec<f64>,
     pub(super) layers: Vec<LayerModel>,
     /// Index of the metric model behind each guardrail.

@@ -213,8 +213,8 @@ fn ladders() -> Vec<Vec<f64>> {
 
 const BOUNDARIES: [Boundary; 3] = [Boundary::Pocock, Boundary::ObrienFleming, Boundary::Bonferroni];
 
-/// Computes the boundaries of a ladder's gates. They depend only on fractions of the information,
-/// so one design applies to every dwell.
+/// Computes the one-sided z boundaries of a ladder's gates. They depend only on fractions of the
+/// information, so one design applies to every dwell. `None` if no design exists.
 fn bounds_of(ladder: &[f64], boundary: Boundary, alpha: f64) -> Option<Vec<Option<f64>>> {
     let information: Vec<f64> = ladder
         .iter()

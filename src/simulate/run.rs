@@ -37,7 +37,8 @@ pub(super) struct RatioChange {
     pub(super) cause: Option<Cause>,
 }
 
-/// A check and, if it belongs to one, the index of its guardrail.
+/// The kind of the check that caused a rollback, and the index of its guardrail. `None` if the
+/// check has no guardrail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cause {
     pub(super) kind: &'static str,
@@ -47,7 +48,8 @@ pub(super) struct Cause {
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct RunOutcome {
-    /// Window in which all layers were first at the end of their ladders.
+    /// Window in which all layers were first at the end of their ladders. `None` if that never
+    /// happened.
     pub(super) full_at: Option<u32>,
     pub(super) changes: Vec<RatioChange>,
     /// Whether a sample-ratio mismatch blocked a decision.
@@ -59,7 +61,8 @@ pub(super) struct RunOutcome {
     pub(super) coin_users: f64,
     /// Harm by metric model, in events or units of the metric.
     pub(super) harm: Vec<f64>,
-    /// Number of users exposed at the first rollback, in the layers rolled back then.
+    /// Number of users exposed at the first rollback, in the layers rolled back then. `None`
+    /// without a rollback.
     pub(super) users_at_rollback: Option<f64>,
 }
 
@@ -75,8 +78,8 @@ struct Sums {
     /// Numerator (`x`) and denominator (`r`).
     x: f64,
     r: f64,
-    /// Difference between the mean of the arm's users and that of all users. It is drawn when the
-    /// stage begins.
+    /// Difference between the mean of the arm's users and that of all users, in the metric's unit.
+    /// It is drawn when the stage begins.
     own: f64,
 }
 
@@ -115,7 +118,7 @@ struct LayerRun {
     evidence: StageEvidence,
     inputs: Vec<GuardrailInput>,
     progress: RampProgress,
-    /// A cached quantile of the t distribution, after the number of clusters that it belongs to.
+    /// A number of clusters, and the cached quantile of the t distribution for it.
     t: (f64, f64),
 }
 

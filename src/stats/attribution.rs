@@ -97,7 +97,7 @@ pub fn aliases(cells: &[FactorCell]) -> Vec<(usize, usize)> {
 pub struct Release {
     /// One reference per dimension (model, prompt, ...), in the same order for all releases.
     pub refs: Vec<String>,
-    /// The measured value: an effect against a common control, or a level.
+    /// The measured value, in the metric's unit: an effect against a common control, or a level.
     pub value: f64,
     /// Variance of the value, above 0, in the metric's unit squared.
     pub variance: f64,
@@ -123,7 +123,7 @@ pub struct Revert {
     pub dimension: usize,
     /// The predicted value, in the metric's unit.
     pub value: f64,
-    /// Standard error of the prediction, from the fit alone.
+    /// Standard error of the prediction, from the fit alone, in the metric's unit.
     pub std_error: f64,
 }
 
@@ -219,7 +219,7 @@ pub fn together(releases: &[Release]) -> Vec<[Reference; 2]> {
 type Reference = (usize, String);
 
 /// The references that differ from the first release's, and the cells: an intercept and one
-/// indicator for each of these references.
+/// indicator for each of these references. `None` without releases.
 fn design(releases: &[Release]) -> Option<(Vec<Reference>, Vec<FactorCell>)> {
     let first = releases.first()?;
     let mut changes: Vec<(usize, String)> = releases

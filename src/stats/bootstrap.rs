@@ -58,7 +58,7 @@ pub fn percentile(
 
 /// A statistic of a sample, with its bootstrap replicates and its jackknife values.
 pub struct Resampled {
-    /// The statistic of the sample.
+    /// The statistic of the sample, in its own unit.
     pub estimate: f64,
     /// The finite values of the replicates, ascending.
     pub replicates: Vec<f64>,

@@ -10,13 +10,13 @@ pub(super) use crate::stats::p_value::Alternative;
 /// The difference of treatment and control, tested once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contrast {
-    /// The control's value.
+    /// The control's value, in the metric's unit.
     pub control: f64,
-    /// The treatment's value.
+    /// The treatment's value, in the metric's unit.
     pub treatment: f64,
-    /// Treatment minus control.
+    /// Treatment minus control, in the metric's unit.
     pub effect_size: f64,
-    /// Standard error of the difference; `None` for tests without one.
+    /// Standard error of the difference, in the metric's unit; `None` for tests without one.
     pub std_error: Option<f64>,
     /// The test statistic. `None` for tests without one, and where there is no p-value.
     pub statistic: Option<f64>,

@@ -29,13 +29,13 @@ pub enum EffectMethod {
 /// An effect: treatment minus control, in the units of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
-    /// The control's value.
+    /// The control's value, in the metric's unit.
     pub control: f64,
-    /// The treatment's value.
+    /// The treatment's value, in the metric's unit.
     pub treatment: f64,
-    /// Treatment minus control.
+    /// Treatment minus control, in the metric's unit.
     pub effect_size: f64,
-    /// Standard error of the difference.
+    /// Standard error of the difference, in the metric's unit.
     pub std_error: f64,
     /// Welch-Satterthwaite degrees of freedom.
     pub df: f64,
@@ -243,9 +243,9 @@ fn is_rare(r0: &RatioEstimate, r1: &RatioEstimate) -> bool {
 /// One look at an effect, as a policy uses it: one interval and one p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
-    /// The control's value.
+    /// The control's value, in the metric's unit.
     pub control: f64,
-    /// Treatment minus control.
+    /// Treatment minus control, in the metric's unit.
     pub effect_size: f64,
     /// Interval of the effect, for one planned look or for every look.
     pub interval: Interval,

@@ -12,7 +12,7 @@ use crate::stats::ratio::{MIN_CLUSTERS, jackknife_variance};
 pub struct JackknifeEstimate {
     /// The function of the sums over all clusters.
     pub estimate: f64,
-    /// Standard error of the estimate.
+    /// Standard error of the estimate, in its unit.
     pub std_error: f64,
     /// Satterthwaite degrees of freedom, at most `n_clusters - 1`.
     pub df: f64,

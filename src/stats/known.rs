@@ -75,7 +75,7 @@ impl fmt::Display for Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Known<T> {
-    /// The value.
+    /// The value could be computed.
     Value(T),
     /// The value could not be computed.
     Unknown {
@@ -128,9 +128,9 @@ impl<T> From<Result<T, Reason>> for Known<T> {
 /// An interval with two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Lower end.
+    /// Lower end, in the unit of the estimate. It belongs to the interval.
     pub ci_lower: f64,
-    /// Upper end.
+    /// Upper end, in the unit of the estimate. It belongs to the interval.
     pub ci_upper: f64,
 }
 

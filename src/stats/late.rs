@@ -19,7 +19,7 @@ pub struct ByDay {
     pub day: f64,
     /// One minus the Kaplan-Meier estimate, 0..=1.
     pub rate: f64,
-    /// Greenwood's standard error of the rate.
+    /// Greenwood's standard error of the rate, as a share.
     pub std_error: f64,
 }
 

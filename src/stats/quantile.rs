@@ -44,11 +44,12 @@ pub type Histogram = BTreeMap<u16, u64>;
 /// A quantile with its interval, in the units of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QuantileEstimate {
-    /// The quantile.
+    /// The quantile, in the unit of the values.
     pub estimate: f64,
-    /// Half the width of the interval, divided by the t quantile that made it.
+    /// Half the width of the interval, divided by the t quantile of the interval. It is in the unit
+    /// of the values.
     pub std_error: f64,
-    /// Woodruff's interval.
+    /// Woodruff's interval of the quantile, in the unit of the values.
     #[serde(flatten)]
     pub ci: Interval,
     /// Number of values.

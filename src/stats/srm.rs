@@ -93,7 +93,7 @@ pub struct FirstExposures {
     /// Natural logarithm of the Bayes factor of the multinomial-Dirichlet martingale: the product
     /// over the stages.
     pub log_bayes_factor: f64,
-    /// P-value that is valid at every look: `min(1, 1 / BF)`.
+    /// P-value that is valid at every look, 0..=1: `min(1, 1 / BF)`.
     pub anytime_p_value: f64,
     /// True if the largest deviation is below [`LOW_IMPACT`].
     pub low_impact: bool,

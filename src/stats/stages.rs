@@ -9,10 +9,10 @@ use crate::stats::known::Interval;
 /// The effect of one stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StageEffect {
-    /// Treatment minus control.
+    /// Treatment minus control, in the metric's unit.
     pub effect_size: f64,
-    /// Variance of the effect. A stage with variance 0 has no weight in the precision-weighted
-    /// mean.
+    /// Variance of the effect, in the metric's unit squared. A stage with variance 0 has no weight
+    /// in the precision-weighted mean.
     pub variance: f64,
     /// Number of users of the stage in both arms.
     pub n_users: f64,
@@ -23,9 +23,9 @@ pub struct StageEffect {
 /// A weighted mean of stage effects.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Combined {
-    /// The weighted mean.
+    /// The weighted mean of the effects, in the metric's unit.
     pub effect_size: f64,
-    /// Standard error of the weighted mean.
+    /// Standard error of the weighted mean, in the metric's unit.
     pub std_error: f64,
     /// Interval for one planned look, by the normal distribution.
     #[serde(flatten)]

@@ -36,7 +36,7 @@ pub(crate) struct ObjectTarget {
     /// The number of versions to keep, 1..=10,000; all if `None`.
     keep: Option<usize>,
     /// The results of the inspection: the tag of the pointer, the folder in force, and the version
-    /// to send.
+    /// to send. `None` before the inspection, or without a pointer.
     tag: Option<String>,
     in_force: Option<String>,
     prepared: Option<Prepared>,

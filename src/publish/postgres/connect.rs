@@ -189,7 +189,8 @@ impl Server {
     }
 }
 
-/// Parses `HOST`, `HOST:PORT` or `[::1]:PORT`.
+/// Parses `HOST`, `HOST:PORT` or `[::1]:PORT`. `None` for other text. The inner `None` is a missing
+/// port.
 fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     let port = |text: &str| text.parse().ok().filter(|port: &u16| *port > 0);
     if let Some(rest) = authority.strip_prefix('[') {

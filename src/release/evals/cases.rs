@@ -143,7 +143,8 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
     suites
 }
 
-/// A function of a case and an arm that returns the mean of a metric over the runs.
+/// A function of a case and an arm (0: baseline, 1: candidate) that returns the mean of a metric
+/// over the runs. `None` if no run has a value.
 pub type ValueOf = Box<dyn Fn(&Case, usize) -> Option<f64>>;
 
 /// The function that reads a metric: `passed`, `cost_usd`, `latency_ms` or a score. `None` for a
@@ -153,7 +154,8 @@ pub fn value_of(suite: &Suite, metric: &str) -> Option<ValueOf> {
     Some(Box::new(move |case, arm| measure(case, arm).mean()))
 }
 
-/// A function of a case and an arm that returns the sum and count of a metric.
+/// A function of a case and an arm (0: baseline, 1: candidate) that returns the sum and count of a
+/// metric.
 pub type MeasureOf = Box<dyn Fn(&Case, usize) -> Measure>;
 
 /// The function that reads the sum and count of a metric; `None` for a score that no case has.

@@ -121,7 +121,7 @@ pub struct Comparison {
     pub n_errors: [u64; 2],
     /// The number of clusters among the pairs; 0 with fewer than [`MIN_PAIRS`] pairs.
     pub n_clusters: usize,
-    /// The means over the pairs: baseline, candidate. 0 without pairs.
+    /// The means over the pairs, in the metric's unit: baseline, candidate. 0 without pairs.
     pub means: [f64; 2],
     /// The mean of the candidate less the mean of the baseline, in the metric's unit.
     pub difference: f64,
@@ -137,10 +137,10 @@ pub struct Comparison {
     pub test: Known<PairTest>,
     /// The two-sided p-value of the t test, 0..=1. It is computed even if `test` is another test.
     pub t_p_value: Known<f64>,
-    /// The p-value of the test, corrected over the metrics of the gate; `None` before the
+    /// The p-value of the test, 0..=1, corrected over the metrics of the gate; `None` before the
     /// correction.
     pub p_value_adj: Option<f64>,
-    /// Cohen's d of the pairs: the mean difference over its standard deviation.
+    /// Cohen's d of the pairs, without a unit: the mean difference over its standard deviation.
     pub effect_size: Known<f64>,
     /// The minimum detectable effect: the difference that is found with a power of 0.8, in the
     /// metric's unit.

@@ -435,7 +435,7 @@ fn versions(
     }
 }
 
-/// Parses a version. Short forms such as `2.4` and `v2` are accepted.
+/// Parses a version. Short forms such as `2.4` and `v2` are accepted. `None` for other text.
 fn lenient(text: &str) -> Option<Version> {
     let text = text.trim().trim_start_matches(['v', 'V']);
     Version::parse(text)

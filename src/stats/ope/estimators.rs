@@ -15,7 +15,7 @@ pub const MAX_WEIGHT_Z: f64 = 4.0;
 /// `cluster` may be empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
-    /// Observed rewards.
+    /// Observed rewards, one per row, in any unit.
     pub reward: Vec<f64>,
     /// Importance weights `pi_e / p`: the probability of the action under the evaluation policy
     /// over its propensity. At least 0.
@@ -31,7 +31,7 @@ pub struct Log {
 /// Parameters of the estimators that limit large weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lambdas {
-    /// Upper limit of clipped weights: `min(w, clip)`.
+    /// Upper limit of clipped weights, at least 0: `min(w, clip)`.
     pub clip: f64,
     /// Largest weight for which Switch-DR applies the correction; above it Switch-DR uses the model
     /// alone.
@@ -45,9 +45,9 @@ pub struct Lambdas {
 /// An estimate of the value of the evaluation policy, in units of the reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Value {
-    /// The value.
+    /// The estimated mean reward per row under the evaluation policy.
     pub estimate: f64,
-    /// Standard error, clustered by user.
+    /// Standard error of the estimate, clustered by user.
     pub std_error: f64,
     /// Interval by the t distribution, with clusters - 1 degrees of freedom.
     pub ci: Interval,
@@ -223,7 +223,7 @@ pub(super) fn clustered(
 pub struct Overlap {
     /// Effective sample size in rows, `(sum w)^2 / sum w^2`.
     pub ess: f64,
-    /// Largest weight.
+    /// Largest importance weight of a row, at least 0.
     pub max_weight: f64,
     /// Share of the total weight in the 1 % of rows with the largest weights (at least one row),
     /// 0..=1.

@@ -10,7 +10,7 @@ use crate::stats::special::root;
 /// The possible range of rewards and weights, not the range observed in the log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// Smallest and largest possible reward.
+    /// Smallest and largest possible reward, in the unit of the rewards.
     pub reward: [f64; 2],
     /// Largest possible weight; infinite if unknown. A larger weight in the log replaces it.
     pub weight: f64,
@@ -26,7 +26,7 @@ struct Sums {
     wwr: f64,
     wwrr: f64,
     r: f64,
-    /// Smallest and largest possible weight.
+    /// Smallest and largest possible importance weight, at least 0.
     weight: [f64; 2],
 }
 
