@@ -1,4 +1,4 @@
-//! One decision of a layer: the plan, where the layer stands, and the evidence of its stage.
+//! One decision of a layer, from the plan, the state of the layer and the evidence of its stage.
 
 use sluice::analysis::UserCounts;
 use sluice::base::time::HOUR;

@@ -16,12 +16,12 @@ use sluice::stats::quantile::{Histogram, bin_of};
 use sluice::stats::ratio::ClusterVariance;
 use sluice::stats::{Clusters, Reason, effect, quantile, ratio, sequential};
 
-/// The quantity that is measured.
+/// The quantity whose interval is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Measure {
     /// A rate with this mean. The probability differs from user to user.
     Rate(f64),
-    /// Mean cost of a turn; log-normal.
+    /// Mean cost of a turn, USD. Costs are log-normal.
     Cost,
     /// QoS of the smaller arm with this bad rate. At 1/3, QoS has a kink.
     Qos(f64),
@@ -32,7 +32,7 @@ pub(crate) enum Measure {
 /// One simulated experiment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Case {
-    /// The quantity that is measured.
+    /// The quantity whose interval is measured.
     pub(crate) measure: Measure,
     /// Share of the users in the smaller arm, 0..=1.
     pub(crate) share: f64,
@@ -42,21 +42,21 @@ pub(crate) struct Case {
     pub(crate) most_turns: u64,
 }
 
-/// Number of runs in which each interval contained the true value.
+/// Numbers of runs, by interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Covered {
     /// Runs in which Sluice gives an interval.
     pub(crate) n: usize,
-    /// The interval of Sluice: CR3 with degrees of freedom from the data, rare events, kinks,
-    /// Woodruff.
+    /// Runs in which Sluice's interval contains the true value. Clusters are bucket groups.
     pub(crate) own: usize,
-    /// The same with users as clusters instead of bucket groups.
+    /// Runs in which Sluice's interval with users as clusters contains the true value.
     pub(crate) by_user: usize,
-    /// CR1 with G - 1 degrees of freedom.
+    /// Runs in which the CR1 interval with G - 1 degrees of freedom contains the true value.
     pub(crate) textbook: usize,
-    /// Rows as independent observations.
+    /// Runs in which the interval contains the true value if rows count as independent
+    /// observations.
     pub(crate) naive: usize,
-    /// Runs in which the three intervals above exist.
+    /// Runs in which the intervals `by_user`, `textbook` and `naive` exist.
     pub(crate) n_others: usize,
 }
 

@@ -18,7 +18,7 @@ use crate::stats::srm::{FirstExposures, SrmTest};
 use crate::stats::stages::Combinations;
 use crate::stats::{Interval, Known};
 
-/// The results of inference.
+/// The results of inference on a log, for every tenant, layer and stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// The name and version of the document's format.
@@ -128,9 +128,10 @@ pub struct StageAnalysis {
     pub latency_p99_ms: LatencyAnalysis,
     /// The QoS of both releases.
     pub qos: QosStage,
-    /// The results of the guardrails.
+    /// The results of the guardrails, in the order of the plan.
     pub guardrails: Vec<GuardrailFinding>,
-    /// The same results for the values of declared columns.
+    /// The rows, QoS and metrics of this stage for each value of each declared column. Empty
+    /// without such columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<BreakdownAnalysis>,
 }
@@ -201,8 +202,8 @@ pub struct MetricArm {
     pub denominator: f64,
     /// The numerator divided by the denominator, in the metric's unit; `None` without data.
     pub estimate: Option<f64>,
-    /// The same ratio with its cluster-robust standard error. Without enough clusters, the reason
-    /// for its absence.
+    /// The ratio of numerator to denominator with its cluster-robust standard error. Without enough
+    /// clusters, the reason for its absence.
     pub robust: Known<RatioEstimate>,
 }
 
@@ -263,7 +264,7 @@ pub struct SeriesPoint {
     pub start: Micros,
     /// The end (exclusive), in microseconds UTC.
     pub end: Micros,
-    /// The release.
+    /// The release: baseline or candidate.
     pub arm: Arm,
     /// The number of rows.
     pub n_rows: u64,
@@ -282,7 +283,7 @@ pub struct RatioValue {
     pub tenant: String,
     /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// The requested ratio.
+    /// The ratio whose value is estimated.
     pub ratio: Ratio,
     /// The overlap of users, which limits what the log can estimate. `None` if no stage ran both
     /// releases.

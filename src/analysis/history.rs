@@ -1,5 +1,5 @@
-//! Reconstructs what was known at each moment of the past: sums that grow window by window,
-//! outcomes once they had arrived, and the part that another ratio would have shown.
+//! Reconstructs the data that were known at an earlier moment. Sums grow window by window, outcomes
+//! count from their time of arrival, and another ratio changes which rows count.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use crate::stats::{Known, Reason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// The ratio was in force.
+    /// The requested ratio was in force, so its results were observed.
     Observed,
-    /// The ratio is lower than the logged one, so its users had the candidate. Or both releases
-    /// answered the same requests.
+    /// The requested ratio is lower than the logged one, so its users had the candidate. This is
+    /// also the basis where both releases answered the same requests.
     Paired,
-    /// The ratio is higher than the logged one. The users who had the candidate represent the
-    /// others.
+    /// The requested ratio is higher than the logged one. The users who had the candidate represent
+    /// the users who did not.
     OffPolicy,
 }
 
@@ -35,7 +35,7 @@ struct WindowCells {
     paired: Vec<usize>,
 }
 
-/// The history of a cube.
+/// The cells of a cube in the order of time, for evidence as of an earlier moment.
 pub(crate) struct History<'a> {
     inference: Inference<'a>,
     cells: BTreeMap<LayerKey, Vec<WindowCells>>,
@@ -285,7 +285,7 @@ pub(crate) struct StageThen {
     pub(crate) ratio: Ratio,
     /// The estimated number of distinct users.
     pub(crate) users: UserCounts,
-    /// The candidate's QoS.
+    /// The candidate's QoS, or the reason why it is not known.
     pub(crate) qos: Result<QosArm, Reason>,
     /// The judgment of each of the plan's guardrails, in their order.
     pub(crate) guardrails: Vec<Judged>,

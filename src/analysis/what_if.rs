@@ -13,7 +13,7 @@ use crate::replay::{CellKey, Cells, Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 
-/// The result of a schedule.
+/// The effect of another schedule on the logged traffic.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIf {
     /// The scenario's name.
@@ -26,11 +26,11 @@ pub struct WhatIf {
     pub users_are_bound: bool,
     /// The number of requests, over all layers, that the candidate would have answered.
     pub exposed_requests: u64,
-    /// The number of these requests that both releases answered.
+    /// The number of requests among `exposed_requests` that both releases answered.
     pub paired_requests: u64,
 }
 
-/// The result of a schedule in one layer.
+/// The effect of another schedule on the logged traffic of one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfLayer {
     /// Name of the tenant; `default` for data without tenants.
@@ -45,7 +45,8 @@ pub struct WhatIfLayer {
     pub users_are_bound: bool,
     /// The number of requests that the candidate would have answered.
     pub exposed_requests: u64,
-    /// The number of these requests that both releases answered. All results below use only these.
+    /// The number of requests among `exposed_requests` that both releases answered: the paired
+    /// requests. QoS and metrics use only these.
     pub paired_requests: u64,
     /// The QoS on the paired requests.
     pub qos: WhatIfQos,

@@ -18,7 +18,7 @@ use crate::release::tools::{Tool, ToolBundle, read_calls};
 /// The largest number of release names in a hint.
 const MAX_NAMES: usize = 20;
 
-/// The question of a search for affected users.
+/// The inputs of a search for affected users.
 #[derive(Debug, Clone)]
 pub struct AffectedQuestion<'a> {
     /// Id of the release that was rolled back.

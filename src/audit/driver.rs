@@ -30,7 +30,7 @@ pub struct Chain {
 /// A row and its links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RowChain {
-    /// The row.
+    /// The row, as read from the log.
     #[serde(flatten)]
     pub row: TraceRow,
     /// Links from the user to the rollback target.

@@ -1,5 +1,5 @@
-//! Locks without poisoning. A poisoned lock is used as it is, because its data is consistent
-//! between any two statements.
+//! Locks without poisoning. A poisoned lock is used like any other lock, because its data is
+//! consistent between any two statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -16,8 +16,8 @@ pub(crate) fn memory_limit() -> u64 {
     total().map_or(u64::MAX, |bytes| bytes / 2)
 }
 
-/// The most memory that this process has held so far, in bytes; `None` where the system does not
-/// say.
+/// The largest amount of memory that this process has used so far, in bytes; `None` if the system
+/// does not report it.
 pub(crate) fn peak_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -39,7 +39,7 @@ pub(crate) struct ProcessIo {
 }
 
 impl ProcessIo {
-    /// Returns the counts since the process started; `None` where the system does not say.
+    /// Returns the counts since the process started; `None` if the system does not report them.
     pub(crate) fn now() -> Option<Self> {
         let text = std::fs::read_to_string("/proc/self/io").ok()?;
         let field = |name: &str| -> Option<u64> {
@@ -64,7 +64,7 @@ impl ProcessIo {
     }
 }
 
-/// Asks for the cache line of an item that will be read soon.
+/// Prefetches the cache line of an item that will be read soon.
 #[inline(always)]
 pub(crate) fn prefetch<T>(items: &[T], idx: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -133,7 +133,7 @@ pub struct BucketHasher<'a>(Placement<'a>);
 enum Placement<'a> {
     /// Murmur3 after a prefix.
     Sluice(Prefix),
-    /// Another system, with its flag and salt.
+    /// The hash of another system, with the flag and the salt that it hashes.
     Platform(Platform, &'a str, &'a str),
 }
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 /// The reason why an input is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The path of the field, such as `control.n`; empty for the whole input.
+    /// The path of the field, such as `control.n`; empty if the problem concerns the whole input.
     pub place: String,
     /// The expected form.
     pub expected: String,

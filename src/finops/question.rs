@@ -1,5 +1,4 @@
-//! The question of a chargeback: the keys of lines, the definition of a success, prices and
-//! budgets.
+//! The inputs of a chargeback: the keys of lines, the definition of a success, prices and budgets.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -57,7 +56,7 @@ impl By {
     }
 }
 
-/// The question of a chargeback.
+/// The inputs of a chargeback.
 #[derive(Debug, Clone, Copy)]
 pub struct ChargebackQuestion<'a> {
     /// The keys of lines, in this order, each at most once.

@@ -97,7 +97,7 @@ pub struct Subject {
     pub digest: String,
 }
 
-/// `gate_report.json`.
+/// The document `gate_report.json`: the result of a gate, for a study or for a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateReport {
     /// Name and version of the document's format.

@@ -13,11 +13,11 @@ use crate::scenario::OnBadRow;
 /// Raw columns of consecutive rows of one file.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    /// The file.
+    /// Path of the file that the rows come from.
     pub path: &'a Path,
     /// Number of the batch's first row in its file, from 0.
     pub first_row: u64,
-    /// Number of rows.
+    /// Number of rows in the batch.
     pub n_rows: usize,
     columns: Vec<Option<(String, ArrayRef)>>,
 }

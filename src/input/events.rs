@@ -28,17 +28,17 @@ pub struct UserFeatures {
     pub first_event: Micros,
     /// Time of the last event, microseconds, UTC. It becomes `last_use_time`.
     pub last_event: Micros,
-    /// Number of events.
+    /// Number of events before `as_of`.
     pub n_events: u64,
     /// Number of events in the use window before `as_of`. It becomes `use_count`.
     pub use_count: u64,
     /// Sum of `value` in the value window before `as_of`, millionths. It becomes `user_value`.
     pub value_micros: i64,
-    /// UTC days with events, in order: days since 1970-01-01, and the day's sum of `value` in
-    /// millionths.
+    /// UTC days with events before `as_of`, in order: the number of days since 1970-01-01, and the
+    /// day's sum of `value` in millionths.
     pub days: Vec<(i32, i64)>,
-    /// The same for events from `as_of` until the end of observation. Only the RFM summary may use
-    /// them.
+    /// Days with events from `as_of` until the end of observation, in the form of `days`. Only the
+    /// RFM summary may use them.
     pub later_days: Vec<(i32, i64)>,
 }
 

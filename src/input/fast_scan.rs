@@ -29,7 +29,8 @@ pub(crate) const STEP_WORDS: usize = STEP / 64;
 /// The largest width of a dictionary index, bits. A dictionary of one page needs no more.
 const MAX_INDEX_BITS: u8 = 24;
 
-/// Marks a column or content that only the general reader can read, or whose error it reports.
+/// The fast reader does not support a column or its content. The caller must use the general
+/// reader, which also reports errors in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unsupported;
 
@@ -90,7 +91,8 @@ enum Kind {
     I64,
     F32,
     F64,
-    /// This kind and the next three are instants. They become epoch seconds by way of microseconds.
+    /// Days since 1970-01-01. `Days`, `Millis`, `Micros` and `Nanos` are instants. They are
+    /// converted to microseconds, then to epoch seconds.
     Days,
     Millis,
     Micros,
@@ -263,7 +265,7 @@ struct Scratch {
     whole: Vec<i64>,
 }
 
-/// The current page.
+/// The current page of the scanned column.
 #[derive(Default)]
 struct OpenPage {
     n_left: usize,

@@ -1,7 +1,7 @@
 //! Sources of rows: Parquet, CSV and NDJSON files, the text formats plain or gzipped. A source is a
 //! file, a folder, a glob or a URL. Its rows are read as canonical columns in Arrow batches.
 //!
-//! A new format needs an arm in `reader`. All later code reads [`Batch`]es only.
+//! A new format needs a match arm in `reader`. All later code reads [`Batch`]es only.
 
 mod batch;
 pub(crate) mod convert;

@@ -56,7 +56,7 @@ impl Table {
         Self::from_files(source, found)
     }
 
-    /// Opens one Parquet file, whatever its name.
+    /// Opens one Parquet file. Its name may have any extension.
     ///
     /// # Errors
     /// The header cannot be read.

@@ -53,8 +53,8 @@ pub struct TrafficBatch<'a> {
     pub trace_id: Option<StringArray>,
     /// Id of the conversation. `None` if the log has no such column.
     pub session_id: Option<StringArray>,
-    /// Probability with which this release answered, in millionths: 0..=1,000,000. `None` if the
-    /// log has no such column.
+    /// Probability with which this release answered, in millionths: 1,000,000 is certainty. `None`
+    /// if the log has no such column.
     pub propensity: Option<Int64Array>,
     /// The measured columns in the reader's order, as integers. The kind of a column decides its
     /// unit: nano-USD for money, millionths for real numbers.

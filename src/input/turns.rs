@@ -20,7 +20,7 @@ use crate::input::traffic::{TrafficBatch, TrafficReader};
 use crate::input::users::{DEFAULT_TENANT, tenant_at};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
-/// The meaning of a log's names under a plan.
+/// The names in a log that get codes: releases and layers of a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct NameCodes<'a> {
     pub(crate) baseline: &'a str,
@@ -151,7 +151,7 @@ pub(crate) struct Turns {
     pub(crate) user: Column,
     /// Hash of the tenant's name.
     pub(crate) tenant: Column,
-    /// A code of [`release`].
+    /// The release that answered, as a code of [`release`].
     pub(crate) release: Column,
     /// Index of the layer that production recorded, or a code of [`served_layer`].
     pub(crate) layer: Column,
@@ -161,15 +161,15 @@ pub(crate) struct Turns {
     pub(crate) trace: Column,
     /// Hash of the session's id.
     pub(crate) session: Column,
-    /// Probability with which the release answered, in millionths: 0..=1,000,000.
+    /// Probability with which the release answered, in millionths: 1,000,000 is certainty.
     pub(crate) propensity: Column,
     /// Measured columns in the reader's order, as integers: nano-USD for money, millionths for real
     /// numbers. A missing value is 0.
     pub(crate) measured: Vec<Column>,
     /// Hashes of the texts in the columns of breakdowns.
     pub(crate) breakdowns: Vec<Column>,
-    /// For each of these columns: the texts that appear in the part for the first time in this
-    /// step, with their hashes.
+    /// New texts of the columns of breakdowns, one list per column: the texts that no earlier step
+    /// of the part has, each with its hash.
     pub(crate) names: Vec<Vec<(i64, String)>>,
     /// Bitmap of the rows that are left out.
     pub(crate) bad: [u64; STEP_WORDS],

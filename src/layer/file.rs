@@ -1,5 +1,5 @@
-//! Writes the layer table as a Parquet file. Result columns are encoded here; ids and tenants are
-//! copied as they are where possible.
+//! Writes the layer table as a Parquet file. Result columns are encoded here. Ids and tenants are
+//! copied without decoding if possible.
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;

@@ -34,7 +34,7 @@ pub struct Publication {
     pub candidate: String,
     /// The time of the decision, microseconds UTC.
     pub as_of: Micros,
-    /// The status of the ramp.
+    /// The status of the ramp: running, completed or rolled back.
     pub status: RampStatus,
     /// The time when the candidate was rolled back by hand, microseconds UTC; `None` if it was not.
     /// Such a candidate is opened again only on request.
@@ -49,9 +49,9 @@ pub struct Publication {
     pub salt: String,
     /// The key of the flag, for systems that hash it; `None` if the plan names none.
     pub flag: Option<String>,
-    /// The digest of the analysis that the ratios rest on.
+    /// The digest of the analysis that the ratios are based on.
     pub evidence_digest: String,
-    /// The digest of the layer table that the ratios rest on; `None` if it is not known.
+    /// The digest of the layer table that the ratios are based on; `None` if it is not known.
     pub layers_digest: Option<String>,
     /// The ratios by tenant and layer, in plan order.
     pub ratios: Vec<RatioRow>,
@@ -136,8 +136,8 @@ impl Publication {
         .named()
     }
 
-    /// The same publication with every ratio at 0 and the candidate recorded as rolled back at
-    /// `at`, microseconds UTC.
+    /// Returns a copy of the publication with every ratio at 0 and the candidate recorded as rolled
+    /// back at `at`, microseconds UTC.
     #[must_use]
     pub fn rolled_back(&self, at: Micros) -> Self {
         let mut back = self.clone();
@@ -300,9 +300,9 @@ fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
 /// The outputs of a folder, ready to publish.
 #[derive(Debug, Clone)]
 pub struct PublicationSource {
-    /// The folder.
+    /// The folder that the outputs were read from.
     pub dir: PathBuf,
-    /// The publication.
+    /// The publication of the schedule in the folder.
     pub publication: Publication,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<PathBuf>,
@@ -315,7 +315,7 @@ impl PublicationSource {
     /// # Errors
     /// A missing or invalid schedule, an unreadable study document (except in a rollback), or a
     /// layer table that cannot be read, has unknown layers, or is not the table that the schedule
-    /// rests on.
+    /// is based on.
     pub fn open(dir: &Path, layers: Option<&Path>, parts: PublicationParts) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {

@@ -11,13 +11,13 @@ use crate::publish::publication::Publication;
 /// The content to publish, with its options.
 #[derive(Debug, Clone, Copy)]
 pub struct Desired<'a> {
-    /// The publication.
+    /// The publication that the target must hold at the end.
     pub publication: &'a Publication,
     /// The folder that the publication comes from.
     pub dir: &'a Path,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<&'a Path>,
-    /// The options.
+    /// The options of the publication, such as a dry run.
     pub options: &'a Options,
 }
 
@@ -63,7 +63,8 @@ pub struct Inspection {
     pub changes: Vec<PlannedChange>,
     /// Counts of users; `None` if they were not counted.
     pub users: Option<TargetUsers>,
-    /// Warnings about what the target does with the publication.
+    /// Warnings about differences between the publication and its effect at the target. Empty if
+    /// there are none.
     pub warnings: Vec<String>,
 }
 

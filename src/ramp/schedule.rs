@@ -84,7 +84,7 @@ impl Schedule {
     }
 }
 
-/// A layer's decision.
+/// The decision on one layer of one tenant, with its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerSchedule {
     /// Name of the tenant; `default` for data without tenants.
@@ -104,7 +104,7 @@ pub struct LayerSchedule {
     pub lo_bucket: u16,
     /// End of the buckets of the users who get the candidate, exclusive, 0..=10000.
     pub hi_bucket: u16,
-    /// The plan's settings of the layer.
+    /// The plan's settings of the layer, for systems that promote by themselves.
     #[serde(default)]
     pub ramp: LayerRamp,
     /// Name of the first check that blocked the promotion. `None` for a promotion.

@@ -8,11 +8,12 @@ use crate::scenario::{Layer, Plan};
 /// The inputs of a layer's decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
-    /// The plan.
+    /// The plan of the ramp.
     pub plan: &'a Plan,
-    /// The layer in the plan.
+    /// The layer to decide, with its settings in the plan.
     pub layer: &'a Layer,
-    /// State of the layer.
+    /// State of the layer before the decision: its ratio, the start of the ratio, and the last
+    /// rollback.
     pub state: &'a LayerState,
     /// States of all layers of the tenant, in plan order.
     pub tenant_states: &'a [LayerState],

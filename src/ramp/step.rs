@@ -26,7 +26,7 @@ enum Origin {
     Operations(Micros),
     /// The ratio with which each layer opens.
     Initial,
-    /// The same ratio in every layer.
+    /// One ratio for every layer of every tenant.
     Everywhere(Ratio),
     /// Ratios of a schedule or a state, by tenant and layer.
     Listed(BTreeMap<(String, String), Ratio>),

@@ -10,7 +10,7 @@ use crate::stats::Interval;
 /// The name of a check, for example `dwell` or `guardrail:complaint_rate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckName<'a> {
-    /// The kind of check.
+    /// The kind of check, such as `dwell` or `guardrail`.
     pub kind: &'static str,
     /// The metric, for checks of guardrails. `None` for other checks.
     pub metric: Option<&'a str>,

@@ -66,7 +66,8 @@ pub struct Check {
     pub check: String,
     /// Outcome of the check.
     pub outcome: CheckOutcome,
-    /// The checked value, in the unit that `detail` names. `None` if the check has no number.
+    /// The checked value. Its unit depends on the check: hours for `dwell`, for example. `None` if
+    /// the check has no number.
     pub value: Option<f64>,
     /// Interval of the value, at the policy's level. `None` if there is none.
     pub interval: Option<Interval>,

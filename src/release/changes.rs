@@ -9,7 +9,7 @@ use crate::release::reference::ArtifactRef;
 /// The comparison of one dimension of two releases.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordChange {
-    /// The dimension.
+    /// The dimension that is compared.
     pub dimension: Dimension,
     /// The reference in the baseline; `None` if the baseline has none.
     pub from: Option<ArtifactRef>,

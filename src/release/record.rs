@@ -105,7 +105,7 @@ pub struct ReleaseRecord {
     pub baseline_release_id: Option<String>,
     /// The release to roll back to; `None` if not recorded.
     pub rollback_target: Option<String>,
-    /// The approvals.
+    /// The approvals of the release; empty if the record has none.
     pub approvers: Vec<Approver>,
     /// The risk level; `None` if not recorded.
     pub risk_level: Option<RiskLevel>,

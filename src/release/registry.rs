@@ -23,9 +23,9 @@ pub struct Registry {
 pub enum Registration {
     /// The record was unknown and has been added.
     New,
-    /// The same record is known.
+    /// The record is known: the registry has its id with the same digest.
     Same,
-    /// Another record with the same id is known. The text is its digest.
+    /// The registry has another record under this id. The text is the digest of that record.
     Changed(String),
 }
 

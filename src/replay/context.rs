@@ -107,8 +107,8 @@ pub fn open_traffic(
     }
 }
 
-/// Opens outcomes of logged requests. A shadow must name the release that answered; a late outcome
-/// need not.
+/// Opens outcomes of logged requests. The release that answered is required for shadow answers and
+/// optional for late outcomes.
 ///
 /// # Errors
 /// When a source has no readable file or lacks a required column.

@@ -148,7 +148,8 @@ pub struct Exposure {
     pub n_baseline: u64,
     /// Users who got answers only from the candidate.
     pub n_candidate: u64,
-    /// Users who got answers from both releases within the stage. They are in neither count above.
+    /// Users who got answers from both releases within the stage. `n_baseline` and `n_candidate` do
+    /// not include them.
     pub n_crossover: u64,
     /// Users of `n_baseline` who were seen in no earlier stage.
     pub n_new_baseline: u64,
@@ -200,7 +201,7 @@ pub struct SessionRow {
     pub stage: u8,
     /// The release that answered.
     pub arm: Arm,
-    /// The number of sessions.
+    /// The number of distinct sessions.
     pub n_sessions: u64,
 }
 
@@ -293,7 +294,7 @@ impl LatencyRow {
 /// `n_bad`, without `n_ineligible_candidate`, which is a part of `n_ineligible`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
-    /// Rows that were read.
+    /// Number of rows that were read.
     pub n_rows: u64,
     /// Rows of eligible users that the baseline answered.
     pub n_baseline: u64,

@@ -97,7 +97,7 @@ impl<'a> Partitions<'a> {
     }
 }
 
-/// The inputs of a partitioned scan.
+/// The inputs of a scan in partitions.
 pub(super) struct Job<'a> {
     pub(super) scan: &'a Scan<'a>,
     pub(super) inputs: &'a Inputs<'a>,

@@ -686,7 +686,7 @@ pub(super) fn names<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
 struct KeyReader {
     tenants: Vec<u32>,
     layers: Vec<u32>,
-    /// `None` for a table without stages.
+    /// The column of stages; `None` for a table without stages.
     stages: Option<Int32Array>,
 }
 

@@ -71,11 +71,11 @@ pub struct Model {
 /// The documents of a ramp.
 #[derive(Debug, Clone)]
 pub struct RampModel {
-    /// The analysis.
+    /// The analysis, from `analysis.json`.
     pub analysis: Analysis,
-    /// The decisions.
+    /// The decisions, from `schedule.json`.
     pub schedule: Schedule,
-    /// The gate report.
+    /// The gate report, from `gate_report.json`.
     pub gate: GateReport,
 }
 

@@ -50,14 +50,14 @@ pub enum UsersFrom {
     Events(Events),
     /// The users seen in the traffic, without features.
     Traffic,
-    /// The generator.
+    /// Users that `[input.generate]` makes.
     Generator,
 }
 
 /// A log of events or transactions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events {
-    /// Its files, with the canonical columns `user_id`, `event_time` and `value`.
+    /// The files of the log, with the canonical columns `user_id`, `event_time` and `value`.
     pub source: Source,
     /// Length of the period before `as_of` whose events count in `use_count`, microseconds.
     pub use_window: Micros,
@@ -91,12 +91,13 @@ pub struct Fault {
     pub from: Micros,
     /// End, exclusive, microseconds, UTC. The file's `as_of` by default.
     pub until: Micros,
-    /// The candidate's task completion rate during the fault, 0..=1. `None` leaves it as it is.
+    /// The candidate's task completion rate during the fault, 0..=1. `None` does not change the
+    /// rate.
     pub task_completion_rate: Option<f64>,
-    /// The candidate's complaint rate during the fault, 0..=1. `None` leaves it as it is.
+    /// The candidate's complaint rate during the fault, 0..=1. `None` does not change the rate.
     pub complaint_rate: Option<f64>,
-    /// The candidate's share of bad ratings among rated turns during the fault, 0..=1. `None`
-    /// leaves it as it is.
+    /// The candidate's share of bad ratings among rated turns during the fault, 0..=1. `None` does
+    /// not change the share.
     pub bad_rate: Option<f64>,
 }
 

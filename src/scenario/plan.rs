@@ -33,7 +33,7 @@ pub struct Plan {
     pub layers: Vec<Layer>,
     /// Metrics that can each block or roll back a layer, apart from QoS.
     pub guardrails: Vec<Guardrail>,
-    /// The decision policy.
+    /// The policy of decisions: intervals, levels, and results of failed checks.
     pub policy: Policy,
     /// Ratio changes so far, in time order.
     pub operations: Vec<Operation>,
@@ -78,7 +78,7 @@ pub struct Layer {
     /// Share of the users outside tag rules that the layer takes in quota mode, 0..=1. `None` in
     /// layers of tag rules only.
     pub quota: Option<f64>,
-    /// Tag rules. A user who meets any of them belongs to the layer, whatever the score.
+    /// Tag rules. A user who meets any of them belongs to the layer, regardless of the score.
     pub tags: Vec<TagRule>,
     /// The ratio with which the layer opens. 0 means the first step of the ladder.
     pub initial_ratio: Ratio,

@@ -13,8 +13,8 @@ pub struct Guardrail {
     pub metric: String,
     /// The bound on the candidate.
     pub rule: GuardrailRule,
-    /// Absolute bound on the candidate's own value, in the metric's unit, whatever the baseline's
-    /// value is. `None` for no absolute bound.
+    /// Absolute bound on the candidate's own value, in the metric's unit, regardless of the
+    /// baseline's value. `None` for no absolute bound.
     pub limit: Option<f64>,
     /// The result of a violation.
     #[serde(default)]
@@ -72,7 +72,7 @@ impl GuardrailRule {
     }
 }
 
-/// The rules of decisions.
+/// The settings of the rules that decide a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// The form of the decision rule: on intervals, or on point estimates as in the reference

@@ -169,7 +169,7 @@ impl Boundary {
 pub enum Controller {
     /// The plan's policy, by the same function as the nightly decisions.
     Policy,
-    /// Promotes after every dwell, whatever the data say.
+    /// Promotes after every dwell, regardless of the data.
     FixedTime,
     /// Promotes when a relevant harm would have been detected with 80 % power and was not.
     Power,

@@ -51,7 +51,7 @@ pub struct BacktestLayer {
     pub refused_at: Option<String>,
 }
 
-/// One decision.
+/// One decision of the backtest, with the ratio in the log and in the backtest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestDecision {
     /// Time of the decision, RFC 3339, UTC.

@@ -8,7 +8,7 @@ use crate::scenario::Boundary;
 use crate::stats::dist::norm_isf;
 use crate::stats::{Interval, proportion};
 
-/// `forecast.json`.
+/// The document `forecast.json`: the results of every plan in every world.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
     /// Name and version of the document's format.

@@ -35,7 +35,7 @@ pub struct Contrast {
 pub struct RelativeContrast {
     /// `treatment / control - 1`: 0.1 is 10 % above the control.
     pub rel_effect_size: f64,
-    /// Interval by the delta method.
+    /// Interval of the relative effect by the delta method.
     pub ci: Ends,
     /// Interval computed on the log scale and transformed back; `None` unless both values are
     /// above 0.

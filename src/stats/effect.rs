@@ -61,8 +61,8 @@ pub struct Effect {
 pub struct Relative {
     /// `treatment / control - 1`: 0.1 is 10 % above the control.
     pub rel_effect_size: f64,
-    /// Interval for one planned look, by the delta method. It is Fieller's where the control is
-    /// within 5 standard errors of 0.
+    /// Interval of the relative effect for one planned look, by the delta method. If the control is
+    /// within 5 standard errors of 0, it is Fieller's interval.
     #[serde(flatten)]
     pub ci: Interval,
 }

@@ -26,7 +26,7 @@ pub enum Reason {
     NoVariance,
     /// The control's own interval contains 0, so a relative effect is not defined.
     ControlNearZero,
-    /// An off-policy estimate rests on too few effective rows, or its weights do not have the
+    /// An off-policy estimate is based on too few effective rows, or its weights do not have the
     /// mean 1.
     NoOverlap,
     /// A one-sided interval has no end on this side.

@@ -1,4 +1,4 @@
-//! Non-inferiority: is the candidate worse than the baseline by more than a margin?
+//! Non-inferiority: tests whether the candidate is worse than the baseline by more than a margin.
 
 use serde::{Deserialize, Serialize};
 

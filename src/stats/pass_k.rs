@@ -3,8 +3,8 @@
 use crate::stats::known::Reason;
 
 /// The mean over cases of `C(c, k) / C(n, k)`: the probability that k attempts, drawn from the
-/// case's n attempts of which c succeeded, all succeed. `attempts` and `successes` have one entry a
-/// case. The result is in 0..=1.
+/// case's n attempts of which c succeeded, all succeed. `attempts` and `successes` have one entry
+/// per case. The result is in 0..=1.
 ///
 /// # Errors
 /// [`Reason::NoData`] without cases. [`Reason::TooFewRows`] if a case has fewer than k attempts, or

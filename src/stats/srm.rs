@@ -1,4 +1,4 @@
-//! Sample ratio mismatch (SRM): do the observed user counts match the planned ratio?
+//! Sample ratio mismatch (SRM): tests whether the observed user counts match the planned ratio.
 
 use serde::{Deserialize, Serialize};
 

@@ -40,11 +40,11 @@ pub struct Study {
 /// The results of the stages after layering.
 #[derive(Debug)]
 pub struct RampFindings {
-    /// The analysis.
+    /// The analysis, as in `analysis.json`.
     pub analysis: Analysis,
-    /// The decisions.
+    /// The decisions, as in `schedule.json`.
     pub schedule: Schedule,
-    /// The gate report.
+    /// The gate report, as in `gate_report.json`.
     pub gate: GateReport,
 }
 

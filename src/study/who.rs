@@ -25,7 +25,7 @@ pub struct WhoQuestion<'a> {
     pub at: PlanStep,
     /// An earlier step, to find the users who switch. `None` for no comparison.
     pub from: Option<PlanStep>,
-    /// Another assignment of the same users, to count those whose release differs. `None` for no
+    /// Another assignment profile, to count the users whose release differs under it. `None` for no
     /// comparison.
     pub against: Option<Profile>,
 }

@@ -1,5 +1,6 @@
-//! Checks the structure of the code: a room imports only rooms before it, two files of one room
-//! never import each other in a circle, a `mod.rs` holds only documentation and exports.
+//! Checks the structure of the code. A room is a top-level module. A room imports only rooms before
+//! it, two files of one room never import each other in a circle, and a `mod.rs` holds only
+//! documentation and exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

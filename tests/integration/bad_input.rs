@@ -1,5 +1,5 @@
 //! Tests of bad input. Each case must end with an error that names file, column and row, or with a
-//! counted row. The exit code must be the documented one, and the previous output must stay whole.
+//! counted row. The exit code must be the documented one, and the previous output must not change.
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use std::{fs, path::Path, process::Command, sync::Arc};

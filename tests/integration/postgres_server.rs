@@ -311,7 +311,7 @@ pub(crate) fn publish(folder: &str, url: &str, more: &[&str]) -> serde_json::Val
     report["targets"][0].clone()
 }
 
-/// Queries version, schedule and users of a plan in one statement.
+/// An SQL statement that returns version, schedule and users of a plan.
 pub(crate) const LOOK: &str = "select coalesce((select version from publication where plan_id = $1), '') || ' '
     || (select coalesce(string_agg(tenant || layer || ratio || release, ',' order by tenant, layer), '') from ratio_schedule where plan_id = $1) || ' '
     || (select count(*) || ',' || count(*) filter (where layer_id = 'early') || ',' || coalesce(min(load_id), 0) - coalesce(max(load_id), 0)

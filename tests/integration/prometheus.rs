@@ -97,8 +97,8 @@ const GAINS: [(&str, f64); 9] = [
     ("agent_task_total", 30.0),
 ];
 
-/// Ten hours of counters with one sample a minute. Layer `early` has all counters, `regular` lacks
-/// the complaints, and in `vip` the completed tasks are NaN.
+/// Ten hours of counters with one sample per minute. Layer `early` has all counters, `regular`
+/// lacks the complaints, and in `vip` the completed tasks are NaN.
 fn samples() -> String {
     let mut text = String::new();
     let mut names: Vec<(&str, f64)> = GAINS.to_vec();

@@ -118,7 +118,7 @@ impl Small {
         self.who_at(study, text(&study.join("schedule.json")), &[])
     }
 
-    /// The same at another step, with more arguments.
+    /// The users who get the candidate at another step, by `sluice who` with more arguments.
     pub(crate) fn who_at(&self, study: &Path, at: &str, more: &[&str]) -> BTreeSet<String> {
         let layers = study.join("layers.parquet");
         let mut args = vec![

@@ -418,7 +418,7 @@ fn attributes(digest: &str) -> Attributes {
     )])
 }
 
-/// The code and the message of a store's answer. If they cannot be found, the whole text.
+/// Returns the code and the message of a store's answer; the whole text if they cannot be found.
 fn message(text: &str) -> String {
     let part = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;

@@ -6,7 +6,7 @@ use crate::publish::exporters::{
     litellm, milvus, prometheus, unleash,
 };
 
-/// Every export format.
+/// All export formats. Messages list their kinds in this order.
 pub(crate) const FORMATS: &[ExportFormat] = &[
     flagd::FORMAT,
     growthbook::FORMAT,

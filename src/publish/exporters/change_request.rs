@@ -8,7 +8,7 @@ use crate::bucket::Ratio;
 use crate::publish::publication::Publication;
 use crate::ramp::RampStatus;
 
-/// A call to make.
+/// One HTTP call to the API of the other system.
 #[derive(Debug, Serialize)]
 pub(super) struct Request {
     /// The HTTP method.

@@ -21,7 +21,8 @@ pub(crate) struct ExportFormat {
     pub(in crate::publish) settings: &'static [&'static str],
     /// Writes the file. It fails if the system cannot express the publication.
     pub(in crate::publish) write: fn(&Desired<'_>, &Address) -> Result<String>,
-    /// Warnings about what the system does with the file.
+    /// Returns warnings about differences between the publication and the behavior of the system.
+    /// Empty if there are none.
     pub(in crate::publish) warnings: fn(&Publication, &Address) -> Vec<String>,
 }
 

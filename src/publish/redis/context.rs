@@ -17,7 +17,7 @@ use crate::publish::target::Desired;
 pub(super) struct Refreshed {
     /// The time of the last full write, microseconds UTC.
     pub(super) at: Micros,
-    /// The time to live of those keys, microseconds.
+    /// The time to live that the write gave to users' keys, microseconds.
     pub(super) ttl: Micros,
 }
 

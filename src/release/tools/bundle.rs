@@ -26,7 +26,7 @@ pub struct Annotations {
     pub open_world: bool,
 }
 
-/// A tool.
+/// A tool that the agent can call, as its bundle describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
     /// The name of the tool.

@@ -218,7 +218,8 @@ pub(super) fn clustered(
     })
 }
 
-/// Measures of overlap: does the log contain enough of the actions of the evaluation policy?
+/// Measures of overlap. They show whether the log contains enough of the actions of the evaluation
+/// policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overlap {
     /// Effective sample size in rows, `(sum w)^2 / sum w^2`.

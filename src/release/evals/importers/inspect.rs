@@ -192,8 +192,8 @@ impl InspectSample {
 }
 
 /// Reads an `.eval` archive from its header and its sample summaries, which are about 1000 times
-/// smaller than the samples. The total of unpacked bytes is limited, whatever sizes the archive
-/// declares.
+/// smaller than the samples. The total of unpacked bytes is limited, because the declared sizes of
+/// an archive can be wrong.
 pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) -> Result<()> {
     let location = file.display().to_string();
     let unreadable = |error: &dyn std::fmt::Display| {
