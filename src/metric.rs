@@ -127,20 +127,20 @@ pub enum Test {
     IsNot(String),
 }
 
-/// A comparison of numbers.
+/// The comparison of a value with a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// `<`
+    /// Less than: `<`.
     Less,
-    /// `<=`
+    /// Less than or equal: `<=`.
     AtMost,
-    /// `>`
+    /// Greater than: `>`.
     Greater,
-    /// `>=`
+    /// Greater than or equal: `>=`.
     AtLeast,
-    /// `=`
+    /// Equal: `=`.
     Equal,
-    /// `!=`
+    /// Not equal: `!=`.
     Different,
 }
 
@@ -254,7 +254,7 @@ impl fmt::Display for Reading {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sum {
-    /// The number of rows.
+    /// The number of rows: `rows` in a scenario.
     Rows,
     /// The sum of a column's values, or the number of rows that pass a test. The text is a
     /// [`Reading`]. Null adds 0.

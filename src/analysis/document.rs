@@ -23,7 +23,7 @@ use crate::stats::{Interval, Known};
 pub struct Analysis {
     /// The name and version of the document's format.
     pub schema: String,
-    /// The digest of the scenario.
+    /// SHA-256 digest of the scenario and of the command line's overrides.
     pub scenario_digest: String,
     /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
@@ -114,7 +114,7 @@ pub struct StageAnalysis {
     pub ratio: Ratio,
     /// The number of distinct eligible users.
     pub users: UserCounts,
-    /// The number of rows.
+    /// The number of rows of eligible users, by release.
     pub rows: ArmRows,
     /// The sample-ratio test of the users. `None` if only one arm was planned or no user was seen.
     pub srm: Option<SrmTest>,
@@ -143,7 +143,7 @@ pub struct BreakdownAnalysis {
     pub column: String,
     /// The column's value. The empty text means a missing value.
     pub value: String,
-    /// The number of rows.
+    /// The number of rows of eligible users, by release.
     pub rows: ArmRows,
     /// The QoS of both releases.
     pub qos: QosStage,
@@ -266,7 +266,7 @@ pub struct SeriesPoint {
     pub end: Micros,
     /// The release: baseline or candidate.
     pub arm: Arm,
-    /// The number of rows.
+    /// The number of rows of the release in this range.
     pub n_rows: u64,
     /// The QoS in this range.
     pub qos: Known<QosArm>,

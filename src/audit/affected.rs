@@ -54,7 +54,7 @@ pub struct AffectedRow {
 /// The number of calls of one tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ToolCount {
-    /// Name of the tool.
+    /// Name of the tool, as the call names it.
     pub tool: String,
     /// Number of calls in requests that the release answered.
     pub n_calls: u64,
@@ -65,7 +65,7 @@ pub struct ToolCount {
 /// The result of a search for affected users.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Affected {
-    /// Id of the release.
+    /// Id of the release that was searched for.
     pub release_id: String,
     /// First instant of the period, microseconds, UTC. `None` for an open start.
     pub from: Option<Micros>,

@@ -19,7 +19,8 @@ pub enum Hold {
     Missing,
 }
 
-/// One link of a chain.
+/// One link of a chain of evidence: a fact about the row or its release, and the strength of its
+/// proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChainLink {
     /// Name of the link: `user`, `time`, `release`, `record`, `model` and others.

@@ -17,7 +17,7 @@ use crate::stats::{Known, Reason};
 /// The number and share of rows that have a link.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LinkShare {
-    /// Name of the link.
+    /// Name of the link: `user`, `time`, `release`, `record` and others.
     pub link: &'static str,
     /// Number of rows that have it.
     pub n: u64,
@@ -32,7 +32,7 @@ pub struct ReleaseLinks {
     pub tenant_id: String,
     /// Id of the release, or `unknown` for rows without a release.
     pub release_id: String,
-    /// Number of rows.
+    /// Number of rows of the release in the period.
     pub n_rows: u64,
     /// Number of rows with a user id.
     pub n_user: u64,

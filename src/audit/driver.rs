@@ -15,7 +15,7 @@ use crate::release::RecordIndex;
 /// A trace with its rows and their links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Chain {
-    /// Id of the trace.
+    /// Id of the trace, as the question gives it.
     pub trace_id: String,
     /// Number of its rows in the log.
     pub n_rows: u64,

@@ -19,7 +19,7 @@ pub fn open(source: &Source, on_bad_row: OnBadRow) -> Result<TrafficReader> {
     TrafficReader::open(source, &[], &[], on_bad_row)
 }
 
-/// A row of a trace.
+/// A row of the log with the requested trace id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TraceRow {
     /// Location of the row: file and row number.

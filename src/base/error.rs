@@ -18,7 +18,7 @@ pub mod exit_code {
     pub const BAD_INPUT: u8 = 3;
     /// A publishing target refused the request or could not be reached.
     pub const TARGET: u8 = 4;
-    /// The gate failed.
+    /// The gate failed: a check that blocks did not pass.
     pub const GATE_FAILED: u8 = 10;
     /// The gate could not decide, because evidence is missing.
     pub const GATE_INCONCLUSIVE: u8 = 11;

@@ -40,7 +40,7 @@ impl NameIndex {
         self.last
     }
 
-    /// The names, by number.
+    /// Returns all names. The number of a name is its index.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }

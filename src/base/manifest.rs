@@ -13,7 +13,7 @@ pub mod file {
     pub const FEATURES: &str = "features.parquet";
     /// The layer table: each user's layer.
     pub const LAYERS: &str = "layers.parquet";
-    /// The summary of layering.
+    /// The summary of layering: counts of users by layer, and missing values.
     pub const LAYER_SUMMARY: &str = "layers.summary.json";
     /// The folder of the cube: the log, reduced to sums.
     pub const CUBE: &str = "cube";

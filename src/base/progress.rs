@@ -151,7 +151,7 @@ pub fn now() -> String {
         .map_or_else(String::new, |millis| time::format(millis * 1_000))
 }
 
-/// One progress bar.
+/// One progress bar, which counts rows.
 #[derive(Debug)]
 pub struct Bar(ProgressBar);
 

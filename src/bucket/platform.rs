@@ -24,7 +24,7 @@ pub enum Platform {
     /// Unleash's Node client, in steps of 1 %.
     #[serde(rename = "unleash-node")]
     UnleashNode,
-    /// LaunchDarkly.
+    /// LaunchDarkly, in steps of 0.01 %.
     #[serde(rename = "launchdarkly")]
     LaunchDarkly,
     /// flagd, fractional version 1.

@@ -15,7 +15,7 @@ pub enum Item {
     Number(f64),
     /// A whole number of at least 0.
     Whole(u64),
-    /// A text.
+    /// A text, written as a JSON string.
     Text(String),
     /// A boolean.
     Flag(bool),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::calc::fields::{Refusal, short};
 use crate::calc::functions::Function;
 
-/// The answer to one line.
+/// The answer to one line of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerLine {
     /// A JSON object without line breaks: the answer, or the error of the inputs.

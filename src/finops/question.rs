@@ -81,7 +81,7 @@ pub struct ChargebackQuestion<'a> {
 /// Rows that no user saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Unseen {
-    /// Number of rows.
+    /// Number of rows that no user saw.
     pub n_rows: u64,
     /// Cost, nano-USD: the sum over rows with a known cost.
     pub cost_nano_usd: i64,

@@ -106,7 +106,7 @@ impl Sums {
     }
 }
 
-/// The result of a scan.
+/// The sums of a scan, before the bill is made.
 pub(crate) struct ScanResult {
     /// Records of each thread, and the common number of each of the thread's lines.
     pub(super) threads: Vec<(Records, Vec<u32>)>,

@@ -44,7 +44,7 @@ impl GateOutcome {
     }
 }
 
-/// One check of the gate.
+/// One check of the gate, with its outcome, its findings and the way to make it pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateCheck {
     /// The gate: `C1` to `C5`, `record`, `output`, `approval`, `canary`, or `ramp` for checks of a
@@ -91,7 +91,7 @@ impl GateCheck {
 /// A release that a report describes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// Id of the release.
+    /// Id of the release, as in its record.
     pub release_id: String,
     /// Digest of its record, `sha256:<hex>`.
     pub digest: String,
@@ -106,7 +106,7 @@ pub struct GateReport {
     pub plan_id: String,
     /// Id of the release that users have today.
     pub baseline: String,
-    /// Id of the candidate.
+    /// Id of the candidate: the release that the gate judges.
     pub candidate: String,
     /// Time of the judgment, microseconds, UTC. `None` if no check depends on it.
     pub as_of: Option<Micros>,

@@ -9,9 +9,9 @@ use crate::release::{Registration, ReleaseRecord};
 
 /// The evidence on a release. `None` marks evidence that was not given.
 pub struct GateEvidence<'a> {
-    /// Record of the candidate.
+    /// Release record of the candidate, which the gate judges.
     pub candidate: &'a ReleaseRecord,
-    /// Record of the baseline.
+    /// Release record of the baseline, which users have today.
     pub baseline: &'a ReleaseRecord,
     /// Other records, among which a rollback target can be found.
     pub records: &'a [ReleaseRecord],

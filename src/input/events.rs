@@ -47,7 +47,7 @@ pub struct UserFeatures {
 pub struct EventSummary {
     /// Number of rows used.
     pub n_events: u64,
-    /// Number of users.
+    /// Number of users with at least one event before `as_of`.
     pub n_users: u64,
     /// Number of rows at or after `as_of`, which are not known yet.
     pub n_after_as_of: u64,

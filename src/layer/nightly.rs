@@ -77,7 +77,7 @@ pub struct Move {
     pub from: Option<String>,
     /// The current layer; `None` for users who are gone.
     pub to: Option<String>,
-    /// The number of users.
+    /// The number of users who made this move.
     pub n_users: u64,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct ScoreCounts {
     tenants: BTreeMap<String, TenantCounts>,
 }
 
-/// The counts of one tenant.
+/// The counts of one tenant's users by score.
 #[derive(Debug, Default)]
 struct TenantCounts {
     scores: ScoreHistogram,
@@ -166,7 +166,7 @@ pub(super) struct Quotas {
     tenants: BTreeMap<String, TenantCuts>,
 }
 
-/// The cuts of one tenant.
+/// The cuts of one tenant: the scores at which one layer ends and the next begins.
 #[derive(Debug, Default)]
 pub(super) struct TenantCuts {
     /// The tenant's index.

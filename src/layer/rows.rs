@@ -156,7 +156,7 @@ impl LayerRows {
         self.ids.len()
     }
 
-    /// The tenant of a row.
+    /// Returns the name of the tenant of a row; `default` for a row without a tenant.
     pub(crate) fn tenant(&self, row: usize) -> &str {
         tenant_at(self.tenants.as_ref(), row)
     }

@@ -69,7 +69,7 @@ pub struct LayerCount {
     pub tenant: String,
     /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// The number of users.
+    /// The number of users of the tenant in the layer.
     pub n_users: u64,
     /// The number of users who consented to gray release.
     pub n_eligible: u64,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::publish::target::{PlannedChange, TargetUsers};
 
-/// The outcome of a target.
+/// The outcome of a publication at one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetOutcome {
@@ -30,7 +30,7 @@ impl TargetOutcome {
     }
 }
 
-/// The report of one target.
+/// The report of one target: its outcome, its changes and its warnings.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetReport {
     /// The address of the target, without credentials.

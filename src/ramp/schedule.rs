@@ -48,7 +48,7 @@ pub struct Schedule {
     pub layers: Vec<LayerSchedule>,
 }
 
-/// The status of a ramp.
+/// The status of a ramp after the decisions on all layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RampStatus {

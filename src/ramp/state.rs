@@ -28,7 +28,7 @@ pub struct RampState {
     pub layers: Vec<LayerState>,
 }
 
-/// State of a layer.
+/// State of one layer of one tenant, between two schedules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerState {
     /// Name of the tenant; `default` for data without tenants.

@@ -47,7 +47,7 @@ impl Verdict {
     }
 }
 
-/// The outcome of a check.
+/// The outcome of one check of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckOutcome {
@@ -64,7 +64,7 @@ pub enum CheckOutcome {
 pub struct Check {
     /// Name of the check, for example `guardrail:complaint_rate` or `dwell`.
     pub check: String,
-    /// Outcome of the check.
+    /// Outcome of the check: pass, a verdict that it sets, or not applicable.
     pub outcome: CheckOutcome,
     /// The checked value. Its unit depends on the check: hours for `dwell`, for example. `None` if
     /// the check has no number.

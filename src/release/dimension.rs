@@ -8,9 +8,9 @@ use serde::Serialize;
 pub enum Dimension {
     /// The model, or the route to a model.
     Model,
-    /// The prompt.
+    /// The prompt: the instructions that the model gets.
     Prompt,
-    /// The schemas of the tools.
+    /// The schemas of the tools that the agent can call.
     ToolSchema,
     /// The index of the knowledge base, with its dictionary and chunker.
     KbIndex,

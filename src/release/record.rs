@@ -56,7 +56,7 @@ impl RiskLevel {
     }
 }
 
-/// The kind of an approver.
+/// The kind of an approver: a person, a program, or unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApproverKind {

@@ -97,7 +97,7 @@ pub struct Signal {
     pub harm: Option<(f64, Interval)>,
 }
 
-/// One step of a rollback.
+/// One step of a rollback: a dimension, or the whole release, and the reference to return to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RollbackStep {
     /// The dimension to roll back; `None` for an action outside the record, and for the whole

@@ -31,7 +31,7 @@ pub struct StageKey {
     pub stage: u8,
 }
 
-/// The key of a cell.
+/// The key of a cell: tenant, layer, stage, release, window and bucket group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellKey {
     /// The tenant, an index into [`Cube::tenants`].
@@ -185,7 +185,7 @@ pub struct ActivityRow {
     pub group: u16,
     /// The last window: the number of windows since the plan's start.
     pub last_window: u32,
-    /// The number of users.
+    /// The number of distinct users.
     pub n_users: u64,
 }
 

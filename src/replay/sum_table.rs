@@ -52,7 +52,7 @@ impl<T: Copy + Default> SumTable<T> {
         self.sums.resize(n_sums, T::default());
     }
 
-    /// The sums of a row.
+    /// Returns the sums of a row, to add to them.
     pub(super) fn sums_mut(&mut self, row: u32) -> &mut [T] {
         let start = row as usize * self.width;
         &mut self.sums[start..start + self.width]

@@ -8,7 +8,7 @@ use crate::replay::index::Index;
 use crate::replay::seen::{UserExposure, UserList, UserRow};
 use crate::scenario::stages::MAX_STAGES;
 
-/// The number of bits of a bucket.
+/// The number of bits that hold a bucket, 0..=9999.
 const BUCKET_BITS: u32 = 14;
 /// The limits for records of eight bytes per user: the largest number of stages and of windows.
 const NARROW: (usize, u32) = (8, u16::MAX as u32 - 1);

@@ -306,7 +306,7 @@ pub struct Finalist {
     pub ladder: Vec<f64>,
     /// Dwell at each ratio, hours.
     pub dwell_hours: f64,
-    /// Name of the controller.
+    /// Name of the controller that was simulated: `group_sequential` or `policy`.
     pub controller: String,
     /// Probability of a rollback when there is no effect, 0..=1.
     pub p_false_rollback: Chance,

@@ -45,7 +45,7 @@ pub(super) struct MetricModel {
     pub(super) is_compared: bool,
 }
 
-/// The model of a layer.
+/// The model of a layer: its users, its traffic and its metrics.
 #[derive(Debug, Clone)]
 pub(super) struct LayerModel {
     pub(super) n_users: f64,

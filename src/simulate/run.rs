@@ -26,7 +26,7 @@ use crate::stats::{Interval, Reason};
 /// distribution.
 const MANY_EVENTS: f64 = 16.0;
 
-/// A change of ratio.
+/// A change of the ratio of one layer in one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RatioChange {
     pub(super) window: u32,

@@ -16,7 +16,7 @@ pub struct JackknifeEstimate {
     pub std_error: f64,
     /// Satterthwaite degrees of freedom, at most `n_clusters - 1`.
     pub df: f64,
-    /// Number of clusters.
+    /// Number of clusters, each of which is left out once.
     pub n_clusters: usize,
 }
 

@@ -14,7 +14,7 @@ pub struct RankTest {
     /// Wilcoxon: the sum of the ranks of the positive differences. Mann-Whitney: U of the first
     /// sample. Sign test: the number of positive differences.
     pub statistic: f64,
-    /// The p-value.
+    /// The p-value for the alternative of the test.
     pub p_value: PValue,
     /// Whether the p-value is from the exact distribution; otherwise it is from the normal one.
     pub is_exact: bool,

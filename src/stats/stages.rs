@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::stats::dist::{chi2_sf, norm_isf};
 use crate::stats::known::Interval;
 
-/// The effect of one stage.
+/// The effect of one stage, with its variance and its numbers of users.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StageEffect {
     /// Treatment minus control, in the metric's unit.
@@ -35,7 +35,7 @@ pub struct Combined {
 /// Three weighted means of the stage effects, and a test of their heterogeneity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Combinations {
-    /// Number of stages.
+    /// Number of stages that were combined.
     pub n_stages: usize,
     /// Weighted by the users of the stage. This is the primary estimate.
     pub population_weighted: Combined,

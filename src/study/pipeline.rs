@@ -176,7 +176,7 @@ pub fn layer(
     )
 }
 
-/// Options of a layering.
+/// Options of the layer stage.
 #[derive(Debug, Clone)]
 pub struct LayerOptions {
     /// The instant from which recency is measured, microseconds, UTC.

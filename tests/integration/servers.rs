@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A free port.
+/// Returns a free local port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -31,7 +31,7 @@ pub(crate) fn wait_for_port(port: u16, what: &str) {
     }
 }
 
-/// A Redis server.
+/// A Redis server that stops when the value is dropped.
 pub(crate) struct RedisServer {
     pub(crate) port: u16,
     folder: TempDir,

@@ -17,7 +17,7 @@ use crate::publish::postgres::copy;
 /// The number of rows that are sent together.
 const CHUNK: usize = 16_384;
 
-/// The name of the table of a load.
+/// Returns the name of the table that holds the users of a load.
 pub(super) fn table_of(load_id: i32) -> String {
     format!("assignment_{load_id}")
 }

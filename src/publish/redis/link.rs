@@ -248,8 +248,8 @@ impl Batch {
     }
 }
 
-/// The timeout of an answer.
+/// The longest time to wait for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The timeout of connecting.
+/// The longest time that a connection attempt may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

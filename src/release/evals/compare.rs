@@ -109,7 +109,7 @@ impl PairTest {
 /// The comparison of one metric of one suite.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The name of the suite.
+    /// The name of the suite, such as `golden` or `injection`.
     pub suite: String,
     /// The name of the metric: `passed`, `cost_usd`, `latency_ms` or a score.
     pub metric: String,

@@ -21,7 +21,7 @@ const EXAMPLES: usize = 5;
 pub struct Call {
     /// The id of the call's trace; empty if the log has none.
     pub trace_id: String,
-    /// The name of the tool.
+    /// The name of the tool, as the log spells it.
     pub tool: String,
     /// The arguments; `None` if they are not valid JSON.
     pub arguments: Option<Value>,
@@ -30,7 +30,7 @@ pub struct Call {
 /// The result of replaying a tool's calls against its new schema.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replayed {
-    /// The name of the tool.
+    /// The name of the tool, as the log spells it.
     pub tool: String,
     /// The number of calls in the log.
     pub n_calls: u64,

@@ -68,7 +68,7 @@ impl Tool {
     }
 }
 
-/// A bundle of tools.
+/// The tools of a release, read from one file or folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolBundle {
     /// The name of the bundle; empty for a plain list.

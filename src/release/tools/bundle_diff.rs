@@ -24,7 +24,7 @@ pub enum Concern {
     Version,
 }
 
-/// A change of a tool.
+/// One difference between two bundles, in a tool or in the bundle itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ToolChange {
     /// The name of the tool; empty for the bundle itself.

@@ -60,7 +60,7 @@ impl Level {
     }
 }
 
-/// A change of a schema.
+/// One difference between two schemas, at one location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SchemaChange {
     /// The stable id of the rule.
