@@ -116,14 +116,14 @@ pub struct Reading {
     pub test: Option<Test>,
 }
 
-/// A test of a column's values.
+/// A test of a column's values, which gives 1 or 0.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// A comparison with a finite number. True counts as 1, false as 0.
     Number(Comparison, f64),
-    /// The text is equal to this one.
+    /// True if the text equals this one.
     Is(String),
-    /// The text is not equal to this one.
+    /// True if the text differs from this one.
     IsNot(String),
 }
 
@@ -200,7 +200,7 @@ impl Reading {
         }
     }
 
-    /// Whether the reading tests text.
+    /// Whether the reading tests the text of its column, and not a number.
     pub fn tests_text(&self) -> bool {
         matches!(self.test, Some(Test::Is(_) | Test::IsNot(_)))
     }
@@ -322,9 +322,9 @@ impl fmt::Display for Sum {
 pub struct Metric {
     /// Id of the metric, in ASCII, such as `bad_rate`.
     pub id: String,
-    /// The quantity in the numerator.
+    /// The quantity that the numerator sums over rows.
     pub numerator: Sum,
-    /// The quantity in the denominator.
+    /// The quantity that the denominator sums over rows.
     pub denominator: Sum,
     /// The direction in which the metric improves.
     pub better: Better,
@@ -386,7 +386,7 @@ pub fn column_kind(column: &str) -> ColumnKind {
         .map_or(ColumnKind::Real, |(_, kind)| *kind)
 }
 
-/// The denominator of the bad rate.
+/// The rows that the denominator of the bad rate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BadRateOf {

@@ -43,7 +43,7 @@ pub struct Calibration {
     pub splits: Vec<SplitCalibration>,
 }
 
-/// A layer that was split at one ratio.
+/// The results of all splits of one layer at one ratio.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SplitCalibration {
     /// Name of the tenant; `default` for data without tenants.
@@ -64,7 +64,7 @@ pub struct SplitCalibration {
     pub metrics: Vec<MetricCalibration>,
 }
 
-/// A metric over all splits.
+/// The results of one metric over all splits of a layer at one ratio.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricCalibration {
     /// Id of the metric, such as `bad_rate`.
@@ -83,10 +83,10 @@ pub struct MetricCalibration {
     pub n_unknown: usize,
 }
 
-/// A share of splits.
+/// A share of splits with its Monte Carlo error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {
-    /// The share, 0..=1.
+    /// The share of splits, 0..=1.
     pub rate: f64,
     /// The Monte Carlo standard error of the share.
     pub mc_error: f64,

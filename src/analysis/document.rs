@@ -27,9 +27,9 @@ pub struct Analysis {
     pub scenario_digest: String,
     /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
-    /// The baseline's release id.
+    /// Id of the baseline: the release that users have today.
     pub baseline: String,
-    /// The candidate's release id.
+    /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// The first instant of the plan, in microseconds UTC.
     pub start: Micros,
@@ -69,7 +69,7 @@ pub struct DataQuality {
     pub layers_digest: String,
 }
 
-/// One layer of one tenant.
+/// The results of one layer of one tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerAnalysis {
     /// Name of the tenant; `default` for data without tenants.
@@ -92,7 +92,7 @@ pub struct LayerAnalysis {
     pub srm_first: Option<FirstExposures>,
     /// The effects over all stages that have an effect, by metric.
     pub combined: Vec<CombinedMetric>,
-    /// The QoS over time.
+    /// The QoS of both releases over time, at most 24 points per release.
     pub series: Vec<SeriesPoint>,
 }
 
@@ -110,7 +110,7 @@ pub struct StageAnalysis {
     pub start: Micros,
     /// The end (exclusive), in microseconds UTC.
     pub end: Micros,
-    /// The ratio in force.
+    /// The ratio in force: the share of eligible users who get the candidate.
     pub ratio: Ratio,
     /// The number of distinct eligible users.
     pub users: UserCounts,
@@ -126,7 +126,7 @@ pub struct StageAnalysis {
     pub latency_p95_ms: LatencyAnalysis,
     /// The 99th percentile of latency, in milliseconds.
     pub latency_p99_ms: LatencyAnalysis,
-    /// The QoS of both releases.
+    /// The QoS of both releases, with the effect.
     pub qos: QosStage,
     /// The results of the guardrails, in the order of the plan.
     pub guardrails: Vec<GuardrailFinding>,
@@ -139,13 +139,13 @@ pub struct StageAnalysis {
 /// The rows of a stage that have one value in a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BreakdownAnalysis {
-    /// The column's name.
+    /// Name of the declared column.
     pub column: String,
     /// The column's value. The empty text means a missing value.
     pub value: String,
     /// The number of rows of eligible users, by release.
     pub rows: ArmRows,
-    /// The QoS of both releases.
+    /// The QoS of both releases, with the effect.
     pub qos: QosStage,
     /// Results of every metric whose columns the log has.
     pub metrics: Vec<MetricAnalysis>,
@@ -173,7 +173,7 @@ pub struct ArmRows {
     pub candidate: u64,
 }
 
-/// One metric in one stage.
+/// The results of one metric in one stage: both arms and the effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricAnalysis {
     /// Id of the metric, such as `bad_rate`.
@@ -193,7 +193,7 @@ pub struct MetricAnalysis {
     pub mature_share: Option<f64>,
 }
 
-/// One metric of one release.
+/// The value of one metric under one release, with its sums.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricArm {
     /// The sum of the numerators; 0 without data.
@@ -268,7 +268,7 @@ pub struct SeriesPoint {
     pub arm: Arm,
     /// The number of rows of the release in this range.
     pub n_rows: u64,
-    /// The QoS in this range.
+    /// The QoS of the release in this range, or the reason why it is not known.
     pub qos: Known<QosArm>,
 }
 

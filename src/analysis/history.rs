@@ -281,7 +281,7 @@ impl<'a> History<'a> {
 pub(crate) struct StageThen {
     /// The first instant of the stage, in microseconds UTC.
     pub(crate) start: Micros,
-    /// The ratio in force.
+    /// The ratio in force: the share of eligible users who get the candidate.
     pub(crate) ratio: Ratio,
     /// The estimated number of distinct users.
     pub(crate) users: UserCounts,

@@ -16,7 +16,7 @@ use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 /// The effect of another schedule on the logged traffic.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIf {
-    /// The scenario's name.
+    /// Name of the scenario: the file's name without its extension.
     pub name: String,
     /// The layers of each tenant, in the cube's order.
     pub layers: Vec<WhatIfLayer>,
@@ -48,7 +48,7 @@ pub struct WhatIfLayer {
     /// The number of requests among `exposed_requests` that both releases answered: the paired
     /// requests. QoS and metrics use only these.
     pub paired_requests: u64,
-    /// The QoS on the paired requests.
+    /// The QoS of both releases on the paired requests.
     pub qos: WhatIfQos,
     /// The metrics of guardrails, and the cost per turn, on the paired requests.
     pub metrics: Vec<WhatIfMetric>,
@@ -516,7 +516,7 @@ fn runs_of<'a>(windows: impl Iterator<Item = &'a std::ops::Range<u32>>) -> Vec<s
     runs
 }
 
-/// Whether a metric is part of the result.
+/// Whether a metric is part of the result: metrics of guardrails, and the cost per turn.
 fn is_shown(metric: &Metric, scenario: &Scenario) -> bool {
     scenario
         .plan

@@ -66,7 +66,7 @@ pub struct Completeness {
     pub n_outside: u64,
     /// Whether every row has every link.
     pub is_complete: bool,
-    /// Results by link.
+    /// Number and share of rows that have each link.
     pub links: Vec<LinkShare>,
     /// Results by release, in order of falling numbers of rows.
     pub releases: Vec<ReleaseLinks>,

@@ -194,7 +194,7 @@ impl Error {
         self
     }
 
-    /// The kind of the failure.
+    /// The kind of the failure, which determines the exit code.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

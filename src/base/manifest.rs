@@ -40,9 +40,9 @@ pub mod file {
 pub struct Manifest {
     /// The name and version of the document's format.
     pub schema: String,
-    /// The version of Sluice.
+    /// Version of Sluice that wrote the document.
     pub version: String,
-    /// The scenario's name.
+    /// Name of the scenario: the file's name without its extension.
     pub name: String,
     /// The digest of the scenario and of the command line's overrides.
     pub scenario_digest: String,

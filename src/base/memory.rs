@@ -29,12 +29,13 @@ pub(crate) fn peak_memory() -> Option<u64> {
         .checked_mul(1_024)
 }
 
-/// Bytes that this process has read and written through system calls: files, pipes and sockets.
+/// Numbers of bytes that this process has read and written through system calls (files, pipes and
+/// sockets), since its start or since an earlier moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProcessIo {
-    /// Bytes read.
+    /// Number of bytes read.
     pub(crate) n_read: u64,
-    /// Bytes written.
+    /// Number of bytes written.
     pub(crate) n_written: u64,
 }
 

@@ -18,7 +18,7 @@ pub enum Profile {
     },
     /// The hash of another system, bit for bit as in its clients.
     Platform {
-        /// The system.
+        /// The system that assigns users.
         platform: Platform,
         /// The key of the flag, for systems that include it in the hash.
         flag: String,
@@ -66,7 +66,7 @@ impl Profile {
         }
     }
 
-    /// The salt.
+    /// The salt: the text that is hashed together with the id of a user.
     pub fn salt(&self) -> &str {
         let (Self::Sluice { salt } | Self::Platform { salt, .. } | Self::External { salt }) = self;
         salt

@@ -17,7 +17,7 @@ pub enum Item {
     Whole(u64),
     /// A text, written as a JSON string.
     Text(String),
-    /// A boolean.
+    /// A boolean, written as `true` or `false`.
     Flag(bool),
     /// A missing value, written as null. The answer gives the reason, unless the method never has
     /// this value.

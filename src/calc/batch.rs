@@ -30,7 +30,7 @@ struct BadInput {
     found: String,
 }
 
-/// Answers one line.
+/// Parses one line and computes its answer.
 pub fn answer_line(function: &Function, line: &str) -> AnswerLine {
     let line = line.trim_start_matches('\u{feff}');
     let value = match serde_json::from_str::<Value>(line) {

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 pub struct Refusal {
     /// The path of the field, such as `control.n`; empty if the problem concerns the whole input.
     pub place: String,
-    /// The expected form.
+    /// The expected form of the input, as text.
     pub expected: String,
-    /// The value that was found.
+    /// The value that was found, as text of at most 80 characters.
     pub found: String,
 }
 

@@ -14,7 +14,7 @@ use crate::calc::{
 
 /// A function of the calculator.
 pub struct Function {
-    /// The name of the function.
+    /// The name of the function on the command line.
     pub name: &'static str,
     /// A one-line description.
     pub about: &'static str,

@@ -96,7 +96,7 @@ pub struct Unpriced {
 pub struct Chargeback {
     /// The keys of the lines, in the order of the question.
     pub by: Vec<By>,
-    /// The definition of a success.
+    /// The definition of a success, by which costs are divided.
     pub success: Success,
     /// First instant of the period, microseconds, UTC. `None` for an open start.
     pub from: Option<Micros>,

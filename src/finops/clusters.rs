@@ -206,14 +206,14 @@ pub(crate) struct UserOnLine {
     pub(super) repriced: i64,
 }
 
-/// The definition of a success.
+/// The definition of a success, by which costs are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Success {
-    /// Every row with a completed task.
+    /// Counts every row with a completed task as one success.
     #[default]
     Task,
-    /// Every session with a completed task.
+    /// Counts every session with a completed task as one success.
     Session,
 }
 

@@ -13,7 +13,7 @@ use crate::metric::Reading;
 use crate::scenario::{OnBadRow, Source};
 use crate::stats::{Clusters, Known, Reason, jackknife};
 
-/// Error level of the intervals.
+/// Two-sided error level of the intervals.
 pub(super) const ALPHA: f64 = 0.05;
 
 /// Opens a log for [`chargeback`].

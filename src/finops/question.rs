@@ -61,7 +61,7 @@ impl By {
 pub struct ChargebackQuestion<'a> {
     /// The keys of lines, in this order, each at most once.
     pub by: &'a [By],
-    /// The definition of a success.
+    /// The definition of a success, by which costs are divided.
     pub success: Success,
     /// First instant of the period, microseconds, UTC. `None` for an open start.
     pub from: Option<Micros>,

@@ -164,7 +164,7 @@ struct ScanState<'a> {
     bad_rows: BTreeMap<String, u64>,
 }
 
-/// Scans a log.
+/// Scans a log on all threads and sums its rows by line.
 pub(super) fn scan(
     question: &ChargebackQuestion<'_>,
     reader: &TrafficReader,

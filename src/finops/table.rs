@@ -13,7 +13,7 @@ use crate::finops::money::usd_text;
 use crate::finops::question::Unseen;
 use crate::input::Format;
 
-/// A column of the file.
+/// The values of a column of the file, one per line of the bill.
 enum Values {
     Text(Vec<String>),
     Count(Vec<Option<i64>>),

@@ -19,12 +19,12 @@ pub enum GateOutcome {
     Warn,
     /// Evidence is missing or not sufficient.
     Inconclusive,
-    /// The check failed.
+    /// The check failed, so the release is blocked.
     Fail,
 }
 
 impl GateOutcome {
-    /// The name in documents.
+    /// The name of the outcome in documents, such as `inconclusive`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -56,9 +56,10 @@ pub struct GateCheck {
     pub tenant: String,
     /// The layer's id. Empty if the check belongs to the whole study or release.
     pub layer: String,
-    /// Outcome of the check.
+    /// Outcome of the check. For a release it includes the strictness that the policy gives to the
+    /// check.
     pub outcome: GateOutcome,
-    /// The findings, as text.
+    /// The findings of the check, as text.
     pub detail: String,
     /// Text of what would make the check pass. `None` if it passed.
     pub remedy: Option<String>,
@@ -104,7 +105,7 @@ pub struct GateReport {
     pub schema: String,
     /// The plan's id. Empty for the gate of a release.
     pub plan_id: String,
-    /// Id of the release that users have today.
+    /// Id of the baseline: the release that users have today.
     pub baseline: String,
     /// Id of the candidate: the release that the gate judges.
     pub candidate: String,

@@ -17,8 +17,9 @@ pub struct Statement {
 }
 
 impl GateReport {
-    /// Returns the report as a statement. `url` is the address of the report, `digest` that of its
-    /// JSON. An inconclusive gate is `FAILED`, and its inconclusive tests are named as such.
+    /// Returns the report as a statement. `url` is the address of the report, `digest` the digest
+    /// of its JSON. An inconclusive gate has the result `FAILED`. The names of its inconclusive
+    /// tests contain `inconclusive`.
     pub fn statement(&self, url: &str, digest: &str) -> Statement {
         let hex = |digest: &str| {
             digest

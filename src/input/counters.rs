@@ -18,7 +18,7 @@ pub const RATE_COUNTERS: [[&str; 2]; 6] = [
     ["agent_complaint_count", "agent_chat_total"],
 ];
 
-/// The rate that is not a share.
+/// The mean latency, the only rate that is not a share.
 pub(crate) const LATENCY: &str = "latency_mean_ms";
 
 /// Returns the names of all counters, each once.

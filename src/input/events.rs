@@ -22,7 +22,7 @@ use crate::scenario::{Events, OnBadRow};
 pub struct UserFeatures {
     /// The tenant. `None` if the log has no column `tenant_id`.
     pub tenant_id: Option<String>,
-    /// The user's id.
+    /// Id of the user, unique within a tenant.
     pub user_id: String,
     /// Time of the first event, microseconds, UTC.
     pub first_event: Micros,

@@ -14,11 +14,11 @@ use crate::input::format::Format;
 /// One file of a source.
 #[derive(Debug, Clone)]
 pub struct InputFile {
-    /// Path of the file.
+    /// Path of the file. For a URL it is the path of the local copy.
     pub path: PathBuf,
     /// Format of the file.
     pub format: Format,
-    /// Names of its columns, in order.
+    /// Names of the columns of the file, in their order.
     pub columns: Vec<String>,
     /// Footer of a Parquet file, read once for all row groups. `None` for other formats.
     pub(crate) footer: Option<ArrowReaderMetadata>,

@@ -9,12 +9,12 @@ pub enum Format {
     Parquet,
     /// Comma-separated text with a header line.
     Csv {
-        /// Compressed with gzip.
+        /// Whether the file is compressed with gzip.
         gzip: bool,
     },
     /// One JSON object per line.
     Ndjson {
-        /// Compressed with gzip.
+        /// Whether the file is compressed with gzip.
         gzip: bool,
     },
 }

@@ -16,7 +16,7 @@ use crate::scenario::Source;
 /// format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Index of the file.
+    /// Index of the file in the table's files.
     pub file_idx: usize,
     /// Index of the row group. `None` for a whole file.
     pub row_group: Option<usize>,

@@ -19,7 +19,7 @@ use crate::layer::score::N_SCORES;
 
 /// The Zstandard level of every column that Sluice compresses in this file.
 pub(super) const ZSTD_LEVEL: i32 = 1;
-/// Rows per data page.
+/// Largest number of rows per data page.
 const PAGE_ROWS: usize = 131_072;
 
 /// An encoded column chunk, with its metadata for the row group.

@@ -349,7 +349,7 @@ struct Side<'a> {
     group: usize,
     reader: Option<ParquetRecordBatchReader>,
     batch: Option<LayerRows>,
-    /// The row within the batch.
+    /// The index of the current row within the batch.
     at: usize,
     first: u64,
 }

@@ -169,7 +169,7 @@ pub(super) struct Quotas {
 /// The cuts of one tenant: the scores at which one layer ends and the next begins.
 #[derive(Debug, Default)]
 pub(super) struct TenantCuts {
-    /// The tenant's index.
+    /// The index of the tenant, as in the results of a pass.
     idx: u32,
     /// The lowest score of each run of scores with the same placement. The highest run is first.
     runs: Vec<(u16, Placement)>,

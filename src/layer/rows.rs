@@ -48,7 +48,7 @@ impl<'a> LayerFileReader<'a> {
         self.footer.metadata().num_row_groups()
     }
 
-    /// The path of the file.
+    /// The path of the file, for messages.
     #[cfg(feature = "stores")]
     pub(crate) fn path(&self) -> &Path {
         self.path
@@ -94,7 +94,7 @@ pub(crate) struct LayerRows {
     pub(crate) tenants: Option<StringArray>,
     /// Scores in ten-thousandths, 0..=10000.
     pub(crate) scores: Vec<u16>,
-    /// Layer ids. Never null.
+    /// Id of the layer of each user. Never null.
     pub(crate) layers: StringArray,
     /// Consent to gray release. Never null.
     pub(crate) eligible: BooleanArray,

@@ -28,9 +28,9 @@ pub struct Publication {
     pub plan_id: String,
     /// The display name of the plan; its id if it has no name.
     pub plan_name: String,
-    /// The release that users have today.
+    /// Id of the baseline: the release that users have today.
     pub baseline: String,
-    /// The release that is ramped.
+    /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// The time of the decision, microseconds UTC.
     pub as_of: Micros,

@@ -38,7 +38,7 @@ pub struct GuardrailFinding {
     /// The absolute limit of the candidate's value, in the metric's unit; `None` if the guardrail
     /// has none.
     pub limit: Option<f64>,
-    /// The verdict and its evidence.
+    /// The verdict on the guardrail and its evidence.
     #[serde(flatten)]
     pub judged: Judged,
 }

@@ -93,7 +93,7 @@ fn qos_between(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QosMethod {
-    /// Delete-one-group jackknife.
+    /// The delete-one-group jackknife, where no kink is near.
     Jackknife,
     /// Jackknife on both sides of each kink within 3 standard errors. The interval takes the larger
     /// lower end and the larger upper end.
@@ -105,7 +105,7 @@ pub enum QosMethod {
 pub struct QosArm {
     /// The six rates from which the QoS is computed.
     pub rates: Rates,
-    /// QoS and its parts, not rounded.
+    /// The QoS and its three parts, each 0..=1, not rounded.
     #[serde(flatten)]
     pub value: Qos,
     /// QoS, 0..=1, rounded to four decimals, as in the reference policy's code.

@@ -10,7 +10,7 @@ use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 
-/// A verdict with its reasons.
+/// A verdict on one layer with its reasons and all its checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Verdict on the layer. Only a promotion or a rollback changes its ratio.
@@ -24,7 +24,7 @@ pub struct Decision {
     pub reason: String,
     /// Earliest time at which a new look can change the verdict, microseconds, UTC.
     pub earliest_next: Micros,
-    /// All checks, in order.
+    /// All checks, in the order in which they ran.
     pub trace: Vec<Check>,
 }
 

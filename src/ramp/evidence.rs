@@ -13,7 +13,7 @@ use crate::stats::{Interval, Reason, srm};
 pub struct StageEvidence {
     /// First instant of the stage, microseconds, UTC.
     pub start: Micros,
-    /// The ratio in force.
+    /// The ratio in force: the share of eligible users who get the candidate.
     pub ratio: Ratio,
     /// Numbers of distinct users.
     pub users: UserCounts,
@@ -63,12 +63,12 @@ impl SrmEvidence {
 /// The candidate's QoS, as a decision uses it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QosEvidence {
-    /// The estimate, 0..=1.
+    /// The estimate of the candidate's QoS, 0..=1.
     pub qos: f64,
     /// The estimate, 0..=1, rounded to four decimals, as in the reference policy
     /// (docs/REFERENCE_POLICY.md).
     pub point: f64,
-    /// Interval for one planned look.
+    /// Interval for one planned look, at the error level of the policy.
     pub ci: Interval,
     /// Interval that is valid at every look.
     pub anytime: Interval,

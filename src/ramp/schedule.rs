@@ -25,9 +25,9 @@ pub struct Schedule {
     pub schema: String,
     /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
-    /// Id of the release that users have today.
+    /// Id of the baseline: the release that users have today.
     pub baseline: String,
-    /// Id of the release being ramped.
+    /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// Time of the decisions, microseconds, UTC.
     pub as_of: Micros,
@@ -61,7 +61,7 @@ pub enum RampStatus {
 }
 
 impl RampStatus {
-    /// The name in documents.
+    /// The name of the status in documents, such as `running`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -113,14 +113,14 @@ pub struct LayerSchedule {
     pub reason: String,
     /// Earliest time at which a new look can change the verdict, microseconds, UTC.
     pub earliest_next: Micros,
-    /// All checks, in order.
+    /// All checks, in the order in which they ran.
     pub trace: Vec<Check>,
 }
 
 /// The plan's settings of a layer, for systems that promote by themselves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerRamp {
-    /// Ratios in rising order.
+    /// Ratios of the ladder in rising order.
     pub ladder: Vec<Ratio>,
     /// Smallest QoS at which the layer may be promoted, 0..=1.
     pub qos_threshold: f64,

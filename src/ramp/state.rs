@@ -16,7 +16,7 @@ pub struct RampState {
     pub schema: String,
     /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
-    /// Id of the release being ramped.
+    /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// Digest of the layer table that the ramp started with. All its evidence must use that table.
     /// `None` before the first decisions.
@@ -35,7 +35,7 @@ pub struct LayerState {
     pub tenant: String,
     /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// The ratio in force.
+    /// The ratio in force: the share of eligible users who get the candidate.
     pub ratio: Ratio,
     /// Start of the ratio in force, microseconds, UTC.
     pub since: Micros,

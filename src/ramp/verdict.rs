@@ -55,7 +55,7 @@ pub enum CheckOutcome {
     Pass,
     /// The check sets this verdict, unless an earlier check blocked.
     Block(Verdict),
-    /// The check does not apply.
+    /// The check does not apply to this layer, so it does not block.
     NotApplicable,
 }
 

@@ -44,7 +44,7 @@ impl RiskLevel {
         })
     }
 
-    /// The name of the level.
+    /// The name of the level in records, such as `medium`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -60,18 +60,18 @@ impl RiskLevel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApproverKind {
-    /// A person.
+    /// The approver is a person.
     Human,
-    /// A program.
+    /// The approver is a program. Its approval does not count.
     Bot,
     /// The record does not state the kind. It is never derived from a person's name.
     Unknown,
 }
 
-/// An approval in a record.
+/// An approval that a record names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Approver {
-    /// The id of the approver.
+    /// The id of the approver: a name or an account.
     pub id: String,
     /// Whether the approver is a person or a program.
     pub kind: ApproverKind,
@@ -84,7 +84,7 @@ pub struct Approver {
 pub struct ReleaseRecord {
     /// The id of the release, as logs name it.
     pub release_id: String,
-    /// The tenant; `None` if not recorded.
+    /// Name of the tenant; `None` if the record has none.
     pub tenant_id: Option<String>,
     /// The time of the record, microseconds UTC; `None` if not recorded.
     pub created_at: Option<Micros>,

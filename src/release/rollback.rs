@@ -20,9 +20,9 @@ pub enum SignalKind {
     Faithfulness,
     /// The cost of answers, or their number of tokens.
     Cost,
-    /// Failed tool calls.
+    /// The share of tool calls that fail.
     ToolErrors,
-    /// The time to an answer.
+    /// The time until an answer.
     Latency,
 }
 

@@ -44,7 +44,7 @@ pub struct ReplayContext<'a> {
 /// The source files of a replay.
 #[derive(Debug)]
 pub struct Inputs<'a> {
-    /// The traffic log.
+    /// Readers of the traffic log, one per source.
     pub traffic: Vec<TrafficReader>,
     /// The path of the layer table.
     pub layers: &'a Path,

@@ -11,7 +11,7 @@ use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::Stage;
 use crate::stats::Reason;
 
-/// One layer of one tenant.
+/// The key of a layer of one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerKey {
     /// The tenant, an index into [`Cube::tenants`].
@@ -20,7 +20,7 @@ pub struct LayerKey {
     pub layer: u8,
 }
 
-/// One stage of a tenant's layer.
+/// The key of a stage in a layer of one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageKey {
     /// The tenant, an index into [`Cube::tenants`].
@@ -70,7 +70,7 @@ impl CellKey {
 /// One quantity that cells add up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CubeMeasure {
-    /// The sum and the rows that it covers.
+    /// The quantity, as a sum over rows.
     pub sum: Sum,
     /// Whether any file of the log has the column. If not, every sum is 0.
     pub present: bool,
@@ -123,7 +123,7 @@ pub struct ExposureRow {
     pub stage: u8,
     /// The bucket group, 0..370.
     pub group: u16,
-    /// The counts of users.
+    /// The counts of distinct users, by the arm that answered them.
     pub users: Exposure,
 }
 
@@ -205,7 +205,7 @@ pub struct SessionRow {
     pub n_sessions: u64,
 }
 
-/// A file of the log.
+/// A file of the log with its counts of rows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CubeSource {
     /// The file's name and digest. The digest identifies the file; the name depends on the path it
@@ -235,7 +235,7 @@ impl Cells {
     }
 }
 
-/// Cells with one more key.
+/// Cells with one additional key: the value of a column, or the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breakdown {
     /// The additional key: a column, or the user.
@@ -392,9 +392,9 @@ impl RowCounts {
 pub struct Cube {
     /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
-    /// The baseline's release id.
+    /// Id of the baseline: the release that users have today.
     pub baseline: String,
-    /// The candidate's release id.
+    /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// The first instant of the plan, in microseconds UTC.
     pub start: Micros,
@@ -402,7 +402,7 @@ pub struct Cube {
     pub as_of: Micros,
     /// The length of a window, in microseconds.
     pub window: Micros,
-    /// The names of the tenants.
+    /// The names of the tenants; keys hold their indices.
     pub tenants: Vec<String>,
     /// The ids of the layers, in plan order.
     pub layer_ids: Vec<String>,

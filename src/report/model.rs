@@ -17,13 +17,13 @@ use crate::stats::{Interval, Known};
 pub struct StudyDocument {
     /// Name and version of the document's format.
     pub schema: String,
-    /// The scenario's name.
+    /// Name of the scenario: the file's name without its extension.
     pub name: String,
     /// The purpose of the study, as text for its reader. Empty if the scenario gives none.
     pub why: String,
     /// SHA-256 digest of the scenario and of the command line's overrides.
     pub scenario_digest: String,
-    /// Version of Sluice.
+    /// Version of Sluice that wrote the document.
     pub version: String,
     /// Seed of every random stream.
     pub seed: u64,
@@ -60,9 +60,9 @@ impl StudyDocument {
 /// The documents of a study.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// Description of the study.
+    /// Description of the study, from `study.json`.
     pub study: StudyDocument,
-    /// Result of layering.
+    /// Result of layering, from `layers.summary.json`.
     pub layering: LayerSummary,
     /// Documents of the ramp. `None` for a study without traffic.
     pub ramp: Option<RampModel>,

@@ -21,7 +21,7 @@ pub struct Source {
 /// Inputs of a study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// The source of users.
+    /// The source of users: a table, events, the traffic, or the generator.
     pub users: UsersFrom,
     /// Traffic logs. Empty in a study that only assigns layers.
     pub traffic: Vec<Source>,
@@ -41,7 +41,7 @@ pub struct Input {
     pub on_unknown_release: OnUnknownRelease,
 }
 
-/// The source of users.
+/// The source of users: a table, events, the traffic, or the generator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UsersFrom {
     /// A table with one row per user.
@@ -65,7 +65,7 @@ pub struct Events {
     pub value_window: Micros,
 }
 
-/// Every kind of generated data.
+/// The kinds of generated data with their words in a scenario.
 pub(super) const GENERATORS: [(&str, ()); 1] = [("ecommerce", ())];
 
 /// Size and faults of generated data.

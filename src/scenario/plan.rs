@@ -15,9 +15,9 @@ pub struct Plan {
     pub id: String,
     /// First instant of the plan, microseconds, UTC. Earlier rows are outside of it.
     pub start: Micros,
-    /// Id of the release that users have today.
+    /// Id of the baseline: the release that users have today.
     pub baseline: String,
-    /// Id of the release being ramped.
+    /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// The hash that production uses to put users into buckets.
     pub profile: Profile,
@@ -55,7 +55,7 @@ impl Plan {
 pub struct Approval {
     /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
-    /// Id of the approved release.
+    /// Id of the release that the approval covers.
     pub candidate: String,
     /// Largest approved ratio.
     pub ratio: Ratio,
@@ -70,7 +70,7 @@ pub struct Approval {
 pub struct Layer {
     /// Id of the layer: ASCII letters, digits, `_`, `-`, `.`.
     pub id: String,
-    /// Display name, in any language.
+    /// Display name of the layer for reports, in any language.
     pub name: String,
     /// Smallest score of the layer in threshold mode, 0..=1. `None` in the last layer, which takes
     /// all lower scores, and in layers of tag rules only.
@@ -126,7 +126,7 @@ pub struct Operation {
     pub tenant: Option<String>,
     /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
-    /// The new ratio.
+    /// The ratio of the layer after the change.
     pub ratio: Ratio,
     /// Name of the person or system that changed the ratio.
     pub operator: String,

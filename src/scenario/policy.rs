@@ -16,7 +16,7 @@ pub struct Guardrail {
     /// Absolute bound on the candidate's own value, in the metric's unit, regardless of the
     /// baseline's value. `None` for no absolute bound.
     pub limit: Option<f64>,
-    /// The result of a violation.
+    /// The action after a violation: a rollback, or no promotion.
     #[serde(default)]
     pub action: Action,
 }
@@ -130,9 +130,9 @@ impl OnTrouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionPolicy {
-    /// The bounds of intervals decide.
+    /// The bounds of intervals decide, so uncertain evidence does not promote.
     Interval,
-    /// Point estimates decide.
+    /// Point estimates decide, as in the reference policy.
     Point,
 }
 

@@ -29,7 +29,7 @@ pub struct Simulation {
     pub plans: Vec<PlanVariant>,
     /// Cost of one unit of harm, at least 0, by metric. Any currency is allowed.
     pub costs: BTreeMap<String, f64>,
-    /// Bounds of `--optimize`.
+    /// Bounds that a schedule of `--optimize` must keep.
     pub budget: Budget,
 }
 
@@ -104,11 +104,11 @@ pub struct World {
 /// A plan to compare, which may differ from the scenario's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanVariant {
-    /// Id of the variant.
+    /// Id of the plan variant.
     pub id: String,
     /// The complete plan of the variant.
     pub plan: Plan,
-    /// The controller that decides.
+    /// The controller that decides the ratios of the variant.
     pub controller: Controller,
     /// The spending of the error by group-sequential gates, for each layer in plan order.
     pub boundaries: Vec<Boundary>,

@@ -16,7 +16,8 @@ pub struct Stage {
     pub start: Micros,
     /// End, exclusive, microseconds, UTC.
     pub end: Micros,
-    /// The ratio in force, which is also the propensity of the candidate.
+    /// The ratio in force: the share of eligible users who get the candidate. It is also the
+    /// propensity of the candidate.
     pub ratio: Ratio,
 }
 

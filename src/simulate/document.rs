@@ -89,7 +89,7 @@ pub struct PlanForecast {
     /// Probability that the harm exceeds an amount. The harm is the cost if there is one, else the
     /// harm on the first guardrail's metric.
     pub exceedance: Vec<Exceedance>,
-    /// Results by layer.
+    /// Results by layer, in plan order.
     pub layers: Vec<LayerForecast>,
 }
 
@@ -118,7 +118,7 @@ pub struct Finding {
 /// A share of runs, with its Monte Carlo error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Chance {
-    /// The share, 0..=1.
+    /// The share of runs, 0..=1.
     pub p: f64,
     /// Standard error of the share, `sqrt(p (1 - p) / n)` with n runs. It is 0 if no run or every
     /// run counts. The interval is informative in these cases too.
@@ -173,7 +173,7 @@ pub struct Exceedance {
 }
 
 impl Chance {
-    /// The share of `n` runs among `of`.
+    /// Computes the share of `n` among `of` runs, with its error.
     pub fn from_counts(n: usize, of: usize) -> Self {
         let p = n as f64 / of.max(1) as f64;
         let ci = proportion::wilson(p, of.max(1) as f64, norm_isf(0.025));
@@ -241,7 +241,7 @@ pub struct Optimum {
     /// Probability, 0..=1, with which the harm may exceed `max_harm`. It replaces the bound on the
     /// expected harm. `None` bounds the expected harm.
     pub max_overspend: Option<f64>,
-    /// Results by layer.
+    /// Results by layer, in plan order.
     pub layers: Vec<LayerOptimum>,
     /// The chosen ladders as TOML: a `[[simulate.plan]]` for the scenario file.
     pub toml: String,

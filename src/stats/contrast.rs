@@ -42,7 +42,7 @@ pub struct RelativeContrast {
     pub log_ci: Option<Ends>,
 }
 
-/// The settings of a test.
+/// The settings of a test that do not depend on the data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TestPlan {
     /// The alternative hypothesis.

@@ -13,7 +13,7 @@ pub struct McNemar {
     /// Exact test: the smaller of the two counts. Otherwise the chi-square statistic with
     /// continuity correction, `max(0, |b - c| - 1)^2 / (b + c)`.
     pub statistic: f64,
-    /// Two-sided p-value.
+    /// Two-sided p-value, 0..=1, with its logarithm.
     pub p_value: PValue,
     /// Whether the p-value is from the binomial distribution.
     pub is_exact: bool,

@@ -101,7 +101,7 @@ pub struct RatioSums {
     pub num: [f64; 2],
     /// Sum of D and sum of D^2.
     pub den: [f64; 2],
-    /// Sum of N D.
+    /// Sum of the products N D.
     pub num_den: f64,
 }
 
@@ -147,7 +147,7 @@ pub struct CupedSums {
     pub post: [f64; 2],
     /// Sum of X and sum of X^2.
     pub pre: [f64; 2],
-    /// Sum of X Y.
+    /// Sum of the products X Y.
     pub post_pre: f64,
 }
 

@@ -32,7 +32,7 @@ pub enum NullVariance {
 /// A planned comparison of two arms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
-    /// The kind of metric.
+    /// The kind of metric, with its value or variance in the control.
     pub baseline: Baseline,
     /// Treatment rows per control row, above 0.
     pub ratio: f64,

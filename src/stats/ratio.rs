@@ -13,7 +13,7 @@ pub const UNSTABLE_DF: f64 = 10.0;
 /// A ratio with its cluster-robust error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RatioEstimate {
-    /// `numerator / denominator`.
+    /// The ratio, `numerator / denominator`.
     pub estimate: f64,
     /// Sum of the numerators over all clusters.
     pub numerator: f64,

@@ -29,7 +29,7 @@ use crate::{analysis, gate, generate, input, layer, ramp, replay, report};
 /// The results of a study.
 #[derive(Debug)]
 pub struct Study {
-    /// Result of layering.
+    /// Result of layering, as in `layers.summary.json`.
     pub layering: LayerSummary,
     /// Results of the stages after layering. `None` for a study without traffic.
     pub ramp: Option<RampFindings>,

@@ -21,7 +21,7 @@ use crate::scenario::Plan;
 pub struct WhoQuestion<'a> {
     /// The plan, with layers and assignment.
     pub plan: &'a Plan,
-    /// The step of the query.
+    /// The step of the plan at which users are counted.
     pub at: PlanStep,
     /// An earlier step, to find the users who switch. `None` for no comparison.
     pub from: Option<PlanStep>,
@@ -37,7 +37,7 @@ pub struct WhoRow {
     pub tenant: String,
     /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// The ratio at the step.
+    /// The ratio of the layer at the step.
     pub ratio: Ratio,
     /// Number of users in the layer.
     pub n_users: u64,

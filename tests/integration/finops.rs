@@ -230,7 +230,7 @@ impl Folder {
         self.path(name)
     }
 
-    /// The bill as JSON.
+    /// Runs `sluice finops` and returns the bill as JSON.
     fn bill(&self, args: &[&str]) -> Value {
         let mut all = vec![
             "finops",

@@ -1,5 +1,4 @@
-//! Instants in scenarios, logs and on the command line: each form is read as the same instant
-//! everywhere.
+//! Tests that each form of an instant means the same in scenarios, in logs and on the command line.
 
 use std::fs;
 
@@ -14,7 +13,7 @@ fn cells(edit: impl Fn(&Small)) -> Vec<u8> {
     fs::read(small.path("out/cube/cells.parquet")).unwrap()
 }
 
-/// Rewrites the log's two instants.
+/// Replaces the two instants of the log by these texts.
 fn with_times(small: &Small, first: &str, second: &str) {
     small.edit("traffic.csv", |text| {
         text.replace("2026-05-25T01:00:00Z", first)

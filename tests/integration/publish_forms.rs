@@ -22,7 +22,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) profile: &'a str,
     pub(crate) salt: &'a str,
     pub(crate) flag: &'a str,
-    /// Tenant, layer, ratio.
+    /// Tenant, layer and ratio of each row of the schedule.
     pub(crate) ratios: &'a [(&'a str, &'a str, f64)],
 }
 

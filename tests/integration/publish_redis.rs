@@ -20,7 +20,7 @@ use crate::{
 
 const N: usize = 4_000;
 
-/// Publishes and returns the report.
+/// Publishes a study to an address and returns the report.
 fn publish(study: &Path, to: &str, more: &[&str]) -> serde_json::Value {
     let mut args = vec!["publish", text(study), "--to", to, "--json"];
     args.extend(more);

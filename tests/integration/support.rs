@@ -50,12 +50,12 @@ pub(crate) fn fails(args: &[&str], code: i32) -> String {
     stderr
 }
 
-/// A path as an argument.
+/// Returns a path as text, for a command line.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A path as an argument with a static lifetime.
+/// Returns a path as text with a static lifetime, for a command line.
 pub(crate) fn arg(path: PathBuf) -> &'static str {
     text(Box::leak(path.into_boxed_path()))
 }

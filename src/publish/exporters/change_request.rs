@@ -11,11 +11,11 @@ use crate::ramp::RampStatus;
 /// One HTTP call to the API of the other system.
 #[derive(Debug, Serialize)]
 pub(super) struct Request {
-    /// The HTTP method.
+    /// The HTTP method, such as `PUT`.
     pub(super) method: &'static str,
     /// The path on the system's server.
     pub(super) path: String,
-    /// The JSON body.
+    /// The body of the call, JSON.
     pub(super) body: Value,
 }
 
@@ -31,7 +31,7 @@ struct ChangeRequest<'a> {
     status: RampStatus,
     /// The state of the system after the calls.
     stage: RequestStage,
-    /// The calls, in order.
+    /// The calls that bring the system to `stage`, in the order to make them.
     requests: Vec<Request>,
     /// The calls of a rollback, after which both names lead to the baseline.
     rollback: Vec<Request>,

@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for T
     }
 }
 
-/// The TLS handshake with one server.
+/// Starts the TLS handshake with one server, whose name it checks.
 pub(super) struct Connect {
     name: ServerName<'static>,
     connector: TlsConnector,

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
 use crate::publish::address::Address;
 
-/// A connection.
+/// A connection to a server or to a cluster.
 pub(super) struct Link {
     wire: Wire,
     address: String,

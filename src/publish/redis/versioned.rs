@@ -24,7 +24,7 @@ const GRACE: u64 = 3_600;
 /// The version that the pointer names.
 #[derive(Debug, Clone)]
 struct Current {
-    /// The value of the pointer.
+    /// The value of the pointer: the name of the version in force.
     name: String,
     /// The newest valid generation. Newer entries of users are not valid yet.
     generation: u64,

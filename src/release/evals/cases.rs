@@ -38,9 +38,9 @@ pub struct Runs {
     /// The scores, in the order of [`Suite::metrics`]. A score that no run has is a measure with
     /// `n` 0.
     pub scores: Vec<Measure>,
-    /// The cost in USD.
+    /// The cost of the runs in USD, without the cost of judges.
     pub cost: Measure,
-    /// The latency in milliseconds.
+    /// The time to the answer in milliseconds.
     pub latency: Measure,
     /// The number of passed runs with a known cost. Cost per passed run divides by it.
     pub paid_passes: f64,

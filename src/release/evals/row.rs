@@ -82,7 +82,7 @@ pub enum EvalFormat {
 }
 
 impl EvalFormat {
-    /// The name of the format.
+    /// The name of the format in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Promptfoo => "promptfoo",

@@ -16,7 +16,7 @@ use crate::stats::{Interval, proportion};
 /// The maximum number of examples per tool.
 const EXAMPLES: usize = 5;
 
-/// A logged call.
+/// A logged call of a tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The id of the call's trace; empty if the log has none.
@@ -63,7 +63,7 @@ impl Replayed {
     }
 }
 
-/// A refused call.
+/// A logged call that the new schema refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RejectedCall {
     /// The id of the trace; empty if the log has none.

@@ -29,7 +29,7 @@ pub enum Concern {
 pub struct ToolChange {
     /// The name of the tool; empty for the bundle itself.
     pub tool: String,
-    /// The stable id of the rule.
+    /// The id of the rule that reports the change. It does not change between versions of Sluice.
     pub rule: &'static str,
     /// The subject of the change.
     pub concern: Concern,
@@ -37,9 +37,9 @@ pub struct ToolChange {
     pub side: Option<Side>,
     /// The location in the schema; empty for a change outside the schemas.
     pub path: String,
-    /// The severity.
+    /// The severity of the change.
     pub level: Level,
-    /// The values before and after, in words.
+    /// Text with the values before and after the change.
     pub detail: String,
 }
 

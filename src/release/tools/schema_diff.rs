@@ -50,7 +50,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The name of the level.
+    /// The name of the level in reports, such as `warning`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -63,13 +63,13 @@ impl Level {
 /// One difference between two schemas, at one location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SchemaChange {
-    /// The stable id of the rule.
+    /// The id of the rule that reports the change. It does not change between versions of Sluice.
     pub rule: &'static str,
     /// The location: a JSON pointer into the described values, such as `/order_id` or `/items/[]`.
     pub path: String,
-    /// The severity.
+    /// The severity of the change.
     pub level: Level,
-    /// The values before and after, in words.
+    /// Text with the values before and after the change.
     pub detail: String,
 }
 
