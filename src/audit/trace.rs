@@ -54,7 +54,7 @@ pub(super) fn trace_row(links: &Links<'_>, row: usize, reader: &TrafficReader) -
     }
 }
 
-/// Returns a 64-bit hash of a tenant's user.
+/// Returns a 64-bit hash of a user within a tenant.
 pub(super) fn user_hash(tenant: &str, user: &str) -> u64 {
     hash::join(hash::hash_id(tenant.as_bytes()), hash::hash_id(user.as_bytes()))
 }

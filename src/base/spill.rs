@@ -24,7 +24,7 @@ const HELD: usize = 1_000_000;
 pub(crate) struct Fingerprints(RandomState, RandomState);
 
 impl Fingerprints {
-    /// The fingerprint of a tenant's user.
+    /// Returns the 128-bit fingerprint of a user within a tenant.
     pub(crate) fn fingerprint(&self, tenant: &str, user_id: &str) -> u128 {
         let user = (tenant, user_id);
         u128::from(self.0.hash_one(user)) << 64 | u128::from(self.1.hash_one(user))

@@ -38,24 +38,24 @@ pub enum Scope {
     All,
 }
 
-/// A budget.
+/// A budget: a limit on the cost of the rows that match its filters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Budget {
-    /// Display name. By default a text of the filters.
+    /// Display name. By default it is made from the filters.
     pub name: String,
-    /// The tenant. `None` for all tenants.
+    /// Name of the tenant whose rows count. `None` for all tenants.
     pub tenant: Option<String>,
-    /// The feature. `None` for all features.
+    /// Name of the feature whose rows count. `None` for all features.
     pub feature: Option<String>,
-    /// The release. `None` for all releases.
+    /// Id of the release whose rows count. `None` for all releases.
     pub release: Option<String>,
-    /// The model, by its reference or its name. `None` for all models.
+    /// Model whose rows count, by its reference or its name. `None` for all models.
     pub model: Option<String>,
     /// Limit per period, nano-USD.
     pub limit_nano_usd: i64,
-    /// Period of the limit.
+    /// Period of the limit: a day, a month, or the whole log.
     pub per: Per,
-    /// Rows that the budget covers.
+    /// Rows that the budget covers: those that a user saw, or all rows.
     pub rows: Scope,
 }
 
@@ -109,7 +109,7 @@ struct RawBudget {
     rows: Scope,
 }
 
-/// Largest limit that nano-USD hold exactly.
+/// Largest limit, USD, that is exact in nano-USD.
 const MAX_USD: f64 = MAX_UNITS / 1e9;
 
 impl Budget {
@@ -199,7 +199,7 @@ impl Budget {
     }
 }
 
-/// The cost of a day.
+/// The cost of a UTC day, and the number of rows whose cost is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Day {
     pub(super) nano_usd: i64,
@@ -244,12 +244,12 @@ pub struct Breach {
 /// A budget with its spending and its breaches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BudgetUse {
-    /// The budget.
+    /// The budget, as its file defines it.
     #[serde(flatten)]
     pub budget: Budget,
     /// Cost of all rows that the budget covers, nano-USD.
     pub spent_nano_usd: i64,
-    /// Number of these rows whose cost is not known.
+    /// Number of rows that the budget covers and whose cost is not known.
     pub n_cost_unknown: u64,
     /// Periods in which the budget was exceeded, in time order.
     pub breaches: Vec<Breach>,

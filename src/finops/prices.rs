@@ -16,18 +16,18 @@ use crate::release::parse_json;
 
 /// The largest size of a price file, bytes.
 const MAX_BYTES: u64 = 64 << 20;
-/// Number of tokens that a price covers.
+/// Number of tokens to which a price applies.
 const PER_TOKENS: i128 = 1_000_000;
 
 /// The prices of a model, nano-USD per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
-    /// Price of input tokens.
+    /// Price of input tokens, nano-USD per million tokens.
     pub input: i64,
-    /// Price of output tokens.
+    /// Price of output tokens, nano-USD per million tokens.
     pub output: i64,
-    /// Price of input tokens that are cached from an earlier request. Equal to `input` if the table
-    /// does not state it.
+    /// Price of input tokens that are cached from an earlier request, nano-USD per million tokens.
+    /// Equal to `input` if the table does not state it.
     pub cached_input: i64,
 }
 
@@ -59,7 +59,7 @@ fn half_even(sum: i128) -> i128 {
 /// (`litellm:smart=gpt-4o-mini-2025-11`), or its short name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prices {
-    /// Prices with their first instants, in time order.
+    /// Prices by model, each with its first instant, microseconds UTC, in time order.
     by_model: BTreeMap<String, Vec<(Micros, Price)>>,
 }
 
@@ -107,10 +107,11 @@ struct RawPrice {
 
 /// The unit of prices, for the schema.
 const UNIT: &str = "USD per million tokens";
-/// Largest price that nano-USD hold exactly.
+/// Largest price, USD per million tokens, that is exact in nano-USD.
 const MAX_PRICE: f64 = MAX_UNITS / 1e9;
 
-/// A model's name without its route and its digest: what stands behind the last `=`, up to an `@`.
+/// Returns a model's name without its route and its digest: the text after the last `=`, up to an
+/// `@`.
 pub fn model_name(model_ref: &str) -> &str {
     let name = model_ref.rsplit_once('=').map_or(model_ref, |(_, name)| name);
     name.split_once('@').map_or(name, |(name, _)| name)

@@ -35,7 +35,7 @@ struct RawApproval {
 /// and `expires`. `location` names the text in errors.
 ///
 /// # Errors
-/// Every wrong key or value, all in one error.
+/// The text has wrong keys or values. One error reports all of them.
 pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
     let mut problems = Vec::new();
     let file: ApprovalFile = toml_file::read_toml(text, &mut problems);

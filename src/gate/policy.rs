@@ -287,7 +287,7 @@ pub struct JudgeRule {
     pub n_specificity: Option<f64>,
 }
 
-/// The schema of `[gate.checks]`: one key a check, with its strictness by default.
+/// Returns the schema of `[gate.checks]`: one key per check, with its default strictness.
 fn checks_schema(generator: &mut SchemaGenerator) -> Schema {
     let strictness = generator.subschema_for::<Strictness>().to_value();
     let checks = CHECKS.iter().map(|(name, gate, default)| {
@@ -396,10 +396,10 @@ impl GatePolicy {
         document_schema::<PolicyFile>("urn:sluice:gate:1", "Policy of the gate")
     }
 
-    /// Parses `[gate]` of a TOML text; all problems at once. `location` names the text in errors.
+    /// Parses `[gate]` of a TOML text. `location` names the text in errors.
     ///
     /// # Errors
-    /// Every wrong key or value, all in one error.
+    /// The text has wrong keys or values. One error reports all of them.
     pub fn parse(text: &str, location: &str) -> Result<Self> {
         let in_file = |problems: Vec<Problem>| {
             let placed = |p: Problem| Problem {

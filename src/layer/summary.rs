@@ -79,16 +79,16 @@ pub struct LayerCount {
     pub too_small: bool,
 }
 
-/// A number of users for each feature.
+/// A number of users for each feature, for example the users without a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Number of users, by their time of last use (recency).
+    /// Number of users for the feature `last_use_time` (recency).
     pub last_use_time: u64,
-    /// Number of users, by their number of uses (frequency).
+    /// Number of users for the feature `use_count` (frequency).
     pub use_count: u64,
-    /// Number of users, by their monetary value.
+    /// Number of users for the feature `user_value` (monetary value).
     pub user_value: u64,
-    /// Number of users, by their acceptance of new versions.
+    /// Number of users for the feature `accept_score` (acceptance of new versions).
     pub accept_score: u64,
 }
 

@@ -109,8 +109,8 @@ pub(super) fn without_stores(kind: &str) -> Error {
     .hint("build with `--features stores`, which is in the default features")
 }
 
-/// Refuses to go on if the target's version changed after the inspection. A rollback always goes
-/// on.
+/// Returns an error if the target's version changed after the inspection. A rollback is never
+/// refused.
 pub(super) fn refuse_change(
     found: Option<&Publication>,
     inspected: Option<&Publication>,

@@ -90,7 +90,7 @@ pub struct LayerLine {
     pub n_users: u64,
     /// Number of eligible users with at least one answer from the candidate.
     pub n_exposed: u64,
-    /// QoS of the baseline in the current stage, `-` if not known.
+    /// QoS of the baseline in the current stage, 0..=1, as text; `-` if not known.
     pub qos_baseline: String,
     /// QoS of the candidate with the interval that the policy uses, `-` if not known.
     pub qos_candidate: String,

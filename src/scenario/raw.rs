@@ -486,7 +486,7 @@ pub(super) struct RawExpect {
     pub(super) next_ratio: Option<f64>,
 }
 
-/// The names of systems that place users.
+/// Returns the names of the assignment profiles.
 fn profiles() -> Vec<&'static str> {
     let platforms = PLATFORMS.iter().map(|(_, name, _)| *name);
     ["sluice", "external"].into_iter().chain(platforms).collect()

@@ -219,7 +219,7 @@ pub(super) struct RawAnalysis {
     pub(super) breakdowns: Vec<String>,
 }
 
-/// The ids of metrics that guardrails know without the scenario's own.
+/// Returns the ids of the built-in metrics that a guardrail can name.
 fn metric_ids() -> Vec<String> {
     let built_in = built_in(BadRateOf::Rated).into_iter().map(|metric| metric.id);
     built_in.chain([LATENCY_P95.to_owned()]).collect()

@@ -65,8 +65,8 @@ impl PValue {
 }
 
 impl Alternative {
-    /// Returns the statistic, turned so that its upper tail counts, and the number of tails (1 or
-    /// 2).
+    /// Returns the statistic, with its sign chosen so that its upper tail counts, and the number of
+    /// tails (1 or 2).
     fn signed(self, statistic: f64) -> (f64, f64) {
         match self {
             Self::TwoSided => (statistic.abs(), 2.0),
