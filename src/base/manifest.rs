@@ -19,7 +19,7 @@ pub mod file {
     pub const CUBE: &str = "cube";
     /// The results of inference.
     pub const ANALYSIS: &str = "analysis.json";
-    /// The schedule: the ratios from now on.
+    /// The schedule: the ratio of each layer after the decisions.
     pub const SCHEDULE: &str = "schedule.json";
     /// The state of the ramp after the schedule.
     pub const STATE: &str = "state.json";

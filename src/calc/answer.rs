@@ -117,7 +117,7 @@ impl Answer {
         self.miss_for(name, &reason.to_string());
     }
 
-    /// Adds a missing value with a reason in words.
+    /// Adds a missing value with the text of its reason.
     pub(super) fn miss_for(&mut self, name: &'static str, reason: &str) {
         self.because(reason);
         self.items.push((name, Item::Missing(())));

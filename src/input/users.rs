@@ -64,9 +64,9 @@ pub struct UserBatch {
 /// The column of a tag rule.
 #[derive(Debug, Clone)]
 pub enum TagColumn {
-    /// Texts for `equals`.
+    /// The texts of the column, for a rule with `equals`.
     Text(StringArray),
-    /// Numbers for `at_least`.
+    /// The numbers of the column, for a rule with `at_least`.
     Real(Float64Array),
 }
 

@@ -14,7 +14,7 @@ pub const SMALL_TABLE: u64 = 1 << 20;
 pub struct LayerContext<'a> {
     /// Weights, caps and modes of the score.
     pub layering: &'a Layering,
-    /// The layers, and the salt that splits ties.
+    /// The plan, which has the layers, and the salt that orders users with equal scores.
     pub plan: &'a Plan,
     /// The instant up to which recency is measured, in microseconds UTC.
     pub as_of: Micros,

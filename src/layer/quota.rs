@@ -202,7 +202,7 @@ struct Search {
 }
 
 impl Quotas {
-    /// Finds the cuts from these counts.
+    /// Finds the score at each cut from these counts. Ties remain to be searched.
     pub(super) fn new(counts: &ScoreCounts, plan: &Plan) -> Self {
         let with_quota: Vec<(u8, f64)> = plan
             .layers

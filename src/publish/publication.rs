@@ -76,8 +76,8 @@ pub struct RatioRow {
     pub hi_bucket: u16,
     /// Verdict on the layer. Only a promotion or a rollback changes its ratio.
     pub verdict: Verdict,
-    /// Text of the check that blocked the promotion, the reason for the promotion, or `taken back
-    /// by hand`.
+    /// Text of the check that blocked the promotion, the reason for the promotion, or a note about
+    /// a rollback by hand.
     pub reason: String,
     /// The earliest time at which the ratio may rise, microseconds UTC.
     pub not_before: Micros,

@@ -31,8 +31,8 @@ pub struct Rates {
 pub struct Qos {
     /// User experience, 0..=1: `1 - min(3 bad, 1)`.
     pub u: f64,
-    /// Technical quality, 0..=1: `0.4 availability + 0.3 (1 - min(latency / max, 1)) + 0.3 tool
-    /// success`.
+    /// Technical quality, 0..=1:
+    /// `0.4 availability + 0.3 (1 - min(latency / max, 1)) + 0.3 tool success`.
     pub t: f64,
     /// Business quality, 0..=1: `0.6 completion + 0.4 (1 - min(10 complaint, 1))`.
     pub b: f64,

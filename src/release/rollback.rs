@@ -120,7 +120,7 @@ pub struct Rollback {
     pub target: String,
     /// The signals that got worse.
     pub signals: Vec<Signal>,
-    /// The steps in order. The next step is for the case that the steps before did not help. Empty
+    /// The steps in order. Each step is for the case that the earlier steps did not help. Empty
     /// without signals.
     pub steps: Vec<RollbackStep>,
 }

@@ -19,7 +19,7 @@ impl UserExposure {
     }
 }
 
-/// A user who was seen in the log, with the exposure.
+/// A user who was seen in the log, with the stages and the last window in which the user was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UserRow {
     /// The row in the layer table.

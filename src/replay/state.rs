@@ -34,7 +34,7 @@ pub(super) struct ReplayState {
     cells: SumTable<i64>,
     /// Sums of the logged and the shadow outcomes of the same requests.
     pairs: SumTable<i64>,
-    /// Latency counts by octave.
+    /// Number of rows by latency bin. One row of the table holds the bins of one octave.
     latencies: SumTable<i64>,
     breakdowns: Vec<BreakdownCells>,
     pub(super) counts: RowCounts,

@@ -249,7 +249,8 @@ words! {
 }
 
 impl Words {
-    /// Returns a status word of the documents, with its translation before it in other languages.
+    /// Returns a status word of the documents. In other languages than English its translation
+    /// precedes it.
     pub(super) fn badge(&self, word: &str) -> String {
         let translated = match word {
             _ if std::ptr::eq(self, &raw const EN) => None,

@@ -141,13 +141,13 @@ impl DecisionPolicy {
     pub(super) const ALL: [(&'static str, Self); 2] = [("interval", Self::Interval), ("point", Self::Point)];
 }
 
-/// Whether intervals may be looked at many times.
+/// The number of looks for which an interval is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sequential {
-    /// Confidence sequences, valid at every look.
+    /// Confidence sequences, which are valid at every look.
     Anytime,
-    /// Fixed-sample intervals, valid at one planned look.
+    /// Fixed-sample intervals, which are valid at one planned look only.
     Fixed,
 }
 
@@ -160,9 +160,9 @@ impl Sequential {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackScope {
-    /// The layer that failed.
+    /// Only the layer whose check failed.
     Layer,
-    /// Every layer of the failed layer's tenant.
+    /// Every layer of the tenant in which a layer failed.
     Plan,
 }
 

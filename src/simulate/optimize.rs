@@ -23,7 +23,7 @@ use crate::stats::ratio::MIN_CLUSTERS;
 const SHARES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
 /// The largest number of steps below 1.
 const MAX_STEPS: usize = 5;
-/// Dwells of the grid, hours.
+/// Dwells of the search grid, hours.
 const DWELLS: [f64; 10] = [6.0, 12.0, 24.0, 36.0, 48.0, 72.0, 96.0, 120.0, 168.0, 336.0];
 
 /// The largest number of points in the documented front.

@@ -69,7 +69,7 @@ pub struct Resampled {
 /// The method that takes an interval from the replicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BootstrapMethod {
-    /// Bias-corrected and accelerated (BCa).
+    /// The bias-corrected and accelerated interval (BCa).
     #[default]
     Bca,
     /// The quantiles of the replicates.

@@ -43,14 +43,14 @@ impl Tuning {
 /// Families of boundaries with exact error levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Family {
-    /// Sums of sub-Gaussian steps.
+    /// The normal mixture, for sums of sub-Gaussian steps.
     NormalMixture,
-    /// Sums of sub-exponential steps with scale `c`.
+    /// The gamma-exponential mixture, for sums of sub-exponential steps with scale `c`.
     GammaExponential {
         /// The scale, above 0.
         c: f64,
     },
-    /// Sums of sub-Bernoulli steps, each between `-g` and `h`.
+    /// The beta-binomial mixture, for sums of sub-Bernoulli steps, each between `-g` and `h`.
     BetaBinomial {
         /// Size of the largest step down, above 0.
         g: f64,

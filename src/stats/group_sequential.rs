@@ -41,9 +41,9 @@ impl Spending {
 /// The sides of 0 on which a test stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sides {
-    /// Above 0 only.
+    /// The test stops above 0 only.
     One,
-    /// Above and below 0, symmetrically.
+    /// The test stops above and below 0, at symmetric boundaries.
     Two,
 }
 

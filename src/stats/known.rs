@@ -8,7 +8,7 @@ use std::fmt;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// There is no row to compute it from.
+    /// There is no row from which the value could be computed.
     NoData,
     /// The log lacks a column that the number needs.
     NoColumn,

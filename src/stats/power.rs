@@ -20,12 +20,12 @@ pub enum Baseline {
 /// The variance of a difference of proportions under the null hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NullVariance {
-    /// Pooled over both arms, as in the pooled z test.
+    /// The variance pooled over both arms, as in the pooled z test.
     #[default]
     Pooled,
-    /// Each arm's own variance.
+    /// Each arm's own variance, as in the unpooled z test.
     Unpooled,
-    /// On the arcsine scale, where the variance does not depend on the share.
+    /// The variance on the arcsine scale, where it does not depend on the share.
     Arcsine,
 }
 

@@ -53,30 +53,31 @@ pub struct Value {
     pub ci: Interval,
 }
 
-/// The estimators. w: weight, r: reward, q and v: modeled rewards of the action and of the policy.
+/// The estimators of a value. In the formulas `w` is the weight of a row, `r` its reward, `q` the
+/// modeled reward of its action, and `v` the modeled reward of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Estimator {
-    /// Inverse propensity scoring: the mean of `w r`.
+    /// Inverse propensity scoring (IPS): the mean of `w r`.
     Ips,
-    /// IPS with clipped weights.
+    /// Inverse propensity scoring with clipped weights: the mean of `min(w, clip) r`.
     ClippedIps,
-    /// Self-normalized IPS: `sum w r / sum w`.
+    /// Self-normalized inverse propensity scoring: `sum w r / sum w`.
     Snips,
     /// Direct method: the mean of `v`.
     Dm,
-    /// Doubly robust: the mean of `v + w (r - q)`.
+    /// Doubly robust (DR): the mean of `v + w (r - q)`.
     Dr,
-    /// DR with clipped weights.
+    /// Doubly robust with clipped weights.
     ClippedDr,
-    /// Self-normalized DR: the mean of `v`, plus `sum w (r - q) / sum w`.
+    /// Self-normalized doubly robust: the mean of `v`, plus `sum w (r - q) / sum w`.
     Sndr,
-    /// DR with the correction only where the weight is small.
+    /// Doubly robust, with the correction only for rows with a small weight.
     SwitchDr,
-    /// DR with optimistic shrinkage of the weights.
+    /// Doubly robust with optimistic shrinkage of the weights.
     DrOs,
-    /// IPS with sub-Gaussian weights.
+    /// Inverse propensity scoring with sub-Gaussian weights.
     SgIps,
-    /// DR with sub-Gaussian weights.
+    /// Doubly robust with sub-Gaussian weights.
     SgDr,
 }
 
