@@ -96,8 +96,9 @@ fn scaled(hash: u32, total: u64) -> u64 {
     ((u128::from(hash) * u128::from(total)) >> 32) as u64
 }
 
-/// imurmurhash 0.1.4. It takes UTF-16 units where the algorithm expects bytes, so neighboring units
-/// overlap. It skips the last partial word unless this is positive as a signed integer.
+/// Computes the hash of imurmurhash 0.1.4. It takes UTF-16 units where the algorithm expects bytes,
+/// so neighboring units overlap. It skips the last partial word if the word, as a signed integer,
+/// is not positive.
 fn imurmurhash(text: &str) -> u32 {
     let units: Vec<u32> = text.encode_utf16().map(u32::from).collect();
     let word = |units: &[u32]| {

@@ -21,7 +21,8 @@ impl Pace {
         }
     }
 
-    /// The number of writes to send together: at most `n`, and at most half a second's writes.
+    /// Returns the number of writes to send together, at least 1: at most `n`, and at most as many
+    /// as the limit allows in half a second.
     pub(super) fn chunk(&self, n: usize) -> usize {
         self.per_second
             .map_or(n, |per_second| n.min(per_second as usize / 2).max(1))

@@ -107,9 +107,9 @@ impl ArtifactRef {
         None
     }
 
-    /// Whether both references name the same artifact; `None` if the references are equal but their
-    /// digests differ. With two complete digests, digests and attributes must be equal, else
-    /// references and attributes.
+    /// Whether both references name the same artifact. If both have a complete digest, the digests
+    /// and the attributes must be equal. Otherwise the reference texts and the attributes must be
+    /// equal. `None` if the texts are equal but the complete digests differ.
     pub fn is_same(&self, other: &Self) -> Option<bool> {
         let same_ref = self.reference == other.reference;
         let same_attributes = self.attributes == other.attributes;

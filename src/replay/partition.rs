@@ -28,8 +28,8 @@ use crate::replay::users::{User, UserKey, Users};
 const MAX_PARTITIONS: usize = 256;
 /// The largest number of open files of turns.
 const MAX_FILES: usize = 512;
-/// The users of one partition may take one part in four of the memory limit. Sums and steps of
-/// turns need the rest.
+/// The users of one partition may use a quarter of the memory limit. Sums and steps of turns need
+/// the rest.
 const USERS_SHARE: u64 = 4;
 const KEY_BYTES: usize = 20;
 const ROW_BYTES: usize = 32;

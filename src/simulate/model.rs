@@ -61,9 +61,10 @@ pub(super) struct LayerModel {
 }
 
 impl LayerModel {
-    /// The factor on the variance between users in the variance of an arm's ratio with `r` rows:
-    /// the share of pairs of rows that belong to one user. Each of `N_arm` users has `V ~
-    /// Poisson(t)` visits of m turns, so the factor is `1 / N_arm + share (m - 1) / r`.
+    /// Returns the factor by which the variance between users enters the variance of an arm's ratio
+    /// with `r` rows. It is the share of pairs of rows that belong to one user. Each of `N_arm`
+    /// users has `V ~ Poisson(t)` visits of m turns, so the factor is `1 / N_arm + share (m - 1) /
+    /// r`.
     pub(super) fn together(&self, metric_model: &MetricModel, r: f64, share: f64) -> f64 {
         1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(metric_model) / r
     }

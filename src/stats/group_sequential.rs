@@ -67,8 +67,8 @@ const REACH: f64 = 26.0;
 const BELOW: f64 = 10.0;
 /// Reach of a step's density to each side, in standard deviations of the step.
 const STEP_REACH: f64 = 14.0;
-/// Largest number of panels at a look. More would be needed only for looks that are too close to
-/// each other.
+/// Largest number of integration panels at a look. Looks that need more are too close to each
+/// other, which is an error.
 const MAX_PANELS: f64 = 20_000.0;
 
 /// The distribution of a score process `S ~ N(drift * I, I)` at information I, restricted to paths

@@ -20,7 +20,8 @@ use crate::{
 const N_USERS: usize = 1_000_000;
 const AS_OF_SECS: f64 = 1_779_667_200.0;
 
-/// Draws a value on or next to a band, a cap or a half, far outside, or anywhere.
+/// Draws a value: on a grid of multiples of `grid`, next to it, at a limit of the range, far out of
+/// the range, or anywhere in it. `None` is a missing value.
 fn draw(rng: &mut ChaCha8Rng, full: f64, grid: f64) -> Option<f64> {
     let on_grid = (rng.random_range(0..=20_000) as f64 / 10_000.0 * full / grid).round() * grid;
     Some(match rng.random_range(0..100) {

@@ -171,9 +171,9 @@ layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quot
     assert!((3_500.0..6_500.0).contains(&mean), "{mean}");
 }
 
-/// Skewed and tied scores, protected and tagged users, tenants of very different sizes. Every share
-/// is met to one user. The layer of a user does not depend on the order of rows, the format, or the
-/// number of threads.
+/// Tests quotas with skewed and tied scores, protected and tagged users, and tenants of very
+/// different sizes. Every share is exact to one user. The layer of a user does not depend on the
+/// order of rows, the format, or the number of threads.
 #[test]
 fn quotas_are_met_on_skewed_data_whatever_the_order() {
     let dir = tempfile::tempdir().unwrap();

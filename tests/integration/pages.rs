@@ -112,7 +112,8 @@ fn the_readme_shows_a_whole_scenario_and_what_is_printed() {
     );
 }
 
-/// The job of the page decides four days of the case study. The regression starts on the last.
+/// Tests that the nightly job of the page decides four days of the case study. The regression
+/// starts on the last day.
 #[test]
 fn the_nightly_job_runs_to_the_letter() {
     let dir = clone();

@@ -96,8 +96,8 @@ fn istio_routes_by_layer_and_everybody_else_to_the_baseline() {
     assert_eq!(objects[0]["spec"]["http"].as_array().unwrap().len(), 1);
 }
 
-/// The cluster that Envoy picks: the first matching route, with the weights in order and the number
-/// of the header as position.
+/// Returns the cluster that Envoy selects. Envoy takes the first matching route. The number in the
+/// header, modulo the sum of the weights, is a position in the list of weighted clusters.
 fn envoy_picks(configuration: &Value, layer: &str, bucket: u64) -> String {
     let routes = configuration["virtualHosts"][0]["routes"].as_array().unwrap();
     let matches = |route: &&Value| {

@@ -118,7 +118,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Whether no value fits two branches, as far as their types show.
+    /// Whether the types of the branches prove that no value fits two of them.
     pub(super) fn are_disjoint(&self, branches: &[Value], document: usize) -> bool {
         let document = &self.documents[document];
         let mut seen: BTreeSet<String> = BTreeSet::new();
