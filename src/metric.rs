@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::base::time::{HOUR, Micros};
 
-/// Which direction of a metric is good.
+/// Good direction of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {

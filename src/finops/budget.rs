@@ -15,7 +15,7 @@ use crate::finops::money::overflow;
 use crate::finops::prices::model_name;
 use crate::metric::{ColumnKind, MAX_UNITS};
 
-/// How long a budget lasts; then it begins anew.
+/// Period of a budget. Each period starts at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
@@ -27,7 +27,7 @@ pub enum Per {
     Total,
 }
 
-/// Whose rows a budget pays for.
+/// The rows that a budget pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -83,7 +83,7 @@ struct RawBudgets {
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["usd", "per"]))]
 struct RawBudget {
-    /// Name for people.
+    /// Name that reports show.
     #[schemars(extend("x-default" = "what the budget is for"), example = &"Agents in May")]
     name: Option<String>,
     /// Tenant whose rows it pays for.
@@ -101,7 +101,7 @@ struct RawBudget {
     /// Limit of the period's cost.
     #[schemars(range(min = 0, max = MAX_USD), extend("x-unit" = "USD"), example = 1_000)]
     usd: Option<f64>,
-    /// Period of the budget. Each period begins anew.
+    /// Period of the budget. Each period starts at 0.
     #[schemars(example = &"month")]
     per: Option<Per>,
     /// Rows that it pays for.

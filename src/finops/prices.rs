@@ -69,7 +69,7 @@ pub struct Prices {
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["price"]))]
 struct RawPrices {
-    /// Prices, one a model and instant.
+    /// Prices: one entry per model and start instant.
     #[schemars(length(min = 1))]
     price: Vec<RawPrice>,
 }
@@ -87,13 +87,13 @@ struct RawPrice {
         example = &"litellm:smart=gpt-4o-mini-2025-11"
     )]
     model: String,
-    /// Price of tokens that go in.
+    /// Price of input tokens.
     #[schemars(range(min = 0, max = MAX_PRICE), extend("x-unit" = UNIT), example = 0.15)]
     input: Option<f64>,
-    /// Price of tokens that come out.
+    /// Price of output tokens.
     #[schemars(range(min = 0, max = MAX_PRICE), extend("x-unit" = UNIT), example = 0.6)]
     output: Option<f64>,
-    /// Price of tokens that go in and were kept from an earlier request.
+    /// Price of input tokens that are cached from an earlier request.
     #[schemars(
         range(min = 0, max = MAX_PRICE),
         extend("x-unit" = UNIT, "x-default" = "`input`"),

@@ -13,11 +13,11 @@ use crate::gate::document::GateOutcome;
 use crate::metric::Better;
 use crate::release::evals::Correction;
 
-/// How much a check counts.
+/// Strictness of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strictness {
-    /// The outcome counts as it is.
+    /// The outcome counts unchanged.
     Block,
     /// A failure, or an inconclusive outcome, counts as a warning.
     Warn,
@@ -83,7 +83,7 @@ pub struct GatePolicy {
         example = 0.01
     )]
     pub alpha: f64,
-    /// Largest share of cases or runs that may be missing, broken or not rated. Above it the check
+    /// Largest share of cases or runs without a result or a rating. Above it the check
     /// is inconclusive.
     #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.05)]
     pub max_missing: f64,
@@ -101,14 +101,14 @@ pub struct GatePolicy {
     pub comparisons: Vec<CompareRule>,
     /// Rules for suites of attacks.
     pub injection: InjectionRule,
-    /// Rules for costs.
+    /// Limits of the cost checks.
     pub cost: CostRule,
     /// Texts that no output may contain. Case does not matter.
     #[schemars(example = ["guarantee compensation"])]
     pub forbidden_substrings: Vec<String>,
-    /// Rules for tools.
+    /// Limits of the tool checks.
     pub tools: ToolRule,
-    /// Rules for canaries.
+    /// Limits of the canary checks.
     pub canary: CanaryRule,
     /// Rules for release records.
     pub record: RecordRule,
@@ -151,7 +151,7 @@ pub struct CompareRule {
     #[serde(default = "passed")]
     #[schemars(example = &"latency_ms")]
     pub metric: String,
-    /// Direction that is good.
+    /// Good direction of the metric.
     #[serde(default = "higher")]
     #[schemars(example = &"lower")]
     pub better: Better,
@@ -184,7 +184,7 @@ pub struct InjectionRule {
     pub passed_means_success: Vec<String>,
 }
 
-/// Rules for costs.
+/// Limits of the cost checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CostRule {
@@ -193,7 +193,7 @@ pub struct CostRule {
     pub margin: f64,
 }
 
-/// Rules for tools.
+/// Limits of the tool checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToolRule {
@@ -202,7 +202,7 @@ pub struct ToolRule {
     pub max_rejected: f64,
 }
 
-/// Rules for canaries.
+/// Limits of the canary checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryRule {
@@ -219,7 +219,8 @@ pub struct CanaryRule {
         example = 0.02
     )]
     pub max_deviation: f64,
-    /// Metrics that stand in for the slow one, each with its largest allowed increase.
+    /// Fast metrics that are judged while the slow metric matures, each with its largest allowed
+    /// increase.
     #[schemars(
         extend(
             "additionalProperties" = json!({"type": "number", "exclusiveMinimum": 0}),
@@ -279,10 +280,10 @@ pub struct JudgeRule {
     /// Share of bad answers that it calls bad.
     #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.9)]
     pub specificity: f64,
-    /// Number of good answers that it was tried on. `n_specificity` goes with it.
+    /// Number of good answers in the calibration of the judge. Needs `n_specificity` too.
     #[schemars(range(min = 1), extend("x-unit" = "answers", "x-default" = "not known"), example = 200)]
     pub n_sensitivity: Option<f64>,
-    /// Number of bad answers that it was tried on. `n_sensitivity` goes with it.
+    /// Number of bad answers in the calibration of the judge. Needs `n_sensitivity` too.
     #[schemars(range(min = 1), extend("x-unit" = "answers", "x-default" = "not known"), example = 100)]
     pub n_specificity: Option<f64>,
 }

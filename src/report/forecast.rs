@@ -5,7 +5,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::base::error::Result;
-use crate::base::number::{number, percent};
+use crate::base::number::{amount, count, number, percent};
 use crate::report::charts::names;
 use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
 use crate::report::escape::{attributes, escape};
@@ -41,7 +41,7 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
     page.text(&fill(
         words.forecast_note,
         &[
-            &forecast.n_runs.to_string(),
+            &count(forecast.n_runs.into()),
             &number(days),
             &forecast.seed.to_string(),
             &forecast.basis,
@@ -60,6 +60,8 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
         page.raw("</ul>\n");
     }
     plans_table(&mut page, forecast);
+    let none = Chance::from_counts(0, forecast.n_runs as usize).ci.ci_upper;
+    page.text(&fill(words.no_run, &[&percent(none), &percent(1.0 - none)]));
     let mut worlds: Vec<&str> = Vec::new();
     for plan in &forecast.plans {
         if !worlds.contains(&plan.world.as_str()) {
@@ -99,13 +101,13 @@ fn chance(chance: &Chance) -> String {
     if chance.mc_error > 0.0 {
         format!("{} ± {}", percent(chance.p), number(chance.mc_error * 100.0))
     } else {
-        chance.bound()
+        percent(chance.p)
     }
 }
 
 fn mean(quantity: &Quantity, unit: f64) -> String {
     match (quantity.mean, quantity.p95) {
-        (Some(mean), Some(p95)) => format!("{} (p95 {})", number(mean / unit), number(p95 / unit)),
+        (Some(mean), Some(p95)) => format!("{} (p95 {})", amount(mean / unit), amount(p95 / unit)),
         _ => "-".into(),
     }
 }

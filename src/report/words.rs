@@ -161,6 +161,7 @@ words! {
     // The forecast.
     forecast: "{0}: forecast", "{0}：推演";
     forecast_note: "{0} runs of each plan in each world, {1} days, seed {2}. Numbers rest on: {3}.", "每个方案在每个情景下运行 {0} 次，{1} 天，随机种子 {2}。数据依据：{3}。";
+    no_run: "0% of the runs means less than {0}, 100% more than {1} (95% interval).", "0% 表示低于 {0}，100% 表示高于 {1}（95% 区间）。";
     findings: "Contradictions in the plans", "自相矛盾之处";
     plans: "Plans", "方案";
     plans_caption: "Plans side by side; ± is the Monte Carlo error, in points", "方案对比；± 为蒙特卡洛误差（百分点）";

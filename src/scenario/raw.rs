@@ -296,7 +296,7 @@ pub(super) struct RawLayering {
         example = 20_000
     )]
     pub(super) user_value_cap: Option<f64>,
-    /// Layer of users of whom no feature is known: the last one, or the one of their score.
+    /// Layer of users without any feature: the last layer, or the layer of their score.
     #[schemars(
         extend("enum" = words(&UnknownUsers::ALL), "default" = UnknownUsers::ALL[0].0),
         example = &"score"
@@ -318,7 +318,7 @@ pub(super) struct RawLayer {
     /// Id of the layer: ASCII letters, digits, `_`, `-`, `.`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"early")]
     pub(super) id: Option<String>,
-    /// Name for people.
+    /// Name that reports show.
     #[schemars(extend("x-default" = "the layer's `id`"), example = &"Early adopters")]
     pub(super) name: Option<String>,
     /// Lowest score of the layer, in mode `threshold`. Scores fall from layer to layer. The last
@@ -329,14 +329,14 @@ pub(super) struct RawLayer {
         example = 0.8
     )]
     pub(super) min_score: Option<f64>,
-    /// Share of the users that no tag took, in mode `quota`. The last layer takes the rest.
+    /// Share of the users without a matching tag, in mode `quota`. The last layer takes the rest.
     #[schemars(
         range(min = 0, max = 1),
         extend("x-unit" = "share", "x-default" = "none"),
         example = 0.1
     )]
     pub(super) quota: Option<f64>,
-    /// Rules that put a user into the layer before any score. One that holds is enough.
+    /// Rules that assign a user to the layer before any score. One matching rule is enough.
     pub(super) tags: Vec<RawTag>,
     /// Ratio that the layer opens with. 0 opens it with the first step of the ladder.
     #[schemars(
@@ -353,7 +353,7 @@ pub(super) struct RawLayer {
         example = [0.05, 0.2, 1.0]
     )]
     pub(super) ladder: Option<Vec<f64>>,
-    /// QoS score from which on the layer may go up.
+    /// Smallest QoS for a promotion of the layer.
     #[schemars(
         range(min = 0, max = 1),
         extend("default" = 0.8, "x-unit" = "score"),
@@ -367,7 +367,7 @@ pub(super) struct RawLayer {
         example = 24
     )]
     pub(super) dwell_hours: Option<f64>,
-    /// Users of the candidate below which nothing is promoted.
+    /// Smallest number of users of the candidate for a promotion.
     #[schemars(
         range(max = i64::MAX),
         extend("default" = 100, "x-unit" = "users"),
@@ -419,7 +419,7 @@ pub(super) struct RawOperation {
         example = 0.1
     )]
     pub(super) ratio: Option<f64>,
-    /// Name of who changed it.
+    /// Name of the person or program that changed the ratio.
     #[schemars(extend("default" = "sluice"), example = &"on-call")]
     pub(super) operator: Option<String>,
 }
@@ -437,7 +437,7 @@ pub(super) struct RawFreeze {
     pub(super) until: Option<RawInstant>,
 }
 
-/// A signature for a ratio of a layer with `safety_critical`.
+/// An approval of a ratio of a layer with `safety_critical`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["layer", "ratio", "at", "by"]))]
@@ -445,17 +445,17 @@ pub(super) struct RawApproval {
     /// Id of the layer.
     #[schemars(example = &"early")]
     pub(super) layer: Option<String>,
-    /// Release that the signature is for.
+    /// Release that is approved.
     #[schemars(extend("x-default" = "`plan.candidate`"), example = &"cs-agent-2026.05")]
     pub(super) candidate: Option<String>,
-    /// Largest ratio that the signature is for.
+    /// Largest ratio that is approved.
     #[schemars(
         range(min = 0, max = 1),
         extend("x-unit" = "share"),
         example = 0.5
     )]
     pub(super) ratio: Option<f64>,
-    /// Instant of the signature.
+    /// Instant of the approval.
     #[schemars(example = &"2026-05-26T09:00:00Z")]
     pub(super) at: Option<RawInstant>,
     /// Name of the person who signed.

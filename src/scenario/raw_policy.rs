@@ -47,17 +47,17 @@ pub(super) struct RawMetric {
     /// Id of the metric, which no other metric has: ASCII letters, digits, `_`, `-`, `.`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"slow_rate")]
     pub(super) id: Option<String>,
-    /// Sum above the line: `rows`, `sum(column)` or `count(column)` (rows where it is not null). A
+    /// Numerator: `rows`, `sum(column)` or `count(column)` (rows where it is not null). A
     /// column may have a test, with `<`, `<=`, `>`, `>=`, `=` or `!=`.
     #[schemars(example = &"sum(latency_ms > 2000)")]
     pub(super) numerator: Option<String>,
-    /// Sum below the line, written as the numerator.
+    /// Denominator, in the form of the numerator.
     #[schemars(example = &"count(latency_ms)")]
     pub(super) denominator: Option<String>,
-    /// Direction that is good.
+    /// Good direction of the metric.
     #[schemars(extend("enum" = words(&Better::ALL), "default" = Better::ALL[0].0), example = &"lower")]
     pub(super) better: Option<String>,
-    /// Unit of the metric, for people.
+    /// Unit of the metric, as reports show it.
     #[schemars(extend("default" = "per unit"), example = &"share")]
     pub(super) unit: Option<String>,
     /// Time until the value of a row is known, whole. Younger windows are left out.
@@ -109,7 +109,7 @@ pub(super) struct RawGuardrail {
         example = 0.9
     )]
     pub(super) limit: Option<f64>,
-    /// Effect of a violation: the layer goes back to 0, or stays.
+    /// Effect of a violation: a rollback to 0, or a hold at the ratio.
     #[schemars(extend("enum" = words(&Action::ALL), "default" = Action::ALL[0].0), example = &"hold")]
     pub(super) action: Option<String>,
 }
@@ -118,7 +118,7 @@ pub(super) struct RawGuardrail {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPolicy {
-    /// Evidence of verdicts: bounds of intervals, or points, as the reference policy has it.
+    /// Evidence of verdicts: the ends of intervals, or point estimates as in the reference policy.
     #[schemars(
         extend("enum" = words(&DecisionPolicy::ALL), "default" = DecisionPolicy::ALL[0].0),
         example = &"point"
@@ -144,7 +144,7 @@ pub(super) struct RawPolicy {
         example = 0.0001
     )]
     pub(super) srm_alpha: Option<f64>,
-    /// Deviation of a sample ratio below which it is called of low impact.
+    /// Deviation of the sample ratio from the plan below which reports call it low impact.
     #[schemars(
         range(min = 0, max = 1),
         extend("default" = 0.001, "x-unit" = "share"),
@@ -179,13 +179,13 @@ pub(super) struct RawPolicy {
         example = 48
     )]
     pub(super) cool_down_hours: Option<f64>,
-    /// Layers that a rollback takes back: the one that failed, or all of the plan.
+    /// Layers that a rollback sets to 0: the failed layer, or all layers of the plan.
     #[schemars(
         extend("enum" = words(&RollbackScope::ALL), "default" = RollbackScope::ALL[0].0),
         example = &"plan"
     )]
     pub(super) rollback_scope: Option<String>,
-    /// Largest share of all users whom a rolled-back release may have reached. The gate fails
+    /// Largest share of all users that a rolled-back release may have reached. The gate fails
     /// above it.
     #[schemars(
         range(min = 0, max = 1),

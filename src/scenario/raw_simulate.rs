@@ -12,7 +12,7 @@ use crate::scenario::simulation::{Boundary, Controller};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawSimulate {
-    /// Runs of each plan in each world. A fraction is cut off.
+    /// Runs of each plan in each world. The decimals of a fraction are ignored.
     #[schemars(
         range(min = 1, max = 10_000_000),
         extend("default" = 2_000),
@@ -26,7 +26,7 @@ pub(super) struct RawSimulate {
         example = 30
     )]
     pub(super) days: Option<f64>,
-    /// Windows between decisions. A fraction is cut off.
+    /// Windows between decisions. The decimals of a fraction are ignored.
     #[schemars(
         range(min = 1, max = 10_000),
         extend("default" = 1, "x-unit" = "windows"),
@@ -40,7 +40,7 @@ pub(super) struct RawSimulate {
     pub(super) rate: Vec<RawRate>,
     /// Worlds that the ramp may meet.
     pub(super) world: Vec<RawWorld>,
-    /// Plans to compare. Without any, the scenario's own.
+    /// Plans to compare; by default the scenario's own plan.
     pub(super) plan: Vec<RawPlanVariant>,
     /// Cost of a unit of harm, by the id of a metric of QoS or of a guardrail.
     #[schemars(
@@ -65,14 +65,14 @@ pub(super) struct RawWorldLayer {
     /// Number of eligible users.
     #[schemars(range(min = 1, max = 1e12), extend("x-unit" = "users"), example = 500_000)]
     pub(super) users: Option<f64>,
-    /// Mean turns of a user a day.
+    /// Mean number of turns per user and day.
     #[schemars(
         range(min = 1e-9, max = 1_000_000),
-        extend("x-unit" = "turns a day"),
+        extend("x-unit" = "turns per day"),
         example = 0.5
     )]
     pub(super) turns_per_user_day: Option<f64>,
-    /// Share of users who come at least once a week.
+    /// Share of users with at least one turn per week.
     #[schemars(
         range(min = 1e-6, max = 0.999_999_999),
         extend("default" = 0.5, "x-unit" = "share"),
@@ -202,17 +202,17 @@ pub(super) struct RawWorld {
     /// Dimensions of effects that this world leaves out, as if those parts had been reverted.
     #[schemars(example = Vec::<&str>::new())]
     pub(super) revert: Vec<String>,
-    /// Share of users who take back their consent, a day.
+    /// Share of users who withdraw their consent per day.
     #[schemars(
         range(min = 0, max = 1),
-        extend("default" = 0, "x-unit" = "share a day"),
+        extend("default" = 0, "x-unit" = "share per day"),
         example = 0.001
     )]
     pub(super) opt_out_per_day: Option<f64>,
-    /// Share of users who change their layer, a day, where layers are not frozen.
+    /// Share of users who change their layer per day, where layers are not frozen.
     #[schemars(
         range(min = 0, max = 1),
-        extend("default" = 0, "x-unit" = "share a day"),
+        extend("default" = 0, "x-unit" = "share per day"),
         example = 0.01
     )]
     pub(super) drift_per_day: Option<f64>,
@@ -306,7 +306,7 @@ pub(super) struct RawLayerVariant {
         example = 12
     )]
     pub(super) dwell_hours: Option<f64>,
-    /// Users of the candidate below which nothing is promoted.
+    /// Smallest number of users of the candidate for a promotion.
     #[schemars(
         range(max = i64::MAX),
         extend("x-unit" = "users", "x-default" = "the layer's own"),
@@ -359,14 +359,14 @@ pub(super) struct RawBudget {
         example = 500
     )]
     pub(super) max_harm: Option<f64>,
-    /// Probability with which `max_harm` may be overspent, in place of its expectation.
+    /// Largest probability of a harm above `max_harm`. It replaces the limit on the expected harm.
     #[schemars(
         range(min = 1e-9, max = 1),
         extend("x-unit" = "probability", "x-default" = "the expectation is bounded"),
         example = 0.05
     )]
     pub(super) max_overspend: Option<f64>,
-    /// Shortest dwell. A day sees all hours.
+    /// Shortest dwell. A dwell of a day covers all hours.
     #[schemars(
         range(min = 1, max = 10_000),
         extend("default" = 24, "x-unit" = "hours"),

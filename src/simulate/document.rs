@@ -3,7 +3,6 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::base::number::percent;
 use crate::scenario::Boundary;
 use crate::stats::dist::norm_isf;
 use crate::stats::{Interval, proportion};
@@ -182,17 +181,6 @@ impl Chance {
             mc_error: (p * (1.0 - p) / of.max(1) as f64).sqrt(),
             ci,
             n: n as u32,
-        }
-    }
-}
-
-impl Chance {
-    /// Text of a share that is 0 or 1: the share with the bound of its interval.
-    pub fn bound(&self) -> String {
-        if self.p > 0.5 {
-            format!("100% (above {})", percent(self.ci.ci_lower))
-        } else {
-            format!("0% (below {})", percent(self.ci.ci_upper))
         }
     }
 }

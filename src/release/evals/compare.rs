@@ -26,7 +26,7 @@ const MAX_DRAWS: usize = 200_000_000;
 /// The maximum number of case ids that are listed.
 const LISTED: usize = 100;
 
-/// How p-values are corrected over metrics.
+/// Correction of p-values over the compared metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Correction {
