@@ -64,23 +64,28 @@ impl Progress {
 
     /// Shows a bar that counts rows; without a total it spins. It disappears when dropped.
     pub fn rows(&self, what: &'static str, n_rows: Option<u64>) -> Bar {
+        self.bar(what, "rows", n_rows)
+    }
+
+    /// Shows a bar that counts things of another name, as [`Progress::rows`] does.
+    pub fn bar(&self, what: &'static str, unit: &'static str, n: Option<u64>) -> Bar {
         let Some(bars) = &self.bars else {
             return Bar(ProgressBar::hidden());
         };
-        let (bar, template) = match n_rows {
+        let (bar, template) = match n {
             Some(n) => (
                 ProgressBar::new(n),
-                "{prefix:>9} {bar:20} {human_pos}/{human_len} rows, {rate}/s, {eta} left",
+                "{prefix:>9} {wide_bar} {human_pos}/{human_len} {msg}, {rate}/s, {eta} left",
             ),
             None => (
                 ProgressBar::new_spinner(),
-                "{prefix:>9} {spinner} {human_pos} rows, {rate}/s",
+                "{prefix:>9} {spinner} {human_pos} {msg}, {rate}/s",
             ),
         };
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .with_key("rate", whole_rate);
-        let bar = bars.add(bar.with_style(style).with_prefix(what));
+        let bar = bars.add(bar.with_style(style).with_prefix(what).with_message(unit));
         bar.enable_steady_tick(Duration::from_millis(200));
         Bar(bar)
     }

@@ -75,7 +75,7 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     if args.json {
         print_data(&json::to_json(&report))?;
     } else {
-        terminal.print(&table(&report))?;
+        terminal.print(&table(&report, terminal))?;
     }
     for target in &report.targets {
         for warning in &target.warnings {
@@ -103,7 +103,7 @@ fn now() -> Result<Micros> {
 /// Changes of a target that are shown; the rest are counted.
 const N_SHOWN: usize = 20;
 
-fn table(report: &PublishReport) -> String {
+fn table(report: &PublishReport, terminal: &Terminal) -> String {
     let mut text = format!("plan {}, version {}\n", report.plan_id, report.version);
     for target in &report.targets {
         text.push_str(&format!("\n{:<9}  {}", target.outcome.name(), target.target));
@@ -125,21 +125,26 @@ fn table(report: &PublishReport) -> String {
             });
         }
         text.push('\n');
-        text.push_str(&changes(target));
+        text.push_str(&changes(target, terminal));
     }
     text
 }
 
-fn changes(target: &TargetReport) -> String {
+fn changes(target: &TargetReport, terminal: &Terminal) -> String {
     let mut text = String::new();
     for change in target.changes.iter().take(N_SHOWN) {
         let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
-        text.push_str(&format!(
-            "  {}: {} → {}\n",
+        let line = format!(
+            "  {}: {} → {}",
             change.what,
             show(&change.before),
             show(&change.after)
-        ));
+        );
+        let line = match terminal.width {
+            Some(width) => console::truncate_str(&line, width.into(), "…"),
+            None => line.into(),
+        };
+        text.push_str(&format!("{line}\n"));
     }
     if target.changes.len() > N_SHOWN {
         text.push_str(&format!(

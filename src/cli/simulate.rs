@@ -186,7 +186,7 @@ fn plan_lines(forecast: &Forecast, scenario: &Scenario, terminal: &Terminal) -> 
         column("false\nrollback").right().rank(2),
         column("missed").right().rank(3),
         column("days").right(),
-        column("budget"),
+        column("limits"),
     ]);
     let share = |chance: &Option<Chance>| chance.map_or_else(|| "-".to_owned(), |chance| percent(chance.p));
     for line in &lines {
@@ -203,8 +203,8 @@ fn plan_lines(forecast: &Forecast, scenario: &Scenario, terminal: &Terminal) -> 
     }
     let notes = [
         "cost or harm: the mean in the worst world; false rollback: in worlds without harm; missed: a harmful \
-         release reaches everybody; days: until a release without harm reaches everybody.",
-        &advice(&lines, budget),
+         release reaches everybody; days: until a release without harm reaches everybody; limits: of errors.",
+        &advice(&lines, budget, &forecast.findings),
         "--wide shows all worlds; the page shows them over time.",
     ];
     let notes = notes.map(|note| format!("\n{}\n", fill(note, terminal.width)));

@@ -121,7 +121,7 @@ impl Table {
                 continue;
             };
             // The separator adds a second space between columns.
-            column.set_padding((0, 1));
+            column.set_padding((0, u16::from(at + 1 < shown.len())));
             if self.columns[*idx].is_right {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -193,15 +193,16 @@ impl Table {
     /// Wraps the long texts or, where there are none, whatever is too wide.
     fn wrap(&self, table: &mut comfy_table::Table, shown: &[usize], widths: &[u16], width: u16) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        // The space behind the last column is cut off again.
-        table.set_width(width + 1);
+        table.set_width(width);
         let wraps = shown.iter().any(|idx| self.columns[*idx].wraps);
         for (at, idx) in shown.iter().enumerate() {
             if wraps
                 && !self.columns[*idx].wraps
                 && let Some(column) = table.column_mut(at)
             {
-                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(widths[*idx] + 1)));
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(
+                    widths[*idx] + u16::from(at + 1 < shown.len()),
+                )));
             }
         }
     }

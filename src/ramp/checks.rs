@@ -422,8 +422,8 @@ fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlo
         || {
             format!(
                 "{} h of {} h at {}",
-                hours(held),
-                hours(dwell),
+                number(hours(held)),
+                number(hours(dwell)),
                 situation.state.ratio
             )
         },

@@ -2,7 +2,7 @@
 
 use crate::base::number::{number, percent};
 use crate::scenario::Budget;
-use crate::simulate::document::{Chance, Forecast, PlanForecast};
+use crate::simulate::document::{Chance, Finding, Forecast, PlanForecast};
 
 /// A plan over all worlds.
 #[derive(Debug, Clone)]
@@ -17,11 +17,12 @@ pub struct PlanLine<'a> {
     pub p_missed: Option<Chance>,
     /// The shortest mean over worlds without harm, hours; `None` if no run of them gets there.
     pub hours_to_full: Option<f64>,
-    /// Whether the plan keeps the budget.
+    /// Whether the plan keeps the limits of errors.
     pub verdict: BudgetVerdict,
 }
 
-/// Whether a plan keeps the budget of the scenario.
+/// Whether a plan keeps the limits of errors in the budget of the scenario: `max_false_rollback` and
+/// `max_missed`. The harm limit belongs to `--optimize`, which knows the harm at `mde`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BudgetVerdict {
     /// The intervals of both probabilities lie within it.
@@ -107,8 +108,9 @@ impl<'a> PlanLine<'a> {
     }
 }
 
-/// What to do with the plans: the fastest that keeps the budget, or how to find one.
-pub fn advice(lines: &[PlanLine<'_>], budget: &Budget) -> String {
+/// What to do with the plans: the fastest that keeps the limits of errors, or how to find one.
+/// `findings` are the contradictions in the plans.
+pub fn advice(lines: &[PlanLine<'_>], budget: &Budget, findings: &[Finding]) -> String {
     let limits = format!(
         "false rollback at most {}, missed at most {}",
         percent(budget.max_false_rollback),
@@ -120,8 +122,16 @@ pub fn advice(lines: &[PlanLine<'_>], budget: &Budget) -> String {
         .filter_map(|line| Some((line, line.hours_to_full?)))
         .min_by(|a, b| a.1.total_cmp(&b.1));
     if let Some((line, hours)) = fastest {
+        let contradicts = findings
+            .iter()
+            .any(|finding| finding.plans.iter().any(|plan| plan == line.plan));
+        let but = if contradicts {
+            " It contradicts other limits of the scenario: see below."
+        } else {
+            ""
+        };
         return format!(
-            "what to do: take \"{}\", the fastest plan within the budget ({limits}): {} days to full.",
+            "what to do: take \"{}\", the fastest plan within the limits of errors ({limits}): {} days to full.{but}",
             line.plan,
             number(hours / 24.0)
         );
@@ -133,12 +143,12 @@ pub fn advice(lines: &[PlanLine<'_>], budget: &Budget) -> String {
         .collect();
     if unclear.is_empty() {
         return format!(
-            "what to do: no plan reaches everybody within the budget ({limits}); --optimize searches for \
+            "what to do: no plan reaches everybody within the limits of errors ({limits}); --optimize searches for \
              schedules that do."
         );
     }
     format!(
-        "what to do: no plan is proved to keep the budget ({limits}); {} may: use more --runs, and worlds \
+        "what to do: no plan is proved to keep the limits of errors ({limits}); {} may: use more --runs, and worlds \
          with and without harm.",
         unclear.join(", ")
     )

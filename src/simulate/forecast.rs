@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Result};
-use crate::base::number::number;
+use crate::base::number::{amount, number};
 use crate::base::progress::Progress;
 use crate::base::time;
 use crate::base::time::{DAY, HOUR};
@@ -37,8 +37,9 @@ const EXCEEDANCE_POINTS: usize = 21;
 pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Progress) -> Result<Forecast> {
     let simulation = simulation(scenario)?;
     let baseline_inputs = BaselineInputs::new(scenario, simulation, measured)?;
-    let bar = progress.rows(
+    let bar = progress.bar(
         "simulate",
+        "runs",
         Some(u64::from(simulation.n_runs) * (simulation.plans.len() * simulation.worlds.len()) as u64),
     );
     let mut plans = Vec::new();
@@ -102,10 +103,10 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
                 say(format!(
                     "the first step of {}, {first}, reaches {} users, {} of them within its dwell; the cap of {}% of all users allows {}",
                     layer.id,
-                    reached.round(),
-                    come.round(),
-                    cap * 100.0,
-                    allowed.round()
+                    amount(reached.round()),
+                    amount(come.round()),
+                    number(cap * 100.0),
+                    amount(allowed.round())
                 ));
             }
         }

@@ -69,6 +69,8 @@ fn examples_run_as_they_stand() {
         let path = root().join("src/cli/help").join(format!("{name}.txt"));
         let help =
             std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("{name}: expected help/{name}.txt"));
+        let widest = help.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(79), "{name}: a line of more than 79 columns");
         let commands = examples(&help);
         assert!(!commands.is_empty(), "{name} has no example");
         for command in commands.iter().filter(|command| !command.starts_with("man ")) {

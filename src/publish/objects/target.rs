@@ -354,8 +354,9 @@ impl Target for ObjectTarget {
             None => prepare(desired)?,
         };
         let at = |name: &str| format!("{plan}/{}/{name}", prepared.folder);
-        let bar = progress.rows(
+        let bar = progress.bar(
             "objects",
+            "bytes",
             Some(prepared.files.values().map(|(_, entry)| entry.n_bytes).sum()),
         );
         let began = Instant::now();
