@@ -97,6 +97,10 @@ impl NotAnInstant {
 /// offset: the local time does not exist in the zone, or occurs twice.
 pub fn parse(text: &str) -> Result<Micros, NotAnInstant> {
     let text = text.trim();
+    // Whole numbers of a column with gaps are often written with a decimal: 20260528.0.
+    if text.len() == 10 && text.ends_with(".0") && text.as_bytes()[..8].iter().all(u8::is_ascii_digit) {
+        return parse(&text[..8]);
+    }
     // An annotation in brackets can only be the end of a text.
     if text.ends_with(']') {
         return parse_annotated(text);
@@ -198,6 +202,7 @@ mod tests {
             assert_eq!(parse(text).map(format), Ok(expected.to_owned()), "{text}")
         };
         check("2026-05-28T00:00:00Z", "2026-05-28T00:00:00Z");
+        check("20260528.0", "2026-05-28T00:00:00Z");
         check("2019-11-24 00:00:34.762830+00:00", "2019-11-24T00:00:34.76283Z");
         check("2026-05-28T08:00:00+08:00", "2026-05-28T00:00:00Z");
         check("2026-05-28 01:02:03", "2026-05-28T01:02:03Z");

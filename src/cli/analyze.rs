@@ -196,8 +196,8 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
         column("candidate").right().rank(1),
         column("effect").right(),
         column("one look").wide(),
-        column("every look").rank(2),
-        column("p").right().rank(4),
+        column("every look"),
+        column("p").right().rank(2),
         column("p (BH)").right().wide(),
     ]);
     let mut notes = String::new();
@@ -251,9 +251,9 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
                         ]
                     }
                     Known::Unknown { reason } => [
+                        "-".to_owned(),
+                        String::new(),
                         reason.to_string(),
-                        String::new(),
-                        String::new(),
                         String::new(),
                         String::new(),
                     ],
@@ -349,5 +349,5 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
             },
         ));
     }
-    format!("{}\n{notes}", table.render(terminal))
+    format!("{}\n{}", table.render(terminal), terminal.fill(&notes))
 }

@@ -306,6 +306,7 @@ fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> Str
         let names: Vec<String> = found.releases.iter().map(|name| shown(name)).collect();
         text.push_str(&format!("the log has releases {}\n", names.join(", ")));
     }
+    text = terminal.fill(&text);
     if let (Some(calls), Some(tools)) = (&found.calls, &found.tools) {
         text.push_str(&format!("{} calls of tools that write\n", calls.len()));
         for tool in tools {

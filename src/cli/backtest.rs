@@ -105,9 +105,9 @@ fn text(found: &[Backtest], terminal: &Terminal) -> String {
         };
         let mut table = Table::new([
             column("layer"),
-            column("at").rank(2),
-            column("log").right(),
-            column("ratio").right().rank(1),
+            column("at"),
+            column("log").right().rank(1),
+            column("ratio").right(),
             column("verdict"),
             column("next").right(),
             column("why").wraps(),

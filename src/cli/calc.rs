@@ -51,7 +51,7 @@ fn after_help() -> String {
 
 pub(super) fn run(args: &CalcArgs, terminal: &Terminal) -> Result<u8> {
     let Some(name) = &args.name else {
-        return print_data(&format!("{}\n", after_help())).map(|()| DONE);
+        return print_data(&terminal.fill(&after_help())).map(|()| DONE);
     };
     let function = find(name)?;
     let (inputs, batch, json) = options(args)?;
@@ -110,6 +110,12 @@ fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool
             return Err(Error::usage(format!("expected --key value, found \"{word}\""))
                 .hint("a value that starts with a dash works as --key=-1"));
         };
+        if ["wide", "quiet", "verbose", "log", "threads"].contains(&option) {
+            return Err(Error::usage(format!(
+                "expected --{option} before `calc`, found it among the inputs"
+            ))
+            .hint(format!("sluice --{option} ... calc NAME --key value")));
+        }
         if option == "json" {
             json = true;
             continue;

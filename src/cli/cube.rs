@@ -190,7 +190,7 @@ fn show(cube: &Cube, json: bool, terminal: &Terminal) -> Result<u8> {
         print_data(&json::to_json(&document))?;
         return Ok(DONE);
     }
-    let mut text = format!(
+    let head = format!(
         "cube of plan {}: {} against {}, {} to {}\n{}\n",
         cube.plan_id,
         cube.candidate,
@@ -199,8 +199,13 @@ fn show(cube: &Cube, json: bool, terminal: &Terminal) -> Result<u8> {
         time::format(cube.as_of),
         row_counts_text(cube)
     );
+    let mut text = terminal.fill(&head);
     let mut columns = vec![
-        column("tenant").rank(1),
+        if cube.tenants.len() > 1 {
+            column("tenant")
+        } else {
+            column("tenant").wide()
+        },
         column("layer"),
         column("stage").right(),
         column("from").rank(2),

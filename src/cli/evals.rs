@@ -216,8 +216,13 @@ fn text(found: &[Value], comparisons: &[Comparison], terminal: &Terminal) -> Str
     }
     let mut text = table.render(terminal);
     if !comparisons.is_empty() {
+        let has_suites = comparisons.iter().any(|c| c.suite != comparisons[0].suite);
         let mut table = Table::new([
-            column("suite").rank(1),
+            if has_suites {
+                column("suite")
+            } else {
+                column("suite").wide()
+            },
             column("metric"),
             column("pairs").right().rank(2),
             column("before").right(),

@@ -1,8 +1,8 @@
 //! The command line: one file a command, and the files that commands share.
 //!
 //! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
-//! another: what they share is in `values.rs`, `registry.rs`, `summary.rs`, `table.rs` and
-//! `terminal.rs`. Data goes to files or stdout, everything else to stderr. The texts behind the
+//! another: what they share is in `values.rs`, `registry.rs`, `summary.rs`, `table.rs`,
+//! `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to stderr. The texts behind the
 //! options of a command are in `help/`.
 
 mod analyze;
@@ -31,6 +31,7 @@ mod simulate;
 mod summary;
 mod table;
 mod terminal;
+mod text;
 mod tools;
 mod values;
 mod who;

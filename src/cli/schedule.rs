@@ -114,7 +114,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         "written:\n  {}\n",
         args.out.join(manifest::file::SCHEDULE).display()
     ));
-    terminal.print(&text)?;
+    terminal.print(&terminal.fill(&text))?;
     Ok(DONE)
 }
 

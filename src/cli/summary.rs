@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::base::manifest::file;
 use crate::base::number::{count, percent};
 use crate::base::{json, time};
-use crate::cli::table::{Table, column, fill};
+use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
+use crate::cli::text::fill;
 use crate::gate::{GateCheck, GateOutcome};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
 use crate::ramp::Schedule;
@@ -65,6 +66,7 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
         let reason = format!("{tenant}{}: {}", line.layer, line.reason);
         text.push_str(&format!("{}\n", fill(&reason, terminal.width)));
     }
+    let has_tenants = several;
     let decisive = ramp
         .gate
         .checks
@@ -75,7 +77,12 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
             if c.layer.is_empty() {
                 c.check.clone()
             } else {
-                format!("{} in {}", c.check, c.layer)
+                let tenant = if has_tenants {
+                    format!("{} / ", c.tenant)
+                } else {
+                    String::new()
+                };
+                format!("{} in {tenant}{}", c.check, c.layer)
             }
         })
         .collect();
@@ -127,8 +134,16 @@ fn decisions_table(lines: &[LayerLine]) -> Table {
 
 /// Users per layer.
 pub(super) fn layers_table(summary: &LayerSummary, terminal: &Terminal) -> String {
+    let has_tenants = summary
+        .layers
+        .iter()
+        .any(|layer| layer.tenant != summary.layers[0].tenant);
     let mut table = Table::new([
-        column("tenant").rank(1),
+        if has_tenants {
+            column("tenant")
+        } else {
+            column("tenant").wide()
+        },
         column("layer"),
         column("users").right(),
         column("share").right(),

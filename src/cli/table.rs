@@ -6,9 +6,13 @@ use comfy_table::{
 };
 
 use crate::cli::terminal::Terminal;
+use crate::cli::text::{fill, is_command};
 
 /// The fewest columns of the terminal that a wrapped text gets.
 const MIN_TEXT: u16 = 24;
+
+/// The fewest columns of the terminal that a long name keeps.
+const MIN_NAME: u16 = 24;
 
 /// Spaces between two columns.
 const GAP: u16 = 2;
@@ -91,26 +95,19 @@ impl Table {
     /// The lines of the table, each with its end. The last line names the columns that are left
     /// out.
     pub(super) fn render(&self, terminal: &Terminal) -> String {
-        let widths: Vec<u16> = (0..self.columns.len())
-            .map(|idx| self.content_width(idx))
-            .collect();
-        let shown = self.shown(&widths, terminal.width);
+        let (shown, widths) = self.layout(terminal.width);
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::MAX);
         table.set_header(shown.iter().map(|idx| self.columns[*idx].title.as_str()));
         for row in &self.rows {
-            let mut row = comfy_table::Row::from(
-                shown
-                    .iter()
-                    .map(|idx| cell(&row[*idx], terminal.has_colors))
-                    .collect::<Vec<_>>(),
-            );
-            if self.is_one_line {
-                row.max_height(1);
-            }
-            table.add_row(row);
+            let cells = shown.iter().map(|idx| {
+                let text = self.shorten(*idx, &row[*idx], widths[*idx]);
+                cell(&text, terminal.has_colors)
+            });
+            table.add_row(cells.collect::<Vec<_>>());
         }
-        table.set_truncation_indicator("…");
         if terminal.has_colors {
             table.enforce_styling();
         } else {
@@ -121,16 +118,15 @@ impl Table {
                 continue;
             };
             // The separator adds a second space between columns.
-            column.set_padding((0, u16::from(at + 1 < shown.len())));
+            let padding = u16::from(at + 1 < shown.len());
+            column.set_padding((0, padding));
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(widths[*idx] + padding)));
             if self.columns[*idx].is_right {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        if let Some(width) = terminal.width.filter(|width| total(&shown, &widths) > *width) {
-            self.wrap(&mut table, &shown, &widths, width);
-        }
         // The rule ends where the texts end.
-        let widest = total(&shown, &widths).min(terminal.width.unwrap_or(u16::MAX));
+        let widest = total(&shown, &widths);
         let mut text = String::new();
         for line in table.lines() {
             let is_rule = line.chars().all(|c| c == '─');
@@ -159,23 +155,28 @@ impl Table {
         u16::try_from(widest.unwrap_or(0)).unwrap_or(u16::MAX).max(1)
     }
 
-    /// The columns that fit.
-    fn shown(&self, widths: &[u16], width: Option<u16>) -> Vec<usize> {
+    /// The columns that are shown, and the width of each column. Columns are left out by rank; then
+    /// names are cut, and long texts wrap. Numbers are never cut: a table of numbers may be wider
+    /// than the terminal.
+    fn layout(&self, width: Option<u16>) -> (Vec<usize>, Vec<u16>) {
+        let mut widths: Vec<u16> = (0..self.columns.len())
+            .map(|idx| self.content_width(idx))
+            .collect();
         let Some(width) = width else {
-            return (0..self.columns.len()).collect();
+            return ((0..self.columns.len()).collect(), widths);
         };
         let mut shown: Vec<usize> = (0..self.columns.len())
             .filter(|idx| self.columns[*idx].rank < u8::MAX)
             .collect();
+        if total(&shown, &widths) <= width {
+            return (shown, widths);
+        }
         let least: Vec<u16> = widths
             .iter()
             .zip(&self.columns)
-            .map(|(content, column)| {
-                if column.wraps {
-                    (*content).min(MIN_TEXT)
-                } else {
-                    *content
-                }
+            .map(|(content, column)| match column.is_right {
+                true => *content,
+                false => (*content).min(if column.wraps { MIN_TEXT } else { MIN_NAME }),
             })
             .collect();
         while total(&shown, &least) > width {
@@ -187,24 +188,32 @@ impl Table {
             let Some((at, _)) = last else { break };
             shown.remove(at);
         }
-        shown
-    }
-
-    /// Wraps the long texts or, where there are none, whatever is too wide.
-    fn wrap(&self, table: &mut comfy_table::Table, shown: &[usize], widths: &[u16], width: u16) {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(width);
-        let wraps = shown.iter().any(|idx| self.columns[*idx].wraps);
-        for (at, idx) in shown.iter().enumerate() {
-            if wraps
-                && !self.columns[*idx].wraps
-                && let Some(column) = table.column_mut(at)
-            {
-                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(
-                    widths[*idx] + u16::from(at + 1 < shown.len()),
-                )));
+        // Long texts give way first, then names.
+        for wraps in [true, false] {
+            let giving: Vec<usize> = shown
+                .iter()
+                .copied()
+                .filter(|idx| self.columns[*idx].wraps == wraps && !self.columns[*idx].is_right)
+                .collect();
+            while total(&shown, &widths) > width {
+                let widest = giving
+                    .iter()
+                    .copied()
+                    .filter(|idx| widths[*idx] > least[*idx])
+                    .max_by_key(|idx| widths[*idx]);
+                let Some(idx) = widest else { break };
+                widths[idx] -= 1;
             }
         }
+        (shown, widths)
+    }
+
+    /// A text as a cell shows it: long texts wrap, names are cut.
+    fn shorten(&self, idx: usize, text: &str, width: u16) -> String {
+        if self.columns[idx].wraps && !self.is_one_line {
+            return text.to_owned();
+        }
+        console::truncate_str(text, width.into(), "…").into_owned()
     }
 }
 
@@ -238,34 +247,13 @@ fn color_of(text: &str) -> Option<Color> {
 /// A text for a terminal: without the characters that would command it.
 fn plain(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if is_command(c) { '\u{fffd}' } else { c })
         .collect()
-}
-
-/// A text broken into lines of at most the terminal's width, between words.
-pub(super) fn fill(text: &str, width: Option<u16>) -> String {
-    let Some(width) = width.map(usize::from) else {
-        return text.to_owned();
-    };
-    let indent: String = text.chars().take_while(|c| *c == ' ').collect();
-    let (mut filled, mut line) = (String::new(), indent.clone());
-    for word in text.split_whitespace() {
-        let is_first = line.trim().is_empty();
-        if !is_first && console::measure_text_width(&line) + 1 + console::measure_text_width(word) > width {
-            filled.push_str(&line);
-            filled.push('\n');
-            line = format!("{indent}  {word}");
-        } else {
-            line.push_str(if is_first { "" } else { " " });
-            line.push_str(word);
-        }
-    }
-    filled + &line
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::table::{Table, column, fill};
+    use crate::cli::table::{Table, column};
     use crate::cli::terminal::Terminal;
 
     fn table() -> Table {
@@ -310,8 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_broken_between_words() {
-        assert_eq!(fill("a bb ccc", Some(4)), "a bb\n  ccc");
-        assert_eq!(fill("a bb ccc", None), "a bb ccc");
+    fn long_names_are_cut_and_numbers_are_not() {
+        let mut table = Table::new([
+            column("name"),
+            column("users").right(),
+            column("candidate").right(),
+        ]);
+        table.add_row(["层".repeat(200), "1,016,523".to_owned(), "20,000,000".to_owned()]);
+        let text = table.render(&Terminal::of_width(Some(50)));
+        assert!(
+            text.contains("1,016,523") && text.contains("20,000,000") && text.contains('…'),
+            "{text}"
+        );
+        for line in text.lines() {
+            assert!(console::measure_text_width(line) <= 50, "{text}");
+        }
+        let narrow = table.render(&Terminal::of_width(Some(40)));
+        assert!(narrow.contains("1,016,523  20,000,000"), "{narrow}");
     }
 }

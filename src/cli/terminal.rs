@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::progress::{LogFormat, Progress, now};
+use crate::cli::text::{fill, is_command};
 
 /// Columns of output that goes to no terminal, unless `COLUMNS` says otherwise.
 const DEFAULT_WIDTH: u16 = 80;
@@ -90,12 +91,22 @@ impl Terminal {
         &self.progress
     }
 
+    /// Breaks the lines of a text at the width of the terminal.
+    pub(super) fn fill(&self, text: &str) -> String {
+        let lines = text.lines().map(|line| format!("{}\n", fill(line, self.width)));
+        lines.collect()
+    }
+
     /// Prints a text for people to stdout; nothing under `--quiet`.
     ///
     /// # Errors
     /// A stdout that cannot be written.
     pub(super) fn print(&self, text: &str) -> Result<()> {
-        if self.is_quiet { Ok(()) } else { print_data(text) }
+        if self.is_quiet {
+            Ok(())
+        } else {
+            print_data(&without_controls(text, self.has_colors))
+        }
     }
 
     /// Prints a warning to stderr.
@@ -117,7 +128,7 @@ impl Terminal {
         let line = if self.log == Some(LogFormat::Json) {
             serde_json::json!({"time": now(), "event": event, "message": text}).to_string()
         } else {
-            format!("{event}: {text}")
+            without_controls(&format!("{event}: {text}"), false)
         };
         // A closed stderr leaves no way to report.
         let _ = writeln!(io::stderr(), "{line}");
@@ -134,11 +145,39 @@ pub(super) fn print_data(text: &str) -> Result<()> {
         .and_then(|()| io::stdout().flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::write(Path::new("stdout"), error))
+            Err(Error::write(Path::new("stdout"), error)
+                .hint("the output of the command itself could not be printed; its files are whole"))
         }
         _ => Ok(()),
     }
 }
+
+/// Replaces the characters that would command a terminal or reorder its text: controls but line
+/// ends and tabs, and the controls of direction. The colors of tables stay where they are allowed.
+fn without_controls(text: &str, with_colors: bool) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let color = COLORS
+            .iter()
+            .find(|color| with_colors && rest.starts_with(**color));
+        if let Some(color) = color {
+            plain.push_str(color);
+            rest = &rest[color.len()..];
+            continue;
+        }
+        plain.push(if is_command(c) && c != '\n' && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        });
+        rest = &rest[c.len_utf8()..];
+    }
+    plain
+}
+
+/// The sequences of the colors that tables use: green, yellow, red, and the end of a color.
+const COLORS: [&str; 4] = ["\x1b[38;5;10m", "\x1b[38;5;11m", "\x1b[38;5;9m", "\x1b[39m"];
 
 /// The columns of the terminal: those of `COLUMNS`, else of the terminal, else 80.
 fn width() -> u16 {
@@ -168,3 +207,18 @@ fn has_colors() -> bool {
 
 /// The exit code of a command that did its work.
 pub(super) const DONE: u8 = exit_code::DONE;
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::terminal::without_controls;
+
+    #[test]
+    fn text_of_others_does_not_command_the_terminal() {
+        let check = |text: &str, expected: &str| assert_eq!(without_controls(text, true), expected);
+        check("a\nb\tc 层", "a\nb\tc 层");
+        check("\x1b[38;5;10mpromote\x1b[39m", "\x1b[38;5;10mpromote\x1b[39m");
+        check("\x1b[2J\x07\r", "\u{fffd}[2J\u{fffd}\u{fffd}");
+        check("a\u{202e}b\u{2028}c", "a\u{fffd}b\u{fffd}c");
+        assert_eq!(without_controls("\x1b[39m", false), "\u{fffd}[39m");
+    }
+}

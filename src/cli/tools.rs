@@ -74,8 +74,8 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>, terminal: &Terminal) -> S
     let mut table = Table::new([
         column("tool"),
         column("level"),
-        column("rule").rank(1),
-        column("where").rank(2),
+        column("rule").rank(2),
+        column("where").rank(1),
         column("found").wraps(),
     ]);
     for change in &diff.changes {

@@ -207,9 +207,14 @@ fn csv(batch: &RecordBatch) -> Result<String> {
 
 fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
     let switches = rows.iter().any(|row| row.n_to_candidate.is_some());
+    let has_tenants = rows.iter().any(|row| row.tenant != rows[0].tenant);
     let disagrees = rows.iter().any(|row| row.n_disagree.is_some());
     let mut columns = vec![
-        column("tenant").rank(1),
+        if has_tenants {
+            column("tenant")
+        } else {
+            column("tenant").wide()
+        },
         column("layer"),
         column("ratio").right(),
         column("users").right(),

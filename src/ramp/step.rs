@@ -85,6 +85,9 @@ impl PlanStep {
         match time::parse(text) {
             // What changes at an instant is in force at that instant.
             Ok(instant) if !is_small => Ok(Self::in_force(instant.saturating_add(1))),
+            Err(why) if why != time::NotAnInstant::Form => {
+                Err(Error::usage(format!("expected a step, found {}", why.found(text))))
+            }
             _ => Err(Error::usage(format!("expected a step, found `{text}`")).hint(
                 "a step is `initial`, an instant, a ratio such as 0.1, ratios such as early=0.5,regular=0.01, or a schedule.json or state.json",
             )),

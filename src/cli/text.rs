@@ -1,0 +1,39 @@
+//! Texts for a terminal: lines of its width, and characters that it must not get.
+
+/// A text broken into lines of at most the terminal's width, between words.
+pub(super) fn fill(text: &str, width: Option<u16>) -> String {
+    let Some(width) = width.map(usize::from) else {
+        return text.to_owned();
+    };
+    let indent: String = text.chars().take_while(|c| *c == ' ').collect();
+    let (mut filled, mut line) = (String::new(), indent.clone());
+    for word in text.split_whitespace() {
+        let is_first = line.trim().is_empty();
+        if !is_first && console::measure_text_width(&line) + 1 + console::measure_text_width(word) > width {
+            filled.push_str(&line);
+            filled.push('\n');
+            line = format!("{indent}  {word}");
+        } else {
+            line.push_str(if is_first { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    filled + &line
+}
+
+/// Whether a character commands a terminal, or changes the direction or the lines of its text.
+pub(super) fn is_command(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::text::fill;
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(fill("a bb ccc", Some(4)), "a bb\n  ccc");
+        assert_eq!(fill("a bb ccc", None), "a bb ccc");
+    }
+}
