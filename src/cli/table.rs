@@ -9,7 +9,7 @@ use crate::cli::terminal::Terminal;
 use crate::cli::text::{fill, is_command};
 
 /// The fewest columns of the terminal that a wrapped text gets.
-const MIN_TEXT: u16 = 24;
+const MIN_TEXT: u16 = 20;
 
 /// The fewest columns of the terminal that a long name keeps.
 const MIN_NAME: u16 = 24;
