@@ -3,24 +3,19 @@
 
 /// Half of the machine's memory, in bytes; `u64::MAX` if the size is unknown.
 pub(crate) fn memory_limit() -> u64 {
-    let total = || -> Option<u64> {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.trim()
-            .strip_suffix("kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(1_024)
-    };
-    total().map_or(u64::MAX, |bytes| bytes / 2)
+    bytes_in("/proc/meminfo", "MemTotal:").map_or(u64::MAX, |bytes| bytes / 2)
 }
 
 /// The largest amount of memory that this process has used so far, in bytes; `None` if the system
 /// does not report it.
 pub(crate) fn peak_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    bytes_in("/proc/self/status", "VmHWM:")
+}
+
+/// The bytes of a field that a file of `/proc` states in kB.
+fn bytes_in(path: &str, field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim()
         .strip_suffix("kB")?
         .trim()

@@ -43,7 +43,7 @@ pub(super) struct WhoArgs {
     /// launchdarkly, flagd/2 ...
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
-    /// Count the users to whom another system would give the other release
+    /// Count the users who get the other release under this system
     #[arg(long, value_name = "PROFILE")]
     against: Option<String>,
     /// Write the users to a file (.csv or .parquet): those with the candidate or, with --from,
