@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::base::time::{HOUR, Micros};
+use crate::stats::effect::MetricForm;
 
 /// Good direction of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -333,8 +334,8 @@ pub struct Metric {
     /// The longest time between a row and its outcome, in microseconds. 0 if the outcome is in the
     /// row.
     pub delay: Micros,
-    /// True if every row has a numerator of 0 or 1 and a denominator of 1, or neither of them.
-    /// Methods for proportions then apply.
+    /// True for a share: the numerator counts some of the rows (or tool calls) that the denominator
+    /// counts. Methods for proportions then apply. It follows from the sums, or from the scenario.
     pub proportion: bool,
 }
 
@@ -343,6 +344,35 @@ impl Metric {
     pub fn sums(&self) -> [&Sum; 2] {
         [&self.numerator, &self.denominator]
     }
+
+    /// The form of the metric for inference. The resolution of a mean is one whole unit of its
+    /// numerator.
+    pub fn form(&self) -> MetricForm {
+        if self.proportion {
+            MetricForm::Proportion
+        } else {
+            MetricForm::Mean {
+                resolution: 1.0 / self.numerator.units(),
+            }
+        }
+    }
+}
+
+/// Whether sums form a share: a flag, a test or known values over rows or known values, or tool
+/// successes over tool calls. Inference checks that the numerator is at most the denominator.
+pub(crate) fn is_proportion(numerator: &Sum, denominator: &Sum) -> bool {
+    let counts_rows = |sum: &Sum| match sum {
+        Sum::Rows | Sum::Known(_) => true,
+        Sum::Of(_) => sum
+            .reading()
+            .is_some_and(|reading| reading.kind() == ColumnKind::Flag),
+    };
+    let is_count_of_calls = [numerator, denominator]
+        == [
+            &Sum::Of("tool_successes".to_owned()),
+            &Sum::Of("tool_calls".to_owned()),
+        ];
+    is_count_of_calls || *numerator != Sum::Rows && counts_rows(numerator) && counts_rows(denominator)
 }
 
 /// The traffic columns that built-in metrics and chargeback read, in canonical order, with their
@@ -416,12 +446,12 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     };
     let ratio = |id: &str, numerator: Sum, denominator: Sum, better, unit: &str| Metric {
         id: id.into(),
+        proportion: is_proportion(&numerator, &denominator),
         numerator,
         denominator,
         better,
         unit: unit.into(),
         delay: 0,
-        proportion: false,
     };
     use Better::{Higher, Lower};
     let mut bad_rate = rate("bad_rate", "bad", Lower);

@@ -1,8 +1,10 @@
 //! Measures the coverage of 95 % intervals in simulation and prints a Markdown table:
 //! `cargo bench --bench coverage -- [RUNS]`.
 
+mod looks;
 mod sim;
 
+use looks::{Population, QUANTITIES, false_alarms};
 use sim::{Case, Measure, anytime_error, coverage};
 use std::io::Write;
 
@@ -78,5 +80,52 @@ fn main() -> std::io::Result<()> {
         out,
         "\nIntervals for every look, 500 looks at a growing log: {error:.3} of {} runs ever missed the truth.",
         n_runs.min(1_000)
-    )
+    )?;
+    let n_runs = n_runs.min(300);
+    writeln!(
+        out,
+        "\nFalse alarms of {n_runs} runs: at any of N looks / at the last look as the only one.\n"
+    )?;
+    writeln!(
+        out,
+        "| users | arm | success | turns | looks | {} |",
+        QUANTITIES.join(" | ")
+    )?;
+    writeln!(out, "|{}", "---|".repeat(5 + QUANTITIES.len()))?;
+    let population = |n_users, share, success, is_heavy| Population {
+        n_users,
+        share,
+        success,
+        is_heavy,
+    };
+    let populations = [
+        (population(6_000, 0.02, 0.97, true), 50),
+        (population(3_000, 0.1, 0.9, true), 50),
+        (population(3_000, 0.1, 0.97, false), 50),
+        (population(4_000, 0.5, 0.995, true), 50),
+        (population(20_000, 0.01, 0.95, true), 500),
+    ];
+    for (seed, (population, n_looks)) in (1..).zip(populations) {
+        let found = false_alarms(population, n_looks, n_runs, seed);
+        let share = |n: usize| format!("{:.3}", n as f64 / n_runs as f64);
+        let cells = found.any.iter().zip(found.last);
+        let cells: Vec<String> = cells
+            .map(|(any, last)| format!("{} / {}", share(*any), share(last)))
+            .collect();
+        writeln!(
+            out,
+            "| {} | {} % | {} | {} | {n_looks} | {} |",
+            population.n_users,
+            population.share * 100.0,
+            population.success,
+            if population.is_heavy {
+                "Pareto 1.3"
+            } else {
+                "about 5"
+            },
+            cells.join(" | "),
+        )?;
+        out.flush()?;
+    }
+    Ok(())
 }

@@ -11,10 +11,10 @@ use sluice::metric::BadRateOf;
 use sluice::qos;
 use sluice::qos::{Rates, estimate_arm};
 use sluice::scenario::QosConfig;
-use sluice::stats::effect::IntervalSpec;
-use sluice::stats::quantile::{Histogram, bin_of};
+use sluice::stats::effect::{IntervalSpec, MetricForm};
+use sluice::stats::quantile::{Histogram, Quantile, bin_of};
 use sluice::stats::ratio::ClusterVariance;
-use sluice::stats::{Clusters, Reason, effect, quantile, ratio, sequential};
+use sluice::stats::{Clusters, Reason, effect, ratio, sequential};
 
 /// The quantity whose interval is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,12 +60,12 @@ pub(crate) struct Covered {
     pub(crate) n_others: usize,
 }
 
-const HIGH_RISK: QosConfig = QosConfig {
+pub(crate) const HIGH_RISK: QosConfig = QosConfig {
     weights: [0.3, 0.2, 0.5],
     max_latency_ms: 5_000.0,
     bad_rate_of: BadRateOf::Rated,
 };
-const ALPHA: f64 = 0.05;
+pub(crate) const ALPHA: f64 = 0.05;
 const Z: f64 = 1.959_963_984_540_054;
 
 /// Draws the number of turns of a user.
@@ -149,11 +149,14 @@ fn difference(case: Case, rng: &mut ChaCha8Rng) -> Covered {
         alpha: ALPHA,
         v_star: 1e-4,
     };
-    let is_rate = matches!(case.measure, Measure::Rate(_));
-    let Ok(own) = effect::between_clusters(&groups[0], &groups[1], is_rate, levels) else {
+    let form = match case.measure {
+        Measure::Rate(_) => MetricForm::Proportion,
+        _ => MetricForm::Mean { resolution: 0.0 },
+    };
+    let Ok(own) = effect::between_clusters(&groups[0], &groups[1], form, levels) else {
         return Covered::default();
     };
-    let by_user = effect::between_clusters(&users[0], &users[1], is_rate, levels)
+    let by_user = effect::between_clusters(&users[0], &users[1], form, levels)
         .is_ok_and(|effect| effect.ci.contains_zero());
     let textbook = [0, 1].map(|arm| ratio::clusters_by(&groups[arm], ClusterVariance::Cr1));
     let is_textbook = matches!(textbook, [Ok(r0), Ok(r1)] if {
@@ -245,7 +248,7 @@ fn latency(case: Case, rng: &mut ChaCha8Rng) -> Result<bool, Reason> {
         }
     }
     groups.retain(|histogram| !histogram.is_empty());
-    let found = quantile::woodruff(&groups, 0.95, ALPHA)?;
+    let found = Quantile::new(&groups, 0.95, 1.0)?.summary(ALPHA)?;
     Ok(found.ci.ci_lower <= truth && truth <= found.ci.ci_upper)
 }
 
@@ -275,7 +278,7 @@ pub(crate) fn anytime_error(n_looks: usize, users_a_look: usize, n_runs: usize, 
                         sums.1 + n as f64,
                     );
                 }
-                effect::between_clusters(&groups[0], &groups[1], true, levels)
+                effect::between_clusters(&groups[0], &groups[1], MetricForm::Proportion, levels)
                     .is_ok_and(|effect| !effect.anytime.contains_zero())
             });
             usize::from(missed)

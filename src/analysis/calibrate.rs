@@ -180,7 +180,7 @@ fn split_layer(
                     .ok()?;
                 groups
                     .iter_mut()
-                    .zip(of_stage)
+                    .zip(of_stage.scaled())
                     .for_each(|(sum, more)| *sum = (sum.0 + more.0, sum.1 + more.1));
             }
             groups
@@ -380,7 +380,7 @@ fn finding(
         alpha,
         v_star: sequential::v_star_for(mde),
     };
-    let effect = effect::between_clusters(&control, &treatment, metric.proportion, levels)?;
+    let effect = effect::between_clusters(&control, &treatment, metric.form(), levels)?;
     let naive = metric.proportion.then(|| {
         let plan = TestPlan {
             alternative: Alternative::TwoSided,

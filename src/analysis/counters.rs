@@ -6,18 +6,17 @@
 //! rate needs both of its counters, and QoS needs all of its rates.
 
 use crate::analysis::document::{
-    Analysis, ArmRows, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, QosStage, StageAnalysis,
-    UserCounts,
+    Analysis, ArmRows, DataQuality, LatencyAnalysis, LayerAnalysis, MetricAnalysis, MetricArm, QosStage,
+    StageAnalysis, UserCounts,
 };
-use crate::analysis::infer::metric_arm;
-use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
+use crate::analysis::interval_specs::IntervalSpecs;
 use crate::input::DEFAULT_TENANT;
 use crate::input::counters::{CounterWindows, Windows};
 use crate::metric::{Metric, RATE_METRICS};
 use crate::qos::{QosArm, estimate_arm, judge_guardrails};
 use crate::replay::RowCounts;
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
-use crate::stats::{Clusters, Reason, effect};
+use crate::stats::{Clusters, Reason, ratio};
 
 /// Analyzes counters under a scenario's plan, metrics, guardrails and policy. Results that need
 /// users or latencies are missing.
@@ -155,22 +154,24 @@ fn analyze_metric(
             Ok(known)
         }
     });
-    let arm = [metric_arm(&control), metric_arm(&treatment)];
-    // Both releases have the same windows, so their difference varies less than this variance says.
-    let effect = concurrent(stage.ratio).and_then(|()| {
-        effect::between_clusters(
-            &control?,
-            &treatment?,
-            metric.proportion,
-            levelled.levels(metric, arm[0].estimate),
+    let arm = |windows: Result<Vec<(f64, f64)>, Reason>| {
+        let windows = windows.as_ref().map_err(|reason| *reason);
+        MetricArm::new(
+            windows
+                .ok()
+                .and_then(|windows| ratio::point(windows.iter().copied())),
+            windows.and_then(|windows| ratio::clusters(windows)),
         )
-    });
-    let [baseline, candidate] = arm;
+    };
+    let (baseline, candidate) = (arm(control), arm(treatment));
     MetricAnalysis {
         metric: metric.id.clone(),
+        // Both releases have the same windows, so their difference varies less than this says.
+        effect: levelled
+            .metric_effect(metric, &baseline, &candidate, stage.ratio)
+            .into(),
         baseline,
         candidate,
-        effect: effect.into(),
         p_value_adj: None,
         mature_share: None,
     }

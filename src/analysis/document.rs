@@ -16,7 +16,7 @@ use crate::stats::quantile::QuantileEstimate;
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::srm::{FirstExposures, SrmTest};
 use crate::stats::stages::Combinations;
-use crate::stats::{Interval, Known};
+use crate::stats::{Interval, Known, Reason};
 
 /// The results of inference on a log, for every tenant, layer and stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,6 +205,18 @@ pub struct MetricArm {
     /// The ratio of numerator to denominator with its cluster-robust standard error. Without enough
     /// clusters, the reason for its absence.
     pub robust: Known<RatioEstimate>,
+}
+
+impl MetricArm {
+    /// From the two sums with their quotient, and the ratio with its error.
+    pub(crate) fn new(point: Option<(f64, f64, f64)>, robust: Result<RatioEstimate, Reason>) -> Self {
+        Self {
+            numerator: point.map_or(0.0, |(numerator, _, _)| numerator),
+            denominator: point.map_or(0.0, |(_, denominator, _)| denominator),
+            estimate: point.map(|(_, _, estimate)| estimate),
+            robust: robust.into(),
+        }
+    }
 }
 
 /// A quantile of latency of both releases, in milliseconds.

@@ -231,6 +231,7 @@ impl<'a> History<'a> {
                     metric,
                     &accumulated.sums.baseline,
                     &accumulated.sums.candidate,
+                    None,
                     ratio,
                 )
             })

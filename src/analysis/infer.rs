@@ -1,5 +1,7 @@
 //! The inference: computes the analysis of a cube. It reads no file or clock.
 
+use std::collections::BTreeMap;
+
 use crate::analysis::document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
     MetricAnalysis, MetricArm, QosStage, RatioValue, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
@@ -12,12 +14,12 @@ use crate::metric::{Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
 use crate::replay::{Cube, CubeLayer, LayerKey, StageKey};
 use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, PerArm, Scenario, Stage, stages_of};
-use crate::stats::difference::Estimate;
-use crate::stats::effect::{Effect, EffectMethod, IntervalSpec};
+use crate::stats::effect::{Effect, IntervalSpec};
 use crate::stats::multiplicity::benjamini_hochberg;
-use crate::stats::quantile::QuantileEstimate;
+use crate::stats::quantile::Quantile;
+use crate::stats::ratio::WholeSums;
 use crate::stats::stages::{Combined, StageEffect, combine};
-use crate::stats::{Interval, Reason, effect, quantile, ratio, sequential, srm};
+use crate::stats::{Interval, Reason, effect, srm};
 
 /// The largest number of points of a QoS series.
 const MAX_POINTS: u32 = 24;
@@ -163,7 +165,7 @@ impl Inference<'_> {
             n_exposed: cube_layer.n_exposed,
             srm: srm::sum_of_chi_squares(stages.iter().filter_map(|stage| stage.srm.as_ref())),
             srm_first: srm::first_exposures(&self.first_exposures(cube_layer)),
-            combined: self.combined(&stages),
+            combined: self.combined(cube_layer, &stages),
             series: self.series(cube_layer.key()),
             stages,
         }
@@ -205,7 +207,7 @@ impl Inference<'_> {
         let analyzed = known.map(|metric| MetricAnalysis {
             mature_share: (metric.delay > 0 && n_rows > 0)
                 .then(|| self.sums.mature_rows(key, metric.delay) as f64 / n_rows as f64),
-            ..self.metric(metric, &baseline, &candidate, stage.ratio)
+            ..self.metric(metric, &baseline, &candidate, Some(&users), stage.ratio)
         });
         let mut metrics: Vec<MetricAnalysis> = analyzed.collect();
         self.correct_signals(&mut metrics);
@@ -261,7 +263,7 @@ impl Inference<'_> {
             let PerArm { baseline, candidate } = found.sums;
             let mut metrics: Vec<MetricAnalysis> = known
                 .iter()
-                .map(|metric| self.metric(metric, &baseline.sums, &candidate.sums, ratio))
+                .map(|metric| self.metric(metric, &baseline.sums, &candidate.sums, None, ratio))
                 .collect();
             self.correct_signals(&mut metrics);
             BreakdownAnalysis {
@@ -293,31 +295,37 @@ impl Inference<'_> {
         users
     }
 
+    /// The analysis of a metric. `users` counts the distinct users of both arms, where the cube has
+    /// them for these sums.
     pub(super) fn metric(
         &self,
         metric: &Metric,
         baseline: &GroupSums,
         candidate: &GroupSums,
+        users: Option<&UserCounts>,
         ratio: Ratio,
     ) -> MetricAnalysis {
-        let (control, treatment) = (
-            baseline.metric(self.cube, metric),
-            candidate.metric(self.cube, metric),
-        );
-        let effect = match (&control, &treatment) {
-            (Ok(control), Ok(treatment)) => concurrent(ratio).and_then(|()| {
-                let levels = self
-                    .levelled()
-                    .levels(metric, ratio::point(control.iter().copied()).map(|(_, _, r)| r));
-                effect::between_clusters(control, treatment, metric.proportion, levels)
-            }),
-            (Err(reason), _) | (_, Err(reason)) => Err(*reason),
+        let [control, treatment] = [baseline, candidate].map(|sums| sums.metric(self.cube, metric));
+        let n_users = users.map(|users| [users.baseline, users.candidate]);
+        let arm = |sums: &Result<WholeSums, Reason>, arm: usize| {
+            let robust = sums
+                .as_ref()
+                .map_err(|reason| *reason)
+                .and_then(WholeSums::estimate);
+            MetricArm::new(
+                sums.as_ref().ok().and_then(WholeSums::point),
+                robust.map(|found| found.with_users(n_users.map(|n| n[arm]))),
+            )
         };
+        let (baseline, candidate) = (arm(&control, 0), arm(&treatment, 1));
         MetricAnalysis {
             metric: metric.id.clone(),
-            baseline: metric_arm(&control),
-            candidate: metric_arm(&treatment),
-            effect: effect.into(),
+            effect: self
+                .levelled()
+                .metric_effect(metric, &baseline, &candidate, ratio)
+                .into(),
+            baseline,
+            candidate,
             p_value_adj: None,
             mature_share: None,
         }
@@ -351,48 +359,31 @@ impl Inference<'_> {
     }
 
     fn latency(&self, stage: StageKey, ratio: Ratio, q: f64) -> LatencyAnalysis {
-        let arm = |arm| self.latency_quantile(stage, arm, q);
-        let (baseline, candidate) = (arm(Arm::Baseline), arm(Arm::Candidate));
+        let [control, treatment] =
+            Arm::ALL.map(|arm| Quantile::new(&self.sums.latencies(stage, arm), q, MICROS_A_MS));
+        let summary = |arm: &Result<Quantile, Reason>| {
+            let found = arm.as_ref().map_err(|reason| *reason);
+            found.and_then(|found| found.summary(self.alpha()))
+        };
+        let (baseline, candidate) = (summary(&control), summary(&treatment));
+        let guardrail = self
+            .scenario
+            .plan
+            .guardrails
+            .iter()
+            .find(|guardrail| guardrail.metric == LATENCY_P95);
         let effect = concurrent(ratio).and_then(|()| {
-            let (control, treatment) = (baseline?, candidate?);
-            let guardrail = self
-                .scenario
-                .plan
-                .guardrails
-                .iter()
-                .find(|guardrail| guardrail.metric == LATENCY_P95);
-            let estimate = |q: QuantileEstimate| Estimate {
-                estimate: q.estimate,
-                std_error: q.std_error,
-                df: (q.n_clusters - 1) as f64,
-            };
-            let levels = self.levelled().levels_for(guardrail, Some(control.estimate));
-            Ok(effect::difference(
-                estimate(control),
-                estimate(treatment),
-                levels,
-                EffectMethod::Woodruff,
-            ))
+            let (control, treatment) = (control?, treatment?);
+            let levels = self
+                .levelled()
+                .levels_for(guardrail, control.estimate(), control.estimate());
+            effect::quantile_difference(&control, &treatment, levels)
         });
         LatencyAnalysis {
             baseline: baseline.into(),
             candidate: candidate.into(),
             effect: effect.into(),
         }
-    }
-
-    fn latency_quantile(&self, stage: StageKey, arm: Arm, q: f64) -> Result<QuantileEstimate, Reason> {
-        let clusters = self.sums.latencies(stage, arm);
-        let in_micros = quantile::woodruff(&clusters, q, self.alpha())?;
-        Ok(QuantileEstimate {
-            estimate: in_micros.estimate / MICROS_A_MS,
-            std_error: in_micros.std_error / MICROS_A_MS,
-            ci: Interval {
-                ci_lower: in_micros.ci.ci_lower / MICROS_A_MS,
-                ci_upper: in_micros.ci.ci_upper / MICROS_A_MS,
-            },
-            ..in_micros
-        })
     }
 
     pub(super) fn qos_arm(&self, sums: &GroupSums) -> Result<QosArm, Reason> {
@@ -419,24 +410,30 @@ impl Inference<'_> {
         }
     }
 
-    fn combined(&self, stages: &[StageAnalysis]) -> Vec<CombinedMetric> {
+    fn combined(&self, layer: &CubeLayer, stages: &[StageAnalysis]) -> Vec<CombinedMetric> {
         let combine_metric = |metric: &Metric| {
             let effects: Vec<StageEffect> = stages
                 .iter()
-                .filter_map(|stage| stage_effect(stage, &metric.id))
+                .enumerate()
+                .filter_map(|(idx, stage)| {
+                    stage_effect(
+                        stage,
+                        &metric.id,
+                        self.influences(layer.stage_key(idx), metric).ok()?,
+                    )
+                })
                 .collect();
-            let control = stages.iter().rev().find_map(|stage| {
-                stage
-                    .metrics
-                    .iter()
-                    .find(|m| m.metric == metric.id)?
-                    .baseline
-                    .estimate
+            let last = stages.iter().rev().find_map(|stage| {
+                let found = stage.metrics.iter().find(|m| m.metric == metric.id)?;
+                found.baseline.estimate.is_some().then_some(found)
             });
             let combinations = combine(&effects, self.alpha())?;
-            let score = combinations
-                .precision_weighted
-                .map(|mean| score_process(mean, self.levelled().levels(metric, control)));
+            let score = combinations.precision_weighted.map(|mean| {
+                let levels = self
+                    .levelled()
+                    .levels(metric, last.map(|found| [&found.baseline, &found.candidate]));
+                score_process(mean, levels)
+            });
             Some(CombinedMetric {
                 metric: metric.id.clone(),
                 combinations,
@@ -444,6 +441,20 @@ impl Inference<'_> {
             })
         };
         self.scenario.metrics.iter().filter_map(combine_metric).collect()
+    }
+
+    /// The influence of each cluster on a metric's effect in a stage: that on the candidate less
+    /// that on the baseline.
+    fn influences(&self, stage: StageKey, metric: &Metric) -> Result<Vec<(u32, f64)>, Reason> {
+        let mut summed: BTreeMap<u32, f64> = BTreeMap::new();
+        for (arm, sign) in Arm::ALL.into_iter().zip([-1.0, 1.0]) {
+            let sums = self.sums.stage(stage, arm);
+            let numbers = sums.numbers();
+            for (row, influence) in sums.metric(self.cube, metric)?.influences() {
+                *summed.entry(numbers[row]).or_default() += sign * influence;
+            }
+        }
+        Ok(summed.into_iter().collect())
     }
 
     fn series(&self, layer: LayerKey) -> Vec<SeriesPoint> {
@@ -467,36 +478,21 @@ impl Inference<'_> {
 /// The precision-weighted mean is `S / V`, and its variance is `1 / V`.
 fn score_process(mean: Combined, levels: IntervalSpec) -> ScoreProcess {
     let v = mean.std_error.powi(2);
-    let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
+    let mixture = levels.mixture(v, mean.df);
     ScoreProcess {
         score: mean.effect_size / v,
         information: 1.0 / v,
-        anytime: Interval::around(mean.effect_size, sequential::half_width(v, tau2, levels.alpha)),
-        anytime_p_value: sequential::p_value(mean.effect_size, v, tau2),
-    }
-}
-
-/// The value of a metric in one release, with and without a standard error.
-pub(crate) fn metric_arm(clusters: &Result<Vec<(f64, f64)>, Reason>) -> MetricArm {
-    let point = clusters
-        .as_ref()
-        .ok()
-        .and_then(|clusters| ratio::point(clusters.iter().copied()));
-    let robust = clusters
-        .as_ref()
-        .map_err(|reason| *reason)
-        .and_then(|clusters| ratio::clusters(clusters));
-    MetricArm {
-        numerator: point.map_or(0.0, |(numerator, _, _)| numerator),
-        denominator: point.map_or(0.0, |(_, denominator, _)| denominator),
-        estimate: point.map(|(_, _, estimate)| estimate),
-        robust: robust.into(),
+        anytime: Interval::around(
+            mean.effect_size,
+            mixture.multiplier(levels.alpha) * mean.std_error,
+        ),
+        anytime_p_value: mixture.p_value(mean.effect_size / mean.std_error),
     }
 }
 
 /// The effect of a metric in a stage, for combination over stages; `None` without a variance or
 /// without users in both arms.
-fn stage_effect(stage: &StageAnalysis, metric: &str) -> Option<StageEffect> {
+fn stage_effect(stage: &StageAnalysis, metric: &str, influences: Vec<(u32, f64)>) -> Option<StageEffect> {
     let effect: &Effect = stage
         .metrics
         .iter()
@@ -510,5 +506,6 @@ fn stage_effect(stage: &StageAnalysis, metric: &str) -> Option<StageEffect> {
         variance,
         n_users: n_arms[0] + n_arms[1],
         n_arms,
+        influences,
     })
 }

@@ -1,7 +1,7 @@
 //! The settings that an analysis takes from the plan alone: error levels, the effect sizes that
 //! intervals are tuned to detect, and the inputs of guardrails.
 
-use crate::analysis::document::{LatencyAnalysis, MetricAnalysis};
+use crate::analysis::document::{LatencyAnalysis, MetricAnalysis, MetricArm};
 use crate::base::error::Result;
 use crate::bucket::Ratio;
 use crate::metric::{Better, Metric};
@@ -17,14 +17,17 @@ use crate::stats::{Interval, Reason, effect, sequential};
 pub(super) const DEFAULT_RELATIVE_MDE: f64 = 0.05;
 
 /// The effect size that a metric's intervals are tuned to detect: the guardrail's margin, else a
-/// twentieth of the control's value.
-pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64) -> f64 {
-    let share = if control == 0.0 { 1.0 } else { control.abs() };
+/// twentieth of the control's value. If the control's value is 0, the value of both arms together
+/// takes its place.
+pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64, pooled: f64) -> f64 {
+    let value = if control == 0.0 { pooled } else { control };
     let margin = guardrail
-        .and_then(|guardrail| guardrail.rule.margin(control))
+        .and_then(|guardrail| guardrail.margin(value))
         .filter(|margin| *margin > 0.0);
-    margin.unwrap_or(DEFAULT_RELATIVE_MDE * share)
+    let value = if value == 0.0 { 1.0 } else { value.abs() };
+    margin.unwrap_or(DEFAULT_RELATIVE_MDE * value)
 }
+
 /// The error levels of a scenario.
 #[derive(Clone, Copy)]
 pub(crate) struct IntervalSpecs<'a>(pub(super) &'a Scenario);
@@ -34,23 +37,38 @@ impl IntervalSpecs<'_> {
         self.0.plan.policy.alpha
     }
 
-    /// The interval settings of a metric. They are tuned to its guardrail's margin, else to a
-    /// twentieth of the control's value.
-    pub(super) fn levels(self, metric: &Metric, control: Option<f64>) -> IntervalSpec {
+    /// The interval settings of a metric, tuned to its guardrail's margin, else to a twentieth of
+    /// the control's value. `arms` are the baseline and the candidate; `None` without data.
+    pub(super) fn levels(self, metric: &Metric, arms: Option<[&MetricArm; 2]>) -> IntervalSpec {
         let guardrail = self
             .0
             .plan
             .guardrails
             .iter()
             .find(|guardrail| guardrail.metric == metric.id);
-        self.levels_for(guardrail, control)
+        let control = arms.and_then(|[control, _]| control.estimate).unwrap_or(0.0);
+        self.levels_for(guardrail, control, arms.map_or(0.0, pooled))
     }
 
-    pub(super) fn levels_for(self, guardrail: Option<&Guardrail>, control: Option<f64>) -> IntervalSpec {
+    pub(super) fn levels_for(self, guardrail: Option<&Guardrail>, control: f64, pooled: f64) -> IntervalSpec {
         IntervalSpec {
             alpha: self.alpha(),
-            v_star: sequential::v_star_for(tuned_for(guardrail, control.unwrap_or(0.0))),
+            v_star: sequential::v_star_for(tuned_for(guardrail, control, pooled)),
         }
+    }
+
+    /// The effect on a metric: candidate minus baseline.
+    pub(super) fn metric_effect(
+        self,
+        metric: &Metric,
+        baseline: &MetricArm,
+        candidate: &MetricArm,
+        ratio: Ratio,
+    ) -> Result<Effect, Reason> {
+        let (control, treatment) = (baseline.robust.result(), candidate.robust.result());
+        concurrent(ratio)?;
+        let levels = self.levels(metric, Some([baseline, candidate]));
+        Ok(effect::between(&control?, &treatment?, metric.form(), levels))
     }
 
     /// The evidence of a guardrail in a stage, from the analysis of its metric or of latency.
@@ -64,11 +82,14 @@ impl IntervalSpecs<'_> {
         let look = |effect: Effect| Look::at(&effect, every);
         if guardrail.metric == LATENCY_P95 {
             let candidate = latency.candidate.result().map(|q| {
-                let levels = self.levels_for(Some(guardrail), Some(q.estimate));
-                (
-                    q.estimate,
-                    self.own_interval(q.estimate, q.std_error, q.ci, levels),
-                )
+                let interval = if every {
+                    let levels = self.levels_for(Some(guardrail), q.estimate, q.estimate);
+                    let mixture = levels.mixture(q.std_error.powi(2), q.df);
+                    Interval::around(q.estimate, mixture.multiplier(levels.alpha) * q.std_error).union(q.ci)
+                } else {
+                    q.ci
+                };
+                (q.estimate, interval)
             });
             return GuardrailInput {
                 better: Better::Lower,
@@ -77,11 +98,10 @@ impl IntervalSpecs<'_> {
                 candidate,
             };
         }
-        let better = self
-            .0
-            .metric(&guardrail.metric)
-            .map_or(Better::Lower, |metric| metric.better);
-        let Some(found) = metrics.iter().find(|m| m.metric == guardrail.metric) else {
+        let metric = self.0.metric(&guardrail.metric);
+        let better = metric.map_or(Better::Lower, |metric| metric.better);
+        let found = metrics.iter().find(|m| m.metric == guardrail.metric);
+        let (Some(metric), Some(found)) = (metric, found) else {
             return GuardrailInput {
                 better,
                 effect: Err(Reason::NoColumn),
@@ -90,37 +110,14 @@ impl IntervalSpecs<'_> {
             };
         };
         let own = |r: RatioEstimate| {
-            let levels = self.levels_for(Some(guardrail), Some(r.estimate));
-            (
-                r.estimate,
-                self.own_interval(r.estimate, r.std_error, r.interval(levels.alpha), levels),
-            )
+            let levels = self.levels_for(Some(guardrail), r.estimate, r.estimate);
+            (r.estimate, effect::own_interval(&r, metric.form(), levels, every))
         };
         GuardrailInput {
             better,
             effect: found.effect.result().map(look),
             candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
             candidate: found.candidate.robust.result().map(own),
-        }
-    }
-
-    /// The interval of one release's own value, under the policy's sequential method.
-    fn own_interval(
-        self,
-        estimate: f64,
-        std_error: f64,
-        one_look: Interval,
-        levels: IntervalSpec,
-    ) -> Interval {
-        match self.0.plan.policy.sequential {
-            Sequential::Fixed => one_look,
-            Sequential::Anytime => {
-                let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-                Interval::around(
-                    estimate,
-                    sequential::half_width(std_error.powi(2), tau2, levels.alpha),
-                )
-            }
         }
     }
 
@@ -156,5 +153,20 @@ pub(crate) fn concurrent(ratio: Ratio) -> Result<(), Reason> {
         Err(Reason::NoConcurrentControl)
     } else {
         Ok(())
+    }
+}
+
+/// The value of both arms together: the summed numerators over the summed denominators. If it is 0,
+/// one event in all rows; 0 without data.
+fn pooled(arms: [&MetricArm; 2]) -> f64 {
+    let [control, treatment] = arms;
+    let denominator = control.denominator + treatment.denominator;
+    let numerator = control.numerator + treatment.numerator;
+    if denominator <= 0.0 {
+        0.0
+    } else if numerator == 0.0 {
+        1.0 / denominator
+    } else {
+        numerator / denominator
     }
 }

@@ -12,6 +12,7 @@ use crate::metric::{Metric, Sum};
 use crate::replay::{Cube, LayerKey, StageKey};
 use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
+use crate::stats::ratio::WholeSums;
 use crate::stats::{Clusters, Reason};
 
 /// A sum as one metric reads it: its column in the cube, the delay of its outcomes in microseconds,
@@ -97,9 +98,8 @@ impl GroupSums {
         }
     }
 
-    /// The numerator and denominator of a metric for each cluster, in the metric's own units.
-    /// Clusters without data are (0, 0).
-    pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<Vec<(f64, f64)>, Reason> {
+    /// The numerator and denominator of a metric for each cluster, in whole units.
+    pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<WholeSums, Reason> {
         let columns = cube.metric_columns(metric)?;
         let view = |which: usize| {
             let wanted = View {
@@ -115,9 +115,10 @@ impl GroupSums {
         let (num, den) = (view(0)?, view(1)?);
         let (num_units, den_units) = (self.views[num].units, self.views[den].units);
         let groups = self.values.chunks_exact(self.views.len());
-        Ok(groups
-            .map(|group| (group[num] as f64 / num_units, group[den] as f64 / den_units))
-            .collect())
+        Ok(WholeSums {
+            clusters: groups.map(|group| (group[num], group[den])).collect(),
+            units: [num_units, den_units],
+        })
     }
 
     /// The numerators and denominators of several metrics, for every cluster with any denominator
@@ -128,22 +129,21 @@ impl GroupSums {
 
     /// As [`Self::metrics`], with the bucket group or the user of each cluster.
     pub(super) fn numbered(&self, cube: &Cube, metrics: &[&Metric]) -> Result<Vec<(u32, Vec<f64>)>, Reason> {
-        let mut users = vec![0; self.n_clusters()];
+        let numbers = self.numbers();
+        Ok(self
+            .rows(cube, metrics)?
+            .map(|(row, sums)| (numbers[row], sums))
+            .collect())
+    }
+
+    /// The bucket group or the user of each row.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = (0..self.n_clusters() as u32).collect();
         self.rows_of_users
             .iter()
             .flatten()
-            .for_each(|(user, row)| users[*row] = *user);
-        let number = |row: usize| {
-            if self.rows_of_users.is_some() {
-                users[row]
-            } else {
-                row as u32
-            }
-        };
-        Ok(self
-            .rows(cube, metrics)?
-            .map(|(row, sums)| (number(row), sums))
-            .collect())
+            .for_each(|(user, row)| numbers[*row] = *user);
+        numbers
     }
 
     fn rows(
@@ -153,8 +153,8 @@ impl GroupSums {
     ) -> Result<impl Iterator<Item = (usize, Vec<f64>)>, Reason> {
         let columns: Vec<Vec<(f64, f64)>> = metrics
             .iter()
-            .map(|metric| self.metric(cube, metric))
-            .collect::<Result<_, _>>()?;
+            .map(|metric| Ok(self.metric(cube, metric)?.scaled().collect()))
+            .collect::<Result<_, Reason>>()?;
         let row = move |idx: usize| {
             (
                 idx,

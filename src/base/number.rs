@@ -1,10 +1,14 @@
 //! Formats numbers for people, in one way for all outputs.
 
 /// Formats a number with four significant digits, or with all digits of its integer part. Numbers
-/// below 0.0001, or from 1,000,000 on, get an exponent and three digits.
+/// below 0.0001, or from 1,000,000 on, get an exponent and three digits. An end of an interval
+/// without a limit is `∞`.
 pub fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "∞" } else { "-∞" }.into();
     }
     let magnitude = value.abs().log10().floor() as i32;
     match magnitude {
@@ -94,5 +98,6 @@ mod tests {
         check(1234.56, "1235");
         check(100.0, "100");
         check(1.5e-9, "1.50e-9");
+        check(f64::NEG_INFINITY, "-∞");
     }
 }

@@ -417,6 +417,7 @@ pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
             variance,
             n_users: n_arms[0] + n_arms[1],
             n_arms,
+            influences: Vec::new(),
         })
     };
     // A stratum needs data in both arms. Others are left out.
@@ -442,7 +443,7 @@ pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
         all.and_then(|all| all.precision_weighted.map(combined).ok_or(Reason::NoVariance)),
     );
     answer.put_known("mantel_haenszel", all.map(|all| combined(all.mantel_haenszel)));
-    answer.put_known("q", all.map(|all| all.q));
+    answer.put_known("q", all.and_then(|all| all.q.ok_or(Reason::NoVariance)));
     answer.put_known(
         "q_p_value",
         all.and_then(|all| all.q_p_value.ok_or(Reason::TooFewRows)),

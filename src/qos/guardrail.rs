@@ -58,6 +58,10 @@ pub struct Judged {
     /// The margin in the metric's unit. `None` for a maximum number of events, and without an
     /// effect.
     pub margin: Option<f64>,
+    /// True if the margin is the guardrail's `min_margin`, because the relative margin of the
+    /// baseline's value is smaller.
+    #[serde(default)]
+    pub takes_min_margin: bool,
     /// P-value of "no harm", 0..=1: the two-sided p-value of the effect if the effect is harmful,
     /// otherwise 1. `None` without an effect.
     pub p_value: Option<f64>,
@@ -150,6 +154,7 @@ fn find(
         harm: None,
         interval: None,
         margin: None,
+        takes_min_margin: false,
         p_value: None,
         p_value_adj: None,
         reason: None,
@@ -166,12 +171,13 @@ fn find(
             None => finding.reason = Some(input.candidate.err().unwrap_or(Reason::NoData)),
         },
         (_, Err(reason)) => finding.reason = Some(*reason),
-        (rule, Ok(effect)) => {
+        (_, Ok(effect)) => {
             let (harm, interval) = match input.better {
                 Better::Lower => (effect.effect_size, effect.interval),
                 Better::Higher => (-effect.effect_size, effect.interval.negated()),
             };
-            let margin = rule.margin(effect.control).unwrap_or(0.0);
+            let margin = guardrail.margin(effect.control).unwrap_or(0.0);
+            finding.takes_min_margin = guardrail.takes_min_margin(effect.control);
             finding.verdict = judge(harm, interval, margin, p_value_adj <= policy.alpha);
             finding.harm = Some(harm);
             finding.interval = Some(interval);

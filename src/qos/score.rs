@@ -6,8 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::layer::round_score;
 use crate::metric::RATE_METRICS;
 use crate::scenario::QosConfig;
+use crate::stats::difference::welch_df;
+use crate::stats::dist::t_isf;
 use crate::stats::ratio::MIN_CLUSTERS;
-use crate::stats::{Clusters, Interval, Reason, jackknife, sequential};
+use crate::stats::scale_mixture::ScaleMixture;
+use crate::stats::{Clusters, Interval, Reason, effect, jackknife, ratio, sequential};
+
+/// Number of rates of QoS.
+const N_RATES: usize = RATE_METRICS.len();
+/// Index of the mean latency in [`RATE_METRICS`], the only rate that is not a share.
+const LATENCY: usize = 2;
 
 /// The six rates of QoS.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -116,11 +124,10 @@ pub struct QosArm {
     pub df: f64,
     /// Number of bucket groups with data.
     pub n_clusters: usize,
-    /// Two-sided interval for one planned look, at the error level of the analysis. It is not
-    /// limited to 0..=1.
+    /// Two-sided interval for one planned look, at the error level of the analysis, in 0..=1.
     #[serde(flatten)]
     pub ci: Interval,
-    /// Two-sided interval that is valid at every look, at the same error level.
+    /// Two-sided interval that is valid at every look, at the same error level, in 0..=1.
     pub anytime: Interval,
     /// The method that computed the intervals.
     pub method: QosMethod,
@@ -153,6 +160,7 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
     let value = qos(&rates, config);
     let near = near_kinks(clusters, &rates, config)?;
     let tau2 = sequential::mixture_variance(sequential::v_star_for(mde), alpha);
+    let deficits = variance_deficits(clusters);
     let mut arm: Option<QosArm> = None;
     for sides in 0..1_u8 << near.len() {
         let mut forced = [None; 3];
@@ -161,20 +169,26 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
             .for_each(|(bit, kink)| forced[*kink] = Some(sides >> bit & 1 == 1));
         let theta = |sums: &[f64]| rates_of(sums).map(|rates| qos_between(&rates, config, forced).qos);
         let found = jackknife::delete_one(clusters, theta)?;
-        let (ci, anytime) = (
-            found.interval(alpha),
-            Interval::around(
-                found.estimate,
-                sequential::half_width(found.std_error.powi(2), tau2, alpha),
-            ),
+        let slopes = slopes(&rates, config, forced);
+        let floor: f64 = slopes
+            .iter()
+            .zip(deficits)
+            .map(|(slope, v)| slope * slope * v)
+            .sum();
+        let own = found.std_error.powi(2);
+        let (v, df) = (
+            own + floor,
+            welch_df(own, found.df, floor, found.n_clusters as f64 - 1.0),
         );
+        let [ci, anytime] = intervals(found.estimate, v, t_isf(0.5 * alpha, df), df, tau2, alpha)
+            .map(|interval| interval.within(0.0, 1.0));
         arm = Some(match arm {
             None => QosArm {
                 rates,
                 value,
                 point: f64::from(round_score(value.qos.clamp(0.0, 1.0))) / 10_000.0,
-                std_error: found.std_error,
-                df: found.df,
+                std_error: v.sqrt(),
+                df,
                 n_clusters: found.n_clusters,
                 ci,
                 anytime,
@@ -185,8 +199,8 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
                 },
             },
             Some(other) => QosArm {
-                std_error: other.std_error.max(found.std_error),
-                df: other.df.min(found.df),
+                std_error: other.std_error.max(v.sqrt()),
+                df: other.df.min(df),
                 ci: larger(other.ci, ci),
                 anytime: larger(other.anytime, anytime),
                 ..other
@@ -196,12 +210,45 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
     arm.ok_or(Reason::NoData)
 }
 
+/// The two-sided intervals of an estimate with variance `v`: for one look at the t quantile `t`, and
+/// for every look.
+fn intervals(estimate: f64, v: f64, t: f64, df: f64, tau2: f64, alpha: f64) -> [Interval; 2] {
+    let multiplier = if v > 0.0 {
+        ScaleMixture::new(v, df, tau2).multiplier(alpha)
+    } else {
+        0.0
+    };
+    [t, multiplier].map(|times| Interval::around(estimate, times * v.sqrt()))
+}
+
+/// By how much the spread between clusters falls short of the smallest variance of each rate: that
+/// of independent rows. It is 0 for the mean latency, and where there is enough spread.
+fn variance_deficits(clusters: &Clusters) -> [f64; N_RATES] {
+    let mut deficits = [0.0; N_RATES];
+    for (rate, deficit) in deficits
+        .iter_mut()
+        .enumerate()
+        .filter(|(rate, _)| *rate != LATENCY)
+    {
+        let sums: Vec<(f64, f64)> = clusters
+            .iter()
+            .map(|row| (row[2 * rate], row[2 * rate + 1]))
+            .collect();
+        if let Ok(found) = ratio::clusters(&sums) {
+            let own = found.std_error.powi(2);
+            *deficit = (effect::proportion_estimate(&found).variance() - own).max(0.0);
+        }
+    }
+    deficits
+}
+
 /// Estimates QoS from rates with known, independent errors, by the delta method. The method is
 /// exact between the kinks, where QoS is linear. Near a kink it combines both sides as
 /// [`estimate_arm`] does.
 ///
 /// `variances` are those of the rates, in the order of [`RATE_METRICS`]; `t` is the quantile for
-/// one look; `tau2` is the variance of the mixture for every look, at two-sided level `alpha`.
+/// one look, with `df` degrees of freedom; `tau2` is the variance of the tuned scale of the mixture
+/// for every look, at two-sided level `alpha`.
 /// Returns the estimate, the estimate rounded to four decimals, and the two intervals: for one
 /// look, for every look.
 ///
@@ -209,15 +256,16 @@ pub fn estimate_arm(clusters: &Clusters, config: &QosConfig, alpha: f64, mde: f6
 /// `docs/METHODS.md#simulation`.
 pub fn estimate_rates(
     rates: &Rates,
-    variances: &[f64; 6],
+    variances: &[f64; N_RATES],
     config: &QosConfig,
     t: f64,
+    df: f64,
     tau2: f64,
     alpha: f64,
 ) -> (f64, f64, [Interval; 2]) {
     let value = qos(rates, config).qos;
     let bends = bends(rates, config).map(|(idx, rate, bend)| (rate - bend).powi(2) <= 9.0 * variances[idx]);
-    let mut intervals: Option<[Interval; 2]> = None;
+    let mut widest: Option<[Interval; 2]> = None;
     for sides in 0..8_u8 {
         // Without a near kink the side is that of the rates, so one pass is enough.
         let side = |kink: usize| sides >> kink & 1 == 1;
@@ -235,18 +283,11 @@ pub fn estimate_rates(
             .map(|(slope, v)| slope * slope * v)
             .sum();
         let center = qos_between(rates, config, forced).qos;
-        let own = [
-            Interval::around(center, t * v.sqrt()),
-            Interval::around(center, sequential::half_width(v, tau2, alpha)),
-        ];
-        intervals = Some(intervals.map_or(own, |other| [larger(other[0], own[0]), larger(other[1], own[1])]));
+        let own = intervals(center, v, t, df, tau2, alpha);
+        widest = Some(widest.map_or(own, |other| [larger(other[0], own[0]), larger(other[1], own[1])]));
     }
     let point = f64::from(round_score(value.clamp(0.0, 1.0))) / 10_000.0;
-    (
-        value,
-        point,
-        intervals.unwrap_or([Interval::around(value, 0.0); 2]),
-    )
+    (value, point, widest.unwrap_or([Interval::around(value, 0.0); 2]))
 }
 
 /// The kinks of QoS: the index of the rate in [`RATE_METRICS`], its value, and the value at which
@@ -260,7 +301,7 @@ fn bends(rates: &Rates, config: &QosConfig) -> [(usize, f64, f64); 3] {
 }
 
 /// The partial derivatives of QoS by each of [`RATE_METRICS`], on one side of each kink.
-fn slopes(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> [f64; 6] {
+fn slopes(rates: &Rates, config: &QosConfig, forced: [Option<bool>; 3]) -> [f64; N_RATES] {
     let [w_u, w_t, w_b] = config.weights;
     let bends = bends(rates, config);
     let is_flat = |kink: usize| forced[kink].unwrap_or(bends[kink].1 > bends[kink].2);

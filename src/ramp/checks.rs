@@ -268,17 +268,29 @@ fn guardrail_check<'a, T: Trace<'a>>(
             };
             match (judged.harm, judged.interval, judged.margin, judged.reason) {
                 (Some(harm), Some(interval), Some(margin), _) => format!(
-                    "{metric} {word}: harm {} in [{}, {}], margin {}",
+                    "{metric} {word}: harm {} in [{}, {}], margin {}{}",
                     number(harm),
                     number(interval.ci_lower),
                     number(interval.ci_upper),
-                    number(margin)
+                    number(margin),
+                    margin_note(judged, margin)
                 ),
                 (_, _, _, Some(reason)) => format!("{metric} {word}: {reason}"),
                 _ => format!("{metric} {word}"),
             }
         },
     )
+}
+
+/// The reason for a margin that is not the rule's own.
+fn margin_note(judged: &Judged, margin: f64) -> &'static str {
+    if judged.takes_min_margin {
+        " (min_margin: the relative margin is smaller)"
+    } else if margin == 0.0 {
+        " (a share of a baseline of 0: set min_margin)"
+    } else {
+        ""
+    }
 }
 
 fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::analysis::LayerAnalysis;
 use crate::base::error::Result;
+use crate::base::number::number;
 use crate::base::time;
 use crate::base::time::{DAY, HOUR, Micros};
 use crate::bucket::Ratio;
@@ -448,7 +449,11 @@ pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words)
             x_of(interval.ci_lower),
             x_of(interval.ci_upper)
         );
-        let tip = format!("{says} [{:.2}, {:.2}]", interval.ci_lower, interval.ci_upper);
+        let tip = format!(
+            "{says} [{}, {}]",
+            number(interval.ci_lower),
+            number(interval.ci_upper)
+        );
         rows.row(keys, label, &tip, &shapes);
         said.push(says);
     }

@@ -2,7 +2,7 @@
 
 use crate::base::time::HOUR;
 use crate::metric;
-use crate::metric::{BadRateOf, Better, Metric, Sum};
+use crate::metric::{BadRateOf, Better, Metric, Sum, is_proportion};
 
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::{BreakdownBy, CLUSTERS};
@@ -33,12 +33,12 @@ impl Checker {
             }
             metrics.push(Metric {
                 id,
+                proportion: raw.proportion.unwrap_or(false) || is_proportion(&numerator, &denominator),
                 numerator,
                 denominator,
                 better: self.choice(&at("better"), raw.better.as_deref(), &Better::ALL),
                 unit: raw.unit.unwrap_or_else(|| "per unit".into()),
                 delay: self.duration(&at("delay_hours"), raw.delay_hours, 0.0, HOUR),
-                proportion: raw.proportion.unwrap_or(false),
             });
         }
         metrics
@@ -148,9 +148,18 @@ impl Checker {
                     "expected a margin for a percentile, found a count",
                 );
             }
+            if raw.min_margin.is_some() && !matches!(rule, GuardrailRule::RelativeMargin(_)) {
+                self.problem(
+                    at("min_margin"),
+                    "expected `relative_margin` beside it, found another rule",
+                );
+            }
             guardrails.push(Guardrail {
                 metric,
                 rule,
+                min_margin: raw
+                    .min_margin
+                    .map(|least| self.number(&at("min_margin"), Some(least), 0.0, 1e-12, 1e12)),
                 limit: raw
                     .limit
                     .map(|limit| self.number(&at("limit"), Some(limit), 0.0, -1e15, 1e15)),
@@ -166,6 +175,7 @@ fn default_guardrails() -> Vec<Guardrail> {
     let guardrail = |metric: &str, rule| Guardrail {
         metric: metric.into(),
         rule,
+        min_margin: None,
         limit: None,
         action: Action::Rollback,
     };

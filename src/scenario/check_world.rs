@@ -106,8 +106,7 @@ impl Checker {
     ) -> Rate {
         let at = |key: &str| format!("simulate.rate[{}].{key}", idx + 1);
         let metric = self.known_metric(&at("metric"), raw.metric, known);
-        let is_proportion =
-            metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+        let is_proportion = metrics.iter().any(|m| m.id == metric && m.proportion);
         let high = if is_proportion { 1.0 } else { 1e12 };
         if !is_proportion
             && raw.sd.is_none()

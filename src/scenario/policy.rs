@@ -13,6 +13,10 @@ pub struct Guardrail {
     pub metric: String,
     /// The bound on the candidate.
     pub rule: GuardrailRule,
+    /// The smallest margin that a relative margin gives, in the metric's unit, above 0. `None` for
+    /// no smallest margin: the relative margin of a baseline of 0 is then 0.
+    #[serde(default)]
+    pub min_margin: Option<f64>,
     /// Absolute bound on the candidate's own value, in the metric's unit, regardless of the
     /// baseline's value. `None` for no absolute bound.
     pub limit: Option<f64>,
@@ -22,6 +26,18 @@ pub struct Guardrail {
 }
 
 impl Guardrail {
+    /// Returns the margin in the metric's unit, given the baseline's value. `None` for counts.
+    pub fn margin(&self, control: f64) -> Option<f64> {
+        let margin = self.rule.margin(control)?;
+        Some(self.min_margin.map_or(margin, |least| margin.max(least)))
+    }
+
+    /// Whether `min_margin` is the margin, because the relative margin is smaller.
+    pub fn takes_min_margin(&self, control: f64) -> bool {
+        self.min_margin
+            .is_some_and(|least| self.rule.margin(control).is_some_and(|margin| margin < least))
+    }
+
     /// Whether the guardrail rolls a layer back when a harm exceeds a margin. Schedules can be
     /// optimized for such guardrails only.
     pub fn bounds_harm(&self) -> bool {
@@ -62,8 +78,9 @@ pub enum GuardrailRule {
 }
 
 impl GuardrailRule {
-    /// Returns the margin in the metric's unit, given the baseline's value. `None` for counts.
-    pub fn margin(self, control: f64) -> Option<f64> {
+    /// Returns the margin in the metric's unit, given the baseline's value, without the guardrail's
+    /// smallest margin. `None` for counts.
+    fn margin(self, control: f64) -> Option<f64> {
         match self {
             Self::Margin(margin) => Some(margin),
             Self::RelativeMargin(share) => Some(share * control.abs()),

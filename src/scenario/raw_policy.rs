@@ -67,7 +67,8 @@ pub(super) struct RawMetric {
         example = 48
     )]
     pub(super) delay_hours: Option<f64>,
-    /// Whether the metric is a share of rows.
+    /// Whether the metric is a share of rows. It is one without this key if it counts a flag, a test
+    /// or known values over rows or known values.
     #[schemars(extend("default" = false), example = true)]
     pub(super) proportion: Option<bool>,
 }
@@ -95,6 +96,14 @@ pub(super) struct RawGuardrail {
         example = 0.2
     )]
     pub(super) relative_margin: Option<f64>,
+    /// Smallest margin that `relative_margin` gives, in the unit of the metric. It applies where the
+    /// control's value is near 0.
+    #[schemars(
+        range(min = 1e-12, max = 1e12),
+        extend("x-unit" = "unit of the metric", "x-default" = "none"),
+        example = 0.001
+    )]
+    pub(super) min_margin: Option<f64>,
     /// Largest allowed number of events of the candidate, for metrics of which less is better.
     #[schemars(
         range(max = i64::MAX),

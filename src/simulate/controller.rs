@@ -31,7 +31,7 @@ fn margin(model: &Model<'_>, layer: usize) -> f64 {
     model
         .plan()
         .first_margin()
-        .and_then(|guardrail| guardrail.rule.margin(metric_model.baseline))
+        .and_then(|guardrail| guardrail.margin(metric_model.baseline))
         .unwrap_or(0.0)
 }
 

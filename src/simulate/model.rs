@@ -12,6 +12,7 @@ use crate::scenario::{
     Boundary, HOURS_A_WEEK, LATENCY_P95, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation,
     World, WorldLayer,
 };
+use crate::stats::effect::MetricForm;
 use crate::stats::{Reason, sequential};
 
 /// Number of rates of QoS. Their metric models come first in a layer, in the order of the rates.
@@ -43,6 +44,17 @@ pub(super) struct MetricModel {
     pub(super) cost: f64,
     /// Whether a guardrail compares the metric. The control's rows are drawn only then.
     pub(super) is_compared: bool,
+}
+
+impl MetricModel {
+    /// The form of the metric for inference.
+    pub(super) fn form(&self) -> MetricForm {
+        if self.is_proportion {
+            MetricForm::Proportion
+        } else {
+            MetricForm::Mean { resolution: 0.0 }
+        }
+    }
 }
 
 /// The model of a layer: its users, its traffic and its metrics.
@@ -110,7 +122,7 @@ impl Model<'_> {
                 .zip(&self.metric_model_of_guardrail)
                 .any(|(guardrail, idx)| {
                     let metric_model = &layer.metric_models[*idx];
-                    let margin = guardrail.rule.margin(metric_model.baseline).unwrap_or(0.0);
+                    let margin = guardrail.margin(metric_model.baseline).unwrap_or(0.0);
                     metric_model
                         .candidate
                         .iter()
@@ -270,8 +282,7 @@ fn measure_rate(
         .find(|m| m.metric == metric)
         .ok_or(Reason::NoColumn)?;
     let robust = found.baseline.robust.result()?;
-    let is_proportion =
-        analysis.metrics.iter().any(|m| m.id == metric && m.proportion) || metric == "tool_success_rate";
+    let is_proportion = analysis.metrics.iter().any(|m| m.id == metric && m.proportion);
     let share = robust.denominator / stage.rows.baseline.max(1) as f64;
     if is_proportion {
         let excess =
@@ -335,7 +346,7 @@ impl<'a> Model<'a> {
                     .guardrails
                     .iter()
                     .find(|guardrail| guardrail.metric == metrics[number]);
-                let v_star = sequential::v_star_for(analysis::tuned_for(guardrail, rate.value));
+                let v_star = sequential::v_star_for(analysis::tuned_for(guardrail, rate.value, rate.value));
                 MetricModel {
                     better: metric.map_or(Better::Lower, |metric| metric.better),
                     is_proportion,

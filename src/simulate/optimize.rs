@@ -188,10 +188,9 @@ fn objective(scenario: &Scenario, budget: &Budget) -> Result<(String, MdeOf)> {
         Error::usage("expected a guardrail with a margin for `simulate.budget.metric`, found none")
             .hint("declare one as [[guardrail]], with the harm that matters as its margin")
     })?;
-    let mde = budget.mde;
-    let rule = guardrail.rule;
+    let (mde, of_margin) = (budget.mde, guardrail.clone());
     // The checks of the scenario make sure that the guardrail has a margin.
-    let mde_of: MdeOf = Box::new(move |control: f64| mde.or(rule.margin(control)).unwrap_or(0.0));
+    let mde_of: MdeOf = Box::new(move |control: f64| mde.or(of_margin.margin(control)).unwrap_or(0.0));
     Ok((guardrail.metric.clone(), mde_of))
 }
 

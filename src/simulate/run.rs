@@ -18,9 +18,9 @@ use crate::simulate::controller;
 use crate::simulate::controller::RampProgress;
 use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
 use crate::stats::dist::t_isf;
-use crate::stats::effect::{IntervalSpec, Look};
+use crate::stats::effect::{IntervalSpec, Look, MetricForm};
 use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
-use crate::stats::{Interval, Reason};
+use crate::stats::{Reason, effect};
 
 /// Expected number of events (and of non-events) from which a count is drawn from a normal
 /// distribution.
@@ -371,7 +371,7 @@ impl<'m> Run<'m> {
                     Ok(Look::between(
                         &control,
                         &treatment?,
-                        metric_model.is_proportion,
+                        metric_model.form(),
                         levels,
                         metric_model.tau2,
                         every,
@@ -381,18 +381,10 @@ impl<'m> Run<'m> {
             };
             // Only guardrails with a limit use the candidate's own interval.
             let candidate = match (guardrail.limit, treatment) {
-                (Some(_), Ok(r)) => {
-                    let half = if every {
-                        crate::stats::sequential::half_width(
-                            r.std_error.powi(2),
-                            metric_model.tau2,
-                            policy.alpha,
-                        )
-                    } else {
-                        t_isf(0.5 * policy.alpha, r.df) * r.std_error
-                    };
-                    Ok((r.estimate, Interval::around(r.estimate, half)))
-                }
+                (Some(_), Ok(r)) => Ok((
+                    r.estimate,
+                    effect::own_interval(&r, metric_model.form(), levels, every),
+                )),
                 (Some(_), Err(reason)) => Err(reason),
                 (None, _) => Err(Reason::NoData),
             };
@@ -416,7 +408,13 @@ impl<'m> Run<'m> {
         let mut failed = None;
         for number in 0..N_RATES {
             match estimate(1, number) {
-                Ok(r) => (rates[number], variances[number]) = (r.estimate, r.std_error * r.std_error),
+                Ok(r) => {
+                    let estimate = match of_model.metric_models[number].form() {
+                        MetricForm::Proportion => effect::proportion_estimate(&r),
+                        MetricForm::Mean { .. } => (&r).into(),
+                    };
+                    (rates[number], variances[number]) = (r.estimate, estimate.variance());
+                }
                 Err(reason) => failed = Some(reason),
             }
         }
@@ -450,6 +448,7 @@ impl<'m> Run<'m> {
                     &variances,
                     model.qos,
                     layer.t.1,
+                    (clusters[1] - 1.0).max(1.0),
                     model.qos_tau2,
                     policy.alpha,
                 );
@@ -633,6 +632,7 @@ fn arm_estimate(
         std_error: (row.max(0.0) / r + together).sqrt(),
         df,
         n_clusters: clusters as usize,
+        n_units: arm.users.max(clusters),
         unstable: df < UNSTABLE_DF,
     })
 }

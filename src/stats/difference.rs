@@ -94,7 +94,7 @@ pub(super) fn independent_variance(control: Estimate, treatment: Estimate) -> f6
 /// Welch-Satterthwaite degrees of freedom of the sum of two variances:
 /// `(v1 + v0)^2 / (v1^2 / df1 + v0^2 / df0)`. If both variances are 0, it is the smaller of the two
 /// degrees of freedom.
-pub(super) fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
+pub(crate) fn welch_df(v1: f64, df1: f64, v0: f64, df0: f64) -> f64 {
     // Shares of the sum are squared instead of the variances, whose squares may overflow.
     let share = v1 / (v1 + v0);
     if v1 + v0 > 0.0 {

@@ -4,15 +4,30 @@
 use serde::{Deserialize, Serialize};
 
 use crate::stats::difference::{Difference, Estimate, independent_variance, welch_df_by_squares};
-use crate::stats::dist::{norm_isf, t_isf, t_sf};
+use crate::stats::dist::{t_isf, t_sf};
 use crate::stats::known::{Interval, Reason};
+use crate::stats::quantile::Quantile;
 use crate::stats::ratio::RatioEstimate;
+use crate::stats::scale_mixture::ScaleMixture;
+use crate::stats::special::ln_choose;
 use crate::stats::{proportion, ratio, sequential};
 
 /// The effective number of events (or of non-events) in an arm below which a proportion counts as
 /// rare. It is the number of events of independent rows that would have the same error. A plain
 /// count is not suitable: a thousand events of one user carry the information of about one.
 pub const FEW_EVENTS: f64 = 20.0;
+
+/// The form of a metric, which says how its sums vary.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MetricForm {
+    /// A share: the numerator counts some of the rows (or calls) that the denominator counts.
+    Proportion,
+    /// A mean of recorded values.
+    Mean {
+        /// The smallest difference that the log can record, in the metric's unit.
+        resolution: f64,
+    },
+}
 
 /// The method of an effect's interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +37,11 @@ pub enum EffectMethod {
     ClusterRobust,
     /// Newcombe's interval on the effective sample size, for rare events.
     Newcombe,
-    /// The difference of two quantiles, from Woodruff's intervals of the arms.
+    /// The difference of two quantiles, from the ends of Woodruff's intervals of the arms.
     Woodruff,
+    /// Every cluster of both arms has the same value, so there is no spread. The p-value is the
+    /// smallest one of a permutation of the clusters, and the interval is the recorded resolution.
+    Permutation,
 }
 
 /// An effect: treatment minus control, in the units of the metric.
@@ -77,6 +95,13 @@ pub struct IntervalSpec {
     pub v_star: f64,
 }
 
+impl IntervalSpec {
+    /// The mixture for every look, at a variance `v` of the effect above 0.
+    pub fn mixture(&self, v: f64, df: f64) -> ScaleMixture {
+        ScaleMixture::new(v, df, sequential::mixture_variance(self.v_star, self.alpha))
+    }
+}
+
 /// The effect `treatment - control` for arms with disjoint clusters: the variances add, and the
 /// degrees of freedom follow Welch and Satterthwaite. Without variance both p-values are 1.
 ///
@@ -92,11 +117,15 @@ pub fn difference(
     let df = welch_df_by_squares(control, treatment);
     let difference = Difference::new(control, treatment, v.sqrt(), df);
     let effect_size = difference.effect_size;
-    let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-    let p_value = if v > 0.0 {
-        difference.two_sided_p_value()
+    let (p_value, anytime, anytime_p_value) = if v > 0.0 {
+        let mixture = levels.mixture(v, df);
+        (
+            difference.two_sided_p_value().min(1.0),
+            Interval::around(effect_size, mixture.multiplier(levels.alpha) * v.sqrt()),
+            mixture.p_value(difference.statistic()),
+        )
     } else {
-        1.0
+        (1.0, Interval::around(effect_size, 0.0), 1.0)
     };
     Effect {
         control: control.estimate,
@@ -106,40 +135,87 @@ pub fn difference(
         df,
         p_value,
         ci: difference.interval(levels.alpha),
-        anytime: Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha)),
-        anytime_p_value: sequential::p_value(effect_size, v, tau2),
+        anytime,
+        anytime_p_value,
         relative: relative(control, treatment, levels.alpha, df),
         method,
     }
 }
 
-/// Newcombe's intervals on the effective sample sizes: for one look, for every look, and the
-/// variance that the first implies.
-fn newcombe_anytime(
-    r0: &RatioEstimate,
-    r1: &RatioEstimate,
-    df: f64,
+/// The difference of two quantiles. Its intervals add the squared distances from the quantiles to
+/// the ends of the arms' own intervals, as Newcombe's interval does. The p-value is the level at
+/// which the interval reaches 0.
+///
+/// # Errors
+/// [`Reason::TooFewRows`] if an arm has too few rows for an interval of one look.
+///
+/// # References
+/// `docs/METHODS.md#latency-quantiles`; Newcombe (1998), Zou & Donner (2008).
+pub fn quantile_difference(
+    control: &Quantile,
+    treatment: &Quantile,
     levels: IntervalSpec,
-    tau2: f64,
-) -> (Interval, Interval, f64) {
-    let (n0, n1) = (effective_n(r0), effective_n(r1));
-    let (p0, p1) = (r0.estimate, r1.estimate);
-    let z = t_isf(0.5 * levels.alpha, df);
-    let ci = proportion::newcombe(p1, n1, p0, n0, z);
-    // Without events the clusters show no spread. The width of the interval gives a variance
-    // above 0.
-    let v = ((ci.ci_upper - ci.ci_lower) / (2.0 * z)).powi(2);
-    (
+) -> Result<Effect, Reason> {
+    let (q0, q1) = (control.summary(levels.alpha)?, treatment.summary(levels.alpha)?);
+    let arm = |q: &Quantile, std_error| Estimate {
+        estimate: q.estimate(),
+        std_error,
+        df: q.df(),
+    };
+    let (e0, e1) = (arm(control, q0.std_error), arm(treatment, q1.std_error));
+    let plain = difference(e0, e1, levels, EffectMethod::Woodruff);
+    let between = |c0: f64, c1: f64| {
+        proportion::square_and_add(
+            [control.estimate(), treatment.estimate()],
+            [control.ends(c0), treatment.ends(c1)],
+        )
+    };
+    let one_look = |alpha: f64| between(t_isf(0.5 * alpha, e0.df), t_isf(0.5 * alpha, e1.df));
+    let ci = one_look(levels.alpha);
+    let p_value = level_at_zero(|alpha| one_look(alpha).contains_zero());
+    let v = independent_variance(e0, e1);
+    let (anytime, mixed) = if v > 0.0 {
+        let mixture = levels.mixture(v, plain.df);
+        let c = mixture.multiplier(levels.alpha);
+        let reached = level_at_zero(|alpha| {
+            let c = t_isf(0.5 * alpha, f64::INFINITY);
+            between(c, c).contains_zero()
+        });
+        (
+            between(c, c),
+            mixture.p_value(t_isf(0.5 * reached, f64::INFINITY)),
+        )
+    } else {
+        (ci, p_value)
+    };
+    Ok(Effect {
+        p_value,
         ci,
-        proportion::newcombe(
-            p1,
-            n1,
-            p0,
-            n0,
-            sequential::multiplier(v, tau2, levels.alpha, true),
-        ),
-        v,
-    )
+        anytime: anytime.union(ci),
+        anytime_p_value: mixed.max(p_value),
+        ..plain
+    })
+}
+
+/// The largest level at which an interval contains 0, by bisection of its logarithm: 1 if it
+/// contains 0 at level 1. `contains_zero` is true for all small levels.
+fn level_at_zero(contains_zero: impl Fn(f64) -> bool) -> f64 {
+    if contains_zero(1.0) {
+        return 1.0;
+    }
+    let (mut low, mut high) = (-690.0_f64, 0.0_f64);
+    if !contains_zero(low.exp()) {
+        return low.exp();
+    }
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if contains_zero(middle.exp()) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low.exp()
 }
 
 /// The number of standard errors between a control's ratio and 0 below which the delta method is
@@ -156,7 +232,7 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
         return None;
     }
     let (v1, v0) = (treatment.variance(), control.variance());
-    let (rel_effect_size, t) = (treatment.estimate / r0 - 1.0, t_isf(0.5 * alpha, df));
+    let (rel_effect_size, t) = ((treatment.estimate - r0) / r0, t_isf(0.5 * alpha, df));
     if r0.abs() < FIELLER_WITHIN * control.std_error {
         let (a, b, c) = (
             r0 * r0 - t * t * v0,
@@ -180,12 +256,7 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
     })
 }
 
-/// The effect on a metric between arms given as clusters `(numerator, denominator)`. `proportion`
-/// says whether the metric is a share of 0..=1.
-///
-/// Proportions with few events or non-events in an arm ([`FEW_EVENTS`]) get Newcombe's interval on
-/// the effective sample size. Its anytime form takes the multiplier of the normal mixture in place
-/// of the normal quantile; this is a heuristic.
+/// The effect on a metric between arms given as clusters `(numerator, denominator)`.
 ///
 /// # Errors
 /// As [`ratio::clusters`].
@@ -195,37 +266,53 @@ fn relative(control: Estimate, treatment: Estimate, alpha: f64, df: f64) -> Opti
 pub fn between_clusters(
     control: &[(f64, f64)],
     treatment: &[(f64, f64)],
-    proportion: bool,
+    form: MetricForm,
     levels: IntervalSpec,
 ) -> Result<Effect, Reason> {
     Ok(between(
         &ratio::clusters(control)?,
         &ratio::clusters(treatment)?,
-        proportion,
+        form,
         levels,
     ))
 }
 
-/// The effect on a metric between arms with cluster-robust errors; see [`between_clusters`].
-pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels: IntervalSpec) -> Effect {
-    let plain = difference(r0.into(), r1.into(), levels, EffectMethod::ClusterRobust);
-    if !(proportion && is_rare(r0, r1)) {
-        return plain;
+/// The effect on a metric between arms with cluster-robust errors.
+///
+/// The variance of a proportion has a floor; see [`proportion_estimate`]. Proportions with few
+/// events or non-events in an arm ([`FEW_EVENTS`]) get Newcombe's interval on the effective sample
+/// size for one look. The interval for every look contains that of one look. Means without any
+/// spread get [`EffectMethod::Permutation`].
+///
+/// # References
+/// `docs/METHODS.md#effects`; Newcombe (1998).
+pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, form: MetricForm, levels: IntervalSpec) -> Effect {
+    match form {
+        MetricForm::Proportion if is_share(r0) && is_share(r1) => between_shares(r0, r1, levels),
+        MetricForm::Mean { resolution } if r0.std_error == 0.0 && r1.std_error == 0.0 => {
+            between_constants(r0, r1, resolution, levels)
+        }
+        _ => difference(r0.into(), r1.into(), levels, EffectMethod::ClusterRobust),
     }
-    let (n0, n1) = (effective_n(r0), effective_n(r1));
-    let (p0, p1) = (r0.estimate, r1.estimate);
-    let tau2 = sequential::mixture_variance(levels.v_star, levels.alpha);
-    let (ci, anytime, v) = newcombe_anytime(r0, r1, plain.df, levels, tau2);
-    let p_value = (2.0 * t_sf(proportion::newcombe_deviate(p1, n1, p0, n0), plain.df)).min(1.0);
-    // The anytime p-value uses the same evidence: the mixture judges the normal deviate of the
-    // p-value.
-    let deviate = norm_isf((0.5 * p_value).clamp(1e-300, 0.5));
+}
+
+fn between_shares(r0: &RatioEstimate, r1: &RatioEstimate, levels: IntervalSpec) -> Effect {
+    let (e0, e1) = (proportion_estimate(r0), proportion_estimate(r1));
+    let plain = difference(e0, e1, levels, EffectMethod::ClusterRobust);
+    let whole = |interval: Interval| interval.within(-1.0, 1.0);
+    if !is_rare(r0, r1) {
+        return Effect {
+            ci: whole(plain.ci),
+            anytime: whole(plain.anytime),
+            ..plain
+        };
+    }
+    let (ci, p_value) = newcombe(r0, r1, plain.df, levels.alpha);
     Effect {
-        std_error: v.sqrt(),
         p_value,
         ci,
-        anytime,
-        anytime_p_value: sequential::p_value(deviate * v.sqrt(), v, tau2),
+        anytime: whole(plain.anytime.union(ci)),
+        anytime_p_value: plain.anytime_p_value.max(p_value),
         // The delta method would understate the error here, as the spread between clusters does.
         relative: None,
         method: EffectMethod::Newcombe,
@@ -233,11 +320,84 @@ pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, proportion: bool, levels:
     }
 }
 
+/// Newcombe's interval on the effective sample sizes, with the p-value that matches it.
+fn newcombe(r0: &RatioEstimate, r1: &RatioEstimate, df: f64, alpha: f64) -> (Interval, f64) {
+    let [n0, n1] = effective_rows(r0, r1);
+    let (p0, p1) = (r0.estimate, r1.estimate);
+    (
+        proportion::newcombe(p1, n1, p0, n0, t_isf(0.5 * alpha, df)),
+        (2.0 * t_sf(proportion::newcombe_deviate(p1, n1, p0, n0), df)).min(1.0),
+    )
+}
+
+/// The effect between arms in which every cluster has the same value. If the values differ, no
+/// other division of the clusters separates them as well, so the p-value is
+/// `2 / C(G0 + G1, min(G0, G1))`.
+fn between_constants(
+    r0: &RatioEstimate,
+    r1: &RatioEstimate,
+    resolution: f64,
+    levels: IntervalSpec,
+) -> Effect {
+    let plain = difference(r0.into(), r1.into(), levels, EffectMethod::Permutation);
+    let (g0, g1) = (r0.n_clusters as f64, r1.n_clusters as f64);
+    let p_value = if plain.effect_size.abs() > resolution {
+        (std::f64::consts::LN_2 - ln_choose(g0 + g1, g0.min(g1)))
+            .exp()
+            .min(1.0)
+    } else {
+        1.0
+    };
+    let ci = Interval::around(plain.effect_size, resolution);
+    Effect {
+        p_value,
+        ci,
+        anytime: ci,
+        anytime_p_value: p_value,
+        relative: (r0.estimate != 0.0).then(|| Relative {
+            rel_effect_size: plain.effect_size / r0.estimate,
+            ci: Interval::around(plain.effect_size / r0.estimate, (resolution / r0.estimate).abs()),
+        }),
+        ..plain
+    }
+}
+
+/// Whether a ratio lies in 0..=1.
+fn is_share(r: &RatioEstimate) -> bool {
+    (0.0..=1.0).contains(&r.estimate)
+}
+
 /// Whether two shares have too few events or non-events for the usual interval.
 fn is_rare(r0: &RatioEstimate, r1: &RatioEstimate) -> bool {
-    let is_share = |r: &RatioEstimate| (0.0..=1.0).contains(&r.estimate);
-    let has_few = |r: &RatioEstimate| effective_n(r) * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
-    is_share(r0) && is_share(r1) && (has_few(r0) || has_few(r1))
+    let rows = effective_rows(r0, r1);
+    let has_few = |(r, n): (&RatioEstimate, f64)| n * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
+    has_few((r0, rows[0])) || has_few((r1, rows[1]))
+}
+
+/// A share with its error for a difference. The variance is at least that of independent rows:
+/// `p (1 - p) / D` with `p = (x + 1) / (D + 2)`, for x events in D rows. Without it, an arm with no
+/// or few events would be too certain of its low rate. Where this floor applies, the degrees of
+/// freedom are the number of clusters less 1.
+///
+/// # References
+/// `docs/METHODS.md#effects`.
+pub fn proportion_estimate(r: &RatioEstimate) -> Estimate {
+    let own = Estimate::from(r);
+    let floor = share_variance_floor(r.numerator, r.denominator);
+    if own.variance() >= floor {
+        return own;
+    }
+    Estimate {
+        std_error: floor.sqrt(),
+        df: (r.n_clusters as f64 - 1.0).max(1.0),
+        ..own
+    }
+}
+
+/// The smallest variance of a share of `x` events in `n` rows above 0; see [`proportion_estimate`].
+pub fn share_variance_floor(x: f64, n: f64) -> f64 {
+    let p = (x + 1.0) / (n + 2.0);
+    p * (1.0 - p) / n
 }
 
 /// One look at an effect, as a policy uses it: one interval and one p-value.
@@ -280,34 +440,49 @@ impl Look {
     pub fn between(
         r0: &RatioEstimate,
         r1: &RatioEstimate,
-        proportion: bool,
+        form: MetricForm,
         levels: IntervalSpec,
         tau2: f64,
         every: bool,
         upwards: bool,
     ) -> Self {
-        if !every {
-            return Self::at(&between(r0, r1, proportion, levels), every);
-        }
-        let (effect_size, v) = (
-            r1.estimate - r0.estimate,
-            independent_variance(r0.into(), r1.into()),
-        );
-        let is_rare = proportion && is_rare(r0, r1);
-        let interval = if is_rare {
-            newcombe_anytime(r0, r1, welch_df_by_squares(r0.into(), r1.into()), levels, tau2).1
+        let is_proportion = form == MetricForm::Proportion && is_share(r0) && is_share(r1);
+        let (e0, e1) = if is_proportion {
+            (proportion_estimate(r0), proportion_estimate(r1))
         } else {
-            Interval::around(effect_size, sequential::half_width(v, tau2, levels.alpha))
+            (r0.into(), r1.into())
         };
+        let v = independent_variance(e0, e1);
+        if !every || v == 0.0 {
+            return Self::at(&between(r0, r1, form, levels), every);
+        }
+        let effect_size = r1.estimate - r0.estimate;
+        let df = welch_df_by_squares(e0, e1);
+        let mixture = ScaleMixture::new(v, df, tau2);
+        let mut interval = Interval::around(effect_size, mixture.multiplier(levels.alpha) * v.sqrt());
+        let is_rare = is_proportion && is_rare(r0, r1);
+        if is_rare {
+            let [n0, n1] = effective_rows(r0, r1);
+            let z = t_isf(0.5 * levels.alpha, df);
+            interval = interval.union(proportion::newcombe(r1.estimate, n1, r0.estimate, n0, z));
+        }
+        if is_proportion {
+            interval = interval.within(-1.0, 1.0);
+        }
         let is_nothing = if upwards {
             interval.ci_lower <= 0.0
         } else {
             interval.ci_upper >= 0.0
         };
-        let p_value = match (is_nothing, is_rare) {
-            (true, _) => 1.0,
-            (false, true) => between(r0, r1, proportion, levels).anytime_p_value,
-            (false, false) => sequential::p_value(effect_size, v, tau2),
+        let p_value = if is_nothing {
+            1.0
+        } else {
+            let mixed = mixture.p_value(effect_size / v.sqrt());
+            if is_rare {
+                mixed.max(newcombe(r0, r1, df, levels.alpha).1)
+            } else {
+                mixed
+            }
         };
         Self {
             control: r0.estimate,
@@ -318,16 +493,64 @@ impl Look {
     }
 }
 
-/// The effective sample size: the number of independent trials with the same error,
-/// `R (1 - R) / var R`. It is at most the number of rows, and equal to it if there is no variance.
-fn effective_n(r: &RatioEstimate) -> f64 {
-    let variance = r.std_error.powi(2);
-    let binomial = r.estimate * (1.0 - r.estimate);
-    if variance > 0.0 && binomial > 0.0 {
-        (binomial / variance).min(r.denominator)
+/// One arm's own value with its interval, for one look or for every look. A proportion has
+/// Wilson's interval on its effective rows, with the multiplier of one look or of every look.
+///
+/// # References
+/// `docs/METHODS.md#guardrails`.
+pub fn own_interval(r: &RatioEstimate, form: MetricForm, levels: IntervalSpec, every: bool) -> Interval {
+    let is_proportion = form == MetricForm::Proportion && is_share(r);
+    let own = if is_proportion {
+        proportion_estimate(r)
     } else {
-        r.denominator
+        r.into()
+    };
+    let (v, t) = (own.variance(), t_isf(0.5 * levels.alpha, own.df));
+    let multiplier = if every && v > 0.0 {
+        levels.mixture(v, own.df).multiplier(levels.alpha)
+    } else {
+        t
+    };
+    match form {
+        MetricForm::Proportion if is_proportion => {
+            let one_look = effective_rows_alone(r).unwrap_or_else(|| units(r));
+            let wilson = |n: f64, z: f64| proportion::wilson(r.estimate, n, z);
+            let interval = wilson(one_look, t);
+            if every {
+                let n = (r.estimate * (1.0 - r.estimate) / v).max(1.0 / v.sqrt());
+                interval.union(wilson(n.min(r.denominator), multiplier))
+            } else {
+                interval
+            }
+        }
+        MetricForm::Mean { resolution } if v == 0.0 => Interval::around(r.estimate, resolution),
+        _ => Interval::around(r.estimate, multiplier * own.std_error),
     }
+}
+
+/// The effective numbers of rows of two shares: the numbers of independent rows with the same
+/// errors. An arm with a share of 0 or 1 has the other arm's portion of effective rows. If both
+/// have such a share, each independent unit counts as one row.
+fn effective_rows(r0: &RatioEstimate, r1: &RatioEstimate) -> [f64; 2] {
+    let alone = [effective_rows_alone(r0), effective_rows_alone(r1)];
+    match alone {
+        [Some(n0), Some(n1)] => [n0, n1],
+        [Some(n0), None] => [n0, r1.denominator * (n0 / r0.denominator)],
+        [None, Some(n1)] => [r0.denominator * (n1 / r1.denominator), n1],
+        [None, None] => [units(r0), units(r1)],
+    }
+}
+
+/// The effective number of rows, `R (1 - R) / var R`, at most the number of rows. `None` for a share
+/// of 0 or 1: its clusters are all equal, so they say nothing of the spread.
+fn effective_rows_alone(r: &RatioEstimate) -> Option<f64> {
+    let binomial = r.estimate * (1.0 - r.estimate);
+    (binomial > 0.0).then(|| (binomial / r.std_error.powi(2)).min(r.denominator))
+}
+
+/// The number of independent units of an arm, at most the number of rows.
+fn units(r: &RatioEstimate) -> f64 {
+    r.n_units.min(r.denominator)
 }
 
 #[cfg(test)]
@@ -364,10 +587,108 @@ mod tests {
     #[test]
     fn rare_events_are_not_certain() {
         let none: Vec<(f64, f64)> = vec![(0.0, 50.0); 40];
-        let effect = between_clusters(&none, &none, true, LEVELS).unwrap();
+        let effect = between_clusters(&none, &none, MetricForm::Proportion, LEVELS).unwrap();
         assert_eq!(effect.method, EffectMethod::Newcombe);
-        assert!(effect.ci.ci_upper > 0.0 && effect.anytime.ci_upper > effect.ci.ci_upper);
+        assert!(effect.ci.ci_upper > 0.0 && effect.anytime.ci_upper >= effect.ci.ci_upper);
         assert!(effect.p_value > 0.99 && effect.anytime_p_value > 0.99);
+    }
+
+    /// Clusters with `x` events, one a cluster as far as they go, in `n` clusters of `rows` rows.
+    fn spread_out(x: usize, n: usize, rows: f64) -> RatioEstimate {
+        let clusters: Vec<(f64, f64)> = (0..n)
+            .map(|g| ((x / n + usize::from(g < x % n)) as f64, rows))
+            .collect();
+        ratio::clusters(&clusters).unwrap()
+    }
+
+    /// The harm of a tenth of all rows is found whatever the baseline's few events are, and more
+    /// harm never hides it.
+    #[test]
+    fn more_harm_or_fewer_events_of_the_baseline_hide_nothing() {
+        let levels = IntervalSpec {
+            alpha: 0.05,
+            v_star: sequential::v_star_for(0.001),
+        };
+        let lower = |x0: usize, x1: usize| {
+            let (r0, r1) = (spread_out(x0, 80, 30.0), spread_out(x1, 80, 30.0));
+            let effect = between(&r0, &r1, MetricForm::Proportion, levels);
+            [effect.ci.ci_lower, effect.anytime.ci_lower]
+        };
+        for x0 in 0..=100 {
+            assert!(lower(x0, 240).into_iter().all(|end| end > 0.001), "{x0}");
+        }
+        for x1 in 40..600 {
+            assert!(lower(0, x1).into_iter().all(|end| end > 0.001), "{x1}");
+        }
+    }
+
+    #[test]
+    fn a_gross_harm_is_seen_at_the_first_look() {
+        let (none, some) = (spread_out(0, 20, 10.0), spread_out(20, 20, 10.0));
+        for mde in [0.001, 0.005, 0.02] {
+            let levels = IntervalSpec {
+                alpha: 0.05,
+                v_star: sequential::v_star_for(mde),
+            };
+            let effect = between(&none, &some, MetricForm::Proportion, levels);
+            assert!(effect.anytime.ci_lower > 0.0, "{mde}: {effect:?}");
+        }
+    }
+
+    /// An interval excludes 0 exactly when its p-value is at most alpha, for rare events too.
+    #[test]
+    fn intervals_and_p_values_agree() {
+        for (x0, x1, n) in [
+            (0, 5, 30),
+            (0, 6, 30),
+            (0, 9, 40),
+            (2, 14, 60),
+            (0, 67, 90),
+            (30, 55, 90),
+            (0, 0, 20),
+        ] {
+            for (rows, mde) in [(1.0, 0.01), (6.0, 0.005), (40.0, 1e-4)] {
+                let levels = IntervalSpec {
+                    alpha: 0.05,
+                    v_star: sequential::v_star_for(mde),
+                };
+                let (r0, r1) = (spread_out(x0, n, rows), spread_out(x1, n, rows));
+                let effect = between(&r0, &r1, MetricForm::Proportion, levels);
+                assert_eq!(effect.ci.contains_zero(), effect.p_value > 0.05, "{effect:?}");
+                assert_eq!(
+                    effect.anytime.contains_zero(),
+                    effect.anytime_p_value > 0.05,
+                    "{effect:?}"
+                );
+                assert!(effect.anytime.union(effect.ci) == effect.anytime, "{effect:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_spread_is_neither_certainty_nor_ignorance() {
+        let (none, all) = (spread_out(0, 130, 1.0), spread_out(130, 130, 1.0));
+        let nothing = between(&none, &none, MetricForm::Proportion, LEVELS);
+        assert!((nothing.ci.ci_upper - 0.029).abs() < 0.001, "{nothing:?}");
+        let everything = between(&all, &none, MetricForm::Proportion, LEVELS);
+        assert!(
+            everything.p_value < 1e-10 && everything.anytime.ci_upper < -0.8,
+            "{everything:?}"
+        );
+        let mean = MetricForm::Mean { resolution: 1e-9 };
+        let equal = between(&all, &all, mean, LEVELS);
+        assert_eq!(
+            (equal.effect_size, equal.p_value, equal.anytime_p_value),
+            (0.0, 1.0, 1.0)
+        );
+        assert_eq!(equal.ci, Interval::around(0.0, 1e-9));
+        let other = between(&none, &all, mean, LEVELS);
+        assert!(
+            other.p_value < 1e-70 && !other.anytime.contains_zero(),
+            "{other:?}"
+        );
+        let own = own_interval(&spread_out(0, 124, 1.0), MetricForm::Proportion, LEVELS, true);
+        assert!(own.ci_upper > 0.02 && own.ci_lower == 0.0, "{own:?}");
     }
 
     #[test]
@@ -379,6 +700,7 @@ mod tests {
             std_error,
             df: 80.0,
             n_clusters: 81,
+            n_units: 81.0,
             unstable: false,
         };
         for (r0, r1) in [
@@ -388,9 +710,9 @@ mod tests {
         ] {
             for every in [false, true] {
                 let tau2 = sequential::mixture_variance(LEVELS.v_star, LEVELS.alpha);
-                let whole = Look::at(&between(&r0, &r1, true, LEVELS), every);
+                let whole = Look::at(&between(&r0, &r1, MetricForm::Proportion, LEVELS), every);
                 for upwards in [false, true] {
-                    let quick = Look::between(&r0, &r1, true, LEVELS, tau2, every, upwards);
+                    let quick = Look::between(&r0, &r1, MetricForm::Proportion, LEVELS, tau2, every, upwards);
                     let is_acted_on =
                         whole.interval.ci_lower > 0.0 && upwards || whole.interval.ci_upper < 0.0 && !upwards;
                     assert_eq!(

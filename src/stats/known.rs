@@ -125,13 +125,25 @@ impl<T> From<Result<T, Reason>> for Known<T> {
     }
 }
 
-/// An interval with two ends.
+/// An interval with two ends. An infinite end has no limit; in documents it is null.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end, in the unit of the estimate. It belongs to the interval.
+    #[serde(deserialize_with = "lower_end")]
     pub ci_lower: f64,
     /// Upper end, in the unit of the estimate. It belongs to the interval.
+    #[serde(deserialize_with = "upper_end")]
     pub ci_upper: f64,
+}
+
+/// Reads the lower end of an interval; null is minus infinity.
+fn lower_end<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NEG_INFINITY))
+}
+
+/// Reads the upper end of an interval; null is infinity.
+fn upper_end<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }
 
 impl Interval {
@@ -149,6 +161,24 @@ impl Interval {
         Self {
             ci_lower: -self.ci_upper,
             ci_upper: -self.ci_lower,
+        }
+    }
+
+    /// The smallest interval that contains both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            ci_lower: self.ci_lower.min(other.ci_lower),
+            ci_upper: self.ci_upper.max(other.ci_upper),
+        }
+    }
+
+    /// The interval with its ends limited to `low..=high`.
+    #[must_use]
+    pub fn within(self, low: f64, high: f64) -> Self {
+        Self {
+            ci_lower: self.ci_lower.clamp(low, high),
+            ci_upper: self.ci_upper.clamp(low, high),
         }
     }
 

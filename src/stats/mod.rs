@@ -29,6 +29,7 @@ pub mod quantile;
 pub mod ranks;
 pub mod ratio;
 pub(crate) mod rounding;
+pub mod scale_mixture;
 pub mod sequential;
 pub mod special;
 pub mod srm;

@@ -93,13 +93,20 @@ pub fn wilson(p: f64, n: f64, z: f64) -> Interval {
 /// # References
 /// `docs/METHODS.md#effects`; Newcombe (1998), method 10.
 pub fn newcombe(p1: f64, n1: f64, p0: f64, n0: f64, z: f64) -> Interval {
-    let (w1, w0) = (wilson(p1, n1, z), wilson(p0, n0, z));
-    let d = p1 - p0;
-    let lower = ((p1 - w1.ci_lower).powi(2) + (w0.ci_upper - p0).powi(2)).sqrt();
-    let upper = ((w1.ci_upper - p1).powi(2) + (p0 - w0.ci_lower).powi(2)).sqrt();
+    square_and_add([p0, p1], [wilson(p0, n0, z), wilson(p1, n1, z)])
+}
+
+/// The interval of the difference of two values, control first, from the interval `(l, u)` of each:
+/// the squared distances from the values to the ends that matter are added.
+///
+/// # References
+/// Newcombe (1998), method 10; Zou & Donner (2008).
+pub fn square_and_add(values: [f64; 2], intervals: [Interval; 2]) -> Interval {
+    let ([x0, x1], [i0, i1]) = (values, intervals);
+    let d = x1 - x0;
     Interval {
-        ci_lower: d - lower,
-        ci_upper: d + upper,
+        ci_lower: d - ((x1 - i1.ci_lower).powi(2) + (i0.ci_upper - x0).powi(2)).sqrt(),
+        ci_upper: d + ((i1.ci_upper - x1).powi(2) + (x0 - i0.ci_lower).powi(2)).sqrt(),
     }
 }
 

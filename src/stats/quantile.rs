@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::stats::dist::t_isf;
+use crate::stats::dist::{ln_norm_sf, t_isf};
 use crate::stats::known::{Interval, Reason};
 use crate::stats::{proportion, ratio};
 
@@ -52,53 +52,150 @@ pub struct QuantileEstimate {
     /// Woodruff's interval of the quantile, in the unit of the values.
     #[serde(flatten)]
     pub ci: Interval,
+    /// Satterthwaite degrees of freedom of the share of values below the quantile.
+    pub df: f64,
     /// Number of values.
     pub n: u64,
     /// Number of clusters with values.
     pub n_clusters: usize,
 }
 
-/// The quantile `q` (0..=1) of the values in the clusters' histograms, with Woodruff's interval at
-/// two-sided level `alpha`.
+/// A quantile of values in clusters, with all that its intervals need.
 ///
 /// The error of the share of values below the quantile comes from the spread between clusters. The
-/// histogram, inverted at the two ends of that share's interval, gives the ends of the quantile's
-/// interval. Values are interpolated linearly within a bin.
-///
-/// # Errors
-/// [`Reason::NoData`] if there are no values. Otherwise as [`ratio::clusters`].
+/// pooled histogram, inverted at the two ends of that share's interval, gives the ends of the
+/// quantile's interval. Values are interpolated linearly within a bin.
 ///
 /// # References
 /// `docs/METHODS.md#latency-quantiles`; Woodruff (1952).
-pub fn woodruff(clusters: &[Histogram], q: f64, alpha: f64) -> Result<QuantileEstimate, Reason> {
-    let mut pooled = Histogram::new();
-    for cluster in clusters {
-        for (bin, n) in cluster {
-            *pooled.entry(*bin).or_default() += n;
-        }
-    }
-    let n: u64 = pooled.values().sum();
-    let estimate = invert(&pooled, q).ok_or(Reason::NoData)?;
-    let shares: Vec<(f64, f64)> = clusters
-        .iter()
-        .map(|c| (below(c, estimate), c.values().sum::<u64>() as f64))
-        .collect();
-    let (ends, t, n_clusters) = share_ends(&shares, q, alpha)?;
-    let end = |q: f64| invert(&pooled, q).ok_or(Reason::NoData);
-    let ci = Interval {
-        ci_lower: end(ends.ci_lower)?,
-        ci_upper: end(ends.ci_upper)?,
-    };
-    Ok(QuantileEstimate {
-        estimate,
-        std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * t),
-        ci,
-        n,
-        n_clusters,
-    })
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantile {
+    pooled: Histogram,
+    /// Units of the histogram in one unit of the estimate.
+    units: f64,
+    q: f64,
+    estimate: f64,
+    spread: ShareSpread,
 }
 
-/// The quantile `q` of values in clusters, with Woodruff's interval as in [`woodruff`]. The
+impl Quantile {
+    /// The quantile `q`, above 0 and below 1, of the values in the clusters' histograms. `units`
+    /// is the number of the histogram's units in one unit of the estimate.
+    ///
+    /// # Errors
+    /// [`Reason::NoData`] if there are no values. Otherwise as [`ratio::clusters`].
+    pub fn new(clusters: &[Histogram], q: f64, units: f64) -> Result<Self, Reason> {
+        let mut pooled = Histogram::new();
+        for cluster in clusters {
+            for (bin, n) in cluster {
+                *pooled.entry(*bin).or_default() += n;
+            }
+        }
+        let estimate = invert(&pooled, q).ok_or(Reason::NoData)?;
+        let shares: Vec<(f64, f64)> = clusters
+            .iter()
+            .map(|c| (below(c, estimate), c.values().sum::<u64>() as f64))
+            .collect();
+        let spread = ShareSpread::new(&shares, q)?;
+        Ok(Self {
+            pooled,
+            units,
+            q,
+            estimate,
+            spread,
+        })
+    }
+
+    /// The quantile, in its unit.
+    pub fn estimate(&self) -> f64 {
+        self.estimate / self.units
+    }
+
+    /// Degrees of freedom of the share below the quantile.
+    pub fn df(&self) -> f64 {
+        self.spread.df
+    }
+
+    /// The ends of the interval at a multiplier of the standard error. An end is infinite if the
+    /// values do not reach it: the largest of a few values says nothing of an upper limit.
+    pub fn ends(&self, multiplier: f64) -> Interval {
+        let at = |q: f64| invert(&self.pooled, q).map_or(f64::NAN, |value| value / self.units);
+        let ends = self.spread.ends(self.q, multiplier);
+        let is_limited = self.spread.is_limited(self.q, multiplier);
+        Interval {
+            ci_lower: if self.spread.is_limited(1.0 - self.q, multiplier) {
+                at(ends.ci_lower)
+            } else {
+                f64::NEG_INFINITY
+            },
+            ci_upper: if is_limited {
+                at(ends.ci_upper)
+            } else {
+                f64::INFINITY
+            },
+        }
+    }
+
+    /// The quantile with its interval of one look at two-sided level `alpha`.
+    ///
+    /// # Errors
+    /// [`Reason::TooFewRows`] if the values do not reach an end of the interval.
+    pub fn summary(&self, alpha: f64) -> Result<QuantileEstimate, Reason> {
+        let t = t_isf(0.5 * alpha, self.spread.df);
+        let ci = self.ends(t);
+        if !ci.ci_lower.is_finite() || !ci.ci_upper.is_finite() {
+            return Err(Reason::TooFewRows);
+        }
+        Ok(QuantileEstimate {
+            estimate: self.estimate(),
+            std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * t),
+            ci,
+            df: self.spread.df,
+            n: self.pooled.values().sum(),
+            n_clusters: self.spread.n_clusters,
+        })
+    }
+}
+
+/// The spread between clusters of the share of values below a quantile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ShareSpread {
+    /// The effective number of rows: `q (1 - q) / var`, at most the number of rows.
+    n_effective: f64,
+    df: f64,
+    n_clusters: usize,
+}
+
+impl ShareSpread {
+    /// From clusters `(values below the estimate, values)`.
+    fn new(shares: &[(f64, f64)], q: f64) -> Result<Self, Reason> {
+        let share = ratio::clusters(shares)?;
+        let variance = share.std_error.powi(2);
+        let n_effective = if variance > 0.0 {
+            (q * (1.0 - q) / variance).min(share.denominator)
+        } else {
+            share.n_units.min(share.denominator)
+        };
+        Ok(Self {
+            n_effective,
+            df: share.df,
+            n_clusters: share.n_clusters,
+        })
+    }
+
+    /// Wilson's interval of the share `q` on the effective number of rows.
+    fn ends(&self, q: f64, multiplier: f64) -> Interval {
+        proportion::wilson(q, self.n_effective, multiplier)
+    }
+
+    /// Whether the largest of the effective rows is above the quantile `q` with the confidence that
+    /// the multiplier asks for: `q^n <= 1 - Phi(multiplier)`.
+    fn is_limited(&self, q: f64, multiplier: f64) -> bool {
+        self.n_effective * q.ln() <= ln_norm_sf(multiplier)
+    }
+}
+
+/// The quantile `q` of values in clusters, with Woodruff's interval as in [`Quantile`]. The
 /// estimate interpolates linearly between the two nearest values, as numpy does by default (type
 /// 7).
 ///
@@ -134,7 +231,12 @@ pub fn woodruff_of_values(
                 )
             })
             .collect();
-        let (ends, t, n_clusters) = share_ends(&shares, q, alpha)?;
+        let spread = ShareSpread::new(&shares, q)?;
+        let (t, n_clusters) = (t_isf(0.5 * alpha, spread.df), spread.n_clusters);
+        if !spread.is_limited(q, t) || !spread.is_limited(1.0 - q, t) {
+            return Err(Reason::TooFewRows);
+        }
+        let ends = spread.ends(q, t);
         let ci = Interval {
             ci_lower: at(ends.ci_lower),
             ci_upper: at(ends.ci_upper),
@@ -144,27 +246,12 @@ pub fn woodruff_of_values(
             estimate,
             std_error,
             ci,
+            df: spread.df,
             n: values.len() as u64,
             n_clusters,
         })
     };
     Ok((estimate, interval()))
-}
-
-/// The interval of the share of values below the quantile `q`, from clusters
-/// `(values below the estimate, values)`. It is Wilson's interval on the effective number of rows,
-/// `q (1 - q) / var`, with the t quantile for the degrees of freedom of the spread. Also returns
-/// that t quantile and the number of clusters.
-fn share_ends(shares: &[(f64, f64)], q: f64, alpha: f64) -> Result<(Interval, f64, usize), Reason> {
-    let share = ratio::clusters(shares)?;
-    let t = t_isf(0.5 * alpha, share.df);
-    let variance = share.std_error.powi(2);
-    let n = if variance > 0.0 {
-        (q * (1.0 - q) / variance).min(share.denominator)
-    } else {
-        share.denominator
-    };
-    Ok((proportion::wilson(q, n, t), t, share.n_clusters))
 }
 
 /// The number of values below `x`, interpolated linearly within the bin that contains it.
@@ -223,10 +310,13 @@ mod tests {
                 )
             })
             .collect();
-        let found = woodruff(&clusters, 0.95, 0.05).unwrap();
+        let woodruff = |clusters: &[Histogram], q: f64| {
+            Quantile::new(clusters, q, 1.0).and_then(|found| found.summary(0.05))
+        };
+        let found = woodruff(&clusters, 0.95).unwrap();
         assert!((found.estimate / 96_000.0 - 1.0).abs() < 0.01, "{found:?}");
         assert!(found.ci.ci_lower <= found.estimate && found.estimate <= found.ci.ci_upper);
-        assert_eq!(woodruff(&clusters[..5], 0.95, 0.05), Err(Reason::TooFewClusters));
-        assert_eq!(woodruff(&[], 0.95, 0.05), Err(Reason::NoData));
+        assert_eq!(woodruff(&clusters[..5], 0.95), Err(Reason::TooFewClusters));
+        assert_eq!(woodruff(&[], 0.95), Err(Reason::NoData));
     }
 }

@@ -25,6 +25,9 @@ pub struct RatioEstimate {
     pub df: f64,
     /// Number of clusters with data: a denominator above 0, or a numerator that is not 0.
     pub n_clusters: usize,
+    /// Number of independent units with data: the users where they are counted, else the clusters.
+    /// Without spread between clusters, a share has the weight of so many rows.
+    pub n_units: f64,
     /// True for fewer than 10 degrees of freedom: a few clusters determine the error.
     pub unstable: bool,
 }
@@ -33,6 +36,15 @@ impl RatioEstimate {
     /// The interval for one planned look, by the t distribution, at two-sided error level `alpha`.
     pub fn interval(&self, alpha: f64) -> Interval {
         Interval::around(self.estimate, t_isf(0.5 * alpha, self.df) * self.std_error)
+    }
+
+    /// The estimate with the number of users of its rows, where it is counted.
+    #[must_use]
+    pub fn with_users(self, n_users: Option<u64>) -> Self {
+        Self {
+            n_units: n_users.map_or(self.n_units, |n| (n as f64).max(self.n_units)),
+            ..self
+        }
     }
 }
 
@@ -96,8 +108,120 @@ pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result
         std_error: variance.sqrt(),
         df,
         n_clusters,
+        n_units: n_clusters as f64,
         unstable: df < UNSTABLE_DF,
     })
+}
+
+/// Sums per cluster in whole units, without rounding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeSums {
+    /// Numerator and denominator of each cluster, in whole units. Clusters without data are (0, 0).
+    pub clusters: Vec<(i128, i128)>,
+    /// Whole units in one unit of the numerator and of the denominator, above 0.
+    pub units: [f64; 2],
+}
+
+impl WholeSums {
+    /// The sums over all clusters, in whole units.
+    fn totals(&self) -> (i128, i128) {
+        let add = |(n, d): (i128, i128), own: &(i128, i128)| (n + own.0, d + own.1);
+        self.clusters.iter().fold((0, 0), add)
+    }
+
+    /// The two sums and their quotient, in the metric's units. A quotient that is a whole number of
+    /// units is exact. `None` if the denominators sum to 0.
+    pub fn point(&self) -> Option<(f64, f64, f64)> {
+        let (n, d) = self.totals();
+        (d > 0).then(|| {
+            let quotient = n.div_euclid(d) as f64 + n.rem_euclid(d) as f64 / d as f64;
+            (
+                n as f64 / self.units[0],
+                d as f64 / self.units[1],
+                quotient / self.units_of_quotient(),
+            )
+        })
+    }
+
+    /// Whole units of a quotient in one unit of the metric.
+    fn units_of_quotient(&self) -> f64 {
+        self.units[0] / self.units[1]
+    }
+
+    /// The clusters in the metric's units.
+    pub fn scaled(&self) -> impl Iterator<Item = (f64, f64)> {
+        let [of_numerator, of_denominator] = self.units;
+        let scaled = move |(n, d): &(i128, i128)| (*n as f64 / of_numerator, *d as f64 / of_denominator);
+        self.clusters.iter().map(scaled)
+    }
+
+    /// The jackknife influence of each cluster on the ratio, by the cluster's position, scaled so
+    /// that the squares sum to the variance of [`Self::estimate`]. Empty without a denominator.
+    pub fn influences(&self) -> Vec<(usize, f64)> {
+        let (_, all_d) = self.totals();
+        if all_d <= 0 {
+            return Vec::new();
+        }
+        let n_clusters = self.used().count() as f64;
+        let scale = ((n_clusters - 1.0) / n_clusters).sqrt();
+        let residual = self.residuals();
+        let found = self.used().map(|(idx, own)| (idx, residual(own) * scale));
+        found.filter(|(_, own)| own.is_finite()).collect()
+    }
+
+    /// The residual of a cluster, `(N_g - R D_g) / (D (1 - D_g / D))`, in the metric's unit. It is
+    /// not finite for a cluster with nearly all of the denominator.
+    fn residuals(&self) -> impl Fn(&(i128, i128)) -> f64 {
+        let (all_n, all_d) = self.totals();
+        let (whole, units) = (all_d as f64, self.units_of_quotient());
+        move |(n, d)| {
+            // N_g - R D_g = (N_g D - N D_g) / D.
+            let residual = match (n.checked_mul(all_d), all_n.checked_mul(*d)) {
+                (Some(own), Some(expected)) => own.saturating_sub(expected) as f64 / whole,
+                _ => *n as f64 - all_n as f64 / whole * *d as f64,
+            };
+            let rest = 1.0 - *d as f64 / whole;
+            if rest <= 1e-9 {
+                return f64::INFINITY;
+            }
+            residual / whole / units / rest
+        }
+    }
+
+    /// The clusters with data, with their positions.
+    fn used(&self) -> impl Iterator<Item = (usize, &(i128, i128))> {
+        let has_data = |(_, (n, d)): &(usize, &(i128, i128))| *d > 0 || *n != 0;
+        self.clusters.iter().enumerate().filter(has_data)
+    }
+
+    /// The ratio with the variance of [`clusters`]. The residuals are formed from whole sums, so
+    /// clusters with equal quotients have residuals of exactly 0.
+    ///
+    /// # Errors
+    /// As [`clusters`].
+    pub fn estimate(&self) -> Result<RatioEstimate, Reason> {
+        let (numerator, denominator, estimate) = self.point().ok_or(Reason::NoData)?;
+        let residual = self.residuals();
+        let n_clusters = self.used().count();
+        if n_clusters < MIN_CLUSTERS {
+            return Err(Reason::TooFewClusters);
+        }
+        let squares: Vec<f64> = self.used().map(|(_, own)| residual(own).powi(2)).collect();
+        if squares.iter().any(|square| !square.is_finite()) {
+            return Err(Reason::DominatingCluster);
+        }
+        let (variance, df) = jackknife_variance(&squares);
+        Ok(RatioEstimate {
+            estimate,
+            numerator,
+            denominator,
+            std_error: variance.sqrt(),
+            df,
+            n_clusters,
+            n_units: n_clusters as f64,
+            unstable: df < UNSTABLE_DF,
+        })
+    }
 }
 
 /// Two ratios over the same clusters.
@@ -192,6 +316,13 @@ impl ClusterVariance {
 /// Jackknife variance and Satterthwaite degrees of freedom from squared leave-one-out deviations.
 pub(super) fn jackknife_variance(squares: &[f64]) -> (f64, f64) {
     let n = squares.len() as f64;
+    let (sum, df) = jackknife_variance_of_sums(squares);
+    ((n - 1.0) / n * sum, df)
+}
+
+/// The sum of squared influences that are scaled already, with Satterthwaite degrees of freedom.
+pub(super) fn jackknife_variance_of_sums(squares: &[f64]) -> (f64, f64) {
+    let n = squares.len() as f64;
     let sum: f64 = squares.iter().sum();
     let sum_squares: f64 = squares.iter().map(|z| z * z).sum();
     let spread = sum_squares - sum * sum / n;
@@ -201,7 +332,7 @@ pub(super) fn jackknife_variance(squares: &[f64]) -> (f64, f64) {
     } else {
         n - 1.0
     };
-    ((n - 1.0) / n * sum, df)
+    (sum, df)
 }
 
 #[cfg(test)]
@@ -240,6 +371,38 @@ mod tests {
             .map(|(num, den)| ((n - num) / (d - den) - r).powi(2))
             .sum();
         assert!((estimate.std_error.powi(2) - deleted * 59.0 / 60.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn equal_costs_have_no_spread() {
+        let sums = WholeSums {
+            clusters: (1..60).map(|turns| (10_000_000 * turns, turns)).collect(),
+            units: [1e9, 1.0],
+        };
+        let found = sums.estimate().unwrap();
+        assert_eq!((found.estimate, found.std_error), (0.01, 0.0));
+        let scaled: Vec<(f64, f64)> = sums.scaled().collect();
+        assert!(clusters(&scaled).unwrap().std_error < 1e-12);
+    }
+
+    #[test]
+    fn whole_sums_have_the_error_of_their_quotients() {
+        let sums = WholeSums {
+            clusters: (0..60)
+                .map(|g| (i128::from(g % 7), i128::from(3 + g % 5)))
+                .collect(),
+            units: [1.0, 1.0],
+        };
+        let (whole, plain) = (
+            sums.estimate().unwrap(),
+            clusters(&sums.scaled().collect::<Vec<_>>()).unwrap(),
+        );
+        assert!((whole.std_error / plain.std_error - 1.0).abs() < 1e-13);
+        assert!((whole.df / plain.df - 1.0).abs() < 1e-12);
+        assert_eq!(
+            (whole.estimate, whole.n_clusters),
+            (plain.estimate, plain.n_clusters)
+        );
     }
 
     /// The cost of clusters without a success is part of the cost per success and of its error.

@@ -2,12 +2,14 @@
 //! changes, pooling can reverse the sign of an effect (Simpson's paradox).
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::stats::dist::{chi2_sf, norm_isf};
+use crate::stats::dist::{chi2_sf, t_isf};
 use crate::stats::known::Interval;
+use crate::stats::ratio::jackknife_variance_of_sums;
 
 /// The effect of one stage, with its variance and its numbers of users.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StageEffect {
     /// Treatment minus control, in the metric's unit.
     pub effect_size: f64,
@@ -18,6 +20,18 @@ pub struct StageEffect {
     pub n_users: f64,
     /// Number of users per arm: control, treatment.
     pub n_arms: [f64; 2],
+    /// The change of the effect if a cluster were left out, by the cluster's number, scaled so that
+    /// the squares sum to the variance: see [`crate::stats::ratio::influences`]. The same users
+    /// return, so stages are not independent. Empty for a stage that is independent of the others.
+    pub influences: Vec<(u32, f64)>,
+}
+
+impl StageEffect {
+    /// The part of the variance that the influences do not have: the floor of a proportion.
+    fn excess(&self) -> f64 {
+        let own: f64 = self.influences.iter().map(|(_, own)| own * own).sum();
+        (self.variance - own).max(0.0)
+    }
 }
 
 /// A weighted mean of stage effects.
@@ -25,9 +39,12 @@ pub struct StageEffect {
 pub struct Combined {
     /// The weighted mean of the effects, in the metric's unit.
     pub effect_size: f64,
-    /// Standard error of the weighted mean, in the metric's unit.
+    /// Standard error of the weighted mean, in the metric's unit. It is that of the joint
+    /// jackknife: a cluster is left out of all stages and both arms at once.
     pub std_error: f64,
-    /// Interval for one planned look, by the normal distribution.
+    /// Satterthwaite degrees of freedom; infinite without influences of clusters.
+    pub df: f64,
+    /// Interval for one planned look, by the t distribution.
     #[serde(flatten)]
     pub ci: Interval,
 }
@@ -43,11 +60,12 @@ pub struct Combinations {
     pub mantel_haenszel: Combined,
     /// Weighted by 1 / variance; `None` if all variances are 0.
     pub precision_weighted: Option<Combined>,
-    /// Cochran's Q: `sum (d_s - d)^2 / v_s`, `d` the precision-weighted mean, over stages with a
-    /// variance above 0.
-    pub q: f64,
+    /// Heterogeneity of the stages: `(d - m)' C^-1 (d - m)`, with C the covariance matrix of the
+    /// stage effects and m their mean weighted by C. With independent stages it is Cochran's Q. 0
+    /// with fewer than two stages that have a variance; `None` if C has no inverse.
+    pub q: Option<f64>,
     /// Upper tail of the chi-square distribution at Q. Its degrees of freedom are the stages with a
-    /// variance above 0, minus one. `None` if that is 0 or less.
+    /// variance above 0, minus one. `None` if that is 0 or less, or without Q.
     pub q_p_value: Option<f64>,
 }
 
@@ -60,54 +78,123 @@ pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
     if stages.is_empty() {
         return None;
     }
-    let z = norm_isf(0.5 * alpha);
     let weigh = |weight: &dyn Fn(&StageEffect) -> f64| {
         let sum: f64 = stages.iter().map(weight).sum();
-        let mean: f64 = stages.iter().map(|s| weight(s) * s.effect_size).sum::<f64>() / sum;
-        let variance: f64 = stages
-            .iter()
-            .map(|s| (weight(s) / sum).powi(2) * s.variance)
-            .sum();
+        let share = |stage: &StageEffect| weight(stage) / sum;
+        let mean: f64 = stages.iter().map(|s| share(s) * s.effect_size).sum();
+        let (variance, df) = joint_variance(stages, &share);
         Combined {
             effect_size: mean,
             std_error: variance.sqrt(),
-            ci: Interval::around(mean, z * variance.sqrt()),
+            df,
+            ci: Interval::around(mean, t_isf(0.5 * alpha, df) * variance.sqrt()),
         }
     };
-    let n_with_variance = stages.iter().filter(|s| s.variance > 0.0).count();
+    let varied: Vec<&StageEffect> = stages.iter().filter(|s| s.variance > 0.0).collect();
     let precision_weighted =
-        (n_with_variance > 0).then(|| weigh(&|s| if s.variance > 0.0 { 1.0 / s.variance } else { 0.0 }));
-    let squares = |mean: Combined| {
-        stages
-            .iter()
-            .filter(|s| s.variance > 0.0)
-            .map(|s| (s.effect_size - mean.effect_size).powi(2) / s.variance)
-            .sum::<f64>()
+        (!varied.is_empty()).then(|| weigh(&|s| if s.variance > 0.0 { 1.0 / s.variance } else { 0.0 }));
+    let q = if varied.len() > 1 {
+        heterogeneity(&varied)
+    } else {
+        Some(0.0)
     };
-    let q = precision_weighted.map_or(0.0, squares);
     Some(Combinations {
         n_stages: stages.len(),
         population_weighted: weigh(&|s| s.n_users),
         mantel_haenszel: weigh(&|s| s.n_arms[0] * s.n_arms[1] / (s.n_arms[0] + s.n_arms[1])),
         precision_weighted,
         q,
-        q_p_value: (n_with_variance > 1).then(|| chi2_sf(q, (n_with_variance - 1) as f64)),
+        q_p_value: q
+            .filter(|_| varied.len() > 1)
+            .map(|q| chi2_sf(q, (varied.len() - 1) as f64)),
     })
+}
+
+/// The variance of a weighted sum of stage effects, with its degrees of freedom, from the summed
+/// influence of each cluster.
+fn joint_variance(stages: &[StageEffect], share: &dyn Fn(&StageEffect) -> f64) -> (f64, f64) {
+    let mut summed: BTreeMap<u32, f64> = BTreeMap::new();
+    for stage in stages {
+        let share = share(stage);
+        for (cluster, influence) in &stage.influences {
+            *summed.entry(*cluster).or_default() += share * influence;
+        }
+    }
+    let squares: Vec<f64> = summed.values().map(|own| own * own).collect();
+    let (variance, df) = if squares.is_empty() {
+        (0.0, f64::INFINITY)
+    } else {
+        jackknife_variance_of_sums(&squares)
+    };
+    let excess: f64 = stages.iter().map(|s| share(s).powi(2) * s.excess()).sum();
+    (variance + excess, df)
+}
+
+/// `(d - m)' C^-1 (d - m)`, by the Cholesky factor of C. `None` if C has no inverse.
+fn heterogeneity(stages: &[&StageEffect]) -> Option<f64> {
+    let n = stages.len();
+    let of_cluster: Vec<BTreeMap<u32, f64>> = stages
+        .iter()
+        .map(|stage| stage.influences.iter().copied().collect())
+        .collect();
+    let covariance = |i: usize, j: usize| {
+        let shared = |(cluster, own): (&u32, &f64)| Some(own * of_cluster[j].get(cluster)?);
+        let joint: f64 = of_cluster[i].iter().filter_map(shared).sum();
+        if i == j { joint + stages[i].excess() } else { joint }
+    };
+    // Rows of the lower triangle, one after the other, and the two solved right-hand sides.
+    let mut factor: Vec<Vec<f64>> = Vec::with_capacity(n);
+    let (mut of_effects, mut of_ones) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for i in 0..n {
+        let mut row: Vec<f64> = Vec::with_capacity(i + 1);
+        for j in 0..i {
+            let known: f64 = row.iter().zip(&factor[j]).map(|(a, b)| a * b).sum();
+            row.push((covariance(i, j) - known) / factor[j][j]);
+        }
+        let own = covariance(i, i);
+        let rest = own - row.iter().map(|a| a * a).sum::<f64>();
+        if rest <= 1e-10 * own {
+            return None;
+        }
+        let root = rest.sqrt();
+        let solve = |value: f64, solved: &[f64]| {
+            (value - row.iter().zip(solved).map(|(a, b)| a * b).sum::<f64>()) / root
+        };
+        let (effect, one) = (solve(stages[i].effect_size, &of_effects), solve(1.0, &of_ones));
+        row.push(root);
+        factor.push(row);
+        of_effects.push(effect);
+        of_ones.push(one);
+    }
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mean = dot(&of_effects, &of_ones) / dot(&of_ones, &of_ones);
+    Some(
+        of_effects
+            .iter()
+            .zip(&of_ones)
+            .map(|(effect, one)| (effect - mean * one).powi(2))
+            .sum(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_stage_is_itself() {
-        let stage = StageEffect {
-            effect_size: 0.1,
-            variance: 0.01,
+    fn stage(effect_size: f64, influences: Vec<(u32, f64)>) -> StageEffect {
+        StageEffect {
+            effect_size,
+            variance: influences.iter().map(|(_, own)| own * own).sum(),
             n_users: 10.0,
             n_arms: [9.0, 1.0],
-        };
-        let all = combine(&[stage], 0.05).unwrap();
+            influences,
+        }
+    }
+
+    #[test]
+    fn one_stage_is_itself() {
+        let one = stage(0.1, (0..100).map(|idx| (idx, 0.01)).collect());
+        let all = combine(&[one], 0.05).unwrap();
         for combined in [
             all.population_weighted,
             all.mantel_haenszel,
@@ -115,7 +202,45 @@ mod tests {
         ] {
             assert!((combined.effect_size - 0.1).abs() < 1e-15 && (combined.std_error - 0.1).abs() < 1e-15);
         }
-        assert_eq!((all.q, all.q_p_value), (0.0, None));
+        assert_eq!((all.q, all.q_p_value), (Some(0.0), None));
         assert_eq!(combine(&[], 0.05), None);
+    }
+
+    /// Two stages with the same users have no more information than one. Stages with other users
+    /// have twice as much.
+    #[test]
+    fn returning_users_bring_no_new_information() {
+        let wave = |from: u32| -> Vec<(u32, f64)> {
+            (from..from + 50)
+                .map(|idx| (idx, 0.01 * f64::from(idx % 5) - 0.02))
+                .collect()
+        };
+        let error = |stages: &[StageEffect]| combine(stages, 0.05).unwrap().population_weighted.std_error;
+        let alone = error(&[stage(0.1, wave(0))]);
+        let same = error(&[stage(0.1, wave(0)), stage(0.1, wave(0))]);
+        let other = error(&[stage(0.1, wave(0)), stage(0.1, wave(50))]);
+        assert!((same / alone - 1.0).abs() < 1e-12);
+        assert!((other / alone - 0.5_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn independent_stages_have_cochran_s_q() {
+        let wave =
+            |from: u32, size: f64| -> Vec<(u32, f64)> { (from..from + 40).map(|idx| (idx, size)).collect() };
+        let stages = [
+            stage(0.1, wave(0, 0.01)),
+            stage(0.3, wave(40, 0.02)),
+            stage(0.2, wave(80, 0.01)),
+        ];
+        let all = combine(&stages, 0.05).unwrap();
+        let mean = all.precision_weighted.unwrap().effect_size;
+        let q: f64 = stages
+            .iter()
+            .map(|s| (s.effect_size - mean).powi(2) / s.variance)
+            .sum();
+        assert!((all.q.unwrap() / q - 1.0).abs() < 1e-12);
+        // Two stages with equal influences have a covariance matrix without an inverse.
+        let same = [stage(0.1, wave(0, 0.01)), stage(0.3, wave(0, 0.01))];
+        assert_eq!(combine(&same, 0.05).unwrap().q, None);
     }
 }

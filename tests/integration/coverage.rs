@@ -1,9 +1,12 @@
 //! Tests that intervals contain the true value as often as they should, with few runs.
 //! `cargo bench --bench coverage` makes many runs.
 
+#[path = "../../benches/coverage/looks.rs"]
+mod looks;
 #[path = "../../benches/coverage/sim.rs"]
 mod sim;
 
+use looks::{Population, QUANTITIES, false_alarms};
 use sim::{Case, Covered, Measure, anytime_error, coverage};
 
 fn check(measure: Measure, share: f64, n_users: usize, n_runs: usize) -> Covered {
@@ -65,4 +68,24 @@ fn one_percent_against_the_rest_needs_clusters_and_groups_agree_with_users() {
 fn intervals_for_every_look_hold_at_every_look() {
     let error = anytime_error(60, 200, 100, 3);
     assert!(error <= 0.05 + 0.05, "{error}");
+}
+
+/// Two percent of users with heavy tails against the rest, forty looks: no quantity that a decision
+/// reads has more false alarms than alpha, and no interval contradicts its p-value.
+#[test]
+fn no_quantity_has_more_false_alarms_than_alpha() {
+    let population = Population {
+        n_users: 6_000,
+        share: 0.02,
+        success: 0.97,
+        is_heavy: true,
+    };
+    let n_runs = 60;
+    let found = false_alarms(population, 40, n_runs, 11);
+    assert_eq!(found.n_contradictions, 0);
+    // Three standard errors of the share.
+    let most = 0.05 + 3.0 * (0.05 * 0.95 / n_runs as f64).sqrt();
+    for (quantity, n) in QUANTITIES.iter().zip(found.any) {
+        assert!(n as f64 <= most * n_runs as f64, "{quantity}: {n} of {n_runs}");
+    }
 }

@@ -141,6 +141,7 @@ fn guardrail(verdict: HarmVerdict, reason: Option<Reason>) -> GuardrailFinding {
             harm: None,
             interval: None,
             margin: None,
+            takes_min_margin: false,
             p_value: None,
             p_value_adj: None,
             reason,
