@@ -7,29 +7,31 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, Strin
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::time;
 use crate::base::time::SECOND;
 use crate::input::batch::{Batch, RowFaults};
+use crate::input::texts;
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
-/// Reads a text column: text of any layout, dictionaries of text, or whole numbers as digits.
-/// `None` if the source does not have the column.
+/// Reads a text column, or a column whose values have one text: see [`texts::to_text`]. `None` if the
+/// source does not have the column.
 pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
-    let is_text = match array.data_type() {
-        DataType::Dictionary(_, value) => is_plain_text(value),
-        DataType::Null => true,
-        other => is_plain_text(other) || other.is_integer(),
+    let problem = match texts::to_text(array) {
+        Ok(texts) => return Ok(Some(texts)),
+        Err(problem) => problem,
     };
-    if !is_text {
-        return Err(batch.wrong_type(name, "text or whole numbers", array.data_type()));
-    }
-    Ok(Some(
-        cast_to(batch, name, array, &DataType::Utf8)?.as_string().clone(),
-    ))
+    let error = match problem.row {
+        None => batch.wrong_type(name, problem.expected, &problem.found),
+        Some(row) => Error::input(
+            batch.location(name, row),
+            format!("expected {}, found {}", problem.expected, problem.found),
+        ),
+    };
+    Err(problem.hint.into_iter().fold(error, Error::hint))
 }
 
 /// Reads a text column in which every row needs a value. A null or empty text is a fault.
@@ -319,13 +321,6 @@ fn parse_each<T>(
         values.push(value);
     }
     Ok(values)
-}
-
-fn is_plain_text(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    )
 }
 
 fn cast_to(batch: &Batch<'_>, name: &str, array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {

@@ -10,6 +10,7 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::url;
 use crate::input::fetch;
 use crate::input::format::Format;
+use crate::input::texts::Wide;
 
 /// One file of a source.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct InputFile {
     pub columns: Vec<String>,
     /// Footer of a Parquet file, read once for all row groups. `None` for other formats.
     pub(crate) footer: Option<ArrowReaderMetadata>,
+    /// Whole numbers of 128 bits in columns without annotation of a Parquet file.
+    pub(super) wide: Option<Wide>,
 }
 
 /// An input file with its digest.

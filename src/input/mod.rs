@@ -15,6 +15,7 @@ mod format;
 mod prometheus;
 mod reader;
 mod table;
+mod texts;
 mod traffic;
 mod turns;
 mod users;

@@ -8,7 +8,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
-use parquet::basic::Type;
+use parquet::basic::{LogicalType, Type};
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,6 +20,7 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::parquet_io::guard;
 use crate::input::file::InputFile;
 use crate::input::format::Format;
+use crate::input::texts::Wide;
 
 /// Number of rows per batch.
 const BATCH_ROWS: usize = 65_536;
@@ -28,6 +29,8 @@ pub(super) struct Header {
     pub(super) columns: Vec<String>,
     /// Footer of a Parquet file. `None` for other formats.
     pub(super) footer: Option<ArrowReaderMetadata>,
+    /// Whole numbers of 128 bits in columns without annotation. `None` if the file has none.
+    pub(super) wide: Option<Wide>,
 }
 
 type OnArrays<'a> = dyn FnMut(Vec<ArrayRef>, usize) -> Result<()> + 'a;
@@ -38,10 +41,12 @@ pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
         Format::Csv { gzip } => Header {
             columns: csv_columns(path, gzip)?,
             footer: None,
+            wide: None,
         },
         Format::Ndjson { gzip } => Header {
             columns: ndjson_columns(path, gzip)?,
             footer: None,
+            wide: None,
         },
     };
     if header.columns.is_empty() {
@@ -117,9 +122,15 @@ fn read_batches<E: std::fmt::Display>(
 
 fn parquet_header(path: &Path) -> Result<Header> {
     let file = File::open(path).or_unreadable(path)?;
-    let mut metadata = guard(path, || {
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-    })?;
+    let load = |options| guard(path, || ArrowReaderMetadata::load(&file, options));
+    let metadata = load(ArrowReaderOptions::new());
+    // Arrow has no whole numbers of 128 bits. A file that names them in its Arrow schema is read by its
+    // Parquet schema alone.
+    let wide = metadata.as_ref().err().and_then(whole_numbers_of_128_bits);
+    let mut metadata = match wide {
+        Some(_) => load(ArrowReaderOptions::new().with_skip_arrow_metadata(true))?,
+        None => metadata?,
+    };
     // Timestamps of 96 bits are read as microseconds. Nanoseconds would overflow after the year
     // 2262, and placeholders such as 9999-12-31 are common.
     let descr = metadata.metadata().file_metadata().schema_descr();
@@ -143,9 +154,7 @@ fn parquet_header(path: &Path) -> Result<Header> {
                 _ => field.as_ref().clone(),
             });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        metadata = guard(path, || {
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_schema(schema))
-        })?;
+        metadata = load(ArrowReaderOptions::new().with_schema(schema))?;
     }
     let columns = metadata
         .schema()
@@ -156,7 +165,30 @@ fn parquet_header(path: &Path) -> Result<Header> {
     Ok(Header {
         columns,
         footer: Some(metadata),
+        wide,
     })
+}
+
+/// The kind of whole numbers of 128 bits that Arrow's error names. `None` for another error.
+fn whole_numbers_of_128_bits(error: &Error) -> Option<Wide> {
+    let text = error.to_string();
+    let (_, signed) = text.split_once("bit width of 128 and signed of ")?;
+    Some(if signed.starts_with("true") {
+        Wide::Signed
+    } else {
+        Wide::Unsigned
+    })
+}
+
+/// The meaning of a column of 16 bytes of a fixed length. `None` if the schema does not name it.
+fn wide_of(input: &InputFile, name: &str) -> Option<Wide> {
+    let schema = input.footer.as_ref()?.metadata().file_metadata().schema_descr();
+    let leaf = (0..schema.num_columns()).find(|leaf| schema.column(*leaf).path().parts() == [name])?;
+    match schema.column(leaf).logical_type_ref() {
+        Some(LogicalType::Uuid) => Some(Wide::Uuid),
+        None => input.wide,
+        Some(_) => None,
+    }
 }
 
 fn read_parquet(
@@ -184,12 +216,16 @@ fn read_parquet(
         builder = builder.with_row_groups(vec![row_group]);
     }
     let mut reader = guard(path, || builder.build())?;
+    let wide: Vec<Option<Wide>> = names.iter().map(|name| wide_of(input, name)).collect();
     while let Some(batch) = guard(path, || reader.next().transpose())? {
-        let arrays = names
-            .iter()
-            .filter_map(|name| batch.column_by_name(name).cloned())
-            .collect();
-        on_arrays(arrays, batch.num_rows())?;
+        let arrays = names.iter().zip(&wide).filter_map(|(name, wide)| {
+            let array = batch.column_by_name(name).cloned()?;
+            Some(match wide {
+                Some(wide) => wide.to_text(array),
+                None => array,
+            })
+        });
+        on_arrays(arrays.collect(), batch.num_rows())?;
     }
     Ok(())
 }

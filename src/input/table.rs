@@ -104,6 +104,7 @@ impl Table {
                 format,
                 columns: header.columns,
                 footer: header.footer,
+                wide: header.wide,
             });
         }
         Ok(Self {
