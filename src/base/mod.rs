@@ -18,6 +18,7 @@ pub(crate) mod parallel;
 pub(crate) mod parquet_io;
 pub mod progress;
 pub(crate) mod schema;
+pub(crate) mod similar;
 pub(crate) mod spill;
 pub mod time;
 pub(crate) mod toml_file;

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::similar::nearest;
 
 /// Parses a TOML text into `T`. Every problem is collected. A wrong key gets its default value.
 pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
@@ -133,14 +134,9 @@ pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
 
 /// The problem of an unknown key. Its hint suggests a similar key, or lists the known keys.
 pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> Problem {
-    let near = expected
-        .iter()
-        .map(|key| (strsim::damerau_levenshtein(key, name), key))
-        .filter(|(distance, key)| *distance <= 1 + key.len() / 4)
-        .min_by_key(|(distance, _)| *distance);
     let problem = Problem::new(location, format!("expected a known key, found `{name}`"));
-    match near {
-        Some((_, key)) => problem.hint(format!("did you mean `{key}`?")),
+    match nearest(name, expected.iter().map(String::as_str)) {
+        Some(key) => problem.hint(format!("did you mean `{key}`?")),
         None => problem.hint(format!("known keys: {}", expected.join(", "))),
     }
 }

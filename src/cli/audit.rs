@@ -77,7 +77,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
     };
     let records = RecordIndex::new(read_records(records)?);
     let reader = audit::open(
-        &source_with_columns(&args.traffic, &args.columns),
+        &source_with_columns(&args.traffic, &args.columns)?,
         args.on_bad_row.into(),
     )?;
     let progress = terminal.progress();
@@ -136,7 +136,7 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         _ => None,
     };
     let reader = audit::open(
-        &source_with_columns(&args.traffic, &args.columns),
+        &source_with_columns(&args.traffic, &args.columns)?,
         args.on_bad_row.into(),
     )?;
     if calls.is_some() && !reader.has("trace_id") {

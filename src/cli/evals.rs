@@ -2,7 +2,6 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
@@ -10,11 +9,10 @@ use crate::base::json;
 use crate::base::number::{count, number, p_value};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data};
-use crate::cli::values::parse_column;
+use crate::cli::values::{parse_column, source_with_columns};
 use crate::metric::Better;
 use crate::release::evals;
 use crate::release::evals::{Comparison, Design, EvalTable, Suite};
-use crate::scenario::Source;
 
 /// Summarize evaluation results, and compare two releases on the same cases
 #[derive(Debug, Args)]
@@ -57,17 +55,7 @@ pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
             args.margin
         )));
     }
-    let columns: BTreeMap<String, String> = args.columns.iter().cloned().collect();
-    let read = |path: &PathBuf| {
-        evals::read_evals(
-            &Source {
-                path: path.clone(),
-                columns: columns.clone(),
-                constants: BTreeMap::new(),
-            },
-            false,
-        )
-    };
+    let read = |path: &PathBuf| evals::read_evals(&source_with_columns(path, &args.columns)?, false);
     let table = read(&args.results)?;
     let before = args.baseline.as_ref().map(read).transpose()?;
     let rows = |table: &EvalTable, arm: usize| {

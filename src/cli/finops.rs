@@ -122,7 +122,7 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         .transpose()?
         .unwrap_or_default();
     let reader = finops::open(
-        &source_with_columns(&args.traffic, &args.columns),
+        &source_with_columns(&args.traffic, &args.columns)?,
         success,
         args.on_bad_row.into(),
     )?;

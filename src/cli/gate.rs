@@ -2,7 +2,6 @@
 
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
@@ -12,12 +11,11 @@ use crate::cli::registry::register;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::text::fill;
-use crate::cli::values::{parse_column, parse_instant, read_policy};
+use crate::cli::values::{parse_column, parse_instant, read_policy, source_with_columns};
 use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
 use crate::release::{ReleaseRecord, evals, tools};
-use crate::scenario::Source;
 use crate::{gate, release, report};
 
 /// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed)
@@ -139,28 +137,18 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
         (Some(path), Some(new)) => Some(tools::replay_arguments(path, baseline_tools.as_ref(), new)?),
         _ => None,
     };
-    let columns: BTreeMap<String, String> = args.columns.iter().cloned().collect();
     let baseline_columns = if args.baseline_columns.is_empty() {
-        columns.clone()
+        &args.columns
     } else {
-        args.baseline_columns.iter().cloned().collect()
+        &args.baseline_columns
     };
     let with_outputs = !policy.forbidden_substrings.is_empty();
-    let table = |path: &Option<PathBuf>, columns| {
-        let read = |path: &PathBuf| {
-            evals::read_evals(
-                &Source {
-                    path: path.clone(),
-                    columns,
-                    constants: BTreeMap::new(),
-                },
-                with_outputs,
-            )
-        };
+    let table = |path: &Option<PathBuf>, columns: &[(String, String)]| {
+        let read = |path: &PathBuf| evals::read_evals(&source_with_columns(path, columns)?, with_outputs);
         path.as_ref().map(read).transpose()
     };
     let (own_evals, baseline_evals) = (
-        table(&args.evals, columns)?,
+        table(&args.evals, &args.columns)?,
         table(&args.baseline_evals, baseline_columns)?,
     );
     let others = [

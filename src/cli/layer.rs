@@ -8,7 +8,7 @@ use crate::base::time::{DAY, Micros};
 use crate::base::{json, time};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data};
-use crate::cli::values::{parse_column, parse_instant, source_at};
+use crate::cli::values::{add_absent, add_columns, parse_column, parse_instant, source_at};
 use crate::input::fetch;
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
@@ -41,6 +41,10 @@ pub(super) struct LayerArgs {
     /// A column with another name, such as user_id=customer_id; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
+    /// A feature that the users lack and that counts as unknown, such as accept_score; or their
+    /// consent, is_allow_gray; repeatable, or a list with commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    absent: Vec<String>,
     /// Write the classic RFM summary of the events too: frequency, recency, T, monetary value,
     /// quintile scores (.csv or .parquet)
     #[arg(long, value_name = "FILE")]
@@ -85,7 +89,8 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     let scenario = scenario(args)?;
     let mut users = users(args, &scenario)?;
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = &mut users {
-        source.columns.extend(args.columns.iter().cloned());
+        add_columns(source, &args.columns)?;
+        add_absent(source, &args.absent)?;
     }
     if args.rfm_table.is_some() && !matches!(users, UsersFrom::Events(_)) {
         return Err(Error::usage(
@@ -106,6 +111,7 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
         }),
     };
     let found = study::layer_at(&scenario, &users, &options, &args.out, terminal.progress())?;
+    found.warnings.iter().for_each(|warning| terminal.warn(warning));
     if args.json {
         print_data(&json::to_json(&found))?;
     } else {

@@ -16,7 +16,7 @@ use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{parse_instant, parse_size, source_at};
 use crate::input::fetch;
-use crate::replay::{CUBE_FILE, Inputs};
+use crate::replay::{CUBE_FILE, Inputs, implausible_means};
 use crate::scenario::{Overrides, Scenario, Source};
 use crate::stats::Known;
 use crate::study;
@@ -116,6 +116,8 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let cube = study::replay(&scenario, &inputs, staged.path(), terminal.progress())?;
     staged.commit()?;
+    let warnings = inputs.warnings().into_iter().chain(implausible_means(&cube));
+    warnings.for_each(|warning| terminal.warn(&warning));
     let rows = &cube.counts;
     if args.json {
         print_data(&json::to_json(rows))?;

@@ -2,7 +2,6 @@
 //! of a gate.
 
 use clap::ValueEnum;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
@@ -52,16 +51,11 @@ pub(super) fn parse_column(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A source on the command line: the scenario's column names still apply.
+/// A source on the command line: the scenario's column names, units and constants still apply.
 pub(super) fn source_at(path: &Path, like: Option<&Source>) -> Source {
-    let (columns, constants) = like.map_or_else(
-        || (BTreeMap::new(), BTreeMap::new()),
-        |s| (s.columns.clone(), s.constants.clone()),
-    );
     Source {
         path: path.to_owned(),
-        columns,
-        constants,
+        ..like.cloned().unwrap_or_default()
     }
 }
 
@@ -74,12 +68,57 @@ pub(super) fn read_policy(path: &Path) -> Result<GatePolicy> {
 }
 
 /// A source on the command line, with the columns that `--column` names.
-pub(super) fn source_with_columns(path: &Path, columns: &[(String, String)]) -> Source {
-    Source {
-        path: path.to_owned(),
-        columns: columns.iter().cloned().collect(),
-        constants: BTreeMap::new(),
+///
+/// # Errors
+/// The same as for [`add_columns`].
+pub(super) fn source_with_columns(path: &Path, columns: &[(String, String)]) -> Result<Source> {
+    let mut source = Source::at(path);
+    add_columns(&mut source, columns)?;
+    Ok(source)
+}
+
+/// Adds the columns that `--column` names to a source. They replace those of the scenario, with
+/// their units.
+///
+/// # Errors
+/// A name is given twice, or is a constant of the scenario.
+pub(super) fn add_columns(source: &mut Source, columns: &[(String, String)]) -> Result<()> {
+    for (name, column) in columns {
+        if !source.from_command_line.insert(name.clone()) {
+            return Err(Error::usage(format!(
+                "expected --column {name}=... once, found it twice"
+            )));
+        }
+        if source.constants.contains_key(name) {
+            return Err(Error::usage(format!(
+                "expected a column or a constant for `{name}`, found --column {name}={column} and a constant \
+                 of the scenario"
+            )));
+        }
+        if source.absent.contains(name) {
+            return Err(Error::usage(format!(
+                "expected a column that is read or absent, found --column {name}={column} and `{name}` in \
+                 the scenario's `absent`"
+            )));
+        }
+        source.columns.insert(name.clone(), column.clone());
+        source.units.remove(name);
     }
+    Ok(())
+}
+
+/// Adds the columns that `--absent` names to a source of users.
+///
+/// # Errors
+/// A name is neither a feature nor the consent, or the source names its column.
+pub(super) fn add_absent(source: &mut Source, absent: &[String]) -> Result<()> {
+    for name in absent {
+        source
+            .check_absent(name)
+            .map_err(|message| Error::usage(format!("--absent: {message}")))?;
+        source.absent.insert(name.clone());
+    }
+    Ok(())
 }
 
 /// What to do with a row that cannot be used.

@@ -44,11 +44,7 @@ pub struct GeneratedData {
 impl GeneratedData {
     /// Returns the sources in a data folder. The folder is not read.
     pub fn at(folder: &Path) -> Self {
-        let source = |path: PathBuf| Source {
-            path,
-            columns: BTreeMap::new(),
-            constants: BTreeMap::new(),
-        };
+        let source = |path: PathBuf| Source::at(path);
         Self {
             users: source(folder.join(USERS)),
             traffic: source(folder.join(TRAFFIC)),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
-use crate::scenario::OnBadRow;
+use crate::scenario::{OnBadRow, Unit};
 
 /// Raw columns of consecutive rows of one file.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Batch<'a> {
     /// Number of rows in the batch.
     pub n_rows: usize,
     columns: Vec<Option<(String, ArrayRef)>>,
+    /// Declared units of the columns. `None` for the unit that Sluice reads.
+    units: Vec<Option<&'a Unit>>,
 }
 
 impl<'a> Batch<'a> {
@@ -29,7 +31,17 @@ impl<'a> Batch<'a> {
             first_row,
             n_rows,
             columns: vec![None; n_columns],
+            units: vec![None; n_columns],
         }
+    }
+
+    pub(super) fn set_unit(&mut self, idx: usize, unit: &'a Unit) {
+        self.units[idx] = Some(unit);
+    }
+
+    /// Returns the declared unit of a column. `None` if it has none.
+    pub(super) fn unit(&self, idx: usize) -> Option<&'a Unit> {
+        self.units[idx]
     }
 
     /// Stores a column. Dictionaries and wide text layouts are converted, so that `convert` reads

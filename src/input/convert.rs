@@ -52,7 +52,8 @@ pub(crate) fn required_text(
     Ok(Some(values))
 }
 
-/// Reads numbers of at least `min`. A smaller number, or NaN, is a fault. Nulls stay null.
+/// Reads numbers of at least `min`, in the unit that Sluice reads. A smaller number, NaN, or a number
+/// that its declared unit makes infinite is a fault. Nulls stay null.
 pub(crate) fn real(
     batch: &Batch<'_>,
     idx: usize,
@@ -76,14 +77,19 @@ pub(crate) fn real(
     } else {
         return Err(batch.wrong_type(name, "numbers", array.data_type()));
     };
+    let unit = batch.unit(idx);
+    let converted = |value: f64| unit.map_or(value, |unit| unit.convert(value));
     for (row, value) in values.iter().enumerate() {
         if let Some(value) = value
-            && !(value.is_finite() && value >= min)
+            && !(converted(value).is_finite() && value >= min)
         {
             faults.record(batch, name, row, expected, &value)?;
         }
     }
-    Ok(Some(values))
+    Ok(Some(match unit {
+        None => values,
+        Some(_) => values.unary(converted),
+    }))
 }
 
 /// Reads whether each row has a value: a true flag, or a text that is neither empty nor a word for
@@ -146,11 +152,13 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
 }
 
 /// Reads instants as microseconds, UTC, from timestamps, dates, texts (see [`time::parse`]) or
-/// epoch seconds. Nulls stay null.
+/// numbers: epoch seconds, unless the column declares another unit. Nulls stay null.
 pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<Int64Array>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
+    let unit = batch.unit(idx);
+    let micros_of = |number: f64| time::from_seconds(unit.map_or(number, |unit| unit.convert(number)));
     let values: Int64Array = match array.data_type() {
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
             let micros = cast_to(
@@ -176,7 +184,11 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
             let texts = array.as_string::<i32>();
             let mut values = Vec::with_capacity(texts.len());
             for (row, text) in texts.iter().enumerate() {
-                let value = text.map(|text| (text, time::parse(text)));
+                let parse = |text: &str| match unit.and_then(|_| text.trim().parse::<f64>().ok()) {
+                    Some(number) => micros_of(number),
+                    None => time::parse(text),
+                };
+                let value = text.map(|text| (text, parse(text)));
                 if let Some((text, Err(why))) = value {
                     faults.record(batch, name, row, time::EXPECTED, &why.found(text))?;
                 }
@@ -188,7 +200,7 @@ pub(crate) fn instant(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> 
             let seconds = cast_to(batch, name, array, &DataType::Float64)?;
             let mut values = Vec::with_capacity(seconds.len());
             for (row, second) in seconds.as_primitive::<Float64Type>().iter().enumerate() {
-                let micros = second.map(time::from_seconds);
+                let micros = second.map(micros_of);
                 if let (Some(second), Some(Err(why))) = (second, micros) {
                     faults.record(
                         batch,

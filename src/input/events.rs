@@ -55,7 +55,22 @@ pub struct EventSummary {
     pub bad_rows: BTreeMap<String, u64>,
 }
 
-/// Reads an event log with the canonical columns `user_id`, `event_time` and, optionally, `value`
+/// The canonical columns of an event log.
+const COLUMNS: [&str; 4] = ["user_id", "event_time", "value", "tenant_id"];
+
+/// Opens an event log.
+///
+/// # Errors
+/// There is no readable file, a required or renamed column is missing, or the source renames an
+/// unknown column.
+pub fn open_events(events: &Events) -> Result<Table> {
+    let table = Table::open(&events.source)?;
+    table.check_names(COLUMNS.into_iter())?;
+    table.check_columns(&COLUMNS[..2])?;
+    Ok(table)
+}
+
+/// Reads an event log that [`open_events`] opened, with the canonical columns `user_id`, `event_time` and, optionally, `value`
 /// and `tenant_id`. Users are in the order of their first rows. Rows are streamed, so memory grows
 /// with the number of users and their days.
 ///
@@ -65,17 +80,16 @@ pub struct EventSummary {
 /// Values are rounded to millionths and summed as integers, so the order of rows does not matter.
 ///
 /// # Errors
-/// A file cannot be read, a required column is missing, there is no event before `as_of`, a sum
-/// overflows, or a row is bad under the policy `error`.
+/// A file cannot be read, there is no event before `as_of`, a sum overflows, or a row is bad under
+/// the policy `error`.
 pub fn read_events(
+    table: &Table,
     events: &Events,
     as_of: Micros,
     observed_until: Micros,
     on_bad_row: OnBadRow,
     progress: &Progress,
 ) -> Result<(Vec<UserFeatures>, EventSummary)> {
-    let table = Table::open(&events.source)?;
-    table.check_columns(&["user_id", "event_time"])?;
     let bar = progress.rows("events", table.n_rows());
     let mut users: Vec<UserFeatures> = Vec::new();
     let mut index: HashMap<String, HashMap<String, usize>> = HashMap::new();
@@ -91,66 +105,62 @@ pub fn read_events(
         test: None,
     };
     for part in &table.parts {
-        table.read(
-            *part,
-            &["user_id", "event_time", "value", "tenant_id"],
-            &mut |batch| {
-                let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
-                let (Some(ids), Some(times)) = (
-                    convert::required_text(&batch, 0, &mut faults)?,
-                    convert::instant(&batch, 1, &mut faults)?,
-                ) else {
-                    return Ok(());
-                };
-                for row in (0..batch.n_rows).filter(|row| times.is_null(*row)) {
-                    faults.record(
-                        &batch,
-                        table.name_in_file("event_time"),
-                        row,
-                        time::EXPECTED,
-                        &"none",
-                    )?;
-                }
-                let values = convert::units(&batch, 2, &value, &mut faults)?;
-                let tenants = convert::text(&batch, 3)?;
-                for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
-                    let at = times.value(row);
-                    let tenant = tenant_at(tenants.as_ref(), row);
-                    let value = values
-                        .as_ref()
-                        .filter(|values| values.is_valid(row))
-                        .map_or(0, |values| values.value(row));
-                    if at >= as_of {
-                        summary.n_after_as_of += 1;
-                        if at < observed_until {
-                            later.push((tenant.to_owned(), ids.value(row).to_owned(), at, value));
-                        }
-                        continue;
+        table.read(*part, &COLUMNS, &mut |batch| {
+            let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
+            let (Some(ids), Some(times)) = (
+                convert::required_text(&batch, 0, &mut faults)?,
+                convert::instant(&batch, 1, &mut faults)?,
+            ) else {
+                return Ok(());
+            };
+            for row in (0..batch.n_rows).filter(|row| times.is_null(*row)) {
+                faults.record(
+                    &batch,
+                    table.name_in_file("event_time"),
+                    row,
+                    time::EXPECTED,
+                    &"none",
+                )?;
+            }
+            let values = convert::units(&batch, 2, &value, &mut faults)?;
+            let tenants = convert::text(&batch, 3)?;
+            for row in (0..batch.n_rows).filter(|row| !faults.is_bad(*row)) {
+                let at = times.value(row);
+                let tenant = tenant_at(tenants.as_ref(), row);
+                let value = values
+                    .as_ref()
+                    .filter(|values| values.is_valid(row))
+                    .map_or(0, |values| values.value(row));
+                if at >= as_of {
+                    summary.n_after_as_of += 1;
+                    if at < observed_until {
+                        later.push((tenant.to_owned(), ids.value(row).to_owned(), at, value));
                     }
-                    let of_tenant = match index.get_mut(tenant) {
-                        Some(of_tenant) => of_tenant,
-                        None => index.entry(tenant.to_owned()).or_default(),
-                    };
-                    let idx = *of_tenant.entry_ref(ids.value(row)).or_insert_with(|| {
-                        let tenant_id = tenants.is_some().then(|| tenant.to_owned());
-                        users.push(UserFeatures::new(tenant_id, ids.value(row), at));
-                        users.len() - 1
-                    });
-                    users[idx].add(events, as_of, at, value).ok_or_else(|| {
-                        Error::input(
-                            batch.location("value", row),
-                            "expected values whose sum fits, found an overflow",
-                        )
-                    })?;
-                    summary.n_events += 1;
+                    continue;
                 }
-                bar.advance(batch.n_rows as u64);
-                for (reason, n) in faults.into_counts() {
-                    *summary.bad_rows.entry(reason).or_default() += n;
-                }
-                Ok(())
-            },
-        )?;
+                let of_tenant = match index.get_mut(tenant) {
+                    Some(of_tenant) => of_tenant,
+                    None => index.entry(tenant.to_owned()).or_default(),
+                };
+                let idx = *of_tenant.entry_ref(ids.value(row)).or_insert_with(|| {
+                    let tenant_id = tenants.is_some().then(|| tenant.to_owned());
+                    users.push(UserFeatures::new(tenant_id, ids.value(row), at));
+                    users.len() - 1
+                });
+                users[idx].add(events, as_of, at, value).ok_or_else(|| {
+                    Error::input(
+                        batch.location("value", row),
+                        "expected values whose sum fits, found an overflow",
+                    )
+                })?;
+                summary.n_events += 1;
+            }
+            bar.advance(batch.n_rows as u64);
+            for (reason, n) in faults.into_counts() {
+                *summary.bad_rows.entry(reason).or_default() += n;
+            }
+            Ok(())
+        })?;
     }
     if users.is_empty() {
         return Err(Error::in_file(

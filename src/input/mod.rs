@@ -21,12 +21,13 @@ mod turns;
 mod users;
 
 pub use batch::{Batch, RowFaults};
-pub use events::{EventSummary, UserFeatures, read_events};
+pub use events::{EventSummary, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 pub use file::{InputFile, SourceFile, find_files};
 pub use format::Format;
 #[cfg(feature = "stores")]
 pub use prometheus::Prometheus;
+pub(crate) use table::names_text;
 pub use table::{Part, Table};
 pub(crate) use traffic::{Link, Links};
 pub use traffic::{TrafficBatch, TrafficReader};

@@ -1,11 +1,11 @@
 //! Tables: the files of a source, and their parts that can be read in parallel.
 
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Problem, Result};
+use crate::base::similar::nearest;
 use crate::input::batch::Batch;
 use crate::input::file::{InputFile, SourceFile, find_files};
 use crate::input::format::Format;
@@ -61,11 +61,7 @@ impl Table {
     /// # Errors
     /// The header cannot be read.
     pub fn from_parquet(path: &Path) -> Result<Self> {
-        let source = Source {
-            path: path.to_owned(),
-            columns: BTreeMap::new(),
-            constants: BTreeMap::new(),
-        };
+        let source = Source::at(path);
         Self::from_files(&source, vec![(path.to_owned(), Format::Parquet)])
     }
 
@@ -157,11 +153,11 @@ impl Table {
                 .any(|file| file.columns.iter().any(|c| c == name))
     }
 
-    /// Checks that every file has the required columns and the renamed columns.
+    /// Checks the columns of the files. Every file has the required columns and the renamed columns.
+    /// No file has a column that the source declares absent.
     ///
     /// # Errors
-    /// A file lacks such a column. The error names the file, the column and the columns that it
-    /// has.
+    /// A file differs. The error names the file, the column and the columns that it has.
     pub fn check_columns(&self, required: &[&str]) -> Result<()> {
         for file in &self.files {
             let renamed = self.source.columns.keys().map(String::as_str);
@@ -171,20 +167,99 @@ impl Table {
                 .filter(|c| !self.source.constants.contains_key(*c))
                 .chain(renamed)
             {
-                let name = self.name_in_file(canonical);
-                if !file.columns.iter().any(|column| column == name) {
-                    let found = file
-                        .columns
-                        .iter()
-                        .map(|c| format!("`{c}`"))
-                        .collect::<Vec<_>>()
-                        .join(", ");
-                    return Err(Error::in_file(&file.path, format!("expected a column `{name}`, found {found}"))
-                        .hint(format!("if the column has another name, say so in the scenario: columns.{canonical} = \"...\"")));
+                if !file
+                    .columns
+                    .iter()
+                    .any(|column| column == self.name_in_file(canonical))
+                {
+                    return Err(self.no_column(file, canonical));
                 }
+            }
+            if let Some(name) = self.source.absent.iter().find(|name| file.columns.contains(name)) {
+                return Err(Error::in_file(
+                    &file.path,
+                    format!("expected no column `{name}`, which is declared absent, found one"),
+                )
+                .hint("remove the name from `absent` in the scenario, or from --absent"));
             }
         }
         Ok(())
+    }
+
+    fn no_column(&self, file: &InputFile, canonical: &str) -> Error {
+        let name = self.name_in_file(canonical);
+        let message = format!("expected a column `{name}`, found {}", names_text(&file.columns));
+        let near = nearest(name, file.columns.iter().map(String::as_str));
+        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        if self.source.from_command_line.contains(canonical) {
+            let message = format!("--column {canonical}={name}: {}: {message}", file.path.display());
+            let error = Error::usage(message);
+            return if near.is_empty() {
+                error
+            } else {
+                error.hint(near.trim_end())
+            };
+        }
+        Error::in_file(&file.path, message).hint(format!(
+            "{near}if the column has another name, say so in the scenario, columns.{canonical} = \"...\", or \
+             with --column {canonical}=..."
+        ))
+    }
+
+    /// Checks that every name that the source renames or makes constant is a name of Sluice.
+    ///
+    /// # Errors
+    /// A name is not known. The error is one of the command line or of the scenario.
+    pub(crate) fn check_names<'a>(&self, known: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+        let source = &self.source;
+        let mut names = source.columns.keys().chain(source.constants.keys());
+        let Some(name) = names.find(|name| !known.clone().any(|other| other == *name)) else {
+            return Ok(());
+        };
+        let message = format!("expected the name of a column that Sluice reads, found `{name}`");
+        let hint = match nearest(name, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("names here: {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        let path = source.path.display();
+        Err(if source.from_command_line.contains(name) {
+            Error::usage(format!("--column {name}={}: {message}", self.name_in_file(name))).hint(hint)
+        } else {
+            let key = if source.columns.contains_key(name) {
+                "columns"
+            } else {
+                "constants"
+            };
+            Error::scenario(vec![
+                Problem::new(format!("{path}: {key}.{name}"), message).hint(hint),
+            ])
+        })
+    }
+
+    /// Returns a warning for each column that has a name of Sluice in the files and is not read,
+    /// because the source takes this name from another column or a constant.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let source = &self.source;
+        let is_read = |name: &String| {
+            self.name_in_file(name) == name && !source.constants.contains_key(name)
+                || source.columns.values().any(|column| column == name)
+        };
+        source
+            .columns
+            .keys()
+            .chain(source.constants.keys())
+            .filter(|name| !is_read(name) && self.files.iter().any(|file| file.columns.contains(name)))
+            .map(|name| {
+                let other = match source.constants.get(name) {
+                    Some(text) => format!("the constant \"{text}\""),
+                    None => format!("the column `{}`", self.name_in_file(name)),
+                };
+                format!(
+                    "{}: the column `{name}` is not read, because {other} is `{name}`",
+                    source.path.display()
+                )
+            })
+            .collect()
     }
 
     /// Reads one part, batch by batch. `wanted` names canonical columns. Columns that the file does
@@ -222,6 +297,11 @@ impl Table {
                 batch.set(*idx, name, array);
             }
             for (idx, canonical) in wanted.iter().enumerate() {
+                if let Some(unit) = self.source.units.get(*canonical) {
+                    batch.set_unit(idx, unit);
+                }
+            }
+            for (idx, canonical) in wanted.iter().enumerate() {
                 if let Some(template) = self.source.constants.get(*canonical) {
                     batch.set_constant(idx, canonical, template);
                 }
@@ -230,4 +310,20 @@ impl Table {
             on_batch(batch)
         })
     }
+}
+
+/// The largest number of names in a message.
+const MAX_NAMES: usize = 20;
+
+/// Returns the names of columns for a message.
+pub(crate) fn names_text(names: &[String]) -> String {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(MAX_NAMES)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if names.len() > MAX_NAMES {
+        shown.push(format!("and {} more", names.len() - MAX_NAMES));
+    }
+    shown.join(", ")
 }

@@ -3,7 +3,7 @@
 use arrow_array::{Array, BooleanArray, Int64Array, StringArray};
 use std::collections::BTreeMap;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::input::batch::{Batch, RowFaults};
@@ -118,32 +118,15 @@ impl TrafficReader {
         on_bad_row: OnBadRow,
     ) -> Result<Self> {
         let table = Table::open(source)?;
+        let measured_names = measured.iter().map(|reading| reading.column.as_str());
+        table.check_names(
+            COLUMNS
+                .into_iter()
+                .chain(PASSIVE)
+                .chain(measured_names)
+                .chain(breakdowns.iter().map(String::as_str)),
+        )?;
         table.check_columns(required)?;
-        let is_measured = |canonical: &String| {
-            measured.iter().any(|reading| reading.column == *canonical) || breakdowns.contains(canonical)
-        };
-        for canonical in source.columns.keys().chain(source.constants.keys()) {
-            let known = COLUMNS.contains(&canonical.as_str())
-                || PASSIVE.contains(&canonical.as_str())
-                || is_measured(canonical);
-            if !known {
-                return Err(Error::in_file(
-                    &source.path,
-                    format!(
-                        "expected to rename a traffic column or a column of a metric, found `{canonical}`"
-                    ),
-                )
-                .hint(format!(
-                    "known here: {}",
-                    COLUMNS
-                        .iter()
-                        .copied()
-                        .chain(measured.iter().map(|reading| reading.column.as_str()))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )));
-            }
-        }
         Ok(Self {
             table,
             measured: measured.to_vec(),

@@ -19,6 +19,7 @@ use crate::input::table::Part;
 use crate::input::traffic::{TrafficBatch, TrafficReader};
 use crate::input::users::{DEFAULT_TENANT, tenant_at};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
+use crate::scenario::Unit;
 
 /// The names in a log that get codes: releases and layers of a plan.
 #[derive(Debug, Clone)]
@@ -275,7 +276,12 @@ impl TrafficReader {
         let of_release = |id: &[u8]| names.release(id);
         let of_layer = |id: &[u8]| names.layer(id);
         let flags = |values: &[f64], out: &mut [i64]| ColumnKind::Flag.quantize_all(values, 0.0, out);
-        let readings: Vec<ReadingMap<'_>> = self.measured().iter().map(ReadingMap::new).collect();
+        let units = &self.table().source.units;
+        let readings: Vec<ReadingMap<'_>> = self
+            .measured()
+            .iter()
+            .map(|reading| ReadingMap::new(reading, units.get(&reading.column)))
+            .collect();
 
         let spellings: Vec<Spellings> = self.breakdowns().iter().map(|_| Spellings::default()).collect();
         let spell: Vec<_> = spellings
@@ -417,9 +423,10 @@ type NumberMap<'a> = Box<dyn Fn(&[f64], &mut [i64]) -> bool + 'a>;
 type TextMap<'a> = Box<dyn Fn(&[u8]) -> i64 + 'a>;
 
 impl<'a> ReadingMap<'a> {
-    fn new(reading: &'a Reading) -> Self {
+    /// `unit` is the declared unit of the column.
+    fn new(reading: &'a Reading, unit: Option<&'a Unit>) -> Self {
         let (kind, min) = (column_kind(&reading.column), column_min(&reading.column));
-        let numbers: NumberMap<'a> = match &reading.test {
+        let plain: NumberMap<'a> = match &reading.test {
             None => Box::new(move |values, out| kind.quantize_all(values, min, out)),
             Some(test) => Box::new(move |values, out| {
                 out.iter_mut()
@@ -429,6 +436,18 @@ impl<'a> ReadingMap<'a> {
                 values.iter().all(|value| {
                     value.is_finite() && *value >= min && (!is_flag || *value == 0.0 || *value == 1.0)
                 })
+            }),
+        };
+        let numbers: NumberMap<'a> = match unit {
+            None => plain,
+            Some(unit) => Box::new(move |values, out| {
+                let mut converted = [0.0; STEP];
+                let converted = &mut converted[..values.len()];
+                converted
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(converted, value)| *converted = unit.convert(*value));
+                plain(converted, out)
             }),
         };
         Self {

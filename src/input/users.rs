@@ -167,18 +167,12 @@ impl<'a> UserReader<'a> {
         let table = Table::open(source)?;
         let mut required = vec!["user_id"];
         required.extend(rules.iter().map(|rule| rule.column.as_str()));
+        table.check_names(
+            COLUMNS
+                .into_iter()
+                .chain(rules.iter().map(|rule| rule.column.as_str())),
+        )?;
         table.check_columns(&required)?;
-        for canonical in source.columns.keys().chain(source.constants.keys()) {
-            if !COLUMNS.contains(&canonical.as_str()) && !rules.iter().any(|rule| rule.column == *canonical) {
-                return Err(Error::in_file(
-                    &source.path,
-                    format!(
-                        "expected to rename one of {}, found `{canonical}`",
-                        COLUMNS.join(", ")
-                    ),
-                ));
-            }
-        }
         Ok(Self {
             table,
             rules,

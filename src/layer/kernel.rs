@@ -190,10 +190,24 @@ impl<'a> Kernel<'a> {
                 frequency(n, layering.use_count_cap)
             })
         };
-        let of_value = |values: &[f64], parts: &mut [f64]| {
-            map(values, parts, f64::is_finite, |v| {
+        let units = &reader.table().source.units;
+        // Only the general reader knows whether a number or a timestamp stands for an instant. Rules
+        // read their columns as they are.
+        let of_rule = |(_, rule): &(u8, &TagRule)| units.contains_key(&rule.column);
+        if units.contains_key("last_use_time") || self.rules.iter().any(of_rule) {
+            return Err(Unsupported);
+        }
+        let unit = units.get("user_value");
+        let of_value = |values: &[f64], parts: &mut [f64]| match unit {
+            None => map(values, parts, f64::is_finite, |v| {
                 monetary(v, layering.user_value_cap)
-            })
+            }),
+            Some(unit) => map(
+                values,
+                parts,
+                |v| unit.convert(v).is_finite(),
+                |v| monetary(unit.convert(v), layering.user_value_cap),
+            ),
         };
         let of_accept = |scores: &[f64], parts: &mut [f64]| map(scores, parts, f64::is_finite, acceptance);
         let mut features = [
@@ -533,7 +547,7 @@ mod tests {
         ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
     };
     use parquet::arrow::ArrowWriter;
-    use std::{collections::BTreeMap, path::Path};
+    use std::path::Path;
     use std::{fs::File, sync::Arc};
 
     const SCENARIO: &str = r#"
@@ -552,11 +566,7 @@ layer = [ { id = "x", min_score = 0.5, tags = [ { column = "kind", equals = "a" 
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let scenario = Scenario::parse(SCENARIO, "q", Path::new(""), &Overrides::default()).unwrap();
-        let source = Source {
-            path: path.to_owned(),
-            columns: BTreeMap::new(),
-            constants: BTreeMap::new(),
-        };
+        let source = Source::at(path);
         let rules = scenario
             .plan
             .layers

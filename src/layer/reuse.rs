@@ -150,6 +150,9 @@ impl<'a> Reuse<'a> {
                 let name = reader.table().name_in_file(canonical);
                 let constant = reader.table().source.constants.get(canonical);
                 hasher.update(format!("\n{canonical} {constant:?}").as_bytes());
+                if let Some(unit) = reader.table().source.units.get(canonical) {
+                    hasher.update(format!(" {unit:?}").as_bytes());
+                }
                 let leaves = (0..schema.num_columns()).filter(|leaf| {
                     schema
                         .column(*leaf)

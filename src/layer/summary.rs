@@ -60,6 +60,9 @@ pub struct LayerSummary {
     pub events: Option<EventSummary>,
     /// The files of users; empty for users taken from the traffic.
     pub sources: Vec<SourceFile>,
+    /// Columns that the source of users lacks or hides, for its readers.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// The users of one tenant in one layer.
@@ -251,6 +254,7 @@ impl Tally {
             moves: None,
             events: None,
             sources: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }

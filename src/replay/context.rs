@@ -1,6 +1,7 @@
 //! The inputs of a replay: the plan's context, the source files, and the data that all threads of a
 //! scan share.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
@@ -76,6 +77,26 @@ impl<'a> Inputs<'a> {
             count_sessions: false,
             memory_limit: u64::MAX,
         }
+    }
+
+    /// The declared units of measured columns of the log, by canonical column name.
+    pub(super) fn declared_units(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut units: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for reader in &self.traffic {
+            for reading in reader.measured() {
+                if let Some(unit) = reader.table().source.units.get(&reading.column) {
+                    let names = units.entry(reading.column.clone()).or_default();
+                    names.insert(unit.name.clone());
+                }
+            }
+        }
+        units
+    }
+
+    /// Warnings about the sources, for their readers: columns that a rename or a constant hides.
+    pub fn warnings(&self) -> Vec<String> {
+        let readers = self.traffic.iter().chain(&self.shadows).chain(&self.outcomes);
+        readers.flat_map(|reader| reader.table().warnings()).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The cube: mergeable sums per tenant, layer, stage, release, window and bucket group.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Micros;
 use crate::input::SourceFile;
@@ -422,6 +422,8 @@ pub struct Cube {
     pub layers_digest: String,
     /// Whether distinct sessions were counted.
     pub counts_sessions: bool,
+    /// Declared units of measured columns in the log, by canonical column name.
+    pub units: BTreeMap<String, BTreeSet<String>>,
     /// Sums by tenant, layer, stage, release, window and bucket group.
     pub cells: Cells,
     /// Sums of requests that both releases answered. The logged answer is under the baseline, the

@@ -8,7 +8,7 @@ use crate::replay::context::{Inputs, ReplayContext, Scan, Sources};
 use crate::replay::cube::{Cube, CubeLayer, CubeSource};
 use crate::replay::finish::count_users;
 use crate::replay::layer_table::LayerTable;
-use crate::replay::merge::{Earlier, check_distinct, session_rows};
+use crate::replay::merge::{Earlier, add_units, check_distinct, session_rows};
 use crate::replay::scan::{Scanned, parts_of, scan_parts};
 use crate::replay::seen::{UserRow, UserRun};
 use crate::replay::state::ReplayState;
@@ -68,7 +68,7 @@ pub fn replay(
         if let Some(earlier) = &earlier {
             scanned.runs.push(earlier.users(n_strata)?);
         }
-        return finish_cube(&scan, sources, earlier, scanned, folder);
+        return finish_cube(&scan, inputs, sources, earlier, scanned, folder);
     }
     let new_users = || Users::new(n_users, n_strata, n_stages, n_windows, u64::BITS);
     let (roster, users) = layers.load(tenants, &new_users)?;
@@ -88,6 +88,7 @@ pub fn replay(
     let runs: Vec<UserRun<'static>> = vec![Box::new(others.into_iter().map(Ok))];
     finish_cube(
         &scan,
+        inputs,
         sources,
         earlier,
         Scanned {
@@ -101,8 +102,9 @@ pub fn replay(
 }
 
 /// Merges the threads' shares with the earlier cube, counts the users, and writes the cube.
-pub(super) fn finish_cube(
+fn finish_cube(
     scan: &Scan<'_>,
+    inputs: &Inputs<'_>,
     sources: Sources,
     earlier: Option<Earlier>,
     scanned: Scanned,
@@ -139,9 +141,11 @@ pub(super) fn finish_cube(
         })
         .collect();
     check_distinct(&files)?;
+    let mut units = inputs.declared_units();
     if let Some(earlier) = earlier {
         let mut state = ReplayState::new(scan);
         files = earlier.load(files, &mut state, &scan.strata, &scan.sums)?;
+        add_units(&mut units, earlier.units());
         states.push(state);
     }
     files.sort();
@@ -186,6 +190,7 @@ pub(super) fn finish_cube(
         outcome_sources: sources.outcomes,
         layers_digest: roster.digest,
         counts_sessions: scan.count_sessions,
+        units,
         cells: finished.cells,
         pairs: finished.pairs,
         breakdowns: finished.breakdowns,

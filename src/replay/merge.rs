@@ -2,7 +2,7 @@
 //! one scan of all the files.
 
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
@@ -164,6 +164,11 @@ impl Earlier {
         }))
     }
 
+    /// The declared units of the earlier log.
+    pub(super) fn units(&self) -> &BTreeMap<String, BTreeSet<String>> {
+        &self.cube.units
+    }
+
     /// Whether the cube has sums of this column.
     pub(super) fn has(&self, reading: &Reading) -> bool {
         let text = reading.to_string();
@@ -264,6 +269,19 @@ pub(super) fn session_rows(sessions: &BTreeMap<u32, Vec<u64>>, strata: &Strata) 
     sessions.iter().map(row).collect()
 }
 
+/// Adds the declared units of another log.
+pub(super) fn add_units(
+    units: &mut BTreeMap<String, BTreeSet<String>>,
+    more: &BTreeMap<String, BTreeSet<String>>,
+) {
+    for (column, names) in more {
+        units
+            .entry(column.clone())
+            .or_default()
+            .extend(names.iter().cloned());
+    }
+}
+
 /// Merges cubes of different files into the cube of all of them, and writes it to a folder.
 ///
 /// # Errors
@@ -313,6 +331,9 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     let users = count_users(&NoUsers, runs, &strata, &out.join(user_store::USERS))?;
     let finished = ReplayState::finish(vec![state], &strata, &sums)?;
     let mut cube = first.clone();
+    cubes
+        .iter()
+        .for_each(|other| add_units(&mut cube.units, &other.units));
     for (layer, n_exposed) in cube.layers.iter_mut().zip(&users.n_exposed) {
         layer.n_exposed = *n_exposed;
     }

@@ -20,6 +20,7 @@ mod index;
 mod layer_table;
 mod merge;
 mod partition;
+mod plausible;
 mod scan;
 mod seen;
 mod sessions;
@@ -38,6 +39,7 @@ pub use cube::{
     LatencyRow, LayerKey, RowCounts, SessionRow, StageKey,
 };
 pub use merge::merge;
+pub use plausible::implausible_means;
 pub use store::CUBE_FILE;
 
 pub use context::{Inputs, ReplayContext, open_outcomes, open_traffic};

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::replay::cube::{
     ActivityRow, Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
     LatencyRow, RowCounts, SessionRow,
 };
+use crate::replay::plausible::implausible_means;
 use crate::replay::user_store::{SESSIONS, USERS};
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
@@ -60,6 +61,11 @@ struct CubeDocument {
     outcome_sources: Vec<SourceFile>,
     layers_digest: String,
     counts_sessions: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    units: BTreeMap<String, BTreeSet<String>>,
+    /// Written for readers of the document. A cube that is read computes them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     breakdowns: Vec<BreakdownBy>,
     sessions: Vec<SessionRow>,
@@ -191,6 +197,8 @@ impl Cube {
             outcome_sources: self.outcome_sources.clone(),
             layers_digest: self.layers_digest.clone(),
             counts_sessions: self.counts_sessions,
+            units: self.units.clone(),
+            warnings: implausible_means(self),
             breakdowns: self
                 .breakdowns
                 .iter()
@@ -271,6 +279,7 @@ impl Cube {
             outcome_sources: document.outcome_sources,
             layers_digest: document.layers_digest,
             counts_sessions: document.counts_sessions,
+            units: document.units,
             cells: Cells::default(),
             pairs: Cells::default(),
             breakdowns: document.breakdowns.into_iter().map(Breakdown::empty).collect(),

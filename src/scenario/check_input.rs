@@ -10,7 +10,8 @@ use crate::scenario::input::{
     Events, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
 };
 use crate::scenario::plan::Layer;
-use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource};
+use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource, RawUsers};
+use crate::scenario::units::Unit;
 
 impl Checker {
     pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
@@ -34,7 +35,7 @@ impl Checker {
             );
         }
         let users = match (raw.users, raw.events) {
-            (Some(source), _) => UsersFrom::Table(self.source("input.users", source, folder)),
+            (Some(source), _) => UsersFrom::Table(self.users(source, folder)),
             (_, Some(events)) => UsersFrom::Events(self.events(events, folder)),
             _ if generate.is_some() => UsersFrom::Generator,
             _ => UsersFrom::Traffic,
@@ -98,10 +99,46 @@ impl Checker {
         } else {
             folder.join(path)
         };
+        let (mut columns, mut units) = (BTreeMap::new(), BTreeMap::new());
+        for (canonical, column) in raw.columns {
+            if let Some(unit) = &column.unit {
+                match Unit::new(&canonical, unit, column.rate) {
+                    Ok(unit) => _ = units.insert(canonical.clone(), unit),
+                    Err(message) => self.problem(format!("{location}.columns.{canonical}"), message),
+                }
+            }
+            columns.insert(canonical, column.name);
+        }
         Source {
             path,
+            columns,
+            units,
+            constants: raw.constants,
+            ..Source::default()
+        }
+    }
+
+    fn users(&mut self, raw: RawUsers, folder: &Path) -> Source {
+        let location = "input.users";
+        let source = RawSource {
+            path: raw.path,
             columns: raw.columns,
             constants: raw.constants,
+        };
+        let source = self.source(location, source, folder);
+        self.with_absent(location, source, raw.absent)
+    }
+
+    /// Adds the columns that a source of users lacks.
+    fn with_absent(&mut self, location: &str, source: Source, absent: Vec<String>) -> Source {
+        for name in &absent {
+            if let Err(message) = source.check_absent(name) {
+                self.problem(format!("{location}.absent"), message);
+            }
+        }
+        Source {
+            absent: absent.into_iter().collect(),
+            ..source
         }
     }
 
@@ -124,8 +161,9 @@ impl Checker {
                 "expected no constants for events, found one",
             );
         }
+        let source = self.source("input.events", source, folder);
         Events {
-            source: self.source("input.events", source, folder),
+            source: self.with_absent("input.events", source, raw.absent),
             use_window,
             value_window,
         }

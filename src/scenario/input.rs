@@ -1,21 +1,64 @@
 //! The sources of rows, their columns, and the handling of bad rows.
 
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::base::time::Micros;
+use crate::scenario::units::Unit;
 
 /// The source of a table's rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Source {
     /// File, folder, glob or URL.
     pub path: PathBuf,
     /// Names of columns in the file, by canonical column name.
     pub columns: BTreeMap<String, String>,
+    /// Units of columns in the file, by canonical column name. A column without an entry has the
+    /// unit that Sluice reads.
+    pub units: BTreeMap<String, Unit>,
     /// Constant texts, by canonical column name. Every row gets the text. `{row}` in it is replaced
     /// by the row's number in its file, from 0.
     pub constants: BTreeMap<String, String>,
+    /// Canonical names of the columns that the files are known to lack.
+    pub absent: BTreeSet<String>,
+    /// Canonical names of the columns that the command line names. Their errors are errors of the
+    /// command line.
+    pub from_command_line: BTreeSet<String>,
+}
+
+/// Canonical names of the columns that a source of users may lack if it says so.
+pub const FEATURES: [&str; 4] = ["last_use_time", "use_count", "user_value", "accept_score"];
+/// Canonical name of the column of consent.
+pub const CONSENT: &str = "is_allow_gray";
+
+impl Source {
+    /// Creates a source without renames.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Checks that a column may be declared absent.
+    ///
+    /// # Errors
+    /// The column is neither a feature nor the consent, or the source names it too.
+    pub(crate) fn check_absent(&self, name: &str) -> Result<(), String> {
+        if !FEATURES.contains(&name) && name != CONSENT {
+            return Err(format!(
+                "expected {} or {CONSENT}, found \"{name}\"",
+                FEATURES.join(", ")
+            ));
+        }
+        if self.columns.contains_key(name) || self.constants.contains_key(name) {
+            return Err(format!(
+                "expected a column that is read or absent, found `{name}` as both"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Inputs of a study.

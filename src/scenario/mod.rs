@@ -18,6 +18,7 @@ mod layering;
 pub(crate) mod plan;
 mod policy;
 pub(crate) mod raw;
+mod raw_column;
 mod raw_policy;
 mod raw_simulate;
 pub(crate) mod read;
@@ -25,9 +26,13 @@ mod schema;
 mod sensitive;
 mod simulation;
 pub(crate) mod stages;
+mod units;
 
 pub use document::{Overrides, Scenario};
-pub use input::{Events, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom};
+pub use input::{
+    CONSENT, Events, FEATURES, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source,
+    UsersFrom,
+};
 pub use layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
 pub use plan::{Approval, Arm, BreakdownBy, Layer, Operation, PerArm, Plan};
 pub use policy::{
@@ -40,3 +45,4 @@ pub use simulation::{
     Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer,
 };
 pub use stages::{MAX_STAGES, Stage, stages_of};
+pub use units::Unit;

@@ -6,14 +6,16 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use crate::base::instant::RawInstant;
 use crate::base::schema::words;
 use crate::bucket::PLATFORMS;
-use crate::scenario::input::{GENERATORS, OnBadRow, OnDuplicate, OnUnknownRelease};
+use crate::scenario::input::{CONSENT, FEATURES, GENERATORS, OnBadRow, OnDuplicate, OnUnknownRelease};
 use crate::scenario::layering::{Consent, LayerMode, PRESETS, UnknownUsers};
 use crate::scenario::policy::VERDICTS;
+use crate::scenario::raw_column::RawColumn;
 use crate::scenario::raw_policy::{RawAnalysis, RawGuardrail, RawMetric, RawPolicy, RawQos};
 use crate::scenario::raw_simulate::RawSimulate;
 
@@ -118,7 +120,7 @@ pub(super) struct RawInput {
     /// Users and traffic that are generated, with a known truth.
     pub(super) generate: Option<RawGenerate>,
     /// The table of users.
-    pub(super) users: Option<RawSource>,
+    pub(super) users: Option<RawUsers>,
     /// An event or transaction log, from which users and their features are made.
     pub(super) events: Option<RawEvents>,
     /// Whether users are those that the traffic names, without features.
@@ -161,13 +163,39 @@ pub(super) struct RawSource {
     /// File, folder, glob or URL (`s3://BUCKET/KEY`).
     #[schemars(length(min = 1), example = &"logs/turns/*.parquet")]
     pub(super) path: Option<String>,
-    /// Names of columns in the files, by the name that Sluice gives them.
+    /// Names of columns in the files, by the name that Sluice gives them. A table declares the unit
+    /// of the column too: `latency_ms = { column = "duration", unit = "s" }`.
     #[schemars(example = BTreeMap::from([("user_id", "customer_id")]))]
-    pub(super) columns: BTreeMap<String, String>,
+    pub(super) columns: BTreeMap<String, RawColumn>,
     /// Columns that the files lack, with one text for all rows. `{row}` in it is the number of the
     /// row, from 0.
     #[schemars(example = BTreeMap::from([("tenant_id", "shop")]))]
     pub(super) constants: BTreeMap<String, String>,
+}
+
+/// The table of users: files, the names of their columns, and the columns that they lack.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["path"]))]
+pub(super) struct RawUsers {
+    /// File, folder, glob or URL (`s3://BUCKET/KEY`).
+    #[schemars(length(min = 1), example = &"users.parquet")]
+    pub(super) path: Option<String>,
+    /// Names of columns in the files, by the name that Sluice gives them. A table declares the unit
+    /// of the column too: `user_value = { column = "spent", unit = "cent" }`.
+    #[schemars(example = BTreeMap::from([("user_id", "customer_id")]))]
+    pub(super) columns: BTreeMap<String, RawColumn>,
+    /// Columns that the files lack, with one text for all rows. `{row}` in it is the number of the
+    /// row, from 0.
+    #[schemars(example = BTreeMap::from([("tenant_id", "shop")]))]
+    pub(super) constants: BTreeMap<String, String>,
+    /// Features and consent that the files lack, and that count as unknown. Another missing feature
+    /// is an error if layers depend on the score.
+    #[schemars(
+        extend("items" = absentable(), "default" = []),
+        example = ["accept_score"]
+    )]
+    pub(super) absent: Vec<String>,
 }
 
 /// An event log: its files, and how far back features look.
@@ -181,9 +209,15 @@ pub(super) struct RawEvents {
     /// Names of columns in the files, by the name that Sluice gives them: `user_id`, `event_time`,
     /// `value`, `tenant_id`.
     #[schemars(example = BTreeMap::from([("event_time", "date")]))]
-    pub(super) columns: BTreeMap<String, String>,
+    pub(super) columns: BTreeMap<String, RawColumn>,
     #[schemars(skip)]
     pub(super) constants: BTreeMap<String, String>,
+    /// Features and consent that the log does not give, and that count as unknown.
+    #[schemars(
+        extend("items" = absentable(), "default" = []),
+        example = ["user_value", "is_allow_gray"]
+    )]
+    pub(super) absent: Vec<String>,
     /// Days before `as_of` whose events count as uses.
     #[schemars(
         range(min = 0, max = 1_000_000),
@@ -490,4 +524,10 @@ pub(super) struct RawExpect {
 fn profiles() -> Vec<&'static str> {
     let platforms = PLATFORMS.iter().map(|(_, name, _)| *name);
     ["sluice", "external"].into_iter().chain(platforms).collect()
+}
+
+/// Returns the schema of a column of users that a source may lack.
+fn absentable() -> Value {
+    let names: Vec<&str> = FEATURES.into_iter().chain([CONSENT]).collect();
+    json!({"type": "string", "enum": names})
 }

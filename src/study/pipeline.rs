@@ -17,7 +17,7 @@ use crate::base::{digest, files, json};
 use crate::gate::GateReport;
 use crate::generate::GeneratedData;
 use crate::input::{Table, UserBatch, UserFeatures, UserReader};
-use crate::layer::{Audit, LayerSummary, Period, Ties, Users, tables};
+use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables};
 use crate::ramp::{OperationRow, RampState, Schedule};
 use crate::replay::Cube;
 use crate::report::{Lang, entities};
@@ -35,6 +35,8 @@ pub struct Study {
     pub ramp: Option<RampFindings>,
     /// Written files, relative to the study's folder.
     pub files: Vec<PathBuf>,
+    /// Warnings about the inputs, for their readers.
+    pub warnings: Vec<String>,
 }
 
 /// The results of the stages after layering.
@@ -61,12 +63,15 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
 
     let data = ensure_data(scenario, out, dir, progress)?;
     let layering = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
+    let mut warnings = layering.warnings.clone();
     let ramp = if traffic_sources(scenario, data.as_ref()).is_empty() {
         None
     } else {
         let layers = dir.join(file::LAYERS);
         let inputs = replay_inputs(scenario, data.as_ref(), &layers)?;
         let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
+        warnings.extend(inputs.warnings());
+        warnings.extend(replay::implausible_means(&cube));
         let stage = progress.stage("analyze");
         let analysis = analyze(
             scenario,
@@ -95,6 +100,7 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
         layering,
         ramp,
         files,
+        warnings,
     })
 }
 
@@ -318,8 +324,17 @@ fn layer_table(
     };
     let mut summary = match users {
         UsersFrom::Table(source) => {
-            let users = Users::Table(UserReader::open(source, rules, scenario.input.on_bad_row)?);
-            layer::layer_users(&ctx, &users, path, progress)?
+            let reader = UserReader::open(source, rules, scenario.input.on_bad_row)?;
+            let warnings = layer::check_required(
+                reader.table(),
+                UserSource::Table,
+                &scenario.layering,
+                &scenario.plan,
+            )?;
+            LayerSummary {
+                warnings,
+                ..layer::layer_users(&ctx, &Users::Table(reader), path, progress)?
+            }
         }
         _ if !rules.is_empty() => {
             return Err(Error::usage(
@@ -355,7 +370,10 @@ fn layer_events(
         .rfm_table
         .as_ref()
         .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of));
+    let table = input::open_events(events)?;
+    let warnings = layer::check_required(&table, UserSource::Events, ctx.layering, ctx.plan)?;
     let (features, read) = input::read_events(
+        &table,
         events,
         ctx.as_of,
         observed_until,
@@ -377,6 +395,7 @@ fn layer_events(
     let mut summary = layer::layer_users(ctx, &users, path, progress)?;
     summary.bad_rows = read.bad_rows.clone();
     summary.events = Some(read);
+    summary.warnings = warnings;
     Ok(summary)
 }
 

@@ -9,14 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use crate::support::{root, text};
 
 fn read(path: &Path) -> Result<EvalTable, sluice::base::error::Error> {
-    evals::read_evals(
-        &Source {
-            path: path.to_owned(),
-            columns: BTreeMap::new(),
-            constants: BTreeMap::new(),
-        },
-        true,
-    )
+    evals::read_evals(&Source::at(path), true)
 }
 
 fn sample(name: &str) -> EvalTable {

@@ -1,7 +1,7 @@
 //! Parsers with random input. They must answer or refuse, and must never panic.
 
 use proptest::{prelude::*, test_runner::RngSeed};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use sluice::base::time;
 use sluice::input::Table;
@@ -58,11 +58,7 @@ fn config() -> ProptestConfig {
 
 /// Opens a file and reads every part of it.
 fn read(path: &Path) {
-    let source = Source {
-        path: path.to_owned(),
-        columns: BTreeMap::new(),
-        constants: BTreeMap::new(),
-    };
+    let source = Source::at(path);
     if let Ok(table) = Table::open(&source) {
         for part in &table.parts {
             let _ = table.read(*part, &["user_id", "score", "layer"], &mut |_| Ok(()));
@@ -199,11 +195,7 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
             } else if name.starts_with("registry") {
                 note(sluice::release::read_records(&path).map(drop));
             } else {
-                let source = Source {
-                    path: path.clone(),
-                    columns: BTreeMap::new(),
-                    constants: BTreeMap::new(),
-                };
+                let source = Source::at(&path);
                 note(
                     sluice::release::evals::read_evals(&source, round % 2 == 0).map(|table| {
                         let numbers = table.rows.iter().flat_map(|row| {

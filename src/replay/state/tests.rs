@@ -79,11 +79,7 @@ fn cube_of(rows: &[&str]) -> Result<Cube> {
     fs::write(&log, format!("{HEADER}\n{}\n", rows.join("\n"))).unwrap();
     write_layers(&layers);
     let scenario = Scenario::parse(SCENARIO, "test", dir.path(), &Overrides::default()).unwrap();
-    let source = Source {
-        path: log,
-        columns: BTreeMap::new(),
-        constants: BTreeMap::new(),
-    };
+    let source = Source::at(log);
     let traffic = open_traffic(&scenario.metrics, &[], &[source], OnBadRow::Error)?;
     let ctx = ReplayContext {
         plan: &scenario.plan,
